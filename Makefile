@@ -1,0 +1,78 @@
+# Everything here needs only Python >= 3.11, make and git; the rest is fetched, pinned by hash, into .venv.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON ?= python3
+BIN := .venv/bin
+KEEP ?=
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.installed: requirements.txt pyproject.toml
+	@echo "Setting up .venv (about a minute the first time) …"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=…" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.installed ## Make .venv from the hash-pinned requirements.txt
+
+.PHONY: demo
+demo: setup ## Run real work through a real API server and the emulator; KEEP=1 leaves it running
+	@$(BIN)/python -m demo $(if $(KEEP),--keep)
+
+.PHONY: cluster
+cluster: setup ## Start the local control plane in the background (kubeconfig: .localcluster/kubeconfig)
+	@$(BIN)/python -m localcluster up
+
+.PHONY: cluster-down
+cluster-down: setup ## Stop the local control plane
+	@$(BIN)/python -m localcluster down
+
+.PHONY: test
+test: lint crds-check unit conformance e2e chaos ## Everything that CI runs
+
+.PHONY: unit
+unit: setup ## Tests of decisions, without any process
+	@$(BIN)/python -m pytest tests/unit
+
+.PHONY: conformance
+conformance: setup ## The wire: our client and the official one against the emulator
+	@$(BIN)/python -m pytest tests/conformance
+
+.PHONY: e2e
+e2e: setup ## The operator under its own RBAC on a real control plane, against the emulator
+	@$(BIN)/python -m pytest tests/e2e
+
+.PHONY: chaos
+chaos: setup ## Kills, outages and throttling on the same stage
+	@$(BIN)/python -m pytest tests/chaos
+
+.PHONY: lint
+lint: setup ## ruff, mypy --strict and the import rules
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: format
+format: setup ## Let ruff format and fix what it can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: crds
+crds: setup ## Write crds/ from the models in operator/azure_batch_operator/api
+	@$(BIN)/python -m azure_batch_operator.crds
+
+.PHONY: crds-check
+crds-check: setup
+	@$(BIN)/python -m azure_batch_operator.crds --check
+
+.PHONY: lock
+lock: ## Pin all dependencies by hash again (needs uv on PATH)
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  --custom-compile-command "make lock" --extra emulator --group dev pyproject.toml -o requirements.txt
