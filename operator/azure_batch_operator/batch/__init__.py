@@ -1,0 +1,95 @@
+"""An asynchronous client of the Azure Batch data plane, api-version 2024-07-01.20.0. Knows nothing of Kubernetes.
+
+client                      what a program holds
+└── groups/                 the operations as methods
+    └── caller              build, send, read
+        ├── requests        requests as values, from the table in `operations`
+        ├── transport       talks HTTP; asks `auth` for a signature, `limiter` for its turn, `retry` what next
+        ├── paging          lists as asynchronous iterators
+        └── answers         status, headers and bytes to values or `errors`
+"""
+
+from azure_batch_operator.batch.answers import FileProperties, JsonObject, Receipt, TaskAddResult, TaskAddStatus
+from azure_batch_operator.batch.auth import Credential, SharedKey
+from azure_batch_operator.batch.caller import Listing
+from azure_batch_operator.batch.client import BatchClient
+from azure_batch_operator.batch.endpoints import HostPolicy
+from azure_batch_operator.batch.errors import (
+    AlreadyExistsError,
+    AuthenticationError,
+    AuthenticationKind,
+    BatchError,
+    BeingDeletedError,
+    BeingResizedError,
+    CompletedError,
+    ConflictError,
+    ConnectionFailedError,
+    ConnectionKind,
+    DeadlineError,
+    EndpointRefusedError,
+    ForbiddenError,
+    InvalidRequestError,
+    MalformedAnswerError,
+    NotFoundError,
+    NotModifiedError,
+    PreconditionFailedError,
+    QuotaError,
+    RetiredError,
+    ServerBusyError,
+    ServerError,
+    ThrottledError,
+    TooLargeError,
+    TransientError,
+    UsageError,
+)
+from azure_batch_operator.batch.limiter import Limiter
+from azure_batch_operator.batch.operations import API_VERSION, OPERATIONS
+from azure_batch_operator.batch.requests import Priority
+from azure_batch_operator.batch.retry import RetryPolicy
+from azure_batch_operator.batch.transport import Call, FileStream
+
+__all__ = [
+    "API_VERSION",
+    "OPERATIONS",
+    "AlreadyExistsError",
+    "AuthenticationError",
+    "AuthenticationKind",
+    "BatchClient",
+    "BatchError",
+    "BeingDeletedError",
+    "BeingResizedError",
+    "Call",
+    "CompletedError",
+    "ConflictError",
+    "ConnectionFailedError",
+    "ConnectionKind",
+    "Credential",
+    "DeadlineError",
+    "EndpointRefusedError",
+    "FileProperties",
+    "FileStream",
+    "ForbiddenError",
+    "HostPolicy",
+    "InvalidRequestError",
+    "JsonObject",
+    "Limiter",
+    "Listing",
+    "MalformedAnswerError",
+    "NotFoundError",
+    "NotModifiedError",
+    "PreconditionFailedError",
+    "Priority",
+    "QuotaError",
+    "Receipt",
+    "RetiredError",
+    "RetryPolicy",
+    "ServerBusyError",
+    "ServerError",
+    "SharedKey",
+    "TaskAddResult",
+    "TaskAddStatus",
+    "ThrottledError",
+    "TooLargeError",
+    "TransientError",
+    "UsageError",
+]

@@ -1,0 +1,295 @@
+"""Reads answers: pure functions from status, headers and bytes to values or to the right error.
+
+The shapes are those of batch-semantics §1.3 (headers), §1.6 (pages), §3.1 (errors), §5 (task collections). Whatever
+else a proxy, a captive portal or a broken connection delivers becomes a `MalformedAnswerError`, never a KeyError.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+from azure_batch_operator.batch.error_codes import error_class, passes_by_itself
+from azure_batch_operator.batch.errors import (
+    AuthenticationError,
+    AuthenticationKind,
+    BatchError,
+    ConflictError,
+    MalformedAnswerError,
+)
+from azure_batch_operator.batch.redaction import redact, redact_values
+
+JsonObject = dict[str, Any]
+
+# The service refuses a date that is off by more than 15 minutes (§2.2); a little less already explains a refusal.
+_SKEW_SECONDS = 14 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: status, headers (names in lower case), body (decompressed)."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def request_id(self) -> str | None:
+        """The service's id of the request."""
+        return self.headers.get("request-id")
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a write returns: the ETag, unquoted as the service sends it, and the time of the last modification.
+
+    Both are None for operations that have none (batch-semantics §1.3).
+    """
+
+    etag: str | None
+    last_modified: datetime | None
+    request_id: str | None
+    client_request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FileProperties:
+    """A file on a node, as HEAD describes it (§4.7); `content_length` in bytes."""
+
+    content_length: int | None
+    content_type: str | None
+    last_modified: datetime | None
+    creation_time: datetime | None
+    is_directory: bool
+    mode: str | None
+    url: str | None
+
+
+class TaskAddStatus(StrEnum):
+    """What became of one task of a collection."""
+
+    SUCCESS = "success"
+    CLIENT_ERROR = "clienterror"
+    SERVER_ERROR = "servererror"
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAddResult:
+    """The result for one task of a collection; `error` is None exactly if the task was added.
+
+    `last_modified` is the service's own text, which has up to seven fractional digits.
+    """
+
+    task_id: str
+    status: TaskAddStatus
+    etag: str | None = None
+    last_modified: str | None = None
+    location: str | None = None
+    error: BatchError | None = None
+
+    @property
+    def added(self) -> bool:
+        """Whether the service took the task."""
+        return self.status is TaskAddStatus.SUCCESS
+
+
+def parse_http_date(text: str | None) -> datetime | None:
+    """An RFC 1123 date as an aware datetime in UTC; None if absent or unreadable."""
+    if not text:
+        return None
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError, IndexError):
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def parse_retry_after(text: str | None, now: datetime) -> float | None:
+    """Seconds from now that a Retry-After header asks for, in seconds or as a date; None if absent or unreadable."""
+    if not text:
+        return None
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(int(text[:9]))
+    moment = parse_http_date(text)
+    return None if moment is None else max(0.0, (moment - now).total_seconds())
+
+
+def receipt(answer: Answer, client_request_id: str | None) -> Receipt:
+    """The receipt of a write."""
+    return Receipt(
+        etag=answer.headers.get("etag"),
+        last_modified=parse_http_date(answer.headers.get("last-modified")),
+        request_id=answer.request_id,
+        client_request_id=client_request_id,
+    )
+
+
+def file_properties(headers: Mapping[str, str]) -> FileProperties:
+    """A file's description from the headers of HEAD or GET."""
+    length = headers.get("content-length", "")
+    url = headers.get("ocp-batch-file-url")
+    return FileProperties(
+        content_length=int(length) if length.isascii() and length.isdigit() else None,
+        content_type=headers.get("content-type"),
+        last_modified=parse_http_date(headers.get("last-modified")),
+        creation_time=parse_http_date(headers.get("ocp-creation-time")),
+        is_directory=headers.get("ocp-batch-file-isdirectory", "").lower() == "true",
+        mode=headers.get("ocp-batch-file-mode"),
+        url=unquote(url) if url is not None else None,
+    )
+
+
+def malformed(message: str, answer: Answer, operation: str) -> MalformedAnswerError:
+    """An error for an answer that is not the service's."""
+    return MalformedAnswerError(message, operation=operation, status=answer.status, request_id=answer.request_id)
+
+
+def json_object(answer: Answer, operation: str) -> JsonObject:
+    """The body as a JSON object.
+
+    Raises:
+        MalformedAnswerError: another content type, not JSON, truncated, or not an object.
+    """
+    content_type = answer.headers.get("content-type", "")
+    if content_type.split(";", 1)[0].strip().lower() != "application/json":
+        raise malformed(f"the answer should be JSON and is {content_type or 'of no type'!r}", answer, operation)
+    try:
+        value = orjson.loads(answer.body)
+    except orjson.JSONDecodeError as error:
+        raise malformed(f"the answer is not whole JSON: {error.msg}", answer, operation) from None
+    if not isinstance(value, dict):
+        raise malformed(f"the answer should be a JSON object and is a {type(value).__name__}", answer, operation)
+    return value
+
+
+def page(body: JsonObject, answer: Answer, operation: str) -> tuple[list[JsonObject], str | None]:
+    """Items and next link of one page of a list; the link may be there without items, and the other way round."""
+    items = body.get("value", [])
+    link = body.get("odata.nextLink")
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise malformed("the answer should hold a list of objects under 'value'", answer, operation)
+    if link is not None and not isinstance(link, str):
+        raise malformed("the link to the next page is not a string", answer, operation)
+    return items, link or None
+
+
+def error_of(
+    answer: Answer, operation: str, *, client_request_id: str | None = None, now: datetime | None = None
+) -> BatchError:
+    """The error that an unsuccessful answer stands for; answers without the service's JSON are told by their status."""
+    now = now or datetime.now(UTC)
+    code, message, values = _error_body(answer.body)
+    kind = error_class(code, answer.status)
+    error = kind(
+        message or f"HTTP {answer.status} without an explanation by the service",
+        operation=operation,
+        status=answer.status,
+        code=code,
+        values=values,
+        request_id=answer.request_id,
+        client_request_id=client_request_id,
+        retry_after=parse_retry_after(answer.headers.get("retry-after"), now),
+    )
+    if isinstance(error, AuthenticationError):
+        error.kind = authentication_kind(code, values, message, answer.headers, now)
+    if isinstance(error, ConflictError) and passes_by_itself(code):
+        error.retryable = True
+    return error
+
+
+def authentication_kind(
+    code: str | None, values: Mapping[str, str], message: str, headers: Mapping[str, str], now: datetime
+) -> AuthenticationKind:
+    """Why a credential was refused (§2): by the service's detail, else by comparing clocks.
+
+    The order matters: with a wrong clock the service may complain about the signature or about the date.
+    """
+    detail = " ".join((*values.values(), message)).lower()
+    served = parse_http_date(headers.get("date"))
+    if served is not None and abs((served - now).total_seconds()) > _SKEW_SECONDS:
+        return AuthenticationKind.CLOCK_SKEW
+    for words, kind in _DETAILS:
+        if any(word in detail for word in words):
+            return kind
+    return AuthenticationKind.MALFORMED if code == "InvalidAuthenticationInfo" else AuthenticationKind.UNKNOWN
+
+
+_DETAILS: Sequence[tuple[tuple[str, ...], AuthenticationKind]] = (
+    (("cannot find the claimed account",), AuthenticationKind.UNKNOWN_ACCOUNT),
+    (("mac signature",), AuthenticationKind.BAD_KEY),
+    (("is not allowed for this account",), AuthenticationKind.NOT_ALLOWED),
+    (("wrong audience",), AuthenticationKind.WRONG_AUDIENCE),
+    (("wrong issuer", "issuer"), AuthenticationKind.WRONG_ISSUER),
+    (("expired",), AuthenticationKind.EXPIRED),
+    (("ocp-date", "date header", "request date"), AuthenticationKind.CLOCK_SKEW),
+)
+
+
+def task_add_results(body: JsonObject, answer: Answer, operation: str) -> list[TaskAddResult]:
+    """The results of a task collection, in the service's order (§5).
+
+    Raises:
+        MalformedAnswerError: an item has no id or a status that this version does not know: it must not pass for an
+        added task.
+    """
+    items, _ = page(body, answer, operation)
+    return [_task_add_result(item, answer, operation) for item in items]
+
+
+def _task_add_result(item: JsonObject, answer: Answer, operation: str) -> TaskAddResult:
+    task_id = item.get("taskId")
+    try:
+        status = TaskAddStatus(str(item.get("status", "")).lower())
+    except ValueError:
+        raise malformed(f"a task result has the unknown status {item.get('status')!r}", answer, operation) from None
+    if not isinstance(task_id, str):
+        raise malformed("a task result has no taskId", answer, operation)
+    if status is TaskAddStatus.SUCCESS:
+        return TaskAddResult(task_id, status, item.get("eTag"), item.get("lastModified"), item.get("location"))
+    raw = item.get("error")
+    code, message, values = _error_fields(raw if isinstance(raw, dict) else {})
+    kind = error_class(code, 500 if status is TaskAddStatus.SERVER_ERROR else 400)
+    error = kind(
+        message or f"the service did not add the task and gave no reason ({status.value})",
+        operation=operation,
+        code=code,
+        values=values,
+        request_id=answer.request_id,
+    )
+    return TaskAddResult(task_id, status, error=error)
+
+
+def _error_body(body: bytes) -> tuple[str | None, str, dict[str, str]]:
+    try:
+        value = orjson.loads(body) if body else None
+    except orjson.JSONDecodeError:
+        return None, "", {}
+    return _error_fields(value) if isinstance(value, dict) else (None, "", {})
+
+
+def _error_fields(body: JsonObject) -> tuple[str | None, str, dict[str, str]]:
+    """Code, message and values of the service's error object; anything of an unexpected type is left out."""
+    code = body.get("code")
+    message = body.get("message")
+    text = message.get("value") if isinstance(message, dict) else message
+    values = body.get("values")
+    pairs = {
+        str(pair["key"]): str(pair.get("value", ""))
+        for pair in (values if isinstance(values, list) else ())
+        if isinstance(pair, dict) and "key" in pair
+    }
+    return code if isinstance(code, str) else None, _plain_message(text), redact_values(pairs)
+
+
+def _plain_message(text: object) -> str:
+    """The message without the RequestId and Time lines that the service appends."""
+    if not isinstance(text, str):
+        return ""
+    lines = [line.strip() for line in text.splitlines()]
+    return redact(" ".join(line for line in lines if line and not line.startswith(("RequestId:", "Time:"))))

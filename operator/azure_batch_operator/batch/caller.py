@@ -1,0 +1,149 @@
+"""Puts building, sending and reading together; the groups of operations stand on it.
+
+One `Caller` per client. Its methods differ only in what an operation's success carries (see `operations.Answer`).
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+from uuid import uuid4
+
+from azure_batch_operator.batch import paging
+from azure_batch_operator.batch.answers import (
+    Answer,
+    FileProperties,
+    JsonObject,
+    Receipt,
+    TaskAddResult,
+    file_properties,
+    json_object,
+    receipt,
+    task_add_results,
+)
+from azure_batch_operator.batch.operations import OPERATIONS
+from azure_batch_operator.batch.requests import Priority, Request, build
+from azure_batch_operator.batch.transport import FileStream, Limits, Transport
+
+Json = Mapping[str, Any]
+"""A JSON object on the way in."""
+
+
+class Listing:
+    """A list of the service: iterate over its items, or over `pages()`. Each iteration asks anew."""
+
+    def __init__(self, transport: Transport, request: Request, limits: Limits) -> None:
+        self._transport = transport
+        self._request = request
+        self._limits = limits
+
+    def pages(self) -> AsyncIterator[list[JsonObject]]:
+        """The pages, as lists of objects; a page may be empty."""
+
+        async def send(request: Request) -> Answer:
+            return await self._transport.send(request, self._limits)
+
+        return paging.pages(send, self._request, self._transport.origin)
+
+    def __aiter__(self) -> AsyncIterator[JsonObject]:
+        return paging.items(self.pages())
+
+    async def all(self) -> list[JsonObject]:
+        """All items in one list."""
+        return [item async for item in self]
+
+
+class Caller:
+    """Calls operations by their id."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def receipt(
+        self,
+        operation: str,
+        arguments: Mapping[str, str],
+        options: Mapping[str, Any],
+        *,
+        body: Json | bytes | None = None,
+        query: Mapping[str, Any] | None = None,
+    ) -> Receipt:
+        """Call an operation whose success carries only headers."""
+        request, limits = self._request(operation, arguments, options, body=body, query=query)
+        answer = await self._transport.send(request, limits)
+        return receipt(answer, request.headers["client-request-id"])
+
+    async def object(
+        self,
+        operation: str,
+        arguments: Mapping[str, str],
+        options: Mapping[str, Any],
+        *,
+        body: Json | bytes | None = None,
+        query: Mapping[str, Any] | None = None,
+    ) -> JsonObject:
+        """Call an operation whose success carries a JSON object."""
+        request, limits = self._request(operation, arguments, options, body=body, query=query)
+        return json_object(await self._transport.send(request, limits), operation)
+
+    async def exists(self, operation: str, arguments: Mapping[str, str], options: Mapping[str, Any]) -> bool:
+        """Call an operation that asks whether something is there."""
+        request, limits = self._request(operation, arguments, options)
+        return (await self._transport.send(request, limits)).status != 404
+
+    async def properties(
+        self, operation: str, arguments: Mapping[str, str], options: Mapping[str, Any]
+    ) -> FileProperties:
+        """Call an operation that describes a file in headers."""
+        request, limits = self._request(operation, arguments, options)
+        return file_properties((await self._transport.send(request, limits)).headers)
+
+    async def add_tasks(
+        self, arguments: Mapping[str, str], body: Json | bytes, options: Mapping[str, Any]
+    ) -> list[TaskAddResult]:
+        """Add a collection of tasks."""
+        operation = "Tasks_CreateTaskCollection"
+        request, limits = self._request(operation, arguments, options, body=body)
+        answer = await self._transport.send(request, limits)
+        return task_add_results(json_object(answer, operation), answer, operation)
+
+    def listing(
+        self,
+        operation: str,
+        arguments: Mapping[str, str],
+        options: Mapping[str, Any],
+        query: Mapping[str, Any] | None = None,
+    ) -> Listing:
+        """Prepare a list; nothing is sent before it is iterated over."""
+        query = {**(query or {}), "maxresults": options.get("max_results")}
+        request, limits = self._request(operation, arguments, options, query=query)
+        return Listing(self._transport, request, limits)
+
+    def stream(
+        self,
+        operation: str,
+        arguments: Mapping[str, str],
+        options: Mapping[str, Any],
+        byte_range: tuple[int, int] | None,
+    ) -> AbstractAsyncContextManager[FileStream]:
+        """Open a file."""
+        request, limits = self._request(operation, arguments, options, byte_range=byte_range)
+        return self._transport.stream(request, limits)
+
+    def _request(
+        self,
+        operation: str,
+        arguments: Mapping[str, str],
+        options: Mapping[str, Any],
+        *,
+        body: Json | bytes | None = None,
+        query: Mapping[str, Any] | None = None,
+        byte_range: tuple[int, int] | None = None,
+    ) -> tuple[Request, Limits]:
+        named = {**options, "client_request_id": options.get("client_request_id") or str(uuid4())}
+        request = build(OPERATIONS[operation], arguments, query=query, body=body, options=named, byte_range=byte_range)
+        return request, Limits(options.get("priority", Priority.USER), options.get("deadline"))
+
+
+def detail(select: Sequence[str] | None, expand: Sequence[str] | None = None, filter: str | None = None) -> Json:
+    """The OData parameters of a read; those left out are None."""
+    return {"$select": select, "$expand": expand, "$filter": filter}

@@ -1,0 +1,100 @@
+"""The client: what a program holds to talk to one Batch account."""
+
+import ssl
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from azure_batch_operator.batch.auth import Credential
+from azure_batch_operator.batch.caller import Caller
+from azure_batch_operator.batch.endpoints import HostPolicy
+from azure_batch_operator.batch.groups.account import Account, Applications, Certificates
+from azure_batch_operator.batch.groups.files import NodeFiles, TaskFiles
+from azure_batch_operator.batch.groups.jobs import Jobs
+from azure_batch_operator.batch.groups.nodes import Nodes, NodeUsers
+from azure_batch_operator.batch.groups.pools import Pools
+from azure_batch_operator.batch.groups.schedules import JobSchedules
+from azure_batch_operator.batch.groups.tasks import Tasks
+from azure_batch_operator.batch.limiter import Limiter
+from azure_batch_operator.batch.retry import RetryPolicy
+from azure_batch_operator.batch.transport import Call, Transport
+
+MAX_ANSWER_BYTES = 32 << 20
+
+
+class BatchClient:
+    """All 77 operations of one Batch account, in groups: `client.pools.create(…)`.
+
+    Use it in one event loop; any number of tasks may share it. It owns its connections and its credential, not its
+    limiter: clients of the same account should share one.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        credential: Credential,
+        *,
+        limiter: Limiter | None = None,
+        retry: RetryPolicy = RetryPolicy(),  # noqa: B008 (frozen)
+        hosts: HostPolicy = HostPolicy(),  # noqa: B008 (frozen)
+        observe: Callable[[Call], None] | None = None,
+        tls: ssl.SSLContext | None = None,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+    ) -> None:
+        """Make a client; nothing is sent before the first call.
+
+        Args:
+            endpoint: such as `https://myaccount.westeurope.batch.azure.com`.
+            credential: who we are; closed together with the client.
+            limiter: shared by all who call the account; by default one of its own.
+            retry: how often and how long failed calls are repeated.
+            hosts: where credentials may go.
+            observe: called with each attempt after it ended; must not raise.
+            tls: trust other certificate authorities than the system's.
+            max_answer_bytes: what an answer may weigh, files excepted.
+
+        Raises:
+            EndpointRefusedError: the endpoint is not one that credentials may go to.
+        """
+        self.limiter = limiter if limiter is not None else Limiter()
+        self._transport = Transport(
+            hosts.check(endpoint),
+            credential,
+            limiter=self.limiter,
+            retry=retry,
+            observe=observe,
+            tls=tls,
+            max_answer_bytes=max_answer_bytes,
+        )
+        caller = Caller(self._transport)
+        self.account = Account(caller)
+        self.applications = Applications(caller)
+        self.certificates = Certificates(caller)
+        self.pools = Pools(caller)
+        self.nodes = Nodes(caller)
+        self.node_users = NodeUsers(caller)
+        self.node_files = NodeFiles(caller)
+        self.jobs = Jobs(caller)
+        self.tasks = Tasks(caller)
+        self.task_files = TaskFiles(caller)
+        self.job_schedules = JobSchedules(caller)
+
+    @property
+    def endpoint(self) -> str:
+        """Scheme, host and port of the account."""
+        return str(self._transport.origin)
+
+    def __repr__(self) -> str:
+        return f"BatchClient({self.endpoint!r})"
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections and the credential."""
+        await self._transport.aclose()

@@ -1,0 +1,236 @@
+"""Every way in which a call to Azure Batch can end badly, as one tree.
+
+    BatchError                          every error of this package; fields say what, why, and whether to try again
+    ├── UsageError                      the call is wrong before anything is sent (also a ValueError)
+    │   └── EndpointRefusedError        the endpoint is not one that credentials may go to
+    ├── AuthenticationError             who we are was not accepted; `.kind` says why
+    ├── ForbiddenError                  403: known, but not allowed; or the account is disabled
+    ├── NotFoundError                   404
+    ├── InvalidRequestError             400, 405, 411, 416: this request can never succeed
+    │   └── RetiredError                the feature is gone from the service (certificates)
+    ├── TooLargeError                   413
+    ├── PreconditionFailedError         412: somebody changed the object in between
+    ├── NotModifiedError                304: a conditional read found nothing new
+    ├── ConflictError                   409: the object's state does not allow this now
+    │   ├── AlreadyExistsError
+    │   ├── BeingDeletedError           wait until a GET answers 404
+    │   ├── BeingResizedError           wait until the allocation is steady
+    │   ├── CompletedError              it has ended; what was asked makes no difference any more
+    │   └── QuotaError                  a quota of the account is used up
+    └── TransientError                  nothing wrong with the request: the same call may succeed later
+        ├── ThrottledError              429
+        ├── ServerBusyError             503
+        ├── ServerError                 500 and other 5xx
+        ├── DeadlineError               our deadline, or the service's (OperationTimedOut)
+        ├── ConnectionFailedError       no answer; `.kind` tells dns, refused, reset, tls … apart
+        └── MalformedAnswerError        an answer that is not the service's: truncated, not JSON, too big …
+
+`error_codes` says which code of the service becomes which class. No text of an error holds a key, a signature, a token
+or the query of a URL: see `redaction`.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import ClassVar
+
+_NO_VALUES: Mapping[str, str] = MappingProxyType({})
+
+
+class BatchError(Exception):
+    """A call to Batch failed.
+
+    Fields:
+        operation: id of the operation, such as `Pools_CreatePool`; empty if no operation was under way.
+        status: HTTP status, or None without an answer.
+        code: the service's error code, such as `PoolNotFound`, or None.
+        message: the service's text without its RequestId and Time lines, or ours.
+        values: the service's further details by name (`PropertyName`, `Reason`, …).
+        request_id, client_request_id: for a support request and for our own log.
+        retryable: whether the same call may succeed later without anybody changing anything.
+        retry_after: seconds to wait first, as the service asked; None if it said nothing.
+    """
+
+    default_retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        operation: str = "",
+        status: int | None = None,
+        code: str | None = None,
+        values: Mapping[str, str] = _NO_VALUES,
+        request_id: str | None = None,
+        client_request_id: str | None = None,
+        retryable: bool | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.operation = operation
+        self.status = status
+        self.code = code
+        self.message = message
+        self.values = dict(values)
+        self.request_id = request_id
+        self.client_request_id = client_request_id
+        self.retryable = self.default_retryable if retryable is None else retryable
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        what = self.code or (f"HTTP {self.status}" if self.status else "")
+        text = f"{what}: {self.message}" if what else self.message
+        details = "; ".join(f"{name}={value}" for name, value in self.values.items())
+        if details:
+            text = f"{text} ({details})"
+        tail = ", ".join(
+            part for part in (self.operation, f"request-id {self.request_id}" if self.request_id else "") if part
+        )
+        return f"{text} [{tail}]" if tail else text
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+
+class UsageError(BatchError, ValueError):
+    """The call is wrong in itself; nothing was sent."""
+
+
+class EndpointRefusedError(UsageError):
+    """Credentials may not go to this endpoint."""
+
+
+class AuthenticationKind(StrEnum):
+    """Why a credential was not accepted."""
+
+    BAD_KEY = "bad-key"
+    UNKNOWN_ACCOUNT = "unknown-account"
+    CLOCK_SKEW = "clock-skew"
+    NOT_ALLOWED = "method-not-allowed"
+    WRONG_AUDIENCE = "wrong-audience"
+    WRONG_ISSUER = "wrong-issuer"
+    EXPIRED = "expired"
+    MALFORMED = "malformed"
+    SIGN_IN = "sign-in-failed"
+    UNKNOWN = "unknown"
+
+
+class AuthenticationError(BatchError):
+    """The service does not accept who we say we are, or no token could be had."""
+
+    kind: AuthenticationKind = AuthenticationKind.UNKNOWN
+
+
+class ForbiddenError(BatchError):
+    """The caller is known and lacks the permission, or the account is disabled."""
+
+
+class NotFoundError(BatchError):
+    """The thing named by the path, or its parent, does not exist."""
+
+
+class InvalidRequestError(BatchError):
+    """The request is wrong and stays wrong; `values` names the property or parameter."""
+
+
+class RetiredError(InvalidRequestError):
+    """The service has retired what was asked for."""
+
+
+class TooLargeError(BatchError):
+    """The request's body is larger than the service takes."""
+
+
+class PreconditionFailedError(BatchError):
+    """The object is not, or no longer, what the conditional header asked for."""
+
+
+class NotModifiedError(BatchError):
+    """A conditional read found nothing new."""
+
+
+class ConflictError(BatchError):
+    """The state of the object does not allow the operation now."""
+
+
+class AlreadyExistsError(ConflictError):
+    """An object with this id exists: compare it with what was wanted."""
+
+
+class BeingDeletedError(ConflictError):
+    """The object is being deleted; its id is free again when a GET answers 404."""
+
+    default_retryable = True
+
+
+class BeingResizedError(ConflictError):
+    """The pool's allocation is not steady."""
+
+    default_retryable = True
+
+
+class CompletedError(ConflictError):
+    """The job, task or schedule has ended."""
+
+
+class QuotaError(ConflictError):
+    """A quota of the account is used up; it may be free again later."""
+
+    default_retryable = True
+
+
+class TransientError(BatchError):
+    """Nothing is wrong with the request."""
+
+    default_retryable = True
+
+
+class ThrottledError(TransientError):
+    """Too many requests."""
+
+
+class ServerBusyError(TransientError):
+    """The service is overloaded."""
+
+
+class ServerError(TransientError):
+    """The service failed; what it did before that is unknown."""
+
+
+class DeadlineError(TransientError):
+    """Time ran out, here or in the service; what the service did is unknown."""
+
+
+class ConnectionKind(StrEnum):
+    """Where a connection failed."""
+
+    DNS = "dns"
+    REFUSED = "refused"
+    UNREACHABLE = "unreachable"
+    CONNECT_TIMEOUT = "connect-timeout"
+    TLS = "tls"
+    RESET = "reset"
+    CLOSED = "closed"
+    OTHER = "other"
+
+
+# The request cannot have reached the service.
+NEVER_SENT = frozenset(
+    {
+        ConnectionKind.DNS,
+        ConnectionKind.REFUSED,
+        ConnectionKind.UNREACHABLE,
+        ConnectionKind.CONNECT_TIMEOUT,
+        ConnectionKind.TLS,
+    }
+)
+
+
+class ConnectionFailedError(TransientError):
+    """The network gave no answer."""
+
+    kind: ConnectionKind = ConnectionKind.OTHER
+
+
+class MalformedAnswerError(TransientError):
+    """Something answered, but not as the service does; what the service did is unknown."""

@@ -1,0 +1,6 @@
+"""The operations as methods, one module for each kind of thing.
+
+The groups only name arguments and results; what an operation is stands in `operations`, how it is called in `caller`.
+Bodies are plain JSON mappings under the REST names, in and out. All methods take the options of `requests.CallOptions`
+as keywords, those with conditional headers also `if_match` and its kin, and raise `BatchError`s.
+"""

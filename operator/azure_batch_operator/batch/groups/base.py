@@ -1,0 +1,14 @@
+"""What all groups of operations have in common."""
+
+from azure_batch_operator.batch.answers import JsonObject
+from azure_batch_operator.batch.caller import Caller
+
+# `list` is also the name of a method in most groups, so the type has a name of its own.
+JsonObjects = list[JsonObject]
+
+
+class Group:
+    """A group of operations on one kind of thing."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller

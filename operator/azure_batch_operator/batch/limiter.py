@@ -1,0 +1,199 @@
+"""Holds an account's calls to what the service can take: one `Limiter` per account, shared by everybody who calls it.
+
+Four things in one place, because they decide together who goes next and when: a token bucket (calls per second), a cap
+on calls in flight, an order of urgency, and the reaction to throttling (AIMD: the rate is halved when the service says
+429 or 503, and grows back by a little each second; nothing goes out before Retry-After is over).
+
+Order: a call waits in line at the time it came plus `patience` for each step its priority is below the most urgent. So
+a delete overtakes the polling that came a few seconds before it, and polling still gets its turn while a million tasks
+are submitted.
+
+No task and no thread: waiting calls are futures, and one timer of the event loop grants them.
+"""
+
+import asyncio
+import heapq
+import itertools
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from azure_batch_operator.batch.requests import Priority
+
+
+class Handle(Protocol):
+    """A timer that can be cancelled."""
+
+    def cancel(self) -> None:
+        """Forget the timer."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, for which tests have their own."""
+
+    def now(self) -> float:
+        """Seconds of a clock that never goes back."""
+        ...
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Handle:
+        """Call back at a time of that clock."""
+        ...
+
+
+class LoopClock:
+    """The running event loop's time."""
+
+    def now(self) -> float:
+        """Seconds of the loop's clock."""
+        return asyncio.get_running_loop().time()
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> Handle:
+        """A timer of the loop."""
+        return asyncio.get_running_loop().call_at(when, callback)
+
+
+class Limiter:
+    """Who may call when. Not to be shared between event loops."""
+
+    def __init__(
+        self,
+        calls_per_second: float = 100.0,
+        *,
+        burst: float | None = None,
+        max_in_flight: int = 32,
+        patience: float = 5.0,
+        clock: Clock | None = None,
+    ) -> None:
+        """Make a limiter.
+
+        Args:
+            calls_per_second: the highest rate; `math.inf` for none.
+            burst: calls that may go out at once after a pause; by default one second's worth.
+            max_in_flight: calls under way at the same time.
+            patience: seconds that one step of priority is worth.
+        """
+        if calls_per_second <= 0 or max_in_flight < 1:
+            raise ValueError("a limiter must let something through")
+        self._ceiling = calls_per_second
+        self._rate = calls_per_second
+        self._burst = max(1.0, calls_per_second if burst is None else burst)
+        self._max_in_flight = max_in_flight
+        self._patience = patience
+        self._clock: Clock = clock or LoopClock()
+        self._tokens = self._burst
+        self._filled_at: float | None = None
+        self._halved_at = -math.inf
+        self._paused_until = 0.0
+        self._in_flight = 0
+        self._throttled_total = 0
+        self._queue: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+        self._timer: Handle | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Calls in the queue."""
+        return sum(1 for _, _, turn in self._queue if not turn.done())
+
+    @property
+    def in_flight(self) -> int:
+        """Calls under way."""
+        return self._in_flight
+
+    @property
+    def throttled_total(self) -> int:
+        """Times that the service said "too many" or "too busy"."""
+        return self._throttled_total
+
+    @property
+    def paused_until(self) -> float | None:
+        """Time of the clock until which nothing goes out, or None."""
+        return self._paused_until if self._paused_until > self._clock.now() else None
+
+    @property
+    def rate(self) -> float:
+        """Calls per second that are allowed at present."""
+        return self._rate
+
+    @asynccontextmanager
+    async def slot(self, priority: Priority = Priority.USER) -> AsyncIterator[None]:
+        """Wait for one's turn and hold a place in flight while inside."""
+        await self._acquire(priority)
+        try:
+            yield
+        finally:
+            self._release()
+
+    def throttled(self, retry_after: float | None) -> None:
+        """Take note that the service refused a call; without a time of its own it gets a second's rest."""
+        now = self._clock.now()
+        self._refill(now)
+        self._throttled_total += 1
+        self._paused_until = max(self._paused_until, now + (1.0 if retry_after is None else retry_after))
+        # The answers to one burst come in together: they count once.
+        if now - self._halved_at >= 1.0 and math.isfinite(self._rate):
+            self._rate = max(self._rate / 2, min(1.0, self._ceiling))
+            self._halved_at = now
+        self._tokens = min(self._tokens, 1.0)
+        self._dispatch()
+
+    async def _acquire(self, priority: Priority) -> None:
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._queue, (self._clock.now() + priority * self._patience, next(self._order), turn))
+        self._dispatch()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._release()
+            raise
+
+    def _release(self) -> None:
+        self._in_flight -= 1
+        self._dispatch()
+
+    def _dispatch(self) -> None:
+        """Grant turns as long as there are calls, places and tokens; set the timer for the next token."""
+        now = self._clock.now()
+        self._refill(now)
+        while self._queue and self._in_flight < self._max_in_flight:
+            if self._queue[0][2].done():
+                heapq.heappop(self._queue)
+                continue
+            ready_at = self._ready_at(now)
+            if ready_at > now:
+                self._wake_at(ready_at)
+                return
+            _, _, turn = heapq.heappop(self._queue)
+            self._tokens -= 1.0
+            self._in_flight += 1
+            turn.set_result(None)
+
+    def _ready_at(self, now: float) -> float:
+        missing = max(0.0, 1.0 - self._tokens)
+        # A hair more than needed, lest rounding make the timer come too early for ever.
+        return max(self._paused_until, now + missing / self._rate + 1e-6 if missing else now)
+
+    def _wake_at(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._clock.call_at(when, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._dispatch()
+
+    def _refill(self, now: float) -> None:
+        """Add the tokens of the time that went by, and a twentieth of the ceiling per second to a rate that was cut.
+
+        Time spent in a pause adds nothing, so that its end is not greeted with a burst.
+        """
+        passed = 0.0 if self._filled_at is None else max(0.0, now - max(self._filled_at, self._paused_until))
+        self._filled_at = now
+        if math.isinf(self._rate):
+            self._tokens = self._burst
+            return
+        self._tokens = min(self._burst, self._tokens + passed * self._rate)
+        self._rate = min(self._ceiling, self._rate + passed * self._ceiling / 20)

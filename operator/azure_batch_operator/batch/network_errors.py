@@ -1,0 +1,109 @@
+"""Translates the HTTP library's exceptions into ours.
+
+aiohttp reports one and the same cut connection by four different exceptions, depending on when it is cut; what a caller
+needs to know is whether the request can have reached the service, and what to look at: DNS, the port, the certificate,
+the network.
+"""
+
+import errno
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import aiohttp
+from aiohttp import http_exceptions
+
+from azure_batch_operator.batch.errors import BatchError, ConnectionFailedError, ConnectionKind, MalformedAnswerError
+
+_BY_ERRNO = {
+    errno.ECONNREFUSED: ConnectionKind.REFUSED,
+    errno.EHOSTUNREACH: ConnectionKind.UNREACHABLE,
+    errno.ENETUNREACH: ConnectionKind.UNREACHABLE,
+    errno.ETIMEDOUT: ConnectionKind.CONNECT_TIMEOUT,
+    errno.ECONNRESET: ConnectionKind.RESET,
+    errno.EPIPE: ConnectionKind.RESET,
+}
+
+_EXPLANATIONS = {
+    ConnectionKind.DNS: "the name of the host cannot be resolved",
+    ConnectionKind.REFUSED: "nothing listens there (connection refused)",
+    ConnectionKind.UNREACHABLE: "the host or its network cannot be reached",
+    ConnectionKind.CONNECT_TIMEOUT: "the host does not answer (no connection in time)",
+    ConnectionKind.TLS: "TLS failed",
+    ConnectionKind.RESET: "the connection was reset",
+    ConnectionKind.CLOSED: "the connection was closed before the answer was complete",
+    ConnectionKind.OTHER: "the connection failed",
+}
+
+
+@contextmanager
+def translated(operation: str) -> Iterator[None]:
+    """Let nothing but a BatchError, a cancellation or our own time limit out of the block."""
+    try:
+        yield
+    except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
+        # A plain TimeoutError is the time limit around this block, on its way out.
+        if type(error) is TimeoutError:
+            raise
+        raise translate(error, operation) from error
+
+
+def translate(error: Exception, operation: str) -> BatchError:
+    """The error of this package for one of the HTTP library's."""
+    if _is_malformed(error):
+        return MalformedAnswerError(f"the answer is not proper HTTP ({_brief(error)})", operation=operation)
+    kind = connection_kind(error)
+    detail = _certificate(error) if kind is ConnectionKind.TLS else ""
+    failure = ConnectionFailedError(_EXPLANATIONS[kind] + detail, operation=operation)
+    failure.kind = kind
+    # A certificate that is wrong stays wrong.
+    failure.retryable = not isinstance(error, aiohttp.ClientConnectorCertificateError)
+    return failure
+
+
+def connection_kind(error: Exception) -> ConnectionKind:
+    """Where the connection failed."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return ConnectionKind.DNS
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            return ConnectionKind.TLS
+        case aiohttp.ServerTimeoutError():
+            return ConnectionKind.CONNECT_TIMEOUT
+        case aiohttp.ServerDisconnectedError() | aiohttp.ClientPayloadError():
+            return _of_payload(error)
+        case aiohttp.ClientConnectorError():
+            # A reset while connecting: the request was not sent yet.
+            kind = _BY_ERRNO.get(error.errno or 0, ConnectionKind.UNREACHABLE)
+            return ConnectionKind.UNREACHABLE if kind is ConnectionKind.RESET else kind
+        case OSError():
+            return _BY_ERRNO.get(error.errno or 0, ConnectionKind.OTHER)
+        case _:
+            return ConnectionKind.OTHER
+
+
+def _of_payload(error: BaseException) -> ConnectionKind:
+    causes = (error, error.__cause__, error.__context__)
+    reset = any(isinstance(cause, ConnectionResetError | BrokenPipeError) for cause in causes)
+    return ConnectionKind.RESET if reset else ConnectionKind.CLOSED
+
+
+def _is_malformed(error: Exception) -> bool:
+    """Whether bytes came that make no sense, as opposed to too few."""
+    if isinstance(error, aiohttp.ClientPayloadError):
+        cause = error.__cause__ or error.__context__
+        incomplete = (http_exceptions.ContentLengthError, http_exceptions.TransferEncodingError)
+        return (
+            isinstance(cause, http_exceptions.PayloadEncodingError) and not isinstance(cause, incomplete)
+        ) or isinstance(cause, http_exceptions.ContentEncodingError)
+    return isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL)
+
+
+def _certificate(error: Exception) -> str:
+    inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None)
+    reason = getattr(inner, "verify_message", None) or getattr(inner, "reason", None)
+    return f": {reason}" if reason else ""
+
+
+def _brief(error: Exception) -> str:
+    return type(error.__cause__ or error).__name__

@@ -1,0 +1,256 @@
+"""Builds requests as values: pure code between the operation table and the transport.
+
+A `Request` is final: path and query are percent-encoded, so that what a credential signs is byte for byte what goes
+out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from enum import IntEnum
+from typing import Any, TypedDict
+from urllib.parse import quote
+
+import orjson
+from yarl import URL
+
+from azure_batch_operator.batch.errors import MalformedAnswerError, UsageError
+from azure_batch_operator.batch.operations import API_VERSION, Answer, Body, Conditions, Operation
+
+CONTENT_TYPE = "application/json; odata=minimalmetadata"
+
+
+class Priority(IntEnum):
+    """Who goes first when calls have to wait; the lower number."""
+
+    DELETE = 0
+    USER = 1
+    SUBMIT = 2
+    REFRESH = 3
+
+
+class CallOptions(TypedDict, total=False):
+    """Options of every call.
+
+    priority: place in the account's queue. timeout: seconds that the service may take (`timeOut`, at most 30 count).
+    deadline: seconds that the whole call may take here, waiting and retries included.
+    client_request_id: our id of the call, by default a new one. return_client_request_id: have the service repeat it.
+    """
+
+    priority: Priority
+    timeout: int | None
+    deadline: float | None
+    client_request_id: str | None
+    return_client_request_id: bool
+
+
+class TimeConditions(CallOptions, total=False):
+    """Options of calls that can depend on when the object last changed; an aware datetime."""
+
+    if_modified_since: datetime | None
+    if_unmodified_since: datetime | None
+
+
+class AllConditions(TimeConditions, total=False):
+    """Options of calls that can depend on the object's version; at most one condition. ETags with or without quotes,
+    or `*`.
+    """
+
+    if_match: str | None
+    if_none_match: str | None
+
+
+class PageOptions(CallOptions, total=False):
+    """Options of lists: items per page (at most 1000)."""
+
+    max_results: int | None
+
+
+_CONDITIONS = {
+    "if_match": "If-Match",
+    "if_none_match": "If-None-Match",
+    "if_modified_since": "If-Modified-Since",
+    "if_unmodified_since": "If-Unmodified-Since",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, ready to be signed and sent. The body is kept out of the repr: it may hold passwords."""
+
+    operation: Operation
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes | None = field(default=None, repr=False)
+
+    @property
+    def target(self) -> str:
+        """Path and query as they go out."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+
+def build(
+    operation: Operation,
+    arguments: Mapping[str, str],
+    *,
+    query: Mapping[str, Any] | None = None,
+    body: Mapping[str, Any] | bytes | None = None,
+    options: Mapping[str, Any] | None = None,
+    byte_range: tuple[int, int] | None = None,
+) -> Request:
+    """Build a request.
+
+    Args:
+        operation: row of the table.
+        arguments: values of the path's placeholders.
+        query: values by the table's parameter names; None means left out, sequences are joined by commas.
+        body: a JSON mapping, or bytes that are JSON already.
+        options: `CallOptions` and conditions.
+        byte_range: first and last byte of a file, both included.
+
+    Raises:
+        UsageError: a value that cannot be meant (an empty id, two conditions, a naive datetime, …).
+    """
+    options = options or {}
+    method_body = _body(operation, body)
+    headers = {"Accept": _accept(operation), **_conditions(operation, options)}
+    if options.get("client_request_id"):
+        headers["client-request-id"] = options["client_request_id"]
+    if options.get("return_client_request_id"):
+        headers["return-client-request-id"] = "true"
+    if byte_range is not None:
+        headers["ocp-range"] = _range(operation, byte_range)
+    if method_body is not None:
+        headers["Content-Type"] = CONTENT_TYPE
+        headers["Content-Length"] = str(len(method_body))
+    elif operation.verb not in ("GET", "HEAD"):
+        headers["Content-Length"] = "0"
+    parameters = {**(query or {}), "timeOut": options.get("timeout")}
+    return Request(
+        operation, operation.verb, _path(operation, arguments), _query(operation, parameters), headers, method_body
+    )
+
+
+def next_page(request: Request, link: str, origin: URL) -> Request:
+    """The request for the page behind a nextLink; the link is taken verbatim, as its token is opaque (batch-semantics
+    §1.6).
+
+    Raises:
+        MalformedAnswerError: the link leads to another host, where our credentials have no business.
+    """
+    try:
+        url = URL(quote(link, safe="%/:?#[]@!$&'()*+,;=-._~^|"), encoded=True)
+        same = url.absolute and url.origin() == origin
+    except ValueError:
+        same = False
+    if not same:
+        raise MalformedAnswerError(
+            "the link to the next page leads away from the account's endpoint; not followed",
+            operation=request.operation.id,
+        )
+    return Request(request.operation, "GET", url.raw_path, url.raw_query_string, request.headers)
+
+
+def _path(operation: Operation, arguments: Mapping[str, str]) -> str:
+    for name, value in arguments.items():
+        # An empty id would turn a call on one pool into a call on the list of pools; `.` and `..` vanish on the way.
+        if not isinstance(value, str) or not value or value in (".", ".."):
+            raise UsageError(f"{name} must be a non-empty string, not {value!r}", operation=operation.id)
+    # One segment each, a file's slashes included: as the official client does (batch-semantics §4.7).
+    return operation.path.format_map({name: quote(value, safe="") for name, value in arguments.items()})
+
+
+def _query(operation: Operation, parameters: Mapping[str, Any]) -> str:
+    """The query string, sorted, with names in lower case.
+
+    The service matches names in any case (§1.1) and its documentation signs them in lower case, but the official client
+    signs them as sent (§2.2): with lower-case names on the wire there is only one way to sign.
+    """
+    pairs = {"api-version": API_VERSION}
+    for name, value in parameters.items():
+        if value is None:
+            continue
+        if name != "timeOut" and name not in operation.query:
+            raise UsageError(f"{operation.id} takes no {name}", operation=operation.id)
+        pairs[name.lower()] = _query_value(operation, name, value)
+    return "&".join(f"{quote(name, safe='$-')}={quote(value, safe='')}" for name, value in sorted(pairs.items()))
+
+
+def _query_value(operation: Operation, name: str, value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case datetime():
+            return _aware(operation, name, value).astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case int():
+            if value < 1:
+                raise UsageError(f"{name} must be at least 1, not {value}", operation=operation.id)
+            return str(value)
+        case str():
+            if not value:
+                raise UsageError(f"{name} must not be empty", operation=operation.id)
+            return value
+        case list() | tuple():
+            return _query_value(operation, name, ",".join(value))
+        case _:
+            raise UsageError(f"{name} cannot be a {type(value).__name__}", operation=operation.id)
+
+
+def _conditions(operation: Operation, options: Mapping[str, Any]) -> dict[str, str]:
+    given = {_CONDITIONS[name]: value for name, value in options.items() if name in _CONDITIONS and value is not None}
+    if len(given) > 1:
+        raise UsageError("the service takes only one conditional header at a time", operation=operation.id)
+    for name in given:
+        if name not in operation.conditions.value:
+            raise UsageError(f"{operation.id} takes no {name}", operation=operation.id)
+    return {name: _condition(operation, name, value) for name, value in given.items()}
+
+
+def _condition(operation: Operation, name: str, value: object) -> str:
+    if isinstance(value, datetime):
+        return http_date(_aware(operation, name, value))
+    if not isinstance(value, str) or not value or name in Conditions.TIMES.value:
+        raise UsageError(f"{name} cannot be {value!r}", operation=operation.id)
+    return value if value == "*" or value.startswith(('"', "W/")) else f'"{value}"'
+
+
+def _aware(operation: Operation, name: str, value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise UsageError(f"{name} needs a time zone", operation=operation.id)
+    return value
+
+
+def http_date(moment: datetime) -> str:
+    """An aware datetime in RFC 1123 form."""
+    return format_datetime(moment.astimezone(UTC), usegmt=True)
+
+
+def _range(operation: Operation, byte_range: tuple[int, int]) -> str:
+    first, last = byte_range
+    if not operation.ranged or first < 0 or last < first:
+        raise UsageError(
+            f"a byte range must be (first, last), both included, not {byte_range!r}", operation=operation.id
+        )
+    return f"bytes={first}-{last}"
+
+
+def _body(operation: Operation, body: Mapping[str, Any] | bytes | None) -> bytes | None:
+    if body is None:
+        if operation.body is Body.REQUIRED:
+            raise UsageError(f"{operation.id} needs a body", operation=operation.id)
+        return None
+    if operation.body is Body.NONE:
+        raise UsageError(f"{operation.id} takes no body", operation=operation.id)
+    if isinstance(body, bytes):
+        return body
+    try:
+        return orjson.dumps(body, option=orjson.OPT_UTC_Z)
+    except TypeError as error:
+        raise UsageError(f"the body cannot be written as JSON: {error}", operation=operation.id) from None
+
+
+def _accept(operation: Operation) -> str:
+    return "application/json" if operation.answer in (Answer.OBJECT, Answer.PAGE) else "*/*"

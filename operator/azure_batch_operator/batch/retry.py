@@ -1,0 +1,67 @@
+"""Decides whether and when a failed attempt is repeated. Pure: the caller brings time and chance.
+
+Full jitter (a random part of an exponentially growing span) keeps many clients from coming back at the same moment;
+what the service says in Retry-After is a lower bound. Repeating stops at the deadline: a wait that would reach over it
+is not begun, so that the caller learns early, with `retry_after` in the error.
+"""
+
+from dataclasses import dataclass
+
+from azure_batch_operator.batch.errors import (
+    NEVER_SENT,
+    BatchError,
+    ConnectionFailedError,
+    ServerBusyError,
+    ThrottledError,
+    TransientError,
+)
+from azure_batch_operator.batch.operations import Operation
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How patient a client is; all times in seconds.
+
+    attempts: tries in all. base, cap: the span of the n-th wait is `min(cap, base * 2**(n-1))`.
+    deadline: for the whole call, waiting for the limiter included, unless the call says otherwise.
+    attempt_deadline: for one attempt, from sending to the last byte of the answer (streams of files excepted).
+    """
+
+    attempts: int = 6
+    base: float = 0.5
+    cap: float = 30.0
+    deadline: float = 120.0
+    attempt_deadline: float = 60.0
+
+    def delay(
+        self, error: BatchError, operation: Operation, *, attempt: int, remaining: float, chance: float
+    ) -> float | None:
+        """Seconds to wait before the next attempt, or None if there is to be none.
+
+        Args:
+            error: how the attempt ended.
+            attempt: its number, from 1.
+            remaining: seconds left until the deadline.
+            chance: a random number in [0, 1).
+        """
+        if attempt >= self.attempts or not may_repeat(error, operation):
+            return None
+        span = min(self.cap, self.base * 2.0 ** min(attempt - 1, 60))
+        wait = chance * span if error.retry_after is None else error.retry_after + chance * self.base
+        return wait if wait < remaining else None
+
+
+def may_repeat(error: BatchError, operation: Operation) -> bool:
+    """Whether a repetition is safe and has a chance.
+
+    A call that was refused (429, 503) or never left did nothing. After anything else the service may have acted: then
+    only a call whose second delivery is harmless goes out again. A create is: the second one answers Exists, which the
+    caller compares.
+    """
+    if not isinstance(error, TransientError) or not error.retryable:
+        return False
+    if isinstance(error, ThrottledError | ServerBusyError):
+        return True
+    if isinstance(error, ConnectionFailedError) and error.kind in NEVER_SENT:
+        return True
+    return operation.idempotent

@@ -1,0 +1,328 @@
+"""Sends requests: with `network_errors`, the only module that knows the HTTP library.
+
+One aiohttp session per client. A call is a loop of attempts, each of which waits for its turn at the limiter, is signed
+anew and has its own time limit; the whole call has another. Everything that can go wrong leaves as a `BatchError`;
+cancelling a call closes its connection and frees its place.
+"""
+
+import asyncio
+import random
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import TypeVar
+
+import aiohttp
+from yarl import URL
+
+from azure_batch_operator.batch.answers import Answer, FileProperties, error_of, file_properties
+from azure_batch_operator.batch.auth import Credential
+from azure_batch_operator.batch.errors import (
+    AuthenticationError,
+    BatchError,
+    DeadlineError,
+    MalformedAnswerError,
+    ServerBusyError,
+    ThrottledError,
+    UsageError,
+)
+from azure_batch_operator.batch.limiter import Limiter
+from azure_batch_operator.batch.network_errors import translated
+from azure_batch_operator.batch.requests import Priority, Request, http_date
+from azure_batch_operator.batch.retry import RetryPolicy
+
+USER_AGENT = f"azure-batch-operator/{version('azure-batch-operator')}"
+_CONNECT_SECONDS = 10.0
+_IDLE_CONNECTION_SECONDS = 30.0
+_CHUNK_BYTES = 1 << 16
+# What an error's body may weigh where a file of any size was asked for.
+_ERROR_BYTES = 1 << 20
+# A 503 about one pool, not about the account.
+_NOT_ABOUT_THE_ACCOUNT = frozenset({"toomanyenableautoscalerequests"})
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One attempt, for metrics.
+
+    `status` is None where there was no answer, `error` the class of the failure or None; `seconds` begin after the
+    limiter's queue.
+    """
+
+    operation: str
+    status: int | None
+    code: str | None
+    error: str | None
+    seconds: float
+    attempt: int
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of one call: its place in the queue, and seconds for the whole of it (None: the policy's)."""
+
+    priority: Priority
+    deadline: float | None
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What is known of an attempt's answer, also if it ends badly later."""
+
+    status: int | None = None
+    request_id: str | None = None
+
+
+class FileStream:
+    """An open file of a node: iterate over it once, or read its beginning."""
+
+    def __init__(self, response: aiohttp.ClientResponse, request: Request, idle_seconds: float) -> None:
+        self._response = response
+        self._request = request
+        self._idle_seconds = idle_seconds
+        self.properties: FileProperties = file_properties(_headers(response))
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Chunks of bytes, as they come in.
+
+        Raises:
+            DeadlineError: nothing came for too long.
+            ConnectionFailedError: the connection broke before the end.
+        """
+        operation = self._request.operation.id
+        source = aiter(self._response.content.iter_chunked(_CHUNK_BYTES))
+        while True:
+            async with _time_limit(self._idle_seconds, operation, "the file's next bytes did not come"):
+                with translated(operation):
+                    chunk = await anext(source, b"")
+            if not chunk:
+                return
+            yield chunk
+
+    async def read(self, limit: int) -> bytes:
+        """The first `limit` bytes, or the whole file if it is shorter."""
+        parts = bytearray()
+        async for chunk in self:
+            parts += chunk
+            if len(parts) >= limit:
+                break
+        return bytes(parts[:limit])
+
+
+class Transport:
+    """Sends requests to one endpoint with one credential."""
+
+    def __init__(
+        self,
+        origin: URL,
+        credential: Credential,
+        *,
+        limiter: Limiter,
+        retry: RetryPolicy,
+        observe: Callable[[Call], None] | None,
+        tls: ssl.SSLContext | None,
+        max_answer_bytes: int,
+    ) -> None:
+        self.origin = origin
+        self._credential = credential
+        self._limiter = limiter
+        self._retry = retry
+        self._observe = observe
+        self._tls = tls
+        self._max_answer_bytes = max_answer_bytes
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    async def aclose(self) -> None:
+        """Close all connections; a closed transport sends nothing more."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+        await self._credential.aclose()
+
+    async def send(self, request: Request, limits: Limits) -> Answer:
+        """Send until there is a success, a final error, or no time left.
+
+        Raises:
+            BatchError: any of the tree.
+        """
+
+        async def exchange(seen: _Seen) -> Answer:
+            response = await self._open(request, seen)
+            try:
+                return await self._read(response, request, self._max_answer_bytes)
+            finally:
+                # Closes the connection unless the answer was read to its end.
+                response.release()
+
+        return await self._repeat(request, limits, exchange)
+
+    @asynccontextmanager
+    async def stream(self, request: Request, limits: Limits) -> AsyncIterator[FileStream]:
+        """Open a file. Attempts are repeated until it is open, never later; a deadline covers the reading as well."""
+
+        async def exchange(seen: _Seen) -> aiohttp.ClientResponse:
+            response = await self._open(request, seen)
+            if response.status in request.operation.success:
+                return response
+            try:
+                raise error_of(await self._read(response, request, _ERROR_BYTES), request.operation.id)
+            finally:
+                response.release()
+
+        async with _time_limit(limits.deadline, request.operation.id, "the file was not read"):
+            response = await self._repeat(request, limits, exchange)
+            try:
+                yield FileStream(response, request, self._retry.attempt_deadline)
+            finally:
+                response.close()
+
+    async def _repeat(self, request: Request, limits: Limits, exchange: Callable[[_Seen], Awaitable[T]]) -> T:
+        """Make attempts as the retry policy says."""
+        now = asyncio.get_running_loop().time
+        until = now() + (self._retry.deadline if limits.deadline is None else limits.deadline)
+        signed_in_anew = False
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._attempt(request, limits.priority, until, attempt, exchange)
+            except BatchError as error:
+                error.client_request_id = request.headers.get("client-request-id")
+                if isinstance(error, AuthenticationError) and not signed_in_anew:
+                    signed_in_anew = True
+                    if await self._credential.refused(error):
+                        continue
+                wait = self._retry.delay(
+                    error,
+                    request.operation,
+                    attempt=attempt,
+                    remaining=until - now(),
+                    chance=random.random(),  # noqa: S311
+                )
+                if wait is None:
+                    raise
+            await asyncio.sleep(wait)
+
+    async def _attempt(
+        self,
+        request: Request,
+        priority: Priority,
+        until: float,
+        attempt: int,
+        exchange: Callable[[_Seen], Awaitable[T]],
+    ) -> T:
+        now = asyncio.get_running_loop().time
+        operation = request.operation.id
+        slot = self._limiter.slot(priority)
+        async with _time_limit(until - now(), operation, "the call did not get its turn in the account's queue"):
+            await slot.__aenter__()
+        started = now()
+        seen = _Seen()
+        failure: BatchError | None = None
+        try:
+            seconds = min(self._retry.attempt_deadline, until - started)
+            async with _time_limit(seconds, operation, "there was no complete answer"):
+                with translated(operation):
+                    return await exchange(seen)
+        except BatchError as error:
+            failure = error
+            if isinstance(error, ThrottledError | ServerBusyError) and _concerns_account(error):
+                self._limiter.throttled(error.retry_after)
+            raise
+        finally:
+            await slot.__aexit__(None, None, None)
+            self._report(request, seen, failure, now() - started, attempt)
+
+    async def _open(self, request: Request, seen: _Seen) -> aiohttp.ClientResponse:
+        """Sign and send; return when the headers of the answer are there."""
+        headers = {**request.headers, "ocp-date": http_date(datetime.now(UTC)), "User-Agent": USER_AGENT}
+        headers.update(await self._credential.sign(request, headers))
+        response = await self._open_session().request(
+            request.method,
+            URL(f"{self.origin}{request.target}", encoded=True),
+            headers=headers,
+            data=request.body,
+            allow_redirects=False,
+        )
+        seen.status, seen.request_id = response.status, response.headers.get("request-id")
+        return response
+
+    async def _read(self, response: aiohttp.ClientResponse, request: Request, limit: int) -> Answer:
+        """Read an answer of at most `limit` bytes, counted after decompression, and raise the error that it may be."""
+        operation = request.operation.id
+        body = bytearray()
+        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+            body += chunk
+            if len(body) > limit:
+                raise MalformedAnswerError(
+                    f"the answer is larger than {limit} bytes; ask for less with select, filter or max_results",
+                    operation=operation,
+                    status=response.status,
+                    request_id=response.headers.get("request-id"),
+                    retryable=False,
+                )
+        answer = Answer(response.status, _headers(response), bytes(body))
+        if response.status not in request.operation.success:
+            raise error_of(answer, operation)
+        return answer
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise UsageError("the client is closed")
+        if self._session is None:
+            # The limiter bounds the number of connections; here a second bound could only make calls wait out of order.
+            connector = aiohttp.TCPConnector(
+                limit=0, ssl=self._tls or True, keepalive_timeout=_IDLE_CONNECTION_SECONDS, ttl_dns_cache=60
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+                raise_for_status=False,
+                trust_env=False,
+            )
+        return self._session
+
+    def _report(self, request: Request, seen: _Seen, failure: BatchError | None, seconds: float, attempt: int) -> None:
+        if self._observe is None:
+            return
+        self._observe(
+            Call(
+                operation=request.operation.id,
+                status=seen.status,
+                code=failure.code if failure else None,
+                error=type(failure).__name__ if failure else None,
+                seconds=seconds,
+                attempt=attempt,
+                request_id=seen.request_id,
+            )
+        )
+
+
+def _concerns_account(error: BatchError) -> bool:
+    return (error.code or "").lower() not in _NOT_ABOUT_THE_ACCOUNT
+
+
+def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
+    return {name.lower(): value for name, value in response.headers.items()}
+
+
+@asynccontextmanager
+async def _time_limit(seconds: float | None, operation: str, what: str) -> AsyncIterator[None]:
+    """Turn the end of our own patience, and nothing else, into a DeadlineError."""
+    scope: asyncio.Timeout | None = None
+    try:
+        async with asyncio.timeout(seconds) as scope:
+            yield
+    except TimeoutError:
+        if scope is None or not scope.expired():
+            raise
+        raise DeadlineError(f"{what} within {seconds:.3g} seconds", operation=operation) from None
