@@ -7,13 +7,15 @@ the network.
 
 import errno
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable
+from typing import TypeVar
 
 import aiohttp
 from aiohttp import http_exceptions
 
 from azure_batch_operator.batch.errors import BatchError, ConnectionFailedError, ConnectionKind, MalformedAnswerError
+
+T = TypeVar("T")
 
 _BY_ERRNO = {
     errno.ECONNREFUSED: ConnectionKind.REFUSED,
@@ -36,16 +38,20 @@ _EXPLANATIONS = {
 }
 
 
-@contextmanager
-def translated(operation: str) -> Iterator[None]:
-    """Let nothing but a BatchError, a cancellation or our own time limit out of the block."""
+async def translated(awaitable: Awaitable[T], operation: str) -> T:
+    """Await something; let nothing but a BatchError, a cancellation or our own time limit out of it.
+
+    The original exception is not kept as cause or context, so the new one is raised after it was dealt with: aiohttp's
+    hold the request's headers, signature included.
+    """
     try:
-        yield
+        return await awaitable
     except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
-        # A plain TimeoutError is the time limit around this block, on its way out.
+        # A plain TimeoutError is the time limit around us, on its way out.
         if type(error) is TimeoutError:
             raise
-        raise translate(error, operation) from error
+        failure = translate(error, operation)
+    raise failure
 
 
 def translate(error: Exception, operation: str) -> BatchError:
@@ -54,6 +60,8 @@ def translate(error: Exception, operation: str) -> BatchError:
         return MalformedAnswerError(f"the answer is not proper HTTP ({_brief(error)})", operation=operation)
     kind = connection_kind(error)
     detail = _certificate(error) if kind is ConnectionKind.TLS else ""
+    if kind is ConnectionKind.OTHER:
+        detail = f" ({_brief(error)})"
     failure = ConnectionFailedError(_EXPLANATIONS[kind] + detail, operation=operation)
     failure.kind = kind
     # A certificate that is wrong stays wrong.
@@ -82,10 +90,11 @@ def connection_kind(error: Exception) -> ConnectionKind:
             return ConnectionKind.OTHER
 
 
-def _of_payload(error: BaseException) -> ConnectionKind:
+def _of_payload(error: Exception) -> ConnectionKind:
+    # In the middle of a body aiohttp tells a reset from an early end only in its text.
     causes = (error, error.__cause__, error.__context__)
     reset = any(isinstance(cause, ConnectionResetError | BrokenPipeError) for cause in causes)
-    return ConnectionKind.RESET if reset else ConnectionKind.CLOSED
+    return ConnectionKind.RESET if reset or "ConnectionResetError" in str(error) else ConnectionKind.CLOSED
 
 
 def _is_malformed(error: Exception) -> bool:
@@ -93,9 +102,7 @@ def _is_malformed(error: Exception) -> bool:
     if isinstance(error, aiohttp.ClientPayloadError):
         cause = error.__cause__ or error.__context__
         incomplete = (http_exceptions.ContentLengthError, http_exceptions.TransferEncodingError)
-        return (
-            isinstance(cause, http_exceptions.PayloadEncodingError) and not isinstance(cause, incomplete)
-        ) or isinstance(cause, http_exceptions.ContentEncodingError)
+        return isinstance(cause, http_exceptions.PayloadEncodingError) and not isinstance(cause, incomplete)
     return isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL)
 
 

@@ -99,8 +99,7 @@ class FileStream:
         source = aiter(self._response.content.iter_chunked(_CHUNK_BYTES))
         while True:
             async with _time_limit(self._idle_seconds, operation, "the file's next bytes did not come"):
-                with translated(operation):
-                    chunk = await anext(source, b"")
+                chunk = await translated(anext(source, b""), operation)
             if not chunk:
                 return
             yield chunk
@@ -230,8 +229,7 @@ class Transport:
         try:
             seconds = min(self._retry.attempt_deadline, until - started)
             async with _time_limit(seconds, operation, "there was no complete answer"):
-                with translated(operation):
-                    return await exchange(seen)
+                return await translated(exchange(seen), operation)
         except BatchError as error:
             failure = error
             if isinstance(error, ThrottledError | ServerBusyError) and _concerns_account(error):

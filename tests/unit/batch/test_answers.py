@@ -1,0 +1,90 @@
+"""Answers become values; nothing unexpected passes for a success."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from azure_batch_operator.batch import AlreadyExistsError, MalformedAnswerError, ServerError, TaskAddStatus
+from azure_batch_operator.batch.answers import Answer, file_properties, json_object, page, receipt, task_add_results
+
+TYPED = {"content-type": "application/json; odata=minimalmetadata", "request-id": "rid"}
+
+
+def _answer(body: bytes | dict) -> Answer:
+    return Answer(200, TYPED, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+def test_a_receipt_holds_the_etag_as_the_service_sends_it() -> None:
+    headers = {"etag": "0x8DDE66A514FA254", "last-modified": "Thu, 22 Jan 2026 20:18:47 GMT", "request-id": "rid"}
+    got = receipt(Answer(201, headers, b""), "mine")
+    assert (got.etag, got.request_id, got.client_request_id) == ("0x8DDE66A514FA254", "rid", "mine")
+    assert got.last_modified == datetime(2026, 1, 22, 20, 18, 47, tzinfo=UTC)
+    assert receipt(Answer(202, {}, b""), None).last_modified is None
+
+
+def test_file_properties_are_typed() -> None:
+    headers = {
+        "content-length": "13",
+        "content-type": "text/plain",
+        "last-modified": "Thu, 22 Jan 2026 20:18:47 GMT",
+        "ocp-batch-file-isdirectory": "False",
+        "ocp-batch-file-url": "https%3A%2F%2Facc%2Fjobs%2Fj%2Ftasks%2Ft%2Ffiles%2Fstdout.txt",
+        "ocp-batch-file-mode": "0o100644",
+    }
+    got = file_properties(headers)
+    assert (got.content_length, got.content_type, got.is_directory, got.mode) == (13, "text/plain", False, "0o100644")
+    assert got.url == "https://acc/jobs/j/tasks/t/files/stdout.txt"
+    assert got.creation_time is None
+    assert file_properties({"ocp-batch-file-isdirectory": "True"}).is_directory
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "", "application/jsonp", "text/json"])
+def test_another_content_type_is_not_the_services_answer(content_type: str) -> None:
+    with pytest.raises(MalformedAnswerError, match="should be JSON"):
+        json_object(Answer(200, {"content-type": content_type}, b"{}"), "Pools_GetPool")
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b'{"id": "p"', b"[]", b"7", b"\xff", b"null"])
+def test_what_is_not_a_whole_json_object_is_malformed(body: bytes) -> None:
+    with pytest.raises(MalformedAnswerError) as caught:
+        json_object(_answer(body), "Pools_GetPool")
+    assert caught.value.request_id == "rid"
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("body", [{"value": {}}, {"value": ["a"]}, {"value": None}, {"value": [], "odata.nextLink": 7}])
+def test_a_page_that_is_none_is_malformed(body: dict) -> None:
+    with pytest.raises(MalformedAnswerError):
+        page(body, _answer(body), "Pools_ListPools")
+
+
+def test_task_results_are_read_in_any_casing() -> None:
+    body = {
+        "value": [
+            {"status": "Success", "taskId": "a", "eTag": "0x1", "lastModified": "2026-01-22T20:18:17.60Z"},
+            {
+                "status": "ClientError",
+                "taskId": "b",
+                "error": {
+                    "code": "TaskExists",
+                    "message": {"lang": "en-US", "value": "The specified task already exists.\nRequestId:x\nTime:y"},
+                },
+            },
+            {"status": "servererror", "taskId": "c"},
+        ]
+    }
+    added, exists, failed = task_add_results(body, _answer(body), "Tasks_CreateTaskCollection")
+    assert (added.added, added.etag, added.last_modified) == (True, "0x1", "2026-01-22T20:18:17.60Z")
+    assert (exists.added, exists.status) == (False, TaskAddStatus.CLIENT_ERROR)
+    assert isinstance(exists.error, AlreadyExistsError)
+    assert exists.error.message == "The specified task already exists."
+    assert isinstance(failed.error, ServerError)
+    assert failed.error.retryable
+
+
+@pytest.mark.parametrize("item", [{"taskId": "a"}, {"status": "Fine", "taskId": "a"}, {"status": "Success"}])
+def test_an_unknown_result_never_passes_for_an_added_task(item: dict) -> None:
+    body = {"value": [item]}
+    with pytest.raises(MalformedAnswerError):
+        task_add_results(body, _answer(body), "Tasks_CreateTaskCollection")

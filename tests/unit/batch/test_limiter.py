@@ -1,0 +1,257 @@
+"""The limiter under a clock of our own: rate, places, order, throttling, cancellation."""
+
+import asyncio
+import heapq
+import math
+from collections.abc import Callable
+
+import pytest
+
+from azure_batch_operator.batch import Limiter, Priority
+
+
+class FakeClock:
+    """Time that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+        self._timers: list[tuple[float, int, FakeTimer]] = []
+
+    def now(self) -> float:
+        return self.time
+
+    def call_at(self, when: float, callback: Callable[[], None]) -> "FakeTimer":
+        timer = FakeTimer(callback)
+        heapq.heappush(self._timers, (when, id(timer), timer))
+        return timer
+
+    async def advance(self, seconds: float) -> None:
+        until = self.time + seconds
+        await settle()
+        while self._timers and self._timers[0][0] <= until:
+            when, _, timer = heapq.heappop(self._timers)
+            self.time = max(self.time, when)
+            timer.fire()
+            await settle()
+        self.time = until
+        await settle()
+
+
+class FakeTimer:
+    def __init__(self, callback: Callable[[], None]) -> None:
+        self._callback: Callable[[], None] | None = callback
+
+    def cancel(self) -> None:
+        self._callback = None
+
+    def fire(self) -> None:
+        if self._callback is not None:
+            self._callback()
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+class Stage:
+    """A limiter, its clock, and calls that write down when they got their turn and then stay until they are let go."""
+
+    def __init__(self, calls_per_second: float, **arguments: float) -> None:
+        self.clock = FakeClock()
+        self.limiter = Limiter(calls_per_second, clock=self.clock, **arguments)  # type: ignore[arg-type]
+        self.turns: list[tuple[str, float]] = []
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def order(self) -> list[str]:
+        return [name for name, _ in self.turns]
+
+    def call(self, name: str, priority: Priority = Priority.USER, *, stay: bool = False) -> None:
+        async def run() -> None:
+            async with self.limiter.slot(priority):
+                self.turns.append((name, self.clock.time - 1000.0))
+                if stay:
+                    await asyncio.Event().wait()
+
+        self.tasks[name] = asyncio.create_task(run())
+
+    async def drop(self, name: str) -> None:
+        self.tasks[name].cancel()
+        await settle()
+
+    async def close(self) -> None:
+        for task in self.tasks.values():
+            task.cancel()
+        await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+
+
+async def test_a_burst_goes_out_at_once_and_then_the_rate_holds() -> None:
+    stage = Stage(2.0, burst=3)
+    for number in range(7):
+        stage.call(str(number))
+    await settle()
+    assert stage.order == ["0", "1", "2"]
+    await stage.clock.advance(2.1)
+    assert [round(at, 2) for _, at in stage.turns] == [0, 0, 0, 0.5, 1.0, 1.5, 2.0]
+
+
+async def test_an_idle_limiter_saves_up_no_more_than_a_burst() -> None:
+    stage = Stage(2.0, burst=3)
+    stage.call("first")
+    await stage.clock.advance(1000)
+    for number in range(5):
+        stage.call(str(number))
+    await settle()
+    assert stage.order == ["first", "0", "1", "2"]
+    await stage.close()
+
+
+async def test_places_in_flight_are_bounded_and_freed_in_order() -> None:
+    stage = Stage(math.inf, max_in_flight=2)
+    for name in ("a", "b", "c", "d"):
+        stage.call(name, stay=True)
+    await settle()
+    assert (stage.order, stage.limiter.in_flight, stage.limiter.waiting) == (["a", "b"], 2, 2)
+    await stage.drop("a")
+    assert (stage.order, stage.limiter.in_flight, stage.limiter.waiting) == (["a", "b", "c"], 2, 1)
+    await stage.close()
+    assert (stage.limiter.in_flight, stage.limiter.waiting) == (0, 0)
+
+
+async def test_the_more_urgent_goes_first() -> None:
+    stage = Stage(1.0, burst=1)
+    stage.call("first")
+    await settle()
+    for priority in reversed(Priority):
+        stage.call(priority.name, priority)
+    await stage.clock.advance(10)
+    assert stage.order == ["first", "DELETE", "USER", "SUBMIT", "REFRESH"]
+
+
+async def test_polling_gets_its_turn_under_a_flood_of_submissions() -> None:
+    stage = Stage(1.0, burst=1, patience=5.0)
+    stage.call("refresh", Priority.REFRESH)
+    stage.call("first", Priority.DELETE)
+    for second in range(30):
+        for number in range(3):
+            stage.call(f"submit-{second}-{number}", Priority.SUBMIT)
+        await stage.clock.advance(1)
+    turn = dict(stage.turns)["refresh"]
+    assert turn <= 7
+    await stage.close()
+
+
+async def test_throttling_halves_the_rate_once_per_burst_of_refusals_and_rests() -> None:
+    stage = Stage(8.0, burst=8)
+    for _ in range(5):
+        stage.limiter.throttled(None)
+    assert (stage.limiter.rate, stage.limiter.throttled_total) == (4.0, 5)
+    assert stage.limiter.paused_until == pytest.approx(1001.0)
+    stage.call("later")
+    await stage.clock.advance(0.9)
+    assert stage.order == []
+    await stage.clock.advance(0.2)
+    assert stage.order == ["later"]
+    assert stage.limiter.paused_until is None
+
+
+async def test_nothing_goes_out_before_retry_after_is_over_not_even_a_delete() -> None:
+    stage = Stage(8.0)
+    stage.limiter.throttled(60.0)
+    stage.limiter.throttled(5.0)
+    stage.call("delete", Priority.DELETE)
+    await stage.clock.advance(59.9)
+    assert stage.order == []
+    await stage.clock.advance(0.2)
+    assert stage.order == ["delete"]
+
+
+async def test_the_end_of_a_pause_is_not_greeted_with_a_burst() -> None:
+    stage = Stage(10.0, burst=10)
+    stage.limiter.throttled(30.0)
+    for number in range(20):
+        stage.call(str(number))
+    await stage.clock.advance(30.01)
+    assert len(stage.turns) <= 2
+    await stage.close()
+
+
+async def test_the_rate_grows_back_a_little_each_second_up_to_the_ceiling() -> None:
+    stage = Stage(10.0)
+    stage.limiter.throttled(2.0)
+    assert stage.limiter.rate == 5.0
+    stage.call("a")
+    await stage.clock.advance(4.0)
+    stage.call("b")
+    await settle()
+    assert stage.limiter.rate == pytest.approx(6.0)
+    await stage.clock.advance(1000)
+    stage.call("c")
+    await settle()
+    assert stage.limiter.rate == 10.0
+
+
+async def test_the_rate_never_falls_to_nothing() -> None:
+    stage = Stage(10.0)
+    for _ in range(50):
+        stage.limiter.throttled(2.0)
+        stage.clock.time += 1.5
+    assert stage.limiter.rate >= 1.0
+
+
+async def test_an_unlimited_limiter_still_obeys_retry_after() -> None:
+    stage = Stage(math.inf, max_in_flight=100)
+    for number in range(50):
+        stage.call(str(number))
+    await settle()
+    assert len(stage.turns) == 50
+    stage.limiter.throttled(3.0)
+    stage.call("later")
+    await stage.clock.advance(2.9)
+    assert len(stage.turns) == 50
+    await stage.clock.advance(0.2)
+    assert stage.order[-1] == "later"
+
+
+async def test_a_cancelled_wait_takes_no_place_and_no_turn() -> None:
+    stage = Stage(math.inf, max_in_flight=1)
+    stage.call("a", stay=True)
+    stage.call("b")
+    stage.call("c", stay=True)
+    await settle()
+    await stage.drop("b")
+    assert stage.limiter.waiting == 1
+    await stage.drop("a")
+    assert stage.order == ["a", "c"]
+    await stage.close()
+
+
+async def test_a_turn_granted_to_a_cancelled_call_is_given_back() -> None:
+    stage = Stage(math.inf, max_in_flight=1)
+    stage.call("a", stay=True)
+    stage.call("b")
+    stage.call("c")
+    await settle()
+    # `a` frees its place and `b` is cancelled in the same turn of the loop, after it was granted.
+    stage.tasks["a"].cancel()
+    await asyncio.sleep(0)
+    stage.tasks["b"].cancel()
+    await settle()
+    assert stage.order[-1] == "c"
+    assert stage.limiter.in_flight == 0
+
+
+@pytest.mark.parametrize("arguments", [{"calls_per_second": 0}, {"calls_per_second": 1, "max_in_flight": 0}])
+def test_a_limiter_that_lets_nothing_through_is_refused(arguments) -> None:
+    with pytest.raises(ValueError, match="let something through"):
+        Limiter(**arguments)
+
+
+async def test_the_real_clock_grants_turns_too() -> None:
+    limiter = Limiter(1000.0, burst=1)
+    done = 0
+    for _ in range(5):
+        async with limiter.slot():
+            done += 1
+    assert (done, limiter.in_flight, limiter.paused_until) == (5, 0, None)
