@@ -12,16 +12,16 @@ import time
 from pathlib import Path
 
 import click
-from localcluster.build import binaries
-from localcluster.cluster import LocalCluster
-from localcluster.errors import LocalClusterError
-from localcluster.processes import stop
-from localcluster.state import State, read_state, write_state
 from rich.console import Console
 from rich.live import Live
 
 from azure_batch_operator.batch import BatchClient, BatchError, SharedKey
 from demo import results, view
+from localcluster.build import binaries
+from localcluster.cluster import LocalCluster
+from localcluster.errors import LocalClusterError
+from localcluster.processes import stop
+from localcluster.state import State, read_state, write_state
 from stage import DEFAULT_PORT, REPOSITORY, Emulator, Operator, install, samples
 
 FOLDER = REPOSITORY / ".demo"

@@ -93,7 +93,13 @@ class Emulator(Service):
 
     @classmethod
     def start(
-        cls, folder: Path, *, port: int = 0, time_scale: float = 60.0, owned: bool = True, arguments: tuple[str, ...] = ()
+        cls,
+        folder: Path,
+        *,
+        port: int = 0,
+        time_scale: float = 60.0,
+        owned: bool = True,
+        arguments: tuple[str, ...] = (),
     ) -> Emulator:
         """Start one; port 0 takes a free one."""
         folder.mkdir(parents=True, exist_ok=True)

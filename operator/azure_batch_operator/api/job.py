@@ -76,7 +76,7 @@ class JobSpec(ApiModel):
     tasks: list[Task] | None = Field(
         default=None,
         description="Tasks of the job.",
-        json_schema_extra=schema(x_kubernetes_list_type="map", x_kubernetes_list_map_keys=["id"], maxItems=5000),
+        json_schema_extra=schema(x_kubernetes_list_type="map", x_kubernetes_list_map_keys=["id"], maxItems=2000),
     )
     task_factory: TaskFactory | None = Field(default=None, description="Many tasks from a template.")
     on_dependency_failure: Annotated[str, Field(json_schema_extra={"enum": ["Fail", "Ignore"]})] | None = Field(

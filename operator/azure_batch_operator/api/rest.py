@@ -19,6 +19,7 @@ from azure_batch_operator.api.base import (
     Duration,
     Rule,
     cel,
+    exactly_one_of,
     one_of,
     schema,
 )
@@ -74,8 +75,8 @@ class ResourceFile(ApiModel):
         default=None, description="Identity with which the storage is read."
     )
     rules: ClassVar[tuple[Rule, ...]] = (
-        cel(
-            "[has(self.autoStorageContainerName), has(self.storageContainerUrl), has(self.httpUrl)].filter(g, g).size() == 1",
+        exactly_one_of(
+            ("autoStorageContainerName", "storageContainerUrl", "httpUrl"),
             "give exactly one of autoStorageContainerName, storageContainerUrl and httpUrl",
         ),
         cel("!has(self.httpUrl) || has(self.filePath)", "filePath is required with httpUrl", ".filePath"),
@@ -239,7 +240,7 @@ class TaskTemplate(ApiModel):
         description="The command, not run in a shell: wrap it in /bin/sh -c '…' for variables, pipes and redirection."
     )
     resource_files: list[ResourceFile] | None = Field(
-        default=None, description="Files to put on the node first.", json_schema_extra=schema(maxItems=500)
+        default=None, description="Files to put on the node first.", json_schema_extra=schema(maxItems=200)
     )
     output_files: list[OutputFile] | None = Field(
         default=None, description="Files to upload afterwards.", json_schema_extra=schema(maxItems=100)
