@@ -1,0 +1,176 @@
+"""The one clock of an emulator: what time it is, and when the service does what it has planned.
+
+Delays are given in service seconds, as the real service would take them; `LoopClock` divides them by the time scale.
+Timestamps stay those of the wall clock whatever the scale. `ManualClock` moves only when told: tests of the engine run
+hours of service time without waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, from_unix_ns
+
+
+class Timer(Protocol):
+    """Something planned that can be called off."""
+
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Time as the engine sees it."""
+
+    scale: float
+
+    def now(self) -> int:
+        """The present in ticks, strictly increasing: two changes never share an ETag."""
+
+    def service_seconds(self) -> float:
+        """Service time that has passed since the clock was made, in seconds."""
+
+    def call_later(self, seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
+        """Call back after that many service seconds."""
+
+    def call_after_real(self, seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
+        """Call back after that many seconds of real time: limits on what users' own processes may take."""
+
+    def skew(self, seconds: float) -> None:
+        """Let the service's clock differ from the machine's by that much, to test what clients do about it."""
+
+    def close(self) -> None:
+        """Call off everything planned."""
+
+
+class LoopClock:
+    """Wall-clock time, with service delays run `scale` times faster on the event loop."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        if not scale > 0:
+            raise ValueError("the time scale must be positive")
+        self.scale = scale
+        self._skew = 0
+        self._last = 0
+        self._started = time.monotonic()
+        self._timers: set[_LoopTimer] = set()
+
+    def now(self) -> int:
+        self._last = max(self._last + 1, from_unix_ns(time.time_ns()) + self._skew)
+        return self._last
+
+    def service_seconds(self) -> float:
+        return (time.monotonic() - self._started) * self.scale
+
+    def call_later(self, seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
+        return self.call_after_real(seconds / self.scale, callback, *args)
+
+    def call_after_real(self, seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
+        return _LoopTimer(self._timers, seconds, callback, args)
+
+    def skew(self, seconds: float) -> None:
+        self._skew = int(seconds * TICKS_PER_SECOND)
+        self._last = 0
+
+    def close(self) -> None:
+        for timer in list(self._timers):
+            timer.cancel()
+
+
+class _LoopTimer:
+    """A handle of the loop that leaves the clock's books when it is done."""
+
+    __slots__ = ("_args", "_callback", "_handle", "_timers")
+
+    # The loop refuses nothing, but epoll cannot wait longer than this; "no limit" is centuries.
+    _LONGEST = 86_400 * 24.0
+
+    def __init__(
+        self, timers: set[_LoopTimer], seconds: float, callback: Callable[..., None], args: tuple[Any, ...]
+    ) -> None:
+        self._timers = timers
+        self._callback = callback
+        self._args = args
+        timers.add(self)
+        self._handle = asyncio.get_running_loop().call_later(min(max(seconds, 0.0), self._LONGEST), self._run)
+
+    def _run(self) -> None:
+        self._timers.discard(self)
+        self._callback(*self._args)
+
+    def cancel(self) -> None:
+        self._timers.discard(self)
+        self._handle.cancel()
+
+
+class ManualClock:
+    """A clock that stands still until `advance`; service time and real time are the same."""
+
+    scale = 1.0
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._last = 0
+        self._order = itertools.count()
+        self._heap: list[tuple[float, int, _ManualTimer]] = []
+        self._epoch = UNIX_EPOCH_TICKS + 1_750_000_000 * TICKS_PER_SECOND
+
+    def now(self) -> int:
+        self._last = max(self._last + 1, self._epoch + int(self._seconds * TICKS_PER_SECOND))
+        return self._last
+
+    def service_seconds(self) -> float:
+        return self._seconds
+
+    def call_later(self, seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
+        timer = _ManualTimer(callback, args)
+        heapq.heappush(self._heap, (self._seconds + max(seconds, 0.0), next(self._order), timer))
+        return timer
+
+    call_after_real = call_later
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and everything happen that falls due meanwhile, in order."""
+        end = self._seconds + seconds
+        while self._heap and self._heap[0][0] <= end:
+            self._seconds, _, timer = heapq.heappop(self._heap)
+            timer.run()
+        self._seconds = end
+
+    def run_until(self, condition: Callable[[], bool], limit: float = 1e7) -> None:
+        """Advance from one planned event to the next until the condition holds.
+
+        Raises:
+            TimeoutError: nothing is planned any more, or more than `limit` seconds passed.
+        """
+        end = self._seconds + limit
+        while not condition():
+            if not self._heap or self._heap[0][0] > end:
+                raise TimeoutError("the condition is not met and nothing more will happen")
+            self.advance(self._heap[0][0] - self._seconds)
+
+    def skew(self, seconds: float) -> None:
+        self._epoch += int(seconds * TICKS_PER_SECOND)
+
+    def close(self) -> None:
+        self._heap.clear()
+
+
+class _ManualTimer:
+    __slots__ = ("_args", "_callback", "_cancelled")
+
+    def __init__(self, callback: Callable[..., None], args: tuple[Any, ...]) -> None:
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+
+    def run(self) -> None:
+        if not self._cancelled:
+            self._callback(*self._args)
+
+    def cancel(self) -> None:
+        self._cancelled = True

@@ -1,0 +1,8 @@
+"""Every operation's handler, by operation id."""
+
+from __future__ import annotations
+
+from azure_batch_emulator.web import files, jobs, nodes, pools, tasks
+from azure_batch_emulator.web.messages import Handler
+
+HANDLERS: dict[str, Handler] = pools.HANDLERS | nodes.HANDLERS | jobs.HANDLERS | tasks.HANDLERS | files.HANDLERS
