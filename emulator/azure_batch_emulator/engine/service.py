@@ -53,6 +53,9 @@ class BatchService:
         self.job_table: dict[str, Job] = {}
         self.schedule_table: dict[str, JobSchedule] = {}
         self.applications: dict[str, dict[str, object]] = {}
+        self._make_managers()
+
+    def _make_managers(self) -> None:
         self.runs = Runs(self)
         self.nodes = Nodes(self)
         self.pools = Pools(self)
@@ -118,13 +121,16 @@ class BatchService:
         self.reset()
 
     def reset(self) -> None:
-        """Back to an empty account; runs are killed, and timers of what is gone find nothing to do."""
+        """Back to an empty account, runs killed. Whoever calls this has called off the clock's timers."""
         for pool in self.pool_table.values():
             for node in pool.nodes.values():
                 for run in list(node.runs.values()):
-                    run.detached = True
+                    run.detached = run.done = True
                     if run.handle is not None:
                         run.handle.kill()
+                self.executor.remove_node(self.runs.place(node))
         self.pool_table.clear()
         self.job_table.clear()
         self.schedule_table.clear()
+        self.applications.clear()
+        self._make_managers()

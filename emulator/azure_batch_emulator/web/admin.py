@@ -101,6 +101,7 @@ def _dispatch(server: Server, service: BatchService, method: str, parts: list[st
             server.faults.clear()
             server.counters.clear()
             server.storage.clear()
+            service.clock.close()
             for every in server.services.values():
                 every.reset()
             return {}
