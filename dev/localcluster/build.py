@@ -144,7 +144,7 @@ def _build(cache: Path, folder: Path) -> None:
         overall = Progress("Building")
         overall.say(
             f"Building etcd, kube-apiserver, kube-controller-manager and kubectl {version}: once, "
-            f"about 4 minutes on 2 cores; kept in {folder}"
+            f"4 to 5 minutes on 2 free cores; kept in {folder}"
         )
         packages = _packages(go)
         _compile(go, packages, temporary / PROGRAM, link_flags(version))
@@ -187,7 +187,7 @@ def _compile(go: Path, packages: frozenset[str], program: Path, flags: str) -> N
         progress.update("linking" if line == PROGRAM else line)
         return True
 
-    # The linker drops debug information anyway; not to make it saves a seventh of the work.
+    # The linker drops debug information anyway; not to make it saves a tenth of the work.
     options = ["-v", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", flags]
     _run_go([str(go), "build", *options, "-o", str(program), "."], progress, take)
     # Not the count of lines seen: what Go finds in its own cache it does not name.

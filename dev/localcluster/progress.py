@@ -4,6 +4,7 @@
 line every quarter of a minute.
 """
 
+import shutil
 import sys
 import time
 from typing import TextIO
@@ -67,7 +68,8 @@ class Progress:
         self._last = now
         line = progress_line(self.what, self.done, self.total, self.seconds, self._current if self._tty else "")
         if self._tty:
-            self._stream.write(f"\r{line[:100]}\x1b[K")
+            width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be written over
+            self._stream.write(f"\r{line[:width]}\x1b[K")
             self._stream.flush()
         else:
             self.say(line)
