@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,21 @@ DIRECTORY = Path(__file__).parents[2] / "crds"
 INITIAL_STATUS: dict[str, Any] = {"observedGeneration": -1, "phase": "Pending"}
 """Status of an object that nobody has looked at: not current for kstatus, and readable in `kubectl get`."""
 
-_DROPPED = frozenset({"title", "default", "additionalProperties", "$defs"})
+_DROPPED = frozenset({"title", "default", "$defs"})
 
 
-def structural(model: type[ApiModel]) -> dict[str, Any]:
-    """Structural OpenAPI v3 schema of a model, with the CEL rules of it and of all models below it."""
+def structural(model: type[ApiModel], *, nullable: bool = False) -> dict[str, Any]:
+    """Structural OpenAPI v3 schema of a model, with the CEL rules of it and of all models below it.
+
+    Args:
+        nullable: whether null may stand for leaving out, as it does in REST bodies (batch-semantics §10.3).
+    """
     raw = model.model_json_schema(by_alias=True, schema_generator=GenerateJsonSchema, mode="validation")
-    models = {each.__name__: each for each in _models_below(model)}
-    return _convert(raw, raw.get("$defs", {}), models)
+    models: dict[str, type[ApiModel]] = {}
+    for each in _models_below(model):
+        if models.setdefault(each.__name__, each) is not each:
+            raise ValueError(f"two models are called {each.__name__}")
+    return _Converter(raw.get("$defs", {}), models, nullable).convert(raw)
 
 
 def _models_below(model: type[ApiModel], seen: set[type[ApiModel]] | None = None) -> Iterator[type[ApiModel]]:
@@ -38,56 +46,81 @@ def _models_below(model: type[ApiModel], seen: set[type[ApiModel]] | None = None
         return
     seen.add(model)
     yield model
-    for info in model.model_fields.values():
-        for each in _types_in(info.annotation):
-            yield from _models_below(each, seen)
+    for member in model.members().values():
+        if member.model is not None:
+            yield from _models_below(member.model, seen)
 
 
-def _types_in(annotation: Any) -> Iterator[type[ApiModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, ApiModel):
-        yield annotation
-    for argument in getattr(annotation, "__args__", ()):
-        yield from _types_in(argument)
+@dataclass(frozen=True)
+class _Converter:
+    """From pydantic's JSON Schema to a structural schema."""
+
+    defs: Mapping[str, Any]
+    models: Mapping[str, type[ApiModel]]
+    nullable: bool
+
+    def convert(self, node: Mapping[str, Any]) -> dict[str, Any]:
+        """The structural schema of one node."""
+        if "$ref" in node:
+            target = self.convert(self.defs[node["$ref"].rsplit("/", 1)[-1]])
+            return target | {key: value for key, value in node.items() if key != "$ref" and key not in _DROPPED}
+        if "anyOf" in node:
+            options = [option for option in node["anyOf"] if option.get("type") != "null"]
+            if len(options) != 1:
+                raise ValueError(f"not structural: {node}")
+            rest = {key: value for key, value in node.items() if key != "anyOf"}
+            target = self.convert(options[0] | rest)
+            return target | {"nullable": True} if self.nullable and len(options) < len(node["anyOf"]) else target
+        result: dict[str, Any] = {}
+        for key, value in node.items():
+            if key in _DROPPED or (key == "additionalProperties" and isinstance(value, bool)):
+                continue
+            if key == "properties":
+                result[key] = {name: self.convert(child) for name, child in value.items()}
+            elif key == "items":
+                result[key] = value if "x-kubernetes-int-or-string" in value else self.convert(value)
+            elif key == "exclusiveMinimum":
+                result |= {"minimum": value, "exclusiveMinimum": True}
+            elif key == "description":
+                result[key] = " ".join(value.split())
+            else:
+                result[key] = value
+        model = self.models.get(node.get("title", ""))
+        if model is not None and node.get("type") == "object":
+            _add_model(result, model)
+        if result.get("type") == "integer":
+            result.setdefault("format", "int64")
+        return result
 
 
-def _convert(node: Mapping[str, Any], defs: Mapping[str, Any], models: Mapping[str, type[ApiModel]]) -> dict[str, Any]:
-    if "$ref" in node:
-        target = _convert(defs[node["$ref"].rsplit("/", 1)[-1]], defs, models)
-        return target | {key: value for key, value in node.items() if key != "$ref" and key not in _DROPPED}
-    if "anyOf" in node:
-        options = [option for option in node["anyOf"] if option.get("type") != "null"]
-        if len(options) != 1:
-            raise ValueError(f"not structural: {node}")
-        rest = {key: value for key, value in node.items() if key != "anyOf"}
-        return _convert(options[0] | rest, defs, models)
-    result: dict[str, Any] = {}
-    for key, value in node.items():
-        if key in _DROPPED:
-            continue
-        if key == "properties":
-            result[key] = {name: _convert(child, defs, models) for name, child in value.items()}
-        elif key == "items":
-            result[key] = value if "x-kubernetes-int-or-string" in value else _convert(value, defs, models)
-        elif key == "exclusiveMinimum":
-            result |= {"minimum": value, "exclusiveMinimum": True}
-        elif key == "description":
-            result[key] = " ".join(value.split())
-        else:
-            result[key] = value
-    model = models.get(node.get("title", ""))
-    if model is not None and node.get("type") == "object":
-        if "description" in result and result["description"] == " ".join((model.__doc__ or "").split()):
-            result["description"] = (model.__doc__ or "").strip().split("\n")[0]
-        if model.rules:
-            result["x-kubernetes-validations"] = [rule.schema() for rule in model.rules]
-    if result.get("type") == "integer":
-        result.setdefault("format", "int64")
-    return result
+def _add_model(result: dict[str, Any], model: type[ApiModel]) -> None:
+    """What a model knows beyond its JSON Schema: first line of its docstring, refused properties, rules."""
+    lines = (model.__doc__ or "").strip().split("\n")
+    if result.get("description") == " ".join((model.__doc__ or "").split()):
+        result["description"] = lines[0]
+    secrets = model.secrets()
+    properties = result.setdefault("properties", {})
+    properties |= {each.name: each.declaration() for each in model.refused}
+    properties |= {each.name: each.declaration() for each in secrets}
+    rules = [*model.rules, *(rule for secret in secrets for rule in secret.rules())]
+    if rules:
+        result["x-kubernetes-validations"] = [rule.schema() for rule in rules]
+
+
+def _say_what_is_fixed(schema: dict[str, Any], model: type[ApiModel]) -> None:
+    """Descriptions of the top level end with whether the property can be changed, as the rules have it."""
+    fixed = {rule.field for rule in model.rules if rule.fixed}
+    for name, child in schema["properties"].items():
+        refused = child.get("description", "").startswith("Refused: ")
+        if model.rules and not refused and any(rule.fixed for rule in model.rules):
+            child["description"] += " Cannot be changed." if f".{name}" in fixed else " Can be changed."
 
 
 def crd(info: KindInfo) -> dict[str, Any]:
     """The CustomResourceDefinition of a kind."""
     status = structural(info.status) | {"default": INITIAL_STATUS}
+    spec = structural(info.spec, nullable=True)
+    _say_what_is_fixed(spec, info.spec)
     schema: dict[str, Any] = {
         "type": "object",
         "description": info.description,
@@ -96,7 +129,7 @@ def crd(info: KindInfo) -> dict[str, Any]:
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
             "metadata": {"type": "object"},
-            "spec": structural(info.spec),
+            "spec": spec,
             "status": status,
         },
     }
@@ -150,9 +183,16 @@ def render() -> dict[str, str]:
     return files
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes equal parts out in full: not every reader of manifests takes anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def _yaml(document: Mapping[str, Any]) -> str:
-    return "# Written by `make crds`; do not edit.\n" + yaml.safe_dump(
-        dict(document), sort_keys=False, width=120, allow_unicode=True
+    return "# Written by `make crds`; do not edit.\n" + yaml.dump(
+        dict(document), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True
     )
 
 

@@ -9,8 +9,9 @@ everything else as CEL (`cel(...)`, `immutable(...)`), so that `kubectl apply` r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
@@ -28,11 +29,15 @@ FORCE_FINALIZE = f"{GROUP}/force-finalize"
 
 @dataclass(frozen=True)
 class Rule:
-    """One CEL rule (`x-kubernetes-validations`): `message` says what is wrong and what to do; `field` is a path below the model."""
+    """One CEL rule (`x-kubernetes-validations`): `message` says what is wrong and what to do; `field` is a path below the model.
+
+    `fixed` marks the rule that a field cannot be changed, for its description.
+    """
 
     expression: str
     message: str
     field: str | None = None
+    fixed: bool = False
 
     def schema(self) -> dict[str, str]:
         """The rule in the form that a CRD takes."""
@@ -50,12 +55,82 @@ def immutable(field: str, remedy: str) -> Rule:
         f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
         f"{field} cannot be changed: {remedy}",
         f".{field}",
+        fixed=True,
     )
 
 
 def exactly_one_of(fields: Sequence[str], message: str) -> Rule:
     """Exactly one of the (optional) fields must be given."""
     return Rule(" + ".join(f"(has(self.{name}) ? 1 : 0)" for name in fields) + " == 1", message)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A property that is declared only to be refused with a reason: retired, a secret in clear, or a habitual wrong name.
+
+    `schema` is its type; `rule` lets through what is harmless, such as an empty list.
+    """
+
+    name: str
+    reason: str
+    schema: Mapping[str, Any]
+    rule: str = "false"
+
+    def declaration(self) -> dict[str, Any]:
+        """The property as a CRD declares it. Null means left out, as everywhere."""
+        return {
+            "description": f"Refused: {self.reason}.",
+            **self.schema,
+            "nullable": True,
+            "x-kubernetes-validations": [{"rule": self.rule, "message": self.reason}],
+        }
+
+
+def misnamed(name: str, right: str, type_: str = "string") -> Refused:
+    """A name that people write by habit (batch-semantics §10.2); `right` is what it is called here."""
+    return Refused(name, f"there is no {name}: write {right}", {"type": type_})
+
+
+@dataclass(frozen=True)
+class StandsFor:
+    """Marks a member that says where the value of a REST property is to be taken from.
+
+    Attributes:
+        name: the REST property.
+        secret: whether that property must not be written out in a spec.
+        structured: whether its value is a JSON object and not a text.
+        required: whether the service wants it.
+    """
+
+    name: str
+    secret: bool = True
+    structured: bool = False
+    required: bool = False
+
+    def declaration(self) -> dict[str, Any]:
+        """The secret property itself as a CRD declares it, so that it can be refused with a reason."""
+        shape = (
+            {"type": "object", "x-kubernetes-preserve-unknown-fields": True} if self.structured else {"type": "string"}
+        )
+        return {"description": f"Refused: write {self.name}SecretRef.", **shape, "nullable": True}
+
+    def rules(self) -> tuple[Rule, ...]:
+        """Refuses the secret in clear; over the whole object, since the API server repeats the value that a rule is about."""
+        what = "a JSON object" if self.structured else "text"
+        reference = f"{self.name}SecretRef"
+        rules = [
+            cel(
+                f"!has(self.{self.name})",
+                f"a secret must not stand in a manifest: put {self.name} as {what} into a Secret and name it in "
+                f"{reference}: {{name, key}}",
+                f".{self.name}",
+            )
+        ]
+        if self.required:
+            rules.append(
+                cel(f"has(self.{self.name}) || has(self.{reference})", f"{reference} is required", f".{reference}")
+            )
+        return tuple(rules)
 
 
 class ApiModel(BaseModel):
@@ -67,22 +142,114 @@ class ApiModel(BaseModel):
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
     rules: ClassVar[tuple[Rule, ...]] = ()
+    refused: ClassVar[tuple[Refused, ...]] = ()
     ours: ClassVar[frozenset[str]] = frozenset()
     """Wire names of the members that are the operator's own and never part of a REST body."""
 
     @classmethod
     def wire_names(cls) -> tuple[str, ...]:
         """Names of all members as they stand in a manifest."""
-        return tuple(info.alias or name for name, info in cls.model_fields.items())
+        return tuple(cls.members())
+
+    @classmethod
+    def members(cls) -> dict[str, Member]:
+        """All members by their name in a manifest."""
+        return _members(cls)
+
+    @classmethod
+    def secrets(cls) -> tuple[StandsFor, ...]:
+        """The secret properties of the REST body that this model replaces by references."""
+        marks = (member.stands_for for member in _members(cls).values())
+        return tuple(mark for mark in marks if mark is not None and mark.secret)
 
     @classmethod
     def rest_body(cls, spec: Mapping[str, Any]) -> dict[str, Any]:
-        """The part of a raw `spec` that is REST, untouched: same names, same nesting, same order of lists."""
-        return {name: value for name, value in spec.items() if name in cls._rest_names() and value is not None}
+        """The part of a raw `spec` that is REST: same names, same nesting, same order of lists, without nulls.
 
-    @classmethod
-    def _rest_names(cls) -> frozenset[str]:
-        return frozenset(cls.wire_names()) - cls.ours
+        References to Secrets and ConfigMaps stay in place until their values are put in (`azure_batch_operator.api.references`).
+        """
+        members = _members(cls)
+        known = members.keys() | {member.stands_for.name for member in members.values() if member.stands_for}
+        body = {}
+        for name, value in spec.items():
+            if value is None or name in cls.ours or name not in known:
+                continue
+            model = members[name].model if name in members else None
+            body[name] = value if model is None else _rest(model, value)
+        return body
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member of a model, as a walk over raw manifests needs it.
+
+    Attributes:
+        model: model of its value, or of the items if it is a list; None for plain values and for objects of any shape.
+        stands_for: set if the member is a reference in place of a REST property.
+    """
+
+    model: type[ApiModel] | None
+    stands_for: StandsFor | None
+
+
+@cache
+def _members(model: type[ApiModel]) -> dict[str, Member]:
+    found = {}
+    for name, info in model.model_fields.items():
+        models = [each for each in types_in(info.annotation) if issubclass(each, ApiModel)]
+        mark = next((each for each in info.metadata if isinstance(each, StandsFor)), None)
+        found[info.alias or name] = Member(models[0] if models else None, mark)
+    return found
+
+
+def types_in(annotation: Any) -> Iterator[type]:
+    """The classes that an annotation is made of."""
+    if isinstance(annotation, type):
+        yield annotation
+    for argument in getattr(annotation, "__args__", ()):
+        yield from types_in(argument)
+
+
+def _rest(model: type[ApiModel], value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return model.rest_body(value)
+    if isinstance(value, list):
+        return [_rest(model, item) for item in value if item is not None]
+    return value
+
+
+def without_nulls(value: Any) -> Any:
+    """A manifest without its nulls, which mean the same as leaving out (batch-semantics §10.3); free-form objects stay whole."""
+    if isinstance(value, Mapping):
+        return {
+            name: member if name in FREE_FORM else without_nulls(member)
+            for name, member in value.items()
+            if member is not None
+        }
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value if item is not None]
+    return value
+
+
+FREE_FORM = frozenset({"settings"})
+"""Properties whose value is an object of any shape, which the service hands on as it is."""
+
+
+def optional(description: str, *, alias: str | None = None, **keywords: Any) -> Any:
+    """A member that may be left out or null."""
+    return Field(default=None, alias=alias, description=description, json_schema_extra=schema(**keywords) or None)
+
+
+def many(description: str, most: int, *, key: str | None = None, **keywords: Any) -> Any:
+    """An optional list of at most `most` items; with `key`, server-side apply merges items by that member."""
+    if key is not None:
+        keywords |= {"x_kubernetes_list_type": "map", "x_kubernetes_list_map_keys": [key]}
+    return optional(description, maxItems=most, **keywords)
+
+
+def secret_for(name: str, description: str) -> Any:
+    """Annotation metadata and field are apart in pydantic; this is the field of a `…SecretRef`."""
+    return optional(f"{description} Key of a Secret in this namespace; stands for {name}.")
 
 
 def one_of(*values: str) -> WithJsonSchema:
@@ -137,6 +304,12 @@ class SecretKeyRef(NameRef):
     """A key of a Secret in the namespace of the object that names it."""
 
     key: Name = Field(description="Key within the Secret.")
+
+
+class ConfigMapKeyRef(NameRef):
+    """A key of a ConfigMap in the namespace of the object that names it."""
+
+    key: Name = Field(description="Key within the ConfigMap.")
 
 
 class Condition(ApiModel):

@@ -1,4 +1,7 @@
-"""taskFactory: many tasks from a few lines, with the names and placeholders of the retired Azure Batch CLI extension."""
+"""Tasks that a BatchJob does not write out: from ConfigMaps (tasksFrom) and from a template (taskFactory).
+
+Names and placeholders of the factory are those of the retired Azure Batch CLI extension.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,33 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints
 
-from azure_batch_operator.api.base import ApiModel, Rule, cel, schema
-from azure_batch_operator.api.rest import TaskTemplate
+from azure_batch_operator.api.base import (
+    ApiModel,
+    ConfigMapKeyRef,
+    Rule,
+    cel,
+    exactly_one_of,
+    optional,
+    schema,
+)
+from azure_batch_operator.api.task_body import TaskDependencies, TaskTemplate
 
 MAX_TASKS = 10_000_000
 """The most tasks that one job may make."""
+MOST_INLINE = 10_000
+
+Scalar = Annotated[str, StringConstraints(max_length=1024)] | int
+_SCALARS = {"x-kubernetes-int-or-string": True, "maxLength": 1024}
 
 
 class ParameterSet(ApiModel):
     """One dimension of a sweep: a range of integers, or a list of values."""
 
-    start: int | None = Field(default=None, description="First number of a range.")
-    end: int | None = Field(default=None, description="Last number of a range, included.")
-    step: int | None = Field(default=None, description="Distance between two numbers, may be negative; 1 if left out.")
-    values: list[Annotated[str, StringConstraints(max_length=1024)] | int] | None = Field(
-        default=None,
-        description="Values in the order in which they are taken.",
-        json_schema_extra=schema(maxItems=10000, items={"x-kubernetes-int-or-string": True, "maxLength": 1024}),
+    start: int | None = optional("First number of a range.")
+    end: int | None = optional("Last number of a range, included.")
+    step: int | None = optional("Distance between two numbers, may be negative; 1 if left out.")
+    values: list[Scalar] | None = optional(
+        "Values in the order in which they are taken.", maxItems=MOST_INLINE, items=_SCALARS
     )
     rules: ClassVar[tuple[Rule, ...]] = (
         cel("has(self.values) != (has(self.start) && has(self.end))", "give start and end of a range, or values"),
@@ -56,13 +69,64 @@ class ParametricSweep(ApiModel):
     )
 
 
-class TaskFactory(ApiModel):
-    """Makes tasks from a template."""
+class ItemSource(ApiModel):
+    """Items in a ConfigMap: its lines, or the rows of a CSV table."""
 
-    parametric_sweep: ParametricSweep = Field(description="One task per combination of parameter values.")
+    config_map_key_ref: ConfigMapKeyRef = Field(description="Key of a ConfigMap of this namespace.")
+    format: Annotated[str, Field(json_schema_extra={"enum": ["lines", "csv"]})] | None = optional(
+        "lines: one item a line, empty ones left out. csv: the first row names the columns. lines if left out."
+    )
+
+
+class TaskPerItem(ApiModel):
+    """One task per item: {0} stands for the item, with CSV {0}, {1}, … for its columns and {name} for a column by name."""
+
+    items: list[Scalar] | None = optional("The items.", maxItems=MOST_INLINE, items=_SCALARS)
+    items_from: ItemSource | None = optional("Takes the items from a ConfigMap; it is read when the job is created.")
+    rules: ClassVar[tuple[Rule, ...]] = (
+        exactly_one_of(("items", "itemsFrom"), "give items or itemsFrom"),
+        cel("!has(self.items) || self.items.size() > 0", "items must not be empty", ".items"),
+    )
+
+
+class Repeat(ApiModel):
+    """The same task many times: {0} stands for the running number, from 0."""
+
+    count: Annotated[int, Field(ge=1, le=MAX_TASKS)] = Field(description="How many tasks.")
+
+
+class TaskFactory(ApiModel):
+    """Makes tasks from a template. Ids are running numbers from 0, padded with zeros to the width of the last one."""
+
+    parametric_sweep: ParametricSweep | None = optional("One task per combination of parameter values.")
+    task_per_item: TaskPerItem | None = optional("One task per item of a list.")
+    repeat: Repeat | None = optional("The same task many times.")
     repeat_task: TaskTemplate = Field(
         description="The template: {0}, {1}, … become the values, {0:3} padded with zeros to 3 digits, {{ and }} braces."
     )
-    merge_task: TaskTemplate | None = Field(
-        default=None, description="One task more that runs when all others have ended well; its id is merge."
+    merge_task: TaskTemplate | None = optional(
+        "One task more that runs when all others have ended well; its id is merge."
     )
+    rules: ClassVar[tuple[Rule, ...]] = (
+        exactly_one_of(
+            ("parametricSweep", "taskPerItem", "repeat"), "give exactly one of parametricSweep, taskPerItem and repeat"
+        ),
+    )
+
+
+class RowTemplate(TaskTemplate):
+    """A task per row of a CSV table: {name} stands for the column of that name, {0}, {1}, … for columns by position."""
+
+    id: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(
+        description="Id of the task, with placeholders, for example frame-{frame:4}; must differ from row to row."
+    )
+    depends_on: TaskDependencies | None = optional("Tasks that must have ended well before, the same for all rows.")
+
+
+class TaskSource(ApiModel):
+    """Tasks in a ConfigMap: a JSON or YAML list of tasks, or with a template a CSV table whose first row names the columns."""
+
+    config_map_key_ref: ConfigMapKeyRef = Field(
+        description="Key of a ConfigMap of this namespace; it is read when the job is created."
+    )
+    template: RowTemplate | None = optional("Makes a task of each row; the key then holds CSV.")

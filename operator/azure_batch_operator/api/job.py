@@ -10,94 +10,62 @@ from azure_batch_operator.api.base import (
     AccountRef,
     ApiModel,
     BatchId,
-    DisplayName,
     NameRef,
+    Refused,
     RemoteStatus,
-    Rule,
     ShortText,
     cel,
     exactly_one_of,
     immutable,
-    one_of,
+    many,
+    optional,
     schema,
 )
-from azure_batch_operator.api.factory import TaskFactory
-from azure_batch_operator.api.rest import EnvironmentSetting, JobConstraints, MetadataItem, Task
+from azure_batch_operator.api.factory import TaskFactory, TaskSource
+from azure_batch_operator.api.job_body import JobBody, PoolInfo
+from azure_batch_operator.api.task_body import Task
+
+_CHANGEABLE = frozenset(
+    {
+        "priority", "allowTaskPreemption", "maxParallelTasks", "constraints", "onAllTasksComplete", "metadata",
+        "onDependencyFailure",
+    }
+)  # fmt: skip
 
 
-class PoolInfo(ApiModel):
-    """The pool of a job, as in the REST API."""
-
-    pool_id: BatchId = Field(description="Id of a pool of the account; for a BatchPool of this namespace use poolRef.")
-
-
-class JobSpec(ApiModel):
+class JobSpec(JobBody):
     """What the user wants."""
 
-    id: BatchId | None = Field(default=None, description="Id of the job in Azure Batch; metadata.name if left out.")
-    account_ref: AccountRef | None = Field(
-        default=None,
-        description="The BatchAccount that the job lives in; required with poolInfo, else that of the pool.",
+    id: BatchId | None = optional("Id of the job in Azure Batch; metadata.name if left out.")
+    account_ref: AccountRef | None = optional(
+        "The BatchAccount that the job lives in; required with poolInfo, else that of the pool."
     )
-    pool_ref: NameRef | None = Field(default=None, description="The BatchPool of this namespace that the job runs on.")
-    pool_info: PoolInfo | None = Field(default=None, description="The pool, where it is not a BatchPool.")
-    display_name: DisplayName | None = Field(default=None, description="Name for people; need not be unique.")
-    priority: Annotated[int, Field(ge=-1000, le=1000)] | None = Field(
-        default=None, description="Jobs with a higher number go first; 0 if left out. Can be changed."
-    )
-    allow_task_preemption: bool | None = Field(
-        default=None, description="Whether jobs of higher priority may push out running tasks; false if left out."
-    )
-    max_parallel_tasks: Annotated[int, Field(ge=-1)] | None = Field(
-        default=None, description="Most tasks that run at once; -1 (no limit) if left out. Can be changed."
-    )
-    constraints: JobConstraints | None = Field(default=None, description="Limits. Can be changed.")
-    uses_task_dependencies: bool | None = Field(
-        default=None, description="Whether tasks may depend on others; set by itself where a task of this object does."
-    )
-    common_environment_settings: list[EnvironmentSetting] | None = Field(
-        default=None,
-        description="Environment variables of all tasks.",
-        json_schema_extra=schema(x_kubernetes_list_type="map", x_kubernetes_list_map_keys=["name"], maxItems=200),
-    )
-    on_all_tasks_complete: Annotated[str, one_of("noaction", "terminatejob")] | None = Field(
-        default=None,
-        description="Whether the job ends when all tasks have; applied after the last task was added. terminatejob if "
-        "left out and the job has tasks of its own, else noaction.",
-    )
-    on_task_failure: Annotated[str, one_of("noaction", "performexitoptionsjobaction")] | None = Field(
-        default=None, description="Whether the exit conditions of tasks act on the job; noaction if left out."
-    )
-    metadata: list[MetadataItem] | None = Field(
-        default=None,
-        description="Name-value pairs of the job. Can be changed.",
-        json_schema_extra=schema(x_kubernetes_list_type="map", x_kubernetes_list_map_keys=["name"], maxItems=100),
-    )
-    tasks: list[Task] | None = Field(
-        default=None,
-        description="Tasks of the job.",
-        json_schema_extra=schema(x_kubernetes_list_type="map", x_kubernetes_list_map_keys=["id"], maxItems=2000),
-    )
-    task_factory: TaskFactory | None = Field(default=None, description="Many tasks from a template.")
-    on_dependency_failure: Annotated[str, Field(json_schema_extra={"enum": ["Fail", "Ignore"]})] | None = Field(
-        default=None,
-        description="What happens when all that is left waits for failed tasks: Fail ends the job, Ignore lets it wait. "
-        "Fail if left out.",
+    pool_ref: NameRef | None = optional("The BatchPool of this namespace that the job runs on.")
+    pool_info: PoolInfo | None = optional("The pool, where it is not a BatchPool.")
+    tasks: list[Task] | None = many("Tasks of the job.", 2000, key="id")
+    tasks_from: list[TaskSource] | None = many("More tasks, from ConfigMaps of this namespace.", 20)
+    task_factory: TaskFactory | None = optional("Many tasks from a template.")
+    on_dependency_failure: Annotated[str, Field(json_schema_extra={"enum": ["Fail", "Ignore"]})] | None = optional(
+        "What happens when all that is left waits for failed tasks: Fail ends the job, Ignore lets it wait. Fail if left out."
     )
     ours: ClassVar[frozenset[str]] = frozenset(
-        {"id", "accountRef", "poolRef", "tasks", "taskFactory", "onDependencyFailure"}
+        {"id", "accountRef", "poolRef", "tasks", "tasksFrom", "taskFactory", "onDependencyFailure"}
     )
-    rules: ClassVar[tuple[Rule, ...]] = (
-        exactly_one_of(("poolRef", "poolInfo"), "give either poolRef (a BatchPool of this namespace) or poolInfo.poolId"),
-        cel("has(self.poolRef) || has(self.accountRef)", "accountRef is required with poolInfo", ".accountRef"),
-        *(
-            immutable(field, "create a new BatchJob")
-            for field in (
-                "id", "accountRef", "poolRef", "poolInfo", "displayName", "usesTaskDependencies",
-                "commonEnvironmentSettings", "onTaskFailure", "tasks", "taskFactory",
-            )
+    refused: ClassVar[tuple[Refused, ...]] = (
+        Refused(
+            "jobSpecification",
+            "jobSpecification belongs to job schedules: write what stands in it directly under spec",
+            {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
         ),
-    )  # fmt: skip
+    )
+
+
+JobSpec.rules = (
+    *JobBody.rules,
+    exactly_one_of(("poolRef", "poolInfo"), "give either poolRef (a BatchPool of this namespace) or poolInfo"),
+    cel("has(self.poolRef) || has(self.accountRef)", "accountRef is required with poolInfo", ".accountRef"),
+    *(immutable(name, "create a new BatchJob") for name in JobSpec.wire_names() if name not in _CHANGEABLE),
+)
 
 
 class TaskCounts(ApiModel):

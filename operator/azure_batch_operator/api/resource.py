@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from azure_batch_operator.api.base import FINALIZER, FORCE_FINALIZE
+from azure_batch_operator.api.base import FINALIZER, FORCE_FINALIZE, without_nulls
 from azure_batch_operator.api.kinds import Kind
 
 
@@ -35,6 +35,7 @@ class Resource:
     finalizers: tuple[str, ...]
     annotations: Mapping[str, str]
     spec: Mapping[str, Any]
+    """Without nulls, which mean the same as leaving out."""
     status: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -54,7 +55,7 @@ class Resource:
                 for name, value in metadata.get("annotations", {}).items()
                 if not name.startswith("kubectl.kubernetes.io/")
             },
-            spec=dict(body.get("spec", {})),
+            spec=without_nulls(body.get("spec", {})),
             status=dict(body.get("status", {})),
         )
 

@@ -6,26 +6,28 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from azure_batch_operator.api.base import ApiModel, BatchId, NameRef, RemoteStatus, Rule, ShortText, immutable
-from azure_batch_operator.api.rest import TaskDependencies, TaskTemplate
+from azure_batch_operator.api.base import ApiModel, BatchId, NameRef, RemoteStatus, ShortText, immutable, optional
+from azure_batch_operator.api.task_body import TaskDependencies, TaskTemplate
 
 
 class TaskSpec(TaskTemplate):
     """What the user wants. All of it is immutable, as a task is in Azure Batch."""
 
     job_ref: NameRef = Field(description="The BatchJob of this namespace that the task belongs to.")
-    id: BatchId | None = Field(default=None, description="Id of the task within its job; metadata.name if left out.")
-    depends_on: TaskDependencies | None = Field(
-        default=None, description="Tasks of the same job that must have ended well before this one starts."
+    id: BatchId | None = optional("Id of the task within its job; metadata.name if left out.")
+    depends_on: TaskDependencies | None = optional(
+        "Tasks of the same job that must have ended well before this one starts; the job needs usesTaskDependencies: true."
     )
     ours: ClassVar[frozenset[str]] = frozenset({"jobRef", "id"})
-    rules: ClassVar[tuple[Rule, ...]] = tuple(
-        immutable(field, "a task is fixed once it is added; delete this BatchTask and create a new one")
-        for field in (
-            "id", "jobRef", "commandLine", "displayName", "resourceFiles", "outputFiles", "environmentSettings",
-            "affinityInfo", "constraints", "requiredSlots", "userIdentity", "exitConditions", "dependsOn",
-        )
-    )  # fmt: skip
+
+
+TaskSpec.rules = (
+    *TaskTemplate.rules,
+    *(
+        immutable(name, "a task is fixed once it is added; delete this BatchTask and create a new one")
+        for name in TaskSpec.wire_names()
+    ),
+)
 
 
 class FailureInfo(ApiModel):

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from azure_batch_operator.api.factory import MAX_TASKS, ParameterSet
-from azure_batch_operator.api.rest import Task, TaskTemplate
+from azure_batch_operator.api.task_body import Task, TaskTemplate
 
 MERGE_ID = "merge"
 _PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\d+)(?::(\d+))?\}")

@@ -100,9 +100,9 @@ def _resize(resource: Resource, remote: Mapping[str, Any]) -> tuple[Call, ...]:
         return ()
     match remote.get("allocationState"):
         case "steady":
-            timeout = {"resizeTimeout": resource.spec["resizeTimeout"]} if "resizeTimeout" in resource.spec else {}
+            options = picked(resource.spec, ("resizeTimeout", "nodeDeallocationOption"))
             # A resize sets both targets; one that the spec leaves alone keeps its value.
-            body = {name: remote.get(name, 0) for name in _TARGETS} | wanted | timeout
+            body = {name: remote.get(name, 0) for name in _TARGETS} | wanted | options
             return (Call("resize_pool", Table.POOLS, resource.remote_id, body=body),)
         case "resizing":
             return (Call("stop_pool_resize", Table.POOLS, resource.remote_id),)
