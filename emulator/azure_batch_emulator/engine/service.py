@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from azure_batch_emulator.config import Quotas
 from azure_batch_emulator.engine import job_rules, pool_rules
@@ -52,7 +52,7 @@ class BatchService:
         self.pool_table: dict[str, Pool] = {}
         self.job_table: dict[str, Job] = {}
         self.schedule_table: dict[str, JobSchedule] = {}
-        self.applications: dict[str, dict[str, object]] = {}
+        self.applications: dict[str, dict[str, Any]] = {}
         self._make_managers()
 
     def _make_managers(self) -> None:
