@@ -9,7 +9,7 @@ client                      what a program holds
         └── answers         status, headers and bytes to values or `errors`
 """
 
-from azure_batch_operator.batch.answers import FileProperties, JsonObject, Receipt, TaskAddResult, TaskAddStatus
+from azure_batch_operator.batch.answers import FileProperties, JsonObject, Receipt, TaskAddResult
 from azure_batch_operator.batch.auth import Credential, SharedKey
 from azure_batch_operator.batch.caller import Listing
 from azure_batch_operator.batch.client import BatchClient
@@ -43,6 +43,7 @@ from azure_batch_operator.batch.errors import (
     UsageError,
 )
 from azure_batch_operator.batch.limiter import Limiter
+from azure_batch_operator.batch.models.enums import TaskAddStatus
 from azure_batch_operator.batch.operations import API_VERSION, OPERATIONS
 from azure_batch_operator.batch.requests import Priority
 from azure_batch_operator.batch.retry import RetryPolicy

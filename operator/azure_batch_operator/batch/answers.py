@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 from typing import Any
 from urllib.parse import unquote
 
@@ -22,6 +21,7 @@ from azure_batch_operator.batch.errors import (
     ConflictError,
     MalformedAnswerError,
 )
+from azure_batch_operator.batch.models.enums import TaskAddStatus
 from azure_batch_operator.batch.redaction import redact, redact_values
 
 JsonObject = dict[str, Any]
@@ -68,14 +68,6 @@ class FileProperties:
     is_directory: bool
     mode: str | None
     url: str | None
-
-
-class TaskAddStatus(StrEnum):
-    """What became of one task of a collection."""
-
-    SUCCESS = "success"
-    CLIENT_ERROR = "clienterror"
-    SERVER_ERROR = "servererror"
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +237,7 @@ def task_add_results(body: JsonObject, answer: Answer, operation: str) -> list[T
 def _task_add_result(item: JsonObject, answer: Answer, operation: str) -> TaskAddResult:
     task_id = item.get("taskId")
     try:
-        status = TaskAddStatus(str(item.get("status", "")).lower())
+        status = TaskAddStatus(str(item.get("status", "")))
     except ValueError:
         raise malformed(f"a task result has the unknown status {item.get('status')!r}", answer, operation) from None
     if not isinstance(task_id, str):

@@ -5,7 +5,7 @@ One `Caller` per client. Its methods differ only in what an operation's success 
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from azure_batch_operator.batch import paging
@@ -20,9 +20,12 @@ from azure_batch_operator.batch.answers import (
     receipt,
     task_add_results,
 )
+from azure_batch_operator.batch.models.base import Model
 from azure_batch_operator.batch.operations import OPERATIONS
 from azure_batch_operator.batch.requests import Priority, Request, build
 from azure_batch_operator.batch.transport import FileStream, Limits, Transport
+
+M = TypeVar("M", bound=Model)
 
 Json = Mapping[str, Any]
 """A JSON object on the way in."""
@@ -46,6 +49,15 @@ class Listing:
 
     def __aiter__(self) -> AsyncIterator[JsonObject]:
         return paging.items(self.pages())
+
+    async def of(self, model: type[M]) -> AsyncIterator[M]:
+        """The items as models, such as `client.tasks.list("j").of(Task)`.
+
+        Raises:
+            MalformedAnswerError: an item is not what the API says.
+        """
+        async for item in self:
+            yield model.read(item)
 
     async def all(self) -> list[JsonObject]:
         """All items in one list."""

@@ -1,0 +1,266 @@
+"""Operation table and models against the published description of the API and against the official client's models.
+
+The description is stored as `tests/data/api-2024-07-01.20.0.json`, made by `dev/api_digest.py`. Nothing may be missing
+and nothing invented, operation by operation and property by property.
+"""
+
+import datetime
+import enum
+import inspect
+import json
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from azure.batch._model_base import Model as SdkModel
+from azure.batch._model_base import _RestField
+from azure.batch._operations._operations import BatchClientOperationsMixin
+from azure.batch.models import _enums, _models
+
+from azure_batch_operator.batch import OPERATIONS, BatchClient, SharedKey
+from azure_batch_operator.batch.models import BODIES, RESULTS, Int64, Model, WireEnum
+from azure_batch_operator.batch.models.base import READ_ONLY
+from azure_batch_operator.batch.operations import API_VERSION, Answer, Body, Conditions, Operation
+
+DIGEST = json.loads((Path(__file__).parents[2] / "data" / f"api-{API_VERSION}.json").read_text(encoding="utf-8"))
+SHAPES = DIGEST["shapes"]
+COMMON = {"api-version", "timeOut", "client-request-id", "return-client-request-id", "ocp-date"}
+ALL = list(OPERATIONS.values())
+
+
+def _id(operation: Operation) -> str:
+    return operation.id
+
+
+def test_the_same_77_operations_in_the_same_order() -> None:
+    assert list(OPERATIONS) == list(DIGEST["operations"])
+    assert len(OPERATIONS) == 77
+
+
+@pytest.mark.parametrize("operation", ALL, ids=_id)
+def test_the_table_agrees_with_the_description(operation: Operation) -> None:
+    described = DIGEST["operations"][operation.id]
+    assert (operation.verb, operation.path) == (described["verb"], described["path"])
+    assert operation.success == tuple(int(status) for status in described["responses"])
+    parameters = set(described["parameters"]) - COMMON
+    placeholders = {part.split("}")[0] for part in operation.path.split("{")[1:]}
+    headers = set(operation.conditions.value) | ({"ocp-range"} if operation.ranged else set())
+    assert parameters == placeholders | headers | set(operation.query)
+    assert set(described["parameters"]) >= COMMON
+    assert (operation.body is Body.NONE) == (described["body"] is None)
+
+
+@pytest.mark.parametrize("operation", ALL, ids=_id)
+def test_answers_are_of_the_described_kind(operation: Operation) -> None:
+    schema = next(iter(DIGEST["operations"][operation.id]["responses"].values()))["schema"]
+    kinds = {
+        Answer.RECEIPT: schema is None,
+        Answer.EXISTENCE: schema is None,
+        Answer.PROPERTIES: schema is None,
+        Answer.STREAM: schema == "file",
+        Answer.OBJECT: isinstance(schema, int) and "odata.nextLink" not in SHAPES[schema],
+        # The list of subtasks is the only one that is never split.
+        Answer.PAGE: isinstance(schema, int)
+        and ("odata.nextLink" in SHAPES[schema] or operation.id == "Tasks_ListSubTasks"),
+    }
+    assert kinds[operation.answer]
+
+
+@pytest.mark.parametrize("operation", ALL, ids=_id)
+async def test_every_operation_is_a_method_with_its_parameters(operation: Operation) -> None:
+    client = BatchClient("http://127.0.0.1:1", SharedKey("a", "a2V5"))
+    method = getattr(getattr(client, operation.group), operation.method)
+    signature = inspect.signature(method)
+    names = set(signature.parameters)
+    known = {
+        "$filter": "filter",
+        "$select": "select",
+        "$expand": "expand",
+        "startTime": "start_time",
+        "endtime": "end_time",
+    }
+    assert {known.get(name, name) for name in operation.query if name != "maxresults"} <= names
+    options = set(typing.get_type_hints(method)["options"].__args__[0].__annotations__)
+    assert ("max_results" in options) == ("maxresults" in operation.query)
+    assert ("if_match" in options) == (operation.conditions is Conditions.ALL)
+    assert ("if_modified_since" in options) == (operation.conditions is not Conditions.NONE)
+    body = signature.parameters.get("body", signature.parameters.get("tasks"))
+    assert (body is None) == (operation.body is Body.NONE)
+    assert body is None or (body.default is None) == (operation.body is Body.OPTIONAL)
+    assert ("range" in names) == operation.ranged
+    await client.aclose()
+
+
+def test_there_is_a_model_for_every_body_and_every_result() -> None:
+    assert set(BODIES) == {operation.id for operation in ALL if operation.body is not Body.NONE}
+    assert set(RESULTS) == {operation.id for operation in ALL if operation.answer in (Answer.OBJECT, Answer.PAGE)}
+
+
+def _plain(annotation: Any) -> Any:
+    """An annotation without None and Annotated."""
+    while typing.get_origin(annotation) is typing.Annotated:
+        annotation = typing.get_args(annotation)[0]
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        kinds = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
+        enums = [kind for kind in map(_plain, kinds) if inspect.isclass(kind) and issubclass(kind, enum.Enum)]
+        return enums[0] if enums else _plain(kinds[0])
+    return annotation
+
+
+def _is_int64(annotation: Any) -> bool:
+    return annotation == Int64 or Int64 in typing.get_args(annotation)
+
+
+_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean", Any: "object"}
+
+
+def _shape_of(kind: Any) -> Any:
+    """An annotation in the words of the digest, where an array of enums is one of strings."""
+    if _is_int64(kind):
+        return "string"
+    kind = _plain(kind)
+    if typing.get_origin(kind) is list:
+        item = _shape_of(typing.get_args(kind)[0])
+        return ["string" if item == "enum" else item]
+    if typing.get_origin(kind) is dict:
+        return "object"
+    if inspect.isclass(kind) and issubclass(kind, Model):
+        return {field.alias: _shape_of(_hint(kind, name)) for name, field in kind.model_fields.items()}
+    if inspect.isclass(kind) and issubclass(kind, WireEnum):
+        return "enum"
+    if kind in (datetime.datetime, datetime.timedelta):
+        return "string"
+    return _TYPES[kind]
+
+
+def _hint(model: type[Model], name: str) -> Any:
+    return typing.get_type_hints(model, include_extras=True)[name]
+
+
+def _described(shape: Any) -> Any:
+    if isinstance(shape, int):
+        return {name: _described(member) for name, member in SHAPES[shape].items()}
+    if isinstance(shape, list):
+        return [_described(shape[0])]
+    return shape
+
+
+@pytest.mark.parametrize("operation", sorted(BODIES))
+def test_models_of_bodies_have_the_described_properties(operation: str) -> None:
+    assert _shape_of(BODIES[operation]) == _described(DIGEST["operations"][operation]["body"])
+
+
+@pytest.mark.parametrize("operation", sorted(RESULTS))
+def test_models_of_results_have_the_described_properties(operation: str) -> None:
+    described = _described(next(iter(DIGEST["operations"][operation]["responses"].values()))["schema"])
+    if OPERATIONS[operation].answer is Answer.PAGE:
+        described = described["value"][0]
+    assert _shape_of(RESULTS[operation]) == described
+
+
+# --- the official client ---------------------------------------------------------------------------------------------
+
+_NAMES = dict(vars(typing)) | {"datetime": datetime, "_models": types.SimpleNamespace(**vars(_enums) | vars(_models))}
+# Required for the service, yet not always sent back: a model that read them would fail.
+NOT_ALWAYS_RETURNED = {
+    "AzureFileShareConfiguration.accountKey",
+    "Certificate.data",
+    "CifsMountConfiguration.password",
+    "Job.poolInfo",
+    "JobNetworkConfiguration.skipWithdrawFromVNet",
+    "JobSchedule.jobSpecification",
+    "SecurityProfile.encryptionAtHost",
+    "SecurityProfile.securityType",
+    "SecurityProfile.uefiSettings",
+    "UserAccount.password",
+}
+
+
+def _sdk_fields(model: type[SdkModel]) -> dict[str, tuple[_RestField, Any]]:
+    hints = typing.get_type_hints(model, dict(vars(_models)) | _NAMES)
+    return {
+        field._rest_name_input or name: (field, hints[name])
+        for kind in reversed(model.__mro__)
+        for name, field in vars(kind).items()
+        if isinstance(field, _RestField)
+    }
+
+
+def _compare(ours: type[Model], theirs: type[SdkModel], where: str, sent: bool) -> None:
+    fields = {field.alias: (name, field) for name, field in ours.model_fields.items()}
+    sdk = _sdk_fields(theirs)
+    assert set(fields) == set(sdk), where
+    for wire_name, (sdk_field, hint) in sdk.items():
+        name, field = fields[wire_name]
+        here = f"{where}.{wire_name}"
+        written = sent and sdk_field._visibility != ["read"]
+        if written:
+            required = type(None) not in typing.get_args(hint)
+            assert field.is_required() == (required and f"{ours.__name__}.{wire_name}" not in NOT_ALWAYS_RETURNED), here
+        if sent:
+            assert (READ_ONLY in field.metadata) == (not written), here
+        assert _is_int64(_hint(ours, name)) == (sdk_field._format == "str"), here
+        _compare_kind(_plain(_hint(ours, name)), _plain(hint), here, written)
+
+
+def _compare_kind(ours: Any, theirs: Any, where: str, sent: bool) -> None:
+    if typing.get_origin(theirs) is list:
+        assert typing.get_origin(ours) is list, where
+        _compare_kind(_plain(typing.get_args(ours)[0]), _plain(typing.get_args(theirs)[0]), where, sent)
+    elif inspect.isclass(theirs) and issubclass(theirs, SdkModel):
+        assert issubclass(ours, Model), where
+        _compare(ours, theirs, where, sent)
+    elif inspect.isclass(theirs) and issubclass(theirs, enum.Enum):
+        assert {member.value for member in ours} == {member.value for member in theirs}, where
+    elif typing.get_origin(theirs) is dict:
+        assert typing.get_origin(ours) is dict, where
+    else:
+        assert ours is theirs, where
+
+
+def _sdk_method(operation: str) -> Any:
+    """The official client's method for an operation, found by its request builder's name."""
+    words = operation.split("_")[1]
+    snake = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in words).lstrip("_")
+    return getattr(BatchClientOperationsMixin, snake, None) or getattr(BatchClientOperationsMixin, f"_{snake}")
+
+
+@pytest.mark.parametrize("operation", sorted(BODIES))
+def test_models_of_bodies_agree_with_the_official_client(operation: str) -> None:
+    method = _sdk_method(operation)
+    hints = typing.get_type_hints(method, dict(vars(inspect.getmodule(method))) | _NAMES)
+    (theirs,) = {
+        kind
+        for name, hint in hints.items()
+        if name != "return" and inspect.isclass(kind := _plain(hint)) and issubclass(kind, SdkModel)
+    }
+    _compare(BODIES[operation], theirs, BODIES[operation].__name__, sent=True)
+
+
+def _sdk_result(operation: str) -> Any:
+    method = _sdk_method(operation)
+    result = _plain(typing.get_type_hints(method, dict(vars(inspect.getmodule(method))) | _NAMES)["return"])
+    return typing.get_args(result)[0] if typing.get_origin(result) is not None else result
+
+
+@pytest.mark.parametrize("operation", sorted(set(RESULTS) - {"Certificates_GetCertificate"}))
+def test_models_of_results_agree_with_the_official_client(operation: str) -> None:
+    _compare(RESULTS[operation], _sdk_result(operation), RESULTS[operation].__name__, sent=False)
+
+
+def test_a_certificate_is_read_like_an_item_of_the_list() -> None:
+    # The official client has a model of its own, without what is never returned.
+    ours = {field.alias for field in RESULTS["Certificates_GetCertificate"].model_fields.values()}
+    theirs = set(_sdk_fields(_sdk_result("Certificates_GetCertificate")))
+    assert ours - theirs == {"data", "certificateFormat", "password"}
+
+
+def test_all_enums_of_the_official_client_are_known() -> None:
+    theirs = {
+        frozenset(member.value for member in kind)
+        for kind in vars(_enums).values()
+        if inspect.isclass(kind) and issubclass(kind, enum.Enum) and kind.__module__ == _enums.__name__
+    }
+    assert {frozenset(member.value for member in kind) for kind in WireEnum.__subclasses__()} >= theirs
