@@ -26,6 +26,10 @@ setup: .venv/.installed ## Make .venv from the hash-pinned requirements.txt
 demo: setup ## Run real work through a real API server and the emulator; KEEP=1 leaves it running
 	@$(BIN)/python -m demo $(if $(KEEP),--keep)
 
+.PHONY: demo-down
+demo-down: setup ## Stop a demo that KEEP=1 left running
+	@$(BIN)/python -m demo --down
+
 .PHONY: cluster
 cluster: setup ## Start the local control plane in the background (kubeconfig: .localcluster/kubeconfig)
 	@$(BIN)/python -m localcluster up

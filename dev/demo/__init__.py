@@ -1,0 +1,1 @@
+"""`make demo`: real work through a real API server, watched by a person."""

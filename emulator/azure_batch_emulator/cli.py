@@ -1,0 +1,120 @@
+"""The command ``azure-batch-emulator``: one line on stdout when ready, logs on stderr."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from azure_batch_emulator.config import DEFAULT_ACCOUNT, DEFAULT_KEY, EmulatorConfig, ExecutorName
+from azure_batch_emulator.emulator import ConfigurationError, Emulator
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=10100, show_default=True, help="Port to listen on; 0 takes a free one.")
+@click.option("--account", default=DEFAULT_ACCOUNT, show_default=True, help="Name of the Batch account.")
+@click.option("--key", default=DEFAULT_KEY, help="Shared key of the account, base64. The default is fixed and public.")
+@click.option(
+    "--also",
+    "others",
+    multiple=True,
+    metavar="NAME:KEY",
+    help="A further account with its key; may be given several times.",
+)
+@click.option(
+    "--time-scale",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="How many times faster than the real service nodes start, pools resize and deletions end. "
+    "Tasks themselves run at their own speed.",
+)
+@click.option(
+    "--executor",
+    type=click.Choice(["process", "simulated"]),
+    default="process",
+    show_default=True,
+    help="Run tasks as processes, or only say how they would have ended (for very many).",
+)
+@click.option(
+    "--work-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where node directories and blobs are kept. Without it: a temporary directory, removed at the end.",
+)
+@click.option("--seed", type=int, help="Make node ids, simulated tasks and fault probabilities repeatable.")
+@click.option("--allow-remote", is_flag=True, help="Listen beyond this machine. Tasks are commands: think first.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="warning",
+    show_default=True,
+    help="What goes to stderr.",
+)
+def main(
+    host: str,
+    port: int,
+    account: str,
+    key: str,
+    others: tuple[str, ...],
+    time_scale: float,
+    executor: ExecutorName,
+    work_dir: Path | None,
+    seed: int | None,
+    allow_remote: bool,
+    log_level: str,
+) -> None:
+    """Run an emulator of the Azure Batch service on this machine.
+
+    When it is ready it prints one line with endpoint, account and key. Point any Batch client there with shared-key
+    authentication; stop it with Ctrl-C. Everything is in memory: when it stops, nothing is left, no process either.
+
+    \b
+    Example (Python):
+      BatchClient("http://127.0.0.1:10100", AzureNamedKeyCredential("devaccount", KEY))
+    """
+    logging.basicConfig(
+        stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    accounts = {}
+    for other in others:
+        name, colon, other_key = other.partition(":")
+        if not colon:
+            raise click.BadParameter("an account is given as NAME:KEY", param_hint="--also")
+        accounts[name] = other_key
+    config = EmulatorConfig(
+        host=host,
+        port=port,
+        account=account,
+        key=key,
+        accounts=accounts,
+        time_scale=time_scale,
+        executor=executor,
+        work_dir=work_dir,
+        seed=seed,
+        allow_remote=allow_remote,
+    )
+    try:
+        asyncio.run(_run(config))
+    except ConfigurationError as error:
+        raise click.ClickException(str(error)) from None
+
+
+async def _run(config: EmulatorConfig) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with Emulator(config) as emulator:
+        click.echo(f"azure-batch-emulator ready: {describe(config, emulator.endpoint)}")
+        sys.stdout.flush()
+        await stop.wait()
+
+
+def describe(config: EmulatorConfig, endpoint: str) -> str:
+    """The stable, parseable part of the line that says the emulator is ready."""
+    return f"endpoint={endpoint} account={config.account} key={config.key}"

@@ -1,0 +1,234 @@
+"""The one clock of an emulator: what time it is, and when the service does what it has planned.
+
+Delays are given in service seconds, as the real service would take them; `LoopClock` divides them by the time scale.
+Timestamps stay those of the wall clock whatever the scale. `ManualClock` moves only when told: tests of the engine run
+hours of service time without waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, from_unix_ns
+
+
+class Timer(Protocol):
+    """Something planned that can be called off."""
+
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """Time as the engine sees it."""
+
+    scale: float
+
+    def now(self) -> int:
+        """The present in ticks, strictly increasing: two changes never share an ETag."""
+
+    def service_seconds(self) -> float:
+        """Service time that has passed since the clock was made, in seconds."""
+
+    def call_later(self, seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
+        """Call back after that many service seconds."""
+
+    def call_after_real(self, seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
+        """Call back after that many seconds of real time: limits on what users' own processes may take."""
+
+    def pause(self) -> None:
+        """Stop service time: nothing planned happens until `resume`."""
+
+    def resume(self) -> None:
+        """Let service time go on."""
+
+    def skew(self, seconds: float) -> None:
+        """Let the service's clock differ from the machine's by that much, to test what clients do about it."""
+
+    def close(self) -> None:
+        """Call off everything planned."""
+
+
+class LoopClock:
+    """Wall-clock time, with service delays run `scale` times faster on the event loop.
+
+    While it is paused nothing that the service times moves on, so that a test can look at what lasts milliseconds.
+    """
+
+    def __init__(self, scale: float = 1.0) -> None:
+        if not scale > 0:
+            raise ValueError("the time scale must be positive")
+        self.scale = scale
+        self.paused = False
+        self._skew = 0
+        self._last = 0
+        self._passed = 0.0
+        self._running_since = time.monotonic()
+        self._timers: set[_LoopTimer] = set()
+
+    def now(self) -> int:
+        self._last = max(self._last + 1, from_unix_ns(time.time_ns()) + self._skew)
+        return self._last
+
+    def service_seconds(self) -> float:
+        since = 0.0 if self.paused else time.monotonic() - self._running_since
+        return (self._passed + since) * self.scale
+
+    def call_later(self, seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
+        # What follows at once is no matter of service time and goes on during a pause.
+        timer = _LoopTimer(self._timers, seconds / self.scale, callback, args, pausable=seconds > 0)
+        if self.paused:
+            timer.hold()
+        return timer
+
+    def call_after_real(self, seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
+        return _LoopTimer(self._timers, seconds, callback, args, pausable=False)
+
+    def pause(self) -> None:
+        """Stop service time."""
+        if not self.paused:
+            self._passed += time.monotonic() - self._running_since
+            self.paused = True
+            for timer in self._timers:
+                timer.hold()
+
+    def resume(self) -> None:
+        """Let service time go on."""
+        if self.paused:
+            self._running_since = time.monotonic()
+            self.paused = False
+            for timer in list(self._timers):
+                timer.go_on()
+
+    def skew(self, seconds: float) -> None:
+        self._skew = int(seconds * TICKS_PER_SECOND)
+        self._last = 0
+
+    def close(self) -> None:
+        for timer in list(self._timers):
+            timer.cancel()
+
+
+class _LoopTimer:
+    """A handle of the loop that leaves the clock's books when it is done, and can be held up."""
+
+    __slots__ = ("_args", "_callback", "_handle", "_left", "_pausable", "_timers")
+
+    # The loop refuses nothing, but epoll cannot wait longer than this; "no limit" is centuries.
+    _LONGEST = 86_400 * 24.0
+
+    def __init__(
+        self,
+        timers: set[_LoopTimer],
+        seconds: float,
+        callback: Callable[..., None],
+        args: tuple[Any, ...],
+        *,
+        pausable: bool,
+    ) -> None:
+        self._timers = timers
+        self._callback = callback
+        self._args = args
+        self._pausable = pausable
+        self._left: float | None = None
+        timers.add(self)
+        self._handle = self._plan(min(max(seconds, 0.0), self._LONGEST))
+
+    def _plan(self, seconds: float) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, self._run)
+
+    def _run(self) -> None:
+        self._timers.discard(self)
+        self._callback(*self._args)
+
+    def hold(self) -> None:
+        if self._pausable and self._left is None:
+            self._left = max(0.0, self._handle.when() - asyncio.get_running_loop().time())
+            self._handle.cancel()
+
+    def go_on(self) -> None:
+        if self._left is not None:
+            self._handle, self._left = self._plan(self._left), None
+
+    def cancel(self) -> None:
+        self._timers.discard(self)
+        self._handle.cancel()
+
+
+class ManualClock:
+    """A clock that stands still until `advance`; service time and real time are the same."""
+
+    scale = 1.0
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._last = 0
+        self._order = itertools.count()
+        self._heap: list[tuple[float, int, _ManualTimer]] = []
+        self._epoch = UNIX_EPOCH_TICKS + 1_750_000_000 * TICKS_PER_SECOND
+
+    def now(self) -> int:
+        self._last = max(self._last + 1, self._epoch + int(self._seconds * TICKS_PER_SECOND))
+        return self._last
+
+    def service_seconds(self) -> float:
+        return self._seconds
+
+    def call_later(self, seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
+        timer = _ManualTimer(callback, args)
+        heapq.heappush(self._heap, (self._seconds + max(seconds, 0.0), next(self._order), timer))
+        return timer
+
+    call_after_real = call_later
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and everything happen that falls due meanwhile, in order."""
+        end = self._seconds + seconds
+        while self._heap and self._heap[0][0] <= end:
+            self._seconds, _, timer = heapq.heappop(self._heap)
+            timer.run()
+        self._seconds = end
+
+    def run_until(self, condition: Callable[[], bool], limit: float = 1e7) -> None:
+        """Advance from one planned event to the next until the condition holds.
+
+        Raises:
+            TimeoutError: nothing is planned any more, or more than `limit` seconds passed.
+        """
+        end = self._seconds + limit
+        while not condition():
+            if not self._heap or self._heap[0][0] > end:
+                raise TimeoutError("the condition is not met and nothing more will happen")
+            self.advance(self._heap[0][0] - self._seconds)
+
+    def pause(self) -> None:
+        """Nothing to do: it stands still anyway."""
+
+    def resume(self) -> None:
+        """Nothing to do."""
+
+    def skew(self, seconds: float) -> None:
+        self._epoch += int(seconds * TICKS_PER_SECOND)
+
+    def close(self) -> None:
+        self._heap.clear()
+
+
+class _ManualTimer:
+    __slots__ = ("_args", "_callback", "_cancelled")
+
+    def __init__(self, callback: Callable[..., None], args: tuple[Any, ...]) -> None:
+        self._callback = callback
+        self._args = args
+        self._cancelled = False
+
+    def run(self) -> None:
+        if not self._cancelled:
+            self._callback(*self._args)
+
+    def cancel(self) -> None:
+        self._cancelled = True

@@ -1,0 +1,55 @@
+"""What an emulator is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+API_VERSION = "2024-07-01.20.0"
+DEFAULT_ACCOUNT = "devaccount"
+# Public on purpose: everybody's development key, as Azurite has one. It opens nothing but emulators.
+DEFAULT_KEY = "F4WsGqNhp4o7RuKG9duElqNm2Z/Oy1dMGDAt5VqwbWcttIDSfE/MaefjRomYK5wj2XoSobcyxITWH487UjfM1Q=="
+
+ExecutorName = Literal["process", "simulated"]
+
+
+@dataclass(slots=True)
+class Quotas:
+    """Limits of one account (batch-semantics §8); they may be changed while the emulator runs."""
+
+    pools: int = 100
+    active_jobs_and_schedules: int = 300
+    dedicated_cores: int = 500
+    low_priority_cores: int = 500
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatorConfig:
+    """Settings of one emulator.
+
+    Attributes:
+        host: address to listen on; anything beyond loopback needs `allow_remote`, because tasks are commands.
+        port: 0 takes a free one.
+        account: name of the Batch account.
+        key: its key, base64.
+        accounts: further accounts, name to key.
+        time_scale: how many times faster than the real service everything happens that the service itself times.
+        executor: ``process`` runs tasks for real, ``simulated`` derives durations and exit codes by rules.
+        work_dir: where node directories and blobs live; a temporary directory, removed at the end, when left out.
+        seed: makes node ids, fault probabilities and simulated tasks repeatable.
+        taskcounts_lag: seconds (service time) by which task counts lag behind, 0 for exact ones.
+        state_file: where the account's resources are kept over restarts.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 10100
+    account: str = DEFAULT_ACCOUNT
+    key: str = field(default=DEFAULT_KEY, repr=False)
+    accounts: dict[str, str] = field(default_factory=dict, repr=False)
+    time_scale: float = 1.0
+    executor: ExecutorName = "process"
+    work_dir: Path | None = None
+    allow_remote: bool = False
+    seed: int | None = None
+    quotas: Quotas = field(default_factory=Quotas)

@@ -1,0 +1,139 @@
+"""One emulator: clock, storage, executor, accounts and server put together, started and stopped."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import logging
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from azure_batch_emulator.clock import LoopClock
+from azure_batch_emulator.config import EmulatorConfig
+from azure_batch_emulator.engine.service import BatchService
+from azure_batch_emulator.executors.process import ProcessExecutor
+from azure_batch_emulator.executors.simulated import SimulatedExecutor
+from azure_batch_emulator.web.server import Server
+from azure_batch_emulator.web.storage import PREFIX, Storage
+
+_LOG = logging.getLogger(__name__)
+_SHUTDOWN_SECONDS = 2.0
+
+
+class ConfigurationError(ValueError):
+    """The emulator cannot start with these settings; the message says what to do."""
+
+
+class Emulator:
+    """An emulator that runs inside ``async with``.
+
+    Raises:
+        ConfigurationError: on entering, for settings that do not work.
+    """
+
+    def __init__(self, config: EmulatorConfig | None = None) -> None:
+        self.config = config or EmulatorConfig()
+        self.endpoint = ""
+        self.services: dict[str, BatchService] = {}
+        self._clock: LoopClock | None = None
+        self._executor: ProcessExecutor | SimulatedExecutor | None = None
+        self._runner: web.AppRunner | None = None
+        self._server: Server | None = None
+        self._directory: Path | None = None
+
+    async def __aenter__(self) -> Self:
+        config = self.config
+        _check_host(config)
+        keys = _decode_keys({config.account: config.key} | config.accounts)
+        self._directory = Path(tempfile.mkdtemp(prefix="azure-batch-emulator-")) if config.work_dir is None else None
+        work_dir = self._directory or config.work_dir
+        assert work_dir is not None  # noqa: S101 - one of the two is there
+        work_dir.mkdir(parents=True, exist_ok=True)
+        self._clock = LoopClock(config.time_scale)
+        try:
+            if config.executor == "process":
+                self._executor = ProcessExecutor(work_dir.resolve() / "nodes", self._clock)
+                await self._executor.start_up()
+            else:
+                self._executor = SimulatedExecutor(self._clock, config.seed)
+            for name in keys:
+                self.services[name] = BatchService(name, self._clock, self._executor, config.quotas, config.seed)
+            storage = Storage(work_dir.resolve() / "storage", self._clock)
+            self._server = Server(self.services, keys, self._clock, storage, config.seed)
+            await self._listen(self._server)
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def _listen(self, server: Server) -> None:
+        config = self.config
+        self._runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, config.host, config.port, backlog=1024)
+        try:
+            await site.start()
+        except OSError as error:
+            reason = error.strerror or "the address cannot be used"
+            raise ConfigurationError(f"cannot listen on {config.host}:{config.port}: {reason}") from None
+        host, port = self._runner.addresses[0][:2]
+        shown = f"[{host}]" if ":" in str(host) else host
+        self.endpoint = f"http://{shown}:{port}"
+        for service in self.services.values():
+            service.endpoint = self.endpoint
+        if isinstance(self._executor, ProcessExecutor):
+            self._executor.storage_url = f"{self.endpoint}{PREFIX}"
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop listening, kill every task process, remove what was temporary."""
+        if self._server is not None:
+            self._server.close()
+        for service in self.services.values():
+            service.close()
+        if isinstance(self._executor, ProcessExecutor):
+            await self._executor.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._clock is not None:
+            self._clock.close()
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _check_host(config: EmulatorConfig) -> None:
+    """Listen beyond this machine only when told to: tasks are commands."""
+    if config.allow_remote:
+        return
+    try:
+        addresses = {info[4][0] for info in socket.getaddrinfo(config.host, None)}
+    except OSError:
+        raise ConfigurationError(f"the host {config.host} is not known") from None
+    if not all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in addresses):
+        raise ConfigurationError(
+            f"{config.host} is not a loopback address. Whoever reaches the emulator can run commands here; "
+            "say --allow-remote if that is what you want."
+        )
+
+
+def _decode_keys(accounts: dict[str, str]) -> dict[str, bytes]:
+    keys = {}
+    for name, key in accounts.items():
+        try:
+            keys[name] = base64.b64decode(key, validate=True)
+        except (ValueError, binascii.Error):
+            raise ConfigurationError(f"the key of account {name} is not base64") from None
+        if not keys[name]:
+            raise ConfigurationError(f"the key of account {name} is empty")
+    return keys

@@ -1,0 +1,73 @@
+"""Pools that the service makes for a job or a schedule, and takes away with it (batch-semantics §4.3)."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from azure_batch_emulator.engine.entities import Job
+from azure_batch_emulator.engine.jobs import auto_pool_error
+from azure_batch_emulator.wire.errors import BatchError
+
+if TYPE_CHECKING:
+    from azure_batch_emulator.engine.service import BatchService
+
+_ERROR_CODES = {
+    "PoolQuotaReached": "AutoPoolCreationFailedWithQuotaReached",
+    "InvalidApplicationPackageReferences": "InvalidApplicationPackageReferencesInAutoPool",
+    "AutoScalingFormulaSyntaxError": "InvalidAutoScaleFormulaInAutoPool",
+}
+_CREATION_DELAY = 1.0
+
+
+class AutoPools:
+    """Makes and removes auto pools."""
+
+    def __init__(self, service: BatchService) -> None:
+        self._service = service
+
+    def attach(self, job: Job) -> None:
+        """Give a job its pool id at once; the pool itself follows."""
+        specification: dict[str, Any] = job.spec["poolInfo"]["autoPoolSpecification"]
+        schedule = self._service.schedule_table.get((job.schedule_id or "").lower())
+        shared = schedule is not None and specification["poolLifetimeOption"] == "jobschedule"
+        job.auto_pool = True
+        if shared and schedule is not None and schedule.auto_pool_id is not None:
+            job.pool_id = schedule.auto_pool_id
+            return
+        guid = str(uuid.UUID(int=self._service.random.getrandbits(128), version=4)).upper()
+        prefix = specification.get("autoPoolIdPrefix")
+        job.pool_id = f"{prefix}_{guid}" if prefix else guid
+        if shared and schedule is not None:
+            schedule.auto_pool_id = job.pool_id
+        self._service.clock.call_later(_CREATION_DELAY, self._create, job, specification)
+
+    def _create(self, job: Job, specification: dict[str, Any]) -> None:
+        if job.state != "active" or job.pool_id.lower() in self._service.pool_table:
+            return
+        if "pool" not in specification:
+            error = auto_pool_error("InvalidAutoPoolSettings", "The auto pool has no pool specification.")
+            self._service.jobs.fail_scheduling(job, error)
+            return
+        try:
+            self._service.pools.create(job.pool_id, specification["pool"])
+        except BatchError as refused:
+            code = _ERROR_CODES.get(refused.code, "InvalidAutoPoolSettings")
+            self._service.jobs.fail_scheduling(job, auto_pool_error(code, refused.message))
+        else:
+            self._service.scheduler.wake_id(job.pool_id)
+
+    def job_ended(self, job: Job) -> None:
+        """A job is completed or gone: its pool goes with it, unless it is kept or the schedule's."""
+        specification = job.spec["poolInfo"].get("autoPoolSpecification")
+        if specification is None or specification["keepAlive"]:
+            return
+        if job.schedule_id is not None and specification["poolLifetimeOption"] == "jobschedule":
+            return
+        self.remove(job.pool_id)
+
+    def remove(self, pool_id: str) -> None:
+        """Delete an auto pool if it is still there."""
+        pool = self._service.pool_table.get(pool_id.lower())
+        if pool is not None and pool.state == "active":
+            self._service.pools.delete(pool)

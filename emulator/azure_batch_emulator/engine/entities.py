@@ -1,0 +1,308 @@
+"""The resources of an account while they live: plain records that know how to change state and nothing else.
+
+Times are ticks. ``spec`` is the accepted request body as the service returns it; it is replaced, never changed in place.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from azure_batch_emulator.engine import transitions
+from azure_batch_emulator.engine.dependencies import Dependencies
+from azure_batch_emulator.engine.ordered import OrderedIds
+
+if TYPE_CHECKING:
+    from azure_batch_emulator.clock import Timer
+    from azure_batch_emulator.executors.base import RunHandle
+
+# Jobs pass through these on the way to a state that lasts; they never become a previousState (batch-semantics §4.3).
+TRANSIENT_JOB_STATES = frozenset({"disabling", "enabling", "terminating"})
+USABLE_NODE_STATES = frozenset({"idle", "running"})
+
+
+@dataclass(slots=True, eq=False)
+class Pool:
+    """A pool: targets, allocation state, and its nodes by id."""
+
+    id: str
+    spec: dict[str, Any]
+    created: int
+    last_modified: int
+    state_time: int
+    allocation_time: int
+    target_dedicated: int = 0
+    target_low_priority: int = 0
+    state: str = "active"
+    allocation_state: str = "resizing"
+    resize_timeout: str = "PT15M"
+    resize_errors: list[dict[str, Any]] = field(default_factory=list)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    communication_mode: str | None = None
+    node_serial: int = 0
+    enable_auto_scale: bool = False
+    auto_scale_formula: str | None = None
+    auto_scale_interval: str | None = None
+    auto_scale_run: dict[str, Any] | None = None
+    auto_scale_enabled_at: float | None = None
+    auto_scale_timer: Timer | None = None
+    allocation_timer: Timer | None = None
+    scheduling_pending: bool = False
+
+    @property
+    def slots_per_node(self) -> int:
+        slots: int = self.spec["taskSlotsPerNode"]
+        return slots
+
+    def enter(self, state: str, now: int) -> None:
+        transitions.check(transitions.POOL, self.state, state)
+        self.state, self.state_time = state, now
+
+    def enter_allocation(self, state: str, now: int) -> None:
+        transitions.check(transitions.ALLOCATION, self.allocation_state, state)
+        self.allocation_state, self.allocation_time = state, now
+
+    def count(self, *, dedicated: bool) -> int:
+        """Current nodes of one kind; a node that is leaving still counts until it is gone."""
+        return sum(1 for node in self.nodes.values() if node.dedicated is dedicated)
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """A compute node. `runs` is what occupies it at the moment."""
+
+    id: str
+    pool: Pool
+    index: int
+    dedicated: bool
+    ip_address: str
+    allocated: int
+    state_time: int
+    state: str = "creating"
+    scheduling_enabled: bool = True
+    boot_time: int | None = None
+    runs: dict[int, Run] = field(default_factory=dict)
+    slots_used: int = 0
+    exclusive: bool = False
+    tasks_run: int = 0
+    tasks_succeeded: int = 0
+    recent_tasks: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=10))
+    start_task: dict[str, Any] | None = None
+    start_task_info: dict[str, Any] | None = None
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    users: dict[str, dict[str, Any]] = field(default_factory=dict)
+    job_tasks: dict[str, JobTaskRecord] = field(default_factory=dict)
+    timer: Timer | None = None
+    after_drain: str | None = None
+    drain_deadline: Timer | None = None
+
+    def enter(self, state: str, now: int) -> None:
+        transitions.check(transitions.NODE, self.state, state)
+        self.state, self.state_time = state, now
+
+    @property
+    def free_slots(self) -> int:
+        """Slots that new tasks may take now."""
+        if self.state not in USABLE_NODE_STATES or not self.scheduling_enabled or self.exclusive or self.after_drain:
+            return 0
+        return self.pool.slots_per_node - self.slots_used
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.runs)
+
+
+@dataclass(slots=True, eq=False)
+class Counts:
+    """Tasks of a job by state and result, kept up to date by `Job.count`."""
+
+    active: int = 0
+    running: int = 0
+    completed: int = 0
+    succeeded: int = 0
+    failed: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A job with its tasks by lower-case id."""
+
+    id: str
+    spec: dict[str, Any]
+    created: int
+    last_modified: int
+    state_time: int
+    start_time: int
+    pool_id: str
+    state: str = "active"
+    previous_state: str | None = None
+    previous_state_time: int | None = None
+    end_time: int | None = None
+    terminate_reason: str | None = None
+    scheduling_error: dict[str, Any] | None = None
+    tasks: dict[str, Task] = field(default_factory=dict)
+    task_ids: OrderedIds = field(default_factory=OrderedIds)
+    ready: deque[Task] = field(default_factory=deque)
+    dependencies: Dependencies = field(default_factory=Dependencies)
+    counts: Counts = field(default_factory=Counts)
+    slot_counts: Counts = field(default_factory=Counts)
+    disable_option: str | None = None
+    schedule_id: str | None = None
+    auto_pool: bool = False
+    wall_clock_timer: Timer | None = None
+    step_timer: Timer | None = None
+    completion_timer: Timer | None = None
+    job_task_records: list[JobTaskRecord] = field(default_factory=list)
+    releasing: int = 0
+    after_release: str | None = None
+
+    def enter(self, state: str, now: int) -> None:
+        transitions.check(transitions.JOB, self.state, state)
+        if self.state not in TRANSIENT_JOB_STATES:
+            self.previous_state, self.previous_state_time = self.state, self.state_time
+        self.state, self.state_time = state, now
+
+    def count(self, task: Task, sign: int) -> None:
+        """Add (+1) or take away (-1) a task as it now stands."""
+        slots: int = task.spec["requiredSlots"]
+        for counts, amount in ((self.counts, sign), (self.slot_counts, sign * slots)):
+            if task.state == "active":
+                counts.active += amount
+            elif task.state == "completed":
+                counts.completed += amount
+                if task.result == "success":
+                    counts.succeeded += amount
+                else:
+                    counts.failed += amount
+            else:
+                counts.running += amount
+
+    @property
+    def directory(self) -> str:
+        """Where the job's tasks have their directories, below a node's root (batch-semantics §4.5, §4.7)."""
+        if self.schedule_id is not None:
+            return f"workitems/{self.schedule_id}/{self.id.rpartition(':')[2]}"
+        return f"workitems/{self.id}/job-1"
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """A task. `run` is its present try, if it has one."""
+
+    id: str
+    job: Job
+    spec: dict[str, Any]
+    created: int
+    last_modified: int
+    state_time: int
+    state: str = "active"
+    previous_state: str | None = None
+    previous_state_time: int | None = None
+    retry_count: int = 0
+    requeue_count: int = 0
+    last_retry: int | None = None
+    last_requeue: int | None = None
+    start_time: int | None = None
+    end_time: int | None = None
+    exit_code: int | None = None
+    result: str | None = None
+    failure: dict[str, Any] | None = None
+    node_id: str | None = None
+    node_pool_id: str | None = None
+    files_gone: bool = False
+    waiting: bool = False
+    run: Run | None = None
+    subtasks: list[Subtask] | None = None
+    is_job_manager: bool = False
+
+    def enter(self, state: str, now: int) -> None:
+        """Change state and the job's counts with it. Set result and exit code before completing."""
+        transitions.check(transitions.TASK, self.state, state)
+        self.job.count(self, -1)
+        self.previous_state, self.previous_state_time = self.state, self.state_time
+        self.state, self.state_time = state, now
+        self.job.count(self, 1)
+
+    @property
+    def directory(self) -> str:
+        return f"{self.job.directory}/{self.id}"
+
+
+@dataclass(slots=True, eq=False)
+class Subtask:
+    """One of the further instances of a multi-instance task; the primary is the task itself."""
+
+    id: int
+    node_id: str
+    pool_id: str
+    state: str
+    state_time: int
+    start_time: int | None = None
+    end_time: int | None = None
+    exit_code: int | None = None
+    result: str | None = None
+    failure: dict[str, Any] | None = None
+    previous_state: str | None = None
+    previous_state_time: int | None = None
+    run: Run | None = None
+
+
+@dataclass(slots=True, eq=False)
+class JobTaskRecord:
+    """What a job's preparation and release tasks did on one node; outlives the node (batch-semantics §4.3)."""
+
+    job_id: str
+    pool_id: str
+    node_id: str
+    preparation: dict[str, Any] | None = None
+    release: dict[str, Any] | None = None
+    prepared: bool = False
+    failed: bool = False
+    waiting_tasks: list[Task] = field(default_factory=list)
+    run: Run | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One try of one command on one node: a task, a subtask, a start task, a job preparation or release task.
+
+    `detached` says that its owner has been dealt with already: when it ends, only the node's slots are freed.
+    """
+
+    serial: int
+    kind: str
+    node: Node
+    slots: int
+    handle: RunHandle | None = None
+    detached: bool = False
+    timed_out: bool = False
+    wall_clock: Timer | None = None
+    done: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class JobSchedule:
+    """A job schedule and the number of the job it made last."""
+
+    id: str
+    spec: dict[str, Any]
+    created: int
+    last_modified: int
+    state_time: int
+    state: str = "active"
+    previous_state: str | None = None
+    previous_state_time: int | None = None
+    job_serial: int = 0
+    recent_job_id: str | None = None
+    next_run: int | None = None
+    end_time: int | None = None
+    timer: Timer | None = None
+    due: bool = False
+    auto_pool_id: str | None = None
+
+    def enter(self, state: str, now: int) -> None:
+        transitions.check(transitions.SCHEDULE, self.state, state)
+        if self.state != "terminating":
+            self.previous_state, self.previous_state_time = self.state, self.state_time
+        self.state, self.state_time = state, now

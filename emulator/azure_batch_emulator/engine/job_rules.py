@@ -1,0 +1,41 @@
+"""Decisions about jobs: which call is allowed in which state, and when a job's tasks are all complete. Pure."""
+
+from __future__ import annotations
+
+from azure_batch_emulator.wire.errors import BatchError
+
+_GONE = {"deleting": "JobBeingDeleted"}
+_ENDING = {"terminating": "JobBeingTerminated", "completed": "JobCompleted"} | _GONE
+_REFUSALS: dict[str, dict[str, str]] = {
+    # The API document lets a job that is being disabled or is disabled be disabled again with another option; the
+    # error table names JobDisabled for the latter.
+    "disable": {"disabled": "JobDisabled", "enabling": "JobNotActive"} | _ENDING,
+    "enable": {"enabling": "OperationInvalidForCurrentState", "disabling": "OperationInvalidForCurrentState"} | _ENDING,
+    "terminate": _ENDING,
+    "update": _ENDING,
+    "add_task": _ENDING,
+    "reactivate_task": _ENDING,
+    "delete": _GONE,
+}
+_EXISTING = {"deleting": "JobBeingDeleted", "completed": "JobCompleted"}
+
+
+def check_allowed(operation: str, state: str) -> None:
+    """Let an operation on a job pass, or refuse it.
+
+    Raises:
+        BatchError: 409 with the code for that state (batch-semantics §3.3).
+    """
+    code = _REFUSALS[operation].get(state)
+    if code is not None:
+        raise BatchError(code)
+
+
+def exists_error(state: str) -> BatchError:
+    """Why a job cannot be created when one with its id is in that state."""
+    return BatchError(_EXISTING.get(state, "JobExists"))
+
+
+def counts_for_quota(state: str) -> bool:
+    """Whether a job or schedule takes part of the quota of active ones."""
+    return state not in ("completed", "deleting", "disabled")

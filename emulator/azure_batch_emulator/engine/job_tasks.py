@@ -1,0 +1,203 @@
+"""Job preparation and release tasks: once per node and job, before the first task and after the last (§4.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from azure_batch_emulator.engine import environment, task_rules
+from azure_batch_emulator.engine.entities import Job, JobTaskRecord, Node, Run, Task
+from azure_batch_emulator.executors.base import RunRequest, RunResult
+
+if TYPE_CHECKING:
+    from azure_batch_emulator.engine.service import BatchService
+
+
+class JobTasks:
+    """Runs the preparation and release tasks of all jobs of an account."""
+
+    def __init__(self, service: BatchService) -> None:
+        self._service = service
+        self._active: dict[int, _JobTask] = {}
+
+    def prepare(self, task: Task, node: Node) -> bool:
+        """Whether a task may start on its node at once; if not, it starts after the preparation task."""
+        job = task.job
+        spec = job.spec.get("jobPreparationTask")
+        if spec is None:
+            return True
+        key = job.id.lower()
+        record = node.job_tasks.get(key)
+        if record is None:
+            record = JobTaskRecord(job.id, node.pool.id, node.id)
+            node.job_tasks[key] = record
+            job.job_task_records.append(record)
+        if record.prepared:
+            return True
+        if spec["waitForSuccess"]:
+            record.waiting_tasks.append(task)
+        if record.run is None:
+            _JobTask(self._service, self._active, job, node, record, spec, "preparation").launch()
+        return not spec["waitForSuccess"]
+
+    def withdraw(self, task: Task, node: Node) -> None:
+        """A task no longer waits on that node."""
+        record = node.job_tasks.get(task.job.id.lower())
+        if record is not None and task in record.waiting_tasks:
+            record.waiting_tasks.remove(task)
+
+    def rebooted(self, record: JobTaskRecord) -> None:
+        """A node has booted again: the preparation task may have to run once more."""
+        job = self._service.job_table.get(record.job_id.lower())
+        spec = job.spec.get("jobPreparationTask") if job else None
+        if spec is not None and spec["rerunOnNodeRebootAfterSuccess"]:
+            record.prepared = record.failed = False
+
+    def release(self, job: Job) -> int:
+        """Start the release task on every node where the preparation task ran.
+
+        Returns:
+            How many were started; `Jobs.released` is called for each when it is over.
+        """
+        spec = job.spec.get("jobReleaseTask")
+        if spec is None:
+            return 0
+        started = 0
+        for record in job.job_task_records:
+            pool = self._service.pool_table.get(record.pool_id.lower())
+            node = pool.nodes.get(record.node_id) if pool else None
+            usable = node is not None and node.state in ("idle", "running", "offline")
+            if node is None or not usable or record.preparation is None or record.release is not None:
+                continue
+            _JobTask(self._service, self._active, job, node, record, spec, "release").launch()
+            started += 1
+        return started
+
+    def abandon(self, run: Run) -> None:
+        """The node goes away under a preparation or release task."""
+        active = self._active.pop(run.serial, None)
+        if active is not None:
+            active.abandoned()
+
+    def forget(self, job: Job) -> None:
+        """The job is gone."""
+        for record in job.job_task_records:
+            pool = self._service.pool_table.get(record.pool_id.lower())
+            node = pool.nodes.get(record.node_id) if pool else None
+            if node is not None:
+                node.job_tasks.pop(job.id.lower(), None)
+
+
+class _JobTask:
+    """One preparation or release task on one node."""
+
+    def __init__(
+        self,
+        service: BatchService,
+        active: dict[int, _JobTask],
+        job: Job,
+        node: Node,
+        record: JobTaskRecord,
+        spec: dict[str, Any],
+        kind: str,
+    ) -> None:
+        self._service = service
+        self._active = active
+        self._job = job
+        self._node = node
+        self._record = record
+        self._spec = spec
+        self._kind = kind
+        self._attempt = 0
+        self._info: dict[str, Any] = {}
+
+    def launch(self) -> None:
+        service, node, spec, job = self._service, self._node, self._spec, self._job
+        now = service.clock.now() // 10 * 10
+        directory = f"{job.directory}/{spec['id']}"
+        self._info = {
+            "startTime": now,
+            "state": "running",
+            "taskRootDirectory": directory,
+            "retryCount": self._attempt,
+        }
+        if self._kind == "release":
+            del self._info["retryCount"]
+        elif self._attempt:
+            self._info["lastRetryTime"] = now
+        self._store()
+        run = service.runs.reserve(node, self._kind, 0)
+        self._record.run = run
+        self._active[run.serial] = self
+        preparation = f"{job.directory}/{job.spec['jobPreparationTask']['id']}"
+
+        def variables(root: str) -> dict[str, str]:
+            return (
+                environment.node_variables(
+                    service.account, service.endpoint, node.pool.id, node.id, root, dedicated=node.dedicated
+                )
+                | environment.task_variables(root, job.id, spec["id"], directory, preparation)
+                | environment.package_variables(root, service.pools.packages(node.pool))
+                | environment.settings(
+                    job.spec.get("commonEnvironmentSettings", ()), spec.get("environmentSettings", ())
+                )
+            )
+
+        request = RunRequest(
+            place=service.runs.place(node),
+            directory=directory,
+            command_line=spec["commandLine"],
+            environment=variables,
+            run_id=f"{job.id}/{spec['id']}",
+            attempt=self._attempt,
+            resource_files=spec.get("resourceFiles", ()),
+        )
+        limit = spec["maxWallClockTime"] if self._kind == "release" else spec["constraints"]["maxWallClockTime"]
+        service.runs.launch(run, request, self, limit)
+
+    def _store(self) -> None:
+        if self._kind == "preparation":
+            self._record.preparation = self._info
+        else:
+            self._record.release = self._info
+
+    def run_started(self, run: Run) -> None:
+        """Nothing to do: the start is noted when the try begins."""
+
+    def run_finished(self, run: Run, result: RunResult) -> None:
+        """Retry, or let the waiting tasks go on: to their commands, or back into the queue."""
+        self._active.pop(run.serial, None)
+        self._record.run = None
+        outcome = task_rules.judge(result, timed_out=run.timed_out)
+        if self._kind == "preparation":
+            most = self._spec["constraints"]["maxTaskRetryCount"]
+            if task_rules.should_retry(outcome, self._attempt, most) and self._job.state == "active":
+                self._attempt += 1
+                self.launch()
+                return
+        self._info = self._info | {
+            "state": "completed",
+            "endTime": self._service.clock.now() // 10 * 10,
+            "result": outcome.result,
+        }
+        if outcome.exit_code is not None:
+            self._info["exitCode"] = outcome.exit_code
+        if outcome.failure is not None:
+            self._info["failureInfo"] = outcome.failure
+        self._store()
+        if self._kind == "release":
+            self._service.jobs.released(self._job)
+            return
+        waiting, self._record.waiting_tasks = self._record.waiting_tasks, []
+        if outcome.failure is None:
+            self._record.prepared = True
+            for task in waiting:
+                self._service.tasks.launch(task)
+        else:
+            self._record.failed = True
+            self._service.jobs.preparation_failed(self._node, waiting)
+
+    def abandoned(self) -> None:
+        """The node is gone; waiting tasks are requeued by whoever took it."""
+        self._record.run = None
+        if self._kind == "release":
+            self._service.jobs.released(self._job)

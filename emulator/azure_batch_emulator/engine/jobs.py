@@ -1,0 +1,335 @@
+"""Jobs: created, changed, disabled, enabled, ended and deleted (batch-semantics §4.3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from azure_batch_emulator.engine import job_rules, task_rules, timings
+from azure_batch_emulator.engine.entities import Job, Node, Task
+from azure_batch_emulator.engine.job_tasks import JobTasks
+from azure_batch_emulator.engine.multi_instance import MultiInstance
+from azure_batch_emulator.wire.durations import INFINITE, duration_seconds
+from azure_batch_emulator.wire.errors import BatchError, invalid_property, resource_error
+
+if TYPE_CHECKING:
+    from azure_batch_emulator.engine.service import BatchService
+
+# A job's own wall-clock limit beyond this is no limit (see runs.py).
+_NO_LIMIT_SECONDS = 20 * 86_400.0
+_MANAGER_PROPERTIES = frozenset({"killJobOnCompletion", "runExclusive", "allowLowPriorityNode"})
+
+
+class Jobs:
+    """Acts on the jobs of an account."""
+
+    def __init__(self, service: BatchService) -> None:
+        self._service = service
+        self.job_tasks = JobTasks(service)
+        self.multi_instance = MultiInstance(service)
+
+    # -- creating --
+
+    def create(self, job_id: str, spec: dict[str, Any], *, schedule_id: str | None = None) -> Job:
+        """Create a job from an accepted body; a pool that does not exist is no error.
+
+        Raises:
+            BatchError: 409 for an id in use or a full quota.
+        """
+        service = self._service
+        existing = service.job_table.get(job_id.lower())
+        if existing is not None:
+            raise job_rules.exists_error(existing.state)
+        if job_id.lower() in service.schedule_table:
+            raise BatchError("JobScheduleWithSameIdExists")
+        if schedule_id is None:
+            service.check_active_quota()
+        created = service.clock.now()
+        now = service.clock.now()
+        job = Job(
+            id=job_id,
+            spec={name: value for name, value in spec.items() if name != "id"},
+            created=created,
+            last_modified=now,
+            state_time=now,
+            start_time=now,
+            pool_id=spec["poolInfo"].get("poolId", ""),
+            schedule_id=schedule_id,
+        )
+        service.job_table[job_id.lower()] = job
+        if "autoPoolSpecification" in spec["poolInfo"]:
+            service.auto_pools.attach(job)
+        service.scheduler.enter(job)
+        limit = spec["constraints"]["maxWallClockTime"]
+        self._limit(job, limit)
+        manager = spec.get("jobManagerTask")
+        if manager is not None:
+            service.tasks.add(
+                job, {k: v for k, v in manager.items() if k not in _MANAGER_PROPERTIES}, is_job_manager=True
+            )
+        self._plan_check(job, timings.EMPTY_JOB_CHECK)
+        return job
+
+    def _limit(self, job: Job, limit: str) -> None:
+        """Watch over maxWallClockTime, counted from the job's start."""
+        if job.wall_clock_timer is not None:
+            job.wall_clock_timer.cancel()
+            job.wall_clock_timer = None
+        if limit == INFINITE:
+            return
+        clock = self._service.clock
+        seconds = duration_seconds(limit)
+        if seconds < _NO_LIMIT_SECONDS:
+            later = clock.call_after_real if self._service.executor.real_time else clock.call_later
+            job.wall_clock_timer = later(seconds, self._wall_clock_over, job)
+
+    def _wall_clock_over(self, job: Job) -> None:
+        if job.state in ("active", "disabling", "disabled", "enabling"):
+            self._end(job, "MaxWallClockTimeExpiry")
+
+    # -- changing --
+
+    def update(self, job: Job, changes: dict[str, Any]) -> None:
+        """PATCH or PUT: members that are present are replaced whole.
+
+        Raises:
+            BatchError: 409 for a job that ended or a pool change of one that is not disabled, 400 for
+                onAllTasksComplete going back to noaction.
+        """
+        job_rules.check_allowed("update", job.state)
+        if job.spec["onAllTasksComplete"] == "terminatejob" and changes.get("onAllTasksComplete") == "noaction":
+            reason = "onAllTasksComplete cannot be changed back once it is terminateJob."
+            raise invalid_property("onAllTasksComplete", "noaction", reason)
+        moved = "poolInfo" in changes and changes["poolInfo"] != job.spec["poolInfo"]
+        if moved and job.state != "disabled":
+            raise BatchError(
+                "OperationInvalidForCurrentState", {"Reason": "poolInfo can be changed only on a disabled job."}
+            )
+        if moved:
+            self._service.scheduler.leave(job)
+        if "constraints" in changes and changes["constraints"] != job.spec["constraints"]:
+            self._limit(job, changes["constraints"]["maxWallClockTime"])
+        job.spec = {name: value for name, value in (job.spec | changes).items() if value != []}
+        job.last_modified = self._service.clock.now()
+        if moved:
+            job.pool_id = job.spec["poolInfo"].get("poolId", "")
+            if "autoPoolSpecification" in job.spec["poolInfo"]:
+                self._service.auto_pools.attach(job)
+            self._service.scheduler.enter(job)
+        self._service.scheduler.wake_id(job.pool_id)
+        self._plan_check(job, timings.COMPLETION_CHECK if job.tasks else timings.EMPTY_JOB_CHECK)
+
+    def disable(self, job: Job, option: str) -> None:
+        """Stop running tasks of a job.
+
+        Args:
+            option: ``requeue``, ``terminate`` or ``wait``.
+
+        Raises:
+            BatchError: 409 in any other state than active or disabling.
+        """
+        job_rules.check_allowed("disable", job.state)
+        now = self._service.clock.now()
+        job.last_modified = now
+        job.disable_option = option
+        if job.state == "active":
+            job.enter("disabling", now)
+        for task in self._running(job):
+            if option == "requeue" and task.run is not None:
+                self._service.tasks.requeue(task.run)
+            elif option == "terminate":
+                self._service.tasks.end(task, task_rules.ENDED_BY_USER)
+        self.run_left(job)
+
+    def enable(self, job: Job) -> None:
+        """Let a disabled job run tasks again.
+
+        Raises:
+            BatchError: 409 for the state, or for a full quota.
+        """
+        job_rules.check_allowed("enable", job.state)
+        if job.state == "active":
+            return
+        self._service.check_active_quota()
+        now = self._service.clock.now()
+        job.enter("enabling", now)
+        job.last_modified = now
+        self._step(job, timings.JOB_SWITCH, self._enabled)
+
+    def _enabled(self, job: Job) -> None:
+        if job.state == "enabling":
+            job.enter("active", self._service.clock.now())
+            self._service.scheduler.wake_id(job.pool_id)
+            self._plan_check(job, timings.COMPLETION_CHECK)
+
+    def run_left(self, job: Job) -> None:
+        """A task of the job has stopped running."""
+        if job.state == "disabling" and not job.counts.running:
+            self._step(job, timings.JOB_SWITCH, self._disabled)
+
+    def _disabled(self, job: Job) -> None:
+        if job.state == "disabling" and not job.counts.running:
+            job.enter("disabled", self._service.clock.now())
+
+    def _step(self, job: Job, seconds: float, step: Any) -> None:
+        if job.step_timer is not None:
+            job.step_timer.cancel()
+        job.step_timer = self._service.clock.call_later(seconds, step, job)
+
+    # -- ending --
+
+    def terminate(self, job: Job, reason: str) -> None:
+        """End a job at a user's wish.
+
+        Raises:
+            BatchError: 409 when it has ended or is about to.
+        """
+        job_rules.check_allowed("terminate", job.state)
+        self._end(job, reason)
+
+    def _end(self, job: Job, reason: str) -> None:
+        now = self._service.clock.now()
+        job.enter("terminating", now)
+        job.terminate_reason = reason
+        job.last_modified = now
+        self._stop_timers(job)
+        for task in self._running(job):
+            self._service.tasks.end(task, task_rules.JOB_ENDED)
+        job.after_release = "complete"
+        job.releasing = self.job_tasks.release(job)
+        if not job.releasing:
+            self._after_release(job)
+
+    def end_by_service(self, job: Job, reason: str) -> None:
+        """End a job because the service says so; nothing happens to one that has ended."""
+        if job.state in ("active", "disabling", "disabled", "enabling"):
+            self._end(job, reason)
+
+    def released(self, job: Job) -> None:
+        """One release task is over."""
+        job.releasing -= 1
+        if job.releasing <= 0 and job.after_release is not None:
+            self._after_release(job)
+
+    def _after_release(self, job: Job) -> None:
+        what, job.after_release = job.after_release, None
+        if what == "complete":
+            delay = timings.AUTO_POOL_JOB_TERMINATE if job.auto_pool else timings.JOB_TERMINATE
+            self._step(job, delay, self._completed)
+        else:
+            delay = timings.AUTO_POOL_JOB_DELETE if job.auto_pool else timings.JOB_DELETE
+            self._step(job, delay, self._gone)
+
+    def _completed(self, job: Job) -> None:
+        if job.state != "terminating":
+            return
+        now = self._service.clock.now()
+        job.enter("completed", now)
+        job.end_time = now
+        self._service.scheduler.leave(job)
+        self._service.auto_pools.job_ended(job)
+        self._service.schedules.job_ended(job)
+
+    def fail_scheduling(self, job: Job, error: dict[str, Any]) -> None:
+        """The job cannot run at all, such as for an auto pool that cannot be made: it is completed at once."""
+        if job.state != "active":
+            return
+        now = self._service.clock.now()
+        self._stop_timers(job)
+        job.scheduling_error = error
+        job.enter("completed", now)
+        job.end_time = now
+        self._service.scheduler.leave(job)
+        self._service.schedules.job_ended(job)
+
+    def delete(self, job: Job) -> None:
+        """Begin to delete a job with all its tasks; the ETag stays (recorded).
+
+        Raises:
+            BatchError: 409 JobBeingDeleted the second time.
+        """
+        job_rules.check_allowed("delete", job.state)
+        self._stop_timers(job)
+        job.enter("deleting", self._service.clock.now())
+        for task in self._running(job):
+            self._service.tasks.end(task, task_rules.JOB_ENDED)
+        self._service.scheduler.leave(job)
+        job.after_release = "delete"
+        job.releasing += self.job_tasks.release(job)
+        if job.releasing <= 0:
+            self._after_release(job)
+
+    def _gone(self, job: Job) -> None:
+        service = self._service
+        if service.job_table.get(job.id.lower()) is job:
+            del service.job_table[job.id.lower()]
+        self.job_tasks.forget(job)
+        pool = service.pool_table.get(job.pool_id.lower())
+        if pool is not None and service.executor.keeps_files:
+            for node in pool.nodes.values():
+                service.executor.remove_directory(service.runs.place(node), job.directory)
+        service.auto_pools.job_ended(job)
+        service.schedules.job_ended(job)
+
+    def _stop_timers(self, job: Job) -> None:
+        for timer in (job.wall_clock_timer, job.step_timer, job.completion_timer):
+            if timer is not None:
+                timer.cancel()
+        job.wall_clock_timer = job.step_timer = job.completion_timer = None
+
+    @staticmethod
+    def _running(job: Job) -> list[Task]:
+        if not job.counts.running:
+            return []
+        return [task for task in job.tasks.values() if task.state in ("preparing", "running")]
+
+    # -- what tasks tell --
+
+    def task_completed(self, task: Task, job_action: str) -> None:
+        """A task has completed; the job may end for one of several reasons."""
+        job = task.job
+        self.run_left(job)
+        if job.state not in ("active", "disabling", "disabled", "enabling"):
+            return
+        if task.is_job_manager and job.spec["jobManagerTask"]["killJobOnCompletion"]:
+            self.end_by_service(job, "JMComplete")
+            return
+        if task.result == "failure" and job.spec["onTaskFailure"] == "performexitoptionsjobaction":
+            if job_action == "terminate":
+                self._service.clock.call_later(timings.TASK_FAILURE_REACTION, self.end_by_service, job, "TaskFailed")
+            elif job_action == "disable" and job.state == "active":
+                self._service.clock.call_later(timings.TASK_FAILURE_REACTION, self._disable_by_task, job)
+        self._plan_check(job, timings.COMPLETION_CHECK)
+
+    def _disable_by_task(self, job: Job) -> None:
+        if job.state == "active":
+            self.disable(job, "requeue")
+
+    def task_ended(self, job: Job) -> None:
+        """A task was deleted."""
+        self.run_left(job)
+        if job.tasks:
+            self._plan_check(job, timings.COMPLETION_CHECK)
+
+    def preparation_failed(self, node: Node, waiting: list[Task]) -> None:
+        """The preparation task failed on a node: its tasks are tried elsewhere."""
+        for task in waiting:
+            if task.run is not None and task.run.node is node:
+                self._service.tasks.return_to_queue(task)
+
+    def _plan_check(self, job: Job, seconds: float) -> None:
+        """Look in a while whether all tasks are complete, if that matters."""
+        if job.spec["onAllTasksComplete"] != "terminatejob" or job.counts.active or job.counts.running:
+            return
+        if job.completion_timer is not None:
+            job.completion_timer.cancel()
+        job.completion_timer = self._service.clock.call_later(seconds, self._check_complete, job)
+
+    def _check_complete(self, job: Job) -> None:
+        job.completion_timer = None
+        if job.state == "active" and not job.counts.active and not job.counts.running:
+            self._end(job, "AllTasksCompleted")
+
+
+def auto_pool_error(code: str, message: str) -> dict[str, Any]:
+    """A job's ``schedulingError`` (batch-semantics §3.4)."""
+    return resource_error(code, message, [("Message", message)], key="details", category="UserError")

@@ -1,0 +1,150 @@
+"""Multi-instance tasks: one task on several nodes at once (batch-semantics §4.4).
+
+The coordination command runs on every node; when it has succeeded everywhere, the primary runs the task's own command.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from azure_batch_emulator.engine import task_rules
+from azure_batch_emulator.engine.entities import Node, Pool, Run, Subtask, Task
+from azure_batch_emulator.executors.base import RunRequest, RunResult
+
+if TYPE_CHECKING:
+    from azure_batch_emulator.engine.service import BatchService
+
+
+class MultiInstance:
+    """Places multi-instance tasks and runs their coordination commands."""
+
+    def __init__(self, service: BatchService) -> None:
+        self._service = service
+
+    def assign(self, task: Task, pool: Pool, nodes: list[Node]) -> bool:
+        """Put a task on as many nodes as it has instances.
+
+        Returns:
+            False when there is not enough room now; the task stays in the queue.
+        """
+        service = self._service
+        instances: int = task.spec["multiInstanceSettings"]["numberOfInstances"]
+        if not pool.spec["enableInterNodeCommunication"]:
+            message = "A multi-instance task needs a pool with inter-node communication."
+            service.tasks.fail_launch(task, "TaskSchedulingConstraintFailed", message)
+            return True
+        chosen = [node for node in nodes if node.free_slots >= 1][:instances]
+        if len(chosen) < instances:
+            return False
+        primary, *others = chosen
+        now = service.clock.now()
+        task.subtasks = [
+            Subtask(number, node.id, pool.id, "preparing", now) for number, node in enumerate(others, start=1)
+        ]
+        _Coordination(service, task, primary, others).begin()
+        return True
+
+
+class _Coordination:
+    """The coordination commands of one try of one task."""
+
+    def __init__(self, service: BatchService, task: Task, primary: Node, others: list[Node]) -> None:
+        self._service = service
+        self._task = task
+        self._nodes = [primary, *others]
+        self._waiting: set[int] = set()
+        self._try: Run | None = None
+
+    def begin(self) -> None:
+        service, task = self._service, self._task
+        primary = self._nodes[0]
+        service.tasks.place(task, primary)
+        self._try = task.run
+        for number, node in enumerate(self._nodes):
+            run = service.runs.reserve(node, "subtask", 0 if number == 0 else 1)
+            if number and task.subtasks is not None:
+                task.subtasks[number - 1].run = run
+            self._waiting.add(run.serial)
+        for number, node in enumerate(self._nodes):
+            run = next(run for run in node.runs.values() if run.serial in self._waiting)
+            self._launch(number, node, run)
+
+    def _launch(self, number: int, node: Node, run: Run) -> None:
+        service, task = self._service, self._task
+        settings = task.spec["multiInstanceSettings"]
+        directory = task.directory if number == 0 else f"{task.directory}-{number}"
+        addresses = [member.ip_address for member in self._nodes]
+
+        def variables(root: str) -> dict[str, str]:
+            own = {
+                "AZ_BATCH_TASK_DIR": f"{root}/{directory}",
+                "AZ_BATCH_TASK_WORKING_DIR": f"{root}/{directory}/wd",
+                "AZ_BATCH_IS_CURRENT_NODE_MASTER": "true" if number == 0 else "false",
+            }
+            return service.tasks.variables(task, node, root) | host_variables(task, addresses, root) | own
+
+        request = RunRequest(
+            place=service.runs.place(node),
+            directory=directory,
+            command_line=settings["coordinationCommandLine"],
+            environment=variables,
+            run_id=f"{task.job.id}/{task.id}/{number}",
+            attempt=task.retry_count,
+            resource_files=settings.get("commonResourceFiles", ()),
+            shared=f"{task.directory}-shared",
+        )
+        service.runs.launch(run, request, _Member(self, number))
+
+    def started(self, number: int) -> None:
+        task = self._task
+        if number and task.subtasks:
+            subtask, now = task.subtasks[number - 1], self._service.clock.now() // 10 * 10
+            subtask.previous_state, subtask.previous_state_time = subtask.state, subtask.state_time
+            subtask.state, subtask.state_time, subtask.start_time = "running", now, now
+
+    def finished(self, number: int, run: Run, result: RunResult) -> None:
+        task, service = self._task, self._service
+        outcome = task_rules.judge(result, timed_out=run.timed_out)
+        now = service.clock.now() // 10 * 10
+        self._waiting.discard(run.serial)
+        if number and task.subtasks:
+            subtask = task.subtasks[number - 1]
+            subtask.previous_state, subtask.previous_state_time = subtask.state, subtask.state_time
+            subtask.state, subtask.state_time, subtask.end_time = "completed", now, now
+            subtask.exit_code, subtask.result, subtask.failure = outcome.exit_code, outcome.result, outcome.failure
+            subtask.run = None
+        if task.run is not self._try or self._try is None:
+            return
+        if outcome.failure is not None:
+            service.tasks.coordination_failed(task, result)
+        elif not self._waiting:
+            service.tasks.launch(task, host_variables(task, [node.ip_address for node in self._nodes], "{root}"))
+
+
+class _Member:
+    def __init__(self, coordination: _Coordination, number: int) -> None:
+        self._coordination = coordination
+        self._number = number
+
+    def run_started(self, run: Run) -> None:
+        del run
+        self._coordination.started(self._number)
+
+    def run_finished(self, run: Run, result: RunResult) -> None:
+        self._coordination.finished(self._number, run, result)
+
+
+def host_variables(task: Task, addresses: list[str], root: str) -> dict[str, str]:
+    """Variables that only multi-instance tasks have.
+
+    Args:
+        addresses: of all nodes, the primary first.
+    """
+    return {
+        "AZ_BATCH_HOST_LIST": ",".join(addresses),
+        "AZ_BATCH_NODE_LIST": ";".join(addresses),
+        "AZ_BATCH_MASTER_NODE": f"{addresses[0]}:6000",
+        "AZ_BATCH_IS_CURRENT_NODE_MASTER": "true",
+        "AZ_BATCH_TASK_SHARED_DIR": f"{root}/{task.directory}-shared",
+        "CCP_NODES": f"{len(addresses)} " + " ".join(f"{address} 1" for address in addresses),
+    }

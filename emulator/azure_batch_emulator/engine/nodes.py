@@ -1,0 +1,362 @@
+"""Compute nodes: they start up, run their start task, work, drain, reboot and leave (batch-semantics §4.2)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from azure_batch_emulator.engine import environment, task_rules, timings
+from azure_batch_emulator.engine.entities import Node, Pool, Run
+from azure_batch_emulator.executors.base import RunRequest, RunResult
+from azure_batch_emulator.wire.errors import BatchError, resource_error
+
+if TYPE_CHECKING:
+    from azure_batch_emulator.engine.service import BatchService
+
+_BUSY_STATES = {
+    "creating": "NodeBeingCreated",
+    "starting": "NodeBeingStarted",
+    "waitingforstarttask": "NodeBeingStarted",
+    "rebooting": "NodeBeingRebooted",
+    "reimaging": "NodeBeingReimaged",
+    "unusable": "NodeStateUnusable",
+}
+_ACTIVITY = frozenset({"idle", "running", "offline"})
+_ACTIONS = {"reboot": "rebooting", "reimage": "reimaging", "deallocate": "deallocating", "leave": "leavingpool"}
+_DURATIONS = {
+    "rebooting": timings.NODE_REBOOTING,
+    "reimaging": timings.NODE_REIMAGING,
+    "deallocating": timings.NODE_DEALLOCATING,
+}
+
+
+class Nodes:
+    """Acts on the nodes of all pools of an account."""
+
+    def __init__(self, service: BatchService) -> None:
+        self._service = service
+
+    def create(self, pool: Pool, *, dedicated: bool) -> Node:
+        """Add a node in state ``creating``."""
+        service = self._service
+        now = service.clock.now()
+        serial = pool.node_serial
+        pool.node_serial += 1
+        name = hashlib.sha256(f"{service.random.random()}/{pool.id}/{serial}".encode()).hexdigest()
+        node = Node(
+            id=f"tvmps_{name}_{'d' if dedicated else 'p'}",
+            pool=pool,
+            index=serial,
+            dedicated=dedicated,
+            ip_address=f"10.0.{serial // 250 % 250}.{serial % 250 + 4}",
+            allocated=now // 10 * 10,
+            state_time=now,
+        )
+        pool.nodes[node.id] = node
+        service.executor.add_node(service.runs.place(node))
+        node.timer = service.clock.call_later(timings.NODE_CREATING, self._to_starting, node)
+        return node
+
+    def _to_starting(self, node: Node) -> None:
+        node.enter("starting", self._service.clock.now())
+        node.timer = self._service.clock.call_later(timings.NODE_STARTING, self._booted, node)
+
+    def _booted(self, node: Node) -> None:
+        node.timer = None
+        node.boot_time = self._service.clock.now() // 10 * 10
+        node.start_task = node.pool.spec.get("startTask")
+        node.start_task_info = None
+        if node.start_task is None:
+            self._to_work(node)
+            return
+        if node.start_task["waitForSuccess"]:
+            node.enter("waitingforstarttask", self._service.clock.now())
+        else:
+            self._to_work(node)
+        StartTask(self._service, node).launch()
+
+    def _to_work(self, node: Node) -> None:
+        """The node is ready for tasks."""
+        now = self._service.clock.now()
+        if node.state == "waitingforstarttask" or node.state == "starting":
+            node.enter("idle" if node.scheduling_enabled else "offline", now)
+        self.update_activity(node)
+        if node.after_drain and not node.busy:
+            self._drained(node)
+        self._service.scheduler.wake(node.pool)
+
+    def start_task_succeeded(self, node: Node) -> None:
+        """Called by the start task."""
+        if node.state == "waitingforstarttask":
+            self._to_work(node)
+
+    def start_task_failed(self, node: Node) -> None:
+        """Called by the start task after its last try."""
+        if node.state == "waitingforstarttask":
+            node.enter("starttaskfailed", self._service.clock.now())
+
+    def update_activity(self, node: Node) -> None:
+        """Follow what runs: idle, running, or offline when nothing runs and scheduling is disabled."""
+        if node.state not in _ACTIVITY:
+            return
+        working = any(run.kind in ("task", "subtask") for run in node.runs.values())
+        wanted = "running" if working else "idle" if node.scheduling_enabled else "offline"
+        if wanted != node.state:
+            node.enter(wanted, self._service.clock.now())
+
+    def run_ended(self, node: Node) -> None:
+        """A run has given its slots back."""
+        if node.exclusive and not node.busy:
+            node.exclusive = False
+        self.update_activity(node)
+        if node.after_drain and not node.busy:
+            self._drained(node)
+        elif node.state == "leavingpool" and not node.busy:
+            self._start_removal(node)
+        self._service.scheduler.wake(node.pool)
+
+    # -- calls of users --
+
+    def check_ready(self, node: Node) -> None:
+        """Let only idle and running nodes (and offline ones, which are idle but for scheduling) pass.
+
+        Raises:
+            BatchError: 409 with the code of the state.
+        """
+        if node.state not in _ACTIVITY:
+            raise BatchError(_BUSY_STATES.get(node.state, "OperationNotValidOnNode"))
+
+    def act(self, node: Node, action: str, option: str) -> None:
+        """Reboot, reimage or deallocate, with what is to become of running tasks.
+
+        Args:
+            action: ``reboot``, ``reimage`` or ``deallocate``.
+            option: ``requeue``, ``terminate``, ``taskcompletion`` or ``retaineddata``.
+
+        Raises:
+            BatchError: 409 when the node's state does not allow it.
+        """
+        allowed_failed = node.state == "starttaskfailed" and action in ("reboot", "reimage")
+        # Recorded: deallocate is accepted while a node starts, and done once it is idle (batch-semantics §4.2).
+        postponed = action == "deallocate" and node.state in ("starting", "waitingforstarttask")
+        if node.after_drain:
+            raise BatchError(_BUSY_STATES.get(_ACTIONS[node.after_drain], "OperationNotValidOnNode"))
+        if not allowed_failed and not postponed:
+            self.check_ready(node)
+        if action == "deallocate":
+            node.scheduling_enabled = False
+        if postponed:
+            node.after_drain = action
+            return
+        self.drain(node, action, option)
+
+    def start(self, node: Node) -> None:
+        """Start a deallocated node.
+
+        Raises:
+            BatchError: 409 when it is not deallocated.
+        """
+        if node.state != "deallocated":
+            raise BatchError(_BUSY_STATES.get(node.state, "OperationNotValidOnNode"))
+        node.scheduling_enabled = True
+        self._to_starting(node)
+
+    def disable_scheduling(self, node: Node, option: str) -> None:
+        """Raises BatchError 409 NodeAlreadyInTargetSchedulingState, or the code of a state that is not ready."""
+        self.check_ready(node)
+        if not node.scheduling_enabled:
+            raise BatchError("NodeAlreadyInTargetSchedulingState")
+        node.scheduling_enabled = False
+        self._end_tasks(node, option)
+        self.update_activity(node)
+
+    def enable_scheduling(self, node: Node) -> None:
+        """Raises BatchError 409 NodeAlreadyInTargetSchedulingState."""
+        if node.scheduling_enabled:
+            raise BatchError("NodeAlreadyInTargetSchedulingState")
+        node.scheduling_enabled = True
+        self.update_activity(node)
+        self._service.scheduler.wake(node.pool)
+
+    # -- draining: what reboot, deallocate and leaving have in common --
+
+    def drain(self, node: Node, action: str, option: str) -> None:
+        """Take no more tasks, deal with the running ones, then do the action."""
+        node.after_drain = action
+        if action == "leave" and node.state != "leavingpool":
+            if node.timer is not None:
+                node.timer.cancel()
+            node.enter("leavingpool", self._service.clock.now())
+        self._end_tasks(node, option)
+        if not node.busy:
+            self._drained(node)
+
+    def _end_tasks(self, node: Node, option: str) -> None:
+        for run in list(node.runs.values()):
+            if run.kind in ("start", "preparation", "release"):
+                if node.after_drain:
+                    self._service.jobs.job_tasks.abandon(run)
+                    run.detached = True
+                    self._service.runs.kill(run)
+            elif option == "requeue":
+                self._service.tasks.requeue(run)
+            elif option == "terminate":
+                self._service.tasks.end_run(run)
+
+    def _drained(self, node: Node) -> None:
+        action = node.after_drain
+        if action is None or node.state in ("starting", "waitingforstarttask", "creating"):
+            return
+        node.after_drain = None
+        if action == "leave":
+            self._start_removal(node)
+            return
+        state = _ACTIONS[action]
+        now = self._service.clock.now()
+        node.enter(state, now)
+        node.timer = self._service.clock.call_later(_DURATIONS[state], self._acted, node)
+
+    def _acted(self, node: Node) -> None:
+        node.timer = None
+        if node.state == "deallocating":
+            # Recorded: the step to deallocated leaves stateTransitionTime as it was.
+            node.enter("deallocated", node.state_time)
+            return
+        for record in node.job_tasks.values():
+            self._service.jobs.job_tasks.rebooted(record)
+        if node.state == "reimaging":
+            self._service.executor.remove_node(self._service.runs.place(node))
+            self._service.executor.add_node(self._service.runs.place(node))
+            node.users.clear()
+            node.job_tasks.clear()
+        self._to_starting(node)
+
+    def _start_removal(self, node: Node) -> None:
+        node.after_drain = None
+        if node.timer is not None:
+            node.timer.cancel()
+        node.timer = self._service.clock.call_later(timings.NODE_REMOVAL, self._gone, node)
+
+    def _gone(self, node: Node) -> None:
+        node.timer = None
+        node.pool.nodes.pop(node.id, None)
+        self._service.executor.remove_node(self._service.runs.place(node))
+        self._service.pools.node_gone(node.pool)
+
+    # -- mishaps --
+
+    def preempt(self, node: Node) -> None:
+        """Take a node away and bring it back under the same id when capacity returns."""
+        now = self._service.clock.now()
+        if node.timer is not None:
+            node.timer.cancel()
+        node.after_drain = None
+        node.enter("preempted", now)
+        self._lose_runs(node)
+        node.timer = self._service.clock.call_later(timings.NODE_ALLOCATION * 2, self._recreated, node)
+
+    def _recreated(self, node: Node) -> None:
+        node.enter("creating", self._service.clock.now())
+        node.boot_time = None
+        node.timer = self._service.clock.call_later(timings.NODE_CREATING, self._to_starting, node)
+
+    def fail(self, node: Node, state: str, code: str, message: str) -> None:
+        """Make a node ``unusable``, ``starttaskfailed`` or ``unknown`` with an error to show."""
+        now = self._service.clock.now()
+        if node.timer is not None:
+            node.timer.cancel()
+            node.timer = None
+        if state == "starttaskfailed":
+            if node.state != "waitingforstarttask":
+                self._lose_runs(node)
+                node.state = "waitingforstarttask"
+            node.start_task_info = {
+                "state": "completed",
+                "startTime": now,
+                "endTime": now,
+                "exitCode": 1,
+                "result": "failure",
+                "retryCount": 0,
+                "failureInfo": resource_error("FailureExitCode", message, category="UserError"),
+            }
+            node.enter("starttaskfailed", now)
+        else:
+            node.enter(state, now)
+            self._lose_runs(node)
+        node.errors.append(resource_error(code, message, [("Message", message)], key="errorDetails"))
+
+    def _lose_runs(self, node: Node) -> None:
+        for run in list(node.runs.values()):
+            if run.kind in ("task", "subtask"):
+                self._service.tasks.requeue(run)
+            else:
+                self._service.jobs.job_tasks.abandon(run)
+                run.detached = True
+                self._service.runs.kill(run)
+
+
+class StartTask:
+    """The start task of a node: tried again as often as it may, then the node has failed."""
+
+    def __init__(self, service: BatchService, node: Node) -> None:
+        self._service = service
+        self._node = node
+        self._spec: dict[str, Any] = node.start_task or {}
+        self._attempt = 0
+        self._boot = node.boot_time
+
+    def launch(self) -> None:
+        """Start a try."""
+        service, node, spec = self._service, self._node, self._spec
+        now = service.clock.now() // 10 * 10
+        retry = {"lastRetryTime": now} if self._attempt else {}
+        node.start_task_info = {"state": "running", "startTime": now, "retryCount": self._attempt} | retry
+        run = service.runs.reserve(node, "start", 0)
+
+        def variables(root: str) -> dict[str, str]:
+            return (
+                environment.node_variables(
+                    service.account, service.endpoint, node.pool.id, node.id, root, dedicated=node.dedicated
+                )
+                | {"AZ_BATCH_TASK_DIR": f"{root}/startup", "AZ_BATCH_TASK_WORKING_DIR": f"{root}/startup/wd"}
+                | environment.package_variables(root, service.pools.packages(node.pool))
+                | environment.settings(spec.get("environmentSettings", ()))
+            )
+
+        request = RunRequest(
+            place=service.runs.place(node),
+            directory="startup",
+            command_line=spec["commandLine"],
+            environment=variables,
+            run_id=f"{node.pool.id}/startup",
+            attempt=self._attempt,
+            resource_files=spec.get("resourceFiles", ()),
+        )
+        service.runs.launch(run, request, self)
+
+    def run_started(self, run: Run) -> None:
+        """Nothing to do: the start is noted when the try begins."""
+
+    def run_finished(self, run: Run, result: RunResult) -> None:
+        """Retry, or tell the node how it went."""
+        del run
+        node = self._node
+        if node.boot_time != self._boot or node.state in ("leavingpool", "preempted"):
+            return
+        outcome = task_rules.judge(result, timed_out=False)
+        most = self._spec["maxTaskRetryCount"]
+        if task_rules.should_retry(outcome, self._attempt, most):
+            self._attempt += 1
+            self.launch()
+            return
+        info = dict(node.start_task_info or {})
+        info |= {"state": "completed", "endTime": self._service.clock.now() // 10 * 10, "result": outcome.result}
+        if outcome.exit_code is not None:
+            info["exitCode"] = outcome.exit_code
+        if outcome.failure is not None:
+            info["failureInfo"] = outcome.failure
+        node.start_task_info = info
+        if outcome.failure is None:
+            self._service.nodes.start_task_succeeded(node)
+        else:
+            self._service.nodes.start_task_failed(node)

@@ -1,0 +1,290 @@
+"""Pools: creation, resizing, deletion, and changes of their properties (batch-semantics §4.1, §6)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from azure_batch_emulator.engine import pool_rules, timings
+from azure_batch_emulator.engine.entities import Pool
+from azure_batch_emulator.schema.pools import EMPTY_POOL_ONLY
+from azure_batch_emulator.wire.errors import BatchError, invalid_property
+
+if TYPE_CHECKING:
+    from azure_batch_emulator.engine.service import BatchService
+
+_SCALE = ("targetDedicatedNodes", "targetLowPriorityNodes", "enableAutoScale", "autoScaleFormula")
+_SCALE_PROPERTIES = frozenset({*_SCALE, "autoScaleEvaluationInterval", "resizeTimeout"})
+# What a deleted pool shows as its resizeTimeout, always (recorded).
+_DELETED_RESIZE_TIMEOUT = "PT7M9.497S"
+
+
+class Pools:
+    """Acts on the pools of an account."""
+
+    def __init__(self, service: BatchService) -> None:
+        self._service = service
+        # Pool id to (most nodes the next allocations yield, error shown for it): set by the admin API.
+        self.allocation_faults: dict[str, tuple[int, dict[str, Any]]] = {}
+
+    def create(self, pool_id: str, spec: dict[str, Any]) -> Pool:
+        """Create a pool from an accepted body; its nodes come later.
+
+        Raises:
+            BatchError: 409 for an existing id or a full quota, 400 for settings that do not fit together.
+        """
+        service = self._service
+        existing = service.pool_table.get(pool_id.lower())
+        if existing is not None:
+            raise BatchError("PoolBeingDeleted" if existing.state == "deleting" else "PoolExists")
+        if len(service.pool_table) >= service.quotas.pools:
+            raise BatchError("PoolQuotaReached")
+        self._check(spec)
+        now = service.clock.now()
+        pool = Pool(
+            id=pool_id,
+            spec={name: value for name, value in spec.items() if name not in _SCALE_PROPERTIES and name != "id"},
+            created=now,
+            last_modified=now,
+            state_time=now,
+            allocation_time=now,
+            target_dedicated=spec.get("targetDedicatedNodes", 0),
+            target_low_priority=spec.get("targetLowPriorityNodes", 0),
+            resize_timeout=spec["resizeTimeout"],
+        )
+        service.pool_table[pool_id.lower()] = pool
+        self._begin(pool, "requeue")
+        return pool
+
+    def _check(self, spec: dict[str, Any]) -> None:
+        cores = pool_rules.cores_of(spec["vmSize"])
+        slots = spec["taskSlotsPerNode"]
+        most = min(4 * cores, 256)
+        if slots > most:
+            raise invalid_property(
+                "taskSlotsPerNode", slots, f"The value must be between 1 and {most} for this vmSize."
+            )
+        self.check_packages(spec.get("applicationPackageReferences", ()))
+
+    def check_packages(self, references: Any) -> None:
+        """Raises BatchError 409 InvalidApplicationPackageReferences for an unknown application or version."""
+        for reference in references:
+            application = self._service.applications.get(reference["applicationId"].lower())
+            versions: Any = application["versions"] if application else ()
+            if application is None or ("version" in reference and reference["version"] not in versions):
+                values = {
+                    reference["applicationId"]: "The specified application package does not exist.",
+                }
+                raise BatchError("InvalidApplicationPackageReferences", values)
+
+    def packages(self, pool: Pool) -> list[tuple[str, str]]:
+        """Application and version of every package on the pool's nodes."""
+        found = []
+        for reference in pool.spec.get("applicationPackageReferences", ()):
+            application: Any = self._service.applications.get(reference["applicationId"].lower(), {"versions": []})
+            version = reference.get("version") or (application["versions"] or [""])[-1]
+            found.append((reference["applicationId"], version))
+        return found
+
+    # -- resizing --
+
+    def resize(self, pool: Pool, body: dict[str, Any]) -> None:
+        """Begin a resize.
+
+        Raises:
+            BatchError: 409 unless the pool is active, steady and not scaled by a formula.
+        """
+        self.check_steady(pool)
+        if pool.enable_auto_scale:
+            raise BatchError("OperationNotValidOnPool", {"Reason": "The pool has automatic scaling enabled."})
+        self.set_targets(
+            pool,
+            body.get("targetDedicatedNodes", pool.target_dedicated),
+            body.get("targetLowPriorityNodes", pool.target_low_priority),
+            body["resizeTimeout"],
+            body["nodeDeallocationOption"],
+        )
+        pool.last_modified = self._service.clock.now()
+
+    def set_targets(self, pool: Pool, dedicated: int, low_priority: int, timeout: str, option: str) -> None:
+        """Change targets and begin to follow them; the pool is steady."""
+        pool.target_dedicated, pool.target_low_priority = dedicated, low_priority
+        pool.resize_timeout = timeout
+        pool.enter_allocation("resizing", self._service.clock.now())
+        self._begin(pool, option)
+
+    def check_steady(self, pool: Pool) -> None:
+        """Raises BatchError 409 PoolBeingDeleted or PoolBeingResized."""
+        self.check_active(pool)
+        if pool.allocation_state != "steady":
+            raise BatchError("PoolBeingResized")
+
+    def check_active(self, pool: Pool) -> None:
+        """Raises BatchError 409 PoolBeingDeleted."""
+        if pool.state == "deleting":
+            raise BatchError("PoolBeingDeleted")
+
+    def _begin(self, pool: Pool, option: str) -> None:
+        """Compare nodes with targets and start to add and remove."""
+        service = self._service
+        cores = pool_rules.cores_of(pool.spec["vmSize"])
+        plan = pool_rules.plan_resize(
+            pool.nodes.values(),
+            pool.target_dedicated,
+            pool.target_low_priority,
+            (service.quotas.dedicated_cores - service.cores_used(dedicated=True)) // cores,
+            (service.quotas.low_priority_cores - service.cores_used(dedicated=False)) // cores,
+        )
+        pool.resize_errors = list(plan.errors)
+        for node_id in plan.remove:
+            service.nodes.drain(pool.nodes[node_id], "leave", option)
+        add_dedicated, add_low_priority = plan.add_dedicated, plan.add_low_priority
+        if pool.id.lower() in self.allocation_faults and add_dedicated + add_low_priority:
+            most, error = self.allocation_faults[pool.id.lower()]
+            pool.resize_errors.append(error)
+            add_dedicated = min(add_dedicated, max(0, most - pool.count(dedicated=True)))
+            add_low_priority = min(add_low_priority, max(0, most - pool.count(dedicated=False)))
+        self._cancel_allocation(pool)
+        if add_dedicated + add_low_priority:
+            pool.allocation_timer = service.clock.call_later(
+                timings.NODE_ALLOCATION, self._allocate, pool, add_dedicated, add_low_priority
+            )
+        elif not plan.remove:
+            pool.allocation_timer = service.clock.call_later(timings.EMPTY_POOL_STEADY, self._settle, pool)
+
+    def _cancel_allocation(self, pool: Pool) -> None:
+        if pool.allocation_timer is not None:
+            pool.allocation_timer.cancel()
+            pool.allocation_timer = None
+
+    def _allocate(self, pool: Pool, dedicated: int, low_priority: int) -> None:
+        pool.allocation_timer = None
+        for kind, number in ((True, dedicated), (False, low_priority)):
+            for _ in range(number):
+                self._service.nodes.create(pool, dedicated=kind)
+        pool.communication_mode = "simplified"
+        self._settle(pool)
+
+    def _settle(self, pool: Pool) -> None:
+        """Become steady once nothing is added or removed any more."""
+        leaving = any(node.state == "leavingpool" for node in pool.nodes.values())
+        if pool.allocation_state != "resizing" or leaving or pool.state == "deleting":
+            return
+        self._cancel_allocation(pool)
+        if not pool.nodes:
+            pool.communication_mode = None
+        pool.enter_allocation("steady", self._service.clock.now())
+        self._service.scheduler.wake(pool)
+
+    def node_gone(self, pool: Pool) -> None:
+        """A node has left."""
+        if pool.state == "deleting":
+            if not pool.nodes:
+                self._gone(pool)
+        elif pool.allocation_timer is None:
+            self._settle(pool)
+
+    def stop_resize(self, pool: Pool) -> None:
+        """Stop what the present resize still has to do; the ETag stays (recorded).
+
+        Raises:
+            BatchError: 409 when the pool is steady already.
+        """
+        self.check_active(pool)
+        if pool.allocation_state == "steady":
+            raise BatchError("OperationNotValidOnPool", {"Reason": "The pool is not being resized."})
+        if pool.allocation_state == "stopping":
+            return
+        self._cancel_allocation(pool)
+        pool.enter_allocation("stopping", self._service.clock.now())
+        pool.allocation_timer = self._service.clock.call_later(timings.STOP_RESIZE, self._stopped, pool)
+
+    def _stopped(self, pool: Pool) -> None:
+        pool.allocation_timer = None
+        current = (pool.count(dedicated=True), pool.count(dedicated=False))
+        pool.resize_errors = pool_rules.stop_errors(current, (pool.target_dedicated, pool.target_low_priority))
+        pool.enter_allocation("steady", self._service.clock.now())
+
+    def remove_nodes(self, pool: Pool, body: dict[str, Any]) -> None:
+        """Remove chosen nodes; the targets drop at once (recorded).
+
+        Raises:
+            BatchError: 409 as for `resize`, 404 NodeNotFound for an id that is not in the pool.
+        """
+        self.check_steady(pool)
+        if pool.enable_auto_scale:
+            raise BatchError("OperationNotValidOnPool", {"Reason": "The pool has automatic scaling enabled."})
+        ids = list(dict.fromkeys(node_id.lower() for node_id in body["nodeList"]))
+        missing = [node_id for node_id in ids if node_id not in pool.nodes]
+        if missing:
+            raise BatchError("NodeNotFound")
+        now = self._service.clock.now()
+        pool.enter_allocation("resizing", now)
+        pool.last_modified = now
+        pool.resize_errors = []
+        pool.resize_timeout = body["resizeTimeout"]
+        for node_id in ids:
+            node = pool.nodes[node_id]
+            if node.dedicated:
+                pool.target_dedicated = max(0, pool.target_dedicated - 1)
+            else:
+                pool.target_low_priority = max(0, pool.target_low_priority - 1)
+            self._service.nodes.drain(node, "leave", body["nodeDeallocationOption"])
+
+    # -- properties --
+
+    def patch(self, pool: Pool, changes: dict[str, Any]) -> None:
+        """PATCH: members that are sent are replaced whole (batch-semantics §6.3).
+
+        Raises:
+            BatchError: 409 for a change that needs a pool without nodes.
+        """
+        self.check_active(pool)
+        needs_empty = sorted(EMPTY_POOL_ONLY & changes.keys())
+        if needs_empty and (pool.nodes or pool.target_dedicated or pool.target_low_priority):
+            reason = f"{', '.join(needs_empty)} can be changed only when the pool has no nodes."
+            raise BatchError("OperationNotValidOnPool", {"Reason": reason})
+        spec = pool.spec | changes
+        self._check(spec)
+        pool.spec = {name: value for name, value in spec.items() if value != [] or name == "certificateReferences"}
+        pool.last_modified = self._service.clock.now()
+
+    def replace_properties(self, pool: Pool, body: dict[str, Any]) -> None:
+        """updateproperties: what is left out is removed (batch-semantics §6.2)."""
+        self.check_active(pool)
+        self.check_packages(body["applicationPackageReferences"])
+        spec = {name: value for name, value in pool.spec.items() if name != "startTask"} | body
+        pool.spec = {name: value for name, value in spec.items() if value != [] or name == "certificateReferences"}
+        pool.last_modified = self._service.clock.now()
+
+    # -- deletion --
+
+    def delete(self, pool: Pool) -> None:
+        """Begin to delete: nodes leave, running tasks are requeued, then the pool is gone.
+
+        Raises:
+            BatchError: 409 PoolBeingDeleted the second time.
+        """
+        self.check_active(pool)
+        service = self._service
+        now = service.clock.now()
+        self._cancel_allocation(pool)
+        if pool.auto_scale_timer is not None:
+            pool.auto_scale_timer.cancel()
+        pool.enter("deleting", now)
+        pool.last_modified = now
+        pool.target_dedicated = pool.target_low_priority = 0
+        pool.resize_timeout = _DELETED_RESIZE_TIMEOUT
+        pool.resize_errors = []
+        if pool.nodes and pool.allocation_state != "resizing":
+            pool.enter_allocation("resizing", now)
+        pool.allocation_time = now
+        for node in list(pool.nodes.values()):
+            if node.state != "leavingpool":
+                service.nodes.drain(node, "leave", "requeue")
+        if not pool.nodes:
+            pool.allocation_timer = service.clock.call_later(timings.EMPTY_POOL_DELETE, self._gone, pool)
+
+    def _gone(self, pool: Pool) -> None:
+        if self._service.pool_table.get(pool.id.lower()) is pool:
+            del self._service.pool_table[pool.id.lower()]
+        self.allocation_faults.pop(pool.id.lower(), None)

@@ -1,0 +1,101 @@
+"""Commands under way on nodes: they take slots, have a wall-clock limit, and report to whoever owns them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from azure_batch_emulator.engine.entities import Node, Run
+from azure_batch_emulator.executors.base import NodePlace, RunRequest, RunResult
+from azure_batch_emulator.wire.durations import INFINITE, duration_seconds
+
+if TYPE_CHECKING:
+    from azure_batch_emulator.engine.service import BatchService
+
+# Beyond this a limit is no limit: no test and no demo lives that long, and the event loop could not wait for it.
+_NO_LIMIT_SECONDS = 20 * 86_400.0
+
+
+class RunOwner(Protocol):
+    """The task, start task or job task that a run belongs to."""
+
+    def run_started(self, run: Run) -> None:
+        """The command itself runs now."""
+
+    def run_finished(self, run: Run, result: RunResult) -> None:
+        """Called once, just before the run's slots are free, and not for a detached run."""
+
+
+class Runs:
+    """Starts and ends runs."""
+
+    def __init__(self, service: BatchService) -> None:
+        self._service = service
+
+    def reserve(self, node: Node, kind: str, slots: int) -> Run:
+        """Take slots on a node for a command that will be started with `launch`."""
+        run = Run(next(self._service.serial), kind, node, slots)
+        node.runs[run.serial] = run
+        node.slots_used += slots
+        if kind in ("task", "subtask"):
+            self._service.nodes.update_activity(node)
+        return run
+
+    def launch(self, run: Run, request: RunRequest, owner: RunOwner, wall_clock: str = INFINITE) -> None:
+        """Start the command of a run whose slots are reserved."""
+        observer = _Observer(self, run, owner)
+        run.handle = self._service.executor.start(request, observer)
+        if wall_clock != INFINITE and (seconds := duration_seconds(wall_clock)) < _NO_LIMIT_SECONDS:
+            clock = self._service.clock
+            later = clock.call_after_real if self._service.executor.real_time else clock.call_later
+            run.wall_clock = later(seconds, self._time_out, run)
+
+    def kill(self, run: Run) -> None:
+        """End a run; its owner hears of it unless the run is detached."""
+        if run.handle is not None:
+            run.handle.kill()
+        elif not run.done:
+            # Still waiting for its job preparation task: nothing runs, so it ends here.
+            self.release(run)
+
+    def release(self, run: Run) -> None:
+        """Give a run's slots back."""
+        if run.done:
+            return
+        run.done = True
+        if run.wall_clock is not None:
+            run.wall_clock.cancel()
+        node = run.node
+        node.runs.pop(run.serial, None)
+        node.slots_used -= run.slots
+        self._service.nodes.run_ended(node)
+
+    def place(self, node: Node) -> NodePlace:
+        """The node's place for the executor."""
+        return NodePlace(self._service.account, node.pool.id, node.id)
+
+    def _time_out(self, run: Run) -> None:
+        run.timed_out = True
+        if run.handle is not None:
+            run.handle.kill()
+
+
+class _Observer:
+    __slots__ = ("_owner", "_run", "_runs")
+
+    def __init__(self, runs: Runs, run: Run, owner: RunOwner) -> None:
+        self._runs = runs
+        self._run = run
+        self._owner = owner
+
+    def on_started(self) -> None:
+        if not self._run.detached:
+            self._owner.run_started(self._run)
+
+    def on_finished(self, result: RunResult) -> None:
+        run = self._run
+        if run.done:
+            return
+        detached = run.detached
+        if not detached:
+            self._owner.run_finished(run, result)
+        self._runs.release(run)

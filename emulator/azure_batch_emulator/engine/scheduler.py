@@ -1,0 +1,117 @@
+"""Which task goes to which node, and when: jobs by priority, tasks in order, nodes by fill type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from azure_batch_emulator.engine.entities import Job, Node, Pool, Task
+
+if TYPE_CHECKING:
+    from azure_batch_emulator.engine.service import BatchService
+
+
+class Scheduler:
+    """Fills free slots. `wake` may be called as often as one likes: one pass follows."""
+
+    def __init__(self, service: BatchService) -> None:
+        self._service = service
+        self.jobs_of_pool: dict[str, dict[str, Job]] = {}
+
+    def enter(self, job: Job) -> None:
+        """The job's tasks want the nodes of its pool."""
+        self.jobs_of_pool.setdefault(job.pool_id.lower(), {})[job.id.lower()] = job
+        self.wake_id(job.pool_id)
+
+    def leave(self, job: Job) -> None:
+        """The job runs nothing any more, or moves to another pool."""
+        jobs = self.jobs_of_pool.get(job.pool_id.lower(), {})
+        jobs.pop(job.id.lower(), None)
+        if not jobs:
+            self.jobs_of_pool.pop(job.pool_id.lower(), None)
+
+    def withdraw(self, task: Task) -> None:
+        """Take an active task out of its job's queue."""
+        try:
+            task.job.ready.remove(task)
+        except ValueError:
+            return
+
+    def wake_id(self, pool_id: str) -> None:
+        """As `wake`, for a pool that may not exist."""
+        pool = self._service.pool_table.get(pool_id.lower())
+        if pool is not None:
+            self.wake(pool)
+
+    def wake(self, pool: Pool) -> None:
+        """Something has changed: look for work soon."""
+        if not pool.scheduling_pending:
+            pool.scheduling_pending = True
+            self._service.clock.call_later(0.0, self._pass, pool)
+
+    def _pass(self, pool: Pool) -> None:
+        pool.scheduling_pending = False
+        if pool.state != "active":
+            return
+        nodes = [node for node in pool.nodes.values() if node.free_slots > 0]
+        if not nodes:
+            return
+        jobs = [
+            job for job in self.jobs_of_pool.get(pool.id.lower(), {}).values() if job.ready and job.state == "active"
+        ]
+        jobs.sort(key=lambda job: (-job.spec["priority"], job.created))
+        for job in jobs:
+            self._serve(job, pool, nodes)
+            if not nodes:
+                return
+
+    def _serve(self, job: Job, pool: Pool, nodes: list[Node]) -> None:
+        """Start as many tasks of a job as fit; full nodes are taken out of the list."""
+        most = job.spec["maxParallelTasks"]
+        pack = pool.spec["taskSchedulingPolicy"]["nodeFillType"] == "Pack"
+        skipped: list[Task] = []
+        while job.ready and nodes:
+            if most >= 0 and job.counts.running >= most:
+                break
+            task = job.ready.popleft()
+            if task.spec.get("multiInstanceSettings"):
+                if not self._service.jobs.multi_instance.assign(task, pool, nodes):
+                    skipped.append(task)
+                    break
+            else:
+                node = choose_node(task, nodes, pack=pack)
+                if node is None:
+                    skipped.append(task)
+                    if len(skipped) > 50:
+                        break
+                    continue
+                self._service.tasks.assign(task, node)
+            nodes[:] = [node for node in nodes if node.free_slots > 0]
+        job.ready.extendleft(reversed(skipped))
+
+
+def choose_node(task: Task, nodes: list[Node], *, pack: bool) -> Node | None:
+    """The node for a task: the one it asks for if that is free, else the fullest or the emptiest that fits.
+
+    Args:
+        nodes: those with free slots.
+    """
+    needed: int = task.spec["requiredSlots"]
+    fitting = [node for node in nodes if node.free_slots >= needed]
+    job_spec = task.job.spec
+    if "jobPreparationTask" in job_spec:
+        key = task.job.id.lower()
+        fitting = [node for node in fitting if key not in node.job_tasks or not node.job_tasks[key].failed]
+    if task.is_job_manager:
+        manager = job_spec["jobManagerTask"]
+        if not manager["allowLowPriorityNode"]:
+            fitting = [node for node in fitting if node.dedicated]
+        if manager["runExclusive"]:
+            fitting = [node for node in fitting if not node.busy]
+    if not fitting:
+        return None
+    affinity = task.spec.get("affinityInfo", {}).get("affinityId", "")
+    if affinity:
+        for node in fitting:
+            if affinity in (f"TVM:{node.id}", node.id):
+                return node
+    return min(fitting, key=lambda node: (node.free_slots if pack else -node.free_slots, node.index))

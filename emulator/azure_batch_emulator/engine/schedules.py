@@ -1,0 +1,260 @@
+"""Job schedules: they make jobs, one at a time, when these fall due (batch-semantics §4.5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from azure_batch_emulator.engine import timings
+from azure_batch_emulator.engine.entities import Job, JobSchedule
+from azure_batch_emulator.wire.durations import duration_seconds
+from azure_batch_emulator.wire.errors import BatchError
+from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, parse_timestamp
+
+if TYPE_CHECKING:
+    from azure_batch_emulator.engine.service import BatchService
+
+_STATE_ERRORS = {
+    "deleting": "JobScheduleBeingDeleted",
+    "terminating": "JobScheduleBeingTerminated",
+    "completed": "JobScheduleCompleted",
+}
+
+
+class Schedules:
+    """Acts on the job schedules of an account."""
+
+    def __init__(self, service: BatchService) -> None:
+        self._service = service
+
+    def create(self, schedule_id: str, spec: dict[str, Any]) -> JobSchedule:
+        """Create a schedule; without doNotRunUntil its first job exists at once.
+
+        Raises:
+            BatchError: 409 for an id in use or a full quota.
+        """
+        service = self._service
+        existing = service.schedule_table.get(schedule_id.lower())
+        if existing is not None:
+            raise BatchError("JobScheduleBeingDeleted" if existing.state == "deleting" else "JobScheduleExists")
+        if schedule_id.lower() in service.job_table:
+            raise BatchError("JobWithSameIdExists")
+        service.check_active_quota()
+        now = service.clock.now()
+        spec = {name: value for name, value in spec.items() if name != "id"}
+        schedule = JobSchedule(schedule_id, spec, now, now, now)
+        service.schedule_table[schedule_id.lower()] = schedule
+        self._plan(schedule, first=True)
+        return schedule
+
+    def update(self, schedule: JobSchedule, changes: dict[str, Any], *, replace: bool) -> None:
+        """PATCH or PUT; only jobs made later are affected.
+
+        Raises:
+            BatchError: 409 when it has ended.
+        """
+        self._check(schedule)
+        kept = {name: value for name, value in schedule.spec.items() if not replace or name == "displayName"}
+        schedule.spec = kept | ({"schedule": {}} if replace else {}) | changes
+        schedule.last_modified = self._service.clock.now()
+        if "schedule" in changes or replace:
+            self._plan(schedule, first=not schedule.job_serial)
+
+    def disable(self, schedule: JobSchedule) -> None:
+        """Raises BatchError 409 for a schedule that is disabled or has ended."""
+        self._check(schedule)
+        if schedule.state == "disabled":
+            raise BatchError("JobScheduleDisabled")
+        now = self._service.clock.now()
+        schedule.enter("disabled", now)
+        schedule.last_modified = now
+        self._stop_timer(schedule)
+
+    def enable(self, schedule: JobSchedule) -> None:
+        """Raises BatchError 409 for a schedule that has ended, or a full quota."""
+        self._check(schedule)
+        if schedule.state == "active":
+            return
+        self._service.check_active_quota()
+        now = self._service.clock.now()
+        schedule.enter("active", now)
+        schedule.last_modified = now
+        self._plan(schedule, first=not schedule.job_serial)
+
+    def terminate(self, schedule: JobSchedule) -> None:
+        """End a schedule with its running job.
+
+        Raises:
+            BatchError: 409 when it has ended or is about to.
+        """
+        self._check(schedule)
+        now = self._service.clock.now()
+        schedule.enter("terminating", now)
+        schedule.last_modified = now
+        schedule.next_run = None
+        self._stop_timer(schedule)
+        for job in self.jobs(schedule):
+            # The wire's word for it, whatever the documentation says (recorded).
+            self._service.jobs.end_by_service(job, "TerminateWorkitem")
+        self._service.clock.call_later(timings.SCHEDULE_TERMINATE, self._completed, schedule)
+
+    def delete(self, schedule: JobSchedule) -> None:
+        """Delete a schedule and its jobs; the ETag stays (recorded).
+
+        Raises:
+            BatchError: 409 the second time.
+        """
+        if schedule.state == "deleting":
+            raise BatchError("JobScheduleBeingDeleted")
+        self._stop_timer(schedule)
+        schedule.enter("deleting", self._service.clock.now())
+        schedule.end_time = None
+        for job in self.jobs(schedule):
+            if job.state != "deleting":
+                self._service.jobs.delete(job)
+        self._service.clock.call_later(timings.SCHEDULE_DELETE, self._gone, schedule)
+
+    def jobs(self, schedule: JobSchedule) -> list[Job]:
+        """The jobs that a schedule has made and that still exist."""
+        return [job for job in self._service.job_table.values() if job.schedule_id == schedule.id]
+
+    def job_ended(self, job: Job) -> None:
+        """A job is completed or gone: start the next if it is due, or end the schedule."""
+        if job.schedule_id is None:
+            return
+        schedule = self._service.schedule_table.get(job.schedule_id.lower())
+        if schedule is None:
+            return
+        if schedule.state == "deleting":
+            return
+        if schedule.state == "active":
+            if schedule.due:
+                self._start_job(schedule)
+            elif schedule.next_run is None and not self._running(schedule):
+                self._complete_naturally(schedule)
+
+    # -- time --
+
+    def _check(self, schedule: JobSchedule) -> None:
+        code = _STATE_ERRORS.get(schedule.state)
+        if code is not None:
+            raise BatchError(code)
+
+    def _stop_timer(self, schedule: JobSchedule) -> None:
+        if schedule.timer is not None:
+            schedule.timer.cancel()
+            schedule.timer = None
+
+    def _plan(self, schedule: JobSchedule, *, first: bool) -> None:
+        """Find out when the next job is due."""
+        self._stop_timer(schedule)
+        clock = self._service.clock
+        times = schedule.spec.get("schedule", {})
+        now = clock.now()
+        until = times.get("doNotRunUntil")
+        begin = parse_timestamp(until) if until else None
+        if begin is not None and begin > now:
+            schedule.next_run = begin
+            # A user's point in time is one of the wall clock; only intervals are sped up.
+            schedule.timer = clock.call_after_real((begin - now) / TICKS_PER_SECOND, self._due, schedule)
+            return
+        interval = times.get("recurrenceInterval")
+        if first:
+            self._advance(schedule, now)
+            self._start_job(schedule)
+            return
+        if interval is None:
+            schedule.next_run = None
+            if not self._running(schedule):
+                self._complete_naturally(schedule)
+            return
+        step = int(duration_seconds(interval) / clock.scale * TICKS_PER_SECOND)
+        schedule.next_run = schedule.created + step
+        while schedule.next_run <= now:
+            schedule.next_run += step
+        self._set_timer(schedule, now)
+
+    def _advance(self, schedule: JobSchedule, now: int) -> None:
+        """Set the next due time one interval from now, if the schedule recurs and has not run out."""
+        times = schedule.spec.get("schedule", {})
+        interval = times.get("recurrenceInterval")
+        schedule.next_run = None
+        if interval is None:
+            return
+        following = now + int(duration_seconds(interval) / self._service.clock.scale * TICKS_PER_SECOND)
+        after = times.get("doNotRunAfter")
+        if after and following > parse_timestamp(after):
+            return
+        schedule.next_run = following
+        self._set_timer(schedule, now)
+
+    def _set_timer(self, schedule: JobSchedule, now: int) -> None:
+        if schedule.next_run is not None:
+            seconds = (schedule.next_run - now) / TICKS_PER_SECOND
+            schedule.timer = self._service.clock.call_after_real(seconds, self._due, schedule)
+
+    def _due(self, schedule: JobSchedule) -> None:
+        schedule.timer = None
+        if schedule.state != "active":
+            return
+        now = self._service.clock.now()
+        self._advance(schedule, schedule.next_run or now)
+        window = schedule.spec.get("schedule", {}).get("startWindow")
+        if self._running(schedule):
+            # At most one job at a time: this one waits, and is given up when its window closes.
+            schedule.due = True
+            if window is not None:
+                self._service.clock.call_later(duration_seconds(window), self._window_closed, schedule, now)
+            return
+        self._start_job(schedule)
+
+    @staticmethod
+    def _window_closed(schedule: JobSchedule, due_at: int) -> None:
+        del due_at
+        schedule.due = False
+
+    def _running(self, schedule: JobSchedule) -> bool:
+        return any(job.state not in ("completed", "deleting") for job in self.jobs(schedule))
+
+    def _start_job(self, schedule: JobSchedule) -> None:
+        schedule.due = False
+        after = schedule.spec.get("schedule", {}).get("doNotRunAfter")
+        if after and parse_timestamp(after) <= self._service.clock.now():
+            schedule.next_run = None
+            if not self._running(schedule):
+                self._complete_naturally(schedule)
+            return
+        schedule.job_serial += 1
+        job_id = f"{schedule.id}:job-{schedule.job_serial}"
+        schedule.recent_job_id = job_id
+        self._service.jobs.create(job_id, schedule.spec["jobSpecification"], schedule_id=schedule.id)
+
+    def _complete_naturally(self, schedule: JobSchedule) -> None:
+        if schedule.state != "active":
+            return
+        now = self._service.clock.now()
+        self._stop_timer(schedule)
+        schedule.enter("completed", now)
+        schedule.end_time = now
+        schedule.next_run = None
+        self._drop_pool(schedule)
+
+    def _completed(self, schedule: JobSchedule) -> None:
+        if schedule.state != "terminating":
+            return
+        now = self._service.clock.now()
+        schedule.enter("completed", now)
+        schedule.end_time = now
+        self._drop_pool(schedule)
+
+    def _drop_pool(self, schedule: JobSchedule) -> None:
+        specification = schedule.spec["jobSpecification"]["poolInfo"].get("autoPoolSpecification")
+        if schedule.auto_pool_id is not None and specification is not None and not specification["keepAlive"]:
+            self._service.auto_pools.remove(schedule.auto_pool_id)
+
+    def _gone(self, schedule: JobSchedule) -> None:
+        if self.jobs(schedule):
+            self._service.clock.call_later(timings.SCHEDULE_DELETE, self._gone, schedule)
+            return
+        self._drop_pool(schedule)
+        if self._service.schedule_table.get(schedule.id.lower()) is schedule:
+            del self._service.schedule_table[schedule.id.lower()]

@@ -1,0 +1,96 @@
+"""Decisions about tasks: what the end of a run means, whether to try again, which exit options apply. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from azure_batch_emulator.executors.base import RunResult
+from azure_batch_emulator.wire.errors import resource_error
+
+SUCCESS_OPTIONS = {"jobAction": "none", "dependencyAction": "satisfy"}
+FAILURE_OPTIONS = {"jobAction": "terminate", "dependencyAction": "block"}
+_EXIT_MESSAGE = "The task exited with an exit code representing a failure"
+ENDED_BY_USER = resource_error("TaskEnded", "Task Was Ended by User Request", category="UserError")
+WALL_CLOCK = resource_error(
+    "TaskEnded",
+    "Task Was Ended because it exceeded its maximum wall clock time",
+    [("Message", "The maximum wall clock time of the task was exceeded")],
+    key="details",
+    category="UserError",
+)
+JOB_ENDED = resource_error("TaskEnded", "Task Was Ended because its job was terminated", category="UserError")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one try came to.
+
+    Attributes:
+        exit_code: None when the command never ran to its end.
+        failure: the wire's ``failureInfo``, None for success.
+        stage: which exit condition beyond codes applies: ``preProcessingError``, ``fileUploadError`` or None.
+        retryable: whether a further try may help.
+    """
+
+    exit_code: int | None
+    failure: dict[str, Any] | None
+    stage: str | None
+    retryable: bool
+
+    @property
+    def result(self) -> str:
+        return "success" if self.failure is None else "failure"
+
+
+def judge(result: RunResult, *, timed_out: bool) -> Outcome:
+    """Turn the end of a run into an outcome (batch-semantics §3.4, §4.4)."""
+    if timed_out:
+        return Outcome(result.exit_code, WALL_CLOCK, None, retryable=True)
+    if result.failure is not None:
+        category, code, message, details = result.failure
+        failure = resource_error(code, message, details, key="details", category=category)
+        if result.stage == "upload":
+            if result.exit_code:
+                failure = exit_failure()
+            return Outcome(result.exit_code, failure, "fileUploadError", retryable=bool(result.exit_code))
+        return Outcome(None, failure, "preProcessingError", retryable=False)
+    if result.exit_code:
+        return Outcome(result.exit_code, exit_failure(), None, retryable=True)
+    return Outcome(result.exit_code, None, None, retryable=False)
+
+
+def exit_failure() -> dict[str, Any]:
+    """The ``failureInfo`` of a non-zero exit code (recorded)."""
+    return resource_error(
+        "FailureExitCode", _EXIT_MESSAGE, [("Message", _EXIT_MESSAGE)], key="details", category="UserError"
+    )
+
+
+def should_retry(outcome: Outcome, retries_so_far: int, max_retries: int) -> bool:
+    """Whether a task is tried again: −1 without end, n up to n+1 tries in all."""
+    return outcome.retryable and (max_retries < 0 or retries_so_far < max_retries)
+
+
+def exit_options(conditions: Mapping[str, Any] | None, outcome: Outcome) -> dict[str, str]:
+    """The job and dependency action for an outcome; an exit-code match wins over a failed upload."""
+    defaults = SUCCESS_OPTIONS if outcome.failure is None else FAILURE_OPTIONS
+    chosen: Mapping[str, str] | None = None
+    conditions = conditions or {}
+    code = outcome.exit_code
+    if code is not None:
+        for item in conditions.get("exitCodes", ()):
+            if item["code"] == code:
+                chosen = item["exitOptions"]
+                break
+        else:
+            for item in conditions.get("exitCodeRanges", ()):
+                if item["start"] <= code <= item["end"]:
+                    chosen = item["exitOptions"]
+                    break
+    if chosen is None and outcome.stage is not None:
+        chosen = conditions.get(outcome.stage)
+    if chosen is None and outcome.failure is not None:
+        chosen = conditions.get("default")
+    return defaults | dict(chosen or {})

@@ -1,0 +1,410 @@
+"""Tasks: added, run, tried again, requeued, ended (batch-semantics §4.4)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from azure_batch_emulator.engine import environment, job_rules, task_rules, timings
+from azure_batch_emulator.engine.entities import Job, Node, Run, Task
+from azure_batch_emulator.executors.base import RunRequest, RunResult
+from azure_batch_emulator.wire.durations import INFINITE, duration_seconds
+from azure_batch_emulator.wire.errors import BatchError, invalid_property, resource_error
+
+if TYPE_CHECKING:
+    from azure_batch_emulator.engine.service import BatchService
+
+_TASK_LIFE = timings.TASK_LIFE_DAYS * 86_400.0
+
+
+class Tasks:
+    """Acts on the tasks of all jobs of an account; owner of their runs."""
+
+    def __init__(self, service: BatchService) -> None:
+        self._service = service
+        self._of_run: dict[int, Task] = {}
+
+    # -- adding and removing --
+
+    def add(self, job: Job, spec: dict[str, Any], *, is_job_manager: bool = False) -> Task:
+        """Add a task from an accepted body.
+
+        Raises:
+            BatchError: 409 for an existing id or a job that takes no tasks, 400 for what the job does not allow.
+        """
+        job_rules.check_allowed("add_task", job.state)
+        task_id: str = spec["id"]
+        key = task_id.lower()
+        if key in job.tasks:
+            raise BatchError("TaskExists")
+        self._check(job, spec)
+        now = self._service.clock.now()
+        constraints = spec["constraints"]
+        if "maxTaskRetryCount" not in constraints:
+            retries = job.spec["constraints"]["maxTaskRetryCount"]
+            spec = spec | {"constraints": constraints | {"maxTaskRetryCount": retries}}
+        task = Task(task_id, job, spec, now, now, now, is_job_manager=is_job_manager)
+        job.tasks[key] = task
+        job.task_ids.add(key)
+        job.count(task, 1)
+        depends_on = spec.get("dependsOn")
+        if depends_on is not None and not job.dependencies.add(key, depends_on):
+            task.waiting = True
+        else:
+            self.enqueue(task)
+        return task
+
+    def _check(self, job: Job, spec: dict[str, Any]) -> None:
+        if "dependsOn" in spec and not job.spec["usesTaskDependencies"]:
+            reason = "The job does not use task dependencies: usesTaskDependencies must be true to set dependsOn."
+            raise BatchError("UnsupportedProperty", {"PropertyName": "dependsOn", "Reason": reason})
+        for name, code in (
+            ("jobPreparationTask", "TaskIdSameAsJobPreparationTask"),
+            ("jobReleaseTask", "TaskIdSameAsJobReleaseTask"),
+        ):
+            if name in job.spec and job.spec[name]["id"].lower() == spec["id"].lower():
+                raise BatchError(code)
+        if job.spec["onTaskFailure"] == "noaction" and "exitConditions" in spec:
+            self._check_exit_actions(spec["exitConditions"])
+        self._service.pools.check_packages(spec.get("applicationPackageReferences", ()))
+
+    @staticmethod
+    def _check_exit_actions(conditions: dict[str, Any]) -> None:
+        options = [
+            conditions[name] for name in ("preProcessingError", "fileUploadError", "default") if name in conditions
+        ]
+        for name in ("exitCodes", "exitCodeRanges"):
+            options += [item["exitOptions"] for item in conditions.get(name, ())]
+        for option in options:
+            if "jobAction" in option:
+                reason = "jobAction needs a job with onTaskFailure performExitOptionsJobAction."
+                raise invalid_property("jobAction", option["jobAction"], reason)
+
+    def enqueue(self, task: Task, *, front: bool = False) -> None:
+        """The task may run as soon as there is room."""
+        if front or task.is_job_manager:
+            task.job.ready.appendleft(task)
+        else:
+            task.job.ready.append(task)
+        self._service.scheduler.wake_id(task.job.pool_id)
+
+    def delete(self, task: Task) -> None:
+        """Remove a task in any state; a running one is ended."""
+        job = task.job
+        self._drop_run(task)
+        job.count(task, -1)
+        del job.tasks[task.id.lower()]
+        job.task_ids.remove(task.id.lower())
+        job.dependencies.forget(task.id)
+        task.files_gone = True
+        if task.state == "active" and not task.waiting:
+            self._service.scheduler.withdraw(task)
+        self.remove_files(task)
+        self._service.jobs.task_ended(job)
+
+    def remove_files(self, task: Task) -> None:
+        """The task's directory on its node is no longer wanted."""
+        if task.node_id is None or not self._service.executor.keeps_files:
+            return
+        pool = self._service.pool_table.get((task.node_pool_id or "").lower())
+        node = pool.nodes.get(task.node_id) if pool else None
+        if node is not None:
+            self._service.executor.remove_directory(self._service.runs.place(node), task.directory)
+        task.files_gone = True
+
+    # -- calls of users --
+
+    def terminate(self, task: Task) -> None:
+        """End a task at once.
+
+        Raises:
+            BatchError: 409 TaskCompleted.
+        """
+        if task.state == "completed":
+            raise BatchError("TaskCompleted")
+        self.end(task, task_rules.ENDED_BY_USER)
+        task.last_modified = self._service.clock.now()
+
+    def reactivate(self, task: Task) -> None:
+        """Make a failed task eligible again, retries counted anew.
+
+        Raises:
+            BatchError: 409 TaskNotCompleted, TaskSucceeded, or the code of a job that has ended.
+        """
+        job_rules.check_allowed("reactivate_task", task.job.state)
+        if task.state != "completed":
+            raise BatchError("TaskNotCompleted")
+        if task.result == "success":
+            raise BatchError("TaskSucceeded")
+        now = self._service.clock.now()
+        task.enter("active", now)
+        self._clear(task)
+        task.retry_count = 0
+        task.last_retry = None
+        task.last_modified = now
+        self.enqueue(task)
+
+    def replace(self, task: Task, constraints: dict[str, Any]) -> None:
+        """PUT: constraints are the only thing that changes.
+
+        Raises:
+            BatchError: 409 TaskCompleted.
+        """
+        if task.state == "completed":
+            raise BatchError("TaskCompleted")
+        retries = task.job.spec["constraints"]["maxTaskRetryCount"]
+        task.spec = task.spec | {"constraints": {"maxTaskRetryCount": retries} | constraints}
+        task.last_modified = self._service.clock.now()
+
+    # -- running --
+
+    def assign(self, task: Task, node: Node) -> None:
+        """Give an active task a node; it runs once the job's preparation task has succeeded there."""
+        self.place(task, node)
+        if self._service.jobs.job_tasks.prepare(task, node):
+            self.launch(task)
+
+    def place(self, task: Task, node: Node) -> None:
+        """Take room for an active task on a node."""
+        now = self._service.clock.now()
+        task.enter("preparing", now)
+        task.node_id, task.node_pool_id = node.id, node.pool.id
+        run = self._service.runs.reserve(node, "task", task.spec["requiredSlots"])
+        if task.is_job_manager and task.job.spec["jobManagerTask"]["runExclusive"]:
+            node.exclusive = True
+        task.run = run
+        self._of_run[run.serial] = task
+        node.tasks_run += 1
+
+    def launch(self, task: Task, more_variables: dict[str, str] | None = None) -> None:
+        """Start the command of a task that has its node."""
+        run = task.run
+        if run is None:
+            return
+        spec = task.spec
+        request = RunRequest(
+            place=self._service.runs.place(run.node),
+            directory=task.directory,
+            command_line=spec["commandLine"],
+            environment=lambda root: (
+                self.variables(task, run.node, root)
+                | {name: value.replace("{root}", root) for name, value in (more_variables or {}).items()}
+            ),
+            run_id=f"{task.job.id}/{task.id}",
+            attempt=task.retry_count,
+            resource_files=spec.get("resourceFiles", ()),
+            output_files=spec.get("outputFiles", ()),
+        )
+        self._service.runs.launch(run, request, self, spec["constraints"]["maxWallClockTime"])
+
+    def variables(self, task: Task, node: Node, root: str) -> dict[str, str]:
+        """Environment of a task on a node whose directory is `root`."""
+        service, job = self._service, task.job
+        preparation = (
+            f"{job.directory}/{job.spec['jobPreparationTask']['id']}" if "jobPreparationTask" in job.spec else None
+        )
+        packages = service.pools.packages(node.pool)
+        return (
+            environment.node_variables(
+                service.account, service.endpoint, node.pool.id, node.id, root, dedicated=node.dedicated
+            )
+            | environment.task_variables(root, job.id, task.id, task.directory, preparation)
+            | environment.package_variables(root, packages)
+            | environment.settings(
+                job.spec.get("commonEnvironmentSettings", ()), task.spec.get("environmentSettings", ())
+            )
+        )
+
+    def run_started(self, run: Run) -> None:
+        """The command itself runs now."""
+        task = self._of_run.get(run.serial)
+        if task is None or task.state != "preparing":
+            return
+        now = self._service.clock.now() // 10 * 10
+        task.start_time = now
+        task.enter("running", now)
+        node = run.node
+        node.recent_tasks.appendleft({"job": task.job.id, "task": task.id, "state": "running", "startTime": now})
+
+    def run_finished(self, run: Run, result: RunResult) -> None:
+        """A try is over: complete the task or try again."""
+        task = self._of_run.pop(run.serial, None)
+        if task is None or task.run is not run:
+            return
+        if task.state == "preparing" and result.exit_code is not None:
+            self._of_run[run.serial] = task
+            self.run_started(run)
+            self._of_run.pop(run.serial)
+        outcome = task_rules.judge(result, timed_out=run.timed_out)
+        again = task_rules.should_retry(outcome, task.retry_count, task.spec["constraints"]["maxTaskRetryCount"])
+        if again and self._may_go_on(task.job):
+            self._retry(task)
+        else:
+            self._complete(task, outcome)
+
+    @staticmethod
+    def _may_go_on(job: Job) -> bool:
+        return job.state in ("active", "disabling", "disabled", "enabling")
+
+    def _retry(self, task: Task) -> None:
+        now = self._service.clock.now() // 10 * 10
+        node = task.run.node if task.run else None
+        self._note_recent(task, node, now)
+        task.run = None
+        task.enter("active", now)
+        task.retry_count += 1
+        task.last_retry = now
+        self.enqueue(task)
+        self._service.jobs.run_left(task.job)
+
+    def _complete(self, task: Task, outcome: task_rules.Outcome) -> None:
+        now = self._service.clock.now() // 10 * 10
+        node = task.run.node if task.run else None
+        task.run = None
+        task.exit_code, task.failure, task.result = outcome.exit_code, outcome.failure, outcome.result
+        task.end_time = now
+        task.enter("completed", now)
+        self._note_recent(task, node, now)
+        if node is not None and outcome.failure is None:
+            node.tasks_succeeded += 1
+        options = task_rules.exit_options(task.spec.get("exitConditions"), outcome)
+        if options["dependencyAction"] == "satisfy":
+            self._release_dependents(task)
+        self._plan_cleanup(task)
+        self._service.jobs.task_completed(task, options["jobAction"])
+
+    def _release_dependents(self, task: Task) -> None:
+        job = task.job
+        for child_id in job.dependencies.satisfy(task.id):
+            child = job.tasks.get(child_id)
+            if child is not None and child.waiting:
+                child.waiting = False
+                if child.state == "active":
+                    self.enqueue(child)
+
+    def _plan_cleanup(self, task: Task) -> None:
+        retention = task.spec["constraints"]["retentionTime"]
+        if retention == INFINITE or not self._service.executor.keeps_files or task.node_id is None:
+            return
+        seconds = duration_seconds(retention)
+        if seconds < _TASK_LIFE:
+            self._service.clock.call_later(seconds, self._clean_up, task, task.end_time)
+
+    def _clean_up(self, task: Task, end_time: int) -> None:
+        if task.state == "completed" and task.end_time == end_time and not task.files_gone:
+            self.remove_files(task)
+
+    @staticmethod
+    def _note_recent(task: Task, node: Node | None, now: int) -> None:
+        if node is None:
+            return
+        for entry in node.recent_tasks:
+            if entry["task"] == task.id and entry["job"] == task.job.id and entry["state"] == "running":
+                entry |= {"state": task.state, "endTime": now, "result": task.result, "exitCode": task.exit_code}
+                return
+
+    # -- ends that do not come from the command --
+
+    def _drop_run(self, task: Task) -> None:
+        """Let go of the present try; its slots are free when the last process is gone."""
+        run, task.run = task.run, None
+        if run is None:
+            return
+        self._of_run.pop(run.serial, None)
+        run.detached = True
+        for subtask in task.subtasks or ():
+            if subtask.run is not None:
+                subtask.run.detached = True
+                self._service.runs.kill(subtask.run)
+                subtask.run = None
+        self._service.jobs.job_tasks.withdraw(task, run.node)
+        self._service.runs.kill(run)
+
+    def end(self, task: Task, failure: dict[str, Any]) -> None:
+        """Complete a task as failed, whatever it is doing."""
+        now = self._service.clock.now() // 10 * 10
+        node = task.run.node if task.run else None
+        never_ran = task.start_time is None
+        if task.state == "active":
+            task.job.dependencies.forget(task.id)
+            if not task.waiting:
+                self._service.scheduler.withdraw(task)
+            task.waiting = False
+        self._drop_run(task)
+        if never_ran:
+            task.node_id = task.node_pool_id = None
+        task.exit_code, task.failure, task.result, task.end_time = None, failure, "failure", now
+        task.enter("completed", now)
+        self._note_recent(task, node, now)
+        self._plan_cleanup(task)
+        options = task_rules.exit_options(
+            task.spec.get("exitConditions"), task_rules.Outcome(None, failure, None, retryable=False)
+        )
+        if options["dependencyAction"] == "satisfy":
+            self._release_dependents(task)
+        self._service.jobs.task_completed(task, "none")
+
+    def requeue(self, run: Run) -> None:
+        """Put the task of a run back, because its node went away or its job was disabled."""
+        task = self._task_of(run)
+        if task is None:
+            run.detached = True
+            self._service.runs.kill(run)
+            return
+        now = self._service.clock.now() // 10 * 10
+        self._drop_run(task)
+        if task.state == "active":
+            return
+        task.enter("active", now)
+        self._clear(task)
+        task.requeue_count += 1
+        task.last_requeue = now
+        task.subtasks = None
+        self.enqueue(task, front=True)
+        self._service.jobs.run_left(task.job)
+
+    def return_to_queue(self, task: Task) -> None:
+        """The task's node cannot run it: back into the queue, without counting as a requeue."""
+        self._drop_run(task)
+        task.enter("active", self._service.clock.now() // 10 * 10)
+        self._clear(task)
+        self.enqueue(task, front=True)
+        self._service.jobs.run_left(task.job)
+
+    def end_run(self, run: Run) -> None:
+        """End the task of a run because of what is done to its node."""
+        task = self._task_of(run)
+        if task is not None:
+            self.end(task, task_rules.ENDED_BY_USER)
+
+    def coordination_failed(self, task: Task, result: RunResult) -> None:
+        """A coordination command of a multi-instance task failed: so has this try of the task."""
+        run = task.run
+        if run is None:
+            return
+        self._of_run.pop(run.serial, None)
+        outcome = task_rules.judge(result, timed_out=False)
+        for subtask in task.subtasks or ():
+            if subtask.run is not None:
+                self._service.runs.kill(subtask.run)
+        if self._may_go_on(task.job) and task_rules.should_retry(
+            outcome, task.retry_count, task.spec["constraints"]["maxTaskRetryCount"]
+        ):
+            self._retry(task)
+        else:
+            self._complete(task, outcome)
+        run.detached = True
+        self._service.runs.kill(run)
+
+    def fail_launch(self, task: Task, code: str, message: str) -> None:
+        """Complete a task that could not be started at all."""
+        failure = resource_error(code, message, [("Message", message)], key="details", category="UserError")
+        self._complete(task, task_rules.Outcome(None, failure, "preProcessingError", retryable=False))
+
+    def _task_of(self, run: Run) -> Task | None:
+        return self._of_run.get(run.serial)
+
+    @staticmethod
+    def _clear(task: Task) -> None:
+        task.start_time = task.end_time = task.exit_code = None
+        task.result = task.failure = task.node_id = task.node_pool_id = None
+        task.files_gone = False

@@ -1,0 +1,26 @@
+"""How long the service takes for what, in service seconds (batch-semantics appendix B and the recordings of §4)."""
+
+EMPTY_POOL_STEADY = 1.5
+NODE_ALLOCATION = 30.0
+NODE_CREATING = 10.0
+NODE_STARTING = 20.0
+NODE_REBOOTING = 65.0
+NODE_REIMAGING = 130.0
+NODE_DEALLOCATING = 35.0
+NODE_REMOVAL = 100.0
+STOP_RESIZE = 1.5
+EMPTY_POOL_DELETE = 5.0
+JOB_SWITCH = 0.5
+JOB_TERMINATE = 0.5
+AUTO_POOL_JOB_TERMINATE = 15.0
+JOB_DELETE = 1.5
+AUTO_POOL_JOB_DELETE = 12.0
+COMPLETION_CHECK = 1.0
+# A job that never had tasks was still active 21 s after its creation; the check is periodic.
+EMPTY_JOB_CHECK = 60.0
+TASK_FAILURE_REACTION = 35.0
+SCHEDULE_TERMINATE = 0.2
+SCHEDULE_DELETE = 2.0
+AUTO_SCALE_SAMPLE = 30.0
+AUTO_SCALE_PAUSE = 30.0
+TASK_LIFE_DAYS = 180

@@ -1,0 +1,240 @@
+"""The node agent: a small process of its own that is the parent of all task processes.
+
+It exists so that nothing outlives the emulator. When the emulator goes, however it goes, the agent reads end-of-file,
+kills every process group and every stray descendant, and leaves. As child subreaper it inherits what tasks put into the
+background, so that those end with their task too.
+
+It is run as a script, isolated and without site packages, and speaks JSON lines over the socket that is its stdin:
+``{"start": id, "argv", "cwd", "env", "stdout", "stderr", "marker"}`` and ``{"kill": id}`` come in;
+``{"failed": id, "errno"}`` and ``{"exited": id, "code"}`` go out. ``marker`` is the value of AZ_BATCH_TASK_DIR, by which
+strays are told apart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+# A task may not fill the machine's disk by a single file.
+_LARGEST_FILE = 4 * 2**30
+_MARKER = b"AZ_BATCH_TASK_DIR="
+
+
+def _prctl(option: int, value: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+class Agent:
+    """Starts, watches and kills commands."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._buffer = b""
+        self._runs: dict[int, tuple[int, bytes]] = {}
+        self._by_pid: dict[int, int] = {}
+
+    def serve(self) -> None:
+        """Work until the emulator is gone."""
+        wake, alarm = os.pipe()
+        os.set_blocking(alarm, False)
+        signal.set_wakeup_fd(alarm, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        try:
+            while True:
+                ready, _, _ = select.select([self._channel.fileno(), wake], [], [])
+                if wake in ready:
+                    os.read(wake, 4096)
+                    self._reap()
+                if self._channel.fileno() in ready and not self._receive():
+                    return
+        finally:
+            self._kill_everything()
+
+    def _receive(self) -> bool:
+        try:
+            data = self._channel.recv(65536)
+        except ConnectionError:
+            return False
+        if not data:
+            return False
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            message = json.loads(line)
+            if "start" in message:
+                self._start(message)
+            else:
+                self._kill(message["kill"])
+        return True
+
+    def _send(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(ConnectionError):
+            self._channel.sendall(json.dumps(message).encode() + b"\n")
+
+    def _start(self, message: dict[str, Any]) -> None:
+        serial = message["start"]
+        reading, writing = os.pipe()
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(reading)
+            os.close(writing)
+            self._send({"failed": serial, "errno": error.errno})
+            return
+        if pid == 0:
+            _become(message, writing)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as stream:
+            problem = stream.read()
+        if problem:
+            os.waitpid(pid, 0)
+            self._send({"failed": serial, "errno": int(problem)})
+            return
+        self._runs[serial] = (pid, os.fsencode(message["marker"]))
+        self._by_pid[pid] = serial
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            serial = self._by_pid.pop(pid, None)
+            if serial is None:
+                continue
+            _, marker = self._runs.pop(serial)
+            _kill_group(pid)
+            self._sweep(marker)
+            code = os.waitstatus_to_exitcode(status)
+            # As a shell would put it: 128 + the signal's number.
+            self._send({"exited": serial, "code": code if code >= 0 else 128 - code})
+
+    def _kill(self, serial: int) -> None:
+        run = self._runs.get(serial)
+        if run is None:
+            return
+        pid, _ = run
+        tree = _descendants(pid)
+        _kill_group(pid)
+        for victim in tree:
+            _kill_one(victim)
+
+    def _sweep(self, marker: bytes | None) -> None:
+        """Kill strays: children that are no task's own process, and belong to a task that has ended.
+
+        Args:
+            marker: of the ended task; None for all strays.
+        """
+        for _ in range(50):
+            strays = [pid for pid in _children(os.getpid()) if pid not in self._by_pid]
+            if marker is not None and self._runs:
+                strays = [pid for pid in strays if _marker_of(pid) == marker]
+            alive = False
+            for pid in strays:
+                for victim in [*_descendants(pid), pid]:
+                    _kill_one(victim)
+                with contextlib.suppress(ChildProcessError):
+                    alive |= os.waitpid(pid, os.WNOHANG)[0] == 0
+            if not strays:
+                return
+            if alive:
+                time.sleep(0.002)
+
+    def _kill_everything(self) -> None:
+        for serial in list(self._runs):
+            self._kill(serial)
+        deadline = time.monotonic() + 5
+        while self._runs and time.monotonic() < deadline:
+            with contextlib.suppress(ChildProcessError):
+                pid, _ = os.waitpid(-1, os.WNOHANG)
+                if pid in self._by_pid:
+                    del self._runs[self._by_pid.pop(pid)]
+                if pid:
+                    continue
+            time.sleep(0.002)
+        self._sweep(None)
+
+
+def _become(message: dict[str, Any], report: int) -> None:
+    """In the child: turn into the command, or report the error's number and end."""
+    try:
+        os.setsid()
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGCHLD, signal.SIGPIPE, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
+        os.chdir(message["cwd"])
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        os.dup2(os.open(message["stdout"], flags, 0o644), 1)
+        os.dup2(os.open(message["stderr"], flags, 0o644), 2)
+        argv = message["argv"]
+        os.execvpe(argv[0], argv, message["env"])  # noqa: S606 - running commands is the purpose
+    except OSError as error:
+        os.write(report, str(error.errno).encode())
+    except Exception:
+        os.write(report, b"8")
+    finally:
+        os._exit(127)
+
+
+def _kill_one(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as stream:  # noqa: PTH123
+            return [int(word) for word in stream.read().split()]
+    except OSError:
+        return []
+
+
+def _descendants(pid: int) -> list[int]:
+    found = []
+    for child in _children(pid):
+        found.append(child)
+        found += _descendants(child)
+    return found
+
+
+def _marker_of(pid: int) -> bytes | None:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as stream:  # noqa: PTH123
+            variables = stream.read().split(b"\0")
+    except OSError:
+        return None
+    return next((value[len(_MARKER) :] for value in variables if value.startswith(_MARKER)), None)
+
+
+def main() -> None:
+    """Entry point of the script."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with socket.socket(fileno=0) as channel:
+        Agent(channel).serve()
+
+
+if __name__ == "__main__":
+    main()

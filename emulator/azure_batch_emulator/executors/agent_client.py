@@ -1,0 +1,107 @@
+"""The emulator's end of the node agent: starts it, asks it to run and kill, waits for exits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+_LOG = logging.getLogger(__name__)
+_PATIENCE_SECONDS = 10.0
+
+
+class AgentLostError(RuntimeError):
+    """The node agent is gone, and with it every task."""
+
+
+class AgentClient:
+    """One node agent. `start` before use, `close` at the end."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self._exits: dict[int, asyncio.Future[int]] = {}
+        self._serial = 0
+
+    async def start(self) -> None:
+        """Bring the agent up."""
+        ours, theirs = socket.socketpair()
+        script = Path(__file__).with_name("agent.py")
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: ASYNC220 - returns at once, and is waited for in `close`
+                [sys.executable, "-I", "-S", str(script)],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,
+                env={"PYTHONUTF8": "1"},
+            )
+        reader, self._writer = await asyncio.open_connection(sock=ours)
+        self._listener = asyncio.create_task(self._listen(reader), name="node agent")
+
+    async def close(self) -> None:
+        """End the agent and with it every task process."""
+        if self._writer is not None:
+            self._writer.close()
+            with contextlib.suppress(ConnectionError):
+                await self._writer.wait_closed()
+        if self._process is not None:
+            try:
+                await asyncio.to_thread(self._process.wait, _PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                await asyncio.to_thread(self._process.wait)
+        if self._listener is not None:
+            self._listener.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._listener
+
+    def begin(
+        self, argv: list[str], cwd: str, env: dict[str, str], stdout: str, stderr: str, marker: str
+    ) -> tuple[int, asyncio.Future[int]]:
+        """Start a command.
+
+        Returns:
+            Its number, and a future of the exit code: `OSError` if it could not be started, `AgentLostError` if the
+            agent died.
+        """
+        self._serial += 1
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._exits[self._serial] = future
+        message = {"start": self._serial, "argv": argv, "cwd": cwd, "env": env}
+        self._send(message | {"stdout": stdout, "stderr": stderr, "marker": marker})
+        return self._serial, future
+
+    def kill(self, serial: int) -> None:
+        """Kill a command with all its descendants."""
+        if serial in self._exits:
+            self._send({"kill": serial})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(json.dumps(message).encode() + b"\n")
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        with contextlib.suppress(ConnectionError):
+            while line := await reader.readline():
+                message = json.loads(line)
+                if "exited" in message:
+                    future = self._exits.pop(message["exited"], None)
+                    if future is not None and not future.done():
+                        future.set_result(message["code"])
+                else:
+                    future = self._exits.pop(message["failed"], None)
+                    if future is not None and not future.done():
+                        future.set_exception(OSError(message["errno"], "the command could not be started"))
+        lost, self._exits = self._exits, {}
+        for future in lost.values():
+            if not future.done():
+                future.set_exception(AgentLostError("the node agent is gone"))
+        if lost:
+            _LOG.error("the node agent is gone; %d tasks went with it", len(lost))

@@ -1,0 +1,243 @@
+"""Tasks as real processes in per-node directories, started by the node agent."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import shlex
+import shutil
+from collections.abc import Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from azure_batch_emulator.clock import Clock
+from azure_batch_emulator.executors.agent_client import AgentClient, AgentLostError
+from azure_batch_emulator.executors.base import NodePlace, RunHandle, RunObserver, RunRequest, RunResult
+from azure_batch_emulator.executors.disk import DiskFiles
+from azure_batch_emulator.executors.transfer import (
+    TransferError,
+    blob_url,
+    download_resources,
+    plan_uploads,
+    send_blob,
+    upload_all,
+)
+
+_LOG = logging.getLogger(__name__)
+_TRANSFER_SECONDS = 300.0
+_FALLBACK_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_NOT_FOUND = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES})
+
+
+class ProcessExecutor:
+    """Runs commands for real. `start_up` before use, `close` at the end; both on the emulator's loop.
+
+    Args:
+        directory: where node directories are made.
+        clock: for the times of runs.
+    """
+
+    real_time = True
+    keeps_files = True
+
+    def __init__(self, directory: Path, clock: Clock) -> None:
+        self.files = DiskFiles(directory)
+        self.storage_url = ""
+        self._clock = clock
+        self._trash = directory / ".trash"
+        self._trash_serial = 0
+        self._agent = AgentClient()
+        self._session: aiohttp.ClientSession | None = None
+        self._jobs: set[asyncio.Task[None]] = set()
+
+    async def start_up(self) -> None:
+        """Bring up the agent and the HTTP client."""
+        await self._agent.start()
+        timeout = aiohttp.ClientTimeout(total=_TRANSFER_SECONDS)
+        self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
+
+    async def close(self) -> None:
+        """Kill every process and wait until that is done."""
+        await self._agent.close()
+        for job in list(self._jobs):
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
+
+    def start(self, request: RunRequest, observer: RunObserver) -> RunHandle:
+        run = _ProcessRun(self, request, observer)
+        run.task = self._spawn(run.carry_out())
+        return run
+
+    def add_node(self, place: NodePlace) -> None:
+        self.files.add_node(place)
+
+    def remove_node(self, place: NodePlace) -> None:
+        self._discard(self.files.root(place))
+
+    def remove_directory(self, place: NodePlace, directory: str) -> None:
+        self._discard(self.files.root(place) / directory)
+
+    def upload(self, container_url: str, files: Mapping[str, bytes]) -> int:
+        self._spawn(self._send(container_url, files))
+        return len(files)
+
+    async def _send(self, container_url: str, files: Mapping[str, bytes]) -> None:
+        for name, content in files.items():
+            try:
+                await send_blob(self.session, blob_url(container_url, name), content, {})
+            except TransferError as error:
+                _LOG.warning("logs were not uploaded: %s", error)
+
+    def _discard(self, directory: Path) -> None:
+        """Out of sight at once, off the disk in a while."""
+        self._trash.mkdir(parents=True, exist_ok=True)
+        self._trash_serial += 1
+        grave = self._trash / str(self._trash_serial)
+        try:
+            directory.rename(grave)
+        except FileNotFoundError:
+            return
+        self._spawn(asyncio.to_thread(shutil.rmtree, grave, ignore_errors=True))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        job = asyncio.create_task(work)
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+        return job
+
+    @property
+    def agent(self) -> AgentClient:
+        return self._agent
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("the executor has not been started")
+        return self._session
+
+    @property
+    def clock(self) -> Clock:
+        return self._clock
+
+
+class _ProcessRun:
+    """One command from its resource files to its output files."""
+
+    def __init__(self, executor: ProcessExecutor, request: RunRequest, observer: RunObserver) -> None:
+        self._executor = executor
+        self._request = request
+        self._observer = observer
+        self._killed = False
+        self._begun = False
+        self._serial: int | None = None
+        self._started: int | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def kill(self) -> None:
+        if self._killed:
+            return
+        self._killed = True
+        if self._serial is not None:
+            self._executor.agent.kill(self._serial)
+        elif self.task is not None and self._begun:
+            self.task.cancel()
+
+    async def carry_out(self) -> None:
+        """Run it all and report once."""
+        self._begun = True
+        try:
+            # A task that is cancelled before its first step would never report.
+            result = RunResult(None) if self._killed else await self._stages()
+        except asyncio.CancelledError:
+            result = RunResult(None, started=self._started)
+        except Exception as error:
+            _LOG.exception("a run of %s broke", self._request.run_id)
+            details = (("Message", type(error).__name__),)
+            result = RunResult(None, ("ServerError", "Unknown", "The task could not be run", details), "launch")
+        self._observer.on_finished(result)
+
+    async def _stages(self) -> RunResult:
+        request = self._request
+        root = self._executor.files.root(request.place)
+        directory = root / request.directory
+        working = directory / "wd"
+        try:
+            working.mkdir(parents=True, exist_ok=True)
+            (directory / "certs").mkdir(exist_ok=True)
+            if request.shared is not None:
+                (root / request.shared).mkdir(parents=True, exist_ok=True)
+            for name in ("stdout.txt", "stderr.txt"):
+                (directory / name).write_bytes(b"")
+        except OSError as error:
+            return _failed("ResourceDirectoryCreateFailed", "The task's directory could not be made", error.strerror)
+        if request.resource_files:
+            try:
+                target = root / request.shared if request.shared is not None else working
+                await download_resources(
+                    self._executor.session, request.resource_files, target, self._executor.storage_url
+                )
+            except TransferError as error:
+                return RunResult(None, ("UserError", error.code, error.message, error.details), "preparation")
+        else:
+            await asyncio.sleep(0)
+        result = await self._command(directory, working, str(root))
+        if not request.output_files or self._killed:
+            return result
+        return await self._uploads(result, directory, working, root)
+
+    async def _command(self, directory: Path, working: Path, root: str) -> RunResult:
+        request = self._request
+        try:
+            argv = shlex.split(request.command_line)
+        except ValueError as error:
+            return _failed("CommandLaunchFailed", "The command line could not be split", str(error))
+        self._started = self._executor.clock.now()
+        self._observer.on_started()
+        if not argv:
+            # The entry point of a container: there is nothing to run without one.
+            return RunResult(0, started=self._started)
+        variables = {"PATH": os.environ.get("PATH", _FALLBACK_PATH), "HOME": str(working), "LANG": "C.UTF-8"}
+        variables |= request.environment(root)
+        self._serial, exited = self._executor.agent.begin(
+            argv,
+            str(working),
+            variables,
+            str(directory / "stdout.txt"),
+            str(directory / "stderr.txt"),
+            variables.get("AZ_BATCH_TASK_DIR", str(directory)),
+        )
+        try:
+            code = await exited
+        except AgentLostError:
+            return RunResult(None, ("ServerError", "Unknown", "The node agent is gone", ()), "launch", self._started)
+        except OSError as error:
+            if error.errno in _NOT_FOUND:
+                reason = f"{argv[0]}: {os.strerror(error.errno or 0)}"
+                return _failed("CommandProgramNotFound", "The specified command program is not found", reason)
+            return _failed("CommandLaunchFailed", "The command could not be launched", os.strerror(error.errno or 0))
+        return RunResult(None if self._killed else code, started=self._started)
+
+    async def _uploads(self, result: RunResult, directory: Path, working: Path, root: Path) -> RunResult:
+        self._serial = None
+        success = result.exit_code == 0 and result.failure is None
+        uploads = plan_uploads(self._request.output_files, working, root, success=success)
+        try:
+            out, err = directory / "fileuploadout.txt", directory / "fileuploaderr.txt"
+            await upload_all(self._executor.session, uploads, out, err)
+        except TransferError as error:
+            if result.failure is not None:
+                return result
+            failure = ("UserError", error.code, error.message, error.details)
+            return RunResult(result.exit_code, failure, "upload", self._started)
+        return result
+
+
+def _failed(code: str, message: str, reason: str | None) -> RunResult:
+    details = (("Message", reason),) if reason else ()
+    return RunResult(None, ("UserError", code, message, details), "launch")

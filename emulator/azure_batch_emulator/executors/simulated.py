@@ -1,0 +1,193 @@
+"""Tasks without processes: how long they take and how they end follows from rules, for runs of very many tasks.
+
+A rule is found by the task's run id and command line; without one, ``sleep N`` and ``exit N`` in the command line are
+understood, and anything else takes no time and succeeds. Files exist in so far as they can be derived: ``stdout.txt``
+and ``stderr.txt`` of each task that ran.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from azure_batch_emulator.clock import Clock, Timer
+from azure_batch_emulator.executors.base import (
+    FileContent,
+    FileInfo,
+    NodePlace,
+    RunHandle,
+    RunObserver,
+    RunRequest,
+    RunResult,
+)
+
+_SLEEP = re.compile(r"\bsleep\s+(\d+(?:\.\d+)?)")
+_EXIT = re.compile(r"\bexit\s+(\d+)|(?:^|[\s;'\"/])(false)(?:$|[\s;'\"])")
+
+
+@dataclass(frozen=True, slots=True)
+class SimulationRule:
+    """How tasks whose run id or command line matches behave.
+
+    Attributes:
+        pattern: regular expression, searched for in ``job/task`` and in the command line.
+        seconds: service seconds a try takes: one figure, or two between which it is drawn.
+        exit_code: with which a try ends, if the draw hits `probability`, else 0.
+        attempts: how many tries end so; later ones succeed. None for all.
+    """
+
+    pattern: str
+    seconds: tuple[float, float] = (0.0, 0.0)
+    exit_code: int = 0
+    probability: float = 1.0
+    attempts: int | None = None
+    stdout: str = ""
+    stderr: str = ""
+
+    @classmethod
+    def from_json(cls, body: dict[str, Any]) -> SimulationRule:
+        """A rule as the admin API takes it.
+
+        Raises:
+            ValueError: wrong type or pattern.
+        """
+        seconds = body.get("seconds", 0)
+        span = (float(seconds[0]), float(seconds[1])) if isinstance(seconds, list) else (float(seconds),) * 2
+        pattern = str(body.get("pattern", ""))
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        attempts = body.get("attempts")
+        return cls(
+            pattern,
+            span,
+            int(body.get("exitCode", 0)),
+            float(body.get("probability", 1.0)),
+            int(attempts) if attempts is not None else None,
+            str(body.get("stdout", "")),
+            str(body.get("stderr", "")),
+        )
+
+
+class SimulatedExecutor:
+    """Runs nothing and reports as if.
+
+    Args:
+        clock: in whose service time the tasks take their seconds.
+        seed: makes durations and failures repeatable.
+    """
+
+    real_time = False
+    keeps_files = False
+
+    def __init__(self, clock: Clock, seed: int | None = None) -> None:
+        self._clock = clock
+        self._random = random.Random(seed)  # noqa: S311 - a simulation
+        self.rules: list[SimulationRule] = []
+        self.files = _DerivedFiles(self)
+
+    def rule_for(self, run_id: str, command_line: str) -> SimulationRule:
+        """The first rule that matches, or what the command line says by itself."""
+        for rule in self.rules:
+            if re.search(rule.pattern, run_id) or re.search(rule.pattern, command_line):
+                return rule
+        sleep, end = _SLEEP.search(command_line), _EXIT.search(command_line)
+        seconds = float(sleep.group(1)) if sleep else 0.0
+        return SimulationRule("", (seconds, seconds), (int(end.group(1)) if end.group(1) else 1) if end else 0)
+
+    def start(self, request: RunRequest, observer: RunObserver) -> RunHandle:
+        rule = self.rule_for(request.run_id, request.command_line)
+        seconds = self._random.uniform(*rule.seconds) if rule.seconds[0] != rule.seconds[1] else rule.seconds[0]
+        fails = rule.attempts is None or request.attempt < rule.attempts
+        if fails and rule.probability < 1.0:
+            fails = self._random.random() < rule.probability
+        run = _SimulatedRun(self._clock, observer, rule.exit_code if fails else 0)
+        run.begin(seconds)
+        return run
+
+    def add_node(self, place: NodePlace) -> None:
+        """Nothing to do: there are no directories."""
+
+    def remove_node(self, place: NodePlace) -> None:
+        """Nothing to do."""
+
+    def upload(self, container_url: str, files: Mapping[str, bytes]) -> int:
+        """Nothing is sent from a simulation."""
+        del container_url, files
+        return 0
+
+    def remove_directory(self, place: NodePlace, directory: str) -> None:
+        """Nothing to do."""
+
+
+class _SimulatedRun:
+    __slots__ = ("_clock", "_exit_code", "_observer", "_over", "_started", "_timer")
+
+    def __init__(self, clock: Clock, observer: RunObserver, exit_code: int) -> None:
+        self._clock = clock
+        self._observer = observer
+        self._exit_code = exit_code
+        self._started: int | None = None
+        self._over = False
+        self._timer: Timer | None = None
+
+    def begin(self, seconds: float) -> None:
+        self._timer = self._clock.call_later(0.0, self._start, seconds)
+
+    def _start(self, seconds: float) -> None:
+        self._started = self._clock.now()
+        self._observer.on_started()
+        if self._over:
+            return
+        self._timer = self._clock.call_later(seconds, self._end, self._exit_code)
+
+    def _end(self, exit_code: int | None) -> None:
+        if not self._over:
+            self._over = True
+            self._observer.on_finished(RunResult(exit_code, started=self._started))
+
+    def kill(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._clock.call_later(0.0, self._end, None)
+
+
+@dataclass(slots=True)
+class _DerivedFiles:
+    """stdout.txt and stderr.txt by the rules; the task's run id is read from its directory."""
+
+    executor: SimulatedExecutor
+    texts: dict[str, str] = field(default_factory=dict)
+
+    def _content(self, base: str, name: str) -> bytes:
+        parts = base.split("/")
+        job, task = (parts[1], parts[-1]) if len(parts) > 2 else ("", parts[-1])
+        rule = self.executor.rule_for(f"{job}/{task}", "")
+        return (rule.stdout if name == "stdout.txt" else rule.stderr).encode()
+
+    def list(self, place: NodePlace, base: str, *, recursive: bool) -> list[FileInfo]:
+        del place, recursive
+        if not base:
+            return []
+        names = ("stdout.txt", "stderr.txt")
+        files = [FileInfo(name, False, len(self._content(base, name)), content_type="text/plain") for name in names]
+        return [*files, FileInfo("wd", True)]
+
+    def open(self, place: NodePlace, base: str, path: str) -> FileContent:
+        del place
+        if path not in ("stdout.txt", "stderr.txt") or not base:
+            raise FileNotFoundError(path)
+        content = self._content(base, path)
+
+        async def read(start: int, length: int) -> AsyncIterator[bytes]:
+            yield content[start : start + length]
+
+        return FileContent(FileInfo(path, False, len(content), content_type="text/plain"), read)
+
+    def delete(self, place: NodePlace, base: str, path: str, *, recursive: bool) -> None:
+        del place, recursive
+        self.open(NodePlace("", "", ""), base, path)

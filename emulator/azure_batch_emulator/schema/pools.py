@@ -1,0 +1,459 @@
+"""Bodies of pools: create, PATCH, updateproperties, resize, autoscale, node removal (batch-semantics §6.1, §6.3)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from azure_batch_emulator.schema.common import (
+    APPLICATION_PACKAGES,
+    COMMAND_LINE,
+    CONTAINER_REGISTRY,
+    CONTAINER_SETTINGS,
+    ENVIRONMENT,
+    IDENTITY_REFERENCE,
+    METADATA,
+    RESOURCE_FILES,
+    USER_IDENTITY,
+)
+from azure_batch_emulator.schema.types import (
+    DISPLAY_NAME,
+    ID,
+    TEXT,
+    Anything,
+    Boolean,
+    Choice,
+    Duration,
+    Integer,
+    Lower,
+    Many,
+    Property,
+    Struct,
+    Text,
+    optional,
+    required,
+    secret,
+)
+from azure_batch_emulator.wire.errors import BatchError, invalid_property, missing_property
+
+MINUTE = 60
+RESIZE_TIMEOUT = Duration(5 * MINUTE)
+EVALUATION_INTERVAL = Duration(5 * MINUTE, 168 * 3600)
+NODES = Integer(0)
+COMMUNICATION_MODE = Choice("default", "classic", "simplified")
+DEALLOCATION_OPTION = Choice("requeue", "terminate", "taskcompletion", "retaineddata")
+
+
+class RetiredCertificates(Many):
+    """An empty list is accepted, a reference is refused with the service's own reason (batch-semantics §4.6)."""
+
+    def __init__(self) -> None:
+        super().__init__(Anything())
+
+    def accept(self, name: str, value: Any) -> Any:
+        if super().accept(name, value):
+            reason = "Certificate references are blocked. Pools must not hold certificate references."
+            raise BatchError("CertificateRetired", {"Reason": reason})
+        return []
+
+
+CERTIFICATES = RetiredCertificates()
+
+
+def _image_rule(accepted: dict[str, Any]) -> None:
+    by_id = [
+        name
+        for name in ("virtualMachineImageId", "sharedGalleryImageId", "communityGalleryImageId")
+        if accepted.get(name)
+    ]
+    if len(by_id) > 1:
+        raise invalid_property(by_id[1], accepted[by_id[1]], f"It excludes the property '{by_id[0]}'.")
+    if by_id:
+        if any(accepted.get(name) for name in ("publisher", "offer", "sku")):
+            raise invalid_property(by_id[0], accepted[by_id[0]], "It excludes publisher, offer and sku.")
+        value = accepted[by_id[0]]
+        if by_id[0] == "virtualMachineImageId" and not value.lower().startswith("/subscriptions/"):
+            raise invalid_property(by_id[0], value, "The value is not the resource id of an image.")
+        return
+    for name in ("publisher", "offer", "sku"):
+        if not accepted.get(name):
+            raise missing_property(name)
+    accepted.setdefault("version", "latest")
+
+
+IMAGE = Struct(
+    {
+        "publisher": TEXT,
+        "offer": TEXT,
+        "sku": TEXT,
+        "version": TEXT,
+        "virtualMachineImageId": TEXT,
+        "exactVersion": TEXT,
+        "sharedGalleryImageId": TEXT,
+        "communityGalleryImageId": TEXT,
+    },
+    rules=[_image_rule],
+)
+CACHING = Choice("none", "readonly", "readwrite")
+DISK_STORAGE = Choice("standard_lrs", "premium_lrs", "standardssd_lrs")
+VIRTUAL_MACHINE = Struct(
+    {
+        "imageReference": required(IMAGE),
+        "nodeAgentSKUId": required(Text(shortest=1)),
+        "windowsConfiguration": Struct({"enableAutomaticUpdates": optional(Boolean(), True)}),
+        "dataDisks": Many(
+            Struct(
+                {
+                    "lun": required(Integer(0, 63)),
+                    "caching": optional(CACHING, "none"),
+                    "diskSizeGB": required(Integer(1)),
+                    "storageAccountType": optional(DISK_STORAGE, "standard_lrs"),
+                }
+            )
+        ),
+        "licenseType": TEXT,
+        "containerConfiguration": Struct(
+            {
+                "type": required(Choice("dockerCompatible", "criCompatible")),
+                "containerImageNames": Many(TEXT),
+                "containerRegistries": Many(CONTAINER_REGISTRY),
+            }
+        ),
+        "diskEncryptionConfiguration": Struct({"targets": Many(Choice("osdisk", "temporarydisk"))}),
+        "nodePlacementConfiguration": Struct({"policy": optional(Choice("Regional", "Zonal"), "Regional")}),
+        "extensions": Many(
+            Struct(
+                {
+                    "name": required(TEXT),
+                    "publisher": required(TEXT),
+                    "type": required(TEXT),
+                    "typeHandlerVersion": TEXT,
+                    "autoUpgradeMinorVersion": Boolean(),
+                    "enableAutomaticUpgrade": optional(Boolean(), False),
+                    "settings": Anything(),
+                    "protectedSettings": secret(Anything()),
+                    "provisionAfterExtensions": Many(TEXT),
+                }
+            )
+        ),
+        "osDisk": Struct(
+            {
+                "ephemeralOSDiskSettings": optional(Struct({"placement": Choice("cachedisk")}), {}),
+                "caching": Choice("None", "ReadOnly", "ReadWrite"),
+                "diskSizeGB": Integer(1),
+                "managedDisk": Struct(
+                    {
+                        "storageAccountType": DISK_STORAGE,
+                        "securityProfile": Struct(
+                            {"securityEncryptionType": Choice("NonPersistedTPM", "VMGuestStateOnly")}
+                        ),
+                    }
+                ),
+                "writeAcceleratorEnabled": Boolean(),
+            }
+        ),
+        "securityProfile": Struct(
+            {
+                "encryptionAtHost": Boolean(),
+                "securityType": Choice("trustedlaunch", "confidentialvm"),
+                "uefiSettings": Struct({"secureBootEnabled": Boolean(), "vTpmEnabled": Boolean()}),
+            }
+        ),
+        "serviceArtifactReference": Struct({"id": required(TEXT)}),
+    }
+)
+
+
+class SubnetId(Text):
+    """The resource id of a subnet; the service checks its form (recorded for subnetId)."""
+
+    def accept(self, name: str, value: Any) -> Any:
+        text: str = super().accept(name, value)
+        parts = text.lower().strip("/").split("/")
+        if len(parts) != 10 or parts[0] != "subscriptions" or parts[6] != "virtualnetworks" or parts[8] != "subnets":
+            reason = (
+                "The value must be of the form /subscriptions/{subscription}/resourceGroups/{group}/providers/"
+                "{provider}/virtualNetworks/{network}/subnets/{subnet}."
+            )
+            raise invalid_property(name, text, reason)
+        return text
+
+
+def _ports_rule(accepted: dict[str, Any]) -> None:
+    if accepted["frontendPortRangeEnd"] < accepted["frontendPortRangeStart"]:
+        value = accepted["frontendPortRangeEnd"]
+        raise invalid_property("frontendPortRangeEnd", value, "It must not be less than frontendPortRangeStart.")
+
+
+NETWORK = Struct(
+    {
+        "subnetId": SubnetId(),
+        "dynamicVNetAssignmentScope": optional(Choice("none", "job"), "none"),
+        "endpointConfiguration": Struct(
+            {
+                "inboundNATPools": Property(
+                    Many(
+                        Struct(
+                            {
+                                "name": required(Text(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,76}")),
+                                "protocol": required(Choice("tcp", "udp")),
+                                "backendPort": required(Integer(1, 65535)),
+                                "frontendPortRangeStart": required(Integer(1, 65534)),
+                                "frontendPortRangeEnd": required(Integer(1, 65534)),
+                                "networkSecurityGroupRules": Many(
+                                    Struct(
+                                        {
+                                            "priority": required(Integer(150, 4096)),
+                                            "access": required(Choice("allow", "deny")),
+                                            "sourceAddressPrefix": required(TEXT),
+                                            "sourcePortRanges": optional(Many(TEXT), ["*"]),
+                                        }
+                                    ),
+                                    most=25,
+                                ),
+                            },
+                            rules=[_ports_rule],
+                        ),
+                        most=5,
+                    ),
+                    required=True,
+                )
+            }
+        ),
+        "publicIPAddressConfiguration": Struct(
+            {
+                "provision": optional(Choice("batchmanaged", "usermanaged", "nopublicipaddresses"), "batchmanaged"),
+                "ipAddressIds": Many(TEXT),
+            }
+        ),
+        "enableAcceleratedNetworking": optional(Boolean(), False),
+    }
+)
+START_TASK = Struct(
+    {
+        "commandLine": required(COMMAND_LINE),
+        "containerSettings": CONTAINER_SETTINGS,
+        "resourceFiles": RESOURCE_FILES,
+        "environmentSettings": ENVIRONMENT,
+        "userIdentity": optional(USER_IDENTITY, {}),
+        "maxTaskRetryCount": optional(Integer(-1), 0),
+        "waitForSuccess": optional(Boolean(), True),
+    }
+)
+
+
+def _linux_user_rule(accepted: dict[str, Any]) -> None:
+    if ("uid" in accepted) != ("gid" in accepted):
+        present = "uid" if "uid" in accepted else "gid"
+        raise invalid_property(present, accepted[present], "uid and gid must be given together or not at all.")
+
+
+USER_ACCOUNTS = Many(
+    Struct(
+        {
+            "name": required(Text(shortest=1, longest=20)),
+            "password": Property(Text(), required=True, secret=True),
+            "elevationLevel": optional(Choice("nonadmin", "admin"), "nonadmin"),
+            "linuxUserConfiguration": Struct(
+                {"uid": Integer(0), "gid": Integer(0), "sshPrivateKey": secret(TEXT)}, rules=[_linux_user_rule]
+            ),
+            "windowsUserConfiguration": Struct({"loginMode": optional(Choice("batch", "interactive"), "batch")}),
+        }
+    )
+)
+
+
+def _mount_rule(accepted: dict[str, Any]) -> None:
+    if len(accepted) != 1:
+        raise invalid_property("mountConfiguration", ", ".join(accepted), "Each mount has exactly one configuration.")
+
+
+MOUNTS = Many(
+    Struct(
+        {
+            "azureBlobFileSystemConfiguration": Struct(
+                {
+                    "accountName": required(TEXT),
+                    "containerName": required(TEXT),
+                    "accountKey": secret(TEXT),
+                    "sasKey": secret(TEXT),
+                    "blobfuseOptions": TEXT,
+                    "relativeMountPath": required(TEXT),
+                    "identityReference": IDENTITY_REFERENCE,
+                }
+            ),
+            "nfsMountConfiguration": Struct(
+                {"source": required(TEXT), "relativeMountPath": required(TEXT), "mountOptions": TEXT}
+            ),
+            "cifsMountConfiguration": Struct(
+                {
+                    "username": required(TEXT),
+                    "source": required(TEXT),
+                    "relativeMountPath": required(TEXT),
+                    "mountOptions": TEXT,
+                    "password": Property(Text(), required=True, secret=True),
+                }
+            ),
+            "azureFileShareConfiguration": Struct(
+                {
+                    "accountName": required(TEXT),
+                    "accountKey": Property(Text(), required=True, secret=True),
+                    "azureFileUrl": required(TEXT),
+                    "relativeMountPath": required(TEXT),
+                    "mountOptions": TEXT,
+                }
+            ),
+        },
+        rules=[_mount_rule],
+    ),
+    most=10,
+)
+PERCENT = Integer(5, 100)
+UPGRADE_POLICY = Struct(
+    {
+        "mode": required(Choice("automatic", "manual", "rolling")),
+        "automaticOSUpgradePolicy": optional(
+            Struct(
+                {
+                    "disableAutomaticRollback": optional(Boolean(), False),
+                    "enableAutomaticOSUpgrade": optional(Boolean(), False),
+                    "useRollingUpgradePolicy": optional(Boolean(), False),
+                    "osRollingUpgradeDeferral": optional(Boolean(), False),
+                }
+            ),
+            {},
+        ),
+        "rollingUpgradePolicy": optional(
+            Struct(
+                {
+                    "enableCrossZoneUpgrade": Boolean(),
+                    "maxBatchInstancePercent": optional(PERCENT, 20),
+                    "maxUnhealthyInstancePercent": optional(PERCENT, 20),
+                    "maxUnhealthyUpgradedInstancePercent": optional(Integer(0, 100), 20),
+                    "pauseTimeBetweenBatches": optional(Duration(), "P0D"),
+                    "prioritizeUnhealthyInstances": Boolean(),
+                    "rollbackFailedInstancesOnPolicyBreach": optional(Boolean(), False),
+                }
+            ),
+            {},
+        ),
+    }
+)
+SCHEDULING_POLICY = Struct({"nodeFillType": optional(Choice("Spread", "Pack"), "Spread")})
+
+
+def _scale_rule(accepted: dict[str, Any]) -> None:
+    """A pool has targets or a formula, never both; without either the targets are 0 (batch-semantics §4.1)."""
+    targets = [name for name in ("targetDedicatedNodes", "targetLowPriorityNodes") if name in accepted]
+    if accepted.get("enableAutoScale"):
+        if targets:
+            reason = "The targets of a pool with automatic scaling come from its formula and must not be given."
+            raise invalid_property(targets[0], accepted[targets[0]], reason)
+        if "autoScaleFormula" not in accepted:
+            raise missing_property("autoScaleFormula")
+        accepted.setdefault("autoScaleEvaluationInterval", "PT15M")
+    else:
+        for name in ("autoScaleFormula", "autoScaleEvaluationInterval"):
+            if name in accepted:
+                reason = f"{name} needs enableAutoScale to be true."
+                raise BatchError("InvalidAutoScalingSettings", {"PropertyName": name, "Reason": reason})
+
+
+def _nodes_rule(accepted: dict[str, Any]) -> None:
+    account_names = [account["name"] for account in accepted.get("userAccounts", ())]
+    if len(set(account_names)) != len(account_names):
+        raise invalid_property("userAccounts", ", ".join(account_names), "The names of user accounts must be unique.")
+
+
+# Everything a pool specification has, whether the pool is created directly or as an auto pool of a job.
+_SPECIFICATION: dict[str, Any] = {
+    "displayName": DISPLAY_NAME,
+    "vmSize": required(Lower(shortest=1)),
+    "virtualMachineConfiguration": required(VIRTUAL_MACHINE),
+    "resizeTimeout": optional(RESIZE_TIMEOUT, "PT15M"),
+    "resourceTags": Anything(),
+    "targetDedicatedNodes": NODES,
+    "targetLowPriorityNodes": NODES,
+    "enableAutoScale": optional(Boolean(), False),
+    "autoScaleFormula": TEXT,
+    "autoScaleEvaluationInterval": EVALUATION_INTERVAL,
+    "enableInterNodeCommunication": optional(Boolean(), False),
+    "networkConfiguration": NETWORK,
+    "startTask": START_TASK,
+    "certificateReferences": optional(CERTIFICATES, [], keep_empty=True),
+    "applicationPackageReferences": APPLICATION_PACKAGES,
+    "taskSlotsPerNode": optional(Integer(1, 256), 1),
+    "taskSchedulingPolicy": optional(SCHEDULING_POLICY, {}),
+    "userAccounts": USER_ACCOUNTS,
+    "metadata": METADATA,
+    "mountConfiguration": MOUNTS,
+    "targetNodeCommunicationMode": COMMUNICATION_MODE,
+    "upgradePolicy": UPGRADE_POLICY,
+}
+POOL = Struct({"id": required(ID), **_SPECIFICATION}, rules=[_scale_rule, _nodes_rule])
+POOL_SPECIFICATION = Struct(_SPECIFICATION, rules=[_scale_rule, _nodes_rule])
+POOL_UPDATE = Struct(
+    {
+        name: _SPECIFICATION[name].kind if isinstance(_SPECIFICATION[name], Property) else _SPECIFICATION[name]
+        for name in (
+            "displayName",
+            "vmSize",
+            "enableInterNodeCommunication",
+            "startTask",
+            "certificateReferences",
+            "applicationPackageReferences",
+            "metadata",
+            "virtualMachineConfiguration",
+            "targetNodeCommunicationMode",
+            "taskSlotsPerNode",
+            "taskSchedulingPolicy",
+            "networkConfiguration",
+            "resourceTags",
+            "userAccounts",
+            "mountConfiguration",
+            "upgradePolicy",
+        )
+    }
+)
+EMPTY_POOL_ONLY = frozenset(POOL_UPDATE.properties) - {
+    "displayName",
+    "startTask",
+    "certificateReferences",
+    "applicationPackageReferences",
+    "metadata",
+    "targetNodeCommunicationMode",
+}
+"""Properties that a PATCH may change only while the pool has no nodes (batch-semantics §6.3)."""
+POOL_REPLACE = Struct(
+    {
+        "startTask": START_TASK,
+        "certificateReferences": Property(CERTIFICATES, required=True, keep_empty=True),
+        "applicationPackageReferences": Property(APPLICATION_PACKAGES, required=True, keep_empty=True),
+        "metadata": Property(METADATA, required=True, keep_empty=True),
+        "targetNodeCommunicationMode": optional(COMMUNICATION_MODE, "default"),
+    }
+)
+
+
+def _resize_rule(accepted: dict[str, Any]) -> None:
+    if "targetDedicatedNodes" not in accepted and "targetLowPriorityNodes" not in accepted:
+        raise missing_property("targetDedicatedNodes and/or targetLowPriorityNodes")
+
+
+RESIZE = Struct(
+    {
+        "targetDedicatedNodes": NODES,
+        "targetLowPriorityNodes": NODES,
+        "resizeTimeout": optional(RESIZE_TIMEOUT, "PT15M"),
+        "nodeDeallocationOption": optional(DEALLOCATION_OPTION, "requeue"),
+    },
+    rules=[_resize_rule],
+)
+REMOVE_NODES = Struct(
+    {
+        "nodeList": required(Many(TEXT, most=100, least=1)),
+        "resizeTimeout": optional(RESIZE_TIMEOUT, "PT15M"),
+        "nodeDeallocationOption": optional(DEALLOCATION_OPTION, "requeue"),
+    }
+)
+ENABLE_AUTO_SCALE = Struct({"autoScaleFormula": TEXT, "autoScaleEvaluationInterval": EVALUATION_INTERVAL})
+EVALUATE_AUTO_SCALE = Struct({"autoScaleFormula": required(TEXT)})

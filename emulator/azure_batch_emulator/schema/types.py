@@ -1,0 +1,289 @@
+"""Building blocks of the schemas: each takes a JSON value and returns it as the service would give it back.
+
+Null means left out, property names are case-sensitive, enum values are not (batch-semantics §1.5, §10). A property that
+is a secret is checked and then dropped: the service never returns it (§6.4), and the emulator has no use for it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from azure_batch_emulator.wire.durations import format_duration, parse_duration
+from azure_batch_emulator.wire.errors import BatchError, invalid_body, invalid_property, missing_property
+from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, format_timestamp, parse_timestamp
+
+_MISSING: Any = object()
+
+
+class Type(Protocol):
+    """A type of JSON value."""
+
+    def accept(self, name: str, value: Any) -> Any:
+        """The value as the service keeps it.
+
+        Raises:
+            BatchError: 400, naming the property.
+        """
+
+
+class Text:
+    """A string, with an optional pattern or length."""
+
+    def __init__(
+        self, pattern: str | None = None, *, longest: int | None = None, shortest: int = 0, reason: str = ""
+    ) -> None:
+        self._pattern = re.compile(pattern) if pattern else None
+        self._longest = longest
+        self._shortest = shortest
+        self._reason = reason
+
+    def accept(self, name: str, value: Any) -> Any:
+        if not isinstance(value, str):
+            raise invalid_body(f"The property '{name}' must be a string.")
+        if self._pattern and not self._pattern.fullmatch(value):
+            raise invalid_property(name, value, self._reason or "The value has characters that are not allowed.")
+        if self._longest is not None and len(value) > self._longest:
+            raise invalid_property(name, value, f"The value is longer than {self._longest} characters.")
+        if len(value) < self._shortest:
+            raise invalid_property(name, value, "The value must not be empty.")
+        return value
+
+
+class Lower(Text):
+    """A string that comes back in lower case, such as vmSize."""
+
+    def accept(self, name: str, value: Any) -> Any:
+        return super().accept(name, value).lower()
+
+
+class Integer:
+    """A whole number in a closed range."""
+
+    def __init__(self, least: int = -(2**31), most: int = 2**31 - 1) -> None:
+        self._least = least
+        self._most = most
+
+    def accept(self, name: str, value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise invalid_body(f"The property '{name}' must be an integer.")
+        if not self._least <= value <= self._most:
+            raise invalid_property(name, value, f"The value must be between {self._least} and {self._most}.")
+        return value
+
+
+class Boolean:
+    """True or false."""
+
+    def accept(self, name: str, value: Any) -> Any:
+        if not isinstance(value, bool):
+            raise invalid_body(f"The property '{name}' must be a boolean.")
+        return value
+
+
+class Choice:
+    """One of some words, any casing in, the service's casing out."""
+
+    def __init__(self, *words: str) -> None:
+        self._words = {word.lower(): word for word in words}
+
+    def accept(self, name: str, value: Any) -> Any:
+        if not isinstance(value, str):
+            raise invalid_body(f"The property '{name}' must be a string.")
+        word = self._words.get(value.lower())
+        if word is None:
+            raise invalid_property(name, value, f"The value must be one of {', '.join(self._words.values())}.")
+        return word
+
+
+class Duration:
+    """An ISO 8601 duration, rewritten as the service does; bounds in seconds."""
+
+    def __init__(self, least: float = 0, most: float | None = None) -> None:
+        self._least = least
+        self._most = most
+
+    def accept(self, name: str, value: Any) -> Any:
+        if not isinstance(value, str):
+            raise invalid_body(f"The property '{name}' must be a string.")
+        try:
+            ticks = parse_duration(value)
+        except ValueError:
+            raise invalid_property(name, value, "The value is not a valid ISO 8601 duration.") from None
+        if ticks < self._least * TICKS_PER_SECOND:
+            raise invalid_property(name, value, f"The value must be at least {self._least:g} seconds.")
+        if self._most is not None and ticks > self._most * TICKS_PER_SECOND:
+            raise invalid_property(name, value, f"The value must be at most {self._most:g} seconds.")
+        return format_duration(ticks)
+
+
+class Timestamp:
+    """A point in time, rewritten in UTC."""
+
+    def accept(self, name: str, value: Any) -> Any:
+        if not isinstance(value, str):
+            raise invalid_body(f"The property '{name}' must be a string.")
+        try:
+            return format_timestamp(parse_timestamp(value))
+        except ValueError:
+            raise invalid_property(name, value, "The value is not a valid timestamp.") from None
+
+
+class Anything:
+    """JSON that the service passes on unread, such as the settings of an extension."""
+
+    def accept(self, name: str, value: Any) -> Any:
+        del name
+        return value
+
+
+class Many:
+    """A list of one type; nulls in it are dropped."""
+
+    def __init__(self, item: Type, *, most: int | None = None, least: int = 0) -> None:
+        self._item = item
+        self._most = most
+        self._least = least
+
+    def accept(self, name: str, value: Any) -> Any:
+        if not isinstance(value, list):
+            raise invalid_body(f"The property '{name}' must be a list.")
+        if self._most is not None and len(value) > self._most:
+            raise invalid_property(name, len(value), f"The list has more than {self._most} items.")
+        if len(value) < self._least:
+            raise invalid_property(name, len(value), f"The list needs at least {self._least} items.")
+        return [self._item.accept(name, item) for item in value if item is not None]
+
+
+class Property:
+    """One property of an object.
+
+    Attributes:
+        kind: type of its value.
+        required: whether leaving it out is an error.
+        default: value, or raw value to be accepted, that stands in when it is left out.
+        secret: accepted and forgotten.
+        keep_empty: whether an empty list is returned; the service omits most of them.
+    """
+
+    __slots__ = ("_filled", "default", "keep_empty", "kind", "required", "secret")
+
+    def __init__(
+        self,
+        kind: Type,
+        *,
+        required: bool = False,
+        default: Any = _MISSING,
+        secret: bool = False,
+        keep_empty: bool = False,
+    ) -> None:
+        self.kind = kind
+        self.required = required
+        self.default = default
+        self.secret = secret
+        self.keep_empty = keep_empty
+        self._filled: Any = _MISSING
+
+    def filled(self) -> Any:
+        """What stands in for a value left out: one shared object, as accepted values are never changed in place."""
+        if self._filled is _MISSING:
+            self._filled = self.kind.accept("", {}) if self.default == {} else self.default
+        return self._filled
+
+
+Rule = Callable[[dict[str, Any]], None]
+
+
+class Struct:
+    """An object with named properties.
+
+    Args:
+        properties: name to property; a bare type is an optional property.
+        rules: checks that look at several properties of the accepted object, raising BatchError.
+    """
+
+    def __init__(self, properties: Mapping[str, Property | Type], *, rules: Sequence[Rule] = ()) -> None:
+        self.properties = {
+            name: declared if isinstance(declared, Property) else Property(declared)
+            for name, declared in properties.items()
+        }
+        self._rules = rules
+
+    def accept(self, name: str, value: Any, *, partial: bool = False, ignore: frozenset[str] = frozenset()) -> Any:
+        """As `Type.accept`.
+
+        Args:
+            name: of the property that holds the object.
+            value: the JSON value.
+            partial: leave out defaults of this level and require nothing: a PATCH.
+            ignore: names of properties to skip in silence.
+        """
+        if not isinstance(value, dict):
+            raise invalid_body(f"The property '{name}' must be an object.")
+        properties = self.properties
+        for key in value:
+            if key not in properties and key not in ignore:
+                raise unknown_property(key, properties)
+        accepted: dict[str, Any] = {}
+        for key, declared in properties.items():
+            given = value.get(key)
+            if given is None:
+                if partial:
+                    continue
+                if declared.required:
+                    raise missing_property(key)
+                if declared.default is not _MISSING:
+                    accepted[key] = declared.filled()
+                continue
+            checked = declared.kind.accept(key, given)
+            if declared.secret:
+                continue
+            if checked == [] and not declared.keep_empty and not partial:
+                continue
+            accepted[key] = checked
+        for rule in self._rules:
+            rule(accepted)
+        return accepted
+
+
+def unknown_property(key: str, known: Mapping[str, Any]) -> BatchError:
+    """400 for a property that the object does not have; a wrong casing is named, as it is the usual mistake."""
+    meant = next((name for name in known if name.lower() == key.lower()), None)
+    hint = f" Did you mean '{meant}'?" if meant else ""
+    return invalid_body(f"The property '{key}' does not exist on the type of this object.{hint}")
+
+
+def optional(kind: Type, default: Any = _MISSING, *, keep_empty: bool = False) -> Property:
+    """A property that may be left out, with what the service fills in."""
+    return Property(kind, default=default, keep_empty=keep_empty)
+
+
+def required(kind: Type) -> Property:
+    """A property that must be there."""
+    return Property(kind, required=True)
+
+
+def secret(kind: Type) -> Property:
+    """A property that is taken and never returned."""
+    return Property(kind, secret=True)
+
+
+def one_of(*names: str) -> Rule:
+    """Exactly one of the properties must be there."""
+
+    def check(accepted: dict[str, Any]) -> None:
+        present = [name for name in names if name in accepted]
+        if not present:
+            raise missing_property(" or ".join(names))
+        if len(present) > 1:
+            raise invalid_property(present[1], accepted[present[1]], f"It excludes the property '{present[0]}'.")
+
+    return check
+
+
+ID = Text(r"[A-Za-z0-9_-]{1,64}", reason="An id has 1 to 64 characters, only letters, digits, '-' and '_'.")
+FOREIGN_ID = Text(r"[A-Za-z0-9_:.-]{1,128}", reason="The value is not the id of a resource.")
+TEXT = Text()
+DISPLAY_NAME = Text(longest=1024)
+"""Ids and names that all resources share (batch-semantics §8)."""

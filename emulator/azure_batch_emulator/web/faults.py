@@ -1,0 +1,204 @@
+"""Faults on order: rules that make chosen calls fail in chosen ways. Deterministic under a seed; no I/O here."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+_RULE_KEYS = frozenset({"operation", "method", "path", "count", "skip", "probability", "seed", "effect"})
+_EFFECT_KEYS = frozenset(
+    {
+        "status",
+        "code",
+        "message",
+        "retryAfter",
+        "delay",
+        "hang",
+        "reset",
+        "truncate",
+        "corrupt",
+        "partial",
+        "lostAnswer",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Partial:
+    """Some items of a task collection fail.
+
+    Attributes:
+        every: each n-th item, counted from the first.
+        status: ``ServerError`` or ``ClientError``, in the wire's casing.
+        code: of the item's error.
+    """
+
+    every: int = 2
+    status: str = "ServerError"
+    code: str = "ServerBusy"
+
+    def hits(self, index: int) -> bool:
+        """Whether the item at that place fails."""
+        return index % self.every == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What happens to a call.
+
+    Attributes:
+        status: answer with this status and do nothing.
+        delay: real seconds to wait first.
+        hang: never answer.
+        reset: cut the connection, nothing is done.
+        truncate: do it, but send only this share of the body and cut the connection.
+        corrupt: do it, but damage the body.
+        partial: some items of a task collection fail.
+        lost_answer: do it, then cut the connection.
+    """
+
+    status: int | None = None
+    code: str | None = None
+    message: str | None = None
+    retry_after: int | None = None
+    delay: float = 0.0
+    hang: bool = False
+    reset: bool = False
+    truncate: float | None = None
+    corrupt: bool = False
+    partial: Partial | None = None
+    lost_answer: bool = False
+
+
+@dataclass(slots=True)
+class Rule:
+    """Which calls a fault hits.
+
+    Attributes:
+        operation: regular expression for the whole operation id, such as ``Tasks_Create.*``.
+        path: regular expression searched for in the raw path and query.
+        count: how many calls it hits, None for all.
+        skip: how many matching calls it lets pass first.
+    """
+
+    id: int
+    effect: Effect
+    body: dict[str, Any]
+    operation: re.Pattern[str] | None = None
+    method: str | None = None
+    path: re.Pattern[str] | None = None
+    count: int | None = None
+    skip: int = 0
+    probability: float = 1.0
+    hits: int = 0
+    random: random.Random = field(default_factory=random.Random)
+
+    def takes(self, operation: str, method: str, target: str) -> bool:
+        """Whether this call is hit; keeps the books."""
+        if self.count is not None and self.hits >= self.count:
+            return False
+        if self.operation is not None and not self.operation.fullmatch(operation):
+            return False
+        if self.method is not None and self.method != method:
+            return False
+        if self.path is not None and not self.path.search(target):
+            return False
+        if self.skip > 0:
+            self.skip -= 1
+            return False
+        if self.probability < 1.0 and self.random.random() >= self.probability:
+            return False
+        self.hits += 1
+        return True
+
+    def as_json(self) -> dict[str, Any]:
+        """The rule as it was posted, with its id and how often it has hit."""
+        return {"id": self.id, "hits": self.hits} | self.body
+
+
+class Faults:
+    """The rules in force, the oldest asked first."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._seed = seed
+        self._serial = itertools.count(1)
+        self.rules: dict[int, Rule] = {}
+
+    def add(self, body: Mapping[str, Any]) -> Rule:
+        """Put a rule in force.
+
+        Raises:
+            ValueError: saying what is wrong with the body.
+        """
+        rule = _parse(next(self._serial), dict(body), self._seed)
+        self.rules[rule.id] = rule
+        return rule
+
+    def clear(self, rule_id: int | None = None) -> bool:
+        """Take one rule or all out of force; False if that one is unknown."""
+        if rule_id is None:
+            self.rules.clear()
+            return True
+        return self.rules.pop(rule_id, None) is not None
+
+    def effect_on(self, operation: str, method: str, target: str) -> Effect | None:
+        """What happens to a call, by the first rule that takes it."""
+        for rule in self.rules.values():
+            if rule.takes(operation, method, target):
+                return rule.effect
+        return None
+
+
+def _parse(rule_id: int, body: dict[str, Any], seed: int | None) -> Rule:
+    _check_keys(body, _RULE_KEYS, "a rule")
+    effect = body.get("effect")
+    if not isinstance(effect, dict) or not effect:
+        raise ValueError('a rule needs an effect, such as {"status": 503, "code": "ServerBusy"}')
+    _check_keys(effect, _EFFECT_KEYS, "an effect")
+    partial = effect.get("partial")
+    if partial is not None:
+        _check_keys(partial, frozenset({"every", "status", "code"}), "partial")
+    rule_seed = body.get("seed", seed)
+    return Rule(
+        id=rule_id,
+        body=body,
+        operation=_pattern(body.get("operation")),
+        method=str(body["method"]).upper() if body.get("method") else None,
+        path=_pattern(body.get("path")),
+        count=int(body["count"]) if body.get("count") is not None else None,
+        skip=int(body.get("skip", 0)),
+        probability=float(body.get("probability", 1.0)),
+        random=random.Random(rule_seed if rule_seed is None else f"{rule_seed}/{rule_id}"),  # noqa: S311
+        effect=Effect(
+            status=int(effect["status"]) if effect.get("status") is not None else None,
+            code=effect.get("code"),
+            message=effect.get("message"),
+            retry_after=int(effect["retryAfter"]) if effect.get("retryAfter") is not None else None,
+            delay=float(effect.get("delay", 0.0)),
+            hang=bool(effect.get("hang")),
+            reset=bool(effect.get("reset")),
+            truncate=float(effect["truncate"]) if effect.get("truncate") is not None else None,
+            corrupt=bool(effect.get("corrupt")),
+            partial=Partial(**partial) if partial is not None else None,
+            lost_answer=bool(effect.get("lostAnswer")),
+        ),
+    )
+
+
+def _pattern(text: Any) -> re.Pattern[str] | None:
+    if not text:
+        return None
+    try:
+        return re.compile(str(text))
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+
+
+def _check_keys(body: Mapping[str, Any], known: frozenset[str], what: str) -> None:
+    unknown = sorted(set(body) - known)
+    if unknown:
+        raise ValueError(f"{what} has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")

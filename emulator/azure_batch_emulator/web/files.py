@@ -1,0 +1,188 @@
+"""Handlers of the file operations, on tasks and on nodes (batch-semantics §4.7)."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from azure_batch_emulator.executors.base import FileContent, FileInfo, NodePlace
+from azure_batch_emulator.web import fields, render
+from azure_batch_emulator.web.messages import Handler, Reply, Request, reply_page
+from azure_batch_emulator.wire.errors import BatchError, invalid_query
+from azure_batch_emulator.wire.ticks import format_timestamp
+
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """Whose files: the node, the directory that paths are relative to, and the URL of it."""
+
+    place: NodePlace
+    base: str
+    url: str
+
+
+def _of_task(request: Request) -> _Where:
+    service = request.service
+    task = service.task(request.parameters["jobId"], request.parameters["taskId"])
+    pool = service.pool_table.get((task.node_pool_id or "").lower())
+    node = pool.nodes.get(task.node_id or "") if pool else None
+    if node is None:
+        raise BatchError("TaskFilesUnavailable")
+    if task.files_gone:
+        raise BatchError("TaskFilesCleanedup")
+    url = render.task_url(request.base_url, task.job.id, task.id)
+    return _Where(service.runs.place(node), task.directory, url)
+
+
+def _of_node(request: Request) -> _Where:
+    node = request.service.node(request.parameters["poolId"], request.parameters["nodeId"])
+    if node.state in ("creating", "preempted", "deallocated"):
+        raise BatchError("NodeBeingCreated" if node.state == "creating" else "OperationNotValidOnNode")
+    url = render.node_url(request.base_url, node.pool.id, node.id)
+    return _Where(request.service.runs.place(node), "", url)
+
+
+def _where(request: Request) -> _Where:
+    return _of_task(request) if "taskId" in request.parameters else _of_node(request)
+
+
+def _path(request: Request) -> str:
+    """The file's path: relative, forward slashes, and nowhere but down."""
+    path = request.parameters["filePath"].replace("\\", "/")
+    parts = path.split("/")
+    if path.startswith("/") or ".." in parts or "\0" in path:
+        raise BatchError("FileNotFound")
+    return posixpath.normpath(path)
+
+
+def _file_url(where: _Where, name: str) -> str:
+    return f"{where.url}/files/{quote(name, safe='/-_.~')}"
+
+
+def list_files(request: Request) -> Reply:
+    where = _where(request)
+    matches = request.filter(fields.FILES)
+    recursive = request.query.flag("recursive")
+    try:
+        found = request.service.executor.files.list(where.place, where.base, recursive=recursive)
+    except FileNotFoundError:
+        # A task that has just been given its node has no directory yet.
+        found = []
+    token = request.query.skip_token()
+    start = 0
+    if token is not None:
+        names = [info.name for info in found]
+        if token not in names:
+            raise invalid_query("$skiptoken", token, "The token is not valid.")
+        start = names.index(token) + 1
+
+    def item(info: FileInfo) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "name": info.name,
+            "url": _file_url(where, info.name),
+            "isDirectory": info.is_directory,
+        }
+        if not info.is_directory:
+            body["properties"] = {
+                "lastModified": format_timestamp(info.modified),
+                "contentLength": str(info.size),
+                "contentType": info.content_type,
+                "fileMode": f"0o{info.mode:o}",
+            }
+        return body
+
+    return reply_page(request, "files", found[start:], lambda info: info.name, item, matches=matches)
+
+
+def _open(request: Request) -> tuple[_Where, FileContent]:
+    where = _where(request)
+    try:
+        content = request.service.executor.files.open(where.place, where.base, _path(request))
+    except FileNotFoundError:
+        raise BatchError("FileNotFound") from None
+    if content.info.modified:
+        request.check_conditions(content.info.modified)
+    return where, content
+
+
+def _headers(where: _Where, info: FileInfo) -> dict[str, str]:
+    return {
+        "Content-Type": info.content_type,
+        "ocp-batch-file-isdirectory": "True" if info.is_directory else "False",
+        "ocp-batch-file-url": quote(_file_url(where, info.name), safe="-_.~"),
+        "ocp-batch-file-mode": f"0o{info.mode:o}",
+    }
+
+
+def get(request: Request) -> Reply:
+    where, content = _open(request)
+    info = content.info
+    if info.is_directory:
+        raise BatchError("OperationInvalidForCurrentState", {"Reason": "The path is a directory."})
+    start, length = byte_range(request.headers.get("ocp-range"), info.size)
+    headers = _headers(where, info)
+    if length != info.size:
+        headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{info.size}"
+    return Reply(modified=info.modified, entity_tag=False, headers=headers, stream=content.read(start, length))
+
+
+def properties(request: Request) -> Reply:
+    where, content = _open(request)
+    headers = _headers(where, content.info) | {"Content-Length": str(content.info.size)}
+    return Reply(modified=content.info.modified, entity_tag=False, headers=headers)
+
+
+def delete(request: Request) -> Reply:
+    where = _where(request)
+    recursive = request.query.flag("recursive")
+    try:
+        request.service.executor.files.delete(where.place, where.base, _path(request), recursive=recursive)
+    except FileNotFoundError:
+        raise BatchError("FileNotFound") from None
+    except OSError:
+        reason = "The directory is not empty; recursive must be true to delete it."
+        raise BatchError("OperationInvalidForCurrentState", {"Reason": reason}) from None
+    return Reply()
+
+
+def byte_range(header: str | None, size: int) -> tuple[int, int]:
+    """Start and length of what ``ocp-range`` asks for.
+
+    Args:
+        header: ``bytes=a-b``, ``bytes=a-`` or ``bytes=-n``; None for everything.
+        size: of the file in bytes.
+
+    Raises:
+        BatchError: 416 InvalidRange for one outside the file or of another form.
+    """
+    if header is None:
+        return 0, size
+    match = _RANGE.fullmatch(header.strip())
+    if match is None or not any(match.groups()):
+        raise BatchError("InvalidRange")
+    first, last = match.groups()
+    if not first:
+        length = min(int(last), size)
+        return size - length, length
+    start = int(first)
+    end = min(int(last), size - 1) if last else size - 1
+    if start >= size or end < start:
+        raise BatchError("InvalidRange")
+    return start, end - start + 1
+
+
+HANDLERS: dict[str, Handler] = {
+    "Tasks_ListTaskFiles": list_files,
+    "Tasks_GetTaskFile": get,
+    "Tasks_GetTaskFileProperties": properties,
+    "Tasks_DeleteTaskFile": delete,
+    "Nodes_ListNodeFiles": list_files,
+    "Nodes_GetNodeFile": get,
+    "Nodes_GetNodeFileProperties": properties,
+    "Nodes_DeleteNodeFile": delete,
+}

@@ -1,0 +1,282 @@
+"""The HTTP server: signature, version, route, handler, headers — in that order, for every call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import uuid
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+from azure_batch_emulator.config import API_VERSION
+from azure_batch_emulator.web import admin, sharedkey
+from azure_batch_emulator.web.counters import Counters
+from azure_batch_emulator.web.faults import Effect, Faults
+from azure_batch_emulator.web.handlers import HANDLERS
+from azure_batch_emulator.web.messages import Reply, Request
+from azure_batch_emulator.web.query import Query
+from azure_batch_emulator.web.routes import Match, match
+from azure_batch_emulator.web.storage import PREFIX, Storage
+from azure_batch_emulator.wire.errors import BatchError
+from azure_batch_emulator.wire.ticks import etag, format_http_date
+
+if TYPE_CHECKING:
+    from azure_batch_emulator.clock import Clock
+    from azure_batch_emulator.engine.service import BatchService
+
+_LOG = logging.getLogger(__name__)
+MOST_BODY_BYTES = 1_048_576
+# Larger bodies are not even read to their end; between the two the service's own 413 is answered.
+_MOST_READ_BYTES = 64 * 2**20
+_JSON = "application/json;odata=minimalmetadata"
+_JSON_TYPES = frozenset({"application/json", "text/json", "application/octet-stream"})
+
+
+class Server:
+    """Answers calls for all accounts.
+
+    Args:
+        services: by account name.
+        keys: decoded shared keys by account name.
+    """
+
+    def __init__(
+        self,
+        services: Mapping[str, BatchService],
+        keys: Mapping[str, bytes],
+        clock: Clock,
+        storage: Storage,
+        seed: int | None = None,
+    ) -> None:
+        self.services = services
+        self.storage = storage
+        self.counters = Counters()
+        self.faults = Faults(seed)
+        self._keys = keys
+        self._clock = clock
+        self._closing = asyncio.Event()
+
+    def application(self) -> web.Application:
+        """The aiohttp application."""
+        application = web.Application(client_max_size=_MOST_READ_BYTES)
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        application.on_response_prepare.append(_tidy_headers)
+        return application
+
+    def close(self) -> None:
+        """Let go of calls that hang on purpose."""
+        self._closing.set()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        raw_path, _, raw_query = request.raw_path.partition("?")
+        if raw_path == PREFIX or raw_path.startswith(f"{PREFIX}/"):
+            return await self.storage.handle(request, raw_path, raw_query)
+        if raw_path.startswith("/emulator"):
+            return await admin.handle(self, request, raw_path)
+        return await self._batch(request, raw_path, raw_query)
+
+    async def _batch(self, request: web.Request, raw_path: str, raw_query: str) -> web.StreamResponse:
+        request_id = str(uuid.uuid4())
+        account = ""
+        effect: Effect | None = None
+        operation = "Unknown"
+        try:
+            found, problem = _route(request.method, raw_path)
+            operation = found.route.operation if found else operation
+            effect = self.faults.effect_on(operation, request.method, request.raw_path)
+            if effect is not None and (answer := await self._before(request, effect)) is not None:
+                self._count(operation, 0, request, raw_path, account)
+                return answer
+            body = await self._read(request)
+            account = sharedkey.verify(
+                request.method, raw_path, raw_query, request.headers, self._keys, self._clock.now()
+            )
+            query = Query(raw_query)
+            _check_version(query)
+            if found is None:
+                raise problem or BatchError("ResourceNotFound")
+            handler = HANDLERS.get(found.route.operation)
+            if handler is None:
+                raise BatchError("NotImplementedByEmulator")
+            _check_content(request, body)
+            reply = handler(
+                Request(
+                    service=self.services[account],
+                    route=found.route,
+                    parameters=found.parameters,
+                    query=query,
+                    headers={name.lower(): value for name, value in request.headers.items()},
+                    body=body,
+                    base_url=f"{request.scheme}://{request.host}",
+                    path=raw_path,
+                    request_id=request_id,
+                    partial=effect.partial if effect else None,
+                )
+            )
+            response = await self._success(request, reply, found, raw_path, request_id)
+        except BatchError as error:
+            response = self._failure(request, error, request_id)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            _LOG.exception("%s %s broke the emulator", request.method, raw_path)
+            response = self._failure(request, BatchError("InternalError"), request_id)
+        self._count(operation, response.status, request, raw_path, account)
+        if effect is not None:
+            return await _after(request, response, effect)
+        return response
+
+    def _count(self, operation: str, status: int, request: web.Request, raw_path: str, account: str) -> None:
+        self.counters.note(operation, status, request.method, raw_path, account, self._clock.now())
+
+    async def _before(self, request: web.Request, effect: Effect) -> web.StreamResponse | None:
+        """What a fault does instead of the call; None if the call goes on."""
+        if effect.delay:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), effect.delay)
+        if effect.hang:
+            await self._closing.wait()
+            return _cut(request)
+        if effect.reset:
+            return _cut(request)
+        if effect.status is not None:
+            headers = {"Retry-After": str(effect.retry_after)} if effect.retry_after is not None else {}
+            code = effect.code or _DEFAULT_CODES.get(effect.status, "InternalError")
+            raise BatchError(code, status=effect.status, message=effect.message, headers=headers)
+        return None
+
+    async def _read(self, request: web.Request) -> bytes:
+        if request.method in ("POST", "PUT", "PATCH") and request.content_length is None and request.body_exists:
+            raise BatchError("MissingContentLengthHeader")
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise BatchError("RequestBodyTooLarge", {"MaxLimit": MOST_BODY_BYTES}) from None
+        if len(body) > MOST_BODY_BYTES:
+            raise BatchError("RequestBodyTooLarge", {"MaxLimit": MOST_BODY_BYTES})
+        return body
+
+    def _common_headers(self, request: web.Request, request_id: str) -> dict[str, str]:
+        headers = {
+            "DataServiceVersion": "3.0",
+            "Server": "Microsoft-HTTPAPI/2.0",
+            "request-id": request_id,
+            "Date": format_http_date(self._clock.now()),
+            "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+            "X-Content-Type-Options": "nosniff",
+        }
+        client_id = request.headers.get("client-request-id")
+        if client_id and request.headers.get("return-client-request-id", "").lower() == "true":
+            headers["client-request-id"] = client_id
+        return headers
+
+    async def _success(
+        self, request: web.Request, reply: Reply, found: Match, raw_path: str, request_id: str
+    ) -> web.StreamResponse:
+        headers = self._common_headers(request, request_id) | reply.headers
+        if reply.modified is not None:
+            headers["Last-Modified"] = format_http_date(reply.modified)
+            if reply.entity_tag:
+                headers["ETag"] = etag(reply.modified)
+        if reply.data_service_id:
+            own = f"{request.scheme}://{request.host}{raw_path}"
+            headers["DataServiceId"] = own if reply.data_service_id is True else reply.data_service_id
+        if reply.location is not None:
+            headers["Location"] = reply.location
+        status = reply.status or found.route.status
+        if reply.stream is not None:
+            content = b"".join([chunk async for chunk in reply.stream])
+            response = web.Response(status=status, headers=headers, body=content)
+        elif reply.body is not None:
+            response = web.Response(status=status, headers=headers | {"Content-Type": _JSON}, body=_dump(reply.body))
+        else:
+            response = web.Response(status=status, headers=headers)
+        if status != 204 and request.method != "HEAD":
+            response.enable_chunked_encoding()
+        return response
+
+    def _failure(self, request: web.Request, error: BatchError, request_id: str) -> web.Response:
+        headers = self._common_headers(request, request_id) | error.headers
+        if error.status == 304 or request.method == "HEAD":
+            return web.Response(status=error.status, headers=headers)
+        body = _dump(error.body(f"{request.scheme}://{request.host}", request_id, self._clock.now()))
+        reason = error.message if error.code == "ConditionNotMet" else None
+        return web.Response(status=error.status, reason=reason, headers=headers | {"Content-Type": _JSON}, body=body)
+
+
+_DEFAULT_CODES = {429: "TooManyRequests", 500: "InternalError", 503: "ServerBusy", 403: "AuthenticationFailed"}
+
+
+def _dump(body: dict[str, Any]) -> bytes:
+    """JSON as the service prints it: indented, with CRLF."""
+    return orjson.dumps(body, option=orjson.OPT_INDENT_2).replace(b"\n", b"\r\n")
+
+
+def _route(method: str, raw_path: str) -> tuple[Match | None, BatchError | None]:
+    """The operation, or why there is none; signatures are checked before that is told."""
+    try:
+        return match(method, raw_path), None
+    except BatchError as error:
+        return None, error
+
+
+def _check_version(query: Query) -> None:
+    version = query.get("api-version")
+    if version is None:
+        raise BatchError("MissingRequiredQueryParameter", {"QueryParameterName": "api-version"})
+    if version != API_VERSION:
+        values = {"QueryParameterName": "api-version", "QueryParameterValue": version[:64]}
+        raise BatchError("UnsupportedRequestVersion", values | {"Reason": f"The emulator speaks {API_VERSION}."})
+
+
+def _check_content(request: web.Request, body: bytes) -> None:
+    """Lenient with parameters of a content type, strict with a type that is not JSON (batch-semantics §1.2)."""
+    if body and request.content_type.lower() not in _JSON_TYPES:
+        values = {"HeaderName": "Content-Type", "HeaderValue": request.headers.get("Content-Type", "")[:64]}
+        raise BatchError("InvalidHeaderValue", values)
+
+
+async def _tidy_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Take out the content type that the library adds to answers without a body."""
+    del request
+    if isinstance(response, web.Response) and not response.body and "ocp-batch-file-url" not in response.headers:
+        response.headers.pop("Content-Type", None)
+
+
+def _cut(request: web.Request) -> web.StreamResponse:
+    """Drop the connection; the response goes nowhere."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)
+
+
+async def _after(request: web.Request, response: web.StreamResponse, effect: Effect) -> web.StreamResponse:
+    """What a fault does to an answer."""
+    if effect.lost_answer:
+        return _cut(request)
+    if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
+        return response
+    body = response.body
+    if effect.corrupt:
+        # Still the right length, no longer JSON.
+        damaged = bytes(byte ^ 0x5A if index % 7 == 3 else byte for index, byte in enumerate(body))
+        response.body = damaged
+    if effect.truncate is not None:
+        stream = web.StreamResponse(status=response.status, headers=response.headers)
+        stream.headers.pop("Transfer-Encoding", None)
+        stream.content_length = len(body)
+        await stream.prepare(request)
+        await stream.write(body[: int(len(body) * effect.truncate)])
+        return _cut_after(request, stream)
+    return response
+
+
+def _cut_after(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """Close the connection when what has been written is out."""
+    if request.transport is not None:
+        request.transport.close()
+    return response

@@ -1,0 +1,83 @@
+"""Points in time as the service keeps them: .NET ticks, 100 ns since 0001-01-01 UTC.
+
+Timestamps, ``Last-Modified`` and ETags are all views of one tick count (batch-semantics §1.3), so ticks are the only
+representation inside the emulator; text exists only on the wire.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime, parsedate_to_datetime
+
+TICKS_PER_SECOND = 10_000_000
+_EPOCH = datetime(1, 1, 1, tzinfo=UTC)
+UNIX_EPOCH_TICKS = 621_355_968_000_000_000
+_ISO = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
+)
+
+
+def from_unix_ns(nanoseconds: int) -> int:
+    """Ticks of a Unix time in nanoseconds."""
+    return UNIX_EPOCH_TICKS + nanoseconds // 100
+
+
+def to_datetime(ticks: int) -> datetime:
+    """An aware UTC datetime, cut to microseconds."""
+    return _EPOCH + timedelta(microseconds=ticks // 10)
+
+
+def format_timestamp(ticks: int) -> str:
+    """ISO 8601 in UTC with up to 7 fractional digits, trailing zeros dropped (batch-semantics §1.3)."""
+    return _format(ticks, f"{ticks % TICKS_PER_SECOND:07d}".rstrip("0"))
+
+
+def format_timestamp_full(ticks: int) -> str:
+    """As `format_timestamp` but always with 7 digits: the ``Time:`` line of an error."""
+    return _format(ticks, f"{ticks % TICKS_PER_SECOND:07d}")
+
+
+def _format(ticks: int, fraction: str) -> str:
+    second = to_datetime(ticks).replace(microsecond=0, tzinfo=None).isoformat()
+    return f"{second}.{fraction}Z" if fraction else f"{second}Z"
+
+
+def parse_timestamp(text: str) -> int:
+    """Ticks of an ISO 8601 timestamp with up to 9 fractional digits, ``Z`` or an offset; without one it is UTC.
+
+    Raises:
+        ValueError: the text is not a timestamp.
+    """
+    match = _ISO.fullmatch(text.strip())
+    if not match:
+        raise ValueError(f"not an ISO 8601 timestamp: {text!r}")
+    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    moment = datetime(int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0), tzinfo=UTC)
+    ticks = (moment - _EPOCH) // timedelta(microseconds=1) * 10 + int((fraction or "0").ljust(9, "0")) // 100
+    if zone and zone not in "Zz":
+        offset = (int(zone[1:3]) * 60 + int(zone[4:6])) * 60 * TICKS_PER_SECOND
+        ticks -= offset if zone[0] == "+" else -offset
+    return ticks
+
+
+def format_http_date(ticks: int) -> str:
+    """RFC 1123, sub-seconds dropped: ``Last-Modified`` and ``Date``."""
+    return format_datetime(to_datetime(ticks).replace(microsecond=0), usegmt=True)
+
+
+def parse_http_date(text: str) -> int:
+    """Ticks of an RFC 1123 date.
+
+    Raises:
+        ValueError: the text is not a date.
+    """
+    moment = parsedate_to_datetime(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // timedelta(microseconds=1) * 10
+
+
+def etag(ticks: int) -> str:
+    """The ETag of a resource last modified then: ``0x`` + upper-case hex, unquoted (batch-semantics §1.3)."""
+    return f"0x{ticks:X}"

@@ -1,0 +1,96 @@
+"""BatchAccount: where an Azure Batch account is, how to sign in, and who may use it."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+from urllib.parse import urlsplit
+
+from pydantic import Field, StringConstraints
+
+from azure_batch_operator.api.base import ApiModel, Rule, SecretKeyRef, Status, cel, immutable, schema
+
+
+class SharedKeyAuth(ApiModel):
+    """Sign in with the account's access key."""
+
+    secret_ref: SecretKeyRef = Field(
+        description="Key of a Secret that holds the access key (base64, as Azure shows it)."
+    )
+
+
+class Auth(ApiModel):
+    """How the operator signs in."""
+
+    shared_key: SharedKeyAuth | None = Field(default=None, description="With the account's access key.")
+    rules: ClassVar[tuple[Rule, ...]] = (cel("has(self.sharedKey)", "say how to sign in: give sharedKey"),)
+
+
+class AllowedNamespaces(ApiModel):
+    """Which other namespaces may use the account."""
+
+    names: list[Annotated[str, StringConstraints(min_length=1, max_length=63)]] | None = Field(
+        default=None, description="Their names.", json_schema_extra=schema(maxItems=256, x_kubernetes_list_type="set")
+    )
+
+
+class RateLimit(ApiModel):
+    """How much of the account's request budget the operator may use."""
+
+    calls_per_second: Annotated[float, Field(gt=0, le=1000)] | None = Field(
+        default=None, description="Calls per second to this account, on average; 50 if left out."
+    )
+    max_in_flight: Annotated[int, Field(ge=1, le=256)] | None = Field(
+        default=None, description="Calls under way at once; 16 if left out."
+    )
+
+
+class AccountSpec(ApiModel):
+    """What the user wants."""
+
+    endpoint: Annotated[str, StringConstraints(max_length=1024)] = Field(
+        description="URL of the account, for example https://main.westeurope.batch.azure.com; http only for loopback."
+    )
+    account_name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9]{3,24}$")] | None = Field(
+        default=None, description="Name of the account; the first label of the endpoint's host if left out."
+    )
+    auth: Auth = Field(description="How the operator signs in.")
+    allowed_namespaces: AllowedNamespaces | None = Field(
+        default=None, description="Other namespaces whose objects may use this account; none if left out."
+    )
+    rate_limit: RateLimit | None = Field(default=None, description="Bounds on the calls to this account.")
+    rules: ClassVar[tuple[Rule, ...]] = (
+        cel(
+            "self.endpoint.matches('^(https://[A-Za-z0-9.-]+|http://(127[.][0-9.]+|localhost|[[]::1[]]))(:[0-9]+)?/?$')",
+            "endpoint must be https://<host>[:port] without a path (http only for loopback), "
+            "for example https://main.westeurope.batch.azure.com",
+            ".endpoint",
+        ),
+        cel(
+            "has(self.accountName) || !self.endpoint.matches('^https?://([0-9.]+|localhost|[[]::1[]])(:[0-9]+)?/?$')",
+            "accountName is required where the endpoint's host does not begin with it",
+            ".accountName",
+        ),
+        immutable("accountName", "create a new BatchAccount"),
+    )
+
+    @property
+    def account(self) -> str:
+        """Name of the account in Azure."""
+        return self.account_name or (urlsplit(self.endpoint).hostname or "").partition(".")[0]
+
+
+class Throttling(ApiModel):
+    """How the service holds the operator back."""
+
+    until: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = Field(
+        default=None, description="No call is made before this time."
+    )
+
+
+class AccountStatus(Status):
+    """What the operator knows of the account."""
+
+    account: str | None = Field(default=None, description="Name of the account in Azure.")
+    throttling: Throttling | None = Field(
+        default=None, description="Present while the service holds the operator back."
+    )

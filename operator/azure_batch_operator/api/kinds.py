@@ -1,0 +1,140 @@
+"""The kinds of the group in one table: names, models, printer columns. CRDs, watches, RBAC and URLs are derived from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from azure_batch_operator.api.account import AccountSpec, AccountStatus
+from azure_batch_operator.api.base import ApiModel, Rule, Status
+from azure_batch_operator.api.job import JobSpec, JobStatus
+from azure_batch_operator.api.pool import PoolSpec, PoolStatus
+from azure_batch_operator.api.task import TaskSpec, TaskStatus
+
+
+class Kind(StrEnum):
+    """Name of a kind as it stands in a manifest."""
+
+    ACCOUNT = "BatchAccount"
+    POOL = "BatchPool"
+    JOB = "BatchJob"
+    TASK = "BatchTask"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A printer column of `kubectl get`; `wide` ones show with `-o wide` only."""
+
+    name: str
+    path: str
+    description: str
+    type: str = "string"
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Paths of the `scale` subresource."""
+
+    spec_replicas: str
+    status_replicas: str
+
+
+@dataclass(frozen=True)
+class KindInfo:
+    """Everything about a kind that is not in its models."""
+
+    kind: Kind
+    plural: str
+    short: str
+    description: str
+    spec: type[ApiModel]
+    status: type[Status]
+    columns: tuple[Column, ...]
+    scale: Scale | None = None
+    rules: tuple[Rule, ...] = field(default=())
+    selectable: tuple[str, ...] = ()
+
+    @property
+    def singular(self) -> str:
+        """Lower-case name, as `kubectl` takes it."""
+        return self.kind.lower()
+
+
+def _condition(type_: str, attribute: str = "status") -> str:
+    return f'.status.conditions[?(@.type=="{type_}")].{attribute}'
+
+
+_READY = Column("Ready", _condition("Ready"), "Whether it is as it should be.")
+_REASON = Column("Reason", _condition("Ready", "reason"), "Why it is ready or not.")
+_MESSAGE = Column("Message", _condition("Ready", "message"), "What that means.", wide=True)
+_PHASE = Column("Phase", ".status.phase", "The state in one word.")
+_AGE = Column("Age", ".metadata.creationTimestamp", "Time since it was created.", type="date")
+
+_ID_FROM_NAME = Rule(
+    "has(self.spec.id) || self.metadata.name.matches('^[A-Za-z0-9_-]{1,64}$')",
+    "metadata.name cannot serve as the id in Azure Batch (1 to 64 letters, digits, '-' and '_'): give spec.id",
+    ".spec.id",
+)
+
+KINDS: dict[Kind, KindInfo] = {
+    info.kind: info
+    for info in (
+        KindInfo(
+            Kind.ACCOUNT, "batchaccounts", "bacc",
+            "An Azure Batch account: where it is, how to sign in, and who may use it.",
+            AccountSpec, AccountStatus,
+            (
+                _READY, _REASON,
+                Column("Endpoint", ".spec.endpoint", "URL of the account."),
+                Column("Account", ".status.account", "Name of the account.", wide=True),
+                _MESSAGE, _AGE,
+            ),
+        ),
+        KindInfo(
+            Kind.POOL, "batchpools", "bp", "A pool of compute nodes in an Azure Batch account.",
+            PoolSpec, PoolStatus,
+            (
+                _READY, _PHASE,
+                Column("Nodes", ".status.nodes", "Usable and wanted nodes."),
+                Column("VM-Size", ".spec.vmSize", "Size of the nodes."),
+                Column("Account", ".spec.accountRef.name", "The BatchAccount.", wide=True),
+                _REASON, _MESSAGE, _AGE,
+            ),
+            Scale(".spec.targetDedicatedNodes", ".status.currentDedicatedNodes"),
+            (_ID_FROM_NAME,),
+            (".spec.accountRef.name", ".status.phase"),
+        ),
+        KindInfo(
+            Kind.JOB, "batchjobs", "bj", "A job of Azure Batch with its tasks.",
+            JobSpec, JobStatus,
+            (
+                _PHASE,
+                Column("Pool", ".status.poolId", "The pool that it runs on."),
+                Column("Tasks", ".status.progress", "Ended and all tasks."),
+                Column("Running", ".status.taskCounts.running", "Tasks that run.", "integer"),
+                Column("Failed", ".status.taskCounts.failed", "Tasks that have ended badly.", "integer"),
+                Column("Reason", _condition("Ready", "reason"), "Why it is ready or not.", wide=True),
+                _MESSAGE, _AGE,
+            ),
+            None,
+            (_ID_FROM_NAME,),
+            (".status.phase",),
+        ),
+        KindInfo(
+            Kind.TASK, "batchtasks", "bt", "One task of a BatchJob.",
+            TaskSpec, TaskStatus,
+            (
+                Column("Job", ".spec.jobRef.name", "The BatchJob."),
+                _PHASE,
+                Column("Exit", ".status.exitCode", "Exit code.", "integer"),
+                Column("Node", ".status.nodeId", "Node that it ran on.", wide=True),
+                Column("Reason", _condition("Ready", "reason"), "Why it is ready or not."),
+                _MESSAGE, _AGE,
+            ),
+            None,
+            (_ID_FROM_NAME,),
+            (".spec.jobRef.name", ".status.phase"),
+        ),
+    )
+}  # fmt: skip

@@ -1,0 +1,175 @@
+"""Puts the operator together and keeps it together: one TaskGroup, in which a service that dies takes the process down.
+
+Order of life: connect, list everything, start the services, then let Kopf watch. Order of death: Kopf stops watching, the queue's
+workers end with what they are doing, statuses are written out, sessions are closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Coroutine
+from typing import Any
+
+import kopf
+
+from azure_batch_operator.api.resource import Key
+from azure_batch_operator.batch import HostPolicy
+from azure_batch_operator.handlers import watch
+from azure_batch_operator.kube.api import KubeApi, KubeError
+from azure_batch_operator.kube.events import EventRecorder
+from azure_batch_operator.kube.status import StatusWriter
+from azure_batch_operator.metrics import OBJECTS, QUEUE_DELAYED, QUEUE_DEPTH, STATUS_WAITING, serve
+from azure_batch_operator.settings import Settings
+from azure_batch_operator.sync.accounts import Pacing
+from azure_batch_operator.sync.controller import Controller
+from azure_batch_operator.sync.queue import Urgency, WorkQueue
+from azure_batch_operator.sync.resync import resync
+from azure_batch_operator.sync.store import Store
+
+logger = logging.getLogger(__name__)
+
+_DRAIN_SECONDS = 15.0
+_HEARTBEAT_SECONDS = 1.0
+_STUCK_AFTER_SECONDS = 60.0
+
+
+class App:
+    """One running operator."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._stop = asyncio.Event()
+        self._ready = False
+        self._beat = 0.0
+
+    def stop(self) -> None:
+        """Begin to stop."""
+        self._stop.set()
+
+    async def run(self) -> None:
+        """Run until `stop` or a signal.
+
+        Raises:
+            BaseExceptionGroup: with what made a service die.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        self._beat = loop.time()
+        settings = self._settings
+        async with serve(settings.http_host, settings.http_port, self._unhealthy, self._unready) as port:
+            logger.info("Probes and metrics at port %d", port)
+            api = await KubeApi.connect()
+            try:
+                await self._run(api)
+            finally:
+                await api.close()
+
+    async def _run(self, api: KubeApi) -> None:
+        settings = self._settings
+        cluster = await _cluster_id(api)
+        store = Store()
+        queue: WorkQueue[Key] = WorkQueue()
+        writer = StatusWriter(api, store.get, store.put)
+        events = EventRecorder(api)
+        controller = Controller(
+            api,
+            store,
+            queue,
+            writer,
+            events,
+            cluster,
+            HostPolicy(allowed=settings.allowed_hosts),
+            Pacing(settings.poll_seconds, settings.idle_poll_seconds),
+            settings.workers,
+        )
+
+        async def list_all() -> int:
+            return await resync(
+                api,
+                store,
+                settings.namespaces,
+                lambda resource: controller.seen(resource, Urgency.REFRESH),
+                lambda resource: controller.gone(resource.key, resource.uid),
+            )
+
+        # Everything is known before anything is decided: who uses an account, which tasks belong to a job.
+        number = await list_all()
+        logger.info("Cluster %s: %d objects", cluster, number)
+        registry = kopf.OperatorRegistry()
+        watch.register(
+            registry,
+            controller.seen,
+            lambda resource: controller.gone(resource.key, resource.uid),
+            self._stop.set,
+        )
+
+        async def resync_for_ever() -> None:
+            while True:
+                await asyncio.sleep(settings.resync_seconds)
+                try:
+                    await list_all()
+                except KubeError as error:
+                    logger.warning("The objects could not be compared with the API server: %s", error)
+
+        async def beat() -> None:
+            while True:
+                self._beat = asyncio.get_running_loop().time()
+                QUEUE_DEPTH.set(len(queue))
+                QUEUE_DELAYED.set(queue.delayed)
+                STATUS_WAITING.set(writer.waiting)
+                OBJECTS.set(len(store))
+                await asyncio.sleep(_HEARTBEAT_SECONDS)
+
+        async with asyncio.TaskGroup() as group:
+            workers = [self._start(group, name, work) for name, work in (
+                ("accounts", controller.accounts.run()),
+                ("controller", controller.run()),
+                ("resync", resync_for_ever()),
+            )]  # fmt: skip
+            writers = [self._start(group, name, work) for name, work in (
+                ("status", writer.run()),
+                ("events", events.run()),
+                ("beat", beat()),
+            )]  # fmt: skip
+            await asyncio.sleep(0)  # Kopf takes tasks that begin after it for its own, and waits for them at the end
+            self._ready = True
+            watching = self._start(group, "watch", watch.run(registry, settings.namespaces, self._stop))
+            try:
+                await asyncio.wait([watching])
+            finally:
+                self._ready = False
+                logger.info("Stopping")
+                # Workers first, so that nothing new is decided; writers last, so that what was decided is written.
+                for task in workers:
+                    task.cancel()
+                await asyncio.wait(workers)
+                await writer.drain(_DRAIN_SECONDS)
+                for task in writers:
+                    task.cancel()
+
+    def _start(self, group: asyncio.TaskGroup, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        async def guarded() -> None:
+            try:
+                await work
+            except Exception:
+                logger.exception("Service %r died", name)
+                self._stop.set()
+                raise
+
+        return group.create_task(guarded(), name=name)
+
+    def _unhealthy(self) -> str | None:
+        age = asyncio.get_running_loop().time() - self._beat
+        return f"the event loop was stuck for {age:.0f} s" if age > _STUCK_AFTER_SECONDS and self._ready else None
+
+    def _unready(self) -> str | None:
+        return None if self._ready else "the objects of the cluster are not listed yet"
+
+
+async def _cluster_id(api: KubeApi) -> str:
+    """Id of this cluster for the ownership marker: the uid of the namespace that every cluster has exactly once."""
+    namespace = await api.request("GET", "/api/v1/namespaces/kube-system")
+    return str(namespace["metadata"]["uid"])

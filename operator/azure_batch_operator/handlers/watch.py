@@ -1,0 +1,91 @@
+"""Kopf as the source of events: one `on.event` handler per kind that puts the object into the store and its key into the queue.
+
+No create, update or delete handlers, timers, daemons or indices, no progress or diff-base in annotations, no peering: kopf.md §0
+says why, with figures. Kopf runs embedded, on a registry of its own, so that several operators can live in one process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from typing import Any
+
+import kopf
+
+from azure_batch_operator.api.base import FINALIZER, GROUP, VERSION
+from azure_batch_operator.api.kinds import KINDS
+from azure_batch_operator.api.resource import Resource
+
+logger = logging.getLogger(__name__)
+
+
+def operator_settings() -> kopf.OperatorSettings:
+    """Settings of Kopf that differ from its defaults, each for a measured reason (kopf.md §1.3)."""
+    settings = kopf.OperatorSettings()
+    settings.persistence.finalizer = FINALIZER
+    settings.posting.enabled = False
+    settings.scanning.disabled = True
+    settings.queueing.worker_limit = None
+    settings.queueing.idle_timeout = 0.5
+    settings.queueing.exit_timeout = 10
+    settings.watching.server_timeout = 300
+    settings.watching.client_timeout = 310
+    settings.watching.connect_timeout = 30
+    settings.watching.chunk_size = 500
+    settings.networking.request_timeout = 60
+    settings.process.ultimate_exiting_timeout = None
+    return settings
+
+
+def register(
+    registry: kopf.OperatorRegistry,
+    seen: Callable[[Resource], None],
+    gone: Callable[[Resource], None],
+    stopping: Callable[[], None],
+) -> None:
+    """Register the handlers.
+
+    Args:
+        seen: is told each object that was listed, created or changed.
+        gone: is told each object that was deleted.
+        stopping: is called when Kopf begins to stop, be it by a signal.
+    """
+
+    async def observe(event: kopf.RawEvent, **_: Any) -> None:
+        try:
+            resource = Resource.parse(event["object"])
+        except (KeyError, ValueError):
+            logger.exception("An object of the API server could not be read")
+            return
+        if event["type"] == "DELETED":
+            gone(resource)
+        else:
+            seen(resource)
+
+    for info in KINDS.values():
+        kopf.on.event(GROUP, VERSION, info.plural, registry=registry, id=f"watch-{info.plural}")(observe)
+
+    @kopf.on.login(registry=registry)
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+    @kopf.on.cleanup(registry=registry)
+    async def cleanup(**_: Any) -> None:
+        stopping()
+
+
+async def run(registry: kopf.OperatorRegistry, namespaces: Collection[str], stop: asyncio.Event) -> None:
+    """Watch until `stop` is set or a signal comes.
+
+    Raises:
+        Exception: whatever ends Kopf; the process must end with it.
+    """
+    await kopf.operator(
+        registry=registry,
+        settings=operator_settings(),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        stop_flag=stop,
+    )

@@ -1,0 +1,199 @@
+"""One thin way to the API server: requests over the session of `kubernetes.aio`, plain dicts back, failures as a small tree.
+
+The typed clients of the library cost several times the CPU of the request itself on the status path (docs/decisions), so only its
+configuration, TLS and token handling are used.
+
+    KubeError
+     ├── NotFound        404
+     ├── Conflict        409, and 422 of a failed JSON-patch `test`
+     ├── Invalid         422: the schema refuses what we wrote
+     └── Busy            429, 5xx and lost connections: try again, after `retry_after` seconds if given
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import aiohttp
+import orjson
+from kubernetes.aio import client, config
+
+from azure_batch_operator.api.base import GROUP, VERSION
+from azure_batch_operator.api.kinds import KINDS, Kind
+from azure_batch_operator.api.resource import Key
+
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+_PAGE = 500
+_TIMEOUT = aiohttp.ClientTimeout(total=60, connect=10)
+
+
+class KubeError(Exception):
+    """The API server did not do what was asked; `message` is its own text."""
+
+    def __init__(self, message: str, status: int = 0, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
+class NotFound(KubeError):  # noqa: N818  (named as the API server names it)
+    """404."""
+
+
+class Conflict(KubeError):  # noqa: N818
+    """The object is not the one, or not in the state, that the request was made for."""
+
+
+class Invalid(KubeError):  # noqa: N818
+    """The API server's schema refuses the body: a fault of ours, not to be repeated."""
+
+
+class Busy(KubeError):  # noqa: N818
+    """Not now: throttled, restarting or out of reach."""
+
+
+def _error(status: int, headers: Mapping[str, str], body: bytes) -> KubeError:
+    try:
+        document = orjson.loads(body)
+        message = str(document.get("message") or document)
+        reason = document.get("reason")
+    except (orjson.JSONDecodeError, AttributeError):
+        message, reason = body[:200].decode(errors="replace"), None
+    retry_after = headers.get("Retry-After", "")
+    delay = float(retry_after) if retry_after.isdigit() else None
+    if status == 404:
+        return NotFound(message, status)
+    if status == 409 or (status == 422 and reason != "Invalid") or (status == 422 and "test" in message[:60]):
+        return Conflict(message, status)
+    if status == 422:
+        return Invalid(message, status)
+    if status == 429 or status >= 500 or status == 401:
+        return Busy(message, status, delay)
+    return KubeError(message, status)
+
+
+def path_of(kind: Kind, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
+    """Path of a collection, an object or a subresource of our group."""
+    parts = [f"/apis/{GROUP}/{VERSION}"]
+    if namespace is not None:
+        parts.append(f"namespaces/{namespace}")
+    parts.append(KINDS[kind].plural)
+    parts += [part for part in (name, subresource) if part is not None]
+    return "/".join(parts)
+
+
+class KubeApi:
+    """The API server, as the service account of the operator sees it."""
+
+    def __init__(self, api_client: client.ApiClient) -> None:
+        self._client = api_client
+        self._rest = api_client.rest_client
+
+    @classmethod
+    async def connect(cls) -> KubeApi:
+        """By the pod's service account, else by KUBECONFIG.
+
+        Raises:
+            kubernetes.aio.config.ConfigException: if there is neither.
+        """
+        configuration = client.Configuration()
+        if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
+            config.load_incluster_config(client_configuration=configuration)
+        else:
+            await config.load_kube_config(client_configuration=configuration)
+        configuration.connection_pool_maxsize = 64
+        return cls(client.ApiClient(configuration))
+
+    async def close(self) -> None:
+        """Close the session."""
+        await self._client.close()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+    ) -> dict[str, Any]:
+        """One request; the answer as a dict.
+
+        Raises:
+            KubeError: see the tree above.
+        """
+        if self._rest.pool_manager is None:
+            self._rest.pool_manager = self._rest._create_pool_manager()  # its own lazy construction, done here once
+        headers = {"Accept": "application/json"}
+        for setting in (await self._client.configuration.auth_settings()).values():
+            headers[setting["key"]] = setting["value"]
+        data = None
+        if body is not None:
+            headers["Content-Type"] = content_type
+            data = orjson.dumps(body)
+        try:
+            async with self._rest.pool_manager.request(
+                method,
+                self._client.configuration.host + path,
+                params=params,
+                headers=headers,
+                data=data,
+                timeout=_TIMEOUT,
+                proxy=self._rest.proxy,
+            ) as response:
+                answer = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Busy(f"API server out of reach: {type(error).__name__}: {error}") from error
+        if response.status >= 300:
+            raise _error(response.status, response.headers, answer)
+        try:
+            document = orjson.loads(answer)
+        except orjson.JSONDecodeError as error:
+            raise Busy("API server sent an answer that is not JSON", response.status) from error
+        if not isinstance(document, dict):
+            raise Busy("API server sent an answer that is not an object", response.status)
+        return document
+
+    async def list(self, kind: Kind, namespace: str | None = None) -> AsyncIterator[dict[str, Any]]:
+        """All objects of a kind, page by page; one expired `continue` token starts the list anew."""
+        token = ""
+        while True:
+            params = {"limit": str(_PAGE)} | ({"continue": token} if token else {})
+            try:
+                page = await self.request("GET", path_of(kind, namespace), params=params)
+            except KubeError as error:
+                if error.status == 410 and token:
+                    token = ""
+                    continue
+                raise
+            for item in page["items"]:
+                item.setdefault("kind", kind.value)
+                yield item
+            token = page["metadata"].get("continue", "")
+            if not token:
+                return
+
+    async def get(self, key: Key) -> dict[str, Any]:
+        """One object of ours."""
+        return await self.request("GET", path_of(key.kind, key.namespace, key.name))
+
+    async def patch_status(self, key: Key, uid: str, patch: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge-patch the status; the uid makes the API server refuse a namesake that was created meanwhile."""
+        return await self.request(
+            "PATCH",
+            path_of(key.kind, key.namespace, key.name, "status"),
+            body={"metadata": {"uid": uid}, "status": patch},
+            content_type=MERGE_PATCH,
+        )
+
+    async def patch_json(self, key: Key, operations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """JSON-patch the object itself; a failed `test` is a Conflict."""
+        return await self.request(
+            "PATCH",
+            path_of(key.kind, key.namespace, key.name),
+            body=list(operations),
+            content_type=JSON_PATCH,
+        )

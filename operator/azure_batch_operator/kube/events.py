@@ -1,0 +1,100 @@
+"""Kubernetes Events for transitions: posted in the background, repeated ones counted up instead of posted again, never blocking.
+
+Kopf's own poster works inside its handlers only and never aggregates (kopf.md §1.3, §1.6), and our transitions are found by the
+poller, so the poster is ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from azure_batch_operator.api.base import API_VERSION
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.kube.api import MERGE_PATCH, KubeApi, KubeError, NotFound
+
+logger = logging.getLogger(__name__)
+
+_REMEMBERED = 4096
+_LONGEST_MESSAGE = 1024
+_BACKLOG = 1000
+
+EventType = Literal["Normal", "Warning"]
+
+
+@dataclass(slots=True)
+class _Seen:
+    name: str
+    count: int
+
+
+def event_body(resource: Resource, type_: EventType, reason: str, message: str, now: datetime) -> dict[str, Any]:
+    """A new core/v1 Event about an object."""
+    stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"generateName": f"{resource.key.name[:200]}.", "namespace": resource.key.namespace},
+        "involvedObject": {
+            "apiVersion": API_VERSION,
+            "kind": resource.key.kind.value,
+            "namespace": resource.key.namespace,
+            "name": resource.key.name,
+            "uid": resource.uid,
+        },
+        "type": type_,
+        "reason": reason,
+        "message": message[:_LONGEST_MESSAGE],
+        "source": {"component": "azure-batch-operator"},
+        "firstTimestamp": stamp,
+        "lastTimestamp": stamp,
+        "count": 1,
+    }
+
+
+class EventRecorder:
+    """Posts Events one after the other; what comes faster than the API server takes it is dropped and counted in the log."""
+
+    def __init__(self, api: KubeApi) -> None:
+        self._api = api
+        self._queue: asyncio.Queue[tuple[Resource, EventType, str, str]] = asyncio.Queue(_BACKLOG)
+        self._seen: OrderedDict[tuple[str, str, str], _Seen] = OrderedDict()
+
+    def record(self, resource: Resource, type_: EventType, reason: str, message: str) -> None:
+        """Post an Event about the object, soon."""
+        try:
+            self._queue.put_nowait((resource, type_, reason, message))
+        except asyncio.QueueFull:
+            logger.warning("Event dropped: %s %s: %s", resource.key, reason, message)
+
+    async def run(self) -> None:
+        """Post until cancelled."""
+        while True:
+            resource, type_, reason, message = await self._queue.get()
+            try:
+                await self._post(resource, type_, reason, message)
+            except KubeError as error:
+                logger.warning("Event on %s was not posted: %s", resource.key, error)
+
+    async def _post(self, resource: Resource, type_: EventType, reason: str, message: str) -> None:
+        path = f"/api/v1/namespaces/{resource.key.namespace}/events"
+        identity = (resource.uid, reason, message)
+        now = datetime.now(UTC)
+        seen = self._seen.get(identity)
+        if seen is not None:
+            seen.count += 1
+            patch = {"count": seen.count, "lastTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ")}
+            try:
+                await self._api.request("PATCH", f"{path}/{seen.name}", body=patch, content_type=MERGE_PATCH)
+            except NotFound:
+                del self._seen[identity]
+            else:
+                return
+        answer = await self._api.request("POST", path, body=event_body(resource, type_, reason, message, now))
+        self._seen[identity] = _Seen(answer["metadata"]["name"], 1)
+        while len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)

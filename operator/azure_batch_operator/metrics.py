@@ -1,0 +1,53 @@
+"""The operator's HTTP side: /healthz, /readyz and /metrics on one port, for kubelet and Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
+
+QUEUE_DEPTH = Gauge("azurebatch_workqueue_depth", "Objects that wait to be reconciled")
+QUEUE_DELAYED = Gauge("azurebatch_workqueue_delayed", "Objects that wait for their time")
+STATUS_WAITING = Gauge("azurebatch_status_writes_waiting", "Statuses that wait to be written")
+OBJECTS = Gauge("azurebatch_objects", "Objects that the operator knows")
+
+
+@asynccontextmanager
+async def serve(
+    host: str, port: int, healthy: Callable[[], str | None], ready: Callable[[], str | None]
+) -> AsyncIterator[int]:
+    """Serve until the context ends.
+
+    Args:
+        port: 0 for a free one.
+        healthy, ready: None if so, else what is wrong.
+
+    Yields:
+        The port.
+    """
+
+    def probe(check: Callable[[], str | None]) -> Callable[[web.Request], asyncio.Future[web.StreamResponse]]:
+        async def handler(_: web.Request) -> web.StreamResponse:
+            problem = check()
+            return web.Response(status=503 if problem else 200, text=(problem or "ok") + "\n")
+
+        return handler  # type: ignore[return-value]  # aiohttp takes coroutine functions
+
+    async def metrics(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    application = web.Application()
+    application.router.add_get("/healthz", probe(healthy))
+    application.router.add_get("/readyz", probe(ready))
+    application.router.add_get("/metrics", metrics)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port)
+        await site.start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()

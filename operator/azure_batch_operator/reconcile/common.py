@@ -1,0 +1,83 @@
+"""Steps that the plans of pools, jobs and tasks share: waiting for an account, letting go, refusing foreign ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.ownership import conflict_message
+from azure_batch_operator.reconcile.plan import AccountView, Call, Notice, Plan
+from azure_batch_operator.reconcile.status import Verdict, kept, seconds_since
+from azure_batch_operator.reconcile.trouble import Trouble
+
+PATIENCE = 5.0
+"""Seconds for which an object waits in silence for what usually comes by itself, such as an object of the same `apply`."""
+
+FORCE_HINT = "To let the object go without cleaning up in Azure, annotate it with azurebatch.io/force-finalize=true."
+
+
+def waiting(resource: Resource, reason: str, message: str, now: float, *, phase: str = "Pending") -> Plan:
+    """Wait for something that is not there yet, and say so only when it takes long."""
+    patience = PATIENCE - seconds_since(resource.created, now)
+    if resource.status.get("observedGeneration", -1) == -1 and patience > 0:
+        return Plan(again=patience)
+    verdict = Verdict(resource.status.get("phase") or phase, reason, message, ready=False, trend="Reconciling")
+    return Plan(status=kept(resource, verdict, now))
+
+
+def without_account(resource: Resource, account: AccountView, now: float) -> Plan:
+    """The account cannot be used: objects keep their last state, new and deleted ones say what they wait for."""
+    if resource.deleting:
+        if not resource.has_finalizer:
+            return Plan()
+        message = f"cannot be deleted in Azure Batch: {account.message}. {FORCE_HINT}"
+        verdict = Verdict("Deleting", account.reason, message, ready=False, trend="Reconciling")
+        return Plan(status=kept(resource, verdict, now))
+    if resource.status.get("observedGeneration", -1) != -1 and not account.gone:
+        return Plan()
+    return waiting(resource, account.reason, account.message, now)
+
+
+def deleting(resource: Resource, what: str, call: Call, now: float) -> Plan:
+    """Ask Azure Batch to delete; the finalizer goes when a poll no longer finds it."""
+    verdict = Verdict(
+        "Deleting", "Deleting", f"waits until {what} is gone in Azure Batch", ready=False, trend="Reconciling"
+    )
+    return Plan(calls=(call,), status=kept(resource, verdict, now))
+
+
+def still_there(resource: Resource, what: str, now: float) -> Plan:
+    """Deletion is under way in Azure Batch."""
+    verdict = Verdict(
+        "Deleting", "Deleting", f"waits until {what} is gone in Azure Batch", ready=False, trend="Reconciling"
+    )
+    return Plan(status=kept(resource, verdict, now))
+
+
+def foreign(resource: Resource, what: str, owner: str | None, now: float) -> Plan:
+    """The id is somebody else's: never touch it, say whose it is."""
+    message = conflict_message(what, resource.remote_id, owner)
+    verdict = Verdict("Stalled", "OwnershipConflict", message, ready=False, trend="Stalled")
+    return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+
+
+def troubled(resource: Resource, problem: Trouble, now: float) -> Mapping[str, Any] | None:
+    """Status after a failed call; None if the object has nothing to say."""
+    if problem.of_account:
+        return None
+    phase = "Deleting" if resource.deleting else problem.phase or resource.status.get("phase") or "Pending"
+    message = problem.message + (f" {FORCE_HINT}" if resource.deleting and problem.stalled else "")
+    verdict = Verdict(
+        phase, problem.reason, message, ready=False, trend="Stalled" if problem.stalled else "Reconciling"
+    )
+    return kept(resource, verdict, now)
+
+
+def with_notice(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:
+    """Add an Event if the reason of `Ready` is a new one."""
+    before = resource.condition("Ready")
+    if before is not None and before.get("reason") == verdict.reason:
+        return plan
+    notice = Notice(verdict.reason, verdict.message, "Warning" if verdict.trend == "Stalled" else "Normal")
+    return Plan(plan.finalizer, plan.calls, plan.submit, plan.feed, plan.status, (*plan.notices, notice), plan.again)

@@ -1,0 +1,115 @@
+"""Failed tasks: grouped by cause for people, and followed along dependencies to see what can never run."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from azure_batch_operator.reconcile import expand
+
+_GROUPS = 5
+_SAMPLES = 5
+
+
+def cause(task: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What failed tasks of one group have in common: exit code, category and code."""
+    info = task.get("executionInfo") or {}
+    failure = info.get("failureInfo") or {}
+    return (info.get("exitCode"), failure.get("category"), failure.get("code"))
+
+
+def groups(failed: Sequence[Mapping[str, Any]], failed_count: int) -> list[dict[str, Any]]:
+    """Failures by cause, most frequent first, at most five groups.
+
+    Args:
+        failed: failed tasks as the service lists them, the first of each group with `stderrTail`.
+        failed_count: how many there are in all; more than were listed go to the largest group's count.
+    """
+    by_cause: defaultdict[tuple[Any, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    for task in failed:
+        by_cause[cause(task)].append(task)
+    result = []
+    for (exit_code, category, code), tasks in by_cause.items():
+        failure = (tasks[0].get("executionInfo") or {}).get("failureInfo") or {}
+        group = {
+            "exitCode": exit_code,
+            "category": category,
+            "code": code,
+            "message": failure.get("message"),
+            "count": len(tasks),
+            "taskIds": [str(task["id"]) for task in tasks[:_SAMPLES]],
+            "stderrTail": next((task["stderrTail"] for task in tasks if task.get("stderrTail")), None),
+        }
+        result.append({name: value for name, value in group.items() if value is not None})
+    result.sort(key=lambda group: -group["count"])
+    if result and failed_count > len(failed):
+        result[0]["count"] += failed_count - len(failed)
+    return result[:_GROUPS]
+
+
+def blocked(
+    spec: Mapping[str, Any], counts: Mapping[str, int] | None, failed: Sequence[Mapping[str, Any]], failed_count: int
+) -> bool:
+    """Whether all tasks that have not ended wait for ever, since they depend on failed ones (batch-semantics §4.4).
+
+    Only tasks of the spec are known with their dependencies; if anything else is active the answer is no.
+    """
+    if not counts or not failed_count or counts.get("running") or not counts.get("active"):
+        return False
+    if counts.get("failed", 0) != failed_count or not expand.needs_dependencies(spec):
+        return False
+    return counts["active"] <= len(_never_run(spec, {str(task["id"]): task for task in failed}))
+
+
+def _never_run(spec: Mapping[str, Any], failed: Mapping[str, Mapping[str, Any]]) -> set[str]:
+    """Ids of the tasks of the spec that depend, directly or not, on a failed task that blocks its dependents."""
+    inline = {task["id"]: task for task in spec.get("tasks") or ()}
+    template = (spec.get("taskFactory") or {}).get("repeatTask") or {}
+    hopeless = {
+        id for id, task in failed.items() if not _satisfies(inline.get(id, template), task.get("executionInfo") or {})
+    }
+    never: set[str] = set()
+    found = True
+    while found:
+        found = False
+        for id, task in inline.items():
+            if id not in never and id not in failed and _depends_on_any(task.get("dependsOn") or {}, hopeless):
+                never.add(id)
+                hopeless.add(id)
+                found = True
+    merge = (spec.get("taskFactory") or {}).get("mergeTask")
+    if merge is not None and hopeless and expand.MERGE_ID not in failed:
+        never.add(expand.MERGE_ID)
+    return never
+
+
+def _depends_on_any(depends_on: Mapping[str, Any], ids: set[str]) -> bool:
+    if ids & set(depends_on.get("taskIds") or ()):
+        return True
+    ranges = depends_on.get("taskIdRanges") or ()
+    numbers = [int(id) for id in ids if id.isdigit()]
+    return any(each["start"] <= number <= each["end"] for each in ranges for number in numbers)
+
+
+def _satisfies(task: Mapping[str, Any], info: Mapping[str, Any]) -> bool:
+    """Whether dependents may run in spite of this failure: exitConditions with dependencyAction satisfy."""
+    conditions = task.get("exitConditions") or {}
+    code = info.get("exitCode")
+    options = None
+    if code is not None:
+        options = next(
+            (each["exitOptions"] for each in conditions.get("exitCodes") or () if each["code"] == code), None
+        )
+        options = options or next(
+            (
+                each["exitOptions"]
+                for each in conditions.get("exitCodeRanges") or ()
+                if each["start"] <= code <= each["end"]
+            ),
+            None,
+        )
+    elif conditions.get("preProcessingError"):
+        options = conditions["preProcessingError"]
+    options = options or conditions.get("default") or {}
+    return str(options.get("dependencyAction", "block")).lower() == "satisfy"

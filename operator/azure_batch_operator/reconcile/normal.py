@@ -1,0 +1,53 @@
+"""Brings what the user wrote and what the service returns into one form, so that comparing them converges.
+
+Source: batch-semantics §1.5, §6."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from azure_batch_operator.api.base import OWNER_METADATA
+
+_DURATION = re.compile(
+    r"P(?:(?P<y>\d+)Y)?(?:(?P<mo>\d+)M)?(?:(?P<w>\d+)W)?(?:(?P<d>\d+)D)?"
+    r"(?:T(?:(?P<h>\d+)H)?(?:(?P<m>\d+)M)?(?:(?P<s>\d+)(?:\.(?P<f>\d{1,7})\d*)?S)?)?"
+)
+_TICKS = 10_000_000
+UNLIMITED = "P10675199DT2H48M5.4775807S"
+"""What the service returns for a time limit that was not set (batch-semantics §6.1)."""
+
+
+def ticks(duration: str) -> int:
+    """An ISO 8601 duration in units of 100 ns, a year of 365 and a month of 30 days as the service counts.
+
+    Raises:
+        ValueError: if it is not a duration.
+    """
+    match = _DURATION.fullmatch(duration)
+    if match is None or duration.endswith(("P", "T")):
+        raise ValueError(f"not an ISO 8601 duration: {duration!r}")
+    part = {name: int(value or 0) for name, value in match.groupdict().items() if name != "f"}
+    days = part["y"] * 365 + part["mo"] * 30 + part["w"] * 7 + part["d"]
+    seconds = ((days * 24 + part["h"]) * 60 + part["m"]) * 60 + part["s"]
+    return seconds * _TICKS + int((match["f"] or "").ljust(7, "0"))
+
+
+_UNLIMITED_TICKS = ticks(UNLIMITED)
+
+
+def duration_limit(value: str | None) -> int:
+    """A time limit in units of 100 ns; everything from days short of `UNLIMITED` on means without limit."""
+    return _UNLIMITED_TICKS if value is None else min(ticks(value), _UNLIMITED_TICKS)
+
+
+def job_constraints(constraints: Mapping[str, Any] | None) -> tuple[int, int]:
+    """Time limit in units of 100 ns and retries, with the service's defaults (batch-semantics §6.1)."""
+    given = constraints or {}
+    return duration_limit(given.get("maxWallClockTime")), int(given.get("maxTaskRetryCount") or 0)
+
+
+def metadata(items: Any) -> dict[str, str]:
+    """Metadata by name, without our own marker."""
+    return {item["name"]: item["value"] for item in items or () if item["name"] != OWNER_METADATA}

@@ -1,0 +1,132 @@
+"""What a reconciler decides: a value, so that tests compare it and the controller carries it out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal
+
+from azure_batch_operator.batch import BatchClient, Priority
+
+
+class Table(Enum):
+    """What the poller keeps a table of."""
+
+    POOLS = "pools"
+    JOBS = "jobs"
+    TASKS = "tasks"
+
+
+class Absent(Enum):
+    """The two ways in which there is nothing to see."""
+
+    UNKNOWN = "unknown"
+    """Not looked at since the start or since our own last write: decide nothing, the poller will tell."""
+    GONE = "gone"
+    """Looked at, and not there."""
+
+
+Remote = Mapping[str, Any] | Absent
+"""A resource in Azure Batch as the last poll saw it."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One change in Azure Batch.
+
+    Attributes:
+        verb: what to do, named as the method of the client.
+        table: the kind of resource that changes, so that the poller looks at it again before anything else is decided.
+        id: its id; `(job id, task id)` for tasks.
+        body: the REST body, if the call has one.
+        if_match: ETag that the resource must still have.
+    """
+
+    verb: Literal[
+        "create_pool", "resize_pool", "stop_pool_resize", "delete_pool",
+        "create_job", "update_job", "terminate_job", "delete_job",
+        "delete_task",
+    ]  # fmt: skip
+    table: Table
+    id: str
+    job_id: str | None = None
+    body: Mapping[str, Any] | None = None
+
+    async def send(self, client: BatchClient) -> None:
+        """Make the call.
+
+        Raises:
+            BatchError: as the client says.
+        """
+        body = dict(self.body or {})
+        match self.verb:
+            case "create_pool":
+                await client.pools.create(body, priority=Priority.USER)
+            case "resize_pool":
+                await client.pools.resize(self.id, body, priority=Priority.USER)
+            case "stop_pool_resize":
+                await client.pools.stop_resize(self.id, priority=Priority.USER)
+            case "delete_pool":
+                await client.pools.delete(self.id, priority=Priority.DELETE)
+            case "create_job":
+                await client.jobs.create(body, priority=Priority.USER)
+            case "update_job":
+                await client.jobs.update(self.id, body, priority=Priority.USER)
+            case "terminate_job":
+                await client.jobs.terminate(self.id, body or None, priority=Priority.USER)
+            case "delete_job":
+                await client.jobs.delete(self.id, priority=Priority.DELETE)
+            case "delete_task":
+                await client.tasks.delete(self.job_id or "", self.id, priority=Priority.DELETE)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A transition worth an Event."""
+
+    reason: str
+    message: str
+    type: Literal["Normal", "Warning"] = "Normal"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do about one object, in this order: finalizer on, calls, submission, status, Events, finalizer off.
+
+    Attributes:
+        finalizer: put it on before anything else, or take it off when all is done; None leaves it.
+        calls: changes in Azure Batch, one after the other.
+        submit: body of a task to be added through the submitter (BatchTask).
+        feed: whether the job's own tasks must be brought in (BatchJob).
+        status: the whole status to show; None leaves what is there.
+        again: seconds until it must be looked at without any event.
+    """
+
+    finalizer: Literal["add", "remove"] | None = None
+    calls: tuple[Call, ...] = ()
+    submit: Mapping[str, Any] | None = None
+    feed: bool = False
+    status: Mapping[str, Any] | None = None
+    notices: tuple[Notice, ...] = ()
+    again: float | None = None
+
+
+@dataclass(frozen=True)
+class AccountView:
+    """What a reconciler needs to know of its account.
+
+    Attributes:
+        usable: whether calls can be made.
+        reason, message: why not.
+        gone: whether the BatchAccount does not exist at all.
+        url: endpoint without a slash at the end.
+        name: `namespace/name` of the BatchAccount.
+    """
+
+    usable: bool
+    reason: str = ""
+    message: str = ""
+    gone: bool = False
+    url: str = ""
+    name: str = ""

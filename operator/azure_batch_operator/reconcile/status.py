@@ -1,0 +1,95 @@
+"""Statuses: conditions as kstatus reads them, kept stable so that a status is written only when it says something new.
+
+`Ready` is always there; `Reconciling` and `Stalled` are abnormal-true: present only while they are True (peers.md §2.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from azure_batch_operator.api.resource import Resource
+
+_LONGEST_MESSAGE = 4000
+
+
+def timestamp(now: float) -> str:
+    """RFC 3339 with whole seconds, as Kubernetes writes it."""
+    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def seconds_since(stamp: str, now: float) -> float:
+    """Age in seconds of an RFC 3339 time; 0 if it is empty."""
+    if not stamp:
+        return 0.0
+    return now - datetime.fromisoformat(stamp).timestamp()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How an object stands, in the words of its conditions.
+
+    Attributes:
+        phase: the one word.
+        reason, message: of `Ready`, and of `Reconciling` or `Stalled` if one is given.
+        ready: status of `Ready`.
+        trend: "Reconciling" while it is on its way, "Stalled" when a person must act, None when all is said.
+        more: further conditions: type → (status, reason, message).
+    """
+
+    phase: str
+    reason: str
+    message: str
+    ready: bool
+    trend: Literal["Reconciling", "Stalled"] | None = None
+    more: Mapping[str, tuple[bool, str, str]] | None = None
+
+
+def conditions(resource: Resource, verdict: Verdict, now: float) -> list[dict[str, Any]]:
+    """The conditions for a verdict; `lastTransitionTime` moves only when a condition's status does."""
+    wanted: dict[str, tuple[bool, str, str]] = {"Ready": (verdict.ready, verdict.reason, verdict.message)}
+    if verdict.trend:
+        wanted[verdict.trend] = (True, verdict.reason, verdict.message)
+    wanted |= verdict.more or {}
+    result = []
+    for type_, (value, reason, message) in wanted.items():
+        status = "True" if value else "False"
+        before = resource.condition(type_)
+        since = before["lastTransitionTime"] if before and before.get("status") == status else timestamp(now)
+        result.append(
+            {
+                "type": type_,
+                "status": status,
+                "reason": reason,
+                "message": message[:_LONGEST_MESSAGE],
+                "lastTransitionTime": since,
+                "observedGeneration": resource.generation,
+            }
+        )
+    return result
+
+
+def status(resource: Resource, verdict: Verdict, now: float, **fields: Any) -> dict[str, Any]:
+    """The whole status: phase, generation, conditions and the fields of the kind; fields that are None are left out."""
+    return {
+        "observedGeneration": resource.generation,
+        "phase": verdict.phase,
+        "conditions": conditions(resource, verdict, now),
+    } | {name: value for name, value in fields.items() if value is not None}
+
+
+def kept(resource: Resource, verdict: Verdict, now: float) -> dict[str, Any]:
+    """The status as it is, under a new verdict: for trouble on the way, when nothing new is known of the remote side."""
+    rest = {name: value for name, value in resource.status.items() if name not in {"phase", "conditions"}}
+    return rest | {
+        "observedGeneration": resource.generation,
+        "phase": verdict.phase,
+        "conditions": conditions(resource, verdict, now),
+    }
+
+
+def picked(remote: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The members of a REST body that a status repeats under their own names."""
+    return {name: remote[name] for name in names if name in remote}

@@ -1,0 +1,237 @@
+"""Sessions: per BatchAccount one client, limiter, mirror, poller, submitter and feeder, renewed as specs and Secrets change."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import Counter, Histogram
+
+from azure_batch_operator.api.account import AccountSpec
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.batch import (
+    BatchClient,
+    BatchError,
+    Call,
+    HostPolicy,
+    Limiter,
+    RetryPolicy,
+    SharedKey,
+    TransientError,
+)
+from azure_batch_operator.kube.api import KubeApi
+from azure_batch_operator.kube.secrets import SecretError, read_secret
+from azure_batch_operator.reconcile.account import Health
+from azure_batch_operator.reconcile.trouble import account_problem
+from azure_batch_operator.sync.mirror import Interest, Mirror
+from azure_batch_operator.sync.poller import Changed, Poller
+from azure_batch_operator.sync.submitter import Feeder, Submitter
+
+logger = logging.getLogger(__name__)
+
+REQUESTS = Counter("azurebatch_api_requests_total", "Attempts of calls to Azure Batch", ["operation", "code"])
+SECONDS = Histogram("azurebatch_api_request_duration_seconds", "Their duration", ["operation"])
+
+_CALLS_PER_SECOND, _IN_FLIGHT = 50.0, 16
+# The work queue backs off by itself, so a call gives up early and makes room for others.
+_RETRY = RetryPolicy(attempts=4, deadline=30.0, attempt_deadline=20.0)
+_POLLS_BEFORE_ALARM = 2
+
+
+@dataclass(frozen=True)
+class Pacing:
+    """Bounds of the seconds between two polls of an account."""
+
+    least: float = 1.0
+    most: float = 60.0
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who is told what a session learns.
+
+    Attributes:
+        changed: objects whose remote side looks different; `moved` if it has come, gone or changed its state.
+        health: the account whose health has changed.
+    """
+
+    changed: Changed
+    health: Callable[[Key], None]
+
+
+class Session:
+    """Everything that belongs to one account while it is open."""
+
+    def __init__(
+        self, key: Key, spec: AccountSpec, secret: str, hosts: HostPolicy, pacing: Pacing, listeners: Listeners
+    ) -> None:
+        self.key = key
+        self.url = spec.endpoint.rstrip("/")
+        self._listeners = listeners
+        limit = spec.rate_limit
+        self._limiter = Limiter(
+            (limit and limit.calls_per_second) or _CALLS_PER_SECOND,
+            max_in_flight=(limit and limit.max_in_flight) or _IN_FLIGHT,
+        )
+        self.client = BatchClient(
+            self.url,
+            SharedKey(spec.account, secret),
+            limiter=self._limiter,
+            retry=_RETRY,
+            hosts=hosts,
+            observe=self._observe,
+        )
+        self.mirror, self.interest = Mirror(), Interest()
+        self.poller = Poller(
+            self.client, self.mirror, self.interest, listeners.changed, self._polled,
+            least=pacing.least, most=pacing.most,
+        )  # fmt: skip
+        self.submitter = Submitter(self.client, self._added, self._settled)
+        self.feeder = Feeder(self.client, self._settled)
+        self.health = Health()
+        self._failed_polls = 0
+        self._throttled = False
+
+    async def run(self) -> None:
+        """Serve until cancelled, then close the client."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for service in (self.poller, self.submitter, self.feeder):
+                    group.create_task(service.run())
+        finally:
+            await self.client.aclose()
+
+    def _added(self, job_id: str, task_id: str, owner: str | None) -> None:
+        self.mirror.tasks[job_id.lower()].touch(task_id, asyncio.get_running_loop().time())
+        if owner is not None:
+            self.poller.claim(job_id, task_id, owner)
+
+    def _settled(self, keys: Sequence[Key]) -> None:
+        self.poller.poke()
+        self._listeners.changed(keys)
+
+    def _observe(self, call: Call) -> None:
+        REQUESTS.labels(call.operation, call.code or call.status or call.error or "").inc()
+        SECONDS.labels(call.operation).observe(call.seconds)
+        if call.status in {429, 503} and not self._throttled:
+            self._throttled = True
+            # The limiter learns of the pause just after this call.
+            asyncio.get_running_loop().call_soon(self._show_throttling, call)
+
+    def _show_throttling(self, call: Call) -> None:
+        paused = self._limiter.paused_until
+        until = None if paused is None else time.time() + paused - asyncio.get_running_loop().time()
+        text = f"the service answered {call.status} {call.code or ''} to {call.operation}; calls go on by themselves"
+        self._set_health(Health(True, "Throttled", text, until))
+
+    def _polled(self, error: BatchError | None) -> None:
+        if error is None:
+            self._failed_polls, self._throttled = 0, False
+            self._set_health(Health(True))
+            return
+        self._failed_polls += 1
+        passing = isinstance(error, TransientError) and self.health.checked and not self.health.reason
+        if passing and self._failed_polls < _POLLS_BEFORE_ALARM:
+            return
+        reason, message = account_problem(error)
+        if reason == self.health.reason:
+            return
+        logger.warning("BatchAccount %s/%s: %s: %s", self.key.namespace, self.key.name, reason, message)
+        self._set_health(Health(True, reason, message))
+
+    def _set_health(self, health: Health) -> None:
+        if health != self.health:
+            self.health = health
+            self._listeners.health(self.key)
+
+
+@dataclass
+class _Open:
+    session: Session
+    fingerprint: str
+    task: asyncio.Task[None]
+
+
+class Accounts:
+    """All open sessions."""
+
+    def __init__(self, api: KubeApi, hosts: HostPolicy, pacing: Pacing, listeners: Listeners) -> None:
+        self._api = api
+        self._hosts, self._pacing, self._listeners = hosts, pacing, listeners
+        self._open: dict[Key, _Open] = {}
+        self._problems: dict[Key, Health] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """Hold the sessions until cancelled; a session that dies takes the process down."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            await asyncio.Event().wait()
+
+    def session(self, key: Key) -> Session | None:
+        """The session of an account, if it could be opened."""
+        opened = self._open.get(key)
+        return opened.session if opened else None
+
+    def health(self, key: Key) -> Health:
+        """What is known of an account: why it could not be opened, else how its calls go."""
+        if problem := self._problems.get(key):
+            return problem
+        session = self.session(key)
+        return session.health if session else Health()
+
+    async def refresh(self, resource: Resource) -> None:
+        """Open the session, or open it anew if endpoint, limits or credentials have changed.
+
+        A session whose Secret is gone stays, so that what was created with it can still be deleted.
+
+        Raises:
+            KubeError: if the API server cannot be asked for the Secret.
+        """
+        key = resource.key
+        spec = AccountSpec.model_validate(resource.spec)
+        reference = spec.auth.shared_key
+        try:
+            if reference is None:
+                raise SecretError("SignInMissing", "spec.auth says no way to sign in: give sharedKey")
+            ref = reference.secret_ref
+            secret = await read_secret(self._api, key.namespace, ref.name, ref.key)
+            fingerprint = hashlib.sha256(f"{spec!r}\0{secret}\0{resource.uid}".encode()).hexdigest()
+            opened = self._open.get(key)
+            if opened is None or opened.fingerprint != fingerprint:
+                session = Session(key, spec, secret, self._hosts, self._pacing, self._listeners)
+                await self.close(key)
+                task = self._running_group().create_task(session.run(), name=f"session {key}")
+                self._open[key] = _Open(session, fingerprint, task)
+                self._problems.pop(key, None)
+                self._listeners.health(key)
+        except SecretError as error:
+            self._set_problem(key, error.reason, str(error))
+        except BatchError as error:
+            self._set_problem(key, *account_problem(error))
+        else:
+            if self._problems.pop(key, None):
+                self._listeners.health(key)
+
+    async def close(self, key: Key) -> None:
+        """End the session of an account."""
+        self._problems.pop(key, None)
+        opened = self._open.pop(key, None)
+        if opened is not None:
+            opened.task.cancel()
+            await asyncio.wait([opened.task])
+
+    def _running_group(self) -> asyncio.TaskGroup:
+        if self._group is None:
+            raise RuntimeError("accounts are opened only while `run` runs")
+        return self._group
+
+    def _set_problem(self, key: Key, reason: str, message: str) -> None:
+        problem = Health(True, reason, message)
+        if self._problems.get(key) != problem:
+            self._problems[key] = problem
+            self._listeners.health(key)

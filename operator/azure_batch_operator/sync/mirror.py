@@ -1,0 +1,168 @@
+"""What the last polls saw of one Azure Batch account, and which objects of the cluster want to know.
+
+The rule that keeps a level-triggered operator from acting on old news: after a write of our own the entry is unknown until a poll
+that began later has seen it (controller-runtime's "expectations", with the poll as the only source of truth).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key
+from azure_batch_operator.reconcile.plan import Absent, Remote
+
+
+class RemoteTable:
+    """Resources of one kind by id; ids are not case-sensitive (batch-semantics §8)."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Mapping[str, Any]] = {}
+        self._touched: dict[str, float] = {}
+        self.seen_at: float | None = None
+        """When the last full poll began; None before the first."""
+
+    def get(self, id: str) -> Remote:
+        """The resource, or in which way there is none."""
+        id = id.lower()
+        if self.seen_at is None or id in self._touched:
+            return Absent.UNKNOWN
+        return self._entries.get(id, Absent.GONE)
+
+    def latest(self, id: str) -> Mapping[str, Any] | None:
+        """The last that was seen, even if a write of ours has made it old."""
+        return self._entries.get(id.lower())
+
+    def touch(self, id: str, now: float) -> None:
+        """We have changed it, or may have: what was seen no longer counts."""
+        self._touched[id.lower()] = now
+
+    @property
+    def touched(self) -> bool:
+        """Whether something waits for the next poll."""
+        return bool(self._touched)
+
+    def replace(self, began: float, entries: Iterable[Mapping[str, Any]]) -> set[str]:
+        """Take in a full poll that began at `began`; ids (lower case) of what looks different now."""
+        fresh = {str(entry["id"]).lower(): entry for entry in entries}
+        changed = {id for id, entry in fresh.items() if self._entries.get(id) != entry}
+        changed |= self._entries.keys() - fresh.keys()
+        self._entries = fresh
+        first = self.seen_at is None
+        self.seen_at = began
+        return changed | self._settle(began) | (set(fresh) if first else set())
+
+    def merge(self, began: float, entries: Iterable[Mapping[str, Any]]) -> set[str]:
+        """Take in a poll of what has changed lately; absence says nothing, so only what was seen is settled."""
+        changed = set()
+        for entry in entries:
+            id = str(entry["id"]).lower()
+            if self._entries.get(id) != entry:
+                self._entries[id] = entry
+                changed.add(id)
+            if self._touched.get(id, began) < began:
+                del self._touched[id]
+                changed.add(id)
+        return changed
+
+    def _settle(self, began: float) -> set[str]:
+        settled = {id for id, at in self._touched.items() if at < began}
+        for id in settled:
+            del self._touched[id]
+        return settled
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+@dataclass
+class JobResults:
+    """How the tasks of one job stand, from counts and from lists of failed and of unfinished tasks."""
+
+    counts: Mapping[str, int] | None = None
+    failed: list[Mapping[str, Any]] = field(default_factory=list)
+    failed_count: int = 0
+    unfinished: int | None = None
+
+
+class Mirror:
+    """All tables of one account."""
+
+    def __init__(self) -> None:
+        self.pools = RemoteTable()
+        self.jobs = RemoteTable()
+        self.node_counts: Mapping[str, Mapping[str, Any]] = {}
+        self.results: defaultdict[str, JobResults] = defaultdict(JobResults)
+        self.tasks: defaultdict[str, RemoteTable] = defaultdict(RemoteTable)
+
+    def forget_job(self, job_id: str) -> None:
+        """Nobody is interested in the tasks of this job any more."""
+        self.results.pop(job_id.lower(), None)
+        self.tasks.pop(job_id.lower(), None)
+
+
+class Interest:
+    """Which objects of the cluster stand for what in the account; the poller asks only for what somebody wants to know."""
+
+    def __init__(self) -> None:
+        self._pools: defaultdict[str, set[Key]] = defaultdict(set)
+        self._jobs: defaultdict[str, set[Key]] = defaultdict(set)
+        self._tasks: defaultdict[str, defaultdict[str, set[Key]]] = defaultdict(lambda: defaultdict(set))
+        self._of: dict[Key, tuple[str, ...]] = {}
+
+    def add(self, key: Key, *path: str) -> None:
+        """`path` is the id of a pool or job, or job id and task id."""
+        ids = tuple(id.lower() for id in path)
+        if self._of.get(key) == ids:
+            return
+        self.drop(key)
+        self._of[key] = ids
+        if key.kind is Kind.TASK:
+            self._tasks[ids[0]][ids[1]].add(key)
+        else:
+            self._by_id(key.kind)[ids[0]].add(key)
+
+    def drop(self, key: Key) -> None:
+        """The object needs no more news."""
+        ids = self._of.pop(key, None)
+        if ids is None:
+            return
+        if key.kind is Kind.TASK:
+            _discard(self._tasks[ids[0]], ids[1], key)
+            if not self._tasks[ids[0]]:
+                del self._tasks[ids[0]]
+        else:
+            _discard(self._by_id(key.kind), ids[0], key)
+
+    @property
+    def pools(self) -> Mapping[str, set[Key]]:
+        """Pool id → objects."""
+        return self._pools
+
+    @property
+    def jobs(self) -> Mapping[str, set[Key]]:
+        """Job id → objects."""
+        return self._jobs
+
+    @property
+    def tasks(self) -> Mapping[str, Mapping[str, set[Key]]]:
+        """Job id → task id → objects."""
+        return self._tasks
+
+    def __bool__(self) -> bool:
+        return bool(self._of)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._of
+
+    def _by_id(self, kind: Kind) -> defaultdict[str, set[Key]]:
+        return self._pools if kind is Kind.POOL else self._jobs
+
+
+def _discard(table: defaultdict[str, set[Key]], id: str, key: Key) -> None:
+    table[id].discard(key)
+    if not table[id]:
+        del table[id]

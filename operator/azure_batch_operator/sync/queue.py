@@ -1,0 +1,140 @@
+"""The work queue: controller-runtime's semantics in asyncio.
+
+A key stands in the queue once however often it is added, is never worked on twice in parallel, comes back when it was added while
+being worked on, and backs off on its own after failures. Users' changes overtake the refresh of a restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+from collections import deque
+from collections.abc import Hashable
+from enum import IntEnum
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+
+
+class Urgency(IntEnum):
+    """Who goes first."""
+
+    USER = 0
+    REFRESH = 1
+
+
+class WorkQueue(Generic[K]):
+    """Keys to be looked at.
+
+    Args:
+        base_delay: seconds before the first retry of a failed key; doubled for each further one, with full jitter.
+        max_delay: the longest such wait in seconds.
+    """
+
+    def __init__(self, base_delay: float = 0.5, max_delay: float = 300.0) -> None:
+        self._base_delay, self._max_delay = base_delay, max_delay
+        self._ready: tuple[deque[K], deque[K]] = (deque(), deque())
+        self._queued: dict[K, Urgency] = {}
+        self._active: dict[K, Urgency | None] = {}
+        self._failures: dict[K, int] = {}
+        self._delayed: list[tuple[float, int, K, Urgency]] = []
+        self._due: dict[K, float] = {}
+        self._sequence = 0
+        self._changed = asyncio.Event()
+        self.added_total = 0
+        self.retries_total = 0
+
+    def __len__(self) -> int:
+        return len(self._queued)
+
+    @property
+    def delayed(self) -> int:
+        """Keys that wait for their time."""
+        return len(self._due)
+
+    def add(self, key: K, urgency: Urgency = Urgency.USER) -> None:
+        """Have the key looked at as soon as there is a free worker."""
+        self.added_total += 1
+        if key in self._active:
+            before = self._active[key]
+            self._active[key] = urgency if before is None else min(before, urgency)
+            return
+        before = self._queued.get(key)
+        if before is not None and before <= urgency:
+            return
+        # A more urgent entry is added beside the old one, which `_pop` then passes over.
+        self._queued[key] = urgency
+        self._ready[urgency].append(key)
+        self._changed.set()
+
+    def add_after(self, key: K, seconds: float, urgency: Urgency = Urgency.REFRESH) -> None:
+        """Have the key looked at in so many seconds; the earliest of several such wishes wins."""
+        due = asyncio.get_running_loop().time() + seconds
+        if key in self._due and self._due[key] <= due:
+            return
+        self._due[key] = due
+        self._sequence += 1
+        heapq.heappush(self._delayed, (due, self._sequence, key, urgency))
+        self._changed.set()
+
+    def add_failed(self, key: K, at_least: float = 0.0) -> float:
+        """Have a failed key looked at again after its own backoff, but not before `at_least` seconds; returns the wait."""
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        self.retries_total += 1
+        ceiling = min(self._max_delay, self._base_delay * 2.0 ** min(failures, 30))
+        delay = max(at_least, random.uniform(ceiling / 2, ceiling))  # noqa: S311
+        self.add_after(key, delay)
+        return delay
+
+    def forget(self, key: K) -> None:
+        """The key went well: its next failure backs off from the start."""
+        self._failures.pop(key, None)
+
+    async def get(self) -> K:
+        """The next key; `done` must follow."""
+        while True:
+            wait = self._promote()
+            key = self._pop()
+            if key is not None:
+                self._active[key] = None
+                return key
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(wait):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    def done(self, key: K) -> None:
+        """The key was looked at; if it was added meanwhile it is queued again."""
+        again = self._active.pop(key, None)
+        if again is not None:
+            self.add(key, again)
+
+    def _promote(self) -> float | None:
+        """Queue what is due; seconds until the next one is."""
+        now = asyncio.get_running_loop().time()
+        while self._delayed:
+            due, _, key, urgency = self._delayed[0]
+            if self._due.get(key) != due:
+                heapq.heappop(self._delayed)
+            elif due <= now:
+                heapq.heappop(self._delayed)
+                del self._due[key]
+                self.add(key, urgency)
+            else:
+                return due - now
+        return None
+
+    def _pop(self) -> K | None:
+        for urgency, ready in zip(Urgency, self._ready, strict=True):
+            while ready:
+                key = ready.popleft()
+                if self._queued.get(key) is urgency:
+                    del self._queued[key]
+                    if ready or any(self._ready):
+                        self._changed.set()
+                    return key
+        return None

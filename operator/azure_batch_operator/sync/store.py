@@ -1,0 +1,85 @@
+"""All objects of ours in memory, with the reverse look-ups that reconciling needs; handlers fill it, everybody reads it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
+
+
+def references(resource: Resource) -> tuple[Key, ...]:
+    """Keys of the objects that this one names in its spec: its account, its pool, its job."""
+    spec, namespace = resource.spec, resource.key.namespace
+    keys = []
+    if account := spec.get("accountRef"):
+        keys.append(Key(Kind.ACCOUNT, account.get("namespace") or namespace, account["name"]))
+    elif resource.key.kind is Kind.JOB and (account := resource.status.get("account")):
+        # Remembered in the status, because the BatchPool that named it may be deleted first.
+        keys.append(Key(Kind.ACCOUNT, *account.split("/", 1)))
+    if pool := spec.get("poolRef"):
+        keys.append(Key(Kind.POOL, namespace, pool["name"]))
+    if job := spec.get("jobRef"):
+        keys.append(Key(Kind.JOB, namespace, job["name"]))
+    return tuple(keys)
+
+
+class Store:
+    """Objects by key, and who refers to whom. Not a cache with its own truth: the API server's last word, nothing else."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Key, Resource] = {}
+        self._dependents: defaultdict[Key, dict[Key, None]] = defaultdict(dict)
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    def get(self, key: Key) -> Resource | None:
+        """The object, or None if there is none."""
+        return self._objects.get(key)
+
+    def put(self, resource: Resource) -> Resource | None:
+        """Take in what the API server showed, unless something newer is here already.
+
+        Returns:
+            What was known before (None for a new object); the resource itself if it was old news.
+        """
+        key = resource.key
+        before = self._objects.get(key)
+        if before is not None and before.uid == resource.uid and before.version >= resource.version:
+            return resource
+        if before is not None:
+            self._unlink(before)
+        self._objects[key] = resource
+        for target in references(resource):
+            self._dependents[target][key] = None
+        return before
+
+    def remove(self, key: Key, uid: str | None = None) -> Resource | None:
+        """Forget an object; with `uid` only if it is still that one."""
+        known = self._objects.get(key)
+        if known is None or (uid is not None and known.uid != uid):
+            return None
+        del self._objects[key]
+        self._unlink(known)
+        return known
+
+    def of_kind(self, kind: Kind) -> Iterator[Resource]:
+        """All objects of a kind."""
+        return (each for key, each in self._objects.items() if key.kind is kind)
+
+    def keys(self) -> Iterable[Key]:
+        """All keys, as of now."""
+        return tuple(self._objects)
+
+    def dependents(self, key: Key, kind: Kind | None = None) -> list[Resource]:
+        """Objects that name `key` in their spec."""
+        return [self._objects[each] for each in self._dependents.get(key, ()) if kind is None or each.kind is kind]
+
+    def _unlink(self, resource: Resource) -> None:
+        for target in references(resource):
+            links = self._dependents[target]
+            links.pop(resource.key, None)
+            if not links:
+                del self._dependents[target]

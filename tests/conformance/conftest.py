@@ -1,0 +1,31 @@
+"""An emulator for the whole session, emptied before each test, and official clients for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from azure.batch import BatchClient
+from azure.core.credentials import AzureNamedKeyCredential
+
+from azure_batch_emulator import EmulatorConfig
+from support.emulator_thread import EmulatorThread
+
+
+@pytest.fixture(scope="session")
+def emulator_session() -> Iterator[EmulatorThread]:
+    with EmulatorThread(EmulatorConfig(port=0, time_scale=200.0, seed=7)) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def emulator(emulator_session: EmulatorThread) -> EmulatorThread:
+    emulator_session.admin("POST", "reset")
+    return emulator_session
+
+
+@pytest.fixture
+def client(emulator: EmulatorThread) -> Iterator[BatchClient]:
+    credential = AzureNamedKeyCredential(emulator.config.account, emulator.config.key)
+    with BatchClient(emulator.endpoint, credential) as client:
+        yield client
