@@ -130,11 +130,11 @@ async def scripted_server(script: Script) -> AsyncIterator[Server]:
     handlers: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+        # A task of our own, because asyncio complains when the one that it made is cancelled.
+        task = asyncio.create_task(server.serve(reader, writer))
         handlers.add(task)
-        task.add_done_callback(handlers.discard)
-        await server.serve(reader, writer)
+        await asyncio.gather(task, return_exceptions=True)
+        handlers.discard(task)
 
     listener = await asyncio.start_server(connected, "127.0.0.1", 0, limit=1 << 22)
     server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"

@@ -249,6 +249,8 @@ class Transport:
             headers=headers,
             data=request.body,
             allow_redirects=False,
+            # aiohttp would add a content type to a POST without a body, after the signature.
+            skip_auto_headers=("Content-Type",),
         )
         seen.status, seen.request_id = response.status, response.headers.get("request-id")
         return response
