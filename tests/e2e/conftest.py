@@ -174,7 +174,7 @@ def task(name: str, job_name: str, command: str = "true", **spec: Any) -> dict[s
 
 @pytest.fixture
 def make_stage(installed: LocalCluster, tmp_path: Path) -> Iterator[Callable[..., Stage]]:
-    """Starts a stage with the emulator options of a test; its processes are stopped afterwards, its objects end with the cluster."""
+    """Starts a stage with the emulator options of a test; its processes end with the test, its objects with the cluster."""
     stages: list[Stage] = []
 
     def make(*emulator: str, time_scale: float = 100.0, arguments: tuple[str, ...] = ()) -> Stage:
