@@ -40,6 +40,12 @@ class Clock(Protocol):
     def call_after_real(self, seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
         """Call back after that many seconds of real time: limits on what users' own processes may take."""
 
+    def pause(self) -> None:
+        """Stop service time: nothing planned happens until `resume`."""
+
+    def resume(self) -> None:
+        """Let service time go on."""
+
     def skew(self, seconds: float) -> None:
         """Let the service's clock differ from the machine's by that much, to test what clients do about it."""
 
@@ -48,15 +54,20 @@ class Clock(Protocol):
 
 
 class LoopClock:
-    """Wall-clock time, with service delays run `scale` times faster on the event loop."""
+    """Wall-clock time, with service delays run `scale` times faster on the event loop.
+
+    While it is paused nothing that the service times moves on, so that a test can look at what lasts milliseconds.
+    """
 
     def __init__(self, scale: float = 1.0) -> None:
         if not scale > 0:
             raise ValueError("the time scale must be positive")
         self.scale = scale
+        self.paused = False
         self._skew = 0
         self._last = 0
-        self._started = time.monotonic()
+        self._passed = 0.0
+        self._running_since = time.monotonic()
         self._timers: set[_LoopTimer] = set()
 
     def now(self) -> int:
@@ -64,13 +75,34 @@ class LoopClock:
         return self._last
 
     def service_seconds(self) -> float:
-        return (time.monotonic() - self._started) * self.scale
+        since = 0.0 if self.paused else time.monotonic() - self._running_since
+        return (self._passed + since) * self.scale
 
     def call_later(self, seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
-        return self.call_after_real(seconds / self.scale, callback, *args)
+        # What follows at once is no matter of service time and goes on during a pause.
+        timer = _LoopTimer(self._timers, seconds / self.scale, callback, args, pausable=seconds > 0)
+        if self.paused:
+            timer.hold()
+        return timer
 
     def call_after_real(self, seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
-        return _LoopTimer(self._timers, seconds, callback, args)
+        return _LoopTimer(self._timers, seconds, callback, args, pausable=False)
+
+    def pause(self) -> None:
+        """Stop service time."""
+        if not self.paused:
+            self._passed += time.monotonic() - self._running_since
+            self.paused = True
+            for timer in self._timers:
+                timer.hold()
+
+    def resume(self) -> None:
+        """Let service time go on."""
+        if self.paused:
+            self._running_since = time.monotonic()
+            self.paused = False
+            for timer in list(self._timers):
+                timer.go_on()
 
     def skew(self, seconds: float) -> None:
         self._skew = int(seconds * TICKS_PER_SECOND)
@@ -82,25 +114,45 @@ class LoopClock:
 
 
 class _LoopTimer:
-    """A handle of the loop that leaves the clock's books when it is done."""
+    """A handle of the loop that leaves the clock's books when it is done, and can be held up."""
 
-    __slots__ = ("_args", "_callback", "_handle", "_timers")
+    __slots__ = ("_args", "_callback", "_handle", "_left", "_pausable", "_timers")
 
     # The loop refuses nothing, but epoll cannot wait longer than this; "no limit" is centuries.
     _LONGEST = 86_400 * 24.0
 
     def __init__(
-        self, timers: set[_LoopTimer], seconds: float, callback: Callable[..., None], args: tuple[Any, ...]
+        self,
+        timers: set[_LoopTimer],
+        seconds: float,
+        callback: Callable[..., None],
+        args: tuple[Any, ...],
+        *,
+        pausable: bool,
     ) -> None:
         self._timers = timers
         self._callback = callback
         self._args = args
+        self._pausable = pausable
+        self._left: float | None = None
         timers.add(self)
-        self._handle = asyncio.get_running_loop().call_later(min(max(seconds, 0.0), self._LONGEST), self._run)
+        self._handle = self._plan(min(max(seconds, 0.0), self._LONGEST))
+
+    def _plan(self, seconds: float) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, self._run)
 
     def _run(self) -> None:
         self._timers.discard(self)
         self._callback(*self._args)
+
+    def hold(self) -> None:
+        if self._pausable and self._left is None:
+            self._left = max(0.0, self._handle.when() - asyncio.get_running_loop().time())
+            self._handle.cancel()
+
+    def go_on(self) -> None:
+        if self._left is not None:
+            self._handle, self._left = self._plan(self._left), None
 
     def cancel(self) -> None:
         self._timers.discard(self)
@@ -152,6 +204,12 @@ class ManualClock:
             if not self._heap or self._heap[0][0] > end:
                 raise TimeoutError("the condition is not met and nothing more will happen")
             self.advance(self._heap[0][0] - self._seconds)
+
+    def pause(self) -> None:
+        """Nothing to do: it stands still anyway."""
+
+    def resume(self) -> None:
+        """Nothing to do."""
 
     def skew(self, seconds: float) -> None:
         self._epoch += int(seconds * TICKS_PER_SECOND)

@@ -11,17 +11,18 @@ from support.batch_bodies import MACHINE, make_pool, wait_steady
 from support.emulator_thread import EmulatorThread, wait_until
 
 
-def test_a_new_pool_shows_defaults_and_becomes_steady(client: BatchClient) -> None:
-    client.create_pool(
-        models.BatchPoolCreateContent(
-            id="Mixed_Case-1",
-            vm_size="STANDARD_D1_v2",
-            virtual_machine_configuration=MACHINE,
-            task_scheduling_policy=models.BatchTaskSchedulingPolicy(node_fill_type="pack"),
-            resize_timeout="PT06M00S",
+def test_a_new_pool_shows_defaults_and_becomes_steady(client: BatchClient, emulator: EmulatorThread) -> None:
+    with emulator.paused():
+        client.create_pool(
+            models.BatchPoolCreateContent(
+                id="Mixed_Case-1",
+                vm_size="STANDARD_D1_v2",
+                virtual_machine_configuration=MACHINE,
+                task_scheduling_policy=models.BatchTaskSchedulingPolicy(node_fill_type="pack"),
+                resize_timeout="PT06M00S",
+            )
         )
-    )
-    pool = client.get_pool("mixed_case-1")
+        pool = client.get_pool("mixed_case-1")
     assert pool.id == "Mixed_Case-1"
     assert (pool.state, pool.allocation_state) == ("active", "resizing")
     assert pool.vm_size == "standard_d1_v2"
@@ -50,16 +51,17 @@ def test_nodes_start_and_are_counted(client: BatchClient) -> None:
     assert caught.value.error.code == "NodeNotFound"
 
 
-def test_resize_up_and_down(client: BatchClient) -> None:
+def test_resize_up_and_down(client: BatchClient, emulator: EmulatorThread) -> None:
     make_pool(client, nodes=1)
     before = client.get_pool("pool").e_tag
-    client.resize_pool("pool", models.BatchPoolResizeContent(target_dedicated_nodes=3, target_low_priority_nodes=1))
-    resizing = client.get_pool("pool")
-    assert (resizing.allocation_state, resizing.target_dedicated_nodes) == ("resizing", 3)
-    assert resizing.e_tag != before
-    with pytest.raises(ResourceExistsError) as caught:
-        client.resize_pool("pool", models.BatchPoolResizeContent(target_dedicated_nodes=0))
-    assert caught.value.error.code == "PoolBeingResized"
+    with emulator.paused():
+        client.resize_pool("pool", models.BatchPoolResizeContent(target_dedicated_nodes=3, target_low_priority_nodes=1))
+        resizing = client.get_pool("pool")
+        assert (resizing.allocation_state, resizing.target_dedicated_nodes) == ("resizing", 3)
+        assert resizing.e_tag != before
+        with pytest.raises(ResourceExistsError) as caught:
+            client.resize_pool("pool", models.BatchPoolResizeContent(target_dedicated_nodes=0))
+        assert caught.value.error.code == "PoolBeingResized"
     assert wait_steady(client).current_low_priority_nodes == 1
     client.resize_pool("pool", models.BatchPoolResizeContent(target_dedicated_nodes=0, target_low_priority_nodes=0))
     pool = wait_steady(client)
@@ -67,11 +69,13 @@ def test_resize_up_and_down(client: BatchClient) -> None:
     assert list(client.list_nodes("pool")) == []
 
 
-def test_stop_resize_keeps_the_etag_and_leaves_an_error(client: BatchClient) -> None:
+def test_stop_resize_keeps_the_etag_and_leaves_an_error(client: BatchClient, emulator: EmulatorThread) -> None:
     make_pool(client, nodes=0)
-    client.resize_pool("pool", models.BatchPoolResizeContent(target_low_priority_nodes=2))
-    etag = client.get_pool("pool").e_tag
-    client.stop_pool_resize("pool")
+    with emulator.paused():
+        client.resize_pool("pool", models.BatchPoolResizeContent(target_low_priority_nodes=2))
+        etag = client.get_pool("pool").e_tag
+        client.stop_pool_resize("pool")
+        assert client.get_pool("pool").allocation_state == "stopping"
     pool = wait_steady(client)
     assert (pool.e_tag, pool.target_low_priority_nodes, pool.current_low_priority_nodes) == (etag, 2, 0)
     assert [error.code for error in pool.resize_errors] == ["ResizeStopped"]
@@ -94,23 +98,24 @@ def test_a_core_quota_leaves_a_resize_error(client: BatchClient, emulator: Emula
         emulator.admin("POST", "quota", {"dedicatedCores": 500})
 
 
-def test_exists_and_delete(client: BatchClient) -> None:
+def test_exists_and_delete(client: BatchClient, emulator: EmulatorThread) -> None:
     assert client.pool_exists("pool") is False
     make_pool(client, nodes=1)
     assert client.pool_exists("POOL") is True
     before = client.get_pool("pool").e_tag
-    client.delete_pool("pool")
-    pool = client.get_pool("pool")
-    assert (pool.state, pool.target_dedicated_nodes) == ("deleting", 0)
-    assert pool.e_tag != before
-    for call in (
-        lambda: client.delete_pool("pool"),
-        lambda: client.resize_pool("pool", models.BatchPoolResizeContent(target_dedicated_nodes=1)),
-        lambda: make_pool(client, nodes=0),
-    ):
-        with pytest.raises(ResourceExistsError) as caught:
-            call()
-        assert caught.value.error.code == "PoolBeingDeleted"
+    with emulator.paused():
+        client.delete_pool("pool")
+        pool = client.get_pool("pool")
+        assert (pool.state, pool.target_dedicated_nodes) == ("deleting", 0)
+        assert pool.e_tag != before
+        for call in (
+            lambda: client.delete_pool("pool"),
+            lambda: client.resize_pool("pool", models.BatchPoolResizeContent(target_dedicated_nodes=1)),
+            lambda: make_pool(client, nodes=0),
+        ):
+            with pytest.raises(ResourceExistsError) as caught:
+                call()
+            assert caught.value.error.code == "PoolBeingDeleted"
     wait_until(lambda: not client.pool_exists("pool"), "the pool is gone")
     with pytest.raises(ResourceNotFoundError) as missing:
         client.get_pool("pool")
@@ -147,12 +152,13 @@ def test_patch_of_what_needs_an_empty_pool(client: BatchClient) -> None:
     assert caught.value.error.code == "OperationNotValidOnPool"
 
 
-def test_remove_nodes_lowers_the_target(client: BatchClient) -> None:
+def test_remove_nodes_lowers_the_target(client: BatchClient, emulator: EmulatorThread) -> None:
     make_pool(client, nodes=2)
     gone, stays = (node.id for node in client.list_nodes("pool"))
-    client.remove_nodes("pool", models.BatchNodeRemoveContent(node_list=[gone]))
-    assert client.get_pool("pool").target_dedicated_nodes == 1
-    assert client.get_node("pool", gone).state == "leavingpool"
+    with emulator.paused():
+        client.remove_nodes("pool", models.BatchNodeRemoveContent(node_list=[gone]))
+        assert client.get_pool("pool").target_dedicated_nodes == 1
+        assert client.get_node("pool", gone).state == "leavingpool"
     wait_steady(client)
     assert [node.id for node in client.list_nodes("pool")] == [stays]
 

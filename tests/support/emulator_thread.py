@@ -11,7 +11,8 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from email.utils import formatdate
 from types import TracebackType
 from typing import Any, Self
@@ -67,6 +68,15 @@ class EmulatorThread:
         request = urllib.request.Request(f"{self.endpoint}/emulator/{path}", data, method=method)  # noqa: S310
         with urllib.request.urlopen(request) as response:  # noqa: S310
             return json.load(response)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nothing that the service times goes on meanwhile: short states last."""
+        self.admin("POST", "clock", {"paused": True})
+        try:
+            yield
+        finally:
+            self.admin("POST", "clock", {"paused": False})
 
     def call(
         self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None, *, sign: bool = True

@@ -141,5 +141,12 @@ class Executor(Protocol):
     def remove_node(self, place: NodePlace) -> None:
         """A node is gone, with all its files."""
 
+    def upload(self, container_url: str, files: Mapping[str, bytes]) -> int:
+        """Send files, name to content, to a blob container in the background.
+
+        Returns:
+            How many will be sent.
+        """
+
     def remove_directory(self, place: NodePlace, directory: str) -> None:
         """A task's directory is no longer wanted."""

@@ -8,7 +8,7 @@ import logging
 import os
 import shlex
 import shutil
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,14 @@ from azure_batch_emulator.clock import Clock
 from azure_batch_emulator.executors.agent_client import AgentClient, AgentLostError
 from azure_batch_emulator.executors.base import NodePlace, RunHandle, RunObserver, RunRequest, RunResult
 from azure_batch_emulator.executors.disk import DiskFiles
-from azure_batch_emulator.executors.transfer import TransferError, download_resources, plan_uploads, upload_all
+from azure_batch_emulator.executors.transfer import (
+    TransferError,
+    blob_url,
+    download_resources,
+    plan_uploads,
+    send_blob,
+    upload_all,
+)
 
 _LOG = logging.getLogger(__name__)
 _TRANSFER_SECONDS = 300.0
@@ -75,6 +82,17 @@ class ProcessExecutor:
 
     def remove_directory(self, place: NodePlace, directory: str) -> None:
         self._discard(self.files.root(place) / directory)
+
+    def upload(self, container_url: str, files: Mapping[str, bytes]) -> int:
+        self._spawn(self._send(container_url, files))
+        return len(files)
+
+    async def _send(self, container_url: str, files: Mapping[str, bytes]) -> None:
+        for name, content in files.items():
+            try:
+                await send_blob(self.session, blob_url(container_url, name), content, {})
+            except TransferError as error:
+                _LOG.warning("logs were not uploaded: %s", error)
 
     def _discard(self, directory: Path) -> None:
         """Out of sight at once, off the disk in a while."""

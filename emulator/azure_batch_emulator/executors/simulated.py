@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -114,6 +114,11 @@ class SimulatedExecutor:
 
     def remove_node(self, place: NodePlace) -> None:
         """Nothing to do."""
+
+    def upload(self, container_url: str, files: Mapping[str, bytes]) -> int:
+        """Nothing is sent from a simulation."""
+        del container_url, files
+        return 0
 
     def remove_directory(self, place: NodePlace, directory: str) -> None:
         """Nothing to do."""

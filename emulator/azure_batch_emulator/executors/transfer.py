@@ -192,14 +192,28 @@ async def upload_all(session: aiohttp.ClientSession, uploads: Sequence[Upload], 
 
 
 async def _upload(session: aiohttp.ClientSession, upload: Upload) -> None:
-    headers = {"x-ms-blob-type": "BlockBlob", "x-ms-version": "2021-12-02"} | dict(upload.headers)
     try:
         with upload.source.open("rb") as stream:
-            async with session.put(upload.url, data=stream, headers=headers) as response:
-                if response.status >= 400:
-                    code = _UPLOAD_CODES.get(response.status, "FileUploadMiscError")
-                    raise TransferError(code, upload.url, f"The server answered {response.status}.")
-    except TimeoutError:
-        raise TransferError("FileUploadMiscError", upload.url, "The server did not answer in time.") from None
-    except (aiohttp.ClientError, OSError, ValueError) as error:
+            await send_blob(session, upload.url, stream, upload.headers)
+    except OSError as error:
         raise TransferError("FileUploadMiscError", upload.url, type(error).__name__) from None
+
+
+async def send_blob(
+    session: aiohttp.ClientSession, url: str, content: bytes | BinaryIO, headers: Mapping[str, str]
+) -> None:
+    """PUT one block blob.
+
+    Raises:
+        TransferError: it did not arrive.
+    """
+    sent = {"x-ms-blob-type": "BlockBlob", "x-ms-version": "2021-12-02"} | dict(headers)
+    try:
+        async with session.put(url, data=content, headers=sent) as response:
+            if response.status >= 400:
+                code = _UPLOAD_CODES.get(response.status, "FileUploadMiscError")
+                raise TransferError(code, url, f"The server answered {response.status}.")
+    except TimeoutError:
+        raise TransferError("FileUploadMiscError", url, "The server did not answer in time.") from None
+    except (aiohttp.ClientError, ValueError) as error:
+        raise TransferError("FileUploadMiscError", url, type(error).__name__) from None

@@ -102,6 +102,8 @@ def _dispatch(server: Server, service: BatchService, method: str, parts: list[st
             server.counters.clear()
             server.storage.clear()
             service.clock.close()
+            service.clock.resume()
+            service.clock.skew(0.0)
             for every in server.services.values():
                 every.reset()
             return {}
@@ -113,8 +115,7 @@ def _dispatch(server: Server, service: BatchService, method: str, parts: list[st
         case ("POST" | "PUT", "simulation"):
             return _set_simulation(service, body)
         case ("POST", "clock"):
-            service.clock.skew(float(body.get("skewSeconds", 0.0)))
-            return {"skewSeconds": float(body.get("skewSeconds", 0.0))}
+            return _set_clock(service, body)
         case ("POST" | "PUT", "applications", application_id):
             return _set_application(service, application_id, body)
         case ("POST", "pools", pool_id, "resizeerror"):
@@ -153,6 +154,20 @@ def _set_quotas(service: BatchService, body: dict[str, Any]) -> None:
         raise ValueError(f"no quota {', '.join(unknown)}; there are {', '.join(_QUOTAS)}")
     for name, value in body.items():
         setattr(service.quotas, _QUOTAS[name], int(value))
+
+
+def _set_clock(service: BatchService, body: dict[str, Any]) -> Answer:
+    """``skewSeconds`` moves the service's idea of the time, ``paused`` stops everything that the service times."""
+    unknown = sorted(set(body) - {"skewSeconds", "paused"})
+    if unknown:
+        raise ValueError(f"the clock has no {', '.join(unknown)}; it has skewSeconds and paused")
+    if "skewSeconds" in body:
+        service.clock.skew(float(body["skewSeconds"]))
+    if body.get("paused") is True:
+        service.clock.pause()
+    elif body.get("paused") is False:
+        service.clock.resume()
+    return body
 
 
 def _set_simulation(service: BatchService, body: dict[str, Any]) -> Answer:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from azure_batch_emulator.web import files, jobs, nodes, pools, tasks
+from azure_batch_emulator.web import account, files, jobs, nodes, pools, schedules, tasks
 from azure_batch_emulator.web.messages import Handler
 
-HANDLERS: dict[str, Handler] = pools.HANDLERS | nodes.HANDLERS | jobs.HANDLERS | tasks.HANDLERS | files.HANDLERS
+HANDLERS: dict[str, Handler] = (
+    account.HANDLERS
+    | pools.HANDLERS
+    | nodes.HANDLERS
+    | jobs.HANDLERS
+    | tasks.HANDLERS
+    | files.HANDLERS
+    | schedules.HANDLERS
+)

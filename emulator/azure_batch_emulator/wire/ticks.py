@@ -39,7 +39,7 @@ def format_timestamp_full(ticks: int) -> str:
 
 
 def _format(ticks: int, fraction: str) -> str:
-    second = to_datetime(ticks).strftime("%Y-%m-%dT%H:%M:%S")
+    second = to_datetime(ticks).replace(microsecond=0, tzinfo=None).isoformat()
     return f"{second}.{fraction}Z" if fraction else f"{second}Z"
 
 

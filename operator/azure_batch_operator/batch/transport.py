@@ -220,9 +220,9 @@ class Transport:
     ) -> T:
         now = asyncio.get_running_loop().time
         operation = request.operation.id
-        slot = self._limiter.slot(priority)
-        async with _time_limit(until - now(), operation, "the call did not get its turn in the account's queue"):
-            await slot.__aenter__()
+        if not self._limiter.acquire_now():
+            async with _time_limit(until - now(), operation, "the call did not get its turn in the account's queue"):
+                await self._limiter.acquire(priority)
         started = now()
         seen = _Seen()
         failure: BatchError | None = None
@@ -236,7 +236,7 @@ class Transport:
                 self._limiter.throttled(error.retry_after)
             raise
         finally:
-            await slot.__aexit__(None, None, None)
+            self._limiter.release()
             self._report(request, seen, failure, now() - started, attempt)
 
     async def _open(self, request: Request, seen: _Seen) -> aiohttp.ClientResponse:
@@ -249,6 +249,8 @@ class Transport:
             headers=headers,
             data=request.body,
             allow_redirects=False,
+            # aiohttp would add a content type to a POST without a body, after the signature.
+            skip_auto_headers=("Content-Type",),
         )
         seen.status, seen.request_id = response.status, response.headers.get("request-id")
         return response

@@ -81,6 +81,21 @@ async def test_what_goes_out_is_exactly_what_was_signed(server: Server, client: 
     assert request.headers["if-match"] == '"0x1"'
 
 
+@pytest.mark.parametrize("act", ["stop_resize", "disable_autoscale", "delete"])
+async def test_a_write_without_a_body_goes_out_as_it_was_signed(server: Server, client: BatchClient, act: str) -> None:
+    async def script(request: Received, connection: Connection) -> None:
+        await connection.answer(200 if act == "disable_autoscale" else 202)
+
+    server.script = script
+    await getattr(client.pools, act)("p")
+    (request,) = server.received
+    assert request.headers["content-length"] == "0"
+    assert "content-type" not in request.headers
+    path, _, query = request.target.partition("?")
+    again = await KEY.sign(Request(None, request.method, path, query, {}), request.headers)  # type: ignore[arg-type]
+    assert request.headers["authorization"] == again["Authorization"]
+
+
 async def test_a_create_returns_a_receipt(server: Server, client: BatchClient) -> None:
     receipt = await client.pools.create({"id": "p"}, client_request_id="mine", priority=Priority.SUBMIT)
     assert (receipt.etag, receipt.request_id, receipt.client_request_id) == ("0x8D1", "rid-1", "mine")

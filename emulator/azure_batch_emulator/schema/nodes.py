@@ -1,0 +1,44 @@
+"""Bodies of node operations (batch-semantics §4.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from azure_batch_emulator.schema.common import IDENTITY_REFERENCE
+from azure_batch_emulator.schema.types import TEXT, Boolean, Choice, Struct, Text, Timestamp, optional, required
+from azure_batch_emulator.wire.errors import invalid_property
+
+_ALL = Choice("requeue", "terminate", "taskcompletion", "retaineddata")
+REBOOT = Struct({"nodeRebootOption": optional(_ALL, "requeue")})
+REIMAGE = Struct({"nodeReimageOption": optional(_ALL, "requeue")})
+DEALLOCATE = Struct({"nodeDeallocateOption": optional(_ALL, "requeue")})
+DISABLE_SCHEDULING = Struct(
+    {"nodeDisableSchedulingOption": optional(Choice("requeue", "terminate", "taskcompletion"), "requeue")}
+)
+
+
+def _credential_rule(accepted: dict[str, Any]) -> None:
+    if "password" in accepted and "sshPublicKey" in accepted:
+        raise invalid_property("sshPublicKey", "(hidden)", "password and sshPublicKey exclude each other.")
+
+
+# Passwords are kept out of everything that is returned: no call reads node users.
+USER = Struct(
+    {
+        "name": required(Text(shortest=1, longest=64)),
+        "isAdmin": optional(Boolean(), False),
+        "expiryTime": Timestamp(),
+        "password": TEXT,
+        "sshPublicKey": TEXT,
+    },
+    rules=[_credential_rule],
+)
+USER_UPDATE = Struct({"password": TEXT, "expiryTime": Timestamp(), "sshPublicKey": TEXT}, rules=[_credential_rule])
+UPLOAD_LOGS = Struct(
+    {
+        "containerUrl": required(Text(shortest=1)),
+        "startTime": required(Timestamp()),
+        "endTime": Timestamp(),
+        "identityReference": IDENTITY_REFERENCE,
+    }
+)
