@@ -1,25 +1,44 @@
 """From a BatchJob's spec to the bodies of its tasks: a stream, in the order of ids, the same each time it is made.
 
 Ids of a factory are the running number, padded with zeros to the width of the largest one, so that they sort as numbers and that
-ranges of dependencies fit (batch-semantics §4.4: leading zeros are ignored there). The merge task is called `merge`.
-Placeholders are those of the retired CLI extension: `{0}` is the value of the first parameter set, `{0:3}` pads a number with zeros
-to three digits, `{{` and `}}` are braces; anything else in braces, such as `${HOME}`, stays as it is.
+ranges of dependencies fit (batch-semantics §4.4: leading zeros are ignored there). The merge task is called `merge`. Tasks of
+ConfigMaps have become `tasks` and rows before this (`reconcile.sources`).
 """
 
 from __future__ import annotations
 
 import heapq
-import itertools
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from azure_batch_operator.api.factory import MAX_TASKS, ParameterSet
 from azure_batch_operator.api.task_body import Task, TaskTemplate
+from azure_batch_operator.reconcile.placeholders import fill, highest_index
 
 MERGE_ID = "merge"
-_PLACEHOLDER = re.compile(r"\{\{|\}\}|\{(\d+)(?::(\d+))?\}")
+_DEPENDENCY_TEXT = 64_000
+"""Most characters of all ids in a dependsOn (batch-semantics §8)."""
+
+
+@dataclass(frozen=True)
+class _Series:
+    """The values that a factory fills into its template, one sequence of them per task.
+
+    Attributes:
+        size: how many tasks.
+        width: how many values each has.
+        what: what the values are, for messages.
+        values: the sequences, made one by one.
+        names: names of the values, if they have any.
+    """
+
+    size: int
+    width: int
+    what: str
+    values: Iterable[Sequence[object]]
+    names: Sequence[str] = ()
 
 
 def total(spec: Mapping[str, Any]) -> int:
@@ -37,54 +56,78 @@ def problems(spec: Mapping[str, Any]) -> list[str]:
     found = []
     if total(spec) > MAX_TASKS:
         found.append(f"spec stands for {total(spec)} tasks, the most is {MAX_TASKS}: split it into several BatchJobs")
-    if factory := spec.get("taskFactory"):
-        dimensions = len(factory["parametricSweep"]["parameterSets"])
-        used = {
-            int(match[1])
-            for text in _strings(factory["repeatTask"])
-            for match in _PLACEHOLDER.finditer(text)
-            if match[1]
-        }
-        found += [
-            f"spec.taskFactory.repeatTask uses {{{index}}}, but there are {dimensions} parameterSets, numbered from 0"
-            for index in sorted(used)
-            if index >= dimensions
-        ]
-    size, generated = _factory_size(spec), _width(spec)
+    series = _series(spec)
+    if series is not None:
+        used = highest_index(spec["taskFactory"]["repeatTask"])
+        if used >= series.width:
+            found.append(
+                f"spec.taskFactory.repeatTask uses {{{used}}}, but there are {series.width} {series.what}, numbered from 0"
+            )
+    found += _taken_ids(spec)
+    if _merge_template(spec) and sum(len(_id(task)) for task in spec.get("tasks") or ()) > _DEPENDENCY_TEXT:
+        found.append(
+            "spec.taskFactory.mergeTask: the ids of the other tasks are too long together "
+            f"(more than {_DEPENDENCY_TEXT} characters): use shorter ids, or tasks of the factory"
+        )
+    return found
+
+
+def _taken_ids(spec: Mapping[str, Any]) -> Iterator[str]:
+    size, width = _factory_size(spec), _width(spec)
     seen: set[str] = set()
     for task in spec.get("tasks") or ():
-        id = task["id"].lower()
-        by_factory = len(id) == generated and id.isdigit() and int(id) < size
+        id = _id(task).lower()
+        by_factory = len(id) == width and id.isdigit() and int(id) < size
         if id in seen or by_factory or (id == MERGE_ID and _merge_template(spec)):
             whose = "another task" if id in seen else "a task of the taskFactory"
-            found.append(
-                f"spec.tasks: id {task['id']!r} is taken by {whose} (ids are not case-sensitive): choose another"
-            )
+            yield f"spec.tasks: id {task['id']!r} is taken by {whose} (ids are not case-sensitive): choose another"
         seen.add(id)
-    return found
 
 
 def expand(spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Bodies of all tasks in the order of their ids."""
     inline = sorted((Task.rest_body(task) for task in spec.get("tasks") or ()), key=_id)
     merge = [_merge_task(spec)] if _merge_template(spec) else []
-    return heapq.merge(inline, _sweep(spec), merge, key=_id)
+    return heapq.merge(inline, _made(spec), merge, key=_id)
 
 
 def _id(task: Mapping[str, Any]) -> str:
     return str(task["id"])
 
 
-def _sets(spec: Mapping[str, Any]) -> list[ParameterSet]:
-    factory = spec.get("taskFactory")
-    if not factory:
-        return []
-    return [ParameterSet.model_validate(each) for each in factory["parametricSweep"]["parameterSets"]]
+def _series(spec: Mapping[str, Any]) -> _Series | None:
+    factory = spec.get("taskFactory") or {}
+    if sweep := factory.get("parametricSweep"):
+        sets = [ParameterSet.model_validate(each) for each in sweep["parameterSets"]]
+        values = [each.numbers() if each.values is None else each.values for each in sets]
+        size = math.prod(each.size() for each in sets)
+        return _Series(size, len(sets), "parameterSets", _combinations(values))
+    if per_item := factory.get("taskPerItem"):
+        rows = per_item.get("rows")
+        if rows is None:
+            items = per_item.get("items") or ()
+            return _Series(len(items), 1, "values per item", ((item,) for item in items))
+        columns = per_item.get("columns") or ()
+        return _Series(len(rows), len(columns) or 1, "columns", rows, columns)
+    if repeat := factory.get("repeat"):
+        count = int(repeat["count"])
+        return _Series(count, 1, "values", ((number,) for number in range(count)))
+    return None
+
+
+def _combinations(dimensions: Sequence[Sequence[object]]) -> Iterator[tuple[object, ...]]:
+    """The cross product, the last dimension fastest; unlike itertools.product it never holds a whole dimension in memory."""
+    if not dimensions:
+        yield ()
+        return
+    for value in dimensions[0]:
+        for rest in _combinations(dimensions[1:]):
+            yield (value, *rest)
 
 
 def _factory_size(spec: Mapping[str, Any]) -> int:
-    sets = _sets(spec)
-    return math.prod(each.size() for each in sets) if sets else 0
+    series = _series(spec)
+    return series.size if series else 0
 
 
 def _width(spec: Mapping[str, Any]) -> int:
@@ -95,51 +138,20 @@ def _merge_template(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return (spec.get("taskFactory") or {}).get("mergeTask")
 
 
-def _sweep(spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    sets = _sets(spec)
-    if not sets:
+def _made(spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    series = _series(spec)
+    if series is None:
         return
     template = TaskTemplate.rest_body(spec["taskFactory"]["repeatTask"])
     width = _width(spec)
-    values = [each.numbers() if each.values is None else each.values for each in sets]
-    for number, combination in enumerate(itertools.product(*values)):
-        yield {"id": f"{number:0{width}}"} | _filled(template, combination)
+    for number, values in enumerate(series.values):
+        yield {"id": f"{number:0{width}}"} | fill(template, values, series.names)
 
 
 def _merge_task(spec: Mapping[str, Any]) -> dict[str, Any]:
     template = TaskTemplate.rest_body(_merge_template(spec) or {})
     inline = sorted(task["id"] for task in spec.get("tasks") or ())
-    size = _factory_size(spec)
-    depends: dict[str, Any] = {"taskIdRanges": [{"start": 0, "end": size - 1}]}
+    depends: dict[str, Any] = {"taskIdRanges": [{"start": 0, "end": _factory_size(spec) - 1}]}
     if inline:
         depends["taskIds"] = inline
     return {"id": MERGE_ID, "dependsOn": depends} | template
-
-
-def _filled(template: Any, values: Sequence[object]) -> Any:
-    """The template with its placeholders replaced, in every string of it."""
-    if isinstance(template, str):
-        return _PLACEHOLDER.sub(lambda match: _value(match, values), template)
-    if isinstance(template, Mapping):
-        return {name: _filled(value, values) for name, value in template.items()}
-    if isinstance(template, list):
-        return [_filled(value, values) for value in template]
-    return template
-
-
-def _value(match: re.Match[str], values: Sequence[object]) -> str:
-    if match[1] is None:
-        return match[0][0]
-    text = str(values[int(match[1])])
-    return text.zfill(int(match[2])) if match[2] and text.lstrip("-").isdigit() else text
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _strings(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _strings(each)

@@ -35,7 +35,7 @@ class PoolView:
     """The pool of a job.
 
     Attributes:
-        id: in Azure Batch; None while it is not known.
+        id: in Azure Batch; None while it is not known, and for a pool that the service makes for the job.
         problem: reason and message why there is none.
     """
 
@@ -129,8 +129,8 @@ def _delete(resource: Resource, remote: Remote, cluster: str, now: float) -> Pla
 
 
 def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: str, now: float) -> Plan:
-    if pool.problem or pool.id is None:
-        return waiting(resource, *(pool.problem or ("WaitingForPool", "waits for its pool")), now)
+    if pool.problem:
+        return waiting(resource, *pool.problem, now)
     if problems := expand.problems(resource.spec):
         verdict = Verdict("Stalled", "InvalidTasks", "; ".join(problems[:5]), ready=False, trend="Stalled")
         return with_notice(resource, Plan(status=status(resource, verdict, now)), verdict)
@@ -140,9 +140,11 @@ def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: s
     return with_notice(resource, Plan("add", (call,), status=shown), verdict)
 
 
-def _body(resource: Resource, pool_id: str, cluster: str) -> dict[str, Any]:
+def _body(resource: Resource, pool_id: str | None, cluster: str) -> dict[str, Any]:
     """The job as it is created: never with terminatejob, since a job without tasks would end at once (batch-semantics §4.3)."""
-    body = {"id": resource.remote_id} | JobSpec.rest_body(resource.spec) | {"poolInfo": {"poolId": pool_id}}
+    body = {"id": resource.remote_id} | JobSpec.rest_body(resource.spec)
+    if pool_id is not None:
+        body["poolInfo"] = {"poolId": pool_id}
     body["onAllTasksComplete"] = "noaction"
     if expand.needs_dependencies(resource.spec):
         body["usesTaskDependencies"] = True
@@ -162,7 +164,9 @@ def _converge(
     own = expand.total(spec)
     held_back = str(remote.get("onAllTasksComplete", "noaction")).lower() == "noaction"
     present = sum((tasks.counts or {}).get(state, 0) for state in ("active", "running", "completed"))
-    complete = own == 0 or tasks.complete or not held_back or present >= own
+    # Tasks that a job manager task adds count as present, too, so that the number says nothing there.
+    enough = present >= own and not spec.get("jobManagerTask")
+    complete = own == 0 or tasks.complete or not held_back or enough
     change = _changes(spec, remote)
     if held_back and _terminates(spec) and complete and (own or (present and not tasks.others_pending)):
         change["onAllTasksComplete"] = "terminatejob"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
@@ -51,7 +51,8 @@ class Call:
     table: Table
     id: str
     job_id: str | None = None
-    body: Mapping[str, Any] | None = None
+    # Bodies may hold secrets by the time they are sent.
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
 
     async def send(self, client: BatchClient) -> None:
         """Make the call.
@@ -101,15 +102,17 @@ class Plan:
         feed: whether the job's own tasks must be brought in (BatchJob).
         status: the whole status to show; None leaves what is there.
         again: seconds until it must be looked at without any event.
+        tasks_of: spec to make the job's own tasks from, with values from Secrets and ConfigMaps; for `feed`.
     """
 
     finalizer: Literal["add", "remove"] | None = None
     calls: tuple[Call, ...] = ()
-    submit: Mapping[str, Any] | None = None
+    submit: Mapping[str, Any] | None = field(default=None, repr=False)
     feed: bool = False
     status: Mapping[str, Any] | None = None
     notices: tuple[Notice, ...] = ()
     again: float | None = None
+    tasks_of: Mapping[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 
 from prometheus_client import Counter, Histogram
 
@@ -26,11 +27,13 @@ from azure_batch_operator.reconcile import expand, ownership
 from azure_batch_operator.reconcile import job as job_plans
 from azure_batch_operator.reconcile import pool as pool_plans
 from azure_batch_operator.reconcile import task as task_plans
-from azure_batch_operator.reconcile.common import PATIENCE, troubled
+from azure_batch_operator.reconcile.common import PATIENCE, troubled, waiting
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Plan, Table
+from azure_batch_operator.reconcile.resolve import ResolutionError
 from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.reconcile.trouble import trouble
 from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session
+from azure_batch_operator.sync.inputs import LOOKED_AT_EVERY, Inputs
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
 from azure_batch_operator.sync.store import Store
 
@@ -60,6 +63,7 @@ class Controller:
         self._api, self._store, self._queue = api, store, queue
         self._writer, self._events = writer, events
         self._cluster = cluster
+        self._inputs = Inputs(api)
         self._workers = workers
         self.accounts = Accounts(api, hosts, pacing, Listeners(self.changed, self.health_changed))
 
@@ -145,8 +149,13 @@ class Controller:
         if key.kind is Kind.ACCOUNT:
             plan, session = await self._plan_account(resource), None
         else:
-            account, session = self._account(resource)
-            plan = self._plan(resource, account, session)
+            try:
+                resource = await self._inputs.with_tasks(resource)
+                account, session = self._account(resource)
+                plan = await self._inputs.completed(resource, self._plan(resource, account, session))
+            except ResolutionError as error:
+                session, plan = None, waiting(resource, error.reason, str(error), time.time())
+                plan = replace(plan, again=plan.again or LOOKED_AT_EVERY)
         await self._carry_out(resource, plan, session)
 
     async def _plan_account(self, resource: Resource) -> Plan:
@@ -271,7 +280,7 @@ class Controller:
             owner = ownership.marker(self._cluster, resource)
             session.submitter.add(resource.key, job_id, plan.submit, owner)
         if plan.feed and session is not None:
-            session.feeder.feed(resource.key, resource.uid, resource.remote_id, resource.spec)
+            session.feeder.feed(resource.key, resource.uid, resource.remote_id, plan.tasks_of or resource.spec)
         if plan.status is not None:
             self._writer.write(resource, plan.status)
         for notice in plan.notices:
@@ -314,6 +323,7 @@ class Controller:
             session.poller.poke()
 
     def _forget(self, resource: Resource) -> None:
+        self._inputs.forget(resource.key)
         key = self._account_key(resource)
         session = self.accounts.session(key) if key else None
         if session is not None:
@@ -366,7 +376,7 @@ class Controller:
 
     def _pool_view(self, job: Resource, session: Session | None) -> job_plans.PoolView:
         if info := job.spec.get("poolInfo"):
-            return job_plans.PoolView(info["poolId"])
+            return job_plans.PoolView(info.get("poolId"))
         name = job.spec["poolRef"]["name"]
         pool = self._store.get(Key(Kind.POOL, job.key.namespace, name))
         if pool is None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -112,7 +112,7 @@ async def add(
 @dataclass(slots=True)
 class _Item:
     key: Key
-    body: Body
+    body: Body = field(repr=False)
     owner: str
 
 

@@ -1,0 +1,142 @@
+"""Values that live in Secrets and ConfigMaps: which ones a spec needs, and putting them where the REST body wants them.
+
+A `…SecretRef` becomes the REST property that it stands for, an environment setting's `valueFrom` becomes `value`. Both steps are
+pure walks along the models, so that nothing outside the declared places is ever taken for a reference. What comes out of `filled`
+holds secrets: it goes into a request and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from azure_batch_operator.api.base import ApiModel, StandsFor
+
+
+@dataclass(frozen=True, order=True)
+class Source:
+    """A key of a Secret or ConfigMap."""
+
+    kind: Literal["Secret", "ConfigMap"]
+    name: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A place in a spec that needs a value.
+
+    Attributes:
+        path: where it stands, for messages, such as `spec.userAccounts[0].passwordSecretRef`.
+        source: where the value is.
+    """
+
+    path: str
+    source: Source
+
+
+class ResolutionError(Exception):
+    """A value cannot be had; `reason` is a condition reason, the text names the place and the remedy, never a value."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def references(model: type[ApiModel], spec: Mapping[str, Any], path: str = "spec") -> Iterator[Reference]:
+    """All references of a spec or REST body, in its order."""
+    members = model.members()
+    for name, value in spec.items():
+        member = members.get(name)
+        if member is None or value is None:
+            continue
+        here = f"{path}.{name}"
+        if member.stands_for is not None:
+            yield Reference(here, _source(value))
+        elif member.model is not None:
+            items = (
+                [(f"{here}[{at}]", item) for at, item in enumerate(value)]
+                if isinstance(value, list)
+                else [(here, value)]
+            )
+            for where, item in items:
+                if isinstance(item, Mapping):
+                    yield from references(member.model, item, where)
+
+
+def filled(
+    model: type[ApiModel], spec: Mapping[str, Any], values: Mapping[Source, str], path: str = "spec"
+) -> dict[str, Any]:
+    """The same spec or REST body with values instead of references.
+
+    Args:
+        values: the text of every source that `references` names.
+
+    Raises:
+        ResolutionError: if a text that must be a JSON object is none.
+    """
+    members = model.members()
+    result: dict[str, Any] = {}
+    for name, value in spec.items():
+        member = members.get(name)
+        here = f"{path}.{name}"
+        if member is None or value is None:
+            result[name] = value
+        elif member.stands_for is not None:
+            result[member.stands_for.name] = _value(member.stands_for, Reference(here, _source(value)), values)
+        elif member.model is None:
+            result[name] = value
+        elif isinstance(value, list):
+            result[name] = [
+                filled(member.model, item, values, f"{here}[{at}]") if isinstance(item, Mapping) else item
+                for at, item in enumerate(value)
+            ]
+        else:
+            result[name] = filled(member.model, value, values, here) if isinstance(value, Mapping) else value
+    return result
+
+
+def _source(value: Mapping[str, Any]) -> Source:
+    if "configMapKeyRef" in value:
+        return Source("ConfigMap", value["configMapKeyRef"]["name"], value["configMapKeyRef"]["key"])
+    secret = value.get("secretKeyRef", value)
+    return Source("Secret", secret["name"], secret["key"])
+
+
+def _value(mark: StandsFor, reference: Reference, values: Mapping[Source, str]) -> Any:
+    text = values[reference.source]
+    if not mark.structured:
+        return text
+    try:
+        parsed = json.loads(text)
+    except ValueError:
+        parsed = None  # the parser's message would quote the secret
+    if not isinstance(parsed, dict):
+        source = reference.source
+        raise ResolutionError(
+            "SecretInvalid",
+            f"{reference.path}: key {source.key!r} of Secret {source.name!r} is not a JSON object: correct it",
+        ) from None
+    return parsed
+
+
+def secret_properties(*models: type[ApiModel]) -> dict[str, str]:
+    """The list of all secret properties below these models: path of the REST property → name of what stands for it."""
+    found: dict[str, str] = {}
+    for model in models:
+        _collect(model, "", (), found)
+    return found
+
+
+def _collect(model: type[ApiModel], path: str, above: tuple[type[ApiModel], ...], found: dict[str, str]) -> None:
+    if model in above:
+        return
+    for name, member in model.members().items():
+        mark = member.stands_for
+        if mark is not None:
+            if mark.secret:
+                found[f"{path}.{mark.name}".lstrip(".")] = name
+        elif member.model is not None:
+            _collect(member.model, f"{path}.{name}", (*above, model), found)

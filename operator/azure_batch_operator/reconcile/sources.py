@@ -1,0 +1,165 @@
+"""Tasks that a BatchJob takes from ConfigMaps: reading their texts into the same form as tasks that are written inline.
+
+`needed` says which texts; `inlined` gives the parts of the spec that take the place of `tasksFrom` and `itemsFrom`, so that what
+follows (counting, checking, expanding) sees one kind of job. What comes from a ConfigMap has not been checked by the API server, so
+it is checked here against the same models.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from azure_batch_operator.api.base import ApiModel, without_nulls
+from azure_batch_operator.api.task_body import Task
+from azure_batch_operator.reconcile.placeholders import fill
+from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, Source
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def needed(spec: Mapping[str, Any]) -> list[Reference]:
+    """The ConfigMap keys that hold tasks or items of this job."""
+    found = [
+        Reference(f"spec.tasksFrom[{at}].configMapKeyRef", _source(each["configMapKeyRef"]))
+        for at, each in enumerate(spec.get("tasksFrom") or ())
+    ]
+    if source := _items_from(spec):
+        where = "spec.taskFactory.taskPerItem.itemsFrom.configMapKeyRef"
+        found.append(Reference(where, _source(source["configMapKeyRef"])))
+    return found
+
+
+def inlined(spec: Mapping[str, Any], texts: Mapping[Source, str]) -> dict[str, Any]:
+    """Members of the spec that replace those of the same name: `tasks`, `tasksFrom` and `taskFactory`.
+
+    `taskFactory.taskPerItem` gets `rows`, a list of lists of texts, and for CSV `columns`, their names.
+
+    Args:
+        texts: the text of every source that `needed` names.
+
+    Raises:
+        ResolutionError: if a text is not what it must be; the message names the ConfigMap, the place in it and the remedy.
+    """
+    result: dict[str, Any] = {}
+    if sources := spec.get("tasksFrom"):
+        more = [task for each in sources for task in _tasks(each, texts[_source(each["configMapKeyRef"])])]
+        result = {"tasks": [*(spec.get("tasks") or ()), *more], "tasksFrom": []}
+    if source := _items_from(spec):
+        result["taskFactory"] = dict(spec["taskFactory"]) | {
+            "taskPerItem": _items(source, texts[_source(source["configMapKeyRef"])])
+        }
+    return result
+
+
+def settled(spec: Mapping[str, Any], total: int) -> dict[str, Any]:
+    """As `inlined`, for a job whose tasks are all in Azure Batch but whose ConfigMaps have gone: only the number counts."""
+    repeat = {"repeat": {"count": total}, "repeatTask": {"commandLine": ""}}
+    return {"tasks": [], "tasksFrom": [], "taskFactory": repeat}
+
+
+def _source(reference: Mapping[str, Any]) -> Source:
+    return Source("ConfigMap", reference["name"], reference["key"])
+
+
+def _items_from(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    per_item = (spec.get("taskFactory") or {}).get("taskPerItem") or {}
+    source: Mapping[str, Any] | None = per_item.get("itemsFrom")
+    return source
+
+
+def _where(reference: Mapping[str, Any]) -> str:
+    return f"key {reference['key']!r} of ConfigMap {reference['name']!r}"
+
+
+def _invalid(reference: Mapping[str, Any], what: str) -> ResolutionError:
+    return ResolutionError("InvalidTasks", f"{_where(reference)}: {what}; correct it and the job is tried again")
+
+
+def _tasks(source: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:
+    reference = source["configMapKeyRef"]
+    if template := source.get("template"):
+        columns, rows = _table(reference, text)
+        candidates: Sequence[Any] = [fill(template, row, columns) for row in rows]
+    else:
+        candidates = _listed(reference, text)
+    for number, candidate in enumerate(candidates):
+        task = without_nulls(candidate)
+        _check(reference, task, f"task {number + 1}")
+        yield task
+
+
+def _listed(reference: Mapping[str, Any], text: str) -> Sequence[Any]:
+    try:
+        document = json.loads(text)
+    except ValueError:
+        try:
+            document = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader, the C one where there is one)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            place = f" near line {mark.line + 1}" if mark else ""
+            raise _invalid(reference, f"neither JSON nor YAML{place}") from None
+    # Task files of az batch are lists, or lists under "value" (batch-semantics §10.10).
+    if isinstance(document, Mapping) and isinstance(document.get("value"), list):
+        document = document["value"]
+    if not isinstance(document, list):
+        raise _invalid(reference, "must be a list of tasks (for CSV give a template)")
+    return document
+
+
+def _table(reference: Mapping[str, Any], text: str) -> tuple[list[str], list[list[str]]]:
+    rows = [row for row in csv.reader(io.StringIO(text), skipinitialspace=True) if row]
+    if not rows:
+        raise _invalid(reference, "has no row, not even one with the names of the columns")
+    columns = [name.strip() for name in rows[0]]
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(columns):
+            raise _invalid(reference, f"row {number} has {len(row)} fields, but there are {len(columns)} columns")
+    if len(rows) == 1:
+        raise _invalid(reference, "has no row below the names of the columns")
+    return columns, rows[1:]
+
+
+def _items(source: Mapping[str, Any], text: str) -> dict[str, Any]:
+    reference = source["configMapKeyRef"]
+    if source.get("format") == "csv":
+        columns, rows = _table(reference, text)
+        return {"columns": columns, "rows": rows}
+    items = [line.strip() for line in text.splitlines() if line.strip()]
+    if not items:
+        raise _invalid(reference, "has no line with an item")
+    return {"rows": [[item] for item in items]}
+
+
+def _check(reference: Mapping[str, Any], task: Any, which: str) -> None:
+    if not isinstance(task, Mapping):
+        raise _invalid(reference, f"{which} is not an object")
+    _check_names(reference, Task, task, which)
+    try:
+        Task.model_validate(task)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise _invalid(reference, f"{which}: {place}: {first['msg']}") from None
+
+
+def _check_names(reference: Mapping[str, Any], model: type[ApiModel], value: Mapping[str, Any], where: str) -> None:
+    """Refuse what the API server would refuse in a manifest: unknown and misspelt names, and secrets in clear."""
+    members = model.members()
+    for name, item in value.items():
+        member = members.get(name)
+        if member is None:
+            secret = next((each for each in model.secrets() if each.name == name), None)
+            refused = next((each for each in model.refused if each.name == name), None)
+            reason = f"write {name}SecretRef" if secret else refused.reason if refused else "there is no such property"
+            raise _invalid(reference, f"{where}: {name}: {reason}")
+        if member.model is not None:
+            for each in item if isinstance(item, list) else [item]:
+                if isinstance(each, Mapping):
+                    _check_names(reference, member.model, each, f"{where}: {name}")

@@ -1,0 +1,140 @@
+"""Tasks from ConfigMaps: read, checked as the API server would have, and expanded like those that are written inline."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.reconcile import expand, sources
+from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, Source
+
+REFERENCE = {"name": "more", "key": "tasks"}
+SOURCE = Source("ConfigMap", "more", "tasks")
+
+
+def tasks_from(text: str, **more: Any) -> list[dict[str, Any]]:
+    """Bodies of the tasks that a ConfigMap key gives."""
+    spec = {"tasksFrom": [{"configMapKeyRef": REFERENCE} | more]}
+    return list(expand.expand(spec | sources.inlined(spec, {SOURCE: text})))
+
+
+def items_from(text: str, command: str, **more: Any) -> list[dict[str, Any]]:
+    """Bodies of the tasks that a factory makes of the items in a ConfigMap key."""
+    per_item = {"itemsFrom": {"configMapKeyRef": REFERENCE} | more}
+    spec = {"taskFactory": {"taskPerItem": per_item, "repeatTask": {"commandLine": command}}}
+    return list(expand.expand(spec | sources.inlined(spec, {SOURCE: text})))
+
+
+LISTED = [{"id": "b", "commandLine": "two"}, {"id": "a", "commandLine": "one", "requiredSlots": 2}]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(LISTED),
+        json.dumps({"value": LISTED}),
+        "- {id: b, commandLine: two, displayName: null}\n- id: a\n  commandLine: one\n  requiredSlots: 2\n",
+    ],
+)
+def test_json_and_yaml_lists_in_the_order_of_ids(text: str) -> None:
+    assert tasks_from(text) == [LISTED[1], LISTED[0]]
+
+
+def test_csv_with_a_template() -> None:
+    template = {
+        "id": "frame-{frame:4}",
+        "commandLine": "render {frame} {1} ${HOME} {unknown} {{x}}",
+        "environmentSettings": [{"name": "SCENE", "value": "{scene}"}],
+    }
+    assert tasks_from('frame,scene\n7,"a, b"\n12,c\n', template=template) == [
+        {
+            "id": "frame-0007", "commandLine": "render 7 a, b ${HOME} {unknown} {x}",
+            "environmentSettings": [{"name": "SCENE", "value": "a, b"}],
+        },
+        {
+            "id": "frame-0012", "commandLine": "render 12 c ${HOME} {unknown} {x}",
+            "environmentSettings": [{"name": "SCENE", "value": "c"}],
+        },
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "words"),
+    [
+        ("a: [", {}, "neither JSON nor YAML near line"),
+        ("a: 1", {}, "must be a list of tasks"),
+        ("[1]", {}, "task 1 is not an object"),
+        ('[{"id": "a"}]', {}, "task 1: commandLine: Field required"),
+        ('[{"id": "a b", "commandLine": ""}]', {}, "task 1: id: String should match"),
+        ('[{"id": "a", "commandLine": "", "comandLine": ""}]', {}, "task 1: comandLine: there is no such property"),
+        (
+            '[{"id": "a", "commandLine": "", "userIdentity": {"userName": "u"}}]', {},
+            "task 1: userIdentity: userName: there is no userName: write username",
+        ),
+        (
+            '[{"id": "a", "commandLine": "", "containerSettings": {"imageName": "i", "registry": {"password": "hush"}}}]',
+            {}, "registry: password: write passwordSecretRef",
+        ),
+        ("n\n1,2\n", {"template": {"id": "{n}", "commandLine": ""}}, "row 2 has 2 fields, but there are 1 columns"),
+        ("n\n", {"template": {"id": "{n}", "commandLine": ""}}, "no row below the names"),
+        ("", {"template": {"id": "{n}", "commandLine": ""}}, "not even one with the names"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_a_task_is_refused_with_its_place(text: str, more: dict[str, Any], words: str) -> None:
+    with pytest.raises(ResolutionError) as caught:
+        tasks_from(text, **more)
+    assert words in str(caught.value)
+    assert "key 'tasks' of ConfigMap 'more'" in str(caught.value)
+    assert "hush" not in str(caught.value)
+
+
+def test_lines_as_items() -> None:
+    made = items_from("one\n\n  two words \n", "echo {0}")
+    assert [(task["id"], task["commandLine"]) for task in made] == [("0", "echo one"), ("1", "echo two words")]
+
+
+def test_rows_as_items() -> None:
+    made = items_from("w,h\n1,2\n30,40\n", "size {w}x{1:3}", format="csv")
+    assert [(task["id"], task["commandLine"]) for task in made] == [("0", "size 1x002"), ("1", "size 30x040")]
+
+
+def test_no_item_is_an_error() -> None:
+    with pytest.raises(ResolutionError, match="no line with an item"):
+        items_from("\n \n", "x")
+
+
+def test_which_texts_are_needed() -> None:
+    spec = {
+        "tasksFrom": [{"configMapKeyRef": REFERENCE}],
+        "taskFactory": {"taskPerItem": {"itemsFrom": {"configMapKeyRef": {"name": "i", "key": "k"}}}},
+    }
+    assert sources.needed(spec) == [
+        Reference("spec.tasksFrom[0].configMapKeyRef", SOURCE),
+        Reference("spec.taskFactory.taskPerItem.itemsFrom.configMapKeyRef", Source("ConfigMap", "i", "k")),
+    ]
+    assert sources.needed({"tasks": []}) == []
+
+
+def test_all_kinds_of_tasks_stand_side_by_side() -> None:
+    spec = {
+        "tasks": [{"id": "z", "commandLine": "z"}],
+        "tasksFrom": [{"configMapKeyRef": REFERENCE}],
+        "taskFactory": {
+            "repeat": {"count": 11}, "repeatTask": {"commandLine": "run {0:4}"}, "mergeTask": {"commandLine": "m"},
+        },
+    }  # fmt: skip
+    whole = spec | sources.inlined(spec, {SOURCE: json.dumps(LISTED)})
+    made = list(expand.expand(whole))
+    assert expand.problems(whole) == []
+    assert [task["id"] for task in made] == [*(f"{n:02}" for n in range(11)), "a", "b", "merge", "z"]
+    assert made[10]["commandLine"] == "run 0010"
+    merge = next(task for task in made if task["id"] == "merge")
+    assert merge["dependsOn"] == {"taskIdRanges": [{"start": 0, "end": 10}], "taskIds": ["a", "b", "z"]}
+    assert expand.total(whole) == len(made) == 15
+
+
+def test_a_settled_job_keeps_its_number_of_tasks() -> None:
+    spec = {"tasks": [{"id": "a", "commandLine": ""}], "tasksFrom": [{"configMapKeyRef": REFERENCE}]}
+    assert expand.total(spec | sources.settled(spec, 42)) == 42

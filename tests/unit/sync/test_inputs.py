@@ -1,0 +1,167 @@
+"""Values for plans: what is missing is named, what is read is read once, and a job is followed although its ConfigMap has gone."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.kube.api import Busy, KubeError, NotFound
+from azure_batch_operator.reconcile import expand
+from azure_batch_operator.reconcile.plan import Call, Plan, Table
+from azure_batch_operator.reconcile.resolve import ResolutionError
+from azure_batch_operator.sync.inputs import Inputs
+from unit.objects import JOB_SPEC, POOL_SPEC, TASK_SPEC, resource
+
+VARIABLE = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "tokens", "key": "t"}}}
+USER = {"name": "u", "passwordSecretRef": {"name": "users", "key": "u"}}
+
+
+class Api:
+    """An API server with a few Secrets and ConfigMaps."""
+
+    def __init__(self, **objects: dict[str, str]) -> None:
+        self.objects = objects
+        self.failure: Exception | None = None
+        self.requests: list[str] = []
+
+    async def request(self, method: str, path: str) -> dict[str, Any]:
+        assert method == "GET"
+        self.requests.append(path)
+        await asyncio.sleep(0)
+        if self.failure:
+            raise self.failure
+        plural, name = path.split("/")[-2:]
+        if name not in self.objects:
+            raise NotFound("not found", 404)
+        data = self.objects[name]
+        if plural == "secrets":
+            data = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+        return {"data": data}
+
+
+def inputs(api: Api) -> Inputs:
+    return Inputs(api)  # type: ignore[arg-type]
+
+
+def create(spec: dict[str, Any]) -> Plan:
+    return Plan(calls=(Call("create_pool", Table.POOLS, "one", body={"id": "one"} | spec),))
+
+
+async def test_bodies_of_creates_get_their_values() -> None:
+    api = Api(users={"u": "hunter2"})
+    spec = POOL_SPEC | {"userAccounts": [USER]}
+    plan = await inputs(api).completed(resource(Kind.POOL, spec), create(spec))
+    assert plan.calls[0].body is not None
+    assert plan.calls[0].body["userAccounts"] == [{"name": "u", "password": "hunter2"}]
+    assert api.requests == ["/api/v1/namespaces/default/secrets/users"]
+
+
+async def test_tasks_that_go_out_get_their_values() -> None:
+    spec = TASK_SPEC | {"environmentSettings": [VARIABLE]}
+    made = await inputs(Api(tokens={"t": "abc"})).completed(resource(Kind.TASK, spec), Plan(submit={"id": "x"} | spec))
+    assert made.submit is not None
+    assert made.submit["environmentSettings"] == [{"name": "TOKEN", "value": "abc"}]
+
+
+async def test_plans_that_create_nothing_read_nothing() -> None:
+    api = Api()
+    plan = Plan(calls=(Call("delete_pool", Table.POOLS, "one"),))
+    spec = POOL_SPEC | {"userAccounts": [USER]}
+    assert await inputs(api).completed(resource(Kind.POOL, spec), plan) is plan
+    assert api.requests == []
+
+
+async def test_many_objects_with_the_same_secret_cost_one_request() -> None:
+    api = Api(tokens={"t": "abc"})
+    these = inputs(api)
+    spec = TASK_SPEC | {"environmentSettings": [VARIABLE]}
+    plans = [these.completed(resource(Kind.TASK, spec, name=f"t{n}"), Plan(submit=spec)) for n in range(50)]
+    await asyncio.gather(*plans)
+    assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("objects", "failure", "reason", "words"),
+    [
+        ({}, None, "SecretNotFound", "Secret 'users' does not exist in namespace 'default': create it with key 'u'"),
+        ({"users": {"v": "hunter2"}}, None, "SecretKeyNotFound", "Secret 'users' has no key 'u'"),
+        ({}, KubeError("no", 403), "SecretForbidden", "grant it `get` on secrets there"),
+    ],
+)
+async def test_what_is_missing_is_named_with_its_place(
+    objects: dict[str, Any], failure: Exception | None, reason: str, words: str
+) -> None:
+    api = Api(**objects)
+    api.failure = failure
+    spec = POOL_SPEC | {"userAccounts": [USER]}
+    with pytest.raises(ResolutionError) as caught:
+        await inputs(api).completed(resource(Kind.POOL, spec), create(spec))
+    assert caught.value.reason == reason
+    assert words in str(caught.value)
+    assert str(caught.value).startswith("spec.userAccounts[0].passwordSecretRef: ")
+    assert "hunter2" not in str(caught.value)
+
+
+async def test_an_api_server_out_of_reach_is_not_remembered() -> None:
+    api = Api(users={"u": "hunter2"})
+    api.failure = Busy("later", 503)
+    these, spec = inputs(api), POOL_SPEC | {"userAccounts": [USER]}
+    with pytest.raises(Busy):
+        await these.completed(resource(Kind.POOL, spec), create(spec))
+    api.failure = None
+    assert (await these.completed(resource(Kind.POOL, spec), create(spec))).calls
+
+
+SOURCED = {
+    "poolRef": {"name": "cpu"},
+    "tasksFrom": [{"configMapKeyRef": {"name": "more", "key": "tasks"}}],
+}
+TWO = json.dumps([{"id": "a", "commandLine": "x", "environmentSettings": [VARIABLE]}, {"id": "b", "commandLine": "y"}])
+
+
+def running(total: int, submitted: int, phase: str = "Running") -> dict[str, Any]:
+    return {"phase": phase, "taskCounts": {"total": total, "submitted": submitted}}
+
+
+async def test_tasks_of_a_config_map_become_the_jobs_own_and_are_read_once() -> None:
+    api = Api(more={"tasks": TWO}, tokens={"t": "abc"})
+    these = inputs(api)
+    job = await these.with_tasks(resource(Kind.JOB, SOURCED))
+    assert expand.total(job.spec) == 2
+    api.objects["more"] = {"tasks": "[]"}
+    again = await these.with_tasks(resource(Kind.JOB, SOURCED, generation=2))
+    assert expand.total(again.spec) == 2
+    plan = await these.completed(job, Plan(feed=True))
+    assert plan.tasks_of is not None
+    assert plan.tasks_of["tasks"][0]["environmentSettings"] == [{"name": "TOKEN", "value": "abc"}]
+
+
+async def test_a_missing_config_map_is_waited_for() -> None:
+    with pytest.raises(ResolutionError, match=r"spec.tasksFrom\[0\].configMapKeyRef: ConfigMap 'more' does not exist"):
+        await inputs(Api()).with_tasks(resource(Kind.JOB, SOURCED))
+    with pytest.raises(ResolutionError):
+        await inputs(Api()).with_tasks(resource(Kind.JOB, SOURCED, status=running(2, 1)))
+
+
+@pytest.mark.parametrize("objects", [{}, {"more": {"tasks": "[]"}}])
+async def test_a_job_whose_tasks_are_in_is_followed_without_its_config_map(objects: dict[str, Any]) -> None:
+    these = inputs(Api(**objects))
+    job = await these.with_tasks(resource(Kind.JOB, SOURCED, status=running(2, 2)))
+    assert expand.total(job.spec) == 2
+    # Should tasks turn out to be missing after all, nothing is made up for them.
+    with pytest.raises(ResolutionError):
+        await these.completed(job, Plan(feed=True))
+
+
+async def test_deleted_and_finished_jobs_need_no_config_map() -> None:
+    for job in (
+        resource(Kind.JOB, SOURCED, deleting=True, finalizer=True),
+        resource(Kind.JOB, SOURCED, status={"phase": "Succeeded"}),
+        resource(Kind.JOB, JOB_SPEC),
+    ):
+        assert await inputs(Api()).with_tasks(job) is job
