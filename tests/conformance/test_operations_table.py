@@ -222,7 +222,7 @@ class Stage:
     async def until(self, condition: Callable[[], Awaitable[Any]]) -> Any:
         """Wait for a condition; its value."""
         async with asyncio.timeout(60):
-            while not (value := await condition()):  # noqa: ASYNC110 (the emulator is behind HTTP)
+            while not (value := await condition()):
                 await asyncio.sleep(0.02)
         return value
 
