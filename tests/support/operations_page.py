@@ -55,8 +55,8 @@ def render() -> str:
     lines = [
         "# The 77 operations",
         "",
-        "Every operation of api-version 2024-07-01.20.0, the method of the official `azure-batch` client that calls it (synchronous",
-        "and asynchronous), the route on which the emulator answers, and a test in `tests/conformance/` that uses it.",
+        "Every operation of api-version 2024-07-01.20.0, the method of the official `azure-batch` client that calls it",
+        "(synchronous and asynchronous), the route on which the emulator answers, and a test in `tests/conformance/` that uses it.",
         "This page is generated: `python tests/support/operations_page.py --write`.",
         "",
         "| operation | client method | route | success | a test |",
