@@ -325,4 +325,4 @@ async def _time_limit(seconds: float | None, operation: str, what: str) -> Async
     except TimeoutError:
         if scope is None or not scope.expired():
             raise
-        raise DeadlineError(f"{what} within {seconds:.3g} seconds", operation=operation) from None
+        raise DeadlineError(f"{what} within {max(0.0, seconds or 0.0):.3g} seconds", operation=operation) from None
