@@ -9,6 +9,7 @@ import asyncio
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -22,7 +23,7 @@ from localcluster.cluster import LocalCluster
 from localcluster.errors import LocalClusterError
 from localcluster.processes import stop
 from localcluster.state import State, read_state, write_state
-from stage import DEFAULT_PORT, REPOSITORY, Emulator, Operator, install, samples
+from stage import DEFAULT_PORT, REPOSITORY, Emulator, Operator, Service, install, samples
 
 FOLDER = REPOSITORY / ".demo"
 PICTURE = FOLDER / "picture.png"
@@ -84,7 +85,7 @@ def _run(keep: bool) -> bool:
         say("Applying manifests/samples")
         manifests = samples(cluster, emulator.endpoint)
         cluster.kubectl("apply", "-f", "-", input=manifests)
-        _watch(cluster)
+        _watch(cluster, services)
         done = _show(cluster, emulator)
         console.print()
         say(f"{'Done' if done else '[red]Not done[/]'} in {time.monotonic() - began:.0f} s")
@@ -115,7 +116,7 @@ def _port() -> int:
     return DEFAULT_PORT
 
 
-def _watch(cluster: LocalCluster) -> None:
+def _watch(cluster: LocalCluster, services: Sequence[Service]) -> None:
     """Show progress until all jobs have ended."""
     say("Watching")
     deadline = time.monotonic() + _DEADLINE_SECONDS
@@ -130,6 +131,8 @@ def _watch(cluster: LocalCluster) -> None:
                 last = line
             if results.ended(objects):
                 break
+            for service in services:
+                service.check()
             if time.monotonic() > deadline:
                 raise TimeoutError(f"the jobs have not ended within {_DEADLINE_SECONDS:.0f} s: {view.line(objects)}")
             time.sleep(0.25)

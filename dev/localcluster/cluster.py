@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from localcluster import components
 from localcluster.apiclient import ApiClient, Refused, Unreachable
-from localcluster.build import Binaries, binaries
+from localcluster.build import Binaries, binaries, binaries_in
 from localcluster.errors import LocalClusterError, tail
 from localcluster.kubeconfig import kubeconfig, write_kubeconfig, write_private
 from localcluster.processes import GRACE, ProcessRef, spawn, stop
@@ -70,6 +70,8 @@ class LocalCluster:
             what = f"{', '.join(ended)} of the cluster in {root} has ended." if ended else f"No cluster runs in {root}."
             raise LocalClusterError(what, remedy="Start it with `make cluster`.")
         cluster._url, cluster._processes = state.url, state.processes
+        if (cluster.root / "bin" / "kubectl").exists():
+            cluster._programs = binaries_in(cluster.root / "bin")
         cluster._admin_token = (cluster.root / components.TOKENS).read_text().partition(",")[0]
         return cluster
 

@@ -4,6 +4,7 @@
 line every quarter of a minute.
 """
 
+import shutil
 import sys
 import time
 from typing import TextIO
@@ -43,6 +44,7 @@ class Progress:
         self._tty = self._stream.isatty()
         self._started = time.monotonic()
         self._last = self._started
+        self._current = ""
 
     @property
     def seconds(self) -> float:
@@ -54,15 +56,20 @@ class Progress:
         self._stream.write(("\r\x1b[K" if self._tty else "") + text + "\n")
         self._stream.flush()
 
-    def update(self, current: str = "") -> None:
-        """Show where the step is; cheap enough to call for every package."""
+    def update(self, current: str | None = None) -> None:
+        """Show where the step is, and on a terminal with what; cheap enough to call for every package.
+
+        Without `current`, as from a clock, it is still busy with the same.
+        """
+        self._current = self._current if current is None else current
         now = time.monotonic()
         if now - self._last < (0.1 if self._tty else INTERVAL):
             return
         self._last = now
-        line = progress_line(self.what, self.done, self.total, self.seconds, current if self._tty else "")
+        line = progress_line(self.what, self.done, self.total, self.seconds, self._current if self._tty else "")
         if self._tty:
-            self._stream.write(f"\r{line[:100]}\x1b[K")
+            width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be written over
+            self._stream.write(f"\r{line[:width]}\x1b[K")
             self._stream.flush()
         else:
             self.say(line)

@@ -60,6 +60,11 @@ class Service:
         """SIGKILL."""
         stop([self.process], grace=0.0)
 
+    def check(self) -> None:
+        """Raise LocalClusterError with its last words if it has ended."""
+        if not self.process.alive():
+            raise LocalClusterError(f"The {self.name} has ended.", details=tail(self.log))
+
     def match(self, pattern: re.Pattern[str]) -> re.Match[str]:
         """Wait for a line of the log.
 
@@ -141,7 +146,7 @@ class Operator(Service):
         kubeconfig = cluster.kubeconfig_for(NAMESPACE, SERVICE_ACCOUNT, folder / "operator.kubeconfig")
         log = folder / "operator.log"
         command = [
-            "env", f"KUBECONFIG={kubeconfig}", _program("azure-batch-operator"), "run", "--http-host=127.0.0.1",
+            "/usr/bin/env", f"KUBECONFIG={kubeconfig}", _program("azure-batch-operator"), "run", "--http-host=127.0.0.1",
             "--http-port=0", *arguments,
         ]  # fmt: skip
         operator = cls("operator", spawn(command, log=log, folder=folder, owned=owned), log)
@@ -151,8 +156,7 @@ class Operator(Service):
 
     def ready(self) -> bool:
         """Whether /readyz says so."""
-        if not self.process.alive():
-            raise LocalClusterError("The operator ended.", details=tail(self.log))
+        self.check()
         return self.get("readyz")[0] == 200
 
     def get(self, path: str) -> tuple[int, str]:

@@ -1,10 +1,24 @@
-"""The stage of the end-to-end tests: one real control plane for the whole session, private and on a free port."""
+"""The stage of the end-to-end tests: one real control plane for the session; per test a namespace, an emulator and an operator.
 
-from collections.abc import Iterator
+The operator runs as a process under a token of its ServiceAccount, with exactly the rights of `manifests/base`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from localcluster import LocalCluster, LocalClusterError
+from localcluster import WRITE_VERBS, LocalCluster, LocalClusterError
+from stage import Emulator, Operator, install, wait_until
+
+API_VERSION = "azurebatch.io/v1alpha1"
+GROUP = "azurebatch.io"
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +34,171 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         pytest.exit(f"The control plane for the tests does not start.\n{error}", returncode=3)
     yield cluster
     cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def installed(cluster: LocalCluster) -> LocalCluster:
+    """The cluster with CRDs and RBAC applied."""
+    install(cluster)
+    return cluster
+
+
+@dataclass
+class Stage:
+    """One test's share of the world."""
+
+    cluster: LocalCluster
+    namespace: str
+    folder: Path
+    emulator: Emulator
+    operator: Operator
+    arguments: tuple[str, ...] = ()
+    started: list[Emulator | Operator] = field(default_factory=list)
+
+    # --- objects ---
+
+    def kubectl(self, *arguments: str, **options: Any) -> str:
+        """kubectl in the test's namespace; its output."""
+        return self.cluster.kubectl("-n", self.namespace, *arguments, **options).stdout
+
+    def apply(self, *objects: Mapping[str, Any]) -> None:
+        """Apply objects."""
+        listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self.kubectl("apply", "-f", "-", input=json.dumps(listed))
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """An object; empty if there is none."""
+        text = self.kubectl("get", kind, name, "-o", "json", "--ignore-not-found")
+        return json.loads(text) if text else {}
+
+    def status(self, kind: str, name: str) -> dict[str, Any]:
+        """Its status."""
+        status: dict[str, Any] = self.get(kind, name).get("status", {})
+        return status
+
+    def condition(self, kind: str, name: str, type_: str = "Ready") -> dict[str, Any]:
+        """One of its conditions; empty if it is not there."""
+        found = [each for each in self.status(kind, name).get("conditions", []) if each["type"] == type_]
+        return found[0] if found else {}
+
+    def wait(self, kind: str, name: str, condition: str, seconds: float = 60.0) -> None:
+        """`kubectl wait --for=condition=…`, as a user would."""
+        self.kubectl("wait", f"--for=condition={condition}", f"{kind}/{name}", f"--timeout={seconds:.0f}s")
+
+    def until(self, condition: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+        """Wait for something to become true; the operator's log is told if it does not."""
+        try:
+            return wait_until(condition, what, seconds)
+        except TimeoutError as error:
+            log = "\n".join(self.operator.log.read_text().splitlines()[-30:])
+            raise TimeoutError(f"{error}\n{self.kubectl('get', 'bacc,bp,bj,bt', '-o', 'wide')}\n{log}") from None
+
+    def until_gone(self, *kinds: str, seconds: float = 60.0) -> None:
+        """Wait until there are no objects of these kinds."""
+        self.until(lambda: not self.kubectl("get", ",".join(kinds), "-o", "name"), f"no {kinds} is left", seconds)
+
+    # --- what is there by default ---
+
+    def account(self, name: str = "main", **spec: Any) -> list[dict[str, Any]]:
+        """A BatchAccount for the emulator, and its Secret."""
+        secret = {
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{name}-key"},
+            "stringData": {"key": self.emulator.key},
+        }  # fmt: skip
+        auth = {"sharedKey": {"secretRef": {"name": f"{name}-key", "key": "key"}}}
+        body = {"endpoint": self.emulator.endpoint, "accountName": self.emulator.account, "auth": auth}
+        return [secret, thing("BatchAccount", name, **(body | spec))]
+
+    def ready_pool(self, **spec: Any) -> None:
+        """An account `main` and a pool `cpu` that is ready."""
+        self.apply(*self.account(), pool("cpu", **spec))
+        self.wait("bp", "cpu", "Ready")
+
+    # --- counting ---
+
+    def writes(self, resource: str = "") -> int:
+        """Requests so far by which anybody changed objects of our group (status and finalizers; not their creation or deletion)."""
+        counts = self.cluster.request_counts(resource or "batch")
+        return sum(
+            number
+            for key, number in counts.items()
+            if key.group == GROUP and key.verb in WRITE_VERBS and key.verb not in {"POST", "DELETE", "DELETECOLLECTION"}
+        )
+
+    def calls(self) -> dict[str, int]:
+        """Batch calls so far, by operation."""
+        totals: dict[str, int] = {}
+        for operation, by_status in self.emulator.admin("GET", "counters")["operations"].items():
+            totals[operation] = sum(by_status.values())
+        return totals
+
+    # --- accidents ---
+
+    def restart_operator(self) -> None:
+        """Start the operator anew; the old one must have ended."""
+        self.operator = Operator.start(self.cluster, self.folder, arguments=self.arguments)
+        self.started.append(self.operator)
+
+    def kill_operator(self) -> None:
+        """SIGKILL."""
+        self.operator.kill()
+
+
+def thing(kind: str, name: str, **spec: Any) -> dict[str, Any]:
+    """An object of ours."""
+    return {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def pool(name: str, **spec: Any) -> dict[str, Any]:
+    """A pool of two nodes with two slots each."""
+    image = {"publisher": "canonical", "offer": "0001-com-ubuntu-server-jammy", "sku": "22_04-lts"}
+    body = {
+        "accountRef": {"name": "main"},
+        "vmSize": "Standard_D4ads_v6",
+        "virtualMachineConfiguration": {"imageReference": image, "nodeAgentSKUId": "batch.node.ubuntu 22.04"},
+        "targetDedicatedNodes": 2,
+        "taskSlotsPerNode": 2,
+    }
+    return thing("BatchPool", name, **(body | spec))
+
+
+def job(name: str, **spec: Any) -> dict[str, Any]:
+    """A job on the pool `cpu`."""
+    return thing("BatchJob", name, **({"poolRef": {"name": "cpu"}} | spec))
+
+
+def task(name: str, job_name: str, command: str = "true", **spec: Any) -> dict[str, Any]:
+    """A task of a job."""
+    return thing("BatchTask", name, jobRef={"name": job_name}, commandLine=command, **spec)
+
+
+@pytest.fixture
+def make_stage(installed: LocalCluster, tmp_path: Path) -> Iterator[Callable[..., Stage]]:
+    """Starts a stage with the emulator options of a test; all is stopped and removed afterwards."""
+    stages: list[Stage] = []
+
+    def make(*emulator: str, time_scale: float = 100.0, arguments: tuple[str, ...] = ()) -> Stage:
+        namespace = f"test-{uuid4().hex[:8]}"
+        installed.kubectl("create", "namespace", namespace)
+        batch = Emulator.start(tmp_path, time_scale=time_scale, arguments=emulator)
+        options = ("--namespace", namespace, "--poll-seconds=0.3", "--idle-poll-seconds=5", *arguments)
+        operator = Operator.start(installed, tmp_path, arguments=options)
+        stages.append(Stage(installed, namespace, tmp_path, batch, operator, options, [batch, operator]))
+        return stages[-1]
+
+    yield make
+    for stage in stages:
+        for each in reversed(stage.started):
+            each.kill()
+        # Nobody is left to clean up after the objects, so they are let go by force.
+        names = stage.kubectl("get", "bt,bj,bp,bacc", "-o", "name").split()
+        if names:
+            patch = '{"metadata":{"finalizers":null}}'
+            stage.kubectl("patch", *names, "--type=merge", "-p", patch)
+        installed.kubectl("delete", "namespace", stage.namespace, "--wait=false")
+
+
+@pytest.fixture
+def stage(make_stage: Callable[..., Stage]) -> Stage:
+    """A stage with real processes as tasks."""
+    return make_stage()

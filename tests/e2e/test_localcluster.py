@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from uuid import uuid4
 
 import pytest
 
+import localcluster.cluster
 from localcluster import WRITE_VERBS, LocalCluster, LocalClusterError
 from localcluster.background import down, status, up
 from localcluster.state import read_state
@@ -274,3 +276,17 @@ def test_a_component_that_cannot_start_is_explained(cluster: LocalCluster, tmp_p
     assert "no such flag: --oops" in str(caught.value)
     assert str(broken.log("kube-apiserver")) in str(caught.value)
     assert not broken.processes
+
+
+def test_a_port_taken_in_the_meantime_is_no_failure(
+    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        ports = [taken]
+        choose = localcluster.cluster._free_port
+        monkeypatch.setattr(localcluster.cluster, "_free_port", lambda: ports.pop() if ports else choose())
+        with LocalCluster(tmp_path, programs=cluster.programs) as own:
+            assert not ports
+            assert not own.url.endswith(f":{taken}")
+            assert exists(own, "namespace", "default")

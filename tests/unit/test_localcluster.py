@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from localcluster import RequestKey, components
+from localcluster.__main__ import main
 from localcluster.build import (
     SOURCES,
     assets_binaries,
@@ -108,6 +109,101 @@ class TestAssets:
         assert "unset" in str(caught.value)
 
 
+FAKE_GO = """#!/bin/sh
+case $1 in
+  version) echo "go version go9.9.9 linux/amd64" ;;
+  list) echo "go: downloading example.com/x v1.0.0" >&2; printf 'fmt\\nunsafe\\nlocalcluster\\n' ;;
+  build)
+    echo build >> "$FAKE_GO_LOG"
+    printf 'fmt\\nlocalcluster\\n' >&2
+    if [ -n "$FAKE_GO_FAILS" ]; then echo "fmt/print.go:1: $FAKE_GO_FAILS" >&2; exit 3; fi
+    while [ "$1" != -o ]; do shift; done
+    printf '#!/bin/sh\\nbasename "$0"\\n' > "$2"; chmod +x "$2" ;;
+esac
+"""
+
+
+class TestBuild:
+    """The build around a Go tool that only says what Go would say."""
+
+    @pytest.fixture
+    def environ(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin" / "go").write_text(FAKE_GO)
+        (tmp_path / "bin" / "go").chmod(0o755)
+        ours = {
+            "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin",
+            "XDG_CACHE_HOME": str(tmp_path / "cache"),
+            "FAKE_GO_LOG": str(tmp_path / "go.log"),
+            "FAKE_GO_FAILS": "",
+        }
+        for name, value in ours.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
+        return ours
+
+    def test_builds_once_and_links_every_name(
+        self, environ: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        found = binaries(environ)
+        assert found.kubectl.parent.name == source_hash()
+        for program in (found.etcd, found.apiserver, found.kubectl, found.controller_manager):
+            assert program is not None
+            assert subprocess.run([program], capture_output=True, text=True, check=True).stdout == f"{program.name}\n"
+        said = capsys.readouterr().err
+        assert "1 fetched" in said
+        assert "2 Go packages compiled and linked" in said
+
+        assert binaries(environ) == found
+        assert capsys.readouterr().err == ""
+        assert (tmp_path / "go.log").read_text() == "build\n"
+
+    def test_a_failure_says_why_and_leaves_nothing(
+        self, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("FAKE_GO_FAILS", "no space left on device")
+        with pytest.raises(LocalClusterError, match="`go build` failed with exit code 3") as caught:
+            binaries(environ)
+        assert caught.value.details == ("fmt/print.go:1: no space left on device",)
+        assert "disk is full" in caught.value.remedy
+        assert [path.name for path in cache_folder(environ).iterdir()] == [".lock"]
+        monkeypatch.setenv("FAKE_GO_FAILS", "")
+        assert binaries(environ).etcd.exists()
+
+    def test_what_a_killed_build_left_is_removed(self, environ: dict[str, str]) -> None:
+        leftover = cache_folder(environ) / "0123.tmp-99"
+        leftover.mkdir(parents=True)
+        (leftover / "localcluster").write_text("half")
+        binaries(environ)
+        assert not leftover.exists()
+
+    def test_two_builders_build_once(self, environ: dict[str, str], tmp_path: Path) -> None:
+        code = "from localcluster.build import binaries; print(binaries().etcd)"
+        builders = [
+            subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for _ in range(3)
+        ]
+        answers = {builder.communicate()[0] for builder in builders}
+        assert [builder.returncode for builder in builders] == [0, 0, 0]
+        assert len(answers) == 1
+        assert (tmp_path / "go.log").read_text() == "build\n"
+
+    def test_a_cache_that_cannot_be_written(self, environ: dict[str, str], tmp_path: Path) -> None:
+        (tmp_path / "cache").write_text("a file")
+        with pytest.raises(LocalClusterError, match="could not be built"):
+            binaries(environ)
+
+    def test_the_command_prints_no_trace(
+        self, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("FAKE_GO_FAILS", "dial tcp: no such host")
+        assert main(["build"]) == 1
+        said = capsys.readouterr().err
+        assert "localcluster: `go build` failed" in said
+        assert "GOPROXY" in said
+        assert "Traceback" not in said
+
+
 class TestGo:
     @pytest.mark.parametrize(
         ("text", "version"),
@@ -185,7 +281,9 @@ class TestProgress:
         progress = Progress("Compiling", total=4, stream=stream)
         now += 1
         progress.update("fmt")
-        assert stream.getvalue() == "\rCompiling:   0 % (0/4)  1 s  fmt\x1b[K"
+        now += 1
+        progress.update()
+        assert stream.getvalue() == ("\rCompiling:   0 % (0/4)  1 s  fmt\x1b[K\rCompiling:   0 % (0/4)  2 s  fmt\x1b[K")
 
 
 class TestErrors:

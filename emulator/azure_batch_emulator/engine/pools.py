@@ -39,6 +39,8 @@ class Pools:
         if len(service.pool_table) >= service.quotas.pools:
             raise BatchError("PoolQuotaReached")
         self._check(spec)
+        if spec["enableAutoScale"]:
+            service.auto_scale.check_syntax(spec["autoScaleFormula"])
         now = service.clock.now()
         pool = Pool(
             id=pool_id,
@@ -53,6 +55,8 @@ class Pools:
         )
         service.pool_table[pool_id.lower()] = pool
         self._begin(pool, "requeue")
+        if spec["enableAutoScale"]:
+            service.auto_scale.begin(pool, spec["autoScaleFormula"], spec["autoScaleEvaluationInterval"])
         return pool
 
     def _check(self, spec: dict[str, Any]) -> None:
@@ -268,8 +272,7 @@ class Pools:
         service = self._service
         now = service.clock.now()
         self._cancel_allocation(pool)
-        if pool.auto_scale_timer is not None:
-            pool.auto_scale_timer.cancel()
+        service.auto_scale.forget(pool)
         pool.enter("deleting", now)
         pool.last_modified = now
         pool.target_dedicated = pool.target_low_priority = 0

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from azure_batch_emulator.config import Quotas
 from azure_batch_emulator.engine import job_rules, pool_rules
 from azure_batch_emulator.engine.auto_pools import AutoPools
+from azure_batch_emulator.engine.auto_scale import AutoScale
 from azure_batch_emulator.engine.jobs import Jobs
 from azure_batch_emulator.engine.nodes import Nodes
 from azure_batch_emulator.engine.pools import Pools
@@ -65,6 +66,7 @@ class BatchService:
         self.auto_pools = AutoPools(self)
         self.schedules = Schedules(self)
         self.statistics = Statistics(self)
+        self.auto_scale = AutoScale(self)
 
     def pool(self, pool_id: str) -> Pool:
         """Raises BatchError 404 PoolNotFound."""

@@ -94,6 +94,28 @@ def remove_nodes(request: Request) -> Reply:
     return Reply(modified=pool.last_modified, data_service_id=True)
 
 
+def enable_auto_scale(request: Request) -> Reply:
+    body = request.json(schema.ENABLE_AUTO_SCALE)
+    pool = request.service.pool(request.parameters["poolId"])
+    request.check_conditions(pool.last_modified)
+    request.service.auto_scale.enable(pool, body)
+    return Reply(modified=pool.last_modified, data_service_id=True)
+
+
+def disable_auto_scale(request: Request) -> Reply:
+    pool = request.service.pool(request.parameters["poolId"])
+    request.service.auto_scale.disable(pool)
+    return Reply(modified=pool.last_modified, data_service_id=True)
+
+
+def evaluate_auto_scale(request: Request) -> Reply:
+    body = request.json(schema.EVALUATE_AUTO_SCALE)
+    pool = request.service.pool(request.parameters["poolId"])
+    record = request.service.auto_scale.try_formula(pool, body["autoScaleFormula"])
+    fragment = "Microsoft.Azure.Batch.Protocol.Entities.AutoScaleRun"
+    return Reply({"odata.metadata": request.metadata(fragment)} | record, data_service_id=True)
+
+
 def node_counts(request: Request) -> Reply:
     matches = request.filter(fields.NODE_COUNTS)
     pools = after_key(request.service.pool_table.values(), lambda pool: pool.id, request.query.skip_token())
@@ -111,5 +133,8 @@ HANDLERS: dict[str, Handler] = {
     "Pools_ResizePool": resize,
     "Pools_StopPoolResize": stop_resize,
     "Pools_RemoveNodes": remove_nodes,
+    "Pools_EnablePoolAutoScale": enable_auto_scale,
+    "Pools_DisablePoolAutoScale": disable_auto_scale,
+    "Pools_EvaluatePoolAutoScale": evaluate_auto_scale,
     "Pools_ListPoolNodeCounts": node_counts,
 }

@@ -99,11 +99,8 @@ class Server:
             _check_version(query)
             if found is None:
                 raise problem or BatchError("ResourceNotFound")
-            handler = HANDLERS.get(found.route.operation)
-            if handler is None:
-                raise BatchError("NotImplementedByEmulator")
             _check_content(request, body)
-            reply = handler(
+            reply = HANDLERS[found.route.operation](
                 Request(
                     service=self.services[account],
                     route=found.route,

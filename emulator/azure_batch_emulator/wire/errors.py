@@ -108,7 +108,6 @@ _MESSAGES: dict[int, dict[str, str]] = {
         "InternalError": "Server encountered an internal error. Please try again after some time.",
         "OperationTimedOut": "Operation could not be completed within the specified time.",
     },
-    501: {"NotImplementedByEmulator": "The emulator does not carry out this operation yet."},
     503: {
         "ServerBusy": "The server is currently unable to receive requests. Please retry your request.",
         "TooManyEnableAutoScaleRequests": "Autoscale can be enabled for a pool at most once in 30 seconds.",

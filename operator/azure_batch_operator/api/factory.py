@@ -19,7 +19,7 @@ class ParameterSet(ApiModel):
     start: int | None = Field(default=None, description="First number of a range.")
     end: int | None = Field(default=None, description="Last number of a range, included.")
     step: int | None = Field(default=None, description="Distance between two numbers, may be negative; 1 if left out.")
-    values: list[Annotated[str | int, StringConstraints(max_length=1024)]] | None = Field(
+    values: list[Annotated[str, StringConstraints(max_length=1024)] | int] | None = Field(
         default=None,
         description="Values in the order in which they are taken.",
         json_schema_extra=schema(maxItems=10000, items={"x-kubernetes-int-or-string": True, "maxLength": 1024}),

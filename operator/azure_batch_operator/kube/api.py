@@ -59,17 +59,17 @@ def _error(status: int, headers: Mapping[str, str], body: bytes) -> KubeError:
     try:
         document = orjson.loads(body)
         message = str(document.get("message") or document)
-        reason = document.get("reason")
+        causes = (document.get("details") or {}).get("causes")
     except (orjson.JSONDecodeError, AttributeError):
-        message, reason = body[:200].decode(errors="replace"), None
+        message, causes = body[:200].decode(errors="replace"), None
     retry_after = headers.get("Retry-After", "")
     delay = float(retry_after) if retry_after.isdigit() else None
     if status == 404:
         return NotFound(message, status)
-    if status == 409 or (status == 422 and reason != "Invalid") or (status == 422 and "test" in message[:60]):
-        return Conflict(message, status)
-    if status == 422:
+    if status == 422 and causes:
         return Invalid(message, status)
+    if status in {409, 422}:  # a failed `test` of a JSON patch is a 422 that names no field
+        return Conflict(message, status)
     if status == 429 or status >= 500 or status == 401:
         return Busy(message, status, delay)
     return KubeError(message, status)

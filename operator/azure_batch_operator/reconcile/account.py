@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from azure_batch_operator.api.account import AccountSpec
 from azure_batch_operator.api.resource import Resource
@@ -63,7 +64,8 @@ def _verdict(health: Health, resource: Resource) -> Verdict:
     if health.reason:
         waits = health.reason in {"ConnectionFailed", "Throttled", "NoAnswer"}
         phase = health.reason if health.reason == "Throttled" else "Unavailable"
-        return Verdict(phase, health.reason, health.message, ready=False, trend="Reconciling" if waits else "Stalled")
+        trend: Literal["Reconciling", "Stalled"] = "Reconciling" if waits else "Stalled"
+        return Verdict(phase, health.reason, health.message, ready=False, trend=trend, warning=True)
     if not health.checked:
         return Verdict("Connecting", "Connecting", "no call was answered yet", ready=False, trend="Reconciling")
     return Verdict("Connected", "Connected", "the account answers and lets the operator in", ready=True)

@@ -79,5 +79,7 @@ def with_notice(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:
     before = resource.condition("Ready")
     if before is not None and before.get("reason") == verdict.reason:
         return plan
-    notice = Notice(verdict.reason, verdict.message, "Warning" if verdict.trend == "Stalled" else "Normal")
+    notice = Notice(
+        verdict.reason, verdict.message, "Warning" if verdict.trend == "Stalled" or verdict.warning else "Normal"
+    )
     return Plan(plan.finalizer, plan.calls, plan.submit, plan.feed, plan.status, (*plan.notices, notice), plan.again)

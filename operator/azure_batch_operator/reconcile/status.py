@@ -37,6 +37,7 @@ class Verdict:
         ready: status of `Ready`.
         trend: "Reconciling" while it is on its way, "Stalled" when a person must act, None when all is said.
         more: further conditions: type → (status, reason, message).
+        warning: whether its Event is a warning although nobody needs to act.
     """
 
     phase: str
@@ -45,6 +46,7 @@ class Verdict:
     ready: bool
     trend: Literal["Reconciling", "Stalled"] | None = None
     more: Mapping[str, tuple[bool, str, str]] | None = None
+    warning: bool = False
 
 
 def conditions(resource: Resource, verdict: Verdict, now: float) -> list[dict[str, Any]]:

@@ -232,7 +232,7 @@ class Controller:
             account,
             task_plans.JobView(exists=True, id=job_id, remote=remote, ours=ours),
             task_plans.TaskView(
-                remote=tasks.get(id) if tasks else Absent.UNKNOWN,
+                remote=tasks.get(id) if tasks is not None else Absent.UNKNOWN,
                 pending=session.submitter.has(resource.key),
                 refused=session.submitter.refused(resource.key),
             ),

@@ -45,15 +45,19 @@ class RemoteTable:
         """Whether something waits for the next poll."""
         return bool(self._touched)
 
+    @property
+    def first(self) -> bool:
+        """Whether the next full poll is the first, for whose end everybody waits: also those whose resource is not there."""
+        return self.seen_at is None
+
     def replace(self, began: float, entries: Iterable[Mapping[str, Any]]) -> set[str]:
         """Take in a full poll that began at `began`; ids (lower case) of what looks different now."""
         fresh = {str(entry["id"]).lower(): entry for entry in entries}
         changed = {id for id, entry in fresh.items() if self._entries.get(id) != entry}
         changed |= self._entries.keys() - fresh.keys()
         self._entries = fresh
-        first = self.seen_at is None
         self.seen_at = began
-        return changed | self._settle(began) | (set(fresh) if first else set())
+        return changed | self._settle(began)
 
     def merge(self, began: float, entries: Iterable[Mapping[str, Any]]) -> set[str]:
         """Take in a poll of what has changed lately; absence says nothing, so only what was seen is settled."""
@@ -73,9 +77,6 @@ class RemoteTable:
         for id in settled:
             del self._touched[id]
         return settled
-
-    def __len__(self) -> int:
-        return len(self._entries)
 
 
 @dataclass

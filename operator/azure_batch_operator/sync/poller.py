@@ -167,7 +167,10 @@ class Poller:
         if interest.jobs or interest.tasks:
             began = _now()
             jobs = [job async for job in self._client.jobs.list(select=_JOB_MEMBERS, **_options())]
-            for id in self._mirror.jobs.replace(began, jobs):
+            told = interest.jobs.keys() if self._mirror.jobs.first else ()
+            if self._mirror.jobs.first:
+                news.changed |= {key for tasks in interest.tasks.values() for keys in tasks.values() for key in keys}
+            for id in {*self._mirror.jobs.replace(began, jobs), *told}:
                 news.moved |= interest.jobs.get(id, set())
         await self._poll_jobs(news)
 
@@ -182,7 +185,8 @@ class Poller:
         counts = {str(each["poolId"]).lower(): each async for each in self._client.pools.list_node_counts(**_options())}
         before, self._mirror.node_counts = self._mirror.node_counts, counts
         different = {id for id, each in counts.items() if before.get(id) != each}
-        for id in self._mirror.pools.replace(began, pools):
+        told = self._interest.pools.keys() if self._mirror.pools.first else ()
+        for id in {*self._mirror.pools.replace(began, pools), *told}:
             news.moved |= self._interest.pools.get(id, set())
         for id in different:
             news.changed |= self._interest.pools.get(id, set())
@@ -290,7 +294,8 @@ class Poller:
             entry["stderrTail"] = await self._stderr(job_id, entry["id"]) if tails <= _MOST_TAILS else ""
         if full:
             listing.full_at, listing.recount = began, False
-        different = table.replace(began, entries) if full else table.merge(began, entries)
+        told = set(wanted) if table.first else set()
+        different = told | (table.replace(began, entries) if full else table.merge(began, entries))
         # A touched task that no incremental list shows was deleted or never added: look at all of them.
         listing.recount = listing.recount or (not full and table.touched)
         for id in different:
@@ -308,7 +313,7 @@ class _TaskList:
         self.full_at: float | None = None
         self.recount = False
         self.owners: dict[str, str] = {}
-        self._latest = datetime.min.replace(tzinfo=UTC)
+        self._latest = datetime(2000, 1, 1, tzinfo=UTC)
 
     @property
     def filter(self) -> str:

@@ -1,0 +1,172 @@
+"""Evaluation of a parsed formula: statements in order, variables in, assignments out."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from azure_batch_emulator.autoscale import functions, values
+from azure_batch_emulator.autoscale.parser import Expression
+from azure_batch_emulator.autoscale.values import EvaluationError, Interval, Timestamp
+
+DEDICATED = "$TargetDedicatedNodes"
+LOW_PRIORITY = "$TargetLowPriorityNodes"
+OPTION = "$NodeDeallocationOption"
+_ALIASES = {"$TargetDedicated": DEDICATED, "$TargetLowPriority": LOW_PRIORITY}
+OPTIONS = frozenset({"requeue", "terminate", "taskcompletion", "retaineddata"})
+
+
+@dataclass(slots=True)
+class Scope:
+    """Variables while a formula runs.
+
+    Attributes:
+        metrics: read-only service variables by name.
+        now: seconds since 1970.
+        source: for rand().
+        assigned: what the formula has set so far.
+        defaults: targets as they stand, for reading before they are set.
+    """
+
+    metrics: Mapping[str, values.Metric]
+    now: float
+    source: random.Random
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    assigned: dict[str, Any] = field(default_factory=dict)
+
+
+def run(statements: list[Expression], scope: Scope) -> dict[str, Any]:
+    """Evaluate statements in order until the end or ``stop()``.
+
+    Returns:
+        What was assigned, service variables under their present names.
+
+    Raises:
+        EvaluationError: with line and column at the beginning of its message.
+    """
+    try:
+        for statement in statements:
+            if statement.kind == "assign":
+                _assign(statement, scope)
+            else:
+                _value(statement.parts[0], scope)
+    except functions.StopEvaluation:
+        pass
+    return scope.assigned
+
+
+def _assign(statement: Expression, scope: Scope) -> None:
+    name = str(statement.parts[0])
+    name = _ALIASES.get(name, name)
+    if name in scope.metrics:
+        raise _at(statement, f"The variable {name} is read-only")
+    value = values.plain(_value(statement.parts[1], scope))
+    if name in (DEDICATED, LOW_PRIORITY) and not isinstance(value, float):
+        raise _at(statement, f"The variable {name} must be a double")
+    if name == OPTION and value not in OPTIONS:
+        raise _at(statement, f"The variable {name} must be one of {', '.join(sorted(OPTIONS))}")
+    if name.startswith("$") and name[1:2].isupper() and name not in (DEDICATED, LOW_PRIORITY, OPTION):
+        raise _at(statement, f"Undefined symbol: {name}")
+    scope.assigned[name] = value
+
+
+def _at(expression: Expression, message: str) -> EvaluationError:
+    return EvaluationError(f"Line {expression.line}, Col {expression.column}: {message}")
+
+
+def _value(expression: Expression, scope: Scope) -> Any:
+    try:
+        return _evaluate(expression, scope)
+    except EvaluationError as error:
+        text = str(error)
+        raise error if text.startswith("Line ") else _at(expression, text) from None
+
+
+def _evaluate(expression: Expression, scope: Scope) -> Any:
+    parts = expression.parts
+    match expression.kind:
+        case "number":
+            return float(parts[0])
+        case "text":
+            return str(parts[0])[1:-1]
+        case "name":
+            return _name(str(parts[0]), scope)
+        case "vector":
+            return functions.flatten("[]", _arguments(parts[0], scope))
+        case "negate":
+            return values.unary(str(parts[0]), _value(parts[1], scope))
+        case "binary":
+            return _binary(parts, scope)
+        case "choice":
+            condition, yes, no = parts
+            return _value(yes if values.truth(_value(condition, scope)) else no, scope)
+        case "call":
+            return functions.call(str(parts[0]), _arguments(parts[1], scope), scope.now, scope.source)
+        case "method":
+            return _method(_value(parts[0], scope), str(parts[1]), _arguments(parts[2], scope))
+        case _:
+            return _member(_value(parts[0], scope), str(parts[1]))
+
+
+def _arguments(arguments: tuple[Expression, ...] | None, scope: Scope) -> list[Any]:
+    return [_value(argument, scope) for argument in arguments or ()]
+
+
+def _name(name: str, scope: Scope) -> Any:
+    name = _ALIASES.get(name, name)
+    if name in scope.assigned:
+        return scope.assigned[name]
+    if name in scope.metrics:
+        return scope.metrics[name]
+    if name in scope.defaults:
+        return scope.defaults[name]
+    if name in values.INTERVALS:
+        return Interval(values.INTERVALS[name])
+    if name in OPTIONS:
+        return name
+    other = name[1:] if name.startswith("$") else f"${name}"
+    if other in scope.assigned:
+        return scope.assigned[other]
+    raise EvaluationError(f"Undefined symbol: {name}")
+
+
+def _binary(parts: tuple[Any, ...], scope: Scope) -> Any:
+    left, symbol, right = parts[0], str(parts[1]), parts[2]
+    if symbol == "&&":
+        return float(values.truth(_value(left, scope)) and values.truth(_value(right, scope)))
+    if symbol == "||":
+        return float(values.truth(_value(left, scope)) or values.truth(_value(right, scope)))
+    return values.binary(symbol, _value(left, scope), _value(right, scope))
+
+
+def _method(value: Any, name: str, arguments: list[Any]) -> Any:
+    if hasattr(value, "method"):
+        return value.method(name, arguments)
+    raise EvaluationError(f"A {values.kind(value)} has no method {name}")
+
+
+def _member(value: Any, name: str) -> Any:
+    if isinstance(value, Timestamp):
+        return value.member(name)
+    raise EvaluationError(f"A {values.kind(values.plain(value))} has no member {name}")
+
+
+def results(assigned: Mapping[str, Any], dedicated: float, low_priority: float) -> str:
+    """The text of a run: targets, option, then the user's variables by name (batch-semantics §7.6).
+
+    Args:
+        dedicated: the present target, for a formula that does not set it.
+    """
+    users = {
+        name.removeprefix("$"): value
+        for name, value in assigned.items()
+        if name not in (DEDICATED, LOW_PRIORITY, OPTION)
+    }
+    shown = {
+        "TargetDedicatedNodes": assigned.get(DEDICATED, dedicated),
+        "TargetLowPriorityNodes": assigned.get(LOW_PRIORITY, low_priority),
+        "NodeDeallocationOption": assigned.get(OPTION, "requeue"),
+    } | {name: users[name] for name in sorted(users)}
+    return ";".join(f"${name}={values.show(value)}" for name, value in shown.items())

@@ -1,0 +1,167 @@
+"""What `kubectl apply` refuses by itself, with the operator switched off: each rule with an accepting and a refusing manifest."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from e2e.conftest import job, pool, task, thing
+from localcluster import LocalCluster
+
+SWEEP = {"parametricSweep": {"parameterSets": [{"start": 1, "end": 3}]}, "repeatTask": {"commandLine": "r {0}"}}
+AUTH = {"sharedKey": {"secretRef": {"name": "s", "key": "k"}}}
+
+
+def account(**spec: Any) -> dict[str, Any]:
+    return thing("BatchAccount", "a", **({"endpoint": "https://a.westeurope.batch.azure.com", "auth": AUTH} | spec))
+
+
+def sweep(*sets: dict[str, Any]) -> dict[str, Any]:
+    return job("j", taskFactory=SWEEP | {"parametricSweep": {"parameterSets": list(sets)}})
+
+
+@pytest.fixture(scope="module")
+def namespace(installed: LocalCluster) -> Iterator[str]:
+    name = f"admission-{uuid4().hex[:8]}"
+    installed.kubectl("create", "namespace", name)
+    yield name
+    installed.kubectl("delete", "namespace", name, "--wait=false")
+
+
+def apply(cluster: LocalCluster, namespace: str, body: dict[str, Any], *options: str) -> tuple[int, str]:
+    done = cluster.kubectl("-n", namespace, "apply", "-f", "-", *options, input=json.dumps(body), check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+ACCEPTED = [
+    account(),
+    account(endpoint="http://127.0.0.1:10100", accountName="devaccount"),
+    account(endpoint="https://a.westeurope.batch.azure.com:443/", allowedNamespaces={"names": ["team-a"]}),
+    pool("p"),
+    pool("p", id="My_Pool-1", resizeTimeout="PT10M", taskSchedulingPolicy={"nodeFillType": "Pack"}),
+    job("j", tasks=[{"id": "a", "commandLine": ""}], onAllTasksComplete="terminateJob", priority=-1000),
+    job("j", taskFactory=SWEEP | {"mergeTask": {"commandLine": "m"}}),
+    sweep({"start": 3, "end": 1, "step": -1}, {"values": ["a", 7]}),
+    thing("BatchJob", "j", poolInfo={"poolId": "p"}, accountRef={"name": "a", "namespace": "other"}),
+    task("t", "j", dependsOn={"taskIds": ["a"], "taskIdRanges": [{"start": 1, "end": 2}]}),
+    task(
+        "t",
+        "j",
+        resourceFiles=[{"httpUrl": "https://x/y", "filePath": "y"}],
+        constraints={"maxWallClockTime": "P1DT2H"},
+    ),
+]
+
+REFUSED = [
+    (account(endpoint="http://a.westeurope.batch.azure.com"), "endpoint must be https://"),
+    (account(endpoint="https://a.westeurope.batch.azure.com/jobs"), "without a path"),
+    (account(endpoint="http://127.0.0.1:10100"), "accountName is required"),
+    (account(auth={}), "say how to sign in"),
+    (account(rateLimit={"callsPerSecond": 0}), "rateLimit.callsPerSecond"),
+    (pool("p", id="no spaces"), "spec.id"),
+    (pool("p" * 65), "metadata.name cannot serve as the id"),
+    (pool("p.q"), "give spec.id"),
+    (pool("p", targetDedicatedNodes=-1), "spec.targetDedicatedNodes"),
+    (pool("p", resizeTimeout="10 minutes"), "spec.resizeTimeout"),
+    (pool("p", taskSlotsPerNode=0), "spec.taskSlotsPerNode"),
+    (pool("p", taskSchedulingPolicy={"nodeFillType": "Scatter"}), "(?i:spread|pack)"),
+    (pool("p", vmsize="x"), 'unknown field "spec.vmsize"'),
+    (
+        pool("p", virtualMachineConfiguration={"nodeAgentSKUId": "x", "imageReference": {"publisher": "p"}}),
+        "give publisher, offer and sku",
+    ),
+    (job("j", poolInfo={"poolId": "p"}), "give either poolRef"),
+    (thing("BatchJob", "j", poolInfo={"poolId": "p"}), "accountRef is required with poolInfo"),
+    (job("j", priority=1001), "spec.priority"),
+    (job("j", onAllTasksComplete="stop"), "(?i:noaction|terminatejob)"),
+    (job("j", tasks=[{"id": "a", "commandLine": ""}, {"id": "a", "commandLine": ""}]), "Duplicate value"),
+    (job("j", tasks=[{"id": "a"}]), "spec.tasks[0].commandLine"),
+    (sweep({"start": 1}), "give start and end of a range, or values"),
+    (sweep({"start": 1, "end": 2, "values": ["a"]}), "give start and end of a range, or values"),
+    (sweep({"start": 1, "end": 2, "step": 0}), "step must not be 0"),
+    (sweep({"start": 2, "end": 1}), "end cannot be reached"),
+    (sweep({"values": []}), "values must not be empty"),
+    (sweep(), "parameterSets"),
+    (task("t", "j", requiredSlots=0), "spec.requiredSlots"),
+    (task("t", "j", resourceFiles=[{"httpUrl": "https://x/y"}]), "filePath is required with httpUrl"),
+    (
+        task("t", "j", resourceFiles=[{"httpUrl": "https://x", "filePath": "y", "storageContainerUrl": "https://z"}]),
+        "give exactly one of",
+    ),
+    (
+        task("t", "j", userIdentity={"username": "u", "autoUser": {"scope": "pool"}}),
+        "give username or autoUser, not both",
+    ),
+    (task("t", "j", constraints={"maxWallClockTime": "PT7D"}), "spec.constraints.maxWallClockTime"),
+]
+
+
+@pytest.mark.parametrize("body", ACCEPTED, ids=str)
+def test_accepted(installed: LocalCluster, namespace: str, body: dict[str, Any]) -> None:
+    code, text = apply(installed, namespace, body, "--dry-run=server")
+    assert code == 0, text
+
+
+@pytest.mark.parametrize(("body", "words"), REFUSED, ids=[words for _, words in REFUSED])
+def test_refused_with_the_field_and_the_remedy(
+    installed: LocalCluster, namespace: str, body: dict[str, Any], words: str
+) -> None:
+    code, text = apply(installed, namespace, body, "--dry-run=server")
+    assert code != 0
+    assert words in text
+
+
+CHANGES = [
+    (pool("p"), {"vmSize": "Standard_D8ads_v6"}, "vmSize cannot be changed"),
+    (pool("p"), {"id": "other"}, "id cannot be changed"),
+    (pool("p"), {"accountRef": {"name": "other"}}, "accountRef cannot be changed"),
+    (job("j", tasks=[{"id": "a", "commandLine": ""}]), {"poolRef": {"name": "other"}}, "poolRef cannot be changed"),
+    (job("j", tasks=[{"id": "a", "commandLine": ""}]), {"tasks": []}, "tasks cannot be changed"),
+    (task("t", "j"), {"commandLine": "false"}, "a task is fixed once it is added"),
+    (account(), {"accountName": "other"}, "accountName cannot be changed"),
+]
+ALLOWED_CHANGES = [
+    (pool("p"), {"targetDedicatedNodes": 9}),
+    (job("j"), {"priority": 7, "maxParallelTasks": 3}),
+    (account(), {"rateLimit": {"callsPerSecond": 5}}),
+]
+
+
+@pytest.mark.parametrize(("body", "change", "words"), CHANGES, ids=[words for *_, words in CHANGES])
+def test_what_cannot_change_is_refused(
+    installed: LocalCluster, namespace: str, body: dict[str, Any], change: dict[str, Any], words: str
+) -> None:
+    first = _unique(body)
+    assert apply(installed, namespace, first)[0] == 0
+    code, text = apply(installed, namespace, first | {"spec": first["spec"] | change})
+    assert code != 0
+    assert words in text
+    assert "create" in text
+
+
+@pytest.mark.parametrize(("body", "change"), ALLOWED_CHANGES, ids=str)
+def test_what_can_change_is_accepted(
+    installed: LocalCluster, namespace: str, body: dict[str, Any], change: dict[str, Any]
+) -> None:
+    first = _unique(body)
+    assert apply(installed, namespace, first)[0] == 0
+    code, text = apply(installed, namespace, first | {"spec": first["spec"] | change})
+    assert code == 0, text
+
+
+def test_a_new_object_is_not_taken_for_a_finished_one(installed: LocalCluster, namespace: str) -> None:
+    body = _unique(pool("p"))
+    apply(installed, namespace, body)
+    shown = json.loads(installed.kubectl("-n", namespace, "get", "bp", body["metadata"]["name"], "-o", "json").stdout)
+    assert shown["status"] == {"observedGeneration": -1, "phase": "Pending"}
+
+
+def _unique(body: dict[str, Any]) -> dict[str, Any]:
+    body = copy.deepcopy(body)
+    body["metadata"]["name"] = f"{body['metadata']['name']}-{uuid4().hex[:8]}"
+    return body

@@ -1,0 +1,245 @@
+"""Jobs: first the job, then its tasks, then onAllTasksComplete; the outcome comes from the tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch import InvalidRequestError, QuotaError
+from azure_batch_operator.reconcile.job import DEPENDENCY_FAILED, PoolView, TasksView, plan
+from azure_batch_operator.reconcile.plan import Absent, Plan, Remote
+from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, owned, resource
+
+POOL = PoolView("cpu")
+SWEEP = {
+    "poolRef": {"name": "cpu"},
+    "taskFactory": {
+        "parametricSweep": {"parameterSets": [{"start": 1, "end": 10}]},
+        "repeatTask": {"commandLine": "r {0}"},
+        "mergeTask": {"commandLine": "m"},
+    },
+}
+
+
+def job(spec: dict[str, Any] | None = None, **options: Any) -> Resource:
+    return resource(Kind.JOB, spec or JOB_SPEC, **options)
+
+
+def remote(owner: Resource, **members: Any) -> dict[str, Any]:
+    body = {
+        "id": "one", "state": "active", "onAllTasksComplete": "noaction", "priority": 0, "poolInfo": {"poolId": "cpu"},
+        "executionInfo": {"startTime": "2026-01-01T00:00:00Z", "poolId": "cpu"},
+    }  # fmt: skip
+    return owned(body | members, owner)
+
+
+def completed(owner: Resource, reason: str = "AllTasksCompleted") -> dict[str, Any]:
+    info = {"startTime": "2026-01-01T00:00:00Z", "endTime": "2026-01-01T01:00:00Z", "terminateReason": reason}
+    return remote(owner, state="completed", executionInfo=info)
+
+
+def counted(active: int = 0, running: int = 0, succeeded: int = 0, failed: int = 0) -> dict[str, int]:
+    return {
+        "active": active, "running": running, "completed": succeeded + failed, "succeeded": succeeded, "failed": failed,
+    }  # fmt: skip
+
+
+def failure(id: str, code: int = 3) -> dict[str, Any]:
+    info = {"exitCode": code, "failureInfo": {"category": "UserError", "code": "FailureExitCode", "message": "bad"}}
+    return {"id": id, "executionInfo": info}
+
+
+def decide(one: Resource, there: Remote, tasks: TasksView = TasksView(), pool: PoolView = POOL) -> Plan:  # noqa: B008
+    return plan(one, ACCOUNT, pool, there, tasks, CLUSTER, NOW)
+
+
+def verbs(decision: Plan) -> list[str]:
+    return [call.verb for call in decision.calls]
+
+
+def conditions(decision: Plan) -> dict[str, tuple[str, str]]:
+    assert decision.status is not None
+    return {each["type"]: (each["status"], each["reason"]) for each in decision.status["conditions"]}
+
+
+def test_a_job_is_created_without_terminatejob() -> None:
+    """A job without tasks that terminates when all are complete would end at once (batch-semantics §4.3)."""
+    for spec in (JOB_SPEC, JOB_SPEC | {"onAllTasksComplete": "terminateJob"}, SWEEP):
+        (call,) = decide(job(spec), Absent.GONE).calls
+        assert call.verb == "create_job"
+        assert call.body is not None
+        assert call.body["onAllTasksComplete"] == "noaction"
+        assert call.body["poolInfo"] == {"poolId": "cpu"}
+        assert not {"tasks", "taskFactory", "poolRef"} & call.body.keys()
+        assert call.body.get("usesTaskDependencies", False) is (spec is SWEEP)
+
+
+def test_a_job_waits_for_its_pool() -> None:
+    decision = decide(job(), Absent.GONE, pool=PoolView(None, ("PoolNotFound", "spec.poolRef names …")))
+    assert verbs(decision) == []
+    assert conditions(decision)["Ready"] == ("False", "PoolNotFound")
+
+
+def test_wrong_tasks_stall_before_anything_is_created() -> None:
+    spec = JOB_SPEC | {"tasks": [{"id": "a", "commandLine": ""}, {"id": "A", "commandLine": ""}]}
+    decision = decide(job(spec), Absent.GONE)
+    assert verbs(decision) == []
+    assert conditions(decision)["Stalled"] == ("True", "InvalidTasks")
+
+
+def test_tasks_first_then_terminatejob() -> None:
+    one = job(finalizer=True)
+    feeding = decide(one, remote(one), TasksView(counts=counted()))
+    assert (feeding.feed, verbs(feeding)) == (True, [])
+    complete = decide(one, remote(one), TasksView(counts=counted(), complete=True, submitted=1))
+    assert (complete.feed, verbs(complete)) == (False, ["update_job"])
+    assert complete.calls[0].body == {"onAllTasksComplete": "terminatejob"}
+    done = decide(one, remote(one, onAllTasksComplete="terminatejob"), TasksView(counts=counted(running=1)))
+    assert (done.feed, verbs(done)) == (False, [])
+    assert conditions(done)["Ready"] == ("True", "Running")
+
+
+def test_after_a_restart_the_service_knows_whether_all_tasks_are_in() -> None:
+    one = job(finalizer=True)
+    assert decide(one, remote(one, onAllTasksComplete="terminatejob")).feed is False
+    keeps = job(JOB_SPEC | {"onAllTasksComplete": "noaction"}, finalizer=True)
+    assert decide(keeps, remote(keeps), TasksView(counts=counted())).feed is True
+    assert decide(keeps, remote(keeps), TasksView(counts=counted(succeeded=1))).feed is False
+
+
+def test_a_job_of_batch_tasks_ends_only_after_they_are_in() -> None:
+    spec = {"poolRef": {"name": "cpu"}, "onAllTasksComplete": "terminatejob"}
+    one = job(spec, finalizer=True)
+    assert verbs(decide(one, remote(one), TasksView(counts=counted()))) == []
+    assert verbs(decide(one, remote(one), TasksView(counts=counted(active=1), others_pending=True))) == []
+    assert verbs(decide(one, remote(one), TasksView(counts=counted(active=1)))) == ["update_job"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "change"),
+    [
+        ({"priority": 5}, {}, {"priority": 5}),
+        ({"priority": 0}, {}, {}),
+        ({"maxParallelTasks": 2}, {"maxParallelTasks": -1}, {"maxParallelTasks": 2}),
+        ({"constraints": {"maxWallClockTime": "PT60M"}}, {"constraints": {"maxWallClockTime": "PT1H"}}, {}),
+        (
+            {"constraints": {"maxTaskRetryCount": 2}},
+            {"constraints": {"maxWallClockTime": "P10675199DT2H48M5.4775807S", "maxTaskRetryCount": 0}},
+            {"constraints": {"maxTaskRetryCount": 2}},
+        ),
+    ],
+)
+def test_a_changed_property_is_patched_and_a_spelling_is_not(
+    wanted: dict[str, Any], there: dict[str, Any], change: dict[str, Any]
+) -> None:
+    one = job(JOB_SPEC | wanted, finalizer=True)
+    decision = decide(
+        one, remote(one, onAllTasksComplete="terminatejob", **there), TasksView(counts=counted(running=1))
+    )
+    assert [dict(call.body or {}) for call in decision.calls] == ([change] if change else [])
+
+
+def test_changed_metadata_keep_the_marker() -> None:
+    one = job(JOB_SPEC | {"metadata": [{"name": "team", "value": "b"}]}, finalizer=True)
+    decision = decide(one, remote(one, onAllTasksComplete="terminatejob"), TasksView(counts=counted(running=1)))
+    (call,) = decision.calls
+    assert call.body is not None
+    assert {item["name"] for item in call.body["metadata"]} == {"team", "azurebatch.io/owner"}
+
+
+def test_success_and_failure_come_from_the_tasks() -> None:
+    one = job(finalizer=True)
+    reading = decide(one, completed(one), TasksView(counts=counted(succeeded=1)))
+    assert conditions(reading)["Ready"] == ("False", "Completing")
+    good = decide(one, completed(one), TasksView(counts=counted(succeeded=1), unfinished=0))
+    assert conditions(good)["Complete"] == ("True", "Succeeded")
+    bad = decide(
+        one, completed(one), TasksView(counts=counted(failed=1), failed=[failure("a")], failed_count=1, unfinished=0)
+    )
+    assert conditions(bad)["Failed"] == ("True", "TasksFailed")
+    assert conditions(bad)["Stalled"] == ("True", "TasksFailed")
+    assert bad.status is not None
+    assert bad.status["failures"][0]["exitCode"] == 3
+    assert bad.status["failures"][0]["taskIds"] == ["a"]
+
+
+def test_counts_that_lag_are_not_believed_at_the_end() -> None:
+    one = job(finalizer=True)
+    decision = decide(one, completed(one), TasksView(counts=counted(), unfinished=0))
+    assert decision.status is not None
+    assert decision.status["taskCounts"]["succeeded"] == 1
+    assert decision.status["progress"] == "1/1"
+
+
+def test_a_job_that_was_ended_before_its_tasks_has_failed() -> None:
+    one = job(finalizer=True)
+    decision = decide(one, completed(one, "UserTerminate"), TasksView(counts=counted(active=1), unfinished=1))
+    assert conditions(decision)["Failed"] == ("True", "JobTerminated")
+
+
+def test_what_depends_on_a_failed_task_does_not_hang() -> None:
+    one = job(SWEEP, finalizer=True)
+    there = remote(one, onAllTasksComplete="terminatejob")
+    one_failed = [failure("04")]
+    running = TasksView(counts=counted(active=1, running=1, succeeded=8, failed=1), failed=one_failed, failed_count=1)
+    assert verbs(decide(one, there, running)) == []
+    stuck = TasksView(counts=counted(active=1, succeeded=9, failed=1), failed=one_failed, failed_count=1)
+    decision = decide(one, there, stuck)
+    assert [(call.verb, call.body) for call in decision.calls] == [
+        ("terminate_job", {"terminateReason": DEPENDENCY_FAILED})
+    ]
+    ignoring = job(SWEEP | {"onDependencyFailure": "Ignore"}, finalizer=True)
+    assert verbs(decide(ignoring, remote(ignoring, onAllTasksComplete="terminatejob"), stuck)) == []
+    ended = TasksView(counts=stuck.counts, failed=one_failed, failed_count=1, unfinished=1)
+    assert conditions(decide(one, completed(one, DEPENDENCY_FAILED), ended))["Failed"] == ("True", "DependencyFailed")
+
+
+def test_exit_conditions_that_satisfy_dependents_do_not_end_the_job() -> None:
+    satisfy = {"exitConditions": {"exitCodes": [{"code": 3, "exitOptions": {"dependencyAction": "satisfy"}}]}}
+    spec = JOB_SPEC | {
+        "tasks": [
+            {"id": "a", "commandLine": ""} | satisfy,
+            {"id": "b", "commandLine": "", "dependsOn": {"taskIds": ["a"]}},
+        ]
+    }
+    one = job(spec, finalizer=True)
+    there = remote(one, onAllTasksComplete="terminatejob")
+    tasks = TasksView(counts=counted(active=1, failed=1), failed=[failure("a", 3)], failed_count=1)
+    assert verbs(decide(one, there, tasks)) == []
+    tasks = TasksView(counts=counted(active=1, failed=1), failed=[failure("a", 4)], failed_count=1)
+    assert verbs(decide(one, there, tasks)) == ["terminate_job"]
+
+
+def test_a_refused_task_is_shown_and_tried_again() -> None:
+    one = job(finalizer=True)
+    wrong = InvalidRequestError("commandLine is too long", status=400, code="InvalidPropertyValue")
+    decision = decide(one, remote(one), TasksView(counts=counted(), refused=wrong))
+    assert conditions(decision)["Stalled"] == ("True", "InvalidPropertyValue")
+    assert decision.again == 3600.0
+    full = decide(one, remote(one), TasksView(counts=counted(), refused=QuotaError("full", status=409, code="Quota")))
+    assert full.status is not None
+    assert full.status["phase"] == "Queued"
+
+
+def test_a_foreign_job_is_never_touched() -> None:
+    one = job(finalizer=True)
+    there = remote(one) | {"metadata": []}
+    assert verbs(decide(one, there)) == []
+    assert conditions(decide(one, there))["Stalled"] == ("True", "OwnershipConflict")
+    assert decide(job(finalizer=True, deleting=True), there) == Plan(finalizer="remove")
+
+
+def test_a_finished_job_is_left_alone_even_if_batch_forgets_it() -> None:
+    one = job(finalizer=True, status={"phase": "Succeeded", "observedGeneration": 1})
+    for there in (Absent.GONE, completed(one)):
+        assert decide(one, there) == Plan()
+
+
+def test_deletion_waits_until_the_job_is_gone() -> None:
+    one = job(finalizer=True, deleting=True)
+    assert verbs(decide(one, completed(one))) == ["delete_job"]
+    assert decide(one, remote(one, state="deleting")).finalizer is None
+    assert decide(one, Absent.GONE) == Plan(finalizer="remove")

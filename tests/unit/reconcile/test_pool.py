@@ -1,0 +1,183 @@
+"""Pools: which call follows from which state, and what a person reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.plan import Absent, Plan, Remote
+from azure_batch_operator.reconcile.pool import plan
+from unit.objects import ACCOUNT, CLUSTER, NO_ACCOUNT, NOW, POOL_SPEC, owned, resource
+
+
+def pool(**options: Any) -> Resource:
+    return resource(Kind.POOL, options.pop("spec", POOL_SPEC), **options)
+
+
+def remote(owner: Resource, **members: Any) -> dict[str, Any]:
+    body = {
+        "id": "one", "state": "active", "allocationState": "steady", "vmSize": "standard_d4ads_v6",
+        "targetDedicatedNodes": 4, "targetLowPriorityNodes": 0, "currentDedicatedNodes": 4, "currentLowPriorityNodes": 0,
+    }  # fmt: skip
+    return owned(body | members, owner)
+
+
+def counts(**states: int) -> dict[str, Any]:
+    return {"poolId": "one", "dedicated": states | {"total": sum(states.values())}, "lowPriority": {"total": 0}}
+
+
+def decide(one: Resource, there: Remote, nodes: dict[str, Any] | None = None) -> Plan:
+    return plan(one, ACCOUNT, there, nodes, CLUSTER, NOW)
+
+
+def verbs(decision: Plan) -> list[str]:
+    return [call.verb for call in decision.calls]
+
+
+def ready(decision: Plan) -> tuple[str, str]:
+    assert decision.status is not None
+    condition = next(each for each in decision.status["conditions"] if each["type"] == "Ready")
+    return condition["status"], condition["reason"]
+
+
+def types(decision: Plan) -> set[str]:
+    assert decision.status is not None
+    return {each["type"] for each in decision.status["conditions"]}
+
+
+def test_nothing_is_decided_before_the_pools_were_listed() -> None:
+    assert decide(pool(), Absent.UNKNOWN) == Plan()
+
+
+def test_a_new_pool_is_created_with_finalizer_and_marker() -> None:
+    decision = decide(pool(), Absent.GONE)
+    assert decision.finalizer == "add"
+    (call,) = decision.calls
+    assert call.verb == "create_pool"
+    assert call.body is not None
+    assert call.body["id"] == "one"
+    assert call.body["metadata"] == [{"name": "azurebatch.io/owner", "value": "cluster-1/default/BatchPool/one/uid-1"}]
+    assert "accountRef" not in call.body
+    assert {name: call.body[name] for name in ("vmSize", "targetDedicatedNodes")} == {
+        "vmSize": "Standard_D4ads_v6",
+        "targetDedicatedNodes": 4,
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"), [("steady", ["resize_pool"]), ("resizing", ["stop_pool_resize"]), ("stopping", [])]
+)
+def test_other_targets_are_reached_through_a_steady_pool(state: str, expected: list[str]) -> None:
+    one = pool(spec=POOL_SPEC | {"targetDedicatedNodes": 6, "resizeTimeout": "PT10M"}, finalizer=True)
+    decision = decide(one, remote(one, allocationState=state), counts(idle=4))
+    assert verbs(decision) == expected
+    if expected == ["resize_pool"]:
+        body = decision.calls[0].body
+        assert body == {"targetDedicatedNodes": 6, "targetLowPriorityNodes": 0, "resizeTimeout": "PT10M"}
+    assert ready(decision) == ("False", "Resizing")
+    assert "Reconciling" in types(decision)
+
+
+def test_a_target_that_the_spec_leaves_alone_is_left_alone() -> None:
+    one = pool(
+        spec={name: value for name, value in POOL_SPEC.items() if name != "targetDedicatedNodes"}, finalizer=True
+    )
+    assert verbs(decide(one, remote(one, targetLowPriorityNodes=3), counts(idle=4))) == []
+
+
+def test_ready_means_that_the_nodes_can_work() -> None:
+    one = pool(finalizer=True)
+    assert ready(decide(one, remote(one), counts(idle=2, starting=2))) == ("False", "NodesStarting")
+    decision = decide(one, remote(one), counts(idle=3, running=1))
+    assert ready(decision) == ("True", "Steady")
+    assert decision.status is not None
+    assert decision.status["nodes"] == "4/4"
+    assert types(decision) == {"Ready", "NodesHealthy"}
+
+
+def test_a_ready_pool_stays_ready_while_single_nodes_restart() -> None:
+    one = pool(finalizer=True)
+    before = decide(one, remote(one), counts(idle=4)).status
+    assert before is not None
+    one = pool(finalizer=True, status=dict(before))
+    assert ready(decide(one, remote(one), counts(idle=3, rebooting=1))) == ("True", "Steady")
+
+
+def test_an_empty_pool_is_ready() -> None:
+    one = pool(spec=POOL_SPEC | {"targetDedicatedNodes": 0}, finalizer=True)
+    there = remote(one, targetDedicatedNodes=0, currentDedicatedNodes=0)
+    assert ready(decide(one, there, counts())) == ("True", "Steady")
+
+
+def test_a_sticky_resize_error_is_shown_and_gates_nothing() -> None:
+    one = pool(finalizer=True)
+    error = {"code": "AccountCoreQuotaReached", "message": "no cores", "values": []}
+    there = remote(
+        one, currentDedicatedNodes=2, resizeErrors=[error], allocationStateTransitionTime="2026-01-01T00:00:00Z"
+    )
+    decision = decide(one, there, counts(idle=2))
+    assert ready(decision) == ("True", "ResizeIncomplete")
+    assert decision.status is not None
+    failed = next(each for each in decision.status["conditions"] if each["type"] == "ResizeFailed")
+    assert failed["reason"] == "AccountCoreQuotaReached"
+    assert "since 2026-01-01" in failed["message"]
+    assert verbs(decision) == []
+
+
+def test_nodes_in_trouble_are_named() -> None:
+    one = pool(finalizer=True)
+    decision = decide(one, remote(one), counts(idle=2, unusable=1, startTaskFailed=1))
+    assert decision.status is not None
+    healthy = next(each for each in decision.status["conditions"] if each["type"] == "NodesHealthy")
+    assert (healthy["status"], healthy["message"]) == ("False", "1 startTaskFailed, 1 unusable")
+
+
+@pytest.mark.parametrize("metadata", [[], [{"name": "azurebatch.io/owner", "value": "other/ns/BatchPool/one/uid-9"}]])
+def test_a_foreign_pool_is_never_touched(metadata: list[dict[str, str]]) -> None:
+    one = pool(spec=POOL_SPEC | {"targetDedicatedNodes": 9}, finalizer=True)
+    there = remote(one) | {"metadata": metadata}
+    decision = decide(one, there)
+    assert verbs(decision) == []
+    assert ready(decision) == ("False", "OwnershipConflict")
+    assert "Stalled" in types(decision)
+    gone = decide(pool(finalizer=True, deleting=True), there)
+    assert (verbs(gone), gone.finalizer) == ([], "remove")
+
+
+def test_deletion_asks_once_waits_and_lets_go() -> None:
+    one = pool(finalizer=True, deleting=True)
+    assert verbs(decide(one, remote(one))) == ["delete_pool"]
+    waiting = decide(one, remote(one, state="deleting"))
+    assert (verbs(waiting), waiting.finalizer) == ([], None)
+    assert decide(one, Absent.GONE) == Plan(finalizer="remove")
+    assert decide(one, Absent.UNKNOWN) == Plan()
+
+
+def test_without_account_objects_keep_their_last_state() -> None:
+    one = pool(finalizer=True)
+    status = decide(one, remote(one), counts(idle=4)).status
+    assert status is not None
+    assert plan(pool(finalizer=True, status=dict(status)), NO_ACCOUNT, Absent.UNKNOWN, None, CLUSTER, NOW) == Plan()
+    new = plan(pool(), NO_ACCOUNT, Absent.UNKNOWN, None, CLUSTER, NOW)
+    assert ready(new) == ("False", "AccountNotReady")
+
+
+def test_a_deletion_without_account_says_how_to_get_out_of_it() -> None:
+    stuck = plan(pool(finalizer=True, deleting=True), NO_ACCOUNT, Absent.UNKNOWN, None, CLUSTER, NOW)
+    assert stuck.finalizer is None
+    assert stuck.status is not None
+    assert "azurebatch.io/force-finalize=true" in stuck.status["conditions"][0]["message"]
+    released = pool(finalizer=True, deleting=True, annotations={"azurebatch.io/force-finalize": "true"})
+    assert plan(released, NO_ACCOUNT, Absent.UNKNOWN, None, CLUSTER, NOW) == Plan(finalizer="remove")
+
+
+def test_an_unchanged_pool_gives_an_unchanged_status() -> None:
+    one = pool(finalizer=True)
+    first = decide(one, remote(one), counts(idle=4)).status
+    assert first is not None
+    again = plan(pool(finalizer=True, status=dict(first)), ACCOUNT, remote(one), counts(idle=4), CLUSTER, NOW + 1000)
+    assert again.status == first
+    assert again.notices == ()

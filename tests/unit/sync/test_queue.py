@@ -1,0 +1,98 @@
+"""The work queue: one key once, never twice in parallel, nothing lost, backoff per key."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from azure_batch_operator.sync.queue import Urgency, WorkQueue
+
+
+async def test_a_key_stands_in_the_queue_once() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    for _ in range(5):
+        queue.add("a", Urgency.REFRESH)
+        queue.add("a", Urgency.USER)
+    assert len(queue) == 1
+    assert await queue.get() == "a"
+    queue.done("a")
+    assert len(queue) == 0
+
+
+async def test_users_overtake_refreshes() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    for name in "abc":
+        queue.add(name, Urgency.REFRESH)
+    queue.add("c", Urgency.USER)
+    queue.add("d", Urgency.USER)
+    assert [await queue.get() for _ in range(4)] == ["c", "d", "a", "b"]
+
+
+async def test_a_key_added_while_worked_on_comes_back_afterwards() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("a")
+    assert await queue.get() == "a"
+    queue.add("a")
+    assert len(queue) == 0
+    queue.done("a")
+    assert await queue.get() == "a"
+
+
+async def test_failures_back_off_per_key_and_are_forgotten() -> None:
+    queue: WorkQueue[str] = WorkQueue(base_delay=1.0, max_delay=60.0)
+    waits = [queue.add_failed("a") for _ in range(8)]
+    assert all(0.5 * min(60.0, 2.0**n) <= wait <= min(60.0, 2.0**n) for n, wait in enumerate(waits))
+    assert queue.add_failed("b") <= 1.0
+    queue.forget("a")
+    assert queue.add_failed("a") <= 1.0
+    assert queue.add_failed("a", at_least=500.0) == 500.0
+
+
+async def test_the_earliest_of_several_wishes_wins() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add_after("a", 1000.0)
+    queue.add_after("a", 0.0)
+    queue.add_after("a", 2000.0)
+    assert await asyncio.wait_for(queue.get(), 10) == "a"
+    assert queue.delayed == 0
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from(Urgency)), max_size=60), st.integers(1, 5))
+def test_every_addition_is_followed_by_a_look_and_no_two_looks_overlap(
+    additions: list[tuple[int, Urgency]], workers: int
+) -> None:
+    async def scenario() -> None:
+        queue: WorkQueue[int] = WorkQueue()
+        active: Counter[int] = Counter()
+        seen_after: dict[int, int] = {}
+        added: dict[int, int] = {}
+
+        async def work() -> None:
+            while True:
+                key = await queue.get()
+                active[key] += 1
+                assert active[key] == 1
+                seen_after[key] = added.get(key, 0)
+                await asyncio.sleep(0)
+                active[key] -= 1
+                queue.done(key)
+
+        tasks = [asyncio.create_task(work()) for _ in range(workers)]
+        for number, (key, urgency) in enumerate(additions, 1):
+            added[key] = number
+            queue.add(key, urgency)
+            if number % 3 == 0:
+                await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            while seen_after != added:
+                assert not any(task.done() for task in tasks)
+                await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+    asyncio.run(scenario())

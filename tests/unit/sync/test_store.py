@@ -1,0 +1,52 @@
+"""The store: the API server's last word, and who refers to whom."""
+
+from __future__ import annotations
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key
+from azure_batch_operator.sync.store import Store
+from unit.objects import JOB_SPEC, POOL_SPEC, TASK_SPEC, resource
+
+
+def test_old_news_changes_nothing() -> None:
+    store = Store()
+    new, old = resource(Kind.POOL, POOL_SPEC, version=5), resource(Kind.POOL, POOL_SPEC, version=4)
+    assert store.put(new) is None
+    assert store.put(old) is old
+    assert store.get(new.key) is new
+
+
+def test_a_namesake_with_another_uid_replaces_whatever_its_version() -> None:
+    store = Store()
+    store.put(resource(Kind.POOL, POOL_SPEC, version=5))
+    namesake = resource(Kind.POOL, POOL_SPEC, version=2, uid="uid-2")
+    store.put(namesake)
+    assert store.get(namesake.key) is namesake
+
+
+def test_a_late_deletion_does_not_remove_the_namesake() -> None:
+    store = Store()
+    store.put(resource(Kind.POOL, POOL_SPEC, uid="uid-2"))
+    assert store.remove(Key(Kind.POOL, "default", "one"), "uid-1") is None
+    assert len(store) == 1
+
+
+def test_dependents_follow_the_spec() -> None:
+    store = Store()
+    pool = resource(Kind.POOL, POOL_SPEC, name="cpu")
+    job = resource(Kind.JOB, JOB_SPEC, name="steps")
+    task = resource(Kind.TASK, TASK_SPEC, name="t")
+    for each in (pool, job, task):
+        store.put(each)
+    assert store.dependents(Key(Kind.ACCOUNT, "default", "main")) == [pool]
+    assert store.dependents(pool.key) == [job]
+    assert store.dependents(job.key, Kind.TASK) == [task]
+    store.remove(job.key)
+    assert store.dependents(pool.key) == []
+
+
+def test_a_job_is_known_to_its_account_even_without_its_pool() -> None:
+    store = Store()
+    job = resource(Kind.JOB, JOB_SPEC, status={"account": "team/main"})
+    store.put(job)
+    assert store.dependents(Key(Kind.ACCOUNT, "team", "main")) == [job]
