@@ -23,7 +23,7 @@ async def test_a_pool_a_job_and_tasks(emulator: EmulatorThread) -> None:
         await client.create_job(models.BatchJobCreateContent(id="job", pool_info=models.BatchPoolInfo(pool_id="pool")))
         tasks = [models.BatchTaskCreateContent(id=f"t{n}", command_line=f"/bin/echo {n}") for n in range(5)]
         await client.create_task_collection("job", models.BatchTaskGroup(value=tasks))
-        while (await client.get_job_task_counts("job")).task_counts.succeeded < 5:  # noqa: ASYNC110 - polling is the API
+        while (await client.get_job_task_counts("job")).task_counts.succeeded < 5:
             await asyncio.sleep(0.02)
         found = [task.id async for task in client.list_tasks("job", max_results=2, filter="state eq 'completed'")]
         assert found == ["t0", "t1", "t2", "t3", "t4"]
