@@ -155,11 +155,10 @@ class Transport:
 
         async def exchange(seen: _Seen) -> Answer:
             response = await self._open(request, seen)
-            try:
-                return await self._read(response, request, self._max_answer_bytes)
-            finally:
-                # Closes the connection unless the answer was read to its end.
-                response.release()
+            answer = await self._read(response, request, self._max_answer_bytes)
+            if answer.status not in request.operation.success:
+                raise error_of(answer, request.operation.id)
+            return answer
 
         return await self._repeat(request, limits, exchange)
 
@@ -171,10 +170,7 @@ class Transport:
             response = await self._open(request, seen)
             if response.status in request.operation.success:
                 return response
-            try:
-                raise error_of(await self._read(response, request, _ERROR_BYTES), request.operation.id)
-            finally:
-                response.release()
+            raise error_of(await self._read(response, request, _ERROR_BYTES), request.operation.id)
 
         async with _time_limit(limits.deadline, request.operation.id, "the file was not read"):
             response = await self._repeat(request, limits, exchange)
@@ -256,23 +252,23 @@ class Transport:
         return response
 
     async def _read(self, response: aiohttp.ClientResponse, request: Request, limit: int) -> Answer:
-        """Read an answer of at most `limit` bytes, counted after decompression, and raise the error that it may be."""
-        operation = request.operation.id
+        """Read an answer of at most `limit` bytes, counted after decompression, and let go of its connection."""
         body = bytearray()
-        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-            body += chunk
-            if len(body) > limit:
-                raise MalformedAnswerError(
-                    f"the answer is larger than {limit} bytes; ask for less with select, filter or max_results",
-                    operation=operation,
-                    status=response.status,
-                    request_id=response.headers.get("request-id"),
-                    retryable=False,
-                )
-        answer = Answer(response.status, _headers(response), bytes(body))
-        if response.status not in request.operation.success:
-            raise error_of(answer, operation)
-        return answer
+        try:
+            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                body += chunk
+                if len(body) > limit:
+                    raise MalformedAnswerError(
+                        f"the answer is larger than {limit} bytes; ask for less with select, filter or max_results",
+                        operation=request.operation.id,
+                        status=response.status,
+                        request_id=response.headers.get("request-id"),
+                        retryable=False,
+                    )
+        finally:
+            # Back to the pool if the answer was read to its end, closed otherwise.
+            response.release()
+        return Answer(response.status, _headers(response), bytes(body))
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._closed:
