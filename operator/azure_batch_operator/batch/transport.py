@@ -146,19 +146,21 @@ class Transport:
             await session.close()
         await self._credential.aclose()
 
-    async def send(self, request: Request, limits: Limits) -> Answer:
-        """Send until there is a success, a final error, or no time left.
+    async def send(self, request: Request, limits: Limits, read: Callable[[Answer], T]) -> T:
+        """Send until there is a success, a final error, or no time left; return what `read` makes of the success.
+
+        Reading is part of an attempt: an answer that cannot be read is one more failure that may pass.
 
         Raises:
             BatchError: any of the tree.
         """
 
-        async def exchange(seen: _Seen) -> Answer:
+        async def exchange(seen: _Seen) -> T:
             response = await self._open(request, seen)
             answer = await self._read(response, request, self._max_answer_bytes)
             if answer.status not in request.operation.success:
                 raise error_of(answer, request.operation.id)
-            return answer
+            return read(answer)
 
         return await self._repeat(request, limits, exchange)
 
