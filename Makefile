@@ -51,10 +51,12 @@ conformance: setup ## The wire: our client and the official one against the emul
 
 .PHONY: e2e
 e2e: setup ## The operator under its own RBAC on a real control plane, against the emulator
+	@$(BIN)/python -m localcluster build
 	@$(BIN)/python -m pytest tests/e2e
 
 .PHONY: chaos
 chaos: setup ## Kills, outages and throttling on the same stage
+	@$(BIN)/python -m localcluster build
 	@$(BIN)/python -m pytest tests/chaos
 
 .PHONY: bench

@@ -46,6 +46,12 @@ from azure_batch_emulator.emulator import ConfigurationError, Emulator
     type=click.Path(file_okay=False, path_type=Path),
     help="Where node directories and blobs are kept. Without it: a temporary directory, removed at the end.",
 )
+@click.option(
+    "--tls-port",
+    type=int,
+    help="Serve the same over TLS, with a token endpoint like Entra ID's; 0 takes a free port. "
+    "The ready line then names the endpoint and the file of the authority to trust.",
+)
 @click.option("--seed", type=int, help="Make node ids, simulated tasks and fault probabilities repeatable.")
 @click.option("--allow-remote", is_flag=True, help="Listen beyond this machine. Tasks are commands: think first.")
 @click.option(
@@ -64,6 +70,7 @@ def main(
     time_scale: float,
     executor: ExecutorName,
     work_dir: Path | None,
+    tls_port: int | None,
     seed: int | None,
     allow_remote: bool,
     log_level: str,
@@ -97,6 +104,7 @@ def main(
         work_dir=work_dir,
         seed=seed,
         allow_remote=allow_remote,
+        tls_port=tls_port,
     )
     try:
         asyncio.run(_run(config))
@@ -110,11 +118,15 @@ async def _run(config: EmulatorConfig) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with Emulator(config) as emulator:
-        click.echo(f"azure-batch-emulator ready: {describe(config, emulator.endpoint)}")
+        click.echo(f"azure-batch-emulator ready: {describe(emulator)}")
         sys.stdout.flush()
         await stop.wait()
 
 
-def describe(config: EmulatorConfig, endpoint: str) -> str:
+def describe(emulator: Emulator) -> str:
     """The stable, parseable part of the line that says the emulator is ready."""
-    return f"endpoint={endpoint} account={config.account} key={config.key}"
+    config = emulator.config
+    text = f"endpoint={emulator.endpoint} account={config.account} key={config.key}"
+    if emulator.tls_endpoint:
+        text += f" tls-endpoint={emulator.tls_endpoint} ca={emulator.ca_file}"
+    return text

@@ -38,8 +38,7 @@ class EmulatorConfig:
         executor: ``process`` runs tasks for real, ``simulated`` derives durations and exit codes by rules.
         work_dir: where node directories and blobs live; a temporary directory, removed at the end, when left out.
         seed: makes node ids, fault probabilities and simulated tasks repeatable.
-        taskcounts_lag: seconds (service time) by which task counts lag behind, 0 for exact ones.
-        state_file: where the account's resources are kept over restarts.
+        tls_port: where the same is served over TLS, with a token endpoint; None for nowhere, 0 for a free port.
     """
 
     host: str = "127.0.0.1"
@@ -51,5 +50,6 @@ class EmulatorConfig:
     executor: ExecutorName = "process"
     work_dir: Path | None = None
     allow_remote: bool = False
+    tls_port: int | None = None
     seed: int | None = None
     quotas: Quotas = field(default_factory=Quotas)

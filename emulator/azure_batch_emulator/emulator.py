@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import ipaddress
 import logging
+import os
 import shutil
 import socket
+import ssl
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +23,7 @@ from azure_batch_emulator.config import EmulatorConfig
 from azure_batch_emulator.engine.service import BatchService
 from azure_batch_emulator.executors.process import ProcessExecutor
 from azure_batch_emulator.executors.simulated import SimulatedExecutor
+from azure_batch_emulator.web.certificates import make_tls
 from azure_batch_emulator.web.server import Server
 from azure_batch_emulator.web.storage import PREFIX, Storage
 
@@ -41,6 +45,8 @@ class Emulator:
     def __init__(self, config: EmulatorConfig | None = None) -> None:
         self.config = config or EmulatorConfig()
         self.endpoint = ""
+        self.tls_endpoint = ""
+        self.ca_file: Path | None = None
         self.services: dict[str, BatchService] = {}
         self._clock: LoopClock | None = None
         self._executor: ProcessExecutor | SimulatedExecutor | None = None
@@ -67,29 +73,39 @@ class Emulator:
                 self.services[name] = BatchService(name, self._clock, self._executor, config.quotas, config.seed)
             storage = Storage(work_dir.resolve() / "storage", self._clock)
             self._server = Server(self.services, keys, self._clock, storage, config.seed)
-            await self._listen(self._server)
+            await self._listen(self._server, work_dir.resolve())
         except BaseException:
             await self.close()
             raise
         return self
 
-    async def _listen(self, server: Server) -> None:
+    async def _listen(self, server: Server, work_dir: Path) -> None:
         config = self.config
         self._runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, config.host, config.port, backlog=1024)
-        try:
-            await site.start()
-        except OSError as error:
-            reason = error.strerror or "the address cannot be used"
-            raise ConfigurationError(f"cannot listen on {config.host}:{config.port}: {reason}") from None
-        host, port = self._runner.addresses[0][:2]
-        shown = f"[{host}]" if ":" in str(host) else host
-        self.endpoint = f"http://{shown}:{port}"
+        self.endpoint = await self._open(self._runner, config.port, None)
+        if config.tls_port is not None:
+            hosts = list(dict.fromkeys([config.host, "localhost", "127.0.0.1", "::1"]))
+            context, self.ca_file = make_tls(work_dir / "tls", hosts)
+            self.tls_endpoint = await self._open(self._runner, config.tls_port, context)
         for service in self.services.values():
             service.endpoint = self.endpoint
         if isinstance(self._executor, ProcessExecutor):
             self._executor.storage_url = f"{self.endpoint}{PREFIX}"
+
+    async def _open(self, runner: web.AppRunner, port: int, tls: ssl.SSLContext | None) -> str:
+        """Listen on one more port; its URL."""
+        known = len(runner.addresses)
+        site = web.TCPSite(runner, self.config.host, port, backlog=1024, ssl_context=tls)
+        try:
+            await site.start()
+        except OSError as error:
+            # The library's own text repeats the address; the operating system's says what is wrong with it.
+            reason = os.strerror(error.errno) if error.errno else "the address cannot be used"
+            raise ConfigurationError(f"cannot listen on {self.config.host}:{port}: {reason}") from None
+        address = runner.addresses[known]
+        host = f"[{address[0]}]" if ":" in str(address[0]) else address[0]
+        return f"{'https' if tls else 'http'}://{host}:{address[1]}"
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -105,11 +121,23 @@ class Emulator:
         if isinstance(self._executor, ProcessExecutor):
             await self._executor.close()
         if self._runner is not None:
-            await self._runner.cleanup()
+            await _close_connections(self._runner)
         if self._clock is not None:
             self._clock.close()
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
+
+
+async def _close_connections(runner: web.AppRunner) -> None:
+    """Stop serving. TLS connections would wait for their clients to say goodbye: they are cut instead."""
+    handlers = runner.server.connections if runner.server is not None else []
+    transports = [handler.transport for handler in handlers if handler.transport is not None]
+    await runner.cleanup()
+    for transport in transports:
+        transport.abort()
+    # The loop closes the sockets in its next rounds.
+    for _ in range(3):
+        await asyncio.sleep(0)
 
 
 def _check_host(config: EmulatorConfig) -> None:

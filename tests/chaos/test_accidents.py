@@ -88,6 +88,21 @@ def test_throttled(make_stage: Any, status: int) -> None:
     stage.wait("bacc", "main", "Ready")
 
 
+def test_a_throttled_account_says_so_and_nobody_else_does(make_stage: Any) -> None:
+    stage: Stage = make_stage("--executor=simulated")
+    stage.apply(*stage.account(), pool("cpu"))
+    stage.wait("bp", "cpu", "Ready")
+    before = stage.status("bp", "cpu")
+    effect = {"status": 429, "code": "TooManyRequests", "retryAfter": 2}
+    fault = stage.emulator.admin("POST", "faults", {"path": "^/", "effect": effect})
+    stage.until(lambda: stage.condition("bacc", "main").get("reason") == "Throttled", "the account says so", 60)
+    assert stage.status("bacc", "main")["throttling"]["until"]
+    assert stage.status("bp", "cpu") == before
+    stage.emulator.admin("DELETE", f"faults/{fault['id']}")
+    stage.wait("bacc", "main", "Ready")
+    assert "throttling" not in stage.status("bacc", "main")
+
+
 @pytest.mark.parametrize(
     "operation", ["Pools_CreatePool", "Jobs_CreateJob", "Tasks_CreateTaskCollection", "Jobs_UpdateJob"]
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 from azure.batch import BatchClient
 from azure.core.credentials import AzureNamedKeyCredential
 
 from azure_batch_emulator import EmulatorConfig
+from support.async_adapter import BlockingClient
 from support.emulator_thread import EmulatorThread
 
 
@@ -24,8 +26,13 @@ def emulator(emulator_session: EmulatorThread) -> EmulatorThread:
     return emulator_session
 
 
-@pytest.fixture
-def client(emulator: EmulatorThread) -> Iterator[BatchClient]:
+@pytest.fixture(params=["sync", "async"])
+def client(emulator: EmulatorThread, request: pytest.FixtureRequest) -> Iterator[BatchClient]:
+    """The official client, both of its halves with the same face."""
     credential = AzureNamedKeyCredential(emulator.config.account, emulator.config.key)
-    with BatchClient(emulator.endpoint, credential) as client:
-        yield client
+    if request.param == "sync":
+        with BatchClient(emulator.endpoint, credential) as client:
+            yield client
+    else:
+        with BlockingClient(emulator.endpoint, credential) as blocking:
+            yield cast("BatchClient", blocking)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import urllib.request
 
 import pytest
@@ -9,7 +10,7 @@ from azure.batch import BatchClient, models
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
 from support.batch_bodies import add_task, finished, make_job, make_pool, shell, text_of
-from support.emulator_thread import EmulatorThread
+from support.emulator_thread import EmulatorThread, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +100,22 @@ def test_a_task_without_a_node_has_no_files(client: BatchClient) -> None:
     with pytest.raises(ResourceExistsError) as caught:
         list(client.list_task_files("other", "t"))
     assert caught.value.error.code == "TaskFilesUnavailable"
+
+
+def test_files_go_when_their_retention_is_over(client: BatchClient) -> None:
+    minute = datetime.timedelta(minutes=1)
+    add_task(client, "t", constraints=models.BatchTaskConstraints(retention_time=minute))
+    finished(client, "t")
+
+    def refused() -> str | None:
+        try:
+            list(client.list_task_files("job", "t"))
+        except ResourceExistsError as error:
+            code: str = error.error.code
+            return code
+        return None
+
+    assert wait_until(refused, "the files are gone") == "TaskFilesCleanedup"
 
 
 def test_node_files(client: BatchClient) -> None:

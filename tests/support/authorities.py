@@ -1,5 +1,6 @@
 """A certificate authority and an Entra-like token endpoint for tests, on this machine."""
 
+import asyncio
 import datetime
 import ipaddress
 import ssl
@@ -74,11 +75,16 @@ class TokenEndpoint:
     paths: list[str] = field(default_factory=list)
     error: dict[str, Any] | None = None
     status: int = 200
+    raw: bytes | None = None
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, request: web.Request) -> web.Response:
         """One token request."""
         self.paths.append(request.path)
         self.asked.append({name: str(value) for name, value in (await request.post()).items()})
+        await self.gate.wait()
+        if self.raw is not None:
+            return web.Response(body=self.raw, status=self.status, content_type="application/json")
         if self.error is not None:
             return web.json_response(self.error, status=self.status)
         token = f"token-{len(self.asked)}"
@@ -89,6 +95,7 @@ class TokenEndpoint:
 async def token_endpoint(context: ssl.SSLContext) -> AsyncIterator[TokenEndpoint]:
     """Serve token requests over https inside the block."""
     endpoint = TokenEndpoint()
+    endpoint.gate.set()
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", endpoint.answer)
     runner = web.AppRunner(app, access_log=None)

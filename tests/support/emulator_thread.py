@@ -27,6 +27,8 @@ class EmulatorThread:
     def __init__(self, config: EmulatorConfig) -> None:
         self.config = config
         self.endpoint = ""
+        self.tls_endpoint = ""
+        self.ca_file = ""
         self._ready = threading.Event()
         self._problem: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -44,6 +46,7 @@ class EmulatorThread:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         async with Emulator(self.config) as emulator:
             self.endpoint = emulator.endpoint
+            self.tls_endpoint, self.ca_file = emulator.tls_endpoint, str(emulator.ca_file or "")
             self._ready.set()
             await self._stop.wait()
 

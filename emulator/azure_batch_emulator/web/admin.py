@@ -48,10 +48,12 @@ async def handle(server: Server, request: web.Request, raw_path: str) -> web.Res
         if account not in server.services:
             raise _NotFoundError(f"no account {account}")
         answer = _dispatch(server, server.services[account], request.method, parts, body)
-    except (ValueError, TypeError, KeyError, orjson.JSONDecodeError) as error:
-        return _json({"error": str(error) or type(error).__name__}, 400)
     except _NotFoundError as error:
         return _json({"error": str(error)}, 404)
+    except KeyError as error:
+        return _json({"error": f"the body needs {error.args[0]}"}, 400)
+    except (ValueError, TypeError) as error:
+        return _json({"error": str(error) or type(error).__name__}, 400)
     except BatchError as error:
         return _json({"error": error.message, "code": error.code}, error.status)
     return _json(answer)
@@ -100,6 +102,7 @@ def _dispatch(server: Server, service: BatchService, method: str, parts: list[st
         case ("POST", "reset"):
             server.faults.clear()
             server.counters.clear()
+            server.entra.identities.clear()
             server.storage.clear()
             service.clock.close()
             service.clock.resume()
@@ -116,6 +119,11 @@ def _dispatch(server: Server, service: BatchService, method: str, parts: list[st
             return _set_simulation(service, body)
         case ("POST", "clock"):
             return _set_clock(service, body)
+        case ("POST" | "PUT", "identities"):
+            return server.entra.register(body, service.account)
+        case ("DELETE", "identities"):
+            server.entra.identities.clear()
+            return {}
         case ("POST" | "PUT", "applications", application_id):
             return _set_application(service, application_id, body)
         case ("POST", "pools", pool_id, "resizeerror"):

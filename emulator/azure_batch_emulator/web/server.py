@@ -15,6 +15,7 @@ from aiohttp import web
 from azure_batch_emulator.config import API_VERSION
 from azure_batch_emulator.web import admin, sharedkey
 from azure_batch_emulator.web.counters import Counters
+from azure_batch_emulator.web.entra import Entra
 from azure_batch_emulator.web.faults import Effect, Faults
 from azure_batch_emulator.web.handlers import HANDLERS
 from azure_batch_emulator.web.messages import Reply, Request
@@ -56,6 +57,7 @@ class Server:
         self.storage = storage
         self.counters = Counters()
         self.faults = Faults(seed)
+        self.entra = Entra()
         self._keys = keys
         self._clock = clock
         self._closing = asyncio.Event()
@@ -77,6 +79,8 @@ class Server:
             return await self.storage.handle(request, raw_path, raw_query)
         if raw_path.startswith("/emulator"):
             return await admin.handle(self, request, raw_path)
+        if (answer := await self.entra.handle(request)) is not None:
+            return answer
         return await self._batch(request, raw_path, raw_query)
 
     async def _batch(self, request: web.Request, raw_path: str, raw_query: str) -> web.StreamResponse:
@@ -92,9 +96,7 @@ class Server:
                 self._count(operation, 0, request, raw_path, account)
                 return answer
             body = await self._read(request)
-            account = sharedkey.verify(
-                request.method, raw_path, raw_query, request.headers, self._keys, self._clock.now()
-            )
+            account = self._authenticate(request, raw_path, raw_query)
             query = Query(raw_query)
             _check_version(query)
             if found is None:
@@ -126,6 +128,13 @@ class Server:
         if effect is not None:
             return await _after(request, response, effect)
         return response
+
+    def _authenticate(self, request: web.Request, raw_path: str, raw_query: str) -> str:
+        """The account that a call is for, by its signature or its token."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return self.entra.account(token.strip(), request.method)
+        return sharedkey.verify(request.method, raw_path, raw_query, request.headers, self._keys, self._clock.now())
 
     def _count(self, operation: str, status: int, request: web.Request, raw_path: str, account: str) -> None:
         self.counters.note(operation, status, request.method, raw_path, account, self._clock.now())

@@ -167,7 +167,8 @@ class EntraCredential:
             raise
         except TimeoutError:
             failure = DeadlineError(f"signing in as {self._description} took more than {_SIGN_IN_SECONDS:.0f} seconds")
-        except (AzureError, OSError, ValueError) as error:
+        except Exception as error:
+            # Not only AzureErrors: an answer without a token comes out of azure-identity as a KeyError.
             failure = sign_in_error(error, self._description)
         # Raised out here so that it keeps no context: azure-core's errors hold the request, secret included.
         raise failure
@@ -204,6 +205,8 @@ def sign_in_error(error: Exception, description: str) -> BatchError:
     if isinstance(error, ServiceRequestError | ServiceResponseError):
         return ConnectionFailedError(f"the authority that signs in {description} cannot be reached")
     text = redact(" ".join(str(error).split()))
+    if not isinstance(error, AzureError | OSError | ValueError):
+        text = "the answer is no token"
     match = re.search(r"AADSTS\d+", text)
     code = match[0] if match else None
     lowered = text.lower()

@@ -91,6 +91,7 @@ class Limiter:
         self._queue: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
         self._timer: Handle | None = None
+        self._cancelled = 0
 
     @property
     def waiting(self) -> int:
@@ -150,6 +151,8 @@ class Limiter:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self.release()
+            else:
+                self._forget_cancelled()
             raise
 
     def release(self) -> None:
@@ -169,6 +172,14 @@ class Limiter:
             self._halved_at = now
         self._tokens = min(self._tokens, 1.0)
         self._dispatch()
+
+    def _forget_cancelled(self) -> None:
+        """Clear the queue of calls that gave up, once they are the most of it: a pause may be long."""
+        self._cancelled += 1
+        if self._cancelled * 2 > len(self._queue):
+            self._queue = [entry for entry in self._queue if not entry[2].done()]
+            heapq.heapify(self._queue)
+            self._cancelled = 0
 
     def _dispatch(self) -> None:
         """Grant turns as long as there are calls, places and tokens; set the timer for the next token."""

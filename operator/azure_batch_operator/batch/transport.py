@@ -146,20 +146,21 @@ class Transport:
             await session.close()
         await self._credential.aclose()
 
-    async def send(self, request: Request, limits: Limits) -> Answer:
-        """Send until there is a success, a final error, or no time left.
+    async def send(self, request: Request, limits: Limits, read: Callable[[Answer], T]) -> T:
+        """Send until there is a success, a final error, or no time left; return what `read` makes of the success.
+
+        Reading is part of an attempt: an answer that cannot be read is one more failure that may pass.
 
         Raises:
             BatchError: any of the tree.
         """
 
-        async def exchange(seen: _Seen) -> Answer:
+        async def exchange(seen: _Seen) -> T:
             response = await self._open(request, seen)
-            try:
-                return await self._read(response, request, self._max_answer_bytes)
-            finally:
-                # Closes the connection unless the answer was read to its end.
-                response.release()
+            answer = await self._read(response, request, self._max_answer_bytes)
+            if answer.status not in request.operation.success:
+                raise error_of(answer, request.operation.id)
+            return read(answer)
 
         return await self._repeat(request, limits, exchange)
 
@@ -171,10 +172,7 @@ class Transport:
             response = await self._open(request, seen)
             if response.status in request.operation.success:
                 return response
-            try:
-                raise error_of(await self._read(response, request, _ERROR_BYTES), request.operation.id)
-            finally:
-                response.release()
+            raise error_of(await self._read(response, request, _ERROR_BYTES), request.operation.id)
 
         async with _time_limit(limits.deadline, request.operation.id, "the file was not read"):
             response = await self._repeat(request, limits, exchange)
@@ -256,23 +254,23 @@ class Transport:
         return response
 
     async def _read(self, response: aiohttp.ClientResponse, request: Request, limit: int) -> Answer:
-        """Read an answer of at most `limit` bytes, counted after decompression, and raise the error that it may be."""
-        operation = request.operation.id
+        """Read an answer of at most `limit` bytes, counted after decompression, and let go of its connection."""
         body = bytearray()
-        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-            body += chunk
-            if len(body) > limit:
-                raise MalformedAnswerError(
-                    f"the answer is larger than {limit} bytes; ask for less with select, filter or max_results",
-                    operation=operation,
-                    status=response.status,
-                    request_id=response.headers.get("request-id"),
-                    retryable=False,
-                )
-        answer = Answer(response.status, _headers(response), bytes(body))
-        if response.status not in request.operation.success:
-            raise error_of(answer, operation)
-        return answer
+        try:
+            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                body += chunk
+                if len(body) > limit:
+                    raise MalformedAnswerError(
+                        f"the answer is larger than {limit} bytes; ask for less with select, filter or max_results",
+                        operation=request.operation.id,
+                        status=response.status,
+                        request_id=response.headers.get("request-id"),
+                        retryable=False,
+                    )
+        finally:
+            # Back to the pool if the answer was read to its end, closed otherwise.
+            response.release()
+        return Answer(response.status, _headers(response), bytes(body))
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._closed:
@@ -325,4 +323,4 @@ async def _time_limit(seconds: float | None, operation: str, what: str) -> Async
     except TimeoutError:
         if scope is None or not scope.expired():
             raise
-        raise DeadlineError(f"{what} within {seconds:.3g} seconds", operation=operation) from None
+        raise DeadlineError(f"{what} within {max(0.0, seconds or 0.0):.3g} seconds", operation=operation) from None

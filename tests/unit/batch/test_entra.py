@@ -328,6 +328,36 @@ async def test_an_authority_is_a_host_and_always_called_by_https(host: str) -> N
         await bearer(client_secret(TENANT, CLIENT, "hunter2", authority=Authority(host)))
 
 
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"<html>not a token</html>"),
+        (200, b""),
+        (200, b'{"token_type": "Bearer"'),
+        (200, b'{"token_type": "Bearer", "expires_in": 3600}'),
+        (200, b'{"access_token": "x", "expires_in": "soon"}'),
+        (400, b"[]"),
+        (500, b""),
+    ],
+)
+async def test_an_endpoint_that_answers_nonsense_is_a_failed_sign_in(
+    endpoint: TokenEndpoint, authority: Authority, status: int, body: bytes
+) -> None:
+    endpoint.raw, endpoint.status = body, status
+    with pytest.raises(AuthenticationError, match="signing in as service principal"):
+        await bearer(client_secret(TENANT, CLIENT, "hunter2", authority=authority))
+
+
+async def test_an_endpoint_that_hangs_ends_in_time(
+    endpoint: TokenEndpoint, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("azure_batch_operator.batch.entra._SIGN_IN_SECONDS", 0.3)
+    endpoint.gate.clear()
+    with pytest.raises(DeadlineError, match="signing in"):
+        await bearer(client_secret(TENANT, CLIENT, "hunter2", authority=authority))
+    endpoint.gate.set()
+
+
 async def test_a_managed_identity_that_is_not_there_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     # The identity endpoint of an app host, where nothing listens.
     monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:9/none")

@@ -185,6 +185,19 @@ async def test_passing_failures_are_retried_with_a_fresh_signature(server: Serve
     assert all(request.headers["ocp-date"] for request in server.received)
 
 
+async def test_an_answer_that_cannot_be_read_is_asked_for_again(server: Server, client: BatchClient) -> None:
+    async def damaged(request: Received, connection: Connection) -> None:
+        await connection.answer(200, b'{"value": [', {"Content-Type": "application/json"})
+
+    server.script = in_turn(damaged, ok({"value": [{"id": "a"}]}))
+    assert await client.pools.list().all() == [{"id": "a"}]
+    server.script = in_turn(damaged, ok({"id": "p"}))
+    assert await client.pools.get("p") == {"id": "p"}
+    server.script = in_turn(damaged, ok({"virtualDirectoryName": "x"}))
+    with pytest.raises(MalformedAnswerError):
+        await client.nodes.upload_logs("p", "n", {"containerUrl": "u"})
+
+
 async def test_retries_end_with_the_last_error(server: Server, client: BatchClient) -> None:
     server.script = error(500, "InternalError")
     with pytest.raises(ServerError) as caught:

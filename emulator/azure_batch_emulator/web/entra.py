@@ -1,0 +1,267 @@
+"""A token endpoint in the manner of Entra ID, and the check of its tokens on Batch calls (batch-semantics §2.1).
+
+Served over TLS beside the Batch API: OpenID configuration, signing keys, and the client-credentials grant with a secret or
+with a federated assertion, as workload identity uses it. Who may sign in is registered under ``/emulator/identities``.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+from aiohttp import web
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from azure_batch_emulator.wire.errors import BatchError
+
+BATCH_AUDIENCE = "https://batch.core.windows.net/"
+_LIFETIME_SECONDS = 3600
+_PATH = re.compile(
+    r"/([0-9A-Za-z.-]+)/(v2\.0/\.well-known/openid-configuration|discovery/v2\.0/keys|oauth2/v2\.0/token)"
+)
+_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_READING = frozenset({"GET", "HEAD"})
+
+
+@dataclass(frozen=True, slots=True)
+class Federation:
+    """Whose assertions an application trusts.
+
+    Attributes:
+        keys: the issuer's public keys by key id.
+    """
+
+    issuer: str
+    subject: str
+    audience: str
+    keys: dict[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An application that may sign in.
+
+    Attributes:
+        role: ``contributor`` may do everything, ``reader`` may read, ``none`` may nothing.
+        account: the Batch account it works with.
+    """
+
+    tenant_id: str
+    client_id: str
+    account: str
+    role: str = "contributor"
+    secret: str | None = field(default=None, repr=False)
+    federation: Federation | None = None
+
+
+class TokenError(Exception):
+    """A sign-in that is refused, in the terms of OAuth 2.0."""
+
+    def __init__(self, status: int, error: str, number: int, description: str) -> None:
+        self.status = status
+        self.error = error
+        self.number = number
+        self.description = f"AADSTS{number}: {description}"
+        super().__init__(self.description)
+
+
+class Entra:
+    """Issues and checks tokens."""
+
+    def __init__(self) -> None:
+        self.identities: dict[tuple[str, str], Identity] = {}
+        self._key_id = uuid.uuid4().hex
+        self._private_key: rsa.RSAPrivateKey | None = None
+
+    @property
+    def _key(self) -> rsa.RSAPrivateKey:
+        """Made when it is first needed: most emulators never issue a token."""
+        if self._private_key is None:
+            self._private_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        return self._private_key
+
+    def register(self, body: dict[str, Any], default_account: str) -> dict[str, Any]:
+        """Let an application sign in.
+
+        Args:
+            body: ``{"tenantId", "clientId", "secret"?, "role"?, "account"?, "federation"?: {"issuer", "subject",
+                "audience"?, "jwks"}}``.
+
+        Raises:
+            ValueError: something is missing or wrong.
+        """
+        federation = body.get("federation")
+        role = str(body.get("role", "contributor"))
+        if role not in ("contributor", "reader", "none"):
+            raise ValueError("role must be contributor, reader or none")
+        identity = Identity(
+            tenant_id=str(body["tenantId"]),
+            client_id=str(body["clientId"]),
+            account=str(body.get("account", default_account)),
+            role=role,
+            secret=str(body["secret"]) if body.get("secret") is not None else None,
+            federation=_federation(federation) if federation is not None else None,
+        )
+        if identity.secret is None and identity.federation is None:
+            raise ValueError("an identity needs a secret or a federation")
+        self.identities[identity.tenant_id, identity.client_id] = identity
+        return {"tenantId": identity.tenant_id, "clientId": identity.client_id, "role": role}
+
+    # -- the token endpoint --
+
+    async def handle(self, request: web.Request) -> web.Response | None:
+        """Answer a call of the token service; None if the path is not one of its own."""
+        match = _PATH.fullmatch(request.path)
+        if match is None:
+            return None
+        tenant, what = match.groups()
+        if request.scheme != "https":
+            return web.json_response({"error": "invalid_request", "error_description": "TLS is required."}, status=400)
+        base = f"{request.scheme}://{request.host}/{tenant}"
+        if what.endswith("openid-configuration"):
+            return web.json_response(_configuration(base))
+        if what.endswith("keys"):
+            return web.json_response({"keys": [self._public_key()]})
+        if request.method != "POST":
+            return web.json_response({"error": "invalid_request", "error_description": "POST only."}, status=405)
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        try:
+            return web.json_response(self.token(base, tenant, form))
+        except TokenError as error:
+            body = {"error": error.error, "error_description": error.description, "error_codes": [error.number]}
+            return web.json_response(body | {"correlation_id": str(uuid.uuid4())}, status=error.status)
+
+    def token(self, base: str, tenant: str, form: dict[str, str]) -> dict[str, Any]:
+        """The client-credentials grant.
+
+        Raises:
+            TokenError: wrong grant, client, secret, assertion or scope.
+        """
+        if form.get("grant_type") != "client_credentials":
+            raise TokenError(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.")
+        client_id = form.get("client_id", "")
+        identity = self.identities.get((tenant, client_id))
+        if identity is None:
+            message = f"Application with identifier '{client_id}' was not found in the directory '{tenant}'."
+            raise TokenError(400, "unauthorized_client", 700016, message)
+        if "client_assertion" in form:
+            if form.get("client_assertion_type") != _ASSERTION_TYPE:
+                raise TokenError(400, "invalid_request", 90023, "The client_assertion_type is not supported.")
+            _check_assertion(identity, form["client_assertion"])
+        elif identity.secret is None or not hmac.compare_digest(identity.secret, form.get("client_secret", "")):
+            raise TokenError(401, "invalid_client", 7000215, "Invalid client secret provided.")
+        scope = next((part for part in form.get("scope", "").split() if part.endswith("/.default")), None)
+        if scope is None:
+            raise TokenError(400, "invalid_scope", 1002012, "The provided value for scope is not valid.")
+        now = int(time.time())
+        claims = {
+            "aud": scope.removesuffix("/.default"),
+            "iss": f"{base}/v2.0",
+            "iat": now,
+            "nbf": now - 60,
+            "exp": now + _LIFETIME_SECONDS,
+            "appid": client_id,
+            "tid": tenant,
+            "ver": "2.0",
+        }
+        encoded = jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": self._key_id})
+        return {
+            "token_type": "Bearer",
+            "expires_in": _LIFETIME_SECONDS,
+            "ext_expires_in": _LIFETIME_SECONDS,
+            "access_token": encoded,
+        }
+
+    def _public_key(self) -> dict[str, Any]:
+        key: dict[str, Any] = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(self._key.public_key()))
+        return key | {"kid": self._key_id, "use": "sig", "alg": "RS256"}
+
+    # -- on Batch calls --
+
+    def account(self, token: str, method: str) -> str:
+        """The account a bearer token is for.
+
+        Raises:
+            BatchError: 403 for a foreign, expired or misdirected token, or a role that does not allow the call.
+        """
+        try:
+            claims = jwt.decode(
+                token, self._key.public_key(), algorithms=["RS256"], options={"verify_aud": False}, leeway=60
+            )
+        except jwt.ExpiredSignatureError:
+            raise _refusal("The access token has expired.") from None
+        except jwt.PyJWTError:
+            raise _refusal("The access token is not valid.") from None
+        audience = claims.get("aud")
+        if audience != BATCH_AUDIENCE:
+            raise _refusal(
+                f"The access token has been obtained from wrong audience or resource '{audience}'. It should exactly "
+                f"match (including forward slash) with one of the allowed audiences '{BATCH_AUDIENCE}'."
+            )
+        identity = self.identities.get((str(claims.get("tid")), str(claims.get("appid"))))
+        if identity is None:
+            raise _refusal("The application of the access token is not known.")
+        if identity.role == "none" or (identity.role == "reader" and method not in _READING):
+            raise BatchError("InsufficientAccountPermissions")
+        return identity.account
+
+
+def _refusal(detail: str) -> BatchError:
+    return BatchError("AuthenticationFailed", {"AuthenticationErrorDetail": detail})
+
+
+def _configuration(base: str) -> dict[str, Any]:
+    return {
+        "issuer": f"{base}/v2.0",
+        "token_endpoint": f"{base}/oauth2/v2.0/token",
+        "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
+        "jwks_uri": f"{base}/discovery/v2.0/keys",
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+    }
+
+
+def _federation(body: dict[str, Any]) -> Federation:
+    try:
+        keys = jwt.PyJWKSet.from_dict(body["jwks"]).keys
+    except jwt.PyJWTError as error:
+        raise ValueError(f"jwks cannot be read: {error}") from None
+    return Federation(
+        issuer=str(body["issuer"]),
+        subject=str(body["subject"]),
+        audience=str(body.get("audience", "api://AzureADTokenExchange")),
+        keys={str(key.key_id): key.key for key in keys},
+    )
+
+
+def _check_assertion(identity: Identity, assertion: str) -> None:
+    """A service account's token, checked against the issuer that the identity trusts."""
+    federation = identity.federation
+    if federation is None:
+        raise TokenError(401, "invalid_client", 70025, "The client has no configured federated identity credentials.")
+    try:
+        key = federation.keys[str(jwt.get_unverified_header(assertion).get("kid"))]
+        claims = jwt.decode(
+            assertion,
+            key,
+            algorithms=["RS256", "ES256"],
+            audience=federation.audience,
+            issuer=federation.issuer,
+            leeway=60,
+        )
+    except jwt.ExpiredSignatureError:
+        raise TokenError(
+            401, "invalid_client", 700024, "Client assertion is not within its valid time range."
+        ) from None
+    except (jwt.PyJWTError, KeyError):
+        message = "No matching federated identity record found for the presented assertion."
+        raise TokenError(401, "invalid_client", 700211, message) from None
+    if claims.get("sub") != federation.subject:
+        message = f"No matching federated identity record found for presented assertion subject '{claims.get('sub')}'."
+        raise TokenError(401, "invalid_client", 700213, message)

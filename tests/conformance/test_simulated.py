@@ -1,0 +1,76 @@
+"""Very many tasks without processes, by rules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from azure_batch_emulator import EmulatorConfig
+from support.emulator_thread import EmulatorThread, wait_until
+
+POOL = {
+    "id": "pool",
+    "vmSize": "standard_d64s_v3",
+    "targetDedicatedNodes": 4,
+    "taskSlotsPerNode": 256,
+    "virtualMachineConfiguration": {
+        "imageReference": {"publisher": "p", "offer": "o", "sku": "s"},
+        "nodeAgentSKUId": "a",
+    },
+}
+
+
+@pytest.fixture
+def simulated() -> Iterator[EmulatorThread]:
+    config = EmulatorConfig(port=0, executor="simulated", time_scale=1000.0, seed=11)
+    with EmulatorThread(config) as emulator:
+        emulator.call("POST", "/pools", POOL)
+        emulator.call("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "pool"}})
+        yield emulator
+
+
+def add(emulator: EmulatorThread, count: int, command: str = "work", **properties: object) -> None:
+    for first in range(0, count, 100):
+        numbers = range(first, min(count, first + 100))
+        tasks = [{"id": f"t{number:06d}", "commandLine": command} | properties for number in numbers]
+        status, _, _ = emulator.call("POST", "/jobs/job/addtaskcollection", {"value": tasks})
+        assert status == 200
+
+
+def counts(emulator: EmulatorThread) -> dict[str, int]:
+    body: dict[str, dict[str, int]] = json.loads(emulator.call("GET", "/jobs/job/taskcounts")[2])
+    return body["taskCounts"]
+
+
+def test_thousands_of_tasks_by_rules(simulated: EmulatorThread) -> None:
+    rules = [{"pattern": "job/t.*7$", "seconds": [1, 3], "exitCode": 9, "stderr": "simulated trouble\n"}]
+    assert simulated.admin("POST", "simulation", {"rules": rules}) == {"rules": 1}
+    add(simulated, 5000)
+    wait_until(lambda: counts(simulated)["completed"] == 5000, "all are done")
+    assert counts(simulated)["failed"] == 500
+    seen = 0
+    link = "/jobs/job/tasks?api-version=2024-07-01.20.0&$filter=executionInfo/result%20eq%20'failure'&$select=id,executionInfo"
+    while link:
+        page = json.loads(simulated.call("GET", link)[2])
+        seen += len(page["value"])
+        assert all(task["executionInfo"]["exitCode"] == 9 for task in page["value"])
+        link = page.get("odata.nextLink", "").removeprefix(simulated.endpoint)
+    assert seen == 500
+    assert simulated.call("GET", "/jobs/job/tasks/t000007/files/stderr.txt")[2] == b"simulated trouble\n"
+
+
+def test_tries_that_fail_at_first(simulated: EmulatorThread) -> None:
+    simulated.admin("POST", "simulation", {"rules": [{"pattern": "work", "exitCode": 1, "attempts": 2}]})
+    add(simulated, 10, constraints={"maxTaskRetryCount": 3})
+    wait_until(lambda: counts(simulated)["succeeded"] == 10, "all succeed in the end")
+    task = json.loads(simulated.call("GET", "/jobs/job/tasks/t000000")[2])
+    assert task["executionInfo"]["retryCount"] == 2
+
+
+def test_command_lines_that_speak_for_themselves(simulated: EmulatorThread) -> None:
+    add(simulated, 3, "/bin/sh -c 'sleep 2; exit 4'")
+    wait_until(lambda: counts(simulated)["failed"] == 3, "all fail")
+    task = json.loads(simulated.call("GET", "/jobs/job/tasks/t000002")[2])
+    assert task["executionInfo"]["exitCode"] == 4

@@ -1,0 +1,79 @@
+"""Writes docs/operations.md: per operation its client method, route and tests. Run it with ``--write`` after changes."""
+
+from __future__ import annotations
+
+import re
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+from azure_batch_emulator.web.routes import ROUTES
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "operations.md"
+CONFORMANCE = ROOT / "tests" / "conformance"
+_WORD = re.compile(r"(?<!^)(?=[A-Z])")
+# Methods that tests reach through a helper of tests/support/batch_bodies.py.
+_HELPERS = {
+    "create_pool": "make_pool",
+    "create_job": "make_job",
+    "create_task": "add_task",
+    "get_task_file": "text_of",
+    "evaluate_pool_auto_scale": "evaluated",
+    "list_jobs_from_schedule": "jobs",
+}
+
+
+def client_method(operation: str) -> str:
+    """The official client's method for an operation id: ``Pools_CreatePool`` is ``create_pool``."""
+    return _WORD.sub("_", operation.partition("_")[2]).lower()
+
+
+@lru_cache(maxsize=1)
+def methods_tested() -> dict[str, list[str]]:
+    """Tests per client method, as ``file::test``."""
+    found: dict[str, list[str]] = {}
+    for file in sorted(CONFORMANCE.glob("test_*.py")):
+        text = file.read_text()
+        if "from azure.batch import" not in text:
+            continue
+        for block in re.split(r"^(?=(?:async )?def test_)", text, flags=re.MULTILINE)[1:]:
+            name = re.match(r"(?:async )?def (test_\w+)", block)
+            if name is None:
+                continue
+            words = set(re.findall(r"\bclient\.(\w+)\b", block)) | set(re.findall(r"\b(\w+)\(", block))
+            for route in ROUTES:
+                method = client_method(route.operation)
+                if method in words or _HELPERS.get(method) in words:
+                    found.setdefault(method, []).append(f"{file.stem}::{name[1]}")
+    return found
+
+
+def render() -> str:
+    """The page."""
+    tests = methods_tested()
+    lines = [
+        "# The 77 operations",
+        "",
+        "Every operation of api-version 2024-07-01.20.0, the method of the official `azure-batch` client that calls it",
+        "(synchronous and asynchronous), the route on which the emulator answers, and a test in `tests/conformance/` that uses it.",
+        "This page is generated: `python tests/support/operations_page.py --write`.",
+        "",
+        "| operation | client method | route | success | a test |",
+        "|---|---|---|---|---|",
+    ]
+    for route in ROUTES:
+        method = client_method(route.operation)
+        found = tests.get(method, [])
+        example = f"`{found[0]}`" if found else ""
+        target = f"`{route.method} {route.template}`"
+        lines.append(f"| {route.operation} | `{method}` | {target} | {route.status} | {example} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    if "--write" in sys.argv:
+        PAGE.parent.mkdir(exist_ok=True)
+        PAGE.write_text(render())
+    else:
+        sys.stdout.write(render())
