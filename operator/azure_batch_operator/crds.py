@@ -30,7 +30,8 @@ def structural(model: type[ApiModel], *, nullable: bool = False) -> dict[str, An
     """Structural OpenAPI v3 schema of a model, with the CEL rules of it and of all models below it.
 
     Args:
-        nullable: whether null may stand for leaving out, as it does in REST bodies (batch-semantics §10.3).
+        nullable: whether null may stand for leaving out, as it does in REST bodies (batch-semantics §10.3). The API server drops
+            nulls from what is created, but not from what is applied on the server side.
     """
     raw = model.model_json_schema(by_alias=True, schema_generator=GenerateJsonSchema, mode="validation")
     models: dict[str, type[ApiModel]] = {}
@@ -121,6 +122,9 @@ def crd(info: KindInfo) -> dict[str, Any]:
     status = structural(info.status) | {"default": INITIAL_STATUS}
     spec = structural(info.spec, nullable=True)
     _say_what_is_fixed(spec, info.spec)
+    if info.scale:
+        # The scale subresource reads this number and fails on a null.
+        spec["properties"][info.scale.spec_replicas.removeprefix(".spec.")].pop("nullable", None)
     schema: dict[str, Any] = {
         "type": "object",
         "description": info.description,

@@ -37,10 +37,11 @@ def test_values_arrive_and_stay_unseen(stage: Stage) -> None:
     stage.apply(secret("users", worker=TOKEN))
     stage.wait("bp", "cpu", "Ready")
 
+    of_that_length = f"/bin/sh -c 'test ${{#TOKEN}} = {len(TOKEN)}'"
     stage.apply(
         job("by-template", taskFactory={
             "repeat": {"count": 2},
-            "repeatTask": {"commandLine": f"/bin/sh -c 'test ${{#TOKEN}} = {len(TOKEN)}'", "environmentSettings": [FROM_SECRET, FROM_CONFIG]},
+            "repeatTask": {"commandLine": of_that_length, "environmentSettings": [FROM_SECRET, FROM_CONFIG]},
         }),
         job("open", usesTaskDependencies=False),
         task("alone", "open", expecting("MODE", "fast"), environmentSettings=[FROM_CONFIG]),

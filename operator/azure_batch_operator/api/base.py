@@ -77,7 +77,7 @@ class Refused:
     rule: str = "false"
 
     def declaration(self) -> dict[str, Any]:
-        """The property as a CRD declares it. Null means left out, as everywhere."""
+        """The property as a CRD declares it."""
         return {
             "description": f"Refused: {self.reason}.",
             **self.schema,
@@ -88,7 +88,8 @@ class Refused:
 
 def misnamed(name: str, right: str, type_: str = "string") -> Refused:
     """A name that people write by habit (batch-semantics §10.2); `right` is what it is called here."""
-    return Refused(name, f"there is no {name}: write {right}", {"type": type_})
+    bound = {"maxLength": 1024} if type_ == "string" else {}
+    return Refused(name, f"there is no {name}: write {right}", {"type": type_, **bound})
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ class StandsFor:
     def declaration(self) -> dict[str, Any]:
         """The secret property itself as a CRD declares it, so that it can be refused with a reason."""
         shape = (
-            {"type": "object", "x-kubernetes-preserve-unknown-fields": True} if self.structured else {"type": "string"}
+            {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+            if self.structured
+            else {"type": "string", "maxLength": 65536}
         )
         return {"description": f"Refused: write {self.name}SecretRef.", **shape, "nullable": True}
 
@@ -271,11 +274,18 @@ BatchId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$", min_leng
 Name = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 """Name of a Kubernetes object."""
 
+
+def says(pattern: str, message: str, most: int) -> WithJsonSchema:
+    """Schema of a text whose form has a message of its own, where a pattern would only be quoted back; costs CEL budget."""
+    rule = {"rule": f"self.matches('{pattern}')", "message": message}
+    return WithJsonSchema({"type": "string", "maxLength": most, "x-kubernetes-validations": [rule]})
+
+
+_DURATION = "^P([0-9]+Y)?([0-9]+M)?([0-9]+W)?([0-9]+D)?(T([0-9]+H)?([0-9]+M)?([0-9]+([.][0-9]+)?S)?)?$"
 Duration = Annotated[
     str,
-    StringConstraints(
-        pattern=r"^P(\d+Y)?(\d+M)?(\d+W)?(\d+D)?(T(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?$", min_length=3, max_length=64
-    ),
+    StringConstraints(pattern=_DURATION, min_length=3, max_length=64),
+    says(_DURATION, "must be an ISO 8601 duration such as PT15M, P7D or P1DT12H (days stand before the T)", 64),
 ]
 """ISO 8601 duration as the service takes it, for example `PT15M` or `P1DT12H`."""
 

@@ -38,7 +38,9 @@ class ImageReference(ApiModel):
     shared_gallery_image_id: ArmId | None = optional("Id of an image of a gallery that was shared with you.")
     community_gallery_image_id: ArmId | None = optional("Id of an image of a community gallery.")
     refused: ClassVar[tuple[Refused, ...]] = (
-        Refused("exactVersion", "exactVersion is what the service reports: remove it", {"type": "string"}),
+        Refused(
+            "exactVersion", "exactVersion is what the service reports: remove it", {"type": "string", "maxLength": 1024}
+        ),
     )
     rules: ClassVar[tuple[Rule, ...]] = (
         cel(

@@ -18,15 +18,20 @@ from azure_batch_operator.api.base import (
     misnamed,
     one_of,
     optional,
+    says,
     secret_for,
 )
 from azure_batch_operator.api.rest import ArmId, IdentityReference, Label, Path, Url
 
+_SUBNET = "^(?i:/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/virtualnetworks/[^/]+/subnets/[^/]+)$"
 SubnetId = Annotated[
     str,
-    StringConstraints(
-        max_length=2048,
-        pattern=r"^(?i:/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/virtualnetworks/[^/]+/subnets/[^/]+)$",
+    StringConstraints(max_length=2048, pattern=_SUBNET),
+    says(
+        _SUBNET,
+        "must be the ARM id of a subnet: /subscriptions/<id>/resourceGroups/<group>/providers/Microsoft.Network/"
+        "virtualNetworks/<network>/subnets/<subnet>",
+        2048,
     ),
 ]
 """ARM id of a subnet; the service checks its form, not its casing (batch-semantics §10.9)."""

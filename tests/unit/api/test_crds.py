@@ -50,3 +50,24 @@ def test_every_property_is_typed_and_described_and_every_list_is_bounded(info: K
 def test_a_new_object_is_not_current(info: KindInfo) -> None:
     schema = crd(info)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     assert schema["properties"]["status"]["default"] == {"observedGeneration": -1, "phase": "Pending"}
+
+
+CHANGEABLE = {
+    "BatchPool": {"targetDedicatedNodes", "targetLowPriorityNodes", "resizeTimeout", "nodeDeallocationOption"},
+    "BatchJob": {
+        "priority", "allowTaskPreemption", "maxParallelTasks", "constraints", "onAllTasksComplete", "metadata",
+        "onDependencyFailure",
+    },
+    "BatchTask": set(),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CHANGEABLE)
+def test_what_the_operator_cannot_change_is_refused_and_said(kind: str) -> None:
+    info = next(each for each in KINDS.values() if each.kind == kind)
+    spec = crd(info)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    fixed = {rule["fieldPath"][1:] for rule in spec["x-kubernetes-validations"] if "oldSelf" in rule["rule"]}
+    assert fixed == set(info.spec.wire_names()) - CHANGEABLE[kind]
+    for name, node in spec["properties"].items():
+        if not node["description"].startswith("Refused"):
+            assert node["description"].endswith("Cannot be changed." if name in fixed else "Can be changed."), name
