@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 KEEP ?=
+BENCH ?=
 
 .PHONY: help
 help: ## Show this list
@@ -50,11 +51,17 @@ conformance: setup ## The wire: our client and the official one against the emul
 
 .PHONY: e2e
 e2e: setup ## The operator under its own RBAC on a real control plane, against the emulator
+	@$(BIN)/python -m localcluster build
 	@$(BIN)/python -m pytest tests/e2e
 
 .PHONY: chaos
 chaos: setup ## Kills, outages and throttling on the same stage
+	@$(BIN)/python -m localcluster build
 	@$(BIN)/python -m pytest tests/chaos
+
+.PHONY: bench
+bench: setup ## Benchmarks; BENCH="add_tasks …" for some of them
+	@$(BIN)/python tests/benchmarks $(BENCH)
 
 .PHONY: lint
 lint: setup ## ruff, mypy --strict and the import rules

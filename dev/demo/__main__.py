@@ -174,7 +174,7 @@ def _tell_how_to_look_around(cluster: LocalCluster, heading: str) -> None:
     console.print()
     console.print(heading)
     for line in (
-        f"export KUBECONFIG={cluster.kubeconfig.relative_to(REPOSITORY)} PATH=$PWD/.demo/bin:$PATH",
+        f"export KUBECONFIG={cluster.kubeconfig} PATH={cluster.programs.kubectl.parent}:$PATH",
         "kubectl get azurebatch -o wide               # everything",
         "kubectl describe batchjob/checks             # why it failed, with the end of stderr",
         "kubectl scale batchpool/cpu --replicas=6     # more nodes",

@@ -72,7 +72,7 @@ class App:
         cluster = await _cluster_id(api)
         store = Store()
         queue: WorkQueue[Key] = WorkQueue()
-        writer = StatusWriter(api, store.get, store.put)
+        writer = StatusWriter(api, store.get, store.update)
         events = EventRecorder(api)
         controller = Controller(
             api,

@@ -174,7 +174,7 @@ def task(name: str, job_name: str, command: str = "true", **spec: Any) -> dict[s
 
 @pytest.fixture
 def make_stage(installed: LocalCluster, tmp_path: Path) -> Iterator[Callable[..., Stage]]:
-    """Starts a stage with the emulator options of a test; all is stopped and removed afterwards."""
+    """Starts a stage with the emulator options of a test; its processes end with the test, its objects with the cluster."""
     stages: list[Stage] = []
 
     def make(*emulator: str, time_scale: float = 100.0, arguments: tuple[str, ...] = ()) -> Stage:
@@ -190,12 +190,6 @@ def make_stage(installed: LocalCluster, tmp_path: Path) -> Iterator[Callable[...
     for stage in stages:
         for each in reversed(stage.started):
             each.kill()
-        # Nobody is left to clean up after the objects, so they are let go by force.
-        names = stage.kubectl("get", "bt,bj,bp,bacc", "-o", "name").split()
-        if names:
-            patch = '{"metadata":{"finalizers":null}}'
-            stage.kubectl("patch", *names, "--type=merge", "-p", patch)
-        installed.kubectl("delete", "namespace", stage.namespace, "--wait=false")
 
 
 @pytest.fixture

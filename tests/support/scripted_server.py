@@ -7,6 +7,7 @@ and the connection. Listens on a free port of this machine.
 import asyncio
 import json
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -124,24 +125,26 @@ async def _read_request(reader: asyncio.StreamReader) -> Received | None:
 
 
 @asynccontextmanager
-async def scripted_server(script: Script) -> AsyncIterator[Server]:
-    """Run a server inside the block; at its end no connection and no task of it is left."""
+async def scripted_server(script: Script, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    """Run a server inside the block, by https if it gets a context; at the end no connection and no task is left."""
     server = Server(script)
-    handlers: set[asyncio.Task[None]] = set()
+    connections: dict[asyncio.Task[Any], asyncio.Task[None]] = {}
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        handlers.add(task)
-        task.add_done_callback(handlers.discard)
-        await server.serve(reader, writer)
+        # A task of our own inside of asyncio's, because asyncio complains when the one that it made is cancelled.
+        outer = asyncio.current_task()
+        assert outer is not None
+        connections[outer] = asyncio.create_task(server.serve(reader, writer))
+        await asyncio.gather(connections[outer], return_exceptions=True)
 
-    listener = await asyncio.start_server(connected, "127.0.0.1", 0, limit=1 << 22)
-    server.url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    listener = await asyncio.start_server(connected, "127.0.0.1", 0, limit=1 << 22, ssl=tls)
+    server.url = f"{'https' if tls else 'http'}://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
     try:
         yield server
     finally:
         listener.close()
-        for task in list(handlers):
-            task.cancel()
-        await asyncio.gather(*handlers, return_exceptions=True)
+        # A connection that was just accepted has a task that has not run yet.
+        await asyncio.sleep(0)
+        for inner in connections.values():
+            inner.cancel()
+        await asyncio.gather(*connections)

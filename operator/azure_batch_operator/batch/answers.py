@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import orjson
@@ -70,11 +70,13 @@ class FileProperties:
     url: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class TaskAddResult:
-    """The result for one task of a collection; `error` is None exactly if the task was added.
+class TaskAddResult(NamedTuple):
+    """The result for one task of a collection; `error` is None exactly if the task is in the job.
 
-    `last_modified` is the service's own text, which has up to seven fractional digits.
+    `existed` tells one that was there before (see `BatchClient.add_tasks`) from one that was added now.
+
+    `last_modified` is the service's own text, which has up to seven fractional digits. A tuple, because there are as
+    many of them as there are tasks.
     """
 
     task_id: str
@@ -83,10 +85,11 @@ class TaskAddResult:
     last_modified: str | None = None
     location: str | None = None
     error: BatchError | None = None
+    existed: bool = False
 
     @property
     def added(self) -> bool:
-        """Whether the service took the task."""
+        """Whether the task is in the job."""
         return self.status is TaskAddStatus.SUCCESS
 
 
@@ -231,17 +234,25 @@ def task_add_results(body: JsonObject, answer: Answer, operation: str) -> list[T
         added task.
     """
     items, _ = page(body, answer, operation)
-    return [_task_add_result(item, answer, operation) for item in items]
+    return [
+        TaskAddResult(item["taskId"], _SUCCESS, item.get("eTag"), item.get("lastModified"), item.get("location"))
+        if item.get("status") == "Success" and type(item.get("taskId")) is str
+        else _task_add_result(item, answer, operation)
+        for item in items
+    ]
+
+
+_SUCCESS = TaskAddStatus.SUCCESS
 
 
 def _task_add_result(item: JsonObject, answer: Answer, operation: str) -> TaskAddResult:
     task_id = item.get("taskId")
-    try:
-        status = TaskAddStatus(str(item.get("status", "")))
-    except ValueError:
-        raise malformed(f"a task result has the unknown status {item.get('status')!r}", answer, operation) from None
     if not isinstance(task_id, str):
         raise malformed("a task result has no taskId", answer, operation)
+    try:
+        status = TaskAddStatus(str(item.get("status")))
+    except ValueError:
+        raise malformed(f"a task result has the unknown status {item.get('status')!r}", answer, operation) from None
     if status is TaskAddStatus.SUCCESS:
         return TaskAddResult(task_id, status, item.get("eTag"), item.get("lastModified"), item.get("location"))
     raw = item.get("error")

@@ -42,8 +42,9 @@ class Listing:
     def pages(self) -> AsyncIterator[list[JsonObject]]:
         """The pages, as lists of objects; a page may be empty."""
 
-        async def send(request: Request) -> Answer:
-            return await self._transport.send(request, self._limits)
+        async def send(request: Request) -> paging.Page:
+            operation = request.operation.id
+            return await self._transport.send(request, self._limits, lambda answer: paging.read_page(answer, operation))
 
         return paging.pages(send, self._request, self._transport.origin)
 
@@ -81,8 +82,8 @@ class Caller:
     ) -> Receipt:
         """Call an operation whose success carries only headers."""
         request, limits = self._request(operation, arguments, options, body=body, query=query)
-        answer = await self._transport.send(request, limits)
-        return receipt(answer, request.headers["client-request-id"])
+        client_request_id = request.headers["client-request-id"]
+        return await self._transport.send(request, limits, lambda answer: receipt(answer, client_request_id))
 
     async def object(
         self,
@@ -95,19 +96,19 @@ class Caller:
     ) -> JsonObject:
         """Call an operation whose success carries a JSON object."""
         request, limits = self._request(operation, arguments, options, body=body, query=query)
-        return json_object(await self._transport.send(request, limits), operation)
+        return await self._transport.send(request, limits, lambda answer: json_object(answer, operation))
 
     async def exists(self, operation: str, arguments: Mapping[str, str], options: Mapping[str, Any]) -> bool:
         """Call an operation that asks whether something is there."""
         request, limits = self._request(operation, arguments, options)
-        return (await self._transport.send(request, limits)).status != 404
+        return await self._transport.send(request, limits, lambda answer: answer.status != 404)
 
     async def properties(
         self, operation: str, arguments: Mapping[str, str], options: Mapping[str, Any]
     ) -> FileProperties:
         """Call an operation that describes a file in headers."""
         request, limits = self._request(operation, arguments, options)
-        return file_properties((await self._transport.send(request, limits)).headers)
+        return await self._transport.send(request, limits, lambda answer: file_properties(answer.headers))
 
     async def add_tasks(
         self, arguments: Mapping[str, str], body: Json | bytes, options: Mapping[str, Any]
@@ -115,8 +116,11 @@ class Caller:
         """Add a collection of tasks."""
         operation = "Tasks_CreateTaskCollection"
         request, limits = self._request(operation, arguments, options, body=body)
-        answer = await self._transport.send(request, limits)
-        return task_add_results(json_object(answer, operation), answer, operation)
+
+        def read(answer: Answer) -> list[TaskAddResult]:
+            return task_add_results(json_object(answer, operation), answer, operation)
+
+        return await self._transport.send(request, limits, read)
 
     def listing(
         self,

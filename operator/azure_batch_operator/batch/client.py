@@ -1,12 +1,13 @@
 """The client: what a program holds to talk to one Batch account."""
 
 import ssl
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 
+from azure_batch_operator.batch.answers import TaskAddResult
 from azure_batch_operator.batch.auth import Credential
-from azure_batch_operator.batch.caller import Caller
+from azure_batch_operator.batch.caller import Caller, Json
 from azure_batch_operator.batch.endpoints import HostPolicy
 from azure_batch_operator.batch.groups.account import Account, Applications, Certificates
 from azure_batch_operator.batch.groups.files import NodeFiles, TaskFiles
@@ -16,7 +17,10 @@ from azure_batch_operator.batch.groups.pools import Pools
 from azure_batch_operator.batch.groups.schedules import JobSchedules
 from azure_batch_operator.batch.groups.tasks import Tasks
 from azure_batch_operator.batch.limiter import Limiter
+from azure_batch_operator.batch.models.base import Model
+from azure_batch_operator.batch.requests import CallOptions, Priority
 from azure_batch_operator.batch.retry import RetryPolicy
+from azure_batch_operator.batch.submission import Compare, Submission
 from azure_batch_operator.batch.transport import Call, Transport
 
 MAX_ANSWER_BYTES = 32 << 20
@@ -66,7 +70,8 @@ class BatchClient:
             tls=tls,
             max_answer_bytes=max_answer_bytes,
         )
-        caller = Caller(self._transport)
+        self._caller = caller = Caller(self._transport)
+        self._retry = retry
         self.account = Account(caller)
         self.applications = Applications(caller)
         self.certificates = Certificates(caller)
@@ -78,6 +83,43 @@ class BatchClient:
         self.tasks = Tasks(caller)
         self.task_files = TaskFiles(caller)
         self.job_schedules = JobSchedules(caller)
+
+    def add_tasks(
+        self,
+        job_id: str,
+        tasks: Iterable[Json | Model] | AsyncIterable[Json | Model],
+        *,
+        concurrency: int = 8,
+        compare: Compare | None = None,
+        **options: Unpack[CallOptions],
+    ) -> AsyncGenerator[TaskAddResult, None]:
+        """Add any number of tasks to a job, in constant memory; yields one result per task as they come, in any order.
+
+        Args:
+            job_id: the job.
+            tasks: tasks to add, taken as they are needed.
+            concurrency: calls under way at the same time.
+            compare: called with a task that exists already; its answer says whether the existing one is the same.
+            Without it
+                such tasks come back with an AlreadyExistsError.
+            options: of each call; the priority is by default `SUBMIT`.
+
+        Raises:
+            BatchError: a call failed as a whole, or a task cannot be sent (UsageError). Calls under way are cancelled;
+            what
+                was added stays.
+        """
+        merged: CallOptions = {"priority": Priority.SUBMIT, **options}
+        submission = Submission(
+            self._caller,
+            job_id,
+            tasks,
+            retry=self._retry,
+            concurrency=concurrency,
+            compare=compare,
+            options=merged,
+        )
+        return submission.results()
 
     @property
     def endpoint(self) -> str:

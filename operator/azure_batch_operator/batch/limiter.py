@@ -91,6 +91,7 @@ class Limiter:
         self._queue: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
         self._timer: Handle | None = None
+        self._cancelled = 0
 
     @property
     def waiting(self) -> int:
@@ -120,11 +121,44 @@ class Limiter:
     @asynccontextmanager
     async def slot(self, priority: Priority = Priority.USER) -> AsyncIterator[None]:
         """Wait for one's turn and hold a place in flight while inside."""
-        await self._acquire(priority)
+        await self.acquire(priority)
         try:
             yield
         finally:
-            self._release()
+            self.release()
+
+    def acquire_now(self) -> bool:
+        """Take a place if one can be had without waiting; it must be given back with `release`."""
+        if self._queue:
+            return False
+        now = self._clock.now()
+        self._refill(now)
+        if self._in_flight >= self._max_in_flight or self._ready_at(now) > now:
+            return False
+        self._tokens -= 1.0
+        self._in_flight += 1
+        return True
+
+    async def acquire(self, priority: Priority = Priority.USER) -> None:
+        """Wait for one's turn; the place must be given back with `release`."""
+        if self.acquire_now():
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._queue, (self._clock.now() + priority * self._patience, next(self._order), turn))
+        self._dispatch()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.release()
+            else:
+                self._forget_cancelled()
+            raise
+
+    def release(self) -> None:
+        """Give a place back."""
+        self._in_flight -= 1
+        self._dispatch()
 
     def throttled(self, retry_after: float | None) -> None:
         """Take note that the service refused a call; without a time of its own it gets a second's rest."""
@@ -139,20 +173,13 @@ class Limiter:
         self._tokens = min(self._tokens, 1.0)
         self._dispatch()
 
-    async def _acquire(self, priority: Priority) -> None:
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._queue, (self._clock.now() + priority * self._patience, next(self._order), turn))
-        self._dispatch()
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._release()
-            raise
-
-    def _release(self) -> None:
-        self._in_flight -= 1
-        self._dispatch()
+    def _forget_cancelled(self) -> None:
+        """Clear the queue of calls that gave up, once they are the most of it: a pause may be long."""
+        self._cancelled += 1
+        if self._cancelled * 2 > len(self._queue):
+            self._queue = [entry for entry in self._queue if not entry[2].done()]
+            heapq.heapify(self._queue)
+            self._cancelled = 0
 
     def _dispatch(self) -> None:
         """Grant turns as long as there are calls, places and tokens; set the timer for the next token."""

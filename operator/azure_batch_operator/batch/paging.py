@@ -12,9 +12,17 @@ from azure_batch_operator.batch.answers import Answer, JsonObject, json_object, 
 from azure_batch_operator.batch.errors import MalformedAnswerError
 from azure_batch_operator.batch.requests import Request, next_page
 
+Page = tuple[list[JsonObject], str | None]
+"""Items, and the link to the next page."""
+
+
+def read_page(answer: Answer, operation: str) -> Page:
+    """Read an answer as a page."""
+    return page(json_object(answer, operation), answer, operation)
+
 
 async def pages(
-    send: Callable[[Request], Awaitable[Answer]], request: Request, origin: URL
+    send: Callable[[Request], Awaitable[Page]], request: Request, origin: URL
 ) -> AsyncIterator[list[JsonObject]]:
     """The pages of a list, in the service's order.
 
@@ -23,14 +31,12 @@ async def pages(
     """
     seen: set[str] = set()
     while True:
-        answer = await send(request)
-        operation = request.operation.id
-        items, link = page(json_object(answer, operation), answer, operation)
+        items, link = await send(request)
         yield items
         if link is None:
             return
         if link in seen:
-            raise MalformedAnswerError("the links between the pages go in a circle", operation=operation)
+            raise MalformedAnswerError("the links between the pages go in a circle", operation=request.operation.id)
         seen.add(link)
         request = next_page(request, link, origin)
 

@@ -146,20 +146,21 @@ class Transport:
             await session.close()
         await self._credential.aclose()
 
-    async def send(self, request: Request, limits: Limits) -> Answer:
-        """Send until there is a success, a final error, or no time left.
+    async def send(self, request: Request, limits: Limits, read: Callable[[Answer], T]) -> T:
+        """Send until there is a success, a final error, or no time left; return what `read` makes of the success.
+
+        Reading is part of an attempt: an answer that cannot be read is one more failure that may pass.
 
         Raises:
             BatchError: any of the tree.
         """
 
-        async def exchange(seen: _Seen) -> Answer:
+        async def exchange(seen: _Seen) -> T:
             response = await self._open(request, seen)
-            try:
-                return await self._read(response, request, self._max_answer_bytes)
-            finally:
-                # Closes the connection unless the answer was read to its end.
-                response.release()
+            answer = await self._read(response, request, self._max_answer_bytes)
+            if answer.status not in request.operation.success:
+                raise error_of(answer, request.operation.id)
+            return read(answer)
 
         return await self._repeat(request, limits, exchange)
 
@@ -171,10 +172,7 @@ class Transport:
             response = await self._open(request, seen)
             if response.status in request.operation.success:
                 return response
-            try:
-                raise error_of(await self._read(response, request, _ERROR_BYTES), request.operation.id)
-            finally:
-                response.release()
+            raise error_of(await self._read(response, request, _ERROR_BYTES), request.operation.id)
 
         async with _time_limit(limits.deadline, request.operation.id, "the file was not read"):
             response = await self._repeat(request, limits, exchange)
@@ -220,9 +218,9 @@ class Transport:
     ) -> T:
         now = asyncio.get_running_loop().time
         operation = request.operation.id
-        slot = self._limiter.slot(priority)
-        async with _time_limit(until - now(), operation, "the call did not get its turn in the account's queue"):
-            await slot.__aenter__()
+        if not self._limiter.acquire_now():
+            async with _time_limit(until - now(), operation, "the call did not get its turn in the account's queue"):
+                await self._limiter.acquire(priority)
         started = now()
         seen = _Seen()
         failure: BatchError | None = None
@@ -236,7 +234,7 @@ class Transport:
                 self._limiter.throttled(error.retry_after)
             raise
         finally:
-            await slot.__aexit__(None, None, None)
+            self._limiter.release()
             self._report(request, seen, failure, now() - started, attempt)
 
     async def _open(self, request: Request, seen: _Seen) -> aiohttp.ClientResponse:
@@ -249,28 +247,30 @@ class Transport:
             headers=headers,
             data=request.body,
             allow_redirects=False,
+            # aiohttp would add a content type to a POST without a body, after the signature.
+            skip_auto_headers=("Content-Type",),
         )
         seen.status, seen.request_id = response.status, response.headers.get("request-id")
         return response
 
     async def _read(self, response: aiohttp.ClientResponse, request: Request, limit: int) -> Answer:
-        """Read an answer of at most `limit` bytes, counted after decompression, and raise the error that it may be."""
-        operation = request.operation.id
+        """Read an answer of at most `limit` bytes, counted after decompression, and let go of its connection."""
         body = bytearray()
-        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
-            body += chunk
-            if len(body) > limit:
-                raise MalformedAnswerError(
-                    f"the answer is larger than {limit} bytes; ask for less with select, filter or max_results",
-                    operation=operation,
-                    status=response.status,
-                    request_id=response.headers.get("request-id"),
-                    retryable=False,
-                )
-        answer = Answer(response.status, _headers(response), bytes(body))
-        if response.status not in request.operation.success:
-            raise error_of(answer, operation)
-        return answer
+        try:
+            async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+                body += chunk
+                if len(body) > limit:
+                    raise MalformedAnswerError(
+                        f"the answer is larger than {limit} bytes; ask for less with select, filter or max_results",
+                        operation=request.operation.id,
+                        status=response.status,
+                        request_id=response.headers.get("request-id"),
+                        retryable=False,
+                    )
+        finally:
+            # Back to the pool if the answer was read to its end, closed otherwise.
+            response.release()
+        return Answer(response.status, _headers(response), bytes(body))
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._closed:
@@ -323,4 +323,4 @@ async def _time_limit(seconds: float | None, operation: str, what: str) -> Async
     except TimeoutError:
         if scope is None or not scope.expired():
             raise
-        raise DeadlineError(f"{what} within {seconds:.3g} seconds", operation=operation) from None
+        raise DeadlineError(f"{what} within {max(0.0, seconds or 0.0):.3g} seconds", operation=operation) from None

@@ -13,7 +13,7 @@ from typing import Any
 
 import kopf
 
-from azure_batch_operator.api.base import FINALIZER, GROUP, VERSION
+from azure_batch_operator.api.base import GROUP, VERSION
 from azure_batch_operator.api.kinds import KINDS
 from azure_batch_operator.api.resource import Resource
 
@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 def operator_settings() -> kopf.OperatorSettings:
     """Settings of Kopf that differ from its defaults, each for a measured reason (kopf.md §1.3)."""
     settings = kopf.OperatorSettings()
-    settings.persistence.finalizer = FINALIZER
+    # Not ours: Kopf takes off whatever finalizer bears this name where it has no handler that needs one.
+    settings.persistence.finalizer = f"{GROUP}/never-used"
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.queueing.worker_limit = None

@@ -57,7 +57,7 @@ class StatusWriter:
         self,
         api: KubeApi,
         known: Callable[[Key], Resource | None],
-        learned: Callable[[Resource], object],
+        learned: Callable[[Resource], None],
         in_flight: int = 16,
     ) -> None:
         self._api = api

@@ -44,7 +44,9 @@ def plan(resource: Resource, health: Health, dependents: Sequence[Resource], now
             "Deleting", "InUse", f"used by {_users(dependents)}. {FORCE_HINT}", ready=False, trend="Reconciling"
         )
         return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
-    verdict = _verdict(health, resource)
+    if not health.checked and resource.condition("Ready"):
+        return Plan()  # the operator has just started: what it said before stands until a call says otherwise
+    verdict = _verdict(health)
     until = health.throttled_until
     plan = Plan(
         finalizer=None if resource.has_finalizer else "add",
@@ -60,7 +62,7 @@ def plan(resource: Resource, health: Health, dependents: Sequence[Resource], now
     return with_notice(resource, plan, verdict)
 
 
-def _verdict(health: Health, resource: Resource) -> Verdict:
+def _verdict(health: Health) -> Verdict:
     if health.reason:
         waits = health.reason in {"ConnectionFailed", "Throttled", "NoAnswer"}
         phase = health.reason if health.reason == "Throttled" else "Unavailable"

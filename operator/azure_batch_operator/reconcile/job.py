@@ -11,6 +11,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import BatchError
 from azure_batch_operator.reconcile import expand, normal, ownership
 from azure_batch_operator.reconcile.common import (
+    PATIENCE,
     deleting,
     foreign,
     still_there,
@@ -47,14 +48,14 @@ class TasksView:
     """What is known of the tasks of a job.
 
     Attributes:
-        counts: `taskCounts` of the service, None before the first answer; they lag (batch-semantics §4.3).
+        counts: `taskCounts` of the service; they lag (batch-semantics §4.3).
         failed: failed tasks, a bounded number of them, some with `stderrTail`.
         failed_count: how many failed tasks the service has, counted by listing.
         unfinished: how many tasks have not ended, counted by listing after the job was completed; None before.
         submitted: how many of the job's own tasks are known to be in Azure Batch.
         complete: whether all of them are, by this process's own doing.
         refused: why bringing them in does not go on.
-        others_pending: whether BatchTasks of this job wait to be added.
+        others_pending: whether BatchTasks of this job wait to be added, or more of them may come from the same `apply`.
     """
 
     counts: Mapping[str, int] | None = None
@@ -77,11 +78,17 @@ def plan(
     account: AccountView,
     pool: PoolView,
     remote: Remote,
-    tasks: TasksView,
+    tasks: TasksView | None,
     cluster: str,
     now: float,
 ) -> Plan:
-    """Decide about one BatchJob."""
+    """Decide about one BatchJob.
+
+    Args:
+        remote: the job as the last poll saw it.
+        tasks: its tasks, None before the first look at them.
+        cluster: id of this cluster, part of the ownership marker.
+    """
     if resource.deleting and (not resource.has_finalizer or resource.released):
         return Plan(finalizer="remove")
     if not account.usable:
@@ -105,6 +112,8 @@ def plan(
             ready=False, trend="Reconciling",
         )  # fmt: skip
         return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+    if tasks is None:
+        return Plan()
     if remote.get("state") == "completed":
         return _finish(resource, account, remote, tasks, now)
     return _converge(resource, account, remote, tasks, now)
@@ -177,6 +186,7 @@ def _converge(
         tuple(calls),
         feed=not complete,
         status=_status(resource, account, remote, tasks, verdict, now),
+        again=PATIENCE if held_back and tasks.others_pending else None,
     )
     return with_notice(resource, plan, verdict)
 

@@ -113,7 +113,7 @@ def _resize(resource: Resource, remote: Mapping[str, Any]) -> tuple[Call, ...]:
 def _verdict(
     resource: Resource, remote: Mapping[str, Any], counts: Mapping[str, Any] | None, *, resizing: bool
 ) -> Verdict:
-    target = sum(remote.get(name, 0) for name in _TARGETS)
+    target = _wanted(resource, remote)
     usable, coming, broken = (_sum(counts, states) for states in (_USABLE, _ON_THE_WAY, _BROKEN))
     errors = [] if resizing else remote.get("resizeErrors") or []
     more: dict[str, tuple[bool, str, str]] = {}
@@ -145,6 +145,11 @@ def _verdict(
     return Verdict("Steady", "Steady", f"{usable} of {target} nodes usable", ready=True, more=more)
 
 
+def _wanted(resource: Resource, remote: Mapping[str, Any]) -> int:
+    """How many nodes there should be in all: by the spec, and where that is silent as it is in Batch."""
+    return sum(resource.spec.get(name, remote.get(name, 0)) for name in _TARGETS)
+
+
 def _sum(counts: Mapping[str, Any] | None, states: tuple[str, ...]) -> int:
     tiers = [(counts or {}).get(tier) or {} for tier in ("dedicated", "lowPriority")]
     return sum(int(tier.get(state, 0)) for tier in tiers for state in states)
@@ -162,7 +167,7 @@ def _status(
     verdict: Verdict,
     now: float,
 ) -> dict[str, Any]:
-    target = sum(remote.get(name, 0) for name in _TARGETS)
+    target = _wanted(resource, remote)
     by_tier = {
         tier: {state: number for state, number in counts[tier].items() if number}
         for tier in ("dedicated", "lowPriority")

@@ -26,8 +26,9 @@ from azure_batch_operator.reconcile import expand, ownership
 from azure_batch_operator.reconcile import job as job_plans
 from azure_batch_operator.reconcile import pool as pool_plans
 from azure_batch_operator.reconcile import task as task_plans
-from azure_batch_operator.reconcile.common import troubled
+from azure_batch_operator.reconcile.common import PATIENCE, troubled
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Plan, Table
+from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.reconcile.trouble import trouble
 from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
@@ -177,7 +178,7 @@ class Controller:
     def _plan_job(self, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
         pool = self._pool_view(resource, session)
         if session is None:
-            return job_plans.plan(resource, account, pool, Absent.UNKNOWN, job_plans.TasksView(), self._cluster, now)
+            return job_plans.plan(resource, account, pool, Absent.UNKNOWN, None, self._cluster, now)
         id = resource.remote_id
         if job_plans.is_open(resource):
             self._interested(session, resource, id)
@@ -188,15 +189,17 @@ class Controller:
         tasks = self._tasks_view(resource, session)
         return job_plans.plan(resource, account, pool, remote, tasks, self._cluster, now)
 
-    def _tasks_view(self, resource: Resource, session: Session) -> job_plans.TasksView:
+    def _tasks_view(self, resource: Resource, session: Session) -> job_plans.TasksView | None:
         results = session.mirror.results.get(resource.remote_id.lower())
+        if results is None:
+            return None
         feed = session.feeder.state(resource.key, resource.uid)
         own = expand.total(resource.spec)
         return job_plans.TasksView(
-            counts=results.counts if results else None,
-            failed=results.failed if results else (),
-            failed_count=results.failed_count if results else 0,
-            unfinished=results.unfinished if results else None,
+            counts=results.counts,
+            failed=results.failed,
+            failed_count=results.failed_count,
+            unfinished=results.unfinished,
             submitted=feed.submitted if feed else None,
             complete=feed.complete if feed else False,
             refused=feed.refused if feed else None,
@@ -204,9 +207,11 @@ class Controller:
         )
 
     def _tasks_pending(self, job: Resource, session: Session) -> bool:
-        table = session.mirror.tasks.get(job.remote_id.lower())
+        """Whether BatchTasks of the job are not in yet, or may still be on their way from the same `apply`."""
+        table, now = session.mirror.tasks.get(job.remote_id.lower()), time.time()
         return any(
-            task_plans.is_open(task) and (table is None or isinstance(table.get(task.remote_id), Absent))
+            seconds_since(task.created, now) < PATIENCE
+            or (task_plans.is_open(task) and (table is None or isinstance(table.get(task.remote_id), Absent)))
             for task in self._store.dependents(job.key, Kind.TASK)
             if not task.deleting
         )
@@ -247,7 +252,7 @@ class Controller:
             current = await set_finalizer(self._api, resource, present=True)
             if current is None:
                 return
-            self._store.put(current)
+            self._store.update(current)
             resource = current
         try:
             if session is not None:
@@ -275,8 +280,10 @@ class Controller:
             self._queue.add_after(resource.key, plan.again)
         if plan.finalizer == "remove" and resource.has_finalizer:
             current = await set_finalizer(self._api, resource, present=False)
-            if current is not None:
-                self._store.put(current)
+            if current is None or not current.finalizers:
+                self.gone(resource.key, resource.uid)
+            else:
+                self._store.update(current)
 
     async def _call(self, session: Session, call: Call) -> None:
         began = asyncio.get_running_loop().time()
@@ -326,7 +333,7 @@ class Controller:
                 parent = self._store.get(Key(kind, namespace, reference["name"]))
                 if parent is not None:
                     return self._account_key(parent)
-        if account := resource.status.get("account"):
+        if resource.key.kind is Kind.JOB and (account := resource.status.get("account")):
             return Key(Kind.ACCOUNT, *account.split("/", 1))
         return None
 
@@ -348,7 +355,10 @@ class Controller:
             )
             return AccountView(False, "NamespaceNotAllowed", message, gone=True), None
         session, health = self.accounts.session(key), self.accounts.health(key)
-        if session is None or not health.checked or (health.reason and not resource.deleting):
+        if session is not None and resource.deleting:
+            # The session outlives its Secret, so that what was created with it can be deleted.
+            health = session.health
+        if session is None or not health.checked or health.reason not in {"", "Throttled"}:
             reason = "AccountNotReady"
             why = f"{health.reason}: {health.message}" if health.reason else "no call was answered yet"
             return AccountView(False, reason, f"BatchAccount {key.namespace}/{key.name}: {why}"), session

@@ -56,6 +56,12 @@ class Store:
             self._dependents[target][key] = None
         return before
 
+    def update(self, resource: Resource) -> None:
+        """Take in the answer to a write of ours; nothing if the object was deleted meanwhile, as its DELETED may come first."""
+        known = self._objects.get(resource.key)
+        if known is not None and known.uid == resource.uid:
+            self.put(resource)
+
     def remove(self, key: Key, uid: str | None = None) -> Resource | None:
         """Forget an object; with `uid` only if it is still that one."""
         known = self._objects.get(key)

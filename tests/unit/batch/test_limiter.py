@@ -227,6 +227,21 @@ async def test_a_cancelled_wait_takes_no_place_and_no_turn() -> None:
     await stage.close()
 
 
+async def test_calls_that_give_up_in_a_pause_leave_nothing_behind() -> None:
+    stage = Stage(8.0)
+    stage.limiter.throttled(3600.0)
+    stage.call("patient")
+    for number in range(1000):
+        stage.call(str(number))
+        await asyncio.sleep(0)
+        stage.tasks[str(number)].cancel()
+    await settle()
+    assert stage.limiter.waiting == 1
+    assert len(stage.limiter._queue) < 5
+    await stage.clock.advance(3600.1)
+    assert stage.order == ["patient"]
+
+
 async def test_a_turn_granted_to_a_cancelled_call_is_given_back() -> None:
     stage = Stage(math.inf, max_in_flight=1)
     stage.call("a", stay=True)

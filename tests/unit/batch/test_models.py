@@ -6,7 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -204,6 +204,7 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
         parse_duration(text)
 
 
+@settings(deadline=None)
 @given(st.timedeltas())
 def test_durations_survive_writing_and_reading(value: timedelta) -> None:
     assert parse_duration(format_duration(value)) == value
@@ -228,6 +229,7 @@ def test_times_keep_all_their_digits(text: str, written: str) -> None:
         assert (again.text, again.ticks) == (moment.text, moment.ticks)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 3155378975999999999))
 def test_ticks_and_text_agree(ticks: int) -> None:
     plain = datetime(1, 1, 1, tzinfo=UTC) + timedelta(microseconds=ticks // 10)

@@ -1,7 +1,7 @@
 """The retry policy decides by error, operation and time left."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from azure_batch_operator.batch import OPERATIONS, RetryPolicy
@@ -85,6 +85,7 @@ def test_the_span_is_capped_and_the_attempts_end() -> None:
     assert POLICY.delay(ServerError("x"), GET, attempt=4, remaining=100, chance=0.5) is None
 
 
+@settings(deadline=None)
 @given(seconds=st.floats(0, 3600), chance=st.floats(0, 1, exclude_max=True), attempt=st.integers(1, 3))
 def test_retry_after_is_never_undercut(seconds: float, chance: float, attempt: int) -> None:
     error = ThrottledError("x", retry_after=seconds)

@@ -81,6 +81,21 @@ async def test_what_goes_out_is_exactly_what_was_signed(server: Server, client: 
     assert request.headers["if-match"] == '"0x1"'
 
 
+@pytest.mark.parametrize("act", ["stop_resize", "disable_autoscale", "delete"])
+async def test_a_write_without_a_body_goes_out_as_it_was_signed(server: Server, client: BatchClient, act: str) -> None:
+    async def script(request: Received, connection: Connection) -> None:
+        await connection.answer(200 if act == "disable_autoscale" else 202)
+
+    server.script = script
+    await getattr(client.pools, act)("p")
+    (request,) = server.received
+    assert request.headers["content-length"] == "0"
+    assert "content-type" not in request.headers
+    path, _, query = request.target.partition("?")
+    again = await KEY.sign(Request(None, request.method, path, query, {}), request.headers)  # type: ignore[arg-type]
+    assert request.headers["authorization"] == again["Authorization"]
+
+
 async def test_a_create_returns_a_receipt(server: Server, client: BatchClient) -> None:
     receipt = await client.pools.create({"id": "p"}, client_request_id="mine", priority=Priority.SUBMIT)
     assert (receipt.etag, receipt.request_id, receipt.client_request_id) == ("0x8D1", "rid-1", "mine")
@@ -168,6 +183,19 @@ async def test_passing_failures_are_retried_with_a_fresh_signature(server: Serve
     assert len(server.received) == 4
     assert len({request.headers["client-request-id"] for request in server.received}) == 1
     assert all(request.headers["ocp-date"] for request in server.received)
+
+
+async def test_an_answer_that_cannot_be_read_is_asked_for_again(server: Server, client: BatchClient) -> None:
+    async def damaged(request: Received, connection: Connection) -> None:
+        await connection.answer(200, b'{"value": [', {"Content-Type": "application/json"})
+
+    server.script = in_turn(damaged, ok({"value": [{"id": "a"}]}))
+    assert await client.pools.list().all() == [{"id": "a"}]
+    server.script = in_turn(damaged, ok({"id": "p"}))
+    assert await client.pools.get("p") == {"id": "p"}
+    server.script = in_turn(damaged, ok({"virtualDirectoryName": "x"}))
+    with pytest.raises(MalformedAnswerError):
+        await client.nodes.upload_logs("p", "n", {"containerUrl": "u"})
 
 
 async def test_retries_end_with_the_last_error(server: Server, client: BatchClient) -> None:

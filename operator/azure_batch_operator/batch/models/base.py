@@ -94,10 +94,14 @@ class _OpenEnum:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         kind: type[WireEnum] = get_args(source)[0]
+        known: dict[str, WireEnum] = {member.value: member for member in kind}
+        known |= {spelling.title(): member for spelling, member in known.items()}
 
         def validate(value: object, info: ValidationInfo) -> WireEnum | str:
             if not isinstance(value, str):
                 raise ValueError("should be a string")  # noqa: TRY004 (pydantic wants a ValueError)
+            if (member := known.get(value)) is not None:
+                return member
             try:
                 return kind(value)
             except ValueError:
@@ -207,8 +211,11 @@ class Timestamp(datetime):
         if match is None:
             raise ValueError("should be a time such as 2024-10-24T01:15:21.4060208Z")
         digits = (match["fraction"] or "").ljust(7, "0")[:7]
-        zone = match["zone"].upper().replace("Z", "+00:00")
-        moment = cls.fromisoformat(f"{match['date']}T{match['time']}.{digits[:6]}{zone}").astimezone(UTC)
+        zone = match["zone"]
+        if zone in ("Z", "z"):
+            moment = cls.fromisoformat(f"{match['date']}T{match['time']}.{digits[:6]}+00:00")
+        else:
+            moment = cls.fromisoformat(f"{match['date']}T{match['time']}.{digits[:6]}{zone}").astimezone(UTC)
         moment._tick = int(digits[6])
         return moment
 

@@ -1,0 +1,300 @@
+"""Signing in with Microsoft Entra ID: bearer tokens from azure-identity, asked for once and shared by all calls.
+
+azure-identity knows the ways to a token. This module knows when to ask: one sign-in for all who wait, a new token ahead
+of the old one's expiry without making anybody wait, and a fresh one when the service refuses what it got. Each sign-in
+uses a new azure-identity credential, so that no cache of its own stands in between and rotated secrets and files are
+read anew.
+
+The scope has two slashes, so that the token's audience ends in one, as the service demands (batch-semantics §2.1).
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from azure.core.credentials import AccessTokenInfo
+from azure.core.credentials_async import AsyncSupportsTokenInfo
+from azure.core.exceptions import AzureError, ClientAuthenticationError, ServiceRequestError, ServiceResponseError
+from azure.identity.aio import (
+    CertificateCredential,
+    ClientAssertionCredential,
+    ClientSecretCredential,
+    ManagedIdentityCredential,
+    WorkloadIdentityCredential,
+)
+
+from azure_batch_operator.batch.auth import SecretBytes
+from azure_batch_operator.batch.errors import (
+    AuthenticationError,
+    AuthenticationKind,
+    BatchError,
+    ConnectionFailedError,
+    DeadlineError,
+    UsageError,
+)
+from azure_batch_operator.batch.redaction import redact
+from azure_batch_operator.batch.requests import Request
+
+BATCH_SCOPE = "https://batch.core.windows.net//.default"
+PUBLIC_AUTHORITY = "login.microsoftonline.com"
+
+# Seconds before expiry: from the first on, a new token is fetched in the background; from the second on, calls wait for
+# it.
+_EARLY = 300.0
+_LATE = 30.0
+# After a failed sign-in in the background, seconds until the next one.
+_PAUSE = 30.0
+_SIGN_IN_SECONDS = 45.0
+
+Assertion = Callable[[], Awaitable[str]]
+"""Returns a signed token of a Kubernetes service account, made for the token exchange."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Where tokens come from: a host, always called by https, and certificate authorities to trust besides the
+    system's.
+
+    `host` may hold a port. `ca_file` names a PEM file.
+    """
+
+    host: str = PUBLIC_AUTHORITY
+    ca_file: str | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments for azure-identity."""
+        if "://" in self.host or "/" in self.host or "@" in self.host or not self.host:
+            raise UsageError("an authority is a host name, with a port if need be")
+        options: dict[str, Any] = {"authority": f"https://{self.host}", "retry_total": 2}
+        if self.host != PUBLIC_AUTHORITY:
+            options["disable_instance_discovery"] = True
+        if self.ca_file is not None:
+            options["connection_verify"] = self.ca_file
+        return options
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """A token and its times, in seconds since 1970."""
+
+    value: SecretBytes
+    expires_on: float
+    refresh_on: float
+
+
+class EntraCredential:
+    """Bearer tokens; made by the functions below."""
+
+    def __init__(
+        self,
+        make: Callable[[], Awaitable[AsyncSupportsTokenInfo]],
+        description: str,
+        *,
+        scope: str = BATCH_SCOPE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Take what makes a new azure-identity credential, and words that tell a person which identity it is."""
+        self._make = make
+        self._description = description
+        self._scope = scope
+        self._clock = clock
+        self._token: _Token | None = None
+        self._sign_in: asyncio.Task[_Token] | None = None
+        self._not_before = 0.0
+
+    def __repr__(self) -> str:
+        return f"EntraCredential({self._description})"
+
+    async def sign(self, request: Request, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """The Authorization header."""
+        token = await self._current()
+        return {"Authorization": f"Bearer {token.value.reveal().decode()}"}
+
+    async def refused(self, error: AuthenticationError) -> bool:
+        """Forget the token, unless a wrong clock or a missing permission makes any token useless."""
+        if error.kind in (AuthenticationKind.SIGN_IN, AuthenticationKind.NOT_ALLOWED, AuthenticationKind.CLOCK_SKEW):
+            return False
+        had, self._token = self._token, None
+        return had is not None
+
+    async def aclose(self) -> None:
+        """Stop a sign-in that is under way."""
+        task, self._sign_in = self._sign_in, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _current(self) -> _Token:
+        now = self._clock()
+        token = self._token
+        if token is None or token.expires_on - now <= _LATE:
+            return await asyncio.shield(self._signing_in())
+        if now >= token.refresh_on and now >= self._not_before:
+            self._signing_in()
+        return token
+
+    def _signing_in(self) -> asyncio.Task[_Token]:
+        """The one sign-in that is under way; started if there is none."""
+        if self._sign_in is None:
+            self._sign_in = asyncio.create_task(self._fetch(), name=f"sign in: {self._description}")
+            self._sign_in.add_done_callback(self._signed_in)
+        return self._sign_in
+
+    def _signed_in(self, task: asyncio.Task[_Token]) -> None:
+        if self._sign_in is task:
+            self._sign_in = None
+        if task.cancelled():
+            return
+        # Reading the exception also tells asyncio that a failure in the background was seen: it is tried again later.
+        if task.exception() is None:
+            self._token = task.result()
+        else:
+            self._not_before = self._clock() + _PAUSE
+
+    async def _fetch(self) -> _Token:
+        failure: BatchError
+        try:
+            async with asyncio.timeout(_SIGN_IN_SECONDS):
+                credential = await self._make()
+                async with credential:
+                    info = await credential.get_token_info(self._scope)
+            return _token(info, self._clock())
+        except BatchError:
+            raise
+        except TimeoutError:
+            failure = DeadlineError(f"signing in as {self._description} took more than {_SIGN_IN_SECONDS:.0f} seconds")
+        except Exception as error:
+            # Not only AzureErrors: an answer without a token comes out of azure-identity as a KeyError.
+            failure = sign_in_error(error, self._description)
+        # Raised out here so that it keeps no context: azure-core's errors hold the request, secret included.
+        raise failure
+
+
+def _token(info: AccessTokenInfo, now: float) -> _Token:
+    expires_on = float(info.expires_on)
+    # A token of short life is renewed at half of it.
+    early = max(expires_on - _EARLY, now + (expires_on - now) / 2)
+    return _Token(SecretBytes(info.token.encode()), expires_on, float(info.refresh_on or early))
+
+
+_CODES = {
+    "AADSTS700211": AuthenticationKind.WRONG_ISSUER,
+    "AADSTS700212": AuthenticationKind.WRONG_AUDIENCE,
+    "AADSTS700213": AuthenticationKind.WRONG_SUBJECT,
+    "AADSTS700024": AuthenticationKind.EXPIRED,
+    "AADSTS7000222": AuthenticationKind.EXPIRED,
+    "AADSTS7000215": AuthenticationKind.BAD_KEY,
+    "AADSTS700027": AuthenticationKind.BAD_KEY,
+    "AADSTS700016": AuthenticationKind.UNKNOWN_APPLICATION,
+    "AADSTS90002": AuthenticationKind.UNKNOWN_TENANT,
+}
+_WORDS = (
+    (("expired", "valid time range"), AuthenticationKind.EXPIRED),
+    (("audience",), AuthenticationKind.WRONG_AUDIENCE),
+    (("issuer",), AuthenticationKind.WRONG_ISSUER),
+    (("subject",), AuthenticationKind.WRONG_SUBJECT),
+)
+
+
+def sign_in_error(error: Exception, description: str) -> BatchError:
+    """What azure-identity's failure means: by Entra's code, else by its words."""
+    if isinstance(error, ServiceRequestError | ServiceResponseError):
+        return ConnectionFailedError(f"the authority that signs in {description} cannot be reached")
+    text = redact(" ".join(str(error).split()))
+    if not isinstance(error, AzureError | OSError | ValueError):
+        text = "the answer is no token"
+    match = re.search(r"AADSTS\d+", text)
+    code = match[0] if match else None
+    lowered = text.lower()
+    refusal = AuthenticationError(f"signing in as {description} failed: {text}", code=code)
+    refusal.kind = _CODES.get(code or "") or next(
+        (kind for words, kind in _WORDS if any(word in lowered for word in words)), AuthenticationKind.SIGN_IN
+    )
+    if not isinstance(error, ClientAuthenticationError):
+        refusal.kind = AuthenticationKind.SIGN_IN
+    return refusal
+
+
+def workload_identity(
+    tenant_id: str,
+    client_id: str,
+    token_file: str | Path,
+    *,
+    authority: Authority = Authority(),
+    scope: str = BATCH_SCOPE,
+) -> EntraCredential:
+    """The identity of this program's own service account, by the token file that Kubernetes keeps fresh."""
+
+    async def make() -> AsyncSupportsTokenInfo:
+        return WorkloadIdentityCredential(
+            tenant_id=tenant_id, client_id=client_id, token_file_path=str(token_file), **authority.options()
+        )
+
+    return EntraCredential(make, f"workload identity {client_id}", scope=scope)
+
+
+def service_account(
+    tenant_id: str,
+    client_id: str,
+    assertion: Assertion,
+    *,
+    authority: Authority = Authority(),
+    scope: str = BATCH_SCOPE,
+) -> EntraCredential:
+    """The identity that is federated with a service account, whose token `assertion` gets for each sign-in."""
+
+    async def make() -> AsyncSupportsTokenInfo:
+        token = await assertion()
+        return ClientAssertionCredential(tenant_id, client_id, lambda: token, **authority.options())
+
+    return EntraCredential(make, f"service account for {client_id}", scope=scope)
+
+
+def managed_identity(client_id: str | None = None, *, scope: str = BATCH_SCOPE) -> EntraCredential:
+    """The managed identity of the machine this runs on; without an id, its system-assigned one."""
+
+    async def make() -> AsyncSupportsTokenInfo:
+        return ManagedIdentityCredential(client_id=client_id)
+
+    return EntraCredential(make, f"managed identity {client_id or 'of the machine'}", scope=scope)
+
+
+def client_secret(
+    tenant_id: str, client_id: str, secret: str, *, authority: Authority = Authority(), scope: str = BATCH_SCOPE
+) -> EntraCredential:
+    """A service principal with a secret."""
+    hidden = SecretBytes(secret.encode())
+
+    async def make() -> AsyncSupportsTokenInfo:
+        return ClientSecretCredential(tenant_id, client_id, hidden.reveal().decode(), **authority.options())
+
+    return EntraCredential(make, f"service principal {client_id}", scope=scope)
+
+
+def client_certificate(
+    tenant_id: str,
+    client_id: str,
+    certificate: bytes,
+    *,
+    password: str | None = None,
+    authority: Authority = Authority(),
+    scope: str = BATCH_SCOPE,
+) -> EntraCredential:
+    """A service principal with a certificate: PEM or PKCS#12, with its private key."""
+    hidden = SecretBytes(certificate)
+    hidden_password = SecretBytes(password.encode()) if password is not None else None
+
+    async def make() -> AsyncSupportsTokenInfo:
+        return CertificateCredential(
+            tenant_id,
+            client_id,
+            certificate_data=hidden.reveal(),
+            password=hidden_password.reveal() if hidden_password else None,
+            **authority.options(),
+        )
+
+    return EntraCredential(make, f"service principal {client_id}", scope=scope)

@@ -1,0 +1,243 @@
+"""Adds any number of tasks to a job: `BatchClient.add_tasks`.
+
+Tasks are taken from an iterable as they are needed and packed into collections of at most 100 tasks and 1 MiB
+(batch-semantics §5). Several collections are under way at once; they bound the memory. Each task has one result:
+
+    the service added it                       a success
+    it exists                                  `compare` decides: a success, or AlreadyExistsError
+    it cannot be added (ClientError)           a failure with the service's error
+    the service failed (ServerError)           sent again, with backoff; a failure after the last attempt
+    the service did not mention it             the same
+    it alone is too large for a call           a failure with TooLargeError
+
+A collection that the service finds too large is halved, and those after it are made smaller. A call that fails as a
+whole, because the job is completed, say, ends the submission with its error. It can be taken up again: tasks that were
+added before answer that they exist.
+"""
+
+import asyncio
+import itertools
+import random
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+)
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from azure_batch_operator.batch.answers import TaskAddResult
+from azure_batch_operator.batch.caller import Caller, Json
+from azure_batch_operator.batch.errors import AlreadyExistsError, BatchError, ServerError, TooLargeError, UsageError
+from azure_batch_operator.batch.models.base import Model
+from azure_batch_operator.batch.models.enums import TaskAddStatus
+from azure_batch_operator.batch.retry import RetryPolicy
+
+MAX_TASKS = 100
+MAX_BYTES = 1 << 20
+_OPERATION = "Tasks_CreateTaskCollection"
+
+Compare = Callable[[Json], Awaitable[bool]]
+"""Gets a task that exists already; answers whether the existing one is the one that was wanted."""
+
+
+_Chunk = dict[str, Json]
+"""Tasks of one call by id. No class of its own: there are as many as there are tasks."""
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What one round of calls came to: settled results, and tasks to send again with the service's last word on
+    each.
+    """
+
+    settled: list[TaskAddResult] = field(default_factory=list)
+    again: dict[str, BatchError | None] = field(default_factory=dict)
+
+
+def _sort(sent: Iterable[str], results: Iterable[TaskAddResult]) -> _Outcome:
+    """Tell what is settled from what has to be sent again: failures of the service, and tasks without a result."""
+    results = list(results)
+    missing = set(sent)
+    outcome = _Outcome()
+    if {result.task_id for result in results if result.added} == missing and len(results) == len(missing):
+        return _Outcome(results)
+    for result in results:
+        if result.task_id not in missing:
+            continue
+        missing.remove(result.task_id)
+        if result.status is TaskAddStatus.SERVER_ERROR:
+            outcome.again[result.task_id] = result.error
+        else:
+            outcome.settled.append(result)
+    outcome.again.update(dict.fromkeys(missing))
+    return outcome
+
+
+class Submission:
+    """One run of `add_tasks`."""
+
+    def __init__(
+        self,
+        caller: Caller,
+        job_id: str,
+        tasks: Iterable[Json | Model] | AsyncIterable[Json | Model],
+        *,
+        retry: RetryPolicy,
+        concurrency: int,
+        compare: Compare | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        if concurrency < 1:
+            raise UsageError("at least one call must be under way at a time", operation=_OPERATION)
+        self._caller = caller
+        self._arguments = {"jobId": job_id}
+        self._source = _Source(tasks)
+        self._retry = retry
+        self._concurrency = concurrency
+        self._compare = compare
+        self._options = options
+        self._max_tasks = MAX_TASKS
+        self._average_bytes = 1.0
+
+    async def results(self) -> AsyncGenerator[TaskAddResult, None]:
+        """Submit, and yield the results as they come.
+
+        Raises:
+            BatchError: a call failed as a whole; calls under way are cancelled.
+        """
+        calls: set[asyncio.Task[list[TaskAddResult]]] = set()
+        reading: asyncio.Task[_Chunk] | None = None
+        try:
+            while True:
+                if reading is None and not self._source.exhausted and len(calls) < self._concurrency:
+                    reading = asyncio.create_task(self._source.take(self._next_size()))
+                waiting: set[asyncio.Task[Any]] = {*calls, *([reading] if reading else [])}
+                if not waiting:
+                    return
+                done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if reading in done:
+                    chunk = reading.result()
+                    reading = None
+                    if chunk:
+                        calls.add(asyncio.create_task(self._submit(chunk)))
+                for call in done & calls:
+                    calls.remove(call)
+                    for result in call.result():
+                        yield result
+        finally:
+            left = [*calls, *([reading] if reading else [])]
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    async def _submit(self, chunk: _Chunk) -> list[TaskAddResult]:
+        """Send tasks until each has a result."""
+        finished: list[TaskAddResult] = []
+        attempt = 0
+        while chunk:
+            attempt += 1
+            outcome = await self._send(chunk)
+            finished += await self._compared(chunk, outcome.settled) if self._compare else outcome.settled
+            if outcome.again and attempt >= self._retry.attempts:
+                return finished + [_gave_up(id, error, attempt) for id, error in outcome.again.items()]
+            if outcome.again:
+                await asyncio.sleep(random.random() * min(self._retry.cap, self._retry.base * 2**attempt))  # noqa: S311
+            chunk = {id: task for id, task in chunk.items() if id in outcome.again}
+        return finished
+
+    async def _send(self, chunk: _Chunk) -> _Outcome:
+        """Send tasks in one call, or in several if one turns out to be too large."""
+        body = _encoded(chunk)
+        self._average_bytes = len(body) / len(chunk)
+        half = len(chunk) // 2
+        try:
+            if len(body) > MAX_BYTES:
+                raise TooLargeError(f"the task is larger than the {MAX_BYTES} bytes of a call", operation=_OPERATION)
+            return _sort(chunk, await self._caller.add_tasks(self._arguments, body, self._options))
+        except TooLargeError as error:
+            if not half:
+                return _Outcome([TaskAddResult(id, TaskAddStatus.CLIENT_ERROR, error=error) for id in chunk])
+            if error.status is not None:
+                self._max_tasks = min(self._max_tasks, half)
+        entries = list(chunk.items())
+        first, second = await self._send(dict(entries[:half])), await self._send(dict(entries[half:]))
+        return _Outcome(first.settled + second.settled, first.again | second.again)
+
+    async def _compared(self, chunk: _Chunk, results: list[TaskAddResult]) -> list[TaskAddResult]:
+        """Ask about the tasks that exist already whether they are the same."""
+        return [
+            result._replace(status=TaskAddStatus.SUCCESS, error=None, existed=True)
+            if isinstance(result.error, AlreadyExistsError) and await self._is_same(chunk[result.task_id])
+            else result
+            for result in results
+        ]
+
+    async def _is_same(self, task: Json) -> bool:
+        return self._compare is not None and await self._compare(task)
+
+    def _next_size(self) -> int:
+        """How many tasks to put into the next call, if they are like the last ones."""
+        return min(self._max_tasks, max(1, int(MAX_BYTES / self._average_bytes)))
+
+
+class _Source:
+    """Tasks from an iterable of either kind, as collections."""
+
+    def __init__(self, tasks: Iterable[Json | Model] | AsyncIterable[Json | Model]) -> None:
+        self._later = aiter(tasks) if isinstance(tasks, AsyncIterable) else None
+        self._now = iter(()) if isinstance(tasks, AsyncIterable) else iter(tasks)
+        self._held: list[Json] = []
+        self._ended = False
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether there are no more tasks."""
+        return self._ended and not self._held
+
+    async def take(self, count: int) -> _Chunk:
+        """The next tasks, at most `count`, no id twice; none at the end.
+
+        Raises:
+            UsageError: a task has no id, or one object came twice, changed in between: that would be one task, twice.
+        """
+        tasks, self._held = self._held[:count], self._held[count:]
+        if len(tasks) < count and not self._ended:
+            tasks += await self._read(count - len(tasks))
+        if not all(type(task.get("id")) is str and task["id"] for task in tasks):
+            raise UsageError("a task needs an id", operation=_OPERATION)
+        chunk: _Chunk = {task["id"]: task for task in tasks}
+        if len(chunk) < len(tasks):
+            if len(set(map(id, tasks))) < len(tasks):
+                raise UsageError(
+                    "the same task object came twice; each task needs one of its own", operation=_OPERATION
+                )
+            self._held = [task for task in tasks if chunk[task["id"]] is not task] + self._held
+        return chunk
+
+    async def _read(self, count: int) -> list[Json]:
+        if self._later is None:
+            tasks = list(itertools.islice(self._now, count))
+        else:
+            tasks = []
+            while len(tasks) < count and (task := await anext(self._later, None)) is not None:
+                tasks.append(task)
+        self._ended = len(tasks) < count
+        return [task.write() if isinstance(task, Model) else task for task in tasks]
+
+
+def _encoded(chunk: _Chunk) -> bytes:
+    try:
+        return orjson.dumps({"value": list(chunk.values())}, option=orjson.OPT_UTC_Z)
+    except TypeError as error:
+        raise UsageError(f"a task cannot be written as JSON: {error}", operation=_OPERATION) from None
+
+
+def _gave_up(id: str, error: BatchError | None, attempts: int) -> TaskAddResult:
+    why = error or ServerError(f"{attempts} answers did not say what became of the task", operation=_OPERATION)
+    return TaskAddResult(id, TaskAddStatus.SERVER_ERROR, error=why)

@@ -1,0 +1,75 @@
+"""The process itself: probes, metrics, rights, an orderly end, and that it keeps secrets."""
+
+from __future__ import annotations
+
+import pytest
+
+from e2e.conftest import Stage, job, task
+from localcluster import LocalCluster
+from stage import NAMESPACE, SERVICE_ACCOUNT
+
+USER = f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}"
+
+
+def test_probes_metrics_and_an_orderly_end(stage: Stage) -> None:
+    stage.ready_pool()
+    stage.apply(job("steps"), task("t", "steps"))
+    stage.wait("bt", "t", "Complete")
+    assert stage.operator.get("healthz") == (200, "ok\n")
+    assert stage.operator.get("readyz") == (200, "ok\n")
+    code, metrics = stage.operator.get("metrics")
+    assert code == 200
+    assert 'azurebatch_api_requests_total{code="201",operation="Pools_CreatePool"} 1.0' in metrics
+    for name in (
+        "azurebatch_workqueue_depth",
+        "azurebatch_status_writes_total",
+        "azurebatch_reconcile_duration_seconds",
+    ):
+        assert name in metrics
+    stage.operator.process.signal(15)  # type: ignore[arg-type]
+    stage.until(lambda: not stage.operator.process.alive(), "the operator has ended", 30)
+    log = stage.operator.log.read_text()
+    assert "Stopping" in log
+    assert "Traceback" not in log
+
+
+def test_no_secret_leaves_the_secret(stage: Stage) -> None:
+    stage.ready_pool()
+    stage.apply(job("own", tasks=[{"id": "a", "commandLine": "false"}]), task("t", "own"))
+    stage.wait("bj", "own", "Failed")
+    everything = [
+        stage.kubectl("get", "bacc,bp,bj,bt,events", "-o", "json"),
+        stage.operator.log.read_text(),
+        stage.operator.get("metrics")[1],
+    ]
+    assert not any(stage.emulator.key in text or "SharedKey " in text for text in everything)
+
+
+ALLOWED = [
+    ("list", "batchjobs.azurebatch.io"),
+    ("watch", "batchtasks.azurebatch.io"),
+    ("patch", "batchpools.azurebatch.io/status"),
+    ("get", "secrets"),
+    ("create", "events"),
+]
+DENIED = [
+    ("list", "secrets"),
+    ("watch", "secrets"),
+    ("create", "secrets"),
+    ("delete", "batchjobs.azurebatch.io"),
+    ("create", "batchjobs.azurebatch.io"),
+    ("update", "customresourcedefinitions.apiextensions.k8s.io"),
+    ("create", "clusterrolebindings.rbac.authorization.k8s.io"),
+    ("create", "pods"),
+    ("list", "namespaces"),
+]
+
+
+@pytest.mark.parametrize(
+    ("verb", "what", "answer"), [(*each, "yes") for each in ALLOWED] + [(*each, "no") for each in DENIED]
+)
+def test_the_operator_may_do_what_it_must_and_no_more(
+    installed: LocalCluster, verb: str, what: str, answer: str
+) -> None:
+    done = installed.kubectl("auth", "can-i", verb, what, f"--as={USER}", "-n", "default", check=False)
+    assert done.stdout.strip() == answer, done.stderr

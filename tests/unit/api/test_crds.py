@@ -1,0 +1,52 @@
+"""The CRDs: written from the models, structural, and small enough for client-side apply."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.api.kinds import KINDS, KindInfo
+from azure_batch_operator.crds import DIRECTORY, crd, render
+
+MOST_BYTES = 262_144
+"""Where an annotation, and with it client-side apply, ends."""
+
+
+def test_the_files_are_what_the_models_say() -> None:
+    assert {path.name: path.read_text() for path in DIRECTORY.glob("*.yaml")} == render()
+
+
+@pytest.mark.parametrize("info", KINDS.values(), ids=lambda info: info.kind)
+def test_a_crd_can_be_applied_by_the_client(info: KindInfo) -> None:
+    assert len(json.dumps(crd(info))) < MOST_BYTES
+
+
+def nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    yield path, schema
+    for name, child in schema.get("properties", {}).items():
+        yield from nodes(child, f"{path}.{name}")
+    if "items" in schema:
+        yield from nodes(schema["items"], f"{path}[]")
+
+
+@pytest.mark.parametrize("info", KINDS.values(), ids=lambda info: info.kind)
+def test_every_property_is_typed_and_described_and_every_list_is_bounded(info: KindInfo) -> None:
+    schema = crd(info)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    for path, node in nodes(schema["properties"]["spec"], "spec"):
+        assert "type" in node or "x-kubernetes-int-or-string" in node, path
+        assert not {"$ref", "anyOf", "allOf", "title", "default"} & node.keys(), path
+        if not path.endswith("[]"):
+            assert node.get("description"), path
+        if node.get("type") == "array":
+            assert "maxItems" in node, path
+        if node.get("type") == "string":
+            assert {"maxLength", "enum", "pattern"} & node.keys(), path
+
+
+@pytest.mark.parametrize("info", KINDS.values(), ids=lambda info: info.kind)
+def test_a_new_object_is_not_current(info: KindInfo) -> None:
+    schema = crd(info)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    assert schema["properties"]["status"]["default"] == {"observedGeneration": -1, "phase": "Pending"}

@@ -1,0 +1,387 @@
+"""Signing in: one sign-in for many, ahead of time, anew when refused; over TLS; and every way to fail."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from azure.core.credentials import AccessTokenInfo
+from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
+from azure.identity import CredentialUnavailableError
+
+from azure_batch_operator.batch import (
+    OPERATIONS,
+    AuthenticationError,
+    AuthenticationKind,
+    BatchClient,
+    ConnectionFailedError,
+    DeadlineError,
+    RetryPolicy,
+    UsageError,
+)
+from azure_batch_operator.batch.entra import (
+    BATCH_SCOPE,
+    Authority,
+    EntraCredential,
+    client_certificate,
+    client_secret,
+    managed_identity,
+    service_account,
+    sign_in_error,
+    workload_identity,
+)
+from azure_batch_operator.batch.requests import build
+from support.authorities import TokenEndpoint, client_pem, self_signed, token_endpoint
+from support.scripted_server import Connection, Received, scripted_server
+
+REQUEST = build(OPERATIONS["Pools_GetPool"], {"poolId": "p"})
+TENANT = "11111111-1111-1111-1111-111111111111"
+CLIENT = "22222222-2222-2222-2222-222222222222"
+
+
+class Fake:
+    """An azure-identity credential that counts, waits and fails as told."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+        self.life = 3600.0
+        self.sign_ins = 0
+        self.closed = 0
+        self.scopes: list[str] = []
+        self.failure: Exception | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def make(self) -> "Fake":
+        return self
+
+    async def __aenter__(self) -> "Fake":
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.closed += 1
+
+    async def get_token_info(self, *scopes: str) -> AccessTokenInfo:
+        self.sign_ins += 1
+        self.scopes += scopes
+        number = self.sign_ins
+        await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        return AccessTokenInfo(f"secret-{number}", int(self.now + self.life))
+
+
+@pytest.fixture
+async def fake() -> Fake:
+    return Fake()
+
+
+@pytest.fixture
+async def credential(fake: Fake) -> AsyncIterator[EntraCredential]:
+    made = EntraCredential(fake.make, "a test", clock=lambda: fake.now)  # type: ignore[arg-type]
+    yield made
+    await made.aclose()
+
+
+async def bearer(credential: EntraCredential) -> str:
+    return (await credential.sign(REQUEST, {}))["Authorization"].removeprefix("Bearer ")
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_a_token_is_kept_and_asked_for_with_the_right_scope(fake: Fake, credential: EntraCredential) -> None:
+    assert [await bearer(credential) for _ in range(3)] == ["secret-1"] * 3
+    assert fake.scopes == ["https://batch.core.windows.net//.default"]
+    assert fake.closed == 1
+
+
+async def test_many_who_wait_share_one_sign_in(fake: Fake, credential: EntraCredential) -> None:
+    fake.gate.clear()
+    waiting = [asyncio.create_task(bearer(credential)) for _ in range(50)]
+    await settle()
+    waiting.pop().cancel()
+    fake.gate.set()
+    assert set(await asyncio.gather(*waiting)) == {"secret-1"}
+    assert fake.sign_ins == 1
+
+
+async def test_a_new_token_comes_ahead_of_expiry_without_anybody_waiting(
+    fake: Fake, credential: EntraCredential
+) -> None:
+    await bearer(credential)
+    fake.now += 3600 - 301
+    assert await bearer(credential) == "secret-1"
+    fake.now += 2
+    fake.gate.clear()
+    assert [await bearer(credential) for _ in range(3)] == ["secret-1"] * 3
+    fake.gate.set()
+    await settle()
+    assert await bearer(credential) == "secret-2"
+    assert fake.sign_ins == 2
+
+
+async def test_a_token_at_its_end_is_waited_for(fake: Fake, credential: EntraCredential) -> None:
+    await bearer(credential)
+    fake.now += 3600 - 20
+    assert await bearer(credential) == "secret-2"
+
+
+async def test_a_failure_in_the_background_hurts_nobody_and_is_not_repeated_at_once(
+    fake: Fake, credential: EntraCredential
+) -> None:
+    await bearer(credential)
+    fake.now += 3600 - 200
+    fake.failure = ClientAuthenticationError("no")
+    for _ in range(3):
+        assert await bearer(credential) == "secret-1"
+        await settle()
+    assert fake.sign_ins == 2
+    fake.now += 31
+    assert await bearer(credential) == "secret-1"
+    await settle()
+    assert fake.sign_ins == 3
+    fake.now += 150
+    with pytest.raises(AuthenticationError, match="signing in as a test failed: no"):
+        await bearer(credential)
+
+
+async def test_a_short_lived_token_is_not_renewed_all_the_time(fake: Fake, credential: EntraCredential) -> None:
+    fake.life = 240.0
+    for _ in range(3):
+        await bearer(credential)
+        await settle()
+    assert fake.sign_ins == 1
+
+
+async def test_a_refused_token_is_replaced_unless_that_is_no_use(fake: Fake, credential: EntraCredential) -> None:
+    await bearer(credential)
+    refusal = AuthenticationError("x")
+    refusal.kind = AuthenticationKind.EXPIRED
+    assert await credential.refused(refusal)
+    assert await bearer(credential) == "secret-2"
+    refusal.kind = AuthenticationKind.CLOCK_SKEW
+    assert not await credential.refused(refusal)
+
+
+async def test_closing_stops_a_sign_in(fake: Fake, credential: EntraCredential) -> None:
+    fake.gate.clear()
+    waiting = asyncio.create_task(bearer(credential))
+    await settle()
+    await credential.aclose()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert fake.closed == 1
+
+
+ENTRA_ERRORS = [
+    ("AADSTS700211: No matching federated identity record found for presented assertion issuer 'x'.", "wrong-issuer"),
+    (
+        "AADSTS700212: No matching federated identity record found for presented assertion audience 'x'.",
+        "wrong-audience",
+    ),
+    ("AADSTS700213: No matching federated identity record found for presented assertion subject 'x'.", "wrong-subject"),
+    ("AADSTS700024: Client assertion is not within its valid time range.", "expired"),
+    ("AADSTS7000222: The provided client secret keys are expired.", "expired"),
+    ("AADSTS7000215: Invalid client secret provided.", "bad-key"),
+    ("AADSTS700016: Application with identifier 'x' was not found.", "unknown-application"),
+    ("AADSTS90002: Tenant 'x' not found.", "unknown-tenant"),
+    ("AADSTS99: The assertion's audience is wrong.", "wrong-audience"),
+    ("The token is expired.", "expired"),
+    ("No.", "sign-in-failed"),
+]
+
+
+@pytest.mark.parametrize(("text", "kind"), ENTRA_ERRORS)
+def test_a_failed_sign_in_says_why(text: str, kind: str) -> None:
+    error = sign_in_error(ClientAuthenticationError(text), "a test")
+    assert isinstance(error, AuthenticationError)
+    assert error.kind == kind
+    assert text.split(":")[0] in str(error)
+    assert (error.code or "").startswith("AADSTS") == ("AADSTS" in text)
+
+
+def test_failures_of_other_kinds() -> None:
+    assert isinstance(sign_in_error(ServiceRequestError("dns"), "a test"), ConnectionFailedError)
+    missing = sign_in_error(FileNotFoundError(2, "No such file", "/token"), "a test")
+    assert isinstance(missing, AuthenticationError)
+    assert "/token" in str(missing)
+    unavailable = sign_in_error(CredentialUnavailableError("no managed identity endpoint found"), "a test")
+    assert isinstance(unavailable, AuthenticationError)
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]:
+    return self_signed(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+async def endpoint(tls: tuple[Path, ssl.SSLContext]) -> AsyncIterator[TokenEndpoint]:
+    async with token_endpoint(tls[1]) as running:
+        yield running
+
+
+@pytest.fixture
+def authority(endpoint: TokenEndpoint, tls: tuple[Path, ssl.SSLContext]) -> Authority:
+    return Authority(endpoint.host, ca_file=str(tls[0]))
+
+
+Make = Callable[[Authority, Path], EntraCredential]
+
+
+def _workload(authority: Authority, directory: Path) -> EntraCredential:
+    file = directory / "token"
+    file.write_text("service-account-token")
+    return workload_identity(TENANT, CLIENT, file, authority=authority)
+
+
+def _account(authority: Authority, directory: Path) -> EntraCredential:
+    async def assertion() -> str:
+        return "service-account-token"
+
+    return service_account(TENANT, CLIENT, assertion, authority=authority)
+
+
+def _secret(authority: Authority, directory: Path) -> EntraCredential:
+    return client_secret(TENANT, CLIENT, "hunter2", authority=authority)
+
+
+def _certificate(authority: Authority, directory: Path) -> EntraCredential:
+    return client_certificate(TENANT, CLIENT, client_pem(), authority=authority)
+
+
+WAYS: dict[str, Make] = {
+    "workload identity": _workload,
+    "service account": _account,
+    "secret": _secret,
+    "certificate": _certificate,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_every_way_to_sign_in_reaches_the_token_endpoint(
+    way: str, endpoint: TokenEndpoint, authority: Authority, tmp_path: Path
+) -> None:
+    credential = WAYS[way](authority, tmp_path)
+    assert await bearer(credential) == "token-1"
+    (asked,) = endpoint.asked
+    assert endpoint.paths == [f"/{TENANT}/oauth2/v2.0/token"]
+    assert (asked["grant_type"], asked["client_id"], asked["scope"]) == ("client_credentials", CLIENT, BATCH_SCOPE)
+    if way == "secret":
+        assert asked["client_secret"] == "hunter2"
+    elif way == "certificate":
+        assert asked["client_assertion"].count(".") == 2
+    else:
+        assert asked["client_assertion"] == "service-account-token"
+    await credential.aclose()
+
+
+async def test_the_token_file_is_read_anew_for_each_sign_in(
+    endpoint: TokenEndpoint, authority: Authority, tmp_path: Path
+) -> None:
+    credential = _workload(authority, tmp_path)
+    await bearer(credential)
+    (tmp_path / "token").write_text("rotated")
+    assert await credential.refused(AuthenticationError("x"))
+    assert await bearer(credential) == "token-2"
+    assert endpoint.asked[1]["client_assertion"] == "rotated"
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_refusal_names_the_reason_and_no_secret(
+    way: str, endpoint: TokenEndpoint, authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.INFO, "asyncio")
+    endpoint.status = 401
+    text = "AADSTS700212: No matching federated identity record found for presented assertion audience 'x'."
+    endpoint.error = {"error": "invalid_client", "error_description": f"{text} client_assertion=echoed-assertion"}
+    credential = WAYS[way](authority, tmp_path)
+    with pytest.raises(AuthenticationError, match="AADSTS700212") as caught:
+        await bearer(credential)
+    assert caught.value.kind is AuthenticationKind.WRONG_AUDIENCE
+    link: BaseException | None = caught.value
+    while link is not None:
+        shown = repr(link) + str(link) + repr(vars(link))
+        for secret in ("hunter2", "service-account-token", "echoed-assertion"):
+            assert secret not in shown
+        link = link.__cause__ or link.__context__
+    assert "hunter2" not in caplog.text
+    assert "service-account-token" not in caplog.text
+    assert "hunter2" not in repr(credential) + repr(vars(credential))
+
+
+async def test_an_authority_with_a_foreign_certificate_is_not_trusted(endpoint: TokenEndpoint) -> None:
+    credential = client_secret(TENANT, CLIENT, "hunter2", authority=Authority(endpoint.host))
+    with pytest.raises(ConnectionFailedError, match="cannot be reached"):
+        await bearer(credential)
+    assert endpoint.asked == []
+
+
+@pytest.mark.parametrize("host", ["http://127.0.0.1:1", "https://x", "a@b", "x/y", ""])
+async def test_an_authority_is_a_host_and_always_called_by_https(host: str) -> None:
+    with pytest.raises(UsageError, match="host name"):
+        await bearer(client_secret(TENANT, CLIENT, "hunter2", authority=Authority(host)))
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"<html>not a token</html>"),
+        (200, b""),
+        (200, b'{"token_type": "Bearer"'),
+        (200, b'{"token_type": "Bearer", "expires_in": 3600}'),
+        (200, b'{"access_token": "x", "expires_in": "soon"}'),
+        (400, b"[]"),
+        (500, b""),
+    ],
+)
+async def test_an_endpoint_that_answers_nonsense_is_a_failed_sign_in(
+    endpoint: TokenEndpoint, authority: Authority, status: int, body: bytes
+) -> None:
+    endpoint.raw, endpoint.status = body, status
+    with pytest.raises(AuthenticationError, match="signing in as service principal"):
+        await bearer(client_secret(TENANT, CLIENT, "hunter2", authority=authority))
+
+
+async def test_an_endpoint_that_hangs_ends_in_time(
+    endpoint: TokenEndpoint, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("azure_batch_operator.batch.entra._SIGN_IN_SECONDS", 0.3)
+    endpoint.gate.clear()
+    with pytest.raises(DeadlineError, match="signing in"):
+        await bearer(client_secret(TENANT, CLIENT, "hunter2", authority=authority))
+    endpoint.gate.set()
+
+
+async def test_a_managed_identity_that_is_not_there_is_told_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The identity endpoint of an app host, where nothing listens.
+    monkeypatch.setenv("IDENTITY_ENDPOINT", "http://127.0.0.1:9/none")
+    monkeypatch.setenv("IDENTITY_HEADER", "x")
+    monkeypatch.setattr("azure_batch_operator.batch.entra._SIGN_IN_SECONDS", 0.5)
+    credential = managed_identity(CLIENT)
+    with pytest.raises((ConnectionFailedError, DeadlineError), match="managed identity"):
+        await bearer(credential)
+    await credential.aclose()
+
+
+async def test_a_call_carries_the_token_and_gets_a_new_one_when_it_is_refused(
+    endpoint: TokenEndpoint, authority: Authority
+) -> None:
+    async def script(request: Received, connection: Connection) -> None:
+        if request.headers["authorization"] == "Bearer token-2":
+            await connection.answer(200, {"id": "p"})
+        else:
+            await connection.error(401, "AuthenticationFailed", values={"AuthenticationErrorDetail": "It has expired."})
+
+    credential = client_secret(TENANT, CLIENT, "hunter2", authority=authority)
+    async with (
+        scripted_server(script) as server,
+        BatchClient(server.url, credential, retry=RetryPolicy(attempts=1)) as client,
+    ):
+        assert await client.pools.get("p") == {"id": "p"}
+        assert len(server.received) == 2

@@ -1,0 +1,211 @@
+"""The poller: bulk lists only, incremental where it can be, bounded, and truthful about what it could not see."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key
+from azure_batch_operator.batch import BatchError, ServerBusyError
+from azure_batch_operator.reconcile.plan import Absent
+from azure_batch_operator.sync.mirror import Interest, Mirror
+from azure_batch_operator.sync.poller import Pace, Poller, tail_of
+
+POOL, JOB = Key(Kind.POOL, "n", "p"), Key(Kind.JOB, "n", "j")
+
+
+class Service:
+    """A Batch client that answers from lists and notes what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.items: dict[str, list[dict[str, Any]]] = {"pools": [], "counts": [], "jobs": [], "tasks": []}
+        self.counts: dict[str, int] = {}
+        self.error: BatchError | None = None
+        self.pools = self.jobs = self.tasks = self.task_files = self
+        self._which = ""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"the poller must not call {name}")
+
+    def list(self, *path: str, filter: str | None = None, select: tuple[str, ...] = (), **_: Any) -> AsyncIterator[Any]:
+        kind = "tasks" if path else "jobs" if "poolInfo" in select else "pools"
+        return self._answer(kind, f"{kind}{f' where {filter}' if filter else ''}", filter)
+
+    def list_pages(self, **_: Any) -> AsyncIterator[Any]:
+        return self._answer("pools", "check", None)
+
+    def list_node_counts(self, **_: Any) -> AsyncIterator[Any]:
+        return self._answer("counts", "counts", None)
+
+    async def get_task_counts(self, job_id: str, **_: Any) -> dict[str, Any]:
+        self.asked.append("taskcounts")
+        return {"taskCounts": dict(self.counts)}
+
+    async def tail(self, job_id: str, task_id: str, path: str, **_: Any) -> bytes:
+        self.asked.append(f"tail {task_id}/{path}")
+        return b"first\nlast\n"
+
+    async def _answer(self, kind: str, what: str, filter: str | None) -> AsyncIterator[Any]:
+        self.asked.append(what)
+        if self.error:
+            raise self.error
+        for item in self.items[kind]:
+            if filter and "failure" in filter and item.get("executionInfo", {}).get("result") != "failure":
+                continue
+            if filter and "ne 'completed'" in filter and item.get("state") == "completed":
+                continue
+            yield item
+
+
+class Scene:
+    """A poller with its surroundings."""
+
+    def __init__(self) -> None:
+        self.service, self.mirror, self.interest = Service(), Mirror(), Interest()
+        self.told: list[set[Key]] = []
+        self.health: list[BatchError | None] = []
+        self.poller = Poller(
+            self.service,  # type: ignore[arg-type]
+            self.mirror,
+            self.interest,
+            self._changed,
+            self.health.append,
+            least=0.01,
+        )
+
+    def _changed(self, keys: Iterable[Key], *, moved: bool = False) -> None:
+        self.told.append(set(keys))
+
+    async def poll(self) -> set[Key]:
+        self.told.clear()
+        self.service.asked.clear()
+        await self.poller.poll()
+        return set().union(*self.told)
+
+
+async def test_an_unused_account_is_only_checked() -> None:
+    scene = Scene()
+    await scene.poll()
+    assert scene.service.asked == ["check"]
+    assert scene.health == [None]
+
+
+async def test_one_list_for_all_pools_and_news_only_for_what_changed() -> None:
+    scene = Scene()
+    keys = [Key(Kind.POOL, "n", f"p{number}") for number in range(100)]
+    for key in keys:
+        scene.interest.add(key, key.name)
+    scene.service.items["pools"] = [{"id": key.name, "state": "active"} for key in keys[:50]]
+    assert await scene.poll() == set(keys)
+    assert scene.service.asked == ["pools", "counts"]
+    assert await scene.poll() == set()
+    scene.service.items["pools"][3] = {"id": "p3", "state": "deleting"}
+    assert await scene.poll() == {keys[3]}
+
+
+async def test_an_error_leaves_what_was_seen_and_is_told() -> None:
+    scene = Scene()
+    scene.interest.add(POOL, "p")
+    scene.service.items["pools"] = [{"id": "p"}]
+    await scene.poll()
+    scene.service.error = ServerBusyError("busy", status=503)
+    assert await scene.poll() == set()
+    assert scene.mirror.pools.get("p") == {"id": "p"}
+    assert scene.health == [None, scene.service.error]
+
+
+def job(state: str = "active") -> list[dict[str, Any]]:
+    return [{"id": "j", "state": state, "poolInfo": {}}]
+
+
+def failed(id: str, code: int = 1) -> dict[str, Any]:
+    return {"id": id, "state": "completed", "executionInfo": {"result": "failure", "exitCode": code}}
+
+
+async def test_failed_tasks_are_listed_when_their_number_grows_and_one_tail_per_cause_is_read() -> None:
+    scene = Scene()
+    scene.interest.add(JOB, "j")
+    scene.service.items["jobs"] = job()
+    scene.service.counts = {"active": 5, "failed": 0}
+    await scene.poll()
+    assert scene.service.asked == ["jobs", "taskcounts"]
+    scene.service.counts = {"active": 1, "failed": 4}
+    scene.service.items["tasks"] = [failed("a"), failed("b"), failed("c", 2), failed("d")]
+    assert await scene.poll() == {JOB}
+    assert [each for each in scene.service.asked if each.startswith("tail")] == [
+        "tail a/stderr.txt",
+        "tail c/stderr.txt",
+    ]
+    results = scene.mirror.results["j"]
+    assert (results.failed_count, results.failed[0]["stderrTail"]) == (4, "first\nlast")
+    assert await scene.poll() == set()
+    assert scene.service.asked == ["jobs", "taskcounts"]
+
+
+async def test_a_completed_job_is_read_to_the_end_once() -> None:
+    scene = Scene()
+    scene.interest.add(JOB, "j")
+    scene.service.items["jobs"] = job("completed")
+    scene.service.items["tasks"] = [failed("a"), {"id": "b", "state": "active"}]
+    assert await scene.poll() == {JOB}
+    assert scene.mirror.results["j"].unfinished == 1
+    assert scene.mirror.results["j"].failed_count == 1
+    await scene.poll()
+    assert scene.service.asked == ["jobs"]
+
+
+def task(id: str, state: str, at: str = "2026-01-01T00:00:30Z", **more: Any) -> dict[str, Any]:
+    return {"id": id, "state": state, "stateTransitionTime": at} | more
+
+
+async def test_tasks_are_listed_whole_once_and_then_by_what_has_moved() -> None:
+    scene = Scene()
+    keys = {name: Key(Kind.TASK, "n", name) for name in ("a", "b", "c")}
+    for name, key in keys.items():
+        scene.interest.add(key, "J", name)
+    scene.service.items["jobs"] = job()
+    owner = [{"name": "AZUREBATCH_IO_OWNER", "value": "me"}]
+    scene.service.items["tasks"] = [task("a", "active", environmentSettings=owner)]
+    assert await scene.poll() == set(keys.values())
+    assert scene.service.asked[-1] == "tasks"
+    assert scene.mirror.tasks["j"].get("a") == {"id": "a", "state": "active", "owner": "me"}
+    assert scene.mirror.tasks["j"].get("b") is Absent.GONE
+    scene.service.items["tasks"] = [task("a", "running")]
+    assert await scene.poll() == {keys["a"]}
+    assert scene.service.asked[-1] == "tasks where stateTransitionTime ge DateTime'2026-01-01T00:00:20Z'"
+    assert scene.mirror.tasks["j"].get("a") == {"id": "a", "state": "running", "owner": "me"}
+
+
+async def test_a_deleted_task_is_noticed_by_a_whole_list() -> None:
+    scene = Scene()
+    key = Key(Kind.TASK, "n", "a")
+    scene.interest.add(key, "j", "a")
+    scene.service.items["jobs"] = job()
+    scene.service.items["tasks"] = [task("a", "active")]
+    await scene.poll()
+    scene.mirror.tasks["j"].touch("a", asyncio.get_running_loop().time())
+    scene.service.items["tasks"] = []
+    await scene.poll()
+    assert await scene.poll() == {key}
+    assert scene.mirror.tasks["j"].get("a") is Absent.GONE
+
+
+@pytest.mark.parametrize(("data", "text"), [(b"", ""), (b"a\x00\xff\n", "a\ufffd"), (b"x\n" * 50, "\n".join("x" * 20))])
+def test_a_tail_is_short_and_fit_for_a_status(data: bytes, text: str) -> None:
+    assert tail_of(data) == text
+
+
+def test_the_pace_slows_down_and_recovers() -> None:
+    pace = Pace(1.0, 60.0)
+    for _ in range(20):
+        pace.still(expecting=False)
+    assert pace.seconds == 60.0
+    pace.still(expecting=True)
+    assert pace.seconds == 5.0
+    pace.moved()
+    assert pace.seconds == 1.0
