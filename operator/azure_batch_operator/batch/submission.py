@@ -27,6 +27,7 @@ from collections.abc import (
     Mapping,
 )
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -41,6 +42,7 @@ from azure_batch_operator.batch.retry import RetryPolicy
 MAX_TASKS = 100
 MAX_BYTES = 1 << 20
 _OPERATION = "Tasks_CreateTaskCollection"
+_ID_OF, _STATUS_OF = attrgetter("task_id"), attrgetter("status")
 
 Compare = Callable[[Json], Awaitable[bool]]
 """Gets a task that exists already; answers whether the existing one is the one that was wanted."""
@@ -64,9 +66,11 @@ def _sort(sent: Iterable[str], results: Iterable[TaskAddResult]) -> _Outcome:
     """Tell what is settled from what has to be sent again: failures of the service, and tasks without a result."""
     results = list(results)
     missing = set(sent)
-    outcome = _Outcome()
-    if {result.task_id for result in results if result.added} == missing and len(results) == len(missing):
+    # What happens nearly always, and all at once: every task was added.
+    all_added = len(results) == len(missing) and set(map(_STATUS_OF, results)) == {TaskAddStatus.SUCCESS}
+    if all_added and set(map(_ID_OF, results)) == missing:
         return _Outcome(results)
+    outcome = _Outcome()
     for result in results:
         if result.task_id not in missing:
             continue
@@ -209,9 +213,12 @@ class _Source:
         tasks, self._held = self._held[:count], self._held[count:]
         if len(tasks) < count and not self._ended:
             tasks += await self._read(count - len(tasks))
-        if not all(type(task.get("id")) is str and task["id"] for task in tasks):
+        try:
+            chunk: _Chunk = {task["id"]: task for task in tasks}
+        except (KeyError, TypeError):
+            raise UsageError("a task needs an id", operation=_OPERATION) from None
+        if not set(map(type, chunk)) <= {str} or "" in chunk:
             raise UsageError("a task needs an id", operation=_OPERATION)
-        chunk: _Chunk = {task["id"]: task for task in tasks}
         if len(chunk) < len(tasks):
             if len(set(map(id, tasks))) < len(tasks):
                 raise UsageError(
