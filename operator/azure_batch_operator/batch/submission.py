@@ -28,15 +28,14 @@ from collections.abc import (
 )
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Any
-
-import orjson
+from typing import Any, cast
 
 from azure_batch_operator.batch.answers import TaskAddResult
-from azure_batch_operator.batch.caller import Caller, Json
+from azure_batch_operator.batch.caller import Caller, Json, JsonBody
 from azure_batch_operator.batch.errors import AlreadyExistsError, BatchError, ServerError, TooLargeError, UsageError
 from azure_batch_operator.batch.models.base import Model
 from azure_batch_operator.batch.models.enums import TaskAddStatus
+from azure_batch_operator.batch.requests import encode
 from azure_batch_operator.batch.retry import RetryPolicy
 
 MAX_TASKS = 100
@@ -90,7 +89,7 @@ class Submission:
         self,
         caller: Caller,
         job_id: str,
-        tasks: Iterable[Json | Model] | AsyncIterable[Json | Model],
+        tasks: Iterable[JsonBody] | AsyncIterable[JsonBody],
         *,
         retry: RetryPolicy,
         concurrency: int,
@@ -106,6 +105,7 @@ class Submission:
         self._concurrency = concurrency
         self._compare = compare
         self._options = options
+        self._taking = asyncio.Lock()
         self._max_tasks = MAX_TASKS
         self._average_bytes = 1.0
 
@@ -115,30 +115,38 @@ class Submission:
         Raises:
             BatchError: a call failed as a whole; calls under way are cancelled.
         """
-        calls: set[asyncio.Task[list[TaskAddResult]]] = set()
-        reading: asyncio.Task[_Chunk] | None = None
+        done: asyncio.Queue[list[TaskAddResult] | Exception | None] = asyncio.Queue(1)
+        workers = [asyncio.create_task(self._work(done)) for _ in range(self._concurrency)]
+        running = len(workers)
         try:
-            while True:
-                if reading is None and not self._source.exhausted and len(calls) < self._concurrency:
-                    reading = asyncio.create_task(self._source.take(self._next_size()))
-                waiting: set[asyncio.Task[Any]] = {*calls, *([reading] if reading else [])}
-                if not waiting:
-                    return
-                done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                if reading in done:
-                    chunk = reading.result()
-                    reading = None
-                    if chunk:
-                        calls.add(asyncio.create_task(self._submit(chunk)))
-                for call in done & calls:
-                    calls.remove(call)
-                    for result in call.result():
+            while running:
+                outcome = await done.get()
+                if outcome is None:
+                    running -= 1
+                elif isinstance(outcome, Exception):
+                    raise outcome
+                else:
+                    for result in outcome:
                         yield result
         finally:
-            left = [*calls, *([reading] if reading else [])]
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _work(self, done: "asyncio.Queue[list[TaskAddResult] | Exception | None]") -> None:
+        """Take tasks and submit them until there are no more; one of several that do so."""
+        try:
+            while True:
+                async with self._taking:
+                    chunk = await self._source.take(self._next_size())
+                if not chunk:
+                    break
+                await done.put(await self._submit(chunk))
+        except Exception as error:
+            # Whatever the source or a call raised belongs to who asked for the results.
+            await done.put(error)
+        else:
+            await done.put(None)
 
     async def _submit(self, chunk: _Chunk) -> list[TaskAddResult]:
         """Send tasks until each has a result."""
@@ -193,16 +201,11 @@ class Submission:
 class _Source:
     """Tasks from an iterable of either kind, as collections."""
 
-    def __init__(self, tasks: Iterable[Json | Model] | AsyncIterable[Json | Model]) -> None:
+    def __init__(self, tasks: Iterable[JsonBody] | AsyncIterable[JsonBody]) -> None:
         self._later = aiter(tasks) if isinstance(tasks, AsyncIterable) else None
         self._now = iter(()) if isinstance(tasks, AsyncIterable) else iter(tasks)
         self._held: list[Json] = []
         self._ended = False
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether there are no more tasks."""
-        return self._ended and not self._held
 
     async def take(self, count: int) -> _Chunk:
         """The next tasks, at most `count`, no id twice; none at the end.
@@ -235,14 +238,18 @@ class _Source:
             while len(tasks) < count and (task := await anext(self._later, None)) is not None:
                 tasks.append(task)
         self._ended = len(tasks) < count
-        return [task.write() if isinstance(task, Model) else task for task in tasks]
+        if set(map(type, tasks)) <= {dict}:
+            return cast("list[Json]", tasks)
+        return [task.write() if isinstance(task, Model) else dict(task) for task in tasks]
 
 
 def _encoded(chunk: _Chunk) -> bytes:
     try:
-        return orjson.dumps({"value": list(chunk.values())}, option=orjson.OPT_UTC_Z)
-    except TypeError as error:
-        raise UsageError(f"a task cannot be written as JSON: {error}", operation=_OPERATION) from None
+        return encode({"value": list(chunk.values())})
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"a task cannot be written as JSON: {error.__cause__ or error}", operation=_OPERATION
+        ) from None
 
 
 def _gave_up(id: str, error: BatchError | None, attempts: int) -> TaskAddResult:
