@@ -47,6 +47,11 @@ from azure_batch_emulator.emulator import ConfigurationError, Emulator
     help="Where node directories and blobs are kept. Without it: a temporary directory, removed at the end.",
 )
 @click.option(
+    "--state-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep everything there when the emulator stops, and go on with it at the next start.",
+)
+@click.option(
     "--tls-port",
     type=int,
     help="Serve the same over TLS, with a token endpoint like Entra ID's; 0 takes a free port. "
@@ -70,6 +75,7 @@ def main(
     time_scale: float,
     executor: ExecutorName,
     work_dir: Path | None,
+    state_file: Path | None,
     tls_port: int | None,
     seed: int | None,
     allow_remote: bool,
@@ -78,7 +84,7 @@ def main(
     """Run an emulator of the Azure Batch service on this machine.
 
     When it is ready it prints one line with endpoint, account and key. Point any Batch client there with shared-key
-    authentication; stop it with Ctrl-C. Everything is in memory: when it stops, nothing is left, no process either.
+    authentication; stop it with Ctrl-C. Without --state-file nothing is left then; processes never outlive it.
 
     \b
     Example (Python):
@@ -105,6 +111,7 @@ def main(
         seed=seed,
         allow_remote=allow_remote,
         tls_port=tls_port,
+        state_file=state_file,
     )
     try:
         asyncio.run(_run(config))

@@ -38,6 +38,8 @@ class EmulatorConfig:
         executor: ``process`` runs tasks for real, ``simulated`` derives durations and exit codes by rules.
         work_dir: where node directories and blobs live; a temporary directory, removed at the end, when left out.
         seed: makes node ids, fault probabilities and simulated tasks repeatable.
+        state_file: where everything is kept when the emulator stops, to go on with at the next start. Without a
+            `work_dir`, node directories and blobs are then kept beside it.
         tls_port: where the same is served over TLS, with a token endpoint; None for nowhere, 0 for a free port.
     """
 
@@ -51,5 +53,6 @@ class EmulatorConfig:
     work_dir: Path | None = None
     allow_remote: bool = False
     tls_port: int | None = None
+    state_file: Path | None = None
     seed: int | None = None
     quotas: Quotas = field(default_factory=Quotas)

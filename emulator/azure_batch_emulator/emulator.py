@@ -16,10 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import orjson
 from aiohttp import web
 
 from azure_batch_emulator.clock import LoopClock
 from azure_batch_emulator.config import EmulatorConfig
+from azure_batch_emulator.engine import snapshot
 from azure_batch_emulator.engine.service import BatchService
 from azure_batch_emulator.executors.process import ProcessExecutor
 from azure_batch_emulator.executors.simulated import SimulatedExecutor
@@ -52,15 +54,19 @@ class Emulator:
         self._executor: ProcessExecutor | SimulatedExecutor | None = None
         self._runner: web.AppRunner | None = None
         self._server: Server | None = None
+        self._storage: Storage | None = None
+        self._ready = False
         self._directory: Path | None = None
 
     async def __aenter__(self) -> Self:
         config = self.config
         _check_host(config)
         keys = _decode_keys({config.account: config.key} | config.accounts)
-        self._directory = Path(tempfile.mkdtemp(prefix="azure-batch-emulator-")) if config.work_dir is None else None
-        work_dir = self._directory or config.work_dir
-        assert work_dir is not None  # noqa: S101 - one of the two is there
+        work_dir = config.work_dir
+        if work_dir is None and config.state_file is not None:
+            work_dir = config.state_file.with_name(config.state_file.name + ".d")
+        if work_dir is None:
+            work_dir = self._directory = Path(tempfile.mkdtemp(prefix="azure-batch-emulator-"))
         work_dir.mkdir(parents=True, exist_ok=True)
         self._clock = LoopClock(config.time_scale)
         try:
@@ -71,13 +77,39 @@ class Emulator:
                 self._executor = SimulatedExecutor(self._clock, config.seed)
             for name in keys:
                 self.services[name] = BatchService(name, self._clock, self._executor, config.quotas, config.seed)
-            storage = Storage(work_dir.resolve() / "storage", self._clock)
+            self._storage = storage = Storage(work_dir.resolve() / "storage", self._clock)
             self._server = Server(self.services, keys, self._clock, storage, config.seed)
             await self._listen(self._server, work_dir.resolve())
+            if config.state_file is not None and config.state_file.exists():
+                self._load(config.state_file, storage)
+            if config.state_file is not None:
+                self._server.save = self.save
         except BaseException:
             await self.close()
             raise
+        self._ready = True
         return self
+
+    def save(self) -> None:
+        """Write the state file, if there is to be one; the old one is replaced in one step."""
+        file = self.config.state_file
+        if file is None or self._storage is None:
+            return
+        accounts = {name: snapshot.dump(service) for name, service in self.services.items()}
+        new = file.with_name(file.name + ".new")
+        new.touch(mode=0o600)
+        new.write_bytes(orjson.dumps({"accounts": accounts, "storage": self._storage.dump()}))
+        new.replace(file)
+
+    def _load(self, file: Path, storage: Storage) -> None:
+        try:
+            picture = orjson.loads(file.read_bytes())
+            storage.load(picture["storage"])
+            for name, account in picture["accounts"].items():
+                if name in self.services:
+                    snapshot.load(self.services[name], account)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigurationError(f"the state file {file} cannot be read: {error}") from None
 
     async def _listen(self, server: Server, work_dir: Path) -> None:
         config = self.config
@@ -116,8 +148,11 @@ class Emulator:
         """Stop listening, kill every task process, remove what was temporary."""
         if self._server is not None:
             self._server.close()
+        if self._ready:
+            self._ready = False
+            self.save()
         for service in self.services.values():
-            service.close()
+            service.close(keep_files=self._directory is None)
         if isinstance(self._executor, ProcessExecutor):
             await self._executor.close()
         if self._runner is not None:

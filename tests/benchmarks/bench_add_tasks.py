@@ -10,7 +10,6 @@ imports.
 import asyncio
 import base64
 import json
-import math
 import resource
 import subprocess
 import sys
@@ -65,10 +64,9 @@ async def serve() -> None:
 
 async def ours(url: str, count: int) -> float:
     """`add_tasks`, tasks made as they are needed; returns its seconds."""
-    from azure_batch_operator.batch import BatchClient, Limiter, SharedKey
+    from azure_batch_operator.batch import BatchClient, SharedKey
 
-    limiter = Limiter(math.inf, max_in_flight=CONCURRENCY)
-    async with BatchClient(url, SharedKey("acc", KEY), limiter=limiter) as client:
+    async with BatchClient(url, SharedKey("acc", KEY)) as client:
         added = 0
         started = time.perf_counter()
         async for result in client.add_tasks("job", tasks(count), concurrency=CONCURRENCY):

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from azure.batch import BatchClient
+from azure.batch import BatchClient, models
 from azure.core.credentials import AzureNamedKeyCredential
 
 from azure_batch_emulator import DEFAULT_ACCOUNT, DEFAULT_KEY
-from support.batch_bodies import add_task, make_job, make_pool, shell
+from support.batch_bodies import add_task, finished, make_job, make_pool, shell, text_of
 from support.emulator_thread import wait_until
 
 READY = re.compile(
@@ -124,3 +124,45 @@ def test_several_accounts_do_not_see_each_other() -> None:
             make_pool(second, nodes=0)
         with BatchClient(endpoint, AzureNamedKeyCredential(DEFAULT_ACCOUNT, DEFAULT_KEY)) as first:
             assert list(first.list_pools()) == []
+
+
+def test_a_state_file_survives_a_restart(tmp_path: Path) -> None:
+    credential = AzureNamedKeyCredential(DEFAULT_ACCOUNT, DEFAULT_KEY)
+    arguments = ("--state-file", str(tmp_path / "state.json"))
+    with running(*arguments) as (process, endpoint), BatchClient(endpoint, credential) as client:
+        make_pool(client, nodes=2)
+        make_job(client, uses_task_dependencies=True)
+        add_task(client, "done", shell("echo kept"))
+        finished(client, "done")
+        wait = f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done"
+        add_task(client, "running", shell(wait))
+        add_task(client, "child", depends_on=models.BatchTaskDependencies(task_ids=["running"]))
+        wait_until(lambda: client.get_task("job", "running").state == "running", "running")
+        etag = client.get_pool("pool").e_tag
+        node_ids = {node.id for node in client.list_nodes("pool")}
+        request = urllib.request.Request(f"{endpoint}/storage/c/b", b"bytes", method="PUT")  # noqa: S310
+        urllib.request.urlopen(request).close()  # noqa: S310
+        process.terminate()
+        assert process.wait(30) == 0
+    with running(*arguments) as (_, endpoint), BatchClient(endpoint, credential) as client:
+        assert client.get_pool("pool").e_tag == etag
+        assert {node.id for node in client.list_nodes("pool")} == node_ids
+        assert text_of(client, "done") == "kept\n"
+        with urllib.request.urlopen(f"{endpoint}/storage/c/b") as response:  # noqa: S310
+            assert response.read() == b"bytes"
+        wait_until(lambda: client.get_task("job", "running").state == "running", "running again")
+        task = client.get_task("job", "running")
+        assert task.execution_info.requeue_count == 1
+        assert client.get_task("job", "child").state == "active"
+        (tmp_path / "go").touch()
+        assert finished(client, "child").execution_info.result == "success"
+
+
+def test_a_state_file_that_is_damaged(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    file.write_text("{nonsense")
+    command = [*COMMAND, "--port", "0", "--state-file", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"the state file {file} cannot be read" in done.stderr
+    assert file.read_text() == "{nonsense"

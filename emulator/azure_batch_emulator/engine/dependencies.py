@@ -93,6 +93,10 @@ class Dependencies:
                 self._long.remove(span)
         return released
 
+    def satisfied(self) -> list[str]:
+        """Ids of all parents that have been satisfied, in order."""
+        return sorted(self._satisfied)
+
     def forget(self, child: str) -> None:
         """A waiting task is gone or done with; nothing releases it any more."""
         self._unmet.pop(child.lower(), None)

@@ -86,6 +86,18 @@ class Jobs:
         if job.state in ("active", "disabling", "disabled", "enabling"):
             self._end(job, "MaxWallClockTimeExpiry")
 
+    def resume(self, job: Job) -> None:
+        """Go on with a job that comes from a state file: what it was about to become, it is now."""
+        now = self._service.clock.now()
+        job.state = {"disabling": "disabled", "enabling": "active"}.get(job.state, job.state)
+        if job.state == "terminating":
+            job.state, job.state_time, job.end_time = "completed", now, now
+        if job.state == "completed":
+            return
+        self._limit(job, job.spec["constraints"]["maxWallClockTime"])
+        self._service.scheduler.enter(job)
+        self._plan_check(job, timings.COMPLETION_CHECK if job.tasks else timings.EMPTY_JOB_CHECK)
+
     # -- changing --
 
     def update(self, job: Job, changes: dict[str, Any]) -> None:

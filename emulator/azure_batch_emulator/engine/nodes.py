@@ -115,6 +115,11 @@ class Nodes:
             self._start_removal(node)
         self._service.scheduler.wake(node.pool)
 
+    def come_up(self, node: Node) -> None:
+        """Begin again with a node that was on its way when the emulator stopped."""
+        node.state, node.state_time = "creating", self._service.clock.now()
+        node.timer = self._service.clock.call_later(timings.NODE_CREATING, self._to_starting, node)
+
     # -- calls of users --
 
     def check_ready(self, node: Node) -> None:

@@ -155,6 +155,14 @@ class Pools:
         elif not plan.remove:
             pool.allocation_timer = service.clock.call_later(timings.EMPTY_POOL_STEADY, self._settle, pool)
 
+    def resume(self, pool: Pool) -> None:
+        """Go on with a pool that comes from a state file."""
+        if pool.allocation_state != "steady":
+            pool.allocation_state = "resizing"
+            self._begin(pool, "requeue")
+        if pool.enable_auto_scale and pool.auto_scale_formula and pool.auto_scale_interval:
+            self._service.auto_scale.begin(pool, pool.auto_scale_formula, pool.auto_scale_interval)
+
     def _cancel_allocation(self, pool: Pool) -> None:
         if pool.allocation_timer is not None:
             pool.allocation_timer.cancel()

@@ -132,6 +132,13 @@ class Schedules:
             elif schedule.next_run is None and not self._running(schedule):
                 self._complete_naturally(schedule)
 
+    def resume(self, schedule: JobSchedule) -> None:
+        """Go on with a schedule that comes from a state file."""
+        if schedule.state == "terminating":
+            schedule.state, schedule.end_time = "completed", self._service.clock.now()
+        elif schedule.state == "active":
+            self._set_timer(schedule, self._service.clock.now())
+
     # -- time --
 
     def _check(self, schedule: JobSchedule) -> None:

@@ -117,12 +117,12 @@ class BatchService:
         if sum(map(job_rules.counts_for_quota, states)) >= self.quotas.active_jobs_and_schedules:
             raise BatchError("ActiveJobAndScheduleQuotaReached")
 
-    def close(self) -> None:
+    def close(self, *, keep_files: bool) -> None:
         """Stop everything: nothing planned happens any more, every run is killed."""
         self.clock.close()
-        self.reset()
+        self.reset(keep_files=keep_files)
 
-    def reset(self) -> None:
+    def reset(self, *, keep_files: bool = False) -> None:
         """Back to an empty account, runs killed. Whoever calls this has called off the clock's timers."""
         for pool in self.pool_table.values():
             for node in pool.nodes.values():
@@ -130,7 +130,8 @@ class BatchService:
                     run.detached = run.done = True
                     if run.handle is not None:
                         run.handle.kill()
-                self.executor.remove_node(self.runs.place(node))
+                if not keep_files:
+                    self.executor.remove_node(self.runs.place(node))
         self.pool_table.clear()
         self.job_table.clear()
         self.schedule_table.clear()

@@ -110,6 +110,11 @@ def _dispatch(server: Server, service: BatchService, method: str, parts: list[st
             for every in server.services.values():
                 every.reset()
             return {}
+        case ("POST", "save"):
+            if server.save is None:
+                raise _NotFoundError("there is no state file: start with --state-file")
+            server.save()
+            return {}
         case ("GET", "quota"):
             return {name: getattr(service.quotas, attribute) for name, attribute in _QUOTAS.items()}
         case ("POST" | "PUT", "quota"):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -58,6 +58,7 @@ class Server:
         self.counters = Counters()
         self.faults = Faults(seed)
         self.entra = Entra()
+        self.save: Callable[[], None] | None = None
         self._keys = keys
         self._clock = clock
         self._closing = asyncio.Event()

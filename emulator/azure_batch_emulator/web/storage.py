@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
@@ -48,6 +49,26 @@ class Storage:
             for blob in blobs.values():
                 blob.file.unlink(missing_ok=True)
         self.containers.clear()
+
+    def dump(self) -> dict[str, Any]:
+        """What there is, as JSON values; the bytes stay where they are."""
+        return {
+            "serial": self._serial,
+            "containers": {
+                name: [[b.name, b.size, b.modified, b.content_type, b.file.name] for b in blobs.values()]
+                for name, blobs in self.containers.items()
+            },
+        }
+
+    def load(self, picture: dict[str, Any]) -> None:
+        """The opposite of `dump`; blobs whose bytes are gone are gone."""
+        self._serial = picture["serial"]
+        for container, blobs in picture["containers"].items():
+            known = self.containers.setdefault(container, {})
+            for name, size, modified, kind, file in blobs:
+                path = self._directory / Path(file).name
+                if path.exists():
+                    known[name] = Blob(name, size, modified, kind, path)
 
     async def handle(self, request: web.Request, raw_path: str, raw_query: str) -> web.StreamResponse:
         """Answer one call."""

@@ -33,6 +33,7 @@ from azure_batch_operator.reconcile.resolve import ResolutionError
 from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.reconcile.trouble import trouble
 from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session
+from azure_batch_operator.sync.credentials import SignIn
 from azure_batch_operator.sync.inputs import LOOKED_AT_EVERY, Inputs
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
 from azure_batch_operator.sync.store import Store
@@ -57,6 +58,7 @@ class Controller:
         events: EventRecorder,
         cluster: str,
         hosts: HostPolicy,
+        sign_in: SignIn,
         pacing: Pacing,
         workers: int = 16,
     ) -> None:
@@ -65,7 +67,7 @@ class Controller:
         self._cluster = cluster
         self._inputs = Inputs(api)
         self._workers = workers
-        self.accounts = Accounts(api, hosts, pacing, Listeners(self.changed, self.health_changed))
+        self.accounts = Accounts(api, hosts, sign_in, pacing, Listeners(self.changed, self.health_changed))
 
     # --- what the world tells ---
 

@@ -1,7 +1,7 @@
-"""Adding tasks in bulk: BatchTasks that appear together go out together, and a job's own tasks as a stream (batch-semantics §5).
+"""Bringing tasks in: BatchTasks that appear together go out together, and a job's own tasks go in as a stream.
 
-Both ways end in `addtaskcollection` with up to 100 tasks and 1 MB a call, look at the result of each task, and never take "exists"
-for "ours": that is left to the next list.
+How tasks are packed into calls, what is halved and what is repeated is the client's business (`BatchClient.add_tasks`); here is
+decided when a call goes out and what its results mean. "Exists" is never taken for "ours": that is left to the next list.
 """
 
 from __future__ import annotations
@@ -13,100 +13,20 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch import (
-    AlreadyExistsError,
-    BatchClient,
-    BatchError,
-    Priority,
-    TaskAddStatus,
-    TooLargeError,
-    TransientError,
-)
+from azure_batch_operator.batch import AlreadyExistsError, BatchClient, BatchError, Priority
 from azure_batch_operator.reconcile import expand
 from azure_batch_operator.reconcile.trouble import trouble
 
 logger = logging.getLogger(__name__)
 
 MOST_TASKS = 100
-MOST_BYTES = 1_000_000
-_ENVELOPE = 64
+"""Tasks that one call carries (batch-semantics §5)."""
 _QUIET = 0.5
 _LONGEST_WAIT = 10.0
 _CONCURRENCY = 4
-_MOST_TRIES = 5
 
 Body = Mapping[str, Any]
-
-
-class Packer:
-    """Fills calls: up to 100 tasks and 1 MB each; a task that is too large by itself goes alone."""
-
-    def __init__(self, most: int = MOST_TASKS, most_bytes: int = MOST_BYTES) -> None:
-        self._most, self._most_bytes = most, most_bytes
-        self._group: list[Body] = []
-        self._size = _ENVELOPE
-
-    def put(self, task: Body) -> list[Body] | None:
-        """Take a task in; the tasks of a full call if there was no more room for it."""
-        weight = len(orjson.dumps(task)) + 1
-        full = None
-        if self._group and (len(self._group) >= self._most or self._size + weight > self._most_bytes):
-            full = self.rest()
-        self._group.append(task)
-        self._size += weight
-        return full
-
-    def rest(self) -> list[Body]:
-        """The tasks of the last call."""
-        group, self._group, self._size = self._group, [], _ENVELOPE
-        return group
-
-
-async def add(
-    client: BatchClient, job_id: str, tasks: Sequence[Body], priority: Priority
-) -> dict[str, BatchError | None]:
-    """Add tasks; halve what is too large, repeat what the service failed at.
-
-    Returns:
-        Per task id None if the service took it, else why not; `AlreadyExistsError` if there is one of that id.
-
-    Raises:
-        BatchError: if a call as a whole failed; some of the tasks may be there.
-    """
-    outcome: dict[str, BatchError | None] = {}
-    pending = [list(tasks)]
-    tries = 0
-    while pending:
-        group = pending.pop(0)
-        by_id = {str(task["id"]).lower(): task for task in group}
-        try:
-            results = await client.tasks.create_collection(job_id, group, priority=priority)
-        except TooLargeError as error:
-            if len(group) == 1:
-                outcome[group[0]["id"]] = error
-            else:
-                pending[:0] = [group[: len(group) // 2], group[len(group) // 2 :]]
-            continue
-        again = []
-        for result in results:
-            task = by_id.pop(result.task_id.lower(), None)
-            if task is None:
-                continue
-            if result.status is TaskAddStatus.SERVER_ERROR and tries < _MOST_TRIES:
-                again.append(task)
-            else:
-                outcome[task["id"]] = None if result.added else result.error
-        again += by_id.values()  # the answer did not mention them
-        if again:
-            tries += 1
-            if tries > _MOST_TRIES:
-                raise TransientError("the service fails again and again at adding these tasks", code="ServerError")
-            await asyncio.sleep(0.1 * 2**tries)
-            pending.append(again)
-    return outcome
 
 
 @dataclass(slots=True)
@@ -177,11 +97,7 @@ class Submitter:
                 await self._gather(job_id)
                 waiting = self._waiting[job_id]
                 items = [waiting.pop(id) for id in list(waiting)[:MOST_TASKS]]
-                packer = Packer()
-                groups = [full for item in items if (full := packer.put(item.body))]
-                by_id = {str(item.body["id"]).lower(): item for item in items}
-                for group in [*groups, packer.rest()]:
-                    await self._send(job_id, [by_id[str(body["id"]).lower()] for body in group])
+                await self._send(job_id, items)
         finally:
             del self._jobs[job_id]
             self._arrived.pop(job_id, None)
@@ -203,15 +119,17 @@ class Submitter:
     async def _send(self, job_id: str, items: Sequence[_Item]) -> None:
         keys = [item.key for item in items]
         outcome: dict[str, BatchError | None] = {}
+        unknown: BatchError | None = None
         try:
-            outcome = await add(self._client, job_id, [item.body for item in items], Priority.SUBMIT)
+            async for result in self._client.add_tasks(job_id, [item.body for item in items], concurrency=1):
+                outcome[result.task_id.lower()] = result.error
         except BatchError as error:
-            logger.warning("%d tasks of job %s were not added: %s", len(items), job_id, error)
-            outcome = {str(item.body["id"]): error for item in items}
+            logger.warning("%d tasks of job %s were not added: %s", len(items) - len(outcome), job_id, error)
+            unknown = error
         finally:
             self._in_hand.difference_update(keys)
         for item in items:
-            error_of_item = outcome.get(str(item.body["id"]))
+            error_of_item = outcome.get(str(item.body["id"]).lower(), unknown)
             if error_of_item is None:
                 self._added(job_id, str(item.body["id"]), item.owner)
             elif isinstance(error_of_item, AlreadyExistsError):
@@ -276,9 +194,14 @@ class Feeder:
         try:
             state.submitted = 0
             listed = self._client.tasks.list(job_id, select=("id",), priority=Priority.SUBMIT)
-            await self._send_all(
-                job_id, missing(expand.expand(spec), (str(task["id"]) async for task in listed), state), state
-            )
+            present = (str(task["id"]) async for task in listed)
+            async for result in self._client.add_tasks(
+                job_id, missing(expand.expand(spec), present, state), concurrency=_CONCURRENCY
+            ):
+                # The job is ours, so a task of that id in it was added by us, by a call whose answer was lost.
+                if result.error and not isinstance(result.error, AlreadyExistsError):
+                    raise result.error
+                state.submitted += 1
             state.complete = True
         except BatchError as error:
             logger.warning("Adding the tasks of %s stopped after %d: %s", identity[0], state.submitted, error)
@@ -286,34 +209,6 @@ class Feeder:
         finally:
             del self._running[identity]
             self._settled([identity[0]])
-
-    async def _send_all(self, job_id: str, tasks: AsyncIterator[Body], state: FeedState) -> None:
-        gate = asyncio.Semaphore(_CONCURRENCY)
-        failure: BatchError | None = None
-
-        async def send(group: Sequence[Body]) -> None:
-            nonlocal failure
-            try:
-                outcome = await add(self._client, job_id, group, Priority.SUBMIT)
-                # The job is ours, so a task of that id in it was added by us, by a call whose answer was lost.
-                refused = [error for error in outcome.values() if error and not isinstance(error, AlreadyExistsError)]
-                state.submitted += len(group) - len(refused)
-                if refused:
-                    failure = refused[0]
-            except BatchError as error:
-                failure = error
-            finally:
-                gate.release()
-
-        async with asyncio.TaskGroup() as senders:
-            async for group in _calls(tasks):
-                await gate.acquire()
-                if failure is not None:
-                    gate.release()
-                    break
-                senders.create_task(send(group))
-        if failure is not None:
-            raise failure
 
 
 async def missing(tasks: Iterator[Body], present: AsyncIterator[str], state: FeedState) -> AsyncIterator[Body]:
@@ -326,12 +221,3 @@ async def missing(tasks: Iterator[Body], present: AsyncIterator[str], state: Fee
             state.submitted += 1
         else:
             yield task
-
-
-async def _calls(tasks: AsyncIterator[Body]) -> AsyncIterator[list[Body]]:
-    packer = Packer()
-    async for task in tasks:
-        if full := packer.put(task):
-            yield full
-    if rest := packer.rest():
-        yield rest

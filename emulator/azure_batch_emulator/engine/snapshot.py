@@ -1,0 +1,164 @@
+"""An account as JSON, and back: what the optional state file holds.
+
+What was under way when the picture was taken is settled on the way back, as the service would after a breakdown of its
+own: running tasks are requeued, nodes that were starting start again, deletions and terminations are finished.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from azure_batch_emulator.engine.entities import (
+    Counts,
+    Job,
+    JobSchedule,
+    JobTaskRecord,
+    Node,
+    Pool,
+    Task,
+)
+
+if TYPE_CHECKING:
+    from azure_batch_emulator.engine.service import BatchService
+
+VERSION = 1
+_POOL_NAMES = """id spec created last_modified state_time allocation_time target_dedicated target_low_priority state
+ allocation_state resize_timeout resize_errors communication_mode node_serial enable_auto_scale
+ auto_scale_formula auto_scale_interval auto_scale_run"""
+_NODE_NAMES = """id index dedicated ip_address allocated state_time state scheduling_enabled boot_time tasks_run
+ tasks_succeeded start_task start_task_info errors users"""
+_JOB_NAMES = """id spec created last_modified state_time start_time pool_id state previous_state previous_state_time
+ end_time terminate_reason scheduling_error disable_option schedule_id auto_pool"""
+_TASK_NAMES = """id spec created last_modified state_time state previous_state previous_state_time retry_count
+ requeue_count last_retry last_requeue start_time end_time exit_code result failure node_id node_pool_id
+ files_gone waiting is_job_manager"""
+_RECORD_NAMES = """job_id pool_id node_id preparation release prepared failed"""
+_SCHEDULE_NAMES = """id spec created last_modified state_time state previous_state previous_state_time job_serial
+ recent_job_id next_run end_time due auto_pool_id"""
+_POOL = tuple(_POOL_NAMES.split())
+_NODE = tuple(_NODE_NAMES.split())
+_JOB = tuple(_JOB_NAMES.split())
+_TASK = tuple(_TASK_NAMES.split())
+_RECORD = tuple(_RECORD_NAMES.split())
+_SCHEDULE = tuple(_SCHEDULE_NAMES.split())
+_WORKING = frozenset({"idle", "running", "offline"})
+_COMING_UP = frozenset({"creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "preempted"})
+
+
+def _take(entity: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(entity, name) for name in names}
+
+
+# -- taking the picture --
+
+
+def dump(service: BatchService) -> dict[str, Any]:
+    """Everything an account has, as JSON values."""
+    return {
+        "version": VERSION,
+        "applications": service.applications,
+        "pools": [
+            _take(pool, _POOL)
+            | {"nodes": [_take(node, _NODE) | {"recent": list(node.recent_tasks)} for node in pool.nodes.values()]}
+            for pool in service.pool_table.values()
+        ],
+        "jobs": [_job(job) for job in service.job_table.values()],
+        "schedules": [_take(schedule, _SCHEDULE) for schedule in service.schedule_table.values()],
+    }
+
+
+def _job(job: Job) -> dict[str, Any]:
+    return _take(job, _JOB) | {
+        "tasks": [_take(task, _TASK) for task in job.tasks.values()],
+        "ready": [task.id for task in job.ready],
+        "satisfied": job.dependencies.satisfied(),
+        "records": [_take(record, _RECORD) for record in job.job_task_records],
+    }
+
+
+# -- bringing it back --
+
+
+def load(service: BatchService, picture: dict[str, Any]) -> None:
+    """Fill an empty account.
+
+    Raises:
+        ValueError: the picture is of another version.
+    """
+    if picture.get("version") != VERSION:
+        raise ValueError(f"the state is of version {picture.get('version')}, this emulator reads version {VERSION}")
+    service.applications.update(picture["applications"])
+    for body in picture["pools"]:
+        if body["state"] != "deleting":
+            _load_pool(service, body)
+    for body in picture["schedules"]:
+        if body["state"] != "deleting":
+            schedule = JobSchedule(**body)
+            service.schedule_table[schedule.id.lower()] = schedule
+    for body in picture["jobs"]:
+        if body["state"] != "deleting":
+            _load_job(service, body)
+    for schedule in service.schedule_table.values():
+        service.schedules.resume(schedule)
+    for pool in service.pool_table.values():
+        service.scheduler.wake(pool)
+
+
+def _load_pool(service: BatchService, body: dict[str, Any]) -> None:
+    nodes = body.pop("nodes")
+    pool = Pool(**body)
+    service.pool_table[pool.id.lower()] = pool
+    for item in nodes:
+        if item["state"] == "leavingpool":
+            continue
+        recent = item.pop("recent")
+        node = Node(pool=pool, **item)
+        node.recent_tasks = deque(recent, maxlen=10)
+        pool.nodes[node.id] = node
+        service.executor.add_node(service.runs.place(node))
+        if node.state in _WORKING:
+            node.state = "idle" if node.scheduling_enabled else "offline"
+        elif node.state == "deallocating":
+            node.state = "deallocated"
+        elif node.state in _COMING_UP:
+            service.nodes.come_up(node)
+    service.pools.resume(pool)
+
+
+def _load_job(service: BatchService, body: dict[str, Any]) -> None:
+    tasks, ready = body.pop("tasks"), body.pop("ready")
+    satisfied, records = body.pop("satisfied"), body.pop("records")
+    now = service.clock.now()
+    job = Job(**body)
+    service.job_table[job.id.lower()] = job
+    job.counts, job.slot_counts = Counts(), Counts()
+    for parent in satisfied:
+        job.dependencies.satisfy(parent)
+    queue = {task_id.lower(): place for place, task_id in enumerate(ready)}
+    waiting: list[tuple[int, Task]] = []
+    for item in tasks:
+        task = Task(job=job, **item)
+        key = task.id.lower()
+        if task.state in ("preparing", "running"):
+            task.state, task.state_time = "active", now
+            task.start_time = task.node_id = task.node_pool_id = None
+            task.requeue_count += 1
+            task.last_requeue = now
+        job.tasks[key] = task
+        job.task_ids.add(key)
+        job.count(task, 1)
+        if task.state == "active":
+            if task.waiting:
+                job.dependencies.add(key, task.spec["dependsOn"])
+            else:
+                waiting.append((queue.get(key, -1), task))
+    job.ready.extend(task for _, task in sorted(waiting, key=lambda pair: pair[0]))
+    for item in records:
+        record = JobTaskRecord(**item)
+        job.job_task_records.append(record)
+        pool = service.pool_table.get(record.pool_id.lower())
+        node = pool.nodes.get(record.node_id) if pool else None
+        if node is not None:
+            node.job_tasks[job.id.lower()] = record
+    service.jobs.resume(job)
