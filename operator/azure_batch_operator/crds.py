@@ -6,20 +6,16 @@ conversion below is the difference: references inlined, null alternatives droppe
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import click
 import yaml
 from pydantic.json_schema import GenerateJsonSchema
 
-from azure_batch_operator.api.base import GROUP, VERSION, ApiModel
+from azure_batch_operator.api.base import GROUP, REFUSED, VERSION, ApiModel
 from azure_batch_operator.api.kinds import KINDS, KindInfo
 
-DIRECTORY = Path(__file__).parents[2] / "crds"
 INITIAL_STATUS: dict[str, Any] = {"observedGeneration": -1, "phase": "Pending"}
 """Status of an object that nobody has looked at: not current for kstatus, and readable in `kubectl get`."""
 
@@ -112,7 +108,7 @@ def _say_what_is_fixed(schema: dict[str, Any], model: type[ApiModel]) -> None:
     """Descriptions of the top level end with whether the property can be changed, as the rules have it."""
     fixed = {rule.field for rule in model.rules if rule.fixed}
     for name, child in schema["properties"].items():
-        refused = child.get("description", "").startswith("Refused: ")
+        refused = child.get("description", "").startswith(REFUSED)
         if model.rules and not refused and any(rule.fixed for rule in model.rules):
             child["description"] += " Cannot be changed." if f".{name}" in fixed else " Can be changed."
 
@@ -198,25 +194,3 @@ def _yaml(document: Mapping[str, Any]) -> str:
     return "# Written by `make crds`; do not edit.\n" + yaml.dump(
         dict(document), Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True
     )
-
-
-@click.command(help=__doc__)
-@click.option("--check", is_flag=True, help="Write nothing; fail if the files are stale.")
-def main(check: bool) -> None:
-    """Write or check the files."""
-    wanted = render()
-    present = {path.name: path.read_text() for path in DIRECTORY.glob("*.yaml")}
-    if check:
-        stale = sorted(name for name in wanted.keys() | present.keys() if wanted.get(name) != present.get(name))
-        if stale:
-            sys.exit(f"crds/ is stale ({', '.join(stale)}): run make crds")
-        return
-    DIRECTORY.mkdir(exist_ok=True)
-    for name in present.keys() - wanted.keys():
-        (DIRECTORY / name).unlink()
-    for name, text in wanted.items():
-        (DIRECTORY / name).write_text(text)
-
-
-if __name__ == "__main__":
-    main()

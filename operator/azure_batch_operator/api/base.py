@@ -64,6 +64,10 @@ def exactly_one_of(fields: Sequence[str], message: str) -> Rule:
     return Rule(" + ".join(f"(has(self.{name}) ? 1 : 0)" for name in fields) + " == 1", message)
 
 
+REFUSED = "Refused: "
+"""How the description of a property begins that is declared only to be refused."""
+
+
 @dataclass(frozen=True)
 class Refused:
     """A property that is declared only to be refused with a reason: retired, a secret in clear, or a habitual wrong name.
@@ -79,7 +83,7 @@ class Refused:
     def declaration(self) -> dict[str, Any]:
         """The property as a CRD declares it."""
         return {
-            "description": f"Refused: {self.reason}.",
+            "description": f"{REFUSED}{self.reason}.",
             **self.schema,
             "nullable": True,
             "x-kubernetes-validations": [{"rule": self.rule, "message": self.reason}],
@@ -115,7 +119,7 @@ class StandsFor:
             if self.structured
             else {"type": "string", "maxLength": 65536}
         )
-        return {"description": f"Refused: write {self.name}SecretRef.", **shape, "nullable": True}
+        return {"description": f"{REFUSED}write {self.name}SecretRef.", **shape, "nullable": True}
 
     def rules(self) -> tuple[Rule, ...]:
         """Refuses the secret in clear; over the whole object, since the API server repeats the value that a rule is about."""
@@ -325,12 +329,18 @@ class ConfigMapKeyRef(NameRef):
 class Condition(ApiModel):
     """`metav1.Condition`."""
 
-    type: str
-    status: Annotated[str, Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})]
-    reason: Annotated[str, StringConstraints(max_length=256)]
-    message: Annotated[str, StringConstraints(max_length=32768)]
-    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-    observed_generation: int | None = None
+    type: str = Field(description="What the condition is about, such as Ready.")
+    status: Annotated[str, Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})] = Field(
+        description="Whether it holds."
+    )
+    reason: Annotated[str, StringConstraints(max_length=256)] = Field(
+        description="Why, in one word for programs; the service's own error code where it sent one."
+    )
+    message: Annotated[str, StringConstraints(max_length=32768)] = Field(description="Why, and what to do, for people.")
+    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] = Field(
+        description="Since when the status is what it is."
+    )
+    observed_generation: int | None = Field(default=None, description="Generation of the spec that this speaks of.")
 
 
 class Status(ApiModel):

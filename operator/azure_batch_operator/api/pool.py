@@ -72,37 +72,37 @@ PoolSpec.rules = (
 class NodeCounts(ApiModel):
     """Nodes by state; states without nodes are left out (batch-semantics §4.2)."""
 
-    creating: int | None = None
-    starting: int | None = None
-    waiting_for_start_task: int | None = None
-    idle: int | None = None
-    running: int | None = None
-    leaving_pool: int | None = None
-    offline: int | None = None
-    preempted: int | None = None
-    rebooting: int | None = None
-    reimaging: int | None = None
-    start_task_failed: int | None = None
-    unusable: int | None = None
-    unknown: int | None = None
-    upgrading_os: int | None = Field(default=None, alias="upgradingOS")
-    deallocating: int | None = None
-    deallocated: int | None = None
-    total: int | None = None
+    creating: int | None = optional("Being allocated.")
+    starting: int | None = optional("Booting.")
+    waiting_for_start_task: int | None = optional("Running the start task before they take tasks.")
+    idle: int | None = optional("Ready for tasks.")
+    running: int | None = optional("Running tasks.")
+    leaving_pool: int | None = optional("Leaving the pool.")
+    offline: int | None = optional("Closed for new tasks, and without any.")
+    preempted: int | None = optional("Spot nodes that Azure took away; they come back.")
+    rebooting: int | None = optional("Restarting.")
+    reimaging: int | None = optional("Being installed anew.")
+    start_task_failed: int | None = optional("Whose start task failed; they take no tasks.")
+    unusable: int | None = optional("That cannot be used; see their errors.")
+    unknown: int | None = optional("That the service has lost contact with.")
+    upgrading_os: int | None = optional("Upgrading the operating system.", alias="upgradingOS")
+    deallocating: int | None = optional("Being switched off to save cost.")
+    deallocated: int | None = optional("Switched off to save cost.")
+    total: int | None = optional("All of them.")
 
 
 class NodeCountsByTier(ApiModel):
     """Node counts of dedicated and of Spot nodes."""
 
-    dedicated: NodeCounts | None = None
-    low_priority: NodeCounts | None = None
+    dedicated: NodeCounts | None = optional("Dedicated nodes.")
+    low_priority: NodeCounts | None = optional("Spot nodes.")
 
 
 class ResizeError(ApiModel):
     """Why the last resize fell short; sticky, so it may be old news (batch-semantics §4.1)."""
 
-    code: str | None = None
-    message: str | None = None
+    code: str | None = optional("The service's error code, such as AllocationTimedout or AccountCoreQuotaReached.")
+    message: str | None = optional("Its text.")
 
 
 class PoolStatus(RemoteStatus):

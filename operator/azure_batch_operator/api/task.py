@@ -33,9 +33,9 @@ TaskSpec.rules = (
 class FailureInfo(ApiModel):
     """Why a task failed, as the service says it (batch-semantics §3.4)."""
 
-    category: str | None = None
-    code: str | None = None
-    message: str | None = None
+    category: str | None = optional("UserError or ServerError.")
+    code: str | None = optional("The service's error code, such as FailureExitCode.")
+    message: str | None = optional("Its text.")
 
 
 class TaskStatus(RemoteStatus):

@@ -120,23 +120,3 @@ def _value(mark: StandsFor, reference: Reference, values: Mapping[Source, str]) 
             f"{reference.path}: key {source.key!r} of Secret {source.name!r} is not a JSON object: correct it",
         ) from None
     return parsed
-
-
-def secret_properties(*models: type[ApiModel]) -> dict[str, str]:
-    """The list of all secret properties below these models: path of the REST property → name of what stands for it."""
-    found: dict[str, str] = {}
-    for model in models:
-        _collect(model, "", (), found)
-    return found
-
-
-def _collect(model: type[ApiModel], path: str, above: tuple[type[ApiModel], ...], found: dict[str, str]) -> None:
-    if model in above:
-        return
-    for name, member in model.members().items():
-        mark = member.stands_for
-        if mark is not None:
-            if mark.secret:
-                found[f"{path}.{mark.name}".lstrip(".")] = name
-        elif member.model is not None:
-            _collect(member.model, f"{path}.{name}", (*above, model), found)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from azure_batch_operator.api.base import ApiModel
 from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.pool import PoolSpec
+from azure_batch_operator.api.secrets import secret_properties
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.batch.redaction import REDACTED, redact_values
 from azure_batch_operator.crds import structural
@@ -23,7 +24,6 @@ from azure_batch_operator.reconcile.resolve import (
     Source,
     filled,
     references,
-    secret_properties,
 )
 
 POOL: dict[str, Any] = {

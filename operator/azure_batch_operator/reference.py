@@ -1,0 +1,208 @@
+"""What people read of the custom resources: JSON Schemas for editors (`schemas/`) and reference pages (`docs/reference/`).
+
+Both are made from the CRDs, as `azure_batch_operator.crds` makes those from the models in `api/`; `make crds` writes all three.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from azure_batch_operator.api.base import API_VERSION, GROUP, REFUSED, VERSION
+from azure_batch_operator.api.kinds import KINDS, KindInfo
+from azure_batch_operator.api.secrets import secret_properties
+from azure_batch_operator.crds import crd
+
+Node = Mapping[str, Any]
+
+_ANY_CASING = re.compile(r"^\^\(\?i:(?P<values>[\w|]+)\)\$$")
+_KEPT = frozenset(
+    {
+        "description", "enum", "format", "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength",
+        "minimum", "pattern", "required",
+    }
+)  # fmt: skip
+
+
+def editor_schemas() -> dict[str, str]:
+    """File name → JSON Schema (draft 7) of each kind, in the layout that catalogues of CRD schemas use."""
+    return {f"{info.kind.lower()}_{VERSION}.json": _json(editor_schema(info)) for info in KINDS.values()}
+
+
+def editor_schema(info: KindInfo) -> dict[str, Any]:
+    """The JSON Schema of a kind: strict about names, and with the usual casing of enums for completion."""
+    root = _schema_of(info)
+    properties = {name: _for_editor(node) for name, node in root["properties"].items()}
+    properties["apiVersion"] = {"type": "string", "enum": [API_VERSION]}
+    properties["kind"] = {"type": "string", "enum": [info.kind.value]}
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": info.kind.value,
+        "description": info.description,
+        "type": "object",
+        "required": ["apiVersion", "kind", "metadata", "spec"],
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+def _for_editor(node: Node) -> dict[str, Any]:
+    description = node.get("description", "")
+    if description.startswith(REFUSED):
+        reason = description.removeprefix(REFUSED).rstrip(".")
+        # An empty list of what is retired says nothing and is let through.
+        nothing: dict[str, Any] = {"maxItems": 0} if "items" in node else {"type": "null"}
+        return {"description": description, "errorMessage": reason, **nothing}
+    result: dict[str, Any] = {key: value for key, value in node.items() if key in _KEPT}
+    kinds = ["integer", "string"] if node.get("x-kubernetes-int-or-string") else [node["type"]]
+    if node.get("nullable"):
+        kinds.append("null")
+    result["type"] = kinds if len(kinds) > 1 else kinds[0]
+    if "properties" in node:
+        result["properties"] = {name: _for_editor(child) for name, child in node["properties"].items()}
+        result["additionalProperties"] = bool(node.get("x-kubernetes-preserve-unknown-fields"))
+    elif isinstance(node.get("additionalProperties"), Mapping):
+        result["additionalProperties"] = _for_editor(node["additionalProperties"])
+    if "items" in node:
+        result["items"] = _for_editor(node["items"])
+    if node.get("exclusiveMinimum"):
+        result["exclusiveMinimum"] = result.pop("minimum")
+    if values := enum_values(node):
+        # JavaScript's regular expressions know no (?i:…).
+        letters = "|".join(
+            "".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else c for c in value) for value in values
+        )
+        result.pop("pattern")
+        result["anyOf"] = [
+            {"enum": values},
+            {"pattern": f"^({letters})$"},
+            *([{"type": "null"}] if "null" in kinds else []),
+        ]
+    return result
+
+
+def enum_values(node: Node) -> list[str]:
+    """The values of an enum that takes any casing; empty for anything else."""
+    match = _ANY_CASING.match(node.get("pattern", ""))
+    return match["values"].split("|") if match else []
+
+
+def pages() -> dict[str, str]:
+    """File name → Markdown of the reference."""
+    return {"README.md": _index()} | {f"{info.kind.lower()}.md": page(info) for info in KINDS.values()}
+
+
+def _index() -> str:
+    lines = [
+        _WRITTEN, "# API reference", "",
+        f"The kinds of `{API_VERSION}`. Names under `spec` are those of the Batch REST API 2024-07-01.20.0, so that a body written",
+        "for `az batch … create --json-file` can be pasted there. A null means the same as leaving out; enums take any casing.", "",
+        "| Kind | short | what it is |", "|---|---|---|",
+        *(f"| [{info.kind}]({info.kind.lower()}.md) | `{info.short}` | {info.description} |" for info in KINDS.values()),
+        "", "JSON Schemas for editors are in `schemas/`: put",
+        "`# yaml-language-server: $schema=<path>/schemas/batchpool_v1alpha1.json` at the top of a manifest.",
+        "", "## Secrets", "",
+        "A secret never stands in a manifest. Each of these REST properties is given as `…SecretRef: {name, key}`, the key of a",
+        "Secret in the namespace of the object:", "",
+    ]  # fmt: skip
+    for info in KINDS.values():
+        if found := secret_properties(info.spec):
+            lines += [f"**{info.kind}**", "", *(f"- `{path}` → `{name}`" for path, name in sorted(found.items())), ""]
+    lines += [
+        "Environment settings take `valueFrom` with `secretKeyRef` or `configMapKeyRef`. The operator reads values when it sends",
+        "a request; an object whose value is missing says so in `Ready` and waits.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+_WRITTEN = "<!-- Written by `make crds`; do not edit. -->"
+
+
+def page(info: KindInfo) -> str:
+    """The reference page of a kind: a table for each object, each shape once."""
+    root = _schema_of(info)
+    lines = [
+        _WRITTEN, f"# {info.kind}", "", info.description, "",
+        f"`apiVersion: {API_VERSION}`, `kind: {info.kind}`; kubectl: `{info.plural}.{GROUP}`, short `{info.short}`.", "",
+    ]  # fmt: skip
+    lines += [f"- {rule.message}" for rule in info.rules] + ([""] if info.rules else [])
+    known: dict[str, str] = {}
+    # All shapes must be known before the first link is written.
+    found = [each for name in ("spec", "status") for each in _objects(root["properties"][name], name, known)]
+    for path, node in found:
+        lines += _section(path, node, known)
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _objects(node: Node, path: str, known: dict[str, str]) -> Iterator[tuple[str, Node]]:
+    """Objects with properties, outside in; one that has the same shape as an earlier one is left out."""
+    shape = _shape(node)
+    if shape in known:
+        return
+    known[shape] = path
+    yield path, node
+    for name, child in node["properties"].items():
+        inner, suffix = (child["items"], "[]") if "items" in child else (child, "")
+        if "properties" in inner and not child.get("description", "").startswith(REFUSED):
+            yield from _objects(inner, f"{path}.{name}{suffix}", known)
+
+
+def _shape(node: Node) -> str:
+    return json.dumps(
+        {key: value for key, value in node.items() if key not in {"description", "nullable", "default"}}, sort_keys=True
+    )
+
+
+def _section(path: str, node: Node, known: Mapping[str, str]) -> list[str]:
+    lines = [f"## {path}", ""]
+    if "." in path and node.get("description"):
+        lines += [node["description"], ""]
+    lines += ["| Name | Type | |", "|---|---|---|"]
+    needed = set(node.get("required", ()))
+    for name, child in node["properties"].items():
+        if child.get("description", "").startswith(REFUSED):
+            continue
+        mark = " **required**" if name in needed else ""
+        text = child.get("description", "").replace("|", "\\|").replace("{{", "{ {").replace("}}", "} }")
+        lines.append(f"| `{name}`{mark} | {_type(child, known)} | {text} |")
+    rules = [rule["message"] for rule in node.get("x-kubernetes-validations", ()) if "oldSelf" not in rule["rule"]]
+    rules = [rule for rule in rules if not rule.startswith("a secret must not")]
+    if rules:
+        lines += ["", "Rules:", "", *(f"- {rule}" for rule in rules)]
+    return [*lines, ""]
+
+
+def _type(node: Node, known: Mapping[str, str]) -> str:
+    if "items" in node:
+        return f"list of {_type(node['items'], known)}"
+    if "properties" in node:
+        path = known.get(_shape(node), "")
+        anchor = re.sub(r"[^a-z0-9 -]", "", path.lower())
+        return f"[object](#{anchor})"
+    if values := enum_values(node) or node.get("enum"):
+        return ", ".join(f"`{value}`" for value in values)
+    if node.get("x-kubernetes-int-or-string"):
+        return "integer or string"
+    if isinstance(node.get("additionalProperties"), Mapping):
+        return f"map of {_type(node['additionalProperties'], known)}"
+    return str(node["type"]) + _range(node)
+
+
+def _range(node: Node) -> str:
+    low, high = node.get("minimum"), node.get("maximum")
+    if low is not None and high is not None:
+        return f" {low} to {high}"
+    if low is not None:
+        return f" over {low}" if node.get("exclusiveMinimum") else f" from {low}"
+    return f" up to {node['maxLength']} characters" if "maxLength" in node else ""
+
+
+def _schema_of(info: KindInfo) -> Node:
+    schema: Node = crd(info)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return schema
+
+
+def _json(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"

@@ -1,0 +1,53 @@
+"""Reference pages and editor schemas: complete, linked, and of the same opinion as the CRDs."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from azure_batch_operator.api.kinds import KINDS, Kind, KindInfo
+from azure_batch_operator.reference import editor_schemas, page, pages
+
+
+@pytest.mark.parametrize("info", KINDS.values(), ids=lambda info: info.kind)
+def test_every_link_of_a_page_leads_somewhere(info: KindInfo) -> None:
+    text = page(info)
+    anchors = {re.sub(r"[^a-z0-9 -]", "", title.lower()) for title in re.findall(r"^## (.*)$", text, re.MULTILINE)}
+    links = set(re.findall(r"\]\(#([^)]*)\)", text))
+    assert links <= anchors
+    assert links
+
+
+@pytest.mark.parametrize("info", KINDS.values(), ids=lambda info: info.kind)
+def test_every_property_of_the_spec_is_on_its_page(info: KindInfo) -> None:
+    text = page(info)
+    assert [name for name in info.spec.wire_names() if f"| `{name}`" not in text] == []
+
+
+def test_the_index_lists_kinds_and_secrets() -> None:
+    text = pages()["README.md"]
+    assert all(f"{kind.lower()}.md" in text for kind in Kind)
+    assert "`userAccounts.password` → `passwordSecretRef`" in text
+
+
+def test_editors_complete_enums_and_take_any_casing() -> None:
+    schema = json.loads(editor_schemas()["batchpool_v1alpha1.json"])
+    spec = schema["properties"]["spec"]
+    fill = spec["properties"]["taskSchedulingPolicy"]["properties"]["nodeFillType"]
+    assert fill["anyOf"][0] == {"enum": ["spread", "pack"]}
+    assert re.match(fill["anyOf"][1]["pattern"], "Pack")
+    assert spec["additionalProperties"] is False
+    assert spec["properties"]["displayName"]["type"] == ["string", "null"]
+
+
+def test_editors_refuse_what_the_api_server_refuses_by_name() -> None:
+    schema = json.loads(editor_schemas()["batchpool_v1alpha1.json"])
+    refused = schema["properties"]["spec"]["properties"]["maxTasksPerNode"]
+    assert refused["errorMessage"] == "there is no maxTasksPerNode: write taskSlotsPerNode"
+    assert refused["type"] == "null"
+
+
+def test_no_pattern_of_an_editor_schema_is_only_for_go() -> None:
+    assert "(?i:" not in "".join(editor_schemas().values())
