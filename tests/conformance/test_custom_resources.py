@@ -1,0 +1,110 @@
+"""What the API server lets in becomes bodies that the service takes: from manifests over the models to the emulator.
+
+The emulator knows the service's properties, types and ranges from the API's description and shares no code with the models, so a
+property that is dropped, renamed or put in the wrong place is refused there.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from azure_batch_operator.api.base import ApiModel, without_nulls
+from azure_batch_operator.api.job import JobSpec
+from azure_batch_operator.api.pool import PoolSpec
+from azure_batch_operator.api.task import TaskSpec
+from azure_batch_operator.reconcile import expand, sources
+from azure_batch_operator.reconcile.resolve import Source, filled, references
+from support.emulator_thread import EmulatorThread
+
+ROOT = Path(__file__).parents[2]
+MODELS: dict[str, type[ApiModel]] = {"BatchPool": PoolSpec, "BatchJob": JobSpec, "BatchTask": TaskSpec}
+BODIES = yaml.safe_load((ROOT / "tests" / "data" / "bodies" / "accepted.yaml").read_text())
+PASTED = [(kind, name, body) for kind, bodies in BODIES.items() for name, body in bodies.items()]
+SAMPLES = sorted(
+    path
+    for path in (ROOT / "manifests" / "samples").rglob("*.yaml")
+    if path.name not in {"kustomization.yaml", "account.yaml"}
+)
+
+
+def rest(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """The REST body of a spec, with something in place of each value that a Secret or ConfigMap holds."""
+    model = MODELS[kind]
+    values: dict[Source, str] = {}
+    for each in references(model, spec):
+        values[each.source] = "{}" if "protectedSettings" in each.path else "value"
+    return filled(model, model.rest_body(spec), values)
+
+
+@pytest.fixture(autouse=True)
+def _applications(emulator: EmulatorThread) -> None:
+    """The application packages that the bodies name."""
+    for name, versions in {"blender": ["4.1"], "ffmpeg": ["7"], "app": ["1"], "solver": ["2026.1"]}.items():
+        emulator.admin("POST", f"applications/{name}", {"displayName": name, "versions": versions})
+
+
+def send(emulator: EmulatorThread, target: str, body: dict[str, Any]) -> None:
+    """POST; the emulator's complaint in case of a refusal."""
+    status, _, answer = emulator.call("POST", target, body)
+    assert status == 201, answer.decode()
+
+
+@pytest.mark.parametrize(("kind", "name", "body"), PASTED, ids=[f"{kind}: {name}" for kind, name, _ in PASTED])
+def test_pasted_bodies_are_taken_by_the_service(
+    emulator: EmulatorThread, kind: str, name: str, body: dict[str, Any]
+) -> None:
+    sent = {"id": body["id"]} | rest(kind, without_nulls(body))
+    if kind == "BatchTask":
+        job = {"id": "job", "poolInfo": {"poolId": "none"}, "usesTaskDependencies": True}
+        job["onTaskFailure"] = "performexitoptionsjobaction"
+        send(emulator, "/jobs", job)
+    target = {"BatchPool": "/pools", "BatchJob": "/jobs", "BatchTask": "/jobs/job/tasks"}[kind]
+    if kind == "BatchJob":
+        sent["poolInfo"] = rest(kind, body)["poolInfo"]
+    send(emulator, target, sent)
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_samples_are_taken_by_the_service(emulator: EmulatorThread, path: Path) -> None:
+    documents = [each for each in yaml.safe_load_all(path.read_text()) if each]
+    texts = {
+        Source("ConfigMap", each["metadata"]["name"], key): text
+        for each in documents
+        if each["kind"] == "ConfigMap"
+        for key, text in each["data"].items()
+    }
+    for each in documents:
+        kind, name, spec = each["kind"], each["metadata"]["name"], each.get("spec", {})
+        if kind == "BatchPool":
+            send(emulator, "/pools", {"id": name} | rest(kind, spec))
+        elif kind == "BatchJob":
+            spec |= sources.inlined(spec, texts) if sources.needed(spec) else {}
+            assert expand.problems(spec) == []
+            pool = {"poolInfo": {"poolId": "none"}} if "poolRef" in spec else {}
+            uses = {"usesTaskDependencies": True} if expand.needs_dependencies(spec) else {}
+            send(emulator, "/jobs", {"id": name} | rest(kind, spec) | pool | uses)
+            with_values = filled(
+                JobSpec, spec, {each.source: texts.get(each.source, "value") for each in references(JobSpec, spec)}
+            )
+            for number, task in enumerate(expand.expand(with_values)):
+                if number < 20:
+                    send(emulator, f"/jobs/{name}/tasks", task)
+        elif kind == "BatchTask":
+            send(emulator, f"/jobs/{spec['jobRef']['name']}/tasks", {"id": name} | rest(kind, spec))
+
+
+def test_what_the_service_keeps_is_what_was_written(emulator: EmulatorThread) -> None:
+    body = without_nulls(BODIES["BatchPool"]["network, mounts, accounts"])
+    send(emulator, "/pools", {"id": "kept"} | rest("BatchPool", body))
+    _, _, answer = emulator.call("GET", "/pools/kept")
+    kept = json.loads(answer)
+    assert kept["networkConfiguration"]["subnetId"] == body["networkConfiguration"]["subnetId"]
+    assert [each["name"] for each in kept["metadata"]] == ["team"]
+    extension = kept["virtualMachineConfiguration"]["extensions"][0]
+    assert extension["settings"] == body["virtualMachineConfiguration"]["extensions"][0]["settings"]
+    assert "protectedSettings" not in extension
