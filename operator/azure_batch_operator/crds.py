@@ -6,6 +6,7 @@ conversion below is the difference: references inlined, null alternatives droppe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from azure_batch_operator.api.kinds import KINDS, KindInfo
 INITIAL_STATUS: dict[str, Any] = {"observedGeneration": -1, "phase": "Pending"}
 """Status of an object that nobody has looked at: not current for kstatus, and readable in `kubectl get`."""
 
+_ANY_CASING = re.compile(r"^\^\(\?i:(?P<values>[\w|]+)\)\$$")
 _DROPPED = frozenset({"title", "default", "$defs"})
 
 
@@ -87,7 +89,21 @@ class _Converter:
             _add_model(result, model)
         if result.get("type") == "integer":
             result.setdefault("format", "int64")
+        if "description" in result:
+            result["description"] += said_values(result)
         return result
+
+
+def enum_values(node: Mapping[str, Any]) -> list[str]:
+    """The values of an enum that takes any casing; empty for anything else."""
+    match = _ANY_CASING.match(node.get("pattern", ""))
+    return match["values"].split("|") if match else []
+
+
+def said_values(node: Mapping[str, Any]) -> str:
+    """What a description says of the values, since `kubectl explain` does not show patterns."""
+    values = enum_values(node)
+    return f" One of {', '.join(values)}, in any casing." if len(values) > 1 else ""
 
 
 def _add_model(result: dict[str, Any], model: type[ApiModel]) -> None:

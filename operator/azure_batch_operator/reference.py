@@ -13,11 +13,10 @@ from typing import Any
 from azure_batch_operator.api.base import API_VERSION, GROUP, REFUSED, VERSION
 from azure_batch_operator.api.kinds import KINDS, KindInfo
 from azure_batch_operator.api.secrets import secret_properties
-from azure_batch_operator.crds import crd
+from azure_batch_operator.crds import crd, enum_values, said_values
 
 Node = Mapping[str, Any]
 
-_ANY_CASING = re.compile(r"^\^\(\?i:(?P<values>[\w|]+)\)\$$")
 _KEPT = frozenset(
     {
         "description", "enum", "format", "maxItems", "maxLength", "maxProperties", "maximum", "minItems", "minLength",
@@ -81,12 +80,6 @@ def _for_editor(node: Node) -> dict[str, Any]:
             *([{"type": "null"}] if "null" in kinds else []),
         ]
     return result
-
-
-def enum_values(node: Node) -> list[str]:
-    """The values of an enum that takes any casing; empty for anything else."""
-    match = _ANY_CASING.match(node.get("pattern", ""))
-    return match["values"].split("|") if match else []
 
 
 def pages() -> dict[str, str]:
@@ -165,7 +158,13 @@ def _section(path: str, node: Node, known: Mapping[str, str]) -> list[str]:
         if child.get("description", "").startswith(REFUSED):
             continue
         mark = " **required**" if name in needed else ""
-        text = child.get("description", "").replace("|", "\\|").replace("{{", "{ {").replace("}}", "} }")
+        text = (
+            child.get("description", "")
+            .replace(said_values(child) or "\n", "")
+            .replace("|", "\\|")
+            .replace("{{", "{ {")
+            .replace("}}", "} }")
+        )
         lines.append(f"| `{name}`{mark} | {_type(child, known)} | {text} |")
     rules = [rule["message"] for rule in node.get("x-kubernetes-validations", ()) if "oldSelf" not in rule["rule"]]
     rules = [rule for rule in rules if not rule.startswith("a secret must not")]

@@ -157,7 +157,7 @@ class CifsMountConfiguration(ApiModel):
     relative_mount_path: Path = Field(description="Directory below AZ_BATCH_NODE_MOUNTS_DIR.")
     mount_options: Path | None = optional("Further options of the mount command.")
     password_secret_ref: Annotated[SecretKeyRef | None, StandsFor("password", required=True)] = secret_for(
-        "password", "Password of the share."
+        "password", "Password of the share, required."
     )
     refused: ClassVar[tuple[Refused, ...]] = (misnamed("userName", "username"),)
 
@@ -168,7 +168,7 @@ class AzureFileShareConfiguration(ApiModel):
     account_name: Label = Field(description="Name of the storage account.")
     azure_file_url: Url = Field(description="URL of the share, https://<account>.file.core.windows.net/<share>.")
     account_key_secret_ref: Annotated[SecretKeyRef | None, StandsFor("accountKey", required=True)] = secret_for(
-        "accountKey", "Access key of the storage account."
+        "accountKey", "Access key of the storage account, required."
     )
     relative_mount_path: Path = Field(description="Directory below AZ_BATCH_NODE_MOUNTS_DIR.")
     mount_options: Path | None = optional("Further options of the mount command.")

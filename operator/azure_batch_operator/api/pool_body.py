@@ -87,7 +87,7 @@ class UserAccount(ApiModel):
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=20)] = Field(description="Name of the user.")
     password_secret_ref: Annotated[SecretKeyRef | None, StandsFor("password", required=True)] = secret_for(
-        "password", "Password of the user."
+        "password", "Password of the user, required."
     )
     elevation_level: Annotated[str, one_of("nonadmin", "admin")] | None = optional("nonadmin if left out.")
     linux_user_configuration: LinuxUserConfiguration | None = optional("Settings on Linux.")
