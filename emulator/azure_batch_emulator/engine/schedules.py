@@ -204,6 +204,10 @@ class Schedules:
         if schedule.state != "active":
             return
         now = self._service.clock.now()
+        if schedule.next_run is not None and schedule.next_run - now > TICKS_PER_SECOND:
+            # A timer cannot be longer than some weeks: this one rang before its time.
+            self._set_timer(schedule, now)
+            return
         self._advance(schedule, schedule.next_run or now)
         window = schedule.spec.get("schedule", {}).get("startWindow")
         if self._running(schedule):
