@@ -123,6 +123,9 @@ def _dispatch(server: Server, service: BatchService, method: str, parts: list[st
         case ("POST" | "PUT", "quota"):
             _set_quotas(service, body)
             return {name: getattr(service.quotas, attribute) for name, attribute in _QUOTAS.items()}
+        case ("POST" | "PUT", "countslag"):
+            service.jobs.counts_lag = float(body["seconds"])
+            return body
         case ("POST" | "PUT", "simulation"):
             return _set_simulation(service, body)
         case ("POST", "clock"):
