@@ -142,6 +142,20 @@ def test_a_work_directory_of_its_own_is_removed_and_a_given_one_is_kept(tmp_path
     assert list((tmp_path / "here" / "storage").iterdir())
 
 
+@pytest.mark.parametrize(("mode", "code"), [("process", None), ("refuse", "ContainerPoolNotSupported")])
+def test_container_tasks(mode: str, code: str | None) -> None:
+    credential = AzureNamedKeyCredential(DEFAULT_ACCOUNT, DEFAULT_KEY)
+    with running("--containers", mode) as (_, endpoint), BatchClient(endpoint, credential) as client:
+        make_pool(client)
+        make_job(client)
+        container = models.BatchTaskContainerSettings(image_name="busybox")
+        add_task(client, "t", "/bin/echo hi", container_settings=container)
+        failure = finished(client, "t").execution_info.failure_info
+        assert (failure.code if failure else None) == code
+        add_task(client, "plain")
+        assert finished(client, "plain").execution_info.result == "success"
+
+
 def test_several_accounts_do_not_see_each_other() -> None:
     with running("--also", f"second:{DEFAULT_KEY}") as (_, endpoint):
         with BatchClient(endpoint, AzureNamedKeyCredential("second", DEFAULT_KEY)) as second:

@@ -107,7 +107,12 @@ class Schedules:
             raise BatchError("JobScheduleBeingDeleted")
         self._stop_timer(schedule)
         schedule.enter("deleting", self._service.clock.now())
+        # Recorded: what terminating had taken away is back while the schedule is being deleted.
         schedule.end_time = None
+        interval = schedule.spec.get("schedule", {}).get("recurrenceInterval")
+        if schedule.next_run is None and interval is not None:
+            step = duration_seconds(interval) / self._service.clock.scale
+            schedule.next_run = schedule.created + int(step * TICKS_PER_SECOND)
         for job in self.jobs(schedule):
             if job.state != "deleting":
                 self._service.jobs.delete(job)
