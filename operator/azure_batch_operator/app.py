@@ -16,6 +16,7 @@ import kopf
 
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import HostPolicy
+from azure_batch_operator.batch.entra import Authority
 from azure_batch_operator.handlers import watch
 from azure_batch_operator.kube.api import KubeApi, KubeError
 from azure_batch_operator.kube.events import EventRecorder
@@ -24,6 +25,7 @@ from azure_batch_operator.metrics import OBJECTS, QUEUE_DELAYED, QUEUE_DEPTH, ST
 from azure_batch_operator.settings import Settings
 from azure_batch_operator.sync.accounts import Pacing
 from azure_batch_operator.sync.controller import Controller
+from azure_batch_operator.sync.credentials import SignIn
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
 from azure_batch_operator.sync.resync import resync
 from azure_batch_operator.sync.store import Store
@@ -82,6 +84,7 @@ class App:
             events,
             cluster,
             HostPolicy(allowed=settings.allowed_hosts),
+            SignIn(Authority(settings.authority, settings.authority_ca_file), settings.identity_namespaces),
             Pacing(settings.poll_seconds, settings.idle_poll_seconds),
             settings.workers,
         )

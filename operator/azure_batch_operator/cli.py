@@ -28,6 +28,14 @@ def main() -> None:
 @click.option("--http-host", help="Address of /healthz, /readyz and /metrics.")
 @click.option("--http-port", type=int, help="Their port; 0 for a free one.")
 @click.option("--allowed-host", "allowed_hosts", multiple=True, help="A further host that credentials may be sent to.")
+@click.option(
+    "--identity-namespace",
+    "identity_namespaces",
+    multiple=True,
+    help="A namespace whose accounts may sign in as the operator itself; * for all.",
+)
+@click.option("--authority", help="Host that Entra tokens come from.")
+@click.option("--authority-ca-file", help="PEM file of certificate authorities to trust for it.")
 @click.option("--workers", type=int, help="Objects that are reconciled at once.")
 @click.option("--poll-seconds", type=float, help="Least seconds between two polls of an account.")
 @click.option("--idle-poll-seconds", type=float, help="Most seconds between two polls of an account.")

@@ -20,6 +20,13 @@ class Settings(BaseSettings):
         default=(),
         description="Hosts besides those of Azure Batch that credentials may be sent to; .name for a domain.",
     )
+    identity_namespaces: tuple[str, ...] = Field(
+        default=(), description="Namespaces whose accounts may sign in as the operator itself; * for all."
+    )
+    authority: str = Field(default="login.microsoftonline.com", description="Host that Entra tokens come from.")
+    authority_ca_file: str | None = Field(
+        default=None, description="PEM file of certificate authorities to trust for it."
+    )
     workers: int = Field(default=16, ge=1, le=256, description="Objects that are reconciled at once.")
     poll_seconds: float = Field(default=1.0, gt=0, description="Least seconds between two polls of an account.")
     idle_poll_seconds: float = Field(default=60.0, gt=0, description="Most seconds between two polls of an account.")

@@ -23,7 +23,7 @@ from azure_batch_emulator.web.query import Query
 from azure_batch_emulator.web.routes import Match, match
 from azure_batch_emulator.web.storage import PREFIX, Storage
 from azure_batch_emulator.wire.errors import BatchError
-from azure_batch_emulator.wire.ticks import etag, format_http_date
+from azure_batch_emulator.wire.ticks import etag, format_http_date, to_datetime
 
 if TYPE_CHECKING:
     from azure_batch_emulator.clock import Clock
@@ -57,7 +57,7 @@ class Server:
         self.storage = storage
         self.counters = Counters()
         self.faults = Faults(seed)
-        self.entra = Entra()
+        self.entra = Entra(lambda: to_datetime(clock.now()).timestamp())
         self.save: Callable[[], None] | None = None
         self._keys = keys
         self._clock = clock

@@ -7,7 +7,17 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints
 
-from azure_batch_operator.api.base import ApiModel, Rule, SecretKeyRef, Status, cel, immutable, schema
+from azure_batch_operator.api.base import (
+    ApiModel,
+    NameRef,
+    Rule,
+    SecretKeyRef,
+    Status,
+    cel,
+    exactly_one_of,
+    immutable,
+    schema,
+)
 
 
 class SharedKeyAuth(ApiModel):
@@ -18,11 +28,67 @@ class SharedKeyAuth(ApiModel):
     )
 
 
+Guid = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$", max_length=36)]
+
+
+class WorkloadIdentityAuth(ApiModel):
+    """Sign in with a federated service-account token."""
+
+    client_id: Guid = Field(
+        description="Client id of the application or managed identity with the federated credential."
+    )
+    tenant_id: Guid = Field(description="Its tenant.")
+    service_account_ref: NameRef | None = Field(
+        default=None,
+        description="ServiceAccount of this namespace whose token is exchanged. If left out it is the operator's own, "
+        "which only namespaces may use that the operator's --identity-namespace names.",
+    )
+
+
+class ManagedIdentityAuth(ApiModel):
+    """Sign in with a managed identity of the operator's node; only in namespaces that --identity-namespace names."""
+
+    client_id: Guid | None = Field(default=None, description="Which one; the system-assigned one if left out.")
+
+
+class ClientSecretAuth(ApiModel):
+    """Sign in as a service principal with a secret."""
+
+    tenant_id: Guid = Field(description="Tenant of the service principal.")
+    client_id: Guid = Field(description="Its client id.")
+    secret_ref: SecretKeyRef = Field(description="Key of a Secret that holds the client secret.")
+
+
+class ClientCertificateAuth(ApiModel):
+    """Sign in as a service principal with a certificate."""
+
+    tenant_id: Guid = Field(description="Tenant of the service principal.")
+    client_id: Guid = Field(description="Its client id.")
+    secret_ref: SecretKeyRef = Field(
+        description="Key of a Secret that holds the certificate and its private key as PEM."
+    )
+
+
+_AUTH_KINDS = ("sharedKey", "workloadIdentity", "managedIdentity", "clientSecret", "clientCertificate")
+
+
 class Auth(ApiModel):
     """How the operator signs in."""
 
     shared_key: SharedKeyAuth | None = Field(default=None, description="With the account's access key.")
-    rules: ClassVar[tuple[Rule, ...]] = (cel("has(self.sharedKey)", "say how to sign in: give sharedKey"),)
+    workload_identity: WorkloadIdentityAuth | None = Field(
+        default=None, description="With a token of a Kubernetes ServiceAccount, by Entra workload identity."
+    )
+    managed_identity: ManagedIdentityAuth | None = Field(
+        default=None, description="With a managed identity of the operator's node."
+    )
+    client_secret: ClientSecretAuth | None = Field(default=None, description="As a service principal with a secret.")
+    client_certificate: ClientCertificateAuth | None = Field(
+        default=None, description="As a service principal with a certificate."
+    )
+    rules: ClassVar[tuple[Rule, ...]] = (
+        exactly_one_of(_AUTH_KINDS, f"say how to sign in: give exactly one of {', '.join(_AUTH_KINDS)}"),
+    )
 
 
 class AllowedNamespaces(ApiModel):

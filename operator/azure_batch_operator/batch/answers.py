@@ -167,7 +167,7 @@ def page(body: JsonObject, answer: Answer, operation: str) -> tuple[list[JsonObj
     """Items and next link of one page of a list; the link may be there without items, and the other way round."""
     items = body.get("value", [])
     link = body.get("odata.nextLink")
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+    if not isinstance(items, list) or not set(map(type, items)) <= {dict}:
         raise malformed("the answer should hold a list of objects under 'value'", answer, operation)
     if link is not None and not isinstance(link, str):
         raise malformed("the link to the next page is not a string", answer, operation)

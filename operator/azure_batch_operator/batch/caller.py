@@ -30,6 +30,9 @@ M = TypeVar("M", bound=Model)
 Json = Mapping[str, Any]
 """A JSON object on the way in."""
 
+JsonBody = Json | Model
+"""A request's body: plain JSON, or a model of it; models may also stand inside of plain JSON."""
+
 
 class Listing:
     """A list of the service: iterate over its items, or over `pages()`. Each iteration asks anew."""
@@ -77,7 +80,7 @@ class Caller:
         arguments: Mapping[str, str],
         options: Mapping[str, Any],
         *,
-        body: Json | bytes | None = None,
+        body: JsonBody | bytes | None = None,
         query: Mapping[str, Any] | None = None,
     ) -> Receipt:
         """Call an operation whose success carries only headers."""
@@ -91,7 +94,7 @@ class Caller:
         arguments: Mapping[str, str],
         options: Mapping[str, Any],
         *,
-        body: Json | bytes | None = None,
+        body: JsonBody | bytes | None = None,
         query: Mapping[str, Any] | None = None,
     ) -> JsonObject:
         """Call an operation whose success carries a JSON object."""
@@ -111,7 +114,7 @@ class Caller:
         return await self._transport.send(request, limits, lambda answer: file_properties(answer.headers))
 
     async def add_tasks(
-        self, arguments: Mapping[str, str], body: Json | bytes, options: Mapping[str, Any]
+        self, arguments: Mapping[str, str], body: JsonBody | bytes, options: Mapping[str, Any]
     ) -> list[TaskAddResult]:
         """Add a collection of tasks."""
         operation = "Tasks_CreateTaskCollection"
@@ -151,7 +154,7 @@ class Caller:
         arguments: Mapping[str, str],
         options: Mapping[str, Any],
         *,
-        body: Json | bytes | None = None,
+        body: JsonBody | bytes | None = None,
         query: Mapping[str, Any] | None = None,
         byte_range: tuple[int, int] | None = None,
     ) -> tuple[Request, Limits]:

@@ -7,7 +7,7 @@ from typing import Self, Unpack
 
 from azure_batch_operator.batch.answers import TaskAddResult
 from azure_batch_operator.batch.auth import Credential
-from azure_batch_operator.batch.caller import Caller, Json
+from azure_batch_operator.batch.caller import Caller, JsonBody
 from azure_batch_operator.batch.endpoints import HostPolicy
 from azure_batch_operator.batch.groups.account import Account, Applications, Certificates
 from azure_batch_operator.batch.groups.files import NodeFiles, TaskFiles
@@ -17,7 +17,6 @@ from azure_batch_operator.batch.groups.pools import Pools
 from azure_batch_operator.batch.groups.schedules import JobSchedules
 from azure_batch_operator.batch.groups.tasks import Tasks
 from azure_batch_operator.batch.limiter import Limiter
-from azure_batch_operator.batch.models.base import Model
 from azure_batch_operator.batch.requests import CallOptions, Priority
 from azure_batch_operator.batch.retry import RetryPolicy
 from azure_batch_operator.batch.submission import Compare, Submission
@@ -87,7 +86,7 @@ class BatchClient:
     def add_tasks(
         self,
         job_id: str,
-        tasks: Iterable[Json | Model] | AsyncIterable[Json | Model],
+        tasks: Iterable[JsonBody] | AsyncIterable[JsonBody],
         *,
         concurrency: int = 8,
         compare: Compare | None = None,

@@ -59,7 +59,7 @@ class Limiter:
 
     def __init__(
         self,
-        calls_per_second: float = 100.0,
+        calls_per_second: float = math.inf,
         *,
         burst: float | None = None,
         max_in_flight: int = 32,
@@ -69,7 +69,7 @@ class Limiter:
         """Make a limiter.
 
         Args:
-            calls_per_second: the highest rate; `math.inf` for none.
+            calls_per_second: the highest rate; by default there is none until the service says "too many".
             burst: calls that may go out at once after a pause; by default one second's worth.
             max_in_flight: calls under way at the same time.
             patience: seconds that one step of priority is worth.
@@ -92,6 +92,11 @@ class Limiter:
         self._order = itertools.count()
         self._timer: Handle | None = None
         self._cancelled = 0
+        self._growth = calls_per_second / 20
+        self._free_at = math.inf
+        # Calls that went out in the last whole second and in this one, which began at that time.
+        self._granted = (0, 0)
+        self._second = 0.0
 
     @property
     def waiting(self) -> int:
@@ -135,8 +140,7 @@ class Limiter:
         self._refill(now)
         if self._in_flight >= self._max_in_flight or self._ready_at(now) > now:
             return False
-        self._tokens -= 1.0
-        self._in_flight += 1
+        self._grant(now)
         return True
 
     async def acquire(self, priority: Priority = Priority.USER) -> None:
@@ -167,8 +171,12 @@ class Limiter:
         self._throttled_total += 1
         self._paused_until = max(self._paused_until, now + (1.0 if retry_after is None else retry_after))
         # The answers to one burst come in together: they count once.
-        if now - self._halved_at >= 1.0 and math.isfinite(self._rate):
-            self._rate = max(self._rate / 2, min(1.0, self._ceiling))
+        if now - self._halved_at >= 1.0:
+            # Without a rate so far, the one that was too much is what went out of late.
+            too_much = max(self._granted) if math.isinf(self._rate) else self._rate
+            self._growth = (too_much if math.isinf(self._ceiling) else self._ceiling) / 20
+            self._free_at = 4 * too_much if math.isinf(self._ceiling) else math.inf
+            self._rate = max(too_much / 2, min(1.0, self._ceiling))
             self._halved_at = now
         self._tokens = min(self._tokens, 1.0)
         self._dispatch()
@@ -194,9 +202,16 @@ class Limiter:
                 self._wake_at(ready_at)
                 return
             _, _, turn = heapq.heappop(self._queue)
-            self._tokens -= 1.0
-            self._in_flight += 1
+            self._grant(now)
             turn.set_result(None)
+
+    def _grant(self, now: float) -> None:
+        self._tokens -= 1.0
+        self._in_flight += 1
+        if now - self._second >= 1.0:
+            self._granted = (self._granted[1] if now - self._second < 2.0 else 0, 0)
+            self._second = now
+        self._granted = (self._granted[0], self._granted[1] + 1)
 
     def _ready_at(self, now: float) -> float:
         missing = max(0.0, 1.0 - self._tokens)
@@ -213,14 +228,18 @@ class Limiter:
         self._dispatch()
 
     def _refill(self, now: float) -> None:
-        """Add the tokens of the time that went by, and a twentieth of the ceiling per second to a rate that was cut.
+        """Add the tokens of the time that went by, and to a rate that was cut a twentieth per second of what it was.
 
-        Time spent in a pause adds nothing, so that its end is not greeted with a burst.
+        Time spent in a pause adds nothing, so that its end is not greeted with a burst. Where no rate was asked for, there
+        is none again when four times what was too much has been borne.
         """
         passed = 0.0 if self._filled_at is None else max(0.0, now - max(self._filled_at, self._paused_until))
         self._filled_at = now
         if math.isinf(self._rate):
             self._tokens = self._burst
             return
-        self._tokens = min(self._burst, self._tokens + passed * self._rate)
-        self._rate = min(self._ceiling, self._rate + passed * self._ceiling / 20)
+        burst = max(1.0, self._rate) if math.isinf(self._burst) else self._burst
+        self._tokens = min(burst, self._tokens + passed * self._rate)
+        self._rate = min(self._ceiling, self._rate + passed * self._growth)
+        if self._rate >= self._free_at:
+            self._rate = math.inf

@@ -16,6 +16,7 @@ import orjson
 from yarl import URL
 
 from azure_batch_operator.batch.errors import MalformedAnswerError, UsageError
+from azure_batch_operator.batch.models.base import Model
 from azure_batch_operator.batch.operations import API_VERSION, Answer, Body, Conditions, Operation
 
 CONTENT_TYPE = "application/json; odata=minimalmetadata"
@@ -97,7 +98,7 @@ def build(
     arguments: Mapping[str, str],
     *,
     query: Mapping[str, Any] | None = None,
-    body: Mapping[str, Any] | bytes | None = None,
+    body: Mapping[str, Any] | Model | bytes | None = None,
     options: Mapping[str, Any] | None = None,
     byte_range: tuple[int, int] | None = None,
 ) -> Request:
@@ -107,7 +108,7 @@ def build(
         operation: row of the table.
         arguments: values of the path's placeholders.
         query: values by the table's parameter names; None means left out, sequences are joined by commas.
-        body: a JSON mapping, or bytes that are JSON already.
+        body: a JSON mapping, a model, or bytes that are JSON already.
         options: `CallOptions` and conditions.
         byte_range: first and last byte of a file, both included.
 
@@ -237,7 +238,7 @@ def _range(operation: Operation, byte_range: tuple[int, int]) -> str:
     return f"bytes={first}-{last}"
 
 
-def _body(operation: Operation, body: Mapping[str, Any] | bytes | None) -> bytes | None:
+def _body(operation: Operation, body: Mapping[str, Any] | Model | bytes | None) -> bytes | None:
     if body is None:
         if operation.body is Body.REQUIRED:
             raise UsageError(f"{operation.id} needs a body", operation=operation.id)
@@ -247,9 +248,28 @@ def _body(operation: Operation, body: Mapping[str, Any] | bytes | None) -> bytes
     if isinstance(body, bytes):
         return body
     try:
-        return orjson.dumps(body, option=orjson.OPT_UTC_Z)
-    except TypeError as error:
-        raise UsageError(f"the body cannot be written as JSON: {error}", operation=operation.id) from None
+        return encode(body)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"the body cannot be written as JSON: {error.__cause__ or error}", operation=operation.id
+        ) from None
+
+
+def encode(value: object) -> bytes:
+    """Write JSON; models and mappings of any kind may be anywhere in it.
+
+    Raises:
+        TypeError: something in it has no form in JSON.
+    """
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Model):
+        return value.write()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"no form in JSON: {type(value).__name__}")
 
 
 def _accept(operation: Operation) -> str:

@@ -27,20 +27,21 @@ from collections.abc import (
     Mapping,
 )
 from dataclasses import dataclass, field
-from typing import Any
-
-import orjson
+from operator import attrgetter
+from typing import Any, cast
 
 from azure_batch_operator.batch.answers import TaskAddResult
-from azure_batch_operator.batch.caller import Caller, Json
+from azure_batch_operator.batch.caller import Caller, Json, JsonBody
 from azure_batch_operator.batch.errors import AlreadyExistsError, BatchError, ServerError, TooLargeError, UsageError
 from azure_batch_operator.batch.models.base import Model
 from azure_batch_operator.batch.models.enums import TaskAddStatus
+from azure_batch_operator.batch.requests import encode
 from azure_batch_operator.batch.retry import RetryPolicy
 
 MAX_TASKS = 100
 MAX_BYTES = 1 << 20
 _OPERATION = "Tasks_CreateTaskCollection"
+_ID_OF, _STATUS_OF = attrgetter("task_id"), attrgetter("status")
 
 Compare = Callable[[Json], Awaitable[bool]]
 """Gets a task that exists already; answers whether the existing one is the one that was wanted."""
@@ -64,9 +65,11 @@ def _sort(sent: Iterable[str], results: Iterable[TaskAddResult]) -> _Outcome:
     """Tell what is settled from what has to be sent again: failures of the service, and tasks without a result."""
     results = list(results)
     missing = set(sent)
-    outcome = _Outcome()
-    if {result.task_id for result in results if result.added} == missing and len(results) == len(missing):
+    # What happens nearly always, and all at once: every task was added.
+    all_added = len(results) == len(missing) and set(map(_STATUS_OF, results)) == {TaskAddStatus.SUCCESS}
+    if all_added and set(map(_ID_OF, results)) == missing:
         return _Outcome(results)
+    outcome = _Outcome()
     for result in results:
         if result.task_id not in missing:
             continue
@@ -86,7 +89,7 @@ class Submission:
         self,
         caller: Caller,
         job_id: str,
-        tasks: Iterable[Json | Model] | AsyncIterable[Json | Model],
+        tasks: Iterable[JsonBody] | AsyncIterable[JsonBody],
         *,
         retry: RetryPolicy,
         concurrency: int,
@@ -102,6 +105,7 @@ class Submission:
         self._concurrency = concurrency
         self._compare = compare
         self._options = options
+        self._taking = asyncio.Lock()
         self._max_tasks = MAX_TASKS
         self._average_bytes = 1.0
 
@@ -111,30 +115,38 @@ class Submission:
         Raises:
             BatchError: a call failed as a whole; calls under way are cancelled.
         """
-        calls: set[asyncio.Task[list[TaskAddResult]]] = set()
-        reading: asyncio.Task[_Chunk] | None = None
+        done: asyncio.Queue[list[TaskAddResult] | Exception | None] = asyncio.Queue(1)
+        workers = [asyncio.create_task(self._work(done)) for _ in range(self._concurrency)]
+        running = len(workers)
         try:
-            while True:
-                if reading is None and not self._source.exhausted and len(calls) < self._concurrency:
-                    reading = asyncio.create_task(self._source.take(self._next_size()))
-                waiting: set[asyncio.Task[Any]] = {*calls, *([reading] if reading else [])}
-                if not waiting:
-                    return
-                done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                if reading in done:
-                    chunk = reading.result()
-                    reading = None
-                    if chunk:
-                        calls.add(asyncio.create_task(self._submit(chunk)))
-                for call in done & calls:
-                    calls.remove(call)
-                    for result in call.result():
+            while running:
+                outcome = await done.get()
+                if outcome is None:
+                    running -= 1
+                elif isinstance(outcome, Exception):
+                    raise outcome
+                else:
+                    for result in outcome:
                         yield result
         finally:
-            left = [*calls, *([reading] if reading else [])]
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _work(self, done: "asyncio.Queue[list[TaskAddResult] | Exception | None]") -> None:
+        """Take tasks and submit them until there are no more; one of several that do so."""
+        try:
+            while True:
+                async with self._taking:
+                    chunk = await self._source.take(self._next_size())
+                if not chunk:
+                    break
+                await done.put(await self._submit(chunk))
+        except Exception as error:
+            # Whatever the source or a call raised belongs to who asked for the results.
+            await done.put(error)
+        else:
+            await done.put(None)
 
     async def _submit(self, chunk: _Chunk) -> list[TaskAddResult]:
         """Send tasks until each has a result."""
@@ -189,16 +201,11 @@ class Submission:
 class _Source:
     """Tasks from an iterable of either kind, as collections."""
 
-    def __init__(self, tasks: Iterable[Json | Model] | AsyncIterable[Json | Model]) -> None:
+    def __init__(self, tasks: Iterable[JsonBody] | AsyncIterable[JsonBody]) -> None:
         self._later = aiter(tasks) if isinstance(tasks, AsyncIterable) else None
         self._now = iter(()) if isinstance(tasks, AsyncIterable) else iter(tasks)
         self._held: list[Json] = []
         self._ended = False
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether there are no more tasks."""
-        return self._ended and not self._held
 
     async def take(self, count: int) -> _Chunk:
         """The next tasks, at most `count`, no id twice; none at the end.
@@ -209,9 +216,12 @@ class _Source:
         tasks, self._held = self._held[:count], self._held[count:]
         if len(tasks) < count and not self._ended:
             tasks += await self._read(count - len(tasks))
-        if not all(type(task.get("id")) is str and task["id"] for task in tasks):
+        try:
+            chunk: _Chunk = {task["id"]: task for task in tasks}
+        except (KeyError, TypeError):
+            raise UsageError("a task needs an id", operation=_OPERATION) from None
+        if not set(map(type, chunk)) <= {str} or "" in chunk:
             raise UsageError("a task needs an id", operation=_OPERATION)
-        chunk: _Chunk = {task["id"]: task for task in tasks}
         if len(chunk) < len(tasks):
             if len(set(map(id, tasks))) < len(tasks):
                 raise UsageError(
@@ -228,14 +238,18 @@ class _Source:
             while len(tasks) < count and (task := await anext(self._later, None)) is not None:
                 tasks.append(task)
         self._ended = len(tasks) < count
-        return [task.write() if isinstance(task, Model) else task for task in tasks]
+        if set(map(type, tasks)) <= {dict}:
+            return cast("list[Json]", tasks)
+        return [task.write() if isinstance(task, Model) else dict(task) for task in tasks]
 
 
 def _encoded(chunk: _Chunk) -> bytes:
     try:
-        return orjson.dumps({"value": list(chunk.values())}, option=orjson.OPT_UTC_Z)
-    except TypeError as error:
-        raise UsageError(f"a task cannot be written as JSON: {error}", operation=_OPERATION) from None
+        return encode({"value": list(chunk.values())})
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"a task cannot be written as JSON: {error.__cause__ or error}", operation=_OPERATION
+        ) from None
 
 
 def _gave_up(id: str, error: BatchError | None, attempts: int) -> TaskAddResult:

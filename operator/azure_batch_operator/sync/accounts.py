@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -17,16 +16,17 @@ from azure_batch_operator.batch import (
     BatchClient,
     BatchError,
     Call,
+    Credential,
     HostPolicy,
     Limiter,
     RetryPolicy,
-    SharedKey,
     TransientError,
 )
 from azure_batch_operator.kube.api import KubeApi
-from azure_batch_operator.kube.secrets import SecretError, read_secret
+from azure_batch_operator.kube.secrets import SecretError
 from azure_batch_operator.reconcile.account import Health
 from azure_batch_operator.reconcile.trouble import account_problem
+from azure_batch_operator.sync.credentials import SignIn, prepare
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.poller import Changed, Poller
 from azure_batch_operator.sync.submitter import Feeder, Submitter
@@ -67,7 +67,13 @@ class Session:
     """Everything that belongs to one account while it is open."""
 
     def __init__(
-        self, key: Key, spec: AccountSpec, secret: str, hosts: HostPolicy, pacing: Pacing, listeners: Listeners
+        self,
+        key: Key,
+        spec: AccountSpec,
+        credential: Credential,
+        hosts: HostPolicy,
+        pacing: Pacing,
+        listeners: Listeners,
     ) -> None:
         self.key = key
         self.url = spec.endpoint.rstrip("/")
@@ -79,7 +85,7 @@ class Session:
         )
         self.client = BatchClient(
             self.url,
-            SharedKey(spec.account, secret),
+            credential,
             limiter=self._limiter,
             retry=_RETRY,
             hosts=hosts,
@@ -159,8 +165,8 @@ class _Open:
 class Accounts:
     """All open sessions."""
 
-    def __init__(self, api: KubeApi, hosts: HostPolicy, pacing: Pacing, listeners: Listeners) -> None:
-        self._api = api
+    def __init__(self, api: KubeApi, hosts: HostPolicy, sign_in: SignIn, pacing: Pacing, listeners: Listeners) -> None:
+        self._api, self._sign_in = api, sign_in
         self._hosts, self._pacing, self._listeners = hosts, pacing, listeners
         self._open: dict[Key, _Open] = {}
         self._problems: dict[Key, Health] = {}
@@ -194,19 +200,14 @@ class Accounts:
         """
         key = resource.key
         spec = AccountSpec.model_validate(resource.spec)
-        reference = spec.auth.shared_key
         try:
-            if reference is None:
-                raise SecretError("SignInMissing", "spec.auth says no way to sign in: give sharedKey")
-            ref = reference.secret_ref
-            secret = await read_secret(self._api, key.namespace, ref.name, ref.key)
-            fingerprint = hashlib.sha256(f"{spec!r}\0{secret}\0{resource.uid}".encode()).hexdigest()
+            prepared = await prepare(self._api, resource, spec, self._sign_in)
             opened = self._open.get(key)
-            if opened is None or opened.fingerprint != fingerprint:
-                session = Session(key, spec, secret, self._hosts, self._pacing, self._listeners)
+            if opened is None or opened.fingerprint != prepared.fingerprint:
+                session = Session(key, spec, prepared.make(), self._hosts, self._pacing, self._listeners)
                 await self.close(key)
                 task = self._running_group().create_task(session.run(), name=f"session {key}")
-                self._open[key] = _Open(session, fingerprint, task)
+                self._open[key] = _Open(session, prepared.fingerprint, task)
                 self._problems.pop(key, None)
                 self._listeners.health(key)
         except SecretError as error:

@@ -31,6 +31,7 @@ from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Plan,
 from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.reconcile.trouble import trouble
 from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session
+from azure_batch_operator.sync.credentials import SignIn
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
 from azure_batch_operator.sync.store import Store
 
@@ -54,6 +55,7 @@ class Controller:
         events: EventRecorder,
         cluster: str,
         hosts: HostPolicy,
+        sign_in: SignIn,
         pacing: Pacing,
         workers: int = 16,
     ) -> None:
@@ -61,7 +63,7 @@ class Controller:
         self._writer, self._events = writer, events
         self._cluster = cluster
         self._workers = workers
-        self.accounts = Accounts(api, hosts, pacing, Listeners(self.changed, self.health_changed))
+        self.accounts = Accounts(api, hosts, sign_in, pacing, Listeners(self.changed, self.health_changed))
 
     # --- what the world tells ---
 

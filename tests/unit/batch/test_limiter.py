@@ -214,6 +214,31 @@ async def test_an_unlimited_limiter_still_obeys_retry_after() -> None:
     assert stage.order[-1] == "later"
 
 
+async def test_without_a_rate_the_first_refusal_sets_one_and_good_conduct_lifts_it() -> None:
+    stage = Stage(math.inf, max_in_flight=1000)
+    for number in range(40):
+        stage.call(str(number))
+    await settle()
+    assert stage.limiter.rate == math.inf
+    stage.limiter.throttled(1.0)
+    assert stage.limiter.rate == 20.0
+    await stage.clock.advance(1.0)
+    for number in range(100):
+        stage.call(f"later-{number}")
+    await stage.clock.advance(1.0)
+    assert 60 <= len(stage.turns) <= 64
+    await stage.clock.advance(30.0)
+    done = len(stage.turns)
+    for number in range(100):
+        stage.call(f"after a rest-{number}")
+    await settle()
+    assert len(stage.turns) - done < 80
+    for _ in range(200):
+        stage.call("now and then")
+        await stage.clock.advance(1.0)
+    assert stage.limiter.rate == math.inf
+
+
 async def test_a_cancelled_wait_takes_no_place_and_no_turn() -> None:
     stage = Stage(math.inf, max_in_flight=1)
     stage.call("a", stay=True)

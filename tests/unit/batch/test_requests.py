@@ -1,11 +1,13 @@
 """Requests are built as values, and refuse what cannot be meant."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from types import MappingProxyType
 
 import pytest
 from yarl import URL
 
 from azure_batch_operator.batch import OPERATIONS, MalformedAnswerError, UsageError
+from azure_batch_operator.batch.models import PoolCreate, StartTask, TaskSchedulingPolicy
 from azure_batch_operator.batch.requests import build, next_page
 
 GET_POOL = OPERATIONS["Pools_GetPool"]
@@ -109,6 +111,19 @@ def test_misuse_is_refused_before_anything_is_sent(operation, arguments, keyword
         build(operation, arguments, **keywords)
     assert caught.value.operation == operation.id
     assert isinstance(caught.value, ValueError)
+
+
+def test_models_and_other_mappings_are_bodies_too() -> None:
+    pool = PoolCreate(id="p", vm_size="s", start_task=StartTask(command_line="x"))
+    assert build(CREATE_POOL, {}, body=pool).body == b'{"id":"p","vmSize":"s","startTask":{"commandLine":"x"}}'
+    mixed = MappingProxyType({"id": "p", "startTask": StartTask(command_line="x")})
+    assert build(CREATE_POOL, {}, body=mixed).body == b'{"id":"p","startTask":{"commandLine":"x"}}'
+
+
+def test_a_model_with_a_value_of_tomorrow_is_refused() -> None:
+    policy = TaskSchedulingPolicy.read({"nodeFillType": "Heap"})
+    with pytest.raises(UsageError, match="Heap"):
+        build(CREATE_POOL, {}, body={"id": "p", "taskSchedulingPolicy": policy})
 
 
 def test_a_body_does_not_show_in_the_repr() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Unpack
 
 from azure_batch_operator.batch.answers import JsonObject, Receipt
-from azure_batch_operator.batch.caller import Json, Listing, detail
+from azure_batch_operator.batch.caller import JsonBody, Listing, detail
 from azure_batch_operator.batch.groups.base import Group
 from azure_batch_operator.batch.requests import CallOptions, PageOptions
 
@@ -38,7 +38,7 @@ class Certificates(Group):
         """List the certificates of the account, at most 100 per page."""
         return self._caller.listing("Certificates_ListCertificates", {}, options, detail(select, filter=filter))
 
-    async def create(self, body: Json, **options: Unpack[CallOptions]) -> Receipt:
+    async def create(self, body: JsonBody, **options: Unpack[CallOptions]) -> Receipt:
         """Add a certificate."""
         return await self._caller.receipt("Certificates_CreateCertificate", {}, options, body=body)
 

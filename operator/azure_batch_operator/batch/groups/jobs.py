@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Unpack
 
 from azure_batch_operator.batch.answers import JsonObject, Receipt
-from azure_batch_operator.batch.caller import Json, Listing, detail
+from azure_batch_operator.batch.caller import JsonBody, Listing, detail
 from azure_batch_operator.batch.groups.base import Group, JsonObjects
 from azure_batch_operator.batch.requests import AllConditions, CallOptions, PageOptions
 
@@ -12,7 +12,7 @@ from azure_batch_operator.batch.requests import AllConditions, CallOptions, Page
 class Jobs(Group):
     """Jobs of the account."""
 
-    async def create(self, body: Json, **options: Unpack[CallOptions]) -> Receipt:
+    async def create(self, body: JsonBody, **options: Unpack[CallOptions]) -> Receipt:
         """Create a job."""
         return await self._caller.receipt("Jobs_CreateJob", {}, options, body=body)
 
@@ -62,11 +62,11 @@ class Jobs(Group):
         """Get a job."""
         return await self._caller.object("Jobs_GetJob", {"jobId": job_id}, options, query=detail(select, expand))
 
-    async def update(self, job_id: str, body: Json, **options: Unpack[AllConditions]) -> Receipt:
+    async def update(self, job_id: str, body: JsonBody, **options: Unpack[AllConditions]) -> Receipt:
         """Change the members of a job that the body names, each as a whole (PATCH)."""
         return await self._caller.receipt("Jobs_UpdateJob", {"jobId": job_id}, options, body=body)
 
-    async def replace(self, job_id: str, body: Json, **options: Unpack[AllConditions]) -> Receipt:
+    async def replace(self, job_id: str, body: JsonBody, **options: Unpack[AllConditions]) -> Receipt:
         """Replace what can change in a job; what the body leaves out falls back to its default (PUT)."""
         return await self._caller.receipt("Jobs_ReplaceJob", {"jobId": job_id}, options, body=body)
 
@@ -74,7 +74,7 @@ class Jobs(Group):
         """Begin to delete a job with its tasks; it is gone when a GET answers 404."""
         return await self._caller.receipt("Jobs_DeleteJob", {"jobId": job_id}, options, query={"force": force})
 
-    async def disable(self, job_id: str, body: Json, **options: Unpack[AllConditions]) -> Receipt:
+    async def disable(self, job_id: str, body: JsonBody, **options: Unpack[AllConditions]) -> Receipt:
         """Begin to disable a job; `disableTasks` says what becomes of its running tasks."""
         return await self._caller.receipt("Jobs_DisableJob", {"jobId": job_id}, options, body=body)
 
@@ -83,7 +83,7 @@ class Jobs(Group):
         return await self._caller.receipt("Jobs_EnableJob", {"jobId": job_id}, options)
 
     async def terminate(
-        self, job_id: str, body: Json | None = None, *, force: bool | None = None, **options: Unpack[AllConditions]
+        self, job_id: str, body: JsonBody | None = None, *, force: bool | None = None, **options: Unpack[AllConditions]
     ) -> Receipt:
         """Begin to end a job; `terminateReason` in the body appears as the reason."""
         return await self._caller.receipt(

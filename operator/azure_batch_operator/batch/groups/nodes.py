@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Unpack
 
 from azure_batch_operator.batch.answers import JsonObject, Receipt
-from azure_batch_operator.batch.caller import Json, Listing, detail
+from azure_batch_operator.batch.caller import JsonBody, Listing, detail
 from azure_batch_operator.batch.groups.base import Group, JsonObjects
 from azure_batch_operator.batch.requests import CallOptions, PageOptions
 
@@ -45,13 +45,13 @@ class Nodes(Group):
         return await self._caller.object("Nodes_GetNode", _node(pool_id, node_id), options, query={"$select": select})
 
     async def reboot(
-        self, pool_id: str, node_id: str, body: Json | None = None, **options: Unpack[CallOptions]
+        self, pool_id: str, node_id: str, body: JsonBody | None = None, **options: Unpack[CallOptions]
     ) -> Receipt:
         """Begin to restart a node; `nodeRebootOption` says what becomes of its tasks (default: requeue)."""
         return await self._caller.receipt("Nodes_RebootNode", _node(pool_id, node_id), options, body=body)
 
     async def reimage(
-        self, pool_id: str, node_id: str, body: Json | None = None, **options: Unpack[CallOptions]
+        self, pool_id: str, node_id: str, body: JsonBody | None = None, **options: Unpack[CallOptions]
     ) -> Receipt:
         """Begin to install a node anew; `nodeReimageOption` says what becomes of its tasks (default: requeue)."""
         return await self._caller.receipt("Nodes_ReimageNode", _node(pool_id, node_id), options, body=body)
@@ -61,7 +61,7 @@ class Nodes(Group):
         return await self._caller.receipt("Nodes_StartNode", _node(pool_id, node_id), options)
 
     async def deallocate(
-        self, pool_id: str, node_id: str, body: Json | None = None, **options: Unpack[CallOptions]
+        self, pool_id: str, node_id: str, body: JsonBody | None = None, **options: Unpack[CallOptions]
     ) -> Receipt:
         """Begin to deallocate a node; `nodeDeallocateOption` says what becomes of its tasks (default: requeue)."""
         return await self._caller.receipt("Nodes_DeallocateNode", _node(pool_id, node_id), options, body=body)
@@ -71,7 +71,7 @@ class Nodes(Group):
         return await self._caller.receipt("Nodes_EnableNodeScheduling", _node(pool_id, node_id), options)
 
     async def disable_scheduling(
-        self, pool_id: str, node_id: str, body: Json | None = None, **options: Unpack[CallOptions]
+        self, pool_id: str, node_id: str, body: JsonBody | None = None, **options: Unpack[CallOptions]
     ) -> Receipt:
         """Let no more tasks start on a node; `nodeDisableSchedulingOption` is about those that run."""
         return await self._caller.receipt("Nodes_DisableNodeScheduling", _node(pool_id, node_id), options, body=body)
@@ -80,7 +80,9 @@ class Nodes(Group):
         """Get address and port for logging in to a node."""
         return await self._caller.object("Nodes_GetNodeRemoteLoginSettings", _node(pool_id, node_id), options)
 
-    async def upload_logs(self, pool_id: str, node_id: str, body: Json, **options: Unpack[CallOptions]) -> JsonObject:
+    async def upload_logs(
+        self, pool_id: str, node_id: str, body: JsonBody, **options: Unpack[CallOptions]
+    ) -> JsonObject:
         """Begin to upload the service's logs from a node; returns the directory and the number of files."""
         return await self._caller.object("Nodes_UploadNodeLogs", _node(pool_id, node_id), options, body=body)
 
@@ -107,12 +109,12 @@ class Nodes(Group):
 class NodeUsers(Group):
     """Users who may log in to a node."""
 
-    async def create(self, pool_id: str, node_id: str, body: Json, **options: Unpack[CallOptions]) -> Receipt:
+    async def create(self, pool_id: str, node_id: str, body: JsonBody, **options: Unpack[CallOptions]) -> Receipt:
         """Add a user to a node."""
         return await self._caller.receipt("Nodes_CreateNodeUser", _node(pool_id, node_id), options, body=body)
 
     async def replace(
-        self, pool_id: str, node_id: str, user_name: str, body: Json, **options: Unpack[CallOptions]
+        self, pool_id: str, node_id: str, user_name: str, body: JsonBody, **options: Unpack[CallOptions]
     ) -> Receipt:
         """Replace password, key and expiry of a user."""
         arguments = {**_node(pool_id, node_id), "userName": user_name}

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Unpack
 
 from azure_batch_operator.batch.answers import JsonObject, Receipt
-from azure_batch_operator.batch.caller import Json, Listing, detail
+from azure_batch_operator.batch.caller import JsonBody, Listing, detail
 from azure_batch_operator.batch.groups.base import Group, JsonObjects
 from azure_batch_operator.batch.requests import AllConditions, CallOptions, PageOptions
 
@@ -13,7 +13,7 @@ from azure_batch_operator.batch.requests import AllConditions, CallOptions, Page
 class Pools(Group):
     """Pools of the account."""
 
-    async def create(self, body: Json, **options: Unpack[CallOptions]) -> Receipt:
+    async def create(self, body: JsonBody, **options: Unpack[CallOptions]) -> Receipt:
         """Create a pool."""
         return await self._caller.receipt("Pools_CreatePool", {}, options, body=body)
 
@@ -58,15 +58,15 @@ class Pools(Group):
         """Begin to delete a pool; it is gone when a GET answers 404."""
         return await self._caller.receipt("Pools_DeletePool", {"poolId": pool_id}, options)
 
-    async def update(self, pool_id: str, body: Json, **options: Unpack[AllConditions]) -> Receipt:
+    async def update(self, pool_id: str, body: JsonBody, **options: Unpack[AllConditions]) -> Receipt:
         """Change the members of a pool that the body names, each as a whole (PATCH)."""
         return await self._caller.receipt("Pools_UpdatePool", {"poolId": pool_id}, options, body=body)
 
-    async def replace_properties(self, pool_id: str, body: Json, **options: Unpack[CallOptions]) -> Receipt:
+    async def replace_properties(self, pool_id: str, body: JsonBody, **options: Unpack[CallOptions]) -> Receipt:
         """Replace start task, packages and metadata of a pool; what the body leaves out is removed."""
         return await self._caller.receipt("Pools_ReplacePoolProperties", {"poolId": pool_id}, options, body=body)
 
-    async def resize(self, pool_id: str, body: Json, **options: Unpack[AllConditions]) -> Receipt:
+    async def resize(self, pool_id: str, body: JsonBody, **options: Unpack[AllConditions]) -> Receipt:
         """Begin to resize a pool of fixed size whose allocation is steady."""
         return await self._caller.receipt("Pools_ResizePool", {"poolId": pool_id}, options, body=body)
 
@@ -74,11 +74,11 @@ class Pools(Group):
         """Stop a resize that is under way."""
         return await self._caller.receipt("Pools_StopPoolResize", {"poolId": pool_id}, options)
 
-    async def remove_nodes(self, pool_id: str, body: Json, **options: Unpack[AllConditions]) -> Receipt:
+    async def remove_nodes(self, pool_id: str, body: JsonBody, **options: Unpack[AllConditions]) -> Receipt:
         """Remove named nodes, at most 100, from a pool."""
         return await self._caller.receipt("Pools_RemoveNodes", {"poolId": pool_id}, options, body=body)
 
-    async def enable_autoscale(self, pool_id: str, body: Json, **options: Unpack[AllConditions]) -> Receipt:
+    async def enable_autoscale(self, pool_id: str, body: JsonBody, **options: Unpack[AllConditions]) -> Receipt:
         """Switch autoscaling on, or change its formula or interval; at most once in 30 seconds."""
         return await self._caller.receipt("Pools_EnablePoolAutoScale", {"poolId": pool_id}, options, body=body)
 
@@ -86,7 +86,7 @@ class Pools(Group):
         """Switch autoscaling off; the pool keeps its size."""
         return await self._caller.receipt("Pools_DisablePoolAutoScale", {"poolId": pool_id}, options)
 
-    async def evaluate_autoscale(self, pool_id: str, body: Json, **options: Unpack[CallOptions]) -> JsonObject:
+    async def evaluate_autoscale(self, pool_id: str, body: JsonBody, **options: Unpack[CallOptions]) -> JsonObject:
         """Evaluate a formula without applying it; an error of the formula is in the result's `error`."""
         return await self._caller.object("Pools_EvaluatePoolAutoScale", {"poolId": pool_id}, options, body=body)
 

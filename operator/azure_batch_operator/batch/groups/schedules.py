@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Unpack
 
 from azure_batch_operator.batch.answers import JsonObject, Receipt
-from azure_batch_operator.batch.caller import Json, Listing, detail
+from azure_batch_operator.batch.caller import JsonBody, Listing, detail
 from azure_batch_operator.batch.groups.base import Group, JsonObjects
 from azure_batch_operator.batch.requests import AllConditions, CallOptions, PageOptions
 
@@ -16,7 +16,7 @@ def _schedule(job_schedule_id: str) -> dict[str, str]:
 class JobSchedules(Group):
     """Job schedules of the account."""
 
-    async def create(self, body: Json, **options: Unpack[CallOptions]) -> Receipt:
+    async def create(self, body: JsonBody, **options: Unpack[CallOptions]) -> Receipt:
         """Create a job schedule."""
         return await self._caller.receipt("JobSchedules_CreateJobSchedule", {}, options, body=body)
 
@@ -59,13 +59,13 @@ class JobSchedules(Group):
         """Ask whether a job schedule exists; one that is being deleted still does."""
         return await self._caller.exists("JobSchedules_JobScheduleExists", _schedule(job_schedule_id), options)
 
-    async def update(self, job_schedule_id: str, body: Json, **options: Unpack[AllConditions]) -> Receipt:
+    async def update(self, job_schedule_id: str, body: JsonBody, **options: Unpack[AllConditions]) -> Receipt:
         """Change the members that the body names, each as a whole, for jobs to come (PATCH)."""
         return await self._caller.receipt(
             "JobSchedules_UpdateJobSchedule", _schedule(job_schedule_id), options, body=body
         )
 
-    async def replace(self, job_schedule_id: str, body: Json, **options: Unpack[AllConditions]) -> Receipt:
+    async def replace(self, job_schedule_id: str, body: JsonBody, **options: Unpack[AllConditions]) -> Receipt:
         """Replace schedule, job specification and metadata, for jobs to come (PUT)."""
         return await self._caller.receipt(
             "JobSchedules_ReplaceJobSchedule", _schedule(job_schedule_id), options, body=body

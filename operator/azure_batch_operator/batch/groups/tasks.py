@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Unpack
 
 from azure_batch_operator.batch.answers import JsonObject, Receipt, TaskAddResult
-from azure_batch_operator.batch.caller import Json, Listing, detail
+from azure_batch_operator.batch.caller import JsonBody, Listing, detail
 from azure_batch_operator.batch.groups.base import Group, JsonObjects
 from azure_batch_operator.batch.requests import AllConditions, CallOptions, PageOptions
 
@@ -18,12 +18,12 @@ def _task(job_id: str, task_id: str) -> dict[str, str]:
 class Tasks(Group):
     """Tasks of a job."""
 
-    async def create(self, job_id: str, body: Json, **options: Unpack[CallOptions]) -> Receipt:
+    async def create(self, job_id: str, body: JsonBody, **options: Unpack[CallOptions]) -> Receipt:
         """Add one task to a job."""
         return await self._caller.receipt("Tasks_CreateTask", {"jobId": job_id}, options, body=body)
 
     async def create_collection(
-        self, job_id: str, tasks: Sequence[Json], **options: Unpack[CallOptions]
+        self, job_id: str, tasks: Sequence[JsonBody], **options: Unpack[CallOptions]
     ) -> TaskAddResults:
         """Add up to 100 tasks in up to 1 MiB; one result per task, in no order to rely on.
 
@@ -68,7 +68,7 @@ class Tasks(Group):
         """Get a task."""
         return await self._caller.object("Tasks_GetTask", _task(job_id, task_id), options, query=detail(select, expand))
 
-    async def replace(self, job_id: str, task_id: str, body: Json, **options: Unpack[AllConditions]) -> Receipt:
+    async def replace(self, job_id: str, task_id: str, body: JsonBody, **options: Unpack[AllConditions]) -> Receipt:
         """Replace the constraints of a task, the only thing about it that can change."""
         return await self._caller.receipt("Tasks_ReplaceTask", _task(job_id, task_id), options, body=body)
 

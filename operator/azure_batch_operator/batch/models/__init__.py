@@ -1,6 +1,6 @@
 """Typed models of every request and response body, beside the plain JSON that the client speaks.
 
-    await client.pools.create(PoolCreate(id="p", vm_size="standard_d2s_v3", …).write())
+    await client.pools.create(PoolCreate(id="p", vm_size="standard_d2s_v3", …))
     pool = Pool.read(await client.pools.get("p"))
     async for task in client.tasks.list("j").of(Task): …
 

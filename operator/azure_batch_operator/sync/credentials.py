@@ -1,0 +1,138 @@
+"""From a BatchAccount's `spec.auth` to a credential of the Batch client, with whatever Secret or token that takes.
+
+A namespace must not be able to borrow the operator's own identity: whoever may create a BatchAccount could name any client id that
+is federated with the operator. So the service account of the operator and the managed identity of its node serve only the
+namespaces that the operator was told (peers.md §3, complaint 36); everybody else names a ServiceAccount of the own namespace.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from azure_batch_operator.api.account import AccountSpec, WorkloadIdentityAuth
+from azure_batch_operator.api.base import SecretKeyRef
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch import AuthenticationError, Credential, ServerBusyError, SharedKey
+from azure_batch_operator.batch.entra import (
+    Authority,
+    client_certificate,
+    client_secret,
+    managed_identity,
+    service_account,
+    workload_identity,
+)
+from azure_batch_operator.kube.api import Busy, KubeApi, KubeError
+from azure_batch_operator.kube.secrets import SecretError, read_secret
+from azure_batch_operator.kube.tokens import request_token
+
+TOKEN_FILE_VARIABLE = "AZURE_FEDERATED_TOKEN_FILE"  # noqa: S105 - the name of a variable
+"""Where the workload-identity webhook puts the operator's own token."""
+EVERYWHERE = "*"
+
+
+@dataclass(frozen=True)
+class SignIn:
+    """How sign-in works in this operator.
+
+    Attributes:
+        authority: where Entra tokens come from.
+        identity_namespaces: namespaces that may use the operator's own identity; `*` for all.
+    """
+
+    authority: Authority
+    identity_namespaces: tuple[str, ...]
+
+    def lends_identity(self, namespace: str) -> bool:
+        """Whether accounts of a namespace may sign in as the operator itself."""
+        return EVERYWHERE in self.identity_namespaces or namespace in self.identity_namespaces
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A credential that can be made, and what tells it from another one.
+
+    Attributes:
+        make: makes it; raises `UsageError` if what the Secret holds is no key.
+        fingerprint: changes when endpoint, limits or credentials do; says nothing of a secret.
+    """
+
+    make: Callable[[], Credential]
+    fingerprint: str
+
+
+async def prepare(api: KubeApi, resource: Resource, spec: AccountSpec, sign_in: SignIn) -> Prepared:
+    """Read what signing in takes.
+
+    Raises:
+        SecretError: a Secret is missing or wrong, or the operator's identity is not for this namespace.
+        KubeError: the API server cannot be asked.
+    """
+    namespace, auth, authority = resource.key.namespace, spec.auth, sign_in.authority
+
+    async def secret_of(reference: SecretKeyRef) -> str:
+        return await read_secret(api, namespace, reference.name, reference.key)
+
+    secret = ""
+    make: Callable[[], Credential]
+    if key := auth.shared_key:
+        secret = await secret_of(key.secret_ref)
+        make = partial(SharedKey, spec.account, secret)
+    elif principal := auth.client_secret:
+        secret = await secret_of(principal.secret_ref)
+        make = partial(client_secret, principal.tenant_id, principal.client_id, secret, authority=authority)
+    elif certificate := auth.client_certificate:
+        secret = await secret_of(certificate.secret_ref)
+        pem = secret.encode()
+        make = partial(client_certificate, certificate.tenant_id, certificate.client_id, pem, authority=authority)
+    elif identity := auth.workload_identity:
+        make = _workload_identity(api, namespace, identity, sign_in)
+    elif managed := auth.managed_identity:
+        _check_identity(sign_in, namespace, "choose another way in spec.auth")
+        make = partial(managed_identity, managed.client_id)
+    else:
+        raise SecretError("SignInMissing", "spec.auth says no way to sign in")
+    text = f"{spec!r}\0{secret}\0{resource.uid}"
+    return Prepared(make, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _workload_identity(
+    api: KubeApi, namespace: str, identity: WorkloadIdentityAuth, sign_in: SignIn
+) -> Callable[[], Credential]:
+    """With a token of the account's own ServiceAccount, or with the operator's where that is allowed."""
+    if reference := identity.service_account_ref:
+        token = partial(_token_of, api, namespace, reference.name)
+        return partial(service_account, identity.tenant_id, identity.client_id, token, authority=sign_in.authority)
+    _check_identity(sign_in, namespace, "name a ServiceAccount of this namespace in serviceAccountRef")
+    file = os.environ.get(TOKEN_FILE_VARIABLE)
+    if not file:
+        raise SecretError(
+            "IdentityNotConfigured",
+            f"the operator has no federated token ({TOKEN_FILE_VARIABLE} is not set): set up workload identity for "
+            "its ServiceAccount, or name another one in spec.auth.workloadIdentity.serviceAccountRef",
+        )
+    return partial(workload_identity, identity.tenant_id, identity.client_id, file, authority=sign_in.authority)
+
+
+def _check_identity(sign_in: SignIn, namespace: str, remedy: str) -> None:
+    if not sign_in.lends_identity(namespace):
+        raise SecretError(
+            "IdentityNotAllowed",
+            f"accounts of namespace {namespace!r} may not use the operator's own identity: {remedy}, or start the operator "
+            f"with --identity-namespace={namespace}",
+        )
+
+
+async def _token_of(api: KubeApi, namespace: str, name: str) -> str:
+    try:
+        return await request_token(api, namespace, name)
+    except Busy as error:
+        raise ServerBusyError(f"no token of ServiceAccount {namespace}/{name} for now: {error}") from None
+    except KubeError as error:
+        raise AuthenticationError(
+            f"no token of ServiceAccount {namespace}/{name}: {error} (it must exist and be called azure-batch, and "
+            "manifests/components/workload-identity must be applied)"
+        ) from None
