@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,10 @@ NAMESPACE = SERVICE_ACCOUNT = "azure-batch-operator"
 DEFAULT_PORT = 10100
 _START_SECONDS = 60.0
 _POLL_SECONDS = 0.05
-_READY = re.compile(r"endpoint=(?P<endpoint>\S+) account=(?P<account>\S+) key=(?P<key>\S+)")
+_READY = re.compile(
+    r" endpoint=(?P<endpoint>\S+) account=(?P<account>\S+) key=(?P<key>\S+)"
+    r"( tls-endpoint=(?P<tls_endpoint>\S+) ca=(?P<ca_file>\S+))?\n"
+)
 _PROBES = re.compile(r"Probes and metrics at port (?P<port>\d+)")
 
 
@@ -94,7 +97,9 @@ class Emulator(Service):
 
     endpoint: str = ""
     account: str = ""
-    key: str = ""
+    key: str = field(default="", repr=False)
+    tls_endpoint: str | None = None
+    ca_file: str | None = None
 
     @classmethod
     def start(
@@ -115,7 +120,8 @@ class Emulator(Service):
         ]  # fmt: skip
         emulator = cls("emulator", spawn(command, log=log, folder=folder, owned=owned), log)
         ready = emulator.match(_READY)
-        emulator.endpoint, emulator.account, emulator.key = ready["endpoint"], ready["account"], ready["key"]
+        for name, value in ready.groupdict().items():
+            setattr(emulator, name, value)
         return emulator
 
     def admin(self, method: str, path: str, body: Any = None) -> Any:

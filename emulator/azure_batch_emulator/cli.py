@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from azure_batch_emulator.config import DEFAULT_ACCOUNT, DEFAULT_KEY, EmulatorConfig, ExecutorName
+from azure_batch_emulator.config import DEFAULT_ACCOUNT, DEFAULT_KEY, ContainerMode, EmulatorConfig, ExecutorName
 from azure_batch_emulator.emulator import ConfigurationError, Emulator
 
 
@@ -40,6 +40,13 @@ from azure_batch_emulator.emulator import ConfigurationError, Emulator
     default="process",
     show_default=True,
     help="Run tasks as processes, or only say how they would have ended (for very many).",
+)
+@click.option(
+    "--containers",
+    type=click.Choice(["process", "refuse"]),
+    default="process",
+    show_default=True,
+    help="Run tasks with container settings as plain processes, or let them fail at once.",
 )
 @click.option(
     "--work-dir",
@@ -74,6 +81,7 @@ def main(
     others: tuple[str, ...],
     time_scale: float,
     executor: ExecutorName,
+    containers: ContainerMode,
     work_dir: Path | None,
     state_file: Path | None,
     tls_port: int | None,
@@ -107,6 +115,7 @@ def main(
         accounts=accounts,
         time_scale=time_scale,
         executor=executor,
+        containers=containers,
         work_dir=work_dir,
         seed=seed,
         allow_remote=allow_remote,

@@ -12,6 +12,7 @@ DEFAULT_ACCOUNT = "devaccount"
 DEFAULT_KEY = "F4WsGqNhp4o7RuKG9duElqNm2Z/Oy1dMGDAt5VqwbWcttIDSfE/MaefjRomYK5wj2XoSobcyxITWH487UjfM1Q=="
 
 ExecutorName = Literal["process", "simulated"]
+ContainerMode = Literal["process", "refuse"]
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class EmulatorConfig:
         time_scale: how many times faster than the real service everything happens that the service itself times.
         executor: ``process`` runs tasks for real, ``simulated`` derives durations and exit codes by rules.
         work_dir: where node directories and blobs live; a temporary directory, removed at the end, when left out.
+        containers: whether tasks with container settings run as plain processes or fail at once.
         seed: makes node ids, fault probabilities and simulated tasks repeatable.
         state_file: where everything is kept when the emulator stops, to go on with at the next start. Without a
             `work_dir`, node directories and blobs are then kept beside it.
@@ -54,5 +56,6 @@ class EmulatorConfig:
     allow_remote: bool = False
     tls_port: int | None = None
     state_file: Path | None = None
+    containers: ContainerMode = "process"
     seed: int | None = None
     quotas: Quotas = field(default_factory=Quotas)

@@ -122,6 +122,7 @@ class Emulator:
             self.tls_endpoint = await self._open(self._runner, config.tls_port, context)
         for service in self.services.values():
             service.endpoint = self.endpoint
+            service.refuses_containers = config.containers == "refuse"
         if isinstance(self._executor, ProcessExecutor):
             self._executor.storage_url = f"{self.endpoint}{PREFIX}"
 

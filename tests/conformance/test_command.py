@@ -86,6 +86,30 @@ def test_killed_hard_it_leaves_no_task_behind() -> None:
         wait_until(lambda: not marked(marker), "the task's processes are gone")
 
 
+def test_a_node_agent_that_is_killed_is_replaced() -> None:
+    with running() as (process, endpoint):
+        with BatchClient(endpoint, AzureNamedKeyCredential(DEFAULT_ACCOUNT, DEFAULT_KEY)) as client:
+            make_pool(client)
+            make_job(client)
+            add_task(client, "lost", "/bin/sleep 9088")
+            wait_until(lambda: marked("9088"), "the task runs")
+            (agent,) = [pid for pid in marked("agent.py") if parent_of(pid) == process.pid]
+            os.kill(agent, signal.SIGKILL)
+            info = finished(client, "lost").execution_info
+            assert info.failure_info.category == "ServerError"
+            add_task(client, "next", "/bin/echo again")
+            assert finished(client, "next").execution_info.exit_code == 0
+        wait_until(lambda: not marked("9088"), "no process is left")
+
+
+def parent_of(pid: int) -> int:
+    """The parent of a process, 0 if it is gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
 def test_it_keeps_to_this_machine() -> None:
     done = subprocess.run([*COMMAND, "--host", "0.0.0.0", "--port", "0"], capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -116,6 +140,20 @@ def test_a_work_directory_of_its_own_is_removed_and_a_given_one_is_kept(tmp_path
         process.terminate()
         process.wait(30)
     assert list((tmp_path / "here" / "storage").iterdir())
+
+
+@pytest.mark.parametrize(("mode", "code"), [("process", None), ("refuse", "ContainerPoolNotSupported")])
+def test_container_tasks(mode: str, code: str | None) -> None:
+    credential = AzureNamedKeyCredential(DEFAULT_ACCOUNT, DEFAULT_KEY)
+    with running("--containers", mode) as (_, endpoint), BatchClient(endpoint, credential) as client:
+        make_pool(client)
+        make_job(client)
+        container = models.BatchTaskContainerSettings(image_name="busybox")
+        add_task(client, "t", "/bin/echo hi", container_settings=container)
+        failure = finished(client, "t").execution_info.failure_info
+        assert (failure.code if failure else None) == code
+        add_task(client, "plain")
+        assert finished(client, "plain").execution_info.result == "success"
 
 
 def test_several_accounts_do_not_see_each_other() -> None:

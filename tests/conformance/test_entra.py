@@ -111,7 +111,7 @@ def test_workload_identity(secure: EmulatorThread, issuer_key: rsa.RSAPrivateKey
     [
         ({"sub": "system:serviceaccount:other:operator"}, "AADSTS700213"),
         ({"iss": "https://elsewhere"}, "AADSTS700211"),
-        ({"aud": ["kubernetes"]}, "AADSTS700211"),
+        ({"aud": ["kubernetes"]}, "AADSTS700212"),
         ({"exp": 1}, "AADSTS700024"),
     ],
 )

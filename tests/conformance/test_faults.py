@@ -149,3 +149,15 @@ def test_reset_leaves_nothing(client: BatchClient, emulator: EmulatorThread) -> 
     emulator.admin("POST", "reset")
     assert set(emulator.admin("GET", "state").values()) == {0}
     assert list(client.list_pools()) == []
+
+
+def test_counts_that_lag(client: BatchClient, emulator: EmulatorThread) -> None:
+    make_pool(client)
+    make_job(client)
+    emulator.admin("POST", "countslag", {"seconds": 60})
+    assert client.get_job_task_counts("job").task_counts.completed == 0
+    with emulator.paused():
+        add_task(client, "t")
+        finished(client, "t")
+        assert client.get_job_task_counts("job").task_counts.completed == 0
+    wait_until(lambda: client.get_job_task_counts("job").task_counts.completed == 1, "the counts have caught up")

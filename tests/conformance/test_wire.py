@@ -106,6 +106,7 @@ def test_an_error_body(emulator: EmulatorThread) -> None:
         ("POST", "/jobs", b"[]", 400, "InvalidRequestBody"),
         ("POST", "/jobs", None, 400, "InvalidRequestBody"),
         ("GET", "/pools?api-version=2019-01-01.1.0", None, 400, "UnsupportedRequestVersion"),
+        ("GET", "/jobs/none?$filter=x", None, 400, "UnsupportedQueryParameter"),
         ("GET", "/pools?api-version=", None, 400, "MissingRequiredQueryParameter"),
     ],
 )

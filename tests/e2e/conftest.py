@@ -177,11 +177,13 @@ def make_stage(installed: LocalCluster, tmp_path: Path) -> Iterator[Callable[...
     """Starts a stage with the emulator options of a test; its processes end with the test, its objects with the cluster."""
     stages: list[Stage] = []
 
-    def make(*emulator: str, time_scale: float = 100.0, arguments: tuple[str, ...] = ()) -> Stage:
+    def make(
+        *emulator: str, time_scale: float = 100.0, arguments: Callable[[Emulator], tuple[str, ...]] = lambda _: ()
+    ) -> Stage:
         namespace = f"test-{uuid4().hex[:8]}"
         installed.kubectl("create", "namespace", namespace)
         batch = Emulator.start(tmp_path, time_scale=time_scale, arguments=emulator)
-        options = ("--namespace", namespace, "--poll-seconds=0.3", "--idle-poll-seconds=5", *arguments)
+        options = ("--namespace", namespace, "--poll-seconds=0.3", "--idle-poll-seconds=5", *arguments(batch))
         operator = Operator.start(installed, tmp_path, arguments=options)
         stages.append(Stage(installed, namespace, tmp_path, batch, operator, options, [batch, operator]))
         return stages[-1]

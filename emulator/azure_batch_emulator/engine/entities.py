@@ -147,6 +147,7 @@ class Job:
     dependencies: Dependencies = field(default_factory=Dependencies)
     counts: Counts = field(default_factory=Counts)
     slot_counts: Counts = field(default_factory=Counts)
+    shown_counts: tuple[float, Counts, Counts] | None = None
     disable_option: str | None = None
     schedule_id: str | None = None
     auto_pool: bool = False

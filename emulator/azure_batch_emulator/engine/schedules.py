@@ -107,7 +107,12 @@ class Schedules:
             raise BatchError("JobScheduleBeingDeleted")
         self._stop_timer(schedule)
         schedule.enter("deleting", self._service.clock.now())
+        # Recorded: what terminating had taken away is back while the schedule is being deleted.
         schedule.end_time = None
+        interval = schedule.spec.get("schedule", {}).get("recurrenceInterval")
+        if schedule.next_run is None and interval is not None:
+            step = duration_seconds(interval) / self._service.clock.scale
+            schedule.next_run = schedule.created + int(step * TICKS_PER_SECOND)
         for job in self.jobs(schedule):
             if job.state != "deleting":
                 self._service.jobs.delete(job)
@@ -204,6 +209,10 @@ class Schedules:
         if schedule.state != "active":
             return
         now = self._service.clock.now()
+        if schedule.next_run is not None and schedule.next_run - now > TICKS_PER_SECOND:
+            # A timer cannot be longer than some weeks: this one rang before its time.
+            self._set_timer(schedule, now)
+            return
         self._advance(schedule, schedule.next_run or now)
         window = schedule.spec.get("schedule", {}).get("startWindow")
         if self._running(schedule):

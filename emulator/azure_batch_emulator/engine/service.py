@@ -50,6 +50,7 @@ class BatchService:
         self.random = random.Random(seed)  # noqa: S311 - ids and samples, nothing secret
         self.serial = itertools.count(1)
         self.endpoint = ""
+        self.refuses_containers = False
         self.pool_table: dict[str, Pool] = {}
         self.job_table: dict[str, Job] = {}
         self.schedule_table: dict[str, JobSchedule] = {}

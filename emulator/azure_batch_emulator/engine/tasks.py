@@ -181,6 +181,12 @@ class Tasks:
         if run is None:
             return
         spec = task.spec
+        if self._service.refuses_containers and "containerSettings" in spec:
+            message = "The emulator was told not to run the tasks of containers."
+            self.fail_launch(task, "ContainerPoolNotSupported", message)
+            self._of_run.pop(run.serial, None)
+            self._service.runs.release(run)
+            return
         request = RunRequest(
             place=self._service.runs.place(run.node),
             directory=task.directory,

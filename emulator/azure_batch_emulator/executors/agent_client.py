@@ -29,6 +29,7 @@ class AgentClient:
         self._listener: asyncio.Task[None] | None = None
         self._exits: dict[int, asyncio.Future[int]] = {}
         self._serial = 0
+        self._closing = False
 
     async def start(self) -> None:
         """Bring the agent up."""
@@ -47,6 +48,7 @@ class AgentClient:
 
     async def close(self) -> None:
         """End the agent and with it every task process."""
+        self._closing = True
         if self._writer is not None:
             self._writer.close()
             with contextlib.suppress(ConnectionError):
@@ -74,6 +76,10 @@ class AgentClient:
         self._serial += 1
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._exits[self._serial] = future
+        if self._writer is None or self._writer.is_closing():
+            del self._exits[self._serial]
+            future.set_exception(AgentLostError("the node agent is gone"))
+            return self._serial, future
         message = {"start": self._serial, "argv": argv, "cwd": cwd, "env": env}
         self._send(message | {"stdout": stdout, "stderr": stderr, "marker": marker})
         return self._serial, future
@@ -103,5 +109,14 @@ class AgentClient:
         for future in lost.values():
             if not future.done():
                 future.set_exception(AgentLostError("the node agent is gone"))
-        if lost:
-            _LOG.error("the node agent is gone; %d tasks went with it", len(lost))
+        if not self._closing:
+            _LOG.error("the node agent is gone, and %d tasks with it; another one takes its place", len(lost))
+            await self._replace()
+
+    async def _replace(self) -> None:
+        """Bring up another agent in place of one that died."""
+        if self._writer is not None:
+            self._writer.close()
+        if self._process is not None:
+            await asyncio.to_thread(self._process.wait)
+        await self.start()

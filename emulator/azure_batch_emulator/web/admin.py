@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import orjson
 from aiohttp import web
 
+from azure_batch_emulator.engine.transitions import IllegalTransitionError
 from azure_batch_emulator.executors.simulated import SimulatedExecutor, SimulationRule
 from azure_batch_emulator.web.routes import ROUTES
 from azure_batch_emulator.wire.errors import BatchError, resource_error
@@ -50,6 +51,8 @@ async def handle(server: Server, request: web.Request, raw_path: str) -> web.Res
         answer = _dispatch(server, server.services[account], request.method, parts, body)
     except _NotFoundError as error:
         return _json({"error": str(error)}, 404)
+    except IllegalTransitionError as error:
+        return _json({"error": f"the present state does not allow that: {error}"}, 409)
     except KeyError as error:
         return _json({"error": f"the body needs {error.args[0]}"}, 400)
     except (ValueError, TypeError) as error:
@@ -120,6 +123,9 @@ def _dispatch(server: Server, service: BatchService, method: str, parts: list[st
         case ("POST" | "PUT", "quota"):
             _set_quotas(service, body)
             return {name: getattr(service.quotas, attribute) for name, attribute in _QUOTAS.items()}
+        case ("POST" | "PUT", "countslag"):
+            service.jobs.counts_lag = float(body["seconds"])
+            return body
         case ("POST" | "PUT", "simulation"):
             return _set_simulation(service, body)
         case ("POST", "clock"):

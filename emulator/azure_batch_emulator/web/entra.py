@@ -11,6 +11,7 @@ import json
 import re
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from azure_batch_emulator.wire.errors import BatchError
 
 BATCH_AUDIENCE = "https://batch.core.windows.net/"
+_LEEWAY_SECONDS = 60
 _LIFETIME_SECONDS = 3600
 _PATH = re.compile(
     r"/([0-9A-Za-z.-]+)/(v2\.0/\.well-known/openid-configuration|discovery/v2\.0/keys|oauth2/v2\.0/token)"
@@ -74,7 +76,8 @@ class TokenError(Exception):
 class Entra:
     """Issues and checks tokens."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
         self.identities: dict[tuple[str, str], Identity] = {}
         self._key_id = uuid.uuid4().hex
         self._private_key: rsa.RSAPrivateKey | None = None
@@ -153,7 +156,7 @@ class Entra:
         if "client_assertion" in form:
             if form.get("client_assertion_type") != _ASSERTION_TYPE:
                 raise TokenError(400, "invalid_request", 90023, "The client_assertion_type is not supported.")
-            _check_assertion(identity, form["client_assertion"])
+            _check_assertion(identity, form["client_assertion"], self._now())
         elif identity.secret is None or not hmac.compare_digest(identity.secret, form.get("client_secret", "")):
             raise TokenError(401, "invalid_client", 7000215, "Invalid client secret provided.")
         scope = next((part for part in form.get("scope", "").split() if part.endswith("/.default")), None)
@@ -240,28 +243,34 @@ def _federation(body: dict[str, Any]) -> Federation:
     )
 
 
-def _check_assertion(identity: Identity, assertion: str) -> None:
-    """A service account's token, checked against the issuer that the identity trusts."""
+def _check_assertion(identity: Identity, assertion: str, now: float) -> None:
+    """A service account's token, checked against the issuer that the identity trusts, by the service's own clock."""
     federation = identity.federation
     if federation is None:
         raise TokenError(401, "invalid_client", 70025, "The client has no configured federated identity credentials.")
     try:
+        claims = jwt.decode(assertion, options={"verify_signature": False})
+        if claims.get("iss") != federation.issuer:
+            raise _unmatched(700211, "issuer", claims.get("iss"))
         key = federation.keys[str(jwt.get_unverified_header(assertion).get("kid"))]
-        claims = jwt.decode(
+        jwt.decode(
             assertion,
             key,
             algorithms=["RS256", "ES256"],
-            audience=federation.audience,
-            issuer=federation.issuer,
-            leeway=60,
+            options={"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
         )
-    except jwt.ExpiredSignatureError:
-        raise TokenError(
-            401, "invalid_client", 700024, "Client assertion is not within its valid time range."
-        ) from None
     except (jwt.PyJWTError, KeyError):
-        message = "No matching federated identity record found for the presented assertion."
-        raise TokenError(401, "invalid_client", 700211, message) from None
+        raise TokenError(401, "invalid_client", 700027, "The signature of the client assertion is not valid.") from None
+    if not claims.get("nbf", now) - _LEEWAY_SECONDS <= now < claims.get("exp", 0) + _LEEWAY_SECONDS:
+        message = "Client assertion is not within its valid time range: it has expired or is not valid yet."
+        raise TokenError(401, "invalid_client", 700024, message)
+    audience = claims.get("aud")
+    if federation.audience not in (audience if isinstance(audience, list) else [audience]):
+        raise _unmatched(700212, "audience", audience)
     if claims.get("sub") != federation.subject:
-        message = f"No matching federated identity record found for presented assertion subject '{claims.get('sub')}'."
-        raise TokenError(401, "invalid_client", 700213, message)
+        raise _unmatched(700213, "subject", claims.get("sub"))
+
+
+def _unmatched(number: int, what: str, value: object) -> TokenError:
+    message = f"No matching federated identity record found for presented assertion {what} '{value}'."
+    return TokenError(401, "invalid_client", number, message)

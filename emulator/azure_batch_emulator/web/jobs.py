@@ -111,10 +111,11 @@ def terminate(request: Request) -> Reply:
 
 def task_counts(request: Request) -> Reply:
     job = request.service.job(request.parameters["jobId"])
+    tasks, slots = request.service.jobs.shown_counts(job)
     body = {
         "odata.metadata": request.metadata("taskcountsresult/@Element"),
-        "taskCounts": render.counts(job.counts),
-        "taskSlotCounts": render.counts(job.slot_counts),
+        "taskCounts": render.counts(tasks),
+        "taskSlotCounts": render.counts(slots),
     }
     return Reply(body)
 

@@ -23,7 +23,7 @@ from azure_batch_emulator.web.query import Query
 from azure_batch_emulator.web.routes import Match, match
 from azure_batch_emulator.web.storage import PREFIX, Storage
 from azure_batch_emulator.wire.errors import BatchError
-from azure_batch_emulator.wire.ticks import etag, format_http_date
+from azure_batch_emulator.wire.ticks import etag, format_http_date, to_datetime
 
 if TYPE_CHECKING:
     from azure_batch_emulator.clock import Clock
@@ -57,7 +57,7 @@ class Server:
         self.storage = storage
         self.counters = Counters()
         self.faults = Faults(seed)
-        self.entra = Entra()
+        self.entra = Entra(lambda: to_datetime(clock.now()).timestamp())
         self.save: Callable[[], None] | None = None
         self._keys = keys
         self._clock = clock
@@ -103,6 +103,7 @@ class Server:
             if found is None:
                 raise problem or BatchError("ResourceNotFound")
             _check_content(request, body)
+            _check_parameters(query, found)
             reply = HANDLERS[found.route.operation](
                 Request(
                     service=self.services[account],
@@ -238,6 +239,15 @@ def _check_version(query: Query) -> None:
     if version != API_VERSION:
         values = {"QueryParameterName": "api-version", "QueryParameterValue": version[:64]}
         raise BatchError("UnsupportedRequestVersion", values | {"Reason": f"The emulator speaks {API_VERSION}."})
+
+
+def _check_parameters(query: Query, found: Match) -> None:
+    """Only lists can be filtered and paged."""
+    if "_List" in found.route.operation:
+        return
+    for name in ("$filter", "maxresults", "$skiptoken"):
+        if query.get(name) is not None:
+            raise BatchError("UnsupportedQueryParameter", {"QueryParameterName": name})
 
 
 def _check_content(request: web.Request, body: bytes) -> None:

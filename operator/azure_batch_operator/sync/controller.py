@@ -67,7 +67,9 @@ class Controller:
         self._cluster = cluster
         self._inputs = Inputs(api)
         self._workers = workers
-        self.accounts = Accounts(api, hosts, sign_in, pacing, Listeners(self.changed, self.health_changed))
+        self.accounts = Accounts(
+            api, hosts, sign_in, pacing, Listeners(self.changed, self.health_changed, lambda: bool(queue))
+        )
 
     # --- what the world tells ---
 

@@ -16,7 +16,7 @@ from functools import partial
 from azure_batch_operator.api.account import AccountSpec, WorkloadIdentityAuth
 from azure_batch_operator.api.base import SecretKeyRef
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.batch import Credential, SharedKey
+from azure_batch_operator.batch import AuthenticationError, Credential, ServerBusyError, SharedKey
 from azure_batch_operator.batch.entra import (
     Authority,
     client_certificate,
@@ -25,7 +25,7 @@ from azure_batch_operator.batch.entra import (
     service_account,
     workload_identity,
 )
-from azure_batch_operator.kube.api import KubeApi
+from azure_batch_operator.kube.api import Busy, KubeApi, KubeError
 from azure_batch_operator.kube.secrets import SecretError, read_secret
 from azure_batch_operator.kube.tokens import request_token
 
@@ -104,7 +104,7 @@ def _workload_identity(
 ) -> Callable[[], Credential]:
     """With a token of the account's own ServiceAccount, or with the operator's where that is allowed."""
     if reference := identity.service_account_ref:
-        token = partial(request_token, api, namespace, reference.name)
+        token = partial(_token_of, api, namespace, reference.name)
         return partial(service_account, identity.tenant_id, identity.client_id, token, authority=sign_in.authority)
     _check_identity(sign_in, namespace, "name a ServiceAccount of this namespace in serviceAccountRef")
     file = os.environ.get(TOKEN_FILE_VARIABLE)
@@ -124,3 +124,15 @@ def _check_identity(sign_in: SignIn, namespace: str, remedy: str) -> None:
             f"accounts of namespace {namespace!r} may not use the operator's own identity: {remedy}, or start the operator "
             f"with --identity-namespace={namespace}",
         )
+
+
+async def _token_of(api: KubeApi, namespace: str, name: str) -> str:
+    try:
+        return await request_token(api, namespace, name)
+    except Busy as error:
+        raise ServerBusyError(f"no token of ServiceAccount {namespace}/{name} for now: {error}") from None
+    except KubeError as error:
+        raise AuthenticationError(
+            f"no token of ServiceAccount {namespace}/{name}: {error} (it must exist and be called azure-batch, and "
+            "manifests/components/workload-identity must be applied)"
+        ) from None

@@ -6,6 +6,7 @@ transition raises by itself (`engine.transitions`).
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from hypothesis import settings
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from azure_batch_emulator.clock import ManualClock
+from azure_batch_emulator.engine import snapshot
 from azure_batch_emulator.engine.service import BatchService
 from azure_batch_emulator.executors.simulated import SimulatedExecutor
 from azure_batch_emulator.schema.jobs import JOB
@@ -78,56 +80,57 @@ class Engine(RuleBasedStateMachine):
             body["jobPreparationTask"] = {"commandLine": "sleep 1"}
             if self.release:
                 body["jobReleaseTask"] = {"commandLine": "sleep 1"}
-        return self.service.jobs.create(body["id"], JOB.accept("", body))
+        self.service.jobs.create(body["id"], JOB.accept("", body))
+        return body["id"]
 
     @rule(
         target=tasks,
-        job=jobs,
+        job_id=jobs,
         command=st.sampled_from(COMMANDS),
         slots=st.integers(1, 4),
         parent=st.integers(0, 30),
         harmless=st.booleans(),
     )
-    def add_task(self, job: Any, command: str, slots: int, parent: int, harmless: bool) -> Any:
+    def add_task(self, job_id: str, command: str, slots: int, parent: int, harmless: bool) -> Any:
         self.serial += 1
         body: dict[str, Any] = {"id": str(self.serial), "commandLine": command, "requiredSlots": slots}
         if parent:
             body["dependsOn"] = {"taskIds": [str(parent)]}
         if harmless:
             body["exitConditions"] = {"default": {"jobAction": "none", "dependencyAction": "satisfy"}}
-        task = self.attempt(self.service.tasks.add, job, TASK.accept("", body))
-        return task if task is not None else multiple()
+        task = self.attempt(self.add, job_id, TASK.accept("", body))
+        return (job_id, task.id) if task is not None else multiple()
+
+    def add(self, job_id: str, spec: dict[str, Any]) -> Any:
+        return self.service.tasks.add(self.service.job(job_id), spec)
 
     @rule(task=tasks)
-    def terminate_task(self, task: Any) -> None:
-        if task.job.tasks.get(task.id) is task:
-            self.attempt(self.service.tasks.terminate, task)
+    def terminate_task(self, task: tuple[str, str]) -> None:
+        self.attempt(lambda: self.service.tasks.terminate(self.service.task(*task)))
 
     @rule(task=tasks)
-    def reactivate_task(self, task: Any) -> None:
-        if task.job.tasks.get(task.id) is task:
-            self.attempt(self.service.tasks.reactivate, task)
+    def reactivate_task(self, task: tuple[str, str]) -> None:
+        self.attempt(lambda: self.service.tasks.reactivate(self.service.task(*task)))
 
     @rule(task=consumes(tasks))
-    def delete_task(self, task: Any) -> None:
-        if task.job.tasks.get(task.id) is task:
-            self.service.tasks.delete(task)
+    def delete_task(self, task: tuple[str, str]) -> None:
+        self.attempt(lambda: self.service.tasks.delete(self.service.task(*task)))
 
-    @rule(job=jobs, option=st.sampled_from(["requeue", "terminate", "wait"]))
-    def disable_job(self, job: Any, option: str) -> None:
-        self.attempt(self.service.jobs.disable, job, option)
+    @rule(job_id=jobs, option=st.sampled_from(["requeue", "terminate", "wait"]))
+    def disable_job(self, job_id: str, option: str) -> None:
+        self.attempt(lambda: self.service.jobs.disable(self.service.job(job_id), option))
 
-    @rule(job=jobs)
-    def enable_job(self, job: Any) -> None:
-        self.attempt(self.service.jobs.enable, job)
+    @rule(job_id=jobs)
+    def enable_job(self, job_id: str) -> None:
+        self.attempt(lambda: self.service.jobs.enable(self.service.job(job_id)))
 
-    @rule(job=jobs)
-    def terminate_job(self, job: Any) -> None:
-        self.attempt(self.service.jobs.terminate, job, "UserTerminate")
+    @rule(job_id=jobs)
+    def terminate_job(self, job_id: str) -> None:
+        self.attempt(lambda: self.service.jobs.terminate(self.service.job(job_id), "UserTerminate"))
 
-    @rule(job=consumes(jobs))
-    def delete_job(self, job: Any) -> None:
-        self.attempt(self.service.jobs.delete, job)
+    @rule(job_id=consumes(jobs))
+    def delete_job(self, job_id: str) -> None:
+        self.attempt(lambda: self.service.jobs.delete(self.service.job(job_id)))
 
     @rule(nodes=st.integers(0, 5), option=OPTIONS)
     def resize(self, nodes: int, option: str) -> None:
@@ -169,6 +172,14 @@ class Engine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.1, 1.0, 10.0, 40.0, 200.0]))
     def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
+
+    @rule()
+    def restart(self) -> None:
+        """The account goes through a state file."""
+        picture = json.loads(json.dumps(snapshot.dump(self.service)))
+        self.service.close(keep_files=True)
+        self.service = BatchService("account", self.clock, SimulatedExecutor(self.clock, 1), seed=1)
+        snapshot.load(self.service, picture)
 
     @property
     def pool(self) -> Any:

@@ -1,0 +1,124 @@
+"""The emulator with 100,000 simulated tasks: through addtaskcollection, to completion, and listed page by page.
+
+It runs as a process of its own, so that its memory can be told from the caller's.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import http.client
+import json
+import re
+import subprocess
+import sys
+import time
+from email.utils import formatdate
+from pathlib import Path
+from statistics import median
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from measurement import Measurement
+
+TASKS = 100_000
+VERSION = "api-version=2024-07-01.20.0"
+POOL = {
+    "id": "pool",
+    "vmSize": "standard_d64s_v3",
+    "targetDedicatedNodes": 7,
+    "taskSlotsPerNode": 256,
+    "virtualMachineConfiguration": {
+        "imageReference": {"publisher": "p", "offer": "o", "sku": "s"},
+        "nodeAgentSKUId": "a",
+    },
+}
+
+
+class Connection:
+    """Signed calls over one connection."""
+
+    def __init__(self, endpoint: str, account: str, key: str) -> None:
+        self._http = http.client.HTTPConnection(endpoint.partition("//")[2])
+        self._account = account
+        self._key = base64.b64decode(key)
+
+    def call(self, method: str, target: str, body: Any = None) -> Any:
+        """The parsed answer of a call that succeeds."""
+        data = json.dumps(body).encode() if body is not None else b""
+        date = formatdate(usegmt=True)
+        parts = urlsplit(target)
+        pairs = sorted((name.lower(), value) for name, value in parse_qsl(parts.query, keep_blank_values=True))
+        query = "".join(f"\n{name}:{value}" for name, value in pairs)
+        length = str(len(data)) if method == "POST" else ""
+        kind = "application/json" if data else ""
+        text = f"{method}\n\n\n{length}\n\n{kind}\n\n\n\n\n\n\nocp-date:{date}\n/{self._account}{parts.path}{query}"
+        digest = base64.b64encode(hmac.new(self._key, text.encode(), hashlib.sha256).digest()).decode()
+        headers = {"ocp-date": date, "Authorization": f"SharedKey {self._account}:{digest}"}
+        if data:
+            headers["Content-Type"] = kind
+        self._http.request(method, target, data or None, headers)
+        response = self._http.getresponse()
+        content = response.read()
+        if response.status >= 400:
+            raise RuntimeError(f"{response.status}: {content[:500]!r}")
+        return json.loads(content) if content else None
+
+    def close(self) -> None:
+        self._http.close()
+
+
+def run() -> list[Measurement]:
+    """Start an emulator and measure."""
+    command = [sys.executable, "-m", "azure_batch_emulator", "--port=0", "--time-scale=1000", "--executor=simulated"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        ready = re.search(r"endpoint=(\S+) account=(\S+) key=(\S+)", process.stdout.readline())
+        assert ready is not None
+        connection = Connection(*ready.groups())
+        try:
+            return _measure(connection, process.pid)
+        finally:
+            connection.close()
+            process.terminate()
+
+
+def _measure(connection: Connection, pid: int) -> list[Measurement]:
+    connection.call("POST", f"/pools?{VERSION}", POOL)
+    connection.call("POST", f"/jobs?{VERSION}", {"id": "job", "poolInfo": {"poolId": "pool"}})
+    began = time.monotonic()
+    for first in range(0, TASKS, 100):
+        tasks = [
+            {"id": f"task-{n:06d}", "commandLine": "/bin/sh -c 'sleep 5; exit 0'"} for n in range(first, first + 100)
+        ]
+        connection.call("POST", f"/jobs/job/addtaskcollection?{VERSION}", {"value": tasks})
+    added = time.monotonic() - began
+    while connection.call("GET", f"/jobs/job/taskcounts?{VERSION}")["taskCounts"]["succeeded"] < TASKS:
+        time.sleep(0.1)
+    done = time.monotonic() - began
+    status = Path(f"/proc/{pid}/status").read_text()
+    peak = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert peak is not None
+    small = _pages(connection, 10, 100)
+    large = _pages(connection, 1000, 100)
+    return [
+        Measurement(f"{TASKS:,} tasks added", added, "s"),
+        Measurement(f"{TASKS:,} tasks added and completed", done, "s", 120, smaller_is_better=True),
+        Measurement("peak memory", int(peak[1]) / 1024, "MiB", 1024, smaller_is_better=True),
+        Measurement("page of 10 out of them", small, "ms"),
+        Measurement("page of 1,000 out of them", large, "ms"),
+    ]
+
+
+def _pages(connection: Connection, size: int, most: int) -> float:
+    """Median of milliseconds per page."""
+    taken = []
+    link = f"/jobs/job/tasks?{VERSION}&maxresults={size}"
+    while link and len(taken) < most:
+        began = time.monotonic()
+        page = connection.call("GET", link)
+        taken.append((time.monotonic() - began) * 1000)
+        following = urlsplit(page.get("odata.nextLink", ""))
+        link = f"{following.path}?{following.query}" if following.path else ""
+    return median(taken)

@@ -1,0 +1,75 @@
+"""The schemas against the official client's models: every property that it can send is known, under the same name."""
+
+from __future__ import annotations
+
+import sys
+import typing
+from typing import Any
+
+import pytest
+from azure.batch import models
+from azure.batch.models import _models
+
+from azure_batch_emulator.schema import jobs, nodes, pools, tasks
+from azure_batch_emulator.schema.types import Anything, Many, Struct
+
+Model: Any = _models.BatchPool.__mro__[1]
+
+# The service sets it; bodies copied from a response have it too.
+READ_ONLY = {"exactVersion"}
+
+
+def unwrapped(hint: Any) -> list[Any]:
+    """The classes in a hint such as ``Optional[List[X]]``."""
+    arguments = typing.get_args(hint)
+    return [found for argument in arguments for found in unwrapped(argument)] if arguments else [hint]
+
+
+def differences(model: Any, kind: Any, path: str) -> list[str]:
+    """Properties of a model that a schema lacks, and the other way round."""
+    while isinstance(kind, Many):
+        kind = kind._item
+    if isinstance(kind, Anything):
+        return []
+    assert isinstance(kind, Struct), path
+    model.__new__(model)
+    hints = typing.get_type_hints(model, vars(sys.modules[model.__module__]) | {"_models": models})
+    fields = {name: field for name, field in model._attr_to_rest_field.items() if field._visibility != ["read"]}
+    names = {field._rest_name: attribute for attribute, field in fields.items()}
+    found = [f"{path}: {name}" for name in (set(names) ^ set(kind.properties)) - READ_ONLY]
+    for name in set(names) & set(kind.properties):
+        for inner in unwrapped(hints[names[name]]):
+            if isinstance(inner, type) and issubclass(inner, Model):
+                found += differences(inner, kind.properties[name].kind, f"{path}.{name}")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("model", "schema"),
+    [
+        (models.BatchPoolCreateContent, pools.POOL),
+        (models.BatchPoolUpdateContent, pools.POOL_UPDATE),
+        (models.BatchPoolReplaceContent, pools.POOL_REPLACE),
+        (models.BatchPoolResizeContent, pools.RESIZE),
+        (models.BatchPoolEnableAutoScaleContent, pools.ENABLE_AUTO_SCALE),
+        (models.BatchPoolEvaluateAutoScaleContent, pools.EVALUATE_AUTO_SCALE),
+        (models.BatchNodeRemoveContent, pools.REMOVE_NODES),
+        (models.BatchJobCreateContent, jobs.JOB),
+        (models.BatchJobUpdateContent, jobs.JOB_UPDATE),
+        (models.BatchJobDisableContent, jobs.DISABLE_JOB),
+        (models.BatchJobTerminateContent, jobs.TERMINATE_JOB),
+        (models.BatchJobScheduleCreateContent, jobs.JOB_SCHEDULE),
+        (models.BatchJobScheduleUpdateContent, jobs.JOB_SCHEDULE_UPDATE),
+        (models.BatchTaskCreateContent, tasks.TASK),
+        (models.BatchNodeUserCreateContent, nodes.USER),
+        (models.BatchNodeUserUpdateContent, nodes.USER_UPDATE),
+        (models.BatchNodeRebootContent, nodes.REBOOT),
+        (models.BatchNodeReimageContent, nodes.REIMAGE),
+        (models.BatchNodeDeallocateContent, nodes.DEALLOCATE),
+        (models.BatchNodeDisableSchedulingContent, nodes.DISABLE_SCHEDULING),
+        (models.UploadBatchServiceLogsContent, nodes.UPLOAD_LOGS),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_every_property_of_a_request_is_known(model: Any, schema: Struct) -> None:
+    assert differences(model, schema, model.__name__) == []
