@@ -75,14 +75,15 @@ def test_an_account_of_another_namespace_must_allow_it(stage: Stage) -> None:
 
 
 def test_what_the_service_refuses_is_shown_with_its_own_words(stage: Stage) -> None:
-    stage.apply(*stage.account(), pool("cpu", resizeTimeout="PT1M"))
-    stage.until(lambda: stage.condition("bp", "cpu", "Stalled"), "the pool stalls", 40)
-    ready = stage.condition("bp", "cpu")
-    assert ready["reason"] == "InvalidPropertyValue"
-    assert "resizeTimeout" in ready["message"]
+    stage.ready_pool()
+    # Each item is small enough for the API server; only the service adds them up.
+    stage.apply(job("large", metadata=[{"name": f"n{number}", "value": 8000 * "x"} for number in range(5)]))
+    stage.until(lambda: stage.condition("bj", "large", "Stalled"), "the job stalls", 40)
+    ready = stage.condition("bj", "large")
+    assert ready["reason"] == "MetadataTooLarge"
     assert "request-id" in ready["message"]
-    stage.kubectl("patch", "bp/cpu", "--type=merge", "-p", '{"spec":{"resizeTimeout":"PT5M"}}')
-    stage.wait("bp", "cpu", "Ready")
+    stage.kubectl("patch", "bj/large", "--type=merge", "-p", '{"spec":{"metadata":[{"name":"n","value":"x"}]}}')
+    stage.wait("bj", "large", "Ready")
 
 
 def test_placeholders_without_a_parameter_set(stage: Stage) -> None:
