@@ -23,7 +23,7 @@ from azure_batch_operator.batch import (
     TransientError,
 )
 from azure_batch_operator.kube.api import KubeApi
-from azure_batch_operator.kube.secrets import SecretError
+from azure_batch_operator.kube.values import ValueMissingError
 from azure_batch_operator.reconcile.account import Health
 from azure_batch_operator.reconcile.trouble import account_problem
 from azure_batch_operator.sync.credentials import SignIn, prepare
@@ -211,7 +211,7 @@ class Accounts:
                 self._open[key] = _Open(session, prepared.fingerprint, task)
                 self._problems.pop(key, None)
                 self._listeners.health(key)
-        except SecretError as error:
+        except ValueMissingError as error:
             self._set_problem(key, error.reason, str(error))
         except BatchError as error:
             self._set_problem(key, *account_problem(error))

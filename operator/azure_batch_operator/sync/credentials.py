@@ -26,8 +26,8 @@ from azure_batch_operator.batch.entra import (
     workload_identity,
 )
 from azure_batch_operator.kube.api import Busy, KubeApi, KubeError
-from azure_batch_operator.kube.secrets import SecretError, read_secret
 from azure_batch_operator.kube.tokens import request_token
+from azure_batch_operator.kube.values import ValueMissingError, Values
 
 TOKEN_FILE_VARIABLE = "AZURE_FEDERATED_TOKEN_FILE"  # noqa: S105 - the name of a variable
 """Where the workload-identity webhook puts the operator's own token."""
@@ -68,13 +68,15 @@ async def prepare(api: KubeApi, resource: Resource, spec: AccountSpec, sign_in: 
     """Read what signing in takes.
 
     Raises:
-        SecretError: a Secret is missing or wrong, or the operator's identity is not for this namespace.
+        ValueMissingError: a Secret is missing or wrong, or the operator's identity is not for this namespace.
         KubeError: the API server cannot be asked.
     """
     namespace, auth, authority = resource.key.namespace, spec.auth, sign_in.authority
 
     async def secret_of(reference: SecretKeyRef) -> str:
-        return await read_secret(api, namespace, reference.name, reference.key)
+        # Read anew each time: a corrected key must count at once.
+        text = await Values(api).text("Secret", namespace, reference.name, reference.key)
+        return text.strip()
 
     secret = ""
     make: Callable[[], Credential]
@@ -94,7 +96,7 @@ async def prepare(api: KubeApi, resource: Resource, spec: AccountSpec, sign_in: 
         _check_identity(sign_in, namespace, "choose another way in spec.auth")
         make = partial(managed_identity, managed.client_id)
     else:
-        raise SecretError("SignInMissing", "spec.auth says no way to sign in")
+        raise ValueMissingError("SignInMissing", "spec.auth says no way to sign in")
     text = f"{spec!r}\0{secret}\0{resource.uid}"
     return Prepared(make, hashlib.sha256(text.encode()).hexdigest())
 
@@ -109,7 +111,7 @@ def _workload_identity(
     _check_identity(sign_in, namespace, "name a ServiceAccount of this namespace in serviceAccountRef")
     file = os.environ.get(TOKEN_FILE_VARIABLE)
     if not file:
-        raise SecretError(
+        raise ValueMissingError(
             "IdentityNotConfigured",
             f"the operator has no federated token ({TOKEN_FILE_VARIABLE} is not set): set up workload identity for "
             "its ServiceAccount, or name another one in spec.auth.workloadIdentity.serviceAccountRef",
@@ -119,7 +121,7 @@ def _workload_identity(
 
 def _check_identity(sign_in: SignIn, namespace: str, remedy: str) -> None:
     if not sign_in.lends_identity(namespace):
-        raise SecretError(
+        raise ValueMissingError(
             "IdentityNotAllowed",
             f"accounts of namespace {namespace!r} may not use the operator's own identity: {remedy}, or start the operator "
             f"with --identity-namespace={namespace}",
