@@ -111,7 +111,7 @@ def _value(mark: StandsFor, reference: Reference, values: Mapping[Source, str]) 
         return text
     try:
         parsed = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         parsed = None  # the parser's message would quote the secret
     if not isinstance(parsed, dict):
         source = reference.source

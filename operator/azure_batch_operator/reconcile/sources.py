@@ -23,6 +23,12 @@ from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, S
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
+_MOST_VALUES = 2_000_000
+"""More than a megabyte of text can hold without aliases."""
+
+_DEEPEST = 50
+"""Far more than a task has."""
+
 
 def needed(spec: Mapping[str, Any]) -> list[Reference]:
     """The ConfigMap keys that hold tasks or items of this job."""
@@ -97,20 +103,67 @@ def _tasks(source: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:
 
 def _listed(reference: Mapping[str, Any], text: str) -> Sequence[Any]:
     try:
-        document = json.loads(text)
-    except ValueError:
-        try:
-            document = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader, the C one where there is one)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            place = f" near line {mark.line + 1}" if mark else ""
-            raise _invalid(reference, f"neither JSON nor YAML{place}") from None
+        document = _parsed(reference, text)
+        _weigh(document, {})
+    except (RecursionError, OverflowError):
+        raise _invalid(reference, "is nested too deeply, or too large with its YAML aliases written out") from None
     # Task files of az batch are lists, or lists under "value" (batch-semantics §10.10).
     if isinstance(document, Mapping) and isinstance(document.get("value"), list):
         document = document["value"]
     if not isinstance(document, list):
         raise _invalid(reference, "must be a list of tasks (for CSV give a template)")
     return document
+
+
+def _parsed(reference: Mapping[str, Any], text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        try:
+            _check_depth(text)
+            return yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader, the C one where there is one)
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            place = f" near line {mark.line + 1}" if mark else ""
+            raise _invalid(reference, f"neither JSON nor YAML{place}") from None
+
+
+def _check_depth(text: str) -> None:
+    """Refuse what is nested too deeply before it is loaded: the loader recurses in C and would take the process down.
+
+    Raises:
+        RecursionError: if it is.
+        YAMLError: if it is not YAML.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > _DEEPEST:
+                raise RecursionError
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _weigh(value: Any, known: dict[int, int]) -> int:
+    """How many values there are with all YAML aliases written out, found without writing them out.
+
+    A few lines of aliases to aliases can stand for more than fits into any memory, and one namespace's ConfigMap must not bring
+    down the operator of all.
+
+    Raises:
+        OverflowError: if they are too many, or contain themselves.
+    """
+    if not isinstance(value, dict | list):
+        return 1
+    weight = known.get(id(value))
+    if weight is None:
+        known[id(value)] = _MOST_VALUES  # until it is known: one that contains itself is too heavy
+        children = value.values() if isinstance(value, dict) else value
+        weight = known[id(value)] = 1 + sum(_weigh(child, known) for child in children)
+    if weight > _MOST_VALUES:
+        raise OverflowError
+    return weight
 
 
 def _table(reference: Mapping[str, Any], text: str) -> tuple[list[str], list[list[str]]]:

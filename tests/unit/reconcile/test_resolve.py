@@ -92,7 +92,7 @@ def test_tasks_of_a_job_and_its_factory_have_references_too() -> None:
     assert result["taskFactory"]["repeat"] == {"count": 2}
 
 
-@pytest.mark.parametrize("text", ["not json: s3cret", '["s3cret"]'])
+@pytest.mark.parametrize("text", ["not json: s3cret", '["s3cret"]', "[" * 100_000])
 def test_a_structured_secret_that_is_none_is_named_without_its_value(text: str) -> None:
     with pytest.raises(ResolutionError) as caught:
         filled(PoolSpec, POOL, VALUES | {Source("Secret", "ext", "json"): text})

@@ -27,6 +27,7 @@ def items_from(text: str, command: str, **more: Any) -> list[dict[str, Any]]:
     return list(expand.expand(spec | sources.inlined(spec, {SOURCE: text})))
 
 
+BOMB = "- &l0 [x]\n" + "".join(f"- &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 20))
 LISTED = [{"id": "b", "commandLine": "two"}, {"id": "a", "commandLine": "one", "requiredSlots": 2}]
 
 
@@ -40,6 +41,14 @@ LISTED = [{"id": "b", "commandLine": "two"}, {"id": "a", "commandLine": "one", "
 )
 def test_json_and_yaml_lists_in_the_order_of_ids(text: str) -> None:
     assert tasks_from(text) == [LISTED[1], LISTED[0]]
+
+
+def test_aliases_of_yaml_are_welcome() -> None:
+    text = (
+        "- {id: a, commandLine: x, environmentSettings: &env [{name: A, value: '1'}]}\n"
+        "- {id: b, commandLine: y, environmentSettings: *env}"
+    )
+    assert [task["environmentSettings"] for task in tasks_from(text)] == [[{"name": "A", "value": "1"}]] * 2
 
 
 def test_csv_with_a_template() -> None:
@@ -65,6 +74,10 @@ def test_csv_with_a_template() -> None:
     [
         ("a: [", {}, "neither JSON nor YAML near line"),
         ("a: 1", {}, "must be a list of tasks"),
+        ("[" * 100_000, {}, "nested too deeply"),
+        ("- " * 400_000, {}, "nested too deeply"),
+        (BOMB, {}, "too large with its YAML aliases written out"),
+        ("- &a [*a]", {}, "too large with its YAML aliases written out"),
         ("[1]", {}, "task 1 is not an object"),
         ('[{"id": "a"}]', {}, "task 1: commandLine: Field required"),
         ('[{"id": "a b", "commandLine": ""}]', {}, "task 1: id: String should match"),
