@@ -40,7 +40,7 @@ def run() -> list[Measurement]:
         try:
             emulator.admin("POST", "simulation", {"rules": [{"seconds": 40}]})
             install(cluster)
-            operator = Operator.start(cluster, Path(folder), arguments=("--log-level=WARNING",))
+            operator = Operator.start(cluster, Path(folder))
             try:
                 return asyncio.run(_measure(cluster, emulator, operator))
             finally:
@@ -62,7 +62,7 @@ async def _measure(cluster: LocalCluster, emulator: Emulator, operator: Operator
     jobs = [thing("BatchJob", f"j{number}", poolRef={"name": "cpu"}) for number in range(JOBS)]
     listed = {"apiVersion": "v1", "kind": "List", "items": [secret, account, pool, *jobs]}
     cluster.kubectl("apply", "-f", "-", input=json.dumps(listed))
-    cluster.kubectl("wait", "--for=condition=Ready", "batchpool/cpu", "batchjob", "--all", "--timeout=120s")
+    cluster.kubectl("wait", "--for=condition=Ready", "batchpool,batchjob", "--all", "--timeout=120s")
     writes, calls = _writes(cluster), _calls(emulator)
     began = time.monotonic()
     await _create_tasks(cluster)
@@ -100,7 +100,7 @@ async def _create_tasks(cluster: LocalCluster) -> None:
 
 
 def _succeeded(cluster: LocalCluster) -> int:
-    time.sleep(1)  # each look costs the API server a list of everything
+    time.sleep(3)  # each look costs the API server a list of everything
     text = cluster.kubectl(
         "get", "batchtasks", "--field-selector=status.phase=Succeeded", "-o", "name", "--chunk-size=0"
     ).stdout

@@ -1,4 +1,4 @@
-"""One thin way to the API server: requests over the session of `kubernetes.aio`, plain dicts back, failures as a small tree.
+"""One thin way to the API server: requests as `kubernetes.aio` is configured, plain dicts back, failures as a small tree.
 
 The typed clients of the library cost several times the CPU of the request itself on the status path (docs/decisions), so only its
 configuration, TLS and token handling are used.
@@ -27,6 +27,7 @@ from azure_batch_operator.api.resource import Key
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 _PAGE = 500
+_CONNECTIONS = 64
 _TIMEOUT = aiohttp.ClientTimeout(total=60, connect=10)
 
 
@@ -90,7 +91,10 @@ class KubeApi:
 
     def __init__(self, api_client: client.ApiClient) -> None:
         self._client = api_client
-        self._rest = api_client.rest_client
+        self._proxy = api_client.rest_client.proxy
+        # A session of our own on the library's TLS settings: its own looks for ~/.netrc before each request, in a thread.
+        connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=api_client.rest_client.ssl_context)
+        self._session = aiohttp.ClientSession(connector=connector, trust_env=False)
 
     @classmethod
     async def connect(cls) -> KubeApi:
@@ -104,11 +108,11 @@ class KubeApi:
             config.load_incluster_config(client_configuration=configuration)
         else:
             await config.load_kube_config(client_configuration=configuration)
-        configuration.connection_pool_maxsize = 64
         return cls(client.ApiClient(configuration))
 
     async def close(self) -> None:
         """Close the session."""
+        await self._session.close()
         await self._client.close()
 
     async def request(
@@ -125,8 +129,6 @@ class KubeApi:
         Raises:
             KubeError: see the tree above.
         """
-        if self._rest.pool_manager is None:
-            self._rest.pool_manager = self._rest._create_pool_manager()  # its own lazy construction, done here once
         headers = {"Accept": "application/json"}
         for setting in (await self._client.configuration.auth_settings()).values():
             headers[setting["key"]] = setting["value"]
@@ -135,14 +137,14 @@ class KubeApi:
             headers["Content-Type"] = content_type
             data = orjson.dumps(body)
         try:
-            async with self._rest.pool_manager.request(
+            async with self._session.request(
                 method,
                 self._client.configuration.host + path,
                 params=params,
                 headers=headers,
                 data=data,
                 timeout=_TIMEOUT,
-                proxy=self._rest.proxy,
+                proxy=self._proxy,
             ) as response:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

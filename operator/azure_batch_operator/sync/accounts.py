@@ -40,6 +40,7 @@ _CALLS_PER_SECOND, _IN_FLIGHT = 50.0, 16
 # The work queue backs off by itself, so a call gives up early and makes room for others.
 _RETRY = RetryPolicy(attempts=4, deadline=30.0, attempt_deadline=20.0)
 _POLLS_BEFORE_ALARM = 2
+_POLLING_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,12 @@ class Listeners:
     Attributes:
         changed: objects whose remote side looks different; `moved` if it has come, gone or changed its state.
         health: the account whose health has changed.
+        busy: asked whether objects wait to be reconciled.
     """
 
     changed: Changed
     health: Callable[[Key], None]
+    busy: Callable[[], bool]
 
 
 class Session:
@@ -79,10 +82,8 @@ class Session:
         self.url = spec.endpoint.rstrip("/")
         self._listeners = listeners
         limit = spec.rate_limit
-        self._limiter = Limiter(
-            (limit and limit.calls_per_second) or _CALLS_PER_SECOND,
-            max_in_flight=(limit and limit.max_in_flight) or _IN_FLIGHT,
-        )
+        rate = (limit and limit.calls_per_second) or _CALLS_PER_SECOND
+        self._limiter = Limiter(rate, max_in_flight=(limit and limit.max_in_flight) or _IN_FLIGHT)
         self.client = BatchClient(
             self.url,
             credential,
@@ -94,9 +95,9 @@ class Session:
         self.mirror, self.interest = Mirror(), Interest()
         self.poller = Poller(
             self.client, self.mirror, self.interest, listeners.changed, self._polled,
-            least=pacing.least, most=pacing.most,
+            least=pacing.least, most=pacing.most, share=rate * _POLLING_SHARE,
         )  # fmt: skip
-        self.submitter = Submitter(self.client, self._added, self._settled)
+        self.submitter = Submitter(self.client, self._added, self._settled, listeners.busy)
         self.feeder = Feeder(self.client, self._settled)
         self.health = Health()
         self._failed_polls = 0

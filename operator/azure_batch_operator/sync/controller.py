@@ -63,7 +63,9 @@ class Controller:
         self._writer, self._events = writer, events
         self._cluster = cluster
         self._workers = workers
-        self.accounts = Accounts(api, hosts, sign_in, pacing, Listeners(self.changed, self.health_changed))
+        self.accounts = Accounts(
+            api, hosts, sign_in, pacing, Listeners(self.changed, self.health_changed, lambda: bool(queue))
+        )
 
     # --- what the world tells ---
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -92,6 +93,7 @@ class Poller:
         changed: is told what each poll has found.
         healthy: is told how each poll ended: None, or the error.
         least, most: bounds of the seconds between two polls.
+        share: calls per second that polling may take; a poll of many jobs is followed by a longer rest.
     """
 
     def __init__(
@@ -104,6 +106,7 @@ class Poller:
         *,
         least: float = 1.0,
         most: float = 60.0,
+        share: float = math.inf,
     ) -> None:
         self._client = client
         self._mirror = mirror
@@ -112,6 +115,8 @@ class Poller:
         self._healthy = healthy
         self._pace = Pace(least, most)
         self._spacing = min(0.25, least)
+        self._share = share
+        self._calls = 0
         self._poked = asyncio.Event()
         self._task_lists: dict[str, _TaskList] = {}
         self.last_success: float | None = None
@@ -126,7 +131,7 @@ class Poller:
         while True:
             self._poked.clear()
             await self.poll()
-            await asyncio.sleep(self._spacing)
+            await asyncio.sleep(max(self._spacing, self._calls / self._share))
             try:
                 async with asyncio.timeout(self._pace.seconds * random.uniform(0.8, 1.2)):  # noqa: S311
                     await self._poked.wait()
@@ -208,6 +213,7 @@ class Poller:
         for id in self._task_lists.keys() - self._interest.tasks.keys():
             del self._task_lists[id]
             self._mirror.tasks.pop(id, None)
+        self._calls = len(steps)
         try:
             async with asyncio.TaskGroup() as group:
                 for step in steps:

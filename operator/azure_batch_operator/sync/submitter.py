@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 MOST_TASKS = 100
 """Tasks that one call carries (batch-semantics §5)."""
 _QUIET = 0.5
-_LONGEST_WAIT = 10.0
+_LONGEST_WAIT = 30.0
 _CONCURRENCY = 4
 
 Body = Mapping[str, Any]
@@ -42,6 +42,7 @@ class Submitter:
     Args:
         added: is told job id, task id and owner (None if the id was taken before) of each task that now exists.
         settled: is told the objects about whose task something is known now.
+        more: tells whether objects wait to be reconciled, so that more tasks may come.
     """
 
     def __init__(
@@ -49,8 +50,10 @@ class Submitter:
         client: BatchClient,
         added: Callable[[str, str, str | None], None],
         settled: Callable[[Sequence[Key]], None],
+        more: Callable[[], bool],
     ) -> None:
         self._client = client
+        self._more = more
         self._added = added
         self._settled = settled
         self._waiting: defaultdict[str, dict[str, _Item]] = defaultdict(dict)
@@ -105,16 +108,17 @@ class Submitter:
                 del self._waiting[job_id]
 
     async def _gather(self, job_id: str) -> None:
-        """Wait until a call is full, or nothing has come for a moment."""
-        arrived = self._arrived[job_id]
-        try:
-            async with asyncio.timeout(_LONGEST_WAIT):
-                while len(self._waiting[job_id]) < MOST_TASKS:
-                    arrived.clear()
-                    async with asyncio.timeout(_QUIET):
-                        await arrived.wait()
-        except TimeoutError:
-            return
+        """Wait until a call is full, or nothing has come for a moment and nothing is about to."""
+        arrived, loop = self._arrived[job_id], asyncio.get_running_loop()
+        deadline = loop.time() + _LONGEST_WAIT
+        while len(self._waiting[job_id]) < MOST_TASKS and loop.time() < deadline:
+            arrived.clear()
+            try:
+                async with asyncio.timeout(_QUIET):
+                    await arrived.wait()
+            except TimeoutError:
+                if not self._more():
+                    return
 
     async def _send(self, job_id: str, items: Sequence[_Item]) -> None:
         keys = [item.key for item in items]

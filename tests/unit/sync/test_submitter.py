@@ -45,13 +45,14 @@ def bodies(number: int) -> list[dict[str, Any]]:
 
 
 @asynccontextmanager
-async def submitting(client: Client) -> Any:
+async def submitting(client: Client, more: Callable[[], bool] = lambda: False) -> Any:
     added: dict[str, str | None] = {}
     settled: list[Key] = []
     submitter = Submitter(
         client,  # type: ignore[arg-type]
         lambda _job, task, owner: added.__setitem__(task, owner),
         settled.extend,
+        more,
     )
     running = asyncio.create_task(submitter.run())
     await asyncio.sleep(0)
@@ -79,6 +80,25 @@ async def test_tasks_that_appear_together_go_out_together(number: int, calls: in
         assert not any(submitter.has(key(index)) for index in range(number))
     assert len(client.calls) == calls
     assert max(len(call) for call in client.calls) <= MOST_TASKS
+
+
+async def test_while_more_may_come_a_call_that_is_not_full_waits() -> None:
+    client = Client()
+    asked: list[bool] = []
+
+    def more() -> bool:
+        """The second task comes when the submitter asks whether there will be one."""
+        asked.append(True)
+        if len(asked) == 1:
+            submitter.add(key(1), "j", bodies(2)[1], "o")
+        return len(asked) == 1
+
+    async with submitting(client, more) as (submitter, _, settled):
+        submitter.add(key(0), "j", bodies(2)[0], "o")
+        async with asyncio.timeout(30):
+            while len(settled) < 2:
+                await asyncio.sleep(0.01)
+    assert client.calls == [["t0", "t1"]]
 
 
 async def test_a_task_in_hand_is_not_taken_twice() -> None:
