@@ -33,8 +33,8 @@ class Engine(RuleBasedStateMachine):
     jobs = Bundle("jobs")
     tasks = Bundle("tasks")
 
-    @initialize(slots=st.integers(1, 4), nodes=st.integers(0, 4), release=st.booleans())
-    def start(self, slots: int, nodes: int, release: bool) -> None:
+    @initialize(target=jobs, slots=st.integers(1, 4), nodes=st.integers(0, 4), release=st.booleans())
+    def start(self, slots: int, nodes: int, release: bool) -> Any:
         self.clock = ManualClock()
         self.service = BatchService("account", self.clock, SimulatedExecutor(self.clock, 1), seed=1)
         self.serial = 0
@@ -48,6 +48,7 @@ class Engine(RuleBasedStateMachine):
             "startTask": {"commandLine": "true"},
         }
         self.service.pools.create("pool", POOL.accept("", body))
+        return self.create_job(retries=1, ends=False, most=-1, prepares=release)
 
     def attempt(self, call: Any, *arguments: Any) -> Any:
         """Do something that the state may forbid."""
@@ -88,18 +89,24 @@ class Engine(RuleBasedStateMachine):
         job_id=jobs,
         command=st.sampled_from(COMMANDS),
         slots=st.integers(1, 4),
-        parent=st.integers(0, 30),
+        distance=st.sampled_from([0, 0, 1, 3]),
         harmless=st.booleans(),
+        number=st.integers(1, 6),
     )
-    def add_task(self, job_id: str, command: str, slots: int, parent: int, harmless: bool) -> Any:
+    def add_tasks(self, job_id: str, command: str, slots: int, distance: int, harmless: bool, number: int) -> Any:
+        """Several tasks at once; each may depend on the one added `distance` before it."""
+        return multiple(*(self.one_task(job_id, command, slots, distance, harmless) for _ in range(number)))
+
+    def one_task(self, job_id: str, command: str, slots: int, distance: int, harmless: bool) -> tuple[str, str]:
         self.serial += 1
+        parent = max(0, self.serial - distance) if distance else 0
         body: dict[str, Any] = {"id": str(self.serial), "commandLine": command, "requiredSlots": slots}
         if parent:
             body["dependsOn"] = {"taskIds": [str(parent)]}
         if harmless:
             body["exitConditions"] = {"default": {"jobAction": "none", "dependencyAction": "satisfy"}}
-        task = self.attempt(self.add, job_id, TASK.accept("", body))
-        return (job_id, task.id) if task is not None else multiple()
+        self.attempt(self.add, job_id, TASK.accept("", body))
+        return job_id, body["id"]
 
     def add(self, job_id: str, spec: dict[str, Any]) -> Any:
         return self.service.tasks.add(self.service.job(job_id), spec)
@@ -137,9 +144,10 @@ class Engine(RuleBasedStateMachine):
         body = RESIZE.accept("", {"targetDedicatedNodes": nodes, "nodeDeallocationOption": option})
         self.attempt(self.service.pools.resize, self.pool, body)
 
-    @rule()
-    def stop_resize(self) -> None:
-        self.attempt(self.service.pools.stop_resize, self.pool)
+    @rule(chance=st.integers(0, 2))
+    def stop_resize(self, chance: int) -> None:
+        if not chance:
+            self.attempt(self.service.pools.stop_resize, self.pool)
 
     @rule(place=st.integers(0, 4), action=st.sampled_from(["reboot", "reimage", "deallocate"]), option=OPTIONS)
     def act_on_node(self, place: int, action: str, option: str) -> None:
@@ -173,9 +181,11 @@ class Engine(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.clock.advance(seconds)
 
-    @rule()
-    def restart(self) -> None:
-        """The account goes through a state file."""
+    @rule(chance=st.integers(0, 3))
+    def restart(self, chance: int) -> None:
+        """The account goes through a state file, now and then."""
+        if chance:
+            return
         picture = json.loads(json.dumps(snapshot.dump(self.service)))
         self.service.close(keep_files=True)
         self.service = BatchService("account", self.clock, SimulatedExecutor(self.clock, 1), seed=1)
@@ -251,4 +261,4 @@ class Engine(RuleBasedStateMachine):
 
 
 TestEngine = Engine.TestCase
-TestEngine.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+TestEngine.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
