@@ -67,8 +67,10 @@ async def _measure(cluster: LocalCluster, emulator: Emulator, operator: Operator
     began = time.monotonic()
     await _create_tasks(cluster)
     created = time.monotonic() - began
-    wait_until(lambda: _succeeded(cluster) == TASKS, f"{TASKS} tasks have succeeded", 900)
+    wait_until(lambda: _written_out(operator), f"{TASKS} statuses are written", 900)
     seconds = time.monotonic() - began
+    if (succeeded := _succeeded(cluster)) != TASKS:
+        raise AssertionError(f"only {succeeded} of {TASKS} tasks have succeeded")
     operations = emulator.admin("GET", "counters")["operations"]
     added = sum(operations["Tasks_CreateTaskCollection"].values())
     return [
@@ -100,11 +102,19 @@ async def _create_tasks(cluster: LocalCluster) -> None:
 
 
 def _succeeded(cluster: LocalCluster) -> int:
-    time.sleep(3)  # each look costs the API server a list of everything
-    text = cluster.kubectl(
-        "get", "batchtasks", "--field-selector=status.phase=Succeeded", "-o", "name", "--chunk-size=0"
-    ).stdout
+    """How many BatchTasks say so. Costs the API server a list of everything, so it is asked once, at the end."""
+    text = cluster.kubectl("get", "batchtasks", "--field-selector=status.phase=Succeeded", "-o", "name").stdout
     return text.count("\n")
+
+
+def _written_out(operator: Operator) -> bool:
+    """Whether the operator has written its last status, by its own metrics."""
+    _, text = operator.get("metrics")
+    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#"))
+    written = float(values.get('azurebatch_status_writes_total{kind="BatchTask",outcome="written"}', 0))
+    return written >= TASKS and not any(
+        float(values[name]) for name in ("azurebatch_workqueue_depth", "azurebatch_status_writes_waiting")
+    )
 
 
 def _writes(cluster: LocalCluster) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
 import aiohttp
@@ -27,6 +28,8 @@ from azure_batch_operator.api.resource import Key
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 _PAGE = 500
+# Also the name of the field manager, by which `kubectl get --show-managed-fields` says who wrote what.
+_USER_AGENT = f"azure-batch-operator/{metadata.version('azure-batch-operator')}"
 _CONNECTIONS = 64
 _TIMEOUT = aiohttp.ClientTimeout(total=60, connect=10)
 
@@ -129,7 +132,7 @@ class KubeApi:
         Raises:
             KubeError: see the tree above.
         """
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": "application/json", "User-Agent": _USER_AGENT}
         for setting in (await self._client.configuration.auth_settings()).values():
             headers[setting["key"]] = setting["value"]
         data = None
