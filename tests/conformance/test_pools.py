@@ -88,12 +88,16 @@ def test_a_core_quota_leaves_a_resize_error(client: BatchClient, emulator: Emula
     try:
         client.create_pool(
             models.BatchPoolCreateContent(
-                id="pool", vm_size="standard_d2s_v3", virtual_machine_configuration=MACHINE, target_dedicated_nodes=5
+                id="pool",
+                vm_size="standard_d2s_v3",
+                virtual_machine_configuration=MACHINE,
+                target_dedicated_nodes=5,
+                resize_timeout="PT5M",
             )
         )
         pool = wait_steady(client)
-        assert pool.current_dedicated_nodes == 2
-        assert [error.code for error in pool.resize_errors] == ["AccountCoreQuotaReached"]
+        assert (pool.current_dedicated_nodes, pool.target_dedicated_nodes) == (2, 5)
+        assert [error.code for error in pool.resize_errors] == ["AccountCoreQuotaReached", "AllocationTimedout"]
     finally:
         emulator.admin("POST", "quota", {"dedicatedCores": 500})
 

@@ -48,6 +48,7 @@ class Pool:
     auto_scale_enabled_at: float | None = None
     auto_scale_timer: Timer | None = None
     allocation_timer: Timer | None = None
+    resize_timer: Timer | None = None
     scheduling_pending: bool = False
 
     @property
