@@ -348,6 +348,9 @@ class StartTask:
         node = self._node
         if node.boot_time != self._boot or node.state in ("leavingpool", "preempted"):
             return
+        if result.lost:
+            self.launch()
+            return
         outcome = task_rules.judge(result, timed_out=False)
         most = self._spec["maxTaskRetryCount"]
         if task_rules.should_retry(outcome, self._attempt, most):

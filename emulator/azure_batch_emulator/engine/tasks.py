@@ -236,6 +236,9 @@ class Tasks:
         task = self._of_run.pop(run.serial, None)
         if task is None or task.run is not run:
             return
+        if result.lost:
+            self.return_to_queue(task)
+            return
         if task.state == "preparing" and result.exit_code is not None:
             self._of_run[run.serial] = task
             self.run_started(run)
@@ -369,8 +372,9 @@ class Tasks:
         self._service.jobs.run_left(task.job)
 
     def return_to_queue(self, task: Task) -> None:
-        """The task's node cannot run it: back into the queue, without counting as a requeue."""
+        """The task's node cannot run it: back into the queue, without counting as a try or as a requeue (§4.4)."""
         self._drop_run(task)
+        task.subtasks = None
         task.enter("active", self._service.clock.now() // 10 * 10)
         self._clear(task)
         self.enqueue(task, front=True)
