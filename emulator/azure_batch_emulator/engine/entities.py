@@ -96,7 +96,8 @@ class Node:
     job_tasks: dict[str, JobTaskRecord] = field(default_factory=dict)
     timer: Timer | None = None
     after_drain: str | None = None
-    drain_deadline: Timer | None = None
+    awaits_retention: bool = False
+    retained_until: float = 0.0
 
     def enter(self, state: str, now: int) -> None:
         transitions.check(transitions.NODE, self.state, state)

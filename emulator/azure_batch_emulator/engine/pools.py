@@ -323,7 +323,8 @@ class Pools:
             pool.enter_allocation("resizing", now)
         pool.allocation_time = now
         for node in list(pool.nodes.values()):
-            if node.state != "leavingpool":
+            # Nodes that are leaving anyway wait no longer for their tasks and data.
+            if node.state != "leavingpool" or node.after_drain:
                 service.nodes.drain(node, "leave", "requeue")
         if not pool.nodes:
             pool.allocation_timer = service.clock.call_later(timings.EMPTY_POOL_DELETE, self._gone, pool)

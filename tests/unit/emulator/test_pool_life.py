@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from azure_batch_emulator.clock import ManualClock
 from azure_batch_emulator.config import Quotas
-from azure_batch_emulator.engine.entities import Pool
+from azure_batch_emulator.engine import snapshot
+from azure_batch_emulator.engine.entities import Pool, Task
 from azure_batch_emulator.engine.service import BatchService
 from azure_batch_emulator.executors.simulated import SimulatedExecutor
-from azure_batch_emulator.schema.pools import POOL, RESIZE
+from azure_batch_emulator.schema.jobs import JOB
+from azure_batch_emulator.schema.pools import POOL, REMOVE_NODES, RESIZE
+from azure_batch_emulator.schema.tasks import TASK
 from azure_batch_emulator.wire.errors import resource_error
 
 MACHINE = {"imageReference": {"publisher": "p", "offer": "o", "sku": "s"}, "nodeAgentSKUId": "a"}
@@ -109,3 +113,101 @@ def test_a_stopped_resize_is_not_timed_out_afterwards() -> None:
     account.settle(pool)
     account.clock.advance(30 * MINUTE)
     assert codes(pool) == ["ResizeStopped"]
+
+
+# -- retaineddata --
+
+HOUR = 60 * MINUTE
+
+
+def working(account: Account, retention: str = "PT2H", pool_nodes: int = 2) -> tuple[Pool, list[Task]]:
+    """A pool where each node has run one task for ten minutes, and its data is kept."""
+    pool = account.pool(pool_nodes)
+    account.settle(pool)
+    job = account.service.jobs.create("job", JOB.accept("", {"id": "job", "poolInfo": {"poolId": "pool"}}))
+    body = {"commandLine": "sleep 600", "constraints": {"retentionTime": retention}}
+    tasks = [account.service.tasks.add(job, TASK.accept("", {"id": f"t{n}"} | body)) for n in range(pool_nodes)]
+    account.clock.run_until(lambda: all(task.state == "running" for task in tasks))
+    return pool, tasks
+
+
+def leave(account: Account, pool: Pool, option: str) -> None:
+    account.resize(pool, targetDedicatedNodes=0, nodeDeallocationOption=option)
+
+
+@pytest.mark.parametrize(("option", "hours"), [("requeue", 0), ("taskcompletion", 0.1), ("retaineddata", 2.1)])
+def test_how_long_nodes_stay(option: str, hours: float) -> None:
+    account = Account()
+    pool, tasks = working(account)
+    leave(account, pool, option)
+    assert account.settle(pool) // (0.1 * HOUR) / 10 == hours
+    assert not pool.nodes
+    assert {task.state for task in tasks} == {"active" if option == "requeue" else "completed"}
+
+
+def test_removed_nodes_wait_for_retention_too_and_take_no_tasks_meanwhile() -> None:
+    account = Account()
+    pool, tasks = working(account)
+    account.clock.advance(11 * MINUTE)
+    body = {"nodeList": list(pool.nodes), "nodeDeallocationOption": "retaineddata"}
+    account.service.pools.remove_nodes(pool, REMOVE_NODES.accept("", body))
+    late = account.service.tasks.add(tasks[0].job, TASK.accept("", {"id": "late", "commandLine": "true"}))
+    account.clock.advance(1.9 * HOUR)
+    assert {node.state for node in pool.nodes.values()} == {"leavingpool"}
+    assert late.state == "active"
+    account.clock.advance(0.2 * HOUR)
+    assert (len(pool.nodes), pool.allocation_state) == (0, "steady")
+
+
+@pytest.mark.parametrize("whole_job", [True, False])
+def test_data_that_is_deleted_is_waited_for_no_longer(whole_job: bool) -> None:
+    account = Account()
+    pool, tasks = working(account, retention="P7D")
+    leave(account, pool, "retaineddata")
+    account.clock.advance(HOUR)
+    assert len(pool.nodes) == 2
+    if whole_job:
+        account.service.jobs.delete(tasks[0].job)
+    else:
+        account.service.tasks.delete(tasks[0])
+    account.clock.advance(5 * MINUTE)
+    assert len(pool.nodes) == (0 if whole_job else 1)
+
+
+def test_data_that_is_kept_for_ever_goes_with_the_pool() -> None:
+    account = Account()
+    pool, _ = working(account, retention="P10675199DT2H48M5.4775807S")
+    leave(account, pool, "retaineddata")
+    account.clock.advance(1000 * 24 * HOUR)
+    assert len(pool.nodes) == 2
+    account.service.pools.delete(pool)
+    account.clock.advance(5 * MINUTE)
+    assert not account.service.pool_table
+
+
+def test_a_reboot_waits_for_retention_and_then_happens() -> None:
+    account = Account()
+    pool, _ = working(account, pool_nodes=1)
+    (node,) = pool.nodes.values()
+    booted = node.boot_time
+    account.service.nodes.act(node, "reboot", "retaineddata")
+    account.clock.advance(2 * HOUR)
+    assert (node.state, node.boot_time, node.free_slots) == ("idle", booted, 0)
+    account.clock.advance(15 * MINUTE)
+    assert (node.state, node.free_slots) == ("idle", 1)
+    assert node.boot_time != booted
+
+
+def test_retention_goes_on_after_a_restart() -> None:
+    account = Account()
+    working(account)
+    account.clock.advance(HOUR)
+    picture = json.loads(json.dumps(snapshot.dump(account.service)))
+    account.service.reset(keep_files=True)
+    snapshot.load(account.service, picture)
+    pool = account.service.pool("pool")
+    leave(account, pool, "retaineddata")
+    account.clock.advance(HOUR)
+    assert len(pool.nodes) == 2
+    account.clock.advance(15 * MINUTE)
+    assert not pool.nodes
