@@ -6,6 +6,7 @@ Times are ticks. ``spec`` is the accepted request body as the service returns it
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ USABLE_NODE_STATES = frozenset({"idle", "running"})
 
 @dataclass(slots=True, eq=False)
 class Pool:
-    """A pool: targets, allocation state, and its nodes by id."""
+    """A pool: targets, allocation state, and its nodes by id. It has settled once it has been steady."""
 
     id: str
     spec: dict[str, Any]
@@ -50,6 +51,8 @@ class Pool:
     allocation_timer: Timer | None = None
     resize_timer: Timer | None = None
     scheduling_pending: bool = False
+    settled: bool = False
+    when_settled: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def slots_per_node(self) -> int:

@@ -184,6 +184,7 @@ class Pools:
 
     def resume(self, pool: Pool) -> None:
         """Go on with a pool that comes from a state file."""
+        pool.settled = pool.allocation_state == "steady"
         if pool.allocation_state != "steady":
             pool.allocation_state = "resizing"
             self._begin(pool, "requeue")
@@ -218,7 +219,15 @@ class Pools:
         if not pool.nodes:
             pool.communication_mode = None
         pool.enter_allocation("steady", self._service.clock.now())
+        self.settled(pool)
         self._service.scheduler.wake(pool)
+
+    def settled(self, pool: Pool) -> None:
+        """The pool is past its creation, or gone: calls that were held until then go on."""
+        pool.settled = True
+        callers, pool.when_settled = pool.when_settled, []
+        for go_on in callers:
+            go_on()
 
     def node_gone(self, pool: Pool) -> None:
         """A node has left."""
@@ -248,6 +257,7 @@ class Pools:
         current = (pool.count(dedicated=True), pool.count(dedicated=False))
         pool.resize_errors = pool_rules.stop_errors(current, (pool.target_dedicated, pool.target_low_priority))
         pool.enter_allocation("steady", self._service.clock.now())
+        self.settled(pool)
 
     def remove_nodes(self, pool: Pool, body: dict[str, Any]) -> None:
         """Remove chosen nodes; the targets drop at once (recorded).
@@ -319,6 +329,7 @@ class Pools:
         pool.target_dedicated = pool.target_low_priority = 0
         pool.resize_timeout = _DELETED_RESIZE_TIMEOUT
         pool.resize_errors = []
+        self.settled(pool)
         if pool.nodes and pool.allocation_state != "resizing":
             pool.enter_allocation("resizing", now)
         pool.allocation_time = now
