@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from azure.batch import BatchClient, models
 from azure.core import MatchConditions
@@ -88,12 +90,16 @@ def test_a_core_quota_leaves_a_resize_error(client: BatchClient, emulator: Emula
     try:
         client.create_pool(
             models.BatchPoolCreateContent(
-                id="pool", vm_size="standard_d2s_v3", virtual_machine_configuration=MACHINE, target_dedicated_nodes=5
+                id="pool",
+                vm_size="standard_d2s_v3",
+                virtual_machine_configuration=MACHINE,
+                target_dedicated_nodes=5,
+                resize_timeout="PT5M",
             )
         )
         pool = wait_steady(client)
-        assert pool.current_dedicated_nodes == 2
-        assert [error.code for error in pool.resize_errors] == ["AccountCoreQuotaReached"]
+        assert (pool.current_dedicated_nodes, pool.target_dedicated_nodes) == (2, 5)
+        assert [error.code for error in pool.resize_errors] == ["AccountCoreQuotaReached", "AllocationTimedout"]
     finally:
         emulator.admin("POST", "quota", {"dedicatedCores": 500})
 
@@ -142,6 +148,51 @@ def test_patch_replaces_what_is_sent_and_update_properties_the_rest(client: Batc
     assert pool.start_task is None
     assert not pool.metadata
     assert pool.target_node_communication_mode == "default"
+
+
+EMPTY_PROPERTIES = {"certificateReferences": [], "applicationPackageReferences": [], "metadata": []}
+
+
+def test_update_properties_waits_for_a_new_pool(client: BatchClient, emulator: EmulatorThread) -> None:
+    with ThreadPoolExecutor() as background:
+        with emulator.paused():
+            start = models.BatchStartTask(command_line="/bin/true")
+            client.create_pool(
+                models.BatchPoolCreateContent(
+                    id="pool", vm_size="standard_d2s_v3", virtual_machine_configuration=MACHINE, start_task=start
+                )
+            )
+            call = background.submit(emulator.call, "POST", "/pools/pool/updateproperties", EMPTY_PROPERTIES)
+            wait_until(lambda: emulator.admin("GET", "state")["heldCalls"] == 1, "the call is held")
+            assert client.get_pool("pool").start_task is not None, "others are not held, and nothing is done yet"
+            client.update_pool("pool", models.BatchPoolUpdateContent(display_name="meanwhile"))
+            assert not call.done()
+        assert call.result()[0] == 204
+    pool = client.get_pool("pool")
+    assert (pool.start_task, pool.display_name, pool.allocation_state) == (None, "meanwhile", "steady")
+    assert pool.last_modified >= pool.allocation_state_transition_time.replace(microsecond=0)
+    with emulator.paused():
+        client.resize_pool("pool", models.BatchPoolResizeContent(target_dedicated_nodes=1))
+        assert emulator.call("POST", "/pools/pool/updateproperties", EMPTY_PROPERTIES)[0] == 204, "held once only"
+
+
+@pytest.mark.parametrize(("ending", "code"), [("delete", b"PoolBeingDeleted"), ("reset", b"PoolNotFound")])
+def test_a_held_update_of_a_pool_that_goes_away(
+    client: BatchClient, emulator: EmulatorThread, ending: str, code: bytes
+) -> None:
+    with ThreadPoolExecutor() as background, emulator.paused():
+        client.create_pool(
+            models.BatchPoolCreateContent(
+                id="pool", vm_size="standard_d2s_v3", virtual_machine_configuration=MACHINE, target_dedicated_nodes=1
+            )
+        )
+        call = background.submit(emulator.call, "POST", "/pools/pool/updateproperties", EMPTY_PROPERTIES)
+        wait_until(lambda: emulator.admin("GET", "state")["heldCalls"] == 1, "the call is held")
+        if ending == "delete":
+            client.delete_pool("pool")
+        else:
+            emulator.admin("POST", "reset")
+        assert code in call.result()[2]
 
 
 def test_patch_of_what_needs_an_empty_pool(client: BatchClient) -> None:

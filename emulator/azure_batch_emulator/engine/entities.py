@@ -6,6 +6,7 @@ Times are ticks. ``spec`` is the accepted request body as the service returns it
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ USABLE_NODE_STATES = frozenset({"idle", "running"})
 
 @dataclass(slots=True, eq=False)
 class Pool:
-    """A pool: targets, allocation state, and its nodes by id."""
+    """A pool: targets, allocation state, and its nodes by id. It has settled once it has been steady."""
 
     id: str
     spec: dict[str, Any]
@@ -48,7 +49,10 @@ class Pool:
     auto_scale_enabled_at: float | None = None
     auto_scale_timer: Timer | None = None
     allocation_timer: Timer | None = None
+    resize_timer: Timer | None = None
     scheduling_pending: bool = False
+    settled: bool = False
+    when_settled: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def slots_per_node(self) -> int:
@@ -95,7 +99,8 @@ class Node:
     job_tasks: dict[str, JobTaskRecord] = field(default_factory=dict)
     timer: Timer | None = None
     after_drain: str | None = None
-    drain_deadline: Timer | None = None
+    awaits_retention: bool = False
+    retained_until: float = 0.0
 
     def enter(self, state: str, now: int) -> None:
         transitions.check(transitions.NODE, self.state, state)

@@ -167,6 +167,9 @@ class _JobTask:
         """Retry, or let the waiting tasks go on: to their commands, or back into the queue."""
         self._active.pop(run.serial, None)
         self._record.run = None
+        if result.lost:
+            self.launch()
+            return
         outcome = task_rules.judge(result, timed_out=run.timed_out)
         if self._kind == "preparation":
             most = self._spec["constraints"]["maxTaskRetryCount"]

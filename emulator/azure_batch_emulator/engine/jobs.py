@@ -290,9 +290,10 @@ class Jobs:
             del service.job_table[job.id.lower()]
         self.job_tasks.forget(job)
         pool = service.pool_table.get(job.pool_id.lower())
-        if pool is not None and service.executor.keeps_files:
-            for node in pool.nodes.values():
+        for node in list(pool.nodes.values()) if pool is not None else ():
+            if service.executor.keeps_files:
                 service.executor.remove_directory(service.runs.place(node), job.directory)
+            service.nodes.data_gone(node)
         service.auto_pools.job_ended(job)
         service.schedules.job_ended(job)
 

@@ -104,6 +104,10 @@ class _Coordination:
 
     def finished(self, number: int, run: Run, result: RunResult) -> None:
         task, service = self._task, self._service
+        if result.lost:
+            if self._try is not None and task.run is self._try:
+                service.tasks.return_to_queue(task)
+            return
         outcome = task_rules.judge(result, timed_out=run.timed_out)
         now = service.clock.now() // 10 * 10
         self._waiting.discard(run.serial)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from typing import TYPE_CHECKING, Any
 
 from azure_batch_emulator.engine import environment, task_rules, timings
@@ -186,8 +187,13 @@ class Nodes:
     # -- draining: what reboot, deallocate and leaving have in common --
 
     def drain(self, node: Node, action: str, option: str) -> None:
-        """Take no more tasks, deal with the running ones, then do the action."""
+        """Take no more tasks, deal with the running ones, then do the action.
+
+        With ``retaineddata`` the action waits, besides, for the retention times of the data of all tasks that completed
+        on the node, or until these are gone (batch-semantics §4.1).
+        """
         node.after_drain = action
+        node.awaits_retention = option == "retaineddata"
         if action == "leave" and node.state != "leavingpool":
             if node.timer is not None:
                 node.timer.cancel()
@@ -212,7 +218,10 @@ class Nodes:
         action = node.after_drain
         if action is None or node.state in ("starting", "waitingforstarttask", "creating"):
             return
+        if node.awaits_retention and self._wait_for_retention(node):
+            return
         node.after_drain = None
+        node.awaits_retention = False
         if action == "leave":
             self._start_removal(node)
             return
@@ -220,6 +229,27 @@ class Nodes:
         now = self._service.clock.now()
         node.enter(state, now)
         node.timer = self._service.clock.call_later(_DURATIONS[state], self._acted, node)
+
+    def _wait_for_retention(self, node: Node) -> bool:
+        """Whether there is data to wait for; if so, `_drained` is called again when its time is over."""
+        if node.timer is not None:
+            node.timer.cancel()
+            node.timer = None
+        left = node.retained_until - self._service.clock.service_seconds()
+        if left <= 0 or not any(
+            task.node_id == node.id and task.state == "completed" and not task.files_gone
+            for job in self._service.job_table.values()
+            for task in job.tasks.values()
+        ):
+            return False
+        if left < math.inf:
+            node.timer = self._service.clock.call_later(left, self._drained, node)
+        return True
+
+    def data_gone(self, node: Node) -> None:
+        """Data of tasks has been removed from a node: it may have waited for nothing else."""
+        if node.awaits_retention and not node.busy:
+            self._drained(node)
 
     def _acted(self, node: Node) -> None:
         node.timer = None
@@ -234,6 +264,7 @@ class Nodes:
             self._service.executor.add_node(self._service.runs.place(node))
             node.users.clear()
             node.job_tasks.clear()
+            node.retained_until = 0.0
         self._to_starting(node)
 
     def _start_removal(self, node: Node) -> None:
@@ -256,6 +287,7 @@ class Nodes:
         if node.timer is not None:
             node.timer.cancel()
         node.after_drain = None
+        node.awaits_retention = False
         node.enter("preempted", now)
         self._lose_runs(node)
         node.timer = self._service.clock.call_later(timings.NODE_ALLOCATION * 2, self._recreated, node)
@@ -263,6 +295,7 @@ class Nodes:
     def _recreated(self, node: Node) -> None:
         node.enter("creating", self._service.clock.now())
         node.boot_time = None
+        node.retained_until = 0.0
         node.timer = self._service.clock.call_later(timings.NODE_CREATING, self._to_starting, node)
 
     def fail(self, node: Node, state: str, code: str, message: str) -> None:
@@ -347,6 +380,9 @@ class StartTask:
         del run
         node = self._node
         if node.boot_time != self._boot or node.state in ("leavingpool", "preempted"):
+            return
+        if result.lost:
+            self.launch()
             return
         outcome = task_rules.judge(result, timed_out=False)
         most = self._spec["maxTaskRetryCount"]

@@ -80,6 +80,15 @@ def plan_resize(
     return ResizePlan(added[0], added[1], tuple(remove), tuple(errors))
 
 
+def limit(plan: ResizePlan, room_dedicated: int, room_low_priority: int, error: dict[str, Any]) -> ResizePlan:
+    """The plan when there is capacity for so many more nodes of each kind only; the error says why, if that is felt."""
+    dedicated = min(plan.add_dedicated, max(0, room_dedicated))
+    low_priority = min(plan.add_low_priority, max(0, room_low_priority))
+    if (dedicated, low_priority) == (plan.add_dedicated, plan.add_low_priority):
+        return plan
+    return ResizePlan(dedicated, low_priority, plan.remove, (*plan.errors, error))
+
+
 def _readiness_to_leave(node: NodeView) -> tuple[int, int]:
     """Nodes that do nothing useful go first, then the youngest."""
     unusable = node.state in ("unusable", "starttaskfailed", "preempted", "unknown", "offline", "deallocated")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from azure_batch_emulator.engine import pool_rules, timings
 from azure_batch_emulator.engine.entities import Pool
 from azure_batch_emulator.schema.pools import EMPTY_POOL_ONLY
+from azure_batch_emulator.wire.durations import duration_seconds
 from azure_batch_emulator.wire.errors import BatchError, invalid_property
 
 if TYPE_CHECKING:
@@ -129,6 +130,13 @@ class Pools:
 
     def _begin(self, pool: Pool, option: str) -> None:
         """Compare nodes with targets and start to add and remove."""
+        self._cancel_allocation(pool)
+        plan = self._plan(pool)
+        for node_id in plan.remove:
+            self._service.nodes.drain(pool.nodes[node_id], "leave", option)
+        self._pursue(pool, plan)
+
+    def _plan(self, pool: Pool) -> pool_rules.ResizePlan:
         service = self._service
         cores = pool_rules.cores_of(pool.spec["vmSize"])
         plan = pool_rules.plan_resize(
@@ -138,25 +146,45 @@ class Pools:
             (service.quotas.dedicated_cores - service.cores_used(dedicated=True)) // cores,
             (service.quotas.low_priority_cores - service.cores_used(dedicated=False)) // cores,
         )
+        if pool.id.lower() not in self.allocation_faults:
+            return plan
+        most, error = self.allocation_faults[pool.id.lower()]
+        return pool_rules.limit(plan, most - pool.count(dedicated=True), most - pool.count(dedicated=False), error)
+
+    def _pursue(self, pool: Pool, plan: pool_rules.ResizePlan) -> None:
+        """Add what there is room for; seek the rest until the resize timeout is over (batch-semantics §4.1)."""
+        later = self._service.clock.call_later
         pool.resize_errors = list(plan.errors)
-        for node_id in plan.remove:
-            service.nodes.drain(pool.nodes[node_id], "leave", option)
-        add_dedicated, add_low_priority = plan.add_dedicated, plan.add_low_priority
-        if pool.id.lower() in self.allocation_faults and add_dedicated + add_low_priority:
-            most, error = self.allocation_faults[pool.id.lower()]
-            pool.resize_errors.append(error)
-            add_dedicated = min(add_dedicated, max(0, most - pool.count(dedicated=True)))
-            add_low_priority = min(add_low_priority, max(0, most - pool.count(dedicated=False)))
-        self._cancel_allocation(pool)
-        if add_dedicated + add_low_priority:
-            pool.allocation_timer = service.clock.call_later(
-                timings.NODE_ALLOCATION, self._allocate, pool, add_dedicated, add_low_priority
+        if plan.errors and pool.resize_timer is None:
+            pool.resize_timer = later(duration_seconds(pool.resize_timeout), self._time_out, pool)
+        if plan.add_dedicated + plan.add_low_priority:
+            pool.allocation_timer = later(
+                timings.NODE_ALLOCATION, self._allocate, pool, plan.add_dedicated, plan.add_low_priority
             )
+        elif plan.errors:
+            pool.allocation_timer = later(timings.NODE_ALLOCATION, self._seek, pool)
         elif not plan.remove:
-            pool.allocation_timer = service.clock.call_later(timings.EMPTY_POOL_STEADY, self._settle, pool)
+            pool.allocation_timer = later(timings.EMPTY_POOL_STEADY, self._settle, pool)
+
+    def _seek(self, pool: Pool) -> None:
+        """Look again whether there is room for the nodes that are missing."""
+        pool.allocation_timer = None
+        self._pursue(pool, self._plan(pool))
+
+    def _time_out(self, pool: Pool) -> None:
+        """The target was not reached in time: the resize ends, the targets stay, and the errors tell why."""
+        self._cancel_allocation(pool)
+        staying = [node.dedicated for node in pool.nodes.values() if node.state != "leavingpool"]
+        present = (staying.count(True), staying.count(False))
+        causes = [error for error in pool.resize_errors if error["code"] != "AllocationTimedout"]
+        pool.resize_errors = causes + pool_rules.timeout_errors(
+            present, (pool.target_dedicated, pool.target_low_priority)
+        )
+        self._settle(pool)
 
     def resume(self, pool: Pool) -> None:
         """Go on with a pool that comes from a state file."""
+        pool.settled = pool.allocation_state == "steady"
         if pool.allocation_state != "steady":
             pool.allocation_state = "resizing"
             self._begin(pool, "requeue")
@@ -167,6 +195,9 @@ class Pools:
         if pool.allocation_timer is not None:
             pool.allocation_timer.cancel()
             pool.allocation_timer = None
+        if pool.resize_timer is not None:
+            pool.resize_timer.cancel()
+            pool.resize_timer = None
 
     def _allocate(self, pool: Pool, dedicated: int, low_priority: int) -> None:
         pool.allocation_timer = None
@@ -174,7 +205,10 @@ class Pools:
             for _ in range(number):
                 self._service.nodes.create(pool, dedicated=kind)
         pool.communication_mode = "simplified"
-        self._settle(pool)
+        if pool.resize_errors:
+            self._seek(pool)
+        else:
+            self._settle(pool)
 
     def _settle(self, pool: Pool) -> None:
         """Become steady once nothing is added or removed any more."""
@@ -185,7 +219,15 @@ class Pools:
         if not pool.nodes:
             pool.communication_mode = None
         pool.enter_allocation("steady", self._service.clock.now())
+        self.settled(pool)
         self._service.scheduler.wake(pool)
+
+    def settled(self, pool: Pool) -> None:
+        """The pool is past its creation, or gone: calls that were held until then go on."""
+        pool.settled = True
+        callers, pool.when_settled = pool.when_settled, []
+        for go_on in callers:
+            go_on()
 
     def node_gone(self, pool: Pool) -> None:
         """A node has left."""
@@ -215,6 +257,7 @@ class Pools:
         current = (pool.count(dedicated=True), pool.count(dedicated=False))
         pool.resize_errors = pool_rules.stop_errors(current, (pool.target_dedicated, pool.target_low_priority))
         pool.enter_allocation("steady", self._service.clock.now())
+        self.settled(pool)
 
     def remove_nodes(self, pool: Pool, body: dict[str, Any]) -> None:
         """Remove chosen nodes; the targets drop at once (recorded).
@@ -286,11 +329,13 @@ class Pools:
         pool.target_dedicated = pool.target_low_priority = 0
         pool.resize_timeout = _DELETED_RESIZE_TIMEOUT
         pool.resize_errors = []
+        self.settled(pool)
         if pool.nodes and pool.allocation_state != "resizing":
             pool.enter_allocation("resizing", now)
         pool.allocation_time = now
         for node in list(pool.nodes.values()):
-            if node.state != "leavingpool":
+            # Nodes that are leaving anyway wait no longer for their tasks and data.
+            if node.state != "leavingpool" or node.after_drain:
                 service.nodes.drain(node, "leave", "requeue")
         if not pool.nodes:
             pool.allocation_timer = service.clock.call_later(timings.EMPTY_POOL_DELETE, self._gone, pool)

@@ -126,6 +126,7 @@ class BatchService:
     def reset(self, *, keep_files: bool = False) -> None:
         """Back to an empty account, runs killed. Whoever calls this has called off the clock's timers."""
         for pool in self.pool_table.values():
+            self.pools.settled(pool)
             for node in pool.nodes.values():
                 for run in list(node.runs.values()):
                     run.detached = run.done = True

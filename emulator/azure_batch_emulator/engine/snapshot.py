@@ -6,6 +6,7 @@ own: running tasks are requeued, nodes that were starting start again, deletions
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -60,12 +61,18 @@ def dump(service: BatchService) -> dict[str, Any]:
         "applications": service.applications,
         "pools": [
             _take(pool, _POOL)
-            | {"nodes": [_take(node, _NODE) | {"recent": list(node.recent_tasks)} for node in pool.nodes.values()]}
+            | {"nodes": [_node(node, service.clock.service_seconds()) for node in pool.nodes.values()]}
             for pool in service.pool_table.values()
         ],
         "jobs": [_job(job) for job in service.job_table.values()],
         "schedules": [_take(schedule, _SCHEDULE) for schedule in service.schedule_table.values()],
     }
+
+
+def _node(node: Node, now: float) -> dict[str, Any]:
+    left = max(0.0, node.retained_until - now)
+    # JSON has no infinity: null is for ever.
+    return _take(node, _NODE) | {"recent": list(node.recent_tasks), "retained": left if left < math.inf else None}
 
 
 def _job(job: Job) -> dict[str, Any]:
@@ -112,8 +119,9 @@ def _load_pool(service: BatchService, body: dict[str, Any]) -> None:
     for item in nodes:
         if item["state"] == "leavingpool":
             continue
-        recent = item.pop("recent")
+        recent, retained = item.pop("recent"), item.pop("retained", 0.0)
         node = Node(pool=pool, **item)
+        node.retained_until = service.clock.service_seconds() + (math.inf if retained is None else retained)
         node.recent_tasks = deque(recent, maxlen=10)
         pool.nodes[node.id] = node
         service.executor.add_node(service.runs.place(node))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from azure_batch_emulator.engine import environment, job_rules, task_rules, timings
@@ -103,13 +104,15 @@ class Tasks:
 
     def remove_files(self, task: Task) -> None:
         """The task's directory on its node is no longer wanted."""
-        if task.node_id is None or not self._service.executor.keeps_files:
+        if task.node_id is None:
             return
+        task.files_gone = True
         pool = self._service.pool_table.get((task.node_pool_id or "").lower())
         node = pool.nodes.get(task.node_id) if pool else None
         if node is not None:
-            self._service.executor.remove_directory(self._service.runs.place(node), task.directory)
-        task.files_gone = True
+            if self._service.executor.keeps_files:
+                self._service.executor.remove_directory(self._service.runs.place(node), task.directory)
+            self._service.nodes.data_gone(node)
 
     # -- calls of users --
 
@@ -236,6 +239,9 @@ class Tasks:
         task = self._of_run.pop(run.serial, None)
         if task is None or task.run is not run:
             return
+        if result.lost:
+            self.return_to_queue(task)
+            return
         if task.state == "preparing" and result.exit_code is not None:
             self._of_run[run.serial] = task
             self.run_started(run)
@@ -275,7 +281,7 @@ class Tasks:
         options = task_rules.exit_options(task.spec.get("exitConditions"), outcome)
         if options["dependencyAction"] == "satisfy":
             self._release_dependents(task)
-        self._plan_cleanup(task)
+        self._plan_cleanup(task, node)
         self._service.jobs.task_completed(task, options["jobAction"])
 
     def _release_dependents(self, task: Task) -> None:
@@ -287,12 +293,13 @@ class Tasks:
                 if child.state == "active":
                     self.enqueue(child)
 
-    def _plan_cleanup(self, task: Task) -> None:
+    def _plan_cleanup(self, task: Task, node: Node | None) -> None:
+        """The task's data stays on its node for its retention time."""
         retention = task.spec["constraints"]["retentionTime"]
-        if retention == INFINITE or not self._service.executor.keeps_files or task.node_id is None:
-            return
-        seconds = duration_seconds(retention)
-        if seconds < _TASK_LIFE:
+        seconds = math.inf if retention == INFINITE else duration_seconds(retention)
+        if node is not None:
+            node.retained_until = max(node.retained_until, self._service.clock.service_seconds() + seconds)
+        if self._service.executor.keeps_files and task.node_id is not None and seconds < _TASK_LIFE:
             self._service.clock.call_later(seconds, self._clean_up, task, task.end_time)
 
     def _clean_up(self, task: Task, end_time: int) -> None:
@@ -341,7 +348,7 @@ class Tasks:
         task.exit_code, task.failure, task.result, task.end_time = None, failure, "failure", now
         task.enter("completed", now)
         self._note_recent(task, node, now)
-        self._plan_cleanup(task)
+        self._plan_cleanup(task, node)
         options = task_rules.exit_options(
             task.spec.get("exitConditions"), task_rules.Outcome(None, failure, None, retryable=False)
         )
@@ -369,8 +376,9 @@ class Tasks:
         self._service.jobs.run_left(task.job)
 
     def return_to_queue(self, task: Task) -> None:
-        """The task's node cannot run it: back into the queue, without counting as a requeue."""
+        """The task's node cannot run it: back into the queue, without counting as a try or as a requeue (§4.4)."""
         self._drop_run(task)
+        task.subtasks = None
         task.enter("active", self._service.clock.now() // 10 * 10)
         self._clear(task)
         self.enqueue(task, front=True)

@@ -6,8 +6,8 @@ background, so that those end with their task too.
 
 It is run as a script, isolated and without site packages, and speaks JSON lines over the socket that is its stdin:
 ``{"start": id, "argv", "cwd", "env", "stdout", "stderr", "marker"}`` and ``{"kill": id}`` come in;
-``{"failed": id, "errno"}`` and ``{"exited": id, "code"}`` go out. ``marker`` is the value of AZ_BATCH_TASK_DIR, by which
-strays are told apart.
+``{"began": id, "pid"}``, ``{"failed": id, "errno"}`` and ``{"exited": id, "code"}`` go out. ``marker`` is the value of
+AZ_BATCH_TASK_DIR, by which strays are told apart.
 """
 
 from __future__ import annotations
@@ -103,6 +103,7 @@ class Agent:
             return
         self._runs[serial] = (pid, os.fsencode(message["marker"]))
         self._by_pid[pid] = serial
+        self._send({"began": serial, "pid": pid})
 
     def _reap(self) -> None:
         while True:

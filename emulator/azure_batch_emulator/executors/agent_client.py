@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from typing import Any
 
 _LOG = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 10.0
+_PAUSE_SECONDS = 1.0
 
 
 class AgentLostError(RuntimeError):
@@ -28,8 +31,9 @@ class AgentClient:
         self._writer: asyncio.StreamWriter | None = None
         self._listener: asyncio.Task[None] | None = None
         self._exits: dict[int, asyncio.Future[int]] = {}
+        self._groups: dict[int, int] = {}
         self._serial = 0
-        self._closing = False
+        self._up = asyncio.Event()
 
     async def start(self) -> None:
         """Bring the agent up."""
@@ -45,10 +49,19 @@ class AgentClient:
             )
         reader, self._writer = await asyncio.open_connection(sock=ours)
         self._listener = asyncio.create_task(self._listen(reader), name="node agent")
+        self._up.set()
+
+    async def ready(self) -> None:
+        """Wait while an agent that died is being replaced."""
+        await self._up.wait()
 
     async def close(self) -> None:
         """End the agent and with it every task process."""
-        self._closing = True
+        if self._listener is not None:
+            # First of all, so that nobody takes this for an accident and brings up another agent.
+            self._listener.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._listener
         if self._writer is not None:
             self._writer.close()
             with contextlib.suppress(ConnectionError):
@@ -59,10 +72,6 @@ class AgentClient:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 await asyncio.to_thread(self._process.wait)
-        if self._listener is not None:
-            self._listener.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._listener
 
     def begin(
         self, argv: list[str], cwd: str, env: dict[str, str], stdout: str, stderr: str, marker: str
@@ -97,7 +106,10 @@ class AgentClient:
         with contextlib.suppress(ConnectionError):
             while line := await reader.readline():
                 message = json.loads(line)
-                if "exited" in message:
+                if "began" in message:
+                    self._groups[message["began"]] = message["pid"]
+                elif "exited" in message:
+                    self._groups.pop(message["exited"], None)
                     future = self._exits.pop(message["exited"], None)
                     if future is not None and not future.done():
                         future.set_result(message["code"])
@@ -105,13 +117,21 @@ class AgentClient:
                     future = self._exits.pop(message["failed"], None)
                     if future is not None and not future.done():
                         future.set_exception(OSError(message["errno"], "the command could not be started"))
+        self._up.clear()
         lost, self._exits = self._exits, {}
+        self._kill_orphans()
         for future in lost.values():
             if not future.done():
                 future.set_exception(AgentLostError("the node agent is gone"))
-        if not self._closing:
-            _LOG.error("the node agent is gone, and %d tasks with it; another one takes its place", len(lost))
-            await self._replace()
+        _LOG.error("the node agent is gone, and %d tasks with it; another one takes its place", len(lost))
+        await self._replace()
+
+    def _kill_orphans(self) -> None:
+        """End what a dead agent's commands have started; they themselves died with their parent."""
+        groups, self._groups = self._groups, {}
+        for group in groups.values():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
 
     async def _replace(self) -> None:
         """Bring up another agent in place of one that died."""
@@ -119,4 +139,9 @@ class AgentClient:
             self._writer.close()
         if self._process is not None:
             await asyncio.to_thread(self._process.wait)
-        await self.start()
+        while not self._up.is_set():
+            try:
+                await self.start()
+            except OSError as error:
+                _LOG.warning("there is no node agent yet: %s", error.strerror)
+                await asyncio.sleep(_PAUSE_SECONDS)

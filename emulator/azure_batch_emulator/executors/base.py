@@ -52,12 +52,14 @@ class RunResult:
         failure: ``(category, code, message, details)`` when something other than the command went wrong.
         stage: where that was: ``preparation``, ``launch`` or ``upload``.
         started: ticks when the command started, None if it did not.
+        lost: the node failed under the command; nothing else is known of it, and it is to be run anew.
     """
 
     exit_code: int | None
     failure: tuple[str, str, str, tuple[tuple[str, str], ...]] | None = None
     stage: str | None = None
     started: int | None = None
+    lost: bool = False
 
 
 class RunObserver(Protocol):

@@ -187,7 +187,7 @@ class _ProcessRun:
         else:
             await asyncio.sleep(0)
         result = await self._command(directory, working, str(root))
-        if not request.output_files or self._killed:
+        if not request.output_files or self._killed or result.lost:
             return result
         return await self._uploads(result, directory, working, root)
 
@@ -197,6 +197,7 @@ class _ProcessRun:
             argv = shlex.split(request.command_line)
         except ValueError as error:
             return _failed("CommandLaunchFailed", "The command line could not be split", str(error))
+        await self._executor.agent.ready()
         self._started = self._executor.clock.now()
         self._observer.on_started()
         if not argv:
@@ -215,7 +216,7 @@ class _ProcessRun:
         try:
             code = await exited
         except AgentLostError:
-            return RunResult(None, ("ServerError", "Unknown", "The node agent is gone", ()), "launch", self._started)
+            return RunResult(None, started=self._started, lost=True)
         except OSError as error:
             if error.errno in _NOT_FOUND:
                 reason = f"{argv[0]}: {os.strerror(error.errno or 0)}"

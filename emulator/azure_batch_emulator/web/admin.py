@@ -164,6 +164,7 @@ def state(service: BatchService, server: Server | None = None) -> dict[str, int]
     }
     if server is not None:
         counted["blobs"] = sum(map(len, server.storage.containers.values()))
+        counted["heldCalls"] = server.held_calls
     return counted
 
 

@@ -116,6 +116,18 @@ class Reply:
 Handler = Callable[[Request], Reply]
 
 
+class HeldError(Exception):
+    """The service keeps the caller waiting. Nothing has been done yet; the handler is to be called again later.
+
+    Attributes:
+        subscribe: takes what is to be called, on the emulator's thread, when the time has come.
+    """
+
+    def __init__(self, subscribe: Callable[[Callable[[], None]], None]) -> None:
+        super().__init__("the call is held")
+        self.subscribe = subscribe
+
+
 def reply_page(
     request: Request,
     fragment: str,

@@ -7,7 +7,7 @@ from typing import Any
 from azure_batch_emulator.engine.entities import Pool
 from azure_batch_emulator.schema import pools as schema
 from azure_batch_emulator.web import fields, render
-from azure_batch_emulator.web.messages import Handler, Reply, Request, after_key, reply_page
+from azure_batch_emulator.web.messages import Handler, HeldError, Reply, Request, after_key, reply_page
 from azure_batch_emulator.web.query import select
 
 
@@ -60,6 +60,9 @@ def update(request: Request) -> Reply:
 def replace_properties(request: Request) -> Reply:
     body = request.json(schema.POOL_REPLACE)
     pool = request.service.pool(request.parameters["poolId"])
+    if not pool.settled:
+        # Recorded: on a pool just created the write comes right after the steady transition (batch-semantics §6.2).
+        raise HeldError(pool.when_settled.append)
     request.service.pools.replace_properties(pool, body)
     return Reply(modified=pool.last_modified, data_service_id=True)
 

@@ -18,7 +18,7 @@ from azure_batch_emulator.web.counters import Counters
 from azure_batch_emulator.web.entra import Entra
 from azure_batch_emulator.web.faults import Effect, Faults
 from azure_batch_emulator.web.handlers import HANDLERS
-from azure_batch_emulator.web.messages import Reply, Request
+from azure_batch_emulator.web.messages import HeldError, Reply, Request
 from azure_batch_emulator.web.query import Query
 from azure_batch_emulator.web.routes import Match, match
 from azure_batch_emulator.web.storage import PREFIX, Storage
@@ -62,6 +62,12 @@ class Server:
         self._keys = keys
         self._clock = clock
         self._closing = asyncio.Event()
+        self._held: set[asyncio.Event] = set()
+
+    @property
+    def held_calls(self) -> int:
+        """How many callers are kept waiting."""
+        return len(self._held)
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -71,8 +77,10 @@ class Server:
         return application
 
     def close(self) -> None:
-        """Let go of calls that hang on purpose."""
+        """Let go of calls that hang on purpose or are held."""
         self._closing.set()
+        for go_on in self._held:
+            go_on.set()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         raw_path, _, raw_query = request.raw_path.partition("?")
@@ -104,7 +112,8 @@ class Server:
                 raise problem or BatchError("ResourceNotFound")
             _check_content(request, body)
             _check_parameters(query, found)
-            reply = HANDLERS[found.route.operation](
+            reply = await self._reply(
+                found.route.operation,
                 Request(
                     service=self.services[account],
                     route=found.route,
@@ -116,7 +125,7 @@ class Server:
                     path=raw_path,
                     request_id=request_id,
                     partial=effect.partial if effect else None,
-                )
+                ),
             )
             response = await self._success(request, reply, found, raw_path, request_id)
         except BatchError as error:
@@ -130,6 +139,22 @@ class Server:
         if effect is not None:
             return await _after(request, response, effect)
         return response
+
+    async def _reply(self, operation: str, request: Request) -> Reply:
+        """What the handler answers, be it after a while."""
+        while True:
+            try:
+                return HANDLERS[operation](request)
+            except HeldError as held:
+                go_on = asyncio.Event()
+                held.subscribe(go_on.set)
+            self._held.add(go_on)
+            try:
+                await go_on.wait()
+            finally:
+                self._held.discard(go_on)
+            if self._closing.is_set():
+                raise BatchError("ServerBusy")
 
     def _authenticate(self, request: web.Request, raw_path: str, raw_query: str) -> str:
         """The account that a call is for, by its signature or its token."""

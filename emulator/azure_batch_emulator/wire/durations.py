@@ -7,6 +7,7 @@ largest .NET TimeSpan.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND
 
@@ -55,6 +56,7 @@ def format_duration(ticks: int) -> str:
     return f"{text}T{time}" if time else text
 
 
+@lru_cache(maxsize=1024)
 def duration_seconds(text: str) -> float:
     """Seconds of a duration the service has already accepted."""
     return parse_duration(text) / TICKS_PER_SECOND

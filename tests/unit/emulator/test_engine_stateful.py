@@ -24,7 +24,7 @@ from azure_batch_emulator.wire.errors import BatchError
 
 MACHINE = {"imageReference": {"publisher": "p", "offer": "o", "sku": "s"}, "nodeAgentSKUId": "a"}
 COMMANDS = ("true", "sleep 20", "exit 1", "sleep 5; exit 2", "sleep 100000")
-OPTIONS = st.sampled_from(["requeue", "terminate", "taskcompletion"])
+OPTIONS = st.sampled_from(["requeue", "terminate", "taskcompletion", "retaineddata"])
 
 
 class Engine(RuleBasedStateMachine):
