@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from azure_batch_emulator.executors.base import RunResult
@@ -61,8 +62,9 @@ def judge(result: RunResult, *, timed_out: bool) -> Outcome:
     return Outcome(result.exit_code, None, None, retryable=False)
 
 
+@cache
 def exit_failure() -> dict[str, Any]:
-    """The ``failureInfo`` of a non-zero exit code (recorded)."""
+    """The ``failureInfo`` of a non-zero exit code (recorded): one for all tasks."""
     return resource_error(
         "FailureExitCode", _EXIT_MESSAGE, [("Message", _EXIT_MESSAGE)], key="details", category="UserError"
     )
