@@ -159,6 +159,8 @@ class Job:
     wall_clock_timer: Timer | None = None
     step_timer: Timer | None = None
     completion_timer: Timer | None = None
+    age_timer: Timer | None = None
+    age_marks: deque[tuple[float, int]] = field(default_factory=deque)
     job_task_records: list[JobTaskRecord] = field(default_factory=list)
     releasing: int = 0
     after_release: str | None = None

@@ -158,6 +158,7 @@ def _load_job(service: BatchService, body: dict[str, Any]) -> None:
         job.tasks[key] = task
         job.task_ids.add(key)
         job.count(task, 1)
+        service.task_ages.added(job, task.created)
         if task.state == "active":
             if task.waiting:
                 job.dependencies.add(key, task.spec["dependsOn"])

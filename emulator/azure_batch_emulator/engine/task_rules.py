@@ -21,6 +21,7 @@ WALL_CLOCK = resource_error(
     key="details",
     category="UserError",
 )
+TOO_OLD = resource_error("TaskEnded", "Task Was Ended because it did not finish in 180 days", category="UserError")
 JOB_ENDED = resource_error("TaskEnded", "Task Was Ended because its job was terminated", category="UserError")
 
 

@@ -46,6 +46,7 @@ class Tasks:
         job.tasks[key] = task
         job.task_ids.add(key)
         job.count(task, 1)
+        self._service.task_ages.added(job, now)
         depends_on = spec.get("dependsOn")
         if depends_on is not None and not job.dependencies.add(key, depends_on):
             task.waiting = True
