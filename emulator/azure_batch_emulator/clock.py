@@ -136,17 +136,20 @@ class _LoopTimer:
         self._pausable = pausable
         self._left: float | None = None
         timers.add(self)
-        self._handle = self._plan(min(max(seconds, 0.0), self._LONGEST))
+        self._handle: asyncio.TimerHandle | None = self._plan(min(max(seconds, 0.0), self._LONGEST))
 
     def _plan(self, seconds: float) -> asyncio.TimerHandle:
         return asyncio.get_running_loop().call_later(seconds, self._run)
 
     def _run(self) -> None:
         self._timers.discard(self)
-        self._callback(*self._args)
+        callback, args = self._callback, self._args
+        # What is over holds on to nothing: timers and those who keep them refer to each other.
+        self._handle, self._callback, self._args = None, _nothing, ()
+        callback(*args)
 
     def hold(self) -> None:
-        if self._pausable and self._left is None:
+        if self._pausable and self._left is None and self._handle is not None:
             self._left = max(0.0, self._handle.when() - asyncio.get_running_loop().time())
             self._handle.cancel()
 
@@ -156,7 +159,12 @@ class _LoopTimer:
 
     def cancel(self) -> None:
         self._timers.discard(self)
-        self._handle.cancel()
+        if self._handle is not None:
+            self._handle.cancel()
+
+
+def _nothing() -> None:
+    """What a timer that has gone off would call."""
 
 
 class ManualClock:

@@ -159,6 +159,8 @@ class Job:
     wall_clock_timer: Timer | None = None
     step_timer: Timer | None = None
     completion_timer: Timer | None = None
+    age_timer: Timer | None = None
+    age_marks: deque[tuple[float, int]] = field(default_factory=deque)
     job_task_records: list[JobTaskRecord] = field(default_factory=list)
     releasing: int = 0
     after_release: str | None = None
@@ -194,10 +196,14 @@ class Job:
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """A task. `run` is its present try, if it has one."""
+    """A task. `run` is its present try, if it has one.
+
+    `spec` is the accepted body without the two properties that differ from task to task, so that equal tasks share it.
+    """
 
     id: str
     job: Job
+    command_line: str
     spec: dict[str, Any]
     created: int
     last_modified: int
@@ -229,6 +235,11 @@ class Task:
         self.previous_state, self.previous_state_time = self.state, self.state_time
         self.state, self.state_time = state, now
         self.job.count(self, 1)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The accepted body as the service returns it."""
+        return self.spec | {"id": self.id, "commandLine": self.command_line}
 
     @property
     def directory(self) -> str:

@@ -302,6 +302,7 @@ class Jobs:
             if timer is not None:
                 timer.cancel()
         job.wall_clock_timer = job.step_timer = job.completion_timer = None
+        self._service.task_ages.forget(job)
 
     @staticmethod
     def _running(job: Job) -> list[Task]:

@@ -62,6 +62,8 @@ class Runs:
         if run.done:
             return
         run.done = True
+        # Handle and run refer to each other: without this, each would stay until the next garbage collection.
+        run.handle = None
         if run.wall_clock is not None:
             run.wall_clock.cancel()
         node = run.node

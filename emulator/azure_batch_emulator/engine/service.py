@@ -20,6 +20,7 @@ from azure_batch_emulator.engine.runs import Runs
 from azure_batch_emulator.engine.scheduler import Scheduler
 from azure_batch_emulator.engine.schedules import Schedules
 from azure_batch_emulator.engine.statistics import Statistics
+from azure_batch_emulator.engine.task_ages import TaskAges
 from azure_batch_emulator.engine.tasks import Tasks
 from azure_batch_emulator.wire.errors import BatchError
 
@@ -62,6 +63,7 @@ class BatchService:
         self.nodes = Nodes(self)
         self.pools = Pools(self)
         self.tasks = Tasks(self)
+        self.task_ages = TaskAges(self)
         self.scheduler = Scheduler(self)
         self.jobs = Jobs(self)
         self.auto_pools = AutoPools(self)

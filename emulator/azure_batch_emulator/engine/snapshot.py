@@ -19,6 +19,7 @@ from azure_batch_emulator.engine.entities import (
     Pool,
     Task,
 )
+from azure_batch_emulator.engine.shared_bodies import folded
 
 if TYPE_CHECKING:
     from azure_batch_emulator.engine.service import BatchService
@@ -31,7 +32,7 @@ _NODE_NAMES = """id index dedicated ip_address allocated state_time state schedu
  tasks_succeeded start_task start_task_info errors users"""
 _JOB_NAMES = """id spec created last_modified state_time start_time pool_id state previous_state previous_state_time
  end_time terminate_reason scheduling_error disable_option schedule_id auto_pool"""
-_TASK_NAMES = """id spec created last_modified state_time state previous_state previous_state_time retry_count
+_TASK_NAMES = """id created last_modified state_time state previous_state previous_state_time retry_count
  requeue_count last_retry last_requeue start_time end_time exit_code result failure node_id node_pool_id
  files_gone waiting is_job_manager"""
 _RECORD_NAMES = """job_id pool_id node_id preparation release prepared failed"""
@@ -77,7 +78,7 @@ def _node(node: Node, now: float) -> dict[str, Any]:
 
 def _job(job: Job) -> dict[str, Any]:
     return _take(job, _JOB) | {
-        "tasks": [_take(task, _TASK) for task in job.tasks.values()],
+        "tasks": [_take(task, _TASK) | {"spec": task.body} for task in job.tasks.values()],
         "ready": [task.id for task in job.ready],
         "satisfied": job.dependencies.satisfied(),
         "records": [_take(record, _RECORD) for record in job.job_task_records],
@@ -146,8 +147,9 @@ def _load_job(service: BatchService, body: dict[str, Any]) -> None:
     queue = {task_id.lower(): place for place, task_id in enumerate(ready)}
     waiting: list[tuple[int, Task]] = []
     for item in tasks:
-        task = Task(job=job, **item)
-        key = task.id.lower()
+        body = item.pop("spec")
+        task = Task(job=job, command_line=body["commandLine"], spec=service.tasks.shared(job, body), **item)
+        key = folded(task.id)
         if task.state in ("preparing", "running"):
             task.state, task.state_time = "active", now
             task.start_time = task.node_id = task.node_pool_id = None
@@ -156,6 +158,7 @@ def _load_job(service: BatchService, body: dict[str, Any]) -> None:
         job.tasks[key] = task
         job.task_ids.add(key)
         job.count(task, 1)
+        service.task_ages.added(job, task.created)
         if task.state == "active":
             if task.waiting:
                 job.dependencies.add(key, task.spec["dependsOn"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from azure_batch_emulator.executors.base import RunResult
@@ -20,6 +21,7 @@ WALL_CLOCK = resource_error(
     key="details",
     category="UserError",
 )
+TOO_OLD = resource_error("TaskEnded", "Task Was Ended because it did not finish in 180 days", category="UserError")
 JOB_ENDED = resource_error("TaskEnded", "Task Was Ended because its job was terminated", category="UserError")
 
 
@@ -61,8 +63,9 @@ def judge(result: RunResult, *, timed_out: bool) -> Outcome:
     return Outcome(result.exit_code, None, None, retryable=False)
 
 
+@cache
 def exit_failure() -> dict[str, Any]:
-    """The ``failureInfo`` of a non-zero exit code (recorded)."""
+    """The ``failureInfo`` of a non-zero exit code (recorded): one for all tasks."""
     return resource_error(
         "FailureExitCode", _EXIT_MESSAGE, [("Message", _EXIT_MESSAGE)], key="details", category="UserError"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_batch_emulator.engine import environment, job_rules, task_rules, timings
 from azure_batch_emulator.engine.entities import Job, Node, Run, Task
+from azure_batch_emulator.engine.shared_bodies import SharedBodies, folded
 from azure_batch_emulator.executors.base import RunRequest, RunResult
 from azure_batch_emulator.wire.durations import INFINITE, duration_seconds
 from azure_batch_emulator.wire.errors import BatchError, invalid_property, resource_error
@@ -23,6 +24,7 @@ class Tasks:
     def __init__(self, service: BatchService) -> None:
         self._service = service
         self._of_run: dict[int, Task] = {}
+        self._shared = SharedBodies()
 
     # -- adding and removing --
 
@@ -34,25 +36,31 @@ class Tasks:
         """
         job_rules.check_allowed("add_task", job.state)
         task_id: str = spec["id"]
-        key = task_id.lower()
+        key = folded(task_id)
         if key in job.tasks:
             raise BatchError("TaskExists")
         self._check(job, spec)
         now = self._service.clock.now()
-        constraints = spec["constraints"]
-        if "maxTaskRetryCount" not in constraints:
-            retries = job.spec["constraints"]["maxTaskRetryCount"]
-            spec = spec | {"constraints": constraints | {"maxTaskRetryCount": retries}}
-        task = Task(task_id, job, spec, now, now, now, is_job_manager=is_job_manager)
+        command_line = self._shared.text(spec["commandLine"])
+        task = Task(task_id, job, command_line, self.shared(job, spec), now, now, now, is_job_manager=is_job_manager)
         job.tasks[key] = task
         job.task_ids.add(key)
         job.count(task, 1)
+        self._service.task_ages.added(job, now)
         depends_on = spec.get("dependsOn")
         if depends_on is not None and not job.dependencies.add(key, depends_on):
             task.waiting = True
         else:
             self.enqueue(task)
         return task
+
+    def shared(self, job: Job, spec: dict[str, Any]) -> dict[str, Any]:
+        """A task's body without id and command line, with the job's retries where it names none; one for equal ones."""
+        retries = {"maxTaskRetryCount": job.spec["constraints"]["maxTaskRetryCount"]}
+        rest = {name: value for name, value in spec.items() if name not in ("id", "commandLine")}
+        given = spec["constraints"]
+        rest["constraints"] = self._shared.body(given | retries | given)
+        return self._shared.body(rest)
 
     def _check(self, job: Job, spec: dict[str, Any]) -> None:
         if "dependsOn" in spec and not job.spec["usesTaskDependencies"]:
@@ -154,8 +162,7 @@ class Tasks:
         """
         if task.state == "completed":
             raise BatchError("TaskCompleted")
-        retries = task.job.spec["constraints"]["maxTaskRetryCount"]
-        task.spec = task.spec | {"constraints": {"maxTaskRetryCount": retries} | constraints}
+        task.spec = self.shared(task.job, task.spec | {"constraints": constraints})
         task.last_modified = self._service.clock.now()
 
     # -- running --
@@ -193,7 +200,7 @@ class Tasks:
         request = RunRequest(
             place=self._service.runs.place(run.node),
             directory=task.directory,
-            command_line=spec["commandLine"],
+            command_line=task.command_line,
             environment=lambda root: (
                 self.variables(task, run.node, root)
                 | {name: value.replace("{root}", root) for name, value in (more_variables or {}).items()}
@@ -286,6 +293,8 @@ class Tasks:
 
     def _release_dependents(self, task: Task) -> None:
         job = task.job
+        if not job.spec["usesTaskDependencies"]:
+            return
         for child_id in job.dependencies.satisfy(task.id):
             child = job.tasks.get(child_id)
             if child is not None and child.waiting:

@@ -177,7 +177,7 @@ def task(base: str, task: Task) -> dict[str, Any]:
         live["nodeInfo"] = _node_info(base, task.node_pool_id, task.node_id, task.directory)
     elif task.state == "completed":
         live["nodeInfo"] = {}
-    everything = task.spec | live
+    everything = task.body | live
     return {name: everything[name] for name in TASK_PROPERTIES if everything.get(name) is not None}
 
 
