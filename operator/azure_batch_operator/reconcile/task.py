@@ -127,7 +127,7 @@ def _status(
     state = remote.get("state")
     if state == "completed":
         verdict = _verdict_of_end(info)
-    elif state in {"running", "preparing"}:
+    elif state == "running":
         verdict = Verdict("Running", "Running", "the task runs", ready=True)
     elif resource.status.get("observedGeneration", -1) == -1:
         return None
@@ -140,7 +140,7 @@ def _status(
         id=resource.remote_id,
         jobId=job.id,
         url=f"{account.url}/jobs/{job.id}/tasks/{resource.remote_id}",
-        state="running" if state == "preparing" else state,
+        state=state,
         **picked(info, ("result", "exitCode", "retryCount", "requeueCount", "startTime", "endTime")),
         failureInfo=picked(info["failureInfo"], ("category", "code", "message")) if info.get("failureInfo") else None,
         nodeId=(remote.get("nodeInfo") or {}).get("nodeId"),
