@@ -6,6 +6,8 @@ import json
 import time
 from collections.abc import Callable
 
+import pytest
+
 from e2e.conftest import Stage, job, task
 
 TASKS = 500
@@ -34,7 +36,8 @@ def test_500_tasks_at_once(make_stage: Callable[..., Stage]) -> None:
     assert stage.emulator.admin("GET", "state")["tasks"] == TASKS
 
 
-def test_an_idle_fleet_writes_nothing_and_a_restart_neither(make_stage: Callable[..., Stage]) -> None:
+@pytest.mark.parametrize("grace", [30.0, 0.0], ids=["stopped", "killed"])
+def test_an_idle_fleet_writes_nothing_and_a_restart_neither(make_stage: Callable[..., Stage], grace: float) -> None:
     stage = make_stage("--executor=simulated")
     stage.ready_pool()
     stage.apply(
@@ -49,7 +52,7 @@ def test_an_idle_fleet_writes_nothing_and_a_restart_neither(make_stage: Callable
     polls = stage.calls()["Pools_ListPools"]
     stage.until(lambda: stage.calls()["Pools_ListPools"] >= polls + 3, "three polls have passed")
     assert stage.writes() == before
-    stage.operator.stop()
+    stage.operator.stop(grace)
     stage.restart_operator()
     polls = stage.calls()["Pools_ListPools"]
     stage.until(lambda: stage.calls()["Pools_ListPools"] >= polls + 3, "three polls have passed")
