@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).parents[2]
 SOURCES = sorted(
     path
     for folder in ("reconcile", "sync", "kube")
-    for path in (REPOSITORY / "operator/azure_batch_operator" / folder).glob("*.py")
+    for path in (REPOSITORY / "operator/azure_batch_operator" / folder).rglob("*.py")
 )
 FORMS = [
     r'Verdict\(\s*"\w+",\s*"(\w+)"',

@@ -13,6 +13,7 @@ from azure_batch_operator.api.base import (
     NameRef,
     Refused,
     RemoteStatus,
+    Rule,
     ShortText,
     cel,
     exactly_one_of,
@@ -33,13 +34,9 @@ _CHANGEABLE = frozenset(
 )  # fmt: skip
 
 
-class JobSpec(JobBody):
-    """What the user wants."""
+class JobTemplate(JobBody):
+    """All of a BatchJob but who it is and where: also what a BatchJobSchedule makes jobs from."""
 
-    id: BatchId | None = optional("Id of the job in Azure Batch; metadata.name if left out.")
-    account_ref: AccountRef | None = optional(
-        "The BatchAccount that the job lives in; required with poolInfo, else that of the pool."
-    )
     pool_ref: NameRef | None = optional("The BatchPool of this namespace that the job runs on.")
     pool_info: PoolInfo | None = optional("The pool, where it is not a BatchPool.")
     tasks: list[Task] | None = many("Tasks of the job.", 2000, key="id")
@@ -48,9 +45,21 @@ class JobSpec(JobBody):
     on_dependency_failure: Annotated[str, Field(json_schema_extra={"enum": ["Fail", "Ignore"]})] | None = optional(
         "What happens when all that is left waits for failed tasks: Fail ends the job, Ignore lets it wait. Fail if left out."
     )
-    ours: ClassVar[frozenset[str]] = frozenset(
-        {"id", "accountRef", "poolRef", "tasks", "tasksFrom", "taskFactory", "onDependencyFailure"}
+    ours: ClassVar[frozenset[str]] = frozenset({"poolRef", "tasks", "tasksFrom", "taskFactory", "onDependencyFailure"})
+    rules: ClassVar[tuple[Rule, ...]] = (
+        *JobBody.rules,
+        exactly_one_of(("poolRef", "poolInfo"), "give either poolRef (a BatchPool of this namespace) or poolInfo"),
     )
+
+
+class JobSpec(JobTemplate):
+    """What the user wants."""
+
+    id: BatchId | None = optional("Id of the job in Azure Batch; metadata.name if left out.")
+    account_ref: AccountRef | None = optional(
+        "The BatchAccount that the job lives in; required with poolInfo, else that of the pool."
+    )
+    ours: ClassVar[frozenset[str]] = JobTemplate.ours | {"id", "accountRef"}
     refused: ClassVar[tuple[Refused, ...]] = (
         Refused(
             "jobSpecification",
@@ -61,8 +70,7 @@ class JobSpec(JobBody):
 
 
 JobSpec.rules = (
-    *JobBody.rules,
-    exactly_one_of(("poolRef", "poolInfo"), "give either poolRef (a BatchPool of this namespace) or poolInfo"),
+    *JobTemplate.rules,
     cel("has(self.poolRef) || has(self.accountRef)", "accountRef is required with poolInfo", ".accountRef"),
     *(immutable(name, "create a new BatchJob") for name in JobSpec.wire_names() if name not in _CHANGEABLE),
 )

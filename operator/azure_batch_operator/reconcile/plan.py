@@ -32,27 +32,53 @@ Remote = Mapping[str, Any] | Absent
 
 
 @dataclass(frozen=True)
+class _Verb:
+    """How a call is made: a method of one of the client's groups; `names` is whether it takes the id beside a body."""
+
+    group: str
+    method: str
+    priority: Priority = Priority.USER
+    names: bool = True
+
+
+_VERBS: Mapping[str, _Verb] = {
+    "create_pool": _Verb("pools", "create", names=False),
+    "update_pool": _Verb("pools", "update"),
+    "resize_pool": _Verb("pools", "resize"),
+    "stop_pool_resize": _Verb("pools", "stop_resize"),
+    "delete_pool": _Verb("pools", "delete", Priority.DELETE),
+    "create_job": _Verb("jobs", "create", names=False),
+    "update_job": _Verb("jobs", "update"),
+    "terminate_job": _Verb("jobs", "terminate"),
+    "delete_job": _Verb("jobs", "delete", Priority.DELETE),
+    "delete_task": _Verb("tasks", "delete", Priority.DELETE),
+}
+
+
+@dataclass(frozen=True)
 class Call:
     """One change in Azure Batch.
 
     Attributes:
-        verb: what to do, named as the method of the client.
+        verb: what to do, one of `_VERBS`.
         table: the kind of resource that changes, so that the poller looks at it again before anything else is decided.
-        id: its id; `(job id, task id)` for tasks.
+        id: its id.
+        parent: id of the job of a task.
         body: the REST body, if the call has one.
         if_match: ETag that the resource must still have.
     """
 
-    verb: Literal[
-        "create_pool", "resize_pool", "stop_pool_resize", "delete_pool",
-        "create_job", "update_job", "terminate_job", "delete_job",
-        "delete_task",
-    ]  # fmt: skip
+    verb: str
     table: Table
     id: str
-    job_id: str | None = None
+    parent: str | None = None
     # Bodies may hold secrets by the time they are sent.
     body: Mapping[str, Any] | None = field(default=None, repr=False)
+    if_match: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.verb not in _VERBS:
+            raise ValueError(f"unknown verb {self.verb}")
 
     async def send(self, client: BatchClient) -> None:
         """Make the call.
@@ -60,26 +86,11 @@ class Call:
         Raises:
             BatchError: as the client says.
         """
-        body = dict(self.body or {})
-        match self.verb:
-            case "create_pool":
-                await client.pools.create(body, priority=Priority.USER)
-            case "resize_pool":
-                await client.pools.resize(self.id, body, priority=Priority.USER)
-            case "stop_pool_resize":
-                await client.pools.stop_resize(self.id, priority=Priority.USER)
-            case "delete_pool":
-                await client.pools.delete(self.id, priority=Priority.DELETE)
-            case "create_job":
-                await client.jobs.create(body, priority=Priority.USER)
-            case "update_job":
-                await client.jobs.update(self.id, body, priority=Priority.USER)
-            case "terminate_job":
-                await client.jobs.terminate(self.id, body or None, priority=Priority.USER)
-            case "delete_job":
-                await client.jobs.delete(self.id, priority=Priority.DELETE)
-            case "delete_task":
-                await client.tasks.delete(self.job_id or "", self.id, priority=Priority.DELETE)
+        verb = _VERBS[self.verb]
+        path = [*([self.parent] if self.parent else []), self.id] if verb.names else []
+        body = [] if self.body is None else [dict(self.body)]
+        conditions = {"if_match": self.if_match} if self.if_match else {}
+        await getattr(getattr(client, verb.group), verb.method)(*path, *body, priority=verb.priority, **conditions)
 
 
 @dataclass(frozen=True)

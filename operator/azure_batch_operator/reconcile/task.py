@@ -114,7 +114,7 @@ def _delete(resource: Resource, account: AccountView, job: JobView, view: TaskVi
         return Plan()
     if view.remote is Absent.GONE or view.remote.get("owner") != ownership.marker(cluster, resource):
         return Plan(finalizer="remove")
-    call = Call("delete_task", Table.TASKS, resource.remote_id, job_id=job.id)
+    call = Call("delete_task", Table.TASKS, resource.remote_id, parent=job.id)
     plan = deleting(resource, f"task {resource.remote_id!r}", call, now)
     # A task is deleted at once, so a status that says so would be a write for nothing.
     return Plan(calls=plan.calls)

@@ -36,6 +36,11 @@ class RemoteTable:
         """The last that was seen, even if a write of ours has made it old."""
         return self._entries.get(id.lower())
 
+    def alive(self, id: str) -> bool:
+        """Whether it was there when last looked at, and not being deleted."""
+        entry = self.latest(id)
+        return entry is not None and entry.get("state") != "deleting"
+
     def touch(self, id: str, now: float) -> None:
         """We have changed it, or may have: what was seen no longer counts."""
         self._touched[id.lower()] = now

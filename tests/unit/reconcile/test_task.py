@@ -115,6 +115,6 @@ def test_a_task_goes_with_its_job() -> None:
 def test_a_deleted_task_is_deleted_and_let_go_without_a_status() -> None:
     one = task(finalizer=True, deleting=True)
     decision = decide(one, TaskView(remote(one, "running")))
-    assert [(call.verb, call.job_id, call.id) for call in decision.calls] == [("delete_task", "steps", "one")]
+    assert [(call.verb, call.parent, call.id) for call in decision.calls] == [("delete_task", "steps", "one")]
     assert decision.status is None
     assert decide(one, TaskView(Absent.GONE)) == Plan(finalizer="remove")

@@ -13,7 +13,8 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchError, ServerBusyError
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import Interest, Mirror
-from azure_batch_operator.sync.poller import Pace, Poller, tail_of
+from azure_batch_operator.sync.poller import Pace, Poller
+from azure_batch_operator.sync.polls.base import tail_of
 
 POOL, JOB = Key(Kind.POOL, "n", "p"), Key(Kind.JOB, "n", "j")
 

@@ -1,0 +1,84 @@
+"""Who belongs to whom: the account, pool and job of an object, and all that lives in an account."""
+
+from __future__ import annotations
+
+from azure_batch_operator.api.account import AccountSpec
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.kube.namespaces import Namespaces
+from azure_batch_operator.reconcile.plan import AccountView
+from azure_batch_operator.reconcile.selectors import allows
+from azure_batch_operator.sync.accounts import Accounts, Session
+from azure_batch_operator.sync.store import Store
+
+
+class Relations:
+    """Follows references through the store."""
+
+    def __init__(self, store: Store, accounts: Accounts, namespaces: Namespaces) -> None:
+        self._store, self._accounts, self._namespaces = store, accounts, namespaces
+
+    def account_key(self, resource: Resource) -> Key | None:
+        """The account that an object belongs to, through its pool or job where need be."""
+        spec, namespace = resource.spec, resource.key.namespace
+        if account := spec.get("accountRef"):
+            return Key(Kind.ACCOUNT, account.get("namespace") or namespace, account["name"])
+        for field, kind in (("poolRef", Kind.POOL), ("jobRef", Kind.JOB)):
+            if reference := spec.get(field):
+                parent = self._store.get(Key(kind, namespace, reference["name"]))
+                if parent is not None:
+                    return self.account_key(parent)
+        if resource.key.kind is Kind.JOB and (account := resource.status.get("account")):
+            return Key(Kind.ACCOUNT, *account.split("/", 1))
+        return None
+
+    def session(self, resource: Resource) -> Session | None:
+        """The session of the account that an object belongs to, whether or not it may use it."""
+        key = self.account_key(resource)
+        return self._accounts.session(key) if key else None
+
+    def account(self, resource: Resource) -> tuple[AccountView, Session | None]:
+        """What an object needs to know of its account, and the session if there is one."""
+        key = self.account_key(resource)
+        if key is None:
+            field, kind = ("jobRef", Kind.JOB) if resource.key.kind is Kind.TASK else ("poolRef", Kind.POOL)
+            name = (resource.spec.get(field) or {}).get("name", "")
+            message = f"spec.{field} names {kind} {name!r}, which does not exist in this namespace: create it or correct {field}"
+            return AccountView(False, f"{kind.removeprefix('Batch')}NotFound", message, gone=True), None
+        account = self._store.get(key)
+        if account is None:
+            message = f"spec.accountRef names BatchAccount {key.namespace}/{key.name}, which does not exist: create it"
+            return AccountView(False, "AccountNotFound", message, gone=True), None
+        if not self._allows(account, resource.key.namespace):
+            message = (
+                f"BatchAccount {key.namespace}/{key.name} does not allow namespace {resource.key.namespace!r}: "
+                "add it to its spec.allowedNamespaces"
+            )
+            return AccountView(False, "NamespaceNotAllowed", message, gone=True), None
+        session, health = self._accounts.session(key), self._accounts.health(key)
+        if session is not None and resource.deleting:
+            # The session outlives its Secret, so that what was created with it can be deleted.
+            health = session.health
+        if session is None or not health.checked or health.reason not in {"", "Throttled"}:
+            reason = "AccountNotReady"
+            why = f"{health.reason}: {health.message}" if health.reason else "no call was answered yet"
+            return AccountView(False, reason, f"BatchAccount {key.namespace}/{key.name}: {why}"), session
+        return AccountView(True, url=session.url, name=f"{key.namespace}/{key.name}"), session
+
+    def of_account(self, key: Key) -> list[Resource]:
+        """Objects that live in the account, directly or through their pool or job."""
+        found: dict[Key, Resource] = {}
+        pending = self._store.dependents(key)
+        while pending:
+            each = pending.pop()
+            if each.key not in found:
+                found[each.key] = each
+                pending += self._store.dependents(each.key)
+        return list(found.values())
+
+    def _allows(self, account: Resource, namespace: str) -> bool:
+        if namespace == account.key.namespace:
+            return True
+        known = self._namespaces.get(namespace)
+        labels = known.labels if known else {}
+        return allows(AccountSpec.model_validate(account.spec).allowed_namespaces, namespace, labels)

@@ -1,0 +1,38 @@
+"""One module per kind: gathers what is known of an object from store, mirror and queues, and has the kind's `plan` decide.
+
+The plans in `reconcile` are pure; this is where their arguments come from. The controller calls nothing else of a kind.
+"""
+
+from collections.abc import Callable, Mapping
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.plan import AccountView, Plan
+from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.views import job, pool, task
+from azure_batch_operator.sync.views.context import Context
+
+__all__ = ["Context", "plan", "waits"]
+
+_PLANS: Mapping[Kind, Callable[[Context, Resource, AccountView, Session | None, float], Plan]] = {
+    Kind.POOL: pool.plan,
+    Kind.JOB: job.plan,
+    Kind.TASK: task.plan,
+}
+_OPEN: Mapping[Kind, Callable[[Resource], bool]] = {Kind.JOB: job.is_open, Kind.TASK: task.is_open}
+
+
+def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
+    """Decide about one object of any kind but BatchAccount, which has no account.
+
+    Args:
+        session: of its account; None while there is none.
+        now: seconds since the epoch.
+    """
+    return _PLANS[resource.key.kind](context, resource, account, session, now)
+
+
+def waits(resource: Resource) -> bool:
+    """Whether news about its pool, job or account can matter to an object."""
+    is_open = _OPEN.get(resource.key.kind)
+    return is_open is None or is_open(resource)

@@ -1,0 +1,30 @@
+"""What every kind's view needs: the other objects, and the name of this cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.store import Store
+
+
+@dataclass(frozen=True)
+class Context:
+    """Where views look.
+
+    Attributes:
+        store: all objects of the cluster.
+        cluster: id of this cluster, part of the ownership marker.
+    """
+
+    store: Store
+    cluster: str
+
+
+def interested(session: Session, resource: Resource, *path: str) -> None:
+    """Have the poller tell the object what becomes of `path`: the id of a pool or job, or of a job and its task."""
+    known = resource.key in session.interest
+    session.interest.add(resource.key, *path)
+    if not known:
+        session.poller.poke()
