@@ -72,7 +72,7 @@ class App:
 
     async def _run(self, api: KubeApi) -> None:
         settings = self._settings
-        cluster = await _cluster_id(api)
+        cluster = settings.cluster_id or await _cluster_id(api)
         store = Store()
         queue: WorkQueue[Key] = WorkQueue()
         writer = StatusWriter(api, store.get, store.update)
