@@ -37,7 +37,7 @@ async def run(operator_url: str | None, namespaces: Sequence[str], timeout: floa
             found += [await _answers(f"{operator_url.rstrip('/')}/{path}", timeout) for path in ("healthz", "readyz")]
         return found + await _accounts(api, namespaces)
     finally:
-        await api.close()
+        await api.aclose()
 
 
 async def _served(api: KubeApi) -> Finding:
