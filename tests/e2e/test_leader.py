@@ -52,7 +52,7 @@ class Pair:
 
 @pytest.fixture
 def pair(make_stage: Callable[..., Stage], installed: LocalCluster, tmp_path: Path) -> Iterator[Pair]:
-    stage = make_stage()
+    stage = make_stage("--executor=simulated")
     # The Lease is in the test's own namespace; the rights on it are those of the component, put there.
     rights = (REPOSITORY / "manifests" / "components" / "high-availability" / "rbac.yaml").read_text()
     rights = rights.replace("resourceNames: [azure-batch-operator]", f"resourceNames: [test-{stage.namespace}]")
@@ -87,6 +87,30 @@ def test_one_acts_and_the_other_stands_by_until_it_is_needed(pair: Pair) -> None
     assert pair.answers() == {
         "Pools_CreatePool": {"201": 2}, "Jobs_CreateJob": {"201": 2}, "Tasks_CreateTaskCollection": {"200": 2},
     }  # fmt: skip
+
+
+def test_a_leader_that_falls_asleep_in_the_midst_of_its_work_does_not_go_on_with_it(pair: Pair) -> None:
+    first, second = pair.start(), pair.start()
+    pair.stage.apply(*pair.stage.account(), pool("cpu"))
+    pair.stage.wait("bp", "cpu", "Ready")
+    slow = {"operation": "Tasks_CreateTaskCollection", "effect": {"delay": 0.3}}
+    pair.emulator.admin("POST", "faults", slow)
+    pair.stage.apply(job("many", taskFactory={"repeat": {"count": 2000}, "repeatTask": {"commandLine": "true"}}))
+
+    def added() -> int:
+        return sum(pair.answers().get("Tasks_CreateTaskCollection", {}).values())
+
+    wait_until(lambda: 2 <= added() < 15, "some of the tasks are in")
+    os.kill(first.process.pid, signal.SIGSTOP)
+    pair.emulator.admin("DELETE", "faults")
+    pair.stage.wait("bj", "many", "Complete", 120)
+    assert pair.leads(second)
+    before = added()
+    # The answer to the call that it slept through is there; the next one would follow at once.
+    os.kill(first.process.pid, signal.SIGCONT)
+    wait_until(lambda: not first.process.alive(), "the first one ends by itself")
+    assert "The Lease has run out" in first.log.read_text()
+    assert added() == before
 
 
 def test_a_leader_that_sleeps_and_wakes_does_nothing_again(pair: Pair) -> None:
