@@ -36,6 +36,13 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     cluster.stop()
 
 
+@pytest.fixture
+def bare(cluster: LocalCluster, tmp_path: Path) -> Iterator[LocalCluster]:
+    """A control plane of the test's own, on which nothing is installed."""
+    with LocalCluster(tmp_path / "bare", programs=cluster.programs) as own:
+        yield own
+
+
 @pytest.fixture(scope="session")
 def installed(cluster: LocalCluster) -> LocalCluster:
     """The cluster with CRDs and RBAC applied."""
