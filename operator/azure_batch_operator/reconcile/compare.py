@@ -1,7 +1,7 @@
 """Whether what the service returns is what was asked for: REST bodies compared member by member, the service's habits allowed for.
 
-The service fills in defaults, returns enums and names of sizes in a casing of its own, writes durations anew, leaves out what
-is empty and never returns secrets (batch-semantics §1.5, §6). A comparison that does not know this finds a difference for ever.
+The service fills in defaults, returns enums and names of sizes in a casing of its own, writes durations anew, leaves out what is
+empty and never returns secrets (batch-semantics §1.5, §6). A comparison that does not know this finds a difference for ever.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
+from azure_batch_operator.api.job import JobTemplate
 from azure_batch_operator.api.pool import PoolSpec
-from azure_batch_operator.reconcile.normal import ticks
+from azure_batch_operator.reconcile.normal import UNLIMITED, duration_limit
 
 _ANY_CASING = "^(?i:"
 _NAMES = frozenset({"vmSize", "publisher", "offer", "sku", "nodeAgentSKUId", "applicationId", "licenseType"})
 """Names of Azure, in which casing does not matter."""
-_DURATIONS = frozenset({"pauseTimeBetweenBatches"})
+_DURATIONS = frozenset(
+    {"pauseTimeBetweenBatches", "maxWallClockTime", "retentionTime", "resizeTimeout", "autoScaleEvaluationInterval"}
+)
 _ARM_ID = re.compile("(?i)^/subscriptions/")
 _AUTO_USER = {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}}
 _DEFAULTS: Mapping[tuple[str, str], Any] = {
@@ -49,6 +52,33 @@ _DEFAULTS: Mapping[tuple[str, str], Any] = {
         "maxUnhealthyUpgradedInstancePercent": 20,
         "pauseTimeBetweenBatches": "P0D",
     },
+    ("pool", "resizeTimeout"): "PT15M",
+    ("pool", "taskSlotsPerNode"): 1,
+    ("pool", "taskSchedulingPolicy"): {"nodeFillType": "spread"},
+    ("pool", "autoScaleEvaluationInterval"): "PT15M",
+    ("jobSpecification", "maxParallelTasks"): -1,
+    ("jobSpecification", "constraints"): {"maxWallClockTime": UNLIMITED},
+    ("jobSpecification", "onAllTasksComplete"): "noaction",
+    ("jobSpecification", "onTaskFailure"): "noaction",
+    ("constraints", "maxWallClockTime"): UNLIMITED,
+    ("constraints", "retentionTime"): "P7D",
+    ("jobManagerTask", "constraints"): {"maxWallClockTime": UNLIMITED, "retentionTime": "P7D"},
+    ("jobManagerTask", "userIdentity"): _AUTO_USER,
+    ("jobManagerTask", "requiredSlots"): 1,
+    ("jobManagerTask", "killJobOnCompletion"): True,
+    ("jobManagerTask", "runExclusive"): True,
+    ("jobManagerTask", "allowLowPriorityNode"): True,
+    ("jobPreparationTask", "id"): "jobpreparation",
+    ("jobPreparationTask", "constraints"): {"maxWallClockTime": UNLIMITED, "retentionTime": "P7D"},
+    ("jobPreparationTask", "userIdentity"): _AUTO_USER,
+    ("jobPreparationTask", "waitForSuccess"): True,
+    ("jobPreparationTask", "rerunOnNodeRebootAfterSuccess"): True,
+    ("jobReleaseTask", "id"): "jobrelease",
+    ("jobReleaseTask", "userIdentity"): _AUTO_USER,
+    ("jobReleaseTask", "maxWallClockTime"): "PT15M",
+    ("jobReleaseTask", "retentionTime"): "P7D",
+    ("outputFiles", "uploadOptions"): {"uploadCondition": "taskcompletion"},
+    ("uploadOptions", "uploadCondition"): "taskcompletion",
 }
 """What the service fills in, by parent and member (batch-semantics §6.1); beside these, empty, false and missing are the same."""
 
@@ -109,7 +139,7 @@ def _is_list(value: Any) -> bool:
 
 def _text(name: str, value: str) -> str | int:
     if name in _DURATIONS:
-        return ticks(value)
+        return duration_limit(value)
     enum = name in _enums() and (name != "source" or value.isalpha())  # of a bind mount, not the address of a share
     if enum or name in _NAMES or _ARM_ID.match(value):
         return value.lower()
@@ -118,8 +148,8 @@ def _text(name: str, value: str) -> str | int:
 
 @cache
 def _enums() -> frozenset[str]:
-    """Names of the properties of a pool whose values are enums, which the service takes and returns in any casing."""
-    return frozenset(_any_casing(PoolSpec.model_json_schema()))
+    """Names of the properties of a pool or job whose values are enums, which the service takes and returns in any casing."""
+    return frozenset(name for model in (PoolSpec, JobTemplate) for name in _any_casing(model.model_json_schema()))
 
 
 def _any_casing(schema: Any) -> Iterator[str]:
