@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile import ownership, policy, pool_status, pool_update
+from azure_batch_operator.reconcile import ownership, policy, pool_nodes, pool_status, pool_update
 from azure_batch_operator.reconcile.common import deleting, still_there, with_notice, without_account
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, Plan, Table
 from azure_batch_operator.reconcile.pool_changes import changes
-from azure_batch_operator.reconcile.pool_desired import Image, body_of, image_of, size_of
+from azure_batch_operator.reconcile.pool_desired import TARGETS, Image, body_of, image_of, size_of
+from azure_batch_operator.reconcile.pool_nodes import Care
 from azure_batch_operator.reconcile.pool_scale import ask_again_in, scale
-from azure_batch_operator.reconcile.pool_view import PoolView, Step
+from azure_batch_operator.reconcile.pool_view import PoolView, Step, steady
 from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
 
 
@@ -79,37 +80,39 @@ def _create(resource: Resource, view: PoolView, cluster: str, what: str, now: fl
 def _converge(resource: Resource, account: AccountView, view: PoolView, remote: Mapping[str, Any], now: float) -> Plan:
     image = image_of(resource.spec, remote, view.images)
     size = size_of(resource.spec)
-    step, pending = _step(resource, view, remote, image, now)
+    nodes = pool_nodes.care(resource, size, view, remote, now)
+    step, pending = _step(resource, view, remote, image, nodes.hold, now)
+    if step is not None and step.calls and step is not nodes.hold:
+        # One change of the pool at a time; the nodes' turn comes when it is done.
+        nodes = Care(fields=resource.status)
     more = pool_status.conditions(remote, view, image, now)
     if step is None:
         verdict = pool_status.verdict_at_rest(resource, size, remote, view, more)
     else:
         verdict = pool_status.verdict_of_step(step, more)
-    fields = {
-        "pendingChanges": pending or None,
-        "imageEndOfLife": image.end_of_life if image else None,
-    }
-    shown = pool_status.shown(resource, account, size, remote, view, verdict, now, **fields)
-    drift = _drift(resource, step)
+    shown = pool_status.shown(
+        resource, account, size, remote, view, verdict, now,
+        pendingChanges=pending or None,
+        imageEndOfLife=image.end_of_life if image else None,
+        **{name: nodes.fields.get(name) for name in ("remediations", "nodesWithOldStartTask")},
+    )  # fmt: skip
+    drift = _drift(resource, step, now)
+    waits = [each for each in (step and step.again, nodes.again, ask_again_in(remote, now)) if each]
     result = Plan(
         finalizer=None if resource.has_finalizer else "add",
-        calls=step.calls if step else (),
+        calls=(*(step.calls if step else ()), *nodes.calls),
         status=shown,
-        notices=(
-            *_drift_notice(drift),
-            *pool_status.end_of_life_notice(resource, more),
-            *(step.notices if step else ()),
-        ),
-        again=step.again if step and step.again else ask_again_in(remote, now),
+        notices=(*_drift_notice(drift), *pool_status.notices(resource, more), *nodes.notices),
+        again=min(waits, default=None),
         drift=drift,
     )
     return with_notice(resource, result, verdict)
 
 
 def _step(
-    resource: Resource, view: PoolView, remote: Mapping[str, Any], image: Image | None, now: float
+    resource: Resource, view: PoolView, remote: Mapping[str, Any], image: Image | None, hold: Step | None, now: float
 ) -> tuple[Step | None, list[str]]:
-    """The next step, and the properties that are still to be changed."""
+    """The next step, and the properties that are still to be changed; `hold` is what the care for nodes needs first."""
     id, spec = resource.remote_id, resource.spec
     known = image is not None and image.problem is None
     # A pool is not given an image without knowing its node agent.
@@ -120,6 +123,14 @@ def _step(
     waiting = pool_update.empty(id, spec, found, view, remote, now)
     if waiting is not None and waiting.phase == "Draining":
         return waiting, found.names
+    if hold is not None:
+        return hold, found.names
+    leaving = (
+        pool_nodes.removed_lately(resource, now) and resource.status.get("observedGeneration") == resource.generation
+    )
+    if leaving and not steady(remote):
+        # What is under way is the leaving of nodes that were removed: it is not stopped to bring others.
+        return Step((), "Resizing", "Resizing", "nodes that were removed are leaving"), found.names
     options = picked(spec, ("resizeTimeout", "nodeDeallocationOption"))
     step = scale(id, size_of(spec), options, view, remote, now)
     if step is None and image is not None and image.problem is not None:
@@ -127,11 +138,12 @@ def _step(
     return step or waiting, found.names
 
 
-def _drift(resource: Resource, step: Step | None) -> tuple[str, ...]:
+def _drift(resource: Resource, step: Step | None, now: float) -> tuple[str, ...]:
     """What somebody else has changed: the spec was reached before, and is the same."""
     if step is None or not step.calls or not pool_status.was_ready(resource):
         return ()
-    return step.properties
+    ours = (*TARGETS, "enableAutoScale", "autoScaleFormula") if pool_nodes.removed_lately(resource, now) else ()
+    return tuple(name for name in step.properties if name not in ours)
 
 
 def _drift_notice(drift: tuple[str, ...]) -> tuple[Notice, ...]:

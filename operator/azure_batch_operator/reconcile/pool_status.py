@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import pool_nodes
 from azure_batch_operator.reconcile.plan import AccountView, Notice
 from azure_batch_operator.reconcile.pool_desired import Fixed, Formula, Image, Size
+from azure_batch_operator.reconcile.pool_nodes import cause
 from azure_batch_operator.reconcile.pool_scale import error_text, overdue
 from azure_batch_operator.reconcile.pool_view import (
     BROKEN,
@@ -87,17 +89,20 @@ def conditions(remote: Mapping[str, Any], view: PoolView, image: Image | None, n
         text = "; ".join(f"{error.get('code')}: {error.get('message')}" for error in errors)
         more["ResizeFailed"] = (True, str(errors[0].get("code") or "ResizeFailed"), f"{text} (since {since})")
     if view.counts is not None and (targeted(remote) or present(remote)):
-        broken = number_of(view.counts, BROKEN)
-        more["NodesHealthy"] = (
-            (False, "NodesInTrouble", _describe(view.counts, BROKEN))
-            if broken
-            else (True, "Healthy", "no node is in trouble")
-        )
+        more["NodesHealthy"] = _nodes(view)
     if scaled_by_formula(remote) and (run := remote.get("autoScaleRun")):
         more["AutoScaleHealthy"] = _auto_scale(remote, run, now)
     if image is not None and (ends := _ends_soon(image, now)):
         more["ImageSupported"] = (False, "ImageSupportEnds", ends)
     return more
+
+
+def _nodes(view: PoolView) -> tuple[bool, str, str]:
+    if not number_of(view.counts, BROKEN):
+        return True, "Healthy", "no node is in trouble"
+    text = _describe(view.counts, BROKEN)
+    first = next((node for node in view.troubled if node.get("state") != "preempted"), None)
+    return False, "NodesInTrouble", f"{text}; node {first['id']}: {cause(first)}" if first else text
 
 
 def _auto_scale(remote: Mapping[str, Any], run: Mapping[str, Any], now: float) -> tuple[bool, str, str]:
@@ -117,15 +122,18 @@ def _ends_soon(image: Image, now: float) -> str:
     return f"Azure Batch supports the image until {image.end_of_life[:10]}: change virtualMachineConfiguration.imageReference"
 
 
-def end_of_life_notice(resource: Resource, more: Conditions) -> tuple[Notice, ...]:
-    """An Event when it becomes known that the support of the image ends soon."""
-    before = resource.condition("ImageSupported")
-    if "ImageSupported" not in more or (before is not None and before["status"] == "False"):
-        return ()
-    return (Notice("ImageSupportEnds", more["ImageSupported"][2], "Warning"),)
+def notices(resource: Resource, more: Conditions) -> tuple[Notice, ...]:
+    """A warning for each condition that has just become one."""
+    result = []
+    for type_ in ("NodesHealthy", "AutoScaleHealthy", "ImageSupported"):
+        before = resource.condition(type_)
+        holds, reason, message = more.get(type_, (True, "", ""))
+        if not holds and (before is None or before["status"] == "True"):
+            result.append(Notice(reason, message, "Warning"))
+    return tuple(result)
 
 
-def _describe(counts: Mapping[str, Any], states: tuple[str, ...]) -> str:
+def _describe(counts: Mapping[str, Any] | None, states: tuple[str, ...]) -> str:
     return ", ".join(f"{number} {state}" for state in states if (number := number_of(counts, (state,))))
 
 
@@ -162,6 +170,7 @@ def shown(
         resizeErrors=[picked(error, ("code", "message")) for error in (remote.get("resizeErrors") or ())[:10]] or None,
         **(picked(remote, _AUTO_SCALE) if scaled_by_formula(remote) else {}),
         autoScaleRun=_run(resource, remote),
+        nodesInTrouble=pool_nodes.shown(view.troubled),
         **fields,
     )
 

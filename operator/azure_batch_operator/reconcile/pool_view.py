@@ -21,6 +21,7 @@ class PoolView:
         evaluated: the formula that was tried last, and what it came to (an AutoScaleRun).
         enabled: when this process has enabled a formula last, in seconds since the epoch.
         troubled: nodes that do not work, a bounded number.
+        outdated: nodes that have run another start task than the spec's, as far as `startTaskUpdate` asks for it.
         busy: names of what keeps the pool from being idle: open jobs of this cluster.
     """
 
@@ -31,6 +32,7 @@ class PoolView:
     evaluated: tuple[str, Mapping[str, Any]] | None = None
     enabled: float | None = None
     troubled: Sequence[Mapping[str, Any]] = ()
+    outdated: Sequence[Mapping[str, Any]] = ()
     busy: Sequence[str] = ()
 
 

@@ -20,6 +20,7 @@ from azure_batch_operator.batch import (
     AlreadyExistsError,
     BatchError,
     CompletedError,
+    ConflictError,
     HostPolicy,
     NotFoundError,
     PreconditionFailedError,
@@ -272,6 +273,12 @@ class Controller:
             if call.table is Table.TASKS and call.parent and isinstance(error, NotFoundError):
                 session.mirror.jobs.touch(call.parent, began)
             return False
+        except ConflictError as error:
+            if call.table is not Table.NODES:
+                raise
+            # A node may be in no state for it; its pool goes on.
+            logger.info("%s %s: %s", call.verb, call.id, error)
+            return True
         else:
             return True
         finally:
@@ -283,6 +290,8 @@ class Controller:
                     session.mirror.jobs.touch(call.id, after)
                 case Table.SCHEDULES:
                     session.mirror.schedules.touch(call.id, after)
+                case Table.NODES:
+                    session.mirror.pools.touch(call.parent or "", after)
                 case Table.TASKS:
                     session.mirror.tasks[(call.parent or "").lower()].touch(call.id, after)
             session.poller.poke()

@@ -13,7 +13,7 @@ from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Remote
+from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Remote, Table
 
 
 class RemoteTable:
@@ -94,6 +94,27 @@ class JobResults:
     unfinished: int | None = None
 
 
+@dataclass
+class PoolNotes:
+    """What is known of one pool beside the lists of pools and of node counts.
+
+    Attributes:
+        accepted: what it took from us by PATCH.
+        evaluated: the formula that was tried last, and what it came to (an AutoScaleRun).
+        enabled: when a formula was enabled last, in seconds since the epoch.
+        start_task: the start task that all nodes should have run, if somebody wants to know which have not; else None.
+        troubled: nodes that do not work.
+        outdated: nodes that have run another start task.
+    """
+
+    accepted: Accepted | None = None
+    evaluated: tuple[str, Mapping[str, Any]] | None = None
+    enabled: float | None = None
+    start_task: Mapping[str, Any] | None = None
+    troubled: Sequence[Mapping[str, Any]] = ()
+    outdated: Sequence[Mapping[str, Any]] = ()
+
+
 class Mirror:
     """All tables of one account."""
 
@@ -106,33 +127,26 @@ class Mirror:
         self.node_counts: Mapping[str, Mapping[str, Any]] = {}
         self.images: Sequence[Mapping[str, Any]] | None = None
         """What the account supports; None until it was asked for."""
-        self.troubled: dict[str, Sequence[Mapping[str, Any]]] = {}
-        """Nodes that do not work, by pool."""
-        self.accepted: dict[str, Accepted] = {}
-        """What pools took from us by PATCH."""
-        self.evaluated: dict[str, tuple[str, Mapping[str, Any]]] = {}
-        """The formula that was tried last, and what it came to, by pool."""
-        self.enabled: dict[str, float] = {}
-        """When a formula was enabled last, in seconds since the epoch, by pool."""
+        self.notes: defaultdict[str, PoolNotes] = defaultdict(PoolNotes)
+        """More about pools, by id (lower case)."""
         self.results: defaultdict[str, JobResults] = defaultdict(JobResults)
         self.tasks: defaultdict[str, RemoteTable] = defaultdict(RemoteTable)
 
     def learn(self, call: Call, answer: Any, now: float) -> None:
         """Keep what the answer to a call of ours tells and no list does; `now` in seconds since the epoch."""
-        id = call.id.lower()
+        notes = self.notes[call.id.lower()] if call.table is Table.POOLS else PoolNotes()
         if call.verb == "evaluate_pool_auto_scale" and call.body is not None:
-            self.evaluated[id] = (str(call.body["autoScaleFormula"]), answer)
+            notes.evaluated = (str(call.body["autoScaleFormula"]), answer)
         elif call.verb == "enable_pool_auto_scale":
-            self.enabled[id] = now
+            notes.enabled = now
         elif call.marks is not None and answer.etag:
-            before = self.accepted.get(id)
+            before = notes.accepted
             kept = before.members if before is not None and before.etag == call.if_match else {}
-            self.accepted[id] = Accepted({**kept, **call.marks}, answer.etag)
+            notes.accepted = Accepted({**kept, **call.marks}, answer.etag)
 
     def forget_pool(self, pool_id: str) -> None:
         """Nobody is interested in this pool any more."""
-        for table in (self.troubled, self.accepted, self.evaluated, self.enabled):
-            table.pop(pool_id.lower(), None)
+        self.notes.pop(pool_id.lower(), None)
 
     def forget_job(self, job_id: str) -> None:
         """Nobody is interested in the tasks of this job any more."""

@@ -27,7 +27,7 @@ class Service:
         self.items: dict[str, list[dict[str, Any]]] = {"pools": [], "counts": [], "jobs": [], "tasks": [], "images": []}
         self.counts: dict[str, int] = {}
         self.error: BatchError | None = None
-        self.pools = self.jobs = self.tasks = self.task_files = self.account = self
+        self.pools = self.jobs = self.tasks = self.task_files = self.account = self.nodes = self.node_files = self
         self._which = ""
         self.images_asked = 0
 

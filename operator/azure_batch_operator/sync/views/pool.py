@@ -20,12 +20,15 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
 
 def _view(session: Session, resource: Resource) -> PoolView:
     mirror, id = session.mirror, resource.remote_id.lower()
+    notes = mirror.notes[id]
+    notes.start_task = resource.spec.get("startTask") if resource.spec.get("startTaskUpdate") == "Reboot" else None
     return PoolView(
         remote=mirror.pools.get(id),
         counts=mirror.node_counts.get(id),
         images=mirror.images,
-        accepted=mirror.accepted.get(id),
-        evaluated=mirror.evaluated.get(id),
-        enabled=mirror.enabled.get(id),
-        troubled=mirror.troubled.get(id, ()),
+        accepted=notes.accepted,
+        evaluated=notes.evaluated,
+        enabled=notes.enabled,
+        troubled=notes.troubled,
+        outdated=notes.outdated,
     )
