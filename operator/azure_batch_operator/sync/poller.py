@@ -17,6 +17,7 @@ from azure_batch_operator.batch import BatchClient, BatchError
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.polls.base import News, options
 from azure_batch_operator.sync.polls.jobs import JobPoll
+from azure_batch_operator.sync.polls.offers import OfferPoll
 from azure_batch_operator.sync.polls.pools import PoolPoll
 from azure_batch_operator.sync.polls.schedules import SchedulePoll
 from azure_batch_operator.sync.polls.tasks import TaskPoll
@@ -72,6 +73,7 @@ class Poller:
         self._client = client
         self._mirror = mirror
         self._pools = PoolPoll(client, mirror, interest)
+        self._offers = OfferPoll(client, mirror, interest)
         self._jobs = JobPoll(client, mirror, interest)
         self._tasks = TaskPoll(client, mirror, interest)
         self._schedules = SchedulePoll(client, mirror, interest)
@@ -135,6 +137,7 @@ class Poller:
             # An account that nobody uses is still checked: is it there, are we let in?
             await self._first(self._client.pools.list_pages(select=("id",), max_results=1, **options()))
             return
+        await self._offers.poll(news)
         if interest.pools:
             await self._pools.poll(news)
         if interest.jobs or interest.tasks:
