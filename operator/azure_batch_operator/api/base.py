@@ -343,6 +343,14 @@ class Condition(ApiModel):
     observed_generation: int | None = Field(default=None, description="Generation of the spec that this speaks of.")
 
 
+class Handled(ApiModel):
+    """Values of the one-shot annotations `azurebatch.io/…` that were acted upon; a new value acts again."""
+
+    reconcile_now: ShortText | None = Field(default=None, description="Of azurebatch.io/reconcile-now.")
+    retry_failed: ShortText | None = Field(default=None, description="Of azurebatch.io/retry-failed.")
+    terminate: ShortText | None = Field(default=None, description="Of azurebatch.io/terminate.")
+
+
 class Status(ApiModel):
     """What every kind reports (design §4, Status)."""
 
@@ -357,6 +365,7 @@ class Status(ApiModel):
         description="Ready, Reconciling and Stalled as kstatus reads them, and more by kind.",
         json_schema_extra=schema(x_kubernetes_list_type="map", x_kubernetes_list_map_keys=["type"], maxItems=16),
     )
+    handled: Handled | None = Field(default=None, description="One-shot annotations that were acted upon, by their value.")
 
 
 class RemoteStatus(Status):
