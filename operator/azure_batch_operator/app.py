@@ -20,6 +20,7 @@ from azure_batch_operator.batch.entra import Authority
 from azure_batch_operator.handlers import watch
 from azure_batch_operator.kube.api import KubeApi, KubeError
 from azure_batch_operator.kube.events import EventRecorder
+from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.kube.status import StatusWriter
 from azure_batch_operator.metrics import OBJECTS, QUEUE_DELAYED, QUEUE_DEPTH, STATUS_WAITING, serve
 from azure_batch_operator.settings import Settings
@@ -76,6 +77,7 @@ class App:
         queue: WorkQueue[Key] = WorkQueue()
         writer = StatusWriter(api, store.get, store.update)
         events = EventRecorder(api)
+        namespaces = Namespaces(api, settings.namespaces, lambda name: controller.namespace_changed(name))
         controller = Controller(
             api,
             store,
@@ -86,6 +88,8 @@ class App:
             HostPolicy(allowed=settings.allowed_hosts),
             SignIn(Authority(settings.authority, settings.authority_ca_file), settings.identity_namespaces),
             Pacing(settings.poll_seconds, settings.idle_poll_seconds),
+            namespaces,
+            settings.reconcile_policy,
             settings.workers,
         )
 
@@ -99,6 +103,7 @@ class App:
             )
 
         # Everything is known before anything is decided: who uses an account, which tasks belong to a job.
+        await namespaces.refresh()
         number = await list_all()
         logger.info("Cluster %s: %d objects", cluster, number)
         registry = kopf.OperatorRegistry()
@@ -130,6 +135,7 @@ class App:
             workers = [self._start(group, name, work) for name, work in (
                 ("accounts", controller.accounts.run()),
                 ("controller", controller.run()),
+                ("namespaces", namespaces.run()),
                 ("resync", resync_for_ever()),
             )]  # fmt: skip
             writers = [self._start(group, name, work) for name, work in (

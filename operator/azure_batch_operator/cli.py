@@ -36,6 +36,11 @@ def main() -> None:
 )
 @click.option("--authority", help="Host that Entra tokens come from.")
 @click.option("--authority-ca-file", help="PEM file of certificate authorities to trust for it.")
+@click.option(
+    "--reconcile-policy",
+    type=click.Choice(["manage", "skip", "detach-on-delete"]),
+    help="Policy of objects that neither they nor their namespace state.",
+)
 @click.option("--workers", type=int, help="Objects that are reconciled at once.")
 @click.option("--poll-seconds", type=float, help="Least seconds between two polls of an account.")
 @click.option("--idle-poll-seconds", type=float, help="Most seconds between two polls of an account.")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from azure_batch_operator.reconcile.policy import Policy
+
 
 class Settings(BaseSettings):
     """How the operator runs. Environment: AZURE_BATCH_OPERATOR_ and the name in capitals."""
@@ -26,6 +28,10 @@ class Settings(BaseSettings):
     authority: str = Field(default="login.microsoftonline.com", description="Host that Entra tokens come from.")
     authority_ca_file: str | None = Field(
         default=None, description="PEM file of certificate authorities to trust for it."
+    )
+    reconcile_policy: Policy = Field(
+        default=Policy.MANAGE,
+        description="Policy of objects that neither they nor their namespace state: manage, skip or detach-on-delete.",
     )
     workers: int = Field(default=16, ge=1, le=256, description="Objects that are reconciled at once.")
     poll_seconds: float = Field(default=1.0, gt=0, description="Least seconds between two polls of an account.")

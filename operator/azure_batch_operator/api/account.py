@@ -91,12 +91,51 @@ class Auth(ApiModel):
     )
 
 
+LabelValue = Annotated[str, StringConstraints(max_length=63)]
+LabelName = Annotated[str, StringConstraints(min_length=1, max_length=317)]
+
+
+class LabelRequirement(ApiModel):
+    """A condition on one label."""
+
+    key: LabelName = Field(description="Name of the label.")
+    operator: Annotated[str, Field(json_schema_extra={"enum": ["In", "NotIn", "Exists", "DoesNotExist"]})] = Field(
+        description="How the label relates to the values."
+    )
+    values: list[LabelValue] | None = Field(
+        default=None, description="The values, for In and NotIn.", json_schema_extra=schema(maxItems=64)
+    )
+    rules: ClassVar[tuple[Rule, ...]] = (
+        cel(
+            "self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : "
+            "!has(self.values) || size(self.values) == 0",
+            "values are required with In and NotIn, and only there",
+            ".values",
+        ),
+    )
+
+
+class LabelSelector(ApiModel):
+    """Selects by labels, as everywhere in Kubernetes: all parts must hold."""
+
+    match_labels: dict[str, LabelValue] | None = Field(
+        default=None, description="Labels with exactly these values.", json_schema_extra=schema(maxProperties=64)
+    )
+    match_expressions: list[LabelRequirement] | None = Field(
+        default=None, description="Conditions on labels.", json_schema_extra=schema(maxItems=16)
+    )
+
+
 class AllowedNamespaces(ApiModel):
-    """Which other namespaces may use the account."""
+    """Which other namespaces may use the account; its own always may."""
 
     names: list[Annotated[str, StringConstraints(min_length=1, max_length=63)]] | None = Field(
         default=None, description="Their names.", json_schema_extra=schema(maxItems=256, x_kubernetes_list_type="set")
     )
+    selector: LabelSelector | None = Field(
+        default=None, description="Namespaces with these labels, besides those that are named."
+    )
+    all: bool | None = Field(default=None, description="Whether every namespace may; false if left out.")
 
 
 class RateLimit(ApiModel):

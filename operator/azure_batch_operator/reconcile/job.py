@@ -9,11 +9,10 @@ from typing import Any, Literal
 from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import BatchError
-from azure_batch_operator.reconcile import expand, normal, ownership
+from azure_batch_operator.reconcile import expand, normal, ownership, policy
 from azure_batch_operator.reconcile.common import (
     PATIENCE,
     deleting,
-    foreign,
     still_there,
     troubled,
     waiting,
@@ -103,9 +102,9 @@ def plan(
         return Plan()
     if remote is Absent.GONE:
         return _create(resource, account, pool, cluster, now)
-    owner = ownership.owner_of(remote)
-    if owner != ownership.marker(cluster, resource):
-        return foreign(resource, "job", owner, now)
+    claimed = policy.claim(resource, "job", remote, cluster, "update_job", Table.JOBS, now)
+    if claimed is not None:
+        return claimed
     if remote.get("state") == "deleting":
         verdict = Verdict(
             "Deleting", "DeletedByOthers", "the job is being deleted by somebody else; it is created anew afterwards",
@@ -121,8 +120,10 @@ def plan(
 
 def _delete(resource: Resource, remote: Remote, cluster: str, now: float) -> Plan:
     what = f"job {resource.remote_id!r}"
-    if isinstance(remote, Absent) or ownership.owner_of(remote) != ownership.marker(cluster, resource):
+    if isinstance(remote, Absent):
         return Plan(finalizer="remove")
+    if (left := policy.left_alone(resource, remote, cluster)) is not None:
+        return left
     if remote.get("state") == "deleting":
         return still_there(resource, what, now)
     return deleting(resource, what, Call("delete_job", Table.JOBS, resource.remote_id), now)
@@ -205,8 +206,9 @@ def _changes(spec: Mapping[str, Any], remote: Mapping[str, Any]) -> dict[str, An
     if wanted is not None and normal.job_constraints(wanted) != normal.job_constraints(remote.get("constraints")):
         change["constraints"] = wanted
     if normal.metadata(spec.get("metadata")) != normal.metadata(remote.get("metadata")):
-        owner = ownership.owner_of(remote)
-        change["metadata"] = ownership.with_marker({"metadata": spec.get("metadata")}, owner or "")["metadata"]
+        owner, adopted = ownership.owner_of(remote) or "", ownership.adopted(remote)
+        body = ownership.with_marker({"metadata": spec.get("metadata")}, owner, adopted=adopted)
+        change["metadata"] = body["metadata"]
     return change
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from azure_batch_operator.api.base import OWNER_METADATA
+from azure_batch_operator.api.base import ADOPTED_METADATA, OWNER_METADATA
 
 _DURATION = re.compile(
     r"P(?:(?P<y>\d+)Y)?(?:(?P<mo>\d+)M)?(?:(?P<w>\d+)W)?(?:(?P<d>\d+)D)?"
@@ -49,5 +49,7 @@ def job_constraints(constraints: Mapping[str, Any] | None) -> tuple[int, int]:
 
 
 def metadata(items: Any) -> dict[str, str]:
-    """Metadata by name, without our own marker."""
-    return {item["name"]: item["value"] for item in items or () if item["name"] != OWNER_METADATA}
+    """Metadata by name, without our own markers."""
+    return {
+        item["name"]: item["value"] for item in items or () if item["name"] not in (OWNER_METADATA, ADOPTED_METADATA)
+    }

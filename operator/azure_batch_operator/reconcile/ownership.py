@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from azure_batch_operator.api.base import OWNER_METADATA
+from azure_batch_operator.api.base import ADOPT, ADOPTED_METADATA, OWNER_METADATA
 from azure_batch_operator.api.resource import Resource
 
+MARKERS = frozenset({OWNER_METADATA, ADOPTED_METADATA})
+"""Metadata items that are ours and not the user's."""
 OWNER_VARIABLE = "AZUREBATCH_IO_OWNER"
 
 
@@ -21,10 +23,16 @@ def marker(cluster: str, resource: Resource) -> str:
     return f"{cluster}/{key.namespace}/{key.kind}/{key.name}/{resource.uid}"
 
 
-def with_marker(body: Mapping[str, Any], owner: str) -> dict[str, Any]:
-    """A pool or job body with the marker among its metadata."""
-    items = [item for item in body.get("metadata") or () if item["name"] != OWNER_METADATA]
-    return dict(body) | {"metadata": [*items, {"name": OWNER_METADATA, "value": owner}]}
+def with_marker(body: Mapping[str, Any], owner: str, *, adopted: bool = False) -> dict[str, Any]:
+    """A pool or job body with the marker among its metadata, and with a note if it was there before its object."""
+    items = [item for item in body.get("metadata") or () if item["name"] not in MARKERS]
+    note = [{"name": ADOPTED_METADATA, "value": "true"}] if adopted else []
+    return dict(body) | {"metadata": [*items, {"name": OWNER_METADATA, "value": owner}, *note]}
+
+
+def adopted(remote: Mapping[str, Any]) -> bool:
+    """Whether a pool or job was there before its object."""
+    return any(item.get("name") == ADOPTED_METADATA for item in remote.get("metadata") or ())
 
 
 def owner_of(remote: Mapping[str, Any]) -> str | None:
@@ -52,4 +60,7 @@ def conflict_message(what: str, id: str, owner: str | None) -> str:
         cluster, _, rest = owner.partition("/")
         namespace, kind, name, uid = (*rest.split("/"), "", "", "", "")[:4]
         whose = f"it belongs to {kind} {namespace}/{name} (uid {uid}) of cluster {cluster}"
-    return f"{what} {id!r} exists in the account and {whose}: choose another spec.id, or delete it there"
+    return (
+        f"{what} {id!r} exists in the account and {whose}: choose another spec.id, delete it there, "
+        f"or take it over with the annotation {ADOPT}=true"
+    )

@@ -43,6 +43,7 @@ class _Verb:
 
 _VERBS: Mapping[str, _Verb] = {
     "create_pool": _Verb("pools", "create", names=False),
+    "update_pool": _Verb("pools", "update"),
     "resize_pool": _Verb("pools", "resize"),
     "stop_pool_resize": _Verb("pools", "stop_resize"),
     "delete_pool": _Verb("pools", "delete", Priority.DELETE),

@@ -7,10 +7,9 @@ from typing import Any
 
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile import ownership
+from azure_batch_operator.reconcile import ownership, policy
 from azure_batch_operator.reconcile.common import (
     deleting,
-    foreign,
     still_there,
     with_notice,
     without_account,
@@ -51,8 +50,10 @@ def plan(
         return Plan()
     what = f"pool {resource.remote_id!r}"
     if resource.deleting:
-        if remote is Absent.GONE or ownership.owner_of(remote) != ownership.marker(cluster, resource):
+        if remote is Absent.GONE:
             return Plan(finalizer="remove")
+        if (left := policy.left_alone(resource, remote, cluster)) is not None:
+            return left
         if remote.get("state") == "deleting":
             return still_there(resource, what, now)
         return deleting(resource, what, Call("delete_pool", Table.POOLS, resource.remote_id), now)
@@ -62,9 +63,9 @@ def plan(
         return with_notice(
             resource, Plan("add", (call,), status=status(resource, verdict, now, id=resource.remote_id)), verdict
         )
-    owner = ownership.owner_of(remote)
-    if owner != ownership.marker(cluster, resource):
-        return foreign(resource, "pool", owner, now)
+    claimed = policy.claim(resource, "pool", remote, cluster, "update_pool", Table.POOLS, now)
+    if claimed is not None:
+        return claimed
     if remote.get("state") == "deleting":
         verdict = Verdict(
             "Deleting", "DeletedByOthers", f"{what} is being deleted by somebody else; it is created anew afterwards",

@@ -20,11 +20,14 @@ from azure_batch_operator.batch import AlreadyExistsError, BatchError, Completed
 from azure_batch_operator.kube.api import KubeApi, KubeError
 from azure_batch_operator.kube.events import EventRecorder
 from azure_batch_operator.kube.finalizers import set_finalizer
+from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.kube.status import StatusWriter
 from azure_batch_operator.reconcile import account as account_plans
 from azure_batch_operator.reconcile import ownership
+from azure_batch_operator.reconcile import policy as policies
 from azure_batch_operator.reconcile.common import troubled, waiting
 from azure_batch_operator.reconcile.plan import Call, Plan, Table
+from azure_batch_operator.reconcile.policy import Policy
 from azure_batch_operator.reconcile.resolve import ResolutionError
 from azure_batch_operator.reconcile.trouble import trouble
 from azure_batch_operator.sync import views
@@ -57,6 +60,8 @@ class Controller:
         hosts: HostPolicy,
         sign_in: SignIn,
         pacing: Pacing,
+        namespaces: Namespaces,
+        policy: Policy,
         workers: int = 16,
     ) -> None:
         self._api, self._store, self._queue = api, store, queue
@@ -64,10 +69,11 @@ class Controller:
         self._context = views.Context(store, cluster)
         self._inputs = Inputs(api)
         self._workers = workers
+        self._namespaces, self._policy = namespaces, policy
         self.accounts = Accounts(
             api, hosts, sign_in, pacing, Listeners(self.changed, self.health_changed, lambda: bool(queue))
         )
-        self._relations = Relations(store, self.accounts)
+        self._relations = Relations(store, self.accounts, namespaces)
 
     # --- what the world tells ---
 
@@ -103,6 +109,11 @@ class Controller:
         """An account has become usable, or has ceased to be."""
         self._queue.add(key)
         self._enqueue(each.key for each in self._relations.of_account(key) if views.waits(each))
+
+    def namespace_changed(self, name: str) -> None:
+        """Labels or annotations of a namespace have changed: what it may use, or what may be done to its objects."""
+        known = self._store.keys()
+        self._enqueue(key for key in known if key.namespace == name)
 
     def _enqueue(self, keys: Iterable[Key]) -> None:
         for key in keys:
@@ -151,16 +162,26 @@ class Controller:
         if key.kind is Kind.ACCOUNT:
             plan, session = await self._plan_account(resource), None
         else:
-            try:
-                resource = await self._inputs.with_tasks(resource)
-                account, session = self._relations.account(resource)
-                plan = await self._inputs.completed(
-                    resource, views.plan(self._context, resource, account, session, time.time())
-                )
-            except ResolutionError as error:
-                session, plan = None, waiting(resource, error.reason, str(error), time.time())
-                plan = replace(plan, again=plan.again or LOOKED_AT_EVERY)
+            resource, plan, session = await self._plan(resource)
         await self._carry_out(resource, plan, session)
+
+    async def _plan(self, resource: Resource) -> tuple[Resource, Plan, Session | None]:
+        namespace = (await self._namespaces.find(resource.key.namespace)).annotations
+        policy = policies.policy_of(resource, namespace, self._policy)
+        if policy is None:
+            return resource, policies.unknown(resource, namespace, time.time()), None
+        if resource.deleting and policy is Policy.DETACH:
+            return resource, policies.detached(resource), None
+        try:
+            resource = await self._inputs.with_tasks(resource)
+            account, session = self._relations.account(resource)
+            plan = views.plan(self._context, resource, account, session, time.time())
+            if policy is Policy.SKIP:
+                plan = policies.observed_only(resource, plan, time.time())
+            return resource, await self._inputs.completed(resource, plan), session
+        except ResolutionError as error:
+            plan = waiting(resource, error.reason, str(error), time.time())
+            return resource, replace(plan, again=plan.again or LOOKED_AT_EVERY), None
 
     async def _plan_account(self, resource: Resource) -> Plan:
         await self.accounts.refresh(resource)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from azure_batch_operator.api.account import AccountSpec
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.reconcile.plan import AccountView
+from azure_batch_operator.reconcile.selectors import allows
 from azure_batch_operator.sync.accounts import Accounts, Session
 from azure_batch_operator.sync.store import Store
 
@@ -13,8 +15,8 @@ from azure_batch_operator.sync.store import Store
 class Relations:
     """Follows references through the store."""
 
-    def __init__(self, store: Store, accounts: Accounts) -> None:
-        self._store, self._accounts = store, accounts
+    def __init__(self, store: Store, accounts: Accounts, namespaces: Namespaces) -> None:
+        self._store, self._accounts, self._namespaces = store, accounts, namespaces
 
     def account_key(self, resource: Resource) -> Key | None:
         """The account that an object belongs to, through its pool or job where need be."""
@@ -47,10 +49,10 @@ class Relations:
         if account is None:
             message = f"spec.accountRef names BatchAccount {key.namespace}/{key.name}, which does not exist: create it"
             return AccountView(False, "AccountNotFound", message, gone=True), None
-        if not _allows(account, resource.key.namespace):
+        if not self._allows(account, resource.key.namespace):
             message = (
                 f"BatchAccount {key.namespace}/{key.name} does not allow namespace {resource.key.namespace!r}: "
-                "add it to its spec.allowedNamespaces.names"
+                "add it to its spec.allowedNamespaces"
             )
             return AccountView(False, "NamespaceNotAllowed", message, gone=True), None
         session, health = self._accounts.session(key), self._accounts.health(key)
@@ -74,9 +76,9 @@ class Relations:
                 pending += self._store.dependents(each.key)
         return list(found.values())
 
-
-def _allows(account: Resource, namespace: str) -> bool:
-    if namespace == account.key.namespace:
-        return True
-    allowed = AccountSpec.model_validate(account.spec).allowed_namespaces
-    return allowed is not None and namespace in (allowed.names or ())
+    def _allows(self, account: Resource, namespace: str) -> bool:
+        if namespace == account.key.namespace:
+            return True
+        known = self._namespaces.get(namespace)
+        labels = known.labels if known else {}
+        return allows(AccountSpec.model_validate(account.spec).allowed_namespaces, namespace, labels)

@@ -1,0 +1,107 @@
+"""Labels and annotations of namespaces: by selector they may use accounts, by annotation they set a policy for their objects.
+
+Looked at every half minute rather than watched: in a cluster-wide installation that is one small list, in a namespaced one a GET
+per namespace, and neither needs a right to watch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from azure_batch_operator.api.base import GROUP
+from azure_batch_operator.kube.api import KubeApi, KubeError, NotFound
+
+logger = logging.getLogger(__name__)
+
+LOOKED_AT_EVERY = 30.0
+"""Seconds."""
+_PAGE = 500
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """What matters of a namespace: its labels, and its annotations of our group."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+
+def _parsed(body: Mapping[str, Any]) -> Namespace:
+    metadata = body["metadata"]
+    annotations = metadata.get("annotations") or {}
+    ours = {name: value for name, value in annotations.items() if name.startswith(f"{GROUP}/")}
+    return Namespace(dict(metadata.get("labels") or {}), ours)
+
+
+class Namespaces:
+    """What is known of namespaces.
+
+    Args:
+        only: the namespaces that the operator watches; all if empty.
+        changed: is told a namespace whose labels or annotations differ from what was known.
+    """
+
+    def __init__(self, api: KubeApi, only: Collection[str], changed: Callable[[str], None]) -> None:
+        self._api, self._only, self._changed = api, only, changed
+        self._known: dict[str, Namespace] = {}
+
+    def get(self, name: str) -> Namespace | None:
+        """A namespace; None if it was not looked at yet."""
+        return self._known.get(name)
+
+    async def find(self, name: str) -> Namespace:
+        """A namespace, asked for if it is new.
+
+        Raises:
+            KubeError: if the API server does not say.
+        """
+        known = self._known.get(name)
+        if known is None:
+            try:
+                known = _parsed(await self._api.request("GET", f"/api/v1/namespaces/{name}"))
+            except NotFound:
+                return Namespace()
+            self._known[name] = known
+        return known
+
+    async def refresh(self) -> None:
+        """Look at all of them.
+
+        Raises:
+            KubeError: if the API server does not say; what was known stays.
+        """
+        fresh = {name: await self._one(name) for name in self._only} if self._only else await self._all()
+        before, self._known = self._known, fresh
+        for name, namespace in fresh.items():
+            if name in before and before[name] != namespace:
+                self._changed(name)
+
+    async def run(self) -> None:
+        """Keep looking until cancelled."""
+        while True:
+            await asyncio.sleep(LOOKED_AT_EVERY)
+            try:
+                await self.refresh()
+            except KubeError as error:
+                logger.warning("Namespaces could not be read: %s", error)
+
+    async def _one(self, name: str) -> Namespace:
+        try:
+            return _parsed(await self._api.request("GET", f"/api/v1/namespaces/{name}"))
+        except NotFound:
+            return Namespace()
+
+    async def _all(self) -> dict[str, Namespace]:
+        found: dict[str, Namespace] = {}
+        token = ""
+        while True:
+            params = {"limit": str(_PAGE)} | ({"continue": token} if token else {})
+            page = await self._api.request("GET", "/api/v1/namespaces", params=params)
+            found |= {item["metadata"]["name"]: _parsed(item) for item in page["items"]}
+            token = page["metadata"].get("continue", "")
+            if not token:
+                return found

@@ -1,0 +1,123 @@
+"""How much of an object's life in Azure is the operator's: all of it, none, or all but its end (design §4, Lifecycle).
+
+`azurebatch.io/reconcile-policy` on the object, else on its namespace, else the operator's default says so. What was adopted is not
+deleted with its object unless somebody says `manage` on the object itself: it was there before Kubernetes knew of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import StrEnum
+from typing import Any
+
+from azure_batch_operator.api.base import ADOPT, RECONCILE_POLICY
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import ownership
+from azure_batch_operator.reconcile.common import FORCE_HINT, foreign, with_notice
+from azure_batch_operator.reconcile.plan import Call, Notice, Plan, Table
+from azure_batch_operator.reconcile.status import Verdict, kept
+
+
+class Policy(StrEnum):
+    """Values of `azurebatch.io/reconcile-policy`."""
+
+    MANAGE = "manage"
+    """Create, change, observe and delete."""
+    SKIP = "skip"
+    """Observe only; deleting the object leaves Azure as it is."""
+    DETACH = "detach-on-delete"
+    """As manage, but deleting the object leaves Azure as it is."""
+
+
+_VALUES = ", ".join(Policy)
+
+
+def stated(annotations: Mapping[str, str]) -> str | None:
+    """What the annotations of an object or a namespace say; None if nothing."""
+    return annotations.get(RECONCILE_POLICY)
+
+
+def policy_of(resource: Resource, namespace: Mapping[str, str], default: Policy) -> Policy | None:
+    """The policy of an object; None if what is stated is no policy.
+
+    Args:
+        namespace: annotations of its namespace.
+        default: the operator's.
+    """
+    value = stated(resource.annotations) or stated(namespace)
+    if value is None:
+        return default
+    try:
+        return Policy(value)
+    except ValueError:
+        return None
+
+
+def unknown(resource: Resource, namespace: Mapping[str, str], now: float) -> Plan:
+    """An unknown policy stalls: taking it for `manage` could delete what somebody wanted to keep."""
+    if resource.deleting and (not resource.has_finalizer or resource.released):
+        return Plan(finalizer="remove")
+    value = stated(resource.annotations)
+    where = "the object" if value else f"namespace {resource.key.namespace!r}"
+    message = f"annotation {RECONCILE_POLICY} of {where} is {value or stated(namespace)!r}: it must be one of {_VALUES}"
+    if resource.deleting:
+        message = f"{message}. {FORCE_HINT}"
+    verdict = Verdict("Stalled", "InvalidReconcilePolicy", message, ready=False, trend="Stalled")
+    return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+
+
+def detached(resource: Resource) -> Plan:
+    """Let the object go and leave Azure as it is."""
+    if not resource.has_finalizer:
+        return Plan()
+    text = f"{resource.remote_id!r} stays in Azure Batch, as {RECONCILE_POLICY} or its adoption asks"
+    return Plan(finalizer="remove", notices=(Notice("Detached", text),))
+
+
+def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
+    """A plan without what would change anything in Azure; if there was such a thing, the status says what."""
+    if resource.deleting:
+        return detached(resource)
+    held = [call.verb for call in plan.calls]
+    held += ["add_task"] if plan.submit is not None else []
+    held += ["add_tasks"] if plan.feed else []
+    if not held:
+        return replace(plan, finalizer=None)
+    text = f"{RECONCILE_POLICY} is skip, so this is not done: {', '.join(held)}"
+    verdict = Verdict("Skipped", "ReconcileSkipped", text, ready=False)
+    shown = resource if plan.status is None else replace(resource, status=plan.status)
+    return with_notice(resource, Plan(status=kept(shown, verdict, now)), verdict)
+
+
+def claim(
+    resource: Resource, what: str, remote: Mapping[str, Any], cluster: str, verb: str, table: Table, now: float
+) -> Plan | None:
+    """Who may go on with what exists under the object's id.
+
+    Args:
+        what: the kind of thing, for the message.
+        verb: the call that writes metadata.
+
+    Returns:
+        None if it is this object's; a plan to make it so if `azurebatch.io/adopt` asks; else a plan that says whose it is.
+    """
+    owner, marker = ownership.owner_of(remote), ownership.marker(cluster, resource)
+    if owner == marker:
+        return None
+    if not resource.adopts:
+        return foreign(resource, what, owner, now)
+    message = f"{what} {resource.remote_id!r} is being taken over, as {ADOPT} asks"
+    verdict = Verdict("Adopting", "Adopting", message, ready=False, trend="Reconciling")
+    body = {"metadata": ownership.with_marker(remote, marker, adopted=True)["metadata"]}
+    call = Call(verb, table, resource.remote_id, body=body)
+    return with_notice(resource, Plan("add", (call,), status=kept(resource, verdict, now)), verdict)
+
+
+def left_alone(resource: Resource, remote: Mapping[str, Any], cluster: str) -> Plan | None:
+    """The plan for a deleted object whose remote side must stay: it is somebody else's, or was adopted and nobody said `manage`."""
+    if ownership.owner_of(remote) != ownership.marker(cluster, resource):
+        return Plan(finalizer="remove")
+    if ownership.adopted(remote) and stated(resource.annotations) != Policy.MANAGE:
+        return detached(resource)
+    return None

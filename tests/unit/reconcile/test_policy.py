@@ -1,0 +1,152 @@
+"""Whose the life of an object in Azure is: policies of object, namespace and operator; adoption, and letting go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.api.account import AllowedNamespaces
+from azure_batch_operator.api.base import ADOPT, ADOPTED_METADATA, OWNER_METADATA, RECONCILE_POLICY
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.reconcile import job as jobs
+from azure_batch_operator.reconcile import ownership
+from azure_batch_operator.reconcile import pool as pools
+from azure_batch_operator.reconcile.plan import Absent, Plan
+from azure_batch_operator.reconcile.policy import Policy, detached, observed_only, policy_of, unknown
+from azure_batch_operator.reconcile.selectors import allows
+from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, owned, resource
+
+FOREIGN = {
+    "id": "one",
+    "state": "active",
+    "allocationState": "steady",
+    "targetDedicatedNodes": 4,
+    "metadata": [{"name": "team", "value": "a"}],
+}
+
+
+def pool(**options: Any) -> Any:
+    return resource(Kind.POOL, POOL_SPEC, **options)
+
+
+def decide(each: Any, remote: Any) -> Plan:
+    return pools.plan(each, ACCOUNT, remote, None, CLUSTER, NOW)
+
+
+@pytest.mark.parametrize(
+    ("own", "namespace", "default", "expected"),
+    [
+        (None, None, Policy.MANAGE, Policy.MANAGE),
+        (None, None, Policy.SKIP, Policy.SKIP),
+        (None, "skip", Policy.MANAGE, Policy.SKIP),
+        ("manage", "skip", Policy.MANAGE, Policy.MANAGE),
+        ("detach-on-delete", None, Policy.MANAGE, Policy.DETACH),
+        ("Manage", None, Policy.MANAGE, None),
+        (None, "delete", Policy.MANAGE, None),
+    ],
+)
+def test_the_nearest_statement_counts_and_a_wrong_one_is_none(
+    own: str | None, namespace: str | None, default: Policy, expected: Policy | None
+) -> None:
+    annotations = {RECONCILE_POLICY: own} if own else {}
+    around = {RECONCILE_POLICY: namespace} if namespace else {}
+    assert policy_of(pool(annotations=annotations), around, default) is expected
+
+
+def test_an_unknown_policy_stalls_and_names_the_values() -> None:
+    plan = unknown(pool(annotations={RECONCILE_POLICY: "delete"}), {}, NOW)
+    ready = next(each for each in (plan.status or {})["conditions"] if each["type"] == "Ready")
+    assert ready["reason"] == "InvalidReconcilePolicy"
+    assert "manage, skip, detach-on-delete" in ready["message"]
+    assert not plan.calls
+
+
+def test_an_unknown_policy_does_not_delete_but_can_be_forced() -> None:
+    wrong = {RECONCILE_POLICY: "delete"}
+    assert unknown(pool(annotations=wrong, deleting=True, finalizer=True), {}, NOW).finalizer is None
+    forced = wrong | {"azurebatch.io/force-finalize": "true"}
+    assert unknown(pool(annotations=forced, deleting=True, finalizer=True), {}, NOW).finalizer == "remove"
+
+
+def test_skip_says_what_it_does_not_do() -> None:
+    each = pool()
+    plan = observed_only(each, decide(each, Absent.GONE), NOW)
+    assert not plan.calls
+    assert plan.finalizer is None
+    assert "create_pool" in str(plan.status)
+
+
+def test_skip_shows_what_is_there() -> None:
+    each = pool(finalizer=True)
+    remote = owned(FOREIGN, each)
+    plan = decide(each, remote)
+    assert observed_only(each, plan, NOW).status == plan.status
+
+
+def test_skip_and_detach_leave_azure_alone_on_deletion() -> None:
+    each = pool(deleting=True, finalizer=True)
+    for plan in (observed_only(each, decide(each, owned(FOREIGN, each)), NOW), detached(each)):
+        assert plan.finalizer == "remove"
+        assert not plan.calls
+
+
+def test_what_is_not_ours_is_taken_over_only_when_asked() -> None:
+    assert not decide(pool(), FOREIGN).calls
+    plan = decide(pool(annotations={ADOPT: "true"}), FOREIGN)
+    assert plan.finalizer == "add"
+    [call] = plan.calls
+    names = [item["name"] for item in (call.body or {})["metadata"]]
+    assert call.verb == "update_pool"
+    assert names == ["team", OWNER_METADATA, ADOPTED_METADATA]
+
+
+def test_a_job_is_adopted_in_the_same_way() -> None:
+    each = resource(Kind.JOB, JOB_SPEC, annotations={ADOPT: "true"})
+    remote = {"id": "one", "state": "active"}
+    plan = jobs.plan(each, ACCOUNT, jobs.PoolView("cpu"), remote, None, CLUSTER, NOW)
+    assert [call.verb for call in plan.calls] == ["update_job"]
+
+
+def adopted_by(each: Any) -> dict[str, Any]:
+    return ownership.with_marker(FOREIGN, ownership.marker(CLUSTER, each), adopted=True)
+
+
+def test_what_was_adopted_outlives_its_object_unless_the_object_says_manage() -> None:
+    gone = pool(deleting=True, finalizer=True)
+    plan = decide(gone, adopted_by(gone))
+    assert plan.finalizer == "remove"
+    assert not plan.calls
+    told = pool(deleting=True, finalizer=True, annotations={RECONCILE_POLICY: "manage"})
+    assert [call.verb for call in decide(told, adopted_by(told)).calls] == ["delete_pool"]
+
+
+LABELS = {"team": "a", "tier": "gold"}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "expected"),
+    [
+        ({}, False),
+        ({"names": ["other"]}, False),
+        ({"names": ["here"]}, True),
+        ({"all": True}, True),
+        ({"all": False}, False),
+        ({"selector": {}}, True),
+        ({"selector": {"matchLabels": {"team": "a"}}}, True),
+        ({"selector": {"matchLabels": {"team": "a", "tier": "tin"}}}, False),
+        ({"selector": {"matchExpressions": [{"key": "team", "operator": "In", "values": ["a", "b"]}]}}, True),
+        ({"selector": {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}}, False),
+        ({"selector": {"matchExpressions": [{"key": "zone", "operator": "NotIn", "values": ["a"]}]}}, True),
+        ({"selector": {"matchExpressions": [{"key": "team", "operator": "NotIn", "values": ["a"]}]}}, False),
+        ({"selector": {"matchExpressions": [{"key": "tier", "operator": "Exists"}]}}, True),
+        ({"selector": {"matchExpressions": [{"key": "tier", "operator": "DoesNotExist"}]}}, False),
+        ({"selector": {"matchLabels": {"team": "b"}}, "names": ["here"]}, True),
+    ],
+)
+def test_namespaces_are_named_selected_or_all(allowed: dict[str, Any], expected: bool) -> None:
+    assert allows(AllowedNamespaces.model_validate(allowed), "here", LABELS) is expected
+
+
+def test_nobody_is_let_in_without_a_word() -> None:
+    assert not allows(None, "here", LABELS)
