@@ -20,7 +20,10 @@ FORMS = [
     r'(?:ValueMissingError|ResolutionError)\(\s*"(\w+)"',
     r'AccountView\(\s*False,\s*"(\w+)"',
     r'return "(\w+)", f?"',
-    r'PoolView\(\s*None,\s*\(\s*"(\w+)"',
+    r'return None, \(\s*"(\w+)", ',
+    r'Ending\(\s*"(\w+)"',
+    r'\((?:True|False), "(\w+)", ',
+    r'Notice\(\s*"(\w+)"',
 ]
 
 

@@ -50,8 +50,8 @@ class JobTemplate(JobBody):
         "What happens when all that is left waits for failed tasks: Fail ends the job, Ignore lets it wait. Fail if left out."
     )
     task_prune_policy: Annotated[str, Field(json_schema_extra={"enum": ["Keep", "Delete"]})] | None = optional(
-        "What becomes of tasks in Azure Batch that the spec no longer names: Keep leaves them, Delete deletes them (those of BatchTasks "
-        "excepted). Keep if left out."
+        "What becomes of tasks in Azure Batch that the spec no longer names: Keep leaves them, Delete deletes them (but "
+        "not those of BatchTasks). Keep if left out."
     )
     task_update_policy: Annotated[str, Field(json_schema_extra={"enum": ["Refuse", "Replace"]})] | None = optional(
         "What becomes of tasks in Azure Batch that the spec now has otherwise: Refuse leaves them and says so in the condition "
@@ -61,13 +61,13 @@ class JobTemplate(JobBody):
         "Whether the job stands still: before it was created nothing is done in Azure Batch, afterwards it is disabled there."
     )
     suspend_policy: Annotated[str, one_of("requeue", "terminate", "wait")] | None = optional(
-        "What becomes of running tasks when the job is suspended: they run again later, end as failed, or are waited for. requeue if "
-        "left out."
+        "What becomes of running tasks when the job is suspended: they run again later, end as failed, or are waited for. "
+        "requeue if left out."
     )
     failure_policy: FailurePolicy | None = optional("How many failed tasks the job may have.")
     active_deadline_seconds: Annotated[Seconds, Field(ge=1)] | None = optional(
-        "How long the job may take from its creation in Azure Batch, or from its last resumption; it fails beyond. Kept by the service "
-        "as constraints.maxWallClockTime."
+        "How long the job may take from its creation in Azure Batch, or from its last resumption; it fails beyond. Kept by "
+        "the service as constraints.maxWallClockTime."
     )
     pending_deadline_seconds: Annotated[Seconds, Field(ge=1)] | None = optional(
         "How long it may take until the first task starts, from the creation or resumption of the job; it fails beyond."
@@ -98,8 +98,8 @@ class JobSpec(JobTemplate):
         "The BatchAccount that the job lives in; required with poolInfo, else that of the pool."
     )
     managed_by: ManagedBy | None = optional(
-        "The controller that looks after this job, as in batch/v1 Job; azurebatch.io/operator or nothing is the operator of this group, "
-        "which leaves all others alone."
+        "The controller that looks after this job, as in batch/v1 Job; azurebatch.io/operator or nothing is the operator of "
+        "this group, which leaves all others alone."
     )
     ours: ClassVar[frozenset[str]] = JobTemplate.ours | {"id", "accountRef", "managedBy"}
     refused: ClassVar[tuple[Refused, ...]] = (

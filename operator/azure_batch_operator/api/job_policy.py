@@ -9,8 +9,18 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, StringConstraints
 
-from azure_batch_operator.api.base import ApiModel, BatchId, NameRef, Rule, cel, exactly_one_of, one_of, optional
-from azure_batch_operator.api.rest import IdentityReference, Path, StandsFor, Url, ValueSource
+from azure_batch_operator.api.base import (
+    ApiModel,
+    BatchId,
+    NameRef,
+    Rule,
+    StandsFor,
+    cel,
+    exactly_one_of,
+    one_of,
+    optional,
+)
+from azure_batch_operator.api.rest import IdentityReference, Path, Url, ValueSource
 from azure_batch_operator.api.task_body import RetryCount
 
 Seconds = Annotated[int, Field(ge=0, le=10_000_000)]
@@ -47,8 +57,8 @@ class Backoff(ApiModel):
         "Further tries of a task after a non-zero exit code; stands for constraints.maxTaskRetryCount."
     )
     max_requeues: Annotated[int, Field(ge=0)] | None = optional(
-        "How often one task may be put back because its node went away, such as a preempted Spot node. Beyond that the job moves to "
-        "the fallback pool, or fails if there is none."
+        "How often one task may be put back because its node went away, such as a preempted Spot node. Beyond that the job "
+        "moves to the fallback pool, or fails if there is none."
     )
     fallback_pool_ref: NameRef | None = optional(
         "The BatchPool of this namespace and account that the job then moves to, for example one of dedicated nodes."
@@ -75,7 +85,9 @@ class LogUpload(ApiModel):
     container_url_from: Annotated[ValueSource | None, StandsFor("containerUrl", secret=False)] = optional(
         "Takes the URL from a Secret or ConfigMap, for one with a SAS."
     )
-    path: Path | None = optional("Virtual directory in the container; the job's id if left out. Each task has one below it.")
+    path: Path | None = optional(
+        "Virtual directory in the container; the job's id if left out. Each task has one below it."
+    )
     identity_reference: IdentityReference | None = optional("Identity with which the storage is written.")
     upload_condition: Annotated[str, one_of("tasksuccess", "taskfailure", "taskcompletion")] | None = optional(
         "After success, after failure, or always; taskcompletion (always) if left out."

@@ -75,7 +75,9 @@ class JobStatus(RemoteStatus):
     percent: int | None = Field(default=None, description="Ended tasks of all, in percent, rounded down.")
     tasks_per_minute: float | None = Field(default=None, description="How many tasks ended per minute of late.")
     estimated_end_time: str | None = Field(default=None, description="When the last one ends if it goes on like that.")
-    waiting_for: ShortText | None = Field(default=None, description="What it waits for when no task runs, in a sentence.")
+    waiting_for: ShortText | None = Field(
+        default=None, description="What it waits for when no task runs, in a sentence."
+    )
     failures: list[FailureGroup] | None = Field(
         default=None, description="Failed tasks by cause, most frequent first.", json_schema_extra=schema(maxItems=5)
     )

@@ -202,3 +202,11 @@ class KubeApi:
             body=list(operations),
             content_type=JSON_PATCH,
         )
+
+    async def delete(self, key: Key, uid: str) -> None:
+        """Delete an object, and nothing else that has its name; fine if it is gone already."""
+        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        try:
+            await self.request("DELETE", path_of(key.kind, key.namespace, key.name), body=body)
+        except (NotFound, Conflict):
+            return

@@ -50,7 +50,12 @@ _VERBS: Mapping[str, _Verb] = {
     "create_job": _Verb("jobs", "create", names=False),
     "update_job": _Verb("jobs", "update"),
     "terminate_job": _Verb("jobs", "terminate"),
+    "disable_job": _Verb("jobs", "disable"),
+    "enable_job": _Verb("jobs", "enable"),
     "delete_job": _Verb("jobs", "delete", Priority.DELETE),
+    "update_task": _Verb("tasks", "replace"),
+    "terminate_task": _Verb("tasks", "terminate"),
+    "reactivate_task": _Verb("tasks", "reactivate"),
     "delete_task": _Verb("tasks", "delete", Priority.DELETE),
 }
 
@@ -114,6 +119,8 @@ class Plan:
         status: the whole status to show; None leaves what is there.
         again: seconds until it must be looked at without any event.
         tasks_of: spec to make the job's own tasks from, with values from Secrets and ConfigMaps; for `feed`.
+        retry: value of the annotation that asks for the failed tasks of a job to run again.
+        delete: whether the object itself is to be deleted, its time being over.
     """
 
     finalizer: Literal["add", "remove"] | None = None
@@ -124,6 +131,8 @@ class Plan:
     notices: tuple[Notice, ...] = ()
     again: float | None = None
     tasks_of: Mapping[str, Any] | None = field(default=None, repr=False)
+    retry: str | None = None
+    delete: bool = False
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,8 @@ class Poller:
             # An account that nobody uses is still checked: is it there, are we let in?
             await self._first(self._client.pools.list_pages(select=("id",), max_results=1, **options()))
             return
-        if interest.pools:
+        if interest.pools or interest.jobs:
+            # Jobs that wait say what for, so their pools are looked at, too.
             await self._pools.poll(news)
         if interest.jobs or interest.tasks:
             await self._jobs.poll(news)

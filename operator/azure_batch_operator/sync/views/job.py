@@ -3,62 +3,116 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.reconcile import expand, ownership
+from azure_batch_operator.reconcile import expand, job_changes, ownership
 from azure_batch_operator.reconcile import job as plans
 from azure_batch_operator.reconcile import task as task_plans
 from azure_batch_operator.reconcile.common import PATIENCE
 from azure_batch_operator.reconcile.job import is_open
-from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
+from azure_batch_operator.reconcile.job_views import PoolView, TasksView
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.mirror import JobWish
+from azure_batch_operator.sync.polls.base import TAIL_LINES
+from azure_batch_operator.sync.polls.jobs import pool_of
 from azure_batch_operator.sync.views.context import Context, interested
 
-__all__ = ["is_open", "plan"]
+__all__ = ["fingerprint", "is_open", "plan"]
 
 
 def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
     """Decide about one BatchJob."""
-    pool = _pool(context, resource, session)
     if session is None:
+        pool = _pool(context, resource, None, Absent.UNKNOWN)
         return plans.plan(resource, account, pool, Absent.UNKNOWN, None, context.cluster, now)
     id = resource.remote_id
     if is_open(resource):
         interested(session, resource, id)
+        session.interest.wishes[id.lower()] = _wish(resource.spec)
     else:
         session.interest.drop(resource.key)
         session.feeder.forget(resource.key, resource.uid)
+        session.retrier.forget(resource.key, resource.uid)
     remote = session.mirror.jobs.get(id)
+    if isinstance(remote, Mapping):
+        _, digits = job_changes.noted_tasks(remote)
+        if digits is not None and digits > expand.id_width(resource.spec):
+            resource = expand.with_digits(resource, digits)
     tasks = _tasks(context, resource, session)
+    pool = _pool(context, resource, session, remote)
     return plans.plan(resource, account, pool, remote, tasks, context.cluster, now)
 
 
-def _pool(context: Context, job: Resource, session: Session | None) -> plans.PoolView:
+def _wish(spec: Mapping[str, Any]) -> JobWish:
+    return JobWish(
+        tries="backoff" in spec,
+        preparation="jobPreparationTask" in spec,
+        total=expand.total(spec),
+        tail_lines=int((spec.get("logs") or {}).get("tailLines", TAIL_LINES)),
+    )
+
+
+def fingerprint(context: Context, resource: Resource) -> str:
+    """Of the sources of a job's tasks as they stand in the manifest, whatever ConfigMaps hold."""
+    written = context.store.get(resource.key)
+    return job_changes.fingerprint((written or resource).spec)
+
+
+def _pool(context: Context, job: Resource, session: Session | None, remote: Remote) -> PoolView:
+    id, problem = _wanted_pool(context, job, session)
+    backoff = job.spec.get("backoff") or {}
+    fallback = backoff.get("fallbackPoolId")
+    if reference := backoff.get("fallbackPoolRef"):
+        fallback, _ = _pool_of_name(context, job, session, reference["name"], "backoff.fallbackPoolRef")
+    here = pool_of(remote) if isinstance(remote, Mapping) else ""
+    if session is None or not here:
+        return PoolView(id, problem, fallback)
+    counts: Counter[str] = Counter()
+    for each in ("dedicated", "lowPriority"):
+        counts.update((session.mirror.node_counts.get(here.lower()) or {}).get(each) or {})
+    return PoolView(id, problem, fallback, session.mirror.pools.get(here), counts)
+
+
+def _wanted_pool(context: Context, job: Resource, session: Session | None) -> tuple[str | None, tuple[str, str] | None]:
     if info := job.spec.get("poolInfo"):
-        return plans.PoolView(info.get("poolId"))
-    name = job.spec["poolRef"]["name"]
+        return info.get("poolId"), None
+    return _pool_of_name(context, job, session, job.spec["poolRef"]["name"], "poolRef")
+
+
+def _pool_of_name(
+    context: Context, job: Resource, session: Session | None, name: str, field: str
+) -> tuple[str | None, tuple[str, str] | None]:
+    """Id of a BatchPool, or reason and message why there is none."""
     pool = context.store.get(Key(Kind.POOL, job.key.namespace, name))
     if pool is None:
-        message = f"spec.poolRef names BatchPool {name!r}, which does not exist in this namespace: create it or correct poolRef"
-        return plans.PoolView(None, ("PoolNotFound", message))
+        message = f"spec.{field} names BatchPool {name!r}, which does not exist in this namespace: create it or correct {field}"
+        return None, ("PoolNotFound", message)
     remote = session.mirror.pools.get(pool.remote_id) if session else Absent.UNKNOWN
     if isinstance(remote, Absent):
-        return plans.PoolView(None, ("WaitingForPool", f"waits until BatchPool {name!r} exists in Azure Batch"))
+        return None, ("WaitingForPool", f"waits until BatchPool {name!r} exists in Azure Batch")
     if ownership.owner_of(remote) != ownership.marker(context.cluster, pool):
-        return plans.PoolView(None, ("WaitingForPool", f"BatchPool {name!r} does not own its pool; see its conditions"))
-    return plans.PoolView(pool.remote_id)
+        return None, ("WaitingForPool", f"BatchPool {name!r} does not own its pool; see its conditions")
+    return pool.remote_id, None
 
 
-def _tasks(context: Context, resource: Resource, session: Session) -> plans.TasksView | None:
+def _tasks(context: Context, resource: Resource, session: Session) -> TasksView | None:
     results = session.mirror.results.get(resource.remote_id.lower())
     if results is None:
         return None
+    print_ = fingerprint(context, resource)
     feed = session.feeder.state(resource.key, resource.uid)
+    if feed is not None and feed.fingerprint != print_:
+        feed = None
     own = expand.total(resource.spec)
-    return plans.TasksView(
+    return TasksView(
         counts=results.counts,
+        slots=results.slots,
         failed=results.failed,
         failed_count=results.failed_count,
         unfinished=results.unfinished,
@@ -66,6 +120,16 @@ def _tasks(context: Context, resource: Resource, session: Session) -> plans.Task
         complete=feed.complete if feed else False,
         refused=feed.refused if feed else None,
         others_pending=not own and _tasks_pending(context, resource, session),
+        fingerprint=print_,
+        different=feed.different if feed else (),
+        different_count=feed.different_count if feed else 0,
+        retries=results.retries,
+        requeues=results.requeues,
+        most_requeues=results.most_requeues,
+        retried=session.retrier.done(resource.key, resource.uid),
+        per_minute=results.per_minute,
+        estimated_end=results.estimated_end,
+        node_failures=results.node_failures,
     )
 
 
