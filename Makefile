@@ -76,12 +76,12 @@ format: setup ## Let ruff format and fix what it can
 	@$(BIN)/ruff check --fix .
 
 .PHONY: crds
-crds: setup ## Write crds/, schemas/ and docs/reference/ from the models in operator/azure_batch_operator/api
-	@$(BIN)/python -m azure_batch_operator.generate
+crds: setup ## Write what is derived: crds/, schemas/, the written parts of helm/, manifests/ and docs/
+	@$(BIN)/python -m artifacts
 
 .PHONY: crds-check
 crds-check: setup
-	@$(BIN)/python -m azure_batch_operator.generate --check
+	@$(BIN)/python -m artifacts --check
 
 .PHONY: lock
 lock: ## Pin all dependencies by hash again (needs uv on PATH)

@@ -41,7 +41,7 @@ def _run(options: argparse.Namespace) -> None:
             cluster = up(root, print)
             print("To use it:")
             print(f"  export KUBECONFIG={cluster.kubeconfig}")
-            print(f"  export PATH={cluster.root / 'bin'}:$PATH   # kubectl")
+            print(f"  export PATH={cluster.root / 'bin'}:$PATH   # kubectl, helm")
         case "down":
             down(root, print)
         case "status":

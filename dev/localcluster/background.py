@@ -72,8 +72,8 @@ def _end(root: Path) -> bool:
 def _link(programs: Binaries, folder: Path) -> None:
     """Link the programs into `folder`, for a PATH."""
     folder.mkdir(exist_ok=True)
-    found = (programs.etcd, programs.apiserver, programs.kubectl, programs.controller_manager)
-    for name, program in zip((*REQUIRED, CONTROLLER_MANAGER), found, strict=True):
+    found = (programs.etcd, programs.apiserver, programs.kubectl, programs.controller_manager, programs.helm)
+    for name, program in zip((*REQUIRED, CONTROLLER_MANAGER, "helm"), found, strict=True):
         link = folder / name
         link.unlink(missing_ok=True)
         if program:

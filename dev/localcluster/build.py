@@ -25,16 +25,22 @@ SOURCES = tuple(Path(__file__).with_name(name) for name in ("go.mod", "go.sum", 
 PROGRAM = "localcluster"
 REQUIRED = ("etcd", "kube-apiserver", "kubectl")
 CONTROLLER_MANAGER = "kube-controller-manager"
+TOOLS = ("helm", "kstatus")
 
 
 @dataclass(frozen=True)
 class Binaries:
-    """Where the programs of the control plane are. Without a controller manager nothing is garbage-collected."""
+    """Where the programs of the control plane are. Without a controller manager nothing is garbage-collected.
+
+    `helm` and `kstatus` are always there in a build; of other people's binaries helm may be one, kstatus is none.
+    """
 
     etcd: Path
     apiserver: Path
     kubectl: Path
     controller_manager: Path | None
+    helm: Path | None = None
+    kstatus: Path | None = None
 
 
 def cache_folder(environ: Mapping[str, str]) -> Path:
@@ -98,13 +104,18 @@ def assets_binaries(folder: Path) -> Binaries:
 
 
 def binaries_in(folder: Path) -> Binaries:
-    """The binaries in a folder that holds all of them, with or without a controller manager."""
-    manager = folder / CONTROLLER_MANAGER
+    """The binaries in a folder that holds all of them, with or without a controller manager and helm."""
+
+    def optional(name: str) -> Path | None:
+        return folder / name if os.access(folder / name, os.X_OK) else None
+
     return Binaries(
         etcd=folder / "etcd",
         apiserver=folder / "kube-apiserver",
         kubectl=folder / "kubectl",
-        controller_manager=manager if os.access(manager, os.X_OK) else None,
+        controller_manager=optional(CONTROLLER_MANAGER),
+        helm=optional("helm"),
+        kstatus=optional("kstatus"),
     )
 
 
@@ -143,12 +154,12 @@ def _build(cache: Path, folder: Path) -> None:
     try:
         overall = Progress("Building")
         overall.say(
-            f"Building etcd, kube-apiserver, kube-controller-manager and kubectl {version}: once, "
-            f"4 to 5 minutes on 2 free cores; kept in {folder}"
+            f"Building etcd, kube-apiserver, kube-controller-manager, kubectl {version} and helm: once, "
+            f"5 to 6 minutes on 2 free cores; kept in {folder}"
         )
         packages = _packages(go)
         _compile(go, packages, temporary / PROGRAM, link_flags(version))
-        for name in (*REQUIRED, CONTROLLER_MANAGER):
+        for name in (*REQUIRED, CONTROLLER_MANAGER, *TOOLS):
             (temporary / name).symlink_to(PROGRAM)
         temporary.rename(folder)
         overall.finish("The control plane is built")

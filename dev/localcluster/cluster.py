@@ -307,20 +307,19 @@ class LocalCluster:
             f"--kubeconfig={self.kubeconfig}",
             f"--cache-dir={self.root / 'kubectl'}",
         ]
-        done = subprocess.run(
-            [*command, *args],
-            input="" if input is None else input,
-            capture_output=True,
-            text=True,
-            check=False,
-            env={**os.environ, "KUBERC": "off"},
-        )
-        if check and done.returncode != 0:
-            raise LocalClusterError(
-                f"kubectl {args[0] if args else ''} failed with exit code {done.returncode}.",
-                details=done.stderr.splitlines(),
-            )
-        return done
+        return _run("kubectl", [*command, *args], input, check, {"KUBERC": "off"})
+
+    def helm(self, *args: str, input: str | None = None, check: bool = True) -> "subprocess.CompletedProcess[str]":  # noqa: A002 - subprocess.run's name
+        """Run Helm as the administrator, with nothing of the user's own configuration; otherwise as `kubectl`.
+
+        Raises LocalClusterError if there is no Helm, which a folder in KUBEBUILDER_ASSETS may lack.
+        """
+        program = self.programs.helm
+        if program is None:
+            raise LocalClusterError("There is no helm beside the other programs.", remedy="Unset KUBEBUILDER_ASSETS.")
+        folder = self.root / "helm"
+        own = {f"HELM_{name}_HOME": str(folder / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}
+        return _run("helm", [str(program), *args], input, check, own | {"KUBECONFIG": str(self.kubeconfig)})
 
     def metrics(self) -> str:
         """The API server's own metrics, in Prometheus' text format."""
@@ -329,6 +328,25 @@ class LocalCluster:
     def request_counts(self, *resource_prefixes: str) -> dict[RequestKey, int]:
         """Requests that the API server has answered so far; see `requestcounts.parse_request_counts`."""
         return parse_request_counts(self.metrics(), *resource_prefixes)
+
+
+def _run(
+    name: str, command: Sequence[str], text: str | None, check: bool, environment: dict[str, str]
+) -> "subprocess.CompletedProcess[str]":
+    done = subprocess.run(
+        command,
+        input="" if text is None else text,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+    if check and done.returncode != 0:
+        verb = next((each for each in command[1:] if not each.startswith("-")), "")
+        raise LocalClusterError(
+            f"{name} {verb} failed with exit code {done.returncode}.", details=done.stderr.splitlines()
+        )
+    return done
 
 
 def _free_port() -> int:

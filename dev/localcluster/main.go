@@ -1,13 +1,17 @@
 // Localcluster is a Kubernetes control plane in one program: etcd, kube-apiserver, kube-controller-manager and
-// kubectl, each being what runs when the program is called by that name through a symlink.
+// kubectl, with helm and kstatus beside them, each being what runs when the program is called by that name through a
+// symlink.
 //
-// One program and not four: they share most of their packages, so it builds in half the time and a quarter of the
+// One program and not six: they share most of their packages, so it builds in half the time and a quarter of the
 // space, and nothing but the Go module proxy is needed to get it. Each main below is what the upstream command of that
 // name has in its own main package, and nothing else.
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +19,9 @@ import (
 	_ "time/tzdata" // validation of time zones must not depend on the machine
 
 	"go.etcd.io/etcd/server/v3/etcdmain"
+	helm "helm.sh/helm/v4/pkg/cmd"
+	helmkube "helm.sh/helm/v4/pkg/kube"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // the login plugins of a real kubectl
 	"k8s.io/component-base/cli"
 	"k8s.io/component-base/logs"
@@ -25,6 +32,7 @@ import (
 	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 )
 
 // commands holds, by the name the program is called by, what to run; the result is the exit code.
@@ -36,6 +44,8 @@ var commands = map[string]func() int{
 	"kube-apiserver":          func() int { return cli.Run(apiserver.NewAPIServerCommand()) },
 	"kube-controller-manager": func() int { return cli.Run(controllermanager.NewControllerManagerCommand()) },
 	"kubectl":                 runKubectl,
+	"helm":                    runHelm,
+	"kstatus":                 runKstatus,
 }
 
 // runKubectl sets the log level before the command is made, because plugins and the preferences file are handled while
@@ -47,6 +57,48 @@ func runKubectl() int {
 		return 1
 	}
 	return 0
+}
+
+// runHelm ends with the code that a plugin or a command asks for.
+func runHelm() int {
+	helmkube.ManagedFieldsManager = "helm"
+	command, err := helm.NewRootCmd(os.Stdout, os.Args[1:], helm.SetupLogging)
+	if err == nil {
+		err = command.Execute() // prints the error itself
+	}
+	if err == nil {
+		return 0
+	}
+	var coded helm.CommandError
+	if errors.As(err, &coded) {
+		return coded.ExitCode
+	}
+	return 1
+}
+
+// runKstatus reads objects as JSON, one after the other, from standard input and writes for each what the library
+// behind Flux and `helm --wait` makes of it: a line of JSON with status and message.
+func runKstatus() int {
+	decoder := json.NewDecoder(os.Stdin)
+	encoder := json.NewEncoder(os.Stdout)
+	for {
+		object := unstructured.Unstructured{}
+		err := decoder.Decode(&object.Object)
+		if errors.Is(err, io.EOF) {
+			return 0
+		}
+		var result *status.Result
+		if err == nil {
+			result, err = status.Compute(&object)
+		}
+		if err == nil {
+			err = encoder.Encode(map[string]string{"status": string(result.Status), "message": result.Message})
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "kstatus:", err)
+			return 1
+		}
+	}
 }
 
 func main() {

@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,36 @@ class Emulator(Service):
         return json.loads(text) if text else None
 
 
+@dataclass(frozen=True)
+class Pod:
+    """What of a pod's spec a process can be: its ServiceAccount, arguments and environment. There is no kubelet."""
+
+    namespace: str
+    service_account: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+
+    @classmethod
+    def of(cls, workload: Mapping[str, Any], *, name: str = "azure-batch-operator-0") -> Pod:
+        """From a rendered Deployment or Pod; `name` is what the downward API would tell."""
+        namespace = workload["metadata"]["namespace"]
+        spec = workload["spec"]["template"]["spec"] if workload["kind"] == "Deployment" else workload["spec"]
+        container = spec["containers"][0]
+        fields = {"metadata.namespace": namespace, "metadata.name": name}
+        environment = {
+            each["name"]: each["value"] if "value" in each else fields[each["valueFrom"]["fieldRef"]["fieldPath"]]
+            for each in container.get("env", [])
+        }
+        return cls(namespace, spec["serviceAccountName"], tuple(container["args"]), environment)
+
+    def command(self, cluster: LocalCluster, folder: Path, *more: str) -> list[str]:
+        """The command line of the process, with a fresh token of the ServiceAccount."""
+        kubeconfig = cluster.kubeconfig_for(self.namespace, self.service_account, folder / "operator.kubeconfig")
+        variables = [f"{name}={value}" for name, value in self.environment.items()]
+        program = _program("azure-batch-operator")
+        return ["/usr/bin/env", f"KUBECONFIG={kubeconfig}", *variables, program, *self.arguments, *more]
+
+
 @dataclass
 class Operator(Service):
     """The operator, under its own ServiceAccount."""
@@ -145,17 +175,25 @@ class Operator(Service):
 
     @classmethod
     def start(
-        cls, cluster: LocalCluster, folder: Path, *, owned: bool = True, arguments: tuple[str, ...] = ()
+        cls,
+        cluster: LocalCluster,
+        folder: Path,
+        *,
+        owned: bool = True,
+        arguments: tuple[str, ...] = (),
+        pod: Pod | None = None,
     ) -> Operator:
-        """Start it on a cluster where `manifests/base` is applied, and wait until it is ready."""
+        """Start it, and wait until it is ready.
+
+        By default as `manifests/base` has it, which must be applied; else as `pod` says.
+        """
         folder.mkdir(parents=True, exist_ok=True)
-        kubeconfig = cluster.kubeconfig_for(NAMESPACE, SERVICE_ACCOUNT, folder / "operator.kubeconfig")
+        pod = pod or Pod(NAMESPACE, SERVICE_ACCOUNT, ("run",), {})
         log = folder / "operator.log"
-        command = [
-            "/usr/bin/env", f"KUBECONFIG={kubeconfig}", _program("azure-batch-operator"), "run", "--http-host=127.0.0.1",
-            "--http-port=0", *arguments,
-        ]  # fmt: skip
-        operator = cls("operator", spawn(command, log=log, folder=folder, owned=owned), log)
+        options = ("--http-host=127.0.0.1", "--http-port=0", *arguments)
+        operator = cls(
+            "operator", spawn(pod.command(cluster, folder, *options), log=log, folder=folder, owned=owned), log
+        )
         operator.port = int(operator.match(_PROBES)["port"])
         wait_until(operator.ready, "the operator is ready", _START_SECONDS)
         return operator

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
+import socket
 from collections.abc import Coroutine
+from contextlib import aclosing
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import kopf
 
@@ -20,9 +25,10 @@ from azure_batch_operator.batch.entra import Authority
 from azure_batch_operator.handlers import watch
 from azure_batch_operator.kube.api import KubeApi, KubeError
 from azure_batch_operator.kube.events import EventRecorder
+from azure_batch_operator.kube.leases import Elector, Fence
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.kube.status import StatusWriter
-from azure_batch_operator.metrics import OBJECTS, QUEUE_DELAYED, QUEUE_DEPTH, STATUS_WAITING, serve
+from azure_batch_operator.metrics import LEADER, OBJECTS, QUEUE_DELAYED, QUEUE_DEPTH, STATUS_WAITING, serve
 from azure_batch_operator.settings import Settings
 from azure_batch_operator.sync.accounts import Pacing
 from azure_batch_operator.sync.controller import Controller
@@ -36,6 +42,7 @@ logger = logging.getLogger(__name__)
 _DRAIN_SECONDS = 15.0
 _HEARTBEAT_SECONDS = 1.0
 _STUCK_AFTER_SECONDS = 60.0
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 class App:
@@ -44,7 +51,7 @@ class App:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._stop = asyncio.Event()
-        self._ready = False
+        self._ready = self._standby = False
         self._beat = 0.0
 
     def stop(self) -> None:
@@ -64,18 +71,52 @@ class App:
         settings = self._settings
         async with serve(settings.http_host, settings.http_port, self._unhealthy, self._unready) as port:
             logger.info("Probes and metrics at port %d", port)
-            api = await KubeApi.connect()
-            try:
-                await self._run(api)
-            finally:
-                await api.close()
+            if not settings.leader_election:
+                async with aclosing(await KubeApi.connect()) as api:
+                    await self._run(api)
+                return
+            fence = Fence(_end_at_once)
+            async with aclosing(await KubeApi.connect(fence.check)) as api:
+                await self._run_as_leader(api, fence)
+
+    async def _run_as_leader(self, api: KubeApi, fence: Fence) -> None:
+        """Stand by until the Lease is ours, run, and give it back at the end."""
+        settings = self._settings
+        me = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid4()}"
+        elector = Elector(api, _own_namespace(), settings.lease_name, me, settings.lease_seconds, fence)
+        LEADER.set(0)
+        self._standby = True
+        logger.info("Standing by as %s", me)
+        if not await self._unless_stopped(elector.acquire()):
+            return
+        LEADER.set(1)
+        self._standby = False
+        keeping = asyncio.create_task(elector.keep(), name="lease")
+        try:
+            await self._run(api)
+        finally:
+            keeping.cancel()
+            await asyncio.wait([keeping])
+        await elector.release()
+
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Whether the work was done before the process is to stop."""
+        doing, stopping = asyncio.create_task(work), asyncio.create_task(self._stop.wait())
+        await asyncio.wait([doing, stopping], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if doing.done():
+            doing.result()
+            return not self._stop.is_set()
+        doing.cancel()
+        await asyncio.wait([doing])
+        return False
 
     async def _run(self, api: KubeApi) -> None:
         settings = self._settings
-        cluster = await _cluster_id(api)
+        cluster = settings.cluster_id or await _cluster_id(api)
         store = Store()
         queue: WorkQueue[Key] = WorkQueue()
-        writer = StatusWriter(api, store.get, store.update)
+        writer = StatusWriter(api, store.get, lambda resource: controller.written(resource))
         events = EventRecorder(api)
         namespaces = Namespaces(api, settings.namespaces, lambda name: controller.namespace_changed(name))
         controller = Controller(
@@ -175,7 +216,24 @@ class App:
         return f"the event loop was stuck for {age:.0f} s" if age > _STUCK_AFTER_SECONDS and self._ready else None
 
     def _unready(self) -> str | None:
-        return None if self._ready else "the objects of the cluster are not listed yet"
+        return None if self._ready or self._standby else "the objects of the cluster are not listed yet"
+
+
+def _own_namespace() -> str:
+    """The namespace of this pod, where its Lease is."""
+    if namespace := os.environ.get("POD_NAMESPACE"):
+        return namespace
+    try:
+        return _NAMESPACE_FILE.read_text().strip()
+    except OSError:
+        raise OSError("leader_election needs POD_NAMESPACE outside a pod: the namespace of the Lease") from None
+
+
+def _end_at_once() -> None:
+    """End without a word more to anybody: another one may be the leader already."""
+    logger.critical("The Lease has run out: another replica may act. This one ends, and stands by when it is back")
+    logging.shutdown()
+    os._exit(1)
 
 
 async def _cluster_id(api: KubeApi) -> str:

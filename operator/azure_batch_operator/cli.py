@@ -1,20 +1,24 @@
-"""`azure-batch-operator`: the command line."""
+"""`azure-batch-operator`: the command line. The flags of `run` are made from the settings' model."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+import os
 import sys
-from typing import Any
+from collections.abc import Callable
+from enum import StrEnum
+from types import NoneType, UnionType
+from typing import Any, Literal, get_args, get_origin
 
 import click
 from kubernetes.aio.config import ConfigException
-from pydantic import ValidationError
-from pythonjsonlogger.json import JsonFormatter
+from pydantic.fields import FieldInfo
 
+from azure_batch_operator import check as checks
+from azure_batch_operator import logs
 from azure_batch_operator.app import App
 from azure_batch_operator.kube.api import KubeError
-from azure_batch_operator.settings import Settings
+from azure_batch_operator.settings import CONFIG_VARIABLE, Settings, SettingsError, flag_of, load
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -23,41 +27,46 @@ def main() -> None:
     """Kubernetes operator for the Azure Batch data plane."""
 
 
+def _option(name: str, field: FieldInfo) -> Callable[[Any], Any]:
+    """The click option of a setting. Without a default: what is not given is left to the environment and the file."""
+    annotation = field.annotation
+    if get_origin(annotation) is UnionType:
+        annotation = next(each for each in get_args(annotation) if each is not NoneType)
+    text, flag = field.description or "", flag_of(name)
+    if annotation is bool:
+        return click.option(f"{flag}/--no-{flag.removeprefix('--')}", name, default=None, help=text)
+    if get_origin(annotation) is tuple:
+        return click.option(flag, name, multiple=True, help=f"{text} May be repeated.")
+    kind: Any = annotation
+    if get_origin(annotation) is Literal:
+        kind = click.Choice(get_args(annotation))
+    elif isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        kind = click.Choice([each.value for each in annotation])
+    default = "" if field.default in ("", None) else f" [default: {field.default}]"
+    return click.option(flag, name, type=kind, help=text + default)
+
+
+def _settings_options(command: Callable[..., None]) -> Callable[..., None]:
+    for name, field in reversed(Settings.model_fields.items()):
+        command = _option(name, field)(command)
+    return command
+
+
 @main.command()
-@click.option("--namespace", "namespaces", multiple=True, help="Watch only this namespace; may be repeated.")
-@click.option("--http-host", help="Address of /healthz, /readyz and /metrics.")
-@click.option("--http-port", type=int, help="Their port; 0 for a free one.")
-@click.option("--allowed-host", "allowed_hosts", multiple=True, help="A further host that credentials may be sent to.")
-@click.option(
-    "--identity-namespace",
-    "identity_namespaces",
-    multiple=True,
-    help="A namespace whose accounts may sign in as the operator itself; * for all.",
-)
-@click.option("--authority", help="Host that Entra tokens come from.")
-@click.option("--authority-ca-file", help="PEM file of certificate authorities to trust for it.")
-@click.option(
-    "--reconcile-policy",
-    type=click.Choice(["manage", "skip", "detach-on-delete"]),
-    help="Policy of objects that neither they nor their namespace state.",
-)
-@click.option("--workers", type=int, help="Objects that are reconciled at once.")
-@click.option("--poll-seconds", type=float, help="Least seconds between two polls of an account.")
-@click.option("--idle-poll-seconds", type=float, help="Most seconds between two polls of an account.")
-@click.option("--resync-seconds", type=float, help="Seconds between full comparisons with the API server.")
-@click.option("--log-format", type=click.Choice(["text", "json"]), help="How log lines look.")
-@click.option("--log-level", type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"]), help="Least level of log lines.")
-def run(**options: Any) -> None:
+@click.option("--config", envvar=CONFIG_VARIABLE, help="YAML file with settings, by their names in camelCase.")
+@_settings_options
+def run(config: str | None, **options: Any) -> None:
     """Run the operator, by KUBECONFIG or in a cluster.
 
-    Each option can also be given by the environment, as AZURE_BATCH_OPERATOR_ and its name in capitals.
+    Each option can also be given by the environment, as AZURE_BATCH_OPERATOR_ and its name in capitals (lists by their plural, with
+    commas), or in a file; an option is stronger than the environment, the environment than the file.
     """
     try:
-        settings = Settings(**{name: value for name, value in options.items() if value not in (None, ())})
-    except ValidationError as error:
-        problems = "; ".join(f"{each['loc'][0]}: {each['msg']}" for each in error.errors())
-        raise click.UsageError(problems) from None
-    _configure_logging(settings)
+        given = {name: value for name, value in options.items() if value not in (None, ())}
+        settings = load(given, os.environ, config)
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from None
+    logs.configure(settings.log_format, settings.log_level)
     try:
         asyncio.run(App(settings).run())
     except (ConfigException, KubeError, OSError) as error:
@@ -66,12 +75,21 @@ def run(**options: Any) -> None:
         sys.exit(f"azure-batch-operator ends, because a service died: {errors.exceptions[0]}")
 
 
-def _configure_logging(settings: Settings) -> None:
-    handler = logging.StreamHandler()
-    if settings.log_format == "json":
-        handler.setFormatter(JsonFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
-    logging.basicConfig(level=settings.log_level, handlers=[handler])
-    # Kopf logs a line per object and event; ours say what matters.
-    logging.getLogger("kopf").setLevel(logging.WARNING)
+@main.command()
+@click.option("--operator-url", help="Where the operator answers /healthz and /readyz; not asked if not given.")
+@click.option("--namespace", "namespaces", multiple=True, help="Look at accounts of this namespace; all if not given.")
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds to wait for it."
+)
+def check(operator_url: str | None, namespaces: tuple[str, ...], timeout: float) -> None:
+    """Say whether the installation works: kinds served, operator ready, accounts usable. Exits with 1 if not.
+
+    Needs no right beyond the operator's own; `helm test` runs it.
+    """
+    try:
+        findings = asyncio.run(checks.run(operator_url, namespaces, timeout))
+    except (ConfigException, OSError) as error:
+        sys.exit(f"azure-batch-operator check cannot reach a cluster: {error}")
+    for each in findings:
+        click.echo(f"{'ok  ' if each.good else 'FAIL'}  {each.text}")
+    sys.exit(0 if all(each.good for each in findings) else 1)

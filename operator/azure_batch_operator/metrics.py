@@ -12,6 +12,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 QUEUE_DEPTH = Gauge("azurebatch_workqueue_depth", "Objects that wait to be reconciled")
 QUEUE_DELAYED = Gauge("azurebatch_workqueue_delayed", "Objects that wait for their time")
 STATUS_WAITING = Gauge("azurebatch_status_writes_waiting", "Statuses that wait to be written")
+LEADER = Gauge("azurebatch_leader", "1 if this replica acts, 0 if it stands by")
+LEADER.set(1)
 OBJECTS = Gauge("azurebatch_objects", "Objects that the operator knows")
 
 

@@ -1,28 +1,60 @@
-"""All settings of the operator in one model: flags of `azure-batch-operator run`, or AZURE_BATCH_OPERATOR_… variables."""
+"""All settings of the operator in one model.
+
+Each can be given by a flag of `azure-batch-operator run`, by an AZURE_BATCH_OPERATOR_… variable, or in a YAML file; flags are
+stronger than variables, variables than the file. Flags, docs/configuration.md and the chart's schema are made from this model.
+"""
 
 from __future__ import annotations
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from azure_batch_operator.reconcile.policy import Policy
 
+PREFIX = "AZURE_BATCH_OPERATOR_"
+CONFIG_VARIABLE = f"{PREFIX}CONFIG"
+# What Kubernetes puts into every pod of a namespace for a Service of such a name; what is only …PORT holds a URL.
+_SERVICE_LINK = re.compile(
+    rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)=|\w+_PORT=\w+://"
+)
+
+Texts = Annotated[tuple[str, ...], NoDecode]
+"""Several texts: a repeated flag, a variable with commas or JSON between them, a list in the file."""
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message names it, in each way it can be given."""
+
 
 class Settings(BaseSettings):
-    """How the operator runs. Environment: AZURE_BATCH_OPERATOR_ and the name in capitals."""
+    """How the operator runs. Durations are in seconds."""
 
-    model_config = SettingsConfigDict(env_prefix="AZURE_BATCH_OPERATOR_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    namespaces: tuple[str, ...] = Field(default=(), description="Watch only these namespaces; all if empty.")
+    namespaces: Texts = Field(default=(), description="Watch only these namespaces; all if empty.")
+    cluster_id: str = Field(
+        default="",
+        max_length=64,
+        description="Id of this cluster in the ownership marker in Azure Batch; the uid of the namespace kube-system if "
+        "empty. Never change it while there are objects: what carries another id is somebody else's.",
+    )
     http_host: str = Field(default="0.0.0.0", description="Address of /healthz, /readyz and /metrics.")  # noqa: S104
     http_port: int = Field(
         default=8080, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics; 0 for a free one."
     )
-    allowed_hosts: tuple[str, ...] = Field(
+    allowed_hosts: Texts = Field(
         default=(),
         description="Hosts besides those of Azure Batch that credentials may be sent to; .name for a domain.",
     )
-    identity_namespaces: tuple[str, ...] = Field(
+    identity_namespaces: Texts = Field(
         default=(), description="Namespaces whose accounts may sign in as the operator itself; * for all."
     )
     authority: str = Field(default="login.microsoftonline.com", description="Host that Entra tokens come from.")
@@ -39,7 +71,112 @@ class Settings(BaseSettings):
     resync_seconds: float = Field(
         default=600.0, gt=0, description="Seconds between full comparisons with the API server."
     )
-    log_format: str = Field(default="text", pattern="^(text|json)$", description="text or json.")
-    log_level: str = Field(
-        default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="DEBUG, INFO, WARNING or ERROR."
+    leader_election: bool = Field(
+        default=False, description="Act only while holding the Lease; needed when there is more than one replica."
     )
+    lease_name: str = Field(
+        default="azure-batch-operator",
+        pattern="^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$",
+        description="Name of the Lease, in the operator's namespace.",
+    )
+    lease_seconds: float = Field(
+        default=15.0, ge=1, le=300, description="How long another replica waits for a leader that says nothing."
+    )
+    log_format: Literal["text", "json"] = Field(default="text", description="How log lines look.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="Least level of log lines."
+    )
+
+    @field_validator("namespaces", "allowed_hosts", "identity_namespaces", mode="before")
+    @classmethod
+    def _several(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        if value.startswith("["):
+            try:
+                return json.loads(value)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"not a JSON list: {error}") from None
+        return tuple(each.strip() for each in value.split(",") if each.strip())
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.idle_poll_seconds < self.poll_seconds:
+            raise ValueError("idle_poll_seconds is less than poll_seconds")
+        return self
+
+
+def flag_of(name: str) -> str:
+    """The flag of a setting; one that is repeated has its name in the singular."""
+    singular = name.removesuffix("s") if Settings.model_fields[name].annotation == tuple[str, ...] else name
+    return "--" + singular.replace("_", "-")
+
+
+def variable_of(name: str) -> str:
+    """The variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None = None) -> Settings:
+    """The settings from all three.
+
+    Args:
+        flags: by the names of the model; only those that were given.
+        environ: the process's environment; read by pydantic-settings itself, here only looked through for unknown names.
+        file: path of a YAML file with the settings' names in camelCase.
+
+    Raises:
+        SettingsError: with everything that is wrong.
+    """
+    unknown = sorted(
+        name
+        for name, value in environ.items()
+        if name.startswith(PREFIX)
+        and name != CONFIG_VARIABLE
+        and name.removeprefix(PREFIX).lower() not in Settings.model_fields
+        and not _SERVICE_LINK.match(f"{name}={value}")
+    )
+    if unknown:
+        raise SettingsError(f"there is no setting {', '.join(unknown)}")
+    content = _read(file) if file else {}
+
+    class _Settings(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            return init_settings, env_settings, InitSettingsSource(settings_cls, init_kwargs=content)
+
+    try:
+        return _Settings(**flags)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_problems(error))) from None
+
+
+def _read(file: str) -> dict[str, Any]:
+    names = {to_camel(name): name for name in Settings.model_fields}
+    try:
+        content = yaml.safe_load(Path(file).read_text()) or {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the file {file} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"the file {file} is not YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise SettingsError(f"the file {file} holds no mapping of settings")
+    if unknown := [str(key) for key in content if key not in names]:
+        raise SettingsError(f"the file {file} has no setting {', '.join(unknown)}; there are {', '.join(names)}")
+    return {names[key]: value for key, value in content.items()}
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    for each in error.errors(include_url=False, include_context=False, include_input=False):
+        name = str(each["loc"][0]) if each["loc"] else ""
+        if name in Settings.model_fields:
+            yield f"{name} ({flag_of(name)}, {variable_of(name)}, {to_camel(name)}): {each['msg']}"
+        else:
+            yield f"{name}: {each['msg']}" if name else each["msg"].removeprefix("Value error, ")

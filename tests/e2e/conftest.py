@@ -36,6 +36,13 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     cluster.stop()
 
 
+@pytest.fixture
+def bare(cluster: LocalCluster, tmp_path: Path) -> Iterator[LocalCluster]:
+    """A control plane of the test's own, on which nothing is installed."""
+    with LocalCluster(tmp_path / "bare", programs=cluster.programs) as own:
+        yield own
+
+
 @pytest.fixture(scope="session")
 def installed(cluster: LocalCluster) -> LocalCluster:
     """The cluster with CRDs and RBAC applied."""
@@ -91,7 +98,7 @@ class Stage:
             return wait_until(condition, what, seconds)
         except TimeoutError as error:
             log = "\n".join(self.operator.log.read_text().splitlines()[-30:])
-            raise TimeoutError(f"{error}\n{self.kubectl('get', 'bacc,bp,bj,bt', '-o', 'wide')}\n{log}") from None
+            raise TimeoutError(f"{error}\n{self.kubectl('get', 'bacc,bp,bj,bt,bjs', '-o', 'wide')}\n{log}") from None
 
     def until_gone(self, *kinds: str, seconds: float = 60.0) -> None:
         """Wait until there are no objects of these kinds."""

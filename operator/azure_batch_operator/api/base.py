@@ -37,6 +37,8 @@ RETRY_FAILED = f"{GROUP}/retry-failed"
 TERMINATE = f"{GROUP}/terminate"
 RECONCILE_NOW = f"{GROUP}/reconcile-now"
 """One-shot annotations: any new value acts once, and is then recorded under `status.handled`."""
+SCHEDULE_LABEL = f"{GROUP}/schedule"
+"""Label of a BatchJob that a cron schedule has made: the schedule's name."""
 FORCE_FINALIZE = f"{GROUP}/force-finalize"
 """Annotation: let the object go although nothing could be deleted in Azure Batch."""
 

@@ -10,6 +10,7 @@ from azure_batch_operator.api.base import ApiModel, Rule, Status
 from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.job_status import JobStatus
 from azure_batch_operator.api.pool import PoolSpec, PoolStatus
+from azure_batch_operator.api.schedule import JobScheduleSpec, JobScheduleStatus
 from azure_batch_operator.api.task import TaskSpec, TaskStatus
 
 
@@ -20,6 +21,7 @@ class Kind(StrEnum):
     POOL = "BatchPool"
     JOB = "BatchJob"
     TASK = "BatchTask"
+    SCHEDULE = "BatchJobSchedule"
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,12 @@ _ID_FROM_NAME = Rule(
     "has(self.spec.id) || self.metadata.name.matches('^[A-Za-z0-9_-]{1,64}$')",
     "metadata.name cannot serve as the id in Azure Batch (1 to 64 letters, digits, '-' and '_'): give spec.id",
     ".spec.id",
+)
+
+_CRON_NAME = Rule(
+    "!has(self.spec.cron) || size(self.metadata.name) <= 52",
+    "metadata.name is too long: the BatchJobs of a cron schedule are called <name>-<minutes since 1970>, which must fit into 64 "
+    "characters; use at most 52",
 )
 
 KINDS: dict[Kind, KindInfo] = {
@@ -136,6 +144,23 @@ KINDS: dict[Kind, KindInfo] = {
             None,
             (_ID_FROM_NAME,),
             (".spec.jobRef.name", ".status.phase"),
+        ),
+        KindInfo(
+            Kind.SCHEDULE, "batchjobschedules", "bjs", "Makes jobs again and again, by interval or by cron.",
+            JobScheduleSpec, JobScheduleStatus,
+            (
+                _PHASE,
+                Column("Cron", ".spec.cron.expression", "When jobs are made."),
+                Column("Every", ".spec.schedule.recurrenceInterval", "Time between two jobs."),
+                Column("Next", ".status.nextRunTime", "When the next job is due.", "date", wide=True),
+                Column("Recent", ".status.recentJob.id", "The last job."),
+                Column("Active", ".status.active", "Jobs that have not ended.", "integer"),
+                Column("Reason", _condition("Ready", "reason"), "Why it is ready or not.", wide=True),
+                _MESSAGE, _AGE,
+            ),
+            None,
+            (_ID_FROM_NAME, _CRON_NAME),
+            (".status.phase",),
         ),
     )
 }  # fmt: skip

@@ -43,6 +43,7 @@ class BatchClient:
         observe: Callable[[Call], None] | None = None,
         tls: ssl.SSLContext | None = None,
         max_answer_bytes: int = MAX_ANSWER_BYTES,
+        permit: Callable[[], None] | None = None,
     ) -> None:
         """Make a client; nothing is sent before the first call.
 
@@ -55,6 +56,7 @@ class BatchClient:
             observe: called with each attempt after it ended; must not raise.
             tls: trust other certificate authorities than the system's.
             max_answer_bytes: what an answer may weigh, files excepted.
+            permit: called at the last moment before each attempt goes out.
 
         Raises:
             EndpointRefusedError: the endpoint is not one that credentials may go to.
@@ -68,6 +70,7 @@ class BatchClient:
             observe=observe,
             tls=tls,
             max_answer_bytes=max_answer_bytes,
+            permit=permit,
         )
         self._caller = caller = Caller(self._transport)
         self._retry = retry

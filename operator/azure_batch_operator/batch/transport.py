@@ -114,6 +114,18 @@ class FileStream:
         return bytes(parts[:limit])
 
 
+def _asking(permit: Callable[[], None]) -> aiohttp.TraceConfig:
+    """Asks for permission when a request has its connection: nothing is between that and its first byte."""
+
+    async def ask(*_: object) -> None:
+        permit()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(ask)
+    trace.on_connection_reuseconn.append(ask)
+    return trace
+
+
 class Transport:
     """Sends requests to one endpoint with one credential."""
 
@@ -127,8 +139,10 @@ class Transport:
         observe: Callable[[Call], None] | None,
         tls: ssl.SSLContext | None,
         max_answer_bytes: int,
+        permit: Callable[[], None] | None,
     ) -> None:
         self.origin = origin
+        self._permit = permit
         self._credential = credential
         self._limiter = limiter
         self._retry = retry
@@ -286,6 +300,7 @@ class Transport:
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
                 raise_for_status=False,
                 trust_env=False,
+                trace_configs=[_asking(self._permit)] if self._permit else [],
             )
         return self._session
 

@@ -13,7 +13,7 @@ configuration, TLS and token handling are used.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -89,19 +89,37 @@ def path_of(kind: Kind, namespace: str | None = None, name: str | None = None, s
     return "/".join(parts)
 
 
+def _asking(permit: Callable[[], None]) -> aiohttp.TraceConfig:
+    """Asks for permission when a request has its connection: nothing is between that and its first byte."""
+
+    async def ask(_: aiohttp.ClientSession, context: Any, __: Any) -> None:
+        if context.trace_request_ctx:
+            permit()
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(ask)
+    trace.on_connection_reuseconn.append(ask)
+    return trace
+
+
 class KubeApi:
     """The API server, as the service account of the operator sees it."""
 
-    def __init__(self, api_client: client.ApiClient) -> None:
+    def __init__(self, api_client: client.ApiClient, permit: Callable[[], None] | None = None) -> None:
         self._client = api_client
+        self.permit = permit
         self._proxy = api_client.rest_client.proxy
         # A session of our own on the library's TLS settings: its own looks for ~/.netrc before each request, in a thread.
         connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=api_client.rest_client.ssl_context)
-        self._session = aiohttp.ClientSession(connector=connector, trust_env=False)
+        traces = [_asking(permit)] if permit else []
+        self._session = aiohttp.ClientSession(connector=connector, trust_env=False, trace_configs=traces)
 
     @classmethod
-    async def connect(cls) -> KubeApi:
+    async def connect(cls, permit: Callable[[], None] | None = None) -> KubeApi:
         """By the pod's service account, else by KUBECONFIG.
+
+        Args:
+            permit: is called at the last moment before each write, but for those that are not `fenced`.
 
         Raises:
             kubernetes.aio.config.ConfigException: if there is neither.
@@ -111,9 +129,9 @@ class KubeApi:
             config.load_incluster_config(client_configuration=configuration)
         else:
             await config.load_kube_config(client_configuration=configuration)
-        return cls(client.ApiClient(configuration))
+        return cls(client.ApiClient(configuration), permit)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the session."""
         await self._session.close()
         await self._client.close()
@@ -126,8 +144,12 @@ class KubeApi:
         params: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        fenced: bool = True,
     ) -> dict[str, Any]:
         """One request; the answer as a dict.
+
+        Args:
+            fenced: whether a write needs the permission of the one that acts; only the Lease itself does not.
 
         Raises:
             KubeError: see the tree above.
@@ -148,6 +170,7 @@ class KubeApi:
                 data=data,
                 timeout=_TIMEOUT,
                 proxy=self._proxy,
+                trace_request_ctx=fenced and method != "GET",
             ) as response:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -202,11 +225,3 @@ class KubeApi:
             body=list(operations),
             content_type=JSON_PATCH,
         )
-
-    async def delete(self, key: Key, uid: str) -> None:
-        """Delete an object, and nothing else that has its name; fine if it is gone already."""
-        body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
-        try:
-            await self.request("DELETE", path_of(key.kind, key.namespace, key.name), body=body)
-        except (NotFound, Conflict):
-            return

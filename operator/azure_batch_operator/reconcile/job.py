@@ -27,7 +27,7 @@ from azure_batch_operator.reconcile.failures import blocked
 from azure_batch_operator.reconcile.job_views import PoolView, TasksView
 from azure_batch_operator.reconcile.job_waits import waiting_for
 from azure_batch_operator.reconcile.oneshot import asked, handled
-from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, Plan, Remote, Table
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, ObjectChange, Plan, Remote, Table
 from azure_batch_operator.reconcile.status import Verdict, kept, seconds_since, status
 from azure_batch_operator.reconcile.trouble import trouble
 
@@ -129,7 +129,7 @@ def _finished(resource: Resource, now: float) -> Plan:
     if ttl is not None and done is not None:
         again = ttl - seconds_since(done["lastTransitionTime"], now)
         if again <= 0:
-            return Plan(delete=True)
+            return Plan(objects=(ObjectChange(resource.key, uid=resource.uid),))
     notices: tuple[Notice, ...] = ()
     if asked(resource, RETRY_FAILED):
         notices = (Notice("RetryRefused", _TOO_LATE, "Warning"),)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
+from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, Priority
 
 
@@ -16,6 +17,7 @@ class Table(Enum):
     POOLS = "pools"
     JOBS = "jobs"
     TASKS = "tasks"
+    SCHEDULES = "schedules"
 
 
 class Absent(Enum):
@@ -56,6 +58,12 @@ _VERBS: Mapping[str, _Verb] = {
     "update_task": _Verb("tasks", "replace"),
     "terminate_task": _Verb("tasks", "terminate"),
     "reactivate_task": _Verb("tasks", "reactivate"),
+    "create_schedule": _Verb("job_schedules", "create", names=False),
+    "update_schedule": _Verb("job_schedules", "update"),
+    "enable_schedule": _Verb("job_schedules", "enable"),
+    "disable_schedule": _Verb("job_schedules", "disable"),
+    "terminate_schedule": _Verb("job_schedules", "terminate"),
+    "delete_schedule": _Verb("job_schedules", "delete", Priority.DELETE),
     "delete_task": _Verb("tasks", "delete", Priority.DELETE),
 }
 
@@ -108,19 +116,33 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class ObjectChange:
+    """An object of ours to create in, or delete from, the cluster.
+
+    Attributes:
+        body: the whole object, to create; one that exists already is left as it is. None to delete.
+        uid: of the object to delete; a namesake stays.
+    """
+
+    key: Key
+    body: Mapping[str, Any] | None = None
+    uid: str | None = None
+
+
+@dataclass(frozen=True)
 class Plan:
     """What to do about one object, in this order: finalizer on, calls, submission, status, Events, finalizer off.
 
     Attributes:
         finalizer: put it on before anything else, or take it off when all is done; None leaves it.
         calls: changes in Azure Batch, one after the other.
+        objects: changes in the cluster, after the calls.
         submit: body of a task to be added through the submitter (BatchTask).
         feed: whether the job's own tasks must be brought in (BatchJob).
         status: the whole status to show; None leaves what is there.
         again: seconds until it must be looked at without any event.
         tasks_of: spec to make the job's own tasks from, with values from Secrets and ConfigMaps; for `feed`.
         retry: value of the annotation that asks for the failed tasks of a job to run again.
-        delete: whether the object itself is to be deleted, its time being over.
     """
 
     finalizer: Literal["add", "remove"] | None = None
@@ -130,9 +152,9 @@ class Plan:
     status: Mapping[str, Any] | None = None
     notices: tuple[Notice, ...] = ()
     again: float | None = None
+    objects: tuple[ObjectChange, ...] = ()
     tasks_of: Mapping[str, Any] | None = field(default=None, repr=False)
     retry: str | None = None
-    delete: bool = False
 
 
 @dataclass(frozen=True)

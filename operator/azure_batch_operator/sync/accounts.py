@@ -79,6 +79,7 @@ class Session:
         hosts: HostPolicy,
         pacing: Pacing,
         listeners: Listeners,
+        permit: Callable[[], None] | None,
     ) -> None:
         self.key = key
         self.url = spec.endpoint.rstrip("/")
@@ -93,6 +94,7 @@ class Session:
             retry=_RETRY,
             hosts=hosts,
             observe=self._observe,
+            permit=permit,
         )
         self.mirror, self.interest = Mirror(), Interest()
         self.poller = Poller(
@@ -208,7 +210,9 @@ class Accounts:
             prepared = await prepare(self._api, resource, spec, self._sign_in)
             opened = self._open.get(key)
             if opened is None or opened.fingerprint != prepared.fingerprint:
-                session = Session(key, spec, prepared.make(), self._hosts, self._pacing, self._listeners)
+                session = Session(
+                    key, spec, prepared.make(), self._hosts, self._pacing, self._listeners, self._api.permit
+                )
                 await self.close(key)
                 task = self._running_group().create_task(session.run(), name=f"session {key}")
                 self._open[key] = _Open(session, prepared.fingerprint, task)

@@ -18,6 +18,7 @@ from azure_batch_operator.api.base import RECONCILE_NOW
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import AlreadyExistsError, BatchError, CompletedError, HostPolicy, NotFoundError
+from azure_batch_operator.kube import objects
 from azure_batch_operator.kube.api import KubeApi, KubeError
 from azure_batch_operator.kube.events import EventRecorder
 from azure_batch_operator.kube.finalizers import set_finalizer
@@ -97,8 +98,15 @@ class Controller:
             return
         self._forget(known)
         targets = [dependent.key for dependent in self._store.dependents(key)]
-        account = self._relations.account_key(known)
-        self._enqueue([*targets, *([account] if account else []), *([key] if key.kind is Kind.ACCOUNT else [])])
+        around = (self._relations.account_key(known), known.scheduled_by, key if key.kind is Kind.ACCOUNT else None)
+        self._enqueue([*targets, *(each for each in around if each)])
+
+    def written(self, resource: Resource) -> None:
+        """A status was written: a schedule wants to know what becomes of its jobs."""
+        before = self._store.get(resource.key)
+        self._store.update(resource)
+        if before is not None and resource.scheduled_by and before.status.get("phase") != resource.status.get("phase"):
+            self._queue.add(resource.scheduled_by, Urgency.REFRESH)
 
     def changed(self, keys: Iterable[Key], *, moved: bool = False) -> None:
         """The remote side of these objects looks different; if it `moved`, what lives in it is looked at as well."""
@@ -233,15 +241,17 @@ class Controller:
             session.feeder.feed(resource.key, resource.uid, resource.remote_id, plan.tasks_of or resource.spec, print_)
         if plan.retry is not None and session is not None:
             session.retrier.retry(resource.key, resource.uid, resource.remote_id, plan.retry)
+        for change in plan.objects:
+            if change.body is not None:
+                await objects.create(self._api, change.key, change.body)
+            else:
+                await objects.delete(self._api, change.key, change.uid or "")
         if plan.status is not None:
             self._writer.write(resource, plan.status)
         for notice in plan.notices:
             self._events.record(resource, notice.type, notice.reason, notice.message)
         if plan.again is not None:
             self._queue.add_after(resource.key, plan.again)
-        if plan.delete:
-            # Its DELETED event, or its deletionTimestamp, brings it back here.
-            await self._api.delete(resource.key, resource.uid)
         if plan.finalizer == "remove" and resource.has_finalizer:
             current = await set_finalizer(self._api, resource, present=False)
             if current is None or not current.finalizers:
@@ -265,6 +275,8 @@ class Controller:
                     session.mirror.pools.touch(call.id, after)
                 case Table.JOBS:
                     session.mirror.jobs.touch(call.id, after)
+                case Table.SCHEDULES:
+                    session.mirror.schedules.touch(call.id, after)
                 case Table.TASKS:
                     session.mirror.tasks[(call.parent or "").lower()].touch(call.id, after)
             session.poller.poke()

@@ -16,6 +16,7 @@ from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.kube.values import ValueMissingError, Values
@@ -27,8 +28,13 @@ from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, S
 LOOKED_AT_EVERY = 15.0
 """Seconds between two looks for a value that is missing."""
 
-_MODELS: dict[Kind, type[ApiModel]] = {Kind.POOL: PoolSpec, Kind.JOB: JobSpec, Kind.TASK: TaskSpec}
-_CREATES = frozenset({"create_pool", "create_job"})
+_MODELS: dict[Kind, type[ApiModel]] = {
+    Kind.POOL: PoolSpec,
+    Kind.JOB: JobSpec,
+    Kind.TASK: TaskSpec,
+    Kind.SCHEDULE: JobScheduleSpec,
+}
+_CREATES = frozenset({"create_pool", "create_job", "create_schedule", "update_schedule"})
 
 
 _BEFORE_ALL_ARE_IN = frozenset({"Pending", "Creating", "Submitting", "Stalled", "Queued", "Suspended", "Suspending"})

@@ -7,7 +7,7 @@ that began later has seen it (controller-runtime's "expectations", with the poll
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -130,6 +130,9 @@ class Mirror:
     def __init__(self) -> None:
         self.pools = RemoteTable()
         self.jobs = RemoteTable()
+        self.schedules = RemoteTable()
+        self.schedule_jobs: dict[str, Sequence[Mapping[str, Any]]] = {}
+        """Last jobs by schedule id, newest first."""
         self.node_counts: Mapping[str, Mapping[str, Any]] = {}
         self.results: defaultdict[str, JobResults] = defaultdict(JobResults)
         self.tasks: defaultdict[str, RemoteTable] = defaultdict(RemoteTable)
@@ -146,13 +149,14 @@ class Interest:
     def __init__(self) -> None:
         self._pools: defaultdict[str, set[Key]] = defaultdict(set)
         self._jobs: defaultdict[str, set[Key]] = defaultdict(set)
+        self._schedules: defaultdict[str, set[Key]] = defaultdict(set)
         self._tasks: defaultdict[str, defaultdict[str, set[Key]]] = defaultdict(lambda: defaultdict(set))
         self._of: dict[Key, tuple[str, ...]] = {}
         self.wishes: dict[str, JobWish] = {}
         """Job id → what is to be asked besides."""
 
     def add(self, key: Key, *path: str) -> None:
-        """`path` is the id of a pool or job, or job id and task id."""
+        """`path` is the id of a pool, job or schedule, or job id and task id."""
         ids = tuple(id.lower() for id in path)
         if self._of.get(key) == ids:
             return
@@ -188,6 +192,11 @@ class Interest:
         return self._jobs
 
     @property
+    def schedules(self) -> Mapping[str, set[Key]]:
+        """Schedule id → objects."""
+        return self._schedules
+
+    @property
     def tasks(self) -> Mapping[str, Mapping[str, set[Key]]]:
         """Job id → task id → objects."""
         return self._tasks
@@ -199,7 +208,7 @@ class Interest:
         return key in self._of
 
     def _by_id(self, kind: Kind) -> defaultdict[str, set[Key]]:
-        return self._pools if kind is Kind.POOL else self._jobs
+        return {Kind.POOL: self._pools, Kind.JOB: self._jobs, Kind.SCHEDULE: self._schedules}[kind]
 
 
 def _discard(table: defaultdict[str, set[Key]], id: str, key: Key) -> None:

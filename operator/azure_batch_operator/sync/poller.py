@@ -18,6 +18,7 @@ from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.polls.base import News, options
 from azure_batch_operator.sync.polls.jobs import JobPoll
 from azure_batch_operator.sync.polls.pools import PoolPoll
+from azure_batch_operator.sync.polls.schedules import SchedulePoll
 from azure_batch_operator.sync.polls.tasks import TaskPoll
 
 _CONCURRENCY = 8
@@ -73,6 +74,7 @@ class Poller:
         self._pools = PoolPoll(client, mirror, interest)
         self._jobs = JobPoll(client, mirror, interest)
         self._tasks = TaskPoll(client, mirror, interest)
+        self._schedules = SchedulePoll(client, mirror, interest)
         self._interest = interest
         self._changed = changed
         self._healthy = healthy
@@ -121,7 +123,11 @@ class Poller:
 
     def _expecting(self) -> bool:
         mirror = self._mirror
-        return bool(self._interest.tasks or mirror.results or mirror.pools.touched or mirror.jobs.touched)
+        return bool(
+            self._interest.tasks
+            or mirror.results
+            or any(table.touched for table in (mirror.pools, mirror.jobs, mirror.schedules))
+        )
 
     async def _poll(self, news: News) -> None:
         interest = self._interest
@@ -134,7 +140,9 @@ class Poller:
             await self._pools.poll(news)
         if interest.jobs or interest.tasks:
             await self._jobs.poll(news)
-        await self._all([*self._jobs.steps(news), *self._tasks.steps(news)])
+        if interest.schedules:
+            await self._schedules.poll(news)
+        await self._all([*self._jobs.steps(news), *self._tasks.steps(news), *self._schedules.steps(news)])
 
     @staticmethod
     async def _first(pages: Any) -> None:

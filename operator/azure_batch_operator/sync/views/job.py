@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.reconcile import expand, job_changes, ownership
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import expand, job_changes
 from azure_batch_operator.reconcile import job as plans
 from azure_batch_operator.reconcile import task as task_plans
 from azure_batch_operator.reconcile.common import PATIENCE
@@ -22,6 +23,7 @@ from azure_batch_operator.sync.mirror import JobWish
 from azure_batch_operator.sync.polls.base import TAIL_LINES
 from azure_batch_operator.sync.polls.jobs import pool_of
 from azure_batch_operator.sync.views.context import Context, interested
+from azure_batch_operator.sync.views.pools import batch_pool, pool_view
 
 __all__ = ["fingerprint", "is_open", "plan"]
 
@@ -65,40 +67,19 @@ def fingerprint(context: Context, resource: Resource) -> str:
 
 
 def _pool(context: Context, job: Resource, session: Session | None, remote: Remote) -> PoolView:
-    id, problem = _wanted_pool(context, job, session)
+    """The pool that the job shall be on, the one that it may move to, and what is seen of the one that it is on."""
+    view = pool_view(context, job, session)
     backoff = job.spec.get("backoff") or {}
     fallback = backoff.get("fallbackPoolId")
     if reference := backoff.get("fallbackPoolRef"):
-        fallback, _ = _pool_of_name(context, job, session, reference["name"], "backoff.fallbackPoolRef")
+        fallback = batch_pool(context, job, session, reference["name"], "spec.backoff.fallbackPoolRef").id
     here = pool_of(remote) if isinstance(remote, Mapping) else ""
     if session is None or not here:
-        return PoolView(id, problem, fallback)
+        return replace(view, fallback=fallback)
     counts: Counter[str] = Counter()
     for each in ("dedicated", "lowPriority"):
         counts.update((session.mirror.node_counts.get(here.lower()) or {}).get(each) or {})
-    return PoolView(id, problem, fallback, session.mirror.pools.get(here), counts)
-
-
-def _wanted_pool(context: Context, job: Resource, session: Session | None) -> tuple[str | None, tuple[str, str] | None]:
-    if info := job.spec.get("poolInfo"):
-        return info.get("poolId"), None
-    return _pool_of_name(context, job, session, job.spec["poolRef"]["name"], "poolRef")
-
-
-def _pool_of_name(
-    context: Context, job: Resource, session: Session | None, name: str, field: str
-) -> tuple[str | None, tuple[str, str] | None]:
-    """Id of a BatchPool, or reason and message why there is none."""
-    pool = context.store.get(Key(Kind.POOL, job.key.namespace, name))
-    if pool is None:
-        message = f"spec.{field} names BatchPool {name!r}, which does not exist in this namespace: create it or correct {field}"
-        return None, ("PoolNotFound", message)
-    remote = session.mirror.pools.get(pool.remote_id) if session else Absent.UNKNOWN
-    if isinstance(remote, Absent):
-        return None, ("WaitingForPool", f"waits until BatchPool {name!r} exists in Azure Batch")
-    if ownership.owner_of(remote) != ownership.marker(context.cluster, pool):
-        return None, ("WaitingForPool", f"BatchPool {name!r} does not own its pool; see its conditions")
-    return pool.remote_id, None
+    return replace(view, fallback=fallback, remote=session.mirror.pools.get(here), nodes=counts)
 
 
 def _tasks(context: Context, resource: Resource, session: Session) -> TasksView | None:

@@ -1,0 +1,41 @@
+"""`make crds`: writes everything that is derived, or says what of it is stale (`--check`)."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from artifacts import chart
+from azure_batch_operator import generate
+from azure_batch_operator.generate import ROOT, Files
+
+CHART = ROOT / "helm" / "azure-batch-operator"
+MANIFESTS = ROOT / "manifests"
+
+
+def files() -> Files:
+    """All files, those of the models included."""
+    return {
+        **generate.files(),
+        CHART / "templates" / "crds": chart.crd_templates(),
+        CHART / "files": {"rules.yaml": chart.rules(MANIFESTS)},
+        CHART: {"values.yaml": chart.values_yaml(), "values.schema.json": chart.values_schema()},
+        MANIFESTS / "watched-namespace": {"rbac.yaml": chart.watched_namespace(MANIFESTS)},
+        ROOT / "docs": {"helm-values.md": chart.values_page()},
+    }
+
+
+@click.command(help=__doc__)
+@click.option("--check", is_flag=True, help="Write nothing; fail if files are stale.")
+def main(check: bool) -> None:
+    """Write or check the files."""
+    whole = [*generate.files(), CHART / "templates" / "crds"]
+    if not check:
+        generate.write(files(), whole)
+    elif found := generate.stale(files(), whole):
+        sys.exit(f"not what it is derived from: {', '.join(found)}: run make crds")
+
+
+if __name__ == "__main__":
+    main()

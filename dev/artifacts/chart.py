@@ -1,0 +1,140 @@
+"""The written parts of the Helm chart: CRDs as templates, the rules of its roles, its values and their schema.
+
+The rest of helm/azure-batch-operator/templates is by hand. Rules come from manifests/, which stay the one place where rights are
+granted; tests/e2e/test_helm.py shows that chart and kustomize make the same objects.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
+
+from artifacts.values import ChartValues
+from azure_batch_operator import crds
+from azure_batch_operator.settings import Settings
+
+_NOTE = "Written by `make crds`; do not edit."
+_WIDTH = 110
+# What the chart sets by values of its own.
+SET_BY_CHART = frozenset({"namespaces", "identity_namespaces", "http_host", "http_port", "leader_election"})
+
+
+def crd_templates() -> dict[str, str]:
+    """File name → CRD as a template with a switch and a keep policy."""
+    return {name: _crd_template(text) for name, text in crds.render().items() if name != "kustomization.yaml"}
+
+
+def _crd_template(text: str) -> str:
+    body = text.removeprefix(f"# {_NOTE}\n").replace("{{", '{{ "{{" }}')
+    head, found, tail = body.partition("metadata:\n")
+    if not found:
+        raise ValueError("a CRD without metadata")
+    name, _, tail = tail.partition("\n")
+    return (
+        f"{{{{- /* {_NOTE} */ -}}}}\n{{{{- if .Values.crds.install }}}}\n{head}metadata:\n{name}\n"
+        '  labels: {{- include "azure-batch-operator.labels" . | nindent 4 }}\n'
+        "  {{- if .Values.crds.keep }}\n  annotations:\n    helm.sh/resource-policy: keep\n  {{- end }}\n"
+        f"{tail}{{{{- end }}}}\n"
+    )
+
+
+def rules(manifests: Path) -> str:
+    """The rules of every role in manifests/, by the role's name."""
+    found = {}
+    for path in sorted(manifests.rglob("rbac.yaml")):
+        for document in yaml.safe_load_all(path.read_text()):
+            if document and document["kind"] in {"Role", "ClusterRole"}:
+                found[document["metadata"]["name"]] = document["rules"]
+    return f"# {_NOTE}\n" + yaml.safe_dump(found, sort_keys=True)
+
+
+def watched_namespace(manifests: Path) -> str:
+    """Role and RoleBinding with the operator's rights in one namespace, for kustomize."""
+    documents = list(yaml.safe_load_all((manifests / "base" / "rbac.yaml").read_text()))
+    by_kind = {(each["kind"], each["metadata"]["name"]): each for each in documents if each}
+    role = by_kind["ClusterRole", "azure-batch-operator"] | {"kind": "Role"}
+    binding = by_kind["ClusterRoleBinding", "azure-batch-operator"] | {"kind": "RoleBinding"}
+    binding["roleRef"] = binding["roleRef"] | {"kind": "Role"}
+    return f"# {_NOTE}\n" + "---\n".join(yaml.safe_dump(each, sort_keys=False) for each in (role, binding))
+
+
+def values_yaml() -> str:
+    """values.yaml: every value with its default and what it does."""
+    return f"# {_NOTE} The model is dev/artifacts/values.py.\n" + "\n".join(_section(ChartValues(), ""))
+
+
+def _section(model: BaseModel, indent: str) -> Iterator[str]:
+    for name, field in type(model).model_fields.items():
+        if name == "global_":
+            continue
+        value = getattr(model, name)
+        key = field.alias or to_camel(name)
+        for line in wrap(field.description or "", _WIDTH - len(indent)):
+            yield f"{indent}# {line}"
+        if isinstance(value, BaseModel):
+            yield f"{indent}{key}:"
+            yield from _section(value, indent + "  ")
+        elif value and isinstance(value, dict):
+            yield f"{indent}{key}:"
+            for line in yaml.safe_dump(value, sort_keys=False).splitlines():
+                yield f"{indent}  {line}"
+        else:
+            yield f"{indent}{key}: {json.dumps(value)}"
+        if not indent:
+            yield ""
+
+
+def values_schema() -> str:
+    """values.schema.json: Helm refuses what it does not allow, by name."""
+    schema = ChartValues.model_json_schema(by_alias=True)
+    settings = Settings.model_json_schema(by_alias=False)
+    schema["$defs"] |= settings.get("$defs", {})
+    config = schema["properties"]["config"]
+    config["additionalProperties"] = False
+    config["properties"] = {
+        to_camel(name): _setting(each) for name, each in settings["properties"].items() if name not in SET_BY_CHART
+    }
+    return json.dumps({"$schema": "http://json-schema.org/draft-07/schema#", **_untitled(schema)}, indent=2) + "\n"
+
+
+def _setting(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A setting without its default: what is not given is left to the operator."""
+    return {name: value for name, value in schema.items() if name not in {"default", "title"}}
+
+
+def _untitled(schema: Any) -> Any:
+    match schema:
+        case dict():
+            kept = {name: value for name, value in schema.items() if name != "title" or not isinstance(value, str)}
+            return {name: _untitled(value) for name, value in kept.items()}
+        case list():
+            return [_untitled(each) for each in schema]
+        case _:
+            return schema
+
+
+def values_page() -> str:
+    """docs/helm-values.md."""
+    lines = [
+        "# Values of the Helm chart\n", f"<!-- {_NOTE} -->\n",
+        "`helm install` refuses keys that are not here, and values that make no sense.\n",
+        "| value | default | what it does |", "|---|---|---|",
+    ]  # fmt: skip
+    lines += [f"| `{path}` | `{default}` | {text} |" for path, default, text in _rows(ChartValues(), "")]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(model: BaseModel, prefix: str) -> Iterator[tuple[str, str, str]]:
+    for name, field in type(model).model_fields.items():
+        value, path = getattr(model, name), prefix + (field.alias or to_camel(name))
+        if isinstance(value, BaseModel):
+            yield from _rows(value, f"{path}.")
+        elif name != "global_":
+            yield path, json.dumps(value), (field.description or "").replace("|", "\\|")

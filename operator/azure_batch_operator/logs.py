@@ -1,0 +1,70 @@
+"""Log lines: text or JSON, each with the object it is about and the pass over it; beside `app`, used by `sync`.
+
+What logs within a pass need not know of which object: the pass says so once, in context variables, which follow tasks.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from pythonjsonlogger.json import JsonFormatter
+
+_object: ContextVar[str] = ContextVar("object", default="")
+_reconcile_id: ContextVar[str] = ContextVar("reconcile_id", default="")
+
+
+@contextmanager
+def reconciling(name: object) -> Iterator[str]:
+    """All lines within are about this object, and of one pass; yields the id of the pass."""
+    id = secrets.token_hex(4)
+    before = _object.set(str(name)), _reconcile_id.set(id)
+    try:
+        yield id
+    finally:
+        _object.reset(before[0])
+        _reconcile_id.reset(before[1])
+
+
+class _Context(logging.Filter):
+    """Adds `object` and `reconcile_id` to records made within a pass."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if name := _object.get():
+            record.object = name
+            record.reconcile_id = _reconcile_id.get()
+        return True
+
+
+class TextFormatter(logging.Formatter):
+    """A line for people: the pass and the request id at its end."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+        names = ("object", "reconcile_id", "request_id")
+        known = [f"{name}={value}" for name in names if (value := getattr(record, name, None))]
+        text = super().formatMessage(record)
+        return f"{text} [{' '.join(known)}]" if known else text
+
+
+def configure(form: str, level: str) -> None:
+    """Send all lines of at least this level to standard error, as `text` or `json`."""
+    handler = logging.StreamHandler()
+    handler.addFilter(_Context())
+    if form == "json":
+        renamed = {"asctime": "time", "levelname": "level", "name": "logger"}
+        handler.setFormatter(
+            JsonFormatter(
+                "%(asctime)s %(levelname)s %(name)s %(message)s", rename_fields=renamed, json_ensure_ascii=False
+            )
+        )
+    else:
+        handler.setFormatter(TextFormatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # Kopf logs a line per object and event; ours say what matters.
+    logging.getLogger("kopf").setLevel(logging.WARNING)

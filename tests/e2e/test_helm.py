@@ -1,0 +1,428 @@
+"""The Helm chart on the real API server: what it renders, what it grants, and a release from its installation to its end.
+
+There is no kubelet: the operator runs as a process with the arguments, the environment and the ServiceAccount of the rendered
+Deployment, and `helm test` gets what its pod's command says.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from e2e.conftest import job
+from localcluster import LocalCluster, LocalClusterError
+from stage import REPOSITORY, Emulator, Operator, Pod, samples, wait_until
+
+CHART = REPOSITORY / "helm" / "azure-batch-operator"
+NAME = "azure-batch-operator"
+STUBS = {"ServiceMonitor": "servicemonitors", "PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules"}
+ALL_ON = {
+    "replicaCount": 2,
+    "networkPolicy": {"enabled": True},
+    "podDisruptionBudget": {"enabled": True},
+    "namespaceIdentities": {"enabled": True},
+}
+COMBINATIONS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "all-on": ALL_ON,
+    "namespaced": {"watchNamespaces": ["team-a", "team-b"]},
+    "namespaced-all-on": {**ALL_ON, "watchNamespaces": ["team-a"], "config": {"clusterId": "here", "pollSeconds": 2}},
+    "service-monitor": {"serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "interval": "1m"}},
+    "workload-identity": {
+        "workloadIdentity": {"enabled": True, "clientId": "c", "tenantId": "t", "namespaces": ["team-a"]}
+    },
+    "own-account": {"serviceAccount": {"create": False, "name": "mine"}, "rbac": {"create": False}},
+    "names": {
+        "fullnameOverride": "batch",
+        "image": {"digest": "sha256:" + "0" * 64},
+        "imagePullSecrets": [{"name": "x"}],
+    },
+    "pod": {
+        "priorityClassName": "system-cluster-critical",
+        "podLabels": {"team": "hpc"},
+        "podAnnotations": {"a": "b"},
+        "nodeSelector": {"disk": "ssd"},
+        "tolerations": [{"key": "spot", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "topologySpreadConstraints": [
+            {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway", "labelSelector": {}}
+        ],
+        "extraArgs": ["--log-level=DEBUG"],
+        "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+        "extraEnvFrom": [{"configMapRef": {"name": "more"}}],
+        "extraVolumes": [{"name": "ca", "configMap": {"name": "ca"}}],
+        "extraVolumeMounts": [{"name": "ca", "mountPath": "/ca"}],
+    },
+    "network": {
+        "networkPolicy": {
+            "enabled": True,
+            "ingressFrom": [{"namespaceSelector": {}}],
+            "extraEgress": [{"ports": [{"port": 10100, "protocol": "TCP"}]}],
+        }
+    },
+}
+
+
+def template(cluster: LocalCluster, values: dict[str, Any], namespace: str = NAME) -> list[dict[str, Any]]:
+    """What the chart renders, hooks included."""
+    text = cluster.helm("template", NAME, str(CHART), "-n", namespace, "-f", "-", input=json.dumps(values)).stdout
+    return documents(text)
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    return [each for each in yaml.safe_load_all(text) if each]
+
+
+def only(objects: list[dict[str, Any]], kind: str) -> dict[str, Any]:
+    [found] = [each for each in objects if each["kind"] == kind]
+    return found
+
+
+@pytest.fixture(scope="module")
+def monitored(installed: LocalCluster) -> LocalCluster:
+    """The cluster with the kinds of the Prometheus operator, as far as a dry run needs them, and the namespaces of the values."""
+    stubs = [
+        {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": f"{plural}.monitoring.coreos.com"},
+            "spec": {
+                "group": "monitoring.coreos.com",
+                "scope": "Namespaced",
+                "names": {"kind": kind, "plural": plural, "singular": plural[:-1]},
+                "versions": [
+                    {
+                        "name": "v1",
+                        "served": True,
+                        "storage": True,
+                        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
+                    }
+                ],
+            },
+        }
+        for kind, plural in STUBS.items()
+    ]
+    spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": f"team-{each}"}} for each in "ab"]
+    listed = {"apiVersion": "v1", "kind": "List", "items": stubs + spaces}
+    installed.kubectl("apply", "-f", "-", input=json.dumps(listed))
+    installed.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    return installed
+
+
+# --- what is rendered ---
+
+
+def test_lint_finds_nothing(cluster: LocalCluster) -> None:
+    done = cluster.helm("lint", "--strict", str(CHART))
+    assert "0 chart(s) failed" in done.stdout
+
+
+@pytest.mark.parametrize("name", COMBINATIONS)
+def test_the_api_server_takes_what_is_rendered(monitored: LocalCluster, name: str) -> None:
+    values = {"crds": {"install": name == "defaults"}} | COMBINATIONS[name]
+    objects = template(monitored, values)
+    listed = {"apiVersion": "v1", "kind": "List", "items": objects}
+    # Strict: a field that a kind does not have is an error, and not dropped.
+    monitored.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", input=json.dumps(listed))
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"replicas": 2}, "replicas"),
+        ({"replicaCount": "two"}, "replicaCount"),
+        ({"config": {"polSeconds": 1}}, "polSeconds"),
+        ({"config": {"workers": 0}}, "workers"),
+        ({"config": {"namespaces": ["a"]}}, "namespaces"),
+        ({"watchNamespaces": ["Team A"]}, "watchNamespaces"),
+        ({"image": {"digest": "latest"}}, "digest"),
+        ({"serviceAccount": {"create": False}}, "serviceAccount.name is needed"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(cluster: LocalCluster, values: dict[str, Any], words: str) -> None:
+    with pytest.raises(LocalClusterError) as caught:
+        template(cluster, values)
+    assert words in str(caught.value)
+
+
+def test_values_become_settings(cluster: LocalCluster) -> None:
+    config = {"pollSeconds": 2.5, "allowedHosts": [".batch.example"], "logLevel": "DEBUG"}
+    values = {"config": config, "watchNamespaces": ["a", "b"], "replicaCount": 2}
+    environment = Pod.of(only(template(cluster, values), "Deployment"), name="pod-7").environment
+    prefix = "AZURE_BATCH_OPERATOR_"
+    assert environment == {
+        f"{prefix}POLL_SECONDS": "2.5",
+        f"{prefix}ALLOWED_HOSTS": '[".batch.example"]',
+        f"{prefix}LOG_LEVEL": "DEBUG",
+        f"{prefix}LOG_FORMAT": "json",
+        f"{prefix}NAMESPACES": '["a","b"]',
+        f"{prefix}LEADER_ELECTION": "true",
+        "POD_NAMESPACE": NAME,
+        "POD_NAME": "pod-7",
+    }
+
+
+# --- kustomize ---
+
+CHART_ONLY = ("helm.sh/chart", "app.kubernetes.io/managed-by", "app.kubernetes.io/version")
+
+
+def comparable(objects: list[dict[str, Any]]) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """By kind, namespace and name; without what marks an object as Helm's, hooks and the Namespace that Helm makes itself."""
+    found = {}
+    for each in objects:
+        metadata = each["metadata"]
+        annotations = metadata.pop("annotations", {})
+        if "helm.sh/hook" in annotations or each["kind"] == "Namespace":
+            continue
+        annotations.pop("helm.sh/resource-policy", None)
+        if annotations:
+            metadata["annotations"] = annotations
+        for label in CHART_ONLY:
+            metadata["labels"].pop(label, None)
+        found[each["kind"], metadata.get("namespace", ""), metadata["name"]] = each
+    return found
+
+
+@pytest.mark.parametrize(
+    ("folder", "values"),
+    [
+        ("base", {}),
+        ("overlays/everything", ALL_ON),
+        ("overlays/namespaced", {"watchNamespaces": ["team-a", "team-b"]}),
+    ],
+)
+def test_kustomize_makes_the_same_objects(cluster: LocalCluster, folder: str, values: dict[str, Any]) -> None:
+    ours = comparable(documents(cluster.kubectl("kustomize", str(REPOSITORY / "manifests" / folder)).stdout))
+    charts = comparable(template(cluster, values))
+    assert ours.keys() == charts.keys()
+    for key, each in ours.items():
+        assert _sorted_environment(each) == _sorted_environment(charts[key])
+
+
+def _sorted_environment(workload: dict[str, Any]) -> dict[str, Any]:
+    if workload["kind"] == "Deployment":
+        workload["spec"]["template"]["spec"]["containers"][0]["env"].sort(key=lambda each: each["name"])
+    return workload
+
+
+# --- what is granted ---
+
+
+@pytest.fixture(scope="module")
+def releases(monitored: LocalCluster) -> Iterator[LocalCluster]:
+    """Two releases beside each other: one for the cluster, one for team-a."""
+    off = json.dumps({"crds": {"install": False}, "replicaCount": 2})
+    narrow = json.dumps({"crds": {"install": False}, "watchNamespaces": ["team-a"], "config": {"clusterId": "here"}})
+    for release, values in (("wide", off), ("narrow", narrow)):
+        monitored.helm(
+            "install", release, str(CHART), "-n", release, "--create-namespace", "-f", "-", input=values
+        )  # fmt: skip
+    yield monitored
+    for release in ("wide", "narrow"):
+        monitored.helm("uninstall", release, "-n", release)
+
+
+def may(cluster: LocalCluster, release: str, verb: str, resource: str, namespace: str | None, name: str = "") -> bool:
+    """What the API server says of the operator's ServiceAccount; `namespace` None is the whole cluster."""
+    plural, _, subresource = resource.partition("/")
+    group_plural, _, group = plural.partition(".")
+    attributes = {
+        "verb": verb,
+        "group": group,
+        "resource": group_plural,
+        "subresource": subresource,
+        "name": name,
+        "namespace": namespace or "",
+    }
+    user = f"system:serviceaccount:{release}:{release}-azure-batch-operator"
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": user, "groups": ["system:serviceaccounts"], "resourceAttributes": attributes},
+    }
+    done = cluster.kubectl("create", "-o", "json", "-f", "-", input=json.dumps(review))
+    return bool(json.loads(done.stdout)["status"]["allowed"])
+
+
+KINDS = ("batchaccounts", "batchpools", "batchjobs", "batchtasks")
+# Refused to the operator of a whole cluster, and so to the one of a namespace.
+NEVER = [
+    ("list", "secrets", None),
+    ("watch", "secrets", None),
+    ("list", "secrets", "team-a"),
+    ("create", "secrets", "team-a"),
+    ("list", "configmaps", None),
+    ("update", "batchpools.azurebatch.io", "team-a"),
+    ("create", "batchjobs.azurebatch.io", "team-a"),
+    ("delete", "batchjobs.azurebatch.io", "team-a"),
+    ("create", "pods", "team-a"),
+    ("create", "serviceaccounts/token", "team-a"),
+    ("patch", "customresourcedefinitions.apiextensions.k8s.io", None),
+    ("create", "clusterrolebindings.rbac.authorization.k8s.io", None),
+    ("create", "rolebindings.rbac.authorization.k8s.io", "team-a"),
+    ("escalate", "clusterroles.rbac.authorization.k8s.io", None),
+    ("impersonate", "users", None),
+    ("patch", "namespaces", "team-a"),
+    ("delete", "leases.coordination.k8s.io", "wide"),
+    ("create", "leases.coordination.k8s.io", "team-a"),
+]
+
+
+@pytest.mark.parametrize(("verb", "resource", "namespace"), NEVER)
+@pytest.mark.parametrize("release", ["wide", "narrow"])
+def test_what_the_operator_need_not_do_it_may_not(
+    releases: LocalCluster, release: str, verb: str, resource: str, namespace: str | None
+) -> None:
+    assert not may(releases, release, verb, resource, namespace)
+
+
+def test_in_its_namespaces_it_may_what_it_must_and_nothing_elsewhere(releases: LocalCluster) -> None:
+    for kind in KINDS:
+        resource = f"{kind}.azurebatch.io"
+        for verb in ("get", "list", "watch", "patch"):
+            assert may(releases, "wide", verb, resource, None)
+            assert may(releases, "narrow", verb, resource, "team-a")
+            assert not may(releases, "narrow", verb, resource, "team-b")
+            assert not may(releases, "narrow", verb, resource, None)
+    assert may(releases, "narrow", "get", "secrets", "team-a")
+    assert not may(releases, "narrow", "get", "secrets", "team-b")
+    assert may(releases, "narrow", "get", "namespaces", "team-a", "team-a")
+    assert not may(releases, "narrow", "get", "namespaces", "team-b", "team-b")
+    assert not may(releases, "narrow", "get", "namespaces", "kube-system", "kube-system")
+    assert not may(releases, "narrow", "list", "namespaces", None)
+
+
+def test_only_the_one_of_several_replicas_has_a_lease_to_take(releases: LocalCluster) -> None:
+    assert may(releases, "wide", "update", "leases.coordination.k8s.io", "wide", NAME)
+    assert not may(releases, "wide", "update", "leases.coordination.k8s.io", "wide", "another")
+    assert not may(releases, "narrow", "update", "leases.coordination.k8s.io", "narrow", NAME)
+
+
+# --- a release from beginning to end ---
+
+
+class Release:
+    """A release of the chart with the process that its Deployment stands for."""
+
+    def __init__(self, cluster: LocalCluster, folder: Path) -> None:
+        self.cluster, self.folder = cluster, folder
+        self.operator: Operator | None = None
+
+    def helm(self, *arguments: str, values: dict[str, Any] | None = None) -> str:
+        options = ["-n", NAME, *([] if values is None else ["-f", "-"])]
+        return self.cluster.helm(*arguments, *options, input=None if values is None else json.dumps(values)).stdout
+
+    def roll_out(self) -> None:
+        """What the Deployment controller and kubelet would do: the old pod ends, the new one runs. Strategy Recreate."""
+        if self.operator:
+            self.operator.stop()
+        deployment = json.loads(self.cluster.kubectl("-n", NAME, "get", "deployment", NAME, "-o", "json").stdout)
+        self.operator = Operator.start(self.cluster, self.folder, pod=Pod.of(deployment))
+
+    def test(self) -> tuple[str, int]:
+        """`helm test` with a kubelet of one pod: what the pod's command says, and its exit code."""
+        assert self.operator
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(self.cluster.helm, "test", NAME, "-n", NAME, "--timeout=60s", check=False)
+            find = ("-n", NAME, "get", "pod", f"{NAME}-check", "--ignore-not-found", "-o", "json")
+            pod = json.loads(wait_until(lambda: self.cluster.kubectl(*find).stdout, "the test's pod"))
+            service = f"http://{NAME}.{NAME}.svc:8080"
+            command = [
+                each.replace(service, f"http://127.0.0.1:{self.operator.port}")
+                for each in Pod.of(pod).command(self.cluster, self.folder)
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=90)
+            status = {"status": {"phase": "Failed" if done.returncode else "Succeeded"}}
+            self.cluster.kubectl(
+                "-n",
+                NAME,
+                "patch",
+                "pod",
+                f"{NAME}-check",
+                "--subresource=status",
+                "--type=merge",
+                "-p",
+                json.dumps(status),
+            )
+            result = waiting.result()
+            assert (result.returncode == 0) == (done.returncode == 0), result.stderr
+        return done.stdout, done.returncode
+
+    def kubectl(self, *arguments: str) -> str:
+        return self.cluster.kubectl(*arguments).stdout
+
+
+@pytest.fixture
+def release(bare: LocalCluster, tmp_path: Path) -> Iterator[Release]:
+    made = Release(bare, tmp_path)
+    yield made
+    if made.operator:
+        made.operator.kill()
+
+
+def test_a_release_from_installation_to_its_end(release: Release, tmp_path: Path) -> None:
+    emulator = Emulator.start(tmp_path / "batch", time_scale=100.0)
+    try:
+        _life(release, emulator)
+    finally:
+        emulator.kill()
+
+
+def _life(release: Release, emulator: Emulator) -> None:
+    values: dict[str, Any] = {"config": {"logFormat": "json", "pollSeconds": 0.3, "idlePollSeconds": 5}}
+    said = release.helm("install", NAME, str(CHART), "--create-namespace", values=values)
+    assert "Before `helm uninstall" in said
+    release.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    release.roll_out()
+
+    release.cluster.kubectl("apply", "-f", "-", input=samples(release.cluster, emulator.endpoint))
+    release.kubectl("wait", "--for=condition=Ready", "bacc,bp", "--all", "--timeout=60s")
+    release.kubectl("wait", "--for=condition=Complete", "bj/render", "--timeout=120s")
+    lines, code = release.test()
+    assert code == 0, lines
+    assert lines.count("ok ") == 4, lines
+
+    uids = _uids(release)
+    release.helm("upgrade", NAME, str(CHART), values=values | {"podLabels": {"team": "hpc"}, "replicaCount": 1})
+    release.roll_out()
+    release.helm("rollback", NAME, "1")
+    release.roll_out()
+    assert _uids(release) == uids
+    # The operator that came with the rollback works: something new runs to its end.
+    late = job("late", tasks=[{"id": "a", "commandLine": "true"}])
+    release.cluster.kubectl("apply", "-f", "-", input=json.dumps(late))
+    release.kubectl("wait", "--for=condition=Complete", "bj/late", "--timeout=60s")
+
+    uids, azure = _uids(release), _azure(emulator)
+    assert release.operator
+    release.operator.stop()
+    said = release.helm("uninstall", NAME)
+    assert "kept due to the resource policy" in said
+    assert _uids(release) == uids, "no object is lost with the release"
+    assert _azure(emulator) == azure, "nothing is lost in Azure"
+    assert not release.kubectl("get", "clusterroles,clusterrolebindings", "-l", f"app.kubernetes.io/instance={NAME}")
+
+    # And again: everything is taken up where it was.
+    release.helm("install", NAME, str(CHART), values=values)
+    release.roll_out()
+    release.kubectl("delete", "azurebatch", "-A", "--all", "--timeout=60s")
+    assert not any(_azure(emulator).values())
+
+
+def _uids(release: Release) -> dict[str, str]:
+    listed = json.loads(release.kubectl("get", "azurebatch", "-A", "-o", "json"))["items"]
+    return {f"{each['kind']}/{each['metadata']['name']}": each["metadata"]["uid"] for each in listed}
+
+
+def _azure(emulator: Emulator) -> dict[str, int]:
+    """How many pools, jobs and tasks there are in Batch."""
+    state = emulator.admin("GET", "state")
+    return {name: state[name] for name in ("pools", "jobs", "tasks")}

@@ -1,0 +1,99 @@
+"""Settings from flags, environment and file, and what is said of wrong ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from azure_batch_operator.cli import main
+from azure_batch_operator.settings import Settings, SettingsError, flag_of, load, variable_of
+
+
+@pytest.fixture
+def environ(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    return monkeypatch
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / "settings.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_flags_beat_variables_and_variables_the_file(environ: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    environ.setenv("AZURE_BATCH_OPERATOR_WORKERS", "2")
+    environ.setenv("AZURE_BATCH_OPERATOR_POLL_SECONDS", "2")
+    file = write(tmp_path, "workers: 3\npollSeconds: 3\nresyncSeconds: 3\nnamespaces: [a, b]\n")
+    settings = load({"workers": 1}, {}, file)
+    assert (settings.workers, settings.poll_seconds, settings.resync_seconds) == (1, 2, 3)
+    assert settings.namespaces == ("a", "b")
+    assert settings.idle_poll_seconds == Settings.model_fields["idle_poll_seconds"].default
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("a, b", ("a", "b")), ('["a","b"]', ("a", "b")), ("", ())])
+def test_lists_in_variables(environ: pytest.MonkeyPatch, text: str, wanted: tuple[str, ...]) -> None:
+    environ.setenv("AZURE_BATCH_OPERATOR_NAMESPACES", text)
+    assert load({}, {}).namespaces == wanted
+
+
+@pytest.mark.parametrize("name", Settings.model_fields)
+def test_a_wrong_value_is_named_in_every_way_it_can_be_given(environ: pytest.MonkeyPatch, name: str) -> None:
+    free = {"http_host", "authority", "authority_ca_file", "allowed_hosts", "identity_namespaces", "namespaces"}
+    environ.setenv(variable_of(name), "[" if name in free else "\n" * 100)
+    if name in {"http_host", "authority", "authority_ca_file"}:
+        assert getattr(load({}, {}), name) == "["
+        return
+    with pytest.raises(SettingsError) as caught:
+        load({}, {})
+    for each in (name, flag_of(name), variable_of(name)):
+        assert each in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("polSeconds: 1", "polSeconds"),
+        ("poll_seconds: 1", "poll_seconds"),
+        ("workers: many", "workers"),
+        ("- a", "no mapping"),
+        ("{", "not YAML"),
+        ("pollSeconds: 9\nidlePollSeconds: 3", "idle_poll_seconds is less than poll_seconds"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_what_is_wrong(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        load({}, {}, write(tmp_path, text))
+
+
+def test_a_variable_that_is_no_setting_is_refused_but_not_those_of_a_service() -> None:
+    with pytest.raises(SettingsError, match="AZURE_BATCH_OPERATOR_POL_SECONDS"):
+        load({}, {"AZURE_BATCH_OPERATOR_POL_SECONDS": "1"})
+    load({}, {
+        "AZURE_BATCH_OPERATOR_SERVICE_HOST": "10.0.0.1", "AZURE_BATCH_OPERATOR_SERVICE_PORT_HTTP": "8080",
+        "AZURE_BATCH_OPERATOR_PORT": "tcp://10.0.0.1:8080", "AZURE_BATCH_OPERATOR_PORT_8080_TCP_ADDR": "10.0.0.1",
+        "AZURE_BATCH_OPERATOR_CONFIG": "somewhere",
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--workers=0"], "--workers"),
+        (["--log-format=xml"], "--log-format"),
+        (["--reconcile-policy=managed"], "--reconcile-policy"),
+        (["--config=/nowhere"], "/nowhere"),
+    ],
+)
+def test_a_wrong_setting_stops_the_start_with_its_name(arguments: list[str], words: str) -> None:
+    done = CliRunner().invoke(main, ["run", *arguments])
+    assert done.exit_code == 2
+    assert words in done.output
+
+
+def test_every_setting_has_a_flag_with_its_description() -> None:
+    text = " ".join(CliRunner().invoke(main, ["run", "--help"], terminal_width=200).output.split())
+    for name, field in Settings.model_fields.items():
+        assert f"{flag_of(name)} " in text
+        assert " ".join((field.description or "?").split()[:4]) in text
