@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile import ownership, policy, pool_nodes, pool_status, pool_update
-from azure_batch_operator.reconcile.common import deleting, still_there, with_notice, without_account
+from azure_batch_operator.reconcile import ownership, policy, pool_delete, pool_nodes, pool_status, pool_update
+from azure_batch_operator.reconcile.common import with_notice, without_account
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, Plan, Table
 from azure_batch_operator.reconcile.pool_changes import changes
+from azure_batch_operator.reconcile.pool_cost import Cost, cost
 from azure_batch_operator.reconcile.pool_desired import TARGETS, Image, body_of, image_of, size_of
 from azure_batch_operator.reconcile.pool_nodes import Care
 from azure_batch_operator.reconcile.pool_scale import ask_again_in, scale
@@ -32,6 +33,8 @@ def plan(resource: Resource, account: AccountView, view: PoolView, cluster: str,
     """
     if resource.deleting and (not resource.has_finalizer or resource.released):
         return Plan(finalizer="remove")
+    if (stays := pool_delete.orphaned(resource)) is not None:
+        return stays
     if not account.usable:
         return without_account(resource, account, now)
     remote = view.remote
@@ -39,13 +42,7 @@ def plan(resource: Resource, account: AccountView, view: PoolView, cluster: str,
         return Plan()
     what = f"pool {resource.remote_id!r}"
     if resource.deleting:
-        if isinstance(remote, Absent):
-            return Plan(finalizer="remove")
-        if (left := policy.left_alone(resource, remote, cluster)) is not None:
-            return left
-        if remote.get("state") == "deleting":
-            return still_there(resource, what, now)
-        return deleting(resource, what, Call("delete_pool", Table.POOLS, resource.remote_id), now)
+        return pool_delete.delete(resource, view, remote, cluster, now)
     if isinstance(remote, Absent):
         return _create(resource, view, cluster, what, now)
     claimed = policy.claim(resource, "pool", remote, cluster, "update_pool", Table.POOLS, now)
@@ -85,7 +82,8 @@ def _converge(resource: Resource, account: AccountView, view: PoolView, remote: 
     if step is not None and step.calls and step is not nodes.hold:
         # One change of the pool at a time; the nodes' turn comes when it is done.
         nodes = Care(fields=resource.status)
-    more = pool_status.conditions(remote, view, image, now)
+    estimate = _cost(resource, view, remote)
+    more = pool_status.conditions(remote, view, image, estimate, now)
     if step is None:
         verdict = pool_status.verdict_at_rest(resource, size, remote, view, more)
     else:
@@ -94,6 +92,7 @@ def _converge(resource: Resource, account: AccountView, view: PoolView, remote: 
         resource, account, size, remote, view, verdict, now,
         pendingChanges=pending or None,
         imageEndOfLife=image.end_of_life if image else None,
+        estimatedCostPerHour=estimate.per_hour if estimate else None,
         **{name: nodes.fields.get(name) for name in ("remediations", "nodesWithOldStartTask")},
     )  # fmt: skip
     drift = _drift(resource, step, now)
@@ -107,6 +106,12 @@ def _converge(resource: Resource, account: AccountView, view: PoolView, remote: 
         drift=drift,
     )
     return with_notice(resource, result, verdict)
+
+
+def _cost(resource: Resource, view: PoolView, remote: Mapping[str, Any]) -> Cost | None:
+    if view.prices is None:
+        return None
+    return cost(resource.spec["pricesFrom"], view.prices, remote, view.counts)
 
 
 def _step(

@@ -9,6 +9,7 @@ from typing import Any
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import pool_nodes
 from azure_batch_operator.reconcile.plan import AccountView, Notice
+from azure_batch_operator.reconcile.pool_cost import Cost
 from azure_batch_operator.reconcile.pool_desired import Fixed, Formula, Image, Size
 from azure_batch_operator.reconcile.pool_nodes import cause
 from azure_batch_operator.reconcile.pool_scale import error_text, overdue
@@ -80,7 +81,9 @@ def wanted_nodes(size: Size, remote: Mapping[str, Any]) -> int:
     return sum(size.over(remote).values()) if isinstance(size, Fixed) else targeted(remote)
 
 
-def conditions(remote: Mapping[str, Any], view: PoolView, image: Image | None, now: float) -> Conditions:
+def conditions(
+    remote: Mapping[str, Any], view: PoolView, image: Image | None, estimate: Cost | None, now: float
+) -> Conditions:
     """The conditions beside Ready, Reconciling and Stalled."""
     more: Conditions = {}
     errors = remote.get("resizeErrors") or () if steady(remote) else ()
@@ -94,6 +97,8 @@ def conditions(remote: Mapping[str, Any], view: PoolView, image: Image | None, n
         more["AutoScaleHealthy"] = _auto_scale(remote, run, now)
     if image is not None and (ends := _ends_soon(image, now)):
         more["ImageSupported"] = (False, "ImageSupportEnds", ends)
+    if estimate is not None and estimate.problem is not None:
+        more["CostEstimated"] = (False, *estimate.problem)
     return more
 
 
@@ -125,7 +130,7 @@ def _ends_soon(image: Image, now: float) -> str:
 def notices(resource: Resource, more: Conditions) -> tuple[Notice, ...]:
     """A warning for each condition that has just become one."""
     result = []
-    for type_ in ("NodesHealthy", "AutoScaleHealthy", "ImageSupported"):
+    for type_ in ("NodesHealthy", "AutoScaleHealthy", "ImageSupported", "CostEstimated"):
         before = resource.condition(type_)
         holds, reason, message = more.get(type_, (True, "", ""))
         if not holds and (before is None or before["status"] == "True"):
@@ -166,13 +171,19 @@ def shown(
         nodeAgentSKUId=machine.get("nodeAgentSKUId"),
         nodes=f"{usable}/{wanted_nodes(size, remote)}",
         nodeCounts=by_tier or None,
-        slots={"total": usable * int(remote.get("taskSlotsPerNode", 1))} if usable else None,
+        slots=_slots(usable * int(remote.get("taskSlotsPerNode", 1)), view.slots_used),
         resizeErrors=[picked(error, ("code", "message")) for error in (remote.get("resizeErrors") or ())[:10]] or None,
         **(picked(remote, _AUTO_SCALE) if scaled_by_formula(remote) else {}),
         autoScaleRun=_run(resource, remote),
         nodesInTrouble=pool_nodes.shown(view.troubled),
         **fields,
     )
+
+
+def _slots(total: int, used: int | None) -> dict[str, int] | None:
+    if not total:
+        return None
+    return {"total": total} | ({} if used is None else {"used": min(used, total)})
 
 
 def _run(resource: Resource, remote: Mapping[str, Any]) -> dict[str, Any] | None:

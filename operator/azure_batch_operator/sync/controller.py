@@ -80,8 +80,8 @@ class Controller:
     ) -> None:
         self._api, self._store, self._queue = api, store, queue
         self._writer, self._events = writer, events
-        self._context = views.Context(store, cluster)
         self._inputs = Inputs(api)
+        self._context = views.Context(store, cluster, self._inputs.prices)
         self._workers = workers
         self._namespaces, self._policy = namespaces, policy
         self.accounts = Accounts(
@@ -205,6 +205,7 @@ class Controller:
             return resource, policies.detached(resource), None
         try:
             resource = await self._inputs.with_tasks(resource)
+            await self._inputs.read_prices(resource)
             account, session = self._relations.account(resource)
             plan = views.plan(self._context, resource, account, session, time.time())
             if policy is Policy.SKIP:
