@@ -172,6 +172,10 @@ OPERATOR = [
         },
         "ops",
     ),
+    Panel(
+        "Drift set right",
+        {"{{kind}} {{property}}": "sum by (kind, property) (rate(azurebatch_drift_corrections_total[1h])) * 3600"},
+    ),
     Panel("Objects being deleted", {"{{kind}}": "azurebatch_objects_deleting"}),
     Panel("Lag of the event loop", {"{{pod}}": "azurebatch_event_loop_lag_seconds"}, "s"),
     Panel("Memory", {"{{pod}}": 'process_resident_memory_bytes{job=~".*azure-batch-operator.*"}'}, "bytes"),

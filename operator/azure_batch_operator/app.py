@@ -122,7 +122,7 @@ class App:
         cluster = settings.cluster_id or await _cluster_id(api)
         store = Store()
         queue: WorkQueue[Key] = WorkQueue()
-        writer = StatusWriter(api, store.get, store.update)
+        writer = StatusWriter(api, store.get, lambda resource: controller.written(resource))
         events = EventRecorder(api)
         namespaces = Namespaces(api, settings.namespaces, lambda name: controller.namespace_changed(name))
         controller = Controller(

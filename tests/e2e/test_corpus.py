@@ -26,6 +26,7 @@ GOLDEN = DATA / "refusals.txt"
 BESIDE = {
     "BatchPool": {"accountRef": {"name": "main"}},
     "BatchJob": {"accountRef": {"name": "main"}},
+    "BatchJobSchedule": {"accountRef": {"name": "main"}},
     "BatchTask": {"jobRef": {"name": "job"}},
 }
 

@@ -8,7 +8,9 @@ from enum import StrEnum
 from azure_batch_operator.api.account import AccountSpec, AccountStatus
 from azure_batch_operator.api.base import ApiModel, Rule, Status
 from azure_batch_operator.api.job import JobSpec, JobStatus
-from azure_batch_operator.api.pool import PoolSpec, PoolStatus
+from azure_batch_operator.api.pool import PoolSpec
+from azure_batch_operator.api.pool_status import PoolStatus
+from azure_batch_operator.api.schedule import JobScheduleSpec, JobScheduleStatus
 from azure_batch_operator.api.task import TaskSpec, TaskStatus
 
 
@@ -19,6 +21,7 @@ class Kind(StrEnum):
     POOL = "BatchPool"
     JOB = "BatchJob"
     TASK = "BatchTask"
+    SCHEDULE = "BatchJobSchedule"
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,12 @@ _ID_FROM_NAME = Rule(
     ".spec.id",
 )
 
+_CRON_NAME = Rule(
+    "!has(self.spec.cron) || size(self.metadata.name) <= 52",
+    "metadata.name is too long: the BatchJobs of a cron schedule are called <name>-<minutes since 1970>, which must fit into 64 "
+    "characters; use at most 52",
+)
+
 KINDS: dict[Kind, KindInfo] = {
     info.kind: info
     for info in (
@@ -98,6 +107,9 @@ KINDS: dict[Kind, KindInfo] = {
                 _READY, _PHASE,
                 Column("Nodes", ".status.nodes", "Usable and wanted nodes."),
                 Column("VM-Size", ".spec.vmSize", "Size of the nodes."),
+                Column("Dedicated", ".status.currentDedicatedNodes", "Dedicated nodes that there are.", "integer", wide=True),
+                Column("Spot", ".status.currentLowPriorityNodes", "Spot nodes that there are.", "integer", wide=True),
+                Column("Cost/h", ".status.estimatedCostPerHour", "Estimate from spec.pricesFrom.", wide=True),
                 Column("Account", ".spec.accountRef.name", "The BatchAccount.", wide=True),
                 _REASON, _MESSAGE, _AGE,
             ),
@@ -135,6 +147,23 @@ KINDS: dict[Kind, KindInfo] = {
             None,
             (_ID_FROM_NAME,),
             (".spec.jobRef.name", ".status.phase"),
+        ),
+        KindInfo(
+            Kind.SCHEDULE, "batchjobschedules", "bjs", "Makes jobs again and again, by interval or by cron.",
+            JobScheduleSpec, JobScheduleStatus,
+            (
+                _PHASE,
+                Column("Cron", ".spec.cron.expression", "When jobs are made."),
+                Column("Every", ".spec.schedule.recurrenceInterval", "Time between two jobs."),
+                Column("Next", ".status.nextRunTime", "When the next job is due.", "date", wide=True),
+                Column("Recent", ".status.recentJob.id", "The last job."),
+                Column("Active", ".status.active", "Jobs that have not ended.", "integer"),
+                Column("Reason", _condition("Ready", "reason"), "Why it is ready or not.", wide=True),
+                _MESSAGE, _AGE,
+            ),
+            None,
+            (_ID_FROM_NAME, _CRON_NAME),
+            (".status.phase",),
         ),
     )
 }  # fmt: skip

@@ -21,6 +21,14 @@ class Key(NamedTuple):
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
+class Owner(NamedTuple):
+    """The object that controls another one."""
+
+    kind: str
+    name: str
+    uid: str
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """One object as the API server last showed it."""
@@ -37,6 +45,7 @@ class Resource:
     spec: Mapping[str, Any]
     """Without nulls, which mean the same as leaving out."""
     status: Mapping[str, Any] = field(default_factory=dict)
+    controller: Owner | None = None
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Resource:
@@ -57,6 +66,14 @@ class Resource:
             },
             spec=without_nulls(body.get("spec", {})),
             status=dict(body.get("status", {})),
+            controller=next(
+                (
+                    Owner(owner["kind"], owner["name"], owner["uid"])
+                    for owner in metadata.get("ownerReferences", ())
+                    if owner.get("controller")
+                ),
+                None,
+            ),
         )
 
     @property
@@ -78,6 +95,21 @@ class Resource:
     def remote_id(self) -> str:
         """Id in Azure Batch (design §4: `spec.id`, by default `metadata.name`)."""
         return str(self.spec.get("id") or self.key.name)
+
+    @property
+    def job_spec(self) -> tuple[str, Mapping[str, Any]]:
+        """Where the spec describes a job, and that part: the spec itself, or `jobSpecification` of a schedule."""
+        if self.key.kind is Kind.SCHEDULE:
+            return "spec.jobSpecification", self.spec.get("jobSpecification") or {}
+        return "spec", self.spec
+
+    @property
+    def scheduled_by(self) -> Key | None:
+        """The BatchJobSchedule that has made this BatchJob, if one has."""
+        owner = self.controller
+        if owner is None or owner.kind != Kind.SCHEDULE:
+            return None
+        return Key(Kind.SCHEDULE, self.key.namespace, owner.name)
 
     def condition(self, type_: str) -> Mapping[str, Any] | None:
         """A condition of the status, if it is there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
@@ -82,4 +83,4 @@ def with_notice(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:
     notice = Notice(
         verdict.reason, verdict.message, "Warning" if verdict.trend == "Stalled" or verdict.warning else "Normal"
     )
-    return Plan(plan.finalizer, plan.calls, plan.submit, plan.feed, plan.status, (*plan.notices, notice), plan.again)
+    return replace(plan, notices=(*plan.notices, notice))

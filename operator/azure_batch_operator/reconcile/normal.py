@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from azure_batch_operator.api.base import ADOPTED_METADATA, OWNER_METADATA
@@ -46,6 +47,22 @@ def job_constraints(constraints: Mapping[str, Any] | None) -> tuple[int, int]:
     """Time limit in units of 100 ns and retries, with the service's defaults (batch-semantics §6.1)."""
     given = constraints or {}
     return duration_limit(given.get("maxWallClockTime")), int(given.get("maxTaskRetryCount") or 0)
+
+
+def moment(value: str | None) -> datetime | None:
+    """A time, whatever its offset and its number of digits."""
+    return None if value is None else datetime.fromisoformat(value)
+
+
+def same_schedule(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two `schedule` members of a job schedule mean the same; the service turns offsets into `Z` (batch-semantics §4.5)."""
+    return _schedule(one) == _schedule(other)
+
+
+def _schedule(value: Mapping[str, Any]) -> dict[str, Any]:
+    times = {name: moment(value.get(name)) for name in ("doNotRunUntil", "doNotRunAfter")}
+    lengths = {name: value.get(name) and ticks(value[name]) for name in ("startWindow", "recurrenceInterval")}
+    return times | lengths
 
 
 def metadata(items: Any) -> dict[str, str]:

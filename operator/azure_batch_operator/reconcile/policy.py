@@ -82,6 +82,7 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
     held = [call.verb for call in plan.calls]
     held += ["add_task"] if plan.submit is not None else []
     held += ["add_tasks"] if plan.feed else []
+    held += [f"{'create' if change.body else 'delete'} {change.key}" for change in plan.objects]
     if not held:
         return replace(plan, finalizer=None)
     text = f"{RECONCILE_POLICY} is skip, so this is not done: {', '.join(held)}"

@@ -16,7 +16,15 @@ from prometheus_client import Counter, Histogram
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.batch import AlreadyExistsError, BatchError, CompletedError, HostPolicy, NotFoundError
+from azure_batch_operator.batch import (
+    AlreadyExistsError,
+    BatchError,
+    CompletedError,
+    HostPolicy,
+    NotFoundError,
+    PreconditionFailedError,
+)
+from azure_batch_operator.kube import objects
 from azure_batch_operator.kube.api import KubeApi, KubeError
 from azure_batch_operator.kube.events import EventRecorder
 from azure_batch_operator.kube.finalizers import set_finalizer
@@ -43,6 +51,9 @@ logger = logging.getLogger(__name__)
 
 RECONCILES = Counter("azurebatch_reconcile_total", "Passes over objects", ["kind", "result"])
 RECONCILE_SECONDS = Histogram("azurebatch_reconcile_duration_seconds", "Duration of passes over objects", ["kind"])
+DRIFT = Counter(
+    "azurebatch_drift_corrections", "Properties that others had changed and that were set right", ["kind", "property"]
+)
 
 _SECRET_LOOKED_AT_EVERY = 60.0
 
@@ -96,8 +107,15 @@ class Controller:
             return
         self._forget(known)
         targets = [dependent.key for dependent in self._store.dependents(key)]
-        account = self._relations.account_key(known)
-        self._enqueue([*targets, *([account] if account else []), *([key] if key.kind is Kind.ACCOUNT else [])])
+        around = (self._relations.account_key(known), known.scheduled_by, key if key.kind is Kind.ACCOUNT else None)
+        self._enqueue([*targets, *(each for each in around if each)])
+
+    def written(self, resource: Resource) -> None:
+        """A status was written: a schedule wants to know what becomes of its jobs."""
+        before = self._store.get(resource.key)
+        self._store.update(resource)
+        if before is not None and resource.scheduled_by and before.status.get("phase") != resource.status.get("phase"):
+            self._queue.add(resource.scheduled_by, Urgency.REFRESH)
 
     def changed(self, keys: Iterable[Key], *, moved: bool = False) -> None:
         """The remote side of these objects looks different; if it `moved`, what lives in it is looked at as well."""
@@ -207,10 +225,11 @@ class Controller:
                 return
             self._store.update(current)
             resource = current
+        done = True
         try:
             if session is not None:
                 for call in plan.calls:
-                    await self._call(session, call)
+                    done = done and await self._call(session, call)
         except BatchError as error:
             status = troubled(resource, trouble(error), time.time())
             if status is not None:
@@ -225,10 +244,15 @@ class Controller:
             session.submitter.add(resource.key, job_id, plan.submit, owner)
         if plan.feed and session is not None:
             session.feeder.feed(resource.key, resource.uid, resource.remote_id, plan.tasks_of or resource.spec)
+        for change in plan.objects:
+            if change.body is not None:
+                await objects.create(self._api, change.key, change.body)
+            else:
+                await objects.delete(self._api, change.key, change.uid or "")
         if plan.status is not None:
             self._writer.write(resource, plan.status)
-        for notice in plan.notices:
-            self._events.record(resource, notice.type, notice.reason, notice.message)
+        if done:
+            self._tell(resource, plan)
         if plan.again is not None:
             self._queue.add_after(resource.key, plan.again)
         if plan.finalizer == "remove" and resource.has_finalizer:
@@ -238,15 +262,25 @@ class Controller:
             else:
                 self._store.update(current)
 
-    async def _call(self, session: Session, call: Call) -> None:
+    def _tell(self, resource: Resource, plan: Plan) -> None:
+        for name in plan.drift:
+            DRIFT.labels(resource.key.kind, name).inc()
+        for notice in plan.notices:
+            self._events.record(resource, notice.type, notice.reason, notice.message)
+
+    async def _call(self, session: Session, call: Call) -> bool:
+        """Make a call; False if the mirror turns out to be behind, so that what was decided is void."""
         began = asyncio.get_running_loop().time()
         try:
-            await call.send(session.client)
-        except (AlreadyExistsError, CompletedError, NotFoundError) as error:
-            # The mirror is behind: look again, then decide anew.
+            session.mirror.learn(call, await call.send(session.client), time.time())
+        except (AlreadyExistsError, CompletedError, NotFoundError, PreconditionFailedError) as error:
+            # Look again, then decide anew.
             logger.info("%s %s: %s", call.verb, call.id, error)
             if call.table is Table.TASKS and call.parent and isinstance(error, NotFoundError):
                 session.mirror.jobs.touch(call.parent, began)
+            return False
+        else:
+            return True
         finally:
             after = asyncio.get_running_loop().time()
             match call.table:
@@ -254,6 +288,8 @@ class Controller:
                     session.mirror.pools.touch(call.id, after)
                 case Table.JOBS:
                     session.mirror.jobs.touch(call.id, after)
+                case Table.SCHEDULES:
+                    session.mirror.schedules.touch(call.id, after)
                 case Table.TASKS:
                     session.mirror.tasks[(call.parent or "").lower()].touch(call.id, after)
             session.poller.poke()
@@ -267,6 +303,8 @@ class Controller:
             session.feeder.forget(resource.key, resource.uid)
             if resource.key.kind is Kind.JOB:
                 session.mirror.forget_job(resource.remote_id)
+            if resource.key.kind is Kind.POOL:
+                session.mirror.forget_pool(resource.remote_id)
 
     def _job_id(self, task: Resource) -> str:
         job = self._store.get(Key(Kind.JOB, task.key.namespace, task.spec["jobRef"]["name"]))

@@ -16,6 +16,7 @@ from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.kube.values import ValueMissingError, Values
@@ -27,8 +28,14 @@ from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, S
 LOOKED_AT_EVERY = 15.0
 """Seconds between two looks for a value that is missing."""
 
-_MODELS: dict[Kind, type[ApiModel]] = {Kind.POOL: PoolSpec, Kind.JOB: JobSpec, Kind.TASK: TaskSpec}
-_CREATES = frozenset({"create_pool", "create_job"})
+_MODELS: dict[Kind, type[ApiModel]] = {
+    Kind.POOL: PoolSpec,
+    Kind.JOB: JobSpec,
+    Kind.TASK: TaskSpec,
+    Kind.SCHEDULE: JobScheduleSpec,
+}
+_CREATES = frozenset({"create_pool", "create_job", "create_schedule", "update_schedule"})
+_FILLED = _CREATES | {"update_pool"}
 
 
 _BEFORE_ALL_ARE_IN = frozenset({"Pending", "Creating", "Submitting", "Stalled", "Queued"})
@@ -98,7 +105,7 @@ class Inputs:
         """
         creates = any(call.verb in _CREATES for call in plan.calls)
         if not (creates or plan.feed or plan.submit is not None):
-            return plan
+            return await self._with_values(resource, plan)
         if plan.feed and resource.key in self._lost:
             raise self._lost[resource.key]
         model = _MODELS[resource.key.kind]
@@ -111,6 +118,16 @@ class Inputs:
             )
             plan = replace(plan, calls=calls, submit=plan.submit and filled(model, plan.submit, values))
         return replace(plan, tasks_of=filled(model, resource.spec, values)) if plan.feed else plan
+
+    async def _with_values(self, resource: Resource, plan: Plan) -> Plan:
+        """The plan with the values that its own bodies name."""
+        model = _MODELS[resource.key.kind]
+        needed = [each for call in plan.calls if call.verb in _FILLED for each in references(model, call.body or {})]
+        if not needed:
+            return plan
+        values = await self._read(resource.key.namespace, needed)
+        calls = tuple(replace(call, body=filled(model, call.body or {}, values)) for call in plan.calls)
+        return replace(plan, calls=calls)
 
     async def _read(self, namespace: str, needed: Iterable[Reference]) -> Mapping[Source, str]:
         values: dict[Source, str] = {}

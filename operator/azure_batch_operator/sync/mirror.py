@@ -7,13 +7,13 @@ that began later has seen it (controller-runtime's "expectations", with the poll
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.reconcile.plan import Absent, Remote
+from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Remote
 
 
 class RemoteTable:
@@ -100,9 +100,39 @@ class Mirror:
     def __init__(self) -> None:
         self.pools = RemoteTable()
         self.jobs = RemoteTable()
+        self.schedules = RemoteTable()
+        self.schedule_jobs: dict[str, Sequence[Mapping[str, Any]]] = {}
+        """Last jobs by schedule id, newest first."""
         self.node_counts: Mapping[str, Mapping[str, Any]] = {}
+        self.images: Sequence[Mapping[str, Any]] | None = None
+        """What the account supports; None until it was asked for."""
+        self.troubled: dict[str, Sequence[Mapping[str, Any]]] = {}
+        """Nodes that do not work, by pool."""
+        self.accepted: dict[str, Accepted] = {}
+        """What pools took from us by PATCH."""
+        self.evaluated: dict[str, tuple[str, Mapping[str, Any]]] = {}
+        """The formula that was tried last, and what it came to, by pool."""
+        self.enabled: dict[str, float] = {}
+        """When a formula was enabled last, in seconds since the epoch, by pool."""
         self.results: defaultdict[str, JobResults] = defaultdict(JobResults)
         self.tasks: defaultdict[str, RemoteTable] = defaultdict(RemoteTable)
+
+    def learn(self, call: Call, answer: Any, now: float) -> None:
+        """Keep what the answer to a call of ours tells and no list does; `now` in seconds since the epoch."""
+        id = call.id.lower()
+        if call.verb == "evaluate_pool_auto_scale" and call.body is not None:
+            self.evaluated[id] = (str(call.body["autoScaleFormula"]), answer)
+        elif call.verb == "enable_pool_auto_scale":
+            self.enabled[id] = now
+        elif call.marks is not None and answer.etag:
+            before = self.accepted.get(id)
+            kept = before.members if before is not None and before.etag == call.if_match else {}
+            self.accepted[id] = Accepted({**kept, **call.marks}, answer.etag)
+
+    def forget_pool(self, pool_id: str) -> None:
+        """Nobody is interested in this pool any more."""
+        for table in (self.troubled, self.accepted, self.evaluated, self.enabled):
+            table.pop(pool_id.lower(), None)
 
     def forget_job(self, job_id: str) -> None:
         """Nobody is interested in the tasks of this job any more."""
@@ -116,11 +146,12 @@ class Interest:
     def __init__(self) -> None:
         self._pools: defaultdict[str, set[Key]] = defaultdict(set)
         self._jobs: defaultdict[str, set[Key]] = defaultdict(set)
+        self._schedules: defaultdict[str, set[Key]] = defaultdict(set)
         self._tasks: defaultdict[str, defaultdict[str, set[Key]]] = defaultdict(lambda: defaultdict(set))
         self._of: dict[Key, tuple[str, ...]] = {}
 
     def add(self, key: Key, *path: str) -> None:
-        """`path` is the id of a pool or job, or job id and task id."""
+        """`path` is the id of a pool, job or schedule, or job id and task id."""
         ids = tuple(id.lower() for id in path)
         if self._of.get(key) == ids:
             return
@@ -154,6 +185,11 @@ class Interest:
         return self._jobs
 
     @property
+    def schedules(self) -> Mapping[str, set[Key]]:
+        """Schedule id → objects."""
+        return self._schedules
+
+    @property
     def tasks(self) -> Mapping[str, Mapping[str, set[Key]]]:
         """Job id → task id → objects."""
         return self._tasks
@@ -165,7 +201,7 @@ class Interest:
         return key in self._of
 
     def _by_id(self, kind: Kind) -> defaultdict[str, set[Key]]:
-        return self._pools if kind is Kind.POOL else self._jobs
+        return {Kind.POOL: self._pools, Kind.JOB: self._jobs, Kind.SCHEDULE: self._schedules}[kind]
 
 
 def _discard(table: defaultdict[str, set[Key]], id: str, key: Key) -> None:

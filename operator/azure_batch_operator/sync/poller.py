@@ -17,7 +17,9 @@ from azure_batch_operator.batch import BatchClient, BatchError
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.polls.base import News, options
 from azure_batch_operator.sync.polls.jobs import JobPoll
+from azure_batch_operator.sync.polls.offers import OfferPoll
 from azure_batch_operator.sync.polls.pools import PoolPoll
+from azure_batch_operator.sync.polls.schedules import SchedulePoll
 from azure_batch_operator.sync.polls.tasks import TaskPoll
 
 _CONCURRENCY = 8
@@ -71,8 +73,10 @@ class Poller:
         self._client = client
         self._mirror = mirror
         self._pools = PoolPoll(client, mirror, interest)
+        self._offers = OfferPoll(client, mirror, interest)
         self._jobs = JobPoll(client, mirror, interest)
         self._tasks = TaskPoll(client, mirror, interest)
+        self._schedules = SchedulePoll(client, mirror, interest)
         self._interest = interest
         self._changed = changed
         self._healthy = healthy
@@ -123,7 +127,11 @@ class Poller:
 
     def _expecting(self) -> bool:
         mirror = self._mirror
-        return bool(self._interest.tasks or mirror.results or mirror.pools.touched or mirror.jobs.touched)
+        return bool(
+            self._interest.tasks
+            or mirror.results
+            or any(table.touched for table in (mirror.pools, mirror.jobs, mirror.schedules))
+        )
 
     async def _poll(self, news: News) -> None:
         interest = self._interest
@@ -131,11 +139,14 @@ class Poller:
             # An account that nobody uses is still checked: is it there, are we let in?
             await self._first(self._client.pools.list_pages(select=("id",), max_results=1, **options()))
             return
+        await self._offers.poll(news)
         if interest.pools:
             await self._pools.poll(news)
         if interest.jobs or interest.tasks:
             await self._jobs.poll(news)
-        await self._all([*self._jobs.steps(news), *self._tasks.steps(news)])
+        if interest.schedules:
+            await self._schedules.poll(news)
+        await self._all([*self._jobs.steps(news), *self._tasks.steps(news), *self._schedules.steps(news)])
 
     @staticmethod
     async def _first(pages: Any) -> None:

@@ -23,12 +23,12 @@ class Relations:
         spec, namespace = resource.spec, resource.key.namespace
         if account := spec.get("accountRef"):
             return Key(Kind.ACCOUNT, account.get("namespace") or namespace, account["name"])
-        for field, kind in (("poolRef", Kind.POOL), ("jobRef", Kind.JOB)):
-            if reference := spec.get(field):
+        for reference, kind in ((resource.job_spec[1].get("poolRef"), Kind.POOL), (spec.get("jobRef"), Kind.JOB)):
+            if reference:
                 parent = self._store.get(Key(kind, namespace, reference["name"]))
                 if parent is not None:
                     return self.account_key(parent)
-        if resource.key.kind is Kind.JOB and (account := resource.status.get("account")):
+        if resource.key.kind in {Kind.JOB, Kind.SCHEDULE} and (account := resource.status.get("account")):
             return Key(Kind.ACCOUNT, *account.split("/", 1))
         return None
 
@@ -42,8 +42,9 @@ class Relations:
         key = self.account_key(resource)
         if key is None:
             field, kind = ("jobRef", Kind.JOB) if resource.key.kind is Kind.TASK else ("poolRef", Kind.POOL)
-            name = (resource.spec.get(field) or {}).get("name", "")
-            message = f"spec.{field} names {kind} {name!r}, which does not exist in this namespace: create it or correct {field}"
+            path, spec = resource.job_spec
+            name = (spec.get(field) or {}).get("name", "")
+            message = f"{path}.{field} names {kind} {name!r}, which does not exist in this namespace: create it or correct {field}"
             return AccountView(False, f"{kind.removeprefix('Batch')}NotFound", message, gone=True), None
         account = self._store.get(key)
         if account is None:

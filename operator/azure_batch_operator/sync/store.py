@@ -10,18 +10,20 @@ from azure_batch_operator.api.resource import Key, Resource
 
 
 def references(resource: Resource) -> tuple[Key, ...]:
-    """Keys of the objects that this one names in its spec: its account, its pool, its job."""
+    """Keys of the objects that this one names in its spec: its account, its pool, its job; and of the one that has made it."""
     spec, namespace = resource.spec, resource.key.namespace
     keys = []
     if account := spec.get("accountRef"):
         keys.append(Key(Kind.ACCOUNT, account.get("namespace") or namespace, account["name"]))
-    elif resource.key.kind is Kind.JOB and (account := resource.status.get("account")):
+    elif resource.key.kind in {Kind.JOB, Kind.SCHEDULE} and (account := resource.status.get("account")):
         # Remembered in the status, because the BatchPool that named it may be deleted first.
         keys.append(Key(Kind.ACCOUNT, *account.split("/", 1)))
-    if pool := spec.get("poolRef"):
+    if pool := resource.job_spec[1].get("poolRef"):
         keys.append(Key(Kind.POOL, namespace, pool["name"]))
     if job := spec.get("jobRef"):
         keys.append(Key(Kind.JOB, namespace, job["name"]))
+    if schedule := resource.scheduled_by:
+        keys.append(schedule)
     return tuple(keys)
 
 

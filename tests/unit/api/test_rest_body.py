@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from azure_batch_operator.api.base import ApiModel, without_nulls
 from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.pool import PoolSpec
+from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.api.task import TaskSpec
 
 DIGEST = json.loads((Path(__file__).parents[2] / "data" / "api-2024-07-01.20.0.json").read_text())
@@ -63,7 +64,12 @@ OURS = {PoolSpec: {"id"}, JobSpec: {"id"}, TaskSpec: {"id"}}
 
 @pytest.mark.parametrize(
     ("operation", "model"),
-    [("Pools_CreatePool", PoolSpec), ("Jobs_CreateJob", JobSpec), ("Tasks_CreateTask", TaskSpec)],
+    [
+        ("Pools_CreatePool", PoolSpec),
+        ("Jobs_CreateJob", JobSpec),
+        ("Tasks_CreateTask", TaskSpec),
+        ("JobSchedules_CreateJobSchedule", JobScheduleSpec),
+    ],
 )
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())

@@ -1,4 +1,4 @@
-"""Every property of the bodies that create and change pools, jobs and tasks is in the custom resources, with its type."""
+"""Every property of the bodies that create and change pools, jobs, tasks and schedules is in the custom resources."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pytest
 from azure_batch_operator.api.base import ApiModel
 from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.pool import PoolSpec
+from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.api.task_body import Task
 from azure_batch_operator.crds import structural
@@ -26,6 +27,8 @@ BODIES: list[tuple[str, type[ApiModel]]] = [
     ("Pools_EnablePoolAutoScale", PoolSpec),
     ("Jobs_CreateJob", JobSpec),
     ("Jobs_UpdateJob", JobSpec),
+    ("JobSchedules_CreateJobSchedule", JobScheduleSpec),
+    ("JobSchedules_UpdateJobSchedule", JobScheduleSpec),
     ("Tasks_CreateTask", TaskSpec),
     ("Tasks_CreateTask", Task),
 ]

@@ -9,7 +9,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.plan import AccountView, Plan
 from azure_batch_operator.sync.accounts import Session
-from azure_batch_operator.sync.views import job, pool, task
+from azure_batch_operator.sync.views import job, pool, schedule, task
 from azure_batch_operator.sync.views.context import Context
 
 __all__ = ["Context", "plan", "waits"]
@@ -18,8 +18,13 @@ _PLANS: Mapping[Kind, Callable[[Context, Resource, AccountView, Session | None, 
     Kind.POOL: pool.plan,
     Kind.JOB: job.plan,
     Kind.TASK: task.plan,
+    Kind.SCHEDULE: schedule.plan,
 }
-_OPEN: Mapping[Kind, Callable[[Resource], bool]] = {Kind.JOB: job.is_open, Kind.TASK: task.is_open}
+_OPEN: Mapping[Kind, Callable[[Resource], bool]] = {
+    Kind.JOB: job.is_open,
+    Kind.TASK: task.is_open,
+    Kind.SCHEDULE: schedule.is_open,
+}
 
 
 def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.reconcile import expand, ownership
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import expand
 from azure_batch_operator.reconcile import job as plans
 from azure_batch_operator.reconcile import task as task_plans
 from azure_batch_operator.reconcile.common import PATIENCE
@@ -15,13 +15,14 @@ from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
 from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.views.context import Context, interested
+from azure_batch_operator.sync.views.pools import pool_view
 
 __all__ = ["is_open", "plan"]
 
 
 def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
     """Decide about one BatchJob."""
-    pool = _pool(context, resource, session)
+    pool = pool_view(context, resource, session)
     if session is None:
         return plans.plan(resource, account, pool, Absent.UNKNOWN, None, context.cluster, now)
     id = resource.remote_id
@@ -33,22 +34,6 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     remote = session.mirror.jobs.get(id)
     tasks = _tasks(context, resource, session)
     return plans.plan(resource, account, pool, remote, tasks, context.cluster, now)
-
-
-def _pool(context: Context, job: Resource, session: Session | None) -> plans.PoolView:
-    if info := job.spec.get("poolInfo"):
-        return plans.PoolView(info.get("poolId"))
-    name = job.spec["poolRef"]["name"]
-    pool = context.store.get(Key(Kind.POOL, job.key.namespace, name))
-    if pool is None:
-        message = f"spec.poolRef names BatchPool {name!r}, which does not exist in this namespace: create it or correct poolRef"
-        return plans.PoolView(None, ("PoolNotFound", message))
-    remote = session.mirror.pools.get(pool.remote_id) if session else Absent.UNKNOWN
-    if isinstance(remote, Absent):
-        return plans.PoolView(None, ("WaitingForPool", f"waits until BatchPool {name!r} exists in Azure Batch"))
-    if ownership.owner_of(remote) != ownership.marker(context.cluster, pool):
-        return plans.PoolView(None, ("WaitingForPool", f"BatchPool {name!r} does not own its pool; see its conditions"))
-    return plans.PoolView(pool.remote_id)
 
 
 def _tasks(context: Context, resource: Resource, session: Session) -> plans.TasksView | None:

@@ -1,0 +1,185 @@
+"""BatchJobSchedule: jobs again and again, by a schedule of the service or by cron.
+
+Seed: JobSchedules_CreateJobSchedule; batch-semantics §4.5. A cron schedule exists in Kubernetes alone, as a CronJob does.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field, StringConstraints
+
+from azure_batch_operator.api.base import (
+    AccountRef,
+    ApiModel,
+    BatchId,
+    DisplayName,
+    Duration,
+    Refused,
+    RemoteStatus,
+    Rule,
+    cel,
+    exactly_one_of,
+    immutable,
+    misnamed,
+    optional,
+    schema,
+)
+from azure_batch_operator.api.job import JobTemplate
+from azure_batch_operator.api.rest import MetadataItem, metadata
+
+Moment = Annotated[str, StringConstraints(max_length=64), Field(json_schema_extra={"format": "date-time"})]
+"""RFC 3339 time."""
+
+
+class Schedule(ApiModel):
+    """When the service makes jobs; it makes one at a time."""
+
+    do_not_run_until: Moment | None = optional("No job before this time; at once if left out.")
+    do_not_run_after: Moment | None = optional("No new job after this time; for ever if left out.")
+    start_window: Duration | None = optional(
+        "How late a job may be started, at least PT1M; beyond, that run is left out. Unlimited if left out."
+    )
+    recurrence_interval: Duration | None = optional(
+        "Time between two jobs, at least PT1M; the schedule makes a single job if left out."
+    )
+    rules: ClassVar[tuple[Rule, ...]] = (
+        cel(
+            "!has(self.doNotRunUntil) || !has(self.doNotRunAfter) || "
+            "timestamp(self.doNotRunUntil) <= timestamp(self.doNotRunAfter)",
+            "doNotRunAfter must not be before doNotRunUntil",
+            ".doNotRunAfter",
+        ),
+    )
+    refused: ClassVar[tuple[Refused, ...]] = (misnamed("interval", "recurrenceInterval"),)
+
+
+_FIELD = "[0-9A-Za-z*/,#LW?-]+"
+_CRON = f"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|{_FIELD}([ \\\\t]+{_FIELD}){{4}})$"
+HistoryLimit = Annotated[int, Field(ge=0, le=1000)]
+
+
+class Cron(ApiModel):
+    """When the operator makes BatchJobs, as a CronJob makes Jobs."""
+
+    expression: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(
+        description="Five fields (minute, hour, day of month, month, day of week) or @hourly, @daily, @weekly, @monthly, @yearly."
+    )
+    time_zone: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = optional(
+        "Name of a time zone such as Europe/Berlin, whose summer time counts; Etc/UTC if left out."
+    )
+    concurrency_policy: Annotated[str, Field(json_schema_extra={"enum": ["Allow", "Forbid", "Replace"]})] | None = (
+        optional(
+            "What happens when the last job still runs: Allow starts another, Forbid leaves this run out, Replace deletes the "
+            "old one first. Allow if left out."
+        )
+    )
+    starting_deadline_seconds: Annotated[int, Field(ge=10)] | None = optional(
+        "Seconds by which a run may be late, for example because the operator was down; unlimited if left out."
+    )
+    successful_jobs_history_limit: HistoryLimit | None = optional("Successful BatchJobs to keep; 3 if left out.")
+    failed_jobs_history_limit: HistoryLimit | None = optional("Failed BatchJobs to keep; 1 if left out.")
+    rules: ClassVar[tuple[Rule, ...]] = (
+        cel(
+            f"self.expression.matches('{_CRON}')",
+            "expression must have five fields, such as '0 2 * * *', or be one of @hourly, @daily, @weekly, @monthly, @yearly; "
+            "a time zone goes into timeZone",
+            ".expression",
+        ),
+    )
+    refused: ClassVar[tuple[Refused, ...]] = (misnamed("schedule", "expression"), misnamed("timezone", "timeZone"))
+
+
+_ONLY_CRON = ("tasks", "tasksFrom", "taskFactory")
+_FIXED = {
+    "id": "create a new BatchJobSchedule",
+    "accountRef": "create a new BatchJobSchedule",
+    "displayName": "create a new BatchJobSchedule",
+}
+
+
+class JobScheduleSpec(ApiModel):
+    """What the user wants."""
+
+    id: BatchId | None = optional("Id of the job schedule in Azure Batch; metadata.name if left out.")
+    account_ref: AccountRef | None = optional(
+        "The BatchAccount that it lives in; required with poolInfo, else that of the pool."
+    )
+    display_name: DisplayName | None = optional("Name for people; need not be unique.")
+    schedule: Schedule | None = optional("When the service makes jobs by itself; either this or cron.")
+    cron: Cron | None = optional("When the operator makes BatchJobs, as a CronJob does; either this or schedule.")
+    suspend: bool | None = optional("Whether no new job starts; a running one goes on. false if left out.")
+    job_specification: JobTemplate = Field(
+        description="The jobs: all that a job may have. Tasks of their own only with cron; otherwise a job manager task adds them."
+    )
+    metadata: list[MetadataItem] | None = metadata("Name-value pairs of the schedule; those of its jobs stand below.")
+    ours: ClassVar[frozenset[str]] = frozenset({"id", "accountRef", "cron", "suspend"})
+    rules: ClassVar[tuple[Rule, ...]] = (
+        exactly_one_of(
+            ("schedule", "cron"),
+            "give either schedule (intervals, kept by the service) or cron (kept by the operator, with time zone and history)",
+        ),
+        cel(
+            "has(self.jobSpecification.poolRef) || has(self.accountRef)",
+            "accountRef is required with poolInfo",
+            ".accountRef",
+        ),
+        cel(
+            "has(self.cron) || ("
+            + " && ".join(f"!has(self.jobSpecification.{name})" for name in _ONLY_CRON)
+            + ")",
+            "the jobs of a schedule of the service get their tasks from jobManagerTask: move tasks, tasksFrom and taskFactory "
+            "there, or use cron",
+            ".jobSpecification",
+        ),
+        cel(
+            "has(self.schedule) == has(oldSelf.schedule)",
+            "schedule and cron cannot take each other's place: create a new BatchJobSchedule",
+        ),
+        *(immutable(name, remedy) for name, remedy in _FIXED.items()),
+    )  # fmt: skip
+
+
+class ScheduledJob(ApiModel):
+    """One job of the schedule."""
+
+    id: str = Field(description="Id of the job in Azure Batch.")
+    name: str | None = Field(default=None, description="Name of the BatchJob, with cron.")
+    state: str | None = Field(default=None, description="State of the job, or phase of the BatchJob.")
+    start_time: str | None = Field(default=None, description="When it was created.")
+    end_time: str | None = Field(default=None, description="When it was completed.")
+    terminate_reason: str | None = Field(default=None, description="Why it ended, as the service says it.")
+    succeeded: int | None = Field(default=None, description="Tasks that have ended well.")
+    failed: int | None = Field(default=None, description="Tasks that have ended badly.")
+
+
+class RecentJob(ApiModel):
+    """The last job that the schedule made."""
+
+    id: str = Field(description="Its id.")
+
+
+class ScheduleStatistics(ApiModel):
+    """What the service has added up over all jobs; it does so now and then."""
+
+    num_succeeded_tasks: int | None = Field(default=None, description="Tasks that have ended well.")
+    num_failed_tasks: int | None = Field(default=None, description="Tasks that have ended badly.")
+    num_task_retries: int | None = Field(default=None, description="Tasks that were run again.")
+
+
+class JobScheduleStatus(RemoteStatus):
+    """What is known of the schedule and its jobs."""
+
+    account: str | None = Field(
+        default=None, description="namespace/name of the BatchAccount, kept in case the pool's object goes first."
+    )
+    state: str | None = Field(default=None, description="State of the schedule in Azure Batch.")
+    next_run_time: str | None = Field(default=None, description="When the next job is due.")
+    last_schedule_time: str | None = Field(default=None, description="When the last BatchJob was due, with cron.")
+    end_time: str | None = Field(default=None, description="When the schedule was completed.")
+    recent_job: RecentJob | None = Field(default=None, description="The last job that it made.")
+    active: int | None = Field(default=None, description="Jobs of it that have not ended.")
+    history: list[ScheduledJob] | None = Field(
+        default=None, description="Its last jobs, newest first.", json_schema_extra=schema(maxItems=10)
+    )
+    stats: ScheduleStatistics | None = Field(default=None, description="Statistics over all its jobs.")

@@ -1,0 +1,261 @@
+"""BatchJobSchedule by cron: when a BatchJob is due, what becomes of older ones; as CronJob does it, so that habits hold.
+
+Names are made of the schedule's name and the minute that was due, so that a run that was already started is never started twice,
+whatever happened to the status (as `<name>-<minutes since 1970>`, CronJob's own form).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from azure_batch_operator.api.base import API_VERSION, SCHEDULE_LABEL
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.reconcile import job as jobs
+from azure_batch_operator.reconcile.common import with_notice
+from azure_batch_operator.reconcile.plan import Notice, ObjectChange, Plan
+from azure_batch_operator.reconcile.status import Verdict, kept, seconds_since, status, timestamp
+
+_MACROS = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+_SUCCESSFUL_KEPT, _FAILED_KEPT = 3, 1
+HISTORY_SHOWN = 10
+_LONGEST_SLEEP = 3600.0
+
+
+@dataclass(frozen=True)
+class Times:
+    """The points in time around now, in seconds since the epoch.
+
+    Attributes:
+        last: the youngest that has passed; None if there is none after `since`.
+        next: the next one; None if there never is.
+    """
+
+    last: float | None
+    next: float | None
+
+
+def times(expression: str, zone: str, since: float, now: float) -> Times:
+    """When a cron expression is due.
+
+    Args:
+        since: what was due then, or before, is over.
+
+    Raises:
+        ValueError: if the expression or the zone is none; the text names the field and what is wrong.
+    """
+    try:
+        place = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"spec.cron.timeZone {zone!r} is not a time zone: use a name such as Europe/Berlin") from None
+    text = _MACROS.get(expression.strip(), expression)
+    here = datetime.fromtimestamp(now, place)
+    try:
+        upcoming = next(CronSim(text, here), None)
+        # The reverse walk begins before `now` itself, which counts as passed.
+        past = next(CronSim(text, datetime.fromtimestamp(now + 1, place), reverse=True), None)
+    except CronSimError as error:
+        raise ValueError(f"spec.cron.expression {expression!r} is not a cron expression: {error}") from None
+    last = None if past is None else past.timestamp()
+    return Times(
+        last if last is not None and since < last <= now else None, None if upcoming is None else upcoming.timestamp()
+    )
+
+
+def plan(resource: Resource, children: Sequence[Resource], now: float) -> Plan:
+    """Decide about one BatchJobSchedule with `spec.cron`.
+
+    Args:
+        children: the BatchJobs that it has made.
+    """
+    if resource.deleting:
+        return Plan(finalizer="remove")  # the API server's garbage collector deletes what it owns
+    cron = resource.spec["cron"]
+    last = _last_run(resource, children)
+    since = -seconds_since(resource.created, 0.0) if last is None else last
+    try:
+        due = times(cron["expression"], cron.get("timeZone") or "Etc/UTC", since, now)
+    except ValueError as error:
+        verdict = Verdict("Stalled", "InvalidSchedule", str(error), ready=False, trend="Stalled")
+        return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+    old = tuple(_beyond_history(cron, children))
+    if resource.spec.get("suspend"):
+        verdict = Verdict("Suspended", "Suspended", "suspended: no BatchJob is made", ready=True, more=_SUSPENDED)
+        plan = Plan(objects=old, status=_status(resource, verdict, children, None, last, now))
+        return with_notice(resource, plan, verdict)
+    active = [child for child in children if jobs.is_open(child)]
+    run = _run_due(resource, cron, due.last, active, now)
+    running = len(active) + len(run.started)
+    message = run.message or f"{running} active" + (
+        f", next at {timestamp(due.next)}" if due.next else ", never due again"
+    )
+    verdict = Verdict("Active", run.reason, message, ready=True, warning=run.reason == "MissedRun")
+    waits = min(_LONGEST_SLEEP, due.next - now) if due.next else None
+    shown = _status(
+        resource, verdict, [*children, *run.started], due.next, due.last if run.over and due.last else last, now
+    )
+    plan = Plan(
+        objects=(*run.changes, *old),
+        status=shown,
+        notices=run.notices,
+        again=None if waits is None else max(0.5, waits),
+    )
+    return with_notice(resource, plan, verdict)
+
+
+_SUSPENDED = {"Suspended": (True, "Suspended", "spec.suspend is true")}
+
+
+def _last_run(resource: Resource, children: Iterable[Resource]) -> float | None:
+    """The last run that is over, in seconds since the epoch: by the status, and by the names of what was made."""
+    stamp = resource.status.get("lastScheduleTime")
+    known = [-seconds_since(stamp, 0.0)] if stamp else []
+    runs = [float(minute) * 60 for minute in (_minute(resource, child) for child in children) if minute is not None]
+    return max([*known, *runs], default=None)
+
+
+def _minute(resource: Resource, child: Resource) -> int | None:
+    suffix = child.key.name.removeprefix(f"{resource.key.name}-")
+    return int(suffix) if suffix.isdigit() else None
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What becomes of a run that is due.
+
+    Attributes:
+        over: whether it needs no further look.
+        started: the new BatchJob, as if the API server had shown it.
+    """
+
+    over: bool = True
+    reason: str = "Scheduled"
+    message: str = ""
+    changes: tuple[ObjectChange, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    started: tuple[Resource, ...] = ()
+
+
+def _run_due(
+    resource: Resource, cron: Mapping[str, Any], due: float | None, active: Sequence[Resource], now: float
+) -> _Run:
+    if due is None:
+        return _Run(over=False)
+    when = timestamp(due)
+    deadline = cron.get("startingDeadlineSeconds")
+    if deadline is not None and now - due > deadline:
+        return _Run(reason="MissedRun", message=f"the run of {when} is left out: it is more than {deadline} s late")
+    policy = str(cron.get("concurrencyPolicy") or "Allow")
+    if policy == "Forbid" and active:
+        # As with CronJob, it is made up for when the other ends, unless it is too late then.
+        text = f"the run of {when} waits: BatchJob {active[0].key.name!r} still runs, and concurrencyPolicy is Forbid"
+        return _Run(over=False, reason="JobAlreadyActive", message=text)
+    replaced = [_deletion(child) for child in active if not child.deleting] if policy == "Replace" else []
+    child = _child(resource, due)
+    name = child["metadata"]["name"]
+    change = ObjectChange(Key(Kind.JOB, resource.key.namespace, name), body=child)
+    notice = Notice("JobCreated", f"BatchJob {name!r} for {when}")
+    return _Run(changes=(*replaced, change), notices=(notice,), started=(Resource.parse(_as_shown(child)),))
+
+
+def _child(resource: Resource, due: float) -> dict[str, Any]:
+    """The BatchJob for one run; it belongs to the schedule, so that it goes with it."""
+    key = resource.key
+    owner = {
+        "apiVersion": API_VERSION, "kind": key.kind.value, "name": key.name, "uid": resource.uid,
+        "controller": True, "blockOwnerDeletion": True,
+    }  # fmt: skip
+    account = {"accountRef": resource.spec["accountRef"]} if resource.spec.get("accountRef") else {}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": Kind.JOB.value,
+        "metadata": {
+            "name": f"{key.name}-{int(due // 60)}",
+            "namespace": key.namespace,
+            "labels": {SCHEDULE_LABEL: key.name},
+            "ownerReferences": [owner],
+        },
+        "spec": account | dict(resource.spec["jobSpecification"]),
+    }
+
+
+def _as_shown(child: Mapping[str, Any]) -> dict[str, Any]:
+    """A BatchJob that is about to be created, as if the API server had shown it."""
+    return {
+        **child,
+        "metadata": {**child["metadata"], "uid": "", "resourceVersion": "0"},
+        "status": {"phase": "Pending"},
+    }
+
+
+def _deletion(child: Resource) -> ObjectChange:
+    return ObjectChange(child.key, uid=child.uid)
+
+
+def _beyond_history(cron: Mapping[str, Any], children: Sequence[Resource]) -> list[ObjectChange]:
+    """Deletions of ended BatchJobs that are more than are to be kept, oldest first."""
+    limits = {
+        "Succeeded": int(cron.get("successfulJobsHistoryLimit", _SUCCESSFUL_KEPT)),
+        "Failed": int(cron.get("failedJobsHistoryLimit", _FAILED_KEPT)),
+    }
+    old = []
+    for phase, limit in limits.items():
+        ended = [child for child in _newest_first(children) if child.status.get("phase") == phase]
+        old += [_deletion(child) for child in reversed(ended[limit:]) if not child.deleting]
+    return old
+
+
+def _newest_first(children: Iterable[Resource]) -> list[Resource]:
+    return sorted(children, key=lambda child: (len(child.key.name), child.key.name), reverse=True)
+
+
+def _status(
+    resource: Resource,
+    verdict: Verdict,
+    children: Sequence[Resource],
+    next_run: float | None,
+    last: float | None,
+    now: float,
+) -> dict[str, Any]:
+    newest = _newest_first(children)
+    recent = newest[0].remote_id if newest else (resource.status.get("recentJob") or {}).get("id")
+    return status(
+        resource,
+        verdict,
+        now,
+        nextRunTime=timestamp(next_run) if next_run else None,
+        lastScheduleTime=None if last is None else timestamp(last),
+        recentJob={"id": recent} if recent else None,
+        active=sum(jobs.is_open(child) for child in children),
+        history=[_run(child) for child in newest[:HISTORY_SHOWN]] or None,
+    )
+
+
+def _run(child: Resource) -> dict[str, Any]:
+    shown, counts = child.status, child.status.get("taskCounts") or {}
+    ended = shown.get("phase") in jobs.FINAL
+    fields = {
+        "id": child.remote_id,
+        "name": child.key.name,
+        "state": shown.get("phase"),
+        "startTime": shown.get("startTime"),
+        "endTime": shown.get("endTime"),
+        # While it runs its own status counts; ours would have to follow every task.
+        "succeeded": counts.get("succeeded") if ended else None,
+        "failed": counts.get("failed") if ended else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,229 @@
+"""BatchJobSchedule: a schedule of the service that makes jobs by interval, or one of the operator by cron; batch-semantics §4.5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from azure_batch_operator.api.base import TERMINATE
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.api.schedule import JobScheduleSpec
+from azure_batch_operator.reconcile import cron, normal, ownership, policy
+from azure_batch_operator.reconcile.common import deleting, still_there, waiting, with_notice, without_account
+from azure_batch_operator.reconcile.compare import same
+from azure_batch_operator.reconcile.job import PoolView
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Plan, Remote, Table
+from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
+
+_ENDED = ("completed", "terminating")
+
+
+@dataclass(frozen=True)
+class JobsView:
+    """The jobs of a schedule.
+
+    Attributes:
+        children: BatchJobs that a cron schedule has made.
+        remote: jobs that a schedule of the service has made, newest first, with `taskCounts` where known; None before a look.
+    """
+
+    children: Sequence[Resource] = ()
+    remote: Sequence[Mapping[str, Any]] | None = None
+
+
+def is_cron(resource: Resource) -> bool:
+    """Whether the operator keeps the schedule, and nothing of it is in Azure but its jobs."""
+    return bool(resource.spec.get("cron"))
+
+
+def is_open(resource: Resource) -> bool:
+    """Whether anything can still happen to it."""
+    return resource.deleting or resource.status.get("phase") != "Completed"
+
+
+def plan(
+    resource: Resource, account: AccountView, pool: PoolView, remote: Remote, jobs: JobsView, cluster: str, now: float
+) -> Plan:
+    """Decide about one BatchJobSchedule.
+
+    Args:
+        pool: of its jobs.
+        remote: the schedule as the last poll saw it.
+        cluster: id of this cluster, part of the ownership marker.
+    """
+    if resource.deleting and (not resource.has_finalizer or resource.released):
+        return Plan(finalizer="remove")
+    if is_cron(resource):
+        return cron.plan(resource, jobs.children, now)
+    if not account.usable:
+        if pool.problem and account.gone and not resource.deleting:
+            return waiting(resource, *pool.problem, now)
+        return without_account(resource, account, now)
+    if remote is Absent.UNKNOWN:
+        return Plan()
+    what = f"job schedule {resource.remote_id!r}"
+    if resource.deleting:
+        return _delete(resource, remote, what, cluster, now)
+    if remote is Absent.GONE:
+        return _create(resource, account, pool, cluster, now)
+    claimed = policy.claim(resource, "job schedule", remote, cluster, "update_schedule", Table.SCHEDULES, now)
+    if claimed is not None:
+        return claimed
+    if remote.get("state") == "deleting":
+        verdict = Verdict(
+            "Deleting", "DeletedByOthers", f"{what} is being deleted by somebody else; it is created anew afterwards",
+            ready=False, trend="Reconciling",
+        )  # fmt: skip
+        return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+    return _converge(resource, account, pool, remote, jobs, now)
+
+
+def _delete(resource: Resource, remote: Remote, what: str, cluster: str, now: float) -> Plan:
+    if isinstance(remote, Absent):
+        return Plan(finalizer="remove")
+    if (left := policy.left_alone(resource, remote, cluster)) is not None:
+        return left
+    if remote.get("state") == "deleting":
+        return still_there(resource, what, now)
+    return deleting(resource, what, Call("delete_schedule", Table.SCHEDULES, resource.remote_id), now)
+
+
+def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: str, now: float) -> Plan:
+    if resource.status.get("phase") == "Completed":
+        verdict = Verdict("Completed", "Completed", "the schedule has ended and is gone in Azure Batch", ready=True)
+        return Plan(status=kept(resource, verdict, now))
+    if pool.problem:
+        return waiting(resource, *pool.problem, now)
+    body = {"id": resource.remote_id} | _body(resource, pool.id)
+    body = ownership.with_marker(body, ownership.marker(cluster, resource))
+    calls = [Call("create_schedule", Table.SCHEDULES, resource.remote_id, body=body)]
+    verdict = Verdict("Creating", "Creating", "the job schedule is being created", ready=False, trend="Reconciling")
+    shown = status(resource, verdict, now, id=resource.remote_id, account=account.name)
+    return with_notice(resource, Plan("add", tuple(calls), status=shown), verdict)
+
+
+def _body(resource: Resource, pool_id: str | None) -> dict[str, Any]:
+    """What the REST API takes, with the pool's id in the place of `poolRef`."""
+    body = JobScheduleSpec.rest_body(resource.spec)
+    if pool_id is not None:
+        body["jobSpecification"] = body["jobSpecification"] | {"poolInfo": {"poolId": pool_id}}
+    return body
+
+
+def _converge(
+    resource: Resource, account: AccountView, pool: PoolView, remote: Mapping[str, Any], jobs: JobsView, now: float
+) -> Plan:
+    state = str(remote.get("state"))
+    calls: list[Call] = []
+    if state not in _ENDED:
+        change = {} if pool.problem else _changes(resource, pool, remote)
+        if change:
+            calls.append(Call("update_schedule", Table.SCHEDULES, resource.remote_id, body=change))
+        if resource.annotations.get(TERMINATE):
+            calls.append(Call("terminate_schedule", Table.SCHEDULES, resource.remote_id))
+        elif resource.spec.get("suspend") and state == "active":
+            calls.append(Call("disable_schedule", Table.SCHEDULES, resource.remote_id))
+        elif not resource.spec.get("suspend") and state == "disabled":
+            calls.append(Call("enable_schedule", Table.SCHEDULES, resource.remote_id))
+    verdict = _verdict(resource, remote, bool(calls))
+    plan = Plan(
+        finalizer=None if resource.has_finalizer else "add",
+        calls=tuple(calls),
+        status=_status(resource, account, remote, jobs, verdict, now),
+    )
+    return with_notice(resource, plan, verdict)
+
+
+def _changes(resource: Resource, pool: PoolView, remote: Mapping[str, Any]) -> dict[str, Any]:
+    """Members for a PATCH, each replaced whole (batch-semantics §6.2)."""
+    wanted = _body(resource, pool.id)
+    change = {}
+    if not normal.same_schedule(wanted.get("schedule") or {}, remote.get("schedule") or {}):
+        change["schedule"] = wanted.get("schedule") or {}
+    if not same("jobSpecification", wanted["jobSpecification"], remote.get("jobSpecification")):
+        change["jobSpecification"] = wanted["jobSpecification"]
+    if normal.metadata(wanted.get("metadata")) != normal.metadata(remote.get("metadata")):
+        owner, adopted = ownership.owner_of(remote) or "", ownership.adopted(remote)
+        change["metadata"] = ownership.with_marker(wanted, owner, adopted=adopted)["metadata"]
+    return change
+
+
+def _verdict(resource: Resource, remote: Mapping[str, Any], changing: bool) -> Verdict:
+    state = str(remote.get("state"))
+    info = remote.get("executionInfo") or {}
+    if state == "completed":
+        message = "the schedule has ended: no further job is made"
+        return Verdict("Completed", "Completed", message, ready=True, more={"Complete": (True, "Completed", message)})
+    if state == "terminating":
+        return Verdict("Terminating", "Terminating", "the schedule is being ended", ready=False, trend="Reconciling")
+    if changing:
+        return Verdict("Updating", "Updating", "the schedule is being changed", ready=False, trend="Reconciling")
+    if state == "disabled":
+        message = "the schedule is disabled: no job is made" + (
+            "" if resource.spec.get("suspend") else ", by somebody else"
+        )
+        more = {"Suspended": (True, "Suspended", message)}
+        return Verdict("Suspended", "Suspended", message, ready=True, more=more)
+    message = f"next job at {info['nextRunTime']}" if info.get("nextRunTime") else "no further job is due"
+    if _never_ends(remote):
+        message += (
+            "; its jobs do not end by themselves, so that there will be no second one: set jobSpecification.onAllTasksComplete "
+            "to terminatejob"
+        )
+        return Verdict("Active", "JobsNeverEnd", message, ready=True, warning=True)
+    return Verdict("Active", "Scheduled", message, ready=True)
+
+
+def _never_ends(remote: Mapping[str, Any]) -> bool:
+    """The usual mistake: jobs that stay active for ever, so that the schedule makes only one (batch-semantics §4.5)."""
+    specification = remote.get("jobSpecification") or {}
+    if not (remote.get("schedule") or {}).get("recurrenceInterval"):
+        return False
+    limit = (specification.get("constraints") or {}).get("maxWallClockTime")
+    manager = specification.get("jobManagerTask")
+    return (
+        str(specification.get("onAllTasksComplete", "noaction")).lower() == "noaction"
+        and not (manager and manager.get("killJobOnCompletion", True))
+        and normal.duration_limit(limit) == normal.duration_limit(None)
+    )
+
+
+def _status(
+    resource: Resource,
+    account: AccountView,
+    remote: Mapping[str, Any],
+    jobs: JobsView,
+    verdict: Verdict,
+    now: float,
+) -> dict[str, Any]:
+    info = remote.get("executionInfo") or {}
+    recent = (info.get("recentJob") or {}).get("id")
+    known = jobs.remote
+    stats = remote.get("stats") or {}
+    return status(
+        resource,
+        verdict,
+        now,
+        id=resource.remote_id,
+        url=f"{account.url}/jobschedules/{resource.remote_id}",
+        account=account.name,
+        state=remote.get("state"),
+        **picked(info, ("nextRunTime", "endTime")),
+        recentJob={"id": recent} if recent else None,
+        active=None if known is None else sum(job.get("state") != "completed" for job in known),
+        history=resource.status.get("history") if known is None else [_run(job) for job in known] or None,
+        stats={name: int(stats[name]) for name in _STATISTICS if name in stats} or None,
+    )
+
+
+_STATISTICS = ("numSucceededTasks", "numFailedTasks", "numTaskRetries")
+
+
+def _run(job: Mapping[str, Any]) -> dict[str, Any]:
+    info, counts = job.get("executionInfo") or {}, job.get("taskCounts") or {}
+    return (
+        {"id": job["id"], "state": job.get("state")}
+        | picked(info, ("startTime", "endTime", "terminateReason"))
+        | picked(counts, ("succeeded", "failed"))
+    )

@@ -1,0 +1,29 @@
+"""The pool of a job, or of the jobs of a schedule, as their plans need to know it."""
+
+from __future__ import annotations
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.reconcile import ownership
+from azure_batch_operator.reconcile.job import PoolView
+from azure_batch_operator.reconcile.plan import Absent
+from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.views.context import Context
+
+
+def pool_view(context: Context, resource: Resource, session: Session | None) -> PoolView:
+    """The pool that `poolRef` or `poolInfo` names; its problem if it cannot be used yet."""
+    path, spec = resource.job_spec
+    name = (spec.get("poolRef") or {}).get("name")
+    if name is None:
+        return PoolView((spec.get("poolInfo") or {}).get("poolId"))
+    pool = context.store.get(Key(Kind.POOL, resource.key.namespace, name))
+    if pool is None:
+        message = f"{path}.poolRef names BatchPool {name!r}, which does not exist in this namespace: create it or correct poolRef"
+        return PoolView(None, ("PoolNotFound", message))
+    remote = session.mirror.pools.get(pool.remote_id) if session else Absent.UNKNOWN
+    if isinstance(remote, Absent):
+        return PoolView(None, ("WaitingForPool", f"waits until BatchPool {name!r} exists in Azure Batch"))
+    if ownership.owner_of(remote) != ownership.marker(context.cluster, pool):
+        return PoolView(None, ("WaitingForPool", f"BatchPool {name!r} does not own its pool; see its conditions"))
+    return PoolView(pool.remote_id)

@@ -1,0 +1,34 @@
+"""What a BatchJobSchedule's plan is decided from: its pool, the last list of schedules, and the jobs that it has made."""
+
+from __future__ import annotations
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import schedule as plans
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
+from azure_batch_operator.reconcile.schedule import is_open
+from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.views.context import Context, interested
+from azure_batch_operator.sync.views.pools import pool_view
+
+__all__ = ["is_open", "plan"]
+
+
+def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
+    """Decide about one BatchJobSchedule."""
+    children = [
+        job
+        for job in context.store.dependents(resource.key, Kind.JOB)
+        if job.controller and job.controller.uid == resource.uid
+    ]
+    pool = pool_view(context, resource, session)
+    if session is None or plans.is_cron(resource):
+        jobs = plans.JobsView(children)
+        return plans.plan(resource, account, pool, Absent.UNKNOWN, jobs, context.cluster, now)
+    id = resource.remote_id
+    if is_open(resource):
+        interested(session, resource, id)
+    else:
+        session.interest.drop(resource.key)
+    jobs = plans.JobsView(children, session.mirror.schedule_jobs.get(id.lower()))
+    return plans.plan(resource, account, pool, session.mirror.schedules.get(id), jobs, context.cluster, now)

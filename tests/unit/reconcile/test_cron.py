@@ -1,0 +1,172 @@
+"""Cron schedules: when a BatchJob is due, what becomes of those that run, and which are kept; as CronJob does it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.cron import plan, times
+from azure_batch_operator.reconcile.plan import Plan
+from unit.objects import resource
+
+TEMPLATE = {"poolRef": {"name": "cpu"}, "tasks": [{"id": "a", "commandLine": "true"}]}
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+NOW = at("2026-03-10T02:00:30Z")
+
+
+def nightly(suspend: bool | None = None, status: dict[str, Any] | None = None, **cron: Any) -> Resource:
+    spec: dict[str, Any] = {"cron": {"expression": "0 2 * * *"} | cron, "jobSpecification": TEMPLATE}
+    if suspend is not None:
+        spec["suspend"] = suspend
+    last = {"observedGeneration": 1, "phase": "Active", "lastScheduleTime": "2026-03-09T02:00:00Z"}
+    return resource(Kind.SCHEDULE, spec, name="nightly", status=last if status is None else status)
+
+
+def child(when: str, phase: str) -> Resource:
+    name = f"nightly-{int(at(when) // 60)}"
+    return resource(Kind.JOB, TEMPLATE, name=name, uid=f"uid-{name}", status={"phase": phase})
+
+
+def created(decision: Plan) -> list[str]:
+    return [change.key.name for change in decision.objects if change.body is not None]
+
+
+def deleted(decision: Plan) -> list[str]:
+    return [change.key.name for change in decision.objects if change.body is None]
+
+
+def test_a_run_that_is_due_becomes_a_job_of_the_schedule() -> None:
+    decision = plan(nightly(), [], NOW)
+    [change] = decision.objects
+    body = change.body or {}
+    assert change.key.name == f"nightly-{int(at('2026-03-10T02:00:00Z') // 60)}"
+    assert body["metadata"]["ownerReferences"][0]["uid"] == "uid-1"
+    assert body["metadata"]["labels"] == {"azurebatch.io/schedule": "nightly"}
+    assert body["spec"] == TEMPLATE
+    assert (decision.status or {})["lastScheduleTime"] == "2026-03-10T02:00:00Z"
+    assert (decision.status or {})["nextRunTime"] == "2026-03-11T02:00:00Z"
+    assert decision.again is not None
+    assert 0 < decision.again <= 3600
+
+
+def test_a_run_is_started_once_even_if_the_status_is_lost() -> None:
+    started = child("2026-03-10T02:00:00Z", "Succeeded")
+    assert created(plan(nightly(status={}), [started], NOW)) == []
+
+
+def test_what_was_due_before_the_schedule_existed_is_none_of_its_business() -> None:
+    young = nightly(status={})
+    young = Resource(**{**{name: getattr(young, name) for name in young.__slots__}, "created": "2026-03-10T02:00:10Z"})
+    decision = plan(young, [], NOW)
+    assert created(decision) == []
+    assert "lastScheduleTime" not in (decision.status or {})
+
+
+def test_only_the_youngest_of_several_missed_runs_is_made_up_for() -> None:
+    long_down = {"observedGeneration": 1, "phase": "Active", "lastScheduleTime": "2026-03-01T02:00:00Z"}
+    assert created(plan(nightly(status=long_down), [], NOW)) == [f"nightly-{int(at('2026-03-10T02:00:00Z') // 60)}"]
+
+
+def test_a_run_that_is_too_late_is_left_out_with_a_warning() -> None:
+    decision = plan(nightly(startingDeadlineSeconds=10), [], NOW)
+    assert created(decision) == []
+    assert [(notice.reason, notice.type) for notice in decision.notices] == [("MissedRun", "Warning")]
+    assert (decision.status or {})["lastScheduleTime"] == "2026-03-10T02:00:00Z", "it is told once"
+
+
+@pytest.mark.parametrize(
+    ("policy", "made", "removed"), [("Allow", 1, 0), (None, 1, 0), ("Forbid", 0, 0), ("Replace", 1, 1)]
+)
+def test_a_job_that_still_runs(policy: str | None, made: int, removed: int) -> None:
+    running = child("2026-03-09T02:00:00Z", "Running")
+    options = {"concurrencyPolicy": policy} if policy else {}
+    decision = plan(nightly(**options), [running], NOW)
+    assert (len(created(decision)), len(deleted(decision))) == (made, removed)
+    if policy == "Forbid":
+        assert "Forbid" in decision.notices[0].message
+        ended = child("2026-03-09T02:00:00Z", "Succeeded")
+        assert created(plan(nightly(**options, status=dict(decision.status or {})), [ended], NOW)), "it is made up for"
+
+
+def test_suspended_makes_none_and_says_so() -> None:
+    decision = plan(nightly(suspend=True), [], NOW)
+    assert created(decision) == []
+    assert (decision.status or {})["phase"] == "Suspended"
+    assert decision.again is None
+
+
+def test_history_is_bounded_and_open_jobs_stay() -> None:
+    days = [f"2026-03-0{day}T02:00:00Z" for day in range(1, 10)]
+    children = [child(day, "Succeeded") for day in days[:5]] + [child(day, "Failed") for day in days[5:8]]
+    children.append(child(days[8], "Running"))
+    decision = plan(nightly(), children, at("2026-03-09T03:00:00Z"))
+    assert deleted(decision) == [each.key.name for each in (*children[:2], *children[5:7])]
+    kept_all = plan(
+        nightly(successfulJobsHistoryLimit=9, failedJobsHistoryLimit=9), children, at("2026-03-09T03:00:00Z")
+    )
+    assert deleted(kept_all) == []
+    none = plan(nightly(successfulJobsHistoryLimit=0, failedJobsHistoryLimit=0), children, at("2026-03-09T03:00:00Z"))
+    assert len(deleted(none)) == 8
+
+
+def test_the_history_shown_is_short_and_newest_first() -> None:
+    children = [child(f"2026-02-{day:02}T02:00:00Z", "Succeeded") for day in range(1, 21)]
+    history = (plan(nightly(), children, at("2026-03-09T03:00:00Z")).status or {})["history"]
+    assert len(history) == 10
+    assert history[0]["name"] == children[-1].key.name
+
+
+@pytest.mark.parametrize(
+    ("cron", "word"),
+    [
+        ({"expression": "61 * * * *"}, "61 * * * *"),
+        ({"timeZone": "Mars/Olympus"}, "Mars/Olympus"),
+        ({"timeZone": "../etc"}, "../etc"),
+    ],
+)
+def test_what_cannot_be_read_stalls_with_the_name_of_the_field(cron: dict[str, Any], word: str) -> None:
+    decision = plan(nightly(**cron), [], NOW)
+    ready = next(each for each in (decision.status or {})["conditions"] if each["type"] == "Ready")
+    assert ready["reason"] == "InvalidSchedule"
+    assert "spec.cron." in ready["message"]
+    assert word in ready["message"]
+
+
+def test_summer_time_is_kept() -> None:
+    """Europe/Berlin leaps from 2:00 to 3:00 on 2026-03-29, so that 4:00 there is 3:00 UTC before and 2:00 UTC after."""
+    before = times("0 4 * * *", "Europe/Berlin", 0.0, at("2026-03-28T00:00:00Z"))
+    after = times("0 4 * * *", "Europe/Berlin", 0.0, at("2026-03-29T00:00:00Z"))
+    assert before.next == at("2026-03-28T03:00:00Z")
+    assert after.next == at("2026-03-29T02:00:00Z")
+
+
+EXPRESSIONS = ["* * * * *", "*/7 * * * *", "0 2 * * *", "30 1 * * 0", "@hourly", "@daily", "15 10 1 * *"]
+
+
+@given(
+    expression=st.sampled_from(EXPRESSIONS),
+    zone=st.sampled_from(["Etc/UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe"]),
+    now=st.datetimes(datetime(2025, 1, 1), datetime(2028, 1, 1)),  # noqa: DTZ001
+    back=st.integers(0, 40 * 86400),
+)
+def test_now_lies_between_the_last_and_the_next(expression: str, zone: str, now: datetime, back: int) -> None:
+    moment = now.replace(tzinfo=UTC)
+    since = (moment - timedelta(seconds=back)).timestamp()
+    found = times(expression, zone, since, moment.timestamp())
+    assert found.next is not None
+    assert found.next > moment.timestamp()
+    if found.last is not None:
+        assert since < found.last <= moment.timestamp()
+        again = times(expression, zone, found.last, moment.timestamp())
+        assert again.last is None, "what was started is not due again"
