@@ -25,6 +25,9 @@ NAME = "azure-batch-operator"
 STUBS = {"ServiceMonitor": "servicemonitors", "PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules"}
 ALL_ON = {
     "replicaCount": 2,
+    "podMonitor": {"enabled": True},
+    "prometheusRule": {"enabled": True},
+    "dashboards": {"enabled": True},
     "networkPolicy": {"enabled": True},
     "podDisruptionBudget": {"enabled": True},
     "namespaceIdentities": {"enabled": True},

@@ -32,6 +32,7 @@ from azure_batch_operator.kube.events import EventRecorder
 from azure_batch_operator.kube.finalizers import set_finalizer
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.kube.status import StatusWriter
+from azure_batch_operator.logs import reconciling
 from azure_batch_operator.reconcile import account as account_plans
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile import policy as policies
@@ -51,11 +52,11 @@ from azure_batch_operator.sync.store import Store
 
 logger = logging.getLogger(__name__)
 
-RECONCILES = Counter("azurebatch_reconcile_total", "Passes over an object", ["kind", "result"])
+RECONCILES = Counter("azurebatch_reconcile_total", "Passes over objects", ["kind", "result"])
+RECONCILE_SECONDS = Histogram("azurebatch_reconcile_duration_seconds", "Duration of passes over objects", ["kind"])
 DRIFT = Counter(
     "azurebatch_drift_corrections", "Properties that others had changed and that were set right", ["kind", "property"]
 )
-RECONCILE_SECONDS = Histogram("azurebatch_reconcile_duration_seconds", "Their duration", ["kind"])
 
 _SECRET_LOOKED_AT_EVERY = 60.0
 
@@ -151,28 +152,34 @@ class Controller:
     async def _work(self) -> None:
         while True:
             key = await self._queue.get()
-            began = time.monotonic()
-            result = "ok"
-            try:
-                await self._reconcile(key)
-            except KubeError as error:
-                result = "kubernetes"
-                delay = self._queue.add_failed(key, error.retry_after or 0.0)
-                logger.warning("%s waits %.1f s for the API server: %s", key, delay, error)
-            except BatchError as error:
-                result = "batch"
-                problem = trouble(error)
-                delay = self._queue.add_failed(key, problem.wait)
-                logger.info("%s tried again in %.1f s: %s", key, delay, problem.message)
-            except Exception:
-                # A fault of ours must not stop the other objects; it is loud, counted, and tried again.
-                result = "bug"
-                logger.exception("%s could not be reconciled", key)
-                self._queue.add_failed(key, 30.0)
-            finally:
-                self._queue.done(key)
-                RECONCILES.labels(key.kind, result).inc()
-                RECONCILE_SECONDS.labels(key.kind).observe(time.monotonic() - began)
+            with reconciling(key):
+                await self._pass(key)
+
+    async def _pass(self, key: Key) -> None:
+        began = time.monotonic()
+        result = "ok"
+        try:
+            await self._reconcile(key)
+        except KubeError as error:
+            result = "kubernetes"
+            delay = self._queue.add_failed(key, error.retry_after or 0.0)
+            logger.warning("%s waits %.1f s for the API server: %s", key, delay, error)
+        except BatchError as error:
+            result = "batch"
+            problem = trouble(error)
+            delay = self._queue.add_failed(key, problem.wait)
+            logger.info(
+                "%s tried again in %.1f s: %s", key, delay, problem.message, extra={"request_id": error.request_id}
+            )
+        except Exception:
+            # A fault of ours must not stop the other objects; it is loud, counted, and tried again.
+            result = "bug"
+            logger.exception("%s could not be reconciled", key)
+            self._queue.add_failed(key, 30.0)
+        finally:
+            self._queue.done(key)
+            RECONCILES.labels(key.kind, result).inc()
+            RECONCILE_SECONDS.labels(key.kind).observe(time.monotonic() - began)
 
     async def _reconcile(self, key: Key) -> None:
         resource = self._store.get(key)

@@ -87,6 +87,7 @@ class Poller:
         self._share = share
         self._calls = 0
         self._poked = asyncio.Event()
+        self.opened = self.last_end = asyncio.get_running_loop().time()
         self.last_success: float | None = None
 
     def poke(self) -> None:
@@ -121,6 +122,7 @@ class Poller:
                 self._pace.moved()
             else:
                 self._pace.still(expecting=self._expecting())
+        self.last_end = asyncio.get_running_loop().time()
         # What was seen before the error counts all the same.
         self._changed(news.moved, moved=True)
         self._changed(news.changed - news.moved)
