@@ -11,7 +11,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile import ownership, policy, pool_delete, pool_nodes, pool_status, pool_update
+from azure_batch_operator.reconcile import (
+    ownership,
+    policy,
+    pool_delete,
+    pool_nodes,
+    pool_recreate,
+    pool_status,
+    pool_update,
+)
 from azure_batch_operator.reconcile.common import with_notice, without_account
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, Plan, Table
 from azure_batch_operator.reconcile.pool_changes import changes
@@ -54,7 +62,7 @@ def plan(resource: Resource, account: AccountView, view: PoolView, cluster: str,
             ready=False, trend="Reconciling",
         )  # fmt: skip
         return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
-    return _converge(resource, account, view, remote, now)
+    return _converge(resource, account, view, remote, cluster, now)
 
 
 def _create(resource: Resource, view: PoolView, cluster: str, what: str, now: float) -> Plan:
@@ -74,11 +82,13 @@ def _create(resource: Resource, view: PoolView, cluster: str, what: str, now: fl
     )
 
 
-def _converge(resource: Resource, account: AccountView, view: PoolView, remote: Mapping[str, Any], now: float) -> Plan:
+def _converge(
+    resource: Resource, account: AccountView, view: PoolView, remote: Mapping[str, Any], cluster: str, now: float
+) -> Plan:
     image = image_of(resource.spec, remote, view.images)
     size = size_of(resource.spec)
     nodes = pool_nodes.care(resource, size, view, remote, now)
-    step, pending = _step(resource, view, remote, image, nodes.hold, now)
+    step, pending = _step(resource, view, remote, image, nodes.hold, cluster, now)
     if step is not None and step.calls and step is not nodes.hold:
         # One change of the pool at a time; the nodes' turn comes when it is done.
         nodes = Care(fields=resource.status)
@@ -92,6 +102,7 @@ def _converge(resource: Resource, account: AccountView, view: PoolView, remote: 
         resource, account, size, remote, view, verdict, now,
         pendingChanges=pending or None,
         imageEndOfLife=image.end_of_life if image else None,
+        replaces=[str(each["id"]) for each in view.older][:10] or None,
         estimatedCostPerHour=estimate.per_hour if estimate else None,
         **{name: nodes.fields.get(name) for name in ("remediations", "nodesWithOldStartTask")},
     )  # fmt: skip
@@ -115,16 +126,28 @@ def _cost(resource: Resource, view: PoolView, remote: Mapping[str, Any]) -> Cost
 
 
 def _step(
-    resource: Resource, view: PoolView, remote: Mapping[str, Any], image: Image | None, hold: Step | None, now: float
+    resource: Resource,
+    view: PoolView,
+    remote: Mapping[str, Any],
+    image: Image | None,
+    hold: Step | None,
+    cluster: str,
+    now: float,
 ) -> tuple[Step | None, list[str]]:
     """The next step, and the properties that are still to be changed; `hold` is what the care for nodes needs first."""
-    id, spec = resource.remote_id, resource.spec
+    id, spec = str(remote["id"]), resource.spec
     known = image is not None and image.problem is None
     # A pool is not given an image without knowing its node agent.
     comparable = spec if known else {**spec, "virtualMachineConfiguration": remote.get("virtualMachineConfiguration")}
-    found = changes(comparable, image.agent if image else None, remote, view.accepted)
+    agent = image.agent if image else None
+    found = changes(comparable, agent, remote, view.accepted)
     if (step := pool_update.change(id, comparable, found, remote)) is not None:
         return step, found.names
+    if (step := pool_recreate.recreate(resource, found, agent, view, cluster)) is not None:
+        return step, found.names
+    dry = pool_recreate.clear(view)
+    if dry is not None and dry.calls:
+        return dry, found.names
     waiting = pool_update.empty(id, spec, found, view, remote, now)
     if waiting is not None and waiting.phase == "Draining":
         return waiting, found.names
@@ -140,7 +163,7 @@ def _step(
     step = scale(id, size_of(spec), options, view, remote, now)
     if step is None and image is not None and image.problem is not None:
         step = Step((), "Stalled", "ImageNotSupported", image.problem, stalled=True)
-    return step or waiting, found.names
+    return step or waiting or dry, found.names
 
 
 def _drift(resource: Resource, step: Step | None, now: float) -> tuple[str, ...]:

@@ -24,19 +24,20 @@ def orphaned(resource: Resource) -> Plan | None:
 
 
 def delete(resource: Resource, view: PoolView, remote: Mapping[str, Any] | Absent, cluster: str, now: float) -> Plan:
-    """Delete the pool, wait until it is gone, and let the object go."""
-    if isinstance(remote, Absent):
-        return Plan(finalizer="remove")
-    if (left := policy.left_alone(resource, remote, cluster)) is not None:
+    """Delete the pool and what it has replaced, wait until they are gone, and let the object go."""
+    if not isinstance(remote, Absent) and (left := policy.left_alone(resource, remote, cluster)) is not None:
         return left
-    what = f"pool {resource.remote_id!r}"
-    if remote.get("state") == "deleting":
-        return still_there(resource, what, now)
+    here = [] if isinstance(remote, Absent) else [remote]
+    alive = [str(each["id"]) for each in (*here, *view.older) if each.get("state") != "deleting"]
+    if not alive:
+        gone = not here and not view.leaving
+        return Plan(finalizer="remove") if gone else still_there(resource, f"pool {resource.remote_id!r}", now)
+    what = f"pool {alive[0]!r}"
     if resource.spec.get("deletionPolicy") == "DeleteWhenIdle" and (busy := _busy(view)):
         message = f"{what} is deleted when its tasks have ended: {busy}. {FORCE_HINT}"
         verdict = Verdict("Deleting", "WaitingForTasks", message, ready=False, trend="Reconciling")
         return Plan(status=kept(resource, verdict, now), again=_LOOK_AGAIN)
-    return deleting(resource, what, Call("delete_pool", Table.POOLS, resource.remote_id), now)
+    return deleting(resource, what, Call("delete_pool", Table.POOLS, alive[0]), now)
 
 
 def _busy(view: PoolView) -> str:

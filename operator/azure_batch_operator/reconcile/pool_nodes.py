@@ -62,7 +62,7 @@ def care(resource: Resource, size: Size, view: PoolView, remote: Mapping[str, An
     cases = open_cases[:budget]
     reboots = [(node, reason) for node, action, reason in cases if action == "Reboot"]
     removals = [(node, reason) for node, action, reason in cases if action == "Remove"]
-    pool_id = resource.remote_id
+    pool_id = str(remote["id"])
     hold = None
     if removals and (scaled_by_formula(remote) or not steady(remote)):
         hold = _make_way(pool_id, size, remote, len(removals))

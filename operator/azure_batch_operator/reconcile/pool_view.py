@@ -15,8 +15,12 @@ class PoolView:
     """What is known of a pool.
 
     Attributes:
-        remote: the pool as the last poll saw it.
+        remote: the pool in use as the last poll saw it.
         counts: its item of `nodecounts`; None if there is none yet.
+        older: other pools of the same object, oldest first (`updateStrategy: Recreate`).
+        leaving: ids of pools of the same object that are being deleted.
+        next_taken: whether the id of a next pool is somebody else's.
+        jobs_on: ids of the jobs that are not completed, by id of their pool (lower case); None if they were not listed lately.
         images: what the account supports; None if that is not known yet.
         accepted: what this process has changed by PATCH.
         evaluated: the formula that was tried last, and what it came to (an AutoScaleRun).
@@ -30,6 +34,10 @@ class PoolView:
 
     remote: Remote = Absent.UNKNOWN
     counts: Mapping[str, Any] | None = None
+    older: Sequence[Mapping[str, Any]] = ()
+    leaving: Sequence[str] = ()
+    next_taken: bool = False
+    jobs_on: Mapping[str, Sequence[str]] | None = None
     images: Sequence[Mapping[str, Any]] | None = None
     accepted: Accepted | None = None
     evaluated: tuple[str, Mapping[str, Any]] | None = None

@@ -32,6 +32,14 @@ class RemoteTable:
             return Absent.UNKNOWN
         return self._entries.get(id, Absent.GONE)
 
+    def pending(self, prefix: str) -> bool:
+        """Whether something whose id begins so waits for the next poll."""
+        return any(id.startswith(prefix.lower()) for id in self._touched)
+
+    def entries(self) -> Iterable[Mapping[str, Any]]:
+        """All that was there when last looked at."""
+        return self._entries.values()
+
     def latest(self, id: str) -> Mapping[str, Any] | None:
         """The last that was seen, even if a write of ours has made it old."""
         return self._entries.get(id.lower())
@@ -154,6 +162,8 @@ class Mirror:
         self.schedules = RemoteTable()
         self.schedule_jobs: dict[str, Sequence[Mapping[str, Any]]] = {}
         """Last jobs by schedule id, newest first."""
+        self.pools_of: Mapping[str, Sequence[Mapping[str, Any]]] = {}
+        """Pools by the marker of their owner."""
         self.node_counts: Mapping[str, Mapping[str, Any]] = {}
         self.images: Sequence[Mapping[str, Any]] | None = None
         """What the account supports; None until it was asked for."""
@@ -193,11 +203,13 @@ class Interest:
         self._schedules: defaultdict[str, set[Key]] = defaultdict(set)
         self._tasks: defaultdict[str, defaultdict[str, set[Key]]] = defaultdict(lambda: defaultdict(set))
         self._of: dict[Key, tuple[str, ...]] = {}
+        self.jobs_of_pools: set[Key] = set()
+        """Pools that must know which jobs are on them."""
         self.wishes: dict[str, JobWish] = {}
         """Job id → what is to be asked besides."""
 
     def add(self, key: Key, *path: str) -> None:
-        """`path` is the id of a pool, job or schedule, or job id and task id."""
+        """`path` is the ids of pools, the id of a job or schedule, or job id and task id."""
         ids = tuple(id.lower() for id in path)
         if self._of.get(key) == ids:
             return
@@ -206,7 +218,8 @@ class Interest:
         if key.kind is Kind.TASK:
             self._tasks[ids[0]][ids[1]].add(key)
         else:
-            self._by_id(key.kind)[ids[0]].add(key)
+            for id in ids:
+                self._by_id(key.kind)[id].add(key)
 
     def drop(self, key: Key) -> None:
         """The object needs no more news."""
@@ -220,7 +233,13 @@ class Interest:
             if not self._tasks[ids[0]]:
                 del self._tasks[ids[0]]
         else:
-            _discard(self._by_id(key.kind), ids[0], key)
+            for id in ids:
+                _discard(self._by_id(key.kind), id, key)
+        self.jobs_of_pools.discard(key)
+
+    def watch_jobs(self, pool: Key, *, wanted: bool) -> None:
+        """Whether a pool must know which jobs are on it."""
+        (self.jobs_of_pools.add if wanted else self.jobs_of_pools.discard)(pool)
 
     @property
     def pools(self) -> Mapping[str, set[Key]]:

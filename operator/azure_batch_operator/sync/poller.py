@@ -145,7 +145,7 @@ class Poller:
         if interest.pools or interest.jobs:
             # Jobs that wait say what for, so their pools are looked at, too.
             await self._pools.poll(news)
-        if interest.jobs or interest.tasks:
+        if interest.jobs or interest.tasks or interest.jobs_of_pools:
             await self._jobs.poll(news)
         if interest.schedules:
             await self._schedules.poll(news)
