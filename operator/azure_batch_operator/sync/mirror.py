@@ -135,6 +135,7 @@ class Mirror:
         """Last jobs by schedule id, newest first."""
         self.node_counts: Mapping[str, Mapping[str, Any]] = {}
         self.images: Sequence[Mapping[str, Any]] | None = None
+        self.applications: Sequence[Mapping[str, Any]] | None = None
         """What the account supports; None until it was asked for."""
         self.troubled: dict[str, Sequence[Mapping[str, Any]]] = {}
         """Nodes that do not work, by pool."""
