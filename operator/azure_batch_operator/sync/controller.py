@@ -21,6 +21,7 @@ from azure_batch_operator.batch import (
     AlreadyExistsError,
     BatchError,
     CompletedError,
+    ConflictError,
     HostPolicy,
     NotFoundError,
     PreconditionFailedError,
@@ -81,8 +82,8 @@ class Controller:
     ) -> None:
         self._api, self._store, self._queue = api, store, queue
         self._writer, self._events = writer, events
-        self._context = views.Context(store, cluster)
         self._inputs = Inputs(api)
+        self._context = views.Context(store, cluster, self._inputs.prices)
         self._workers = workers
         self._namespaces, self._policy = namespaces, policy
         self.accounts = Accounts(
@@ -223,6 +224,7 @@ class Controller:
             return resource, policies.detached(resource), None
         try:
             resource = await self._inputs.with_tasks(resource)
+            await self._inputs.read_prices(resource)
             account, session = self._relations.account(resource)
             resource = self._relations.with_defaults(resource)
             plan = views.plan(self._context, resource, account, session, time.time())
@@ -308,6 +310,12 @@ class Controller:
             if call.table is Table.TASKS and call.parent and isinstance(error, NotFoundError):
                 session.mirror.jobs.touch(call.parent, began)
             return False
+        except ConflictError as error:
+            if call.table is not Table.NODES:
+                raise
+            # A node may be in no state for it; its pool goes on.
+            logger.info("%s %s: %s", call.verb, call.id, error)
+            return True
         else:
             return True
         finally:
@@ -319,6 +327,8 @@ class Controller:
                     session.mirror.jobs.touch(call.id, after)
                 case Table.SCHEDULES:
                     session.mirror.schedules.touch(call.id, after)
+                case Table.NODES:
+                    session.mirror.pools.touch(call.parent or "", after)
                 case Table.TASKS:
                     session.mirror.tasks[(call.parent or "").lower()].touch(call.id, after)
             session.poller.poke()

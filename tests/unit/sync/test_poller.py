@@ -35,7 +35,7 @@ class Service:
         }
         self.counts: dict[str, int] = {}
         self.error: BatchError | None = None
-        self.pools = self.jobs = self.tasks = self.task_files = self.account = self
+        self.pools = self.jobs = self.tasks = self.task_files = self.account = self.nodes = self.node_files = self
         self.applications = SimpleNamespace(list=lambda **_: self._answer("applications", "", None))
         self._which = ""
         self.images_asked = 0
