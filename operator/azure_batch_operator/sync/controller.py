@@ -233,7 +233,7 @@ class Controller:
             raise
         self._queue.forget(resource.key)
         if plan.submit is not None and session is not None:
-            job_id = self._job_id(resource)
+            job_id = views.job_id(self._context, resource) or ""
             owner = ownership.marker(self._context.cluster, resource)
             session.submitter.add(resource.key, job_id, plan.submit, owner)
         if plan.feed and session is not None:
@@ -291,10 +291,6 @@ class Controller:
             session.retrier.forget(resource.key, resource.uid)
             if resource.key.kind is Kind.JOB:
                 session.mirror.forget_job(resource.remote_id)
-
-    def _job_id(self, task: Resource) -> str:
-        job = self._store.get(Key(Kind.JOB, task.key.namespace, task.spec["jobRef"]["name"]))
-        return job.remote_id if job else ""
 
 
 def _differs(before: Resource, after: Resource) -> bool:

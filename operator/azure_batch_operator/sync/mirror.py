@@ -154,6 +154,7 @@ class Interest:
         self._of: dict[Key, tuple[str, ...]] = {}
         self.wishes: dict[str, JobWish] = {}
         """Job id → what is to be asked besides."""
+        self._tails: dict[Key, int] = {}
 
     def add(self, key: Key, *path: str) -> None:
         """`path` is the id of a pool, job or schedule, or job id and task id."""
@@ -172,6 +173,7 @@ class Interest:
         ids = self._of.pop(key, None)
         if ids is None:
             return
+        self._tails.pop(key, None)
         if key.kind is Kind.JOB:
             self.wishes.pop(ids[0], None)
         if key.kind is Kind.TASK:
@@ -180,6 +182,17 @@ class Interest:
                 del self._tasks[ids[0]]
         else:
             _discard(self._by_id(key.kind), ids[0], key)
+
+    def wish_tail(self, key: Key, lines: int | None) -> None:
+        """So many last lines of both outputs of the task of `key`, whatever its result; None for the usual."""
+        if lines is None:
+            self._tails.pop(key, None)
+        else:
+            self._tails[key] = lines
+
+    def tail(self, keys: Iterable[Key]) -> int | None:
+        """The most lines that one of these objects wants; None if none of them says."""
+        return max((self._tails[key] for key in keys if key in self._tails), default=None)
 
     @property
     def pools(self) -> Mapping[str, set[Key]]:
