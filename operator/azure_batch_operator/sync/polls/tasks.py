@@ -35,7 +35,9 @@ class TaskPoll(Poll):
         listing = self._lists.setdefault(job_id, _TaskList())
         table, wanted = self._mirror.tasks[job_id], self._interest.tasks.get(job_id, {})
         began = clock()
-        full = listing.full_at is None or began - listing.full_at > _FULL_TASK_LIST_EVERY or listing.recount
+        # A new table, such as after the job's BatchJob has gone, knows nothing before a full list.
+        due = listing.full_at is None or began - listing.full_at > _FULL_TASK_LIST_EVERY
+        full = due or table.first or listing.recount
         # Owners are asked for once; later tasks are our own, or are asked for when the service says that they exist.
         members = (*_TASK_MEMBERS, "environmentSettings") if full else _TASK_MEMBERS
         try:
