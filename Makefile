@@ -86,4 +86,4 @@ crds-check: setup
 .PHONY: lock
 lock: ## Pin all dependencies by hash again (needs uv on PATH)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --custom-compile-command "make lock" --extra emulator --group dev pyproject.toml -o requirements.txt
+	  --custom-compile-command "make lock" --extra emulator --extra tracing --group dev pyproject.toml -o requirements.txt

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from artifacts import chart
+from artifacts import chart, monitoring, pages
 from azure_batch_operator import generate
 from azure_batch_operator.generate import ROOT, Files
 
@@ -19,10 +19,16 @@ def files() -> Files:
     return {
         **generate.files(),
         CHART / "templates" / "crds": chart.crd_templates(),
-        CHART / "files": {"rules.yaml": chart.rules(MANIFESTS)},
+        CHART / "files": {"rules.yaml": chart.rules(MANIFESTS), "alerts.yaml": monitoring.rules()},
+        CHART / "files" / "dashboards": monitoring.dashboards(),
         CHART: {"values.yaml": chart.values_yaml(), "values.schema.json": chart.values_schema()},
         MANIFESTS / "watched-namespace": {"rbac.yaml": chart.watched_namespace(MANIFESTS)},
-        ROOT / "docs": {"helm-values.md": chart.values_page()},
+        MANIFESTS / "components" / "monitoring": monitoring.manifests(),
+        ROOT / "docs": {
+            "helm-values.md": chart.values_page(),
+            "configuration.md": pages.configuration(),
+            "metrics.md": pages.metrics(),
+        },
     }
 
 
@@ -30,7 +36,7 @@ def files() -> Files:
 @click.option("--check", is_flag=True, help="Write nothing; fail if files are stale.")
 def main(check: bool) -> None:
     """Write or check the files."""
-    whole = [*generate.files(), CHART / "templates" / "crds"]
+    whole = [*generate.files(), CHART / "templates" / "crds", CHART / "files" / "dashboards"]
     if not check:
         generate.write(files(), whole)
     elif found := generate.stale(files(), whole):

@@ -11,24 +11,27 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Coroutine
+import time
+from collections.abc import Collection, Coroutine
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import kopf
+from prometheus_client import REGISTRY
 
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import HostPolicy
 from azure_batch_operator.batch.entra import Authority
+from azure_batch_operator.fleet import Fleet
 from azure_batch_operator.handlers import watch
 from azure_batch_operator.kube.api import KubeApi, KubeError
 from azure_batch_operator.kube.events import EventRecorder
 from azure_batch_operator.kube.leases import Elector, Fence
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.kube.status import StatusWriter
-from azure_batch_operator.metrics import LEADER, OBJECTS, QUEUE_DELAYED, QUEUE_DEPTH, STATUS_WAITING, serve
+from azure_batch_operator.metrics import LEADER, LOOP_LAG, serve
 from azure_batch_operator.settings import Settings
 from azure_batch_operator.sync.accounts import Pacing
 from azure_batch_operator.sync.controller import Controller
@@ -36,12 +39,15 @@ from azure_batch_operator.sync.credentials import SignIn
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
 from azure_batch_operator.sync.resync import resync
 from azure_batch_operator.sync.store import Store
+from azure_batch_operator.vitals import Vitals
 
 logger = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 15.0
 _HEARTBEAT_SECONDS = 1.0
-_STUCK_AFTER_SECONDS = 60.0
+_STUCK_SECONDS = 60.0
+# Far beyond what the time limits of all calls of one pass, poll or resync add up to.
+_LONG_STUCK_SECONDS = 900.0
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -52,7 +58,8 @@ class App:
         self._settings = settings
         self._stop = asyncio.Event()
         self._ready = self._standby = False
-        self._beat = 0.0
+        self._beat = self._resynced = 0.0
+        self._vitals = Vitals()
 
     def stop(self) -> None:
         """Begin to stop."""
@@ -67,7 +74,6 @@ class App:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        self._beat = loop.time()
         settings = self._settings
         async with serve(settings.http_host, settings.http_port, self._unhealthy, self._unready) as port:
             logger.info("Probes and metrics at port %d", port)
@@ -112,7 +118,7 @@ class App:
         return False
 
     async def _run(self, api: KubeApi) -> None:
-        settings = self._settings
+        settings, loop = self._settings, asyncio.get_running_loop()
         cluster = settings.cluster_id or await _cluster_id(api)
         store = Store()
         queue: WorkQueue[Key] = WorkQueue()
@@ -162,16 +168,27 @@ class App:
                     await list_all()
                 except KubeError as error:
                     logger.warning("The objects could not be compared with the API server: %s", error)
+                self._resynced = loop.time()
 
         async def beat() -> None:
             while True:
-                self._beat = asyncio.get_running_loop().time()
-                QUEUE_DEPTH.set(len(queue))
-                QUEUE_DELAYED.set(queue.delayed)
-                STATUS_WAITING.set(writer.waiting)
-                OBJECTS.set(len(store))
+                began = loop.time()
                 await asyncio.sleep(_HEARTBEAT_SECONDS)
+                self._beat = loop.time()
+                LOOP_LAG.set(max(0.0, self._beat - began - _HEARTBEAT_SECONDS))
 
+        self._resynced = self._beat = loop.time()
+        vitals = self._vitals
+        vitals.watch("the event loop", lambda: loop.time() - self._beat, _STUCK_SECONDS)
+        vitals.watch("reconciling", lambda: _age(queue.active_since()), _LONG_STUCK_SECONDS)
+        vitals.watch(
+            "polling",
+            lambda: loop.time() - controller.accounts.oldest_poll(),
+            settings.idle_poll_seconds + _LONG_STUCK_SECONDS,
+        )
+        vitals.watch("the resync", lambda: loop.time() - self._resynced, settings.resync_seconds + _LONG_STUCK_SECONDS)
+        fleet = Fleet(store, controller.accounts, queue, writer)
+        REGISTRY.register(fleet)
         async with asyncio.TaskGroup() as group:
             workers = [self._start(group, name, work) for name, work in (
                 ("accounts", controller.accounts.run()),
@@ -191,6 +208,7 @@ class App:
                 await asyncio.wait([watching])
             finally:
                 self._ready = False
+                REGISTRY.unregister(fleet)
                 logger.info("Stopping")
                 # Workers first, so that nothing new is decided; writers last, so that what was decided is written.
                 for task in workers:
@@ -212,11 +230,14 @@ class App:
         return group.create_task(guarded(), name=name)
 
     def _unhealthy(self) -> str | None:
-        age = asyncio.get_running_loop().time() - self._beat
-        return f"the event loop was stuck for {age:.0f} s" if age > _STUCK_AFTER_SECONDS and self._ready else None
+        return self._vitals.problem() if self._ready else None
 
     def _unready(self) -> str | None:
         return None if self._ready or self._standby else "the objects of the cluster are not listed yet"
+
+
+def _age(since: Collection[float]) -> float:
+    return time.monotonic() - min(since) if since else 0.0
 
 
 def _own_namespace() -> str:

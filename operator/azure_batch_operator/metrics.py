@@ -1,20 +1,25 @@
-"""The operator's HTTP side: /healthz, /readyz and /metrics on one port, for kubelet and Prometheus."""
+"""The operator's HTTP side: /healthz, /readyz and /metrics on one port, for kubelet and Prometheus.
+
+Metrics that count what happens stand where it happens; what can be read off is read at each scrape, in `fleet`. docs/metrics.md
+lists all of them.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import platform
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib import metadata
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, Gauge, generate_latest
 
-QUEUE_DEPTH = Gauge("azurebatch_workqueue_depth", "Objects that wait to be reconciled")
-QUEUE_DELAYED = Gauge("azurebatch_workqueue_delayed", "Objects that wait for their time")
-STATUS_WAITING = Gauge("azurebatch_status_writes_waiting", "Statuses that wait to be written")
 LEADER = Gauge("azurebatch_leader", "1 if this replica acts, 0 if it stands by")
 LEADER.set(1)
-OBJECTS = Gauge("azurebatch_objects", "Objects that the operator knows")
+LOOP_LAG = Gauge("azurebatch_event_loop_lag_seconds", "How late the event loop's last heartbeat was")
+BUILD = Gauge("azurebatch_operator_build_info", "Always 1; what runs stands in the labels", ["version", "python"])
+BUILD.labels(metadata.version("azure-batch-operator"), platform.python_version()).set(1)
 
 
 @asynccontextmanager

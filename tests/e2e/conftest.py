@@ -13,6 +13,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from azure.batch import BatchClient
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.rest import HttpRequest
 
 from localcluster import WRITE_VERBS, LocalCluster, LocalClusterError
 from stage import Emulator, Operator, install, wait_until
@@ -139,12 +142,32 @@ class Stage:
             totals[operation] = sum(by_status.values())
         return totals
 
+    # --- somebody else ---
+
+    def batch(self, method: str, path: str, body: Any = None) -> Any:
+        """A call of Azure Batch past the operator, as somebody else would make it; the answer's body, None without one."""
+        credential = AzureNamedKeyCredential(self.emulator.account, self.emulator.key)
+        headers = {"Content-Type": "application/json; odata=minimalmetadata"} if body is not None else {}
+        url = f"{self.emulator.endpoint}/{path}?api-version=2024-07-01.20.0"
+        content = None if body is None else json.dumps(body)
+        with BatchClient(self.emulator.endpoint, credential) as client:
+            answer = client.send_request(HttpRequest(method, url, headers=headers, content=content))
+            answer.raise_for_status()
+            return answer.json() if answer.text() else None
+
     # --- accidents ---
 
     def restart_operator(self) -> None:
         """Start the operator anew; the old one must have ended."""
         self.operator = Operator.start(self.cluster, self.folder, arguments=self.arguments)
         self.started.append(self.operator)
+
+    def restart_operator_quietly(self) -> None:
+        """Stop the operator, start it anew, and wait until it has looked at everything."""
+        self.operator.stop()
+        before = self.calls()["Pools_ListPools"]
+        self.restart_operator()
+        self.until(lambda: self.calls()["Pools_ListPools"] >= before + 3, "three polls after the restart")
 
     def kill_operator(self) -> None:
         """SIGKILL."""

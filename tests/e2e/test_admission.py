@@ -38,7 +38,23 @@ def apply(cluster: LocalCluster, namespace: str, body: dict[str, Any], *options:
     return done.returncode, done.stdout + done.stderr
 
 
+PROFILE: dict[str, Any] = {"maximum": 9, "pendingTasks": {}}
+HOURS: dict[str, Any] = {"start": 8, "end": 18}
+BY_CLOCK: dict[str, Any] = {"maximum": 9, "minimum": 9, "spotFirst": True, "workHours": HOURS}
+GALLERY = {"virtualMachineImageId": "/subscriptions/x/resourceGroups/y"}
+
+
+def profiled(profile: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    return pool("p", **({"targetDedicatedNodes": None, "autoScaleProfile": profile} | spec))
+
+
 ACCEPTED = [
+    profiled(PROFILE),
+    profiled(BY_CLOCK | {"evaluationInterval": "PT10M"}),
+    pool("p", maxIdle="PT30M", nodeRemediation={"startTaskFailed": "Reboot", "unusable": "Remove", "maxPerHour": 3}),
+    pool("p", deletionPolicy="DeleteWhenIdle", updateStrategy="Recreate", startTaskUpdate="Reboot"),
+    pool("p", pricesFrom={"name": "prices", "key": "prices.yaml", "currency": "EUR"}),
+    pool("p", virtualMachineConfiguration={"imageReference": {"publisher": "p", "offer": "o", "sku": "s"}}),
     account(),
     account(endpoint="http://127.0.0.1:10100", accountName="devaccount"),
     account(endpoint="https://a.westeurope.batch.azure.com:443/", allowedNamespaces={"names": ["team-a"]}),
@@ -75,6 +91,18 @@ REFUSED = [
         pool("p", virtualMachineConfiguration={"nodeAgentSKUId": "x", "imageReference": {"publisher": "p"}}),
         "give publisher, offer and sku",
     ),
+    (profiled(PROFILE, targetLowPriorityNodes=1), "autoScaleProfile decides on the number of nodes"),
+    (profiled(PROFILE, enableAutoScale=True, autoScaleFormula="$a=1;"), "goes with none of"),
+    (profiled({"maximum": 9}), "give either pendingTasks or workHours"),
+    (profiled(PROFILE | {"minimum": 10}), "minimum must not be more than maximum"),
+    (profiled(BY_CLOCK | {"workHours": HOURS | {"end": 8}}), "end must be later than start"),
+    (profiled(PROFILE | {"evaluationInterval": "PT1M"}), "evaluationInterval must be at least PT5M"),
+    (profiled(PROFILE, maxIdle="PT1H"), "maxIdle is for pools of fixed size"),
+    (pool("p", maxIdle="PT299S"), "maxIdle must be at least PT5M"),
+    (pool("p", updateStrategy="Now"), "spec.updateStrategy"),
+    (pool("p", deletionPolicy="Keep"), "spec.deletionPolicy"),
+    (pool("p", nodeRemediation={"unusable": "Reimage"}), "spec.nodeRemediation.unusable"),
+    (pool("p", virtualMachineConfiguration={"imageReference": GALLERY}), "nodeAgentSKUId is required"),
     (job("j", poolInfo={"poolId": "p"}), "give either poolRef"),
     (thing("BatchJob", "j", poolInfo={"poolId": "p"}), "accountRef is required with poolInfo"),
     (job("j", priority=1001), "spec.priority"),
@@ -117,7 +145,13 @@ def test_refused_with_the_field_and_the_remedy(
 
 
 CHANGES = [
-    (pool("p"), {"vmSize": "Standard_D8ads_v6"}, "vmSize cannot be changed"),
+    (pool("p", upgradePolicy={"mode": "manual"}), {"upgradePolicy": None}, "upgradePolicy cannot be taken away"),
+    (pool("p", resourceTags={"a": "b"}), {"resourceTags": None}, "resourceTags cannot be taken away"),
+    (
+        pool("p", networkConfiguration={"enableAcceleratedNetworking": True}),
+        {"networkConfiguration": None},
+        "networkConfiguration cannot be taken away",
+    ),
     (pool("p"), {"id": "other"}, "id cannot be changed"),
     (pool("p"), {"accountRef": {"name": "other"}}, "accountRef cannot be changed"),
     (job("j", tasks=[{"id": "a", "commandLine": ""}]), {"poolRef": {"name": "other"}}, "poolRef cannot be changed"),
@@ -127,6 +161,9 @@ CHANGES = [
 ]
 ALLOWED_CHANGES = [
     (pool("p"), {"targetDedicatedNodes": 9}),
+    (pool("p"), {"vmSize": "Standard_D8ads_v6", "startTask": {"commandLine": "true"}, "updateStrategy": "Drain"}),
+    (pool("p"), {"targetDedicatedNodes": None, "autoScaleProfile": PROFILE}),
+    (pool("p", networkConfiguration={}), {"networkConfiguration": {"enableAcceleratedNetworking": True}}),
     (job("j"), {"priority": 7, "maxParallelTasks": 3}),
     (account(), {"rateLimit": {"callsPerSecond": 5}}),
 ]

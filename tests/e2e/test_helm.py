@@ -25,6 +25,9 @@ NAME = "azure-batch-operator"
 STUBS = {"ServiceMonitor": "servicemonitors", "PodMonitor": "podmonitors", "PrometheusRule": "prometheusrules"}
 ALL_ON = {
     "replicaCount": 2,
+    "podMonitor": {"enabled": True},
+    "prometheusRule": {"enabled": True},
+    "dashboards": {"enabled": True},
     "networkPolicy": {"enabled": True},
     "podDisruptionBudget": {"enabled": True},
     "namespaceIdentities": {"enabled": True},
@@ -252,7 +255,7 @@ def may(cluster: LocalCluster, release: str, verb: str, resource: str, namespace
     return bool(json.loads(done.stdout)["status"]["allowed"])
 
 
-KINDS = ("batchaccounts", "batchpools", "batchjobs", "batchtasks")
+KINDS = ("batchaccounts", "batchpools", "batchjobs", "batchtasks", "batchjobschedules")
 # Refused to the operator of a whole cluster, and so to the one of a namespace.
 NEVER = [
     ("list", "secrets", None),
@@ -261,8 +264,8 @@ NEVER = [
     ("create", "secrets", "team-a"),
     ("list", "configmaps", None),
     ("update", "batchpools.azurebatch.io", "team-a"),
-    ("create", "batchjobs.azurebatch.io", "team-a"),
-    ("delete", "batchjobs.azurebatch.io", "team-a"),
+    ("create", "batchtasks.azurebatch.io", "team-a"),
+    ("delete", "batchpools.azurebatch.io", "team-a"),
     ("create", "pods", "team-a"),
     ("create", "serviceaccounts/token", "team-a"),
     ("patch", "customresourcedefinitions.apiextensions.k8s.io", None),

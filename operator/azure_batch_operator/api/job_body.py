@@ -114,6 +114,14 @@ class PoolSpecification(PoolBody):
     resource_tags: Annotated[str, StringConstraints(max_length=4096)] | None = optional(
         "Tags of the Azure resources of the pool, as one text."
     )
+    rules: ClassVar[tuple[Rule, ...]] = (
+        *PoolBody.rules,
+        cel(
+            "has(self.virtualMachineConfiguration.nodeAgentSKUId)",
+            "nodeAgentSKUId is required in a pool that the service makes for a job",
+            ".virtualMachineConfiguration.nodeAgentSKUId",
+        ),
+    )
 
 
 class AutoPoolSpecification(ApiModel):

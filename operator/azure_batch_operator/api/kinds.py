@@ -9,7 +9,8 @@ from azure_batch_operator.api.account import AccountSpec, AccountStatus
 from azure_batch_operator.api.base import ApiModel, Rule, Status
 from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.job_status import JobStatus
-from azure_batch_operator.api.pool import PoolSpec, PoolStatus
+from azure_batch_operator.api.pool import PoolSpec
+from azure_batch_operator.api.pool_status import PoolStatus
 from azure_batch_operator.api.schedule import JobScheduleSpec, JobScheduleStatus
 from azure_batch_operator.api.task import TaskSpec, TaskStatus
 
@@ -107,6 +108,9 @@ KINDS: dict[Kind, KindInfo] = {
                 _READY, _PHASE,
                 Column("Nodes", ".status.nodes", "Usable and wanted nodes."),
                 Column("VM-Size", ".spec.vmSize", "Size of the nodes."),
+                Column("Dedicated", ".status.currentDedicatedNodes", "Dedicated nodes that there are.", "integer", wide=True),
+                Column("Spot", ".status.currentLowPriorityNodes", "Spot nodes that there are.", "integer", wide=True),
+                Column("Cost/h", ".status.estimatedCostPerHour", "Estimate from spec.pricesFrom.", wide=True),
                 Column("Account", ".spec.accountRef.name", "The BatchAccount.", wide=True),
                 _REASON, _MESSAGE, _AGE,
             ),

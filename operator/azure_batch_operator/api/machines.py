@@ -176,8 +176,10 @@ class VirtualMachineConfiguration(ApiModel):
     """What the nodes run."""
 
     image_reference: ImageReference = Field(description="The image.")
-    node_agent_sku_id: Label = Field(
-        alias="nodeAgentSKUId", description="The node agent that fits the image, for example 'batch.node.ubuntu 22.04'."
+    node_agent_sku_id: Label | None = optional(
+        "The node agent that fits the image, for example 'batch.node.ubuntu 22.04'. If left out in a BatchPool with a "
+        "Marketplace image, the operator takes it from the images that the account supports.",
+        alias="nodeAgentSKUId",
     )
     windows_configuration: WindowsConfiguration | None = optional("Settings of Windows; not with Linux images.")
     data_disks: list[DataDisk] | None = many("Empty data disks of each node.", 64, key="lun")
@@ -198,6 +200,13 @@ class VirtualMachineConfiguration(ApiModel):
     refused: ClassVar[tuple[Refused, ...]] = (
         misnamed("nodeAgentSkuId", "nodeAgentSKUId"),
         misnamed("nodeAgentSkuID", "nodeAgentSKUId"),
+    )
+    rules: ClassVar[tuple[Rule, ...]] = (
+        cel(
+            "has(self.nodeAgentSKUId) || has(self.imageReference.publisher)",
+            "nodeAgentSKUId is required with an image that is not from the Marketplace",
+            ".nodeAgentSKUId",
+        ),
     )
 
 

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from azure_batch_operator.api.base import (
     AccountRef,
-    ApiModel,
     BatchId,
+    Duration,
     Refused,
-    RemoteStatus,
+    cel,
     immutable,
     one_of,
     optional,
-    schema,
 )
-from azure_batch_operator.api.pool_body import PoolBody
+from azure_batch_operator.api.pool_body import PoolBody, at_least_five_minutes
+from azure_batch_operator.api.pool_policies import (
+    AutoScaleProfile,
+    DeletionPolicy,
+    NodeRemediation,
+    Prices,
+    UpdateStrategy,
+)
 from azure_batch_operator.api.rest import tags
 
-_CHANGEABLE = frozenset({"targetDedicatedNodes", "targetLowPriorityNodes", "resizeTimeout", "nodeDeallocationOption"})
-_REMEDIES = {
-    "id": "create a new BatchPool",
-    "accountRef": "create a new BatchPool",
-    "displayName": "create a new BatchPool",
-    "metadata": "create a new BatchPool",
-    "vmSize": "create a BatchPool of the new size and move the jobs",
-    "virtualMachineConfiguration": "create a BatchPool with the new image and move the jobs",
-}
+_FIXED = ("id", "accountRef")
+_STAYS = ("networkConfiguration", "upgradePolicy", "resourceTags")
+"""What the service lets change, but offers no way to take away (batch-semantics §6.3)."""
 _WRAPPED = "write what stands in it directly under spec"
 
 
@@ -43,7 +43,36 @@ class PoolSpec(PoolBody):
     node_deallocation_option: (
         Annotated[str, one_of("requeue", "terminate", "taskcompletion", "retaineddata")] | None
     ) = optional("What becomes of the tasks on nodes that a resize takes away; requeue if left out.")
-    ours: ClassVar[frozenset[str]] = frozenset({"accountRef", "id", "nodeDeallocationOption"})
+    auto_scale_profile: AutoScaleProfile | None = optional(
+        "A ready-made formula for the number of nodes, instead of enableAutoScale and autoScaleFormula."
+    )
+    max_idle: Duration | None = optional(
+        "Let go of all nodes after so long without tasks, and bring them back with the next task; at least PT5M. For pools "
+        "of fixed size. Never if left out."
+    )
+    update_strategy: UpdateStrategy | None = optional(
+        "How a change that needs a pool without nodes is made. WhenEmpty waits until there are none, Drain lets running tasks "
+        "end and takes the nodes away, Recreate makes a new pool, moves the jobs and lets the old one run dry. WhenEmpty if "
+        "left out."
+    )
+    start_task_update: Literal["OnRestart", "Reboot"] | None = optional(
+        "When nodes run a changed start task: when they restart anyway, or rebooted one after the other as "
+        "nodeRemediation.maxPerHour allows. OnRestart if left out."
+    )
+    node_remediation: NodeRemediation | None = optional(
+        "What is done about nodes that do not work; nothing if left out."
+    )
+    deletion_policy: DeletionPolicy | None = optional(
+        "What becomes of the pool in Azure Batch when this object is deleted: Delete, Orphan (it stays), or DeleteWhenIdle "
+        "(deleted when its tasks have ended). Delete if left out."
+    )
+    prices_from: Prices | None = optional("Prices of nodes, for status.estimatedCostPerHour.")
+    ours: ClassVar[frozenset[str]] = frozenset(
+        {
+            "accountRef", "id", "nodeDeallocationOption", "autoScaleProfile", "maxIdle", "updateStrategy", "startTaskUpdate",
+            "nodeRemediation", "deletionPolicy", "pricesFrom",
+        }
+    )  # fmt: skip
     refused: ClassVar[tuple[Refused, ...]] = (
         *PoolBody.refused,
         Refused(
@@ -59,65 +88,30 @@ class PoolSpec(PoolBody):
     )
 
 
+_FORMULA = "has(self.enableAutoScale) && self.enableAutoScale"
+_TARGETS = "has(self.targetDedicatedNodes) || has(self.targetLowPriorityNodes)"
+
 PoolSpec.rules = (
     *PoolBody.rules,
+    *(immutable(name, "create a new BatchPool") for name in _FIXED),
     *(
-        immutable(name, _REMEDIES.get(name, "create a new BatchPool and move the jobs"))
-        for name in PoolSpec.wire_names()
-        if name not in _CHANGEABLE
+        cel(
+            f"!has(oldSelf.{name}) || has(self.{name})",
+            f"{name} cannot be taken away again: change it, or create a new BatchPool",
+            f".{name}",
+        )
+        for name in _STAYS
     ),
+    cel(
+        f"!has(self.autoScaleProfile) || !({_FORMULA} || {_TARGETS} || has(self.resizeTimeout))",
+        "autoScaleProfile decides on the number of nodes: it goes with none of targetDedicatedNodes, "
+        "targetLowPriorityNodes, resizeTimeout and enableAutoScale",
+        ".autoScaleProfile",
+    ),
+    cel(
+        f"!has(self.maxIdle) || !({_FORMULA} || has(self.autoScaleProfile))",
+        "maxIdle is for pools of fixed size: let the formula let go of idle nodes",
+        ".maxIdle",
+    ),
+    at_least_five_minutes("maxIdle"),
 )
-
-
-class NodeCounts(ApiModel):
-    """Nodes by state; states without nodes are left out (batch-semantics §4.2)."""
-
-    creating: int | None = optional("Being allocated.")
-    starting: int | None = optional("Booting.")
-    waiting_for_start_task: int | None = optional("Running the start task before they take tasks.")
-    idle: int | None = optional("Ready for tasks.")
-    running: int | None = optional("Running tasks.")
-    leaving_pool: int | None = optional("Leaving the pool.")
-    offline: int | None = optional("Closed for new tasks, and without any.")
-    preempted: int | None = optional("Spot nodes that Azure took away; they come back.")
-    rebooting: int | None = optional("Restarting.")
-    reimaging: int | None = optional("Being installed anew.")
-    start_task_failed: int | None = optional("Whose start task failed; they take no tasks.")
-    unusable: int | None = optional("That cannot be used; see their errors.")
-    unknown: int | None = optional("That the service has lost contact with.")
-    upgrading_os: int | None = optional("Upgrading the operating system.", alias="upgradingOS")
-    deallocating: int | None = optional("Being switched off to save cost.")
-    deallocated: int | None = optional("Switched off to save cost.")
-    total: int | None = optional("All of them.")
-
-
-class NodeCountsByTier(ApiModel):
-    """Node counts of dedicated and of Spot nodes."""
-
-    dedicated: NodeCounts | None = optional("Dedicated nodes.")
-    low_priority: NodeCounts | None = optional("Spot nodes.")
-
-
-class ResizeError(ApiModel):
-    """Why the last resize fell short; sticky, so it may be old news (batch-semantics §4.1)."""
-
-    code: str | None = optional("The service's error code, such as AllocationTimedout or AccountCoreQuotaReached.")
-    message: str | None = optional("Its text.")
-
-
-class PoolStatus(RemoteStatus):
-    """What the service says of the pool."""
-
-    state: str | None = Field(default=None, description="State of the pool: active or deleting.")
-    allocation_state: str | None = Field(default=None, description="steady, resizing or stopping.")
-    allocation_state_transition_time: str | None = Field(default=None, description="Since when.")
-    vm_size: str | None = Field(default=None, description="Size of the nodes.")
-    target_dedicated_nodes: int | None = Field(default=None, description="Dedicated nodes that Batch works towards.")
-    target_low_priority_nodes: int | None = Field(default=None, description="Spot nodes that Batch works towards.")
-    current_dedicated_nodes: int | None = Field(default=None, description="Dedicated nodes that there are.")
-    current_low_priority_nodes: int | None = Field(default=None, description="Spot nodes that there are.")
-    nodes: str | None = Field(default=None, description="Usable and wanted nodes, for the eye.")
-    node_counts: NodeCountsByTier | None = Field(default=None, description="Nodes by state.")
-    resize_errors: list[ResizeError] | None = Field(
-        default=None, description="Why the last resize fell short.", json_schema_extra=schema(maxItems=10)
-    )

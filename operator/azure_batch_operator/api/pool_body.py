@@ -98,9 +98,19 @@ _SHORT = "^PT([0-4]M)?([0-2]?[0-9]?[0-9]([.][0-9]+)?S)?$"
 _LONG = "^P([0-9]+[YMW]|[89]D|[1-9][0-9]+D|T(169|1[7-9][0-9]|[2-9][0-9][0-9]|[1-9][0-9]{3,})H)"
 
 
-def _at_least_five_minutes(name: str, more: str = "") -> Rule:
+def at_least_five_minutes(name: str, more: str = "") -> Rule:
+    """Refuse a duration below the service's least."""
     return cel(
         f"!has(self.{name}) || !self.{name}.matches('{_SHORT}')", f"{name} must be at least PT5M{more}", f".{name}"
+    )
+
+
+def at_most_a_week(name: str) -> Rule:
+    """Refuse an interval beyond the service's longest."""
+    return cel(
+        f"!has(self.{name}) || !self.{name}.matches('{_LONG}')",
+        f"{name} must be at least PT5M and at most PT168H",
+        f".{name}",
     )
 
 
@@ -189,11 +199,7 @@ class PoolBody(ApiModel):
             "autoScaleFormula and autoScaleEvaluationInterval need enableAutoScale: true",
             ".autoScaleFormula",
         ),
-        _at_least_five_minutes("resizeTimeout"),
-        _at_least_five_minutes("autoScaleEvaluationInterval", " and at most PT168H"),
-        cel(
-            f"!has(self.autoScaleEvaluationInterval) || !self.autoScaleEvaluationInterval.matches('{_LONG}')",
-            "autoScaleEvaluationInterval must be at least PT5M and at most PT168H",
-            ".autoScaleEvaluationInterval",
-        ),
+        at_least_five_minutes("resizeTimeout"),
+        at_least_five_minutes("autoScaleEvaluationInterval", " and at most PT168H"),
+        at_most_a_week("autoScaleEvaluationInterval"),
     )

@@ -46,6 +46,10 @@ class _Verb:
 _VERBS: Mapping[str, _Verb] = {
     "create_pool": _Verb("pools", "create", names=False),
     "update_pool": _Verb("pools", "update"),
+    "replace_pool_properties": _Verb("pools", "replace_properties"),
+    "enable_pool_auto_scale": _Verb("pools", "enable_autoscale"),
+    "disable_pool_auto_scale": _Verb("pools", "disable_autoscale"),
+    "evaluate_pool_auto_scale": _Verb("pools", "evaluate_autoscale"),
     "resize_pool": _Verb("pools", "resize"),
     "stop_pool_resize": _Verb("pools", "stop_resize"),
     "delete_pool": _Verb("pools", "delete", Priority.DELETE),
@@ -79,6 +83,7 @@ class Call:
         parent: id of the job of a task.
         body: the REST body, if the call has one.
         if_match: ETag that the resource must still have.
+        marks: fingerprints of the body's members as they stand in the spec, to know them again (`Accepted`).
     """
 
     verb: str
@@ -88,13 +93,17 @@ class Call:
     # Bodies may hold secrets by the time they are sent.
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     if_match: str | None = None
+    marks: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         if self.verb not in _VERBS:
             raise ValueError(f"unknown verb {self.verb}")
 
-    async def send(self, client: BatchClient) -> None:
+    async def send(self, client: BatchClient) -> Any:
         """Make the call.
+
+        Returns:
+            What the client does: a receipt, or the body of the answer.
 
         Raises:
             BatchError: as the client says.
@@ -103,7 +112,22 @@ class Call:
         path = [*([self.parent] if self.parent else []), self.id] if verb.names else []
         body = [] if self.body is None else [dict(self.body)]
         conditions = {"if_match": self.if_match} if self.if_match else {}
-        await getattr(getattr(client, verb.group), verb.method)(*path, *body, priority=verb.priority, **conditions)
+        return await getattr(getattr(client, verb.group), verb.method)(
+            *path, *body, priority=verb.priority, **conditions
+        )
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What the service took from the operator by PATCH.
+
+    Attributes:
+        members: fingerprints by member.
+        etag: of the resource after it; another one means that somebody has written since.
+    """
+
+    members: Mapping[str, str]
+    etag: str
 
 
 @dataclass(frozen=True)
@@ -141,6 +165,7 @@ class Plan:
         feed: whether the job's own tasks must be brought in (BatchJob).
         status: the whole status to show; None leaves what is there.
         again: seconds until it must be looked at without any event.
+        drift: properties that somebody else has changed and that the calls set right.
         tasks_of: spec to make the job's own tasks from, with values from Secrets and ConfigMaps; for `feed`.
         retry: value of the annotation that asks for the failed tasks of a job to run again.
     """
@@ -152,6 +177,7 @@ class Plan:
     status: Mapping[str, Any] | None = None
     notices: tuple[Notice, ...] = ()
     again: float | None = None
+    drift: tuple[str, ...] = ()
     objects: tuple[ObjectChange, ...] = ()
     tasks_of: Mapping[str, Any] | None = field(default=None, repr=False)
     retry: str | None = None

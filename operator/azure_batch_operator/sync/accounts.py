@@ -36,7 +36,7 @@ from azure_batch_operator.sync.submitter import Submitter
 logger = logging.getLogger(__name__)
 
 REQUESTS = Counter("azurebatch_api_requests_total", "Attempts of calls to Azure Batch", ["operation", "code"])
-SECONDS = Histogram("azurebatch_api_request_duration_seconds", "Their duration", ["operation"])
+SECONDS = Histogram("azurebatch_api_request_duration_seconds", "Duration of attempts of calls", ["operation"])
 
 _CALLS_PER_SECOND, _IN_FLIGHT = 50.0, 16
 # The work queue backs off by itself, so a call gives up early and makes room for others.
@@ -195,6 +195,11 @@ class Accounts:
             return problem
         session = self.session(key)
         return session.health if session else Health()
+
+    def oldest_poll(self) -> float:
+        """Time of the loop at which the account that was longest not polled, well or badly, was so; now if there is none."""
+        now = asyncio.get_running_loop().time()
+        return min((each.session.poller.last_end for each in self._open.values()), default=now)
 
     async def refresh(self, resource: Resource) -> None:
         """Open the session, or open it anew if endpoint, limits or credentials have changed.

@@ -17,13 +17,21 @@ from prometheus_client import Counter, Histogram
 from azure_batch_operator.api.base import RECONCILE_NOW
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.batch import AlreadyExistsError, BatchError, CompletedError, HostPolicy, NotFoundError
+from azure_batch_operator.batch import (
+    AlreadyExistsError,
+    BatchError,
+    CompletedError,
+    HostPolicy,
+    NotFoundError,
+    PreconditionFailedError,
+)
 from azure_batch_operator.kube import objects
 from azure_batch_operator.kube.api import KubeApi, KubeError
 from azure_batch_operator.kube.events import EventRecorder
 from azure_batch_operator.kube.finalizers import set_finalizer
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.kube.status import StatusWriter
+from azure_batch_operator.logs import reconciling
 from azure_batch_operator.reconcile import account as account_plans
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile import policy as policies
@@ -43,8 +51,11 @@ from azure_batch_operator.sync.store import Store
 
 logger = logging.getLogger(__name__)
 
-RECONCILES = Counter("azurebatch_reconcile_total", "Passes over an object", ["kind", "result"])
-RECONCILE_SECONDS = Histogram("azurebatch_reconcile_duration_seconds", "Their duration", ["kind"])
+RECONCILES = Counter("azurebatch_reconcile_total", "Passes over objects", ["kind", "result"])
+RECONCILE_SECONDS = Histogram("azurebatch_reconcile_duration_seconds", "Duration of passes over objects", ["kind"])
+DRIFT = Counter(
+    "azurebatch_drift_corrections", "Properties that others had changed and that were set right", ["kind", "property"]
+)
 
 _SECRET_LOOKED_AT_EVERY = 60.0
 
@@ -140,28 +151,34 @@ class Controller:
     async def _work(self) -> None:
         while True:
             key = await self._queue.get()
-            began = time.monotonic()
-            result = "ok"
-            try:
-                await self._reconcile(key)
-            except KubeError as error:
-                result = "kubernetes"
-                delay = self._queue.add_failed(key, error.retry_after or 0.0)
-                logger.warning("%s waits %.1f s for the API server: %s", key, delay, error)
-            except BatchError as error:
-                result = "batch"
-                problem = trouble(error)
-                delay = self._queue.add_failed(key, problem.wait)
-                logger.info("%s tried again in %.1f s: %s", key, delay, problem.message)
-            except Exception:
-                # A fault of ours must not stop the other objects; it is loud, counted, and tried again.
-                result = "bug"
-                logger.exception("%s could not be reconciled", key)
-                self._queue.add_failed(key, 30.0)
-            finally:
-                self._queue.done(key)
-                RECONCILES.labels(key.kind, result).inc()
-                RECONCILE_SECONDS.labels(key.kind).observe(time.monotonic() - began)
+            with reconciling(key):
+                await self._pass(key)
+
+    async def _pass(self, key: Key) -> None:
+        began = time.monotonic()
+        result = "ok"
+        try:
+            await self._reconcile(key)
+        except KubeError as error:
+            result = "kubernetes"
+            delay = self._queue.add_failed(key, error.retry_after or 0.0)
+            logger.warning("%s waits %.1f s for the API server: %s", key, delay, error)
+        except BatchError as error:
+            result = "batch"
+            problem = trouble(error)
+            delay = self._queue.add_failed(key, problem.wait)
+            logger.info(
+                "%s tried again in %.1f s: %s", key, delay, problem.message, extra={"request_id": error.request_id}
+            )
+        except Exception:
+            # A fault of ours must not stop the other objects; it is loud, counted, and tried again.
+            result = "bug"
+            logger.exception("%s could not be reconciled", key)
+            self._queue.add_failed(key, 30.0)
+        finally:
+            self._queue.done(key)
+            RECONCILES.labels(key.kind, result).inc()
+            RECONCILE_SECONDS.labels(key.kind).observe(time.monotonic() - began)
 
     async def _reconcile(self, key: Key) -> None:
         resource = self._store.get(key)
@@ -220,10 +237,11 @@ class Controller:
                 return
             self._store.update(current)
             resource = current
+        done = True
         try:
             if session is not None:
                 for call in plan.calls:
-                    await self._call(session, call)
+                    done = done and await self._call(session, call)
         except BatchError as error:
             status = troubled(resource, trouble(error), time.time())
             if status is not None:
@@ -248,8 +266,8 @@ class Controller:
                 await objects.delete(self._api, change.key, change.uid or "")
         if plan.status is not None:
             self._writer.write(resource, plan.status)
-        for notice in plan.notices:
-            self._events.record(resource, notice.type, notice.reason, notice.message)
+        if done:
+            self._tell(resource, plan)
         if plan.again is not None:
             self._queue.add_after(resource.key, plan.again)
         if plan.finalizer == "remove" and resource.has_finalizer:
@@ -259,15 +277,25 @@ class Controller:
             else:
                 self._store.update(current)
 
-    async def _call(self, session: Session, call: Call) -> None:
+    def _tell(self, resource: Resource, plan: Plan) -> None:
+        for name in plan.drift:
+            DRIFT.labels(resource.key.kind, name).inc()
+        for notice in plan.notices:
+            self._events.record(resource, notice.type, notice.reason, notice.message)
+
+    async def _call(self, session: Session, call: Call) -> bool:
+        """Make a call; False if the mirror turns out to be behind, so that what was decided is void."""
         began = asyncio.get_running_loop().time()
         try:
-            await call.send(session.client)
-        except (AlreadyExistsError, CompletedError, NotFoundError) as error:
-            # The mirror is behind: look again, then decide anew.
+            session.mirror.learn(call, await call.send(session.client), time.time())
+        except (AlreadyExistsError, CompletedError, NotFoundError, PreconditionFailedError) as error:
+            # Look again, then decide anew.
             logger.info("%s %s: %s", call.verb, call.id, error)
             if call.table is Table.TASKS and call.parent and isinstance(error, NotFoundError):
                 session.mirror.jobs.touch(call.parent, began)
+            return False
+        else:
+            return True
         finally:
             after = asyncio.get_running_loop().time()
             match call.table:
@@ -291,6 +319,8 @@ class Controller:
             session.retrier.forget(resource.key, resource.uid)
             if resource.key.kind is Kind.JOB:
                 session.mirror.forget_job(resource.remote_id)
+            if resource.key.kind is Kind.POOL:
+                session.mirror.forget_pool(resource.remote_id)
 
 
 def _differs(before: Resource, after: Resource) -> bool:

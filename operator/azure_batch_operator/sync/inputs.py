@@ -35,6 +35,7 @@ _MODELS: dict[Kind, type[ApiModel]] = {
     Kind.SCHEDULE: JobScheduleSpec,
 }
 _CREATES = frozenset({"create_pool", "create_job", "create_schedule", "update_schedule"})
+_FILLED = _CREATES | {"update_pool"}
 
 
 _BEFORE_ALL_ARE_IN = frozenset({"Pending", "Creating", "Submitting", "Stalled", "Queued", "Suspended", "Suspending"})
@@ -106,7 +107,7 @@ class Inputs:
         """
         creates = any(call.verb in _CREATES for call in plan.calls)
         if not (creates or plan.feed or plan.submit is not None):
-            return plan
+            return await self._with_values(resource, plan)
         if plan.feed and resource.key in self._lost:
             raise self._lost[resource.key]
         model = _MODELS[resource.key.kind]
@@ -121,6 +122,16 @@ class Inputs:
         if not plan.feed:
             return plan
         return replace(plan, tasks_of=filled(model, plan.tasks_of or resource.spec, values))
+
+    async def _with_values(self, resource: Resource, plan: Plan) -> Plan:
+        """The plan with the values that its own bodies name."""
+        model = _MODELS[resource.key.kind]
+        needed = [each for call in plan.calls if call.verb in _FILLED for each in references(model, call.body or {})]
+        if not needed:
+            return plan
+        values = await self._read(resource.key.namespace, needed)
+        calls = tuple(replace(call, body=filled(model, call.body or {}, values)) for call in plan.calls)
+        return replace(plan, calls=calls)
 
     async def _read(self, namespace: str, needed: Iterable[Reference]) -> Mapping[Source, str]:
         values: dict[Source, str] = {}

@@ -13,7 +13,7 @@ from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.reconcile.plan import Absent, Remote
+from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Remote
 
 
 class RemoteTable:
@@ -134,8 +134,35 @@ class Mirror:
         self.schedule_jobs: dict[str, Sequence[Mapping[str, Any]]] = {}
         """Last jobs by schedule id, newest first."""
         self.node_counts: Mapping[str, Mapping[str, Any]] = {}
+        self.images: Sequence[Mapping[str, Any]] | None = None
+        """What the account supports; None until it was asked for."""
+        self.troubled: dict[str, Sequence[Mapping[str, Any]]] = {}
+        """Nodes that do not work, by pool."""
+        self.accepted: dict[str, Accepted] = {}
+        """What pools took from us by PATCH."""
+        self.evaluated: dict[str, tuple[str, Mapping[str, Any]]] = {}
+        """The formula that was tried last, and what it came to, by pool."""
+        self.enabled: dict[str, float] = {}
+        """When a formula was enabled last, in seconds since the epoch, by pool."""
         self.results: defaultdict[str, JobResults] = defaultdict(JobResults)
         self.tasks: defaultdict[str, RemoteTable] = defaultdict(RemoteTable)
+
+    def learn(self, call: Call, answer: Any, now: float) -> None:
+        """Keep what the answer to a call of ours tells and no list does; `now` in seconds since the epoch."""
+        id = call.id.lower()
+        if call.verb == "evaluate_pool_auto_scale" and call.body is not None:
+            self.evaluated[id] = (str(call.body["autoScaleFormula"]), answer)
+        elif call.verb == "enable_pool_auto_scale":
+            self.enabled[id] = now
+        elif call.marks is not None and answer.etag:
+            before = self.accepted.get(id)
+            kept = before.members if before is not None and before.etag == call.if_match else {}
+            self.accepted[id] = Accepted({**kept, **call.marks}, answer.etag)
+
+    def forget_pool(self, pool_id: str) -> None:
+        """Nobody is interested in this pool any more."""
+        for table in (self.troubled, self.accepted, self.evaluated, self.enabled):
+            table.pop(pool_id.lower(), None)
 
     def forget_job(self, job_id: str) -> None:
         """Nobody is interested in the tasks of this job any more."""

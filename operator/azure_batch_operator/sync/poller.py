@@ -17,6 +17,7 @@ from azure_batch_operator.batch import BatchClient, BatchError
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.polls.base import News, options
 from azure_batch_operator.sync.polls.jobs import JobPoll
+from azure_batch_operator.sync.polls.offers import OfferPoll
 from azure_batch_operator.sync.polls.pools import PoolPoll
 from azure_batch_operator.sync.polls.schedules import SchedulePoll
 from azure_batch_operator.sync.polls.tasks import TaskPoll
@@ -72,6 +73,7 @@ class Poller:
         self._client = client
         self._mirror = mirror
         self._pools = PoolPoll(client, mirror, interest)
+        self._offers = OfferPoll(client, mirror, interest)
         self._jobs = JobPoll(client, mirror, interest)
         self._tasks = TaskPoll(client, mirror, interest)
         self._schedules = SchedulePoll(client, mirror, interest)
@@ -83,6 +85,7 @@ class Poller:
         self._share = share
         self._calls = 0
         self._poked = asyncio.Event()
+        self.opened = self.last_end = asyncio.get_running_loop().time()
         self.last_success: float | None = None
 
     def poke(self) -> None:
@@ -117,6 +120,7 @@ class Poller:
                 self._pace.moved()
             else:
                 self._pace.still(expecting=self._expecting())
+        self.last_end = asyncio.get_running_loop().time()
         # What was seen before the error counts all the same.
         self._changed(news.moved, moved=True)
         self._changed(news.changed - news.moved)
@@ -135,6 +139,7 @@ class Poller:
             # An account that nobody uses is still checked: is it there, are we let in?
             await self._first(self._client.pools.list_pages(select=("id",), max_results=1, **options()))
             return
+        await self._offers.poll(news)
         if interest.pools or interest.jobs:
             # Jobs that wait say what for, so their pools are looked at, too.
             await self._pools.poll(news)

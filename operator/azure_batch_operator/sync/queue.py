@@ -9,10 +9,19 @@ from __future__ import annotations
 import asyncio
 import heapq
 import random
+import time
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from enum import IntEnum
 from typing import Generic, TypeVar
+
+from prometheus_client import Histogram
+
+WAITED = Histogram(
+    "azurebatch_workqueue_wait_seconds",
+    "How long objects waited to be reconciled",
+    buckets=(0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300),
+)
 
 K = TypeVar("K", bound=Hashable)
 
@@ -36,6 +45,8 @@ class WorkQueue(Generic[K]):
         self._base_delay, self._max_delay = base_delay, max_delay
         self._ready: tuple[deque[K], deque[K]] = (deque(), deque())
         self._queued: dict[K, Urgency] = {}
+        self._queued_at: dict[K, float] = {}
+        self._active_since: dict[K, float] = {}
         self._active: dict[K, Urgency | None] = {}
         self._failures: dict[K, int] = {}
         self._delayed: list[tuple[float, int, K, Urgency]] = []
@@ -53,6 +64,10 @@ class WorkQueue(Generic[K]):
         """Keys that wait for their time."""
         return len(self._due)
 
+    def active_since(self) -> Collection[float]:
+        """For each key that is worked on, since when (`time.monotonic`)."""
+        return self._active_since.values()
+
     def add(self, key: K, urgency: Urgency = Urgency.USER) -> None:
         """Have the key looked at as soon as there is a free worker."""
         self.added_total += 1
@@ -65,6 +80,7 @@ class WorkQueue(Generic[K]):
             return
         # A more urgent entry is added beside the old one, which `_pop` then passes over.
         self._queued[key] = urgency
+        self._queued_at.setdefault(key, time.monotonic())
         self._ready[urgency].append(key)
         self._changed.set()
 
@@ -99,6 +115,8 @@ class WorkQueue(Generic[K]):
             key = self._pop()
             if key is not None:
                 self._active[key] = None
+                self._active_since[key] = now = time.monotonic()
+                WAITED.observe(now - self._queued_at.pop(key))
                 return key
             self._changed.clear()
             try:
@@ -110,6 +128,7 @@ class WorkQueue(Generic[K]):
     def done(self, key: K) -> None:
         """The key was looked at; if it was added meanwhile it is queued again."""
         again = self._active.pop(key, None)
+        self._active_since.pop(key, None)
         if again is not None:
             self.add(key, again)
 

@@ -14,6 +14,7 @@ from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile import pool as pools
 from azure_batch_operator.reconcile.plan import Absent, Plan
 from azure_batch_operator.reconcile.policy import Policy, detached, observed_only, policy_of, unknown
+from azure_batch_operator.reconcile.pool_view import PoolView
 from azure_batch_operator.reconcile.selectors import allows
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, owned, resource
 
@@ -21,7 +22,7 @@ FOREIGN = {
     "id": "one",
     "state": "active",
     "allocationState": "steady",
-    "targetDedicatedNodes": 4,
+    **{name: POOL_SPEC[name] for name in ("vmSize", "virtualMachineConfiguration", "targetDedicatedNodes")},
     "metadata": [{"name": "team", "value": "a"}],
 }
 
@@ -31,7 +32,7 @@ def pool(**options: Any) -> Any:
 
 
 def decide(each: Any, remote: Any) -> Plan:
-    return pools.plan(each, ACCOUNT, remote, None, CLUSTER, NOW)
+    return pools.plan(each, ACCOUNT, PoolView(remote), CLUSTER, NOW)
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_skip_says_what_it_does_not_do() -> None:
 
 def test_skip_shows_what_is_there() -> None:
     each = pool(finalizer=True)
-    remote = owned(FOREIGN, each)
+    remote = owned(FOREIGN | {"metadata": []}, each)
     plan = decide(each, remote)
     assert observed_only(each, plan, NOW).status == plan.status
 

@@ -10,6 +10,8 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.plan import Absent, Plan, Remote
 from azure_batch_operator.reconcile.pool import plan
+from azure_batch_operator.reconcile.pool_view import PoolView
+from azure_batch_operator.reconcile.status import timestamp
 from unit.objects import ACCOUNT, CLUSTER, NO_ACCOUNT, NOW, POOL_SPEC, owned, resource
 
 
@@ -21,6 +23,7 @@ def remote(owner: Resource, **members: Any) -> dict[str, Any]:
     body = {
         "id": "one", "state": "active", "allocationState": "steady", "vmSize": "standard_d4ads_v6",
         "targetDedicatedNodes": 4, "targetLowPriorityNodes": 0, "currentDedicatedNodes": 4, "currentLowPriorityNodes": 0,
+        "virtualMachineConfiguration": POOL_SPEC["virtualMachineConfiguration"], "eTag": "0x1",
     }  # fmt: skip
     return owned(body | members, owner)
 
@@ -29,8 +32,8 @@ def counts(**states: int) -> dict[str, Any]:
     return {"poolId": "one", "dedicated": states | {"total": sum(states.values())}, "lowPriority": {"total": 0}}
 
 
-def decide(one: Resource, there: Remote, nodes: dict[str, Any] | None = None) -> Plan:
-    return plan(one, ACCOUNT, there, nodes, CLUSTER, NOW)
+def decide(one: Resource, there: Remote, nodes: dict[str, Any] | None = None, now: float = NOW, **known: Any) -> Plan:
+    return plan(one, ACCOUNT, PoolView(there, nodes, **known), CLUSTER, now)
 
 
 def verbs(decision: Plan) -> list[str]:
@@ -116,15 +119,27 @@ def test_a_sticky_resize_error_is_shown_and_gates_nothing() -> None:
     one = pool(finalizer=True)
     error = {"code": "AccountCoreQuotaReached", "message": "no cores", "values": []}
     there = remote(
-        one, currentDedicatedNodes=2, resizeErrors=[error], allocationStateTransitionTime="2026-01-01T00:00:00Z"
+        one, currentDedicatedNodes=2, resizeErrors=[error], allocationStateTransitionTime=timestamp(NOW - 60)
     )
     decision = decide(one, there, counts(idle=2))
     assert ready(decision) == ("True", "ResizeIncomplete")
     assert decision.status is not None
     failed = next(each for each in decision.status["conditions"] if each["type"] == "ResizeFailed")
     assert failed["reason"] == "AccountCoreQuotaReached"
-    assert "since 2026-01-01" in failed["message"]
+    assert f"since {timestamp(NOW - 60)}" in failed["message"]
     assert verbs(decision) == []
+    assert decision.again == 840
+
+
+def test_a_resize_that_fell_short_is_asked_for_again_after_a_while() -> None:
+    one = pool(finalizer=True)
+    error = {"code": "AllocationTimedout", "message": "no nodes"}
+    there = remote(
+        one, currentDedicatedNodes=2, resizeErrors=[error], allocationStateTransitionTime=timestamp(NOW - 900)
+    )
+    assert verbs(decide(one, there, counts(idle=2))) == ["resize_pool"]
+    stopped = there | {"resizeErrors": [{"code": "ResizeStopped"}], "allocationStateTransitionTime": timestamp(NOW)}
+    assert verbs(decide(one, stopped, counts(idle=2))) == ["resize_pool"]
 
 
 def test_nodes_in_trouble_are_named() -> None:
@@ -160,24 +175,24 @@ def test_without_account_objects_keep_their_last_state() -> None:
     one = pool(finalizer=True)
     status = decide(one, remote(one), counts(idle=4)).status
     assert status is not None
-    assert plan(pool(finalizer=True, status=dict(status)), NO_ACCOUNT, Absent.UNKNOWN, None, CLUSTER, NOW) == Plan()
-    new = plan(pool(), NO_ACCOUNT, Absent.UNKNOWN, None, CLUSTER, NOW)
+    assert plan(pool(finalizer=True, status=dict(status)), NO_ACCOUNT, PoolView(), CLUSTER, NOW) == Plan()
+    new = plan(pool(), NO_ACCOUNT, PoolView(), CLUSTER, NOW)
     assert ready(new) == ("False", "AccountNotReady")
 
 
 def test_a_deletion_without_account_says_how_to_get_out_of_it() -> None:
-    stuck = plan(pool(finalizer=True, deleting=True), NO_ACCOUNT, Absent.UNKNOWN, None, CLUSTER, NOW)
+    stuck = plan(pool(finalizer=True, deleting=True), NO_ACCOUNT, PoolView(), CLUSTER, NOW)
     assert stuck.finalizer is None
     assert stuck.status is not None
     assert "azurebatch.io/force-finalize=true" in stuck.status["conditions"][0]["message"]
     released = pool(finalizer=True, deleting=True, annotations={"azurebatch.io/force-finalize": "true"})
-    assert plan(released, NO_ACCOUNT, Absent.UNKNOWN, None, CLUSTER, NOW) == Plan(finalizer="remove")
+    assert plan(released, NO_ACCOUNT, PoolView(), CLUSTER, NOW) == Plan(finalizer="remove")
 
 
 def test_an_unchanged_pool_gives_an_unchanged_status() -> None:
     one = pool(finalizer=True)
     first = decide(one, remote(one), counts(idle=4)).status
     assert first is not None
-    again = plan(pool(finalizer=True, status=dict(first)), ACCOUNT, remote(one), counts(idle=4), CLUSTER, NOW + 1000)
+    again = decide(pool(finalizer=True, status=dict(first)), remote(one), counts(idle=4), NOW + 1000)
     assert again.status == first
     assert again.notices == ()

@@ -24,11 +24,12 @@ class Service:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.items: dict[str, list[dict[str, Any]]] = {"pools": [], "counts": [], "jobs": [], "tasks": []}
+        self.items: dict[str, list[dict[str, Any]]] = {"pools": [], "counts": [], "jobs": [], "tasks": [], "images": []}
         self.counts: dict[str, int] = {}
         self.error: BatchError | None = None
-        self.pools = self.jobs = self.tasks = self.task_files = self
+        self.pools = self.jobs = self.tasks = self.task_files = self.account = self
         self._which = ""
+        self.images_asked = 0
 
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"the poller must not call {name}")
@@ -36,6 +37,10 @@ class Service:
     def list(self, *path: str, filter: str | None = None, select: tuple[str, ...] = (), **_: Any) -> AsyncIterator[Any]:
         kind = "tasks" if path else "jobs" if "poolInfo" in select else "pools"
         return self._answer(kind, f"{kind}{f' where {filter}' if filter else ''}", filter)
+
+    def list_supported_images(self, **_: Any) -> AsyncIterator[Any]:
+        self.images_asked += 1
+        return self._answer("images", "", None)
 
     def list_pages(self, **_: Any) -> AsyncIterator[Any]:
         return self._answer("pools", "check", None)
@@ -52,7 +57,8 @@ class Service:
         return b"first\nlast\n"
 
     async def _answer(self, kind: str, what: str, filter: str | None) -> AsyncIterator[Any]:
-        self.asked.append(what)
+        if what:
+            self.asked.append(what)
         if self.error:
             raise self.error
         for item in self.items[kind]:
@@ -107,6 +113,34 @@ async def test_one_list_for_all_pools_and_news_only_for_what_changed() -> None:
     assert await scene.poll() == set()
     scene.service.items["pools"][3] = {"id": "p3", "state": "deleting"}
     assert await scene.poll() == {keys[3]}
+
+
+async def test_a_changed_pool_is_listed_whole_and_others_are_not() -> None:
+    scene = Scene()
+    scene.interest.add(POOL, "p")
+    first = {"id": "p", "eTag": "0x1", "lastModified": "2026-01-01T00:00:00.5Z", "vmSize": "a"}
+    scene.service.items["pools"] = [first]
+    await scene.poll()
+    assert scene.service.asked == ["pools", "counts"]
+    await scene.poll()
+    assert scene.service.asked == ["pools", "counts"]
+    scene.service.items["pools"] = [first | {"eTag": "0x2", "lastModified": "2026-01-02T00:00:00.5Z", "vmSize": "b"}]
+    assert await scene.poll() == {POOL}
+    whole = "pools where lastModified ge DateTime'2026-01-02T00:00:00Z'"
+    assert scene.service.asked == ["pools", whole, "counts"]
+    there = scene.mirror.pools.get("p")
+    assert not isinstance(there, Absent)
+    assert there["vmSize"] == "b"
+
+
+async def test_the_images_of_the_account_are_asked_for_once() -> None:
+    scene = Scene()
+    scene.interest.add(POOL, "p")
+    scene.service.items["images"] = [{"nodeAgentSKUId": "x"}]
+    for _ in range(3):
+        await scene.poll()
+    assert scene.service.images_asked == 1
+    assert scene.mirror.images == [{"nodeAgentSKUId": "x"}]
 
 
 async def test_an_error_leaves_what_was_seen_and_is_told() -> None:

@@ -1,0 +1,89 @@
+"""Written pages of the documentation: settings and metrics."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+from prometheus_client import REGISTRY
+from prometheus_client.metrics_core import Metric
+from pydantic.alias_generators import to_camel
+
+from artifacts.monitoring import ALERTS
+from azure_batch_operator import app
+from azure_batch_operator.fleet import Fleet
+from azure_batch_operator.settings import CONFIG_VARIABLE, Settings, flag_of, variable_of
+from azure_batch_operator.sync.queue import WorkQueue
+from azure_batch_operator.sync.store import Store
+
+_NOTE = "<!-- Written by `make crds`; do not edit. -->\n"
+
+
+def configuration() -> str:
+    """docs/configuration.md."""
+    lines = [
+        "# Settings of the operator\n", _NOTE,
+        "Each setting can be given by a flag of `azure-batch-operator run`, by a variable, or in a YAML file that `--config`",
+        f"or `{CONFIG_VARIABLE}` names. Flags are stronger than variables, variables than the file. A setting that does not exist",
+        "or makes no sense stops the start, and is named. The Helm chart takes them under `config`, by their names in the file.\n",
+        "Lists: repeat the flag, put commas or a JSON list into the variable, write a list in the file. Times are in seconds.\n",
+        "| in the file | flag | variable | default | what it does |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for name, field in Settings.model_fields.items():
+        default = json.dumps(list(field.default) if isinstance(field.default, tuple) else field.default)
+        lines.append(
+            f"| `{to_camel(name)}` | `{flag_of(name)}` | `{variable_of(name)}` | `{default}` | {field.description} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def families() -> list[Metric]:
+    """All metrics of the operator, in the order of their names."""
+
+    async def collect() -> list[Metric]:
+        nothing = cast("Any", SimpleNamespace(waiting=0))
+        return [cast("Metric", each) for each in Fleet(Store(), nothing, WorkQueue(), nothing).collect()]
+
+    assert app  # noqa: S101 - importing it brings all modules that count something
+    found = [*REGISTRY.collect(), *asyncio.run(collect())]
+    return sorted((each for each in found if each.name.startswith("azurebatch_")), key=lambda each: each.name)
+
+
+def exposed(family: Metric) -> str:
+    """The name as Prometheus shows it."""
+    return f"{family.name}_total" if family.type == "counter" else family.name
+
+
+def metrics() -> str:
+    """docs/metrics.md."""
+    lines = [
+        "# Metrics and alerts\n", _NOTE,
+        "The operator serves its metrics at `/metrics` on port 8080, besides the usual `process_…` and `python_…` ones. The chart",
+        "brings a ServiceMonitor or PodMonitor, alerts and dashboards when `serviceMonitor`, `podMonitor`, `prometheusRule` and",
+        "`dashboards` are enabled; for kustomize there is `manifests/components/monitoring`.\n",
+        "No metric has tasks or nodes as labels. Per pool there are about 20 series, per job that is not over 4, per account 6.",
+        "How many jobs or cores an account may have is not told by the Batch data plane, so there is no metric of quotas.\n",
+        "| metric | type | labels | what it says |", "|---|---|---|---|",
+    ]  # fmt: skip
+    lines += [f"| `{exposed(each)}` | {each.type} | {_labels(each)} | {each.documentation} |" for each in families()]
+    lines += ["\n## Alerts\n", "| alert | severity | when | means |", "|---|---|---|---|"]
+    for alert in ALERTS:
+        expression = alert.expression.replace("|", "\\|")
+        lines.append(f"| {alert.name} | {alert.severity} | `{expression}` for {alert.lasting} | {alert.summary} |")
+    return "\n".join(lines) + "\n"
+
+
+def _labels(family: Metric) -> str:
+    return ", ".join(_label_names(family))
+
+
+def _label_names(family: Metric) -> Iterator[str]:
+    names = getattr(family, "_labelnames", None)
+    if names:
+        yield from names
+        return
+    collector = REGISTRY._names_to_collectors.get(exposed(family))
+    yield from getattr(collector, "_labelnames", ())

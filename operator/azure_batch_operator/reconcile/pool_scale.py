@@ -1,0 +1,152 @@
+"""Brings a pool to its size: resize, stop a resize, switch autoscale on and off, change a formula (batch-semantics §4.1, §7.6).
+
+One call at a time: the next follows from what the next poll sees, so that a crash in between loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from azure_batch_operator.reconcile.normal import ticks
+from azure_batch_operator.reconcile.plan import Call, Table
+from azure_batch_operator.reconcile.pool_desired import SERVICE_INTERVAL, TARGETS, Fixed, Formula, Size
+from azure_batch_operator.reconcile.pool_view import PoolView, Step, present, scaled_by_formula, steady, targeted
+from azure_batch_operator.reconcile.status import seconds_since
+
+ENABLE_PAUSE = 30.0
+"""Seconds that the service wants between two calls that enable a formula."""
+ASK_AGAIN = 900.0
+"""Seconds after which a resize that fell short is asked for again."""
+_MISSED_INTERVALS = 3
+_TICKS_PER_SECOND = 10_000_000
+
+
+def scale(
+    id: str, size: Size, options: Mapping[str, Any], view: PoolView, remote: Mapping[str, Any], now: float
+) -> Step | None:
+    """The next step towards a size.
+
+    Args:
+        options: `resizeTimeout` and `nodeDeallocationOption` of a resize.
+
+    Returns:
+        None if the pool has the size, or if what is missing is not ours to bring about.
+    """
+    if isinstance(size, Formula):
+        return _by_formula(id, size, view, remote, now)
+    return _by_number(id, size, options, remote, now)
+
+
+def _by_number(id: str, size: Fixed, options: Mapping[str, Any], remote: Mapping[str, Any], now: float) -> Step | None:
+    if scaled_by_formula(remote):
+        call = Call("disable_pool_auto_scale", Table.POOLS, id)
+        return _resizing("the formula is switched off", (call,), properties=("enableAutoScale",))
+    wanted = size.over(remote)
+    different = tuple(name for name in TARGETS if remote.get(name, 0) != wanted[name])
+    total = sum(wanted.values())
+    if different:
+        resize = Call("resize_pool", Table.POOLS, id, body={**wanted, **options}, if_match=remote.get("eTag"))
+        return _when_steady(id, resize, remote, f"resizing to {total} nodes", different)
+    if steady(remote) and _short(remote):
+        stopped = any(error.get("code") == "ResizeStopped" for error in remote.get("resizeErrors") or ())
+        wait = 0.0 if stopped else ASK_AGAIN - seconds_since(remote.get("allocationStateTransitionTime", ""), now)
+        if wait <= 0:
+            resize = Call("resize_pool", Table.POOLS, id, body={**wanted, **options}, if_match=remote.get("eTag"))
+            return _resizing(f"asking again for {total} nodes", (resize,))
+    return None
+
+
+def ask_again_in(remote: Mapping[str, Any], now: float) -> float | None:
+    """Seconds until a resize that fell short is asked for again; None if there is none."""
+    if scaled_by_formula(remote) or not steady(remote) or not _short(remote):
+        return None
+    return max(1.0, ASK_AGAIN - seconds_since(remote.get("allocationStateTransitionTime", ""), now))
+
+
+def _short(remote: Mapping[str, Any]) -> bool:
+    return bool(remote.get("resizeErrors")) and present(remote) < targeted(remote)
+
+
+def _by_formula(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any], now: float) -> Step | None:
+    on = scaled_by_formula(remote)
+    text_differs = not on or str(remote.get("autoScaleFormula", "")).strip() != size.text.strip()
+    interval = remote.get("autoScaleEvaluationInterval") or SERVICE_INTERVAL
+    interval_differs = not on or ticks(interval) != ticks(size.interval)
+    if not (text_differs or interval_differs):
+        return _kick(id, size, view, remote, now)
+    properties = ("autoScaleFormula",) if text_differs else ("autoScaleEvaluationInterval",)
+    if on and text_differs and (step := _tried(id, size, view)) is not None:
+        return step
+    body = ({"autoScaleFormula": size.text} if text_differs else {}) | (
+        {"autoScaleEvaluationInterval": size.interval} if interval_differs else {}
+    )
+    if (wait := _pause(view, now)) > 0:
+        return _resizing("waits, since the service takes a formula only every 30 seconds", again=wait)
+    call = Call("enable_pool_auto_scale", Table.POOLS, id, body=body, if_match=remote.get("eTag"))
+    return _when_steady(id, call, remote, "the formula is switched on", properties)
+
+
+def _tried(id: str, size: Formula, view: PoolView) -> Step | None:
+    """A formula that replaces another is tried first: a bad one would take the place of one that works.
+
+    On a pool of fixed size the service tries nothing; there a bad formula does no harm, since the pool keeps its size.
+    """
+    if view.evaluated is None or view.evaluated[0] != size.text:
+        call = Call("evaluate_pool_auto_scale", Table.POOLS, id, body={"autoScaleFormula": size.text})
+        return _resizing("the formula is tried", (call,))
+    error = view.evaluated[1].get("error")
+    if error is None:
+        return None
+    message = (
+        f"the formula is not switched on, since it fails: {error_text(error)}; the pool goes on with the one before"
+    )
+    return Step((), "Stalled", str(error.get("code") or "FormulaInvalid"), message, stalled=True)
+
+
+def _kick(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any], now: float) -> Step | None:
+    """A formula that the service has ceased to evaluate is handed in once more (users.md §2.7)."""
+    if not steady(remote) or not overdue(remote, now) or _pause(view, now) > 0:
+        return None
+    body = {"autoScaleFormula": size.text, "autoScaleEvaluationInterval": size.interval}
+    call = Call("enable_pool_auto_scale", Table.POOLS, id, body=body, if_match=remote.get("eTag"))
+    return _resizing("the service does not evaluate the formula any more: it is handed in again", (call,))
+
+
+def overdue(remote: Mapping[str, Any], now: float) -> bool:
+    """Whether the service has missed several evaluations."""
+    stamp = str((remote.get("autoScaleRun") or {}).get("timestamp") or "")
+    span = ticks(remote.get("autoScaleEvaluationInterval") or SERVICE_INTERVAL) / _TICKS_PER_SECOND
+    return bool(stamp) and seconds_since(stamp, now) > (_MISSED_INTERVALS + 1) * span
+
+
+def _pause(view: PoolView, now: float) -> float:
+    return 0.0 if view.enabled is None else ENABLE_PAUSE - (now - view.enabled)
+
+
+def _when_steady(
+    id: str, call: Call, remote: Mapping[str, Any], message: str, properties: tuple[str, ...]
+) -> Step | None:
+    """Make the call, or first stop the resize that is under way."""
+    match remote.get("allocationState"):
+        case "steady":
+            return _resizing(message, (call,), properties=properties)
+        case "resizing" if targeted(remote) or present(remote):
+            stop = Call("stop_pool_resize", Table.POOLS, id, if_match=remote.get("eTag"))
+            return _resizing(f"{message}; the resize under way is stopped first", (stop,), properties=properties)
+        case _:
+            # An empty pool settles in two seconds, which is no resize that could be stopped.
+            return _resizing(f"{message} as soon as the pool is steady")
+
+
+def _resizing(
+    message: str, calls: tuple[Call, ...] = (), *, again: float | None = None, properties: tuple[str, ...] = ()
+) -> Step:
+    return Step(calls, "Resizing", "Resizing", message, again=again, properties=properties)
+
+
+def error_text(error: Mapping[str, Any]) -> str:
+    """An error inside a resource, with its values (batch-semantics §3.1)."""
+    values = "; ".join(str(each.get("value")) for each in error.get("values") or error.get("details") or ())
+    text = f"{error.get('code')}: {error.get('message')}"
+    return f"{text} ({values})" if values else text

@@ -1,0 +1,180 @@
+"""What a BatchPool says of itself: the verdict where nothing is to be done, the further conditions, the members of the status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.plan import AccountView, Notice
+from azure_batch_operator.reconcile.pool_desired import Fixed, Formula, Image, Size
+from azure_batch_operator.reconcile.pool_scale import error_text, overdue
+from azure_batch_operator.reconcile.pool_view import (
+    BROKEN,
+    ON_THE_WAY,
+    USABLE,
+    PoolView,
+    Step,
+    number_of,
+    present,
+    scaled_by_formula,
+    steady,
+    targeted,
+)
+from azure_batch_operator.reconcile.status import Verdict, picked, status
+
+_SHOWN = (
+    "state", "allocationState", "allocationStateTransitionTime", "vmSize",
+    "targetDedicatedNodes", "targetLowPriorityNodes", "currentDedicatedNodes", "currentLowPriorityNodes",
+)  # fmt: skip
+_AUTO_SCALE = ("enableAutoScale", "autoScaleFormula", "autoScaleEvaluationInterval")
+_WARNED_BEFORE = 90 * 86400.0
+"""Seconds before the end of an image's support from which on it is warned of."""
+_LONGEST_TEXT = 4000
+
+Conditions = dict[str, tuple[bool, str, str]]
+
+
+def verdict_of_step(step: Step, more: Conditions) -> Verdict:
+    """How a pool stands on which something is being done."""
+    trend: Any = "Stalled" if step.stalled else "Reconciling"
+    return Verdict(step.phase, step.reason, step.message, ready=False, trend=trend, more=more)
+
+
+def verdict_at_rest(
+    resource: Resource, size: Size, remote: Mapping[str, Any], view: PoolView, more: Conditions
+) -> Verdict:
+    """How a pool stands on which nothing is to be done."""
+    counts, target = view.counts, wanted_nodes(size, remote)
+    usable, coming, broken = (number_of(counts, states) for states in (USABLE, ON_THE_WAY, BROKEN))
+    moving = not steady(remote)
+    if isinstance(size, Formula):
+        phase, message = ("Resizing", f"the formula wants {target} nodes") if moving else ("Steady", "")
+        text = message or f"{usable} of {target} nodes usable"
+        return Verdict(phase, "AutoScaled", text, ready=True, more=more)
+    if moving:
+        message = f"resizing to {target} nodes, {usable} usable"
+        return Verdict("Resizing", "Resizing", message, ready=False, trend="Reconciling", more=more)
+    there = present(remote)
+    # Nodes that start for the first time are part of becoming ready; later restarts of single nodes are not.
+    if not was_ready(resource) and (coming or usable + broken < min(target, there)):
+        message = f"{usable} of {target} nodes usable, {max(coming, there - usable - broken)} starting"
+        return Verdict("Starting", "NodesStarting", message, ready=False, trend="Reconciling", more=more)
+    if "ResizeFailed" in more:
+        message = f"{there} of {target} nodes: {more['ResizeFailed'][2]}"
+        return Verdict("Steady", "ResizeIncomplete", message, ready=True, more=more)
+    return Verdict("Steady", "Steady", f"{usable} of {target} nodes usable", ready=True, more=more)
+
+
+def was_ready(resource: Resource) -> bool:
+    """Whether the status already says that the present spec has been reached."""
+    ready = resource.condition("Ready")
+    return ready is not None and ready["status"] == "True" and ready.get("observedGeneration") == resource.generation
+
+
+def wanted_nodes(size: Size, remote: Mapping[str, Any]) -> int:
+    """How many nodes there should be in all: by the spec, and where that is silent as it is in Batch."""
+    return sum(size.over(remote).values()) if isinstance(size, Fixed) else targeted(remote)
+
+
+def conditions(remote: Mapping[str, Any], view: PoolView, image: Image | None, now: float) -> Conditions:
+    """The conditions beside Ready, Reconciling and Stalled."""
+    more: Conditions = {}
+    errors = remote.get("resizeErrors") or () if steady(remote) else ()
+    if errors:
+        since = remote.get("allocationStateTransitionTime", "")
+        text = "; ".join(f"{error.get('code')}: {error.get('message')}" for error in errors)
+        more["ResizeFailed"] = (True, str(errors[0].get("code") or "ResizeFailed"), f"{text} (since {since})")
+    if view.counts is not None and (targeted(remote) or present(remote)):
+        broken = number_of(view.counts, BROKEN)
+        more["NodesHealthy"] = (
+            (False, "NodesInTrouble", _describe(view.counts, BROKEN))
+            if broken
+            else (True, "Healthy", "no node is in trouble")
+        )
+    if scaled_by_formula(remote) and (run := remote.get("autoScaleRun")):
+        more["AutoScaleHealthy"] = _auto_scale(remote, run, now)
+    if image is not None and (ends := _ends_soon(image, now)):
+        more["ImageSupported"] = (False, "ImageSupportEnds", ends)
+    return more
+
+
+def _auto_scale(remote: Mapping[str, Any], run: Mapping[str, Any], now: float) -> tuple[bool, str, str]:
+    if error := run.get("error"):
+        return False, str(error.get("code") or "AutoScaleFailed"), f"{error_text(error)}; the pool keeps its size"
+    if overdue(remote, now):
+        return False, "AutoScaleStalled", "the service has not evaluated the formula for several intervals"
+    return True, "Evaluated", "the formula is evaluated"
+
+
+def _ends_soon(image: Image, now: float) -> str:
+    if image.end_of_life is None:
+        return ""
+    end = datetime.fromisoformat(image.end_of_life).timestamp()
+    if end - now > _WARNED_BEFORE:
+        return ""
+    return f"Azure Batch supports the image until {image.end_of_life[:10]}: change virtualMachineConfiguration.imageReference"
+
+
+def end_of_life_notice(resource: Resource, more: Conditions) -> tuple[Notice, ...]:
+    """An Event when it becomes known that the support of the image ends soon."""
+    before = resource.condition("ImageSupported")
+    if "ImageSupported" not in more or (before is not None and before["status"] == "False"):
+        return ()
+    return (Notice("ImageSupportEnds", more["ImageSupported"][2], "Warning"),)
+
+
+def _describe(counts: Mapping[str, Any], states: tuple[str, ...]) -> str:
+    return ", ".join(f"{number} {state}" for state in states if (number := number_of(counts, (state,))))
+
+
+def shown(
+    resource: Resource,
+    account: AccountView,
+    size: Size,
+    remote: Mapping[str, Any],
+    view: PoolView,
+    verdict: Verdict,
+    now: float,
+    **fields: Any,
+) -> dict[str, Any]:
+    """The whole status."""
+    counts = view.counts
+    by_tier = {
+        tier: {state: number for state, number in counts[tier].items() if number}
+        for tier in ("dedicated", "lowPriority")
+        if counts is not None and counts.get(tier, {}).get("total")
+    }
+    usable = number_of(counts, USABLE)
+    machine = remote.get("virtualMachineConfiguration") or {}
+    return status(
+        resource,
+        verdict,
+        now,
+        id=str(remote.get("id") or resource.remote_id),
+        url=f"{account.url}/pools/{remote.get('id') or resource.remote_id}",
+        **picked(remote, _SHOWN),
+        nodeAgentSKUId=machine.get("nodeAgentSKUId"),
+        nodes=f"{usable}/{wanted_nodes(size, remote)}",
+        nodeCounts=by_tier or None,
+        slots={"total": usable * int(remote.get("taskSlotsPerNode", 1))} if usable else None,
+        resizeErrors=[picked(error, ("code", "message")) for error in (remote.get("resizeErrors") or ())[:10]] or None,
+        **(picked(remote, _AUTO_SCALE) if scaled_by_formula(remote) else {}),
+        autoScaleRun=_run(resource, remote),
+        **fields,
+    )
+
+
+def _run(resource: Resource, remote: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The last run of the formula, with the time since when it has come to the same, so that an idle pool writes nothing."""
+    run = remote.get("autoScaleRun")
+    if not run or not scaled_by_formula(remote):
+        return None
+    told = {"results": str(run.get("results", ""))[:_LONGEST_TEXT]}
+    if error := run.get("error"):
+        told["error"] = error_text(error)[:_LONGEST_TEXT]
+    before = resource.status.get("autoScaleRun") or {}
+    if {name: value for name, value in before.items() if name != "timestamp"} == told:
+        return dict(before)
+    return {"timestamp": run.get("timestamp")} | told

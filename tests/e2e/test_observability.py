@@ -1,0 +1,84 @@
+"""What a platform team sees of the operator: probes, metrics and logs, while all is well and while Azure is not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from e2e.conftest import Stage, job, pool
+
+
+def samples(stage: Stage) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
+    """Metric → labels → value."""
+    found: dict[str, dict[tuple[tuple[str, str], ...], float]] = {}
+    for family in text_string_to_metric_families(stage.operator.get("metrics")[1]):
+        for each in family.samples:
+            found.setdefault(each.name, {})[tuple(sorted(each.labels.items()))] = each.value
+    return found
+
+
+def value(stage: Stage, metric: str, **labels: str) -> float | None:
+    return samples(stage).get(metric, {}).get(tuple(sorted(labels.items())))
+
+
+def test_metrics_show_the_fleet(stage: Stage) -> None:
+    stage.ready_pool()
+    stage.apply(job("long", tasks=[{"id": f"t{n}", "commandLine": "sleep 600"} for n in range(6)]))
+    where = {"namespace": stage.namespace}
+    stage.until(
+        lambda: (
+            value(stage, "azurebatch_job_tasks", job="long", state="running", **where) == 4
+            and value(stage, "azurebatch_job_tasks", job="long", state="active", **where) == 2
+            and value(stage, "azurebatch_pool_nodes", pool="cpu", tier="dedicated", state="running", **where) == 2
+        ),
+        "four tasks run on two nodes, as the metrics say",
+    )
+    assert value(stage, "azurebatch_pool_target_nodes", pool="cpu", tier="dedicated", **where) == 2
+    assert value(stage, "azurebatch_pool_resize_failed", pool="cpu", **where) == 0
+    assert value(stage, "azurebatch_account_up", account="main", **where) == 1
+    assert value(stage, "azurebatch_objects", kind="BatchPool", phase="Steady") == 1
+    assert value(stage, "azurebatch_leader") == 1
+    age = value(stage, "azurebatch_poll_age_seconds", account="main", **where)
+    assert age is not None
+    assert age < 60
+    found = samples(stage)
+    assert found["azurebatch_workqueue_wait_seconds_count"][()] >= 3
+    # No task, no node: series do not grow with them.
+    assert not {name for series in found.values() for labels in series for name, _ in labels} & {"task", "node", "id"}
+
+    stage.kubectl("delete", "bj", "long", "--timeout=60s")
+    assert value(stage, "azurebatch_job_tasks", job="long", state="running", **where) is None
+
+
+def test_the_operator_lives_and_is_ready_while_azure_is_down(stage: Stage) -> None:
+    stage.ready_pool()
+    stage.emulator.admin("POST", "faults", {"effect": {"reset": True}})
+    stage.until(
+        lambda: value(stage, "azurebatch_account_up", account="main", namespace=stage.namespace) == 0,
+        "the account is down, as the metrics say",
+    )
+    assert stage.operator.get("healthz")[0] == 200
+    assert stage.operator.get("readyz")[0] == 200
+    stage.emulator.admin("DELETE", "faults")
+    stage.until(
+        lambda: value(stage, "azurebatch_account_up", account="main", namespace=stage.namespace) == 1, "it is up again"
+    )
+
+
+def test_json_lines_carry_object_pass_and_request_id_and_no_key(make_stage: Callable[..., Stage]) -> None:
+    stage = make_stage(arguments=lambda _: ("--log-format=json", "--log-level=DEBUG"))
+    stage.ready_pool()
+    fault = {"operation": "Pools_CreatePool", "effect": {"status": 403, "code": "PoolQuotaReached"}}
+    stage.emulator.admin("POST", "faults", fault)
+    stage.apply(pool("other"))
+
+    def line() -> dict[str, str] | None:
+        lines = [json.loads(each) for each in stage.operator.log.read_text().splitlines()]
+        return next((each for each in lines if each.get("request_id")), None)
+
+    found = stage.until(line, "a line with the request id of a failed call")
+    assert found["object"] == f"BatchPool {stage.namespace}/other"
+    assert len(found["reconcile_id"]) == 8
+    assert stage.emulator.key not in stage.operator.log.read_text()

@@ -1,0 +1,109 @@
+"""Dashboards and alerts: every expression parses, and every metric it names is one that the operator serves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import promql_parser
+import pytest
+
+from artifacts import monitoring, pages
+
+_HISTOGRAM = ("_bucket", "_sum", "_count")
+FROM_THE_PROCESS = {"process_resident_memory_bytes", "process_cpu_seconds_total"}
+
+
+def served() -> dict[str, set[str]]:
+    """Metric as PromQL names it → its labels; those of the scrape included."""
+    found = {}
+    for family in pages.families():
+        labels = set(pages._label_names(family)) | {"pod", "job", "le"}
+        names = (
+            [f"{family.name}{each}" for each in _HISTOGRAM] if family.type == "histogram" else [pages.exposed(family)]
+        )
+        found.update((name, labels) for name in names)
+    return found | {name: {"pod", "job"} for name in FROM_THE_PROCESS}
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    for name, panels in monitoring.DASHBOARDS.items():
+        for panel in panels:
+            for expression in panel.queries.values():
+                yield f"{name}: {panel.title}", expression.replace("$namespace", "x")
+    for alert in monitoring.ALERTS:
+        yield alert.name, alert.expression
+
+
+def selectors(node: Any) -> Iterator[Any]:
+    """The vector selectors of a parsed expression."""
+    match type(node).__name__:
+        case "VectorSelector":
+            yield node
+        case "MatrixSelector":
+            yield node.vector_selector
+        case "BinaryExpr":
+            yield from selectors(node.lhs)
+            yield from selectors(node.rhs)
+        case "Call":
+            for each in node.args:
+                yield from selectors(each)
+        case "AggregateExpr" | "ParenExpr" | "UnaryExpr" | "SubqueryExpr":
+            yield from selectors(node.expr)
+        case "NumberLiteral" | "StringLiteral":
+            return
+        case other:
+            raise AssertionError(f"unknown part of an expression: {other}")
+
+
+@pytest.mark.parametrize(("where", "expression"), list(expressions()))
+def test_what_is_asked_for_is_served(where: str, expression: str) -> None:
+    known = served()
+    found = list(selectors(promql_parser.parse(expression)))
+    assert found, where
+    for selector in found:
+        assert selector.name in known, where
+        for matcher in selector.matchers.matchers:
+            assert matcher.name in known[selector.name], f"{where}: {matcher.name}"
+
+
+def test_a_metric_that_is_not_served_would_be_found() -> None:
+    [selector] = selectors(promql_parser.parse("sum(rate(azurebatch_no_such_total[5m]))"))
+    assert selector.name not in served()
+
+
+@pytest.mark.parametrize("name", monitoring.DASHBOARDS)
+def test_panels_of_a_dashboard_do_not_overlap(name: str) -> None:
+    dashboard = json.loads(monitoring.dashboards()[f"{name}.json"])
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard["panels"]:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken
+        assert max(x for x, _ in cells) < 24
+        taken |= cells
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
+
+
+def test_names_and_units_follow_the_conventions_of_prometheus() -> None:
+    for family in pages.families():
+        name = pages.exposed(family)
+        assert name.startswith("azurebatch_")
+        assert name.endswith("_total") == (family.type == "counter")
+        if family.type == "histogram":
+            assert name.endswith("_seconds")
+        assert family.documentation
+
+
+def test_alerts_have_names_of_their_own_and_say_what_to_do() -> None:
+    names = [alert.name for alert in monitoring.ALERTS]
+    assert len(set(names)) == len(names)
+    for alert in monitoring.ALERTS:
+        assert alert.summary
+        assert alert.text[-1] in ".?"
+        assert alert.severity in {"info", "warning", "critical"}

@@ -1,0 +1,21 @@
+"""When the liveness probe fails."""
+
+from __future__ import annotations
+
+from azure_batch_operator.vitals import Vitals
+
+
+def test_a_loop_that_is_silent_for_too_long_is_named() -> None:
+    ages = {"polling": 0.0, "reconciling": 0.0}
+    vitals = Vitals()
+    for name in ages:
+        vitals.watch(name, lambda name=name: ages[name], 60)  # type: ignore[misc]
+    assert vitals.problem() is None
+    ages["polling"] = 60
+    assert vitals.problem() is None
+    ages["polling"] = 61
+    assert vitals.problem() == "polling is stuck for 61 s"
+    ages["reconciling"] = 100
+    assert vitals.problem() == "polling is stuck for 61 s; reconciling is stuck for 100 s"
+    ages.update(polling=0, reconciling=0)
+    assert vitals.problem() is None
