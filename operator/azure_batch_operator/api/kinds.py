@@ -141,6 +141,7 @@ KINDS: dict[Kind, KindInfo] = {
                 Column("Job", ".spec.jobRef.name", "The BatchJob."),
                 _PHASE,
                 Column("Exit", ".status.exitCode", "Exit code.", "integer"),
+                Column("Job-Id", ".status.jobId", "Id of the job in Azure Batch.", wide=True),
                 Column("Node", ".status.nodeId", "Node that it ran on.", wide=True),
                 Column("Reason", _condition("Ready", "reason"), "Why it is ready or not."),
                 _MESSAGE, _AGE,

@@ -267,7 +267,7 @@ class Controller:
             raise
         self._queue.forget(resource.key)
         if plan.submit is not None and session is not None:
-            job_id = self._job_id(resource)
+            job_id = views.job_id(self._context, resource) or ""
             owner = ownership.marker(self._context.cluster, resource)
             session.submitter.add(resource.key, job_id, plan.submit, owner)
         if plan.feed and session is not None:
@@ -345,10 +345,6 @@ class Controller:
                 session.mirror.forget_job(resource.remote_id)
             if resource.key.kind is Kind.POOL:
                 session.mirror.forget_pool(resource.remote_id)
-
-    def _job_id(self, task: Resource) -> str:
-        job = self._store.get(Key(Kind.JOB, task.key.namespace, task.spec["jobRef"]["name"]))
-        return job.remote_id if job else ""
 
 
 def _differs(before: Resource, after: Resource) -> bool:

@@ -243,7 +243,7 @@ async def test_a_deleted_task_is_noticed_by_a_whole_list() -> None:
 
 @pytest.mark.parametrize(("data", "text"), [(b"", ""), (b"a\x00\xff\n", "a\ufffd"), (b"x\n" * 50, "\n".join("x" * 20))])
 def test_a_tail_is_short_and_fit_for_a_status(data: bytes, text: str) -> None:
-    assert tail_of(data) == text
+    assert tail_of(data, 20) == text
 
 
 def test_the_pace_slows_down_and_recovers() -> None:
