@@ -91,7 +91,7 @@ def test_samples_are_taken_by_the_service(emulator: EmulatorThread, path: Path) 
             with_values = filled(
                 JobSpec, spec, {each.source: texts.get(each.source, "value") for each in references(JobSpec, spec)}
             )
-            for number, task in enumerate(expand.expand(with_values)):
+            for number, task in enumerate(expand.expand(with_values, "job")):
                 if number < 20:
                     send(emulator, f"/jobs/{name}/tasks", task)
         elif kind == "BatchTask":

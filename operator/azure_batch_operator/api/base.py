@@ -29,9 +29,16 @@ ADOPT = f"{GROUP}/adopt"
 """Annotation: take over what already exists under this id, whoever made it."""
 RECONCILE_POLICY = f"{GROUP}/reconcile-policy"
 """Annotation of an object or a namespace: manage, skip or detach-on-delete."""
+HELD_METADATA = f"{GROUP}/held"
+"""Name of the Batch metadata item that says that the operator has disabled a job, so that it may enable it again."""
+TASKS_METADATA = f"{GROUP}/tasks"
+"""Name of the Batch metadata item that says which tasks of its spec a job has: fingerprint of the sources / digits of its ids."""
+RETRY_FAILED = f"{GROUP}/retry-failed"
+TERMINATE = f"{GROUP}/terminate"
+RECONCILE_NOW = f"{GROUP}/reconcile-now"
+"""One-shot annotations: any new value acts once, and is then recorded under `status.handled`."""
 SCHEDULE_LABEL = f"{GROUP}/schedule"
 """Label of a BatchJob that a cron schedule has made: the schedule's name."""
-TERMINATE = f"{GROUP}/terminate"
 FORCE_FINALIZE = f"{GROUP}/force-finalize"
 """Annotation: let the object go although nothing could be deleted in Azure Batch."""
 
@@ -352,6 +359,14 @@ class Condition(ApiModel):
     observed_generation: int | None = Field(default=None, description="Generation of the spec that this speaks of.")
 
 
+class Handled(ApiModel):
+    """Values of the one-shot annotations `azurebatch.io/…` that were acted upon; a new value acts again."""
+
+    reconcile_now: ShortText | None = Field(default=None, description="Of azurebatch.io/reconcile-now.")
+    retry_failed: ShortText | None = Field(default=None, description="Of azurebatch.io/retry-failed.")
+    terminate: ShortText | None = Field(default=None, description="Of azurebatch.io/terminate.")
+
+
 class Status(ApiModel):
     """What every kind reports (design §4, Status)."""
 
@@ -365,6 +380,9 @@ class Status(ApiModel):
         default=None,
         description="Ready, Reconciling and Stalled as kstatus reads them, and more by kind.",
         json_schema_extra=schema(x_kubernetes_list_type="map", x_kubernetes_list_map_keys=["type"], maxItems=16),
+    )
+    handled: Handled | None = Field(
+        default=None, description="One-shot annotations that were acted upon, by their value."
     )
 
 

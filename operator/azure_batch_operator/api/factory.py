@@ -101,6 +101,10 @@ class TaskFactory(ApiModel):
     parametric_sweep: ParametricSweep | None = optional("One task per combination of parameter values.")
     task_per_item: TaskPerItem | None = optional("One task per item of a list.")
     repeat: Repeat | None = optional("The same task many times.")
+    id_width: Annotated[int, Field(ge=1, le=8)] | None = optional(
+        "Least number of digits of an id; give it where more tasks may be added later, since ids cannot change. The width of the "
+        "largest number if left out."
+    )
     repeat_task: TaskTemplate = Field(
         description="The template: {0}, {1}, … become the values, {0:3} padded with zeros to 3 digits, {{ and }} braces."
     )

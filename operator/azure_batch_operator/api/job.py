@@ -4,34 +4,38 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from azure_batch_operator.api.base import (
     AccountRef,
-    ApiModel,
     BatchId,
     NameRef,
     Refused,
-    RemoteStatus,
     Rule,
-    ShortText,
     cel,
     exactly_one_of,
     immutable,
     many,
+    one_of,
     optional,
-    schema,
 )
 from azure_batch_operator.api.factory import TaskFactory, TaskSource
 from azure_batch_operator.api.job_body import JobBody, PoolInfo
+from azure_batch_operator.api.job_policy import Backoff, FailurePolicy, Logs, ManagedBy, Seconds
 from azure_batch_operator.api.task_body import Task
 
 _CHANGEABLE = frozenset(
     {
-        "priority", "allowTaskPreemption", "maxParallelTasks", "constraints", "onAllTasksComplete", "metadata",
-        "onDependencyFailure",
+        "priority", "allowTaskPreemption", "maxParallelTasks", "constraints", "networkConfiguration", "metadata",
+        "onAllTasksComplete", "onDependencyFailure", "poolRef", "poolInfo", "tasks", "tasksFrom", "taskFactory",
+        "taskPrunePolicy", "taskUpdatePolicy", "suspend", "suspendPolicy", "failurePolicy", "activeDeadlineSeconds",
+        "pendingDeadlineSeconds", "backoff", "ttlSecondsAfterFinished", "logs",
     }
 )  # fmt: skip
+
+
+OPERATOR = "azurebatch.io/operator"
+"""The value of `managedBy` that means this operator."""
 
 
 class JobTemplate(JobBody):
@@ -45,7 +49,41 @@ class JobTemplate(JobBody):
     on_dependency_failure: Annotated[str, Field(json_schema_extra={"enum": ["Fail", "Ignore"]})] | None = optional(
         "What happens when all that is left waits for failed tasks: Fail ends the job, Ignore lets it wait. Fail if left out."
     )
-    ours: ClassVar[frozenset[str]] = frozenset({"poolRef", "tasks", "tasksFrom", "taskFactory", "onDependencyFailure"})
+    task_prune_policy: Annotated[str, Field(json_schema_extra={"enum": ["Keep", "Delete"]})] | None = optional(
+        "What becomes of tasks in Azure Batch that the spec no longer names: Keep leaves them, Delete deletes them (but "
+        "not those of BatchTasks). Keep if left out."
+    )
+    task_update_policy: Annotated[str, Field(json_schema_extra={"enum": ["Refuse", "Replace"]})] | None = optional(
+        "What becomes of tasks in Azure Batch that the spec now has otherwise: Refuse leaves them and says so in the condition "
+        "TasksInSync, Replace deletes them and adds them anew. Refuse if left out."
+    )
+    suspend: bool | None = optional(
+        "Whether the job stands still: before it was created nothing is done in Azure Batch, afterwards it is disabled there."
+    )
+    suspend_policy: Annotated[str, one_of("requeue", "terminate", "wait")] | None = optional(
+        "What becomes of running tasks when the job is suspended: they run again later, end as failed, or are waited for. "
+        "requeue if left out."
+    )
+    failure_policy: FailurePolicy | None = optional("How many failed tasks the job may have.")
+    active_deadline_seconds: Annotated[Seconds, Field(ge=1)] | None = optional(
+        "How long the job may take from its creation in Azure Batch, or from its last resumption; it fails beyond. Kept by "
+        "the service as constraints.maxWallClockTime."
+    )
+    pending_deadline_seconds: Annotated[Seconds, Field(ge=1)] | None = optional(
+        "How long it may take until the first task starts, from the creation or resumption of the job; it fails beyond."
+    )
+    backoff: Backoff | None = optional("How often tasks are tried.")
+    ttl_seconds_after_finished: Seconds | None = optional(
+        "Deletes this object so long after its end, and with it the job and its tasks in Azure Batch."
+    )
+    logs: Logs | None = optional("What becomes of the output of tasks.")
+    ours: ClassVar[frozenset[str]] = frozenset(
+        {
+            "poolRef", "tasks", "tasksFrom", "taskFactory", "onDependencyFailure", "taskPrunePolicy", "taskUpdatePolicy",
+            "suspend", "suspendPolicy", "failurePolicy", "activeDeadlineSeconds", "pendingDeadlineSeconds", "backoff",
+            "ttlSecondsAfterFinished", "logs",
+        }
+    )  # fmt: skip
     rules: ClassVar[tuple[Rule, ...]] = (
         *JobBody.rules,
         exactly_one_of(("poolRef", "poolInfo"), "give either poolRef (a BatchPool of this namespace) or poolInfo"),
@@ -59,7 +97,11 @@ class JobSpec(JobTemplate):
     account_ref: AccountRef | None = optional(
         "The BatchAccount that the job lives in; required with poolInfo, else that of the pool."
     )
-    ours: ClassVar[frozenset[str]] = JobTemplate.ours | {"id", "accountRef"}
+    managed_by: ManagedBy | None = optional(
+        "The controller that looks after this job, as in batch/v1 Job; azurebatch.io/operator or nothing is the operator of "
+        "this group, which leaves all others alone."
+    )
+    ours: ClassVar[frozenset[str]] = JobTemplate.ours | {"id", "accountRef", "managedBy"}
     refused: ClassVar[tuple[Refused, ...]] = (
         Refused(
             "jobSpecification",
@@ -72,49 +114,12 @@ class JobSpec(JobTemplate):
 JobSpec.rules = (
     *JobTemplate.rules,
     cel("has(self.poolRef) || has(self.accountRef)", "accountRef is required with poolInfo", ".accountRef"),
+    cel(
+        "!has(self.poolInfo) || !has(oldSelf.poolInfo) || "
+        "(!has(self.poolInfo.autoPoolSpecification) && !has(oldSelf.poolInfo.autoPoolSpecification)) || "
+        "self.poolInfo == oldSelf.poolInfo",
+        "autoPoolSpecification cannot be changed: create a new BatchJob",
+        ".poolInfo.autoPoolSpecification",
+    ),
     *(immutable(name, "create a new BatchJob") for name in JobSpec.wire_names() if name not in _CHANGEABLE),
 )
-
-
-class TaskCounts(ApiModel):
-    """Tasks by state and result."""
-
-    total: int | None = Field(default=None, description="Tasks that belong to the job.")
-    submitted: int | None = Field(default=None, description="Tasks that Azure Batch has.")
-    active: int | None = Field(default=None, description="Tasks that wait for a slot or for other tasks.")
-    running: int | None = Field(default=None, description="Tasks that run.")
-    completed: int | None = Field(default=None, description="Tasks that have ended.")
-    succeeded: int | None = Field(default=None, description="Tasks that have ended well.")
-    failed: int | None = Field(default=None, description="Tasks that have ended badly.")
-
-
-class FailureGroup(ApiModel):
-    """Failed tasks with the same cause."""
-
-    exit_code: int | None = Field(default=None, description="Exit code, if a process ran.")
-    category: str | None = Field(default=None, description="UserError or ServerError.")
-    code: str | None = Field(default=None, description="Error code of the service.")
-    message: ShortText | None = Field(default=None, description="Its text.")
-    count: int = Field(description="How many tasks.")
-    task_ids: list[str] = Field(description="Some of them.", json_schema_extra=schema(maxItems=5))
-    stderr_tail: ShortText | None = Field(default=None, description="Last lines of stderr.txt of the first of them.")
-
-
-class JobStatus(RemoteStatus):
-    """What the service says of the job and its tasks; small whatever their number."""
-
-    account: str | None = Field(
-        default=None, description="namespace/name of the BatchAccount, kept in case the pool's object goes first."
-    )
-    pool_id: str | None = Field(default=None, description="Id of the pool that the job runs on.")
-    state: str | None = Field(default=None, description="State of the job in Azure Batch.")
-    start_time: str | None = Field(default=None, description="When the job was created in Azure Batch.")
-    end_time: str | None = Field(default=None, description="When it was completed.")
-    terminate_reason: str | None = Field(default=None, description="Why it ended, as the service says it.")
-    task_counts: TaskCounts | None = Field(default=None, description="Tasks by state and result.")
-    progress: Annotated[str, StringConstraints(max_length=64)] | None = Field(
-        default=None, description="Ended and all tasks, for the eye."
-    )
-    failures: list[FailureGroup] | None = Field(
-        default=None, description="Failed tasks by cause, most frequent first.", json_schema_extra=schema(maxItems=5)
-    )

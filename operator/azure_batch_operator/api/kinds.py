@@ -7,7 +7,8 @@ from enum import StrEnum
 
 from azure_batch_operator.api.account import AccountSpec, AccountStatus
 from azure_batch_operator.api.base import ApiModel, Rule, Status
-from azure_batch_operator.api.job import JobSpec, JobStatus
+from azure_batch_operator.api.job import JobSpec
+from azure_batch_operator.api.job_status import JobStatus
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.pool_status import PoolStatus
 from azure_batch_operator.api.schedule import JobScheduleSpec, JobScheduleStatus

@@ -10,10 +10,11 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from azure_batch_operator.api.factory import MAX_TASKS, ParameterSet
+from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.api.task_body import Task, TaskTemplate
 from azure_batch_operator.reconcile.placeholders import fill, highest_index
 
@@ -73,7 +74,7 @@ def problems(spec: Mapping[str, Any]) -> list[str]:
 
 
 def _taken_ids(spec: Mapping[str, Any]) -> Iterator[str]:
-    size, width = _factory_size(spec), _width(spec)
+    size, width = _factory_size(spec), id_width(spec)
     seen: set[str] = set()
     for task in spec.get("tasks") or ():
         id = _id(task).lower()
@@ -84,11 +85,33 @@ def _taken_ids(spec: Mapping[str, Any]) -> Iterator[str]:
         seen.add(id)
 
 
-def expand(spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Bodies of all tasks in the order of their ids."""
+def expand(spec: Mapping[str, Any], job_id: str) -> Iterator[dict[str, Any]]:
+    """Bodies of all tasks in the order of their ids.
+
+    Args:
+        job_id: id of the job, below which its logs are kept.
+    """
     inline = sorted((Task.rest_body(task) for task in spec.get("tasks") or ()), key=_id)
     merge = [_merge_task(spec)] if _merge_template(spec) else []
-    return heapq.merge(inline, _made(spec), merge, key=_id)
+    tasks = heapq.merge(inline, _made(spec), merge, key=_id)
+    upload = (spec.get("logs") or {}).get("upload")
+    return (_with_logs(task, upload, job_id) for task in tasks) if upload else iter(tasks)
+
+
+def _with_logs(task: dict[str, Any], upload: Mapping[str, Any], job_id: str) -> dict[str, Any]:
+    """The task with an upload of stdout.txt and stderr.txt, which lie beside its working directory (batch-semantics §4.7)."""
+    container = {
+        "containerUrl": upload.get("containerUrl"),
+        "path": f"{str(upload.get('path') or job_id).strip('/')}/{task['id']}",
+    }
+    if identity := upload.get("identityReference"):
+        container["identityReference"] = identity
+    logs = {
+        "filePattern": "../std*.txt",
+        "destination": {"container": container},
+        "uploadOptions": {"uploadCondition": upload.get("uploadCondition", "taskcompletion")},
+    }
+    return task | {"outputFiles": [*(task.get("outputFiles") or ()), logs]}
 
 
 def _id(task: Mapping[str, Any]) -> str:
@@ -130,8 +153,16 @@ def _factory_size(spec: Mapping[str, Any]) -> int:
     return series.size if series else 0
 
 
-def _width(spec: Mapping[str, Any]) -> int:
-    return len(str(max(_factory_size(spec) - 1, 0)))
+def id_width(spec: Mapping[str, Any]) -> int:
+    """Digits of the ids of a factory's tasks: enough for the largest number, and at least `idWidth`."""
+    least = int((spec.get("taskFactory") or {}).get("idWidth") or 1)
+    return max(least, len(str(max(_factory_size(spec) - 1, 0))))
+
+
+def with_digits(job: Resource, digits: int) -> Resource:
+    """The job with ids as long as those that it has in Azure Batch already."""
+    factory = job.spec.get("taskFactory")
+    return job if not factory else replace(job, spec={**job.spec, "taskFactory": {**factory, "idWidth": digits}})
 
 
 def _merge_template(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -143,7 +174,7 @@ def _made(spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if series is None:
         return
     template = TaskTemplate.rest_body(spec["taskFactory"]["repeatTask"])
-    width = _width(spec)
+    width = id_width(spec)
     for number, values in enumerate(series.values):
         yield {"id": f"{number:0{width}}"} | fill(template, values, series.names)
 

@@ -40,6 +40,7 @@ def groups(failed: Sequence[Mapping[str, Any]], failed_count: int) -> list[dict[
             "count": len(tasks),
             "taskIds": [str(task["id"]) for task in tasks[:_SAMPLES]],
             "stderrTail": next((task["stderrTail"] for task in tasks if task.get("stderrTail")), None),
+            "stderrProblem": next((task["stderrProblem"] for task in tasks if task.get("stderrProblem")), None),
         }
         result.append({name: value for name, value in group.items() if value is not None})
     result.sort(key=lambda group: -group["count"])

@@ -1,15 +1,19 @@
-"""BatchJob: the job, its tasks, then `onAllTasksComplete`; success and failure from the tasks (batch-semantics §4.3, §5, §6)."""
+"""BatchJob: the job, its tasks, then `onAllTasksComplete`; success and failure from the tasks (batch-semantics §4.3, §5, §6).
+
+The order of a job's life stands here; what each station decides is in `job_changes` (what to PATCH), `job_hold` (stopping and going
+on), `job_end` (when it is over and how), `job_waits` and `job_status` (what to say).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
-from azure_batch_operator.api.job import JobSpec
+from azure_batch_operator.api.base import RETRY_FAILED, TASKS_METADATA, TERMINATE
+from azure_batch_operator.api.job import OPERATOR, JobSpec
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.batch import BatchError
-from azure_batch_operator.reconcile import expand, normal, ownership, policy
+from azure_batch_operator.reconcile import expand, job_changes, job_end, job_hold, job_status, ownership, policy
 from azure_batch_operator.reconcile.common import (
     PATIENCE,
     deleting,
@@ -19,57 +23,25 @@ from azure_batch_operator.reconcile.common import (
     with_notice,
     without_account,
 )
-from azure_batch_operator.reconcile.failures import blocked, groups
-from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Plan, Remote, Table
-from azure_batch_operator.reconcile.status import Verdict, kept, status
+from azure_batch_operator.reconcile.failures import blocked
+from azure_batch_operator.reconcile.job_views import PoolView, TasksView
+from azure_batch_operator.reconcile.job_waits import waiting_for
+from azure_batch_operator.reconcile.oneshot import asked, handled
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, ObjectChange, Plan, Remote, Table
+from azure_batch_operator.reconcile.status import Verdict, kept, seconds_since, status
 from azure_batch_operator.reconcile.trouble import trouble
 
 FINAL = frozenset({"Succeeded", "Failed"})
-DEPENDENCY_FAILED = "azurebatch.io: what is left depends on failed tasks"
-"""terminateReason by which the operator ends a job whose remaining tasks can never run."""
-
-
-@dataclass(frozen=True)
-class PoolView:
-    """The pool of a job.
-
-    Attributes:
-        id: in Azure Batch; None while it is not known, and for a pool that the service makes for the job.
-        problem: reason and message why there is none.
-    """
-
-    id: str | None
-    problem: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True)
-class TasksView:
-    """What is known of the tasks of a job.
-
-    Attributes:
-        counts: `taskCounts` of the service; they lag (batch-semantics §4.3).
-        failed: failed tasks, a bounded number of them, some with `stderrTail`.
-        failed_count: how many failed tasks the service has, counted by listing.
-        unfinished: how many tasks have not ended, counted by listing after the job was completed; None before.
-        submitted: how many of the job's own tasks are known to be in Azure Batch.
-        complete: whether all of them are, by this process's own doing.
-        refused: why bringing them in does not go on.
-        others_pending: whether BatchTasks of this job wait to be added, or more of them may come from the same `apply`.
-    """
-
-    counts: Mapping[str, int] | None = None
-    failed: Sequence[Mapping[str, Any]] = ()
-    failed_count: int = 0
-    unfinished: int | None = None
-    submitted: int | None = None
-    complete: bool = False
-    refused: BatchError | None = None
-    others_pending: bool = False
 
 
 def is_open(resource: Resource) -> bool:
     """Whether the job still has to be watched in Azure Batch."""
-    return resource.deleting or resource.status.get("phase") not in FINAL
+    return resource.deleting or (resource.status.get("phase") not in FINAL and not managed_elsewhere(resource))
+
+
+def managed_elsewhere(resource: Resource) -> bool:
+    """Whether another controller looks after the job (`spec.managedBy`), as batch/v1 Job and Kueue mean it."""
+    return str(resource.spec.get("managedBy", OPERATOR)) != OPERATOR
 
 
 def plan(
@@ -90,6 +62,13 @@ def plan(
     """
     if resource.deleting and (not resource.has_finalizer or resource.released):
         return Plan(finalizer="remove")
+    if not resource.deleting:
+        if managed_elsewhere(resource):
+            return Plan()
+        if not is_open(resource):
+            return _finished(resource, now)
+        if isinstance(remote, Absent) and (early := _before_creation(resource, remote, now)) is not None:
+            return early
     if not account.usable:
         if pool.problem and account.gone and not resource.deleting:
             return waiting(resource, *pool.problem, now)
@@ -98,8 +77,6 @@ def plan(
         return Plan()
     if resource.deleting:
         return _delete(resource, remote, cluster, now)
-    if not is_open(resource):
-        return Plan()
     if remote is Absent.GONE:
         return _create(resource, account, pool, cluster, now)
     claimed = policy.claim(resource, "job", remote, cluster, "update_job", Table.JOBS, now)
@@ -115,7 +92,62 @@ def plan(
         return Plan()
     if remote.get("state") == "completed":
         return _finish(resource, account, remote, tasks, now)
-    return _converge(resource, account, remote, tasks, now)
+    return _converge(resource, account, pool, remote, tasks, now)
+
+
+# --- before it exists, and after it is done ---
+
+
+def _before_creation(resource: Resource, remote: Absent, now: float) -> Plan | None:
+    """Suspended, ended or too late before anything was created: nothing is done in Azure Batch."""
+    if remote is Absent.UNKNOWN and resource.has_finalizer:
+        return None
+    if asked(resource, TERMINATE):
+        verdict = job_end.failure(job_end.ASKED, f"{job_end.ASKED.message} before it was created")
+    elif resource.spec.get("suspend"):
+        verdict = job_status.suspended("spec.suspend is true: nothing is created in Azure Batch")
+    elif (left := job_end.pending_deadline(resource, now)) is not None and left <= 0:
+        verdict = job_end.failure(job_end.PENDING_TOO_LONG)
+    else:
+        return None
+    shown = kept(resource, verdict, now)
+    if marks := handled(resource, TERMINATE):
+        shown["handled"] = marks
+    again = _time_to_live(resource) if verdict.phase in FINAL else job_end.pending_deadline(resource, now)
+    return with_notice(resource, Plan(status=shown, again=again), verdict)
+
+
+def _time_to_live(resource: Resource) -> float | None:
+    ttl = resource.spec.get("ttlSecondsAfterFinished")
+    return None if ttl is None else float(ttl)
+
+
+def _finished(resource: Resource, now: float) -> Plan:
+    """The job is done: its object goes when its time is over, and verbs come too late."""
+    done = next((each for type_ in ("Complete", "Failed") if (each := resource.condition(type_))), None)
+    ttl, again = _time_to_live(resource), None
+    if ttl is not None and done is not None:
+        again = ttl - seconds_since(done["lastTransitionTime"], now)
+        if again <= 0:
+            return Plan(objects=(ObjectChange(resource.key, uid=resource.uid),))
+    notices: tuple[Notice, ...] = ()
+    if asked(resource, RETRY_FAILED):
+        notices = (Notice("RetryRefused", _TOO_LATE, "Warning"),)
+    shown = dict(resource.status)
+    if shown.get("observedGeneration") != resource.generation:
+        conditions = [
+            dict(each) | {"observedGeneration": resource.generation} for each in shown.get("conditions") or ()
+        ]
+        shown |= {"observedGeneration": resource.generation, "conditions": conditions}
+    if marks := handled(resource, RETRY_FAILED, TERMINATE):
+        shown["handled"] = marks
+    return Plan(status=None if shown == resource.status else shown, notices=notices, again=again)
+
+
+_TOO_LATE = (
+    "Azure Batch runs no task of a completed job again: create a new BatchJob; to be able to run failed tasks again, give "
+    "the next one failurePolicy.action: Hold"
+)
 
 
 def _delete(resource: Resource, remote: Remote, cluster: str, now: float) -> Plan:
@@ -130,26 +162,54 @@ def _delete(resource: Resource, remote: Remote, cluster: str, now: float) -> Pla
 
 
 def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: str, now: float) -> Plan:
+    until = job_end.pending_deadline(resource, now)
     if pool.problem:
-        return waiting(resource, *pool.problem, now)
-    if problems := expand.problems(resource.spec):
-        verdict = Verdict("Stalled", "InvalidTasks", "; ".join(problems[:5]), ready=False, trend="Stalled")
-        return with_notice(resource, Plan(status=status(resource, verdict, now)), verdict)
+        plan = waiting(resource, *pool.problem, now)
+        return replace(plan, again=min((each for each in (plan.again, until) if each is not None), default=None))
+    if (stalled := _wrong_tasks(resource, None, now)) is not None:
+        return stalled
     verdict = Verdict("Creating", "Creating", "the job is being created", ready=False, trend="Reconciling")
     call = Call("create_job", Table.JOBS, resource.remote_id, body=_body(resource, pool.id, cluster))
-    shown = status(resource, verdict, now, id=resource.remote_id, account=account.name, poolId=pool.id)
-    return with_notice(resource, Plan("add", (call,), status=shown), verdict)
+    shown = kept(resource, verdict, now) | {"id": resource.remote_id, "account": account.name}
+    if pool.id is not None:
+        shown["poolId"] = pool.id
+    return with_notice(resource, Plan("add", (call,), status=shown, again=until), verdict)
+
+
+def _wrong_tasks(resource: Resource, digits: int | None, now: float) -> Plan | None:
+    """Stalled, if the tasks cannot be sent as they are."""
+    found = expand.problems(resource.spec)
+    if digits is not None and (needed := expand.id_width(resource.spec)) > digits:
+        text = (
+            f"spec.taskFactory now needs ids of {needed} digits, but those in Azure Batch have {digits}: take tasks away, "
+            "or create a new BatchJob with taskFactory.idWidth"
+        )
+        found = [text]
+    if not found:
+        return None
+    verdict = Verdict("Stalled", "InvalidTasks", "; ".join(found[:5]), ready=False, trend="Stalled")
+    shown = status(resource, verdict, now) if digits is None else kept(resource, verdict, now)
+    return with_notice(resource, Plan(status=shown), verdict)
 
 
 def _body(resource: Resource, pool_id: str | None, cluster: str) -> dict[str, Any]:
     """The job as it is created: never with terminatejob, since a job without tasks would end at once (batch-semantics §4.3)."""
-    body = {"id": resource.remote_id} | JobSpec.rest_body(resource.spec)
+    spec = resource.spec
+    body = {"id": resource.remote_id} | JobSpec.rest_body(spec)
     if pool_id is not None:
         body["poolInfo"] = {"poolId": pool_id}
     body["onAllTasksComplete"] = "noaction"
-    if expand.needs_dependencies(resource.spec):
+    if (constraints := job_changes.constraints(spec, None)) is not None:
+        body["constraints"] = constraints
+    if expand.needs_dependencies(spec):
         body["usesTaskDependencies"] = True
-    return ownership.with_marker(body, ownership.marker(cluster, resource))
+    body = ownership.with_marker(body, ownership.marker(cluster, resource))
+    if expand.total(spec):
+        body["metadata"].append({"name": TASKS_METADATA, "value": job_changes.tasks_note("", expand.id_width(spec))})
+    return body
+
+
+# --- while it lives ---
 
 
 def _terminates(spec: Mapping[str, Any]) -> bool:
@@ -158,157 +218,141 @@ def _terminates(spec: Mapping[str, Any]) -> bool:
     return expand.total(spec) > 0 if wanted is None else str(wanted).lower() == "terminatejob"
 
 
-def _converge(
-    resource: Resource, account: AccountView, remote: Mapping[str, Any], tasks: TasksView, now: float
-) -> Plan:
-    spec = resource.spec
-    own = expand.total(spec)
-    held_back = str(remote.get("onAllTasksComplete", "noaction")).lower() == "noaction"
-    present = sum((tasks.counts or {}).get(state, 0) for state in ("active", "running", "completed"))
-    # Tasks that a job manager task adds count as present, too, so that the number says nothing there.
-    enough = present >= own and not spec.get("jobManagerTask")
-    complete = own == 0 or tasks.complete or not held_back or enough
-    change = _changes(spec, remote)
-    if held_back and _terminates(spec) and complete and (own or (present and not tasks.others_pending)):
-        change["onAllTasksComplete"] = "terminatejob"
-    calls = [Call("update_job", Table.JOBS, resource.remote_id, body=change)] if change else []
-    finalizer: Literal["add"] | None = None if resource.has_finalizer else "add"
-    stuck = (
-        complete
-        and str(spec.get("onDependencyFailure", "Fail")) == "Fail"
-        and remote.get("state") == "active"
-        and blocked(spec, tasks.counts, tasks.failed, tasks.failed_count)
+def _ends_now(resource: Resource, tasks: TasksView, own: int) -> bool:
+    """Whether it is time for `terminatejob`: all tasks are in, and with action Hold all have ended well enough."""
+    spec, present = resource.spec, tasks.number("active", "running", "completed")
+    if not _terminates(spec) or not (own or (present and not tasks.others_pending)):
+        return False
+    if job_end.action(spec) != "Hold":
+        return True
+    ended = tasks.number("completed") >= max(own, 1) and not tasks.number("active", "running")
+    total = job_status.total_of(resource, tasks)
+    return (
+        ended
+        and tasks.failed_count == tasks.number("failed")
+        and tasks.failed_count <= job_end.allowed_failures(spec, total)
     )
-    if stuck:
-        body = {"terminateReason": DEPENDENCY_FAILED}
-        calls.append(Call("terminate_job", Table.JOBS, resource.remote_id, body=body))
-    if tasks.refused is not None and not complete:
+
+
+def _converge(
+    resource: Resource, account: AccountView, pool: PoolView, remote: Mapping[str, Any], tasks: TasksView, now: float
+) -> Plan:
+    spec, own = resource.spec, expand.total(resource.spec)
+    noted, digits = job_changes.noted_tasks(remote)
+    complete = noted == tasks.fingerprint or tasks.complete
+    if not complete and (stalled := _wrong_tasks(resource, digits, now)) is not None:
+        return stalled
+    moves_to = job_hold.wanted_pool(spec, pool, remote, tasks)
+    why = job_hold.why(spec, moves_to)
+    notes = job_hold.notes(remote, why)
+    if complete and noted != tasks.fingerprint:
+        notes |= {TASKS_METADATA: job_changes.tasks_note(tasks.fingerprint, digits or expand.id_width(spec))}
+    change = job_changes.changes(spec, remote, notes) | job_hold.move(remote, moves_to)
+    held_back = str(remote.get("onAllTasksComplete", "noaction")).lower() == "noaction"
+    if held_back and complete and _ends_now(resource, tasks, own):
+        change["onAllTasksComplete"] = "terminatejob"
+    transient = remote.get("state") in {"terminating", "disabling", "enabling"}
+    calls = [Call("update_job", Table.JOBS, resource.remote_id, body=change)] if change and not transient else []
+    if (switch := job_hold.switch(resource.remote_id, spec, remote, why)) is not None:
+        calls.append(switch)
+
+    stuck = complete and blocked(spec, tasks.counts, tasks.failed, tasks.failed_count)
+    ending = _ending(resource, pool, remote, tasks, stuck=stuck, now=now)
+    if ending is not None:
+        body = {"terminateReason": ending.terminate_reason}
+        calls = [Call("terminate_job", Table.JOBS, resource.remote_id, body=body)]
+    if tasks.refused is not None and not complete and ending is None:
         problem = trouble(tasks.refused)
-        return Plan(finalizer, tuple(calls), status=troubled(resource, problem, now), again=problem.wait, feed=True)
-    verdict = _verdict(resource, remote, tasks, complete, own)
+        shown = troubled(resource, problem, now)
+        return Plan(_finalizer(resource), tuple(calls), status=shown, again=problem.wait, feed=True, tasks_of=spec)
+    return _shown(resource, account, pool, remote, tasks, calls, complete=complete, stuck=stuck, now=now)
+
+
+def _finalizer(resource: Resource) -> Any:
+    return None if resource.has_finalizer else "add"
+
+
+def _ending(
+    resource: Resource, pool: PoolView, remote: Mapping[str, Any], tasks: TasksView, *, stuck: bool, now: float
+) -> job_end.Ending | None:
+    """Why the operator ends the job now."""
+    if remote.get("state") == "terminating":
+        return None
+    if asked(resource, TERMINATE):
+        return job_end.ASKED
+    if remote.get("state") != "active":
+        return None
+    most = (resource.spec.get("backoff") or {}).get("maxRequeues")
+    nowhere = pool.fallback is None and most is not None and tasks.most_requeues > most
+    total = job_status.total_of(resource, tasks)
+    return job_end.early(resource, total, tasks, blocked=stuck, requeues=nowhere, now=now)
+
+
+def _shown(
+    resource: Resource,
+    account: AccountView,
+    pool: PoolView,
+    remote: Mapping[str, Any],
+    tasks: TasksView,
+    calls: list[Call],
+    *,
+    complete: bool,
+    stuck: bool,
+    now: float,
+) -> Plan:
+    waits = waiting_for(resource.spec, remote, pool, tasks, blocked=stuck) if complete else None
+    verdict = _held(resource, tasks, complete=complete, stuck=stuck) or job_status.verdict(
+        resource, remote, tasks, complete=complete, waits=waits
+    )
+    more = {
+        **job_status.resumed(resource),
+        **job_status.in_sync(resource, tasks, complete=complete),
+        **(verdict.more or {}),
+    }
+    verdict = replace(verdict, more=more)
+    retry = asked(resource, RETRY_FAILED)
+    acted = [TERMINATE, *([RETRY_FAILED] if retry is None or retry == tasks.retried else [])]
+    shown = job_status.job_status(
+        resource, account, remote, tasks, verdict, now, handled=handled(resource, *acted), waits=waits
+    )
+    started = tasks.number("running", "completed")
+    again = [
+        *([PATIENCE] if tasks.others_pending else []),
+        *([left] if not started and (left := job_end.pending_deadline(resource, now)) is not None else []),
+    ]
     plan = Plan(
-        finalizer,
+        _finalizer(resource),
         tuple(calls),
         feed=not complete,
-        status=_status(resource, account, remote, tasks, verdict, now),
-        again=PATIENCE if held_back and tasks.others_pending else None,
+        tasks_of=None if complete else resource.spec,
+        status=shown,
+        again=min(again, default=None),
+        retry=retry if retry != tasks.retried else None,
     )
     return with_notice(resource, plan, verdict)
 
 
-def _changes(spec: Mapping[str, Any], remote: Mapping[str, Any]) -> dict[str, Any]:
-    """Members for a PATCH: what the spec says and the service has otherwise (batch-semantics §6.2)."""
-    change: dict[str, Any] = {}
-    for name, default in (("priority", 0), ("maxParallelTasks", -1), ("allowTaskPreemption", False)):
-        if name in spec and spec[name] != remote.get(name, default):
-            change[name] = spec[name]
-    wanted = spec.get("constraints")
-    if wanted is not None and normal.job_constraints(wanted) != normal.job_constraints(remote.get("constraints")):
-        change["constraints"] = wanted
-    if normal.metadata(spec.get("metadata")) != normal.metadata(remote.get("metadata")):
-        owner, adopted = ownership.owner_of(remote) or "", ownership.adopted(remote)
-        body = ownership.with_marker({"metadata": spec.get("metadata")}, owner, adopted=adopted)
-        change["metadata"] = body["metadata"]
-    return change
-
-
-def _verdict(resource: Resource, remote: Mapping[str, Any], tasks: TasksView, complete: bool, own: int) -> Verdict:
-    state = str(remote.get("state"))
-    if state in {"terminating", "disabling", "enabling"}:
-        return Verdict(state.capitalize(), state.capitalize(), f"the job is {state}", ready=False, trend="Reconciling")
-    if state == "disabled":
-        return Verdict("Disabled", "Disabled", "the job was disabled in Azure Batch: no task starts", ready=True)
-    if not complete:
-        message = f"{tasks.submitted or 0} of {own} tasks added"
-        return Verdict("Submitting", "Submitting", message, ready=False, trend="Reconciling")
-    counts = tasks.counts or {}
-    if not own and not any(counts.values()):
-        return Verdict("Running", "Active", "the job waits for tasks", ready=True)
-    return Verdict("Running", "Running", "the tasks are in Azure Batch", ready=True)
+def _held(resource: Resource, tasks: TasksView, *, complete: bool, stuck: bool) -> Verdict | None:
+    """With action Hold: all has ended, or can never run, and too much has failed."""
+    ended = tasks.number("completed") and not tasks.number("active", "running")
+    if job_end.action(resource.spec) != "Hold" or not complete or not (ended or stuck):
+        return None
+    total = job_status.total_of(resource, tasks)
+    if tasks.failed_count <= job_end.allowed_failures(resource.spec, total) and not stuck:
+        return None
+    return job_end.held(tasks.failed_count, total, tasks.failed[0]["id"] if tasks.failed else "?")
 
 
 def _finish(resource: Resource, account: AccountView, remote: Mapping[str, Any], tasks: TasksView, now: float) -> Plan:
-    """The job has ended: what counts is how its tasks have (batch-semantics §4.3: a completed job may have unfinished tasks)."""
+    """The job has ended in Azure Batch: what counts is how its tasks have."""
     if tasks.unfinished is None:
         verdict = Verdict("Completing", "Completing", "the results are being read", ready=False, trend="Reconciling")
-        return Plan(status=_status(resource, account, remote, tasks, verdict, now))
-    info = remote.get("executionInfo") or {}
-    total = _total(resource, tasks)
-    failed, unfinished = tasks.failed_count, tasks.unfinished
-    reason = str(info.get("terminateReason") or "")
-    if error := info.get("schedulingError"):
-        code = str(error.get("code") or "SchedulingError")
-        verdict = _failure(code, f"the job could not be scheduled: {error.get('message')}")
-    elif failed and reason == DEPENDENCY_FAILED:
-        first = tasks.failed[0]["id"] if tasks.failed else "?"
-        verdict = _failure(
-            "DependencyFailed", f"{failed} of {total} tasks failed, and {unfinished} could not run because they depend "
-            f"on a failed one (first: {first})",
-        )  # fmt: skip
-    elif failed:
-        first = tasks.failed[0]["id"] if tasks.failed else "?"
-        verdict = _failure("TasksFailed", f"{failed} of {total} tasks failed (first: {first})")
-    elif unfinished or (
-        total and reason != "AllTasksCompleted" and tasks.submitted is not None and tasks.submitted < total
-    ):
-        verdict = _failure("JobTerminated", f"the job ended ({reason}) before {unfinished} of its tasks did")
-    else:
-        message = f"all {total} tasks succeeded" if total else f"the job ended ({reason}) without tasks"
-        verdict = Verdict(
-            "Succeeded", "Succeeded", message, ready=True, more={"Complete": (True, "Succeeded", message)}
-        )
+        return Plan(status=job_status.job_status(resource, account, remote, tasks, verdict, now))
+    verdict = job_end.outcome(resource.spec, remote, tasks, job_status.total_of(resource, tasks))
+    marks = handled(resource, TERMINATE)
     plan = Plan(
-        finalizer=None if resource.has_finalizer else "add",
-        status=_status(resource, account, remote, tasks, verdict, now),
+        finalizer=_finalizer(resource),
+        status=job_status.job_status(resource, account, remote, tasks, verdict, now, handled=marks),
+        again=_time_to_live(resource),
     )
     return with_notice(resource, plan, verdict)
-
-
-def _failure(reason: str, message: str) -> Verdict:
-    return Verdict("Failed", reason, message, ready=False, trend="Stalled", more={"Failed": (True, reason, message)})
-
-
-def _total(resource: Resource, tasks: TasksView) -> int:
-    counts = tasks.counts or {}
-    present = sum(counts.get(state, 0) for state in ("active", "running", "completed"))
-    return max(present, expand.total(resource.spec), tasks.failed_count + (tasks.unfinished or 0))
-
-
-def _status(
-    resource: Resource, account: AccountView, remote: Mapping[str, Any], tasks: TasksView, verdict: Verdict, now: float
-) -> dict[str, Any]:
-    info = remote.get("executionInfo") or {}
-    total = _total(resource, tasks)
-    counts = _counts(resource, tasks, total)
-    return status(
-        resource,
-        verdict,
-        now,
-        id=resource.remote_id,
-        url=f"{account.url}/jobs/{resource.remote_id}",
-        account=account.name,
-        state=remote.get("state"),
-        poolId=info.get("poolId") or (remote.get("poolInfo") or {}).get("poolId"),
-        startTime=info.get("startTime"),
-        endTime=info.get("endTime"),
-        terminateReason=info.get("terminateReason"),
-        taskCounts=counts,
-        progress=f"{counts['completed']}/{total}" if counts else None,
-        failures=groups(tasks.failed, tasks.failed_count) or None,
-    )
-
-
-def _counts(resource: Resource, tasks: TasksView, total: int) -> dict[str, int] | None:
-    if tasks.unfinished is not None:
-        # Lists are exact where the service's counts lag.
-        ended = total - tasks.unfinished
-        return {
-            "total": total, "submitted": total, "active": tasks.unfinished, "running": 0,
-            "completed": ended, "succeeded": ended - tasks.failed_count, "failed": tasks.failed_count,
-        }  # fmt: skip
-    if tasks.counts is None:
-        return None
-    names = ("active", "running", "completed", "succeeded", "failed")
-    numbers = {name: int(tasks.counts.get(name, 0)) for name in names}
-    present = numbers["active"] + numbers["running"] + numbers["completed"]
-    return {"total": total, "submitted": present} | numbers

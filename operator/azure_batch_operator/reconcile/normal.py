@@ -4,18 +4,20 @@ Source: batch-semantics §1.5, §6."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from azure_batch_operator.api.base import ADOPTED_METADATA, OWNER_METADATA
+from azure_batch_operator.api.base import GROUP
 
 _DURATION = re.compile(
     r"P(?:(?P<y>\d+)Y)?(?:(?P<mo>\d+)M)?(?:(?P<w>\d+)W)?(?:(?P<d>\d+)D)?"
     r"(?:T(?:(?P<h>\d+)H)?(?:(?P<m>\d+)M)?(?:(?P<s>\d+)(?:\.(?P<f>\d{1,7})\d*)?S)?)?"
 )
-_TICKS = 10_000_000
+SECOND = 10_000_000
+"""Units of 100 ns in a second."""
 UNLIMITED = "P10675199DT2H48M5.4775807S"
 """What the service returns for a time limit that was not set (batch-semantics §6.1)."""
 
@@ -32,7 +34,7 @@ def ticks(duration: str) -> int:
     part = {name: int(value or 0) for name, value in match.groupdict().items() if name != "f"}
     days = part["y"] * 365 + part["mo"] * 30 + part["w"] * 7 + part["d"]
     seconds = ((days * 24 + part["h"]) * 60 + part["m"]) * 60 + part["s"]
-    return seconds * _TICKS + int((match["f"] or "").ljust(7, "0"))
+    return seconds * SECOND + int((match["f"] or "").ljust(7, "0"))
 
 
 _UNLIMITED_TICKS = ticks(UNLIMITED)
@@ -41,6 +43,18 @@ _UNLIMITED_TICKS = ticks(UNLIMITED)
 def duration_limit(value: str | None) -> int:
     """A time limit in units of 100 ns; everything from days short of `UNLIMITED` on means without limit."""
     return _UNLIMITED_TICKS if value is None else min(ticks(value), _UNLIMITED_TICKS)
+
+
+def seconds_ticks(seconds: int) -> int:
+    """Seconds in units of 100 ns."""
+    return seconds * SECOND
+
+
+def seconds_between(start: str, end: str) -> int:
+    """Whole seconds from one time of the service to another, rounded up; 0 if it is the earlier one."""
+    # Seven digits after the point are more than datetime reads.
+    earlier, later = (datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", each)) for each in (start, end))
+    return max(0, math.ceil((later - earlier).total_seconds()))
 
 
 def job_constraints(constraints: Mapping[str, Any] | None) -> tuple[int, int]:
@@ -67,6 +81,34 @@ def _schedule(value: Mapping[str, Any]) -> dict[str, Any]:
 
 def metadata(items: Any) -> dict[str, str]:
     """Metadata by name, without our own markers."""
-    return {
-        item["name"]: item["value"] for item in items or () if item["name"] not in (OWNER_METADATA, ADOPTED_METADATA)
-    }
+    return {item["name"]: item["value"] for item in items or () if not item["name"].startswith(f"{GROUP}/")}
+
+
+_ANY_CASE = frozenset(
+    {"elevationLevel", "scope", "uploadCondition", "jobAction", "dependencyAction", "workingDirectory", "source"}
+)
+_DURATIONS = frozenset({"maxWallClockTime", "retentionTime"})
+_NEVER_RETURNED = frozenset({"password"})
+
+
+def contains(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a task that the service lists is as wanted; what it has beyond that are defaults (batch-semantics §6.1)."""
+    return all(name in _NEVER_RETURNED or _same(name, there.get(name), value) for name, value in wanted.items())
+
+
+def _same(name: str, there: Any, wanted: Any) -> bool:
+    if there is None:
+        return wanted in (None, "", [], {})
+    if isinstance(wanted, Mapping):
+        return isinstance(there, Mapping) and contains(there, wanted)
+    if isinstance(wanted, list):
+        return (
+            isinstance(there, list)
+            and len(there) == len(wanted)
+            and all(_same(name, one, other) for one, other in zip(there, wanted, strict=True))
+        )
+    if name in _DURATIONS:
+        return duration_limit(there) == duration_limit(wanted)
+    if name in _ANY_CASE:
+        return str(there).lower() == str(wanted).lower()
+    return bool(there == wanted)

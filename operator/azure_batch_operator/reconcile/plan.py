@@ -56,7 +56,12 @@ _VERBS: Mapping[str, _Verb] = {
     "create_job": _Verb("jobs", "create", names=False),
     "update_job": _Verb("jobs", "update"),
     "terminate_job": _Verb("jobs", "terminate"),
+    "disable_job": _Verb("jobs", "disable"),
+    "enable_job": _Verb("jobs", "enable"),
     "delete_job": _Verb("jobs", "delete", Priority.DELETE),
+    "update_task": _Verb("tasks", "replace"),
+    "terminate_task": _Verb("tasks", "terminate"),
+    "reactivate_task": _Verb("tasks", "reactivate"),
     "create_schedule": _Verb("job_schedules", "create", names=False),
     "update_schedule": _Verb("job_schedules", "update"),
     "enable_schedule": _Verb("job_schedules", "enable"),
@@ -162,6 +167,7 @@ class Plan:
         again: seconds until it must be looked at without any event.
         drift: properties that somebody else has changed and that the calls set right.
         tasks_of: spec to make the job's own tasks from, with values from Secrets and ConfigMaps; for `feed`.
+        retry: value of the annotation that asks for the failed tasks of a job to run again.
     """
 
     finalizer: Literal["add", "remove"] | None = None
@@ -174,6 +180,7 @@ class Plan:
     drift: tuple[str, ...] = ()
     objects: tuple[ObjectChange, ...] = ()
     tasks_of: Mapping[str, Any] | None = field(default=None, repr=False)
+    retry: str | None = None
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
     held += ["add_tasks"] if plan.feed else []
     held += [f"{'create' if change.body else 'delete'} {change.key}" for change in plan.objects]
     if not held:
-        return replace(plan, finalizer=None)
+        return replace(plan, finalizer=None, retry=None)
     text = f"{RECONCILE_POLICY} is skip, so this is not done: {', '.join(held)}"
     verdict = Verdict("Skipped", "ReconcileSkipped", text, ready=False)
     shown = resource if plan.status is None else replace(resource, status=plan.status)

@@ -12,7 +12,7 @@ from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.reconcile import cron, normal, ownership, policy
 from azure_batch_operator.reconcile.common import deleting, still_there, waiting, with_notice, without_account
 from azure_batch_operator.reconcile.compare import same
-from azure_batch_operator.reconcile.job import PoolView
+from azure_batch_operator.reconcile.job_views import PoolView
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Plan, Remote, Table
 from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
 

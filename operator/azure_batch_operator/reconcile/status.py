@@ -75,10 +75,12 @@ def conditions(resource: Resource, verdict: Verdict, now: float) -> list[dict[st
 
 def status(resource: Resource, verdict: Verdict, now: float, **fields: Any) -> dict[str, Any]:
     """The whole status: phase, generation, conditions and the fields of the kind; fields that are None are left out."""
+    acted = {"handled": resource.status["handled"]} if resource.status.get("handled") else {}
     return {
         "observedGeneration": resource.generation,
         "phase": verdict.phase,
         "conditions": conditions(resource, verdict, now),
+        **acted,
     } | {name: value for name, value in fields.items() if value is not None}
 
 

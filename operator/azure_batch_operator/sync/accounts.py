@@ -27,9 +27,11 @@ from azure_batch_operator.kube.values import ValueMissingError
 from azure_batch_operator.reconcile.account import Health
 from azure_batch_operator.reconcile.trouble import account_problem
 from azure_batch_operator.sync.credentials import SignIn, prepare
+from azure_batch_operator.sync.feeder import Feeder
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.poller import Changed, Poller
-from azure_batch_operator.sync.submitter import Feeder, Submitter
+from azure_batch_operator.sync.retrier import Retrier
+from azure_batch_operator.sync.submitter import Submitter
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +103,7 @@ class Session:
         )  # fmt: skip
         self.submitter = Submitter(self.client, self._added, self._settled, listeners.busy)
         self.feeder = Feeder(self.client, self._settled)
+        self.retrier = Retrier(self.client, self._settled)
         self.health = Health()
         self._failed_polls = 0
         self._throttled = False
@@ -109,7 +112,7 @@ class Session:
         """Serve until cancelled, then close the client."""
         try:
             async with asyncio.TaskGroup() as group:
-                for service in (self.poller, self.submitter, self.feeder):
+                for service in (self.poller, self.submitter, self.feeder, self.retrier):
                     group.create_task(service.run())
         finally:
             await self.client.aclose()

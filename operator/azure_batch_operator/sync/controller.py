@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from prometheus_client import Counter, Histogram
 
+from azure_batch_operator.api.base import RECONCILE_NOW
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import (
@@ -35,6 +36,7 @@ from azure_batch_operator.reconcile import account as account_plans
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile import policy as policies
 from azure_batch_operator.reconcile.common import troubled, waiting
+from azure_batch_operator.reconcile.oneshot import asked, noted
 from azure_batch_operator.reconcile.plan import Call, Plan, Table
 from azure_batch_operator.reconcile.policy import Policy
 from azure_batch_operator.reconcile.resolve import ResolutionError
@@ -187,8 +189,18 @@ class Controller:
         if key.kind is Kind.ACCOUNT:
             plan, session = await self._plan_account(resource), None
         else:
+            if asked(resource, RECONCILE_NOW):
+                self._look_again(resource)
             resource, plan, session = await self._plan(resource)
-        await self._carry_out(resource, plan, session)
+        await self._carry_out(resource, noted(resource, plan), session)
+
+    def _look_again(self, resource: Resource) -> None:
+        """Somebody wants an answer now: no backoff, and a fresh look at Azure Batch."""
+        self._queue.forget(resource.key)
+        session = self._relations.session(resource)
+        if session is not None:
+            session.submitter.forget(resource.key)
+            session.poller.poke()
 
     async def _plan(self, resource: Resource) -> tuple[Resource, Plan, Session | None]:
         namespace = (await self._namespaces.find(resource.key.namespace)).annotations
@@ -243,7 +255,10 @@ class Controller:
             owner = ownership.marker(self._context.cluster, resource)
             session.submitter.add(resource.key, job_id, plan.submit, owner)
         if plan.feed and session is not None:
-            session.feeder.feed(resource.key, resource.uid, resource.remote_id, plan.tasks_of or resource.spec)
+            print_ = views.fingerprint(self._context, resource)
+            session.feeder.feed(resource.key, resource.uid, resource.remote_id, plan.tasks_of or resource.spec, print_)
+        if plan.retry is not None and session is not None:
+            session.retrier.retry(resource.key, resource.uid, resource.remote_id, plan.retry)
         for change in plan.objects:
             if change.body is not None:
                 await objects.create(self._api, change.key, change.body)
@@ -301,6 +316,7 @@ class Controller:
             session.interest.drop(resource.key)
             session.submitter.forget(resource.key)
             session.feeder.forget(resource.key, resource.uid)
+            session.retrier.forget(resource.key, resource.uid)
             if resource.key.kind is Kind.JOB:
                 session.mirror.forget_job(resource.remote_id)
             if resource.key.kind is Kind.POOL:

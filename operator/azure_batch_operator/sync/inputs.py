@@ -20,7 +20,7 @@ from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.kube.values import ValueMissingError, Values
-from azure_batch_operator.reconcile import expand, sources
+from azure_batch_operator.reconcile import expand, job_changes, sources
 from azure_batch_operator.reconcile.job import FINAL
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, Source, filled, references
@@ -38,7 +38,7 @@ _CREATES = frozenset({"create_pool", "create_job", "create_schedule", "update_sc
 _FILLED = _CREATES | {"update_pool"}
 
 
-_BEFORE_ALL_ARE_IN = frozenset({"Pending", "Creating", "Submitting", "Stalled", "Queued"})
+_BEFORE_ALL_ARE_IN = frozenset({"Pending", "Creating", "Submitting", "Stalled", "Queued", "Suspended", "Suspending"})
 
 
 class Inputs:
@@ -46,7 +46,7 @@ class Inputs:
 
     def __init__(self, api: KubeApi) -> None:
         self._values = Values(api)
-        self._tasks: dict[Key, tuple[str, Mapping[str, Any]]] = {}
+        self._tasks: dict[Key, tuple[tuple[str, str], Mapping[str, Any]]] = {}
         self._lost: dict[Key, ResolutionError] = {}
 
     def forget(self, key: Key) -> None:
@@ -57,8 +57,8 @@ class Inputs:
     async def with_tasks(self, resource: Resource) -> Resource:
         """A job with the tasks of its ConfigMaps among its own; anything else as it is.
 
-        ConfigMaps are read once for each job, and again after a restart of the operator. Once all tasks are in Azure Batch they
-        matter no more, so a job is followed to its end although they have gone or changed.
+        ConfigMaps are read once for each version of the sources in a spec, and again after a restart of the operator. Once
+        all tasks are in Azure Batch they matter no more, so a job is followed to its end although they have gone or changed.
 
         Raises:
             ResolutionError: if a ConfigMap is missing or does not hold tasks; the text names the field and the remedy.
@@ -71,10 +71,11 @@ class Inputs:
         needed = sources.needed(resource.spec)
         if not needed:
             return resource
-        uid, members = self._tasks.get(key, ("", None))
-        if members is None or uid != resource.uid:
+        version = (resource.uid, job_changes.fingerprint(resource.spec))
+        known, members = self._tasks.get(key, (None, None))
+        if members is None or known != version:
             members = await self._members(resource, needed)
-            self._tasks[key] = (resource.uid, members)
+            self._tasks[key] = (version, members)
         return replace(resource, spec={**resource.spec, **members})
 
     async def _members(self, resource: Resource, needed: Iterable[Reference]) -> Mapping[str, Any]:
@@ -90,7 +91,8 @@ class Inputs:
             self._lost[resource.key] = error
             return sources.settled(resource.spec, all_in)
         found = expand.total({**resource.spec, **members})
-        if all_in and found != all_in:
+        # With another spec another number is no wonder: its own sources may have changed.
+        if all_in and found != all_in and resource.status.get("observedGeneration") == resource.generation:
             message = f"the ConfigMaps now hold tasks for {found} in all, the job was made with {all_in}: create a new BatchJob"
             self._lost[resource.key] = ResolutionError("TasksChanged", message)
             return sources.settled(resource.spec, all_in)
@@ -117,7 +119,9 @@ class Inputs:
                 for call in plan.calls
             )
             plan = replace(plan, calls=calls, submit=plan.submit and filled(model, plan.submit, values))
-        return replace(plan, tasks_of=filled(model, resource.spec, values)) if plan.feed else plan
+        if not plan.feed:
+            return plan
+        return replace(plan, tasks_of=filled(model, plan.tasks_of or resource.spec, values))
 
     async def _with_values(self, resource: Resource, plan: Plan) -> Plan:
         """The plan with the values that its own bodies name."""

@@ -86,12 +86,42 @@ class RemoteTable:
 
 @dataclass
 class JobResults:
-    """How the tasks of one job stand, from counts and from lists of failed and of unfinished tasks."""
+    """How the tasks of one job stand, from counts and from lists of failed and of unfinished tasks; see `TasksView`."""
 
     counts: Mapping[str, int] | None = None
+    slots: Mapping[str, int] | None = None
     failed: list[Mapping[str, Any]] = field(default_factory=list)
     failed_count: int = 0
     unfinished: int | None = None
+    retries: int | None = None
+    requeues: int | None = None
+    most_requeues: int = 0
+    per_minute: float | None = None
+    estimated_end: float | None = None
+    node_failures: list[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether tasks could run and none does."""
+        counts = self.counts or {}
+        return bool(counts.get("active")) and not counts.get("running")
+
+
+@dataclass(frozen=True)
+class JobWish:
+    """What an object wants to know of its job beyond counts and failed tasks.
+
+    Attributes:
+        tries: retries and requeues.
+        preparation: nodes on which its preparation or release task fails.
+        total: tasks that it will have.
+        tail_lines: lines of stderr.txt of a failed task.
+    """
+
+    tries: bool = False
+    preparation: bool = False
+    total: int = 0
+    tail_lines: int = 20
 
 
 class Mirror:
@@ -149,6 +179,8 @@ class Interest:
         self._schedules: defaultdict[str, set[Key]] = defaultdict(set)
         self._tasks: defaultdict[str, defaultdict[str, set[Key]]] = defaultdict(lambda: defaultdict(set))
         self._of: dict[Key, tuple[str, ...]] = {}
+        self.wishes: dict[str, JobWish] = {}
+        """Job id → what is to be asked besides."""
 
     def add(self, key: Key, *path: str) -> None:
         """`path` is the id of a pool, job or schedule, or job id and task id."""
@@ -167,6 +199,8 @@ class Interest:
         ids = self._of.pop(key, None)
         if ids is None:
             return
+        if key.kind is Kind.JOB:
+            self.wishes.pop(ids[0], None)
         if key.kind is Kind.TASK:
             _discard(self._tasks[ids[0]], ids[1], key)
             if not self._tasks[ids[0]]:

@@ -140,7 +140,8 @@ class Poller:
             await self._first(self._client.pools.list_pages(select=("id",), max_results=1, **options()))
             return
         await self._offers.poll(news)
-        if interest.pools:
+        if interest.pools or interest.jobs:
+            # Jobs that wait say what for, so their pools are looked at, too.
             await self._pools.poll(news)
         if interest.jobs or interest.tasks:
             await self._jobs.poll(news)

@@ -1,4 +1,4 @@
-"""Bringing tasks in: BatchTasks that appear together go out together, and a job's own tasks go in as a stream.
+"""Bringing BatchTasks in: those that appear together go out together. A job's own tasks are the business of `sync.feeder`.
 
 How tasks are packed into calls, what is halved and what is repeated is the client's business (`BatchClient.add_tasks`); here is
 decided when a call goes out and what its results mean. "Exists" is never taken for "ours": that is left to the next list.
@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch import AlreadyExistsError, BatchClient, BatchError, Priority
-from azure_batch_operator.reconcile import expand
+from azure_batch_operator.batch import AlreadyExistsError, BatchClient, BatchError
 from azure_batch_operator.reconcile.trouble import trouble
 
 logger = logging.getLogger(__name__)
@@ -23,8 +22,10 @@ logger = logging.getLogger(__name__)
 MOST_TASKS = 100
 """Tasks that one call carries (batch-semantics §5)."""
 _QUIET = 0.5
+_QUIET_AMONG_MANY = 1.5
+"""Seconds without a new task after which a call goes out that is not full; where many have come, more are likely to."""
+_MANY = 10
 _LONGEST_WAIT = 30.0
-_CONCURRENCY = 4
 
 Body = Mapping[str, Any]
 
@@ -113,8 +114,9 @@ class Submitter:
         deadline = loop.time() + _LONGEST_WAIT
         while len(self._waiting[job_id]) < MOST_TASKS and loop.time() < deadline:
             arrived.clear()
+            quiet = _QUIET_AMONG_MANY if len(self._waiting[job_id]) >= _MANY else _QUIET
             try:
-                async with asyncio.timeout(_QUIET):
+                async with asyncio.timeout(quiet):
                     await arrived.wait()
             except TimeoutError:
                 if not self._more():
@@ -142,86 +144,3 @@ class Submitter:
                 until = asyncio.get_running_loop().time() + trouble(error_of_item).wait
                 self._refused[item.key] = (error_of_item, until)
         self._settled(keys)
-
-
-@dataclass(slots=True)
-class FeedState:
-    """How far the own tasks of a job are in."""
-
-    submitted: int = 0
-    complete: bool = False
-    refused: BatchError | None = None
-
-
-class Feeder:
-    """Brings the own tasks of BatchJobs into Azure Batch, as streams that go on where they were after a restart.
-
-    Args:
-        settled: is told the jobs about which something is known now.
-    """
-
-    def __init__(self, client: BatchClient, settled: Callable[[Sequence[Key]], None]) -> None:
-        self._client = client
-        self._settled = settled
-        self._states: dict[tuple[Key, str], FeedState] = {}
-        self._running: dict[tuple[Key, str], asyncio.Task[None]] = {}
-        self._group: asyncio.TaskGroup | None = None
-
-    def state(self, key: Key, uid: str) -> FeedState | None:
-        """How far the tasks of this job are; None if this process has not looked."""
-        return self._states.get((key, uid))
-
-    def feed(self, key: Key, uid: str, job_id: str, spec: Mapping[str, Any]) -> None:
-        """Bring the tasks in, unless that is under way."""
-        identity = (key, uid)
-        if identity in self._running or self._group is None:
-            return
-        state = self._states.setdefault(identity, FeedState())
-        if state.complete:
-            return
-        state.refused = None
-        self._running[identity] = self._group.create_task(self._feed(identity, job_id, spec, state))
-
-    def forget(self, key: Key, uid: str) -> None:
-        """The job is gone or done."""
-        self._states.pop((key, uid), None)
-        if running := self._running.get((key, uid)):
-            running.cancel()
-
-    async def run(self) -> None:
-        """Feed until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            await asyncio.Event().wait()
-
-    async def _feed(self, identity: tuple[Key, str], job_id: str, spec: Mapping[str, Any], state: FeedState) -> None:
-        try:
-            state.submitted = 0
-            listed = self._client.tasks.list(job_id, select=("id",), priority=Priority.SUBMIT)
-            present = (str(task["id"]) async for task in listed)
-            async for result in self._client.add_tasks(
-                job_id, missing(expand.expand(spec), present, state), concurrency=_CONCURRENCY
-            ):
-                # The job is ours, so a task of that id in it was added by us, by a call whose answer was lost.
-                if result.error and not isinstance(result.error, AlreadyExistsError):
-                    raise result.error
-                state.submitted += 1
-            state.complete = True
-        except BatchError as error:
-            logger.warning("Adding the tasks of %s stopped after %d: %s", identity[0], state.submitted, error)
-            state.refused = error
-        finally:
-            del self._running[identity]
-            self._settled([identity[0]])
-
-
-async def missing(tasks: Iterator[Body], present: AsyncIterator[str], state: FeedState) -> AsyncIterator[Body]:
-    """Tasks that are not among `present`, both in the order of ids: how a stream goes on after a restart, in constant memory."""
-    there = await anext(present, None)
-    for task in tasks:
-        while there is not None and there < task["id"]:
-            there = await anext(present, None)
-        if there == task["id"]:
-            state.submitted += 1
-        else:
-            yield task

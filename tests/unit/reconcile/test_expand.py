@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azure_batch_operator.reconcile.expand import expand, needs_dependencies, problems, total
-from azure_batch_operator.sync.submitter import FeedState, missing
+from azure_batch_operator.sync.feeder import FeedState, Policies, Sieve
+
+JOB = "job"
 
 
 def sweep(sets: list[dict[str, Any]], command: str = "run {0}", **more: Any) -> dict[str, Any]:
@@ -19,7 +22,7 @@ def sweep(sets: list[dict[str, Any]], command: str = "run {0}", **more: Any) -> 
 
 
 def commands(spec: dict[str, Any]) -> list[str]:
-    return [task["commandLine"] for task in expand(spec)]
+    return [task["commandLine"] for task in expand(spec, JOB)]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +48,7 @@ def test_placeholders_reach_every_string_and_leave_the_rest() -> None:
         "resourceFiles": [{"httpUrl": "https://x/{0}", "filePath": "in-{0}"}],
         "requiredSlots": 2,
     }
-    (task,) = expand(spec)
+    (task,) = expand(spec, JOB)
     assert task["environmentSettings"] == [{"name": "N", "value": "05"}]
     assert task["resourceFiles"] == [{"httpUrl": "https://x/5", "filePath": "in-5"}]
     assert task["requiredSlots"] == 2
@@ -54,7 +57,7 @@ def test_placeholders_reach_every_string_and_leave_the_rest() -> None:
 def test_the_merge_task_waits_for_all_others() -> None:
     spec = sweep([{"start": 1, "end": 12}], mergeTask={"commandLine": "merge"})
     spec["tasks"] = [{"id": "prepare", "commandLine": "true"}]
-    tasks = {task["id"]: task for task in expand(spec)}
+    tasks = {task["id"]: task for task in expand(spec, JOB)}
     assert tasks["merge"]["dependsOn"] == {"taskIdRanges": [{"start": 0, "end": 11}], "taskIds": ["prepare"]}
     assert needs_dependencies(spec)
     assert list(tasks)[:3] == ["00", "01", "02"]
@@ -70,7 +73,7 @@ def test_ids_are_unique_sorted_and_as_many_as_said(dimensions: list[tuple[int, i
     spec["tasks"] = [{"id": id, "commandLine": "true"} for id in sorted(ids)]
     if problems(spec):
         return
-    found = [task["id"] for task in expand(spec)]
+    found = [task["id"] for task in expand(spec, JOB)]
     assert found == sorted(found)
     assert len({id.lower() for id in found}) == len(found) == total(spec)
 
@@ -94,31 +97,84 @@ def test_problems_name_field_and_remedy(spec: dict[str, Any], words: str) -> Non
     assert words in problem
 
 
-async def listed(ids: list[str]) -> AsyncIterator[str]:
-    for id in ids:
-        yield id
+async def listed(tasks: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    for task in tasks:
+        yield task
 
 
-@given(st.integers(1, 40), st.data())
-def test_a_stream_goes_on_with_exactly_what_is_not_there(size: int, data: st.DataObject) -> None:
-    import asyncio
+def sifted(
+    spec: dict[str, Any], there: list[dict[str, Any]], policies: Policies
+) -> tuple[list[str], list[str], FeedState]:
+    """Ids that are added, ids that are deleted, and what is known in the end."""
+    state, deleted = FeedState(), []
 
+    async def delete(id: str) -> None:
+        deleted.append(id)
+
+    async def scenario() -> list[str]:
+        sieve = Sieve(state, policies, delete)
+        return [task["id"] async for task in sieve.missing(expand(spec, JOB), listed(there))]
+
+    return asyncio.run(scenario()), deleted, state
+
+
+@given(st.integers(1, 40), st.booleans(), st.data())
+def test_a_stream_goes_on_with_exactly_what_is_not_there(size: int, prune: bool, data: st.DataObject) -> None:
     spec = sweep([{"start": 1, "end": size}])
-    ids = [task["id"] for task in expand(spec)]
-    there = data.draw(st.sets(st.sampled_from(ids)))
+    tasks = {task["id"]: task for task in expand(spec, JOB)}
+    there = data.draw(st.sets(st.sampled_from(list(tasks))))
     strangers = data.draw(st.sets(st.sampled_from(["!", "00x", "zz"]), max_size=2))
+    present = [tasks.get(id, {"id": id}) for id in sorted(there | strangers)]
+    sent, deleted, state = sifted(spec, present, Policies(prune=prune))
+    assert sent == sorted(tasks.keys() - there)
+    assert deleted == (sorted(strangers) if prune else [])
+    assert state.submitted == len(there)
 
-    async def scenario() -> tuple[list[str], int]:
-        state = FeedState()
-        sent = [task["id"] async for task in missing(expand(spec), listed(sorted(there | strangers)), state)]
-        return sent, state.submitted
 
-    sent, submitted = asyncio.run(scenario())
-    assert sent == sorted(set(ids) - there)
-    assert submitted == len(there)
+def test_tasks_of_batch_tasks_are_never_pruned() -> None:
+    owned = {"id": "x", "environmentSettings": [{"name": "AZUREBATCH_IO_OWNER", "value": "c/n/BatchTask/x/u"}]}
+    assert sifted({"tasks": []}, [owned, {"id": "y"}], Policies(prune=True))[1] == ["y"]
+    manager = {"taskPrunePolicy": "Delete", "jobManagerTask": {"id": "boss", "commandLine": ""}}
+    assert not Policies.of(manager).prune
+
+
+def test_a_task_that_is_there_otherwise_is_left_and_named_or_replaced() -> None:
+    constraints = {"maxWallClockTime": "PT60M"}
+    spec = {
+        "tasks": [
+            {"id": "a", "commandLine": "new"},
+            {"id": "b", "commandLine": "same", "constraints": constraints, "requiredSlots": 1},
+        ]
+    }
+    there = [
+        {"id": "a", "commandLine": "old", "requiredSlots": 1},
+        {"id": "b", "commandLine": "same", "requiredSlots": 1, "constraints": {"maxWallClockTime": "PT1H", "retentionTime": "P7D"}},
+    ]  # fmt: skip
+    sent, deleted, state = sifted(spec, there, Policies())
+    assert (sent, deleted, state.different, state.different_count) == ([], [], ["a"], 1)
+    sent, deleted, state = sifted(spec, there, Policies(replace=True))
+    assert (sent, deleted, state.different_count) == (["a"], ["a"], 0)
+
+
+def test_ids_stay_as_long_as_they_were() -> None:
+    spec = {"taskFactory": {"repeat": {"count": 3}, "idWidth": 3, "repeatTask": {"commandLine": ""}}}
+    assert [task["id"] for task in expand(spec, JOB)] == ["000", "001", "002"]
+
+
+def test_logs_are_uploaded_beside_other_files() -> None:
+    other = {"filePattern": "out"}
+    spec = {
+        "tasks": [{"id": "a", "commandLine": "", "outputFiles": [other]}],
+        "logs": {"upload": {"containerUrl": "https://x/c", "path": "kept/"}},
+    }
+    (task,) = expand(spec, JOB)
+    first, logs = task["outputFiles"]
+    assert first == other
+    assert logs["destination"]["container"] == {"containerUrl": "https://x/c", "path": "kept/a"}
+    assert logs["uploadOptions"] == {"uploadCondition": "taskcompletion"}
 
 
 def test_a_million_tasks_are_a_stream() -> None:
     spec = sweep([{"start": 1, "end": 1000}, {"start": 1, "end": 1000}], "{0} {1}")
     assert total(spec) == 1_000_000
-    assert [task["id"] for task in itertools.islice(expand(spec), 2)] == ["000000", "000001"]
+    assert [task["id"] for task in itertools.islice(expand(spec, JOB), 2)] == ["000000", "000001"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,10 @@ import pytest
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import InvalidRequestError, QuotaError
-from azure_batch_operator.reconcile.job import DEPENDENCY_FAILED, PoolView, TasksView, plan
+from azure_batch_operator.reconcile import expand, job_changes
+from azure_batch_operator.reconcile.job import plan
+from azure_batch_operator.reconcile.job_end import DEPENDENCY_FAILED
+from azure_batch_operator.reconcile.job_views import PoolView, TasksView
 from azure_batch_operator.reconcile.plan import Absent, Plan, Remote
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, owned, resource
 
@@ -28,8 +32,12 @@ def job(spec: dict[str, Any] | None = None, **options: Any) -> Resource:
     return resource(Kind.JOB, spec or JOB_SPEC, **options)
 
 
-def remote(owner: Resource, **members: Any) -> dict[str, Any]:
+def remote(owner: Resource, *, full: bool = True, **members: Any) -> dict[str, Any]:
+    """The job of `owner` in Azure Batch; `full` says that it notes that all tasks are in."""
+    width = expand.id_width(owner.spec)
+    note = job_changes.tasks_note(job_changes.fingerprint(owner.spec) if full else "", width)
     body = {
+        "metadata": [{"name": "azurebatch.io/tasks", "value": note}] if expand.total(owner.spec) else [],
         "id": "one", "state": "active", "onAllTasksComplete": "noaction", "priority": 0, "poolInfo": {"poolId": "cpu"},
         "executionInfo": {"startTime": "2026-01-01T00:00:00Z", "poolId": "cpu"},
     }  # fmt: skip
@@ -53,6 +61,7 @@ def failure(id: str, code: int = 3) -> dict[str, Any]:
 
 
 def decide(one: Resource, there: Remote, tasks: TasksView = TasksView(), pool: PoolView = POOL) -> Plan:  # noqa: B008
+    tasks = replace(tasks, fingerprint=job_changes.fingerprint(one.spec))
     return plan(one, ACCOUNT, pool, there, tasks, CLUSTER, NOW)
 
 
@@ -92,22 +101,24 @@ def test_wrong_tasks_stall_before_anything_is_created() -> None:
 
 def test_tasks_first_then_terminatejob() -> None:
     one = job(finalizer=True)
-    feeding = decide(one, remote(one), TasksView(counts=counted()))
+    feeding = decide(one, remote(one, full=False), TasksView(counts=counted()))
     assert (feeding.feed, verbs(feeding)) == (True, [])
-    complete = decide(one, remote(one), TasksView(counts=counted(), complete=True, submitted=1))
+    complete = decide(one, remote(one, full=False), TasksView(counts=counted(), complete=True, submitted=1))
     assert (complete.feed, verbs(complete)) == (False, ["update_job"])
-    assert complete.calls[0].body == {"onAllTasksComplete": "terminatejob"}
+    assert complete.calls[0].body is not None
+    assert complete.calls[0].body["onAllTasksComplete"] == "terminatejob"
+    assert complete.calls[0].body["metadata"] == remote(one)["metadata"][::-1]
     done = decide(one, remote(one, onAllTasksComplete="terminatejob"), TasksView(counts=counted(running=1)))
     assert (done.feed, verbs(done)) == (False, [])
     assert conditions(done)["Ready"] == ("True", "Running")
 
 
 def test_after_a_restart_the_service_knows_whether_all_tasks_are_in() -> None:
-    one = job(finalizer=True)
-    assert decide(one, remote(one, onAllTasksComplete="terminatejob")).feed is False
     keeps = job(JOB_SPEC | {"onAllTasksComplete": "noaction"}, finalizer=True)
-    assert decide(keeps, remote(keeps), TasksView(counts=counted())).feed is True
-    assert decide(keeps, remote(keeps), TasksView(counts=counted(succeeded=1))).feed is False
+    for full in (True, False):
+        decision = decide(keeps, remote(keeps, full=full), TasksView(counts=counted(succeeded=1)))
+        assert decision.feed is not full
+        assert verbs(decision) == []
 
 
 def test_a_job_of_batch_tasks_ends_only_after_they_are_in() -> None:
@@ -147,7 +158,8 @@ def test_changed_metadata_keep_the_marker() -> None:
     decision = decide(one, remote(one, onAllTasksComplete="terminatejob"), TasksView(counts=counted(running=1)))
     (call,) = decision.calls
     assert call.body is not None
-    assert {item["name"] for item in call.body["metadata"]} == {"team", "azurebatch.io/owner"}
+    names = {item["name"] for item in call.body["metadata"]}
+    assert names == {"team", "azurebatch.io/owner", "azurebatch.io/tasks"}
 
 
 def test_success_and_failure_come_from_the_tasks() -> None:
@@ -189,12 +201,15 @@ def test_what_depends_on_a_failed_task_does_not_hang() -> None:
     stuck = TasksView(counts=counted(active=1, succeeded=9, failed=1), failed=one_failed, failed_count=1)
     decision = decide(one, there, stuck)
     assert [(call.verb, call.body) for call in decision.calls] == [
-        ("terminate_job", {"terminateReason": DEPENDENCY_FAILED})
+        ("terminate_job", {"terminateReason": DEPENDENCY_FAILED.terminate_reason})
     ]
     ignoring = job(SWEEP | {"onDependencyFailure": "Ignore"}, finalizer=True)
     assert verbs(decide(ignoring, remote(ignoring, onAllTasksComplete="terminatejob"), stuck)) == []
     ended = TasksView(counts=stuck.counts, failed=one_failed, failed_count=1, unfinished=1)
-    assert conditions(decide(one, completed(one, DEPENDENCY_FAILED), ended))["Failed"] == ("True", "DependencyFailed")
+    assert conditions(decide(one, completed(one, DEPENDENCY_FAILED.terminate_reason), ended))["Failed"] == (
+        "True",
+        "DependencyFailed",
+    )
 
 
 def test_exit_conditions_that_satisfy_dependents_do_not_end_the_job() -> None:
@@ -216,10 +231,11 @@ def test_exit_conditions_that_satisfy_dependents_do_not_end_the_job() -> None:
 def test_a_refused_task_is_shown_and_tried_again() -> None:
     one = job(finalizer=True)
     wrong = InvalidRequestError("commandLine is too long", status=400, code="InvalidPropertyValue")
-    decision = decide(one, remote(one), TasksView(counts=counted(), refused=wrong))
+    there = remote(one, full=False)
+    decision = decide(one, there, TasksView(counts=counted(), refused=wrong))
     assert conditions(decision)["Stalled"] == ("True", "InvalidPropertyValue")
     assert decision.again == 3600.0
-    full = decide(one, remote(one), TasksView(counts=counted(), refused=QuotaError("full", status=409, code="Quota")))
+    full = decide(one, there, TasksView(counts=counted(), refused=QuotaError("full", status=409, code="Quota")))
     assert full.status is not None
     assert full.status["phase"] == "Queued"
 

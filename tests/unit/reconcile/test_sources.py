@@ -17,14 +17,14 @@ SOURCE = Source("ConfigMap", "more", "tasks")
 def tasks_from(text: str, **more: Any) -> list[dict[str, Any]]:
     """Bodies of the tasks that a ConfigMap key gives."""
     spec = {"tasksFrom": [{"configMapKeyRef": REFERENCE} | more]}
-    return list(expand.expand(spec | sources.inlined(spec, {SOURCE: text})))
+    return list(expand.expand(spec | sources.inlined(spec, {SOURCE: text}), "job"))
 
 
 def items_from(text: str, command: str, **more: Any) -> list[dict[str, Any]]:
     """Bodies of the tasks that a factory makes of the items in a ConfigMap key."""
     per_item = {"itemsFrom": {"configMapKeyRef": REFERENCE} | more}
     spec = {"taskFactory": {"taskPerItem": per_item, "repeatTask": {"commandLine": command}}}
-    return list(expand.expand(spec | sources.inlined(spec, {SOURCE: text})))
+    return list(expand.expand(spec | sources.inlined(spec, {SOURCE: text}), "job"))
 
 
 BOMB = "- &l0 [x]\n" + "".join(f"- &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 20))
@@ -139,7 +139,7 @@ def test_all_kinds_of_tasks_stand_side_by_side() -> None:
         },
     }  # fmt: skip
     whole = spec | sources.inlined(spec, {SOURCE: json.dumps(LISTED)})
-    made = list(expand.expand(whole))
+    made = list(expand.expand(whole, "job"))
     assert expand.problems(whole) == []
     assert [task["id"] for task in made] == [*(f"{n:02}" for n in range(11)), "a", "b", "merge", "z"]
     assert made[10]["commandLine"] == "run 0010"

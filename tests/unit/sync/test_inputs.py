@@ -125,7 +125,7 @@ TWO = json.dumps([{"id": "a", "commandLine": "x", "environmentSettings": [VARIAB
 
 
 def running(total: int, submitted: int, phase: str = "Running") -> dict[str, Any]:
-    return {"phase": phase, "taskCounts": {"total": total, "submitted": submitted}}
+    return {"phase": phase, "observedGeneration": 1, "taskCounts": {"total": total, "submitted": submitted}}
 
 
 async def test_tasks_of_a_config_map_become_the_jobs_own_and_are_read_once() -> None:

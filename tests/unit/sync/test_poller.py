@@ -168,7 +168,7 @@ async def test_failed_tasks_are_listed_when_their_number_grows_and_one_tail_per_
     scene.service.items["jobs"] = job()
     scene.service.counts = {"active": 5, "failed": 0}
     await scene.poll()
-    assert scene.service.asked == ["jobs", "taskcounts"]
+    assert scene.service.asked == ["pools", "counts", "jobs", "taskcounts"]
     scene.service.counts = {"active": 1, "failed": 4}
     scene.service.items["tasks"] = [failed("a"), failed("b"), failed("c", 2), failed("d")]
     assert await scene.poll() == {JOB}
@@ -179,7 +179,7 @@ async def test_failed_tasks_are_listed_when_their_number_grows_and_one_tail_per_
     results = scene.mirror.results["j"]
     assert (results.failed_count, results.failed[0]["stderrTail"]) == (4, "first\nlast")
     assert await scene.poll() == set()
-    assert scene.service.asked == ["jobs", "taskcounts"]
+    assert scene.service.asked == ["pools", "counts", "jobs", "taskcounts"]
 
 
 async def test_a_completed_job_is_read_to_the_end_once() -> None:
@@ -191,7 +191,7 @@ async def test_a_completed_job_is_read_to_the_end_once() -> None:
     assert scene.mirror.results["j"].unfinished == 1
     assert scene.mirror.results["j"].failed_count == 1
     await scene.poll()
-    assert scene.service.asked == ["jobs"]
+    assert scene.service.asked == ["pools", "counts", "jobs"]
 
 
 def task(id: str, state: str, at: str = "2026-01-01T00:00:30Z", **more: Any) -> dict[str, Any]:

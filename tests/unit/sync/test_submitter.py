@@ -19,7 +19,8 @@ from azure_batch_operator.batch import (
     TaskAddResult,
     TaskAddStatus,
 )
-from azure_batch_operator.sync.submitter import MOST_TASKS, Feeder, Submitter
+from azure_batch_operator.sync.feeder import Feeder
+from azure_batch_operator.sync.submitter import MOST_TASKS, Submitter
 
 Respond = Callable[[dict[str, Any]], BatchError | None]
 
@@ -154,7 +155,7 @@ async def test_a_feeder_counts_what_is_in_and_stops_at_a_refusal(stops_at: int |
 
         async def list(self, job_id: str, **_: Any) -> AsyncIterator[dict[str, str]]:
             for id in ("00", "01"):
-                yield {"id": id}
+                yield {"id": id, "commandLine": "true"}
 
         async def add_tasks(self, job_id: str, tasks: Any, **_: Any) -> AsyncIterator[TaskAddResult]:
             async for task in tasks:
@@ -167,7 +168,7 @@ async def test_a_feeder_counts_what_is_in_and_stops_at_a_refusal(stops_at: int |
     running = asyncio.create_task(feeder.run())
     await asyncio.sleep(0)
     one = Key(Kind.JOB, "default", "one")
-    feeder.feed(one, "uid", "j", spec)
+    feeder.feed(one, "uid", "j", spec, "print")
     async with asyncio.timeout(30):
         while not settled:
             await asyncio.sleep(0.01)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from azure_batch_operator.api.resource import Key
@@ -11,7 +13,8 @@ from azure_batch_operator.batch import BatchClient, BatchError, Priority
 from azure_batch_operator.sync.mirror import Interest, Mirror
 
 _DEADLINE = 20.0
-_TAIL_LINES = 20
+TAIL_LINES = 20
+_CLOCK_SLACK = timedelta(seconds=10)
 TAIL_BYTES = 2000
 
 
@@ -32,21 +35,54 @@ class Poll:
     def __init__(self, client: BatchClient, mirror: Mirror, interest: Interest) -> None:
         self._client, self._mirror, self._interest = client, mirror, interest
 
-    async def _stderr(self, job_id: str, task_id: str) -> str:
-        """Last lines of stderr.txt; empty if there are none or the node is gone."""
+    async def _stderr(self, job_id: str, task_id: str, lines: int = TAIL_LINES) -> tuple[str, str | None]:
+        """Last lines of stderr.txt, and why there are none if it cannot be read."""
         try:
             data = await self._client.task_files.tail(job_id, task_id, "stderr.txt", limit=TAIL_BYTES, **options())
         except BatchError as error:
             if error.status in {404, 409}:
-                return ""
+                return "", why_no_file(error)
             raise
-        return tail_of(data)
+        return tail_of(data, lines), None
 
 
-def tail_of(data: bytes) -> str:
+def tail_of(data: bytes, lines: int = TAIL_LINES) -> str:
     """The last lines of a file, as text that a status can hold."""
     text = data.decode(errors="replace").replace("\x00", "")
-    return "\n".join(text.rstrip().splitlines()[-_TAIL_LINES:])
+    return "\n".join(text.rstrip().splitlines()[-lines:])
+
+
+_NO_FILE = {
+    "taskfilesunavailable": "the node that the task ran on is gone, and the task's files with it: keep them with logs.upload",
+    "taskfilescleanedup": "the task's files were removed from the node after its retentionTime: keep them with logs.upload",
+    "filenotfound": "there is no such file: the task has not written it, or did not get as far",
+    "nodenotfound": "the node that the task ran on is gone, and the task's files with it: keep them with logs.upload",
+    "tasknotfound": "the task does not exist any more",
+    "jobnotfound": "the job does not exist any more",
+}
+
+
+def why_no_file(error: BatchError) -> str:
+    """Why a file of a task cannot be read, in words (batch-semantics §4.7)."""
+    return _NO_FILE.get((error.code or "").lower(), str(error))
+
+
+class Since:
+    """Filters for what has changed its state since it was seen last, by the service's clock and with some slack."""
+
+    def __init__(self) -> None:
+        self._latest = datetime(2000, 1, 1, tzinfo=UTC)
+
+    def saw(self, item: Mapping[str, Any]) -> None:
+        """An item with its `stateTransitionTime`."""
+        if stamp := item.get("stateTransitionTime"):
+            self._latest = max(self._latest, datetime.fromisoformat(stamp[:19]).replace(tzinfo=UTC))
+
+    @property
+    def filter(self) -> str:
+        """For `$filter`."""
+        since = (self._latest - _CLOCK_SLACK).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return f"stateTransitionTime ge DateTime'{since}'"
 
 
 def options() -> dict[str, Any]:

@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Mapping
+from dataclasses import replace
 from typing import Any
 
-from azure_batch_operator.batch import NotFoundError
+from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError
 from azure_batch_operator.reconcile.failures import cause
-from azure_batch_operator.sync.mirror import JobResults
+from azure_batch_operator.sync.mirror import Interest, JobResults, JobWish, Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
+from azure_batch_operator.sync.polls.speed import Speed
+from azure_batch_operator.sync.polls.tries import Tries
 
 _JOB_MEMBERS = (
-    "id", "state", "executionInfo", "metadata", "poolInfo", "priority", "maxParallelTasks", "allowTaskPreemption",
-    "constraints", "onAllTasksComplete",
+    "id", "state", "previousState", "stateTransitionTime", "executionInfo", "metadata", "poolInfo", "priority",
+    "maxParallelTasks", "allowTaskPreemption", "constraints", "onAllTasksComplete", "networkConfiguration",
 )  # fmt: skip
 _FAILED = "executionInfo/result eq 'failure'"
+_NODES_FAILED = "jobPreparationTaskExecutionInfo/result eq 'failure' or jobReleaseTaskExecutionInfo/result eq 'failure'"
 _MOST_FAILED_KEPT = 200
+_MOST_FAILED_LISTED = 2000
+"""Beyond this the service's own count is taken while the job goes on; at its end they are counted."""
 _MOST_TAILS = 20
+_MOST_NODES = 20
 
 
 class JobPoll(Poll):
     """Jobs, and the results of those that somebody watches."""
+
+    def __init__(self, client: BatchClient, mirror: Mirror, interest: Interest) -> None:
+        super().__init__(client, mirror, interest)
+        self._speeds: dict[str, Speed] = {}
+        self._tries: dict[str, Tries] = {}
+        self._pools: dict[str, Any] = {}
 
     async def poll(self, news: News) -> None:
         """One list of jobs."""
@@ -32,10 +46,28 @@ class JobPoll(Poll):
             news.changed |= {key for tasks in interest.tasks.values() for keys in tasks.values() for key in keys}
         for id in {*self._mirror.jobs.replace(began, jobs), *told}:
             news.moved |= interest.jobs.get(id, set())
+        self._tell_waiting(news)
+
+    def _tell_waiting(self, news: News) -> None:
+        """Jobs none of whose tasks runs say why, so they are told when their pool looks different."""
+        mirror, now = self._mirror, {}
+        for id, keys in self._interest.jobs.items():
+            results, job = mirror.results.get(id), mirror.jobs.latest(id)
+            if results is None or job is None or not results.waiting:
+                continue
+            pool = pool_of(job).lower()
+            if pool not in now:
+                now[pool] = (mirror.pools.latest(pool), mirror.node_counts.get(pool))
+            if self._pools.get(pool) != now[pool]:
+                news.changed |= keys
+        self._pools = now
 
     def steps(self, news: News) -> list[Awaitable[None]]:
         """What has to be asked for each job by itself."""
         steps: list[Awaitable[None]] = []
+        for known in (self._speeds, self._tries):
+            for id in known.keys() - self._interest.jobs.keys():
+                del known[id]
         for id in list(self._interest.jobs):
             if self._mirror.jobs.alive(id):
                 steps.append(self._results(id, news))
@@ -46,25 +78,45 @@ class JobPoll(Poll):
     async def _results(self, id: str, news: News) -> None:
         """Counts of a job, and its failed tasks if their number has grown; at the end also what has not ended."""
         job, known = self._mirror.jobs.latest(id) or {}, self._mirror.results[id]
+        wish = self._interest.wishes.get(id, JobWish())
         ended = job.get("state") == "completed"
         if ended and known.unfinished is not None:
             return
         try:
-            counts = (await self._client.jobs.get_task_counts(id, **options()))["taskCounts"]
-            results = JobResults(counts, known.failed, known.failed_count)
-            if ended or counts.get("failed", 0) != known.failed_count:
-                results.failed, results.failed_count = await self._failed_tasks(id, known.failed)
+            answer = await self._client.jobs.get_task_counts(id, **options())
+            counts = answer["taskCounts"]
+            results = replace(known, counts=counts, slots=answer.get("taskSlotCounts"))
+            await self._failures(id, wish, results, ended=ended)
+            if wish.tries:
+                await self._count_tries(id, results)
+            if wish.preparation and (ended or results.waiting):
+                results.node_failures = await self._failed_nodes(id)
             if ended:
                 pending = self._client.tasks.list(id, filter="state ne 'completed'", select=("id",), **options())
                 results.unfinished = len([task async for task in pending])
         except NotFoundError:
             return
+        speed = self._speeds.setdefault(id, Speed())
+        there = sum(int(counts.get(state, 0)) for state in ("active", "running", "completed"))
+        speed.add(time.time(), int(counts.get("completed", 0)), max(there, wish.total))
+        results.per_minute, results.estimated_end = speed.per_minute, speed.estimated_end
         if results != known:
             self._mirror.results[id] = results
             news.changed |= self._interest.jobs.get(id, set())
 
-    async def _failed_tasks(self, job_id: str, known: list[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], int]:
-        tails = {task["id"]: task["stderrTail"] for task in known if "stderrTail" in task}
+    async def _failures(self, id: str, wish: JobWish, results: JobResults, *, ended: bool) -> None:
+        number = int((results.counts or {}).get("failed", 0))
+        if not ended and number == results.failed_count:
+            return
+        if not ended and min(number, results.failed_count) > _MOST_FAILED_LISTED:
+            results.failed_count = number
+            return
+        results.failed, results.failed_count = await self._failed_tasks(id, results.failed, wish.tail_lines)
+
+    async def _failed_tasks(
+        self, job_id: str, known: list[Mapping[str, Any]], lines: int
+    ) -> tuple[list[Mapping[str, Any]], int]:
+        tails = {task["id"]: task for task in known if "stderrTail" in task}
         causes: set[tuple[Any, ...]] = set()
         failed: list[Mapping[str, Any]] = []
         number = 0
@@ -75,7 +127,50 @@ class JobPoll(Poll):
             entry = {"id": task["id"], "executionInfo": task.get("executionInfo") or {}}
             if cause(entry) not in causes and len(causes) < _MOST_TAILS:
                 causes.add(cause(entry))
-                tail = tails.get(task["id"])
-                entry["stderrTail"] = await self._stderr(job_id, task["id"]) if tail is None else tail
+                before = tails.get(task["id"])
+                if before is not None and before["executionInfo"] == entry["executionInfo"]:
+                    entry = dict(before)
+                elif lines:
+                    entry["stderrTail"], problem = await self._stderr(job_id, task["id"], lines)
+                    entry |= {"stderrProblem": problem} if problem else {}
             failed.append(entry)
         return failed, number
+
+    async def _count_tries(self, id: str, results: JobResults) -> None:
+        tries = self._tries.setdefault(id, Tries())
+        members = ("id", "stateTransitionTime", "executionInfo")
+        async for task in self._client.tasks.list(id, filter=tries.since.filter, select=members, **options()):
+            tries.add(task)
+        results.retries, results.requeues = tries.retries, tries.requeues
+        results.most_requeues = tries.most_requeues
+
+    async def _failed_nodes(self, id: str) -> list[Mapping[str, Any]]:
+        """Nodes on which the preparation or release task has failed, the first twenty of them."""
+        found: list[Mapping[str, Any]] = []
+        try:
+            listed = self._client.jobs.list_preparation_and_release_status(id, filter=_NODES_FAILED, **options())
+            async for node in listed:
+                for task in ("preparation", "release"):
+                    info = node.get(f"job{task.capitalize()}TaskExecutionInfo") or {}
+                    if info.get("result") == "failure" and len(found) < _MOST_NODES:
+                        found.append(_node_failure(task, node, info))
+        except NotFoundError:
+            raise
+        except BatchError as error:
+            if error.status != 409:
+                raise
+        return found
+
+
+def pool_of(job: Mapping[str, Any]) -> str:
+    """Id of the pool that a job runs on; empty if it is not known."""
+    return str((job.get("poolInfo") or {}).get("poolId") or (job.get("executionInfo") or {}).get("poolId") or "")
+
+
+def _node_failure(task: str, node: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
+    failure = info.get("failureInfo") or {}
+    entry = {
+        "task": task, "nodeId": node.get("nodeId"), "exitCode": info.get("exitCode"), "code": failure.get("code"),
+        "message": failure.get("message"),
+    }  # fmt: skip
+    return {name: value for name, value in entry.items() if value is not None}

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from azure_batch_operator.batch import BatchClient, NotFoundError
 from azure_batch_operator.reconcile.ownership import task_owner_of
 from azure_batch_operator.sync.mirror import Interest, Mirror, RemoteTable
-from azure_batch_operator.sync.polls.base import News, Poll, clock, options
+from azure_batch_operator.sync.polls.base import News, Poll, Since, clock, options
 
 _TASK_MEMBERS = ("id", "state", "stateTransitionTime", "executionInfo", "nodeInfo")
 _TASK_SHOWN = ("state", "executionInfo", "nodeInfo", "owner", "stderrTail")
 _FULL_TASK_LIST_EVERY = 60.0
-_CLOCK_SLACK = timedelta(seconds=10)
 _MOST_TAILS = 20
 
 
@@ -41,7 +39,7 @@ class TaskPoll(Poll):
         members = (*_TASK_MEMBERS, "environmentSettings") if full else _TASK_MEMBERS
         try:
             found = self._client.tasks.list(
-                job_id, filter=None if full else listing.filter, select=members, **options()
+                job_id, filter=None if full else listing.since.filter, select=members, **options()
             )
             tasks = [task async for task in found]
         except NotFoundError:
@@ -57,7 +55,7 @@ class TaskPoll(Poll):
             ):
                 continue
             tails += 1
-            entry["stderrTail"] = await self._stderr(job_id, entry["id"]) if tails <= _MOST_TAILS else ""
+            entry["stderrTail"] = (await self._stderr(job_id, entry["id"]))[0] if tails <= _MOST_TAILS else ""
         if full:
             listing.full_at, listing.recount = began, False
         told = set(wanted) if table.first else set()
@@ -79,19 +77,12 @@ class _TaskList:
         self.full_at: float | None = None
         self.recount = False
         self.owners: dict[str, str] = {}
-        self._latest = datetime(2000, 1, 1, tzinfo=UTC)
-
-    @property
-    def filter(self) -> str:
-        """Tasks whose state has changed since what was seen last, by the service's clock and with some slack."""
-        since = (self._latest - _CLOCK_SLACK).strftime("%Y-%m-%dT%H:%M:%SZ")
-        return f"stateTransitionTime ge DateTime'{since}'"
+        self.since = Since()
 
     def entry(self, task: Mapping[str, Any], table: RemoteTable) -> dict[str, Any]:
         """What the mirror keeps of a task."""
         id = str(task["id"]).lower()
-        if stamp := task.get("stateTransitionTime"):
-            self._latest = max(self._latest, datetime.fromisoformat(stamp[:19]).replace(tzinfo=UTC))
+        self.since.saw(task)
         known = table.latest(id) or {}
         entry = {"id": task["id"]} | {name: task[name] for name in _TASK_SHOWN if name in task}
         owner = task_owner_of(task) or self.owners.pop(id, None) or known.get("owner")

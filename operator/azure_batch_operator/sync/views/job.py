@@ -3,47 +3,97 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile import expand
+from azure_batch_operator.reconcile import expand, job_changes
 from azure_batch_operator.reconcile import job as plans
 from azure_batch_operator.reconcile import task as task_plans
 from azure_batch_operator.reconcile.common import PATIENCE
 from azure_batch_operator.reconcile.job import is_open
-from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
+from azure_batch_operator.reconcile.job_views import PoolView, TasksView
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.mirror import JobWish
+from azure_batch_operator.sync.polls.base import TAIL_LINES
+from azure_batch_operator.sync.polls.jobs import pool_of
 from azure_batch_operator.sync.views.context import Context, interested
-from azure_batch_operator.sync.views.pools import pool_view
+from azure_batch_operator.sync.views.pools import batch_pool, pool_view
 
-__all__ = ["is_open", "plan"]
+__all__ = ["fingerprint", "is_open", "plan"]
 
 
 def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
     """Decide about one BatchJob."""
-    pool = pool_view(context, resource, session)
     if session is None:
+        pool = _pool(context, resource, None, Absent.UNKNOWN)
         return plans.plan(resource, account, pool, Absent.UNKNOWN, None, context.cluster, now)
     id = resource.remote_id
     if is_open(resource):
         interested(session, resource, id)
+        session.interest.wishes[id.lower()] = _wish(resource.spec)
     else:
         session.interest.drop(resource.key)
         session.feeder.forget(resource.key, resource.uid)
+        session.retrier.forget(resource.key, resource.uid)
     remote = session.mirror.jobs.get(id)
+    if isinstance(remote, Mapping):
+        _, digits = job_changes.noted_tasks(remote)
+        if digits is not None and digits > expand.id_width(resource.spec):
+            resource = expand.with_digits(resource, digits)
     tasks = _tasks(context, resource, session)
+    pool = _pool(context, resource, session, remote)
     return plans.plan(resource, account, pool, remote, tasks, context.cluster, now)
 
 
-def _tasks(context: Context, resource: Resource, session: Session) -> plans.TasksView | None:
+def _wish(spec: Mapping[str, Any]) -> JobWish:
+    return JobWish(
+        tries="backoff" in spec,
+        preparation="jobPreparationTask" in spec,
+        total=expand.total(spec),
+        tail_lines=int((spec.get("logs") or {}).get("tailLines", TAIL_LINES)),
+    )
+
+
+def fingerprint(context: Context, resource: Resource) -> str:
+    """Of the sources of a job's tasks as they stand in the manifest, whatever ConfigMaps hold."""
+    written = context.store.get(resource.key)
+    return job_changes.fingerprint((written or resource).spec)
+
+
+def _pool(context: Context, job: Resource, session: Session | None, remote: Remote) -> PoolView:
+    """The pool that the job shall be on, the one that it may move to, and what is seen of the one that it is on."""
+    view = pool_view(context, job, session)
+    backoff = job.spec.get("backoff") or {}
+    fallback = backoff.get("fallbackPoolId")
+    if reference := backoff.get("fallbackPoolRef"):
+        fallback = batch_pool(context, job, session, reference["name"], "spec.backoff.fallbackPoolRef").id
+    here = pool_of(remote) if isinstance(remote, Mapping) else ""
+    if session is None or not here:
+        return replace(view, fallback=fallback)
+    counts: Counter[str] = Counter()
+    for each in ("dedicated", "lowPriority"):
+        counts.update((session.mirror.node_counts.get(here.lower()) or {}).get(each) or {})
+    return replace(view, fallback=fallback, remote=session.mirror.pools.get(here), nodes=counts)
+
+
+def _tasks(context: Context, resource: Resource, session: Session) -> TasksView | None:
     results = session.mirror.results.get(resource.remote_id.lower())
     if results is None:
         return None
+    print_ = fingerprint(context, resource)
     feed = session.feeder.state(resource.key, resource.uid)
+    if feed is not None and feed.fingerprint != print_:
+        feed = None
     own = expand.total(resource.spec)
-    return plans.TasksView(
+    return TasksView(
         counts=results.counts,
+        slots=results.slots,
         failed=results.failed,
         failed_count=results.failed_count,
         unfinished=results.unfinished,
@@ -51,6 +101,16 @@ def _tasks(context: Context, resource: Resource, session: Session) -> plans.Task
         complete=feed.complete if feed else False,
         refused=feed.refused if feed else None,
         others_pending=not own and _tasks_pending(context, resource, session),
+        fingerprint=print_,
+        different=feed.different if feed else (),
+        different_count=feed.different_count if feed else 0,
+        retries=results.retries,
+        requeues=results.requeues,
+        most_requeues=results.most_requeues,
+        retried=session.retrier.done(resource.key, resource.uid),
+        per_minute=results.per_minute,
+        estimated_end=results.estimated_end,
+        node_failures=results.node_failures,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile import ownership
-from azure_batch_operator.reconcile.job import PoolView
+from azure_batch_operator.reconcile.job_views import PoolView
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.views.context import Context
@@ -17,9 +17,16 @@ def pool_view(context: Context, resource: Resource, session: Session | None) -> 
     name = (spec.get("poolRef") or {}).get("name")
     if name is None:
         return PoolView((spec.get("poolInfo") or {}).get("poolId"))
+    return batch_pool(context, resource, session, name, f"{path}.poolRef")
+
+
+def batch_pool(context: Context, resource: Resource, session: Session | None, name: str, field: str) -> PoolView:
+    """The pool of a BatchPool that `field` names in the namespace of `resource`; its problem if it cannot be used yet."""
     pool = context.store.get(Key(Kind.POOL, resource.key.namespace, name))
     if pool is None:
-        message = f"{path}.poolRef names BatchPool {name!r}, which does not exist in this namespace: create it or correct poolRef"
+        message = (
+            f"{field} names BatchPool {name!r}, which does not exist in this namespace: create it or correct {field}"
+        )
         return PoolView(None, ("PoolNotFound", message))
     remote = session.mirror.pools.get(pool.remote_id) if session else Absent.UNKNOWN
     if isinstance(remote, Absent):

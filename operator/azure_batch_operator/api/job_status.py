@@ -1,0 +1,88 @@
+"""What a BatchJob reports: small whatever the number of its tasks (design §4, Status)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from azure_batch_operator.api.base import ApiModel, RemoteStatus, ShortText, schema
+
+
+class StateCounts(ApiModel):
+    """Numbers by state and result."""
+
+    active: int | None = Field(default=None, description="Of tasks that wait for a slot or for other tasks.")
+    running: int | None = Field(default=None, description="Of tasks that run.")
+    completed: int | None = Field(default=None, description="Of tasks that have ended.")
+    succeeded: int | None = Field(default=None, description="Of tasks that have ended well.")
+    failed: int | None = Field(default=None, description="Of tasks that have ended badly.")
+
+
+class TaskCounts(StateCounts):
+    """Tasks by state and result."""
+
+    total: int | None = Field(default=None, description="Tasks that belong to the job.")
+    submitted: int | None = Field(default=None, description="Tasks that Azure Batch has.")
+
+
+class FailureGroup(ApiModel):
+    """Failed tasks with the same cause."""
+
+    exit_code: int | None = Field(default=None, description="Exit code, if a process ran.")
+    category: str | None = Field(default=None, description="UserError or ServerError.")
+    code: str | None = Field(default=None, description="Error code of the service.")
+    message: ShortText | None = Field(default=None, description="Its text.")
+    count: int = Field(description="How many tasks.")
+    task_ids: list[str] = Field(description="Some of them.", json_schema_extra=schema(maxItems=5))
+    stderr_tail: ShortText | None = Field(default=None, description="Last lines of stderr.txt of the first of them.")
+    stderr_problem: ShortText | None = Field(default=None, description="Why its stderr.txt could not be read.")
+
+
+class NodeFailure(ApiModel):
+    """A node on which the job's preparation or release task has failed."""
+
+    task: str = Field(description="preparation or release.")
+    node_id: str = Field(description="The node.")
+    exit_code: int | None = Field(default=None, description="Exit code, if a process ran.")
+    code: str | None = Field(default=None, description="Error code of the service.")
+    message: ShortText | None = Field(default=None, description="Its text.")
+
+
+class JobStatus(RemoteStatus):
+    """What the service says of the job and its tasks; small whatever their number."""
+
+    account: str | None = Field(
+        default=None, description="namespace/name of the BatchAccount, kept in case the pool's object goes first."
+    )
+    pool_id: str | None = Field(default=None, description="Id of the pool that the job runs on.")
+    state: str | None = Field(default=None, description="State of the job in Azure Batch.")
+    start_time: str | None = Field(default=None, description="When the job was created in Azure Batch.")
+    tasks_start_time: str | None = Field(default=None, description="When the first task was seen to have started.")
+    end_time: str | None = Field(default=None, description="When it was completed.")
+    terminate_reason: str | None = Field(default=None, description="Why it ended, as the service says it.")
+    task_counts: TaskCounts | None = Field(default=None, description="Tasks by state and result.")
+    task_slot_counts: StateCounts | None = Field(
+        default=None, description="Task slots by state and result of the tasks, where tasks take more than one."
+    )
+    retries: int | None = Field(default=None, description="Tries after a non-zero exit code, with spec.backoff.")
+    requeues: int | None = Field(
+        default=None, description="Times that tasks were put back because their node went away, with spec.backoff."
+    )
+    progress: Annotated[str, StringConstraints(max_length=64)] | None = Field(
+        default=None, description="Ended and all tasks, for the eye."
+    )
+    percent: int | None = Field(default=None, description="Ended tasks of all, in percent, rounded down.")
+    tasks_per_minute: float | None = Field(default=None, description="How many tasks ended per minute of late.")
+    estimated_end_time: str | None = Field(default=None, description="When the last one ends if it goes on like that.")
+    waiting_for: ShortText | None = Field(
+        default=None, description="What it waits for when no task runs, in a sentence."
+    )
+    failures: list[FailureGroup] | None = Field(
+        default=None, description="Failed tasks by cause, most frequent first.", json_schema_extra=schema(maxItems=5)
+    )
+    node_failures: list[NodeFailure] | None = Field(
+        default=None,
+        description="Nodes on which the preparation or release task has failed.",
+        json_schema_extra=schema(maxItems=5),
+    )

@@ -1,0 +1,70 @@
+"""Stopping a job and letting it go on: for `spec.suspend`, and to change its pool (batch-semantics §4.3).
+
+Whoever disables a job leaves no trace in the service, so the operator leaves one itself, in the metadata, before it disables:
+only then may it enable again, even after a crash or with its status lost. A job that a person or an exit condition has
+disabled stays so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from azure_batch_operator.api.base import HELD_METADATA
+from azure_batch_operator.reconcile.job_changes import note
+from azure_batch_operator.reconcile.job_views import PoolView, TasksView
+from azure_batch_operator.reconcile.plan import Call, Table
+
+Why = Literal["suspend", "pool"]
+
+
+def pool_id(remote: Mapping[str, Any]) -> str | None:
+    """Id of the pool that a job names; None for one with a pool of its own."""
+    return (remote.get("poolInfo") or {}).get("poolId")
+
+
+def wanted_pool(spec: Mapping[str, Any], pool: PoolView, remote: Mapping[str, Any], tasks: TasksView) -> str | None:
+    """Id of the pool that the job shall be on; None if it stays where it is."""
+    here = pool_id(remote)
+    if here is None:
+        return None
+    most = (spec.get("backoff") or {}).get("maxRequeues")
+    moved = pool.fallback is not None and here.lower() == pool.fallback.lower()
+    if most is not None and pool.fallback is not None and (moved or tasks.most_requeues > most):
+        return None if moved else pool.fallback
+    if pool.problem or pool.id is None or pool.id.lower() == here.lower():
+        return None
+    return pool.id
+
+
+def why(spec: Mapping[str, Any], moves_to: str | None) -> Why | None:
+    """Why the job must stand still; None if it may run."""
+    if spec.get("suspend"):
+        return "suspend"
+    return "pool" if moves_to is not None else None
+
+
+def notes(remote: Mapping[str, Any], reason: Why | None) -> dict[str, str | None]:
+    """What the metadata must say of it, for `job_changes.changes`."""
+    if reason is not None:
+        return {HELD_METADATA: reason}
+    # Taken away only once the job runs again: a crash in between must find it.
+    return {HELD_METADATA: None} if remote.get("state") == "active" else {}
+
+
+def switch(id: str, spec: Mapping[str, Any], remote: Mapping[str, Any], reason: Why | None) -> Call | None:
+    """The call that stops the job or lets it go on; to be made after the PATCH."""
+    state = remote.get("state")
+    if reason is not None and state == "active":
+        policy = spec.get("suspendPolicy", "requeue") if reason == "suspend" else "requeue"
+        return Call("disable_job", Table.JOBS, id, body={"disableTasks": str(policy).lower()})
+    if reason is None and state == "disabled" and note(remote, HELD_METADATA):
+        return Call("enable_job", Table.JOBS, id)
+    return None
+
+
+def move(remote: Mapping[str, Any], moves_to: str | None) -> dict[str, Any]:
+    """The new pool for the PATCH of a job that stands still."""
+    if moves_to is None or remote.get("state") != "disabled":
+        return {}
+    return {"poolInfo": {"poolId": moves_to}}

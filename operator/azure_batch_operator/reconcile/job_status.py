@@ -1,0 +1,162 @@
+"""The status of a BatchJob: numbers from the service, the verdict in words, bounded whatever the number of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import expand
+from azure_batch_operator.reconcile.failures import groups
+from azure_batch_operator.reconcile.job_views import TasksView
+from azure_batch_operator.reconcile.plan import AccountView
+from azure_batch_operator.reconcile.status import Verdict, status, timestamp
+
+_STATES = ("active", "running", "completed", "succeeded", "failed")
+_NODES_SHOWN = 5
+_TRANSITIONS = frozenset({"terminating", "disabling", "enabling"})
+
+
+def total_of(resource: Resource, tasks: TasksView) -> int:
+    """How many tasks the job has or will have, as far as is known."""
+    present = tasks.number("active", "running", "completed")
+    return max(present, expand.total(resource.spec), tasks.failed_count + (tasks.unfinished or 0))
+
+
+def verdict(
+    resource: Resource, remote: Mapping[str, Any], tasks: TasksView, *, complete: bool, waits: str | None
+) -> Verdict:
+    """The verdict on a job that has not ended."""
+    state, own = str(remote.get("state")), expand.total(resource.spec)
+    if resource.spec.get("suspend"):
+        return _suspended(state)
+    if state in _TRANSITIONS:
+        return Verdict(state.capitalize(), state.capitalize(), f"the job is {state}", ready=False, trend="Reconciling")
+    if state == "disabled":
+        message = (
+            "the job was disabled in Azure Batch by somebody else or by an exit condition, so no task starts: enable it "
+            "there, or set spec.suspend to true and back"
+        )
+        return Verdict("Disabled", "Disabled", message, ready=True)
+    if not complete:
+        message = f"{tasks.submitted or 0} of {own} tasks added"
+        return Verdict("Submitting", "Submitting", message, ready=False, trend="Reconciling")
+    if not own and not any((tasks.counts or {}).values()):
+        return Verdict("Running", "Active", "the job waits for tasks", ready=True)
+    if waits:
+        return Verdict("Waiting", "Waiting", waits, ready=True)
+    return Verdict("Running", "Running", "the tasks are in Azure Batch", ready=True)
+
+
+def _suspended(state: str) -> Verdict:
+    if state == "disabled":
+        return suspended("the job is disabled in Azure Batch: no task runs")
+    text = "the job is being disabled; running tasks end as spec.suspendPolicy says"
+    return Verdict("Suspending", "Suspending", text, ready=False, trend="Reconciling")
+
+
+def suspended(message: str) -> Verdict:
+    """The verdict on a job that stands still because the spec says so."""
+    return Verdict("Suspended", "Suspended", message, ready=True, more={"Suspended": (True, "JobSuspended", message)})
+
+
+def resumed(resource: Resource) -> Mapping[str, tuple[bool, str, str]]:
+    """The condition of a job that was suspended once and is no more, as for batch/v1 Job."""
+    if resource.condition("Suspended") is None:
+        return {}
+    stopping = resource.spec.get("suspend")
+    text = "the job is being disabled" if stopping else "the job may run"
+    return {"Suspended": (False, "JobSuspending" if stopping else "JobResumed", text)}
+
+
+def in_sync(resource: Resource, tasks: TasksView, *, complete: bool) -> Mapping[str, tuple[bool, str, str]]:
+    """Whether tasks in Azure Batch are otherwise than in the spec; kept until they are compared again."""
+    if tasks.different_count:
+        first = ", ".join(tasks.different)
+        text = (
+            f"{tasks.different_count} tasks are in Azure Batch otherwise than in the spec (first: {first}): set "
+            "spec.taskUpdatePolicy to Replace, change the spec back, or create a new BatchJob"
+        )
+        return {"TasksInSync": (False, "TasksDiffer", text)}
+    before = resource.condition("TasksInSync")
+    same = before is not None and before.get("observedGeneration") == resource.generation
+    if before is None or not same or not complete or tasks.complete:
+        return {}
+    return {"TasksInSync": (before["status"] == "True", before["reason"], before["message"])}
+
+
+def job_status(
+    resource: Resource,
+    account: AccountView,
+    remote: Mapping[str, Any],
+    tasks: TasksView,
+    said: Verdict,
+    now: float,
+    *,
+    handled: Mapping[str, Any] | None = None,
+    waits: str | None = None,
+) -> dict[str, Any]:
+    """The whole status."""
+    info, before = remote.get("executionInfo") or {}, resource.status
+    total = total_of(resource, tasks)
+    counts = _counts(tasks, total)
+    started = tasks.number("running", "completed") > 0
+    return status(
+        resource,
+        said,
+        now,
+        id=resource.remote_id,
+        url=f"{account.url}/jobs/{resource.remote_id}",
+        account=account.name,
+        state=remote.get("state"),
+        poolId=info.get("poolId") or (remote.get("poolInfo") or {}).get("poolId"),
+        startTime=info.get("startTime"),
+        tasksStartTime=before.get("tasksStartTime") or (timestamp(now) if started else None),
+        endTime=info.get("endTime"),
+        terminateReason=info.get("terminateReason"),
+        taskCounts=counts,
+        taskSlotCounts=_slots(tasks),
+        retries=tasks.retries if tasks.retries is not None else before.get("retries"),
+        requeues=tasks.requeues if tasks.requeues is not None else before.get("requeues"),
+        progress=f"{counts['completed']}/{total}" if counts else None,
+        percent=counts["completed"] * 100 // total if counts and total else None,
+        waitingFor=waits,
+        failures=groups(tasks.failed, tasks.failed_count) or None,
+        nodeFailures=[dict(each) for each in tasks.node_failures[:_NODES_SHOWN]] or None,
+        **_speed(before, tasks, counts),
+        **({"handled": handled} if handled is not None else {}),
+    )
+
+
+def _speed(before: Mapping[str, Any], tasks: TasksView, counts: Mapping[str, int] | None) -> dict[str, Any]:
+    """Speed and expected end; after a restart those of the status stand until something has ended anew."""
+    if not counts or tasks.unfinished is not None or counts["completed"] >= counts["total"]:
+        return {}
+    if tasks.per_minute is not None:
+        end = tasks.estimated_end
+        return {"tasksPerMinute": tasks.per_minute, "estimatedEndTime": None if end is None else timestamp(end)}
+    if (before.get("taskCounts") or {}).get("completed") != counts["completed"]:
+        return {}
+    return {name: before.get(name) for name in ("tasksPerMinute", "estimatedEndTime")}
+
+
+def _slots(tasks: TasksView) -> dict[str, int] | None:
+    if tasks.slots is None or tasks.unfinished is not None:
+        return None
+    slots = {name: int(tasks.slots.get(name, 0)) for name in _STATES}
+    return None if slots == {name: tasks.number(name) for name in _STATES} else slots
+
+
+def _counts(tasks: TasksView, total: int) -> dict[str, int] | None:
+    if tasks.unfinished is not None:
+        # Lists are exact where the service's counts lag.
+        ended = total - tasks.unfinished
+        return {
+            "total": total, "submitted": total, "active": tasks.unfinished, "running": 0,
+            "completed": ended, "succeeded": ended - tasks.failed_count, "failed": tasks.failed_count,
+        }  # fmt: skip
+    if tasks.counts is None:
+        return None
+    numbers = {name: tasks.number(name) for name in _STATES}
+    present = numbers["active"] + numbers["running"] + numbers["completed"]
+    return {"total": total, "submitted": present} | numbers

@@ -1,0 +1,77 @@
+"""What a BatchJob's plan is decided from, beside the object itself and the job in Azure Batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from azure_batch_operator.batch import BatchError
+from azure_batch_operator.reconcile.plan import Absent, Remote
+
+
+@dataclass(frozen=True)
+class PoolView:
+    """The pool of a job.
+
+    Attributes:
+        id: in Azure Batch; None while it is not known, and for a pool that the service makes for the job.
+        problem: reason and message why there is none.
+        fallback: id of the pool of `backoff`, if it is known.
+        remote: the pool that the job is on, as the last poll saw it.
+        nodes: its node counts, REST names (`idle`, `running`, `unusable`, …), dedicated and Spot together.
+    """
+
+    id: str | None
+    problem: tuple[str, str] | None = None
+    fallback: str | None = None
+    remote: Remote = Absent.UNKNOWN
+    nodes: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class TasksView:
+    """What is known of the tasks of a job.
+
+    Attributes:
+        counts, slots: `taskCounts` and `taskSlotCounts` of the service; they lag (batch-semantics §4.3).
+        failed: failed tasks, a bounded number of them, some with `stderrTail`.
+        failed_count: how many failed tasks the service has, counted by listing.
+        unfinished: how many tasks have not ended, counted by listing after the job was completed; None before.
+        submitted: how many of the job's own tasks are known to be in Azure Batch.
+        complete: whether all of them are, by this process's own doing.
+        refused: why bringing them in does not go on.
+        others_pending: whether BatchTasks of this job wait to be added, or more of them may come from the same `apply`.
+        fingerprint: of the sources of the tasks as the user wrote them.
+        different: ids of tasks that are in Azure Batch otherwise than in the spec, and were left so; a bounded number.
+        different_count: how many.
+        retries, requeues: sums over the tasks; None where nobody asked.
+        most_requeues: of one task.
+        retried: value of the annotation by which failed tasks were reactivated last, by this process.
+        per_minute, estimated_end: speed and expected end (seconds since the epoch), None while too little is known.
+        node_failures: nodes on which a preparation or release task has failed.
+    """
+
+    counts: Mapping[str, int] | None = None
+    slots: Mapping[str, int] | None = None
+    failed: Sequence[Mapping[str, Any]] = ()
+    failed_count: int = 0
+    unfinished: int | None = None
+    submitted: int | None = None
+    complete: bool = False
+    refused: BatchError | None = None
+    others_pending: bool = False
+    fingerprint: str = ""
+    different: Sequence[str] = ()
+    different_count: int = 0
+    retries: int | None = None
+    requeues: int | None = None
+    most_requeues: int = 0
+    retried: str | None = None
+    per_minute: float | None = None
+    estimated_end: float | None = None
+    node_failures: Sequence[Mapping[str, Any]] = field(default=())
+
+    def number(self, *states: str) -> int:
+        """Tasks in these states, by the service's counts."""
+        return sum(int((self.counts or {}).get(state, 0)) for state in states)

@@ -1,0 +1,44 @@
+"""One-shot verbs: annotations whose new value acts once (design §4, Lifecycle).
+
+They are annotations and not spec, so that GitOps tools do not fight them; what was acted upon stands in `status.handled`, so that a
+restart does not act again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from azure_batch_operator.api.base import RECONCILE_NOW, RETRY_FAILED, TERMINATE
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.plan import Plan
+
+_FIELDS: Mapping[str, str] = {RECONCILE_NOW: "reconcileNow", RETRY_FAILED: "retryFailed", TERMINATE: "terminate"}
+_LONGEST = 4096
+
+
+def asked(resource: Resource, annotation: str) -> str | None:
+    """The value of a one-shot annotation that was not acted upon yet."""
+    value = resource.annotations.get(annotation, "")[:_LONGEST]
+    done = (resource.status.get("handled") or {}).get(_FIELDS[annotation])
+    return value if value and value != done else None
+
+
+def handled(resource: Resource, *annotations: str) -> dict[str, Any] | None:
+    """`status.handled` once these are acted upon; None if there is nothing to say."""
+    done = dict(resource.status.get("handled") or {})
+    for annotation in annotations:
+        if value := resource.annotations.get(annotation, "")[:_LONGEST]:
+            done[_FIELDS[annotation]] = value
+    return done or None
+
+
+def noted(resource: Resource, plan: Plan) -> Plan:
+    """The plan with the record that `azurebatch.io/reconcile-now` was heard: whatever was decided, it was decided now."""
+    if resource.deleting or asked(resource, RECONCILE_NOW) is None:
+        return plan
+    shown = resource.status if plan.status is None else plan.status
+    value = resource.annotations[RECONCILE_NOW][:_LONGEST]
+    marks = {**(shown.get("handled") or {}), _FIELDS[RECONCILE_NOW]: value}
+    return replace(plan, status={**shown, "handled": marks})

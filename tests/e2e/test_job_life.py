@@ -1,0 +1,212 @@
+"""The life of a BatchJob beyond the ordinary: suspended, ended early, held, moved, changed; with the exact calls of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from e2e.conftest import Stage, job, pool
+
+SLOW = {"id": "slow", "commandLine": "sleep 600"}
+QUICK = {"id": "quick", "commandLine": "true"}
+BAD = "/bin/sh -c 'echo no licence >&2; exit 3'"
+
+
+def changes(stage: Stage) -> list[str]:
+    """Calls that change jobs or tasks, in their order."""
+    recorded = stage.emulator.admin("GET", "calls")["value"]
+    verbs = ("Create", "Update", "Replace", "Delete", "Disable", "Enable", "Terminate", "Reactivate")
+    names = [str(call["operation"]).partition("_") for call in recorded]
+    return [name for group, _, name in names if group in {"Jobs", "Tasks"} and name.startswith(verbs)]
+
+
+def annotate(stage: Stage, name: str, verb: str, value: str = "1") -> None:
+    stage.kubectl("annotate", "--overwrite", f"batchjob/{name}", f"azurebatch.io/{verb}={value}")
+
+
+def patch(stage: Stage, name: str, spec: str) -> None:
+    stage.kubectl("patch", f"batchjob/{name}", "--type=merge", "-p", f'{{"spec":{spec}}}')
+
+
+def reason(stage: Stage, name: str, type_: str = "Ready") -> Any:
+    return stage.condition("bj", name, type_).get("reason")
+
+
+def test_a_job_suspended_from_the_start_is_not_in_azure(stage: Stage) -> None:
+    stage.ready_pool()
+    stage.apply(job("one", suspend=True, tasks=[QUICK]))
+    stage.wait("bj", "one", "Suspended")
+    status = stage.status("bj", "one")
+    assert (status["phase"], status["observedGeneration"]) == ("Suspended", 1)
+    assert stage.emulator.admin("GET", "state")["jobs"] == 0
+    patch(stage, "one", '{"suspend":false}')
+    stage.wait("bj", "one", "Complete")
+    assert changes(stage) == ["CreateJob", "CreateTaskCollection", "UpdateJob"]
+    stage.apply(job("two", suspend=True, tasks=[QUICK]))
+    stage.wait("bj", "two", "Suspended")
+    stage.kubectl("delete", "bj/two", "--timeout=20s")
+
+
+@pytest.mark.parametrize("policy", ["requeue", "terminate", "wait"])
+def test_a_running_job_is_suspended_and_resumed(make_stage: Any, policy: str) -> None:
+    stage: Stage = make_stage("--executor=simulated")
+    seconds = 3000 if policy == "wait" else 100_000
+    stage.emulator.admin("POST", "simulation", {"rules": [{"seconds": seconds}]})
+    stage.ready_pool()
+    stage.apply(job("one", tasks=[SLOW], suspendPolicy=policy, activeDeadlineSeconds=1000))
+    stage.until(lambda: stage.status("bj", "one").get("taskCounts", {}).get("running") == 1, "the task runs")
+    stage.emulator.admin("POST", "simulation", {"rules": [{"seconds": 1}]})
+    patch(stage, "one", '{"suspend":true}')
+    stage.wait("bj", "one", "Suspended")
+    status = stage.status("bj", "one")
+    ended = 0 if policy == "requeue" else 1
+    assert (status["phase"], status["state"], status["taskCounts"]["completed"]) == ("Suspended", "disabled", ended)
+    stage.wait("bj", "one", "Ready")
+    stage.kill_operator()
+    stage.restart_operator()
+    patch(stage, "one", '{"suspend":false}')
+    end = "Failed" if policy == "terminate" else "Complete"
+    stage.wait("bj", "one", end)
+    expected = ["CreateJob", "CreateTaskCollection", "UpdateJob", "UpdateJob", "DisableJob", "EnableJob"]
+    assert changes(stage)[:6] == expected
+    # The last PATCH takes the note away again; a job that is over sooner needs none.
+    assert set(changes(stage)[6:]) <= {"UpdateJob"}
+
+
+def test_a_job_that_others_disabled_stays_so(stage: Stage) -> None:
+    stage.ready_pool()
+    action = {"exitConditions": {"default": {"jobAction": "disable"}}}
+    stage.apply(
+        job(
+            "one",
+            tasks=[{"id": "a", "commandLine": "false"} | action, SLOW],
+            onTaskFailure="performexitoptionsjobaction",
+        )
+    )
+    stage.until(lambda: reason(stage, "one") == "Disabled", "the exit condition has disabled the job")
+    assert "EnableJob" not in changes(stage)
+    patch(stage, "one", '{"suspend":true}')
+    stage.wait("bj", "one", "Suspended")
+    patch(stage, "one", '{"suspend":false}')
+    stage.until(lambda: stage.status("bj", "one")["state"] == "active", "the job goes on")
+
+
+def test_a_job_that_another_controller_manages_is_left_alone(stage: Stage) -> None:
+    stage.ready_pool()
+    stage.apply(job("kept", managedBy="kueue.x-k8s.io/multikueue", tasks=[QUICK]), job("own", tasks=[QUICK]))
+    stage.wait("bj", "own", "Complete")
+    left = stage.get("bj", "kept")
+    assert left["status"] == {"observedGeneration": -1, "phase": "Pending"}
+    assert "finalizers" not in left["metadata"]
+    assert stage.emulator.admin("GET", "state")["jobs"] == 1
+    stage.kubectl("delete", "bj/kept", "--timeout=20s")
+
+
+def test_terminate_ends_a_job_and_is_recorded(stage: Stage) -> None:
+    stage.ready_pool()
+    stage.apply(job("one", tasks=[SLOW]), job("not-yet", suspend=True, tasks=[QUICK]))
+    stage.until(lambda: stage.status("bj", "one").get("taskCounts", {}).get("running") == 1, "the task runs")
+    annotate(stage, "one", "terminate", "please")
+    annotate(stage, "not-yet", "terminate", "please")
+    stage.wait("bj", "one", "Failed")
+    stage.wait("bj", "not-yet", "Failed")
+    assert (reason(stage, "one", "Failed"), reason(stage, "not-yet", "Failed")) == ("JobTerminated", "JobTerminated")
+    assert stage.status("bj", "one")["handled"] == {"terminate": "please"}
+    assert stage.emulator.admin("GET", "state")["jobs"] == 1
+    assert changes(stage) == ["CreateJob", "CreateTaskCollection", "UpdateJob", "TerminateJob"]
+
+
+def test_failed_tasks_of_a_held_job_run_again(stage: Stage) -> None:
+    stage.ready_pool()
+    mark = stage.folder / "licence"
+    tasks = [QUICK, {"id": "bad", "commandLine": f"/bin/sh -c 'test -e {mark}'"}]
+    stage.apply(job("one", tasks=tasks, failurePolicy={"action": "Hold"}))
+    stage.until(lambda: stage.status("bj", "one").get("phase") == "Held", "the job is held")
+    assert reason(stage, "one", "Stalled") == "TasksFailed"
+    mark.write_text("here")
+    annotate(stage, "one", "retry-failed", "first")
+    stage.wait("bj", "one", "Complete")
+    status = stage.status("bj", "one")
+    assert (status["handled"], status["taskCounts"]["succeeded"]) == ({"retryFailed": "first"}, 2)
+    assert changes(stage) == ["CreateJob", "CreateTaskCollection", "UpdateJob", "ReactivateTask", "UpdateJob"]
+    annotate(stage, "one", "retry-failed", "second")
+    stage.until(lambda: stage.status("bj", "one")["handled"] == {"retryFailed": "second"}, "the late wish is recorded")
+    stage.until(lambda: "RetryRefused" in stage.kubectl("get", "events"), "an Event says that it comes too late")
+    assert changes(stage).count("ReactivateTask") == 1
+
+
+def test_reconcile_now_is_heard_and_recorded(stage: Stage) -> None:
+    stage.ready_pool()
+    stage.apply(job("one", tasks=[QUICK]))
+    stage.wait("bj", "one", "Complete")
+    for thing in ("batchpool/cpu", "batchjob/one"):
+        stage.kubectl("annotate", thing, "azurebatch.io/reconcile-now=tuesday")
+    for kind, name in (("bp", "cpu"), ("bj", "one")):
+        stage.until(
+            lambda kind=kind, name=name: stage.status(kind, name).get("handled") == {"reconcileNow": "tuesday"}, name
+        )
+    assert stage.condition("bj", "one", "Complete")["status"] == "True"
+
+
+@pytest.mark.parametrize(
+    ("policy", "end", "why"),
+    [
+        ({"maxFailedTasks": 2}, "Complete", "Succeeded"),
+        ({"maxFailedRatio": 0.5}, "Complete", "Succeeded"),
+        ({"maxFailedTasks": 1}, "Failed", "TasksFailed"),
+    ],
+)
+def test_so_many_tasks_may_fail(stage: Stage, policy: dict[str, Any], end: str, why: str) -> None:
+    stage.ready_pool()
+    tasks = [{"id": f"t{number}", "commandLine": BAD if number < 2 else "true"} for number in range(4)]
+    stage.apply(job("one", tasks=tasks, failurePolicy=policy))
+    stage.wait("bj", "one", end)
+    assert reason(stage, "one", end) == why
+    assert stage.status("bj", "one")["failures"][0]["count"] == 2
+
+
+def test_stop_ends_the_job_with_the_first_failure_too_many(stage: Stage) -> None:
+    stage.ready_pool()
+    tasks = [{"id": "bad", "commandLine": BAD}, SLOW]
+    stage.apply(job("one", tasks=tasks, failurePolicy={"maxFailedTasks": 0, "action": "Stop"}))
+    stage.wait("bj", "one", "Failed")
+    assert reason(stage, "one", "Failed") == "TooManyTasksFailed"
+    assert stage.status("bj", "one")["failures"][0]["stderrTail"] == "no licence"
+    assert changes(stage)[-1] == "TerminateJob"
+
+
+def test_deadlines(stage: Stage) -> None:
+    stage.ready_pool()
+    stage.apply(
+        pool("none", targetDedicatedNodes=0),
+        job("long", tasks=[SLOW], activeDeadlineSeconds=2),
+        job("never", tasks=[QUICK], poolRef={"name": "none"}, pendingDeadlineSeconds=3),
+        job("no-pool", tasks=[QUICK], poolRef={"name": "missing"}, pendingDeadlineSeconds=3),
+        job("quick", tasks=[QUICK], pendingDeadlineSeconds=30, activeDeadlineSeconds=3000),
+    )
+    stage.until(lambda: stage.status("bj", "never").get("waitingFor"), "it says what it waits for")
+    assert stage.status("bj", "never")["waitingFor"] == "pool 'none' has no nodes: scale it up"
+    for name in ("long", "never", "no-pool"):
+        stage.wait("bj", name, "Failed")
+    assert reason(stage, "long", "Failed") == "DeadlineExceeded"
+    assert reason(stage, "never", "Failed") == "PendingDeadlineExceeded"
+    assert reason(stage, "no-pool", "Failed") == "PendingDeadlineExceeded"
+    stage.wait("bj", "quick", "Complete")
+
+
+def test_a_finished_job_goes_when_its_time_is_over(stage: Stage) -> None:
+    stage.ready_pool()
+    stage.apply(job("one", tasks=[QUICK], ttlSecondsAfterFinished=1), job("kept", tasks=[QUICK]))
+    stage.until(lambda: not stage.get("bj", "one"), "the object is gone")
+    stage.wait("bj", "kept", "Complete")
+    stage.until(lambda: stage.emulator.admin("GET", "state")["jobs"] == 1, "and its job")
+
+
+def test_backoff_sets_the_retries_of_tasks(stage: Stage) -> None:
+    stage.ready_pool()
+    count = stage.folder / "tries"
+    command = f"/bin/sh -c 'echo x >> {count}; test $(wc -l < {count}) -ge 3'"
+    stage.apply(job("one", tasks=[{"id": "a", "commandLine": command}], backoff={"taskRetries": 5}))
+    stage.wait("bj", "one", "Complete")
+    assert stage.status("bj", "one")["retries"] == 2
