@@ -19,7 +19,6 @@ from azure_batch_operator.sync.polls.jobs import pool_of
 from azure_batch_operator.sync.views.context import Context, interested
 from azure_batch_operator.sync.views.pools import pool_in_use
 
-
 _LOOK_AGAIN = 1.0
 
 
