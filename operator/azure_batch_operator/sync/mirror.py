@@ -166,6 +166,7 @@ class Mirror:
         """Pools by the marker of their owner."""
         self.node_counts: Mapping[str, Mapping[str, Any]] = {}
         self.images: Sequence[Mapping[str, Any]] | None = None
+        self.applications: Sequence[Mapping[str, Any]] | None = None
         """What the account supports; None until it was asked for."""
         self.notes: defaultdict[str, PoolNotes] = defaultdict(PoolNotes)
         """More about pools, by id (lower case)."""
@@ -209,6 +210,7 @@ class Interest:
         """Pools that must know which jobs are on them."""
         self.wishes: dict[str, JobWish] = {}
         """Job id → what is to be asked besides."""
+        self._tails: dict[Key, int] = {}
 
     def add(self, key: Key, *path: str) -> None:
         """`path` is the ids of pools, the id of a job or schedule, or job id and task id."""
@@ -228,6 +230,7 @@ class Interest:
         ids = self._of.pop(key, None)
         if ids is None:
             return
+        self._tails.pop(key, None)
         if key.kind is Kind.JOB:
             self.wishes.pop(ids[0], None)
         if key.kind is Kind.TASK:
@@ -242,6 +245,17 @@ class Interest:
     def watch_jobs(self, pool: Key, *, wanted: bool) -> None:
         """Whether a pool must know which jobs are on it."""
         (self.jobs_of_pools.add if wanted else self.jobs_of_pools.discard)(pool)
+
+    def wish_tail(self, key: Key, lines: int | None) -> None:
+        """So many last lines of both outputs of the task of `key`, whatever its result; None for the usual."""
+        if lines is None:
+            self._tails.pop(key, None)
+        else:
+            self._tails[key] = lines
+
+    def tail(self, keys: Iterable[Key]) -> int | None:
+        """The most lines that one of these objects wants; None if none of them says."""
+        return max((self._tails[key] for key in keys if key in self._tails), default=None)
 
     @property
     def pools(self) -> Mapping[str, set[Key]]:

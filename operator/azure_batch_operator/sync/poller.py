@@ -137,11 +137,11 @@ class Poller:
 
     async def _poll(self, news: News) -> None:
         interest = self._interest
+        await self._offers.poll(news)
         if not interest:
             # An account that nobody uses is still checked: is it there, are we let in?
             await self._first(self._client.pools.list_pages(select=("id",), max_results=1, **options()))
             return
-        await self._offers.poll(news)
         if interest.pools or interest.jobs:
             # Jobs that wait say what for, so their pools are looked at, too.
             await self._pools.poll(news)

@@ -10,7 +10,7 @@ from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError
 from azure_batch_operator.reconcile.compare import same
 from azure_batch_operator.reconcile.pool_view import number_of
 from azure_batch_operator.sync.mirror import Interest, Mirror, PoolNotes
-from azure_batch_operator.sync.polls.base import TAIL_BYTES, News, Poll, clock, options, tail_of
+from azure_batch_operator.sync.polls.base import TAIL_BYTES, TAIL_LINES, News, Poll, clock, options, tail_of
 
 _TROUBLE = {
     "startTaskFailed": "starttaskfailed",
@@ -115,7 +115,7 @@ class NodePoll(Poll):
             if error.status in {404, 409}:
                 return ""
             raise
-        return tail_of(data)
+        return tail_of(data, TAIL_LINES)
 
     def _set(self, id: str, notes: PoolNotes, news: News, **fields: tuple[Mapping[str, Any], ...]) -> None:
         for name, value in fields.items():
