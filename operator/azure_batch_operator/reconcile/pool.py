@@ -136,12 +136,9 @@ def _step(
 ) -> tuple[Step | None, list[str]]:
     """The next step, and the properties that are still to be changed; `hold` is what the care for nodes needs first."""
     id, spec = str(remote["id"]), resource.spec
-    known = image is not None and image.problem is None
-    # A pool is not given an image without knowing its node agent.
-    comparable = spec if known else {**spec, "virtualMachineConfiguration": remote.get("virtualMachineConfiguration")}
     agent = image.agent if image else None
-    found = changes(comparable, agent, remote, view.accepted)
-    if (step := pool_update.change(id, comparable, found, remote)) is not None:
+    found = changes(spec, agent, remote, view.accepted, without_image=image is None or image.problem is not None)
+    if (step := pool_update.change(id, spec, found, remote)) is not None:
         return step, found.names
     if (step := pool_recreate.recreate(resource, found, agent, view, cluster)) is not None:
         return step, found.names
