@@ -6,6 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 KEEP ?=
 BENCH ?=
+BASE ?=
 
 .PHONY: help
 help: ## Show this list
@@ -83,7 +84,17 @@ crds: setup ## Write what is derived: crds/, schemas/, the written parts of helm
 crds-check: setup
 	@$(BIN)/python -m artifacts --check
 
+.PHONY: image
+image: setup ## Build the container images with docker, podman or buildah, and run the operator's once; BASE=… for another base
+	@$(BIN)/python -m image $(if $(BASE),--base $(BASE))
+
+UV_LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+  --custom-compile-command "make lock" pyproject.toml
+
 .PHONY: lock
 lock: ## Pin all dependencies by hash again (needs uv on PATH)
+	@$(UV_LOCK) --extra emulator --extra tracing --group dev -o requirements.txt
+	@$(UV_LOCK) --extra tracing -c requirements.txt -o requirements/operator.txt
+	@$(UV_LOCK) --extra emulator -c requirements.txt -o requirements/emulator.txt
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --custom-compile-command "make lock" --extra emulator --extra tracing --group dev pyproject.toml -o requirements.txt
+	  --custom-compile-command "make lock" --group build -c requirements.txt -o requirements/build.txt

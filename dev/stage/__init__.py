@@ -162,9 +162,12 @@ class Pod:
     def command(self, cluster: LocalCluster, folder: Path, *more: str) -> list[str]:
         """The command line of the process, with a fresh token of the ServiceAccount."""
         kubeconfig = cluster.kubeconfig_for(self.namespace, self.service_account, folder / "operator.kubeconfig")
-        variables = [f"{name}={value}" for name, value in self.environment.items()]
-        program = _program("azure-batch-operator")
-        return ["/usr/bin/env", f"KUBECONFIG={kubeconfig}", *variables, program, *self.arguments, *more]
+        return self.launch(kubeconfig, self.environment, (*self.arguments, *more))
+
+    def launch(self, kubeconfig: Path, environment: Mapping[str, str], arguments: tuple[str, ...]) -> list[str]:
+        """The command line for these; other ways to run a pod have another one."""
+        variables = [f"{name}={value}" for name, value in environment.items()]
+        return ["/usr/bin/env", f"KUBECONFIG={kubeconfig}", *variables, _program("azure-batch-operator"), *arguments]
 
 
 @dataclass

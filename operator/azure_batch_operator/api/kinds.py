@@ -157,7 +157,7 @@ KINDS: dict[Kind, KindInfo] = {
                 _PHASE,
                 Column("Cron", ".spec.cron.expression", "When jobs are made."),
                 Column("Every", ".spec.schedule.recurrenceInterval", "Time between two jobs."),
-                Column("Next", ".status.nextRunTime", "When the next job is due.", "date", wide=True),
+                Column("Next", ".status.nextRunTime", "When the next job is due.", wide=True),
                 Column("Recent", ".status.recentJob.id", "The last job."),
                 Column("Active", ".status.active", "Jobs that have not ended.", "integer"),
                 Column("Reason", _condition("Ready", "reason"), "Why it is ready or not.", wide=True),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, cast
 
 import kopf
 
@@ -100,6 +100,8 @@ async def run(registry: kopf.OperatorRegistry, namespaces: Collection[str], stop
         registry=registry,
         settings=operator_settings(),
         standalone=True,
+        # For peering, which is not used; by default Kopf asks for the user's name, and one without an entry in passwd has none.
+        identity=cast("Any", "azure-batch-operator"),
         clusterwide=not namespaces,
         namespaces=namespaces,
         stop_flag=stop,

@@ -6,10 +6,12 @@ only for pools modified since (`lastModified`). Autoscale is the exception: enab
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.batch import BatchClient
+from azure_batch_operator.reconcile.ownership import owner_of
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
@@ -37,6 +39,11 @@ class PoolPoll(Poll):
         before, self._mirror.node_counts = self._mirror.node_counts, counts
         told = interest.keys() if table.first else ()
         known = {id: table.get(id) for id in interest}
+        owners: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        for pool in pools:
+            if (owner := owner_of(pool)) is not None:
+                owners[owner].append(pool)
+        self._mirror.pools_of = owners
         for id in {*table.replace(began, pools), *told}:
             keys = interest.get(id, set())
             (news.moved if _moved(known.get(id, Absent.UNKNOWN), table.latest(id)) else news.changed).update(keys)

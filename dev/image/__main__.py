@@ -1,0 +1,65 @@
+"""`make image`: build the operator's and the emulator's image, and run the operator's once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+
+import click
+
+from image.builders import Builder, ImageError, find
+from image.check import check
+from localcluster.errors import LocalClusterError
+from stage import REPOSITORY
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(REPOSITORY), *arguments], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def _arguments(base: str | None) -> dict[str, str]:
+    """Build arguments; the time is that of the commit, so that the same commit makes the same labels."""
+    seconds = _git("show", "-s", "--format=%ct", "HEAD")
+    created = datetime.fromtimestamp(int(seconds or 0), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    version = metadata.version("azure-batch-operator")
+    made = {"VERSION": version, "REVISION": _git("rev-parse", "HEAD") or "unknown", "CREATED": created}
+    return made | ({"BASE": base} if base else {})
+
+
+def _build(builder: Builder, base: str | None, prefix: str) -> str:
+    if base is None and (base := builder.base()) is None:
+        print("BASE is not given: the Dockerfile's own is used, by its tag and not by a digest", flush=True)
+    arguments = _arguments(base)
+    tag = ""
+    for target in ("emulator", "operator"):
+        tag = f"{prefix}azure-batch-{target}:{arguments['VERSION']}"
+        print(f"Building {tag} …", flush=True)
+        builder.build(REPOSITORY, tag, target, arguments)
+    return tag
+
+
+@click.command(help=__doc__)
+@click.option("--base", help="Base image with its digest.")
+@click.option("--prefix", default="localhost/", show_default=True, help="What stands before the images' names.")
+@click.option("--only-if-possible", is_flag=True, help="Without a builder say so, and succeed.")
+def main(base: str | None, prefix: str, only_if_possible: bool) -> None:
+    """Build and check."""
+    builder = find()
+    if builder is None:
+        words = "no docker or podman that works, and no buildah that may use chroot: no image is built"
+        sys.exit(words if not only_if_possible else print(words))
+    try:
+        tag = _build(builder, base or None, prefix)
+        check(builder, tag)
+    except (ImageError, LocalClusterError, TimeoutError) as error:
+        sys.exit(f"image: {error}")
+    finally:
+        builder.close()
+    print(f"{tag} works")
+
+
+if __name__ == "__main__":
+    main()
