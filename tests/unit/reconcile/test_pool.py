@@ -144,6 +144,45 @@ def test_a_resize_that_fell_short_is_asked_for_again_after_a_while() -> None:
     assert verbs(decide(one, stopped, counts(idle=2))) == ["resize_pool"]
 
 
+def test_asking_again_is_no_step_back() -> None:
+    error = {"code": "AllocationTimedout", "message": "no nodes"}
+    one = pool(finalizer=True)
+    short = remote(
+        one, currentDedicatedNodes=2, resizeErrors=[error], allocationStateTransitionTime=timestamp(NOW - 60)
+    )
+    first = decide(one, short, counts(idle=2)).status
+    assert first is not None
+    one = pool(finalizer=True, status=dict(first))
+    asked = decide(one, short, counts(idle=2), NOW + 900)
+    assert verbs(asked) == ["resize_pool"]
+    assert asked.status == first
+    assert (asked.notices, asked.drift) == ((), ())
+    under_way = remote(
+        one, currentDedicatedNodes=2, allocationState="resizing", allocationStateTransitionTime=timestamp(NOW + 900)
+    )
+    moving = decide(one, under_way, counts(idle=2), NOW + 901)
+    assert ready(moving) == ("True", "ResizeIncomplete")
+    assert condition(moving, "ResizeFailed")[:2] == ("True", "AllocationTimedout")
+    assert moving.notices == ()
+
+
+def test_a_formula_that_failed_is_tried_again_after_a_while() -> None:
+    one, there = autoscaled(autoScaleRun={"timestamp": timestamp(NOW), "results": ""})
+    wanted = pool(spec=dict(one.spec) | {"autoScaleFormula": "$TargetDedicatedNodes = 5;"}, finalizer=True)
+    error = {"code": "AutoScalingFormulaEvaluationError", "message": "no"}
+    assert verbs(decide(wanted, there)) == ["evaluate_pool_auto_scale"]
+    for age, expected in ((60, []), (901, ["evaluate_pool_auto_scale"])):
+        tried = ("$TargetDedicatedNodes = 5;", {"timestamp": timestamp(NOW - age), "error": error})
+        assert verbs(decide(wanted, there, evaluated=tried)) == expected
+    worked = ("$TargetDedicatedNodes = 5;", {"timestamp": timestamp(NOW - 60)})
+    assert verbs(decide(wanted, there, evaluated=worked)) == ["enable_pool_auto_scale"]
+
+
+def test_preempted_nodes_do_not_keep_a_pool_from_being_ready() -> None:
+    one = pool(finalizer=True)
+    assert ready(decide(one, remote(one), counts(idle=3, preempted=1))) == ("True", "Steady")
+
+
 def test_nodes_in_trouble_are_named() -> None:
     one = pool(finalizer=True)
     decision = decide(one, remote(one), counts(idle=2, unusable=1, startTaskFailed=1))

@@ -143,7 +143,9 @@ def test_a_resize_that_fell_short_is_a_condition_and_no_failure() -> None:
     assert (failed["status"], failed["reason"]) == ("True", "AllocationFailed")
     assert one.verbs.count("resize_pool") <= 2, "it is asked again, but seldom"
     one.service.pools.allocation_faults.clear()
-    one.settle()
+    for _ in range(30):
+        one.step()
+        one.clock.advance(60.0)
     assert (kstatus(one.resource), one.resource.status["nodes"]) == ("Current", "2/2")
 
 
