@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
-from artifacts import chart, monitoring, pages
+from artifacts import chart, gitops, monitoring, pages
 from azure_batch_operator import generate
 from azure_batch_operator.generate import ROOT, Files
 
 CHART = ROOT / "helm" / "azure-batch-operator"
 MANIFESTS = ROOT / "manifests"
+GITOPS = ROOT / "gitops"
 
 
 def files() -> Files:
     """All files, those of the models included."""
+    customizations: dict[Path, dict[str, str]] = {}
+    for path, text in gitops.resource_customizations():
+        target = GITOPS / "argocd" / "resource_customizations" / path
+        customizations.setdefault(target.parent, {})[target.name] = text
     return {
+        **customizations,
+        GITOPS / "argocd": {"argocd-cm.yaml": gitops.argocd_cm()},
+        GITOPS / "flux": {"kustomization.yaml": gitops.flux_kustomization()},
         **generate.files(),
         CHART / "templates" / "crds": chart.crd_templates(),
         CHART / "files": {"rules.yaml": chart.rules(MANIFESTS), "alerts.yaml": monitoring.rules()},

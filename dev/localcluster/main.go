@@ -18,6 +18,7 @@ import (
 	"strings"
 	_ "time/tzdata" // validation of time zones must not depend on the machine
 
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	helm "helm.sh/helm/v4/pkg/cmd"
 	helmkube "helm.sh/helm/v4/pkg/kube"
@@ -32,7 +33,6 @@ import (
 	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
-	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 )
 
 // commands holds, by the name the program is called by, what to run; the result is the exit code.
@@ -82,10 +82,14 @@ func runKstatus() int {
 	decoder := json.NewDecoder(os.Stdin)
 	encoder := json.NewEncoder(os.Stdout)
 	for {
-		object := unstructured.Unstructured{}
-		err := decoder.Decode(&object.Object)
+		var document json.RawMessage
+		err := decoder.Decode(&document)
 		if errors.Is(err, io.EOF) {
 			return 0
+		}
+		object := unstructured.Unstructured{}
+		if err == nil {
+			err = object.UnmarshalJSON(document) // whole numbers stay whole, as the library wants them
 		}
 		var result *status.Result
 		if err == nil {

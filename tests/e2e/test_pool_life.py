@@ -82,7 +82,7 @@ def test_what_can_be_changed_at_any_time_takes_one_call_each(stage: Stage) -> No
     there = remote(stage)
     assert "startTask" not in there
     assert there["targetNodeCommunicationMode"].lower() == "simplified"
-    assert [item["name"] for item in there["metadata"]] == ["azurebatch.io/owner"]
+    assert [item["name"] for item in there["metadata"]] == ["azurebatch.io/owner", "azurebatch.io/applied"]
     assert not stage.status("bp", "cpu").get("pendingChanges")
 
 

@@ -22,7 +22,7 @@ from azure_batch_operator.reconcile import (
 )
 from azure_batch_operator.reconcile.common import with_notice, without_account
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, Plan, Table
-from azure_batch_operator.reconcile.pool_changes import changes
+from azure_batch_operator.reconcile.pool_changes import changes, with_note
 from azure_batch_operator.reconcile.pool_cost import Cost, cost
 from azure_batch_operator.reconcile.pool_desired import TARGETS, Image, body_of, image_of, size_of
 from azure_batch_operator.reconcile.pool_nodes import Care
@@ -76,7 +76,7 @@ def _create(resource: Resource, view: PoolView, cluster: str, what: str, now: fl
     body = ownership.with_marker(
         body_of(resource.remote_id, resource.spec, image.agent), ownership.marker(cluster, resource)
     )
-    call = Call("create_pool", Table.POOLS, resource.remote_id, body=body)
+    call = Call("create_pool", Table.POOLS, resource.remote_id, body=with_note(body, resource.spec))
     return with_notice(
         resource, Plan("add", (call,), status=status(resource, verdict, now, id=resource.remote_id)), verdict
     )

@@ -13,9 +13,9 @@ from typing import Any
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.plan import Call, Table
-from azure_batch_operator.reconcile.pool_changes import Changes
+from azure_batch_operator.reconcile.pool_changes import Changes, with_note
 from azure_batch_operator.reconcile.pool_desired import body_of
-from azure_batch_operator.reconcile.pool_view import PoolView, Step
+from azure_batch_operator.reconcile.pool_view import PoolView, Step, moment
 
 _LONGEST_ID = 64
 _LOOK_AGAIN = 2.0
@@ -30,22 +30,25 @@ def next_id(resource: Resource) -> str:
 def in_use(owned: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any] | None, list[Mapping[str, Any]]]:
     """The pool in use among those of one object, and the others, oldest first; those that are being deleted are none of both."""
     alive = sorted(
-        (pool for pool in owned if pool.get("state") != "deleting"), key=lambda pool: str(pool.get("creationTime", ""))
+        (pool for pool in owned if pool.get("state") != "deleting"), key=lambda pool: moment(pool, "creationTime")
     )
     return (alive[-1], alive[:-1]) if alive else (None, [])
 
 
 def recreate(resource: Resource, found: Changes, agent: str | None, view: PoolView, cluster: str) -> Step | None:
     """Make the new pool."""
-    if not found.empty or resource.spec.get("updateStrategy") != "Recreate":
+    if not found.empty or not found.asked or resource.spec.get("updateStrategy") != "Recreate":
         return None
     names, id = ", ".join(found.empty), next_id(resource)
     if view.next_taken:
         message = f"{names} needs a new pool, but pool {id!r} exists and belongs to somebody else: delete it, or change the spec"
         return Step((), "Stalled", "OwnershipConflict", message, stalled=True)
     body = ownership.with_marker(body_of(id, resource.spec, agent), ownership.marker(cluster, resource))
+    body = with_note(body, resource.spec)
     call = Call("create_pool", Table.POOLS, id, body=body)
-    return Step((call,), "Replacing", "Replacing", f"pool {id!r} is made, since {names} cannot be changed with nodes")
+    message = f"pool {id!r} is made, since {names} cannot be changed with nodes"
+    # Nobody asks for news of the new id before it is seen.
+    return Step((call,), "Replacing", "Replacing", message, again=_LOOK_AGAIN)
 
 
 def clear(view: PoolView) -> Step | None:

@@ -99,6 +99,11 @@ def targeted(remote: Mapping[str, Any]) -> int:
     return sum(int(remote.get(name, 0)) for name in ("targetDedicatedNodes", "targetLowPriorityNodes"))
 
 
+def moment(resource: Mapping[str, Any], name: str) -> str:
+    """A time of the service in a form that can be ordered: trailing zeros are dropped on the wire, so the Z must go, too."""
+    return str(resource.get(name, "")).rstrip("Z")
+
+
 def steady(remote: Mapping[str, Any]) -> bool:
     """Whether the service is done with the last change of size."""
     return remote.get("allocationState") == "steady"

@@ -180,10 +180,12 @@ class Mirror:
             notes.evaluated = (str(call.body["autoScaleFormula"]), answer)
         elif call.verb == "enable_pool_auto_scale":
             notes.enabled = now
-        elif call.marks is not None and answer.etag:
-            before = notes.accepted
+        etag = getattr(answer, "etag", None)
+        before = notes.accepted
+        if etag and (call.marks is not None or (before is not None and before.etag == call.if_match)):
+            # A write of ours upon the last one of ours: nobody else has written in between.
             kept = before.members if before is not None and before.etag == call.if_match else {}
-            notes.accepted = Accepted({**kept, **call.marks}, answer.etag)
+            notes.accepted = Accepted({**kept, **(call.marks or {})}, etag)
 
     def forget_pool(self, pool_id: str) -> None:
         """Nobody is interested in this pool any more."""

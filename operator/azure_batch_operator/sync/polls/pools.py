@@ -13,6 +13,7 @@ from typing import Any
 from azure_batch_operator.batch import BatchClient
 from azure_batch_operator.reconcile.ownership import owner_of
 from azure_batch_operator.reconcile.plan import Absent
+from azure_batch_operator.reconcile.pool_view import moment
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 
@@ -73,7 +74,7 @@ class PoolPoll(Poll):
     def _joined(self, pool: Mapping[str, Any]) -> Mapping[str, Any]:
         """What moves by itself as it was just listed, the rest as it was listed last."""
         whole = self._whole.get(str(pool["id"]).lower(), {})
-        if str(whole.get("lastModified", "")) > str(pool.get("lastModified", "")):
+        if moment(whole, "lastModified") > moment(pool, "lastModified"):
             return whole  # changed between the two lists
         return {name: value for name, value in whole.items() if name not in _MOVING} | dict(pool)
 

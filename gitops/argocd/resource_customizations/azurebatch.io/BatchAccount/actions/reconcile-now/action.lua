@@ -1,0 +1,6 @@
+-- Written by `make crds`; do not edit.
+if obj.metadata.annotations == nil then
+  obj.metadata.annotations = {}
+end
+obj.metadata.annotations["azurebatch.io/reconcile-now"] = os.date("!%Y-%m-%dT%XZ")
+return obj

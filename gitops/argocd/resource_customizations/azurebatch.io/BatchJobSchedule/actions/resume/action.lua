@@ -1,0 +1,3 @@
+-- Written by `make crds`; do not edit.
+obj.spec.suspend = false
+return obj

@@ -1,0 +1,120 @@
+"""GitOps tools on the real thing: kstatus' own library, and Argo CD's scripts, on objects as the operator leaves them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import yaml
+
+from artifacts import gitops
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.generate import ROOT
+from e2e.conftest import Stage, job, pool, task
+from localcluster import LocalCluster
+from unit.test_gitops import run as argo
+
+WAVES = sorted((ROOT / "gitops" / "argocd" / "waves").glob("*.yaml"))
+
+
+def kstatus(cluster: LocalCluster, objects: Sequence[Any]) -> list[str]:
+    """What the library behind Flux and `helm --wait` makes of objects."""
+    program = cluster.programs.kstatus
+    assert program, "kstatus is a program of the local control plane"
+    text = "\n".join(json.dumps(each) for each in objects)
+    done = subprocess.run([str(program)], input=text, capture_output=True, text=True, check=True)
+    return [json.loads(line)["status"] for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("kind", [each.value for each in Kind])
+def test_kstatus_agrees_with_the_table(cluster: LocalCluster, kind: str) -> None:
+    cases = gitops.cases(kind)
+    found = kstatus(cluster, [case.body for case in cases])
+    assert dict(zip([case.name for case in cases], found, strict=True)) == {case.name: case.current for case in cases}
+
+
+def test_an_object_that_nobody_has_looked_at_is_not_taken_for_finished(installed: LocalCluster) -> None:
+    """Without the default of observedGeneration, kstatus would call an object without a status current."""
+    installed.kubectl("create", "namespace", "unseen")
+    one = pool("unseen")
+    text = installed.kubectl("-n", "unseen", "create", "-o", "json", "-f", "-", input=json.dumps(one)).stdout
+    assert kstatus(installed, [json.loads(text)]) == ["InProgress"]
+
+
+def test_what_the_operator_writes_is_read_as_it_is_meant(stage: Stage) -> None:
+    stage.ready_pool()
+    unclear = pool("unclear")
+    unclear["metadata"]["annotations"] = {"azurebatch.io/reconcile-policy": "managed"}
+    stage.apply(
+        unclear,
+        pool("early", accountRef={"name": "comes-later"}),
+        job("good", tasks=[{"id": "a", "commandLine": "true"}]),
+        job("bad", tasks=[{"id": "a", "commandLine": "false"}]),
+        job("held", suspend=True, tasks=[{"id": "a", "commandLine": "true"}]),
+        job("long", tasks=[{"id": "a", "commandLine": "sleep 600"}]),
+        job("box"),
+        task("one", "box"),
+    )
+    wanted = {
+        ("bacc", "main"): ("Healthy", "Current"),
+        ("bp", "cpu"): ("Healthy", "Current"),
+        ("bp", "unclear"): ("Degraded", "Failed"),
+        ("bp", "early"): ("Progressing", "InProgress"),
+        ("bj", "good"): ("Healthy", "Current"),
+        ("bj", "bad"): ("Degraded", "Failed"),
+        ("bj", "held"): ("Suspended", "Current"),
+        ("bj", "long"): ("Progressing", "Current"),
+        ("bt", "one"): ("Healthy", "Current"),
+    }
+
+    def found() -> dict[tuple[str, str], tuple[str, str]]:
+        objects = {key: stage.get(*key) for key in wanted}
+        health = [argo(gitops.health_lua(each["kind"]), each)["status"] for each in objects.values()]
+        return dict(zip(objects, zip(health, kstatus(stage.cluster, list(objects.values())), strict=True), strict=True))
+
+    stage.until(lambda: found() == wanted, f"all are as they should be: {wanted}")
+
+
+def test_actions_of_argo_cd_do_what_they_say(stage: Stage) -> None:
+    stage.ready_pool()
+
+    def act(name: str, action: str) -> None:
+        changed = argo(gitops.ACTIONS[action], stage.get("bj", name))
+        patch = {"spec": {"suspend": changed["spec"].get("suspend")}, "metadata": {}}
+        if annotations := changed["metadata"].get("annotations"):
+            patch["metadata"] = {"annotations": annotations}
+        stage.kubectl("patch", "bj", name, "--type=merge", "-p", json.dumps(patch))
+
+    stage.apply(job("held", suspend=True, tasks=[{"id": "a", "commandLine": "true"}]))
+    stage.wait("bj", "held", "Suspended")
+    act("held", "resume")
+    stage.wait("bj", "held", "Complete")
+    stage.apply(job("long", tasks=[{"id": "a", "commandLine": "sleep 600"}]))
+    stage.until(lambda: stage.status("bj", "long").get("phase") == "Running", "it runs")
+    act("long", "terminate")
+    stage.wait("bj", "long", "Failed")
+
+
+@pytest.mark.parametrize("path", WAVES, ids=lambda path: path.name)
+def test_manifests_of_the_waves_are_valid(installed: LocalCluster, path: Any) -> None:
+    installed.kubectl("create", "--dry-run=server", "-f", str(path))
+
+
+def test_the_manifest_in_the_workflow_is_valid_and_its_conditions_are_those_of_a_job(installed: LocalCluster) -> None:
+    workflow = yaml.safe_load((ROOT / "gitops" / "argo-workflows" / "render.yaml").read_text())
+    resource = workflow["spec"]["templates"][0]["resource"]
+    installed.kubectl("create", "--dry-run=server", "-f", "-", input=resource["manifest"])
+    assert resource["successCondition"] == "status.phase == Succeeded"
+    assert resource["failureCondition"] == "status.phase == Failed"
+
+
+def test_a_job_in_a_queue_does_nothing_in_azure_until_it_is_let_go_on(stage: Stage) -> None:
+    stage.ready_pool()
+    stage.kubectl("apply", "-f", str(ROOT / "gitops" / "kueue" / "job.yaml"))
+    stage.wait("bj", "queued", "Suspended")
+    assert not stage.calls().get("Jobs_CreateJob")
+    stage.kubectl("patch", "bj", "queued", "--type=merge", "-p", '{"spec":{"suspend":false}}')
+    stage.wait("bj", "queued", "Complete")
