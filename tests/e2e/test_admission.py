@@ -154,8 +154,7 @@ CHANGES = [
     ),
     (pool("p"), {"id": "other"}, "id cannot be changed"),
     (pool("p"), {"accountRef": {"name": "other"}}, "accountRef cannot be changed"),
-    (job("j", tasks=[{"id": "a", "commandLine": ""}]), {"poolRef": {"name": "other"}}, "poolRef cannot be changed"),
-    (job("j", tasks=[{"id": "a", "commandLine": ""}]), {"tasks": []}, "tasks cannot be changed"),
+    (job("j"), {"displayName": "other"}, "displayName cannot be changed"),
     (task("t", "j"), {"commandLine": "false"}, "a task is fixed once it is added"),
     (account(), {"accountName": "other"}, "accountName cannot be changed"),
 ]
@@ -165,6 +164,7 @@ ALLOWED_CHANGES = [
     (pool("p"), {"targetDedicatedNodes": None, "autoScaleProfile": PROFILE}),
     (pool("p", networkConfiguration={}), {"networkConfiguration": {"enableAcceleratedNetworking": True}}),
     (job("j"), {"priority": 7, "maxParallelTasks": 3}),
+    (job("j"), {"poolRef": {"name": "other"}, "tasks": [{"id": "a", "commandLine": ""}]}),
     (account(), {"rateLimit": {"callsPerSecond": 5}}),
 ]
 

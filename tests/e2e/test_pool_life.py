@@ -82,7 +82,7 @@ def test_what_can_be_changed_at_any_time_takes_one_call_each(stage: Stage) -> No
     there = remote(stage)
     assert "startTask" not in there
     assert there["targetNodeCommunicationMode"].lower() == "simplified"
-    assert [item["name"] for item in there["metadata"]] == ["azurebatch.io/owner"]
+    assert [item["name"] for item in there["metadata"]] == ["azurebatch.io/owner", "azurebatch.io/applied"]
     assert not stage.status("bp", "cpu").get("pendingChanges")
 
 
@@ -317,3 +317,37 @@ def test_nothing_is_called_when_nothing_has_changed(stage: Stage) -> None:
     polls = stage.calls()["Pools_ListPools"]
     stage.until(lambda: stage.calls()["Pools_ListPools"] >= polls + 3, "three more polls")
     assert stage.writes("batchpools") == writes
+
+
+def test_recreate_makes_a_new_pool_and_moves_the_jobs(stage: Stage) -> None:
+    stage.ready_pool(targetDedicatedNodes=1, updateStrategy="Recreate")
+    tasks = [{"id": f"t{number}", "commandLine": "/bin/sh -c 'sleep 1'"} for number in range(8)]
+    stage.apply(job("work", tasks=tasks))
+    stage.until(lambda: stage.status("bp", "cpu").get("nodeCounts", {}).get("dedicated", {}).get("running"), "it runs")
+    witness = Witness(stage)
+    change(stage, vmSize="Standard_D8ads_v6")
+    stage.until(lambda: stage.status("bp", "cpu").get("phase") == "Replacing", "the status says so")
+    status = settled(stage)
+    assert (status["id"], status["vmSize"]) == ("cpu-g2", "standard_d8ads_v6")
+    assert "replaces" not in status
+    stage.wait("bj", "work", "Complete")
+    assert stage.status("bj", "work")["poolId"] == "cpu-g2"
+    assert stage.status("bj", "work")["taskCounts"]["succeeded"] == 8
+    assert [each for each in witness.calls if "Pool" in each] == ["CreatePool", "DeletePool"]
+    stage.until(lambda: stage.emulator.admin("GET", "state")["pools"] == 1, "the old pool is gone")
+    stage.kubectl("scale", "bp/cpu", "--replicas=2")
+    stage.until(lambda: stage.status("bp", "cpu").get("nodes") == "2/2", "the new pool scales")
+    stage.kubectl("delete", "bp/cpu", "--wait=false")
+    stage.until_gone("bp")
+    assert stage.emulator.admin("GET", "state")["pools"] == 0
+
+
+def test_recreate_waits_for_the_jobs_of_others(stage: Stage) -> None:
+    stage.ready_pool(targetDedicatedNodes=1, updateStrategy="Recreate")
+    stage.batch("POST", "jobs", {"id": "theirs", "poolInfo": {"poolId": "cpu"}})
+    change(stage, vmSize="Standard_D8ads_v6")
+    stage.until(lambda: stage.condition("bp", "cpu").get("reason") == "WaitingForJobs", "it waits for the job")
+    assert "theirs" in stage.condition("bp", "cpu")["message"]
+    assert stage.status("bp", "cpu")["replaces"] == ["cpu"]
+    stage.batch("POST", "jobs/theirs/terminate")
+    assert settled(stage)["id"] == "cpu-g2"

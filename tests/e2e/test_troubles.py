@@ -16,8 +16,8 @@ def says(stage: Stage, kind: str, name: str, reason: str, *words: str) -> None:
 
 def test_a_wrong_endpoint(stage: Stage) -> None:
     stage.apply(*stage.account(endpoint="http://127.0.0.1:1"), pool("cpu"))
-    says(stage, "bacc", "main", "ConnectionFailed", "spec.endpoint", "refused")
-    says(stage, "bp", "cpu", "AccountNotReady", "BatchAccount", "ConnectionFailed")
+    says(stage, "bacc", "main", "ConnectionRefused", "spec.endpoint", "refused")
+    says(stage, "bp", "cpu", "AccountNotReady", "BatchAccount", "ConnectionRefused")
     stage.kubectl("patch", "bacc/main", "--type=merge", "-p", f'{{"spec":{{"endpoint":"{stage.emulator.endpoint}"}}}}')
     stage.wait("bp", "cpu", "Ready")
 
@@ -32,7 +32,7 @@ def test_a_wrong_key_that_is_corrected(stage: Stage) -> None:
     wrong = base64.b64encode(b"not the key of this account").decode()
     secret, account = stage.account()
     stage.apply(secret | {"stringData": {"key": wrong}}, account)
-    says(stage, "bacc", "main", "AuthenticationFailed", "Secret", "spec.auth.sharedKey")
+    says(stage, "bacc", "main", "KeyRefused", "Secret", "spec.auth.sharedKey")
     assert wrong not in stage.kubectl("get", "bacc,events", "-o", "json")
     stage.apply(secret)
     # Touching the account makes the operator look at once; by itself it looks once a minute.

@@ -5,6 +5,7 @@ Every answer is JSON. `account` in the query chooses an account; without it the 
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -130,6 +131,9 @@ def _dispatch(server: Server, service: BatchService, method: str, parts: list[st
             return _set_simulation(service, body)
         case ("POST", "clock"):
             return _set_clock(service, body)
+        case ("POST" | "PUT", "key"):
+            server.set_key(service.account, base64.b64decode(body["key"], validate=True))
+            return {}
         case ("POST" | "PUT", "identities"):
             return server.entra.register(body, service.account)
         case ("DELETE", "identities"):

@@ -59,10 +59,14 @@ class Server:
         self.faults = Faults(seed)
         self.entra = Entra(lambda: to_datetime(clock.now()).timestamp())
         self.save: Callable[[], None] | None = None
-        self._keys = keys
+        self._keys = dict(keys)
         self._clock = clock
         self._closing = asyncio.Event()
         self._held: set[asyncio.Event] = set()
+
+    def set_key(self, account: str, key: bytes) -> None:
+        """Give an account another key; from now on the old one is refused."""
+        self._keys[account] = key
 
     @property
     def held_calls(self) -> int:

@@ -9,6 +9,7 @@ from pydantic import Field, StringConstraints
 
 from azure_batch_operator.api.base import (
     ApiModel,
+    Duration,
     NameRef,
     Rule,
     SecretKeyRef,
@@ -16,8 +17,17 @@ from azure_batch_operator.api.base import (
     cel,
     exactly_one_of,
     immutable,
+    many,
+    one_of,
+    optional,
     schema,
 )
+from azure_batch_operator.api.job_body import JobConstraints
+from azure_batch_operator.api.networks import NetworkConfiguration
+from azure_batch_operator.api.rest import MetadataItem, metadata, tags
+
+MOST_IMAGES, MOST_APPLICATIONS, MOST_VERSIONS = 200, 100, 20
+"""What a status shows at most."""
 
 
 class SharedKeyAuth(ApiModel):
@@ -149,6 +159,71 @@ class RateLimit(ApiModel):
     )
 
 
+Seconds = Annotated[float, Field(ge=0.1, le=3600)]
+
+
+class Polling(ApiModel):
+    """How often the operator looks: often while something moves, seldom while nothing does."""
+
+    min_seconds: Seconds | None = Field(
+        default=None, description="Least seconds between two looks; the operator's --poll-seconds if left out."
+    )
+    max_seconds: Seconds | None = Field(
+        default=None, description="Most seconds between two looks; the operator's --idle-poll-seconds if left out."
+    )
+    rules: ClassVar[tuple[Rule, ...]] = (
+        cel(
+            "!has(self.minSeconds) || !has(self.maxSeconds) || self.minSeconds <= self.maxSeconds",
+            "minSeconds must not be more than maxSeconds",
+            ".minSeconds",
+        ),
+    )
+
+
+class Variable(ApiModel):
+    """An environment variable."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(description="Its name.")
+    value: Annotated[str, StringConstraints(max_length=32768)] | None = Field(
+        default=None, description="Its value; empty if left out."
+    )
+
+
+class PoolDefaults(ApiModel):
+    """What the account's pools have where their own spec is silent."""
+
+    network_configuration: NetworkConfiguration | None = optional("Network of the nodes.")
+    target_node_communication_mode: Annotated[str, one_of("default", "classic", "simplified")] | None = optional(
+        "How nodes and service talk."
+    )
+    resize_timeout: Duration | None = optional("How long a resize may take.")
+    node_deallocation_option: (
+        Annotated[str, one_of("requeue", "terminate", "taskcompletion", "retaineddata")] | None
+    ) = optional("What becomes of the tasks on nodes that a resize takes away.")
+    metadata: list[MetadataItem] | None = metadata("Name-value pairs of each pool, beside its own.")
+    resource_tags: dict[str, str] | None = tags("Tags of the Azure resources of each pool.")
+
+
+class JobDefaults(ApiModel):
+    """What the account's jobs have where their own spec is silent."""
+
+    priority: Annotated[int, Field(ge=-1000, le=1000)] | None = optional("Jobs with a higher number go first.")
+    allow_task_preemption: bool | None = optional("Whether jobs of higher priority may push out running tasks.")
+    max_parallel_tasks: Annotated[int, Field(ge=-1)] | None = optional("Most tasks that run at once; -1 for no limit.")
+    constraints: JobConstraints | None = optional("Limits of each job and defaults of its tasks.")
+    common_environment_settings: list[Variable] | None = many(
+        "Environment variables of all tasks, beside the job's own.", 100, key="name"
+    )
+    metadata: list[MetadataItem] | None = metadata("Name-value pairs of each job, beside its own.")
+
+
+class Defaults(ApiModel):
+    """What pools and jobs have where their own spec is silent; the specs stay as they are."""
+
+    pool: PoolDefaults | None = optional("For pools.")
+    job: JobDefaults | None = optional("For jobs, those of job schedules included.")
+
+
 class AccountSpec(ApiModel):
     """What the user wants."""
 
@@ -163,6 +238,8 @@ class AccountSpec(ApiModel):
         default=None, description="Other namespaces whose objects may use this account; none if left out."
     )
     rate_limit: RateLimit | None = Field(default=None, description="Bounds on the calls to this account.")
+    polling: Polling | None = Field(default=None, description="Bounds on how often the operator looks.")
+    defaults: Defaults | None = Field(default=None, description="Defaults for the pools and jobs in this account.")
     rules: ClassVar[tuple[Rule, ...]] = (
         cel(
             "self.endpoint.matches('^(https://[A-Za-z0-9.-]+|http://(127[.][0-9.]+|localhost|[[]::1[]]))(:[0-9]+)?/?$')",
@@ -184,12 +261,48 @@ class AccountSpec(ApiModel):
         return self.account_name or (urlsplit(self.endpoint).hostname or "").partition(".")[0]
 
 
+class Users(ApiModel):
+    """How many objects of each kind live in the account."""
+
+    batch_pools: int | None = Field(default=None, description="BatchPools.")
+    batch_jobs: int | None = Field(default=None, description="BatchJobs.")
+    batch_tasks: int | None = Field(default=None, description="BatchTasks.")
+    batch_job_schedules: int | None = Field(default=None, description="BatchJobSchedules.")
+
+
+class SupportedImage(ApiModel):
+    """An image that nodes of the account can run."""
+
+    publisher: str | None = Field(default=None, description="As in imageReference.")
+    offer: str | None = Field(default=None, description="As in imageReference.")
+    sku: str | None = Field(default=None, description="As in imageReference.")
+    node_agent_sku_id: str | None = Field(
+        default=None, alias="nodeAgentSKUId", description="Node agent that goes with it."
+    )
+    os_type: str | None = Field(default=None, description="linux or windows.")
+    verification_type: str | None = Field(
+        default=None, description="verified, or unverified where Batch has not tried it with its node agent."
+    )
+    end_of_life: str | None = Field(default=None, description="When Batch ends its support, if that is known.")
+
+
+class Application(ApiModel):
+    """An application whose packages nodes can have."""
+
+    id: str = Field(description="As in applicationPackageReferences.")
+    display_name: str | None = Field(default=None, description="Name for people.")
+    versions: list[str] | None = Field(
+        default=None, description="Its versions.", json_schema_extra=schema(maxItems=MOST_VERSIONS)
+    )
+
+
 class Throttling(ApiModel):
     """How the service holds the operator back."""
 
     until: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = Field(
-        default=None, description="No call is made before this time."
+        default=None, description="No call is made before this time; absent while calls go through."
     )
+    times: int | None = Field(default=None, description="How often the service has asked for silence so far.")
 
 
 class AccountStatus(Status):
@@ -197,5 +310,20 @@ class AccountStatus(Status):
 
     account: str | None = Field(default=None, description="Name of the account in Azure.")
     throttling: Throttling | None = Field(
-        default=None, description="Present while the service holds the operator back."
+        default=None, description="Present once the service has held the operator back."
+    )
+    last_success_time: str | None = Field(
+        default=None,
+        description="A time at which the account answered: the last one before trouble began, else one of when the status changed.",
+    )
+    calls_per_minute: int | None = Field(
+        default=None,
+        description="Calls of the operator per minute as of the last change of the status, rounded up to 10, 30, 100, 300 …",
+    )
+    users: Users | None = Field(default=None, description="Objects that live in the account.")
+    supported_images: list[SupportedImage] | None = Field(
+        default=None, description="Images that nodes can run.", json_schema_extra=schema(maxItems=MOST_IMAGES)
+    )
+    applications: list[Application] | None = Field(
+        default=None, description="Applications of the account.", json_schema_extra=schema(maxItems=MOST_APPLICATIONS)
     )

@@ -39,6 +39,8 @@ RECONCILE_NOW = f"{GROUP}/reconcile-now"
 """One-shot annotations: any new value acts once, and is then recorded under `status.handled`."""
 SCHEDULE_LABEL = f"{GROUP}/schedule"
 """Label of a BatchJob that a cron schedule has made: the schedule's name."""
+APPLIED_METADATA = f"{GROUP}/applied"
+"""Name of the Batch metadata item that holds fingerprints of what a pool was last given by its object."""
 FORCE_FINALIZE = f"{GROUP}/force-finalize"
 """Annotation: let the object go although nothing could be deleted in Azure Batch."""
 

@@ -167,7 +167,7 @@ class JobBody(ApiModel):
     )
     job_release_task: JobReleaseTask | None = optional("Runs on each node when the job ends; needs jobPreparationTask.")
     uses_task_dependencies: bool | None = optional(
-        "Whether tasks may depend on others; set by itself where a task of this object does."
+        "Whether tasks may depend on others; if left out, they may where a task of this object does, and in jobs without own tasks."
     )
     common_environment_settings: list[EnvironmentSetting] | None = environment("Environment variables of all tasks.")
     network_configuration: JobNetworkConfiguration | None = optional("A virtual network that nodes join for the job.")

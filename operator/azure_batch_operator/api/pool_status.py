@@ -69,7 +69,8 @@ class Remediation(ApiModel):
     time: str = Field(description="When.")
     node: str = Field(description="Id of the node.")
     action: str = Field(description="Reboot or Remove.")
-    reason: str | None = optional("Why.")
+    reason: str | None = optional("Why: the state of the node, or StartTaskChanged.")
+    since: str | None = optional("Since when the node had been in that state.")
 
 
 class Slots(ApiModel):
@@ -103,8 +104,8 @@ class PoolStatus(RemoteStatus):
     auto_scale_evaluation_interval: str | None = optional("How often it is evaluated.")
     auto_scale_run: AutoScaleRun | None = optional("What it came to last.")
     nodes_in_trouble: list[TroubledNode] | None = many("Nodes that do not work, some of them.", 20)
-    remediations: list[Remediation] | None = many("What was done about nodes lately.", 100)
+    remediations: list[Remediation] | None = many("What was done about nodes in the hour before the last of it.", 100)
+    nodes_with_old_start_task: int | None = optional("Nodes that have run another start task; for startTaskUpdate.")
     pending_changes: list[str] | None = many("Properties that are still to be changed in Azure Batch.", 32)
-    start_task_change_time: str | None = optional("When the start task was changed last; for startTaskUpdate.")
     replaces: list[str] | None = many("Ids of older pools of this object that run dry.", 10)
     estimated_cost_per_hour: str | None = optional("What the nodes that there are cost, by spec.pricesFrom.")

@@ -32,6 +32,14 @@ Moment = Annotated[str, StringConstraints(max_length=64), Field(json_schema_extr
 """RFC 3339 time."""
 
 
+_SHORT = "^PT(0M)?[0-5]?[0-9]([.][0-9]+)?S$|^PT?0[MHD]$"
+
+
+def at_least_a_minute(name: str) -> Rule:
+    """Refuse a duration below the service's least."""
+    return cel(f"!has(self.{name}) || !self.{name}.matches('{_SHORT}')", f"{name} must be at least PT1M", f".{name}")
+
+
 class Schedule(ApiModel):
     """When the service makes jobs; it makes one at a time."""
 
@@ -50,6 +58,8 @@ class Schedule(ApiModel):
             "doNotRunAfter must not be before doNotRunUntil",
             ".doNotRunAfter",
         ),
+        at_least_a_minute("recurrenceInterval"),
+        at_least_a_minute("startWindow"),
     )
     refused: ClassVar[tuple[Refused, ...]] = (misnamed("interval", "recurrenceInterval"),)
 

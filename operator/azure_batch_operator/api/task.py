@@ -2,30 +2,57 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from azure_batch_operator.api.base import ApiModel, BatchId, NameRef, RemoteStatus, ShortText, immutable, optional
+from azure_batch_operator.api.base import (
+    AccountRef,
+    ApiModel,
+    BatchId,
+    NameRef,
+    RemoteStatus,
+    ShortText,
+    cel,
+    exactly_one_of,
+    immutable,
+    many,
+    optional,
+)
 from azure_batch_operator.api.task_body import TaskDependencies, TaskTemplate
+
+_CHANGEABLE = frozenset({"constraints", "tailLines"})
 
 
 class TaskSpec(TaskTemplate):
-    """What the user wants. All of it is immutable, as a task is in Azure Batch."""
+    """What the user wants. Little of it can be changed, as a task in Azure Batch is fixed once it is added."""
 
-    job_ref: NameRef = Field(description="The BatchJob of this namespace that the task belongs to.")
+    job_ref: NameRef | None = optional("The BatchJob of this namespace that the task belongs to.")
+    job_id: BatchId | None = optional("Id of a job that exists only in Azure Batch; needs accountRef.")
+    account_ref: AccountRef | None = optional("The BatchAccount of that job; only with jobId.")
     id: BatchId | None = optional("Id of the task within its job; metadata.name if left out.")
     depends_on: TaskDependencies | None = optional(
         "Tasks of the same job that must have ended well before this one starts; the job needs usesTaskDependencies: true."
     )
-    ours: ClassVar[frozenset[str]] = frozenset({"jobRef", "id"})
+    depends_on_refs: list[NameRef] | None = many(
+        "The same by names of BatchTasks of this namespace and job, which may be created later.", 100
+    )
+    tail_lines: Annotated[int, Field(ge=0, le=100)] | None = optional(
+        "Last lines of stdout.txt and stderr.txt shown once the task has ended; if left out, 20 of stderr.txt of a failed task."
+    )
+    ours: ClassVar[frozenset[str]] = frozenset({"jobRef", "jobId", "accountRef", "id", "dependsOnRefs", "tailLines"})
 
 
 TaskSpec.rules = (
     *TaskTemplate.rules,
+    exactly_one_of(
+        ("jobRef", "jobId"), "give either jobRef (a BatchJob of this namespace) or jobId (a job in Azure Batch)"
+    ),
+    cel("has(self.jobId) == has(self.accountRef)", "accountRef belongs to jobId, and jobId needs it", ".accountRef"),
     *(
         immutable(name, "a task is fixed once it is added; delete this BatchTask and create a new one")
         for name in TaskSpec.wire_names()
+        if name not in _CHANGEABLE
     ),
 )
 
@@ -51,4 +78,8 @@ class TaskStatus(RemoteStatus):
     start_time: str | None = Field(default=None, description="Start of the last try.")
     end_time: str | None = Field(default=None, description="When it was completed.")
     node_id: str | None = Field(default=None, description="Node that it ran on.")
-    stderr_tail: ShortText | None = Field(default=None, description="Last lines of stderr.txt of a failed task.")
+    stdout_tail: ShortText | None = Field(default=None, description="Last lines of stdout.txt, with spec.tailLines.")
+    stderr_tail: ShortText | None = Field(
+        default=None, description="Last lines of stderr.txt of a failed task; with spec.tailLines of any."
+    )
+    output_problem: ShortText | None = Field(default=None, description="Why the output could not be read.")

@@ -139,6 +139,10 @@ class BatchClient:
     ) -> None:
         await self.aclose()
 
+    async def use(self, credential: Credential) -> None:
+        """Sign in with another credential, as after a rotation, while calls are under way."""
+        await self._transport.use(credential).aclose()
+
     async def aclose(self) -> None:
         """Close the connections and the credential."""
         await self._transport.aclose()

@@ -160,6 +160,15 @@ class Transport:
             await session.close()
         await self._credential.aclose()
 
+    def use(self, credential: Credential) -> Credential:
+        """Sign what goes out from now on with another credential; what is under way is tried again with it if refused.
+
+        Returns:
+            The one that was in use, for the caller to close.
+        """
+        before, self._credential = self._credential, credential
+        return before
+
     async def send(self, request: Request, limits: Limits, read: Callable[[Answer], T]) -> T:
         """Send until there is a success, a final error, or no time left; return what `read` makes of the success.
 
@@ -203,13 +212,14 @@ class Transport:
         attempt = 0
         while True:
             attempt += 1
+            credential = self._credential
             try:
                 return await self._attempt(request, limits.priority, until, attempt, exchange)
             except BatchError as error:
                 error.client_request_id = request.headers.get("client-request-id")
                 if isinstance(error, AuthenticationError) and not signed_in_anew:
                     signed_in_anew = True
-                    if await self._credential.refused(error):
+                    if credential is not self._credential or await credential.refused(error):
                         continue
                 wait = self._retry.delay(
                     error,

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from azure_batch_operator.api.account import AccountSpec
+from azure_batch_operator.api.account import MOST_APPLICATIONS, MOST_IMAGES, MOST_VERSIONS, AccountSpec
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.account_problems import PASSING
 from azure_batch_operator.reconcile.common import FORCE_HINT, with_notice
 from azure_batch_operator.reconcile.plan import Plan
-from azure_batch_operator.reconcile.status import Verdict, kept, status, timestamp
+from azure_batch_operator.reconcile.status import Verdict, kept, picked, status, timestamp
 
 
 @dataclass(frozen=True)
@@ -22,20 +23,45 @@ class Health:
         checked: whether any call was answered, well or badly, since the account was opened.
         reason, message: of the trouble; empty while all is well.
         throttled_until: seconds since the epoch until which the service asked for silence.
+        pauses: how often it has done so, as far as is known.
+        last_success: seconds since the epoch at which the account last answered a poll.
     """
 
     checked: bool = False
     reason: str = ""
     message: str = ""
     throttled_until: float | None = None
+    pauses: int = field(default=0, compare=False)
+    last_success: float | None = field(default=None, compare=False)
 
 
-def plan(resource: Resource, health: Health, dependents: Sequence[Resource], now: float) -> Plan:
+@dataclass(frozen=True)
+class Offer:
+    """What the service says of the account itself.
+
+    Attributes:
+        images: `supportedimages`; None before they were asked for.
+        applications: applications with their versions; None before.
+        calls_per_minute: calls of ours, in coarse steps.
+    """
+
+    images: Sequence[Mapping[str, Any]] | None = None
+    applications: Sequence[Mapping[str, Any]] | None = None
+    calls_per_minute: int = 0
+
+
+NO_OFFER = Offer()
+
+
+def plan(
+    resource: Resource, health: Health, dependents: Sequence[Resource], now: float, offer: Offer = NO_OFFER
+) -> Plan:
     """Decide about one BatchAccount.
 
     Args:
         health: of the calls, or of what keeps calls from being made (a missing Secret).
         dependents: objects that name the account.
+        offer: what the service says of it.
     """
     if resource.deleting:
         if not resource.has_finalizer or resource.released or not dependents:
@@ -50,21 +76,75 @@ def plan(resource: Resource, health: Health, dependents: Sequence[Resource], now
     until = health.throttled_until
     plan = Plan(
         finalizer=None if resource.has_finalizer else "add",
-        status=status(
-            resource,
-            verdict,
-            now,
-            account=AccountSpec.model_validate(resource.spec).account,
-            throttling={"until": timestamp(until)} if until and until > now else None,
-        ),
+        status=_status(resource, verdict, health, dependents, offer, now),
         again=max(1.0, until - now + 1.0) if until and until > now else None,
     )
     return with_notice(resource, plan, verdict)
 
 
+def _status(
+    resource: Resource, verdict: Verdict, health: Health, dependents: Sequence[Resource], offer: Offer, now: float
+) -> dict[str, Any]:
+    before, until = resource.status, health.throttled_until
+    times = max(pauses_shown(resource), health.pauses)
+    throttling = ({"until": timestamp(until)} if until and until > now else {}) | ({"times": times} if times else {})
+    images, applications = offer.images, offer.applications
+    shown = status(
+        resource,
+        verdict,
+        now,
+        account=AccountSpec.model_validate(resource.spec).account,
+        throttling=throttling or None,
+        lastSuccessTime=before.get("lastSuccessTime"),
+        callsPerMinute=max(offer.calls_per_minute, before.get("callsPerMinute", 0)) or None,
+        users=_numbers(dependents) or None,
+        supportedImages=before.get("supportedImages") if images is None else _images(images) or None,
+        applications=before.get("applications") if applications is None else _applications(applications) or None,
+    )
+    # That time goes by, or that there is less to do, is no reason to write: an idle fleet writes nothing.
+    if shown != before:
+        if health.last_success is not None:
+            shown["lastSuccessTime"] = timestamp(health.last_success)
+        if offer.calls_per_minute:
+            shown["callsPerMinute"] = offer.calls_per_minute
+    return shown
+
+
+def pauses_shown(resource: Resource) -> int:
+    """How often the account was throttled, by its status: the count goes on from there after a restart."""
+    return int((resource.status.get("throttling") or {}).get("times") or 0)
+
+
+def _numbers(dependents: Sequence[Resource]) -> dict[str, int]:
+    kinds = Counter(each.key.kind for each in dependents)
+    return {f"{kind[0].lower()}{kind[1:]}s": number for kind, number in sorted(kinds.items())}
+
+
+def _images(images: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Images by name, verified ones first where there are too many."""
+    found = []
+    for image in images:
+        reference = image.get("imageReference") or {}
+        entry = picked(reference, ("publisher", "offer", "sku")) | picked(
+            image, ("nodeAgentSKUId", "osType", "verificationType")
+        )
+        end = image.get("batchSupportEndOfLife")
+        found.append(entry | ({"endOfLife": end} if end else {}))
+    found.sort(key=lambda each: (each.get("verificationType") != "verified", str(each)))
+    return sorted(found[:MOST_IMAGES], key=str)
+
+
+def _applications(applications: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    found = []
+    for application in sorted(applications, key=lambda each: str(each["id"]))[:MOST_APPLICATIONS]:
+        versions = list(application.get("versions") or ())[-MOST_VERSIONS:]
+        found.append(picked(application, ("id", "displayName")) | ({"versions": versions} if versions else {}))
+    return found
+
+
 def _verdict(health: Health) -> Verdict:
     if health.reason:
-        waits = health.reason in {"ConnectionFailed", "Throttled", "NoAnswer"}
+        waits = health.reason in PASSING
         phase = health.reason if health.reason == "Throttled" else "Unavailable"
         trend: Literal["Reconciling", "Stalled"] = "Reconciling" if waits else "Stalled"
         return Verdict(phase, health.reason, health.message, ready=False, trend=trend, warning=True)

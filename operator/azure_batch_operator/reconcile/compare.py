@@ -83,18 +83,19 @@ _DEFAULTS: Mapping[tuple[str, str], Any] = {
 """What the service fills in, by parent and member (batch-semantics §6.1); beside these, empty, false and missing are the same."""
 
 
-def same(name: str, wanted: Any, found: Any) -> bool:
+def same(name: str, wanted: Any, found: Any, *, lenient: bool = False) -> bool:
     """Whether a property has the wanted value.
 
     Args:
+        lenient: whether members that are not wanted may be there, since the service may have filled them in.
         name: of the property; its members find their defaults and their casing by their own names.
         wanted: as in the spec; references to Secrets may stand in it, and are not compared.
         found: as the service returned it; None if it did not.
     """
     if isinstance(wanted, Mapping) or isinstance(found, Mapping):
-        return _same_members(name, wanted or {}, found or {})
+        return _same_members(name, wanted or {}, found or {}, lenient=lenient)
     if _is_list(wanted) or _is_list(found):
-        return _same_items(name, wanted or [], found or [])
+        return _same_items(name, wanted or [], found or [], lenient=lenient)
     if not wanted and not found:
         return True
     if isinstance(wanted, str) and isinstance(found, str):
@@ -102,12 +103,12 @@ def same(name: str, wanted: Any, found: Any) -> bool:
     return bool(wanted == found)
 
 
-def _same_members(parent: str, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+def _same_members(parent: str, wanted: Mapping[str, Any], found: Mapping[str, Any], *, lenient: bool) -> bool:
     # What a reference stands for cannot be compared: the service returns no secrets, and values are not read for that.
     hidden = set(_hidden(wanted))
-    for name in (wanted.keys() | found.keys()) - hidden:
+    for name in (wanted.keys() | (set() if lenient else found.keys())) - hidden:
         default = _DEFAULTS.get((parent, name))
-        if not same(name, wanted.get(name, default), found.get(name, default)):
+        if not same(name, wanted.get(name, default), found.get(name, default), lenient=lenient):
             return False
     return True
 
@@ -122,11 +123,11 @@ def _hidden(wanted: Mapping[str, Any]) -> Iterator[str]:
             yield "value"
 
 
-def _same_items(name: str, wanted: Sequence[Any], found: Sequence[Any]) -> bool:
+def _same_items(name: str, wanted: Sequence[Any], found: Sequence[Any], *, lenient: bool) -> bool:
     """Lists are sets here: no property of a pool means anything by the order of its items."""
     left = list(found)
     for item in wanted:
-        at = next((at for at, other in enumerate(left) if same(name, item, other)), None)
+        at = next((at for at, other in enumerate(left) if same(name, item, other, lenient=lenient)), None)
         if at is None:
             return False
         del left[at]

@@ -201,8 +201,9 @@ def _body(resource: Resource, pool_id: str | None, cluster: str) -> dict[str, An
     body["onAllTasksComplete"] = "noaction"
     if (constraints := job_changes.constraints(spec, None)) is not None:
         body["constraints"] = constraints
-    if expand.needs_dependencies(spec):
-        body["usesTaskDependencies"] = True
+    # It costs nothing and cannot be set later, when a BatchTask may depend on others.
+    if expand.needs_dependencies(spec) or not expand.total(spec):
+        body.setdefault("usesTaskDependencies", True)
     body = ownership.with_marker(body, ownership.marker(cluster, resource))
     if expand.total(spec):
         body["metadata"].append({"name": TASKS_METADATA, "value": job_changes.tasks_note("", expand.id_width(spec))})

@@ -11,15 +11,20 @@ from azure_batch_operator.api.base import HELD_METADATA, TASKS_METADATA
 from azure_batch_operator.reconcile import normal, ownership
 
 _SOURCES = ("tasks", "tasksFrom", "taskFactory")
+_POLICIES = ("taskPrunePolicy", "taskUpdatePolicy")
 
 
 def fingerprint(spec: Mapping[str, Any]) -> str:
-    """A short text that differs when what the tasks are made from does; ConfigMaps count by name, not by content."""
+    """A short text that differs when what the tasks are made from does, or what becomes of those that differ.
+
+    ConfigMaps count by name, not by content.
+    """
     sources = {name: spec[name] for name in _SOURCES if spec.get(name)}
     if not sources:
         return ""
     if upload := (spec.get("logs") or {}).get("upload"):
         sources["upload"] = upload
+    sources |= {name: spec[name] for name in _POLICIES if name in spec}
     text = json.dumps(sources, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -79,6 +79,17 @@ def _schedule(value: Mapping[str, Any]) -> dict[str, Any]:
     return times | lengths
 
 
+def same_task_constraints(wanted: Mapping[str, Any] | None, there: Mapping[str, Any]) -> bool:
+    """Whether a task's constraints are as wanted; without a wish for retries those of the job count (batch-semantics §6.1)."""
+    given = wanted or {}
+    return (
+        duration_limit(given.get("maxWallClockTime")) == duration_limit(there.get("maxWallClockTime"))
+        and ticks(given.get("retentionTime", "P7D")) == ticks(there.get("retentionTime", "P7D"))
+        and int(given.get("maxTaskRetryCount", there.get("maxTaskRetryCount", 0)))
+        == int(there.get("maxTaskRetryCount", 0))
+    )
+
+
 def metadata(items: Any) -> dict[str, str]:
     """Metadata by name, without our own markers."""
     return {item["name"]: item["value"] for item in items or () if not item["name"].startswith(f"{GROUP}/")}

@@ -18,6 +18,7 @@ class Table(Enum):
     JOBS = "jobs"
     TASKS = "tasks"
     SCHEDULES = "schedules"
+    NODES = "nodes"
 
 
 class Absent(Enum):
@@ -52,6 +53,8 @@ _VERBS: Mapping[str, _Verb] = {
     "evaluate_pool_auto_scale": _Verb("pools", "evaluate_autoscale"),
     "resize_pool": _Verb("pools", "resize"),
     "stop_pool_resize": _Verb("pools", "stop_resize"),
+    "remove_nodes": _Verb("pools", "remove_nodes"),
+    "reboot_node": _Verb("nodes", "reboot"),
     "delete_pool": _Verb("pools", "delete", Priority.DELETE),
     "create_job": _Verb("jobs", "create", names=False),
     "update_job": _Verb("jobs", "update"),
@@ -80,7 +83,7 @@ class Call:
         verb: what to do, one of `_VERBS`.
         table: the kind of resource that changes, so that the poller looks at it again before anything else is decided.
         id: its id.
-        parent: id of the job of a task.
+        parent: id of the job of a task, or of the pool of a node.
         body: the REST body, if the call has one.
         if_match: ETag that the resource must still have.
         marks: fingerprints of the body's members as they stand in the spec, to know them again (`Accepted`).

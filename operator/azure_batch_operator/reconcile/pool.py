@@ -11,13 +11,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile import ownership, policy, pool_status, pool_update
-from azure_batch_operator.reconcile.common import deleting, still_there, with_notice, without_account
+from azure_batch_operator.reconcile import (
+    ownership,
+    policy,
+    pool_delete,
+    pool_nodes,
+    pool_recreate,
+    pool_status,
+    pool_update,
+)
+from azure_batch_operator.reconcile.common import with_notice, without_account
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, Plan, Table
-from azure_batch_operator.reconcile.pool_changes import changes
-from azure_batch_operator.reconcile.pool_desired import Image, body_of, image_of, size_of
+from azure_batch_operator.reconcile.pool_changes import changes, with_note
+from azure_batch_operator.reconcile.pool_cost import Cost, cost
+from azure_batch_operator.reconcile.pool_desired import TARGETS, Image, body_of, image_of, size_of
+from azure_batch_operator.reconcile.pool_nodes import Care
 from azure_batch_operator.reconcile.pool_scale import ask_again_in, scale
-from azure_batch_operator.reconcile.pool_view import PoolView, Step
+from azure_batch_operator.reconcile.pool_view import PoolView, Step, steady
 from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
 
 
@@ -31,6 +41,8 @@ def plan(resource: Resource, account: AccountView, view: PoolView, cluster: str,
     """
     if resource.deleting and (not resource.has_finalizer or resource.released):
         return Plan(finalizer="remove")
+    if (stays := pool_delete.orphaned(resource)) is not None:
+        return stays
     if not account.usable:
         return without_account(resource, account, now)
     remote = view.remote
@@ -38,13 +50,7 @@ def plan(resource: Resource, account: AccountView, view: PoolView, cluster: str,
         return Plan()
     what = f"pool {resource.remote_id!r}"
     if resource.deleting:
-        if isinstance(remote, Absent):
-            return Plan(finalizer="remove")
-        if (left := policy.left_alone(resource, remote, cluster)) is not None:
-            return left
-        if remote.get("state") == "deleting":
-            return still_there(resource, what, now)
-        return deleting(resource, what, Call("delete_pool", Table.POOLS, resource.remote_id), now)
+        return pool_delete.delete(resource, view, remote, cluster, now)
     if isinstance(remote, Absent):
         return _create(resource, view, cluster, what, now)
     claimed = policy.claim(resource, "pool", remote, cluster, "update_pool", Table.POOLS, now)
@@ -56,7 +62,7 @@ def plan(resource: Resource, account: AccountView, view: PoolView, cluster: str,
             ready=False, trend="Reconciling",
         )  # fmt: skip
         return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
-    return _converge(resource, account, view, remote, now)
+    return _converge(resource, account, view, remote, cluster, now)
 
 
 def _create(resource: Resource, view: PoolView, cluster: str, what: str, now: float) -> Plan:
@@ -70,68 +76,102 @@ def _create(resource: Resource, view: PoolView, cluster: str, what: str, now: fl
     body = ownership.with_marker(
         body_of(resource.remote_id, resource.spec, image.agent), ownership.marker(cluster, resource)
     )
-    call = Call("create_pool", Table.POOLS, resource.remote_id, body=body)
+    call = Call("create_pool", Table.POOLS, resource.remote_id, body=with_note(body, resource.spec))
     return with_notice(
         resource, Plan("add", (call,), status=status(resource, verdict, now, id=resource.remote_id)), verdict
     )
 
 
-def _converge(resource: Resource, account: AccountView, view: PoolView, remote: Mapping[str, Any], now: float) -> Plan:
+def _converge(
+    resource: Resource, account: AccountView, view: PoolView, remote: Mapping[str, Any], cluster: str, now: float
+) -> Plan:
     image = image_of(resource.spec, remote, view.images)
     size = size_of(resource.spec)
-    step, pending = _step(resource, view, remote, image, now)
-    more = pool_status.conditions(remote, view, image, now)
+    nodes = pool_nodes.care(resource, size, view, remote, now)
+    step, pending = _step(resource, view, remote, image, nodes.hold, cluster, now)
+    if step is not None and step.calls and step is not nodes.hold:
+        # One change of the pool at a time; the nodes' turn comes when it is done.
+        nodes = Care(fields=resource.status)
+    estimate = _cost(resource, view, remote)
+    more = pool_status.conditions(remote, view, image, estimate, now)
     if step is None:
         verdict = pool_status.verdict_at_rest(resource, size, remote, view, more)
     else:
         verdict = pool_status.verdict_of_step(step, more)
-    fields = {
-        "pendingChanges": pending or None,
-        "imageEndOfLife": image.end_of_life if image else None,
-    }
-    shown = pool_status.shown(resource, account, size, remote, view, verdict, now, **fields)
-    drift = _drift(resource, step)
+    shown = pool_status.shown(
+        resource, account, size, remote, view, verdict, now,
+        pendingChanges=pending or None,
+        imageEndOfLife=image.end_of_life if image else None,
+        replaces=[str(each["id"]) for each in view.older][:10] or None,
+        estimatedCostPerHour=estimate.per_hour if estimate else None,
+        **{name: nodes.fields.get(name) for name in ("remediations", "nodesWithOldStartTask")},
+    )  # fmt: skip
+    drift = _drift(resource, step, now)
+    waits = [each for each in (step and step.again, nodes.again, ask_again_in(remote, now)) if each]
     result = Plan(
         finalizer=None if resource.has_finalizer else "add",
-        calls=step.calls if step else (),
+        calls=(*(step.calls if step else ()), *nodes.calls),
         status=shown,
-        notices=(
-            *_drift_notice(drift),
-            *pool_status.end_of_life_notice(resource, more),
-            *(step.notices if step else ()),
-        ),
-        again=step.again if step and step.again else ask_again_in(remote, now),
+        notices=(*_drift_notice(drift), *pool_status.notices(resource, more), *nodes.notices),
+        again=min(waits, default=None),
         drift=drift,
     )
     return with_notice(resource, result, verdict)
 
 
+def _cost(resource: Resource, view: PoolView, remote: Mapping[str, Any]) -> Cost | None:
+    if view.prices is None:
+        return None
+    return cost(resource.spec["pricesFrom"], view.prices, remote, view.counts)
+
+
 def _step(
-    resource: Resource, view: PoolView, remote: Mapping[str, Any], image: Image | None, now: float
+    resource: Resource,
+    view: PoolView,
+    remote: Mapping[str, Any],
+    image: Image | None,
+    hold: Step | None,
+    cluster: str,
+    now: float,
 ) -> tuple[Step | None, list[str]]:
-    """The next step, and the properties that are still to be changed."""
-    id, spec = resource.remote_id, resource.spec
+    """The next step, and the properties that are still to be changed; `hold` is what the care for nodes needs first."""
+    id, spec = str(remote["id"]), resource.spec
     known = image is not None and image.problem is None
     # A pool is not given an image without knowing its node agent.
     comparable = spec if known else {**spec, "virtualMachineConfiguration": remote.get("virtualMachineConfiguration")}
-    found = changes(comparable, image.agent if image else None, remote, view.accepted)
+    agent = image.agent if image else None
+    found = changes(comparable, agent, remote, view.accepted)
     if (step := pool_update.change(id, comparable, found, remote)) is not None:
         return step, found.names
+    if (step := pool_recreate.recreate(resource, found, agent, view, cluster)) is not None:
+        return step, found.names
+    dry = pool_recreate.clear(view)
+    if dry is not None and dry.calls:
+        return dry, found.names
     waiting = pool_update.empty(id, spec, found, view, remote, now)
     if waiting is not None and waiting.phase == "Draining":
         return waiting, found.names
+    if hold is not None:
+        return hold, found.names
+    leaving = (
+        pool_nodes.removed_lately(resource, now) and resource.status.get("observedGeneration") == resource.generation
+    )
+    if leaving and not steady(remote):
+        # What is under way is the leaving of nodes that were removed: it is not stopped to bring others.
+        return Step((), "Resizing", "Resizing", "nodes that were removed are leaving"), found.names
     options = picked(spec, ("resizeTimeout", "nodeDeallocationOption"))
     step = scale(id, size_of(spec), options, view, remote, now)
     if step is None and image is not None and image.problem is not None:
         step = Step((), "Stalled", "ImageNotSupported", image.problem, stalled=True)
-    return step or waiting, found.names
+    return step or waiting or dry, found.names
 
 
-def _drift(resource: Resource, step: Step | None) -> tuple[str, ...]:
+def _drift(resource: Resource, step: Step | None, now: float) -> tuple[str, ...]:
     """What somebody else has changed: the spec was reached before, and is the same."""
     if step is None or not step.calls or not pool_status.was_ready(resource):
         return ()
-    return step.properties
+    ours = (*TARGETS, "enableAutoScale", "autoScaleFormula") if pool_nodes.removed_lately(resource, now) else ()
+    return tuple(name for name in step.properties if name not in ours)
 
 
 def _drift_notice(drift: tuple[str, ...]) -> tuple[Notice, ...]:

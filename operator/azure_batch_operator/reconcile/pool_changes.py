@@ -2,6 +2,10 @@
 
 Most properties go through PATCH, each as a whole. Only a start task can be taken away by nothing but `updateproperties`, which
 takes away everything that it does not repeat. A part of the properties can be changed only while the pool has no nodes.
+
+What the pool was last given is noted in its metadata, as fingerprints. As long as the spec is the same, members that the
+service has filled in are not taken for changes; otherwise a default that nobody knows of would be "set right" for ever, and
+where that needs an empty pool, by draining it for ever. See docs/decisions/0013.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from azure_batch_operator.api.base import APPLIED_METADATA
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.reconcile import normal, ownership
 from azure_batch_operator.reconcile.compare import same
@@ -22,6 +27,7 @@ _ANY_TIME: Mapping[str, Any] = {
     "displayName": "",
     "applicationPackageReferences": [],
     "targetNodeCommunicationMode": "default",
+    "startTask": None,
 }
 """Changed at any time; beside each what it is when the spec leaves it out."""
 _EMPTY_ONLY: Mapping[str, Any] = {
@@ -38,6 +44,8 @@ _EMPTY_ONLY: Mapping[str, Any] = {
 }
 """Changed only without nodes; what is None when the spec leaves it out stays as it is."""
 NEED_NO_NODES = frozenset(_EMPTY_ONLY)
+_REPLACED = frozenset({"metadata", "applicationPackageReferences", "targetNodeCommunicationMode"})
+"""What `updateproperties` sets beside the start task."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +53,51 @@ class Changes:
     """What is different.
 
     Attributes:
-        now: members for a PATCH at any time.
+        now: members for a PATCH at any time, metadata included.
         empty: members for a PATCH of a pool without nodes.
         remove_start_task: whether the start task is to go.
+        asked: whether the spec has changed what needs an empty pool; else somebody else has changed the pool.
+        note: the metadata that says that everything was applied.
+        only_note: whether of the metadata nothing but that note differs.
     """
 
     now: Mapping[str, Any] = field(default_factory=dict)
     empty: Mapping[str, Any] = field(default_factory=dict)
     remove_start_task: bool = False
+    asked: bool = True
+    note: tuple[Any, ...] = ()
+    only_note: bool = False
 
     @property
     def names(self) -> list[str]:
         """Properties that differ."""
-        return [*self.now, *(["startTask"] if self.remove_start_task else []), *self.empty]
+        told = [name for name in self.now if name != "metadata" or not self.only_note]
+        return [*told, *(["startTask"] if self.remove_start_task else []), *self.empty]
+
+
+def applied(spec: Mapping[str, Any]) -> tuple[str, str]:
+    """Fingerprints of what can be changed at any time, and of what needs an empty pool, as they stand in the spec."""
+    body = PoolSpec.rest_body(spec)
+    parts = ({name: body[name] for name in names if name in body} for names in (_ANY_TIME, _EMPTY_ONLY))
+    any_time, empty = (fingerprint(part) for part in parts)
+    return any_time, empty
+
+
+def noted(remote: Mapping[str, Any]) -> tuple[str, str]:
+    """What the pool was last given, by its metadata; empty texts if that is not known."""
+    items = remote.get("metadata") or ()
+    text = next((str(item["value"]) for item in items if item.get("name") == APPLIED_METADATA), "")
+    any_time, _, empty = text.partition("/")
+    return any_time, empty
+
+
+def with_note(body: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a new pool with the note of what it is made from."""
+    return dict(body) | {"metadata": [*body.get("metadata", ()), _item(*applied(spec))]}
+
+
+def _item(any_time: str, empty: str) -> dict[str, str]:
+    return {"name": APPLIED_METADATA, "value": f"{any_time}/{empty}"}
 
 
 def changes(
@@ -71,34 +111,42 @@ def changes(
             took is not sent again, in whatever form it returns it.
     """
     body = with_agent(PoolSpec.rest_body(spec), agent)
-    now = _different(_ANY_TIME, body, remote)
-    wanted = body.get("startTask")
-    if wanted is not None and not same("startTask", wanted, remote.get("startTask")):
-        now["startTask"] = wanted
-    if normal.metadata(body.get("metadata")) != normal.metadata(remote.get("metadata")):
-        now["metadata"] = _metadata(body, remote)
-    empty = _different(_EMPTY_ONLY, body, remote)
+    wanted, before = applied(spec), noted(remote)
     taken = accepted.members if accepted is not None and accepted.etag == remote.get("eTag") else {}
-    return Changes(
-        {name: value for name, value in now.items() if taken.get(name) != fingerprint(value)},
-        {name: value for name, value in empty.items() if taken.get(name) != fingerprint(value)},
-        wanted is None and bool(remote.get("startTask")),
-    )
+    now = _different(_ANY_TIME, body, remote, taken, lenient=wanted[0] == before[0])
+    # A pool that was taken over has no note, and what the spec does not mention stays as it is.
+    empty = _different(_EMPTY_ONLY, body, remote, taken, lenient=before[1] in ("", wanted[1]))
+    note = tuple(_metadata(body, remote, wanted))
+    here = tuple(_metadata(body, remote, (wanted[0], before[1]))) if empty else note
+    same_items = normal.metadata(body.get("metadata")) == normal.metadata(remote.get("metadata"))
+    if not same_items or noted({"metadata": here}) != before:
+        now["metadata"] = list(here)
+    remove = "startTask" not in body and bool(remote.get("startTask"))
+    return Changes(now, empty, remove, asked=before[1] != wanted[1], note=note, only_note=same_items)
 
 
-def _different(defaults: Mapping[str, Any], body: Mapping[str, Any], remote: Mapping[str, Any]) -> dict[str, Any]:
+def _different(
+    defaults: Mapping[str, Any],
+    body: Mapping[str, Any],
+    remote: Mapping[str, Any],
+    taken: Mapping[str, str],
+    *,
+    lenient: bool,
+) -> dict[str, Any]:
     result = {}
     for name, default in defaults.items():
         wanted = body.get(name, default)
-        if wanted is not None and not same(name, wanted, remote.get(name, default)):
+        if wanted is None or taken.get(name) == fingerprint(wanted):
+            continue
+        if not same(name, wanted, remote.get(name, default), lenient=lenient and name in body):
             result[name] = wanted
     return result
 
 
-def _metadata(body: Mapping[str, Any], remote: Mapping[str, Any]) -> list[Any]:
+def _metadata(body: Mapping[str, Any], remote: Mapping[str, Any], note: tuple[str, str]) -> list[Any]:
     owner = ownership.owner_of(remote) or ""
     items: list[Any] = ownership.with_marker(body, owner, adopted=ownership.adopted(remote))["metadata"]
-    return items
+    return [*items, _item(*note)]
 
 
 def patch(id: str, members: Mapping[str, Any], remote: Mapping[str, Any]) -> Call:
@@ -107,13 +155,18 @@ def patch(id: str, members: Mapping[str, Any], remote: Mapping[str, Any]) -> Cal
     return Call("update_pool", Table.POOLS, id, body=members, if_match=remote.get("eTag"), marks=marks)
 
 
-def without_start_task(id: str, spec: Mapping[str, Any], remote: Mapping[str, Any]) -> Call:
+def first_of_removal(found: Changes) -> Mapping[str, Any]:
+    """What must be patched before a start task is taken away, since the call for that does not set it."""
+    return {name: value for name, value in found.now.items() if name not in _REPLACED}
+
+
+def without_start_task(id: str, spec: Mapping[str, Any], remote: Mapping[str, Any], found: Changes) -> Call:
     """`updateproperties` that repeats everything but the start task; it takes no ETag."""
     body = PoolSpec.rest_body(spec)
     replaced = {
         "certificateReferences": [],
         "applicationPackageReferences": body.get("applicationPackageReferences", []),
-        "metadata": _metadata(body, remote),
+        "metadata": found.now.get("metadata") or remote.get("metadata") or [],
         "targetNodeCommunicationMode": body.get("targetNodeCommunicationMode", "default"),
     }
     return Call("replace_pool_properties", Table.POOLS, id, body=replaced)

@@ -7,8 +7,11 @@ from datetime import datetime
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import pool_nodes
 from azure_batch_operator.reconcile.plan import AccountView, Notice
+from azure_batch_operator.reconcile.pool_cost import Cost
 from azure_batch_operator.reconcile.pool_desired import Fixed, Formula, Image, Size
+from azure_batch_operator.reconcile.pool_nodes import cause
 from azure_batch_operator.reconcile.pool_scale import error_text, overdue
 from azure_batch_operator.reconcile.pool_view import (
     BROKEN,
@@ -78,7 +81,9 @@ def wanted_nodes(size: Size, remote: Mapping[str, Any]) -> int:
     return sum(size.over(remote).values()) if isinstance(size, Fixed) else targeted(remote)
 
 
-def conditions(remote: Mapping[str, Any], view: PoolView, image: Image | None, now: float) -> Conditions:
+def conditions(
+    remote: Mapping[str, Any], view: PoolView, image: Image | None, estimate: Cost | None, now: float
+) -> Conditions:
     """The conditions beside Ready, Reconciling and Stalled."""
     more: Conditions = {}
     errors = remote.get("resizeErrors") or () if steady(remote) else ()
@@ -87,17 +92,22 @@ def conditions(remote: Mapping[str, Any], view: PoolView, image: Image | None, n
         text = "; ".join(f"{error.get('code')}: {error.get('message')}" for error in errors)
         more["ResizeFailed"] = (True, str(errors[0].get("code") or "ResizeFailed"), f"{text} (since {since})")
     if view.counts is not None and (targeted(remote) or present(remote)):
-        broken = number_of(view.counts, BROKEN)
-        more["NodesHealthy"] = (
-            (False, "NodesInTrouble", _describe(view.counts, BROKEN))
-            if broken
-            else (True, "Healthy", "no node is in trouble")
-        )
+        more["NodesHealthy"] = _nodes(view)
     if scaled_by_formula(remote) and (run := remote.get("autoScaleRun")):
         more["AutoScaleHealthy"] = _auto_scale(remote, run, now)
     if image is not None and (ends := _ends_soon(image, now)):
         more["ImageSupported"] = (False, "ImageSupportEnds", ends)
+    if estimate is not None and estimate.problem is not None:
+        more["CostEstimated"] = (False, *estimate.problem)
     return more
+
+
+def _nodes(view: PoolView) -> tuple[bool, str, str]:
+    if not number_of(view.counts, BROKEN):
+        return True, "Healthy", "no node is in trouble"
+    text = _describe(view.counts, BROKEN)
+    first = next((node for node in view.troubled if node.get("state") != "preempted"), None)
+    return False, "NodesInTrouble", f"{text}; node {first['id']}: {cause(first)}" if first else text
 
 
 def _auto_scale(remote: Mapping[str, Any], run: Mapping[str, Any], now: float) -> tuple[bool, str, str]:
@@ -117,15 +127,18 @@ def _ends_soon(image: Image, now: float) -> str:
     return f"Azure Batch supports the image until {image.end_of_life[:10]}: change virtualMachineConfiguration.imageReference"
 
 
-def end_of_life_notice(resource: Resource, more: Conditions) -> tuple[Notice, ...]:
-    """An Event when it becomes known that the support of the image ends soon."""
-    before = resource.condition("ImageSupported")
-    if "ImageSupported" not in more or (before is not None and before["status"] == "False"):
-        return ()
-    return (Notice("ImageSupportEnds", more["ImageSupported"][2], "Warning"),)
+def notices(resource: Resource, more: Conditions) -> tuple[Notice, ...]:
+    """A warning for each condition that has just become one."""
+    result = []
+    for type_ in ("NodesHealthy", "AutoScaleHealthy", "ImageSupported", "CostEstimated"):
+        before = resource.condition(type_)
+        holds, reason, message = more.get(type_, (True, "", ""))
+        if not holds and (before is None or before["status"] == "True"):
+            result.append(Notice(reason, message, "Warning"))
+    return tuple(result)
 
 
-def _describe(counts: Mapping[str, Any], states: tuple[str, ...]) -> str:
+def _describe(counts: Mapping[str, Any] | None, states: tuple[str, ...]) -> str:
     return ", ".join(f"{number} {state}" for state in states if (number := number_of(counts, (state,))))
 
 
@@ -152,18 +165,25 @@ def shown(
         resource,
         verdict,
         now,
-        id=str(remote.get("id") or resource.remote_id),
-        url=f"{account.url}/pools/{remote.get('id') or resource.remote_id}",
+        id=str(remote["id"]),
+        url=f"{account.url}/pools/{remote['id']}",
         **picked(remote, _SHOWN),
         nodeAgentSKUId=machine.get("nodeAgentSKUId"),
         nodes=f"{usable}/{wanted_nodes(size, remote)}",
         nodeCounts=by_tier or None,
-        slots={"total": usable * int(remote.get("taskSlotsPerNode", 1))} if usable else None,
+        slots=_slots(usable * int(remote.get("taskSlotsPerNode", 1)), view.slots_used),
         resizeErrors=[picked(error, ("code", "message")) for error in (remote.get("resizeErrors") or ())[:10]] or None,
         **(picked(remote, _AUTO_SCALE) if scaled_by_formula(remote) else {}),
         autoScaleRun=_run(resource, remote),
+        nodesInTrouble=pool_nodes.shown(view.troubled),
         **fields,
     )
+
+
+def _slots(total: int, used: int | None) -> dict[str, int] | None:
+    if not total:
+        return None
+    return {"total": total} | ({} if used is None else {"used": min(used, total)})
 
 
 def _run(resource: Resource, remote: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.reconcile.plan import Call
-from azure_batch_operator.reconcile.pool_changes import Changes, patch, without_start_task
+from azure_batch_operator.reconcile.pool_changes import Changes, first_of_removal, patch, without_start_task
 from azure_batch_operator.reconcile.pool_desired import Fixed
 from azure_batch_operator.reconcile.pool_scale import scale
 from azure_batch_operator.reconcile.pool_view import (
@@ -27,13 +27,14 @@ from azure_batch_operator.reconcile.pool_view import (
 
 def change(id: str, spec: Mapping[str, Any], found: Changes, remote: Mapping[str, Any]) -> Step | None:
     """The step for what can be changed at any time."""
-    members = dict(found.now)
+    members = dict(first_of_removal(found) if found.remove_start_task else found.now)
     if found.empty and is_empty(remote):
         members |= found.empty
+        members["metadata"] = list(found.note)
     if members:
-        return _updating([*members], patch(id, members, remote))
+        return _updating([*members], patch(id, members, remote), found)
     if found.remove_start_task:
-        return _updating(["startTask"], without_start_task(id, spec, remote))
+        return _updating(["startTask"], without_start_task(id, spec, remote, found), found)
     return None
 
 
@@ -45,7 +46,8 @@ def empty(
         return None
     names = ", ".join(found.empty)
     nodes, running = present(remote), number_of(view.counts, ("running",))
-    if spec.get("updateStrategy") != "Drain":
+    # What somebody else has changed was changed without nodes: nobody's work is interrupted for it.
+    if spec.get("updateStrategy") != "Drain" or not found.asked:
         message = (
             f"{names} can be changed only without nodes, and there are {max(nodes, targeted(remote))}: waits until there are "
             "none. Scale to 0, or set spec.updateStrategy to Drain or Recreate"
@@ -64,5 +66,7 @@ def is_empty(remote: Mapping[str, Any]) -> bool:
     return steady(remote) and not present(remote) and not targeted(remote)
 
 
-def _updating(names: list[str], call: Call) -> Step:
-    return Step((call,), "Updating", "Updating", f"{', '.join(names)} is being changed", properties=tuple(names))
+def _updating(names: list[str], call: Call, found: Changes) -> Step:
+    # Metadata may be written for the operator's own note alone, which is no change of the user's.
+    told = [name for name in names if name != "metadata" or not found.only_note]
+    return Step((call,), "Updating", "Updating", f"{', '.join(told or names)} is being changed", properties=tuple(told))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Notice, Remote
+from azure_batch_operator.reconcile.resolve import ResolutionError
 
 
 @dataclass(frozen=True)
@@ -14,24 +15,38 @@ class PoolView:
     """What is known of a pool.
 
     Attributes:
-        remote: the pool as the last poll saw it.
+        remote: the pool in use as the last poll saw it.
         counts: its item of `nodecounts`; None if there is none yet.
+        older: other pools of the same object, oldest first (`updateStrategy: Recreate`).
+        leaving: ids of pools of the same object that are being deleted.
+        next_taken: whether the id of a next pool is somebody else's.
+        jobs_on: ids of the jobs that are not completed, by id of their pool (lower case); None if they were not listed lately.
         images: what the account supports; None if that is not known yet.
         accepted: what this process has changed by PATCH.
         evaluated: the formula that was tried last, and what it came to (an AutoScaleRun).
         enabled: when this process has enabled a formula last, in seconds since the epoch.
         troubled: nodes that do not work, a bounded number.
-        busy: names of what keeps the pool from being idle: open jobs of this cluster.
+        outdated: nodes that have run another start task than the spec's, as far as `startTaskUpdate` asks for it.
+        busy: names of the BatchJobs that have unfinished tasks on it.
+        slots_used: task slots that running tasks of the BatchJobs occupy; None if that is not known.
+        prices: what `spec.pricesFrom` points to, or why it cannot be read; None if it is not given.
     """
 
     remote: Remote = Absent.UNKNOWN
     counts: Mapping[str, Any] | None = None
+    older: Sequence[Mapping[str, Any]] = ()
+    leaving: Sequence[str] = ()
+    next_taken: bool = False
+    jobs_on: Mapping[str, Sequence[str]] | None = None
     images: Sequence[Mapping[str, Any]] | None = None
     accepted: Accepted | None = None
     evaluated: tuple[str, Mapping[str, Any]] | None = None
     enabled: float | None = None
     troubled: Sequence[Mapping[str, Any]] = ()
+    outdated: Sequence[Mapping[str, Any]] = ()
     busy: Sequence[str] = ()
+    slots_used: int | None = None
+    prices: str | ResolutionError | None = None
 
 
 @dataclass(frozen=True)
@@ -65,8 +80,13 @@ BROKEN = ("startTaskFailed", "unusable", "unknown")
 
 def number_of(counts: Mapping[str, Any] | None, states: Sequence[str]) -> int:
     """How many nodes are in these states, by the names of `nodecounts`."""
-    tiers = [(counts or {}).get(tier) or {} for tier in ("dedicated", "lowPriority")]
-    return sum(int(tier.get(state, 0)) for tier in tiers for state in states)
+    return sum(number_of_tier(counts, tier, states) for tier in ("dedicated", "lowPriority"))
+
+
+def number_of_tier(counts: Mapping[str, Any] | None, tier: str, states: Sequence[str]) -> int:
+    """The same among dedicated or among Spot (`lowPriority`) nodes."""
+    present = (counts or {}).get(tier) or {}
+    return sum(int(present.get(state, 0)) for state in states)
 
 
 def present(remote: Mapping[str, Any]) -> int:
@@ -77,6 +97,11 @@ def present(remote: Mapping[str, Any]) -> int:
 def targeted(remote: Mapping[str, Any]) -> int:
     """How many nodes Azure Batch works towards."""
     return sum(int(remote.get(name, 0)) for name in ("targetDedicatedNodes", "targetLowPriorityNodes"))
+
+
+def moment(resource: Mapping[str, Any], name: str) -> str:
+    """A time of the service in a form that can be ordered: trailing zeros are dropped on the wire, so the Z must go, too."""
+    return str(resource.get(name, "")).rstrip("Z")
 
 
 def steady(remote: Mapping[str, Any]) -> bool:

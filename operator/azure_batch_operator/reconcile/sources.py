@@ -102,11 +102,7 @@ def _tasks(source: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:
 
 
 def _listed(reference: Mapping[str, Any], text: str) -> Sequence[Any]:
-    try:
-        document = _parsed(reference, text)
-        _weigh(document, {})
-    except (RecursionError, OverflowError):
-        raise _invalid(reference, "is nested too deeply, or too large with its YAML aliases written out") from None
+    document = _parsed(reference, text)
     # Task files of az batch are lists, or lists under "value" (batch-semantics §10.10).
     if isinstance(document, Mapping) and isinstance(document.get("value"), list):
         document = document["value"]
@@ -117,15 +113,31 @@ def _listed(reference: Mapping[str, Any], text: str) -> Sequence[Any]:
 
 def _parsed(reference: Mapping[str, Any], text: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError:
+        return loaded(text)
+    except ValueError as error:
+        raise _invalid(reference, str(error)) from None
+
+
+def loaded(text: str) -> Any:
+    """A JSON or YAML text of a user's, safe to load and to walk.
+
+    Raises:
+        ValueError: if it is neither, too deep, or too large; the message says which.
+    """
+    try:
         try:
+            document = json.loads(text)
+        except ValueError:
             _check_depth(text)
-            return yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader, the C one where there is one)
-        except yaml.YAMLError as error:
-            mark = getattr(error, "problem_mark", None)
-            place = f" near line {mark.line + 1}" if mark else ""
-            raise _invalid(reference, f"neither JSON nor YAML{place}") from None
+            document = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader, the C one where there is one)
+        _weigh(document, {})
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" near line {mark.line + 1}" if mark else ""
+        raise ValueError(f"neither JSON nor YAML{place}") from None
+    except (RecursionError, OverflowError):
+        raise ValueError("is nested too deeply, or too large with its YAML aliases written out") from None
+    return document
 
 
 def _check_depth(text: str) -> None:

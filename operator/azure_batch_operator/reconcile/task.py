@@ -6,20 +6,23 @@ the last one when it has ended.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.batch import BatchError, CompletedError
-from azure_batch_operator.reconcile import ownership
-from azure_batch_operator.reconcile.common import deleting, foreign, troubled, waiting, without_account
-from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Plan, Remote, Table
+from azure_batch_operator.reconcile import normal, ownership
+from azure_batch_operator.reconcile.common import deleting, foreign, troubled, waiting, with_notice, without_account
+from azure_batch_operator.reconcile.oneshot import asked, handled
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, Plan, Remote, Table
 from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
 from azure_batch_operator.reconcile.trouble import HOURLY, trouble
 
 FINAL = frozenset({"Succeeded", "Failed"})
+_TAKES_NO_MORE = frozenset({"terminating", "completed"})
 
 
 @dataclass(frozen=True)
@@ -27,16 +30,18 @@ class JobView:
     """The job of a task.
 
     Attributes:
-        exists: whether the BatchJob does.
+        exists: whether the BatchJob does; always, where the job exists only in Azure Batch.
         id: of the job in Azure Batch.
         remote: the job as the last poll saw it.
-        ours: whether it carries the marker of that BatchJob.
+        ours: whether it carries the marker of that BatchJob, or needs none.
+        finished: whether the BatchJob has come to its end.
     """
 
     exists: bool
     id: str = ""
     remote: Remote = Absent.UNKNOWN
     ours: bool = False
+    finished: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,19 +49,25 @@ class TaskView:
     """What is known of the task itself.
 
     Attributes:
-        remote: the task as the last list saw it, with `owner` (its marker) and for failed ones `stderrTail`.
+        remote: the task as the last list saw it, with `owner` (its marker) and, for ended ones, `stdoutTail` and `stderrTail`.
         pending: whether the submitter has it in hand.
         refused: why the submitter could not add it.
+        depends_on: ids of the tasks that `dependsOnRefs` names.
+        problem: reason and message if one of them cannot be named.
     """
 
     remote: Remote = Absent.UNKNOWN
     pending: bool = False
     refused: BatchError | None = None
+    depends_on: Sequence[str] = ()
+    problem: tuple[str, str] | None = None
 
 
 def is_open(resource: Resource) -> bool:
     """Whether the task still has to be watched in Azure Batch."""
-    return resource.deleting or resource.status.get("phase") not in FINAL
+    if resource.deleting or resource.status.get("phase") not in FINAL:
+        return True
+    return bool(asked(resource, RETRY_FAILED) or asked(resource, TERMINATE))
 
 
 def plan(resource: Resource, account: AccountView, job: JobView, view: TaskView, cluster: str, now: float) -> Plan:
@@ -64,38 +75,135 @@ def plan(resource: Resource, account: AccountView, job: JobView, view: TaskView,
     if resource.deleting:
         return _delete(resource, account, job, view, cluster, now)
     if not is_open(resource):
-        return Plan()
-    job_name = resource.spec["jobRef"]["name"]
+        return _unchanged(resource)
     if not job.exists:
-        message = f"spec.jobRef names BatchJob {job_name!r}, which does not exist in this namespace: create it"
+        message = (
+            f"spec.jobRef names BatchJob {_job_name(resource)!r}, which does not exist in this namespace: create it"
+        )
         return waiting(resource, "JobNotFound", message, now)
     if not account.usable:
         return without_account(resource, account, now)
-    if job.remote is Absent.UNKNOWN or view.remote is Absent.UNKNOWN or view.pending:
+    if job.remote is Absent.UNKNOWN or view.pending:
         return Plan()
     if job.remote is Absent.GONE or not job.ours:
-        return waiting(resource, "WaitingForJob", f"waits until BatchJob {job_name!r} exists in Azure Batch", now)
+        return _without_job(resource, job, now)
+    if view.remote is Absent.UNKNOWN:
+        return Plan()
     owner = ownership.marker(cluster, resource)
     if view.remote is Absent.GONE:
-        if view.refused is not None:
-            return _refused(resource, view.refused, now)
-        body = {"id": resource.remote_id} | TaskSpec.rest_body(resource.spec)
-        return Plan("add", submit=ownership.task_with_marker(body, owner))
+        return _add(resource, job, view, owner, now)
     if view.remote.get("owner") != owner:
         return foreign(resource, "task", view.remote.get("owner"), now)
-    return Plan(
-        finalizer=None if resource.has_finalizer else "add",
-        status=_status(resource, account, job, view.remote, now),
-    )
+    return _follow(resource, account, job, view.remote, now)
+
+
+def _job_name(resource: Resource) -> str:
+    return str((resource.spec.get("jobRef") or {}).get("name", ""))
+
+
+def _unchanged(resource: Resource) -> Plan:
+    """A task that has ended: only that its spec was seen is new."""
+    if resource.status.get("observedGeneration") == resource.generation:
+        return Plan()
+    conditions = [
+        dict(each) | {"observedGeneration": resource.generation} for each in resource.status.get("conditions") or ()
+    ]
+    return Plan(status=dict(resource.status) | {"observedGeneration": resource.generation, "conditions": conditions})
+
+
+def _without_job(resource: Resource, job: JobView, now: float) -> Plan:
+    """There is no job in Azure Batch that the task could be in."""
+    if job.finished:
+        return _never_ran(resource, f"BatchJob {_job_name(resource)!r} is done and its job is gone", now)
+    if resource.status.get("state"):
+        message = (
+            f"job {job.id!r} was deleted in Azure Batch, and the task with it; it is added again if the job comes back"
+        )
+        verdict = Verdict("Stalled", "JobGone", message, ready=False, trend="Stalled")
+        return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+    if "jobId" in resource.spec:
+        message = f"spec.jobId names job {job.id!r}, which does not exist in Azure Batch: create it, or correct jobId"
+        return waiting(resource, "JobNotFound", message, now)
+    message = f"waits until BatchJob {_job_name(resource)!r} exists in Azure Batch"
+    return waiting(resource, "WaitingForJob", message, now)
+
+
+def _never_ran(resource: Resource, why: str, now: float) -> Plan:
+    message = f"{why}, so the task cannot run: delete this BatchTask, or create it anew in another job"
+    return _ended(resource, Verdict("Failed", "JobFinished", message, ready=False, trend="Stalled"), now)
+
+
+def _ended(resource: Resource, verdict: Verdict, now: float) -> Plan:
+    """The object is done although the task did not come to an end of its own."""
+    verdict = replace(verdict, more={"Failed": (True, verdict.reason, verdict.message)})
+    shown = kept(resource, verdict, now)
+    if marks := handled(resource, RETRY_FAILED, TERMINATE):
+        shown["handled"] = marks
+    return with_notice(resource, Plan(status=shown), verdict)
+
+
+def _add(resource: Resource, job: JobView, view: TaskView, owner: str, now: float) -> Plan:
+    if asked(resource, TERMINATE):
+        message = f"the annotation {TERMINATE} ended the task before it was added"
+        return _ended(resource, Verdict("Failed", "TaskEnded", message, ready=False, trend="Stalled"), now)
+    if isinstance(job.remote, Mapping) and job.remote.get("state") in _TAKES_NO_MORE:
+        return _never_ran(resource, f"job {job.id!r} is {job.remote['state']} and takes no more tasks", now)
+    if view.problem is not None:
+        return waiting(resource, *view.problem, now)
+    if view.refused is not None:
+        return _refused(resource, view.refused, now)
+    body = {"id": resource.remote_id} | TaskSpec.rest_body(resource.spec)
+    if view.depends_on:
+        depends = dict(body.get("dependsOn") or {})
+        body["dependsOn"] = depends | {"taskIds": list(dict.fromkeys([*depends.get("taskIds", ()), *view.depends_on]))}
+    return Plan("add", submit=ownership.task_with_marker(body, owner))
 
 
 def _refused(resource: Resource, error: BatchError, now: float) -> Plan:
     problem = trouble(error)
     if isinstance(error, CompletedError):
+        # The next list of jobs says the same, and then it is final.
         message = f"the job takes no more tasks ({error}): create the BatchJob anew, or delete this BatchTask"
         verdict = Verdict("Stalled", problem.reason, message, ready=False, trend="Stalled")
         return Plan(status=kept(resource, verdict, now), again=HOURLY)
     return Plan(status=troubled(resource, problem, now), again=problem.wait)
+
+
+def _follow(resource: Resource, account: AccountView, job: JobView, remote: Mapping[str, Any], now: float) -> Plan:
+    """The task is in Azure Batch: show it, change what can be changed, and do what annotations ask."""
+    finalizer: Any = None if resource.has_finalizer else "add"
+    id, ended = resource.remote_id, remote.get("state") == "completed"
+    job_state = job.remote.get("state") if isinstance(job.remote, Mapping) else None
+    if not ended and job_state == "completed":
+        return replace(_never_ran(resource, f"job {job.id!r} has ended ({_reason(job)})", now), finalizer=finalizer)
+    if asked(resource, RETRY_FAILED):
+        failed = ended and (remote.get("executionInfo") or {}).get("result") == "failure"
+        if failed and job_state not in _TAKES_NO_MORE:
+            verdict = Verdict("Pending", "Retrying", "the task is to run again", ready=True)
+            call = Call("reactivate_task", Table.TASKS, id, parent=job.id)
+            shown = _shown(resource, account, job, {}, verdict, now) | {"handled": handled(resource, RETRY_FAILED)}
+            return Plan(finalizer, (call,), status=shown)
+        if failed:
+            text = f"job {job.id!r} is {job_state}, and Azure Batch runs none of its tasks again: create a new one"
+            shown = dict(resource.status) | {"handled": handled(resource, RETRY_FAILED)}
+            return Plan(finalizer, status=shown, notices=(Notice("RetryRefused", text, "Warning"),))
+    calls: list[Call] = []
+    if not ended and asked(resource, TERMINATE):
+        calls.append(Call("terminate_task", Table.TASKS, id, parent=job.id))
+    elif not ended and _constraints_differ(resource, remote):
+        body = {"constraints": dict(resource.spec.get("constraints") or {})}
+        calls.append(Call("update_task", Table.TASKS, id, parent=job.id, body=body))
+    return Plan(finalizer, tuple(calls), status=_status(resource, account, job, remote, now))
+
+
+def _reason(job: JobView) -> str:
+    info = (job.remote.get("executionInfo") or {}) if isinstance(job.remote, Mapping) else {}
+    return str(info.get("terminateReason") or "for a reason that it does not state")
+
+
+def _constraints_differ(resource: Resource, remote: Mapping[str, Any]) -> bool:
+    there = remote.get("constraints")
+    return there is not None and not normal.same_task_constraints(resource.spec.get("constraints"), there)
 
 
 def _delete(resource: Resource, account: AccountView, job: JobView, view: TaskView, cluster: str, now: float) -> Plan:
@@ -125,14 +233,23 @@ def _status(
 ) -> dict[str, Any] | None:
     info = remote.get("executionInfo") or {}
     state = remote.get("state")
+    acted = asked(resource, TERMINATE) or asked(resource, RETRY_FAILED)
     if state == "completed":
         verdict = _verdict_of_end(info)
     elif state == "running":
         verdict = Verdict("Running", "Running", "the task runs", ready=True)
-    elif resource.status.get("observedGeneration", -1) == -1:
+    elif resource.status.get("observedGeneration", -1) == -1 and not acted:
         return None
     else:
         verdict = Verdict("Pending", "Queued", "the task waits in Azure Batch", ready=True)
+    shown = _shown(resource, account, job, remote, verdict, now)
+    return shown | {"handled": handled(resource, RETRY_FAILED, TERMINATE)} if acted else shown
+
+
+def _shown(
+    resource: Resource, account: AccountView, job: JobView, remote: Mapping[str, Any], verdict: Verdict, now: float
+) -> dict[str, Any]:
+    info = remote.get("executionInfo") or {}
     return status(
         resource,
         verdict,
@@ -140,11 +257,11 @@ def _status(
         id=resource.remote_id,
         jobId=job.id,
         url=f"{account.url}/jobs/{job.id}/tasks/{resource.remote_id}",
-        state=state,
+        state=remote.get("state"),
         **picked(info, ("result", "exitCode", "retryCount", "requeueCount", "startTime", "endTime")),
         failureInfo=picked(info["failureInfo"], ("category", "code", "message")) if info.get("failureInfo") else None,
         nodeId=(remote.get("nodeInfo") or {}).get("nodeId"),
-        stderrTail=remote.get("stderrTail") or None,
+        **{name: remote.get(name) or None for name in ("stdoutTail", "stderrTail", "outputProblem")},
     )
 
 

@@ -6,11 +6,11 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prometheus_client import Counter, Histogram
 
-from azure_batch_operator.api.account import AccountSpec
+from azure_batch_operator.api.account import AccountSpec, Polling
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import (
     BatchClient,
@@ -24,14 +24,15 @@ from azure_batch_operator.batch import (
 )
 from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.kube.values import ValueMissingError
-from azure_batch_operator.reconcile.account import Health
-from azure_batch_operator.reconcile.trouble import account_problem
+from azure_batch_operator.reconcile.account import NO_OFFER, Health, Offer, pauses_shown
+from azure_batch_operator.reconcile.account_problems import account_problem
 from azure_batch_operator.sync.credentials import SignIn, prepare
 from azure_batch_operator.sync.feeder import Feeder
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.poller import Changed, Poller
 from azure_batch_operator.sync.retrier import Retrier
 from azure_batch_operator.sync.submitter import Submitter
+from azure_batch_operator.sync.traffic import Traffic
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,12 @@ class Pacing:
 
     least: float = 1.0
     most: float = 60.0
+
+    def within(self, polling: Polling | None) -> tuple[float, float]:
+        """The bounds of an account that may have some of its own; the least is never above the most."""
+        least = (polling and polling.min_seconds) or self.least
+        most = (polling and polling.max_seconds) or max(self.most, least)
+        return min(least, most), most
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,7 @@ class Session:
         pacing: Pacing,
         listeners: Listeners,
         permit: Callable[[], None] | None,
+        pauses: int = 0,
     ) -> None:
         self.key = key
         self.url = spec.endpoint.rstrip("/")
@@ -97,9 +105,10 @@ class Session:
             permit=permit,
         )
         self.mirror, self.interest = Mirror(), Interest()
+        least, most = pacing.within(spec.polling)
         self.poller = Poller(
             self.client, self.mirror, self.interest, listeners.changed, self._polled,
-            least=pacing.least, most=pacing.most, share=rate * _POLLING_SHARE,
+            least=least, most=most, share=rate * _POLLING_SHARE,
         )  # fmt: skip
         self.submitter = Submitter(self.client, self._added, self._settled, listeners.busy)
         self.feeder = Feeder(self.client, self._settled)
@@ -107,6 +116,18 @@ class Session:
         self.health = Health()
         self._failed_polls = 0
         self._throttled = False
+        self._pauses = pauses
+        self._traffic = Traffic(asyncio.get_running_loop().time)
+
+    async def sign_in_as(self, credential: Credential) -> None:
+        """Take up a rotated credential; calls that are under way go on."""
+        await self.client.use(credential)
+        self.poller.poke()
+
+    @property
+    def offer(self) -> Offer:
+        """What the service says of the account."""
+        return Offer(self.mirror.images, self.mirror.applications, self._traffic.per_minute())
 
     async def run(self) -> None:
         """Serve until cancelled, then close the client."""
@@ -129,8 +150,10 @@ class Session:
     def _observe(self, call: Call) -> None:
         REQUESTS.labels(call.operation, call.code or call.status or call.error or "").inc()
         SECONDS.labels(call.operation).observe(call.seconds)
+        self._traffic.count()
         if call.status in {429, 503} and not self._throttled:
             self._throttled = True
+            self._pauses += 1
             # The limiter learns of the pause just after this call.
             asyncio.get_running_loop().call_soon(self._show_throttling, call)
 
@@ -156,15 +179,20 @@ class Session:
         self._set_health(Health(True, reason, message))
 
     def _set_health(self, health: Health) -> None:
-        if health != self.health:
-            self.health = health
+        known, self.health = self.health, replace(health, pauses=self._pauses, last_success=self._last_success())
+        if health != known:
             self._listeners.health(self.key)
+
+    def _last_success(self) -> float | None:
+        at = self.poller.last_success
+        return None if at is None else time.time() - (asyncio.get_running_loop().time() - at)
 
 
 @dataclass
 class _Open:
     session: Session
-    fingerprint: str
+    place: str
+    identity: str
     task: asyncio.Task[None]
 
 
@@ -196,13 +224,18 @@ class Accounts:
         session = self.session(key)
         return session.health if session else Health()
 
+    def offer(self, key: Key) -> Offer:
+        """What the service says of an account."""
+        session = self.session(key)
+        return session.offer if session else NO_OFFER
+
     def oldest_poll(self) -> float:
         """Time of the loop at which the account that was longest not polled, well or badly, was so; now if there is none."""
         now = asyncio.get_running_loop().time()
         return min((each.session.poller.last_end for each in self._open.values()), default=now)
 
     async def refresh(self, resource: Resource) -> None:
-        """Open the session, or open it anew if endpoint, limits or credentials have changed.
+        """Open the session, open it anew if endpoint or limits have changed, or have it sign in with what is new.
 
         A session whose Secret is gone stays, so that what was created with it can still be deleted.
 
@@ -214,15 +247,26 @@ class Accounts:
         try:
             prepared = await prepare(self._api, resource, spec, self._sign_in)
             opened = self._open.get(key)
-            if opened is None or opened.fingerprint != prepared.fingerprint:
+            if opened is None or opened.place != prepared.place:
                 session = Session(
-                    key, spec, prepared.make(), self._hosts, self._pacing, self._listeners, self._api.permit
+                    key,
+                    spec,
+                    prepared.make(),
+                    self._hosts,
+                    self._pacing,
+                    self._listeners,
+                    self._api.permit,
+                    pauses_shown(resource),
                 )
                 await self.close(key)
                 task = self._running_group().create_task(session.run(), name=f"session {key}")
-                self._open[key] = _Open(session, prepared.fingerprint, task)
+                self._open[key] = _Open(session, prepared.place, prepared.identity, task)
                 self._problems.pop(key, None)
                 self._listeners.health(key)
+            elif opened.identity != prepared.identity:
+                await opened.session.sign_in_as(prepared.make())
+                opened.identity = prepared.identity
+                logger.info("BatchAccount %s/%s: signs in with what is new", key.namespace, key.name)
         except ValueMissingError as error:
             self._set_problem(key, error.reason, str(error))
         except BatchError as error:

@@ -21,6 +21,7 @@ from azure_batch_operator.batch import (
     AlreadyExistsError,
     BatchError,
     CompletedError,
+    ConflictError,
     HostPolicy,
     NotFoundError,
     PreconditionFailedError,
@@ -57,6 +58,7 @@ DRIFT = Counter(
     "azurebatch_drift_corrections", "Properties that others had changed and that were set right", ["kind", "property"]
 )
 
+_USERS_COUNTED_AFTER = 1.0
 _SECRET_LOOKED_AT_EVERY = 60.0
 
 
@@ -80,8 +82,8 @@ class Controller:
     ) -> None:
         self._api, self._store, self._queue = api, store, queue
         self._writer, self._events = writer, events
-        self._context = views.Context(store, cluster)
         self._inputs = Inputs(api)
+        self._context = views.Context(store, cluster, self._inputs.prices)
         self._workers = workers
         self._namespaces, self._policy = namespaces, policy
         self.accounts = Accounts(
@@ -101,6 +103,10 @@ class Controller:
         self._queue.add(resource.key, urgency)
         if before is None or before.uid != resource.uid or before.deleting != resource.deleting:
             self._enqueue(dependent.key for dependent in self._store.dependents(resource.key))
+            self._count_users(resource)
+        elif resource.key.kind is Kind.ACCOUNT and before.generation != resource.generation:
+            # Whom it lets in, and what it gives them, may be different.
+            self._enqueue(each.key for each in self._relations.of_account(resource.key) if views.waits(each))
 
     def gone(self, key: Key, uid: str | None = None) -> None:
         """The API server no longer has an object."""
@@ -109,8 +115,15 @@ class Controller:
             return
         self._forget(known)
         targets = [dependent.key for dependent in self._store.dependents(key)]
-        around = (self._relations.account_key(known), known.scheduled_by, key if key.kind is Kind.ACCOUNT else None)
+        around = (known.scheduled_by, key if key.kind is Kind.ACCOUNT else None)
         self._enqueue([*targets, *(each for each in around if each)])
+        self._count_users(known)
+
+    def _count_users(self, resource: Resource) -> None:
+        """Have the account of an object count who lives in it; once for all that come or go together."""
+        account = self._relations.account_key(resource)
+        if account is not None:
+            self._queue.add_after(account, _USERS_COUNTED_AFTER)
 
     def written(self, resource: Resource) -> None:
         """A status was written: a schedule wants to know what becomes of its jobs."""
@@ -211,7 +224,9 @@ class Controller:
             return resource, policies.detached(resource), None
         try:
             resource = await self._inputs.with_tasks(resource)
+            await self._inputs.read_prices(resource)
             account, session = self._relations.account(resource)
+            resource = self._relations.with_defaults(resource)
             plan = views.plan(self._context, resource, account, session, time.time())
             if policy is Policy.SKIP:
                 plan = policies.observed_only(resource, plan, time.time())
@@ -223,7 +238,8 @@ class Controller:
     async def _plan_account(self, resource: Resource) -> Plan:
         await self.accounts.refresh(resource)
         health = self.accounts.health(resource.key)
-        plan = account_plans.plan(resource, health, self._relations.of_account(resource.key), time.time())
+        users, offer = self._relations.of_account(resource.key), self.accounts.offer(resource.key)
+        plan = account_plans.plan(resource, health, users, time.time(), offer)
         again = min(plan.again or _SECRET_LOOKED_AT_EVERY, _SECRET_LOOKED_AT_EVERY)
         self._queue.add_after(resource.key, again)
         return plan
@@ -251,7 +267,7 @@ class Controller:
             raise
         self._queue.forget(resource.key)
         if plan.submit is not None and session is not None:
-            job_id = self._job_id(resource)
+            job_id = views.job_id(self._context, resource) or ""
             owner = ownership.marker(self._context.cluster, resource)
             session.submitter.add(resource.key, job_id, plan.submit, owner)
         if plan.feed and session is not None:
@@ -294,6 +310,12 @@ class Controller:
             if call.table is Table.TASKS and call.parent and isinstance(error, NotFoundError):
                 session.mirror.jobs.touch(call.parent, began)
             return False
+        except ConflictError as error:
+            if call.table is not Table.NODES:
+                raise
+            # A node may be in no state for it; its pool goes on.
+            logger.info("%s %s: %s", call.verb, call.id, error)
+            return True
         else:
             return True
         finally:
@@ -305,6 +327,8 @@ class Controller:
                     session.mirror.jobs.touch(call.id, after)
                 case Table.SCHEDULES:
                     session.mirror.schedules.touch(call.id, after)
+                case Table.NODES:
+                    session.mirror.pools.touch(call.parent or "", after)
                 case Table.TASKS:
                     session.mirror.tasks[(call.parent or "").lower()].touch(call.id, after)
             session.poller.poke()
@@ -321,10 +345,6 @@ class Controller:
                 session.mirror.forget_job(resource.remote_id)
             if resource.key.kind is Kind.POOL:
                 session.mirror.forget_pool(resource.remote_id)
-
-    def _job_id(self, task: Resource) -> str:
-        job = self._store.get(Key(Kind.JOB, task.key.namespace, task.spec["jobRef"]["name"]))
-        return job.remote_id if job else ""
 
 
 def _differs(before: Resource, after: Resource) -> bool:

@@ -57,11 +57,13 @@ class Prepared:
 
     Attributes:
         make: makes it; raises `UsageError` if what the Secret holds is no key.
-        fingerprint: changes when endpoint, limits or credentials do; says nothing of a secret.
+        place: changes when endpoint, account or limits do.
+        identity: changes when the way to sign in or its secret does; says nothing of the secret.
     """
 
     make: Callable[[], Credential]
-    fingerprint: str
+    place: str
+    identity: str
 
 
 async def prepare(api: KubeApi, resource: Resource, spec: AccountSpec, sign_in: SignIn) -> Prepared:
@@ -97,8 +99,8 @@ async def prepare(api: KubeApi, resource: Resource, spec: AccountSpec, sign_in: 
         make = partial(managed_identity, managed.client_id)
     else:
         raise ValueMissingError("SignInMissing", "spec.auth says no way to sign in")
-    text = f"{spec!r}\0{secret}\0{resource.uid}"
-    return Prepared(make, hashlib.sha256(text.encode()).hexdigest())
+    place = f"{spec.endpoint}\0{spec.account}\0{spec.rate_limit!r}\0{spec.polling!r}\0{resource.uid}"
+    return Prepared(make, place, hashlib.sha256(f"{auth!r}\0{secret}".encode()).hexdigest())
 
 
 def _workload_identity(

@@ -23,6 +23,7 @@ from azure_batch_operator.kube.values import ValueMissingError, Values
 from azure_batch_operator.reconcile import expand, job_changes, sources
 from azure_batch_operator.reconcile.job import FINAL
 from azure_batch_operator.reconcile.plan import Plan
+from azure_batch_operator.reconcile.pool_cost import source_of
 from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, Source, filled, references
 
 LOOKED_AT_EVERY = 15.0
@@ -48,11 +49,31 @@ class Inputs:
         self._values = Values(api)
         self._tasks: dict[Key, tuple[tuple[str, str], Mapping[str, Any]]] = {}
         self._lost: dict[Key, ResolutionError] = {}
+        self.prices: dict[Key, str | ResolutionError] = {}
+        """What `spec.pricesFrom` of pools points to, or why it cannot be read."""
 
     def forget(self, key: Key) -> None:
         """The object is gone or done."""
         self._tasks.pop(key, None)
+        self.prices.pop(key, None)
         self._lost.pop(key, None)
+
+    async def read_prices(self, resource: Resource) -> None:
+        """Read the prices that a pool names; that there are none keeps nothing from going on.
+
+        Raises:
+            KubeError: if the API server is out of reach.
+        """
+        reference = resource.spec.get("pricesFrom")
+        if resource.key.kind is not Kind.POOL or not reference or resource.deleting:
+            self.prices.pop(resource.key, None)
+            return
+        source = source_of(reference)
+        try:
+            found = await self._read(resource.key.namespace, [Reference("spec.pricesFrom", source)])
+            self.prices[resource.key] = found[source]
+        except ResolutionError as error:
+            self.prices[resource.key] = error
 
     async def with_tasks(self, resource: Resource) -> Resource:
         """A job with the tasks of its ConfigMaps among its own; anything else as it is.

@@ -13,7 +13,7 @@ from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Remote
+from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Remote, Table
 
 
 class RemoteTable:
@@ -31,6 +31,14 @@ class RemoteTable:
         if self.seen_at is None or id in self._touched:
             return Absent.UNKNOWN
         return self._entries.get(id, Absent.GONE)
+
+    def pending(self, prefix: str) -> bool:
+        """Whether something whose id begins so waits for the next poll."""
+        return any(id.startswith(prefix.lower()) for id in self._touched)
+
+    def entries(self) -> Iterable[Mapping[str, Any]]:
+        """All that was there when last looked at."""
+        return self._entries.values()
 
     def latest(self, id: str) -> Mapping[str, Any] | None:
         """The last that was seen, even if a write of ours has made it old."""
@@ -124,6 +132,27 @@ class JobWish:
     tail_lines: int = 20
 
 
+@dataclass
+class PoolNotes:
+    """What is known of one pool beside the lists of pools and of node counts.
+
+    Attributes:
+        accepted: what it took from us by PATCH.
+        evaluated: the formula that was tried last, and what it came to (an AutoScaleRun).
+        enabled: when a formula was enabled last, in seconds since the epoch.
+        start_task: the start task that all nodes should have run, if somebody wants to know which have not; else None.
+        troubled: nodes that do not work.
+        outdated: nodes that have run another start task.
+    """
+
+    accepted: Accepted | None = None
+    evaluated: tuple[str, Mapping[str, Any]] | None = None
+    enabled: float | None = None
+    start_task: Mapping[str, Any] | None = None
+    troubled: Sequence[Mapping[str, Any]] = ()
+    outdated: Sequence[Mapping[str, Any]] = ()
+
+
 class Mirror:
     """All tables of one account."""
 
@@ -133,36 +162,34 @@ class Mirror:
         self.schedules = RemoteTable()
         self.schedule_jobs: dict[str, Sequence[Mapping[str, Any]]] = {}
         """Last jobs by schedule id, newest first."""
+        self.pools_of: Mapping[str, Sequence[Mapping[str, Any]]] = {}
+        """Pools by the marker of their owner."""
         self.node_counts: Mapping[str, Mapping[str, Any]] = {}
         self.images: Sequence[Mapping[str, Any]] | None = None
+        self.applications: Sequence[Mapping[str, Any]] | None = None
         """What the account supports; None until it was asked for."""
-        self.troubled: dict[str, Sequence[Mapping[str, Any]]] = {}
-        """Nodes that do not work, by pool."""
-        self.accepted: dict[str, Accepted] = {}
-        """What pools took from us by PATCH."""
-        self.evaluated: dict[str, tuple[str, Mapping[str, Any]]] = {}
-        """The formula that was tried last, and what it came to, by pool."""
-        self.enabled: dict[str, float] = {}
-        """When a formula was enabled last, in seconds since the epoch, by pool."""
+        self.notes: defaultdict[str, PoolNotes] = defaultdict(PoolNotes)
+        """More about pools, by id (lower case)."""
         self.results: defaultdict[str, JobResults] = defaultdict(JobResults)
         self.tasks: defaultdict[str, RemoteTable] = defaultdict(RemoteTable)
 
     def learn(self, call: Call, answer: Any, now: float) -> None:
         """Keep what the answer to a call of ours tells and no list does; `now` in seconds since the epoch."""
-        id = call.id.lower()
+        notes = self.notes[call.id.lower()] if call.table is Table.POOLS else PoolNotes()
         if call.verb == "evaluate_pool_auto_scale" and call.body is not None:
-            self.evaluated[id] = (str(call.body["autoScaleFormula"]), answer)
+            notes.evaluated = (str(call.body["autoScaleFormula"]), answer)
         elif call.verb == "enable_pool_auto_scale":
-            self.enabled[id] = now
-        elif call.marks is not None and answer.etag:
-            before = self.accepted.get(id)
+            notes.enabled = now
+        etag = getattr(answer, "etag", None)
+        before = notes.accepted
+        if etag and (call.marks is not None or (before is not None and before.etag == call.if_match)):
+            # A write of ours upon the last one of ours: nobody else has written in between.
             kept = before.members if before is not None and before.etag == call.if_match else {}
-            self.accepted[id] = Accepted({**kept, **call.marks}, answer.etag)
+            notes.accepted = Accepted({**kept, **(call.marks or {})}, etag)
 
     def forget_pool(self, pool_id: str) -> None:
         """Nobody is interested in this pool any more."""
-        for table in (self.troubled, self.accepted, self.evaluated, self.enabled):
-            table.pop(pool_id.lower(), None)
+        self.notes.pop(pool_id.lower(), None)
 
     def forget_job(self, job_id: str) -> None:
         """Nobody is interested in the tasks of this job any more."""
@@ -179,11 +206,14 @@ class Interest:
         self._schedules: defaultdict[str, set[Key]] = defaultdict(set)
         self._tasks: defaultdict[str, defaultdict[str, set[Key]]] = defaultdict(lambda: defaultdict(set))
         self._of: dict[Key, tuple[str, ...]] = {}
+        self.jobs_of_pools: set[Key] = set()
+        """Pools that must know which jobs are on them."""
         self.wishes: dict[str, JobWish] = {}
         """Job id → what is to be asked besides."""
+        self._tails: dict[Key, int] = {}
 
     def add(self, key: Key, *path: str) -> None:
-        """`path` is the id of a pool, job or schedule, or job id and task id."""
+        """`path` is the ids of pools, the id of a job or schedule, or job id and task id."""
         ids = tuple(id.lower() for id in path)
         if self._of.get(key) == ids:
             return
@@ -192,13 +222,15 @@ class Interest:
         if key.kind is Kind.TASK:
             self._tasks[ids[0]][ids[1]].add(key)
         else:
-            self._by_id(key.kind)[ids[0]].add(key)
+            for id in ids:
+                self._by_id(key.kind)[id].add(key)
 
     def drop(self, key: Key) -> None:
         """The object needs no more news."""
         ids = self._of.pop(key, None)
         if ids is None:
             return
+        self._tails.pop(key, None)
         if key.kind is Kind.JOB:
             self.wishes.pop(ids[0], None)
         if key.kind is Kind.TASK:
@@ -206,7 +238,24 @@ class Interest:
             if not self._tasks[ids[0]]:
                 del self._tasks[ids[0]]
         else:
-            _discard(self._by_id(key.kind), ids[0], key)
+            for id in ids:
+                _discard(self._by_id(key.kind), id, key)
+        self.jobs_of_pools.discard(key)
+
+    def watch_jobs(self, pool: Key, *, wanted: bool) -> None:
+        """Whether a pool must know which jobs are on it."""
+        (self.jobs_of_pools.add if wanted else self.jobs_of_pools.discard)(pool)
+
+    def wish_tail(self, key: Key, lines: int | None) -> None:
+        """So many last lines of both outputs of the task of `key`, whatever its result; None for the usual."""
+        if lines is None:
+            self._tails.pop(key, None)
+        else:
+            self._tails[key] = lines
+
+    def tail(self, keys: Iterable[Key]) -> int | None:
+        """The most lines that one of these objects wants; None if none of them says."""
+        return max((self._tails[key] for key in keys if key in self._tails), default=None)
 
     @property
     def pools(self) -> Mapping[str, set[Key]]:

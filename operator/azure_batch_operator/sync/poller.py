@@ -17,6 +17,7 @@ from azure_batch_operator.batch import BatchClient, BatchError
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.polls.base import News, options
 from azure_batch_operator.sync.polls.jobs import JobPoll
+from azure_batch_operator.sync.polls.nodes import NodePoll
 from azure_batch_operator.sync.polls.offers import OfferPoll
 from azure_batch_operator.sync.polls.pools import PoolPoll
 from azure_batch_operator.sync.polls.schedules import SchedulePoll
@@ -73,6 +74,7 @@ class Poller:
         self._client = client
         self._mirror = mirror
         self._pools = PoolPoll(client, mirror, interest)
+        self._nodes = NodePoll(client, mirror, interest)
         self._offers = OfferPoll(client, mirror, interest)
         self._jobs = JobPoll(client, mirror, interest)
         self._tasks = TaskPoll(client, mirror, interest)
@@ -135,19 +137,21 @@ class Poller:
 
     async def _poll(self, news: News) -> None:
         interest = self._interest
+        await self._offers.poll(news)
         if not interest:
             # An account that nobody uses is still checked: is it there, are we let in?
             await self._first(self._client.pools.list_pages(select=("id",), max_results=1, **options()))
             return
-        await self._offers.poll(news)
         if interest.pools or interest.jobs:
             # Jobs that wait say what for, so their pools are looked at, too.
             await self._pools.poll(news)
-        if interest.jobs or interest.tasks:
+        if interest.jobs or interest.tasks or interest.jobs_of_pools:
             await self._jobs.poll(news)
         if interest.schedules:
             await self._schedules.poll(news)
-        await self._all([*self._jobs.steps(news), *self._tasks.steps(news), *self._schedules.steps(news)])
+        await self._all(
+            [*self._nodes.steps(news), *self._jobs.steps(news), *self._tasks.steps(news), *self._schedules.steps(news)]
+        )
 
     @staticmethod
     async def _first(pages: Any) -> None:

@@ -6,6 +6,7 @@ from azure_batch_operator.api.account import AccountSpec
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.namespaces import Namespaces
+from azure_batch_operator.reconcile.defaults import with_defaults
 from azure_batch_operator.reconcile.plan import AccountView
 from azure_batch_operator.reconcile.selectors import allows
 from azure_batch_operator.sync.accounts import Accounts, Session
@@ -65,6 +66,12 @@ class Relations:
             why = f"{health.reason}: {health.message}" if health.reason else "no call was answered yet"
             return AccountView(False, reason, f"BatchAccount {key.namespace}/{key.name}: {why}"), session
         return AccountView(True, url=session.url, name=f"{key.namespace}/{key.name}"), session
+
+    def with_defaults(self, resource: Resource) -> Resource:
+        """An object with the defaults of its account."""
+        key = self.account_key(resource)
+        account = self._store.get(key) if key else None
+        return resource if account is None else with_defaults(resource, account.spec)
 
     def of_account(self, key: Key) -> list[Resource]:
         """Objects that live in the account, directly or through their pool or job."""

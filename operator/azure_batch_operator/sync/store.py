@@ -20,8 +20,11 @@ def references(resource: Resource) -> tuple[Key, ...]:
         keys.append(Key(Kind.ACCOUNT, *account.split("/", 1)))
     if pool := resource.job_spec[1].get("poolRef"):
         keys.append(Key(Kind.POOL, namespace, pool["name"]))
+    if pool := (spec.get("backoff") or {}).get("fallbackPoolRef"):
+        keys.append(Key(Kind.POOL, namespace, pool["name"]))
     if job := spec.get("jobRef"):
         keys.append(Key(Kind.JOB, namespace, job["name"]))
+    keys += [Key(Kind.TASK, namespace, each["name"]) for each in spec.get("dependsOnRefs") or ()]
     if schedule := resource.scheduled_by:
         keys.append(schedule)
     return tuple(keys)

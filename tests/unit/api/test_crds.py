@@ -62,7 +62,7 @@ CHANGEABLE = {
         "taskPrunePolicy", "taskUpdatePolicy", "suspend", "suspendPolicy", "failurePolicy", "activeDeadlineSeconds",
         "pendingDeadlineSeconds", "backoff", "ttlSecondsAfterFinished", "logs",
     },
-    "BatchTask": set(),
+    "BatchTask": {"constraints", "tailLines"},
     "BatchJobSchedule": {"schedule", "cron", "suspend", "jobSpecification", "metadata"},
 }  # fmt: skip
 

@@ -10,11 +10,13 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import (
     AuthenticationError,
+    AuthenticationKind,
     BatchError,
     BeingDeletedError,
     BeingResizedError,
     ConflictError,
     ConnectionFailedError,
+    ConnectionKind,
     DeadlineError,
     ForbiddenError,
     InvalidRequestError,
@@ -24,9 +26,10 @@ from azure_batch_operator.batch import (
     ServerError,
     ThrottledError,
 )
-from azure_batch_operator.reconcile.account import Health, plan
+from azure_batch_operator.reconcile.account import Health, Offer, plan
+from azure_batch_operator.reconcile.account_problems import account_problem
 from azure_batch_operator.reconcile.plan import Plan
-from azure_batch_operator.reconcile.trouble import FAST, HOURLY, SLOW, account_problem, trouble
+from azure_batch_operator.reconcile.trouble import FAST, HOURLY, SLOW, trouble
 from unit.objects import NOW, POOL_SPEC, resource
 
 SPEC = {
@@ -66,15 +69,15 @@ def test_what_passes_is_not_stalled_and_what_needs_a_person_is() -> None:
     assert [notice.type for notice in (*away.notices, *wrong.notices)] == ["Warning", "Warning"]
 
 
-def test_throttling_shows_until_when() -> None:
-    decision = plan(account(), Health(True, "Throttled", "…", NOW + 30), [], NOW)
+def test_throttling_shows_until_when_and_how_often() -> None:
+    decision = plan(account(), Health(True, "Throttled", "…", NOW + 30, pauses=3), [], NOW)
     assert decision.status is not None
-    assert decision.status["throttling"] == {"until": "2027-01-15T08:00:30Z"}
+    assert decision.status["throttling"] == {"until": "2027-01-15T08:00:30Z", "times": 3}
     assert decision.again is not None
     assert decision.again > 30
-    over = plan(account(), Health(True, "Throttled", "…", NOW - 1), [], NOW)
+    over = plan(account(status=dict(decision.status)), Health(True, "Throttled", "…", NOW - 1), [], NOW)
     assert over.status is not None
-    assert "throttling" not in over.status
+    assert over.status["throttling"] == {"times": 3}, "how often is remembered"
 
 
 def test_an_account_in_use_is_not_let_go() -> None:
@@ -122,3 +125,87 @@ def test_the_services_own_code_is_the_reason() -> None:
     reason, message = account_problem(ForbiddenError("x", status=403, code="AccountIsDisabled"))
     assert reason == "AccountIsDisabled"
     assert "disabled" in message
+
+
+def said(decision: Plan) -> dict[str, Any]:
+    assert decision.status is not None
+    return dict(decision.status)
+
+
+IMAGE = {
+    "nodeAgentSKUId": "batch.node.ubuntu 24.04",
+    "imageReference": {"publisher": "canonical", "offer": "ubuntu-24_04-lts", "sku": "server", "version": "latest"},
+    "osType": "linux", "verificationType": "verified", "batchSupportEndOfLife": "2029-04-01T00:00:00Z",
+}  # fmt: skip
+
+
+def test_what_the_account_offers_and_who_lives_in_it() -> None:
+    users = [resource(Kind.POOL, POOL_SPEC, name=name) for name in ("a", "b")]
+    offer = Offer([IMAGE], [{"id": "blender", "versions": ["4.1", "4.2"], "displayName": "Blender"}], 30)
+    status = said(plan(account(), Health(True, last_success=NOW), users, NOW, offer))
+    assert status["users"] == {"batchPools": 2}
+    assert status["callsPerMinute"] == 30
+    assert status["lastSuccessTime"] == "2027-01-15T08:00:00Z"
+    assert status["applications"] == [{"id": "blender", "displayName": "Blender", "versions": ["4.1", "4.2"]}]
+    assert status["supportedImages"] == [
+        {
+            "publisher": "canonical", "offer": "ubuntu-24_04-lts", "sku": "server", "endOfLife": "2029-04-01T00:00:00Z",
+            "nodeAgentSKUId": "batch.node.ubuntu 24.04", "osType": "linux", "verificationType": "verified",
+        }
+    ]  # fmt: skip
+
+
+def test_lists_are_bounded() -> None:
+    images = [IMAGE | {"imageReference": {"sku": f"{number:04}"}} for number in range(500)]
+    applications = [{"id": f"{number:04}", "versions": [str(v) for v in range(50)]} for number in range(300)]
+    status = said(plan(account(), Health(True), [], NOW, Offer(images, applications)))
+    assert len(status["supportedImages"]) == 200
+    assert len(status["applications"]) == 100
+    assert status["applications"][0]["versions"][-1] == "49"
+
+
+def test_time_and_less_to_do_are_no_reason_to_write() -> None:
+    first = said(plan(account(), Health(True, last_success=NOW), [], NOW, Offer([IMAGE], [], 300)))
+    later = account(status=first, finalizer=True)
+    assert said(plan(later, Health(True, last_success=NOW + 60), [], NOW + 60, Offer([IMAGE], [], 10))) == first
+    more = said(plan(later, Health(True, last_success=NOW + 60), [], NOW + 60, Offer([IMAGE], [], 1000)))
+    assert (more["callsPerMinute"], more["lastSuccessTime"]) == (1000, "2027-01-15T08:01:00Z")
+    restarted = said(plan(later, Health(True, last_success=NOW + 90), [], NOW + 90, Offer()))
+    assert restarted == first, "a restart forgets nothing and writes nothing"
+
+
+def of_kind(error: Any, kind: ConnectionKind | AuthenticationKind) -> BatchError:
+    error.kind = kind
+    return error  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "remedy"),
+    [
+        (of_kind(ConnectionFailedError("x"), ConnectionKind.DNS), "NameNotResolved", "spec.endpoint"),
+        (of_kind(ConnectionFailedError("x"), ConnectionKind.TLS), "TLSFailed", "certificate"),
+        (of_kind(ConnectionFailedError("x"), ConnectionKind.REFUSED), "ConnectionRefused", "spec.endpoint"),
+        (of_kind(ConnectionFailedError("x"), ConnectionKind.RESET), "ConnectionFailed", "spec.endpoint"),
+        (of_kind(AuthenticationError("x"), AuthenticationKind.BAD_KEY), "KeyRefused", "spec.auth.sharedKey"),
+        (of_kind(AuthenticationError("x"), AuthenticationKind.UNKNOWN_ACCOUNT), "UnknownAccount", "spec.accountName"),
+        (of_kind(AuthenticationError("x"), AuthenticationKind.CLOCK_SKEW), "ClockSkew", "clock"),
+        (of_kind(AuthenticationError("x"), AuthenticationKind.NOT_ALLOWED), "SignInMethodNotAllowed", "spec.auth"),
+        (of_kind(AuthenticationError("x"), AuthenticationKind.WRONG_SUBJECT), "TokenRefused", "subject"),
+        (of_kind(AuthenticationError("x"), AuthenticationKind.EXPIRED), "TokenRefused", "renew"),
+        (AuthenticationError("x"), "AuthenticationFailed", "spec.auth"),
+        (ForbiddenError("x", status=403, code="AccountIsDisabled"), "AccountIsDisabled", "suspended"),
+        (
+            ForbiddenError("x", status=403, code="InsufficientAccountPermissions"),
+            "InsufficientAccountPermissions",
+            "Azure Batch Data Contributor",
+        ),
+        (ThrottledError("x", status=429), "Throttled", "go on"),
+        (ServerError("x", status=500, code="InternalError"), "ServiceFailed", "go on"),
+        (DeadlineError("x"), "NoAnswer", "in time"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_each_trouble_has_its_own_reason_and_remedy(error: BatchError, reason: str, remedy: str) -> None:
+    found, message = account_problem(error)
+    assert found == reason
+    assert remedy in message

@@ -14,6 +14,7 @@ from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile import pool as pools
 from azure_batch_operator.reconcile.plan import Absent, Plan
 from azure_batch_operator.reconcile.policy import Policy, detached, observed_only, policy_of, unknown
+from azure_batch_operator.reconcile.pool_changes import with_note
 from azure_batch_operator.reconcile.pool_view import PoolView
 from azure_batch_operator.reconcile.selectors import allows
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, owned, resource
@@ -80,7 +81,7 @@ def test_skip_says_what_it_does_not_do() -> None:
 
 def test_skip_shows_what_is_there() -> None:
     each = pool(finalizer=True)
-    remote = owned(FOREIGN | {"metadata": []}, each)
+    remote = with_note(owned(FOREIGN | {"metadata": []}, each), each.spec)
     plan = decide(each, remote)
     assert observed_only(each, plan, NOW).status == plan.status
 

@@ -10,7 +10,8 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.plan import Absent, Plan, Remote
 from azure_batch_operator.reconcile.pool import plan
-from azure_batch_operator.reconcile.pool_view import PoolView
+from azure_batch_operator.reconcile.pool_changes import with_note
+from azure_batch_operator.reconcile.pool_view import PoolView, moment
 from azure_batch_operator.reconcile.status import timestamp
 from unit.objects import ACCOUNT, CLUSTER, NO_ACCOUNT, NOW, POOL_SPEC, owned, resource
 
@@ -25,7 +26,7 @@ def remote(owner: Resource, **members: Any) -> dict[str, Any]:
         "targetDedicatedNodes": 4, "targetLowPriorityNodes": 0, "currentDedicatedNodes": 4, "currentLowPriorityNodes": 0,
         "virtualMachineConfiguration": POOL_SPEC["virtualMachineConfiguration"], "eTag": "0x1",
     }  # fmt: skip
-    return owned(body | members, owner)
+    return owned(body | members, owner) | {"metadata": with_note(owned({}, owner), owner.spec)["metadata"]}
 
 
 def counts(**states: int) -> dict[str, Any]:
@@ -62,7 +63,8 @@ def test_a_new_pool_is_created_with_finalizer_and_marker() -> None:
     assert call.verb == "create_pool"
     assert call.body is not None
     assert call.body["id"] == "one"
-    assert call.body["metadata"] == [{"name": "azurebatch.io/owner", "value": "cluster-1/default/BatchPool/one/uid-1"}]
+    assert call.body["metadata"][0] == {"name": "azurebatch.io/owner", "value": "cluster-1/default/BatchPool/one/uid-1"}
+    assert call.body["metadata"][1]["name"] == "azurebatch.io/applied"
     assert "accountRef" not in call.body
     assert {name: call.body[name] for name in ("vmSize", "targetDedicatedNodes")} == {
         "vmSize": "Standard_D4ads_v6",
@@ -196,3 +198,8 @@ def test_an_unchanged_pool_gives_an_unchanged_status() -> None:
     again = decide(pool(finalizer=True, status=dict(first)), remote(one), counts(idle=4), NOW + 1000)
     assert again.status == first
     assert again.notices == ()
+
+
+def test_times_of_the_service_are_ordered_though_trailing_zeros_are_dropped() -> None:
+    stamps = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00.0000001Z", "2026-01-01T00:00:00.5Z", "2026-01-01T00:00:01Z"]
+    assert sorted([*stamps[2:], *stamps[:2]], key=lambda stamp: moment({"at": stamp}, "at")) == stamps

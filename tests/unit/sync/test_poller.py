@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,10 +25,18 @@ class Service:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.items: dict[str, list[dict[str, Any]]] = {"pools": [], "counts": [], "jobs": [], "tasks": [], "images": []}
+        self.items: dict[str, list[dict[str, Any]]] = {
+            "pools": [],
+            "counts": [],
+            "jobs": [],
+            "tasks": [],
+            "images": [],
+            "applications": [],
+        }
         self.counts: dict[str, int] = {}
         self.error: BatchError | None = None
-        self.pools = self.jobs = self.tasks = self.task_files = self.account = self
+        self.pools = self.jobs = self.tasks = self.task_files = self.account = self.nodes = self.node_files = self
+        self.applications = SimpleNamespace(list=lambda **_: self._answer("applications", "", None))
         self._which = ""
         self.images_asked = 0
 
@@ -137,10 +146,12 @@ async def test_the_images_of_the_account_are_asked_for_once() -> None:
     scene = Scene()
     scene.interest.add(POOL, "p")
     scene.service.items["images"] = [{"nodeAgentSKUId": "x"}]
+    scene.service.items["applications"] = [{"id": "blender"}]
     for _ in range(3):
         await scene.poll()
     assert scene.service.images_asked == 1
     assert scene.mirror.images == [{"nodeAgentSKUId": "x"}]
+    assert scene.mirror.applications == [{"id": "blender"}]
 
 
 async def test_an_error_leaves_what_was_seen_and_is_told() -> None:
@@ -232,7 +243,7 @@ async def test_a_deleted_task_is_noticed_by_a_whole_list() -> None:
 
 @pytest.mark.parametrize(("data", "text"), [(b"", ""), (b"a\x00\xff\n", "a\ufffd"), (b"x\n" * 50, "\n".join("x" * 20))])
 def test_a_tail_is_short_and_fit_for_a_status(data: bytes, text: str) -> None:
-    assert tail_of(data) == text
+    assert tail_of(data, 20) == text
 
 
 def test_the_pace_slows_down_and_recovers() -> None:

@@ -35,18 +35,24 @@ class Poll:
     def __init__(self, client: BatchClient, mirror: Mirror, interest: Interest) -> None:
         self._client, self._mirror, self._interest = client, mirror, interest
 
-    async def _stderr(self, job_id: str, task_id: str, lines: int = TAIL_LINES) -> tuple[str, str | None]:
-        """Last lines of stderr.txt, and why there are none if it cannot be read."""
+    async def _tail(self, job_id: str, task_id: str, path: str, lines: int) -> tuple[str, str | None]:
+        """Last lines of a file of a task, and why there are none if it cannot be read."""
+        files = self._client.task_files
         try:
-            data = await self._client.task_files.tail(job_id, task_id, "stderr.txt", limit=TAIL_BYTES, **options())
+            return tail_of(await files.tail(job_id, task_id, path, limit=TAIL_BYTES, **options()), lines), None
         except BatchError as error:
-            if error.status in {404, 409}:
-                return "", why_no_file(error)
-            raise
-        return tail_of(data, lines), None
+            if error.status not in {404, 409}:
+                raise
+        try:
+            # The answer to a HEAD has no body that could say why.
+            return tail_of(await files.read(job_id, task_id, path, limit=TAIL_BYTES, **options()), lines), None
+        except BatchError as error:
+            if error.status not in {404, 409}:
+                raise
+            return "", why_no_file(error)
 
 
-def tail_of(data: bytes, lines: int = TAIL_LINES) -> str:
+def tail_of(data: bytes, lines: int) -> str:
     """The last lines of a file, as text that a status can hold."""
     text = data.decode(errors="replace").replace("\x00", "")
     return "\n".join(text.rstrip().splitlines()[-lines:])

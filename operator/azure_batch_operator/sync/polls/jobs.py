@@ -35,6 +35,7 @@ class JobPoll(Poll):
         self._speeds: dict[str, Speed] = {}
         self._tries: dict[str, Tries] = {}
         self._pools: dict[str, Any] = {}
+        self._states: dict[str, Any] = {}
 
     async def poll(self, news: News) -> None:
         """One list of jobs."""
@@ -46,7 +47,16 @@ class JobPoll(Poll):
             news.changed |= {key for tasks in interest.tasks.values() for keys in tasks.values() for key in keys}
         for id in {*self._mirror.jobs.replace(began, jobs), *told}:
             news.moved |= interest.jobs.get(id, set())
+        self._tell_tasks(news)
         self._tell_waiting(news)
+
+    def _tell_tasks(self, news: News) -> None:
+        """Tasks are told when their job comes, goes or changes its state: where it has no BatchJob, nobody else would."""
+        states = {id: (self._mirror.jobs.latest(id) or {}).get("state") for id in self._interest.tasks}
+        for id, state in states.items():
+            if id in self._states and self._states[id] != state:
+                news.changed |= {key for keys in self._interest.tasks[id].values() for key in keys}
+        self._states = states
 
     def _tell_waiting(self, news: News) -> None:
         """Jobs none of whose tasks runs say why, so they are told when their pool looks different."""
@@ -131,7 +141,7 @@ class JobPoll(Poll):
                 if before is not None and before["executionInfo"] == entry["executionInfo"]:
                     entry = dict(before)
                 elif lines:
-                    entry["stderrTail"], problem = await self._stderr(job_id, task["id"], lines)
+                    entry["stderrTail"], problem = await self._tail(job_id, task["id"], "stderr.txt", lines)
                     entry |= {"stderrProblem": problem} if problem else {}
             failed.append(entry)
         return failed, number

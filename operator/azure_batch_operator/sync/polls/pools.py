@@ -6,11 +6,14 @@ only for pools modified since (`lastModified`). Autoscale is the exception: enab
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.batch import BatchClient
+from azure_batch_operator.reconcile.ownership import owner_of
 from azure_batch_operator.reconcile.plan import Absent
+from azure_batch_operator.reconcile.pool_view import moment
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 
@@ -37,6 +40,11 @@ class PoolPoll(Poll):
         before, self._mirror.node_counts = self._mirror.node_counts, counts
         told = interest.keys() if table.first else ()
         known = {id: table.get(id) for id in interest}
+        owners: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        for pool in pools:
+            if (owner := owner_of(pool)) is not None:
+                owners[owner].append(pool)
+        self._mirror.pools_of = owners
         for id in {*table.replace(began, pools), *told}:
             keys = interest.get(id, set())
             (news.moved if _moved(known.get(id, Absent.UNKNOWN), table.latest(id)) else news.changed).update(keys)
@@ -66,7 +74,7 @@ class PoolPoll(Poll):
     def _joined(self, pool: Mapping[str, Any]) -> Mapping[str, Any]:
         """What moves by itself as it was just listed, the rest as it was listed last."""
         whole = self._whole.get(str(pool["id"]).lower(), {})
-        if str(whole.get("lastModified", "")) > str(pool.get("lastModified", "")):
+        if moment(whole, "lastModified") > moment(pool, "lastModified"):
             return whole  # changed between the two lists
         return {name: value for name, value in whole.items() if name not in _MOVING} | dict(pool)
 

@@ -8,10 +8,11 @@ from typing import Any
 from azure_batch_operator.batch import BatchClient, NotFoundError
 from azure_batch_operator.reconcile.ownership import task_owner_of
 from azure_batch_operator.sync.mirror import Interest, Mirror, RemoteTable
-from azure_batch_operator.sync.polls.base import News, Poll, Since, clock, options
+from azure_batch_operator.sync.polls.base import TAIL_LINES, News, Poll, Since, clock, options
 
-_TASK_MEMBERS = ("id", "state", "stateTransitionTime", "executionInfo", "nodeInfo")
+_TASK_MEMBERS = ("id", "state", "stateTransitionTime", "executionInfo", "nodeInfo", "constraints")
 _TASK_SHOWN = ("state", "executionInfo", "nodeInfo", "owner", "stderrTail")
+_OUTPUT = ("stdoutTail", "stderrTail", "outputProblem")
 _FULL_TASK_LIST_EVERY = 60.0
 _MOST_TAILS = 20
 
@@ -34,7 +35,9 @@ class TaskPoll(Poll):
         listing = self._lists.setdefault(job_id, _TaskList())
         table, wanted = self._mirror.tasks[job_id], self._interest.tasks.get(job_id, {})
         began = clock()
-        full = listing.full_at is None or began - listing.full_at > _FULL_TASK_LIST_EVERY or listing.recount
+        # A new table, such as after the job's BatchJob has gone, knows nothing before a full list.
+        due = listing.full_at is None or began - listing.full_at > _FULL_TASK_LIST_EVERY
+        full = due or table.first or listing.recount
         # Owners are asked for once; later tasks are our own, or are asked for when the service says that they exist.
         members = (*_TASK_MEMBERS, "environmentSettings") if full else _TASK_MEMBERS
         try:
@@ -47,15 +50,14 @@ class TaskPoll(Poll):
         entries = [listing.entry(task, table) for task in tasks]
         tails = 0
         for entry in entries:
-            info = entry.get("executionInfo") or {}
-            if (
-                info.get("result") != "failure"
-                or entry["id"].lower() not in wanted
-                or entry.get("stderrTail") is not None
-            ):
+            keys = wanted.get(entry["id"].lower(), ())
+            lines = self._interest.tail(keys)
+            result = (entry.get("executionInfo") or {}).get("result")
+            if not keys or result is None or lines == 0 or "stderrTail" in entry or (result == "success" and not lines):
                 continue
             tails += 1
-            entry["stderrTail"] = (await self._stderr(job_id, entry["id"]))[0] if tails <= _MOST_TAILS else ""
+            # What is left out now is not asked for later: a status is written once.
+            entry |= await self._output(job_id, entry["id"], lines) if tails <= _MOST_TAILS else {"stderrTail": ""}
         if full:
             listing.full_at, listing.recount = began, False
         told = set(wanted) if table.first else set()
@@ -64,6 +66,14 @@ class TaskPoll(Poll):
         listing.recount = listing.recount or (not full and table.touched)
         for id in different:
             news.changed |= wanted.get(id, set())
+
+    async def _output(self, job_id: str, task_id: str, lines: int | None) -> dict[str, str]:
+        """The last lines of a task's output, and why there are none."""
+        stderr, problem = await self._tail(job_id, task_id, "stderr.txt", lines or TAIL_LINES)
+        output = {"stderrTail": stderr}
+        if lines is not None:
+            output["stdoutTail"], problem = await self._tail(job_id, task_id, "stdout.txt", lines)
+        return output | ({"outputProblem": problem} if problem else {})
 
     def claim(self, job_id: str, task_id: str, owner: str) -> None:
         """The service has just taken this task from us."""
@@ -78,6 +88,7 @@ class _TaskList:
         self.recount = False
         self.owners: dict[str, str] = {}
         self.since = Since()
+        self._constraints: dict[tuple[Any, ...], Mapping[str, Any]] = {}
 
     def entry(self, task: Mapping[str, Any], table: RemoteTable) -> dict[str, Any]:
         """What the mirror keeps of a task."""
@@ -88,6 +99,13 @@ class _TaskList:
         owner = task_owner_of(task) or self.owners.pop(id, None) or known.get("owner")
         if owner:
             entry["owner"] = owner
-        if "stderrTail" in known and known.get("executionInfo") == task.get("executionInfo"):
-            entry["stderrTail"] = known["stderrTail"]
+        if known.get("executionInfo") == task.get("executionInfo"):
+            entry |= {name: known[name] for name in _OUTPUT if name in known}
+        if constraints := task.get("constraints"):
+            entry["constraints"] = self._shared(constraints)
         return entry
+
+    def _shared(self, constraints: Mapping[str, Any]) -> Mapping[str, Any]:
+        """One copy of what most tasks of a job have alike."""
+        names = ("maxWallClockTime", "retentionTime", "maxTaskRetryCount")
+        return self._constraints.setdefault(tuple(constraints.get(name) for name in names), constraints)

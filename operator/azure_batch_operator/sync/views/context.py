@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.reconcile.resolve import ResolutionError
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.store import Store
 
@@ -16,10 +18,12 @@ class Context:
     Attributes:
         store: all objects of the cluster.
         cluster: id of this cluster, part of the ownership marker.
+        prices: what `spec.pricesFrom` of pools points to, or why it cannot be read.
     """
 
     store: Store
     cluster: str
+    prices: Mapping[Key, str | ResolutionError] = field(default_factory=dict)
 
 
 def interested(session: Session, resource: Resource, *path: str) -> None:

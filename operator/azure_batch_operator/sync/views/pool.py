@@ -2,30 +2,103 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile import pool as plans
-from azure_batch_operator.reconcile.plan import AccountView, Plan
+from azure_batch_operator.reconcile.job import is_open
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
+from azure_batch_operator.reconcile.pool_recreate import in_use, next_id
 from azure_batch_operator.reconcile.pool_view import PoolView
 from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.polls.jobs import pool_of
 from azure_batch_operator.sync.views.context import Context, interested
+from azure_batch_operator.sync.views.pools import pool_in_use
+
+_LOOK_AGAIN = 1.0
 
 
 def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
     """Decide about one BatchPool."""
     if session is None:
         return plans.plan(resource, account, PoolView(), context.cluster, now)
-    interested(session, resource, resource.remote_id)
-    return plans.plan(resource, account, _view(session, resource), context.cluster, now)
+    result = plans.plan(resource, account, _view(context, session, resource), context.cluster, now)
+    if result == Plan() and session.mirror.pools.touched:
+        # What is being looked at may be under an id that nobody has asked news of yet.
+        return replace(result, again=_LOOK_AGAIN)
+    return result
 
 
-def _view(session: Session, resource: Resource) -> PoolView:
-    mirror, id = session.mirror, resource.remote_id.lower()
+def _view(context: Context, session: Session, resource: Resource) -> PoolView:
+    mirror, base = session.mirror, resource.remote_id
+    owned = mirror.pools_of.get(ownership.marker(context.cluster, resource), ())
+    ids = sorted({base.lower(), *(str(pool["id"]).lower() for pool in owned)} - {base.lower()})
+    interested(session, resource, base, *ids)
+    _, older = in_use(owned)
+    leaving = [str(pool["id"]) for pool in owned if pool.get("state") == "deleting"]
+    session.interest.watch_jobs(resource.key, wanted=bool(older))
+    jobs_on = _jobs_on(session) if older else None
+    remote = pool_in_use(context, session, resource)
+    following = next_id(resource)
+    # A pool that was just made for this object, under whatever generation, must be seen before another one is.
+    if any(mirror.pools.pending(each) for each in (*ids, following.rpartition("-g")[0] + "-g")):
+        remote = Absent.UNKNOWN
+    id = base.lower() if isinstance(remote, Absent) else str(remote["id"]).lower()
+    notes = mirror.notes[id]
+    jobs = _jobs(context, session, resource)
+    notes.start_task = resource.spec.get("startTask") if resource.spec.get("startTaskUpdate") == "Reboot" else None
     return PoolView(
-        remote=mirror.pools.get(id),
+        remote=remote,
+        older=older,
+        leaving=leaving,
+        next_taken=mirror.pools.latest(following) is not None and following.lower() not in ids,
+        jobs_on=jobs_on,
         counts=mirror.node_counts.get(id),
         images=mirror.images,
-        accepted=mirror.accepted.get(id),
-        evaluated=mirror.evaluated.get(id),
-        enabled=mirror.enabled.get(id),
-        troubled=mirror.troubled.get(id, ()),
+        accepted=notes.accepted,
+        evaluated=notes.evaluated,
+        enabled=notes.enabled,
+        troubled=notes.troubled,
+        outdated=notes.outdated,
+        busy=_busy(jobs),
+        slots_used=sum(int((slots or {}).get("running", 0)) for _, _, slots in jobs) if jobs else None,
+        prices=context.prices.get(resource.key),
+    )
+
+
+def _jobs_on(session: Session) -> Mapping[str, Sequence[str]] | None:
+    """Jobs by the pool that they are on, if they were listed together with the pools."""
+    mirror = session.mirror
+    if mirror.jobs.seen_at is None or mirror.pools.seen_at is None or mirror.jobs.seen_at < mirror.pools.seen_at:
+        session.poller.poke()
+        return None
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for job in mirror.jobs.entries():
+        if job.get("state") not in {"completed", "deleting"}:
+            found[pool_of(job).lower()].append(str(job["id"]))
+    return found
+
+
+def _jobs(
+    context: Context, session: Session, pool: Resource
+) -> list[tuple[Resource, Mapping[str, int] | None, Mapping[str, int] | None]]:
+    """The open BatchJobs on a pool, each with its counts of tasks and of task slots as far as they are known."""
+    jobs = [each for each in context.store.dependents(pool.key, Kind.JOB) if is_open(each) and not each.deleting]
+    results = [session.mirror.results.get(each.remote_id.lower()) for each in jobs]
+    return [
+        (job, known.counts if known else None, known.slots if known else None)
+        for job, known in zip(jobs, results, strict=True)
+    ]
+
+
+def _busy(jobs: Sequence[tuple[Resource, Mapping[str, int] | None, object]]) -> list[str]:
+    """Names of jobs with tasks that have not ended; one whose tasks are not known yet counts."""
+    return sorted(
+        job.key.name
+        for job, counts, _ in jobs
+        if counts is None or int(counts.get("active", 0)) + int(counts.get("running", 0))
     )

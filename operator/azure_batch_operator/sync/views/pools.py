@@ -6,7 +6,8 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.job_views import PoolView
-from azure_batch_operator.reconcile.plan import Absent
+from azure_batch_operator.reconcile.plan import Absent, Remote
+from azure_batch_operator.reconcile.pool_recreate import in_use
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.views.context import Context
 
@@ -28,9 +29,18 @@ def batch_pool(context: Context, resource: Resource, session: Session | None, na
             f"{field} names BatchPool {name!r}, which does not exist in this namespace: create it or correct {field}"
         )
         return PoolView(None, ("PoolNotFound", message))
-    remote = session.mirror.pools.get(pool.remote_id) if session else Absent.UNKNOWN
+    remote = pool_in_use(context, session, pool) if session else Absent.UNKNOWN
     if isinstance(remote, Absent):
         return PoolView(None, ("WaitingForPool", f"waits until BatchPool {name!r} exists in Azure Batch"))
     if ownership.owner_of(remote) != ownership.marker(context.cluster, pool):
         return PoolView(None, ("WaitingForPool", f"BatchPool {name!r} does not own its pool; see its conditions"))
-    return PoolView(pool.remote_id)
+    return PoolView(str(remote["id"]))
+
+
+def pool_in_use(context: Context, session: Session, pool: Resource) -> Remote:
+    """The pool of a BatchPool that jobs should be on; the one under its id if it owns none."""
+    mirror = session.mirror
+    current, _ = in_use(mirror.pools_of.get(ownership.marker(context.cluster, pool), ()))
+    if current is None or mirror.pools.first:
+        return mirror.pools.get(pool.remote_id)
+    return mirror.pools.get(str(current["id"]))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.reconcile import job as job_plans
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile import task as plans
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
@@ -11,35 +14,67 @@ from azure_batch_operator.reconcile.task import is_open
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.views.context import Context, interested
 
-__all__ = ["is_open", "plan"]
+__all__ = ["is_open", "job_id", "plan"]
 
 
 def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
     """Decide about one BatchTask."""
-    job = context.store.get(Key(Kind.JOB, resource.key.namespace, resource.spec["jobRef"]["name"]))
-    if job is None:
-        view = plans.JobView(exists=False)
-        return plans.plan(resource, account, view, plans.TaskView(), context.cluster, now)
-    if session is None:
-        view = plans.JobView(exists=True, id=job.remote_id)
-        return plans.plan(resource, account, view, plans.TaskView(), context.cluster, now)
-    id, job_id = resource.remote_id, job.remote_id
-    remote = session.mirror.jobs.get(job_id)
+    job = _job(context, resource, session)
+    if session is None or not job.exists:
+        return plans.plan(resource, account, job, plans.TaskView(), context.cluster, now)
+    id = resource.remote_id
     if is_open(resource):
-        interested(session, resource, job_id, id)
+        interested(session, resource, job.id, id)
+        session.interest.wish_tail(resource.key, resource.spec.get("tailLines"))
     else:
         session.interest.drop(resource.key)
-    ours = not isinstance(remote, Absent) and ownership.owner_of(remote) == ownership.marker(context.cluster, job)
-    tasks = session.mirror.tasks.get(job_id.lower())
-    return plans.plan(
-        resource,
-        account,
-        plans.JobView(exists=True, id=job_id, remote=remote, ours=ours),
-        plans.TaskView(
-            remote=tasks.get(id) if tasks is not None else Absent.UNKNOWN,
-            pending=session.submitter.has(resource.key),
-            refused=session.submitter.refused(resource.key),
-        ),
-        context.cluster,
-        now,
+    tasks = session.mirror.tasks.get(job.id.lower())
+    depends_on, problem = _dependencies(context, resource, job.id)
+    view = plans.TaskView(
+        remote=tasks.get(id) if tasks is not None else Absent.UNKNOWN,
+        pending=session.submitter.has(resource.key),
+        refused=session.submitter.refused(resource.key),
+        depends_on=depends_on,
+        problem=problem,
     )
+    return plans.plan(resource, account, job, view, context.cluster, now)
+
+
+def job_id(context: Context, task: Resource) -> str | None:
+    """Id in Azure Batch of the job that a BatchTask belongs to; None if its BatchJob does not exist."""
+    if (id := task.spec.get("jobId")) is not None:
+        return str(id)
+    job = context.store.get(Key(Kind.JOB, task.key.namespace, task.spec["jobRef"]["name"]))
+    return job.remote_id if job else None
+
+
+def _job(context: Context, task: Resource, session: Session | None) -> plans.JobView:
+    id = job_id(context, task)
+    if id is None:
+        return plans.JobView(exists=False)
+    if session is None:
+        return plans.JobView(exists=True, id=id)
+    remote = session.mirror.jobs.get(id)
+    if "jobId" in task.spec:
+        return plans.JobView(exists=True, id=id, remote=remote, ours=isinstance(remote, Mapping))
+    job = context.store.get(Key(Kind.JOB, task.key.namespace, task.spec["jobRef"]["name"]))
+    if job is None:
+        return plans.JobView(exists=False)
+    ours = isinstance(remote, Mapping) and ownership.owner_of(remote) == ownership.marker(context.cluster, job)
+    return plans.JobView(exists=True, id=id, remote=remote, ours=ours, finished=not job_plans.is_open(job))
+
+
+def _dependencies(context: Context, task: Resource, job: str) -> tuple[list[str], tuple[str, str] | None]:
+    """Ids of the BatchTasks that `dependsOnRefs` names; or reason and message of the first that cannot serve."""
+    ids = []
+    for at, reference in enumerate(task.spec.get("dependsOnRefs") or ()):
+        where, name = f"spec.dependsOnRefs[{at}]", reference["name"]
+        other = context.store.get(Key(Kind.TASK, task.key.namespace, name))
+        if other is None:
+            text = f"{where} names BatchTask {name!r}, which does not exist in this namespace: create it"
+            return [], ("DependencyNotFound", text)
+        if (job_id(context, other) or "").lower() != job.lower():
+            text = f"{where} names BatchTask {name!r}, which belongs to another job: name tasks of the same job only"
+            return [], ("DependencyInOtherJob", text)
+        ids.append(other.remote_id)
+    return ids, None

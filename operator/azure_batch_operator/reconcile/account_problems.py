@@ -1,0 +1,84 @@
+"""Why an account cannot be used: one reason for each thing that somebody has to do about it (users.md §2 A)."""
+
+from __future__ import annotations
+
+from azure_batch_operator.batch import (
+    AuthenticationError,
+    BatchError,
+    ConnectionFailedError,
+    DeadlineError,
+    EndpointRefusedError,
+    ForbiddenError,
+    ServerBusyError,
+    ThrottledError,
+)
+
+_CONNECTIONS = {
+    "dns": ("NameNotResolved", "the host of spec.endpoint has no address: correct spec.endpoint"),
+    "refused": ("ConnectionRefused", "nothing listens at spec.endpoint: correct it, or wait for the service"),
+    "tls": (
+        "TLSFailed",
+        "the certificate of spec.endpoint was not accepted: correct spec.endpoint or the proxy between",
+    ),
+}
+_TOKEN = "TokenRefused"  # noqa: S105  (a reason, not a token)
+_SIGN_INS = {
+    "bad-key": (
+        "KeyRefused",
+        "the key in the Secret is not a key of this account: correct the Secret of spec.auth.sharedKey",
+    ),
+    "unknown-account": (
+        "UnknownAccount",
+        "there is no such account at spec.endpoint: correct spec.accountName or spec.endpoint",
+    ),
+    "clock-skew": ("ClockSkew", "the clock of the operator's node is more than 15 minutes off: correct it"),
+    "method-not-allowed": (
+        "SignInMethodNotAllowed",
+        "the account does not allow this way to sign in: choose another one in spec.auth",
+    ),
+    "wrong-audience": (_TOKEN, "the token is for another service: correct the cloud of spec.endpoint"),
+    "wrong-issuer": (_TOKEN, "the federated credential has another issuer: set it to the issuer of this cluster"),
+    "wrong-subject": (
+        _TOKEN,
+        "the federated credential has another subject: set it to the ServiceAccount that signs in",
+    ),
+    "unknown-application": (_TOKEN, "there is no such application in the tenant: correct clientId in spec.auth"),
+    "unknown-tenant": (_TOKEN, "there is no such tenant: correct tenantId in spec.auth"),
+    "expired": (_TOKEN, "the credential has expired: renew the Secret of spec.auth"),
+    "malformed": (_TOKEN, "the credential cannot be read: correct the Secret of spec.auth"),
+    "sign-in-failed": (_TOKEN, "Entra gives no token: check spec.auth"),
+}
+_CODES = {
+    "AccountIsDisabled": "the account is disabled, as with a suspended subscription: enable it in Azure",
+    "InsufficientAccountPermissions": "the identity lacks a role on the account: give it Azure Batch Data Contributor",
+}
+
+PASSING = frozenset(
+    {"ConnectionFailed", "NameNotResolved", "ConnectionRefused", "Throttled", "NoAnswer", "ServiceFailed"}
+)
+"""Reasons that may pass by themselves."""
+
+
+def account_problem(error: BatchError) -> tuple[str, str]:
+    """Reason and message of a BatchAccount's `Ready` condition for an error, each with its remedy."""
+    text = str(error)
+    match error:
+        case ConnectionFailedError(kind=kind):
+            reason, remedy = _CONNECTIONS.get(str(kind), ("ConnectionFailed", "no connection to spec.endpoint"))
+        case AuthenticationError(kind=kind):
+            fallback = ("AuthenticationFailed", "the service does not accept the sign-in: check spec.auth")
+            reason, remedy = _SIGN_INS.get(str(kind), fallback)
+        case EndpointRefusedError():
+            return "EndpointRefused", text
+        case ForbiddenError():
+            reason = error.code or "Forbidden"
+            remedy = _CODES.get(reason, "the identity lacks a role on the account, or the account is disabled")
+        case ThrottledError() | ServerBusyError():
+            reason, remedy = "Throttled", "the service asks for patience; calls go on by themselves"
+        case DeadlineError():
+            reason, remedy = "NoAnswer", "the service does not answer in time"
+        case _ if error.status is not None and error.status >= 500:
+            reason, remedy = "ServiceFailed", "the service fails; calls go on by themselves"
+        case _:
+            return error.code or "RequestFailed", text
+    return reason, f"{remedy} ({text})"

@@ -1,0 +1,44 @@
+"""Defaults that an account gives the pools and jobs in it, put under what their specs say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Resource
+
+_BY_NAME = frozenset({"metadata", "commonEnvironmentSettings"})
+"""Lists whose items are put together by name; anything else is taken from one side as a whole."""
+
+
+def with_defaults(resource: Resource, account_spec: Mapping[str, Any]) -> Resource:
+    """An object as if its spec held its account's defaults for what it leaves out.
+
+    Args:
+        account_spec: of its BatchAccount.
+    """
+    defaults = account_spec.get("defaults") or {}
+    match resource.key.kind:
+        case Kind.POOL if given := defaults.get("pool"):
+            return replace(resource, spec=_under(resource.spec, given))
+        case Kind.JOB if given := defaults.get("job"):
+            return replace(resource, spec=_under(resource.spec, given))
+        case Kind.SCHEDULE if (given := defaults.get("job")) and not resource.spec.get("cron"):
+            specification = _under(resource.spec["jobSpecification"], given)
+            return replace(resource, spec={**resource.spec, "jobSpecification": specification})
+        case _:
+            return resource
+
+
+def _under(spec: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(defaults) | dict(spec)
+    for name in _BY_NAME & spec.keys() & defaults.keys():
+        merged[name] = _together(spec[name], defaults[name])
+    return merged
+
+
+def _together(items: Sequence[Mapping[str, Any]], defaults: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    own = {item["name"] for item in items}
+    return [*(item for item in defaults if item["name"] not in own), *items]

@@ -1,0 +1,48 @@
+"""The end of a BatchPool, as `spec.deletionPolicy` wants it (batch-semantics §4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import policy
+from azure_batch_operator.reconcile.common import FORCE_HINT, deleting, still_there
+from azure_batch_operator.reconcile.plan import Absent, Call, Notice, Plan, Table
+from azure_batch_operator.reconcile.pool_view import PoolView, number_of
+from azure_batch_operator.reconcile.status import Verdict, kept
+
+_LOOK_AGAIN = 15.0
+
+
+def orphaned(resource: Resource) -> Plan | None:
+    """The plan for a deleted object whose pool is to stay, if so."""
+    if not resource.deleting or resource.spec.get("deletionPolicy") != "Orphan":
+        return None
+    text = f"pool {resource.remote_id!r} stays in Azure Batch, as spec.deletionPolicy asks"
+    return Plan(finalizer="remove", notices=(Notice("Detached", text),) if resource.has_finalizer else ())
+
+
+def delete(resource: Resource, view: PoolView, remote: Mapping[str, Any] | Absent, cluster: str, now: float) -> Plan:
+    """Delete the pool and what it has replaced, wait until they are gone, and let the object go."""
+    if not isinstance(remote, Absent) and (left := policy.left_alone(resource, remote, cluster)) is not None:
+        return left
+    here = [] if isinstance(remote, Absent) else [remote]
+    alive = [str(each["id"]) for each in (*here, *view.older) if each.get("state") != "deleting"]
+    if not alive:
+        gone = not here and not view.leaving
+        return Plan(finalizer="remove") if gone else still_there(resource, f"pool {resource.remote_id!r}", now)
+    what = f"pool {alive[0]!r}"
+    if resource.spec.get("deletionPolicy") == "DeleteWhenIdle" and (busy := _busy(view)):
+        message = f"{what} is deleted when its tasks have ended: {busy}. {FORCE_HINT}"
+        verdict = Verdict("Deleting", "WaitingForTasks", message, ready=False, trend="Reconciling")
+        return Plan(status=kept(resource, verdict, now), again=_LOOK_AGAIN)
+    return deleting(resource, what, Call("delete_pool", Table.POOLS, alive[0]), now)
+
+
+def _busy(view: PoolView) -> str:
+    running = number_of(view.counts, ("running",))
+    parts = [f"{running} nodes run tasks"] if running else []
+    if view.busy:
+        parts.append(f"BatchJobs with unfinished tasks: {', '.join(view.busy[:5])}")
+    return "; ".join(parts)

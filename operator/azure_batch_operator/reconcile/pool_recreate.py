@@ -1,0 +1,66 @@
+"""`updateStrategy: Recreate`: a new pool beside the old one, jobs move, and the old one goes when none is left on it.
+
+Two pools need two ids. The first pool has the id of the spec; each later one has it with the generation of the spec behind, such as
+`render-g7`. Which pools are an object's is written in their ownership markers, so nothing is lost with the status: the newest
+pool that is not being deleted is the one in use, all others run dry. See docs/decisions/0012.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import ownership
+from azure_batch_operator.reconcile.plan import Call, Table
+from azure_batch_operator.reconcile.pool_changes import Changes, with_note
+from azure_batch_operator.reconcile.pool_desired import body_of
+from azure_batch_operator.reconcile.pool_view import PoolView, Step, moment
+
+_LONGEST_ID = 64
+_LOOK_AGAIN = 2.0
+
+
+def next_id(resource: Resource) -> str:
+    """Id of a pool that is made in place of an older one."""
+    suffix = f"-g{resource.generation}"
+    return f"{resource.remote_id[: _LONGEST_ID - len(suffix)]}{suffix}"
+
+
+def in_use(owned: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any] | None, list[Mapping[str, Any]]]:
+    """The pool in use among those of one object, and the others, oldest first; those that are being deleted are none of both."""
+    alive = sorted(
+        (pool for pool in owned if pool.get("state") != "deleting"), key=lambda pool: moment(pool, "creationTime")
+    )
+    return (alive[-1], alive[:-1]) if alive else (None, [])
+
+
+def recreate(resource: Resource, found: Changes, agent: str | None, view: PoolView, cluster: str) -> Step | None:
+    """Make the new pool."""
+    if not found.empty or not found.asked or resource.spec.get("updateStrategy") != "Recreate":
+        return None
+    names, id = ", ".join(found.empty), next_id(resource)
+    if view.next_taken:
+        message = f"{names} needs a new pool, but pool {id!r} exists and belongs to somebody else: delete it, or change the spec"
+        return Step((), "Stalled", "OwnershipConflict", message, stalled=True)
+    body = ownership.with_marker(body_of(id, resource.spec, agent), ownership.marker(cluster, resource))
+    body = with_note(body, resource.spec)
+    call = Call("create_pool", Table.POOLS, id, body=body)
+    message = f"pool {id!r} is made, since {names} cannot be changed with nodes"
+    # Nobody asks for news of the new id before it is seen.
+    return Step((call,), "Replacing", "Replacing", message, again=_LOOK_AGAIN)
+
+
+def clear(view: PoolView) -> Step | None:
+    """Delete the oldest pool that runs dry, as soon as no job is on it."""
+    if not view.older:
+        return None
+    id = str(view.older[0]["id"])
+    jobs = None if view.jobs_on is None else view.jobs_on.get(id.lower(), ())
+    if jobs is None:
+        return Step((), "Replacing", "Replacing", f"pool {id!r} is deleted when no job is on it", again=_LOOK_AGAIN)
+    if jobs:
+        message = f"pool {id!r} is deleted when no job is on it any more: {', '.join(sorted(jobs)[:5])}"
+        return Step((), "Replacing", "WaitingForJobs", message, again=_LOOK_AGAIN)
+    call = Call("delete_pool", Table.POOLS, id)
+    return Step((call,), "Replacing", "Replacing", f"pool {id!r} is deleted: its jobs have moved")

@@ -1,0 +1,124 @@
+"""Nodes that need attention: one filtered list per pool, only where node counts or spec give reason (batch-semantics §4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError
+from azure_batch_operator.reconcile.compare import same
+from azure_batch_operator.reconcile.pool_view import number_of
+from azure_batch_operator.sync.mirror import Interest, Mirror, PoolNotes
+from azure_batch_operator.sync.polls.base import TAIL_BYTES, TAIL_LINES, News, Poll, clock, options, tail_of
+
+_TROUBLE = {
+    "startTaskFailed": "starttaskfailed",
+    "unusable": "unusable",
+    "unknown": "unknown",
+    "preempted": "preempted",
+}
+"""States by their names in node counts and on nodes."""
+_MEMBERS = ("id", "state", "stateTransitionTime", "isDedicated", "errors", "startTaskInfo")
+_WITH_START_TASK = ("id", "state", "stateTransitionTime", "startTask")
+_BOOTED = "state eq 'idle' or state eq 'running'"
+_AGAIN_AFTER = 60.0
+_MOST_NODES = 100
+_MOST_TAILS = 3
+
+
+@dataclass
+class _Looked:
+    """When and at what the nodes of a pool were looked at last."""
+
+    at: float
+    reason: Any
+
+
+class NodePoll(Poll):
+    """Nodes in trouble, and nodes that have run another start task."""
+
+    def __init__(self, client: BatchClient, mirror: Mirror, interest: Interest) -> None:
+        super().__init__(client, mirror, interest)
+        self._troubled: dict[str, _Looked] = {}
+        self._outdated: dict[str, _Looked] = {}
+
+    def steps(self, news: News) -> list[Awaitable[None]]:
+        """The lists that are due."""
+        steps: list[Awaitable[None]] = []
+        for id in self._troubled.keys() - self._interest.pools.keys():
+            self._troubled.pop(id, None)
+            self._outdated.pop(id, None)
+        for id in self._interest.pools:
+            notes, counts = self._mirror.notes[id], self._mirror.node_counts.get(id)
+            if not number_of(counts, tuple(_TROUBLE)):
+                self._set(id, notes, news, troubled=())
+                self._troubled.pop(id, None)
+            elif self._due(self._troubled, id, counts):
+                steps.append(self._trouble(id, notes, news))
+            wanted = notes.start_task
+            if wanted is None or not number_of(counts, ("idle", "running")):
+                self._set(id, notes, news, outdated=())
+                self._outdated.pop(id, None)
+            elif self._due(self._outdated, id, (wanted, counts), again=bool(notes.outdated)):
+                steps.append(self._start_tasks(id, notes, wanted, news))
+        return steps
+
+    def _due(self, looked: dict[str, _Looked], id: str, reason: Any, *, again: bool = True) -> bool:
+        now, last = clock(), looked.get(id)
+        if last is not None and last.reason == reason and not (again and now - last.at > _AGAIN_AFTER):
+            return False
+        looked[id] = _Looked(now, reason)
+        return True
+
+    async def _trouble(self, id: str, notes: PoolNotes, news: News) -> None:
+        states = [state for name, state in _TROUBLE.items() if number_of(self._mirror.node_counts.get(id), (name,))]
+        condition = " or ".join(f"state eq '{state}'" for state in states)
+        known = {(node["id"], node.get("stateTransitionTime")): node for node in notes.troubled}
+        found: list[Mapping[str, Any]] = []
+        tails = 0
+        try:
+            async for node in self._client.nodes.list(id, filter=condition, select=_MEMBERS, **options()):
+                if len(found) >= _MOST_NODES:
+                    break
+                entry = dict(node)
+                before = known.get((node["id"], node.get("stateTransitionTime")), {})
+                if "stderrTail" in before:
+                    entry["stderrTail"] = before["stderrTail"]
+                elif node.get("state") == "starttaskfailed" and tails < _MOST_TAILS:
+                    tails += 1
+                    entry["stderrTail"] = await self._start_task_stderr(id, node["id"])
+                found.append(entry)
+        except NotFoundError:
+            return
+        self._set(id, notes, news, troubled=tuple(found))
+
+    async def _start_tasks(self, id: str, notes: PoolNotes, wanted: Mapping[str, Any], news: News) -> None:
+        outdated: list[Mapping[str, Any]] = []
+        try:
+            async for node in self._client.nodes.list(id, filter=_BOOTED, select=_WITH_START_TASK, **options()):
+                if len(outdated) < _MOST_NODES and not same("startTask", wanted, node.get("startTask")):
+                    outdated.append(
+                        {name: node[name] for name in ("id", "state", "stateTransitionTime") if name in node}
+                    )
+        except NotFoundError:
+            return
+        self._set(id, notes, news, outdated=tuple(outdated))
+
+    async def _start_task_stderr(self, pool_id: str, node_id: str) -> str:
+        """Last lines of what the start task wrote to stderr; empty if the node cannot be asked."""
+        try:
+            data = await self._client.node_files.tail(
+                pool_id, node_id, "startup/stderr.txt", limit=TAIL_BYTES, **options()
+            )
+        except BatchError as error:
+            if error.status in {404, 409}:
+                return ""
+            raise
+        return tail_of(data, TAIL_LINES)
+
+    def _set(self, id: str, notes: PoolNotes, news: News, **fields: tuple[Mapping[str, Any], ...]) -> None:
+        for name, value in fields.items():
+            if getattr(notes, name) != value:
+                setattr(notes, name, value)
+                news.changed |= self._interest.pools.get(id, set())

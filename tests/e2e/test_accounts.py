@@ -1,0 +1,55 @@
+"""Accounts: what they show, and that credentials change under a running operator."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+from e2e.conftest import Stage, job, pool
+
+
+def test_what_the_service_offers_and_who_lives_there(stage: Stage) -> None:
+    stage.ready_pool()
+    stage.kubectl("annotate", "bacc/main", "note=look")
+    stage.until(lambda: stage.status("bacc", "main").get("users") == {"batchPools": 1}, "its users are counted")
+    status = stage.status("bacc", "main")
+    images = status["supportedImages"]
+    assert any(each.get("verificationType") == "verified" for each in images)
+    assert all(each["nodeAgentSKUId"] for each in images)
+    assert status["lastSuccessTime"]
+
+
+def test_a_rotated_key_is_taken_up_while_work_goes_on(stage: Stage) -> None:
+    """Batch has two keys; here the emulator's one is replaced, so the old one is refused from then on."""
+    stage.ready_pool()
+    stage.apply(job("long", tasks=[{"id": f"t{number}", "commandLine": "sleep 1"} for number in range(40)]))
+    stage.until(lambda: stage.status("bj", "long").get("taskCounts", {}).get("running"), "tasks run")
+    fresh = base64.b64encode(b"a key that was made anew, 64 bytes, as long as Azure makes them...").decode()
+    stage.emulator.admin("POST", "key", {"key": fresh})
+    secret, _ = stage.account()
+    stage.apply(secret | {"stringData": {"key": fresh}})
+    stage.wait("bj", "long", "Complete", 120)
+    assert stage.calls()["Jobs_CreateJob"] == 1
+    assert stage.condition("bacc", "main")["status"] == "True"
+
+
+def test_defaults_of_the_account_reach_its_pools_and_jobs(stage: Stage) -> None:
+    defaults: dict[str, Any] = {
+        "pool": {"metadata": [{"name": "team", "value": "a"}]},
+        "job": {"priority": 7, "commonEnvironmentSettings": [{"name": "SITE", "value": "north"}]},
+    }
+    stage.apply(*stage.account(defaults=defaults), pool("cpu"))
+    stage.wait("bp", "cpu", "Ready")
+    stage.apply(job("own", tasks=[{"id": "a", "commandLine": "/bin/sh -c 'test \"$SITE\" = north'"}]))
+    stage.wait("bj", "own", "Complete")
+    assert "defaults" not in json.dumps(stage.get("bj", "own")["spec"])
+    assert "priority" not in stage.get("bj", "own")["spec"], "the spec stays the user's"
+
+
+def test_bounds_on_polling_must_fit_together(stage: Stage) -> None:
+    refused = stage.cluster.kubectl(
+        "-n", stage.namespace, "apply", "-f", "-", check=False,
+        input=json.dumps(stage.account(polling={"minSeconds": 60, "maxSeconds": 1})[1]),
+    )  # fmt: skip
+    assert "minSeconds must not be more than maxSeconds" in refused.stderr
