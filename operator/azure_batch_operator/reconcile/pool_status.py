@@ -185,7 +185,7 @@ def shown(
         nodeAgentSKUId=machine.get("nodeAgentSKUId"),
         nodes=f"{usable}/{wanted_nodes(size, remote)}",
         nodeCounts=by_tier or None,
-        slots=_slots(usable * int(remote.get("taskSlotsPerNode", 1)), view.slots_used),
+        slots=_slots(resource, usable * int(remote.get("taskSlotsPerNode", 1)), view.slots_used),
         resizeErrors=[picked(error, ("code", "message")) for error in (remote.get("resizeErrors") or ())[:10]] or None,
         **(picked(remote, _AUTO_SCALE) if scaled_by_formula(remote) else {}),
         autoScaleRun=_run(resource, remote),
@@ -194,10 +194,12 @@ def shown(
     )
 
 
-def _slots(total: int, used: int | None) -> dict[str, int] | None:
+def _slots(resource: Resource, total: int, used: int | None) -> dict[str, int] | None:
+    """Slots of the usable nodes; until the jobs have been counted, as after a restart, what was said of their use stays."""
     if not total:
         return None
-    return {"total": total} | ({} if used is None else {"used": min(used, total)})
+    known = (resource.status.get("slots") or {}).get("used") if used is None else used
+    return {"total": total} | ({} if known is None else {"used": min(int(known), total)})
 
 
 def _run(resource: Resource, remote: Mapping[str, Any]) -> dict[str, Any] | None:

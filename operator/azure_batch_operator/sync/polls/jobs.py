@@ -110,6 +110,8 @@ class JobPoll(Poll):
         there = sum(int(counts.get(state, 0)) for state in ("active", "running", "completed"))
         speed.add(time.time(), int(counts.get("completed", 0)), max(there, wish.total))
         results.per_minute, results.estimated_end = speed.per_minute, speed.estimated_end
+        if results.slots != known.slots:
+            news.changed |= self._interest.pools.get(pool_of(job).lower(), set())
         if results != known:
             self._mirror.results[id] = results
             news.changed |= self._interest.jobs.get(id, set())

@@ -27,10 +27,14 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     if session is None:
         return plans.plan(resource, account, PoolView(), context.cluster, now)
     result = plans.plan(resource, account, _view(context, session, resource), context.cluster, now)
-    if result == Plan() and session.mirror.pools.touched:
+    if result == Plan() and _recreates(resource) and session.mirror.pools.touched:
         # What is being looked at may be under an id that nobody has asked news of yet.
         return replace(result, again=_LOOK_AGAIN)
     return result
+
+
+def _recreates(resource: Resource) -> bool:
+    return resource.spec.get("updateStrategy") == "Recreate"
 
 
 def _view(context: Context, session: Session, resource: Resource) -> PoolView:
@@ -45,7 +49,9 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
     remote = pool_in_use(context, session, resource)
     following = next_id(resource)
     # A pool that was just made for this object, under whatever generation, must be seen before another one is.
-    if any(mirror.pools.pending(each) for each in (*ids, following.rpartition("-g")[0] + "-g")):
+    if _recreates(resource) and any(
+        mirror.pools.pending(each) for each in (*ids, following.rpartition("-g")[0] + "-g")
+    ):
         remote = Absent.UNKNOWN
     id = base.lower() if isinstance(remote, Absent) else str(remote["id"]).lower()
     notes = mirror.notes[id]
@@ -71,7 +77,7 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
         troubled=notes.troubled,
         outdated=notes.outdated,
         busy=_busy(jobs),
-        slots_used=sum(int((slots or {}).get("running", 0)) for _, _, slots in jobs) if jobs else None,
+        slots_used=_slots_used(jobs),
         prices=context.prices.get(resource.key),
     )
 
@@ -99,6 +105,12 @@ def _jobs(
         (job, known.counts if known else None, known.slots if known else None)
         for job, known in zip(jobs, results, strict=True)
     ]
+
+
+def _slots_used(jobs: Sequence[tuple[Resource, object, Mapping[str, int] | None]]) -> int | None:
+    """Task slots that the jobs occupy; None if that is not known of all of them."""
+    known = [slots for _, _, slots in jobs if slots is not None]
+    return sum(int(slots.get("running", 0)) for slots in known) if len(known) == len(jobs) else None
 
 
 def _busy(jobs: Sequence[tuple[Resource, Mapping[str, int] | None, object]]) -> list[str]:
