@@ -18,12 +18,14 @@ class Context:
     Attributes:
         store: all objects of the cluster.
         cluster: id of this cluster, part of the ownership marker.
+        digests: of the values that properties of pools take from Secrets and ConfigMaps.
         prices: what `spec.pricesFrom` of pools points to, or why it cannot be read.
     """
 
     store: Store
     cluster: str
     prices: Mapping[Key, str | ResolutionError] = field(default_factory=dict)
+    digests: Mapping[Key, Mapping[str, str]] = field(default_factory=dict)
 
 
 def interested(session: Session, resource: Resource, *path: str) -> None:
