@@ -51,17 +51,18 @@ ALLOWED = [
     ("patch", "batchpools.azurebatch.io/status"),
     ("get", "secrets"),
     ("create", "events"),
+    ("create", "batchjobs.azurebatch.io"),
+    ("delete", "batchjobs.azurebatch.io"),
+    ("list", "namespaces"),
 ]
 DENIED = [
     ("list", "secrets"),
     ("watch", "secrets"),
     ("create", "secrets"),
-    ("delete", "batchjobs.azurebatch.io"),
-    ("create", "batchjobs.azurebatch.io"),
     ("update", "customresourcedefinitions.apiextensions.k8s.io"),
     ("create", "clusterrolebindings.rbac.authorization.k8s.io"),
     ("create", "pods"),
-    ("list", "namespaces"),
+    ("delete", "batchtasks.azurebatch.io"),
 ]
 
 
