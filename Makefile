@@ -40,7 +40,7 @@ cluster-down: setup ## Stop the local control plane
 	@$(BIN)/python -m localcluster down
 
 .PHONY: test
-test: lint crds-check unit conformance e2e chaos ## Everything that CI runs
+test: lint crds-check docs unit conformance e2e chaos ## Everything that CI runs
 
 .PHONY: unit
 unit: setup ## Tests of decisions, without any process
@@ -83,6 +83,18 @@ crds: setup ## Write what is derived: crds/, schemas/, the written parts of helm
 .PHONY: crds-check
 crds-check: setup
 	@$(BIN)/python -m artifacts --check
+
+.PHONY: docs
+docs: setup ## The documentation as a site in site/, links checked
+	@env NO_MKDOCS_2_WARNING=1 $(BIN)/python -W ignore -m mkdocs build --strict --quiet --clean
+
+.PHONY: sbom
+sbom: setup ## What the images consist of, as CycloneDX in dist/
+	@mkdir -p dist
+	@for each in operator emulator; do \
+	  $(BIN)/cyclonedx-py requirements requirements/$$each.txt --pyproject pyproject.toml --output-reproducible \
+	    --output-format JSON --output-file dist/sbom-$$each.cdx.json 2>/dev/null || exit 1; \
+	done; ls dist/sbom-*
 
 .PHONY: image
 image: setup ## Build the container images with docker, podman or buildah, and run the operator's once; BASE=… for another base

@@ -73,6 +73,13 @@ def metrics() -> str:
     for alert in ALERTS:
         expression = alert.expression.replace("|", "\\|")
         lines.append(f"| {alert.name} | {alert.severity} | `{expression}` for {alert.lasting} | {alert.summary} |")
+    lines += [
+        "\n## Traces\n",
+        "With `OTEL_EXPORTER_OTLP_ENDPOINT` (OTLP over HTTP, such as `http://collector:4318`) there is a span per pass over an",
+        "object, and in it one per call to Azure Batch, with operation, status, code and request id. Headers, sampling and",
+        "resource are OpenTelemetry's own variables; in the chart they go under `extraEnv`. Nothing is traced without them.",
+        "Outside the container image, the libraries come with `pip install azure-batch-operator[tracing]`.",
+    ]
     return "\n".join(lines) + "\n"
 
 

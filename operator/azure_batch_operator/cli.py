@@ -15,7 +15,7 @@ from kubernetes.aio.config import ConfigException
 from pydantic.fields import FieldInfo
 
 from azure_batch_operator import check as checks
-from azure_batch_operator import logs
+from azure_batch_operator import logs, tracing
 from azure_batch_operator.app import App
 from azure_batch_operator.kube.api import KubeError
 from azure_batch_operator.settings import CONFIG_VARIABLE, Settings, SettingsError, flag_of, load
@@ -68,11 +68,14 @@ def run(config: str | None, **options: Any) -> None:
         raise click.UsageError(str(error)) from None
     logs.configure(settings.log_format, settings.log_level)
     try:
+        tracing.configure(os.environ)
         asyncio.run(App(settings).run())
-    except (ConfigException, KubeError, OSError) as error:
+    except (ConfigException, KubeError, OSError, tracing.TracingError) as error:
         sys.exit(f"azure-batch-operator cannot start: {error}")
     except ExceptionGroup as errors:  # already logged by the service that died
         sys.exit(f"azure-batch-operator ends, because a service died: {errors.exceptions[0]}")
+    finally:
+        tracing.shutdown()
 
 
 @main.command()

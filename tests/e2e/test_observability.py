@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
 from e2e.conftest import Stage, job, pool
+from stage import NAMESPACE, SERVICE_ACCOUNT, Operator, Pod
 
 
 def samples(stage: Stage) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
@@ -82,3 +89,69 @@ def test_json_lines_carry_object_pass_and_request_id_and_no_key(make_stage: Call
     assert found["object"] == f"BatchPool {stage.namespace}/other"
     assert len(found["reconcile_id"]) == 8
     assert stage.emulator.key not in stage.operator.log.read_text()
+
+
+class Receiver:
+    """Takes traces as an OpenTelemetry collector does."""
+
+    def __init__(self) -> None:
+        self.spans: list[Any] = []
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                request = ExportTraceServiceRequest.FromString(body)
+                for resource in request.resource_spans:
+                    for scope in resource.scope_spans:
+                        receiver.spans += scope.spans
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Nothing: the test says what it wants to know."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+    yield made
+    made.close()
+
+
+def attributes(span: Any) -> dict[str, Any]:
+    return {each.key: each.value.string_value or each.value.int_value for each in span.attributes}
+
+
+def test_traces_show_the_calls_of_a_pass_when_they_are_asked_for(stage: Stage, receiver: Receiver) -> None:
+    stage.operator.stop()
+    environment = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url, "OTEL_BSP_SCHEDULE_DELAY": "200"}
+    pod = Pod(NAMESPACE, SERVICE_ACCOUNT, ("run",), environment)
+    stage.operator = Operator.start(stage.cluster, stage.folder / "traced", pod=pod, arguments=stage.arguments)
+    stage.started.append(stage.operator)
+    stage.ready_pool()
+    created = stage.until(
+        lambda: next((span for span in receiver.spans if span.name == "Pools_CreatePool"), None), "the span of a call"
+    )
+    assert attributes(created)["http.response.status_code"] == 201
+    assert attributes(created)["azure.request_id"]
+    assert created.end_time_unix_nano > created.start_time_unix_nano
+    [parent] = stage.until(
+        lambda: [span for span in receiver.spans if span.span_id == created.parent_span_id], "the span of the pass"
+    )
+    assert parent.name == "reconcile BatchPool"
+    assert attributes(parent) == {"namespace": stage.namespace, "object": "cpu"}
+    assert stage.emulator.key not in str(receiver.spans)

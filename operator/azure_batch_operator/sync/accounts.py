@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from prometheus_client import Counter, Histogram
 
+from azure_batch_operator import tracing
 from azure_batch_operator.api.account import AccountSpec, Polling
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import (
@@ -150,6 +151,10 @@ class Session:
     def _observe(self, call: Call) -> None:
         REQUESTS.labels(call.operation, call.code or call.status or call.error or "").inc()
         SECONDS.labels(call.operation).observe(call.seconds)
+        told = {"http.response.status_code": call.status, "azure.request_id": call.request_id, "azure.code": call.code}
+        tracing.ended(
+            call.operation, call.seconds, call.error, {"account": str(self.key), "attempt": call.attempt, **told}
+        )
         self._traffic.count()
         if call.status in {429, 503} and not self._throttled:
             self._throttled = True

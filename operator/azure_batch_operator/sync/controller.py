@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from prometheus_client import Counter, Histogram
 
+from azure_batch_operator import tracing
 from azure_batch_operator.api.base import RECONCILE_NOW
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
@@ -164,7 +165,7 @@ class Controller:
     async def _work(self) -> None:
         while True:
             key = await self._queue.get()
-            with reconciling(key):
+            with reconciling(key), tracing.span(f"reconcile {key.kind}", namespace=key.namespace, object=key.name):
                 await self._pass(key)
 
     async def _pass(self, key: Key) -> None:
