@@ -54,6 +54,9 @@ ALLOWED = [
     ("patch", "batchpools.azurebatch.io/status"),
     ("get", "secrets"),
     ("create", "events"),
+    ("create", "batchjobs.azurebatch.io"),
+    ("delete", "batchjobs.azurebatch.io"),
+    ("list", "namespaces"),
 ]
 DENIED = [
     ("list", "secrets"),

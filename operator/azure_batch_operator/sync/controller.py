@@ -337,6 +337,7 @@ class Controller:
 
     def _forget(self, resource: Resource) -> None:
         self._inputs.forget(resource.key)
+        self._context.fingerprints.pop(resource.key, None)
         session = self._relations.session(resource)
         if session is not None:
             session.interest.drop(resource.key)
