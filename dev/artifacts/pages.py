@@ -76,9 +76,9 @@ def metrics() -> str:
     lines += [
         "\n## Traces\n",
         "With `OTEL_EXPORTER_OTLP_ENDPOINT` (OTLP over HTTP, such as `http://collector:4318`) there is a span per pass over an",
-        "object, and in it one per call to Azure Batch, with operation, status, code and request id. Headers, sampling and resource",
-        "are OpenTelemetry's own variables; in the chart they go under `extraEnv`. Nothing is traced without them. Outside the",
-        "container image, the libraries come with `pip install azure-batch-operator[tracing]`.",
+        "object, and in it one per call to Azure Batch, with operation, status, code and request id. Headers, sampling and",
+        "resource are OpenTelemetry's own variables; in the chart they go under `extraEnv`. Nothing is traced without them.",
+        "Outside the container image, the libraries come with `pip install azure-batch-operator[tracing]`.",
     ]
     return "\n".join(lines) + "\n"
 
