@@ -53,3 +53,51 @@ def test_bounds_on_polling_must_fit_together(stage: Stage) -> None:
         input=json.dumps(stage.account(polling={"minSeconds": 60, "maxSeconds": 1})[1]),
     )  # fmt: skip
     assert "minSeconds must not be more than maxSeconds" in refused.stderr
+
+
+def says(stage: Stage, reason: str, *words: str) -> None:
+    stage.until(lambda: stage.condition("bacc", "main").get("reason") == reason, f"the account says {reason}")
+    for word in words:
+        assert word in stage.condition("bacc", "main")["message"]
+
+
+def test_a_clock_that_is_wrong(stage: Stage) -> None:
+    stage.emulator.admin("POST", "clock", {"skewSeconds": 4000})
+    stage.apply(*stage.account())
+    says(stage, "ClockSkew", "15 minutes")
+    stage.emulator.admin("POST", "clock", {"skewSeconds": 0})
+    stage.wait("bacc", "main", "Ready")
+
+
+def test_an_account_that_does_not_exist(stage: Stage) -> None:
+    stage.apply(*stage.account(accountName="nobody"))
+    says(stage, "UnknownAccount", "spec.accountName")
+
+
+def test_an_account_that_is_suspended_and_comes_back(stage: Stage) -> None:
+    stage.ready_pool()
+    fault = {"effect": {"status": 403, "code": "AccountIsDisabled"}}
+    id = stage.emulator.admin("POST", "faults", fault)["id"]
+    says(stage, "AccountIsDisabled", "enable it in Azure")
+    assert stage.condition("bp", "cpu")["status"] == "True", "what lives there keeps its last state"
+    stage.emulator.admin("DELETE", f"faults/{id}")
+    stage.wait("bacc", "main", "Ready")
+
+
+def test_throttling_shows_on_the_account_alone(stage: Stage) -> None:
+    stage.ready_pool()
+    before = stage.get("bp", "cpu")["metadata"]["resourceVersion"]
+    fault = {"count": 3, "effect": {"status": 429, "code": "TooManyRequests", "retryAfter": 2}}
+    stage.emulator.admin("POST", "faults", fault)
+    stage.until(lambda: stage.status("bacc", "main").get("throttling", {}).get("times"), "the account says so")
+    stage.wait("bacc", "main", "Ready")
+    assert stage.status("bacc", "main")["throttling"]["times"] >= 1
+    assert stage.get("bp", "cpu")["metadata"]["resourceVersion"] == before
+
+
+def test_an_account_in_use_waits_and_says_by_whom(stage: Stage) -> None:
+    stage.ready_pool()
+    stage.kubectl("delete", "bacc/main", "--wait=false")
+    says(stage, "InUse", "1 BatchPool", f"BatchPool {stage.namespace}/cpu")
+    stage.kubectl("delete", "bp/cpu", "--timeout=60s")
+    stage.until_gone("bacc")

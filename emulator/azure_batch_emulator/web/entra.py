@@ -1,7 +1,8 @@
 """A token endpoint in the manner of Entra ID, and the check of its tokens on Batch calls (batch-semantics §2.1).
 
-Served over TLS beside the Batch API: OpenID configuration, signing keys, and the client-credentials grant with a secret or
-with a federated assertion, as workload identity uses it. Who may sign in is registered under ``/emulator/identities``.
+Served over TLS beside the Batch API: OpenID configuration, signing keys, and the client-credentials grant with a secret,
+a certificate or a federated assertion, as workload identity uses it; and the metadata service that gives managed identities their
+tokens. Who may sign in is registered under ``/emulator/identities``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 import jwt
 from aiohttp import web
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from azure_batch_emulator.wire.errors import BatchError
@@ -27,6 +29,7 @@ _LIFETIME_SECONDS = 3600
 _PATH = re.compile(
     r"/([0-9A-Za-z.-]+)/(v2\.0/\.well-known/openid-configuration|discovery/v2\.0/keys|oauth2/v2\.0/token)"
 )
+_METADATA_PATH = "/metadata/identity/oauth2/token"
 _ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _READING = frozenset({"GET", "HEAD"})
 
@@ -52,6 +55,8 @@ class Identity:
     Attributes:
         role: ``contributor`` may do everything, ``reader`` may read, ``none`` may nothing.
         account: the Batch account it works with.
+        certificate: by which it signs in.
+        managed: whether machines may sign in as it without any proof, as managed identities do.
     """
 
     tenant_id: str
@@ -60,6 +65,8 @@ class Identity:
     role: str = "contributor"
     secret: str | None = field(default=None, repr=False)
     federation: Federation | None = None
+    certificate: x509.Certificate | None = field(default=None, repr=False)
+    managed: bool = False
 
 
 class TokenError(Exception):
@@ -94,7 +101,7 @@ class Entra:
 
         Args:
             body: ``{"tenantId", "clientId", "secret"?, "role"?, "account"?, "federation"?: {"issuer", "subject",
-                "audience"?, "jwks"}}``.
+                "audience"?, "jwks"}, "certificate"? (PEM), "managed"?}``.
 
         Raises:
             ValueError: something is missing or wrong.
@@ -110,9 +117,11 @@ class Entra:
             role=role,
             secret=str(body["secret"]) if body.get("secret") is not None else None,
             federation=_federation(federation) if federation is not None else None,
+            certificate=x509.load_pem_x509_certificate(body["certificate"].encode()) if "certificate" in body else None,
+            managed=bool(body.get("managed")),
         )
-        if identity.secret is None and identity.federation is None:
-            raise ValueError("an identity needs a secret or a federation")
+        if not (identity.secret or identity.federation or identity.certificate or identity.managed):
+            raise ValueError("an identity needs a secret, a certificate or a federation, or must be managed")
         self.identities[identity.tenant_id, identity.client_id] = identity
         return {"tenantId": identity.tenant_id, "clientId": identity.client_id, "role": role}
 
@@ -120,6 +129,8 @@ class Entra:
 
     async def handle(self, request: web.Request) -> web.Response | None:
         """Answer a call of the token service; None if the path is not one of its own."""
+        if request.path == _METADATA_PATH:
+            return self._metadata(request)
         match = _PATH.fullmatch(request.path)
         if match is None:
             return None
@@ -140,6 +151,21 @@ class Entra:
             body = {"error": error.error, "error_description": error.description, "error_codes": [error.number]}
             return web.json_response(body | {"correlation_id": str(uuid.uuid4())}, status=error.status)
 
+    def _metadata(self, request: web.Request) -> web.Response:
+        """The metadata service that a machine in Azure finds at an address of its own."""
+        if request.headers.get("Metadata", "").lower() != "true":
+            return web.json_response(
+                {"error": "invalid_request", "error_description": "Metadata: true is required"}, status=400
+            )
+        base = f"{request.scheme}://{request.host}"
+        try:
+            answer = self.managed(base, request.query.get("client_id"), request.query.get("resource", ""))
+        except TokenError as error:
+            return web.json_response(
+                {"error": error.error, "error_description": error.description}, status=error.status
+            )
+        return web.json_response(answer)
+
     def token(self, base: str, tenant: str, form: dict[str, str]) -> dict[str, Any]:
         """The client-credentials grant.
 
@@ -156,21 +182,40 @@ class Entra:
         if "client_assertion" in form:
             if form.get("client_assertion_type") != _ASSERTION_TYPE:
                 raise TokenError(400, "invalid_request", 90023, "The client_assertion_type is not supported.")
-            _check_assertion(identity, form["client_assertion"], self._now())
+            if identity.certificate is not None:
+                _check_certificate(identity, identity.certificate, form["client_assertion"], self._now())
+            else:
+                _check_assertion(identity, form["client_assertion"], self._now())
         elif identity.secret is None or not hmac.compare_digest(identity.secret, form.get("client_secret", "")):
             raise TokenError(401, "invalid_client", 7000215, "Invalid client secret provided.")
         scope = next((part for part in form.get("scope", "").split() if part.endswith("/.default")), None)
         if scope is None:
             raise TokenError(400, "invalid_scope", 1002012, "The provided value for scope is not valid.")
+        return self._issue(base, identity, scope.removesuffix("/.default"))
+
+    def managed(self, base: str, client_id: str | None, resource: str) -> dict[str, Any]:
+        """A token for a managed identity, as the metadata service of a machine issues it.
+
+        Raises:
+            TokenError: there is no such managed identity.
+        """
+        candidates = [each for each in self.identities.values() if each.managed and client_id in (None, each.client_id)]
+        if len(candidates) != 1:
+            raise TokenError(400, "invalid_request", 0, "Identity not found")
+        token = self._issue(f"{base}/{candidates[0].tenant_id}", candidates[0], resource)
+        expires = int(time.time()) + _LIFETIME_SECONDS
+        return token | {"client_id": candidates[0].client_id, "resource": resource, "expires_on": str(expires)}
+
+    def _issue(self, base: str, identity: Identity, audience: str) -> dict[str, Any]:
         now = int(time.time())
         claims = {
-            "aud": scope.removesuffix("/.default"),
+            "aud": audience,
             "iss": f"{base}/v2.0",
             "iat": now,
             "nbf": now - 60,
             "exp": now + _LIFETIME_SECONDS,
-            "appid": client_id,
-            "tid": tenant,
+            "appid": identity.client_id,
+            "tid": identity.tenant_id,
             "ver": "2.0",
         }
         encoded = jwt.encode(claims, self._key, algorithm="RS256", headers={"kid": self._key_id})
@@ -269,6 +314,26 @@ def _check_assertion(identity: Identity, assertion: str, now: float) -> None:
         raise _unmatched(700212, "audience", audience)
     if claims.get("sub") != federation.subject:
         raise _unmatched(700213, "subject", claims.get("sub"))
+
+
+def _check_certificate(identity: Identity, certificate: x509.Certificate, assertion: str, now: float) -> None:
+    """An assertion that a client has signed with the key of its certificate."""
+    key = certificate.public_key()
+    if not isinstance(key, rsa.RSAPublicKey):
+        raise TokenError(401, "invalid_client", 700027, "The certificate's key is not supported.")
+    try:
+        claims = jwt.decode(
+            assertion,
+            key,
+            algorithms=["RS256", "PS256"],
+            options={"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
+        )
+    except jwt.PyJWTError:
+        raise TokenError(401, "invalid_client", 700027, "The signature of the client assertion is not valid.") from None
+    if not (claims.get("iss") == claims.get("sub") == identity.client_id):
+        raise TokenError(401, "invalid_client", 700021, "The issuer of the client assertion is not the application.")
+    if not now < claims.get("exp", 0) + _LEEWAY_SECONDS:
+        raise TokenError(401, "invalid_client", 700024, "Client assertion is not within its valid time range.")
 
 
 def _unmatched(number: int, what: str, value: object) -> TokenError:

@@ -187,8 +187,8 @@ _CODES = {
     "AADSTS700213": AuthenticationKind.WRONG_SUBJECT,
     "AADSTS700024": AuthenticationKind.EXPIRED,
     "AADSTS7000222": AuthenticationKind.EXPIRED,
-    "AADSTS7000215": AuthenticationKind.BAD_KEY,
-    "AADSTS700027": AuthenticationKind.BAD_KEY,
+    "AADSTS7000215": AuthenticationKind.BAD_SECRET,
+    "AADSTS700027": AuthenticationKind.BAD_SECRET,
     "AADSTS700016": AuthenticationKind.UNKNOWN_APPLICATION,
     "AADSTS90002": AuthenticationKind.UNKNOWN_TENANT,
 }

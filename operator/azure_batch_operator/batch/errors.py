@@ -104,6 +104,7 @@ class AuthenticationKind(StrEnum):
     """Why a credential was not accepted."""
 
     BAD_KEY = "bad-key"
+    BAD_SECRET = "bad-secret"  # noqa: S105  (a kind of refusal)
     UNKNOWN_ACCOUNT = "unknown-account"
     CLOCK_SKEW = "clock-skew"
     NOT_ALLOWED = "method-not-allowed"

@@ -44,6 +44,10 @@ _SIGN_INS = {
     ),
     "unknown-application": (_TOKEN, "there is no such application in the tenant: correct clientId in spec.auth"),
     "unknown-tenant": (_TOKEN, "there is no such tenant: correct tenantId in spec.auth"),
+    "bad-secret": (
+        _TOKEN,
+        "the client secret or certificate is not one of the application: correct the Secret of spec.auth",
+    ),
     "expired": (_TOKEN, "the credential has expired: renew the Secret of spec.auth"),
     "malformed": (_TOKEN, "the credential cannot be read: correct the Secret of spec.auth"),
     "sign-in-failed": (_TOKEN, "Entra gives no token: check spec.auth"),

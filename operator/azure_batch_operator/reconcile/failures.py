@@ -7,9 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from azure_batch_operator.reconcile import expand
+from azure_batch_operator.reconcile.status import shortened
 
 _GROUPS = 5
 _SAMPLES = 5
+_FIRST_TAIL_BYTES, _TAIL_BYTES, _MESSAGE_BYTES = 1400, 700, 300
+"""What five groups may take of the 16 KiB that a status has."""
 
 
 def cause(task: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -36,7 +39,7 @@ def groups(failed: Sequence[Mapping[str, Any]], failed_count: int) -> list[dict[
             "exitCode": exit_code,
             "category": category,
             "code": code,
-            "message": failure.get("message"),
+            "message": shortened(failure.get("message") or "", _MESSAGE_BYTES) or None,
             "count": len(tasks),
             "taskIds": [str(task["id"]) for task in tasks[:_SAMPLES]],
             "stderrTail": next((task["stderrTail"] for task in tasks if task.get("stderrTail")), None),
@@ -46,7 +49,17 @@ def groups(failed: Sequence[Mapping[str, Any]], failed_count: int) -> list[dict[
     result.sort(key=lambda group: -group["count"])
     if result and failed_count > len(failed):
         result[0]["count"] += failed_count - len(failed)
-    return result[:_GROUPS]
+    return [_bounded(group, _TAIL_BYTES if at else _FIRST_TAIL_BYTES) for at, group in enumerate(result[:_GROUPS])]
+
+
+def _bounded(group: dict[str, Any], most: int) -> dict[str, Any]:
+    """The group with its texts cut; why there is no output matters only if there is none."""
+    if tail := group.get("stderrTail"):
+        group["stderrTail"] = shortened(tail, most, end=True)
+        group.pop("stderrProblem", None)
+    elif problem := group.get("stderrProblem"):
+        group["stderrProblem"] = shortened(problem, _MESSAGE_BYTES)
+    return group
 
 
 def blocked(

@@ -10,10 +10,11 @@ from azure_batch_operator.reconcile import expand
 from azure_batch_operator.reconcile.failures import groups
 from azure_batch_operator.reconcile.job_views import TasksView
 from azure_batch_operator.reconcile.plan import AccountView
-from azure_batch_operator.reconcile.status import Verdict, status, timestamp
+from azure_batch_operator.reconcile.status import Verdict, shortened, status, timestamp
 
 _STATES = ("active", "running", "completed", "succeeded", "failed")
 _NODES_SHOWN = 5
+_SENTENCE_BYTES, _MESSAGE_BYTES = 600, 200
 _TRANSITIONS = frozenset({"terminating", "disabling", "enabling"})
 
 
@@ -120,12 +121,18 @@ def job_status(
         requeues=tasks.requeues if tasks.requeues is not None else before.get("requeues"),
         progress=f"{counts['completed']}/{total}" if counts else None,
         percent=counts["completed"] * 100 // total if counts and total else None,
-        waitingFor=waits,
+        waitingFor=shortened(waits, _SENTENCE_BYTES) if waits else None,
         failures=groups(tasks.failed, tasks.failed_count) or None,
-        nodeFailures=[dict(each) for each in tasks.node_failures[:_NODES_SHOWN]] or None,
+        nodeFailures=[_node_failure(each) for each in tasks.node_failures[:_NODES_SHOWN]] or None,
         **_speed(before, tasks, counts),
         **({"handled": handled} if handled is not None else {}),
     )
+
+
+def _node_failure(failure: Mapping[str, Any]) -> dict[str, Any]:
+    if "message" not in failure:
+        return dict(failure)
+    return {**failure, "message": shortened(failure["message"], _MESSAGE_BYTES)}
 
 
 def _speed(before: Mapping[str, Any], tasks: TasksView, counts: Mapping[str, int] | None) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.plan import Plan
 
 _FIELDS: Mapping[str, str] = {RECONCILE_NOW: "reconcileNow", RETRY_FAILED: "retryFailed", TERMINATE: "terminate"}
-_LONGEST = 4096
+_LONGEST = 256
+"""Characters of a value that count."""
 
 
 def asked(resource: Resource, annotation: str) -> str | None:

@@ -87,14 +87,14 @@ def _converge(
 ) -> Plan:
     image = image_of(resource.spec, remote, view.images)
     size = size_of(resource.spec)
-    nodes = pool_nodes.care(resource, size, view, remote, now)
+    nodes = pool_nodes.care(resource, view, remote, now)
     step, pending = _step(resource, view, remote, image, nodes.hold, cluster, now)
     if step is not None and step.calls and step is not nodes.hold:
-        # One change of the pool at a time; the nodes' turn comes when it is done.
+        # One change of the pool at a time; the nodes' turn comes when it is done, and till then what was done is kept.
         nodes = Care(fields=resource.status)
     estimate = _cost(resource, view, remote)
-    more = pool_status.conditions(remote, view, image, estimate, now)
-    if step is None:
+    more = pool_status.conditions(resource, remote, view, image, estimate, now)
+    if step is None or step.quiet:
         verdict = pool_status.verdict_at_rest(resource, size, remote, view, more)
     else:
         verdict = pool_status.verdict_of_step(step, more)
@@ -136,12 +136,9 @@ def _step(
 ) -> tuple[Step | None, list[str]]:
     """The next step, and the properties that are still to be changed; `hold` is what the care for nodes needs first."""
     id, spec = str(remote["id"]), resource.spec
-    known = image is not None and image.problem is None
-    # A pool is not given an image without knowing its node agent.
-    comparable = spec if known else {**spec, "virtualMachineConfiguration": remote.get("virtualMachineConfiguration")}
     agent = image.agent if image else None
-    found = changes(comparable, agent, remote, view.accepted)
-    if (step := pool_update.change(id, comparable, found, remote)) is not None:
+    found = changes(spec, agent, remote, view.accepted, without_image=image is None or image.problem is not None)
+    if (step := pool_update.change(id, spec, found, remote)) is not None:
         return step, found.names
     if (step := pool_recreate.recreate(resource, found, agent, view, cluster)) is not None:
         return step, found.names

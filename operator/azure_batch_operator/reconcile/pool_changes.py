@@ -101,7 +101,12 @@ def _item(any_time: str, empty: str) -> dict[str, str]:
 
 
 def changes(
-    spec: Mapping[str, Any], agent: str | None, remote: Mapping[str, Any], accepted: Accepted | None
+    spec: Mapping[str, Any],
+    agent: str | None,
+    remote: Mapping[str, Any],
+    accepted: Accepted | None,
+    *,
+    without_image: bool = False,
 ) -> Changes:
     """Compare the spec with the pool.
 
@@ -109,6 +114,7 @@ def changes(
         agent: the node agent, where the spec leaves it out.
         accepted: what the operator's own last writes to this pool were. As long as nobody has written since, what the service
             took is not sent again, in whatever form it returns it.
+        without_image: whether virtualMachineConfiguration stays as it is, since the node agent for it is not known.
     """
     body = with_agent(PoolSpec.rest_body(spec), agent)
     wanted, before = applied(spec), noted(remote)
@@ -116,7 +122,9 @@ def changes(
     now = _different(_ANY_TIME, body, remote, taken, lenient=wanted[0] == before[0])
     # A pool that was taken over has no note, and what the spec does not mention stays as it is.
     empty = _different(_EMPTY_ONLY, body, remote, taken, lenient=before[1] in ("", wanted[1]))
-    note = tuple(_metadata(body, remote, wanted))
+    if without_image:
+        empty.pop("virtualMachineConfiguration", None)
+    note = tuple(_metadata(body, remote, (wanted[0], before[1]) if without_image else wanted))
     here = tuple(_metadata(body, remote, (wanted[0], before[1]))) if empty else note
     same_items = normal.metadata(body.get("metadata")) == normal.metadata(remote.get("metadata"))
     if not same_items or noted({"metadata": here}) != before:

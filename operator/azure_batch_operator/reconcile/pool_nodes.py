@@ -12,7 +12,6 @@ from typing import Any
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.plan import Call, Notice, Table
-from azure_batch_operator.reconcile.pool_desired import Fixed, Size
 from azure_batch_operator.reconcile.pool_scale import error_text
 from azure_batch_operator.reconcile.pool_view import ON_THE_WAY, PoolView, Step, number_of, scaled_by_formula, steady
 from azure_batch_operator.reconcile.status import seconds_since, timestamp
@@ -53,7 +52,7 @@ def removed_lately(resource: Resource, now: float) -> bool:
     return any(each.get("action") == "Remove" for each in lately(resource, now))
 
 
-def care(resource: Resource, size: Size, view: PoolView, remote: Mapping[str, Any], now: float) -> Care:
+def care(resource: Resource, view: PoolView, remote: Mapping[str, Any], now: float) -> Care:
     """Decide what to do about nodes, as far as the limit allows."""
     log = lately(resource, now)
     policy = resource.spec.get("nodeRemediation") or {}
@@ -65,7 +64,7 @@ def care(resource: Resource, size: Size, view: PoolView, remote: Mapping[str, An
     pool_id = str(remote["id"])
     hold = None
     if removals and (scaled_by_formula(remote) or not steady(remote)):
-        hold = _make_way(pool_id, size, remote, len(removals))
+        hold = _make_way(pool_id, remote, len(removals))
         removals = []
     elif removals:
         hold = _remove(pool_id, [str(node["id"]) for node, _ in removals], remote)
@@ -107,11 +106,9 @@ def _cases(resource: Resource, policy: Mapping[str, Any], view: PoolView) -> lis
     return cases
 
 
-def _make_way(id: str, size: Size, remote: Mapping[str, Any], number: int) -> Step:
+def _make_way(id: str, remote: Mapping[str, Any], number: int) -> Step:
     """Nodes are removed from a steady pool of fixed size only (batch-semantics §4.1); a formula is switched off for that."""
-    calls: tuple[Call, ...] = ()
-    if scaled_by_formula(remote) and not isinstance(size, Fixed):
-        calls = (Call("disable_pool_auto_scale", Table.POOLS, id),)
+    calls = (Call("disable_pool_auto_scale", Table.POOLS, id),) if scaled_by_formula(remote) else ()
     message = f"{number} nodes that do not work are removed as soon as the pool is steady and of fixed size"
     return Step(calls, "Remediating", "RemovingNodes", message)
 

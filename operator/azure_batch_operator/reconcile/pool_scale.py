@@ -18,6 +18,8 @@ ENABLE_PAUSE = 30.0
 """Seconds that the service wants between two calls that enable a formula."""
 ASK_AGAIN = 900.0
 """Seconds after which a resize that fell short is asked for again."""
+TRY_AGAIN = 900.0
+"""Seconds after which a formula that failed is tried once more."""
 _MISSED_INTERVALS = 3
 _TICKS_PER_SECOND = 10_000_000
 
@@ -53,7 +55,7 @@ def _by_number(id: str, size: Fixed, options: Mapping[str, Any], remote: Mapping
         wait = 0.0 if stopped else ASK_AGAIN - seconds_since(remote.get("allocationStateTransitionTime", ""), now)
         if wait <= 0:
             resize = Call("resize_pool", Table.POOLS, id, body={**wanted, **options}, if_match=remote.get("eTag"))
-            return _resizing(f"asking again for {total} nodes", (resize,))
+            return Step((resize,), "Resizing", "Resizing", f"asking again for {total} nodes", quiet=True)
     return None
 
 
@@ -76,7 +78,7 @@ def _by_formula(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any
     if not (text_differs or interval_differs):
         return _kick(id, size, view, remote, now)
     properties = ("autoScaleFormula",) if text_differs else ("autoScaleEvaluationInterval",)
-    if on and text_differs and (step := _tried(id, size, view)) is not None:
+    if on and text_differs and (step := _tried(id, size, view, now)) is not None:
         return step
     body = ({"autoScaleFormula": size.text} if text_differs else {}) | (
         {"autoScaleEvaluationInterval": size.interval} if interval_differs else {}
@@ -87,21 +89,25 @@ def _by_formula(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any
     return _when_steady(id, call, remote, "the formula is switched on", properties)
 
 
-def _tried(id: str, size: Formula, view: PoolView) -> Step | None:
+def _tried(id: str, size: Formula, view: PoolView, now: float) -> Step | None:
     """A formula that replaces another is tried first: a bad one would take the place of one that works.
 
-    On a pool of fixed size the service tries nothing; there a bad formula does no harm, since the pool keeps its size.
+    On a pool of fixed size the service tries nothing; there a bad formula does no harm, since the pool keeps its size. Some
+    failures pass, such as too few samples, so it is tried again after a while.
     """
-    if view.evaluated is None or view.evaluated[0] != size.text:
-        call = Call("evaluate_pool_auto_scale", Table.POOLS, id, body={"autoScaleFormula": size.text})
-        return _resizing("the formula is tried", (call,))
-    error = view.evaluated[1].get("error")
-    if error is None:
+    text, run = view.evaluated or ("", {})
+    error = run.get("error")
+    if text == size.text and error is None:
         return None
+    call = Call("evaluate_pool_auto_scale", Table.POOLS, id, body={"autoScaleFormula": size.text})
+    if error is None or text != size.text:
+        return _resizing("the formula is tried", (call,))
+    wait = TRY_AGAIN - seconds_since(str(run.get("timestamp") or ""), now)
     message = (
         f"the formula is not switched on, since it fails: {error_text(error)}; the pool goes on with the one before"
     )
-    return Step((), "Stalled", str(error.get("code") or "FormulaInvalid"), message, stalled=True)
+    reason = str(error.get("code") or "FormulaInvalid")
+    return Step((call,) if wait <= 0 else (), "Stalled", reason, message, stalled=True, again=max(wait, 1.0))
 
 
 def _kick(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any], now: float) -> Step | None:

@@ -14,6 +14,7 @@ from azure_batch_operator.reconcile.pool_desired import Fixed, Formula, Image, S
 from azure_batch_operator.reconcile.pool_nodes import cause
 from azure_batch_operator.reconcile.pool_scale import error_text, overdue
 from azure_batch_operator.reconcile.pool_view import (
+    AWAY,
     BROKEN,
     ON_THE_WAY,
     USABLE,
@@ -56,13 +57,18 @@ def verdict_at_rest(
         phase, message = ("Resizing", f"the formula wants {target} nodes") if moving else ("Steady", "")
         text = message or f"{usable} of {target} nodes usable"
         return Verdict(phase, "AutoScaled", text, ready=True, more=more)
+    before = resource.condition("Ready")
+    if moving and was_ready(resource) and before is not None and before["reason"] == "ResizeIncomplete":
+        # Asked again for what has been missing before: that is no step back.
+        return Verdict("Resizing", "ResizeIncomplete", before["message"], ready=True, more=more)
     if moving:
         message = f"resizing to {target} nodes, {usable} usable"
         return Verdict("Resizing", "Resizing", message, ready=False, trend="Reconciling", more=more)
     there = present(remote)
     # Nodes that start for the first time are part of becoming ready; later restarts of single nodes are not.
-    if not was_ready(resource) and (coming or usable + broken < min(target, there)):
-        message = f"{usable} of {target} nodes usable, {max(coming, there - usable - broken)} starting"
+    seen = usable + broken + number_of(counts, AWAY)
+    if not was_ready(resource) and (coming or seen < min(target, there)):
+        message = f"{usable} of {target} nodes usable, {max(coming, there - seen)} starting"
         return Verdict("Starting", "NodesStarting", message, ready=False, trend="Reconciling", more=more)
     if "ResizeFailed" in more:
         message = f"{there} of {target} nodes: {more['ResizeFailed'][2]}"
@@ -82,7 +88,12 @@ def wanted_nodes(size: Size, remote: Mapping[str, Any]) -> int:
 
 
 def conditions(
-    remote: Mapping[str, Any], view: PoolView, image: Image | None, estimate: Cost | None, now: float
+    resource: Resource,
+    remote: Mapping[str, Any],
+    view: PoolView,
+    image: Image | None,
+    estimate: Cost | None,
+    now: float,
 ) -> Conditions:
     """The conditions beside Ready, Reconciling and Stalled."""
     more: Conditions = {}
@@ -91,6 +102,9 @@ def conditions(
         since = remote.get("allocationStateTransitionTime", "")
         text = "; ".join(f"{error.get('code')}: {error.get('message')}" for error in errors)
         more["ResizeFailed"] = (True, str(errors[0].get("code") or "ResizeFailed"), f"{text} (since {since})")
+    elif not steady(remote) and (known := resource.condition("ResizeFailed")) is not None and was_ready(resource):
+        # The service hides errors while it resizes; this one is being tried again.
+        more["ResizeFailed"] = (True, known["reason"], known["message"])
     if view.counts is not None and (targeted(remote) or present(remote)):
         more["NodesHealthy"] = _nodes(view)
     if scaled_by_formula(remote) and (run := remote.get("autoScaleRun")):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Notice, Remote
+from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Remote
 from azure_batch_operator.reconcile.resolve import ResolutionError
 
 
@@ -58,8 +58,8 @@ class Step:
         phase, reason, message: what to say.
         stalled: whether a person must act.
         again: seconds until it must be looked at without any event.
+        quiet: whether the pool is as wanted as it can be all the same, so that nothing is said of it.
         properties: what is being changed, for Events and metrics about drift.
-        fields: members of the status that this step decides.
     """
 
     calls: tuple[Call, ...]
@@ -67,14 +67,14 @@ class Step:
     reason: str
     message: str
     stalled: bool = False
+    quiet: bool = False
     again: float | None = None
     properties: tuple[str, ...] = ()
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    notices: tuple[Notice, ...] = ()
 
 
 USABLE = ("idle", "running")
 ON_THE_WAY = ("creating", "starting", "waitingForStartTask", "rebooting", "reimaging", "upgradingOS")
+AWAY = ("preempted", "offline", "leavingPool", "deallocating", "deallocated")
 BROKEN = ("startTaskFailed", "unusable", "unknown")
 
 

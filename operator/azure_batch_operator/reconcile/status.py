@@ -10,9 +10,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+import orjson
+
 from azure_batch_operator.api.resource import Resource
 
-_LONGEST_MESSAGE = 4000
+_MESSAGE_BYTES = 800
+"""Of a condition; up to four conditions repeat a message, and a status has 16 KiB."""
+
+
+def shortened(text: str, most: int, *, end: bool = False) -> str:
+    """The beginning of a text, or its `end`, that takes at most so many bytes within JSON."""
+    kept = text
+    while (size := len(orjson.dumps(kept)) - 2) > most:
+        fits = min(len(kept) - 1, len(kept) * most // size)
+        kept = kept[len(kept) - fits :] if end else kept[:fits]
+    return kept
 
 
 def timestamp(now: float) -> str:
@@ -65,7 +77,7 @@ def conditions(resource: Resource, verdict: Verdict, now: float) -> list[dict[st
                 "type": type_,
                 "status": status,
                 "reason": reason,
-                "message": message[:_LONGEST_MESSAGE],
+                "message": shortened(message, _MESSAGE_BYTES),
                 "lastTransitionTime": since,
                 "observedGeneration": resource.generation,
             }

@@ -28,6 +28,8 @@ from azure_batch_operator.batch import (
 )
 
 FAST, SLOW, HOURLY = 1.0, 30.0, 3600.0
+_ONE_POOL_ONLY = frozenset({"TooManyEnableAutoScaleRequests", "AutoScaleTooManyRequestsToEnable"})
+"""Codes of a 503 that say nothing of the account: one pool was given formulas too often."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ def trouble(error: BatchError) -> Trouble:
     reason = error.code or type(error).__name__.removesuffix("Error")
     message = str(error)
     wait = error.retry_after or 0.0
+    if error.code in _ONE_POOL_ONLY:
+        return Trouble(reason, message, max(wait, SLOW))
     match error:
         case ThrottledError() | ConnectionFailedError() | ServerBusyError() | DeadlineError():
             return Trouble(reason, message, max(wait, FAST), of_account=True)

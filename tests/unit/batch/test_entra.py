@@ -187,7 +187,7 @@ ENTRA_ERRORS = [
     ("AADSTS700213: No matching federated identity record found for presented assertion subject 'x'.", "wrong-subject"),
     ("AADSTS700024: Client assertion is not within its valid time range.", "expired"),
     ("AADSTS7000222: The provided client secret keys are expired.", "expired"),
-    ("AADSTS7000215: Invalid client secret provided.", "bad-key"),
+    ("AADSTS7000215: Invalid client secret provided.", "bad-secret"),
     ("AADSTS700016: Application with identifier 'x' was not found.", "unknown-application"),
     ("AADSTS90002: Tenant 'x' not found.", "unknown-tenant"),
     ("AADSTS99: The assertion's audience is wrong.", "wrong-audience"),

@@ -192,6 +192,11 @@ def of_kind(error: Any, kind: ConnectionKind | AuthenticationKind) -> BatchError
         (of_kind(AuthenticationError("x"), AuthenticationKind.NOT_ALLOWED), "SignInMethodNotAllowed", "spec.auth"),
         (of_kind(AuthenticationError("x"), AuthenticationKind.WRONG_SUBJECT), "TokenRefused", "subject"),
         (of_kind(AuthenticationError("x"), AuthenticationKind.EXPIRED), "TokenRefused", "renew"),
+        (
+            of_kind(AuthenticationError("x"), AuthenticationKind.BAD_SECRET),
+            "TokenRefused",
+            "not one of the application",
+        ),
         (AuthenticationError("x"), "AuthenticationFailed", "spec.auth"),
         (ForbiddenError("x", status=403, code="AccountIsDisabled"), "AccountIsDisabled", "suspended"),
         (

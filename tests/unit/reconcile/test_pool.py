@@ -8,7 +8,7 @@ import pytest
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.plan import Absent, Plan, Remote
+from azure_batch_operator.reconcile.plan import Absent, Accepted, Plan, Remote
 from azure_batch_operator.reconcile.pool import plan
 from azure_batch_operator.reconcile.pool_changes import with_note
 from azure_batch_operator.reconcile.pool_view import PoolView, moment
@@ -144,6 +144,45 @@ def test_a_resize_that_fell_short_is_asked_for_again_after_a_while() -> None:
     assert verbs(decide(one, stopped, counts(idle=2))) == ["resize_pool"]
 
 
+def test_asking_again_is_no_step_back() -> None:
+    error = {"code": "AllocationTimedout", "message": "no nodes"}
+    one = pool(finalizer=True)
+    short = remote(
+        one, currentDedicatedNodes=2, resizeErrors=[error], allocationStateTransitionTime=timestamp(NOW - 60)
+    )
+    first = decide(one, short, counts(idle=2)).status
+    assert first is not None
+    one = pool(finalizer=True, status=dict(first))
+    asked = decide(one, short, counts(idle=2), NOW + 900)
+    assert verbs(asked) == ["resize_pool"]
+    assert asked.status == first
+    assert (asked.notices, asked.drift) == ((), ())
+    under_way = remote(
+        one, currentDedicatedNodes=2, allocationState="resizing", allocationStateTransitionTime=timestamp(NOW + 900)
+    )
+    moving = decide(one, under_way, counts(idle=2), NOW + 901)
+    assert ready(moving) == ("True", "ResizeIncomplete")
+    assert condition(moving, "ResizeFailed")[:2] == ("True", "AllocationTimedout")
+    assert moving.notices == ()
+
+
+def test_a_formula_that_failed_is_tried_again_after_a_while() -> None:
+    one, there = autoscaled(autoScaleRun={"timestamp": timestamp(NOW), "results": ""})
+    wanted = pool(spec=dict(one.spec) | {"autoScaleFormula": "$TargetDedicatedNodes = 5;"}, finalizer=True)
+    error = {"code": "AutoScalingFormulaEvaluationError", "message": "no"}
+    assert verbs(decide(wanted, there)) == ["evaluate_pool_auto_scale"]
+    for age, expected in ((60, []), (901, ["evaluate_pool_auto_scale"])):
+        tried = ("$TargetDedicatedNodes = 5;", {"timestamp": timestamp(NOW - age), "error": error})
+        assert verbs(decide(wanted, there, evaluated=tried)) == expected
+    worked = ("$TargetDedicatedNodes = 5;", {"timestamp": timestamp(NOW - 60)})
+    assert verbs(decide(wanted, there, evaluated=worked)) == ["enable_pool_auto_scale"]
+
+
+def test_preempted_nodes_do_not_keep_a_pool_from_being_ready() -> None:
+    one = pool(finalizer=True)
+    assert ready(decide(one, remote(one), counts(idle=3, preempted=1))) == ("True", "Steady")
+
+
 def test_nodes_in_trouble_are_named() -> None:
     one = pool(finalizer=True)
     decision = decide(one, remote(one), counts(idle=2, unusable=1, startTaskFailed=1))
@@ -203,3 +242,97 @@ def test_an_unchanged_pool_gives_an_unchanged_status() -> None:
 def test_times_of_the_service_are_ordered_though_trailing_zeros_are_dropped() -> None:
     stamps = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00.0000001Z", "2026-01-01T00:00:00.5Z", "2026-01-01T00:00:01Z"]
     assert sorted([*stamps[2:], *stamps[:2]], key=lambda stamp: moment({"at": stamp}, "at")) == stamps
+
+
+def autoscaled(**members: Any) -> tuple[Resource, dict[str, Any]]:
+    spec = {name: value for name, value in POOL_SPEC.items() if name != "targetDedicatedNodes"}
+    formula = {"enableAutoScale": True, "autoScaleFormula": "$TargetDedicatedNodes = 4;"}
+    one = pool(spec=spec | formula, finalizer=True)
+    return one, remote(one, **formula, autoScaleEvaluationInterval="PT15M", **members)
+
+
+def condition(decision: Plan, type_: str) -> tuple[str, str, str]:
+    assert decision.status is not None
+    found = next(each for each in decision.status["conditions"] if each["type"] == type_)
+    return found["status"], found["reason"], found["message"]
+
+
+def test_a_formula_that_is_not_evaluated_any_more_is_handed_in_again() -> None:
+    one, there = autoscaled(autoScaleRun={"timestamp": timestamp(NOW - 3500), "results": ""})
+    assert verbs(decide(one, there)) == []
+    one, there = autoscaled(autoScaleRun={"timestamp": timestamp(NOW - 3700), "results": ""})
+    decision = decide(one, there)
+    assert verbs(decision) == ["enable_pool_auto_scale"]
+    assert condition(decision, "AutoScaleHealthy")[:2] == ("False", "AutoScaleStalled")
+    assert verbs(decide(one, there, enabled=NOW - 10)) == [], "but not more often than the service takes it"
+
+
+def test_the_last_run_is_shown_and_written_only_when_it_comes_to_something_else() -> None:
+    run = {"timestamp": timestamp(NOW - 60), "results": "$TargetDedicatedNodes=4"}
+    one, there = autoscaled(autoScaleRun=run)
+    first = decide(one, there).status
+    assert first is not None
+    assert first["autoScaleRun"] == run
+    later = there | {"autoScaleRun": run | {"timestamp": timestamp(NOW)}}
+    again = decide(pool(spec=dict(one.spec), finalizer=True, status=dict(first)), later).status
+    assert again == first
+
+
+def image(sku: str = "22", **members: Any) -> dict[str, Any]:
+    reference = {"publisher": "Canonical", "offer": "Ubuntu", "sku": sku}
+    return {"imageReference": reference, "nodeAgentSKUId": f"agent {sku}", "verificationType": "verified"} | members
+
+
+def with_image(sku: str) -> Resource:
+    reference = {"publisher": "canonical", "offer": "ubuntu", "sku": sku}
+    return pool(spec=POOL_SPEC | {"virtualMachineConfiguration": {"imageReference": reference}})
+
+
+def test_the_node_agent_is_taken_from_the_images_that_the_account_supports() -> None:
+    unverified = image(nodeAgentSKUId="other", verificationType="unverified")
+    (call,) = decide(with_image("22"), Absent.GONE, images=[unverified, image("20"), image("22")]).calls
+    assert call.body is not None
+    assert call.body["virtualMachineConfiguration"]["nodeAgentSKUId"] == "agent 22"
+    assert decide(with_image("22"), Absent.GONE).calls == (), "nothing is made before the images are known"
+    refused = decide(with_image("99"), Absent.GONE, images=[image("22")])
+    assert refused.calls == ()
+    assert ready(refused) == ("False", "ImageNotSupported")
+    assert "of this offer it supports 22" in condition(refused, "Stalled")[2]
+
+
+def test_the_end_of_an_image_is_warned_of_in_time() -> None:
+    one = with_image("22")
+    machine = {
+        "imageReference": dict(one.spec["virtualMachineConfiguration"]["imageReference"]),
+        "nodeAgentSKUId": "agent 22",
+    }
+    there = remote(one, virtualMachineConfiguration=machine)
+    for days, warned in ((100, False), (80, True), (-3, True)):
+        known = [image(batchSupportEndOfLife=timestamp(NOW + days * 86400))]
+        decision = decide(one, there, counts(idle=4), images=known)
+        assert ("ImageSupportEnds" in {notice.reason for notice in decision.notices}) == warned
+        assert ("ImageSupported" in types(decision)) == warned
+        assert ready(decision)[0] == "True"
+        assert decision.status is not None
+        assert decision.status["imageEndOfLife"] == timestamp(NOW + days * 86400)
+
+
+def test_a_patch_that_the_service_took_is_not_repeated_though_it_returns_something_else() -> None:
+    one = pool(spec=POOL_SPEC | {"displayName": "a", "startTask": {"commandLine": "true"}}, finalizer=True)
+    there = remote(one, displayName="A", startTask={"commandLine": "TRUE"})
+    (call,) = decide(one, there, counts(idle=4)).calls
+    assert (call.verb, call.if_match) == ("update_pool", "0x1")
+    taken = Accepted(call.marks or {}, "0x2")
+    assert verbs(decide(one, there | {"eTag": "0x2"}, counts(idle=4), accepted=taken)) == []
+    assert verbs(decide(one, there | {"eTag": "0x3"}, counts(idle=4), accepted=taken)) == ["update_pool"]
+
+
+def test_a_default_that_nobody_knows_of_is_no_drift() -> None:
+    one = pool(spec=POOL_SPEC | {"startTask": {"commandLine": "true"}, "updateStrategy": "Drain"}, finalizer=True)
+    machine = dict(POOL_SPEC["virtualMachineConfiguration"]) | {"unheardOf": {"a": 1}}
+    there = remote(one, startTask={"commandLine": "true", "unheardOf": 7}, virtualMachineConfiguration=machine)
+    assert verbs(decide(one, there, counts(idle=4))) == []
+    changed = pool(spec=dict(one.spec) | {"startTask": {"commandLine": "true", "maxTaskRetryCount": 0}}, finalizer=True)
+    assert verbs(decide(changed, there, counts(idle=4))) == ["update_pool"], (
+        "after a change of the spec everything counts"
+    )

@@ -140,6 +140,13 @@ async def test_a_changed_pool_is_listed_whole_and_others_are_not() -> None:
     there = scene.mirror.pools.get("p")
     assert not isinstance(there, Absent)
     assert there["vmSize"] == "b"
+    foreign = {"id": "theirs", "eTag": "0x7", "lastModified": "2026-01-03T00:00:00Z"}
+    scene.service.items["pools"].append(foreign)
+    await scene.poll()
+    assert len(scene.service.asked) == 3, "a new pool may be anybody's"
+    scene.service.items["pools"][1] = foreign | {"eTag": "0x8"}
+    await scene.poll()
+    assert scene.service.asked == ["pools", "counts"], "what becomes of others' pools does not matter"
 
 
 async def test_the_images_of_the_account_are_asked_for_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,8 @@ _DEADLINE = 20.0
 TAIL_LINES = 20
 _CLOCK_SLACK = timedelta(seconds=10)
 TAIL_BYTES = 2000
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+"""Nothing that a terminal would act upon; carriage returns neither."""
 
 
 @dataclass
@@ -54,7 +57,7 @@ class Poll:
 
 def tail_of(data: bytes, lines: int) -> str:
     """The last lines of a file, as text that a status can hold."""
-    text = data.decode(errors="replace").replace("\x00", "")
+    text = _CONTROL.sub("", data.decode(errors="replace"))
     return "\n".join(text.rstrip().splitlines()[-lines:])
 
 

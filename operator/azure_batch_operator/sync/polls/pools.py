@@ -68,8 +68,12 @@ class PoolPoll(Poll):
         return [self._joined(pool) for pool in found]
 
     def _is_stale(self, pool: Mapping[str, Any]) -> bool:
-        known = self._whole.get(str(pool["id"]).lower())
-        return pool.get("state") != "deleting" and (known is None or known.get("eTag") != pool.get("eTag"))
+        """Whether the rest of a pool must be listed again; what becomes of pools that nobody asks for does not matter."""
+        id = str(pool["id"]).lower()
+        known = self._whole.get(id)
+        if known is None:
+            return True
+        return id in self._interest.pools and pool.get("state") != "deleting" and known.get("eTag") != pool.get("eTag")
 
     def _joined(self, pool: Mapping[str, Any]) -> Mapping[str, Any]:
         """What moves by itself as it was just listed, the rest as it was listed last."""

@@ -30,14 +30,14 @@ class Speed:
         """
         if self._seen and self._seen[-1][1] == ended:
             return
+        if self._seen and ended < self._seen[-1][1]:
+            # Tasks run again.
+            self._seen.clear()
         self._seen.append((at, ended))
         while len(self._seen) > _FEWEST and at - self._seen[0][0] > _WINDOW:
             self._seen.popleft()
         began, before = self._seen[0]
         if at <= began or ended <= before:
-            # The first look, or tasks run again.
-            if ended < before:
-                self._seen = deque([(at, ended)])
             self.per_minute = self.estimated_end = None
             return
         per_minute = (ended - before) / (at - began) * 60

@@ -1,0 +1,86 @@
+"""The operator killed after every single call that it makes for a pool: the same end, nothing twice, nothing left."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from e2e.conftest import Stage, job, pool
+
+
+class Reaper:
+    """Kills the operator whenever it has changed something in Azure Batch, and starts it anew."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self.seen = self.kills = 0
+
+    def changes(self) -> list[dict[str, Any]]:
+        """Calls so far that change something, but for those of jobs and tasks."""
+        calls = self._stage.emulator.admin("GET", "calls")["value"]
+        return [call for call in calls if call["method"] not in {"GET", "HEAD"} and call["path"].startswith("/pools")]
+
+    def until(self, condition: Callable[[], Any], what: str) -> None:
+        """Wait for something, killing on the way."""
+
+        def killing() -> Any:
+            number = len(self.changes())
+            if number > self.seen:
+                self.seen = number
+                self.kills += 1
+                self._stage.kill_operator()
+                self._stage.restart_operator()
+            return condition()
+
+        self._stage.until(killing, what, 120)
+
+
+def patch(stage: Stage, **spec: Any) -> None:
+    stage.kubectl("patch", "bp", "cpu", "--type=merge", "-p", json.dumps({"spec": spec}))
+
+
+def reached(stage: Stage) -> bool:
+    """Whether the pool is what its spec says."""
+    body = stage.get("bp", "cpu")
+    ready = next((each for each in body["status"].get("conditions", ()) if each["type"] == "Ready"), {})
+    return ready.get("status") == "True" and ready.get("observedGeneration") == body["metadata"]["generation"]
+
+
+FORMULA = {"enableAutoScale": True, "autoScaleFormula": "$TargetDedicatedNodes = 1;", "targetDedicatedNodes": None}
+FIXED = {"enableAutoScale": None, "autoScaleFormula": None, "targetDedicatedNodes": 1}
+STORY: list[tuple[dict[str, Any], list[str]]] = [
+    ({"startTask": {"commandLine": "true"}}, ["UpdatePool"]),
+    ({"startTask": None}, ["ReplacePoolProperties"]),
+    ({"targetDedicatedNodes": 2}, ["ResizePool"]),
+    ({"vmSize": "Standard_D8ads_v6"}, ["ResizePool", "UpdatePool", "ResizePool"]),
+    (FORMULA, ["EnablePoolAutoScale"]),
+    (FIXED, ["DisablePoolAutoScale"]),
+]
+
+
+@pytest.mark.parametrize("strategy", ["Drain", "Recreate"])
+def test_killed_after_every_call(make_stage: Any, strategy: str) -> None:
+    stage: Stage = make_stage("--executor=simulated", time_scale=300.0)
+    reaper = Reaper(stage)
+    stage.apply(*stage.account(), pool("cpu", targetDedicatedNodes=1, updateStrategy=strategy))
+    reaper.until(lambda: reached(stage), "the pool is made")
+    stage.apply(job("steps"))
+    stage.wait("bj", "steps", "Ready")
+    expected = ["CreatePool"]
+    for spec, calls in STORY:
+        patch(stage, **spec)
+        reaper.until(lambda: reached(stage), f"the pool is as wanted after {spec}")
+        expected += ["CreatePool", "DeletePool"] if strategy == "Recreate" and "vmSize" in spec else calls
+    made = [call["operation"].partition("_")[2] for call in reaper.changes() if call["status"] < 300]
+    resized = [name for name in made if name != "StopPoolResize"]
+    assert [name for name in resized if name != "ResizePool"] == [name for name in expected if name != "ResizePool"]
+    assert stage.emulator.admin("GET", "state")["pools"] == 1
+    stage.kubectl("delete", "bj,bp", "--all", "--wait=false")
+    reaper.until(lambda: not stage.kubectl("get", "bp,bj", "-o", "name"), "everything is gone")
+    state = stage.emulator.admin("GET", "state")
+    assert (state["pools"], state["jobs"]) == (0, 0)
+    assert reaper.kills >= 9, "it was killed on the way"
+    assert stage.calls()["Pools_CreatePool"] == expected.count("CreatePool")

@@ -1,0 +1,242 @@
+"""Jobs: stopped and let go on, ended early, held; what they wait for; and how large their status may become."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch import InvalidRequestError
+from azure_batch_operator.reconcile import job_changes, job_end, oneshot
+from azure_batch_operator.reconcile.job_views import PoolView, TasksView
+from azure_batch_operator.reconcile.job_waits import waiting_for
+from azure_batch_operator.reconcile.plan import Absent, Plan, Remote
+from azure_batch_operator.reconcile.status import timestamp
+from unit.objects import JOB_SPEC, NOW
+from unit.reconcile.test_job import POOL, completed, conditions, counted, decide, failure, job, remote, verbs
+
+RUNNING = TasksView(counts=counted(running=1))
+
+
+def held(owner: Resource, state: str = "disabled", **members: Any) -> dict[str, Any]:
+    """A job that the operator has disabled."""
+    body = remote(owner, state=state, onAllTasksComplete="terminatejob", **members)
+    return body | {"metadata": [*body["metadata"], {"name": "azurebatch.io/held", "value": "suspend"}]}
+
+
+def notes(plan: Plan) -> dict[str, str]:
+    """Names and values of the metadata that a plan's PATCH writes."""
+    (call,) = [each for each in plan.calls if each.verb == "update_job"]
+    assert call.body is not None
+    return {item["name"]: item["value"] for item in call.body["metadata"]}
+
+
+def test_a_job_is_marked_before_it_is_disabled_and_unmarked_after_it_runs() -> None:
+    one = job(JOB_SPEC | {"suspend": True, "suspendPolicy": "Wait"}, finalizer=True)
+    stopping = decide(one, remote(one, onAllTasksComplete="terminatejob"), RUNNING)
+    assert verbs(stopping) == ["update_job", "disable_job"]
+    assert notes(stopping)["azurebatch.io/held"] == "suspend"
+    assert stopping.calls[1].body == {"disableTasks": "wait"}
+    assert verbs(decide(one, held(one), RUNNING)) == []
+    assert conditions(decide(one, held(one), RUNNING))["Suspended"] == ("True", "JobSuspended")
+    assert verbs(decide(one, held(one, "active"), RUNNING)) == ["disable_job"]
+    goes = job(JOB_SPEC, finalizer=True)
+    assert verbs(decide(goes, held(goes), RUNNING)) == ["enable_job"]
+    assert verbs(decide(goes, held(goes, "enabling"), RUNNING)) == []
+    unmarking = decide(goes, held(goes, "active"), RUNNING)
+    assert verbs(unmarking) == ["update_job"]
+    assert "azurebatch.io/held" not in notes(unmarking)
+
+
+def test_what_others_disabled_is_not_enabled() -> None:
+    one = job(finalizer=True)
+    there = remote(one, state="disabled", onAllTasksComplete="terminatejob")
+    assert verbs(decide(one, there, RUNNING)) == []
+    assert conditions(decide(one, there, RUNNING))["Ready"] == ("True", "Disabled")
+
+
+def test_a_job_moves_only_while_it_stands_still() -> None:
+    one = job(finalizer=True)
+    there = held(one, poolInfo={"poolId": "old"})
+    moving = decide(one, there, RUNNING)
+    assert verbs(moving) == ["update_job"]
+    assert moving.calls[0].body is not None
+    assert moving.calls[0].body["poolInfo"] == {"poolId": "cpu"}
+    still = remote(one, poolInfo={"poolId": "old"}, onAllTasksComplete="terminatejob")
+    assert verbs(decide(one, still, RUNNING)) == ["update_job", "disable_job"]
+    # Nowhere to go: it stays.
+    lost = PoolView(None, ("PoolNotFound", "gone"))
+    assert verbs(decide(one, still, RUNNING, lost)) == []
+
+
+@pytest.mark.parametrize(
+    ("here", "requeues", "expected"),
+    [("cpu", 2, []), ("cpu", 3, ["update_job", "disable_job"]), ("safe", 9, []), ("safe", 0, [])],
+)
+def test_a_job_flees_once(here: str, requeues: int, expected: list[str]) -> None:
+    spec = JOB_SPEC | {"backoff": {"maxRequeues": 2, "fallbackPoolId": "safe"}}
+    one = job(spec, finalizer=True)
+    there = remote(one, poolInfo={"poolId": here}, onAllTasksComplete="terminatejob")
+    tasks = replace(RUNNING, most_requeues=requeues)
+    assert verbs(decide(one, there, tasks, replace(POOL, fallback="safe"))) == expected
+
+
+def test_a_deadline_starts_anew_with_the_resumption_and_rests_in_between() -> None:
+    spec = JOB_SPEC | {"activeDeadlineSeconds": 600, "constraints": {"maxTaskRetryCount": 1}}
+    start = {"executionInfo": {"startTime": "2026-01-01T00:00:00.1234567Z"}}
+    assert job_changes.constraints(spec, None) == {"maxTaskRetryCount": 1, "maxWallClockTime": "PT600S"}
+    assert job_changes.constraints(spec | {"suspend": True}, start) == {"maxTaskRetryCount": 1}
+    resumed = {"state": "active", "previousState": "disabled", "stateTransitionTime": "2026-01-01T01:00:00Z"} | start
+    assert job_changes.constraints(spec, resumed) == {"maxTaskRetryCount": 1, "maxWallClockTime": "PT4200S"}
+    shorter = spec | {"constraints": {"maxWallClockTime": "PT1M"}}
+    assert job_changes.constraints(shorter, None) == {"maxWallClockTime": "PT1M"}
+    # A job that is being moved keeps the limit that it has: from its start on, the deadline might be over.
+    one = job(JOB_SPEC | {"activeDeadlineSeconds": 600}, finalizer=True)
+    there = held(one, constraints={"maxWallClockTime": "PT4200S"}, poolInfo={"poolId": "old"})
+    (call,) = decide(one, there, RUNNING).calls
+    assert call.body is not None
+    assert "constraints" not in call.body
+
+
+def test_suspended_before_creation_nothing_is_waited_for() -> None:
+    one = job(JOB_SPEC | {"suspend": True})
+    for there in (Absent.GONE, Absent.UNKNOWN):
+        decision = decide(one, there, pool=PoolView(None, ("PoolNotFound", "…")))
+        assert (verbs(decision), decision.finalizer) == ([], None)
+        assert conditions(decision)["Suspended"] == ("True", "JobSuspended")
+
+
+def test_another_controllers_job_is_not_looked_at() -> None:
+    theirs = job(JOB_SPEC | {"managedBy": "acme.io/other"})
+    assert decide(theirs, Absent.GONE) == Plan()
+    ours = job(JOB_SPEC | {"managedBy": "azurebatch.io/operator"})
+    assert verbs(decide(ours, Absent.GONE)) == ["create_job"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "failed", "expected"),
+    [
+        ({}, 1, "Failed"),
+        ({"maxFailedTasks": 2}, 2, "Complete"),
+        ({"maxFailedTasks": 2}, 3, "Failed"),
+        ({"maxFailedRatio": 0.3}, 3, "Complete"),
+        ({"maxFailedRatio": 0.29}, 3, "Failed"),
+        ({"maxFailedRatio": 1}, 10, "Complete"),
+    ],
+)
+def test_so_many_may_fail(policy: dict[str, Any], failed: int, expected: str) -> None:
+    factory = {"repeat": {"count": 10}, "repeatTask": {"commandLine": ""}}
+    spec = {"poolRef": {"name": "cpu"}, "failurePolicy": policy, "taskFactory": factory}
+    one = job(spec, finalizer=True)
+    view = TasksView(failed=[failure("1")], failed_count=failed, unfinished=0)
+    assert expected in conditions(decide(one, completed(one), view))
+
+
+def test_held_until_all_is_well() -> None:
+    one = job(JOB_SPEC | {"failurePolicy": {"action": "Hold"}}, finalizer=True)
+    bad = TasksView(counts=counted(failed=1), failed=[failure("a")], failed_count=1)
+    decision = decide(one, remote(one), bad)
+    assert verbs(decision) == []
+    assert conditions(decision)["Stalled"] == ("True", "TasksFailed")
+    again = replace(one, annotations={"azurebatch.io/retry-failed": "x"})
+    retrying = decide(again, remote(one), bad)
+    assert (retrying.retry, (retrying.status or {}).get("handled")) == ("x", None)
+    retried = decide(again, remote(one), replace(bad, retried="x"))
+    assert (retried.retry, (retried.status or {})["handled"]) == (None, {"retryFailed": "x"})
+    assert verbs(decide(one, remote(one), TasksView(counts=counted(running=1)))) == []
+    (call,) = decide(one, remote(one), TasksView(counts=counted(succeeded=1))).calls
+    assert call.body == {"onAllTasksComplete": "terminatejob"}
+
+
+def test_verbs_come_too_late_for_a_job_that_is_done_and_say_so() -> None:
+    status = {"phase": "Failed", "observedGeneration": 1}
+    late = job(status=status, annotations={"azurebatch.io/retry-failed": "x", "azurebatch.io/terminate": "y"})
+    decision = decide(late, completed(late))
+    assert [notice.reason for notice in decision.notices] == ["RetryRefused"]
+    assert decision.status == status | {"handled": {"retryFailed": "x", "terminate": "y"}}
+    assert decide(replace(late, status=decision.status or {}), completed(late)) == Plan()
+
+
+def test_time_to_live() -> None:
+    ended = {"type": "Complete", "status": "True", "lastTransitionTime": timestamp(NOW - 50)}
+    status = {"phase": "Succeeded", "observedGeneration": 1, "conditions": [ended]}
+    young = job(JOB_SPEC | {"ttlSecondsAfterFinished": 60}, status=status)
+    assert decide(young, completed(young)) == Plan(again=10.0)
+    (gone,) = decide(job(JOB_SPEC | {"ttlSecondsAfterFinished": 50}, status=status), completed(young)).objects
+    assert (gone.key, gone.uid, gone.body) == (young.key, "uid-1", None)
+
+
+def test_pending_ends_with_the_first_start_and_rests_while_suspended() -> None:
+    limit = JOB_SPEC | {"pendingDeadlineSeconds": 100}
+    assert (job_end.pending_deadline(job(limit), NOW) or 0) < 0
+    assert job_end.pending_deadline(job(limit | {"suspend": True}), NOW) is None
+    assert job_end.pending_deadline(job(limit, status={"tasksStartTime": "2026-01-01T00:00:00Z"}), NOW) is None
+    resumed = {"type": "Suspended", "status": "False", "lastTransitionTime": timestamp(NOW - 10)}
+    assert job_end.pending_deadline(job(limit, status={"conditions": [resumed]}), NOW) == 90.0
+
+
+STEADY = {"allocationState": "steady", "taskSlotsPerNode": 2}
+QUOTA = [{"code": "AccountCoreQuotaReached", "message": "full"}]
+
+
+@pytest.mark.parametrize(
+    ("pool", "nodes", "words"),
+    [
+        (Absent.UNKNOWN, {}, None),
+        (Absent.GONE, {}, "does not exist"),
+        (STEADY, {}, "has no nodes: scale it up"),
+        (STEADY | {"enableAutoScale": True}, {}, "its autoscale formula gives it none"),
+        (STEADY | {"allocationState": "resizing"}, {}, "is getting nodes"),
+        (STEADY | {"resizeErrors": QUOTA}, {}, "AccountCoreQuotaReached: full"),
+        (STEADY, {"starting": 1}, "are starting"),
+        (STEADY, {"unusable": 1, "startTaskFailed": 2}, "they are unusable or startTaskFailed"),
+        (STEADY, {"idle": 1}, None),
+        (STEADY, {"running": 1}, "busy with other jobs"),
+        (STEADY | {"taskSlotsPerNode": 1}, {"idle": 1}, "needs 2 task slots"),
+    ],
+)
+def test_the_sentence(pool: Remote, nodes: dict[str, int], words: str | None) -> None:
+    spec = JOB_SPEC | {"tasks": [{"id": "a", "commandLine": "", "requiredSlots": 2}]}
+    view = PoolView("cpu", remote=pool, nodes=nodes)
+    there = {"state": "active", "poolInfo": {"poolId": "cpu"}}
+    said = waiting_for(spec, there, view, TasksView(counts=counted(active=1)), blocked=False)
+    assert (said is None) if words is None else words in (said or "")
+    assert waiting_for(spec, there, view, TasksView(counts=counted(active=1, running=1)), blocked=False) is None
+
+
+def test_reconcile_now_is_noted_beside_what_was_decided() -> None:
+    one = job(
+        annotations={"azurebatch.io/reconcile-now": "now"}, status={"phase": "Running", "handled": {"terminate": "t"}}
+    )
+    noted = oneshot.noted(one, Plan())
+    assert noted.status == {"phase": "Running", "handled": {"terminate": "t", "reconcileNow": "now"}}
+    assert oneshot.noted(replace(one, status=noted.status or {}), Plan()) == Plan()
+
+
+TEXT = st.text(min_size=1, max_size=3).map(lambda text: text * 1000)
+
+
+@given(TEXT, st.lists(TEXT, min_size=6, max_size=6), st.integers(1, 10_000_000))
+def test_a_status_is_small_whatever_fails(message: str, tails: list[str], number: int) -> None:
+    one = job(finalizer=True)
+    failed = [
+        failure(f"{at}-" + "x" * 60, at) | {"stderrTail": tail, "stderrProblem": message}
+        for at, tail in enumerate(tails)
+    ]
+    for each in failed:
+        each["executionInfo"]["failureInfo"]["message"] = message
+    nodes = [{"task": "preparation", "nodeId": "n" * 64, "message": message} for _ in range(20)]
+    view = TasksView(
+        counts=counted(active=number, failed=number), failed=failed, failed_count=number, node_failures=nodes,
+        per_minute=1.5, estimated_end=NOW, retries=number, requeues=number, slots=counted(active=7),
+    )  # fmt: skip
+    status = decide(one, remote(one, onAllTasksComplete="terminatejob"), view).status
+    assert len(json.dumps(status, ensure_ascii=False).encode()) < 16 * 1024
+    wrong = InvalidRequestError(message, status=400, code="InvalidPropertyValue")
+    refused = decide(replace(one, status=status or {}), remote(one, full=False), replace(view, refused=wrong)).status
+    assert len(json.dumps(refused, ensure_ascii=False).encode()) < 16 * 1024

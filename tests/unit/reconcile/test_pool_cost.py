@@ -1,0 +1,53 @@
+"""Estimates of what a pool costs in an hour."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.reconcile.pool_cost import cost
+from azure_batch_operator.reconcile.resolve import ResolutionError
+
+HERE = {"name": "prices", "key": "p"}
+POOL = {"vmSize": "standard_d4ads_v6", "currentDedicatedNodes": 2, "currentLowPriorityNodes": 4}
+
+
+@pytest.mark.parametrize(
+    ("text", "counts", "expected"),
+    [
+        ("Standard_D4ads_v6: 0.5", None, "3.00 USD"),
+        ("standard_d4ads_v6: {dedicated: 1, spot: 0.25}", None, "3.00 USD"),
+        ('{"STANDARD_D4ADS_V6": {"dedicated": 1}}', None, "6.00 USD"),
+        ("Standard_D4ads_v6: 0.5", {"lowPriority": {"preempted": 3, "idle": 1}}, "1.50 USD"),
+        ("Standard_D4ads_v6: 0.5", {"dedicated": {"deallocated": 1, "unusable": 1}}, "2.50 USD"),
+    ],
+)
+def test_nodes_that_are_billed_count(text: str, counts: dict[str, Any] | None, expected: str) -> None:
+    assert cost(HERE, text, POOL, counts).per_hour == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Standard_D2: 1", "has no price for standard_d4ads_v6: add it"),
+        ("Standard_D4ads_v6: cheap", "must be a number"),
+        ("Standard_D4ads_v6: {spot: 1}", "must be a number"),
+        ("Standard_D4ads_v6: -1", "must be a number"),
+        ("Standard_D4ads_v6: true", "must be a number"),
+        ("- 1", "must hold VM sizes and prices"),
+        ("a: [", "neither JSON nor YAML"),
+        ("[" * 500, "nested too deeply"),
+        ("a: &a [x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b]", "has no price"),
+    ],
+)
+def test_what_is_wrong_with_prices_is_said(text: str, words: str) -> None:
+    problem = cost(HERE, text, POOL, None).problem
+    assert problem is not None
+    assert problem[0] == "PricesInvalid"
+    assert words in problem[1]
+
+
+def test_prices_that_cannot_be_read_are_a_problem_of_their_own() -> None:
+    missing = ResolutionError("ConfigMapNotFound", "no such ConfigMap")
+    assert cost(HERE, missing, POOL, None).problem == ("ConfigMapNotFound", "no such ConfigMap")
