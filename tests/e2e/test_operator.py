@@ -54,9 +54,6 @@ ALLOWED = [
     ("patch", "batchpools.azurebatch.io/status"),
     ("get", "secrets"),
     ("create", "events"),
-    ("create", "batchjobs.azurebatch.io"),
-    ("delete", "batchjobs.azurebatch.io"),
-    ("list", "namespaces"),
 ]
 DENIED = [
     ("list", "secrets"),
