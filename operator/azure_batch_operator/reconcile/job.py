@@ -16,8 +16,6 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import expand, job_changes, job_end, job_hold, job_status, ownership, policy
 from azure_batch_operator.reconcile.common import (
     PATIENCE,
-    deleting,
-    still_there,
     troubled,
     waiting,
     with_notice,
@@ -76,18 +74,13 @@ def plan(
     if remote is Absent.UNKNOWN:
         return Plan()
     if resource.deleting:
-        return _delete(resource, remote, cluster, now)
+        call = Call("delete_job", Table.JOBS, resource.remote_id)
+        return policy.end(resource, remote, f"job {resource.remote_id!r}", call, cluster, now)
     if remote is Absent.GONE:
         return _create(resource, account, pool, cluster, now)
     claimed = policy.claim(resource, "job", remote, cluster, "update_job", Table.JOBS, now)
     if claimed is not None:
         return claimed
-    if remote.get("state") == "deleting":
-        verdict = Verdict(
-            "Deleting", "DeletedByOthers", "the job is being deleted by somebody else; it is created anew afterwards",
-            ready=False, trend="Reconciling",
-        )  # fmt: skip
-        return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
     if tasks is None:
         return Plan()
     if remote.get("state") == "completed":
@@ -148,17 +141,6 @@ _TOO_LATE = (
     "Azure Batch runs no task of a completed job again: create a new BatchJob; to be able to run failed tasks again, give "
     "the next one failurePolicy.action: Hold"
 )
-
-
-def _delete(resource: Resource, remote: Remote, cluster: str, now: float) -> Plan:
-    what = f"job {resource.remote_id!r}"
-    if isinstance(remote, Absent):
-        return Plan(finalizer="remove")
-    if (left := policy.left_alone(resource, remote, cluster)) is not None:
-        return left
-    if remote.get("state") == "deleting":
-        return still_there(resource, what, now)
-    return deleting(resource, what, Call("delete_job", Table.JOBS, resource.remote_id), now)
 
 
 def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: str, now: float) -> Plan:
