@@ -47,22 +47,26 @@ def test_no_secret_leaves_the_secret(stage: Stage) -> None:
 
 ALLOWED = [
     ("list", "batchjobs.azurebatch.io"),
+    ("create", "batchjobs.azurebatch.io"),
+    ("delete", "batchjobs.azurebatch.io"),
+    ("list", "namespaces"),
     ("watch", "batchtasks.azurebatch.io"),
     ("patch", "batchpools.azurebatch.io/status"),
     ("get", "secrets"),
     ("create", "events"),
-    ("create", "batchjobs.azurebatch.io"),
-    ("delete", "batchjobs.azurebatch.io"),
-    ("list", "namespaces"),
 ]
 DENIED = [
     ("list", "secrets"),
     ("watch", "secrets"),
     ("create", "secrets"),
+    ("delete", "batchpools.azurebatch.io"),
+    ("create", "batchtasks.azurebatch.io"),
+    ("update", "batchjobs.azurebatch.io"),
     ("update", "customresourcedefinitions.apiextensions.k8s.io"),
     ("create", "clusterrolebindings.rbac.authorization.k8s.io"),
     ("create", "pods"),
-    ("delete", "batchtasks.azurebatch.io"),
+    ("watch", "namespaces"),
+    ("patch", "namespaces"),
 ]
 
 
