@@ -95,7 +95,10 @@ def test_samples_are_taken_by_the_service(emulator: EmulatorThread, path: Path) 
                 if number < 20:
                     send(emulator, f"/jobs/{name}/tasks", task)
         elif kind == "BatchTask":
-            send(emulator, f"/jobs/{spec['jobRef']['name']}/tasks", {"id": name} | rest(kind, spec))
+            if "jobId" in spec:
+                send(emulator, "/jobs", {"id": spec["jobId"], "poolInfo": {"poolId": "none"}})
+            job = spec["jobId"] if "jobId" in spec else spec["jobRef"]["name"]
+            send(emulator, f"/jobs/{job}/tasks", {"id": name} | rest(kind, spec))
 
 
 def test_what_the_service_keeps_is_what_was_written(emulator: EmulatorThread) -> None:

@@ -240,7 +240,7 @@ def _converge(
         calls.append(switch)
 
     stuck = complete and blocked(spec, tasks.counts, tasks.failed, tasks.failed_count)
-    ending = _ending(resource, pool, remote, tasks, stuck=stuck, now=now)
+    ending = _ending(resource, remote, tasks, stuck=stuck, now=now)
     if ending is not None:
         body = {"terminateReason": ending.terminate_reason}
         calls = [Call("terminate_job", Table.JOBS, resource.remote_id, body=body)]
@@ -256,7 +256,7 @@ def _finalizer(resource: Resource) -> Any:
 
 
 def _ending(
-    resource: Resource, pool: PoolView, remote: Mapping[str, Any], tasks: TasksView, *, stuck: bool, now: float
+    resource: Resource, remote: Mapping[str, Any], tasks: TasksView, *, stuck: bool, now: float
 ) -> job_end.Ending | None:
     """Why the operator ends the job now."""
     if remote.get("state") == "terminating":
@@ -265,8 +265,7 @@ def _ending(
         return job_end.ASKED
     if remote.get("state") != "active":
         return None
-    most = (resource.spec.get("backoff") or {}).get("maxRequeues")
-    nowhere = pool.fallback is None and most is not None and tasks.most_requeues > most
+    nowhere = job_hold.has_fled_too_often(resource.spec, tasks)
     total = job_status.total_of(resource, tasks)
     return job_end.early(resource, total, tasks, blocked=stuck, requeues=nowhere, now=now)
 
@@ -284,7 +283,7 @@ def _shown(
     now: float,
 ) -> Plan:
     waits = waiting_for(resource.spec, remote, pool, tasks, blocked=stuck) if complete else None
-    verdict = _held(resource, tasks, complete=complete, stuck=stuck) or job_status.verdict(
+    verdict = _held(resource, remote, tasks, complete=complete, stuck=stuck) or job_status.verdict(
         resource, remote, tasks, complete=complete, waits=waits
     )
     more = {
@@ -315,9 +314,13 @@ def _shown(
     return with_notice(resource, plan, verdict)
 
 
-def _held(resource: Resource, tasks: TasksView, *, complete: bool, stuck: bool) -> Verdict | None:
+def _held(
+    resource: Resource, remote: Mapping[str, Any], tasks: TasksView, *, complete: bool, stuck: bool
+) -> Verdict | None:
     """With action Hold: all has ended, or can never run, and too much has failed."""
     ended = tasks.number("completed") and not tasks.number("active", "running")
+    if remote.get("state") != "active":
+        return None
     if job_end.action(resource.spec) != "Hold" or not complete or not (ended or stuck):
         return None
     total = job_status.total_of(resource, tasks)

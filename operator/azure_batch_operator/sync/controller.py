@@ -214,6 +214,7 @@ class Controller:
         session = self._relations.session(resource)
         if session is not None:
             session.submitter.forget(resource.key)
+            session.feeder.hurry(resource.key, resource.uid)
             session.poller.poke()
 
     async def _plan(self, resource: Resource) -> tuple[Resource, Plan, Session | None]:
