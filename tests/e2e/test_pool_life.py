@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -351,3 +352,27 @@ def test_recreate_waits_for_the_jobs_of_others(stage: Stage) -> None:
     assert stage.status("bp", "cpu")["replaces"] == ["cpu"]
     stage.batch("POST", "jobs/theirs/terminate")
     assert settled(stage)["id"] == "cpu-g2"
+
+
+def test_a_changed_secret_is_noticed_and_handed_on(stage: Stage) -> None:
+    secret: dict[str, Any] = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}}
+    accounts = [{"name": "render", "passwordSecretRef": {"name": "login", "key": "password"}}]
+    variable = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "login", "key": "token"}}}
+    stage.apply(secret | {"stringData": {"password": "first-secret", "token": "t1"}})
+    start = {"commandLine": "true", "environmentSettings": [variable]}
+    stage.ready_pool(targetDedicatedNodes=0, userAccounts=accounts, startTask=start)
+    witness = Witness(stage)
+
+    def told() -> list[str]:
+        # Values are read again when the pool is looked at, and are remembered for ten seconds.
+        stage.kubectl("annotate", "bp/cpu", f"look={len(witness.calls)}-{time.monotonic_ns()}", "--overwrite")
+        return witness.calls
+
+    stage.apply(secret | {"stringData": {"password": "second-secret", "token": "t2"}})
+    stage.until(told, "the pool is told")
+    settled(stage)
+    assert witness.calls == ["UpdatePool"]
+    assert remote(stage)["startTask"]["environmentSettings"] == [{"name": "TOKEN", "value": "t2"}]
+    assert not stage.kubectl("get", "events", "--field-selector=reason=DriftCorrected", "-o", "name")
+    everything = stage.kubectl("get", "bp,events", "-o", "json") + stage.operator.log.read_text()
+    assert not any(word in everything for word in ("first-secret", "second-secret"))

@@ -87,6 +87,7 @@ class Call:
         body: the REST body, if the call has one.
         if_match: ETag that the resource must still have.
         marks: fingerprints of the body's members as they stand in the spec, to know them again (`Accepted`).
+        digests: of the values from Secrets and ConfigMaps that the body is given, by member.
     """
 
     verb: str
@@ -97,6 +98,7 @@ class Call:
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     if_match: str | None = None
     marks: Mapping[str, str] | None = None
+    digests: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         if self.verb not in _VERBS:

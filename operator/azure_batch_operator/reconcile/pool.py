@@ -30,6 +30,8 @@ from azure_batch_operator.reconcile.pool_scale import ask_again_in, scale
 from azure_batch_operator.reconcile.pool_view import PoolView, Step, steady
 from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
 
+_VALUES_LOOKED_AT_EVERY = 300.0
+
 
 def plan(resource: Resource, account: AccountView, view: PoolView, cluster: str, now: float) -> Plan:
     """Decide about one BatchPool.
@@ -76,7 +78,9 @@ def _create(resource: Resource, view: PoolView, cluster: str, what: str, now: fl
     body = ownership.with_marker(
         body_of(resource.remote_id, resource.spec, image.agent), ownership.marker(cluster, resource)
     )
-    call = Call("create_pool", Table.POOLS, resource.remote_id, body=with_note(body, resource.spec))
+    call = Call(
+        "create_pool", Table.POOLS, resource.remote_id, body=with_note(body, resource.spec), digests=view.digests
+    )
     return with_notice(
         resource, Plan("add", (call,), status=status(resource, verdict, now, id=resource.remote_id)), verdict
     )
@@ -107,7 +111,8 @@ def _converge(
         **{name: nodes.fields.get(name) for name in ("remediations", "nodesWithOldStartTask")},
     )  # fmt: skip
     drift = _drift(resource, step, now)
-    waits = [each for each in (step and step.again, nodes.again, ask_again_in(remote, now)) if each]
+    look = _VALUES_LOOKED_AT_EVERY if view.digests else None
+    waits = [each for each in (step and step.again, nodes.again, ask_again_in(remote, now), look) if each]
     result = Plan(
         finalizer=None if resource.has_finalizer else "add",
         calls=(*(step.calls if step else ()), *nodes.calls),
@@ -137,8 +142,11 @@ def _step(
     """The next step, and the properties that are still to be changed; `hold` is what the care for nodes needs first."""
     id, spec = str(remote["id"]), resource.spec
     agent = image.agent if image else None
-    found = changes(spec, agent, remote, view.accepted, without_image=image is None or image.problem is not None)
-    if (step := pool_update.change(id, spec, found, remote)) is not None:
+    found = changes(
+        spec, agent, remote, view.accepted,
+        without_image=image is None or image.problem is not None, changed_values=view.changed_values,
+    )  # fmt: skip
+    if (step := pool_update.change(id, spec, found, view, remote)) is not None:
         return step, found.names
     if (step := pool_recreate.recreate(resource, found, agent, view, cluster)) is not None:
         return step, found.names

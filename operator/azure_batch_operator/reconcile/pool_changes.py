@@ -107,6 +107,7 @@ def changes(
     accepted: Accepted | None,
     *,
     without_image: bool = False,
+    changed_values: frozenset[str] = frozenset(),
 ) -> Changes:
     """Compare the spec with the pool.
 
@@ -114,6 +115,7 @@ def changes(
         agent: the node agent, where the spec leaves it out.
         accepted: what the operator's own last writes to this pool were. As long as nobody has written since, what the service
             took is not sent again, in whatever form it returns it.
+        changed_values: properties for which values in Secrets and ConfigMaps have changed; what the pool has cannot be asked for.
         without_image: whether virtualMachineConfiguration stays as it is, since the node agent for it is not known.
     """
     body = with_agent(PoolSpec.rest_body(spec), agent)
@@ -122,6 +124,8 @@ def changes(
     now = _different(_ANY_TIME, body, remote, taken, lenient=wanted[0] == before[0])
     # A pool that was taken over has no note, and what the spec does not mention stays as it is.
     empty = _different(_EMPTY_ONLY, body, remote, taken, lenient=before[1] in ("", wanted[1]))
+    for name in changed_values & body.keys():
+        (now if name in _ANY_TIME else empty)[name] = body[name]
     if without_image:
         empty.pop("virtualMachineConfiguration", None)
     note = tuple(_metadata(body, remote, (wanted[0], before[1]) if without_image else wanted))
@@ -130,7 +134,14 @@ def changes(
     if not same_items or noted({"metadata": here}) != before:
         now["metadata"] = list(here)
     remove = "startTask" not in body and bool(remote.get("startTask"))
-    return Changes(now, empty, remove, asked=before[1] != wanted[1], note=note, only_note=same_items)
+    return Changes(
+        now,
+        empty,
+        remove,
+        asked=before[1] != wanted[1] or bool(changed_values & empty.keys()),
+        note=note,
+        only_note=same_items,
+    )
 
 
 def _different(
@@ -157,10 +168,18 @@ def _metadata(body: Mapping[str, Any], remote: Mapping[str, Any], note: tuple[st
     return [*items, _item(*note)]
 
 
-def patch(id: str, members: Mapping[str, Any], remote: Mapping[str, Any]) -> Call:
+def patch(id: str, members: Mapping[str, Any], remote: Mapping[str, Any], digests: Mapping[str, str]) -> Call:
     """The PATCH of these members, provided that nobody has written since the pool was seen."""
     marks = {name: fingerprint(value) for name, value in members.items()}
-    return Call("update_pool", Table.POOLS, id, body=members, if_match=remote.get("eTag"), marks=marks)
+    return Call(
+        "update_pool",
+        Table.POOLS,
+        id,
+        body=members,
+        if_match=remote.get("eTag"),
+        marks=marks,
+        digests={name: digests[name] for name in members if name in digests},
+    )
 
 
 def first_of_removal(found: Changes) -> Mapping[str, Any]:

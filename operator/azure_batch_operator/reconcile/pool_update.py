@@ -25,16 +25,16 @@ from azure_batch_operator.reconcile.pool_view import (
 )
 
 
-def change(id: str, spec: Mapping[str, Any], found: Changes, remote: Mapping[str, Any]) -> Step | None:
+def change(id: str, spec: Mapping[str, Any], found: Changes, view: PoolView, remote: Mapping[str, Any]) -> Step | None:
     """The step for what can be changed at any time."""
     members = dict(first_of_removal(found) if found.remove_start_task else found.now)
     if found.empty and is_empty(remote):
         members |= found.empty
         members["metadata"] = list(found.note)
     if members:
-        return _updating([*members], patch(id, members, remote), found)
+        return _updating([*members], patch(id, members, remote, view.digests), found, view)
     if found.remove_start_task:
-        return _updating(["startTask"], without_start_task(id, spec, remote, found), found)
+        return _updating(["startTask"], without_start_task(id, spec, remote, found), found, view)
     return None
 
 
@@ -66,7 +66,8 @@ def is_empty(remote: Mapping[str, Any]) -> bool:
     return steady(remote) and not present(remote) and not targeted(remote)
 
 
-def _updating(names: list[str], call: Call, found: Changes) -> Step:
+def _updating(names: list[str], call: Call, found: Changes, view: PoolView) -> Step:
     # Metadata may be written for the operator's own note alone, which is no change of the user's.
     told = [name for name in names if name != "metadata" or not found.only_note]
-    return Step((call,), "Updating", "Updating", f"{', '.join(told or names)} is being changed", properties=tuple(told))
+    others = tuple(name for name in told if name not in view.changed_values)
+    return Step((call,), "Updating", "Updating", f"{', '.join(told or names)} is being changed", properties=others)

@@ -84,7 +84,7 @@ class Controller:
         self._api, self._store, self._queue = api, store, queue
         self._writer, self._events = writer, events
         self._inputs = Inputs(api)
-        self._context = views.Context(store, cluster, self._inputs.prices)
+        self._context = views.Context(store, cluster, self._inputs.prices, self._inputs.digests)
         self._workers = workers
         self._namespaces, self._policy = namespaces, policy
         self.accounts = Accounts(
@@ -226,6 +226,7 @@ class Controller:
         try:
             resource = await self._inputs.with_tasks(resource)
             await self._inputs.read_prices(resource)
+            await self._inputs.read_digests(resource)
             account, session = self._relations.account(resource)
             resource = self._relations.with_defaults(resource)
             plan = views.plan(self._context, resource, account, session, time.time())
@@ -336,6 +337,7 @@ class Controller:
 
     def _forget(self, resource: Resource) -> None:
         self._inputs.forget(resource.key)
+        self._context.fingerprints.pop(resource.key, None)
         session = self._relations.session(resource)
         if session is not None:
             session.interest.drop(resource.key)

@@ -7,6 +7,9 @@ compared, shown or kept.
 from __future__ import annotations
 
 import asyncio
+import hmac
+import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -51,11 +54,15 @@ class Inputs:
         self._lost: dict[Key, ResolutionError] = {}
         self.prices: dict[Key, str | ResolutionError] = {}
         """What `spec.pricesFrom` of pools points to, or why it cannot be read."""
+        self.digests: dict[Key, Mapping[str, str]] = {}
+        """Digests of what properties of pools take from Secrets and ConfigMaps, under a key that only this process has."""
+        self._digest_key = os.urandom(32)
 
     def forget(self, key: Key) -> None:
         """The object is gone or done."""
         self._tasks.pop(key, None)
         self.prices.pop(key, None)
+        self.digests.pop(key, None)
         self._lost.pop(key, None)
 
     async def read_prices(self, resource: Resource) -> None:
@@ -75,6 +82,28 @@ class Inputs:
         except ResolutionError as error:
             self.prices[resource.key] = error
 
+    async def read_digests(self, resource: Resource) -> None:
+        """Look whether the values that a pool takes from Secrets and ConfigMaps have changed; a missing one keeps what was known.
+
+        Raises:
+            KubeError: if the API server is out of reach.
+        """
+        if resource.key.kind is not Kind.POOL or resource.deleting:
+            return
+        found = dict(self.digests.get(resource.key, {}))
+        for name, value in resource.spec.items():
+            needed = [] if name in PoolSpec.ours else list(references(PoolSpec, {name: value}))
+            if not needed:
+                found.pop(name, None)
+                continue
+            try:
+                values = await self._read(resource.key.namespace, needed)
+            except ResolutionError:
+                continue
+            texts = json.dumps([values[each.source] for each in needed])
+            found[name] = hmac.new(self._digest_key, texts.encode(), "sha256").hexdigest()
+        self.digests[resource.key] = found
+
     async def with_tasks(self, resource: Resource) -> Resource:
         """A job with the tasks of its ConfigMaps among its own; anything else as it is.
 
@@ -86,7 +115,9 @@ class Inputs:
             KubeError: if the API server is out of reach.
         """
         key = resource.key
-        if key.kind is not Kind.JOB or resource.deleting or resource.status.get("phase") in FINAL:
+        if key.kind is not Kind.JOB:
+            return resource
+        if resource.deleting or resource.status.get("phase") in FINAL:
             self.forget(key)
             return resource
         needed = sources.needed(resource.spec)

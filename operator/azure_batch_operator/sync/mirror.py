@@ -139,6 +139,7 @@ class PoolNotes:
     Attributes:
         accepted: what it took from us by PATCH.
         evaluated: the formula that was tried last, and what it came to (an AutoScaleRun).
+        digests: of the values from Secrets and ConfigMaps that it was given, by property, as far as this process knows.
         enabled: when a formula was enabled last, in seconds since the epoch.
         start_task: the start task that all nodes should have run, if somebody wants to know which have not; else None.
         troubled: nodes that do not work.
@@ -148,6 +149,7 @@ class PoolNotes:
     accepted: Accepted | None = None
     evaluated: tuple[str, Mapping[str, Any]] | None = None
     enabled: float | None = None
+    digests: dict[str, str] = field(default_factory=dict)
     start_task: Mapping[str, Any] | None = None
     troubled: Sequence[Mapping[str, Any]] = ()
     outdated: Sequence[Mapping[str, Any]] = ()
@@ -178,8 +180,9 @@ class Mirror:
         notes = self.notes[call.id.lower()] if call.table is Table.POOLS else PoolNotes()
         if call.verb == "evaluate_pool_auto_scale" and call.body is not None:
             notes.evaluated = (str(call.body["autoScaleFormula"]), answer)
-        elif call.verb == "enable_pool_auto_scale":
+        if call.verb == "enable_pool_auto_scale":
             notes.enabled = now
+        notes.digests |= call.digests or {}
         etag = getattr(answer, "etag", None)
         before = notes.accepted
         if etag and (call.marks is not None or (before is not None and before.etag == call.if_match)):

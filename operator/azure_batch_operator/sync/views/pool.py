@@ -50,6 +50,10 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
     id = base.lower() if isinstance(remote, Absent) else str(remote["id"]).lower()
     notes = mirror.notes[id]
     jobs = _jobs(context, session, resource)
+    digests = context.digests.get(resource.key, {})
+    for name in digests.keys() - set(resource.status.get("pendingChanges") or ()):
+        # What was there when this process first looked is taken for what the pool has.
+        notes.digests.setdefault(name, digests[name])
     notes.start_task = resource.spec.get("startTask") if resource.spec.get("startTaskUpdate") == "Reboot" else None
     return PoolView(
         remote=remote,
@@ -60,6 +64,8 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
         counts=mirror.node_counts.get(id),
         images=mirror.images,
         accepted=notes.accepted,
+        digests=digests,
+        changed_values=frozenset(name for name, digest in digests.items() if notes.digests.get(name) != digest),
         evaluated=notes.evaluated,
         enabled=notes.enabled,
         troubled=notes.troubled,
