@@ -44,7 +44,7 @@ test: lint crds-check docs unit conformance e2e chaos ## Everything that CI runs
 
 .PHONY: unit
 unit: setup ## Tests of decisions, without any process
-	@$(BIN)/python -m pytest tests/unit
+	@$(BIN)/python -m pytest tests/unit -n 2
 
 .PHONY: conformance
 conformance: setup ## The wire: our client and the official one against the emulator
@@ -53,12 +53,12 @@ conformance: setup ## The wire: our client and the official one against the emul
 .PHONY: e2e
 e2e: setup ## The operator under its own RBAC on a real control plane, against the emulator
 	@$(BIN)/python -m localcluster build
-	@$(BIN)/python -m pytest tests/e2e
+	@$(BIN)/python -m pytest tests/e2e -n 2 --dist loadfile
 
 .PHONY: chaos
 chaos: setup ## Kills, outages and throttling on the same stage
 	@$(BIN)/python -m localcluster build
-	@$(BIN)/python -m pytest tests/chaos
+	@$(BIN)/python -m pytest tests/chaos -n 2 --dist loadfile
 
 .PHONY: bench
 bench: setup ## Benchmarks; BENCH="add_tasks …" for some of them

@@ -10,7 +10,7 @@ from importlib import metadata
 import click
 
 from image.builders import Builder, ImageError, find
-from image.check import check
+from image.check import check, check_emulator
 from localcluster.errors import LocalClusterError
 from stage import REPOSITORY
 
@@ -29,16 +29,16 @@ def _arguments(base: str | None) -> dict[str, str]:
     return made | ({"BASE": base} if base else {})
 
 
-def _build(builder: Builder, base: str | None, prefix: str) -> str:
+def _build(builder: Builder, base: str | None, prefix: str) -> tuple[str, str]:
+    """Build both; their tags, the emulator's first."""
     if base is None and (base := builder.base()) is None:
         print("BASE is not given: the Dockerfile's own is used, by its tag and not by a digest", flush=True)
     arguments = _arguments(base)
-    tag = ""
-    for target in ("emulator", "operator"):
-        tag = f"{prefix}azure-batch-{target}:{arguments['VERSION']}"
+    emulator, operator = (f"{prefix}azure-batch-{target}:{arguments['VERSION']}" for target in ("emulator", "operator"))
+    for target, tag in (("emulator", emulator), ("operator", operator)):
         print(f"Building {tag} …", flush=True)
         builder.build(REPOSITORY, tag, target, arguments)
-    return tag
+    return emulator, operator
 
 
 @click.command(help=__doc__)
@@ -52,13 +52,14 @@ def main(base: str | None, prefix: str, only_if_possible: bool) -> None:
         words = "no docker or podman that works, and no buildah that may use chroot: no image is built"
         sys.exit(words if not only_if_possible else print(words))
     try:
-        tag = _build(builder, base or None, prefix)
+        emulator, tag = _build(builder, base or None, prefix)
+        check_emulator(builder, emulator)
         check(builder, tag)
     except (ImageError, LocalClusterError, TimeoutError) as error:
         sys.exit(f"image: {error}")
     finally:
         builder.close()
-    print(f"{tag} works")
+    print(f"{emulator} and {tag} work")
 
 
 if __name__ == "__main__":

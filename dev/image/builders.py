@@ -18,7 +18,7 @@ from localcluster.build import cache_folder
 
 USER = "65532:65532"
 _LOCAL_BASE = "localhost/azure-batch-base:bookworm"
-_SUITE, _MIRROR = "bookworm", "http://deb.debian.org/debian"
+_SUITE = "bookworm"
 _WRITABLE = "/tmp"  # noqa: S108 - where the chart mounts an emptyDir
 _PACKAGES = "python3,python3-venv,ca-certificates"
 
@@ -85,7 +85,7 @@ class Buildah:
         print(f"Making a base from Debian's packages ({_SUITE}): once, about a minute", flush=True)
         with tempfile.TemporaryDirectory(dir=self._ensured()) as folder:
             root, archive = Path(folder) / "root", Path(folder) / "root.tar"
-            log = _run(["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _SUITE, str(root), _MIRROR])
+            log = _run(["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", _SUITE, str(root)])
             (self._storage / "debootstrap.log").write_text(log)
             left_out = [f"--exclude=./{name}/*" for name in ("dev", "proc", "sys")]
             _run(["tar", "--create", f"--file={archive}", f"--directory={root}", *left_out, "."])

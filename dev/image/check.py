@@ -62,6 +62,20 @@ def _harmless(builder: Builder, tag: str, folder: Path) -> None:
         raise ImageError(f"the image is not as it should be: {done.stdout}{done.stderr}")
 
 
+def check_emulator(builder: Builder, tag: str) -> None:
+    """See the emulator's image start as far as its help.
+
+    Raises:
+        ImageError: it does not.
+    """
+    with tempfile.TemporaryDirectory(prefix="image-") as name:
+        Path(name).chmod(0o755)
+        command = builder.command(tag, Path(name), {}, ("--help",))
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode or "--time-scale" not in done.stdout:
+        raise ImageError(f"the emulator's image does not run: {done.stderr}")
+
+
 def check(builder: Builder, tag: str) -> None:
     """Install the chart on a fresh control plane, run the image as its Deployment says, and wait for the samples.
 

@@ -181,11 +181,7 @@ class App:
         vitals = self._vitals
         vitals.watch("the event loop", lambda: loop.time() - self._beat, _STUCK_SECONDS)
         vitals.watch("reconciling", lambda: _age(queue.active_since()), _LONG_STUCK_SECONDS)
-        vitals.watch(
-            "polling",
-            lambda: loop.time() - controller.accounts.oldest_poll(),
-            settings.idle_poll_seconds + _LONG_STUCK_SECONDS,
-        )
+        vitals.watch("polling", lambda: loop.time() - controller.accounts.earliest_due(), _LONG_STUCK_SECONDS)
         vitals.watch("the resync", lambda: loop.time() - self._resynced, settings.resync_seconds + _LONG_STUCK_SECONDS)
         fleet = Fleet(store, controller.accounts, queue, writer)
         REGISTRY.register(fleet)

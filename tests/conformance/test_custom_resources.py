@@ -16,13 +16,20 @@ import yaml
 from azure_batch_operator.api.base import ApiModel, without_nulls
 from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.pool import PoolSpec
+from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.reconcile import expand, sources
+from azure_batch_operator.reconcile.pool_desired import body_of
 from azure_batch_operator.reconcile.resolve import Source, filled, references
 from support.emulator_thread import EmulatorThread
 
 ROOT = Path(__file__).parents[2]
-MODELS: dict[str, type[ApiModel]] = {"BatchPool": PoolSpec, "BatchJob": JobSpec, "BatchTask": TaskSpec}
+MODELS: dict[str, type[ApiModel]] = {
+    "BatchPool": PoolSpec, "BatchJob": JobSpec, "BatchTask": TaskSpec, "BatchJobSchedule": JobScheduleSpec,
+}  # fmt: skip
+TARGETS = {
+    "BatchPool": "/pools", "BatchJob": "/jobs", "BatchTask": "/jobs/job/tasks", "BatchJobSchedule": "/jobschedules",
+}  # fmt: skip
 BODIES = yaml.safe_load((ROOT / "tests" / "data" / "bodies" / "accepted.yaml").read_text())
 PASTED = [(kind, name, body) for kind, bodies in BODIES.items() for name, body in bodies.items()]
 SAMPLES = sorted(
@@ -35,10 +42,13 @@ SAMPLES = sorted(
 def rest(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
     """The REST body of a spec, with something in place of each value that a Secret or ConfigMap holds."""
     model = MODELS[kind]
-    values: dict[Source, str] = {}
-    for each in references(model, spec):
-        values[each.source] = "{}" if "protectedSettings" in each.path else "value"
-    return filled(model, model.rest_body(spec), values)
+    return filled(model, model.rest_body(spec), values_of(model, spec))
+
+
+def values_of(model: type[ApiModel], spec: dict[str, Any]) -> dict[Source, str]:
+    """Something for each value that a Secret or ConfigMap holds."""
+    found = references(model, spec)
+    return {each.source: "{}" if "protectedSettings" in each.path else "value" for each in found}
 
 
 @pytest.fixture(autouse=True)
@@ -63,7 +73,7 @@ def test_pasted_bodies_are_taken_by_the_service(
         job = {"id": "job", "poolInfo": {"poolId": "none"}, "usesTaskDependencies": True}
         job["onTaskFailure"] = "performexitoptionsjobaction"
         send(emulator, "/jobs", job)
-    target = {"BatchPool": "/pools", "BatchJob": "/jobs", "BatchTask": "/jobs/job/tasks"}[kind]
+    target = TARGETS[kind]
     if kind == "BatchJob":
         sent["poolInfo"] = rest(kind, body)["poolInfo"]
     send(emulator, target, sent)
@@ -81,7 +91,13 @@ def test_samples_are_taken_by_the_service(emulator: EmulatorThread, path: Path) 
     for each in documents:
         kind, name, spec = each["kind"], each["metadata"]["name"], each.get("spec", {})
         if kind == "BatchPool":
-            send(emulator, "/pools", {"id": name} | rest(kind, spec))
+            # Where the node agent is left out, the operator takes it from the account's images.
+            wanted = filled(PoolSpec, body_of(name, spec, "batch.node.ubuntu 22.04"), values_of(PoolSpec, spec))
+            send(emulator, "/pools", wanted)
+        elif kind == "BatchJobSchedule" and "schedule" in spec:
+            wanted = rest(kind, spec)
+            wanted["jobSpecification"].setdefault("poolInfo", {"poolId": "none"})
+            send(emulator, "/jobschedules", {"id": name} | wanted)
         elif kind == "BatchJob":
             spec |= sources.inlined(spec, texts) if sources.needed(spec) else {}
             assert expand.problems(spec) == []
@@ -95,7 +111,10 @@ def test_samples_are_taken_by_the_service(emulator: EmulatorThread, path: Path) 
                 if number < 20:
                     send(emulator, f"/jobs/{name}/tasks", task)
         elif kind == "BatchTask":
-            send(emulator, f"/jobs/{spec['jobRef']['name']}/tasks", {"id": name} | rest(kind, spec))
+            if "jobId" in spec:
+                send(emulator, "/jobs", {"id": spec["jobId"], "poolInfo": {"poolId": "none"}})
+            job = spec["jobId"] if "jobId" in spec else spec["jobRef"]["name"]
+            send(emulator, f"/jobs/{job}/tasks", {"id": name} | rest(kind, spec))
 
 
 def test_what_the_service_keeps_is_what_was_written(emulator: EmulatorThread) -> None:

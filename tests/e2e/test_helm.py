@@ -143,6 +143,7 @@ def test_the_api_server_takes_what_is_rendered(monitored: LocalCluster, name: st
         ({"replicaCount": "two"}, "replicaCount"),
         ({"config": {"polSeconds": 1}}, "polSeconds"),
         ({"config": {"workers": 0}}, "workers"),
+        ({"config": {"reconcilePolicy": "managed"}}, "reconcilePolicy"),
         ({"config": {"namespaces": ["a"]}}, "namespaces"),
         ({"watchNamespaces": ["Team A"]}, "watchNamespaces"),
         ({"image": {"digest": "latest"}}, "digest"),
@@ -156,7 +157,7 @@ def test_a_wrong_value_is_refused_by_its_name(cluster: LocalCluster, values: dic
 
 
 def test_values_become_settings(cluster: LocalCluster) -> None:
-    config = {"pollSeconds": 2.5, "allowedHosts": [".batch.example"], "logLevel": "DEBUG"}
+    config = {"pollSeconds": 2.5, "allowedHosts": [".batch.example"], "logLevel": "DEBUG", "reconcilePolicy": "skip"}
     values = {"config": config, "watchNamespaces": ["a", "b"], "replicaCount": 2}
     environment = Pod.of(only(template(cluster, values), "Deployment"), name="pod-7").environment
     prefix = "AZURE_BATCH_OPERATOR_"
@@ -164,6 +165,7 @@ def test_values_become_settings(cluster: LocalCluster) -> None:
         f"{prefix}POLL_SECONDS": "2.5",
         f"{prefix}ALLOWED_HOSTS": '[".batch.example"]',
         f"{prefix}LOG_LEVEL": "DEBUG",
+        f"{prefix}RECONCILE_POLICY": "skip",
         f"{prefix}LOG_FORMAT": "json",
         f"{prefix}NAMESPACES": '["a","b"]',
         f"{prefix}LEADER_ELECTION": "true",
@@ -303,6 +305,16 @@ def test_in_its_namespaces_it_may_what_it_must_and_nothing_elsewhere(releases: L
     assert not may(releases, "narrow", "list", "namespaces", None)
 
 
+def test_the_right_on_the_lease_follows_its_name(cluster: LocalCluster) -> None:
+    def names(values: dict[str, Any]) -> list[list[str]]:
+        objects = template(cluster, values | {"replicaCount": 2})
+        [role] = [each for each in objects if each["metadata"]["name"].endswith("-leader") and each["kind"] == "Role"]
+        return [rule["resourceNames"] for rule in role["rules"] if "resourceNames" in rule]
+
+    assert names({}) == [[NAME]]
+    assert names({"config": {"leaseName": "mine"}}) == [["mine"]]
+
+
 def test_only_the_one_of_several_replicas_has_a_lease_to_take(releases: LocalCluster) -> None:
     assert may(releases, "wide", "update", "leases.coordination.k8s.io", "wide", NAME)
     assert not may(releases, "wide", "update", "leases.coordination.k8s.io", "wide", "another")
@@ -404,6 +416,9 @@ def _life(release: Release, emulator: Emulator) -> None:
     release.cluster.kubectl("apply", "-f", "-", input=json.dumps(late))
     release.kubectl("wait", "--for=condition=Complete", "bj/late", "--timeout=60s")
 
+    # Each change of a spec would have counted the generation up.
+    assert set(_generations(release).values()) == {1}, "the operator writes no spec"
+
     uids, azure = _uids(release), _azure(emulator)
     assert release.operator
     release.operator.stop()
@@ -418,6 +433,11 @@ def _life(release: Release, emulator: Emulator) -> None:
     release.roll_out()
     release.kubectl("delete", "azurebatch", "-A", "--all", "--timeout=60s")
     assert not any(_azure(emulator).values())
+
+
+def _generations(release: Release) -> dict[str, int]:
+    listed = json.loads(release.kubectl("get", "azurebatch", "-A", "-o", "json"))["items"]
+    return {f"{each['kind']}/{each['metadata']['name']}": each["metadata"]["generation"] for each in listed}
 
 
 def _uids(release: Release) -> dict[str, str]:

@@ -210,3 +210,17 @@ def test_backoff_sets_the_retries_of_tasks(stage: Stage) -> None:
     stage.apply(job("one", tasks=[{"id": "a", "commandLine": command}], backoff={"taskRetries": 5}))
     stage.wait("bj", "one", "Complete")
     assert stage.status("bj", "one")["retries"] == 2
+
+
+def test_kubectl_and_argo_workflows_see_what_they_expect(stage: Stage) -> None:
+    stage.ready_pool()
+    stage.apply(job("good", tasks=[QUICK]), job("bad", tasks=[{"id": "bad", "commandLine": BAD}]))
+    # What a resource template of Argo Workflows with successCondition and failureCondition on status.phase looks at.
+    for name, phase in (("good", "Succeeded"), ("bad", "Failed")):
+        stage.kubectl("wait", f"--for=jsonpath={{.status.phase}}={phase}", f"batchjob/{name}", "--timeout=60s")
+    stage.kubectl("wait", "--for=condition=Complete", "batchjob/good", "--timeout=10s")
+    for name in ("good", "bad"):
+        assert stage.condition("bj", name, "Reconciling") == {}
+    lines = stage.kubectl("get", "bj", "good", "--watch", "--request-timeout=2s", check=False).splitlines()
+    assert lines[0].split()[:3] == ["NAME", "PHASE", "POOL"]
+    assert lines[1].split()[:4] == ["good", "Succeeded", "cpu", "1/1"]

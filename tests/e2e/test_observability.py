@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -155,3 +156,27 @@ def test_traces_show_the_calls_of_a_pass_when_they_are_asked_for(stage: Stage, r
     assert parent.name == "reconcile BatchPool"
     assert attributes(parent) == {"namespace": stage.namespace, "object": "cpu"}
     assert stage.emulator.key not in str(receiver.spans)
+
+
+def test_check_says_what_does_not_work(stage: Stage) -> None:
+    def check(*arguments: str) -> tuple[int, list[str]]:
+        pod = Pod(NAMESPACE, SERVICE_ACCOUNT, ("check", f"--namespace={stage.namespace}", *arguments), {})
+        command = pod.command(stage.cluster, stage.folder)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout.splitlines()
+
+    stage.apply(*stage.account())
+    stage.wait("bacc", "main", "Ready")
+    url = f"http://127.0.0.1:{stage.operator.port}"
+    code, lines = check(f"--operator-url={url}")
+    assert code == 0
+    assert [line.split()[0] for line in lines] == ["ok"] * 4
+
+    stage.apply(*stage.account("wrong", accountName="nobody"))
+    stage.until(lambda: stage.condition("bacc", "wrong", "Stalled"), "the account stalls")
+    stage.operator.stop()
+    code, lines = check(f"--operator-url={url}", "--timeout=0.5")
+    assert code == 1
+    assert [line.split()[0] for line in lines] == ["ok", "FAIL", "FAIL", "ok", "FAIL"]
+    assert f"{url}/readyz" in lines[2]
+    assert f"BatchAccount {stage.namespace}/wrong: UnknownAccount" in lines[4]

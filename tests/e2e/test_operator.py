@@ -47,6 +47,9 @@ def test_no_secret_leaves_the_secret(stage: Stage) -> None:
 
 ALLOWED = [
     ("list", "batchjobs.azurebatch.io"),
+    ("create", "batchjobs.azurebatch.io"),
+    ("delete", "batchjobs.azurebatch.io"),
+    ("list", "namespaces"),
     ("watch", "batchtasks.azurebatch.io"),
     ("patch", "batchpools.azurebatch.io/status"),
     ("get", "secrets"),
@@ -56,12 +59,14 @@ DENIED = [
     ("list", "secrets"),
     ("watch", "secrets"),
     ("create", "secrets"),
-    ("delete", "batchjobs.azurebatch.io"),
-    ("create", "batchjobs.azurebatch.io"),
+    ("delete", "batchpools.azurebatch.io"),
+    ("create", "batchtasks.azurebatch.io"),
+    ("update", "batchjobs.azurebatch.io"),
     ("update", "customresourcedefinitions.apiextensions.k8s.io"),
     ("create", "clusterrolebindings.rbac.authorization.k8s.io"),
     ("create", "pods"),
-    ("list", "namespaces"),
+    ("watch", "namespaces"),
+    ("patch", "namespaces"),
 ]
 
 

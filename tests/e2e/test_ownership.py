@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from e2e.conftest import Stage, job, pool
+from stage import Operator
 
 ADOPT = "azurebatch.io/adopt=true"
 POLICY = "azurebatch.io/reconcile-policy"
@@ -97,3 +99,24 @@ def test_an_account_serves_the_namespaces_that_it_allows(stage: Stage, allowed: 
     stage.apply(*stage.account(allowedNamespaces=allowed))
     stage.namespace = other
     stage.wait("bp", "cpu", "Ready")
+
+
+def test_two_clusters_share_an_account(stage: Stage, tmp_path: Path) -> None:
+    """The second operator stands for another cluster: same ids, another marker."""
+    stage.ready_pool()
+    home, other = stage.namespace, f"test-{uuid4().hex[:8]}"
+    stage.cluster.kubectl("create", "namespace", other)
+    options = ("--namespace", other, "--cluster-id=another-cluster", "--poll-seconds=0.3", "--idle-poll-seconds=5")
+    stage.started.append(Operator.start(stage.cluster, tmp_path / "other", arguments=options))
+    stage.namespace = other
+    stage.apply(*stage.account(), pool("cpu", targetDedicatedNodes=9), pool("own", targetDedicatedNodes=1))
+    stage.wait("bp", "own", "Ready")
+    stage.until(
+        lambda: stage.condition("bp", "cpu").get("reason") == "OwnershipConflict", "the other's pool is left alone"
+    )
+    assert f"BatchPool {home}/cpu" in stage.condition("bp", "cpu")["message"]
+    stage.kubectl("delete", "bp", "--all", "--timeout=60s")
+    stage.namespace = home
+    assert stage.condition("bp", "cpu")["status"] == "True"
+    assert stage.emulator.admin("GET", "state")["pools"] == 1
+    assert stage.calls().get("Pools_ResizePool", 0) == 0

@@ -16,8 +16,6 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import expand, job_changes, job_end, job_hold, job_status, ownership, policy
 from azure_batch_operator.reconcile.common import (
     PATIENCE,
-    deleting,
-    still_there,
     troubled,
     waiting,
     with_notice,
@@ -76,18 +74,13 @@ def plan(
     if remote is Absent.UNKNOWN:
         return Plan()
     if resource.deleting:
-        return _delete(resource, remote, cluster, now)
+        call = Call("delete_job", Table.JOBS, resource.remote_id)
+        return policy.end(resource, remote, f"job {resource.remote_id!r}", call, cluster, now)
     if remote is Absent.GONE:
         return _create(resource, account, pool, cluster, now)
     claimed = policy.claim(resource, "job", remote, cluster, "update_job", Table.JOBS, now)
     if claimed is not None:
         return claimed
-    if remote.get("state") == "deleting":
-        verdict = Verdict(
-            "Deleting", "DeletedByOthers", "the job is being deleted by somebody else; it is created anew afterwards",
-            ready=False, trend="Reconciling",
-        )  # fmt: skip
-        return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
     if tasks is None:
         return Plan()
     if remote.get("state") == "completed":
@@ -148,17 +141,6 @@ _TOO_LATE = (
     "Azure Batch runs no task of a completed job again: create a new BatchJob; to be able to run failed tasks again, give "
     "the next one failurePolicy.action: Hold"
 )
-
-
-def _delete(resource: Resource, remote: Remote, cluster: str, now: float) -> Plan:
-    what = f"job {resource.remote_id!r}"
-    if isinstance(remote, Absent):
-        return Plan(finalizer="remove")
-    if (left := policy.left_alone(resource, remote, cluster)) is not None:
-        return left
-    if remote.get("state") == "deleting":
-        return still_there(resource, what, now)
-    return deleting(resource, what, Call("delete_job", Table.JOBS, resource.remote_id), now)
 
 
 def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: str, now: float) -> Plan:
@@ -258,7 +240,7 @@ def _converge(
         calls.append(switch)
 
     stuck = complete and blocked(spec, tasks.counts, tasks.failed, tasks.failed_count)
-    ending = _ending(resource, pool, remote, tasks, stuck=stuck, now=now)
+    ending = _ending(resource, remote, tasks, stuck=stuck, now=now)
     if ending is not None:
         body = {"terminateReason": ending.terminate_reason}
         calls = [Call("terminate_job", Table.JOBS, resource.remote_id, body=body)]
@@ -274,7 +256,7 @@ def _finalizer(resource: Resource) -> Any:
 
 
 def _ending(
-    resource: Resource, pool: PoolView, remote: Mapping[str, Any], tasks: TasksView, *, stuck: bool, now: float
+    resource: Resource, remote: Mapping[str, Any], tasks: TasksView, *, stuck: bool, now: float
 ) -> job_end.Ending | None:
     """Why the operator ends the job now."""
     if remote.get("state") == "terminating":
@@ -283,8 +265,7 @@ def _ending(
         return job_end.ASKED
     if remote.get("state") != "active":
         return None
-    most = (resource.spec.get("backoff") or {}).get("maxRequeues")
-    nowhere = pool.fallback is None and most is not None and tasks.most_requeues > most
+    nowhere = job_hold.has_fled_too_often(resource.spec, tasks)
     total = job_status.total_of(resource, tasks)
     return job_end.early(resource, total, tasks, blocked=stuck, requeues=nowhere, now=now)
 
@@ -302,7 +283,7 @@ def _shown(
     now: float,
 ) -> Plan:
     waits = waiting_for(resource.spec, remote, pool, tasks, blocked=stuck) if complete else None
-    verdict = _held(resource, tasks, complete=complete, stuck=stuck) or job_status.verdict(
+    verdict = _held(resource, remote, tasks, complete=complete, stuck=stuck) or job_status.verdict(
         resource, remote, tasks, complete=complete, waits=waits
     )
     more = {
@@ -333,9 +314,13 @@ def _shown(
     return with_notice(resource, plan, verdict)
 
 
-def _held(resource: Resource, tasks: TasksView, *, complete: bool, stuck: bool) -> Verdict | None:
+def _held(
+    resource: Resource, remote: Mapping[str, Any], tasks: TasksView, *, complete: bool, stuck: bool
+) -> Verdict | None:
     """With action Hold: all has ended, or can never run, and too much has failed."""
     ended = tasks.number("completed") and not tasks.number("active", "running")
+    if remote.get("state") != "active":
+        return None
     if job_end.action(resource.spec) != "Hold" or not complete or not (ended or stuck):
         return None
     total = job_status.total_of(resource, tasks)

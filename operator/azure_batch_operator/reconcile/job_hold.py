@@ -37,6 +37,14 @@ def wanted_pool(spec: Mapping[str, Any], pool: PoolView, remote: Mapping[str, An
     return pool.id
 
 
+def has_fled_too_often(spec: Mapping[str, Any], tasks: TasksView) -> bool:
+    """Whether a task was put back too often and the spec knows no other pool; one that is not there yet is waited for."""
+    backoff = spec.get("backoff") or {}
+    most = backoff.get("maxRequeues")
+    fallback = "fallbackPoolRef" in backoff or "fallbackPoolId" in backoff
+    return most is not None and not fallback and tasks.most_requeues > most
+
+
 def why(spec: Mapping[str, Any], moves_to: str | None) -> Why | None:
     """Why the job must stand still; None if it may run."""
     if spec.get("suspend"):

@@ -14,8 +14,8 @@ from typing import Any
 from azure_batch_operator.api.base import ADOPT, RECONCILE_POLICY
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import ownership
-from azure_batch_operator.reconcile.common import FORCE_HINT, foreign, with_notice
-from azure_batch_operator.reconcile.plan import Call, Notice, Plan, Table
+from azure_batch_operator.reconcile.common import FORCE_HINT, deleting, foreign, still_there, with_notice
+from azure_batch_operator.reconcile.plan import Absent, Call, Notice, Plan, Remote, Table
 from azure_batch_operator.reconcile.status import Verdict, kept
 
 
@@ -94,18 +94,23 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
 def claim(
     resource: Resource, what: str, remote: Mapping[str, Any], cluster: str, verb: str, table: Table, now: float
 ) -> Plan | None:
-    """Who may go on with what exists under the object's id.
+    """Who may go on with what exists under the object's id, and whether anybody may.
 
     Args:
         what: the kind of thing, for the message.
         verb: the call that writes metadata.
 
     Returns:
-        None if it is this object's; a plan to make it so if `azurebatch.io/adopt` asks; else a plan that says whose it is.
+        None if it is this object's; a plan to make it so if `azurebatch.io/adopt` asks; else a plan that says whose it is, or that
+        somebody else deletes it.
     """
     owner, marker = ownership.owner_of(remote), ownership.marker(cluster, resource)
-    if owner == marker:
+    if owner == marker and remote.get("state") != "deleting":
         return None
+    if owner == marker:
+        message = f"{what} {resource.remote_id!r} is being deleted by somebody else; it is created anew afterwards"
+        verdict = Verdict("Deleting", "DeletedByOthers", message, ready=False, trend="Reconciling")
+        return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
     if not resource.adopts:
         return foreign(resource, what, owner, now)
     message = f"{what} {resource.remote_id!r} is being taken over, as {ADOPT} asks"
@@ -122,3 +127,19 @@ def left_alone(resource: Resource, remote: Mapping[str, Any], cluster: str) -> P
     if ownership.adopted(remote) and stated(resource.annotations) != Policy.MANAGE:
         return detached(resource)
     return None
+
+
+def end(resource: Resource, remote: Remote, what: str, call: Call, cluster: str, now: float) -> Plan:
+    """Delete what a deleted object stands for, wait until it is gone, and let the object go.
+
+    Args:
+        what: kind and id, for the message.
+        call: that deletes it.
+    """
+    if isinstance(remote, Absent):
+        return Plan(finalizer="remove")
+    if (left := left_alone(resource, remote, cluster)) is not None:
+        return left
+    if remote.get("state") == "deleting":
+        return still_there(resource, what, now)
+    return deleting(resource, what, call, now)

@@ -58,12 +58,6 @@ def plan(resource: Resource, account: AccountView, view: PoolView, cluster: str,
     claimed = policy.claim(resource, "pool", remote, cluster, "update_pool", Table.POOLS, now)
     if claimed is not None:
         return claimed
-    if remote.get("state") == "deleting":
-        verdict = Verdict(
-            "Deleting", "DeletedByOthers", f"{what} is being deleted by somebody else; it is created anew afterwards",
-            ready=False, trend="Reconciling",
-        )  # fmt: skip
-        return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
     return _converge(resource, account, view, remote, cluster, now)
 
 

@@ -10,7 +10,7 @@ from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.reconcile import cron, normal, ownership, policy
-from azure_batch_operator.reconcile.common import deleting, still_there, waiting, with_notice, without_account
+from azure_batch_operator.reconcile.common import waiting, with_notice, without_account
 from azure_batch_operator.reconcile.compare import same
 from azure_batch_operator.reconcile.job_views import PoolView
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Plan, Remote, Table
@@ -64,29 +64,14 @@ def plan(
         return Plan()
     what = f"job schedule {resource.remote_id!r}"
     if resource.deleting:
-        return _delete(resource, remote, what, cluster, now)
+        call = Call("delete_schedule", Table.SCHEDULES, resource.remote_id)
+        return policy.end(resource, remote, what, call, cluster, now)
     if remote is Absent.GONE:
         return _create(resource, account, pool, cluster, now)
     claimed = policy.claim(resource, "job schedule", remote, cluster, "update_schedule", Table.SCHEDULES, now)
     if claimed is not None:
         return claimed
-    if remote.get("state") == "deleting":
-        verdict = Verdict(
-            "Deleting", "DeletedByOthers", f"{what} is being deleted by somebody else; it is created anew afterwards",
-            ready=False, trend="Reconciling",
-        )  # fmt: skip
-        return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
     return _converge(resource, account, pool, remote, jobs, now)
-
-
-def _delete(resource: Resource, remote: Remote, what: str, cluster: str, now: float) -> Plan:
-    if isinstance(remote, Absent):
-        return Plan(finalizer="remove")
-    if (left := policy.left_alone(resource, remote, cluster)) is not None:
-        return left
-    if remote.get("state") == "deleting":
-        return still_there(resource, what, now)
-    return deleting(resource, what, Call("delete_schedule", Table.SCHEDULES, resource.remote_id), now)
 
 
 def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: str, now: float) -> Plan:

@@ -151,6 +151,7 @@ class Session:
     def _observe(self, call: Call) -> None:
         REQUESTS.labels(call.operation, call.code or call.status or call.error or "").inc()
         SECONDS.labels(call.operation).observe(call.seconds)
+        self.poller.answered()
         told = {"http.response.status_code": call.status, "azure.request_id": call.request_id, "azure.code": call.code}
         tracing.ended(
             call.operation, call.seconds, call.error, {"account": str(self.key), "attempt": call.attempt, **told}
@@ -234,10 +235,10 @@ class Accounts:
         session = self.session(key)
         return session.offer if session else NO_OFFER
 
-    def oldest_poll(self) -> float:
-        """Time of the loop at which the account that was longest not polled, well or badly, was so; now if there is none."""
+    def earliest_due(self) -> float:
+        """Time of the loop at which the first of all polls should give a sign of life; now if there is none."""
         now = asyncio.get_running_loop().time()
-        return min((each.session.poller.last_end for each in self._open.values()), default=now)
+        return min((each.session.poller.due for each in self._open.values()), default=now)
 
     async def refresh(self, resource: Resource) -> None:
         """Open the session, open it anew if endpoint or limits have changed, or have it sign in with what is new.

@@ -214,6 +214,7 @@ class Controller:
         session = self._relations.session(resource)
         if session is not None:
             session.submitter.forget(resource.key)
+            session.feeder.hurry(resource.key, resource.uid)
             session.poller.poke()
 
     async def _plan(self, resource: Resource) -> tuple[Resource, Plan, Session | None]:
@@ -337,6 +338,7 @@ class Controller:
 
     def _forget(self, resource: Resource) -> None:
         self._inputs.forget(resource.key)
+        self._context.fingerprints.pop(resource.key, None)
         session = self._relations.session(resource)
         if session is not None:
             session.interest.drop(resource.key)

@@ -17,6 +17,7 @@ from azure_batch_operator.api.task_body import Task
 from azure_batch_operator.batch import AlreadyExistsError, BatchClient, BatchError, NotFoundError, Priority
 from azure_batch_operator.reconcile import expand, normal
 from azure_batch_operator.reconcile.ownership import task_owner_of
+from azure_batch_operator.reconcile.trouble import trouble
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class FeedState:
         fingerprint: of the sources that they are made from.
         submitted: how many are known to be in Azure Batch.
         complete: whether all are.
-        refused: why it does not go on.
+        refused, until: why it does not go on, and the loop's time before which it is not tried again.
         different, different_count: ids, at most five, and number of tasks that are there otherwise than wanted, and were left so.
     """
 
@@ -43,6 +44,7 @@ class FeedState:
     submitted: int = 0
     complete: bool = False
     refused: BatchError | None = None
+    until: float = 0.0
     different: list[str] = field(default_factory=list)
     different_count: int = 0
 
@@ -72,12 +74,22 @@ class Feeder:
             return
         state = self._states.get(identity)
         if state is not None and state.fingerprint == fingerprint:
-            if identity in self._running or state.complete:
+            waits = state.refused is not None and asyncio.get_running_loop().time() < state.until
+            if identity in self._running or state.complete or waits:
                 return
         elif running := self._running.pop(identity, None):
             running.cancel()
         state = self._states[identity] = FeedState(fingerprint)
         self._running[identity] = self._group.create_task(self._feed(identity, job_id, spec, state))
+
+    def busy(self, key: Key, uid: str) -> bool:
+        """Whether tasks of this job are on their way."""
+        return (key, uid) in self._running
+
+    def hurry(self, key: Key, uid: str) -> None:
+        """Somebody wants another try now."""
+        if state := self._states.get((key, uid)):
+            state.until = 0.0
 
     def forget(self, key: Key, uid: str) -> None:
         """The job is gone or done."""
@@ -105,6 +117,7 @@ class Feeder:
         except BatchError as error:
             logger.warning("Adding the tasks of %s stopped after %d: %s", identity[0], state.submitted, error)
             state.refused = error
+            state.until = asyncio.get_running_loop().time() + trouble(error).wait
         finally:
             if self._running.get(identity) is asyncio.current_task():
                 del self._running[identity]

@@ -87,8 +87,12 @@ class Poller:
         self._share = share
         self._calls = 0
         self._poked = asyncio.Event()
-        self.opened = self.last_end = asyncio.get_running_loop().time()
+        self.opened = self.due = asyncio.get_running_loop().time()
         self.last_success: float | None = None
+
+    def answered(self) -> None:
+        """A call of the account has ended, well or badly: whoever polls is not stuck."""
+        self.due = max(self.due, asyncio.get_running_loop().time())
 
     def poke(self) -> None:
         """Poll soon: something was written, or somebody is new."""
@@ -100,9 +104,12 @@ class Poller:
         while True:
             self._poked.clear()
             await self.poll()
-            await asyncio.sleep(max(self._spacing, self._calls / self._share))
+            rest = max(self._spacing, self._calls / self._share)
+            wait = self._pace.seconds * random.uniform(0.8, 1.2)  # noqa: S311
+            self.due = asyncio.get_running_loop().time() + rest + wait
+            await asyncio.sleep(rest)
             try:
-                async with asyncio.timeout(self._pace.seconds * random.uniform(0.8, 1.2)):  # noqa: S311
+                async with asyncio.timeout(wait):
                     await self._poked.wait()
             except TimeoutError:
                 continue
@@ -122,7 +129,6 @@ class Poller:
                 self._pace.moved()
             else:
                 self._pace.still(expecting=self._expecting())
-        self.last_end = asyncio.get_running_loop().time()
         # What was seen before the error counts all the same.
         self._changed(news.moved, moved=True)
         self._changed(news.changed - news.moved)

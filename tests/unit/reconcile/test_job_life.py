@@ -180,6 +180,18 @@ def test_pending_ends_with_the_first_start_and_rests_while_suspended() -> None:
     assert job_end.pending_deadline(job(limit, status={"conditions": [resumed]}), NOW) == 90.0
 
 
+def test_a_restart_keeps_speed_and_estimate_until_something_ends() -> None:
+    fast = TasksView(counts=counted(running=1, succeeded=3), per_minute=2.5, estimated_end=NOW)
+    many = job(JOB_SPEC | {"tasks": [{"id": id, "commandLine": ""} for id in "abcdef"]}, finalizer=True)
+    there = remote(many, onAllTasksComplete="terminatejob")
+    before = decide(many, there, fast).status or {}
+    assert (before["tasksPerMinute"], before["estimatedEndTime"]) == (2.5, timestamp(NOW))
+    restarted = replace(fast, per_minute=None, estimated_end=None)
+    assert decide(replace(many, status=before), there, restarted).status == before
+    more = replace(restarted, counts=counted(running=1, succeeded=4))
+    assert "tasksPerMinute" not in (decide(replace(many, status=before), there, more).status or {})
+
+
 STEADY = {"allocationState": "steady", "taskSlotsPerNode": 2}
 QUOTA = [{"code": "AccountCoreQuotaReached", "message": "full"}]
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
+
+import pytest
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import CompletedError
 from azure_batch_operator.reconcile.ownership import OWNER_VARIABLE, marker
 from azure_batch_operator.reconcile.plan import Absent, Plan
-from azure_batch_operator.reconcile.task import JobView, TaskView, plan
+from azure_batch_operator.reconcile.task import JobView, TaskView, is_open, plan
 from unit.objects import ACCOUNT, CLUSTER, NOW, TASK_SPEC, resource
 
 ACTIVE = JobView(exists=True, id="steps", remote={"id": "steps", "state": "active"}, ours=True)
@@ -118,3 +121,93 @@ def test_a_deleted_task_is_deleted_and_let_go_without_a_status() -> None:
     assert [(call.verb, call.parent, call.id) for call in decision.calls] == [("delete_task", "steps", "one")]
     assert decision.status is None
     assert decide(one, TaskView(Absent.GONE)) == Plan(finalizer="remove")
+
+
+UNLIMITED = {"maxWallClockTime": "P10675199DT2H48M5.4775807S", "retentionTime": "P7D", "maxTaskRetryCount": 5}
+ENDED = {"result": "failure", "exitCode": 1}
+
+
+def job_in(state: str) -> JobView:
+    return JobView(exists=True, id="steps", remote={"id": "steps", "state": state, "executionInfo": {}}, ours=True)
+
+
+def verbs(decision: Plan) -> list[str]:
+    return [call.verb for call in decision.calls]
+
+
+@pytest.mark.parametrize(
+    ("constraints", "there", "changed"),
+    [
+        (None, UNLIMITED, False),
+        (None, None, False),
+        ({"maxWallClockTime": "PT60M"}, UNLIMITED | {"maxWallClockTime": "PT1H"}, False),
+        ({"retentionTime": "PT168H", "maxTaskRetryCount": 5}, UNLIMITED, False),
+        ({"maxTaskRetryCount": 2}, UNLIMITED, True),
+        (None, UNLIMITED | {"maxWallClockTime": "PT1H"}, True),
+    ],
+)
+def test_changed_constraints_are_replaced_and_spellings_are_not(
+    constraints: dict[str, Any] | None, there: dict[str, Any] | None, *, changed: bool
+) -> None:
+    one = task(finalizer=True, spec={"constraints": constraints} if constraints else {})
+    view = TaskView(remote(one, "running") | ({"constraints": there} if there else {}))
+    assert verbs(decide(one, view)) == (["update_task"] if changed else [])
+    done = TaskView(remote(one, "completed", result="success") | ({"constraints": there} if there else {}))
+    assert verbs(decide(one, done)) == []
+
+
+def test_names_become_ids_of_dependencies() -> None:
+    one = task(spec={"dependsOnRefs": [{"name": "x"}], "dependsOn": {"taskIds": ["a", "b"]}})
+    decision = decide(one, TaskView(Absent.GONE, depends_on=["b", "c"]))
+    assert decision.submit is not None
+    assert decision.submit["dependsOn"] == {"taskIds": ["a", "b", "c"]}
+    assert "dependsOnRefs" not in decision.submit
+    waits = decide(one, TaskView(Absent.GONE, problem=("DependencyNotFound", "create it")))
+    assert (waits.submit, reason(waits)) == (None, "DependencyNotFound")
+
+
+@pytest.mark.parametrize("state", ["terminating", "completed"])
+def test_a_job_that_takes_no_more_is_not_asked(state: str) -> None:
+    decision = decide(task(), TaskView(Absent.GONE), job_in(state))
+    assert (decision.submit, reason(decision, "Failed")) == (None, "JobFinished")
+
+
+def test_a_task_that_its_job_has_left_behind_has_failed() -> None:
+    one = task(finalizer=True)
+    assert reason(decide(one, TaskView(remote(one)), job_in("completed")), "Failed") == "JobFinished"
+    assert decide(one, TaskView(remote(one)), job_in("terminating")).status is None
+    seen = task(finalizer=True, status={"state": "running", "phase": "Running", "observedGeneration": 1})
+    gone = JobView(exists=True, id="steps", remote=Absent.GONE)
+    assert reason(decide(seen, TaskView(), gone), "Stalled") == "JobGone"
+    assert reason(decide(seen, TaskView(), replace(gone, finished=True)), "Failed") == "JobFinished"
+
+
+def test_a_failed_task_runs_again_once() -> None:
+    failed = {"phase": "Failed", "observedGeneration": 1}
+    one = task(finalizer=True, status=failed, annotations={"azurebatch.io/retry-failed": "x"})
+    assert is_open(one)
+    decision = decide(one, TaskView(remote(one, "completed", **ENDED)))
+    assert verbs(decision) == ["reactivate_task"]
+    assert decision.status is not None
+    assert (decision.status["phase"], decision.status["handled"]) == ("Pending", {"retryFailed": "x"})
+    late = decide(one, TaskView(remote(one, "completed", **ENDED)), job_in("completed"))
+    assert (verbs(late), [notice.reason for notice in late.notices]) == ([], ["RetryRefused"])
+    assert late.status == failed | {"handled": {"retryFailed": "x"}}
+    assert not is_open(replace(one, status=late.status or {}))
+    good = decide(one, TaskView(remote(one, "completed", result="success")))
+    assert (verbs(good), (good.status or {})["handled"]) == ([], {"retryFailed": "x"})
+
+
+def test_a_task_is_ended_on_demand_or_never_added() -> None:
+    one = task(finalizer=True, annotations={"azurebatch.io/terminate": "x"})
+    running = decide(one, TaskView(remote(one, "running")))
+    assert (verbs(running), (running.status or {})["handled"]) == (["terminate_task"], {"terminate": "x"})
+    early = decide(one, TaskView(Absent.GONE))
+    assert (early.submit, reason(early, "Failed")) == (None, "TaskEnded")
+
+
+def test_a_job_that_exists_only_in_azure_may_be_missing() -> None:
+    one = resource(Kind.TASK, {"jobId": "theirs", "accountRef": {"name": "main"}, "commandLine": "true"})
+    decision = decide(one, TaskView(), JobView(exists=True, id="theirs", remote=Absent.GONE))
+    assert reason(decision) == "JobNotFound"
+    assert "spec.jobId" in (decision.status or {})["conditions"][0]["message"]

@@ -262,3 +262,26 @@ def test_the_pace_slows_down_and_recovers() -> None:
     assert pace.seconds == 5.0
     pace.moved()
     assert pace.seconds == 1.0
+
+
+async def test_a_poller_that_rests_is_not_overdue_and_one_that_hangs_is() -> None:
+    now = asyncio.get_running_loop().time
+    resting = Poller(Service(), Mirror(), Interest(), lambda *_, **__: None, lambda _: None, least=30.0)  # type: ignore[arg-type]
+    hanging = Poller(Service(), Mirror(), Interest(), lambda *_, **__: None, lambda _: None)  # type: ignore[arg-type]
+    stuck = asyncio.Event()
+
+    async def never() -> None:
+        stuck.set()
+        await asyncio.Event().wait()
+
+    hanging.poll = never  # type: ignore[method-assign]
+    running = [asyncio.create_task(each.run()) for each in (resting, hanging)]
+    await stuck.wait()
+    while resting.last_success is None:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert resting.due > now() + 20
+    assert hanging.due <= now()
+    for each in running:
+        each.cancel()
+    await asyncio.wait(running)

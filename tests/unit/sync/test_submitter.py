@@ -179,3 +179,44 @@ async def test_a_feeder_counts_what_is_in_and_stops_at_a_refusal(stops_at: int |
     )
     running.cancel()
     await asyncio.wait([running])
+
+
+async def test_a_refusal_is_not_asked_for_again_before_its_time() -> None:
+    """What the service refuses it refuses the next second, too; a changed spec, or a person, asks at once."""
+    wrong = InvalidRequestError("bad", status=400)
+
+    class Refusing(Client):
+        tasks = property(lambda self: self)
+        lists = 0
+
+        async def list(self, job_id: str, **_: Any) -> AsyncIterator[dict[str, str]]:
+            self.lists += 1
+            for id in ():
+                yield {"id": id}
+
+        async def add_tasks(self, job_id: str, tasks: Any, **_: Any) -> AsyncIterator[TaskAddResult]:
+            async for task in tasks:
+                yield TaskAddResult(task["id"], TaskAddStatus.CLIENT_ERROR, error=wrong)
+
+    client, settled = Refusing(), asyncio.Event()
+    feeder = Feeder(client, lambda _: settled.set())  # type: ignore[arg-type]
+    running = asyncio.create_task(feeder.run())
+    await asyncio.sleep(0)
+    one, spec = Key(Kind.JOB, "default", "one"), {"tasks": [{"id": "a", "commandLine": ""}]}
+
+    async def feed(fingerprint: str) -> int:
+        settled.clear()
+        feeder.feed(one, "uid", "j", spec, fingerprint)
+        async with asyncio.timeout(30):
+            while feeder.busy(one, "uid"):
+                await settled.wait()
+        return client.lists
+
+    assert [await feed("a"), await feed("a"), await feed("b"), await feed("b")] == [1, 1, 2, 2]
+    state = feeder.state(one, "uid")
+    assert state is not None
+    assert state.refused is wrong
+    feeder.hurry(one, "uid")
+    assert await feed("b") == 3
+    running.cancel()
+    await asyncio.wait([running])

@@ -20,12 +20,14 @@ class Context:
         cluster: id of this cluster, part of the ownership marker.
         digests: of the values that properties of pools take from Secrets and ConfigMaps.
         prices: what `spec.pricesFrom` of pools points to, or why it cannot be read.
+        fingerprints: of the sources of jobs' tasks, with uid and generation of the object.
     """
 
     store: Store
     cluster: str
     prices: Mapping[Key, str | ResolutionError] = field(default_factory=dict)
     digests: Mapping[Key, Mapping[str, str]] = field(default_factory=dict)
+    fingerprints: dict[Key, tuple[str, int, str]] = field(default_factory=dict)
 
 
 def interested(session: Session, resource: Resource, *path: str) -> None:

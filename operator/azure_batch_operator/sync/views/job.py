@@ -61,9 +61,14 @@ def _wish(spec: Mapping[str, Any]) -> JobWish:
 
 
 def fingerprint(context: Context, resource: Resource) -> str:
-    """Of the sources of a job's tasks as they stand in the manifest, whatever ConfigMaps hold."""
-    written = context.store.get(resource.key)
-    return job_changes.fingerprint((written or resource).spec)
+    """Of the sources of a job's tasks as they stand in the manifest, whatever ConfigMaps hold; made once per version."""
+    written = context.store.get(resource.key) or resource
+    known = context.fingerprints.get(written.key)
+    if known is not None and known[:2] == (written.uid, written.generation):
+        return known[2]
+    made = job_changes.fingerprint(written.spec)
+    context.fingerprints[written.key] = (written.uid, written.generation, made)
+    return made
 
 
 def _pool(context: Context, job: Resource, session: Session | None, remote: Remote) -> PoolView:

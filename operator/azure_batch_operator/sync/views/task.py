@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.reconcile import job as job_plans
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile import task as plans
+from azure_batch_operator.reconcile.job import FINAL
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
 from azure_batch_operator.reconcile.task import is_open
 from azure_batch_operator.sync.accounts import Session
@@ -61,7 +61,7 @@ def _job(context: Context, task: Resource, session: Session | None) -> plans.Job
     if job is None:
         return plans.JobView(exists=False)
     ours = isinstance(remote, Mapping) and ownership.owner_of(remote) == ownership.marker(context.cluster, job)
-    return plans.JobView(exists=True, id=id, remote=remote, ours=ours, finished=not job_plans.is_open(job))
+    return plans.JobView(exists=True, id=id, remote=remote, ours=ours, finished=job.status.get("phase") in FINAL)
 
 
 def _dependencies(context: Context, task: Resource, job: str) -> tuple[list[str], tuple[str, str] | None]:
