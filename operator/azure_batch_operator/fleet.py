@@ -1,6 +1,6 @@
 """What the fleet looks like, read off the store, the accounts and the queue at each scrape: no counting beside the truth.
 
-A scrape walks once over all objects, some tens of milliseconds for 50,000. No task and no node is a label: series grow with pools
+A scrape walks over all objects, about a tenth of a second for 50,000. No task and no node is a label: series grow with pools
 and with jobs that are not over, and with nothing else.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -40,74 +40,14 @@ class Fleet(Collector):
 
     def collect(self) -> Iterator[Family]:
         """All families, those without a sample included, so that every metric is there from the start."""
-        yield from self._objects()
-        yield from self._pools()
-        yield self._jobs()
-        yield from self._sessions()
+        objects = {kind: list(self._store.of_kind(kind)) for kind in Kind}
+        yield from _objects(objects)
+        yield from _pools(objects[Kind.POOL])
+        yield _jobs(objects[Kind.JOB])
+        yield from self._sessions(objects[Kind.ACCOUNT])
         yield from self._work()
 
-    def _objects(self) -> Iterator[Family]:
-        phases: Counter[tuple[str, str]] = Counter()
-        stalled: Counter[tuple[str, str]] = Counter()
-        deleting: Counter[str] = Counter()
-        for kind in Kind:
-            deleting[kind.value] = 0
-            for each in self._store.of_kind(kind):
-                phases[kind.value, str(each.status.get("phase") or "")] += 1
-                deleting[kind.value] += each.deleting
-                condition = each.condition("Stalled")
-                if condition and condition["status"] == "True":
-                    stalled[kind.value, condition["reason"]] += 1
-        objects = GaugeMetricFamily("azurebatch_objects", "Objects that the operator knows", labels=["kind", "phase"])
-        for labels, number in phases.items():
-            objects.add_metric(labels, number)
-        yield objects
-        troubled = GaugeMetricFamily(
-            "azurebatch_objects_stalled", "Objects that wait for somebody to act", labels=["kind", "reason"]
-        )
-        for labels, number in stalled.items():
-            troubled.add_metric(labels, number)
-        yield troubled
-        leaving = GaugeMetricFamily("azurebatch_objects_deleting", "Objects on their way out", labels=["kind"])
-        for name, number in deleting.items():
-            leaving.add_metric([name], number)
-        yield leaving
-
-    def _pools(self) -> Iterator[Family]:
-        nodes = GaugeMetricFamily(
-            "azurebatch_pool_nodes", "Nodes as last counted", labels=["namespace", "pool", "tier", "state"]
-        )
-        target = GaugeMetricFamily(
-            "azurebatch_pool_target_nodes", "Nodes that Batch works towards", labels=["namespace", "pool", "tier"]
-        )
-        failed = GaugeMetricFamily(
-            "azurebatch_pool_resize_failed", "1 if the last resize fell short", labels=["namespace", "pool"]
-        )
-        for pool in self._store.of_kind(Kind.POOL):
-            where = [pool.key.namespace, pool.key.name]
-            for name, tier in _TIERS.items():
-                for state, number in ((pool.status.get("nodeCounts") or {}).get(name) or {}).items():
-                    if state != "total":
-                        nodes.add_metric([*where, tier, state], number)
-            for name, tier in _TARGETS.items():
-                if (number := pool.status.get(name)) is not None:
-                    target.add_metric([*where, tier], number)
-            condition = pool.condition("ResizeFailed")
-            failed.add_metric(where, float(condition is not None and condition["status"] == "True"))
-        yield from (nodes, target, failed)
-
-    def _jobs(self) -> Family:
-        tasks = GaugeMetricFamily(
-            "azurebatch_job_tasks", "Tasks of jobs that are not over", labels=["namespace", "job", "state"]
-        )
-        for job in self._store.of_kind(Kind.JOB):
-            counts = job.status.get("taskCounts")
-            if counts and not _over(job):
-                for state in _TASK_STATES:
-                    tasks.add_metric([job.key.namespace, job.key.name, state], counts.get(state) or 0)
-        return tasks
-
-    def _sessions(self) -> Iterator[Family]:
+    def _sessions(self, accounts: Sequence[Resource]) -> Iterator[Family]:
         labels = ["namespace", "account"]
         up = GaugeMetricFamily("azurebatch_account_up", "1 if the account can be used", labels=labels)
         age = GaugeMetricFamily("azurebatch_poll_age_seconds", "Time since the last good poll", labels=labels)
@@ -120,7 +60,7 @@ class Fleet(Collector):
             "azurebatch_account_throttled", "Times that the service asked for patience", labels=labels
         )
         now = asyncio.get_running_loop().time()
-        for key in [each.key for each in self._store.of_kind(Kind.ACCOUNT)]:
+        for key in [each.key for each in accounts]:
             where, health, session = [key.namespace, key.name], self._accounts.health(key), self._accounts.session(key)
             up.add_metric(where, float(health.checked and health.reason in {"", "Throttled"}))
             if session is None:
@@ -148,6 +88,70 @@ class Fleet(Collector):
             yield GaugeMetricFamily(name, text, value=value)
         yield CounterMetricFamily("azurebatch_workqueue_adds", "Times that a key was added", value=queue.added_total)
         yield CounterMetricFamily("azurebatch_workqueue_retries", "Times that a pass failed", value=queue.retries_total)
+
+
+def _objects(objects: Mapping[Kind, Sequence[Resource]]) -> Iterator[Family]:
+    phases: Counter[tuple[str, str]] = Counter()
+    stalled: Counter[tuple[str, str]] = Counter()
+    deleting: Counter[str] = Counter()
+    for kind, listed in objects.items():
+        deleting[kind.value] = 0
+        for each in listed:
+            phases[kind.value, str(each.status.get("phase") or "")] += 1
+            deleting[kind.value] += each.deleting
+            condition = each.condition("Stalled")
+            if condition and condition["status"] == "True":
+                stalled[kind.value, condition["reason"]] += 1
+    known = GaugeMetricFamily("azurebatch_objects", "Objects that the operator knows", labels=["kind", "phase"])
+    for labels, number in phases.items():
+        known.add_metric(labels, number)
+    yield known
+    troubled = GaugeMetricFamily(
+        "azurebatch_objects_stalled", "Objects that wait for somebody to act", labels=["kind", "reason"]
+    )
+    for labels, number in stalled.items():
+        troubled.add_metric(labels, number)
+    yield troubled
+    leaving = GaugeMetricFamily("azurebatch_objects_deleting", "Objects on their way out", labels=["kind"])
+    for name, number in deleting.items():
+        leaving.add_metric([name], number)
+    yield leaving
+
+
+def _pools(pools: Sequence[Resource]) -> Iterator[Family]:
+    nodes = GaugeMetricFamily(
+        "azurebatch_pool_nodes", "Nodes as last counted", labels=["namespace", "pool", "tier", "state"]
+    )
+    target = GaugeMetricFamily(
+        "azurebatch_pool_target_nodes", "Nodes that Batch works towards", labels=["namespace", "pool", "tier"]
+    )
+    failed = GaugeMetricFamily(
+        "azurebatch_pool_resize_failed", "1 if the last resize fell short", labels=["namespace", "pool"]
+    )
+    for pool in pools:
+        where = [pool.key.namespace, pool.key.name]
+        for name, tier in _TIERS.items():
+            for state, number in ((pool.status.get("nodeCounts") or {}).get(name) or {}).items():
+                if state != "total":
+                    nodes.add_metric([*where, tier, state], number)
+        for name, tier in _TARGETS.items():
+            if (number := pool.status.get(name)) is not None:
+                target.add_metric([*where, tier], number)
+        condition = pool.condition("ResizeFailed")
+        failed.add_metric(where, float(condition is not None and condition["status"] == "True"))
+    yield from (nodes, target, failed)
+
+
+def _jobs(jobs: Sequence[Resource]) -> Family:
+    tasks = GaugeMetricFamily(
+        "azurebatch_job_tasks", "Tasks of jobs that are not over", labels=["namespace", "job", "state"]
+    )
+    for job in jobs:
+        counts = job.status.get("taskCounts")
+        if counts and not _over(job):
+            for state in _TASK_STATES:
+                tasks.add_metric([job.key.namespace, job.key.name, state], counts.get(state) or 0)
+    return tasks
 
 
 def _over(job: Resource) -> bool:

@@ -100,7 +100,8 @@ class Cron(ApiModel):
     refused: ClassVar[tuple[Refused, ...]] = (misnamed("schedule", "expression"), misnamed("timezone", "timeZone"))
 
 
-_ONLY_CRON = ("tasks", "tasksFrom", "taskFactory")
+_ONLY_CRON = sorted(JobTemplate.ours - {"poolRef"})
+"""What only a BatchJob can do; the service makes its jobs without us."""
 _FIXED = {
     "id": "create a new BatchJobSchedule",
     "accountRef": "create a new BatchJobSchedule",
@@ -138,8 +139,8 @@ class JobScheduleSpec(ApiModel):
             "has(self.cron) || ("
             + " && ".join(f"!has(self.jobSpecification.{name})" for name in _ONLY_CRON)
             + ")",
-            "the jobs of a schedule of the service get their tasks from jobManagerTask: move tasks, tasksFrom and taskFactory "
-            "there, or use cron",
+            "the jobs of a schedule of the service are made without the operator: tasks come from jobManagerTask, and "
+            f"{', '.join(_ONLY_CRON)} belong to BatchJobs, which cron makes",
             ".jobSpecification",
         ),
         cel(

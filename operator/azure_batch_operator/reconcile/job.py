@@ -235,7 +235,8 @@ def _converge(
     if held_back and complete and _ends_now(resource, tasks, own):
         change["onAllTasksComplete"] = "terminatejob"
     transient = remote.get("state") in {"terminating", "disabling", "enabling"}
-    calls = [Call("update_job", Table.JOBS, resource.remote_id, body=change)] if change and not transient else []
+    update = Call("update_job", Table.JOBS, resource.remote_id, body=change, if_match=remote.get("eTag"))
+    calls = [update] if change and not transient else []
     if (switch := job_hold.switch(resource.remote_id, spec, remote, why)) is not None:
         calls.append(switch)
 

@@ -116,7 +116,7 @@ def claim(
     message = f"{what} {resource.remote_id!r} is being taken over, as {ADOPT} asks"
     verdict = Verdict("Adopting", "Adopting", message, ready=False, trend="Reconciling")
     body = {"metadata": ownership.with_marker(remote, marker, adopted=True)["metadata"]}
-    call = Call(verb, table, resource.remote_id, body=body)
+    call = Call(verb, table, resource.remote_id, body=body, if_match=remote.get("eTag"))
     return with_notice(resource, Plan("add", (call,), status=kept(resource, verdict, now)), verdict)
 
 

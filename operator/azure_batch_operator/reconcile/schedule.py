@@ -104,7 +104,8 @@ def _converge(
     if state not in _ENDED:
         change = {} if pool.problem else _changes(resource, pool, remote)
         if change:
-            calls.append(Call("update_schedule", Table.SCHEDULES, resource.remote_id, body=change))
+            etag = remote.get("eTag")
+            calls.append(Call("update_schedule", Table.SCHEDULES, resource.remote_id, body=change, if_match=etag))
         if resource.annotations.get(TERMINATE):
             calls.append(Call("terminate_schedule", Table.SCHEDULES, resource.remote_id))
         elif resource.spec.get("suspend") and state == "active":

@@ -15,7 +15,7 @@ from azure_batch_operator.sync.polls.speed import Speed
 from azure_batch_operator.sync.polls.tries import Tries
 
 _JOB_MEMBERS = (
-    "id", "state", "previousState", "stateTransitionTime", "executionInfo", "metadata", "poolInfo", "priority",
+    "id", "eTag", "state", "previousState", "stateTransitionTime", "executionInfo", "metadata", "poolInfo", "priority",
     "maxParallelTasks", "allowTaskPreemption", "constraints", "onAllTasksComplete", "networkConfiguration",
 )  # fmt: skip
 _FAILED = "executionInfo/result eq 'failure'"

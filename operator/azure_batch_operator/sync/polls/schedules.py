@@ -8,7 +8,7 @@ from typing import Any
 from azure_batch_operator.batch import NotFoundError
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 
-_MEMBERS = ("id", "state", "schedule", "jobSpecification", "executionInfo", "metadata", "stats")
+_MEMBERS = ("id", "eTag", "state", "schedule", "jobSpecification", "executionInfo", "metadata", "stats")
 _JOB_MEMBERS = ("id", "state", "executionInfo")
 HISTORY = 10
 """Jobs of a schedule that are kept."""
