@@ -2,7 +2,7 @@
 
 Two pools need two ids. The first pool has the id of the spec; each later one has it with the generation of the spec behind, such as
 `render-g7`. Which pools are an object's is written in their ownership markers, so nothing is lost with the status: the newest
-pool that is not being deleted is the one in use, all others run dry. See docs/decisions/0012.
+pool that is not being deleted is the one in use, all others run dry. See docs/decisions/0011.
 """
 
 from __future__ import annotations
