@@ -157,8 +157,11 @@ def test_schema_and_cel_of_a_crd_are_enforced(cluster: LocalCluster, namespace: 
 
 
 def test_writes_are_counted_by_the_server(cluster: LocalCluster, namespace: str, widgets: str) -> None:
+    # The namespace of an earlier test may be on its way out just now, and its widgets with it.
+    ours = WRITE_VERBS - {"DELETECOLLECTION"}
+
     def writes() -> int:
-        return sum(n for key, n in cluster.request_counts("widgets").items() if key.verb in WRITE_VERBS)
+        return sum(n for key, n in cluster.request_counts("widgets").items() if key.verb in ours)
 
     before = writes()
     cluster.kubectl("create", "-n", namespace, "-f", "-", input=widget("one", 1))
