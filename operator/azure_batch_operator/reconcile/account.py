@@ -96,12 +96,12 @@ def _status(
         account=AccountSpec.model_validate(resource.spec).account,
         throttling=throttling or None,
         lastSuccessTime=before.get("lastSuccessTime"),
-        callsPerMinute=max(offer.calls_per_minute, before.get("callsPerMinute", 0)) or None,
+        callsPerMinute=before.get("callsPerMinute"),
         users=_numbers(dependents) or None,
         supportedImages=before.get("supportedImages") if images is None else _images(images) or None,
         applications=before.get("applications") if applications is None else _applications(applications) or None,
     )
-    # That time goes by, or that there is less to do, is no reason to write: an idle fleet writes nothing.
+    # That time goes by, or that there is more or less to do, is no reason to write: an idle fleet writes nothing.
     if shown != before:
         if health.last_success is not None:
             shown["lastSuccessTime"] = timestamp(health.last_success)

@@ -164,11 +164,13 @@ def test_lists_are_bounded() -> None:
     assert status["applications"][0]["versions"][-1] == "49"
 
 
-def test_time_and_less_to_do_are_no_reason_to_write() -> None:
+def test_time_and_the_number_of_calls_are_no_reason_to_write() -> None:
     first = said(plan(account(), Health(True, last_success=NOW), [], NOW, Offer([IMAGE], [], 300)))
     later = account(status=first, finalizer=True)
     assert said(plan(later, Health(True, last_success=NOW + 60), [], NOW + 60, Offer([IMAGE], [], 10))) == first
-    more = said(plan(later, Health(True, last_success=NOW + 60), [], NOW + 60, Offer([IMAGE], [], 1000)))
+    assert said(plan(later, Health(True, last_success=NOW + 60), [], NOW + 60, Offer([IMAGE], [], 1000))) == first
+    user = resource(Kind.POOL, POOL_SPEC)
+    more = said(plan(later, Health(True, last_success=NOW + 60), [user], NOW + 60, Offer([IMAGE], [], 1000)))
     assert (more["callsPerMinute"], more["lastSuccessTime"]) == (1000, "2027-01-15T08:01:00Z")
     restarted = said(plan(later, Health(True, last_success=NOW + 90), [], NOW + 90, Offer()))
     assert restarted == first, "a restart forgets nothing and writes nothing"
