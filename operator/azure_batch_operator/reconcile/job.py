@@ -301,7 +301,8 @@ def _shown(
     started = tasks.number("running", "completed")
     again = [
         *([PATIENCE] if tasks.others_pending else []),
-        *([left] if not started and (left := job_end.pending_deadline(resource, now)) is not None else []),
+        # Once it is over, the job is being ended, and the poller tells when it has.
+        *([left] if not started and (left := job_end.pending_deadline(resource, now) or 0.0) > 0 else []),
     ]
     plan = Plan(
         _finalizer(resource),

@@ -60,6 +60,8 @@ DRIFT = Counter(
 )
 
 _USERS_COUNTED_AFTER = 1.0
+# Nothing is looked at in a circle, whatever a plan says.
+_LEAST_WAIT = 0.1
 _SECRET_LOOKED_AT_EVERY = 60.0
 
 
@@ -288,7 +290,7 @@ class Controller:
         if done:
             self._tell(resource, plan)
         if plan.again is not None:
-            self._queue.add_after(resource.key, plan.again)
+            self._queue.add_after(resource.key, max(plan.again, _LEAST_WAIT))
         if plan.finalizer == "remove" and resource.has_finalizer:
             current = await set_finalizer(self._api, resource, present=False)
             if current is None or not current.finalizers:

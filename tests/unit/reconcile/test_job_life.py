@@ -252,3 +252,11 @@ def test_a_status_is_small_whatever_fails(message: str, tails: list[str], number
     wrong = InvalidRequestError(message, status=400, code="InvalidPropertyValue")
     refused = decide(replace(one, status=status or {}), remote(one, full=False), replace(view, refused=wrong)).status
     assert len(json.dumps(refused, ensure_ascii=False).encode()) < 16 * 1024
+
+
+def test_a_job_that_is_being_ended_is_not_looked_at_in_a_circle() -> None:
+    owner = job(spec=JOB_SPEC | {"pendingDeadlineSeconds": 1}, finalizer=True)
+    tasks = TasksView(counts=counted(active=1))
+    ending = decide(owner, remote(owner, state="terminating"), tasks)
+    assert not ending.calls
+    assert ending.again is None, "the deadline is long over; the poller tells when the job has ended"

@@ -49,8 +49,10 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
     remote = pool_in_use(context, session, resource)
     following = next_id(resource)
     # A pool that was just made for this object, under whatever generation, must be seen before another one is.
-    if _recreates(resource) and any(
-        mirror.pools.pending(each) for each in (*ids, following.rpartition("-g")[0] + "-g")
+    # The same holds for one that was just deleted: it is not deleted a second time.
+    if _recreates(resource) and (
+        mirror.pools.get(base) is Absent.UNKNOWN
+        or any(mirror.pools.pending(each) for each in (*ids, following.rpartition("-g")[0] + "-g"))
     ):
         remote = Absent.UNKNOWN
     id = base.lower() if isinstance(remote, Absent) else str(remote["id"]).lower()
