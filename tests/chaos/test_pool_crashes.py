@@ -82,5 +82,6 @@ def test_killed_after_every_call(make_stage: Any, strategy: str) -> None:
     reaper.until(lambda: not stage.kubectl("get", "bp,bj", "-o", "name"), "everything is gone")
     state = stage.emulator.admin("GET", "state")
     assert (state["pools"], state["jobs"]) == (0, 0)
-    assert reaper.kills >= 9, "it was killed on the way"
+    # Two calls may fall between two looks, and are then followed by one kill.
+    assert reaper.kills >= len(expected) - 2, "it was killed on the way"
     assert stage.calls()["Pools_CreatePool"] == expected.count("CreatePool")
