@@ -71,6 +71,11 @@ class Settings(BaseSettings):
     resync_seconds: float = Field(
         default=600.0, gt=0, description="Seconds between full comparisons with the API server."
     )
+    task_source_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        description="Seconds between looks for changes of ConfigMaps that jobs take their tasks from.",
+    )
     leader_election: bool = Field(
         default=False, description="Act only while holding the Lease; needed when there is more than one replica."
     )

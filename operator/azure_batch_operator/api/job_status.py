@@ -61,6 +61,10 @@ class JobStatus(RemoteStatus):
     tasks_start_time: str | None = Field(default=None, description="When the first task was seen to have started.")
     end_time: str | None = Field(default=None, description="When it was completed.")
     terminate_reason: str | None = Field(default=None, description="Why it ended, as the service says it.")
+    tasks_fingerprint: str | None = Field(
+        default=None,
+        description="Of what the tasks were made from, to tell whether spec or ConfigMaps have changed since the end.",
+    )
     task_counts: TaskCounts | None = Field(default=None, description="Tasks by state and result.")
     task_slot_counts: StateCounts | None = Field(
         default=None, description="Task slots by state and result of the tasks, where tasks take more than one."

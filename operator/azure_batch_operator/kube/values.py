@@ -12,7 +12,7 @@ import binascii
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from azure_batch_operator.kube.api import KubeApi, KubeError, NotFound
+from azure_batch_operator.kube.api import METADATA_ONLY, KubeApi, KubeError, NotFound
 
 REMEMBERED_FOR = 10.0
 """Seconds."""
@@ -65,6 +65,31 @@ class Values:
             )
         return text
 
+    async def version(self, kind: ValueKind, namespace: str, name: str) -> str:
+        """The resourceVersion of the object as it is remembered; empty if it cannot be read.
+
+        Raises:
+            KubeError: if the API server is out of reach.
+        """
+        return _version(await self._object(kind, namespace, name))
+
+    async def version_now(self, kind: ValueKind, namespace: str, name: str) -> str:
+        """The same by a look at the object's metadata alone; what was remembered of another version is forgotten.
+
+        Raises:
+            KubeError: if the API server is out of reach.
+        """
+        identity = (namespace, kind, name)
+        found = _version(await self._read(kind, namespace, name, accept=METADATA_ONLY))
+        _, reading = self._known.get(identity, (0.0, None))
+        if reading is not None and (not reading.done() or reading.exception() or _version(reading.result()) != found):
+            self.forget(kind, namespace, name)
+        return found
+
+    def forget(self, kind: ValueKind, namespace: str, name: str) -> None:
+        """Read the object anew when somebody asks for it."""
+        self._known.pop((namespace, kind, name), None)
+
     async def _object(self, kind: ValueKind, namespace: str, name: str) -> Mapping[str, Any] | int:
         identity = (namespace, kind, name)
         now = asyncio.get_running_loop().time()
@@ -81,15 +106,22 @@ class Values:
             self._known.pop(identity, None)
             raise
 
-    async def _read(self, kind: ValueKind, namespace: str, name: str) -> Mapping[str, Any] | int:
+    async def _read(
+        self, kind: ValueKind, namespace: str, name: str, accept: str = "application/json"
+    ) -> Mapping[str, Any] | int:
+        path = f"/api/v1/namespaces/{namespace}/{_PLURALS[kind]}/{name}"
         try:
-            return await self._api.request("GET", f"/api/v1/namespaces/{namespace}/{_PLURALS[kind]}/{name}")
+            return await self._api.request("GET", path, accept=accept)
         except NotFound:
             return 404
         except KubeError as error:
             if error.status == 403:
                 return 403
             raise
+
+
+def _version(found: Mapping[str, Any] | int) -> str:
+    return "" if isinstance(found, int) else str(found["metadata"]["resourceVersion"])
 
 
 def _text(kind: ValueKind, found: Mapping[str, Any], key: str) -> str | None:

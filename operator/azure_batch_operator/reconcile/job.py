@@ -50,6 +50,7 @@ def plan(
     tasks: TasksView | None,
     cluster: str,
     now: float,
+    origin: str = "",
 ) -> Plan:
     """Decide about one BatchJob.
 
@@ -57,6 +58,7 @@ def plan(
         remote: the job as the last poll saw it.
         tasks: its tasks, None before the first look at them.
         cluster: id of this cluster, part of the ownership marker.
+        origin: fingerprint of what fixed tasks would be made from; empty if it is not known.
     """
     if resource.deleting and (not resource.has_finalizer or resource.released):
         return Plan(finalizer="remove")
@@ -64,7 +66,7 @@ def plan(
         if managed_elsewhere(resource):
             return Plan()
         if not is_open(resource):
-            return _finished(resource, now)
+            return _finished(resource, origin, now)
         if isinstance(remote, Absent) and (early := _before_creation(resource, remote, now)) is not None:
             return early
     if not account.usable:
@@ -85,7 +87,7 @@ def plan(
         return Plan()
     if remote.get("state") == "completed":
         return _finish(resource, account, remote, tasks, now)
-    return _converge(resource, account, pool, remote, tasks, now)
+    return _converge(resource, account, pool, remote, tasks, now, origin)
 
 
 # --- before it exists, and after it is done ---
@@ -115,8 +117,8 @@ def _time_to_live(resource: Resource) -> float | None:
     return None if ttl is None else float(ttl)
 
 
-def _finished(resource: Resource, now: float) -> Plan:
-    """The job is done: its object goes when its time is over, and verbs come too late."""
+def _finished(resource: Resource, origin: str, now: float) -> Plan:
+    """The job is done: its object goes when its time is over, and verbs and changes of its tasks come too late."""
     done = next((each for type_ in ("Complete", "Failed") if (each := resource.condition(type_))), None)
     ttl, again = _time_to_live(resource), None
     if ttl is not None and done is not None:
@@ -132,6 +134,10 @@ def _finished(resource: Resource, now: float) -> Plan:
             dict(each) | {"observedGeneration": resource.generation} for each in shown.get("conditions") or ()
         ]
         shown |= {"observedGeneration": resource.generation, "conditions": conditions}
+    if origin and (made_from := resource.status.get("tasksFingerprint")):
+        shown["conditions"] = job_status.too_late(resource, shown, changed=origin != made_from, now=now)
+        if shown["conditions"] != resource.status.get("conditions") and origin != made_from:
+            notices = (*notices, Notice("TasksNotChanged", job_status.TASKS_TOO_LATE, "Warning"))
     if marks := handled(resource, RETRY_FAILED, TERMINATE):
         shown["handled"] = marks
     return Plan(status=None if shown == resource.status else shown, notices=notices, again=again)
@@ -218,7 +224,13 @@ def _ends_now(resource: Resource, tasks: TasksView, own: int) -> bool:
 
 
 def _converge(
-    resource: Resource, account: AccountView, pool: PoolView, remote: Mapping[str, Any], tasks: TasksView, now: float
+    resource: Resource,
+    account: AccountView,
+    pool: PoolView,
+    remote: Mapping[str, Any],
+    tasks: TasksView,
+    now: float,
+    origin: str,
 ) -> Plan:
     spec, own = resource.spec, expand.total(resource.spec)
     noted, digits = job_changes.noted_tasks(remote)
@@ -249,7 +261,8 @@ def _converge(
         problem = trouble(tasks.refused)
         shown = troubled(resource, problem, now)
         return Plan(_finalizer(resource), tuple(calls), status=shown, again=problem.wait, feed=True, tasks_of=spec)
-    return _shown(resource, account, pool, remote, tasks, calls, complete=complete, stuck=stuck, now=now)
+    known = origin if complete else ""
+    return _shown(resource, account, pool, remote, tasks, calls, complete=complete, stuck=stuck, now=now, origin=known)
 
 
 def _finalizer(resource: Resource) -> Any:
@@ -282,6 +295,7 @@ def _shown(
     complete: bool,
     stuck: bool,
     now: float,
+    origin: str,
 ) -> Plan:
     waits = waiting_for(resource.spec, remote, pool, tasks, blocked=stuck) if complete else None
     verdict = _held(resource, remote, tasks, complete=complete, stuck=stuck) or job_status.verdict(
@@ -296,7 +310,7 @@ def _shown(
     retry = asked(resource, RETRY_FAILED)
     acted = [TERMINATE, *([RETRY_FAILED] if retry is None or retry == tasks.retried else [])]
     shown = job_status.job_status(
-        resource, account, remote, tasks, verdict, now, handled=handled(resource, *acted), waits=waits
+        resource, account, remote, tasks, verdict, now, handled=handled(resource, *acted), waits=waits, origin=origin
     )
     started = tasks.number("running", "completed")
     again = [

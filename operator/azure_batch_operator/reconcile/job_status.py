@@ -12,6 +12,7 @@ from azure_batch_operator.reconcile.job_views import TasksView
 from azure_batch_operator.reconcile.plan import AccountView
 from azure_batch_operator.reconcile.status import Verdict, shortened, status, timestamp
 
+_IN_SYNC = "TasksInSync"
 _STATES = ("active", "running", "completed", "succeeded", "failed")
 _NODES_SHOWN = 5
 _SENTENCE_BYTES, _MESSAGE_BYTES = 600, 200
@@ -78,12 +79,42 @@ def in_sync(resource: Resource, tasks: TasksView, *, complete: bool) -> Mapping[
             f"{tasks.different_count} tasks are in Azure Batch otherwise than in the spec (first: {first}): set "
             "spec.taskUpdatePolicy to Replace, change the spec back, or create a new BatchJob"
         )
-        return {"TasksInSync": (False, "TasksDiffer", text)}
-    before = resource.condition("TasksInSync")
+        return {_IN_SYNC: (False, "TasksDiffer", text)}
+    if complete and tasks.unread:
+        reason, why = tasks.unread
+        return {_IN_SYNC: (False, reason, f"{why}; until then the tasks that are in Azure Batch go on unchanged")}
+    before = resource.condition(_IN_SYNC)
+    if before is not None and before.get("reason") != "TasksDiffer":
+        return {}
     same = before is not None and before.get("observedGeneration") == resource.generation
     if before is None or not same or not complete or tasks.complete:
         return {}
-    return {"TasksInSync": (before["status"] == "True", before["reason"], before["message"])}
+    return {_IN_SYNC: (before["status"] == "True", before["reason"], before["message"])}
+
+
+TASKS_TOO_LATE = (
+    "the job is over and Azure Batch takes no more tasks, but its tasks have been changed in the spec or in a ConfigMap since: "
+    "create a new BatchJob, or change them back"
+)
+
+
+def too_late(resource: Resource, shown: Mapping[str, Any], *, changed: bool, now: float) -> list[Mapping[str, Any]]:
+    """The conditions of a job that is done, with what is to be said of a change of its tasks.
+
+    Args:
+        shown: its status so far.
+    """
+    before = [each for each in shown.get("conditions") or () if each["type"] == _IN_SYNC]
+    others = [each for each in shown.get("conditions") or () if each["type"] != _IN_SYNC]
+    if not changed:
+        return others
+    if before and before[0]["reason"] == "JobFinished":
+        return [*others, *before]
+    condition = {
+        "type": _IN_SYNC, "status": "False", "reason": "JobFinished", "message": TASKS_TOO_LATE,
+        "lastTransitionTime": timestamp(now), "observedGeneration": resource.generation,
+    }  # fmt: skip
+    return [*others, condition]
 
 
 def job_status(
@@ -96,8 +127,13 @@ def job_status(
     *,
     handled: Mapping[str, Any] | None = None,
     waits: str | None = None,
+    origin: str | None = None,
 ) -> dict[str, Any]:
-    """The whole status."""
+    """The whole status.
+
+    Args:
+        origin: fingerprint of what the tasks were made from, once all of them are in.
+    """
     info, before = remote.get("executionInfo") or {}, resource.status
     total = total_of(resource, tasks)
     counts = _counts(tasks, total)
@@ -115,6 +151,7 @@ def job_status(
         tasksStartTime=before.get("tasksStartTime") or (timestamp(now) if started else None),
         endTime=info.get("endTime"),
         terminateReason=info.get("terminateReason"),
+        tasksFingerprint=origin or before.get("tasksFingerprint"),
         taskCounts=counts,
         taskSlotCounts=_slots(tasks),
         retries=tasks.retries if tasks.retries is not None else before.get("retries"),

@@ -43,6 +43,7 @@ class TasksView:
         refused: why bringing them in does not go on.
         others_pending: whether BatchTasks of this job wait to be added, or more of them may come from the same `apply`.
         fingerprint: of the sources of the tasks as the user wrote them.
+        unread: reason and message why the ConfigMaps of the tasks cannot be read any more; None if they can.
         different: ids of tasks that are in Azure Batch otherwise than in the spec, and were left so; a bounded number.
         different_count: how many.
         retries, requeues: sums over the tasks; None where nobody asked.
@@ -62,6 +63,7 @@ class TasksView:
     refused: BatchError | None = None
     others_pending: bool = False
     fingerprint: str = ""
+    unread: tuple[str, str] | None = None
     different: Sequence[str] = ()
     different_count: int = 0
     retries: int | None = None

@@ -86,7 +86,9 @@ class Controller:
         self._api, self._store, self._queue = api, store, queue
         self._writer, self._events = writer, events
         self._inputs = Inputs(api)
-        self._context = views.Context(store, cluster, self._inputs.prices, self._inputs.digests)
+        self._context = views.Context(
+            store, cluster, self._inputs.prices, self._inputs.digests, self._inputs.tasks.taken
+        )
         self._workers = workers
         self._namespaces, self._policy = namespaces, policy
         self.accounts = Accounts(
@@ -158,6 +160,10 @@ class Controller:
 
     # --- working ---
 
+    async def look_at_task_sources(self, every: float) -> None:
+        """Look for changed ConfigMaps that jobs take tasks from, every so many seconds, until cancelled."""
+        await self._inputs.tasks.run(lambda: self._store.of_kind(Kind.JOB), self._enqueue, every)
+
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as group:
@@ -213,6 +219,8 @@ class Controller:
     def _look_again(self, resource: Resource) -> None:
         """Somebody wants an answer now: no backoff, and a fresh look at Azure Batch."""
         self._queue.forget(resource.key)
+        if resource.key.kind is Kind.JOB:
+            self._inputs.tasks.hurry(resource)
         session = self._relations.session(resource)
         if session is not None:
             session.submitter.forget(resource.key)
@@ -227,7 +235,8 @@ class Controller:
         if resource.deleting and policy is Policy.DETACH:
             return resource, policies.detached(resource), None
         try:
-            resource = await self._inputs.with_tasks(resource)
+            if resource.key.kind is Kind.JOB:
+                resource = await self._inputs.tasks.with_tasks(resource)
             await self._inputs.read_prices(resource)
             await self._inputs.read_digests(resource)
             account, session = self._relations.account(resource)

@@ -9,6 +9,7 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile.resolve import ResolutionError
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.store import Store
+from azure_batch_operator.sync.task_sources import Taken
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,16 @@ class Context:
         cluster: id of this cluster, part of the ownership marker.
         digests: of the values that properties of pools take from Secrets and ConfigMaps.
         prices: what `spec.pricesFrom` of pools points to, or why it cannot be read.
-        fingerprints: of the sources of jobs' tasks, with uid and generation of the object.
+        taken: what jobs have taken from their ConfigMaps.
+        fingerprints: of the sources of jobs' tasks, with uid and generation of the object: in all, and for fixed tasks.
     """
 
     store: Store
     cluster: str
     prices: Mapping[Key, str | ResolutionError] = field(default_factory=dict)
     digests: Mapping[Key, Mapping[str, str]] = field(default_factory=dict)
-    fingerprints: dict[Key, tuple[str, int, str]] = field(default_factory=dict)
+    taken: Mapping[Key, Taken] = field(default_factory=dict)
+    fingerprints: dict[Key, tuple[str, int, str, str]] = field(default_factory=dict)
 
 
 def interested(session: Session, resource: Resource, *path: str) -> None:
