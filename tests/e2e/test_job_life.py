@@ -212,6 +212,24 @@ def test_backoff_sets_the_retries_of_tasks(stage: Stage) -> None:
     assert stage.status("bj", "one")["retries"] == 2
 
 
+def test_tries_are_counted_without_backoff(make_stage: Any) -> None:
+    stage: Stage = make_stage("--executor=simulated")
+    stage.emulator.admin("POST", "simulation", {"rules": [{"seconds": 1, "exitCode": 1}]})
+    stage.ready_pool(targetDedicatedNodes=0, targetLowPriorityNodes=1, taskSlotsPerNode=1)
+    stage.apply(job("failing", tasks=[QUICK], constraints={"maxTaskRetryCount": 2}))
+    stage.wait("bj", "failing", "Failed")
+    shown = stage.status("bj", "failing")
+    assert (shown["retries"], shown["requeues"]) == (2, 0)
+    stage.emulator.admin("POST", "simulation", {"rules": [{"seconds": 1_000_000}]})
+    stage.apply(job("preempted", tasks=[SLOW]))
+    stage.until(lambda: stage.status("bj", "preempted").get("taskCounts", {}).get("running") == 1, "the task runs")
+    stage.emulator.admin("POST", "simulation", {"rules": [{"seconds": 1}]})
+    stage.emulator.admin("POST", "pools/cpu/nodes/0/preempt")
+    stage.wait("bj", "preempted", "Complete")
+    shown = stage.status("bj", "preempted")
+    assert (shown["retries"], shown["requeues"]) == (0, 1)
+
+
 def test_kubectl_and_argo_workflows_see_what_they_expect(stage: Stage) -> None:
     stage.ready_pool()
     stage.apply(job("good", tasks=[QUICK]), job("bad", tasks=[{"id": "bad", "commandLine": BAD}]))

@@ -69,9 +69,15 @@ class JobStatus(RemoteStatus):
     task_slot_counts: StateCounts | None = Field(
         default=None, description="Task slots by state and result of the tasks, where tasks take more than one."
     )
-    retries: int | None = Field(default=None, description="Tries after a non-zero exit code, with spec.backoff.")
+    retries: int | None = Field(
+        default=None,
+        description="Tries of tasks after a non-zero exit code. Counted about once a minute while tasks start and end, with "
+        "backoff.maxRequeues at each poll, and in full when the job has ended; tries of deleted tasks as far as they were seen.",
+    )
     requeues: int | None = Field(
-        default=None, description="Times that tasks were put back because their node went away, with spec.backoff."
+        default=None,
+        description="Times that tasks were put back because their node went away (preemption, resize, reboot) or the job was "
+        "disabled. Counted like retries.",
     )
     progress: Annotated[str, StringConstraints(max_length=64)] | None = Field(
         default=None, description="Ended and all tasks, for the eye."

@@ -46,7 +46,7 @@ class TasksView:
         unread: reason and message why the ConfigMaps of the tasks cannot be read any more; None if they can.
         different: ids of tasks that are in Azure Batch otherwise than in the spec, and were left so; a bounded number.
         different_count: how many.
-        retries, requeues: sums over the tasks; None where nobody asked.
+        retries, requeues: sums over the tasks; None before they were counted.
         most_requeues: of one task.
         retried: value of the annotation by which failed tasks were reactivated last, by this process.
         per_minute, estimated_end: speed and expected end (seconds since the epoch), None while too little is known.

@@ -120,13 +120,16 @@ class JobWish:
     """What an object wants to know of its job beyond counts and failed tasks.
 
     Attributes:
-        tries: retries and requeues.
+        tries: retries and requeues with every poll, not just now and then.
+        retries, requeues: those that its status shows.
         preparation: nodes on which its preparation or release task fails.
         total: tasks that it will have.
         tail_lines: lines of stderr.txt of a failed task.
     """
 
     tries: bool = False
+    retries: int = 0
+    requeues: int = 0
     preparation: bool = False
     total: int = 0
     tail_lines: int = 20

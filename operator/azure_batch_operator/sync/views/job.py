@@ -37,7 +37,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     id = resource.remote_id
     if is_open(resource):
         interested(session, resource, id)
-        session.interest.wishes[id.lower()] = _wish(resource.spec)
+        session.interest.wishes[id.lower()] = _wish(resource.spec, resource.status)
     else:
         session.interest.drop(resource.key)
         session.feeder.forget(resource.key, resource.uid)
@@ -57,9 +57,11 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     return plans.plan(resource, account, pool, remote, tasks, context.cluster, now, origin)
 
 
-def _wish(spec: Mapping[str, Any]) -> JobWish:
+def _wish(spec: Mapping[str, Any], status: Mapping[str, Any]) -> JobWish:
     return JobWish(
-        tries="backoff" in spec,
+        tries="maxRequeues" in (spec.get("backoff") or {}),
+        retries=int(status.get("retries") or 0),
+        requeues=int(status.get("requeues") or 0),
         preparation="jobPreparationTask" in spec,
         total=expand.total(spec),
         tail_lines=int((spec.get("logs") or {}).get("tailLines", TAIL_LINES)),
