@@ -84,7 +84,10 @@ class JobStatus(RemoteStatus):
     )
     percent: int | None = Field(default=None, description="Ended tasks of all, in percent, rounded down.")
     tasks_per_minute: float | None = Field(default=None, description="How many tasks ended per minute of late.")
-    estimated_end_time: str | None = Field(default=None, description="When the last one ends if it goes on like that.")
+    estimated_end_time: str | None = Field(
+        default=None,
+        description="When the last one ends if it goes on like that; left out once that is past, until another task has ended.",
+    )
     waiting_for: ShortText | None = Field(
         default=None, description="What it waits for when no task runs, in a sentence."
     )

@@ -317,6 +317,8 @@ def _shown(
         *([PATIENCE] if tasks.others_pending else []),
         # Once it is over, the job is being ended, and the poller tells when it has.
         *([left] if not started and (left := job_end.pending_deadline(resource, now) or 0.0) > 0 else []),
+        # An expected end that comes without it is taken away again.
+        *([end] if (end := job_status.seconds_to_end(shown, now)) is not None else []),
     ]
     plan = Plan(
         _finalizer(resource),

@@ -10,7 +10,7 @@ from azure_batch_operator.reconcile import expand
 from azure_batch_operator.reconcile.failures import groups
 from azure_batch_operator.reconcile.job_views import TasksView
 from azure_batch_operator.reconcile.plan import AccountView
-from azure_batch_operator.reconcile.status import Verdict, shortened, status, timestamp
+from azure_batch_operator.reconcile.status import Verdict, seconds_since, shortened, status, timestamp
 
 _IN_SYNC = "TasksInSync"
 _STATES = ("active", "running", "completed", "succeeded", "failed")
@@ -161,7 +161,7 @@ def job_status(
         waitingFor=shortened(waits, _SENTENCE_BYTES) if waits else None,
         failures=groups(tasks.failed, tasks.failed_count) or None,
         nodeFailures=[_node_failure(each) for each in tasks.node_failures[:_NODES_SHOWN]] or None,
-        **_speed(before, tasks, counts),
+        **_speed(before, remote.get("state"), tasks, counts, now),
         **({"handled": handled} if handled is not None else {}),
     )
 
@@ -172,16 +172,30 @@ def _node_failure(failure: Mapping[str, Any]) -> dict[str, Any]:
     return {**failure, "message": shortened(failure["message"], _MESSAGE_BYTES)}
 
 
-def _speed(before: Mapping[str, Any], tasks: TasksView, counts: Mapping[str, int] | None) -> dict[str, Any]:
-    """Speed and expected end; after a restart those of the status stand until something has ended anew."""
-    if not counts or tasks.unfinished is not None or counts["completed"] >= counts["total"]:
+def _speed(
+    before: Mapping[str, Any], state: Any, tasks: TasksView, counts: Mapping[str, int] | None, now: float
+) -> dict[str, Any]:
+    """Speed and expected end of a job that goes on; after a restart those of the status stand until something has ended anew.
+
+    An end that is past was wrong: none is shown before the next task has ended.
+    """
+    if state != "active" or not counts or tasks.unfinished is not None or counts["completed"] >= counts["total"]:
         return {}
     if tasks.per_minute is not None:
         end = tasks.estimated_end
-        return {"tasksPerMinute": tasks.per_minute, "estimatedEndTime": None if end is None else timestamp(end)}
-    if (before.get("taskCounts") or {}).get("completed") != counts["completed"]:
+        found = {"tasksPerMinute": tasks.per_minute, "estimatedEndTime": None if end is None else timestamp(end)}
+    elif (before.get("taskCounts") or {}).get("completed") == counts["completed"]:
+        found = {name: before.get(name) for name in ("tasksPerMinute", "estimatedEndTime")}
+    else:
         return {}
-    return {name: before.get(name) for name in ("tasksPerMinute", "estimatedEndTime")}
+    left = seconds_to_end(found, now)
+    return found if left is None or left > 0 else found | {"estimatedEndTime": None}
+
+
+def seconds_to_end(shown: Mapping[str, Any], now: float) -> float | None:
+    """Seconds until the expected end that a status shows; None if it shows none."""
+    end = shown.get("estimatedEndTime")
+    return None if end is None else -seconds_since(end, now)
 
 
 def _slots(tasks: TasksView) -> dict[str, int] | None:

@@ -18,15 +18,7 @@ from azure_batch_operator import tracing
 from azure_batch_operator.api.base import RECONCILE_NOW
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.batch import (
-    AlreadyExistsError,
-    BatchError,
-    CompletedError,
-    ConflictError,
-    HostPolicy,
-    NotFoundError,
-    PreconditionFailedError,
-)
+from azure_batch_operator.batch import BatchError, HostPolicy
 from azure_batch_operator.kube import objects
 from azure_batch_operator.kube.api import KubeApi, KubeError
 from azure_batch_operator.kube.events import EventRecorder
@@ -39,12 +31,13 @@ from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile import policy as policies
 from azure_batch_operator.reconcile.common import troubled, waiting
 from azure_batch_operator.reconcile.oneshot import asked, noted
-from azure_batch_operator.reconcile.plan import Call, Plan, Table
+from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.policy import Policy
 from azure_batch_operator.reconcile.resolve import ResolutionError
 from azure_batch_operator.reconcile.trouble import trouble
 from azure_batch_operator.sync import views
 from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session
+from azure_batch_operator.sync.calls import make
 from azure_batch_operator.sync.credentials import SignIn
 from azure_batch_operator.sync.inputs import LOOKED_AT_EVERY, Inputs
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
@@ -271,7 +264,7 @@ class Controller:
         try:
             if session is not None:
                 for call in plan.calls:
-                    done = done and await self._call(session, call)
+                    done = done and await make(session, call)
         except BatchError as error:
             status = troubled(resource, trouble(error), time.time())
             if status is not None:
@@ -312,40 +305,6 @@ class Controller:
             DRIFT.labels(resource.key.kind, name).inc()
         for notice in plan.notices:
             self._events.record(resource, notice.type, notice.reason, notice.message)
-
-    async def _call(self, session: Session, call: Call) -> bool:
-        """Make a call; False if the mirror turns out to be behind, so that what was decided is void."""
-        began = asyncio.get_running_loop().time()
-        try:
-            session.mirror.learn(call, await call.send(session.client), time.time())
-        except (AlreadyExistsError, CompletedError, NotFoundError, PreconditionFailedError) as error:
-            # Look again, then decide anew.
-            logger.info("%s %s: %s", call.verb, call.id, error)
-            if call.table is Table.TASKS and call.parent and isinstance(error, NotFoundError):
-                session.mirror.jobs.touch(call.parent, began)
-            return False
-        except ConflictError as error:
-            if call.table is not Table.NODES:
-                raise
-            # A node may be in no state for it; its pool goes on.
-            logger.info("%s %s: %s", call.verb, call.id, error)
-            return True
-        else:
-            return True
-        finally:
-            after = asyncio.get_running_loop().time()
-            match call.table:
-                case Table.POOLS:
-                    session.mirror.pools.touch(call.id, after)
-                case Table.JOBS:
-                    session.mirror.jobs.touch(call.id, after)
-                case Table.SCHEDULES:
-                    session.mirror.schedules.touch(call.id, after)
-                case Table.NODES:
-                    session.mirror.pools.touch(call.parent or "", after)
-                case Table.TASKS:
-                    session.mirror.tasks[(call.parent or "").lower()].touch(call.id, after)
-            session.poller.poke()
 
     def _forget(self, resource: Resource) -> None:
         self._inputs.forget(resource.key)
