@@ -7,7 +7,7 @@ the last one when it has ended.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
@@ -35,6 +35,7 @@ class JobView:
         remote: the job as the last poll saw it.
         ours: whether it carries the marker of that BatchJob, or needs none.
         finished: whether the BatchJob has come to its end.
+        upload: its `spec.logs.upload`, if it has any.
     """
 
     exists: bool
@@ -42,6 +43,7 @@ class JobView:
     remote: Remote = Absent.UNKNOWN
     ours: bool = False
     finished: bool = False
+    upload: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class TaskView:
         refused: why the submitter could not add it.
         depends_on: ids of the tasks that `dependsOnRefs` names.
         problem: reason and message if one of them cannot be named.
+        late: members for the status that came after the task's end was seen: `stdoutTail`, `stderrTail`, `outputProblem`.
     """
 
     remote: Remote = Absent.UNKNOWN
@@ -61,6 +64,7 @@ class TaskView:
     refused: BatchError | None = None
     depends_on: Sequence[str] = ()
     problem: tuple[str, str] | None = None
+    late: Mapping[str, str] = field(default_factory=dict)
 
 
 def is_open(resource: Resource) -> bool:
@@ -75,7 +79,7 @@ def plan(resource: Resource, account: AccountView, job: JobView, view: TaskView,
     if resource.deleting:
         return _delete(resource, account, job, view, cluster, now)
     if not is_open(resource):
-        return _unchanged(resource)
+        return _unchanged(resource, view)
     if not job.exists:
         message = (
             f"spec.jobRef names BatchJob {_job_name(resource)!r}, which does not exist in this namespace: create it"
@@ -94,21 +98,24 @@ def plan(resource: Resource, account: AccountView, job: JobView, view: TaskView,
         return _add(resource, job, view, owner, now)
     if view.remote.get("owner") != owner:
         return foreign(resource, "task", view.remote.get("owner"), now)
-    return _follow(resource, account, job, view.remote, now)
+    ended = view.remote.get("state") == "completed"
+    return _follow(resource, account, job, {**view.remote, **view.late} if ended else view.remote, now)
 
 
 def _job_name(resource: Resource) -> str:
     return str((resource.spec.get("jobRef") or {}).get("name", ""))
 
 
-def _unchanged(resource: Resource) -> Plan:
-    """A task that has ended: only that its spec was seen is new."""
+def _unchanged(resource: Resource, view: TaskView) -> Plan:
+    """A task that has ended: only that its spec was seen is new, or output that was read later."""
+    late = {name: text for name, text in view.late.items() if text and resource.status.get(name) != text}
     if resource.status.get("observedGeneration") == resource.generation:
-        return Plan()
+        return Plan(status={**resource.status, **late}) if late else Plan()
     conditions = [
         dict(each) | {"observedGeneration": resource.generation} for each in resource.status.get("conditions") or ()
     ]
-    return Plan(status=dict(resource.status) | {"observedGeneration": resource.generation, "conditions": conditions})
+    seen = {"observedGeneration": resource.generation, "conditions": conditions}
+    return Plan(status={**resource.status, **late, **seen})
 
 
 def _without_job(resource: Resource, job: JobView, now: float) -> Plan:
@@ -156,7 +163,8 @@ def _add(resource: Resource, job: JobView, view: TaskView, owner: str, now: floa
     if view.depends_on:
         depends = dict(body.get("dependsOn") or {})
         body["dependsOn"] = depends | {"taskIds": list(dict.fromkeys([*depends.get("taskIds", ()), *view.depends_on]))}
-    return Plan("add", submit=ownership.task_with_marker(body, owner))
+    upload = None if job.upload is None else {**job.upload, "path": job.upload.get("path") or job.id}
+    return Plan("add", submit=ownership.task_with_marker(body, owner), logs_to=upload)
 
 
 def _refused(resource: Resource, error: BatchError, now: float) -> Plan:

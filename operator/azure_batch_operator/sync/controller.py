@@ -312,6 +312,7 @@ class Controller:
         session = self._relations.session(resource)
         if session is not None:
             session.interest.drop(resource.key)
+            session.mirror.outputs.forget(resource.key)
             session.submitter.forget(resource.key)
             session.feeder.forget(resource.key, resource.uid)
             session.retrier.forget(resource.key, resource.uid)

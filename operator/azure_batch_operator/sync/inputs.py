@@ -11,9 +11,11 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from azure_batch_operator.api.base import ApiModel
 from azure_batch_operator.api.job import JobSpec
+from azure_batch_operator.api.job_policy import LogUpload
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.resource import Key, Resource
@@ -21,6 +23,7 @@ from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.kube.values import Values
+from azure_batch_operator.reconcile import expand
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.pool_cost import source_of
 from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, filled, references
@@ -119,9 +122,18 @@ class Inputs:
                 for call in plan.calls
             )
             plan = replace(plan, calls=calls, submit=plan.submit and filled(model, plan.submit, values))
+        if plan.submit is not None and plan.logs_to is not None:
+            plan = replace(plan, submit=expand.with_logs(plan.submit, await self._upload(resource, plan.logs_to)))
         if not plan.feed:
             return plan
         return replace(plan, tasks_of=filled(model, plan.tasks_of or resource.spec, values))
+
+    async def _upload(self, task: Resource, upload: Mapping[str, Any]) -> Mapping[str, Any]:
+        """`spec.logs.upload` of the BatchJob of a BatchTask, with its values."""
+        where = f"BatchJob {task.spec['jobRef']['name']!r}: spec.logs.upload"
+        needed = references(LogUpload, upload, where)
+        values = await read_texts(self._values, task.key.namespace, needed)
+        return filled(LogUpload, upload, values, where)
 
     async def _with_values(self, resource: Resource, plan: Plan) -> Plan:
         """The plan with the values that its own bodies name."""

@@ -14,6 +14,7 @@ from typing import Any
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Remote, Table
+from azure_batch_operator.sync.outputs import Outputs
 
 
 class RemoteTable:
@@ -177,6 +178,7 @@ class Mirror:
         """More about pools, by id (lower case)."""
         self.results: defaultdict[str, JobResults] = defaultdict(JobResults)
         self.tasks: defaultdict[str, RemoteTable] = defaultdict(RemoteTable)
+        self.outputs = Outputs()
 
     def learn(self, call: Call, answer: Any, now: float) -> None:
         """Keep what the answer to a call of ours tells and no list does; `now` in seconds since the epoch."""

@@ -211,3 +211,24 @@ def test_a_job_that_exists_only_in_azure_may_be_missing() -> None:
     decision = decide(one, TaskView(), JobView(exists=True, id="theirs", remote=Absent.GONE))
     assert reason(decision) == "JobNotFound"
     assert "spec.jobId" in (decision.status or {})["conditions"][0]["message"]
+
+
+def test_output_that_comes_later_is_added_to_the_status_once() -> None:
+    one = task(finalizer=True)
+    ended = remote(one, "completed", result="failure", exitCode=1) | {"stderrTail": ""}
+    done = decide(one, TaskView(ended)).status
+    assert done is not None
+    assert "stderrTail" not in done
+    late = {"stderrTail": "why"}
+    assert (decide(one, TaskView(ended, late=late)).status or {})["stderrTail"] == "why"
+    closed = task(finalizer=True, status=dict(done))
+    shown = decide(closed, TaskView(Absent.GONE, late=late)).status
+    assert shown == {**done, "stderrTail": "why"}
+    assert decide(task(finalizer=True, status=dict(shown)), TaskView(Absent.GONE, late=late)) == Plan()
+
+
+def test_the_output_of_a_task_goes_where_its_job_says() -> None:
+    job = JobView(True, "job", ACTIVE.remote, ours=True, upload={"containerUrl": "https://x/c"})
+    decision = decide(task(), TaskView(Absent.GONE), job)
+    assert decision.logs_to == {"containerUrl": "https://x/c", "path": "job"}
+    assert decide(task(), TaskView(Absent.GONE)).logs_to is None

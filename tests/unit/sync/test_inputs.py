@@ -113,3 +113,18 @@ async def test_an_api_server_out_of_reach_is_not_remembered() -> None:
         await these.completed(resource(Kind.POOL, spec), create(spec))
     api.failure = None
     assert (await these.completed(resource(Kind.POOL, spec), create(spec))).calls
+
+
+async def test_the_output_of_a_task_is_uploaded_as_its_job_says() -> None:
+    api = Api(storage={"url": "https://x/c?sig=hunter2"})
+    upload = {"containerUrlFrom": {"secretKeyRef": {"name": "storage", "key": "url"}}, "path": "kept"}
+    one, plan = resource(Kind.TASK, TASK_SPEC), Plan(submit={"id": "x", "commandLine": "y"}, logs_to=upload)
+    made = await inputs(api).completed(one, plan)
+    assert made.submit is not None
+    (files,) = made.submit["outputFiles"]
+    assert files["destination"]["container"] == {"containerUrl": "https://x/c?sig=hunter2", "path": "kept/x"}
+    assert "hunter2" not in repr(made)
+    with pytest.raises(
+        ResolutionError, match=r"^BatchJob 'steps': spec.logs.upload.containerUrlFrom: Secret 'storage'"
+    ):
+        await inputs(Api()).completed(one, plan)

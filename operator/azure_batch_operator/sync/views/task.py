@@ -29,6 +29,9 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     else:
         session.interest.drop(resource.key)
     tasks = session.mirror.tasks.get(job.id.lower())
+    late = session.mirror.outputs.late(resource.key)
+    if late and not is_open(resource):
+        session.mirror.outputs.forget(resource.key)
     depends_on, problem = _dependencies(context, resource, job.id)
     view = plans.TaskView(
         remote=tasks.get(id) if tasks is not None else Absent.UNKNOWN,
@@ -36,6 +39,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         refused=session.submitter.refused(resource.key),
         depends_on=depends_on,
         problem=problem,
+        late=late,
     )
     return plans.plan(resource, account, job, view, context.cluster, now)
 
@@ -61,7 +65,9 @@ def _job(context: Context, task: Resource, session: Session | None) -> plans.Job
     if job is None:
         return plans.JobView(exists=False)
     ours = isinstance(remote, Mapping) and ownership.owner_of(remote) == ownership.marker(context.cluster, job)
-    return plans.JobView(exists=True, id=id, remote=remote, ours=ours, finished=job.status.get("phase") in FINAL)
+    upload = (job.spec.get("logs") or {}).get("upload")
+    finished = job.status.get("phase") in FINAL
+    return plans.JobView(exists=True, id=id, remote=remote, ours=ours, finished=finished, upload=upload)
 
 
 def _dependencies(context: Context, task: Resource, job: str) -> tuple[list[str], tuple[str, str] | None]:
