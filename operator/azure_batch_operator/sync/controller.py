@@ -201,6 +201,7 @@ class Controller:
             if key.kind is Kind.ACCOUNT:
                 await self.accounts.close(key)
             return
+        resource = self._writer.decided(resource)
         if key.kind is Kind.ACCOUNT:
             plan, session = await self._plan_account(resource), None
         else:
