@@ -56,6 +56,7 @@ _USERS_COUNTED_AFTER = 1.0
 # Nothing is looked at in a circle, whatever a plan says.
 _LEAST_WAIT = 0.1
 _SECRET_LOOKED_AT_EVERY = 60.0
+_NEEDED_LOOKED_AT_EVERY = 1.0
 
 
 class Controller:
@@ -267,7 +268,10 @@ class Controller:
                 for call in plan.calls:
                     done = done and await make(session, call)
         except BatchError as error:
-            status = troubled(resource, trouble(error), time.time())
+            # Where it may be has to be known even if its BatchPool goes before the call succeeds.
+            account = {name: value for name, value in (plan.status or {}).items() if name == "account"}
+            known = replace(resource, status={**resource.status, **account})
+            status = troubled(known, trouble(error), time.time())
             if status is not None:
                 self._writer.write(resource, status)
             elif session is not None:
@@ -295,6 +299,9 @@ class Controller:
         if plan.again is not None:
             self._queue.add_after(resource.key, max(plan.again, _LEAST_WAIT))
         if plan.finalizer == "remove" and resource.has_finalizer:
+            if self._relations.needed(resource):
+                self._queue.add_after(resource.key, _NEEDED_LOOKED_AT_EVERY)
+                return
             current = await set_finalizer(self._api, resource, present=False)
             if current is None or not current.finalizers:
                 self.gone(resource.key, resource.uid)
