@@ -122,13 +122,15 @@ class JobWish:
 
     Attributes:
         tries: retries and requeues with every poll, not just now and then.
-        retries, requeues: those that its status shows.
+        tries_shown: whether its status shows retries and requeues.
+        retries, requeues: how many.
         preparation: nodes on which its preparation or release task fails.
         total: tasks that it will have.
         tail_lines: lines of stderr.txt of a failed task.
     """
 
     tries: bool = False
+    tries_shown: bool = False
     retries: int = 0
     requeues: int = 0
     preparation: bool = False

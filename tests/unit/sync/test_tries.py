@@ -140,14 +140,18 @@ async def test_jobs_are_asked_only_when_counts_have_changed_and_at_the_end(monke
 async def test_after_a_restart_status_and_metric_go_on_from_what_was_known() -> None:
     scene, before = Scene(), metric("requeues")
     scene.interest.add(JOB, "j")
-    scene.interest.wishes["j"] = JobWish(tries=True, retries=7, requeues=3)
+    scene.interest.wishes["j"] = JobWish(tries_shown=True, retries=7, requeues=3)
     scene.service.items["jobs"] = jobs()
     scene.service.items["tasks"] = [task("a", "running", retries=2, requeues=3)]
+    scene.service.counts = {"running": 1, "active": 1}
+    await scene.poll()
+    assert not any("stateTransitionTime" in each for each in scene.service.asked), "nothing has changed so far"
     scene.service.counts = {"running": 1}
     await scene.poll()
     results = scene.mirror.results["j"]
     assert (results.retries, results.requeues) == (7, 3)
     assert metric("requeues") == before
+    scene.interest.wishes["j"] = JobWish(tries=True, tries_shown=True, retries=7, requeues=3)
     scene.service.items["tasks"] = [task("a", "running", minute=5, retries=2, requeues=5)]
     await scene.poll()
     assert (scene.mirror.results["j"].requeues, metric("requeues")) == (5, before + 2)

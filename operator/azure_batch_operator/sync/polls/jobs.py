@@ -149,7 +149,7 @@ class JobPoll(Poll):
 
     async def _count_tries(self, id: str, wish: JobWish, results: JobResults, *, ended: bool) -> None:
         tries, counts = self._tries.setdefault(id, Tries()), results.counts or {}
-        if not (ended or wish.tries or tries.due(counts)):
+        if not (ended or wish.tries or tries.due(counts, shown=wish.tries_shown)):
             return
         members = ("id", "stateTransitionTime", "executionInfo")
 

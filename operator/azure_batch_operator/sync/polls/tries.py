@@ -7,6 +7,7 @@ and end, and once when the job has ended. Tasks that wait are left out until the
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from typing import Any
 
@@ -46,10 +47,16 @@ class Tries:
         self._began = 0.0
         self._counts: Mapping[str, int] | None = None
 
-    def due(self, counts: Mapping[str, int]) -> bool:
-        """Whether it is time for a list: one is under way, or the job's counts have changed since the last one."""
+    def due(self, counts: Mapping[str, int], *, shown: bool = False) -> bool:
+        """Whether it is time for a list: one is under way, or the job's counts have changed since the last one.
+
+        Args:
+            shown: whether the status shows tries from before this process, so that nothing is due before something changes.
+        """
         if self._listing is not None:
             return True
+        if self._counts is None and shown:
+            self._counts, self._began = dict(counts), -math.inf
         if self._counts is None:
             return bool(counts.get("running") or counts.get("completed"))
         return counts != self._counts and clock() - self._began >= EVERY

@@ -60,6 +60,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
 def _wish(spec: Mapping[str, Any], status: Mapping[str, Any]) -> JobWish:
     return JobWish(
         tries="maxRequeues" in (spec.get("backoff") or {}),
+        tries_shown="retries" in status,
         retries=int(status.get("retries") or 0),
         requeues=int(status.get("requeues") or 0),
         preparation="jobPreparationTask" in spec,
