@@ -252,8 +252,10 @@ def _converge(
     if (switch := job_hold.switch(resource.remote_id, spec, remote, why)) is not None:
         calls.append(switch)
 
-    stuck = complete and blocked(spec, tasks.counts, tasks.failed, tasks.failed_count)
-    ending = _ending(resource, remote, tasks, stuck=stuck, now=now)
+    stuck = complete and blocked(spec, tasks.counts, tasks.failed, tasks.failed_count, tasks.others_blocked)
+    # A job that is open for more BatchTasks goes on: the failed one may run again, or another one take its place.
+    over = stuck and (not tasks.others_blocked or _terminates(spec))
+    ending = _ending(resource, remote, tasks, stuck=over, now=now)
     if ending is not None:
         body = {"terminateReason": ending.terminate_reason}
         calls = [Call("terminate_job", Table.JOBS, resource.remote_id, body=body)]

@@ -22,6 +22,7 @@ from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
 from azure_batch_operator.reconcile.trouble import HOURLY, trouble
 
 FINAL = frozenset({"Succeeded", "Failed"})
+_BLOCKED = "DependencyFailed"
 _TAKES_NO_MORE = frozenset({"terminating", "completed"})
 
 
@@ -56,6 +57,7 @@ class TaskView:
         refused: why the submitter could not add it.
         depends_on: ids of the tasks that `dependsOnRefs` names.
         problem: reason and message if one of them cannot be named.
+        blocked_by: name of a BatchTask that it depends on and that has failed, or never starts itself.
         late: members for the status that came after the task's end was seen: `stdoutTail`, `stderrTail`, `outputProblem`.
     """
 
@@ -64,6 +66,7 @@ class TaskView:
     refused: BatchError | None = None
     depends_on: Sequence[str] = ()
     problem: tuple[str, str] | None = None
+    blocked_by: str | None = None
     late: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -72,6 +75,12 @@ def is_open(resource: Resource) -> bool:
     if resource.deleting or resource.status.get("phase") not in FINAL:
         return True
     return bool(asked(resource, RETRY_FAILED) or asked(resource, TERMINATE))
+
+
+def is_blocked(resource: Resource) -> bool:
+    """Whether the task has said that it never starts, since it depends on one that has failed."""
+    ready = resource.condition("Ready")
+    return ready is not None and ready.get("reason") == _BLOCKED and resource.status.get("phase") not in FINAL
 
 
 def plan(resource: Resource, account: AccountView, job: JobView, view: TaskView, cluster: str, now: float) -> Plan:
@@ -99,7 +108,8 @@ def plan(resource: Resource, account: AccountView, job: JobView, view: TaskView,
     if view.remote.get("owner") != owner:
         return foreign(resource, "task", view.remote.get("owner"), now)
     ended = view.remote.get("state") == "completed"
-    return _follow(resource, account, job, {**view.remote, **view.late} if ended else view.remote, now)
+    there = {**view.remote, **view.late} if ended else view.remote
+    return _follow(resource, account, job, there, view.blocked_by, now)
 
 
 def _job_name(resource: Resource) -> str:
@@ -177,7 +187,14 @@ def _refused(resource: Resource, error: BatchError, now: float) -> Plan:
     return Plan(status=troubled(resource, problem, now), again=problem.wait)
 
 
-def _follow(resource: Resource, account: AccountView, job: JobView, remote: Mapping[str, Any], now: float) -> Plan:
+def _follow(
+    resource: Resource,
+    account: AccountView,
+    job: JobView,
+    remote: Mapping[str, Any],
+    blocked_by: str | None,
+    now: float,
+) -> Plan:
     """The task is in Azure Batch: show it, change what can be changed, and do what annotations ask."""
     finalizer: Any = None if resource.has_finalizer else "add"
     id, ended = resource.remote_id, remote.get("state") == "completed"
@@ -201,6 +218,14 @@ def _follow(resource: Resource, account: AccountView, job: JobView, remote: Mapp
     elif not ended and _constraints_differ(resource, remote):
         body = {"constraints": dict(resource.spec.get("constraints") or {})}
         calls.append(Call("update_task", Table.TASKS, id, parent=job.id, body=body))
+    if blocked_by is not None and remote.get("state") == "active" and not calls:
+        text = (
+            f"BatchTask {blocked_by!r} has failed or never starts, so this one never starts: run the failed one again with "
+            f"the annotation {RETRY_FAILED} while the job is open, or delete this one"
+        )
+        verdict = Verdict("Pending", _BLOCKED, text, ready=False, trend="Stalled")
+        # No Event: there may be thousands of them for one that has failed.
+        return Plan(finalizer, status=_shown(resource, account, job, remote, verdict, now))
     return Plan(finalizer, tuple(calls), status=_status(resource, account, job, remote, now))
 
 

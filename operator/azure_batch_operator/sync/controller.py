@@ -125,11 +125,16 @@ class Controller:
             self._queue.add_after(account, _USERS_COUNTED_AFTER)
 
     def written(self, resource: Resource) -> None:
-        """A status was written: a schedule wants to know what becomes of its jobs."""
+        """A status was written: a schedule wants to know what becomes of its jobs, a task of those that it depends on."""
         before = self._store.get(resource.key)
         self._store.update(resource)
-        if before is not None and resource.scheduled_by and before.status.get("phase") != resource.status.get("phase"):
+        if before is None:
+            return
+        if resource.scheduled_by and before.status.get("phase") != resource.status.get("phase"):
             self._queue.add(resource.scheduled_by, Urgency.REFRESH)
+        if resource.key.kind is Kind.TASK and views.hopeless(before) != views.hopeless(resource):
+            job = self._relations.job(resource)
+            self._enqueue([each.key for each in self._store.dependents(resource.key)] + ([job] if job else []))
 
     def changed(self, keys: Iterable[Key], *, moved: bool = False) -> None:
         """The remote side of these objects looks different; if it `moved`, what lives in it is looked at as well."""

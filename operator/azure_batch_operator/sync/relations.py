@@ -33,6 +33,11 @@ class Relations:
             return Key(Kind.ACCOUNT, *account.split("/", 1))
         return None
 
+    def job(self, task: Resource) -> Key | None:
+        """The BatchJob of a BatchTask, if it names one."""
+        reference = task.spec.get("jobRef")
+        return Key(Kind.JOB, task.key.namespace, reference["name"]) if reference else None
+
     def needed(self, pool: Resource) -> bool:
         """Whether something that may be in Azure Batch would not know its account any more without this BatchPool."""
         if pool.key.kind is not Kind.POOL or pool.released:

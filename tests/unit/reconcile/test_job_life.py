@@ -276,3 +276,19 @@ def test_a_job_that_is_being_ended_is_not_looked_at_in_a_circle() -> None:
     ending = decide(owner, remote(owner, state="terminating"), tasks)
     assert not ending.calls
     assert ending.again is None, "the deadline is long over; the poller tells when the job has ended"
+
+
+def test_a_job_of_which_only_blocked_batch_tasks_are_left_ends_if_it_is_to_end_with_them() -> None:
+    view = TasksView(counts=counted(active=2, failed=1), failed=[failure("a")], failed_count=1, others_blocked=2)
+    spec = {"poolRef": {"name": "cpu"}}
+    for more, verb in (
+        ({}, []),
+        ({"onAllTasksComplete": "terminatejob"}, ["terminate_job"]),
+        ({"onAllTasksComplete": "terminatejob", "onDependencyFailure": "Ignore"}, []),
+    ):
+        one = job(spec | more, finalizer=True)
+        there = remote(one, onAllTasksComplete=more.get("onAllTasksComplete", "noaction"))
+        decision = decide(one, there, view)
+        assert verbs(decision) == verb
+        assert (decision.status or {})["waitingFor"] == "what is left depends on tasks that have failed (first: a)"
+        assert verbs(decide(one, there, replace(view, others_blocked=1))) == []

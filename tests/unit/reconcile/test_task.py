@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import CompletedError
 from azure_batch_operator.reconcile.ownership import OWNER_VARIABLE, marker
 from azure_batch_operator.reconcile.plan import Absent, Plan
-from azure_batch_operator.reconcile.task import JobView, TaskView, is_open, plan
+from azure_batch_operator.reconcile.task import JobView, TaskView, is_blocked, is_open, plan
 from unit.objects import ACCOUNT, CLUSTER, NOW, TASK_SPEC, resource
 
 ACTIVE = JobView(exists=True, id="steps", remote={"id": "steps", "state": "active"}, ours=True)
@@ -232,3 +233,19 @@ def test_the_output_of_a_task_goes_where_its_job_says() -> None:
     decision = decide(task(), TaskView(Absent.GONE), job)
     assert decision.logs_to == {"containerUrl": "https://x/c", "path": "job"}
     assert decide(task(), TaskView(Absent.GONE)).logs_to is None
+
+
+def test_a_task_that_can_never_start_says_whose_fault_it_is() -> None:
+    one = task(finalizer=True)
+    waiting = decide(one, TaskView(remote(one), blocked_by="other"))
+    assert (reason(waiting), reason(waiting, "Stalled")) == ("DependencyFailed", "DependencyFailed")
+    assert waiting.status is not None
+    assert "'other'" in waiting.status["conditions"][0]["message"]
+    assert waiting.notices == ()
+    stalled = task(finalizer=True, status=dict(waiting.status))
+    assert (is_blocked(one), is_blocked(stalled)) == (False, True)
+    assert reason(decide(stalled, TaskView(remote(one)))) == "Queued"
+    running = decide(stalled, TaskView(remote(one, "running"), blocked_by="other"))
+    assert reason(running) == "Running"
+    ended = task(annotations={TERMINATE: "1"}, finalizer=True, status=dict(waiting.status))
+    assert [call.verb for call in decide(ended, TaskView(remote(one), blocked_by="other")).calls] == ["terminate_task"]

@@ -19,7 +19,7 @@ from azure_batch_operator.reconcile.job_views import PoolView, TasksView
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.sync.accounts import Session
-from azure_batch_operator.sync.mirror import JobWish
+from azure_batch_operator.sync.mirror import JobResults, JobWish
 from azure_batch_operator.sync.polls.base import TAIL_LINES
 from azure_batch_operator.sync.polls.jobs import pool_of
 from azure_batch_operator.sync.views.context import Context, interested
@@ -124,6 +124,7 @@ def _tasks(context: Context, resource: Resource, session: Session, print_: str) 
         complete=feed.complete if feed else False,
         refused=feed.refused if feed else None,
         others_pending=not own and _tasks_pending(context, resource, session),
+        others_blocked=_tasks_blocked(context, resource, results),
         fingerprint=print_,
         unread=(problem.reason, str(problem)) if problem is not None else None,
         different=feed.different if feed else (),
@@ -136,6 +137,13 @@ def _tasks(context: Context, resource: Resource, session: Session, print_: str) 
         estimated_end=results.estimated_end,
         node_failures=results.node_failures,
     )
+
+
+def _tasks_blocked(context: Context, job: Resource, results: JobResults) -> int:
+    """BatchTasks of the job that have said that they never start."""
+    if not results.waiting or not results.failed_count:
+        return 0
+    return sum(task_plans.is_blocked(task) for task in context.store.dependents(job.key, Kind.TASK))
 
 
 def _tasks_pending(context: Context, job: Resource, session: Session) -> bool:
