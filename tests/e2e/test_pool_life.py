@@ -220,7 +220,8 @@ def test_an_interval_is_changed_without_the_formula(make_stage: Any) -> None:
     stage: Stage = make_stage(time_scale=600.0)
     spec: dict[str, Any] = {"targetDedicatedNodes": None, "enableAutoScale": True, "autoScaleFormula": FORMULA}
     stage.apply(*stage.account(), pool("cpu", **spec))
-    settled(stage)
+    # Ready comes before the formula has run; what it brings is not to be in the way.
+    stage.until(lambda: stage.status("bp", "cpu").get("nodes") == "3/3", "the formula's nodes")
     witness = Witness(stage)
     change(stage, autoScaleEvaluationInterval="PT01H00M")
     stage.until(lambda: remote(stage)["autoScaleEvaluationInterval"] == "PT1H", "the interval")

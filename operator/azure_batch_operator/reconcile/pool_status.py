@@ -127,7 +127,7 @@ def _nodes(view: PoolView) -> tuple[bool, str, str]:
 def _auto_scale(remote: Mapping[str, Any], run: Mapping[str, Any], now: float) -> tuple[bool, str, str]:
     if error := run.get("error"):
         return False, str(error.get("code") or "AutoScaleFailed"), f"{error_text(error)}; the pool keeps its size"
-    if overdue(remote, now):
+    if steady(remote) and overdue(remote, now):
         return False, "AutoScaleStalled", "the service has not evaluated the formula for several intervals"
     return True, "Evaluated", "the formula is evaluated"
 

@@ -15,6 +15,7 @@ from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
 from azure_batch_operator.reconcile.pool_recreate import in_use, next_id
 from azure_batch_operator.reconcile.pool_view import PoolView
 from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.mirror import RemoteTable
 from azure_batch_operator.sync.polls.jobs import pool_of
 from azure_batch_operator.sync.views.context import Context, interested
 from azure_batch_operator.sync.views.pools import pool_in_use
@@ -37,6 +38,16 @@ def _recreates(resource: Resource) -> bool:
     return resource.spec.get("updateStrategy") == "Recreate"
 
 
+def _unseen(pools: RemoteTable, base: str, others: Sequence[str], following: str) -> bool:
+    """Whether one of the pools that take turns for an object was written to since the last list.
+
+    A pool that was just made, under whatever generation, must be seen before another one is made; one that was just deleted,
+    before it is deleted again. A single pool needs no such care, since then the one in use is the one that was written to.
+    """
+    family = following.rpartition("-g")[0] + "-g"
+    return pools.get(base) is Absent.UNKNOWN or any(pools.pending(each) for each in (*others, family))
+
+
 def _view(context: Context, session: Session, resource: Resource) -> PoolView:
     mirror, base = session.mirror, resource.remote_id
     owned = mirror.pools_of.get(ownership.marker(context.cluster, resource), ())
@@ -48,12 +59,7 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
     jobs_on = _jobs_on(session) if older else None
     remote = pool_in_use(context, session, resource)
     following = next_id(resource)
-    # A pool that was just made for this object, under whatever generation, must be seen before another one is.
-    # The same holds for one that was just deleted: it is not deleted a second time.
-    if _recreates(resource) and (
-        mirror.pools.get(base) is Absent.UNKNOWN
-        or any(mirror.pools.pending(each) for each in (*ids, following.rpartition("-g")[0] + "-g"))
-    ):
+    if _recreates(resource) and _unseen(mirror.pools, base, ids, following):
         remote = Absent.UNKNOWN
     id = base.lower() if isinstance(remote, Absent) else str(remote["id"]).lower()
     notes = mirror.notes[id]
