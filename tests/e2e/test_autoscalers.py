@@ -28,7 +28,7 @@ def autoscaler(installed: LocalCluster, tmp_path: Path) -> Iterator[None]:
         "--leader-elect=false",
         "--secure-port=0",
     ]
-    process = spawn(command, log=tmp_path / "autoscaler.log", folder=tmp_path)
+    process = spawn(command, log=tmp_path / "autoscaler.log", folder=tmp_path, owned=True)
     yield
     stop([process], grace=5.0)
 
@@ -58,4 +58,4 @@ def test_an_autoscaler_scales_a_pool(stage: Stage) -> None:
     assert active["reason"] == "FailedGetExternalMetric", active
     stage.kubectl("scale", "bp/cpu", "--replicas=6")
     stage.until(lambda: stage.status("bp", "cpu").get("nodes") == "4/4", "the most nodes")
-    assert stage.status("hpa", "cpu")["currentReplicas"] == 4
+    stage.until(lambda: stage.status("hpa", "cpu").get("currentReplicas") == 4, "the autoscaler has seen them")

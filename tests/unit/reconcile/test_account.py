@@ -18,6 +18,7 @@ from azure_batch_operator.batch import (
     ConnectionFailedError,
     ConnectionKind,
     DeadlineError,
+    EndpointRefusedError,
     ForbiddenError,
     InvalidRequestError,
     NotFoundError,
@@ -25,6 +26,7 @@ from azure_batch_operator.batch import (
     ServerBusyError,
     ServerError,
     ThrottledError,
+    UsageError,
 )
 from azure_batch_operator.reconcile.account import Health, Offer, plan
 from azure_batch_operator.reconcile.account_problems import account_problem
@@ -86,7 +88,12 @@ def test_an_account_in_use_is_not_let_go() -> None:
     assert decision.finalizer is None
     assert decision.status is not None
     message = decision.status["conditions"][0]["message"]
-    assert message.startswith("used by 2 BatchPool, for example BatchPool default/cpu")
+    assert "Used by 2 BatchPools: BatchPool default/cpu, BatchPool default/cpu." in message
+    many = [resource(Kind.POOL, POOL_SPEC, name=f"p{number}") for number in range(9)]
+    crowded = plan(account(finalizer=True, deleting=True), Health(True), many, NOW)
+    assert crowded.status is not None
+    assert "9 BatchPools: BatchPool default/p0" in crowded.status["conditions"][0]["message"]
+    assert "default/p4, …" in crowded.status["conditions"][0]["message"]
     assert plan(account(finalizer=True, deleting=True), Health(True), [], NOW).finalizer == "remove"
     forced = account(finalizer=True, deleting=True, annotations={"azurebatch.io/force-finalize": "true"})
     assert plan(forced, Health(True), [pool], NOW).finalizer == "remove"
@@ -200,6 +207,8 @@ def of_kind(error: Any, kind: ConnectionKind | AuthenticationKind) -> BatchError
             "not one of the application",
         ),
         (AuthenticationError("x"), "AuthenticationFailed", "spec.auth"),
+        (UsageError("not base64"), "KeyInvalid", "correct the Secret of spec.auth.sharedKey"),
+        (EndpointRefusedError("x"), "EndpointRefused", "--allowed-host"),
         (ForbiddenError("x", status=403, code="AccountIsDisabled"), "AccountIsDisabled", "suspended"),
         (
             ForbiddenError("x", status=403, code="InsufficientAccountPermissions"),
