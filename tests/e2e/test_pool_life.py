@@ -256,7 +256,7 @@ def test_scaling_an_autoscaled_pool_is_refused_with_a_reason(stage: Stage) -> No
     stage.apply(
         *stage.account(), pool("cpu", **spec), pool("prof", targetDedicatedNodes=None, autoScaleProfile=PROFILES[0])
     )
-    for name, words in (("cpu", "do not go with enableAutoScale"), ("prof", "autoScaleProfile decides")):
+    for name, words in (("cpu", "change autoScaleFormula"), ("prof", "change its minimum and maximum")):
         done = stage.cluster.kubectl("-n", stage.namespace, "scale", f"batchpool/{name}", "--replicas=6", check=False)
         assert done.returncode != 0
         assert words in done.stdout + done.stderr

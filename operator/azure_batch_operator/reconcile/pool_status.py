@@ -58,6 +58,8 @@ def verdict_at_rest(
 ) -> Verdict:
     """How a pool stands on which nothing is to be done, be it that something waits until it has no nodes."""
     verdict = _at_rest(resource, size, remote, view, more)
+    if steady(remote) and _useless(view):
+        verdict = _no_usable_nodes(resource, view, more)
     if not verdict.ready or "UpdatePending" not in more:
         return verdict
     names = ", ".join(pending)
@@ -89,6 +91,23 @@ def _at_rest(resource: Resource, size: Size, remote: Mapping[str, Any], view: Po
         message = f"{there} of {target} nodes: {more['ResizeFailed'][2]}"
         return Verdict("Steady", "ResizeIncomplete", message, ready=True, more=more)
     return Verdict("Steady", "Steady", f"{usable} of {target} nodes usable", ready=True, more=more)
+
+
+def _useless(view: PoolView) -> bool:
+    """Whether there are nodes, none of them can take tasks, and none will by itself."""
+    usable, coming, broken = (number_of(view.counts, states) for states in (USABLE, ON_THE_WAY, BROKEN))
+    return bool(broken) and not usable and not coming
+
+
+def _no_usable_nodes(resource: Resource, view: PoolView, more: Conditions) -> Verdict:
+    """Single nodes in trouble do not make a pool unready, but with none left nothing can run on it."""
+    policy = resource.spec.get("nodeRemediation") or {}
+    lasting = [state for state in ("startTaskFailed", "unusable") if number_of(view.counts, (state,))]
+    cared_for = all(policy.get(state, "None") != "None" for state in lasting)
+    message = f"no node can take tasks: {more['NodesHealthy'][2]}"
+    if cared_for:
+        return Verdict("Steady", "NoUsableNodes", message, ready=False, trend="Reconciling", more=more)
+    return Verdict("Stalled", "NoUsableNodes", message, ready=False, trend="Stalled", more=more)
 
 
 def was_ready(resource: Resource) -> bool:

@@ -30,6 +30,7 @@ from azure_batch_operator.batch import (
 )
 from azure_batch_operator.reconcile.account import Health, Offer, plan
 from azure_batch_operator.reconcile.account_problems import account_problem
+from azure_batch_operator.reconcile.common import troubled
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.trouble import FAST, HOURLY, SLOW, trouble
 from unit.objects import NOW, POOL_SPEC, resource
@@ -132,6 +133,18 @@ def test_the_services_own_code_is_the_reason() -> None:
     reason, message = account_problem(ForbiddenError("x", status=403, code="AccountIsDisabled"))
     assert reason == "AccountIsDisabled"
     assert "disabled" in message
+
+
+def test_what_was_never_made_and_needs_a_person_is_not_pending() -> None:
+    refused = trouble(InvalidRequestError("wrong", status=400, code="InvalidPropertyValue"))
+    for phase, expected in (("Pending", "Stalled"), ("Steady", "Steady")):
+        one = resource(Kind.POOL, POOL_SPEC, status={"observedGeneration": 1, "phase": phase})
+        shown = troubled(one, refused, NOW)
+        assert shown is not None
+        assert shown["phase"] == expected
+    passing = troubled(resource(Kind.POOL, POOL_SPEC), trouble(ServerError("broken", status=500)), NOW)
+    assert passing is not None
+    assert passing["phase"] == "Pending"
 
 
 def said(decision: Plan) -> dict[str, Any]:

@@ -132,6 +132,29 @@ def test_a_node_in_trouble_is_a_condition_and_no_failure(state: str) -> None:
     assert healthy["status"] == "False"
 
 
+@pytest.mark.parametrize("policy", [{}, {"nodeRemediation": {"unusable": "Reboot"}}], ids=["none", "for others"])
+def test_with_no_node_left_a_person_must_act(policy: dict[str, Any]) -> None:
+    one = settled(SPEC | policy)
+    for node in one.service.pool("one").nodes.values():
+        one.service.nodes.fail(node, "starttaskfailed", "FailureExitCode", "it broke")
+    one.step()
+    assert kstatus(one.resource) == "Failed"
+    ready = one.resource.condition("Ready")
+    assert ready is not None
+    assert ready["reason"] == "NoUsableNodes"
+    assert ready["message"].startswith("no node can take tasks: 2 startTaskFailed; node tvmps_")
+
+
+def test_with_no_node_left_the_operator_acts_where_it_may() -> None:
+    one = settled(SPEC | {"nodeRemediation": {"unusable": "Remove"}})
+    for node in one.service.pool("one").nodes.values():
+        one.service.nodes.fail(node, "unusable", "NodeUnusable", "it broke")
+    one.step()
+    assert kstatus(one.resource) == "InProgress"
+    one.settle()
+    assert (kstatus(one.resource), one.resource.status["nodes"]) == ("Current", "2/2")
+
+
 def test_a_resize_that_fell_short_is_a_condition_and_no_failure() -> None:
     one = bench()
     one.service.pools.allocation_faults["one"] = (1, resource_error("AllocationFailed", "no capacity"))
