@@ -167,6 +167,7 @@ def _resizing(
 
 def error_text(error: Mapping[str, Any]) -> str:
     """An error inside a resource, with its values (batch-semantics §3.1)."""
-    values = "; ".join(str(each.get("value")) for each in error.get("values") or error.get("details") or ())
+    texts = [str(each.get("value")) for each in error.get("values") or error.get("details") or ()]
+    values = "; ".join(text for text in texts if text != str(error.get("message")))
     text = f"{error.get('code')}: {error.get('message')}"
     return f"{text} ({values})" if values else text

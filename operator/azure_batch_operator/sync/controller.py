@@ -83,7 +83,7 @@ class Controller:
         self._api, self._store, self._queue = api, store, queue
         self._writer, self._events = writer, events
         self._inputs = Inputs(api)
-        self._context = views.Context(store, cluster, self._inputs.prices, self._inputs.digests)
+        self._context = views.Context(store, cluster, self._inputs.prices, self._inputs.taken)
         self._workers = workers
         self._namespaces, self._policy = namespaces, policy
         self._refused: dict[Key, str] = {}
@@ -227,7 +227,7 @@ class Controller:
         try:
             resource = await self._inputs.with_tasks(resource)
             await self._inputs.read_prices(resource)
-            await self._inputs.read_digests(resource)
+            await self._inputs.read_taken(resource)
             account, session = self._relations.account(resource)
             resource = self._relations.with_defaults(resource)
             plan = views.plan(self._context, resource, account, session, time.time())

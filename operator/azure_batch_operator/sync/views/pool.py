@@ -13,6 +13,7 @@ from azure_batch_operator.reconcile import pool as plans
 from azure_batch_operator.reconcile.job import is_open
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
 from azure_batch_operator.reconcile.pool_recreate import in_use, next_id
+from azure_batch_operator.reconcile.pool_values import compared
 from azure_batch_operator.reconcile.pool_view import PoolView
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.mirror import RemoteTable
@@ -64,10 +65,10 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
     id = base.lower() if isinstance(remote, Absent) else str(remote["id"]).lower()
     notes = mirror.notes[id]
     jobs = _jobs(context, session, resource)
-    digests = context.digests.get(resource.key, {})
-    for name in digests.keys() - set(resource.status.get("pendingChanges") or ()):
-        # What was there when this process first looked is taken for what the pool has.
-        notes.digests.setdefault(name, digests[name])
+    values = compared(context.taken.get(resource.key, {}), notes.digests, remote)
+    if not isinstance(remote, Absent):
+        # What the pool has is remembered by value from now on.
+        notes.digests |= {name: digest for name, digest in values.digests.items() if name not in values.changed}
     notes.start_task = resource.spec.get("startTask") if resource.spec.get("startTaskUpdate") == "Reboot" else None
     return PoolView(
         remote=remote,
@@ -78,8 +79,7 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
         counts=mirror.node_counts.get(id),
         images=mirror.images,
         accepted=notes.accepted,
-        digests=digests,
-        changed_values=frozenset(name for name, digest in digests.items() if notes.digests.get(name) != digest),
+        values=values,
         evaluated=notes.evaluated,
         enabled=notes.enabled,
         troubled=notes.troubled,
