@@ -42,7 +42,7 @@ class _Item:
 
 
 def _packed(waiting: Sequence[_Item]) -> tuple[list[_Item], list[_Item]]:
-    """What goes out in one call, and what stays: also the second of two objects that name the same task, to learn that it is taken."""
+    """What goes out in one call, and what stays: also the second of two that name the same task, to learn that it is taken."""
     packed: dict[str, _Item] = {}
     left = []
     for item in waiting:
