@@ -1,7 +1,8 @@
 # Two images: the operator (the last target, so the default) and the emulator (--target emulator).
 #
-# BASE is what both are built and run on: a Debian with Python 3.11 or newer, its venv module and certificate authorities. Give it
-# with its digest, as the release does: --build-arg BASE=python:3.13-slim-trixie@sha256:…
+# BASE is what both are built and run on: a Debian with Python 3.11 or newer, its venv module and certificate authorities. The tag is
+# for trying out: it is another image next month. Give BASE with its digest, as `make image RELEASE=1` insists on:
+# --build-arg BASE=python:3.13-slim-trixie@sha256:…   The image's label org.opencontainers.image.base.name says what it was.
 ARG BASE=python:3.13-slim-trixie
 
 # Libraries are installed by their hashes; nothing of this stage but /opt/* gets into an image.
@@ -12,6 +13,7 @@ COPY requirements ./requirements
 RUN python3 -m venv /opt/tools && /opt/tools/bin/pip install --quiet --require-hashes -r requirements/build.txt
 RUN python3 -m venv --without-pip /opt/operator \
  && /opt/tools/bin/pip --python /opt/operator/bin/python install --quiet --require-hashes -r requirements/operator.txt
+# The emulator gets libraries of its own choice, not the operator's: see the group emulator-image in pyproject.toml.
 RUN python3 -m venv --without-pip /opt/emulator \
  && /opt/tools/bin/pip --python /opt/emulator/bin/python install --quiet --require-hashes -r requirements/emulator.txt
 COPY pyproject.toml README.md LICENSE ./
@@ -36,12 +38,14 @@ RUN rm -rf /usr/local/lib/python3*/site-packages/pip* /usr/local/lib/python3*/en
 
 FROM scratch AS base
 COPY --from=pruned / /
+ARG BASE
 ARG VERSION=0.0.0
 ARG REVISION=unknown
 ARG CREATED=1970-01-01T00:00:00Z
 LABEL org.opencontainers.image.version=${VERSION} \
       org.opencontainers.image.revision=${REVISION} \
       org.opencontainers.image.created=${CREATED} \
+      org.opencontainers.image.base.name=${BASE} \
       org.opencontainers.image.licenses=MIT \
       org.opencontainers.image.vendor="azure-batch-operator authors"
 # The user has no entry in /etc/passwd, and not every runtime gives such a one a home.

@@ -7,6 +7,7 @@ BIN := .venv/bin
 KEEP ?=
 BENCH ?=
 BASE ?=
+RELEASE ?=
 
 .PHONY: help
 help: ## Show this list
@@ -97,8 +98,8 @@ sbom: setup ## What the images consist of, as CycloneDX in dist/
 	done; ls dist/sbom-*
 
 .PHONY: image
-image: setup ## Build the container images with docker, podman or buildah, and run the operator's once; BASE=… for another base
-	@$(BIN)/python -m image $(if $(BASE),--base $(BASE))
+image: setup ## Build the container images and run the operator's once; BASE=image@digest, RELEASE=1 insists on the digest
+	@$(BIN)/python -m image $(if $(BASE),--base $(BASE)) $(if $(RELEASE),--release)
 
 UV_LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
   --custom-compile-command "make lock" pyproject.toml
@@ -107,6 +108,7 @@ UV_LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 lock: ## Pin all dependencies by hash again (needs uv on PATH)
 	@$(UV_LOCK) --extra emulator --extra tracing --group dev -o requirements.txt
 	@$(UV_LOCK) --extra tracing -c requirements.txt -o requirements/operator.txt
-	@$(UV_LOCK) --extra emulator -c requirements.txt -o requirements/emulator.txt
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  --custom-compile-command "make lock" --group build -c requirements.txt -o requirements/build.txt
+	@for each in emulator-image:emulator build:build; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	    --custom-compile-command "make lock" --group $${each%:*} -c requirements.txt -o requirements/$${each#*:}.txt; \
+	done

@@ -177,6 +177,7 @@ OPERATOR = [
         {"{{kind}} {{property}}": "sum by (kind, property) (rate(azurebatch_drift_corrections_total[1h])) * 3600"},
     ),
     Panel("Objects being deleted", {"{{kind}}": "azurebatch_objects_deleting"}),
+    Panel("Longest deletion under way", {"{{kind}}": "azurebatch_objects_deleting_longest_seconds"}, "s"),
     Panel("Lag of the event loop", {"{{pod}}": "azurebatch_event_loop_lag_seconds"}, "s"),
     Panel("Memory", {"{{pod}}": 'process_resident_memory_bytes{job=~".*azure-batch-operator.*"}'}, "bytes"),
     Panel("CPU", {"{{pod}}": 'rate(process_cpu_seconds_total{job=~".*azure-batch-operator.*"}[5m])'}, "percentunit"),
@@ -231,20 +232,21 @@ ALERTS = [
         "Passes over objects of kind {{ $labels.kind }} end with an unexpected error: see its log.",
     ),
     Alert(
-        "AzureBatchWorkQueueGrows", "sum(azurebatch_workqueue_depth) > 1000", "30m", "warning",
-        "The operator does not keep up", "{{ $value }} objects wait to be reconciled.",
+        "AzureBatchWorkQueueGrows", "sum by (namespace, job) (azurebatch_workqueue_depth) > 1000", "30m", "warning",
+        "The operator does not keep up", "{{ $value }} objects wait to be reconciled by {{ $labels.job }}.",
     ),
     Alert(
         "AzureBatchStatusRefused", 'increase(azurebatch_status_writes_total{outcome=~"invalid|refused"}[15m]) > 0', "0m",
         "warning", "Statuses are not written", "The API server refuses them: are CRDs and RBAC of this version applied?",
     ),
     Alert(
-        "AzureBatchDeletionStuck", "azurebatch_objects_deleting > 0", "6h", "info", "Something does not get deleted",
-        "Objects of kind {{ $labels.kind }} are being deleted for hours: their conditions say what blocks it.",
+        "AzureBatchDeletionStuck", "azurebatch_objects_deleting_longest_seconds > 6 * 3600", "5m", "info",
+        "Something does not get deleted",
+        "A {{ $labels.kind }} is being deleted for {{ $value | humanizeDuration }}: its conditions say what blocks it.",
     ),
     Alert(
-        "AzureBatchNoLeader", "sum(azurebatch_leader) != 1", "5m", "critical", "Not exactly one replica acts",
-        "{{ $value }} replicas act. Nothing is reconciled without one.",
+        "AzureBatchNoLeader", "sum by (namespace, job) (azurebatch_leader) != 1", "5m", "critical", "Not exactly one replica acts",
+        "{{ $value }} replicas of {{ $labels.job }} in {{ $labels.namespace }} act. Nothing is reconciled without one.",
     ),
     Alert(
         "AzureBatchOperatorDown", "absent(azurebatch_operator_build_info)", "10m", "critical",

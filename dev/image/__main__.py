@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -29,10 +30,18 @@ def _arguments(base: str | None) -> dict[str, str]:
     return made | ({"BASE": base} if base else {})
 
 
+def is_pinned(base: str) -> bool:
+    """Whether a reference names an image by its digest, so that it is the same one tomorrow."""
+    return re.fullmatch(r"[^@\s]+@sha256:[0-9a-f]{64}", base) is not None
+
+
 def _build(builder: Builder, base: str | None, prefix: str) -> tuple[str, str]:
     """Build both; their tags, the emulator's first."""
-    if base is None and (base := builder.base()) is None:
-        print("BASE is not given: the Dockerfile's own is used, by its tag and not by a digest", flush=True)
+    if base is None:
+        base = builder.base()
+    if base is None or not is_pinned(base):
+        what = "BASE is not given: the Dockerfile's own is used" if base is None else f"The base is {base}"
+        print(f"{what}, not pinned by a digest: good for trying out, not for a release", flush=True)
     arguments = _arguments(base)
     emulator, operator = (f"{prefix}azure-batch-{target}:{arguments['VERSION']}" for target in ("emulator", "operator"))
     for target, tag in (("emulator", emulator), ("operator", operator)):
@@ -44,9 +53,14 @@ def _build(builder: Builder, base: str | None, prefix: str) -> tuple[str, str]:
 @click.command(help=__doc__)
 @click.option("--base", help="Base image with its digest.")
 @click.option("--prefix", default="localhost/", show_default=True, help="What stands before the images' names.")
+@click.option("--release", is_flag=True, help="Refuse a base that is not given with its digest.")
 @click.option("--only-if-possible", is_flag=True, help="Without a builder say so, and succeed.")
-def main(base: str | None, prefix: str, only_if_possible: bool) -> None:
+def main(base: str | None, prefix: str, release: bool, only_if_possible: bool) -> None:
     """Build and check."""
+    if release and not is_pinned(base or ""):
+        sys.exit(
+            "image: a release is built on a base with its digest: BASE=python:3.13-slim-trixie@sha256:…; see docs/release.md"
+        )
     builder = find()
     if builder is None:
         words = "no docker or podman that works, and no buildah that may use chroot: no image is built"

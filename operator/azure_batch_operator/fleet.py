@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.status import StatusWriter
+from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.sync.accounts import Accounts
 from azure_batch_operator.sync.queue import WorkQueue
 from azure_batch_operator.sync.store import Store
@@ -93,12 +94,13 @@ class Fleet(Collector):
 def _objects(objects: Mapping[Kind, Sequence[Resource]]) -> Iterator[Family]:
     phases: Counter[tuple[str, str]] = Counter()
     stalled: Counter[tuple[str, str]] = Counter()
-    deleting: Counter[str] = Counter()
+    leaving_ages: dict[str, list[float]] = {kind.value: [] for kind in objects}
+    now = time.time()
     for kind, listed in objects.items():
-        deleting[kind.value] = 0
         for each in listed:
             phases[kind.value, str(each.status.get("phase") or "")] += 1
-            deleting[kind.value] += each.deleting
+            if each.deleting:
+                leaving_ages[kind.value].append(seconds_since(each.deletion_asked, now))
             condition = each.condition("Stalled")
             if condition and condition["status"] == "True":
                 stalled[kind.value, condition["reason"]] += 1
@@ -113,23 +115,25 @@ def _objects(objects: Mapping[Kind, Sequence[Resource]]) -> Iterator[Family]:
         troubled.add_metric(labels, number)
     yield troubled
     leaving = GaugeMetricFamily("azurebatch_objects_deleting", "Objects on their way out", labels=["kind"])
-    for name, number in deleting.items():
-        leaving.add_metric([name], number)
-    yield leaving
+    longest = GaugeMetricFamily(
+        "azurebatch_objects_deleting_longest_seconds", "How long the longest of them is on its way", labels=["kind"]
+    )
+    for name, ages in leaving_ages.items():
+        leaving.add_metric([name], len(ages))
+        longest.add_metric([name], max(ages, default=0.0))
+    yield from (leaving, longest)
 
 
 def _pools(pools: Sequence[Resource]) -> Iterator[Family]:
-    nodes = GaugeMetricFamily(
-        "azurebatch_pool_nodes", "Nodes as last counted", labels=["namespace", "pool", "tier", "state"]
-    )
+    labels = ["namespace", "account", "pool"]
+    nodes = GaugeMetricFamily("azurebatch_pool_nodes", "Nodes as last counted", labels=[*labels, "tier", "state"])
     target = GaugeMetricFamily(
-        "azurebatch_pool_target_nodes", "Nodes that Batch works towards", labels=["namespace", "pool", "tier"]
+        "azurebatch_pool_target_nodes", "Nodes that Batch works towards", labels=[*labels, "tier"]
     )
-    failed = GaugeMetricFamily(
-        "azurebatch_pool_resize_failed", "1 if the last resize fell short", labels=["namespace", "pool"]
-    )
+    failed = GaugeMetricFamily("azurebatch_pool_resize_failed", "1 if the last resize fell short", labels=labels)
     for pool in pools:
-        where = [pool.key.namespace, pool.key.name]
+        account = (pool.spec.get("accountRef") or {}).get("name", "")
+        where = [pool.key.namespace, account, pool.key.name]
         for name, tier in _TIERS.items():
             for state, number in ((pool.status.get("nodeCounts") or {}).get(name) or {}).items():
                 if state != "total":

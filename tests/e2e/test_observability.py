@@ -39,12 +39,15 @@ def test_metrics_show_the_fleet(stage: Stage) -> None:
         lambda: (
             value(stage, "azurebatch_job_tasks", job="long", state="running", **where) == 4
             and value(stage, "azurebatch_job_tasks", job="long", state="active", **where) == 2
-            and value(stage, "azurebatch_pool_nodes", pool="cpu", tier="dedicated", state="running", **where) == 2
+            and value(
+                stage, "azurebatch_pool_nodes", pool="cpu", account="main", tier="dedicated", state="running", **where
+            )
+            == 2
         ),
         "four tasks run on two nodes, as the metrics say",
     )
-    assert value(stage, "azurebatch_pool_target_nodes", pool="cpu", tier="dedicated", **where) == 2
-    assert value(stage, "azurebatch_pool_resize_failed", pool="cpu", **where) == 0
+    assert value(stage, "azurebatch_pool_target_nodes", pool="cpu", account="main", tier="dedicated", **where) == 2
+    assert value(stage, "azurebatch_pool_resize_failed", pool="cpu", account="main", **where) == 0
     assert value(stage, "azurebatch_account_up", account="main", **where) == 1
     assert value(stage, "azurebatch_objects", kind="BatchPool", phase="Steady") == 1
     assert value(stage, "azurebatch_leader") == 1

@@ -107,3 +107,14 @@ def test_alerts_have_names_of_their_own_and_say_what_to_do() -> None:
         assert alert.summary
         assert alert.text[-1] in ".?"
         assert alert.severity in {"info", "warning", "critical"}
+
+
+@pytest.mark.parametrize("name", ["AzureBatchNoLeader", "AzureBatchWorkQueueGrows"])
+def test_releases_beside_each_other_are_judged_one_by_one(name: str) -> None:
+    """What a replica says of itself carries the scrape's labels: two releases have two leaders."""
+    [alert] = [each for each in monitoring.ALERTS if each.name == name]
+    sums = promql_parser.parse(alert.expression)
+    assert isinstance(sums, promql_parser.BinaryExpr)
+    assert isinstance(sums.lhs, promql_parser.AggregateExpr)
+    assert str(sums.lhs.modifier) == "by (namespace, job)"
+    assert "$labels.job" in alert.text

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from artifacts import navigation
 from azure_batch_operator.generate import ROOT
+from image import __main__ as image_program
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -35,6 +40,44 @@ def test_the_images_are_built_from_what_the_tests_run_with() -> None:
         found = pinned(ROOT / "requirements" / f"{name}.txt")
         assert found
         assert found.items() <= tested.items()
+
+
+def test_the_emulators_image_holds_the_libraries_that_it_imports_and_no_others() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    providers = metadata.packages_distributions()
+    imported: set[str] = set()
+    for path in (ROOT / "emulator").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = (
+                [each.name for each in node.names] if isinstance(node, ast.Import)
+                else [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level
+                else []
+            )  # fmt: skip
+            imported |= {name.partition(".")[0] for name in names}
+    foreign = imported - sys.stdlib_module_names - {"azure_batch_emulator"}
+    assert {providers[name][0].lower() for name in foreign} == set(project["dependency-groups"]["emulator-image"])
+
+
+BASE = "python:3.13-slim-trixie"
+
+
+@pytest.mark.parametrize(
+    ("base", "pinned"),
+    [
+        (f"{BASE}@sha256:{'0a' * 32}", True),
+        (BASE, False),
+        ("", False),
+        (f"{BASE}@sha256:0a", False),
+        (f"{BASE}@sha256:…", False),
+        (f"@sha256:{'0a' * 32}", False),
+    ],
+)
+def test_a_release_takes_a_base_by_its_digest_only(base: str, pinned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_program, "find", lambda: None)  # so that nothing is built
+    done = CliRunner().invoke(image_program.main, ["--release", "--base", base])
+    assert done.exit_code == 1
+    assert ("with its digest" in done.output) == (not pinned)
+    assert ("no image is built" in done.output) == pinned
 
 
 def test_pages_that_are_not_named_get_a_place_in_the_navigation() -> None:

@@ -46,6 +46,8 @@ class Resource:
     """Without nulls, which mean the same as leaving out."""
     status: Mapping[str, Any] = field(default_factory=dict)
     controller: Owner | None = None
+    deletion_asked: str = ""
+    """When its deletion was asked for; empty if it is to stay."""
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Resource:
@@ -58,6 +60,7 @@ class Resource:
             version=int(metadata.get("resourceVersion", 0)),
             created=metadata.get("creationTimestamp", ""),
             deleting="deletionTimestamp" in metadata,
+            deletion_asked=metadata.get("deletionTimestamp", ""),
             finalizers=tuple(metadata.get("finalizers", ())),
             annotations={
                 name: value

@@ -66,7 +66,7 @@ class Values:
         return text
 
     async def version(self, kind: ValueKind, namespace: str, name: str) -> str:
-        """The resourceVersion of the object as it is remembered; empty if it cannot be read.
+        """Which version of the object `text` reads: its uid and resourceVersion; empty if there is none.
 
         Raises:
             KubeError: if the API server is out of reach.
@@ -121,7 +121,8 @@ class Values:
 
 
 def _version(found: Mapping[str, Any] | int) -> str:
-    return "" if isinstance(found, int) else str(found["metadata"]["resourceVersion"])
+    metadata = {} if isinstance(found, int) else found.get("metadata") or {}
+    return f"{metadata['uid']}/{metadata['resourceVersion']}" if metadata else ""
 
 
 def _text(kind: ValueKind, found: Mapping[str, Any], key: str) -> str | None:

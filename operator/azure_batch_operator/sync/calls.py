@@ -6,21 +6,19 @@ import asyncio
 import logging
 import time
 
-from azure_batch_operator.batch import (
-    AlreadyExistsError,
-    CompletedError,
-    ConflictError,
-    NotFoundError,
-    PreconditionFailedError,
-)
+from azure_batch_operator.batch import BatchError, ConflictError, NotFoundError
 from azure_batch_operator.reconcile.plan import Call, Table
+from azure_batch_operator.reconcile.trouble import overtaken
 from azure_batch_operator.sync.accounts import Session
 
 logger = logging.getLogger(__name__)
 
 
-async def make(session: Session, call: Call) -> bool:
+async def make(session: Session, call: Call, *, twice: bool = False) -> bool:
     """Make a call.
+
+    Args:
+        twice: whether the same call was refused after the look before.
 
     Returns:
         False if the mirror turns out to be behind, so what was decided is void: the poller looks again first.
@@ -31,18 +29,18 @@ async def make(session: Session, call: Call) -> bool:
     began = asyncio.get_running_loop().time()
     try:
         session.mirror.learn(call, await call.send(session.client), time.time())
-    except (AlreadyExistsError, CompletedError, NotFoundError, PreconditionFailedError) as error:
+    except BatchError as error:
+        if call.table is Table.NODES and isinstance(error, ConflictError):
+            # A node may be in no state for it; its pool goes on.
+            logger.info("%s %s: %s", call.verb, call.id, error)
+            return True
+        if not overtaken(error, twice=twice):
+            raise
         # Look again, then decide anew.
         logger.info("%s %s: %s", call.verb, call.id, error)
         if call.table is Table.TASKS and call.parent and isinstance(error, NotFoundError):
             session.mirror.jobs.touch(call.parent, began)
         return False
-    except ConflictError as error:
-        if call.table is not Table.NODES:
-            raise
-        # A node may be in no state for it; its pool goes on.
-        logger.info("%s %s: %s", call.verb, call.id, error)
-        return True
     else:
         return True
     finally:

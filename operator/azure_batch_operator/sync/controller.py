@@ -81,10 +81,11 @@ class Controller:
         self._writer, self._events = writer, events
         self._inputs = Inputs(api)
         self._context = views.Context(
-            store, cluster, self._inputs.prices, self._inputs.digests, self._inputs.tasks.taken
+            store, cluster, self._inputs.prices, self._inputs.taken, self._inputs.tasks.sourced
         )
         self._workers = workers
         self._namespaces, self._policy = namespaces, policy
+        self._refused: dict[Key, str] = {}
         self.accounts = Accounts(
             api, hosts, sign_in, pacing, Listeners(self.changed, self.health_changed, lambda: bool(queue))
         )
@@ -238,7 +239,7 @@ class Controller:
             if resource.key.kind is Kind.JOB:
                 resource = await self._inputs.tasks.with_tasks(resource)
             await self._inputs.read_prices(resource)
-            await self._inputs.read_digests(resource)
+            await self._inputs.read_taken(resource)
             account, session = self._relations.account(resource)
             resource = self._relations.with_defaults(resource)
             plan = views.plan(self._context, resource, account, session, time.time())
@@ -271,7 +272,10 @@ class Controller:
         try:
             if session is not None:
                 for call in plan.calls:
-                    done = done and await make(session, call)
+                    done = await make(session, call, twice=self._refused.get(resource.key) == call.verb)
+                    if not done:
+                        self._refused[resource.key] = call.verb
+                        break
         except BatchError as error:
             # Where it may be has to be known even if its BatchPool goes before the call succeeds.
             account = {name: value for name, value in (plan.status or {}).items() if name == "account"}
@@ -283,6 +287,8 @@ class Controller:
                 session.poller.poke()
             raise
         self._queue.forget(resource.key)
+        if done and (plan.calls or plan.status is not None):
+            self._refused.pop(resource.key, None)
         if plan.submit is not None and session is not None:
             job_id = views.job_id(self._context, resource) or ""
             owner = ownership.marker(self._context.cluster, resource)
@@ -321,6 +327,7 @@ class Controller:
 
     def _forget(self, resource: Resource) -> None:
         self._inputs.forget(resource.key)
+        self._refused.pop(resource.key, None)
         self._context.fingerprints.pop(resource.key, None)
         session = self._relations.session(resource)
         if session is not None:

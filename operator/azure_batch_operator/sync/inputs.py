@@ -26,6 +26,7 @@ from azure_batch_operator.kube.values import Values
 from azure_batch_operator.reconcile import expand
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.pool_cost import source_of
+from azure_batch_operator.reconcile.pool_values import Taken, version_of
 from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, filled, references
 from azure_batch_operator.sync.task_sources import TaskSources
 from azure_batch_operator.sync.texts import read_texts
@@ -51,15 +52,15 @@ class Inputs:
         self.tasks = TaskSources(self._values)
         self.prices: dict[Key, str | ResolutionError] = {}
         """What `spec.pricesFrom` of pools points to, or why it cannot be read."""
-        self.digests: dict[Key, Mapping[str, str]] = {}
-        """Digests of what properties of pools take from Secrets and ConfigMaps, under a key that only this process has."""
+        self.taken: dict[Key, Mapping[str, Taken]] = {}
+        """What properties of pools take from Secrets and ConfigMaps."""
         self._digest_key = os.urandom(32)
 
     def forget(self, key: Key) -> None:
         """The object is gone or done."""
         self.tasks.forget(key)
         self.prices.pop(key, None)
-        self.digests.pop(key, None)
+        self.taken.pop(key, None)
 
     async def read_prices(self, resource: Resource) -> None:
         """Read the prices that a pool names; that there are none keeps nothing from going on.
@@ -78,7 +79,7 @@ class Inputs:
         except ResolutionError as error:
             self.prices[resource.key] = error
 
-    async def read_digests(self, resource: Resource) -> None:
+    async def read_taken(self, resource: Resource) -> None:
         """Look whether the values that a pool takes from Secrets and ConfigMaps have changed; a missing one keeps what was known.
 
         Raises:
@@ -86,7 +87,7 @@ class Inputs:
         """
         if resource.key.kind is not Kind.POOL or resource.deleting:
             return
-        found = dict(self.digests.get(resource.key, {}))
+        found = dict(self.taken.get(resource.key, {}))
         for name, value in resource.spec.items():
             needed = [] if name in PoolSpec.ours else list(references(PoolSpec, {name: value}))
             if not needed:
@@ -97,8 +98,13 @@ class Inputs:
             except ResolutionError:
                 continue
             texts = json.dumps([values[each.source] for each in needed])
-            found[name] = hmac.new(self._digest_key, texts.encode(), "sha256").hexdigest()
-        self.digests[resource.key] = found
+            digest = hmac.new(self._digest_key, texts.encode(), "sha256").hexdigest()
+            versions = [
+                (source, await self._values.version(source.kind, resource.key.namespace, source.name))
+                for source in values
+            ]
+            found[name] = Taken(digest, version_of(versions))
+        self.taken[resource.key] = found
 
     async def completed(self, resource: Resource, plan: Plan) -> Plan:
         """The plan with values in the bodies that it creates things with, and with the spec that tasks are made from.
@@ -110,7 +116,7 @@ class Inputs:
         creates = any(call.verb in _CREATES for call in plan.calls)
         if not (creates or plan.feed or plan.submit is not None):
             return await self._with_values(resource, plan)
-        taken = self.tasks.taken.get(resource.key)
+        taken = self.tasks.sourced.get(resource.key)
         if plan.feed and taken is not None and taken.contents is None and taken.problem is not None:
             raise taken.problem
         model = _MODELS[resource.key.kind]

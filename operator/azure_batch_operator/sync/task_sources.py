@@ -33,7 +33,7 @@ _Map = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Taken:
+class Sourced:
     """What a job has taken from its ConfigMaps.
 
     Attributes:
@@ -54,13 +54,13 @@ class TaskSources:
 
     def __init__(self, values: Values) -> None:
         self._values = values
-        self.taken: dict[Key, Taken] = {}
+        self.sourced: dict[Key, Sourced] = {}
         self._stale: set[Key] = set()
         self._versions: dict[_Map, str] = {}
 
     def forget(self, key: Key) -> None:
         """The object is gone."""
-        self.taken.pop(key, None)
+        self.sourced.pop(key, None)
         self._stale.discard(key)
 
     def hurry(self, job: Resource) -> None:
@@ -84,7 +84,7 @@ class TaskSources:
             self.forget(key)
             return job
         version = (job.uid, job_changes.fingerprint(job.spec))
-        known = self.taken.get(key)
+        known = self.sourced.get(key)
         if known is not None and known.version != version:
             known = None
         if job.status.get("phase") in FINAL:
@@ -92,7 +92,7 @@ class TaskSources:
             return job
         if known is None or key in self._stale:
             async with self._fresh(key):
-                known = self.taken[key] = await self._take(job, needed, version, known)
+                known = self.sourced[key] = await self._take(job, needed, version, known)
         return replace(job, spec={**job.spec, **known.members})
 
     @asynccontextmanager
@@ -106,8 +106,8 @@ class TaskSources:
             raise
 
     async def _take(
-        self, job: Resource, needed: Sequence[Reference], version: tuple[str, str], known: Taken | None
-    ) -> Taken:
+        self, job: Resource, needed: Sequence[Reference], version: tuple[str, str], known: Sourced | None
+    ) -> Sourced:
         try:
             texts = await self._read(job, needed)
             contents = sources.digest(texts)
@@ -121,25 +121,25 @@ class TaskSources:
             total = _all_in(job)
             if not total:
                 raise
-            return Taken(version, sources.settled(job.spec, total), None, error)
-        return Taken(version, members, contents)
+            return Sourced(version, sources.settled(job.spec, total), None, error)
+        return Sourced(version, members, contents)
 
     async def _compare(
-        self, job: Resource, needed: Sequence[Reference], version: tuple[str, str], known: Taken | None
+        self, job: Resource, needed: Sequence[Reference], version: tuple[str, str], known: Sourced | None
     ) -> None:
         """For a job that is done: only whether the texts have changed; where they are gone, nothing is said."""
         if job.key not in self._stale:
             if known is None:
-                self.taken.pop(job.key, None)
+                self.sourced.pop(job.key, None)
             elif known.members:
-                self.taken[job.key] = replace(known, members={})
+                self.sourced[job.key] = replace(known, members={})
             return
         try:
             async with self._fresh(job.key):
                 contents = sources.digest(await self._read(job, needed))
         except ResolutionError:
             return
-        self.taken[job.key] = Taken(version, {}, contents)
+        self.sourced[job.key] = Sourced(version, {}, contents)
 
     async def _read(self, job: Resource, needed: Sequence[Reference]) -> Mapping[Any, str]:
         for reference in needed:

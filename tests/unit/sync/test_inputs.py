@@ -26,6 +26,7 @@ class Api:
         self.objects = objects
         self.failure: Exception | None = None
         self.requests: list[str] = []
+        self.version = 1
 
     async def request(self, method: str, path: str, accept: str = "") -> dict[str, Any]:
         assert method == "GET"
@@ -39,7 +40,7 @@ class Api:
         data = self.objects[name]
         if plural == "secrets":
             data = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
-        return {"data": data}
+        return {"data": data, "metadata": {"uid": name, "resourceVersion": str(self.version)}}
 
 
 def inputs(api: Api) -> Inputs:
@@ -128,3 +129,24 @@ async def test_the_output_of_a_task_is_uploaded_as_its_job_says() -> None:
         ResolutionError, match=r"^BatchJob 'steps': spec.logs.upload.containerUrlFrom: Secret 'storage'"
     ):
         await inputs(Api()).completed(one, plan)
+
+
+async def test_what_a_pool_takes_is_known_by_value_and_by_version_of_what_holds_it() -> None:
+    api, one = Api(users={"u": "hunter2"}), resource(Kind.POOL, POOL_SPEC | {"userAccounts": [USER]})
+    known = inputs(api)
+    known._values._remembered_for = 0.0
+    seen = []
+    for password, version in (("hunter2", 1), ("hunter2", 2), ("hunter3", 3)):
+        api.objects["users"]["u"], api.version = password, version
+        await known.read_taken(one)
+        seen.append(known.taken[one.key]["userAccounts"])
+    assert seen[0].digest == seen[1].digest != seen[2].digest
+    assert len({each.version for each in seen}) == 3
+    del api.objects["users"]
+    await known.read_taken(one)
+    assert known.taken[one.key]["userAccounts"] == seen[2], "a missing one keeps what was known"
+    assert "hunter" not in repr(seen)
+    other = inputs(Api(users={"u": "hunter2"}))
+    await other.read_taken(one)
+    assert other.taken[one.key]["userAccounts"].digest != seen[0].digest, "another process has another key"
+    assert other.taken[one.key]["userAccounts"].version == seen[0].version

@@ -51,7 +51,7 @@ class Api:
         if name not in self.objects:
             raise NotFound("not found", 404)
         version, text = self.objects[name]
-        found: dict[str, Any] = {"metadata": {"resourceVersion": str(version)}}
+        found: dict[str, Any] = {"metadata": {"uid": name, "resourceVersion": str(version)}}
         return found if only_metadata else found | {"data": {"tasks": text, "t": text}}
 
 
@@ -98,13 +98,13 @@ async def test_a_changed_config_map_is_noticed_by_one_look_for_all_jobs() -> Non
     these, jobs = inputs(api), [sourced(f"j{n}") for n in range(50)]
     for job in jobs:
         assert await number(these, job) == 2
-    before = these.tasks.taken[jobs[0].key].contents
+    before = these.tasks.sourced[jobs[0].key].contents
     assert await changed(these, jobs) == []
     api.write("more", THREE)
     assert await number(these, jobs[0]) == 2
     assert await changed(these, jobs) == [{job.key for job in jobs}]
     assert [await number(these, job) for job in jobs] == [3] * 50
-    assert these.tasks.taken[jobs[0].key].contents != before
+    assert these.tasks.sourced[jobs[0].key].contents != before
     assert await changed(these, jobs) == []
     assert (api.whole, api.metadata_only) == (2, 3)
 
@@ -124,11 +124,11 @@ async def test_another_key_of_the_config_map_changes_nothing() -> None:
     api = Api(more=TWO)
     these = inputs(api)
     await number(these, sourced())
-    before = these.tasks.taken[sourced().key]
+    before = these.tasks.sourced[sourced().key]
     api.write("more", TWO)
     assert len(await changed(these, [sourced()])) == 1
     await number(these, sourced())
-    assert these.tasks.taken[sourced().key] == before
+    assert these.tasks.sourced[sourced().key] == before
 
 
 async def test_what_can_no_longer_be_read_leaves_the_tasks_as_they_are_and_says_so() -> None:
@@ -142,13 +142,13 @@ async def test_what_can_no_longer_be_read_leaves_the_tasks_as_they_are_and_says_
             del api.objects["more"]
         await changed(these, [sourced()])
         assert await number(these, sourced()) == 2
-        problem = these.tasks.taken[sourced().key].problem
+        problem = these.tasks.sourced[sourced().key].problem
         assert problem is not None
         assert problem.reason == reason
     api.objects["more"] = (9, TWO)
     await changed(these, [sourced()])
     await number(these, sourced())
-    assert these.tasks.taken[sourced().key].problem is None
+    assert these.tasks.sourced[sourced().key].problem is None
 
 
 async def test_an_api_server_out_of_reach_hides_no_change() -> None:
@@ -178,7 +178,7 @@ async def test_a_job_whose_tasks_are_in_is_followed_without_its_config_map() -> 
     these = inputs(Api())
     job = await these.tasks.with_tasks(sourced(status=running(2, 2)))
     assert expand.total(job.spec) == 2
-    assert these.tasks.taken[job.key].contents is None
+    assert these.tasks.sourced[job.key].contents is None
     # Should tasks turn out to be missing after all, nothing is made up for them.
     with pytest.raises(ResolutionError):
         await these.completed(job, Plan(feed=True))
@@ -199,11 +199,11 @@ async def test_a_finished_job_is_only_told_that_its_config_map_is_another_one() 
     await number(these, sourced())
     done = sourced(status={"phase": "Succeeded", "tasksFingerprint": "known"})
     assert await these.tasks.with_tasks(done) is done
-    before = these.tasks.taken[done.key]
+    before = these.tasks.sourced[done.key]
     assert (before.members, before.contents is None) == ({}, False)
     api.write("more", THREE)
     assert await changed(these, [done]) == [{done.key}]
     assert await these.tasks.with_tasks(done) is done
-    after = these.tasks.taken[done.key]
+    after = these.tasks.sourced[done.key]
     assert (after.members, after.contents == before.contents) == ({}, False)
     assert await changed(these, [sourced(status={"phase": "Succeeded"})]) == []

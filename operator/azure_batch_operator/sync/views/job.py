@@ -48,7 +48,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         noted, digits = job_changes.noted_tasks(remote)
         if digits is not None and digits > expand.id_width(resource.spec):
             resource = expand.with_digits(resource, digits)
-        taken = context.taken.get(resource.key)
+        taken = context.sourced.get(resource.key)
         if taken is not None and taken.contents is None and job_changes.without_contents(noted) == print_:
             # Whatever the ConfigMaps held, it is in.
             print_ = noted
@@ -81,7 +81,7 @@ def _fingerprints(context: Context, resource: Resource) -> tuple[str, str]:
     if known is None or known[:2] != (written.uid, written.generation):
         made = (job_changes.fingerprint(written.spec), job_changes.origin(written.spec))
         known = context.fingerprints[written.key] = (written.uid, written.generation, *made)
-    taken = context.taken.get(written.key)
+    taken = context.sourced.get(written.key)
     if taken is None or taken.version != (written.uid, known[2]):
         return known[2], "" if sources.needed(written.spec) else known[3]
     origin = job_changes.with_contents(known[3], taken.contents) if taken.contents else ""
@@ -112,7 +112,7 @@ def _tasks(context: Context, resource: Resource, session: Session, print_: str) 
     if feed is not None and feed.fingerprint != print_:
         feed = None
     own = expand.total(resource.spec)
-    taken = context.taken.get(resource.key)
+    taken = context.sourced.get(resource.key)
     problem = taken.problem if taken is not None else None
     return TasksView(
         counts=results.counts,
