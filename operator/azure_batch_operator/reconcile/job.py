@@ -201,16 +201,10 @@ def _body(resource: Resource, pool_id: str | None, cluster: str) -> dict[str, An
 # --- while it lives ---
 
 
-def _terminates(spec: Mapping[str, Any]) -> bool:
-    """Whether the job shall end when its tasks have (default: yes, if it has tasks of its own)."""
-    wanted = spec.get("onAllTasksComplete")
-    return expand.total(spec) > 0 if wanted is None else str(wanted).lower() == "terminatejob"
-
-
 def _ends_now(resource: Resource, tasks: TasksView, own: int) -> bool:
     """Whether it is time for `terminatejob`: all tasks are in, and with action Hold all have ended well enough."""
     spec, present = resource.spec, tasks.number("active", "running", "completed")
-    if not _terminates(spec) or not (own or (present and not tasks.others_pending)):
+    if not job_status.terminates(spec) or not (own or (present and not tasks.others_pending)):
         return False
     if job_end.action(spec) != "Hold":
         return True
@@ -254,7 +248,7 @@ def _converge(
 
     stuck = complete and blocked(spec, tasks.counts, tasks.failed, tasks.failed_count, tasks.others_blocked)
     # A job that is open for more BatchTasks goes on: the failed one may run again, or another one take its place.
-    over = stuck and (not tasks.others_blocked or _terminates(spec))
+    over = stuck and (not tasks.others_blocked or job_status.terminates(spec))
     ending = _ending(resource, remote, tasks, stuck=over, now=now)
     if ending is not None:
         body = {"terminateReason": ending.terminate_reason}

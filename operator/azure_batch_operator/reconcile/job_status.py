@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import expand
 from azure_batch_operator.reconcile.failures import groups
@@ -23,6 +24,12 @@ def total_of(resource: Resource, tasks: TasksView) -> int:
     """How many tasks the job has or will have, as far as is known."""
     present = tasks.number("active", "running", "completed")
     return max(present, expand.total(resource.spec), tasks.failed_count + (tasks.unfinished or 0))
+
+
+def terminates(spec: Mapping[str, Any]) -> bool:
+    """Whether the job shall end when its tasks have (default: yes, if it has tasks of its own)."""
+    wanted = spec.get("onAllTasksComplete")
+    return expand.total(spec) > 0 if wanted is None else str(wanted).lower() == "terminatejob"
 
 
 def verdict(
@@ -45,6 +52,12 @@ def verdict(
         return Verdict("Submitting", "Submitting", message, ready=False, trend="Reconciling")
     if not own and not any((tasks.counts or {}).values()):
         return Verdict("Running", "Active", "the job waits for tasks", ready=True)
+    if tasks.number("completed") and not tasks.number("active", "running") and not terminates(resource.spec):
+        message = (
+            "all tasks that it has so far have ended; the job stays open for more: end it with spec.onAllTasksComplete: "
+            f"terminatejob, with the annotation {TERMINATE}, or by deleting it"
+        )
+        return Verdict("Running", "Active", message, ready=True)
     if waits:
         return Verdict("Waiting", "Waiting", waits, ready=True)
     return Verdict("Running", "Running", "the tasks are in Azure Batch", ready=True)

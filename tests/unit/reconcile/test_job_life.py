@@ -292,3 +292,18 @@ def test_a_job_of_which_only_blocked_batch_tasks_are_left_ends_if_it_is_to_end_w
         assert verbs(decision) == verb
         assert (decision.status or {})["waitingFor"] == "what is left depends on tasks that have failed (first: a)"
         assert verbs(decide(one, there, replace(view, others_blocked=1))) == []
+
+
+def test_a_job_that_stays_open_says_so_when_its_tasks_have_ended() -> None:
+    view = TasksView(counts=counted(succeeded=2))
+    for spec, reason in (
+        ({"poolRef": {"name": "cpu"}}, "Active"),
+        (JOB_SPEC | {"onAllTasksComplete": "noaction"}, "Active"),
+        (JOB_SPEC, "Running"),
+    ):
+        one = job(spec, finalizer=True)
+        shown = decide(one, remote(one), view)
+        assert conditions(shown)["Ready"] == ("True", reason)
+        assert (shown.status or {})["phase"] == "Running"
+        more = decide(one, remote(one), replace(view, counts=counted(running=1, succeeded=2)))
+        assert conditions(more)["Ready"] == ("True", "Running")
