@@ -167,6 +167,7 @@ def crd(info: KindInfo) -> dict[str, Any]:
         version["subresources"]["scale"] = {
             "specReplicasPath": info.scale.spec_replicas,
             "statusReplicasPath": info.scale.status_replicas,
+            "labelSelectorPath": info.scale.selector,
         }
     if info.selectable:
         version["selectableFields"] = [{"jsonPath": path} for path in info.selectable]

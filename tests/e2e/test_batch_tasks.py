@@ -110,3 +110,9 @@ def test_an_id_that_is_taken_and_output_that_is_wanted(stage: Stage) -> None:
     assert (status["stdoutTail"], status["stderrTail"]) == ("two\nthree", "oops")
     stage.kubectl("delete", "bt", "same", "--timeout=20s")
     assert stage.emulator.admin("GET", "state")["tasks"] == 3
+    twins = ("twin-a", "twin-b")
+    stage.apply(*(task(name, "steps", "true", id="twin") for name in twins))
+    stage.until(
+        lambda: sorted(filter(None, (reason(stage, name) for name in twins))) == ["OwnershipConflict", "Succeeded"],
+        "one has the id, the other one is told so",
+    )

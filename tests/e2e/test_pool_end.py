@@ -56,6 +56,20 @@ def test_deleted_in_every_state(make_stage: Any, state: str) -> None:
     assert own <= (0 if state in {"gone", "deleted by others"} else 1)
 
 
+def test_a_pool_that_others_delete_is_made_anew_when_it_is_gone(make_stage: Any) -> None:
+    """Deleting takes a while, and an id is free only after it."""
+    stage: Stage = make_stage(time_scale=40.0)
+    stage.ready_pool(targetDedicatedNodes=1)
+    witness = Witness(stage)
+    stage.batch("DELETE", "pools/cpu")
+    stage.until(lambda: stage.condition("bp", "cpu").get("reason") == "DeletedByOthers", "the status says so")
+    assert "is created anew afterwards" in stage.condition("bp", "cpu")["message"]
+    stage.until(lambda: witness.calls[1:], "it is made anew")
+    stage.until(lambda: stage.status("bp", "cpu").get("nodes") == "1/1", "its node is there")
+    settled(stage)
+    assert witness.calls == ["DeletePool", "CreatePool"]
+
+
 def test_orphan_leaves_the_pool(stage: Stage) -> None:
     stage.ready_pool(targetDedicatedNodes=1, deletionPolicy="Orphan")
     witness = Witness(stage)

@@ -55,6 +55,7 @@ class Bench:
         self.service = BatchService("account", self.clock, SimulatedExecutor(self.clock, 1), seed=1)
         self.resource = resource
         self.calls: list[Call] = []
+        self.plans: list[Plan] = []
         self._accepted: dict[str, Accepted] = {}
         self._evaluated: tuple[str, Mapping[str, Any]] | None = None
         self._enabled: float | None = None
@@ -110,6 +111,7 @@ class Bench:
     def step(self) -> Plan:
         """Plan once and carry it out."""
         decided = plan(self.resource, ACCOUNT, self.view(), CLUSTER, self.now)
+        self.plans.append(decided)
         for call in decided.calls:
             self.calls.append(call)
             self._make(call)

@@ -39,8 +39,12 @@ RECONCILE_NOW = f"{GROUP}/reconcile-now"
 """One-shot annotations: any new value acts once, and is then recorded under `status.handled`."""
 SCHEDULE_LABEL = f"{GROUP}/schedule"
 """Label of a BatchJob that a cron schedule has made: the schedule's name."""
+POOL_LABEL = f"{GROUP}/pool"
+"""Label that no Pod has, for the selector of the scale subresource."""
 APPLIED_METADATA = f"{GROUP}/applied"
 """Name of the Batch metadata item that holds fingerprints of what a pool was last given by its object."""
+VALUES_METADATA = f"{GROUP}/values"
+"""Name of the Batch metadata item that holds the versions of the Secrets and ConfigMaps that a pool was last given values of."""
 FORCE_FINALIZE = f"{GROUP}/force-finalize"
 """Annotation: let the object go although nothing could be deleted in Azure Batch."""
 
@@ -70,7 +74,8 @@ def cel(expression: str, message: str, field: str | None = None) -> Rule:
 def immutable(field: str, remedy: str) -> Rule:
     """Refuse adding, changing or removing `field` after creation; `remedy` tells the user what to do instead."""
     return Rule(
-        f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})",
+        # As few accesses as can be: for each the API server goes through all properties of `self`, at every write of a status.
+        f"has(self.{field}) ? has(oldSelf.{field}) && self.{field} == oldSelf.{field} : !has(oldSelf.{field})",
         f"{field} cannot be changed: {remedy}",
         f".{field}",
         fixed=True,

@@ -42,6 +42,7 @@ class Scale:
 
     spec_replicas: str
     status_replicas: str
+    selector: str
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ KINDS: dict[Kind, KindInfo] = {
                 Column("Account", ".spec.accountRef.name", "The BatchAccount.", wide=True),
                 _REASON, _MESSAGE, _AGE,
             ),
-            Scale(".spec.targetDedicatedNodes", ".status.currentDedicatedNodes"),
+            Scale(".spec.targetDedicatedNodes", ".status.currentDedicatedNodes", ".status.selector"),
             (_ID_FROM_NAME,),
             (".spec.accountRef.name", ".status.phase"),
         ),

@@ -104,8 +104,8 @@ PoolSpec.rules = (
     ),
     cel(
         f"!has(self.autoScaleProfile) || !({_FORMULA} || {_TARGETS} || has(self.resizeTimeout))",
-        "autoScaleProfile decides on the number of nodes: it goes with none of targetDedicatedNodes, "
-        "targetLowPriorityNodes, resizeTimeout and enableAutoScale",
+        "autoScaleProfile decides on the number of nodes, so change its minimum and maximum: it goes with none of "
+        "targetDedicatedNodes, targetLowPriorityNodes, resizeTimeout and enableAutoScale",
         ".autoScaleProfile",
     ),
     cel(

@@ -96,6 +96,9 @@ class PoolStatus(RemoteStatus):
     current_dedicated_nodes: int | None = optional("Dedicated nodes that there are.")
     current_low_priority_nodes: int | None = optional("Spot nodes that there are.")
     nodes: str | None = optional("Usable and wanted nodes, for the eye.")
+    selector: str | None = optional(
+        "Selects no Pod: a HorizontalPodAutoscaler wants a label selector to be there, and scales by external or object metrics."
+    )
     node_counts: NodeCountsByTier | None = optional("Nodes by state.")
     slots: Slots | None = optional("Task slots.")
     resize_errors: list[ResizeError] | None = many("Why the last resize fell short.", 10)

@@ -65,6 +65,16 @@ class Values:
             )
         return text
 
+    async def version(self, kind: ValueKind, namespace: str, name: str) -> str:
+        """Which version of the object `text` reads: its uid and resourceVersion; empty if there is none.
+
+        Raises:
+            KubeError: if the API server is out of reach.
+        """
+        found = await self._object(kind, namespace, name)
+        metadata = {} if isinstance(found, int) else found.get("metadata") or {}
+        return f"{metadata['uid']}/{metadata['resourceVersion']}" if metadata else ""
+
     async def _object(self, kind: ValueKind, namespace: str, name: str) -> Mapping[str, Any] | int:
         identity = (namespace, kind, name)
         now = asyncio.get_running_loop().time()

@@ -14,6 +14,8 @@ from azure_batch_operator.reconcile.common import FORCE_HINT, with_notice
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.status import Verdict, kept, picked, status, timestamp
 
+_MOST_USERS_NAMED = 5
+
 
 @dataclass(frozen=True)
 class Health:
@@ -67,7 +69,11 @@ def plan(
         if not resource.has_finalizer or resource.released or not dependents:
             return Plan(finalizer="remove")
         verdict = Verdict(
-            "Deleting", "InUse", f"used by {_users(dependents)}. {FORCE_HINT}", ready=False, trend="Reconciling"
+            "Deleting",
+            "InUse",
+            f"waits until nobody uses it any more. Used by {_users(dependents)}. {FORCE_HINT}",
+            ready=False,
+            trend="Reconciling",
         )
         return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
     if not health.checked and resource.condition("Ready"):
@@ -155,6 +161,7 @@ def _verdict(health: Health) -> Verdict:
 
 def _users(dependents: Sequence[Resource]) -> str:
     kinds = Counter(each.key.kind for each in dependents)
-    numbers = ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items()))
-    first = dependents[0].key
-    return f"{numbers}, for example {first.kind} {first.namespace}/{first.name}"
+    numbers = ", ".join(f"{number} {kind}{'s' if number > 1 else ''}" for kind, number in sorted(kinds.items()))
+    named = sorted(f"{each.key.kind} {each.key.namespace}/{each.key.name}" for each in dependents)[:_MOST_USERS_NAMED]
+    more = ", …" if len(dependents) > len(named) else ""
+    return f"{numbers}: {', '.join(named)}{more}"

@@ -11,6 +11,7 @@ from azure_batch_operator.batch import (
     ForbiddenError,
     ServerBusyError,
     ThrottledError,
+    UsageError,
 )
 
 _CONNECTIONS = {
@@ -18,7 +19,7 @@ _CONNECTIONS = {
     "refused": ("ConnectionRefused", "nothing listens at spec.endpoint: correct it, or wait for the service"),
     "tls": (
         "TLSFailed",
-        "the certificate of spec.endpoint was not accepted: correct spec.endpoint or the proxy between",
+        "spec.endpoint does not speak TLS, or its certificate is not accepted: correct it or the proxy between",
     ),
 }
 _TOKEN = "TokenRefused"  # noqa: S105  (a reason, not a token)
@@ -73,7 +74,10 @@ def account_problem(error: BatchError) -> tuple[str, str]:
             fallback = ("AuthenticationFailed", "the service does not accept the sign-in: check spec.auth")
             reason, remedy = _SIGN_INS.get(str(kind), fallback)
         case EndpointRefusedError():
-            return "EndpointRefused", text
+            reason = "EndpointRefused"
+            remedy = "credentials may not go to spec.endpoint: correct it, or start the operator with --allowed-host"
+        case UsageError():
+            reason, remedy = "KeyInvalid", "what the Secret holds is no key: correct the Secret of spec.auth.sharedKey"
         case ForbiddenError():
             reason = error.code or "Forbidden"
             remedy = _CODES.get(reason, "the identity lacks a role on the account, or the account is disabled")

@@ -68,6 +68,8 @@ def troubled(resource: Resource, problem: Trouble, now: float) -> Mapping[str, A
     if problem.of_account:
         return None
     phase = "Deleting" if resource.deleting else problem.phase or resource.status.get("phase") or "Pending"
+    if phase == "Pending" and problem.stalled:
+        phase = "Stalled"
     message = problem.message + (f" {FORCE_HINT}" if resource.deleting and problem.stalled else "")
     verdict = Verdict(
         phase, problem.reason, message, ready=False, trend="Stalled" if problem.stalled else "Reconciling"

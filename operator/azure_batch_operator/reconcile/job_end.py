@@ -147,7 +147,8 @@ def _success(total: int, failed: int, reason: str) -> Verdict:
     if failed:
         message = f"{total - failed} of {total} tasks succeeded, {failed} failed, as failurePolicy allows"
     else:
-        message = f"all {total} tasks succeeded" if total else f"the job ended ({reason}) without tasks"
+        succeeded = "the task succeeded" if total == 1 else f"all {total} tasks succeeded"
+        message = succeeded if total else f"the job ended ({reason}) without tasks"
     return Verdict("Succeeded", "Succeeded", message, ready=True, more={"Complete": (True, "Succeeded", message)})
 
 

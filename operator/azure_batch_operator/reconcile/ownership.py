@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from azure_batch_operator.api.base import ADOPT, ADOPTED_METADATA, APPLIED_METADATA, OWNER_METADATA
+from azure_batch_operator.api.base import ADOPT, ADOPTED_METADATA, APPLIED_METADATA, OWNER_METADATA, VALUES_METADATA
 from azure_batch_operator.api.resource import Resource
 
-MARKERS = frozenset({OWNER_METADATA, ADOPTED_METADATA, APPLIED_METADATA})
+MARKERS = frozenset({OWNER_METADATA, ADOPTED_METADATA, APPLIED_METADATA, VALUES_METADATA})
 """Metadata items that are ours and not the user's."""
 OWNER_VARIABLE = "AZUREBATCH_IO_OWNER"
 

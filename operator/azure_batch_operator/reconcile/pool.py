@@ -8,6 +8,7 @@ from what a poll has seen of the last one.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
@@ -22,7 +23,7 @@ from azure_batch_operator.reconcile import (
 )
 from azure_batch_operator.reconcile.common import with_notice, without_account
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, Plan, Table
-from azure_batch_operator.reconcile.pool_changes import changes, with_note
+from azure_batch_operator.reconcile.pool_changes import Changes, changes, with_note
 from azure_batch_operator.reconcile.pool_cost import Cost, cost
 from azure_batch_operator.reconcile.pool_desired import TARGETS, Image, body_of, image_of, size_of
 from azure_batch_operator.reconcile.pool_nodes import Care
@@ -72,9 +73,8 @@ def _create(resource: Resource, view: PoolView, cluster: str, what: str, now: fl
     body = ownership.with_marker(
         body_of(resource.remote_id, resource.spec, image.agent), ownership.marker(cluster, resource)
     )
-    call = Call(
-        "create_pool", Table.POOLS, resource.remote_id, body=with_note(body, resource.spec), digests=view.digests
-    )
+    body = with_note(body, resource.spec, view.values)
+    call = Call("create_pool", Table.POOLS, resource.remote_id, body=body, digests=view.values.digests)
     return with_notice(
         resource, Plan("add", (call,), status=status(resource, verdict, now, id=resource.remote_id)), verdict
     )
@@ -86,26 +86,28 @@ def _converge(
     image = image_of(resource.spec, remote, view.images)
     size = size_of(resource.spec)
     nodes = pool_nodes.care(resource, view, remote, now)
-    step, pending = _step(resource, view, remote, image, nodes.hold, cluster, now)
+    step, found = _step(resource, view, remote, image, nodes.hold, cluster, now)
     if step is not None and step.calls and step is not nodes.hold:
         # One change of the pool at a time; the nodes' turn comes when it is done, and till then what was done is kept.
         nodes = Care(fields=resource.status)
     estimate = _cost(resource, view, remote)
     more = pool_status.conditions(resource, remote, view, image, estimate, now)
+    if (held_up := pool_update.held_up(resource.spec, found, remote)) is not None:
+        more["UpdatePending"] = (True, "WaitingForEmptyPool", held_up)
     if step is None or step.quiet:
-        verdict = pool_status.verdict_at_rest(resource, size, remote, view, more)
+        verdict = pool_status.verdict_at_rest(resource, size, remote, view, more, found.names)
     else:
         verdict = pool_status.verdict_of_step(step, more)
     shown = pool_status.shown(
         resource, account, size, remote, view, verdict, now,
-        pendingChanges=pending or None,
+        pendingChanges=found.names or None,
         imageEndOfLife=image.end_of_life if image else None,
         replaces=[str(each["id"]) for each in view.older][:10] or None,
         estimatedCostPerHour=estimate.per_hour if estimate else None,
         **{name: nodes.fields.get(name) for name in ("remediations", "nodesWithOldStartTask")},
     )  # fmt: skip
     drift = _drift(resource, step, now)
-    look = _VALUES_LOOKED_AT_EVERY if view.digests else None
+    look = _VALUES_LOOKED_AT_EVERY if view.values.taken else None
     waits = [each for each in (step and step.again, nodes.again, ask_again_in(remote, now), look) if each]
     result = Plan(
         finalizer=None if resource.has_finalizer else "add",
@@ -132,37 +134,36 @@ def _step(
     hold: Step | None,
     cluster: str,
     now: float,
-) -> tuple[Step | None, list[str]]:
-    """The next step, and the properties that are still to be changed; `hold` is what the care for nodes needs first."""
+) -> tuple[Step | None, Changes]:
+    """The next step, and what is still to be changed; `hold` is what the care for nodes needs first."""
     id, spec = str(remote["id"]), resource.spec
     agent = image.agent if image else None
     found = changes(
-        spec, agent, remote, view.accepted,
-        without_image=image is None or image.problem is not None, changed_values=view.changed_values,
-    )  # fmt: skip
+        spec, agent, remote, view.accepted, view.values, without_image=image is None or image.problem is not None
+    )
     if (step := pool_update.change(id, spec, found, view, remote)) is not None:
-        return step, found.names
+        # The operator's own note on a pool that is as wanted is nothing to tell.
+        return replace(step, quiet=found.note_alone and pool_status.was_ready(resource)), found
     if (step := pool_recreate.recreate(resource, found, agent, view, cluster)) is not None:
-        return step, found.names
+        return step, found
     dry = pool_recreate.clear(view)
     if dry is not None and dry.calls:
-        return dry, found.names
-    waiting = pool_update.empty(id, spec, found, view, remote, now)
-    if waiting is not None and waiting.phase == "Draining":
-        return waiting, found.names
+        return dry, found
+    if (step := pool_update.drain(id, spec, found, view, remote, now)) is not None:
+        return step, found
     if hold is not None:
-        return hold, found.names
+        return hold, found
     leaving = (
         pool_nodes.removed_lately(resource, now) and resource.status.get("observedGeneration") == resource.generation
     )
     if leaving and not steady(remote):
         # What is under way is the leaving of nodes that were removed: it is not stopped to bring others.
-        return Step((), "Resizing", "Resizing", "nodes that were removed are leaving"), found.names
+        return Step((), "Resizing", "Resizing", "nodes that were removed are leaving"), found
     options = picked(spec, ("resizeTimeout", "nodeDeallocationOption"))
     step = scale(id, size_of(spec), options, view, remote, now)
     if step is None and image is not None and image.problem is not None:
         step = Step((), "Stalled", "ImageNotSupported", image.problem, stalled=True)
-    return step or waiting or dry, found.names
+    return step or dry, found
 
 
 def _drift(resource: Resource, step: Step | None, now: float) -> tuple[str, ...]:

@@ -13,15 +13,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from azure_batch_operator.api.base import APPLIED_METADATA
 from azure_batch_operator.api.pool import PoolSpec
-from azure_batch_operator.reconcile import normal, ownership
+from azure_batch_operator.reconcile import normal, ownership, pool_values
 from azure_batch_operator.reconcile.compare import same
 from azure_batch_operator.reconcile.plan import Accepted, Call, Table
 from azure_batch_operator.reconcile.pool_desired import with_agent
+from azure_batch_operator.reconcile.pool_values import NO_VALUES, Values, to_note
 
 _ANY_TIME: Mapping[str, Any] = {
     "displayName": "",
@@ -58,7 +59,7 @@ class Changes:
         remove_start_task: whether the start task is to go.
         asked: whether the spec has changed what needs an empty pool; else somebody else has changed the pool.
         note: the metadata that says that everything was applied.
-        only_note: whether of the metadata nothing but that note differs.
+        only_note: whether of the metadata nothing but notes of the operator differs.
     """
 
     now: Mapping[str, Any] = field(default_factory=dict)
@@ -67,6 +68,11 @@ class Changes:
     asked: bool = True
     note: tuple[Any, ...] = ()
     only_note: bool = False
+
+    @property
+    def note_alone(self) -> bool:
+        """Whether nothing is to be changed now but notes of the operator."""
+        return self.only_note and self.now.keys() == {"metadata"} and not self.remove_start_task
 
     @property
     def names(self) -> list[str]:
@@ -91,9 +97,10 @@ def noted(remote: Mapping[str, Any]) -> tuple[str, str]:
     return any_time, empty
 
 
-def with_note(body: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of a new pool with the note of what it is made from."""
-    return dict(body) | {"metadata": [*body.get("metadata", ()), _item(*applied(spec))]}
+def with_note(body: Mapping[str, Any], spec: Mapping[str, Any], values: Values = NO_VALUES) -> dict[str, Any]:
+    """The body of a new pool with the notes of what it is made from."""
+    given = to_note(spec, values, values.taken.keys(), {})
+    return dict(body) | {"metadata": [*body.get("metadata", ()), _item(*applied(spec)), *given]}
 
 
 def _item(any_time: str, empty: str) -> dict[str, str]:
@@ -105,9 +112,9 @@ def changes(
     agent: str | None,
     remote: Mapping[str, Any],
     accepted: Accepted | None,
+    values: Values = NO_VALUES,
     *,
     without_image: bool = False,
-    changed_values: frozenset[str] = frozenset(),
 ) -> Changes:
     """Compare the spec with the pool.
 
@@ -115,7 +122,7 @@ def changes(
         agent: the node agent, where the spec leaves it out.
         accepted: what the operator's own last writes to this pool were. As long as nobody has written since, what the service
             took is not sent again, in whatever form it returns it.
-        changed_values: properties for which values in Secrets and ConfigMaps have changed; what the pool has cannot be asked for.
+        values: what properties take from Secrets and ConfigMaps; what the pool has of it cannot be asked for.
         without_image: whether virtualMachineConfiguration stays as it is, since the node agent for it is not known.
     """
     body = with_agent(PoolSpec.rest_body(spec), agent)
@@ -124,21 +131,25 @@ def changes(
     now = _different(_ANY_TIME, body, remote, taken, lenient=wanted[0] == before[0])
     # A pool that was taken over has no note, and what the spec does not mention stays as it is.
     empty = _different(_EMPTY_ONLY, body, remote, taken, lenient=before[1] in ("", wanted[1]))
-    for name in changed_values & body.keys():
+    for name in values.changed & body.keys():
         (now if name in _ANY_TIME else empty)[name] = body[name]
     if without_image:
         empty.pop("virtualMachineConfiguration", None)
-    note = tuple(_metadata(body, remote, (wanted[0], before[1]) if without_image else wanted))
-    here = tuple(_metadata(body, remote, (wanted[0], before[1]))) if empty else note
+    at_once = _Notes((wanted[0], before[1]), to_note(spec, values, now.keys(), remote))
+    in_all = _Notes(wanted, to_note(spec, values, now.keys() | empty.keys(), remote))
+    if without_image:
+        in_all = replace(in_all, applied=at_once.applied)
+    note = tuple(_metadata(body, remote, in_all))
+    here = tuple(_metadata(body, remote, at_once)) if empty else note
     same_items = normal.metadata(body.get("metadata")) == normal.metadata(remote.get("metadata"))
-    if not same_items or noted({"metadata": here}) != before:
+    if not same_items or _notes_of({"metadata": here}) != _notes_of(remote):
         now["metadata"] = list(here)
     remove = "startTask" not in body and bool(remote.get("startTask"))
     return Changes(
         now,
         empty,
         remove,
-        asked=before[1] != wanted[1] or bool(changed_values & empty.keys()),
+        asked=before[1] != wanted[1] or bool(values.certain & empty.keys()),
         note=note,
         only_note=same_items,
     )
@@ -162,10 +173,22 @@ def _different(
     return result
 
 
-def _metadata(body: Mapping[str, Any], remote: Mapping[str, Any], note: tuple[str, str]) -> list[Any]:
+@dataclass(frozen=True)
+class _Notes:
+    """What the operator notes in a pool: fingerprints of the spec, and versions of Secrets and ConfigMaps."""
+
+    applied: tuple[str, str]
+    values: list[Any]
+
+
+def _notes_of(remote: Mapping[str, Any]) -> tuple[tuple[str, str], Mapping[str, str]]:
+    return noted(remote), pool_values.noted(remote)
+
+
+def _metadata(body: Mapping[str, Any], remote: Mapping[str, Any], notes: _Notes) -> list[Any]:
     owner = ownership.owner_of(remote) or ""
     items: list[Any] = ownership.with_marker(body, owner, adopted=ownership.adopted(remote))["metadata"]
-    return [*items, _item(*note)]
+    return [*items, _item(*notes.applied), *notes.values]
 
 
 def patch(id: str, members: Mapping[str, Any], remote: Mapping[str, Any], digests: Mapping[str, str]) -> Call:

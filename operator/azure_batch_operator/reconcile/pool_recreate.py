@@ -44,8 +44,8 @@ def recreate(resource: Resource, found: Changes, agent: str | None, view: PoolVi
         message = f"{names} needs a new pool, but pool {id!r} exists and belongs to somebody else: delete it, or change the spec"
         return Step((), "Stalled", "OwnershipConflict", message, stalled=True)
     body = ownership.with_marker(body_of(id, resource.spec, agent), ownership.marker(cluster, resource))
-    body = with_note(body, resource.spec)
-    call = Call("create_pool", Table.POOLS, id, body=body, digests=view.digests)
+    body = with_note(body, resource.spec, view.values)
+    call = Call("create_pool", Table.POOLS, id, body=body, digests=view.values.digests)
     message = f"pool {id!r} is made, since {names} cannot be changed with nodes"
     # Nobody asks for news of the new id before it is seen.
     return Step((call,), "Replacing", "Replacing", message, again=_LOOK_AGAIN)

@@ -86,7 +86,9 @@ def _by_formula(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any
     if (wait := _pause(view, now)) > 0:
         return _resizing("waits, since the service takes a formula only every 30 seconds", again=wait)
     call = Call("enable_pool_auto_scale", Table.POOLS, id, body=body, if_match=remote.get("eTag"))
-    return _when_steady(id, call, remote, "the formula is switched on", properties)
+    if text_differs:
+        return _when_steady(id, call, remote, "the formula is switched on", properties)
+    return _unhurried(call, remote, "the interval is changed", properties)
 
 
 def _tried(id: str, size: Formula, view: PoolView, now: float) -> Step | None:
@@ -133,7 +135,12 @@ def _pause(view: PoolView, now: float) -> float:
 def _when_steady(
     id: str, call: Call, remote: Mapping[str, Any], message: str, properties: tuple[str, ...]
 ) -> Step | None:
-    """Make the call, or first stop the resize that is under way."""
+    """Make the call, or first stop the resize that is under way.
+
+    Whoever asks for another size or another formula no longer wants what is under way, and it can take long: until the timeout
+    of a resize where capacity is missing, for hours where nodes wait for their tasks. So it is stopped, although that leaves
+    the error `ResizeStopped` until the next resize (batch-semantics §4.1).
+    """
     match remote.get("allocationState"):
         case "steady":
             return _resizing(message, (call,), properties=properties)
@@ -145,6 +152,13 @@ def _when_steady(
             return _resizing(f"{message} as soon as the pool is steady")
 
 
+def _unhurried(call: Call, remote: Mapping[str, Any], message: str, properties: tuple[str, ...]) -> Step:
+    """Make the call when the pool is steady: the nodes that are coming or leaving are still wanted."""
+    if steady(remote):
+        return _resizing(message, (call,), properties=properties)
+    return _resizing(f"{message} as soon as the pool is steady", properties=properties)
+
+
 def _resizing(
     message: str, calls: tuple[Call, ...] = (), *, again: float | None = None, properties: tuple[str, ...] = ()
 ) -> Step:
@@ -153,6 +167,7 @@ def _resizing(
 
 def error_text(error: Mapping[str, Any]) -> str:
     """An error inside a resource, with its values (batch-semantics §3.1)."""
-    values = "; ".join(str(each.get("value")) for each in error.get("values") or error.get("details") or ())
+    texts = [str(each.get("value")) for each in error.get("values") or error.get("details") or ()]
+    values = "; ".join(text for text in texts if text != str(error.get("message")))
     text = f"{error.get('code')}: {error.get('message')}"
     return f"{text} ({values})" if values else text

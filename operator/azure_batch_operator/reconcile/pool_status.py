@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from azure_batch_operator.api.base import POOL_LABEL
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import pool_nodes
 from azure_batch_operator.reconcile.plan import AccountView, Notice
@@ -47,9 +49,24 @@ def verdict_of_step(step: Step, more: Conditions) -> Verdict:
 
 
 def verdict_at_rest(
-    resource: Resource, size: Size, remote: Mapping[str, Any], view: PoolView, more: Conditions
+    resource: Resource,
+    size: Size,
+    remote: Mapping[str, Any],
+    view: PoolView,
+    more: Conditions,
+    pending: Sequence[str],
 ) -> Verdict:
-    """How a pool stands on which nothing is to be done."""
+    """How a pool stands on which nothing is to be done, be it that something waits until it has no nodes."""
+    verdict = _at_rest(resource, size, remote, view, more)
+    if steady(remote) and _useless(view):
+        verdict = _no_usable_nodes(resource, view, more)
+    if not verdict.ready or "UpdatePending" not in more:
+        return verdict
+    names = ", ".join(pending)
+    return replace(verdict, phase="UpdatePending", message=f"{verdict.message}; {names} waits until there are no nodes")
+
+
+def _at_rest(resource: Resource, size: Size, remote: Mapping[str, Any], view: PoolView, more: Conditions) -> Verdict:
     counts, target = view.counts, wanted_nodes(size, remote)
     usable, coming, broken = (number_of(counts, states) for states in (USABLE, ON_THE_WAY, BROKEN))
     moving = not steady(remote)
@@ -74,6 +91,23 @@ def verdict_at_rest(
         message = f"{there} of {target} nodes: {more['ResizeFailed'][2]}"
         return Verdict("Steady", "ResizeIncomplete", message, ready=True, more=more)
     return Verdict("Steady", "Steady", f"{usable} of {target} nodes usable", ready=True, more=more)
+
+
+def _useless(view: PoolView) -> bool:
+    """Whether there are nodes, none of them can take tasks, and none will by itself."""
+    usable, coming, broken = (number_of(view.counts, states) for states in (USABLE, ON_THE_WAY, BROKEN))
+    return bool(broken) and not usable and not coming
+
+
+def _no_usable_nodes(resource: Resource, view: PoolView, more: Conditions) -> Verdict:
+    """Single nodes in trouble do not make a pool unready, but with none left nothing can run on it."""
+    policy = resource.spec.get("nodeRemediation") or {}
+    lasting = [state for state in ("startTaskFailed", "unusable") if number_of(view.counts, (state,))]
+    cared_for = all(policy.get(state, "None") != "None" for state in lasting)
+    message = f"no node can take tasks: {more['NodesHealthy'][2]}"
+    if cared_for:
+        return Verdict("Steady", "NoUsableNodes", message, ready=False, trend="Reconciling", more=more)
+    return Verdict("Stalled", "NoUsableNodes", message, ready=False, trend="Stalled", more=more)
 
 
 def was_ready(resource: Resource) -> bool:
@@ -127,7 +161,7 @@ def _nodes(view: PoolView) -> tuple[bool, str, str]:
 def _auto_scale(remote: Mapping[str, Any], run: Mapping[str, Any], now: float) -> tuple[bool, str, str]:
     if error := run.get("error"):
         return False, str(error.get("code") or "AutoScaleFailed"), f"{error_text(error)}; the pool keeps its size"
-    if overdue(remote, now):
+    if steady(remote) and overdue(remote, now):
         return False, "AutoScaleStalled", "the service has not evaluated the formula for several intervals"
     return True, "Evaluated", "the formula is evaluated"
 
@@ -142,13 +176,16 @@ def _ends_soon(image: Image, now: float) -> str:
 
 
 def notices(resource: Resource, more: Conditions) -> tuple[Notice, ...]:
-    """A warning for each condition that has just become one."""
+    """An Event for each condition that has just become one to know of."""
     result = []
     for type_ in ("NodesHealthy", "AutoScaleHealthy", "ImageSupported", "CostEstimated"):
         before = resource.condition(type_)
         holds, reason, message = more.get(type_, (True, "", ""))
         if not holds and (before is None or before["status"] == "True"):
             result.append(Notice(reason, message, "Warning"))
+    if "UpdatePending" in more and resource.condition("UpdatePending") is None:
+        _, reason, message = more["UpdatePending"]
+        result.append(Notice(reason, message))
     return tuple(result)
 
 
@@ -181,6 +218,7 @@ def shown(
         now,
         id=str(remote["id"]),
         url=f"{account.url}/pools/{remote['id']}",
+        selector=f"{POOL_LABEL}={resource.uid}",
         **picked(remote, _SHOWN),
         nodeAgentSKUId=machine.get("nodeAgentSKUId"),
         nodes=f"{usable}/{wanted_nodes(size, remote)}",

@@ -3,6 +3,9 @@
 `WhenEmpty` waits until the pool happens to have no nodes; `Drain` brings that about: no node takes new tasks, running tasks
 end, nodes leave, the change is made, and the size of the spec comes back. What to do follows from spec and pool alone at every
 point of the way.
+
+A change that waits for an empty pool does not make the pool unready: the wait may take weeks, nobody works on it, and it is what
+the user has asked for, as `OnDelete` is with a StatefulSet (docs/decisions/0016). It is a condition of its own.
 """
 
 from __future__ import annotations
@@ -32,27 +35,31 @@ def change(id: str, spec: Mapping[str, Any], found: Changes, view: PoolView, rem
         members |= found.empty
         members["metadata"] = list(found.note)
     if members:
-        return _updating([*members], patch(id, members, remote, view.digests), found, view)
+        return _updating([*members], patch(id, members, remote, view.values.digests), found, view)
     if found.remove_start_task:
         return _updating(["startTask"], without_start_task(id, spec, remote, found), found, view)
     return None
 
 
-def empty(
+def held_up(spec: Mapping[str, Any], found: Changes, remote: Mapping[str, Any]) -> str | None:
+    """What waits until the pool has no nodes, and how to bring that about; None if nothing does."""
+    # What somebody else has changed was changed without nodes: nobody's work is interrupted for it.
+    if not found.empty or is_empty(remote) or (found.asked and spec.get("updateStrategy", "WhenEmpty") != "WhenEmpty"):
+        return None
+    return (
+        f"{', '.join(found.empty)} can be changed only without nodes, and there are {max(present(remote), targeted(remote))}: "
+        "waits until there are none. Scale to 0, or set spec.updateStrategy to Drain or Recreate"
+    )
+
+
+def drain(
     id: str, spec: Mapping[str, Any], found: Changes, view: PoolView, remote: Mapping[str, Any], now: float
 ) -> Step | None:
-    """The step for what needs a pool without nodes, while it has some."""
-    if not found.empty:
+    """The step towards a pool without nodes, for what needs one."""
+    if not found.empty or not found.asked or spec.get("updateStrategy") != "Drain":
         return None
     names = ", ".join(found.empty)
     nodes, running = present(remote), number_of(view.counts, ("running",))
-    # What somebody else has changed was changed without nodes: nobody's work is interrupted for it.
-    if spec.get("updateStrategy") != "Drain" or not found.asked:
-        message = (
-            f"{names} can be changed only without nodes, and there are {max(nodes, targeted(remote))}: waits until there are "
-            "none. Scale to 0, or set spec.updateStrategy to Drain or Recreate"
-        )
-        return Step((), "Updating", "WaitingForEmptyPool", message)
     options = {"nodeDeallocationOption": "taskcompletion"}
     if spec.get("resizeTimeout") and not scaled_by_formula(remote):
         options |= {"resizeTimeout": spec["resizeTimeout"]}
@@ -69,5 +76,6 @@ def is_empty(remote: Mapping[str, Any]) -> bool:
 def _updating(names: list[str], call: Call, found: Changes, view: PoolView) -> Step:
     # Metadata may be written for the operator's own note alone, which is no change of the user's.
     told = [name for name in names if name != "metadata" or not found.only_note]
-    others = tuple(name for name in told if name not in view.changed_values)
+    own = {*view.values.changed, *(found.empty if found.asked else ())}
+    others = tuple(name for name in told if name not in own)
     return Step((call,), "Updating", "Updating", f"{', '.join(told or names)} is being changed", properties=others)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Remote
+from azure_batch_operator.reconcile.pool_values import NO_VALUES, Values
 from azure_batch_operator.reconcile.resolve import ResolutionError
 
 
@@ -23,8 +24,7 @@ class PoolView:
         jobs_on: ids of the jobs that are not completed, by id of their pool (lower case); None if they were not listed lately.
         images: what the account supports; None if that is not known yet.
         accepted: what this process has changed by PATCH.
-        digests: of the values that properties take from Secrets and ConfigMaps, by property.
-        changed_values: properties for which these have changed.
+        values: what properties take from Secrets and ConfigMaps, and whether the pool has it.
         evaluated: the formula that was tried last, and what it came to (an AutoScaleRun).
         enabled: when this process has enabled a formula last, in seconds since the epoch.
         troubled: nodes that do not work, a bounded number.
@@ -42,8 +42,7 @@ class PoolView:
     jobs_on: Mapping[str, Sequence[str]] | None = None
     images: Sequence[Mapping[str, Any]] | None = None
     accepted: Accepted | None = None
-    digests: Mapping[str, str] = field(default_factory=dict)
-    changed_values: frozenset[str] = frozenset()
+    values: Values = NO_VALUES
     evaluated: tuple[str, Mapping[str, Any]] | None = None
     enabled: float | None = None
     troubled: Sequence[Mapping[str, Any]] = ()

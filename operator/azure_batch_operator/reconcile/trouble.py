@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from azure_batch_operator.batch import (
+    AlreadyExistsError,
     AuthenticationError,
     BatchError,
     BeingDeletedError,
     BeingResizedError,
+    CompletedError,
     ConflictError,
     ConnectionFailedError,
     DeadlineError,
@@ -20,6 +22,7 @@ from azure_batch_operator.batch import (
     ForbiddenError,
     InvalidRequestError,
     NotFoundError,
+    PreconditionFailedError,
     QuotaError,
     ServerBusyError,
     ThrottledError,
@@ -51,6 +54,27 @@ class Trouble:
     of_account: bool = False
     stalled: bool = False
     phase: str | None = None
+
+
+def overtaken(error: BatchError, *, twice: bool) -> bool:
+    """Whether a refusal says that what was decided came from an old look, so that it is decided anew from a newer one.
+
+    A pool moves between two looks: a resize ends before it is stopped, or a formula begins one. That is nobody's fault and
+    nothing to show. Yet the same codes may mean a rule of the service that no newer look changes, so a pool that is refused
+    the same call twice is in trouble.
+
+    Args:
+        twice: whether the same call was refused after the look before.
+    """
+    match error:
+        case AlreadyExistsError() | CompletedError() | NotFoundError() | PreconditionFailedError():
+            return True
+        case BeingResizedError() | BeingDeletedError():
+            return not twice
+        case ConflictError():
+            return error.code == "OperationNotValidOnPool" and not twice
+        case _:
+            return False
 
 
 def trouble(error: BatchError) -> Trouble:

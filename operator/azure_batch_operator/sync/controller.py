@@ -19,13 +19,10 @@ from azure_batch_operator.api.base import RECONCILE_NOW
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import (
-    AlreadyExistsError,
     BatchError,
-    CompletedError,
     ConflictError,
     HostPolicy,
     NotFoundError,
-    PreconditionFailedError,
 )
 from azure_batch_operator.kube import objects
 from azure_batch_operator.kube.api import KubeApi, KubeError
@@ -42,7 +39,7 @@ from azure_batch_operator.reconcile.oneshot import asked, noted
 from azure_batch_operator.reconcile.plan import Call, Plan, Table
 from azure_batch_operator.reconcile.policy import Policy
 from azure_batch_operator.reconcile.resolve import ResolutionError
-from azure_batch_operator.reconcile.trouble import trouble
+from azure_batch_operator.reconcile.trouble import overtaken, trouble
 from azure_batch_operator.sync import views
 from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session
 from azure_batch_operator.sync.credentials import SignIn
@@ -86,9 +83,10 @@ class Controller:
         self._api, self._store, self._queue = api, store, queue
         self._writer, self._events = writer, events
         self._inputs = Inputs(api)
-        self._context = views.Context(store, cluster, self._inputs.prices, self._inputs.digests)
+        self._context = views.Context(store, cluster, self._inputs.prices, self._inputs.taken)
         self._workers = workers
         self._namespaces, self._policy = namespaces, policy
+        self._refused: dict[Key, str] = {}
         self.accounts = Accounts(
             api, hosts, sign_in, pacing, Listeners(self.changed, self.health_changed, lambda: bool(queue))
         )
@@ -229,7 +227,7 @@ class Controller:
         try:
             resource = await self._inputs.with_tasks(resource)
             await self._inputs.read_prices(resource)
-            await self._inputs.read_digests(resource)
+            await self._inputs.read_taken(resource)
             account, session = self._relations.account(resource)
             resource = self._relations.with_defaults(resource)
             plan = views.plan(self._context, resource, account, session, time.time())
@@ -262,7 +260,7 @@ class Controller:
         try:
             if session is not None:
                 for call in plan.calls:
-                    done = done and await self._call(session, call)
+                    done = done and await self._call(resource.key, session, call)
         except BatchError as error:
             status = troubled(resource, trouble(error), time.time())
             if status is not None:
@@ -271,6 +269,8 @@ class Controller:
                 session.poller.poke()
             raise
         self._queue.forget(resource.key)
+        if done and (plan.calls or plan.status is not None):
+            self._refused.pop(resource.key, None)
         if plan.submit is not None and session is not None:
             job_id = views.job_id(self._context, resource) or ""
             owner = ownership.marker(self._context.cluster, resource)
@@ -304,23 +304,24 @@ class Controller:
         for notice in plan.notices:
             self._events.record(resource, notice.type, notice.reason, notice.message)
 
-    async def _call(self, session: Session, call: Call) -> bool:
+    async def _call(self, key: Key, session: Session, call: Call) -> bool:
         """Make a call; False if the mirror turns out to be behind, so that what was decided is void."""
         began = asyncio.get_running_loop().time()
         try:
             session.mirror.learn(call, await call.send(session.client), time.time())
-        except (AlreadyExistsError, CompletedError, NotFoundError, PreconditionFailedError) as error:
+        except BatchError as error:
+            if call.table is Table.NODES and isinstance(error, ConflictError):
+                # A node may be in no state for it; its pool goes on.
+                logger.info("%s %s: %s", call.verb, call.id, error)
+                return True
+            if not overtaken(error, twice=self._refused.get(key) == call.verb):
+                raise
             # Look again, then decide anew.
             logger.info("%s %s: %s", call.verb, call.id, error)
+            self._refused[key] = call.verb
             if call.table is Table.TASKS and call.parent and isinstance(error, NotFoundError):
                 session.mirror.jobs.touch(call.parent, began)
             return False
-        except ConflictError as error:
-            if call.table is not Table.NODES:
-                raise
-            # A node may be in no state for it; its pool goes on.
-            logger.info("%s %s: %s", call.verb, call.id, error)
-            return True
         else:
             return True
         finally:
@@ -340,6 +341,7 @@ class Controller:
 
     def _forget(self, resource: Resource) -> None:
         self._inputs.forget(resource.key)
+        self._refused.pop(resource.key, None)
         self._context.fingerprints.pop(resource.key, None)
         session = self._relations.session(resource)
         if session is not None:

@@ -27,6 +27,7 @@ from azure_batch_operator.reconcile import expand, job_changes, sources
 from azure_batch_operator.reconcile.job import FINAL
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.pool_cost import source_of
+from azure_batch_operator.reconcile.pool_values import Taken, version_of
 from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, Source, filled, references
 
 LOOKED_AT_EVERY = 15.0
@@ -54,15 +55,15 @@ class Inputs:
         self._lost: dict[Key, ResolutionError] = {}
         self.prices: dict[Key, str | ResolutionError] = {}
         """What `spec.pricesFrom` of pools points to, or why it cannot be read."""
-        self.digests: dict[Key, Mapping[str, str]] = {}
-        """Digests of what properties of pools take from Secrets and ConfigMaps, under a key that only this process has."""
+        self.taken: dict[Key, Mapping[str, Taken]] = {}
+        """What properties of pools take from Secrets and ConfigMaps."""
         self._digest_key = os.urandom(32)
 
     def forget(self, key: Key) -> None:
         """The object is gone or done."""
         self._tasks.pop(key, None)
         self.prices.pop(key, None)
-        self.digests.pop(key, None)
+        self.taken.pop(key, None)
         self._lost.pop(key, None)
 
     async def read_prices(self, resource: Resource) -> None:
@@ -82,7 +83,7 @@ class Inputs:
         except ResolutionError as error:
             self.prices[resource.key] = error
 
-    async def read_digests(self, resource: Resource) -> None:
+    async def read_taken(self, resource: Resource) -> None:
         """Look whether the values that a pool takes from Secrets and ConfigMaps have changed; a missing one keeps what was known.
 
         Raises:
@@ -90,7 +91,7 @@ class Inputs:
         """
         if resource.key.kind is not Kind.POOL or resource.deleting:
             return
-        found = dict(self.digests.get(resource.key, {}))
+        found = dict(self.taken.get(resource.key, {}))
         for name, value in resource.spec.items():
             needed = [] if name in PoolSpec.ours else list(references(PoolSpec, {name: value}))
             if not needed:
@@ -101,8 +102,13 @@ class Inputs:
             except ResolutionError:
                 continue
             texts = json.dumps([values[each.source] for each in needed])
-            found[name] = hmac.new(self._digest_key, texts.encode(), "sha256").hexdigest()
-        self.digests[resource.key] = found
+            digest = hmac.new(self._digest_key, texts.encode(), "sha256").hexdigest()
+            versions = [
+                (source, await self._values.version(source.kind, resource.key.namespace, source.name))
+                for source in values
+            ]
+            found[name] = Taken(digest, version_of(versions))
+        self.taken[resource.key] = found
 
     async def with_tasks(self, resource: Resource) -> Resource:
         """A job with the tasks of its ConfigMaps among its own; anything else as it is.

@@ -52,9 +52,10 @@ class Relations:
             message = f"spec.accountRef names BatchAccount {key.namespace}/{key.name}, which does not exist: create it"
             return AccountView(False, "AccountNotFound", message, gone=True), None
         if not self._allows(account, resource.key.namespace):
+            selects = (account.spec.get("allowedNamespaces") or {}).get("selector")
             message = (
                 f"BatchAccount {key.namespace}/{key.name} does not allow namespace {resource.key.namespace!r}: "
-                "add it to its spec.allowedNamespaces"
+                f"let it in by its spec.allowedNamespaces{', or by the labels that these select' if selects else ''}"
             )
             return AccountView(False, "NamespaceNotAllowed", message, gone=True), None
         session, health = self._accounts.session(key), self._accounts.health(key)

@@ -36,6 +36,22 @@ class _Item:
     body: Body = field(repr=False)
     owner: str
 
+    @property
+    def id(self) -> str:
+        return str(self.body["id"]).lower()
+
+
+def _packed(waiting: Sequence[_Item]) -> tuple[list[_Item], list[_Item]]:
+    """What goes out in one call, and what stays: also the second of two that name the same task, to learn that it is taken."""
+    packed: dict[str, _Item] = {}
+    left = []
+    for item in waiting:
+        if len(packed) < MOST_TASKS and item.id not in packed:
+            packed[item.id] = item
+        else:
+            left.append(item)
+    return list(packed.values()), left
+
 
 class Submitter:
     """Collects the tasks of BatchTasks per job and sends them when a call is full or no more come.
@@ -57,7 +73,7 @@ class Submitter:
         self._more = more
         self._added = added
         self._settled = settled
-        self._waiting: defaultdict[str, dict[str, _Item]] = defaultdict(dict)
+        self._waiting: defaultdict[str, list[_Item]] = defaultdict(list)
         self._in_hand: set[Key] = set()
         self._refused: dict[Key, tuple[BatchError, float]] = {}
         self._jobs: dict[str, asyncio.Task[None]] = {}
@@ -70,7 +86,7 @@ class Submitter:
             return
         self._in_hand.add(key)
         self._refused.pop(key, None)
-        self._waiting[job_id][str(body["id"]).lower()] = _Item(key, body, owner)
+        self._waiting[job_id].append(_Item(key, body, owner))
         self._arrived[job_id].set()
         if job_id not in self._jobs:
             self._jobs[job_id] = self._group.create_task(self._serve(job_id))
@@ -99,8 +115,7 @@ class Submitter:
         try:
             while self._waiting[job_id]:
                 await self._gather(job_id)
-                waiting = self._waiting[job_id]
-                items = [waiting.pop(id) for id in list(waiting)[:MOST_TASKS]]
+                items, self._waiting[job_id] = _packed(self._waiting[job_id])
                 await self._send(job_id, items)
         finally:
             del self._jobs[job_id]
@@ -135,7 +150,7 @@ class Submitter:
         finally:
             self._in_hand.difference_update(keys)
         for item in items:
-            error_of_item = outcome.get(str(item.body["id"]).lower(), unknown)
+            error_of_item = outcome.get(item.id, unknown)
             if error_of_item is None:
                 self._added(job_id, str(item.body["id"]), item.owner)
             elif isinstance(error_of_item, AlreadyExistsError):

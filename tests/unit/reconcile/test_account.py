@@ -18,6 +18,7 @@ from azure_batch_operator.batch import (
     ConnectionFailedError,
     ConnectionKind,
     DeadlineError,
+    EndpointRefusedError,
     ForbiddenError,
     InvalidRequestError,
     NotFoundError,
@@ -25,9 +26,11 @@ from azure_batch_operator.batch import (
     ServerBusyError,
     ServerError,
     ThrottledError,
+    UsageError,
 )
 from azure_batch_operator.reconcile.account import Health, Offer, plan
 from azure_batch_operator.reconcile.account_problems import account_problem
+from azure_batch_operator.reconcile.common import troubled
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.trouble import FAST, HOURLY, SLOW, trouble
 from unit.objects import NOW, POOL_SPEC, resource
@@ -86,7 +89,12 @@ def test_an_account_in_use_is_not_let_go() -> None:
     assert decision.finalizer is None
     assert decision.status is not None
     message = decision.status["conditions"][0]["message"]
-    assert message.startswith("used by 2 BatchPool, for example BatchPool default/cpu")
+    assert "Used by 2 BatchPools: BatchPool default/cpu, BatchPool default/cpu." in message
+    many = [resource(Kind.POOL, POOL_SPEC, name=f"p{number}") for number in range(9)]
+    crowded = plan(account(finalizer=True, deleting=True), Health(True), many, NOW)
+    assert crowded.status is not None
+    assert "9 BatchPools: BatchPool default/p0" in crowded.status["conditions"][0]["message"]
+    assert "default/p4, …" in crowded.status["conditions"][0]["message"]
     assert plan(account(finalizer=True, deleting=True), Health(True), [], NOW).finalizer == "remove"
     forced = account(finalizer=True, deleting=True, annotations={"azurebatch.io/force-finalize": "true"})
     assert plan(forced, Health(True), [pool], NOW).finalizer == "remove"
@@ -125,6 +133,18 @@ def test_the_services_own_code_is_the_reason() -> None:
     reason, message = account_problem(ForbiddenError("x", status=403, code="AccountIsDisabled"))
     assert reason == "AccountIsDisabled"
     assert "disabled" in message
+
+
+def test_what_was_never_made_and_needs_a_person_is_not_pending() -> None:
+    refused = trouble(InvalidRequestError("wrong", status=400, code="InvalidPropertyValue"))
+    for phase, expected in (("Pending", "Stalled"), ("Steady", "Steady")):
+        one = resource(Kind.POOL, POOL_SPEC, status={"observedGeneration": 1, "phase": phase})
+        shown = troubled(one, refused, NOW)
+        assert shown is not None
+        assert shown["phase"] == expected
+    passing = troubled(resource(Kind.POOL, POOL_SPEC), trouble(ServerError("broken", status=500)), NOW)
+    assert passing is not None
+    assert passing["phase"] == "Pending"
 
 
 def said(decision: Plan) -> dict[str, Any]:
@@ -200,6 +220,8 @@ def of_kind(error: Any, kind: ConnectionKind | AuthenticationKind) -> BatchError
             "not one of the application",
         ),
         (AuthenticationError("x"), "AuthenticationFailed", "spec.auth"),
+        (UsageError("not base64"), "KeyInvalid", "correct the Secret of spec.auth.sharedKey"),
+        (EndpointRefusedError("x"), "EndpointRefused", "--allowed-host"),
         (ForbiddenError("x", status=403, code="AccountIsDisabled"), "AccountIsDisabled", "suspended"),
         (
             ForbiddenError("x", status=403, code="InsufficientAccountPermissions"),

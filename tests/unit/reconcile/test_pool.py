@@ -267,6 +267,29 @@ def test_a_formula_that_is_not_evaluated_any_more_is_handed_in_again() -> None:
     assert verbs(decide(one, there, enabled=NOW - 10)) == [], "but not more often than the service takes it"
 
 
+def test_what_is_under_way_is_stopped_for_another_formula_and_not_for_another_interval() -> None:
+    for member, value, expected in (
+        ("autoScaleFormula", "$TargetDedicatedNodes = 9;", ["stop_pool_resize"]),
+        ("autoScaleEvaluationInterval", "PT1H", []),
+    ):
+        one, there = autoscaled(allocationState="resizing")
+        tried = {"evaluated": ("$TargetDedicatedNodes = 9;", {"results": ""})}
+        wanted = pool(spec=dict(one.spec) | {member: value}, finalizer=True)
+        decision = decide(wanted, there, **tried)
+        assert verbs(decision) == expected, member
+        assert ready(decision) == ("False", "Resizing")
+        assert verbs(decide(wanted, there | {"allocationState": "steady"}, **tried)) == ["enable_pool_auto_scale"]
+
+
+def test_a_formula_is_not_overdue_while_the_pool_is_resized() -> None:
+    one, there = autoscaled(
+        autoScaleRun={"timestamp": timestamp(NOW - 9000), "results": ""}, allocationState="resizing"
+    )
+    decision = decide(one, there)
+    assert verbs(decision) == []
+    assert condition(decision, "AutoScaleHealthy")[:2] == ("True", "Evaluated")
+
+
 def test_the_last_run_is_shown_and_written_only_when_it_comes_to_something_else() -> None:
     run = {"timestamp": timestamp(NOW - 60), "results": "$TargetDedicatedNodes=4"}
     one, there = autoscaled(autoScaleRun=run)

@@ -100,6 +100,10 @@ def test_a_cause_is_one_line() -> None:
     failed = {"id": "n", "state": "starttaskfailed", "startTaskInfo": {"exitCode": 3}, "stderrTail": "one\ntwo"}
     assert cause(failed) == "its start task failed with exit code 3: two"
     assert cause({"id": "n", "state": "unknown"}) == "it is unknown"
+    text = "The task exited with an exit code representing a failure"
+    failure = {"code": "FailureExitCode", "message": text, "details": [{"name": "Message", "value": text}]}
+    (entry,) = shown([failed | {"startTaskInfo": {"exitCode": 3, "failureInfo": failure}}]) or []
+    assert entry["errors"] == [f"FailureExitCode: {text}"], "nothing is said twice"
     errors = [{"code": "DiskFull", "message": "no space", "errorDetails": [{"name": "Message", "value": "/mnt"}]}]
     assert cause({"id": "n", "state": "unusable", "errors": errors}) == "it is unusable: DiskFull: no space; /mnt"
 

@@ -82,7 +82,7 @@ def test_in_progress_all_the_way_until_the_nodes_work() -> None:
     [
         ({"targetDedicatedNodes": 3}, "InProgress"),
         ({"startTask": {"commandLine": "true"}}, "InProgress"),
-        ({"vmSize": "Standard_D8ads_v6"}, "InProgress"),
+        ({"vmSize": "Standard_D8ads_v6"}, "Current"),
         ({"vmSize": "Standard_D8ads_v6", "updateStrategy": "Drain"}, "InProgress"),
         ({"vmSize": "Standard_D8ads_v6", "updateStrategy": "Recreate"}, "InProgress"),
         ({"virtualMachineConfiguration": {"imageReference": MACHINE["imageReference"] | {"sku": "none"}}}, "Failed"),
@@ -95,7 +95,7 @@ def test_after_an_edit(change: dict[str, Any], expected: str) -> None:
     changed(one, **change)
     one.step()
     assert kstatus(one.resource) == expected
-    if expected == "InProgress" and one.resource.status["phase"] != "Updating":
+    if expected == "InProgress":
         one.settle()
         assert kstatus(one.resource) == "Current"
 
@@ -130,6 +130,29 @@ def test_a_node_in_trouble_is_a_condition_and_no_failure(state: str) -> None:
     healthy = one.resource.condition("NodesHealthy")
     assert healthy is not None
     assert healthy["status"] == "False"
+
+
+@pytest.mark.parametrize("policy", [{}, {"nodeRemediation": {"unusable": "Reboot"}}], ids=["none", "for others"])
+def test_with_no_node_left_a_person_must_act(policy: dict[str, Any]) -> None:
+    one = settled(SPEC | policy)
+    for node in one.service.pool("one").nodes.values():
+        one.service.nodes.fail(node, "starttaskfailed", "FailureExitCode", "it broke")
+    one.step()
+    assert kstatus(one.resource) == "Failed"
+    ready = one.resource.condition("Ready")
+    assert ready is not None
+    assert ready["reason"] == "NoUsableNodes"
+    assert ready["message"].startswith("no node can take tasks: 2 startTaskFailed; node tvmps_")
+
+
+def test_with_no_node_left_the_operator_acts_where_it_may() -> None:
+    one = settled(SPEC | {"nodeRemediation": {"unusable": "Remove"}})
+    for node in one.service.pool("one").nodes.values():
+        one.service.nodes.fail(node, "unusable", "NodeUnusable", "it broke")
+    one.step()
+    assert kstatus(one.resource) == "InProgress"
+    one.settle()
+    assert (kstatus(one.resource), one.resource.status["nodes"]) == ("Current", "2/2")
 
 
 def test_a_resize_that_fell_short_is_a_condition_and_no_failure() -> None:
@@ -176,6 +199,28 @@ def test_drift_is_in_progress_until_it_is_set_right() -> None:
     assert kstatus(one.resource) == "Current"
 
 
+def test_a_change_that_waits_for_an_empty_pool_is_a_condition_and_keeps_nobody_waiting() -> None:
+    one = settled()
+    changed(one, vmSize="Standard_D8ads_v6")
+    plan = one.settle()
+    assert kstatus(one.resource) == "Current"
+    assert plan.status is not None
+    assert (plan.status["phase"], plan.status["pendingChanges"]) == ("UpdatePending", ["vmSize"])
+    pending, ready = one.resource.condition("UpdatePending"), one.resource.condition("Ready")
+    assert pending is not None
+    assert ready is not None
+    assert "there are 2" in pending["message"]
+    assert "Scale to 0, or set spec.updateStrategy" in pending["message"]
+    assert ready["message"].endswith("vmSize waits until there are no nodes")
+    told = [notice for each in one.plans for notice in each.notices if notice.reason == "WaitingForEmptyPool"]
+    assert len(told) == 1
+    changed(one, targetDedicatedNodes=0)
+    one.settle()
+    assert one.resource.condition("UpdatePending") is None
+    assert one.service.pool("one").spec["vmSize"] == "standard_d8ads_v6"
+    assert not any(each.drift for each in one.plans), "what the spec has asked for is nobody else's doing"
+
+
 def test_an_empty_only_property_that_others_have_changed_drains_nobody() -> None:
     """It can only have been changed on an empty pool, and the pool may be busy by now."""
     one = settled(SPEC | {"updateStrategy": "Drain"})
@@ -183,7 +228,11 @@ def test_an_empty_only_property_that_others_have_changed_drains_nobody() -> None
     pool.spec = pool.spec | {"taskSlotsPerNode": 4}
     pool.last_modified = one.clock.now()
     one.step()
-    reason = one.resource.condition("Ready")
-    assert reason is not None
-    assert reason["reason"] == "WaitingForEmptyPool"
+    pending = one.resource.condition("UpdatePending")
+    assert pending is not None
+    assert pending["reason"] == "WaitingForEmptyPool"
     assert "resize_pool" not in one.verbs
+    changed(one, targetDedicatedNodes=0)
+    one.settle()
+    assert one.service.pool("one").spec.get("taskSlotsPerNode", 1) == 1
+    assert one.resource.condition("UpdatePending") is None

@@ -28,6 +28,7 @@ class Api:
         self.objects = objects
         self.failure: Exception | None = None
         self.requests: list[str] = []
+        self.version = 1
 
     async def request(self, method: str, path: str) -> dict[str, Any]:
         assert method == "GET"
@@ -41,7 +42,7 @@ class Api:
         data = self.objects[name]
         if plural == "secrets":
             data = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
-        return {"data": data}
+        return {"data": data, "metadata": {"uid": name, "resourceVersion": str(self.version)}}
 
 
 def inputs(api: Api) -> Inputs:
@@ -165,3 +166,24 @@ async def test_deleted_and_finished_jobs_need_no_config_map() -> None:
         resource(Kind.JOB, JOB_SPEC),
     ):
         assert await inputs(Api()).with_tasks(job) is job
+
+
+async def test_what_a_pool_takes_is_known_by_value_and_by_version_of_what_holds_it() -> None:
+    api, one = Api(users={"u": "hunter2"}), resource(Kind.POOL, POOL_SPEC | {"userAccounts": [USER]})
+    known = inputs(api)
+    known._values._remembered_for = 0.0
+    seen = []
+    for password, version in (("hunter2", 1), ("hunter2", 2), ("hunter3", 3)):
+        api.objects["users"]["u"], api.version = password, version
+        await known.read_taken(one)
+        seen.append(known.taken[one.key]["userAccounts"])
+    assert seen[0].digest == seen[1].digest != seen[2].digest
+    assert len({each.version for each in seen}) == 3
+    del api.objects["users"]
+    await known.read_taken(one)
+    assert known.taken[one.key]["userAccounts"] == seen[2], "a missing one keeps what was known"
+    assert "hunter" not in repr(seen)
+    other = inputs(Api(users={"u": "hunter2"}))
+    await other.read_taken(one)
+    assert other.taken[one.key]["userAccounts"].digest != seen[0].digest, "another process has another key"
+    assert other.taken[one.key]["userAccounts"].version == seen[0].version

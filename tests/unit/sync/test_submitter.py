@@ -123,6 +123,27 @@ async def settled_with(respond: Respond, number: int) -> tuple[dict[str, str | N
         return added, [submitter.refused(key(index)) for index in range(number)]
 
 
+async def test_of_two_objects_that_name_one_task_the_second_learns_that_it_is_taken() -> None:
+    there: set[str] = set()
+
+    def respond(task: dict[str, Any]) -> BatchError | None:
+        id = task["id"].lower()
+        taken = id in there
+        there.add(id)
+        return AlreadyExistsError("taken", code="TaskExists") if taken else None
+
+    client = Client(respond)
+    async with submitting(client) as (submitter, _, settled):
+        submitter.add(key(0), "j", {"id": "same", "commandLine": "true"}, "o0")
+        submitter.add(key(1), "j", {"id": "SAME", "commandLine": "true"}, "o1")
+        async with asyncio.timeout(30):
+            while len(settled) < 2:
+                await asyncio.sleep(0.01)
+        assert client.calls == [["same"], ["SAME"]]
+        assert not submitter.has(key(0))
+        assert not submitter.has(key(1))
+
+
 async def test_exists_is_not_taken_for_ours_and_a_refusal_is_remembered() -> None:
     errors = {
         "t0": AlreadyExistsError("exists", status=409, code="TaskExists"),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.reconcile.pool_values import Taken
 from azure_batch_operator.reconcile.resolve import ResolutionError
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.store import Store
@@ -18,7 +19,7 @@ class Context:
     Attributes:
         store: all objects of the cluster.
         cluster: id of this cluster, part of the ownership marker.
-        digests: of the values that properties of pools take from Secrets and ConfigMaps.
+        taken: what properties of pools take from Secrets and ConfigMaps.
         prices: what `spec.pricesFrom` of pools points to, or why it cannot be read.
         fingerprints: of the sources of jobs' tasks, with uid and generation of the object.
     """
@@ -26,7 +27,7 @@ class Context:
     store: Store
     cluster: str
     prices: Mapping[Key, str | ResolutionError] = field(default_factory=dict)
-    digests: Mapping[Key, Mapping[str, str]] = field(default_factory=dict)
+    taken: Mapping[Key, Mapping[str, Taken]] = field(default_factory=dict)
     fingerprints: dict[Key, tuple[str, int, str]] = field(default_factory=dict)
 
 

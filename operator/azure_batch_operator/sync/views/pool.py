@@ -13,8 +13,10 @@ from azure_batch_operator.reconcile import pool as plans
 from azure_batch_operator.reconcile.job import is_open
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
 from azure_batch_operator.reconcile.pool_recreate import in_use, next_id
+from azure_batch_operator.reconcile.pool_values import compared
 from azure_batch_operator.reconcile.pool_view import PoolView
 from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.mirror import RemoteTable
 from azure_batch_operator.sync.polls.jobs import pool_of
 from azure_batch_operator.sync.views.context import Context, interested
 from azure_batch_operator.sync.views.pools import pool_in_use
@@ -37,6 +39,16 @@ def _recreates(resource: Resource) -> bool:
     return resource.spec.get("updateStrategy") == "Recreate"
 
 
+def _unseen(pools: RemoteTable, base: str, others: Sequence[str], following: str) -> bool:
+    """Whether one of the pools that take turns for an object was written to since the last list.
+
+    A pool that was just made, under whatever generation, must be seen before another one is made; one that was just deleted,
+    before it is deleted again. A single pool needs no such care, since then the one in use is the one that was written to.
+    """
+    family = following.rpartition("-g")[0] + "-g"
+    return pools.get(base) is Absent.UNKNOWN or any(pools.pending(each) for each in (*others, family))
+
+
 def _view(context: Context, session: Session, resource: Resource) -> PoolView:
     mirror, base = session.mirror, resource.remote_id
     owned = mirror.pools_of.get(ownership.marker(context.cluster, resource), ())
@@ -48,20 +60,15 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
     jobs_on = _jobs_on(session) if older else None
     remote = pool_in_use(context, session, resource)
     following = next_id(resource)
-    # A pool that was just made for this object, under whatever generation, must be seen before another one is.
-    # The same holds for one that was just deleted: it is not deleted a second time.
-    if _recreates(resource) and (
-        mirror.pools.get(base) is Absent.UNKNOWN
-        or any(mirror.pools.pending(each) for each in (*ids, following.rpartition("-g")[0] + "-g"))
-    ):
+    if _recreates(resource) and _unseen(mirror.pools, base, ids, following):
         remote = Absent.UNKNOWN
     id = base.lower() if isinstance(remote, Absent) else str(remote["id"]).lower()
     notes = mirror.notes[id]
     jobs = _jobs(context, session, resource)
-    digests = context.digests.get(resource.key, {})
-    for name in digests.keys() - set(resource.status.get("pendingChanges") or ()):
-        # What was there when this process first looked is taken for what the pool has.
-        notes.digests.setdefault(name, digests[name])
+    values = compared(context.taken.get(resource.key, {}), notes.digests, remote)
+    if not isinstance(remote, Absent):
+        # What the pool has is remembered by value from now on.
+        notes.digests |= {name: digest for name, digest in values.digests.items() if name not in values.changed}
     notes.start_task = resource.spec.get("startTask") if resource.spec.get("startTaskUpdate") == "Reboot" else None
     return PoolView(
         remote=remote,
@@ -72,8 +79,7 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
         counts=mirror.node_counts.get(id),
         images=mirror.images,
         accepted=notes.accepted,
-        digests=digests,
-        changed_values=frozenset(name for name, digest in digests.items() if notes.digests.get(name) != digest),
+        values=values,
         evaluated=notes.evaluated,
         enabled=notes.enabled,
         troubled=notes.troubled,

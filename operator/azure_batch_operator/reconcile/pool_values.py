@@ -1,0 +1,107 @@
+"""Which values of Secrets and ConfigMaps a pool was given: noted in the pool by version, never by value.
+
+The service returns neither passwords nor keys, so what a pool has cannot be compared with what a Secret holds. As long as the
+operator runs, it remembers keyed digests of what it has sent. For the time when it does not run, the pool's metadata names the
+versions of the Secrets that were sent (docs/decisions/0016): an object of another version *may* hold something else, which costs
+one call to make sure, and interrupts nobody. What is known to have changed and waits for an empty pool is noted as `DUE`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from azure_batch_operator.api.base import VALUES_METADATA
+from azure_batch_operator.api.pool import PoolSpec
+from azure_batch_operator.reconcile.plan import Absent, Remote
+from azure_batch_operator.reconcile.resolve import Source, references
+
+DUE = "due"
+
+
+class Taken(NamedTuple):
+    """What a property takes from Secrets and ConfigMaps now."""
+
+    digest: str
+    """Of the values, under a key that only this process has."""
+    version: str
+    """Of the objects; see `version_of`."""
+
+
+def version_of(objects: Iterable[tuple[Source, str]]) -> str:
+    """A short name for the versions of Secrets and ConfigMaps, given as uid and resourceVersion; says nothing of what they hold."""
+    text = json.dumps(sorted({(source.kind, source.name, version) for source, version in objects}))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Values:
+    """What the properties of a pool take from Secrets and ConfigMaps, and what the pool has of it.
+
+    Attributes:
+        taken: by property; what cannot be read now is missing.
+        changed: properties whose values the pool does not have, or may not have.
+        certain: those of them whose values are known to be others.
+    """
+
+    taken: Mapping[str, Taken] = field(default_factory=dict)
+    changed: frozenset[str] = frozenset()
+    certain: frozenset[str] = frozenset()
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """By property."""
+        return {name: each.digest for name, each in self.taken.items()}
+
+
+NO_VALUES = Values()
+
+
+def compared(taken: Mapping[str, Taken], given: Mapping[str, str], remote: Remote) -> Values:
+    """Compare what properties take with what the pool was given.
+
+    Args:
+        given: digests of what this process knows the pool to have, by property.
+        remote: the pool, with the note of what it was given before this process.
+    """
+    note = {} if isinstance(remote, Absent) else noted(remote)
+    changed, certain = set(), set()
+    for name, now in taken.items():
+        if name in given:
+            if given[name] != now.digest:
+                changed.add(name)
+                certain.add(name)
+        elif note.get(name, now.version) != now.version:
+            # A pool without a note was taken over, and what it has is left as it is.
+            changed.add(name)
+            if note[name] == DUE:
+                certain.add(name)
+    return Values(taken, frozenset(changed), frozenset(certain))
+
+
+def noted(remote: Mapping[str, Any]) -> dict[str, str]:
+    """Versions that the pool was given, by property, from its metadata."""
+    items = remote.get("metadata") or ()
+    text = next((str(item["value"]) for item in items if item.get("name") == VALUES_METADATA), "")
+    pairs = (each.partition("=") for each in text.split(",") if each)
+    return {name: version for name, _, version in pairs}
+
+
+def to_note(spec: Mapping[str, Any], values: Values, sent: Collection[str], remote: Mapping[str, Any]) -> list[Any]:
+    """The metadata item for a pool that is given the values of the properties in `sent`; none if no property takes any."""
+    before, note = noted(remote), {}
+    for name, value in PoolSpec.rest_body(spec).items():
+        if not any(references(PoolSpec, {name: value})):
+            continue
+        now = values.taken.get(name)
+        if now is not None and (name in sent or name not in values.changed):
+            note[name] = now.version
+        elif name in values.certain:
+            note[name] = DUE
+        elif name in before:
+            note[name] = before[name]
+    text = ",".join(f"{name}={version}" for name, version in sorted(note.items()))
+    return [{"name": VALUES_METADATA, "value": text}] if text else []

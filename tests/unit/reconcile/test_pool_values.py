@@ -1,0 +1,153 @@
+"""Values from Secrets: what a pool may lack is sent once, and what is known to have changed survives the operator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import ownership
+from azure_batch_operator.reconcile.plan import Plan
+from azure_batch_operator.reconcile.pool import plan
+from azure_batch_operator.reconcile.pool_changes import with_note
+from azure_batch_operator.reconcile.pool_values import Taken, Values, compared, noted, version_of
+from azure_batch_operator.reconcile.pool_view import PoolView
+from azure_batch_operator.reconcile.resolve import Source
+from unit.objects import ACCOUNT, CLUSTER, NOW, POOL_SPEC, owned, resource
+
+USERS = [{"name": "u", "passwordSecretRef": {"name": "login", "key": "p"}}]
+VARIABLE = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "login", "key": "t"}}}
+SPEC = POOL_SPEC | {"userAccounts": USERS, "startTask": {"commandLine": "true", "environmentSettings": [VARIABLE]}}
+BEFORE = {"userAccounts": Taken("digest 1", "version 1"), "startTask": Taken("digest 1", "version 1")}
+NOTE = {"userAccounts": "version 1", "startTask": "version 1"}
+
+
+def pool(strategy: str = "WhenEmpty", **options: Any) -> Resource:
+    return resource(Kind.POOL, SPEC | {"updateStrategy": strategy}, finalizer=True, **options)
+
+
+def remote(owner: Resource, nodes: int = 4, **members: Any) -> dict[str, Any]:
+    body = POOL_SPEC | {
+        "id": "one", "state": "active", "allocationState": "steady", "targetDedicatedNodes": nodes,
+        "currentDedicatedNodes": nodes, "eTag": "0x1", "userAccounts": [{"name": "u", "elevationLevel": "nonadmin"}],
+        "startTask": {"commandLine": "true", "environmentSettings": [{"name": "TOKEN", "value": "x"}]},
+    }  # fmt: skip
+    return with_note(owned(body, owner), owner.spec, Values(BEFORE)) | members
+
+
+def decide(one: Resource, there: dict[str, Any], values: Values) -> Plan:
+    counts = {"poolId": "one", "dedicated": {"idle": 4, "total": 4}, "lowPriority": {"total": 0}}
+    return plan(one, ACCOUNT, PoolView(there, counts, values=values), CLUSTER, NOW)
+
+
+def seen(digest: str, version: str) -> dict[str, Taken]:
+    return dict.fromkeys(BEFORE, Taken(digest, version))
+
+
+def patched(decision: Plan) -> dict[str, Any]:
+    (call,) = decision.calls
+    assert (call.verb, call.body is None) == ("update_pool", False)
+    return {name: value for name, value in (call.body or {}).items() if name != "metadata"}
+
+
+def note_of(decision: Plan) -> dict[str, str]:
+    return noted(decision.calls[0].body or {})
+
+
+@pytest.mark.parametrize(
+    ("taken", "given", "changed", "certain"),
+    [
+        (("digest 1", "version 1"), None, False, False),
+        (("another process's", "version 2"), None, True, False),
+        (("digest 1", "version 2"), "digest 1", False, False),
+        (("digest 2", "version 2"), "digest 1", True, True),
+    ],
+    ids=["untouched while away", "touched while away", "touched", "changed"],
+)
+def test_what_is_known_of_a_value(taken: tuple[str, str], given: str | None, changed: bool, certain: bool) -> None:
+    there = remote(pool())
+    values = compared({"userAccounts": Taken(*taken)}, {} if given is None else {"userAccounts": given}, there)
+    assert (values.changed, values.certain) == (
+        frozenset({"userAccounts"} if changed else ()),
+        frozenset({"userAccounts"} if certain else ()),
+    )
+
+
+def test_a_pool_that_was_taken_over_is_left_as_it_is() -> None:
+    there = remote(pool())
+    there["metadata"] = [item for item in there["metadata"] if item["name"] != "azurebatch.io/values"]
+    assert not compared(seen("digest 9", "version 9"), {}, there).changed
+
+
+def test_a_new_pool_says_what_it_was_given() -> None:
+    assert noted(remote(pool())) == NOTE
+    assert decide(pool(), remote(pool()), compared(BEFORE, {}, remote(pool()))).calls == ()
+
+
+def test_a_secret_that_was_touched_is_noted_and_nothing_is_said_of_it() -> None:
+    there = remote(pool())
+    rested = decide(pool(), there, compared(BEFORE, {}, there)).status
+    assert rested is not None
+    values = compared(seen("digest 1", "version 2"), dict.fromkeys(BEFORE, "digest 1"), there)
+    decision = decide(pool(status=dict(rested)), there, values)
+    assert patched(decision) == {}
+    assert note_of(decision) == dict.fromkeys(BEFORE, "version 2")
+    assert decision.status == rested
+    assert decision.notices == ()
+    assert decision.drift == ()
+
+
+@pytest.mark.parametrize("strategy", ["WhenEmpty", "Drain", "Recreate"])
+def test_what_may_have_changed_while_nobody_looked_is_sent_once_and_interrupts_nobody(strategy: str) -> None:
+    one, there = pool(strategy), remote(pool(strategy))
+    decision = decide(one, there, compared(seen("digest x", "version 2"), {}, there))
+    assert patched(decision) == {"startTask": one.spec["startTask"]}
+    assert note_of(decision) == {"startTask": "version 2", "userAccounts": "version 1"}
+    there["metadata"] = (decision.calls[0].body or {})["metadata"]
+    values = compared(seen("digest x", "version 2"), {"startTask": "digest x"}, there)
+    waiting = decide(one, there, values)
+    assert waiting.calls == ()
+    assert waiting.status is not None
+    assert waiting.status["pendingChanges"] == ["userAccounts"]
+    assert waiting.status["phase"] == "UpdatePending"
+    nobody = {"targetDedicatedNodes": 0, "currentDedicatedNodes": 0}
+    emptied = decide(one, there | nobody, values)
+    assert patched(emptied) == {"userAccounts": USERS}
+    assert note_of(emptied) == dict.fromkeys(BEFORE, "version 2")
+
+
+def test_what_has_changed_for_certain_is_noted_as_due_before_nodes_are_drained() -> None:
+    one, there = pool("Drain"), remote(pool("Drain"))
+    taken, given = seen("digest 2", "version 2"), dict.fromkeys(BEFORE, "digest 1")
+    decision = decide(one, there, compared(taken, given, there))
+    assert patched(decision) == {"startTask": one.spec["startTask"]}
+    assert note_of(decision) == {"startTask": "version 2", "userAccounts": "due"}
+    there["metadata"] = (decision.calls[0].body or {})["metadata"]
+    after_a_crash = decide(one, there, compared(taken, {}, there))
+    assert [call.verb for call in after_a_crash.calls] == ["resize_pool"]
+    assert after_a_crash.status is not None
+    assert after_a_crash.status["phase"] == "Draining"
+
+
+def test_a_secret_that_cannot_be_read_changes_nothing() -> None:
+    there = remote(pool())
+    assert decide(pool(), there, compared({}, {}, there)).calls == ()
+
+
+def test_the_note_is_the_operators_own() -> None:
+    there = remote(pool())
+    items = ownership.with_marker(there, "somebody")["metadata"]
+    assert [item["name"] for item in items] == ["azurebatch.io/owner"], (
+        "who takes a pool over does not know what it was given"
+    )
+
+
+def test_versions_follow_the_object_and_say_nothing_of_what_it_holds() -> None:
+    source = Source("Secret", "login", "p")
+    versions = {version_of([(source, version)]) for version in ("uid/1", "uid/2", "other/1")}
+    assert len(versions) == 3
+    assert version_of([(source, "uid/1"), (Source("Secret", "login", "t"), "uid/1")]) in versions, (
+        "keys share an object"
+    )

@@ -1,0 +1,247 @@
+"""The controller: what it makes of refusals and of news, and that nothing is looked at in a circle. The world is the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.batch import BatchError, BeingResizedError, ConflictError, PreconditionFailedError
+from azure_batch_operator.kube.namespaces import Namespaces
+from azure_batch_operator.reconcile.account import NO_OFFER, Health, Offer
+from azure_batch_operator.reconcile.ownership import marker
+from azure_batch_operator.reconcile.plan import Plan
+from azure_batch_operator.reconcile.policy import Policy
+from azure_batch_operator.reconcile.pool_changes import with_note
+from azure_batch_operator.sync import controller as module
+from azure_batch_operator.sync.controller import Controller
+from azure_batch_operator.sync.mirror import Interest, Mirror
+from azure_batch_operator.sync.queue import WorkQueue
+from azure_batch_operator.sync.relations import Relations
+from azure_batch_operator.sync.store import Store
+from support.jumping_loop import run_jumping
+from unit.objects import CLUSTER, POOL_SPEC, owned, resource
+
+SPEC = POOL_SPEC | {"targetDedicatedNodes": 6}
+ACCOUNT = resource(Kind.ACCOUNT, {"endpoint": "https://a.example", "auth": {}}, name="main", uid="uid-account")
+POOL = resource(Kind.POOL, SPEC, finalizer=True)
+RESIZED_MEANWHILE = ConflictError("not being resized", code="OperationNotValidOnPool", status=409)
+
+
+def remote(**members: Any) -> dict[str, Any]:
+    """The pool of `POOL`, with fewer nodes than it wants."""
+    body = {
+        "id": "one", "state": "active", "allocationState": "steady", "vmSize": "standard_d4ads_v6",
+        "targetDedicatedNodes": 4, "currentDedicatedNodes": 4, "eTag": "0x1",
+        "virtualMachineConfiguration": SPEC["virtualMachineConfiguration"],
+    }  # fmt: skip
+    return with_note(owned(body, POOL), SPEC) | members
+
+
+class Pools:
+    """The client's group of pools: notes what it is asked for and answers with what it was told, else well."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.refusals: list[BatchError] = []
+
+    def __getattr__(self, name: str) -> Any:
+        async def method(*_: Any, **__: Any) -> Any:
+            self.asked.append(name)
+            if self.refusals:
+                raise self.refusals.pop(0)
+            return SimpleNamespace(etag=None)
+
+        return method
+
+
+class Scene:
+    """A controller and one account whose polls happen when the test says so."""
+
+    def __init__(self) -> None:
+        self.store, self.queue = Store(), WorkQueue[Key]()
+        self.statuses: list[Mapping[str, Any]] = []
+        self.events: list[str] = []
+        self.pools, self.mirror, self.pokes = Pools(), Mirror(), 0
+        self.mirror.images = []
+        namespaces = Namespaces(self, [], lambda _: None)  # type: ignore[arg-type]
+        self.controller = Controller(
+            self, self.store, self.queue, self, self, CLUSTER,  # type: ignore[arg-type]
+            None, None, None, namespaces, Policy.MANAGE, workers=1,  # type: ignore[arg-type]
+        )  # fmt: skip
+        nobody = SimpleNamespace(forget=lambda *_: None)
+        self._session = SimpleNamespace(
+            client=SimpleNamespace(pools=self.pools), mirror=self.mirror, interest=Interest(), poller=self,
+            submitter=nobody, feeder=nobody, retrier=nobody, health=Health(True), url="https://a.example",
+        )  # fmt: skip
+        self.controller.accounts = self  # type: ignore[assignment]
+        self.controller._relations = Relations(self.store, self, namespaces)  # type: ignore[arg-type]
+        self.store.put(ACCOUNT)
+
+    # --- in place of the world ---
+
+    permit = None
+
+    async def request(self, method: str, path: str) -> dict[str, Any]:
+        return {"metadata": {"name": path.rpartition("/")[2]}}
+
+    def session(self, _: Key) -> Any:
+        return self._session
+
+    async def refresh(self, _: Resource) -> None:
+        pass
+
+    def offer(self, _: Key) -> Offer:
+        return NO_OFFER
+
+    def health(self, _: Key) -> Health:
+        return Health(True)
+
+    def write(self, one: Resource, status: Mapping[str, Any]) -> None:
+        self.statuses.append(status)
+
+    def record(self, _: Resource, type_: str, reason: str, message: str) -> None:
+        self.events.append(f"{type_} {reason}: {message}")
+
+    def poke(self) -> None:
+        self.pokes += 1
+
+    # --- what happens ---
+
+    def poll(self, *pools: Mapping[str, Any]) -> None:
+        """A poll sees these pools, and no job."""
+        began = asyncio.get_running_loop().time() + 0.001
+        self.mirror.pools_of = {marker(CLUSTER, POOL): pools}
+        self.mirror.pools.replace(began, pools)
+        self.mirror.jobs.replace(began, [])
+        self.controller.changed([POOL.key])
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        work = asyncio.create_task(self.controller.run())
+        try:
+            yield
+        finally:
+            work.cancel()
+            await asyncio.wait([work])
+
+    async def quiet(self) -> None:
+        """Until all that was queued is done."""
+        while self.queue or self.queue.active_since():
+            await asyncio.sleep(0.001)
+
+    @property
+    def reason(self) -> str:
+        """Of the last `Ready` that was written."""
+        conditions = self.statuses[-1]["conditions"]
+        return str(next(each["reason"] for each in conditions if each["type"] == "Ready"))
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [RESIZED_MEANWHILE, BeingResizedError("resized", code="PoolBeingResized"), PreconditionFailedError("changed")],
+    ids=["no longer resized", "resized again", "changed"],
+)
+def test_a_refusal_that_a_newer_look_explains_is_nothing_to_show(refusal: BatchError) -> None:
+    async def life() -> None:
+        scene = Scene()
+        async with scene.running():
+            scene.poll(remote(allocationState="resizing"))
+            scene.pools.refusals = [refusal]
+            scene.controller.seen(POOL)
+            await scene.quiet()
+            assert scene.pools.asked == ["stop_resize"]
+            assert scene.reason == "Resizing"
+            assert scene.pokes, "the pool is looked at again at once"
+            assert not scene.queue.retries_total, "nothing is backed off"
+            scene.poll(remote())
+            await scene.quiet()
+        assert scene.pools.asked == ["stop_resize", "resize"]
+        assert scene.reason == "Resizing"
+        assert not any(event.startswith("Warning") for event in scene.events)
+
+    run_jumping(life())
+
+
+def test_the_same_refusal_after_a_newer_look_is_trouble() -> None:
+    async def life() -> None:
+        scene = Scene()
+        scene.pools.refusals = [RESIZED_MEANWHILE] * 3
+        async with scene.running():
+            scene.poll(remote(allocationState="resizing"))
+            scene.controller.seen(POOL)
+            await scene.quiet()
+            scene.poll(remote(allocationState="resizing"))
+            await scene.quiet()
+            assert scene.pools.asked == ["stop_resize"] * 2
+            assert scene.reason == "OperationNotValidOnPool"
+            assert scene.queue.retries_total == 1, "it is tried again in a while"
+
+    run_jumping(life())
+
+
+def test_what_went_well_in_between_counts() -> None:
+    async def life() -> None:
+        scene = Scene()
+        async with scene.running():
+            scene.controller.seen(POOL)
+            for _ in range(3):
+                scene.pools.refusals = [RESIZED_MEANWHILE]
+                for state in ("resizing", "steady"):
+                    scene.poll(remote(allocationState=state))
+                    await scene.quiet()
+        assert scene.pools.asked == ["stop_resize", "resize"] * 3
+        assert scene.reason == "Resizing"
+
+    run_jumping(life())
+
+
+def test_a_pool_that_was_replaced_is_deleted_once() -> None:
+    """The pool in use is another one, so that nothing but the list can tell that the old one is going."""
+
+    async def life() -> None:
+        scene = Scene()
+        replaced = remote(creationTime="2026-01-01T00:00:00Z")
+        new = remote(id="one-g2", creationTime="2026-01-02T00:00:00Z", targetDedicatedNodes=6, currentDedicatedNodes=6)
+        async with scene.running():
+            scene.controller.seen(replace(POOL, spec=SPEC | {"updateStrategy": "Recreate"}))
+            scene.poll(replaced, new)
+            await scene.quiet()
+            assert scene.pools.asked == ["delete"]
+            scene.controller.changed([POOL.key])
+            await scene.quiet()
+            scene.poll(replaced | {"state": "deleting"}, new)
+            await scene.quiet()
+            scene.poll(new)
+            await scene.quiet()
+        assert scene.pools.asked == ["delete"]
+
+    run_jumping(life())
+
+
+def test_nothing_is_looked_at_in_a_circle(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = 0
+
+    def at_once(*_: Any) -> Plan:
+        nonlocal passes
+        passes += 1
+        assert passes < 1000
+        return Plan(again=0.0)
+
+    monkeypatch.setattr(module.views, "plan", at_once)
+
+    async def life() -> None:
+        scene = Scene()
+        async with scene.running():
+            scene.controller.seen(POOL)
+            await asyncio.sleep(10.0)
+
+    run_jumping(life())
+    assert 50 <= passes <= 101, "looked at again, but not more than ten times a second"
