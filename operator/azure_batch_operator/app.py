@@ -191,6 +191,7 @@ class App:
                 ("controller", controller.run()),
                 ("namespaces", namespaces.run()),
                 ("resync", resync_for_ever()),
+                ("task sources", controller.look_at_task_sources(settings.task_source_seconds)),
             )]  # fmt: skip
             writers = [self._start(group, name, work) for name, work in (
                 ("status", writer.run()),

@@ -54,6 +54,33 @@ def test_tasks_depend_on_each_other_by_name(stage: Stage) -> None:
     assert before <= stage.status("bt", "last")["startTime"]
 
 
+def test_a_diamond_of_batch_tasks_with_a_failing_side(stage: Stage) -> None:
+    stage.ready_pool()
+    mark = stage.folder / "licence"
+
+    def diamond(job_name: str, **spec: Any) -> list[dict[str, Any]]:
+        def one(name: str, command: str = "true", *after: str) -> dict[str, Any]:
+            names = [{"name": f"{job_name}-{each}"} for each in after]
+            return task(f"{job_name}-{name}", job_name, command, **({"dependsOnRefs": names} if names else {}))
+
+        bad = f"/bin/sh -c 'test -e {mark}'"
+        sides = [one("left", bad, "top"), one("right", "true", "top")]
+        return [job(job_name, **spec), one("top"), *sides, one("bottom", "true", "left", "right")]
+
+    stage.apply(*diamond("open"), *diamond("ends", onAllTasksComplete="terminatejob"))
+    stage.wait("bj", "ends", "Failed")
+    assert stage.condition("bj", "ends", "Failed")["reason"] == "DependencyFailed"
+    assert "(first: ends-left)" in stage.condition("bj", "ends", "Failed")["message"]
+    stage.wait("bt", "ends-bottom", "Failed")
+    stage.until(lambda: reason(stage, "open-bottom") == "DependencyFailed", "the last one says that it never starts")
+    assert "'open-left'" in stage.condition("bt", "open-bottom")["message"]
+    stage.until(lambda: "(first: open-left)" in stage.status("bj", "open").get("waitingFor", ""), "and so does the job")
+    mark.write_text("here")
+    stage.kubectl("annotate", "batchtask/open-left", "azurebatch.io/retry-failed=1")
+    stage.wait("bt", "open-bottom", "Complete")
+    assert stage.calls()["Jobs_TerminateJob"] == 1
+
+
 def test_constraints_are_changed_and_verbs_act_once(stage: Stage) -> None:
     stage.ready_pool()
     mark = stage.folder / "licence"

@@ -6,7 +6,7 @@ import json
 import urllib.request
 from typing import Any
 
-from e2e.conftest import Stage, job, pool
+from e2e.conftest import Stage, job, pool, task
 from e2e.test_job_life import QUICK, SLOW, reason
 
 
@@ -131,23 +131,29 @@ def test_output_is_kept_and_shown_as_far_as_wanted(stage: Stage) -> None:
     stage.apply(
         secret,
         job("one", tasks=[{"id": "talks", "commandLine": talk}], logs={"tailLines": 2, "upload": upload}),
+        job("open", logs={"upload": upload | {"path": "apart"}}),
+        task("of-its-own", "open", talk),
         job("quiet", tasks=[{"id": "talks", "commandLine": talk}], logs={"tailLines": 0}),
     )
     for name in ("one", "quiet"):
         stage.wait("bj", name, "Failed")
+    stage.wait("bt", "of-its-own", "Failed")
     (failure,) = stage.status("bj", "one")["failures"]
     assert failure["stderrTail"] == "error 2\nerror 3"
     assert "stderrTail" not in stage.status("bj", "quiet")["failures"][0]
 
     def blob(name: str) -> str:
-        url = f"{stage.emulator.endpoint}/storage/logs/kept/talks/{name}"
+        url = f"{stage.emulator.endpoint}/storage/logs/{name}"
         with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - always the emulator's own address
             text: bytes = answer.read()
         return text.decode()
 
-    assert blob("stdout.txt") == "hello\n"
-    assert blob("stderr.txt").endswith("error 3\n")
-    shown = json.dumps([stage.get("bj", "one"), stage.kubectl("get", "events", "-o", "json")])
+    for where in ("kept/talks", "apart/of-its-own"):
+        assert blob(f"{where}/stdout.txt") == "hello\n"
+        assert blob(f"{where}/stderr.txt").endswith("error 3\n")
+    shown = json.dumps(
+        [stage.get("bj", "one"), stage.get("bt", "of-its-own"), stage.kubectl("get", "events", "-o", "json")]
+    )
     assert "hunter2" not in shown + stage.operator.log.read_text()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -100,6 +101,13 @@ def test_a_job_that_another_controller_manages_is_left_alone(stage: Stage) -> No
     assert left["status"] == {"observedGeneration": -1, "phase": "Pending"}
     assert "finalizers" not in left["metadata"]
     assert stage.emulator.admin("GET", "state")["jobs"] == 1
+
+    # What the other controller says of it stays.
+    theirs = {"phase": "Running", "observedGeneration": 1, "poolId": "in-another-cluster"}
+    stage.kubectl("patch", "bj", "kept", "--subresource=status", "--type=merge", "-p", json.dumps({"status": theirs}))
+    stage.apply(job("later", tasks=[QUICK]))
+    stage.wait("bj", "later", "Complete")
+    assert stage.status("bj", "kept") == theirs
     stage.kubectl("delete", "bj/kept", "--timeout=20s")
 
 
@@ -210,6 +218,24 @@ def test_backoff_sets_the_retries_of_tasks(stage: Stage) -> None:
     stage.apply(job("one", tasks=[{"id": "a", "commandLine": command}], backoff={"taskRetries": 5}))
     stage.wait("bj", "one", "Complete")
     assert stage.status("bj", "one")["retries"] == 2
+
+
+def test_tries_are_counted_without_backoff(make_stage: Any) -> None:
+    stage: Stage = make_stage("--executor=simulated")
+    stage.emulator.admin("POST", "simulation", {"rules": [{"seconds": 1, "exitCode": 1}]})
+    stage.ready_pool(targetDedicatedNodes=0, targetLowPriorityNodes=1, taskSlotsPerNode=1)
+    stage.apply(job("failing", tasks=[QUICK], constraints={"maxTaskRetryCount": 2}))
+    stage.wait("bj", "failing", "Failed")
+    shown = stage.status("bj", "failing")
+    assert (shown["retries"], shown["requeues"]) == (2, 0)
+    stage.emulator.admin("POST", "simulation", {"rules": [{"seconds": 1_000_000}]})
+    stage.apply(job("preempted", tasks=[SLOW]))
+    stage.until(lambda: stage.status("bj", "preempted").get("taskCounts", {}).get("running") == 1, "the task runs")
+    stage.emulator.admin("POST", "simulation", {"rules": [{"seconds": 1}]})
+    stage.emulator.admin("POST", "pools/cpu/nodes/0/preempt")
+    stage.wait("bj", "preempted", "Complete")
+    shown = stage.status("bj", "preempted")
+    assert (shown["retries"], shown["requeues"]) == (0, 1)
 
 
 def test_kubectl_and_argo_workflows_see_what_they_expect(stage: Stage) -> None:

@@ -14,3 +14,11 @@ def test_the_tests_that_the_page_names_exist() -> None:
     there = {name for text in sources for name in re.findall(r"def (test_\w+)", text)}
     assert named
     assert named <= there
+
+
+def test_no_text_says_low_priority_where_it_means_spot() -> None:
+    """`lowPriority` as part of a REST name may stand everywhere."""
+    texts = {path: path.read_text() for path in (REPOSITORY / "crds").glob("*.yaml")}
+    assert any("Spot" in text for text in texts.values())
+    said = re.compile(r"\blow[- ]priority\b", re.IGNORECASE)
+    assert [path.name for path, text in texts.items() if said.search(text)] == []

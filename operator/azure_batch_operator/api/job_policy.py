@@ -103,7 +103,10 @@ class Logs(ApiModel):
     tail_lines: Annotated[int, Field(ge=0, le=100)] | None = optional(
         "Lines of stderr.txt shown of a failed task; 20 if left out, 0 shows none."
     )
-    upload: LogUpload | None = optional("Keeps stdout.txt and stderr.txt of all tasks in a blob container.")
+    upload: LogUpload | None = optional(
+        "Keeps stdout.txt and stderr.txt of all tasks in a blob container: of the job's own and of its BatchTasks. A change counts "
+        "for BatchTasks that are added later; own tasks are then as taskUpdatePolicy says."
+    )
 
 
 ManagedBy = Annotated[

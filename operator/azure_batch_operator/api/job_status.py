@@ -61,20 +61,33 @@ class JobStatus(RemoteStatus):
     tasks_start_time: str | None = Field(default=None, description="When the first task was seen to have started.")
     end_time: str | None = Field(default=None, description="When it was completed.")
     terminate_reason: str | None = Field(default=None, description="Why it ended, as the service says it.")
+    tasks_fingerprint: str | None = Field(
+        default=None,
+        description="Of what the tasks were made from, to tell whether spec or ConfigMaps have changed since the end.",
+    )
     task_counts: TaskCounts | None = Field(default=None, description="Tasks by state and result.")
     task_slot_counts: StateCounts | None = Field(
         default=None, description="Task slots by state and result of the tasks, where tasks take more than one."
     )
-    retries: int | None = Field(default=None, description="Tries after a non-zero exit code, with spec.backoff.")
+    retries: int | None = Field(
+        default=None,
+        description="Tries of tasks after a non-zero exit code. Counted about once a minute while tasks start and end, with "
+        "backoff.maxRequeues at each poll, and in full when the job has ended; tries of deleted tasks as far as they were seen.",
+    )
     requeues: int | None = Field(
-        default=None, description="Times that tasks were put back because their node went away, with spec.backoff."
+        default=None,
+        description="Times that tasks were put back because their node went away (preemption, resize, reboot) or the job was "
+        "disabled. Counted like retries.",
     )
     progress: Annotated[str, StringConstraints(max_length=64)] | None = Field(
         default=None, description="Ended and all tasks, for the eye."
     )
     percent: int | None = Field(default=None, description="Ended tasks of all, in percent, rounded down.")
     tasks_per_minute: float | None = Field(default=None, description="How many tasks ended per minute of late.")
-    estimated_end_time: str | None = Field(default=None, description="When the last one ends if it goes on like that.")
+    estimated_end_time: str | None = Field(
+        default=None,
+        description="When the last one ends if it goes on like that; left out once that is past, until another task has ended.",
+    )
     waiting_for: ShortText | None = Field(
         default=None, description="What it waits for when no task runs, in a sentence."
     )

@@ -27,6 +27,7 @@ from azure_batch_operator.api.resource import Key
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _PAGE = 500
 # Also the name of the field manager, by which `kubectl get --show-managed-fields` says who wrote what.
 _USER_AGENT = f"azure-batch-operator/{metadata.version('azure-batch-operator')}"
@@ -144,17 +145,19 @@ class KubeApi:
         params: Mapping[str, str] | None = None,
         body: Any = None,
         content_type: str = "application/json",
+        accept: str = "application/json",
         fenced: bool = True,
     ) -> dict[str, Any]:
         """One request; the answer as a dict.
 
         Args:
+            accept: `METADATA_ONLY` for an object without what it holds.
             fenced: whether a write needs the permission of the one that acts; only the Lease itself does not.
 
         Raises:
             KubeError: see the tree above.
         """
-        headers = {"Accept": "application/json", "User-Agent": _USER_AGENT}
+        headers = {"Accept": accept, "User-Agent": _USER_AGENT}
         for setting in (await self._client.configuration.auth_settings()).values():
             headers[setting["key"]] = setting["value"]
         data = None

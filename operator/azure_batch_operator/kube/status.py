@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from prometheus_client import Counter
@@ -65,7 +65,7 @@ class StatusWriter:
         self._learned = learned
         self._in_flight = in_flight
         self._wanted: dict[Key, _Wanted] = {}
-        self._busy: set[Key] = set()
+        self._busy: dict[Key, _Wanted] = {}
         self._queue: asyncio.Queue[Key] = asyncio.Queue()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -80,6 +80,13 @@ class StatusWriter:
         self._idle.clear()
         if not queued and key not in self._busy:
             self._queue.put_nowait(key)
+
+    def decided(self, resource: Resource) -> Resource:
+        """The object with the status that it is about to get, so that nothing is decided twice while that is being written."""
+        pending = self._wanted.get(resource.key) or self._busy.get(resource.key)
+        if pending is None or pending.uid != resource.uid:
+            return resource
+        return replace(resource, status=pending.status)
 
     @property
     def waiting(self) -> int:
@@ -107,11 +114,11 @@ class StatusWriter:
             wanted = self._wanted.pop(key, None)
             if wanted is None:
                 continue
-            self._busy.add(key)
+            self._busy[key] = wanted
             try:
                 failures = 0 if await self._write(key, wanted) else failures + 1
             finally:
-                self._busy.discard(key)
+                del self._busy[key]
             if key in self._wanted:
                 self._queue.put_nowait(key)
             elif not self._wanted and not self._busy:

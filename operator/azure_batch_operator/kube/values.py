@@ -12,7 +12,7 @@ import binascii
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from azure_batch_operator.kube.api import KubeApi, KubeError, NotFound
+from azure_batch_operator.kube.api import METADATA_ONLY, KubeApi, KubeError, NotFound
 
 REMEMBERED_FOR = 10.0
 """Seconds."""
@@ -71,9 +71,24 @@ class Values:
         Raises:
             KubeError: if the API server is out of reach.
         """
-        found = await self._object(kind, namespace, name)
-        metadata = {} if isinstance(found, int) else found.get("metadata") or {}
-        return f"{metadata['uid']}/{metadata['resourceVersion']}" if metadata else ""
+        return _version(await self._object(kind, namespace, name))
+
+    async def version_now(self, kind: ValueKind, namespace: str, name: str) -> str:
+        """The same by a look at the object's metadata alone; what was remembered of another version is forgotten.
+
+        Raises:
+            KubeError: if the API server is out of reach.
+        """
+        identity = (namespace, kind, name)
+        found = _version(await self._read(kind, namespace, name, accept=METADATA_ONLY))
+        _, reading = self._known.get(identity, (0.0, None))
+        if reading is not None and (not reading.done() or reading.exception() or _version(reading.result()) != found):
+            self.forget(kind, namespace, name)
+        return found
+
+    def forget(self, kind: ValueKind, namespace: str, name: str) -> None:
+        """Read the object anew when somebody asks for it."""
+        self._known.pop((namespace, kind, name), None)
 
     async def _object(self, kind: ValueKind, namespace: str, name: str) -> Mapping[str, Any] | int:
         identity = (namespace, kind, name)
@@ -91,15 +106,23 @@ class Values:
             self._known.pop(identity, None)
             raise
 
-    async def _read(self, kind: ValueKind, namespace: str, name: str) -> Mapping[str, Any] | int:
+    async def _read(
+        self, kind: ValueKind, namespace: str, name: str, accept: str = "application/json"
+    ) -> Mapping[str, Any] | int:
+        path = f"/api/v1/namespaces/{namespace}/{_PLURALS[kind]}/{name}"
         try:
-            return await self._api.request("GET", f"/api/v1/namespaces/{namespace}/{_PLURALS[kind]}/{name}")
+            return await self._api.request("GET", path, accept=accept)
         except NotFound:
             return 404
         except KubeError as error:
             if error.status == 403:
                 return 403
             raise
+
+
+def _version(found: Mapping[str, Any] | int) -> str:
+    metadata = {} if isinstance(found, int) else found.get("metadata") or {}
+    return f"{metadata['uid']}/{metadata['resourceVersion']}" if metadata else ""
 
 
 def _text(kind: ValueKind, found: Mapping[str, Any], key: str) -> str | None:

@@ -95,14 +95,20 @@ def expand(spec: Mapping[str, Any], job_id: str) -> Iterator[dict[str, Any]]:
     merge = [_merge_task(spec)] if _merge_template(spec) else []
     tasks = heapq.merge(inline, _made(spec), merge, key=_id)
     upload = (spec.get("logs") or {}).get("upload")
-    return (_with_logs(task, upload, job_id) for task in tasks) if upload else iter(tasks)
+    return (
+        (with_logs(task, {**upload, "path": upload.get("path") or job_id}) for task in tasks) if upload else iter(tasks)
+    )
 
 
-def _with_logs(task: dict[str, Any], upload: Mapping[str, Any], job_id: str) -> dict[str, Any]:
-    """The task with an upload of stdout.txt and stderr.txt, which lie beside its working directory (batch-semantics §4.7)."""
+def with_logs(task: Mapping[str, Any], upload: Mapping[str, Any]) -> dict[str, Any]:
+    """The task with an upload of stdout.txt and stderr.txt, which lie beside its working directory (batch-semantics §4.7).
+
+    Args:
+        upload: `spec.logs.upload` of its job, with `path` and with values instead of references.
+    """
     container = {
         "containerUrl": upload.get("containerUrl"),
-        "path": f"{str(upload.get('path') or job_id).strip('/')}/{task['id']}",
+        "path": f"{str(upload['path']).strip('/')}/{task['id']}",
     }
     if identity := upload.get("identityReference"):
         container["identityReference"] = identity
@@ -111,7 +117,7 @@ def _with_logs(task: dict[str, Any], upload: Mapping[str, Any], job_id: str) -> 
         "destination": {"container": container},
         "uploadOptions": {"uploadCondition": upload.get("uploadCondition", "taskcompletion")},
     }
-    return task | {"outputFiles": [*(task.get("outputFiles") or ()), logs]}
+    return {**task, "outputFiles": [*(task.get("outputFiles") or ()), logs]}
 
 
 def _id(task: Mapping[str, Any]) -> str:

@@ -63,17 +63,24 @@ def _bounded(group: dict[str, Any], most: int) -> dict[str, Any]:
 
 
 def blocked(
-    spec: Mapping[str, Any], counts: Mapping[str, int] | None, failed: Sequence[Mapping[str, Any]], failed_count: int
+    spec: Mapping[str, Any],
+    counts: Mapping[str, int] | None,
+    failed: Sequence[Mapping[str, Any]],
+    failed_count: int,
+    others: int = 0,
 ) -> bool:
     """Whether all tasks that have not ended wait for ever, since they depend on failed ones (batch-semantics §4.4).
 
     Only tasks of the spec are known with their dependencies; if anything else is active the answer is no.
+
+    Args:
+        others: BatchTasks of the job of which that is known.
     """
     if not counts or not failed_count or counts.get("running") or not counts.get("active"):
         return False
-    if counts.get("failed", 0) != failed_count or not expand.needs_dependencies(spec):
+    if counts.get("failed", 0) != failed_count or not (others or expand.needs_dependencies(spec)):
         return False
-    return counts["active"] <= len(_never_run(spec, {str(task["id"]): task for task in failed}))
+    return counts["active"] <= others + len(_never_run(spec, {str(task["id"]): task for task in failed}))
 
 
 def _never_run(spec: Mapping[str, Any], failed: Mapping[str, Mapping[str, Any]]) -> set[str]:
@@ -81,7 +88,7 @@ def _never_run(spec: Mapping[str, Any], failed: Mapping[str, Mapping[str, Any]])
     inline = {task["id"]: task for task in spec.get("tasks") or ()}
     template = (spec.get("taskFactory") or {}).get("repeatTask") or {}
     hopeless = {
-        id for id, task in failed.items() if not _satisfies(inline.get(id, template), task.get("executionInfo") or {})
+        id for id, task in failed.items() if not satisfies(inline.get(id, template), task.get("executionInfo") or {})
     }
     never: set[str] = set()
     found = True
@@ -106,7 +113,7 @@ def _depends_on_any(depends_on: Mapping[str, Any], ids: set[str]) -> bool:
     return any(each["start"] <= number <= each["end"] for each in ranges for number in numbers)
 
 
-def _satisfies(task: Mapping[str, Any], info: Mapping[str, Any]) -> bool:
+def satisfies(task: Mapping[str, Any], info: Mapping[str, Any]) -> bool:
     """Whether dependents may run in spite of this failure: exitConditions with dependencyAction satisfy."""
     conditions = task.get("exitConditions") or {}
     code = info.get("exitCode")

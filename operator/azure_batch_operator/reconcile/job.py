@@ -50,6 +50,7 @@ def plan(
     tasks: TasksView | None,
     cluster: str,
     now: float,
+    origin: str = "",
 ) -> Plan:
     """Decide about one BatchJob.
 
@@ -57,6 +58,7 @@ def plan(
         remote: the job as the last poll saw it.
         tasks: its tasks, None before the first look at them.
         cluster: id of this cluster, part of the ownership marker.
+        origin: fingerprint of what fixed tasks would be made from; empty if it is not known.
     """
     if resource.deleting and (not resource.has_finalizer or resource.released):
         return Plan(finalizer="remove")
@@ -64,7 +66,7 @@ def plan(
         if managed_elsewhere(resource):
             return Plan()
         if not is_open(resource):
-            return _finished(resource, now)
+            return _finished(resource, origin, now)
         if isinstance(remote, Absent) and (early := _before_creation(resource, remote, now)) is not None:
             return early
     if not account.usable:
@@ -85,7 +87,7 @@ def plan(
         return Plan()
     if remote.get("state") == "completed":
         return _finish(resource, account, remote, tasks, now)
-    return _converge(resource, account, pool, remote, tasks, now)
+    return _converge(resource, account, pool, remote, tasks, now, origin)
 
 
 # --- before it exists, and after it is done ---
@@ -115,8 +117,8 @@ def _time_to_live(resource: Resource) -> float | None:
     return None if ttl is None else float(ttl)
 
 
-def _finished(resource: Resource, now: float) -> Plan:
-    """The job is done: its object goes when its time is over, and verbs come too late."""
+def _finished(resource: Resource, origin: str, now: float) -> Plan:
+    """The job is done: its object goes when its time is over, and verbs and changes of its tasks come too late."""
     done = next((each for type_ in ("Complete", "Failed") if (each := resource.condition(type_))), None)
     ttl, again = _time_to_live(resource), None
     if ttl is not None and done is not None:
@@ -132,6 +134,10 @@ def _finished(resource: Resource, now: float) -> Plan:
             dict(each) | {"observedGeneration": resource.generation} for each in shown.get("conditions") or ()
         ]
         shown |= {"observedGeneration": resource.generation, "conditions": conditions}
+    if origin and (made_from := resource.status.get("tasksFingerprint")):
+        shown["conditions"] = job_status.too_late(resource, shown, changed=origin != made_from, now=now)
+        if shown["conditions"] != resource.status.get("conditions") and origin != made_from:
+            notices = (*notices, Notice("TasksNotChanged", job_status.TASKS_TOO_LATE, "Warning"))
     if marks := handled(resource, RETRY_FAILED, TERMINATE):
         shown["handled"] = marks
     return Plan(status=None if shown == resource.status else shown, notices=notices, again=again)
@@ -195,16 +201,10 @@ def _body(resource: Resource, pool_id: str | None, cluster: str) -> dict[str, An
 # --- while it lives ---
 
 
-def _terminates(spec: Mapping[str, Any]) -> bool:
-    """Whether the job shall end when its tasks have (default: yes, if it has tasks of its own)."""
-    wanted = spec.get("onAllTasksComplete")
-    return expand.total(spec) > 0 if wanted is None else str(wanted).lower() == "terminatejob"
-
-
 def _ends_now(resource: Resource, tasks: TasksView, own: int) -> bool:
     """Whether it is time for `terminatejob`: all tasks are in, and with action Hold all have ended well enough."""
     spec, present = resource.spec, tasks.number("active", "running", "completed")
-    if not _terminates(spec) or not (own or (present and not tasks.others_pending)):
+    if not job_status.terminates(spec) or not (own or (present and not tasks.others_pending)):
         return False
     if job_end.action(spec) != "Hold":
         return True
@@ -218,7 +218,13 @@ def _ends_now(resource: Resource, tasks: TasksView, own: int) -> bool:
 
 
 def _converge(
-    resource: Resource, account: AccountView, pool: PoolView, remote: Mapping[str, Any], tasks: TasksView, now: float
+    resource: Resource,
+    account: AccountView,
+    pool: PoolView,
+    remote: Mapping[str, Any],
+    tasks: TasksView,
+    now: float,
+    origin: str,
 ) -> Plan:
     spec, own = resource.spec, expand.total(resource.spec)
     noted, digits = job_changes.noted_tasks(remote)
@@ -240,8 +246,10 @@ def _converge(
     if (switch := job_hold.switch(resource.remote_id, spec, remote, why)) is not None:
         calls.append(switch)
 
-    stuck = complete and blocked(spec, tasks.counts, tasks.failed, tasks.failed_count)
-    ending = _ending(resource, remote, tasks, stuck=stuck, now=now)
+    stuck = complete and blocked(spec, tasks.counts, tasks.failed, tasks.failed_count, tasks.others_blocked)
+    # A job that is open for more BatchTasks goes on: the failed one may run again, or another one take its place.
+    over = stuck and (not tasks.others_blocked or job_status.terminates(spec))
+    ending = _ending(resource, remote, tasks, stuck=over, now=now)
     if ending is not None:
         body = {"terminateReason": ending.terminate_reason}
         calls = [Call("terminate_job", Table.JOBS, resource.remote_id, body=body)]
@@ -249,7 +257,8 @@ def _converge(
         problem = trouble(tasks.refused)
         shown = troubled(resource, problem, now)
         return Plan(_finalizer(resource), tuple(calls), status=shown, again=problem.wait, feed=True, tasks_of=spec)
-    return _shown(resource, account, pool, remote, tasks, calls, complete=complete, stuck=stuck, now=now)
+    known = origin if complete else ""
+    return _shown(resource, account, pool, remote, tasks, calls, complete=complete, stuck=stuck, now=now, origin=known)
 
 
 def _finalizer(resource: Resource) -> Any:
@@ -282,6 +291,7 @@ def _shown(
     complete: bool,
     stuck: bool,
     now: float,
+    origin: str,
 ) -> Plan:
     waits = waiting_for(resource.spec, remote, pool, tasks, blocked=stuck) if complete else None
     verdict = _held(resource, remote, tasks, complete=complete, stuck=stuck) or job_status.verdict(
@@ -296,13 +306,15 @@ def _shown(
     retry = asked(resource, RETRY_FAILED)
     acted = [TERMINATE, *([RETRY_FAILED] if retry is None or retry == tasks.retried else [])]
     shown = job_status.job_status(
-        resource, account, remote, tasks, verdict, now, handled=handled(resource, *acted), waits=waits
+        resource, account, remote, tasks, verdict, now, handled=handled(resource, *acted), waits=waits, origin=origin
     )
     started = tasks.number("running", "completed")
     again = [
         *([PATIENCE] if tasks.others_pending else []),
         # Once it is over, the job is being ended, and the poller tells when it has.
         *([left] if not started and (left := job_end.pending_deadline(resource, now) or 0.0) > 0 else []),
+        # An expected end that comes without it is taken away again.
+        *([end] if (end := job_status.seconds_to_end(shown, now)) is not None else []),
     ]
     plan = Plan(
         _finalizer(resource),

@@ -17,15 +17,37 @@ _POLICIES = ("taskPrunePolicy", "taskUpdatePolicy")
 def fingerprint(spec: Mapping[str, Any]) -> str:
     """A short text that differs when what the tasks are made from does, or what becomes of those that differ.
 
-    ConfigMaps count by name, not by content.
+    ConfigMaps count by name; for what they hold see `with_contents`.
     """
+    sources = _sources(spec)
+    return _digest(sources | {name: spec[name] for name in _POLICIES if name in spec}) if sources else ""
+
+
+def origin(spec: Mapping[str, Any]) -> str:
+    """The same of the sources alone, for a job whose tasks are fixed; `none` without any."""
+    sources = _sources(spec)
+    return _digest(sources) if sources else "none"
+
+
+def with_contents(print_: str, contents: str | None) -> str:
+    """A fingerprint, with that of the ConfigMaps' texts where there are any."""
+    return f"{print_}.{contents}" if contents else print_
+
+
+def without_contents(print_: str) -> str:
+    """The part of it that stands for the spec alone."""
+    return print_.partition(".")[0]
+
+
+def _sources(spec: Mapping[str, Any]) -> dict[str, Any]:
     sources = {name: spec[name] for name in _SOURCES if spec.get(name)}
-    if not sources:
-        return ""
-    if upload := (spec.get("logs") or {}).get("upload"):
+    if sources and (upload := (spec.get("logs") or {}).get("upload")):
         sources["upload"] = upload
-    sources |= {name: spec[name] for name in _POLICIES if name in spec}
-    text = json.dumps(sources, sort_keys=True, separators=(",", ":"), default=str)
+    return sources
+
+
+def _digest(value: Mapping[str, Any]) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

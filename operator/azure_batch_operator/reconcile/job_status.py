@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import expand
 from azure_batch_operator.reconcile.failures import groups
 from azure_batch_operator.reconcile.job_views import TasksView
 from azure_batch_operator.reconcile.plan import AccountView
-from azure_batch_operator.reconcile.status import Verdict, shortened, status, timestamp
+from azure_batch_operator.reconcile.status import Verdict, seconds_since, shortened, status, timestamp
 
+_IN_SYNC = "TasksInSync"
 _STATES = ("active", "running", "completed", "succeeded", "failed")
 _NODES_SHOWN = 5
 _SENTENCE_BYTES, _MESSAGE_BYTES = 600, 200
@@ -22,6 +24,12 @@ def total_of(resource: Resource, tasks: TasksView) -> int:
     """How many tasks the job has or will have, as far as is known."""
     present = tasks.number("active", "running", "completed")
     return max(present, expand.total(resource.spec), tasks.failed_count + (tasks.unfinished or 0))
+
+
+def terminates(spec: Mapping[str, Any]) -> bool:
+    """Whether the job shall end when its tasks have (default: yes, if it has tasks of its own)."""
+    wanted = spec.get("onAllTasksComplete")
+    return expand.total(spec) > 0 if wanted is None else str(wanted).lower() == "terminatejob"
 
 
 def verdict(
@@ -44,6 +52,12 @@ def verdict(
         return Verdict("Submitting", "Submitting", message, ready=False, trend="Reconciling")
     if not own and not any((tasks.counts or {}).values()):
         return Verdict("Running", "Active", "the job waits for tasks", ready=True)
+    if tasks.number("completed") and not tasks.number("active", "running") and not terminates(resource.spec):
+        message = (
+            "all tasks that it has so far have ended; the job stays open for more: end it with spec.onAllTasksComplete: "
+            f"terminatejob, with the annotation {TERMINATE}, or by deleting it"
+        )
+        return Verdict("Running", "Active", message, ready=True)
     if waits:
         return Verdict("Waiting", "Waiting", waits, ready=True)
     return Verdict("Running", "Running", "the tasks are in Azure Batch", ready=True)
@@ -78,12 +92,42 @@ def in_sync(resource: Resource, tasks: TasksView, *, complete: bool) -> Mapping[
             f"{tasks.different_count} tasks are in Azure Batch otherwise than in the spec (first: {first}): set "
             "spec.taskUpdatePolicy to Replace, change the spec back, or create a new BatchJob"
         )
-        return {"TasksInSync": (False, "TasksDiffer", text)}
-    before = resource.condition("TasksInSync")
+        return {_IN_SYNC: (False, "TasksDiffer", text)}
+    if complete and tasks.unread:
+        reason, why = tasks.unread
+        return {_IN_SYNC: (False, reason, f"{why}; until then the tasks that are in Azure Batch go on unchanged")}
+    before = resource.condition(_IN_SYNC)
+    if before is not None and before.get("reason") != "TasksDiffer":
+        return {}
     same = before is not None and before.get("observedGeneration") == resource.generation
     if before is None or not same or not complete or tasks.complete:
         return {}
-    return {"TasksInSync": (before["status"] == "True", before["reason"], before["message"])}
+    return {_IN_SYNC: (before["status"] == "True", before["reason"], before["message"])}
+
+
+TASKS_TOO_LATE = (
+    "the job is over and Azure Batch takes no more tasks, but its tasks have been changed in the spec or in a ConfigMap since: "
+    "create a new BatchJob, or change them back"
+)
+
+
+def too_late(resource: Resource, shown: Mapping[str, Any], *, changed: bool, now: float) -> list[Mapping[str, Any]]:
+    """The conditions of a job that is done, with what is to be said of a change of its tasks.
+
+    Args:
+        shown: its status so far.
+    """
+    before = [each for each in shown.get("conditions") or () if each["type"] == _IN_SYNC]
+    others = [each for each in shown.get("conditions") or () if each["type"] != _IN_SYNC]
+    if not changed:
+        return others
+    if before and before[0]["reason"] == "JobFinished":
+        return [*others, *before]
+    condition = {
+        "type": _IN_SYNC, "status": "False", "reason": "JobFinished", "message": TASKS_TOO_LATE,
+        "lastTransitionTime": timestamp(now), "observedGeneration": resource.generation,
+    }  # fmt: skip
+    return [*others, condition]
 
 
 def job_status(
@@ -96,8 +140,13 @@ def job_status(
     *,
     handled: Mapping[str, Any] | None = None,
     waits: str | None = None,
+    origin: str | None = None,
 ) -> dict[str, Any]:
-    """The whole status."""
+    """The whole status.
+
+    Args:
+        origin: fingerprint of what the tasks were made from, once all of them are in.
+    """
     info, before = remote.get("executionInfo") or {}, resource.status
     total = total_of(resource, tasks)
     counts = _counts(tasks, total)
@@ -115,6 +164,7 @@ def job_status(
         tasksStartTime=before.get("tasksStartTime") or (timestamp(now) if started else None),
         endTime=info.get("endTime"),
         terminateReason=info.get("terminateReason"),
+        tasksFingerprint=origin or before.get("tasksFingerprint"),
         taskCounts=counts,
         taskSlotCounts=_slots(tasks),
         retries=tasks.retries if tasks.retries is not None else before.get("retries"),
@@ -124,7 +174,7 @@ def job_status(
         waitingFor=shortened(waits, _SENTENCE_BYTES) if waits else None,
         failures=groups(tasks.failed, tasks.failed_count) or None,
         nodeFailures=[_node_failure(each) for each in tasks.node_failures[:_NODES_SHOWN]] or None,
-        **_speed(before, tasks, counts),
+        **_speed(before, remote.get("state"), tasks, counts, now),
         **({"handled": handled} if handled is not None else {}),
     )
 
@@ -135,16 +185,30 @@ def _node_failure(failure: Mapping[str, Any]) -> dict[str, Any]:
     return {**failure, "message": shortened(failure["message"], _MESSAGE_BYTES)}
 
 
-def _speed(before: Mapping[str, Any], tasks: TasksView, counts: Mapping[str, int] | None) -> dict[str, Any]:
-    """Speed and expected end; after a restart those of the status stand until something has ended anew."""
-    if not counts or tasks.unfinished is not None or counts["completed"] >= counts["total"]:
+def _speed(
+    before: Mapping[str, Any], state: Any, tasks: TasksView, counts: Mapping[str, int] | None, now: float
+) -> dict[str, Any]:
+    """Speed and expected end of a job that goes on; after a restart those of the status stand until something has ended anew.
+
+    An end that is past was wrong: none is shown before the next task has ended.
+    """
+    if state != "active" or not counts or tasks.unfinished is not None or counts["completed"] >= counts["total"]:
         return {}
     if tasks.per_minute is not None:
         end = tasks.estimated_end
-        return {"tasksPerMinute": tasks.per_minute, "estimatedEndTime": None if end is None else timestamp(end)}
-    if (before.get("taskCounts") or {}).get("completed") != counts["completed"]:
+        found = {"tasksPerMinute": tasks.per_minute, "estimatedEndTime": None if end is None else timestamp(end)}
+    elif (before.get("taskCounts") or {}).get("completed") == counts["completed"]:
+        found = {name: before.get(name) for name in ("tasksPerMinute", "estimatedEndTime")}
+    else:
         return {}
-    return {name: before.get(name) for name in ("tasksPerMinute", "estimatedEndTime")}
+    left = seconds_to_end(found, now)
+    return found if left is None or left > 0 else found | {"estimatedEndTime": None}
+
+
+def seconds_to_end(shown: Mapping[str, Any], now: float) -> float | None:
+    """Seconds until the expected end that a status shows; None if it shows none."""
+    end = shown.get("estimatedEndTime")
+    return None if end is None else -seconds_since(end, now)
 
 
 def _slots(tasks: TasksView) -> dict[str, int] | None:

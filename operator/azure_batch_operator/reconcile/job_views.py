@@ -42,10 +42,12 @@ class TasksView:
         complete: whether all of them are, by this process's own doing.
         refused: why bringing them in does not go on.
         others_pending: whether BatchTasks of this job wait to be added, or more of them may come from the same `apply`.
+        others_blocked: how many BatchTasks of this job wait for ever, since they depend on failed ones.
         fingerprint: of the sources of the tasks as the user wrote them.
+        unread: reason and message why the ConfigMaps of the tasks cannot be read any more; None if they can.
         different: ids of tasks that are in Azure Batch otherwise than in the spec, and were left so; a bounded number.
         different_count: how many.
-        retries, requeues: sums over the tasks; None where nobody asked.
+        retries, requeues: sums over the tasks; None before they were counted.
         most_requeues: of one task.
         retried: value of the annotation by which failed tasks were reactivated last, by this process.
         per_minute, estimated_end: speed and expected end (seconds since the epoch), None while too little is known.
@@ -61,7 +63,9 @@ class TasksView:
     complete: bool = False
     refused: BatchError | None = None
     others_pending: bool = False
+    others_blocked: int = 0
     fingerprint: str = ""
+    unread: tuple[str, str] | None = None
     different: Sequence[str] = ()
     different_count: int = 0
     retries: int | None = None

@@ -27,7 +27,8 @@ def waiting_for(
     if tasks.number("running") or not tasks.number("active") or remote.get("state") != "active":
         return None
     if blocked:
-        return "what is left depends on tasks that have failed"
+        first = f" (first: {tasks.failed[0]['id']})" if tasks.failed else ""
+        return f"what is left depends on tasks that have failed{first}"
     failed = [each for each in tasks.node_failures if each.get("task") == "preparation"]
     if failed:
         how = (

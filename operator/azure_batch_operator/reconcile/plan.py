@@ -167,6 +167,7 @@ class Plan:
         calls: changes in Azure Batch, one after the other.
         objects: changes in the cluster, after the calls.
         submit: body of a task to be added through the submitter (BatchTask).
+        logs_to: `spec.logs.upload` of its BatchJob with `path`, for the output of that task.
         feed: whether the job's own tasks must be brought in (BatchJob).
         status: the whole status to show; None leaves what is there.
         again: seconds until it must be looked at without any event.
@@ -178,6 +179,7 @@ class Plan:
     finalizer: Literal["add", "remove"] | None = None
     calls: tuple[Call, ...] = ()
     submit: Mapping[str, Any] | None = field(default=None, repr=False)
+    logs_to: Mapping[str, Any] | None = field(default=None, repr=False)
     feed: bool = False
     status: Mapping[str, Any] | None = None
     notices: tuple[Notice, ...] = ()

@@ -8,6 +8,7 @@ it is checked here against the same models.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,6 +63,15 @@ def inlined(spec: Mapping[str, Any], texts: Mapping[Source, str]) -> dict[str, A
             "taskPerItem": _items(source, texts[_source(source["configMapKeyRef"])])
         }
     return result
+
+
+def digest(texts: Mapping[Source, str]) -> str:
+    """A short text that differs when one of the texts does."""
+    made = hashlib.sha256()
+    for source in sorted(texts):
+        text = texts[source].encode(errors="surrogatepass")
+        made.update(f"{source.name}\n{source.key}\n{len(text)}\n".encode() + text)
+    return made.hexdigest()[:16]
 
 
 def settled(spec: Mapping[str, Any], total: int) -> dict[str, Any]:

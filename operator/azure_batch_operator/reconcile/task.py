@@ -7,7 +7,7 @@ the last one when it has ended.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
@@ -22,6 +22,7 @@ from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
 from azure_batch_operator.reconcile.trouble import HOURLY, trouble
 
 FINAL = frozenset({"Succeeded", "Failed"})
+_BLOCKED = "DependencyFailed"
 _TAKES_NO_MORE = frozenset({"terminating", "completed"})
 
 
@@ -35,6 +36,7 @@ class JobView:
         remote: the job as the last poll saw it.
         ours: whether it carries the marker of that BatchJob, or needs none.
         finished: whether the BatchJob has come to its end.
+        upload: its `spec.logs.upload`, if it has any.
     """
 
     exists: bool
@@ -42,6 +44,7 @@ class JobView:
     remote: Remote = Absent.UNKNOWN
     ours: bool = False
     finished: bool = False
+    upload: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class TaskView:
         refused: why the submitter could not add it.
         depends_on: ids of the tasks that `dependsOnRefs` names.
         problem: reason and message if one of them cannot be named.
+        blocked_by: name of a BatchTask that it depends on and that has failed, or never starts itself.
+        late: members for the status that came after the task's end was seen: `stdoutTail`, `stderrTail`, `outputProblem`.
     """
 
     remote: Remote = Absent.UNKNOWN
@@ -61,6 +66,8 @@ class TaskView:
     refused: BatchError | None = None
     depends_on: Sequence[str] = ()
     problem: tuple[str, str] | None = None
+    blocked_by: str | None = None
+    late: Mapping[str, str] = field(default_factory=dict)
 
 
 def is_open(resource: Resource) -> bool:
@@ -70,12 +77,18 @@ def is_open(resource: Resource) -> bool:
     return bool(asked(resource, RETRY_FAILED) or asked(resource, TERMINATE))
 
 
+def is_blocked(resource: Resource) -> bool:
+    """Whether the task has said that it never starts, since it depends on one that has failed."""
+    ready = resource.condition("Ready")
+    return ready is not None and ready.get("reason") == _BLOCKED and resource.status.get("phase") not in FINAL
+
+
 def plan(resource: Resource, account: AccountView, job: JobView, view: TaskView, cluster: str, now: float) -> Plan:
     """Decide about one BatchTask."""
     if resource.deleting:
         return _delete(resource, account, job, view, cluster, now)
     if not is_open(resource):
-        return _unchanged(resource)
+        return _unchanged(resource, view)
     if not job.exists:
         message = (
             f"spec.jobRef names BatchJob {_job_name(resource)!r}, which does not exist in this namespace: create it"
@@ -94,21 +107,25 @@ def plan(resource: Resource, account: AccountView, job: JobView, view: TaskView,
         return _add(resource, job, view, owner, now)
     if view.remote.get("owner") != owner:
         return foreign(resource, "task", view.remote.get("owner"), now)
-    return _follow(resource, account, job, view.remote, now)
+    ended = view.remote.get("state") == "completed"
+    there = {**view.remote, **view.late} if ended else view.remote
+    return _follow(resource, account, job, there, view.blocked_by, now)
 
 
 def _job_name(resource: Resource) -> str:
     return str((resource.spec.get("jobRef") or {}).get("name", ""))
 
 
-def _unchanged(resource: Resource) -> Plan:
-    """A task that has ended: only that its spec was seen is new."""
+def _unchanged(resource: Resource, view: TaskView) -> Plan:
+    """A task that has ended: only that its spec was seen is new, or output that was read later."""
+    late = {name: text for name, text in view.late.items() if text and resource.status.get(name) != text}
     if resource.status.get("observedGeneration") == resource.generation:
-        return Plan()
+        return Plan(status={**resource.status, **late}) if late else Plan()
     conditions = [
         dict(each) | {"observedGeneration": resource.generation} for each in resource.status.get("conditions") or ()
     ]
-    return Plan(status=dict(resource.status) | {"observedGeneration": resource.generation, "conditions": conditions})
+    seen = {"observedGeneration": resource.generation, "conditions": conditions}
+    return Plan(status={**resource.status, **late, **seen})
 
 
 def _without_job(resource: Resource, job: JobView, now: float) -> Plan:
@@ -156,7 +173,8 @@ def _add(resource: Resource, job: JobView, view: TaskView, owner: str, now: floa
     if view.depends_on:
         depends = dict(body.get("dependsOn") or {})
         body["dependsOn"] = depends | {"taskIds": list(dict.fromkeys([*depends.get("taskIds", ()), *view.depends_on]))}
-    return Plan("add", submit=ownership.task_with_marker(body, owner))
+    upload = None if job.upload is None else {**job.upload, "path": job.upload.get("path") or job.id}
+    return Plan("add", submit=ownership.task_with_marker(body, owner), logs_to=upload)
 
 
 def _refused(resource: Resource, error: BatchError, now: float) -> Plan:
@@ -169,7 +187,14 @@ def _refused(resource: Resource, error: BatchError, now: float) -> Plan:
     return Plan(status=troubled(resource, problem, now), again=problem.wait)
 
 
-def _follow(resource: Resource, account: AccountView, job: JobView, remote: Mapping[str, Any], now: float) -> Plan:
+def _follow(
+    resource: Resource,
+    account: AccountView,
+    job: JobView,
+    remote: Mapping[str, Any],
+    blocked_by: str | None,
+    now: float,
+) -> Plan:
     """The task is in Azure Batch: show it, change what can be changed, and do what annotations ask."""
     finalizer: Any = None if resource.has_finalizer else "add"
     id, ended = resource.remote_id, remote.get("state") == "completed"
@@ -193,6 +218,14 @@ def _follow(resource: Resource, account: AccountView, job: JobView, remote: Mapp
     elif not ended and _constraints_differ(resource, remote):
         body = {"constraints": dict(resource.spec.get("constraints") or {})}
         calls.append(Call("update_task", Table.TASKS, id, parent=job.id, body=body))
+    if blocked_by is not None and remote.get("state") == "active" and not calls:
+        text = (
+            f"BatchTask {blocked_by!r} has failed or never starts, so this one never starts: run the failed one again with "
+            f"the annotation {RETRY_FAILED} while the job is open, or delete this one"
+        )
+        verdict = Verdict("Pending", _BLOCKED, text, ready=False, trend="Stalled")
+        # No Event: there may be thousands of them for one that has failed.
+        return Plan(finalizer, status=_shown(resource, account, job, remote, verdict, now))
     return Plan(finalizer, tuple(calls), status=_status(resource, account, job, remote, now))
 
 

@@ -18,12 +18,7 @@ from azure_batch_operator import tracing
 from azure_batch_operator.api.base import RECONCILE_NOW
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.batch import (
-    BatchError,
-    ConflictError,
-    HostPolicy,
-    NotFoundError,
-)
+from azure_batch_operator.batch import BatchError, HostPolicy
 from azure_batch_operator.kube import objects
 from azure_batch_operator.kube.api import KubeApi, KubeError
 from azure_batch_operator.kube.events import EventRecorder
@@ -37,12 +32,13 @@ from azure_batch_operator.reconcile import policy as policies
 from azure_batch_operator.reconcile.account_problems import needs_a_person
 from azure_batch_operator.reconcile.common import failed, waiting
 from azure_batch_operator.reconcile.oneshot import asked, noted
-from azure_batch_operator.reconcile.plan import Call, Plan, Table
+from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.policy import Policy
 from azure_batch_operator.reconcile.resolve import ResolutionError
-from azure_batch_operator.reconcile.trouble import overtaken, trouble
+from azure_batch_operator.reconcile.trouble import trouble
 from azure_batch_operator.sync import views
 from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session
+from azure_batch_operator.sync.calls import make
 from azure_batch_operator.sync.credentials import SignIn
 from azure_batch_operator.sync.inputs import LOOKED_AT_EVERY, Inputs
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
@@ -63,6 +59,7 @@ _LEAST_WAIT = 0.1
 _SECRET_LOOKED_AT_EVERY = 60.0
 # Somebody is at it, and waits for the operator to see it.
 _WRONG_SECRET_LOOKED_AT_EVERY = 5.0
+_NEEDED_LOOKED_AT_EVERY = 1.0
 
 
 class Controller:
@@ -86,7 +83,9 @@ class Controller:
         self._api, self._store, self._queue = api, store, queue
         self._writer, self._events = writer, events
         self._inputs = Inputs(api)
-        self._context = views.Context(store, cluster, self._inputs.prices, self._inputs.taken)
+        self._context = views.Context(
+            store, cluster, self._inputs.prices, self._inputs.taken, self._inputs.tasks.sourced
+        )
         self._workers = workers
         self._namespaces, self._policy = namespaces, policy
         self._refused: dict[Key, str] = {}
@@ -130,11 +129,16 @@ class Controller:
             self._queue.add_after(account, _USERS_COUNTED_AFTER)
 
     def written(self, resource: Resource) -> None:
-        """A status was written: a schedule wants to know what becomes of its jobs."""
+        """A status was written: a schedule wants to know what becomes of its jobs, a task of those that it depends on."""
         before = self._store.get(resource.key)
         self._store.update(resource)
-        if before is not None and resource.scheduled_by and before.status.get("phase") != resource.status.get("phase"):
+        if before is None:
+            return
+        if resource.scheduled_by and before.status.get("phase") != resource.status.get("phase"):
             self._queue.add(resource.scheduled_by, Urgency.REFRESH)
+        if resource.key.kind is Kind.TASK and views.hopeless(before) != views.hopeless(resource):
+            job = self._relations.job(resource)
+            self._enqueue([each.key for each in self._store.dependents(resource.key)] + ([job] if job else []))
 
     def changed(self, keys: Iterable[Key], *, moved: bool = False) -> None:
         """The remote side of these objects looks different; if it `moved`, what lives in it is looked at as well."""
@@ -158,6 +162,10 @@ class Controller:
             self._queue.add(key, Urgency.REFRESH)
 
     # --- working ---
+
+    async def look_at_task_sources(self, every: float) -> None:
+        """Look for changed ConfigMaps that jobs take tasks from, every so many seconds, until cancelled."""
+        await self._inputs.tasks.run(lambda: self._store.of_kind(Kind.JOB), self._enqueue, every)
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -203,6 +211,7 @@ class Controller:
             if key.kind is Kind.ACCOUNT:
                 await self.accounts.close(key)
             return
+        resource = self._writer.decided(resource)
         if key.kind is Kind.ACCOUNT:
             plan, session = await self._plan_account(resource), None
         else:
@@ -214,6 +223,8 @@ class Controller:
     def _look_again(self, resource: Resource) -> None:
         """Somebody wants an answer now: no backoff, and a fresh look at Azure Batch."""
         self._queue.forget(resource.key)
+        if resource.key.kind is Kind.JOB:
+            self._inputs.tasks.hurry(resource)
         session = self._relations.session(resource)
         if session is not None:
             session.submitter.forget(resource.key)
@@ -228,7 +239,8 @@ class Controller:
         if resource.deleting and policy is Policy.DETACH:
             return resource, policies.detached(resource), None
         try:
-            resource = await self._inputs.with_tasks(resource)
+            if resource.key.kind is Kind.JOB:
+                resource = await self._inputs.tasks.with_tasks(resource)
             await self._inputs.read_prices(resource)
             await self._inputs.read_taken(resource)
             account, session = self._relations.account(resource)
@@ -264,10 +276,16 @@ class Controller:
         try:
             if session is not None:
                 for call in plan.calls:
-                    done = done and await self._call(resource.key, session, call)
+                    done = await make(session, call, twice=self._refused.get(resource.key) == call.verb)
+                    if not done:
+                        self._refused[resource.key] = call.verb
+                        break
         except BatchError as error:
-            said = failed(resource, trouble(error), time.time())
-            self._tell(resource, said)
+            # Where it may be has to be known even if its BatchPool goes before the call succeeds.
+            account = {name: value for name, value in (plan.status or {}).items() if name == "account"}
+            known = replace(resource, status={**resource.status, **account})
+            said = failed(known, trouble(error), time.time())
+            self._tell(known, said)
             if said.status is not None:
                 self._writer.write(resource, said.status)
             elif session is not None:
@@ -297,6 +315,9 @@ class Controller:
         if plan.again is not None:
             self._queue.add_after(resource.key, max(plan.again, _LEAST_WAIT))
         if plan.finalizer == "remove" and resource.has_finalizer:
+            if self._relations.needed(resource):
+                self._queue.add_after(resource.key, _NEEDED_LOOKED_AT_EVERY)
+                return
             current = await set_finalizer(self._api, resource, present=False)
             if current is None or not current.finalizers:
                 self.gone(resource.key, resource.uid)
@@ -309,41 +330,6 @@ class Controller:
         for notice in plan.notices:
             self._events.record(resource, notice.type, notice.reason, notice.message)
 
-    async def _call(self, key: Key, session: Session, call: Call) -> bool:
-        """Make a call; False if the mirror turns out to be behind, so that what was decided is void."""
-        began = asyncio.get_running_loop().time()
-        try:
-            session.mirror.learn(call, await call.send(session.client), time.time())
-        except BatchError as error:
-            if call.table is Table.NODES and isinstance(error, ConflictError):
-                # A node may be in no state for it; its pool goes on.
-                logger.info("%s %s: %s", call.verb, call.id, error)
-                return True
-            if not overtaken(error, twice=self._refused.get(key) == call.verb):
-                raise
-            # Look again, then decide anew.
-            logger.info("%s %s: %s", call.verb, call.id, error)
-            self._refused[key] = call.verb
-            if call.table is Table.TASKS and call.parent and isinstance(error, NotFoundError):
-                session.mirror.jobs.touch(call.parent, began)
-            return False
-        else:
-            return True
-        finally:
-            after = asyncio.get_running_loop().time()
-            match call.table:
-                case Table.POOLS:
-                    session.mirror.pools.touch(call.id, after)
-                case Table.JOBS:
-                    session.mirror.jobs.touch(call.id, after)
-                case Table.SCHEDULES:
-                    session.mirror.schedules.touch(call.id, after)
-                case Table.NODES:
-                    session.mirror.pools.touch(call.parent or "", after)
-                case Table.TASKS:
-                    session.mirror.tasks[(call.parent or "").lower()].touch(call.id, after)
-            session.poller.poke()
-
     def _forget(self, resource: Resource) -> None:
         self._inputs.forget(resource.key)
         self._refused.pop(resource.key, None)
@@ -351,6 +337,7 @@ class Controller:
         session = self._relations.session(resource)
         if session is not None:
             session.interest.drop(resource.key)
+            session.mirror.outputs.forget(resource.key)
             session.submitter.forget(resource.key)
             session.feeder.forget(resource.key, resource.uid)
             session.retrier.forget(resource.key, resource.uid)

@@ -14,6 +14,7 @@ from typing import Any
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Remote, Table
+from azure_batch_operator.sync.outputs import Outputs
 
 
 class RemoteTable:
@@ -120,13 +121,18 @@ class JobWish:
     """What an object wants to know of its job beyond counts and failed tasks.
 
     Attributes:
-        tries: retries and requeues.
+        tries: retries and requeues with every poll, not just now and then.
+        tries_shown: whether its status shows retries and requeues.
+        retries, requeues: how many.
         preparation: nodes on which its preparation or release task fails.
         total: tasks that it will have.
         tail_lines: lines of stderr.txt of a failed task.
     """
 
     tries: bool = False
+    tries_shown: bool = False
+    retries: int = 0
+    requeues: int = 0
     preparation: bool = False
     total: int = 0
     tail_lines: int = 20
@@ -174,6 +180,7 @@ class Mirror:
         """More about pools, by id (lower case)."""
         self.results: defaultdict[str, JobResults] = defaultdict(JobResults)
         self.tasks: defaultdict[str, RemoteTable] = defaultdict(RemoteTable)
+        self.outputs = Outputs()
 
     def learn(self, call: Call, answer: Any, now: float) -> None:
         """Keep what the answer to a call of ours tells and no list does; `now` in seconds since the epoch."""

@@ -144,7 +144,7 @@ class Poller:
     async def _poll(self, news: News) -> None:
         interest = self._interest
         await self._offers.poll(news)
-        if not interest:
+        if not interest and not self._mirror.outputs:
             # An account that nobody uses is still checked: is it there, are we let in?
             await self._first(self._client.pools.list_pages(select=("id",), max_results=1, **options()))
             return

@@ -34,6 +34,21 @@ class Relations:
             return Key(Kind.ACCOUNT, *account.split("/", 1))
         return None
 
+    def job(self, task: Resource) -> Key | None:
+        """The BatchJob of a BatchTask, if it names one."""
+        reference = task.spec.get("jobRef")
+        return Key(Kind.JOB, task.key.namespace, reference["name"]) if reference else None
+
+    def needed(self, pool: Resource) -> bool:
+        """Whether something that may be in Azure Batch would not know its account any more without this BatchPool."""
+        if pool.key.kind is not Kind.POOL or pool.released:
+            return False
+        return any(
+            each.has_finalizer and not each.spec.get("accountRef") and not each.status.get("account")
+            for each in self._store.dependents(pool.key)
+            if (each.job_spec[1].get("poolRef") or {}).get("name") == pool.key.name
+        )
+
     def session(self, resource: Resource) -> Session | None:
         """The session of the account that an object belongs to, whether or not it may use it."""
         key = self.account_key(resource)

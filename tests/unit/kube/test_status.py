@@ -140,3 +140,21 @@ async def test_an_object_that_was_replaced_by_a_namesake_is_left_alone() -> None
         writer.write(resource(Kind.POOL, POOL_SPEC, status={}, uid="old"), {"phase": "Steady"})
         await writer.drain(10)
     assert server.patches == []
+
+
+async def test_what_is_decided_is_known_before_it_is_written() -> None:
+    server, pool = Server(), resource(Kind.POOL, POOL_SPEC, status={"phase": "Pending"})
+    server.learn(pool)
+    server.gate.clear()
+    async with writing(server) as writer:
+        assert writer.decided(pool) is pool
+        writer.write(pool, {"phase": "Steady"})
+        assert writer.decided(pool).status == {"phase": "Steady"}
+        while writer.waiting:
+            await asyncio.sleep(0)
+        assert writer.decided(pool).status == {"phase": "Steady"}
+        namesake = resource(Kind.POOL, POOL_SPEC, status={}, uid="new")
+        assert writer.decided(namesake) is namesake
+        server.gate.set()
+        await writer.drain(10)
+        assert writer.decided(pool) is pool

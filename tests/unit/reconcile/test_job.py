@@ -62,7 +62,7 @@ def failure(id: str, code: int = 3) -> dict[str, Any]:
 
 def decide(one: Resource, there: Remote, tasks: TasksView = TasksView(), pool: PoolView = POOL) -> Plan:  # noqa: B008
     tasks = replace(tasks, fingerprint=job_changes.fingerprint(one.spec))
-    return plan(one, ACCOUNT, pool, there, tasks, CLUSTER, NOW)
+    return plan(one, ACCOUNT, pool, there, tasks, CLUSTER, NOW, job_changes.origin(one.spec))
 
 
 def verbs(decision: Plan) -> list[str]:
@@ -259,3 +259,38 @@ def test_deletion_waits_until_the_job_is_gone() -> None:
     assert verbs(decide(one, completed(one))) == ["delete_job"]
     assert decide(one, remote(one, state="deleting")).finalizer is None
     assert decide(one, Absent.GONE) == Plan(finalizer="remove")
+
+
+def test_tasks_that_change_after_the_end_are_refused_once() -> None:
+    one = job(finalizer=True)
+    going = decide(one, remote(one, onAllTasksComplete="terminatejob"), TasksView(counts=counted(running=1)))
+    assert going.status is not None
+    done = decide(
+        job(finalizer=True, status=dict(going.status)),
+        completed(one),
+        TasksView(counts=counted(succeeded=1), unfinished=0),
+    )
+    assert done.status is not None
+    assert done.status["tasksFingerprint"] == job_changes.origin(JOB_SPEC)
+    policy = JOB_SPEC | {"taskPrunePolicy": "Delete"}
+    assert decide(job(policy, status=dict(done.status)), Absent.UNKNOWN).status is None
+    other = JOB_SPEC | {"tasks": [{"id": "b", "commandLine": "true"}]}
+    changed = decide(job(other, status=dict(done.status), generation=2), Absent.UNKNOWN)
+    assert changed.status is not None
+    assert conditions(changed)["TasksInSync"] == ("False", "JobFinished")
+    assert conditions(changed)["Ready"] == ("True", "Succeeded")
+    assert [notice.reason for notice in changed.notices] == ["TasksNotChanged"]
+    again = decide(job(other, status=dict(changed.status), generation=2), Absent.UNKNOWN)
+    assert (again.status, again.notices) == (None, ())
+    back = decide(job(JOB_SPEC, status=dict(changed.status), generation=3), Absent.UNKNOWN)
+    assert "TasksInSync" not in conditions(back)
+
+
+def test_the_fingerprint_of_config_maps_is_part_of_the_note() -> None:
+    """Other contents are another fingerprint, and the spec's part of it is found again when they cannot be read."""
+    print_ = job_changes.fingerprint(JOB_SPEC)
+    both = job_changes.with_contents(print_, "0123")
+    there = {"metadata": [{"name": "azurebatch.io/tasks", "value": job_changes.tasks_note(both, 3)}]}
+    noted, digits = job_changes.noted_tasks(there)
+    assert (noted, digits, job_changes.without_contents(noted)) == (both, 3, print_)
+    assert job_changes.with_contents(print_, None) == print_

@@ -181,15 +181,31 @@ def test_pending_ends_with_the_first_start_and_rests_while_suspended() -> None:
 
 
 def test_a_restart_keeps_speed_and_estimate_until_something_ends() -> None:
-    fast = TasksView(counts=counted(running=1, succeeded=3), per_minute=2.5, estimated_end=NOW)
+    fast = TasksView(counts=counted(running=1, succeeded=3), per_minute=2.5, estimated_end=NOW + 60)
     many = job(JOB_SPEC | {"tasks": [{"id": id, "commandLine": ""} for id in "abcdef"]}, finalizer=True)
     there = remote(many, onAllTasksComplete="terminatejob")
     before = decide(many, there, fast).status or {}
-    assert (before["tasksPerMinute"], before["estimatedEndTime"]) == (2.5, timestamp(NOW))
+    assert (before["tasksPerMinute"], before["estimatedEndTime"]) == (2.5, timestamp(NOW + 60))
     restarted = replace(fast, per_minute=None, estimated_end=None)
     assert decide(replace(many, status=before), there, restarted).status == before
     more = replace(restarted, counts=counted(running=1, succeeded=4))
     assert "tasksPerMinute" not in (decide(replace(many, status=before), there, more).status or {})
+
+
+def test_an_expected_end_that_is_past_is_not_shown() -> None:
+    many = job(JOB_SPEC | {"tasks": [{"id": id, "commandLine": ""} for id in "abcdef"]}, finalizer=True)
+    there = remote(many, onAllTasksComplete="terminatejob")
+    fast = TasksView(counts=counted(running=1, succeeded=3), per_minute=2.5, estimated_end=NOW + 60)
+    shown = decide(many, there, fast)
+    assert shown.again == 60.0, "somebody must take it away again"
+    for view in (replace(fast, estimated_end=NOW), replace(fast, estimated_end=None, per_minute=None)):
+        old = {**(shown.status or {}), "estimatedEndTime": timestamp(NOW - 1)}
+        late = decide(replace(many, status=old), there, view)
+        assert late.again is None
+        assert late.status is not None
+        assert (late.status["tasksPerMinute"], late.status.get("estimatedEndTime")) == (2.5, None)
+    stopped = decide(many, held(many), fast).status or {}
+    assert "estimatedEndTime" not in stopped
 
 
 STEADY = {"allocationState": "steady", "taskSlotsPerNode": 2}
@@ -260,3 +276,34 @@ def test_a_job_that_is_being_ended_is_not_looked_at_in_a_circle() -> None:
     ending = decide(owner, remote(owner, state="terminating"), tasks)
     assert not ending.calls
     assert ending.again is None, "the deadline is long over; the poller tells when the job has ended"
+
+
+def test_a_job_of_which_only_blocked_batch_tasks_are_left_ends_if_it_is_to_end_with_them() -> None:
+    view = TasksView(counts=counted(active=2, failed=1), failed=[failure("a")], failed_count=1, others_blocked=2)
+    spec = {"poolRef": {"name": "cpu"}}
+    for more, verb in (
+        ({}, []),
+        ({"onAllTasksComplete": "terminatejob"}, ["terminate_job"]),
+        ({"onAllTasksComplete": "terminatejob", "onDependencyFailure": "Ignore"}, []),
+    ):
+        one = job(spec | more, finalizer=True)
+        there = remote(one, onAllTasksComplete=more.get("onAllTasksComplete", "noaction"))
+        decision = decide(one, there, view)
+        assert verbs(decision) == verb
+        assert (decision.status or {})["waitingFor"] == "what is left depends on tasks that have failed (first: a)"
+        assert verbs(decide(one, there, replace(view, others_blocked=1))) == []
+
+
+def test_a_job_that_stays_open_says_so_when_its_tasks_have_ended() -> None:
+    view = TasksView(counts=counted(succeeded=2))
+    for spec, reason in (
+        ({"poolRef": {"name": "cpu"}}, "Active"),
+        (JOB_SPEC | {"onAllTasksComplete": "noaction"}, "Active"),
+        (JOB_SPEC, "Running"),
+    ):
+        one = job(spec, finalizer=True)
+        shown = decide(one, remote(one), view)
+        assert conditions(shown)["Ready"] == ("True", reason)
+        assert (shown.status or {})["phase"] == "Running"
+        more = decide(one, remote(one), replace(view, counts=counted(running=1, succeeded=2)))
+        assert conditions(more)["Ready"] == ("True", "Running")

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import CompletedError
 from azure_batch_operator.reconcile.ownership import OWNER_VARIABLE, marker
 from azure_batch_operator.reconcile.plan import Absent, Plan
-from azure_batch_operator.reconcile.task import JobView, TaskView, is_open, plan
+from azure_batch_operator.reconcile.task import JobView, TaskView, is_blocked, is_open, plan
 from unit.objects import ACCOUNT, CLUSTER, NOW, TASK_SPEC, resource
 
 ACTIVE = JobView(exists=True, id="steps", remote={"id": "steps", "state": "active"}, ours=True)
@@ -211,3 +212,40 @@ def test_a_job_that_exists_only_in_azure_may_be_missing() -> None:
     decision = decide(one, TaskView(), JobView(exists=True, id="theirs", remote=Absent.GONE))
     assert reason(decision) == "JobNotFound"
     assert "spec.jobId" in (decision.status or {})["conditions"][0]["message"]
+
+
+def test_output_that_comes_later_is_added_to_the_status_once() -> None:
+    one = task(finalizer=True)
+    ended = remote(one, "completed", result="failure", exitCode=1) | {"stderrTail": ""}
+    done = decide(one, TaskView(ended)).status
+    assert done is not None
+    assert "stderrTail" not in done
+    late = {"stderrTail": "why"}
+    assert (decide(one, TaskView(ended, late=late)).status or {})["stderrTail"] == "why"
+    closed = task(finalizer=True, status=dict(done))
+    shown = decide(closed, TaskView(Absent.GONE, late=late)).status
+    assert shown == {**done, "stderrTail": "why"}
+    assert decide(task(finalizer=True, status=dict(shown)), TaskView(Absent.GONE, late=late)) == Plan()
+
+
+def test_the_output_of_a_task_goes_where_its_job_says() -> None:
+    job = JobView(True, "job", ACTIVE.remote, ours=True, upload={"containerUrl": "https://x/c"})
+    decision = decide(task(), TaskView(Absent.GONE), job)
+    assert decision.logs_to == {"containerUrl": "https://x/c", "path": "job"}
+    assert decide(task(), TaskView(Absent.GONE)).logs_to is None
+
+
+def test_a_task_that_can_never_start_says_whose_fault_it_is() -> None:
+    one = task(finalizer=True)
+    waiting = decide(one, TaskView(remote(one), blocked_by="other"))
+    assert (reason(waiting), reason(waiting, "Stalled")) == ("DependencyFailed", "DependencyFailed")
+    assert waiting.status is not None
+    assert "'other'" in waiting.status["conditions"][0]["message"]
+    assert waiting.notices == ()
+    stalled = task(finalizer=True, status=dict(waiting.status))
+    assert (is_blocked(one), is_blocked(stalled)) == (False, True)
+    assert reason(decide(stalled, TaskView(remote(one)))) == "Queued"
+    running = decide(stalled, TaskView(remote(one, "running"), blocked_by="other"))
+    assert reason(running) == "Running"
+    ended = task(annotations={TERMINATE: "1"}, finalizer=True, status=dict(waiting.status))
+    assert [call.verb for call in decide(ended, TaskView(remote(one), blocked_by="other")).calls] == ["terminate_task"]

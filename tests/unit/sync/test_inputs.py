@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 from typing import Any
 
 import pytest
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.kube.api import Busy, KubeError, NotFound
-from azure_batch_operator.reconcile import expand
 from azure_batch_operator.reconcile.plan import Call, Plan, Table
 from azure_batch_operator.reconcile.resolve import ResolutionError
 from azure_batch_operator.sync.inputs import Inputs
-from unit.objects import JOB_SPEC, POOL_SPEC, TASK_SPEC, resource
+from unit.objects import POOL_SPEC, TASK_SPEC, resource
 
 VARIABLE = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "tokens", "key": "t"}}}
 USER = {"name": "u", "passwordSecretRef": {"name": "users", "key": "u"}}
@@ -30,7 +28,7 @@ class Api:
         self.requests: list[str] = []
         self.version = 1
 
-    async def request(self, method: str, path: str) -> dict[str, Any]:
+    async def request(self, method: str, path: str, accept: str = "") -> dict[str, Any]:
         assert method == "GET"
         self.requests.append(path)
         await asyncio.sleep(0)
@@ -118,54 +116,19 @@ async def test_an_api_server_out_of_reach_is_not_remembered() -> None:
     assert (await these.completed(resource(Kind.POOL, spec), create(spec))).calls
 
 
-SOURCED = {
-    "poolRef": {"name": "cpu"},
-    "tasksFrom": [{"configMapKeyRef": {"name": "more", "key": "tasks"}}],
-}
-TWO = json.dumps([{"id": "a", "commandLine": "x", "environmentSettings": [VARIABLE]}, {"id": "b", "commandLine": "y"}])
-
-
-def running(total: int, submitted: int, phase: str = "Running") -> dict[str, Any]:
-    return {"phase": phase, "observedGeneration": 1, "taskCounts": {"total": total, "submitted": submitted}}
-
-
-async def test_tasks_of_a_config_map_become_the_jobs_own_and_are_read_once() -> None:
-    api = Api(more={"tasks": TWO}, tokens={"t": "abc"})
-    these = inputs(api)
-    job = await these.with_tasks(resource(Kind.JOB, SOURCED))
-    assert expand.total(job.spec) == 2
-    api.objects["more"] = {"tasks": "[]"}
-    again = await these.with_tasks(resource(Kind.JOB, SOURCED, generation=2))
-    assert expand.total(again.spec) == 2
-    plan = await these.completed(job, Plan(feed=True))
-    assert plan.tasks_of is not None
-    assert plan.tasks_of["tasks"][0]["environmentSettings"] == [{"name": "TOKEN", "value": "abc"}]
-
-
-async def test_a_missing_config_map_is_waited_for() -> None:
-    with pytest.raises(ResolutionError, match=r"spec.tasksFrom\[0\].configMapKeyRef: ConfigMap 'more' does not exist"):
-        await inputs(Api()).with_tasks(resource(Kind.JOB, SOURCED))
-    with pytest.raises(ResolutionError):
-        await inputs(Api()).with_tasks(resource(Kind.JOB, SOURCED, status=running(2, 1)))
-
-
-@pytest.mark.parametrize("objects", [{}, {"more": {"tasks": "[]"}}])
-async def test_a_job_whose_tasks_are_in_is_followed_without_its_config_map(objects: dict[str, Any]) -> None:
-    these = inputs(Api(**objects))
-    job = await these.with_tasks(resource(Kind.JOB, SOURCED, status=running(2, 2)))
-    assert expand.total(job.spec) == 2
-    # Should tasks turn out to be missing after all, nothing is made up for them.
-    with pytest.raises(ResolutionError):
-        await these.completed(job, Plan(feed=True))
-
-
-async def test_deleted_and_finished_jobs_need_no_config_map() -> None:
-    for job in (
-        resource(Kind.JOB, SOURCED, deleting=True, finalizer=True),
-        resource(Kind.JOB, SOURCED, status={"phase": "Succeeded"}),
-        resource(Kind.JOB, JOB_SPEC),
+async def test_the_output_of_a_task_is_uploaded_as_its_job_says() -> None:
+    api = Api(storage={"url": "https://x/c?sig=hunter2"})
+    upload = {"containerUrlFrom": {"secretKeyRef": {"name": "storage", "key": "url"}}, "path": "kept"}
+    one, plan = resource(Kind.TASK, TASK_SPEC), Plan(submit={"id": "x", "commandLine": "y"}, logs_to=upload)
+    made = await inputs(api).completed(one, plan)
+    assert made.submit is not None
+    (files,) = made.submit["outputFiles"]
+    assert files["destination"]["container"] == {"containerUrl": "https://x/c?sig=hunter2", "path": "kept/x"}
+    assert "hunter2" not in repr(made)
+    with pytest.raises(
+        ResolutionError, match=r"^BatchJob 'steps': spec.logs.upload.containerUrlFrom: Secret 'storage'"
     ):
-        assert await inputs(Api()).with_tasks(job) is job
+        await inputs(Api()).completed(one, plan)
 
 
 async def test_what_a_pool_takes_is_known_by_value_and_by_version_of_what_holds_it() -> None:

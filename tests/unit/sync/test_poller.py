@@ -63,6 +63,8 @@ class Service:
 
     async def tail(self, job_id: str, task_id: str, path: str, **_: Any) -> bytes:
         self.asked.append(f"tail {task_id}/{path}")
+        if self.error:
+            raise self.error
         return b"first\nlast\n"
 
     async def _answer(self, kind: str, what: str, filter: str | None) -> AsyncIterator[Any]:
@@ -285,3 +287,31 @@ async def test_a_poller_that_rests_is_not_overdue_and_one_that_hangs_is() -> Non
     for each in running:
         each.cancel()
     await asyncio.wait(running)
+
+
+async def test_output_that_is_left_out_comes_with_the_next_polls() -> None:
+    scene = Scene()
+    keys = [Key(Kind.TASK, "n", f"t{number:02}") for number in range(50)]
+    for key in keys:
+        scene.interest.add(key, "j", key.name)
+    scene.service.items["jobs"] = job()
+    scene.service.items["tasks"] = [failed(key.name) for key in keys]
+    assert await scene.poll() == set(keys)
+
+    def read() -> list[str]:
+        return [each.partition(" ")[2] for each in scene.service.asked if each.startswith("tail")]
+
+    assert read() == [f"t{number:02}/stderr.txt" for number in range(20)]
+    # Their objects are done: nobody is interested in the tasks any more.
+    for key in keys:
+        scene.interest.drop(key)
+    scene.mirror.outputs.forget(keys[49])
+    scene.service.error = ServerBusyError("busy", status=503)
+    await scene.poll()
+    scene.service.error = None
+    assert await scene.poll() == set(keys[20:40])
+    assert read() == [f"t{number:02}/stderr.txt" for number in range(20, 40)]
+    assert await scene.poll() == set(keys[40:49])
+    assert scene.mirror.outputs.late(keys[30]) == {"stderrTail": "first\nlast"}
+    assert await scene.poll() == set()
+    assert scene.service.asked == ["check"]

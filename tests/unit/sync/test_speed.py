@@ -1,11 +1,8 @@
-"""Speed and tries of a job's tasks: from counts and lists alone, and said anew only with a reason."""
+"""Speed of a job's tasks: from counts and lists alone, and said anew only with a reason."""
 
 from __future__ import annotations
 
-import pytest
-
 from azure_batch_operator.sync.polls.speed import Speed
-from azure_batch_operator.sync.polls.tries import Tries
 
 
 def test_a_job_has_a_speed_once_something_has_ended() -> None:
@@ -34,14 +31,3 @@ def test_tasks_that_run_again_begin_a_new_count() -> None:
     assert speed.per_minute is None
     speed.add(130.0, 6, 10)
     assert speed.per_minute == 1.0
-
-
-@pytest.mark.parametrize(
-    ("seen", "expected"), [([(1, 0), (1, 2), (3, 2)], (3, 2, 2)), ([(2, 1), (0, 1), (1, 1)], (3, 1, 1))]
-)
-def test_tries_add_up_over_polls(seen: list[tuple[int, int]], expected: tuple[int, int, int]) -> None:
-    tries = Tries()
-    for retries, requeues in seen:
-        tries.add({"id": "a", "executionInfo": {"retryCount": retries, "requeueCount": requeues}})
-    tries.add({"id": "b", "executionInfo": {}})
-    assert (tries.retries, tries.requeues, tries.most_requeues) == expected

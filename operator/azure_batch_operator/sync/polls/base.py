@@ -85,13 +85,25 @@ class Since:
     def saw(self, item: Mapping[str, Any]) -> None:
         """An item with its `stateTransitionTime`."""
         if stamp := item.get("stateTransitionTime"):
-            self._latest = max(self._latest, datetime.fromisoformat(stamp[:19]).replace(tzinfo=UTC))
+            self._latest = max(self._latest, _time(stamp))
+
+    def advance(self, seen: Since, seconds: float) -> None:
+        """Go on to what another one has seen, by a list that took so many seconds."""
+        self._latest = max(self._latest, seen._latest - timedelta(seconds=seconds))
+
+    def is_past(self, stamp: str) -> bool:
+        """Whether the filter no longer finds what has changed then."""
+        return bool(stamp) and _time(stamp) < self._latest - _CLOCK_SLACK
 
     @property
     def filter(self) -> str:
         """For `$filter`."""
         since = (self._latest - _CLOCK_SLACK).strftime("%Y-%m-%dT%H:%M:%SZ")
         return f"stateTransitionTime ge DateTime'{since}'"
+
+
+def _time(stamp: str) -> datetime:
+    return datetime.fromisoformat(stamp[:19]).replace(tzinfo=UTC)
 
 
 def options() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from azure_batch_operator.reconcile.failures import cause
 from azure_batch_operator.sync.mirror import Interest, JobResults, JobWish, Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 from azure_batch_operator.sync.polls.speed import Speed
-from azure_batch_operator.sync.polls.tries import Tries
+from azure_batch_operator.sync.polls.tries import Tries, count
 
 _JOB_MEMBERS = (
     "id", "eTag", "state", "previousState", "stateTransitionTime", "executionInfo", "metadata", "poolInfo", "priority",
@@ -97,8 +97,7 @@ class JobPoll(Poll):
             counts = answer["taskCounts"]
             results = replace(known, counts=counts, slots=answer.get("taskSlotCounts"))
             await self._failures(id, wish, results, ended=ended)
-            if wish.tries:
-                await self._count_tries(id, results)
+            await self._count_tries(id, wish, results, ended=ended)
             if wish.preparation and (ended or results.waiting):
                 results.node_failures = await self._failed_nodes(id)
             if ended:
@@ -148,13 +147,22 @@ class JobPoll(Poll):
             failed.append(entry)
         return failed, number
 
-    async def _count_tries(self, id: str, results: JobResults) -> None:
-        tries = self._tries.setdefault(id, Tries())
+    async def _count_tries(self, id: str, wish: JobWish, results: JobResults, *, ended: bool) -> None:
+        tries, counts = self._tries.setdefault(id, Tries()), results.counts or {}
+        if not (ended or wish.tries or tries.due(counts, shown=wish.tries_shown)):
+            return
         members = ("id", "stateTransitionTime", "executionInfo")
-        async for task in self._client.tasks.list(id, filter=tries.since.filter, select=members, **options()):
-            tries.add(task)
-        results.retries, results.requeues = tries.retries, tries.requeues
+
+        def since(filter: str) -> AsyncIterable[Mapping[str, Any]]:
+            return self._client.tasks.list(id, filter=filter, select=members, **options())
+
+        # After a restart it is counted anew; the status and the metric go on from what was known.
+        before = max(wish.retries, tries.retries), max(wish.requeues, tries.requeues)
+        await tries.read(since, counts, waiting=wish.tries and not ended, ended=ended)
+        results.retries, results.requeues = max(before[0], tries.retries), max(before[1], tries.requeues)
         results.most_requeues = tries.most_requeues
+        namespaces = {key.namespace for key in self._interest.jobs.get(id, ())}
+        count(namespaces, results.retries - before[0], results.requeues - before[1])
 
     async def _failed_nodes(self, id: str) -> list[Mapping[str, Any]]:
         """Nodes on which the preparation or release task has failed, the first twenty of them."""

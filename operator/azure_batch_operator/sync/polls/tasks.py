@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Mapping
 from typing import Any
 
-from azure_batch_operator.batch import BatchClient, NotFoundError
+from azure_batch_operator.api.resource import Key
+from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError, TransientError
 from azure_batch_operator.reconcile.ownership import task_owner_of
 from azure_batch_operator.sync.mirror import Interest, Mirror, RemoteTable
+from azure_batch_operator.sync.outputs import Owed
 from azure_batch_operator.sync.polls.base import TAIL_LINES, News, Poll, Since, clock, options
 
 _TASK_MEMBERS = ("id", "state", "stateTransitionTime", "executionInfo", "nodeInfo", "constraints")
@@ -29,7 +31,8 @@ class TaskPoll(Poll):
         for id in self._lists.keys() - self._interest.tasks.keys():
             del self._lists[id]
             self._mirror.tasks.pop(id, None)
-        return [self._tasks(id, news) for id in list(self._interest.tasks) if self._mirror.jobs.alive(id)]
+        owed = [self._late(key, owed, news) for key, owed in self._mirror.outputs.owed(_MOST_TAILS)]
+        return [*(self._tasks(id, news) for id in list(self._interest.tasks) if self._mirror.jobs.alive(id)), *owed]
 
     async def _tasks(self, job_id: str, news: News) -> None:
         listing = self._lists.setdefault(job_id, _TaskList())
@@ -56,8 +59,11 @@ class TaskPoll(Poll):
             if not keys or result is None or lines == 0 or "stderrTail" in entry or (result == "success" and not lines):
                 continue
             tails += 1
-            # What is left out now is not asked for later: a status is written once.
-            entry |= await self._output(job_id, entry["id"], lines) if tails <= _MOST_TAILS else {"stderrTail": ""}
+            if tails <= _MOST_TAILS:
+                entry |= await self._output(job_id, entry["id"], lines)
+                continue
+            entry["stderrTail"] = ""
+            self._mirror.outputs.owe(keys, Owed(job_id, entry["id"], lines))
         if full:
             listing.full_at, listing.recount = began, False
         told = set(wanted) if table.first else set()
@@ -66,6 +72,18 @@ class TaskPoll(Poll):
         listing.recount = listing.recount or (not full and table.touched)
         for id in different:
             news.changed |= wanted.get(id, set())
+
+    async def _late(self, key: Key, owed: Owed, news: News) -> None:
+        """Read output that earlier polls have left out."""
+        try:
+            output = await self._output(owed.job_id, owed.task_id, owed.lines)
+        except TransientError:
+            raise
+        except BatchError:
+            self._mirror.outputs.forget(key)
+            raise
+        self._mirror.outputs.bring(key, output)
+        news.changed.add(key)
 
     async def _output(self, job_id: str, task_id: str, lines: int | None) -> dict[str, str]:
         """The last lines of a task's output, and why there are none."""

@@ -10,6 +10,7 @@ from azure_batch_operator.reconcile.pool_values import Taken
 from azure_batch_operator.reconcile.resolve import ResolutionError
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.store import Store
+from azure_batch_operator.sync.task_sources import Sourced
 
 
 @dataclass(frozen=True)
@@ -21,14 +22,16 @@ class Context:
         cluster: id of this cluster, part of the ownership marker.
         taken: what properties of pools take from Secrets and ConfigMaps.
         prices: what `spec.pricesFrom` of pools points to, or why it cannot be read.
-        fingerprints: of the sources of jobs' tasks, with uid and generation of the object.
+        sourced: what jobs have taken from their ConfigMaps.
+        fingerprints: of the sources of jobs' tasks, with uid and generation of the object: in all, and for fixed tasks.
     """
 
     store: Store
     cluster: str
     prices: Mapping[Key, str | ResolutionError] = field(default_factory=dict)
     taken: Mapping[Key, Mapping[str, Taken]] = field(default_factory=dict)
-    fingerprints: dict[Key, tuple[str, int, str]] = field(default_factory=dict)
+    sourced: Mapping[Key, Sourced] = field(default_factory=dict)
+    fingerprints: dict[Key, tuple[str, int, str, str]] = field(default_factory=dict)
 
 
 def interested(session: Session, resource: Resource, *path: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile import expand, job_changes
+from azure_batch_operator.reconcile import expand, job_changes, sources
 from azure_batch_operator.reconcile import job as plans
 from azure_batch_operator.reconcile import task as task_plans
 from azure_batch_operator.reconcile.common import PATIENCE
@@ -19,7 +19,7 @@ from azure_batch_operator.reconcile.job_views import PoolView, TasksView
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.sync.accounts import Session
-from azure_batch_operator.sync.mirror import JobWish
+from azure_batch_operator.sync.mirror import JobResults, JobWish
 from azure_batch_operator.sync.polls.base import TAIL_LINES
 from azure_batch_operator.sync.polls.jobs import pool_of
 from azure_batch_operator.sync.views.context import Context, interested
@@ -32,28 +32,37 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     """Decide about one BatchJob."""
     if session is None:
         pool = _pool(context, resource, None, Absent.UNKNOWN)
-        return plans.plan(resource, account, pool, Absent.UNKNOWN, None, context.cluster, now)
+        origin = _fingerprints(context, resource)[1]
+        return plans.plan(resource, account, pool, Absent.UNKNOWN, None, context.cluster, now, origin)
     id = resource.remote_id
     if is_open(resource):
         interested(session, resource, id)
-        session.interest.wishes[id.lower()] = _wish(resource.spec)
+        session.interest.wishes[id.lower()] = _wish(resource.spec, resource.status)
     else:
         session.interest.drop(resource.key)
         session.feeder.forget(resource.key, resource.uid)
         session.retrier.forget(resource.key, resource.uid)
     remote = session.mirror.jobs.get(id)
+    print_, origin = _fingerprints(context, resource)
     if isinstance(remote, Mapping):
-        _, digits = job_changes.noted_tasks(remote)
+        noted, digits = job_changes.noted_tasks(remote)
         if digits is not None and digits > expand.id_width(resource.spec):
             resource = expand.with_digits(resource, digits)
-    tasks = _tasks(context, resource, session)
+        taken = context.sourced.get(resource.key)
+        if taken is not None and taken.contents is None and job_changes.without_contents(noted) == print_:
+            # Whatever the ConfigMaps held, it is in.
+            print_ = noted
+    tasks = _tasks(context, resource, session, print_)
     pool = _pool(context, resource, session, remote)
-    return plans.plan(resource, account, pool, remote, tasks, context.cluster, now)
+    return plans.plan(resource, account, pool, remote, tasks, context.cluster, now, origin)
 
 
-def _wish(spec: Mapping[str, Any]) -> JobWish:
+def _wish(spec: Mapping[str, Any], status: Mapping[str, Any]) -> JobWish:
     return JobWish(
-        tries="backoff" in spec,
+        tries="maxRequeues" in (spec.get("backoff") or {}),
+        tries_shown="retries" in status,
+        retries=int(status.get("retries") or 0),
+        requeues=int(status.get("requeues") or 0),
         preparation="jobPreparationTask" in spec,
         total=expand.total(spec),
         tail_lines=int((spec.get("logs") or {}).get("tailLines", TAIL_LINES)),
@@ -61,14 +70,22 @@ def _wish(spec: Mapping[str, Any]) -> JobWish:
 
 
 def fingerprint(context: Context, resource: Resource) -> str:
-    """Of the sources of a job's tasks as they stand in the manifest, whatever ConfigMaps hold; made once per version."""
+    """Of the sources of a job's tasks as they stand in the manifest, and of what its ConfigMaps hold as far as they can be read."""
+    return _fingerprints(context, resource)[0]
+
+
+def _fingerprints(context: Context, resource: Resource) -> tuple[str, str]:
+    """That one, and the one for a job that is done: empty if it is not known; made once per version of the manifest."""
     written = context.store.get(resource.key) or resource
     known = context.fingerprints.get(written.key)
-    if known is not None and known[:2] == (written.uid, written.generation):
-        return known[2]
-    made = job_changes.fingerprint(written.spec)
-    context.fingerprints[written.key] = (written.uid, written.generation, made)
-    return made
+    if known is None or known[:2] != (written.uid, written.generation):
+        made = (job_changes.fingerprint(written.spec), job_changes.origin(written.spec))
+        known = context.fingerprints[written.key] = (written.uid, written.generation, *made)
+    taken = context.sourced.get(written.key)
+    if taken is None or taken.version != (written.uid, known[2]):
+        return known[2], "" if sources.needed(written.spec) else known[3]
+    origin = job_changes.with_contents(known[3], taken.contents) if taken.contents else ""
+    return job_changes.with_contents(known[2], taken.contents), origin
 
 
 def _pool(context: Context, job: Resource, session: Session | None, remote: Remote) -> PoolView:
@@ -87,15 +104,16 @@ def _pool(context: Context, job: Resource, session: Session | None, remote: Remo
     return replace(view, fallback=fallback, remote=session.mirror.pools.get(here), nodes=counts)
 
 
-def _tasks(context: Context, resource: Resource, session: Session) -> TasksView | None:
+def _tasks(context: Context, resource: Resource, session: Session, print_: str) -> TasksView | None:
     results = session.mirror.results.get(resource.remote_id.lower())
     if results is None:
         return None
-    print_ = fingerprint(context, resource)
     feed = session.feeder.state(resource.key, resource.uid)
     if feed is not None and feed.fingerprint != print_:
         feed = None
     own = expand.total(resource.spec)
+    taken = context.sourced.get(resource.key)
+    problem = taken.problem if taken is not None else None
     return TasksView(
         counts=results.counts,
         slots=results.slots,
@@ -106,7 +124,9 @@ def _tasks(context: Context, resource: Resource, session: Session) -> TasksView 
         complete=feed.complete if feed else False,
         refused=feed.refused if feed else None,
         others_pending=not own and _tasks_pending(context, resource, session),
+        others_blocked=_tasks_blocked(context, resource, results),
         fingerprint=print_,
+        unread=(problem.reason, str(problem)) if problem is not None else None,
         different=feed.different if feed else (),
         different_count=feed.different_count if feed else 0,
         retries=results.retries,
@@ -117,6 +137,13 @@ def _tasks(context: Context, resource: Resource, session: Session) -> TasksView 
         estimated_end=results.estimated_end,
         node_failures=results.node_failures,
     )
+
+
+def _tasks_blocked(context: Context, job: Resource, results: JobResults) -> int:
+    """BatchTasks of the job that have said that they never start."""
+    if not results.waiting or not results.failed_count:
+        return 0
+    return sum(task_plans.is_blocked(task) for task in context.store.dependents(job.key, Kind.TASK))
 
 
 def _tasks_pending(context: Context, job: Resource, session: Session) -> bool:

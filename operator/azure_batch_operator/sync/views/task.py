@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.reconcile import ownership
+from azure_batch_operator.reconcile import failures, ownership
 from azure_batch_operator.reconcile import task as plans
 from azure_batch_operator.reconcile.job import FINAL
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
@@ -29,6 +29,9 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     else:
         session.interest.drop(resource.key)
     tasks = session.mirror.tasks.get(job.id.lower())
+    late = session.mirror.outputs.late(resource.key)
+    if late and not is_open(resource):
+        session.mirror.outputs.forget(resource.key)
     depends_on, problem = _dependencies(context, resource, job.id)
     view = plans.TaskView(
         remote=tasks.get(id) if tasks is not None else Absent.UNKNOWN,
@@ -36,6 +39,8 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         refused=session.submitter.refused(resource.key),
         depends_on=depends_on,
         problem=problem,
+        blocked_by=_blocked_by(context, resource),
+        late=late,
     )
     return plans.plan(resource, account, job, view, context.cluster, now)
 
@@ -61,7 +66,9 @@ def _job(context: Context, task: Resource, session: Session | None) -> plans.Job
     if job is None:
         return plans.JobView(exists=False)
     ours = isinstance(remote, Mapping) and ownership.owner_of(remote) == ownership.marker(context.cluster, job)
-    return plans.JobView(exists=True, id=id, remote=remote, ours=ours, finished=job.status.get("phase") in FINAL)
+    upload = (job.spec.get("logs") or {}).get("upload")
+    finished = job.status.get("phase") in FINAL
+    return plans.JobView(exists=True, id=id, remote=remote, ours=ours, finished=finished, upload=upload)
 
 
 def _dependencies(context: Context, task: Resource, job: str) -> tuple[list[str], tuple[str, str] | None]:
@@ -78,3 +85,18 @@ def _dependencies(context: Context, task: Resource, job: str) -> tuple[list[str]
             return [], ("DependencyInOtherJob", text)
         ids.append(other.remote_id)
     return ids, None
+
+
+def hopeless(task: Resource) -> bool:
+    """Whether tasks that depend on this one never start, as far as its status says."""
+    failed = task.status.get("phase") == "Failed" and not failures.satisfies(task.spec, task.status)
+    return failed or plans.is_blocked(task)
+
+
+def _blocked_by(context: Context, task: Resource) -> str | None:
+    """Name of the first BatchTask among `dependsOnRefs` that will never satisfy this one."""
+    for reference in task.spec.get("dependsOnRefs") or ():
+        other = context.store.get(Key(Kind.TASK, task.key.namespace, reference["name"]))
+        if other is not None and hopeless(other):
+            return other.key.name
+    return None

@@ -1,0 +1,26 @@
+"""Reading all the texts that references name; what is missing is told with the place that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from azure_batch_operator.kube.values import ValueMissingError, Values
+from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, Source
+
+
+async def read_texts(values: Values, namespace: str, needed: Iterable[Reference]) -> Mapping[Source, str]:
+    """The text of every source, each read once.
+
+    Raises:
+        ResolutionError: if one is missing; the text names the field and the remedy.
+        KubeError: if the API server is out of reach.
+    """
+    texts: dict[Source, str] = {}
+    for reference in needed:
+        source = reference.source
+        if source not in texts:
+            try:
+                texts[source] = await values.text(source.kind, namespace, source.name, source.key)
+            except ValueMissingError as error:
+                raise ResolutionError(error.reason, f"{reference.path}: {error}") from None
+    return texts

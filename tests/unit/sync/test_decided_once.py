@@ -1,0 +1,72 @@
+"""The controller between two writes of a status: what was decided is not decided again."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.api.base import TERMINATE
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.batch import HostPolicy
+from azure_batch_operator.kube.status import StatusWriter
+from azure_batch_operator.reconcile.oneshot import asked, handled
+from azure_batch_operator.reconcile.plan import Notice, Plan
+from azure_batch_operator.reconcile.policy import Policy
+from azure_batch_operator.sync import views
+from azure_batch_operator.sync.controller import Controller
+from azure_batch_operator.sync.queue import WorkQueue
+from azure_batch_operator.sync.store import Store
+from unit.objects import TASK_SPEC, resource
+
+
+class Surroundings:
+    """An API server that takes no status before it is told to, and Events that are only noted."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.told: list[str] = []
+
+    async def patch_status(self, *_: Any) -> dict[str, Any]:
+        await self.gate.wait()
+        raise AssertionError("nothing is to be written here")
+
+    def record(self, _: Resource, type_: str, reason: str, message: str) -> None:
+        self.told.append(reason)
+
+    async def find(self, _: str) -> Any:
+        return SimpleNamespace(annotations={}, labels={})
+
+    def get(self, _: str) -> None:
+        return None
+
+
+async def test_a_verb_acts_once_however_slow_the_api_server_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def plan(context: Any, one: Resource, *_: Any) -> Plan:
+        if asked(one, TERMINATE) is None:
+            return Plan()
+        return Plan(status={"phase": "Failed", "handled": handled(one, TERMINATE)}, notices=(Notice("Ended", ""),))
+
+    monkeypatch.setattr(views, "plan", plan)
+    around, store = Surroundings(), Store()
+    queue: WorkQueue[Key] = WorkQueue()
+    writer = StatusWriter(around, store.get, store.update)  # type: ignore[arg-type]
+    controller = Controller(
+        around, store, queue, writer, around, "c", HostPolicy(), None, None, around, Policy.MANAGE, workers=1  # type: ignore[arg-type]
+    )  # fmt: skip
+    running = [asyncio.create_task(controller.run()), asyncio.create_task(writer.run())]
+    try:
+        task = resource(Kind.TASK, TASK_SPEC, annotations={TERMINATE: "1"})
+        controller.seen(task)
+        for _ in range(3):
+            while queue.active_since() or len(queue):
+                await asyncio.sleep(0)
+            controller.changed([task.key])
+    finally:
+        for each in running:
+            each.cancel()
+        await asyncio.wait(running)
+    assert around.told == ["Ended"]
