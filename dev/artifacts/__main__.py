@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from artifacts import chart, gitops, monitoring, pages
+from artifacts import chart, gitops, hub, monitoring, pages
 from azure_batch_operator import generate
 from azure_batch_operator.generate import ROOT, Files
 
@@ -28,9 +28,17 @@ def files() -> Files:
         GITOPS / "flux": {"kustomization.yaml": gitops.flux_kustomization()},
         **generate.files(),
         CHART / "templates" / "crds": chart.crd_templates(),
-        CHART / "files": {"rules.yaml": chart.rules(MANIFESTS), "alerts.yaml": monitoring.rules()},
+        CHART / "files": {
+            "rules.yaml": chart.rules(MANIFESTS),
+            "admission-policy.yaml": chart.admission_policy(MANIFESTS),
+            "alerts.yaml": monitoring.rules(),
+        },
         CHART / "files" / "dashboards": monitoring.dashboards(),
-        CHART: {"values.yaml": chart.values_yaml(), "values.schema.json": chart.values_schema()},
+        CHART: {
+            "Chart.yaml": hub.chart_yaml(ROOT),
+            "values.yaml": chart.values_yaml(),
+            "values.schema.json": chart.values_schema(),
+        },
         MANIFESTS / "watched-namespace": {"rbac.yaml": chart.watched_namespace(MANIFESTS)},
         MANIFESTS / "components" / "monitoring": monitoring.manifests(),
         ROOT / "docs": {

@@ -55,6 +55,13 @@ def rules(manifests: Path) -> str:
     return f"# {_NOTE}\n" + yaml.safe_dump(found, sort_keys=True)
 
 
+def admission_policy(manifests: Path) -> str:
+    """The specs of the ValidatingAdmissionPolicy and of its binding, by kind; the chart puts in names and the ServiceAccount."""
+    documents = yaml.safe_load_all((manifests / "base" / "admission-policy.yaml").read_text())
+    found = {each["kind"]: each["spec"] for each in documents}
+    return f"# {_NOTE}\n" + yaml.safe_dump(found, sort_keys=True, width=1000)
+
+
 def watched_namespace(manifests: Path) -> str:
     """Role and RoleBinding with the operator's rights in one namespace, for kustomize."""
     documents = list(yaml.safe_load_all((manifests / "base" / "rbac.yaml").read_text()))

@@ -51,6 +51,16 @@ class Rbac(Values):
     create: bool = doc("Whether the chart creates roles and bindings.", True)
 
 
+class AdmissionPolicy(Values):
+    """What the API server denies the operator beyond what roles can say."""
+
+    create: bool = doc(
+        "Whether the chart creates it. Without it, the right to patch an object, which finalizers need, covers its spec. "
+        "Like the CRDs it belongs to no namespace: switch it off if who installs may not create it.",
+        True,
+    )
+
+
 class ServiceAccount(Values):
     """The ServiceAccount that the operator runs as."""
 
@@ -160,6 +170,10 @@ class ChartValues(Values):
     )
     crds: CustomResources = doc("The CustomResourceDefinitions.", CustomResources)
     rbac: Rbac = doc("The rights of the operator.", Rbac)
+    admission_policy: AdmissionPolicy = doc(
+        "A ValidatingAdmissionPolicy by which the operator can change nothing of an object but its finalizer and status.",
+        AdmissionPolicy,
+    )
     service_account: ServiceAccount = doc("The ServiceAccount of the operator.", ServiceAccount)
     leader_election: LeaderElection = doc("Which of several replicas acts.", LeaderElection)
     workload_identity: WorkloadIdentity = doc("Signing in to Azure as the operator itself.", WorkloadIdentity)

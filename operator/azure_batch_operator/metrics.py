@@ -34,6 +34,9 @@ async def serve(
 
     Yields:
         The port.
+
+    Raises:
+        OSError: it cannot listen there; the settings are named.
     """
 
     def probe(check: Callable[[], str | None]) -> Callable[[web.Request], asyncio.Future[web.StreamResponse]]:
@@ -54,7 +57,10 @@ async def serve(
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
-        await site.start()
+        try:
+            await site.start()
+        except (OSError, OverflowError) as error:
+            raise OSError(f"http_host and http_port, {host}:{port}, cannot be listened on: {error}") from error
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

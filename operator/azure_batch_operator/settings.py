@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
+import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_origin
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, StringConstraints, ValidationError, field_validator, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -26,8 +27,15 @@ _SERVICE_LINK = re.compile(
     rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)=|\w+_PORT=\w+://"
 )
 
-Texts = Annotated[tuple[str, ...], NoDecode]
-"""Several texts: a repeated flag, a variable with commas or JSON between them, a list in the file."""
+_LABEL = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+_HOST = "[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?"
+Namespace = Annotated[str, StringConstraints(pattern=f"^{_LABEL}$")]
+AnyNamespace = Annotated[str, StringConstraints(pattern=rf"^({_LABEL}|\*)$")]
+HostPattern = Annotated[str, StringConstraints(pattern=rf"^(\.?{_HOST}|[0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F:.]*)$")]
+# Several texts: a repeated flag, a variable with commas or JSON between them, a list in the file.
+Namespaces = Annotated[tuple[Namespace, ...], NoDecode]
+AnyNamespaces = Annotated[tuple[AnyNamespace, ...], NoDecode]
+HostPatterns = Annotated[tuple[HostPattern, ...], NoDecode]
 
 
 class SettingsError(Exception):
@@ -39,25 +47,29 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    namespaces: Texts = Field(default=(), description="Watch only these namespaces; all if empty.")
+    namespaces: Namespaces = Field(default=(), description="Watch only these namespaces; all if empty.")
     cluster_id: str = Field(
         default="",
         max_length=64,
         description="Id of this cluster in the ownership marker in Azure Batch; the uid of the namespace kube-system if "
         "empty. Never change it while there are objects: what carries another id is somebody else's.",
     )
-    http_host: str = Field(default="0.0.0.0", description="Address of /healthz, /readyz and /metrics.")  # noqa: S104
+    http_host: str = Field(default="0.0.0.0", min_length=1, description="Address of /healthz, /readyz and /metrics.")  # noqa: S104
     http_port: int = Field(
         default=8080, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics; 0 for a free one."
     )
-    allowed_hosts: Texts = Field(
+    allowed_hosts: HostPatterns = Field(
         default=(),
         description="Hosts besides those of Azure Batch that credentials may be sent to; .name for a domain.",
     )
-    identity_namespaces: Texts = Field(
+    identity_namespaces: AnyNamespaces = Field(
         default=(), description="Namespaces whose accounts may sign in as the operator itself; * for all."
     )
-    authority: str = Field(default="login.microsoftonline.com", description="Host that Entra tokens come from.")
+    authority: str = Field(
+        default="login.microsoftonline.com",
+        pattern=f"^{_HOST}(:[0-9]{{1,5}})?$",
+        description="Host that Entra tokens come from, with a port if need be.",
+    )
     authority_ca_file: str | None = Field(
         default=None, description="PEM file of certificate authorities to trust for it."
     )
@@ -104,6 +116,17 @@ class Settings(BaseSettings):
                 raise ValueError(f"not a JSON list: {error}") from None
         return tuple(each.strip() for each in value.split(",") if each.strip())
 
+    @field_validator("authority_ca_file")
+    @classmethod
+    def _readable(cls, value: str | None) -> str | None:
+        if not value:
+            return None
+        try:
+            ssl.create_default_context(cafile=value)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"no certificates can be read from {value!r}: {error}") from None
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         if self.idle_poll_seconds < self.poll_seconds:
@@ -113,7 +136,7 @@ class Settings(BaseSettings):
 
 def flag_of(name: str) -> str:
     """The flag of a setting; one that is repeated has its name in the singular."""
-    singular = name.removesuffix("s") if Settings.model_fields[name].annotation == tuple[str, ...] else name
+    singular = name.removesuffix("s") if get_origin(Settings.model_fields[name].annotation) is tuple else name
     return "--" + singular.replace("_", "-")
 
 

@@ -118,3 +118,25 @@ def test_a_job_in_a_queue_does_nothing_in_azure_until_it_is_let_go_on(stage: Sta
     assert not stage.calls().get("Jobs_CreateJob")
     stage.kubectl("patch", "bj", "queued", "--type=merge", "-p", '{"spec":{"suspend":false}}')
     stage.wait("bj", "queued", "Complete")
+
+
+def test_a_job_that_loses_its_turn_goes_on_when_it_has_it_again(stage: Stage) -> None:
+    stage.ready_pool()
+    queued = yaml.safe_load((ROOT / "gitops" / "kueue" / "job.yaml").read_text())
+    go = stage.folder / "go"
+    command = f"/bin/sh -c 'while ! test -e {go}; do sleep 0.2; done'"
+    queued["spec"] |= {"suspend": False, "tasks": [{"id": f"t{n}", "commandLine": command} for n in range(6)]}
+    stage.apply(queued)
+    stage.until(lambda: stage.status("bj", "queued").get("taskCounts", {}).get("running") == 4, "all slots are taken")
+
+    stage.kubectl("patch", "bj", "queued", "--type=merge", "-p", '{"spec":{"suspend":true}}')
+    stage.wait("bj", "queued", "Suspended")
+    stage.until(
+        lambda: stage.status("bj", "queued").get("taskCounts", {}).get("active") == 6, "it has given back all slots"
+    )
+    assert stage.calls()["Jobs_CreateJob"] == 1
+
+    go.touch()
+    stage.kubectl("patch", "bj", "queued", "--type=merge", "-p", '{"spec":{"suspend":false}}')
+    stage.wait("bj", "queued", "Complete")
+    assert stage.calls()["Jobs_CreateJob"] == 1

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from e2e.conftest import job
+from e2e.conftest import job, pool
 from localcluster import LocalCluster, LocalClusterError
 from stage import REPOSITORY, Emulator, Operator, Pod, samples, wait_until
 
@@ -41,6 +41,7 @@ COMBINATIONS: dict[str, dict[str, Any]] = {
     "workload-identity": {
         "workloadIdentity": {"enabled": True, "clientId": "c", "tenantId": "t", "namespaces": ["team-a"]}
     },
+    "no-policy": {"admissionPolicy": {"create": False}},
     "own-account": {"serviceAccount": {"create": False, "name": "mine"}, "rbac": {"create": False}},
     "names": {
         "fullnameOverride": "batch",
@@ -174,6 +175,25 @@ def test_values_become_settings(cluster: LocalCluster) -> None:
     }
 
 
+def test_who_may_scrape_is_narrowed_without_shutting_out_helm_test(cluster: LocalCluster) -> None:
+    scraper = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    objects = template(cluster, {"networkPolicy": {"enabled": True, "ingressFrom": [scraper]}})
+    [ingress] = only(objects, "NetworkPolicy")["spec"]["ingress"]
+    check = only(objects, "Pod")["metadata"]["labels"]
+    assert ingress["from"] == [scraper, {"podSelector": {"matchLabels": check}}]
+    assert check.items() - only(objects, "Deployment")["spec"]["selector"]["matchLabels"].items()
+
+
+def test_without_what_belongs_to_the_cluster_a_team_can_install_it(cluster: LocalCluster) -> None:
+    values = {
+        "crds": {"install": False},
+        "admissionPolicy": {"create": False},
+        "watchNamespaces": ["team-a"],
+        "config": {"clusterId": "here"},
+    }
+    assert all(each["metadata"].get("namespace") for each in template(cluster, values, "team-a"))
+
+
 # --- kustomize ---
 
 CHART_ONLY = ("helm.sh/chart", "app.kubernetes.io/managed-by", "app.kubernetes.io/version")
@@ -209,13 +229,20 @@ def test_kustomize_makes_the_same_objects(cluster: LocalCluster, folder: str, va
     charts = comparable(template(cluster, values))
     assert ours.keys() == charts.keys()
     for key, each in ours.items():
-        assert _sorted_environment(each) == _sorted_environment(charts[key])
+        assert _comparable(each) == _comparable(charts[key])
 
 
-def _sorted_environment(workload: dict[str, Any]) -> dict[str, Any]:
-    if workload["kind"] == "Deployment":
-        workload["spec"]["template"]["spec"]["containers"][0]["env"].sort(key=lambda each: each["name"])
-    return workload
+def _comparable(each: dict[str, Any]) -> dict[str, Any]:
+    if each["kind"] == "Deployment":
+        each["spec"]["template"]["spec"]["containers"][0]["env"].sort(key=lambda variable: variable["name"])
+    if each["kind"] == "ValidatingAdmissionPolicy":
+        # Helm knows the release's namespace; kustomize does not know what an overlay makes of it.
+        [condition] = each["spec"]["matchConditions"]
+        assert condition.pop("expression") in {
+            f"request.userInfo.username == 'system:serviceaccount:{NAME}:{NAME}'",
+            f"request.userInfo.username.matches('^system:serviceaccount:[^:]+:{NAME}$')",
+        }
+    return each
 
 
 # --- what is granted ---
@@ -319,6 +346,25 @@ def test_only_the_one_of_several_replicas_has_a_lease_to_take(releases: LocalClu
     assert may(releases, "wide", "update", "leases.coordination.k8s.io", "wide", NAME)
     assert not may(releases, "wide", "update", "leases.coordination.k8s.io", "wide", "another")
     assert not may(releases, "narrow", "update", "leases.coordination.k8s.io", "narrow", NAME)
+
+
+@pytest.mark.parametrize("release", ["wide", "narrow"])
+def test_each_release_has_a_policy_of_its_own(releases: LocalCluster, release: str) -> None:
+    user = f"system:serviceaccount:{release}:{release}-azure-batch-operator"
+    policy = f"{release}-azure-batch-operator.{release}"
+
+    def refused(as_user: str) -> str:
+        """What is said to a change of a spec."""
+        patch = json.dumps({"spec": {"targetDedicatedNodes": 7}})
+        arguments = ("-n", "team-a", "patch", "bp", "mine", "--type=merge", "-p", patch, "--dry-run=server")
+        done = releases.kubectl(*arguments, f"--as={as_user}", check=False)
+        return done.stderr if done.returncode else ""
+
+    releases.kubectl("-n", "team-a", "apply", "-f", "-", input=json.dumps(pool("mine")))
+    said = wait_until(lambda: refused(user), f"{policy} is active")
+    assert f"'{policy}'" in said
+    assert "may not change the spec" in said
+    releases.kubectl("-n", "team-a", "delete", "bp", "mine")
 
 
 # --- a release from beginning to end ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -100,6 +101,13 @@ def test_a_job_that_another_controller_manages_is_left_alone(stage: Stage) -> No
     assert left["status"] == {"observedGeneration": -1, "phase": "Pending"}
     assert "finalizers" not in left["metadata"]
     assert stage.emulator.admin("GET", "state")["jobs"] == 1
+
+    # What the other controller says of it stays.
+    theirs = {"phase": "Running", "observedGeneration": 1, "poolId": "in-another-cluster"}
+    stage.kubectl("patch", "bj", "kept", "--subresource=status", "--type=merge", "-p", json.dumps({"status": theirs}))
+    stage.apply(job("later", tasks=[QUICK]))
+    stage.wait("bj", "later", "Complete")
+    assert stage.status("bj", "kept") == theirs
     stage.kubectl("delete", "bj/kept", "--timeout=20s")
 
 

@@ -47,5 +47,7 @@ def test_a_full_pool_quota_is_waited_for(make_stage: Any) -> None:
     stage.until(lambda: stage.status("bp", "more").get("phase") == "Queued", "it waits")
     assert stage.condition("bp", "more")["reason"] == "PoolQuotaReached"
     assert stage.condition("bp", "more", "Reconciling")["status"] == "True"
+    said = ("get", "events", "--field-selector=reason=PoolQuotaReached,type=Warning", "-o", "name")
+    stage.until(lambda: stage.kubectl(*said), "an Event says so")
     stage.kubectl("delete", "bp", "cpu", "--wait=false")
     stage.wait("bp", "more", "Ready", 90)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
+import certifi
 import pytest
 from click.testing import CliRunner
 
@@ -40,15 +42,59 @@ def test_lists_in_variables(environ: pytest.MonkeyPatch, text: str, wanted: tupl
 
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_a_wrong_value_is_named_in_every_way_it_can_be_given(environ: pytest.MonkeyPatch, name: str) -> None:
-    free = {"http_host", "authority", "authority_ca_file", "allowed_hosts", "identity_namespaces", "namespaces"}
-    environ.setenv(variable_of(name), "[" if name in free else "\n" * 100)
-    if name in {"http_host", "authority", "authority_ca_file"}:
-        assert getattr(load({}, {}), name) == "["
-        return
+    environ.setenv(variable_of(name), "" if name == "http_host" else "\n" * 100)
+    if name in {"namespaces", "allowed_hosts", "identity_namespaces"}:
+        environ.setenv(variable_of(name), "https://example.org")
     with pytest.raises(SettingsError) as caught:
         load({}, {})
     for each in (name, flag_of(name), variable_of(name)):
         assert each in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("namespaces", ("team-a", "b"), ("*", "Team", "a/b", "-a", "")),
+        ("identity_namespaces", ("team-a", "*"), ("Team", "**")),
+        (
+            "allowed_hosts",
+            ("batch.example", ".example.org", "10.0.0.1", "fd00::1"),
+            ("https://x.org", "*.org", "a:1", ".", ""),
+        ),
+        (
+            "authority",
+            ("login.microsoftonline.us", "127.0.0.1:8443"),
+            ("https://login.example", "a/b", "user@host", ""),
+        ),
+    ],
+)
+def test_what_is_no_name_is_refused(name: str, good: tuple[str, ...], bad: tuple[str, ...]) -> None:
+    several = name != "authority"
+    for value in good:
+        given = (value,) if several else value
+        assert getattr(load({name: given}, {}), name) == given
+    for value in bad:
+        with pytest.raises(SettingsError, match=flag_of(name)):
+            load({name: (value,) if several else value}, {})
+
+
+def test_certificates_that_cannot_be_read_stop_the_start(tmp_path: Path) -> None:
+    empty = write(tmp_path, "not a certificate\n")
+    for path in ("/nowhere.pem", empty):
+        with pytest.raises(SettingsError, match=f"--authority-ca-file.*{path}"):
+            load({"authority_ca_file": path}, {})
+    assert load({"authority_ca_file": certifi.where()}, {}).authority_ca_file == certifi.where()
+    assert load({"authority_ca_file": ""}, {}).authority_ca_file is None
+
+
+def test_an_address_that_is_taken_stops_the_start_with_the_settings_names() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = CliRunner().invoke(main, ["run", "--http-host=127.0.0.1", f"--http-port={port}"])
+    assert done.exit_code == 1
+    assert "http_port" in str(done.output)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,12 @@ app.kubernetes.io/name: {{ include "azure-batch-operator.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- /* Of the pod of `helm test`, which no selector of the operator's own finds. */ -}}
+{{- define "azure-batch-operator.checkLabels" -}}
+app.kubernetes.io/name: {{ include "azure-batch-operator.name" . | trunc 57 | trimSuffix "-" }}-check
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{- define "azure-batch-operator.labels" -}}
 {{ include "azure-batch-operator.selector" . }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}

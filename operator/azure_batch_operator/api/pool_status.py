@@ -109,6 +109,9 @@ class PoolStatus(RemoteStatus):
     nodes_in_trouble: list[TroubledNode] | None = many("Nodes that do not work, some of them.", 20)
     remediations: list[Remediation] | None = many("What was done about nodes in the hour before the last of it.", 100)
     nodes_with_old_start_task: int | None = optional("Nodes that have run another start task; for startTaskUpdate.")
+    reached_generation: int | None = optional(
+        "The generation of the spec that the pool was brought to last; what is different since then was changed by others."
+    )
     pending_changes: list[str] | None = many("Properties that are still to be changed in Azure Batch.", 32)
     replaces: list[str] | None = many("Ids of older pools of this object that run dry.", 10)
     estimated_cost_per_hour: str | None = optional("What the nodes that there are cost, by spec.pricesFrom.")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.ownership import conflict_message
 from azure_batch_operator.reconcile.plan import AccountView, Call, Notice, Plan
@@ -18,13 +19,17 @@ PATIENCE = 5.0
 FORCE_HINT = "To let the object go without cleaning up in Azure, annotate it with azurebatch.io/force-finalize=true."
 
 
-def waiting(resource: Resource, reason: str, message: str, now: float, *, phase: str = "Pending") -> Plan:
+def waiting(
+    resource: Resource, reason: str, message: str, now: float, *, phase: str = "Pending", warning: bool = False
+) -> Plan:
     """Wait for something that is not there yet, and say so only when it takes long."""
     patience = PATIENCE - seconds_since(resource.created, now)
     if resource.status.get("observedGeneration", -1) == -1 and patience > 0:
         return Plan(again=patience)
-    verdict = Verdict(resource.status.get("phase") or phase, reason, message, ready=False, trend="Reconciling")
-    return Plan(status=kept(resource, verdict, now))
+    verdict = Verdict(
+        resource.status.get("phase") or phase, reason, message, ready=False, trend="Reconciling", warning=warning
+    )
+    return _told(resource, Plan(status=kept(resource, verdict, now)), verdict)
 
 
 def without_account(resource: Resource, account: AccountView, now: float) -> Plan:
@@ -65,16 +70,27 @@ def foreign(resource: Resource, what: str, owner: str | None, now: float) -> Pla
 
 def troubled(resource: Resource, problem: Trouble, now: float) -> Mapping[str, Any] | None:
     """Status after a failed call; None if the object has nothing to say."""
+    return failed(resource, problem, now).status
+
+
+def failed(resource: Resource, problem: Trouble, now: float) -> Plan:
+    """What is to be said after a failed call; nothing if that is the account's to say."""
     if problem.of_account:
-        return None
+        return Plan()
     phase = "Deleting" if resource.deleting else problem.phase or resource.status.get("phase") or "Pending"
     if phase == "Pending" and problem.stalled:
         phase = "Stalled"
     message = problem.message + (f" {FORCE_HINT}" if resource.deleting and problem.stalled else "")
     verdict = Verdict(
-        phase, problem.reason, message, ready=False, trend="Stalled" if problem.stalled else "Reconciling"
-    )
-    return kept(resource, verdict, now)
+        phase, problem.reason, message,
+        ready=False, trend="Stalled" if problem.stalled else "Reconciling", warning=problem.phase == "Queued",
+    )  # fmt: skip
+    return _told(resource, Plan(status=kept(resource, verdict, now)), verdict)
+
+
+def _told(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:
+    """With an Event, but for tasks: there may be thousands, and what they wait for says so itself."""
+    return plan if resource.key.kind is Kind.TASK else with_notice(resource, plan, verdict)
 
 
 def with_notice(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:

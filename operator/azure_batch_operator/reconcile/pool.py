@@ -101,6 +101,7 @@ def _converge(
     shown = pool_status.shown(
         resource, account, size, remote, view, verdict, now,
         pendingChanges=found.names or None,
+        reachedGeneration=_reached(resource, verdict, step),
         imageEndOfLife=image.end_of_life if image else None,
         replaces=[str(each["id"]) for each in view.older][:10] or None,
         estimatedCostPerHour=estimate.per_hour if estimate else None,
@@ -166,9 +167,18 @@ def _step(
     return step or dry, found
 
 
+def _reached(resource: Resource, verdict: Verdict, step: Step | None) -> int | None:
+    """The generation that the pool was brought to last; forgotten when the operator itself leads away from it."""
+    if verdict.ready:
+        return resource.generation
+    away = step is not None and step.phase not in {"Updating", "Resizing"}
+    known = resource.status.get("reachedGeneration")
+    return None if away or known is None else int(known)
+
+
 def _drift(resource: Resource, step: Step | None, now: float) -> tuple[str, ...]:
     """What somebody else has changed: the spec was reached before, and is the same."""
-    if step is None or not step.calls or not pool_status.was_ready(resource):
+    if step is None or not step.calls or resource.status.get("reachedGeneration") != resource.generation:
         return ()
     ours = (*TARGETS, "enableAutoScale", "autoScaleFormula") if pool_nodes.removed_lately(resource, now) else ()
     return tuple(name for name in step.properties if name not in ours)

@@ -57,6 +57,7 @@ class Changes:
         now: members for a PATCH at any time, metadata included.
         empty: members for a PATCH of a pool without nodes.
         remove_start_task: whether the start task is to go.
+        asked_now: whether the spec has changed what can be changed at any time, by itself or by defaults of its account.
         asked: whether the spec has changed what needs an empty pool; else somebody else has changed the pool.
         note: the metadata that says that everything was applied.
         only_note: whether of the metadata nothing but notes of the operator differs.
@@ -65,6 +66,7 @@ class Changes:
     now: Mapping[str, Any] = field(default_factory=dict)
     empty: Mapping[str, Any] = field(default_factory=dict)
     remove_start_task: bool = False
+    asked_now: bool = True
     asked: bool = True
     note: tuple[Any, ...] = ()
     only_note: bool = False
@@ -84,7 +86,7 @@ class Changes:
 def applied(spec: Mapping[str, Any]) -> tuple[str, str]:
     """Fingerprints of what can be changed at any time, and of what needs an empty pool, as they stand in the spec."""
     body = PoolSpec.rest_body(spec)
-    parts = ({name: body[name] for name in names if name in body} for names in (_ANY_TIME, _EMPTY_ONLY))
+    parts = ({name: body[name] for name in names if name in body} for names in ((*_ANY_TIME, "metadata"), _EMPTY_ONLY))
     any_time, empty = (fingerprint(part) for part in parts)
     return any_time, empty
 
@@ -149,6 +151,7 @@ def changes(
         now,
         empty,
         remove,
+        asked_now=before[0] != wanted[0],
         asked=before[1] != wanted[1] or bool(values.certain & empty.keys()),
         note=note,
         only_note=same_items,

@@ -13,7 +13,15 @@ from typing import Any
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.plan import Call, Notice, Table
 from azure_batch_operator.reconcile.pool_scale import error_text
-from azure_batch_operator.reconcile.pool_view import ON_THE_WAY, PoolView, Step, number_of, scaled_by_formula, steady
+from azure_batch_operator.reconcile.pool_view import (
+    ON_THE_WAY,
+    PoolView,
+    Step,
+    number_of,
+    scaled_by_formula,
+    some_nodes,
+    steady,
+)
 from azure_batch_operator.reconcile.status import seconds_since, timestamp
 
 _HOUR = 3600.0
@@ -109,13 +117,13 @@ def _cases(resource: Resource, policy: Mapping[str, Any], view: PoolView) -> lis
 def _make_way(id: str, remote: Mapping[str, Any], number: int) -> Step:
     """Nodes are removed from a steady pool of fixed size only (batch-semantics §4.1); a formula is switched off for that."""
     calls = (Call("disable_pool_auto_scale", Table.POOLS, id),) if scaled_by_formula(remote) else ()
-    message = f"{number} nodes that do not work are removed as soon as the pool is steady and of fixed size"
+    message = f"removes {some_nodes(number)} that cannot work, as soon as the pool is steady and of fixed size"
     return Step(calls, "Remediating", "RemovingNodes", message)
 
 
 def _remove(id: str, nodes: list[str], remote: Mapping[str, Any]) -> Step:
     call = Call("remove_nodes", Table.POOLS, id, body={"nodeList": nodes}, if_match=remote.get("eTag"))
-    return Step((call,), "Remediating", "RemovingNodes", f"{len(nodes)} nodes that do not work are removed")
+    return Step((call,), "Remediating", "RemovingNodes", f"removes {some_nodes(len(nodes))} that cannot work")
 
 
 def _reboot(pool_id: str, node: Mapping[str, Any], reason: str) -> Call:
@@ -147,17 +155,15 @@ def cause(node: Mapping[str, Any]) -> str:
 
 
 def _errors(node: Mapping[str, Any]) -> list[str]:
-    texts = [
-        "; ".join(
-            dict.fromkeys(
-                [f"{error.get('code')}: {error.get('message')}"]
-                + [str(each.get("value")) for each in error.get("errorDetails") or ()]
-            )
-        )
-        for error in node.get("errors") or ()
-    ]
+    texts = ["; ".join(_words(error)) for error in node.get("errors") or ()]
     failure = (node.get("startTaskInfo") or {}).get("failureInfo")
     return [text[:_LONGEST] for text in [*texts, *([error_text(failure)] if failure else [])]]
+
+
+def _words(error: Mapping[str, Any]) -> list[str]:
+    """Code and message of an error of a node, and of its details what is not in the message."""
+    details = dict.fromkeys(str(each.get("value")) for each in error.get("errorDetails") or ())
+    return [f"{error.get('code')}: {error.get('message')}", *(text for text in details if text != error.get("message"))]
 
 
 def shown(troubled: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:

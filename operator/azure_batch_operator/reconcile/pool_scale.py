@@ -11,7 +11,15 @@ from typing import Any
 from azure_batch_operator.reconcile.normal import ticks
 from azure_batch_operator.reconcile.plan import Call, Table
 from azure_batch_operator.reconcile.pool_desired import SERVICE_INTERVAL, TARGETS, Fixed, Formula, Size
-from azure_batch_operator.reconcile.pool_view import PoolView, Step, present, scaled_by_formula, steady, targeted
+from azure_batch_operator.reconcile.pool_view import (
+    PoolView,
+    Step,
+    present,
+    scaled_by_formula,
+    some_nodes,
+    steady,
+    targeted,
+)
 from azure_batch_operator.reconcile.status import seconds_since
 
 ENABLE_PAUSE = 30.0
@@ -49,13 +57,13 @@ def _by_number(id: str, size: Fixed, options: Mapping[str, Any], remote: Mapping
     total = sum(wanted.values())
     if different:
         resize = Call("resize_pool", Table.POOLS, id, body={**wanted, **options}, if_match=remote.get("eTag"))
-        return _when_steady(id, resize, remote, f"resizing to {total} nodes", different)
+        return _when_steady(id, resize, remote, f"resizing to {some_nodes(total)}", different)
     if steady(remote) and _short(remote):
         stopped = any(error.get("code") == "ResizeStopped" for error in remote.get("resizeErrors") or ())
         wait = 0.0 if stopped else ASK_AGAIN - seconds_since(remote.get("allocationStateTransitionTime", ""), now)
         if wait <= 0:
             resize = Call("resize_pool", Table.POOLS, id, body={**wanted, **options}, if_match=remote.get("eTag"))
-            return Step((resize,), "Resizing", "Resizing", f"asking again for {total} nodes", quiet=True)
+            return Step((resize,), "Resizing", "Resizing", f"asking again for {some_nodes(total)}", quiet=True)
     return None
 
 
@@ -146,7 +154,7 @@ def _when_steady(
             return _resizing(message, (call,), properties=properties)
         case "resizing" if targeted(remote) or present(remote):
             stop = Call("stop_pool_resize", Table.POOLS, id, if_match=remote.get("eTag"))
-            return _resizing(f"{message}; the resize under way is stopped first", (stop,), properties=properties)
+            return _resizing(f"{message}; the resize under way is stopped first", (stop,))
         case _:
             # An empty pool settles in two seconds, which is no resize that could be stopped.
             return _resizing(f"{message} as soon as the pool is steady")

@@ -25,6 +25,7 @@ from azure_batch_operator.reconcile.pool_view import (
     number_of,
     present,
     scaled_by_formula,
+    some_nodes,
     steady,
     targeted,
 )
@@ -71,7 +72,7 @@ def _at_rest(resource: Resource, size: Size, remote: Mapping[str, Any], view: Po
     usable, coming, broken = (number_of(counts, states) for states in (USABLE, ON_THE_WAY, BROKEN))
     moving = not steady(remote)
     if isinstance(size, Formula):
-        phase, message = ("Resizing", f"the formula wants {target} nodes") if moving else ("Steady", "")
+        phase, message = ("Resizing", f"the formula wants {some_nodes(target)}") if moving else ("Steady", "")
         text = message or f"{usable} of {target} nodes usable"
         return Verdict(phase, "AutoScaled", text, ready=True, more=more)
     before = resource.condition("Ready")
@@ -79,7 +80,7 @@ def _at_rest(resource: Resource, size: Size, remote: Mapping[str, Any], view: Po
         # Asked again for what has been missing before: that is no step back.
         return Verdict("Resizing", "ResizeIncomplete", before["message"], ready=True, more=more)
     if moving:
-        message = f"resizing to {target} nodes, {usable} usable"
+        message = f"resizing to {some_nodes(target)}, {usable} usable"
         return Verdict("Resizing", "Resizing", message, ready=False, trend="Reconciling", more=more)
     there = present(remote)
     # Nodes that start for the first time are part of becoming ready; later restarts of single nodes are not.

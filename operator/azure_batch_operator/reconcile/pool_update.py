@@ -76,6 +76,6 @@ def is_empty(remote: Mapping[str, Any]) -> bool:
 def _updating(names: list[str], call: Call, found: Changes, view: PoolView) -> Step:
     # Metadata may be written for the operator's own note alone, which is no change of the user's.
     told = [name for name in names if name != "metadata" or not found.only_note]
-    own = {*view.values.changed, *(found.empty if found.asked else ())}
+    own = {*view.values.changed, *(found.empty if found.asked else ()), *(found.now if found.asked_now else ())}
     others = tuple(name for name in told if name not in own)
     return Step((call,), "Updating", "Updating", f"{', '.join(told or names)} is being changed", properties=others)

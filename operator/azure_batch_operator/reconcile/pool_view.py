@@ -92,6 +92,11 @@ def number_of_tier(counts: Mapping[str, Any] | None, tier: str, states: Sequence
     return sum(int(present.get(state, 0)) for state in states)
 
 
+def some_nodes(number: int) -> str:
+    """A number of nodes in words."""
+    return f"{number} node" if number == 1 else f"{number} nodes"
+
+
 def present(remote: Mapping[str, Any]) -> int:
     """How many nodes there are."""
     return sum(int(remote.get(name, 0)) for name in ("currentDedicatedNodes", "currentLowPriorityNodes"))

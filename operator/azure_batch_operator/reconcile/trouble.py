@@ -35,6 +35,10 @@ _ONE_POOL_ONLY = frozenset({"TooManyEnableAutoScaleRequests", "AutoScaleTooManyR
 """Codes of a 503 that say nothing of the account: one pool was given formulas too often."""
 
 
+_NEEDS_A_PERSON = frozenset({"InvalidApplicationPackageReferences", "InvalidCertificateReferences"})
+"""Conflicts that no waiting ends: something must be put into the account, or the spec must change."""
+
+
 @dataclass(frozen=True)
 class Trouble:
     """What an error means for the object whose call it was.
@@ -99,6 +103,8 @@ def trouble(error: BatchError) -> Trouble:
             return Trouble(reason, message, SLOW, stalled=True)
         case InvalidRequestError() | TooLargeError():
             return Trouble(reason, message, HOURLY, stalled=True)
+        case ConflictError() if error.code in _NEEDS_A_PERSON:
+            return Trouble(reason, message, SLOW, stalled=True)
         case NotFoundError() | ConflictError():
             return Trouble(reason, message, SLOW / 6)
         case _:

@@ -29,7 +29,7 @@ from azure_batch_operator.logs import reconciling
 from azure_batch_operator.reconcile import account as account_plans
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile import policy as policies
-from azure_batch_operator.reconcile.common import troubled, waiting
+from azure_batch_operator.reconcile.common import failed, waiting
 from azure_batch_operator.reconcile.oneshot import asked, noted
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.policy import Policy
@@ -247,7 +247,7 @@ class Controller:
                 plan = policies.observed_only(resource, plan, time.time())
             return resource, await self._inputs.completed(resource, plan), session
         except ResolutionError as error:
-            plan = waiting(resource, error.reason, str(error), time.time())
+            plan = waiting(resource, error.reason, str(error), time.time(), warning=True)
             return resource, replace(plan, again=plan.again or LOOKED_AT_EVERY), None
 
     async def _plan_account(self, resource: Resource) -> Plan:
@@ -280,9 +280,10 @@ class Controller:
             # Where it may be has to be known even if its BatchPool goes before the call succeeds.
             account = {name: value for name, value in (plan.status or {}).items() if name == "account"}
             known = replace(resource, status={**resource.status, **account})
-            status = troubled(known, trouble(error), time.time())
-            if status is not None:
-                self._writer.write(resource, status)
+            said = failed(known, trouble(error), time.time())
+            self._tell(known, said)
+            if said.status is not None:
+                self._writer.write(resource, said.status)
             elif session is not None:
                 session.poller.poke()
             raise

@@ -116,6 +116,7 @@ def test_an_account_in_use_is_not_let_go() -> None:
         (InvalidRequestError("wrong", status=400), False, True, HOURLY),
         (NotFoundError("where", status=404), False, False, SLOW / 6),
         (ConflictError("state", status=409), False, False, SLOW / 6),
+        (ConflictError("no such package", code="InvalidApplicationPackageReferences"), False, True, SLOW),
         (BatchError("what", status=418), False, False, SLOW),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BatchError) else None,

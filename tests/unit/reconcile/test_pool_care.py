@@ -104,6 +104,8 @@ def test_a_cause_is_one_line() -> None:
     failure = {"code": "FailureExitCode", "message": text, "details": [{"name": "Message", "value": text}]}
     (entry,) = shown([failed | {"startTaskInfo": {"exitCode": 3, "failureInfo": failure}}]) or []
     assert entry["errors"] == [f"FailureExitCode: {text}"], "nothing is said twice"
+    again = [{"code": "DiskFull", "message": "no space", "errorDetails": [{"name": "Message", "value": "no space"}]}]
+    assert cause({"id": "n", "state": "unusable", "errors": again}) == "it is unusable: DiskFull: no space"
     errors = [{"code": "DiskFull", "message": "no space", "errorDetails": [{"name": "Message", "value": "/mnt"}]}]
     assert cause({"id": "n", "state": "unusable", "errors": errors}) == "it is unusable: DiskFull: no space; /mnt"
 

@@ -199,6 +199,36 @@ def test_drift_is_in_progress_until_it_is_set_right() -> None:
     assert kstatus(one.resource) == "Current"
 
 
+def test_all_of_a_drift_is_told_though_it_is_set_right_step_by_step() -> None:
+    one = settled()
+    pool = one.service.pool("one")
+    one.service.pools.patch(pool, {"displayName": "theirs"})
+    one.service.pools.set_targets(pool, 5, 0, "PT15M", "requeue")
+    one.settle()
+    assert [name for each in one.plans for name in each.drift] == ["displayName", "targetDedicatedNodes"]
+    assert (kstatus(one.resource), one.resource.status["nodes"]) == ("Current", "2/2")
+
+
+def test_what_the_operator_does_on_the_way_is_no_drift() -> None:
+    one = settled(AUTO | {"updateStrategy": "Drain"})
+    changed(one, vmSize="Standard_D8ads_v6", metadata=[{"name": "a", "value": "b"}])
+    one.settle()
+    changed(one, updateStrategy="Recreate", taskSlotsPerNode=2)
+    one.settle()
+    assert kstatus(one.resource) == "Current"
+    assert not any(each.drift for each in one.plans)
+
+
+def test_what_the_defaults_of_the_account_have_changed_is_no_drift() -> None:
+    one = settled()
+    one.resource = replace(
+        one.resource, spec={**one.resource.spec, "metadata": [{"name": "a", "value": "b"}], "displayName": "x"}
+    )
+    one.settle()
+    assert one.verbs == ["create_pool", "update_pool"]
+    assert not any(each.drift for each in one.plans)
+
+
 def test_a_change_that_waits_for_an_empty_pool_is_a_condition_and_keeps_nobody_waiting() -> None:
     one = settled()
     changed(one, vmSize="Standard_D8ads_v6")

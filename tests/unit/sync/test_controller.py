@@ -13,7 +13,13 @@ import pytest
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.batch import BatchError, BeingResizedError, ConflictError, PreconditionFailedError
+from azure_batch_operator.batch import (
+    BatchError,
+    BeingResizedError,
+    ConflictError,
+    InvalidRequestError,
+    PreconditionFailedError,
+)
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.reconcile.account import NO_OFFER, Health, Offer
 from azure_batch_operator.reconcile.ownership import marker
@@ -185,7 +191,26 @@ def test_the_same_refusal_after_a_newer_look_is_trouble() -> None:
             await scene.quiet()
             assert scene.pools.asked == ["stop_resize"] * 2
             assert scene.reason == "OperationNotValidOnPool"
+            assert "Normal OperationNotValidOnPool: OperationNotValidOnPool: not being resized" in scene.events
             assert scene.queue.retries_total == 1, "it is tried again in a while"
+
+    run_jumping(life())
+
+
+def test_what_needs_a_person_is_a_warning_once() -> None:
+    async def life() -> None:
+        scene = Scene()
+        refused = InvalidRequestError("wrong size", code="InvalidPropertyValue", status=400)
+        async with scene.running():
+            scene.controller.seen(POOL)
+            for version in (2, 3):
+                scene.pools.refusals = [refused]
+                scene.poll(remote())
+                await scene.quiet()
+                scene.controller.seen(replace(POOL, status=dict(scene.statuses[-1]), version=version))
+        warnings = [event for event in scene.events if event.startswith("Warning")]
+        assert warnings == ["Warning InvalidPropertyValue: InvalidPropertyValue: wrong size"]
+        assert scene.pools.asked == ["resize", "resize"]
 
     run_jumping(life())
 
