@@ -232,8 +232,8 @@ def _converge(
     if not complete and (stalled := _wrong_tasks(resource, digits, now)) is not None:
         return stalled
     moves_to = job_hold.wanted_pool(spec, pool, remote, tasks)
-    why = job_hold.why(spec, moves_to)
-    notes = job_hold.notes(remote, why)
+    why = job_hold.why(spec, pool, moves_to)
+    notes = job_hold.notes(spec, remote, why)
     if complete and noted != tasks.fingerprint:
         notes |= {TASKS_METADATA: job_changes.tasks_note(tasks.fingerprint, digits or expand.id_width(spec))}
     change = job_changes.changes(spec, remote, notes) | job_hold.move(remote, moves_to)
@@ -275,7 +275,7 @@ def _ending(
         return job_end.ASKED
     if remote.get("state") != "active":
         return None
-    nowhere = job_hold.has_fled_too_often(resource.spec, tasks)
+    nowhere = job_hold.has_fled_too_often(resource.spec, remote, tasks)
     total = job_status.total_of(resource, tasks)
     return job_end.early(resource, total, tasks, blocked=stuck, requeues=nowhere, now=now)
 

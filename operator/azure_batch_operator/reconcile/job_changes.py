@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from azure_batch_operator.api.base import HELD_METADATA, TASKS_METADATA
+from azure_batch_operator.api.base import HELD_METADATA, HOLDS_METADATA, TASKS_METADATA
 from azure_batch_operator.reconcile import expand, normal, ownership
 
 _SOURCES = ("tasks", "tasksFrom", "taskFactory")
@@ -130,6 +130,6 @@ def _metadata(
 ) -> list[dict[str, str]]:
     owner, adopted = ownership.owner_of(remote) or "", ownership.adopted(remote)
     items: list[dict[str, str]] = ownership.with_marker(spec, owner, adopted=adopted)["metadata"]
-    kept = {name: note(remote, name) for name in (HELD_METADATA, TASKS_METADATA)} | dict(notes)
+    kept = {name: note(remote, name) for name in (HELD_METADATA, HOLDS_METADATA, TASKS_METADATA)} | dict(notes)
     items = [item for item in items if item["name"] not in kept]
     return items + [{"name": name, "value": value} for name, value in kept.items() if value is not None]

@@ -307,3 +307,37 @@ def test_a_job_that_stays_open_says_so_when_its_tasks_have_ended() -> None:
         assert (shown.status or {})["phase"] == "Running"
         more = decide(one, remote(one), replace(view, counts=counted(running=1, succeeded=2)))
         assert conditions(more)["Ready"] == ("True", "Running")
+
+
+def test_what_the_operator_has_put_back_itself_is_no_requeue_too_many() -> None:
+    spec = JOB_SPEC | {"backoff": {"maxRequeues": 0}}
+    stopping = job(spec | {"suspend": True}, finalizer=True)
+    there = remote(stopping, onAllTasksComplete="terminatejob")
+    assert notes(decide(stopping, there, RUNNING))["azurebatch.io/holds"] == "1"
+    waiting = job(spec | {"suspend": True, "suspendPolicy": "wait"}, finalizer=True)
+    assert "azurebatch.io/holds" not in notes(decide(waiting, there, RUNNING))
+    one = job(spec, finalizer=True)
+    back = {**there, "metadata": [*there["metadata"], {"name": "azurebatch.io/holds", "value": "1"}]}
+    assert verbs(decide(one, back, replace(RUNNING, most_requeues=1))) == []
+    assert verbs(decide(one, back, replace(RUNNING, most_requeues=2))) == ["terminate_job"]
+    assert verbs(decide(one, there, replace(RUNNING, most_requeues=1))) == ["terminate_job"]
+    moving = decide(one, back, RUNNING, replace(POOL, id="other"))
+    assert notes(moving)["azurebatch.io/holds"] == "2"
+
+
+def test_a_flight_that_has_begun_is_brought_to_its_end() -> None:
+    one = job(JOB_SPEC | {"backoff": {"maxRequeues": 1, "fallbackPoolId": "safe"}}, finalizer=True)
+    there, pool = remote(one, onAllTasksComplete="terminatejob"), replace(POOL, fallback="safe")
+    view = replace(RUNNING, most_requeues=2)
+    fleeing = decide(one, there, view, pool)
+    assert verbs(fleeing) == ["update_job", "disable_job"]
+    assert (notes(fleeing)["azurebatch.io/held"], notes(fleeing)["azurebatch.io/holds"]) == ("flee", "1")
+    items = [{"name": "azurebatch.io/held", "value": "flee"}, {"name": "azurebatch.io/holds", "value": "1"}]
+    stopped = {**there, "metadata": [*there["metadata"], *items], "state": "disabled"}
+    (move,) = decide(one, stopped, view, pool).calls
+    assert move.body == {"poolInfo": {"poolId": "safe"}}
+    arrived = {**stopped, "poolInfo": {"poolId": "safe"}}
+    assert verbs(decide(one, arrived, view, pool)) == ["enable_job"]
+    settled = decide(one, {**arrived, "state": "active"}, replace(view, most_requeues=3), pool)
+    assert "azurebatch.io/held" not in notes(settled)
+    assert verbs(settled) == ["update_job"]
