@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from azure_batch_operator.batch import (
     AuthenticationError,
     BatchError,
@@ -62,11 +64,23 @@ PASSING = frozenset(
     {"ConnectionFailed", "NameNotResolved", "ConnectionRefused", "Throttled", "NoAnswer", "ServiceFailed"}
 )
 """Reasons that may pass by themselves."""
+_STRING_TO_SIGN = " Server used following string to sign"
+
+
+def needs_a_person(reason: str) -> bool:
+    """Whether an account with this reason waits for somebody to correct its spec, its Secret or its rights."""
+    return bool(reason) and reason not in PASSING
+
+
+def in_short(message: str) -> str:
+    """Of the message of an account what is to be done, without the service's own words."""
+    return message.partition(" (")[0]
 
 
 def account_problem(error: BatchError) -> tuple[str, str]:
     """Reason and message of a BatchAccount's `Ready` condition for an error, each with its remedy."""
-    text = str(error)
+    # Pages of what was signed, which helps nobody and would crowd out what does.
+    text = re.sub(rf"{_STRING_TO_SIGN}: '.*?'\.?", "", str(error), flags=re.DOTALL)
     match error:
         case ConnectionFailedError(kind=kind):
             reason, remedy = _CONNECTIONS.get(str(kind), ("ConnectionFailed", "no connection to spec.endpoint"))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.api.base import HELD_METADATA, HOLDS_METADATA, TASKS_METADATA
-from azure_batch_operator.reconcile import normal, ownership
+from azure_batch_operator.reconcile import expand, normal, ownership
 
 _SOURCES = ("tasks", "tasksFrom", "taskFactory")
 _POLICIES = ("taskPrunePolicy", "taskUpdatePolicy")
@@ -43,6 +43,8 @@ def _sources(spec: Mapping[str, Any]) -> dict[str, Any]:
     sources = {name: spec[name] for name in _SOURCES if spec.get(name)}
     if sources and (upload := (spec.get("logs") or {}).get("upload")):
         sources["upload"] = upload
+    if sources and expand.goes_on(spec):
+        sources["onDependencyFailure"] = "Ignore"
     return sources
 
 

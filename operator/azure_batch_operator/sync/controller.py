@@ -29,6 +29,7 @@ from azure_batch_operator.logs import reconciling
 from azure_batch_operator.reconcile import account as account_plans
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile import policy as policies
+from azure_batch_operator.reconcile.account_problems import needs_a_person
 from azure_batch_operator.reconcile.common import failed, waiting
 from azure_batch_operator.reconcile.oneshot import asked, noted
 from azure_batch_operator.reconcile.plan import Plan
@@ -56,6 +57,8 @@ _USERS_COUNTED_AFTER = 1.0
 # Nothing is looked at in a circle, whatever a plan says.
 _LEAST_WAIT = 0.1
 _SECRET_LOOKED_AT_EVERY = 60.0
+# Somebody is at it, and waits for the operator to see it.
+_WRONG_SECRET_LOOKED_AT_EVERY = 5.0
 _NEEDED_LOOKED_AT_EVERY = 1.0
 
 
@@ -255,7 +258,8 @@ class Controller:
         health = self.accounts.health(resource.key)
         users, offer = self._relations.of_account(resource.key), self.accounts.offer(resource.key)
         plan = account_plans.plan(resource, health, users, time.time(), offer)
-        again = min(plan.again or _SECRET_LOOKED_AT_EVERY, _SECRET_LOOKED_AT_EVERY)
+        pause = _WRONG_SECRET_LOOKED_AT_EVERY if needs_a_person(health.reason) else _SECRET_LOOKED_AT_EVERY
+        again = min(plan.again or pause, pause)
         self._queue.add_after(resource.key, again)
         return plan
 

@@ -6,6 +6,7 @@ from azure_batch_operator.api.account import AccountSpec
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.namespaces import Namespaces
+from azure_batch_operator.reconcile.account_problems import in_short
 from azure_batch_operator.reconcile.defaults import with_defaults
 from azure_batch_operator.reconcile.plan import AccountView
 from azure_batch_operator.reconcile.selectors import allows
@@ -79,7 +80,7 @@ class Relations:
             health = session.health
         if session is None or not health.checked or health.reason not in {"", "Throttled"}:
             reason = "AccountNotReady"
-            why = f"{health.reason}: {health.message}" if health.reason else "no call was answered yet"
+            why = f"{health.reason}: {in_short(health.message)}" if health.reason else "no call was answered yet"
             # Whatever the first call brings is told to all who wait for it.
             text, opening = f"BatchAccount {key.namespace}/{key.name}: {why}", not health.reason
             return AccountView(False, reason, text, opening=opening), session

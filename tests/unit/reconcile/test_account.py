@@ -29,7 +29,7 @@ from azure_batch_operator.batch import (
     UsageError,
 )
 from azure_batch_operator.reconcile.account import Health, Offer, plan
-from azure_batch_operator.reconcile.account_problems import account_problem
+from azure_batch_operator.reconcile.account_problems import account_problem, in_short
 from azure_batch_operator.reconcile.common import troubled
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.trouble import FAST, HOURLY, SLOW, trouble
@@ -146,6 +146,19 @@ def test_what_was_never_made_and_needs_a_person_is_not_pending() -> None:
     passing = troubled(resource(Kind.POOL, POOL_SPEC), trouble(ServerError("broken", status=500)), NOW)
     assert passing is not None
     assert passing["phase"] == "Pending"
+
+
+def test_what_was_signed_does_not_crowd_out_what_is_to_be_done() -> None:
+    detail = "The MAC signature is not the same. Server used following string to sign: 'GET\\n\\nocp-date:x\n/a'."
+    error = AuthenticationError(
+        "refused", status=403, code="AuthenticationFailed", values={"Detail": detail}, request_id="r"
+    )
+    error.kind = AuthenticationKind.BAD_KEY
+    _, message = account_problem(error)
+    assert message.endswith(
+        "(AuthenticationFailed: refused (Detail=The MAC signature is not the same.) [request-id r])"
+    ), message
+    assert in_short(message).endswith("correct the Secret of spec.auth.sharedKey")
 
 
 def said(decision: Plan) -> dict[str, Any]:

@@ -235,6 +235,13 @@ def test_the_output_of_a_task_goes_where_its_job_says() -> None:
     assert decide(task(), TaskView(Absent.GONE)).logs_to is None
 
 
+def test_a_task_of_a_job_that_goes_on_satisfies_its_dependents() -> None:
+    going_on = replace(ACTIVE, goes_on=True)
+    body = decide(task(), TaskView(Absent.GONE), going_on).submit or {}
+    assert body["exitConditions"] == {"default": {"dependencyAction": "satisfy"}}
+    assert "exitConditions" not in (decide(task(), TaskView(Absent.GONE)).submit or {})
+
+
 def test_a_task_that_can_never_start_says_whose_fault_it_is() -> None:
     one = task(finalizer=True)
     waiting = decide(one, TaskView(remote(one), blocked_by="other"))
