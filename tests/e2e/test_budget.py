@@ -21,7 +21,7 @@ def phases(stage: Stage) -> list[str]:
 def test_500_tasks_at_once(make_stage: Callable[..., Stage]) -> None:
     stage = make_stage("--executor=simulated")
     # Long enough to be seen running, so that every status of an ordinary life is written.
-    stage.emulator.admin("POST", "simulation", {"rules": [{"seconds": [100, 300]}]})
+    stage.emulator.admin("POST", "simulation", {"rules": [{"seconds": [300, 700]}]})
     stage.ready_pool(targetDedicatedNodes=4, taskSlotsPerNode=16)
     stage.apply(job("many"))
     stage.wait("bj", "many", "Ready")

@@ -348,11 +348,16 @@ def _finish(resource: Resource, account: AccountView, remote: Mapping[str, Any],
     if tasks.unfinished is None:
         verdict = Verdict("Completing", "Completing", "the results are being read", ready=False, trend="Reconciling")
         return Plan(status=job_status.job_status(resource, account, remote, tasks, verdict, now))
-    verdict = job_end.outcome(resource.spec, remote, tasks, job_status.total_of(resource, tasks))
+    total = job_status.total_of(resource, tasks)
+    all_in = tasks.complete or job_changes.noted_tasks(remote)[0] == tasks.fingerprint
+    present = max(tasks.number("active", "running", "completed"), tasks.failed_count + tasks.unfinished)
+    # The service's counts lag, so they are asked only where there may be tasks that were never added.
+    missing = 0 if all_in or not expand.total(resource.spec) else max(0, total - present)
+    verdict = job_end.outcome(resource.spec, remote, tasks, total, missing)
     marks = handled(resource, TERMINATE)
     plan = Plan(
         finalizer=_finalizer(resource),
-        status=job_status.job_status(resource, account, remote, tasks, verdict, now, handled=marks),
+        status=job_status.job_status(resource, account, remote, tasks, verdict, now, handled=marks, missing=missing),
         again=_time_to_live(resource),
     )
     return with_notice(resource, plan, verdict)
