@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +54,21 @@ def test_at_its_end_it_does_not_go_on_for_a_while(stage: Stage) -> None:
     assert sum(stage.calls().values()) - before <= 6
     scraper.close()
     assert "Traceback" not in stage.operator.log.read_text()
+
+
+def test_without_the_definitions_it_does_not_start_and_says_so(bare: LocalCluster) -> None:
+    program = Path(sys.executable).with_name("azure-batch-operator")
+    done = subprocess.run(
+        [program, "run", "--http-host=127.0.0.1", "--http-port=0"],
+        env={**os.environ, "KUBECONFIG": str(bare.kubeconfig)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "cannot start: the API server has no batch" in done.stderr
+    assert "apply the custom resource definitions" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_no_secret_leaves_the_secret(stage: Stage) -> None:

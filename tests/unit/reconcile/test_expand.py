@@ -188,7 +188,7 @@ def test_what_depends_on_failed_tasks_runs_if_it_shall() -> None:
     assert b["exitConditions"] == block | {"default": {"jobAction": "none", "dependencyAction": "satisfy"}}
     plain = list(expand(spec | {"onDependencyFailure": "Fail"}, "job"))
     assert ["exitConditions" in each for each in plain] == [False, True, False]
-    # Where a job has no dependencies the service refuses to hear of them.
+    # A job without dependencies needs nothing of the kind.
     (alone,) = expand({"tasks": spec["tasks"][:1], "onDependencyFailure": "Ignore"}, "job")
     assert "exitConditions" not in alone
 
