@@ -165,6 +165,24 @@ def test_finalizer_and_status_are_the_operators(thief: Thief, kind: str) -> None
     assert not after["metadata"].keys() & {"finalizers", "labels"}
 
 
+def test_the_largest_objects_are_compared_as_well(thief: Thief) -> None:
+    """About as much as etcd takes: neither the API server's budget for an expression nor the operator's finalizer gives in."""
+    command = "/bin/sh -c '" + "x" * 1000 + "'"
+    setting = [{"name": f"V{n}", "value": "y"} for n in range(10)]
+    tasks = [{"id": f"t{n}", "commandLine": command, "environmentSettings": setting} for n in range(800)]
+    thief.user("create", "-f", "-", body=job("large", tasks=tasks))
+    for finalizers in ([FINALIZER], None):
+        patch = json.dumps({"metadata": {"finalizers": finalizers}})
+        allowed, said = thief.kubectl("patch", "bj", "large", "--type=merge", "-p", patch)
+        assert allowed, said
+    allowed, said = thief.kubectl("patch", "bj", "large", "--type=json", "-p", json.dumps(
+        [{"op": "replace", "path": "/spec/tasks/799/commandLine", "value": "curl thief"}]
+    ))  # fmt: skip
+    assert not allowed
+    assert BY_THE_POLICY in said
+    thief.user("delete", "bj", "large")
+
+
 def of_schedule(uid: str) -> dict[str, Any]:
     owner = {
         "apiVersion": "azurebatch.io/v1alpha1",
