@@ -26,7 +26,7 @@ def next_id(resource: Resource, owned: Iterable[str]) -> str:
     """Id of a pool that is made in place of an older one.
 
     Args:
-        owned: ids of the object's pools. One of them may have been made for the same generation, as when a Secret has changed twice.
+        owned: ids of the object's pools. One may have been made for the same generation, as when a Secret has changed twice.
     """
     taken = {id.lower() for id in owned}
     for number in count(1):
