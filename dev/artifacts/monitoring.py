@@ -99,6 +99,10 @@ JOBS = [
         },
         "percentunit",
     ),
+    Panel(
+        "Tasks put back because their node went away, per hour",
+        {"{{namespace}}": f"sum by (namespace) (rate(azurebatch_task_requeues_total{{{_WHERE}}}[1h])) * 3600"},
+    ),
     Panel("BatchTasks by phase", {"{{phase}}": 'sum by (phase) (azurebatch_objects{kind="BatchTask"})'}, stacked=True),
     Panel("Objects that wait for somebody", {"{{kind}} {{reason}}": "azurebatch_objects_stalled"}, kind="table", width=24),
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import errno
 import ipaddress
 import logging
 import os
@@ -135,7 +136,13 @@ class Emulator:
         except OSError as error:
             # The library's own text repeats the address; the operating system's says what is wrong with it.
             reason = os.strerror(error.errno) if error.errno else "the address cannot be used"
-            raise ConfigurationError(f"cannot listen on {self.config.host}:{port}: {reason}") from None
+            option = "--tls-port" if tls else "--port"
+            hint = (
+                f"; is an emulator running already? {option} takes another one"
+                if error.errno == errno.EADDRINUSE
+                else ""
+            )
+            raise ConfigurationError(f"cannot listen on {self.config.host}:{port}: {reason}{hint}") from None
         address = runner.addresses[known]
         host = f"[{address[0]}]" if ":" in str(address[0]) else address[0]
         return f"{'https' if tls else 'http'}://{host}:{address[1]}"

@@ -1,7 +1,7 @@
 """Puts the operator together and keeps it together: one TaskGroup, in which a service that dies takes the process down.
 
 Order of life: connect, list everything, start the services, then let Kopf watch. Order of death: Kopf stops watching, the queue's
-workers end with what they are doing, statuses are written out, sessions are closed.
+workers end with what they are doing, sessions are closed, statuses are written out.
 """
 
 from __future__ import annotations
@@ -198,21 +198,23 @@ class App:
                 ("events", events.run()),
                 ("beat", beat()),
             )]  # fmt: skip
+            stopping = asyncio.create_task(self._stop.wait(), name="stop")
             await asyncio.sleep(0)  # Kopf takes tasks that begin after it for its own, and waits for them at the end
             self._ready = True
             watching = self._start(group, "watch", watch.run(registry, settings.namespaces, self._stop))
             try:
-                await asyncio.wait([watching])
+                # Kopf's end is not waited for: first it would wait 5 s for the sessions of accounts, which began after it.
+                await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
             finally:
                 self._ready = False
                 REGISTRY.unregister(fleet)
                 logger.info("Stopping")
                 # Workers first, so that nothing new is decided; writers last, so that what was decided is written.
-                for task in workers:
+                for task in (*workers, stopping):
                     task.cancel()
                 await asyncio.wait(workers)
                 await writer.drain(_DRAIN_SECONDS)
-                for task in writers:
+                for task in (*writers, watching):
                     task.cancel()
 
     def _start(self, group: asyncio.TaskGroup, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -138,3 +138,15 @@ def test_a_factory_grows_as_far_as_its_ids_allow(stage: Stage) -> None:
     patch(stage, "one", '{"taskFactory":{"repeat":{"count":10}}}')
     stage.until(lambda: ids(stage, "one") == 10, "the other one grows as far as it can")
     assert stage.emulator.admin("GET", "state")["tasks"] == 22
+
+
+def test_a_suspended_job_has_not_been_put_back_too_often(stage: Stage) -> None:
+    stage.ready_pool()
+    stage.apply(job("one", tasks=[one("a")], backoff={"maxRequeues": 0}))
+    running(stage, "one", 1)
+    patch(stage, "one", '{"suspend":true}')
+    stage.wait("bj", "one", "Suspended")
+    finish(stage)
+    patch(stage, "one", '{"suspend":false}')
+    stage.wait("bj", "one", "Complete")
+    assert stage.status("bj", "one")["requeues"] == 1, "the service has counted it"

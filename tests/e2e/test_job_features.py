@@ -96,7 +96,7 @@ def test_what_a_job_waits_for_is_said_in_a_sentence(stage: Stage) -> None:
     waits(stage, "nowhere", "Quota")
 
 
-def test_what_is_left_waits_for_failed_tasks_if_it_shall(stage: Stage) -> None:
+def test_a_diamond_with_a_failing_side_ends_waits_or_goes_on_as_it_shall(stage: Stage) -> None:
     stage.ready_pool()
     diamond = [
         {"id": "top", "commandLine": "true"},
@@ -104,11 +104,12 @@ def test_what_is_left_waits_for_failed_tasks_if_it_shall(stage: Stage) -> None:
         {"id": "right", "commandLine": "true", "dependsOn": {"taskIds": ["top"]}},
         {"id": "bottom", "commandLine": "true", "dependsOn": {"taskIds": ["left", "right"]}},
     ]
-    satisfy = {"exitConditions": {"default": {"dependencyAction": "satisfy"}}}
+    block = {"exitConditions": {"default": {"dependencyAction": "block"}}}
     stage.apply(
         job("fails", tasks=diamond),
-        job("waits", tasks=diamond, onDependencyFailure="Ignore"),
-        job("goes-on", tasks=[diamond[0], diamond[1] | satisfy, *diamond[2:]]),
+        job("waits", tasks=[diamond[0], diamond[1] | block, *diamond[2:]], onDependencyFailure="Ignore"),
+        job("goes-on", tasks=diamond, onDependencyFailure="Ignore"),
+        job("allowed", tasks=diamond, onDependencyFailure="Ignore", failurePolicy={"maxFailedTasks": 1}),
     )
     stage.wait("bj", "fails", "Failed")
     failed = stage.condition("bj", "fails", "Failed")
@@ -118,6 +119,9 @@ def test_what_is_left_waits_for_failed_tasks_if_it_shall(stage: Stage) -> None:
     assert stage.status("bj", "waits")["taskCounts"]["active"] == 1
     stage.wait("bj", "goes-on", "Failed")
     assert stage.status("bj", "goes-on")["taskCounts"]["succeeded"] == 3
+    failed = stage.condition("bj", "goes-on", "Failed")
+    assert (failed["reason"], failed["message"]) == ("TasksFailed", "1 of 4 tasks failed (first: left)")
+    stage.wait("bj", "allowed", "Complete")
 
 
 def test_output_is_kept_and_shown_as_far_as_wanted(stage: Stage) -> None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from e2e.conftest import Stage, job, task
@@ -31,6 +37,38 @@ def test_probes_metrics_and_an_orderly_end(stage: Stage) -> None:
     log = stage.operator.log.read_text()
     assert "Stopping" in log
     assert "Traceback" not in log
+
+
+def test_at_its_end_it_does_not_go_on_for_a_while(stage: Stage) -> None:
+    """Kopf waits 5 s for what began after it: sessions of accounts, and a scraper's open connection. Nobody else does."""
+    stage.ready_pool()
+    stage.apply(job("long", tasks=[{"id": "a", "commandLine": "sleep 600"}]))
+    stage.until(lambda: stage.status("bj", "long").get("taskCounts", {}).get("running") == 1, "the task runs")
+    scraper = http.client.HTTPConnection("127.0.0.1", stage.operator.port)
+    scraper.request("GET", "/metrics")
+    scraper.getresponse().read()
+
+    before = sum(stage.calls().values())
+    stage.operator.stop()
+    # A poll every 0.3 s would have made dozens of them.
+    assert sum(stage.calls().values()) - before <= 6
+    scraper.close()
+    assert "Traceback" not in stage.operator.log.read_text()
+
+
+def test_without_the_definitions_it_does_not_start_and_says_so(bare: LocalCluster) -> None:
+    program = Path(sys.executable).with_name("azure-batch-operator")
+    done = subprocess.run(
+        [program, "run", "--http-host=127.0.0.1", "--http-port=0"],
+        env={**os.environ, "KUBECONFIG": str(bare.kubeconfig)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "cannot start: the API server has no batch" in done.stderr
+    assert "apply the custom resource definitions" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_no_secret_leaves_the_secret(stage: Stage) -> None:

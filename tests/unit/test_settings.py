@@ -143,3 +143,11 @@ def test_every_setting_has_a_flag_with_its_description() -> None:
     for name, field in Settings.model_fields.items():
         assert f"{flag_of(name)} " in text
         assert " ".join((field.description or "?").split()[:4]) in text
+
+
+def test_without_a_cluster_it_says_where_it_looked(environ: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    environ.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    environ.setenv("KUBECONFIG", str(tmp_path / "nowhere"))
+    done = CliRunner().invoke(main, ["run", "--http-host=127.0.0.1", "--http-port=0"])
+    assert done.exit_code == 1
+    assert f"{tmp_path / 'nowhere'} (KUBECONFIG)" in done.output

@@ -82,7 +82,9 @@ class TaskPerItem(ApiModel):
     """One task per item: {0} stands for the item, with CSV {0}, {1}, … for its columns and {name} for a column by name."""
 
     items: list[Scalar] | None = optional("The items.", maxItems=MOST_INLINE, items=_SCALARS)
-    items_from: ItemSource | None = optional("Takes the items from a ConfigMap; it is read when the job is created.")
+    items_from: ItemSource | None = optional(
+        "Takes the items from a ConfigMap; changes are taken in within minutes while the job is open."
+    )
     rules: ClassVar[tuple[Rule, ...]] = (
         exactly_one_of(("items", "itemsFrom"), "give items or itemsFrom"),
         cel("!has(self.items) || self.items.size() > 0", "items must not be empty", ".items"),
@@ -131,6 +133,6 @@ class TaskSource(ApiModel):
     """Tasks in a ConfigMap: a JSON or YAML list of tasks, or with a template a CSV table whose first row names the columns."""
 
     config_map_key_ref: ConfigMapKeyRef = Field(
-        description="Key of a ConfigMap of this namespace; it is read when the job is created."
+        description="Key of a ConfigMap of this namespace; changes are taken in within minutes while the job is open."
     )
     template: RowTemplate | None = optional("Makes a task of each row; the key then holds CSV.")

@@ -47,7 +47,9 @@ class JobTemplate(JobBody):
     tasks_from: list[TaskSource] | None = many("More tasks, from ConfigMaps of this namespace.", 20)
     task_factory: TaskFactory | None = optional("Many tasks from a template.")
     on_dependency_failure: Annotated[str, Field(json_schema_extra={"enum": ["Fail", "Ignore"]})] | None = optional(
-        "What happens when all that is left waits for failed tasks: Fail ends the job, Ignore lets it wait. Fail if left out."
+        "What becomes of tasks that depend on a failed one: with Fail they never run, and the job ends as soon as nothing else is "
+        "left; with Ignore they run all the same (dependencyAction satisfy, where exitConditions say nothing else), and the job "
+        "fails at its end unless failurePolicy allows it. Fail if left out."
     )
     task_prune_policy: Annotated[str, Field(json_schema_extra={"enum": ["Keep", "Delete"]})] | None = optional(
         "What becomes of tasks in Azure Batch that the spec no longer names: Keep leaves them, Delete deletes them (but "

@@ -123,13 +123,18 @@ class KubeApi:
             permit: is called at the last moment before each write, but for those that are not `fenced`.
 
         Raises:
-            kubernetes.aio.config.ConfigException: if there is neither.
+            kubernetes.aio.config.ConfigException: if there is neither, naming what was looked for.
         """
         configuration = client.Configuration()
         if os.environ.get("KUBERNETES_SERVICE_HOST") and not os.environ.get("KUBECONFIG"):
             config.load_incluster_config(client_configuration=configuration)
         else:
-            await config.load_kube_config(client_configuration=configuration)
+            place = os.environ.get("KUBECONFIG") or "~/.kube/config"
+            try:
+                await config.load_kube_config(client_configuration=configuration)
+            except config.ConfigException as error:
+                text = f"this is no pod, and there is no usable kubeconfig in {place} (KUBECONFIG): {error}"
+                raise config.ConfigException(text) from None
         return cls(client.ApiClient(configuration), permit)
 
     async def aclose(self) -> None:
@@ -189,12 +194,20 @@ class KubeApi:
         return document
 
     async def list(self, kind: Kind, namespace: str | None = None) -> AsyncIterator[dict[str, Any]]:
-        """All objects of a kind, page by page; one expired `continue` token starts the list anew."""
+        """All objects of a kind, page by page; one expired `continue` token starts the list anew.
+
+        Raises:
+            KubeError: also if the kind is not served, with the remedy.
+        """
         token = ""
         while True:
             params = {"limit": str(_PAGE)} | ({"continue": token} if token else {})
             try:
                 page = await self.request("GET", path_of(kind, namespace), params=params)
+            except NotFound as error:
+                name = f"{KINDS[kind].plural}.{GROUP}"
+                text = f"the API server has no {name} in version {VERSION}: apply the custom resource definitions (crds/) first"
+                raise KubeError(text, error.status) from error
             except KubeError as error:
                 if error.status == 410 and token:
                     token = ""

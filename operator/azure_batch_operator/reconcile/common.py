@@ -40,7 +40,8 @@ def without_account(resource: Resource, account: AccountView, now: float) -> Pla
         message = f"cannot be deleted in Azure Batch: {account.message}. {FORCE_HINT}"
         verdict = Verdict("Deleting", account.reason, message, ready=False, trend="Reconciling")
         return Plan(status=kept(resource, verdict, now))
-    if resource.status.get("observedGeneration", -1) != -1 and not account.gone:
+    known = resource.status.get("observedGeneration", -1) != -1
+    if account.opening or (known and not account.gone):
         return Plan()
     return waiting(resource, account.reason, account.message, now)
 

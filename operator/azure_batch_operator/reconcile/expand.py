@@ -52,6 +52,18 @@ def needs_dependencies(spec: Mapping[str, Any]) -> bool:
     return bool(_merge_template(spec)) or any(task.get("dependsOn") for task in spec.get("tasks") or ())
 
 
+def goes_on(spec: Mapping[str, Any]) -> bool:
+    """Whether tasks run although tasks that they depend on have failed."""
+    return spec.get("onDependencyFailure") == "Ignore"
+
+
+def regardless(task: Mapping[str, Any]) -> dict[str, Any]:
+    """The task with `satisfy` for ends of which its exitConditions say nothing, so its dependents run (batch-semantics §4.4)."""
+    conditions = task.get("exitConditions") or {}
+    default = {"dependencyAction": "satisfy", **(conditions.get("default") or {})}
+    return {**task, "exitConditions": {**conditions, "default": default}}
+
+
 def problems(spec: Mapping[str, Any]) -> list[str]:
     """What is wrong with the tasks, each with its field and remedy; empty if they can be sent."""
     found = []
@@ -93,11 +105,11 @@ def expand(spec: Mapping[str, Any], job_id: str) -> Iterator[dict[str, Any]]:
     """
     inline = sorted((Task.rest_body(task) for task in spec.get("tasks") or ()), key=_id)
     merge = [_merge_task(spec)] if _merge_template(spec) else []
-    tasks = heapq.merge(inline, _made(spec), merge, key=_id)
+    tasks: Iterator[dict[str, Any]] = heapq.merge(inline, _made(spec), merge, key=_id)
+    if goes_on(spec) and (needs_dependencies(spec) or spec.get("usesTaskDependencies")):
+        tasks = map(regardless, tasks)
     upload = (spec.get("logs") or {}).get("upload")
-    return (
-        (with_logs(task, {**upload, "path": upload.get("path") or job_id}) for task in tasks) if upload else iter(tasks)
-    )
+    return (with_logs(task, {**upload, "path": upload.get("path") or job_id}) for task in tasks) if upload else tasks
 
 
 def with_logs(task: Mapping[str, Any], upload: Mapping[str, Any]) -> dict[str, Any]:

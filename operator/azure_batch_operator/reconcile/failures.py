@@ -88,7 +88,9 @@ def _never_run(spec: Mapping[str, Any], failed: Mapping[str, Mapping[str, Any]])
     inline = {task["id"]: task for task in spec.get("tasks") or ()}
     template = (spec.get("taskFactory") or {}).get("repeatTask") or {}
     hopeless = {
-        id for id, task in failed.items() if not satisfies(inline.get(id, template), task.get("executionInfo") or {})
+        id
+        for id, task in failed.items()
+        if not satisfies(_as_added(spec, inline.get(id, template)), task.get("executionInfo") or {})
     }
     never: set[str] = set()
     found = True
@@ -103,6 +105,10 @@ def _never_run(spec: Mapping[str, Any], failed: Mapping[str, Mapping[str, Any]])
     if merge is not None and hopeless and expand.MERGE_ID not in failed:
         never.add(expand.MERGE_ID)
     return never
+
+
+def _as_added(spec: Mapping[str, Any], task: Mapping[str, Any]) -> Mapping[str, Any]:
+    return expand.regardless(task) if expand.goes_on(spec) else task
 
 
 def _depends_on_any(depends_on: Mapping[str, Any], ids: set[str]) -> bool:

@@ -232,8 +232,8 @@ def _converge(
     if not complete and (stalled := _wrong_tasks(resource, digits, now)) is not None:
         return stalled
     moves_to = job_hold.wanted_pool(spec, pool, remote, tasks)
-    why = job_hold.why(spec, moves_to)
-    notes = job_hold.notes(remote, why)
+    why = job_hold.why(spec, pool, moves_to)
+    notes = job_hold.notes(spec, remote, why)
     if complete and noted != tasks.fingerprint:
         notes |= {TASKS_METADATA: job_changes.tasks_note(tasks.fingerprint, digits or expand.id_width(spec))}
     change = job_changes.changes(spec, remote, notes) | job_hold.move(remote, moves_to)
@@ -275,7 +275,7 @@ def _ending(
         return job_end.ASKED
     if remote.get("state") != "active":
         return None
-    nowhere = job_hold.has_fled_too_often(resource.spec, tasks)
+    nowhere = job_hold.has_fled_too_often(resource.spec, remote, tasks)
     total = job_status.total_of(resource, tasks)
     return job_end.early(resource, total, tasks, blocked=stuck, requeues=nowhere, now=now)
 
@@ -348,11 +348,16 @@ def _finish(resource: Resource, account: AccountView, remote: Mapping[str, Any],
     if tasks.unfinished is None:
         verdict = Verdict("Completing", "Completing", "the results are being read", ready=False, trend="Reconciling")
         return Plan(status=job_status.job_status(resource, account, remote, tasks, verdict, now))
-    verdict = job_end.outcome(resource.spec, remote, tasks, job_status.total_of(resource, tasks))
+    total = job_status.total_of(resource, tasks)
+    all_in = tasks.complete or job_changes.noted_tasks(remote)[0] == tasks.fingerprint
+    present = max(tasks.number("active", "running", "completed"), tasks.failed_count + tasks.unfinished)
+    # The service's counts lag, so they are asked only where there may be tasks that were never added.
+    missing = 0 if all_in or not expand.total(resource.spec) else max(0, total - present)
+    verdict = job_end.outcome(resource.spec, remote, tasks, total, missing)
     marks = handled(resource, TERMINATE)
     plan = Plan(
         finalizer=_finalizer(resource),
-        status=job_status.job_status(resource, account, remote, tasks, verdict, now, handled=marks),
+        status=job_status.job_status(resource, account, remote, tasks, verdict, now, handled=marks, missing=missing),
         again=_time_to_live(resource),
     )
     return with_notice(resource, plan, verdict)

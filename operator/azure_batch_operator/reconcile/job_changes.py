@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from azure_batch_operator.api.base import HELD_METADATA, TASKS_METADATA
-from azure_batch_operator.reconcile import normal, ownership
+from azure_batch_operator.api.base import HELD_METADATA, HOLDS_METADATA, TASKS_METADATA
+from azure_batch_operator.reconcile import expand, normal, ownership
 
 _SOURCES = ("tasks", "tasksFrom", "taskFactory")
 _POLICIES = ("taskPrunePolicy", "taskUpdatePolicy")
@@ -43,6 +43,8 @@ def _sources(spec: Mapping[str, Any]) -> dict[str, Any]:
     sources = {name: spec[name] for name in _SOURCES if spec.get(name)}
     if sources and (upload := (spec.get("logs") or {}).get("upload")):
         sources["upload"] = upload
+    if sources and expand.goes_on(spec):
+        sources["onDependencyFailure"] = "Ignore"
     return sources
 
 
@@ -128,6 +130,6 @@ def _metadata(
 ) -> list[dict[str, str]]:
     owner, adopted = ownership.owner_of(remote) or "", ownership.adopted(remote)
     items: list[dict[str, str]] = ownership.with_marker(spec, owner, adopted=adopted)["metadata"]
-    kept = {name: note(remote, name) for name in (HELD_METADATA, TASKS_METADATA)} | dict(notes)
+    kept = {name: note(remote, name) for name in (HELD_METADATA, HOLDS_METADATA, TASKS_METADATA)} | dict(notes)
     items = [item for item in items if item["name"] not in kept]
     return items + [{"name": name, "value": value} for name, value in kept.items() if value is not None]

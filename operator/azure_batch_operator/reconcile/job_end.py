@@ -54,6 +54,8 @@ _ENDINGS = {
     for each in (DEPENDENCY_FAILED, TOO_MANY_FAILED, PENDING_TOO_LONG, TOO_MANY_REQUEUES, ASKED)
 }
 _DEADLINE = "MaxWallClockTimeExpiry"
+_BY_ITSELF = frozenset({"", "AllTasksCompleted", "JMComplete", "TaskFailed"})
+"""Reasons that lie in the job's own tasks; any other is somebody's who has ended it from outside."""
 
 
 def failure(ending: Ending, message: str | None = None) -> Verdict:
@@ -111,36 +113,41 @@ def early(
     return None
 
 
-def outcome(spec: Mapping[str, Any], remote: Mapping[str, Any], tasks: TasksView, total: int) -> Verdict:
-    """The verdict on a job that is completed in Azure Batch and whose unfinished tasks were counted."""
+def outcome(
+    spec: Mapping[str, Any], remote: Mapping[str, Any], tasks: TasksView, total: int, missing: int = 0
+) -> Verdict:
+    """The verdict on a job that is completed in Azure Batch and whose unfinished tasks were counted.
+
+    Args:
+        total: tasks that it has, or should have.
+        missing: those of them that were never added.
+    """
     info = remote.get("executionInfo") or {}
     failed, unfinished = tasks.failed_count, tasks.unfinished or 0
     reason = str(info.get("terminateReason") or "")
-    first = tasks.failed[0]["id"] if tasks.failed else "?"
+    first = f" (first: {tasks.failed[0]['id']})" if tasks.failed else ""
     if error := info.get("schedulingError"):
         code = str(error.get("code") or "SchedulingError")
         return failure(Ending(code, "", f"the job could not be scheduled: {error.get('message')}"))
+    well = failed <= allowed_failures(spec, total) and not unfinished
+    if well and (not missing or reason in _BY_ITSELF) and (total or reason not in _ENDINGS):
+        return _success(total - missing, failed, reason)
+    succeeded = total - missing - failed - unfinished
+    so_far = f"{succeeded} of {total} tasks had succeeded" if total else "it had no tasks"
     ending = _ENDINGS.get(reason)
     if ending is DEPENDENCY_FAILED:
-        text = (
-            f"{failed} of {total} tasks failed, and {unfinished} could not run because they depend on a failed one "
-            f"(first: {first})"
-        )
+        text = f"{failed} of {total} tasks failed, and {unfinished} could not run because they depend on a failed one{first}"
         return failure(ending, text)
+    if ending is TOO_MANY_FAILED:
+        return failure(ending, f"{ending.message}{first}; {so_far}")
     if ending is not None:
-        counts = f" ({failed} of {total} tasks failed, {unfinished} had not ended)" if total else ""
-        return failure(ending, f"{ending.message}{counts}")
+        return failure(ending, f"{ending.message}; {so_far}")
     if reason == _DEADLINE:
         which = "activeDeadlineSeconds" if "activeDeadlineSeconds" in spec else "constraints.maxWallClockTime"
-        text = f"{which} was over before {unfinished} of {total} tasks had ended"
-        return failure(Ending("DeadlineExceeded", reason, text))
-    if failed > allowed_failures(spec, total):
-        return failure(Ending("TasksFailed", "", f"{failed} of {total} tasks failed (first: {first})"))
-    if unfinished or (
-        total and reason != "AllTasksCompleted" and tasks.submitted is not None and tasks.submitted < total
-    ):
-        return failure(Ending("JobTerminated", "", f"the job ended ({reason}) before {unfinished} of its tasks did"))
-    return _success(total, failed, reason)
+        return failure(Ending("DeadlineExceeded", reason, f"{which} was over when {so_far}"))
+    if reason in _BY_ITSELF and failed > allowed_failures(spec, total):
+        return failure(Ending("TasksFailed", "", f"{failed} of {total} tasks failed{first}"))
+    return failure(Ending("JobTerminated", "", f"the job was ended ({reason}) when {so_far}"))
 
 
 def _success(total: int, failed: int, reason: str) -> Verdict:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from azure_batch_operator.api.base import HELD_METADATA
+from azure_batch_operator.api.base import HELD_METADATA, HOLDS_METADATA
 from azure_batch_operator.reconcile.job_changes import note
 from azure_batch_operator.reconcile.job_views import PoolView, TasksView
 from azure_batch_operator.reconcile.plan import Call, Table
 
-Why = Literal["suspend", "pool"]
+Why = Literal["suspend", "pool", "flee"]
+"""Why a job stands still: the spec says so, it goes to another pool of the spec, or to the fallback pool."""
 
 
 def pool_id(remote: Mapping[str, Any]) -> str | None:
@@ -28,44 +29,66 @@ def wanted_pool(spec: Mapping[str, Any], pool: PoolView, remote: Mapping[str, An
     here = pool_id(remote)
     if here is None:
         return None
-    most = (spec.get("backoff") or {}).get("maxRequeues")
+    most = _most_requeues(spec, remote)
     moved = pool.fallback is not None and here.lower() == pool.fallback.lower()
-    if most is not None and pool.fallback is not None and (moved or tasks.most_requeues > most):
+    # Once it has begun it is brought to its end, although putting the tasks back raises what is allowed.
+    flees = note(remote, HELD_METADATA) == "flee" or (most is not None and tasks.most_requeues > most)
+    if most is not None and pool.fallback is not None and (moved or flees):
         return None if moved else pool.fallback
     if pool.problem or pool.id is None or pool.id.lower() == here.lower():
         return None
     return pool.id
 
 
-def has_fled_too_often(spec: Mapping[str, Any], tasks: TasksView) -> bool:
+def _most_requeues(spec: Mapping[str, Any], remote: Mapping[str, Any]) -> int | None:
+    """How often a task may have been put back in all: what the spec allows, and once for each time that the operator did it."""
+    most = (spec.get("backoff") or {}).get("maxRequeues")
+    return None if most is None else int(most) + _holds(remote)
+
+
+def _holds(remote: Mapping[str, Any]) -> int:
+    """How often the operator has stopped the job and had its running tasks put back, which the service counts like a preemption."""
+    value = note(remote, HOLDS_METADATA) or ""
+    return int(value) if value.isdigit() else 0
+
+
+def has_fled_too_often(spec: Mapping[str, Any], remote: Mapping[str, Any], tasks: TasksView) -> bool:
     """Whether a task was put back too often and the spec knows no other pool; one that is not there yet is waited for."""
     backoff = spec.get("backoff") or {}
-    most = backoff.get("maxRequeues")
+    most = _most_requeues(spec, remote)
     fallback = "fallbackPoolRef" in backoff or "fallbackPoolId" in backoff
     return most is not None and not fallback and tasks.most_requeues > most
 
 
-def why(spec: Mapping[str, Any], moves_to: str | None) -> Why | None:
+def why(spec: Mapping[str, Any], pool: PoolView, moves_to: str | None) -> Why | None:
     """Why the job must stand still; None if it may run."""
     if spec.get("suspend"):
         return "suspend"
-    return "pool" if moves_to is not None else None
+    if moves_to is None:
+        return None
+    return "pool" if moves_to == pool.id else "flee"
 
 
-def notes(remote: Mapping[str, Any], reason: Why | None) -> dict[str, str | None]:
+def notes(spec: Mapping[str, Any], remote: Mapping[str, Any], reason: Why | None) -> dict[str, str | None]:
     """What the metadata must say of it, for `job_changes.changes`."""
+    if reason is not None and note(remote, HELD_METADATA) is None and _how(spec, reason) == "requeue":
+        return {HELD_METADATA: reason, HOLDS_METADATA: str(_holds(remote) + 1)}
     if reason is not None:
         return {HELD_METADATA: reason}
     # Taken away only once the job runs again: a crash in between must find it.
     return {HELD_METADATA: None} if remote.get("state") == "active" else {}
 
 
+def _how(spec: Mapping[str, Any], reason: Why) -> str:
+    """What becomes of running tasks."""
+    return str(spec.get("suspendPolicy", "requeue")).lower() if reason == "suspend" else "requeue"
+
+
 def switch(id: str, spec: Mapping[str, Any], remote: Mapping[str, Any], reason: Why | None) -> Call | None:
     """The call that stops the job or lets it go on; to be made after the PATCH."""
     state = remote.get("state")
     if reason is not None and state == "active":
-        policy = spec.get("suspendPolicy", "requeue") if reason == "suspend" else "requeue"
-        return Call("disable_job", Table.JOBS, id, body={"disableTasks": str(policy).lower()})
+        return Call("disable_job", Table.JOBS, id, body={"disableTasks": _how(spec, reason)})
     if reason is None and state == "disabled" and note(remote, HELD_METADATA):
         return Call("enable_job", Table.JOBS, id)
     return None

@@ -141,15 +141,17 @@ def job_status(
     handled: Mapping[str, Any] | None = None,
     waits: str | None = None,
     origin: str | None = None,
+    missing: int = 0,
 ) -> dict[str, Any]:
     """The whole status.
 
     Args:
+        missing: tasks of a job that has ended which were never added.
         origin: fingerprint of what the tasks were made from, once all of them are in.
     """
     info, before = remote.get("executionInfo") or {}, resource.status
     total = total_of(resource, tasks)
-    counts = _counts(tasks, total)
+    counts = _counts(tasks, total, missing)
     started = tasks.number("running", "completed") > 0
     return status(
         resource,
@@ -218,12 +220,13 @@ def _slots(tasks: TasksView) -> dict[str, int] | None:
     return None if slots == {name: tasks.number(name) for name in _STATES} else slots
 
 
-def _counts(tasks: TasksView, total: int) -> dict[str, int] | None:
+def _counts(tasks: TasksView, total: int, missing: int) -> dict[str, int] | None:
     if tasks.unfinished is not None:
         # Lists are exact where the service's counts lag.
-        ended = total - tasks.unfinished
+        submitted = total - missing
+        ended = submitted - tasks.unfinished
         return {
-            "total": total, "submitted": total, "active": tasks.unfinished, "running": 0,
+            "total": total, "submitted": submitted, "active": tasks.unfinished, "running": 0,
             "completed": ended, "succeeded": ended - tasks.failed_count, "failed": tasks.failed_count,
         }  # fmt: skip
     if tasks.counts is None:

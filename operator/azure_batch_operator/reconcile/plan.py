@@ -198,6 +198,7 @@ class AccountView:
         usable: whether calls can be made.
         reason, message: why not.
         gone: whether the BatchAccount does not exist at all.
+        opening: whether nothing is known of it yet, since the operator, or the account, has only just begun.
         url: endpoint without a slash at the end.
         name: `namespace/name` of the BatchAccount.
     """
@@ -206,5 +207,6 @@ class AccountView:
     reason: str = ""
     message: str = ""
     gone: bool = False
+    opening: bool = False
     url: str = ""
     name: str = ""

@@ -14,7 +14,7 @@ from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.batch import BatchError, CompletedError
-from azure_batch_operator.reconcile import normal, ownership
+from azure_batch_operator.reconcile import expand, normal, ownership
 from azure_batch_operator.reconcile.common import deleting, foreign, troubled, waiting, with_notice, without_account
 from azure_batch_operator.reconcile.oneshot import asked, handled
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, Plan, Remote, Table
@@ -37,6 +37,7 @@ class JobView:
         ours: whether it carries the marker of that BatchJob, or needs none.
         finished: whether the BatchJob has come to its end.
         upload: its `spec.logs.upload`, if it has any.
+        goes_on: whether its tasks run although tasks that they depend on have failed.
     """
 
     exists: bool
@@ -45,6 +46,7 @@ class JobView:
     ours: bool = False
     finished: bool = False
     upload: Mapping[str, Any] | None = None
+    goes_on: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,8 @@ def _add(resource: Resource, job: JobView, view: TaskView, owner: str, now: floa
     if view.depends_on:
         depends = dict(body.get("dependsOn") or {})
         body["dependsOn"] = depends | {"taskIds": list(dict.fromkeys([*depends.get("taskIds", ()), *view.depends_on]))}
+    if job.goes_on:
+        body = expand.regardless(body)
     upload = None if job.upload is None else {**job.upload, "path": job.upload.get("path") or job.id}
     return Plan("add", submit=ownership.task_with_marker(body, owner), logs_to=upload)
 

@@ -81,7 +81,9 @@ class Relations:
         if session is None or not health.checked or health.reason not in {"", "Throttled"}:
             reason = "AccountNotReady"
             why = f"{health.reason}: {in_short(health.message)}" if health.reason else "no call was answered yet"
-            return AccountView(False, reason, f"BatchAccount {key.namespace}/{key.name}: {why}"), session
+            # Whatever the first call brings is told to all who wait for it.
+            text, opening = f"BatchAccount {key.namespace}/{key.name}: {why}", not health.reason
+            return AccountView(False, reason, text, opening=opening), session
         return AccountView(True, url=session.url, name=f"{key.namespace}/{key.name}"), session
 
     def with_defaults(self, resource: Resource) -> Resource:

@@ -174,6 +174,25 @@ def test_logs_are_uploaded_beside_other_files() -> None:
     assert logs["uploadOptions"] == {"uploadCondition": "taskcompletion"}
 
 
+def test_what_depends_on_failed_tasks_runs_if_it_shall() -> None:
+    block = {"exitCodes": [{"code": 3, "exitOptions": {"dependencyAction": "block"}}], "default": {"jobAction": "none"}}
+    spec = {
+        "tasks": [
+            {"id": "a", "commandLine": "true"},
+            {"id": "b", "commandLine": "true", "exitConditions": block},
+            {"id": "c", "commandLine": "true", "dependsOn": {"taskIds": ["a"]}},
+        ]
+    }
+    a, b, c = expand(spec | {"onDependencyFailure": "Ignore"}, "job")
+    assert a["exitConditions"] == c["exitConditions"] == {"default": {"dependencyAction": "satisfy"}}
+    assert b["exitConditions"] == block | {"default": {"jobAction": "none", "dependencyAction": "satisfy"}}
+    plain = list(expand(spec | {"onDependencyFailure": "Fail"}, "job"))
+    assert ["exitConditions" in each for each in plain] == [False, True, False]
+    # A job without dependencies needs nothing of the kind.
+    (alone,) = expand({"tasks": spec["tasks"][:1], "onDependencyFailure": "Ignore"}, "job")
+    assert "exitConditions" not in alone
+
+
 def test_a_million_tasks_are_a_stream() -> None:
     spec = sweep([{"start": 1, "end": 1000}, {"start": 1, "end": 1000}], "{0} {1}")
     assert total(spec) == 1_000_000

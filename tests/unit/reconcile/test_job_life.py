@@ -307,3 +307,79 @@ def test_a_job_that_stays_open_says_so_when_its_tasks_have_ended() -> None:
         assert (shown.status or {})["phase"] == "Running"
         more = decide(one, remote(one), replace(view, counts=counted(running=1, succeeded=2)))
         assert conditions(more)["Ready"] == ("True", "Running")
+
+
+def test_what_the_operator_has_put_back_itself_is_no_requeue_too_many() -> None:
+    spec = JOB_SPEC | {"backoff": {"maxRequeues": 0}}
+    stopping = job(spec | {"suspend": True}, finalizer=True)
+    there = remote(stopping, onAllTasksComplete="terminatejob")
+    assert notes(decide(stopping, there, RUNNING))["azurebatch.io/holds"] == "1"
+    waiting = job(spec | {"suspend": True, "suspendPolicy": "wait"}, finalizer=True)
+    assert "azurebatch.io/holds" not in notes(decide(waiting, there, RUNNING))
+    one = job(spec, finalizer=True)
+    back = {**there, "metadata": [*there["metadata"], {"name": "azurebatch.io/holds", "value": "1"}]}
+    assert verbs(decide(one, back, replace(RUNNING, most_requeues=1))) == []
+    assert verbs(decide(one, back, replace(RUNNING, most_requeues=2))) == ["terminate_job"]
+    assert verbs(decide(one, there, replace(RUNNING, most_requeues=1))) == ["terminate_job"]
+    moving = decide(one, back, RUNNING, replace(POOL, id="other"))
+    assert notes(moving)["azurebatch.io/holds"] == "2"
+
+
+def test_a_flight_that_has_begun_is_brought_to_its_end() -> None:
+    one = job(JOB_SPEC | {"backoff": {"maxRequeues": 1, "fallbackPoolId": "safe"}}, finalizer=True)
+    there, pool = remote(one, onAllTasksComplete="terminatejob"), replace(POOL, fallback="safe")
+    view = replace(RUNNING, most_requeues=2)
+    fleeing = decide(one, there, view, pool)
+    assert verbs(fleeing) == ["update_job", "disable_job"]
+    assert (notes(fleeing)["azurebatch.io/held"], notes(fleeing)["azurebatch.io/holds"]) == ("flee", "1")
+    items = [{"name": "azurebatch.io/held", "value": "flee"}, {"name": "azurebatch.io/holds", "value": "1"}]
+    stopped = {**there, "metadata": [*there["metadata"], *items], "state": "disabled"}
+    (move,) = decide(one, stopped, view, pool).calls
+    assert move.body == {"poolInfo": {"poolId": "safe"}}
+    arrived = {**stopped, "poolInfo": {"poolId": "safe"}}
+    assert verbs(decide(one, arrived, view, pool)) == ["enable_job"]
+    settled = decide(one, {**arrived, "state": "active"}, replace(view, most_requeues=3), pool)
+    assert "azurebatch.io/held" not in notes(settled)
+    assert verbs(settled) == ["update_job"]
+
+
+SIX = JOB_SPEC | {"tasks": [{"id": id, "commandLine": ""} for id in "abcdef"]}
+
+
+@pytest.mark.parametrize(
+    ("reason", "view", "expected", "words"),
+    [
+        ("MaxWallClockTimeExpiry", {"failed": 1}, "DeadlineExceeded", "was over when 5 of 6 tasks had succeeded"),
+        ("MaxWallClockTimeExpiry", {}, "Succeeded", "all 6 tasks succeeded"),
+        ("UserTerminate", {"failed": 2}, "JobTerminated", "was ended (UserTerminate) when 4 of 6 tasks had succeeded"),
+        ("because", {"unfinished": 6}, "JobTerminated", "was ended (because) when 0 of 6 tasks had succeeded"),
+        ("AllTasksCompleted", {"failed": 2}, "TasksFailed", "2 of 6 tasks failed (first: a)"),
+        ("TaskFailed", {"failed": 2}, "TasksFailed", "2 of 6 tasks failed (first: a)"),
+        (job_end.ASKED.terminate_reason, {}, "Succeeded", "all 6 tasks succeeded"),
+        (job_end.ASKED.terminate_reason, {"failed": 1}, "JobTerminated", "ended the job; 5 of 6 tasks had succeeded"),
+        (job_end.TOO_MANY_FAILED.terminate_reason, {"failed": 3}, "TooManyTasksFailed", "allows (first: a); 3 of 6 tasks"),
+    ],
+)  # fmt: skip
+def test_how_a_job_ends_is_told_by_its_tasks_first(
+    reason: str, view: dict[str, int], expected: str, words: str
+) -> None:
+    """Running tasks that the service ends with their job count as failed, whoever has ended it."""
+    one, failed, unfinished = job(SIX, finalizer=True), view.get("failed", 0), view.get("unfinished", 0)
+    tasks = TasksView(
+        counts=counted(active=unfinished, succeeded=6 - failed - unfinished, failed=failed),
+        failed=[failure(id) for id in "abc"[:failed]], failed_count=failed, unfinished=unfinished,
+    )  # fmt: skip
+    decision = decide(one, completed(one, reason), tasks)
+    assert conditions(decision)["Ready"][1] == expected
+    assert words in (decision.status or {})["conditions"][0]["message"]
+
+
+def test_tasks_that_were_never_added_are_not_counted_as_ended() -> None:
+    one = job(SIX, finalizer=True)
+    tasks = TasksView(counts=counted(succeeded=2), unfinished=1)
+    partial = completed(one, job_end.ASKED.terminate_reason)
+    partial = {**partial, "metadata": remote(one, full=False)["metadata"]}
+    decision = decide(one, partial, tasks)
+    assert conditions(decision)["Failed"] == ("True", "JobTerminated")
+    shown = (decision.status or {})["taskCounts"]
+    assert (shown["total"], shown["submitted"], shown["completed"], shown["succeeded"]) == (6, 2, 1, 1)

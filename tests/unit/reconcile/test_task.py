@@ -14,7 +14,7 @@ from azure_batch_operator.batch import CompletedError
 from azure_batch_operator.reconcile.ownership import OWNER_VARIABLE, marker
 from azure_batch_operator.reconcile.plan import Absent, Plan
 from azure_batch_operator.reconcile.task import JobView, TaskView, is_blocked, is_open, plan
-from unit.objects import ACCOUNT, CLUSTER, NOW, TASK_SPEC, resource
+from unit.objects import ACCOUNT, CLUSTER, NO_ACCOUNT, NOW, TASK_SPEC, resource
 
 ACTIVE = JobView(exists=True, id="steps", remote={"id": "steps", "state": "active"}, ours=True)
 
@@ -235,6 +235,13 @@ def test_the_output_of_a_task_goes_where_its_job_says() -> None:
     assert decide(task(), TaskView(Absent.GONE)).logs_to is None
 
 
+def test_a_task_of_a_job_that_goes_on_satisfies_its_dependents() -> None:
+    going_on = replace(ACTIVE, goes_on=True)
+    body = decide(task(), TaskView(Absent.GONE), going_on).submit or {}
+    assert body["exitConditions"] == {"default": {"dependencyAction": "satisfy"}}
+    assert "exitConditions" not in (decide(task(), TaskView(Absent.GONE)).submit or {})
+
+
 def test_a_task_that_can_never_start_says_whose_fault_it_is() -> None:
     one = task(finalizer=True)
     waiting = decide(one, TaskView(remote(one), blocked_by="other"))
@@ -249,3 +256,12 @@ def test_a_task_that_can_never_start_says_whose_fault_it_is() -> None:
     assert reason(running) == "Running"
     ended = task(annotations={TERMINATE: "1"}, finalizer=True, status=dict(waiting.status))
     assert [call.verb for call in decide(ended, TaskView(remote(one), blocked_by="other")).calls] == ["terminate_task"]
+
+
+def test_an_account_that_is_only_just_opened_is_waited_for_in_silence() -> None:
+    """Objects that were made while the operator was down would otherwise be written to once more."""
+    opening = replace(NO_ACCOUNT, opening=True)
+    assert plan(task(), opening, ACTIVE, TaskView(), CLUSTER, NOW) == Plan()
+    assert reason(plan(task(), NO_ACCOUNT, ACTIVE, TaskView(), CLUSTER, NOW)) == "AccountNotReady"
+    gone = plan(task(deleting=True, finalizer=True), opening, ACTIVE, TaskView(), CLUSTER, NOW)
+    assert reason(gone) == "AccountNotReady"

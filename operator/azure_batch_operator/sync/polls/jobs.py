@@ -17,6 +17,7 @@ from azure_batch_operator.sync.polls.tries import Tries, count
 _JOB_MEMBERS = (
     "id", "eTag", "state", "previousState", "stateTransitionTime", "executionInfo", "metadata", "poolInfo", "priority",
     "maxParallelTasks", "allowTaskPreemption", "constraints", "onAllTasksComplete", "networkConfiguration",
+    "usesTaskDependencies",
 )  # fmt: skip
 _FAILED = "executionInfo/result eq 'failure'"
 _NODES_FAILED = "jobPreparationTaskExecutionInfo/result eq 'failure' or jobReleaseTaskExecutionInfo/result eq 'failure'"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.reconcile import failures, ownership
+from azure_batch_operator.reconcile import expand, failures, ownership
 from azure_batch_operator.reconcile import task as plans
 from azure_batch_operator.reconcile.job import FINAL
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
@@ -39,7 +39,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         refused=session.submitter.refused(resource.key),
         depends_on=depends_on,
         problem=problem,
-        blocked_by=_blocked_by(context, resource),
+        blocked_by=_blocked_by(context, resource, job.goes_on),
         late=late,
     )
     return plans.plan(resource, account, job, view, context.cluster, now)
@@ -65,10 +65,13 @@ def _job(context: Context, task: Resource, session: Session | None) -> plans.Job
     job = context.store.get(Key(Kind.JOB, task.key.namespace, task.spec["jobRef"]["name"]))
     if job is None:
         return plans.JobView(exists=False)
-    ours = isinstance(remote, Mapping) and ownership.owner_of(remote) == ownership.marker(context.cluster, job)
+    if not isinstance(remote, Mapping) or ownership.owner_of(remote) != ownership.marker(context.cluster, job):
+        return plans.JobView(exists=True, id=id, remote=remote, finished=job.status.get("phase") in FINAL)
     upload = (job.spec.get("logs") or {}).get("upload")
-    finished = job.status.get("phase") in FINAL
-    return plans.JobView(exists=True, id=id, remote=remote, ours=ours, finished=finished, upload=upload)
+    return plans.JobView(
+        exists=True, id=id, remote=remote, ours=True, finished=job.status.get("phase") in FINAL, upload=upload,
+        goes_on=expand.goes_on(job.spec) and bool(remote.get("usesTaskDependencies")),
+    )  # fmt: skip
 
 
 def _dependencies(context: Context, task: Resource, job: str) -> tuple[list[str], tuple[str, str] | None]:
@@ -87,16 +90,17 @@ def _dependencies(context: Context, task: Resource, job: str) -> tuple[list[str]
     return ids, None
 
 
-def hopeless(task: Resource) -> bool:
+def hopeless(task: Resource, *, goes_on: bool = False) -> bool:
     """Whether tasks that depend on this one never start, as far as its status says."""
-    failed = task.status.get("phase") == "Failed" and not failures.satisfies(task.spec, task.status)
+    added = expand.regardless(task.spec) if goes_on else task.spec
+    failed = task.status.get("phase") == "Failed" and not failures.satisfies(added, task.status)
     return failed or plans.is_blocked(task)
 
 
-def _blocked_by(context: Context, task: Resource) -> str | None:
+def _blocked_by(context: Context, task: Resource, goes_on: bool) -> str | None:
     """Name of the first BatchTask among `dependsOnRefs` that will never satisfy this one."""
     for reference in task.spec.get("dependsOnRefs") or ():
         other = context.store.get(Key(Kind.TASK, task.key.namespace, reference["name"]))
-        if other is not None and hopeless(other):
+        if other is not None and hopeless(other, goes_on=goes_on):
             return other.key.name
     return None
