@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,35 @@ def reached(stage: Stage) -> bool:
     body = stage.get("bp", "cpu")
     ready = next((each for each in body["status"].get("conditions", ()) if each["type"] == "Ready"), {})
     return ready.get("status") == "True" and ready.get("observedGeneration") == body["metadata"]["generation"]
+
+
+SECRET: dict[str, Any] = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "login"}}
+
+
+@pytest.mark.parametrize("strategy", ["Drain", "Recreate"])
+def test_a_secret_that_has_changed_is_not_forgotten(make_stage: Any, strategy: str) -> None:
+    """Twice, since nothing in the spec tells the one time from the other."""
+    stage: Stage = make_stage("--executor=simulated", time_scale=300.0)
+    accounts = [{"name": "render", "passwordSecretRef": {"name": "login", "key": "password"}}]
+    stage.apply(SECRET | {"stringData": {"password": "one"}})
+    stage.ready_pool(targetDedicatedNodes=1, userAccounts=accounts, updateStrategy=strategy)
+    reaper = Reaper(stage)
+    reaper.seen = len(reaper.changes())
+    way = {"Drain": ["UpdatePool", "ResizePool", "UpdatePool", "ResizePool"]}
+    for word in ("two", "three"):
+        before, number = len(reaper.changes()), len(way.get(strategy, "123"))
+        stage.apply(SECRET | {"stringData": {"password": word}})
+
+        def done(before: int = before, number: int = number) -> bool:
+            # Values are read again when the pool is looked at, and are remembered for ten seconds.
+            stage.kubectl("annotate", "bp/cpu", f"look={time.monotonic_ns()}", "--overwrite")
+            status = stage.status("bp", "cpu")
+            return len(reaper.changes()) >= before + number and status["phase"] == "Steady"
+
+        reaper.until(done, f"the pool has the password {word}")
+        calls = [call["operation"].partition("_")[2] for call in reaper.changes()[before:] if call["status"] < 300]
+        assert calls == way.get(strategy, ["UpdatePool", "CreatePool", "DeletePool"])
+    assert stage.status("bp", "cpu")["id"] == {"Drain": "cpu", "Recreate": "cpu-g1-2"}[strategy]
 
 
 FORMULA = {"enableAutoScale": True, "autoScaleFormula": "$TargetDedicatedNodes = 1;", "targetDedicatedNodes": None}

@@ -250,3 +250,17 @@ def test_kubectl_and_argo_workflows_see_what_they_expect(stage: Stage) -> None:
     lines = stage.kubectl("get", "bj", "good", "--watch", "--request-timeout=2s", check=False).splitlines()
     assert lines[0].split()[:3] == ["NAME", "PHASE", "POOL"]
     assert lines[1].split()[:4] == ["good", "Succeeded", "cpu", "1/1"]
+
+
+def test_an_open_job_is_ended_when_its_tasks_have(stage: Stage) -> None:
+    stage.ready_pool()
+    stage.apply(job("good", onAllTasksComplete="noaction", tasks=[QUICK]), job("busy", tasks=[QUICK, SLOW]))
+    stage.until(lambda: reason(stage, "good") == "Active", "it says that it stays open")
+    stage.until(lambda: stage.status("bj", "busy").get("taskCounts", {}).get("succeeded") == 1, "one of two has ended")
+    annotate(stage, "good", "terminate")
+    stage.wait("bj", "good", "Complete")
+    # Somebody else, past the operator: the service ends the running task, too, and calls it failed.
+    stage.batch("POST", "jobs/busy/terminate", {"terminateReason": "out of money"})
+    stage.wait("bj", "busy", "Failed")
+    assert reason(stage, "busy", "Failed") == "JobTerminated"
+    assert "(out of money) when 1 of 2 tasks had succeeded" in stage.condition("bj", "busy", "Failed")["message"]

@@ -87,7 +87,7 @@ class Bench:
         owned = [each for each in everything.values() if owner_of(each) == owner]
         current, older = in_use(owned)
         remote = current or everything.get(self.resource.remote_id.lower(), Absent.GONE)
-        following = next_id(self.resource).lower()
+        following = next_id(self.resource, (str(each["id"]) for each in owned)).lower()
         id = "" if isinstance(remote, Absent) else str(remote["id"]).lower()
         pool = self.service.pool_table.get(id)
         nodes = [render.node(_BASE, node) for node in pool.nodes.values()] if pool else []

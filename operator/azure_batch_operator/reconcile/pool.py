@@ -145,7 +145,7 @@ def _step(
     if (step := pool_update.change(id, spec, found, view, remote)) is not None:
         # The operator's own note on a pool that is as wanted is nothing to tell.
         return replace(step, quiet=found.note_alone and pool_status.was_ready(resource)), found
-    if (step := pool_recreate.recreate(resource, found, agent, view, cluster)) is not None:
+    if (step := pool_recreate.recreate(resource, found, agent, view, remote, cluster)) is not None:
         return step, found
     dry = pool_recreate.clear(view)
     if dry is not None and dry.calls:

@@ -7,7 +7,8 @@ pool that is not being deleted is the one in use, all others run dry. See docs/d
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
@@ -21,10 +22,19 @@ _LONGEST_ID = 64
 _LOOK_AGAIN = 2.0
 
 
-def next_id(resource: Resource) -> str:
-    """Id of a pool that is made in place of an older one."""
-    suffix = f"-g{resource.generation}"
-    return f"{resource.remote_id[: _LONGEST_ID - len(suffix)]}{suffix}"
+def next_id(resource: Resource, owned: Iterable[str]) -> str:
+    """Id of a pool that is made in place of an older one.
+
+    Args:
+        owned: ids of the object's pools. One may have been made for the same generation, as when a Secret has changed twice.
+    """
+    taken = {id.lower() for id in owned}
+    for number in count(1):
+        suffix = f"-g{resource.generation}" + (f"-{number}" if number > 1 else "")
+        id = f"{resource.remote_id[: _LONGEST_ID - len(suffix)]}{suffix}"
+        if id.lower() not in taken:
+            break
+    return id
 
 
 def in_use(owned: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any] | None, list[Mapping[str, Any]]]:
@@ -35,11 +45,14 @@ def in_use(owned: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any] | None
     return (alive[-1], alive[:-1]) if alive else (None, [])
 
 
-def recreate(resource: Resource, found: Changes, agent: str | None, view: PoolView, cluster: str) -> Step | None:
+def recreate(
+    resource: Resource, found: Changes, agent: str | None, view: PoolView, remote: Mapping[str, Any], cluster: str
+) -> Step | None:
     """Make the new pool."""
     if not found.empty or not found.asked or resource.spec.get("updateStrategy") != "Recreate":
         return None
-    names, id = ", ".join(found.empty), next_id(resource)
+    owned = [*view.leaving, *(str(each["id"]) for each in (remote, *view.older))]
+    names, id = ", ".join(found.empty), next_id(resource, owned)
     if view.next_taken:
         message = f"{names} needs a new pool, but pool {id!r} exists and belongs to somebody else: delete it, or change the spec"
         return Step((), "Stalled", "OwnershipConflict", message, stalled=True)

@@ -21,6 +21,7 @@ USERS = [{"name": "u", "passwordSecretRef": {"name": "login", "key": "p"}}]
 VARIABLE = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "login", "key": "t"}}}
 SPEC = POOL_SPEC | {"userAccounts": USERS, "startTask": {"commandLine": "true", "environmentSettings": [VARIABLE]}}
 BEFORE = {"userAccounts": Taken("digest 1", "version 1"), "startTask": Taken("digest 1", "version 1")}
+DUE_NOTE = {"name": "azurebatch.io/values", "value": "startTask=version 1,userAccounts=due"}
 NOTE = {"userAccounts": "version 1", "startTask": "version 1"}
 
 
@@ -129,6 +130,18 @@ def test_what_has_changed_for_certain_is_noted_as_due_before_nodes_are_drained()
     assert [call.verb for call in after_a_crash.calls] == ["resize_pool"]
     assert after_a_crash.status is not None
     assert after_a_crash.status["phase"] == "Draining"
+
+
+def test_a_secret_that_changes_twice_makes_a_third_pool_and_none_under_an_id_in_use() -> None:
+    one = pool("Recreate")
+    taken, given = seen("digest 2", "version 2"), dict.fromkeys(BEFORE, "digest 1")
+    made = []
+    for id in ("one", "one-g1", "one-g1-2"):
+        there = remote(one, id=id)
+        there["metadata"] = [item if item["name"] != "azurebatch.io/values" else DUE_NOTE for item in there["metadata"]]
+        decision = decide(one, there, compared({"userAccounts": taken["userAccounts"]}, given, there))
+        made += [call.body["id"] for call in decision.calls if call.verb == "create_pool" and call.body]
+    assert made == ["one-g1", "one-g1-2", "one-g1"], "an id whose pool has gone is free again"
 
 
 def test_a_secret_that_cannot_be_read_changes_nothing() -> None:

@@ -36,7 +36,8 @@ from support.jumping_loop import run_jumping
 from unit.objects import CLUSTER, POOL_SPEC, owned, resource
 
 SPEC = POOL_SPEC | {"targetDedicatedNodes": 6}
-ACCOUNT = resource(Kind.ACCOUNT, {"endpoint": "https://a.example", "auth": {}}, name="main", uid="uid-account")
+AUTH = {"sharedKey": {"secretRef": {"name": "s", "key": "k"}}}
+ACCOUNT = resource(Kind.ACCOUNT, {"endpoint": "https://a.example", "auth": AUTH}, name="main", uid="uid-account")
 POOL = resource(Kind.POOL, SPEC, finalizer=True)
 RESIZED_MEANWHILE = ConflictError("not being resized", code="OperationNotValidOnPool", status=409)
 
@@ -75,6 +76,7 @@ class Scene:
         self.store, self.queue = Store(), WorkQueue[Key]()
         self.statuses: list[Mapping[str, Any]] = []
         self.events: list[str] = []
+        self.account, self.refreshes = Health(True), 0
         self.pools, self.mirror, self.pokes = Pools(), Mirror(), 0
         self.mirror.images = []
         namespaces = Namespaces(self, [], lambda _: None)  # type: ignore[arg-type]
@@ -102,13 +104,13 @@ class Scene:
         return self._session
 
     async def refresh(self, _: Resource) -> None:
-        pass
+        self.refreshes += 1
 
     def offer(self, _: Key) -> Offer:
         return NO_OFFER
 
     def health(self, _: Key) -> Health:
-        return Health(True)
+        return self.account
 
     def write(self, one: Resource, status: Mapping[str, Any]) -> None:
         self.statuses.append(status)
@@ -250,6 +252,19 @@ def test_a_pool_that_was_replaced_is_deleted_once() -> None:
             scene.poll(new)
             await scene.quiet()
         assert scene.pools.asked == ["delete"]
+
+    run_jumping(life())
+
+
+@pytest.mark.parametrize(("reason", "least", "most"), [("", 1, 3), ("KeyRefused", 10, 14), ("Throttled", 1, 3)])
+def test_a_secret_that_is_wrong_is_looked_at_every_few_seconds(reason: str, least: int, most: int) -> None:
+    async def life() -> None:
+        scene = Scene()
+        scene.account = Health(True, reason, "to be done")
+        async with scene.running():
+            scene.controller.seen(replace(ACCOUNT, version=2, generation=2))
+            await asyncio.sleep(59.0)
+        assert least <= scene.refreshes <= most
 
     run_jumping(life())
 

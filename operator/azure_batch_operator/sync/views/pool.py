@@ -59,7 +59,7 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
     session.interest.watch_jobs(resource.key, wanted=bool(older))
     jobs_on = _jobs_on(session) if older else None
     remote = pool_in_use(context, session, resource)
-    following = next_id(resource)
+    following = next_id(resource, (str(pool["id"]) for pool in owned))
     if _recreates(resource) and _unseen(mirror.pools, base, ids, following):
         remote = Absent.UNKNOWN
     id = base.lower() if isinstance(remote, Absent) else str(remote["id"]).lower()
