@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from azure_batch_emulator.engine import transitions
 from azure_batch_emulator.engine.dependencies import Dependencies
 from azure_batch_emulator.engine.ordered import OrderedIds
+from azure_batch_emulator.engine.task_queue import TaskQueue
 
 if TYPE_CHECKING:
     from azure_batch_emulator.clock import Timer
@@ -148,7 +149,7 @@ class Job:
     scheduling_error: dict[str, Any] | None = None
     tasks: dict[str, Task] = field(default_factory=dict)
     task_ids: OrderedIds = field(default_factory=OrderedIds)
-    ready: deque[Task] = field(default_factory=deque)
+    ready: TaskQueue = field(default_factory=TaskQueue)
     dependencies: Dependencies = field(default_factory=Dependencies)
     counts: Counts = field(default_factory=Counts)
     slot_counts: Counts = field(default_factory=Counts)
@@ -196,7 +197,7 @@ class Job:
 
 @dataclass(slots=True, eq=False)
 class Task:
-    """A task. `run` is its present try, if it has one.
+    """A task. `run` is its present try, if it has one; `place` orders it among those that wait for a node.
 
     `spec` is the accepted body without the two properties that differ from task to task, so that equal tasks share it.
     """
@@ -227,6 +228,7 @@ class Task:
     run: Run | None = None
     subtasks: list[Subtask] | None = None
     is_job_manager: bool = False
+    place: int = 0
 
     def enter(self, state: str, now: int) -> None:
         """Change state and the job's counts with it. Set result and exit code before completing."""

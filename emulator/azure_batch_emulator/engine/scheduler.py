@@ -31,10 +31,7 @@ class Scheduler:
 
     def withdraw(self, task: Task) -> None:
         """Take an active task out of its job's queue."""
-        try:
-            task.job.ready.remove(task)
-        except ValueError:
-            return
+        task.job.ready.discard(task)
 
     def wake_id(self, pool_id: str) -> None:
         """As `wake`, for a pool that may not exist."""
@@ -68,41 +65,44 @@ class Scheduler:
         """Start as many tasks of a job as fit; full nodes are taken out of the list."""
         most = job.spec["maxParallelTasks"]
         pack = pool.spec["taskSchedulingPolicy"]["nodeFillType"] == "Pack"
+        usable = [node for node in nodes if can_run(job, node)]
         skipped: list[Task] = []
-        while job.ready and nodes:
-            if most >= 0 and job.counts.running >= most:
+        while usable and (most < 0 or job.counts.running < most):
+            task = job.ready.take(max(node.free_slots for node in usable))
+            if task is None:
                 break
-            task = job.ready.popleft()
             if task.spec.get("multiInstanceSettings"):
-                if not self._service.jobs.multi_instance.assign(task, pool, nodes):
+                if not self._service.jobs.multi_instance.assign(task, pool, usable):
                     skipped.append(task)
                     break
-            else:
-                node = choose_node(task, nodes, pack=pack)
-                if node is None:
-                    skipped.append(task)
-                    if len(skipped) > 50:
-                        break
-                    continue
+            elif (node := choose_node(task, usable, pack=pack)) is not None:
                 self._service.tasks.assign(task, node)
-            nodes[:] = [node for node in nodes if node.free_slots > 0]
-        job.ready.extendleft(reversed(skipped))
+            else:
+                # Only a job manager task is choosy beyond slots, and there is one.
+                skipped.append(task)
+            usable = [node for node in usable if node.free_slots > 0]
+        job.ready.give_back(skipped)
+        nodes[:] = [node for node in nodes if node.free_slots > 0]
+
+
+def can_run(job: Job, node: Node) -> bool:
+    """Whether a node takes tasks of a job: not after its job preparation task has failed there."""
+    if "jobPreparationTask" not in job.spec:
+        return True
+    prepared = node.job_tasks.get(job.id.lower())
+    return prepared is None or not prepared.failed
 
 
 def choose_node(task: Task, nodes: list[Node], *, pack: bool) -> Node | None:
     """The node for a task: the one it asks for if that is free, else the fullest or the emptiest that fits.
 
     Args:
-        nodes: those with free slots.
+        nodes: those that take tasks of its job and have free slots.
     """
     needed: int = task.spec["requiredSlots"]
     fitting = [node for node in nodes if node.free_slots >= needed]
-    job_spec = task.job.spec
-    if "jobPreparationTask" in job_spec:
-        key = task.job.id.lower()
-        fitting = [node for node in fitting if key not in node.job_tasks or not node.job_tasks[key].failed]
     if task.is_job_manager:
-        manager = job_spec["jobManagerTask"]
+        manager = task.job.spec["jobManagerTask"]
         if not manager["allowLowPriorityNode"]:
             fitting = [node for node in fitting if node.dedicated]
         if manager["runExclusive"]:

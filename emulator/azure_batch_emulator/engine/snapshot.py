@@ -164,7 +164,8 @@ def _load_job(service: BatchService, body: dict[str, Any]) -> None:
                 job.dependencies.add(key, task.spec["dependsOn"])
             else:
                 waiting.append((queue.get(key, -1), task))
-    job.ready.extend(task for _, task in sorted(waiting, key=lambda pair: pair[0]))
+    for _, task in sorted(waiting, key=lambda pair: pair[0]):
+        job.ready.append(task)
     for item in records:
         record = JobTaskRecord(**item)
         job.job_task_records.append(record)

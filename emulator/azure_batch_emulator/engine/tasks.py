@@ -91,7 +91,7 @@ class Tasks:
     def enqueue(self, task: Task, *, front: bool = False) -> None:
         """The task may run as soon as there is room."""
         if front or task.is_job_manager:
-            task.job.ready.appendleft(task)
+            task.job.ready.append_first(task)
         else:
             task.job.ready.append(task)
         self._service.scheduler.wake_id(task.job.pool_id)
