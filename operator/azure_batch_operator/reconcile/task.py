@@ -96,8 +96,10 @@ def plan(resource: Resource, account: AccountView, job: JobView, view: TaskView,
             f"spec.jobRef names BatchJob {_job_name(resource)!r}, which does not exist in this namespace: create it"
         )
         return waiting(resource, "JobNotFound", message, now)
+    in_hand = view.pending or isinstance(view.remote, Mapping)
     if not account.usable:
-        return without_account(resource, account, now)
+        # What waits in Azure Batch has no status yet and needs none now: the account says what is the matter, once for thousands.
+        return Plan() if in_hand and not account.gone else without_account(resource, account, now)
     if job.remote is Absent.UNKNOWN or view.pending:
         return Plan()
     if job.remote is Absent.GONE or not job.ours:

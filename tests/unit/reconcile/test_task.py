@@ -56,6 +56,18 @@ def test_nothing_is_submitted_on_old_news_or_twice() -> None:
     assert decide(task(), TaskView(Absent.GONE, pending=True)) == Plan()
 
 
+def test_an_account_that_does_not_answer_is_no_news_for_tasks_that_wait_in_azure_batch() -> None:
+    one = task(finalizer=True)
+
+    def without(view: TaskView) -> Plan:
+        return plan(one, NO_ACCOUNT, ACTIVE, view, CLUSTER, NOW)
+
+    assert without(TaskView(remote(one))) == Plan()
+    assert without(TaskView(Absent.GONE, pending=True)) == Plan()
+    assert reason(without(TaskView(Absent.GONE))) == "AccountNotReady"
+    assert reason(without(TaskView(Absent.UNKNOWN))) == "AccountNotReady"
+
+
 def test_an_ordinary_life_is_two_statuses() -> None:
     one = task(finalizer=True)
     assert decide(one, TaskView(remote(one))).status is None
