@@ -62,8 +62,11 @@ def test_the_service_is_away_for_a_while(make_stage: Any) -> None:
     stage: Stage = make_stage("--executor=simulated")
     stage.apply(*stage.account(), *WORK)
     stage.wait("bp", "cpu", "Ready")
+    stage.until(lambda: stage.emulator.admin("GET", "state")["tasks"] == OWN_TASKS + 30, "all tasks are in")
     fault = stage.emulator.admin("POST", "faults", {"path": "^/", "effect": {"reset": True}})
     stage.until(lambda: stage.condition("bacc", "main").get("reason") == "ConnectionFailed", "the account says so", 60)
+    polls = stage.calls()["Pools_ListPools"]
+    stage.until(lambda: stage.calls()["Pools_ListPools"] >= polls + 2, "what was seen before is written")
     before = stage.writes("batchpools") + stage.writes("batchtasks") + stage.writes("batchjobs")
     pool_before = stage.status("bp", "cpu")
     polls = stage.calls()["Pools_ListPools"]
