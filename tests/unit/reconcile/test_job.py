@@ -296,3 +296,10 @@ def test_the_fingerprint_of_config_maps_is_part_of_the_note() -> None:
     noted, digits = job_changes.noted_tasks(there)
     assert (noted, digits, job_changes.without_contents(noted)) == (both, 3, print_)
     assert job_changes.with_contents(print_, None) == print_
+
+
+def test_tasks_that_go_on_regardless_are_other_tasks() -> None:
+    """So the feeder looks at them again, and adds those that are not there yet as they shall be."""
+    before = job_changes.fingerprint(SWEEP)
+    assert job_changes.fingerprint(SWEEP | {"onDependencyFailure": "Fail"}) == before
+    assert job_changes.fingerprint(SWEEP | {"onDependencyFailure": "Ignore"}) != before
