@@ -1,7 +1,11 @@
 """Texts in Secrets and ConfigMaps that specs refer to, read by name and remembered for moments only.
 
-Ten thousand tasks that name the same Secret cost one request; a Secret that was corrected is seen within seconds. Values never
+Ten thousand tasks that name the same Secret cost a few requests; a Secret that was corrected is seen within seconds. Values never
 appear in messages, logs or reprs.
+
+Who applies a Secret and then an object that names it expects the object to get the new value. So a reader passes `since`, the
+moment (`Values.moment`) at which the operator saw the object, and gets what was read after it. Objects of one burst share a read:
+all of them that were seen before it began.
 """
 
 from __future__ import annotations
@@ -10,12 +14,18 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import count
 from typing import Any, Literal
 
 from azure_batch_operator.kube.api import METADATA_ONLY, KubeApi, KubeError, NotFound
 
 REMEMBERED_FOR = 10.0
 """Seconds."""
+READS_APART = 0.5
+"""Seconds between the beginnings of two reads of one object; those who need a later one wait for it together."""
+LONG_AGO = 0
+"""A moment before all others: what is remembered will do."""
 _PLURALS = {"Secret": "secrets", "ConfigMap": "configmaps"}
 _MOST = 256
 
@@ -30,22 +40,46 @@ class ValueMissingError(Exception):
         self.reason = reason
 
 
+_Found = Mapping[str, Any] | int
+
+
+@dataclass
+class _Reading:
+    """One read of an object.
+
+    Attributes:
+        begins: when its request is sent, by the loop's clock.
+        answer: what it finds, or the status of a refusal.
+        moment: when the request was sent, among the moments of `Values`; None before.
+    """
+
+    begins: float
+    answer: asyncio.Task[_Found]
+    moment: int | None = None
+
+
 class Values:
     """Reads keys of Secrets and ConfigMaps."""
 
     def __init__(self, api: KubeApi, remembered_for: float = REMEMBERED_FOR) -> None:
         self._api = api
         self._remembered_for = remembered_for
-        self._known: dict[tuple[str, ValueKind, str], tuple[float, asyncio.Task[Mapping[str, Any] | int]]] = {}
+        self._known: dict[tuple[str, ValueKind, str], _Reading] = {}
+        # Numbers and not times: two events can fall into one tick of a clock, and their order matters.
+        self._moments = count(LONG_AGO + 1)
 
-    async def text(self, kind: ValueKind, namespace: str, name: str, key: str) -> str:
-        """The text under `key`.
+    def moment(self) -> int:
+        """Now, for `since`."""
+        return next(self._moments)
+
+    async def text(self, kind: ValueKind, namespace: str, name: str, key: str, *, since: int = LONG_AGO) -> str:
+        """The text under `key`, as it was after the moment `since`.
 
         Raises:
             ValueMissingError: if the object or the key is missing, may not be read, or is not text.
             KubeError: if the API server is out of reach.
         """
-        found = await self._object(kind, namespace, name)
+        found = await self._object(kind, namespace, name, since)
         if found == 404:
             raise ValueMissingError(
                 f"{kind}NotFound",
@@ -65,13 +99,13 @@ class Values:
             )
         return text
 
-    async def version(self, kind: ValueKind, namespace: str, name: str) -> str:
+    async def version(self, kind: ValueKind, namespace: str, name: str, *, since: int = LONG_AGO) -> str:
         """Which version of the object `text` reads: its uid and resourceVersion; empty if there is none.
 
         Raises:
             KubeError: if the API server is out of reach.
         """
-        return _version(await self._object(kind, namespace, name))
+        return _version(await self._object(kind, namespace, name, since))
 
     async def version_now(self, kind: ValueKind, namespace: str, name: str) -> str:
         """The same by a look at the object's metadata alone; what was remembered of another version is forgotten.
@@ -81,8 +115,9 @@ class Values:
         """
         identity = (namespace, kind, name)
         found = _version(await self._read(kind, namespace, name, accept=METADATA_ONLY))
-        _, reading = self._known.get(identity, (0.0, None))
-        if reading is not None and (not reading.done() or reading.exception() or _version(reading.result()) != found):
+        known = self._known.get(identity)
+        answer = None if known is None else known.answer
+        if answer is not None and (not answer.done() or answer.exception() or _version(answer.result()) != found):
             self.forget(kind, namespace, name)
         return found
 
@@ -90,25 +125,40 @@ class Values:
         """Read the object anew when somebody asks for it."""
         self._known.pop((namespace, kind, name), None)
 
-    async def _object(self, kind: ValueKind, namespace: str, name: str) -> Mapping[str, Any] | int:
-        identity = (namespace, kind, name)
-        now = asyncio.get_running_loop().time()
-        until, reading = self._known.get(identity, (0.0, None))
-        if reading is None or now >= until:
+    async def _object(self, kind: ValueKind, namespace: str, name: str, since: int) -> _Found:
+        identity, now = (namespace, kind, name), asyncio.get_running_loop().time()
+        reading = self._known.get(identity)
+        if reading is not None and now >= reading.begins + self._remembered_for:
+            reading = None
+        if reading is None:
             if len(self._known) >= _MOST:
-                self._known = {each: entry for each, entry in self._known.items() if now < entry[0]}
-            reading = asyncio.create_task(self._read(kind, namespace, name))
-            self._known[identity] = (now + self._remembered_for, reading)
+                oldest = now - self._remembered_for
+                self._known = {each: entry for each, entry in self._known.items() if oldest < entry.begins}
+            reading = self._start(identity, now)
+        elif reading.moment is not None and reading.moment <= since:
+            reading = self._start(identity, max(now, reading.begins + READS_APART))
         try:
             # One who gives up must not take the answer away from the others that wait for it.
-            return await asyncio.shield(reading)
+            return await asyncio.shield(reading.answer)
         except KubeError:
-            self._known.pop(identity, None)
+            if self._known.get(identity) is reading:
+                del self._known[identity]
             raise
 
-    async def _read(
-        self, kind: ValueKind, namespace: str, name: str, accept: str = "application/json"
-    ) -> Mapping[str, Any] | int:
+    def _start(self, identity: tuple[str, ValueKind, str], begins: float) -> _Reading:
+        namespace, kind, name = identity
+
+        async def read() -> _Found:
+            if (wait := begins - asyncio.get_running_loop().time()) > 0:
+                await asyncio.sleep(wait)
+            reading.moment = self.moment()
+            return await self._read(kind, namespace, name)
+
+        reading = _Reading(begins, asyncio.create_task(read()))
+        self._known[identity] = reading
+        return reading
+
+    async def _read(self, kind: ValueKind, namespace: str, name: str, accept: str = "application/json") -> _Found:
         path = f"/api/v1/namespaces/{namespace}/{_PLURALS[kind]}/{name}"
         try:
             return await self._api.request("GET", path, accept=accept)
@@ -120,7 +170,7 @@ class Values:
             raise
 
 
-def _version(found: Mapping[str, Any] | int) -> str:
+def _version(found: _Found) -> str:
     metadata = {} if isinstance(found, int) else found.get("metadata") or {}
     return f"{metadata['uid']}/{metadata['resourceVersion']}" if metadata else ""
 

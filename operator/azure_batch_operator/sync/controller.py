@@ -103,6 +103,8 @@ class Controller:
             return
         if before is not None and before.uid == resource.uid and not _differs(before, resource):
             return
+        if before is None or (before.uid, before.generation) != (resource.uid, resource.generation):
+            self._inputs.seen(resource.key)
         self._queue.add(resource.key, urgency)
         if before is None or before.uid != resource.uid or before.deleting != resource.deleting:
             self._enqueue(dependent.key for dependent in self._store.dependents(resource.key))
@@ -223,6 +225,7 @@ class Controller:
     def _look_again(self, resource: Resource) -> None:
         """Somebody wants an answer now: no backoff, and a fresh look at Azure Batch."""
         self._queue.forget(resource.key)
+        self._inputs.seen(resource.key)
         if resource.key.kind is Kind.JOB:
             self._inputs.tasks.hurry(resource)
         session = self._relations.session(resource)
@@ -240,7 +243,7 @@ class Controller:
             return resource, policies.detached(resource), None
         try:
             if resource.key.kind is Kind.JOB:
-                resource = await self._inputs.tasks.with_tasks(resource)
+                resource = await self._inputs.with_tasks(resource)
             await self._inputs.read_prices(resource)
             await self._inputs.read_taken(resource)
             account, session = self._relations.account(resource)

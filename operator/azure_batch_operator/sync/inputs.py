@@ -1,7 +1,8 @@
 """What plans need from Secrets and ConfigMaps: the thin step between deciding and sending.
 
 Plans hold references; their values are read and put in here, right before a call, so that they are never part of anything that is
-compared, shown or kept.
+compared, shown or kept. An object gets values that were read after the operator saw it in its present form (`seen`): who changes a
+Secret and then applies the object that names it gets the new value.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hmac
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,10 +25,10 @@ from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.kube.values import Values
 from azure_batch_operator.reconcile import expand
-from azure_batch_operator.reconcile.plan import Plan
+from azure_batch_operator.reconcile.plan import Call, Plan
 from azure_batch_operator.reconcile.pool_cost import source_of
 from azure_batch_operator.reconcile.pool_values import Taken, version_of
-from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, filled, references
+from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, Source, filled, references
 from azure_batch_operator.sync.task_sources import TaskSources
 from azure_batch_operator.sync.texts import read_texts
 
@@ -40,8 +41,8 @@ _MODELS: dict[Kind, type[ApiModel]] = {
     Kind.TASK: TaskSpec,
     Kind.SCHEDULE: JobScheduleSpec,
 }
-_CREATES = frozenset({"create_pool", "create_job", "create_schedule", "update_schedule"})
-_FILLED = _CREATES | {"update_pool"}
+_CREATES = frozenset({"create_pool", "create_job", "create_schedule"})
+_FILLED = _CREATES | {"update_pool", "update_schedule"}
 
 
 class Inputs:
@@ -55,10 +56,21 @@ class Inputs:
         self.taken: dict[Key, Mapping[str, Taken]] = {}
         """What properties of pools take from Secrets and ConfigMaps."""
         self._digest_key = os.urandom(32)
+        self._since: dict[Key, int] = {}
+
+    def seen(self, key: Key) -> None:
+        """The object is new, or its spec has changed, or somebody wants an answer now: what it gets is read after this."""
+        self._since[key] = self._values.moment()
+
+    def _seen_at(self, key: Key) -> int:
+        if key not in self._since:
+            self.seen(key)
+        return self._since[key]
 
     def forget(self, key: Key) -> None:
         """The object is gone or done."""
         self.tasks.forget(key)
+        self._since.pop(key, None)
         self.prices.pop(key, None)
         self.taken.pop(key, None)
 
@@ -74,7 +86,8 @@ class Inputs:
             return
         source = source_of(reference)
         try:
-            found = await read_texts(self._values, resource.key.namespace, [Reference("spec.pricesFrom", source)])
+            needed = [Reference("spec.pricesFrom", source)]
+            found = await read_texts(self._values, resource.key.namespace, needed, self._seen_at(resource.key))
             self.prices[resource.key] = found[source]
         except ResolutionError as error:
             self.prices[resource.key] = error
@@ -87,24 +100,30 @@ class Inputs:
         """
         if resource.key.kind is not Kind.POOL or resource.deleting:
             return
-        found = dict(self.taken.get(resource.key, {}))
+        found, since = dict(self.taken.get(resource.key, {})), self._seen_at(resource.key)
         for name, value in resource.spec.items():
             needed = [] if name in PoolSpec.ours else list(references(PoolSpec, {name: value}))
             if not needed:
                 found.pop(name, None)
                 continue
             try:
-                values = await read_texts(self._values, resource.key.namespace, needed)
+                values = await read_texts(self._values, resource.key.namespace, needed, since)
             except ResolutionError:
                 continue
-            texts = json.dumps([values[each.source] for each in needed])
-            digest = hmac.new(self._digest_key, texts.encode(), "sha256").hexdigest()
             versions = [
-                (source, await self._values.version(source.kind, resource.key.namespace, source.name))
+                (source, await self._values.version(source.kind, resource.key.namespace, source.name, since=since))
                 for source in values
             ]
-            found[name] = Taken(digest, version_of(versions))
+            found[name] = Taken(self._digest(needed, values), version_of(versions))
         self.taken[resource.key] = found
+
+    async def with_tasks(self, job: Resource) -> Resource:
+        """A BatchJob with the tasks of its ConfigMaps among its own; see `TaskSources.with_tasks`."""
+        return await self.tasks.with_tasks(job, self._seen_at(job.key))
+
+    def _digest(self, needed: Iterable[Reference], values: Mapping[Source, str]) -> str:
+        texts = json.dumps([values[each.source] for each in needed])
+        return hmac.new(self._digest_key, texts.encode(), "sha256").hexdigest()
 
     async def completed(self, resource: Resource, plan: Plan) -> Plan:
         """The plan with values in the bodies that it creates things with, and with the spec that tasks are made from.
@@ -113,20 +132,18 @@ class Inputs:
             ResolutionError: if a value is missing or cannot serve; the text names the field and the remedy.
             KubeError: if the API server is out of reach.
         """
-        creates = any(call.verb in _CREATES for call in plan.calls)
-        if not (creates or plan.feed or plan.submit is not None):
-            return await self._with_values(resource, plan)
         taken = self.tasks.sourced.get(resource.key)
         if plan.feed and taken is not None and taken.contents is None and taken.problem is not None:
             raise taken.problem
         model = _MODELS[resource.key.kind]
-        # A job's tasks are part of this, so that it is not created before they can be.
-        values = await read_texts(self._values, resource.key.namespace, references(model, resource.spec))
-        if values:
-            calls = tuple(
-                replace(call, body=filled(model, call.body, values)) if call.verb in _CREATES and call.body else call
-                for call in plan.calls
-            )
+        values: Mapping[Source, str] = {}
+        needed = [each for call in plan.calls if call.verb in _FILLED for each in references(model, call.body or {})]
+        if plan.feed or plan.submit is not None or any(call.verb in _CREATES for call in plan.calls):
+            # A job's tasks are part of this, so that it is not created before they can be.
+            needed = [*references(model, resource.spec), *needed]
+        if needed:
+            values = await self._texts(resource, needed)
+            calls = tuple(self._filled(model, call, values) for call in plan.calls)
             plan = replace(plan, calls=calls, submit=plan.submit and filled(model, plan.submit, values))
         if plan.submit is not None and plan.logs_to is not None:
             plan = replace(plan, submit=expand.with_logs(plan.submit, await self._upload(resource, plan.logs_to)))
@@ -134,19 +151,22 @@ class Inputs:
             return plan
         return replace(plan, tasks_of=filled(model, plan.tasks_of or resource.spec, values))
 
+    async def _texts(self, resource: Resource, needed: Iterable[Reference]) -> Mapping[Source, str]:
+        return await read_texts(self._values, resource.key.namespace, needed, self._seen_at(resource.key))
+
+    def _filled(self, model: type[ApiModel], call: Call, values: Mapping[Source, str]) -> Call:
+        """The call with its values, and with digests of those and not of what was read for the plan."""
+        if call.verb not in _FILLED or not call.body:
+            return call
+        body = call.body
+        digests = call.digests and {
+            name: self._digest(references(model, {name: body[name]}), values) if name in body else digest
+            for name, digest in call.digests.items()
+        }
+        return replace(call, body=filled(model, body, values), digests=digests)
+
     async def _upload(self, task: Resource, upload: Mapping[str, Any]) -> Mapping[str, Any]:
         """`spec.logs.upload` of the BatchJob of a BatchTask, with its values."""
         where = f"BatchJob {task.spec['jobRef']['name']!r}: spec.logs.upload"
-        needed = references(LogUpload, upload, where)
-        values = await read_texts(self._values, task.key.namespace, needed)
+        values = await self._texts(task, references(LogUpload, upload, where))
         return filled(LogUpload, upload, values, where)
-
-    async def _with_values(self, resource: Resource, plan: Plan) -> Plan:
-        """The plan with the values that its own bodies name."""
-        model = _MODELS[resource.key.kind]
-        needed = [each for call in plan.calls if call.verb in _FILLED for each in references(model, call.body or {})]
-        if not needed:
-            return plan
-        values = await read_texts(self._values, resource.key.namespace, needed)
-        calls = tuple(replace(call, body=filled(model, call.body or {}, values)) for call in plan.calls)
-        return replace(plan, calls=calls)

@@ -16,7 +16,7 @@ from typing import Any
 
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.api import KubeError
-from azure_batch_operator.kube.values import Values
+from azure_batch_operator.kube.values import LONG_AGO, Values
 from azure_batch_operator.reconcile import job_changes, sources
 from azure_batch_operator.reconcile.job import FINAL, managed_elsewhere
 from azure_batch_operator.reconcile.resolve import Reference, ResolutionError
@@ -69,8 +69,8 @@ class TaskSources:
             self._values.forget("ConfigMap", job.key.namespace, reference.source.name)
             self._stale.add(job.key)
 
-    async def with_tasks(self, job: Resource) -> Resource:
-        """A job with the tasks of its ConfigMaps among its own.
+    async def with_tasks(self, job: Resource, since: int = LONG_AGO) -> Resource:
+        """A job with the tasks of its ConfigMaps, as they were after the moment `since`, among its own.
 
         One that is done stays as it is; what its ConfigMaps hold is only compared. Once all tasks are in Azure Batch, the job is
         followed to its end although its ConfigMaps have gone or can no longer be read.
@@ -88,11 +88,11 @@ class TaskSources:
         if known is not None and known.version != version:
             known = None
         if job.status.get("phase") in FINAL:
-            await self._compare(job, needed, version, known)
+            await self._compare(job, needed, version, known, since)
             return job
         if known is None or key in self._stale:
             async with self._fresh(key):
-                known = self.sourced[key] = await self._take(job, needed, version, known)
+                known = self.sourced[key] = await self._take(job, needed, version, known, since)
         return replace(job, spec={**job.spec, **known.members})
 
     @asynccontextmanager
@@ -106,10 +106,10 @@ class TaskSources:
             raise
 
     async def _take(
-        self, job: Resource, needed: Sequence[Reference], version: tuple[str, str], known: Sourced | None
+        self, job: Resource, needed: Sequence[Reference], version: tuple[str, str], known: Sourced | None, since: int
     ) -> Sourced:
         try:
-            texts = await self._read(job, needed)
+            texts = await self._read(job, needed, since)
             contents = sources.digest(texts)
             if known is not None and known.contents == contents:
                 return replace(known, problem=None)
@@ -125,7 +125,7 @@ class TaskSources:
         return Sourced(version, members, contents)
 
     async def _compare(
-        self, job: Resource, needed: Sequence[Reference], version: tuple[str, str], known: Sourced | None
+        self, job: Resource, needed: Sequence[Reference], version: tuple[str, str], known: Sourced | None, since: int
     ) -> None:
         """For a job that is done: only whether the texts have changed; where they are gone, nothing is said."""
         if job.key not in self._stale:
@@ -136,18 +136,18 @@ class TaskSources:
             return
         try:
             async with self._fresh(job.key):
-                contents = sources.digest(await self._read(job, needed))
+                contents = sources.digest(await self._read(job, needed, since))
         except ResolutionError:
             return
         self.sourced[job.key] = Sourced(version, {}, contents)
 
-    async def _read(self, job: Resource, needed: Sequence[Reference]) -> Mapping[Any, str]:
+    async def _read(self, job: Resource, needed: Sequence[Reference], since: int) -> Mapping[Any, str]:
         for reference in needed:
             map_ = (job.key.namespace, reference.source.name)
             # First the version: what is read after it is that or newer, so no change is missed.
-            version = await self._values.version("ConfigMap", *map_)
+            version = await self._values.version("ConfigMap", *map_, since=since)
             self._versions.setdefault(map_, version)
-        return await read_texts(self._values, job.key.namespace, needed)
+        return await read_texts(self._values, job.key.namespace, needed, since)
 
     # --- looking for changes ---
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from azure_batch_operator.kube.values import ValueMissingError, Values
+from azure_batch_operator.kube.values import LONG_AGO, ValueMissingError, Values
 from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, Source
 
 
-async def read_texts(values: Values, namespace: str, needed: Iterable[Reference]) -> Mapping[Source, str]:
-    """The text of every source, each read once.
+async def read_texts(
+    values: Values, namespace: str, needed: Iterable[Reference], since: int = LONG_AGO
+) -> Mapping[Source, str]:
+    """The text of every source as it was after the moment `since`, each read once.
 
     Raises:
         ResolutionError: if one is missing; the text names the field and the remedy.
@@ -20,7 +22,7 @@ async def read_texts(values: Values, namespace: str, needed: Iterable[Reference]
         source = reference.source
         if source not in texts:
             try:
-                texts[source] = await values.text(source.kind, namespace, source.name, source.key)
+                texts[source] = await values.text(source.kind, namespace, source.name, source.key, since=since)
             except ValueMissingError as error:
                 raise ResolutionError(error.reason, f"{reference.path}: {error}") from None
     return texts

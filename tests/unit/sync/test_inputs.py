@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.kube.api import Busy, KubeError, NotFound
 from azure_batch_operator.reconcile.plan import Call, Plan, Table
 from azure_batch_operator.reconcile.resolve import ResolutionError
 from azure_batch_operator.sync.inputs import Inputs
+from support.jumping_loop import run_jumping
 from unit.objects import POOL_SPEC, TASK_SPEC, resource
 
 VARIABLE = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "tokens", "key": "t"}}}
@@ -79,9 +81,101 @@ async def test_many_objects_with_the_same_secret_cost_one_request() -> None:
     api = Api(tokens={"t": "abc"})
     these = inputs(api)
     spec = TASK_SPEC | {"environmentSettings": [VARIABLE]}
-    plans = [these.completed(resource(Kind.TASK, spec, name=f"t{n}"), Plan(submit=spec)) for n in range(50)]
-    await asyncio.gather(*plans)
+    tasks = [resource(Kind.TASK, spec, name=f"t{n}") for n in range(50)]
+    for task in tasks:
+        these.seen(task.key)
+    await asyncio.gather(*(these.completed(task, Plan(submit=spec)) for task in tasks))
     assert len(api.requests) == 1
+
+
+@pytest.mark.parametrize("kind", [Kind.POOL, Kind.TASK])
+def test_an_object_gets_what_its_secret_held_when_it_was_created(kind: Kind) -> None:
+    async def work() -> None:
+        api = Api(users={"u": "old"})
+        these = inputs(api)
+        spec = POOL_SPEC | {"userAccounts": [USER]}
+        if kind is Kind.TASK:
+            value = {"secretKeyRef": {"name": "users", "key": "u"}}
+            spec = TASK_SPEC | {"environmentSettings": [{"name": "TOKEN", "valueFrom": value}]}
+        given = []
+        for name, word in (("one", "old"), ("two", "new"), ("three", "newest")):
+            api.objects["users"]["u"] = word
+            made = resource(kind, spec, name=name)
+            these.seen(made.key)
+            plan = create(spec) if kind is Kind.POOL else Plan(submit=spec)
+            done = await these.completed(made, plan)
+            body = (done.calls[0].body if kind is Kind.POOL else done.submit) or {}
+            given.append(
+                body["userAccounts"][0]["password"] if kind is Kind.POOL else body["environmentSettings"][0]["value"]
+            )
+        assert given == ["old", "new", "newest"]
+
+    run_jumping(work())
+
+
+def test_a_changed_object_gets_what_its_secret_holds_then() -> None:
+    async def work() -> None:
+        api = Api(users={"u": "old"})
+        these, one = inputs(api), resource(Kind.POOL, POOL_SPEC | {"userAccounts": [USER]})
+        these.seen(one.key)
+        await these.read_taken(one)
+        before = these.taken[one.key]["userAccounts"]
+        api.objects["users"]["u"], api.version = "new", 2
+        await these.read_taken(one)
+        assert these.taken[one.key]["userAccounts"] == before, "what was read lately is remembered"
+        these.seen(one.key)
+        await these.read_taken(one)
+        after = these.taken[one.key]["userAccounts"]
+        assert before.digest != after.digest
+        assert before.version != after.version
+
+    run_jumping(work())
+
+
+def test_a_stream_of_tasks_with_one_secret_costs_two_requests_a_second() -> None:
+    """2,000 tasks come within ten seconds, and sixteen workers are faster than that."""
+
+    async def work() -> None:
+        api = Api(tokens={"t": "abc"})
+        these, waiting = inputs(api), asyncio.Queue[Resource]()
+        spec = TASK_SPEC | {"environmentSettings": [VARIABLE]}
+        done = 0
+
+        async def worker() -> None:
+            nonlocal done
+            while True:
+                task = await waiting.get()
+                await these.completed(task, Plan(submit=spec))
+                done += 1
+
+        async with asyncio.TaskGroup() as group:
+            workers = [group.create_task(worker()) for _ in range(16)]
+            for number in range(2000):
+                task = resource(Kind.TASK, spec, name=f"t{number}")
+                these.seen(task.key)
+                waiting.put_nowait(task)
+                await asyncio.sleep(0.005)
+            while done < 2000:
+                await asyncio.sleep(0.1)
+            for each in workers:
+                each.cancel()
+        assert len(api.requests) <= 22
+
+    run_jumping(work())
+
+
+async def test_a_call_is_marked_with_the_digest_of_the_value_that_it_carries() -> None:
+    """Else a Secret that changes between the look and the call would be taken for changed once more."""
+    api = Api(users={"u": "old"})
+    these, one = inputs(api), resource(Kind.POOL, POOL_SPEC | {"userAccounts": [USER]})
+    await these.read_taken(one)
+    looked_at = {"userAccounts": these.taken[one.key]["userAccounts"].digest}
+    api.objects["users"]["u"] = "new"
+    these._values.forget("Secret", "default", "users")
+    call = Call("update_pool", Table.POOLS, "one", body={"userAccounts": [USER]}, digests=looked_at)
+    (sent,) = (await these.completed(one, Plan(calls=(call,)))).calls
+    await these.read_taken(one)
+    assert sent.digests == {"userAccounts": these.taken[one.key]["userAccounts"].digest} != looked_at
 
 
 @pytest.mark.parametrize(

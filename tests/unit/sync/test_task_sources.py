@@ -207,3 +207,13 @@ async def test_a_finished_job_is_only_told_that_its_config_map_is_another_one() 
     after = these.tasks.sourced[done.key]
     assert (after.members, after.contents == before.contents) == ({}, False)
     assert await changed(these, [sourced(status={"phase": "Succeeded"})]) == []
+
+
+async def test_a_job_gets_what_its_config_map_held_when_it_was_created() -> None:
+    api = Api(more=TWO, tokens="abc")
+    these = inputs(api)
+    for name, text, tasks in (("one", TWO, 2), ("two", THREE, 3)):
+        api.write("more", text)
+        job = sourced(name)
+        these.seen(job.key)
+        assert expand.total((await these.with_tasks(job)).spec) == tasks
