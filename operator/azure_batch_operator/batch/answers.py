@@ -104,15 +104,22 @@ def parse_http_date(text: str | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+LONGEST_RETRY_AFTER = 300.0
+"""Seconds. A longer Retry-After counts as this: one wrong header must not silence an account for a day."""
+
+
 def parse_retry_after(text: str | None, now: datetime) -> float | None:
-    """Seconds from now that a Retry-After header asks for, in seconds or as a date; None if absent or unreadable."""
+    """Seconds from now that a Retry-After header asks for, in seconds or as a date; None if absent or unreadable.
+
+    The result is at least 0 and at most `LONGEST_RETRY_AFTER`.
+    """
     if not text:
         return None
     text = text.strip()
     if text.isascii() and text.isdigit():
-        return float(int(text[:9]))
+        return min(float(int(text[:9])), LONGEST_RETRY_AFTER)
     moment = parse_http_date(text)
-    return None if moment is None else max(0.0, (moment - now).total_seconds())
+    return None if moment is None else min(max(0.0, (moment - now).total_seconds()), LONGEST_RETRY_AFTER)
 
 
 def receipt(answer: Answer, client_request_id: str | None) -> Receipt:

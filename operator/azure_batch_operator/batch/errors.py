@@ -22,6 +22,7 @@
         ├── ServerBusyError             503
         ├── ServerError                 500 and other 5xx
         ├── DeadlineError               our deadline, or the service's (OperationTimedOut)
+        │   └── NotSentError            our deadline passed while the call waited in our own queue: it never left
         ├── ConnectionFailedError       no answer; `.kind` tells dns, refused, reset, tls … apart
         └── MalformedAnswerError        an answer that is not the service's: truncated, not JSON, too big …
 
@@ -203,6 +204,10 @@ class ServerError(TransientError):
 
 class DeadlineError(TransientError):
     """Time ran out, here or in the service; what the service did is unknown."""
+
+
+class NotSentError(DeadlineError):
+    """The call did not get its turn in the account's own queue in time. It never left, so it says nothing about the service."""
 
 
 class ConnectionKind(StrEnum):

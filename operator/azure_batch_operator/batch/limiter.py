@@ -5,21 +5,29 @@ on calls in flight, an order of urgency, and the reaction to throttling (AIMD: t
 429 or 503, and grows back by a little each second; nothing goes out before Retry-After is over).
 
 Order: a call waits in line at the time it came plus `patience` for each step its priority is below the most urgent. So
-a delete overtakes the polling that came a few seconds before it, and polling still gets its turn while a million tasks
-are submitted.
+a delete overtakes the polling that came a few seconds before it. Age alone does not keep polling alive: a poll that
+gives up at its deadline starts to age anew, so a flood that outlasts the deadline would starve it for ever. Therefore
+no priority is passed over more than `MOST_PASSED` times in a row while it has a call waiting
+(tests/unit/batch/test_limiter.py, `test_polls_with_deadlines_are_not_starved_by_a_flood_of_updates`).
 
 No task and no thread: waiting calls are futures, and one timer of the event loop grants them.
 """
 
 import asyncio
-import heapq
 import itertools
 import math
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 from azure_batch_operator.batch.requests import Priority
+
+MOST_PASSED = 8
+"""Calls of other priorities that may go out in a row while one of a priority waits."""
+
+_Entry = tuple[float, int, asyncio.Future[None]]
+"""Place in line, order of arrival, and what is granted."""
 
 
 class Handle(Protocol):
@@ -88,7 +96,8 @@ class Limiter:
         self._paused_until = 0.0
         self._in_flight = 0
         self._throttled_total = 0
-        self._queue: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._lines: dict[Priority, deque[_Entry]] = {priority: deque() for priority in Priority}
+        self._passed = dict.fromkeys(Priority, 0)
         self._order = itertools.count()
         self._timer: Handle | None = None
         self._cancelled = 0
@@ -101,7 +110,7 @@ class Limiter:
     @property
     def waiting(self) -> int:
         """Calls in the queue."""
-        return sum(1 for _, _, turn in self._queue if not turn.done())
+        return sum(1 for line in self._lines.values() for _, _, turn in line if not turn.done())
 
     @property
     def in_flight(self) -> int:
@@ -134,7 +143,7 @@ class Limiter:
 
     def acquire_now(self) -> bool:
         """Take a place if one can be had without waiting; it must be given back with `release`."""
-        if self._queue:
+        if any(self._lines.values()):
             return False
         now = self._clock.now()
         self._refill(now)
@@ -148,7 +157,8 @@ class Limiter:
         if self.acquire_now():
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._queue, (self._clock.now() + priority * self._patience, next(self._order), turn))
+        # Within a priority calls come in the order of their places, so each line is sorted.
+        self._lines[priority].append((self._clock.now() + priority * self._patience, next(self._order), turn))
         self._dispatch()
         try:
             await turn
@@ -184,24 +194,38 @@ class Limiter:
     def _forget_cancelled(self) -> None:
         """Clear the queue of calls that gave up, once they are the most of it: a pause may be long."""
         self._cancelled += 1
-        if self._cancelled * 2 > len(self._queue):
-            self._queue = [entry for entry in self._queue if not entry[2].done()]
-            heapq.heapify(self._queue)
+        if self._cancelled * 2 > sum(len(line) for line in self._lines.values()):
+            for priority, line in self._lines.items():
+                self._lines[priority] = deque(entry for entry in line if not entry[2].done())
             self._cancelled = 0
+
+    def _next(self) -> Priority | None:
+        """Whose turn it is: the first in line, unless a priority was passed over too often."""
+        for priority, line in self._lines.items():
+            while line and line[0][2].done():
+                line.popleft()
+            if not line:
+                self._passed[priority] = 0
+        waiting = [priority for priority, line in self._lines.items() if line]
+        if not waiting:
+            return None
+        longest = max(waiting, key=self._passed.__getitem__)
+        if self._passed[longest] >= MOST_PASSED:
+            return longest
+        return min(waiting, key=lambda each: self._lines[each][0][:2])
 
     def _dispatch(self) -> None:
         """Grant turns as long as there are calls, places and tokens; set the timer for the next token."""
         now = self._clock.now()
         self._refill(now)
-        while self._queue and self._in_flight < self._max_in_flight:
-            if self._queue[0][2].done():
-                heapq.heappop(self._queue)
-                continue
+        while self._in_flight < self._max_in_flight and (priority := self._next()) is not None:
             ready_at = self._ready_at(now)
             if ready_at > now:
                 self._wake_at(ready_at)
                 return
-            _, _, turn = heapq.heappop(self._queue)
+            _, _, turn = self._lines[priority].popleft()
+            for each in self._passed:
+                self._passed[each] = 0 if each is priority else self._passed[each] + 1
             self._grant(now)
             turn.set_result(None)
 

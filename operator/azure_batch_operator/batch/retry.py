@@ -11,6 +11,7 @@ from azure_batch_operator.batch.errors import (
     NEVER_SENT,
     BatchError,
     ConnectionFailedError,
+    NotSentError,
     ServerBusyError,
     ThrottledError,
     TransientError,
@@ -60,7 +61,7 @@ def may_repeat(error: BatchError, operation: Operation) -> bool:
     """
     if not isinstance(error, TransientError) or not error.retryable:
         return False
-    if isinstance(error, ThrottledError | ServerBusyError):
+    if isinstance(error, ThrottledError | ServerBusyError | NotSentError):
         return True
     if isinstance(error, ConnectionFailedError) and error.kind in NEVER_SENT:
         return True

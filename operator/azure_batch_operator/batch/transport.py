@@ -25,6 +25,7 @@ from azure_batch_operator.batch.errors import (
     BatchError,
     DeadlineError,
     MalformedAnswerError,
+    NotSentError,
     ServerBusyError,
     ThrottledError,
     UsageError,
@@ -51,7 +52,7 @@ class Call:
     """One attempt, for metrics.
 
     `status` is None where there was no answer, `error` the class of the failure or None; `seconds` begin after the
-    limiter's queue.
+    limiter's queue; `throttled` is whether the service asked the whole account for patience.
     """
 
     operation: str
@@ -61,6 +62,7 @@ class Call:
     seconds: float
     attempt: int
     request_id: str | None
+    throttled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +245,8 @@ class Transport:
         now = asyncio.get_running_loop().time
         operation = request.operation.id
         if not self._limiter.acquire_now():
-            async with _time_limit(until - now(), operation, "the call did not get its turn in the account's queue"):
+            what = "the call did not get its turn in the account's queue"
+            async with _time_limit(until - now(), operation, what, NotSentError):
                 await self._limiter.acquire(priority)
         started = now()
         seen = _Seen()
@@ -254,7 +257,7 @@ class Transport:
                 return await translated(exchange(seen), operation)
         except BatchError as error:
             failure = error
-            if isinstance(error, ThrottledError | ServerBusyError) and _concerns_account(error):
+            if _throttles(error):
                 self._limiter.throttled(error.retry_after)
             raise
         finally:
@@ -326,12 +329,15 @@ class Transport:
                 seconds=seconds,
                 attempt=attempt,
                 request_id=seen.request_id,
+                throttled=failure is not None and _throttles(failure),
             )
         )
 
 
-def _concerns_account(error: BatchError) -> bool:
-    return (error.code or "").lower() not in _NOT_ABOUT_THE_ACCOUNT
+def _throttles(error: BatchError) -> bool:
+    """Whether the service asks the whole account for patience."""
+    busy = isinstance(error, ThrottledError | ServerBusyError)
+    return busy and (error.code or "").lower() not in _NOT_ABOUT_THE_ACCOUNT
 
 
 def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
@@ -339,8 +345,10 @@ def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _time_limit(seconds: float | None, operation: str, what: str) -> AsyncIterator[None]:
-    """Turn the end of our own patience, and nothing else, into a DeadlineError."""
+async def _time_limit(
+    seconds: float | None, operation: str, what: str, error: type[DeadlineError] = DeadlineError
+) -> AsyncIterator[None]:
+    """Turn the end of our own patience, and nothing else, into an error."""
     scope: asyncio.Timeout | None = None
     try:
         async with asyncio.timeout(seconds) as scope:
@@ -348,4 +356,4 @@ async def _time_limit(seconds: float | None, operation: str, what: str) -> Async
     except TimeoutError:
         if scope is None or not scope.expired():
             raise
-        raise DeadlineError(f"{what} within {max(0.0, seconds or 0.0):.3g} seconds", operation=operation) from None
+        raise error(f"{what} within {max(0.0, seconds or 0.0):.3g} seconds", operation=operation) from None

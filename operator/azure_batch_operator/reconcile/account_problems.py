@@ -11,6 +11,7 @@ from azure_batch_operator.batch import (
     DeadlineError,
     EndpointRefusedError,
     ForbiddenError,
+    NotSentError,
     ServerBusyError,
     ThrottledError,
     UsageError,
@@ -61,7 +62,15 @@ _CODES = {
 }
 
 PASSING = frozenset(
-    {"ConnectionFailed", "NameNotResolved", "ConnectionRefused", "Throttled", "NoAnswer", "ServiceFailed"}
+    {
+        "ConnectionFailed",
+        "NameNotResolved",
+        "ConnectionRefused",
+        "Throttled",
+        "NoAnswer",
+        "ServiceFailed",
+        "InternalError",
+    }
 )
 """Reasons that may pass by themselves."""
 _STRING_TO_SIGN = " Server used following string to sign"
@@ -95,7 +104,7 @@ def account_problem(error: BatchError) -> tuple[str, str]:
         case ForbiddenError():
             reason = error.code or "Forbidden"
             remedy = _CODES.get(reason, "the identity lacks a role on the account, or the account is disabled")
-        case ThrottledError() | ServerBusyError():
+        case ThrottledError() | ServerBusyError() | NotSentError():
             reason, remedy = "Throttled", "the service asks for patience; calls go on by themselves"
         case DeadlineError():
             reason, remedy = "NoAnswer", "the service does not answer in time"

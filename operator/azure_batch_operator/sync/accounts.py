@@ -20,6 +20,7 @@ from azure_batch_operator.batch import (
     Credential,
     HostPolicy,
     Limiter,
+    NotSentError,
     RetryPolicy,
     TransientError,
 )
@@ -39,12 +40,19 @@ logger = logging.getLogger(__name__)
 
 REQUESTS = Counter("azurebatch_api_requests_total", "Attempts of calls to Azure Batch", ["operation", "code"])
 SECONDS = Histogram("azurebatch_api_request_duration_seconds", "Duration of attempts of calls", ["operation"])
+RESTARTS = Counter(
+    "azurebatch_session_restarts", "Sessions of accounts that ended by a fault of the operator and were restarted"
+)
 
 _CALLS_PER_SECOND, _IN_FLIGHT = 50.0, 16
 # The work queue backs off by itself, so a call gives up early and makes room for others.
 _RETRY = RetryPolicy(attempts=4, deadline=30.0, attempt_deadline=20.0)
 _POLLS_BEFORE_ALARM = 2
 _POLLING_SHARE = 0.5
+_FIRST_RESTART, _LAST_RESTART = 5.0, 300.0
+"""Seconds before a session that ended by a fault of ours is opened anew: doubled each time."""
+_LIVED_WELL = 1800.0
+"""Seconds after which an earlier end no longer counts."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +165,7 @@ class Session:
             call.operation, call.seconds, call.error, {"account": str(self.key), "attempt": call.attempt, **told}
         )
         self._traffic.count()
-        if call.status in {429, 503} and not self._throttled:
+        if call.throttled and not (self._throttled and self.health.reason == "Throttled"):
             self._throttled = True
             self._pauses += 1
             # The limiter learns of the pause just after this call.
@@ -173,6 +181,9 @@ class Session:
         if error is None:
             self._failed_polls, self._throttled = 0, False
             self._set_health(Health(True))
+            return
+        if isinstance(error, NotSentError):
+            # The service was not asked, so this is no evidence against it: calls of ours stood in the way, or a pause it asked for.
             return
         self._failed_polls += 1
         passing = isinstance(error, TransientError) and self.health.checked and not self.health.reason
@@ -200,6 +211,7 @@ class _Open:
     place: str
     identity: str
     task: asyncio.Task[None]
+    ended: bool = False
 
 
 class Accounts:
@@ -210,10 +222,11 @@ class Accounts:
         self._hosts, self._pacing, self._listeners = hosts, pacing, listeners
         self._open: dict[Key, _Open] = {}
         self._problems: dict[Key, Health] = {}
+        self._ends: dict[Key, int] = {}
         self._group: asyncio.TaskGroup | None = None
 
     async def run(self) -> None:
-        """Hold the sessions until cancelled; a session that dies takes the process down."""
+        """Hold the sessions until cancelled. One that ends by a fault is shown, and restarted; the others go on."""
         async with asyncio.TaskGroup() as group:
             self._group = group
             await asyncio.Event().wait()
@@ -221,7 +234,7 @@ class Accounts:
     def session(self, key: Key) -> Session | None:
         """The session of an account, if it could be opened."""
         opened = self._open.get(key)
-        return opened.session if opened else None
+        return opened.session if opened and not opened.ended else None
 
     def health(self, key: Key) -> Health:
         """What is known of an account: why it could not be opened, else how its calls go."""
@@ -238,7 +251,7 @@ class Accounts:
     def earliest_due(self) -> float:
         """Time of the loop at which the first of all polls should give a sign of life; now if there is none."""
         now = asyncio.get_running_loop().time()
-        return min((each.session.poller.due for each in self._open.values()), default=now)
+        return min((each.session.poller.due for each in self._open.values() if not each.ended), default=now)
 
     async def refresh(self, resource: Resource) -> None:
         """Open the session, open it anew if endpoint or limits have changed, or have it sign in with what is new.
@@ -265,10 +278,12 @@ class Accounts:
                     pauses_shown(resource),
                 )
                 await self.close(key)
-                task = self._running_group().create_task(session.run(), name=f"session {key}")
+                task = self._running_group().create_task(self._serve(key, session), name=f"session {key}")
                 self._open[key] = _Open(session, prepared.place, prepared.identity, task)
                 self._problems.pop(key, None)
                 self._listeners.health(key)
+            elif opened.ended:
+                return
             elif opened.identity != prepared.identity:
                 await opened.session.sign_in_as(prepared.make())
                 opened.identity = prepared.identity
@@ -289,6 +304,26 @@ class Accounts:
             opened.task.cancel()
             await asyncio.wait([opened.task])
 
+    async def _serve(self, key: Key, session: Session) -> None:
+        """Run a session; if it ends by a fault of ours, show that at the account and have it opened anew after a while."""
+        began = asyncio.get_running_loop().time()
+        try:
+            await session.run()
+        except Exception as error:
+            logger.exception("BatchAccount %s/%s: its session ended", key.namespace, key.name)
+            RESTARTS.inc()
+            lived = asyncio.get_running_loop().time() - began
+            ends = self._ends[key] = 1 if lived > _LIVED_WELL else self._ends.get(key, 0) + 1
+            opened = self._open.get(key)
+            if opened is None or opened.session is not session:
+                return
+            opened.ended = True
+            self._set_problem(key, "InternalError", f"the operator failed inside ({_cause(error)}); {_REPORT}")
+            await asyncio.sleep(min(_LAST_RESTART, _FIRST_RESTART * 2.0 ** (ends - 1)))
+            if self._open.get(key) is opened:
+                del self._open[key]
+                self._listeners.health(key)
+
     def _running_group(self) -> asyncio.TaskGroup:
         if self._group is None:
             raise RuntimeError("accounts are opened only while `run` runs")
@@ -299,3 +334,13 @@ class Accounts:
         if self._problems.get(key) != problem:
             self._problems[key] = problem
             self._listeners.health(key)
+
+
+_REPORT = "this account is opened anew by itself; report it with the operator's log"
+
+
+def _cause(error: BaseException) -> str:
+    """The class of what went wrong first; its text may hold anything, so it stays in the log."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return type(error).__name__

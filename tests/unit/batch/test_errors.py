@@ -292,7 +292,8 @@ def test_the_echo_of_a_secret_property_is_dropped(name: str) -> None:
         ("soon", None),
         ("", None),
         (None, None),
-        ("9" * 400, 999999999.0),
+        ("9" * 400, 300.0),
+        ("Thu, 22 Jan 2026 21:18:17 GMT", 300.0),
     ],
 )
 def test_retry_after_in_seconds_or_as_a_date(text: str | None, seconds: float | None) -> None:

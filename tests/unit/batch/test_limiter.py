@@ -142,6 +142,30 @@ async def test_polling_gets_its_turn_under_a_flood_of_submissions() -> None:
     await stage.close()
 
 
+async def test_polls_with_deadlines_are_not_starved_by_a_flood_of_updates() -> None:
+    """Two updates a second where one may go out, each given up after 30 s; a poll gives up after 20 s and asks again."""
+    stage = Stage(1.0, burst=1, patience=5.0)
+    polls, asked_at, answered = 0, -1, 0
+    for second in range(240):
+        for number in range(2):
+            stage.call(f"update-{second}-{number}", Priority.USER)
+        for number in range(2):
+            if second >= 30 and f"update-{second - 30}-{number}" not in stage.order:
+                await stage.drop(f"update-{second - 30}-{number}")
+        if asked_at >= 0 and f"poll-{polls}" in stage.order:
+            answered, asked_at = answered + 1, -1
+        elif asked_at >= 0 and second - asked_at >= 20:
+            await stage.drop(f"poll-{polls}")
+            asked_at = -1
+        if asked_at < 0:
+            polls, asked_at = polls + 1, second
+            stage.call(f"poll-{polls}", Priority.REFRESH)
+        await stage.clock.advance(1)
+    assert answered >= 20, "a ninth of 240 turns"
+    assert answered <= 30, "updates have the rest"
+    await stage.close()
+
+
 async def test_throttling_halves_the_rate_once_per_burst_of_refusals_and_rests() -> None:
     stage = Stage(8.0, burst=8)
     for _ in range(5):
@@ -262,7 +286,7 @@ async def test_calls_that_give_up_in_a_pause_leave_nothing_behind() -> None:
         stage.tasks[str(number)].cancel()
     await settle()
     assert stage.limiter.waiting == 1
-    assert len(stage.limiter._queue) < 5
+    assert sum(len(line) for line in stage.limiter._lines.values()) < 5
     await stage.clock.advance(3600.1)
     assert stage.order == ["patient"]
 

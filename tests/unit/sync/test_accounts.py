@@ -1,0 +1,144 @@
+"""Sessions of accounts: one that ends by a fault concerns its account alone, and what is no evidence judges none."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.batch import BatchError, DeadlineError, HostPolicy, NotSentError, ServerBusyError, SharedKey
+from azure_batch_operator.batch.transport import Call
+from azure_batch_operator.reconcile.account import Health
+from azure_batch_operator.sync import accounts as module
+from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session
+from azure_batch_operator.sync.credentials import Prepared
+from support.jumping_loop import run_jumping
+
+GOOD, BAD = Key(Kind.ACCOUNT, "n", "good"), Key(Kind.ACCOUNT, "n", "bad")
+
+
+def account(key: Key) -> Resource:
+    return Resource.parse(
+        {
+            "kind": "BatchAccount",
+            "metadata": {"namespace": key.namespace, "name": key.name, "uid": key.name, "resourceVersion": "1"},
+            "spec": {"endpoint": f"http://127.0.0.1:1/{key.name}", "auth": {}},
+        }
+    )
+
+
+class FakeSession:
+    """Fails at once if it is the bad account's, for the first two times."""
+
+    made: list[Key]
+
+    def __init__(self, key: Key, *_: Any) -> None:
+        self.key, self.health = key, Health(True)
+        FakeSession.made.append(key)
+
+    async def run(self) -> None:
+        if self.key == BAD and FakeSession.made.count(BAD) <= 2:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._fail())
+        await asyncio.Event().wait()
+
+    async def _fail(self) -> None:
+        raise KeyError("secret text")
+
+
+def test_a_session_that_ends_by_a_fault_is_shown_and_opened_anew_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    FakeSession.made = []
+    monkeypatch.setattr(module, "Session", FakeSession)
+
+    async def prepare(_api: Any, resource: Resource, *_: Any) -> Prepared:
+        return Prepared(lambda: SharedKey("a", "a2V5"), resource.key.name, "")
+
+    monkeypatch.setattr(module, "prepare", prepare)
+
+    async def run() -> None:
+        told: list[tuple[float, Key, str]] = []
+        now = asyncio.get_running_loop().time
+
+        def health(key: Key) -> None:
+            told.append((now(), key, accounts.health(key).reason))
+
+        listeners = Listeners(lambda *_, **__: None, health, lambda: False)
+        api: Any = type("Api", (), {"permit": None})()
+        accounts = Accounts(api, HostPolicy(), None, Pacing(), listeners)  # type: ignore[arg-type]
+        running = asyncio.create_task(accounts.run())
+        await asyncio.sleep(0)
+        for _ in range(40):
+            for key in (GOOD, BAD):
+                await accounts.refresh(account(key))
+            await asyncio.sleep(1)
+        assert not running.done(), "one account must not end the process"
+        assert FakeSession.made.count(GOOD) == 1
+        assert FakeSession.made.count(BAD) == 3, "restarted after 5 and after 10 seconds, not each second"
+        assert accounts.session(BAD) is not None
+        assert accounts.health(BAD).reason == ""
+        problems = [reason for _, key, reason in told if key == BAD and reason]
+        assert set(problems) == {"InternalError"}
+        assert all(key == BAD for _, key, reason in told if reason)
+        running.cancel()
+        await asyncio.wait([running])
+
+    run_jumping(run())
+
+
+def session() -> Session:
+    resource = account(GOOD)
+    spec = module.AccountSpec.model_validate(
+        {"endpoint": "http://127.0.0.1:1", "auth": {"sharedKey": {"secretRef": {"name": "s", "key": "k"}}}}
+    )
+    listeners = Listeners(lambda *_, **__: None, lambda _: None, lambda: False)
+    return Session(resource.key, spec, SharedKey("a", "a2V5"), HostPolicy(), Pacing(), listeners, None)
+
+
+def call(status: int, code: str, *, throttled: bool) -> Call:
+    return Call("Pools_ListPools", status, code, "Error", 0.1, 1, None, throttled)
+
+
+async def test_waiting_in_our_own_queue_is_no_silence_of_the_service() -> None:
+    """A Retry-After of more than the polls' patience: the account stays Throttled, and never becomes NoAnswer."""
+    opened = session()
+    opened._observe(call(429, "TooManyRequests", throttled=True))
+    await asyncio.sleep(0)
+    assert opened.health.reason == "Throttled"
+    for _ in range(5):
+        opened._polled(NotSentError("the call did not get its turn"))
+    assert opened.health.reason == "Throttled"
+    opened._polled(None)
+    assert opened.health == Health(True)
+    for _ in range(5):
+        opened._polled(NotSentError("the call did not get its turn"))
+    assert opened.health == Health(True)
+    for _ in range(2):
+        opened._polled(DeadlineError("there was no complete answer"))
+    assert opened.health.reason == "NoAnswer"
+    opened._observe(call(429, "TooManyRequests", throttled=True))
+    await asyncio.sleep(0)
+    assert opened.health.reason == "Throttled", "it answers again"
+    await opened.client.aclose()
+
+
+async def test_a_503_about_one_pool_does_not_make_the_account_throttled() -> None:
+    opened = session()
+    opened._polled(None)
+    opened._observe(call(503, "TooManyEnableAutoScaleRequests", throttled=False))
+    await asyncio.sleep(0)
+    assert opened.health == Health(True)
+    await opened.client.aclose()
+
+
+@pytest.mark.parametrize("error", [ServerBusyError("busy", status=503), DeadlineError("late"), BatchError("x")])
+async def test_after_the_first_poll_an_account_is_never_still_connecting(error: BatchError) -> None:
+    opened = session()
+    opened._polled(error)
+    assert opened.health.checked
+    assert opened.health.reason
+    await opened.client.aclose()
