@@ -41,11 +41,15 @@ cluster-down: setup ## Stop the local control plane
 	@$(BIN)/python -m localcluster down
 
 .PHONY: test
-test: lint crds-check docs unit conformance e2e chaos ## Everything that CI runs
+test: lint crds-check docs unit quick conformance e2e chaos ## Everything that CI runs
 
 .PHONY: unit
 unit: setup ## Tests of decisions, without any process
 	@$(BIN)/python -m pytest tests/unit -n 2
+
+.PHONY: quick
+quick: setup ## The whole operator on virtual time: API server in memory, emulator in the same process
+	@PYTHONHASHSEED=0 $(BIN)/python -m pytest tests/quick -n 2
 
 .PHONY: conformance
 conformance: setup ## The wire: our client and the official one against the emulator

@@ -128,6 +128,12 @@ def _asking(permit: Callable[[], None]) -> aiohttp.TraceConfig:
     return trace
 
 
+def new_connector(tls: ssl.SSLContext | None) -> aiohttp.BaseConnector:
+    """What a session connects by; tests of the whole operator put a network within the process in its place."""
+    # The limiter bounds the number of connections; here a second bound could only make calls wait out of order.
+    return aiohttp.TCPConnector(limit=0, ssl=tls or True, keepalive_timeout=_IDLE_CONNECTION_SECONDS, ttl_dns_cache=60)
+
+
 class Transport:
     """Sends requests to one endpoint with one credential."""
 
@@ -303,12 +309,8 @@ class Transport:
         if self._closed:
             raise UsageError("the client is closed")
         if self._session is None:
-            # The limiter bounds the number of connections; here a second bound could only make calls wait out of order.
-            connector = aiohttp.TCPConnector(
-                limit=0, ssl=self._tls or True, keepalive_timeout=_IDLE_CONNECTION_SECONDS, ttl_dns_cache=60
-            )
             self._session = aiohttp.ClientSession(
-                connector=connector,
+                connector=new_connector(self._tls),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
                 raise_for_status=False,

@@ -1,0 +1,92 @@
+"""What goes wrong on order between the operator and the API server; faults of Azure Batch are the emulator's own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from support.stage.apiserver import Route
+
+
+@dataclass
+class Fault:
+    """What happens to chosen requests of the operator.
+
+    Attributes:
+        status: is answered, and nothing done; None for none.
+        message: in place of a usual text.
+        retry_after: seconds, as a header.
+        lost: the connection breaks `before` the request has its effect, or `after` it.
+        causes: fields that a 422 is about; without any it is a failed `test` of a JSON patch.
+        delay: seconds before anything happens.
+        hang: nothing ever happens; the client has its own patience (60 s, as `kube.api` has).
+        count: how many requests it hits; None for all until `end`.
+        skip: how many it lets pass first.
+        picks: which requests, by verb and what is asked for.
+    """
+
+    picks: Callable[[str, Route], bool]
+    status: int | None = None
+    message: str = ""
+    retry_after: float | None = None
+    lost: str = ""
+    causes: tuple[str, ...] = ()
+    delay: float = 0.0
+    hang: bool = False
+    count: int | None = None
+    skip: int = 0
+    hits: int = 0
+    over: bool = False
+
+    def takes(self, verb: str, route: Route) -> bool:
+        """Whether it hits a request; keeps the books."""
+        if self.over or (self.count is not None and self.hits >= self.count) or not self.picks(verb, route):
+            return False
+        if self.skip > 0:
+            self.skip -= 1
+            return False
+        self.hits += 1
+        return True
+
+    def end(self) -> None:
+        """Let everything pass again."""
+        self.over = True
+
+
+@dataclass
+class Hold:
+    """Keeps chosen things on their way until `release`; what comes afterwards passes.
+
+    Attributes:
+        arrived: how many are, or were, kept.
+    """
+
+    picks: Callable[[str, str], bool]
+    count: int | None = None
+    arrived: int = 0
+    _released: bool = False
+    _kept: list[Callable[[], None]] = field(default_factory=list)
+
+    def takes(self, first: str, second: str) -> bool:
+        """Whether something is to be kept."""
+        full = self.count is not None and self.arrived >= self.count
+        return not self._released and not full and self.picks(first, second)
+
+    def keep(self, let_go: Callable[[], None]) -> None:
+        """Keep one that is taken."""
+        self.arrived += 1
+        self._kept.append(let_go)
+
+    async def wait(self) -> None:
+        """Wait, as one that is kept."""
+        go_on = asyncio.Event()
+        self.keep(go_on.set)
+        await go_on.wait()
+
+    def release(self) -> None:
+        """Let go of all, in their order."""
+        self._released = True
+        kept, self._kept = self._kept, []
+        for let_go in kept:
+            let_go()
