@@ -113,6 +113,7 @@ class Node:
         if self.state not in USABLE_NODE_STATES or not self.scheduling_enabled or self.exclusive or self.after_drain:
             return 0
         return self.pool.slots_per_node - self.slots_used
+    state_before_leaving: str = "idle"
 
     @property
     def busy(self) -> bool:

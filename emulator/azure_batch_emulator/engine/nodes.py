@@ -6,7 +6,7 @@ import hashlib
 import math
 from typing import TYPE_CHECKING, Any
 
-from azure_batch_emulator.engine import environment, task_rules, timings
+from azure_batch_emulator.engine import environment, task_rules, timings, transitions
 from azure_batch_emulator.engine.entities import Node, Pool, Run
 from azure_batch_emulator.executors.base import RunRequest, RunResult
 from azure_batch_emulator.wire.errors import BatchError, resource_error
@@ -198,11 +198,27 @@ class Nodes:
             if node.timer is not None:
                 node.timer.cancel()
             node.enter("leavingpool", self._service.clock.now())
+            node.state_before_leaving = node.state
         self._end_tasks(node, option)
         if not node.busy:
             self._drained(node)
 
     def _end_tasks(self, node: Node, option: str) -> None:
+    @staticmethod
+    def can_stay(node: Node) -> bool:
+        """Whether a leaving node could go on as it was; one that was still coming up could not."""
+        return node.state_before_leaving in transitions.NODE["leavingpool"]
+
+    def stay(self, node: Node) -> None:
+        """A node that was to leave, and waits for its tasks or data, stays: its pool no longer shrinks."""
+        if node.timer is not None:
+            node.timer.cancel()
+            node.timer = None
+        node.after_drain = None
+        node.awaits_retention = False
+        node.enter(node.state_before_leaving, self._service.clock.now())
+        self.update_activity(node)
+
         for run in list(node.runs.values()):
             if run.kind in ("start", "preparation", "release"):
                 if node.after_drain:

@@ -104,22 +104,27 @@ def quota_error(*, dedicated: bool) -> dict[str, Any]:
     )
 
 
+_NODE_KINDS = ("dedicated", "low priority")
+
+
 def stop_errors(current: Sequence[int], targets: Sequence[int]) -> list[dict[str, Any]]:
-    """Resize errors after a stopped resize, for (dedicated, low priority) (recorded, batch-semantics §4.1)."""
-    return [
-        resource_error(
-            "ResizeStopped",
-            f"Desired number of {name} nodes could not be allocated due to a stop resize operation",
-        )
-        for name, have, want in zip(("dedicated", "low priority"), current, targets, strict=True)
-        if have < want
-    ]
+    """Resize errors after a stopped resize, for (dedicated, low priority); the text is recorded."""
+    text = "Desired number of {} nodes could not be allocated due to a stop resize operation"
+    return _errors_of_kinds("ResizeStopped", text, current, targets)
 
 
 def timeout_errors(current: Sequence[int], targets: Sequence[int]) -> list[dict[str, Any]]:
-    """Resize errors when the resize timeout is over."""
+    """Resize errors when the resize timeout is over.
+
+    The text is reported, and is the same when nodes could not be removed in time (Azure/BatchExplorer issue 2085).
+    """
+    text = "Desired number of {} nodes could not be allocated as the resize timeout was reached"
+    return _errors_of_kinds("AllocationTimedout", text, current, targets)
+
+
+def _errors_of_kinds(code: str, text: str, current: Sequence[int], targets: Sequence[int]) -> list[dict[str, Any]]:
     return [
-        resource_error("AllocationTimedout", f"Desired number of {name} nodes could not be allocated in time")
-        for name, have, want in zip(("dedicated", "low priority"), current, targets, strict=True)
-        if have < want
+        resource_error(code, text.format(kind))
+        for kind, have, want in zip(_NODE_KINDS, current, targets, strict=True)
+        if have != want
     ]

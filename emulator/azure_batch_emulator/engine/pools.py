@@ -155,8 +155,8 @@ class Pools:
         """Add what there is room for; seek the rest until the resize timeout is over (batch-semantics §4.1)."""
         later = self._service.clock.call_later
         pool.resize_errors = list(plan.errors)
-        if plan.errors and pool.resize_timer is None:
-            pool.resize_timer = later(duration_seconds(pool.resize_timeout), self._time_out, pool)
+        if (plan.errors or plan.remove) and pool.resize_timer is None:
+            self._limit(pool)
         if plan.add_dedicated + plan.add_low_priority:
             pool.allocation_timer = later(
                 timings.NODE_ALLOCATION, self._allocate, pool, plan.add_dedicated, plan.add_low_priority
@@ -173,9 +173,15 @@ class Pools:
 
     def _time_out(self, pool: Pool) -> None:
         """The target was not reached in time: the resize ends, the targets stay, and the errors tell why."""
+    def _limit(self, pool: Pool) -> None:
+        """Watch over resizeTimeout, which holds for the allocation of nodes as for their removal."""
+        seconds = duration_seconds(pool.resize_timeout)
+        pool.resize_timer = self._service.clock.call_later(seconds, self._time_out, pool)
+
         self._cancel_allocation(pool)
         staying = [node.dedicated for node in pool.nodes.values() if node.state != "leavingpool"]
         present = (staying.count(True), staying.count(False))
+        self._keep_waiting_nodes(pool)
         causes = [error for error in pool.resize_errors if error["code"] != "AllocationTimedout"]
         pool.resize_errors = causes + pool_rules.timeout_errors(
             present, (pool.target_dedicated, pool.target_low_priority)
@@ -184,6 +190,12 @@ class Pools:
 
     def resume(self, pool: Pool) -> None:
         """Go on with a pool that comes from a state file."""
+    def _keep_waiting_nodes(self, pool: Pool) -> None:
+        """Nodes that still wait for their tasks or data do not leave any more; what is being torn down does."""
+        for node in pool.nodes.values():
+            if node.state == "leavingpool" and node.after_drain and self._service.nodes.can_stay(node):
+                self._service.nodes.stay(node)
+
         pool.settled = pool.allocation_state == "steady"
         if pool.allocation_state != "steady":
             pool.allocation_state = "resizing"
@@ -236,6 +248,8 @@ class Pools:
                 self._gone(pool)
         elif pool.allocation_timer is None:
             self._settle(pool)
+        elif pool.allocation_timer is None and pool.allocation_state == "stopping":
+            self._stopped(pool)
 
     def stop_resize(self, pool: Pool) -> None:
         """Stop what the present resize still has to do; the ETag stays (recorded).
@@ -256,10 +270,14 @@ class Pools:
         pool.allocation_timer = None
         current = (pool.count(dedicated=True), pool.count(dedicated=False))
         pool.resize_errors = pool_rules.stop_errors(current, (pool.target_dedicated, pool.target_low_priority))
+        self._keep_waiting_nodes(pool)
+        if any(node.state == "leavingpool" for node in pool.nodes.values()):
+            return
         pool.enter_allocation("steady", self._service.clock.now())
         self.settled(pool)
 
     def remove_nodes(self, pool: Pool, body: dict[str, Any]) -> None:
+        self._service.scheduler.wake(pool)
         """Remove chosen nodes; the targets drop at once (recorded).
 
         Raises:
@@ -279,6 +297,7 @@ class Pools:
         pool.resize_timeout = body["resizeTimeout"]
         for node_id in ids:
             node = pool.nodes[node_id]
+        self._limit(pool)
             if node.dedicated:
                 pool.target_dedicated = max(0, pool.target_dedicated - 1)
             else:

@@ -57,7 +57,8 @@ NODE = _table(
     unusable="rebooting reimaging starting" + _ANYWHERE,
     unknown="idle running starting" + _ANYWHERE,
     preempted="creating leavingpool",
-    leavingpool="",
+    # A resize down that is stopped, or runs into its timeout, gives back the nodes that have not left yet.
+    leavingpool="idle running offline starttaskfailed unusable unknown deallocated",
 )
 
 

@@ -44,6 +44,17 @@ class Account:
         return self.clock.service_seconds() - began
 
 
+def busy(account: Account, nodes: int = 2, tasks: int = 2, command: str = "sleep 1200") -> tuple[Pool, list[Task]]:
+    """A pool, some of whose nodes run a task each."""
+    pool = account.pool(nodes)
+    account.clock.run_until(lambda: [node.state for node in pool.nodes.values()] == ["idle"] * nodes)
+    job = account.service.jobs.create("job", JOB.accept("", {"id": "job", "poolInfo": {"poolId": "pool"}}))
+    body = {"commandLine": command}
+    added = [account.service.tasks.add(job, TASK.accept("", {"id": f"t{n}"} | body)) for n in range(tasks)]
+    account.clock.run_until(lambda: all(task.state == "running" for task in added))
+    return pool, added
+
+
 def codes(pool: Pool) -> list[str]:
     return [error["code"] for error in pool.resize_errors]
 
@@ -115,6 +126,70 @@ def test_a_stopped_resize_is_not_timed_out_afterwards() -> None:
     assert codes(pool) == ["ResizeStopped"]
 
 
+def test_a_resize_down_that_waits_for_tasks_ends_with_its_timeout_and_keeps_the_nodes() -> None:
+    # resizeTimeout is documented for allocation and removal alike (REST: Pools - Resize Pool); the code and text on a pool
+    # that shrinks are reported in Azure/BatchExplorer issue 2085.
+    account = Account()
+    pool, tasks = busy(account)
+    account.resize(pool, targetDedicatedNodes=0, nodeDeallocationOption="taskcompletion", resizeTimeout="PT5M")
+    assert {node.state for node in pool.nodes.values()} == {"leavingpool"}
+    assert account.settle(pool) == 5 * MINUTE
+    assert (pool.target_dedicated, len(pool.nodes)) == (0, 2)
+    assert [(error["code"], error["message"]) for error in pool.resize_errors] == [
+        (
+            "AllocationTimedout",
+            "Desired number of dedicated nodes could not be allocated as the resize timeout was reached",
+        )
+    ]
+    assert {node.state for node in pool.nodes.values()} == {"running"}
+    account.clock.advance(HOUR)
+    assert ({task.state for task in tasks}, len(pool.nodes)) == ({"completed"}, 2), "nothing goes on after the end"
+    more = account.service.tasks.add(tasks[0].job, TASK.accept("", {"id": "more", "commandLine": "true"}))
+    account.clock.advance(MINUTE)
+    assert more.state == "completed", "the nodes that stay work again"
+    account.resize(pool, targetDedicatedNodes=0)
+    account.settle(pool)
+    assert (len(pool.nodes), codes(pool)) == (0, [])
+
+
+def test_nodes_that_are_free_leave_though_others_run_into_the_timeout() -> None:
+    account = Account()
+    pool, _ = busy(account, nodes=3, tasks=1)
+    account.resize(pool, targetDedicatedNodes=0, nodeDeallocationOption="taskcompletion", resizeTimeout="PT5M")
+    account.settle(pool)
+    assert (len(pool.nodes), codes(pool)) == (1, ["AllocationTimedout"])
+
+
+def test_chosen_nodes_are_removed_within_the_timeout_too() -> None:
+    account = Account()
+    pool, _ = busy(account)
+    body = {"nodeList": list(pool.nodes)[:1], "nodeDeallocationOption": "taskcompletion", "resizeTimeout": "PT6M"}
+    account.service.pools.remove_nodes(pool, REMOVE_NODES.accept("", body))
+    assert account.settle(pool) == 6 * MINUTE
+    assert (pool.target_dedicated, len(pool.nodes), codes(pool)) == (1, 2, ["AllocationTimedout"])
+
+
+def test_a_node_that_is_being_torn_down_at_the_timeout_is_waited_for() -> None:
+    account = Account()
+    pool, _ = busy(account, command="sleep 290")
+    account.resize(pool, targetDedicatedNodes=0, nodeDeallocationOption="taskcompletion", resizeTimeout="PT5M")
+    took = account.settle(pool)
+    assert 5 * MINUTE < took < 7 * MINUTE
+    assert (len(pool.nodes), codes(pool)) == (0, [])
+
+
+def test_a_resize_down_that_is_stopped_keeps_the_nodes_that_still_work() -> None:
+    account = Account()
+    pool, _ = busy(account)
+    account.resize(pool, targetDedicatedNodes=0, nodeDeallocationOption="taskcompletion")
+    account.clock.advance(MINUTE)
+    account.service.pools.stop_resize(pool)
+    account.settle(pool)
+    assert (len(pool.nodes), codes(pool)) == (2, ["ResizeStopped"])
+    account.clock.advance(HOUR)
+    assert (pool.allocation_state, len(pool.nodes)) == ("steady", 2)
+
+
 # -- retaineddata --
 
 HOUR = 60 * MINUTE
@@ -132,7 +207,7 @@ def working(account: Account, retention: str = "PT2H", pool_nodes: int = 2) -> t
 
 
 def leave(account: Account, pool: Pool, option: str) -> None:
-    account.resize(pool, targetDedicatedNodes=0, nodeDeallocationOption=option)
+    account.resize(pool, targetDedicatedNodes=0, nodeDeallocationOption=option, resizeTimeout="P3000D")
 
 
 @pytest.mark.parametrize(("option", "hours"), [("requeue", 0), ("taskcompletion", 0.1), ("retaineddata", 2.1)])
@@ -149,7 +224,7 @@ def test_removed_nodes_wait_for_retention_too_and_take_no_tasks_meanwhile() -> N
     account = Account()
     pool, tasks = working(account)
     account.clock.advance(11 * MINUTE)
-    body = {"nodeList": list(pool.nodes), "nodeDeallocationOption": "retaineddata"}
+    body = {"nodeList": list(pool.nodes), "nodeDeallocationOption": "retaineddata", "resizeTimeout": "P1D"}
     account.service.pools.remove_nodes(pool, REMOVE_NODES.accept("", body))
     late = account.service.tasks.add(tasks[0].job, TASK.accept("", {"id": "late", "commandLine": "true"}))
     account.clock.advance(1.9 * HOUR)
