@@ -82,12 +82,20 @@ class EmulatorThread:
             self.admin("POST", "clock", {"paused": False})
 
     def call(
-        self, method: str, target: str, body: Any = None, headers: dict[str, str] | None = None, *, sign: bool = True
+        self,
+        method: str,
+        target: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        *,
+        sign: bool = True,
+        timeout: float | None = None,
     ) -> tuple[int, dict[str, str], bytes]:
         """A call of the Batch API by hand, signed by the documented rules.
 
         Args:
             target: path and query; api-version is added when it is missing.
+            timeout: seconds after which the caller gives up.
 
         Returns:
             Status, headers with lower-case names, body.
@@ -104,7 +112,7 @@ class EmulatorThread:
             sent["Authorization"] = self._signature(method, target, sent, data)
         request = urllib.request.Request(f"{self.endpoint}{target}", data, sent, method=method)  # noqa: S310
         try:
-            with urllib.request.urlopen(request) as response:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=timeout) as response:  # noqa: S310
                 return response.status, {k.lower(): v for k, v in response.headers.items()}, response.read()
         except urllib.error.HTTPError as error:
             with error:

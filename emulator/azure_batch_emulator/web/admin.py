@@ -102,10 +102,13 @@ def _dispatch(server: Server, service: BatchService, method: str, parts: list[st
                 raise _NotFoundError(f"no fault rule {rule_id}")
             return {}
         case ("GET", "state"):
+        case ("POST", "land"):
+            return {"landed": server.land()}
             return state(service, server)
         case ("POST", "reset"):
             server.faults.clear()
             server.counters.clear()
+            server.land(lost=True)
             server.entra.identities.clear()
             server.storage.clear()
             service.clock.close()

@@ -23,6 +23,7 @@ _EFFECT_KEYS = frozenset(
         "corrupt",
         "partial",
         "lostAnswer",
+        "landAfter",
     }
 )
 
@@ -54,11 +55,13 @@ class Effect:
         status: answer with this status and do nothing.
         delay: real seconds to wait first.
         hang: never answer.
-        reset: cut the connection, nothing is done.
+        reset: cut the connection; nothing is done, unless it lands later.
         truncate: do it, but send only this share of the body and cut the connection.
         corrupt: do it, but damage the body.
         partial: some items of a task collection fail.
         lost_answer: do it, then cut the connection.
+        land_after: take the call in, do it after so many real seconds or when told, whether or not the caller still
+            waits, and answer nothing. With `reset` the connection is cut at once.
     """
 
     status: int | None = None
@@ -72,6 +75,7 @@ class Effect:
     corrupt: bool = False
     partial: Partial | None = None
     lost_answer: bool = False
+    land_after: float | None = None
 
 
 @dataclass(slots=True)
@@ -185,6 +189,7 @@ def _parse(rule_id: int, body: dict[str, Any], seed: int | None) -> Rule:
             corrupt=bool(effect.get("corrupt")),
             partial=Partial(**partial) if partial is not None else None,
             lost_answer=bool(effect.get("lostAnswer")),
+            land_after=float(effect["landAfter"]) if effect.get("landAfter") is not None else None,
         ),
     )
 

@@ -63,6 +63,7 @@ class Server:
         self._clock = clock
         self._closing = asyncio.Event()
         self._held: set[asyncio.Event] = set()
+        self._late: set[asyncio.Future[bool]] = set()
 
     def set_key(self, account: str, key: bytes) -> None:
         """Give an account another key; from now on the old one is refused."""
@@ -71,7 +72,14 @@ class Server:
     @property
     def held_calls(self) -> int:
         """How many callers are kept waiting."""
-        return len(self._held)
+        return len(self._held) + len(self._late)
+
+    def land(self, *, lost: bool = False) -> int:
+        """Let all calls take effect now that were to do so later, or never; how many there were."""
+        waiting = [landing for landing in self._late if not landing.done()]
+        for landing in waiting:
+            landing.set_result(not lost)
+        return len(waiting)
 
     def application(self) -> web.Application:
         """The aiohttp application."""
@@ -85,6 +93,7 @@ class Server:
         self._closing.set()
         for go_on in self._held:
             go_on.set()
+        self.land(lost=True)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         raw_path, _, raw_query = request.raw_path.partition("?")
@@ -116,6 +125,8 @@ class Server:
                 raise problem or BatchError("ResourceNotFound")
             _check_content(request, body)
             _check_parameters(query, found)
+            if effect is not None and effect.land_after is not None:
+                await self._hold(request, effect, effect.land_after)
             reply = await self._reply(
                 found.route.operation,
                 Request(
@@ -178,13 +189,26 @@ class Server:
         if effect.hang:
             await self._closing.wait()
             return _cut(request)
-        if effect.reset:
+        if effect.reset and effect.land_after is None:
             return _cut(request)
         if effect.status is not None:
             headers = {"Retry-After": str(effect.retry_after)} if effect.retry_after is not None else {}
             code = effect.code or _DEFAULT_CODES.get(effect.status, "InternalError")
             raise BatchError(code, status=effect.status, message=effect.message, headers=headers)
         return None
+
+    async def _hold(self, request: web.Request, effect: Effect, seconds: float) -> None:
+        """Keep a call that has been taken in until it is to land; its caller may be gone by then."""
+        if effect.reset:
+            _cut(request)
+        landing: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._late.add(landing)
+        try:
+            await asyncio.wait({landing}, timeout=seconds)
+        finally:
+            self._late.discard(landing)
+        if landing.done() and not landing.result():
+            raise BatchError("ServerBusy")
 
     async def _read(self, request: web.Request) -> bytes:
         if request.method in ("POST", "PUT", "PATCH") and request.content_length is None and request.body_exists:
@@ -302,7 +326,7 @@ def _cut(request: web.Request) -> web.StreamResponse:
 
 async def _after(request: web.Request, response: web.StreamResponse, effect: Effect) -> web.StreamResponse:
     """What a fault does to an answer."""
-    if effect.lost_answer:
+    if effect.lost_answer or effect.land_after is not None:
         return _cut(request)
     if not isinstance(response, web.Response) or not isinstance(response.body, bytes):
         return response
