@@ -10,7 +10,14 @@ from pathlib import Path
 
 import click
 
-from azure_batch_emulator.config import DEFAULT_ACCOUNT, DEFAULT_KEY, ContainerMode, EmulatorConfig, ExecutorName
+from azure_batch_emulator.config import (
+    COUNTS_LAG,
+    DEFAULT_ACCOUNT,
+    DEFAULT_KEY,
+    ContainerMode,
+    EmulatorConfig,
+    ExecutorName,
+)
 from azure_batch_emulator.emulator import ConfigurationError, Emulator
 
 
@@ -64,6 +71,16 @@ from azure_batch_emulator.emulator import ConfigurationError, Emulator
     help="Serve the same over TLS, with a token endpoint like Entra ID's; 0 takes a free port. "
     "The ready line then names the endpoint and the file of the authority to trust.",
 )
+@click.option(
+    "--counts-lag",
+    type=click.FloatRange(min=0),
+    default=COUNTS_LAG,
+    show_default=True,
+    metavar="SECONDS",
+    help="By how much the counts of tasks and nodes are behind, in seconds of service time. The real ones lag too: "
+    "by seconds as a rule, by minutes at times.",
+)
+@click.option("--exact-counts", is_flag=True, help="Counts are never behind; the same as --counts-lag 0.")
 @click.option("--seed", type=int, help="Make node ids, simulated tasks and fault probabilities repeatable.")
 @click.option("--allow-remote", is_flag=True, help="Listen beyond this machine. Tasks are commands: think first.")
 @click.option(
@@ -85,6 +102,8 @@ def main(
     work_dir: Path | None,
     state_file: Path | None,
     tls_port: int | None,
+    counts_lag: float,
+    exact_counts: bool,
     seed: int | None,
     allow_remote: bool,
     log_level: str,
@@ -118,6 +137,7 @@ def main(
         containers=containers,
         work_dir=work_dir,
         seed=seed,
+        counts_lag=0.0 if exact_counts else counts_lag,
         allow_remote=allow_remote,
         tls_port=tls_port,
         state_file=state_file,

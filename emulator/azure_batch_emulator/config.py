@@ -10,6 +10,8 @@ API_VERSION = "2024-07-01.20.0"
 DEFAULT_ACCOUNT = "devaccount"
 # Public on purpose: everybody's development key, as Azurite has one. It opens nothing but emulators.
 DEFAULT_KEY = "F4WsGqNhp4o7RuKG9duElqNm2Z/Oy1dMGDAt5VqwbWcttIDSfE/MaefjRomYK5wj2XoSobcyxITWH487UjfM1Q=="
+# Service seconds by which counts of tasks and nodes are behind. The real ones lag by anything up to minutes.
+COUNTS_LAG = 5.0
 
 ExecutorName = Literal["process", "simulated"]
 ContainerMode = Literal["process", "refuse"]
@@ -42,6 +44,7 @@ class EmulatorConfig:
         seed: makes node ids, fault probabilities and simulated tasks repeatable.
         state_file: where everything is kept when the emulator stops, to go on with at the next start. Without a
             `work_dir`, node directories and blobs are then kept beside it.
+        counts_lag: service seconds by which the counts of tasks and nodes are behind; 0 makes them exact.
         tls_port: where the same is served over TLS, with a token endpoint; None for nowhere, 0 for a free port.
     """
 
@@ -58,4 +61,5 @@ class EmulatorConfig:
     state_file: Path | None = None
     containers: ContainerMode = "process"
     seed: int | None = None
+    counts_lag: float = COUNTS_LAG
     quotas: Quotas = field(default_factory=Quotas)

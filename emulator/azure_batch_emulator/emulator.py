@@ -77,7 +77,9 @@ class Emulator:
             else:
                 self._executor = SimulatedExecutor(self._clock, config.seed)
             for name in keys:
-                self.services[name] = BatchService(name, self._clock, self._executor, config.quotas, config.seed)
+                self.services[name] = BatchService(
+                    name, self._clock, self._executor, config.quotas, config.seed, config.counts_lag
+                )
             self._storage = storage = Storage(work_dir.resolve() / "storage", self._clock)
             self._server = Server(self.services, keys, self._clock, storage, config.seed)
             await self._listen(self._server, work_dir.resolve())

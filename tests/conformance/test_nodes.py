@@ -73,6 +73,7 @@ def test_reimage_cleans_the_node(client: BatchClient) -> None:
     assert "shared/mark" not in [file.name for file in client.list_node_files("pool", node.id, recursive=True)]
 
 
+@pytest.mark.usefixtures("exact_counts")
 def test_deallocate_and_start(client: BatchClient) -> None:
     make_pool(client)
     node = the_node(client)

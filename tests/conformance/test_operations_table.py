@@ -262,7 +262,11 @@ async def collection(stage: Stage) -> None:
     pages = [page async for page in stage.client.tasks.list_pages(job, select=("id",), max_results=2)]
     assert [task["id"] for page in pages for task in page] == [task["id"] for task in tasks]
     assert len(pages) > 1
-    assert (await stage.client.jobs.get_task_counts(job))["taskCounts"]["active"] == 5
+
+    async def counted() -> bool:
+        return bool((await stage.client.jobs.get_task_counts(job))["taskCounts"]["active"] == 5)
+
+    await stage.until(counted)
 
 
 @exercise("Jobs_ListJobPreparationAndReleaseTaskStatus")

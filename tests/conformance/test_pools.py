@@ -37,6 +37,7 @@ def test_a_new_pool_shows_defaults_and_becomes_steady(client: BatchClient, emula
     assert wait_steady(client, "Mixed_Case-1").e_tag == pool.e_tag
 
 
+@pytest.mark.usefixtures("exact_counts")
 def test_nodes_start_and_are_counted(client: BatchClient) -> None:
     make_pool(client, nodes=3)
     nodes = list(client.list_nodes("pool"))

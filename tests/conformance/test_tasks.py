@@ -184,6 +184,7 @@ def test_dependencies_need_a_job_that_uses_them(client: BatchClient) -> None:
     assert (caught.value.status_code, caught.value.error.code) == (400, "UnsupportedProperty")
 
 
+@pytest.mark.usefixtures("exact_counts")
 def test_required_slots(client: BatchClient) -> None:
     make_job(client)
     script = shell("while [ ! -e $AZ_BATCH_NODE_SHARED_DIR/go ]; do sleep 0.05; done")

@@ -5,13 +5,14 @@ Times are ticks. ``spec`` is the accepted request body as the service returns it
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from azure_batch_emulator.engine import transitions
 from azure_batch_emulator.engine.dependencies import Dependencies
+from azure_batch_emulator.engine.lag import Lagging
 from azure_batch_emulator.engine.ordered import OrderedIds
 from azure_batch_emulator.engine.task_queue import TaskQueue
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 # Jobs pass through these on the way to a state that lasts; they never become a previousState (batch-semantics §4.3).
 TRANSIENT_JOB_STATES = frozenset({"disabling", "enabling", "terminating"})
 USABLE_NODE_STATES = frozenset({"idle", "running"})
+# How many nodes of a pool there are, by (dedicated, state).
+NodeCounts = Counter[tuple[bool, str]]
 
 
 @dataclass(slots=True, eq=False)
@@ -54,6 +57,7 @@ class Pool:
     scheduling_pending: bool = False
     settled: bool = False
     when_settled: list[Callable[[], None]] = field(default_factory=list)
+    past: Lagging[NodeCounts] | None = None
 
     @property
     def slots_per_node(self) -> int:
@@ -71,6 +75,15 @@ class Pool:
     def count(self, *, dedicated: bool) -> int:
         """Current nodes of one kind; a node that is leaving still counts until it is gone."""
         return sum(1 for node in self.nodes.values() if node.dedicated is dedicated)
+
+    def node_counts(self) -> NodeCounts:
+        """Nodes by kind and state, as they are."""
+        return Counter((node.dedicated, node.state) for node in self.nodes.values())
+
+    def nodes_change(self) -> None:
+        """Call before a node comes, goes or changes its state: what is counted now is shown a while longer."""
+        if self.past is not None:
+            self.past.changes(self.node_counts)
 
 
 @dataclass(slots=True, eq=False)
@@ -100,11 +113,13 @@ class Node:
     job_tasks: dict[str, JobTaskRecord] = field(default_factory=dict)
     timer: Timer | None = None
     after_drain: str | None = None
+    state_before_leaving: str = "idle"
     awaits_retention: bool = False
     retained_until: float = 0.0
 
     def enter(self, state: str, now: int) -> None:
         transitions.check(transitions.NODE, self.state, state)
+        self.pool.nodes_change()
         self.state, self.state_time = state, now
 
     @property
@@ -113,7 +128,6 @@ class Node:
         if self.state not in USABLE_NODE_STATES or not self.scheduling_enabled or self.exclusive or self.after_drain:
             return 0
         return self.pool.slots_per_node - self.slots_used
-    state_before_leaving: str = "idle"
 
     @property
     def busy(self) -> bool:
@@ -154,7 +168,7 @@ class Job:
     dependencies: Dependencies = field(default_factory=Dependencies)
     counts: Counts = field(default_factory=Counts)
     slot_counts: Counts = field(default_factory=Counts)
-    shown_counts: tuple[float, Counts, Counts] | None = None
+    past: Lagging[tuple[Counts, Counts]] | None = None
     disable_option: str | None = None
     schedule_id: str | None = None
     auto_pool: bool = False
@@ -172,6 +186,15 @@ class Job:
         if self.state not in TRANSIENT_JOB_STATES:
             self.previous_state, self.previous_state_time = self.state, self.state_time
         self.state, self.state_time = state, now
+
+    def counts_of_tasks(self) -> tuple[Counts, Counts]:
+        """Tasks and slots by state, as they are."""
+        return replace(self.counts), replace(self.slot_counts)
+
+    def tasks_change(self) -> None:
+        """Call before a task comes, goes or changes its state: what is counted now is shown a while longer."""
+        if self.past is not None:
+            self.past.changes(self.counts_of_tasks)
 
     def count(self, task: Task, sign: int) -> None:
         """Add (+1) or take away (-1) a task as it now stands."""
@@ -234,6 +257,7 @@ class Task:
     def enter(self, state: str, now: int) -> None:
         """Change state and the job's counts with it. Set result and exit code before completing."""
         transitions.check(transitions.TASK, self.state, state)
+        self.job.tasks_change()
         self.job.count(self, -1)
         self.previous_state, self.previous_state_time = self.state, self.state_time
         self.state, self.state_time = state, now

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from azure_batch_emulator.engine import job_rules, task_rules, timings
 from azure_batch_emulator.engine.entities import Counts, Job, Node, Task
 from azure_batch_emulator.engine.job_tasks import JobTasks
+from azure_batch_emulator.engine.lag import Lagging
 from azure_batch_emulator.engine.multi_instance import MultiInstance
 from azure_batch_emulator.wire.durations import INFINITE, duration_seconds
 from azure_batch_emulator.wire.errors import BatchError, invalid_property, resource_error
@@ -27,8 +27,6 @@ class Jobs:
         self._service = service
         self.job_tasks = JobTasks(service)
         self.multi_instance = MultiInstance(service)
-        # Service seconds by which the counts of tasks may be behind; the real ones lag by minutes.
-        self.counts_lag = 0.0
 
     # -- creating --
 
@@ -57,6 +55,7 @@ class Jobs:
             start_time=now,
             pool_id=spec["poolInfo"].get("poolId", ""),
             schedule_id=schedule_id,
+            past=Lagging(service.lag),
         )
         service.job_table[job_id.lower()] = job
         if "autoPoolSpecification" in spec["poolInfo"]:
@@ -190,16 +189,10 @@ class Jobs:
             job.step_timer.cancel()
         job.step_timer = self._service.clock.call_later(seconds, step, job)
 
-    def shown_counts(self, job: Job) -> tuple[Counts, Counts]:
-        """Counts of tasks and of slots as the service tells them: as old as the lag, if there is to be one."""
-        if not self.counts_lag:
-            return job.counts, job.slot_counts
-        now = self._service.clock.service_seconds()
-        if job.shown_counts is None:
-            job.shown_counts = (now, Counts(), Counts())
-        elif now - job.shown_counts[0] >= self.counts_lag:
-            job.shown_counts = (now, replace(job.counts), replace(job.slot_counts))
-        return job.shown_counts[1], job.shown_counts[2]
+    @staticmethod
+    def shown_counts(job: Job) -> tuple[Counts, Counts]:
+        """Counts of tasks and of slots as the service tells them: a little behind."""
+        return job.counts_of_tasks() if job.past is None else job.past.shown(job.counts_of_tasks)
 
     # -- ending --
 

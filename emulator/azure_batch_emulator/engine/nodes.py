@@ -53,6 +53,7 @@ class Nodes:
             allocated=now // 10 * 10,
             state_time=now,
         )
+        pool.nodes_change()
         pool.nodes[node.id] = node
         service.executor.add_node(service.runs.place(node))
         node.timer = service.clock.call_later(timings.NODE_CREATING, self._to_starting, node)
@@ -197,13 +198,12 @@ class Nodes:
         if action == "leave" and node.state != "leavingpool":
             if node.timer is not None:
                 node.timer.cancel()
-            node.enter("leavingpool", self._service.clock.now())
             node.state_before_leaving = node.state
+            node.enter("leavingpool", self._service.clock.now())
         self._end_tasks(node, option)
         if not node.busy:
             self._drained(node)
 
-    def _end_tasks(self, node: Node, option: str) -> None:
     @staticmethod
     def can_stay(node: Node) -> bool:
         """Whether a leaving node could go on as it was; one that was still coming up could not."""
@@ -219,6 +219,7 @@ class Nodes:
         node.enter(node.state_before_leaving, self._service.clock.now())
         self.update_activity(node)
 
+    def _end_tasks(self, node: Node, option: str) -> None:
         for run in list(node.runs.values()):
             if run.kind in ("start", "preparation", "release"):
                 if node.after_drain:
@@ -291,6 +292,7 @@ class Nodes:
 
     def _gone(self, node: Node) -> None:
         node.timer = None
+        node.pool.nodes_change()
         node.pool.nodes.pop(node.id, None)
         self._service.executor.remove_node(self._service.runs.place(node))
         self._service.pools.node_gone(node.pool)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_batch_emulator.engine import pool_rules, timings
 from azure_batch_emulator.engine.entities import Pool
+from azure_batch_emulator.engine.lag import Lagging
 from azure_batch_emulator.schema.pools import EMPTY_POOL_ONLY
 from azure_batch_emulator.wire.durations import duration_seconds
 from azure_batch_emulator.wire.errors import BatchError, invalid_property
@@ -53,6 +54,7 @@ class Pools:
             target_dedicated=spec.get("targetDedicatedNodes", 0),
             target_low_priority=spec.get("targetLowPriorityNodes", 0),
             resize_timeout=spec["resizeTimeout"],
+            past=Lagging(service.lag),
         )
         service.pool_table[pool_id.lower()] = pool
         self._begin(pool, "requeue")
@@ -171,31 +173,31 @@ class Pools:
         pool.allocation_timer = None
         self._pursue(pool, self._plan(pool))
 
-    def _time_out(self, pool: Pool) -> None:
-        """The target was not reached in time: the resize ends, the targets stay, and the errors tell why."""
     def _limit(self, pool: Pool) -> None:
         """Watch over resizeTimeout, which holds for the allocation of nodes as for their removal."""
         seconds = duration_seconds(pool.resize_timeout)
         pool.resize_timer = self._service.clock.call_later(seconds, self._time_out, pool)
 
+    def _time_out(self, pool: Pool) -> None:
+        """The target was not reached in time: the resize ends, the targets stay, and the errors tell why."""
         self._cancel_allocation(pool)
+        self._keep_waiting_nodes(pool)
         staying = [node.dedicated for node in pool.nodes.values() if node.state != "leavingpool"]
         present = (staying.count(True), staying.count(False))
-        self._keep_waiting_nodes(pool)
         causes = [error for error in pool.resize_errors if error["code"] != "AllocationTimedout"]
         pool.resize_errors = causes + pool_rules.timeout_errors(
             present, (pool.target_dedicated, pool.target_low_priority)
         )
         self._settle(pool)
 
-    def resume(self, pool: Pool) -> None:
-        """Go on with a pool that comes from a state file."""
     def _keep_waiting_nodes(self, pool: Pool) -> None:
         """Nodes that still wait for their tasks or data do not leave any more; what is being torn down does."""
         for node in pool.nodes.values():
             if node.state == "leavingpool" and node.after_drain and self._service.nodes.can_stay(node):
                 self._service.nodes.stay(node)
 
+    def resume(self, pool: Pool) -> None:
+        """Go on with a pool that comes from a state file."""
         pool.settled = pool.allocation_state == "steady"
         if pool.allocation_state != "steady":
             pool.allocation_state = "resizing"
@@ -246,10 +248,10 @@ class Pools:
         if pool.state == "deleting":
             if not pool.nodes:
                 self._gone(pool)
-        elif pool.allocation_timer is None:
-            self._settle(pool)
         elif pool.allocation_timer is None and pool.allocation_state == "stopping":
             self._stopped(pool)
+        elif pool.allocation_timer is None:
+            self._settle(pool)
 
     def stop_resize(self, pool: Pool) -> None:
         """Stop what the present resize still has to do; the ETag stays (recorded).
@@ -268,16 +270,16 @@ class Pools:
 
     def _stopped(self, pool: Pool) -> None:
         pool.allocation_timer = None
-        current = (pool.count(dedicated=True), pool.count(dedicated=False))
-        pool.resize_errors = pool_rules.stop_errors(current, (pool.target_dedicated, pool.target_low_priority))
         self._keep_waiting_nodes(pool)
         if any(node.state == "leavingpool" for node in pool.nodes.values()):
             return
+        current = (pool.count(dedicated=True), pool.count(dedicated=False))
+        pool.resize_errors = pool_rules.stop_errors(current, (pool.target_dedicated, pool.target_low_priority))
         pool.enter_allocation("steady", self._service.clock.now())
         self.settled(pool)
+        self._service.scheduler.wake(pool)
 
     def remove_nodes(self, pool: Pool, body: dict[str, Any]) -> None:
-        self._service.scheduler.wake(pool)
         """Remove chosen nodes; the targets drop at once (recorded).
 
         Raises:
@@ -295,9 +297,9 @@ class Pools:
         pool.last_modified = now
         pool.resize_errors = []
         pool.resize_timeout = body["resizeTimeout"]
+        self._limit(pool)
         for node_id in ids:
             node = pool.nodes[node_id]
-        self._limit(pool)
             if node.dedicated:
                 pool.target_dedicated = max(0, pool.target_dedicated - 1)
             else:

@@ -9,11 +9,12 @@ import itertools
 import random
 from typing import TYPE_CHECKING, Any
 
-from azure_batch_emulator.config import Quotas
+from azure_batch_emulator.config import COUNTS_LAG, Quotas
 from azure_batch_emulator.engine import job_rules, pool_rules
 from azure_batch_emulator.engine.auto_pools import AutoPools
 from azure_batch_emulator.engine.auto_scale import AutoScale
 from azure_batch_emulator.engine.jobs import Jobs
+from azure_batch_emulator.engine.lag import CountsLag
 from azure_batch_emulator.engine.nodes import Nodes
 from azure_batch_emulator.engine.pools import Pools
 from azure_batch_emulator.engine.runs import Runs
@@ -39,10 +40,17 @@ class BatchService:
         executor: what runs commands.
         quotas: limits; the object may be changed by the caller at any time.
         seed: makes ids of nodes repeatable.
+        counts_lag: service seconds by which counts of tasks and nodes are behind.
     """
 
     def __init__(
-        self, account: str, clock: Clock, executor: Executor, quotas: Quotas | None = None, seed: int | None = None
+        self,
+        account: str,
+        clock: Clock,
+        executor: Executor,
+        quotas: Quotas | None = None,
+        seed: int | None = None,
+        counts_lag: float = COUNTS_LAG,
     ) -> None:
         self.account = account
         self.clock = clock
@@ -50,6 +58,8 @@ class BatchService:
         self.quotas = quotas or Quotas()
         self.random = random.Random(seed)  # noqa: S311 - ids and samples, nothing secret
         self.serial = itertools.count(1)
+        self.lag = CountsLag(counts_lag, clock.service_seconds)
+        self._usual_lag = counts_lag
         self.endpoint = ""
         self.refuses_containers = False
         self.pool_table: dict[str, Pool] = {}
@@ -140,4 +150,5 @@ class BatchService:
         self.job_table.clear()
         self.schedule_table.clear()
         self.applications.clear()
+        self.lag.seconds = self._usual_lag
         self._make_managers()

@@ -19,6 +19,7 @@ from azure_batch_emulator.engine.entities import (
     Pool,
     Task,
 )
+from azure_batch_emulator.engine.lag import Lagging
 from azure_batch_emulator.engine.shared_bodies import folded
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def load(service: BatchService, picture: dict[str, Any]) -> None:
 
 def _load_pool(service: BatchService, body: dict[str, Any]) -> None:
     nodes = body.pop("nodes")
-    pool = Pool(**body)
+    pool = Pool(past=Lagging(service.lag), **body)
     service.pool_table[pool.id.lower()] = pool
     for item in nodes:
         if item["state"] == "leavingpool":
@@ -139,7 +140,7 @@ def _load_job(service: BatchService, body: dict[str, Any]) -> None:
     tasks, ready = body.pop("tasks"), body.pop("ready")
     satisfied, records = body.pop("satisfied"), body.pop("records")
     now = service.clock.now()
-    job = Job(**body)
+    job = Job(past=Lagging(service.lag), **body)
     service.job_table[job.id.lower()] = job
     job.counts, job.slot_counts = Counts(), Counts()
     for parent in satisfied:

@@ -43,6 +43,7 @@ class Tasks:
         now = self._service.clock.now()
         command_line = self._shared.text(spec["commandLine"])
         task = Task(task_id, job, command_line, self.shared(job, spec), now, now, now, is_job_manager=is_job_manager)
+        job.tasks_change()
         job.tasks[key] = task
         job.task_ids.add(key)
         job.count(task, 1)
@@ -100,6 +101,7 @@ class Tasks:
         """Remove a task in any state; a running one is ended."""
         job = task.job
         self._drop_run(task)
+        job.tasks_change()
         job.count(task, -1)
         del job.tasks[task.id.lower()]
         job.task_ids.remove(task.id.lower())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
+import math
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -101,14 +102,14 @@ def _dispatch(server: Server, service: BatchService, method: str, parts: list[st
             if not server.faults.clear(int(rule_id)):
                 raise _NotFoundError(f"no fault rule {rule_id}")
             return {}
-        case ("GET", "state"):
         case ("POST", "land"):
             return {"landed": server.land()}
+        case ("GET", "state"):
             return state(service, server)
         case ("POST", "reset"):
             server.faults.clear()
-            server.counters.clear()
             server.land(lost=True)
+            server.counters.clear()
             server.entra.identities.clear()
             server.storage.clear()
             service.clock.close()
@@ -128,7 +129,7 @@ def _dispatch(server: Server, service: BatchService, method: str, parts: list[st
             _set_quotas(service, body)
             return {name: getattr(service.quotas, attribute) for name, attribute in _QUOTAS.items()}
         case ("POST" | "PUT", "countslag"):
-            service.jobs.counts_lag = float(body["seconds"])
+            service.lag.seconds = _seconds(body["seconds"])
             return body
         case ("POST" | "PUT", "simulation"):
             return _set_simulation(service, body)
@@ -173,6 +174,13 @@ def state(service: BatchService, server: Server | None = None) -> dict[str, int]
         counted["blobs"] = sum(map(len, server.storage.containers.values()))
         counted["heldCalls"] = server.held_calls
     return counted
+
+
+def _seconds(value: Any) -> float:
+    seconds = float(value)
+    if not 0 <= seconds < math.inf:
+        raise ValueError("seconds must be a number that is not negative")
+    return seconds
 
 
 def _set_quotas(service: BatchService, body: dict[str, Any]) -> None:

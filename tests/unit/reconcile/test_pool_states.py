@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from azure_batch_emulator.config import COUNTS_LAG
 from azure_batch_emulator.wire.errors import resource_error
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
@@ -125,6 +126,7 @@ def test_a_node_in_trouble_is_a_condition_and_no_failure(state: str) -> None:
     one = settled()
     node = next(iter(one.service.pool("one").nodes.values()))
     one.service.nodes.fail(node, state, "NodeUnusable", "it broke")
+    one.clock.advance(COUNTS_LAG)
     one.step()
     assert kstatus(one.resource) == "Current"
     healthy = one.resource.condition("NodesHealthy")
@@ -137,6 +139,7 @@ def test_with_no_node_left_a_person_must_act(policy: dict[str, Any]) -> None:
     one = settled(SPEC | policy)
     for node in one.service.pool("one").nodes.values():
         one.service.nodes.fail(node, "starttaskfailed", "FailureExitCode", "it broke")
+    one.clock.advance(COUNTS_LAG)
     one.step()
     assert kstatus(one.resource) == "Failed"
     ready = one.resource.condition("Ready")
