@@ -138,6 +138,7 @@ class App:
             namespaces,
             settings.reconcile_policy,
             settings.workers,
+            settings.adopt_from_clusters,
         )
 
         async def list_all() -> int:

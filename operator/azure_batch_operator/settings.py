@@ -35,6 +35,8 @@ HostPattern = Annotated[str, StringConstraints(pattern=rf"^(\.?{_HOST}|[0-9a-fA-
 # Several texts: a repeated flag, a variable with commas or JSON between them, a list in the file.
 Namespaces = Annotated[tuple[Namespace, ...], NoDecode]
 AnyNamespaces = Annotated[tuple[AnyNamespace, ...], NoDecode]
+ClusterId = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9._-]+$", max_length=64)]
+ClusterIds = Annotated[tuple[ClusterId, ...], NoDecode]
 HostPatterns = Annotated[tuple[HostPattern, ...], NoDecode]
 
 
@@ -51,8 +53,14 @@ class Settings(BaseSettings):
     cluster_id: str = Field(
         default="",
         max_length=64,
+        pattern="^[A-Za-z0-9._-]*$",
         description="Id of this cluster in the ownership marker in Azure Batch; the uid of the namespace kube-system if "
         "empty. Never change it while there are objects: what carries another id is somebody else's.",
+    )
+    adopt_from_clusters: ClusterIds = Field(
+        default=(),
+        description="Ids of lost clusters: what their objects owned in Azure Batch goes on with the objects of the same namespace, "
+        "kind and name in this cluster. Only for clusters that will never act again.",
     )
     http_host: str = Field(default="0.0.0.0", min_length=1, description="Address of /healthz, /readyz and /metrics.")  # noqa: S104
     http_port: int = Field(
@@ -104,7 +112,7 @@ class Settings(BaseSettings):
         default="INFO", description="Least level of log lines."
     )
 
-    @field_validator("namespaces", "allowed_hosts", "identity_namespaces", mode="before")
+    @field_validator("namespaces", "allowed_hosts", "identity_namespaces", "adopt_from_clusters", mode="before")
     @classmethod
     def _several(cls, value: Any) -> Any:
         if not isinstance(value, str):

@@ -21,7 +21,7 @@ from azure_batch_emulator.wire.errors import BatchError
 from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, UNIX_EPOCH_TICKS
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.ownership import marker, owner_of
+from azure_batch_operator.reconcile.ownership import owns
 from azure_batch_operator.reconcile.plan import Absent, Accepted, AccountView, Call, Plan
 from azure_batch_operator.reconcile.pool import plan
 from azure_batch_operator.reconcile.pool_recreate import in_use, next_id
@@ -83,8 +83,7 @@ class Bench:
     def view(self) -> PoolView:
         """What the plan is shown."""
         everything = {each["id"].lower(): each for each in self.remotes()}
-        owner = marker(CLUSTER, self.resource)
-        owned = [each for each in everything.values() if owner_of(each) == owner]
+        owned = [each for each in everything.values() if owns(each, self.resource, CLUSTER)]
         current, older = in_use(owned)
         remote = current or everything.get(self.resource.remote_id.lower(), Absent.GONE)
         following = next_id(self.resource, (str(each["id"]) for each in owned)).lower()

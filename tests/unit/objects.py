@@ -60,5 +60,5 @@ def resource(
 
 
 def owned(body: dict[str, Any], owner: Resource) -> dict[str, Any]:
-    """A remote pool or job with the marker of its owner."""
-    return with_marker(body, marker(CLUSTER, owner))
+    """A remote pool or job with a marker that was written for it."""
+    return with_marker(body, marker(CLUSTER, owner, body.get("id")))

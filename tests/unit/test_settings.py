@@ -43,7 +43,7 @@ def test_lists_in_variables(environ: pytest.MonkeyPatch, text: str, wanted: tupl
 @pytest.mark.parametrize("name", Settings.model_fields)
 def test_a_wrong_value_is_named_in_every_way_it_can_be_given(environ: pytest.MonkeyPatch, name: str) -> None:
     environ.setenv(variable_of(name), "" if name == "http_host" else "\n" * 100)
-    if name in {"namespaces", "allowed_hosts", "identity_namespaces"}:
+    if name in {"namespaces", "allowed_hosts", "identity_namespaces", "adopt_from_clusters"}:
         environ.setenv(variable_of(name), "https://example.org")
     with pytest.raises(SettingsError) as caught:
         load({}, {})

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from azure_batch_operator.api.base import ADOPT, FINALIZER, FORCE_FINALIZE, without_nulls
+from azure_batch_operator.api.base import FINALIZER, FORCE_FINALIZE, without_nulls
 from azure_batch_operator.api.kinds import Kind
 
 
@@ -88,11 +88,6 @@ class Resource:
     def released(self) -> bool:
         """Whether the user lets the object go although Azure could not be cleaned up."""
         return self.annotations.get(FORCE_FINALIZE, "").lower() == "true"
-
-    @property
-    def adopts(self) -> bool:
-        """Whether the user wants what already exists under this id."""
-        return self.annotations.get(ADOPT, "").lower() == "true"
 
     @property
     def remote_id(self) -> str:

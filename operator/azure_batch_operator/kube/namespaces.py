@@ -49,6 +49,10 @@ class Namespaces:
         self._api, self._only, self._changed = api, only, changed
         self._known: dict[str, Namespace] = {}
 
+    def watches(self, name: str) -> bool:
+        """Whether the operator sees the objects of a namespace."""
+        return not self._only or name in self._only
+
     def get(self, name: str) -> Namespace | None:
         """A namespace; None if it was not looked at yet."""
         return self._known.get(name)

@@ -62,9 +62,9 @@ def still_there(resource: Resource, what: str, now: float) -> Plan:
     return Plan(status=kept(resource, verdict, now))
 
 
-def foreign(resource: Resource, what: str, owner: str | None, now: float) -> Plan:
-    """The id is somebody else's: never touch it, say whose it is."""
-    message = conflict_message(what, resource.remote_id, owner)
+def foreign(resource: Resource, what: str, remote: Mapping[str, Any], remedy: str, now: float) -> Plan:
+    """The id is somebody else's: never touch it, say who owns it, and what can be done besides choosing another id."""
+    message = conflict_message(what, remote, remedy)
     verdict = Verdict("Stalled", "OwnershipConflict", message, ready=False, trend="Stalled")
     return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
 

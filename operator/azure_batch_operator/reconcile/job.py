@@ -14,6 +14,7 @@ from azure_batch_operator.api.base import RETRY_FAILED, TASKS_METADATA, TERMINAT
 from azure_batch_operator.api.job import OPERATOR, JobSpec
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import expand, job_changes, job_end, job_hold, job_status, ownership, policy
+from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import (
     PATIENCE,
     troubled,
@@ -51,6 +52,7 @@ def plan(
     cluster: str,
     now: float,
     origin: str = "",
+    others: Others = NO_OTHERS,
 ) -> Plan:
     """Decide about one BatchJob.
 
@@ -59,6 +61,7 @@ def plan(
         tasks: its tasks, None before the first look at them.
         cluster: id of this cluster, part of the ownership marker.
         origin: fingerprint of what fixed tasks would be made from; empty if it is not known.
+        others: what is known of other owners.
     """
     if resource.deleting and (not resource.has_finalizer or resource.released):
         return Plan(finalizer="remove")
@@ -77,10 +80,10 @@ def plan(
         return Plan()
     if resource.deleting:
         call = Call("delete_job", Table.JOBS, resource.remote_id)
-        return policy.end(resource, remote, f"job {resource.remote_id!r}", call, cluster, now)
+        return policy.end(resource, remote, f"job {resource.remote_id!r}", call, cluster, now, others)
     if remote is Absent.GONE:
         return _create(resource, account, pool, cluster, now)
-    claimed = policy.claim(resource, "job", remote, cluster, "update_job", Table.JOBS, now)
+    claimed = policy.claim(resource, "job", remote, cluster, "update_job", Table.JOBS, now, others)
     if claimed is not None:
         return claimed
     if tasks is None:

@@ -128,8 +128,7 @@ def changes(spec: Mapping[str, Any], remote: Mapping[str, Any], notes: Mapping[s
 def _metadata(
     spec: Mapping[str, Any], remote: Mapping[str, Any], notes: Mapping[str, str | None]
 ) -> list[dict[str, str]]:
-    owner, adopted = ownership.owner_of(remote) or "", ownership.adopted(remote)
-    items: list[dict[str, str]] = ownership.with_marker(spec, owner, adopted=adopted)["metadata"]
+    items: list[dict[str, str]] = ownership.with_same_marker(spec, remote)["metadata"]
     kept = {name: note(remote, name) for name in (HELD_METADATA, HOLDS_METADATA, TASKS_METADATA)} | dict(notes)
     items = [item for item in items if item["name"] not in kept]
     return items + [{"name": name, "value": value} for name, value in kept.items() if value is not None]

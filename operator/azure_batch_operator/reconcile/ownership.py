@@ -1,43 +1,104 @@
-"""Whose a resource in Azure Batch is: the marker that the operator leaves there, and reading it back (design §4, Lifecycle).
+"""Who owns a resource in Azure Batch: the marker that the operator leaves there, and the one predicate that reads it.
 
-Pools and jobs carry it in `metadata`. Tasks have no metadata, so a task that stands for a BatchTask carries it in an environment
-variable (docs/decisions/0003).
+Pools, jobs and job schedules carry the marker in `metadata`. Tasks have no metadata, so the task of a BatchTask carries it in an
+environment variable (docs/decisions/0003).
+
+A marker names the object and the id of the resource that it was written for. A copy made outside Kubernetes (`az batch pool show`,
+another id, create) carries the marker of the original, which names another id, so it belongs to nobody. Nothing but `owns` decides
+whether a resource belongs to an object: tests/unit/reconcile/test_ownership.py refuses comparisons of markers elsewhere. The rules
+are in docs/decisions/0023.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
-from azure_batch_operator.api.base import ADOPT, ADOPTED_METADATA, APPLIED_METADATA, OWNER_METADATA, VALUES_METADATA
+from azure_batch_operator.api.base import ADOPTED_METADATA, APPLIED_METADATA, OWNER_METADATA, VALUES_METADATA
+from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 
 MARKERS = frozenset({OWNER_METADATA, ADOPTED_METADATA, APPLIED_METADATA, VALUES_METADATA})
 """Metadata items that are ours and not the user's."""
 OWNER_VARIABLE = "AZUREBATCH_IO_OWNER"
+LONGEST_ID = 64
+"""Characters of the id of a pool."""
+_KINDS = frozenset(kind.value for kind in Kind)
+_GENERATION = re.compile(r"-g[0-9]+(-[0-9]+)?$")
 
 
-def marker(cluster: str, resource: Resource) -> str:
-    """`cluster id/namespace/kind/name/uid`."""
-    key = resource.key
-    return f"{cluster}/{key.namespace}/{key.kind}/{key.name}/{resource.uid}"
+class Owned(NamedTuple):
+    """An object of a cluster, without the ids of its resources: what `Mirror.pools_of` is keyed by."""
+
+    cluster: str
+    namespace: str
+    kind: str
+    name: str
+    uid: str
+
+    @classmethod
+    def by(cls, cluster: str, resource: Resource) -> Owned:
+        """The object itself."""
+        key = resource.key
+        return cls(cluster, key.namespace, key.kind.value, key.name, resource.uid)
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A marker.
+
+    Attributes:
+        object: the object that it names.
+        id: of the resource that it was written for; empty in markers of versions before the id was part of it.
+    """
+
+    object: Owned
+    id: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Owner | None:
+        """From `cluster/namespace/kind/name/uid/id`, or without `/id`; None if the text is no marker.
+
+        The id of a cluster may contain slashes, nothing else may. No name or uid is spelled like a kind, so the kind shows which
+        of the two forms it is.
+        """
+        parts = text.split("/")
+        for members in (6, 5):
+            cluster, rest = parts[: 1 - members], parts[1 - members :]
+            if len(rest) == members - 1 and rest[1] in _KINDS and all((cluster, *rest)):
+                return cls(Owned("/".join(cluster), *rest[:4]), "".join(rest[4:]))
+        return None
+
+    def __str__(self) -> str:
+        return "/".join((*self.object, *([self.id] if self.id else ())))
+
+    def counts_for(self, remote: Mapping[str, Any]) -> bool:
+        """Whether the marker was written for this resource, as far as it says."""
+        return not self.id or self.id.lower() == str(remote.get("id", "")).lower()
+
+
+def marker(cluster: str, resource: Resource, id: str | None = None) -> str:
+    """The marker for a resource of an object; `id` if it is not the object's own `remote_id`."""
+    return str(Owner(Owned.by(cluster, resource), id or resource.remote_id))
 
 
 def with_marker(body: Mapping[str, Any], owner: str, *, adopted: bool = False) -> dict[str, Any]:
-    """A pool or job body with the marker among its metadata, and with a note if it was there before its object."""
+    """A pool, job or schedule body with the marker among its metadata, and with a note if it was there before its object."""
     items = [item for item in body.get("metadata") or () if item["name"] not in MARKERS]
     note = [{"name": ADOPTED_METADATA, "value": "true"}] if adopted else []
     return dict(body) | {"metadata": [*items, {"name": OWNER_METADATA, "value": owner}, *note]}
 
 
-def adopted(remote: Mapping[str, Any]) -> bool:
-    """Whether a pool or job was there before its object."""
-    return any(item.get("name") == ADOPTED_METADATA for item in remote.get("metadata") or ())
+def with_same_marker(body: Mapping[str, Any], remote: Mapping[str, Any]) -> dict[str, Any]:
+    """A body with the marker and the note of adoption of `remote`, which is known to be the object's.
 
-
-def owner_of(remote: Mapping[str, Any]) -> str | None:
-    """Marker of a pool or job; None if it has none."""
-    return next((item["value"] for item in remote.get("metadata") or () if item.get("name") == OWNER_METADATA), None)
+    A marker without an id gets the id of `remote`, so that those of earlier versions are renewed when metadata are written anyway.
+    """
+    owner = owner_of(remote)
+    text = marker_of(remote) or "" if owner is None else str(Owner(owner.object, owner.id or str(remote.get("id", ""))))
+    return with_marker(body, text, adopted=adopted(remote))
 
 
 def task_with_marker(body: Mapping[str, Any], owner: str) -> dict[str, Any]:
@@ -46,21 +107,72 @@ def task_with_marker(body: Mapping[str, Any], owner: str) -> dict[str, Any]:
     return dict(body) | {"environmentSettings": [*settings, {"name": OWNER_VARIABLE, "value": owner}]}
 
 
-def task_owner_of(remote: Mapping[str, Any]) -> str | None:
-    """Marker of a task; None if it has none."""
-    settings = remote.get("environmentSettings") or ()
-    return next((each.get("value") for each in settings if each.get("name") == OWNER_VARIABLE), None)
+def adopted(remote: Mapping[str, Any]) -> bool:
+    """Whether a pool or job was there before its object."""
+    return any(item.get("name") == ADOPTED_METADATA for item in remote.get("metadata") or ())
 
 
-def conflict_message(what: str, id: str, owner: str | None) -> str:
-    """What to tell a user whose id is taken."""
-    if owner is None:
-        whose = "it was not created by an object of Kubernetes"
-    else:
-        cluster, _, rest = owner.partition("/")
-        namespace, kind, name, uid = (*rest.split("/"), "", "", "", "")[:4]
-        whose = f"it belongs to {kind} {namespace}/{name} (uid {uid}) of cluster {cluster}"
+def marker_of(remote: Mapping[str, Any]) -> str | None:
+    """The marker as it stands in a pool, job or schedule, in a task, or in what the mirror keeps of a task; None without one."""
+    for items, name in (
+        (remote.get("metadata"), OWNER_METADATA),
+        (remote.get("environmentSettings"), OWNER_VARIABLE),
+    ):
+        for item in items or ():
+            if item.get("name") == name:
+                return str(item.get("value") or "")
+    known = remote.get("owner")
+    return None if known is None else str(known)
+
+
+def owner_of(remote: Mapping[str, Any]) -> Owner | None:
+    """The parsed marker of a resource; None if it has none, or one that cannot be read."""
+    text = marker_of(remote)
+    return None if text is None else Owner.parse(text)
+
+
+def owns(remote: Mapping[str, Any], resource: Resource, cluster: str) -> bool:
+    """Whether a pool, job, schedule or task in Azure Batch belongs to this object.
+
+    The marker names the object, it was written for this very resource, and the id is one that the object can have.
+    """
+    owner = owner_of(remote)
     return (
-        f"{what} {id!r} exists in the account and {whose}: choose another spec.id, delete it there, "
-        f"or take it over with the annotation {ADOPT}=true"
+        owner is not None
+        and owner.object == Owned.by(cluster, resource)
+        and owner.counts_for(remote)
+        and has_id(resource, str(remote.get("id", "")))
     )
+
+
+def has_id(resource: Resource, id: str) -> bool:
+    """Whether a resource of this object can have this id: its own, or for a pool one of `updateStrategy: Recreate`."""
+    id, own = id.lower(), resource.remote_id.lower()
+    if id == own:
+        return True
+    found = _GENERATION.search(id) if resource.key.kind is Kind.POOL else None
+    return found is not None and id[: found.start()] == own[: LONGEST_ID - len(found.group())]
+
+
+def conflict_message(what: str, remote: Mapping[str, Any], remedy: str) -> str:
+    """What to tell a user whose id is taken.
+
+    Args:
+        what: the kind of resource.
+        remedy: what to do besides choosing another id.
+    """
+    return f"{what} {str(remote.get('id', ''))!r} exists in the account and {described(remote)}: choose another spec.id, {remedy}"
+
+
+def described(remote: Mapping[str, Any]) -> str:
+    """Who owns a resource, in words that follow "it exists and"."""
+    text, owner = marker_of(remote), owner_of(remote)
+    if text is None:
+        return "was not created by an object of Kubernetes"
+    if owner is None:
+        return f"carries an ownership marker that cannot be read ({text[:200]!r})"
+    cluster, namespace, kind, name, uid = owner.object
+    who = f"{kind} {namespace}/{name} (uid {uid}) of cluster {cluster}"
+    if not owner.counts_for(remote):
+        return f"is a copy: its marker was written for {owner.id!r}, which belongs to {who}"
+    return f"belongs to {who}"

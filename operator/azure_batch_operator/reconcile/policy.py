@@ -13,7 +13,8 @@ from typing import Any
 
 from azure_batch_operator.api.base import ADOPT, RECONCILE_POLICY
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile import ownership
+from azure_batch_operator.reconcile import adoption, ownership
+from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import FORCE_HINT, deleting, foreign, still_there, with_notice
 from azure_batch_operator.reconcile.plan import Absent, Call, Notice, Plan, Remote, Table
 from azure_batch_operator.reconcile.status import Verdict, kept
@@ -92,44 +93,62 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
 
 
 def claim(
-    resource: Resource, what: str, remote: Mapping[str, Any], cluster: str, verb: str, table: Table, now: float
+    resource: Resource,
+    what: str,
+    remote: Mapping[str, Any],
+    cluster: str,
+    verb: str,
+    table: Table,
+    now: float,
+    others: Others = NO_OTHERS,
 ) -> Plan | None:
     """Who may go on with what exists under the object's id, and whether anybody may.
 
     Args:
         what: the kind of thing, for the message.
         verb: the call that writes metadata.
+        others: what is known of other owners.
 
     Returns:
         None if it is this object's; a plan to make it so if `azurebatch.io/adopt` asks; else a plan that says whose it is, or that
         somebody else deletes it.
     """
-    owner, marker = ownership.owner_of(remote), ownership.marker(cluster, resource)
-    if owner == marker and remote.get("state") != "deleting":
+    owned, leaving = ownership.owns(remote, resource, cluster), remote.get("state") == "deleting"
+    if owned and not leaving:
         return None
-    if owner == marker:
+    if owned:
         message = f"{what} {resource.remote_id!r} is being deleted by somebody else; it is created anew afterwards"
         verdict = Verdict("Deleting", "DeletedByOthers", message, ready=False, trend="Reconciling")
         return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
-    if not resource.adopts:
-        return foreign(resource, what, owner, now)
-    message = f"{what} {resource.remote_id!r} is being taken over, as {ADOPT} asks"
+    answer = adoption.answer(remote, resource, cluster, others)
+    if not answer.granted:
+        return foreign(resource, what, remote, answer.remedy, now)
+    if answer.inherited and remote.get("state") in {"terminating", "completed"}:
+        return None  # Azure Batch takes no change of a job that has ended: it is shown as it is.
+    id = str(remote.get("id") or resource.remote_id)
+    why = "its owner's cluster is lost" if answer.inherited else f"{ADOPT} asks for it"
+    message = f"{what} {id!r} is being taken over, since {why}"
     verdict = Verdict("Adopting", "Adopting", message, ready=False, trend="Reconciling")
-    body = {"metadata": ownership.with_marker(remote, marker, adopted=True)["metadata"]}
-    call = Call(verb, table, resource.remote_id, body=body, if_match=remote.get("eTag"))
+    # What is inherited is the object's as before; only what was adopted outlives its object.
+    noted = ownership.adopted(remote) if answer.inherited else True
+    marker = ownership.marker(cluster, resource, id)
+    body = {"metadata": ownership.with_marker(remote, marker, adopted=noted)["metadata"]}
+    call = Call(verb, table, id, body=body, if_match=remote.get("eTag"))
     return with_notice(resource, Plan("add", (call,), status=kept(resource, verdict, now)), verdict)
 
 
-def left_alone(resource: Resource, remote: Mapping[str, Any], cluster: str) -> Plan | None:
+def left_alone(resource: Resource, remote: Mapping[str, Any], cluster: str, others: Others = NO_OTHERS) -> Plan | None:
     """The plan for a deleted object whose remote side must stay: it is somebody else's, or was adopted and nobody said `manage`."""
-    if ownership.owner_of(remote) != ownership.marker(cluster, resource):
+    if not adoption.ours(remote, resource, cluster, others):
         return Plan(finalizer="remove")
     if ownership.adopted(remote) and stated(resource.annotations) != Policy.MANAGE:
         return detached(resource)
     return None
 
 
-def end(resource: Resource, remote: Remote, what: str, call: Call, cluster: str, now: float) -> Plan:
+def end(
+    resource: Resource, remote: Remote, what: str, call: Call, cluster: str, now: float, others: Others = NO_OTHERS
+) -> Plan:
     """Delete what a deleted object stands for, wait until it is gone, and let the object go.
 
     Args:
@@ -138,7 +157,7 @@ def end(resource: Resource, remote: Remote, what: str, call: Call, cluster: str,
     """
     if isinstance(remote, Absent):
         return Plan(finalizer="remove")
-    if (left := left_alone(resource, remote, cluster)) is not None:
+    if (left := left_alone(resource, remote, cluster, others)) is not None:
         return left
     if remote.get("state") == "deleting":
         return still_there(resource, what, now)

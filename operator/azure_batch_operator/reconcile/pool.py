@@ -21,6 +21,7 @@ from azure_batch_operator.reconcile import (
     pool_status,
     pool_update,
 )
+from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import with_notice, without_account
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, Plan, Table
 from azure_batch_operator.reconcile.pool_changes import Changes, changes, with_note
@@ -34,13 +35,16 @@ from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
 _VALUES_LOOKED_AT_EVERY = 300.0
 
 
-def plan(resource: Resource, account: AccountView, view: PoolView, cluster: str, now: float) -> Plan:
+def plan(
+    resource: Resource, account: AccountView, view: PoolView, cluster: str, now: float, others: Others = NO_OTHERS
+) -> Plan:
     """Decide about one BatchPool.
 
     Args:
         view: the pool as the last poll saw it, and what else is known.
         cluster: id of this cluster, part of the ownership marker.
         now: seconds since the epoch.
+        others: what is known of other owners.
     """
     if resource.deleting and (not resource.has_finalizer or resource.released):
         return Plan(finalizer="remove")
@@ -53,10 +57,10 @@ def plan(resource: Resource, account: AccountView, view: PoolView, cluster: str,
         return Plan()
     what = f"pool {resource.remote_id!r}"
     if resource.deleting:
-        return pool_delete.delete(resource, view, remote, cluster, now)
+        return pool_delete.delete(resource, view, remote, cluster, now, others)
     if isinstance(remote, Absent):
         return _create(resource, view, cluster, what, now)
-    claimed = policy.claim(resource, "pool", remote, cluster, "update_pool", Table.POOLS, now)
+    claimed = policy.claim(resource, "pool", remote, cluster, "update_pool", Table.POOLS, now, others)
     if claimed is not None:
         return claimed
     return _converge(resource, account, view, remote, cluster, now)

@@ -189,8 +189,7 @@ def _notes_of(remote: Mapping[str, Any]) -> tuple[tuple[str, str], Mapping[str, 
 
 
 def _metadata(body: Mapping[str, Any], remote: Mapping[str, Any], notes: _Notes) -> list[Any]:
-    owner = ownership.owner_of(remote) or ""
-    items: list[Any] = ownership.with_marker(body, owner, adopted=ownership.adopted(remote))["metadata"]
+    items: list[Any] = ownership.with_same_marker(body, remote)["metadata"]
     return [*items, _item(*notes.applied), *notes.values]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import policy
+from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import FORCE_HINT, deleting, still_there
 from azure_batch_operator.reconcile.plan import Absent, Call, Notice, Plan, Table
 from azure_batch_operator.reconcile.pool_view import PoolView, number_of
@@ -23,9 +24,16 @@ def orphaned(resource: Resource) -> Plan | None:
     return Plan(finalizer="remove", notices=(Notice("Detached", text),) if resource.has_finalizer else ())
 
 
-def delete(resource: Resource, view: PoolView, remote: Mapping[str, Any] | Absent, cluster: str, now: float) -> Plan:
+def delete(
+    resource: Resource,
+    view: PoolView,
+    remote: Mapping[str, Any] | Absent,
+    cluster: str,
+    now: float,
+    others: Others = NO_OTHERS,
+) -> Plan:
     """Delete the pool and what it has replaced, wait until they are gone, and let the object go."""
-    if not isinstance(remote, Absent) and (left := policy.left_alone(resource, remote, cluster)) is not None:
+    if not isinstance(remote, Absent) and (left := policy.left_alone(resource, remote, cluster, others)) is not None:
         return left
     here = [] if isinstance(remote, Absent) else [remote]
     alive = [str(each["id"]) for each in (*here, *view.older) if each.get("state") != "deleting"]

@@ -13,12 +13,12 @@ from typing import Any
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import ownership
+from azure_batch_operator.reconcile.ownership import LONGEST_ID
 from azure_batch_operator.reconcile.plan import Call, Table
 from azure_batch_operator.reconcile.pool_changes import Changes, with_note
 from azure_batch_operator.reconcile.pool_desired import body_of
 from azure_batch_operator.reconcile.pool_view import PoolView, Step, moment
 
-_LONGEST_ID = 64
 _LOOK_AGAIN = 2.0
 
 
@@ -31,7 +31,7 @@ def next_id(resource: Resource, owned: Iterable[str]) -> str:
     taken = {id.lower() for id in owned}
     for number in count(1):
         suffix = f"-g{resource.generation}" + (f"-{number}" if number > 1 else "")
-        id = f"{resource.remote_id[: _LONGEST_ID - len(suffix)]}{suffix}"
+        id = f"{resource.remote_id[: LONGEST_ID - len(suffix)]}{suffix}"
         if id.lower() not in taken:
             break
     return id
@@ -56,7 +56,7 @@ def recreate(
     if view.next_taken:
         message = f"{names} needs a new pool, but pool {id!r} exists and belongs to somebody else: delete it, or change the spec"
         return Step((), "Stalled", "OwnershipConflict", message, stalled=True)
-    body = ownership.with_marker(body_of(id, resource.spec, agent), ownership.marker(cluster, resource))
+    body = ownership.with_marker(body_of(id, resource.spec, agent), ownership.marker(cluster, resource, id))
     body = with_note(body, resource.spec, view.values)
     call = Call("create_pool", Table.POOLS, id, body=body, digests=view.values.digests)
     message = f"pool {id!r} is made, since {names} cannot be changed with nodes"

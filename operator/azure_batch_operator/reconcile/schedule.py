@@ -10,6 +10,7 @@ from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.reconcile import cron, normal, ownership, policy
+from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import waiting, with_notice, without_account
 from azure_batch_operator.reconcile.compare import same
 from azure_batch_operator.reconcile.job_views import PoolView
@@ -43,7 +44,14 @@ def is_open(resource: Resource) -> bool:
 
 
 def plan(
-    resource: Resource, account: AccountView, pool: PoolView, remote: Remote, jobs: JobsView, cluster: str, now: float
+    resource: Resource,
+    account: AccountView,
+    pool: PoolView,
+    remote: Remote,
+    jobs: JobsView,
+    cluster: str,
+    now: float,
+    others: Others = NO_OTHERS,
 ) -> Plan:
     """Decide about one BatchJobSchedule.
 
@@ -51,6 +59,7 @@ def plan(
         pool: of its jobs.
         remote: the schedule as the last poll saw it.
         cluster: id of this cluster, part of the ownership marker.
+        others: what is known of other owners.
     """
     if resource.deleting and (not resource.has_finalizer or resource.released):
         return Plan(finalizer="remove")
@@ -65,10 +74,10 @@ def plan(
     what = f"job schedule {resource.remote_id!r}"
     if resource.deleting:
         call = Call("delete_schedule", Table.SCHEDULES, resource.remote_id)
-        return policy.end(resource, remote, what, call, cluster, now)
+        return policy.end(resource, remote, what, call, cluster, now, others)
     if remote is Absent.GONE:
         return _create(resource, account, pool, cluster, now)
-    claimed = policy.claim(resource, "job schedule", remote, cluster, "update_schedule", Table.SCHEDULES, now)
+    claimed = policy.claim(resource, "job schedule", remote, cluster, "update_schedule", Table.SCHEDULES, now, others)
     if claimed is not None:
         return claimed
     return _converge(resource, account, pool, remote, jobs, now)
@@ -130,8 +139,7 @@ def _changes(resource: Resource, pool: PoolView, remote: Mapping[str, Any]) -> d
     if not same("jobSpecification", wanted["jobSpecification"], remote.get("jobSpecification")):
         change["jobSpecification"] = wanted["jobSpecification"]
     if normal.metadata(wanted.get("metadata")) != normal.metadata(remote.get("metadata")):
-        owner, adopted = ownership.owner_of(remote) or "", ownership.adopted(remote)
-        change["metadata"] = ownership.with_marker(wanted, owner, adopted=adopted)["metadata"]
+        change["metadata"] = ownership.with_same_marker(wanted, remote)["metadata"]
     return change
 
 

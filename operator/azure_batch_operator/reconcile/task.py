@@ -14,7 +14,8 @@ from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.batch import BatchError, CompletedError
-from azure_batch_operator.reconcile import expand, normal, ownership
+from azure_batch_operator.reconcile import adoption, expand, normal, ownership
+from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import deleting, foreign, troubled, waiting, with_notice, without_account
 from azure_batch_operator.reconcile.oneshot import asked, handled
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, Plan, Remote, Table
@@ -85,10 +86,18 @@ def is_blocked(resource: Resource) -> bool:
     return ready is not None and ready.get("reason") == _BLOCKED and resource.status.get("phase") not in FINAL
 
 
-def plan(resource: Resource, account: AccountView, job: JobView, view: TaskView, cluster: str, now: float) -> Plan:
+def plan(
+    resource: Resource,
+    account: AccountView,
+    job: JobView,
+    view: TaskView,
+    cluster: str,
+    now: float,
+    others: Others = NO_OTHERS,
+) -> Plan:
     """Decide about one BatchTask."""
     if resource.deleting:
-        return _delete(resource, account, job, view, cluster, now)
+        return _delete(resource, account, job, view, cluster, now, others)
     if not is_open(resource):
         return _unchanged(resource, view)
     if not job.exists:
@@ -106,11 +115,10 @@ def plan(resource: Resource, account: AccountView, job: JobView, view: TaskView,
         return _without_job(resource, job, now)
     if view.remote is Absent.UNKNOWN:
         return Plan()
-    owner = ownership.marker(cluster, resource)
     if view.remote is Absent.GONE:
-        return _add(resource, job, view, owner, now)
-    if view.remote.get("owner") != owner:
-        return foreign(resource, "task", view.remote.get("owner"), now)
+        return _add(resource, job, view, ownership.marker(cluster, resource), now)
+    if not adoption.ours(view.remote, resource, cluster, others):
+        return foreign(resource, "task", view.remote, "or delete it there", now)
     ended = view.remote.get("state") == "completed"
     there = {**view.remote, **view.late} if ended else view.remote
     return _follow(resource, account, job, there, view.blocked_by, now)
@@ -245,7 +253,15 @@ def _constraints_differ(resource: Resource, remote: Mapping[str, Any]) -> bool:
     return there is not None and not normal.same_task_constraints(resource.spec.get("constraints"), there)
 
 
-def _delete(resource: Resource, account: AccountView, job: JobView, view: TaskView, cluster: str, now: float) -> Plan:
+def _delete(
+    resource: Resource,
+    account: AccountView,
+    job: JobView,
+    view: TaskView,
+    cluster: str,
+    now: float,
+    others: Others,
+) -> Plan:
     # The job's own finalizer has seen to it that a job without BatchJob is gone, and its tasks with it.
     if not resource.has_finalizer or resource.released or not job.exists:
         return Plan(finalizer="remove")
@@ -259,7 +275,7 @@ def _delete(resource: Resource, account: AccountView, job: JobView, view: TaskVi
         return Plan()
     if view.remote is Absent.UNKNOWN or view.pending:
         return Plan()
-    if view.remote is Absent.GONE or view.remote.get("owner") != ownership.marker(cluster, resource):
+    if view.remote is Absent.GONE or not adoption.ours(view.remote, resource, cluster, others):
         return Plan(finalizer="remove")
     call = Call("delete_task", Table.TASKS, resource.remote_id, parent=job.id)
     plan = deleting(resource, f"task {resource.remote_id!r}", call, now)

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
+from functools import partial
 
 from prometheus_client import Counter, Histogram
 
@@ -30,6 +31,7 @@ from azure_batch_operator.reconcile import account as account_plans
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile import policy as policies
 from azure_batch_operator.reconcile.account_problems import needs_a_person
+from azure_batch_operator.reconcile.adoption import Others
 from azure_batch_operator.reconcile.common import failed, waiting
 from azure_batch_operator.reconcile.oneshot import asked, noted
 from azure_batch_operator.reconcile.plan import Plan
@@ -42,7 +44,7 @@ from azure_batch_operator.sync.calls import make
 from azure_batch_operator.sync.credentials import SignIn
 from azure_batch_operator.sync.inputs import LOOKED_AT_EVERY, Inputs
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
-from azure_batch_operator.sync.relations import Relations
+from azure_batch_operator.sync.relations import Relations, standing
 from azure_batch_operator.sync.store import Store
 
 logger = logging.getLogger(__name__)
@@ -79,13 +81,15 @@ class Controller:
         namespaces: Namespaces,
         policy: Policy,
         workers: int = 16,
+        lost: Collection[str] = (),
     ) -> None:
         self._api, self._store, self._queue = api, store, queue
         self._writer, self._events = writer, events
         self._inputs = Inputs(api)
         self._context = views.Context(
-            store, cluster, self._inputs.prices, self._inputs.taken, self._inputs.tasks.sourced
-        )
+            store, cluster, self._inputs.prices, self._inputs.taken, self._inputs.tasks.sourced,
+            others=Others(partial(standing, store, namespaces), frozenset(lost)),
+        )  # fmt: skip
         self._workers = workers
         self._namespaces, self._policy = namespaces, policy
         self._refused: dict[Key, str] = {}

@@ -16,7 +16,7 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.api.task_body import Task
 from azure_batch_operator.batch import AlreadyExistsError, BatchClient, BatchError, NotFoundError, Priority
 from azure_batch_operator.reconcile import expand, normal
-from azure_batch_operator.reconcile.ownership import task_owner_of
+from azure_batch_operator.reconcile.ownership import marker_of
 from azure_batch_operator.reconcile.trouble import trouble
 
 logger = logging.getLogger(__name__)
@@ -180,5 +180,5 @@ class Sieve:
 
     async def _superfluous(self, task: Body) -> None:
         # Tasks of BatchTasks say whose they are.
-        if self._policies.prune and task_owner_of(task) is None:
+        if self._policies.prune and marker_of(task) is None:
             await self._delete(str(task["id"]))

@@ -13,6 +13,7 @@ from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
+from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Remote, Table
 from azure_batch_operator.sync.outputs import Outputs
 
@@ -170,8 +171,8 @@ class Mirror:
         self.schedules = RemoteTable()
         self.schedule_jobs: dict[str, Sequence[Mapping[str, Any]]] = {}
         """Last jobs by schedule id, newest first."""
-        self.pools_of: Mapping[str, Sequence[Mapping[str, Any]]] = {}
-        """Pools by the marker of their owner."""
+        self.pools_of: Mapping[Owned, Sequence[Mapping[str, Any]]] = {}
+        """Pools by the object that their marker names; whether they are its own, `owns` decides."""
         self.node_counts: Mapping[str, Mapping[str, Any]] = {}
         self.images: Sequence[Mapping[str, Any]] | None = None
         self.applications: Sequence[Mapping[str, Any]] | None = None

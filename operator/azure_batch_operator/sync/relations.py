@@ -7,11 +7,21 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.reconcile.account_problems import in_short
+from azure_batch_operator.reconcile.adoption import Standing
 from azure_batch_operator.reconcile.defaults import with_defaults
+from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import AccountView
 from azure_batch_operator.reconcile.selectors import allows
 from azure_batch_operator.sync.accounts import Accounts, Session
 from azure_batch_operator.sync.store import Store
+
+
+def standing(store: Store, namespaces: Namespaces, owner: Owned) -> Standing:
+    """How it stands with an object of this cluster that a marker in Azure Batch names."""
+    if not namespaces.watches(owner.namespace):
+        return Standing.UNSEEN
+    known = store.get(Key(Kind(owner.kind), owner.namespace, owner.name))
+    return Standing.LIVES if known is not None and known.uid == owner.uid else Standing.GONE
 
 
 class Relations:

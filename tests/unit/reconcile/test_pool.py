@@ -63,7 +63,10 @@ def test_a_new_pool_is_created_with_finalizer_and_marker() -> None:
     assert call.verb == "create_pool"
     assert call.body is not None
     assert call.body["id"] == "one"
-    assert call.body["metadata"][0] == {"name": "azurebatch.io/owner", "value": "cluster-1/default/BatchPool/one/uid-1"}
+    assert call.body["metadata"][0] == {
+        "name": "azurebatch.io/owner",
+        "value": "cluster-1/default/BatchPool/one/uid-1/one",
+    }
     assert call.body["metadata"][1]["name"] == "azurebatch.io/applied"
     assert "accountRef" not in call.body
     assert {name: call.body[name] for name in ("vmSize", "targetDedicatedNodes")} == {

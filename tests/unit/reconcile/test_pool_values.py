@@ -35,7 +35,7 @@ def remote(owner: Resource, nodes: int = 4, **members: Any) -> dict[str, Any]:
         "currentDedicatedNodes": nodes, "eTag": "0x1", "userAccounts": [{"name": "u", "elevationLevel": "nonadmin"}],
         "startTask": {"commandLine": "true", "environmentSettings": [{"name": "TOKEN", "value": "x"}]},
     }  # fmt: skip
-    return with_note(owned(body, owner), owner.spec, Values(BEFORE)) | members
+    return with_note(owned(body | members, owner), owner.spec, Values(BEFORE))
 
 
 def decide(one: Resource, there: dict[str, Any], values: Values) -> Plan:

@@ -46,7 +46,7 @@ def test_a_new_task_is_submitted_with_finalizer_and_marker() -> None:
         "commandLine": "true",
         "environmentSettings": [
             {"name": "A", "value": "1"},
-            {"name": OWNER_VARIABLE, "value": "cluster-1/default/BatchTask/one/uid-1"},
+            {"name": OWNER_VARIABLE, "value": "cluster-1/default/BatchTask/one/uid-1/one"},
         ],
     }
 

@@ -22,7 +22,7 @@ from azure_batch_operator.batch import (
 )
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.reconcile.account import NO_OFFER, Health, Offer
-from azure_batch_operator.reconcile.ownership import marker
+from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.policy import Policy
 from azure_batch_operator.reconcile.pool_changes import with_note
@@ -49,7 +49,7 @@ def remote(**members: Any) -> dict[str, Any]:
         "targetDedicatedNodes": 4, "currentDedicatedNodes": 4, "eTag": "0x1",
         "virtualMachineConfiguration": SPEC["virtualMachineConfiguration"],
     }  # fmt: skip
-    return with_note(owned(body, POOL), SPEC) | members
+    return with_note(owned(body | members, POOL), SPEC)
 
 
 class Pools:
@@ -129,7 +129,7 @@ class Scene:
     def poll(self, *pools: Mapping[str, Any]) -> None:
         """A poll sees these pools, and no job."""
         began = asyncio.get_running_loop().time() + 0.001
-        self.mirror.pools_of = {marker(CLUSTER, POOL): pools}
+        self.mirror.pools_of = {Owned.by(CLUSTER, POOL): pools}
         self.mirror.pools.replace(began, pools)
         self.mirror.jobs.replace(began, [])
         self.controller.changed([POOL.key])

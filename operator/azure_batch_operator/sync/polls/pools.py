@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.batch import BatchClient
-from azure_batch_operator.reconcile.ownership import owner_of
+from azure_batch_operator.reconcile.ownership import Owned, owner_of
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.reconcile.pool_view import moment
 from azure_batch_operator.sync.mirror import Interest, Mirror
@@ -40,10 +40,10 @@ class PoolPoll(Poll):
         before, self._mirror.node_counts = self._mirror.node_counts, counts
         told = interest.keys() if table.first else ()
         known = {id: table.get(id) for id in interest}
-        owners: defaultdict[str, list[Mapping[str, Any]]] = defaultdict(list)
+        owners: defaultdict[Owned, list[Mapping[str, Any]]] = defaultdict(list)
         for pool in pools:
             if (owner := owner_of(pool)) is not None:
-                owners[owner].append(pool)
+                owners[owner.object].append(pool)
         self._mirror.pools_of = owners
         for id in {*table.replace(began, pools), *told}:
             keys = interest.get(id, set())

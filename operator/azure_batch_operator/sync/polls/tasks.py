@@ -7,7 +7,7 @@ from typing import Any
 
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError, TransientError
-from azure_batch_operator.reconcile.ownership import task_owner_of
+from azure_batch_operator.reconcile.ownership import marker_of
 from azure_batch_operator.sync.mirror import Interest, Mirror, RemoteTable
 from azure_batch_operator.sync.outputs import Owed
 from azure_batch_operator.sync.polls.base import TAIL_LINES, News, Poll, Since, clock, options
@@ -114,7 +114,7 @@ class _TaskList:
         self.since.saw(task)
         known = table.latest(id) or {}
         entry = {"id": task["id"]} | {name: task[name] for name in _TASK_SHOWN if name in task}
-        owner = task_owner_of(task) or self.owners.pop(id, None) or known.get("owner")
+        owner = marker_of(task) or self.owners.pop(id, None) or known.get("owner")
         if owner:
             entry["owner"] = owner
         if known.get("executionInfo") == task.get("executionInfo"):

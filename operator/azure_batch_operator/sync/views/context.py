@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.pool_values import Taken
 from azure_batch_operator.reconcile.resolve import ResolutionError
 from azure_batch_operator.sync.accounts import Session
@@ -20,6 +21,7 @@ class Context:
     Attributes:
         store: all objects of the cluster.
         cluster: id of this cluster, part of the ownership marker.
+        others: what is known of other owners.
         taken: what properties of pools take from Secrets and ConfigMaps.
         prices: what `spec.pricesFrom` of pools points to, or why it cannot be read.
         sourced: what jobs have taken from their ConfigMaps.
@@ -32,6 +34,7 @@ class Context:
     taken: Mapping[Key, Mapping[str, Taken]] = field(default_factory=dict)
     sourced: Mapping[Key, Sourced] = field(default_factory=dict)
     fingerprints: dict[Key, tuple[str, int, str, str]] = field(default_factory=dict)
+    others: Others = NO_OTHERS
 
 
 def interested(session: Session, resource: Resource, *path: str) -> None:

@@ -54,7 +54,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
             print_ = noted
     tasks = _tasks(context, resource, session, print_)
     pool = _pool(context, resource, session, remote)
-    return plans.plan(resource, account, pool, remote, tasks, context.cluster, now, origin)
+    return plans.plan(resource, account, pool, remote, tasks, context.cluster, now, origin, context.others)
 
 
 def _wish(spec: Mapping[str, Any], status: Mapping[str, Any]) -> JobWish:

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile import pool as plans
 from azure_batch_operator.reconcile.job import is_open
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
@@ -19,7 +18,7 @@ from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.mirror import RemoteTable
 from azure_batch_operator.sync.polls.jobs import pool_of
 from azure_batch_operator.sync.views.context import Context, interested
-from azure_batch_operator.sync.views.pools import pool_in_use
+from azure_batch_operator.sync.views.pools import pool_in_use, pools_of
 
 _LOOK_AGAIN = 1.0
 
@@ -28,7 +27,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     """Decide about one BatchPool."""
     if session is None:
         return plans.plan(resource, account, PoolView(), context.cluster, now)
-    result = plans.plan(resource, account, _view(context, session, resource), context.cluster, now)
+    result = plans.plan(resource, account, _view(context, session, resource), context.cluster, now, context.others)
     if result == Plan() and _recreates(resource) and session.mirror.pools.touched:
         # What is being looked at may be under an id that nobody has asked news of yet.
         return replace(result, again=_LOOK_AGAIN)
@@ -51,7 +50,7 @@ def _unseen(pools: RemoteTable, base: str, others: Sequence[str], following: str
 
 def _view(context: Context, session: Session, resource: Resource) -> PoolView:
     mirror, base = session.mirror, resource.remote_id
-    owned = mirror.pools_of.get(ownership.marker(context.cluster, resource), ())
+    owned = pools_of(context, session, resource)
     ids = sorted({base.lower(), *(str(pool["id"]).lower() for pool in owned)} - {base.lower()})
     interested(session, resource, base, *ids)
     _, older = in_use(owned)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.reconcile import ownership
+from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.job_views import PoolView
 from azure_batch_operator.reconcile.plan import Absent, Remote
 from azure_batch_operator.reconcile.pool_recreate import in_use
@@ -32,15 +35,29 @@ def batch_pool(context: Context, resource: Resource, session: Session | None, na
     remote = pool_in_use(context, session, pool) if session else Absent.UNKNOWN
     if isinstance(remote, Absent):
         return PoolView(None, ("WaitingForPool", f"waits until BatchPool {name!r} exists in Azure Batch"))
-    if ownership.owner_of(remote) != ownership.marker(context.cluster, pool):
+    if not ownership.owns(remote, pool, context.cluster):
         return PoolView(None, ("WaitingForPool", f"BatchPool {name!r} does not own its pool; see its conditions"))
     return PoolView(str(remote["id"]))
+
+
+def pools_of(context: Context, session: Session, pool: Resource) -> list[Mapping[str, Any]]:
+    """All pools in Azure Batch that are a BatchPool's, those that its namesake in a lost cluster owned included."""
+    found = list(session.mirror.pools_of.get(ownership.Owned.by(context.cluster, pool), ()))
+    if context.others.lost:
+        found += [
+            each
+            for owner, pools in session.mirror.pools_of.items()
+            if owner.name == pool.key.name and owner.cluster in context.others.lost
+            for each in pools
+        ]
+    unique = {str(each["id"]).lower(): each for each in found}
+    return [each for each in unique.values() if adoption.ours(each, pool, context.cluster, context.others)]
 
 
 def pool_in_use(context: Context, session: Session, pool: Resource) -> Remote:
     """The pool of a BatchPool that jobs should be on; the one under its id if it owns none."""
     mirror = session.mirror
-    current, _ = in_use(mirror.pools_of.get(ownership.marker(context.cluster, pool), ()))
+    current, _ = in_use(pools_of(context, session, pool))
     if current is None or mirror.pools.first:
         return mirror.pools.get(pool.remote_id)
     return mirror.pools.get(str(current["id"]))

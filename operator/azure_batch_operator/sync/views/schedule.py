@@ -31,4 +31,5 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     else:
         session.interest.drop(resource.key)
     jobs = plans.JobsView(children, session.mirror.schedule_jobs.get(id.lower()))
-    return plans.plan(resource, account, pool, session.mirror.schedules.get(id), jobs, context.cluster, now)
+    remote = session.mirror.schedules.get(id)
+    return plans.plan(resource, account, pool, remote, jobs, context.cluster, now, context.others)

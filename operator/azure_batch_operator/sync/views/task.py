@@ -42,7 +42,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         blocked_by=_blocked_by(context, resource, job.goes_on),
         late=late,
     )
-    return plans.plan(resource, account, job, view, context.cluster, now)
+    return plans.plan(resource, account, job, view, context.cluster, now, context.others)
 
 
 def job_id(context: Context, task: Resource) -> str | None:
@@ -65,7 +65,7 @@ def _job(context: Context, task: Resource, session: Session | None) -> plans.Job
     job = context.store.get(Key(Kind.JOB, task.key.namespace, task.spec["jobRef"]["name"]))
     if job is None:
         return plans.JobView(exists=False)
-    if not isinstance(remote, Mapping) or ownership.owner_of(remote) != ownership.marker(context.cluster, job):
+    if not isinstance(remote, Mapping) or not ownership.owns(remote, job, context.cluster):
         return plans.JobView(exists=True, id=id, remote=remote, finished=job.status.get("phase") in FINAL)
     upload = (job.spec.get("logs") or {}).get("upload")
     return plans.JobView(
