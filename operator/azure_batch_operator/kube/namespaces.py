@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -48,6 +49,9 @@ class Namespaces:
     def __init__(self, api: KubeApi, only: Collection[str], changed: Callable[[str], None]) -> None:
         self._api, self._only, self._changed = api, only, changed
         self._known: dict[str, Namespace] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._begun: Counter[str] = Counter()
+        self._read: dict[str, tuple[int, Namespace]] = {}
 
     def watches(self, name: str) -> bool:
         """Whether the operator sees the objects of a namespace."""
@@ -71,6 +75,24 @@ class Namespaces:
                 return Namespace()
             self._known[name] = known
         return known
+
+    async def fresh(self, name: str) -> Namespace:
+        """A namespace by a read that began after this call: for what cannot be undone. Those that ask together share a read.
+
+        Raises:
+            KubeError: if the API server does not say.
+        """
+        asked = self._begun[name]
+        async with self._locks[name]:
+            number, found = self._read.get(name, (0, Namespace()))
+            if number <= asked:
+                number = self._begun[name] = self._begun[name] + 1
+                found = await self._one(name)
+                self._read[name] = number, found
+                before, self._known[name] = self._known.get(name), found
+                if before is not None and before != found:
+                    self._changed(name)
+            return found
 
     async def refresh(self) -> None:
         """Look at all of them.

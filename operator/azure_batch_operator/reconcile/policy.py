@@ -32,6 +32,8 @@ class Policy(StrEnum):
 
 
 _VALUES = ", ".join(Policy)
+_IRREVERSIBLE = ("delete_", "terminate_", "remove_", "reboot_", "reimage_")
+"""How the verbs begin that take something away which cannot be brought back."""
 
 
 def stated(annotations: Mapping[str, str]) -> str | None:
@@ -53,6 +55,14 @@ def policy_of(resource: Resource, namespace: Mapping[str, str], default: Policy)
         return Policy(value)
     except ValueError:
         return None
+
+
+def irreversible(resource: Resource, plan: Plan) -> bool:
+    """Whether a plan depends on the policy and does what cannot be undone, so that the policy must be read anew first."""
+    if stated(resource.annotations) is not None:
+        return False
+    lets_go = plan.finalizer == "remove" and resource.has_finalizer
+    return lets_go or any(call.verb.startswith(_IRREVERSIBLE) for call in plan.calls)
 
 
 def unknown(resource: Resource, namespace: Mapping[str, str], now: float) -> Plan:

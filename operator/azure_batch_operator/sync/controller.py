@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -239,7 +239,16 @@ class Controller:
             session.poller.poke()
 
     async def _plan(self, resource: Resource) -> tuple[Resource, Plan, Session | None]:
-        namespace = (await self._namespaces.find(resource.key.namespace)).annotations
+        known = (await self._namespaces.find(resource.key.namespace)).annotations
+        result = await self._plan_in(resource, known)
+        if not policies.irreversible(resource, result[1]):
+            return result
+        # Somebody may have annotated the namespace just now, such as with detach-on-delete before a deletion.
+        fresh = (await self._namespaces.fresh(resource.key.namespace)).annotations
+        return result if policies.stated(fresh) == policies.stated(known) else await self._plan_in(resource, fresh)
+
+    async def _plan_in(self, resource: Resource, namespace: Mapping[str, str]) -> tuple[Resource, Plan, Session | None]:
+        """Decide about an object, under the annotations of its namespace."""
         policy = policies.policy_of(resource, namespace, self._policy)
         if policy is None:
             return resource, policies.unknown(resource, namespace, time.time()), None

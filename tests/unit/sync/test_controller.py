@@ -20,6 +20,7 @@ from azure_batch_operator.batch import (
     InvalidRequestError,
     PreconditionFailedError,
 )
+from azure_batch_operator.kube.api import NotFound
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.reconcile.account import NO_OFFER, Health, Offer
 from azure_batch_operator.reconcile.ownership import Owned
@@ -79,6 +80,8 @@ class Scene:
         self.account, self.refreshes = Health(True), 0
         self.pools, self.mirror, self.pokes = Pools(), Mirror(), 0
         self.mirror.images = []
+        self.namespace: dict[str, str] = {}
+        self.reads, self.patches = 0, list[str]()
         namespaces = Namespaces(self, [], lambda _: None)  # type: ignore[arg-type]
         self.controller = Controller(
             self, self.store, self.queue, self, self, CLUSTER,  # type: ignore[arg-type]
@@ -98,7 +101,12 @@ class Scene:
     permit = None
 
     async def request(self, method: str, path: str) -> dict[str, Any]:
-        return {"metadata": {"name": path.rpartition("/")[2]}}
+        self.reads += 1
+        return {"metadata": {"name": path.rpartition("/")[2], "annotations": dict(self.namespace)}}
+
+    async def patch_json(self, key: Key, operations: Any) -> dict[str, Any]:
+        self.patches.append(str(operations[-1]["op"]))
+        raise NotFound("gone")
 
     def session(self, _: Key) -> Any:
         return self._session
@@ -288,3 +296,59 @@ def test_nothing_is_looked_at_in_a_circle(monkeypatch: pytest.MonkeyPatch) -> No
 
     run_jumping(life())
     assert 50 <= passes <= 101, "looked at again, but not more than ten times a second"
+
+
+DETACH = {"azurebatch.io/reconcile-policy": "detach-on-delete"}
+
+
+def test_a_namespace_that_was_annotated_just_before_a_deletion_keeps_the_pool() -> None:
+    """The documented migration: annotate the namespace, then delete its objects."""
+
+    async def life() -> None:
+        scene = Scene()
+        async with scene.running():
+            scene.controller.seen(POOL)
+            scene.poll(remote())
+            await scene.quiet()
+            scene.pools.asked.clear()
+            scene.namespace = DETACH
+            scene.controller.seen(replace(POOL, deleting=True, version=2))
+            scene.poll(remote())
+            await scene.quiet()
+        assert scene.pools.asked == []
+        assert scene.patches == ["remove"], "the object is let go"
+
+    run_jumping(life())
+
+
+def test_a_namespace_whose_annotation_was_taken_away_just_before_a_deletion_does_not_leave_the_pool() -> None:
+    async def life() -> None:
+        scene = Scene()
+        scene.namespace = DETACH
+        async with scene.running():
+            scene.controller.seen(POOL)
+            scene.poll(remote())
+            await scene.quiet()
+            scene.pools.asked.clear()
+            scene.namespace = {}
+            scene.controller.seen(replace(POOL, deleting=True, version=2))
+            scene.poll(remote())
+            await scene.quiet()
+        assert scene.pools.asked == ["delete"]
+        assert scene.patches == []
+
+    run_jumping(life())
+
+
+def test_a_namespace_is_read_anew_only_for_what_cannot_be_undone() -> None:
+    async def life() -> None:
+        scene = Scene()
+        async with scene.running():
+            scene.controller.seen(POOL)
+            for _ in range(5):
+                scene.poll(remote())
+                await scene.quiet()
+        assert scene.pools.asked
+        assert scene.reads == 1
+
+    run_jumping(life())
