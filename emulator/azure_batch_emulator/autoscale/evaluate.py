@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,42 +76,77 @@ def _at(expression: Expression, message: str) -> EvaluationError:
     return EvaluationError(f"Line {expression.line}, Col {expression.column}: {message}")
 
 
+# A step of an evaluation: it yields the expressions whose values it needs and returns its own.
+Step = Generator[Expression, Any, Any]
+
+
 def _value(expression: Expression, scope: Scope) -> Any:
-    try:
-        return _evaluate(expression, scope)
-    except EvaluationError as error:
-        text = str(error)
-        raise error if text.startswith("Line ") else _at(expression, text) from None
+    """The value of an expression, without recursion: a formula of 8 KB may be thousands of levels deep.
+
+    Raises:
+        EvaluationError: with the position of the innermost expression that failed.
+        StopEvaluation: for stop().
+    """
+    open_steps: list[tuple[Expression, Step]] = [(expression, _evaluate(expression, scope))]
+    value: Any = None
+    while open_steps:
+        current, step = open_steps[-1]
+        try:
+            needed = step.send(value)
+        except StopIteration as end:
+            value = end.value
+            open_steps.pop()
+        except EvaluationError as error:
+            raise _at(current, str(error)) from None
+        except (ArithmeticError, ValueError):
+            raise _at(current, "The result is out of range") from None
+        else:
+            open_steps.append((needed, _evaluate(needed, scope)))
+            value = None
+    return value
 
 
-def _evaluate(expression: Expression, scope: Scope) -> Any:
+def _evaluate(expression: Expression, scope: Scope) -> Step:
     parts = expression.parts
     match expression.kind:
         case "number":
-            return float(parts[0])
+            return values.double(float(parts[0]))
         case "text":
             return str(parts[0])[1:-1]
         case "name":
             return _name(str(parts[0]), scope)
         case "vector":
-            return functions.flatten("[]", _arguments(parts[0], scope))
+            return functions.flatten("[]", (yield from _arguments(parts[0])))
         case "negate":
-            return values.unary(str(parts[0]), _value(parts[1], scope))
+            return values.unary(str(parts[0]), (yield parts[1]))
         case "binary":
-            return _binary(parts, scope)
+            return (yield from _binary(*parts))
         case "choice":
             condition, yes, no = parts
-            return _value(yes if values.truth(_value(condition, scope)) else no, scope)
+            return (yield yes if values.truth((yield condition)) else no)
         case "call":
-            return functions.call(str(parts[0]), _arguments(parts[1], scope), scope.now, scope.source)
+            return functions.call(str(parts[0]), (yield from _arguments(parts[1])), scope.now, scope.source)
         case "method":
-            return _method(_value(parts[0], scope), str(parts[1]), _arguments(parts[2], scope))
+            value = yield parts[0]
+            return _method(value, str(parts[1]), (yield from _arguments(parts[2])))
         case _:
-            return _member(_value(parts[0], scope), str(parts[1]))
+            return _member((yield parts[0]), str(parts[1]))
 
 
-def _arguments(arguments: tuple[Expression, ...] | None, scope: Scope) -> list[Any]:
-    return [_value(argument, scope) for argument in arguments or ()]
+def _arguments(arguments: tuple[Expression, ...] | None) -> Step:
+    found = []
+    for argument in arguments or ():
+        found.append((yield argument))  # noqa: PERF401 - a comprehension cannot yield
+    return found
+
+
+def _binary(left: Expression, symbol: str, right: Expression) -> Step:
+    first = yield left
+    if symbol == "&&":
+        return float(values.truth(first) and values.truth((yield right)))
+    if symbol == "||":
+        return float(values.truth(first) or values.truth((yield right)))
+    return values.binary(str(symbol), first, (yield right))
 
 
 def _name(name: str, scope: Scope) -> Any:
@@ -130,15 +165,6 @@ def _name(name: str, scope: Scope) -> Any:
     if other in scope.assigned:
         return scope.assigned[other]
     raise EvaluationError(f"Undefined symbol: {name}")
-
-
-def _binary(parts: tuple[Any, ...], scope: Scope) -> Any:
-    left, symbol, right = parts[0], str(parts[1]), parts[2]
-    if symbol == "&&":
-        return float(values.truth(_value(left, scope)) and values.truth(_value(right, scope)))
-    if symbol == "||":
-        return float(values.truth(_value(left, scope)) or values.truth(_value(right, scope)))
-    return values.binary(symbol, _value(left, scope), _value(right, scope))
 
 
 def _method(value: Any, name: str, arguments: list[Any]) -> Any:

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from azure_batch_emulator.autoscale.values import EvaluationError, Timestamp, kind, plain
+from azure_batch_emulator.autoscale.values import EvaluationError, Timestamp, double, kind, plain
 from azure_batch_emulator.wire.ticks import (
     TICKS_PER_SECOND,
     UNIX_EPOCH_TICKS,
@@ -30,6 +30,8 @@ def flatten(name: str, arguments: list[Any]) -> list[float]:
             numbers.append(argument)
         else:
             raise EvaluationError(f"Function {name} does not take a {kind(argument)}")
+        if len(numbers) > MOST_ITEMS:
+            raise EvaluationError(f"A doubleVec has at most {MOST_ITEMS} values")
     return numbers
 
 
@@ -70,6 +72,10 @@ _ROUNDINGS: dict[str, Callable[[float], float]] = {
 }
 
 
+# Far more than all samples of all variables; a vector of vectors doubles with each line that repeats it.
+MOST_ITEMS = 100_000
+
+
 def call(name: str, arguments: list[Any], now: float, source: random.Random) -> Any:
     """Call a function.
 
@@ -82,11 +88,11 @@ def call(name: str, arguments: list[Any], now: float, source: random.Random) -> 
         StopEvaluation: for stop().
     """
     if name in _SUMMARIES:
-        return float(_SUMMARIES[name](_some(name, arguments)))
+        return double(_SUMMARIES[name](_some(name, arguments)))
     if name == "len":
         return float(len(flatten(name, arguments)))
     if name == "sum":
-        return float(sum(flatten(name, arguments)))
+        return double(sum(flatten(name, arguments)))
     if name in _LOGARITHMS:
         return _logarithm(name, _one(name, arguments))
     if name in _ROUNDINGS:
@@ -163,6 +169,6 @@ def _time(arguments: list[Any], now: float) -> Timestamp:
     except ValueError:
         try:
             ticks = parse_http_date(text)
-        except (ValueError, TypeError):
+        except ValueError:
             raise EvaluationError(f"Function time cannot read '{text}'") from None
     return Timestamp((ticks - UNIX_EPOCH_TICKS) / TICKS_PER_SECOND)

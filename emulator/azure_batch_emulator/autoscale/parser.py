@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from lark import Lark, Token, Transformer, v_args
+from lark import Lark, Token, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
+from lark.visitors import Transformer_NonRecursive
 
 MOST_BYTES = 8 * 1024
 MOST_STATEMENTS = 100
@@ -67,7 +68,9 @@ class Expression:
 
 
 @v_args(meta=True)
-class _Build(Transformer[Token, Any]):
+class _Build(Transformer_NonRecursive[Token, Any]):
+    """Makes expressions without recursion, so that no formula is too deep for it."""
+
     def start(self, meta: Any, children: list[Any]) -> list[Expression]:
         del meta
         return [child for child in children if child is not None]

@@ -5,12 +5,13 @@ A double is a float, a vector a list of floats, a string a str; timestamps, inte
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from azure_batch_emulator.wire.durations import format_duration
+from azure_batch_emulator.wire.durations import INFINITE_TICKS, format_duration
 from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, format_timestamp, to_datetime
 
 
@@ -18,11 +19,31 @@ class EvaluationError(Exception):
     """The formula cannot be evaluated; the message is for the user, without position."""
 
 
+# The longest .NET TimeSpan, and the Unix times of the years 1 and 9999.
+_LONGEST = INFINITE_TICKS / TICKS_PER_SECOND
+_FIRST, _LAST = -62_135_596_800.0, 253_402_300_799.0
+
+
+def double(number: float) -> float:
+    """A number as a double of the language.
+
+    Raises:
+        EvaluationError: it is infinite or no number.
+    """
+    if not math.isfinite(number):
+        raise EvaluationError("The result is out of the range of a double")
+    return float(number)
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Timestamp:
     """A point in time, in seconds since 1970."""
 
     seconds: float
+
+    def __post_init__(self) -> None:
+        if not _FIRST <= self.seconds <= _LAST:
+            raise EvaluationError("The timestamp is outside the years 1 to 9999")
 
     @property
     def ticks(self) -> int:
@@ -43,6 +64,10 @@ class Interval:
     """A span of time, in seconds."""
 
     seconds: float
+
+    def __post_init__(self) -> None:
+        if not abs(self.seconds) <= _LONGEST:
+            raise EvaluationError("The timeinterval is too long")
 
 
 class Metric(Protocol):
@@ -131,9 +156,8 @@ def _doubles(symbol: str, left: float, right: float) -> float:
     if symbol == "/":
         if right == 0:
             raise EvaluationError("Division by zero")
-        return left / right
-    result: float = _ARITHMETIC[symbol](left, right)
-    return result
+        return double(left / right)
+    return double(_ARITHMETIC[symbol](left, right))
 
 
 def _scalars(symbol: str, left: Any, right: Any) -> Any:
@@ -185,5 +209,5 @@ def show(value: Any) -> str:
         return format_timestamp(value.ticks)
     if isinstance(value, Interval):
         sign = "-" if value.seconds < 0 else ""
-        return sign + format_duration(round(abs(value.seconds) * TICKS_PER_SECOND))
+        return sign + format_duration(min(round(abs(value.seconds) * TICKS_PER_SECOND), INFINITE_TICKS))
     return str(value)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 DEFAULT_INTERVAL = "PT15M"
 _FIRST_RUN = 10.0
+# A 32-bit integer, as every other count of nodes.
+_MOST_NODES = 2**31 - 1
 _EVALUATION_ERROR = "The specified auto-scaling formula has evaluation error"
 _SYNTAX_ERROR = "The specified auto-scaling formula has a syntax error"
 
@@ -253,4 +255,6 @@ def _target(assigned: dict[str, Any], name: str, present: int) -> int:
     number = round_half_away(assigned[name])
     if number < 0:
         raise EvaluationError(f"Line 1, Col 1: The variable {name} must not be negative")
+    if number > _MOST_NODES:
+        raise EvaluationError(f"Line 1, Col 1: The variable {name} must not be greater than {_MOST_NODES}")
     return int(number)

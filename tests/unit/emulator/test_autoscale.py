@@ -215,3 +215,63 @@ def test_arithmetic_is_that_of_doubles(a: float, b: float, operator: str) -> Non
     text = f"x = ({a:f}) {operator} ({b:f});"
     found = evaluate.run(parse(text), scope())["x"]
     assert found == pytest.approx(expected, rel=1e-6, abs=10) or operator in "<>*"
+
+
+@pytest.mark.parametrize(
+    ("expression", "shown"),
+    [
+        ("+".join(["1"] * 500), "500"),
+        ("(" * 2000 + "7" + ")" * 2000, "7"),
+        ("-" * 4000 + "7", "7"),
+        ("!" * 4001 + "7", "0"),
+        ("max(" * 1000 + "7" + ")" * 1000, "7"),
+        ("[" * 1000 + "7" + "]" * 1000, "[7]"),
+        ("0 ? 1 : " * 900 + "7", "7"),
+        ("1 ? " * 900 + "7" + ": 0" * 900, "7"),
+        ("(1+" * 1500 + "1" + ")" * 1500, "1501"),
+        ("||".join(["0"] * 1000), "0"),
+    ],
+)
+def test_no_formula_is_too_deep(expression: str, shown: str) -> None:
+    """A formula may have 8 KB; evaluation takes no stack for it."""
+    assert value(f"x = {expression};") == shown
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "1e308 * 10",
+        "1e999",
+        "-1e308 - 1e308",
+        "sum([1e308, 1e308])",
+        "avg([1e308, 1e308])",
+        "norm([1e308])",
+        "range([-1e308, 1e308])",
+        "[1e308] * [10]",
+        "time() + TimeInterval_Year * 9000",
+        "time() - TimeInterval_Year * 3000",
+        'time("9999-12-31T23:59:59Z") + TimeInterval_Week',
+        "TimeInterval_Year * 1e300",
+        "TimeInterval_Week / 1e-300",
+        'time("0000-01-01")',
+        'time("Fri, 99 Zed 99999 99:99:99 GMT")',
+        "val([1, 2], 1e300)",
+        "val([1, 2], -1)",
+        "percentile([1, 2], 1e300)",
+        "$PendingTasks.GetSample(0.5)",
+    ],
+)
+def test_results_out_of_range_are_evaluation_errors(expression: str) -> None:
+    with pytest.raises(EvaluationError, match=r"^Line 1, Col \d+: "):
+        value(f"x = {expression};")
+
+
+def test_samples_of_any_span_and_count_can_be_asked_for() -> None:
+    assert value("x = len($PendingTasks.GetSample(1e300));") == "40"
+    assert value("x = len($PendingTasks.GetSample(TimeInterval_Year * 29000));") == "40"
+
+
+def test_vectors_do_not_grow_without_end() -> None:
+    doubling = "v = [1,1,1,1,1,1,1,1];" + "v = [v,v,v,v,v,v,v,v];" * 90
+    with pytest.raises(EvaluationError, match="at most 100000 values"):
+        value(f"{doubling} x = len(v);")
