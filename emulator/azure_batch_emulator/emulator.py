@@ -53,7 +53,7 @@ class Emulator:
         self.services: dict[str, BatchService] = {}
         self._clock: LoopClock | None = None
         self._executor: ProcessExecutor | SimulatedExecutor | None = None
-        self._runner: web.AppRunner | None = None
+        self._runner: web.BaseRunner | None = None
         self._server: Server | None = None
         self._storage: Storage | None = None
         self._ready = False
@@ -116,7 +116,7 @@ class Emulator:
 
     async def _listen(self, server: Server, work_dir: Path) -> None:
         config = self.config
-        self._runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        self._runner = web.ServerRunner(server.web_server(), shutdown_timeout=_SHUTDOWN_SECONDS)
         await self._runner.setup()
         self.endpoint = await self._open(self._runner, config.port, None)
         if config.tls_port is not None:
@@ -129,7 +129,7 @@ class Emulator:
         if isinstance(self._executor, ProcessExecutor):
             self._executor.storage_url = f"{self.endpoint}{PREFIX}"
 
-    async def _open(self, runner: web.AppRunner, port: int, tls: ssl.SSLContext | None) -> str:
+    async def _open(self, runner: web.BaseRunner, port: int, tls: ssl.SSLContext | None) -> str:
         """Listen on one more port; its URL."""
         known = len(runner.addresses)
         site = web.TCPSite(runner, self.config.host, port, backlog=1024, ssl_context=tls)
@@ -173,7 +173,7 @@ class Emulator:
             shutil.rmtree(self._directory, ignore_errors=True)
 
 
-async def _close_connections(runner: web.AppRunner) -> None:
+async def _close_connections(runner: web.BaseRunner) -> None:
     """Stop serving. TLS connections would wait for their clients to say goodbye: they are cut instead."""
     handlers = runner.server.connections if runner.server is not None else []
     transports = [handler.transport for handler in handlers if handler.transport is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import cast
 
@@ -42,3 +43,11 @@ def client(emulator: EmulatorThread, request: pytest.FixtureRequest) -> Iterator
     else:
         with BlockingClient(emulator.endpoint, credential) as blocking:
             yield cast("BatchClient", blocking)
+
+
+@pytest.fixture
+def no_traceback(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """What a caller sends is never an error of the emulator: nothing of that kind may stand in its log."""
+    with caplog.at_level(logging.ERROR):
+        yield
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []

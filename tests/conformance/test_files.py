@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import json
+import shlex
 import urllib.request
 
 import pytest
@@ -11,6 +13,7 @@ from azure.core.exceptions import HttpResponseError, ResourceExistsError, Resour
 
 from support.batch_bodies import add_task, finished, make_job, make_pool, shell, text_of
 from support.emulator_thread import EmulatorThread, wait_until
+from support.raw_http import signed
 
 
 @pytest.fixture(autouse=True)
@@ -207,3 +210,69 @@ def test_the_storage_stand_in_lists_blobs_as_xml(emulator: EmulatorThread) -> No
     assert "<Name>a&amp;b.txt</Name>" in text
     assert "<Content-Length>2</Content-Length>" in text
     assert "a&amp;b" not in read(emulator, "c?restype=container&comp=list&prefix=d/").decode()
+
+
+@pytest.mark.parametrize("path", [".", "./", "./.", "wd/../.", "loop/.", "loop"])
+def test_a_tasks_directory_cannot_be_deleted_through_a_name_of_its_own(
+    client: BatchClient, emulator: EmulatorThread, path: str
+) -> None:
+    add_task(client, "t", shell("ln -s .. inside; ln -s ../.. above; ln -s inside round; echo kept"))
+    finished(client, "t")
+    for where in (
+        path,
+        path.replace("loop", "wd/inside"),
+        path.replace("loop", "wd/above"),
+        path.replace("loop", "wd/round"),
+    ):
+        for encoded in (where, where.replace("/", "%2F")):
+            assert emulator.call("DELETE", f"/jobs/job/tasks/t/files/{encoded}?recursive=true")[0] in (200, 404)
+    assert text_of(client, "t") == "kept\n"
+    assert {"wd", "certs"} <= {file.name for file in client.list_task_files("job", "t")}
+
+
+def test_names_that_are_no_utf_8(client: BatchClient, emulator: EmulatorThread) -> None:
+    names = r"""a=$(printf 'caf\351.txt'); d=$(printf '\377'); printf one > "$a"; mkdir "$d"; echo two > "$d/x" """
+    add_task(client, "t", f"/bin/sh -c {shlex.quote(names)}")
+    finished(client, "t")
+    found = {file.name for file in client.list_task_files("job", "t", recursive=True)}
+    assert {"wd/caf\ufffd.txt", "wd/\ufffd", "wd/\ufffd/x"} <= found
+    assert text_of(client, "t", "wd/caf\ufffd.txt") == "one"
+    assert text_of(client, "t", "wd/\ufffd/x") == "two\n"
+    assert client.get_task_file_properties("job", "t", "wd/caf\ufffd.txt").content_length == 3
+    assert emulator.call("DELETE", "/jobs/job/tasks/t/files/wd%2F%EF%BF%BD?recursive=true")[0] == 200
+    assert "wd/\ufffd/x" not in {file.name for file in client.list_task_files("job", "t", recursive=True)}
+
+
+@pytest.mark.parametrize("path", ["x" * 300, "a%00b", "wd/" + "y" * 5000, "wd/%0A", "%FF", "wd/loop/x"])
+def test_file_paths_that_lead_nowhere(client: BatchClient, emulator: EmulatorThread, path: str) -> None:
+    add_task(client, "t", shell("ln -s loop loop"))
+    finished(client, "t")
+    for method in ("GET", "DELETE"):
+        status, _, body = emulator.call(method, f"/jobs/job/tasks/t/files/{path}")
+        assert (status, json.loads(body)["code"]) == (404, "FileNotFound")
+
+
+@pytest.mark.parametrize(
+    "wanted", ["bytes=-0", "bytes=-", "bytes=4-", "bytes=٠-١", "bytes=3-1", "bytes=0-" + "9" * 5000, "lines=0-1"]
+)
+def test_ranges_that_hold_nothing(client: BatchClient, emulator: EmulatorThread, wanted: str) -> None:
+    add_task(client, "t", shell("echo out"))
+    finished(client, "t")
+    answer = signed(emulator, "GET", "/jobs/job/tasks/t/files/stdout.txt", headers=[("ocp-range", wanted)])
+    assert (answer.status, answer.code) == (416, "InvalidRange")
+
+
+def test_pages_of_files_go_on_though_files_go_away(client: BatchClient, emulator: EmulatorThread) -> None:
+    add_task(client, "t", shell("mkdir a b; touch a/1 a/2 b/1 b/2 c d e f"))
+    finished(client, "t")
+    seen: list[str] = []
+    target = "/jobs/job/tasks/t/files?recursive=true&maxresults=3"
+    while target:
+        page = json.loads(emulator.call("GET", target)[2])
+        seen += [item["name"] for item in page["value"]]
+        # The file at which the page ended goes away.
+        emulator.call("DELETE", f"/jobs/job/tasks/t/files/{seen[-1]}")
+        target = page.get("odata.nextLink", "").removeprefix(emulator.endpoint)
+    assert len(seen) == len(set(seen))
+    inside = {"a", "b", "c", "d", "e", "f", "a/1", "a/2", "b/1", "b/2"}
+    assert set(seen) == {"certs", "stderr.txt", "stdout.txt", "wd"} | {f"wd/{name}" for name in inside}

@@ -140,3 +140,21 @@ def test_jobs_active_ones_first(client: BatchClient) -> None:
     client.terminate_job("new")
     wait_until(lambda: client.get_job("new").state == "completed", "completed")
     assert [job.id for job in client.list_jobs()] == ["middle", "old", "new"]
+
+
+def test_pages_of_jobs_are_those_of_one_moment(client: BatchClient, emulator: EmulatorThread) -> None:
+    """Jobs that end, come and go between two pages are listed once, or not at all if they came later."""
+    for number in range(12):
+        make_job(client, f"j{number:02}")
+    seen: list[str] = []
+    target = "/jobs?maxresults=3&$select=id"
+    while target:
+        page = json.loads(emulator.call("GET", target)[2])
+        seen += [job["id"] for job in page["value"]]
+        for name in (seen[-1], f"j{11 - len(seen) // 2:02}"):
+            emulator.call("POST", f"/jobs/{name}/terminate")
+            wait_until(lambda name=name: client.get_job(name).state == "completed", "completed")
+        make_job(client, f"later{len(seen)}")
+        target = page.get("odata.nextLink", "").removeprefix(emulator.endpoint)
+    assert sorted(seen) == [f"j{number:02}" for number in range(12)]
+    assert len(list(client.list_jobs())) == 16

@@ -64,3 +64,15 @@ def finished(client: BatchClient, task_id: str, job_id: str = "job") -> models.B
 def text_of(client: BatchClient, task_id: str, name: str = "stdout.txt", job_id: str = "job") -> str:
     """A file of a task, as text."""
     return b"".join(client.get_task_file(job_id, task_id, name)).decode()
+
+
+POOL_BODY: dict[str, Any] = {
+    "id": "pool",
+    "vmSize": "standard_d2s_v3",
+    "targetDedicatedNodes": 1,
+    "virtualMachineConfiguration": {
+        "imageReference": {"publisher": "canonical", "offer": "0001-com-ubuntu-server-jammy", "sku": "22_04-lts"},
+        "nodeAgentSKUId": "batch.node.ubuntu 22.04",
+    },
+}
+"""A pool of one node, as JSON."""

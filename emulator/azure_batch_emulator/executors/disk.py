@@ -44,10 +44,16 @@ class DiskFiles:
         top = (self.root(place) / base).resolve()
         if path.startswith("/") or "\0" in path or ".." in path.split("/"):
             raise FileNotFoundError(path)
-        found = (top / path).resolve()
-        if not found.is_relative_to(top) or not found.exists():
+        try:
+            found = _entry(top, path)
+            real = found.resolve()
+            there = real.exists()
+        except (OSError, RuntimeError, ValueError):
+            # A name that is too long, a loop of links.
+            raise FileNotFoundError(path) from None
+        if not there or real == top or not real.is_relative_to(top):
             raise FileNotFoundError(path)
-        return found
+        return real
 
     def list(self, place: NodePlace, base: str, *, recursive: bool) -> list[FileInfo]:
         top = self.root(place) / base
@@ -63,9 +69,8 @@ class DiskFiles:
                 continue
             for entry in entries:
                 try:
-                    info = _info(
-                        Path(entry.path), str(Path(entry.path).relative_to(top)), entry.stat(follow_symlinks=False)
-                    )
+                    name = shown_name(str(Path(entry.path).relative_to(top)))
+                    info = _info(Path(entry.path), name, entry.stat(follow_symlinks=False))
                 except OSError:
                     continue
                 if info is None:
@@ -93,7 +98,11 @@ class DiskFiles:
 
     def delete(self, place: NodePlace, base: str, path: str, *, recursive: bool) -> None:
         real = self.resolve(place, base, path)
-        if not real.is_dir():
+        entry = _entry((self.root(place) / base).resolve(), path)
+        if entry.is_symlink():
+            # The link goes, not what it leads to.
+            entry.unlink()
+        elif not real.is_dir():
             real.unlink()
         elif recursive:
             shutil.rmtree(real)
@@ -109,6 +118,22 @@ def _info(path: Path, name: str, status: os.stat_result) -> FileInfo | None:
         return None
     modified = from_unix_ns(status.st_mtime_ns) // 10 * 10
     return FileInfo(name, False, status.st_size, modified, status.st_mode, content_type(path.name))
+
+
+def shown_name(name: str) -> str:
+    """A name as JSON and URLs can carry it: bytes that are no UTF-8 become U+FFFD, as .NET does it."""
+    return os.fsencode(name).decode("utf-8", "replace")
+
+
+def _entry(top: Path, path: str) -> Path:
+    """The entry that is meant by a path as it is shown: the first of that name where several look the same."""
+    found = top
+    for part in path.split("/"):
+        step = found / part
+        if "\ufffd" in part and not os.path.lexists(step):
+            step = next((entry for entry in sorted(found.iterdir()) if shown_name(entry.name) == part), step)
+        found = step
+    return found
 
 
 def content_type(name: str) -> str:

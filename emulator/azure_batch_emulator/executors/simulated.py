@@ -49,27 +49,15 @@ class SimulationRule:
 
     @classmethod
     def from_json(cls, body: dict[str, Any]) -> SimulationRule:
-        """A rule as the admin API takes it.
-
-        Raises:
-            ValueError: wrong type or pattern.
-        """
-        seconds = body.get("seconds", 0)
-        span = (float(seconds[0]), float(seconds[1])) if isinstance(seconds, list) else (float(seconds),) * 2
-        pattern = str(body.get("pattern", ""))
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from None
-        attempts = body.get("attempts")
+        """A rule as the admin API has accepted it (`schema.orders.SIMULATION`)."""
         return cls(
-            pattern,
-            span,
-            int(body.get("exitCode", 0)),
-            float(body.get("probability", 1.0)),
-            int(attempts) if attempts is not None else None,
-            str(body.get("stdout", "")),
-            str(body.get("stderr", "")),
+            body["pattern"],
+            body["seconds"],
+            body["exitCode"],
+            body["probability"],
+            body.get("attempts"),
+            body["stdout"],
+            body["stderr"],
         )
 
 

@@ -22,10 +22,15 @@ def _credential_rule(accepted: dict[str, Any]) -> None:
         raise invalid_property("sshPublicKey", "(hidden)", "password and sshPublicKey exclude each other.")
 
 
+# What an operating system of either kind takes as an account's name; it becomes part of URLs and of headers.
+USER_NAME = Text(
+    r"""[^\x00-\x1f\x7f"/\\\[\]:;|=,+*?<>@]{1,64}""",
+    reason="A user name has 1 to 64 characters that account names allow.",
+)
 # Passwords are kept out of everything that is returned: no call reads node users.
 USER = Struct(
     {
-        "name": required(Text(shortest=1, longest=64)),
+        "name": required(USER_NAME),
         "isAdmin": optional(Boolean(), False),
         "expiryTime": Timestamp(),
         "password": TEXT,

@@ -73,6 +73,21 @@ class Integer:
         return value
 
 
+class Number:
+    """A number in a closed range, with or without a fraction."""
+
+    def __init__(self, least: float, most: float) -> None:
+        self._least = least
+        self._most = most
+
+    def accept(self, name: str, value: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise invalid_body(f"The property '{name}' must be a number.")
+        if not self._least <= value <= self._most:
+            raise invalid_property(name, value, f"The value must be between {self._least:g} and {self._most:g}.")
+        return value
+
+
 class Boolean:
     """True or false."""
 
@@ -130,12 +145,37 @@ class Timestamp:
             raise invalid_property(name, value, "The value is not a valid timestamp.") from None
 
 
+# As deep as the service's JSON reader goes by default; what is stored in it is read back by clients with such a limit too.
+DEEPEST = 64
+
+
 class Anything:
-    """JSON that the service passes on unread, such as the settings of an extension."""
+    """JSON that the service passes on unread, such as the settings of an extension.
+
+    The only type without a schema of its own, so the bounds of JSON itself are kept here: what is stored can be served.
+    """
 
     def accept(self, name: str, value: Any) -> Any:
-        del name
+        waiting = [(value, 1)]
+        while waiting:
+            found, depth = waiting.pop()
+            if isinstance(found, dict | list):
+                if depth > DEEPEST:
+                    raise invalid_body(f"The property '{name}' is nested more than {DEEPEST} levels deep.")
+                inner = found.values() if isinstance(found, dict) else found
+                waiting += [(item, depth + 1) for item in inner]
+            elif isinstance(found, int) and not -(2**63) <= found < 2**63:
+                raise invalid_property(name, found, "The value is out of the range of a 64-bit integer.")
         return value
+
+
+class JsonObject(Anything):
+    """As `Anything`, but an object."""
+
+    def accept(self, name: str, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise invalid_body(f"The property '{name}' must be an object.")
+        return super().accept(name, value)
 
 
 class Many:

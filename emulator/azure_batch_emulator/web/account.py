@@ -18,7 +18,7 @@ _USAGE_DELAY = 120 * _MINUTE
 
 
 def list_applications(request: Request) -> Reply:
-    found = after_key(request.service.applications.values(), lambda each: each["id"], request.query.skip_token())
+    found = after_key(request.service.applications.values(), lambda each: each["id"], request.query.skip_token(str))
     fragment = "listapplicationsummariesresponses"
     return reply_page(request, fragment, found, lambda each: each["id"], lambda each: each)
 
@@ -32,10 +32,8 @@ def get_application(request: Request) -> Reply:
 
 def supported_images(request: Request) -> Reply:
     matches = request.filter(fields.SUPPORTED_IMAGES)
-    token = request.query.skip_token()
-    if token is not None and not isinstance(token, int):
-        raise invalid_query("$skiptoken", token, "The token is not valid.")
-    numbered = list(enumerate(SUPPORTED_IMAGES))[(token + 1 if token is not None else 0) :]
+    token = request.query.skip_token(int)
+    numbered = after_key(enumerate(SUPPORTED_IMAGES), lambda pair: pair[0], token)
     return reply_page(
         request,
         "supportedimages",
@@ -66,7 +64,7 @@ def usage_metrics(request: Request) -> Reply:
                     "totalCoreHours": used / TICKS_PER_SECOND / 3600,
                 }
             )
-    found = after_key(items, lambda item: item["poolId"], request.query.skip_token())
+    found = after_key(items, lambda item: item["poolId"], request.query.skip_token(str))
     return reply_page(
         request, "poolusagemetrics", found, lambda item: item["poolId"], lambda item: item, matches=matches
     )

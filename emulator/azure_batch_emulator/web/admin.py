@@ -5,9 +5,8 @@ Every answer is JSON. `account` in the query chooses an account; without it the 
 
 from __future__ import annotations
 
-import base64
 import ipaddress
-import math
+import logging
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -16,6 +15,8 @@ from aiohttp import web
 
 from azure_batch_emulator.engine.transitions import IllegalTransitionError
 from azure_batch_emulator.executors.simulated import SimulatedExecutor, SimulationRule
+from azure_batch_emulator.schema import orders
+from azure_batch_emulator.web.door import Bodies
 from azure_batch_emulator.web.routes import ROUTES
 from azure_batch_emulator.wire.errors import BatchError, resource_error
 
@@ -31,37 +32,53 @@ _QUOTAS = {
     "lowPriorityCores": "low_priority_cores",
 }
 Answer = Any
+_LOG = logging.getLogger(__name__)
 
 
 class _NotFoundError(LookupError):
     """No such admin resource."""
 
 
-async def handle(server: Server, request: web.Request, raw_path: str) -> web.Response:
+async def handle(server: Server, request: web.BaseRequest, raw_path: str, bodies: Bodies) -> web.Response:
     """Answer one admin call."""
     if not _is_local(request.remote):
         return _json({"error": "the admin calls are open to this machine only"}, 403)
     parts = [unquote(part) for part in raw_path.removeprefix("/emulator").split("/") if part]
     try:
-        raw = await request.read()
-        body = orjson.loads(raw) if raw.strip() else {}
-        if not isinstance(body, dict):
-            raise TypeError("the body must be a JSON object")
-        account = request.query.get("account") or next(iter(server.services))
-        if account not in server.services:
-            raise _NotFoundError(f"no account {account}")
-        answer = _dispatch(server, server.services[account], request.method, parts, body)
+        answer = _dispatch(server, *await _read(server, request, bodies), request.method, parts)
     except _NotFoundError as error:
         return _json({"error": str(error)}, 404)
     except IllegalTransitionError as error:
         return _json({"error": f"the present state does not allow that: {error}"}, 409)
-    except KeyError as error:
-        return _json({"error": f"the body needs {error.args[0]}"}, 400)
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         return _json({"error": str(error) or type(error).__name__}, 400)
     except BatchError as error:
-        return _json({"error": error.message, "code": error.code}, error.status)
+        return _json({"error": _text(error), "code": error.code}, error.status)
+    except Exception:
+        _LOG.exception("%s %s broke the emulator", request.method, raw_path)
+        return _json({"error": "the emulator has a fault; its log has more"}, 500)
     return _json(answer)
+
+
+async def _read(server: Server, request: web.BaseRequest, bodies: Bodies) -> tuple[BatchService, dict[str, Any]]:
+    """The account that a call is about, and its body."""
+    raw = await bodies.read(request)
+    try:
+        body = orjson.loads(raw) if raw.strip() else {}
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"the body is not JSON: {error}") from None
+    if not isinstance(body, dict):
+        raise ValueError("the body must be a JSON object")  # noqa: TRY004 - a value that the caller sent
+    account = request.query.get("account") or next(iter(server.services))
+    if account not in server.services:
+        raise _NotFoundError(f"no account {account}")
+    return server.services[account], body
+
+
+def _text(error: BatchError) -> str:
+    """What is wrong, in one line: the property, its value and the reason, as far as they are known."""
+    named = [str(error.values[key]) for key in ("PropertyName", "PropertyValue", "Reason") if error.values.get(key)]
+    return f"{error.message} {': '.join(named)}".strip()
 
 
 def _is_local(remote: str | None) -> bool:
@@ -80,7 +97,7 @@ def _json(answer: Answer, status: int = 200) -> web.Response:
     return web.Response(status=status, body=body, content_type="application/json")
 
 
-def _dispatch(server: Server, service: BatchService, method: str, parts: list[str], body: dict[str, Any]) -> Answer:
+def _dispatch(server: Server, service: BatchService, body: dict[str, Any], method: str, parts: list[str]) -> Answer:
     match (method, *parts):
         case ("GET",):
             return {"operations": len(ROUTES), "accounts": list(server.services)}
@@ -99,7 +116,7 @@ def _dispatch(server: Server, service: BatchService, method: str, parts: list[st
             server.faults.clear()
             return {}
         case ("DELETE", "faults", rule_id):
-            if not server.faults.clear(int(rule_id)):
+            if not (rule_id.isascii() and rule_id.isdigit() and server.faults.clear(int(rule_id[:9]))):
                 raise _NotFoundError(f"no fault rule {rule_id}")
             return {}
         case ("POST", "land"):
@@ -129,17 +146,17 @@ def _dispatch(server: Server, service: BatchService, method: str, parts: list[st
             _set_quotas(service, body)
             return {name: getattr(service.quotas, attribute) for name, attribute in _QUOTAS.items()}
         case ("POST" | "PUT", "countslag"):
-            service.lag.seconds = _seconds(body["seconds"])
+            service.lag.seconds = float(orders.COUNTS_LAG.accept("", body)["seconds"])
             return body
         case ("POST" | "PUT", "simulation"):
             return _set_simulation(service, body)
         case ("POST", "clock"):
             return _set_clock(service, body)
         case ("POST" | "PUT", "key"):
-            server.set_key(service.account, base64.b64decode(body["key"], validate=True))
+            server.set_key(service.account, orders.KEY.accept("", body)["key"])
             return {}
         case ("POST" | "PUT", "identities"):
-            return server.entra.register(body, service.account)
+            return server.entra.register(orders.IDENTITY.accept("", body), service.account)
         case ("DELETE", "identities"):
             server.entra.identities.clear()
             return {}
@@ -176,46 +193,38 @@ def state(service: BatchService, server: Server | None = None) -> dict[str, int]
     return counted
 
 
-def _seconds(value: Any) -> float:
-    seconds = float(value)
-    if not 0 <= seconds < math.inf:
-        raise ValueError("seconds must be a number that is not negative")
-    return seconds
-
-
 def _set_quotas(service: BatchService, body: dict[str, Any]) -> None:
-    unknown = sorted(set(body) - set(_QUOTAS))
-    if unknown:
-        raise ValueError(f"no quota {', '.join(unknown)}; there are {', '.join(_QUOTAS)}")
-    for name, value in body.items():
-        setattr(service.quotas, _QUOTAS[name], int(value))
+    for name, value in orders.QUOTA.accept("", body).items():
+        setattr(service.quotas, _QUOTAS[name], value)
 
 
 def _set_clock(service: BatchService, body: dict[str, Any]) -> Answer:
     """``skewSeconds`` moves the service's idea of the time, ``paused`` stops everything that the service times."""
-    unknown = sorted(set(body) - {"skewSeconds", "paused"})
-    if unknown:
-        raise ValueError(f"the clock has no {', '.join(unknown)}; it has skewSeconds and paused")
-    if "skewSeconds" in body:
-        service.clock.skew(float(body["skewSeconds"]))
-    if body.get("paused") is True:
+    order = orders.CLOCK.accept("", body)
+    if "skewSeconds" in order:
+        service.clock.skew(float(order["skewSeconds"]))
+    if order.get("paused") is True:
         service.clock.pause()
-    elif body.get("paused") is False:
+    elif order.get("paused") is False:
         service.clock.resume()
-    return body
+    return order
 
 
 def _set_simulation(service: BatchService, body: dict[str, Any]) -> Answer:
     executor = service.executor
     if not isinstance(executor, SimulatedExecutor):
         raise _NotFoundError("tasks are not simulated here: start with --executor simulated")
-    executor.rules = [SimulationRule.from_json(rule) for rule in body.get("rules", [])]
+    executor.rules = [SimulationRule.from_json(rule) for rule in orders.SIMULATION.accept("", body)["rules"]]
     return {"rules": len(executor.rules)}
 
 
 def _set_application(service: BatchService, application_id: str, body: dict[str, Any]) -> Answer:
-    versions = [str(version) for version in body.get("versions", [])]
-    entry = {"id": application_id, "displayName": str(body.get("displayName", application_id)), "versions": versions}
+    order = orders.APPLICATION.accept("", body)
+    entry = {
+        "id": application_id,
+        "displayName": order.get("displayName", application_id),
+        "versions": order["versions"],
+    }
     service.applications[application_id.lower()] = dict(entry)
     return entry
 
@@ -223,18 +232,19 @@ def _set_application(service: BatchService, application_id: str, body: dict[str,
 def _resize_error(service: BatchService, pool_id: str, body: dict[str, Any]) -> Answer:
     """A sticky error now, and with ``mostNodes`` for every later allocation beyond that number."""
     pool = service.pool(pool_id)
-    values = [(str(item["name"]), str(item["value"])) for item in body.get("values", [])]
-    message = body.get("message", "Desired number of dedicated nodes could not be allocated")
-    error = resource_error(str(body.get("code", "AllocationFailed")), str(message), values)
+    order = orders.RESIZE_ERROR.accept("", body)
+    values = [(item["name"], item["value"]) for item in order.get("values", ())]
+    message = order.get("message", "Desired number of dedicated nodes could not be allocated")
+    error = resource_error(order.get("code", "AllocationFailed"), message, values)
     pool.resize_errors = [*pool.resize_errors, error]
-    if "mostNodes" in body:
-        service.pools.allocation_faults[pool.id.lower()] = (int(body["mostNodes"]), error)
+    if "mostNodes" in order:
+        service.pools.allocation_faults[pool.id.lower()] = (order["mostNodes"], error)
     return error
 
 
 def _node(service: BatchService, pool_id: str, node_id: str) -> Node:
     """A node by id, or by its place in the pool: ``0`` is the first."""
-    if node_id.isdigit():
+    if node_id.isascii() and node_id.isdigit() and len(node_id) < 10:
         nodes = sorted(service.pool(pool_id).nodes.values(), key=lambda node: node.index)
         if int(node_id) < len(nodes):
             return nodes[int(node_id)]
@@ -242,9 +252,6 @@ def _node(service: BatchService, pool_id: str, node_id: str) -> Node:
 
 
 def _fail_node(node: Node, service: BatchService, body: dict[str, Any]) -> Answer:
-    new_state = str(body.get("state", "unusable"))
-    if new_state not in ("unusable", "starttaskfailed", "unknown"):
-        raise ValueError("state must be unusable, starttaskfailed or unknown")
-    code, message = str(body.get("code", "NodeUnusable")), str(body.get("message", "The node was made to fail."))
-    service.nodes.fail(node, new_state, code, message)
+    order = orders.FAIL_NODE.accept("", body)
+    service.nodes.fail(node, order["state"], order["code"], order["message"])
     return {"id": node.id, "state": node.state}

@@ -100,34 +100,30 @@ class Entra:
         """Let an application sign in.
 
         Args:
-            body: ``{"tenantId", "clientId", "secret"?, "role"?, "account"?, "federation"?: {"issuer", "subject",
-                "audience"?, "jwks"}, "certificate"? (PEM), "managed"?}``.
+            body: as accepted (`schema.orders.IDENTITY`); the certificate is PEM.
 
         Raises:
             ValueError: something is missing or wrong.
         """
-        federation = body.get("federation")
-        role = str(body.get("role", "contributor"))
-        if role not in ("contributor", "reader", "none"):
-            raise ValueError("role must be contributor, reader or none")
+        federation, certificate = body.get("federation"), body.get("certificate")
         identity = Identity(
-            tenant_id=str(body["tenantId"]),
-            client_id=str(body["clientId"]),
-            account=str(body.get("account", default_account)),
-            role=role,
-            secret=str(body["secret"]) if body.get("secret") is not None else None,
+            tenant_id=body["tenantId"],
+            client_id=body["clientId"],
+            account=body.get("account", default_account),
+            role=body["role"],
+            secret=body.get("secret"),
             federation=_federation(federation) if federation is not None else None,
-            certificate=x509.load_pem_x509_certificate(body["certificate"].encode()) if "certificate" in body else None,
-            managed=bool(body.get("managed")),
+            certificate=x509.load_pem_x509_certificate(certificate.encode()) if certificate else None,
+            managed=body["managed"],
         )
         if not (identity.secret or identity.federation or identity.certificate or identity.managed):
             raise ValueError("an identity needs a secret, a certificate or a federation, or must be managed")
         self.identities[identity.tenant_id, identity.client_id] = identity
-        return {"tenantId": identity.tenant_id, "clientId": identity.client_id, "role": role}
+        return {"tenantId": identity.tenant_id, "clientId": identity.client_id, "role": identity.role}
 
     # -- the token endpoint --
 
-    async def handle(self, request: web.Request) -> web.Response | None:
+    async def handle(self, request: web.BaseRequest) -> web.Response | None:
         """Answer a call of the token service; None if the path is not one of its own."""
         if request.path == _METADATA_PATH:
             return self._metadata(request)
@@ -151,7 +147,7 @@ class Entra:
             body = {"error": error.error, "error_description": error.description, "error_codes": [error.number]}
             return web.json_response(body | {"correlation_id": str(uuid.uuid4())}, status=error.status)
 
-    def _metadata(self, request: web.Request) -> web.Response:
+    def _metadata(self, request: web.BaseRequest) -> web.Response:
         """The metadata service that a machine in Azure finds at an address of its own."""
         if request.headers.get("Metadata", "").lower() != "true":
             return web.json_response(
@@ -278,7 +274,7 @@ def _configuration(base: str) -> dict[str, Any]:
 def _federation(body: dict[str, Any]) -> Federation:
     try:
         keys = jwt.PyJWKSet.from_dict(body["jwks"]).keys
-    except jwt.PyJWTError as error:
+    except (jwt.PyJWTError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"jwks cannot be read: {error}") from None
     return Federation(
         issuer=str(body["issuer"]),

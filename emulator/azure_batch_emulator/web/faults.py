@@ -9,23 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-_RULE_KEYS = frozenset({"operation", "method", "path", "count", "skip", "probability", "seed", "effect"})
-_EFFECT_KEYS = frozenset(
-    {
-        "status",
-        "code",
-        "message",
-        "retryAfter",
-        "delay",
-        "hang",
-        "reset",
-        "truncate",
-        "corrupt",
-        "partial",
-        "lostAnswer",
-        "landAfter",
-    }
-)
+from azure_batch_emulator.schema.orders import FAULT
+from azure_batch_emulator.wire.errors import invalid_property
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +121,9 @@ class Faults:
         """Put a rule in force.
 
         Raises:
-            ValueError: saying what is wrong with the body.
+            BatchError: 400, naming what is wrong with the body.
         """
-        rule = _parse(next(self._serial), dict(body), self._seed)
+        rule = _make(next(self._serial), FAULT.accept("", body), dict(body), self._seed)
         self.rules[rule.id] = rule
         return rule
 
@@ -157,53 +142,37 @@ class Faults:
         return None
 
 
-def _parse(rule_id: int, body: dict[str, Any], seed: int | None) -> Rule:
-    _check_keys(body, _RULE_KEYS, "a rule")
-    effect = body.get("effect")
-    if not isinstance(effect, dict) or not effect:
-        raise ValueError('a rule needs an effect, such as {"status": 503, "code": "ServerBusy"}')
-    _check_keys(effect, _EFFECT_KEYS, "an effect")
-    partial = effect.get("partial")
-    if partial is not None:
-        _check_keys(partial, frozenset({"every", "status", "code"}), "partial")
-    rule_seed = body.get("seed", seed)
+def _make(rule_id: int, order: Mapping[str, Any], body: dict[str, Any], seed: int | None) -> Rule:
+    if not body["effect"]:
+        raise invalid_property("effect", {}, 'A rule needs an effect, such as {"status": 503, "code": "ServerBusy"}.')
+    effect, partial = order["effect"], order["effect"].get("partial")
+    rule_seed = order.get("seed", seed)
     return Rule(
         id=rule_id,
         body=body,
-        operation=_pattern(body.get("operation")),
-        method=str(body["method"]).upper() if body.get("method") else None,
-        path=_pattern(body.get("path")),
-        count=int(body["count"]) if body.get("count") is not None else None,
-        skip=int(body.get("skip", 0)),
-        probability=float(body.get("probability", 1.0)),
+        operation=_pattern(order.get("operation")),
+        method=order["method"].upper() if order.get("method") else None,
+        path=_pattern(order.get("path")),
+        count=order.get("count"),
+        skip=order["skip"],
+        probability=order["probability"],
         random=random.Random(rule_seed if rule_seed is None else f"{rule_seed}/{rule_id}"),  # noqa: S311
         effect=Effect(
-            status=int(effect["status"]) if effect.get("status") is not None else None,
+            status=effect.get("status"),
             code=effect.get("code"),
             message=effect.get("message"),
-            retry_after=int(effect["retryAfter"]) if effect.get("retryAfter") is not None else None,
-            delay=float(effect.get("delay", 0.0)),
-            hang=bool(effect.get("hang")),
-            reset=bool(effect.get("reset")),
-            truncate=float(effect["truncate"]) if effect.get("truncate") is not None else None,
-            corrupt=bool(effect.get("corrupt")),
+            retry_after=effect.get("retryAfter"),
+            delay=effect["delay"],
+            hang=effect["hang"],
+            reset=effect["reset"],
+            truncate=effect.get("truncate"),
+            corrupt=effect["corrupt"],
             partial=Partial(**partial) if partial is not None else None,
-            lost_answer=bool(effect.get("lostAnswer")),
-            land_after=float(effect["landAfter"]) if effect.get("landAfter") is not None else None,
+            lost_answer=effect["lostAnswer"],
+            land_after=effect.get("landAfter"),
         ),
     )
 
 
-def _pattern(text: Any) -> re.Pattern[str] | None:
-    if not text:
-        return None
-    try:
-        return re.compile(str(text))
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from None
-
-
-def _check_keys(body: Mapping[str, Any], known: frozenset[str], what: str) -> None:
-    unknown = sorted(set(body) - known)
-    if unknown:
-        raise ValueError(f"{what} has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
+def _pattern(text: str | None) -> re.Pattern[str] | None:
+    return re.compile(text) if text else None

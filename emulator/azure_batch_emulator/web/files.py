@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 from azure_batch_emulator.executors.base import FileContent, FileInfo, NodePlace
 from azure_batch_emulator.web import fields, render
-from azure_batch_emulator.web.messages import Handler, Reply, Request, reply_page
-from azure_batch_emulator.wire.errors import BatchError, invalid_query
+from azure_batch_emulator.web.messages import Handler, Reply, Request, after_key, reply_page
+from azure_batch_emulator.wire.errors import BatchError
 from azure_batch_emulator.wire.ticks import format_timestamp
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,11 @@ def _path(request: Request) -> str:
     """The file's path: relative, forward slashes, and nowhere but down."""
     path = request.parameters["filePath"].replace("\\", "/")
     parts = path.split("/")
-    if path.startswith("/") or ".." in parts or "\0" in path:
+    normal = posixpath.normpath(path)
+    # The directory itself is no file in it: else a DELETE of "." would take all.
+    if path.startswith("/") or ".." in parts or "\0" in path or normal == ".":
         raise BatchError("FileNotFound")
-    return posixpath.normpath(path)
+    return normal
 
 
 def _file_url(where: _Where, name: str) -> str:
@@ -73,13 +75,8 @@ def list_files(request: Request) -> Reply:
     except FileNotFoundError:
         # A task that has just been given its node has no directory yet.
         found = []
-    token = request.query.skip_token()
-    start = 0
-    if token is not None:
-        names = [info.name for info in found]
-        if token not in names:
-            raise invalid_query("$skiptoken", token, "The token is not valid.")
-        start = names.index(token) + 1
+    # Breadth first, as recorded: by depth, then by name, so that a page goes on rightly though files come and go.
+    found = after_key(found, _position, request.query.skip_token(int, str))
 
     def item(info: FileInfo) -> dict[str, Any]:
         body: dict[str, Any] = {
@@ -96,7 +93,11 @@ def list_files(request: Request) -> Reply:
             }
         return body
 
-    return reply_page(request, "files", found[start:], lambda info: info.name, item, matches=matches)
+    return reply_page(request, "files", found, _position, item, matches=matches)
+
+
+def _position(info: FileInfo) -> list[Any]:
+    return [info.name.count("/"), info.name]
 
 
 def _open(request: Request) -> tuple[_Where, FileContent]:
@@ -168,6 +169,8 @@ def byte_range(header: str | None, size: int) -> tuple[int, int]:
     first, last = match.groups()
     if not first:
         length = min(int(last), size)
+        if length == 0:
+            raise BatchError("InvalidRange")
         return size - length, length
     start = int(first)
     end = min(int(last), size - 1) if last else size - 1

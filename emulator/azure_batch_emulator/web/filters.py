@@ -10,7 +10,7 @@ import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from lark import Lark, Token, Transformer
 from lark.exceptions import LarkError
@@ -22,6 +22,8 @@ Predicate = Callable[[Any], bool]
 ALL_OPERATORS = frozenset({"eq", "ne", "ge", "gt", "le", "lt"})
 EQUALITY = frozenset({"eq", "ne"})
 
+# Far more than anybody writes, and few enough for a plain recursive evaluation.
+_DEEPEST = 50
 _GRAMMAR = r"""
 ?start: disjunction
 ?disjunction: conjunction ("or" conjunction)*
@@ -35,7 +37,7 @@ BOOLEAN.3: /(true|false)(?![A-Za-z0-9_\/])/
 DATE.4: /datetime'[^']*'/i
 NAME: /[A-Za-z_][A-Za-z0-9_]*(\/[A-Za-z_][A-Za-z0-9_]*)*/
 STRING: /'(''|[^'])*'/
-NUMBER: /-?\d+(\.\d+)?/
+NUMBER: /-?[0-9]+(\.[0-9]+)?/
 %ignore /\s+/
 """
 _OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -68,28 +70,23 @@ class Field:
 Fields = Mapping[str, Field]
 
 
-@lru_cache(maxsize=1)
-def _parser() -> Lark:
-    return Lark(_GRAMMAR, parser="lalr", maybe_placeholders=False)
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A part of a parsed filter: ``and``, ``or``, ``compare`` or ``startswith``, with how deep what is in it goes."""
+
+    kind: str
+    parts: tuple[Any, ...]
+    depth: int = 1
 
 
-class _Build(Transformer[Token, Any]):
-    def __init__(self, fields: Fields) -> None:
-        super().__init__()
-        self._fields = fields
+class _Parse(Transformer[Token, Any]):
+    """Makes nodes while the parser goes, without recursion, whatever the filter is."""
 
     def text(self, children: list[Token]) -> tuple[str, Any]:
         return "text", _unquote(children[0]).lower()
 
     def date(self, children: list[Token]) -> tuple[str, Any]:
-        value = children[0][len("datetime'") : -1]
-        try:
-            return "date", parse_timestamp(value)
-        except ValueError:
-            try:
-                return "date", parse_http_date(value)
-            except (ValueError, TypeError):
-                raise FilterError(f"'{value}' is not a date.") from None
+        return "date", children[0][len("datetime'") : -1]
 
     def number(self, children: list[Token]) -> tuple[str, Any]:
         return "number", float(children[0])
@@ -97,54 +94,98 @@ class _Build(Transformer[Token, Any]):
     def boolean(self, children: list[Token]) -> tuple[str, Any]:
         return "boolean", children[0] == "true"
 
-    def comparison(self, children: list[Any]) -> Predicate:
-        name, word, (kind, value) = str(children[0]), str(children[1]), children[2]
-        field = self._field(name)
-        if kind != field.kind:
-            raise FilterError(f"The property '{name}' cannot be compared with a {kind}.")
-        if word not in field.operators:
-            raise FilterError(f"The operator '{word}' is not supported for the property '{name}'.")
-        get, compare = field.get, _OPERATORS[word]
-        if kind == "text":
+    def comparison(self, children: list[Any]) -> _Node:
+        return _Node("compare", tuple(children))
 
-            def matches(resource: Any) -> bool:
-                found = get(resource)
-                return word == "ne" if found is None else compare(found.lower(), value)
+    def starts_with(self, children: list[Token]) -> _Node:
+        return _Node("startswith", tuple(children))
 
-        else:
+    def conjunction(self, children: list[_Node]) -> _Node:
+        return self._combination("and", children)
 
-            def matches(resource: Any) -> bool:
-                found = get(resource)
-                return word == "ne" if found is None else compare(found, value)
+    def disjunction(self, children: list[_Node]) -> _Node:
+        return self._combination("or", children)
 
-        return matches
+    def _combination(self, kind: str, children: list[_Node]) -> _Node:
+        depth = 1 + max(child.depth for child in children)
+        if depth > _DEEPEST:
+            raise FilterError(f"The filter is nested more than {_DEEPEST} levels deep.")
+        return _Node(kind, tuple(children), depth)
 
-    def starts_with(self, children: list[Token]) -> Predicate:
-        name, prefix = str(children[0]), _unquote(children[1]).lower()
-        field = self._field(name)
-        if not field.startswith:
-            raise FilterError(f"The function 'startswith' is not supported for the property '{name}'.")
-        get = field.get
-        return lambda resource: (get(resource) or "").lower().startswith(prefix)
 
-    def conjunction(self, children: list[Predicate]) -> Predicate:
+@lru_cache(maxsize=1)
+def _parser() -> Lark:
+    return Lark(_GRAMMAR, parser="lalr", maybe_placeholders=False, transformer=_Parse())
+
+
+def _build(node: _Node, fields: Fields) -> Predicate:
+    """The predicate of a node; a filter is never deeper than `_DEEPEST`."""
+    if node.kind == "compare":
+        return _comparison(fields, *node.parts)
+    if node.kind == "startswith":
+        return _starts_with(fields, *node.parts)
+    children = [_build(child, fields) for child in node.parts]
+    if node.kind == "and":
         return lambda resource: all(child(resource) for child in children)
+    return lambda resource: any(child(resource) for child in children)
 
-    def disjunction(self, children: list[Predicate]) -> Predicate:
-        return lambda resource: any(child(resource) for child in children)
 
-    def _field(self, name: str) -> Field:
-        field = self._fields.get(name)
-        if field is None:
-            raise FilterError(f"The property '{name}' does not exist or cannot be filtered by.")
-        return field
+def _comparison(fields: Fields, name: str, word: str, literal: tuple[str, Any]) -> Predicate:
+    kind, value = literal
+    field = _field(name, fields)
+    if kind != field.kind:
+        raise FilterError(f"The property '{name}' cannot be compared with a {kind}.")
+    if word not in field.operators:
+        raise FilterError(f"The operator '{word}' is not supported for the property '{name}'.")
+    get, compare = field.get, _OPERATORS[str(word)]
+    if kind == "date":
+        value = _date(value)
+    if kind == "text":
+
+        def matches(resource: Any) -> bool:
+            found = get(resource)
+            return word == "ne" if found is None else compare(found.lower(), value)
+
+    else:
+
+        def matches(resource: Any) -> bool:
+            found = get(resource)
+            return word == "ne" if found is None else compare(found, value)
+
+    return matches
+
+
+def _starts_with(fields: Fields, name: str, literal: str) -> Predicate:
+    prefix = _unquote(literal).lower()
+    field = _field(name, fields)
+    if not field.startswith:
+        raise FilterError(f"The function 'startswith' is not supported for the property '{name}'.")
+    get = field.get
+    return lambda resource: (get(resource) or "").lower().startswith(prefix)
+
+
+def _field(name: str, fields: Fields) -> Field:
+    field = fields.get(str(name))
+    if field is None:
+        raise FilterError(f"The property '{name}' does not exist or cannot be filtered by.")
+    return field
+
+
+def _date(text: str) -> int:
+    try:
+        return parse_timestamp(text)
+    except ValueError:
+        try:
+            return parse_http_date(text)
+        except ValueError:
+            raise FilterError(f"'{text}' is not a date.") from None
 
 
 class FilterError(ValueError):
     """Why a filter is refused."""
 
 
-def _unquote(token: Token) -> str:
+def _unquote(token: str) -> str:
     return str(token)[1:-1].replace("''", "'")
 
 
@@ -159,13 +200,14 @@ def compile_filter(text: str, fields: Fields) -> Predicate:
         BatchError: 400 InvalidQueryParameterValue.
     """
     try:
-        tree = _parser().parse(text)
-        predicate: Predicate = _Build(fields).transform(tree)
+        # The parser's transformer makes nodes where its type says trees.
+        return _build(cast("_Node", _parser().parse(text)), fields)
+    except FilterError as error:
+        reason = str(error)
     except LarkError as error:
         cause = error.__context__ if isinstance(error.__context__, FilterError) else None
         reason = str(cause) if cause else "The filter does not follow the grammar of filters."
-        raise _refusal(text, reason) from None
-    return predicate
+    raise _refusal(text, reason)
 
 
 def _refusal(text: str, reason: str) -> BatchError:

@@ -12,8 +12,6 @@ from azure_batch_emulator.web.messages import Handler, Reply, Request, after_key
 from azure_batch_emulator.web.query import select
 from azure_batch_emulator.wire.errors import BatchError
 
-_RANK = {"active": 0, "enabling": 0, "disabling": 0, "disabled": 0, "terminating": 0}
-
 
 def create(request: Request) -> Reply:
     body = request.json(schema.JOB)
@@ -47,9 +45,9 @@ def list_of_schedule(request: Request) -> Reply:
     return _page(request, request.service.schedules.jobs(schedule), fields.JOBS_OF_SCHEDULE)
 
 
-def _position(job: Job) -> list[Any]:
-    """Active jobs come first, in each group the newest (recorded)."""
-    return [_RANK.get(job.state, 1), -job.created, job.id]
+def _ended(job: Job, moment: int) -> int:
+    """0 for a job that was still going on at that moment, 1 for one that had ended."""
+    return int(job.end_time is not None and job.end_time <= moment)
 
 
 def _page(request: Request, jobs: list[Job], filterable: Fields) -> Reply:
@@ -62,8 +60,16 @@ def _page(request: Request, jobs: list[Job], filterable: Fields) -> Reply:
             body["stats"] = request.service.statistics.job(request.base_url, job)
         return body
 
-    found = after_key(jobs, _position, request.query.skip_token())
-    return reply_page(request, "jobs", found, _position, item, matches=matches, known=render.JOB_PROPERTIES)
+    # Active jobs come first, in each group the newest (recorded). All pages show the order of the moment when the first
+    # was asked for: a job that ends meanwhile keeps its place, one that is added meanwhile is on no page.
+    token = request.query.skip_token(int, int, int, str)
+    moment = request.service.clock.now() if token is None else token[0]
+
+    def position(job: Job) -> list[Any]:
+        return [moment, _ended(job, moment), -job.created, job.id]
+
+    found = after_key((job for job in jobs if job.created <= moment), position, token)
+    return reply_page(request, "jobs", found, position, item, matches=matches, known=render.JOB_PROPERTIES)
 
 
 def update(request: Request) -> Reply:
@@ -126,7 +132,7 @@ def job_task_status(request: Request) -> Reply:
         raise BatchError("JobPreparationTaskOrReleaseTaskNotSpecified")
     matches = request.filter(fields.JOB_TASK_STATUS)
     records = after_key(
-        job.job_task_records, lambda record: [record.pool_id, record.node_id], request.query.skip_token()
+        job.job_task_records, lambda record: [record.pool_id, record.node_id], request.query.skip_token(str, str)
     )
     return reply_page(
         request,

@@ -16,7 +16,7 @@ from azure_batch_emulator.web.faults import Partial
 from azure_batch_emulator.web.filters import Fields, Predicate, compile_filter
 from azure_batch_emulator.web.query import Query, select
 from azure_batch_emulator.web.routes import Route
-from azure_batch_emulator.wire.errors import invalid_body, invalid_query
+from azure_batch_emulator.wire.errors import invalid_body
 
 
 @dataclass(slots=True)
@@ -170,12 +170,8 @@ def after_key(items: Iterable[Any], key: Callable[[Any], Any], token: Any) -> li
     """Items in the order of a key, those after a token only.
 
     Args:
-        key: must make JSON values that compare, such as lists.
+        key: must make values of the shape that the token has been checked for (`Query.skip_token`), and must not change
+            while the list is paged: else items come twice or never.
     """
     ordered = sorted(items, key=key)
-    if token is None:
-        return ordered
-    try:
-        return [item for item in ordered if key(item) > token]
-    except TypeError:
-        raise invalid_query("$skiptoken", token, "The token is not valid.") from None
+    return ordered if token is None else [item for item in ordered if key(item) > token]

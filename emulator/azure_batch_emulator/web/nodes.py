@@ -20,7 +20,7 @@ _FIRST_LOGIN_PORT = 50_000
 def list_nodes(request: Request) -> Reply:
     pool = request.service.pool(request.parameters["poolId"])
     matches = request.filter(fields.NODES)
-    nodes = after_key(pool.nodes.values(), lambda node: node.id, request.query.skip_token())
+    nodes = after_key(pool.nodes.values(), lambda node: node.id, request.query.skip_token(str))
     return reply_page(
         request,
         "nodes",
@@ -93,7 +93,7 @@ def create_user(request: Request) -> Reply:
     if body["name"].lower() in node.users:
         raise BatchError("NodeUserExists")
     _remember(request, node, body["name"], body)
-    url = f"{render.node_url(request.base_url, node.pool.id, node.id)}/users/{body['name']}"
+    url = request.url("pools", node.pool.id, "nodes", node.id, "users", body["name"])
     return Reply(location=url, data_service_id=url)
 
 
@@ -178,7 +178,7 @@ def list_extensions(request: Request) -> Reply:
     def name(item: dict[str, Any]) -> str:
         return str(item["vmExtension"]["name"])
 
-    found = after_key(_extensions(_find(request)), name, request.query.skip_token())
+    found = after_key(_extensions(_find(request)), name, request.query.skip_token(str))
     return reply_page(request, "extensions", found, name, lambda item: item)
 
 

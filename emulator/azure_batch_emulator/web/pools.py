@@ -43,7 +43,7 @@ def list_pools(request: Request) -> Reply:
         body = render.pool(request.base_url, pool)
         return body | {"stats": service.statistics.pool(request.base_url, pool)} if stats else body
 
-    pools = after_key(service.pool_table.values(), lambda pool: pool.id, request.query.skip_token())
+    pools = after_key(service.pool_table.values(), lambda pool: pool.id, request.query.skip_token(str))
     return reply_page(
         request, "pools", pools, lambda pool: pool.id, item, matches=matches, known=render.POOL_PROPERTIES
     )
@@ -121,7 +121,7 @@ def evaluate_auto_scale(request: Request) -> Reply:
 
 def node_counts(request: Request) -> Reply:
     matches = request.filter(fields.NODE_COUNTS)
-    pools = after_key(request.service.pool_table.values(), lambda pool: pool.id, request.query.skip_token())
+    pools = after_key(request.service.pool_table.values(), lambda pool: pool.id, request.query.skip_token(str))
     return reply_page(request, "poolnodecounts", pools, lambda pool: pool.id, render.node_counts, matches=matches)
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
+import re
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote_plus
 
+import orjson
+
 from azure_batch_emulator.wire.errors import invalid_query
 
 MOST_RESULTS = 1000
+_NUMBER = re.compile(r"-?[0-9]{1,9}")
 # Recorded: $select does not hide this one.
 _ALWAYS_SHOWN = frozenset({"odata.metadata", "upgradePolicy"})
 
@@ -53,29 +56,35 @@ class Query:
         value = self.get("maxresults")
         if value is None:
             return most
-        try:
-            number = int(value)
-        except ValueError:
-            raise invalid_query("maxresults", value, "MaxResults must be an integer") from None
+        if not _NUMBER.fullmatch(value):
+            raise invalid_query("maxresults", value, "MaxResults must be an integer")
+        number = int(value)
         if number < 1:
             raise invalid_query("maxresults", value, "MaxResults cannot be less than 1")
         if number > most:
             raise invalid_query("maxresults", value, f"MaxResults cannot be greater than {most}")
         return number
 
-    def skip_token(self) -> Any:
-        """Where the last page ended: what `token` was given, or None on the first page.
+    def skip_token(self, *shape: type) -> Any:
+        """Where the last page ended: what `next_link` was given, or None on the first page.
+
+        Args:
+            shape: types of the position's items; one alone is the position's own type.
 
         Raises:
-            BatchError: 400 for a token that the emulator has not made.
+            BatchError: 400 for a token that the emulator has not made for such a list.
         """
         value = self.get("$skiptoken")
         if value is None:
             return None
         try:
-            return json.loads(base64.urlsafe_b64decode(value.replace(".", "=")))
+            position = orjson.loads(base64.b64decode(value.replace(".", "="), altchars=b"-_", validate=True))
         except (ValueError, binascii.Error):
-            raise invalid_query("$skiptoken", value, "The token is not valid.") from None
+            position = None
+        items = position if len(shape) > 1 else [position]
+        if not isinstance(items, list) or tuple(map(type, items)) != shape:
+            raise invalid_query("$skiptoken", value, "The token is not valid.")
+        return position
 
     def next_link(self, url: str, position: Any) -> str:
         """Address of the next page: the query as it came, verbatim, and a token at its end (§1.6).
@@ -89,7 +98,7 @@ class Query:
             for part in self.raw.split("&")
             if part and unquote_plus(part.partition("=")[0]).lower() != "$skiptoken"
         )
-        token = base64.urlsafe_b64encode(json.dumps(position).encode()).decode().replace("=", ".")
+        token = base64.urlsafe_b64encode(orjson.dumps(position)).decode().replace("=", ".")
         return f"{url}?{kept}&$skiptoken={token}"
 
     def selection(self, known: Iterable[str] | None = None) -> list[list[str]] | None:

@@ -49,7 +49,7 @@ def list_schedules(request: Request) -> Reply:
             body["stats"] = request.service.statistics.schedule(request.base_url, schedule)
         return body
 
-    found = after_key(request.service.schedule_table.values(), lambda each: each.id, request.query.skip_token())
+    found = after_key(request.service.schedule_table.values(), lambda each: each.id, request.query.skip_token(str))
     return reply_page(
         request,
         "jobschedules",

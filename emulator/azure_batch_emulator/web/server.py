@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import uuid
 from collections.abc import Callable, Mapping
@@ -15,10 +16,12 @@ from aiohttp import web
 from azure_batch_emulator.config import API_VERSION
 from azure_batch_emulator.web import admin, sharedkey
 from azure_batch_emulator.web.counters import Counters
+from azure_batch_emulator.web.door import Bodies, base_url, check_head, header_text
 from azure_batch_emulator.web.entra import Entra
 from azure_batch_emulator.web.faults import Effect, Faults
 from azure_batch_emulator.web.handlers import HANDLERS
 from azure_batch_emulator.web.messages import HeldError, Reply, Request
+from azure_batch_emulator.web.protocol import DoorServer, Middleware
 from azure_batch_emulator.web.query import Query
 from azure_batch_emulator.web.routes import Match, match
 from azure_batch_emulator.web.storage import PREFIX, Storage
@@ -30,9 +33,6 @@ if TYPE_CHECKING:
     from azure_batch_emulator.engine.service import BatchService
 
 _LOG = logging.getLogger(__name__)
-MOST_BODY_BYTES = 1_048_576
-# Larger bodies are not even read to their end; between the two the service's own 413 is answered.
-_MOST_READ_BYTES = 64 * 2**20
 _JSON = "application/json;odata=minimalmetadata"
 _JSON_TYPES = frozenset({"application/json", "text/json", "application/octet-stream"})
 
@@ -64,6 +64,7 @@ class Server:
         self._closing = asyncio.Event()
         self._held: set[asyncio.Event] = set()
         self._late: set[asyncio.Future[bool]] = set()
+        self._bodies = Bodies()
 
     def set_key(self, account: str, key: bytes) -> None:
         """Give an account another key; from now on the old one is refused."""
@@ -81,12 +82,14 @@ class Server:
             landing.set_result(not lost)
         return len(waiting)
 
-    def application(self) -> web.Application:
-        """The aiohttp application."""
-        application = web.Application(client_max_size=_MOST_READ_BYTES)
-        application.router.add_route("*", "/{path:.*}", self._handle)
-        application.on_response_prepare.append(_tidy_headers)
-        return application
+    def web_server(self, around: Middleware | None = None) -> DoorServer:
+        """The HTTP server; to be called on the emulator's loop.
+
+        Args:
+            around: sees each request first and calls the handler that it is given.
+        """
+        handle = self._handle if around is None else functools.partial(around, handler=self._handle)
+        return DoorServer(handle, lambda request, error: self._failure(request, error, str(uuid.uuid4())))
 
     def close(self) -> None:
         """Let go of calls that hang on purpose or are held."""
@@ -95,17 +98,21 @@ class Server:
             go_on.set()
         self.land(lost=True)
 
-    async def _handle(self, request: web.Request) -> web.StreamResponse:
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            check_head(request)
+        except BatchError as error:
+            return self._failure(request, error, str(uuid.uuid4()))
         raw_path, _, raw_query = request.raw_path.partition("?")
         if raw_path == PREFIX or raw_path.startswith(f"{PREFIX}/"):
             return await self.storage.handle(request, raw_path, raw_query)
-        if raw_path.startswith("/emulator"):
-            return await admin.handle(self, request, raw_path)
+        if raw_path == "/emulator" or raw_path.startswith("/emulator/"):
+            return await admin.handle(self, request, raw_path, self._bodies)
         if (answer := await self.entra.handle(request)) is not None:
             return answer
         return await self._batch(request, raw_path, raw_query)
 
-    async def _batch(self, request: web.Request, raw_path: str, raw_query: str) -> web.StreamResponse:
+    async def _batch(self, request: web.BaseRequest, raw_path: str, raw_query: str) -> web.StreamResponse:
         request_id = str(uuid.uuid4())
         account = ""
         effect: Effect | None = None
@@ -117,12 +124,12 @@ class Server:
             if effect is not None and (answer := await self._before(request, effect)) is not None:
                 self._count(operation, 0, request, raw_path, account)
                 return answer
-            body = await self._read(request)
             account = self._authenticate(request, raw_path, raw_query)
             query = Query(raw_query)
             _check_version(query)
             if found is None:
                 raise problem or BatchError("ResourceNotFound")
+            body = await self._bodies.read(request)
             _check_content(request, body)
             _check_parameters(query, found)
             if effect is not None and effect.land_after is not None:
@@ -136,7 +143,7 @@ class Server:
                     query=query,
                     headers={name.lower(): value for name, value in request.headers.items()},
                     body=body,
-                    base_url=f"{request.scheme}://{request.host}",
+                    base_url=base_url(request),
                     path=raw_path,
                     request_id=request_id,
                     partial=effect.partial if effect else None,
@@ -171,17 +178,17 @@ class Server:
             if self._closing.is_set():
                 raise BatchError("ServerBusy")
 
-    def _authenticate(self, request: web.Request, raw_path: str, raw_query: str) -> str:
+    def _authenticate(self, request: web.BaseRequest, raw_path: str, raw_query: str) -> str:
         """The account that a call is for, by its signature or its token."""
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return self.entra.account(token.strip(), request.method)
         return sharedkey.verify(request.method, raw_path, raw_query, request.headers, self._keys, self._clock.now())
 
-    def _count(self, operation: str, status: int, request: web.Request, raw_path: str, account: str) -> None:
+    def _count(self, operation: str, status: int, request: web.BaseRequest, raw_path: str, account: str) -> None:
         self.counters.note(operation, status, request.method, raw_path, account, self._clock.now())
 
-    async def _before(self, request: web.Request, effect: Effect) -> web.StreamResponse | None:
+    async def _before(self, request: web.BaseRequest, effect: Effect) -> web.StreamResponse | None:
         """What a fault does instead of the call; None if the call goes on."""
         if effect.delay:
             with contextlib.suppress(TimeoutError):
@@ -197,7 +204,7 @@ class Server:
             raise BatchError(code, status=effect.status, message=effect.message, headers=headers)
         return None
 
-    async def _hold(self, request: web.Request, effect: Effect, seconds: float) -> None:
+    async def _hold(self, request: web.BaseRequest, effect: Effect, seconds: float) -> None:
         """Keep a call that has been taken in until it is to land; its caller may be gone by then."""
         if effect.reset:
             _cut(request)
@@ -210,18 +217,7 @@ class Server:
         if landing.done() and not landing.result():
             raise BatchError("ServerBusy")
 
-    async def _read(self, request: web.Request) -> bytes:
-        if request.method in ("POST", "PUT", "PATCH") and request.content_length is None and request.body_exists:
-            raise BatchError("MissingContentLengthHeader")
-        try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            raise BatchError("RequestBodyTooLarge", {"MaxLimit": MOST_BODY_BYTES}) from None
-        if len(body) > MOST_BODY_BYTES:
-            raise BatchError("RequestBodyTooLarge", {"MaxLimit": MOST_BODY_BYTES})
-        return body
-
-    def _common_headers(self, request: web.Request, request_id: str) -> dict[str, str]:
+    def _common_headers(self, request: web.BaseRequest, request_id: str) -> dict[str, str]:
         headers = {
             "DataServiceVersion": "3.0",
             "Server": "Microsoft-HTTPAPI/2.0",
@@ -236,7 +232,7 @@ class Server:
         return headers
 
     async def _success(
-        self, request: web.Request, reply: Reply, found: Match, raw_path: str, request_id: str
+        self, request: web.BaseRequest, reply: Reply, found: Match, raw_path: str, request_id: str
     ) -> web.StreamResponse:
         headers = self._common_headers(request, request_id) | reply.headers
         if reply.modified is not None:
@@ -244,10 +240,11 @@ class Server:
             if reply.entity_tag:
                 headers["ETag"] = etag(reply.modified)
         if reply.data_service_id:
-            own = f"{request.scheme}://{request.host}{raw_path}"
+            own = f"{base_url(request)}{raw_path}"
             headers["DataServiceId"] = own if reply.data_service_id is True else reply.data_service_id
         if reply.location is not None:
             headers["Location"] = reply.location
+        headers = {name: header_text(value) for name, value in headers.items()}
         status = reply.status or found.route.status
         if reply.stream is not None:
             content = b"".join([chunk async for chunk in reply.stream])
@@ -260,11 +257,11 @@ class Server:
             response.enable_chunked_encoding()
         return response
 
-    def _failure(self, request: web.Request, error: BatchError, request_id: str) -> web.Response:
+    def _failure(self, request: web.BaseRequest, error: BatchError, request_id: str) -> web.Response:
         headers = self._common_headers(request, request_id) | error.headers
         if error.status == 304 or request.method == "HEAD":
             return web.Response(status=error.status, headers=headers)
-        body = _dump(error.body(f"{request.scheme}://{request.host}", request_id, self._clock.now()))
+        body = _dump(error.body(base_url(request), request_id, self._clock.now()))
         reason = error.message if error.code == "ConditionNotMet" else None
         return web.Response(status=error.status, reason=reason, headers=headers | {"Content-Type": _JSON}, body=body)
 
@@ -303,28 +300,21 @@ def _check_parameters(query: Query, found: Match) -> None:
             raise BatchError("UnsupportedQueryParameter", {"QueryParameterName": name})
 
 
-def _check_content(request: web.Request, body: bytes) -> None:
+def _check_content(request: web.BaseRequest, body: bytes) -> None:
     """Lenient with parameters of a content type, strict with a type that is not JSON (batch-semantics §1.2)."""
     if body and request.content_type.lower() not in _JSON_TYPES:
         values = {"HeaderName": "Content-Type", "HeaderValue": request.headers.get("Content-Type", "")[:64]}
         raise BatchError("InvalidHeaderValue", values)
 
 
-async def _tidy_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Take out the content type that the library adds to answers without a body."""
-    del request
-    if isinstance(response, web.Response) and not response.body and "ocp-batch-file-url" not in response.headers:
-        response.headers.pop("Content-Type", None)
-
-
-def _cut(request: web.Request) -> web.StreamResponse:
+def _cut(request: web.BaseRequest) -> web.StreamResponse:
     """Drop the connection; the response goes nowhere."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)
 
 
-async def _after(request: web.Request, response: web.StreamResponse, effect: Effect) -> web.StreamResponse:
+async def _after(request: web.BaseRequest, response: web.StreamResponse, effect: Effect) -> web.StreamResponse:
     """What a fault does to an answer."""
     if effect.lost_answer or effect.land_after is not None:
         return _cut(request)
@@ -345,7 +335,7 @@ async def _after(request: web.Request, response: web.StreamResponse, effect: Eff
     return response
 
 
-def _cut_after(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+def _cut_after(request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
     """Close the connection when what has been written is out."""
     if request.transport is not None:
         request.transport.close()

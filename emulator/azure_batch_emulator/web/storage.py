@@ -7,6 +7,7 @@ of Azure Blob Storage. Containers exist from the first PUT on; signatures are ig
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,10 @@ from azure_batch_emulator.wire.ticks import etag, format_http_date
 
 PREFIX = "/storage"
 _CHUNK = 64 * 1024
+_LONGEST_NAME = 1024
+# What XML cannot carry, not even escaped; Azure refuses such names too.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffe\uffff]")
+_PAGE = re.compile("[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +75,16 @@ class Storage:
                 if path.exists():
                     known[name] = Blob(name, size, modified, kind, path)
 
-    async def handle(self, request: web.Request, raw_path: str, raw_query: str) -> web.StreamResponse:
+    async def handle(self, request: web.BaseRequest, raw_path: str, raw_query: str) -> web.StreamResponse:
         """Answer one call."""
         container, _, name = raw_path.removeprefix(PREFIX).strip("/").partition("/")
         container, name = unquote(container), unquote(name)
-        query = {key.lower(): values[0] for key, values in parse_qs(raw_query, keep_blank_values=True).items()}
+        parsed = parse_qs(raw_query, keep_blank_values=True)
+        query = {key.lower(): _CONTROL.sub("", values[0]) for key, values in parsed.items()}
         if not container:
             return _error(400, "InvalidUri", "The path names no container.")
+        if len(container) + len(name) > _LONGEST_NAME or _CONTROL.search(container + name):
+            return _error(400, "InvalidUri", "The path is too long or has characters that are not allowed.")
         if not name:
             return self._container(request.method, container, query)
         if request.method == "PUT":
@@ -108,7 +116,10 @@ class Storage:
 
     def _list(self, container: str, query: dict[str, str]) -> web.Response:
         prefix, marker = query.get("prefix", ""), query.get("marker", "")
-        most = min(int(query.get("maxresults") or 5000), 5000)
+        size = query.get("maxresults") or "5000"
+        if not _PAGE.fullmatch(size) or int(size) < 1:
+            return _error(400, "OutOfRangeQueryParameterValue", "maxresults is out of range.")
+        most = min(int(size), 5000)
         names = sorted(name for name in self.containers[container] if name.startswith(prefix) and name > marker)
         page, rest = names[:most], names[most:]
         items = []
@@ -127,7 +138,7 @@ class Storage:
         )
         return web.Response(body=body.encode(), content_type="application/xml", charset="utf-8")
 
-    async def _put(self, request: web.Request, container: str, name: str) -> web.Response:
+    async def _put(self, request: web.BaseRequest, container: str, name: str) -> web.Response:
         self._serial += 1
         self._directory.mkdir(parents=True, exist_ok=True)
         file = self._directory / f"{self._serial}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
@@ -146,7 +157,7 @@ class Storage:
         headers = {"ETag": f'"{etag(blob.modified)}"', "Last-Modified": format_http_date(blob.modified)}
         return web.Response(status=201, headers=headers)
 
-    async def _get(self, request: web.Request, blob: Blob) -> web.StreamResponse:
+    async def _get(self, request: web.BaseRequest, blob: Blob) -> web.StreamResponse:
         headers = {
             "ETag": f'"{etag(blob.modified)}"',
             "Last-Modified": format_http_date(blob.modified),

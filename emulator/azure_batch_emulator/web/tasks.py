@@ -9,7 +9,7 @@ from azure_batch_emulator.schema import tasks as schema
 from azure_batch_emulator.web import fields, render
 from azure_batch_emulator.web.messages import Handler, Reply, Request, reply_page
 from azure_batch_emulator.web.query import select
-from azure_batch_emulator.wire.errors import BatchError, invalid_body, invalid_property, invalid_query, missing_property
+from azure_batch_emulator.wire.errors import BatchError, invalid_body, invalid_property, missing_property
 from azure_batch_emulator.wire.ticks import etag, format_timestamp
 
 MOST_IN_COLLECTION = 100
@@ -82,9 +82,7 @@ def list_tasks(request: Request) -> Reply:
     """Tasks by ordinal id; a page costs what it holds, however many tasks the job has."""
     job = request.service.job(request.parameters["jobId"])
     matches = request.filter(fields.TASKS)
-    token = request.query.skip_token()
-    if token is not None and not isinstance(token, str):
-        raise invalid_query("$skiptoken", token, "The token is not valid.")
+    token = request.query.skip_token(str)
     stats = request.query.expands_stats()
 
     def item(task: Task) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from email.utils import format_datetime, parsedate_to_datetime
 TICKS_PER_SECOND = 10_000_000
 _EPOCH = datetime(1, 1, 1, tzinfo=UTC)
 UNIX_EPOCH_TICKS = 621_355_968_000_000_000
+# The last tick of the year 9999, where the calendar of .NET ends too.
+MOST_TICKS = 3_155_378_975_999_999_999
 _ISO = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
 )
@@ -24,7 +26,8 @@ def from_unix_ns(nanoseconds: int) -> int:
 
 
 def to_datetime(ticks: int) -> datetime:
-    """An aware UTC datetime, cut to microseconds."""
+    """An aware UTC datetime, cut to microseconds; a sum that left the calendar stands at its edge."""
+    ticks = min(max(ticks, 0), MOST_TICKS)
     return _EPOCH + timedelta(microseconds=ticks // 10)
 
 
@@ -58,6 +61,8 @@ def parse_timestamp(text: str) -> int:
     if zone and zone not in "Zz":
         offset = (int(zone[1:3]) * 60 + int(zone[4:6])) * 60 * TICKS_PER_SECOND
         ticks -= offset if zone[0] == "+" else -offset
+    if not 0 <= ticks <= MOST_TICKS:
+        raise ValueError(f"outside the years 1 to 9999: {text!r}")
     return ticks
 
 
@@ -72,10 +77,16 @@ def parse_http_date(text: str) -> int:
     Raises:
         ValueError: the text is not a date.
     """
-    moment = parsedate_to_datetime(text)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // timedelta(microseconds=1) * 10
+    try:
+        moment = parsedate_to_datetime(text)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        ticks = (moment - _EPOCH) // timedelta(microseconds=1) * 10
+    except (ValueError, TypeError, ArithmeticError, LookupError) as error:
+        raise ValueError(f"not an RFC 1123 date: {text!r}") from error
+    if not 0 <= ticks <= MOST_TICKS:
+        raise ValueError(f"outside the years 1 to 9999: {text!r}")
+    return ticks
 
 
 def etag(ticks: int) -> str:

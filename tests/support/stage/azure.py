@@ -88,13 +88,11 @@ class Azure:
         self.effects: list[Callable[[str, str, bool], bool]] = []
         """Told each call that changes something before it is handled (False) and after (True); True drops it, or its answer."""
         self._holds: list[Hold] = []
-        self._runner: web.AppRunner | None = None
+        self._runner: web.BaseRunner | None = None
 
     async def start(self) -> None:
         """Listen."""
-        application = self.server.application()
-        application.middlewares.append(self._witness)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.0)
+        self._runner = web.ServerRunner(self.server.web_server(self._witness), shutdown_timeout=0.0)
         await self._runner.setup()
         server = self._runner.server
         assert server is not None
@@ -232,9 +230,8 @@ class Azure:
         """Calls that change something."""
         return [each for each in self.log if not each.reads and each.time >= since]
 
-    @web.middleware
     async def _witness(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+        self, request: web.BaseRequest, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
         try:
@@ -265,7 +262,7 @@ class Azure:
         return any(dropped)
 
 
-def _cut(request: web.Request) -> web.StreamResponse:
+def _cut(request: web.BaseRequest) -> web.StreamResponse:
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)

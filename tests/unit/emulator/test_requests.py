@@ -78,13 +78,18 @@ def test_no_routes(method: str, path: str, code: str) -> None:
     assert caught.value.code == code
 
 
-@given(st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3)))
+@given(
+    st.text()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.lists(st.text() | st.integers(0, 2**63 - 1), min_size=2, max_size=4)
+)
 def test_a_skip_token_survives(position: object) -> None:
+    shape = tuple(map(type, position)) if isinstance(position, list) else (type(position),)
     link = Query("maxResults=2&api-version=1").next_link("http://h/pools", position)
     start, _, token = link.partition("&$skiptoken=")
     assert start == "http://h/pools?maxResults=2&api-version=1"
     assert all(char.isascii() and (char.isalnum() or char in "._-") for char in token)
-    assert Query(link.partition("?")[2]).skip_token() == position
+    assert Query(link.partition("?")[2]).skip_token(*shape) == position
     assert Query(link.partition("?")[2]).next_link("http://h/pools", position) == link
 
 

@@ -1,0 +1,341 @@
+"""Requests that are wrong: the service's JSON error each time, no traceback, and nothing kept that cannot be served."""
+
+from __future__ import annotations
+
+import json
+import socket
+import tracemalloc
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+
+from support.batch_bodies import POOL_BODY
+from support.emulator_thread import EmulatorThread
+from support.raw_http import VERSION, Answer, exchange, read_answer, signed, signed_head
+
+pytestmark = pytest.mark.usefixtures("no_traceback")
+
+
+def refused(answer: Answer, status: int, code: str) -> dict[str, str]:
+    """Check the shape of an error of the service; its values."""
+    assert answer.status == status, answer
+    assert answer.headers["content-type"] == "application/json;odata=minimalmetadata"
+    assert {"dataserviceversion", "request-id", "server", "date"} <= answer.headers.keys()
+    body = json.loads(answer.body)
+    assert body["code"] == code
+    assert answer.headers["request-id"] in body["message"]["value"]
+    return {item["key"]: item["value"] for item in body.get("values", [])}
+
+
+# -- the request line --
+
+
+@pytest.mark.parametrize("verb", ["BREW", "PROPFIND", "OPTIONS", "TRACE", "get"])
+def test_unknown_verbs(emulator: EmulatorThread, verb: str) -> None:
+    answer = exchange(emulator, f"{verb} /pools?{VERSION} HTTP/1.1\r\nHost: here\r\n\r\n".encode())
+    assert answer.status in (400, 401, 405)
+    refused(answer, answer.status, json.loads(answer.body)["code"])
+
+
+@pytest.mark.parametrize(
+    "request_line", ["GET", "GET /pools", "GET /pools HTTP/9.9", "\x16\x03\x01", "GET http:// HTTP/1.1"]
+)
+def test_what_is_no_http(emulator: EmulatorThread, request_line: str) -> None:
+    answer = exchange(emulator, f"{request_line}\r\nHost: here\r\n\r\n".encode())
+    assert answer.status in (400, 401)
+    refused(answer, answer.status, json.loads(answer.body)["code"])
+
+
+def test_long_filters_are_read(emulator: EmulatorThread) -> None:
+    text = "%20or%20".join(["id%20eq%20'x'"] * 600)
+    assert len(text) > 9 * 1024
+    assert signed(emulator, "GET", f"/pools?$filter={text}").status == 200
+
+
+@pytest.mark.parametrize("length", [17_000, 70_000, 300_000])
+def test_urls_that_are_too_long(emulator: EmulatorThread, length: int) -> None:
+    refused(signed(emulator, "GET", f"/pools?$filter={'a' * length}"), 400, "RequestUrlFailedToParse")
+
+
+def test_deep_filters(emulator: EmulatorThread) -> None:
+    text = "(id%20eq%20'a'or%20" * 600 + "id%20eq%20'b'" + ")" * 600
+    values = refused(signed(emulator, "GET", f"/pools?$filter={text}"), 400, "InvalidQueryParameterValue")
+    assert values["QueryParameterName"] == "$filter"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/pools/a%0Ab",
+        "/pools/a%0D%0AX-Evil:%201",
+        "/jobs/%00",
+        "/jobs/%FF",
+        "/jobs/%",
+        "/jobs/%zz/tasks/%0A",
+        "/pools/p/nodes/%0D%0A/files/%0A",
+    ],
+)
+def test_strange_paths(emulator: EmulatorThread, path: str) -> None:
+    answer = signed(emulator, "GET", path)
+    refused(answer, 404, json.loads(answer.body)["code"])
+    assert "x-evil" not in answer.headers
+
+
+def test_bytes_in_the_path_that_are_no_utf_8(emulator: EmulatorThread) -> None:
+    answer = exchange(emulator, b"GET /pools/\xff\xfe?" + VERSION.encode() + b" HTTP/1.1\r\nHost: here\r\n\r\n")
+    refused(answer, 400, "RequestUrlFailedToParse")
+
+
+# -- headers --
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Authorization", "client-request-id", "ocp-date", "User-Agent", "If-Match", "Content-Type", "X-Whatever", "Host"],
+)
+def test_header_values_that_are_no_utf_8(emulator: EmulatorThread, name: str) -> None:
+    host = "" if name == "Host" else "Host: here\r\n"
+    head = f"GET /pools?{VERSION} HTTP/1.1\r\n{host}return-client-request-id: true\r\n".encode()
+    answer = exchange(emulator, head + name.encode() + b": caf\xe9\xff\r\n\r\n")
+    values = refused(answer, 400, "InvalidHeaderValue")
+    assert values["HeaderName"].lower() == name.lower()
+
+
+@pytest.mark.parametrize("name", ["Authorization", "ocp-date", "If-Match", "ocp-range", "If-Modified-Since"])
+def test_headers_that_come_twice(emulator: EmulatorThread, name: str) -> None:
+    head = f"GET /pools?{VERSION} HTTP/1.1\r\nHost: here\r\n{name}: one\r\n{name}: two\r\n\r\n"
+    values = refused(exchange(emulator, head.encode()), 400, "InvalidHeaderValue")
+    assert values["HeaderName"].lower() == name.lower()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Content-Length: 1\r\nContent-Length: 2",
+        "Content-Length: -1",
+        "Content-Length: x",
+        "Transfer-Encoding: magic",
+        "No colon",
+        ": x",
+        "Content-Length: 5\r\nTransfer-Encoding: chunked",
+    ],
+)
+def test_headers_that_cannot_be_read(emulator: EmulatorThread, lines: str) -> None:
+    answer = exchange(emulator, f"POST /pools?{VERSION} HTTP/1.1\r\nHost: here\r\n{lines}\r\n\r\n".encode())
+    assert answer.status in (400, 401, 411)
+    refused(answer, answer.status, json.loads(answer.body)["code"])
+
+
+@pytest.mark.parametrize("host", ["", '"><', "here/there", "a b", "here:port", "x" * 9000])
+def test_a_host_that_is_none(emulator: EmulatorThread, host: str) -> None:
+    head = f"GET /pools?{VERSION} HTTP/1.1\r\nHost: {host}\r\n\r\n"
+    answer = exchange(emulator, head.encode())
+    assert answer.status in (400, 401)
+    assert json.loads(answer.body)["odata.metadata"].startswith(emulator.endpoint)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Fri, 31 Dec 9999 23:59:59 -1400",
+        "Mon, 01 Jan 0001 00:00:00 +1400",
+        "Mon, 01 Jan 99999 00:00:00 GMT",
+        "Mon, 99 Jan 2020",
+        "1",
+        ",",
+        "0 0 0 0 0 0",
+    ],
+)
+@pytest.mark.parametrize("name", ["ocp-date", "If-Modified-Since"])
+def test_dates_in_headers(emulator: EmulatorThread, name: str, value: str) -> None:
+    assert signed(emulator, "POST", "/pools", POOL_BODY).status == 201
+    if name == "ocp-date":
+        head = f"GET /pools/pool?{VERSION} HTTP/1.1\r\nHost: here\r\nAuthorization: SharedKey devaccount:AA==\r\n"
+        answer = exchange(emulator, f"{head}ocp-date: {value}\r\n\r\n".encode())
+        assert answer.status in (400, 403)
+        refused(answer, answer.status, answer.code)
+    else:
+        answer = signed(emulator, "GET", "/pools/pool", headers=[(name, value)])
+        assert answer.status in (200, 304, 400)
+
+
+# -- bodies --
+
+
+def test_gzip_that_is_none(emulator: EmulatorThread) -> None:
+    answer = signed(emulator, "POST", "/pools", b'{"id": "pool"}', [("Content-Encoding", "gzip")])
+    refused(answer, 400, "InvalidRequestBody")
+
+
+def test_gzip_that_is_some(emulator: EmulatorThread) -> None:
+    assert signed(emulator, "POST", "/pools", POOL_BODY, zipped=True).status == 201
+
+
+def test_a_small_body_that_unpacks_to_a_large_one(emulator: EmulatorThread) -> None:
+    answer = signed(emulator, "POST", "/pools", {"id": "x" * 100_000_000}, zipped=True)
+    refused(answer, 413, "RequestBodyTooLarge")
+
+
+def test_a_body_is_not_read_before_its_signature_is_checked(emulator: EmulatorThread) -> None:
+    parts = urlsplit(emulator.endpoint)
+    head = f"POST /pools?{VERSION} HTTP/1.1\r\nHost: here\r\nContent-Length: 60000000\r\nContent-Type: application/json\r\n\r\n"
+    with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
+        connection.sendall(head.encode())  # and nothing of the body
+        refused(read_answer(connection), 401, "AuthenticationFailed")
+
+
+def test_a_body_that_is_too_large_is_refused_by_its_length(emulator: EmulatorThread) -> None:
+    parts = urlsplit(emulator.endpoint)
+    with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
+        connection.sendall(signed_head(emulator, "POST", f"/pools?{VERSION}", length=60_000_000))
+        assert refused(read_answer(connection), 413, "RequestBodyTooLarge") == {"MaxLimit": "1048576"}
+
+
+def test_unread_bodies_take_no_memory(emulator: EmulatorThread) -> None:
+    parts = urlsplit(emulator.endpoint)
+    head = signed_head(emulator, "POST", f"/pools?{VERSION}", length=60_000_000)
+    tracemalloc.start()
+    try:
+        with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
+            connection.sendall(head)
+            for _ in range(60):
+                try:
+                    connection.sendall(b"x" * 1_000_000)
+                except ConnectionError:
+                    break
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8_000_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"[]", b"nonsense", b"\xff\xfe", b'{"id": "\\ud800"}', b"[" * 3000, b'{"a":' * 3000, b'{"id": NaN}', b"null"],
+)
+@pytest.mark.parametrize("path", ["/pools", "/jobs", "/jobs/j/tasks", "/jobs/j/addtaskcollection"])
+def test_bodies_that_are_no_objects(emulator: EmulatorThread, path: str, body: bytes) -> None:
+    refused(signed(emulator, "POST", path, body), 400, "InvalidRequestBody")
+
+
+def nested(depth: int) -> Any:
+    value: Any = {}
+    for _ in range(depth):
+        value = {"a": [value]}
+    return value
+
+
+@pytest.mark.parametrize(
+    "value", [nested(60), nested(124), nested(400), 9e30, 2**63, -(2**63) - 1, 10**40, {"a": [1, 2**64 - 1]}]
+)
+def test_what_is_stored_unread_can_be_served(emulator: EmulatorThread, value: Any) -> None:
+    """Settings of extensions are the one part of the API that has no schema: deep and huge values are refused there."""
+    extension = {"name": "e", "publisher": "p", "type": "t", "settings": {"x": value}}
+    machine = POOL_BODY["virtualMachineConfiguration"] | {"extensions": [extension]}
+    answer = signed(emulator, "POST", "/pools", POOL_BODY | {"virtualMachineConfiguration": machine})
+    if answer.status != 201:
+        assert answer.status == 400
+        refused(answer, 400, json.loads(answer.body)["code"])
+    listed = signed(emulator, "GET", "/pools")
+    assert listed.status == 200
+    json.loads(listed.body)
+
+
+@pytest.mark.parametrize("target", ["9e30", "2147483648", "1e308*1e308", "1e999", "0/0", "3e9"])
+def test_targets_of_formulas_are_node_counts(emulator: EmulatorThread, target: str) -> None:
+    scaled = {name: value for name, value in POOL_BODY.items() if name != "targetDedicatedNodes"}
+    scaled |= {"enableAutoScale": True, "autoScaleFormula": "$TargetDedicatedNodes=0;"}
+    assert signed(emulator, "POST", "/pools", scaled).status == 201
+    formula = {"autoScaleFormula": f"$TargetDedicatedNodes={target};"}
+    tried = signed(emulator, "POST", "/pools/pool/evaluateautoscale", formula)
+    assert tried.status == 200
+    assert json.loads(tried.body)["error"]["code"] == "AutoScalingFormulaEvaluationError"
+    assert signed(emulator, "GET", "/pools").status == 200
+
+
+@pytest.mark.parametrize("value", [9e30, 2**31, -(2**31) - 1, 10**40, 1.5, "1", True, [1]])
+def test_targets_out_of_range(emulator: EmulatorThread, value: Any) -> None:
+    answer = signed(emulator, "POST", "/pools", POOL_BODY | {"targetDedicatedNodes": value})
+    refused(answer, 400, json.loads(answer.body)["code"])
+    assert json.loads(signed(emulator, "GET", "/pools").body)["value"] == []
+
+
+@pytest.mark.parametrize("name", ["a\r\nb", "a\nSet-Cookie: x", "\x00", "", "a/b", "\x7f", "x" * 65])
+def test_user_names(emulator: EmulatorThread, name: str) -> None:
+    answer = signed(emulator, "POST", "/pools/pool/nodes/n/users", {"name": name, "password": "kept"})
+    assert refused(answer, 400, "InvalidPropertyValue")["PropertyName"] == "name"
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+        "0000-01-01T00:00:00Z",
+        "2024-13-01T00:00:00Z",
+        "٢٠٢٤-01-01T00:00:00Z",
+    ],
+)
+def test_dates_out_of_range(emulator: EmulatorThread, value: str) -> None:
+    schedule = {"id": "s", "schedule": {"doNotRunUntil": value}, "jobSpecification": {"poolInfo": {"poolId": "p"}}}
+    values = refused(signed(emulator, "POST", "/jobschedules", schedule), 400, "InvalidPropertyValue")
+    assert values["PropertyName"] == "doNotRunUntil"
+
+
+@pytest.mark.parametrize("value", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.9999999Z"])
+@pytest.mark.parametrize("name", ["doNotRunUntil", "doNotRunAfter"])
+def test_dates_at_the_edge_are_served(emulator: EmulatorThread, name: str, value: str) -> None:
+    schedule = {"id": "s", "schedule": {name: value, "recurrenceInterval": "P10675199D", "startWindow": "P10675199D"}}
+    created = signed(emulator, "POST", "/jobschedules", schedule | {"jobSpecification": {"poolInfo": {"poolId": "p"}}})
+    assert created.status in (201, 400)
+    assert signed(emulator, "GET", "/jobschedules").status == 200
+
+
+# -- queries --
+
+
+@pytest.mark.parametrize("value", ["٣", "1_0", "+5", " 5", "1e2", "9" * 5000, "0x10", "5.0", "−5"])
+def test_page_sizes_that_are_no_numbers(emulator: EmulatorThread, value: str) -> None:
+    values = refused(signed(emulator, "GET", f"/pools?maxresults={quote(value)}"), 400, "InvalidQueryParameterValue")
+    assert values["QueryParameterName"] == "maxresults"
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "x",
+        "%F0%9F%92%A9",
+        "bnVsbA..",
+        "WzEsMl0.",
+        "eyJhIjoxfQ..",
+        "TmFO",
+        "MWU5OTk.",
+        "",
+        "AAAA" * 100,
+        "W1tbW1tbW1tb" * 400,
+    ],
+)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/pools",
+        "/jobs",
+        "/jobschedules",
+        "/nodecounts",
+        "/supportedimages",
+        "/poolusagemetrics",
+        "/applications",
+        "/jobs/job/tasks",
+        "/pools/pool/nodes",
+    ],
+)
+def test_skip_tokens_of_somebody_else(emulator: EmulatorThread, path: str, token: str) -> None:
+    assert signed(emulator, "POST", "/pools", POOL_BODY | {"targetDedicatedNodes": 0}).status == 201
+    assert signed(emulator, "POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "pool"}}).status == 201
+    answer = signed(emulator, "GET", f"{path}?$skiptoken={token}")
+    if token:
+        assert refused(answer, 400, "InvalidQueryParameterValue")["QueryParameterName"] == "$skiptoken"
+    else:
+        assert answer.status == 200
