@@ -68,6 +68,12 @@ CHANGES = [
     (own_pool(poolInfo=AUTO), {"poolInfo": KEPT}, "autoPoolSpecification cannot be changed"),
     (job("j"), {"managedBy": "acme.io/other"}, "managedBy cannot be changed"),
     (job("j"), {"jobManagerTask": {"id": "m", "commandLine": "x"}}, "jobManagerTask cannot be changed"),
+    (job("j", jobManagerTask={"id": "m", "commandLine": "x"}), {"jobManagerTask": None}, "jobManagerTask cannot be changed"),
+    (
+        job("j", networkConfiguration={"subnetId": SUBNET, "skipWithdrawFromVNet": False}),
+        {"networkConfiguration": None},
+        "networkConfiguration cannot be taken away",
+    ),
     (task("t", "j"), {"dependsOnRefs": [{"name": "a"}]}, "a task is fixed once it is added"),
 ]  # fmt: skip
 ALLOWED = [

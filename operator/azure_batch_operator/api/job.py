@@ -123,5 +123,10 @@ JobSpec.rules = (
         "autoPoolSpecification cannot be changed: create a new BatchJob",
         ".poolInfo.autoPoolSpecification",
     ),
+    cel(
+        "!has(oldSelf.networkConfiguration) || has(self.networkConfiguration)",
+        "networkConfiguration cannot be taken away again: change it, or create a new BatchJob",
+        ".networkConfiguration",
+    ),
     *(immutable(name, "create a new BatchJob") for name in JobSpec.wire_names() if name not in _CHANGEABLE),
 )

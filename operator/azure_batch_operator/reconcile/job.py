@@ -13,7 +13,16 @@ from typing import Any
 from azure_batch_operator.api.base import RETRY_FAILED, TASKS_METADATA, TERMINATE
 from azure_batch_operator.api.job import OPERATOR, JobSpec
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile import expand, job_changes, job_end, job_hold, job_status, ownership, policy
+from azure_batch_operator.reconcile import (
+    applied,
+    expand,
+    job_changes,
+    job_end,
+    job_hold,
+    job_status,
+    ownership,
+    policy,
+)
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import (
     PATIENCE,
@@ -195,7 +204,7 @@ def _body(resource: Resource, pool_id: str | None, cluster: str) -> dict[str, An
     # It costs nothing and cannot be set later, when a BatchTask may depend on others.
     if expand.needs_dependencies(spec) or not expand.total(spec):
         body.setdefault("usesTaskDependencies", True)
-    body = ownership.with_marker(body, ownership.marker(cluster, resource))
+    body = job_changes.with_note(ownership.with_marker(body, ownership.marker(cluster, resource)), spec)
     if expand.total(spec):
         body["metadata"].append({"name": TASKS_METADATA, "value": job_changes.tasks_note("", expand.id_width(spec))})
     return body
@@ -251,7 +260,7 @@ def _converge(
 
     stuck = complete and blocked(spec, tasks.counts, tasks.failed, tasks.failed_count, tasks.others_blocked)
     # A job that is open for more BatchTasks goes on: the failed one may run again, or another one take its place.
-    over = stuck and (not tasks.others_blocked or job_status.terminates(spec))
+    over = stuck and (not tasks.others_blocked or job_status.terminates(spec, remote))
     ending = _ending(resource, remote, tasks, stuck=over, now=now)
     if ending is not None:
         body = {"terminateReason": ending.terminate_reason}
@@ -305,7 +314,9 @@ def _shown(
         **job_status.in_sync(resource, tasks, complete=complete),
         **(verdict.more or {}),
     }
-    verdict = replace(verdict, more=more)
+    tasks_left = bool(tasks.number("active", "running"))
+    refused = job_changes.cannot_be_undone(resource.spec, remote, tasks_left=tasks_left)
+    verdict = applied.told(replace(verdict, more=more), refused)
     retry = asked(resource, RETRY_FAILED)
     acted = [TERMINATE, *([RETRY_FAILED] if retry is None or retry == tasks.retried else [])]
     shown = job_status.job_status(

@@ -1,4 +1,8 @@
-"""What is different between a BatchJob and its job in Azure Batch, and can be changed there (batch-semantics §6.2)."""
+"""What is different between a BatchJob and its job in Azure Batch: what can be changed there, and what no call can undo.
+
+What the job was last given is noted in its metadata (`applied`), so that a member that the spec no longer mentions goes back to
+what the service has without it. See docs/decisions/0020.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.api.base import HELD_METADATA, HOLDS_METADATA, TASKS_METADATA
-from azure_batch_operator.reconcile import expand, normal, ownership
+from azure_batch_operator.api.job import JobSpec
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.reconcile import applied, expand, normal, ownership
+from azure_batch_operator.reconcile.applied import NOT_APPLIED, STAYS, Applied, differences
 
 _SOURCES = ("tasks", "tasksFrom", "taskFactory")
 _POLICIES = ("taskPrunePolicy", "taskUpdatePolicy")
+PLAIN: Mapping[str, Any] = {
+    "priority": 0,
+    "maxParallelTasks": -1,
+    "allowTaskPreemption": False,
+    "networkConfiguration": STAYS,
+}
+"""Members that the service takes as they stand, each with what it has where the spec leaves it out (see `differences`).
+
+Beside these, `constraints`, `onAllTasksComplete`, `poolInfo` and `metadata` can be changed, each with rules of its own.
+"""
+_NO_CONSTRAINTS: Mapping[str, Any] = {"maxWallClockTime": normal.UNLIMITED, "maxTaskRetryCount": 0}
 
 
 def fingerprint(spec: Mapping[str, Any]) -> str:
@@ -100,35 +118,112 @@ def _before_resumption(remote: Mapping[str, Any] | None) -> int:
     return normal.seconds_between(start, resumed) if start and resumed else 0
 
 
+def _said(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What the spec says of the members that the note is about."""
+    body = JobSpec.rest_body(spec)
+    said = {name: body[name] for name in (*PLAIN, "metadata") if name in body}
+    limits = [
+        spec.get("constraints"),
+        spec.get("activeDeadlineSeconds"),
+        (spec.get("backoff") or {}).get("taskRetries"),
+    ]
+    return said | ({"constraints": limits} if any(each is not None for each in limits) else {})
+
+
+def with_note(body: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of a new job with the note of what it is made from."""
+    return applied.with_note(body, _said(spec))
+
+
 def changes(spec: Mapping[str, Any], remote: Mapping[str, Any], notes: Mapping[str, str | None]) -> dict[str, Any]:
-    """Members for a PATCH: what the spec says and the service has otherwise.
+    """Members for a PATCH: what the service has otherwise than the spec says, or than it has where the spec is silent.
 
     Args:
         notes: metadata of our own that the job shall have, by name; None takes one away, others stay.
     """
-    change: dict[str, Any] = {}
-    for name, default in (("priority", 0), ("maxParallelTasks", -1), ("allowTaskPreemption", False)):
-        if name in spec and spec[name] != remote.get(name, default):
-            change[name] = spec[name]
-    if (network := spec.get("networkConfiguration")) is not None and network != remote.get("networkConfiguration"):
-        change["networkConfiguration"] = network
-    # While a job is on its way between states it cannot be said from when its deadline counts.
-    settled = remote.get("state") == "active" or spec.get("suspend")
-    wanted = constraints(spec, remote) if settled else None
-    if wanted is not None and normal.job_constraints(wanted) != normal.job_constraints(remote.get("constraints")):
+    before, marks = applied.noted(remote), applied.marks(_said(spec))
+    found = differences(PLAIN, JobSpec.rest_body(spec), remote, before, marks)
+    change = found.members
+    not_yet = set(found.stuck)
+    if (wanted := _wanted_constraints(spec, remote, before, marks)) is None:
+        not_yet.add("constraints")
+    elif normal.job_constraints(wanted) != normal.job_constraints(remote.get("constraints")):
         change["constraints"] = wanted
-    items = _metadata(spec, remote, notes)
-    if {item["name"]: item["value"] for item in items} != {
-        item["name"]: item.get("value") for item in remote.get("metadata") or ()
-    }:
-        change["metadata"] = items
+    items = _metadata(spec, remote, before, notes)
+    noted = applied.note(applied.after(before, marks, not_yet=not_yet))
+    same_items = {item["name"]: item["value"] for item in items} == {
+        item["name"]: item.get("value") for item in remote.get("metadata") or () if item["name"] != noted["name"]
+    }
+    # A job of our own is compared to the letter without its note, so that the note can wait for the next change.
+    must_note = before.keeps and (not before.known or noted["value"] != applied.note(before.marks)["value"])
+    if not same_items or must_note or (change and noted["value"] != applied.note(before.marks)["value"]):
+        change["metadata"] = [*items, noted]
     return change
 
 
+def _wanted_constraints(
+    spec: Mapping[str, Any], remote: Mapping[str, Any], before: Applied, marks: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """The constraints that the job shall have; None where they stay as they are for now."""
+    # While a job is on its way between states it cannot be said from when its deadline counts.
+    settled = remote.get("state") == "active" or spec.get("suspend") or spec.get("activeDeadlineSeconds") is None
+    given = constraints(spec, remote)
+    if not settled or (given is None and before.leaves("constraints")):
+        return None
+    without = dict(_NO_CONSTRAINTS)
+    if before.keeps and before.lenient("constraints", marks.get("constraints")):
+        without |= remote.get("constraints") or {}
+    return without | (given or {})
+
+
+def cannot_be_undone(
+    spec: Mapping[str, Any], remote: Mapping[str, Any], *, tasks_left: bool
+) -> dict[str, tuple[bool, str, str]]:
+    """The condition of a job of whose spec something cannot be brought about any more; none if there is no such thing.
+
+    Args:
+        tasks_left: whether tasks have not ended yet.
+    """
+    before, body = applied.noted(remote), JobSpec.rest_body(spec)
+    stuck = applied.cannot_be_unset(differences(PLAIN, body, remote, before, {}).stuck, Kind.JOB)
+    texts = [text for _, _, text in stuck.values()]
+    if ends_with_its_tasks(remote):
+        texts += _too_late_to_stay_open(spec, adopted=before.keeps, tasks_left=tasks_left)
+    return {NOT_APPLIED: (True, "CannotBeUndone", "; ".join(texts))} if texts else {}
+
+
+def ends_with_its_tasks(remote: Mapping[str, Any]) -> bool:
+    """Whether the service ends the job when its tasks have ended, which it does not let anybody take back."""
+    return str(remote.get("onAllTasksComplete", "noaction")).lower() == "terminatejob"
+
+
+def _too_late_to_stay_open(spec: Mapping[str, Any], *, adopted: bool, tasks_left: bool) -> list[str]:
+    wish = spec.get("onAllTasksComplete")
+    if (wish is None and not expand.total(spec) and not adopted) or str(wish).lower() == "noaction":
+        said = (
+            "is noaction"
+            if wish is not None
+            else "is left out, which means noaction for a job without tasks of its own"
+        )
+        member, way = "onAllTasksComplete", "set it to terminatejob"
+    elif tasks_left and (spec.get("failurePolicy") or {}).get("action") == "Hold":
+        # Once all tasks have ended well it is the operator that ends the job.
+        said, member, way = "is Hold", "failurePolicy.action", "set it to Continue or Stop"
+    else:
+        return []
+    text = (
+        f"spec.{member} {said}, but the job in Azure Batch has onAllTasksComplete: terminatejob, which Azure Batch does not "
+        f"take back: the job ends when all its tasks have. To agree with that, {way}; for a job that stays open, create a new "
+        "BatchJob"
+    )
+    return [text]
+
+
 def _metadata(
-    spec: Mapping[str, Any], remote: Mapping[str, Any], notes: Mapping[str, str | None]
+    spec: Mapping[str, Any], remote: Mapping[str, Any], before: Applied, notes: Mapping[str, str | None]
 ) -> list[dict[str, str]]:
-    items: list[dict[str, str]] = ownership.with_same_marker(spec, remote)["metadata"]
+    own = applied.own_items(spec, remote, before)
+    items: list[dict[str, str]] = ownership.with_same_marker({"metadata": own}, remote)["metadata"]
     kept = {name: note(remote, name) for name in (HELD_METADATA, HOLDS_METADATA, TASKS_METADATA)} | dict(notes)
     items = [item for item in items if item["name"] not in kept]
     return items + [{"name": name, "value": value} for name, value in kept.items() if value is not None]

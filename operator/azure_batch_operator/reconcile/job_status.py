@@ -9,6 +9,7 @@ from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import expand
 from azure_batch_operator.reconcile.failures import groups
+from azure_batch_operator.reconcile.job_changes import ends_with_its_tasks
 from azure_batch_operator.reconcile.job_views import TasksView
 from azure_batch_operator.reconcile.plan import AccountView
 from azure_batch_operator.reconcile.status import Verdict, seconds_since, shortened, status, timestamp
@@ -26,8 +27,10 @@ def total_of(resource: Resource, tasks: TasksView) -> int:
     return max(present, expand.total(resource.spec), tasks.failed_count + (tasks.unfinished or 0))
 
 
-def terminates(spec: Mapping[str, Any]) -> bool:
-    """Whether the job shall end when its tasks have (default: yes, if it has tasks of its own)."""
+def terminates(spec: Mapping[str, Any], remote: Mapping[str, Any] | None = None) -> bool:
+    """Whether the job ends when its tasks have: as the spec says (by default if it has tasks of its own), or for good already."""
+    if remote is not None and ends_with_its_tasks(remote):
+        return True
     wanted = spec.get("onAllTasksComplete")
     return expand.total(spec) > 0 if wanted is None else str(wanted).lower() == "terminatejob"
 
@@ -52,7 +55,7 @@ def verdict(
         return Verdict("Submitting", "Submitting", message, ready=False, trend="Reconciling")
     if not own and not any((tasks.counts or {}).values()):
         return Verdict("Running", "Active", "the job waits for tasks", ready=True)
-    if tasks.number("completed") and not tasks.number("active", "running") and not terminates(resource.spec):
+    if tasks.number("completed") and not tasks.number("active", "running") and not terminates(resource.spec, remote):
         message = (
             "all tasks that it has so far have ended; the job stays open for more: end it with spec.onAllTasksComplete: "
             f"terminatejob, with the annotation {TERMINATE}, or by deleting it"

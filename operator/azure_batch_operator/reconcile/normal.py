@@ -68,9 +68,14 @@ def moment(value: str | None) -> datetime | None:
     return None if value is None else datetime.fromisoformat(value)
 
 
-def same_schedule(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two `schedule` members of a job schedule mean the same; the service turns offsets into `Z` (batch-semantics §4.5)."""
-    return _schedule(one) == _schedule(other)
+def same_schedule(wanted: Mapping[str, Any], found: Mapping[str, Any], *, lenient: bool = False) -> bool:
+    """Whether two `schedule` members of a job schedule mean the same; the service turns offsets into `Z`.
+
+    Args:
+        lenient: whether members that are not wanted may be there.
+    """
+    there = {name: value for name, value in found.items() if name in wanted} if lenient else found
+    return _schedule(wanted) == _schedule(there)
 
 
 def _schedule(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,9 +84,19 @@ def _schedule(value: Mapping[str, Any]) -> dict[str, Any]:
     return times | lengths
 
 
-def same_task_constraints(wanted: Mapping[str, Any] | None, there: Mapping[str, Any]) -> bool:
-    """Whether a task's constraints are as wanted; without a wish for retries those of the job count (batch-semantics §6.1)."""
-    given = wanted or {}
+def task_constraints(wanted: Mapping[str, Any] | None, job: Mapping[str, Any]) -> dict[str, Any]:
+    """The constraints that a task shall have: without a wish for retries those of its job count, as when a task is added.
+
+    Args:
+        wanted: of the spec.
+        job: constraints of the job; empty if they are not known.
+    """
+    retries = {"maxTaskRetryCount": job["maxTaskRetryCount"]} if "maxTaskRetryCount" in job else {}
+    return retries | dict(wanted or {})
+
+
+def same_task_constraints(given: Mapping[str, Any], there: Mapping[str, Any]) -> bool:
+    """Whether a task's constraints are as wanted; retries that are not known count as they are."""
     return (
         duration_limit(given.get("maxWallClockTime")) == duration_limit(there.get("maxWallClockTime"))
         and ticks(given.get("retentionTime", "P7D")) == ticks(there.get("retentionTime", "P7D"))

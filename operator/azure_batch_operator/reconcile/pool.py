@@ -13,6 +13,7 @@ from typing import Any
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import (
+    applied,
     ownership,
     policy,
     pool_delete,
@@ -98,6 +99,7 @@ def _converge(
     more = pool_status.conditions(resource, remote, view, image, estimate, now)
     if (held_up := pool_update.held_up(resource.spec, found, remote)) is not None:
         more["UpdatePending"] = (True, "WaitingForEmptyPool", held_up)
+    more |= applied.cannot_be_unset(found.stuck, resource.key.kind)
     if step is None or step.quiet:
         verdict = pool_status.verdict_at_rest(resource, size, remote, view, more, found.names)
     else:
@@ -146,7 +148,7 @@ def _step(
     found = changes(
         spec, agent, remote, view.accepted, view.values, without_image=image is None or image.problem is not None
     )
-    if (step := pool_update.change(id, spec, found, view, remote)) is not None:
+    if (step := pool_update.change(id, found, view, remote)) is not None:
         # The operator's own note on a pool that is as wanted is nothing to tell.
         return replace(step, quiet=found.note_alone and pool_status.was_ready(resource)), found
     if (step := pool_recreate.recreate(resource, found, agent, view, remote, cluster)) is not None:

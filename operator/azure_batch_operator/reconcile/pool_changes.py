@@ -1,50 +1,46 @@
-"""Which property of a pool is to be changed, and by which call (batch-semantics §6.2, §6.3).
+"""Which property of a pool is to be changed, and by which call.
 
 Most properties go through PATCH, each as a whole. Only a start task can be taken away by nothing but `updateproperties`, which
 takes away everything that it does not repeat. A part of the properties can be changed only while the pool has no nodes.
 
-What the pool was last given is noted in its metadata, as fingerprints. As long as the spec is the same, members that the
-service has filled in are not taken for changes; otherwise a default that nobody knows of would be "set right" for ever, and
-where that needs an empty pool, by draining it for ever. See docs/decisions/0013.
+What the pool was last given is noted in its metadata (`applied`). Otherwise a default that nobody knows of would be "set right" for
+ever, and where that needs an empty pool, by draining it for ever. See docs/decisions/0013 and 0020.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from azure_batch_operator.api.base import APPLIED_METADATA
 from azure_batch_operator.api.pool import PoolSpec
-from azure_batch_operator.reconcile import normal, ownership, pool_values
-from azure_batch_operator.reconcile.compare import same
+from azure_batch_operator.reconcile import applied, normal, ownership, pool_values
+from azure_batch_operator.reconcile.applied import STAYS, Applied, differences, fingerprint
 from azure_batch_operator.reconcile.plan import Accepted, Call, Table
 from azure_batch_operator.reconcile.pool_desired import with_agent
 from azure_batch_operator.reconcile.pool_values import NO_VALUES, Values, to_note
 
-_ANY_TIME: Mapping[str, Any] = {
+ANY_TIME: Mapping[str, Any] = {
     "displayName": "",
     "applicationPackageReferences": [],
     "targetNodeCommunicationMode": "default",
     "startTask": None,
 }
-"""Changed at any time; beside each what it is when the spec leaves it out."""
-_EMPTY_ONLY: Mapping[str, Any] = {
-    "vmSize": None,
-    "virtualMachineConfiguration": None,
+"""Changed at any time; beside each what the service has where the spec leaves it out (see `differences`)."""
+EMPTY_ONLY: Mapping[str, Any] = {
+    "vmSize": STAYS,
+    "virtualMachineConfiguration": STAYS,
     "taskSlotsPerNode": 1,
     "taskSchedulingPolicy": {"nodeFillType": "spread"},
     "enableInterNodeCommunication": False,
     "userAccounts": [],
     "mountConfiguration": [],
-    "networkConfiguration": None,
-    "upgradePolicy": None,
-    "resourceTags": None,
+    "networkConfiguration": STAYS,
+    "upgradePolicy": STAYS,
+    "resourceTags": STAYS,
 }
-"""Changed only without nodes; what is None when the spec leaves it out stays as it is."""
-NEED_NO_NODES = frozenset(_EMPTY_ONLY)
+"""Changed only without nodes."""
+NEED_NO_NODES = frozenset(EMPTY_ONLY)
 _REPLACED = frozenset({"metadata", "applicationPackageReferences", "targetNodeCommunicationMode"})
 """What `updateproperties` sets beside the start task."""
 
@@ -57,8 +53,9 @@ class Changes:
         now: members for a PATCH at any time, metadata included.
         empty: members for a PATCH of a pool without nodes.
         remove_start_task: whether the start task is to go.
-        asked_now: whether the spec has changed what can be changed at any time, by itself or by defaults of its account.
-        asked: whether the spec has changed what needs an empty pool; else somebody else has changed the pool.
+        wished: members that differ since the spec has changed, by itself or by defaults of its account; else somebody else has
+            changed the pool.
+        stuck: members that the spec has ceased to mention and the service keeps.
         note: the metadata that says that everything was applied.
         only_note: whether of the metadata nothing but notes of the operator differs.
     """
@@ -66,10 +63,15 @@ class Changes:
     now: Mapping[str, Any] = field(default_factory=dict)
     empty: Mapping[str, Any] = field(default_factory=dict)
     remove_start_task: bool = False
-    asked_now: bool = True
-    asked: bool = True
+    wished: frozenset[str] = frozenset()
+    stuck: tuple[str, ...] = ()
     note: tuple[Any, ...] = ()
     only_note: bool = False
+
+    @property
+    def asked(self) -> bool:
+        """Whether the spec has changed what needs an empty pool."""
+        return not self.wished.isdisjoint(self.empty)
 
     @property
     def note_alone(self) -> bool:
@@ -83,30 +85,17 @@ class Changes:
         return [*told, *(["startTask"] if self.remove_start_task else []), *self.empty]
 
 
-def applied(spec: Mapping[str, Any]) -> tuple[str, str]:
-    """Fingerprints of what can be changed at any time, and of what needs an empty pool, as they stand in the spec."""
+def _said(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What the spec says of the members that the note is about."""
     body = PoolSpec.rest_body(spec)
-    parts = ({name: body[name] for name in names if name in body} for names in ((*_ANY_TIME, "metadata"), _EMPTY_ONLY))
-    any_time, empty = (fingerprint(part) for part in parts)
-    return any_time, empty
-
-
-def noted(remote: Mapping[str, Any]) -> tuple[str, str]:
-    """What the pool was last given, by its metadata; empty texts if that is not known."""
-    items = remote.get("metadata") or ()
-    text = next((str(item["value"]) for item in items if item.get("name") == APPLIED_METADATA), "")
-    any_time, _, empty = text.partition("/")
-    return any_time, empty
+    return {name: body[name] for name in (*ANY_TIME, "metadata", *EMPTY_ONLY) if name in body}
 
 
 def with_note(body: Mapping[str, Any], spec: Mapping[str, Any], values: Values = NO_VALUES) -> dict[str, Any]:
     """The body of a new pool with the notes of what it is made from."""
-    given = to_note(spec, values, values.taken.keys(), {})
-    return dict(body) | {"metadata": [*body.get("metadata", ()), _item(*applied(spec)), *given]}
-
-
-def _item(any_time: str, empty: str) -> dict[str, str]:
-    return {"name": APPLIED_METADATA, "value": f"{any_time}/{empty}"}
+    given = to_note(PoolSpec, spec, values, values.taken.keys(), {})
+    noted = applied.with_note(body, _said(spec))
+    return noted | {"metadata": [*noted["metadata"], *given]}
 
 
 def changes(
@@ -127,70 +116,54 @@ def changes(
         values: what properties take from Secrets and ConfigMaps; what the pool has of it cannot be asked for.
         without_image: whether virtualMachineConfiguration stays as it is, since the node agent for it is not known.
     """
-    body = with_agent(PoolSpec.rest_body(spec), agent)
-    wanted, before = applied(spec), noted(remote)
+    body, marks = with_agent(PoolSpec.rest_body(spec), agent), applied.marks(_said(spec))
+    found = applied.noted(remote)
+    # Nobody's work is interrupted for what a pool without a note may lack.
+    before = replace(found, keeps=found.keeps or not found.known)
     taken = accepted.members if accepted is not None and accepted.etag == remote.get("eTag") else {}
-    now = _different(_ANY_TIME, body, remote, taken, lenient=wanted[0] == before[0])
-    # A pool that was taken over has no note, and what the spec does not mention stays as it is.
-    empty = _different(_EMPTY_ONLY, body, remote, taken, lenient=before[1] in ("", wanted[1]))
+    any_time = differences(ANY_TIME, body, remote, before, marks, taken)
+    without_nodes = differences(EMPTY_ONLY, body, remote, before, marks, taken)
+    now, empty = any_time.members, without_nodes.members
     for name in values.changed & body.keys():
-        (now if name in _ANY_TIME else empty)[name] = body[name]
+        (now if name in ANY_TIME else empty)[name] = body[name]
     if without_image:
         empty.pop("virtualMachineConfiguration", None)
-    at_once = _Notes((wanted[0], before[1]), to_note(spec, values, now.keys(), remote))
-    in_all = _Notes(wanted, to_note(spec, values, now.keys() | empty.keys(), remote))
-    if without_image:
-        in_all = replace(in_all, applied=at_once.applied)
-    note = tuple(_metadata(body, remote, in_all))
-    here = tuple(_metadata(body, remote, at_once)) if empty else note
-    same_items = normal.metadata(body.get("metadata")) == normal.metadata(remote.get("metadata"))
+    stuck = (*any_time.stuck, *without_nodes.stuck)
+    not_yet = {*stuck, *(["virtualMachineConfiguration"] if without_image else [])}
+    at_once = _Notes(
+        applied.after(before, marks, not_yet=not_yet | empty.keys()),
+        to_note(PoolSpec, spec, values, now.keys(), remote),
+    )
+    in_all = _Notes(
+        applied.after(before, marks, not_yet=not_yet),
+        to_note(PoolSpec, spec, values, now.keys() | empty.keys(), remote),
+    )
+    own = applied.own_items(body, remote, before)
+    note = tuple(_metadata(own, remote, in_all))
+    here = tuple(_metadata(own, remote, at_once)) if empty else note
+    same_items = normal.metadata(own) == normal.metadata(remote.get("metadata"))
     if not same_items or _notes_of({"metadata": here}) != _notes_of(remote):
         now["metadata"] = list(here)
-    remove = "startTask" not in body and bool(remote.get("startTask"))
-    return Changes(
-        now,
-        empty,
-        remove,
-        asked_now=before[0] != wanted[0],
-        asked=before[1] != wanted[1] or bool(values.certain & empty.keys()),
-        note=note,
-        only_note=same_items,
-    )
-
-
-def _different(
-    defaults: Mapping[str, Any],
-    body: Mapping[str, Any],
-    remote: Mapping[str, Any],
-    taken: Mapping[str, str],
-    *,
-    lenient: bool,
-) -> dict[str, Any]:
-    result = {}
-    for name, default in defaults.items():
-        wanted = body.get(name, default)
-        if wanted is None or taken.get(name) == fingerprint(wanted):
-            continue
-        if not same(name, wanted, remote.get(name, default), lenient=lenient and name in body):
-            result[name] = wanted
-    return result
+    remove = "startTask" not in body and bool(remote.get("startTask")) and not before.leaves("startTask")
+    said = {name for name in marks.keys() | before.marks.keys() if marks.get(name) != before.marks.get(name)}
+    return Changes(now, empty, remove, frozenset(said | values.certain), stuck, note, only_note=same_items)
 
 
 @dataclass(frozen=True)
 class _Notes:
     """What the operator notes in a pool: fingerprints of the spec, and versions of Secrets and ConfigMaps."""
 
-    applied: tuple[str, str]
+    applied: Mapping[str, str]
     values: list[Any]
 
 
-def _notes_of(remote: Mapping[str, Any]) -> tuple[tuple[str, str], Mapping[str, str]]:
-    return noted(remote), pool_values.noted(remote)
+def _notes_of(remote: Mapping[str, Any]) -> tuple[Applied, Mapping[str, str]]:
+    return replace(applied.noted(remote), keeps=False), pool_values.noted(remote)
 
 
-def _metadata(body: Mapping[str, Any], remote: Mapping[str, Any], notes: _Notes) -> list[Any]:
-    items: list[Any] = ownership.with_same_marker(body, remote)["metadata"]
-    return [*items, _item(*notes.applied), *notes.values]
+def _metadata(own: list[Any], remote: Mapping[str, Any], notes: _Notes) -> list[Any]:
+    items: list[Any] = ownership.with_same_marker({"metadata": own}, remote)["metadata"]
+    return [*items, applied.note(notes.applied), *notes.values]
 
 
 def patch(id: str, members: Mapping[str, Any], remote: Mapping[str, Any], digests: Mapping[str, str]) -> Call:
@@ -212,19 +185,8 @@ def first_of_removal(found: Changes) -> Mapping[str, Any]:
     return {name: value for name, value in found.now.items() if name not in _REPLACED}
 
 
-def without_start_task(id: str, spec: Mapping[str, Any], remote: Mapping[str, Any], found: Changes) -> Call:
+def without_start_task(id: str, found: Changes, remote: Mapping[str, Any]) -> Call:
     """`updateproperties` that repeats everything but the start task; it takes no ETag."""
-    body = PoolSpec.rest_body(spec)
-    replaced = {
-        "certificateReferences": [],
-        "applicationPackageReferences": body.get("applicationPackageReferences", []),
-        "metadata": found.now.get("metadata") or remote.get("metadata") or [],
-        "targetNodeCommunicationMode": body.get("targetNodeCommunicationMode", "default"),
-    }
-    return Call("replace_pool_properties", Table.POOLS, id, body=replaced)
-
-
-def fingerprint(value: Any) -> str:
-    """A short name for a value, as it stands in the spec."""
-    text = json.dumps(value, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    kept = {"applicationPackageReferences": [], "targetNodeCommunicationMode": "default", "metadata": []}
+    wanted = {name: found.now.get(name, remote.get(name) or default) for name, default in kept.items()}
+    return Call("replace_pool_properties", Table.POOLS, id, body={"certificateReferences": [], **wanted})

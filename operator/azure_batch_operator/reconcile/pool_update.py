@@ -28,7 +28,7 @@ from azure_batch_operator.reconcile.pool_view import (
 )
 
 
-def change(id: str, spec: Mapping[str, Any], found: Changes, view: PoolView, remote: Mapping[str, Any]) -> Step | None:
+def change(id: str, found: Changes, view: PoolView, remote: Mapping[str, Any]) -> Step | None:
     """The step for what can be changed at any time."""
     members = dict(first_of_removal(found) if found.remove_start_task else found.now)
     if found.empty and is_empty(remote):
@@ -37,7 +37,7 @@ def change(id: str, spec: Mapping[str, Any], found: Changes, view: PoolView, rem
     if members:
         return _updating([*members], patch(id, members, remote, view.values.digests), found, view)
     if found.remove_start_task:
-        return _updating(["startTask"], without_start_task(id, spec, remote, found), found, view)
+        return _updating(["startTask"], without_start_task(id, found, remote), found, view)
     return None
 
 
@@ -76,6 +76,6 @@ def is_empty(remote: Mapping[str, Any]) -> bool:
 def _updating(names: list[str], call: Call, found: Changes, view: PoolView) -> Step:
     # Metadata may be written for the operator's own note alone, which is no change of the user's.
     told = [name for name in names if name != "metadata" or not found.only_note]
-    own = {*view.values.changed, *(found.empty if found.asked else ()), *(found.now if found.asked_now else ())}
+    own = view.values.changed | found.wished
     others = tuple(name for name in told if name not in own)
     return Step((call,), "Updating", "Updating", f"{', '.join(told or names)} is being changed", properties=others)

@@ -1,7 +1,7 @@
-"""Which values of Secrets and ConfigMaps a pool was given: noted in the pool by version, never by value.
+"""Which values of Secrets and ConfigMaps a pool or job schedule was given: noted there by version, never by value.
 
 The service returns neither passwords nor keys, so what a pool has cannot be compared with what a Secret holds. As long as the
-operator runs, it remembers keyed digests of what it has sent. For the time when it does not run, the pool's metadata names the
+operator runs, it remembers keyed digests of what it has sent. For the time when it does not run, the metadata names the
 versions of the Secrets that were sent (docs/decisions/0016): an object of another version *may* hold something else, which costs
 one call to make sure, and interrupts nobody. What is known to have changed and waits for an empty pool is noted as `DUE`.
 """
@@ -14,8 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from azure_batch_operator.api.base import VALUES_METADATA
-from azure_batch_operator.api.pool import PoolSpec
+from azure_batch_operator.api.base import VALUES_METADATA, ApiModel
 from azure_batch_operator.reconcile.plan import Absent, Remote
 from azure_batch_operator.reconcile.resolve import Source, references
 
@@ -39,11 +38,11 @@ def version_of(objects: Iterable[tuple[Source, str]]) -> str:
 
 @dataclass(frozen=True)
 class Values:
-    """What the properties of a pool take from Secrets and ConfigMaps, and what the pool has of it.
+    """What the properties of a pool or schedule take from Secrets and ConfigMaps, and what it has of that.
 
     Attributes:
         taken: by property; what cannot be read now is missing.
-        changed: properties whose values the pool does not have, or may not have.
+        changed: properties whose values it does not have, or may not have.
         certain: those of them whose values are known to be others.
     """
 
@@ -61,11 +60,11 @@ NO_VALUES = Values()
 
 
 def compared(taken: Mapping[str, Taken], given: Mapping[str, str], remote: Remote) -> Values:
-    """Compare what properties take with what the pool was given.
+    """Compare what properties take with what the pool or schedule was given.
 
     Args:
-        given: digests of what this process knows the pool to have, by property.
-        remote: the pool, with the note of what it was given before this process.
+        given: digests of what this process knows it to have, by property.
+        remote: the pool or schedule, with the note of what it was given before this process.
     """
     note = {} if isinstance(remote, Absent) else noted(remote)
     changed, certain = set(), set()
@@ -75,7 +74,7 @@ def compared(taken: Mapping[str, Taken], given: Mapping[str, str], remote: Remot
                 changed.add(name)
                 certain.add(name)
         elif note.get(name, now.version) != now.version:
-            # A pool without a note was taken over, and what it has is left as it is.
+            # What has no note was taken over, and what it has is left as it is.
             changed.add(name)
             if note[name] == DUE:
                 certain.add(name)
@@ -83,18 +82,20 @@ def compared(taken: Mapping[str, Taken], given: Mapping[str, str], remote: Remot
 
 
 def noted(remote: Mapping[str, Any]) -> dict[str, str]:
-    """Versions that the pool was given, by property, from its metadata."""
+    """Versions that were given, by property, from the metadata."""
     items = remote.get("metadata") or ()
     text = next((str(item["value"]) for item in items if item.get("name") == VALUES_METADATA), "")
     pairs = (each.partition("=") for each in text.split(",") if each)
     return {name: version for name, _, version in pairs}
 
 
-def to_note(spec: Mapping[str, Any], values: Values, sent: Collection[str], remote: Mapping[str, Any]) -> list[Any]:
-    """The metadata item for a pool that is given the values of the properties in `sent`; none if no property takes any."""
+def to_note(
+    model: type[ApiModel], spec: Mapping[str, Any], values: Values, sent: Collection[str], remote: Mapping[str, Any]
+) -> list[Any]:
+    """The metadata item for what is given the values of the properties in `sent`; none if no property takes any."""
     before, note = noted(remote), {}
-    for name, value in PoolSpec.rest_body(spec).items():
-        if not any(references(PoolSpec, {name: value})):
+    for name, value in model.rest_body(spec).items():
+        if not any(references(model, {name: value})):
             continue
         now = values.taken.get(name)
         if now is not None and (name in sent or name not in values.changed):

@@ -8,13 +8,12 @@ from typing import Any
 
 from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.api.schedule import JobScheduleSpec
-from azure_batch_operator.reconcile import cron, normal, ownership, policy
+from azure_batch_operator.reconcile import cron, normal, ownership, policy, schedule_changes
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import waiting, with_notice, without_account
-from azure_batch_operator.reconcile.compare import same
 from azure_batch_operator.reconcile.job_views import PoolView
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Plan, Remote, Table
+from azure_batch_operator.reconcile.pool_values import NO_VALUES, Values
 from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
 
 _ENDED = ("completed", "terminating")
@@ -31,6 +30,10 @@ class JobsView:
 
     children: Sequence[Resource] = ()
     remote: Sequence[Mapping[str, Any]] | None = None
+
+
+VALUES_LOOKED_AT_EVERY = 300.0
+"""Seconds between two looks whether Secrets and ConfigMaps that a schedule of the service takes values from have changed."""
 
 
 def is_cron(resource: Resource) -> bool:
@@ -52,6 +55,7 @@ def plan(
     cluster: str,
     now: float,
     others: Others = NO_OTHERS,
+    values: Values = NO_VALUES,
 ) -> Plan:
     """Decide about one BatchJobSchedule.
 
@@ -60,6 +64,7 @@ def plan(
         remote: the schedule as the last poll saw it.
         cluster: id of this cluster, part of the ownership marker.
         others: what is known of other owners.
+        values: what the jobs take from Secrets and ConfigMaps.
     """
     if resource.deleting and (not resource.has_finalizer or resource.released):
         return Plan(finalizer="remove")
@@ -76,45 +81,48 @@ def plan(
         call = Call("delete_schedule", Table.SCHEDULES, resource.remote_id)
         return policy.end(resource, remote, what, call, cluster, now, others)
     if remote is Absent.GONE:
-        return _create(resource, account, pool, cluster, now)
+        return _create(resource, account, pool, cluster, now, values)
     claimed = policy.claim(resource, "job schedule", remote, cluster, "update_schedule", Table.SCHEDULES, now, others)
     if claimed is not None:
         return claimed
-    return _converge(resource, account, pool, remote, jobs, now)
+    return _converge(resource, account, pool, remote, jobs, now, values)
 
 
-def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: str, now: float) -> Plan:
+def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: str, now: float, values: Values) -> Plan:
     if resource.status.get("phase") == "Completed":
         verdict = Verdict("Completed", "Completed", "the schedule has ended and is gone in Azure Batch", ready=True)
         return Plan(status=kept(resource, verdict, now))
     if pool.problem:
         return waiting(resource, *pool.problem, now)
-    body = {"id": resource.remote_id} | _body(resource, pool.id)
+    body = {"id": resource.remote_id} | schedule_changes.body_of(resource.spec, pool.id)
     body = ownership.with_marker(body, ownership.marker(cluster, resource))
-    calls = [Call("create_schedule", Table.SCHEDULES, resource.remote_id, body=body)]
+    body = schedule_changes.with_note(body, resource.spec, pool.id, values)
+    calls = [Call("create_schedule", Table.SCHEDULES, resource.remote_id, body=body, digests=values.digests)]
     verdict = Verdict("Creating", "Creating", "the job schedule is being created", ready=False, trend="Reconciling")
     shown = status(resource, verdict, now, id=resource.remote_id, account=account.name)
     return with_notice(resource, Plan("add", tuple(calls), status=shown), verdict)
 
 
-def _body(resource: Resource, pool_id: str | None) -> dict[str, Any]:
-    """What the REST API takes, with the pool's id in the place of `poolRef`."""
-    body = JobScheduleSpec.rest_body(resource.spec)
-    if pool_id is not None:
-        body["jobSpecification"] = body["jobSpecification"] | {"poolInfo": {"poolId": pool_id}}
-    return body
-
-
 def _converge(
-    resource: Resource, account: AccountView, pool: PoolView, remote: Mapping[str, Any], jobs: JobsView, now: float
+    resource: Resource,
+    account: AccountView,
+    pool: PoolView,
+    remote: Mapping[str, Any],
+    jobs: JobsView,
+    now: float,
+    values: Values,
 ) -> Plan:
     state = str(remote.get("state"))
     calls: list[Call] = []
     if state not in _ENDED:
-        change = {} if pool.problem else _changes(resource, pool, remote)
+        change = {} if pool.problem else schedule_changes.changes(resource.spec, pool.id, remote, values)
         if change:
-            etag = remote.get("eTag")
-            calls.append(Call("update_schedule", Table.SCHEDULES, resource.remote_id, body=change, if_match=etag))
+            etag, digests = remote.get("eTag"), values.digests if "jobSpecification" in change else None
+            calls.append(
+                Call(
+                    "update_schedule", Table.SCHEDULES, resource.remote_id, body=change, if_match=etag, digests=digests
+                )
+            )
         if resource.annotations.get(TERMINATE):
             calls.append(Call("terminate_schedule", Table.SCHEDULES, resource.remote_id))
         elif resource.spec.get("suspend") and state == "active":
@@ -126,21 +134,9 @@ def _converge(
         finalizer=None if resource.has_finalizer else "add",
         calls=tuple(calls),
         status=_status(resource, account, remote, jobs, verdict, now),
+        again=VALUES_LOOKED_AT_EVERY if values.taken and state not in _ENDED else None,
     )
     return with_notice(resource, plan, verdict)
-
-
-def _changes(resource: Resource, pool: PoolView, remote: Mapping[str, Any]) -> dict[str, Any]:
-    """Members for a PATCH, each replaced whole (batch-semantics §6.2)."""
-    wanted = _body(resource, pool.id)
-    change = {}
-    if not normal.same_schedule(wanted.get("schedule") or {}, remote.get("schedule") or {}):
-        change["schedule"] = wanted.get("schedule") or {}
-    if not same("jobSpecification", wanted["jobSpecification"], remote.get("jobSpecification")):
-        change["jobSpecification"] = wanted["jobSpecification"]
-    if normal.metadata(wanted.get("metadata")) != normal.metadata(remote.get("metadata")):
-        change["metadata"] = ownership.with_same_marker(wanted, remote)["metadata"]
-    return change
 
 
 def _verdict(resource: Resource, remote: Mapping[str, Any], changing: bool) -> Verdict:

@@ -229,8 +229,8 @@ def _follow(
     calls: list[Call] = []
     if not ended and asked(resource, TERMINATE):
         calls.append(Call("terminate_task", Table.TASKS, id, parent=job.id))
-    elif not ended and _constraints_differ(resource, remote):
-        body = {"constraints": dict(resource.spec.get("constraints") or {})}
+    elif not ended and (constraints := _other_constraints(resource, job, remote)) is not None:
+        body = {"constraints": constraints}
         calls.append(Call("update_task", Table.TASKS, id, parent=job.id, body=body))
     if blocked_by is not None and remote.get("state") == "active" and not calls:
         text = (
@@ -248,9 +248,12 @@ def _reason(job: JobView) -> str:
     return str(info.get("terminateReason") or "for a reason that it does not state")
 
 
-def _constraints_differ(resource: Resource, remote: Mapping[str, Any]) -> bool:
+def _other_constraints(resource: Resource, job: JobView, remote: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The constraints that the task shall have, if it has others."""
     there = remote.get("constraints")
-    return there is not None and not normal.same_task_constraints(resource.spec.get("constraints"), there)
+    of_job = (job.remote.get("constraints") or {}) if isinstance(job.remote, Mapping) else {}
+    wanted = normal.task_constraints(resource.spec.get("constraints"), of_job)
+    return None if there is None or normal.same_task_constraints(wanted, there) else wanted
 
 
 def _delete(

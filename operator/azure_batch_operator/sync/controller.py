@@ -361,6 +361,8 @@ class Controller:
                 session.mirror.forget_job(resource.remote_id)
             if resource.key.kind is Kind.POOL:
                 session.mirror.forget_pool(resource.remote_id)
+            if resource.key.kind is Kind.SCHEDULE:
+                session.mirror.forget_schedule(resource.remote_id)
 
 
 def _differs(before: Resource, after: Resource) -> bool:

@@ -41,6 +41,8 @@ _MODELS: dict[Kind, type[ApiModel]] = {
     Kind.TASK: TaskSpec,
     Kind.SCHEDULE: JobScheduleSpec,
 }
+_FOLLOWED: dict[Kind, type[ApiModel]] = {Kind.POOL: PoolSpec, Kind.SCHEDULE: JobScheduleSpec}
+"""Kinds that are given new values when a Secret or ConfigMap changes."""
 _CREATES = frozenset({"create_pool", "create_job", "create_schedule"})
 _FILLED = _CREATES | {"update_pool", "update_schedule"}
 
@@ -54,7 +56,7 @@ class Inputs:
         self.prices: dict[Key, str | ResolutionError] = {}
         """What `spec.pricesFrom` of pools points to, or why it cannot be read."""
         self.taken: dict[Key, Mapping[str, Taken]] = {}
-        """What properties of pools take from Secrets and ConfigMaps."""
+        """What properties of pools and schedules take from Secrets and ConfigMaps."""
         self._digest_key = os.urandom(32)
         self._since: dict[Key, int] = {}
 
@@ -93,16 +95,24 @@ class Inputs:
             self.prices[resource.key] = error
 
     async def read_taken(self, resource: Resource) -> None:
-        """Look whether the values that a pool takes from Secrets and ConfigMaps have changed; a missing one keeps what was known.
+        """Look whether values that a pool or a schedule of the service takes from Secrets and ConfigMaps have changed.
+
+        A missing one keeps what was known.
 
         Raises:
             KubeError: if the API server is out of reach.
         """
-        if resource.key.kind is not Kind.POOL or resource.deleting:
+        model = _FOLLOWED.get(resource.key.kind)
+        if (
+            model is None
+            or resource.deleting
+            or resource.spec.get("cron")
+            or resource.status.get("phase") == "Completed"
+        ):
             return
         found, since = dict(self.taken.get(resource.key, {})), self._seen_at(resource.key)
         for name, value in resource.spec.items():
-            needed = [] if name in PoolSpec.ours else list(references(PoolSpec, {name: value}))
+            needed = [] if name in model.ours else list(references(model, {name: value}))
             if not needed:
                 found.pop(name, None)
                 continue

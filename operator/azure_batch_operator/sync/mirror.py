@@ -179,6 +179,8 @@ class Mirror:
         """What the account supports; None until it was asked for."""
         self.notes: defaultdict[str, PoolNotes] = defaultdict(PoolNotes)
         """More about pools, by id (lower case)."""
+        self.schedule_digests: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        """Digests of the values from Secrets and ConfigMaps that schedules were given, by id (lower case) and property."""
         self.results: defaultdict[str, JobResults] = defaultdict(JobResults)
         self.tasks: defaultdict[str, RemoteTable] = defaultdict(RemoteTable)
         self.outputs = Outputs()
@@ -191,6 +193,8 @@ class Mirror:
         if call.verb == "enable_pool_auto_scale":
             notes.enabled = now
         notes.digests |= call.digests or {}
+        if call.table is Table.SCHEDULES and call.digests:
+            self.schedule_digests[call.id.lower()] |= call.digests
         etag = getattr(answer, "etag", None)
         before = notes.accepted
         if etag and (call.marks is not None or (before is not None and before.etag == call.if_match)):
@@ -201,6 +205,10 @@ class Mirror:
     def forget_pool(self, pool_id: str) -> None:
         """Nobody is interested in this pool any more."""
         self.notes.pop(pool_id.lower(), None)
+
+    def forget_schedule(self, schedule_id: str) -> None:
+        """Nobody is interested in this schedule any more."""
+        self.schedule_digests.pop(schedule_id.lower(), None)
 
     def forget_job(self, job_id: str) -> None:
         """Nobody is interested in the tasks of this job any more."""

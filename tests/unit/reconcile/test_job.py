@@ -33,7 +33,7 @@ def job(spec: dict[str, Any] | None = None, **options: Any) -> Resource:
 
 
 def remote(owner: Resource, *, full: bool = True, **members: Any) -> dict[str, Any]:
-    """The job of `owner` in Azure Batch; `full` says that it notes that all tasks are in."""
+    """The job of `owner` in Azure Batch as it was last applied; `full` says that it notes that all tasks are in."""
     width = expand.id_width(owner.spec)
     note = job_changes.tasks_note(job_changes.fingerprint(owner.spec) if full else "", width)
     body = {
@@ -41,7 +41,7 @@ def remote(owner: Resource, *, full: bool = True, **members: Any) -> dict[str, A
         "id": "one", "state": "active", "onAllTasksComplete": "noaction", "priority": 0, "poolInfo": {"poolId": "cpu"},
         "executionInfo": {"startTime": "2026-01-01T00:00:00Z", "poolId": "cpu"},
     }  # fmt: skip
-    return owned(body | members, owner)
+    return job_changes.with_note(owned(body | members, owner), owner.spec)
 
 
 def completed(owner: Resource, reason: str = "AllTasksCompleted") -> dict[str, Any]:
@@ -72,6 +72,10 @@ def verbs(decision: Plan) -> list[str]:
 def conditions(decision: Plan) -> dict[str, tuple[str, str]]:
     assert decision.status is not None
     return {each["type"]: (each["status"], each["reason"]) for each in decision.status["conditions"]}
+
+
+def by_name(items: list[dict[str, str]]) -> dict[str, str]:
+    return {item["name"]: item["value"] for item in items}
 
 
 def test_a_job_is_created_without_terminatejob() -> None:
@@ -107,7 +111,7 @@ def test_tasks_first_then_terminatejob() -> None:
     assert (complete.feed, verbs(complete)) == (False, ["update_job"])
     assert complete.calls[0].body is not None
     assert complete.calls[0].body["onAllTasksComplete"] == "terminatejob"
-    assert complete.calls[0].body["metadata"] == remote(one)["metadata"][::-1]
+    assert by_name(complete.calls[0].body["metadata"]) == by_name(remote(one)["metadata"])
     done = decide(one, remote(one, onAllTasksComplete="terminatejob"), TasksView(counts=counted(running=1)))
     assert (done.feed, verbs(done)) == (False, [])
     assert conditions(done)["Ready"] == ("True", "Running")
@@ -139,7 +143,7 @@ def test_a_job_of_batch_tasks_ends_only_after_they_are_in() -> None:
         (
             {"constraints": {"maxTaskRetryCount": 2}},
             {"constraints": {"maxWallClockTime": "P10675199DT2H48M5.4775807S", "maxTaskRetryCount": 0}},
-            {"constraints": {"maxTaskRetryCount": 2}},
+            {"constraints": {"maxWallClockTime": "P10675199DT2H48M5.4775807S", "maxTaskRetryCount": 2}},
         ),
     ],
 )
@@ -159,7 +163,7 @@ def test_changed_metadata_keep_the_marker() -> None:
     (call,) = decision.calls
     assert call.body is not None
     names = {item["name"] for item in call.body["metadata"]}
-    assert names == {"team", "azurebatch.io/owner", "azurebatch.io/tasks"}
+    assert names == {"team", "azurebatch.io/owner", "azurebatch.io/tasks", "azurebatch.io/applied"}
 
 
 def test_success_and_failure_come_from_the_tasks() -> None:

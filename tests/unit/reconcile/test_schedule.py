@@ -82,7 +82,8 @@ def test_a_change_is_patched_whole_and_not_over_somebody_elses(change: dict[str,
     decision = decide(schedule(SPEC | change), REMOTE)
     [call] = decision.calls
     assert (call.verb, call.if_match) == ("update_schedule", "0x1")
-    assert list(call.body or {}) == [member]
+    # The note of what was applied goes with it.
+    assert list(call.body or {}) == list(dict.fromkeys([member, "metadata"]))
     assert ready(decision) == ("False", "Updating")
 
 

@@ -244,3 +244,28 @@ async def test_what_a_pool_takes_is_known_by_value_and_by_version_of_what_holds_
     await other.read_taken(one)
     assert other.taken[one.key]["userAccounts"].digest != seen[0].digest, "another process has another key"
     assert other.taken[one.key]["userAccounts"].version == seen[0].version
+
+
+async def test_what_a_schedule_of_the_service_takes_is_followed_and_its_other_changes_need_no_secret() -> None:
+    api = Api(tokens={"t": "abc"})
+    these = inputs(api)
+    manager = {"id": "m", "commandLine": "x", "environmentSettings": [VARIABLE]}
+    job = {"poolRef": {"name": "cpu"}, "jobManagerTask": manager}
+    one = resource(Kind.SCHEDULE, {"schedule": {}, "jobSpecification": job})
+    await these.read_taken(one)
+    before = these.taken[one.key]["jobSpecification"]
+    api.objects["tokens"]["t"], api.version = "def", 2
+    these.seen(one.key)
+    these._values.forget("Secret", "default", "tokens")
+    await these.read_taken(one)
+    after = these.taken[one.key]["jobSpecification"]
+    assert (before.digest != after.digest, before.version != after.version) == (True, True)
+    del api.objects["tokens"]
+    these._values.forget("Secret", "default", "tokens")
+    suspending = Plan(calls=(Call("update_schedule", Table.SCHEDULES, "one", body={"metadata": []}),))
+    assert (await these.completed(one, suspending)).calls == suspending.calls
+    for other in ({"cron": {"expression": "@daily"}}, {"status": {"phase": "Completed"}}):
+        status = other.pop("status", None)
+        ended = resource(Kind.SCHEDULE, {"jobSpecification": job, **other}, name="two", status=status)
+        await these.read_taken(ended)
+        assert ended.key not in these.taken

@@ -22,7 +22,7 @@ class Context:
         store: all objects of the cluster.
         cluster: id of this cluster, part of the ownership marker.
         others: what is known of other owners.
-        taken: what properties of pools take from Secrets and ConfigMaps.
+        taken: what properties of pools and schedules take from Secrets and ConfigMaps.
         prices: what `spec.pricesFrom` of pools points to, or why it cannot be read.
         sourced: what jobs have taken from their ConfigMaps.
         fingerprints: of the sources of jobs' tasks, with uid and generation of the object: in all, and for fixed tasks.

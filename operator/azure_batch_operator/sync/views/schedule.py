@@ -5,7 +5,8 @@ from __future__ import annotations
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import schedule as plans
-from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
+from azure_batch_operator.reconcile.pool_values import NO_VALUES, Values, compared
 from azure_batch_operator.reconcile.schedule import is_open
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.views.context import Context, interested
@@ -32,4 +33,18 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         session.interest.drop(resource.key)
     jobs = plans.JobsView(children, session.mirror.schedule_jobs.get(id.lower()))
     remote = session.mirror.schedules.get(id)
-    return plans.plan(resource, account, pool, remote, jobs, context.cluster, now, context.others)
+    values = _values(context, resource, session, remote)
+    return plans.plan(resource, account, pool, remote, jobs, context.cluster, now, context.others, values)
+
+
+def _values(context: Context, resource: Resource, session: Session, remote: Remote) -> Values:
+    """What its jobs take from Secrets and ConfigMaps, compared with what the schedule was given."""
+    taken = context.taken.get(resource.key)
+    if not taken:
+        return NO_VALUES
+    given = session.mirror.schedule_digests[resource.remote_id.lower()]
+    values = compared(taken, given, remote)
+    if not isinstance(remote, Absent):
+        # What the schedule has is remembered by value from now on.
+        given |= {name: digest for name, digest in values.digests.items() if name not in values.changed}
+    return values
