@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from azure_batch_operator.api.base import FINALIZER, FORCE_FINALIZE, without_nulls
-from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.kinds import KINDS, Kind
+from azure_batch_operator.shapes import conform
 
 
 class Key(NamedTuple):
@@ -19,6 +20,12 @@ class Key(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.namespace}/{self.name}"
+
+    @classmethod
+    def of_account(cls, text: object) -> Key | None:
+        """The BatchAccount that a status names as `namespace/name`; None if the text is none."""
+        namespace, slash, name = text.partition("/") if isinstance(text, str) else ("", "", "")
+        return cls(Kind.ACCOUNT, namespace, name) if namespace and slash and name else None
 
 
 class Owner(NamedTuple):
@@ -48,13 +55,19 @@ class Resource:
     controller: Owner | None = None
     deletion_asked: str = ""
     """When its deletion was asked for; empty if it is to stay."""
+    unreadable: tuple[str, ...] = ()
+    """Paths in the spec of what is missing or has another type than the CRD says; it is left out of `spec`."""
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Resource:
         """From an object of the API server; what the operator does not need is dropped here."""
         metadata = body["metadata"]
+        kind = Kind(body["kind"])
+        # The API server has checked all this, unless somebody loosened the CRD or switched its checks off.
+        spec, unreadable = conform(KINDS[kind].spec, without_nulls(body.get("spec") or {}), strict=True)
+        status, _ = conform(KINDS[kind].status, _whole(without_nulls(body.get("status") or {})), strict=True)
         return cls(
-            key=Key(Kind(body["kind"]), metadata["namespace"], metadata["name"]),
+            key=Key(kind, metadata["namespace"], metadata["name"]),
             uid=metadata["uid"],
             generation=metadata.get("generation", 0),
             version=int(metadata.get("resourceVersion", 0)),
@@ -67,8 +80,9 @@ class Resource:
                 for name, value in metadata.get("annotations", {}).items()
                 if not name.startswith("kubectl.kubernetes.io/")
             },
-            spec=without_nulls(body.get("spec", {})),
-            status=dict(body.get("status", {})),
+            spec=spec,
+            status=status,
+            unreadable=tuple(unreadable),
             controller=next(
                 (
                     Owner(owner["kind"], owner["name"], owner["uid"])
@@ -112,3 +126,15 @@ class Resource:
     def condition(self, type_: str) -> Mapping[str, Any] | None:
         """A condition of the status, if it is there."""
         return next((each for each in self.status.get("conditions", ()) if each.get("type") == type_), None)
+
+
+_BLANK = {"status": "Unknown", "reason": "", "message": "", "lastTransitionTime": "1970-01-01T00:00:00Z"}
+"""What a condition says that somebody has edited by hand, where it says nothing."""
+
+
+def _whole(status: Any) -> Any:
+    """A status whose conditions have all members that conditions have."""
+    listed = status.get("conditions") if isinstance(status, dict) else None
+    if not isinstance(listed, list):
+        return status
+    return {**status, "conditions": [_BLANK | each if isinstance(each, dict) else each for each in listed]}

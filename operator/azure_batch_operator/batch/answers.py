@@ -4,6 +4,7 @@ The shapes are those of batch-semantics §1.3 (headers), §1.6 (pages), §3.1 (e
 else a proxy, a captive portal or a broken connection delivers becomes a `MalformedAnswerError`, never a KeyError.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,8 +22,12 @@ from azure_batch_operator.batch.errors import (
     ConflictError,
     MalformedAnswerError,
 )
+from azure_batch_operator.batch.models import RESULTS
 from azure_batch_operator.batch.models.enums import TaskAddStatus
-from azure_batch_operator.batch.redaction import redact, redact_values
+from azure_batch_operator.batch.redaction import redact_values, safe_text
+from azure_batch_operator.shapes import conform
+
+logger = logging.getLogger(__name__)
 
 JsonObject = dict[str, Any]
 
@@ -170,15 +175,67 @@ def json_object(answer: Answer, operation: str) -> JsonObject:
     return value
 
 
-def page(body: JsonObject, answer: Answer, operation: str) -> tuple[list[JsonObject], str | None]:
-    """Items and next link of one page of a list; the link may be there without items, and the other way round."""
+_IDENTITY = {"Jobs_GetJobTaskCounts": "taskCounts", "Pools_ListPoolNodeCounts": "poolId"}
+_IDENTIFIED = frozenset({"Application", "Job", "JobSchedule", "Node", "Pool", "Task"})
+_TOLD: set[tuple[str, str]] = set()
+_MOST_TOLD = 1000
+
+
+def identity(operation: str, select: Sequence[str] | None = None) -> str | None:
+    """The member without which an item of an answer is of no use; None if there is none, or it was not selected."""
+    model = RESULTS.get(operation)
+    # Whoever gets one resource has named it.
+    listed = "_List" in operation and model is not None and model.__name__ in _IDENTIFIED
+    name = _IDENTITY.get(operation) or ("id" if listed else None)
+    return name if select is None or name in select else None
+
+
+def shaped(value: JsonObject, answer: Answer, operation: str, needed: str | None = None) -> JsonObject:
+    """A resource in an answer in the shape that the API says; members of another type are left out.
+
+    Args:
+        needed: a member that must be there. One bad item makes the whole answer malformed, since from a list without it somebody
+            would conclude that the resource is gone.
+
+    Raises:
+        MalformedAnswerError: the needed member is missing.
+    """
+    model = RESULTS.get(operation)
+    if model is None:
+        return value
+    value, wrong = conform(model, value)
+    for path in wrong:
+        if len(_TOLD) < _MOST_TOLD and (operation, path) not in _TOLD:
+            _TOLD.add((operation, path))
+            logger.warning(
+                "%s answered with %s of an unknown kind; it is left out [%s]", operation, path, answer.request_id
+            )
+    if needed is not None and not value.get(needed):
+        raise malformed(f"the answer should say {needed} and does not", answer, operation)
+    return value
+
+
+def page(
+    body: JsonObject, answer: Answer, operation: str, needed: str | None = None
+) -> tuple[list[JsonObject], str | None]:
+    """Items and next link of one page of a list; the link may be there without items, and the other way round.
+
+    Raises:
+        MalformedAnswerError: it is no page, or an item lacks the `needed` member.
+    """
     items = body.get("value", [])
     link = body.get("odata.nextLink")
     if not isinstance(items, list) or not set(map(type, items)) <= {dict}:
         raise malformed("the answer should hold a list of objects under 'value'", answer, operation)
     if link is not None and not isinstance(link, str):
         raise malformed("the link to the next page is not a string", answer, operation)
+    if operation in RESULTS and operation != _ADD_TASKS:
+        items = [shaped(item, answer, operation, needed) for item in items]
     return items, link or None
+
+
+_ADD_TASKS = "Tasks_CreateTaskCollection"
+"""Its items are read one by one below, and are as many as there are tasks."""
 
 
 def error_of(
@@ -302,4 +359,4 @@ def _plain_message(text: object) -> str:
     if not isinstance(text, str):
         return ""
     lines = [line.strip() for line in text.splitlines()]
-    return redact(" ".join(line for line in lines if line and not line.startswith(("RequestId:", "Time:"))))
+    return safe_text(" ".join(line for line in lines if line and not line.startswith(("RequestId:", "Time:"))))

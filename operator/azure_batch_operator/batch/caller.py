@@ -16,8 +16,10 @@ from azure_batch_operator.batch.answers import (
     Receipt,
     TaskAddResult,
     file_properties,
+    identity,
     json_object,
     receipt,
+    shaped,
     task_add_results,
 )
 from azure_batch_operator.batch.models.base import Model
@@ -37,17 +39,20 @@ JsonBody = Json | Model
 class Listing:
     """A list of the service: iterate over its items, or over `pages()`. Each iteration asks anew."""
 
-    def __init__(self, transport: Transport, request: Request, limits: Limits) -> None:
+    def __init__(self, transport: Transport, request: Request, limits: Limits, needed: str | None) -> None:
         self._transport = transport
         self._request = request
         self._limits = limits
+        self._needed = needed
 
     def pages(self) -> AsyncIterator[list[JsonObject]]:
         """The pages, as lists of objects; a page may be empty."""
 
         async def send(request: Request) -> paging.Page:
             operation = request.operation.id
-            return await self._transport.send(request, self._limits, lambda answer: paging.read_page(answer, operation))
+            return await self._transport.send(
+                request, self._limits, lambda answer: paging.read_page(answer, operation, self._needed)
+            )
 
         return paging.pages(send, self._request, self._transport.origin)
 
@@ -99,7 +104,10 @@ class Caller:
     ) -> JsonObject:
         """Call an operation whose success carries a JSON object."""
         request, limits = self._request(operation, arguments, options, body=body, query=query)
-        return await self._transport.send(request, limits, lambda answer: json_object(answer, operation))
+        needed = identity(operation, (query or {}).get("$select"))
+        return await self._transport.send(
+            request, limits, lambda answer: shaped(json_object(answer, operation), answer, operation, needed)
+        )
 
     async def exists(self, operation: str, arguments: Mapping[str, str], options: Mapping[str, Any]) -> bool:
         """Call an operation that asks whether something is there."""
@@ -135,7 +143,7 @@ class Caller:
         """Prepare a list; nothing is sent before it is iterated over."""
         query = {**(query or {}), "maxresults": options.get("max_results")}
         request, limits = self._request(operation, arguments, options, query=query)
-        return Listing(self._transport, request, limits)
+        return Listing(self._transport, request, limits, identity(operation, query.get("$select")))
 
     def stream(
         self,

@@ -36,7 +36,7 @@ from azure_batch_operator.batch.errors import (
     DeadlineError,
     UsageError,
 )
-from azure_batch_operator.batch.redaction import redact
+from azure_batch_operator.batch.redaction import safe_text
 from azure_batch_operator.batch.requests import Request
 
 BATCH_SCOPE = "https://batch.core.windows.net//.default"
@@ -204,7 +204,7 @@ def sign_in_error(error: Exception, description: str) -> BatchError:
     """What azure-identity's failure means: by Entra's code, else by its words."""
     if isinstance(error, ServiceRequestError | ServiceResponseError):
         return ConnectionFailedError(f"the authority that signs in {description} cannot be reached")
-    text = redact(" ".join(str(error).split()))
+    text = safe_text(" ".join(str(error).split()))
     if not isinstance(error, AzureError | OSError | ValueError):
         text = "the answer is no token"
     match = re.search(r"AADSTS\d+", text)

@@ -16,9 +16,9 @@ Page = tuple[list[JsonObject], str | None]
 """Items, and the link to the next page."""
 
 
-def read_page(answer: Answer, operation: str) -> Page:
-    """Read an answer as a page."""
-    return page(json_object(answer, operation), answer, operation)
+def read_page(answer: Answer, operation: str, needed: str | None = None) -> Page:
+    """Read an answer as a page; each item must have the `needed` member."""
+    return page(json_object(answer, operation), answer, operation, needed)
 
 
 async def pages(

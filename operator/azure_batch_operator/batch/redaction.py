@@ -1,25 +1,42 @@
-"""Takes secrets out of text that was written by others and may end in a log, an event or a status.
+"""Makes text from outside fit to be shown: no secrets, nothing that a terminal acts upon, bounded.
 
-The service echoes what it was sent: URLs with SAS signatures, property values, and in authentication errors the
-signature it received. Stands below `errors` and `answers`; nothing here knows about HTTP.
+Text from outside is whatever the service, a task, a user or a file supplies and that may end in a log, an Event or a status. The
+service echoes what it was sent: URLs with SAS signatures, property values, and in authentication errors the signature it
+received. A task prints what it likes: escape sequences, right-to-left overrides, its own credentials.
+
+`safe_text` is the one function for it. It stands at both ends: where an answer of the service is read (`answers`, members marked
+`Prose` in the models) and where a status or an Event leaves (`kube.status`, `kube.events`). Stands below `errors` and `answers`;
+nothing here knows about HTTP.
 """
 
 import re
+from collections.abc import Collection, Mapping
+from typing import Any
 
 REDACTED = "…"
+LONGEST = 16_384
+"""Characters of one text; a status has 16 KiB in all."""
 
-# A URL's query is where SAS signatures live; the rest of the URL is what a person needs.
-_URL_QUERY = re.compile(r"(?P<url>\bhttps?://[^\s?'\"<>]+)\?[^\s'\"<>]*", re.IGNORECASE)
+# A URL's query is where SAS signatures live; the rest of the URL is what a person needs. Bounded, so that no text is quadratic.
+_URL_QUERY = re.compile(r"(?P<url>\bhttps?://[^\s?'\"<>]{1,2048})\?[^\s'\"<>]*", re.IGNORECASE)
+_NAMES = r"sig|signature|client_secret|client_assertion|password|sharedaccesskey|sharedaccesssignature|accountkey|access_token"
 _PATTERNS = (
-    re.compile(
-        r"(?P<keep>\b(?:sig|signature|code|client_secret|client_assertion|password|sharedaccesskey|accountkey)=)[^\s&;'\"]+",
-        re.IGNORECASE,
-    ),
-    re.compile(r"(?P<keep>\bSharedKey(?:Lite)?\s+[^\s:]+:)[A-Za-z0-9+/=]+", re.IGNORECASE),
-    re.compile(r"(?P<keep>\bBearer\s+)[A-Za-z0-9._~+/=-]+", re.IGNORECASE),
+    re.compile(rf"(?P<keep>(?<![A-Za-z])(?:{_NAMES})(?:=|%3d))[^\s&;'\"]+", re.IGNORECASE),
+    # An authorization code is long; an exit code is not.
+    re.compile(r"(?P<keep>\bcode=)[A-Za-z0-9._~-]{16,}", re.IGNORECASE),
+    re.compile(rf"(?P<keep>[\"'](?:{_NAMES})[\"']\s{{0,8}}:\s{{0,8}}[\"'])[^\"']+", re.IGNORECASE),
+    re.compile(r"(?P<keep>\bSharedKey(?:Lite)?\s{1,8}[^\s:]{1,256}:)[A-Za-z0-9+/=]+", re.IGNORECASE),
+    re.compile(r"(?P<keep>\bBearer\s{1,8})[A-Za-z0-9._~+/=-]+", re.IGNORECASE),
+    re.compile(r"(?P<keep>\bBasic\s{1,8})[A-Za-z0-9+/]{8,}={0,2}", re.IGNORECASE),
     re.compile(r"(?P<keep>MAC signature found in the HTTP request ')[^']*", re.IGNORECASE),
+    re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]{1,16}://[^\s/:@'\"]{1,256}:)[^\s/@'\"]{1,256}(?=@)", re.IGNORECASE),
+    re.compile(r"(?P<keep>-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----).*?(?=-----END|\Z)", re.DOTALL),
 )
 _JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?")
+_MAY_HOLD_A_SECRET = re.compile(
+    r"[=?@]|%3d|bearer|basic|eyJ|sharedkey|signature|private key|[\"']\s{0,8}:", re.IGNORECASE
+)
+"""What every pattern above needs; most texts have none of it."""
 _SECRET_PROPERTIES = frozenset(
     {
         "accountkey",
@@ -27,22 +44,86 @@ _SECRET_PROPERTIES = frozenset(
         "identityreference.password",
         "password",
         "protectedsettings",
-        "sasKey".lower(),
+        "saskey",
         "sshprivatekey",
         "environmentsettings",
     }
 )
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]{0,64}[ -/]{0,8}[@-~]?|\x1b[\]P^_X][^\x07\x1b\n]{0,512}(?:\x07|\x1b\\)?|\x1b.?|\x9b[0-?]{0,64}[@-~]?"
+)
+"""ECMA-48 sequences, whole: without their first character the rest would be left as noise."""
+_INVISIBLE = re.compile(
+    "["
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, DEL, C1
+    "\u00ad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0001\U000e0020-\U000e007f"
+    "]"
+)
+"""Controls and format characters (Cc, Cf): zero widths, bidirectional marks, embeddings, overrides and isolates, tags."""
+_NO_CHARACTERS = re.compile("[\ud800-\udfff]")
+"""Halves of surrogate pairs: JSON text cannot hold them, so they would end whoever writes it."""
+_LEAST_SECRET = 4
+"""Characters; a shorter value would be cut out of everything."""
 
 
 def redact(text: str) -> str:
     """Replace what looks like a signature, key, token or URL query in `text` by an ellipsis."""
+    if not _MAY_HOLD_A_SECRET.search(text):
+        return text
     text = _URL_QUERY.sub(rf"\g<url>?{REDACTED}", text)
     for pattern in _PATTERNS:
         text = pattern.sub(rf"\g<keep>{REDACTED}", text)
     return _JWT.sub(REDACTED, text)
 
 
-def redact_values(values: dict[str, str]) -> dict[str, str]:
-    """Redact the values of an error; the echoed value of a secret property goes entirely."""
+def redact_values(values: Mapping[str, str]) -> dict[str, str]:
+    """The values of an error, safe to show; the echoed value of a secret property goes entirely."""
     secret = values.get("PropertyName", "").rsplit(".", 1)[-1].lower() in _SECRET_PROPERTIES
-    return {name: REDACTED if secret and name == "PropertyValue" else redact(value) for name, value in values.items()}
+    return {
+        safe_text(name): REDACTED if secret and name == "PropertyValue" else safe_text(value)
+        for name, value in values.items()
+    }
+
+
+def safe_text(text: str) -> str:
+    """The text without secrets, control and format characters, cut to `LONGEST` characters; tabs and newlines stay.
+
+    Idempotent, so that it does no harm to pass it twice.
+    """
+    text = text[:LONGEST]
+    if not (text.isascii() and text.isprintable()):
+        text = text.replace("\r\n", "\n").replace("\u2028", "\n").replace("\u2029", "\n")
+        text = _NO_CHARACTERS.sub("\ufffd", _INVISIBLE.sub("", _ESCAPES.sub("", text)))
+    return redact(text)[:LONGEST]
+
+
+def safe(value: Any, raw: Collection[str] = ()) -> Any:
+    """A JSON value with `safe_text` applied to every text in it.
+
+    Args:
+        raw: names of members of the outermost object that stay as they are.
+    """
+    if isinstance(value, str):
+        return safe_text(value)
+    if isinstance(value, Mapping):
+        return {name: item if name in raw else safe(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [safe(item) for item in value]
+    return value
+
+
+def without(text: str, secrets: Collection[str]) -> str:
+    """The text with the given secret values cut out, also the end of one with which the text begins.
+
+    Values of several lines are cut line by line. What is shorter than four characters stays: it would be cut out of everything.
+    """
+    parts = {part.strip() for secret in secrets for part in (secret, *secret.splitlines())}
+    for part in sorted((part for part in parts if len(part) >= _LEAST_SECRET), key=len, reverse=True):
+        text = text.replace(part, REDACTED)
+        # A tail may begin in the middle of a value.
+        for at in range(1, len(part) - _LEAST_SECRET + 1):
+            if text.startswith(part[at:]):
+                text = REDACTED + text[len(part) - at :]
+                break
+    return text

@@ -151,8 +151,10 @@ def changes(spec: Mapping[str, Any], remote: Mapping[str, Any], notes: Mapping[s
         change["constraints"] = wanted
     items = _metadata(spec, remote, before, notes)
     noted = applied.note(applied.after(before, marks, not_yet=not_yet))
-    same_items = {item["name"]: item["value"] for item in items} == {
-        item["name"]: item.get("value") for item in remote.get("metadata") or () if item["name"] != noted["name"]
+    same_items = {item.get("name"): item.get("value") for item in items} == {
+        item.get("name"): item.get("value")
+        for item in remote.get("metadata") or ()
+        if item.get("name") != noted["name"]
     }
     # A job of our own is compared to the letter without its note, so that the note can wait for the next change.
     must_note = before.keeps and (not before.known or noted["value"] != applied.note(before.marks)["value"])
@@ -225,5 +227,5 @@ def _metadata(
     own = applied.own_items(spec, remote, before)
     items: list[dict[str, str]] = ownership.with_same_marker({"metadata": own}, remote)["metadata"]
     kept = {name: note(remote, name) for name in (HELD_METADATA, HOLDS_METADATA, TASKS_METADATA)} | dict(notes)
-    items = [item for item in items if item["name"] not in kept]
+    items = [item for item in items if item.get("name") not in kept]
     return items + [{"name": name, "value": value} for name, value in kept.items() if value is not None]

@@ -107,7 +107,8 @@ def same_task_constraints(given: Mapping[str, Any], there: Mapping[str, Any]) ->
 
 def metadata(items: Any) -> dict[str, str]:
     """Metadata by name, without our own markers."""
-    return {item["name"]: item["value"] for item in items or () if not item["name"].startswith(f"{GROUP}/")}
+    pairs = ((str(item.get("name") or ""), str(item.get("value") or "")) for item in items or ())
+    return {name: value for name, value in pairs if not name.startswith(f"{GROUP}/")}
 
 
 _ANY_CASE = frozenset(

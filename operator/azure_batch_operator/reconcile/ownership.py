@@ -86,7 +86,7 @@ def marker(cluster: str, resource: Resource, id: str | None = None) -> str:
 
 def with_marker(body: Mapping[str, Any], owner: str, *, adopted: bool = False) -> dict[str, Any]:
     """A pool, job or schedule body with the marker among its metadata, and with a note if it was there before its object."""
-    items = [item for item in body.get("metadata") or () if item["name"] not in MARKERS]
+    items = [item for item in body.get("metadata") or () if item.get("name") not in MARKERS]
     note = [{"name": ADOPTED_METADATA, "value": "true"}] if adopted else []
     return dict(body) | {"metadata": [*items, {"name": OWNER_METADATA, "value": owner}, *note]}
 
@@ -103,7 +103,7 @@ def with_same_marker(body: Mapping[str, Any], remote: Mapping[str, Any]) -> dict
 
 def task_with_marker(body: Mapping[str, Any], owner: str) -> dict[str, Any]:
     """A task body with the marker among its environment variables."""
-    settings = [each for each in body.get("environmentSettings") or () if each["name"] != OWNER_VARIABLE]
+    settings = [each for each in body.get("environmentSettings") or () if each.get("name") != OWNER_VARIABLE]
     return dict(body) | {"environmentSettings": [*settings, {"name": OWNER_VARIABLE, "value": owner}]}
 
 

@@ -128,7 +128,7 @@ def image_of(
     if not fitting:
         return Image(problem=_unsupported(reference, images))
     verified = [each for each in fitting if str(each.get("verificationType", "")).lower() == "verified"]
-    return Image(str((verified or fitting)[0]["nodeAgentSKUId"]), end)
+    return Image(str((verified or fitting)[0].get("nodeAgentSKUId") or ""), end)
 
 
 def _is_of(supported: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
@@ -142,7 +142,7 @@ def _unsupported(reference: Mapping[str, Any], images: Sequence[Mapping[str, Any
     name = " ".join(str(reference.get(each, "")) for each in ("publisher", "offer", "sku"))
     offers = {str((each.get("imageReference") or {}).get("offer", "")).lower() for each in images}
     close = sorted(
-        str(each["imageReference"].get("sku"))
+        str((each.get("imageReference") or {}).get("sku"))
         for each in images
         if str((each.get("imageReference") or {}).get("offer", "")).lower() == str(reference.get("offer", "")).lower()
     )

@@ -84,7 +84,7 @@ def compared(taken: Mapping[str, Taken], given: Mapping[str, str], remote: Remot
 def noted(remote: Mapping[str, Any]) -> dict[str, str]:
     """Versions that were given, by property, from the metadata."""
     items = remote.get("metadata") or ()
-    text = next((str(item["value"]) for item in items if item.get("name") == VALUES_METADATA), "")
+    text = next((str(item.get("value") or "") for item in items if item.get("name") == VALUES_METADATA), "")
     pairs = (each.partition("=") for each in text.split(",") if each)
     return {name: version for name, _, version in pairs}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import ValidationError
+
 from azure_batch_operator.api.account import AccountSpec
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
@@ -41,7 +43,7 @@ class Relations:
                 if parent is not None:
                     return self.account_key(parent)
         if resource.key.kind in {Kind.JOB, Kind.SCHEDULE} and (account := resource.status.get("account")):
-            return Key(Kind.ACCOUNT, *account.split("/", 1))
+            return Key.of_account(account)
         return None
 
     def job(self, task: Resource) -> Key | None:
@@ -118,4 +120,9 @@ class Relations:
             return True
         known = self._namespaces.get(namespace)
         labels = known.labels if known else {}
-        return allows(AccountSpec.model_validate(account.spec).allowed_namespaces, namespace, labels)
+        try:
+            allowed = AccountSpec.model_validate(account.spec).allowed_namespaces
+        except ValidationError:
+            # A spec that the CRD would have refused lets nobody in.
+            return False
+        return allows(allowed, namespace, labels)

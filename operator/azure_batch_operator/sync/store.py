@@ -17,7 +17,7 @@ def references(resource: Resource) -> tuple[Key, ...]:
         keys.append(Key(Kind.ACCOUNT, account.get("namespace") or namespace, account["name"]))
     elif resource.key.kind in {Kind.JOB, Kind.SCHEDULE} and (account := resource.status.get("account")):
         # Remembered in the status, because the BatchPool that named it may be deleted first.
-        keys.append(Key(Kind.ACCOUNT, *account.split("/", 1)))
+        keys += [key for key in (Key.of_account(account),) if key]
     if pool := resource.job_spec[1].get("poolRef"):
         keys.append(Key(Kind.POOL, namespace, pool["name"]))
     if pool := (spec.get("backoff") or {}).get("fallbackPoolRef"):

@@ -113,8 +113,8 @@ def test_ended_on_demand_and_then_left() -> None:
         ({}, True),
         ({"onAllTasksComplete": "terminatejob"}, False),
         ({"constraints": {"maxWallClockTime": "PT1H"}}, False),
-        ({"jobManagerTask": {"id": "m", "killJobOnCompletion": True}}, False),
-        ({"jobManagerTask": {"id": "m", "killJobOnCompletion": False}}, True),
+        ({"jobManagerTask": {"id": "m", "commandLine": "x", "killJobOnCompletion": True}}, False),
+        ({"jobManagerTask": {"id": "m", "commandLine": "x", "killJobOnCompletion": False}}, True),
     ],
 )
 def test_jobs_that_never_end_are_warned_of(specification: dict[str, Any], warned: bool) -> None:

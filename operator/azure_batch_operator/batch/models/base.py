@@ -17,6 +17,8 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
 
 from azure_batch_operator.batch.errors import MalformedAnswerError
+from azure_batch_operator.batch.redaction import safe_text
+from azure_batch_operator.shapes import Reader, number_text, text
 
 _WIRE = "wire"
 
@@ -122,8 +124,11 @@ Open = Annotated[E | str, _OpenEnum()]
 """A member of an enum, or a string that only a later version of the service knows."""
 
 
-Int64 = Annotated[int, PlainSerializer(str, when_used="json")]
+Int64 = Annotated[int, PlainSerializer(str, when_used="json"), Reader(number_text)]
 """A number that is a string on the wire, because JSON's numbers are too short for it (batch-semantics §1.5)."""
+
+Prose = Annotated[str, Reader(lambda value: safe_text(text(value)))]
+"""A text for people, which others have written: it is made safe to show where the answer is read."""
 
 INFINITE = timedelta(days=10675199, hours=2, minutes=48, seconds=5, microseconds=477580)
 """What the service calls "no limit": the longest time of .NET."""

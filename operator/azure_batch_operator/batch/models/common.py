@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from azure_batch_operator.batch.models.base import Model, Open
+from azure_batch_operator.batch.models.base import Model, Open, Prose
 from azure_batch_operator.batch.models.enums import (
     AutoUserScope,
     CertificateStoreLocation,
@@ -25,8 +25,8 @@ class MetadataItem(Model):
 class NameValuePair(Model):
     """A detail of an error inside a resource."""
 
-    name: str | None = None
-    value: str | None = None
+    name: Prose | None = None
+    value: Prose | None = None
 
 
 class NodeIdentityReference(Model):
@@ -151,8 +151,8 @@ class TaskContainerExecutionInfo(Model):
     """The container that a task ran in."""
 
     container_id: str | None = None
-    state: str | None = None
-    error: str | None = None
+    state: Prose | None = None
+    error: Prose | None = None
 
 
 class TaskFailureInfo(Model):
@@ -160,5 +160,5 @@ class TaskFailureInfo(Model):
 
     category: Open[ErrorCategory] | None = None
     code: str | None = None
-    message: str | None = None
+    message: Prose | None = None
     details: list[NameValuePair] | None = None

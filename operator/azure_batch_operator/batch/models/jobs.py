@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from azure_batch_operator.batch.models.base import READ_ONLY, Duration, Int64, Model, Moment, Open
+from azure_batch_operator.batch.models.base import READ_ONLY, Duration, Int64, Model, Moment, Open, Prose
 from azure_batch_operator.batch.models.common import (
     ApplicationPackageReference,
     EnvironmentSetting,
@@ -114,7 +114,7 @@ class JobSchedulingError(Model):
 
     category: Open[ErrorCategory] | None = None
     code: str | None = None
-    message: str | None = None
+    message: Prose | None = None
     details: list[NameValuePair] | None = None
 
 
@@ -125,7 +125,7 @@ class JobExecutionInfo(Model):
     end_time: Moment | None = None
     pool_id: str | None = None
     scheduling_error: JobSchedulingError | None = None
-    terminate_reason: str | None = None
+    terminate_reason: Prose | None = None
 
 
 class JobStatistics(Model):

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from azure_batch_operator.batch.models.base import Int64, Model, Moment, Open
+from azure_batch_operator.batch.models.base import Int64, Model, Moment, Open, Prose
 from azure_batch_operator.batch.models.common import (
     CertificateReference,
     NameValuePair,
@@ -57,7 +57,7 @@ class NodeError(Model):
     """What is wrong with a node."""
 
     code: str | None = None
-    message: str | None = None
+    message: Prose | None = None
     error_details: list[NameValuePair] | None = None
 
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from azure_batch_operator.batch.models.base import Duration, Int64, Model, Moment, Open
+from azure_batch_operator.batch.models.base import Duration, Int64, Model, Moment, Open, Prose
 from azure_batch_operator.batch.models.common import (
     ApplicationPackageReference,
     CertificateReference,
@@ -89,7 +89,7 @@ class AutoScaleRunError(Model):
     """Why a formula could not be evaluated."""
 
     code: str | None = None
-    message: str | None = None
+    message: Prose | None = None
     values: list[NameValuePair] | None = None
 
 
@@ -97,7 +97,7 @@ class AutoScaleRun(Model):
     """An evaluation of a formula: `$name=value` pairs, separated by semicolons."""
 
     timestamp: Moment | None = None
-    results: str | None = None
+    results: Prose | None = None
     error: AutoScaleRunError | None = None
 
 
@@ -105,7 +105,7 @@ class ResizeError(Model):
     """Why a resize did not reach its target."""
 
     code: str | None = None
-    message: str | None = None
+    message: Prose | None = None
     values: list[NameValuePair] | None = None
 
 

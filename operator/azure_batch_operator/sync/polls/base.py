@@ -11,14 +11,14 @@ from typing import Any
 
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, BatchError, Priority
+from azure_batch_operator.batch.redaction import REDACTED, safe_text
 from azure_batch_operator.sync.mirror import Interest, Mirror
 
 _DEADLINE = 20.0
 TAIL_LINES = 20
 _CLOCK_SLACK = timedelta(seconds=10)
+_FUTURE = timedelta(days=1)
 TAIL_BYTES = 2000
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-"""Nothing that a terminal would act upon; carriage returns neither."""
 
 
 @dataclass
@@ -56,9 +56,18 @@ class Poll:
 
 
 def tail_of(data: bytes, lines: int) -> str:
-    """The last lines of a file, as text that a status can hold."""
-    text = _CONTROL.sub("", data.decode(errors="replace"))
-    return "\n".join(text.rstrip().splitlines()[-lines:])
+    """The last lines of a file, as text that a status can hold.
+
+    Args:
+        data: the last `TAIL_BYTES` of the file; if there are so many, they may begin amid a secret, so the first word is left out.
+    """
+    text = data.decode(errors="replace")
+    if len(data) >= TAIL_BYTES:
+        text = f"{REDACTED}{_FIRST_WORD.sub('', text, count=1)}"
+    return "\n".join(safe_text(text).rstrip().splitlines()[-lines:])
+
+
+_FIRST_WORD = re.compile(r"\A\S*")
 
 
 _NO_FILE = {
@@ -85,7 +94,8 @@ class Since:
     def saw(self, item: Mapping[str, Any]) -> None:
         """An item with its `stateTransitionTime`."""
         if stamp := item.get("stateTransitionTime"):
-            self._latest = max(self._latest, _time(stamp))
+            # A time in the far future would have the filter find nothing any more.
+            self._latest = min(max(self._latest, _time(stamp)), datetime.now(UTC) + _FUTURE)
 
     def advance(self, seen: Since, seconds: float) -> None:
         """Go on to what another one has seen, by a list that took so many seconds."""

@@ -60,7 +60,7 @@ class PoolPoll(Poll):
         found = [pool async for pool in self._client.pools.list(select=_MOVING, **options())]
         stale = [pool for pool in found if self._is_stale(pool)]
         if stale:
-            since = min(str(pool["lastModified"])[:19] for pool in stale)
+            since = min(str(pool.get("lastModified") or "0001-01-01T00:00:00Z")[:19] for pool in stale)
             changed = self._client.pools.list(filter=f"lastModified ge DateTime'{since}Z'", **options())
             self._whole |= {str(pool["id"]).lower(): pool async for pool in changed}
         here = {str(pool["id"]).lower() for pool in found}
