@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 from azure_batch_operator.api.base import API_VERSION
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.redaction import safe_text
+from azure_batch_operator.guard import keep
 from azure_batch_operator.kube.api import MERGE_PATCH, KubeApi, KubeError, NotFound
 
 logger = logging.getLogger(__name__)
@@ -67,18 +69,20 @@ class EventRecorder:
     def record(self, resource: Resource, type_: EventType, reason: str, message: str) -> None:
         """Post an Event about the object, soon."""
         try:
-            self._queue.put_nowait((resource, type_, reason, message))
+            self._queue.put_nowait((resource, type_, reason, safe_text(message)))
         except asyncio.QueueFull:
             logger.warning("Event dropped: %s %s: %s", resource.key, reason, message)
 
     async def run(self) -> None:
         """Post until cancelled."""
-        while True:
-            resource, type_, reason, message = await self._queue.get()
-            try:
-                await self._post(resource, type_, reason, message)
-            except KubeError as error:
-                logger.warning("Event on %s was not posted: %s", resource.key, error)
+        await keep("events", self._next)
+
+    async def _next(self) -> None:
+        resource, type_, reason, message = await self._queue.get()
+        try:
+            await self._post(resource, type_, reason, message)
+        except KubeError as error:
+            logger.warning("Event on %s was not posted: %s", resource.key, error)
 
     async def _post(self, resource: Resource, type_: EventType, reason: str, message: str) -> None:
         path = f"/api/v1/namespaces/{resource.key.namespace}/events"

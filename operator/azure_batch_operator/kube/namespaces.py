@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from azure_batch_operator.api.base import GROUP
+from azure_batch_operator.guard import keep
 from azure_batch_operator.kube.api import KubeApi, KubeError, NotFound
 
 logger = logging.getLogger(__name__)
@@ -108,12 +109,12 @@ class Namespaces:
 
     async def run(self) -> None:
         """Keep looking until cancelled."""
-        while True:
+
+        async def turn() -> None:
             await asyncio.sleep(LOOKED_AT_EVERY)
-            try:
-                await self.refresh()
-            except KubeError as error:
-                logger.warning("Namespaces could not be read: %s", error)
+            await self.refresh()
+
+        await keep("namespaces", turn, expected=(KubeError,))
 
     async def _one(self, name: str) -> Namespace:
         try:

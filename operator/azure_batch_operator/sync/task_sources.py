@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.guard import keep
 from azure_batch_operator.kube.api import KubeError
 from azure_batch_operator.kube.values import LONG_AGO, Values
 from azure_batch_operator.reconcile import job_changes, sources
@@ -161,10 +162,13 @@ class TaskSources:
             changed: is told jobs whose ConfigMaps have changed.
             every: seconds between two rounds.
         """
-        while True:
+
+        async def turn() -> None:
             await asyncio.sleep(every)
             async for keys in self.changes(jobs()):
                 changed(keys)
+
+        await keep("task sources", turn)
 
     async def changes(self, jobs: Iterable[Resource]) -> AsyncIterator[set[Key]]:
         """One round: for each ConfigMap that is not as it was, the jobs that name it."""

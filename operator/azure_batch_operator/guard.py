@@ -1,0 +1,102 @@
+"""An unexpected exception is one object's failure, and never the end of a loop, a TaskGroup or the process.
+
+What data can cause must not spread: a fault while one item is handled is logged with its traceback, counted in
+`azurebatch_internal_errors_total`, told to the user as reason `InternalError`, and tried again with a growing wait; the other
+items go on. `keep` is the loop of every service that works without end. `refusal` turns a fault into an error of the call that it
+happened in, for those who handle errors of calls anyway. Cancellation is no fault and passes through.
+
+Stands above `batch`, beside `logs`; used by `kube` and `sync`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from prometheus_client import Counter
+
+from azure_batch_operator.batch import BatchError
+
+logger = logging.getLogger(__name__)
+
+REASON = "InternalError"
+FAULTS = Counter(
+    "azurebatch_internal_errors", "Unexpected exceptions, each of which was one object's failure", ["where"]
+)
+LEAST_WAIT, MOST_WAIT = 1.0, 60.0
+"""Seconds between two tries."""
+
+
+class InternalError(BatchError):
+    """The operator has failed, not the service and not the user; the text names the place and holds no data."""
+
+    default_retryable = True
+
+
+def message(error: BaseException) -> str:
+    """What a user reads: kind and place of the exception, never its text, which may quote a secret."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return (
+        f"the operator has failed on this object ({type(error).__name__}{place}); others go on, and it is tried again. This is a "
+        "fault of the operator: please report it with the operator's log of this object, where the traceback stands"
+    )
+
+
+def refusal(where: str, subject: object, error: Exception) -> BatchError:
+    """An exception as an error of a call: one of the client stays as it is, any other is logged, counted and named.
+
+    Args:
+        where: the worker, for the metric, such as `feeder`.
+        subject: what it was about, for the log.
+    """
+    if isinstance(error, BatchError):
+        return error
+    report(where, subject, error)
+    return InternalError(message(error), code=REASON)
+
+
+def report(where: str, subject: object, error: BaseException) -> None:
+    """Log a fault with its traceback, and count it."""
+    FAULTS.labels(where).inc()
+    logger.error("%s failed on %s: %s", where, subject, type(error).__name__, exc_info=error)
+
+
+class Backoff:
+    """Seconds to wait after each failure in a row: doubled from the least to the most."""
+
+    def __init__(self, least: float = LEAST_WAIT, most: float = MOST_WAIT) -> None:
+        self._least, self._most, self._next = least, most, least
+
+    def failed(self) -> float:
+        """One more failure; returns how long to wait."""
+        wait, self._next = self._next, min(self._most, self._next * 2)
+        return wait
+
+    def worked(self) -> None:
+        """The row of failures has ended."""
+        self._next = self._least
+
+
+async def keep(where: str, turn: Callable[[], Awaitable[None]], *, expected: tuple[type[Exception], ...] = ()) -> None:
+    """Take one turn after the other until cancelled; a turn waits for its own work.
+
+    Args:
+        where: name of the service, for log and metric.
+        expected: exceptions that are no fault, such as an API server out of reach: logged without a traceback and not counted.
+    """
+    backoff = Backoff()
+    while True:
+        try:
+            await turn()
+        except expected as error:
+            logger.warning("%s: %s", where, error)
+        except Exception as error:
+            report(where, "a turn", error)
+        else:
+            backoff.worked()
+            continue
+        await asyncio.sleep(backoff.failed())
