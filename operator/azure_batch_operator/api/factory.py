@@ -52,12 +52,19 @@ class ParameterSet(ApiModel):
 
     def size(self) -> int:
         """How many values the dimension has."""
-        return len(self.numbers()) if self.values is None else len(self.values)
+        if self.values is not None:
+            return len(self.values)
+        start, end, step = self._bounds()
+        # Not the length of the range: that must fit into a machine's word, and what users write need not.
+        return max(0, (end - start) // step + 1)
 
     def numbers(self) -> range:
         """The range, `end` included; only without `values`."""
-        start, end, step = self.start or 0, self.end or 0, self.step or 1
+        start, end, step = self._bounds()
         return range(start, end + (1 if step > 0 else -1), step)
+
+    def _bounds(self) -> tuple[int, int, int]:
+        return self.start or 0, self.end or 0, self.step or 1
 
 
 class ParametricSweep(ApiModel):

@@ -16,9 +16,11 @@ from typing import Any
 from azure_batch_operator.api.factory import MAX_TASKS, ParameterSet
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.api.task_body import Task, TaskTemplate
-from azure_batch_operator.reconcile.placeholders import fill, highest_index
+from azure_batch_operator.reconcile import placeholders
+from azure_batch_operator.reconcile.placeholders import fill
 
 MERGE_ID = "merge"
+_WIDEST_ID = 64
 _DEPENDENCY_TEXT = 64_000
 """Most characters of all ids in a dependsOn (batch-semantics §8)."""
 
@@ -33,6 +35,7 @@ class _Series:
         what: what the values are, for messages.
         values: the sequences, made one by one.
         names: names of the values, if they have any.
+        longest: characters of the longest value.
     """
 
     size: int
@@ -40,6 +43,7 @@ class _Series:
     what: str
     values: Iterable[Sequence[object]]
     names: Sequence[str] = ()
+    longest: int = 20
 
 
 def total(spec: Mapping[str, Any]) -> int:
@@ -71,11 +75,8 @@ def problems(spec: Mapping[str, Any]) -> list[str]:
         found.append(f"spec stands for {total(spec)} tasks, the most is {MAX_TASKS}: split it into several BatchJobs")
     series = _series(spec)
     if series is not None:
-        used = highest_index(spec["taskFactory"]["repeatTask"])
-        if used >= series.width:
-            found.append(
-                f"spec.taskFactory.repeatTask uses {{{used}}}, but there are {series.width} {series.what}, numbered from 0"
-            )
+        template, where = spec["taskFactory"]["repeatTask"], "spec.taskFactory.repeatTask"
+        found += placeholders.problems(template, series.width, series.what, series.longest, where)
     found += _taken_ids(spec)
     if _merge_template(spec) and sum(len(_id(task)) for task in spec.get("tasks") or ()) > _DEPENDENCY_TEXT:
         found.append(
@@ -142,18 +143,25 @@ def _series(spec: Mapping[str, Any]) -> _Series | None:
         sets = [ParameterSet.model_validate(each) for each in sweep["parameterSets"]]
         values = [each.numbers() if each.values is None else each.values for each in sets]
         size = math.prod(each.size() for each in sets)
-        return _Series(size, len(sets), "parameterSets", _combinations(values))
+        return _Series(
+            size, len(sets), "parameterSets", _combinations(values), longest=_longest(each.values for each in sets)
+        )
     if per_item := factory.get("taskPerItem"):
         rows = per_item.get("rows")
         if rows is None:
             items = per_item.get("items") or ()
-            return _Series(len(items), 1, "values per item", ((item,) for item in items))
+            return _Series(len(items), 1, "values per item", ((item,) for item in items), longest=_longest([items]))
         columns = per_item.get("columns") or ()
-        return _Series(len(rows), len(columns) or 1, "columns", rows, columns)
+        return _Series(len(rows), len(columns) or 1, "columns", rows, columns, _longest(rows))
     if repeat := factory.get("repeat"):
         count = int(repeat["count"])
         return _Series(count, 1, "values", ((number,) for number in range(count)))
     return None
+
+
+def _longest(rows: Iterable[Sequence[object] | None]) -> int:
+    """Characters of the longest value; what has no list of values is a number."""
+    return max((len(str(value)) for row in rows for value in row or ()), default=20)
 
 
 def _combinations(dimensions: Sequence[Sequence[object]]) -> Iterator[tuple[object, ...]]:
@@ -173,7 +181,7 @@ def _factory_size(spec: Mapping[str, Any]) -> int:
 
 def id_width(spec: Mapping[str, Any]) -> int:
     """Digits of the ids of a factory's tasks: enough for the largest number, and at least `idWidth`."""
-    least = int((spec.get("taskFactory") or {}).get("idWidth") or 1)
+    least = min(int((spec.get("taskFactory") or {}).get("idWidth") or 1), _WIDEST_ID)
     return max(least, len(str(max(_factory_size(spec) - 1, 0))))
 
 
@@ -189,7 +197,8 @@ def _merge_template(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 def _made(spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     series = _series(spec)
-    if series is None:
+    # A dimension without values makes none, however long one would walk over the others.
+    if series is None or not series.size:
         return
     template = TaskTemplate.rest_body(spec["taskFactory"]["repeatTask"])
     width = id_width(spec)

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from azure_batch_operator.api.base import ApiModel, without_nulls
 from azure_batch_operator.api.task_body import Task
+from azure_batch_operator.reconcile import placeholders
 from azure_batch_operator.reconcile.placeholders import fill
 from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, Source
 
@@ -26,6 +27,9 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _MOST_VALUES = 2_000_000
 """More than a megabyte of text can hold without aliases."""
+
+_MOST_TEXT = 64 << 20
+"""Characters of the tasks that one table may make: they are in memory together."""
 
 _DEEPEST = 50
 """Far more than a task has."""
@@ -102,6 +106,7 @@ def _tasks(source: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:
     reference = source["configMapKeyRef"]
     if template := source.get("template"):
         columns, rows = _table(reference, text)
+        _check_template(template, columns, rows)
         candidates: Sequence[Any] = [fill(template, row, columns) for row in rows]
     else:
         candidates = _listed(reference, text)
@@ -109,6 +114,23 @@ def _tasks(source: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:
         task = without_nulls(candidate)
         _check(reference, task, f"task {number + 1}")
         yield task
+
+
+def _check_template(template: Mapping[str, Any], columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Refuse a template that cannot be filled with the rows, or not without filling the memory as well.
+
+    Raises:
+        ResolutionError: the message names the place and the remedy.
+    """
+    longest = max((len(value) for row in rows for value in row), default=0)
+    found = placeholders.problems(template, len(columns), "columns", longest, "template")
+    size = len(json.dumps(template, default=str))
+    if size * len(rows) > _MOST_TEXT:
+        found.append(
+            f"template: {len(rows)} rows make tasks of more than {_MOST_TEXT} characters: use spec.taskFactory"
+        )
+    if found:
+        raise ResolutionError("InvalidTasks", f"spec.tasksFrom: {'; '.join(found[:5])}")
 
 
 def _listed(reference: Mapping[str, Any], text: str) -> Sequence[Any]:
@@ -189,7 +211,12 @@ def _weigh(value: Any, known: dict[int, int]) -> int:
 
 
 def _table(reference: Mapping[str, Any], text: str) -> tuple[list[str], list[list[str]]]:
-    rows = [row for row in csv.reader(io.StringIO(text), skipinitialspace=True) if row]
+    reader = csv.reader(io.StringIO(text), skipinitialspace=True, strict=True)
+    try:
+        rows = [row for row in reader if row]
+    except csv.Error as error:
+        hint = 'a quote (") opens a field that must end with one; within a field write it twice'
+        raise _invalid(reference, f"is not CSV: line {reader.line_num}: {error}: {hint}") from None
     if not rows:
         raise _invalid(reference, "has no row, not even one with the names of the columns")
     columns = [name.strip() for name in rows[0]]

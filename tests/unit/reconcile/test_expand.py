@@ -81,7 +81,10 @@ def test_ids_are_unique_sorted_and_as_many_as_said(dimensions: list[tuple[int, i
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        (sweep([{"start": 1, "end": 3}], "{1}"), "repeatTask uses {1}"),
+        (
+            sweep([{"start": 1, "end": 3}], "{1}"),
+            "repeatTask.commandLine: at character 1 it uses {1}, but there are 1 parameterSets",
+        ),
         (sweep([{"start": 1, "end": 20_000_000}]), "the most is 10000000"),
         (sweep([{"start": 0, "end": 9}]) | {"tasks": [{"id": "3", "commandLine": ""}]}, "'3' is taken"),
         ({"tasks": [{"id": "a", "commandLine": ""}, {"id": "A", "commandLine": ""}]}, "'A' is taken"),
