@@ -80,6 +80,12 @@ from azure_batch_emulator.emulator import ConfigurationError, Emulator
     help="By how much the counts of tasks and nodes are behind, in seconds of service time. The real ones lag too: "
     "by seconds as a rule, by minutes at times.",
 )
+@click.option(
+    "--subscription",
+    metavar="ID",
+    help="The subscription that the accounts are in. Subnets of other subscriptions are then refused, as by the service.",
+)
+@click.option("--any-image", is_flag=True, help="Accept Marketplace images that the service does not know.")
 @click.option("--exact-counts", is_flag=True, help="Counts are never behind; the same as --counts-lag 0.")
 @click.option("--seed", type=int, help="Make node ids, simulated tasks and fault probabilities repeatable.")
 @click.option("--allow-remote", is_flag=True, help="Listen beyond this machine. Tasks are commands: think first.")
@@ -103,6 +109,8 @@ def main(
     state_file: Path | None,
     tls_port: int | None,
     counts_lag: float,
+    subscription: str | None,
+    any_image: bool,
     exact_counts: bool,
     seed: int | None,
     allow_remote: bool,
@@ -137,6 +145,8 @@ def main(
         containers=containers,
         work_dir=work_dir,
         seed=seed,
+        subscription=subscription,
+        any_image=any_image,
         counts_lag=0.0 if exact_counts else counts_lag,
         allow_remote=allow_remote,
         tls_port=tls_port,

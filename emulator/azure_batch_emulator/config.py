@@ -44,6 +44,8 @@ class EmulatorConfig:
         seed: makes node ids, fault probabilities and simulated tasks repeatable.
         state_file: where everything is kept when the emulator stops, to go on with at the next start. Without a
             `work_dir`, node directories and blobs are then kept beside it.
+        subscription: id of the subscription that the account is in; subnets of others are then refused.
+        any_image: accept Marketplace images that the service does not know.
         counts_lag: service seconds by which the counts of tasks and nodes are behind; 0 makes them exact.
         tls_port: where the same is served over TLS, with a token endpoint; None for nowhere, 0 for a free port.
     """
@@ -62,4 +64,6 @@ class EmulatorConfig:
     containers: ContainerMode = "process"
     seed: int | None = None
     counts_lag: float = COUNTS_LAG
+    subscription: str | None = None
+    any_image: bool = False
     quotas: Quotas = field(default_factory=Quotas)

@@ -23,9 +23,11 @@ from aiohttp import web
 from azure_batch_emulator.clock import LoopClock
 from azure_batch_emulator.config import EmulatorConfig
 from azure_batch_emulator.engine import snapshot
+from azure_batch_emulator.engine.machine_rules import catalog
 from azure_batch_emulator.engine.service import BatchService
 from azure_batch_emulator.executors.process import ProcessExecutor
 from azure_batch_emulator.executors.simulated import SimulatedExecutor
+from azure_batch_emulator.schema.images import FORMER_IMAGES, SUPPORTED_IMAGES
 from azure_batch_emulator.web.certificates import make_tls
 from azure_batch_emulator.web.server import Server
 from azure_batch_emulator.web.storage import PREFIX, Storage
@@ -78,7 +80,14 @@ class Emulator:
                 self._executor = SimulatedExecutor(self._clock, config.seed)
             for name in keys:
                 self.services[name] = BatchService(
-                    name, self._clock, self._executor, config.quotas, config.seed, config.counts_lag
+                    name,
+                    self._clock,
+                    self._executor,
+                    config.quotas,
+                    config.seed,
+                    config.counts_lag,
+                    None if config.any_image else catalog(SUPPORTED_IMAGES, FORMER_IMAGES),
+                    config.subscription,
                 )
             self._storage = storage = Storage(work_dir.resolve() / "storage", self._clock)
             self._server = Server(self.services, keys, self._clock, storage, config.seed)

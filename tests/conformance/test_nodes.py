@@ -148,7 +148,7 @@ def test_extensions(client: BatchClient) -> None:
     make_pool(client, virtual_machine_configuration=machine)
     node = the_node(client)
     names = [item.vm_extension.name for item in client.list_node_extensions("pool", node.id)]
-    assert names == ["batchNodeExtension", "monitor"]
+    assert names == ["monitor", "batchNodeExtension"]
     found = client.get_node_extension("pool", node.id, "Monitor")
     assert (found.provisioning_state, found.vm_extension.protected_settings) == ("Succeeded", None)
     with pytest.raises(ResourceNotFoundError):

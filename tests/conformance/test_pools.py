@@ -230,7 +230,7 @@ def test_secrets_are_never_returned(client: BatchClient, emulator: EmulatorThrea
         "id": "pool",
         "vmSize": "standard_d2s_v3",
         "virtualMachineConfiguration": {
-            "imageReference": {"publisher": "p", "offer": "o", "sku": "s"},
+            "imageReference": {"publisher": "microsoft-dsvm", "offer": "ubuntu-hpc", "sku": "2204"},
             "nodeAgentSKUId": "batch.node.ubuntu 22.04",
             "containerConfiguration": {
                 "type": "dockerCompatible",
@@ -290,7 +290,7 @@ def test_wrong_bodies_are_refused(
         "id": "pool",
         "vmSize": "standard_d2s_v3",
         "virtualMachineConfiguration": {
-            "imageReference": {"publisher": "p", "offer": "o", "sku": "s"},
+            "imageReference": {"publisher": "microsoft-dsvm", "offer": "ubuntu-hpc", "sku": "2204"},
             "nodeAgentSKUId": "batch.node.ubuntu 22.04",
         },
     }

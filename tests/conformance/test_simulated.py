@@ -16,7 +16,7 @@ POOL = {
     "targetDedicatedNodes": 4,
     "taskSlotsPerNode": 256,
     "virtualMachineConfiguration": {
-        "imageReference": {"publisher": "p", "offer": "o", "sku": "s"},
+        "imageReference": {"publisher": "canonical", "offer": "0001-com-ubuntu-server-jammy", "sku": "22_04-lts"},
         "nodeAgentSKUId": "a",
     },
 }

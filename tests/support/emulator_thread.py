@@ -6,13 +6,14 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import http.client
 import json
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from email.utils import formatdate
 from types import TracebackType
 from typing import Any, Self
@@ -117,6 +118,17 @@ class EmulatorThread:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read()
+
+    def reason(self, method: str, target: str) -> str:
+        """The reason phrase of the answer to a call without a body."""
+        target += ("&" if "?" in target else "?") + "api-version=2024-07-01.20.0"
+        sent = {"ocp-date": formatdate(usegmt=True)}
+        sent["Authorization"] = self._signature(method, target, sent, None)
+        parts = urlsplit(self.endpoint)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port)
+        with closing(connection):
+            connection.request(method, target, headers=sent)
+            return connection.getresponse().reason
 
     def _signature(self, method: str, target: str, headers: dict[str, str], data: bytes | None) -> str:
         lowered = {name.lower(): value for name, value in headers.items()}

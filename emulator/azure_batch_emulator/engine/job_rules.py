@@ -10,7 +10,8 @@ _REFUSALS: dict[str, dict[str, str]] = {
     # The API document lets a job that is being disabled or is disabled be disabled again with another option; the
     # error table names JobDisabled for the latter.
     "disable": {"disabled": "JobDisabled", "enabling": "JobNotActive"} | _ENDING,
-    "enable": {"enabling": "OperationInvalidForCurrentState", "disabling": "OperationInvalidForCurrentState"} | _ENDING,
+    # Recorded: a job that is still being disabled can be enabled again.
+    "enable": _ENDING,
     "terminate": _ENDING,
     "update": _ENDING,
     "add_task": _ENDING,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_batch_emulator.engine import job_rules, task_rules, timings
+from azure_batch_emulator.engine import job_rules, machine_rules, task_rules, timings
 from azure_batch_emulator.engine.entities import Counts, Job, Node, Task
 from azure_batch_emulator.engine.job_tasks import JobTasks
 from azure_batch_emulator.engine.lag import Lagging
@@ -37,6 +37,7 @@ class Jobs:
             BatchError: 409 for an id in use or a full quota.
         """
         service = self._service
+        machine_rules.check_subnet(spec.get("networkConfiguration"), service.subscription)
         existing = service.job_table.get(job_id.lower())
         if existing is not None:
             raise job_rules.exists_error(existing.state)
@@ -68,7 +69,7 @@ class Jobs:
             service.tasks.add(
                 job, {k: v for k, v in manager.items() if k not in _MANAGER_PROPERTIES}, is_job_manager=True
             )
-        self._plan_check(job, timings.EMPTY_JOB_CHECK)
+        self._plan_check(job)
         return job
 
     def _limit(self, job: Job, limit: str) -> None:
@@ -98,7 +99,7 @@ class Jobs:
             return
         self._limit(job, job.spec["constraints"]["maxWallClockTime"])
         self._service.scheduler.enter(job)
-        self._plan_check(job, timings.COMPLETION_CHECK if job.tasks else timings.EMPTY_JOB_CHECK)
+        self._plan_check(job)
 
     # -- changing --
 
@@ -113,6 +114,7 @@ class Jobs:
         if job.spec["onAllTasksComplete"] == "terminatejob" and changes.get("onAllTasksComplete") == "noaction":
             reason = "onAllTasksComplete cannot be changed back once it is terminateJob."
             raise invalid_property("onAllTasksComplete", "noaction", reason)
+        machine_rules.check_subnet(changes.get("networkConfiguration"), self._service.subscription)
         moved = "poolInfo" in changes and changes["poolInfo"] != job.spec["poolInfo"]
         if moved and job.state != "disabled":
             raise BatchError(
@@ -130,7 +132,7 @@ class Jobs:
                 self._service.auto_pools.attach(job)
             self._service.scheduler.enter(job)
         self._service.scheduler.wake_id(job.pool_id)
-        self._plan_check(job, timings.COMPLETION_CHECK if job.tasks else timings.EMPTY_JOB_CHECK)
+        self._plan_check(job)
 
     def disable(self, job: Job, option: str) -> None:
         """Stop running tasks of a job.
@@ -161,9 +163,10 @@ class Jobs:
             BatchError: 409 for the state, or for a full quota.
         """
         job_rules.check_allowed("enable", job.state)
-        if job.state == "active":
+        if job.state in ("active", "enabling"):
             return
-        self._service.check_active_quota()
+        if not job_rules.counts_for_quota(job.state):
+            self._service.check_active_quota()
         now = self._service.clock.now()
         job.enter("enabling", now)
         job.last_modified = now
@@ -173,7 +176,7 @@ class Jobs:
         if job.state == "enabling":
             job.enter("active", self._service.clock.now())
             self._service.scheduler.wake_id(job.pool_id)
-            self._plan_check(job, timings.COMPLETION_CHECK)
+            self._plan_check(job)
 
     def run_left(self, job: Job) -> None:
         """A task of the job has stopped running."""
@@ -312,14 +315,14 @@ class Jobs:
         if job.state not in ("active", "disabling", "disabled", "enabling"):
             return
         if task.is_job_manager and job.spec["jobManagerTask"]["killJobOnCompletion"]:
-            self.end_by_service(job, "JMComplete")
+            self._service.clock.call_later(timings.COMPLETION_CHECK, self.end_by_service, job, "JMComplete")
             return
         if task.result == "failure" and job.spec["onTaskFailure"] == "performexitoptionsjobaction":
             if job_action == "terminate":
                 self._service.clock.call_later(timings.TASK_FAILURE_REACTION, self.end_by_service, job, "TaskFailed")
             elif job_action == "disable" and job.state == "active":
                 self._service.clock.call_later(timings.TASK_FAILURE_REACTION, self._disable_by_task, job)
-        self._plan_check(job, timings.COMPLETION_CHECK)
+        self._plan_check(job)
 
     def _disable_by_task(self, job: Job) -> None:
         if job.state == "active":
@@ -329,7 +332,7 @@ class Jobs:
         """A task was deleted."""
         self.run_left(job)
         if job.tasks:
-            self._plan_check(job, timings.COMPLETION_CHECK)
+            self._plan_check(job)
 
     def preparation_failed(self, node: Node, waiting: list[Task]) -> None:
         """The preparation task failed on a node: its tasks are tried elsewhere."""
@@ -337,8 +340,9 @@ class Jobs:
             if task.run is not None and task.run.node is node:
                 self._service.tasks.return_to_queue(task)
 
-    def _plan_check(self, job: Job, seconds: float) -> None:
-        """Look in a while whether all tasks are complete, if that matters."""
+    def _plan_check(self, job: Job) -> None:
+        """Look in a while whether all tasks are complete, if that matters: the service never acts at once (recorded)."""
+        seconds = timings.COMPLETION_CHECK if job.tasks else timings.EMPTY_JOB_CHECK
         if job.spec["onAllTasksComplete"] != "terminatejob" or job.counts.active or job.counts.running:
             return
         if job.completion_timer is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_batch_emulator.engine import pool_rules, timings
+from azure_batch_emulator.engine import machine_rules, pool_rules, timings
 from azure_batch_emulator.engine.entities import Pool
 from azure_batch_emulator.engine.lag import Lagging
 from azure_batch_emulator.schema.pools import EMPTY_POOL_ONLY
@@ -40,6 +40,7 @@ class Pools:
             raise BatchError("PoolBeingDeleted" if existing.state == "deleting" else "PoolExists")
         if len(service.pool_table) >= service.quotas.pools:
             raise BatchError("PoolQuotaReached")
+        spec = machine_rules.with_user_defaults({"certificateReferences": [], **spec})
         self._check(spec)
         if spec["enableAutoScale"]:
             service.auto_scale.check_syntax(spec["autoScaleFormula"])
@@ -70,6 +71,9 @@ class Pools:
             raise invalid_property(
                 "taskSlotsPerNode", slots, f"The value must be between 1 and {most} for this vmSize."
             )
+        machine_rules.check_image(spec, self._service.images)
+        machine_rules.check_users(spec)
+        machine_rules.check_subnet(spec.get("networkConfiguration"), self._service.subscription)
         self.check_packages(spec.get("applicationPackageReferences", ()))
 
     def check_packages(self, references: Any) -> None:
@@ -319,7 +323,7 @@ class Pools:
         if needs_empty and (pool.nodes or pool.target_dedicated or pool.target_low_priority):
             reason = f"{', '.join(needs_empty)} can be changed only when the pool has no nodes."
             raise BatchError("OperationNotValidOnPool", {"Reason": reason})
-        spec = pool.spec | changes
+        spec = machine_rules.with_user_defaults(pool.spec | changes)
         self._check(spec)
         pool.spec = {name: value for name, value in spec.items() if value != [] or name == "certificateReferences"}
         pool.last_modified = self._service.clock.now()

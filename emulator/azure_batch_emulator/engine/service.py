@@ -10,7 +10,7 @@ import random
 from typing import TYPE_CHECKING, Any
 
 from azure_batch_emulator.config import COUNTS_LAG, Quotas
-from azure_batch_emulator.engine import job_rules, pool_rules
+from azure_batch_emulator.engine import job_rules, machine_rules, pool_rules
 from azure_batch_emulator.engine.auto_pools import AutoPools
 from azure_batch_emulator.engine.auto_scale import AutoScale
 from azure_batch_emulator.engine.jobs import Jobs
@@ -41,6 +41,8 @@ class BatchService:
         quotas: limits; the object may be changed by the caller at any time.
         seed: makes ids of nodes repeatable.
         counts_lag: service seconds by which counts of tasks and nodes are behind.
+        images: Marketplace images that pools may use; None for any.
+        subscription: where subnets have to be; None for anywhere.
     """
 
     def __init__(
@@ -51,6 +53,8 @@ class BatchService:
         quotas: Quotas | None = None,
         seed: int | None = None,
         counts_lag: float = COUNTS_LAG,
+        images: machine_rules.Images | None = None,
+        subscription: str | None = None,
     ) -> None:
         self.account = account
         self.clock = clock
@@ -60,6 +64,8 @@ class BatchService:
         self.serial = itertools.count(1)
         self.lag = CountsLag(counts_lag, clock.service_seconds)
         self._usual_lag = counts_lag
+        self.images = images
+        self.subscription = subscription
         self.endpoint = ""
         self.refuses_containers = False
         self.pool_table: dict[str, Pool] = {}

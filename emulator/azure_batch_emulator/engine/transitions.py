@@ -26,7 +26,7 @@ TASK = _table(
 )
 JOB = _table(
     active="disabling terminating deleting completed",
-    disabling="disabled terminating deleting",
+    disabling="disabled enabling terminating deleting",
     disabled="enabling terminating deleting",
     enabling="active terminating deleting",
     terminating="completed deleting",

@@ -28,16 +28,19 @@ ENVIRONMENT_LIMIT = 65_536
 
 
 class Metadata(Many):
-    """Name/value pairs, uninterpreted, with the service's own errors for empty names and sheer size."""
+    """Name/value pairs, uninterpreted, with the service's own errors for empty names and sheer size.
+
+    An item without a value is taken, and comes back without.
+    """
 
     def __init__(self) -> None:
-        super().__init__(Struct({"name": required(TEXT), "value": required(TEXT)}))
+        super().__init__(Struct({"name": required(TEXT), "value": TEXT}))
 
     def accept(self, name: str, value: Any) -> Any:
         items = super().accept(name, value)
         if any(not item["name"] for item in items):
             raise BatchError("EmptyMetadataKey")
-        if sum(len(item["name"]) + len(item["value"]) for item in items) > METADATA_LIMIT:
+        if sum(len(item["name"]) + len(item.get("value", "")) for item in items) > METADATA_LIMIT:
             raise BatchError("MetadataTooLarge")
         return items
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from azure_batch_emulator.schema.common import (
@@ -59,6 +60,18 @@ class RetiredCertificates(Many):
 CERTIFICATES = RetiredCertificates()
 
 
+_COMPUTE = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Compute"
+_IMAGE_ID = re.compile(
+    rf"{_COMPUTE}/(images/[^/]+|galleries/[^/]+/images/[^/]+(/versions/[^/]+)?)", re.IGNORECASE | re.ASCII
+)
+_COMPUTE_FORM = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.Compute"
+_GALLERY_FORM = f"{_COMPUTE_FORM}/galleries/{{galleryName}}/images/{{galleryImageName}}"
+_IMAGE_ID_REASON = (
+    f"The specified resource id must be of the format {_COMPUTE_FORM}/images/{{imageName}}, "
+    f"{_GALLERY_FORM}/versions/{{galleryImageVersionName}}, or {_GALLERY_FORM}"
+)
+
+
 def _image_rule(accepted: dict[str, Any]) -> None:
     by_id = [
         name
@@ -71,8 +84,11 @@ def _image_rule(accepted: dict[str, Any]) -> None:
         if any(accepted.get(name) for name in ("publisher", "offer", "sku")):
             raise invalid_property(by_id[0], accepted[by_id[0]], "It excludes publisher, offer and sku.")
         value = accepted[by_id[0]]
-        if by_id[0] == "virtualMachineImageId" and not value.lower().startswith("/subscriptions/"):
-            raise invalid_property(by_id[0], value, "The value is not the resource id of an image.")
+        if by_id[0] == "virtualMachineImageId" and not _IMAGE_ID.fullmatch(value):
+            raise invalid_property(by_id[0], value, _IMAGE_ID_REASON)
+        if "version" in accepted:
+            reason = "Specified property version can only have a value when publisher is set."
+            raise BatchError("InvalidPropertyValue", {"PropertyName": "version", "Reason": reason})
         return
     for name in ("publisher", "offer", "sku"):
         if not accepted.get(name):
@@ -128,7 +144,7 @@ VIRTUAL_MACHINE = Struct(
                     "type": required(TEXT),
                     "typeHandlerVersion": TEXT,
                     "autoUpgradeMinorVersion": Boolean(),
-                    "enableAutomaticUpgrade": optional(Boolean(), False),
+                    "enableAutomaticUpgrade": Boolean(),
                     "settings": Anything(),
                     "protectedSettings": secret(Anything()),
                     "provisionAfterExtensions": Many(TEXT),
@@ -390,7 +406,17 @@ _SPECIFICATION: dict[str, Any] = {
     "upgradePolicy": UPGRADE_POLICY,
 }
 POOL = Struct({"id": required(ID), **_SPECIFICATION}, rules=[_scale_rule, _nodes_rule])
-POOL_SPECIFICATION = Struct(_SPECIFICATION, rules=[_scale_rule, _nodes_rule])
+
+
+def _auto_pool_rule(accepted: dict[str, Any]) -> None:
+    """Recorded: the specification of an auto pool comes back with both targets and without certificates."""
+    del accepted["certificateReferences"]
+    if not accepted["enableAutoScale"]:
+        accepted.setdefault("targetDedicatedNodes", 0)
+        accepted.setdefault("targetLowPriorityNodes", 0)
+
+
+POOL_SPECIFICATION = Struct(_SPECIFICATION, rules=[_scale_rule, _nodes_rule, _auto_pool_rule])
 POOL_UPDATE = Struct(
     {
         name: _SPECIFICATION[name].kind if isinstance(_SPECIFICATION[name], Property) else _SPECIFICATION[name]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from azure_batch_emulator.engine import pool_rules
+from azure_batch_emulator.schema.images import SUPPORTED_IMAGES
 from azure_batch_emulator.web import fields
-from azure_batch_emulator.web.images import SUPPORTED_IMAGES
 from azure_batch_emulator.web.messages import Handler, Reply, Request, after_key, reply_page
 from azure_batch_emulator.wire.errors import BatchError, invalid_query
 from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, format_timestamp, parse_timestamp

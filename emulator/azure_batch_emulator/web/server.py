@@ -259,14 +259,20 @@ class Server:
 
     def _failure(self, request: web.BaseRequest, error: BatchError, request_id: str) -> web.Response:
         headers = self._common_headers(request, request_id) | error.headers
+        reason = _reason(error)
         if error.status == 304 or request.method == "HEAD":
-            return web.Response(status=error.status, headers=headers)
+            return web.Response(status=error.status, reason=reason, headers=headers)
         body = _dump(error.body(base_url(request), request_id, self._clock.now()))
-        reason = error.message if error.code == "ConditionNotMet" else None
         return web.Response(status=error.status, reason=reason, headers=headers | {"Content-Type": _JSON}, body=body)
 
 
 _DEFAULT_CODES = {429: "TooManyRequests", 500: "InternalError", 503: "ServerBusy", 403: "AuthenticationFailed"}
+
+
+def _reason(error: BatchError) -> str | None:
+    """The reason phrase: for mistakes of the caller the message (recorded), else the usual one."""
+    text = error.message
+    return text if 400 <= error.status < 500 and text.isascii() and text.isprintable() else None
 
 
 def _dump(body: dict[str, Any]) -> bytes:

@@ -1,0 +1,109 @@
+"""What a pool may say of its machines beyond the form of its body: images, users, containers, subnets. Pure.
+
+Texts of refusals are the service's own where they are known; where they come from is in docs/emulator-differences.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from azure_batch_emulator.wire.errors import BatchError, invalid_property
+
+Images = Mapping[tuple[str, str, str], frozenset[str]]
+"""Capabilities of the Marketplace images that a pool may use, by publisher, offer and sku in lower case."""
+
+
+def catalog(supported: Iterable[Mapping[str, Any]], former: Iterable[tuple[str, str, str]] = ()) -> Images:
+    """Images as the checks want them.
+
+    Args:
+        supported: items of supportedimages.
+        former: images that are not listed any more and still accepted; nothing is known of what they can do.
+    """
+    known = {(publisher.lower(), offer.lower(), sku.lower()): _EVERYTHING for publisher, offer, sku in former}
+    for item in supported:
+        reference = item["imageReference"]
+        known[_key(reference)] = frozenset(item.get("capabilities", ()))
+    return known
+
+
+_CONTAINERS = "DockerCompatible"
+_EVERYTHING = frozenset({_CONTAINERS})
+
+
+def _key(reference: Mapping[str, Any]) -> tuple[str, str, str]:
+    return reference["publisher"].lower(), reference["offer"].lower(), reference["sku"].lower()
+
+
+def is_windows(spec: Mapping[str, Any]) -> bool:
+    """Whether a pool's nodes run Windows, told by the agent that they run."""
+    machine = spec["virtualMachineConfiguration"]
+    return str(machine["nodeAgentSKUId"]).lower().startswith("batch.node.windows")
+
+
+def takes_containers(spec: Mapping[str, Any]) -> bool:
+    """Whether tasks with container settings can run in a pool."""
+    return "containerConfiguration" in spec["virtualMachineConfiguration"]
+
+
+def check_image(spec: Mapping[str, Any], images: Images | None) -> None:
+    """Let a pool with a known image pass; any image by its resource id is known.
+
+    Raises:
+        BatchError: 400 InvalidPropertyValue.
+    """
+    machine = spec["virtualMachineConfiguration"]
+    reference = machine["imageReference"]
+    if images is None or "publisher" not in reference:
+        return
+    named = f"publisher {reference['publisher']} offer {reference['offer']} sku {reference['sku']}"
+    capabilities = images.get(_key(reference))
+    if capabilities is None:
+        reason = f"The specified imageReference with {named} is not supported."
+        raise BatchError("InvalidPropertyValue", {"PropertyName": "imageReference", "Reason": reason})
+    if "containerConfiguration" in machine and _CONTAINERS not in capabilities:
+        reason = f"The specified imageReference with {named} does not support container feature."
+        raise BatchError("InvalidPropertyValue", {"PropertyName": "containerConfiguration", "Reason": reason})
+
+
+def check_users(spec: Mapping[str, Any]) -> None:
+    """Let user accounts pass that fit the operating system.
+
+    Raises:
+        BatchError: 400 InvalidPropertyValue.
+    """
+    foreign = "linuxUserConfiguration" if is_windows(spec) else "windowsUserConfiguration"
+    for account in spec.get("userAccounts", ()):
+        if foreign in account:
+            reason = (
+                f"The user configuration for user account '{account['name']}' has a mismatch with the OS (Windows/Linux) "
+                "configuration specified in VirtualMachineConfiguration"
+            )
+            raise BatchError("InvalidPropertyValue", {"PropertyName": foreign, "Reason": reason})
+
+
+def with_user_defaults(spec: dict[str, Any]) -> dict[str, Any]:
+    """A specification whose Windows users have the login mode that they get when they name none."""
+    accounts = spec.get("userAccounts")
+    if not accounts or not is_windows(spec):
+        return spec
+    default = {"windowsUserConfiguration": {"loginMode": "batch"}}
+    return spec | {"userAccounts": [default | account for account in accounts]}
+
+
+def check_subnet(network: Mapping[str, Any] | None, subscription: str | None) -> None:
+    """Let a subnet pass that is in the account's subscription, if that is known.
+
+    Raises:
+        BatchError: 400 InvalidPropertyValue.
+    """
+    subnet = (network or {}).get("subnetId")
+    if subnet is None or subscription is None:
+        return
+    if subnet.strip("/").split("/")[1].lower() != subscription.lower():
+        reason = (
+            "The specified subnetId is in a different subscription and cannot be used with the current Batch account in "
+            f"subscription {subscription}"
+        )
+        raise invalid_property("subnetId", subnet, reason)
