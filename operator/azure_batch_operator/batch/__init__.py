@@ -15,6 +15,7 @@ from azure_batch_operator.batch.caller import Listing
 from azure_batch_operator.batch.client import BatchClient
 from azure_batch_operator.batch.endpoints import HostPolicy
 from azure_batch_operator.batch.errors import (
+    NEVER_SENT,
     AlreadyExistsError,
     AuthenticationError,
     AuthenticationKind,
@@ -52,6 +53,7 @@ from azure_batch_operator.batch.transport import Call, FileStream
 
 __all__ = [
     "API_VERSION",
+    "NEVER_SENT",
     "OPERATIONS",
     "AlreadyExistsError",
     "AuthenticationError",

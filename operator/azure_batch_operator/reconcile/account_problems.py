@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from azure_batch_operator.batch import (
+    NEVER_SENT,
     AuthenticationError,
     BatchError,
     ConnectionFailedError,
@@ -84,6 +85,28 @@ def needs_a_person(reason: str) -> bool:
 def in_short(message: str) -> str:
     """Of the message of an account what is to be done, without the service's own words."""
     return message.partition(" (")[0]
+
+
+_ONE_POOL_ONLY = frozenset({"toomanyenableautoscalerequests", "autoscaletoomanyrequeststoenable"})
+
+
+def judges_account(error: BatchError) -> bool:
+    """Whether an error of a call about one job, pool or schedule is evidence about the whole account.
+
+    No connection, no sign-in, a disabled account, and a request for patience are; all else, a 5xx and an answer that does not
+    come included, is the trouble of what was asked for. What fails for the account as a whole fails in account-wide calls, too.
+    """
+    match error:
+        case ConnectionFailedError(kind=kind):
+            return kind in NEVER_SENT
+        case AuthenticationError() | EndpointRefusedError() | ThrottledError():
+            return True
+        case ServerBusyError():
+            return (error.code or "").lower() not in _ONE_POOL_ONLY
+        case ForbiddenError():
+            return error.code == "AccountIsDisabled"
+        case _:
+            return False
 
 
 def account_problem(error: BatchError) -> tuple[str, str]:

@@ -153,6 +153,7 @@ class Session:
             self.poller.claim(job_id, task_id, owner)
 
     def _settled(self, keys: Sequence[Key]) -> None:
+        self.poller.settled(keys)
         self.poller.poke()
         self._listeners.changed(keys)
 

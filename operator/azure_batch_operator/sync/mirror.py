@@ -7,7 +7,7 @@ that began later has seen it (controller-runtime's "expectations", with the poll
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +19,17 @@ from azure_batch_operator.sync.outputs import Outputs
 
 
 class RemoteTable:
-    """Resources of one kind by id; ids are not case-sensitive (batch-semantics §8)."""
+    """Resources of one kind by id; ids are not case-sensitive.
+
+    Only what somebody wants to know is kept whole, so the table does not grow with what others have in the account. Absence is
+    claimed only with evidence: an id is GONE if a complete list lacks it, or if it was asked for and not found.
+    """
 
     def __init__(self) -> None:
         self._entries: dict[str, Mapping[str, Any]] = {}
+        self._asked: set[str] | None = None
+        self._briefs: Mapping[str, Mapping[str, Any]] = {}
+        self._rest: Container[str] = frozenset()
         self._touched: dict[str, float] = {}
         self.seen_at: float | None = None
         """When the last full poll began; None before the first."""
@@ -32,19 +39,28 @@ class RemoteTable:
         id = id.lower()
         if self.seen_at is None or id in self._touched:
             return Absent.UNKNOWN
-        return self._entries.get(id, Absent.GONE)
+        if (entry := self._entries.get(id)) is not None:
+            return entry
+        known = self._asked is None or id in self._asked
+        return Absent.GONE if known and id not in self._briefs and id not in self._rest else Absent.UNKNOWN
+
+    def brief(self, id: str) -> Remote:
+        """Like `get`, but also of what nobody has asked for: then with a few members only."""
+        found = self.get(id)
+        known = self._briefs.get(id.lower()) if found is Absent.UNKNOWN and id.lower() not in self._touched else None
+        return found if known is None else known
 
     def pending(self, prefix: str) -> bool:
         """Whether something whose id begins so waits for the next poll."""
         return any(id.startswith(prefix.lower()) for id in self._touched)
 
     def entries(self) -> Iterable[Mapping[str, Any]]:
-        """All that was there when last looked at."""
-        return self._entries.values()
+        """All that was there when last looked at, some of it with a few members only."""
+        return (*self._entries.values(), *self._briefs.values())
 
     def latest(self, id: str) -> Mapping[str, Any] | None:
-        """The last that was seen, even if a write of ours has made it old."""
-        return self._entries.get(id.lower())
+        """The last that was seen, even if a write of ours has made it old, and be it with a few members only."""
+        return self._entries.get(id.lower()) or self._briefs.get(id.lower())
 
     def alive(self, id: str) -> bool:
         """Whether it was there when last looked at, and not being deleted."""
@@ -65,27 +81,65 @@ class RemoteTable:
         """Whether the next full poll is the first, for whose end everybody waits: also those whose resource is not there."""
         return self.seen_at is None
 
-    def replace(self, began: float, entries: Iterable[Mapping[str, Any]]) -> set[str]:
-        """Take in a full poll that began at `began`; ids (lower case) of what looks different now."""
+    def replace(
+        self,
+        began: float,
+        entries: Iterable[Mapping[str, Any]],
+        *,
+        asked: Collection[str] | None = None,
+        briefs: Mapping[str, Mapping[str, Any]] | None = None,
+        rest: Container[str] = frozenset(),
+    ) -> set[str]:
+        """Take in a full poll that began at `began`; ids (lower case) of what looks different now.
+
+        Args:
+            entries: what is kept.
+            asked: ids (lower case) whose absence is proven if they are not there; all ids if None, as after a complete list.
+            briefs: a few members of what else was there, by id (lower case).
+            rest: ids (lower case) that were there, too, and of which nothing is kept.
+        """
         fresh = {str(entry["id"]).lower(): entry for entry in entries}
         changed = {id for id, entry in fresh.items() if self._entries.get(id) != entry}
         changed |= self._entries.keys() - fresh.keys()
-        self._entries = fresh
+        if asked is not None:
+            changed |= set(asked) - (self._asked or set())
+        self._entries, self._briefs, self._rest = fresh, briefs or {}, rest
+        self._asked = None if asked is None else set(asked)
         self.seen_at = began
         return changed | self._settle(began)
 
-    def merge(self, began: float, entries: Iterable[Mapping[str, Any]]) -> set[str]:
-        """Take in a poll of what has changed lately; absence says nothing, so only what was seen is settled."""
+    def merge(self, began: float, entries: Iterable[Mapping[str, Any]], *, asked: Collection[str] = ()) -> set[str]:
+        """Take in a poll of what has changed lately; absence says nothing, so only what was seen is settled.
+
+        Args:
+            entries: what is kept.
+            asked: ids (lower case) that were asked for one by one, so that those that are not among `entries` are gone.
+        """
+        fresh = {str(entry["id"]).lower(): entry for entry in entries}
         changed = set()
-        for entry in entries:
-            id = str(entry["id"]).lower()
+        for id, entry in fresh.items():
             if self._entries.get(id) != entry:
                 self._entries[id] = entry
                 changed.add(id)
+        for id in asked:
+            if id not in fresh and self._entries.pop(id, None) is not None:
+                changed.add(id)
+        if asked:
+            if self.seen_at is None:
+                self._asked, self.seen_at = set(), began
+            if self._asked is not None:
+                changed |= set(asked) - self._asked
+                self._asked |= set(asked)
+        for id in {*fresh, *asked}:
             if self._touched.get(id, began) < began:
                 del self._touched[id]
                 changed.add(id)
         return changed
+
+    def settle(self, began: float, seen: Container[int]) -> None:
+        """What a list that began then has shown by these hashes of ids (lower case) no longer waits for a poll."""
+        for id in [id for id, at in self._touched.items() if at < began and hash(id) in seen]:
+            del self._touched[id]
 
     def _settle(self, began: float) -> set[str]:
         settled = {id for id, at in self._touched.items() if at < began}
@@ -184,6 +238,8 @@ class Mirror:
         self.results: defaultdict[str, JobResults] = defaultdict(JobResults)
         self.tasks: defaultdict[str, RemoteTable] = defaultdict(RemoteTable)
         self.outputs = Outputs()
+        self.problems: Mapping[Key, str] = {}
+        """What has not been readable for a while, by the objects that it concerns (`ObservationFailed`)."""
 
     def learn(self, call: Call, answer: Any, now: float) -> None:
         """Keep what the answer to a call of ours tells and no list does; `now` in seconds since the epoch."""
@@ -295,6 +351,10 @@ class Interest:
     def tasks(self) -> Mapping[str, Mapping[str, set[Key]]]:
         """Job id → task id → objects."""
         return self._tasks
+
+    def path(self, key: Key) -> tuple[str, ...]:
+        """What the object wants to know of, as `add` was told it; empty if nothing."""
+        return self._of.get(key, ())
 
     def __bool__(self) -> bool:
         return bool(self._of)

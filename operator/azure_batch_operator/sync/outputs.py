@@ -50,6 +50,11 @@ class Outputs:
         """At most so many of those that have waited longest."""
         return list(islice(self._owed.items(), number))
 
+    def postpone(self, key: Key) -> None:
+        """It could not be read now: the others come first."""
+        if (owed := self._owed.pop(key, None)) is not None:
+            self._owed[key] = owed
+
     def bring(self, key: Key, output: Mapping[str, str]) -> None:
         """The output has come: `stdoutTail`, `stderrTail`, `outputProblem`; nothing if nobody wants it any more."""
         if self._owed.pop(key, None) is not None:

@@ -1,19 +1,25 @@
-"""One poller per account: bulk lists, never a GET per object (design §5; batch-semantics §8).
+"""One poller per account: bulk lists, never a GET per object; what is asked for stands in `sync/polls`, this is the when.
 
-What is asked for stands in `sync/polls`; this is the when. Polls follow each other quickly while something moves and slow down
-while nothing does.
+Polls follow each other quickly while something moves and slow down while nothing does. Account-wide lists come first: they alone,
+and what `judges_account` names, say whether the account can be used. What is asked for single jobs, pools and schedules are steps;
+one that fails is tried again by itself, beside the polls, so that it holds up nobody else.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import random
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
 
+from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch import BatchClient, BatchError
+from azure_batch_operator.batch import BatchClient, BatchError, DeadlineError, MalformedAnswerError, NotSentError
+from azure_batch_operator.reconcile.account_problems import judges_account
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.polls.base import News, options
 from azure_batch_operator.sync.polls.jobs import JobPoll
@@ -21,9 +27,16 @@ from azure_batch_operator.sync.polls.nodes import NodePoll
 from azure_batch_operator.sync.polls.offers import OfferPoll
 from azure_batch_operator.sync.polls.pools import PoolPoll
 from azure_batch_operator.sync.polls.schedules import SchedulePoll
-from azure_batch_operator.sync.polls.tasks import TaskPoll
+from azure_batch_operator.sync.polls.steps import Scope, Step, Troubles
+from azure_batch_operator.sync.polls.tasks import OUTPUT, TaskPoll
+
+logger = logging.getLogger(__name__)
 
 _CONCURRENCY = 8
+_MOST_SILENT = 8
+"""Steps in a row without an answer, after which a poll asks no more."""
+_PATIENCE = 10.0
+"""While something is expected, a poll comes before what is quiet has been quiet a tenth longer."""
 
 
 class Changed(Protocol):
@@ -37,16 +50,41 @@ class Pace:
 
     def __init__(self, least: float, most: float) -> None:
         self._least, self._most = least, most
+        self._quiet = 0.0
         self.seconds = least
 
     def moved(self) -> None:
         """Something has changed."""
-        self.seconds = self._least
+        self.seconds, self._quiet = self._least, 0.0
 
-    def still(self, *, expecting: bool) -> None:
-        """Nothing has changed; while something is expected to, patience ends earlier."""
-        most = min(self._most, self._least * 5) if expecting else self._most
+    def still(self, *, expecting: bool, urgent: bool = False) -> None:
+        """Nothing has changed.
+
+        Args:
+            expecting: tasks may end at any time: what has been quiet for long is looked at less often, but not much too late.
+            urgent: a write of ours waits to be seen.
+        """
+        self._quiet += self.seconds
+        most = self._most
+        if urgent or expecting:
+            patience = self._least * 5 if urgent else max(self._least * 5, self._quiet / _PATIENCE)
+            most = min(most, patience)
         self.seconds = min(most, self.seconds * 1.5)
+
+
+@dataclass
+class _Round:
+    """How the steps of one poll went.
+
+    Attributes:
+        error: what judges the account.
+        silent: steps in a row that got no answer.
+        over: whether no further step is taken.
+    """
+
+    error: BatchError | None = None
+    silent: int = 0
+    over: bool = False
 
 
 class Poller:
@@ -73,6 +111,10 @@ class Poller:
     ) -> None:
         self._client = client
         self._mirror = mirror
+        self._troubles = Troubles()
+        mirror.problems = self._troubles.problems
+        self._strays: dict[Scope, asyncio.Task[None]] = {}
+        self._reported = self._moved = False
         self._pools = PoolPoll(client, mirror, interest)
         self._nodes = NodePoll(client, mirror, interest)
         self._offers = OfferPoll(client, mirror, interest)
@@ -101,6 +143,15 @@ class Poller:
 
     async def run(self) -> None:
         """Poll until cancelled."""
+        try:
+            await self._run()
+        finally:
+            for stray in self._strays.values():
+                stray.cancel()
+            if self._strays:
+                await asyncio.wait(self._strays.values())
+
+    async def _run(self) -> None:
         while True:
             self._poked.clear()
             await self.poll()
@@ -116,75 +167,180 @@ class Poller:
 
     async def poll(self) -> None:
         """One pass over everything that somebody is interested in."""
-        news = News()
-        try:
-            await self._poll(news)
-        except BatchError as error:
-            self._healthy(error)
-            self._pace.still(expecting=True)
-        else:
-            self.last_success = asyncio.get_running_loop().time()
+        self._calls, self._moved = 0, False
+        error = await self._account_wide()
+        early = error is None and not self._reported
+        if early:
+            # The first steps of an account with many jobs take a while: it is known to answer before they end.
+            self._reported = True
             self._healthy(None)
-            if news:
-                self._pace.moved()
-            else:
-                self._pace.still(expecting=self._expecting())
-        # What was seen before the error counts all the same.
+        if error is None or not _ends_poll(error):
+            error = await self._all(self._steps()) or error
+        if error is None:
+            self.last_success = asyncio.get_running_loop().time()
+        if error is not None or not early:
+            self._reported = True
+            self._healthy(error)
+        if not self._moved:
+            urgent = error is not None or self._urgent()
+            self._pace.still(expecting=self._expecting(), urgent=urgent)
+
+    def _tell(self, news: News) -> None:
+        if not news:
+            return
+        self._pace.moved()
+        self._moved = True
+        self._jobs.stir(key for key in news.changed if key.kind is Kind.TASK)
         self._changed(news.moved, moved=True)
         self._changed(news.changed - news.moved)
 
-    def _expecting(self) -> bool:
+    def _urgent(self) -> bool:
         mirror = self._mirror
-        return bool(
-            self._interest.tasks
-            or mirror.results
-            or any(table.touched for table in (mirror.pools, mirror.jobs, mirror.schedules))
-        )
+        tables = (mirror.pools, mirror.jobs, mirror.schedules, *mirror.tasks.values())
+        return any(table.touched for table in tables)
 
-    async def _poll(self, news: News) -> None:
+    def _expecting(self) -> bool:
+        return bool(self._interest.tasks) or self._jobs.expecting
+
+    def _parts(self) -> list[Callable[[News], Awaitable[None]]]:
+        """The account-wide lists that somebody needs."""
         interest = self._interest
-        await self._offers.poll(news)
         if not interest and not self._mirror.outputs:
-            # An account that nobody uses is still checked: is it there, are we let in?
-            await self._first(self._client.pools.list_pages(select=("id",), max_results=1, **options()))
-            return
+            return [self._check]
+        parts: list[Callable[[News], Awaitable[None]]] = []
         if interest.pools or interest.jobs:
             # Jobs that wait say what for, so their pools are looked at, too.
-            await self._pools.poll(news)
-        if interest.jobs or interest.tasks or interest.jobs_of_pools:
-            await self._jobs.poll(news)
+            parts.append(self._pools.poll)
+        if interest.jobs or interest.tasks or interest.jobs_of_pools or interest.schedules:
+            parts.append(self._jobs.poll)
         if interest.schedules:
-            await self._schedules.poll(news)
-        await self._all(
-            [*self._nodes.steps(news), *self._jobs.steps(news), *self._tasks.steps(news), *self._schedules.steps(news)]
-        )
+            parts.append(self._schedules.poll)
+        return parts
 
-    @staticmethod
-    async def _first(pages: Any) -> None:
-        async for _ in pages:
+    async def _check(self, _: News) -> None:
+        """An account that nobody uses is still checked: is it there, are we let in?"""
+        async for _page in self._client.pools.list_pages(select=("id",), max_results=1, **options()):
             break
 
-    async def _all(self, steps: list[Awaitable[None]]) -> None:
-        """Take all steps, some at once."""
-        gate = asyncio.Semaphore(_CONCURRENCY)
+    async def _account_wide(self) -> BatchError | None:
+        """Take the account-wide lists; the first error, if any of them failed."""
+        first: BatchError | None = None
+        for part in self._parts():
+            news, error = News(), None
+            self._calls += 1
+            try:
+                await part(news)
+            except BatchError as failure:
+                error = failure
+            except Exception as failure:
+                error = _internal(failure)
+            # What was seen before an error counts all the same.
+            self._tell(news)
+            first = first or error
+            if error is not None and _ends_poll(error):
+                break
+        return first
 
-        async def guarded(step: Awaitable[None]) -> None:
+    def _steps(self) -> list[Step]:
+        """What is due for single things."""
+        news, steps = News(), list[Step]()
+        for part in (
+            self._offers.steps,
+            partial(self._nodes.steps, news),
+            partial(self._jobs.steps, self._is_ready),
+            self._tasks.steps,
+            self._schedules.steps,
+        ):
+            try:
+                steps += part()
+            except Exception as failure:
+                _internal(failure)
+        self._tell(news)
+        return steps
+
+    def _is_ready(self, scope: Scope) -> bool:
+        """Whether a step can be taken now: it neither runs beside the polls nor waits after a failure."""
+        return scope not in self._strays and self._troubles.due(scope, asyncio.get_running_loop().time())
+
+    async def _all(self, steps: Sequence[Step]) -> BatchError | None:
+        """Take all steps, some at once; what judges the account, if anything does."""
+        gate, round_ = asyncio.Semaphore(_CONCURRENCY), _Round()
+
+        async def guarded(step: Step) -> None:
             async with gate:
-                await step
+                if not round_.over:
+                    self._calls += 1
+                    await self._take(step, round_)
 
-        self._calls = len(steps)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for step in steps:
+        self._troubles.keep(self._is_wanted)
+        async with asyncio.TaskGroup() as group:
+            for step in steps:
+                if not self._is_ready(step.scope):
+                    continue
+                if not self._troubles.has(step.scope):
                     group.create_task(guarded(step))
-        except* BatchError as errors:
-            raise _first_of(errors) from None
+                else:
+                    # It has failed, so it may take long: nobody waits for it.
+                    self._calls += 1
+                    stray = self._strays[step.scope] = asyncio.create_task(self._take(step, _Round()))
+                    stray.add_done_callback(partial(self._stray_ended, step.scope))
+        return round_.error
+
+    def _stray_ended(self, scope: Scope, _: asyncio.Task[None]) -> None:
+        self._strays.pop(scope, None)
+
+    async def _take(self, step: Step, round_: _Round) -> None:
+        """Take a step; its errors stay here."""
+        news = News()
+        try:
+            await step.run(news)
+        except NotSentError:
+            # Our own queue is full: nobody's trouble, and the next poll asks again.
+            round_.over = True
+        except BatchError as error:
+            if judges_account(error):
+                round_.error = round_.error or error
+                round_.over = True
+            else:
+                round_.silent = round_.silent + 1 if isinstance(error, DeadlineError) else 0
+                round_.over = round_.over or round_.silent >= _MOST_SILENT
+                self._failed(step, error, news)
+        except Exception as error:
+            # Whatever data can cause concerns the thing that it is about.
+            self._failed(step, error, news)
+        else:
+            round_.silent = 0
+            news.changed |= self._troubles.ended(step.scope)
+        self._tell(news)
+
+    def _failed(self, step: Step, error: Exception, news: News) -> None:
+        news.changed |= self._troubles.failed(step, error, asyncio.get_running_loop().time())
+
+    def _is_wanted(self, scope: Scope) -> bool:
+        interest, id = self._interest, scope.id
+        if scope.what == OUTPUT:
+            return bool(self._mirror.outputs)
+        return not id or any(
+            id in table for table in (interest.jobs, interest.pools, interest.schedules, interest.tasks)
+        )
+
+    def settled(self, keys: Iterable[Key]) -> None:
+        """Tasks of these objects were added, or reactivated: their jobs' counts are worth a look."""
+        self._jobs.stir(keys)
 
     def claim(self, job_id: str, task_id: str, owner: str) -> None:
         """The service has just taken this task from us."""
         self._tasks.claim(job_id, task_id, owner)
 
 
-def _first_of(errors: BaseExceptionGroup[BatchError]) -> BatchError:
-    first = errors.exceptions[0]
-    return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
+def _internal(failure: Exception) -> BatchError:
+    """Whatever the service sends must not end the session: it is this account's failure, and tried again with the next poll."""
+    logger.error("A poll could not take in what the service sent", exc_info=failure)
+    return MalformedAnswerError(
+        f"what the service sent could not be taken in ({type(failure).__name__}); see the operator's log"
+    )
+
+
+def _ends_poll(error: BatchError) -> bool:
+    """Whether nothing else of this poll is worth asking: there is no answer, or there will be none."""
+    return isinstance(error, DeadlineError) or judges_account(error)

@@ -116,7 +116,7 @@ async def test_jobs_are_asked_only_when_counts_have_changed_and_at_the_end(monke
     scene.service.counts = {"active": 9}
 
     async def lists() -> int:
-        await scene.poll()
+        await scene.poll(JOB)
         return sum("stateTransitionTime" in each for each in scene.service.asked)
 
     assert await lists() == 0
@@ -147,11 +147,11 @@ async def test_after_a_restart_status_and_metric_go_on_from_what_was_known() -> 
     await scene.poll()
     assert not any("stateTransitionTime" in each for each in scene.service.asked), "nothing has changed so far"
     scene.service.counts = {"running": 1}
-    await scene.poll()
+    await scene.poll(JOB)
     results = scene.mirror.results["j"]
     assert (results.retries, results.requeues) == (7, 3)
     assert metric("requeues") == before
     scene.interest.wishes["j"] = JobWish(tries=True, tries_shown=True, retries=7, requeues=3)
     scene.service.items["tasks"] = [task("a", "running", minute=5, retries=2, requeues=5)]
-    await scene.poll()
+    await scene.poll(JOB)
     assert (scene.mirror.results["j"].requeues, metric("requeues")) == (5, before + 2)

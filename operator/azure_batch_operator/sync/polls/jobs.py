@@ -1,31 +1,29 @@
-"""Jobs: one list for all, and per open job its task counts and its failed tasks (batch-semantics §4.3, §8)."""
+"""Jobs that somebody wants to know of, and whose tasks are to be counted; what is open of others only where it matters."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterable, Awaitable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError
-from azure_batch_operator.reconcile.failures import cause
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key
+from azure_batch_operator.batch import BatchClient, NotFoundError
 from azure_batch_operator.sync.mirror import Interest, JobResults, JobWish, Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
-from azure_batch_operator.sync.polls.speed import Speed
-from azure_batch_operator.sync.polls.tries import Tries, count
+from azure_batch_operator.sync.polls.job_results import JobReader
+from azure_batch_operator.sync.polls.roll import Roll
+from azure_batch_operator.sync.polls.steps import Scope, Step, keys_of
+from azure_batch_operator.sync.polls.watch import Watch, incarnation
 
 _JOB_MEMBERS = (
-    "id", "eTag", "state", "previousState", "stateTransitionTime", "executionInfo", "metadata", "poolInfo", "priority",
-    "maxParallelTasks", "allowTaskPreemption", "constraints", "onAllTasksComplete", "networkConfiguration",
+    "id", "eTag", "creationTime", "state", "previousState", "stateTransitionTime", "executionInfo", "metadata", "poolInfo",
+    "priority", "maxParallelTasks", "allowTaskPreemption", "constraints", "onAllTasksComplete", "networkConfiguration",
     "usesTaskDependencies",
 )  # fmt: skip
-_FAILED = "executionInfo/result eq 'failure'"
-_NODES_FAILED = "jobPreparationTaskExecutionInfo/result eq 'failure' or jobReleaseTaskExecutionInfo/result eq 'failure'"
-_MOST_FAILED_KEPT = 200
-_MOST_FAILED_LISTED = 2000
-"""Beyond this the service's own count is taken while the job goes on; at its end they are counted."""
-_MOST_TAILS = 20
-_MOST_NODES = 20
+COUNTS = "the task counts of job"
+MOST_COUNTED = 100
+"""Jobs whose tasks one poll counts; the others are counted by the next ones, so that no poll takes long."""
 
 
 class JobPoll(Poll):
@@ -33,31 +31,46 @@ class JobPoll(Poll):
 
     def __init__(self, client: BatchClient, mirror: Mirror, interest: Interest) -> None:
         super().__init__(client, mirror, interest)
-        self._speeds: dict[str, Speed] = {}
-        self._tries: dict[str, Tries] = {}
+        self._watches: dict[str, Watch] = {}
         self._pools: dict[str, Any] = {}
         self._states: dict[str, Any] = {}
+        self._reader = JobReader(client, mirror, interest)
+        self._roll = Roll(mirror.jobs, self._listed, self._got)
+
+    def _listed(self, filter: str) -> AsyncIterable[Mapping[str, Any]]:
+        return self._client.jobs.list(filter=filter, select=_JOB_MEMBERS, **options())
+
+    async def _got(self, id: str) -> Mapping[str, Any]:
+        return await self._client.jobs.get(id, select=_JOB_MEMBERS, **options())
 
     async def poll(self, news: News) -> None:
-        """One list of jobs."""
-        began = clock()
-        interest = self._interest
-        jobs = [job async for job in self._client.jobs.list(select=_JOB_MEMBERS, **options())]
-        told = interest.jobs.keys() if self._mirror.jobs.first else ()
-        if self._mirror.jobs.first:
+        """Find the jobs."""
+        interest, mirror = self._interest, self._mirror
+        wanted = frozenset({*interest.jobs, *interest.tasks})
+        # Pools that are to go ask what is on them, schedules which of their jobs are open.
+        others = self._brief if interest.jobs_of_pools or interest.schedules else None
+        if mirror.jobs.first:
             news.changed |= {key for tasks in interest.tasks.values() for keys in tasks.values() for key in keys}
-        for id in {*self._mirror.jobs.replace(began, jobs), *told}:
+        for id in await self._roll.call(wanted, others):
             news.moved |= interest.jobs.get(id, set())
         self._tell_tasks(news)
         self._tell_waiting(news)
 
+    def _brief(self, job: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What is kept of an open job that is not wanted itself."""
+        schedule = str(job["id"]).lower().rpartition(":")[0]
+        if not self._interest.jobs_of_pools and schedule not in self._interest.schedules:
+            return None
+        return {"id": job["id"], "state": job.get("state"), "poolInfo": {"poolId": pool_of(job)}}
+
     def _tell_tasks(self, news: News) -> None:
         """Tasks are told when their job comes, goes or changes its state: where it has no BatchJob, nobody else would."""
-        states = {id: (self._mirror.jobs.latest(id) or {}).get("state") for id in self._interest.tasks}
-        for id, state in states.items():
+        states = {id: self._mirror.jobs.get(id) for id in self._interest.tasks}
+        shown = {id: job.get("state") if isinstance(job, Mapping) else job for id, job in states.items()}
+        for id, state in shown.items():
             if id in self._states and self._states[id] != state:
                 news.changed |= {key for keys in self._interest.tasks[id].values() for key in keys}
-        self._states = states
+        self._states = shown
 
     def _tell_waiting(self, news: News) -> None:
         """Jobs none of whose tasks runs say why, so they are told when their pool looks different."""
@@ -73,125 +86,86 @@ class JobPoll(Poll):
                 news.changed |= keys
         self._pools = now
 
-    def steps(self, news: News) -> list[Awaitable[None]]:
-        """What has to be asked for each job by itself."""
-        steps: list[Awaitable[None]] = []
-        for known in (self._speeds, self._tries):
-            for id in known.keys() - self._interest.jobs.keys():
-                del known[id]
-        for id in list(self._interest.jobs):
-            if self._mirror.jobs.alive(id):
-                steps.append(self._results(id, news))
-            else:
-                self._mirror.results.pop(id, None)
-        return steps
+    def stir(self, keys: Iterable[Key]) -> None:
+        """Something was done to the tasks of these objects, or was seen to have become of them."""
+        for key in keys:
+            path = self._interest.path(key) if key.kind in {Kind.JOB, Kind.TASK} else ()
+            if path and (watch := self._watches.get(path[0])) is not None:
+                watch.stir()
 
-    async def _results(self, id: str, news: News) -> None:
-        """Counts of a job, and its failed tasks if their number has grown; at the end also what has not ended."""
-        job, known = self._mirror.jobs.latest(id) or {}, self._mirror.results[id]
-        wish = self._interest.wishes.get(id, JobWish())
-        ended = job.get("state") == "completed"
-        if ended and known.unfinished is not None:
-            return
-        try:
-            answer = await self._client.jobs.get_task_counts(id, **options())
-            counts = answer["taskCounts"]
-            results = replace(known, counts=counts, slots=answer.get("taskSlotCounts"))
-            await self._failures(id, wish, results, ended=ended)
-            await self._count_tries(id, wish, results, ended=ended)
-            if wish.preparation and (ended or results.waiting):
-                results.node_failures = await self._failed_nodes(id)
-            if ended:
-                pending = self._client.tasks.list(id, filter="state ne 'completed'", select=("id",), **options())
-                results.unfinished = len([task async for task in pending])
-        except NotFoundError:
-            return
-        speed = self._speeds.setdefault(id, Speed())
-        there = sum(int(counts.get(state, 0)) for state in ("active", "running", "completed"))
-        speed.add(time.time(), int(counts.get("completed", 0)), max(there, wish.total))
-        results.per_minute, results.estimated_end = speed.per_minute, speed.estimated_end
-        if results.slots != known.slots:
-            news.changed |= self._interest.pools.get(pool_of(job).lower(), set())
-        if results != known:
-            self._mirror.results[id] = results
-            news.changed |= self._interest.jobs.get(id, set())
+    @property
+    def expecting(self) -> bool:
+        """Whether tasks of a watched job are not over."""
+        return any(results.unfinished is None for results in self._mirror.results.values())
 
-    async def _failures(self, id: str, wish: JobWish, results: JobResults, *, ended: bool) -> None:
-        number = int((results.counts or {}).get("failed", 0))
-        if not ended and number == results.failed_count:
-            return
-        if not ended and min(number, results.failed_count) > _MOST_FAILED_LISTED:
-            results.failed_count = number
-            return
-        results.failed, results.failed_count = await self._failed_tasks(id, results.failed, wish.tail_lines)
+    def steps(self, ready: Callable[[Scope], bool] = lambda _: True) -> list[Step]:
+        """Jobs whose tasks are to be counted, the most urgent ones first.
 
-    async def _failed_tasks(
-        self, job_id: str, known: list[Mapping[str, Any]], lines: int
-    ) -> tuple[list[Mapping[str, Any]], int]:
-        tails = {task["id"]: task for task in known if "stderrTail" in task}
-        causes: set[tuple[Any, ...]] = set()
-        failed: list[Mapping[str, Any]] = []
-        number = 0
-        async for task in self._client.tasks.list(job_id, filter=_FAILED, select=("id", "executionInfo"), **options()):
-            number += 1
-            if len(failed) >= _MOST_FAILED_KEPT:
+        Args:
+            ready: whether a step can be taken now, so that those that fail do not stand in the way of the others.
+        """
+        mirror, interest, now = self._mirror, self._interest, clock()
+        for id in self._watches.keys() - interest.jobs.keys():
+            del self._watches[id]
+        due: list[tuple[bool, float, str]] = []
+        for id in list(interest.jobs):
+            job = mirror.jobs.latest(id)
+            if job is None or not mirror.jobs.alive(id):
+                mirror.results.pop(id, None)
+                self._watches.pop(id, None)
                 continue
-            entry = {"id": task["id"], "executionInfo": task.get("executionInfo") or {}}
-            if cause(entry) not in causes and len(causes) < _MOST_TAILS:
-                causes.add(cause(entry))
-                before = tails.get(task["id"])
-                if before is not None and before["executionInfo"] == entry["executionInfo"]:
-                    entry = dict(before)
-                elif lines:
-                    entry["stderrTail"], problem = await self._tail(job_id, task["id"], "stderr.txt", lines)
-                    entry |= {"stderrProblem": problem} if problem else {}
-            failed.append(entry)
-        return failed, number
+            watch, results = self._watch(id, job), mirror.results[id]
+            ended = job.get("state") == "completed"
+            if ended and results.unfinished is not None:
+                continue
+            running = bool((results.counts or {}).get("running"))
+            if (ended or watch.due(self._seen(id, job), now, running=running)) and ready(Scope(COUNTS, id)):
+                due.append((not ended, watch.counted_at, id))
+        return [
+            Step(Scope(COUNTS, id), self._counting(id), keys_of(interest.jobs, id))
+            for _, _, id in sorted(due)[:MOST_COUNTED]
+        ]
 
-    async def _count_tries(self, id: str, wish: JobWish, results: JobResults, *, ended: bool) -> None:
-        tries, counts = self._tries.setdefault(id, Tries()), results.counts or {}
-        if not (ended or wish.tries or tries.due(counts, shown=wish.tries_shown)):
-            return
-        members = ("id", "stateTransitionTime", "executionInfo")
+    def _watch(self, id: str, job: Mapping[str, Any]) -> Watch:
+        """What is remembered of a job; nothing, if it is not the one that it was."""
+        known = self._watches.get(id)
+        if known is None or known.created != incarnation(job):
+            if known is not None:
+                self._mirror.results.pop(id, None)
+            known = self._watches[id] = Watch(incarnation(job))
+        return known
 
-        def since(filter: str) -> AsyncIterable[Mapping[str, Any]]:
-            return self._client.tasks.list(id, filter=filter, select=members, **options())
+    def _seen(self, id: str, job: Mapping[str, Any]) -> Any:
+        """All that shows that a job's counts may have changed."""
+        return job, self._mirror.node_counts.get(pool_of(job).lower()), self._interest.wishes.get(id, JobWish()).tries
 
-        # After a restart it is counted anew; the status and the metric go on from what was known.
-        before = max(wish.retries, tries.retries), max(wish.requeues, tries.requeues)
-        await tries.read(since, counts, waiting=wish.tries and not ended, ended=ended)
-        results.retries, results.requeues = max(before[0], tries.retries), max(before[1], tries.requeues)
-        results.most_requeues = tries.most_requeues
-        namespaces = {key.namespace for key in self._interest.jobs.get(id, ())}
-        count(namespaces, results.retries - before[0], results.requeues - before[1])
+    def _counting(self, id: str) -> Callable[[News], Awaitable[None]]:
+        async def run(news: News) -> None:
+            job, watch = self._mirror.jobs.latest(id), self._watches.get(id)
+            if job is None or watch is None:
+                return
+            known, seen, began = self._mirror.results[id], self._seen(id, job), clock()
+            results = replace(known)
+            try:
+                await self._reader.read(id, job, results, watch)
+                watch.counted(seen, began, changed=_differ(results, known))
+            except NotFoundError:
+                return
+            finally:
+                # What was read before a failure counts; what is about an earlier job of this id does not.
+                if results != known and self._watches.get(id) is watch:
+                    self._mirror.results[id] = results
+                    news.changed |= self._interest.jobs.get(id, set())
+                    if results.slots != known.slots:
+                        news.changed |= self._interest.pools.get(pool_of(job).lower(), set())
 
-    async def _failed_nodes(self, id: str) -> list[Mapping[str, Any]]:
-        """Nodes on which the preparation or release task has failed, the first twenty of them."""
-        found: list[Mapping[str, Any]] = []
-        try:
-            listed = self._client.jobs.list_preparation_and_release_status(id, filter=_NODES_FAILED, **options())
-            async for node in listed:
-                for task in ("preparation", "release"):
-                    info = node.get(f"job{task.capitalize()}TaskExecutionInfo") or {}
-                    if info.get("result") == "failure" and len(found) < _MOST_NODES:
-                        found.append(_node_failure(task, node, info))
-        except NotFoundError:
-            raise
-        except BatchError as error:
-            if error.status != 409:
-                raise
-        return found
+        return run
+
+
+def _differ(results: JobResults, known: JobResults) -> bool:
+    return (results.counts, results.slots, results.failed_count) != (known.counts, known.slots, known.failed_count)
 
 
 def pool_of(job: Mapping[str, Any]) -> str:
     """Id of the pool that a job runs on; empty if it is not known."""
     return str((job.get("poolInfo") or {}).get("poolId") or (job.get("executionInfo") or {}).get("poolId") or "")
-
-
-def _node_failure(task: str, node: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:
-    failure = info.get("failureInfo") or {}
-    entry = {
-        "task": task, "nodeId": node.get("nodeId"), "exitCode": info.get("exitCode"), "code": failure.get("code"),
-        "message": failure.get("message"),
-    }  # fmt: skip
-    return {name: value for name, value in entry.items() if value is not None}

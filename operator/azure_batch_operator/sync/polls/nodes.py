@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError
@@ -11,6 +12,7 @@ from azure_batch_operator.reconcile.compare import same
 from azure_batch_operator.reconcile.pool_view import number_of
 from azure_batch_operator.sync.mirror import Interest, Mirror, PoolNotes
 from azure_batch_operator.sync.polls.base import TAIL_BYTES, TAIL_LINES, News, Poll, clock, options, tail_of
+from azure_batch_operator.sync.polls.steps import Scope, Step, keys_of
 
 _TROUBLE = {
     "startTaskFailed": "starttaskfailed",
@@ -23,6 +25,7 @@ _MEMBERS = ("id", "state", "stateTransitionTime", "isDedicated", "errors", "star
 _WITH_START_TASK = ("id", "state", "stateTransitionTime", "startTask")
 _BOOTED = "state eq 'idle' or state eq 'running'"
 _AGAIN_AFTER = 60.0
+NODES, START_TASKS = "the nodes of pool", "the start tasks of the nodes of pool"
 _MOST_NODES = 100
 _MOST_TAILS = 3
 
@@ -43,9 +46,9 @@ class NodePoll(Poll):
         self._troubled: dict[str, _Looked] = {}
         self._outdated: dict[str, _Looked] = {}
 
-    def steps(self, news: News) -> list[Awaitable[None]]:
-        """The lists that are due."""
-        steps: list[Awaitable[None]] = []
+    def steps(self, news: News) -> list[Step]:
+        """The lists that are due; `news` is told pools that no longer have such nodes."""
+        steps: list[Step] = []
         for id in self._troubled.keys() - self._interest.pools.keys():
             self._troubled.pop(id, None)
             self._outdated.pop(id, None)
@@ -55,21 +58,29 @@ class NodePoll(Poll):
                 self._set(id, notes, news, troubled=())
                 self._troubled.pop(id, None)
             elif self._due(self._troubled, id, counts):
-                steps.append(self._trouble(id, notes, news))
+                steps.append(self._step(NODES, id, self._troubled, counts, partial(self._trouble, id, notes)))
             wanted = notes.start_task
             if wanted is None or not number_of(counts, ("idle", "running")):
                 self._set(id, notes, news, outdated=())
                 self._outdated.pop(id, None)
             elif self._due(self._outdated, id, (wanted, counts), again=bool(notes.outdated)):
-                steps.append(self._start_tasks(id, notes, wanted, news))
+                run = partial(self._start_tasks, id, notes, wanted)
+                steps.append(self._step(START_TASKS, id, self._outdated, (wanted, counts), run))
         return steps
 
+    def _step(
+        self, what: str, id: str, looked: dict[str, _Looked], reason: Any, run: Callable[[News], Awaitable[None]]
+    ) -> Step:
+        async def read(news: News) -> None:
+            began = clock()
+            await run(news)
+            looked[id] = _Looked(began, reason)
+
+        return Step(Scope(what, id), read, keys_of(self._interest.pools, id))
+
     def _due(self, looked: dict[str, _Looked], id: str, reason: Any, *, again: bool = True) -> bool:
-        now, last = clock(), looked.get(id)
-        if last is not None and last.reason == reason and not (again and now - last.at > _AGAIN_AFTER):
-            return False
-        looked[id] = _Looked(now, reason)
-        return True
+        last = looked.get(id)
+        return last is None or last.reason != reason or (again and clock() - last.at > _AGAIN_AFTER)
 
     async def _trouble(self, id: str, notes: PoolNotes, news: News) -> None:
         states = [state for name, state in _TROUBLE.items() if number_of(self._mirror.node_counts.get(id), (name,))]

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
 from azure_batch_operator.batch import BatchClient, ForbiddenError, JsonObject, Listing
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
+from azure_batch_operator.sync.polls.steps import Scope, Step
 
 _EVERY = 3600.0
+_IMAGE_MEMBERS = ("nodeAgentSKUId", "imageReference", "osType", "verificationType", "batchSupportEndOfLife")
+_MOST_SHARED = 16
+_shared: OrderedDict[bytes, Sequence[Mapping[str, Any]]] = OrderedDict()
+
+
+def shared(images: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The images with the members that matter; one copy for all accounts that support the same, as those of a region do."""
+    kept = [{name: image[name] for name in _IMAGE_MEMBERS if name in image} for image in images]
+    known = _shared.setdefault(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS), kept)
+    if len(_shared) > _MOST_SHARED:
+        _shared.popitem(last=False)
+    return known
 
 
 class OfferPoll(Poll):
@@ -16,19 +35,22 @@ class OfferPoll(Poll):
         super().__init__(client, mirror, interest)
         self._asked: float | None = None
 
-    async def poll(self, news: News) -> None:
-        """Two lists an hour; pools are told when there are other images."""
+    def steps(self) -> list[Step]:
+        """Two lists an hour; they say nothing about whether the account can be used."""
         if self._asked is not None and clock() - self._asked < _EVERY:
-            return
+            return []
+        return [Step(Scope("the images and applications of the account", ""), self._ask)]
+
+    async def _ask(self, news: News) -> None:
         began = clock()
         # A role may use pools but not read this: pools then have to name their node agent.
-        images = await self._all(self._client.account.list_supported_images(**options()))
-        self._mirror.applications = await self._all(self._client.applications.list(**options()))
-        self._asked = began
+        images = shared(await self._all(self._client.account.list_supported_images(**options())))
         if images != self._mirror.images:
             self._mirror.images = images
             for keys in self._interest.pools.values():
                 news.changed |= keys
+        self._mirror.applications = await self._all(self._client.applications.list(**options()))
+        self._asked = began
 
     @staticmethod
     async def _all(listing: Listing) -> list[JsonObject]:

@@ -2,26 +2,35 @@
 
 What moves by itself is listed each time. The rest of a pool can change only with its ETag, so it is listed again only then, and
 only for pools modified since (`lastModified`). Autoscale is the exception: enabling a formula may leave the ETag (§1.4).
+
+Pools that an object of ours stands for, or that a job of ours runs on, are kept whole; of all others a few members, by which their
+owner finds them and an id is known to be taken.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.batch import BatchClient
-from azure_batch_operator.reconcile.ownership import Owned, owner_of
+from azure_batch_operator.reconcile.ownership import Owned, Owner, owner_of
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.reconcile.pool_view import moment
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
+from azure_batch_operator.sync.polls.jobs import pool_of
+from azure_batch_operator.sync.polls.watch import incarnation
+
+logger = logging.getLogger(__name__)
 
 _MOVING = (
     "id", "eTag", "lastModified", "state", "allocationState", "allocationStateTransitionTime", "resizeErrors",
     "targetDedicatedNodes", "targetLowPriorityNodes", "currentDedicatedNodes", "currentLowPriorityNodes",
-    "enableAutoScale", "autoScaleFormula", "autoScaleEvaluationInterval", "autoScaleRun",
+    "enableAutoScale", "autoScaleFormula", "autoScaleEvaluationInterval", "autoScaleRun", "creationTime", "metadata",
 )  # fmt: skip
+_BRIEF = ("id", "state", "creationTime", "metadata")
 
 
 class PoolPoll(Poll):
@@ -30,57 +39,90 @@ class PoolPoll(Poll):
     def __init__(self, client: BatchClient, mirror: Mirror, interest: Interest) -> None:
         super().__init__(client, mirror, interest)
         self._whole: dict[str, Mapping[str, Any]] = {}
+        self._began = False
 
     async def poll(self, news: News) -> None:
         """One list of pools, one of node counts, and one of the pools that were changed, if any."""
         began = clock()
         table, interest = self._mirror.pools, self._interest.pools
-        pools = await self._pools()
+        wanted = self._wanted()
+        pools = await self._pools(wanted)
         counts = {str(each["poolId"]).lower(): each async for each in self._client.pools.list_node_counts(**options())}
         before, self._mirror.node_counts = self._mirror.node_counts, counts
         told = interest.keys() if table.first else ()
         known = {id: table.get(id) for id in interest}
         owners: defaultdict[Owned, list[Mapping[str, Any]]] = defaultdict(list)
         for pool in pools:
-            if (owner := owner_of(pool)) is not None:
+            if (owner := _owner(pool)) is not None:
                 owners[owner.object].append(pool)
         self._mirror.pools_of = owners
-        for id in {*table.replace(began, pools), *told}:
+        whole = [pool for pool in pools if str(pool["id"]).lower() in self._whole]
+        briefs = {id: pool for pool in pools if (id := str(pool["id"]).lower()) not in self._whole}
+        for id in {*table.replace(began, whole, briefs=briefs), *told}:
             keys = interest.get(id, set())
             (news.moved if _moved(known.get(id, Absent.UNKNOWN), table.latest(id)) else news.changed).update(keys)
         for id, each in counts.items():
             if before.get(id) != each:
                 news.changed |= interest.get(id, set())
 
-    async def _pools(self) -> list[Mapping[str, Any]]:
-        if not self._whole:
-            found: list[Mapping[str, Any]] = [pool async for pool in self._client.pools.list(**options())]
-            self._whole = {str(pool["id"]).lower(): pool for pool in found}
+    def _wanted(self) -> frozenset[str]:
+        """Pools that objects of ours stand for, and those that jobs of ours run on."""
+        jobs = (self._mirror.jobs.latest(id) for id in self._interest.jobs)
+        return frozenset({*self._interest.pools, *(pool_of(job).lower() for job in jobs if job is not None)})
+
+    async def _pools(self, wanted: frozenset[str]) -> list[Mapping[str, Any]]:
+        """All pools: those that are wanted whole, the others in brief."""
+        if not self._began:
+            # One list instead of two, as at the start nothing is known.
+            listed = self._client.pools.list(**options())
+            found = [pool if str(pool["id"]).lower() in wanted else _brief(pool) async for pool in listed]
+            self._whole = {id: pool for pool in found if (id := str(pool["id"]).lower()) in wanted}
+            self._began = True
             return found
         found = [pool async for pool in self._client.pools.list(select=_MOVING, **options())]
-        stale = [pool for pool in found if self._is_stale(pool)]
+        stale = [pool for pool in found if self._is_stale(pool, wanted)]
         if stale:
             since = min(str(pool.get("lastModified") or "0001-01-01T00:00:00Z")[:19] for pool in stale)
             changed = self._client.pools.list(filter=f"lastModified ge DateTime'{since}Z'", **options())
-            self._whole |= {str(pool["id"]).lower(): pool async for pool in changed}
-        here = {str(pool["id"]).lower() for pool in found}
-        self._whole = {id: pool for id, pool in self._whole.items() if id in here}
+            self._whole |= {id: pool async for pool in changed if (id := str(pool["id"]).lower()) in wanted}
+        here = {str(pool["id"]).lower(): incarnation(pool) for pool in found}
+        # Nothing stays of an earlier pool of the same id.
+        self._whole = {
+            id: pool for id, pool in self._whole.items() if id in wanted and here.get(id) == incarnation(pool)
+        }
         return [self._joined(pool) for pool in found]
 
-    def _is_stale(self, pool: Mapping[str, Any]) -> bool:
+    def _is_stale(self, pool: Mapping[str, Any], wanted: frozenset[str]) -> bool:
         """Whether the rest of a pool must be listed again; what becomes of pools that nobody asks for does not matter."""
         id = str(pool["id"]).lower()
+        if id not in wanted:
+            return False
         known = self._whole.get(id)
-        if known is None:
+        if known is None or incarnation(known) != incarnation(pool):
             return True
-        return id in self._interest.pools and pool.get("state") != "deleting" and known.get("eTag") != pool.get("eTag")
+        return pool.get("state") != "deleting" and known.get("eTag") != pool.get("eTag")
 
     def _joined(self, pool: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What moves by itself as it was just listed, the rest as it was listed last."""
-        whole = self._whole.get(str(pool["id"]).lower(), {})
+        """What moves by itself as it was just listed, the rest as it was listed last; a few members of what is not wanted."""
+        whole = self._whole.get(str(pool["id"]).lower())
+        if whole is None:
+            return _brief(pool)
         if moment(whole, "lastModified") > moment(pool, "lastModified"):
             return whole  # changed between the two lists
         return {name: value for name, value in whole.items() if name not in _MOVING} | dict(pool)
+
+
+def _brief(pool: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: pool[name] for name in _BRIEF if name in pool}
+
+
+def _owner(pool: Mapping[str, Any]) -> Owner | None:
+    try:
+        return owner_of(pool)
+    except (LookupError, TypeError, ValueError):
+        # Metadata of others may hold anything; it must not end the poll of everybody.
+        logger.warning("The metadata of pool %r cannot be read", pool.get("id"))
+        return None
 
 
 def _moved(before: Any, after: Mapping[str, Any] | None) -> bool:

@@ -1,15 +1,25 @@
-"""Job schedules: one list for all; per schedule that has open jobs one list of its jobs (batch-semantics §4.5)."""
+"""Job schedules, and the last jobs of each: found by their numbers, so that the length of a schedule's history does not matter."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+import re
+from collections.abc import AsyncIterable, Mapping
+from functools import partial
 from typing import Any
 
-from azure_batch_operator.batch import NotFoundError
-from azure_batch_operator.sync.polls.base import News, Poll, clock, options
+from azure_batch_operator.batch import BatchClient, NotFoundError
+from azure_batch_operator.sync.mirror import Interest, Mirror
+from azure_batch_operator.sync.polls.base import News, Poll, options
+from azure_batch_operator.sync.polls.roll import Roll, id_filter
+from azure_batch_operator.sync.polls.steps import Scope, Step, keys_of
+from azure_batch_operator.sync.polls.watch import incarnation
 
-_MEMBERS = ("id", "eTag", "state", "schedule", "jobSpecification", "executionInfo", "metadata", "stats")
-_JOB_MEMBERS = ("id", "state", "executionInfo")
+_MEMBERS = (
+    "id", "eTag", "creationTime", "state", "schedule", "jobSpecification", "executionInfo", "metadata", "stats",
+)  # fmt: skip
+_JOB_MEMBERS = ("id", "creationTime", "state", "executionInfo")
+_NUMBERED = re.compile(r"(.*:job-)([0-9]+)")
+JOBS = "the jobs of schedule"
 HISTORY = 10
 """Jobs of a schedule that are kept."""
 
@@ -20,50 +30,99 @@ def _serial(job: Mapping[str, Any]) -> int:
     return int(number) if number.isdigit() else 0
 
 
+def last_ids(recent: str) -> list[str]:
+    """Ids of the last jobs of a schedule whose most recent one is `recent`, newest first; none if it has no such number."""
+    match = _NUMBERED.fullmatch(recent)
+    if match is None:
+        return []
+    newest = int(match[2])
+    return [f"{match[1]}{number}" for number in range(newest, max(0, newest - HISTORY), -1)]
+
+
 class SchedulePoll(Poll):
     """Schedules and their last jobs."""
 
+    def __init__(self, client: BatchClient, mirror: Mirror, interest: Interest) -> None:
+        super().__init__(client, mirror, interest)
+        self._roll = Roll(mirror.schedules, self._listed, self._got)
+        self._created: dict[str, str] = {}
+        self._read: dict[str, str | None] = {}
+
+    def _listed(self, filter: str) -> AsyncIterable[Mapping[str, Any]]:
+        return self._client.job_schedules.list(filter=filter, select=_MEMBERS, expand=("stats",), **options())
+
+    async def _got(self, id: str) -> Mapping[str, Any]:
+        return await self._client.job_schedules.get(id, select=_MEMBERS, expand=("stats",), **options())
+
     async def poll(self, news: News) -> None:
-        """One list of schedules."""
-        began = clock()
-        table, interest = self._mirror.schedules, self._interest.schedules
-        found = self._client.job_schedules.list(select=_MEMBERS, expand=("stats",), **options())
-        schedules = [schedule async for schedule in found]
-        told = interest.keys() if table.first else ()
-        for id in {*table.replace(began, schedules), *told}:
+        """Find the schedules."""
+        interest = self._interest.schedules
+        for id in await self._roll.call(frozenset(interest)):
             news.moved |= interest.get(id, set())
 
-    def steps(self, news: News) -> list[Awaitable[None]]:
-        """What has to be asked for each schedule by itself: nothing, once all of its jobs have ended."""
-        for id in self._mirror.schedule_jobs.keys() - self._interest.schedules.keys():
+    def steps(self) -> list[Step]:
+        """Schedules whose jobs are to be read: nothing, while none of them comes or ends."""
+        schedules, interest = self._mirror.schedules, self._interest.schedules
+        for id in self._mirror.schedule_jobs.keys() - interest.keys():
             del self._mirror.schedule_jobs[id]
-        return [self._jobs(id, news) for id in list(self._interest.schedules) if self._to_be_read(id)]
+            self._read.pop(id, None)
+        for id in interest:
+            created = incarnation(schedules.latest(id))
+            if created and self._created.get(id, created) != created:
+                # Its numbers begin anew.
+                self._mirror.schedule_jobs.pop(id, None)
+            self._created[id] = created or self._created.get(id, "")
+        self._created = {id: self._created[id] for id in interest}
+        return [
+            Step(Scope(JOBS, id), partial(self._jobs, id), keys_of(interest, id))
+            for id in list(interest)
+            if self._to_be_read(id)
+        ]
 
     def _to_be_read(self, id: str) -> bool:
         schedule, known = self._mirror.schedules.latest(id), self._mirror.schedule_jobs.get(id)
         if schedule is None or schedule.get("state") == "deleting":
             return False
-        recent = ((schedule.get("executionInfo") or {}).get("recentJob") or {}).get("id")
-        newest = known[0]["id"] if known else None
-        return known is None or recent != newest or any(job.get("state") != "completed" for job in known)
+        if known is None or _recent(schedule) != self._read.get(id):
+            return True
+        # The open ones are in the list of open jobs, as long as they are open.
+        return any(
+            (self._mirror.jobs.latest(str(job["id"])) or {}).get("state") != job.get("state")
+            for job in known
+            if job.get("state") != "completed"
+        )
 
     async def _jobs(self, id: str, news: News) -> None:
         before = {job["id"]: job for job in self._mirror.schedule_jobs.get(id, ())}
+        recent = _recent(self._mirror.schedules.latest(id) or {})
         try:
-            found = self._client.jobs.list_from_schedule(id, select=_JOB_MEMBERS, **options())
-            jobs = sorted([job async for job in found], key=_serial, reverse=True)[:HISTORY]
+            jobs = sorted(await self._last(id, recent), key=_serial, reverse=True)[:HISTORY]
             entries = [await self._entry(job, before.get(job["id"])) for job in jobs]
         except NotFoundError:
             return
+        self._read[id] = recent
         if entries != self._mirror.schedule_jobs.get(id):
             self._mirror.schedule_jobs[id] = entries
             news.changed |= self._interest.schedules.get(id, set())
+
+    async def _last(self, id: str, recent: str | None) -> list[Mapping[str, Any]]:
+        """The last jobs: by their ids, or all of them where those cannot be told from the most recent one."""
+        if recent is None:
+            return []
+        ids = last_ids(recent)
+        if not ids:
+            return [job async for job in self._client.jobs.list_from_schedule(id, select=_JOB_MEMBERS, **options())]
+        return [job async for job in self._client.jobs.list(filter=id_filter(ids), select=_JOB_MEMBERS, **options())]
 
     async def _entry(self, job: Mapping[str, Any], before: Mapping[str, Any] | None) -> Mapping[str, Any]:
         """A job with the results of its tasks, which are asked for once it has ended."""
         if job.get("state") != "completed":
             return job
-        if before is not None and "taskCounts" in before:
+        if before is not None and "taskCounts" in before and incarnation(before) == incarnation(job):
             return dict(job) | {"taskCounts": before["taskCounts"]}
         counts = await self._client.jobs.get_task_counts(job["id"], **options())
         return dict(job) | {"taskCounts": counts["taskCounts"]}
+
+
+def _recent(schedule: Mapping[str, Any]) -> str | None:
+    return ((schedule.get("executionInfo") or {}).get("recentJob") or {}).get("id")

@@ -1,22 +1,41 @@
-"""The tasks of jobs that BatchTasks belong to: all of them once a minute, in between only those whose state has changed."""
+"""The tasks that BatchTasks stand for, by job; of other tasks nothing is kept, however many the job has.
+
+A few are asked for by their ids. Where there are many, all tasks of the job are listed once a minute, and in between those whose
+state has changed. A job with far more tasks than anybody wants to know of is never listed as a whole: that list is given up, and
+the wanted ones are asked for by their ids, some with each poll.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from array import array
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
+from itertools import islice
 from typing import Any
 
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError, TransientError
+from azure_batch_operator.batch import BatchClient, BatchError, InvalidRequestError, NotFoundError, TransientError
 from azure_batch_operator.reconcile.ownership import marker_of
+from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import Interest, Mirror, RemoteTable
 from azure_batch_operator.sync.outputs import Owed
 from azure_batch_operator.sync.polls.base import TAIL_LINES, News, Poll, Since, clock, options
+from azure_batch_operator.sync.polls.roll import PER_LIST, chunks, id_filter
+from azure_batch_operator.sync.polls.steps import Scope, Step, keys_of
+from azure_batch_operator.sync.polls.watch import incarnation
 
-_TASK_MEMBERS = ("id", "state", "stateTransitionTime", "executionInfo", "nodeInfo", "constraints")
-_TASK_SHOWN = ("state", "executionInfo", "nodeInfo", "owner", "stderrTail")
+_TASK_MEMBERS = ("id", "creationTime", "state", "stateTransitionTime", "executionInfo", "nodeInfo", "constraints")
+_TASK_SHOWN = ("creationTime", "state", "executionInfo", "nodeInfo", "owner", "stderrTail")
 _OUTPUT = ("stdoutTail", "stderrTail", "outputProblem")
 _FULL_TASK_LIST_EVERY = 60.0
 _MOST_TAILS = 20
+_MOST_BY_ID = 200
+"""Tasks that one poll asks for by id, of one job."""
+_PER_WANTED = 50
+"""A list of all tasks is worth its calls while it shows no more than so many for each wanted one."""
+_PAGE = 1000
+TASKS, OUTPUT = "the tasks of job", "the output of a task of job"
 
 
 class TaskPoll(Poll):
@@ -26,31 +45,142 @@ class TaskPoll(Poll):
         super().__init__(client, mirror, interest)
         self._lists: dict[str, _TaskList] = {}
 
-    def steps(self, news: News) -> list[Awaitable[None]]:
+    def steps(self) -> list[Step]:
         """What has to be asked for each job by itself."""
-        for id in self._lists.keys() - self._interest.tasks.keys():
+        interest, steps = self._interest, []
+        for id in self._lists.keys() - interest.tasks.keys():
             del self._lists[id]
             self._mirror.tasks.pop(id, None)
-        owed = [self._late(key, owed, news) for key, owed in self._mirror.outputs.owed(_MOST_TAILS)]
-        return [*(self._tasks(id, news) for id in list(self._interest.tasks) if self._mirror.jobs.alive(id)), *owed]
+        for id in list(interest.tasks):
+            if self._mirror.jobs.alive(id):
+                # Thousands of BatchTasks do not repeat what their BatchJob says.
+                told = keys_of(interest.jobs, id) or frozenset(
+                    key for keys in interest.tasks[id].values() for key in keys
+                )
+                steps.append(Step(Scope(TASKS, id), partial(self._tasks, id), told))
+        for key, owed in self._mirror.outputs.owed(_MOST_TAILS):
+            steps.append(Step(Scope(OUTPUT, f"{owed.job_id}/{owed.task_id}"), partial(self._late, key, owed)))
+        return steps
+
+    def _list(self, job_id: str) -> _TaskList:
+        """How far the job's tasks were read; not at all, if it is not the one that it was."""
+        created = incarnation(self._mirror.jobs.latest(job_id))
+        known = self._lists.setdefault(job_id, _TaskList())
+        if created and known.created and known.created != created:
+            known = self._lists[job_id] = _TaskList()
+            self._mirror.tasks.pop(job_id, None)
+        known.created = created or known.created
+        return known
 
     async def _tasks(self, job_id: str, news: News) -> None:
-        listing = self._lists.setdefault(job_id, _TaskList())
+        listing = self._list(job_id)
         table, wanted = self._mirror.tasks[job_id], self._interest.tasks.get(job_id, {})
+        first = table.first
+        try:
+            if len(wanted) <= PER_LIST or listing.large > _worth(wanted):
+                different = await self._ask(job_id, listing, table, listing.turn(table, wanted), wanted)
+            else:
+                different = await self._read(job_id, listing, table, wanted)
+        except NotFoundError:
+            return
+        for id in {*different, *(wanted if first else ())}:
+            news.changed |= wanted.get(id, set())
+
+    async def _ask(
+        self,
+        job_id: str,
+        listing: _TaskList,
+        table: RemoteTable,
+        ids: Iterable[str],
+        wanted: Mapping[str, Collection[Key]],
+    ) -> set[str]:
+        """Ask for tasks by their ids, with their owners where those are not known."""
+        different: set[str] = set()
+        for chunk in chunks(ids):
+            began = clock()
+            strange = any(not (table.latest(id) or {}).get("owner") for id in chunk)
+            members = (*_TASK_MEMBERS, "environmentSettings")
+            tasks = await self._by_id(job_id, chunk, members if strange else _TASK_MEMBERS)
+            if not strange and any(not listing.knows(task, table) for task in tasks):
+                # One made anew under the id of another may have another owner.
+                tasks = await self._by_id(job_id, chunk, members)
+            entries = [listing.entry(task, table) for task in tasks]
+            await self._outputs(job_id, entries, wanted)
+            different |= table.merge(began, entries, asked=chunk)
+        return different
+
+    async def _by_id(self, job_id: str, ids: list[str], members: tuple[str, ...]) -> list[Mapping[str, Any]]:
+        try:
+            return [
+                task
+                async for task in self._client.tasks.list(job_id, filter=id_filter(ids), select=members, **options())
+            ]
+        except InvalidRequestError:
+            # A service that does not take such a filter is asked one by one.
+            return [task for id in ids if (task := await self._one(job_id, id, members)) is not None]
+
+    async def _one(self, job_id: str, id: str, members: tuple[str, ...]) -> Mapping[str, Any] | None:
+        try:
+            return await self._client.tasks.get(job_id, id, select=members, **options())
+        except NotFoundError as error:
+            if (error.code or "").lower() == "jobnotfound":
+                raise
+            return None
+
+    async def _read(
+        self, job_id: str, listing: _TaskList, table: RemoteTable, wanted: Mapping[str, Collection[Key]]
+    ) -> set[str]:
+        """List all tasks of the job, or those whose state has changed since the last list."""
         began = clock()
         # A new table, such as after the job's BatchJob has gone, knows nothing before a full list.
         due = listing.full_at is None or began - listing.full_at > _FULL_TASK_LIST_EVERY
         full = due or table.first or listing.recount
-        # Owners are asked for once; later tasks are our own, or are asked for when the service says that they exist.
+        # Owners are asked for once; later tasks are our own, or are asked for by their ids.
         members = (*_TASK_MEMBERS, "environmentSettings") if full else _TASK_MEMBERS
-        try:
-            found = self._client.tasks.list(
-                job_id, filter=None if full else listing.since.filter, select=members, **options()
-            )
-            tasks = [task async for task in found]
-        except NotFoundError:
-            return
-        entries = [listing.entry(task, table) for task in tasks]
+        filter = None if full else listing.since.filter
+        found: list[Mapping[str, Any]] = []
+        others, seen, number = array("q"), Since(), 0
+        async for task in self._client.tasks.list(job_id, filter=filter, select=members, **options()):
+            seen.saw(task)
+            number += 1
+            if str(task["id"]).lower() in wanted:
+                found.append(task)
+            else:
+                others.append(hash(str(task["id"]).lower()))
+            if full and number > _worth(wanted):
+                listing.large = number
+                return await self._ask(job_id, listing, table, listing.turn(table, wanted), wanted)
+        if not full:
+            known = [task for task in found if listing.knows(task, table)]
+            strange = [str(task["id"]).lower() for task in found if not listing.knows(task, table)]
+            found = known
+        entries = [listing.entry(task, table) for task in found]
+        await self._outputs(job_id, entries, wanted)
+        # What has changed its state while the pages were read may have been missed.
+        listing.since.advance(seen, clock() - began)
+        if not full:
+            different = table.merge(began, entries)
+            listing.others.extend(others)
+            table.settle(began, set(others))
+            # Asked for: new ones, whose owners are not known, and wanted ones that were there before anybody wanted them.
+            missing = [id for id in wanted if table.latest(id) is None and listing.is_other(id)]
+            different |= await self._ask(job_id, listing, table, dict.fromkeys([*strange, *missing]), wanted)
+            # A touched task that no incremental list shows was deleted or never added: look at all of them.
+            listing.recount = table.touched
+            return different
+        listing.full_at, listing.recount = began, False
+        listing.others = _Hashes(others)
+        here = {str(entry["id"]).lower() for entry in entries}
+        # Pages move while they are read: what was there before is asked for before it is given up.
+        lost = [id for id in wanted if id not in here and table.latest(id) is not None] if number > _PAGE else []
+        kept = [entry for id in lost if (entry := table.latest(id)) is not None]
+        different = table.replace(began, [*entries, *kept], rest=listing.others)
+        return different | await self._ask(job_id, listing, table, islice(lost, _MOST_BY_ID), wanted)
+
+    async def _outputs(
+        self, job_id: str, entries: Iterable[dict[str, Any]], wanted: Mapping[str, Collection[Key]]
+    ) -> None:
+        """Add the last lines of what ended tasks have written; of many they come with later polls."""
         tails = 0
         for entry in entries:
             keys = wanted.get(entry["id"].lower(), ())
@@ -60,24 +190,23 @@ class TaskPoll(Poll):
                 continue
             tails += 1
             if tails <= _MOST_TAILS:
-                entry |= await self._output(job_id, entry["id"], lines)
-                continue
+                try:
+                    entry |= await self._output(job_id, entry["id"], lines)
+                    continue
+                except NotFoundError:
+                    raise
+                except BatchError:
+                    # The state of a task does not wait for its output, nor do the other tasks.
+                    tails = _MOST_TAILS
             entry["stderrTail"] = ""
             self._mirror.outputs.owe(keys, Owed(job_id, entry["id"], lines))
-        if full:
-            listing.full_at, listing.recount = began, False
-        told = set(wanted) if table.first else set()
-        different = told | (table.replace(began, entries) if full else table.merge(began, entries))
-        # A touched task that no incremental list shows was deleted or never added: look at all of them.
-        listing.recount = listing.recount or (not full and table.touched)
-        for id in different:
-            news.changed |= wanted.get(id, set())
 
     async def _late(self, key: Key, owed: Owed, news: News) -> None:
         """Read output that earlier polls have left out."""
         try:
             output = await self._output(owed.job_id, owed.task_id, owed.lines)
         except TransientError:
+            self._mirror.outputs.postpone(key)
             raise
         except BatchError:
             self._mirror.outputs.forget(key)
@@ -98,23 +227,79 @@ class TaskPoll(Poll):
         self._lists.setdefault(job_id.lower(), _TaskList()).owners[task_id.lower()] = owner
 
 
+def _worth(wanted: Collection[str]) -> int:
+    """How many tasks a list of a whole job may show."""
+    return _PAGE + _PER_WANTED * len(wanted)
+
+
+class _Hashes:
+    """Ids that were seen and of which nothing is kept, eight bytes each.
+
+    Two ids with one hash make an absent task look present, which costs a call that asks for it by its id, and nothing else.
+    """
+
+    def __init__(self, hashes: Iterable[int] = ()) -> None:
+        self._sorted = array("q", sorted(hashes))
+        self._later: set[int] = set()
+
+    def extend(self, hashes: Iterable[int]) -> None:
+        """Some more."""
+        self._later.update(hashes)
+
+    def __contains__(self, id: object) -> bool:
+        value = hash(id)
+        at = bisect_left(self._sorted, value)
+        return value in self._later or (at < len(self._sorted) and self._sorted[at] == value)
+
+
 class _TaskList:
-    """How far the tasks of one job have been read."""
+    """How far the tasks of one job have been read.
+
+    Attributes:
+        created: creationTime of the job; another one means another job.
+        large: how many tasks a list of the whole job had shown when it was given up; 0 if none was.
+        owners: of tasks that the service has just taken, by id (lower case).
+        others: ids that were seen and are not wanted.
+    """
 
     def __init__(self) -> None:
+        self.created = ""
         self.full_at: float | None = None
         self.recount = False
+        self.large = self._turn = 0
         self.owners: dict[str, str] = {}
         self.since = Since()
+        self.others = _Hashes()
         self._constraints: dict[tuple[Any, ...], Mapping[str, Any]] = {}
 
-    def entry(self, task: Mapping[str, Any], table: RemoteTable) -> dict[str, Any]:
-        """What the mirror keeps of a task."""
+    def turn(self, table: RemoteTable, wanted: Collection[str]) -> list[str]:
+        """Wanted ids to ask for one by one: all of a few; of many those that are not known first, the others in turns."""
+        if len(wanted) <= _MOST_BY_ID:
+            return list(wanted)
+        unknown = [id for id in wanted if table.get(id) is Absent.UNKNOWN]
+        known = [id for id in wanted if table.get(id) is not Absent.UNKNOWN]
+        self._turn = (self._turn + _MOST_BY_ID) % max(1, len(known))
+        return [*unknown, *known[self._turn :], *known[: self._turn]][:_MOST_BY_ID]
+
+    def is_other(self, id: str) -> bool:
+        """Whether a task of this id (lower case) was seen when nobody wanted it."""
+        return id in self.others
+
+    def knows(self, task: Mapping[str, Any], table: RemoteTable) -> bool:
+        """Whether the owner of a task is known that was listed without it."""
         id = str(task["id"]).lower()
-        self.since.saw(task)
+        known = table.latest(id)
+        return id in self.owners or (known is not None and "owner" in known and incarnation(known) == incarnation(task))
+
+    def entry(self, task: Mapping[str, Any], table: RemoteTable) -> dict[str, Any]:
+        """What the mirror keeps of a task; of an earlier one under the same id nothing."""
+        id = str(task["id"]).lower()
         known = table.latest(id) or {}
+        if incarnation(known) != incarnation(task):
+            known = {}
         entry = {"id": task["id"]} | {name: task[name] for name in _TASK_SHOWN if name in task}
-        owner = marker_of(task) or self.owners.pop(id, None) or known.get("owner")
+        claimed = self.owners.pop(id, None)
+        owner = marker_of(task) or claimed or known.get("owner")
         if owner:
             entry["owner"] = owner
         if known.get("executionInfo") == task.get("executionInfo"):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.observation import with_problem
 from azure_batch_operator.reconcile.plan import AccountView, Plan
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.views import job, pool, schedule, task
@@ -36,7 +37,10 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         session: of its account; None while there is none.
         now: seconds since the epoch.
     """
-    return _PLANS[resource.key.kind](context, resource, account, session, now)
+    decided = _PLANS[resource.key.kind](context, resource, account, session, now)
+    return (
+        decided if session is None else with_problem(resource, decided, session.mirror.problems.get(resource.key), now)
+    )
 
 
 def waits(resource: Resource) -> bool:

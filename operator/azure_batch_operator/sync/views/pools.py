@@ -32,7 +32,7 @@ def batch_pool(context: Context, resource: Resource, session: Session | None, na
             f"{field} names BatchPool {name!r}, which does not exist in this namespace: create it or correct {field}"
         )
         return PoolView(None, ("PoolNotFound", message))
-    remote = pool_in_use(context, session, pool) if session else Absent.UNKNOWN
+    remote = pool_in_use(context, session, pool, brief=True) if session else Absent.UNKNOWN
     if isinstance(remote, Absent):
         return PoolView(None, ("WaitingForPool", f"waits until BatchPool {name!r} exists in Azure Batch"))
     if not ownership.owns(remote, pool, context.cluster):
@@ -54,10 +54,15 @@ def pools_of(context: Context, session: Session, pool: Resource) -> list[Mapping
     return [each for each in unique.values() if adoption.ours(each, pool, context.cluster, context.others)]
 
 
-def pool_in_use(context: Context, session: Session, pool: Resource) -> Remote:
-    """The pool of a BatchPool that jobs should be on; the one under its id if it owns none."""
+def pool_in_use(context: Context, session: Session, pool: Resource, *, brief: bool = False) -> Remote:
+    """The pool of a BatchPool that jobs should be on; the one under its id if it owns none.
+
+    Args:
+        brief: whether its id, state and owner are enough, so that nobody need have asked for all of it.
+    """
     mirror = session.mirror
+    get = mirror.pools.brief if brief else mirror.pools.get
     current, _ = in_use(pools_of(context, session, pool))
     if current is None or mirror.pools.first:
-        return mirror.pools.get(pool.remote_id)
-    return mirror.pools.get(str(current["id"]))
+        return get(pool.remote_id)
+    return get(str(current["id"]))

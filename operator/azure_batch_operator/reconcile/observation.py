@@ -1,0 +1,32 @@
+"""What an object says while something about it cannot be read from Azure Batch: its last state stands, and why it is not newer."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.plan import Notice, Plan
+from azure_batch_operator.reconcile.status import Verdict, conditions
+
+REASON = "ObservationFailed"
+
+
+def with_problem(resource: Resource, plan: Plan, problem: str | None, now: float) -> Plan:
+    """A plan whose status says that something cannot be read; the plan itself if nothing is the matter.
+
+    Everything else that the plan does and says stays. `Reconciling` gets the reason `ObservationFailed`, unless the plan says
+    that a person must act (`Stalled`), which is more urgent.
+    """
+    shown = resource.status if plan.status is None else plan.status
+    if problem is None or not shown.get("conditions"):
+        return plan
+    others = [each for each in shown["conditions"] if each.get("type") != "Reconciling"]
+    if any(each.get("type") == "Stalled" for each in others):
+        return plan
+    verdict = Verdict("", REASON, problem, ready=False, trend="Reconciling")
+    said = next(each for each in conditions(resource, verdict, now) if each["type"] == "Reconciling")
+    before = resource.condition("Reconciling")
+    notices = plan.notices
+    if before is None or before.get("reason") != REASON:
+        notices = (*notices, Notice(REASON, problem, "Warning"))
+    return replace(plan, status={**shown, "conditions": [*others, said]}, notices=notices)

@@ -1,0 +1,110 @@
+"""Which of the wanted jobs or schedules are there: by lists that do not grow with the account's history.
+
+A few are asked for by their ids. Many are found in one list of all that are open; what that list lacks may be completed, gone, or
+have slipped between two pages, so it is asked for by id before anything is made of its absence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from azure_batch_operator.batch import InvalidRequestError, NotFoundError
+from azure_batch_operator.reconcile.plan import Absent
+from azure_batch_operator.sync.mirror import RemoteTable
+from azure_batch_operator.sync.polls.base import clock
+
+PER_LIST = 20
+"""Ids that one filter names."""
+OPEN = "state ne 'completed'"
+_AT_REST_LOOKED_AT_EVERY = 60.0
+
+Item = Mapping[str, Any]
+
+
+def id_filter(ids: Iterable[str]) -> str:
+    """For `$filter`: things with one of these ids."""
+    return " or ".join("id eq '" + id.replace("'", "''") + "'" for id in ids)
+
+
+def chunks(ids: Iterable[str], size: int = PER_LIST) -> Iterator[list[str]]:
+    """Lists of at most so many ids."""
+    source = iter(ids)
+    while chunk := list(islice(source, size)):
+        yield chunk
+
+
+class Roll:
+    """Looks for wanted things of one kind.
+
+    Args:
+        listed: lists by a filter.
+        got: one by its id; raises `NotFoundError`.
+    """
+
+    def __init__(
+        self,
+        table: RemoteTable,
+        listed: Callable[[str], AsyncIterable[Item]],
+        got: Callable[[str], Any],
+    ) -> None:
+        self._table, self._listed, self._got = table, listed, got
+        self._asked_at: dict[str, float] = {}
+
+    async def call(self, wanted: Collection[str], others: Callable[[Item], Item | None] | None = None) -> set[str]:
+        """Look, and put what was found into the table.
+
+        Args:
+            wanted: ids (lower case).
+            others: what is to be kept of open things that are not wanted, None if nothing; the list of all that are open is only
+                read for that, or where many are wanted.
+
+        Returns:
+            Ids (lower case) of what looks different now.
+        """
+        began = clock()
+        found: dict[str, Item] = {}
+        briefs: dict[str, Item] = {}
+        if others is not None or len(wanted) > PER_LIST:
+            async for item in self._listed(OPEN):
+                id = str(item["id"]).lower()
+                if id in wanted:
+                    found[id] = item
+                elif others is not None and (brief := others(item)) is not None:
+                    briefs[id] = brief
+            missing = [id for id in wanted if id not in found and self._is_due(id, began)]
+        else:
+            missing = list(wanted)
+        async for item in self._by_id(missing):
+            found[str(item["id"]).lower()] = item
+        self._asked_at = {id: at for id, at in self._asked_at.items() if id in wanted} | dict.fromkeys(missing, began)
+        # Wanted, not open, and not due to be looked at: as it was.
+        kept = [known for id in wanted if id not in found and id not in missing and (known := self._table.latest(id))]
+        return self._table.replace(began, [*found.values(), *kept], asked=wanted, briefs=briefs)
+
+    def _is_due(self, id: str, now: float) -> bool:
+        """Whether something that is not among the open ones is to be asked for."""
+        if self._table.pending(id) or id not in self._asked_at:
+            return True
+        known = self._table.get(id)
+        rests = known is Absent.GONE or (not isinstance(known, Absent) and known.get("state") == "completed")
+        # Were it made anew or enabled again, it would be among the open ones, unless it was completed at once.
+        return not rests or now - self._asked_at[id] >= _AT_REST_LOOKED_AT_EVERY
+
+    async def _by_id(self, ids: Iterable[str]) -> AsyncIterator[Item]:
+        for chunk in chunks(ids):
+            try:
+                items = [item async for item in self._listed(id_filter(chunk))]
+            except InvalidRequestError:
+                # A service that does not take such a filter is asked one by one.
+                items = [item for id in chunk if (item := await self._one(id)) is not None]
+            for item in items:
+                yield item
+
+    async def _one(self, id: str) -> Item | None:
+        try:
+            item: Item = await self._got(id)
+        except NotFoundError:
+            return None
+        return item

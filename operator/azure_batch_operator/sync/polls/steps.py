@@ -1,0 +1,136 @@
+"""Steps of a poll: what is asked about one job, pool or schedule, and what becomes of it when that fails.
+
+An error of such a call is the trouble of that one thing. It neither ends the poll nor judges the account: the call is made again
+after a backoff of its own, beside the polls instead of within them, and what cannot be read for a while is shown on the objects
+that it concerns. `judges_account` says which errors are evidence about the account nevertheless.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from prometheus_client import Counter
+
+from azure_batch_operator.api.resource import Key
+from azure_batch_operator.batch import BatchError
+from azure_batch_operator.sync.polls.base import News
+
+logger = logging.getLogger(__name__)
+
+FAILURES = Counter(
+    "azurebatch_observation_failures", "Calls about one job, pool or schedule that failed in a poll", ["what"]
+)
+_FIRST, _LONGEST = 2.0, 300.0
+SHOWN_AFTER = 30.0
+"""Seconds for which something cannot be read before its objects say so."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What a step is about.
+
+    Attributes:
+        what: what it reads, in words, such as "the task counts of job"; also the label of the metric.
+        id: of the job, pool or schedule.
+    """
+
+    what: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to ask.
+
+    Attributes:
+        run: asks, and adds what is new to the news.
+        keys: objects that must know if it cannot be read.
+    """
+
+    scope: Scope
+    run: Callable[[News], Awaitable[None]]
+    keys: frozenset[Key] = frozenset()
+
+
+@dataclass
+class _Trouble:
+    since: float
+    text: str
+    keys: frozenset[Key]
+    failures: int = 0
+    again_at: float = 0.0
+
+
+@dataclass
+class Troubles:
+    """What could not be read lately.
+
+    Attributes:
+        problems: texts by object, of what has not been readable for `SHOWN_AFTER` seconds.
+    """
+
+    problems: dict[Key, str] = field(default_factory=dict)
+    _by_scope: dict[Scope, _Trouble] = field(default_factory=dict)
+
+    def has(self, scope: Scope) -> bool:
+        """Whether the last try has failed."""
+        return scope in self._by_scope
+
+    def due(self, scope: Scope, now: float) -> bool:
+        """Whether its time has come; always, if nothing is wrong with it."""
+        trouble = self._by_scope.get(scope)
+        return trouble is None or now >= trouble.again_at
+
+    def failed(self, step: Step, error: Exception, now: float) -> set[Key]:
+        """Take note of a failure at `now` (the loop's time); objects that have something new to say."""
+        trouble = self._by_scope.setdefault(step.scope, _Trouble(now, "", step.keys))
+        trouble.failures += 1
+        span = min(_LONGEST, _FIRST * 2.0 ** min(trouble.failures - 1, 30))
+        asked = error.retry_after if isinstance(error, BatchError) else None
+        trouble.again_at = now + max(asked or 0.0, random.uniform(span / 2, span))  # noqa: S311
+        FAILURES.labels(step.scope.what).inc()
+        log = logger.warning if trouble.failures == 1 else logger.info
+        if isinstance(error, BatchError):
+            log("Could not read %s %r: %s", step.scope.what, step.scope.id, error)
+        else:
+            logger.error("Could not read %s %r", step.scope.what, step.scope.id, exc_info=error)
+        # Of the first failure of its kind, without request id: a status says the same thing in the same words.
+        text = f"{step.scope.what} {step.scope.id!r} cannot be read: {_cause(error)}. It is tried again by itself"
+        if _kind(trouble.text) != _kind(text):
+            trouble.text = text
+        trouble.keys = step.keys
+        return self._show(trouble) if now - trouble.since >= SHOWN_AFTER else set()
+
+    def ended(self, scope: Scope) -> set[Key]:
+        """It was read; objects that need no longer say that it could not be."""
+        trouble = self._by_scope.pop(scope, None)
+        return set() if trouble is None else {key for key in trouble.keys if self.problems.pop(key, None) is not None}
+
+    def keep(self, wanted: Callable[[Scope], bool]) -> None:
+        """Forget what nobody wants to know any more."""
+        for scope in [scope for scope in self._by_scope if not wanted(scope)]:
+            self.ended(scope)
+
+    def _show(self, trouble: _Trouble) -> set[Key]:
+        told = {key for key in trouble.keys if self.problems.get(key) != trouble.text}
+        self.problems |= dict.fromkeys(told, trouble.text)
+        return told
+
+
+def _cause(error: Exception) -> str:
+    if not isinstance(error, BatchError):
+        return f"InternalError: the operator failed inside ({type(error).__name__}); report it with the operator's log"
+    return f"{error.code or type(error).__name__.removesuffix('Error')}: {error.message}"
+
+
+def _kind(text: str) -> str:
+    """Up to the code: the service's text may hold times and ids that differ each time."""
+    return ": ".join(text.split(": ")[:2])
+
+
+def keys_of(table: Mapping[str, Iterable[Key]], id: str) -> frozenset[Key]:
+    """The objects that want to know of an id."""
+    return frozenset(table.get(id, ()))

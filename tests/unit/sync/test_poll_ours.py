@@ -1,0 +1,266 @@
+"""Work for what is ours: calls and memory of polls grow with what our objects ask for, and belong to one incarnation."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key
+from azure_batch_operator.batch import InvalidRequestError
+from azure_batch_operator.reconcile.plan import Absent
+from azure_batch_operator.sync.polls.offers import shared
+from azure_batch_operator.sync.polls.schedules import last_ids
+from unit.sync.test_poll_scope import jumping
+from unit.sync.test_poller import JOB, OWNER, Scene, task
+
+SCHEDULE = Key(Kind.SCHEDULE, "n", "s")
+
+
+def entry(id: str, state: str = "active", created: str = "2026-01-01T00:00:00Z", **more: Any) -> dict[str, Any]:
+    return {"id": id, "state": state, "creationTime": created, "poolInfo": {"poolId": "p"}} | more
+
+
+def scene_of(number: int) -> Scene:
+    scene = Scene()
+    for each in range(number):
+        scene.interest.add(Key(Kind.JOB, "n", f"j{each:03}"), f"j{each:03}")
+    scene.service.items["jobs"] = [entry(f"j{each:03}") for each in range(number)]
+    scene.service.items["counts"] = [{"poolId": "p", "dedicated": {"idle": 1}}]
+    scene.service.counts = {"active": 1}
+    return scene
+
+
+@jumping
+async def test_open_jobs_at_rest_cost_no_call_but_for_a_slow_round() -> None:
+    scene = scene_of(500)
+    passes, calls, counted = 0, 0, 0
+    while asyncio.get_running_loop().time() < 3600:
+        await scene.poll()
+        assert len(scene.service.counted) <= 100, "one poll stays short"
+        passes, calls, counted = passes + 1, calls + scene.service.calls, counted + len(scene.service.counted)
+        if passes == 5:
+            assert counted == 500, "each of them once at the start"
+        await asyncio.sleep(10)
+    assert passes > 300
+    assert counted <= 500 * 13, "at 20, 40, 80 … seconds, and then every ten minutes"
+    assert calls - counted <= 4 * passes, "a poll is a few lists, however many jobs there are"
+
+
+@jumping
+async def test_a_job_is_counted_at_once_when_something_about_it_can_have_changed() -> None:
+    scene = scene_of(30)
+    for _ in range(60):
+        await scene.poll()
+        await asyncio.sleep(60)
+
+    async def counted() -> list[str]:
+        await scene.poll()
+        await asyncio.sleep(0.1)
+        return sorted(scene.service.counted)
+
+    def change(at: int, **more: Any) -> None:
+        scene.service.items["jobs"][at] = scene.service.items["jobs"][at] | more
+
+    while await counted():
+        await asyncio.sleep(0.1)
+    change(3, eTag="0x2")
+    assert await counted() == ["j003"], "its own entry"
+    while await counted():
+        await asyncio.sleep(20)
+    scene.poller.settled([Key(Kind.JOB, "n", "j004")])
+    assert await counted() == ["j004"], "tasks were added"
+    while await counted():
+        await asyncio.sleep(20)
+    scene.interest.add(Key(Kind.TASK, "n", "t"), "j005", "t")
+    scene.service.items["tasks"] = [task("t", "running", environmentSettings=OWNER)]
+    await scene.poll()
+    assert await counted() == ["j005"], "a BatchTask of it has moved"
+    while await counted():
+        await asyncio.sleep(20)
+    scene.service.items["counts"] = [{"poolId": "p", "dedicated": {"running": 1}}]
+    assert len(await counted()) == 30, "the nodes of its pool"
+
+
+@jumping
+async def test_while_tasks_run_a_job_is_counted_within_twenty_seconds() -> None:
+    scene = scene_of(1)
+    scene.service.counts = {"running": 1}
+    counted = 0
+    for _ in range(600):
+        await scene.poll()
+        counted += len(scene.service.counted)
+        await asyncio.sleep(1)
+    assert 600 / 20 <= counted <= 60
+
+
+@jumping
+async def test_completed_jobs_of_the_account_are_neither_listed_nor_kept() -> None:
+    scene = scene_of(30)
+    scene.service.items["jobs"] += [entry(f"old{each}", "completed") for each in range(50_000)]
+    scene.service.items["jobs"] += [entry(f"foreign{each}") for each in range(300)]
+    for _ in range(3):
+        await scene.poll()
+        assert scene.service.calls <= 5 + 30, "with images and applications at first"
+        assert [each for each in scene.service.asked if each.startswith("jobs")] == ["jobs where state ne 'completed'"]
+    assert len(list(scene.mirror.jobs.entries())) == 30
+    assert scene.mirror.jobs.get("old7") is Absent.UNKNOWN, "nobody has asked for it"
+
+
+@jumping
+async def test_a_few_jobs_are_asked_for_by_id_and_gone_is_said_of_those_only() -> None:
+    scene = scene_of(3)
+    del scene.service.items["jobs"][2]
+    await scene.poll()
+    assert scene.mirror.jobs.get("j002") is Absent.GONE
+    assert scene.mirror.jobs.get("other") is Absent.UNKNOWN
+    late = Key(Kind.JOB, "n", "other")
+    scene.interest.add(late, "other")
+    assert late in await scene.poll()
+    assert scene.mirror.jobs.get("other") is Absent.GONE
+
+
+@jumping
+async def test_a_job_that_is_not_among_the_open_ones_is_asked_for_before_anything_is_made_of_it() -> None:
+    scene = scene_of(40)
+    await scene.poll()
+    key = Key(Kind.JOB, "n", "j007")
+    scene.service.hides = {"j007"}
+    await scene.poll()
+    assert scene.service.asked[2:4] == ["jobs where state ne 'completed'", "jobs where id eq 'j007'"]
+    assert not isinstance(scene.mirror.jobs.get("j007"), Absent), "the list lies: pages move"
+    scene.service.hides = set()
+    scene.service.items["jobs"][7] = entry("j007", "completed")
+    assert key in await scene.poll()
+    there = scene.mirror.jobs.get("j007")
+    assert not isinstance(there, Absent)
+    assert there["state"] == "completed"
+    await scene.poll()
+    assert "jobs where id eq 'j007'" not in scene.service.asked, "it rests"
+    del scene.service.items["jobs"][7]
+    await asyncio.sleep(61)
+    assert key in await scene.poll()
+    assert scene.mirror.jobs.get("j007") is Absent.GONE
+
+
+@jumping
+async def test_a_service_that_takes_no_filter_by_id_is_asked_one_by_one() -> None:
+    scene = scene_of(3)
+    scene.service.failing["id eq"] = InvalidRequestError("no", status=400, code="InvalidQueryParameterValue")
+    scene.service.gettable = True
+    await scene.poll()
+    assert scene.health == [None]
+    assert not isinstance(scene.mirror.jobs.get("j000"), Absent)
+
+
+@jumping
+async def test_a_job_made_anew_starts_with_nothing_remembered() -> None:
+    scene = scene_of(1)
+    name, key = "j000", Key(Kind.JOB, "n", "j000")
+    tasks = [Key(Kind.TASK, "n", f"t{each}") for each in range(25)]
+    for each in tasks:
+        scene.interest.add(each, name, each.name)
+    scene.service.items["tasks"] = [
+        task(each.name, "completed", at="2026-01-01T09:00:00Z", environmentSettings=OWNER) for each in tasks
+    ]
+    scene.service.counts = {"completed": 25, "failed": 3, "running": 0, "active": 0}
+    await scene.poll()
+    await scene.poll()
+    assert scene.mirror.tasks[name].get("t3") is not Absent.GONE
+    watch, listing = scene.poller._jobs._watches[name], scene.poller._tasks._lists[name]
+    scene.service.items["jobs"] = [entry(name, created="2026-01-02T00:00:00Z")]
+    scene.service.items["tasks"] = []
+    scene.service.counts = {"active": 0}
+    await scene.poll()
+    assert scene.service.asked[-1] == "tasks", "all of them, and not what has changed since nine o'clock"
+    assert scene.poller._jobs._watches[name] is not watch
+    assert scene.poller._tasks._lists[name] is not listing
+    assert scene.mirror.results[name].failed_count == 0
+    assert scene.mirror.results[name].per_minute is None
+    assert scene.mirror.tasks[name].get("t3") is Absent.GONE
+    assert key in set().union(*scene.told)
+
+
+@jumping
+async def test_a_completed_job_made_anew_is_read_to_its_end_again() -> None:
+    scene = scene_of(1)
+    scene.service.items["jobs"] = [entry("j000", "completed")]
+    await scene.poll()
+    assert scene.mirror.results["j000"].unfinished == 0
+    scene.service.items["jobs"] = [entry("j000", "completed", created="2026-01-02T00:00:00Z")]
+    scene.service.items["tasks"] = [{"id": "a", "state": "active"}]
+    await scene.poll()
+    assert scene.mirror.results["j000"].unfinished == 1
+
+
+def schedule(recent: int | None, created: str = "2026-01-01T00:00:00Z") -> dict[str, Any]:
+    info = {"recentJob": {"id": f"s:job-{recent}"}} if recent else {}
+    return {"id": "s", "state": "active", "creationTime": created, "executionInfo": info}
+
+
+@jumping
+async def test_the_last_jobs_of_a_schedule_are_found_without_its_history() -> None:
+    scene = Scene()
+    scene.interest.add(SCHEDULE, "s")
+    scene.service.items["schedules"] = [schedule(5000)]
+    scene.service.items["jobs"] = [entry(f"s:job-{each}", "completed") for each in range(1, 5000)]
+    scene.service.items["jobs"].append(entry("s:job-5000"))
+    await scene.poll()
+    ids = " or ".join(f"id eq 's:job-{each}'" for each in range(5000, 4990, -1))
+    assert scene.service.asked[:3] == [
+        "jobs where state ne 'completed'",
+        "schedules where id eq 's'",
+        f"jobs where {ids}",
+    ]
+    assert [job["id"] for job in scene.mirror.schedule_jobs["s"]] == [f"s:job-{each}" for each in range(5000, 4990, -1)]
+    await scene.poll()
+    assert len(scene.service.asked) == 2, "nothing, while its open job is open"
+    scene.service.items["jobs"][-1] = entry("s:job-5000", "completed")
+    assert await scene.poll() == {SCHEDULE}
+    assert scene.mirror.schedule_jobs["s"][0]["taskCounts"] == {}
+    await scene.poll()
+    assert len(scene.service.asked) == 2
+    scene.service.items["schedules"] = [schedule(1, created="2026-02-02T00:00:00Z")]
+    scene.service.items["jobs"] = [entry("s:job-1")]
+    assert await scene.poll() == {SCHEDULE}
+    assert [job["id"] for job in scene.mirror.schedule_jobs["s"]] == ["s:job-1"]
+
+
+@pytest.mark.parametrize(
+    ("recent", "ids"),
+    [("s:job-2", ["s:job-2", "s:job-1"]), ("s:job-", []), ("x", []), ("a-b:job-1", ["a-b:job-1"])],
+)
+def test_ids_of_the_last_jobs(recent: str, ids: list[str]) -> None:
+    assert last_ids(recent) == ids
+
+
+@jumping
+async def test_many_accounts_with_the_same_images_keep_one_copy() -> None:
+    offered = [
+        {"nodeAgentSKUId": f"batch.node.{each}", "imageReference": {"sku": str(each)}, "capabilities": ["x" * 1000]}
+        for each in range(50)
+    ]
+    scenes = [Scene() for _ in range(3)]
+    for scene in scenes:
+        scene.service.items["images"] = [dict(image) for image in offered]
+        await scene.poll()
+    assert scenes[0].mirror.images is scenes[2].mirror.images
+    assert scenes[0].mirror.images is not None
+    assert sum(sys.getsizeof(str(each)) for each in scenes[0].mirror.images) < 50 * 300
+    assert shared([]) == []
+
+
+@jumping
+async def test_an_idle_account_with_an_open_job_is_polled_once_a_minute() -> None:
+    scene = scene_of(1)
+    running = asyncio.create_task(scene.poller.run())
+    await asyncio.sleep(3600)
+    before = scene.service.calls
+    await asyncio.sleep(3600)
+    assert scene.service.calls - before <= 60 * 3 * 1.25 + 7, "two lists of pools, one of jobs, and some counts"
+    running.cancel()
+    await asyncio.wait([running])
+    assert JOB not in scene.interest

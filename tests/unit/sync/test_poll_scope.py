@@ -1,0 +1,281 @@
+"""The scope of an error in a poll: a call about one job, pool or schedule is that one's trouble, and nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.batch import (
+    AuthenticationError,
+    BatchError,
+    ConnectionFailedError,
+    ConnectionKind,
+    DeadlineError,
+    ForbiddenError,
+    InvalidRequestError,
+    MalformedAnswerError,
+    NotFoundError,
+    NotSentError,
+    ServerBusyError,
+    ServerError,
+    ThrottledError,
+)
+from azure_batch_operator.reconcile.account_problems import judges_account
+from azure_batch_operator.reconcile.observation import with_problem
+from azure_batch_operator.reconcile.plan import Absent, Plan
+from support.jumping_loop import run_jumping
+from unit.sync.test_poller import Scene
+
+JOBS = [Key(Kind.JOB, "n", f"j{number}") for number in range(5)]
+FAILED = ServerError("The server encountered an internal error.", status=500, code="InternalError", request_id="r-1")
+
+
+def jumping(test: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    def run() -> None:
+        run_jumping(test())
+
+    return run
+
+
+def scene_of_jobs() -> Scene:
+    scene = Scene()
+    for key in JOBS:
+        scene.interest.add(key, key.name)
+    scene.service.items["jobs"] = [{"id": key.name, "state": "active", "poolInfo": {}} for key in JOBS]
+    scene.service.counts = {"active": 1}
+    return scene
+
+
+def failures(what: str) -> float:
+    return REGISTRY.get_sample_value("azurebatch_observation_failures_total", {"what": what}) or 0.0
+
+
+def kind(error: ConnectionFailedError | AuthenticationError, kind: Any) -> BatchError:
+    error.kind = kind
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "judges"),
+    [
+        (kind(ConnectionFailedError("x"), ConnectionKind.REFUSED), True),
+        (kind(ConnectionFailedError("x"), ConnectionKind.DNS), True),
+        (kind(ConnectionFailedError("x"), ConnectionKind.RESET), False),
+        (AuthenticationError("x", status=403), True),
+        (ForbiddenError("x", status=403, code="AccountIsDisabled"), True),
+        (ForbiddenError("x", status=403, code="InsufficientAccountPermissions"), False),
+        (ThrottledError("x", status=429), True),
+        (ServerBusyError("x", status=503, code="ServerBusy"), True),
+        (ServerBusyError("x", status=503, code="TooManyEnableAutoScaleRequests"), False),
+        (ServerError("x", status=500), False),
+        (DeadlineError("x"), False),
+        (NotSentError("x"), False),
+        (MalformedAnswerError("x"), False),
+        (NotFoundError("x", status=404), False),
+        (InvalidRequestError("x", status=400), False),
+    ],
+)
+def test_what_judges_an_account(error: BatchError, judges: bool) -> None:
+    assert judges_account(error) is judges
+
+
+@pytest.mark.parametrize(
+    "error",
+    [FAILED, MalformedAnswerError("not JSON"), InvalidRequestError("no", status=400, code="X"), KeyError("taskCounts")],
+    ids=["500", "malformed", "400", "our own fault"],
+)
+def test_a_job_that_cannot_be_counted_is_no_trouble_of_the_account_nor_of_the_others(error: Exception) -> None:
+    async def run() -> None:
+        scene, before = scene_of_jobs(), failures("the task counts of job")
+        scene.service.failing["taskcounts j2"] = error
+        assert await scene.poll() == set(JOBS), "all hear that there is a job"
+        assert scene.health == [None]
+        assert {id for id in scene.mirror.results if scene.mirror.results[id].counts} == {"j0", "j1", "j3", "j4"}
+        assert failures("the task counts of job") == before + 1
+
+    run_jumping(run())
+
+
+@jumping
+async def test_it_is_tried_again_ever_more_seldom_and_shown_after_a_while() -> None:
+    scene = scene_of_jobs()
+    scene.service.failing["taskcounts j2"] = FAILED
+    tries, shown_at, told = 0, None, 0
+    for second in range(1800):
+        news = await scene.settled(JOBS[2])
+        tries += scene.service.counted.count("j2")
+        if shown_at is None and scene.mirror.problems:
+            shown_at = second
+            assert JOBS[2] in news
+        told += second > 100 and JOBS[2] in news
+        await asyncio.sleep(1)
+    assert 8 <= tries <= 16, "2, 4, 8 … seconds, at most five minutes"
+    assert shown_at is not None
+    assert 30 <= shown_at <= 75
+    assert told == 0, "the same words are told once"
+    text = "the task counts of job 'j2' cannot be read: InternalError: The server encountered an internal error."
+    assert scene.mirror.problems == {JOBS[2]: f"{text}. It is tried again by itself"}
+    assert scene.health == [None] * 1800
+    scene.service.failing.clear()
+    await asyncio.sleep(301)
+    assert JOBS[2] in await scene.settled()
+    assert scene.mirror.problems == {}
+    assert scene.mirror.results["j2"].counts == {"active": 1}
+
+
+@jumping
+async def test_a_job_that_does_not_answer_holds_up_the_news_of_nobody() -> None:
+    scene = scene_of_jobs()
+    scene.service.held["taskcounts j2"] = asyncio.Event()
+    running = asyncio.create_task(scene.poll())
+    await asyncio.sleep(1)
+    assert not running.done()
+    told = set().union(*scene.told)
+    assert told == set(JOBS)
+    assert {id for id in scene.mirror.results if scene.mirror.results[id].counts} == {"j0", "j1", "j3", "j4"}
+    scene.service.failing["taskcounts j2"] = DeadlineError("there was no complete answer")
+    scene.service.held["taskcounts j2"].set()
+    await running
+    scene.service.held["taskcounts j2"] = asyncio.Event()
+    await asyncio.sleep(5)
+    # From now on nobody waits for it, not even the next poll.
+    await asyncio.wait_for(scene.poll(*JOBS), 1)
+    assert scene.poller._strays
+    assert sorted(scene.service.counted) == ["j0", "j1", "j2", "j3", "j4"]
+    scene.service.held["taskcounts j2"].set()
+
+
+@jumping
+async def test_a_service_that_answers_no_step_ends_the_poll_and_not_the_account() -> None:
+    scene = Scene()
+    for number in range(100):
+        scene.interest.add(Key(Kind.JOB, "n", f"x{number}"), f"x{number}")
+    scene.service.items["jobs"] = [{"id": f"x{number}", "state": "active", "poolInfo": {}} for number in range(100)]
+    scene.service.failing["taskcounts"] = DeadlineError("there was no complete answer")
+    await scene.poll()
+    assert len(scene.service.counted) <= 16
+    assert scene.health == [None], "the account-wide lists were answered"
+
+
+@pytest.mark.parametrize("what", ["nodes", "tail", "tasks where executionInfo"])
+def test_what_is_asked_for_one_thing_does_not_judge_the_account(what: str) -> None:
+    async def run() -> None:
+        scene = scene_of_jobs()
+        pool = Key(Kind.POOL, "n", "p")
+        scene.interest.add(pool, "p")
+        scene.service.items["pools"] = [{"id": "p", "state": "active"}]
+        scene.service.items["counts"] = [{"poolId": "p", "dedicated": {"unusable": 1}}]
+        scene.service.items["nodes"] = [{"id": "tvm", "state": "unusable"}]
+        scene.service.items["tasks"] = [{"id": "a", "executionInfo": {"result": "failure", "exitCode": 1}}]
+        scene.service.counts = {"failed": 1}
+        scene.service.failing[what] = FAILED
+        for _ in range(60):
+            await scene.settled(*JOBS)
+            await asyncio.sleep(1)
+        assert scene.health == [None] * 60
+        assert scene.mirror.pools.get("p") == {"id": "p", "state": "active"}
+        assert all(scene.mirror.results[key.name].counts == {"failed": 1} for key in JOBS)
+
+    run_jumping(run())
+
+
+@jumping
+async def test_output_that_can_never_be_read_does_not_keep_a_job_from_its_end() -> None:
+    scene = scene_of_jobs()
+    scene.service.items["jobs"] = [{"id": "j0", "state": "completed", "poolInfo": {}}]
+    failed = {"id": "a", "state": "completed", "executionInfo": {"result": "failure", "exitCode": 1}}
+    scene.service.items["tasks"] = [failed]
+    scene.service.failing["tail"] = FAILED
+    for _ in range(60):
+        await scene.settled()
+        await asyncio.sleep(1)
+    results = scene.mirror.results["j0"]
+    assert (results.unfinished, results.failed_count) == (0, 1)
+    assert results.failed[0]["stderrProblem"] == "it could not be read (InternalError)"
+
+
+@jumping
+async def test_one_account_wide_list_that_fails_does_not_hold_back_the_others() -> None:
+    scene = scene_of_jobs()
+    scene.service.failing["pools "] = FAILED
+    await scene.poll()
+    assert scene.health == [FAILED], "that is about the account"
+    assert all(scene.mirror.results[key.name].counts for key in JOBS)
+
+
+@jumping
+async def test_data_that_cannot_be_taken_in_is_the_accounts_failure_and_ends_no_poll() -> None:
+    scene = scene_of_jobs()
+    scene.service.items["pools"] = [{"noid": True}]
+    await scene.poll()
+    assert isinstance(scene.health[0], MalformedAnswerError)
+    assert all(scene.mirror.results[key.name].counts for key in JOBS)
+
+
+@jumping
+async def test_metadata_of_a_foreign_pool_may_hold_anything() -> None:
+    scene = scene_of_jobs()
+    scene.interest.add(Key(Kind.POOL, "n", "p"), "p")
+    scene.service.items["pools"] = [
+        {"id": "theirs", "metadata": [{"name": "azurebatch.io/owner"}, {"value": "x"}, 7, None]},
+        {"id": "p", "state": "active"},
+    ]
+    await scene.poll()
+    assert scene.health == [None]
+    assert scene.mirror.pools.get("p") == {"id": "p", "state": "active"}
+
+
+@jumping
+async def test_an_account_with_many_jobs_is_known_to_answer_before_all_are_counted() -> None:
+    scene = scene_of_jobs()
+    scene.service.held["taskcounts"] = asyncio.Event()
+    running = asyncio.create_task(scene.poll())
+    await asyncio.sleep(1)
+    assert scene.health == [None]
+    scene.service.held["taskcounts"].set()
+    await running
+    assert scene.health == [None]
+
+
+def shown(status: dict[str, Any]) -> Resource:
+    metadata = {"namespace": "n", "name": "j", "uid": "u", "resourceVersion": "1", "generation": 3}
+    return Resource.parse({"kind": "BatchJob", "metadata": metadata, "spec": {}, "status": status})
+
+
+READY = {"type": "Ready", "status": "True", "reason": "Running", "message": "", "lastTransitionTime": "t"}
+
+
+def test_the_object_keeps_its_state_and_says_what_cannot_be_read() -> None:
+    resource = shown({"phase": "Running", "observedGeneration": 3, "conditions": [READY]})
+    plan = with_problem(resource, Plan(), "cannot be read", 0.0)
+    assert plan.status is not None
+    assert plan.status["phase"] == "Running"
+    assert [(each["type"], each["reason"]) for each in plan.status["conditions"]] == [
+        ("Ready", "Running"),
+        ("Reconciling", "ObservationFailed"),
+    ]
+    assert [(each.reason, each.type) for each in plan.notices] == [("ObservationFailed", "Warning")]
+    again = with_problem(shown(dict(plan.status)), Plan(), "cannot be read", 99.0)
+    assert again.status == plan.status, "unchanged, so not written"
+    assert not again.notices
+
+
+def test_an_object_without_a_status_or_a_problem_says_nothing_and_one_that_stalls_says_that() -> None:
+    assert with_problem(shown({}), Plan(), "x", 0.0) == Plan()
+    assert with_problem(shown({"conditions": [READY]}), Plan(), None, 0.0) == Plan()
+    stalled = {"conditions": [READY, {**READY, "type": "Stalled"}]}
+    assert with_problem(shown(stalled), Plan(status=stalled), "x", 0.0) == Plan(status=stalled)
+
+
+@jumping
+async def test_absence_is_not_claimed_without_an_answer() -> None:
+    scene = scene_of_jobs()
+    scene.service.failing["jobs"] = FAILED
+    await scene.poll()
+    assert scene.mirror.jobs.get("j0") is Absent.UNKNOWN
