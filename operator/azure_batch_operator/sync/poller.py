@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 _CONCURRENCY = 8
 _MOST_SILENT = 8
 """Steps in a row without an answer, after which a poll asks no more."""
+_RUN = frozenset({"preparing", "running"})
 _PATIENCE = 10.0
 """While something is expected, a poll comes before what is quiet has been quiet a tenth longer."""
 
@@ -57,18 +58,19 @@ class Pace:
         """Something has changed."""
         self.seconds, self._quiet = self._least, 0.0
 
-    def still(self, *, expecting: bool, urgent: bool = False) -> None:
+    def still(self, *, expecting: bool, running: bool = False, urgent: bool = False) -> None:
         """Nothing has changed.
 
         Args:
-            expecting: tasks may end at any time: what has been quiet for long is looked at less often, but not much too late.
+            expecting: tasks are not over: what has been quiet for long is looked at less often, but not much too late.
+            running: some of them run, so they may end at any time.
             urgent: a write of ours waits to be seen.
         """
         self._quiet += self.seconds
         most = self._most
         if urgent or expecting:
             patience = self._least * 5 if urgent else max(self._least * 5, self._quiet / _PATIENCE)
-            most = min(most, patience)
+            most = min(most, patience, self._least * 20 if running else math.inf)
         self.seconds = min(most, self.seconds * 1.5)
 
 
@@ -183,7 +185,7 @@ class Poller:
             self._healthy(error)
         if not self._moved:
             urgent = error is not None or self._urgent()
-            self._pace.still(expecting=self._expecting(), urgent=urgent)
+            self._pace.still(expecting=self._expecting(), running=self._running(), urgent=urgent)
 
     def _tell(self, news: News) -> None:
         if not news:
@@ -201,6 +203,11 @@ class Poller:
 
     def _expecting(self) -> bool:
         return bool(self._interest.tasks) or self._jobs.expecting
+
+    def _running(self) -> bool:
+        """Whether tasks run whose end somebody waits for."""
+        tables = self._mirror.tasks.values()
+        return self._jobs.running or any(task.get("state") in _RUN for table in tables for task in table.entries())
 
     def _parts(self) -> list[Callable[[News], Awaitable[None]]]:
         """The account-wide lists that somebody needs."""

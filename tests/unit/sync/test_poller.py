@@ -420,6 +420,8 @@ def test_while_tasks_may_end_nobody_learns_of_it_more_than_a_tenth_later() -> No
         seconds.append(pace.seconds)
     assert len(seconds) < 110, "a poll a minute at last, not one every five seconds"
     assert seconds[-1] == 60.0
+    pace.still(expecting=True, running=True)
+    assert pace.seconds == 20.0
 
 
 async def test_a_poller_that_rests_is_not_overdue_and_one_that_hangs_is() -> None:

@@ -98,6 +98,11 @@ class JobPoll(Poll):
         """Whether tasks of a watched job are not over."""
         return any(results.unfinished is None for results in self._mirror.results.values())
 
+    @property
+    def running(self) -> bool:
+        """Whether tasks of a watched job run."""
+        return any((results.counts or {}).get("running") for results in self._mirror.results.values() if results.counts)
+
     def steps(self, ready: Callable[[Scope], bool] = lambda _: True) -> list[Step]:
         """Jobs whose tasks are to be counted, the most urgent ones first.
 

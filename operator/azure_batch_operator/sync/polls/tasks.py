@@ -288,8 +288,8 @@ class _TaskList:
     def knows(self, task: Mapping[str, Any], table: RemoteTable) -> bool:
         """Whether the owner of a task is known that was listed without it."""
         id = str(task["id"]).lower()
-        known = table.latest(id)
-        return id in self.owners or (known is not None and "owner" in known and incarnation(known) == incarnation(task))
+        known = table.latest(id) or {}
+        return id in self.owners or (bool(known.get("owner")) and incarnation(known) == incarnation(task))
 
     def entry(self, task: Mapping[str, Any], table: RemoteTable) -> dict[str, Any]:
         """What the mirror keeps of a task; of an earlier one under the same id nothing."""
