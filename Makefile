@@ -6,6 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 KEEP ?=
 BENCH ?=
+FUZZ ?=
 BASE ?=
 RELEASE ?=
 
@@ -64,6 +65,10 @@ e2e: setup ## The operator under its own RBAC on a real control plane, against t
 chaos: setup ## Kills, outages and throttling on the same stage
 	@$(BIN)/python -m localcluster build
 	@$(BIN)/python -m pytest tests/chaos -n 2 --dist loadfile
+
+.PHONY: fuzz
+fuzz: setup ## 20,000 random calls of all operations of the emulator; FUZZ="--seed 2" for others
+	@$(BIN)/python tests/fuzz $(FUZZ)
 
 .PHONY: bench
 bench: setup ## Benchmarks; BENCH="add_tasks …" for some of them

@@ -132,6 +132,8 @@ class Emulator:
             hosts = list(dict.fromkeys([config.host, "localhost", "127.0.0.1", "::1"]))
             context, self.ca_file = make_tls(work_dir / "tls", hosts)
             self.tls_endpoint = await self._open(self._runner, config.tls_port, context)
+            if isinstance(self._executor, ProcessExecutor):
+                self._executor.trust(self.ca_file)
         for service in self.services.values():
             service.endpoint = self.endpoint
             service.refuses_containers = config.containers == "refuse"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -19,8 +20,8 @@ from azure.identity import ClientSecretCredential, WorkloadIdentityCredential
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from azure_batch_emulator import EmulatorConfig
-from support.batch_bodies import make_pool
-from support.emulator_thread import EmulatorThread
+from support.batch_bodies import POOL_BODY, make_pool
+from support.emulator_thread import EmulatorThread, wait_until
 
 TENANT, CLIENT = "11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-000000000000"
 ISSUER, SUBJECT = "https://kubernetes.default.svc", "system:serviceaccount:azure-batch-operator:operator"
@@ -179,3 +180,26 @@ def test_the_configuration_document(secure: EmulatorThread) -> None:
     with pytest.raises(urllib.error.HTTPError) as caught:
         urllib.request.urlopen(plain)  # noqa: S310
     caught.value.close()
+
+
+def test_nodes_trust_the_authority_of_the_emulator(secure: EmulatorThread) -> None:
+    """A task reaches the TLS endpoint as it reaches any other: with what its libraries trust by default."""
+    put = urllib.request.Request(f"{secure.endpoint}/storage/c/in.txt", b"from storage", method="PUT")  # noqa: S310
+    urllib.request.urlopen(put).close()  # noqa: S310
+    url = f"{secure.tls_endpoint}/storage/c/in.txt"
+    script = f"import urllib.request; print(urllib.request.urlopen('{url}').read().decode())"
+    assert secure.call("POST", "/pools", POOL_BODY | {"id": "trusting"})[0] == 201
+    assert secure.call("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "trusting"}})[0] == 201
+    task = {
+        "id": "t",
+        "commandLine": f"/bin/sh -c 'cat in.txt && {sys.executable} -c \"{script.replace(chr(39), chr(92) + chr(34))}\"'",
+        "resourceFiles": [{"httpUrl": url, "filePath": "in.txt"}],
+    }
+    assert secure.call("POST", "/jobs/job/tasks", task)[0] == 201
+
+    def done() -> dict[str, Any] | None:
+        found: dict[str, Any] = json.loads(secure.call("GET", "/jobs/job/tasks/t")[2])
+        return found if found["state"] == "completed" else None
+
+    assert wait_until(done, "completed")["executionInfo"].get("exitCode") == 0, done()
+    assert secure.call("GET", "/jobs/job/tasks/t/files/stdout.txt")[2] == b"from storagefrom storage\n"

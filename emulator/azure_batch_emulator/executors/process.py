@@ -8,6 +8,7 @@ import logging
 import os
 import shlex
 import shutil
+import ssl
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from azure_batch_emulator.executors.transfer import (
 _LOG = logging.getLogger(__name__)
 _TRANSFER_SECONDS = 300.0
 _FALLBACK_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# What OpenSSL (and with it Python), requests, curl and Node.js look at.
+_TRUST_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 _NOT_FOUND = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EACCES})
 
 
@@ -52,13 +55,28 @@ class ProcessExecutor:
         self._trash_serial = 0
         self._agent = AgentClient()
         self._session: aiohttp.ClientSession | None = None
+        self._trust = ssl.create_default_context()
+        self.trust_variables: dict[str, str] = {}
         self._jobs: set[asyncio.Task[None]] = set()
 
     async def start_up(self) -> None:
         """Bring up the agent and the HTTP client."""
         await self._agent.start()
         timeout = aiohttp.ClientTimeout(total=_TRANSFER_SECONDS)
-        self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False)
+        connector = aiohttp.TCPConnector(ssl=self._trust)
+        self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False, connector=connector)
+
+    def trust(self, ca_file: Path) -> None:
+        """Let nodes trust one more authority, as a real node's image does its own: transfers and the commands of tasks.
+
+        Args:
+            ca_file: its certificate; a bundle with those of this machine is written beside it.
+        """
+        self._trust.load_verify_locations(ca_file)
+        known = ssl.get_default_verify_paths().cafile
+        bundle = ca_file.with_name("bundle.pem")
+        bundle.write_bytes((Path(known).read_bytes() if known else b"") + ca_file.read_bytes())
+        self.trust_variables = dict.fromkeys(_TRUST_VARIABLES, str(bundle))
 
     async def close(self) -> None:
         """Kill every process and wait until that is done."""
@@ -204,7 +222,7 @@ class _ProcessRun:
             # The entry point of a container: there is nothing to run without one.
             return RunResult(0, started=self._started)
         variables = {"PATH": os.environ.get("PATH", _FALLBACK_PATH), "HOME": str(working), "LANG": "C.UTF-8"}
-        variables |= request.environment(root)
+        variables |= self._executor.trust_variables | request.environment(root)
         self._serial, exited = self._executor.agent.begin(
             argv,
             str(working),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import typing
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from azure.batch import models
 from azure.batch.models import _models
 
 from azure_batch_emulator.schema import jobs, nodes, pools, tasks
-from azure_batch_emulator.schema.types import Anything, Many, Struct
+from azure_batch_emulator.schema.types import DEEPEST, Anything, Integer, Many, Struct
+from azure_batch_emulator.wire.errors import BatchError
 
 Model: Any = _models.BatchPool.__mro__[1]
 
@@ -73,3 +75,63 @@ def differences(model: Any, kind: Any, path: str) -> list[str]:
 )
 def test_every_property_of_a_request_is_known(model: Any, schema: Struct) -> None:
     assert differences(model, schema, model.__name__) == []
+
+
+def _leaves(kind: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """Types without parts, of a schema and all that it is made of."""
+    if id(kind) in seen:
+        return
+    if isinstance(kind, Struct):
+        seen = seen | {id(kind)}
+        for name, declared in kind.properties.items():
+            yield from _leaves(declared.kind, f"{path}.{name}", seen)
+    elif isinstance(kind, Many):
+        yield from _leaves(kind._item, path, seen)
+    else:
+        yield path, kind
+
+
+_SCHEMAS = [
+    (f"{module.__name__.rpartition('.')[2]}.{name}", schema)
+    for module in (pools, jobs, tasks, nodes)
+    for name, schema in vars(module).items()
+    if name.isupper() and isinstance(schema, Struct)
+]
+
+
+def test_whole_numbers_have_the_range_of_their_type() -> None:
+    """The API's counts are int32 without exception: whatever is accepted fits, in every schema there is."""
+    numbers = [
+        (path, kind)
+        for name, schema in _SCHEMAS
+        for path, kind in _leaves(schema, name, set())
+        if isinstance(kind, Integer)
+    ]
+    assert {path.rpartition(".")[2] for path, _ in numbers} > {
+        "targetDedicatedNodes",
+        "priority",
+        "numberOfInstances",
+        "lun",
+    }
+    for path, kind in numbers:
+        for value in (2**31, -(2**31) - 1, 2**63, 10**40, 9e30, 1.0, True, "1", float("nan")):
+            with pytest.raises(BatchError, match="400"):
+                kind.accept(path, value)
+
+
+def test_what_has_no_schema_is_known() -> None:
+    """All other JSON has the depth of its schema; these have limits of their own."""
+    unread = {
+        path.rpartition(".")[2]
+        for name, schema in _SCHEMAS
+        for path, kind in _leaves(schema, name, set())
+        if isinstance(kind, Anything)
+    }
+    assert unread <= {"settings", "protectedSettings", "resourceTags", "certificateReferences"}
+    deep: Any = 1
+    for _ in range(DEEPEST + 1):
+        deep = [deep]
+    for value in (deep, {"a": [2**63]}, -(2**63) - 1):
+        with pytest.raises(BatchError, match="400"):
+            Anything().accept("settings", value)
+    assert Anything().accept("settings", deep[0]) == deep[0]
