@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-API_VERSION = "2024-07-01.20.0"
 DEFAULT_ACCOUNT = "devaccount"
 # Public on purpose: everybody's development key, as Azurite has one. It opens nothing but emulators.
 DEFAULT_KEY = "F4WsGqNhp4o7RuKG9duElqNm2Z/Oy1dMGDAt5VqwbWcttIDSfE/MaefjRomYK5wj2XoSobcyxITWH487UjfM1Q=="

@@ -111,6 +111,14 @@ IMAGE = Struct(
 )
 CACHING = Choice("none", "readonly", "readwrite")
 DISK_STORAGE = Choice("standard_lrs", "premium_lrs", "standardssd_lrs")
+MANAGED_DISK = Struct(
+    {
+        "storageAccountType": DISK_STORAGE,
+        "diskEncryptionSet": Struct({"id": TEXT}),
+        "securityProfile": Struct({"securityEncryptionType": Choice("NonPersistedTPM", "VMGuestStateOnly")}),
+    }
+)
+HOST_ENDPOINT = Struct({"inVMAccessControlProfileReferenceId": TEXT, "mode": Choice("Audit", "Enforce")})
 VIRTUAL_MACHINE = Struct(
     {
         "imageReference": required(IMAGE),
@@ -123,6 +131,7 @@ VIRTUAL_MACHINE = Struct(
                     "caching": optional(CACHING, "none"),
                     "diskSizeGB": required(Integer(1)),
                     "storageAccountType": optional(DISK_STORAGE, "standard_lrs"),
+                    "managedDisk": MANAGED_DISK,
                 }
             )
         ),
@@ -134,7 +143,18 @@ VIRTUAL_MACHINE = Struct(
                 "containerRegistries": Many(CONTAINER_REGISTRY),
             }
         ),
-        "diskEncryptionConfiguration": Struct({"targets": Many(Choice("osdisk", "temporarydisk"))}),
+        "diskEncryptionConfiguration": Struct(
+            {
+                "targets": Many(Choice("osdisk", "temporarydisk")),
+                "customerManagedKey": Struct(
+                    {
+                        "identityReference": IDENTITY_REFERENCE,
+                        "keyUrl": TEXT,
+                        "rotationToLatestKeyVersionEnabled": Boolean(),
+                    }
+                ),
+            }
+        ),
         "nodePlacementConfiguration": Struct({"policy": optional(Choice("Regional", "Zonal"), "Regional")}),
         "extensions": Many(
             Struct(
@@ -156,14 +176,7 @@ VIRTUAL_MACHINE = Struct(
                 "ephemeralOSDiskSettings": optional(Struct({"placement": Choice("cachedisk")}), {}),
                 "caching": Choice("None", "ReadOnly", "ReadWrite"),
                 "diskSizeGB": Integer(1),
-                "managedDisk": Struct(
-                    {
-                        "storageAccountType": DISK_STORAGE,
-                        "securityProfile": Struct(
-                            {"securityEncryptionType": Choice("NonPersistedTPM", "VMGuestStateOnly")}
-                        ),
-                    }
-                ),
+                "managedDisk": MANAGED_DISK,
                 "writeAcceleratorEnabled": Boolean(),
             }
         ),
@@ -172,6 +185,9 @@ VIRTUAL_MACHINE = Struct(
                 "encryptionAtHost": Boolean(),
                 "securityType": Choice("trustedlaunch", "confidentialvm"),
                 "uefiSettings": Struct({"secureBootEnabled": Boolean(), "vTpmEnabled": Boolean()}),
+                "proxyAgentSettings": Struct(
+                    {"enabled": Boolean(), "imds": HOST_ENDPOINT, "wireServer": HOST_ENDPOINT}
+                ),
             }
         ),
         "serviceArtifactReference": Struct({"id": required(TEXT)}),
@@ -239,6 +255,8 @@ NETWORK = Struct(
             {
                 "provision": optional(Choice("batchmanaged", "usermanaged", "nopublicipaddresses"), "batchmanaged"),
                 "ipAddressIds": Many(TEXT),
+                "ipFamilies": Many(Choice("IPv4", "IPv6")),
+                "ipTags": Many(Struct({"ipTagType": TEXT, "tag": TEXT})),
             }
         ),
         "enableAcceleratedNetworking": optional(Boolean(), False),
@@ -354,7 +372,12 @@ UPGRADE_POLICY = Struct(
         ),
     }
 )
-SCHEDULING_POLICY = Struct({"nodeFillType": optional(Choice("Spread", "Pack"), "Spread")})
+SCHEDULING_POLICY = Struct(
+    {
+        "nodeFillType": optional(Choice("Spread", "Pack"), "Spread"),
+        "jobDefaultOrder": Choice("none", "creationtime"),
+    }
+)
 
 
 def _scale_rule(accepted: dict[str, Any]) -> None:

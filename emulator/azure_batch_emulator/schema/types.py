@@ -7,14 +7,16 @@ is a secret is checked and then dropped: the service never returns it (§6.4), a
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from azure_batch_emulator.schema.versions import CURRENT
 from azure_batch_emulator.wire.durations import format_duration, parse_duration
 from azure_batch_emulator.wire.errors import BatchError, invalid_body, invalid_property, missing_property
 from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, format_timestamp, parse_timestamp
 
 _MISSING: Any = object()
+_WHOLE = re.compile(r"-?[0-9]{1,10}")
 
 
 class Type(Protocol):
@@ -66,6 +68,8 @@ class Integer:
         self._most = most
 
     def accept(self, name: str, value: Any) -> Any:
+        if isinstance(value, str) and CURRENT.get().numbers_as_text and _WHOLE.fullmatch(value):
+            value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise invalid_body(f"The property '{name}' must be an integer.")
         if not self._least <= value <= self._most:
@@ -257,13 +261,15 @@ class Struct:
             name: of the property that holds the object.
             value: the JSON value.
             partial: leave out defaults of this level and require nothing: a PATCH.
-            ignore: names of properties to skip in silence.
+            ignore: names of properties to skip in silence. Annotations of OData, such as ``odata.metadata``, always are:
+                so a body that was read can be sent back.
         """
         if not isinstance(value, dict):
             raise invalid_body(f"The property '{name}' must be an object.")
         properties = self.properties
+        unknown = CURRENT.get().unknown
         for key in value:
-            if key not in properties and key not in ignore:
+            if (key not in properties or key in unknown) and key not in ignore and "odata." not in key:
                 raise unknown_property(key, properties)
         accepted: dict[str, Any] = {}
         for key, declared in properties.items():
@@ -287,7 +293,7 @@ class Struct:
         return accepted
 
 
-def unknown_property(key: str, known: Mapping[str, Any]) -> BatchError:
+def unknown_property(key: str, known: Iterable[str]) -> BatchError:
     """400 for a property that the object does not have; a wrong casing is named, as it is the usual mistake."""
     meant = next((name for name in known if name.lower() == key.lower()), None)
     hint = f" Did you mean '{meant}'?" if meant else ""

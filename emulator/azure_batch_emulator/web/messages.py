@@ -10,13 +10,16 @@ from urllib.parse import quote
 import orjson
 
 from azure_batch_emulator.engine.service import BatchService
-from azure_batch_emulator.schema.types import Struct
+from azure_batch_emulator.schema.types import Struct, unknown_property
+from azure_batch_emulator.schema.versions import DEFAULT, Version
 from azure_batch_emulator.web import conditions
 from azure_batch_emulator.web.faults import Partial
 from azure_batch_emulator.web.filters import Fields, Predicate, compile_filter
 from azure_batch_emulator.web.query import Query, select
 from azure_batch_emulator.web.routes import Route
 from azure_batch_emulator.wire.errors import invalid_body
+
+_NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(slots=True)
@@ -40,14 +43,24 @@ class Request:
     path: str
     request_id: str
     partial: Partial | None = None
+    version: Version = DEFAULT
 
-    def json(self, struct: Struct, **options: Any) -> dict[str, Any]:
+    def json(self, struct: Struct, *, filled: Mapping[str, Any] = _NOTHING, **options: Any) -> dict[str, Any]:
         """The body, checked and normalised.
+
+        Args:
+            filled: what stands for properties that are left out.
 
         Raises:
             BatchError: 400.
         """
-        accepted: dict[str, Any] = struct.accept("", self.raw_json(), **options)
+        raw = {**filled, **self.raw_json()}
+        patchable = self.version.patchable.get(self.route.operation)
+        if patchable is not None:
+            for name in raw:
+                if name not in patchable and "odata." not in name:
+                    raise unknown_property(name, patchable)
+        accepted: dict[str, Any] = struct.accept("", raw, **options)
         return accepted
 
     def optional_json(self, struct: Struct) -> dict[str, Any]:

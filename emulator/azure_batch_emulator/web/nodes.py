@@ -15,6 +15,7 @@ from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, format_timestamp
 _DAY = 86_400 * TICKS_PER_SECOND
 _LOGIN_PORTS = (22, 3389)
 _FIRST_LOGIN_PORT = 50_000
+_NO_REIMAGE = "Operation reimage can be invoked only on pools created with cloudServiceConfiguration"
 
 
 def list_nodes(request: Request) -> Reply:
@@ -50,6 +51,8 @@ def reboot(request: Request) -> Reply:
 
 
 def reimage(request: Request) -> Reply:
+    if not request.version.reimages_machines:
+        raise BatchError("OperationNotValidOnNode", {"Reason": _NO_REIMAGE})
     body = request.optional_json(schema.REIMAGE)
     request.service.nodes.act(_find(request), "reimage", body["nodeReimageOption"])
     return Reply(data_service_id=True)

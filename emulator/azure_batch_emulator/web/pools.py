@@ -10,6 +10,8 @@ from azure_batch_emulator.web import fields, render
 from azure_batch_emulator.web.messages import Handler, HeldError, Reply, Request, after_key, reply_page
 from azure_batch_emulator.web.query import select
 
+_NO_CERTIFICATES: dict[str, Any] = {"certificateReferences": []}
+
 
 def create(request: Request) -> Reply:
     body = request.json(schema.POOL)
@@ -58,7 +60,7 @@ def update(request: Request) -> Reply:
 
 
 def replace_properties(request: Request) -> Reply:
-    body = request.json(schema.POOL_REPLACE)
+    body = request.json(schema.POOL_REPLACE, filled={} if request.version.certificates_required else _NO_CERTIFICATES)
     pool = request.service.pool(request.parameters["poolId"])
     if not pool.settled:
         # Recorded: on a pool just created the write comes right after the steady transition (batch-semantics §6.2).

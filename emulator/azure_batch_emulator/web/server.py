@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from azure_batch_emulator.config import API_VERSION
+from azure_batch_emulator.schema.versions import CURRENT, DEFAULT, VERSIONS, Version
 from azure_batch_emulator.web import admin, sharedkey
 from azure_batch_emulator.web.counters import Counters
 from azure_batch_emulator.web.door import Bodies, base_url, check_head, header_text
@@ -65,6 +65,8 @@ class Server:
         self._held: set[asyncio.Event] = set()
         self._late: set[asyncio.Future[bool]] = set()
         self._bodies = Bodies()
+        # While all speak one version, responses need not be looked through.
+        self._versions_mixed = False
 
     def set_key(self, account: str, key: bytes) -> None:
         """Give an account another key; from now on the old one is refused."""
@@ -126,8 +128,8 @@ class Server:
                 return answer
             account = self._authenticate(request, raw_path, raw_query)
             query = Query(raw_query)
-            _check_version(query)
-            if found is None:
+            version = self._version(query)
+            if found is None or operation in version.without:
                 raise problem or BatchError("ResourceNotFound")
             body = await self._bodies.read(request)
             _check_content(request, body)
@@ -147,8 +149,11 @@ class Server:
                     path=raw_path,
                     request_id=request_id,
                     partial=effect.partial if effect else None,
+                    version=version,
                 ),
             )
+            if self._versions_mixed and reply.body is not None:
+                reply.body = version.show(reply.body)
             response = await self._success(request, reply, found, raw_path, request_id)
         except BatchError as error:
             response = self._failure(request, error, request_id)
@@ -177,6 +182,21 @@ class Server:
                 self._held.discard(go_on)
             if self._closing.is_set():
                 raise BatchError("ServerBusy")
+
+    def _version(self, query: Query) -> Version:
+        """The version that a call speaks; from here on the schemas go by it."""
+        name = query.get("api-version")
+        if name is None:
+            raise BatchError("MissingRequiredQueryParameter", {"QueryParameterName": "api-version"})
+        version = VERSIONS.get(name)
+        if version is None:
+            values = {"QueryParameterName": "api-version", "QueryParameterValue": name[:64]}
+            raise BatchError(
+                "UnsupportedRequestVersion", values | {"Reason": f"The emulator speaks {', '.join(VERSIONS)}."}
+            )
+        CURRENT.set(version)
+        self._versions_mixed = self._versions_mixed or version is not DEFAULT
+        return version
 
     def _authenticate(self, request: web.BaseRequest, raw_path: str, raw_query: str) -> str:
         """The account that a call is for, by its signature or its token."""
@@ -286,15 +306,6 @@ def _route(method: str, raw_path: str) -> tuple[Match | None, BatchError | None]
         return match(method, raw_path), None
     except BatchError as error:
         return None, error
-
-
-def _check_version(query: Query) -> None:
-    version = query.get("api-version")
-    if version is None:
-        raise BatchError("MissingRequiredQueryParameter", {"QueryParameterName": "api-version"})
-    if version != API_VERSION:
-        values = {"QueryParameterName": "api-version", "QueryParameterValue": version[:64]}
-        raise BatchError("UnsupportedRequestVersion", values | {"Reason": f"The emulator speaks {API_VERSION}."})
 
 
 def _check_parameters(query: Query, found: Match) -> None:

@@ -13,6 +13,7 @@ from azure.batch.models import _models
 
 from azure_batch_emulator.schema import jobs, nodes, pools, tasks
 from azure_batch_emulator.schema.types import DEEPEST, Anything, Integer, Many, Struct
+from azure_batch_emulator.schema.versions import DEFAULT
 from azure_batch_emulator.wire.errors import BatchError
 
 Model: Any = _models.BatchPool.__mro__[1]
@@ -38,7 +39,8 @@ def differences(model: Any, kind: Any, path: str) -> list[str]:
     hints = typing.get_type_hints(model, vars(sys.modules[model.__module__]) | {"_models": models})
     fields = {name: field for name, field in model._attr_to_rest_field.items() if field._visibility != ["read"]}
     names = {field._rest_name: attribute for attribute, field in fields.items()}
-    found = [f"{path}: {name}" for name in (set(names) ^ set(kind.properties)) - READ_ONLY]
+    newer = DEFAULT.unknown | ({"managedDisk"} if path.endswith(".dataDisks") else set())
+    found = [f"{path}: {name}" for name in (set(names) ^ (set(kind.properties) - newer)) - READ_ONLY]
     for name in set(names) & set(kind.properties):
         for inner in unwrapped(hints[names[name]]):
             if isinstance(inner, type) and issubclass(inner, Model):
