@@ -157,6 +157,7 @@ CHANGES = [
     (job("j"), {"displayName": "other"}, "displayName cannot be changed"),
     (task("t", "j"), {"commandLine": "false"}, "a task is fixed once it is added"),
     (account(), {"accountName": "other"}, "accountName cannot be changed"),
+    (account(), {"endpoint": "https://b.westeurope.batch.azure.com"}, "Create another BatchAccount"),
 ]
 ALLOWED_CHANGES = [
     (pool("p"), {"targetDedicatedNodes": 9}),

@@ -18,7 +18,8 @@ def test_a_wrong_endpoint(stage: Stage) -> None:
     stage.apply(*stage.account(endpoint="http://127.0.0.1:1"), pool("cpu"))
     says(stage, "bacc", "main", "ConnectionRefused", "spec.endpoint", "refused")
     says(stage, "bp", "cpu", "AccountNotReady", "BatchAccount", "ConnectionRefused")
-    stage.kubectl("patch", "bacc/main", "--type=merge", "-p", f'{{"spec":{{"endpoint":"{stage.emulator.endpoint}"}}}}')
+    stage.kubectl("delete", "bacc/main", "--timeout=30s")
+    stage.apply(*stage.account())
     stage.wait("bp", "cpu", "Ready")
 
 

@@ -224,6 +224,12 @@ class Defaults(ApiModel):
     job: JobDefaults | None = optional("For jobs, those of job schedules included.")
 
 
+_ELSEWHERE = (
+    "what the account's objects stand for would stay behind, billed and owned by nobody. Create another BatchAccount, "
+    "or delete this one with its objects and create it again"
+)
+
+
 class AccountSpec(ApiModel):
     """What the user wants."""
 
@@ -252,7 +258,9 @@ class AccountSpec(ApiModel):
             "accountName is required where the endpoint's host does not begin with it",
             ".accountName",
         ),
-        immutable("accountName", "create a new BatchAccount"),
+        # Objects of the account stand for what is in it: elsewhere everything would be created a second time.
+        immutable("endpoint", _ELSEWHERE),
+        immutable("accountName", _ELSEWHERE),
     )
 
     @property
@@ -309,6 +317,10 @@ class AccountStatus(Status):
     """What the operator knows of the account."""
 
     account: str | None = Field(default=None, description="Name of the account in Azure.")
+    endpoint: str | None = Field(
+        default=None,
+        description="Endpoint that the account first answered at; the operator stays there if spec.endpoint changes all the same.",
+    )
     throttling: Throttling | None = Field(
         default=None, description="Present once the service has held the operator back."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from azure_batch_operator.api.account import MOST_APPLICATIONS, MOST_IMAGES, MOST_VERSIONS, AccountSpec
@@ -55,6 +55,35 @@ class Offer:
 NO_OFFER = Offer()
 
 
+def pinned(resource: Resource) -> Resource:
+    """The account as it is used: at the endpoint and under the name that it first answered with.
+
+    The definition refuses another one. One that is there all the same, past an old definition, would leave what is in Azure behind.
+    """
+    endpoint, name = resource.status.get("endpoint"), resource.status.get("account")
+    if not endpoint or not name or not _moved(resource):
+        return resource
+    return replace(resource, spec={**resource.spec, "endpoint": endpoint, "accountName": name})
+
+
+def _moved(resource: Resource) -> str | None:
+    """What the spec says otherwise than when the account first answered."""
+    spec = AccountSpec.model_validate(resource.spec)
+    for member, now, name in (("endpoint", spec.endpoint, "endpoint"), ("accountName", spec.account, "account")):
+        then = resource.status.get(name)
+        if resource.status.get("endpoint") and then and str(then).rstrip("/") != now.rstrip("/"):
+            return (
+                f"spec.{member} was changed from {then!r} to {now!r}, which is not followed: the objects of the account stand for "
+                f"what is at {then!r}. Change it back, or create another BatchAccount"
+            )
+    return None
+
+
+def _never_used(resource: Resource, dependents: Sequence[Resource]) -> bool:
+    """Whether the account has never answered, as with a mistyped endpoint, so that nothing of its objects can be in Azure Batch."""
+    return not resource.status.get("endpoint") and not any(each.has_finalizer for each in dependents)
+
+
 def plan(
     resource: Resource, health: Health, dependents: Sequence[Resource], now: float, offer: Offer = NO_OFFER
 ) -> Plan:
@@ -66,7 +95,7 @@ def plan(
         offer: what the service says of it.
     """
     if resource.deleting:
-        if not resource.has_finalizer or resource.released or not dependents:
+        if not resource.has_finalizer or resource.released or not dependents or _never_used(resource, dependents):
             return Plan(finalizer="remove")
         verdict = Verdict(
             "Deleting",
@@ -79,6 +108,8 @@ def plan(
     if not health.checked and resource.condition("Ready"):
         return Plan()  # the operator has just started: what it said before stands until a call says otherwise
     verdict = _verdict(health)
+    if (moved := _moved(resource)) is not None and verdict.ready:
+        verdict = Verdict("Connected", "EndpointChanged", moved, ready=False, trend="Stalled")
     until = health.throttled_until
     plan = Plan(
         finalizer=None if resource.has_finalizer else "add",
@@ -99,7 +130,8 @@ def _status(
         resource,
         verdict,
         now,
-        account=AccountSpec.model_validate(resource.spec).account,
+        account=AccountSpec.model_validate(pinned(resource).spec).account,
+        endpoint=before.get("endpoint") or (str(resource.spec["endpoint"]) if verdict.ready else None),
         throttling=throttling or None,
         lastSuccessTime=before.get("lastSuccessTime"),
         callsPerMinute=before.get("callsPerMinute"),

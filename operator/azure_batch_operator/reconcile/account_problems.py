@@ -19,8 +19,14 @@ from azure_batch_operator.batch import (
 )
 
 _CONNECTIONS = {
-    "dns": ("NameNotResolved", "the host of spec.endpoint has no address: correct spec.endpoint"),
-    "refused": ("ConnectionRefused", "nothing listens at spec.endpoint: correct it, or wait for the service"),
+    "dns": (
+        "NameNotResolved",
+        "the host of spec.endpoint has no address: delete this BatchAccount and create it with the right spec.endpoint",
+    ),
+    "refused": (
+        "ConnectionRefused",
+        "nothing listens at spec.endpoint: wait for the service, or delete this BatchAccount and create it with the right one",
+    ),
     "tls": (
         "TLSFailed",
         "spec.endpoint does not speak TLS, or its certificate is not accepted: correct it or the proxy between",
@@ -34,7 +40,7 @@ _SIGN_INS = {
     ),
     "unknown-account": (
         "UnknownAccount",
-        "there is no such account at spec.endpoint: correct spec.accountName or spec.endpoint",
+        "there is no such account at spec.endpoint: create the BatchAccount again with the right one and spec.accountName",
     ),
     "clock-skew": ("ClockSkew", "the clock of the operator's node is more than 15 minutes off: correct it"),
     "method-not-allowed": (
@@ -121,7 +127,7 @@ def account_problem(error: BatchError) -> tuple[str, str]:
             reason, remedy = _SIGN_INS.get(str(kind), fallback)
         case EndpointRefusedError():
             reason = "EndpointRefused"
-            remedy = "credentials may not go to spec.endpoint: correct it, or start the operator with --allowed-host"
+            remedy = "credentials may not go to spec.endpoint: start the operator with --allowed-host, or use another endpoint"
         case UsageError():
             reason, remedy = "KeyInvalid", "what the Secret holds is no key: correct the Secret of spec.auth.sharedKey"
         case ForbiddenError():

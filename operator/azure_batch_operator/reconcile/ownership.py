@@ -145,6 +145,27 @@ def owns(remote: Mapping[str, Any], resource: Resource, cluster: str) -> bool:
     )
 
 
+def claimed(remote: Mapping[str, Any]) -> bool:
+    """Whether a resource carries any marker, so that only its owner may change or delete it; among tasks, those of BatchTasks."""
+    return marker_of(remote) is not None
+
+
+def stranger(job: Mapping[str, Any], schedule: Mapping[str, Any] | None, namespace: str, cluster: str) -> str | None:
+    """Why objects of a namespace may not put tasks into a job; None if they may: nobody owns it, or an object of theirs.
+
+    Args:
+        schedule: the job schedule that has made the job, if one has; such a job carries no marker of its own.
+    """
+    for remote in (job, schedule or {}):
+        owner = owner_of(remote)
+        if not claimed(remote) or (owner is not None and not owner.counts_for(remote)):
+            continue
+        if owner is None or owner.object[:2] != (cluster, namespace):
+            what = "it" if remote is job else "its schedule"
+            return f"{what} {described(remote)}"
+    return None
+
+
 def has_id(resource: Resource, id: str) -> bool:
     """Whether a resource of this object can have this id: its own, or for a pool one of `updateStrategy: Recreate`."""
     id, own = id.lower(), resource.remote_id.lower()

@@ -24,6 +24,7 @@ from azure_batch_operator.reconcile.trouble import HOURLY, trouble
 
 FINAL = frozenset({"Succeeded", "Failed"})
 _BLOCKED = "DependencyFailed"
+_OWNER_LOOKED_AT_EVERY = 300.0
 _TAKES_NO_MORE = frozenset({"terminating", "completed"})
 
 
@@ -39,6 +40,7 @@ class JobView:
         finished: whether the BatchJob has come to its end.
         upload: its `spec.logs.upload`, if it has any.
         goes_on: whether its tasks run although tasks that they depend on have failed.
+        stranger: why tasks of this namespace may not go into a job that `jobId` names; None if they may.
     """
 
     exists: bool
@@ -48,6 +50,7 @@ class JobView:
     finished: bool = False
     upload: Mapping[str, Any] | None = None
     goes_on: bool = False
+    stranger: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,9 @@ def plan(
         return Plan()
     if job.remote is Absent.GONE or not job.ours:
         return _without_job(resource, job, now)
+    # A task that is in already is followed to its end.
+    if job.stranger is not None and (not resource.has_finalizer or view.remote is Absent.GONE):
+        return _not_allowed(resource, job.stranger, now)
     if view.remote is Absent.UNKNOWN:
         return Plan()
     if view.remote is Absent.GONE:
@@ -155,6 +161,15 @@ def _without_job(resource: Resource, job: JobView, now: float) -> Plan:
         return waiting(resource, "JobNotFound", message, now)
     message = f"waits until BatchJob {_job_name(resource)!r} exists in Azure Batch"
     return waiting(resource, "WaitingForJob", message, now)
+
+
+def _not_allowed(resource: Resource, why: str, now: float) -> Plan:
+    message = (
+        f"spec.jobId names a job that is not for namespace {resource.key.namespace!r}: {why}. "
+        "Name a job that an object of this namespace owns, or one that was created outside Kubernetes"
+    )
+    verdict = Verdict("Stalled", "JobNotAllowed", message, ready=False, trend="Stalled")
+    return with_notice(resource, Plan(status=kept(resource, verdict, now), again=_OWNER_LOOKED_AT_EVERY), verdict)
 
 
 def _never_ran(resource: Resource, why: str, now: float) -> Plan:

@@ -270,7 +270,7 @@ class Controller:
             return resource, replace(plan, again=plan.again or LOOKED_AT_EVERY), None
 
     async def _plan_account(self, resource: Resource) -> Plan:
-        await self.accounts.refresh(resource)
+        await self.accounts.refresh(account_plans.pinned(resource))
         health = self.accounts.health(resource.key)
         users, offer = self._relations.of_account(resource.key), self.accounts.offer(resource.key)
         plan = account_plans.plan(resource, health, users, time.time(), offer)

@@ -16,7 +16,7 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.api.task_body import Task
 from azure_batch_operator.batch import AlreadyExistsError, BatchClient, BatchError, NotFoundError, Priority
 from azure_batch_operator.reconcile import expand, normal
-from azure_batch_operator.reconcile.ownership import marker_of
+from azure_batch_operator.reconcile.ownership import claimed
 from azure_batch_operator.reconcile.trouble import trouble
 
 logger = logging.getLogger(__name__)
@@ -165,7 +165,7 @@ class Sieve:
                 continue
             if normal.contains(there, task):
                 self._state.submitted += 1
-            elif self._policies.replace:
+            elif self._policies.replace and not claimed(there):
                 await self._delete(str(task["id"]))
                 yield task
             else:
@@ -180,5 +180,5 @@ class Sieve:
 
     async def _superfluous(self, task: Body) -> None:
         # Tasks of BatchTasks say whose they are.
-        if self._policies.prune and marker_of(task) is None:
+        if self._policies.prune and not claimed(task):
             await self._delete(str(task["id"]))

@@ -28,7 +28,7 @@ from azure_batch_operator.batch import (
     ThrottledError,
     UsageError,
 )
-from azure_batch_operator.reconcile.account import Health, Offer, plan
+from azure_batch_operator.reconcile.account import Health, Offer, pinned, plan
 from azure_batch_operator.reconcile.account_problems import account_problem, in_short
 from azure_batch_operator.reconcile.common import troubled
 from azure_batch_operator.reconcile.plan import Plan
@@ -85,13 +85,14 @@ def test_throttling_shows_until_when_and_how_often() -> None:
 
 def test_an_account_in_use_is_not_let_go() -> None:
     pool = resource(Kind.POOL, POOL_SPEC, name="cpu")
-    decision = plan(account(finalizer=True, deleting=True), Health(True), [pool, pool], NOW)
+    answered = {"endpoint": SPEC["endpoint"], "account": "main"}
+    decision = plan(account(finalizer=True, deleting=True, status=answered), Health(True), [pool, pool], NOW)
     assert decision.finalizer is None
     assert decision.status is not None
     message = decision.status["conditions"][0]["message"]
     assert "Used by 2 BatchPools: BatchPool default/cpu, BatchPool default/cpu." in message
     many = [resource(Kind.POOL, POOL_SPEC, name=f"p{number}") for number in range(9)]
-    crowded = plan(account(finalizer=True, deleting=True), Health(True), many, NOW)
+    crowded = plan(account(finalizer=True, deleting=True, status=answered), Health(True), many, NOW)
     assert crowded.status is not None
     assert "9 BatchPools: BatchPool default/p0" in crowded.status["conditions"][0]["message"]
     assert "default/p4, …" in crowded.status["conditions"][0]["message"]
@@ -252,3 +253,33 @@ def test_each_trouble_has_its_own_reason_and_remedy(error: BatchError, reason: s
     found, message = account_problem(error)
     assert found == reason
     assert remedy in message
+
+
+def test_an_account_whose_endpoint_was_changed_past_its_rule_goes_on_where_it_was() -> None:
+    first = plan(account(), Health(checked=True), [], NOW).status
+    assert first is not None
+    assert first["endpoint"] == SPEC["endpoint"]
+    moved = resource(
+        Kind.ACCOUNT, SPEC | {"endpoint": "https://other.westeurope.batch.azure.com"}, name="main", status=dict(first)
+    )
+    used = pinned(moved)
+    assert (used.spec["endpoint"], used.spec["accountName"]) == (SPEC["endpoint"], "main")
+    decision = plan(moved, Health(checked=True), [], NOW)
+    assert conditions(decision)["Stalled"] == ("True", "EndpointChanged")
+    assert (decision.status or {})["endpoint"] == SPEC["endpoint"]
+    assert (decision.status or {})["account"] == "main"
+    assert "'https://main.westeurope.batch.azure.com' to 'https://other" in str(decision.status)
+
+
+def test_an_account_that_never_answered_is_where_its_spec_says() -> None:
+    never = account(status={"observedGeneration": 1, "account": "typo"})
+    assert pinned(never) is never
+    assert "endpoint" not in (plan(never, Health(True, "NameNotResolved", "no"), [], NOW).status or {})
+
+
+def test_an_account_that_never_answered_can_be_deleted_and_created_again() -> None:
+    """Its users wait for it and have nothing in Azure; a mistyped endpoint can be corrected in no other way."""
+    waits = resource(Kind.POOL, POOL_SPEC)
+    gone = account(deleting=True, finalizer=True)
+    assert plan(gone, Health(True, "NameNotResolved", "no"), [waits], NOW) == Plan(finalizer="remove")
+    assert plan(gone, Health(), [resource(Kind.POOL, POOL_SPEC, finalizer=True)], NOW).finalizer is None

@@ -141,6 +141,17 @@ def test_tasks_of_batch_tasks_are_never_pruned() -> None:
     assert not Policies.of(manager).prune
 
 
+def test_a_task_of_a_batch_task_is_never_replaced() -> None:
+    theirs = {
+        "id": "a", "commandLine": "old",
+        "environmentSettings": [{"name": "AZUREBATCH_IO_OWNER", "value": "c/n/BatchTask/a/u/a"}],
+    }  # fmt: skip
+    spec = {"tasks": [{"id": "a", "commandLine": "new"}]}
+    sent, deleted, state = sifted(spec, [theirs], Policies(replace=True))
+    assert (sent, deleted) == ([], [])
+    assert (state.different, state.different_count) == (["a"], 1), "the job says which task it is"
+
+
 def test_a_task_that_is_there_otherwise_is_left_and_named_or_replaced() -> None:
     constraints = {"maxWallClockTime": "PT60M"}
     spec = {

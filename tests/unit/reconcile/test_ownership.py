@@ -16,10 +16,12 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.ownership import (
     Owned,
     Owner,
+    claimed,
     conflict_message,
     has_id,
     marker,
     owns,
+    stranger,
     task_with_marker,
     with_marker,
     with_same_marker,
@@ -116,6 +118,36 @@ def test_a_conflict_names_the_owner_and_a_copy_says_so() -> None:
         "choose another spec.id, or wait"
     )
     assert "is a copy: its marker was written for 'one'" in conflict_message("pool", remote("copy", NEW), "")
+
+
+JOB = "cluster-1/default/BatchJob/steps/uid-1/steps"
+SCHEDULE = "cluster-1/default/BatchJobSchedule/nightly/uid-1/nightly"
+
+
+@pytest.mark.parametrize(
+    ("id", "job", "schedule", "allowed"),
+    [
+        ("steps", None, None, True),
+        ("steps", JOB, None, True),
+        ("steps", "cluster-1/default/BatchJob/steps/uid-0", None, True),
+        ("copy", "cluster-1/other/BatchJob/steps/uid-1/steps", None, True),
+        ("steps", "cluster-1/other/BatchJob/steps/uid-1/steps", None, False),
+        ("steps", "cluster-2/default/BatchJob/steps/uid-1/steps", None, False),
+        ("steps", "not a marker", None, False),
+        ("nightly:job-1", None, SCHEDULE, True),
+        ("nightly:job-1", None, SCHEDULE.replace("default", "other"), False),
+    ],
+)
+def test_tasks_go_into_jobs_of_nobody_or_of_the_same_namespace(
+    id: str, job: str | None, schedule: str | None, allowed: bool
+) -> None:
+    made_by = remote("nightly", schedule) if schedule else None
+    assert (stranger(remote(id, job), made_by, "default", CLUSTER) is None) is allowed
+
+
+def test_a_task_of_a_batch_task_is_known_by_any_marker() -> None:
+    assert claimed({"id": "a", "environmentSettings": [{"name": "AZUREBATCH_IO_OWNER", "value": "x"}]})
+    assert not claimed({"id": "a", "environmentSettings": [{"name": "A", "value": "x"}]})
 
 
 words = st.from_regex(r"[a-z0-9]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)

@@ -277,3 +277,27 @@ def test_an_account_that_is_only_just_opened_is_waited_for_in_silence() -> None:
     assert reason(plan(task(), NO_ACCOUNT, ACTIVE, TaskView(), CLUSTER, NOW)) == "AccountNotReady"
     gone = plan(task(deleting=True, finalizer=True), opening, ACTIVE, TaskView(), CLUSTER, NOW)
     assert reason(gone) == "AccountNotReady"
+
+
+FOREIGN_JOB = JobView(
+    exists=True, id="theirs", remote={"id": "theirs", "state": "active"}, ours=True,
+    stranger="it belongs to BatchJob other/theirs (uid uid-9) of cluster cluster-1",
+)  # fmt: skip
+
+
+def test_no_task_goes_into_a_job_that_another_namespace_owns() -> None:
+    spec = {"jobId": "theirs", "accountRef": {"name": "main"}, "commandLine": "true"}
+    decision = plan(resource(Kind.TASK, spec), ACCOUNT, FOREIGN_JOB, TaskView(), CLUSTER, NOW)
+    assert (decision.submit, decision.finalizer) == (None, None)
+    assert "JobNotAllowed" in str(decision.status)
+    assert "BatchJob other/theirs" in str(decision.status)
+
+
+def test_a_task_that_is_in_already_is_followed_and_deleted_with_its_object() -> None:
+    spec = {"jobId": "theirs", "accountRef": {"name": "main"}, "commandLine": "true"}
+    one = resource(Kind.TASK, spec, finalizer=True)
+    view = TaskView({"id": "one", "state": "running", "owner": marker(CLUSTER, one)})
+    decision = plan(one, ACCOUNT, FOREIGN_JOB, view, CLUSTER, NOW)
+    assert (decision.status or {})["phase"] == "Running"
+    gone = resource(Kind.TASK, spec, finalizer=True, deleting=True)
+    assert [call.verb for call in plan(gone, ACCOUNT, FOREIGN_JOB, view, CLUSTER, NOW).calls] == ["delete_task"]

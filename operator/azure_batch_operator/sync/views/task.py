@@ -9,7 +9,7 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile import expand, failures, ownership
 from azure_batch_operator.reconcile import task as plans
 from azure_batch_operator.reconcile.job import FINAL
-from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.task import is_open
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.views.context import Context, interested
@@ -23,7 +23,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     if session is None or not job.exists:
         return plans.plan(resource, account, job, plans.TaskView(), context.cluster, now)
     id = resource.remote_id
-    if is_open(resource):
+    if is_open(resource) and (job.stranger is None or resource.has_finalizer):
         interested(session, resource, job.id, id)
         session.interest.wish_tail(resource.key, resource.spec.get("tailLines"))
     else:
@@ -60,8 +60,16 @@ def _job(context: Context, task: Resource, session: Session | None) -> plans.Job
     if session is None:
         return plans.JobView(exists=True, id=id)
     remote = session.mirror.jobs.get(id)
+    if "jobId" in task.spec and ":" in id and session.mirror.schedules.first and session.interest.schedules:
+        remote = Absent.UNKNOWN  # who owns the schedule that made the job is not known yet
     if "jobId" in task.spec:
-        return plans.JobView(exists=True, id=id, remote=remote, ours=isinstance(remote, Mapping))
+        return plans.JobView(
+            exists=True,
+            id=id,
+            remote=remote,
+            ours=isinstance(remote, Mapping),
+            stranger=_stranger(context, task, session, remote),
+        )
     job = context.store.get(Key(Kind.JOB, task.key.namespace, task.spec["jobRef"]["name"]))
     if job is None:
         return plans.JobView(exists=False)
@@ -72,6 +80,15 @@ def _job(context: Context, task: Resource, session: Session | None) -> plans.Job
         exists=True, id=id, remote=remote, ours=True, finished=job.status.get("phase") in FINAL, upload=upload,
         goes_on=expand.goes_on(job.spec) and bool(remote.get("usesTaskDependencies")),
     )  # fmt: skip
+
+
+def _stranger(context: Context, task: Resource, session: Session, job: Remote) -> str | None:
+    """Why tasks of this namespace may not go into a job that `jobId` names."""
+    if isinstance(job, Absent):
+        return None
+    schedule, _, run = str(job["id"]).partition(":")
+    made_by = session.mirror.schedules.latest(schedule) if run else None
+    return ownership.stranger(job, made_by, task.key.namespace, context.cluster)
 
 
 def _dependencies(context: Context, task: Resource, job: str) -> tuple[list[str], tuple[str, str] | None]:
