@@ -2,6 +2,9 @@
 
 Reconcilers hand over the whole status that an object should have. What goes out is the merge patch from the status that the API
 server last showed, so an unchanged status costs nothing, and several changes between two requests cost one.
+
+A status is owed until the API server has taken it or the object is gone. Whatever the refusal was (a missing right, a webhook, a
+conflict, a restart), the status is written when the cause has ended; each object backs off on its own.
 """
 
 from __future__ import annotations
@@ -10,19 +13,21 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prometheus_client import Counter
 
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch.redaction import safe
-from azure_batch_operator.kube.api import Busy, Conflict, Invalid, KubeApi, KubeError, NotFound
+from azure_batch_operator.kube.api import Busy, Invalid, KubeApi, KubeError, NotFound
 
 logger = logging.getLogger(__name__)
 
 WRITES = Counter("azurebatch_status_writes_total", "Status patches sent to the API server", ["kind", "outcome"])
-_LONGEST_WAIT = 30.0
+_FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
+_LONGEST_RETRY_AFTER = 60.0
+"""Seconds. A status that is a minute late is wrong for a minute, so no answer makes it wait for longer."""
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,6 +47,7 @@ def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
 class _Wanted:
     uid: str
     status: Mapping[str, Any]
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
 
 
 class StatusWriter:
@@ -67,22 +73,40 @@ class StatusWriter:
         self._in_flight = in_flight
         self._wanted: dict[Key, _Wanted] = {}
         self._busy: dict[Key, _Wanted] = {}
+        self._refusals: dict[Key, tuple[str, int]] = {}
+        """Uid and number of refusals in a row of objects whose status is owed."""
         self._queue: asyncio.Queue[Key] = asyncio.Queue()
         self._idle = asyncio.Event()
         self._idle.set()
 
     def write(self, resource: Resource, status: Mapping[str, Any]) -> None:
         """Make `status` the status of the object; returns at once."""
+        wanted = self._wanted_of(resource, status)
+        if wanted is not None:
+            self._want(resource.key, wanted)
+
+    async def write_first(self, resource: Resource, status: Mapping[str, Any]) -> None:
+        """Make `status` the status of the object, and wait until the API server has taken it.
+
+        Raises:
+            KubeError: if the first attempt is refused; the status stays owed.
+        """
+        wanted = self._wanted_of(resource, status)
+        if wanted is None:
+            return
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        wanted.waiters.append(done)
+        self._want(resource.key, wanted)
+        await done
+
+    def _wanted_of(self, resource: Resource, status: Mapping[str, Any]) -> _Wanted | None:
+        """What is to be written; None if the API server has it already."""
         key = resource.key
         # Handled one-shot annotations are compared with what the user wrote.
         status = safe(status, raw=("handled",))
         if key not in self._wanted and key not in self._busy and not merge_patch(resource.status, status):
-            return
-        queued = key in self._wanted
-        self._wanted[key] = _Wanted(resource.uid, status)
-        self._idle.clear()
-        if not queued and key not in self._busy:
-            self._queue.put_nowait(key)
+            return None
+        return _Wanted(resource.uid, status)
 
     def decided(self, resource: Resource) -> Resource:
         """The object with the status that it is about to get, so that nothing is decided twice while that is being written."""
@@ -90,6 +114,10 @@ class StatusWriter:
         if pending is None or pending.uid != resource.uid:
             return resource
         return replace(resource, status=pending.status)
+
+    def owes(self, key: Key) -> bool:
+        """Whether a status of this object is on its way, so that what the API server shows may be older or newer."""
+        return key in self._wanted or key in self._busy
 
     @property
     def waiting(self) -> int:
@@ -110,53 +138,92 @@ class StatusWriter:
         except TimeoutError:
             logger.warning("%d statuses were not written before the end", len(self._wanted))
 
+    def _want(self, key: Key, wanted: _Wanted) -> None:
+        before = self._wanted.get(key)
+        if before is not None:
+            # One who waits for an older status waits for the newer one, which takes its place.
+            wanted.waiters += before.waiters
+        self._wanted[key] = wanted
+        self._idle.clear()
+        if before is None and key not in self._busy:
+            self._queue.put_nowait(key)
+
     async def _work(self) -> None:
-        failures = 0
         while True:
             key = await self._queue.get()
             wanted = self._wanted.pop(key, None)
             if wanted is None:
                 continue
             self._busy[key] = wanted
+            refusal: Exception | None = None
+            wait = 0.0
             try:
-                failures = 0 if await self._write(key, wanted) else failures + 1
+                await self._write(key, wanted)
+            except NotFound:
+                self._count(key, "gone")
+            except KubeError as error:
+                refusal, wait = error, self._refused(key, wanted, error)
+            except Exception as error:
+                # A status that cannot even be sent is one object's; the others are written all the same.
+                logger.exception("Status of %s could not be written", key)
+                self._count(key, "bug")
+                refusal, wait = error, self._refused(key, wanted, KubeError(str(error)))
             finally:
                 del self._busy[key]
-            if key in self._wanted:
-                self._queue.put_nowait(key)
-            elif not self._wanted and not self._busy:
-                self._idle.set()
-            if failures:
-                await asyncio.sleep(random.uniform(0, min(_LONGEST_WAIT, 0.25 * 2**failures)))  # noqa: S311
+            self._answer(wanted, refusal)
+            if refusal is None:
+                self._refusals.pop(key, None)
+            elif key not in self._wanted:
+                self._wanted[key] = _Wanted(wanted.uid, wanted.status)
+            self._next(key, wait)
 
-    async def _write(self, key: Key, wanted: _Wanted) -> bool:
-        """Send one patch; False if the API server was busy and the status waits for its next turn."""
+    def _next(self, key: Key, wait: float) -> None:
+        """Queue what is still wanted of an object, at once or after its backoff."""
+        if key not in self._wanted:
+            if not self._wanted and not self._busy:
+                self._idle.set()
+        elif wait:
+            asyncio.get_running_loop().call_later(wait, self._queue.put_nowait, key)
+        else:
+            self._queue.put_nowait(key)
+
+    def _refused(self, key: Key, wanted: _Wanted, error: KubeError) -> float:
+        """Count and log a refusal; seconds until the next attempt."""
+        uid, number = self._refusals.get(key, (wanted.uid, 0))
+        number = number + 1 if uid == wanted.uid else 1
+        self._refusals[key] = (wanted.uid, number)
+        self._count(key, "busy" if isinstance(error, Busy) else "invalid" if isinstance(error, Invalid) else "refused")
+        if number == 1:
+            logger.warning("Status of %s was not written, and is tried again: %s", key, error)
+        ceiling = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(number, 30))
+        asked = min(error.retry_after or 0.0, _LONGEST_RETRY_AFTER)
+        return max(asked, random.uniform(ceiling / 2, ceiling))  # noqa: S311
+
+    @staticmethod
+    def _answer(wanted: _Wanted, refusal: Exception | None) -> None:
+        for waiter in wanted.waiters:
+            if waiter.done():
+                continue
+            if refusal is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(refusal)
+
+    async def _write(self, key: Key, wanted: _Wanted) -> None:
+        """Send one patch, if one is needed.
+
+        Raises:
+            KubeError: if the API server did not take it.
+        """
         known = self._known(key)
         if known is None or known.uid != wanted.uid:
-            return True
+            return
         patch = merge_patch(known.status, wanted.status)
         if not patch:
-            return True
-        try:
-            answer = await self._api.patch_status(key, wanted.uid, patch)
-        except (NotFound, Conflict):
-            self._count(key, "gone")
-        except Invalid as error:
-            self._count(key, "invalid")
-            logger.error("The API server refuses the status of %s: %s", key, error)  # noqa: TRY400
-        except Busy as error:
-            self._count(key, "busy")
-            logger.warning("Status of %s waits for the API server: %s", key, error)
-            self._wanted.setdefault(key, wanted)
-            await asyncio.sleep(error.retry_after or 0)
-            return False
-        except KubeError as error:
-            self._count(key, "refused")
-            logger.error("Status of %s was not written: %s", key, error)  # noqa: TRY400
-        else:
-            self._count(key, "written")
-            self._learned(Resource.parse(answer))
-        return True
+            return
+        answer = await self._api.patch_status(key, wanted.uid, patch)
+        self._count(key, "written")
+        self._learned(Resource.parse(answer))
 
     @staticmethod
     def _count(key: Key, outcome: str) -> None:

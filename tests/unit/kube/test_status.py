@@ -6,13 +6,15 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.kube.api import Busy, Conflict, Invalid
+from azure_batch_operator.kube.api import Busy, Conflict, Invalid, KubeError, NotFound
 from azure_batch_operator.kube.status import StatusWriter, merge_patch
+from support.jumping_loop import run_jumping
 from unit.objects import POOL_SPEC, resource
 
 JSON = st.recursive(
@@ -53,6 +55,7 @@ class Server:
         self.store: dict[Key, Resource] = {}
         self.patches: list[dict[str, Any]] = []
         self.answers: list[Exception] = []
+        self.refuses: set[str] = set()
         self.gate = asyncio.Event()
         self.gate.set()
 
@@ -60,6 +63,8 @@ class Server:
         await self.gate.wait()
         if self.answers:
             raise self.answers.pop(0)
+        if key.name in self.refuses:
+            raise KubeError("no right to patch", 403)
         self.patches.append(patch)
         known = self.store[key]
         return {
@@ -121,16 +126,71 @@ async def test_a_status_survives_a_busy_api_server() -> None:
     assert server.patches == [{"phase": "Steady"}]
 
 
-async def test_what_the_schema_refuses_or_is_gone_is_not_repeated() -> None:
-    for answer in (Invalid("no such field", 422), Conflict("another uid", 409)):
+REFUSALS = [
+    KubeError("no right to patch", 403),
+    Invalid("no such field", 422),
+    Conflict("changed meanwhile", 409),
+    Busy("throttled", 429, 86400.0),
+    KubeError("a webhook says no", 400),
+]
+
+
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda error: str(error.status))
+def test_a_status_is_owed_until_the_refusal_ends(refusal: KubeError) -> None:
+    """However often and for whatever reason it is refused, and though nobody decides anything again."""
+
+    async def life() -> None:
         server, pool = Server(), resource(Kind.POOL, POOL_SPEC, status={})
         server.learn(pool)
-        server.answers = [answer]
+        server.answers = [refusal] * 12
         async with writing(server) as writer:
             writer.write(pool, {"phase": "Steady"})
-            await writer.drain(10)
-            assert writer.waiting == 0
-        assert server.patches == []
+            await writer.drain(3600)
+            assert server.patches == [{"phase": "Steady"}]
+            assert asyncio.get_running_loop().time() <= 12 * 66, "no single wait is longer than about a minute"
+
+    run_jumping(life())
+
+
+def test_refusals_of_one_object_do_not_delay_another_one() -> None:
+    async def life() -> None:
+        server = Server()
+        pools = [resource(Kind.POOL, POOL_SPEC, status={}, name=name) for name in ("one", "two")]
+        for pool in pools:
+            server.learn(pool)
+        server.refuses = {"one"}
+        async with writing(server) as writer:
+            for pool in pools:
+                writer.write(pool, {"phase": "Steady"})
+            await asyncio.sleep(1)
+            assert server.store[pools[1].key].status == {"phase": "Steady"}
+            server.refuses = set()
+            await writer.drain(60)
+            assert server.store[pools[0].key].status == {"phase": "Steady"}
+
+    run_jumping(life())
+
+
+async def test_what_is_gone_is_owed_nothing() -> None:
+    server, pool = Server(), resource(Kind.POOL, POOL_SPEC, status={})
+    server.learn(pool)
+    server.answers = [NotFound("gone", 404)]
+    async with writing(server) as writer:
+        writer.write(pool, {"phase": "Steady"})
+        await writer.drain(10)
+        assert writer.waiting == 0
+    assert server.patches == []
+
+
+async def test_who_must_know_that_a_status_is_stored_waits_for_it_or_hears_why_not() -> None:
+    server, pool = Server(), resource(Kind.POOL, POOL_SPEC, status={})
+    server.learn(pool)
+    server.answers = [KubeError("no right", 403)]
+    async with writing(server) as writer:
+        with pytest.raises(KubeError, match="no right"):
+            await writer.write_first(pool, {"account": "default/main"})
+        await writer.write_first(pool, {"account": "default/main", "phase": "Creating"})
+        assert server.store[pool.key].status == {"account": "default/main", "phase": "Creating"}
 
 
 async def test_an_object_that_was_replaced_by_a_namesake_is_left_alone() -> None:
