@@ -148,6 +148,7 @@ class App:
                 settings.namespaces,
                 lambda resource: controller.seen(resource, Urgency.REFRESH),
                 lambda resource: controller.gone(resource.key, resource.uid),
+                lambda key: queue.add(key, Urgency.REFRESH),
             )
 
         # Everything is known before anything is decided: who uses an account, which tasks belong to a job.

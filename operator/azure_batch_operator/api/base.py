@@ -37,6 +37,7 @@ TASKS_METADATA = f"{GROUP}/tasks"
 RETRY_FAILED = f"{GROUP}/retry-failed"
 TERMINATE = f"{GROUP}/terminate"
 RECONCILE_NOW = f"{GROUP}/reconcile-now"
+RECREATE = f"{GROUP}/recreate"
 """One-shot annotations: any new value acts once, and is then recorded under `status.handled`."""
 SCHEDULE_LABEL = f"{GROUP}/schedule"
 """Label of a BatchJob that a cron schedule has made: the schedule's name."""
@@ -372,6 +373,7 @@ class Handled(ApiModel):
 
     reconcile_now: ShortText | None = Field(default=None, description="Of azurebatch.io/reconcile-now.")
     retry_failed: ShortText | None = Field(default=None, description="Of azurebatch.io/retry-failed.")
+    recreate: ShortText | None = Field(default=None, description="Of azurebatch.io/recreate.")
     terminate: ShortText | None = Field(default=None, description="Of azurebatch.io/terminate.")
 
 

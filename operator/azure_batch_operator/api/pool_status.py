@@ -85,6 +85,9 @@ class Slots(ApiModel):
 class PoolStatus(RemoteStatus):
     """What the service says of the pool."""
 
+    account: str | None = optional(
+        "namespace/name of the BatchAccount that the pool was created in; it wins over spec.accountRef from then on."
+    )
     state: str | None = optional("State of the pool: active or deleting.")
     allocation_state: str | None = optional("steady, resizing or stopping.")
     allocation_state_transition_time: str | None = optional("Since when.")

@@ -37,6 +37,8 @@ def without_account(resource: Resource, account: AccountView, now: float) -> Pla
     if resource.deleting:
         if not resource.has_finalizer:
             return Plan()
+        if account.gone and resource.key.kind is not Kind.TASK and not _ever_created(resource):
+            return Plan(finalizer="remove")
         message = f"cannot be deleted in Azure Batch: {account.message}. {FORCE_HINT}"
         verdict = Verdict("Deleting", account.reason, message, ready=False, trend="Reconciling")
         return Plan(status=kept(resource, verdict, now))
@@ -44,6 +46,11 @@ def without_account(resource: Resource, account: AccountView, now: float) -> Pla
     if account.opening or (known and not account.gone):
         return Plan()
     return waiting(resource, account.reason, account.message, now)
+
+
+def _ever_created(resource: Resource) -> bool:
+    """Whether a call may have created something for the object: its account stands in the status before the first one."""
+    return any(resource.status.get(name) for name in ("account", "state", "url"))
 
 
 def deleting(resource: Resource, what: str, call: Call, now: float) -> Plan:
@@ -74,8 +81,12 @@ def troubled(resource: Resource, problem: Trouble, now: float) -> Mapping[str, A
     return failed(resource, problem, now).status
 
 
-def failed(resource: Resource, problem: Trouble, now: float) -> Plan:
-    """What is to be said after a failed call; nothing if that is the account's to say."""
+def failed(resource: Resource, problem: Trouble, now: float, observed: Mapping[str, Any] | None = None) -> Plan:
+    """What is to be said after a failed call; nothing if that is the account's to say.
+
+    Args:
+        observed: the status that the object would have if the call had succeeded; its members are shown, its verdict is not.
+    """
     if problem.of_account:
         return Plan()
     phase = "Deleting" if resource.deleting else problem.phase or resource.status.get("phase") or "Pending"
@@ -86,7 +97,10 @@ def failed(resource: Resource, problem: Trouble, now: float) -> Plan:
         phase, problem.reason, message,
         ready=False, trend="Stalled" if problem.stalled else "Reconciling", warning=problem.phase == "Queued",
     )  # fmt: skip
-    return _told(resource, Plan(status=kept(resource, verdict, now)), verdict)
+    shown = kept(resource, verdict, now)
+    if observed is not None:
+        shown = {**observed, **{name: shown[name] for name in ("observedGeneration", "phase", "conditions")}}
+    return _told(resource, Plan(status=shown), verdict)
 
 
 def _told(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:

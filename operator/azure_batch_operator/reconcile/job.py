@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from azure_batch_operator.api.base import RETRY_FAILED, TASKS_METADATA, TERMINATE
+from azure_batch_operator.api.base import RECREATE, RETRY_FAILED, TASKS_METADATA, TERMINATE
 from azure_batch_operator.api.job import OPERATOR, JobSpec
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import (
@@ -35,7 +35,18 @@ from azure_batch_operator.reconcile.failures import blocked
 from azure_batch_operator.reconcile.job_views import PoolView, TasksView
 from azure_batch_operator.reconcile.job_waits import waiting_for
 from azure_batch_operator.reconcile.oneshot import asked, handled
-from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, ObjectChange, Plan, Remote, Table
+from azure_batch_operator.reconcile.plan import (
+    Absent,
+    AccountView,
+    Call,
+    Evidence,
+    Feed,
+    Notice,
+    ObjectChange,
+    Plan,
+    Remote,
+    Table,
+)
 from azure_batch_operator.reconcile.status import Verdict, kept, seconds_since, status
 from azure_batch_operator.reconcile.trouble import trouble
 
@@ -88,10 +99,10 @@ def plan(
     if remote is Absent.UNKNOWN:
         return Plan()
     if resource.deleting:
-        call = Call("delete_job", Table.JOBS, resource.remote_id)
-        return policy.end(resource, remote, f"job {resource.remote_id!r}", call, cluster, now, others)
+        verb = "delete_job"
+        return policy.end(resource, remote, f"job {resource.remote_id!r}", verb, Table.JOBS, cluster, now, others)
     if remote is Absent.GONE:
-        return _create(resource, account, pool, cluster, now)
+        return _lost(resource, now) or _create(resource, account, pool, cluster, now)
     claimed = policy.claim(resource, "job", remote, cluster, "update_job", Table.JOBS, now, others)
     if claimed is not None:
         return claimed
@@ -152,13 +163,30 @@ def _finished(resource: Resource, origin: str, now: float) -> Plan:
             notices = (*notices, Notice("TasksNotChanged", job_status.TASKS_TOO_LATE, "Warning"))
     if marks := handled(resource, RETRY_FAILED, TERMINATE):
         shown["handled"] = marks
-    return Plan(status=None if shown == resource.status else shown, notices=notices, again=again)
+    # Somebody has taken it off by hand, but the job is there until it is deleted.
+    finalizer: Any = _finalizer(resource) if resource.status.get("state") else None
+    return Plan(finalizer, status=None if shown == resource.status else shown, notices=notices, again=again)
 
 
 _TOO_LATE = (
     "Azure Batch runs no task of a completed job again: create a new BatchJob; to be able to run failed tasks again, give "
     "the next one failurePolicy.action: Hold"
 )
+
+
+def _lost(resource: Resource, now: float) -> Plan | None:
+    """The job was deleted past the operator after tasks had started: a person decides, since to run them again could repeat work.
+
+    A job of which no task had started is created again, with all of its tasks.
+    """
+    if not resource.status.get("tasksStartTime") or asked(resource, RECREATE):
+        return None
+    message = (
+        f"job {resource.remote_id!r} was deleted in Azure Batch after tasks had started, and their results with it: set the "
+        f"annotation {RECREATE} to a new value to run all tasks again, or delete this BatchJob"
+    )
+    verdict = Verdict("Stalled", "JobGone", message, ready=False, trend="Stalled")
+    return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
 
 
 def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: str, now: float) -> Plan:
@@ -170,9 +198,11 @@ def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: s
         return stalled
     verdict = Verdict("Creating", "Creating", "the job is being created", ready=False, trend="Reconciling")
     call = Call("create_job", Table.JOBS, resource.remote_id, body=_body(resource, pool.id, cluster))
-    shown = kept(resource, verdict, now) | {"id": resource.remote_id, "account": account.name}
-    if pool.id is not None:
-        shown["poolId"] = pool.id
+    # A new incarnation begins with nothing remembered of one before it.
+    url = f"{account.url}/jobs/{resource.remote_id}"
+    shown = status(resource, verdict, now, id=resource.remote_id, url=url, account=account.name, poolId=pool.id)
+    if marks := handled(resource, RECREATE):
+        shown["handled"] = marks
     return with_notice(resource, Plan("add", (call,), status=shown, again=until), verdict)
 
 
@@ -201,9 +231,8 @@ def _body(resource: Resource, pool_id: str | None, cluster: str) -> dict[str, An
     body["onAllTasksComplete"] = "noaction"
     if (constraints := job_changes.constraints(spec, None)) is not None:
         body["constraints"] = constraints
-    # It costs nothing and cannot be set later, when a BatchTask may depend on others.
-    if expand.needs_dependencies(spec) or not expand.total(spec):
-        body.setdefault("usesTaskDependencies", True)
+    # It costs nothing and cannot be set later, when a BatchTask or a changed spec may bring dependencies.
+    body.setdefault("usesTaskDependencies", True)
     body = job_changes.with_note(ownership.with_marker(body, ownership.marker(cluster, resource)), spec)
     if expand.total(spec):
         body["metadata"].append({"name": TASKS_METADATA, "value": job_changes.tasks_note("", expand.id_width(spec))})
@@ -216,7 +245,7 @@ def _body(resource: Resource, pool_id: str | None, cluster: str) -> dict[str, An
 def _ends_now(resource: Resource, tasks: TasksView, own: int) -> bool:
     """Whether it is time for `terminatejob`: all tasks are in, and with action Hold all have ended well enough."""
     spec, present = resource.spec, tasks.number("active", "running", "completed")
-    if not job_status.terminates(spec) or not (own or (present and not tasks.others_pending)):
+    if not job_status.terminates(spec) or tasks.others_pending or not (own or present):
         return False
     if job_end.action(spec) != "Hold":
         return True
@@ -238,10 +267,11 @@ def _converge(
     now: float,
     origin: str,
 ) -> Plan:
+    stopping = bool(asked(resource, TERMINATE) or resource.spec.get("suspend"))
     spec, own = resource.spec, expand.total(resource.spec)
     noted, digits = job_changes.noted_tasks(remote)
     complete = noted == tasks.fingerprint or tasks.complete
-    if not complete and (stalled := _wrong_tasks(resource, digits, now)) is not None:
+    if not complete and not stopping and (stalled := _wrong_tasks(resource, digits, now)) is not None:
         return stalled
     moves_to = job_hold.wanted_pool(spec, pool, remote, tasks)
     why = job_hold.why(spec, pool, moves_to)
@@ -253,9 +283,13 @@ def _converge(
     if held_back and complete and _ends_now(resource, tasks, own):
         change["onAllTasksComplete"] = "terminatejob"
     transient = remote.get("state") in {"terminating", "disabling", "enabling"}
+    switch = job_hold.switch(resource.remote_id, spec, remote, why)
+    if switch is not None and switch.verb == "disable_job":
+        # Nothing else that the spec asks for may keep the job from being stopped; it follows when the job is disabled.
+        change = job_changes.with_notes(remote, notes)
     update = Call("update_job", Table.JOBS, resource.remote_id, body=change, if_match=remote.get("eTag"))
     calls = [update] if change and not transient else []
-    if (switch := job_hold.switch(resource.remote_id, spec, remote, why)) is not None:
+    if switch is not None:
         calls.append(switch)
 
     stuck = complete and blocked(spec, tasks.counts, tasks.failed, tasks.failed_count, tasks.others_blocked)
@@ -264,13 +298,25 @@ def _converge(
     ending = _ending(resource, remote, tasks, stuck=over, now=now)
     if ending is not None:
         body = {"terminateReason": ending.terminate_reason}
-        calls = [Call("terminate_job", Table.JOBS, resource.remote_id, body=body)]
-    if tasks.refused is not None and not complete and ending is None:
-        problem = trouble(tasks.refused)
-        shown = troubled(resource, problem, now)
-        return Plan(_finalizer(resource), tuple(calls), status=shown, again=problem.wait, feed=True, tasks_of=spec)
+        evidence = Evidence.of(remote, job_end.evidence(ending, tasks))
+        calls = [Call("terminate_job", Table.JOBS, resource.remote_id, body=body, evidence=evidence)]
+    if tasks.refused is not None and not complete and not stopping and ending is None:
+        shown = troubled(resource, trouble(tasks.refused), now)
+        return Plan(
+            _finalizer(resource),
+            tuple(calls),
+            status=shown,
+            again=tasks.retry_in,
+            feed=_feed(remote, tasks),
+            tasks_of=spec,
+        )
     known = origin if complete else ""
-    return _shown(resource, account, pool, remote, tasks, calls, complete=complete, stuck=stuck, now=now, origin=known)
+    plan = _shown(resource, account, pool, remote, tasks, calls, complete=complete, stuck=stuck, now=now, origin=known)
+    return replace(plan, feed=None, tasks_of=None) if stopping else plan
+
+
+def _feed(remote: Mapping[str, Any], tasks: TasksView) -> Feed:
+    return Feed(tasks.fingerprint, remote.get("creationTime"))
 
 
 def _finalizer(resource: Resource) -> Any:
@@ -333,11 +379,12 @@ def _shown(
     plan = Plan(
         _finalizer(resource),
         tuple(calls),
-        feed=not complete,
+        feed=None if complete else _feed(remote, tasks),
         tasks_of=None if complete else resource.spec,
         status=shown,
         again=min(again, default=None),
         retry=retry if retry != tasks.retried else None,
+        incarnation=remote.get("creationTime"),
     )
     return with_notice(resource, plan, verdict)
 

@@ -221,6 +221,20 @@ def _too_late_to_stay_open(spec: Mapping[str, Any], *, adopted: bool, tasks_left
     return [text]
 
 
+def with_notes(remote: Mapping[str, Any], notes: Mapping[str, str | None]) -> dict[str, Any]:
+    """Members for a PATCH that changes nothing but our own notes; empty if they stand already.
+
+    Args:
+        notes: as for `changes`.
+    """
+    if all(note(remote, name) == value for name, value in notes.items()):
+        return {}
+    items = [dict(item) for item in remote.get("metadata") or () if item.get("name") not in notes]
+    return {
+        "metadata": [*items, *({"name": name, "value": value} for name, value in notes.items() if value is not None)]
+    }
+
+
 def _metadata(
     spec: Mapping[str, Any], remote: Mapping[str, Any], before: Applied, notes: Mapping[str, str | None]
 ) -> list[dict[str, str]]:

@@ -14,6 +14,7 @@ from typing import Any
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.job_views import TasksView
+from azure_batch_operator.reconcile.plan import TaskEvidence
 from azure_batch_operator.reconcile.status import Verdict, seconds_since
 
 
@@ -111,6 +112,21 @@ def early(
     if left is not None and left <= 0 and not tasks.number("running", "completed"):
         return PENDING_TOO_LONG
     return None
+
+
+def evidence(ending: Ending, tasks: TasksView) -> tuple[TaskEvidence, ...]:
+    """What lists of the job's tasks must confirm before it is ended, since the counts that were decided from lag behind."""
+    if ending is PENDING_TOO_LONG:
+        return (TaskEvidence("state ne 'active'", most=0),)
+    if ending is DEPENDENCY_FAILED:
+        active = tasks.number("active")
+        return TaskEvidence("state eq 'active'", active, active), TaskEvidence(_ON_NODES, most=0)
+    if ending is TOO_MANY_FAILED:
+        return (TaskEvidence("executionInfo/result eq 'failure'", tasks.failed_count),)
+    return ()
+
+
+_ON_NODES = "state eq 'preparing' or state eq 'running'"
 
 
 def outcome(

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from azure_batch_operator.api.base import HELD_METADATA, HOLDS_METADATA
 from azure_batch_operator.reconcile.job_changes import note
 from azure_batch_operator.reconcile.job_views import PoolView, TasksView
-from azure_batch_operator.reconcile.plan import Call, Table
+from azure_batch_operator.reconcile.plan import Call, Evidence, Table
 
 Why = Literal["suspend", "pool", "flee"]
 """Why a job stands still: the spec says so, it goes to another pool of the spec, or to the fallback pool."""
@@ -88,9 +88,10 @@ def switch(id: str, spec: Mapping[str, Any], remote: Mapping[str, Any], reason: 
     """The call that stops the job or lets it go on; to be made after the PATCH."""
     state = remote.get("state")
     if reason is not None and state == "active":
-        return Call("disable_job", Table.JOBS, id, body={"disableTasks": _how(spec, reason)})
+        body = {"disableTasks": _how(spec, reason)}
+        return Call("disable_job", Table.JOBS, id, body=body, evidence=Evidence.of(remote))
     if reason is None and state == "disabled" and note(remote, HELD_METADATA):
-        return Call("enable_job", Table.JOBS, id)
+        return Call("enable_job", Table.JOBS, id, evidence=Evidence.of(remote))
     return None
 
 

@@ -41,6 +41,7 @@ class TasksView:
         submitted: how many of the job's own tasks are known to be in Azure Batch.
         complete: whether all of them are, by this process's own doing.
         refused: why bringing them in does not go on.
+        retry_in: seconds until that is tried again.
         others_pending: whether BatchTasks of this job wait to be added, or more of them may come from the same `apply`.
         others_blocked: how many BatchTasks of this job wait for ever, since they depend on failed ones.
         fingerprint: of the sources of the tasks as the user wrote them.
@@ -62,6 +63,7 @@ class TasksView:
     submitted: int | None = None
     complete: bool = False
     refused: BatchError | None = None
+    retry_in: float | None = None
     others_pending: bool = False
     others_blocked: int = 0
     fingerprint: str = ""

@@ -10,11 +10,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from azure_batch_operator.api.base import RECONCILE_NOW, RETRY_FAILED, TERMINATE
+from azure_batch_operator.api.base import RECONCILE_NOW, RECREATE, RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.plan import Plan
 
-_FIELDS: Mapping[str, str] = {RECONCILE_NOW: "reconcileNow", RETRY_FAILED: "retryFailed", TERMINATE: "terminate"}
+_FIELDS: Mapping[str, str] = {
+    RECONCILE_NOW: "reconcileNow",
+    RECREATE: "recreate",
+    RETRY_FAILED: "retryFailed",
+    TERMINATE: "terminate",
+}
 _LONGEST = 256
 """Characters of a value that count."""
 
@@ -24,6 +29,24 @@ def asked(resource: Resource, annotation: str) -> str | None:
     value = resource.annotations.get(annotation, "")[:_LONGEST]
     done = (resource.status.get("handled") or {}).get(_FIELDS[annotation])
     return value if value and value != done else None
+
+
+_STOPS = frozenset({"disable_job", "terminate_job", "terminate_task", "disable_schedule", "terminate_schedule"})
+
+
+def is_stopping(resource: Resource) -> bool:
+    """Whether the user wants the object to be stopped, whatever else is wrong with it."""
+    return bool(resource.spec.get("suspend") or asked(resource, TERMINATE)) and not resource.deleting
+
+
+def stop_only(resource: Resource, plan: Plan) -> Plan | None:
+    """The part of a plan that stops, which needs no value of a Secret or ConfigMap; None if the plan stops nothing."""
+    if not is_stopping(resource):
+        return None
+    if any(call.verb in _STOPS for call in plan.calls):
+        # An update before it is the operator's own note that it has stopped the job.
+        return replace(plan, feed=None, submit=None, tasks_of=None)
+    return plan if not plan.calls and plan.feed is None and plan.submit is None and plan.status is not None else None
 
 
 def handled(resource: Resource, *annotations: str) -> dict[str, Any] | None:

@@ -125,6 +125,11 @@ def marker_of(remote: Mapping[str, Any]) -> str | None:
     return None if known is None else str(known)
 
 
+def has_marker(remote: Mapping[str, Any], text: str | None) -> bool:
+    """Whether the marker is the very text that was observed: the resource has not changed hands since."""
+    return marker_of(remote) == text
+
+
 def owner_of(remote: Mapping[str, Any]) -> Owner | None:
     """The parsed marker of a resource; None if it has none, or one that cannot be read."""
     text = marker_of(remote)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -9,6 +11,7 @@ from typing import Any, Literal
 
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, Priority
+from azure_batch_operator.reconcile.ownership import has_marker, marker_of
 
 
 class Table(Enum):
@@ -36,25 +39,31 @@ Remote = Mapping[str, Any] | Absent
 
 @dataclass(frozen=True)
 class _Verb:
-    """How a call is made: a method of one of the client's groups; `names` is whether it takes the id beside a body."""
+    """How a call is made: a method of one of the client's groups.
+
+    Attributes:
+        names: whether it takes the id beside a body.
+        conditional: whether the service takes `If-Match`.
+    """
 
     group: str
     method: str
     priority: Priority = Priority.USER
     names: bool = True
+    conditional: bool = True
 
 
 _VERBS: Mapping[str, _Verb] = {
     "create_pool": _Verb("pools", "create", names=False),
     "update_pool": _Verb("pools", "update"),
-    "replace_pool_properties": _Verb("pools", "replace_properties"),
+    "replace_pool_properties": _Verb("pools", "replace_properties", conditional=False),
     "enable_pool_auto_scale": _Verb("pools", "enable_autoscale"),
-    "disable_pool_auto_scale": _Verb("pools", "disable_autoscale"),
-    "evaluate_pool_auto_scale": _Verb("pools", "evaluate_autoscale"),
+    "disable_pool_auto_scale": _Verb("pools", "disable_autoscale", conditional=False),
+    "evaluate_pool_auto_scale": _Verb("pools", "evaluate_autoscale", conditional=False),
     "resize_pool": _Verb("pools", "resize"),
     "stop_pool_resize": _Verb("pools", "stop_resize"),
     "remove_nodes": _Verb("pools", "remove_nodes"),
-    "reboot_node": _Verb("nodes", "reboot"),
+    "reboot_node": _Verb("nodes", "reboot", conditional=False),
     "delete_pool": _Verb("pools", "delete", Priority.DELETE),
     "create_job": _Verb("jobs", "create", names=False),
     "update_job": _Verb("jobs", "update"),
@@ -76,8 +85,71 @@ _VERBS: Mapping[str, _Verb] = {
 
 
 @dataclass(frozen=True)
+class TaskEvidence:
+    """How many tasks of a job a list must show, since counts lag behind.
+
+    Attributes:
+        filter: of the list.
+        least, most: bounds of their number; no upper one if `most` is None.
+    """
+
+    filter: str
+    least: int = 0
+    most: int | None = None
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What must be true of the resource itself right before a call, by a GET whose ETag the call then carries.
+
+    Attributes:
+        created: `creationTime` of the incarnation that was decided about.
+        owner: its ownership marker.
+        stamp: `stateTransitionTime` of a node, which has neither.
+        tasks: what must be true of the tasks of a job.
+    """
+
+    created: str | None = None
+    owner: str | None = None
+    stamp: str | None = None
+    tasks: tuple[TaskEvidence, ...] = ()
+
+    @classmethod
+    def of(cls, remote: Mapping[str, Any], tasks: tuple[TaskEvidence, ...] = ()) -> Evidence:
+        """That a pool, job or schedule is still the incarnation, and still has the owner, that was observed."""
+        return cls(created=remote.get("creationTime"), owner=marker_of(remote), tasks=tasks)
+
+    def holds(self, current: Mapping[str, Any]) -> bool:
+        """Whether the resource as a GET shows it is the one that was decided about."""
+        if self.stamp is not None:
+            return current.get("stateTransitionTime") == self.stamp
+        # A list that was asked for less does not know when the resource was created; the owner is always known.
+        return self.created in (None, current.get("creationTime")) and has_marker(current, self.owner)
+
+
+@dataclass(frozen=True)
+class Absence:
+    """A resource whose absence a GET must confirm before its object is let go.
+
+    Attributes:
+        table, id, parent: as in `Call`.
+    """
+
+    table: Table
+    id: str
+    parent: str | None = None
+
+
+_NEED_NO_PROOF = ("create_", "evaluate_")
+"""Verbs that cannot hit somebody else's resource: the service refuses an id that is taken, and evaluating changes nothing."""
+
+
+@dataclass(frozen=True)
 class Call:
     """One change in Azure Batch.
+
+    A call to something that exists proves that it hits what was decided about: by the ETag that was observed together with the
+    owner, or by `evidence`. One without proof cannot be made (`ValueError`).
 
     Attributes:
         verb: what to do, one of `_VERBS`.
@@ -86,6 +158,7 @@ class Call:
         parent: id of the job of a task, or of the pool of a node.
         body: the REST body, if the call has one.
         if_match: ETag that the resource must still have.
+        evidence: what a GET must confirm first.
         marks: fingerprints of the body's members as they stand in the spec, to know them again (`Accepted`).
         digests: of the values from Secrets and ConfigMaps that the body is given, by member.
     """
@@ -97,12 +170,30 @@ class Call:
     # Bodies may hold secrets by the time they are sent.
     body: Mapping[str, Any] | None = field(default=None, repr=False)
     if_match: str | None = None
+    evidence: Evidence | None = None
     marks: Mapping[str, str] | None = None
     digests: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
         if self.verb not in _VERBS:
             raise ValueError(f"unknown verb {self.verb}")
+        if not self.verb.startswith(_NEED_NO_PROOF) and self.if_match is None and self.evidence is None:
+            raise ValueError(f"{self.verb} of {self.id!r} needs an ETag or evidence")
+
+    @property
+    def creates(self) -> bool:
+        """Whether the call makes something that was not there."""
+        return self.verb.startswith("create_")
+
+    @property
+    def action(self) -> tuple[str, str | None, str]:
+        """What is done to what: the same for every try."""
+        return self.verb, self.parent, self.id
+
+    @property
+    def content(self) -> str:
+        """A digest of the body; bodies may hold secrets, and this leaves none in memory."""
+        return hashlib.sha256(json.dumps(self.body, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
     async def send(self, client: BatchClient) -> Any:
         """Make the call.
@@ -116,7 +207,7 @@ class Call:
         verb = _VERBS[self.verb]
         path = [*([self.parent] if self.parent else []), self.id] if verb.names else []
         body = [] if self.body is None else [dict(self.body)]
-        conditions = {"if_match": self.if_match} if self.if_match else {}
+        conditions = {"if_match": self.if_match} if self.if_match and verb.conditional else {}
         return await getattr(getattr(client, verb.group), verb.method)(
             *path, *body, priority=verb.priority, **conditions
         )
@@ -159,6 +250,19 @@ class ObjectChange:
 
 
 @dataclass(frozen=True)
+class Feed:
+    """That a job's own tasks must be brought in.
+
+    Attributes:
+        fingerprint: of the sources that were decided from; never of a newer manifest.
+        created: `creationTime` of the job in Azure Batch.
+    """
+
+    fingerprint: str
+    created: str | None
+
+
+@dataclass(frozen=True)
 class Plan:
     """What to do about one object, in this order: finalizer on, calls, submission, status, Events, finalizer off.
 
@@ -168,19 +272,21 @@ class Plan:
         objects: changes in the cluster, after the calls.
         submit: body of a task to be added through the submitter (BatchTask).
         logs_to: `spec.logs.upload` of its BatchJob with `path`, for the output of that task.
-        feed: whether the job's own tasks must be brought in (BatchJob).
+        feed: that the job's own tasks must be brought in, and of what they are made (BatchJob).
         status: the whole status to show; None leaves what is there.
         again: seconds until it must be looked at without any event.
         drift: properties that somebody else has changed and that the calls set right.
         tasks_of: spec to make the job's own tasks from, with values from Secrets and ConfigMaps; for `feed`.
         retry: value of the annotation that asks for the failed tasks of a job to run again.
+        incarnation: `creationTime` of the job that `retry` is about.
+        confirm: what must be absent before the finalizer is taken off; None if nothing of the object can be there.
     """
 
     finalizer: Literal["add", "remove"] | None = None
     calls: tuple[Call, ...] = ()
     submit: Mapping[str, Any] | None = field(default=None, repr=False)
     logs_to: Mapping[str, Any] | None = field(default=None, repr=False)
-    feed: bool = False
+    feed: Feed | None = None
     status: Mapping[str, Any] | None = None
     notices: tuple[Notice, ...] = ()
     again: float | None = None
@@ -188,6 +294,8 @@ class Plan:
     objects: tuple[ObjectChange, ...] = ()
     tasks_of: Mapping[str, Any] | None = field(default=None, repr=False)
     retry: str | None = None
+    incarnation: str | None = None
+    confirm: Absence | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import FORCE_HINT, deleting, foreign, still_there, with_notice
-from azure_batch_operator.reconcile.plan import Absent, Call, Notice, Plan, Remote, Table
+from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Evidence, Notice, Plan, Remote, Table
 from azure_batch_operator.reconcile.status import Verdict, kept
 
 
@@ -34,6 +34,7 @@ class Policy(StrEnum):
 _VALUES = ", ".join(Policy)
 _IRREVERSIBLE = ("delete_", "terminate_", "remove_", "reboot_", "reimage_")
 """How the verbs begin that take something away which cannot be brought back."""
+_ENDED = frozenset({"Succeeded", "Failed", "Completed"})
 
 
 def stated(annotations: Mapping[str, str]) -> str | None:
@@ -96,6 +97,9 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
     held += [f"{'create' if change.body else 'delete'} {change.key}" for change in plan.objects]
     if not held:
         return replace(plan, finalizer=None, retry=None)
+    if resource.status.get("phase") in _ENDED:
+        # How it has ended stays in its status; that it is not cleaned up is what skip means.
+        return Plan(status=plan.status, notices=plan.notices)
     text = f"{RECONCILE_POLICY} is skip, so this is not done: {', '.join(held)}"
     verdict = Verdict("Skipped", "ReconcileSkipped", text, ready=False)
     shown = resource if plan.status is None else replace(resource, status=plan.status)
@@ -157,18 +161,25 @@ def left_alone(resource: Resource, remote: Mapping[str, Any], cluster: str, othe
 
 
 def end(
-    resource: Resource, remote: Remote, what: str, call: Call, cluster: str, now: float, others: Others = NO_OTHERS
+    resource: Resource,
+    remote: Remote,
+    what: str,
+    verb: str,
+    table: Table,
+    cluster: str,
+    now: float,
+    others: Others = NO_OTHERS,
 ) -> Plan:
     """Delete what a deleted object stands for, wait until it is gone, and let the object go.
 
     Args:
         what: kind and id, for the message.
-        call: that deletes it.
+        verb, table: of the call that deletes it.
     """
     if isinstance(remote, Absent):
-        return Plan(finalizer="remove")
+        return Plan(finalizer="remove", confirm=Absence(table, resource.remote_id))
     if (left := left_alone(resource, remote, cluster, others)) is not None:
         return left
     if remote.get("state") == "deleting":
         return still_there(resource, what, now)
-    return deleting(resource, what, call, now)
+    return deleting(resource, what, Call(verb, table, resource.remote_id, evidence=Evidence.of(remote)), now)

@@ -60,14 +60,14 @@ def plan(
     if resource.deleting:
         return pool_delete.delete(resource, view, remote, cluster, now, others)
     if isinstance(remote, Absent):
-        return _create(resource, view, cluster, what, now)
+        return _create(resource, account, view, cluster, what, now)
     claimed = policy.claim(resource, "pool", remote, cluster, "update_pool", Table.POOLS, now, others)
     if claimed is not None:
         return claimed
     return _converge(resource, account, view, remote, cluster, now)
 
 
-def _create(resource: Resource, view: PoolView, cluster: str, what: str, now: float) -> Plan:
+def _create(resource: Resource, account: AccountView, view: PoolView, cluster: str, what: str, now: float) -> Plan:
     image = image_of(resource.spec, None, view.images)
     if image is None:
         return Plan()
@@ -80,9 +80,9 @@ def _create(resource: Resource, view: PoolView, cluster: str, what: str, now: fl
     )
     body = with_note(body, resource.spec, view.values)
     call = Call("create_pool", Table.POOLS, resource.remote_id, body=body, digests=view.values.digests)
-    return with_notice(
-        resource, Plan("add", (call,), status=status(resource, verdict, now, id=resource.remote_id)), verdict
-    )
+    url = f"{account.url}/pools/{resource.remote_id}"
+    shown = status(resource, verdict, now, id=resource.remote_id, url=url, account=account.name)
+    return with_notice(resource, Plan("add", (call,), status=shown), verdict)
 
 
 def _converge(

@@ -16,7 +16,7 @@ from typing import Any
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.reconcile import applied, normal, ownership, pool_values
 from azure_batch_operator.reconcile.applied import STAYS, Applied, differences, fingerprint
-from azure_batch_operator.reconcile.plan import Accepted, Call, Table
+from azure_batch_operator.reconcile.plan import Accepted, Call, Evidence, Table
 from azure_batch_operator.reconcile.pool_desired import with_agent
 from azure_batch_operator.reconcile.pool_values import NO_VALUES, Values, to_note
 
@@ -189,4 +189,5 @@ def without_start_task(id: str, found: Changes, remote: Mapping[str, Any]) -> Ca
     """`updateproperties` that repeats everything but the start task; it takes no ETag."""
     kept = {"applicationPackageReferences": [], "targetNodeCommunicationMode": "default", "metadata": []}
     wanted = {name: found.now.get(name, remote.get(name) or default) for name, default in kept.items()}
-    return Call("replace_pool_properties", Table.POOLS, id, body={"certificateReferences": [], **wanted})
+    body = {"certificateReferences": [], **wanted}
+    return Call("replace_pool_properties", Table.POOLS, id, body=body, evidence=Evidence.of(remote))

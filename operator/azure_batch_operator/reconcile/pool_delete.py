@@ -9,7 +9,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import policy
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import FORCE_HINT, deleting, still_there
-from azure_batch_operator.reconcile.plan import Absent, Call, Notice, Plan, Table
+from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Evidence, Notice, Plan, Table
 from azure_batch_operator.reconcile.pool_view import PoolView, number_of
 from azure_batch_operator.reconcile.status import Verdict, kept
 
@@ -36,16 +36,22 @@ def delete(
     if not isinstance(remote, Absent) and (left := policy.left_alone(resource, remote, cluster, others)) is not None:
         return left
     here = [] if isinstance(remote, Absent) else [remote]
-    alive = [str(each["id"]) for each in (*here, *view.older) if each.get("state") != "deleting"]
+    alive = [each for each in (*here, *view.older) if each.get("state") != "deleting"]
     if not alive:
         gone = not here and not view.leaving
-        return Plan(finalizer="remove") if gone else still_there(resource, f"pool {resource.remote_id!r}", now)
-    what = f"pool {alive[0]!r}"
+        confirm = Absence(Table.POOLS, resource.remote_id)
+        return (
+            Plan(finalizer="remove", confirm=confirm)
+            if gone
+            else still_there(resource, f"pool {resource.remote_id!r}", now)
+        )
+    id = str(alive[0]["id"])
+    what = f"pool {id!r}"
     if resource.spec.get("deletionPolicy") == "DeleteWhenIdle" and (busy := _busy(view)):
         message = f"{what} is deleted when its tasks have ended: {busy}. {FORCE_HINT}"
         verdict = Verdict("Deleting", "WaitingForTasks", message, ready=False, trend="Reconciling")
         return Plan(status=kept(resource, verdict, now), again=_LOOK_AGAIN)
-    return deleting(resource, what, Call("delete_pool", Table.POOLS, alive[0]), now)
+    return deleting(resource, what, Call("delete_pool", Table.POOLS, id, evidence=Evidence.of(alive[0])), now)
 
 
 def _busy(view: PoolView) -> str:

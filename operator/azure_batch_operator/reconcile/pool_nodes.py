@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.plan import Call, Notice, Table
+from azure_batch_operator.reconcile.plan import Call, Evidence, Notice, Table
 from azure_batch_operator.reconcile.pool_scale import error_text
 from azure_batch_operator.reconcile.pool_view import (
     ON_THE_WAY,
@@ -116,7 +116,8 @@ def _cases(resource: Resource, policy: Mapping[str, Any], view: PoolView) -> lis
 
 def _make_way(id: str, remote: Mapping[str, Any], number: int) -> Step:
     """Nodes are removed from a steady pool of fixed size only (batch-semantics §4.1); a formula is switched off for that."""
-    calls = (Call("disable_pool_auto_scale", Table.POOLS, id),) if scaled_by_formula(remote) else ()
+    off = Call("disable_pool_auto_scale", Table.POOLS, id, evidence=Evidence.of(remote))
+    calls = (off,) if scaled_by_formula(remote) else ()
     message = f"removes {some_nodes(number)} that cannot work, as soon as the pool is steady and of fixed size"
     return Step(calls, "Remediating", "RemovingNodes", message)
 
@@ -129,7 +130,9 @@ def _remove(id: str, nodes: list[str], remote: Mapping[str, Any]) -> Step:
 def _reboot(pool_id: str, node: Mapping[str, Any], reason: str) -> Call:
     # A node that works is let finish its tasks; on one that does not there are none.
     option = "taskcompletion" if reason == START_TASK_CHANGED else "requeue"
-    return Call("reboot_node", Table.NODES, str(node["id"]), pool_id, body={"nodeRebootOption": option})
+    evidence = Evidence(stamp=_since(node))
+    body = {"nodeRebootOption": option}
+    return Call("reboot_node", Table.NODES, str(node["id"]), pool_id, body=body, evidence=evidence)
 
 
 def _since(node: Mapping[str, Any]) -> str:

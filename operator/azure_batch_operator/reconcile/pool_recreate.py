@@ -14,7 +14,7 @@ from typing import Any
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.ownership import LONGEST_ID
-from azure_batch_operator.reconcile.plan import Call, Table
+from azure_batch_operator.reconcile.plan import Call, Evidence, Table
 from azure_batch_operator.reconcile.pool_changes import Changes, with_note
 from azure_batch_operator.reconcile.pool_desired import body_of
 from azure_batch_operator.reconcile.pool_view import PoolView, Step, moment
@@ -75,5 +75,5 @@ def clear(view: PoolView) -> Step | None:
     if jobs:
         message = f"pool {id!r} is deleted when no job is on it any more: {', '.join(sorted(jobs)[:5])}"
         return Step((), "Replacing", "WaitingForJobs", message, again=_LOOK_AGAIN)
-    call = Call("delete_pool", Table.POOLS, id)
+    call = Call("delete_pool", Table.POOLS, id, evidence=Evidence.of(view.older[0]))
     return Step((call,), "Replacing", "Replacing", f"pool {id!r} is deleted: its jobs have moved")

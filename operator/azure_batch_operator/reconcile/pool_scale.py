@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.reconcile.normal import ticks
-from azure_batch_operator.reconcile.plan import Call, Table
+from azure_batch_operator.reconcile.plan import Call, Evidence, Table
 from azure_batch_operator.reconcile.pool_desired import SERVICE_INTERVAL, TARGETS, Fixed, Formula, Size
 from azure_batch_operator.reconcile.pool_view import (
     PoolView,
@@ -50,7 +50,7 @@ def scale(
 
 def _by_number(id: str, size: Fixed, options: Mapping[str, Any], remote: Mapping[str, Any], now: float) -> Step | None:
     if scaled_by_formula(remote):
-        call = Call("disable_pool_auto_scale", Table.POOLS, id)
+        call = Call("disable_pool_auto_scale", Table.POOLS, id, evidence=Evidence.of(remote))
         return _resizing("the formula is switched off", (call,), properties=("enableAutoScale",))
     wanted = size.over(remote)
     different = tuple(name for name in TARGETS if remote.get(name, 0) != wanted[name])

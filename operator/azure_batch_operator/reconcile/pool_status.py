@@ -219,6 +219,7 @@ def shown(
         now,
         id=str(remote["id"]),
         url=f"{account.url}/pools/{remote['id']}",
+        account=account.name,
         selector=f"{POOL_LABEL}={resource.uid}",
         **picked(remote, _SHOWN),
         nodeAgentSKUId=machine.get("nodeAgentSKUId"),

@@ -12,7 +12,7 @@ from azure_batch_operator.reconcile import cron, normal, ownership, policy, sche
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import waiting, with_notice, without_account
 from azure_batch_operator.reconcile.job_views import PoolView
-from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Plan, Remote, Table
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Evidence, Plan, Remote, Table
 from azure_batch_operator.reconcile.pool_values import NO_VALUES, Values
 from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
 
@@ -78,8 +78,7 @@ def plan(
         return Plan()
     what = f"job schedule {resource.remote_id!r}"
     if resource.deleting:
-        call = Call("delete_schedule", Table.SCHEDULES, resource.remote_id)
-        return policy.end(resource, remote, what, call, cluster, now, others)
+        return policy.end(resource, remote, what, "delete_schedule", Table.SCHEDULES, cluster, now, others)
     if remote is Absent.GONE:
         return _create(resource, account, pool, cluster, now, values)
     claimed = policy.claim(resource, "job schedule", remote, cluster, "update_schedule", Table.SCHEDULES, now, others)
@@ -99,7 +98,8 @@ def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: s
     body = schedule_changes.with_note(body, resource.spec, pool.id, values)
     calls = [Call("create_schedule", Table.SCHEDULES, resource.remote_id, body=body, digests=values.digests)]
     verdict = Verdict("Creating", "Creating", "the job schedule is being created", ready=False, trend="Reconciling")
-    shown = status(resource, verdict, now, id=resource.remote_id, account=account.name)
+    url = f"{account.url}/jobschedules/{resource.remote_id}"
+    shown = status(resource, verdict, now, id=resource.remote_id, url=url, account=account.name)
     return with_notice(resource, Plan("add", tuple(calls), status=shown), verdict)
 
 
@@ -124,11 +124,11 @@ def _converge(
                 )
             )
         if resource.annotations.get(TERMINATE):
-            calls.append(Call("terminate_schedule", Table.SCHEDULES, resource.remote_id))
+            calls.append(_switch("terminate_schedule", resource, remote))
         elif resource.spec.get("suspend") and state == "active":
-            calls.append(Call("disable_schedule", Table.SCHEDULES, resource.remote_id))
+            calls.append(_switch("disable_schedule", resource, remote))
         elif not resource.spec.get("suspend") and state == "disabled":
-            calls.append(Call("enable_schedule", Table.SCHEDULES, resource.remote_id))
+            calls.append(_switch("enable_schedule", resource, remote))
     verdict = _verdict(resource, remote, bool(calls))
     plan = Plan(
         finalizer=None if resource.has_finalizer else "add",
@@ -137,6 +137,10 @@ def _converge(
         again=VALUES_LOOKED_AT_EVERY if values.taken and state not in _ENDED else None,
     )
     return with_notice(resource, plan, verdict)
+
+
+def _switch(verb: str, resource: Resource, remote: Mapping[str, Any]) -> Call:
+    return Call(verb, Table.SCHEDULES, resource.remote_id, evidence=Evidence.of(remote))
 
 
 def _verdict(resource: Resource, remote: Mapping[str, Any], changing: bool) -> Verdict:

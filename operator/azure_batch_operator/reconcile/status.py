@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,8 @@ import orjson
 
 from azure_batch_operator.api.resource import Resource
 
+_OUTCOMES = ("Complete", "Failed")
+_REQUEST_ID = re.compile(r"request-id [^\s,\]]+")
 _MESSAGE_BYTES = 800
 """Of a condition; up to four conditions repeat a message, and a status has 16 KiB."""
 
@@ -77,12 +80,18 @@ def conditions(resource: Resource, verdict: Verdict, now: float) -> list[dict[st
                 "type": type_,
                 "status": status,
                 "reason": reason,
-                "message": shortened(message, _MESSAGE_BYTES),
+                "message": _stable(shortened(message, _MESSAGE_BYTES), before),
                 "lastTransitionTime": since,
                 "observedGeneration": resource.generation,
             }
         )
     return result
+
+
+def _stable(message: str, before: Mapping[str, Any] | None) -> str:
+    """The message that stands already if only the request id differs: the same refusal again is not a new status."""
+    known = str((before or {}).get("message", ""))
+    return known if _REQUEST_ID.sub("", known) == _REQUEST_ID.sub("", message) else message
 
 
 def status(resource: Resource, verdict: Verdict, now: float, **fields: Any) -> dict[str, Any]:
@@ -97,12 +106,18 @@ def status(resource: Resource, verdict: Verdict, now: float, **fields: Any) -> d
 
 
 def kept(resource: Resource, verdict: Verdict, now: float) -> dict[str, Any]:
-    """The status as it is, under a new verdict: for trouble on the way, when nothing new is known of the remote side."""
+    """The status as it is, under a new verdict: for trouble on the way, when nothing new is known of the remote side.
+
+    How the object has ended stays, so that a tool that looks now and then finds it also while the object is being deleted.
+    """
     rest = {name: value for name, value in resource.status.items() if name not in {"phase", "conditions"}}
+    found = conditions(resource, verdict, now)
+    said = {each["type"] for each in found}
+    ends = [each for type_ in _OUTCOMES if type_ not in said and (each := resource.condition(type_))]
     return rest | {
         "observedGeneration": resource.generation,
         "phase": verdict.phase,
-        "conditions": conditions(resource, verdict, now),
+        "conditions": [*found, *ends],
     }
 
 

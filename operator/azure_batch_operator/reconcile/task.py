@@ -18,9 +18,9 @@ from azure_batch_operator.reconcile import adoption, expand, normal, ownership
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import deleting, foreign, troubled, waiting, with_notice, without_account
 from azure_batch_operator.reconcile.oneshot import asked, handled
-from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, Plan, Remote, Table
+from azure_batch_operator.reconcile.plan import Absence, Absent, AccountView, Call, Notice, Plan, Remote, Table
 from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
-from azure_batch_operator.reconcile.trouble import HOURLY, trouble
+from azure_batch_operator.reconcile.trouble import Patience, trouble
 
 FINAL = frozenset({"Succeeded", "Failed"})
 _BLOCKED = "DependencyFailed"
@@ -61,6 +61,7 @@ class TaskView:
         remote: the task as the last list saw it, with `owner` (its marker) and, for ended ones, `stdoutTail` and `stderrTail`.
         pending: whether the submitter has it in hand.
         refused: why the submitter could not add it.
+        retry_in: seconds until the submitter may try again.
         depends_on: ids of the tasks that `dependsOnRefs` names.
         problem: reason and message if one of them cannot be named.
         blocked_by: name of a BatchTask that it depends on and that has failed, or never starts itself.
@@ -70,6 +71,7 @@ class TaskView:
     remote: Remote = Absent.UNKNOWN
     pending: bool = False
     refused: BatchError | None = None
+    retry_in: float | None = None
     depends_on: Sequence[str] = ()
     problem: tuple[str, str] | None = None
     blocked_by: str | None = None
@@ -103,6 +105,8 @@ def plan(
         return _delete(resource, account, job, view, cluster, now, others)
     if not is_open(resource):
         return _unchanged(resource, view)
+    if resource.status.get("phase") in FINAL and (late := _too_late(resource)) is not None:
+        return late
     if not job.exists:
         message = (
             f"spec.jobRef names BatchJob {_job_name(resource)!r}, which does not exist in this namespace: create it"
@@ -137,13 +141,25 @@ def _job_name(resource: Resource) -> str:
 def _unchanged(resource: Resource, view: TaskView) -> Plan:
     """A task that has ended: only that its spec was seen is new, or output that was read later."""
     late = {name: text for name, text in view.late.items() if text and resource.status.get(name) != text}
+    # Somebody has taken it off by hand, but the task is there until it is deleted.
+    finalizer: Any = "add" if resource.status.get("state") and not resource.has_finalizer else None
     if resource.status.get("observedGeneration") == resource.generation:
-        return Plan(status={**resource.status, **late}) if late else Plan()
+        return Plan(finalizer, status={**resource.status, **late} if late else None)
     conditions = [
         dict(each) | {"observedGeneration": resource.generation} for each in resource.status.get("conditions") or ()
     ]
     seen = {"observedGeneration": resource.generation, "conditions": conditions}
-    return Plan(status={**resource.status, **late, **seen})
+    return Plan(finalizer, status={**resource.status, **late, **seen})
+
+
+def _too_late(resource: Resource) -> Plan | None:
+    """A verb for a task that has ended and that it does not concern; None if a failed one is to run again."""
+    retry = asked(resource, RETRY_FAILED)
+    if retry and resource.status.get("phase") == "Failed":
+        return None
+    shown = dict(resource.status) | {"handled": handled(resource, RETRY_FAILED, TERMINATE)}
+    text = "the task has succeeded, so it is not run again: create a new BatchTask to run its command once more"
+    return Plan(status=shown, notices=(Notice("RetryRefused", text, "Warning"),) if retry else ())
 
 
 def _without_job(resource: Resource, job: JobView, now: float) -> Plan:
@@ -195,7 +211,7 @@ def _add(resource: Resource, job: JobView, view: TaskView, owner: str, now: floa
     if view.problem is not None:
         return waiting(resource, *view.problem, now)
     if view.refused is not None:
-        return _refused(resource, view.refused, now)
+        return _refused(resource, view.refused, view.retry_in, now)
     body = {"id": resource.remote_id} | TaskSpec.rest_body(resource.spec)
     if view.depends_on:
         depends = dict(body.get("dependsOn") or {})
@@ -206,14 +222,14 @@ def _add(resource: Resource, job: JobView, view: TaskView, owner: str, now: floa
     return Plan("add", submit=ownership.task_with_marker(body, owner), logs_to=upload)
 
 
-def _refused(resource: Resource, error: BatchError, now: float) -> Plan:
+def _refused(resource: Resource, error: BatchError, retry_in: float | None, now: float) -> Plan:
     problem = trouble(error)
     if isinstance(error, CompletedError):
         # The next list of jobs says the same, and then it is final.
         message = f"the job takes no more tasks ({error}): create the BatchJob anew, or delete this BatchTask"
         verdict = Verdict("Stalled", problem.reason, message, ready=False, trend="Stalled")
-        return Plan(status=kept(resource, verdict, now), again=HOURLY)
-    return Plan(status=troubled(resource, problem, now), again=problem.wait)
+        return Plan(status=kept(resource, verdict, now), again=Patience.WRONG.seconds(1))
+    return Plan(status=troubled(resource, problem, now), again=retry_in)
 
 
 def _follow(
@@ -226,7 +242,7 @@ def _follow(
 ) -> Plan:
     """The task is in Azure Batch: show it, change what can be changed, and do what annotations ask."""
     finalizer: Any = None if resource.has_finalizer else "add"
-    id, ended = resource.remote_id, remote.get("state") == "completed"
+    ended = remote.get("state") == "completed"
     job_state = job.remote.get("state") if isinstance(job.remote, Mapping) else None
     if not ended and job_state == "completed":
         return replace(_never_ran(resource, f"job {job.id!r} has ended ({_reason(job)})", now), finalizer=finalizer)
@@ -234,7 +250,7 @@ def _follow(
         failed = ended and (remote.get("executionInfo") or {}).get("result") == "failure"
         if failed and job_state not in _TAKES_NO_MORE:
             verdict = Verdict("Pending", "Retrying", "the task is to run again", ready=True)
-            call = Call("reactivate_task", Table.TASKS, id, parent=job.id)
+            call = _call("reactivate_task", resource, job, remote)
             shown = _shown(resource, account, job, {}, verdict, now) | {"handled": handled(resource, RETRY_FAILED)}
             return Plan(finalizer, (call,), status=shown)
         if failed:
@@ -243,10 +259,9 @@ def _follow(
             return Plan(finalizer, status=shown, notices=(Notice("RetryRefused", text, "Warning"),))
     calls: list[Call] = []
     if not ended and asked(resource, TERMINATE):
-        calls.append(Call("terminate_task", Table.TASKS, id, parent=job.id))
+        calls.append(_call("terminate_task", resource, job, remote))
     elif not ended and (constraints := _other_constraints(resource, job, remote)) is not None:
-        body = {"constraints": constraints}
-        calls.append(Call("update_task", Table.TASKS, id, parent=job.id, body=body))
+        calls.append(_call("update_task", resource, job, remote, {"constraints": constraints}))
     if blocked_by is not None and remote.get("state") == "active" and not calls:
         text = (
             f"BatchTask {blocked_by!r} has failed or never starts, so this one never starts: run the failed one again with "
@@ -256,6 +271,13 @@ def _follow(
         # No Event: there may be thousands of them for one that has failed.
         return Plan(finalizer, status=_shown(resource, account, job, remote, verdict, now))
     return Plan(finalizer, tuple(calls), status=_status(resource, account, job, remote, now))
+
+
+def _call(
+    verb: str, resource: Resource, job: JobView, remote: Mapping[str, Any], body: Mapping[str, Any] | None = None
+) -> Call:
+    """A call to the task, provided that it still is the one that was listed with the owner."""
+    return Call(verb, Table.TASKS, resource.remote_id, parent=job.id, body=body, if_match=remote.get("eTag"))
 
 
 def _reason(job: JobView) -> str:
@@ -287,15 +309,19 @@ def _delete(
         return without_account(resource, account, now)
     if job.remote is Absent.UNKNOWN:
         return Plan()
-    if job.remote is Absent.GONE or not job.ours:
+    if job.remote is Absent.GONE:
+        return Plan(finalizer="remove", confirm=Absence(Table.JOBS, job.id))
+    if not job.ours:
         return Plan(finalizer="remove")
     if job.remote.get("state") == "deleting":
         return Plan()
     if view.remote is Absent.UNKNOWN or view.pending:
         return Plan()
-    if view.remote is Absent.GONE or not adoption.ours(view.remote, resource, cluster, others):
+    if view.remote is Absent.GONE:
+        return Plan(finalizer="remove", confirm=Absence(Table.TASKS, resource.remote_id, job.id))
+    if not adoption.ours(view.remote, resource, cluster, others):
         return Plan(finalizer="remove")
-    call = Call("delete_task", Table.TASKS, resource.remote_id, parent=job.id)
+    call = _call("delete_task", resource, job, view.remote)
     plan = deleting(resource, f"task {resource.remote_id!r}", call, now)
     # A task is deleted at once, so a status that says so would be a write for nothing.
     return Plan(calls=plan.calls)

@@ -1,14 +1,16 @@
-"""From an error of the Batch client to what the user sees and when to try again, in one place for all kinds.
+"""From an error of a call to what the user sees and when the call is tried again: one table for all kinds and all verbs.
 
 Trouble with the account as a whole (no connection, bad key, throttled) is the BatchAccount's to show: the objects keep their last
-state (design §4, Lifecycle; users.md §4). Nearly everything is retried; the interval depends on who must act (peers.md §2.5).
+state. Nearly everything is retried; the interval depends on who must act. `docs/reasons.md` shows the table to users.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from azure_batch_operator.batch import (
+    NEVER_SENT,
     AlreadyExistsError,
     AuthenticationError,
     BatchError,
@@ -28,15 +30,41 @@ from azure_batch_operator.batch import (
     ThrottledError,
     TooLargeError,
     TransientError,
+    UsageError,
 )
 
-FAST, SLOW, HOURLY = 1.0, 30.0, 3600.0
+
+class Patience(Enum):
+    """How long a refused call waits before it is tried again: first wait, growth per refusal, longest wait (seconds)."""
+
+    BUSY = (1.0, 2.0, 60.0)
+    """Passes by itself: the service is busy, or the state of the resource does not allow the call yet."""
+    WAITING = (30.0, 2.0, 300.0)
+    """Somebody else must act: quota, a missing right, a missing application package, credentials, a taken id."""
+    WRONG = (60.0, 4.0, 3600.0)
+    """The request is wrong and stays wrong until the spec changes; the service may change its mind, too."""
+
+    def seconds(self, refusals: int) -> float:
+        """The wait after so many refusals in a row, at least one."""
+        first, factor, longest = self.value
+        return min(longest, first * factor ** min(refusals - 1, 30))
+
+
+LONGEST_RETRY_AFTER = 300.0
+"""Seconds. A service, or something between, that asks for more is asked again all the same."""
 _ONE_POOL_ONLY = frozenset({"TooManyEnableAutoScaleRequests", "AutoScaleTooManyRequestsToEnable"})
 """Codes of a 503 that say nothing of the account: one pool was given formulas too often."""
 
 
-_NEEDS_A_PERSON = frozenset({"InvalidApplicationPackageReferences", "InvalidCertificateReferences"})
-"""Conflicts that no waiting ends: something must be put into the account, or the spec must change."""
+_NEEDS_A_PERSON = frozenset(
+    {
+        "InvalidApplicationPackageReferences",
+        "InvalidCertificateReferences",
+        "JobScheduleWithSameIdExists",
+        "JobWithSameIdExists",
+    }
+)
+"""Conflicts that no waiting ends: something must change in the account or in the spec."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +74,8 @@ class Trouble:
     Attributes:
         reason: reason of the condition: the service's own code where it sent one.
         message: the service's text with values and request id.
-        wait: seconds before the next try, at least.
+        patience: how long to wait before the next try.
+        retry_after: seconds that the service asked to wait, capped.
         of_account: whether the account as a whole is out of order, so that the object says nothing.
         stalled: whether a person must act.
         phase: phase to show instead of the usual one.
@@ -54,26 +83,31 @@ class Trouble:
 
     reason: str
     message: str
-    wait: float
+    patience: Patience
+    retry_after: float = 0.0
     of_account: bool = False
     stalled: bool = False
     phase: str | None = None
 
 
 def overtaken(error: BatchError, *, twice: bool) -> bool:
-    """Whether a refusal says that what was decided came from an old look, so that it is decided anew from a newer one.
+    """Whether a refusal says that the decision came from an old observation, so that it is made again from a newer one.
 
-    A pool moves between two looks: a resize ends before it is stopped, or a formula begins one. That is nobody's fault and
-    nothing to show. Yet the same codes may mean a rule of the service that no newer look changes, so a pool that is refused
-    the same call twice is in trouble.
+    A resize ends before it is stopped, a job completes before it is terminated: nobody's fault and nothing to show. The same codes
+    may also mean a rule of the service that no newer observation changes, so the second refusal of the same call is trouble.
 
     Args:
-        twice: whether the same call was refused after the look before.
+        twice: whether the same call was refused before and has not succeeded since.
     """
     match error:
-        case AlreadyExistsError() | CompletedError() | NotFoundError() | PreconditionFailedError():
-            return True
-        case BeingResizedError() | BeingDeletedError():
+        case (
+            AlreadyExistsError()
+            | CompletedError()
+            | NotFoundError()
+            | PreconditionFailedError()
+            | BeingResizedError()
+            | BeingDeletedError()
+        ):
             return not twice
         case ConflictError():
             return error.code == "OperationNotValidOnPool" and not twice
@@ -85,27 +119,36 @@ def trouble(error: BatchError) -> Trouble:
     """Judge an error of a call that was made for one object."""
     reason = error.code or type(error).__name__.removesuffix("Error")
     message = str(error)
-    wait = error.retry_after or 0.0
+    after = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
     if error.code in _ONE_POOL_ONLY:
-        return Trouble(reason, message, max(wait, SLOW))
+        return Trouble(reason, message, Patience.WAITING, after)
     match error:
         case ThrottledError() | ConnectionFailedError() | ServerBusyError() | DeadlineError():
-            return Trouble(reason, message, max(wait, FAST), of_account=True)
+            return Trouble(reason, message, Patience.BUSY, after, of_account=True)
         case AuthenticationError() | EndpointRefusedError():
-            return Trouble(reason, message, SLOW, of_account=True)
+            return Trouble(reason, message, Patience.WAITING, after, of_account=True)
         case TransientError():
-            return Trouble(reason, message, max(wait, FAST))
+            return Trouble(reason, message, Patience.BUSY, after)
         case QuotaError():
-            return Trouble(reason, message, max(wait, SLOW), phase="Queued")
-        case BeingDeletedError() | BeingResizedError():
-            return Trouble(reason, message, FAST)
+            return Trouble(reason, message, Patience.WAITING, after, phase="Queued")
         case ForbiddenError():
-            return Trouble(reason, message, SLOW, stalled=True)
-        case InvalidRequestError() | TooLargeError():
-            return Trouble(reason, message, HOURLY, stalled=True)
+            return Trouble(reason, message, Patience.WAITING, after, stalled=True)
+        case InvalidRequestError() | TooLargeError() | UsageError():
+            return Trouble(reason, message, Patience.WRONG, after, stalled=True)
         case ConflictError() if error.code in _NEEDS_A_PERSON:
-            return Trouble(reason, message, SLOW, stalled=True)
-        case NotFoundError() | ConflictError():
-            return Trouble(reason, message, SLOW / 6)
+            return Trouble(reason, message, Patience.WAITING, after, stalled=True)
+        case ConflictError() | NotFoundError() | PreconditionFailedError():
+            return Trouble(reason, message, Patience.BUSY, after)
         case _:
-            return Trouble(reason, message, SLOW)
+            return Trouble(reason, message, Patience.WAITING, after)
+
+
+def unanswered(error: BatchError) -> bool:
+    """Whether the call may have had an effect, or may still have one, although it failed."""
+    match error:
+        case ConnectionFailedError():
+            return error.kind not in NEVER_SENT
+        case ThrottledError():
+            return False
+        case _:
+            return isinstance(error, TransientError)

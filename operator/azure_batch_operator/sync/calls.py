@@ -1,14 +1,21 @@
-"""Making the calls of a plan: after each of them what the mirror knows is old, and the poller is told to look again."""
+"""Making the calls of a plan: proof first, then the call, then what it means for what was observed.
+
+After a call that had, or may have had, an effect the mirror's entry is unknown until a later poll. A call that was refused has
+changed nothing: the mirror stays valid and nothing is polled, so that a refusal never causes work by itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 
-from azure_batch_operator.batch import BatchError, ConflictError, NotFoundError
-from azure_batch_operator.reconcile.plan import Call, Table
-from azure_batch_operator.reconcile.trouble import overtaken
+from azure_batch_operator.batch import BatchClient, BatchError, ConflictError, NotFoundError
+from azure_batch_operator.reconcile.plan import Absence, Call, Table
+from azure_batch_operator.reconcile.trouble import overtaken, unanswered
 from azure_batch_operator.sync.accounts import Session
 
 logger = logging.getLogger(__name__)
@@ -18,42 +25,101 @@ async def make(session: Session, call: Call, *, twice: bool = False) -> bool:
     """Make a call.
 
     Args:
-        twice: whether the same call was refused after the look before.
+        twice: whether the same call was refused before and has not succeeded since.
 
     Returns:
-        False if the mirror turns out to be behind, so what was decided is void: the poller looks again first.
+        False if the observation that the plan was decided from is out of date: the poller looks again first.
 
     Raises:
         BatchError: if the call failed in another way.
     """
-    began = asyncio.get_running_loop().time()
     try:
-        session.mirror.learn(call, await call.send(session.client), time.time())
+        if call.evidence is not None:
+            current = await _read(session.client, call.table, call.id, call.parent)
+            if not call.evidence.holds(current) or not await _tasks_hold(session.client, call):
+                logger.info("%s %s: not made, since the resource is not the one that was observed", call.verb, call.id)
+                _observe_again(session, call)
+                return False
+            call = replace(call, if_match=current.get("eTag"))
+        answer = await call.send(session.client)
     except BatchError as error:
+        if unanswered(error):
+            _observe_again(session, call)
+            raise
         if call.table is Table.NODES and isinstance(error, ConflictError):
-            # A node may be in no state for it; its pool goes on.
+            # A node may be in no state for it; its pool is reconciled all the same.
             logger.info("%s %s: %s", call.verb, call.id, error)
             return True
         if not overtaken(error, twice=twice):
             raise
-        # Look again, then decide anew.
         logger.info("%s %s: %s", call.verb, call.id, error)
         if call.table is Table.TASKS and call.parent and isinstance(error, NotFoundError):
-            session.mirror.jobs.touch(call.parent, began)
+            session.mirror.jobs.touch(call.parent, asyncio.get_running_loop().time())
+        _observe_again(session, call)
         return False
-    else:
+    session.mirror.learn(call, answer, time.time())
+    _observe_again(session, call)
+    return True
+
+
+async def is_absent(session: Session, absence: Absence) -> bool:
+    """Ask for the resource itself; if it is there after all, what was observed is out of date.
+
+    Raises:
+        BatchError: if the service does not say.
+    """
+    try:
+        await _read(session.client, absence.table, absence.id, absence.parent)
+    except NotFoundError:
         return True
-    finally:
-        after = asyncio.get_running_loop().time()
-        match call.table:
-            case Table.POOLS:
-                session.mirror.pools.touch(call.id, after)
-            case Table.JOBS:
-                session.mirror.jobs.touch(call.id, after)
-            case Table.SCHEDULES:
-                session.mirror.schedules.touch(call.id, after)
-            case Table.NODES:
-                session.mirror.pools.touch(call.parent or "", after)
-            case Table.TASKS:
-                session.mirror.tasks[(call.parent or "").lower()].touch(call.id, after)
-        session.poller.poke()
+    _touch(session, absence.table, absence.id, absence.parent)
+    session.poller.poke()
+    return False
+
+
+async def _read(client: BatchClient, table: Table, id: str, parent: str | None) -> Mapping[str, Any]:
+    """The resource as it is now."""
+    match table:
+        case Table.POOLS:
+            return await client.pools.get(id)
+        case Table.JOBS:
+            return await client.jobs.get(id)
+        case Table.SCHEDULES:
+            return await client.job_schedules.get(id)
+        case Table.TASKS:
+            return await client.tasks.get(parent or "", id)
+        case Table.NODES:
+            return await client.nodes.get(parent or "", id)
+
+
+async def _tasks_hold(client: BatchClient, call: Call) -> bool:
+    """Whether lists of a job's tasks show what the call needs; none is read further than that takes."""
+    for wanted in call.evidence.tasks if call.evidence else ():
+        number, enough = 0, wanted.least if wanted.most is None else wanted.most + 1
+        async for _ in client.tasks.list(call.id, filter=wanted.filter, select=("id",)):
+            number += 1
+            if number >= enough:
+                break
+        if number < wanted.least or (wanted.most is not None and number > wanted.most):
+            return False
+    return True
+
+
+def _observe_again(session: Session, call: Call) -> None:
+    _touch(session, call.table, call.id, call.parent)
+    session.poller.poke()
+
+
+def _touch(session: Session, table: Table, id: str, parent: str | None) -> None:
+    now, mirror = asyncio.get_running_loop().time(), session.mirror
+    match table:
+        case Table.POOLS:
+            mirror.pools.touch(id, now)
+        case Table.JOBS:
+            mirror.jobs.touch(id, now)
+        case Table.SCHEDULES:
+            mirror.schedules.touch(id, now)
+        case Table.NODES:
+            mirror.pools.touch(parent or "", now)
+        case Table.TASKS:
+            mirror.tasks[(parent or "").lower()].touch(id, now)

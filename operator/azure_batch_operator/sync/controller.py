@@ -1,8 +1,4 @@
-"""Joins everything: takes a key from the work queue, gathers what is known, has the kind's `plan` decide, and carries the plan out.
-
-This is the only place where plans meet the world, so the only one that knows the order of things: finalizer before the first call,
- calls before status, finalizer off at the very end.
-"""
+"""The loop: takes a key from the work queue, gathers what is known, has the kind's `plan` decide, and `executor` carry it out."""
 
 from __future__ import annotations
 
@@ -20,28 +16,25 @@ from azure_batch_operator.api.base import RECONCILE_NOW
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import BatchError, HostPolicy
-from azure_batch_operator.kube import objects
-from azure_batch_operator.kube.api import KubeApi, KubeError
+from azure_batch_operator.kube.api import Busy, KubeApi, KubeError
 from azure_batch_operator.kube.events import EventRecorder
-from azure_batch_operator.kube.finalizers import set_finalizer
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.kube.status import StatusWriter
 from azure_batch_operator.logs import reconciling
 from azure_batch_operator.reconcile import account as account_plans
-from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile import policy as policies
 from azure_batch_operator.reconcile.account_problems import needs_a_person
 from azure_batch_operator.reconcile.adoption import Others
 from azure_batch_operator.reconcile.common import failed, waiting
-from azure_batch_operator.reconcile.oneshot import asked, noted
+from azure_batch_operator.reconcile.oneshot import asked, is_stopping, noted, stop_only
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.policy import Policy
 from azure_batch_operator.reconcile.resolve import ResolutionError
-from azure_batch_operator.reconcile.trouble import trouble
+from azure_batch_operator.reconcile.trouble import LONGEST_RETRY_AFTER, Patience, Trouble
 from azure_batch_operator.sync import views
 from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session
-from azure_batch_operator.sync.calls import make
 from azure_batch_operator.sync.credentials import SignIn
+from azure_batch_operator.sync.executor import EffectRefusedError, Executor, Told, intent_of
 from azure_batch_operator.sync.inputs import LOOKED_AT_EVERY, Inputs
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
 from azure_batch_operator.sync.relations import Relations, standing
@@ -51,17 +44,13 @@ logger = logging.getLogger(__name__)
 
 RECONCILES = Counter("azurebatch_reconcile_total", "Passes over objects", ["kind", "result"])
 RECONCILE_SECONDS = Histogram("azurebatch_reconcile_duration_seconds", "Duration of passes over objects", ["kind"])
-DRIFT = Counter(
-    "azurebatch_drift_corrections", "Properties that others had changed and that were set right", ["kind", "property"]
-)
 
 _USERS_COUNTED_AFTER = 1.0
-# Nothing is looked at in a circle, whatever a plan says.
-_LEAST_WAIT = 0.1
 _SECRET_LOOKED_AT_EVERY = 60.0
 # Somebody is at it, and waits for the operator to see it.
 _WRONG_SECRET_LOOKED_AT_EVERY = 5.0
-_NEEDED_LOOKED_AT_EVERY = 1.0
+_RECONCILE = "reconcile"
+"""The action of a pass as a whole, for its backoff."""
 
 
 class Controller:
@@ -92,11 +81,12 @@ class Controller:
         )  # fmt: skip
         self._workers = workers
         self._namespaces, self._policy = namespaces, policy
-        self._refused: dict[Key, str] = {}
         self.accounts = Accounts(
             api, hosts, sign_in, pacing, Listeners(self.changed, self.health_changed, lambda: bool(queue))
         )
         self._relations = Relations(store, self.accounts, namespaces)
+        told = Told(self.gone, lambda task: views.job_id(self._context, task))
+        self._executor = Executor(api, store, queue, writer, events, cluster, told)
 
     # --- what the world tells ---
 
@@ -105,8 +95,12 @@ class Controller:
         before = self._store.put(resource)
         if before is resource:
             return
-        if before is not None and before.uid == resource.uid and not _differs(before, resource):
-            return
+        if before is not None and before.uid == resource.uid:
+            if resource.status != before.status and not self._writer.owes(resource.key):
+                # Only the operator writes statuses: what somebody else has written is set right, not believed.
+                self._writer.write(resource, before.status)
+            if not _differs(before, resource):
+                return
         if before is None or (before.uid, before.generation) != (resource.uid, resource.generation):
             self._inputs.seen(resource.key)
         self._queue.add(resource.key, urgency)
@@ -188,28 +182,84 @@ class Controller:
     async def _pass(self, key: Key) -> None:
         began = time.monotonic()
         result = "ok"
+        resource = self._store.get(key)
         try:
-            await self._reconcile(key)
+            if resource is None or not self._held(resource):
+                await self._reconcile(key)
+                self._queue.forget(key)
+                self._executor.backoff.succeeded(key, _RECONCILE)
         except KubeError as error:
             result = "kubernetes"
-            delay = self._queue.add_failed(key, error.retry_after or 0.0)
-            logger.warning("%s waits %.1f s for the API server: %s", key, delay, error)
+            self._kube_refused(key, error)
+        except EffectRefusedError as error:
+            result = "kubernetes"
+            self._queue.add_retry(key, error.wait)
+            logger.warning("%s: %s", key, error)
         except BatchError as error:
+            # The call waits for its backoff; see `Executor`.
             result = "batch"
-            problem = trouble(error)
-            delay = self._queue.add_failed(key, problem.wait)
-            logger.info(
-                "%s tried again in %.1f s: %s", key, delay, problem.message, extra={"request_id": error.request_id}
-            )
-        except Exception:
-            # A fault of ours must not stop the other objects; it is loud, counted, and tried again.
+            logger.debug("%s: %s", key, error)
+        except Exception as error:
+            # A fault of ours must not stop the other objects; it is loud, counted, shown, and tried again.
             result = "bug"
             logger.exception("%s could not be reconciled", key)
-            self._queue.add_failed(key, 30.0)
+            self._failed(key, error)
         finally:
             self._queue.done(key)
             RECONCILES.labels(key.kind, result).inc()
             RECONCILE_SECONDS.labels(key.kind).observe(time.monotonic() - began)
+
+    def _held(self, resource: Resource) -> bool:
+        """Whether the last pass failed as a whole and the next one is not due yet."""
+        held = self._executor.backoff.held(resource.key, _RECONCILE, intent_of(resource))
+        if held is not None:
+            self._queue.add_after(resource.key, held[0])
+        return held is not None
+
+    def _kube_refused(self, key: Key, error: KubeError) -> None:
+        """The API server did not do what a pass needs: wait, and say so if it is not merely busy."""
+        busy = isinstance(error, Busy)
+        after = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
+        text = f"the API server refused what the operator needs for this object: {error}"
+        problem = Trouble(
+            "APIServerRefused", text, Patience.BUSY if busy else Patience.WAITING, after, stalled=not busy
+        )
+        wait = self._back_off(key, problem)
+        logger.warning("%s waits %.1f s for the API server: %s", key, wait, error)
+        if not busy:
+            self._show(key, problem)
+
+    def _failed(self, key: Key, error: Exception) -> None:
+        # The text of an unexpected exception may hold anything, so it goes to the log alone.
+        text = (
+            f"the operator failed on this object ({type(error).__name__}) and tries again; the others are not affected. Please "
+            f"report it with the lines that the operator's log has about {key}"
+        )
+        problem = Trouble("InternalError", text, Patience.WAITING, stalled=True)
+        self._back_off(key, problem)
+        self._show(key, problem)
+
+    def _back_off(self, key: Key, problem: Trouble) -> float:
+        resource = self._store.get(key)
+        if resource is None:
+            return 0.0
+        cause = BatchError(problem.message, code=problem.reason)
+        wait = self._executor.backoff.refused(key, _RECONCILE, intent_of(resource), cause, problem)
+        self._queue.add_retry(key, wait)
+        return wait
+
+    def _show(self, key: Key, problem: Trouble) -> None:
+        """Show a failure of a whole pass on its object; what cannot even be shown is in the log."""
+        resource = self._store.get(key)
+        if resource is None:
+            return
+        try:
+            said = failed(self._writer.decided(resource), problem, time.time())
+            self._executor.tell(resource, said)
+            if said.status is not None:
+                self._writer.write(resource, said.status)
+        except Exception:
+            logger.exception("The failure of %s could not be shown", key)
 
     async def _reconcile(self, key: Key) -> None:
         resource = self._store.get(key)
@@ -224,18 +274,19 @@ class Controller:
             if asked(resource, RECONCILE_NOW):
                 self._look_again(resource)
             resource, plan, session = await self._plan(resource)
-        await self._carry_out(resource, noted(resource, plan), session)
+        await self._executor.carry_out(resource, noted(resource, plan), session)
 
     def _look_again(self, resource: Resource) -> None:
         """Somebody wants an answer now: no backoff, and a fresh look at Azure Batch."""
         self._queue.forget(resource.key)
         self._inputs.seen(resource.key)
+        self._executor.backoff.forget(resource.key)
         if resource.key.kind is Kind.JOB:
             self._inputs.tasks.hurry(resource)
         session = self._relations.session(resource)
         if session is not None:
             session.submitter.forget(resource.key)
-            session.feeder.hurry(resource.key, resource.uid)
+            session.feeder.hurry(resource.key)
             session.poller.poke()
 
     async def _plan(self, resource: Resource) -> tuple[Resource, Plan, Session | None]:
@@ -254,20 +305,41 @@ class Controller:
             return resource, policies.unknown(resource, namespace, time.time()), None
         if resource.deleting and policy is Policy.DETACH:
             return resource, policies.detached(resource), None
+        missing: ResolutionError | None = None
         try:
             if resource.key.kind is Kind.JOB:
-                resource = await self._inputs.with_tasks(resource)
+                resource, missing = await self._with_tasks(resource)
             await self._inputs.read_prices(resource)
             await self._inputs.read_taken(resource)
+            if self._is_superseded(resource):
+                return resource, Plan(), None
             account, session = self._relations.account(resource)
             resource = self._relations.with_defaults(resource)
             plan = views.plan(self._context, resource, account, session, time.time())
             if policy is Policy.SKIP:
                 plan = policies.observed_only(resource, plan, time.time())
+            if missing is not None or is_stopping(resource):
+                stop = stop_only(resource, plan)
+                if stop is not None:
+                    return resource, stop, session
+            if missing is not None:
+                raise missing
             return resource, await self._inputs.completed(resource, plan), session
         except ResolutionError as error:
             plan = waiting(resource, error.reason, str(error), time.time(), warning=True)
             return resource, replace(plan, again=plan.again or LOOKED_AT_EVERY), None
+
+    async def _with_tasks(self, job: Resource) -> tuple[Resource, ResolutionError | None]:
+        """A job with its tasks; without those of its ConfigMaps, and why, if they cannot be had: it can be stopped all the same."""
+        try:
+            return await self._inputs.with_tasks(job), None
+        except ResolutionError as error:
+            return job, error
+
+    def _is_superseded(self, resource: Resource) -> bool:
+        """Whether the manifest has changed since this pass began; the change has queued the object again."""
+        current = self._store.get(resource.key)
+        return current is None or (current.uid, current.generation) != (resource.uid, resource.generation)
 
     async def _plan_account(self, resource: Resource) -> Plan:
         await self.accounts.refresh(account_plans.pinned(resource))
@@ -279,84 +351,17 @@ class Controller:
         self._queue.add_after(resource.key, again)
         return plan
 
-    # --- carrying out ---
-
-    async def _carry_out(self, resource: Resource, plan: Plan, session: Session | None) -> None:
-        if plan.finalizer == "add" and not resource.has_finalizer:
-            current = await set_finalizer(self._api, resource, present=True)
-            if current is None:
-                return
-            self._store.update(current)
-            resource = current
-        done = True
-        try:
-            if session is not None:
-                for call in plan.calls:
-                    done = await make(session, call, twice=self._refused.get(resource.key) == call.verb)
-                    if not done:
-                        self._refused[resource.key] = call.verb
-                        break
-        except BatchError as error:
-            # Where it may be has to be known even if its BatchPool goes before the call succeeds.
-            account = {name: value for name, value in (plan.status or {}).items() if name == "account"}
-            known = replace(resource, status={**resource.status, **account})
-            said = failed(known, trouble(error), time.time())
-            self._tell(known, said)
-            if said.status is not None:
-                self._writer.write(resource, said.status)
-            elif session is not None:
-                session.poller.poke()
-            raise
-        self._queue.forget(resource.key)
-        if done and (plan.calls or plan.status is not None):
-            self._refused.pop(resource.key, None)
-        if plan.submit is not None and session is not None:
-            job_id = views.job_id(self._context, resource) or ""
-            owner = ownership.marker(self._context.cluster, resource)
-            session.submitter.add(resource.key, job_id, plan.submit, owner)
-        if plan.feed and session is not None:
-            print_ = views.fingerprint(self._context, resource)
-            session.feeder.feed(resource.key, resource.uid, resource.remote_id, plan.tasks_of or resource.spec, print_)
-        if plan.retry is not None and session is not None:
-            session.retrier.retry(resource.key, resource.uid, resource.remote_id, plan.retry)
-        for change in plan.objects:
-            if change.body is not None:
-                await objects.create(self._api, change.key, change.body)
-            else:
-                await objects.delete(self._api, change.key, change.uid or "")
-        if plan.status is not None:
-            self._writer.write(resource, plan.status)
-        if done:
-            self._tell(resource, plan)
-        if plan.again is not None:
-            self._queue.add_after(resource.key, max(plan.again, _LEAST_WAIT))
-        if plan.finalizer == "remove" and resource.has_finalizer:
-            if self._relations.needed(resource):
-                self._queue.add_after(resource.key, _NEEDED_LOOKED_AT_EVERY)
-                return
-            current = await set_finalizer(self._api, resource, present=False)
-            if current is None or not current.finalizers:
-                self.gone(resource.key, resource.uid)
-            else:
-                self._store.update(current)
-
-    def _tell(self, resource: Resource, plan: Plan) -> None:
-        for name in plan.drift:
-            DRIFT.labels(resource.key.kind, name).inc()
-        for notice in plan.notices:
-            self._events.record(resource, notice.type, notice.reason, notice.message)
-
     def _forget(self, resource: Resource) -> None:
         self._inputs.forget(resource.key)
-        self._refused.pop(resource.key, None)
+        self._executor.forget(resource)
         self._context.fingerprints.pop(resource.key, None)
         session = self._relations.session(resource)
         if session is not None:
             session.interest.drop(resource.key)
             session.mirror.outputs.forget(resource.key)
             session.submitter.forget(resource.key)
-            session.feeder.forget(resource.key, resource.uid)
-            session.retrier.forget(resource.key, resource.uid)
+            session.feeder.forget(resource.key)
+            session.retrier.forget(resource.key)
             if resource.key.kind is Kind.JOB:
                 session.mirror.forget_job(resource.remote_id)
             if resource.key.kind is Kind.POOL:

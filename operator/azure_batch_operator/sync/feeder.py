@@ -1,52 +1,65 @@
 """Bringing a job's own tasks into Azure Batch as a stream, and bringing those that are there in line with a changed spec.
 
-Two streams in the order of ids are joined, what the spec stands for and what the service lists: so it goes on after a restart, and
-finds what was added, taken away or changed, in constant memory. "Exists" is ours here: the job carries the marker of its object.
+Two streams are joined, what the spec stands for and what the service lists: so it resumes after a restart, and finds what was
+added, taken away or changed. Where the service lists ids in order, that takes constant memory.
+
+Everything that is known of a job's tasks belongs to one incarnation of the job. "Exists" is checked, not assumed: a task of a
+BatchTask may have the id of one of the job's own tasks.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.api.task_body import Task
-from azure_batch_operator.batch import AlreadyExistsError, BatchClient, BatchError, NotFoundError, Priority
-from azure_batch_operator.reconcile import expand, normal
-from azure_batch_operator.reconcile.ownership import claimed
+from azure_batch_operator.batch import (
+    AlreadyExistsError,
+    BatchClient,
+    BatchError,
+    ConflictError,
+    NotFoundError,
+    PreconditionFailedError,
+    Priority,
+)
+from azure_batch_operator.reconcile import expand
 from azure_batch_operator.reconcile.trouble import trouble
+from azure_batch_operator.sync.backoff import Backoff
+from azure_batch_operator.sync.sieve import Body, FeedState, Policies, Sieve, UnorderedError
 
 logger = logging.getLogger(__name__)
 
+_FEED = "add_tasks"
 _CONCURRENCY = 4
-_COMPARED = tuple(Task.wire_names())
-_NAMED = 5
+_COMPARED = (*Task.wire_names(), "eTag")
+_MOST_ROUNDS = 3
+"""Lists per feed: when the service has a task that the list did not show, another list follows at once; after that, later."""
 
-Body = Mapping[str, Any]
+
+class Incarnation(NamedTuple):
+    """A job in one of its lives.
+
+    Attributes:
+        key, uid: the BatchJob.
+        created: `creationTime` of the job in Azure Batch, as far as it is known.
+    """
+
+    key: Key
+    uid: str
+    created: str | None = None
 
 
 @dataclass(slots=True)
-class FeedState:
-    """How far the own tasks of a job are in.
+class _Job:
+    """What this process knows of one incarnation."""
 
-    Attributes:
-        fingerprint: of the sources that they are made from.
-        submitted: how many are known to be in Azure Batch.
-        complete: whether all are.
-        refused, until: why it does not go on, and the loop's time before which it is not tried again.
-        different, different_count: ids, at most five, and number of tasks that are there otherwise than wanted, and were left so.
-    """
-
-    fingerprint: str = ""
-    submitted: int = 0
-    complete: bool = False
-    refused: BatchError | None = None
-    until: float = 0.0
-    different: list[str] = field(default_factory=list)
-    different_count: int = 0
+    incarnation: Incarnation
+    state: FeedState
+    task: asyncio.Task[None] | None = None
 
 
 class Feeder:
@@ -59,43 +72,47 @@ class Feeder:
     def __init__(self, client: BatchClient, settled: Callable[[Sequence[Key]], None]) -> None:
         self._client = client
         self._settled = settled
-        self._states: dict[tuple[Key, str], FeedState] = {}
-        self._running: dict[tuple[Key, str], asyncio.Task[None]] = {}
+        self._jobs: dict[Key, _Job] = {}
+        self._backoff = Backoff(lambda: asyncio.get_running_loop().time())
         self._group: asyncio.TaskGroup | None = None
 
-    def state(self, key: Key, uid: str) -> FeedState | None:
+    def state(self, incarnation: Incarnation) -> FeedState | None:
         """How far the tasks of this job are; None if this process has not looked."""
-        return self._states.get((key, uid))
+        job = self._jobs.get(incarnation.key)
+        return job.state if job is not None and job.incarnation == incarnation else None
 
-    def feed(self, key: Key, uid: str, job_id: str, spec: Mapping[str, Any], fingerprint: str) -> None:
-        """Bring the tasks in, unless that is under way; other sources than before are begun anew."""
-        identity = (key, uid)
+    def retry_in(self, incarnation: Incarnation, fingerprint: str) -> float | None:
+        """Seconds until refused tasks are tried again."""
+        held = self._backoff.held(incarnation.key, _FEED, (incarnation, fingerprint))
+        return held[0] if held else None
+
+    def feed(self, incarnation: Incarnation, job_id: str, spec: Body, fingerprint: str) -> None:
+        """Bring the tasks in, unless that is in progress; other sources, or another incarnation, begin anew.
+
+        Args:
+            fingerprint: of `spec`, decided together with it.
+        """
         if self._group is None:
             return
-        state = self._states.get(identity)
-        if state is not None and state.fingerprint == fingerprint:
-            waits = state.refused is not None and asyncio.get_running_loop().time() < state.until
-            if identity in self._running or state.complete or waits:
+        job = self._jobs.get(incarnation.key)
+        if job is not None and job.incarnation == incarnation and job.state.fingerprint == fingerprint:
+            if job.task or job.state.complete or self.retry_in(incarnation, fingerprint) is not None:
                 return
-        elif running := self._running.pop(identity, None):
-            running.cancel()
-        state = self._states[identity] = FeedState(fingerprint)
-        self._running[identity] = self._group.create_task(self._feed(identity, job_id, spec, state))
+        elif job is not None and job.task:
+            job.task.cancel()
+        job = self._jobs[incarnation.key] = _Job(incarnation, FeedState(fingerprint))
+        job.task = self._group.create_task(self._feed(job, job_id, spec))
 
-    def busy(self, key: Key, uid: str) -> bool:
-        """Whether tasks of this job are on their way."""
-        return (key, uid) in self._running
-
-    def hurry(self, key: Key, uid: str) -> None:
+    def hurry(self, key: Key) -> None:
         """Somebody wants another try now."""
-        if state := self._states.get((key, uid)):
-            state.until = 0.0
+        self._backoff.forget(key)
 
-    def forget(self, key: Key, uid: str) -> None:
+    def forget(self, key: Key) -> None:
         """The job is gone or done."""
-        self._states.pop((key, uid), None)
-        if running := self._running.pop((key, uid), None):
-            running.cancel()
+        self._backoff.forget(key)
+        job = self._jobs.pop(key, None)
+        if job is not None and job.task:
+            job.task.cancel()
 
     async def run(self) -> None:
         """Feed until cancelled."""
@@ -103,82 +120,73 @@ class Feeder:
             self._group = group
             await asyncio.Event().wait()
 
-    async def _feed(self, identity: tuple[Key, str], job_id: str, spec: Mapping[str, Any], state: FeedState) -> None:
+    async def _feed(self, job: _Job, job_id: str, spec: Body) -> None:
+        key, state = job.incarnation.key, job.state
+        intent = (job.incarnation, state.fingerprint)
         try:
-            listed = self._client.tasks.list(job_id, select=_COMPARED, priority=Priority.SUBMIT)
-            wanted = expand.expand(spec, job_id)
-            sieve = Sieve(state, Policies.of(spec), lambda id: self._delete(job_id, id))
-            async for result in self._client.add_tasks(job_id, sieve.missing(wanted, listed), concurrency=_CONCURRENCY):
-                # The job is ours, so a task of that id in it was added by us, by a call whose answer was lost.
-                if result.error and not isinstance(result.error, AlreadyExistsError):
-                    raise result.error
-                state.submitted += 1
-            state.complete = True
+            for _ in range(_MOST_ROUNDS):
+                if not await self._round(state, job_id, spec):
+                    state.complete = True
+                    self._backoff.succeeded(key, _FEED)
+                    return
+            raise ConflictError("tasks exist that the list of tasks does not show yet", code="TaskExists")
         except BatchError as error:
-            logger.warning("Adding the tasks of %s stopped after %d: %s", identity[0], state.submitted, error)
+            logger.warning("Adding the tasks of %s stopped after %d: %s", key, state.submitted, error)
             state.refused = error
-            state.until = asyncio.get_running_loop().time() + trouble(error).wait
+            self._backoff.refused(key, _FEED, intent, error, trouble(error))
+        except Exception as error:
+            # Whatever a spec holds is this job's failure, and the other jobs are fed all the same.
+            logger.exception("The tasks of %s could not be added", key)
+            state.refused = BatchError(
+                f"the operator failed on the tasks of this job: {type(error).__name__}", code="InternalError"
+            )
+            self._backoff.refused(key, _FEED, intent, state.refused, trouble(state.refused))
         finally:
-            if self._running.get(identity) is asyncio.current_task():
-                del self._running[identity]
-                self._settled([identity[0]])
+            job.task = None
+            if self._jobs.get(key) is job:
+                self._settled([key])
 
-    async def _delete(self, job_id: str, task_id: str) -> None:
+    async def _round(self, state: FeedState, job_id: str, spec: Body) -> bool:
+        """Add what is missing; whether another look is needed, since something was there that the list had not shown."""
+        sieve = Sieve(state, Policies.of(spec), lambda task: self._delete(job_id, task))
+        again = False
         try:
-            await self._client.tasks.delete(job_id, task_id, priority=Priority.SUBMIT)
-        except NotFoundError:
-            logger.debug("Task %s of job %s has gone by itself", task_id, job_id)
+            again = await self._add(state, job_id, sieve, spec)
+        except UnorderedError:
+            logger.info("Tasks of job %s are not listed in the order of their ids: all of them are read first", job_id)
+            there = {str(task["id"]): task async for task in self._list(job_id)}
+            again = await self._add(state, job_id, sieve, spec, there)
+        await sieve.prune(expand.expand(spec, job_id))
+        return again
 
-
-@dataclass(frozen=True)
-class Policies:
-    """What becomes of tasks in Azure Batch that the spec no longer names (`prune`) or has otherwise (`replace`)."""
-
-    prune: bool = False
-    replace: bool = False
-
-    @classmethod
-    def of(cls, spec: Mapping[str, Any]) -> Policies:
-        """As the spec says; beside a job manager task nothing is pruned, since the tasks that it adds are not in the spec."""
-        return cls(
-            prune=spec.get("taskPrunePolicy") == "Delete" and not spec.get("jobManagerTask"),
-            replace=spec.get("taskUpdatePolicy") == "Replace",
-        )
-
-
-class Sieve:
-    """Joins what is wanted with what is there, both in the order of ids."""
-
-    def __init__(self, state: FeedState, policies: Policies, delete: Callable[[str], Any]) -> None:
-        self._state, self._policies, self._delete = state, policies, delete
-
-    async def missing(self, wanted: Iterator[Body], listed: AsyncIterable[Body]) -> AsyncIterator[Body]:
-        """Tasks to be added; what the policies say of the others is done on the way."""
-        present = aiter(listed)
-        there = await anext(present, None)
-        for task in wanted:
-            while there is not None and there["id"] < task["id"]:
-                await self._superfluous(there)
-                there = await anext(present, None)
-            if there is None or there["id"] != task["id"]:
-                yield task
-                continue
-            if normal.contains(there, task):
-                self._state.submitted += 1
-            elif self._policies.replace and not claimed(there):
-                await self._delete(str(task["id"]))
-                yield task
+    async def _add(
+        self, state: FeedState, job_id: str, sieve: Sieve, spec: Body, there: dict[str, Body] | None = None
+    ) -> bool:
+        state.begin()
+        wanted = expand.expand(spec, job_id)
+        missing = sieve.missing(wanted, self._list(job_id)) if there is None else sieve.missing_from(wanted, there)
+        again = False
+        async for result in self._client.add_tasks(job_id, missing, concurrency=_CONCURRENCY):
+            if result.error is None:
+                state.submitted += 1
+            elif isinstance(result.error, AlreadyExistsError):
+                # Added by a call whose answer was lost, or by a BatchTask: the next list tells.
+                again = True
             else:
-                self._state.submitted += 1
-                self._state.different_count += 1
-                if len(self._state.different) < _NAMED:
-                    self._state.different.append(str(task["id"]))
-            there = await anext(present, None)
-        while there is not None:
-            await self._superfluous(there)
-            there = await anext(present, None)
+                raise result.error
+        return again
 
-    async def _superfluous(self, task: Body) -> None:
-        # Tasks of BatchTasks say whose they are.
-        if self._policies.prune and not claimed(task):
-            await self._delete(str(task["id"]))
+    def _list(self, job_id: str) -> Any:
+        return self._client.tasks.list(job_id, select=_COMPARED, priority=Priority.SUBMIT)
+
+    async def _delete(self, job_id: str, task: Body) -> bool:
+        """Delete a task as it was listed; False if it has changed since, so that the next list decides."""
+        try:
+            await self._client.tasks.delete(
+                job_id, str(task["id"]), if_match=task.get("eTag"), priority=Priority.SUBMIT
+            )
+        except NotFoundError:
+            logger.debug("Task %s of job %s is gone already", task["id"], job_id)
+        except PreconditionFailedError:
+            return False
+        return True

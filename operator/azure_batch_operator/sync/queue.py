@@ -104,6 +104,11 @@ class WorkQueue(Generic[K]):
         self.add_after(key, delay)
         return delay
 
+    def add_retry(self, key: K, seconds: float) -> None:
+        """Have a key whose work was refused looked at again when its backoff is over."""
+        self.retries_total += 1
+        self.add_after(key, seconds)
+
     def forget(self, key: K) -> None:
         """The key went well: its next failure backs off from the start."""
         self._failures.pop(key, None)

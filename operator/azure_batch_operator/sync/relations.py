@@ -15,7 +15,14 @@ from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import AccountView
 from azure_batch_operator.reconcile.selectors import allows
 from azure_batch_operator.sync.accounts import Accounts, Session
-from azure_batch_operator.sync.store import Store
+from azure_batch_operator.sync.store import Store, pinned_account
+
+
+def _elsewhere(resource: Resource, url: str) -> str | None:
+    """Where the object was created, if that is not where its account is now."""
+    known = str(resource.status.get("url") or "")
+    parts = known.split("/", 3)[:3]
+    return None if not known or known.startswith(f"{url}/") else "/".join(parts)
 
 
 def standing(store: Store, namespaces: Namespaces, owner: Owned) -> Standing:
@@ -33,7 +40,9 @@ class Relations:
         self._store, self._accounts, self._namespaces = store, accounts, namespaces
 
     def account_key(self, resource: Resource) -> Key | None:
-        """The account that an object belongs to, through its pool or job where need be."""
+        """The account that an object was created in, else the one that it, its pool or its job names."""
+        if (pinned := pinned_account(resource)) is not None:
+            return pinned
         spec, namespace = resource.spec, resource.key.namespace
         if account := spec.get("accountRef"):
             return Key(Kind.ACCOUNT, account.get("namespace") or namespace, account["name"])
@@ -42,24 +51,12 @@ class Relations:
                 parent = self._store.get(Key(kind, namespace, reference["name"]))
                 if parent is not None:
                     return self.account_key(parent)
-        if resource.key.kind in {Kind.JOB, Kind.SCHEDULE} and (account := resource.status.get("account")):
-            return Key.of_account(account)
         return None
 
     def job(self, task: Resource) -> Key | None:
         """The BatchJob of a BatchTask, if it names one."""
         reference = task.spec.get("jobRef")
         return Key(Kind.JOB, task.key.namespace, reference["name"]) if reference else None
-
-    def needed(self, pool: Resource) -> bool:
-        """Whether something that may be in Azure Batch would not know its account any more without this BatchPool."""
-        if pool.key.kind is not Kind.POOL or pool.released:
-            return False
-        return any(
-            each.has_finalizer and not each.spec.get("accountRef") and not each.status.get("account")
-            for each in self._store.dependents(pool.key)
-            if (each.job_spec[1].get("poolRef") or {}).get("name") == pool.key.name
-        )
 
     def session(self, resource: Resource) -> Session | None:
         """The session of the account that an object belongs to, whether or not it may use it."""
@@ -96,6 +93,13 @@ class Relations:
             # Whatever the first call brings is told to all who wait for it.
             text, opening = f"BatchAccount {key.namespace}/{key.name}: {why}", not health.reason
             return AccountView(False, reason, text, opening=opening), session
+        if (elsewhere := _elsewhere(resource, session.url)) is not None:
+            message = (
+                f"the object was created at {elsewhere}, but BatchAccount {key.namespace}/{key.name} is at {session.url} now: "
+                "create the BatchAccount again with its former endpoint, or let the object go with the annotation "
+                "azurebatch.io/force-finalize=true"
+            )
+            return AccountView(False, "AccountMoved", message), None
         return AccountView(True, url=session.url, name=f"{key.namespace}/{key.name}"), session
 
     def with_defaults(self, resource: Resource) -> Resource:

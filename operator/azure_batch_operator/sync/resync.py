@@ -1,6 +1,7 @@
 """A full comparison of the store with the API server: at the start, and every ten minutes for what watching has missed.
 
-Kopf has no such thing: a DELETED that was lost with a connection would never come again (kopf.md §0, decision 4).
+Kopf has no such thing: a DELETED that was lost with a connection would never come again, and neither would a wake-up that was lost.
+So every object is queued once per comparison; one that is as it should be costs a decision and no request.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.sync.store import Store
 
@@ -19,8 +20,12 @@ async def resync(
     namespaces: Collection[str],
     seen: Callable[[Resource], None],
     gone: Callable[[Resource], None],
+    wake: Callable[[Key], None],
 ) -> int:
-    """List all objects, tell `seen` each, and `gone` those that the store has and the API server no longer.
+    """List all objects; report each to `seen`, and to `gone` those that the store has and the API server no longer has.
+
+    Args:
+        wake: queues an object, whether or not it has changed.
 
     Returns:
         How many there are.
@@ -28,17 +33,19 @@ async def resync(
     Raises:
         KubeError: if a list failed; nothing is declared gone then.
     """
-    # What is created while the lists run is not in them, and must not be taken for gone.
-    before = set(store.keys())
-    present = set()
+    # An object that is created while the lists run is not in them, and must not be taken for gone. One that was deleted and
+    # created again is another object: by its uid, not by its name.
+    before = {key: known.uid for key in list(store.keys()) if (known := store.get(key)) is not None}
+    listed: dict[Key, str] = {}
     for kind in Kind:
         for namespace in namespaces or (None,):
             async for body in api.list(kind, namespace):
                 resource = Resource.parse(body)
-                present.add(resource.key)
+                listed[resource.key] = resource.uid
                 seen(resource)
-    for key in before - present:
+                wake(resource.key)
+    for key, uid in before.items():
         known = store.get(key)
-        if known is not None:
+        if known is not None and known.uid == uid and listed.get(key) != uid:
             gone(known)
-    return len(present)
+    return len(listed)

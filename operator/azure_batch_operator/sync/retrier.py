@@ -11,10 +11,14 @@ from collections.abc import Callable, Sequence
 
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, BatchError, CompletedError, ConflictError, NotFoundError
+from azure_batch_operator.reconcile.trouble import trouble
+from azure_batch_operator.sync.backoff import Backoff
+from azure_batch_operator.sync.feeder import Incarnation
 
 logger = logging.getLogger(__name__)
 
 _FAILED = "executionInfo/result eq 'failure'"
+_RETRY = "reactivate"
 
 
 class Retrier:
@@ -26,24 +30,30 @@ class Retrier:
 
     def __init__(self, client: BatchClient, settled: Callable[[Sequence[Key]], None]) -> None:
         self._client, self._settled = client, settled
-        self._done: dict[tuple[Key, str], str] = {}
-        self._running: dict[tuple[Key, str], asyncio.Task[None]] = {}
+        self._done: dict[Key, tuple[Incarnation, str]] = {}
+        self._running: dict[Key, asyncio.Task[None]] = {}
+        self._backoff = Backoff(lambda: asyncio.get_running_loop().time())
         self._group: asyncio.TaskGroup | None = None
 
-    def done(self, key: Key, uid: str) -> str | None:
-        """Value of the annotation that was carried out last, by this process."""
-        return self._done.get((key, uid))
+    def done(self, job: Incarnation) -> str | None:
+        """Value of the annotation that was carried out last for this incarnation, by this process."""
+        incarnation, value = self._done.get(job.key, (None, None))
+        return value if incarnation == job else None
 
-    def retry(self, key: Key, uid: str, job_id: str, value: str) -> None:
-        """Reactivate the failed tasks of a job, unless that is under way."""
-        identity = (key, uid)
-        if identity not in self._running and self._group is not None:
-            self._running[identity] = self._group.create_task(self._retry(identity, job_id, value))
+    def retry(self, job: Incarnation, job_id: str, value: str) -> float | None:
+        """Reactivate the failed tasks of a job, unless that is in progress; seconds to wait if it was refused lately."""
+        held = self._backoff.held(job.key, _RETRY, (job, value))
+        if held is not None:
+            return held[0]
+        if job.key not in self._running and self._group is not None:
+            self._running[job.key] = self._group.create_task(self._retry(job, job_id, value))
+        return None
 
-    def forget(self, key: Key, uid: str) -> None:
+    def forget(self, key: Key) -> None:
         """The job is gone or done."""
-        self._done.pop((key, uid), None)
-        if running := self._running.get((key, uid)):
+        self._done.pop(key, None)
+        self._backoff.forget(key)
+        if running := self._running.get(key):
             running.cancel()
 
     async def run(self) -> None:
@@ -52,7 +62,7 @@ class Retrier:
             self._group = group
             await asyncio.Event().wait()
 
-    async def _retry(self, identity: tuple[Key, str], job_id: str, value: str) -> None:
+    async def _retry(self, job: Incarnation, job_id: str, value: str) -> None:
         number = 0
         try:
             # A reactivated task is no longer in the list, so it is read to its end before any is.
@@ -63,10 +73,16 @@ class Retrier:
                     number += 1
                 except (ConflictError, CompletedError, NotFoundError) as error:
                     logger.info("Task %s of job %s is not reactivated: %s", task_id, job_id, error)
-            self._done[identity] = value
-            logger.info("%d failed tasks of %s run again", number, identity[0])
+            self._done[job.key] = (job, value)
+            self._backoff.succeeded(job.key, _RETRY)
+            logger.info("%d failed tasks of %s run again", number, job.key)
         except BatchError as error:
-            logger.warning("Reactivating the failed tasks of %s stopped after %d: %s", identity[0], number, error)
+            logger.warning("Reactivating the failed tasks of %s stopped after %d: %s", job.key, number, error)
+            self._backoff.refused(job.key, _RETRY, (job, value), error, trouble(error))
+        except Exception:
+            logger.exception("The failed tasks of %s could not be reactivated", job.key)
+            failure = BatchError("the operator failed to reactivate the tasks", code="InternalError")
+            self._backoff.refused(job.key, _RETRY, (job, value), failure, trouble(failure))
         finally:
-            del self._running[identity]
-            self._settled([identity[0]])
+            del self._running[job.key]
+            self._settled([job.key])

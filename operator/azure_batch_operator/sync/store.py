@@ -15,9 +15,8 @@ def references(resource: Resource) -> tuple[Key, ...]:
     keys = []
     if account := spec.get("accountRef"):
         keys.append(Key(Kind.ACCOUNT, account.get("namespace") or namespace, account["name"]))
-    elif resource.key.kind in {Kind.JOB, Kind.SCHEDULE} and (account := resource.status.get("account")):
-        # Remembered in the status, because the BatchPool that named it may be deleted first.
-        keys += [key for key in (Key.of_account(account),) if key]
+    if (pinned := pinned_account(resource)) is not None and pinned not in keys:
+        keys.append(pinned)
     if pool := resource.job_spec[1].get("poolRef"):
         keys.append(Key(Kind.POOL, namespace, pool["name"]))
     if pool := (spec.get("backoff") or {}).get("fallbackPoolRef"):
@@ -28,6 +27,16 @@ def references(resource: Resource) -> tuple[Key, ...]:
     if schedule := resource.scheduled_by:
         keys.append(schedule)
     return tuple(keys)
+
+
+def pinned_account(resource: Resource) -> Key | None:
+    """The account that an object was created in, as its status has it since before the first call.
+
+    It wins over references that change later, and over a BatchPool that is deleted first: what was created there is there.
+    """
+    if resource.key.kind not in {Kind.POOL, Kind.JOB, Kind.SCHEDULE}:
+        return None
+    return Key.of_account(resource.status.get("account"))
 
 
 class Store:
@@ -52,7 +61,8 @@ class Store:
         """
         key = resource.key
         before = self._objects.get(key)
-        if before is not None and before.uid == resource.uid and before.version >= resource.version:
+        if before is not None and before.version >= resource.version:
+            # Of a namesake, too: a list that began before it was created shows the one before it.
             return resource
         if before is not None:
             self._unlink(before)

@@ -15,7 +15,8 @@ from typing import Any
 
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import AlreadyExistsError, BatchClient, BatchError
-from azure_batch_operator.reconcile.trouble import trouble
+from azure_batch_operator.reconcile.trouble import trouble, unanswered
+from azure_batch_operator.sync.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,9 @@ _QUIET_AMONG_MANY = 1.5
 """Seconds without a new task after which a call goes out that is not full; where many have come, more are likely to."""
 _MANY = 10
 _LONGEST_WAIT = 30.0
+
+_ADD, _INTENT, _CONTENT = "add_task", "", ""
+"""A task's body is fixed and it has one action, so its refusals need no further name."""
 
 Body = Mapping[str, Any]
 
@@ -60,6 +64,7 @@ class Submitter:
         added: is told job id, task id and owner (None if the id was taken before) of each task that now exists.
         settled: is told the objects about whose task something is known now.
         more: tells whether objects wait to be reconciled, so that more tasks may come.
+        doubtful: is told job id, task id and object of each task that may have been added, or may still be, by a call that failed.
     """
 
     def __init__(
@@ -68,14 +73,16 @@ class Submitter:
         added: Callable[[str, str, str | None], None],
         settled: Callable[[Sequence[Key]], None],
         more: Callable[[], bool],
+        doubtful: Callable[[str, str, Key], None] = lambda *_: None,
     ) -> None:
         self._client = client
         self._more = more
         self._added = added
         self._settled = settled
+        self._doubtful = doubtful
+        self._backoff = Backoff(lambda: asyncio.get_running_loop().time(), lambda: 1.0)
         self._waiting: defaultdict[str, list[_Item]] = defaultdict(list)
         self._in_hand: set[Key] = set()
-        self._refused: dict[Key, tuple[BatchError, float]] = {}
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._arrived: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._group: asyncio.TaskGroup | None = None
@@ -85,7 +92,6 @@ class Submitter:
         if key in self._in_hand or self._group is None:
             return
         self._in_hand.add(key)
-        self._refused.pop(key, None)
         self._waiting[job_id].append(_Item(key, body, owner))
         self._arrived[job_id].set()
         if job_id not in self._jobs:
@@ -97,12 +103,17 @@ class Submitter:
 
     def refused(self, key: Key) -> BatchError | None:
         """Why the task of this object was not taken, until it is time to try again."""
-        error, until = self._refused.get(key, (None, 0.0))
-        return error if asyncio.get_running_loop().time() < until else None
+        held = self._backoff.held(key, _ADD, _INTENT, _CONTENT)
+        return held[1] if held else None
+
+    def retry_in(self, key: Key) -> float | None:
+        """Seconds until then."""
+        held = self._backoff.held(key, _ADD, _INTENT, _CONTENT)
+        return held[0] if held else None
 
     def forget(self, key: Key) -> None:
         """The object is gone."""
-        self._refused.pop(key, None)
+        self._backoff.forget(key)
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -151,11 +162,12 @@ class Submitter:
             self._in_hand.difference_update(keys)
         for item in items:
             error_of_item = outcome.get(item.id, unknown)
-            if error_of_item is None:
-                self._added(job_id, str(item.body["id"]), item.owner)
-            elif isinstance(error_of_item, AlreadyExistsError):
-                self._added(job_id, str(item.body["id"]), None)
-            else:
-                until = asyncio.get_running_loop().time() + trouble(error_of_item).wait
-                self._refused[item.key] = (error_of_item, until)
+            if error_of_item is None or isinstance(error_of_item, AlreadyExistsError):
+                self._backoff.succeeded(item.key, _ADD)
+                self._added(job_id, str(item.body["id"]), None if error_of_item else item.owner)
+                continue
+            if unanswered(error_of_item):
+                self._doubtful(job_id, str(item.body["id"]), item.key)
+            problem = trouble(error_of_item)
+            self._backoff.refused(item.key, _ADD, _INTENT, error_of_item, problem, _CONTENT)
         self._settled(keys)

@@ -9,6 +9,7 @@ import pytest
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import (
+    AlreadyExistsError,
     AuthenticationError,
     AuthenticationKind,
     BatchError,
@@ -32,7 +33,7 @@ from azure_batch_operator.reconcile.account import Health, Offer, pinned, plan
 from azure_batch_operator.reconcile.account_problems import account_problem, in_short
 from azure_batch_operator.reconcile.common import troubled
 from azure_batch_operator.reconcile.plan import Plan
-from azure_batch_operator.reconcile.trouble import FAST, HOURLY, SLOW, trouble
+from azure_batch_operator.reconcile.trouble import Patience, trouble
 from unit.objects import NOW, POOL_SPEC, resource
 
 SPEC = {
@@ -102,31 +103,49 @@ def test_an_account_in_use_is_not_let_go() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "of_account", "stalled", "wait"),
+    ("error", "of_account", "stalled", "patience"),
     [
-        (ThrottledError("slow down", status=429, retry_after=7.0), True, False, 7.0),
-        (ServerBusyError("busy", status=503), True, False, FAST),
-        (ConnectionFailedError("refused"), True, False, FAST),
-        (DeadlineError("no answer"), True, False, FAST),
-        (AuthenticationError("no", status=403, code="AuthenticationFailed"), True, False, SLOW),
-        (ServerError("broken", status=500), False, False, FAST),
-        (QuotaError("full", status=409), False, False, SLOW),
-        (BeingDeletedError("going", status=409), False, False, FAST),
-        (BeingResizedError("moving", status=409), False, False, FAST),
-        (ForbiddenError("no role", status=403), False, True, SLOW),
-        (InvalidRequestError("wrong", status=400), False, True, HOURLY),
-        (NotFoundError("where", status=404), False, False, SLOW / 6),
-        (ConflictError("state", status=409), False, False, SLOW / 6),
-        (ConflictError("no such package", code="InvalidApplicationPackageReferences"), False, True, SLOW),
-        (BatchError("what", status=418), False, False, SLOW),
+        (ThrottledError("slow down", status=429), True, False, "BUSY"),
+        (ServerBusyError("busy", status=503), True, False, "BUSY"),
+        (ConnectionFailedError("refused"), True, False, "BUSY"),
+        (DeadlineError("no answer"), True, False, "BUSY"),
+        (AuthenticationError("no", status=403, code="AuthenticationFailed"), True, False, "WAITING"),
+        (ServerError("broken", status=500), False, False, "BUSY"),
+        (QuotaError("full", status=409), False, False, "WAITING"),
+        (BeingDeletedError("going", status=409), False, False, "BUSY"),
+        (BeingResizedError("moving", status=409), False, False, "BUSY"),
+        (ForbiddenError("no role", status=403), False, True, "WAITING"),
+        (InvalidRequestError("wrong", status=400), False, True, "WRONG"),
+        (NotFoundError("where", status=404), False, False, "BUSY"),
+        (ConflictError("state", status=409), False, False, "BUSY"),
+        (ConflictError("no such package", code="InvalidApplicationPackageReferences"), False, True, "WAITING"),
+        (AlreadyExistsError("a schedule has it", code="JobScheduleWithSameIdExists"), False, True, "WAITING"),
+        (BatchError("what", status=418), False, False, "WAITING"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BatchError) else None,
 )
 def test_nearly_everything_is_tried_again_at_its_own_pace(
-    error: BatchError, of_account: bool, stalled: bool, wait: float
+    error: BatchError, of_account: bool, stalled: bool, patience: str
 ) -> None:
     problem = trouble(error)
-    assert (problem.of_account, problem.stalled, problem.wait) == (of_account, stalled, wait)
+    assert (problem.of_account, problem.stalled, problem.patience.name) == (of_account, stalled, patience)
+
+
+def test_what_a_service_asks_for_has_a_bound() -> None:
+    assert trouble(ThrottledError("slow down", status=429, retry_after=7.0)).retry_after == 7.0
+    assert trouble(ThrottledError("slow down", status=429, retry_after=86400.0)).retry_after == 300.0
+
+
+@pytest.mark.parametrize(
+    ("patience", "waits"),
+    [
+        ("BUSY", [1, 2, 4, 8, 16, 32, 60, 60]),
+        ("WAITING", [30, 60, 120, 240, 300, 300]),
+        ("WRONG", [60, 240, 960, 3600, 3600]),
+    ],
+)
+def test_the_table_of_waits(patience: str, waits: list[float]) -> None:
+    assert [Patience[patience].seconds(number + 1) for number in range(len(waits))] == waits
 
 
 def test_the_services_own_code_is_the_reason() -> None:

@@ -165,7 +165,9 @@ def test_a_finished_job_takes_no_marker_and_is_followed_all_the_same() -> None:
 
 
 def test_a_task_whose_marker_cannot_be_changed_is_followed_and_deleted() -> None:
-    view = tasks.TaskView({"id": "one", "state": "active", "owner": "cluster-0/default/BatchTask/one/uid-0"})
+    view = tasks.TaskView(
+        {"id": "one", "eTag": "0x1", "state": "active", "owner": "cluster-0/default/BatchTask/one/uid-0"}
+    )
     job = tasks.JobView(exists=True, id="steps", remote={"id": "steps", "state": "active"}, ours=True)
     gone = resource(Kind.TASK, TASK_SPEC, finalizer=True, deleting=True)
     assert [call.verb for call in tasks.plan(gone, ACCOUNT, job, view, CLUSTER, NOW, LOST).calls] == ["delete_task"]

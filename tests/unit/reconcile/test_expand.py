@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azure_batch_operator.reconcile.expand import expand, needs_dependencies, problems, total
-from azure_batch_operator.sync.feeder import FeedState, Policies, Sieve
+from azure_batch_operator.sync.sieve import FeedState, Policies, Sieve, UnorderedError
 
 JOB = "job"
 
@@ -106,29 +106,38 @@ async def listed(tasks: list[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
 
 
 def sifted(
-    spec: dict[str, Any], there: list[dict[str, Any]], policies: Policies
+    spec: dict[str, Any], there: list[dict[str, Any]], policies: Policies, *, ordered: bool = True
 ) -> tuple[list[str], list[str], FeedState]:
     """Ids that are added, ids that are deleted, and what is known in the end."""
     state, deleted = FeedState(), []
 
-    async def delete(id: str) -> None:
-        deleted.append(id)
+    async def delete(task: Mapping[str, Any]) -> bool:
+        deleted.append(task["id"])
+        return True
 
     async def scenario() -> list[str]:
         sieve = Sieve(state, policies, delete)
-        return [task["id"] async for task in sieve.missing(expand(spec, JOB), listed(there))]
+        if ordered:
+            missing = sieve.missing(expand(spec, JOB), listed(there))
+        else:
+            missing = sieve.missing_from(expand(spec, JOB), {task["id"]: task for task in there})
+        added = [task["id"] async for task in missing]
+        await sieve.prune(expand(spec, JOB))
+        return added
 
     return asyncio.run(scenario()), deleted, state
 
 
-@given(st.integers(1, 40), st.booleans(), st.data())
-def test_a_stream_goes_on_with_exactly_what_is_not_there(size: int, prune: bool, data: st.DataObject) -> None:
+@given(st.integers(1, 40), st.booleans(), st.booleans(), st.data())
+def test_a_stream_goes_on_with_exactly_what_is_not_there(
+    size: int, prune: bool, ordered: bool, data: st.DataObject
+) -> None:
     spec = sweep([{"start": 1, "end": size}])
     tasks = {task["id"]: task for task in expand(spec, JOB)}
     there = data.draw(st.sets(st.sampled_from(list(tasks))))
     strangers = data.draw(st.sets(st.sampled_from(["!", "00x", "zz"]), max_size=2))
     present = [tasks.get(id, {"id": id}) for id in sorted(there | strangers)]
-    sent, deleted, state = sifted(spec, present, Policies(prune=prune))
+    sent, deleted, state = sifted(spec, present, Policies(prune=prune), ordered=ordered)
     assert sent == sorted(tasks.keys() - there)
     assert deleted == (sorted(strangers) if prune else [])
     assert state.submitted == len(there)
@@ -150,6 +159,13 @@ def test_a_task_of_a_batch_task_is_never_replaced() -> None:
     sent, deleted, state = sifted(spec, [theirs], Policies(replace=True))
     assert (sent, deleted) == ([], [])
     assert (state.different, state.different_count) == (["a"], 1), "the job says which task it is"
+
+
+def test_a_list_in_another_order_is_noticed_before_anything_is_deleted() -> None:
+    spec = sweep([{"start": 1, "end": 12}])
+    there = [{"id": task["id"]} for task in expand(spec, JOB)]
+    with pytest.raises(UnorderedError):
+        sifted(spec, [there[1], there[0], *there[2:]], Policies(prune=True))
 
 
 def test_a_task_that_is_there_otherwise_is_left_and_named_or_replaced() -> None:

@@ -14,7 +14,7 @@ from azure_batch_operator.reconcile import expand, job_changes
 from azure_batch_operator.reconcile.job import plan
 from azure_batch_operator.reconcile.job_end import DEPENDENCY_FAILED
 from azure_batch_operator.reconcile.job_views import PoolView, TasksView
-from azure_batch_operator.reconcile.plan import Absent, Plan, Remote
+from azure_batch_operator.reconcile.plan import Absence, Absent, Feed, Plan, Remote, Table
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, owned, resource
 
 POOL = PoolView("cpu")
@@ -39,6 +39,7 @@ def remote(owner: Resource, *, full: bool = True, **members: Any) -> dict[str, A
     body = {
         "metadata": [{"name": "azurebatch.io/tasks", "value": note}] if expand.total(owner.spec) else [],
         "id": "one", "state": "active", "onAllTasksComplete": "noaction", "priority": 0, "poolInfo": {"poolId": "cpu"},
+        "eTag": "0x1", "creationTime": "2026-01-01T00:00:00Z",
         "executionInfo": {"startTime": "2026-01-01T00:00:00Z", "poolId": "cpu"},
     }  # fmt: skip
     return job_changes.with_note(owned(body | members, owner), owner.spec)
@@ -87,7 +88,7 @@ def test_a_job_is_created_without_terminatejob() -> None:
         assert call.body["onAllTasksComplete"] == "noaction"
         assert call.body["poolInfo"] == {"poolId": "cpu"}
         assert not {"tasks", "taskFactory", "poolRef"} & call.body.keys()
-        assert call.body.get("usesTaskDependencies", False) is (spec is SWEEP)
+        assert call.body["usesTaskDependencies"] is True
 
 
 def test_a_job_waits_for_its_pool() -> None:
@@ -106,14 +107,14 @@ def test_wrong_tasks_stall_before_anything_is_created() -> None:
 def test_tasks_first_then_terminatejob() -> None:
     one = job(finalizer=True)
     feeding = decide(one, remote(one, full=False), TasksView(counts=counted()))
-    assert (feeding.feed, verbs(feeding)) == (True, [])
+    assert (isinstance(feeding.feed, Feed), verbs(feeding)) == (True, [])
     complete = decide(one, remote(one, full=False), TasksView(counts=counted(), complete=True, submitted=1))
-    assert (complete.feed, verbs(complete)) == (False, ["update_job"])
+    assert (complete.feed, verbs(complete)) == (None, ["update_job"])
     assert complete.calls[0].body is not None
     assert complete.calls[0].body["onAllTasksComplete"] == "terminatejob"
     assert by_name(complete.calls[0].body["metadata"]) == by_name(remote(one)["metadata"])
     done = decide(one, remote(one, onAllTasksComplete="terminatejob"), TasksView(counts=counted(running=1)))
-    assert (done.feed, verbs(done)) == (False, [])
+    assert (done.feed, verbs(done)) == (None, [])
     assert conditions(done)["Ready"] == ("True", "Running")
 
 
@@ -121,7 +122,7 @@ def test_after_a_restart_the_service_knows_whether_all_tasks_are_in() -> None:
     keeps = job(JOB_SPEC | {"onAllTasksComplete": "noaction"}, finalizer=True)
     for full in (True, False):
         decision = decide(keeps, remote(keeps, full=full), TasksView(counts=counted(succeeded=1)))
-        assert decision.feed is not full
+        assert (decision.feed is None) is full
         assert verbs(decision) == []
 
 
@@ -238,9 +239,9 @@ def test_a_refused_task_is_shown_and_tried_again() -> None:
     one = job(finalizer=True)
     wrong = InvalidRequestError("commandLine is too long", status=400, code="InvalidPropertyValue")
     there = remote(one, full=False)
-    decision = decide(one, there, TasksView(counts=counted(), refused=wrong))
+    decision = decide(one, there, TasksView(counts=counted(), refused=wrong, retry_in=77.0))
     assert conditions(decision)["Stalled"] == ("True", "InvalidPropertyValue")
-    assert decision.again == 3600.0
+    assert decision.again == 77.0
     full = decide(one, there, TasksView(counts=counted(), refused=QuotaError("full", status=409, code="Quota")))
     assert full.status is not None
     assert full.status["phase"] == "Queued"
@@ -264,7 +265,7 @@ def test_deletion_waits_until_the_job_is_gone() -> None:
     one = job(finalizer=True, deleting=True)
     assert verbs(decide(one, completed(one))) == ["delete_job"]
     assert decide(one, remote(one, state="deleting")).finalizer is None
-    assert decide(one, Absent.GONE) == Plan(finalizer="remove")
+    assert decide(one, Absent.GONE) == Plan(finalizer="remove", confirm=Absence(Table.JOBS, "one"))
 
 
 def test_tasks_that_change_after_the_end_are_refused_once() -> None:

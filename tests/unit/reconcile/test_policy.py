@@ -21,6 +21,7 @@ from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, owned, reso
 
 FOREIGN = {
     "id": "one",
+    "eTag": "0x1",
     "state": "active",
     "allocationState": "steady",
     **{name: POOL_SPEC[name] for name in ("vmSize", "virtualMachineConfiguration", "targetDedicatedNodes")},
@@ -105,7 +106,7 @@ def test_what_is_not_ours_is_taken_over_only_when_asked() -> None:
 
 def test_a_job_is_adopted_in_the_same_way() -> None:
     each = resource(Kind.JOB, JOB_SPEC, annotations={ADOPT: "true"})
-    remote = {"id": "one", "state": "active"}
+    remote = {"id": "one", "eTag": "0x1", "state": "active"}
     plan = jobs.plan(each, ACCOUNT, jobs.PoolView("cpu"), remote, None, CLUSTER, NOW)
     assert [call.verb for call in plan.calls] == ["update_job"]
 

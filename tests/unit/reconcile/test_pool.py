@@ -8,7 +8,7 @@ import pytest
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.plan import Absent, Accepted, Plan, Remote
+from azure_batch_operator.reconcile.plan import Absence, Absent, Accepted, Plan, Remote, Table
 from azure_batch_operator.reconcile.pool import plan
 from azure_batch_operator.reconcile.pool_changes import with_note
 from azure_batch_operator.reconcile.pool_view import PoolView, moment
@@ -211,7 +211,7 @@ def test_deletion_asks_once_waits_and_lets_go() -> None:
     assert verbs(decide(one, remote(one))) == ["delete_pool"]
     waiting = decide(one, remote(one, state="deleting"))
     assert (verbs(waiting), waiting.finalizer) == ([], None)
-    assert decide(one, Absent.GONE) == Plan(finalizer="remove")
+    assert decide(one, Absent.GONE) == Plan(finalizer="remove", confirm=Absence(Table.POOLS, "one"))
     assert decide(one, Absent.UNKNOWN) == Plan()
 
 

@@ -12,7 +12,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import CompletedError
 from azure_batch_operator.reconcile.ownership import OWNER_VARIABLE, marker
-from azure_batch_operator.reconcile.plan import Absent, Plan
+from azure_batch_operator.reconcile.plan import Absence, Absent, Plan, Table
 from azure_batch_operator.reconcile.task import JobView, TaskView, is_blocked, is_open, plan
 from unit.objects import ACCOUNT, CLUSTER, NO_ACCOUNT, NOW, TASK_SPEC, resource
 
@@ -24,7 +24,7 @@ def task(**options: Any) -> Resource:
 
 
 def remote(owner: Resource, state: str = "active", **info: Any) -> dict[str, Any]:
-    return {"id": "one", "state": state, "executionInfo": info, "owner": marker(CLUSTER, owner)}
+    return {"id": "one", "eTag": "0x1", "state": state, "executionInfo": info, "owner": marker(CLUSTER, owner)}
 
 
 def decide(one: Resource, view: TaskView, job: JobView = ACTIVE) -> Plan:
@@ -123,7 +123,7 @@ def test_a_task_goes_with_its_job() -> None:
     one = task(finalizer=True, deleting=True)
     assert decide(one, TaskView(remote(one)), JobView(exists=False)) == Plan(finalizer="remove")
     gone = JobView(exists=True, id="steps", remote=Absent.GONE)
-    assert decide(one, TaskView(remote(one)), gone) == Plan(finalizer="remove")
+    assert decide(one, TaskView(remote(one)), gone) == Plan(finalizer="remove", confirm=Absence(Table.JOBS, "steps"))
     going = JobView(exists=True, id="steps", remote={"state": "deleting"}, ours=True)
     assert decide(one, TaskView(remote(one)), going) == Plan()
 
@@ -133,7 +133,8 @@ def test_a_deleted_task_is_deleted_and_let_go_without_a_status() -> None:
     decision = decide(one, TaskView(remote(one, "running")))
     assert [(call.verb, call.parent, call.id) for call in decision.calls] == [("delete_task", "steps", "one")]
     assert decision.status is None
-    assert decide(one, TaskView(Absent.GONE)) == Plan(finalizer="remove")
+    confirm = Absence(Table.TASKS, "one", "steps")
+    assert decide(one, TaskView(Absent.GONE)) == Plan(finalizer="remove", confirm=confirm)
 
 
 UNLIMITED = {"maxWallClockTime": "P10675199DT2H48M5.4775807S", "retentionTime": "P7D", "maxTaskRetryCount": 5}

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from azure_batch_operator.api.base import FINALIZER
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import (
@@ -59,9 +60,12 @@ class Pools:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.refusals: list[BatchError] = []
+        self.there: dict[str, Mapping[str, Any]] = {}
 
     def __getattr__(self, name: str) -> Any:
-        async def method(*_: Any, **__: Any) -> Any:
+        async def method(*path: Any, **__: Any) -> Any:
+            if name == "get":
+                return self.there[path[0]]
             self.asked.append(name)
             if self.refusals:
                 raise self.refusals.pop(0)
@@ -104,10 +108,6 @@ class Scene:
         self.reads += 1
         return {"metadata": {"name": path.rpartition("/")[2], "annotations": dict(self.namespace)}}
 
-    async def patch_json(self, key: Key, operations: Any) -> dict[str, Any]:
-        self.patches.append(str(operations[-1]["op"]))
-        raise NotFound("gone")
-
     def session(self, _: Key) -> Any:
         return self._session
 
@@ -126,6 +126,20 @@ class Scene:
     def decided(self, one: Resource) -> Resource:
         return one
 
+    def owes(self, _: Key) -> bool:
+        return False
+
+    async def patch_json(self, key: Key, operations: Any) -> dict[str, Any]:
+        self.patches.append(str(operations[-1]["op"]))
+        one = self.store.get(key)
+        if operations[-1]["op"] == "remove" or one is None:
+            raise NotFound("gone")
+        metadata = {
+            "namespace": key.namespace, "name": key.name, "uid": one.uid, "generation": one.generation,
+            "resourceVersion": str(one.version + 1), "finalizers": [FINALIZER],
+        }  # fmt: skip
+        return {"kind": key.kind.value, "metadata": metadata, "spec": dict(one.spec), "status": dict(one.status)}
+
     def record(self, _: Resource, type_: str, reason: str, message: str) -> None:
         self.events.append(f"{type_} {reason}: {message}")
 
@@ -137,6 +151,7 @@ class Scene:
     def poll(self, *pools: Mapping[str, Any]) -> None:
         """A poll sees these pools, and no job."""
         began = asyncio.get_running_loop().time() + 0.001
+        self.pools.there = {str(pool["id"]): pool for pool in pools}
         self.mirror.pools_of = {Owned.by(CLUSTER, POOL): pools}
         self.mirror.pools.replace(began, pools)
         self.mirror.jobs.replace(began, [])
@@ -207,17 +222,19 @@ def test_the_same_refusal_after_a_newer_look_is_trouble() -> None:
     run_jumping(life())
 
 
-def test_what_needs_a_person_is_a_warning_once() -> None:
+def test_what_needs_a_person_is_a_warning_once_and_no_poll_goes_round_its_backoff() -> None:
     async def life() -> None:
         scene = Scene()
-        refused = InvalidRequestError("wrong size", code="InvalidPropertyValue", status=400)
+        scene.pools.refusals = [InvalidRequestError("wrong size", code="InvalidPropertyValue", status=400)] * 2
         async with scene.running():
             scene.controller.seen(POOL)
-            for version in (2, 3):
-                scene.pools.refusals = [refused]
-                scene.poll(remote())
-                await scene.quiet()
-                scene.controller.seen(replace(POOL, status=dict(scene.statuses[-1]), version=version))
+            for tries in (1, 2):
+                for _ in range(10):
+                    scene.poll(remote())
+                    await scene.quiet()
+                assert scene.pools.asked == ["resize"] * tries
+                scene.controller.seen(replace(POOL, status=dict(scene.statuses[-1]), version=tries + 1))
+                await asyncio.sleep(70.0 if tries == 1 else 100.0)
         warnings = [event for event in scene.events if event.startswith("Warning")]
         assert warnings == ["Warning InvalidPropertyValue: InvalidPropertyValue: wrong size"]
         assert scene.pools.asked == ["resize", "resize"]

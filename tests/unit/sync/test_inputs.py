@@ -71,7 +71,7 @@ async def test_tasks_that_go_out_get_their_values() -> None:
 
 async def test_plans_that_create_nothing_read_nothing() -> None:
     api = Api()
-    plan = Plan(calls=(Call("delete_pool", Table.POOLS, "one"),))
+    plan = Plan(calls=(Call("delete_pool", Table.POOLS, "one", if_match="0x1"),))
     spec = POOL_SPEC | {"userAccounts": [USER]}
     assert await inputs(api).completed(resource(Kind.POOL, spec), plan) is plan
     assert api.requests == []
@@ -172,7 +172,7 @@ async def test_a_call_is_marked_with_the_digest_of_the_value_that_it_carries() -
     looked_at = {"userAccounts": these.taken[one.key]["userAccounts"].digest}
     api.objects["users"]["u"] = "new"
     these._values.forget("Secret", "default", "users")
-    call = Call("update_pool", Table.POOLS, "one", body={"userAccounts": [USER]}, digests=looked_at)
+    call = Call("update_pool", Table.POOLS, "one", body={"userAccounts": [USER]}, if_match="0x1", digests=looked_at)
     (sent,) = (await these.completed(one, Plan(calls=(call,)))).calls
     await these.read_taken(one)
     assert sent.digests == {"userAccounts": these.taken[one.key]["userAccounts"].digest} != looked_at

@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from azure_batch_operator.api.base import FORCE_FINALIZE
 from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key
 from azure_batch_operator.sync.relations import Relations
 from azure_batch_operator.sync.store import Store
 from unit.objects import JOB_SPEC, POOL_SPEC, resource
 
 
-@pytest.mark.parametrize(
-    ("spec", "options", "needed"),
-    [
-        ({}, {"finalizer": True}, True),
-        ({}, {"finalizer": True, "status": {"account": "default/main"}}, False),
-        ({}, {}, False),
-        ({"accountRef": {"name": "main"}}, {"finalizer": True}, False),
-        ({"backoff": {"fallbackPoolRef": {"name": "cpu"}}, "poolRef": {"name": "x"}}, {"finalizer": True}, False),
-    ],
-)
-def test_a_pool_stays_while_a_job_knows_its_account_only_by_it(
-    spec: dict[str, Any], options: dict[str, Any], needed: bool
-) -> None:
+def test_the_account_that_an_object_was_created_in_wins_over_references_that_change_later() -> None:
     store = Store()
-    pool = resource(Kind.POOL, POOL_SPEC, name="cpu", finalizer=True, deleting=True)
-    store.put(pool)
-    store.put(resource(Kind.JOB, JOB_SPEC | spec, **options))
     relations = Relations(store, None, None)  # type: ignore[arg-type]
-    assert relations.needed(pool) is needed
-    released = resource(Kind.POOL, POOL_SPEC, name="cpu", deleting=True, annotations={FORCE_FINALIZE: "true"})
-    assert not relations.needed(released)
+    main, other = (Key(Kind.ACCOUNT, "default", name) for name in ("main", "other"))
+    store.put(resource(Kind.POOL, POOL_SPEC | {"accountRef": {"name": "other"}}, name="cpu"))
+    assert relations.account_key(resource(Kind.JOB, JOB_SPEC)) == other
+    created = resource(Kind.JOB, JOB_SPEC, status={"account": "default/main"})
+    assert relations.account_key(created) == main, "also when its pool is in another account now"
+    store.remove(Key(Kind.POOL, "default", "cpu"))
+    assert relations.account_key(created) == main, "also when its pool has gone before it"
+    assert relations.account_key(resource(Kind.POOL, POOL_SPEC, status={"account": "default/other"})) == other
+
+
+@pytest.mark.parametrize("text", ["", "main", "/main", "default/", "/"])
+def test_a_status_that_somebody_has_edited_names_no_account(text: str) -> None:
+    one = resource(Kind.JOB, JOB_SPEC | {"accountRef": {"name": "main"}}, status={"account": text})
+    store = Store()
+    store.put(one)
+    relations = Relations(store, None, None)  # type: ignore[arg-type]
+    assert relations.account_key(one) == Key(Kind.ACCOUNT, "default", "main")

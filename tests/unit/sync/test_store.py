@@ -16,11 +16,14 @@ def test_old_news_changes_nothing() -> None:
     assert store.get(new.key) is new
 
 
-def test_a_namesake_with_another_uid_replaces_whatever_its_version() -> None:
+def test_a_namesake_replaces_what_is_older_and_an_old_list_does_not_bring_the_former_one_back() -> None:
     store = Store()
-    store.put(resource(Kind.POOL, POOL_SPEC, version=5))
-    namesake = resource(Kind.POOL, POOL_SPEC, version=2, uid="uid-2")
+    former = resource(Kind.POOL, POOL_SPEC, version=5)
+    store.put(former)
+    namesake = resource(Kind.POOL, POOL_SPEC, version=7, uid="uid-2")
     store.put(namesake)
+    assert store.get(namesake.key) is namesake
+    assert store.put(former) is former
     assert store.get(namesake.key) is namesake
 
 

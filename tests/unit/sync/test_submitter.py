@@ -19,7 +19,7 @@ from azure_batch_operator.batch import (
     TaskAddResult,
     TaskAddStatus,
 )
-from azure_batch_operator.sync.feeder import Feeder
+from azure_batch_operator.sync.feeder import Feeder, Incarnation
 from azure_batch_operator.sync.submitter import MOST_TASKS, Submitter
 
 Respond = Callable[[dict[str, Any]], BatchError | None]
@@ -188,13 +188,14 @@ async def test_a_feeder_counts_what_is_in_and_stops_at_a_refusal(stops_at: int |
     feeder = Feeder(Feeding(), settled.extend)  # type: ignore[arg-type]
     running = asyncio.create_task(feeder.run())
     await asyncio.sleep(0)
-    one = Key(Kind.JOB, "default", "one")
-    feeder.feed(one, "uid", "j", spec, "print")
+    one = Incarnation(Key(Kind.JOB, "default", "one"), "uid", "2026-01-01T00:00:00Z")
+    feeder.feed(one, "j", spec, "print")
     async with asyncio.timeout(30):
         while not settled:
             await asyncio.sleep(0.01)
-    state = feeder.state(one, "uid")
+    state = feeder.state(one)
     assert state is not None
+    assert feeder.state(one._replace(created="2026-01-02T00:00:00Z")) is None, "nothing is known of another incarnation"
     assert (state.submitted, state.complete, state.refused) == (
         (20, True, None) if stops_at is None else (7, False, wrong)
     )
@@ -223,21 +224,22 @@ async def test_a_refusal_is_not_asked_for_again_before_its_time() -> None:
     feeder = Feeder(client, lambda _: settled.set())  # type: ignore[arg-type]
     running = asyncio.create_task(feeder.run())
     await asyncio.sleep(0)
-    one, spec = Key(Kind.JOB, "default", "one"), {"tasks": [{"id": "a", "commandLine": ""}]}
+    key, spec = Key(Kind.JOB, "default", "one"), {"tasks": [{"id": "a", "commandLine": ""}]}
+    one = Incarnation(key, "uid", "2026-01-01T00:00:00Z")
 
     async def feed(fingerprint: str) -> int:
         settled.clear()
-        feeder.feed(one, "uid", "j", spec, fingerprint)
-        async with asyncio.timeout(30):
-            while feeder.busy(one, "uid"):
+        feeder.feed(one, "j", spec, fingerprint)
+        if feeder.retry_in(one, fingerprint) is None:
+            async with asyncio.timeout(30):
                 await settled.wait()
         return client.lists
 
     assert [await feed("a"), await feed("a"), await feed("b"), await feed("b")] == [1, 1, 2, 2]
-    state = feeder.state(one, "uid")
+    state = feeder.state(one)
     assert state is not None
     assert state.refused is wrong
-    feeder.hurry(one, "uid")
+    feeder.hurry(key)
     assert await feed("b") == 3
     running.cancel()
     await asyncio.wait([running])

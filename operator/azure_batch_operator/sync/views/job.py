@@ -19,6 +19,7 @@ from azure_batch_operator.reconcile.job_views import PoolView, TasksView
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.feeder import Incarnation
 from azure_batch_operator.sync.mirror import JobResults, JobWish
 from azure_batch_operator.sync.polls.base import TAIL_LINES
 from azure_batch_operator.sync.polls.jobs import pool_of
@@ -40,8 +41,8 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         session.interest.wishes[id.lower()] = _wish(resource.spec, resource.status)
     else:
         session.interest.drop(resource.key)
-        session.feeder.forget(resource.key, resource.uid)
-        session.retrier.forget(resource.key, resource.uid)
+        session.feeder.forget(resource.key)
+        session.retrier.forget(resource.key)
     remote = session.mirror.jobs.get(id)
     print_, origin = _fingerprints(context, resource)
     if isinstance(remote, Mapping):
@@ -52,7 +53,8 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         if taken is not None and taken.contents is None and job_changes.without_contents(noted) == print_:
             # Whatever the ConfigMaps held, it is in.
             print_ = noted
-    tasks = _tasks(context, resource, session, print_)
+    created = remote.get("creationTime") if isinstance(remote, Mapping) else None
+    tasks = _tasks(context, resource, session, print_, Incarnation(resource.key, resource.uid, created))
     pool = _pool(context, resource, session, remote)
     return plans.plan(resource, account, pool, remote, tasks, context.cluster, now, origin, context.others)
 
@@ -104,14 +106,13 @@ def _pool(context: Context, job: Resource, session: Session | None, remote: Remo
     return replace(view, fallback=fallback, remote=session.mirror.pools.get(here), nodes=counts)
 
 
-def _tasks(context: Context, resource: Resource, session: Session, print_: str) -> TasksView | None:
+def _tasks(context: Context, resource: Resource, session: Session, print_: str, job: Incarnation) -> TasksView | None:
     results = session.mirror.results.get(resource.remote_id.lower())
     if results is None:
         return None
-    feed = session.feeder.state(resource.key, resource.uid)
+    feed = session.feeder.state(job)
     if feed is not None and feed.fingerprint != print_:
         feed = None
-    own = expand.total(resource.spec)
     taken = context.sourced.get(resource.key)
     problem = taken.problem if taken is not None else None
     return TasksView(
@@ -123,7 +124,8 @@ def _tasks(context: Context, resource: Resource, session: Session, print_: str) 
         submitted=feed.submitted if feed else None,
         complete=feed.complete if feed else False,
         refused=feed.refused if feed else None,
-        others_pending=not own and _tasks_pending(context, resource, session),
+        retry_in=session.feeder.retry_in(job, print_),
+        others_pending=_tasks_pending(context, resource, session),
         others_blocked=_tasks_blocked(context, resource, results),
         fingerprint=print_,
         unread=(problem.reason, str(problem)) if problem is not None else None,
@@ -132,7 +134,7 @@ def _tasks(context: Context, resource: Resource, session: Session, print_: str) 
         retries=results.retries,
         requeues=results.requeues,
         most_requeues=results.most_requeues,
-        retried=session.retrier.done(resource.key, resource.uid),
+        retried=session.retrier.done(job),
         per_minute=results.per_minute,
         estimated_end=results.estimated_end,
         node_failures=results.node_failures,

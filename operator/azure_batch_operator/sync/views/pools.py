@@ -12,6 +12,7 @@ from azure_batch_operator.reconcile.job_views import PoolView
 from azure_batch_operator.reconcile.plan import Absent, Remote
 from azure_batch_operator.reconcile.pool_recreate import in_use
 from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.store import pinned_account
 from azure_batch_operator.sync.views.context import Context
 
 
@@ -32,6 +33,12 @@ def batch_pool(context: Context, resource: Resource, session: Session | None, na
             f"{field} names BatchPool {name!r}, which does not exist in this namespace: create it or correct {field}"
         )
         return PoolView(None, ("PoolNotFound", message))
+    if session is not None and (pinned := pinned_account(pool)) is not None and pinned != session.key:
+        message = (
+            f"{field} names BatchPool {name!r} of BatchAccount {pinned.namespace}/{pinned.name}, but this object is in "
+            f"BatchAccount {session.key.namespace}/{session.key.name}: name a pool of that account, or create a new object"
+        )
+        return PoolView(None, ("PoolInOtherAccount", message))
     remote = pool_in_use(context, session, pool, brief=True) if session else Absent.UNKNOWN
     if isinstance(remote, Absent):
         return PoolView(None, ("WaitingForPool", f"waits until BatchPool {name!r} exists in Azure Batch"))

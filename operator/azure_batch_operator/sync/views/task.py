@@ -37,6 +37,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         remote=tasks.get(id) if tasks is not None else Absent.UNKNOWN,
         pending=session.submitter.has(resource.key),
         refused=session.submitter.refused(resource.key),
+        retry_in=session.submitter.retry_in(resource.key),
         depends_on=depends_on,
         problem=problem,
         blocked_by=_blocked_by(context, resource, job.goes_on),

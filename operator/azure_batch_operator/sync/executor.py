@@ -1,0 +1,301 @@
+"""Carries plans out: the only place where decisions meet the world, so the only one that knows the order of effects.
+
+The order is: finalizer on, status before the first creation, calls, submission of tasks, objects in the cluster, status, Events,
+finalizer off. A crash between any two steps is harmless: ids are deterministic, and whatever a step needs to know later is stored
+by the step before it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+
+from prometheus_client import Counter
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.batch import BatchError
+from azure_batch_operator.kube import objects
+from azure_batch_operator.kube.api import Busy, KubeApi, KubeError
+from azure_batch_operator.kube.events import EventRecorder
+from azure_batch_operator.kube.finalizers import set_finalizer
+from azure_batch_operator.kube.status import StatusWriter
+from azure_batch_operator.reconcile import ownership
+from azure_batch_operator.reconcile.common import failed
+from azure_batch_operator.reconcile.plan import Absence, Call, Plan, Table
+from azure_batch_operator.reconcile.status import seconds_since
+from azure_batch_operator.reconcile.trouble import Patience, Trouble, trouble, unanswered
+from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.backoff import Backoff
+from azure_batch_operator.sync.calls import is_absent, make
+from azure_batch_operator.sync.feeder import Incarnation
+from azure_batch_operator.sync.queue import WorkQueue
+from azure_batch_operator.sync.store import Store
+
+logger = logging.getLogger(__name__)
+
+DRIFT = Counter(
+    "azurebatch_drift_corrections", "Properties that others had changed and that were set right", ["kind", "property"]
+)
+
+LANDING_SECONDS = 60.0
+"""A create whose answer was lost may take effect this late: the service works on a request for 30 seconds, proxies for longer."""
+_LEAST_WAIT = 0.1
+"""Seconds. Nothing is reconciled in a circle, whatever a plan says."""
+_JOB_ABSENT_FOR = 5.0
+"""Seconds for which the thousands of tasks of a job rely on one GET that did not find it."""
+
+
+class EffectRefusedError(Exception):
+    """The API server refused an effect of a plan; the object shows it and is reconciled again after `wait` seconds."""
+
+    def __init__(self, message: str, wait: float) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+def intent_of(resource: Resource) -> Hashable:
+    """What the user wants of an object: a refusal that was meant for something else does not count."""
+    return resource.uid, resource.generation, resource.deleting, tuple(sorted(resource.annotations.items()))
+
+
+@dataclass(frozen=True)
+class Told:
+    """Where an executor reports.
+
+    Attributes:
+        gone: the object was let go and does not exist any more.
+        job_id: id in Azure Batch of the job of a BatchTask.
+    """
+
+    gone: Callable[[Key, str], None]
+    job_id: Callable[[Resource], str | None]
+
+
+class Executor:
+    """Carries out the plans of all kinds."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        store: Store,
+        queue: WorkQueue[Key],
+        writer: StatusWriter,
+        events: EventRecorder,
+        cluster: str,
+        told: Told,
+    ) -> None:
+        self._api, self._store, self._queue = api, store, queue
+        self._writer, self._events, self._cluster, self._told = writer, events, cluster, told
+        self._began = time.time()
+        self.backoff = Backoff(lambda: asyncio.get_running_loop().time())
+        self._in_doubt: dict[str, float] = {}
+        """Uid → time of the loop of the last create whose outcome is unknown."""
+        self._deleted: set[str] = set()
+        """Uids of objects whose resource this process has deleted."""
+        self._absent_jobs: dict[tuple[Key, str], tuple[float, asyncio.Task[bool]]] = {}
+
+    def forget(self, resource: Resource) -> None:
+        """The object is gone."""
+        self.backoff.forget(resource.key)
+        self._in_doubt.pop(resource.uid, None)
+        self._deleted.discard(resource.uid)
+
+    def doubt(self, uid: str) -> None:
+        """Something of this object may have been created, or may still be, by a call that failed."""
+        self._in_doubt[uid] = asyncio.get_running_loop().time()
+
+    async def carry_out(self, resource: Resource, plan: Plan, session: Session | None) -> None:
+        """Make the world follow a plan.
+
+        Raises:
+            EffectRefusedError: if the API server refused an effect; the object's status says so.
+            KubeError: if the API server is out of reach.
+            BatchError: if a call was refused; the object's status says so, and the call waits.
+        """
+        if plan.finalizer == "add" and not resource.has_finalizer:
+            current = await set_finalizer(self._api, resource, present=True)
+            if current is None:
+                return
+            self._store.update(current)
+            resource = current
+        held = False
+        if session is not None and plan.calls:
+            plan, held, finished = await self._call(resource, plan, session)
+            if not finished:
+                # The observation is out of date: nothing more of this plan is true.
+                self._show(resource, plan)
+                return
+        self.backoff.settle(resource.key, {each.action for each in plan.calls})
+        if session is not None and not held:
+            self._submit(resource, plan, session)
+        await self._change_objects(resource, plan)
+        self._show(resource, plan)
+        self.tell(resource, plan)
+        if plan.again is not None:
+            self._queue.add_after(resource.key, max(plan.again, _LEAST_WAIT))
+        if plan.finalizer == "remove" and resource.has_finalizer:
+            await self._release(resource, plan, session)
+
+    def tell(self, resource: Resource, plan: Plan) -> None:
+        """Count the drift that a plan corrects, and post its Events."""
+        for name in plan.drift:
+            DRIFT.labels(resource.key.kind, name).inc()
+        for notice in plan.notices:
+            self._events.record(resource, notice.type, notice.reason, notice.message)
+
+    def _show(self, resource: Resource, plan: Plan) -> None:
+        if plan.status is not None:
+            self._writer.write(resource, plan.status)
+
+    # --- calls ---
+
+    async def _call(self, resource: Resource, plan: Plan, session: Session) -> tuple[Plan, bool, bool]:
+        """Make the calls of a plan, one after the other.
+
+        Returns:
+            The plan with the status to show, whether a call is held back by its backoff, and whether the plan still holds.
+        """
+        key, intent = resource.key, intent_of(resource)
+        for call in plan.calls:
+            wait = self.backoff.held(key, call.action, intent, call.content)
+            if wait is not None:
+                seconds, error = wait
+                self._queue.add_after(key, seconds)
+                said = failed(resource, trouble(error), time.time(), plan.status)
+                return replace(plan, status=said.status, notices=(), drift=(), objects=()), True, True
+            if call.creates and plan.status is not None:
+                # What was created where is stored before it can exist: account, ids, and that there may be something.
+                await self._writer.write_first(resource, plan.status)
+            twice = self.backoff.refusals(key, call.action, intent) > 0
+            try:
+                done = await make(session, call, twice=twice)
+            except BatchError as error:
+                if call.creates and unanswered(error):
+                    self.doubt(resource.uid)
+                self._refused(resource, plan, call, error, session)
+                raise
+            if not done:
+                stale = BatchError("the resource has changed since it was observed", code="Changed")
+                if twice:
+                    self._queue.add_after(
+                        key,
+                        self.backoff.refused(
+                            key, call.action, intent, stale, Trouble("", "", Patience.BUSY), call.content
+                        ),
+                    )
+                else:
+                    self.backoff.overtaken(key, call.action, intent, stale)
+                return plan, False, False
+            self.backoff.succeeded(key, call.action)
+            if call.verb.startswith("delete_"):
+                self._deleted.add(resource.uid)
+        return plan, False, True
+
+    def _refused(self, resource: Resource, plan: Plan, call: Call, error: BatchError, session: Session) -> None:
+        problem = trouble(error)
+        wait = self.backoff.refused(resource.key, call.action, intent_of(resource), error, problem, call.content)
+        self._queue.add_retry(resource.key, wait)
+        logger.info(
+            "%s: %s is tried again in %.0f s: %s", resource.key, call.verb, wait, problem.message,
+            extra={"request_id": error.request_id},
+        )  # fmt: skip
+        said = failed(resource, problem, time.time(), None if call.creates else plan.status)
+        self.tell(resource, said)
+        if said.status is not None:
+            self._writer.write(resource, said.status)
+        elif problem.of_account:
+            session.poller.poke()
+
+    def _submit(self, resource: Resource, plan: Plan, session: Session) -> None:
+        """Hand tasks over to those who bring them in."""
+        key = resource.key
+        if plan.submit is not None:
+            owner = ownership.marker(self._cluster, resource)
+            session.submitter.add(key, self._told.job_id(resource) or "", plan.submit, owner)
+        job = Incarnation(key, resource.uid, plan.feed.created if plan.feed else plan.incarnation)
+        if plan.feed is not None:
+            session.feeder.feed(job, resource.remote_id, plan.tasks_of or resource.spec, plan.feed.fingerprint)
+        if plan.retry is not None:
+            wait = session.retrier.retry(job, resource.remote_id, plan.retry)
+            if wait is not None:
+                self._queue.add_after(key, wait)
+
+    # --- objects in the cluster ---
+
+    async def _change_objects(self, resource: Resource, plan: Plan) -> None:
+        for change in plan.objects:
+            action, intent = ("object", str(change.key)), intent_of(resource)
+            held = self.backoff.held(resource.key, action, intent)
+            if held is not None:
+                self._queue.add_after(resource.key, held[0])
+                continue
+            try:
+                if change.body is not None:
+                    await objects.create(self._api, change.key, change.body)
+                else:
+                    await objects.delete(self._api, change.key, change.uid or "")
+            except Busy:
+                raise
+            except KubeError as error:
+                verb = "created" if change.body is not None else "deleted"
+                problem = Trouble(
+                    "ObjectRefused", f"{change.key} was not {verb}: {error}", Patience.WAITING, stalled=True
+                )
+                wait = self.backoff.refused(resource.key, action, intent, BatchError(problem.message), problem)
+                said = failed(resource, problem, time.time(), plan.status)
+                self.tell(resource, said)
+                self._show(resource, said)
+                raise EffectRefusedError(problem.message, wait) from error
+            self.backoff.succeeded(resource.key, action)
+
+    # --- letting go ---
+
+    async def _release(self, resource: Resource, plan: Plan, session: Session | None) -> None:
+        """Take the finalizer off, once it is certain that nothing of the object is left in Azure Batch or can still come."""
+        if plan.confirm is not None and session is not None and not resource.released:
+            wait = self._landing(resource)
+            if wait > 0:
+                self._queue.add_after(resource.key, wait)
+                return
+            if not await self._is_absent(resource, plan.confirm, session):
+                self._queue.add_after(resource.key, 1.0)
+                return
+        current = await set_finalizer(self._api, resource, present=False)
+        if current is None or not current.finalizers:
+            self._told.gone(resource.key, resource.uid)
+        else:
+            self._store.update(current)
+
+    def _landing(self, resource: Resource) -> float:
+        """Seconds for which a create may still take effect.
+
+        What a process before this one has sent is not known, so an object that is older than this process, and was never seen to
+        have something, waits for as long as a request of that process may take.
+        """
+        now = asyncio.get_running_loop().time()
+        doubt = self._in_doubt.get(resource.uid)
+        left = 0.0 if doubt is None else doubt + LANDING_SECONDS - now
+        status, age = resource.status, seconds_since(resource.created, time.time())
+        running = time.time() - self._began
+        if age > running and status.get("account") and not status.get("state") and resource.uid not in self._deleted:
+            left = max(left, LANDING_SECONDS - running)
+        return left
+
+    async def _is_absent(self, resource: Resource, absence: Absence, session: Session) -> bool:
+        if absence.table is Table.TASKS and resource.uid in self._deleted:
+            # The service deletes a task at once, and has said so.
+            return True
+        if resource.key.kind is not Kind.TASK or absence.table is not Table.JOBS:
+            return await is_absent(session, absence)
+        # The same question for all tasks of the job.
+        identity, now = (session.key, absence.id.lower()), asyncio.get_running_loop().time()
+        until, asking = self._absent_jobs.get(identity, (0.0, None))
+        if asking is None or now >= until:
+            self._absent_jobs = {each: entry for each, entry in self._absent_jobs.items() if entry[0] > now}
+            asking = asyncio.create_task(is_absent(session, absence))
+            self._absent_jobs[identity] = (now + _JOB_ABSENT_FOR, asking)
+        return await asyncio.shield(asking)

@@ -1,0 +1,153 @@
+"""Joins the tasks that a spec stands for with those that the service lists, and decides what becomes of each.
+
+Deleting needs proof: only a task of the job itself (not of a BatchTask), as it was listed with its ETag, and only if the whole spec
+does not stand for it. The join supposes that ids are listed in ordinal order; a list in another order is noticed, never believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from azure_batch_operator.batch import BatchError
+from azure_batch_operator.reconcile import normal
+from azure_batch_operator.reconcile.ownership import claimed
+
+_NAMED = 5
+_MOST_SUPERFLUOUS = 10_000
+"""Tasks that one round may delete for `taskPrunePolicy`; more of them are left to the next one, so that memory stays bounded."""
+
+Body = Mapping[str, Any]
+
+
+class UnorderedError(Exception):
+    """The service does not list tasks in the order of their ids, so two streams cannot be joined."""
+
+
+@dataclass(slots=True)
+class FeedState:
+    """How far the own tasks of a job are in.
+
+    Attributes:
+        fingerprint: of the sources that they are made from.
+        submitted: how many are known to be in Azure Batch.
+        complete: whether all are.
+        refused: why it does not go on.
+        different, different_count: ids, at most five, and number of tasks that differ from the spec and were left so.
+    """
+
+    fingerprint: str = ""
+    submitted: int = 0
+    complete: bool = False
+    refused: BatchError | None = None
+    different: list[str] = field(default_factory=list)
+    different_count: int = 0
+
+    def begin(self) -> None:
+        """A list is read from its start."""
+        self.submitted = self.different_count = 0
+        self.different = []
+
+
+@dataclass(frozen=True)
+class Policies:
+    """What becomes of tasks in Azure Batch that the spec no longer stands for (`prune`) or that differ from it (`replace`)."""
+
+    prune: bool = False
+    replace: bool = False
+
+    @classmethod
+    def of(cls, spec: Body) -> Policies:
+        """As the spec says; beside a job manager task nothing is pruned, since the tasks that it adds are not in the spec."""
+        return cls(
+            prune=spec.get("taskPrunePolicy") == "Delete" and not spec.get("jobManagerTask"),
+            replace=spec.get("taskUpdatePolicy") == "Replace",
+        )
+
+
+class Sieve:
+    """One pass over what is wanted and what is there.
+
+    Args:
+        delete: deletes a task as it was listed; False if it has changed since.
+    """
+
+    def __init__(self, state: FeedState, policies: Policies, delete: Callable[[Body], Awaitable[bool]]) -> None:
+        self._state, self._policies, self._delete = state, policies, delete
+        self.superfluous: dict[str, Body] = {}
+        """Tasks of the job that the pass did not find in the spec."""
+
+    async def missing(self, wanted: Iterator[Body], listed: AsyncIterable[Body]) -> AsyncIterator[Body]:
+        """Tasks to be added, by joining two ordered streams.
+
+        Raises:
+            UnorderedError: if the list is not in the order of ids.
+        """
+        present = _ordered(listed)
+        there = await anext(present, None)
+        for task in wanted:
+            while there is not None and there["id"] < task["id"]:
+                self._keep(there)
+                there = await anext(present, None)
+            if there is None or there["id"] != task["id"]:
+                yield task
+                continue
+            if await self._is_replaced(there, task):
+                yield task
+            there = await anext(present, None)
+        while there is not None:
+            self._keep(there)
+            there = await anext(present, None)
+
+    async def missing_from(self, wanted: Iterator[Body], present: dict[str, Body]) -> AsyncIterator[Body]:
+        """The same where all that is there is known, by id."""
+        self.superfluous.clear()
+        for task in wanted:
+            there = present.pop(str(task["id"]), None)
+            if there is None or await self._is_replaced(there, task):
+                yield task
+        for there in present.values():
+            self._keep(there)
+
+    async def prune(self, wanted: Iterator[Body]) -> None:
+        """Delete what no task of the whole spec stands for.
+
+        Args:
+            wanted: all tasks of the spec, once more.
+        """
+        if not self.superfluous:
+            return
+        for task in wanted:
+            self.superfluous.pop(str(task["id"]), None)
+        for unwanted in self.superfluous.values():
+            await self._delete(unwanted)
+
+    async def _is_replaced(self, there: Body, task: Body) -> bool:
+        """Whether the task was deleted to be added again as it is wanted."""
+        own = not claimed(there)
+        if own and normal.contains(there, task):
+            self._state.submitted += 1
+            return False
+        if own and self._policies.replace and await self._delete(there):
+            return True
+        self._state.submitted += 1
+        self._state.different_count += 1
+        if len(self._state.different) < _NAMED:
+            self._state.different.append(str(task["id"]))
+        return False
+
+    def _keep(self, there: Body) -> None:
+        # Tasks of BatchTasks say whose they are.
+        if self._policies.prune and not claimed(there) and len(self.superfluous) < _MOST_SUPERFLUOUS:
+            self.superfluous[str(there["id"])] = {"id": there["id"], "eTag": there.get("eTag")}
+
+
+async def _ordered(listed: AsyncIterable[Body]) -> AsyncIterator[Body]:
+    last = ""
+    async for task in listed:
+        id = str(task["id"])
+        if id <= last:
+            raise UnorderedError
+        last = id
+        yield task
