@@ -18,6 +18,7 @@ from typing import Any
 
 from prometheus_client import Counter
 
+from azure_batch_operator import guard
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch.redaction import safe
 from azure_batch_operator.kube.api import Busy, Invalid, KubeApi, KubeError, NotFound
@@ -165,7 +166,7 @@ class StatusWriter:
                 refusal, wait = error, self._refused(key, wanted, error)
             except Exception as error:
                 # A status that cannot even be sent is one object's; the others are written all the same.
-                logger.exception("Status of %s could not be written", key)
+                guard.report("status", key, error)
                 self._count(key, "bug")
                 refusal, wait = error, self._refused(key, wanted, KubeError(str(error)))
             finally:

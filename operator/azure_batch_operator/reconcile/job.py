@@ -46,6 +46,7 @@ from azure_batch_operator.reconcile.plan import (
     Plan,
     Remote,
     Table,
+    without_etag,
 )
 from azure_batch_operator.reconcile.status import Verdict, kept, seconds_since, status
 from azure_batch_operator.reconcile.trouble import trouble
@@ -287,7 +288,14 @@ def _converge(
     if switch is not None and switch.verb == "disable_job":
         # Nothing else that the spec asks for may keep the job from being stopped; it follows when the job is disabled.
         change = job_changes.with_notes(remote, notes)
-    update = Call("update_job", Table.JOBS, resource.remote_id, body=change, if_match=remote.get("eTag"))
+    update = Call(
+        "update_job",
+        Table.JOBS,
+        resource.remote_id,
+        body=change,
+        if_match=remote.get("eTag"),
+        evidence=without_etag(remote),
+    )
     calls = [update] if change and not transient else []
     if switch is not None:
         calls.append(switch)

@@ -127,6 +127,11 @@ class Evidence:
         return self.created in (None, current.get("creationTime")) and has_marker(current, self.owner)
 
 
+def without_etag(remote: Mapping[str, Any]) -> Evidence | None:
+    """Evidence for what was observed without an ETag; None where the ETag is proof enough."""
+    return None if remote.get("eTag") else Evidence.of(remote)
+
+
 @dataclass(frozen=True)
 class Absence:
     """A resource whose absence a GET must confirm before its object is let go.

@@ -16,7 +16,17 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import FORCE_HINT, deleting, foreign, still_there, with_notice
-from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Evidence, Notice, Plan, Remote, Table
+from azure_batch_operator.reconcile.plan import (
+    Absence,
+    Absent,
+    Call,
+    Evidence,
+    Notice,
+    Plan,
+    Remote,
+    Table,
+    without_etag,
+)
 from azure_batch_operator.reconcile.status import Verdict, kept
 
 
@@ -147,7 +157,7 @@ def claim(
     noted = ownership.adopted(remote) if answer.inherited else True
     marker = ownership.marker(cluster, resource, id)
     body = {"metadata": ownership.with_marker(remote, marker, adopted=noted)["metadata"]}
-    call = Call(verb, table, id, body=body, if_match=remote.get("eTag"))
+    call = Call(verb, table, id, body=body, if_match=remote.get("eTag"), evidence=without_etag(remote))
     return with_notice(resource, Plan("add", (call,), status=kept(resource, verdict, now)), verdict)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.reconcile import applied, normal, ownership, pool_values
 from azure_batch_operator.reconcile.applied import STAYS, Applied, differences, fingerprint
-from azure_batch_operator.reconcile.plan import Accepted, Call, Evidence, Table
+from azure_batch_operator.reconcile.plan import Accepted, Call, Evidence, Table, without_etag
 from azure_batch_operator.reconcile.pool_desired import with_agent
 from azure_batch_operator.reconcile.pool_values import NO_VALUES, Values, to_note
 
@@ -175,6 +175,7 @@ def patch(id: str, members: Mapping[str, Any], remote: Mapping[str, Any], digest
         id,
         body=members,
         if_match=remote.get("eTag"),
+        evidence=without_etag(remote),
         marks=marks,
         digests={name: digests[name] for name in members if name in digests},
     )

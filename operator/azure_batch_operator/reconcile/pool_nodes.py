@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.plan import Call, Evidence, Notice, Table
+from azure_batch_operator.reconcile.plan import Call, Evidence, Notice, Table, without_etag
 from azure_batch_operator.reconcile.pool_scale import error_text
 from azure_batch_operator.reconcile.pool_view import (
     ON_THE_WAY,
@@ -123,7 +123,14 @@ def _make_way(id: str, remote: Mapping[str, Any], number: int) -> Step:
 
 
 def _remove(id: str, nodes: list[str], remote: Mapping[str, Any]) -> Step:
-    call = Call("remove_nodes", Table.POOLS, id, body={"nodeList": nodes}, if_match=remote.get("eTag"))
+    call = Call(
+        "remove_nodes",
+        Table.POOLS,
+        id,
+        body={"nodeList": nodes},
+        if_match=remote.get("eTag"),
+        evidence=without_etag(remote),
+    )
     return Step((call,), "Remediating", "RemovingNodes", f"removes {some_nodes(len(nodes))} that cannot work")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.reconcile.normal import ticks
-from azure_batch_operator.reconcile.plan import Call, Evidence, Table
+from azure_batch_operator.reconcile.plan import Call, Evidence, Table, without_etag
 from azure_batch_operator.reconcile.pool_desired import SERVICE_INTERVAL, TARGETS, Fixed, Formula, Size
 from azure_batch_operator.reconcile.pool_view import (
     PoolView,
@@ -56,13 +56,27 @@ def _by_number(id: str, size: Fixed, options: Mapping[str, Any], remote: Mapping
     different = tuple(name for name in TARGETS if remote.get(name, 0) != wanted[name])
     total = sum(wanted.values())
     if different:
-        resize = Call("resize_pool", Table.POOLS, id, body={**wanted, **options}, if_match=remote.get("eTag"))
+        resize = Call(
+            "resize_pool",
+            Table.POOLS,
+            id,
+            body={**wanted, **options},
+            if_match=remote.get("eTag"),
+            evidence=without_etag(remote),
+        )
         return _when_steady(id, resize, remote, f"resizing to {some_nodes(total)}", different)
     if steady(remote) and _short(remote):
         stopped = any(error.get("code") == "ResizeStopped" for error in remote.get("resizeErrors") or ())
         wait = 0.0 if stopped else ASK_AGAIN - seconds_since(remote.get("allocationStateTransitionTime", ""), now)
         if wait <= 0:
-            resize = Call("resize_pool", Table.POOLS, id, body={**wanted, **options}, if_match=remote.get("eTag"))
+            resize = Call(
+                "resize_pool",
+                Table.POOLS,
+                id,
+                body={**wanted, **options},
+                if_match=remote.get("eTag"),
+                evidence=without_etag(remote),
+            )
             return Step((resize,), "Resizing", "Resizing", f"asking again for {some_nodes(total)}", quiet=True)
     return None
 
@@ -93,7 +107,9 @@ def _by_formula(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any
     )
     if (wait := _pause(view, now)) > 0:
         return _resizing("waits, since the service takes a formula only every 30 seconds", again=wait)
-    call = Call("enable_pool_auto_scale", Table.POOLS, id, body=body, if_match=remote.get("eTag"))
+    call = Call(
+        "enable_pool_auto_scale", Table.POOLS, id, body=body, if_match=remote.get("eTag"), evidence=without_etag(remote)
+    )
     if text_differs:
         return _when_steady(id, call, remote, "the formula is switched on", properties)
     return _unhurried(call, remote, "the interval is changed", properties)
@@ -125,7 +141,9 @@ def _kick(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any], now
     if not steady(remote) or not overdue(remote, now) or _pause(view, now) > 0:
         return None
     body = {"autoScaleFormula": size.text, "autoScaleEvaluationInterval": size.interval}
-    call = Call("enable_pool_auto_scale", Table.POOLS, id, body=body, if_match=remote.get("eTag"))
+    call = Call(
+        "enable_pool_auto_scale", Table.POOLS, id, body=body, if_match=remote.get("eTag"), evidence=without_etag(remote)
+    )
     return _resizing("the service does not evaluate the formula any more: it is handed in again", (call,))
 
 
@@ -153,7 +171,7 @@ def _when_steady(
         case "steady":
             return _resizing(message, (call,), properties=properties)
         case "resizing" if targeted(remote) or present(remote):
-            stop = Call("stop_pool_resize", Table.POOLS, id, if_match=remote.get("eTag"))
+            stop = Call("stop_pool_resize", Table.POOLS, id, if_match=remote.get("eTag"), evidence=without_etag(remote))
             return _resizing(f"{message}; the resize under way is stopped first", (stop,))
         case _:
             # An empty pool settles in two seconds, which is no resize that could be stopped.

@@ -12,7 +12,7 @@ from azure_batch_operator.reconcile import cron, normal, ownership, policy, sche
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import waiting, with_notice, without_account
 from azure_batch_operator.reconcile.job_views import PoolView
-from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Evidence, Plan, Remote, Table
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Evidence, Plan, Remote, Table, without_etag
 from azure_batch_operator.reconcile.pool_values import NO_VALUES, Values
 from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
 
@@ -120,7 +120,13 @@ def _converge(
             etag, digests = remote.get("eTag"), values.digests if "jobSpecification" in change else None
             calls.append(
                 Call(
-                    "update_schedule", Table.SCHEDULES, resource.remote_id, body=change, if_match=etag, digests=digests
+                    "update_schedule",
+                    Table.SCHEDULES,
+                    resource.remote_id,
+                    body=change,
+                    if_match=etag,
+                    evidence=without_etag(remote),
+                    digests=digests,
                 )
             )
         if resource.annotations.get(TERMINATE):

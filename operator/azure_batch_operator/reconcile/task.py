@@ -18,7 +18,17 @@ from azure_batch_operator.reconcile import adoption, expand, normal, ownership
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import deleting, foreign, troubled, waiting, with_notice, without_account
 from azure_batch_operator.reconcile.oneshot import asked, handled
-from azure_batch_operator.reconcile.plan import Absence, Absent, AccountView, Call, Notice, Plan, Remote, Table
+from azure_batch_operator.reconcile.plan import (
+    Absence,
+    Absent,
+    AccountView,
+    Call,
+    Notice,
+    Plan,
+    Remote,
+    Table,
+    without_etag,
+)
 from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
 from azure_batch_operator.reconcile.trouble import Patience, trouble
 
@@ -277,7 +287,15 @@ def _call(
     verb: str, resource: Resource, job: JobView, remote: Mapping[str, Any], body: Mapping[str, Any] | None = None
 ) -> Call:
     """A call to the task, provided that it still is the one that was listed with the owner."""
-    return Call(verb, Table.TASKS, resource.remote_id, parent=job.id, body=body, if_match=remote.get("eTag"))
+    return Call(
+        verb,
+        Table.TASKS,
+        resource.remote_id,
+        parent=job.id,
+        body=body,
+        if_match=remote.get("eTag"),
+        evidence=without_etag(remote),
+    )
 
 
 def _reason(job: JobView) -> str:

@@ -11,7 +11,7 @@ from functools import partial
 
 from prometheus_client import Counter, Histogram
 
-from azure_batch_operator import tracing
+from azure_batch_operator import guard, tracing
 from azure_batch_operator.api.base import RECONCILE_NOW
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
@@ -202,7 +202,7 @@ class Controller:
         except Exception as error:
             # A fault of ours must not stop the other objects; it is loud, counted, shown, and tried again.
             result = "bug"
-            logger.exception("%s could not be reconciled", key)
+            guard.report("reconcile", key, error)
             self._failed(key, error)
         finally:
             self._queue.done(key)
@@ -230,12 +230,7 @@ class Controller:
             self._show(key, problem)
 
     def _failed(self, key: Key, error: Exception) -> None:
-        # The text of an unexpected exception may hold anything, so it goes to the log alone.
-        text = (
-            f"the operator failed on this object ({type(error).__name__}) and tries again; the others are not affected. Please "
-            f"report it with the lines that the operator's log has about {key}"
-        )
-        problem = Trouble("InternalError", text, Patience.WAITING, stalled=True)
+        problem = Trouble(guard.REASON, guard.message(error), Patience.WAITING, stalled=True)
         self._back_off(key, problem)
         self._show(key, problem)
 
@@ -258,8 +253,8 @@ class Controller:
             self._executor.tell(resource, said)
             if said.status is not None:
                 self._writer.write(resource, said.status)
-        except Exception:
-            logger.exception("The failure of %s could not be shown", key)
+        except Exception as error:
+            guard.report("show", key, error)
 
     async def _reconcile(self, key: Key) -> None:
         resource = self._store.get(key)

@@ -26,6 +26,7 @@ from azure_batch_operator.batch import (
     PreconditionFailedError,
     Priority,
 )
+from azure_batch_operator.guard import refusal
 from azure_batch_operator.reconcile import expand
 from azure_batch_operator.reconcile.trouble import trouble
 from azure_batch_operator.sync.backoff import Backoff
@@ -136,10 +137,7 @@ class Feeder:
             self._backoff.refused(key, _FEED, intent, error, trouble(error))
         except Exception as error:
             # Whatever a spec holds is this job's failure, and the other jobs are fed all the same.
-            logger.exception("The tasks of %s could not be added", key)
-            state.refused = BatchError(
-                f"the operator failed on the tasks of this job: {type(error).__name__}", code="InternalError"
-            )
+            state.refused = refusal("feeder", key, error)
             self._backoff.refused(key, _FEED, intent, state.refused, trouble(state.refused))
         finally:
             job.task = None

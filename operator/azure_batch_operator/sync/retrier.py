@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, BatchError, CompletedError, ConflictError, NotFoundError
+from azure_batch_operator.guard import refusal
 from azure_batch_operator.reconcile.trouble import trouble
 from azure_batch_operator.sync.backoff import Backoff
 from azure_batch_operator.sync.feeder import Incarnation
@@ -79,9 +80,8 @@ class Retrier:
         except BatchError as error:
             logger.warning("Reactivating the failed tasks of %s stopped after %d: %s", job.key, number, error)
             self._backoff.refused(job.key, _RETRY, (job, value), error, trouble(error))
-        except Exception:
-            logger.exception("The failed tasks of %s could not be reactivated", job.key)
-            failure = BatchError("the operator failed to reactivate the tasks", code="InternalError")
+        except Exception as error:
+            failure = refusal("retrier", job.key, error)
             self._backoff.refused(job.key, _RETRY, (job, value), failure, trouble(failure))
         finally:
             del self._running[job.key]

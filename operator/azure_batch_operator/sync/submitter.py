@@ -15,6 +15,7 @@ from typing import Any
 
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import AlreadyExistsError, BatchClient, BatchError
+from azure_batch_operator.guard import refusal
 from azure_batch_operator.reconcile.trouble import trouble, unanswered
 from azure_batch_operator.sync.backoff import Backoff
 
@@ -158,6 +159,9 @@ class Submitter:
         except BatchError as error:
             logger.warning("%d tasks of job %s were not added: %s", len(items) - len(outcome), job_id, error)
             unknown = error
+        except Exception as error:
+            # Whatever one task holds is the failure of the tasks of this call; the other calls go out all the same.
+            unknown = refusal("submitter", job_id, error)
         finally:
             self._in_hand.difference_update(keys)
         for item in items:

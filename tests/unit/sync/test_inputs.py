@@ -262,7 +262,7 @@ async def test_what_a_schedule_of_the_service_takes_is_followed_and_its_other_ch
     assert (before.digest != after.digest, before.version != after.version) == (True, True)
     del api.objects["tokens"]
     these._values.forget("Secret", "default", "tokens")
-    suspending = Plan(calls=(Call("update_schedule", Table.SCHEDULES, "one", body={"metadata": []}),))
+    suspending = Plan(calls=(Call("update_schedule", Table.SCHEDULES, "one", body={"metadata": []}, if_match="0x1"),))
     assert (await these.completed(one, suspending)).calls == suspending.calls
     for other in ({"cron": {"expression": "@daily"}}, {"status": {"phase": "Completed"}}):
         status = other.pop("status", None)
