@@ -25,7 +25,16 @@ from azure_batch_operator.sync.polls.roll import PER_LIST, chunks, id_filter
 from azure_batch_operator.sync.polls.steps import Scope, Step, keys_of
 from azure_batch_operator.sync.polls.watch import incarnation
 
-_TASK_MEMBERS = ("id", "eTag", "creationTime", "state", "stateTransitionTime", "executionInfo", "nodeInfo", "constraints")
+_TASK_MEMBERS = (
+    "id",
+    "eTag",
+    "creationTime",
+    "state",
+    "stateTransitionTime",
+    "executionInfo",
+    "nodeInfo",
+    "constraints",
+)
 _TASK_SHOWN = ("eTag", "creationTime", "state", "executionInfo", "nodeInfo", "owner", "stderrTail")
 _OUTPUT = ("stdoutTail", "stderrTail", "outputProblem")
 _FULL_TASK_LIST_EVERY = 60.0
