@@ -134,6 +134,9 @@ class Controller:
         self._store.update(resource)
         if before is None:
             return
+        if not views.waits(resource) and (session := self._relations.session(resource)) is not None:
+            # Nothing comes of it any more, and it may never be looked at again: polls need not ask for it.
+            session.interest.drop(resource.key)
         if resource.scheduled_by and before.status.get("phase") != resource.status.get("phase"):
             self._queue.add(resource.scheduled_by, Urgency.REFRESH)
         if resource.key.kind is Kind.TASK and views.hopeless(before) != views.hopeless(resource):

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import math
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -170,14 +171,16 @@ class Poller:
     async def poll(self) -> None:
         """One pass over everything that somebody is interested in."""
         self._calls, self._moved = 0, False
-        error = await self._account_wide()
+        # What pools look like depends on the images, so these come first; that they cannot be read concerns nobody else.
+        error, news = await self._all(self._offers.steps(), News()), News()
+        error = error or await self._account_wide(news)
         early = error is None and not self._reported
         if early:
             # The first steps of an account with many jobs take a while: it is known to answer before they end.
             self._reported = True
             self._healthy(None)
-        if error is None or not _ends_poll(error):
-            error = await self._all(self._steps()) or error
+        steps = [] if error is not None and _ends_poll(error) else self._steps(news)
+        error = await self._all(steps, news) or error
         if error is None:
             self.last_success = asyncio.get_running_loop().time()
         if error is not None or not early:
@@ -229,11 +232,11 @@ class Poller:
         async for _page in self._client.pools.list_pages(select=("id",), max_results=1, **options()):
             break
 
-    async def _account_wide(self) -> BatchError | None:
-        """Take the account-wide lists; the first error, if any of them failed."""
+    async def _account_wide(self, news: News) -> BatchError | None:
+        """Take the account-wide lists; the first error, if any of them failed. What was seen before it counts all the same."""
         first: BatchError | None = None
         for part in self._parts():
-            news, error = News(), None
+            error = None
             self._calls += 1
             try:
                 await part(news)
@@ -241,18 +244,15 @@ class Poller:
                 error = failure
             except Exception as failure:
                 error = _internal(failure)
-            # What was seen before an error counts all the same.
-            self._tell(news)
             first = first or error
             if error is not None and _ends_poll(error):
                 break
         return first
 
-    def _steps(self) -> list[Step]:
+    def _steps(self, news: News) -> list[Step]:
         """What is due for single things."""
-        news, steps = News(), list[Step]()
+        steps = list[Step]()
         for part in (
-            self._offers.steps,
             partial(self._nodes.steps, news),
             partial(self._jobs.steps, self._is_ready),
             self._tasks.steps,
@@ -262,24 +262,38 @@ class Poller:
                 steps += part()
             except Exception as failure:
                 _internal(failure)
-        self._tell(news)
         return steps
 
     def _is_ready(self, scope: Scope) -> bool:
         """Whether a step can be taken now: it neither runs beside the polls nor waits after a failure."""
         return scope not in self._strays and self._troubles.due(scope, asyncio.get_running_loop().time())
 
-    async def _all(self, steps: Sequence[Step]) -> BatchError | None:
-        """Take all steps, some at once; what judges the account, if anything does."""
+    async def _all(self, steps: Sequence[Step], news: News) -> BatchError | None:
+        """Take all steps, some at once; what judges the account, if anything does.
+
+        Args:
+            news: of the account-wide lists. Objects that a step is about hear of it when that step has ended, so that they do
+                not decide on half of what this poll shows; all others hear of it at once.
+        """
         gate, round_ = asyncio.Semaphore(_CONCURRENCY), _Round()
+        self._troubles.keep(self._is_wanted)
+        awaited = Counter(
+            key
+            for step in steps
+            if self._is_ready(step.scope) and not self._troubles.has(step.scope)
+            for key in step.keys
+        )
+        self._tell(News(news.changed - awaited.keys(), news.moved - awaited.keys()))
 
         async def guarded(step: Step) -> None:
             async with gate:
                 if not round_.over:
                     self._calls += 1
                     await self._take(step, round_)
+            awaited.subtract(step.keys)
+            ended = {key for key in step.keys if not awaited[key]}
+            self._tell(News(news.changed & ended, news.moved & ended))
 
-        self._troubles.keep(self._is_wanted)
         async with asyncio.TaskGroup() as group:
             for step in steps:
                 if not self._is_ready(step.scope):

@@ -137,7 +137,7 @@ async def test_a_job_that_does_not_answer_holds_up_the_news_of_nobody() -> None:
     await asyncio.sleep(1)
     assert not running.done()
     told = set().union(*scene.told)
-    assert told == set(JOBS)
+    assert told == {*JOBS} - {JOBS[2]}, "it decides when its part of this poll has ended"
     assert {id for id in scene.mirror.results if scene.mirror.results[id].counts} == {"j0", "j1", "j3", "j4"}
     scene.service.failing["taskcounts j2"] = DeadlineError("there was no complete answer")
     scene.service.held["taskcounts j2"].set()

@@ -112,6 +112,8 @@ class JobPoll(Poll):
         mirror, interest, now = self._mirror, self._interest, clock()
         for id in self._watches.keys() - interest.jobs.keys():
             del self._watches[id]
+        for id in mirror.results.keys() - interest.jobs.keys():
+            del mirror.results[id]
         due: list[tuple[bool, float, str]] = []
         for id in list(interest.jobs):
             job = mirror.jobs.latest(id)
@@ -119,7 +121,8 @@ class JobPoll(Poll):
                 mirror.results.pop(id, None)
                 self._watches.pop(id, None)
                 continue
-            watch, results = self._watch(id, job), mirror.results[id]
+            # Nothing stands there before a count, lest somebody take it for a job without tasks.
+            watch, results = self._watch(id, job), mirror.results.get(id) or JobResults()
             ended = job.get("state") == "completed"
             if ended and results.unfinished is not None:
                 continue
@@ -149,7 +152,7 @@ class JobPoll(Poll):
             job, watch = self._mirror.jobs.latest(id), self._watches.get(id)
             if job is None or watch is None:
                 return
-            known, seen, began = self._mirror.results[id], self._seen(id, job), clock()
+            known, seen, began = self._mirror.results.get(id) or JobResults(), self._seen(id, job), clock()
             results = replace(known)
             try:
                 await self._reader.read(id, job, results, watch)

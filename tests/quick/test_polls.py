@@ -1,0 +1,129 @@
+"""What the whole operator asks of an account, and what an error of one call does to the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from support.stage import Options, Stage, job, pool, sleeping, task, thing
+
+OFFERS = {"Account_ListSupportedImages", "Applications_ListApplications"}
+
+
+@pytest.mark.parametrize("how", [{"status": 500, "code": "InternalError"}, {"hang": True}, {"truncate": 0.5}])
+async def test_one_job_that_cannot_be_counted_concerns_that_job_alone(stage: Stage, how: dict[str, object]) -> None:
+    await stage.ready_pool()
+    stage.apply(job("bad", tasks=sleeping(1, 3600)))
+    await stage.until(lambda: stage.phase("bj", "bad") == "Running", 900)
+    fault = stage.azure.fault("Jobs_GetJobTaskCounts", path="/jobs/bad/", **how)
+    stage.apply(job("good", tasks=sleeping(1, 10)))
+    await stage.until(lambda: stage.phase("bj", "good") == "Succeeded", 900)
+    await stage.run_for(900)
+    account = [
+        each.body["status"]["phase"] for each in stage.server.log if each.id.name == "main" and "status" in each.body
+    ]
+    assert set(account[1:]) <= {"Pending", "Connecting", "Connected"}, "the account answers"
+    assert stage.ready("bp", "cpu")
+    said = stage.condition("bj", "bad", "Reconciling")
+    assert said is not None
+    assert said["reason"] == "ObservationFailed"
+    assert "the task counts of job 'bad'" in said["message"]
+    assert fault.hits <= 60
+    writes = stage.writes("bj", "bad", "status")
+    await stage.run_for(1800)
+    assert stage.writes("bj", "bad", "status") == writes, "the same words are written once"
+    stage.azure.heal()
+    await stage.until(lambda: stage.phase("bj", "bad") == "Succeeded", 3600)
+    assert not stage.condition("bj", "bad", "Reconciling")
+
+
+async def test_a_long_retry_after_is_throttling_and_not_silence(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.fault(status=429, code="TooManyRequests", retryAfter=86400, count=1)
+    await stage.until(lambda: stage.phase("bacc", "main") == "Throttled", 300)
+    begun = stage.now
+    await stage.until(lambda: stage.phase("bacc", "main") == "Connected", 900)
+    assert stage.now - begun <= 400, "five minutes, not a day"
+    reasons = {each.body["status"]["conditions"][0]["reason"] for each in stage.server.log
+               if each.id.name == "main" and "conditions" in each.body.get("status", {})}  # fmt: skip
+    assert reasons <= {"Connecting", "Connected", "Throttled"}
+
+
+async def test_faults_at_the_start_of_an_account_do_not_keep_it_connecting(stage: Stage) -> None:
+    stage.azure.fault(status=500, code="InternalError", count=9)
+    stage.azure.fault(reset=True, skip=9, count=9)
+    stage.apply(*stage.account_objects(), pool("cpu"))
+    await stage.until(lambda: stage.phase("bacc", "main") == "Connected", 300)
+    await stage.until(lambda: stage.ready("bp", "cpu"), 600)
+
+
+async def test_open_jobs_at_rest_cost_no_calls_and_a_restart_writes_nothing(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(*(job(f"open{number:03}") for number in range(60)), job("own", tasks=sleeping(3, 1)), job("steps"))
+    stage.apply(*(task(f"t{number}", "steps") for number in range(20)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 900)
+    await stage.until(lambda: all(stage.phase("bt", f"t{number}") == "Succeeded" for number in range(20)), 900)
+    await stage.run_for(3600)
+    before = len(stage.azure.log)
+    await stage.run_for(3600)
+    calls = Counter(each.operation for each in stage.azure.log[before:])
+    assert calls.pop("Jobs_GetJobTaskCounts") <= 61 * 7, "each job every ten minutes"
+    assert calls.keys() == {"Pools_ListPools", "Pools_ListPoolNodeCounts", "Jobs_ListJobs"} | calls.keys() & OFFERS
+    assert calls.total() <= 75 * 3 + 2, "and each minute two lists of pools and one of jobs"
+    writes = len([each for each in stage.api.log if each.verb not in {"get", "list"}])
+    await stage.restart()
+    await stage.run_for(600)
+    assert len([each for each in stage.api.log if each.verb not in {"get", "list"}]) == writes
+
+
+@pytest.mark.parametrize("foreign", [3000])
+async def test_a_task_of_a_large_foreign_job_is_found_without_its_other_tasks(stage: Stage, foreign: int) -> None:
+    await stage.ready_pool()
+    stage.azure.post("/jobs", {"id": "theirs", "poolInfo": {"poolId": "cpu"}, "priority": -100})
+    for first in range(0, foreign, 100):
+        tasks = [{"id": f"x{first + each}", "commandLine": "sleep 36000"} for each in range(100)]
+        stage.azure.post("/jobs/theirs/addtaskcollection", {"value": tasks})
+    before = len(stage.azure.log)
+    mine = thing("BatchTask", "mine", jobId="theirs", accountRef={"name": "main"}, commandLine="sleep 5")
+    stage.apply(mine)
+    await stage.until(lambda: stage.azure.get("/jobs/theirs/tasks/mine"), 300)
+    await stage.run_for(300)
+    listed = [each for each in stage.azure.log[before:] if each.operation == "Tasks_ListTasks"]
+    assert listed
+    assert all("skiptoken" not in each.query for each in listed), "never a second page"
+
+
+async def test_a_job_made_anew_by_somebody_else_is_followed_anew(stage: Stage) -> None:
+    """The first has had 5 tasks that ended well, the second has one that fails: nothing of the first is told of it."""
+    await stage.ready_pool()
+    stage.apply(job("steps"), *(task(f"t{number}", "steps", "sleep 1") for number in range(3)))
+    await stage.until(lambda: all(stage.phase("bt", f"t{number}") == "Succeeded" for number in range(3)), 900)
+    stage.apply(task("late", "steps", "sleep 7200"))
+    await stage.until(lambda: stage.azure.get("/jobs/steps/tasks/late"), 300)
+    stage.azure.delete("/jobs/steps")
+    await stage.until(lambda: stage.azure.get("/jobs/steps") is None, 300)
+    await stage.until(lambda: stage.azure.get("/jobs/steps/tasks/late"), 600, "it is added to the new job")
+
+
+def test_many_accounts_with_an_open_job_each_are_quiet() -> None:
+    """A hundred namespaces' worth of accounts, each with a pool and an open job: calls at rest."""
+    from support.stage import run_on_stage
+
+    async def scenario(stage: Stage) -> int:
+        for number in range(30):
+            name = f"a{number}"
+            stage.apply(
+                *stage.account_objects(name), pool(f"p{number}", accountRef={"name": name}, targetDedicatedNodes=0)
+            )
+            stage.apply(job(f"j{number}", poolRef={"name": f"p{number}"}))
+        await stage.until(
+            lambda: all(stage.phase("bj", f"j{each}") in {"Active", "Running"} for each in range(30)), 900
+        )
+        await stage.run_for(1800)
+        before = len(stage.azure.log)
+        await stage.run_for(600)
+        return len(stage.azure.log) - before
+
+    calls: int = run_on_stage(scenario, Options(settings={"poll_seconds": 1.0}))
+    assert calls <= 30 * (10 * 1.3 * 3 + 5), "three lists a minute for each, and a count now and then"
