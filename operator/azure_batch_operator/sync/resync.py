@@ -37,13 +37,15 @@ async def resync(
     # created again is another object: by its uid, not by its name.
     before = {key: known.uid for key in list(store.keys()) if (known := store.get(key)) is not None}
     listed: dict[Key, str] = {}
-    for kind in Kind:
-        for namespace in namespaces or (None,):
-            async for body in api.list(kind, namespace):
-                resource = Resource.parse(body)
-                listed[resource.key] = resource.uid
-                seen(resource)
-                wake(resource.key)
+    with store.departures() as departed:
+        for kind in Kind:
+            for namespace in namespaces or (None,):
+                async for body in api.list(kind, namespace):
+                    resource = Resource.parse(body)
+                    listed[resource.key] = resource.uid
+                    if resource.uid not in departed:
+                        seen(resource)
+                        wake(resource.key)
     for key, uid in before.items():
         known = store.get(key)
         if known is not None and known.uid == uid and listed.get(key) != uid:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
@@ -45,6 +46,7 @@ class Store:
     def __init__(self) -> None:
         self._objects: dict[Key, Resource] = {}
         self._dependents: defaultdict[Key, dict[Key, None]] = defaultdict(dict)
+        self._departures: list[set[str]] = []
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -84,7 +86,20 @@ class Store:
             return None
         del self._objects[key]
         self._unlink(known)
+        for uids in self._departures:
+            uids.add(known.uid)
         return known
+
+    @contextmanager
+    def departures(self) -> Iterator[Collection[str]]:
+        """The uids of what is removed while a list is read: its pages still show what was deleted since it began."""
+        uids: set[str] = set()
+        self._departures.append(uids)
+        try:
+            yield uids
+        finally:
+            # By identity: two lists may run at once, and two empty sets are equal.
+            self._departures = [each for each in self._departures if each is not uids]
 
     def of_kind(self, kind: Kind) -> Iterator[Resource]:
         """All objects of a kind."""

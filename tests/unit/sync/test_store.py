@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from typing import Any
+
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.api.resource import Key
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.sync.resync import resync
 from azure_batch_operator.sync.store import Store
 from unit.objects import JOB_SPEC, POOL_SPEC, TASK_SPEC, resource
 
@@ -53,3 +57,36 @@ def test_a_job_is_known_to_its_account_even_without_its_pool() -> None:
     job = resource(Kind.JOB, JOB_SPEC, status={"account": "team/main"})
     store.put(job)
     assert store.dependents(Key(Kind.ACCOUNT, "team", "main")) == [job]
+
+
+async def test_a_page_of_a_list_does_not_bring_back_what_was_deleted_meanwhile() -> None:
+    store = Store()
+    objects = [resource(Kind.JOB, JOB_SPEC, name=f"j{number}", uid=f"uid-{number}") for number in range(3)]
+    for each in objects:
+        store.put(each)
+
+    def body(each: Resource) -> dict[str, Any]:
+        metadata = {"namespace": each.key.namespace, "name": each.key.name, "uid": each.uid}
+        return {"kind": "BatchJob", "metadata": {**metadata, "resourceVersion": str(each.version)}, "spec": JOB_SPEC}
+
+    class Api:
+        """Somebody deletes the last job while its page is read."""
+
+        async def list(self, kind: Kind, _: str | None) -> AsyncIterator[dict[str, Any]]:
+            for each in objects if kind is Kind.JOB else ():
+                yield body(each)
+                store.remove(objects[2].key, objects[2].uid)
+
+    woken: list[Key] = []
+    api: Any = Api()
+
+    def seen(each: Resource) -> None:
+        store.put(each)
+
+    await resync(api, store, (), seen, lambda _: None, woken.append)
+    assert [key.name for key in woken] == ["j0", "j1"]
+    assert store.get(objects[2].key) is None
+    with store.departures() as departed:
+        store.remove(objects[1].key)
+    store.remove(objects[0].key)
+    assert set(departed) == {"uid-1"}, "only while the list is read"
