@@ -19,14 +19,26 @@ from azure_batch_emulator.schema import pools as schema
 from azure_batch_emulator.web import render
 from azure_batch_emulator.wire.errors import BatchError
 from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, UNIX_EPOCH_TICKS
+from azure_batch_operator.api.base import ApiModel
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.ownership import owns
 from azure_batch_operator.reconcile.plan import Absent, Accepted, AccountView, Call, Plan
 from azure_batch_operator.reconcile.pool import plan
 from azure_batch_operator.reconcile.pool_recreate import in_use, next_id
+from azure_batch_operator.reconcile.pool_values import Taken, compared, version_of
 from azure_batch_operator.reconcile.pool_view import PoolView
-from azure_batch_operator.reconcile.resolve import Source, filled
+from azure_batch_operator.reconcile.resolve import Source, filled, references
+
+
+def taken(model: type[ApiModel], spec: Mapping[str, Any]) -> dict[str, Taken]:
+    """What members of a spec take from the one Secret, which never changes."""
+    found = {}
+    for name, value in model.rest_body(spec).items():
+        if needed := list(references(model, {name: value})):
+            found[name] = Taken("digest", version_of((each, "uid/1") for each in needed))
+    return found
+
 
 CLUSTER = "cluster-1"
 ACCOUNT = AccountView(usable=True, url="https://a.example", name="default/main")
@@ -43,7 +55,8 @@ IMAGES = [
     },
 ]
 _SOON = 300.0
-SECRETS = {Source("Secret", "s", "k"): "secret"}
+SECRETS = {Source("Secret", "s", "k"): '{"secret": "text"}'}
+"""A text that is a JSON object, too, as some properties want."""
 _BASE = "https://a.example"
 
 
@@ -100,6 +113,7 @@ class Bench:
             jobs_on={},
             images=IMAGES,
             accepted=self._accepted.get(id),
+            values=compared(taken(PoolSpec, self.resource.spec), {}, remote),
             evaluated=self._evaluated,
             enabled=self._enabled,
             troubled=tuple(node for node in nodes if node["state"] in broken),

@@ -61,6 +61,9 @@ class Applied:
         return self.keeps and name not in self.marks
 
 
+NOTHING = Applied()
+
+
 def fingerprint(value: Any) -> str:
     """A short name for a value, as it stands in the spec."""
     text = json.dumps(value, sort_keys=True, default=str)

@@ -21,6 +21,13 @@ _NAMES = frozenset({"vmSize", "publisher", "offer", "sku", "nodeAgentSKUId", "ap
 _DURATIONS = frozenset(
     {"pauseTimeBetweenBatches", "maxWallClockTime", "retentionTime", "resizeTimeout", "autoScaleEvaluationInterval"}
 )
+_UNFILLED = frozenset(
+    {
+        "autoUpgradeMinorVersion", "secureBootEnabled", "vTpmEnabled", "enableCrossZoneUpgrade",
+        "prioritizeUnhealthyInstances", "uid", "gid",
+    }
+)  # fmt: skip
+"""What is neither filled in by the service nor false or zero where it is missing: something else, such as the image, decides."""
 _ARM_ID = re.compile("(?i)^/subscriptions/")
 _AUTO_USER = {"autoUser": {"scope": "pool", "elevationLevel": "nonadmin"}}
 _DEFAULTS: Mapping[tuple[str, str], Any] = {
@@ -97,7 +104,7 @@ def same(name: str, wanted: Any, found: Any, *, lenient: bool = False) -> bool:
     if _is_list(wanted) or _is_list(found):
         return _same_items(name, wanted or [], found or [], lenient=lenient)
     if not wanted and not found:
-        return True
+        return name not in _UNFILLED or wanted is found
     if isinstance(wanted, str) and isinstance(found, str):
         return _text(name, wanted) == _text(name, found)
     return bool(wanted == found)
@@ -108,9 +115,15 @@ def _same_members(parent: str, wanted: Mapping[str, Any], found: Mapping[str, An
     hidden = set(_hidden(wanted))
     for name in (wanted.keys() | (set() if lenient else found.keys())) - hidden:
         default = _DEFAULTS.get((parent, name))
-        if not same(name, wanted.get(name, default), found.get(name, default), lenient=lenient):
+        if not same(name, _or_default(wanted, name, default), _or_default(found, name, default), lenient=lenient):
             return False
     return True
+
+
+def _or_default(members: Mapping[str, Any], name: str, default: Any) -> Any:
+    """A member, or its default where it is missing or an empty list or object, which the service does not tell apart."""
+    value = members.get(name)
+    return default if value is None or (value in ([], {}) and default is not None) else value
 
 
 def _hidden(wanted: Mapping[str, Any]) -> Iterator[str]:

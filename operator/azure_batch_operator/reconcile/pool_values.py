@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any, NamedTuple
 
 from azure_batch_operator.api.base import VALUES_METADATA, ApiModel
+from azure_batch_operator.reconcile import applied
 from azure_batch_operator.reconcile.plan import Absent, Remote
-from azure_batch_operator.reconcile.resolve import Source, references
+from azure_batch_operator.reconcile.resolve import Reference, references
 
 DUE = "due"
 
@@ -27,12 +28,12 @@ class Taken(NamedTuple):
     digest: str
     """Of the values, under a key that only this process has."""
     version: str
-    """Of the objects; see `version_of`."""
+    """Of the references and of the objects that they name; see `version_of`."""
 
 
-def version_of(objects: Iterable[tuple[Source, str]]) -> str:
-    """A short name for the versions of Secrets and ConfigMaps, given as uid and resourceVersion; says nothing of what they hold."""
-    text = json.dumps(sorted({(source.kind, source.name, version) for source, version in objects}))
+def version_of(references: Iterable[tuple[Reference, str]]) -> str:
+    """A short name for references with the versions of what they name, as uid and resourceVersion; says nothing of the values."""
+    text = json.dumps([(each.path, *astuple(each.source), version) for each, version in references])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -67,9 +68,14 @@ def compared(taken: Mapping[str, Taken], given: Mapping[str, str], remote: Remot
         remote: the pool or schedule, with the note of what it was given before this process.
     """
     note = {} if isinstance(remote, Absent) else noted(remote)
+    before = applied.NOTHING if isinstance(remote, Absent) else applied.noted(remote)
     changed, certain = set(), set()
     for name, now in taken.items():
-        if name in given:
+        if name in before.marks and name not in note:
+            # It was given a value that stood in the spec itself.
+            changed.add(name)
+            certain.add(name)
+        elif name in given:
             if given[name] != now.digest:
                 changed.add(name)
                 certain.add(name)

@@ -120,11 +120,12 @@ class Inputs:
                 values = await read_texts(self._values, resource.key.namespace, needed, since)
             except ResolutionError:
                 continue
-            versions = [
-                (source, await self._values.version(source.kind, resource.key.namespace, source.name, since=since))
+            versions = {
+                source: await self._values.version(source.kind, resource.key.namespace, source.name, since=since)
                 for source in values
-            ]
-            found[name] = Taken(self._digest(needed, values), version_of(versions))
+            }
+            version = version_of((each, versions[each.source]) for each in needed)
+            found[name] = Taken(self._digest(needed, values), version)
         self.taken[resource.key] = found
 
     async def with_tasks(self, job: Resource) -> Resource:

@@ -14,7 +14,7 @@ from azure_batch_operator.reconcile.pool import plan
 from azure_batch_operator.reconcile.pool_changes import with_note
 from azure_batch_operator.reconcile.pool_values import Taken, Values, compared, noted, version_of
 from azure_batch_operator.reconcile.pool_view import PoolView
-from azure_batch_operator.reconcile.resolve import Source
+from azure_batch_operator.reconcile.resolve import Reference, Source
 from unit.objects import ACCOUNT, CLUSTER, NOW, POOL_SPEC, owned, resource
 
 USERS = [{"name": "u", "passwordSecretRef": {"name": "login", "key": "p"}}]
@@ -78,7 +78,8 @@ def test_what_is_known_of_a_value(taken: tuple[str, str], given: str | None, cha
 
 def test_a_pool_that_was_taken_over_is_left_as_it_is() -> None:
     there = remote(pool())
-    there["metadata"] = [item for item in there["metadata"] if item["name"] != "azurebatch.io/values"]
+    ours = {"azurebatch.io/values", "azurebatch.io/applied"}
+    there["metadata"] = [item for item in there["metadata"] if item["name"] not in ours]
     assert not compared(seen("digest 9", "version 9"), {}, there).changed
 
 
@@ -158,9 +159,17 @@ def test_the_note_is_the_operators_own() -> None:
 
 
 def test_versions_follow_the_object_and_say_nothing_of_what_it_holds() -> None:
-    source = Source("Secret", "login", "p")
-    versions = {version_of([(source, version)]) for version in ("uid/1", "uid/2", "other/1")}
+    one = Reference("spec.startTask.environmentSettings[0].valueFrom", Source("Secret", "login", "p"))
+    versions = {version_of([(one, version)]) for version in ("uid/1", "uid/2", "other/1")}
     assert len(versions) == 3
-    assert version_of([(source, "uid/1"), (Source("Secret", "login", "t"), "uid/1")]) in versions, (
-        "keys share an object"
-    )
+    other = Reference(one.path, Source("Secret", "login", "t"))
+    beside = Reference("spec.startTask.environmentSettings[1].valueFrom", one.source)
+    assert version_of([(other, "uid/1")]) not in versions, "another key holds another value"
+    assert version_of([(one, "uid/1"), (beside, "uid/1")]) not in versions, "another place takes it as well"
+
+
+def test_a_value_that_stood_in_the_spec_and_comes_from_a_secret_now_has_changed() -> None:
+    """The service would not show the difference, and nothing was noted of a Secret."""
+    there = remote(pool())
+    there["metadata"] = [item for item in there["metadata"] if item["name"] != "azurebatch.io/values"]
+    assert compared(seen("digest 1", "version 1"), {}, there).certain == BEFORE.keys()
