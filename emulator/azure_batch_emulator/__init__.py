@@ -1,4 +1,4 @@
-"""An emulator of the Azure Batch data plane, api-version 2024-07-01.20.0.
+"""An emulator of the Azure Batch data plane.
 
 It stands on localhost where the real service would be: it verifies signatures, keeps pools, jobs and tasks in memory, and
 runs the tasks as processes. Use it as a command (``azure-batch-emulator``) or embedded in a test::
@@ -10,7 +10,22 @@ Layers, from the wire inwards: ``web`` (HTTP, signatures, OData) → ``engine`` 
 ``executors`` (what runs the commands). ``engine`` never does I/O and knows nothing of HTTP.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from azure_batch_emulator.config import DEFAULT_ACCOUNT, DEFAULT_KEY, EmulatorConfig, Quotas
-from azure_batch_emulator.emulator import Emulator
+
+if TYPE_CHECKING:
+    from azure_batch_emulator.emulator import Emulator
 
 __all__ = ["DEFAULT_ACCOUNT", "DEFAULT_KEY", "Emulator", "EmulatorConfig", "Quotas"]
+
+
+def __getattr__(name: str) -> Any:
+    """The emulator is imported when it is asked for: the plugin for pytest is loaded by every test run there is."""
+    if name != "Emulator":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from azure_batch_emulator.emulator import Emulator
+
+    return Emulator

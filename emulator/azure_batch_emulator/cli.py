@@ -21,7 +21,13 @@ from azure_batch_emulator.config import (
 from azure_batch_emulator.emulator import ConfigurationError, Emulator
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.command(
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 110,
+        "auto_envvar_prefix": "AZURE_BATCH_EMULATOR",
+    }
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=10100, show_default=True, help="Port to listen on; 0 takes a free one.")
 @click.option("--account", default=DEFAULT_ACCOUNT, show_default=True, help="Name of the Batch account.")
@@ -66,6 +72,12 @@ from azure_batch_emulator.emulator import ConfigurationError, Emulator
     help="Keep everything there when the emulator stops, and go on with it at the next start.",
 )
 @click.option(
+    "--seed-file",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    help="Begin with the pools, jobs, tasks, jobSchedules and applications of this file, YAML or JSON with the bodies of "
+    "the API. Not read when the state file is there already.",
+)
+@click.option(
     "--tls-port",
     type=int,
     help="Serve the same over TLS, with a token endpoint like Entra ID's; 0 takes a free port. "
@@ -107,6 +119,7 @@ def main(
     containers: ContainerMode,
     work_dir: Path | None,
     state_file: Path | None,
+    seed_file: Path | None,
     tls_port: int | None,
     counts_lag: float,
     subscription: str | None,
@@ -151,6 +164,7 @@ def main(
         allow_remote=allow_remote,
         tls_port=tls_port,
         state_file=state_file,
+        seed_file=seed_file,
     )
     try:
         asyncio.run(_run(config))

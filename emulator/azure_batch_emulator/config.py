@@ -46,6 +46,7 @@ class EmulatorConfig:
         subscription: id of the subscription that the account is in; subnets of others are then refused.
         any_image: accept Marketplace images that the service does not know.
         counts_lag: service seconds by which the counts of tasks and nodes are behind; 0 makes them exact.
+        seed_file: YAML or JSON of pools, jobs, tasks and schedules to begin with; not read when a state file is there.
         tls_port: where the same is served over TLS, with a token endpoint; None for nowhere, 0 for a free port.
     """
 
@@ -60,6 +61,7 @@ class EmulatorConfig:
     allow_remote: bool = False
     tls_port: int | None = None
     state_file: Path | None = None
+    seed_file: Path | None = None
     containers: ContainerMode = "process"
     seed: int | None = None
     counts_lag: float = COUNTS_LAG

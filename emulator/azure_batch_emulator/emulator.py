@@ -94,6 +94,8 @@ class Emulator:
             await self._listen(self._server, work_dir.resolve())
             if config.state_file is not None and config.state_file.exists():
                 self._load(config.state_file, storage)
+            elif config.seed_file is not None:
+                self._seed(config.seed_file)
             if config.state_file is not None:
                 self._server.save = self.save
         except BaseException:
@@ -122,6 +124,15 @@ class Emulator:
                     snapshot.load(self.services[name], account)
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigurationError(f"the state file {file} cannot be read: {error}") from None
+
+    def _seed(self, file: Path) -> None:
+        # Read here, because it needs a library that only this needs.
+        from azure_batch_emulator.seeding import SeedError, seed
+
+        try:
+            seed(self.services[self.config.account], file)
+        except SeedError as error:
+            raise ConfigurationError(f"the seed file cannot be used: {error}") from None
 
     async def _listen(self, server: Server, work_dir: Path) -> None:
         config = self.config

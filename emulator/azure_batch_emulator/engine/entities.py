@@ -311,6 +311,7 @@ class JobTaskRecord:
 class Run:
     """One try of one command on one node: a task, a subtask, a start task, a job preparation or release task.
 
+    `name` is that of the request, such as ``job/task``; `started` is when its command was started, in ticks.
     `detached` says that its owner has been dealt with already: when it ends, only the node's slots are freed.
     """
 
@@ -323,6 +324,8 @@ class Run:
     timed_out: bool = False
     wall_clock: Timer | None = None
     done: bool = False
+    name: str = ""
+    started: int | None = None
 
 
 @dataclass(slots=True, eq=False)

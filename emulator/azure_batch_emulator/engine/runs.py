@@ -42,6 +42,7 @@ class Runs:
 
     def launch(self, run: Run, request: RunRequest, owner: RunOwner, wall_clock: str = INFINITE) -> None:
         """Start the command of a run whose slots are reserved."""
+        run.name = request.run_id
         observer = _Observer(self, run, owner)
         run.handle = self._service.executor.start(request, observer)
         if wall_clock != INFINITE and (seconds := duration_seconds(wall_clock)) < _NO_LIMIT_SECONDS:
@@ -71,6 +72,14 @@ class Runs:
         node.slots_used -= run.slots
         self._service.nodes.run_ended(node)
 
+    def now(self) -> int:
+        """The present, in ticks."""
+        return self._service.clock.now()
+
+    def ended(self, run: Run, result: RunResult) -> None:
+        """Note a run that is over."""
+        self._service.timeline.ended(run, self.now(), result)
+
     def place(self, node: Node) -> NodePlace:
         """The node's place for the executor."""
         return NodePlace(self._service.account, node.pool.id, node.id)
@@ -90,6 +99,7 @@ class _Observer:
         self._owner = owner
 
     def on_started(self) -> None:
+        self._run.started = self._runs.now()
         if not self._run.detached:
             self._owner.run_started(self._run)
 
@@ -97,6 +107,7 @@ class _Observer:
         run = self._run
         if run.done:
             return
+        self._runs.ended(run, result)
         detached = run.detached
         if not detached:
             self._owner.run_finished(run, result)

@@ -23,6 +23,7 @@ from azure_batch_emulator.engine.schedules import Schedules
 from azure_batch_emulator.engine.statistics import Statistics
 from azure_batch_emulator.engine.task_ages import TaskAges
 from azure_batch_emulator.engine.tasks import Tasks
+from azure_batch_emulator.engine.timeline import Timeline
 from azure_batch_emulator.wire.errors import BatchError
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class BatchService:
         self._make_managers()
 
     def _make_managers(self) -> None:
+        self.timeline = Timeline()
         self.runs = Runs(self)
         self.nodes = Nodes(self)
         self.pools = Pools(self)

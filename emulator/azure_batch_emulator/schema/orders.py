@@ -103,6 +103,8 @@ SIMULATION = Struct(
     }
 )
 APPLICATION = Struct({"displayName": TEXT, "versions": Property(Many(TEXT), default=[], keep_empty=True)})
+APPLICATION_ID = Text(shortest=1, longest=64)
+SEED_TASKS = Many(JsonObject())
 _PAIRS = Many(Struct({"name": required(TEXT), "value": required(TEXT)}))
 RESIZE_ERROR = Struct({"code": Text(shortest=1), "message": TEXT, "values": _PAIRS, "mostNodes": _COUNT})
 FAIL_NODE = Struct(

@@ -123,6 +123,9 @@ def _dispatch(server: Server, service: BatchService, body: dict[str, Any], metho
             return {"landed": server.land()}
         case ("GET", "state"):
             return state(service, server)
+        case ("GET", "timeline"):
+            nodes = (node for pool in service.pool_table.values() for node in pool.nodes.values())
+            return service.timeline.as_json(run for node in nodes for run in node.runs.values())
         case ("POST", "reset"):
             server.faults.clear()
             server.land(lost=True)

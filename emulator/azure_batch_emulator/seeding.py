@@ -1,0 +1,96 @@
+"""``--seed-file``: pools, jobs, tasks and schedules that are there when the emulator is ready.
+
+The file is YAML or JSON with the bodies of the API, so what ``az batch … --json-file`` takes can be pasted. Each body goes
+through the same handler as a call does, and is refused for the same reasons.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+
+from azure_batch_emulator.engine.service import BatchService
+from azure_batch_emulator.schema import orders
+from azure_batch_emulator.web.handlers import HANDLERS
+from azure_batch_emulator.web.messages import Request
+from azure_batch_emulator.web.query import Query
+from azure_batch_emulator.web.routes import match
+from azure_batch_emulator.wire.errors import BatchError
+
+_SECTIONS = ("applications", "pools", "jobs", "jobSchedules")
+
+
+class SeedError(ValueError):
+    """The file cannot be used; the message names the place and the reason."""
+
+
+def seed(service: BatchService, file: Path) -> None:
+    """Create what a file describes.
+
+    Raises:
+        SeedError: it cannot be read, or the service refuses something of it.
+    """
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SeedError(f"{file}: {error}") from None
+    except yaml.YAMLError as error:
+        raise SeedError(f"{file} is not YAML: {error}") from None
+    if not isinstance(content, dict) or not set(content) <= set(_SECTIONS):
+        raise SeedError(f"{file}: expected an object with {', '.join(_SECTIONS)}")
+    for section in _SECTIONS:
+        items = content.get(section)
+        if items is None:
+            continue
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise SeedError(f"{file}: {section} must be a list of objects")
+        for index, item in enumerate(items):
+            try:
+                _create(service, section, item)
+            except BatchError as error:
+                details = ": ".join(str(value) for value in error.values.values())
+                raise SeedError(f"{file}: {section}[{index}]: {error.code}: {details or error.message}") from None
+
+
+def _create(service: BatchService, section: str, item: dict[str, Any]) -> None:
+    if section == "applications":
+        body = {name: value for name, value in item.items() if name != "id"}
+        order = orders.APPLICATION.accept("", body)
+        name = orders.APPLICATION_ID.accept("id", item.get("id"))
+        service.applications[name.lower()] = {"id": name, "displayName": order.get("displayName", name)} | {
+            "versions": order["versions"]
+        }
+        return
+    if section != "jobs":
+        _call(service, "/pools" if section == "pools" else "/jobschedules", item)
+        return
+    tasks = item.get("tasks", [])
+    _call(
+        service, "/jobs", {name: value for name, value in item.items() if name not in ("tasks", "onAllTasksComplete")}
+    )
+    for task in orders.SEED_TASKS.accept("tasks", tasks):
+        _call(service, f"/jobs/{item['id']}/tasks", task)
+    if "onAllTasksComplete" in item:
+        # Only now: a job without tasks would be over at once.
+        _call(service, f"/jobs/{item['id']}", {"onAllTasksComplete": item["onAllTasksComplete"]}, "PATCH")
+
+
+def _call(service: BatchService, path: str, body: dict[str, Any], method: str = "POST") -> None:
+    found = match(method, path)
+    # YAML has dates of its own; the API has text.
+    raw = orjson.dumps(body, default=str, option=orjson.OPT_NON_STR_KEYS)
+    request = Request(
+        service=service,
+        route=found.route,
+        parameters=found.parameters,
+        query=Query(""),
+        headers={},
+        body=raw,
+        base_url=service.endpoint,
+        path=path,
+        request_id="seed",
+    )
+    HANDLERS[found.route.operation](request)
