@@ -7,6 +7,7 @@ BIN := .venv/bin
 KEEP ?=
 BENCH ?=
 FUZZ ?=
+CLIENTS ?=
 BASE ?=
 RELEASE ?=
 
@@ -69,6 +70,10 @@ chaos: setup ## Kills, outages and throttling on the same stage
 .PHONY: fuzz
 fuzz: setup ## 20,000 random calls of all operations of the emulator; FUZZ="--seed 2" for others
 	@$(BIN)/python tests/fuzz $(FUZZ)
+
+.PHONY: clients
+clients: setup ## Official clients of several languages and versions against the emulator; CLIENTS="go java" for some
+	@$(BIN)/python tests/clients $(CLIENTS)
 
 .PHONY: bench
 bench: setup ## Benchmarks; BENCH="add_tasks …" for some of them
