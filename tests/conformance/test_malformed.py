@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 
 from support.batch_bodies import POOL_BODY
-from support.emulator_thread import EmulatorThread
+from support.emulator_thread import EmulatorThread, wait_until
 from support.raw_http import VERSION, Answer, exchange, read_answer, signed, signed_head
 
 pytestmark = pytest.mark.usefixtures("no_traceback")
@@ -261,6 +261,13 @@ def test_targets_out_of_range(emulator: EmulatorThread, value: Any) -> None:
     assert json.loads(signed(emulator, "GET", "/pools").body)["value"] == []
 
 
+@pytest.mark.parametrize("size", ["standard_d" + "9" * 5000, "standard_d٣s_v3", "standard_d0s_v3", "²", "d" * 5000])
+def test_machine_sizes_that_are_none(emulator: EmulatorThread, size: str) -> None:
+    assert signed(emulator, "POST", "/pools", POOL_BODY | {"vmSize": size}).status == 201
+    for path in ("/pools", "/poolusagemetrics", "/nodecounts"):
+        assert signed(emulator, "GET", path).status == 200
+
+
 @pytest.mark.parametrize("name", ["a\r\nb", "a\nSet-Cookie: x", "\x00", "", "a/b", "\x7f", "x" * 65])
 def test_user_names(emulator: EmulatorThread, name: str) -> None:
     answer = signed(emulator, "POST", "/pools/pool/nodes/n/users", {"name": name, "password": "kept"})
@@ -339,3 +346,57 @@ def test_skip_tokens_of_somebody_else(emulator: EmulatorThread, path: str, token
         assert refused(answer, 400, "InvalidQueryParameterValue")["QueryParameterName"] == "$skiptoken"
     else:
         assert answer.status == 200
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"commandLine": "a\x00b"},
+        {"commandLine": "'"},
+        {"commandLine": "/bin/echo \U0001f600 \u0080"},
+        {"commandLine": "x" * 32_000},
+        {"commandLine": "/bin/echo", "environmentSettings": [{"name": "A\U0001f600", "value": "\u00e9\r\n"}]},
+        {
+            "commandLine": "/bin/echo",
+            "environmentSettings": [{"name": "PATH"}, {"name": "LD_PRELOAD", "value": "/nothing"}],
+        },
+        {"commandLine": "/bin/echo", "resourceFiles": [{"httpUrl": "http://[", "filePath": "f"}]},
+        {"commandLine": "/bin/echo", "resourceFiles": [{"httpUrl": "ftp://x/\x00", "filePath": "f"}]},
+        {"commandLine": "/bin/echo", "resourceFiles": [{"httpUrl": "http://127.0.0.1:99999/", "filePath": "f"}]},
+        {"commandLine": "/bin/echo", "resourceFiles": [{"httpUrl": "STORAGE/c/b", "filePath": "x" * 5000}]},
+        {"commandLine": "/bin/echo", "resourceFiles": [{"httpUrl": "STORAGE/c/b", "filePath": "a\x00b"}]},
+        {"commandLine": "/bin/echo", "resourceFiles": [{"httpUrl": "STORAGE/c/b", "filePath": "."}]},
+        {"commandLine": "/bin/echo", "resourceFiles": [{"autoStorageContainerName": "a/../b\x00"}]},
+        {"commandLine": "/bin/echo", "resourceFiles": [{"storageContainerUrl": "http://[::1", "blobPrefix": "\x00"}]},
+        {"commandLine": "/bin/echo", "outputFiles": [("[", "STORAGE/c")]},
+        {"commandLine": "/bin/echo", "outputFiles": [("a\x00*", "STORAGE/c")]},
+        {"commandLine": "/bin/echo", "outputFiles": [("../std*.txt", "http://[")]},
+        {"commandLine": "/bin/echo", "outputFiles": [("../std*.txt", "nonsense")]},
+        {"commandLine": "/bin/echo", "outputFiles": [("*" * 2000, "STORAGE/c")]},
+    ],
+)
+def test_tasks_that_cannot_run(emulator: EmulatorThread, properties: dict[str, Any]) -> None:
+    """They end, with a failure or without, and can be looked at."""
+    storage = f"{emulator.endpoint}/storage"
+    put = "PUT /storage/c/b HTTP/1.1\r\nHost: here\r\nContent-Length: 1\r\n\r\nx"
+    assert exchange(emulator, put.encode()).status == 201
+    task = json.loads(json.dumps(properties | {"id": "t"}).replace("STORAGE", storage))
+    if "outputFiles" in task:
+        task["outputFiles"] = [
+            {"filePattern": pattern, "destination": {"container": {"containerUrl": url}}}
+            for pattern, url in task["outputFiles"]
+        ]
+    assert signed(emulator, "POST", "/pools", POOL_BODY).status == 201
+    assert signed(emulator, "POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "pool"}}).status == 201
+    created = signed(emulator, "POST", "/jobs/job/tasks", task)
+    assert created.status in (201, 400)
+    if created.status == 400:
+        refused(created, 400, created.code)
+        return
+
+    def ended() -> bool:
+        return bool(json.loads(signed(emulator, "GET", "/jobs/job/tasks/t").body)["state"] == "completed")
+
+    wait_until(ended, "the task ends")
+    assert signed(emulator, "GET", "/jobs/job/tasks").status == 200
+    assert signed(emulator, "GET", "/jobs/job/tasks/t/files?recursive=true").status == 200

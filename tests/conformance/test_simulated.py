@@ -74,3 +74,18 @@ def test_command_lines_that_speak_for_themselves(simulated: EmulatorThread) -> N
     wait_until(lambda: counts(simulated)["failed"] == 3, "all fail")
     task = json.loads(simulated.call("GET", "/jobs/job/tasks/t000002")[2])
     assert task["executionInfo"]["exitCode"] == 4
+
+
+@pytest.mark.parametrize(
+    "command", ["exit 99999999999999999999", "exit 256", "sleep " + "9" * 400, "exit ٣", "sleep 1e999"]
+)
+def test_numbers_in_command_lines_can_be_served(simulated: EmulatorThread, command: str) -> None:
+    """A shell's exit codes have eight bits; what is stored can always be listed."""
+    assert simulated.call("POST", "/jobs/job/tasks", {"id": "t", "commandLine": command})[0] == 201
+    if "exit" in command:
+        wait_until(
+            lambda: json.loads(simulated.call("GET", "/jobs/job/tasks/t")[2])["state"] == "completed", "completed"
+        )
+    status, _, body = simulated.call("GET", "/jobs/job/tasks")
+    assert status == 200
+    assert json.loads(body)["value"][0]["executionInfo"].get("exitCode", 0) in (0, 255)

@@ -25,7 +25,24 @@ DIGEST = json.loads((Path(__file__).parents[1] / "data" / "api-2024-07-01.20.0.j
 OPERATIONS: dict[str, Any] = DIGEST["operations"]
 VERSION = "2024-07-01.20.0"
 ALLOWED_5XX = frozenset({"TooManyEnableAutoScaleRequests"})
-_TEXTS = ["", "a", "x" * 70, "x" * 2000, "ä€😀", "a\r\nb", "\x00", "..", "../..", "%0A", "'\"", "٣", "null", "-1", "{{"]
+_TEXTS = [
+    "",
+    "a",
+    "x" * 70,
+    "x" * 2000,
+    "ä€😀",
+    "a\r\nb",
+    "\x00",
+    "..",
+    "../..",
+    "%0A",
+    "'\"",
+    "٣",
+    "null",
+    "-1",
+    "{{",
+    "9" * 5000,
+]
 _NUMBERS = [0, 1, -1, 2, 257, 2**31 - 1, 2**31, -(2**31) - 1, 2**63, 10**40, 1.5, 9e30, -0.0, 1e-300]
 _DURATIONS = [
     "PT5M",
@@ -69,12 +86,21 @@ _FILTERS = [
     "poolId eq 'p0' or poolId eq 'p1'",
 ]
 _WORDS = {
-    "vmSize": ["standard_d2s_v3", "STANDARD_A1"],
+    "vmSize": ["standard_d2s_v3", "standard_d2s_v3", "STANDARD_A1", "standard_d" + "9" * 5000, "standard_d٣", "d0"],
     "publisher": ["canonical"],
     "offer": ["0001-com-ubuntu-server-jammy"],
     "sku": ["22_04-lts"],
     "nodeAgentSKUId": ["batch.node.ubuntu 22.04"],
-    "commandLine": ["exit 0", "exit 1", "sleep 1", "", "/bin/sh -c 'echo x'", "'"],
+    "commandLine": [
+        "exit 0",
+        "exit 1",
+        "exit 99999999999999999999",
+        "sleep 1",
+        "sleep " + "9" * 400,
+        "",
+        "/bin/sh -c 'echo x'",
+        "'",
+    ],
     "autoScaleFormula": _FORMULAS,
     "onAllTasksComplete": ["noaction", "terminatejob"],
     "onTaskFailure": ["noaction", "performexitoptionsjobaction"],

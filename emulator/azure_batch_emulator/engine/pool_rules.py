@@ -11,7 +11,7 @@ from azure_batch_emulator.wire.errors import resource_error
 
 # The D, DS and A series of old name a size by its rank and not by its cores.
 _RANKED = {"1": 1, "2": 2, "3": 4, "4": 8, "5": 16, "11": 2, "12": 4, "13": 8, "14": 16, "15": 20}
-_SIZE = re.compile(r"(?:standard_|basic_)?([a-z]+)(\d+)(?:-\d+)?([a-z]*)(?:_([a-z0-9_]+))?")
+_SIZE = re.compile(r"(?:standard_|basic_)?([a-z]+)([0-9]{1,4})(?:-[0-9]{1,4})?([a-z]*)(?:_([a-z0-9_]+))?")
 
 
 def cores_of(vm_size: str) -> int:
@@ -22,7 +22,7 @@ def cores_of(vm_size: str) -> int:
     family, number, _, version = match.groups()
     if family in ("d", "ds") and version in (None, "v2", "v2_promo") and number in _RANKED:
         return _RANKED[number]
-    return int(number)
+    return max(1, int(number))
 
 
 class NodeView(Protocol):

@@ -24,8 +24,8 @@ from azure_batch_emulator.executors.base import (
     RunResult,
 )
 
-_SLEEP = re.compile(r"\bsleep\s+(\d+(?:\.\d+)?)")
-_EXIT = re.compile(r"\bexit\s+(\d+)|(?:^|[\s;'\"/])(false)(?:$|[\s;'\"])")
+_SLEEP = re.compile(r"\bsleep\s+([0-9]+(?:\.[0-9]+)?)")
+_EXIT = re.compile(r"\bexit\s+([0-9]+)|(?:^|[\s;'\"/])(false)(?:$|[\s;'\"])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,9 @@ class SimulatedExecutor:
                 return rule
         sleep, end = _SLEEP.search(command_line), _EXIT.search(command_line)
         seconds = float(sleep.group(1)) if sleep else 0.0
-        return SimulationRule("", (seconds, seconds), (int(end.group(1)) if end.group(1) else 1) if end else 0)
+        # Eight bits, as a shell's; the last eight digits say which.
+        code = (int(end.group(1)[-8:]) % 256 if end.group(1) else 1) if end else 0
+        return SimulationRule("", (seconds, seconds), code)
 
     def start(self, request: RunRequest, observer: RunObserver) -> RunHandle:
         rule = self.rule_for(request.run_id, request.command_line)
