@@ -21,7 +21,7 @@ from prometheus_client import Counter
 from azure_batch_operator import guard
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch.redaction import safe
-from azure_batch_operator.kube.api import Busy, Invalid, KubeApi, KubeError, NotFound
+from azure_batch_operator.kube.api import Busy, Invalid, KubeApi, KubeError
 
 logger = logging.getLogger(__name__)
 
@@ -160,9 +160,8 @@ class StatusWriter:
             wait = 0.0
             try:
                 await self._write(key, wanted)
-            except NotFound:
-                self._count(key, "gone")
             except KubeError as error:
+                # Also a 404: only the watch says that an object is gone, and then nothing is owed.
                 refusal, wait = error, self._refused(key, wanted, error)
             except Exception as error:
                 # A status that cannot even be sent is one object's; the others are written all the same.

@@ -48,7 +48,7 @@ from azure_batch_operator.reconcile.plan import (
     Table,
     without_etag,
 )
-from azure_batch_operator.reconcile.status import Verdict, kept, seconds_since, status
+from azure_batch_operator.reconcile.status import Verdict, ended_as, has_ended, kept, seconds_since, status
 from azure_batch_operator.reconcile.trouble import trouble
 
 FINAL = frozenset({"Succeeded", "Failed"})
@@ -56,7 +56,7 @@ FINAL = frozenset({"Succeeded", "Failed"})
 
 def is_open(resource: Resource) -> bool:
     """Whether the job still has to be watched in Azure Batch."""
-    return resource.deleting or (resource.status.get("phase") not in FINAL and not managed_elsewhere(resource))
+    return resource.deleting or (not has_ended(resource) and not managed_elsewhere(resource))
 
 
 def managed_elsewhere(resource: Resource) -> bool:
@@ -180,6 +180,9 @@ def _lost(resource: Resource, now: float) -> Plan | None:
 
     A job of which no task had started is created again, with all of its tasks.
     """
+    if (ended := ended_as(resource)) is not None and not asked(resource, RECREATE):
+        # Somebody has written another phase into the status; its conditions still say what is true.
+        return Plan(status={**resource.status, "phase": ended})
     if not resource.status.get("tasksStartTime") or asked(resource, RECREATE):
         return None
     message = (

@@ -15,7 +15,8 @@ import orjson
 
 from azure_batch_operator.api.resource import Resource
 
-_OUTCOMES = ("Complete", "Failed")
+_ENDS = {"Complete": "Succeeded", "Failed": "Failed"}
+"""Conditions of how something has ended, and the phase that goes with each."""
 _REQUEST_ID = re.compile(r"request-id [^\s,\]]+")
 _MESSAGE_BYTES = 800
 """Of a condition; up to four conditions repeat a message, and a status has 16 KiB."""
@@ -105,6 +106,19 @@ def status(resource: Resource, verdict: Verdict, now: float, **fields: Any) -> d
     } | {name: value for name, value in fields.items() if value is not None}
 
 
+def has_ended(resource: Resource) -> bool:
+    """Whether the status says how the object has ended; a phase that its conditions contradict was written by somebody else."""
+    condition = {phase: type_ for type_, phase in _ENDS.items()}.get(str(resource.status.get("phase")))
+    if condition is None:
+        return False
+    return not resource.status.get("conditions") or (resource.condition(condition) or {}).get("status") == "True"
+
+
+def ended_as(resource: Resource) -> str | None:
+    """The phase that its conditions say the object has ended with; None if they say nothing of an end."""
+    return next((p for t, p in _ENDS.items() if (resource.condition(t) or {}).get("status") == "True"), None)
+
+
 def kept(resource: Resource, verdict: Verdict, now: float) -> dict[str, Any]:
     """The status as it is, under a new verdict: for trouble on the way, when nothing new is known of the remote side.
 
@@ -113,7 +127,7 @@ def kept(resource: Resource, verdict: Verdict, now: float) -> dict[str, Any]:
     rest = {name: value for name, value in resource.status.items() if name not in {"phase", "conditions"}}
     found = conditions(resource, verdict, now)
     said = {each["type"] for each in found}
-    ends = [each for type_ in _OUTCOMES if type_ not in said and (each := resource.condition(type_))]
+    ends = [each for type_ in _ENDS if type_ not in said and (each := resource.condition(type_))]
     return rest | {
         "observedGeneration": resource.generation,
         "phase": verdict.phase,

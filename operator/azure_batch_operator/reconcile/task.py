@@ -29,7 +29,7 @@ from azure_batch_operator.reconcile.plan import (
     Table,
     without_etag,
 )
-from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
+from azure_batch_operator.reconcile.status import Verdict, has_ended, kept, picked, status
 from azure_batch_operator.reconcile.trouble import Patience, trouble
 
 FINAL = frozenset({"Succeeded", "Failed"})
@@ -90,7 +90,7 @@ class TaskView:
 
 def is_open(resource: Resource) -> bool:
     """Whether the task still has to be watched in Azure Batch."""
-    if resource.deleting or resource.status.get("phase") not in FINAL:
+    if resource.deleting or not has_ended(resource):
         return True
     return bool(asked(resource, RETRY_FAILED) or asked(resource, TERMINATE))
 
@@ -115,7 +115,7 @@ def plan(
         return _delete(resource, account, job, view, cluster, now, others)
     if not is_open(resource):
         return _unchanged(resource, view)
-    if resource.status.get("phase") in FINAL and (late := _too_late(resource)) is not None:
+    if has_ended(resource) and (late := _too_late(resource)) is not None:
         return late
     if not job.exists:
         message = (

@@ -77,11 +77,13 @@ class Listeners:
         changed: objects whose remote side looks different; `moved` if it has come, gone or changed its state.
         health: the account whose health has changed.
         busy: asked whether objects wait to be reconciled.
+        doubtful: an object of which something may have been created, or may still be, by a call that failed.
     """
 
     changed: Changed
     health: Callable[[Key], None]
     busy: Callable[[], bool]
+    doubtful: Callable[[Key], None] = lambda _: None
 
 
 class Session:
@@ -119,7 +121,7 @@ class Session:
             self.client, self.mirror, self.interest, listeners.changed, self._polled,
             least=least, most=most, share=rate * _POLLING_SHARE,
         )  # fmt: skip
-        self.submitter = Submitter(self.client, self._added, self._settled, listeners.busy)
+        self.submitter = Submitter(self.client, self._added, self._settled, listeners.busy, self._doubtful)
         self.feeder = Feeder(self.client, self._settled)
         self.retrier = Retrier(self.client, self._settled)
         self.health = Health()
@@ -151,6 +153,11 @@ class Session:
         self.mirror.tasks[job_id.lower()].touch(task_id, asyncio.get_running_loop().time())
         if owner is not None:
             self.poller.claim(job_id, task_id, owner)
+
+    def _doubtful(self, job_id: str, task_id: str, key: Key) -> None:
+        # The next list of tasks decides, not the one before the call.
+        self.mirror.tasks[job_id.lower()].touch(task_id, asyncio.get_running_loop().time())
+        self._listeners.doubtful(key)
 
     def _settled(self, keys: Sequence[Key]) -> None:
         self.poller.settled(keys)

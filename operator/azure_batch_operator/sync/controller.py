@@ -82,10 +82,14 @@ class Controller:
         self._workers = workers
         self._namespaces, self._policy = namespaces, policy
         self.accounts = Accounts(
-            api, hosts, sign_in, pacing, Listeners(self.changed, self.health_changed, lambda: bool(queue))
+            api,
+            hosts,
+            sign_in,
+            pacing,
+            Listeners(self.changed, self.health_changed, lambda: bool(queue), self._doubtful),
         )
         self._relations = Relations(store, self.accounts, namespaces)
-        told = Told(self.gone, lambda task: views.job_id(self._context, task))
+        told = Told(self.gone, self.learned, lambda task: views.job_id(self._context, task))
         self._executor = Executor(api, store, queue, writer, events, cluster, told)
 
     # --- what the world tells ---
@@ -101,6 +105,19 @@ class Controller:
                 self._writer.write(resource, before.status)
             if not _differs(before, resource):
                 return
+        self._react(before, resource, urgency)
+
+    def learned(self, resource: Resource) -> None:
+        """The API server has answered a write of ours: it may show a change of somebody else before the watch does."""
+        before = self._store.get(resource.key)
+        self._store.update(resource)
+        if before is None or self._store.get(resource.key) is not resource:
+            return
+        if _is_changed(before, resource):
+            self._react(before, resource, Urgency.USER)
+
+    def _react(self, before: Resource | None, resource: Resource, urgency: Urgency) -> None:
+        """An object is new or has changed: reconcile it, and whoever must know."""
         if before is None or (before.uid, before.generation) != (resource.uid, resource.generation):
             self._inputs.seen(resource.key)
         self._queue.add(resource.key, urgency)
@@ -131,7 +148,7 @@ class Controller:
     def written(self, resource: Resource) -> None:
         """A status was written: a schedule wants to know what becomes of its jobs, a task of those that it depends on."""
         before = self._store.get(resource.key)
-        self._store.update(resource)
+        self.learned(resource)
         if before is None:
             return
         if not views.waits(resource) and (session := self._relations.session(resource)) is not None:
@@ -154,6 +171,10 @@ class Controller:
         """An account has become usable, or has ceased to be."""
         self._queue.add(key)
         self._enqueue(each.key for each in self._relations.of_account(key) if views.waits(each))
+
+    def _doubtful(self, key: Key) -> None:
+        if (resource := self._store.get(key)) is not None:
+            self._executor.doubt(resource.uid)
 
     def namespace_changed(self, name: str) -> None:
         """Labels or annotations of a namespace have changed: what it may use, or what may be done to its objects."""
@@ -368,12 +389,19 @@ class Controller:
                 session.mirror.forget_schedule(resource.remote_id)
 
 
+def _is_changed(before: Resource, after: Resource) -> bool:
+    """Whether a user has changed the object."""
+    return (before.generation, before.deleting, before.annotations) != (
+        after.generation,
+        after.deleting,
+        after.annotations,
+    )
+
+
 def _differs(before: Resource, after: Resource) -> bool:
     """Whether anything but the status has changed, or the status was taken away."""
     return (
-        before.generation != after.generation
-        or before.deleting != after.deleting
+        _is_changed(before, after)
         or before.finalizers != after.finalizers
-        or before.annotations != after.annotations
         or bool(before.status.get("conditions")) > bool(after.status.get("conditions"))
     )

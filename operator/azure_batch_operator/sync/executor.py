@@ -68,10 +68,12 @@ class Told:
 
     Attributes:
         gone: the object was let go and does not exist any more.
+        learned: the object as the API server has answered a write.
         job_id: id in Azure Batch of the job of a BatchTask.
     """
 
     gone: Callable[[Key, str], None]
+    learned: Callable[[Resource], None]
     job_id: Callable[[Resource], str | None]
 
 
@@ -120,7 +122,7 @@ class Executor:
             current = await set_finalizer(self._api, resource, present=True)
             if current is None:
                 return
-            self._store.update(current)
+            self._told.learned(current)
             resource = current
         held = False
         if session is not None and plan.calls:
@@ -268,7 +270,7 @@ class Executor:
         if current is None or not current.finalizers:
             self._told.gone(resource.key, resource.uid)
         else:
-            self._store.update(current)
+            self._told.learned(current)
 
     def _landing(self, resource: Resource) -> float:
         """Seconds for which a create may still take effect.

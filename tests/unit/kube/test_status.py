@@ -132,6 +132,7 @@ REFUSALS = [
     Conflict("changed meanwhile", 409),
     Busy("throttled", 429, 86400.0),
     KubeError("a webhook says no", 400),
+    NotFound("the API server does not serve the kind yet", 404),
 ]
 
 
@@ -174,9 +175,12 @@ def test_refusals_of_one_object_do_not_delay_another_one() -> None:
 async def test_what_is_gone_is_owed_nothing() -> None:
     server, pool = Server(), resource(Kind.POOL, POOL_SPEC, status={})
     server.learn(pool)
-    server.answers = [NotFound("gone", 404)]
+    server.answers = [NotFound("gone", 404)] * 2
     async with writing(server) as writer:
         writer.write(pool, {"phase": "Steady"})
+        while server.answers:
+            await asyncio.sleep(0.01)
+        del server.store[pool.key]
         await writer.drain(10)
         assert writer.waiting == 0
     assert server.patches == []
