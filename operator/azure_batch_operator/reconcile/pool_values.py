@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import astuple, dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from azure_batch_operator.api.base import VALUES_METADATA, ApiModel
@@ -20,6 +21,7 @@ from azure_batch_operator.reconcile.plan import Absent, Remote
 from azure_batch_operator.reconcile.resolve import Reference, references
 
 DUE = "due"
+_VERSIONS_KEPT = 8
 
 
 class Taken(NamedTuple):
@@ -29,6 +31,15 @@ class Taken(NamedTuple):
     """Of the values, under a key that only this process has."""
     version: str
     """Of the references and of the objects that they name; see `version_of`."""
+    earlier: Mapping[str, str] = MappingProxyType({})
+    """Digests of what this process has read before, by version."""
+
+    def then(self, digest: str, version: str) -> Taken:
+        """What is taken after a new look."""
+        if version == self.version:
+            return Taken(digest, version, self.earlier)
+        known = {**self.earlier, self.version: self.digest}
+        return Taken(digest, version, dict(list(known.items())[-_VERSIONS_KEPT:]))
 
 
 def version_of(references: Iterable[tuple[Reference, str]]) -> str:
@@ -81,8 +92,12 @@ def compared(taken: Mapping[str, Taken], given: Mapping[str, str], remote: Remot
                 certain.add(name)
         elif note.get(name, now.version) != now.version:
             # What has no note was taken over, and what it has is left as it is.
+            given_then = now.earlier.get(note[name])
+            if given_then == now.digest:
+                continue
             changed.add(name)
-            if note[name] == DUE:
+            # A change that this process has seen is certain, although it did not know the pool or schedule at that time.
+            if note[name] == DUE or given_then is not None:
                 certain.add(name)
     return Values(taken, frozenset(changed), frozenset(certain))
 

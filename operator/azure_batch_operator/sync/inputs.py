@@ -125,7 +125,8 @@ class Inputs:
                 for source in values
             }
             version = version_of((each, versions[each.source]) for each in needed)
-            found[name] = Taken(self._digest(needed, values), version)
+            before, digest = found.get(name), self._digest(needed, values)
+            found[name] = Taken(digest, version) if before is None else before.then(digest, version)
         self.taken[resource.key] = found
 
     async def with_tasks(self, job: Resource) -> Resource:

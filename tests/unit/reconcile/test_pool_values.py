@@ -173,3 +173,30 @@ def test_a_value_that_stood_in_the_spec_and_comes_from_a_secret_now_has_changed(
     there = remote(pool())
     there["metadata"] = [item for item in there["metadata"] if item["name"] != "azurebatch.io/values"]
     assert compared(seen("digest 1", "version 1"), {}, there).certain == BEFORE.keys()
+
+
+def test_a_change_that_was_seen_before_the_pool_is_certain() -> None:
+    """A new operator has read the Secret, then the Secret changes, and only then the first list of pools comes."""
+    one, there = pool("Recreate"), remote(pool("Recreate"))
+    first = Taken("digest 1", "version 1")
+    for then, verbs in (
+        (first.then("digest 2", "version 2"), ["create_pool"]),
+        (first.then("digest 1", "version 2"), []),
+    ):
+        values = compared({"userAccounts": then, "startTask": BEFORE["startTask"]}, {}, there)
+        made = [call.verb for call in decide(one, there, values).calls if call.verb != "update_pool"]
+        if verbs:
+            # First it is noted as due; then the new pool is made.
+            noting = decide(one, there, values)
+            assert note_of(noting)["userAccounts"] == "due"
+            made = [call.verb for call in decide(one, there | dict(noting.calls[0].body or {}), values).calls]
+        assert made == verbs
+        assert values.changed == values.certain == (frozenset({"userAccounts"}) if verbs else frozenset())
+
+
+def test_a_process_keeps_only_the_last_versions_that_it_has_read() -> None:
+    now = Taken("digest 0", "version 0")
+    for number in range(1, 20):
+        now = now.then(f"digest {number}", f"version {number}")
+    assert list(now.earlier) == [f"version {number}" for number in range(11, 19)]
+    assert now.then("digest 19", "version 19") == now
