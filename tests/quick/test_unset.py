@@ -1,0 +1,88 @@
+"""What is taken out of a spec, and what changes in a Secret, on the whole operator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.stage import Stage, job, pool, schedule, secret, sleeping, thing
+
+VARIABLE = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "login", "key": "word"}}}
+
+
+def updates(stage: Stage, operation: str) -> int:
+    """How often the operator has changed something in this way."""
+    return sum(call.operation == operation for call in stage.azure.log)
+
+
+def token(stage: Stage) -> Any:
+    """The value that jobs of the schedule get."""
+    body = stage.azure.get("/jobschedules/nightly") or {}
+    return body["jobSpecification"]["jobManagerTask"]["environmentSettings"][0]["value"]
+
+
+@pytest.mark.parametrize("down", [False, True])
+async def test_a_rotated_secret_reaches_a_schedule_once(stage: Stage, down: bool) -> None:
+    manager = {"id": "m", "commandLine": "true", "environmentSettings": [VARIABLE]}
+    specification = {"poolRef": {"name": "cpu"}, "jobManagerTask": manager}
+    stage.apply(secret("login", word="one"))
+    await stage.ready_pool()
+    stage.apply(schedule("nightly", schedule={"recurrenceInterval": "PT24H"}, jobSpecification=specification))
+    await stage.until(lambda: stage.ready("bjs", "nightly"))
+    await stage.run_for(60)
+    for number, word in enumerate(("two", "three"), 1):
+        if down:
+            await stage.kill()
+        stage.apply(secret("login", word=word))
+        if down:
+            stage.start()
+        await stage.until(lambda word=word: token(stage) == word, 700)
+        await stage.run_for(400)
+        assert updates(stage, "JobSchedules_UpdateJobSchedule") == number
+
+
+async def test_a_deadline_that_is_taken_away_does_not_end_the_job(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("long", tasks=sleeping(1, 3600), activeDeadlineSeconds=1800, priority=7))
+    await stage.until(lambda: stage.phase("bj", "long") == "Running", 300)
+    await stage.restart()
+    stage.apply(job("long", tasks=sleeping(1, 3600)))
+    await stage.until(lambda: (stage.azure.get("/jobs/long") or {}).get("priority") == 0)
+    await stage.until(lambda: stage.phase("bj", "long") == "Succeeded", 2 * 3600)
+
+
+@pytest.mark.parametrize("kind", ["BatchJob", "BatchTask"])
+async def test_an_object_gets_the_value_of_the_moment_when_it_was_created(stage: Stage, kind: str) -> None:
+    await stage.ready_pool()
+    stage.apply(secret("login", word="zero"), job("open"))
+    await stage.until(lambda: stage.ready("bj", "open"))
+    for number in range(5):
+        word, name = f"word{number}", f"t{number}"
+        stage.apply(secret("login", word=word))
+        if kind == "BatchTask":
+            variables = [VARIABLE]
+            made = thing(kind, name, jobRef={"name": "open"}, commandLine="true", environmentSettings=variables)
+            path = f"/jobs/open/tasks/{name}"
+        else:
+            made = job(name, tasks=[{"id": "a", "commandLine": "true", "environmentSettings": [VARIABLE]}])
+            path = f"/jobs/{name}/tasks/a"
+        stage.apply(made)
+        found = await stage.until(lambda path=path: stage.azure.get(path), 120)
+        assert found["environmentSettings"][0]["value"] == word
+
+
+async def test_a_secret_that_changes_before_the_first_list_of_pools_makes_a_new_pool(stage: Stage) -> None:
+    users = [{"name": "render", "passwordSecretRef": {"name": "login", "key": "word"}}]
+    stage.apply(secret("login", word="one"), *stage.account_objects())
+    stage.apply(pool("cpu", targetDedicatedNodes=1, userAccounts=users, updateStrategy="Recreate"))
+    await stage.until(lambda: stage.ready("bp", "cpu"), 900)
+    await stage.kill()
+    held = stage.azure.hold("Pools_ListPools", count=1)
+    stage.start()
+    await stage.until(lambda: held.arrived)
+    stage.apply(secret("login", word="two"))
+    stage.annotate("bp", "cpu", reconcile_now="1")
+    await stage.run_for(5)
+    held.release()
+    await stage.until(lambda: stage.status("bp", "cpu").get("id") == "cpu-g1", 900)
