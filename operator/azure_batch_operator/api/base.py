@@ -318,6 +318,9 @@ Duration = Annotated[
 ]
 """ISO 8601 duration as the service takes it, for example `PT15M` or `P1DT12H`."""
 
+JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_:-]+$", min_length=1, max_length=96)]
+"""Id of a job that somebody else made: those of a job schedule are called `<schedule>:job-<number>`."""
+
 DisplayName = Annotated[str, StringConstraints(max_length=1024)]
 CommandLine = Annotated[str, StringConstraints(max_length=65536)]
 RestState = Annotated[str, StringConstraints(max_length=64)]

@@ -20,7 +20,7 @@ from azure_batch_operator.api.base import (
     optional,
     secret_for,
 )
-from azure_batch_operator.api.rest import ArmId, ContainerRegistry, Label, Path
+from azure_batch_operator.api.rest import ArmId, ContainerRegistry, ImageId, Label, Path
 
 Percent = Annotated[int, Field(ge=5, le=100)]
 Caching = Annotated[str, one_of("none", "readonly", "readwrite")]
@@ -34,7 +34,7 @@ class ImageReference(ApiModel):
     offer: Label | None = optional("Offer of a Marketplace image.")
     sku: Label | None = optional("SKU of a Marketplace image.")
     version: Label | None = optional("Version of a Marketplace image; latest if left out.")
-    virtual_machine_image_id: ArmId | None = optional("ARM id of an Azure Compute Gallery image.")
+    virtual_machine_image_id: ImageId | None = optional("ARM id of an Azure Compute Gallery image.")
     shared_gallery_image_id: ArmId | None = optional("Id of an image of a gallery that was shared with you.")
     community_gallery_image_id: ArmId | None = optional("Id of an image of a community gallery.")
     refused: ClassVar[tuple[Refused, ...]] = (

@@ -109,7 +109,7 @@ def at_most_a_week(name: str) -> Rule:
     """Refuse an interval beyond the service's longest."""
     return cel(
         f"!has(self.{name}) || !self.{name}.matches('{_LONG}')",
-        f"{name} must be at least PT5M and at most PT168H",
+        f"{name} must be at least PT5M and at most PT168H (PT5M is five minutes, P5M five months)",
         f".{name}",
     )
 

@@ -24,6 +24,7 @@ from azure_batch_operator.api.base import (
     misnamed,
     one_of,
     optional,
+    says,
     schema,
     secret_for,
 )
@@ -31,6 +32,16 @@ from azure_batch_operator.api.base import (
 Url = Annotated[str, StringConstraints(max_length=8192)]
 Path = Annotated[str, StringConstraints(max_length=4096)]
 ArmId = Annotated[str, StringConstraints(max_length=2048)]
+_IMAGE = "^/(?i:subscriptions)/[^/]+/.+$"
+ImageId = Annotated[
+    str,
+    StringConstraints(pattern=_IMAGE, max_length=2048),
+    says(
+        _IMAGE,
+        "must be the ARM id of an image: /subscriptions/…/resourceGroups/…/providers/Microsoft.Compute/galleries/…/images/…",
+        2048,
+    ),
+]
 Label = Annotated[str, StringConstraints(max_length=256)]
 
 MOST_VARIABLES = 200

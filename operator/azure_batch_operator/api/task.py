@@ -10,6 +10,7 @@ from azure_batch_operator.api.base import (
     AccountRef,
     ApiModel,
     BatchId,
+    JobId,
     NameRef,
     RemoteStatus,
     ShortText,
@@ -28,7 +29,9 @@ class TaskSpec(TaskTemplate):
     """What the user wants. Little of it can be changed, as a task in Azure Batch is fixed once it is added."""
 
     job_ref: NameRef | None = optional("The BatchJob of this namespace that the task belongs to.")
-    job_id: BatchId | None = optional("Id of a job that exists only in Azure Batch; needs accountRef.")
+    job_id: JobId | None = optional(
+        "Id of a job that exists only in Azure Batch, also of one that a job schedule made (nightly:job-1); needs accountRef."
+    )
     account_ref: AccountRef | None = optional("The BatchAccount of that job; only with jobId.")
     id: BatchId | None = optional("Id of the task within its job; metadata.name if left out.")
     depends_on: TaskDependencies | None = optional(

@@ -16,7 +16,7 @@ from typing import Any
 from azure_batch_operator.api.factory import MAX_TASKS, ParameterSet
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.api.task_body import Task, TaskTemplate
-from azure_batch_operator.reconcile import placeholders
+from azure_batch_operator.reconcile import dependencies, placeholders
 from azure_batch_operator.reconcile.placeholders import fill
 
 MERGE_ID = "merge"
@@ -51,6 +51,17 @@ def total(spec: Mapping[str, Any]) -> int:
     return len(spec.get("tasks") or ()) + _factory_size(spec) + (1 if _merge_template(spec) else 0)
 
 
+def nothing_to_do(spec: Mapping[str, Any]) -> bool:
+    """Whether the spec says where tasks come from, and none do: an empty list, no line, no row below the names of the columns.
+
+    A job that says nothing of tasks waits for those of others, and so does one with a job manager task or with noaction.
+    """
+    unread = spec.get("tasksFrom") or ((spec.get("taskFactory") or {}).get("taskPerItem") or {}).get("itemsFrom")
+    given = any(name in spec for name in ("tasks", "tasksFrom", "taskFactory")) and not unread
+    waits = spec.get("jobManagerTask") or str(spec.get("onAllTasksComplete", "")).lower() == "noaction"
+    return given and not waits and not total(spec)
+
+
 def needs_dependencies(spec: Mapping[str, Any]) -> bool:
     """Whether a task of the spec depends on others, so that the job must have usesTaskDependencies."""
     return bool(_merge_template(spec)) or any(task.get("dependsOn") for task in spec.get("tasks") or ())
@@ -74,10 +85,20 @@ def problems(spec: Mapping[str, Any]) -> list[str]:
     if total(spec) > MAX_TASKS:
         found.append(f"spec stands for {total(spec)} tasks, the most is {MAX_TASKS}: split it into several BatchJobs")
     series = _series(spec)
-    if series is not None:
+    if series is not None and series.size:
         template, where = spec["taskFactory"]["repeatTask"], "spec.taskFactory.repeatTask"
         found += placeholders.problems(template, series.width, series.what, series.longest, where)
-    found += _taken_ids(spec)
+    taken = list(_taken_ids(spec))
+    found += taken
+    if not taken:
+        merge = MERGE_ID if _merge_template(spec) else None
+        size, width = _factory_size(spec), id_width(spec)
+        found += dependencies.problems(spec, lambda id: id == merge or _of_factory(id, size, width), merge)
+    if spec.get("usesTaskDependencies") is False and needs_dependencies(spec):
+        found.append(
+            "spec.usesTaskDependencies is false, but tasks depend on others: leave it out, or take dependsOn and mergeTask away"
+        )
+    found += _job_actions(spec)
     if _merge_template(spec) and sum(len(_id(task)) for task in spec.get("tasks") or ()) > _DEPENDENCY_TEXT:
         found.append(
             "spec.taskFactory.mergeTask: the ids of the other tasks are too long together "
@@ -86,12 +107,41 @@ def problems(spec: Mapping[str, Any]) -> list[str]:
     return found
 
 
+def _of_factory(id: str, size: int, width: int) -> bool:
+    """Whether an id is one that the factory gives."""
+    return len(id) == width and id.isascii() and id.isdigit() and int(id) < size
+
+
+def _job_actions(spec: Mapping[str, Any]) -> Iterator[str]:
+    """Exit conditions that act on the job, which the service refuses unless the job allows it."""
+    if str(spec.get("onTaskFailure", "")).lower() == "performexitoptionsjobaction":
+        return
+    factory = spec.get("taskFactory") or {}
+    templates = {f"taskFactory.{name}": factory.get(name) for name in ("repeatTask", "mergeTask")}
+    listed = {f"tasks: task {task['id']!r}": task for task in spec.get("tasks") or () if task.get("exitConditions")}
+    acting = [
+        where for where, task in {**templates, **listed}.items() if _acts_on_job((task or {}).get("exitConditions"))
+    ]
+    if acting:
+        more = f" and {len(acting) - 1} more" if len(acting) > 1 else ""
+        yield (
+            f"spec.{acting[0]}{more} has exitConditions with a jobAction, which the job does not allow: set spec.onTaskFailure to "
+            "performexitoptionsjobaction, or leave jobAction out"
+        )
+
+
+def _acts_on_job(conditions: Any) -> bool:
+    if isinstance(conditions, Mapping):
+        return "jobAction" in conditions or any(_acts_on_job(each) for each in conditions.values())
+    return isinstance(conditions, list) and any(_acts_on_job(each) for each in conditions)
+
+
 def _taken_ids(spec: Mapping[str, Any]) -> Iterator[str]:
     size, width = _factory_size(spec), id_width(spec)
     seen: set[str] = set()
     for task in spec.get("tasks") or ():
         id = _id(task).lower()
-        by_factory = len(id) == width and id.isdigit() and int(id) < size
+        by_factory = _of_factory(id, size, width)
         if id in seen or by_factory or (id == MERGE_ID and _merge_template(spec)):
             whose = "another task" if id in seen else "a task of the taskFactory"
             yield f"spec.tasks: id {task['id']!r} is taken by {whose} (ids are not case-sensitive): choose another"
@@ -192,7 +242,9 @@ def with_digits(job: Resource, digits: int) -> Resource:
 
 
 def _merge_template(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    return (spec.get("taskFactory") or {}).get("mergeTask")
+    """The template of the task that depends on all others; None if there is none, or nothing to merge."""
+    template: Mapping[str, Any] | None = (spec.get("taskFactory") or {}).get("mergeTask")
+    return template if template and (spec.get("tasks") or _factory_size(spec)) else None
 
 
 def _made(spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -209,7 +261,8 @@ def _made(spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _merge_task(spec: Mapping[str, Any]) -> dict[str, Any]:
     template = TaskTemplate.rest_body(_merge_template(spec) or {})
     inline = sorted(task["id"] for task in spec.get("tasks") or ())
-    depends: dict[str, Any] = {"taskIdRanges": [{"start": 0, "end": _factory_size(spec) - 1}]}
+    size = _factory_size(spec)
+    depends: dict[str, Any] = {"taskIdRanges": [{"start": 0, "end": size - 1}]} if size else {}
     if inline:
         depends["taskIds"] = inline
     return {"id": MERGE_ID, "dependsOn": depends} | template

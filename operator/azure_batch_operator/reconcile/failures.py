@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from azure_batch_operator.batch.redaction import safe_text
 from azure_batch_operator.reconcile import expand
 from azure_batch_operator.reconcile.status import shortened
 
@@ -20,6 +21,21 @@ def cause(task: Mapping[str, Any]) -> tuple[Any, ...]:
     info = task.get("executionInfo") or {}
     failure = info.get("failureInfo") or {}
     return (info.get("exitCode"), failure.get("category"), failure.get("code"))
+
+
+def explained(failure: Mapping[str, Any]) -> str:
+    """The text of a failure with the service's details: which file, which container; empty if it has none.
+
+    What a detail only repeats is left out.
+    """
+    message = str(failure.get("message") or "")
+    told: list[str] = []
+    for each in failure.get("details") or ():
+        value = safe_text(str(each.get("value") or "")).strip()
+        if value and value not in message and all(value not in other for other in told):
+            told.append(f"{each['name']}: {value}" if each.get("name") not in (None, "", "Message") else value)
+    details = "; ".join(told)
+    return f"{message} ({details})" if message and details else message or details
 
 
 def groups(failed: Sequence[Mapping[str, Any]], failed_count: int) -> list[dict[str, Any]]:
@@ -39,7 +55,7 @@ def groups(failed: Sequence[Mapping[str, Any]], failed_count: int) -> list[dict[
             "exitCode": exit_code,
             "category": category,
             "code": code,
-            "message": shortened(failure.get("message") or "", _MESSAGE_BYTES) or None,
+            "message": shortened(explained(failure), _MESSAGE_BYTES) or None,
             "count": len(tasks),
             "taskIds": [str(task["id"]) for task in tasks[:_SAMPLES]],
             "stderrTail": next((task["stderrTail"] for task in tasks if task.get("stderrTail")), None),

@@ -127,6 +127,8 @@ def _before_creation(resource: Resource, remote: Absent, now: float) -> Plan | N
         verdict = job_status.suspended("spec.suspend is true: nothing is created in Azure Batch")
     elif (left := job_end.pending_deadline(resource, now)) is not None and left <= 0:
         verdict = job_end.failure(job_end.PENDING_TOO_LONG)
+    elif remote is Absent.GONE and expand.nothing_to_do(resource.spec):
+        verdict = job_end.NOTHING_TO_DO
     else:
         return None
     shown = kept(resource, verdict, now)
@@ -249,7 +251,9 @@ def _body(resource: Resource, pool_id: str | None, cluster: str) -> dict[str, An
 def _ends_now(resource: Resource, tasks: TasksView, own: int) -> bool:
     """Whether it is time for `terminatejob`: all tasks are in, and with action Hold all have ended well enough."""
     spec, present = resource.spec, tasks.number("active", "running", "completed")
-    if not job_status.terminates(spec) or tasks.others_pending or not (own or present):
+    if not job_status.terminates(spec) or tasks.others_pending:
+        return False
+    if not (own or present or expand.nothing_to_do(spec)):
         return False
     if job_end.action(spec) != "Hold":
         return True

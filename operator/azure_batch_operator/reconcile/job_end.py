@@ -67,6 +67,16 @@ def failure(ending: Ending, message: str | None = None) -> Verdict:
     )
 
 
+_NOTHING = (
+    "there was nothing to do: the sources of the job's tasks (tasks, tasksFrom, taskFactory) hold none; leave them out for a job "
+    "whose tasks come from BatchTasks"
+)
+NOTHING_TO_DO = Verdict(
+    "Succeeded", "NothingToDo", _NOTHING, ready=True, more={"Complete": (True, "NothingToDo", _NOTHING)}
+)
+"""The verdict of a job without tasks: it has come to its end, so that the next run of a schedule is not held up."""
+
+
 def allowed_failures(spec: Mapping[str, Any], total: int) -> int:
     """How many failed tasks do not make the job fail."""
     policy = spec.get("failurePolicy") or {}

@@ -32,7 +32,8 @@ def terminates(spec: Mapping[str, Any], remote: Mapping[str, Any] | None = None)
     if remote is not None and ends_with_its_tasks(remote):
         return True
     wanted = spec.get("onAllTasksComplete")
-    return expand.total(spec) > 0 if wanted is None else str(wanted).lower() == "terminatejob"
+    own = expand.total(spec) > 0 or expand.nothing_to_do(spec)
+    return own if wanted is None else str(wanted).lower() == "terminatejob"
 
 
 def verdict(

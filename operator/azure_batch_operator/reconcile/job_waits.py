@@ -5,7 +5,7 @@ The sentence holds no number that changes by itself: it is part of the status, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from azure_batch_operator.reconcile.job_hold import pool_id
@@ -71,7 +71,37 @@ def _of_slots(spec: Mapping[str, Any], name: str, pool: PoolView) -> str | None:
         return f"each task needs {needed} task slots, but the nodes of pool {name!r} have {offered}"
     if pool.nodes and pool.nodes.get("running") and not pool.nodes.get("idle"):
         return f"the nodes of pool {name!r} are busy with other jobs"
+    return _too_large(spec, name, remote, offered)
+
+
+def _too_large(spec: Mapping[str, Any], name: str, pool: Mapping[str, Any], offered: int) -> str | None:
+    """Of the tasks that the pool cannot run, the one that wants most: more slots than a node has, or more nodes than there are."""
+    sized = [(slots, which) for which, task in _sizes(spec) if (slots := int(task.get("requiredSlots") or 1)) > offered]
+    if sized:
+        slots, which = max(sized, key=lambda each: each[0])
+        return f"{which} needs {slots} task slots, but the nodes of pool {name!r} have {offered}"
+    if pool.get("enableAutoScale"):
+        return None
+    nodes = sum(int(pool.get(f"target{tier}Nodes") or 0) for tier in ("Dedicated", "LowPriority"))
+    wide = [(number, which) for which, task in _sizes(spec) if (number := _instances(task)) > nodes]
+    if wide:
+        number, which = max(wide, key=lambda each: each[0])
+        return f"{which} needs {number} nodes at once, but pool {name!r} is to have {nodes}"
     return None
+
+
+def _instances(task: Mapping[str, Any]) -> int:
+    settings = task.get("multiInstanceSettings")
+    return int(settings.get("numberOfInstances") or 1) if settings else 0
+
+
+def _sizes(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The tasks of a spec by what to call them; all those of a factory are one."""
+    yield from ((f"task {task.get('id')!r}", task) for task in spec.get("tasks") or ())
+    factory = spec.get("taskFactory") or {}
+    for name, which in (("repeatTask", "each task of the factory"), ("mergeTask", "task 'merge'")):
+        if factory.get(name):
+            yield which, factory[name]
 
 
 def least_slots(spec: Mapping[str, Any]) -> int:

@@ -123,7 +123,7 @@ def _check_template(template: Mapping[str, Any], columns: Sequence[str], rows: S
         ResolutionError: the message names the place and the remedy.
     """
     longest = max((len(value) for row in rows for value in row), default=0)
-    found = placeholders.problems(template, len(columns), "columns", longest, "template")
+    found = placeholders.problems(template, len(columns), "columns", longest, "template") if rows else []
     size = len(json.dumps(template, default=str))
     if size * len(rows) > _MOST_TEXT:
         found.append(
@@ -135,6 +135,8 @@ def _check_template(template: Mapping[str, Any], columns: Sequence[str], rows: S
 
 def _listed(reference: Mapping[str, Any], text: str) -> Sequence[Any]:
     document = _parsed(reference, text)
+    if document is None:
+        return []  # nothing but comments and white space
     # Task files of az batch are lists, or lists under "value" (batch-semantics §10.10).
     if isinstance(document, Mapping) and isinstance(document.get("value"), list):
         document = document["value"]
@@ -218,13 +220,11 @@ def _table(reference: Mapping[str, Any], text: str) -> tuple[list[str], list[lis
         hint = 'a quote (") opens a field that must end with one; within a field write it twice'
         raise _invalid(reference, f"is not CSV: line {reader.line_num}: {error}: {hint}") from None
     if not rows:
-        raise _invalid(reference, "has no row, not even one with the names of the columns")
+        return [], []
     columns = [name.strip() for name in rows[0]]
     for number, row in enumerate(rows[1:], start=2):
         if len(row) != len(columns):
             raise _invalid(reference, f"row {number} has {len(row)} fields, but there are {len(columns)} columns")
-    if len(rows) == 1:
-        raise _invalid(reference, "has no row below the names of the columns")
     return columns, rows[1:]
 
 
@@ -234,8 +234,6 @@ def _items(source: Mapping[str, Any], text: str) -> dict[str, Any]:
         columns, rows = _table(reference, text)
         return {"columns": columns, "rows": rows}
     items = [line.strip() for line in text.splitlines() if line.strip()]
-    if not items:
-        raise _invalid(reference, "has no line with an item")
     return {"rows": [[item] for item in items]}
 
 

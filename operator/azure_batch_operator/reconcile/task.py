@@ -17,6 +17,7 @@ from azure_batch_operator.batch import BatchError, CompletedError
 from azure_batch_operator.reconcile import adoption, expand, normal, ownership
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import deleting, foreign, troubled, waiting, with_notice, without_account
+from azure_batch_operator.reconcile.failures import explained
 from azure_batch_operator.reconcile.oneshot import asked, handled
 from azure_batch_operator.reconcile.plan import (
     Absence,
@@ -29,11 +30,12 @@ from azure_batch_operator.reconcile.plan import (
     Table,
     without_etag,
 )
-from azure_batch_operator.reconcile.status import Verdict, has_ended, kept, picked, status
+from azure_batch_operator.reconcile.status import Verdict, has_ended, kept, picked, shortened, status
 from azure_batch_operator.reconcile.trouble import Patience, trouble
 
 FINAL = frozenset({"Succeeded", "Failed"})
 _BLOCKED = "DependencyFailed"
+_FAILURE_BYTES = 2000
 _OWNER_LOOKED_AT_EVERY = 300.0
 _TAKES_NO_MORE = frozenset({"terminating", "completed"})
 
@@ -376,10 +378,17 @@ def _shown(
         url=f"{account.url}/jobs/{job.id}/tasks/{resource.remote_id}",
         state=remote.get("state"),
         **picked(info, ("result", "exitCode", "retryCount", "requeueCount", "startTime", "endTime")),
-        failureInfo=picked(info["failureInfo"], ("category", "code", "message")) if info.get("failureInfo") else None,
+        failureInfo=_failure(info["failureInfo"]) if info.get("failureInfo") else None,
         nodeId=(remote.get("nodeInfo") or {}).get("nodeId"),
         **{name: remote.get(name) or None for name in ("stdoutTail", "stderrTail", "outputProblem")},
     )
+
+
+def _failure(failure: Mapping[str, Any]) -> dict[str, Any]:
+    """Why a task failed, with the service's details in the message."""
+    shown = picked(failure, ("category", "code", "message"))
+    text = shortened(explained(failure), _FAILURE_BYTES)
+    return shown | ({"message": text} if text else {})
 
 
 def _verdict_of_end(info: Mapping[str, Any]) -> Verdict:
@@ -388,7 +397,7 @@ def _verdict_of_end(info: Mapping[str, Any]) -> Verdict:
         return Verdict("Succeeded", "Succeeded", message, ready=True, more={"Complete": (True, "Succeeded", message)})
     failure = info.get("failureInfo") or {}
     reason = failure.get("code") or "Failed"
-    message = failure.get("message") or "the task failed"
+    message = explained(failure) or "the task failed"
     if "exitCode" in info:
         message = f"exit code {info['exitCode']}: {message}"
     return Verdict("Failed", reason, message, ready=False, trend="Stalled", more={"Failed": (True, reason, message)})

@@ -74,7 +74,7 @@ class Controller:
     ) -> None:
         self._api, self._store, self._queue = api, store, queue
         self._writer, self._events = writer, events
-        self._inputs = Inputs(api)
+        self._inputs = Inputs(api, store.get)
         self._context = views.Context(
             store, cluster, self._inputs.prices, self._inputs.taken, self._inputs.tasks.sourced,
             others=Others(partial(standing, store, namespaces), frozenset(lost)),
@@ -374,6 +374,7 @@ class Controller:
         self._inputs.forget(resource.key)
         self._executor.forget(resource)
         self._context.fingerprints.pop(resource.key, None)
+        self._context.unfit.pop(resource.key, None)
         session = self._relations.session(resource)
         if session is not None:
             session.interest.drop(resource.key)

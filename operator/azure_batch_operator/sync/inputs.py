@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from azure_batch_operator.reconcile.plan import Call, Plan
 from azure_batch_operator.reconcile.pool_cost import source_of
 from azure_batch_operator.reconcile.pool_values import Taken, version_of
 from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, Source, filled, references
+from azure_batch_operator.sync.hidden import Hidden
 from azure_batch_operator.sync.task_sources import TaskSources
 from azure_batch_operator.sync.texts import read_texts
 
@@ -50,8 +51,9 @@ _FILLED = _CREATES | {"update_pool", "update_schedule"}
 class Inputs:
     """Completes jobs and plans with what Secrets and ConfigMaps hold."""
 
-    def __init__(self, api: KubeApi) -> None:
+    def __init__(self, api: KubeApi, find: Callable[[Key], Resource | None] = lambda _: None) -> None:
         self._values = Values(api)
+        self._hidden = Hidden(self._texts, find)
         self.tasks = TaskSources(self._values)
         self.prices: dict[Key, str | ResolutionError] = {}
         """What `spec.pricesFrom` of pools points to, or why it cannot be read."""
@@ -144,6 +146,7 @@ class Inputs:
             ResolutionError: if a value is missing or cannot serve; the text names the field and the remedy.
             KubeError: if the API server is out of reach.
         """
+        plan = await self._hidden.cut(resource, plan)
         taken = self.tasks.sourced.get(resource.key)
         if plan.feed and taken is not None and taken.contents is None and taken.problem is not None:
             raise taken.problem
@@ -164,7 +167,9 @@ class Inputs:
         return replace(plan, tasks_of=filled(model, plan.tasks_of or resource.spec, values))
 
     async def _texts(self, resource: Resource, needed: Iterable[Reference]) -> Mapping[Source, str]:
-        return await read_texts(self._values, resource.key.namespace, needed, self._seen_at(resource.key))
+        values = await read_texts(self._values, resource.key.namespace, needed, self._seen_at(resource.key))
+        self._hidden.remember(resource.key.namespace, values)
+        return values
 
     def _filled(self, model: type[ApiModel], call: Call, values: Mapping[Source, str]) -> Call:
         """The call with its values, and with digests of those and not of what was read for the plan."""

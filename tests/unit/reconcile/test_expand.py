@@ -227,3 +227,61 @@ def test_a_million_tasks_are_a_stream() -> None:
     spec = sweep([{"start": 1, "end": 1000}, {"start": 1, "end": 1000}], "{0} {1}")
     assert total(spec) == 1_000_000
     assert [task["id"] for task in itertools.islice(expand(spec, JOB), 2)] == ["000000", "000001"]
+
+
+def depending(**tasks: dict[str, Any]) -> dict[str, Any]:
+    """A spec with tasks by id, each with its dependsOn."""
+    return {"tasks": [{"id": id, "commandLine": "", "dependsOn": depends} for id, depends in tasks.items()]}
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        (depending(a={"taskIds": ["A"]}), "task 'a' depends on itself"),
+        (depending(**{"5": {"taskIdRanges": [{"start": 1, "end": 9}]}}), "task '5' depends on itself"),
+        (depending(a={"taskIds": ["b"]}, b={"taskIds": ["c"]}, c={"taskIds": ["a"]}), "tasks a → b → c → a depend on each other"),
+        (
+            depending(a={"taskIds": ["merge"]})
+            | {"taskFactory": {"repeat": {"count": 2}, "repeatTask": {"commandLine": ""}, "mergeTask": {"commandLine": ""}}},
+            "tasks a → merge → a depend on each other",
+        ),
+        (depending(a={"taskIds": ["x"]}), "task 'a' depends on 'x', which is no task of this job"),
+        (depending(a={}, b={"taskIds": ["a"]}) | {"usesTaskDependencies": False}, "spec.usesTaskDependencies is false"),
+        (
+            {"tasks": [{"id": "a", "commandLine": "", "exitConditions": {"default": {"jobAction": "none"}}}]},
+            "spec.tasks: task 'a' has exitConditions with a jobAction, which the job does not allow",
+        ),
+        (
+            {"taskFactory": {"repeat": {"count": 1}, "repeatTask": {
+                "commandLine": "", "exitConditions": {"exitCodes": [{"code": 1, "exitOptions": {"jobAction": "terminate"}}]},
+            }}},
+            "spec.taskFactory.repeatTask has exitConditions",
+        ),
+    ],
+)  # fmt: skip
+def test_what_could_never_run_is_refused_before_anything_is_sent(spec: dict[str, Any], words: str) -> None:
+    (problem,) = problems(spec)
+    assert words in problem
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        depending(a={"taskIds": ["1", "b"]}, b={"taskIdRanges": [{"start": 0, "end": 99}]})
+        | {"taskFactory": {"repeat": {"count": 3}, "repeatTask": {"commandLine": ""}}},
+        depending(a={"taskIds": ["later"]}) | {"onAllTasksComplete": "noaction"},
+        depending(a={"taskIds": ["later"]}) | {"jobManagerTask": {"id": "m", "commandLine": ""}},
+        {"tasks": [{"id": "a", "commandLine": "", "exitConditions": {"default": {"dependencyAction": "satisfy"}}}]},
+        {"tasks": [{"id": "a", "commandLine": "", "exitConditions": {"default": {"jobAction": "none"}}}]}
+        | {"onTaskFailure": "PerformExitOptionsJobAction"},
+    ],
+)
+def test_what_may_run_is_not_refused(spec: dict[str, Any]) -> None:
+    assert problems(spec) == []
+
+
+def test_a_long_chain_and_many_ranges_are_looked_through() -> None:
+    chain = {f"{n:05}": {"taskIds": [f"{n - 1:05}"]} if n else {} for n in range(20_000)}
+    assert problems(depending(**chain)) == []
+    wide = {f"{n:04}": {"taskIdRanges": [{"start": 0, "end": n - 1}]} for n in range(3000)}
+    assert problems(depending(**wide)) == []

@@ -308,3 +308,53 @@ def test_tasks_that_go_on_regardless_are_other_tasks() -> None:
     before = job_changes.fingerprint(SWEEP)
     assert job_changes.fingerprint(SWEEP | {"onDependencyFailure": "Fail"}) == before
     assert job_changes.fingerprint(SWEEP | {"onDependencyFailure": "Ignore"}) != before
+
+
+EMPTY = [
+    {"tasks": []},
+    {"tasks": [], "tasksFrom": []},
+    {
+        "taskFactory": {
+            "taskPerItem": {"columns": ["a"], "rows": []},
+            "repeatTask": {"commandLine": ""},
+            "mergeTask": {"commandLine": ""},
+        }
+    },
+]
+
+
+@pytest.mark.parametrize("spec", EMPTY)
+def test_a_job_with_nothing_to_do_has_succeeded_and_nothing_is_created(spec: dict[str, Any]) -> None:
+    one = job({"poolRef": {"name": "cpu"}} | spec)
+    decision = decide(one, Absent.GONE, pool=PoolView(None, ("PoolNotFound", "no pool")))
+    assert decision.calls == ()
+    assert (decision.status or {})["phase"] == "Succeeded"
+    said = {each["type"]: (each["status"], each["reason"]) for each in (decision.status or {})["conditions"]}
+    assert said == {"Ready": ("True", "NothingToDo"), "Complete": ("True", "NothingToDo")}
+    assert decide(one, Absent.UNKNOWN).status is None, "nothing is said before a look at Azure Batch"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"tasks": [], "onAllTasksComplete": "noaction"},
+        {"tasks": [], "jobManagerTask": {"id": "m", "commandLine": ""}},
+    ],
+)
+def test_a_job_that_waits_for_tasks_of_others_is_created(more: dict[str, Any]) -> None:
+    assert verbs(decide(job({"poolRef": {"name": "cpu"}} | more), Absent.GONE)) == ["create_job"]
+
+
+def test_a_job_that_is_emptied_while_it_lives_ends() -> None:
+    one = job({"poolRef": {"name": "cpu"}, "tasks": []})
+    (call,) = decide(one, remote(one), TasksView(counts=counted(), complete=True)).calls
+    assert (call.verb, (call.body or {})["onAllTasksComplete"]) == ("update_job", "terminatejob")
+
+
+def test_a_job_with_tasks_of_its_own_waits_for_its_batch_tasks_before_it_ends() -> None:
+    one = job()
+    there = remote(one)
+    waiting = TasksView(counts=counted(active=1), complete=True, others_pending=True)
+    assert verbs(decide(one, there, waiting)) == []
+    assert verbs(decide(one, there, replace(waiting, others_pending=False))) == ["update_job"]

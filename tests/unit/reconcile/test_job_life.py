@@ -383,3 +383,24 @@ def test_tasks_that_were_never_added_are_not_counted_as_ended() -> None:
     assert conditions(decision)["Failed"] == ("True", "JobTerminated")
     shown = (decision.status or {})["taskCounts"]
     assert (shown["total"], shown["submitted"], shown["completed"], shown["succeeded"]) == (6, 2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("tasks", "words"),
+    [
+        ([{"id": "small"}, {"id": "big", "requiredSlots": 8}], "task 'big' needs 8 task slots, but the nodes of pool 'cpu' have 2"),
+        (
+            [{"id": "small"}, {"id": "mpi", "multiInstanceSettings": {"numberOfInstances": 5, "coordinationCommandLine": ""}}],
+            "task 'mpi' needs 5 nodes at once, but pool 'cpu' is to have 3",
+        ),
+        ([{"id": "mpi", "multiInstanceSettings": {"numberOfInstances": 3, "coordinationCommandLine": ""}}], None),
+    ],
+)  # fmt: skip
+def test_a_task_that_no_node_can_take_is_named_with_both_numbers(
+    tasks: list[dict[str, Any]], words: str | None
+) -> None:
+    spec = {"poolRef": {"name": "cpu"}, "tasks": [{"commandLine": ""} | task for task in tasks]}
+    there = {"state": "active", "poolInfo": {"poolId": "cpu"}}
+    pool = {"taskSlotsPerNode": 2, "targetDedicatedNodes": 2, "targetLowPriorityNodes": 1, "allocationState": "steady"}
+    view = PoolView("cpu", remote=pool, nodes={"idle": 3})
+    assert waiting_for(spec, there, view, TasksView(counts=counted(active=1)), blocked=False) == words

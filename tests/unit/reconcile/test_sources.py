@@ -91,8 +91,6 @@ def test_csv_with_a_template() -> None:
             {}, "registry: password: write passwordSecretRef",
         ),
         ("n\n1,2\n", {"template": {"id": "{n}", "commandLine": ""}}, "row 2 has 2 fields, but there are 1 columns"),
-        ("n\n", {"template": {"id": "{n}", "commandLine": ""}}, "no row below the names"),
-        ("", {"template": {"id": "{n}", "commandLine": ""}}, "not even one with the names"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_a_task_is_refused_with_its_place(text: str, more: dict[str, Any], words: str) -> None:
@@ -113,9 +111,27 @@ def test_rows_as_items() -> None:
     assert [(task["id"], task["commandLine"]) for task in made] == [("0", "size 1x002"), ("1", "size 30x040")]
 
 
-def test_no_item_is_an_error() -> None:
-    with pytest.raises(ResolutionError, match="no line with an item"):
-        items_from("\n \n", "x")
+@pytest.mark.parametrize("text", ["", "\n \n", "[]", "# nothing today\n", '{"value": []}'])
+def test_no_task_is_no_error(text: str) -> None:
+    assert tasks_from(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "more"), [("", {}), ("\n \n", {}), ("", {"format": "csv"}), ("w,h\n", {"format": "csv"})]
+)
+def test_no_item_is_no_error_and_nothing_is_merged(text: str, more: dict[str, str]) -> None:
+    assert items_from(text, "x {1}", **more) == []
+    per_item = {"itemsFrom": {"configMapKeyRef": REFERENCE} | more}
+    spec = {
+        "taskFactory": {"taskPerItem": per_item, "repeatTask": {"commandLine": "{1}"}, "mergeTask": {"commandLine": ""}}
+    }
+    whole = spec | sources.inlined(spec, {SOURCE: text})
+    assert (expand.total(whole), expand.problems(whole), expand.nothing_to_do(whole)) == (0, [], True)
+    assert not expand.nothing_to_do(spec), "before the ConfigMap was read nothing is known"
+
+
+def test_a_table_without_rows_makes_no_task() -> None:
+    assert tasks_from("n\n", template={"id": "{n}", "commandLine": ""}) == []
 
 
 def test_which_texts_are_needed() -> None:

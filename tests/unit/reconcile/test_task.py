@@ -302,3 +302,34 @@ def test_a_task_that_is_in_already_is_followed_and_deleted_with_its_object() -> 
     assert (decision.status or {})["phase"] == "Running"
     gone = resource(Kind.TASK, spec, finalizer=True, deleting=True)
     assert [call.verb for call in plan(gone, ACCOUNT, FOREIGN_JOB, view, CLUSTER, NOW).calls] == ["delete_task"]
+
+
+@pytest.mark.parametrize(
+    ("info", "text"),
+    [
+        (
+            {"exitCode": 0, "code": "FileUploadMiscError", "message": "the upload failed", "details": [
+                {"name": "FilePath", "value": "wd/out.bin"}, {"name": "UploadUrl", "value": "https://a.blob/results?sv=1&sig=hush"},
+            ]},
+            "exit code 0: the upload failed (FilePath: wd/out.bin; UploadUrl: https://a.blob/results?…)",
+        ),
+        (
+            {"code": "BlobNotFound", "message": "The specified blob does not exist", "details": [
+                {"name": "Message", "value": "The specified blob does not exist"}, {"name": "BlobSource", "value": "https://a.blob/in/x"},
+                {"name": "FilePath", "value": "x"},
+            ]},
+            "The specified blob does not exist (BlobSource: https://a.blob/in/x)",
+        ),
+        ({"code": "Unknown"}, "the task failed"),
+    ],
+)  # fmt: skip
+def test_the_details_of_a_failure_are_shown_without_signatures(info: dict[str, Any], text: str) -> None:
+    one = task()
+    failure = {name: value for name, value in info.items() if name != "exitCode"} | {"category": "UserError"}
+    more = {"exitCode": info["exitCode"]} if "exitCode" in info else {}
+    decision = decide(one, TaskView(remote(one, "completed", result="failure", failureInfo=failure, **more)))
+    failed = next(each for each in (decision.status or {})["conditions"] if each["type"] == "Failed")
+    assert failed["message"] == text
+    assert (decision.status or {})["failureInfo"].get("message", "the task failed") == text.removeprefix(
+        "exit code 0: "
+    )

@@ -15,7 +15,7 @@ from azure_batch_operator.reconcile.plan import Call, Plan, Table
 from azure_batch_operator.reconcile.resolve import ResolutionError
 from azure_batch_operator.sync.inputs import Inputs
 from support.jumping_loop import run_jumping
-from unit.objects import POOL_SPEC, TASK_SPEC, resource
+from unit.objects import JOB_SPEC, POOL_SPEC, TASK_SPEC, resource
 
 VARIABLE = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "tokens", "key": "t"}}}
 USER = {"name": "u", "passwordSecretRef": {"name": "users", "key": "u"}}
@@ -269,3 +269,32 @@ async def test_what_a_schedule_of_the_service_takes_is_followed_and_its_other_ch
         ended = resource(Kind.SCHEDULE, {"jobSpecification": job, **other}, name="two", status=status)
         await these.read_taken(ended)
         assert ended.key not in these.taken
+
+
+def ended(tail: str) -> Plan:
+    return Plan(status={"phase": "Failed", "stderrTail": tail, "failures": [{"stderrTail": tail, "message": "m"}]})
+
+
+async def test_values_of_secrets_are_cut_out_of_output_also_after_a_restart_and_a_rotation() -> None:
+    api = Api(tokens={"t": "hunter2-long", "j": "of-the-job"})
+    job = resource(Kind.JOB, JOB_SPEC | {"commonEnvironmentSettings": [
+        {"name": "J", "valueFrom": {"secretKeyRef": {"name": "tokens", "key": "j"}}},
+    ]}, name="steps")  # fmt: skip
+    task = resource(Kind.TASK, TASK_SPEC | {"environmentSettings": [VARIABLE]})
+    fresh = Inputs(api, {job.key: job}.get)  # type: ignore[arg-type]
+    shown = (await fresh.completed(task, ended("x hunter2-long y of-the-job"))).status or {}
+    assert (shown["stderrTail"], shown["failures"]) == ("x … y …", [{"stderrTail": "x … y …", "message": "m"}])
+    api.objects["tokens"] = {"t": "rotated-one", "j": "of-the-job"}
+    fresh._values.forget("Secret", "default", "tokens")
+    shown = (await fresh.completed(task, ended("hunter2-long rotated-one"))).status or {}
+    assert shown["stderrTail"] == "… …"
+
+
+async def test_output_is_withheld_where_the_secret_cannot_be_read() -> None:
+    task = resource(Kind.TASK, TASK_SPEC | {"environmentSettings": [VARIABLE]})
+    shown = (await inputs(Api()).completed(task, ended("hunter2-long"))).status or {}
+    assert "hunter2" not in str(shown)
+    assert shown["stderrTail"].startswith("withheld, since")
+    api = Api()
+    assert (await inputs(api).completed(resource(Kind.TASK, TASK_SPEC), ended("x"))).status == ended("x").status
+    assert api.requests == [], "what names no Secret costs nothing"

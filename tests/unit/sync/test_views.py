@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.sync import views
+from azure_batch_operator.sync.store import Store
 from azure_batch_operator.sync.views import task as task_views
-from unit.objects import TASK_SPEC, resource
+from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, TASK_SPEC, resource
 
 FAILED = {"phase": "Failed", "exitCode": 3, "result": "failure"}
 
@@ -17,3 +23,26 @@ def test_a_failed_task_leaves_its_dependents_without_hope_unless_its_job_goes_on
     block = {"exitConditions": {"default": {"dependencyAction": "block"}}}
     assert task_views.hopeless(resource(Kind.TASK, TASK_SPEC | block, status=FAILED), goes_on=True)
     assert not views.hopeless(resource(Kind.TASK, TASK_SPEC))
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"poolRef": "cpu"}, "spec.poolRef is missing, or of another type"),
+        ({"taskFactory": {"repeat": {"count": 0}, "repeatTask": {"commandLine": ""}}}, "spec.taskFactory.repeat.count"),
+        ({"priority": "high"}, "spec.priority is missing, or of another type"),
+    ],
+)
+def test_a_spec_that_the_crd_would_have_refused_says_so_and_can_be_deleted(spec: dict[str, Any], words: str) -> None:
+    one = resource(Kind.JOB, JOB_SPEC | spec)
+    context = views.Context(Store(), CLUSTER)
+    decision = views.plan(context, one, ACCOUNT, None, NOW)
+    assert decision.calls == ()
+    ready = next(each for each in (decision.status or {})["conditions"] if each["type"] == "Ready")
+    assert ready["reason"] == "InvalidSpec"
+    assert words in ready["message"]
+    assert views.plan(context, resource(Kind.JOB, JOB_SPEC | spec, deleting=True), ACCOUNT, None, NOW) == Plan(
+        finalizer="remove"
+    )
+    done = resource(Kind.JOB, JOB_SPEC | spec, status={"phase": "Succeeded", "observedGeneration": 1})
+    assert views.plan(context, done, ACCOUNT, None, NOW) == Plan()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import fitness
 from azure_batch_operator.reconcile.observation import with_problem
 from azure_batch_operator.reconcile.plan import AccountView, Plan
 from azure_batch_operator.sync.accounts import Session
@@ -37,10 +38,21 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         session: of its account; None while there is none.
         now: seconds since the epoch.
     """
+    if not resource.deleting and waits(resource) and (found := _unfit(context, resource)):
+        return fitness.stalled(resource, found, now)
     decided = _PLANS[resource.key.kind](context, resource, account, session, now)
     return (
         decided if session is None else with_problem(resource, decided, session.mirror.problems.get(resource.key), now)
     )
+
+
+def _unfit(context: Context, resource: Resource) -> list[str]:
+    """What is wrong with the spec as it is written, found once per version of the manifest."""
+    written = context.store.get(resource.key) or resource
+    known = context.unfit.get(written.key)
+    if known is None or known[:2] != (written.uid, written.generation):
+        known = context.unfit[written.key] = (written.uid, written.generation, fitness.problems(written))
+    return known[2]
 
 
 def waits(resource: Resource) -> bool:

@@ -26,6 +26,7 @@ class Context:
         prices: what `spec.pricesFrom` of pools points to, or why it cannot be read.
         sourced: what jobs have taken from their ConfigMaps.
         fingerprints: of the sources of jobs' tasks, with uid and generation of the object: in all, and for fixed tasks.
+        unfit: what the CRD does not allow in specs, with uid and generation of the object.
     """
 
     store: Store
@@ -35,6 +36,7 @@ class Context:
     sourced: Mapping[Key, Sourced] = field(default_factory=dict)
     fingerprints: dict[Key, tuple[str, int, str, str]] = field(default_factory=dict)
     others: Others = NO_OTHERS
+    unfit: dict[Key, tuple[str, int, list[str]]] = field(default_factory=dict)
 
 
 def interested(session: Session, resource: Resource, *path: str) -> None:

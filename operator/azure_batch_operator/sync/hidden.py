@@ -1,0 +1,92 @@
+"""Values of Secrets never come back through the output of a task: they are cut out of the tails before a status is written.
+
+Which values those are is read anew from the Secrets that the object names (for a BatchTask also those of its BatchJob), since
+after a restart nothing is remembered; what this process has sent is cut out as well, so that a rotated value stays hidden. Where a
+Secret cannot be read and nothing of it is remembered, the output is withheld.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from azure_batch_operator.api.base import ApiModel
+from azure_batch_operator.api.job import JobSpec
+from azure_batch_operator.api.kinds import KINDS, Kind
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.batch.redaction import without
+from azure_batch_operator.reconcile.plan import Plan
+from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, Source, references
+
+_TAILS = frozenset({"stdoutTail", "stderrTail"})
+_MOST = 512
+"""Values that are remembered of one namespace."""
+
+Read = Callable[[Resource, Iterable[Reference]], Awaitable[Mapping[Source, str]]]
+
+
+class Hidden:
+    """Cuts values of Secrets out of statuses.
+
+    Args:
+        read: reads the texts of sources for an object.
+        find: an object by its key.
+    """
+
+    def __init__(self, read: Read, find: Callable[[Key], Resource | None]) -> None:
+        self._read, self._find = read, find
+        self._sent: defaultdict[str, OrderedDict[tuple[Source, str], None]] = defaultdict(OrderedDict)
+
+    def remember(self, namespace: str, values: Mapping[Source, str]) -> None:
+        """These values are in use, so they may come back."""
+        known = self._sent[namespace]
+        for source, value in values.items():
+            if source.kind == "Secret":
+                known[source, value] = None
+                known.move_to_end((source, value))
+        while len(known) > _MOST:
+            known.popitem(last=False)
+
+    async def cut(self, resource: Resource, plan: Plan) -> Plan:
+        """The plan with a status that shows no value of a Secret.
+
+        Raises:
+            KubeError: if the API server is out of reach.
+        """
+        if plan.status is None or not _has_tail(plan.status):
+            return plan
+        namespace, unknown = resource.key.namespace, None
+        for reference in self._needed(resource):
+            try:
+                self.remember(namespace, await self._read(resource, [reference]))
+            except ResolutionError as error:
+                if all(source != reference.source for source, _ in self._sent[namespace]):
+                    unknown = f"withheld, since a value that the task may have printed cannot be read: {error}"
+        values = {value for _, value in self._sent[namespace]}
+        return replace(plan, status=_cut(plan.status, lambda text: unknown or without(text, values)))
+
+    def _needed(self, resource: Resource) -> list[Reference]:
+        """A reference per Secret that the output may show."""
+        specs: list[tuple[type[ApiModel], Mapping[str, Any]]] = [(KINDS[resource.key.kind].spec, resource.spec)]
+        job = resource.spec.get("jobRef") if resource.key.kind is Kind.TASK else None
+        if job and (owner := self._find(Key(Kind.JOB, resource.key.namespace, job["name"]))) is not None:
+            specs.append((JobSpec, owner.spec))
+        found = (each for model, spec in specs for each in references(model, spec))
+        return list({each.source: each for each in found if each.source.kind == "Secret"}.values())
+
+
+def _has_tail(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any((name in _TAILS and each) or _has_tail(each) for name, each in value.items())
+    return isinstance(value, list | tuple) and any(_has_tail(each) for each in value)
+
+
+def _cut(value: Any, hide: Callable[[str], str]) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            name: hide(each) if name in _TAILS and isinstance(each, str) and each else _cut(each, hide)
+            for name, each in value.items()
+        }
+    return [_cut(each, hide) for each in value] if isinstance(value, list | tuple) else value
