@@ -6,6 +6,8 @@ whatever happened to the status (as `<name>-<minutes since 1970>`, CronJob's own
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +36,7 @@ _MACROS = {
 _SUCCESSFUL_KEPT, _FAILED_KEPT = 3, 1
 HISTORY_SHOWN = 10
 _LONGEST_SLEEP = 3600.0
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -180,17 +183,29 @@ def _child(resource: Resource, due: float) -> dict[str, Any]:
         "controller": True, "blockOwnerDeletion": True,
     }  # fmt: skip
     account = {"accountRef": resource.spec["accountRef"]} if resource.spec.get("accountRef") else {}
+    name = f"{key.name}-{int(due // 60)}"
     return {
         "apiVersion": API_VERSION,
         "kind": Kind.JOB.value,
         "metadata": {
-            "name": f"{key.name}-{int(due // 60)}",
+            "name": name,
             "namespace": key.namespace,
             "labels": {SCHEDULE_LABEL: key.name},
             "ownerReferences": [owner],
         },
-        "spec": account | dict(resource.spec["jobSpecification"]),
+        "spec": account | _id_of(name) | dict(resource.spec["jobSpecification"]),
     }
+
+
+def _id_of(name: str) -> dict[str, str]:
+    """`spec.id` of a BatchJob whose name cannot serve as one: names of Kubernetes may hold dots, ids of Azure Batch must not.
+
+    A part of a hash keeps `a.b` and `a-b` apart.
+    """
+    if _ID.fullmatch(name):
+        return {}
+    plain = re.sub(r"[^A-Za-z0-9_-]", "-", name)
+    return {"id": f"{plain[-58:]}-{hashlib.sha256(name.encode()).hexdigest()[:5]}"}
 
 
 def _as_shown(child: Mapping[str, Any]) -> dict[str, Any]:

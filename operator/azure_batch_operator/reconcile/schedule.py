@@ -75,7 +75,7 @@ def plan(
             return waiting(resource, *pool.problem, now)
         return without_account(resource, account, now)
     if remote is Absent.UNKNOWN:
-        return Plan()
+        return Plan() if is_open(resource) else _seen(resource)
     what = f"job schedule {resource.remote_id!r}"
     if resource.deleting:
         return policy.end(resource, remote, what, "delete_schedule", Table.SCHEDULES, cluster, now, others)
@@ -85,6 +85,16 @@ def plan(
     if claimed is not None:
         return claimed
     return _converge(resource, account, pool, remote, jobs, now, values)
+
+
+def _seen(resource: Resource) -> Plan:
+    """A schedule that has ended is not looked at any more; after a restart its spec is seen all the same."""
+    if resource.status.get("observedGeneration") == resource.generation:
+        return Plan()
+    conditions = [
+        dict(each) | {"observedGeneration": resource.generation} for each in resource.status.get("conditions") or ()
+    ]
+    return Plan(status={**resource.status, "observedGeneration": resource.generation, "conditions": conditions})
 
 
 def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: str, now: float, values: Values) -> Plan:

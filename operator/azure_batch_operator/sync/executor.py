@@ -49,6 +49,9 @@ _JOB_ABSENT_FOR = 5.0
 """Seconds for which the thousands of tasks of a job rely on one GET that did not find it."""
 
 
+_OBJECT_REFUSED = "ObjectRefused"
+
+
 class EffectRefusedError(Exception):
     """The API server refused an effect of a plan; the object shows it and is reconciled again after `wait` seconds."""
 
@@ -134,7 +137,7 @@ class Executor:
         self.backoff.settle(resource.key, {each.action for each in plan.calls})
         if session is not None and not held:
             self._submit(resource, plan, session)
-        await self._change_objects(resource, plan)
+        plan = await self._change_objects(resource, plan)
         self._show(resource, plan)
         self.tell(resource, plan)
         if plan.again is not None:
@@ -228,12 +231,19 @@ class Executor:
 
     # --- objects in the cluster ---
 
-    async def _change_objects(self, resource: Resource, plan: Plan) -> None:
+    async def _change_objects(self, resource: Resource, plan: Plan) -> Plan:
+        """Create and delete objects; returns the plan with what is to be shown.
+
+        The status of a plan whose object was refused or waits is not shown: it says that a run of a schedule has started.
+        """
         for change in plan.objects:
             action, intent = ("object", str(change.key)), intent_of(resource)
             held = self.backoff.held(resource.key, action, intent)
             if held is not None:
                 self._queue.add_after(resource.key, held[0])
+                if change.body is not None:
+                    problem = Trouble(_OBJECT_REFUSED, str(held[1]), Patience.WAITING, stalled=True)
+                    plan = replace(plan, status=failed(resource, problem, time.time()).status, notices=())
                 continue
             try:
                 if change.body is not None:
@@ -245,14 +255,15 @@ class Executor:
             except KubeError as error:
                 verb = "created" if change.body is not None else "deleted"
                 problem = Trouble(
-                    "ObjectRefused", f"{change.key} was not {verb}: {error}", Patience.WAITING, stalled=True
+                    _OBJECT_REFUSED, f"{change.key} was not {verb}: {error}", Patience.WAITING, stalled=True
                 )
                 wait = self.backoff.refused(resource.key, action, intent, BatchError(problem.message), problem)
-                said = failed(resource, problem, time.time(), plan.status)
+                said = failed(resource, problem, time.time(), None if change.body is not None else plan.status)
                 self.tell(resource, said)
                 self._show(resource, said)
                 raise EffectRefusedError(problem.message, wait) from error
             self.backoff.succeeded(resource.key, action)
+        return plan
 
     # --- letting go ---
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -170,3 +171,16 @@ def test_now_lies_between_the_last_and_the_next(expression: str, zone: str, now:
         assert since < found.last <= moment.timestamp()
         again = times(expression, zone, found.last, moment.timestamp())
         assert again.last is None, "what was started is not due again"
+
+
+def test_a_schedule_whose_name_has_a_dot_makes_jobs_with_ids_of_their_own() -> None:
+    ids = []
+    for name in ("nightly.eu", "nightly-eu"):
+        spec = {"cron": {"expression": "0 2 * * *"}, "jobSpecification": TEMPLATE}
+        status = {"observedGeneration": 1, "phase": "Active", "lastScheduleTime": "2026-03-09T02:00:00Z"}
+        [change] = plan(resource(Kind.SCHEDULE, spec, name=name, status=status), [], NOW).objects
+        body = change.body or {}
+        assert body["metadata"]["name"] == f"{name}-{int(at('2026-03-10T02:00:00Z') // 60)}"
+        ids.append(body["spec"].get("id", body["metadata"]["name"]))
+    assert len(set(ids)) == 2
+    assert all(re.fullmatch("[A-Za-z0-9_-]{1,64}", id) for id in ids)

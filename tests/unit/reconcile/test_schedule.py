@@ -159,3 +159,18 @@ def test_somebody_elses_is_left_alone() -> None:
     assert ready(decision) == ("False", "OwnershipConflict")
     gone = plan(schedule(deleting=True), ACCOUNT, PoolView("cpu"), REMOTE, JobsView(), CLUSTER, NOW)
     assert (calls(gone), gone.finalizer) == ([], "remove")
+
+
+def test_a_schedule_that_has_ended_sees_a_new_generation_also_after_a_restart() -> None:
+    condition = {
+        "type": "Complete", "status": "True", "reason": "Completed", "message": "m", "observedGeneration": 1,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }  # fmt: skip
+    ended = {"phase": "Completed", "observedGeneration": 1, "conditions": [condition]}
+    shown = decide(schedule(status=ended, generation=2), Absent.UNKNOWN).status or {}
+    assert (shown["phase"], shown["observedGeneration"], shown["conditions"][0]["observedGeneration"]) == (
+        "Completed",
+        2,
+        2,
+    )
+    assert decide(schedule(status=ended), Absent.UNKNOWN) == Plan()
