@@ -239,11 +239,12 @@ class Azure:
         except BatchError:
             operation = "Unknown"
         loop = asyncio.get_running_loop()
+        reads = request.method in {"GET", "HEAD"}
+        # All of it is here before it is held: its caller may be gone when it goes on.
+        body = b"" if reads else await request.read()
         for hold in self._holds:
             if hold.takes(operation, path):
                 await hold.wait()
-        reads = request.method in {"GET", "HEAD"}
-        body = b"" if reads else await request.read()
         if not reads and self._tell(operation, path, after=False):
             return _cut(request)
         status = 0

@@ -355,6 +355,14 @@ class Stage:
         self.api.faults.append(fault)
         return fault
 
+    async def another_azure(self, port: int) -> Azure:
+        """A second emulator, with an account of the same name at another endpoint; it ends with the stage."""
+        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="quick-stage-"))
+        other = Azure(self.network, Path(folder), self.options.seed + port, port)
+        await other.start()
+        self._stack.push_async_callback(other.stop)
+        return other
+
     # --- counting and telling ---
 
     def writes(self, kind: str = "", name: str = "", subresource: str = "") -> int:
