@@ -196,3 +196,20 @@ async def test_nothing_real_is_waited_for() -> None:
     await asyncio.sleep(86_400)
     assert await asyncio.to_thread(lambda: 7) == 7
     assert loop.time() - began >= 86_400
+
+
+async def test_cel_rules_are_enforced(stage: Stage) -> None:
+    await stage.kill()
+    with pytest.raises(Refusal, match="give either poolRef"):
+        stage.apply(job("both", poolInfo={"poolId": "x"}))
+    stage.apply(*stage.account_objects())
+    with pytest.raises(Refusal, match="accountName cannot be changed"):
+        stage.patch("bacc", "main", {"spec": {"accountName": "another"}})
+    # What is wrong already may stay as it is.
+    stage.server.validates = False
+    stage.apply(job("both", poolInfo={"poolId": "x"}))
+    stage.server.validates = True
+    stage.annotate("bj", "both", note="1")
+    stage.patch("bj", "both", {"status": {"phase": "Running"}}, status=True)
+    with pytest.raises(Refusal, match="give either poolRef"):
+        stage.patch("bj", "both", {"spec": {"priority": 7}})

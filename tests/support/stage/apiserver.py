@@ -247,7 +247,11 @@ class ApiServer:
         made: Body = schemas.with_defaults(schema, pruned)
         if not self.validates:
             return made
-        causes = list(schemas.problems(schema, made))
+        # What has not changed is not judged again.
+        judged = made if before is None else {name: value for name, value in made.items() if value != before.get(name)}
+        causes = [
+            each for each in schemas.problems(schema, judged) if before is None or each[0] in judged or "." in each[0]
+        ]
         causes = causes or list(rules.problems(definition, made, before))
         if causes:
             text = "; ".join(f"{path}: {each}" for path, each in causes)

@@ -1,14 +1,75 @@
-"""The CEL rules of the definitions, evaluated by cel-python as far as that knows the API server's dialect."""
+"""The CEL rules of the definitions, by cel-python: each over the value that it stands beside, some over its old one as well.
+
+As in the API server, what has not changed is not judged again, and the members of atomic lists have no old value.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
+
+import celpy
+from celpy.adapter import json_to_cel
+from celpy.evaluation import CELEvalError
 
 from support.stage.schemas import Cause, Definition
 
+Json = Any
+_ENVIRONMENT = celpy.Environment()
+_NOTHING = object()
 
-def problems(definition: Definition, body: dict[str, Any], before: dict[str, Any] | None) -> Iterator[Cause]:
+
+@cache
+def _program(rule: str) -> celpy.Runner:
+    return _ENVIRONMENT.program(_ENVIRONMENT.compile(rule))
+
+
+def problems(definition: Definition, body: Json, before: Json | None) -> Iterator[Cause]:
     """Which rules an object breaks."""
-    del definition, body, before
-    yield from ()
+    old = _NOTHING if before is None else _visible(before)
+    return _below(definition.schema, _visible(body), old, "")
+
+
+def _visible(body: Json) -> Json:
+    """Of the metadata rules see the name only."""
+    return {**body, "metadata": {"name": body["metadata"]["name"]}}
+
+
+def _below(schema: Mapping[str, Any], value: Json, old: Json, path: str) -> Iterator[Cause]:
+    if value is None or value == old:
+        return
+    for each in schema.get("x-kubernetes-validations", ()):
+        transition = "oldSelf" in each["rule"]
+        if (transition and old is _NOTHING) or _holds(each["rule"], value, old if transition else _NOTHING):
+            continue
+        yield path + each.get("fieldPath", ""), f"Invalid value: {each['message']}"
+    if isinstance(value, dict):
+        properties, others = schema.get("properties", {}), schema.get("additionalProperties")
+        for name, member in value.items():
+            inner = properties.get(name, others if isinstance(others, dict) else None)
+            if inner is not None:
+                known = old.get(name, _NOTHING) if isinstance(old, dict) else _NOTHING
+                yield from _below(inner, member, known, f"{path}.{name}" if path else name)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _below(schema.get("items", {}), item, _same(schema, item, old), f"{path}[{index}]")
+
+
+def _same(schema: Mapping[str, Any], item: Json, old: Json) -> Json:
+    """The item of the old list with the same keys."""
+    keys = schema.get("x-kubernetes-list-map-keys")
+    if not keys or not isinstance(old, list):
+        return _NOTHING
+    return next((each for each in old if all(each.get(key) == item.get(key) for key in keys)), _NOTHING)
+
+
+def _holds(rule: str, value: Json, old: Json) -> bool:
+    known = {"self": json_to_cel(value)}
+    if old is not _NOTHING:
+        known["oldSelf"] = json_to_cel(old)
+    try:
+        return bool(_program(rule).evaluate(known))
+    except CELEvalError:
+        # The API server refuses what a rule cannot judge.
+        return False

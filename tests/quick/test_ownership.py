@@ -1,0 +1,41 @@
+"""Identity is fixed when something is created; nothing changes hands without a word of its owner."""
+
+from __future__ import annotations
+
+from support.stage import Stage, job, pool, sleeping
+
+OWNER = "azurebatch.io/owner"
+
+
+async def test_a_copy_of_a_pool_is_not_ours(stage: Stage) -> None:
+    """`az batch pool show`, another id, create: the copy carries the marker of the original."""
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(1, 7200)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running")
+    original = stage.azure.get("/pools/cpu") or {}
+    members = ("vmSize", "virtualMachineConfiguration", "metadata", "taskSlotsPerNode")
+    stage.azure.post("/pools", {name: original[name] for name in members} | {"id": "copy", "targetDedicatedNodes": 0})
+    await stage.run_for(300)
+    await stage.restart()
+    await stage.run_for(300)
+    assert stage.azure.ids("/pools") == ["copy", "cpu"]
+    assert (stage.azure.get("/jobs/own") or {})["poolInfo"]["poolId"] == "cpu"
+    assert stage.status("bp", "cpu").get("id", "cpu") == "cpu"
+
+
+async def test_a_pool_that_a_live_object_owns_is_not_adopted(stage: Stage) -> None:
+    """Adoption takes what nobody alive owns."""
+    stage.apply({"kind": "Namespace", "metadata": {"name": "team"}})
+    stage.apply(*stage.account_objects(allowedNamespaces={"all": True}), pool("cpu"))
+    await stage.until(lambda: stage.ready("bp", "cpu"), 600)
+    marker = [each for each in (stage.azure.get("/pools/cpu") or {})["metadata"] if each["name"] == OWNER]
+    thief = pool("thief", id="cpu", accountRef={"name": "main", "namespace": "default"})
+    thief["metadata"] |= {"namespace": "team", "annotations": {"azurebatch.io/adopt": "true"}}
+    stage.apply(thief)
+    writes = stage.azure.calls("Pools_UpdatePool") + stage.azure.calls("Pools_ReplacePoolProperties")
+    await stage.run_for(120)
+    found = [each for each in (stage.azure.get("/pools/cpu") or {})["metadata"] if each["name"] == OWNER]
+    assert found == marker
+    assert stage.azure.calls("Pools_UpdatePool") + stage.azure.calls("Pools_ReplacePoolProperties") == writes
+    assert stage.ready("bp", "cpu")
+    assert stage.reason("bp", "thief", "team") == "OwnershipConflict"

@@ -1,0 +1,55 @@
+"""No text, number or shape ends a service: what cannot be handled is that object's failure, shown in its status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from support.stage import Stage, job, sleeping
+
+
+async def others_go_on(stage: Stage, name: str = "after") -> None:
+    """Work that is new is done, also by an operator that has just started."""
+    stage.apply(job(name, tasks=sleeping(1, 10)))
+    await stage.until(lambda: stage.phase("bj", name) == "Succeeded", 300)
+    await stage.restart()
+    stage.apply(job(f"{name}-restart", tasks=sleeping(1, 10)))
+    await stage.until(lambda: stage.phase("bj", f"{name}-restart") == "Succeeded", 300)
+
+
+async def test_a_sweep_to_the_end_of_numbers(stage: Stage) -> None:
+    await stage.ready_pool()
+    sets = [{"start": 1, "end": 2**63 - 1}]
+    factory = {"parametricSweep": {"parameterSets": sets}, "repeatTask": {"commandLine": "echo {0}"}}
+    try:
+        stage.apply(job("wrong", taskFactory=factory))
+    except Exception:
+        return
+    await stage.until(lambda: stage.reason("bj", "wrong") not in {"", "Pending"}, 60)
+    assert stage.condition("bj", "wrong")["status"] == "False"
+    await others_go_on(stage)
+
+
+async def test_metadata_of_a_foreign_pool_without_a_value(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.service.pool("cpu")
+    body: dict[str, Any] = dict(stage.azure.service.pool("cpu").spec)
+    stage.azure.post("/pools", {**_creatable(body), "id": "foreign", "targetDedicatedNodes": 0})
+    stage.azure.service.pool("foreign").spec["metadata"] = [{"name": "azurebatch.io/owner"}, {"name": "x"}]
+    await others_go_on(stage)
+
+
+def _creatable(spec: dict[str, Any]) -> dict[str, Any]:
+    names = ("vmSize", "virtualMachineConfiguration")
+    return {name: spec[name] for name in names}
+
+
+async def test_a_csv_whose_quote_is_not_closed(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply({"kind": "ConfigMap", "metadata": {"name": "rows"}, "data": {"rows.csv": 'a,b\n"open,1\nx,2\n'}})
+    source = {
+        "configMapKeyRef": {"name": "rows", "key": "rows.csv"},
+        "template": {"id": "t-{a}", "commandLine": "echo {b}"},
+    }
+    stage.apply(job("wrong", tasksFrom=[source]))
+    await stage.until(lambda: stage.reason("bj", "wrong") == "InvalidTasks", 60)
+    await others_go_on(stage)

@@ -1,0 +1,27 @@
+"""Only account-wide evidence judges an account; trouble of one job or pool stays that one's."""
+
+from __future__ import annotations
+
+from support.stage import Stage, job, sleeping
+
+
+async def test_a_pool_whose_nodes_cannot_be_listed_harms_nobody_else(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.fault("Nodes_ListNodes", status=500)
+    stage.apply(job("new", tasks=sleeping(1, 10)))
+    await stage.until(lambda: stage.phase("bj", "new") == "Succeeded", 300)
+    assert stage.ready("bacc", "main")
+
+
+async def test_a_long_retry_after_is_throttling_and_nothing_worse(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.fault(".*", status=429, code="TooManyRequests", retryAfter=60, count=1)
+    seen: set[str] = set()
+
+    def look() -> bool:
+        seen.add(stage.reason("bacc", "main"))
+        return True
+
+    await stage.always(look, 300)
+    assert seen <= {"Connected", "Throttled"}
+    assert stage.ready("bacc", "main")
