@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from support.stage import Stage, job, pool, sleeping
+import pytest
+
+from support.stage import Options, Stage, job, pool, sleeping, task
 
 OWNER = "azurebatch.io/owner"
 
@@ -39,3 +41,53 @@ async def test_a_pool_that_a_live_object_owns_is_not_adopted(stage: Stage) -> No
     assert stage.azure.calls("Pools_UpdatePool") + stage.azure.calls("Pools_ReplacePoolProperties") == writes
     assert stage.ready("bp", "cpu")
     assert stage.reason("bp", "thief", "team") == "OwnershipConflict"
+
+
+async def test_a_job_does_not_move_to_a_pool_of_another_account(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(1, 7200)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running")
+    _, other = stage.account_objects("other")
+    other["spec"] |= {"accountName": "second", "auth": {"sharedKey": {"secretRef": {"name": "main-key", "key": "key"}}}}
+    stage.apply(other, pool("elsewhere", accountRef={"name": "other"}))
+    await stage.until(lambda: stage.ready("bp", "elsewhere"), 600)
+    try:
+        stage.patch("bj", "own", {"spec": {"poolRef": {"name": "elsewhere"}}})
+    except Exception:
+        return
+    await stage.run_for(300)
+    assert "own" not in stage.azure.services["second"].job_table
+    assert stage.azure.get("/jobs/own") is not None
+
+
+test_a_job_does_not_move_to_a_pool_of_another_account = pytest.mark.parametrize(
+    "stage", [Options(accounts=("devaccount", "second"))], indirect=True
+)(test_a_job_does_not_move_to_a_pool_of_another_account)
+
+
+async def test_an_account_does_not_move_to_another_endpoint(stage: Stage) -> None:
+    """What was made at the old one would be made again, and the old one billed for ever."""
+    await stage.ready_pool()
+    other = await stage.another_azure(10200)
+    try:
+        stage.patch("bacc", "main", {"spec": {"endpoint": other.endpoint}})
+    except Exception:
+        return
+    await stage.run_for(300)
+    assert other.ids("/pools") == []
+
+
+async def test_a_task_is_not_added_to_a_job_of_another_namespace(stage: Stage) -> None:
+    stage.apply({"kind": "Namespace", "metadata": {"name": "team"}})
+    stage.apply(*stage.account_objects(allowedNamespaces={"all": True}), pool("cpu"))
+    stage.apply(job("own", tasks=sleeping(1, 7200)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 600)
+    intruder = task("intruder", "x")
+    intruder["spec"] = {
+        "jobId": "own", "accountRef": {"name": "main", "namespace": "default"}, "commandLine": "true",
+    }  # fmt: skip
+    intruder["metadata"]["namespace"] = "team"
+    stage.apply(intruder)
+    await stage.run_for(120)
+    assert stage.azure.ids("/jobs/own/tasks") == ["t0"]
+    assert stage.reason("bt", "intruder", "team") == "JobNotAllowed"

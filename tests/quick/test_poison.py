@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from support.stage import Stage, job, sleeping
 
 
@@ -14,6 +16,25 @@ async def others_go_on(stage: Stage, name: str = "after") -> None:
     await stage.restart()
     stage.apply(job(f"{name}-restart", tasks=sleeping(1, 10)))
     await stage.until(lambda: stage.phase("bj", f"{name}-restart") == "Succeeded", 300)
+
+
+async def test_an_account_in_a_status_without_a_slash(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(1, 3600)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running")
+    stage.patch("bj", "own", {"status": {"account": "edited"}}, status=True)
+    await others_go_on(stage)
+
+
+@pytest.mark.parametrize("template", ["echo {0:5000000000}", "echo {0:" + "9" * 400 + "}", "echo {" + "9" * 400 + "}"])
+async def test_a_placeholder_beyond_all_bounds(stage: Stage, template: str) -> None:
+    await stage.ready_pool()
+    factory = {"repeat": {"count": 2}, "repeatTask": {"commandLine": template}}
+    factory = {"parametricSweep": {"parameterSets": [{"start": 1, "end": 2}]}, "repeatTask": {"commandLine": template}}
+    stage.apply(job("wrong", taskFactory=factory))
+    await stage.until(lambda: stage.reason("bj", "wrong") not in {"", "Pending"}, 60)
+    assert stage.condition("bj", "wrong")["status"] == "False"
+    await others_go_on(stage)
 
 
 async def test_a_sweep_to_the_end_of_numbers(stage: Stage) -> None:

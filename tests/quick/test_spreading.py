@@ -5,6 +5,18 @@ from __future__ import annotations
 from support.stage import Stage, job, sleeping
 
 
+async def test_a_job_whose_counts_fail_harms_nobody_else(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("bad", tasks=sleeping(1, 7200)), job("good", tasks=sleeping(1, 60)))
+    await stage.until(lambda: stage.phase("bj", "bad") == stage.phase("bj", "good") == "Running", 120)
+    stage.azure.fault("Jobs_GetJobTaskCounts", path="/jobs/bad/", status=500)
+    await stage.until(lambda: stage.phase("bj", "good") == "Succeeded", 300)
+    stage.apply(job("new", tasks=sleeping(1, 10)))
+    await stage.until(lambda: stage.phase("bj", "new") == "Succeeded", 300)
+    assert stage.ready("bacc", "main")
+    assert stage.ready("bp", "cpu")
+
+
 async def test_a_pool_whose_nodes_cannot_be_listed_harms_nobody_else(stage: Stage) -> None:
     await stage.ready_pool()
     stage.azure.fault("Nodes_ListNodes", status=500)

@@ -126,6 +126,18 @@ async def test_a_change_that_a_status_write_overtakes_is_followed(stage: Stage) 
     await stage.until(lambda: len(stage.azure.service.pool("cpu").nodes) == 3, 300)
 
 
+async def test_a_change_that_the_finalizer_overtakes_is_followed(stage: Stage) -> None:
+    stage.apply(*stage.account_objects())
+    await stage.until(lambda: stage.ready("bacc", "main"))
+    stage.watch.delay(0.5, "batchpools")
+    slow = stage.fail("patch", "batchpools", delay=0.2, count=1)
+    stage.apply(pool("cpu"))
+    await stage.until(lambda: slow.hits)
+    stage.patch("bp", "cpu", {"spec": {"targetDedicatedNodes": 3}})
+    await stage.until(lambda: stage.ready("bp", "cpu"), 600)
+    assert len(stage.azure.service.pool("cpu").nodes) == 3
+
+
 async def test_a_job_without_its_secret_can_be_suspended(stage: Stage) -> None:
     """Verbs that stop work whatever else is wrong with the object."""
     await stage.ready_pool()

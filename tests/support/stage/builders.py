@@ -9,9 +9,10 @@ NAMESPACE = "default"
 
 
 def thing(kind: str, name: str, namespace: str = NAMESPACE, **spec: Any) -> Body:
-    """An object of ours."""
+    """An object of ours; members that are None are left out, to do without what a builder has by default."""
     metadata = {"name": name, "namespace": namespace}
-    return {"apiVersion": "azurebatch.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+    given = {member: value for member, value in spec.items() if value is not None}
+    return {"apiVersion": "azurebatch.io/v1alpha1", "kind": kind, "metadata": metadata, "spec": given}
 
 
 def pool(name: str, **spec: Any) -> Body:
