@@ -10,7 +10,7 @@ import asyncio
 import base64
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -247,13 +247,12 @@ class Azure:
                 await hold.wait()
         if not reads and self._tell(operation, path, after=False):
             return _cut(request)
-        status = 0
-        try:
-            response = await handler(request)
-            status = response.status
-        finally:
-            cut = request.transport is None or request.transport.is_closing()
-            self.log.append(BatchCall(loop.time(), operation, request.method, path, 0 if cut else status, body, query))
+        # Noted as soon as it is here: what hangs is a call as well.
+        place = len(self.log)
+        self.log.append(BatchCall(loop.time(), operation, request.method, path, 0, body, query))
+        response = await handler(request)
+        if request.transport is not None and not request.transport.is_closing():
+            self.log[place] = replace(self.log[place], status=response.status)
         if not reads and self._tell(operation, path, after=True):
             return _cut(request)
         return response
