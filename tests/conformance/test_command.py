@@ -17,7 +17,7 @@ from azure.batch import BatchClient, models
 from azure.core.credentials import AzureNamedKeyCredential
 
 from azure_batch_emulator import DEFAULT_ACCOUNT, DEFAULT_KEY
-from support.batch_bodies import add_task, finished, make_job, make_pool, shell, text_of
+from support.batch_bodies import CONTAINER_MACHINE, add_task, finished, make_job, make_pool, shell, text_of
 from support.emulator_thread import wait_until
 
 READY = re.compile(
@@ -148,7 +148,7 @@ def test_a_work_directory_of_its_own_is_removed_and_a_given_one_is_kept(tmp_path
 def test_container_tasks(mode: str, code: str | None) -> None:
     credential = AzureNamedKeyCredential(DEFAULT_ACCOUNT, DEFAULT_KEY)
     with running("--containers", mode) as (_, endpoint), BatchClient(endpoint, credential) as client:
-        make_pool(client)
+        make_pool(client, virtual_machine_configuration=CONTAINER_MACHINE)
         make_job(client)
         container = models.BatchTaskContainerSettings(image_name="busybox")
         add_task(client, "t", "/bin/echo hi", container_settings=container)

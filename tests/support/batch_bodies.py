@@ -12,6 +12,12 @@ MACHINE = models.VirtualMachineConfiguration(
     image_reference=models.ImageReference(publisher="canonical", offer="0001-com-ubuntu-server-jammy", sku="22_04-lts"),
     node_agent_sku_id="batch.node.ubuntu 22.04",
 )
+# A machine whose image can run containers, and is to.
+CONTAINER_MACHINE = models.VirtualMachineConfiguration(
+    image_reference=models.ImageReference(publisher="microsoft-dsvm", offer="ubuntu-hpc", sku="2204"),
+    node_agent_sku_id="batch.node.ubuntu 22.04",
+    container_configuration=models.ContainerConfiguration(type="dockerCompatible"),
+)
 
 
 def make_pool(client: BatchClient, pool_id: str = "pool", nodes: int = 1, **properties: Any) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from azure_batch_emulator.engine import transitions
+from azure_batch_emulator.engine import machine_rules, transitions
 from azure_batch_emulator.engine.dependencies import Dependencies
 from azure_batch_emulator.engine.lag import Lagging
 from azure_batch_emulator.engine.ordered import OrderedIds
@@ -121,6 +121,11 @@ class Node:
         transitions.check(transitions.NODE, self.state, state)
         self.pool.nodes_change()
         self.state, self.state_time = state, now
+
+    @property
+    def windows(self) -> bool:
+        """Whether it runs Windows."""
+        return machine_rules.is_windows(self.pool.spec)
 
     @property
     def free_slots(self) -> int:
@@ -247,6 +252,7 @@ class Task:
     failure: dict[str, Any] | None = None
     node_id: str | None = None
     node_pool_id: str | None = None
+    windows: bool = False
     files_gone: bool = False
     waiting: bool = False
     run: Run | None = None

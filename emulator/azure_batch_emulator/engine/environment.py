@@ -46,14 +46,15 @@ def task_variables(root: str, job_id: str, task_id: str, directory: str, prepara
     return variables
 
 
-def package_variables(root: str, packages: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """``AZ_BATCH_APP_PACKAGE_<id>_<version>`` as on Linux nodes, dots and dashes turned into underscores."""
-    return {
-        "AZ_BATCH_APP_PACKAGE_" + f"{name}_{version}".replace("-", "_").replace(".", "_").replace("#", "_"): (
-            f"{root}/applications/{name}/{version}"
-        )
-        for name, version in packages
-    }
+def package_variables(root: str, packages: Iterable[tuple[str, str]], *, windows: bool) -> dict[str, str]:
+    """``AZ_BATCH_APP_PACKAGE_<id>#<version>``; on Linux nodes with dots, dashes and the hash turned into underscores."""
+    found = {}
+    for name, version in packages:
+        ending = f"{name}#{version}" if version else name
+        if not windows:
+            ending = f"{name}_{version}".replace("-", "_").replace(".", "_").replace("#", "_")
+        found[f"AZ_BATCH_APP_PACKAGE_{ending}"] = f"{root}/applications/{name}/{version}"
+    return found
 
 
 def settings(*lists: Iterable[Mapping[str, str]]) -> dict[str, str]:

@@ -117,7 +117,7 @@ class _JobTask:
         self._info = {
             "startTime": now,
             "state": "running",
-            "taskRootDirectory": directory,
+            "taskRootDirectory": directory.replace("/", "\\") if node.windows else directory,
             "retryCount": self._attempt,
         }
         if self._kind == "release":
@@ -136,7 +136,7 @@ class _JobTask:
                     service.account, service.endpoint, node.pool.id, node.id, root, dedicated=node.dedicated
                 )
                 | environment.task_variables(root, job.id, spec["id"], directory, preparation)
-                | environment.package_variables(root, service.pools.packages(node.pool))
+                | environment.package_variables(root, service.pools.packages(node.pool), windows=node.windows)
                 | environment.settings(
                     job.spec.get("commonEnvironmentSettings", ()), spec.get("environmentSettings", ())
                 )
@@ -148,6 +148,7 @@ class _JobTask:
             command_line=spec["commandLine"],
             environment=variables,
             run_id=f"{job.id}/{spec['id']}",
+            windows=node.windows,
             attempt=self._attempt,
             resource_files=spec.get("resourceFiles", ()),
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from azure_batch_emulator.engine import task_rules
 from azure_batch_emulator.engine.entities import Node, Pool, Run, Subtask, Task
+from azure_batch_emulator.engine.pool_rules import cores_of
 from azure_batch_emulator.executors.base import RunRequest, RunResult
 
 if TYPE_CHECKING:
@@ -21,6 +22,16 @@ class MultiInstance:
     def __init__(self, service: BatchService) -> None:
         self._service = service
 
+    @staticmethod
+    def possible(task: Task, pool: Pool) -> bool:
+        """Whether a pool can ever run a multi-instance task; the documentation says that it stays active if not.
+
+        Its nodes must be able to talk to each other and run one task at a time, and there must be enough of them.
+        """
+        instances: int = task.spec["multiInstanceSettings"]["numberOfInstances"]
+        talking: bool = pool.spec["enableInterNodeCommunication"]
+        return talking and pool.slots_per_node == 1 and len(pool.nodes) >= instances
+
     def assign(self, task: Task, pool: Pool, nodes: list[Node]) -> bool:
         """Put a task on as many nodes as it has instances.
 
@@ -29,10 +40,6 @@ class MultiInstance:
         """
         service = self._service
         instances: int = task.spec["multiInstanceSettings"]["numberOfInstances"]
-        if not pool.spec["enableInterNodeCommunication"]:
-            message = "A multi-instance task needs a pool with inter-node communication."
-            service.tasks.fail_launch(task, "TaskSchedulingConstraintFailed", message)
-            return True
         chosen = [node for node in nodes if node.free_slots >= 1][:instances]
         if len(chosen) < instances:
             return False
@@ -72,8 +79,7 @@ class _Coordination:
     def _launch(self, number: int, node: Node, run: Run) -> None:
         service, task = self._service, self._task
         settings = task.spec["multiInstanceSettings"]
-        directory = task.directory if number == 0 else f"{task.directory}-{number}"
-        addresses = [member.ip_address for member in self._nodes]
+        directory = task.directory if number == 0 else f"{task.directory}/{number}"
 
         def variables(root: str) -> dict[str, str]:
             own = {
@@ -81,7 +87,7 @@ class _Coordination:
                 "AZ_BATCH_TASK_WORKING_DIR": f"{root}/{directory}/wd",
                 "AZ_BATCH_IS_CURRENT_NODE_MASTER": "true" if number == 0 else "false",
             }
-            return service.tasks.variables(task, node, root) | host_variables(task, addresses, root) | own
+            return service.tasks.variables(task, node, root) | host_variables(task, self._nodes, root) | own
 
         request = RunRequest(
             place=service.runs.place(node),
@@ -91,7 +97,8 @@ class _Coordination:
             run_id=f"{task.job.id}/{task.id}/{number}",
             attempt=task.retry_count,
             resource_files=settings.get("commonResourceFiles", ()),
-            shared=f"{task.directory}-shared",
+            shared=task.directory,
+            windows=node.windows,
         )
         service.runs.launch(run, request, _Member(self, number))
 
@@ -122,7 +129,7 @@ class _Coordination:
         if outcome.failure is not None:
             service.tasks.coordination_failed(task, result)
         elif not self._waiting:
-            service.tasks.launch(task, host_variables(task, [node.ip_address for node in self._nodes], "{root}"))
+            service.tasks.launch(task, host_variables(task, self._nodes, "{root}"))
 
 
 class _Member:
@@ -138,17 +145,19 @@ class _Member:
         self._coordination.finished(self._number, run, result)
 
 
-def host_variables(task: Task, addresses: list[str], root: str) -> dict[str, str]:
-    """Variables that only multi-instance tasks have.
+def host_variables(task: Task, nodes: list[Node], root: str) -> dict[str, str]:
+    """Variables that only multi-instance tasks have, as documented.
 
     Args:
-        addresses: of all nodes, the primary first.
+        nodes: all of the task, the primary first.
     """
+    addresses = [node.ip_address for node in nodes]
+    cores = cores_of(nodes[0].pool.spec["vmSize"])
     return {
         "AZ_BATCH_HOST_LIST": ",".join(addresses),
         "AZ_BATCH_NODE_LIST": ";".join(addresses),
         "AZ_BATCH_MASTER_NODE": f"{addresses[0]}:6000",
         "AZ_BATCH_IS_CURRENT_NODE_MASTER": "true",
-        "AZ_BATCH_TASK_SHARED_DIR": f"{root}/{task.directory}-shared",
-        "CCP_NODES": f"{len(addresses)} " + " ".join(f"{address} 1" for address in addresses),
+        "AZ_BATCH_TASK_SHARED_DIR": f"{root}/{task.directory}",
+        "CCP_NODES": f"{len(addresses)} " + " ".join(f"{address} {cores}" for address in addresses),
     }

@@ -375,7 +375,7 @@ class StartTask:
                     service.account, service.endpoint, node.pool.id, node.id, root, dedicated=node.dedicated
                 )
                 | {"AZ_BATCH_TASK_DIR": f"{root}/startup", "AZ_BATCH_TASK_WORKING_DIR": f"{root}/startup/wd"}
-                | environment.package_variables(root, service.pools.packages(node.pool))
+                | environment.package_variables(root, service.pools.packages(node.pool), windows=node.windows)
                 | environment.settings(spec.get("environmentSettings", ()))
             )
 
@@ -385,6 +385,7 @@ class StartTask:
             command_line=spec["commandLine"],
             environment=variables,
             run_id=f"{node.pool.id}/startup",
+            windows=node.windows,
             attempt=self._attempt,
             resource_files=spec.get("resourceFiles", ()),
         )

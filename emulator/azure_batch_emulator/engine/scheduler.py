@@ -71,8 +71,13 @@ class Scheduler:
             task = job.ready.take(max(node.free_slots for node in usable))
             if task is None:
                 break
-            if task.spec.get("multiInstanceSettings"):
-                if not self._service.jobs.multi_instance.assign(task, pool, usable):
+            if (problem := self._service.tasks.misfit(task, pool)) is not None:
+                self._service.tasks.fail_launch(task, *problem)
+            elif task.spec.get("multiInstanceSettings"):
+                if not self._service.jobs.multi_instance.possible(task, pool):
+                    # It stays active, and stands in nobody's way.
+                    skipped.append(task)
+                elif not self._service.jobs.multi_instance.assign(task, pool, usable):
                     skipped.append(task)
                     break
             elif (node := choose_node(task, usable, pack=pack)) is not None:

@@ -35,7 +35,7 @@ _JOB_NAMES = """id spec created last_modified state_time start_time pool_id stat
  end_time terminate_reason scheduling_error disable_option schedule_id auto_pool"""
 _TASK_NAMES = """id created last_modified state_time state previous_state previous_state_time retry_count
  requeue_count last_retry last_requeue start_time end_time exit_code result failure node_id node_pool_id
- files_gone waiting is_job_manager"""
+ windows files_gone waiting is_job_manager"""
 _RECORD_NAMES = """job_id pool_id node_id preparation release prepared failed"""
 _SCHEDULE_NAMES = """id spec created last_modified state_time state previous_state previous_state_time job_serial
  recent_job_id next_run end_time due auto_pool_id"""

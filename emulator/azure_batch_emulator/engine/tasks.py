@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from azure_batch_emulator.engine import environment, job_rules, task_rules, timings
-from azure_batch_emulator.engine.entities import Job, Node, Run, Task
+from azure_batch_emulator.engine import environment, job_rules, machine_rules, task_rules, timings
+from azure_batch_emulator.engine.entities import Job, Node, Pool, Run, Task
 from azure_batch_emulator.engine.shared_bodies import SharedBodies, folded
 from azure_batch_emulator.executors.base import RunRequest, RunResult
 from azure_batch_emulator.wire.durations import INFINITE, duration_seconds
@@ -118,11 +118,12 @@ class Tasks:
             return
         task.files_gone = True
         pool = self._service.pool_table.get((task.node_pool_id or "").lower())
-        node = pool.nodes.get(task.node_id) if pool else None
-        if node is not None:
-            if self._service.executor.keeps_files:
-                self._service.executor.remove_directory(self._service.runs.place(node), task.directory)
-            self._service.nodes.data_gone(node)
+        for node_id in (task.node_id, *(subtask.node_id for subtask in task.subtasks or ())):
+            node = pool.nodes.get(node_id) if pool else None
+            if node is not None:
+                if self._service.executor.keeps_files:
+                    self._service.executor.remove_directory(self._service.runs.place(node), task.directory)
+                self._service.nodes.data_gone(node)
 
     # -- calls of users --
 
@@ -175,11 +176,20 @@ class Tasks:
         if self._service.jobs.job_tasks.prepare(task, node):
             self.launch(task)
 
+    def misfit(self, task: Task, pool: Pool) -> tuple[str, str] | None:
+        """Why a task can run on no node of a pool: a code and a message, None if it can."""
+        user = task.spec["userIdentity"].get("username")
+        if user is not None and all(user != account["name"] for account in pool.spec.get("userAccounts", ())):
+            return "TaskSchedulingConstraintFailed", "Task cannot be scheduled on the pool associated with the job"
+        if "containerSettings" in task.spec and not machine_rules.takes_containers(pool.spec):
+            return "ContainerPoolNotSupported", "The pool of the task does not support containers"
+        return None
+
     def place(self, task: Task, node: Node) -> None:
         """Take room for an active task on a node."""
         now = self._service.clock.now()
         task.enter("preparing", now)
-        task.node_id, task.node_pool_id = node.id, node.pool.id
+        task.node_id, task.node_pool_id, task.windows = node.id, node.pool.id, node.windows
         run = self._service.runs.reserve(node, "task", task.spec["requiredSlots"])
         if task.is_job_manager and task.job.spec["jobManagerTask"]["runExclusive"]:
             node.exclusive = True
@@ -211,6 +221,7 @@ class Tasks:
             attempt=task.retry_count,
             resource_files=spec.get("resourceFiles", ()),
             output_files=spec.get("outputFiles", ()),
+            windows=run.node.windows,
         )
         self._service.runs.launch(run, request, self, spec["constraints"]["maxWallClockTime"])
 
@@ -226,7 +237,7 @@ class Tasks:
                 service.account, service.endpoint, node.pool.id, node.id, root, dedicated=node.dedicated
             )
             | environment.task_variables(root, job.id, task.id, task.directory, preparation)
-            | environment.package_variables(root, packages)
+            | environment.package_variables(root, packages, windows=node.windows)
             | environment.settings(
                 job.spec.get("commonEnvironmentSettings", ()), task.spec.get("environmentSettings", ())
             )

@@ -30,6 +30,7 @@ class RunRequest:
         shared: a further directory to make, for the common files of a multi-instance task.
         run_id: names the run in simulated rules: ``job/task``.
         attempt: 0 for the first try.
+        windows: the node runs Windows.
     """
 
     place: NodePlace
@@ -41,6 +42,7 @@ class RunRequest:
     resource_files: Sequence[Mapping[str, Any]] = ()
     output_files: Sequence[Mapping[str, Any]] = ()
     shared: str | None = None
+    windows: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 
 from azure_batch_emulator.clock import Clock
+from azure_batch_emulator.executors import windows
 from azure_batch_emulator.executors.agent_client import AgentClient, AgentLostError
 from azure_batch_emulator.executors.base import NodePlace, RunHandle, RunObserver, RunRequest, RunResult
 from azure_batch_emulator.executors.disk import DiskFiles
@@ -27,6 +28,7 @@ from azure_batch_emulator.executors.transfer import (
     send_blob,
     upload_all,
 )
+from azure_batch_emulator.executors.windows_drive import NODE_ROOT
 
 _LOG = logging.getLogger(__name__)
 _TRANSFER_SECONDS = 300.0
@@ -187,7 +189,8 @@ class _ProcessRun:
         working = directory / "wd"
         try:
             working.mkdir(parents=True, exist_ok=True)
-            (directory / "certs").mkdir(exist_ok=True)
+            if not request.windows:
+                (directory / "certs").mkdir(exist_ok=True)
             if request.shared is not None:
                 (root / request.shared).mkdir(parents=True, exist_ok=True)
             for name in ("stdout.txt", "stderr.txt"):
@@ -211,18 +214,30 @@ class _ProcessRun:
 
     async def _command(self, directory: Path, working: Path, root: str) -> RunResult:
         request = self._request
-        try:
-            argv = shlex.split(request.command_line)
-        except ValueError as error:
-            return _failed("CommandLaunchFailed", "The command line could not be split", str(error))
+        if request.windows:
+            launch = windows.launch(request.command_line)
+            if launch.argv is None:
+                (directory / "stderr.txt").write_text(launch.hint)
+                reason = f"{launch.program}: the node has no such program"
+                return _failed("CommandProgramNotFound", "The specified command program is not found", reason)
+            argv = launch.argv
+        else:
+            try:
+                argv = shlex.split(request.command_line)
+            except ValueError as error:
+                return _failed("CommandLaunchFailed", "The command line could not be split", str(error))
         await self._executor.agent.ready()
         self._started = self._executor.clock.now()
         self._observer.on_started()
         if not argv:
             # The entry point of a container: there is nothing to run without one.
             return RunResult(0, started=self._started)
-        variables = {"PATH": os.environ.get("PATH", _FALLBACK_PATH), "HOME": str(working), "LANG": "C.UTF-8"}
-        variables |= self._executor.trust_variables | request.environment(root)
+        path = os.environ.get("PATH", _FALLBACK_PATH)
+        trust = self._executor.trust_variables
+        if request.windows:
+            variables = windows.environment(trust | request.environment(NODE_ROOT), root, path)
+        else:
+            variables = {"PATH": path, "HOME": str(working), "LANG": "C.UTF-8"} | trust | request.environment(root)
         self._serial, exited = self._executor.agent.begin(
             argv,
             str(working),

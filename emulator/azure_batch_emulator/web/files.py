@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -12,7 +12,7 @@ from azure_batch_emulator.executors.base import FileContent, FileInfo, NodePlace
 from azure_batch_emulator.web import fields, render
 from azure_batch_emulator.web.messages import Handler, Reply, Request, after_key, reply_page
 from azure_batch_emulator.wire.errors import BatchError
-from azure_batch_emulator.wire.ticks import format_timestamp
+from azure_batch_emulator.wire.ticks import format_http_date, format_timestamp
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
@@ -24,6 +24,11 @@ class _Where:
     place: NodePlace
     base: str
     url: str
+    windows: bool
+
+    def name(self, info: FileInfo) -> str:
+        """A file's name as its node writes it."""
+        return info.name.replace("/", "\\") if self.windows else info.name
 
 
 def _of_task(request: Request) -> _Where:
@@ -36,7 +41,7 @@ def _of_task(request: Request) -> _Where:
     if task.files_gone:
         raise BatchError("TaskFilesCleanedup")
     url = render.task_url(request.base_url, task.job.id, task.id)
-    return _Where(service.runs.place(node), task.directory, url)
+    return _Where(service.runs.place(node), task.directory, url, node.windows)
 
 
 def _of_node(request: Request) -> _Where:
@@ -44,7 +49,7 @@ def _of_node(request: Request) -> _Where:
     if node.state in ("creating", "preempted", "deallocated"):
         raise BatchError("NodeBeingCreated" if node.state == "creating" else "OperationNotValidOnNode")
     url = render.node_url(request.base_url, node.pool.id, node.id)
-    return _Where(request.service.runs.place(node), "", url)
+    return _Where(request.service.runs.place(node), "", url, node.windows)
 
 
 def _where(request: Request) -> _Where:
@@ -68,7 +73,8 @@ def _file_url(where: _Where, name: str) -> str:
 
 def list_files(request: Request) -> Reply:
     where = _where(request)
-    matches = request.filter(fields.FILES)
+    chosen = request.filter(fields.FILES)
+    matches = (lambda info: chosen(replace(info, name=where.name(info)))) if chosen is not None else None
     recursive = request.query.flag("recursive")
     try:
         found = request.service.executor.files.list(where.place, where.base, recursive=recursive)
@@ -80,17 +86,20 @@ def list_files(request: Request) -> Reply:
 
     def item(info: FileInfo) -> dict[str, Any]:
         body: dict[str, Any] = {
-            "name": info.name,
-            "url": _file_url(where, info.name),
+            "name": where.name(info),
+            # Recorded: on Windows the URLs of a list hold backslashes as they are, those of headers slashes.
+            "url": f"{where.url}/files/{where.name(info)}" if where.windows else _file_url(where, info.name),
             "isDirectory": info.is_directory,
         }
         if not info.is_directory:
-            body["properties"] = {
-                "lastModified": format_timestamp(info.modified),
+            modified = format_timestamp(info.modified)
+            properties = {"creationTime": modified} if where.windows else {}
+            properties |= {
+                "lastModified": modified,
                 "contentLength": str(info.size),
                 "contentType": info.content_type,
-                "fileMode": f"0o{info.mode:o}",
             }
+            body["properties"] = properties if where.windows else properties | {"fileMode": f"0o{info.mode:o}"}
         return body
 
     return reply_page(request, "files", found, _position, item, matches=matches)
@@ -112,12 +121,14 @@ def _open(request: Request) -> tuple[_Where, FileContent]:
 
 
 def _headers(where: _Where, info: FileInfo) -> dict[str, str]:
-    return {
+    headers = {
         "Content-Type": info.content_type,
         "ocp-batch-file-isdirectory": "True" if info.is_directory else "False",
         "ocp-batch-file-url": quote(_file_url(where, info.name), safe="-_.~"),
-        "ocp-batch-file-mode": f"0o{info.mode:o}",
     }
+    if where.windows:
+        return headers | {"ocp-creation-time": format_http_date(info.modified)}
+    return headers | {"ocp-batch-file-mode": f"0o{info.mode:o}"}
 
 
 def get(request: Request) -> Reply:

@@ -174,21 +174,21 @@ def task(base: str, task: Task) -> dict[str, Any]:
         "executionInfo": execution,
     }
     if task.node_id is not None and task.node_pool_id is not None:
-        live["nodeInfo"] = _node_info(base, task.node_pool_id, task.node_id, task.directory)
+        live["nodeInfo"] = _node_info(base, task.node_pool_id, task.node_id, task.directory, windows=task.windows)
     elif task.state == "completed":
         live["nodeInfo"] = {}
     everything = task.body | live
     return {name: everything[name] for name in TASK_PROPERTIES if everything.get(name) is not None}
 
 
-def _node_info(base: str, pool_id: str, node_id: str, directory: str) -> dict[str, Any]:
+def _node_info(base: str, pool_id: str, node_id: str, directory: str, *, windows: bool) -> dict[str, Any]:
     url = node_url(base, pool_id, node_id)
     return {
         "affinityId": f"TVM:{node_id}",
         "nodeUrl": url,
         "poolId": pool_id,
         "nodeId": node_id,
-        "taskRootDirectory": directory,
+        "taskRootDirectory": directory.replace("/", "\\") if windows else directory,
         "taskRootDirectoryUrl": f"{url}/files/{quote(directory, safe='/-_.~:')}",
     }
 
@@ -198,7 +198,9 @@ def subtask(base: str, owner: Task, subtask: Subtask) -> dict[str, Any]:
     return _present(
         {
             "id": subtask.id,
-            "nodeInfo": _node_info(base, subtask.pool_id, subtask.node_id, f"{owner.directory}-{subtask.id}"),
+            "nodeInfo": _node_info(
+                base, subtask.pool_id, subtask.node_id, f"{owner.directory}/{subtask.id}", windows=owner.windows
+            ),
             "startTime": _time(subtask.start_time),
             "endTime": _time(subtask.end_time),
             "exitCode": subtask.exit_code,

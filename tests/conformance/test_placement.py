@@ -1,0 +1,149 @@
+"""Which pools can run which tasks, and what becomes of a task that its pool cannot run.
+
+Sources: Microsoft's pages on multi-instance tasks (requirements, execution) and on environment variables of nodes; table of task
+error codes; Azure/azure-sdk-for-net, integration tests of Microsoft.Azure.Batch for containers (ContainerPoolNotSupported).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from azure.batch import BatchClient, models
+
+from support.batch_bodies import CONTAINER_MACHINE, MACHINE, add_task, finished, make_job, make_pool, shell
+from support.emulator_thread import EmulatorThread, wait_until
+
+pytestmark = pytest.mark.usefixtures("exact_counts")
+
+
+def settings(instances: int, command: str = "/bin/true", **more: Any) -> models.MultiInstanceSettings:
+    return models.MultiInstanceSettings(number_of_instances=instances, coordination_command_line=command, **more)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [{"enable_inter_node_communication": False}, {"enable_inter_node_communication": True, "task_slots_per_node": 2}],
+    ids=["nodes that cannot talk", "two slots"],
+)
+def test_a_pool_that_never_runs_multi_instance_tasks(client: BatchClient, properties: dict[str, Any]) -> None:
+    # Documented: "the task is never scheduled, it remains indefinitely in the active state".
+    make_pool(client, nodes=2, **properties)
+    make_job(client)
+    add_task(client, "many", multi_instance_settings=settings(2))
+    add_task(client, "one")
+    finished(client, "one")
+    assert client.get_task("job", "many").state == "active"
+
+
+def test_a_task_that_is_larger_than_its_pool_waits_for_more_nodes(client: BatchClient) -> None:
+    make_pool(client, nodes=1, enable_inter_node_communication=True)
+    make_job(client)
+    add_task(client, "many", multi_instance_settings=settings(2))
+    add_task(client, "one")
+    finished(client, "one")
+    assert client.get_task("job", "many").state == "active"
+    client.resize_pool("pool", models.BatchPoolResizeContent(target_dedicated_nodes=2))
+    assert finished(client, "many").execution_info.result == "success"
+
+
+def test_all_nodes_are_taken_at_once_and_by_nobody_else(client: BatchClient) -> None:
+    make_pool(client, nodes=2, enable_inter_node_communication=True)
+    make_job(client)
+    make_job(client, "other")
+    wait = shell("while [ ! -e $AZ_BATCH_NODE_ROOT_DIR/shared/go ]; do sleep 0.05; done")
+    add_task(client, "one", wait)
+    wait_until(lambda: client.get_task("job", "one").state == "running", "running")
+    add_task(client, "many", multi_instance_settings=settings(2))
+    add_task(client, "opener", shell("touch $AZ_BATCH_NODE_ROOT_DIR/shared/go"), job_id="other")
+    # One node is free, and the multi-instance task does not take it while the other is not.
+    assert finished(client, "opener", "other")
+    assert client.get_task("job", "many").state == "active"
+    client.terminate_task("job", "one")
+    assert finished(client, "many").execution_info.result == "success"
+
+
+def test_a_running_multi_instance_task_has_its_nodes_to_itself(client: BatchClient) -> None:
+    make_pool(client, nodes=2, enable_inter_node_communication=True)
+    make_job(client)
+    make_job(client, "other")
+    add_task(client, "many", "/bin/sleep 600", multi_instance_settings=settings(2))
+    wait_until(lambda: client.get_task("job", "many").state == "running", "running")
+    wait_until(lambda: all(s.state == "completed" for s in client.list_sub_tasks("job", "many")), "coordinated")
+    node = client.get_task("job", "many").node_info.node_id
+    add_task(client, "one", job_id="other")
+    assert finished(client, "one", "other").node_info.node_id != node
+
+
+def test_files_and_variables_of_subtasks(client: BatchClient, emulator: EmulatorThread) -> None:
+    make_pool(client, nodes=2, enable_inter_node_communication=True)
+    make_job(client)
+    add_task(
+        client,
+        "mpi",
+        shell("echo $AZ_BATCH_HOST_LIST; echo $CCP_NODES; echo $AZ_BATCH_MASTER_NODE"),
+        multi_instance_settings=settings(
+            2, shell("echo $AZ_BATCH_IS_CURRENT_NODE_MASTER; pwd; echo $AZ_BATCH_TASK_SHARED_DIR")
+        ),
+    )
+    task = finished(client, "mpi")
+    addresses = {node.id: node.ip_address for node in client.list_nodes("pool")}
+    (subtask,) = client.list_sub_tasks("job", "mpi")
+    first, second = addresses[task.node_info.node_id], addresses[subtask.node_info.node_id]
+    assert b"".join(client.get_task_file("job", "mpi", "stdout.txt")).decode().split("\n")[:3] == [
+        f"{first},{second}",
+        f"2 {first} 2 {second} 2",
+        f"{first}:6000",
+    ]
+    # Each subtask's files are on its own node.
+    directory = subtask.node_info.task_root_directory
+    text = b"".join(client.get_node_file("pool", subtask.node_info.node_id, f"{directory}/stdout.txt")).decode()
+    master, working, shared = text.split()
+    assert master == "false"
+    assert working.endswith(f"{subtask.node_info.node_id}/{directory}/wd")
+    # The shared directory has the same place on every node: that of the task.
+    assert shared.endswith(f"{subtask.node_info.node_id}/workitems/job/job-1/mpi")
+    client.delete_task("job", "mpi")
+    names = [item.name for item in client.list_node_files("pool", subtask.node_info.node_id, recursive=True)]
+    assert not [name for name in names if "/mpi" in name]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_user_that_the_pool_does_not_have(client: BatchClient, *, known: bool) -> None:
+    make_pool(client, user_accounts=[models.UserAccount(name="worker", password="hush")])
+    make_job(client)
+    add_task(client, "t", user_identity=models.UserIdentity(username="worker" if known else "nobody"))
+    task = finished(client, "t")
+    if known:
+        assert task.execution_info.result == "success"
+        return
+    failure = task.execution_info.failure_info
+    assert (failure.code, failure.category.lower()) == ("TaskSchedulingConstraintFailed", "usererror")
+    assert failure.message == "Task cannot be scheduled on the pool associated with the job"
+    assert (task.execution_info.start_time, task.execution_info.exit_code) == (None, None)
+
+
+@pytest.mark.parametrize("machine", [CONTAINER_MACHINE, MACHINE], ids=["containers", "no containers"])
+def test_container_settings_need_a_pool_for_containers(
+    client: BatchClient, machine: models.VirtualMachineConfiguration
+) -> None:
+    make_pool(client, virtual_machine_configuration=machine)
+    make_job(client)
+    add_task(client, "t", container_settings=models.BatchTaskContainerSettings(image_name="busybox"))
+    task = finished(client, "t")
+    if machine is CONTAINER_MACHINE:
+        assert task.execution_info.result == "success"
+    else:
+        assert task.execution_info.failure_info.code == "ContainerPoolNotSupported"
+
+
+def test_such_a_failure_is_a_pre_processing_error(client: BatchClient, emulator: EmulatorThread) -> None:
+    make_pool(client)
+    make_job(client, uses_task_dependencies=True)
+    forgiven = {"preProcessingError": {"dependencyAction": "satisfy"}}
+    body = {"id": "t", "commandLine": "true", "userIdentity": {"username": "nobody"}, "exitConditions": forgiven}
+    status, _, text = emulator.call("POST", "/jobs/job/tasks", body)
+    assert status == 201, json.loads(text)
+    add_task(client, "child", depends_on=models.BatchTaskDependencies(task_ids=["t"]))
+    assert finished(client, "child").execution_info.result == "success"
