@@ -63,6 +63,19 @@ def test_a_job_that_is_being_disabled_can_be_enabled_and_terminated(emulator: Em
     assert post(emulator, "/jobs/job/terminate")[0] == 202
 
 
+def test_a_disabled_job_is_active_as_soon_as_it_is_enabled(emulator: EmulatorThread) -> None:
+    # PowerShell, TestDisableEnableTerminateJob: the list right after the call; stateTransitionTime is lastModified.
+    assert post(emulator, "/jobs", {"id": "job", "poolInfo": {"poolId": "p"}})[0] == 201
+    post(emulator, "/jobs/job/disable", {"disableTasks": "terminate"})
+    wait_until(lambda: get(emulator, "/jobs/job")["state"] == "disabled", "disabled")
+    disabled = get(emulator, "/jobs/job")
+    with emulator.paused():
+        assert post(emulator, "/jobs/job/enable")[0] == 202
+        job = get(emulator, "/jobs/job")
+    assert (job["state"], job["stateTransitionTime"]) == ("active", job["lastModified"])
+    assert (job["previousState"], job["previousStateTransitionTime"]) == ("disabled", disabled["stateTransitionTime"])
+
+
 def test_an_empty_job_set_to_terminatejob_can_still_be_terminated_after_enabling(emulator: EmulatorThread) -> None:
     # Java, canUpdateJobState: disabled, patched to terminatejob, enabled, still active, terminated with a reason that stands.
     assert post(emulator, "/jobs", {"id": "job", "poolInfo": {"poolId": "p"}})[0] == 201
@@ -116,7 +129,7 @@ def test_the_specification_of_an_auto_pool(emulator: EmulatorThread) -> None:
 def test_users_of_windows_pools_get_a_login_mode(
     emulator: EmulatorThread, machine: dict[str, Any], expected: dict[str, str] | None
 ) -> None:
-    # python, test_batch_create_pools (users without a configuration) and .NET, PatchPool.
+    # python, test_batch_create_pools.
     users = [{"name": "test-user-1", "password": "hush"}]
     assert post(emulator, "/pools", pool(machine, userAccounts=users))[0] == 201
     (user,) = get(emulator, "/pools/pool")["userAccounts"]

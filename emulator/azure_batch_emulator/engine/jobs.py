@@ -168,13 +168,19 @@ class Jobs:
         if not job_rules.counts_for_quota(job.state):
             self._service.check_active_quota()
         now = self._service.clock.now()
+        at_rest = job.state == "disabled"
         job.enter("enabling", now)
         job.last_modified = now
-        self._step(job, timings.JOB_SWITCH, self._enabled)
+        if at_rest:
+            # Recorded: a job that is disabled is active when the call has been answered.
+            self._enabled(job)
+        else:
+            self._step(job, timings.JOB_SWITCH, self._enabled)
 
     def _enabled(self, job: Job) -> None:
         if job.state == "enabling":
-            job.enter("active", self._service.clock.now())
+            at_rest = job.previous_state == "disabled"
+            job.enter("active", job.last_modified if at_rest else self._service.clock.now())
             self._service.scheduler.wake_id(job.pool_id)
             self._plan_check(job)
 

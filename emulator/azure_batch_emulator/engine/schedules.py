@@ -129,13 +129,22 @@ class Schedules:
         schedule = self._service.schedule_table.get(job.schedule_id.lower())
         if schedule is None:
             return
-        if schedule.state == "deleting":
-            return
         if schedule.state == "active":
-            if schedule.due:
-                self._start_job(schedule)
-            elif schedule.next_run is None and not self._running(schedule):
-                self._complete_naturally(schedule)
+            self._look_soon(schedule)
+
+    def _look_soon(self, schedule: JobSchedule) -> None:
+        """The service never acts at once: a due job starts, and a schedule ends, a moment after the last job."""
+        self._service.clock.call_later(timings.COMPLETION_CHECK, self._look, schedule)
+
+    def _look(self, schedule: JobSchedule) -> None:
+        if schedule.state != "active" or self._running(schedule):
+            return
+        if self._service.schedule_table.get(schedule.id.lower()) is not schedule:
+            return
+        if schedule.due:
+            self._start_job(schedule)
+        elif schedule.next_run is None:
+            self._complete_naturally(schedule)
 
     def resume(self, schedule: JobSchedule) -> None:
         """Go on with a schedule that comes from a state file."""
@@ -143,6 +152,7 @@ class Schedules:
             schedule.state, schedule.end_time = "completed", self._service.clock.now()
         elif schedule.state == "active":
             self._set_timer(schedule, self._service.clock.now())
+            self._look_soon(schedule)
 
     # -- time --
 
