@@ -10,7 +10,12 @@ POOL = {"poolRef": {"name": "cpu"}}
 async def test_a_cron_schedule_whose_name_has_a_dot_runs(stage: Stage) -> None:
     await stage.ready_pool()
     stage.apply(
-        schedule("every.minute", cron={"expression": "* * * * *"}, jobSpecification=POOL | {"tasks": sleeping(1, 5)})
+        schedule(
+            "every.minute",
+            id="every-minute",
+            cron={"expression": "* * * * *"},
+            jobSpecification=POOL | {"tasks": sleeping(1, 5)},
+        )
     )
     await stage.until(lambda: "Succeeded" in {stage.phase("bj", name) for name in stage.names("bj")}, 300)
     assert all("." not in id for id in stage.azure.ids("/jobs"))
