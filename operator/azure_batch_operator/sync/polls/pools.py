@@ -47,7 +47,8 @@ class PoolPoll(Poll):
         table, interest = self._mirror.pools, self._interest.pools
         wanted = self._wanted()
         pools = await self._pools(wanted)
-        counts = {str(each["poolId"]).lower(): each async for each in self._client.pools.list_node_counts(**options())}
+        listed = self._client.pools.list_node_counts(**options())
+        counts = {id: each async for each in listed if (id := str(each["poolId"]).lower()) in wanted}
         before, self._mirror.node_counts = self._mirror.node_counts, counts
         told = interest.keys() if table.first else ()
         known = {id: table.get(id) for id in interest}
