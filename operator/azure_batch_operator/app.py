@@ -21,6 +21,7 @@ from uuid import uuid4
 import kopf
 from prometheus_client import REGISTRY
 
+from azure_batch_operator import guard
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import HostPolicy
 from azure_batch_operator.batch.entra import Authority
@@ -163,13 +164,11 @@ class App:
             self._stop.set,
         )
 
-        async def resync_for_ever() -> None:
-            while True:
-                await asyncio.sleep(settings.resync_seconds)
-                try:
-                    await list_all()
-                except KubeError as error:
-                    logger.warning("The objects could not be compared with the API server: %s", error)
+        async def resync_once() -> None:
+            await asyncio.sleep(settings.resync_seconds)
+            try:
+                await list_all()
+            finally:
                 self._resynced = loop.time()
 
         async def beat() -> None:
@@ -192,7 +191,7 @@ class App:
                 ("accounts", controller.accounts.run()),
                 ("controller", controller.run()),
                 ("namespaces", namespaces.run()),
-                ("resync", resync_for_ever()),
+                ("resync", guard.keep("resync", resync_once, expected=(KubeError,))),
                 ("task sources", controller.look_at_task_sources(settings.task_source_seconds)),
             )]  # fmt: skip
             writers = [self._start(group, name, work) for name, work in (

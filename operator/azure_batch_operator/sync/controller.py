@@ -210,7 +210,6 @@ class Controller:
         try:
             if resource is None or not self._held(resource):
                 await self._reconcile(key)
-                self._queue.forget(key)
                 self._executor.backoff.succeeded(key, _RECONCILE)
         except KubeError as error:
             result = "kubernetes"
@@ -297,7 +296,6 @@ class Controller:
 
     def _look_again(self, resource: Resource) -> None:
         """Somebody wants an answer now: no backoff, and a fresh look at Azure Batch."""
-        self._queue.forget(resource.key)
         self._inputs.seen(resource.key)
         self._executor.backoff.forget(resource.key)
         if resource.key.kind is Kind.JOB:

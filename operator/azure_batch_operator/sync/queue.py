@@ -1,14 +1,14 @@
 """The work queue: controller-runtime's semantics in asyncio.
 
-A key stands in the queue once however often it is added, is never worked on twice in parallel, comes back when it was added while
-being worked on, and backs off on its own after failures. Users' changes overtake the refresh of a restart.
+A key stands in the queue once however often it is added, is never worked on twice in parallel, and comes back when it was added
+while being worked on. Users' changes overtake the refresh of a restart, but a flood of them does not starve it. When something
+refused may be tried again is kept in `sync.backoff`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
-import random
 import time
 from collections import deque
 from collections.abc import Collection, Hashable
@@ -23,6 +23,9 @@ WAITED = Histogram(
     buckets=(0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300),
 )
 
+_MOST_OVERTAKEN = 8
+"""Users' changes that go before one waiting refresh; then it is served."""
+
 K = TypeVar("K", bound=Hashable)
 
 
@@ -34,21 +37,15 @@ class Urgency(IntEnum):
 
 
 class WorkQueue(Generic[K]):
-    """Keys to be looked at.
+    """Keys to be looked at."""
 
-    Args:
-        base_delay: seconds before the first retry of a failed key; doubled for each further one, with full jitter.
-        max_delay: the longest such wait in seconds.
-    """
-
-    def __init__(self, base_delay: float = 0.5, max_delay: float = 300.0) -> None:
-        self._base_delay, self._max_delay = base_delay, max_delay
+    def __init__(self) -> None:
+        self._overtaken = 0
         self._ready: tuple[deque[K], deque[K]] = (deque(), deque())
         self._queued: dict[K, Urgency] = {}
         self._queued_at: dict[K, float] = {}
         self._active_since: dict[K, float] = {}
         self._active: dict[K, Urgency | None] = {}
-        self._failures: dict[K, int] = {}
         self._delayed: list[tuple[float, int, K, Urgency]] = []
         self._due: dict[K, float] = {}
         self._sequence = 0
@@ -94,24 +91,10 @@ class WorkQueue(Generic[K]):
         heapq.heappush(self._delayed, (due, self._sequence, key, urgency))
         self._changed.set()
 
-    def add_failed(self, key: K, at_least: float = 0.0) -> float:
-        """Have a failed key looked at again after its own backoff, but not before `at_least` seconds; returns the wait."""
-        failures = self._failures.get(key, 0)
-        self._failures[key] = failures + 1
-        self.retries_total += 1
-        ceiling = min(self._max_delay, self._base_delay * 2.0 ** min(failures, 30))
-        delay = max(at_least, random.uniform(ceiling / 2, ceiling))  # noqa: S311
-        self.add_after(key, delay)
-        return delay
-
     def add_retry(self, key: K, seconds: float) -> None:
         """Have a key whose work was refused looked at again when its backoff is over."""
         self.retries_total += 1
         self.add_after(key, seconds)
-
-    def forget(self, key: K) -> None:
-        """The key went well: its next failure backs off from the start."""
-        self._failures.pop(key, None)
 
     async def get(self) -> K:
         """The next key; `done` must follow."""
@@ -153,12 +136,18 @@ class WorkQueue(Generic[K]):
         return None
 
     def _pop(self) -> K | None:
-        for urgency, ready in zip(Urgency, self._ready, strict=True):
+        order = tuple(Urgency)
+        if self._overtaken >= _MOST_OVERTAKEN:
+            order = order[::-1]
+        for urgency in order:
+            ready = self._ready[urgency]
             while ready:
                 key = ready.popleft()
                 if self._queued.get(key) is urgency:
+                    waits = urgency is Urgency.USER and bool(self._ready[Urgency.REFRESH])
+                    self._overtaken = self._overtaken + 1 if waits else 0
                     del self._queued[key]
-                    if ready or any(self._ready):
+                    if any(self._ready):
                         self._changed.set()
                     return key
         return None

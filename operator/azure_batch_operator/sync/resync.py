@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from azure_batch_operator import guard
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.api import KubeApi
@@ -41,11 +42,15 @@ async def resync(
         for kind in Kind:
             for namespace in namespaces or (None,):
                 async for body in api.list(kind, namespace):
-                    resource = Resource.parse(body)
-                    listed[resource.key] = resource.uid
-                    if resource.uid not in departed:
-                        seen(resource)
-                        wake(resource.key)
+                    try:
+                        resource = Resource.parse(body)
+                        listed[resource.key] = resource.uid
+                        if resource.uid not in departed:
+                            seen(resource)
+                            wake(resource.key)
+                    except Exception as error:
+                        # One object that cannot be taken in does not keep the others from being compared.
+                        guard.report("resync", kind, error)
     for key, uid in before.items():
         known = store.get(key)
         if known is not None and known.uid == uid and listed.get(key) != uid:

@@ -1,4 +1,4 @@
-"""The work queue: one key once, never twice in parallel, nothing lost, backoff per key."""
+"""The work queue: one key once, never twice in parallel, nothing lost, nobody starved."""
 
 from __future__ import annotations
 
@@ -41,14 +41,15 @@ async def test_a_key_added_while_worked_on_comes_back_afterwards() -> None:
     assert await queue.get() == "a"
 
 
-async def test_failures_back_off_per_key_and_are_forgotten() -> None:
-    queue: WorkQueue[str] = WorkQueue(base_delay=1.0, max_delay=60.0)
-    waits = [queue.add_failed("a") for _ in range(8)]
-    assert all(0.5 * min(60.0, 2.0**n) <= wait <= min(60.0, 2.0**n) for n, wait in enumerate(waits))
-    assert queue.add_failed("b") <= 1.0
-    queue.forget("a")
-    assert queue.add_failed("a") <= 1.0
-    assert queue.add_failed("a", at_least=500.0) == 500.0
+async def test_a_flood_of_changes_does_not_starve_a_refresh() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("refresh", Urgency.REFRESH)
+    served = []
+    for number in range(20):
+        queue.add(f"change {number}", Urgency.USER)
+        queue.add(f"change {number}, again", Urgency.USER)
+        served.append(await queue.get())
+    assert served.index("refresh") == 8
 
 
 async def test_the_earliest_of_several_wishes_wins() -> None:
