@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from prometheus_client import Counter
 
@@ -63,6 +64,11 @@ class EffectRefusedError(Exception):
 def intent_of(resource: Resource) -> Hashable:
     """What the user wants of an object: a refusal that was meant for something else does not count."""
     return resource.uid, resource.generation, resource.deleting, tuple(sorted(resource.annotations.items()))
+
+
+def _is_stored(resource: Resource, status: Mapping[str, Any]) -> bool:
+    """Whether the status says already where the resource of an object is, or may be."""
+    return all(resource.status.get(name) == status.get(name) for name in ("account", "id", "url"))
 
 
 @dataclass(frozen=True)
@@ -134,7 +140,9 @@ class Executor:
                 # The observation is out of date: nothing more of this plan is true.
                 self._show(resource, plan)
                 return
-        self.backoff.settle(resource.key, {each.action for each in plan.calls})
+        if plan.calls or plan.status is not None:
+            # An empty plan has decided nothing, such as before the next poll, so it ends no wait.
+            self.backoff.settle(resource.key, {each.action for each in plan.calls})
         if session is not None and not held:
             self._submit(resource, plan, session)
         plan = await self._change_objects(resource, plan)
@@ -172,8 +180,8 @@ class Executor:
                 self._queue.add_after(key, seconds)
                 said = failed(resource, trouble(error), time.time(), plan.status)
                 return replace(plan, status=said.status, notices=(), drift=(), objects=()), True, True
-            if call.creates and plan.status is not None:
-                # What was created where is stored before it can exist: account, ids, and that there may be something.
+            if call.creates and plan.status is not None and not _is_stored(resource, plan.status):
+                # What was created where is stored before it can exist; a retry finds it stored, and writes nothing.
                 await self._writer.write_first(resource, plan.status)
             twice = self.backoff.refusals(key, call.action, intent) > 0
             try:
@@ -208,7 +216,7 @@ class Executor:
             "%s: %s is tried again in %.0f s: %s", resource.key, call.verb, wait, problem.message,
             extra={"request_id": error.request_id},
         )  # fmt: skip
-        said = failed(resource, problem, time.time(), None if call.creates else plan.status)
+        said = failed(resource, problem, time.time(), plan.status)
         self.tell(resource, said)
         if said.status is not None:
             self._writer.write(resource, said.status)
