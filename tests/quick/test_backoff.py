@@ -321,3 +321,23 @@ async def test_a_retry_after_has_a_cap(stage: Stage) -> None:
     stage.azure.fault("Jobs_CreateJob", status=503, code="ServerBusy", retryAfter=86_400, count=1)
     stage.apply(job("own", tasks=sleeping(1)))
     await stage.until(lambda: stage.azure.get("/jobs/own"), 900)
+
+
+async def test_a_job_and_a_schedule_of_one_id(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("nightly", tasks=sleeping(1, 7200)))
+    await stage.until(lambda: stage.phase("bj", "nightly") == "Running")
+    stage.apply(nightly())
+    await stage.run_for(60)
+    assert stage.azure.calls("JobSchedules_CreateJobSchedule") <= 10
+    assert stage.condition("bjs", "nightly")["status"] == "False"
+    assert stage.reason("bjs", "nightly") not in {"", "Creating"}
+
+
+async def test_a_message_that_differs_in_nothing_but_its_request_id_is_one_message(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.fault("Jobs_CreateJob", status=403, code="InsufficientAccountPermissions")
+    stage.apply(job("own", tasks=sleeping(1)))
+    await stage.run_for(1800)
+    assert stage.azure.calls("Jobs_CreateJob") >= 3
+    assert stage.writes("bj", "own", "status") <= 3

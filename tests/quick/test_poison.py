@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.stage import Stage, job, sleeping
+from support.stage import Stage, job, pool, sleeping
 
 
 async def others_go_on(stage: Stage, name: str = "after") -> None:
@@ -74,3 +74,23 @@ async def test_a_csv_whose_quote_is_not_closed(stage: Stage) -> None:
     stage.apply(job("wrong", tasksFrom=[source]))
     await stage.until(lambda: stage.reason("bj", "wrong") == "InvalidTasks", 60)
     await others_go_on(stage)
+
+
+async def test_specs_that_pass_the_definitions_by_say_so(stage: Stage) -> None:
+    """They were made under looser definitions: each says what is wrong, the others go on, also after a restart."""
+    await stage.ready_pool()
+    stage.server.validates = False
+    wrong = {
+        "pool-nodes": pool("pool-nodes", targetDedicatedNodes="many"),
+        "pool-size": pool("pool-size", vmSize=7),
+        "job-tasks": job("job-tasks", tasks="none"),
+        "job-task": job("job-task", tasks=[7]),
+        "job-pool": job("job-pool", poolRef="cpu"),
+        "job-deadline": job("job-deadline", tasks=sleeping(1), pendingDeadlineSeconds="soon"),
+    }
+    for body in wrong.values():
+        stage.apply(body)
+    stage.server.validates = True
+    await others_go_on(stage)
+    for name, body in wrong.items():
+        assert stage.condition(body["kind"], name).get("status") == "False", f"{name}\n{stage.picture()}"
