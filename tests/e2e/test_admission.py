@@ -102,6 +102,7 @@ REFUSED = [
     (pool("p", updateStrategy="Now"), "spec.updateStrategy"),
     (pool("p", deletionPolicy="Keep"), "spec.deletionPolicy"),
     (pool("p", nodeRemediation={"unusable": "Reimage"}), "spec.nodeRemediation.unusable"),
+    (pool("p", nodeRemediation={"unusable": "Reboot"}), "set unusable to Remove"),
     (pool("p", virtualMachineConfiguration={"imageReference": GALLERY}), "nodeAgentSKUId is required"),
     (job("j", poolInfo={"poolId": "p"}), "give either poolRef"),
     (thing("BatchJob", "j", poolInfo={"poolId": "p"}), "accountRef is required with poolInfo"),

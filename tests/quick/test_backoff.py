@@ -30,8 +30,8 @@ WAITING = Class(4, 24)
 """Half a minute, growing to five: somebody else must act."""
 WRONG = Class(3, 14)
 """A minute, growing to an hour: the request is wrong."""
-NODE = Class(16, 480)
-"""A node that is in no state for something is asked again with the next look at nodes."""
+NODE = Class(4, 10)
+"""A node that is in no state for something is asked again after five minutes, growing to an hour; others meanwhile."""
 
 REFUSALS: dict[str, tuple[dict[str, Any], Class]] = {
     "400": ({"status": 400, "code": "InvalidPropertyValue"}, WRONG),
@@ -120,9 +120,9 @@ async def a_resizing_pool(stage: Stage) -> None:
     await stage.run_for(10)
 
 
-def fail_a_node(stage: Stage) -> None:
+def fail_a_node(stage: Stage, state: str = "unusable") -> None:
     node = next(iter(stage.azure.service.pool("cpu").nodes.values()))
-    stage.azure.service.nodes.fail(node, "unusable", "NodeUnusable", "broken")
+    stage.azure.service.nodes.fail(node, state, "NodeUnusable", "broken")
 
 
 def terminate(kind: str, name: str) -> Callable[[Stage], None]:
@@ -164,6 +164,11 @@ CASES: dict[str, Case] = {
         "Nodes_RebootNode",
         a_pool(startTaskUpdate="Reboot", **start_task("true 1")),
         change("bp", "cpu", **start_task("true 2")),
+    ),
+    "reimage_node": Case(
+        "Nodes_ReimageNode",
+        a_pool(nodeRemediation={"startTaskFailed": "Reimage"}),
+        lambda stage: fail_a_node(stage, "starttaskfailed"),
     ),
     "delete_pool": Case("Pools_DeletePool", a_pool(), lambda stage: stage.delete("bp", "cpu")),
     "create_job": Case(
@@ -223,7 +228,7 @@ async def refused(stage: Stage, verb: str, refusal: str) -> tuple[Case, float, C
     began = stage.now
     case.act(stage)
     await stage.until(lambda: stage.azure.calls(case.operation, began), 120)
-    return case, stage.now, NODE if verb == "reboot_node" and refusal.startswith("409") else allowed
+    return case, stage.now, NODE if verb in {"reboot_node", "reimage_node"} and refusal.startswith("409") else allowed
 
 
 # Idle polls are far apart here, so that an hour costs little; what a refusal itself sets off is not.

@@ -7,7 +7,6 @@ that the service refuses is an error of the plan, since what it was shown was tr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +24,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.ownership import owns
 from azure_batch_operator.reconcile.plan import Absent, Accepted, AccountView, Call, Plan
 from azure_batch_operator.reconcile.pool import plan
+from azure_batch_operator.reconcile.pool_history import NO_HISTORY, after, after_refusal
 from azure_batch_operator.reconcile.pool_recreate import in_use, next_id
 from azure_batch_operator.reconcile.pool_values import Taken, compared, version_of
 from azure_batch_operator.reconcile.pool_view import PoolView
@@ -72,6 +72,7 @@ class Bench:
         self._accepted: dict[str, Accepted] = {}
         self._evaluated: tuple[str, Mapping[str, Any]] | None = None
         self._enabled: float | None = None
+        self.history = NO_HISTORY
 
     @property
     def now(self) -> float:
@@ -116,6 +117,7 @@ class Bench:
             values=compared(taken(PoolSpec, self.resource.spec), {}, remote),
             evaluated=self._evaluated,
             enabled=self._enabled,
+            history=self.history,
             troubled=tuple(node for node in nodes if node["state"] in broken),
         )
 
@@ -148,7 +150,15 @@ class Bench:
         raise AssertionError(f"no fixed point after {passes} passes: {self.verbs[-8:]}, {self.resource.status}")
 
     def _make(self, call: Call) -> None:
-        self._send(call)
+        try:
+            self._send(call)
+        except BatchError as error:
+            # As in the controller, what a node refuses is no obstacle for its pool.
+            if call.verb not in {"reboot_node", "reimage_node"}:
+                raise
+            self.history = after_refusal(self.history, call, error.code, self.now)
+            return
+        self.history = after(self.history, call, self.now)
         pool = self.service.pool_table.get(call.id.lower())
         before = self._accepted.get(call.id.lower())
         if pool is not None and (call.marks is not None or (before and before.etag == call.if_match)):
@@ -161,10 +171,9 @@ class Bench:
         if call.verb == "create_pool":
             self.create(body)
             return
-        if call.verb == "reboot_node":
-            # As in the controller, what a node refuses is no obstacle for its pool.
-            with suppress(BatchError):
-                service.nodes.act(service.node(call.parent or "", call.id), "reboot", body["nodeRebootOption"])
+        if call.verb in {"reboot_node", "reimage_node"}:
+            action, (option,) = call.verb.removesuffix("_node"), (call.body or {}).values()
+            service.nodes.act(service.node(call.parent or "", call.id), action, option)
             return
         pool = service.pool(call.id)
         if call.if_match is not None and call.if_match != render.pool(_BASE, pool)["eTag"]:

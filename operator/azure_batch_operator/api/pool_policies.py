@@ -13,7 +13,8 @@ from azure_batch_operator.api.base import ApiModel, ConfigMapKeyRef, Duration, R
 from azure_batch_operator.api.pool_body import at_least_five_minutes, at_most_a_week
 
 Day = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-NodeAction = Literal["Reboot", "Remove", "None"]
+NodeAction = Literal["Reboot", "Reimage", "Remove", "None"]
+UnusableAction = Literal["Reboot", "Remove", "None"]
 UpdateStrategy = Literal["WhenEmpty", "Drain", "Recreate"]
 DeletionPolicy = Literal["Delete", "Orphan", "DeleteWhenIdle"]
 
@@ -72,9 +73,18 @@ class NodeRemediation(ApiModel):
     """What is done about nodes that do not work; each action is told in an Event."""
 
     start_task_failed: NodeAction | None = optional("For nodes whose start task has failed; None if left out.")
-    unusable: NodeAction | None = optional("For nodes that are unusable; None if left out.")
+    unusable: UnusableAction | None = optional(
+        "For nodes that are unusable; None if left out. Azure Batch restarts none of them, so only Remove helps."
+    )
     max_per_hour: Annotated[int, Field(ge=1, le=100)] | None = optional(
         "Most actions of an hour, start tasks that are renewed included; 5 if left out."
+    )
+    rules: ClassVar[tuple[Rule, ...]] = (
+        cel(
+            "!has(self.unusable) || self.unusable != 'Reboot'",
+            "Azure Batch refuses to restart nodes that are unusable: set unusable to Remove, which replaces them, or to None",
+            ".unusable",
+        ),
     )
 
 

@@ -68,9 +68,14 @@ class Remediation(ApiModel):
 
     time: str = Field(description="When.")
     node: str = Field(description="Id of the node.")
-    action: str = Field(description="Reboot or Remove.")
+    action: str = Field(description="Reboot, Reimage or Remove.")
     reason: str | None = optional("Why: the state of the node, or StartTaskChanged.")
     since: str | None = optional("Since when the node had been in that state.")
+    start_task: str | None = optional("Fingerprint of the start task that the node was to run.")
+    boot: str | None = optional("When the node had booted last.")
+    refusal: str | None = optional(
+        "The service's error code, if it refused. Then it was not done, and is asked again later."
+    )
 
 
 class Slots(ApiModel):

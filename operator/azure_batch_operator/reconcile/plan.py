@@ -64,6 +64,7 @@ _VERBS: Mapping[str, _Verb] = {
     "stop_pool_resize": _Verb("pools", "stop_resize"),
     "remove_nodes": _Verb("pools", "remove_nodes"),
     "reboot_node": _Verb("nodes", "reboot", conditional=False),
+    "reimage_node": _Verb("nodes", "reimage", conditional=False),
     "delete_pool": _Verb("pools", "delete", Priority.DELETE),
     "create_job": _Verb("jobs", "create", names=False),
     "update_job": _Verb("jobs", "update"),
@@ -166,6 +167,7 @@ class Call:
         evidence: what a GET must confirm first.
         marks: fingerprints of the body's members as they stand in the spec, to know them again (`Accepted`).
         digests: of the values from Secrets and ConfigMaps that the body is given, by member.
+        nodes: for calls about nodes, what to note of each once the service has answered (`status.remediations`, without the time).
     """
 
     verb: str
@@ -178,6 +180,7 @@ class Call:
     evidence: Evidence | None = None
     marks: Mapping[str, str] | None = None
     digests: Mapping[str, str] | None = None
+    nodes: tuple[Mapping[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.verb not in _VERBS:

@@ -113,9 +113,9 @@ def _converge(
         estimatedCostPerHour=estimate.per_hour if estimate else None,
         **{name: nodes.fields.get(name) for name in ("remediations", "nodesWithOldStartTask")},
     )  # fmt: skip
-    drift = _drift(resource, step, now)
+    drift = _drift(resource, view, step, now)
     look = _VALUES_LOOKED_AT_EVERY if view.values.taken else None
-    waits = [each for each in (step and step.again, nodes.again, ask_again_in(remote, now), look) if each]
+    waits = [each for each in (step and step.again, nodes.again, ask_again_in(view, remote, now), look) if each]
     result = Plan(
         finalizer=None if resource.has_finalizer else "add",
         calls=(*(step.calls if step else ()), *nodes.calls),
@@ -161,7 +161,8 @@ def _step(
     if hold is not None:
         return hold, found
     leaving = (
-        pool_nodes.removed_lately(resource, now) and resource.status.get("observedGeneration") == resource.generation
+        pool_nodes.removed_lately(resource, view, now)
+        and resource.status.get("observedGeneration") == resource.generation
     )
     if leaving and not steady(remote):
         # What is under way is the leaving of nodes that were removed: it is not stopped to bring others.
@@ -182,11 +183,11 @@ def _reached(resource: Resource, verdict: Verdict, step: Step | None) -> int | N
     return None if away or known is None else int(known)
 
 
-def _drift(resource: Resource, step: Step | None, now: float) -> tuple[str, ...]:
+def _drift(resource: Resource, view: PoolView, step: Step | None, now: float) -> tuple[str, ...]:
     """What somebody else has changed: the spec was reached before, and is the same."""
     if step is None or not step.calls or resource.status.get("reachedGeneration") != resource.generation:
         return ()
-    ours = (*TARGETS, "enableAutoScale", "autoScaleFormula") if pool_nodes.removed_lately(resource, now) else ()
+    ours = (*TARGETS, "enableAutoScale", "autoScaleFormula") if pool_nodes.removed_lately(resource, view, now) else ()
     return tuple(name for name in step.properties if name not in ours)
 
 

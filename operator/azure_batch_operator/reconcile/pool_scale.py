@@ -28,6 +28,11 @@ ASK_AGAIN = 900.0
 """Seconds after which a resize that fell short is asked for again."""
 TRY_AGAIN = 900.0
 """Seconds after which a formula that failed is tried once more."""
+REMOVE_AGAIN, REMOVE_AGAIN_AT_MOST = 300.0, 3600.0
+"""Seconds after which a resize that left nodes behind is asked for again: first, and at most."""
+STOP_PAUSE = 600.0
+"""Seconds between two stops of a resize: an autoscaler that changes its mind must not keep a pool from ever getting nodes."""
+_TIERS = tuple(zip(TARGETS, ("currentDedicatedNodes", "currentLowPriorityNodes"), strict=True))
 _MISSED_INTERVALS = 3
 _TICKS_PER_SECOND = 10_000_000
 
@@ -45,10 +50,12 @@ def scale(
     """
     if isinstance(size, Formula):
         return _by_formula(id, size, view, remote, now)
-    return _by_number(id, size, options, remote, now)
+    return _by_number(id, size, options, view, remote, now)
 
 
-def _by_number(id: str, size: Fixed, options: Mapping[str, Any], remote: Mapping[str, Any], now: float) -> Step | None:
+def _by_number(
+    id: str, size: Fixed, options: Mapping[str, Any], view: PoolView, remote: Mapping[str, Any], now: float
+) -> Step | None:
     if scaled_by_formula(remote):
         call = Call("disable_pool_auto_scale", Table.POOLS, id, evidence=Evidence.of(remote))
         return _resizing("the formula is switched off", (call,), properties=("enableAutoScale",))
@@ -56,40 +63,52 @@ def _by_number(id: str, size: Fixed, options: Mapping[str, Any], remote: Mapping
     different = tuple(name for name in TARGETS if remote.get(name, 0) != wanted[name])
     total = sum(wanted.values())
     if different:
-        resize = Call(
-            "resize_pool",
-            Table.POOLS,
-            id,
-            body={**wanted, **options},
-            if_match=remote.get("eTag"),
-            evidence=without_etag(remote),
-        )
-        return _when_steady(id, resize, remote, f"resizing to {some_nodes(total)}", different)
-    if steady(remote) and _short(remote):
+        resize = _resize(id, wanted, options, remote)
+        return _when_steady(id, resize, view, remote, f"resizing to {some_nodes(total)}", different, now, wanted)
+    if steady(remote) and (short(remote) or over(remote)):
         stopped = any(error.get("code") == "ResizeStopped" for error in remote.get("resizeErrors") or ())
-        wait = 0.0 if stopped else ASK_AGAIN - seconds_since(remote.get("allocationStateTransitionTime", ""), now)
-        if wait <= 0:
-            resize = Call(
-                "resize_pool",
-                Table.POOLS,
-                id,
-                body={**wanted, **options},
-                if_match=remote.get("eTag"),
-                evidence=without_etag(remote),
-            )
+        if stopped or _wait(view, remote, now) <= 0:
+            resize = _resize(id, wanted, options, remote)
             return Step((resize,), "Resizing", "Resizing", f"asking again for {some_nodes(total)}", quiet=True)
     return None
 
 
-def ask_again_in(remote: Mapping[str, Any], now: float) -> float | None:
-    """Seconds until a resize that fell short is asked for again; None if there is none."""
-    if scaled_by_formula(remote) or not steady(remote) or not _short(remote):
+def _resize(id: str, wanted: Mapping[str, int], options: Mapping[str, Any], remote: Mapping[str, Any]) -> Call:
+    body = {**wanted, **options}
+    etag, evidence = remote.get("eTag"), without_etag(remote)
+    return Call("resize_pool", Table.POOLS, id, body=body, if_match=etag, evidence=evidence)
+
+
+def ask_again_in(view: PoolView, remote: Mapping[str, Any], now: float) -> float | None:
+    """Seconds until a resize that did not get where it should is asked for again; None if there is none."""
+    if scaled_by_formula(remote) or not steady(remote) or not (short(remote) or over(remote)):
         return None
-    return max(1.0, ASK_AGAIN - seconds_since(remote.get("allocationStateTransitionTime", ""), now))
+    return max(1.0, _wait(view, remote, now))
 
 
-def _short(remote: Mapping[str, Any]) -> bool:
-    return bool(remote.get("resizeErrors")) and present(remote) < targeted(remote)
+def _wait(view: PoolView, remote: Mapping[str, Any], now: float) -> float:
+    """Seconds before a resize is asked for again: more nodes as capacity comes, fewer at growing intervals."""
+    pause = ASK_AGAIN
+    if over(remote):
+        targets = tuple(int(remote.get(name, 0)) for name in TARGETS)
+        tries = view.history.tries if view.history.targets == targets else 1
+        pause = min(REMOVE_AGAIN * 2 ** min(tries - 1, 10), REMOVE_AGAIN_AT_MOST)
+    return pause - seconds_since(remote.get("allocationStateTransitionTime", ""), now)
+
+
+def short(remote: Mapping[str, Any]) -> bool:
+    """Whether the last resize ended with fewer nodes than it should have brought."""
+    return bool(remote.get("resizeErrors")) and _differs(remote, 1)
+
+
+def over(remote: Mapping[str, Any]) -> bool:
+    """Whether the last resize ended with nodes that it should have taken away: they are billed until it is asked for again."""
+    return bool(remote.get("resizeErrors")) and _differs(remote, -1)
+
+
+def _differs(remote: Mapping[str, Any], sign: int) -> bool:
+    """Whether dedicated or Spot nodes are fewer (1) or more (-1) than Azure Batch works towards."""
+    return any(sign * (int(remote.get(target, 0)) - int(remote.get(there, 0))) > 0 for target, there in _TIERS)
 
 
 def _by_formula(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any], now: float) -> Step | None:
@@ -111,7 +130,7 @@ def _by_formula(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any
         "enable_pool_auto_scale", Table.POOLS, id, body=body, if_match=remote.get("eTag"), evidence=without_etag(remote)
     )
     if text_differs:
-        return _when_steady(id, call, remote, "the formula is switched on", properties)
+        return _when_steady(id, call, view, remote, "the formula is switched on", properties, now)
     return _unhurried(call, remote, "the interval is changed", properties)
 
 
@@ -159,23 +178,52 @@ def _pause(view: PoolView, now: float) -> float:
 
 
 def _when_steady(
-    id: str, call: Call, remote: Mapping[str, Any], message: str, properties: tuple[str, ...]
+    id: str,
+    call: Call,
+    view: PoolView,
+    remote: Mapping[str, Any],
+    message: str,
+    properties: tuple[str, ...],
+    now: float,
+    wanted: Mapping[str, int] | None = None,
 ) -> Step | None:
-    """Make the call, or first stop the resize that is under way.
+    """Make the call, or first stop the resize that is under way, or let that end.
 
-    Whoever asks for another size or another formula no longer wants what is under way, and it can take long: until the timeout
-    of a resize where capacity is missing, for hours where nodes wait for their tasks. So it is stopped, although that leaves
-    the error `ResizeStopped` until the next resize (batch-semantics §4.1).
+    What is under way can take long: until the timeout of a resize where capacity is missing, for hours where nodes wait for their
+    tasks. Who asks for fewer nodes, or for another formula, no longer wants it, so it is stopped, although that leaves the error
+    `ResizeStopped` until the next resize. Nodes that are on their way and still wanted are let come: else an autoscaler that
+    raises a number every minute would stop each allocation, and the pool would never get a node. Two stops are ten minutes apart.
+
+    Args:
+        wanted: the targets that are asked for; None for a formula.
     """
     match remote.get("allocationState"):
         case "steady":
             return _resizing(message, (call,), properties=properties)
+        case "resizing" if wanted is not None and _on_the_way(remote, wanted):
+            return _resizing(f"{message}, as soon as the nodes that are on their way have come", properties=properties)
+        case "resizing" if (pause := _stop_pause(view, now)) > 0:
+            text = f"{message}, as soon as the resize under way has ended or can be stopped: the last one was stopped just now"
+            return _resizing(text, again=pause, properties=properties)
         case "resizing" if targeted(remote) or present(remote):
             stop = Call("stop_pool_resize", Table.POOLS, id, if_match=remote.get("eTag"), evidence=without_etag(remote))
             return _resizing(f"{message}; the resize under way is stopped first", (stop,))
         case _:
             # An empty pool settles in two seconds, which is no resize that could be stopped.
             return _resizing(f"{message} as soon as the pool is steady")
+
+
+def _on_the_way(remote: Mapping[str, Any], wanted: Mapping[str, int]) -> bool:
+    """Whether Azure Batch is allocating nodes, and all that it works towards are still wanted."""
+    return (
+        _differs(remote, 1)
+        and not _differs(remote, -1)
+        and all(wanted[target] >= int(remote.get(target, 0)) for target in TARGETS)
+    )
+
+
+def _stop_pause(view: PoolView, now: float) -> float:
+    return 0.0 if view.history.stopped is None else STOP_PAUSE - (now - view.history.stopped)
 
 
 def _unhurried(call: Call, remote: Mapping[str, Any], message: str, properties: tuple[str, ...]) -> Step:

@@ -14,7 +14,7 @@ from azure_batch_operator.reconcile.plan import AccountView, Notice
 from azure_batch_operator.reconcile.pool_cost import Cost
 from azure_batch_operator.reconcile.pool_desired import Fixed, Formula, Image, Size
 from azure_batch_operator.reconcile.pool_nodes import cause
-from azure_batch_operator.reconcile.pool_scale import error_text, overdue
+from azure_batch_operator.reconcile.pool_scale import error_text, over, overdue
 from azure_batch_operator.reconcile.pool_view import (
     AWAY,
     BROKEN,
@@ -90,6 +90,11 @@ def _at_rest(resource: Resource, size: Size, remote: Mapping[str, Any], view: Po
         return Verdict("Starting", "NodesStarting", message, ready=False, trend="Reconciling", more=more)
     if "ResizeFailed" in more:
         message = f"{there} of {target} nodes: {more['ResizeFailed'][2]}"
+        if over(remote):
+            message = (
+                f"{some_nodes(there)} instead of {target}: those that did not leave in time are billed, and their removal is asked "
+                f"for again. Running tasks may hold them; see resizeTimeout and nodeDeallocationOption. {more['ResizeFailed'][2]}"
+            )
         return Verdict("Steady", "ResizeIncomplete", message, ready=True, more=more)
     return Verdict("Steady", "Steady", f"{usable} of {target} nodes usable", ready=True, more=more)
 
@@ -104,7 +109,7 @@ def _no_usable_nodes(resource: Resource, view: PoolView, more: Conditions) -> Ve
     """Single nodes in trouble do not make a pool unready, but with none left nothing can run on it."""
     policy = resource.spec.get("nodeRemediation") or {}
     lasting = [state for state in ("startTaskFailed", "unusable") if number_of(view.counts, (state,))]
-    cared_for = all(policy.get(state, "None") != "None" for state in lasting)
+    cared_for = all(pool_nodes.action_for(policy, state) != "None" for state in lasting)
     message = f"no node can take tasks: {more['NodesHealthy'][2]}"
     if cared_for:
         return Verdict("Steady", "NoUsableNodes", message, ready=False, trend="Reconciling", more=more)
@@ -141,7 +146,7 @@ def conditions(
         # The service hides errors while it resizes; this one is being tried again.
         more["ResizeFailed"] = (True, known["reason"], known["message"])
     if view.counts is not None and (targeted(remote) or present(remote)):
-        more["NodesHealthy"] = _nodes(view)
+        more["NodesHealthy"] = _nodes(view, resource.spec.get("nodeRemediation") or {})
     if scaled_by_formula(remote) and (run := remote.get("autoScaleRun")):
         more["AutoScaleHealthy"] = _auto_scale(remote, run, now)
     if image is not None and (ends := _ends_soon(image, now)):
@@ -151,12 +156,15 @@ def conditions(
     return more
 
 
-def _nodes(view: PoolView) -> tuple[bool, str, str]:
+def _nodes(view: PoolView, policy: Mapping[str, Any]) -> tuple[bool, str, str]:
     if not number_of(view.counts, BROKEN):
         return True, "Healthy", "no node is in trouble"
     text = _describe(view.counts, BROKEN)
     first = next((node for node in view.troubled if node.get("state") != "preempted"), None)
-    return False, "NodesInTrouble", f"{text}; node {first['id']}: {cause(first)}" if first else text
+    text = f"{text}; node {first['id']}: {cause(first)}" if first else text
+    if pool_nodes.useless(policy) and number_of(view.counts, ("unusable",)):
+        text += ". Azure Batch refuses to restart unusable nodes: set spec.nodeRemediation.unusable to Remove"
+    return False, "NodesInTrouble", text
 
 
 def _auto_scale(remote: Mapping[str, Any], run: Mapping[str, Any], now: float) -> tuple[bool, str, str]:

@@ -16,7 +16,7 @@ from typing import Any
 from azure_batch_operator.reconcile.plan import Call
 from azure_batch_operator.reconcile.pool_changes import Changes, first_of_removal, patch, without_start_task
 from azure_batch_operator.reconcile.pool_desired import Fixed
-from azure_batch_operator.reconcile.pool_scale import scale
+from azure_batch_operator.reconcile.pool_scale import over, scale
 from azure_batch_operator.reconcile.pool_view import (
     PoolView,
     Step,
@@ -65,6 +65,8 @@ def drain(
         options |= {"resizeTimeout": spec["resizeTimeout"]}
     step = scale(id, Fixed(0, 0), options, view, remote, now)
     message = f"nodes are drained to change {names}: {nodes} left, {running} of them with running tasks"
+    if steady(remote) and over(remote):
+        message += ". They did not leave within resizeTimeout, and their removal is asked for again"
     return Step(step.calls if step else (), "Draining", "Draining", message)
 
 

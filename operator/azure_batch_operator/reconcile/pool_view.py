@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Remote
+from azure_batch_operator.reconcile.pool_history import NO_HISTORY, History
 from azure_batch_operator.reconcile.pool_values import NO_VALUES, Values
 from azure_batch_operator.reconcile.resolve import ResolutionError
 
@@ -31,6 +32,7 @@ class PoolView:
         outdated: nodes that have run another start task than the spec's, as far as `startTaskUpdate` asks for it.
         busy: names of the BatchJobs that have unfinished tasks on it.
         slots_used: task slots that running tasks of the BatchJobs occupy; None if that is not known.
+        history: what was asked of the pool lately.
         prices: what `spec.pricesFrom` points to, or why it cannot be read; None if it is not given.
     """
 
@@ -49,6 +51,7 @@ class PoolView:
     outdated: Sequence[Mapping[str, Any]] = ()
     busy: Sequence[str] = ()
     slots_used: int | None = None
+    history: History = NO_HISTORY
     prices: str | ResolutionError | None = None
 
 

@@ -49,6 +49,7 @@ async def make(session: Session, call: Call, *, twice: bool = False) -> bool:
         if call.table is Table.NODES and isinstance(error, ConflictError):
             # A node may be in no state for it; its pool is reconciled all the same.
             logger.info("%s %s: %s", call.verb, call.id, error)
+            session.mirror.learn_refusal(call, error.code or "Refused", time.time())
             return True
         if not overtaken(error, twice=twice):
             raise

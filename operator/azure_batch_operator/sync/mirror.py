@@ -13,8 +13,10 @@ from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
+from azure_batch_operator.reconcile import pool_history
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Remote, Table
+from azure_batch_operator.reconcile.pool_history import NO_HISTORY, History
 from azure_batch_operator.sync.outputs import Outputs
 
 
@@ -204,7 +206,8 @@ class PoolNotes:
         enabled: when a formula was enabled last, in seconds since the epoch.
         start_task: the start task that all nodes should have run, if somebody wants to know which have not; else None.
         troubled: nodes that do not work.
-        outdated: nodes that have run another start task.
+        outdated: nodes that have run another start task than `outdated_for`.
+        history: what was asked of the pool lately, and how the service answered.
     """
 
     accepted: Accepted | None = None
@@ -214,6 +217,8 @@ class PoolNotes:
     start_task: Mapping[str, Any] | None = None
     troubled: Sequence[Mapping[str, Any]] = ()
     outdated: Sequence[Mapping[str, Any]] = ()
+    outdated_for: Mapping[str, Any] | None = None
+    history: History = NO_HISTORY
 
 
 class Mirror:
@@ -243,7 +248,8 @@ class Mirror:
 
     def learn(self, call: Call, answer: Any, now: float) -> None:
         """Keep what the answer to a call of ours tells and no list does; `now` in seconds since the epoch."""
-        notes = self.notes[call.id.lower()] if call.table is Table.POOLS else PoolNotes()
+        notes = self._notes_of(call)
+        notes.history = pool_history.after(notes.history, call, now)
         if call.verb == "evaluate_pool_auto_scale" and call.body is not None:
             notes.evaluated = (str(call.body["autoScaleFormula"]), answer)
         if call.verb == "enable_pool_auto_scale":
@@ -257,6 +263,16 @@ class Mirror:
             # A write of ours upon the last one of ours: nobody else has written in between.
             kept = before.members if before is not None and before.etag == call.if_match else {}
             notes.accepted = Accepted({**kept, **(call.marks or {})}, etag)
+
+    def learn_refusal(self, call: Call, why: str, now: float) -> None:
+        """Keep that the service has refused a call for a node, so that it is neither taken for done nor repeated at once."""
+        notes = self._notes_of(call)
+        notes.history = pool_history.after_refusal(notes.history, call, why, now)
+
+    def _notes_of(self, call: Call) -> PoolNotes:
+        if call.table is Table.POOLS:
+            return self.notes[call.id.lower()]
+        return self.notes[(call.parent or "").lower()] if call.table is Table.NODES else PoolNotes()
 
     def forget_pool(self, pool_id: str) -> None:
         """Nobody is interested in this pool any more."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from azure_batch_emulator.wire.errors import BatchError
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.reconcile.pool_nodes import cause, shown
+from azure_batch_operator.reconcile.pool_history import NO_HISTORY, after
+from azure_batch_operator.reconcile.pool_nodes import care, cause, shown
+from azure_batch_operator.reconcile.pool_view import PoolView
 from support.pool_engine import Bench
 from unit.objects import resource
 
@@ -59,12 +63,107 @@ def test_the_limit_is_by_the_hour_and_counted_in_the_status() -> None:
     assert one.resource.status["nodes"] == "3/3"
 
 
-def test_a_node_that_refuses_is_asked_once() -> None:
-    """The service restarts no unusable node (409 NodeStateUnusable)."""
+def test_an_unusable_node_is_not_asked_to_restart_since_the_service_always_refuses() -> None:
+    """The definition refuses `unusable: Reboot`; an object from before says what to do instead."""
     one = bench(unusable="Reboot")
-    fail(one, "unusable")
-    live(one, 3 * HOUR, 300.0)
+    fail(one, "unusable", 3)
+    live(one, HOUR, 300.0)
+    assert one.verbs == []
+    healthy = one.resource.condition("NodesHealthy")
+    assert healthy is not None
+    assert "set spec.nodeRemediation.unusable to Remove" in healthy["message"]
+    assert one.resource.condition("Stalled") is not None, "nothing is under way that would bring the nodes back"
+
+
+def test_what_a_node_refuses_is_not_noted_as_done_and_asked_again_ever_more_rarely(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one = bench(startTaskFailed="Reboot", maxPerHour=1)
+    monkeypatch.setattr(one.service.nodes, "act", refuse)
+    [id] = fail(one, "starttaskfailed")
+    began, asked = one.now, []
+    for _ in range(int(4 * HOUR / 20)):
+        before = len(one.calls)
+        one.step()
+        asked += [round((one.now - began) / 60)] * (len(one.calls) - before)
+        one.clock.advance(20.0)
+    pauses = [later - earlier for earlier, later in pairwise(asked)]
+    assert pauses == [5, 10, 20, 40, 60, 60], "minutes"
+    entries = one.resource.status["remediations"]
+    assert {(each["node"], each["refusal"]) for each in entries} == {(id, "NodeStateUnusable")}
+    told = [notice for plan in one.plans for notice in plan.notices if notice.reason == "RemediationRefused"]
+    assert len(told) == len(asked)
+    monkeypatch.undo()
+    one.calls.clear()
+    live(one, 2 * HOUR)
     assert one.verbs == ["reboot_node"]
+    assert "refusal" not in one.resource.status["remediations"][-1]
+
+
+def refuse(*_: Any) -> None:
+    raise BatchError("NodeStateUnusable")
+
+
+def test_a_node_can_be_reimaged() -> None:
+    one = bench(startTaskFailed="Reimage")
+    fail(one, "starttaskfailed")
+    live(one, 900)
+    assert one.verbs == ["reimage_node"]
+    assert one.resource.status["nodes"] == "3/3"
+    assert one.resource.status["remediations"][0]["action"] == "Reimage"
+
+
+class Renewal:
+    """A pool whose nodes shall run the start task of the spec, and one node that has run another one."""
+
+    def __init__(self) -> None:
+        self.one = resource(Kind.POOL, SPEC | {"startTaskUpdate": "Reboot", "startTask": {"commandLine": "first"}})
+        self.node = {"id": "n", "state": "idle", "stateTransitionTime": "t1", "lastBootTime": "2026-01-01T00:00:00Z"}
+        self.history, self.now = NO_HISTORY, 1_800_000_000.0
+
+    def step(self) -> list[str]:
+        view = PoolView({"id": "one"}, outdated=(self.node,), history=self.history)
+        decided = care(self.one, view, {"id": "one", "allocationState": "steady"}, self.now)
+        for call in decided.calls:
+            self.history = after(self.history, call, self.now)
+        self.one = replace(
+            self.one, status={**self.one.status, **{name: value for name, value in decided.fields.items() if value}}
+        )
+        self.now += 60
+        return [call.verb for call in decided.calls]
+
+    def boot(self, when: str) -> None:
+        self.node = self.node | {"lastBootTime": when, "stateTransitionTime": when}
+
+
+def test_a_second_change_of_the_start_task_reaches_a_node_that_was_restarted_for_the_first() -> None:
+    scene = Renewal()
+    assert scene.step() == ["reboot_node"]
+    assert scene.step() == []
+    scene.boot("2026-01-01T01:00:00Z")
+    scene.one = replace(scene.one, spec=scene.one.spec | {"startTask": {"commandLine": "second"}})
+    assert scene.step() == ["reboot_node"]
+    scene.boot("2026-01-01T02:00:00Z")
+    scene.one = replace(scene.one, spec=scene.one.spec | {"startTask": {"commandLine": "first"}})
+    assert scene.step() == ["reboot_node"], "back to what it was restarted for an hour ago"
+
+
+def test_a_node_that_has_booted_and_still_runs_another_start_task_is_not_restarted_for_ever() -> None:
+    scene = Renewal()
+    assert scene.step() == ["reboot_node"]
+    scene.boot("2026-01-01T01:00:00Z")
+    scene.now += 10 * HOUR
+    assert scene.step() == []
+
+
+def test_a_node_that_has_forgotten_to_restart_is_asked_again_after_an_hour() -> None:
+    scene = Renewal()
+    assert scene.step() == ["reboot_node"]
+    scene.node = scene.node | {"state": "running"}
+    scene.now += 2 * HOUR
+    assert scene.step() == [], "it waits for its tasks"
+    scene.node = scene.node | {"state": "idle"}
+    assert scene.step() == ["reboot_node"]
 
 
 def test_removed_nodes_are_replaced_in_a_pool_of_fixed_size() -> None:

@@ -22,7 +22,7 @@ _TROUBLE = {
 }
 """States by their names in node counts and on nodes."""
 _MEMBERS = ("id", "state", "stateTransitionTime", "isDedicated", "errors", "startTaskInfo")
-_WITH_START_TASK = ("id", "state", "stateTransitionTime", "startTask")
+_WITH_START_TASK = ("id", "state", "stateTransitionTime", "lastBootTime", "startTask")
 _BOOTED = "state eq 'idle' or state eq 'running'"
 _AGAIN_AFTER = 60.0
 NODES, START_TASKS = "the nodes of pool", "the start tasks of the nodes of pool"
@@ -61,6 +61,7 @@ class NodePoll(Poll):
                 steps.append(self._step(NODES, id, self._troubled, counts, partial(self._trouble, id, notes)))
             wanted = notes.start_task
             if wanted is None or not number_of(counts, ("idle", "running")):
+                notes.outdated_for = wanted
                 self._set(id, notes, news, outdated=())
                 self._outdated.pop(id, None)
             elif self._due(self._outdated, id, (wanted, counts), again=bool(notes.outdated)):
@@ -109,11 +110,10 @@ class NodePoll(Poll):
         try:
             async for node in self._client.nodes.list(id, filter=_BOOTED, select=_WITH_START_TASK, **options()):
                 if len(outdated) < _MOST_NODES and not same("startTask", wanted, node.get("startTask")):
-                    outdated.append(
-                        {name: node[name] for name in ("id", "state", "stateTransitionTime") if name in node}
-                    )
+                    outdated.append({name: value for name, value in node.items() if name != "startTask"})
         except NotFoundError:
             return
+        notes.outdated_for = wanted
         self._set(id, notes, news, outdated=tuple(outdated))
 
     async def _start_task_stderr(self, pool_id: str, node_id: str) -> str:
