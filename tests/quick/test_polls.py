@@ -8,7 +8,7 @@ import pytest
 
 from support.stage import Options, Stage, job, pool, sleeping, task, thing
 
-OFFERS = {"Account_ListSupportedImages", "Applications_ListApplications"}
+OFFERS = {"Pools_ListSupportedImages", "Applications_ListApplications"}
 
 
 @pytest.mark.parametrize("how", [{"status": 500, "code": "InternalError"}, {"hang": True}, {"truncate": 0.5}])

@@ -29,7 +29,7 @@ _CHANGEABLE = frozenset(
         "priority", "allowTaskPreemption", "maxParallelTasks", "constraints", "networkConfiguration", "metadata",
         "onAllTasksComplete", "onDependencyFailure", "poolRef", "poolInfo", "tasks", "tasksFrom", "taskFactory",
         "taskPrunePolicy", "taskUpdatePolicy", "suspend", "suspendPolicy", "failurePolicy", "activeDeadlineSeconds",
-        "pendingDeadlineSeconds", "backoff", "ttlSecondsAfterFinished", "logs",
+        "pendingDeadlineSeconds", "backoff", "ttlSecondsAfterFinished", "ttlPolicy", "logs",
     }
 )  # fmt: skip
 
@@ -78,12 +78,16 @@ class JobTemplate(JobBody):
     ttl_seconds_after_finished: Seconds | None = optional(
         "Deletes this object so long after its end, and with it the job and its tasks in Azure Batch."
     )
+    ttl_policy: Annotated[str, Field(json_schema_extra={"enum": ["DeleteObject", "KeepObject"]})] | None = optional(
+        "What happens after ttlSecondsAfterFinished: DeleteObject deletes this object and its job in Azure Batch, KeepObject only "
+        "the job in Azure Batch, for objects that a GitOps tool would create again. DeleteObject if left out."
+    )
     logs: Logs | None = optional("What becomes of the output of tasks.")
     ours: ClassVar[frozenset[str]] = frozenset(
         {
             "poolRef", "tasks", "tasksFrom", "taskFactory", "onDependencyFailure", "taskPrunePolicy", "taskUpdatePolicy",
             "suspend", "suspendPolicy", "failurePolicy", "activeDeadlineSeconds", "pendingDeadlineSeconds", "backoff",
-            "ttlSecondsAfterFinished", "logs",
+            "ttlSecondsAfterFinished", "ttlPolicy", "logs",
         }
     )  # fmt: skip
     rules: ClassVar[tuple[Rule, ...]] = (

@@ -61,6 +61,10 @@ class JobStatus(RemoteStatus):
     tasks_start_time: str | None = Field(default=None, description="When the first task was seen to have started.")
     end_time: str | None = Field(default=None, description="When it was completed.")
     terminate_reason: str | None = Field(default=None, description="Why it ended, as the service says it.")
+    cleaned_up: bool | None = Field(
+        default=None,
+        description="Whether the job and its tasks were deleted in Azure Batch after the end, as ttlPolicy KeepObject asks.",
+    )
     tasks_fingerprint: str | None = Field(
         default=None,
         description="Of what the tasks were made from, to tell whether spec or ConfigMaps have changed since the end.",

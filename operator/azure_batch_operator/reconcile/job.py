@@ -14,6 +14,7 @@ from azure_batch_operator.api.base import RECREATE, RETRY_FAILED, TASKS_METADATA
 from azure_batch_operator.api.job import OPERATOR, JobSpec
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import (
+    adoption,
     applied,
     expand,
     job_changes,
@@ -56,7 +57,16 @@ FINAL = frozenset({"Succeeded", "Failed"})
 
 def is_open(resource: Resource) -> bool:
     """Whether the job still has to be watched in Azure Batch."""
-    return resource.deleting or (not has_ended(resource) and not managed_elsewhere(resource))
+    if resource.deleting:
+        return True
+    return not managed_elsewhere(resource) and (not has_ended(resource) or cleans_up(resource))
+
+
+def cleans_up(resource: Resource) -> bool:
+    """Whether the job of an object that stays is to be deleted in Azure Batch after its end."""
+    spec, status = resource.spec, resource.status
+    wanted = spec.get("ttlPolicy") == "KeepObject" and spec.get("ttlSecondsAfterFinished") is not None
+    return wanted and bool(status.get("state")) and not status.get("cleanedUp")
 
 
 def managed_elsewhere(resource: Resource) -> bool:
@@ -91,6 +101,8 @@ def plan(
             return Plan()
         if not is_open(resource):
             return _finished(resource, origin, now)
+        if has_ended(resource):
+            return _clean_up(resource, account, remote, cluster, now, origin, others)
         if isinstance(remote, Absent) and (early := _before_creation(resource, remote, now)) is not None:
             return early
     if not account.usable:
@@ -139,8 +151,9 @@ def _before_creation(resource: Resource, remote: Absent, now: float) -> Plan | N
 
 
 def _time_to_live(resource: Resource) -> float | None:
+    """Seconds from its end to the deletion of the object."""
     ttl = resource.spec.get("ttlSecondsAfterFinished")
-    return None if ttl is None else float(ttl)
+    return None if ttl is None or resource.spec.get("ttlPolicy") == "KeepObject" else float(ttl)
 
 
 def _finished(resource: Resource, origin: str, now: float) -> Plan:
@@ -169,6 +182,27 @@ def _finished(resource: Resource, origin: str, now: float) -> Plan:
     # Somebody has taken it off by hand, but the job is there until it is deleted.
     finalizer: Any = _finalizer(resource) if resource.status.get("state") else None
     return Plan(finalizer, status=None if shown == resource.status else shown, notices=notices, again=again)
+
+
+def _clean_up(
+    resource: Resource, account: AccountView, remote: Remote, cluster: str, now: float, origin: str, others: Others
+) -> Plan:
+    """Delete the job of a finished object in Azure Batch when its time is over; the object and its status stay."""
+    plan, done = _finished(resource, origin, now), resource.condition("Complete") or resource.condition("Failed")
+    left = 0.0
+    if done is not None:
+        left = float(resource.spec["ttlSecondsAfterFinished"]) - seconds_since(done["lastTransitionTime"], now)
+    if left > 0:
+        return replace(plan, again=left)
+    if not account.usable or remote is Absent.UNKNOWN:
+        return plan
+    if remote is Absent.GONE or not adoption.ours(remote, resource, cluster, others):
+        shown = resource.status if plan.status is None else plan.status
+        return replace(plan, status={**shown, "cleanedUp": True})
+    if remote.get("state") == "deleting":
+        return plan
+    call = Call("delete_job", Table.JOBS, resource.remote_id, evidence=Evidence.of(remote))
+    return replace(plan, finalizer=_finalizer(resource), calls=(call,))
 
 
 _TOO_LATE = (

@@ -60,7 +60,7 @@ CHANGEABLE = {
         "priority", "allowTaskPreemption", "maxParallelTasks", "constraints", "networkConfiguration", "metadata",
         "onAllTasksComplete", "onDependencyFailure", "poolRef", "poolInfo", "tasks", "tasksFrom", "taskFactory",
         "taskPrunePolicy", "taskUpdatePolicy", "suspend", "suspendPolicy", "failurePolicy", "activeDeadlineSeconds",
-        "pendingDeadlineSeconds", "backoff", "ttlSecondsAfterFinished", "logs",
+        "pendingDeadlineSeconds", "backoff", "ttlSecondsAfterFinished", "ttlPolicy", "logs",
     },
     "BatchTask": {"constraints", "tailLines"},
     "BatchJobSchedule": {"schedule", "cron", "suspend", "jobSpecification", "metadata"},

@@ -1,0 +1,37 @@
+"""A finished job whose object is kept, as one in Git is: its job in Azure Batch goes, and it never runs again."""
+
+from __future__ import annotations
+
+from support.stage import Stage, job, sleeping
+
+
+async def test_the_job_goes_and_the_object_stays_as_it_ended(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(2, 5), ttlSecondsAfterFinished=600, ttlPolicy="KeepObject"))
+    await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 300)
+    await stage.run_for(300)
+    assert stage.azure.get("/jobs/own") is not None
+    await stage.until(lambda: stage.azure.get("/jobs/own") is None, 900)
+    await stage.until(lambda: stage.status("bj", "own").get("cleanedUp") is True, 300)
+    assert stage.phase("bj", "own") == "Succeeded"
+    assert stage.condition("bj", "own", "Complete")["status"] == "True"
+    assert stage.status("bj", "own")["taskCounts"]["succeeded"] == 2
+
+    await stage.restart()
+    await stage.run_for(3600)
+    assert stage.azure.calls("Jobs_CreateJob") == 1
+    assert stage.azure.calls("Jobs_DeleteJob") == 1
+    stage.delete("bj", "own")
+    await stage.until(lambda: stage.gone("bj", "own"), 120)
+
+
+async def test_a_job_that_somebody_else_made_under_its_id_stays(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(1, 5), ttlSecondsAfterFinished=600, ttlPolicy="KeepObject"))
+    await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 300)
+    stage.azure.delete("/jobs/own")
+    await stage.until(lambda: stage.azure.get("/jobs/own") is None, 60)
+    stage.azure.post("/jobs", {"id": "own", "poolInfo": {"poolId": "cpu"}})
+    await stage.until(lambda: stage.status("bj", "own").get("cleanedUp") is True, 1200)
+    assert stage.azure.get("/jobs/own") is not None
+    assert stage.azure.calls("Jobs_DeleteJob") == 0
