@@ -56,6 +56,7 @@ OBJECTS: dict[str, list[dict[str, Any]]] = {
     ],
 }  # fmt: skip
 OTHERS: dict[str, Any] = {
+    "endpoint": "https://second.westeurope.batch.azure.com",
     "accountName": "second", "id": "second", "accountRef": {"name": "other"}, "displayName": "second",
     "onTaskFailure": "performexitoptionsjobaction", "usesTaskDependencies": False, "commonEnvironmentSettings": [],
     "jobManagerTask": {"id": "m", "commandLine": "false"}, "jobPreparationTask": {"commandLine": "false"},

@@ -89,7 +89,7 @@ def test_placeholders_without_a_parameter_set(stage: Stage) -> None:
     stage.ready_pool()
     factory = {"parametricSweep": {"parameterSets": [{"start": 1, "end": 2}]}, "repeatTask": {"commandLine": "r {1}"}}
     stage.apply(job("wrong", taskFactory=factory))
-    says(stage, "bj", "wrong", "InvalidTasks", "spec.taskFactory.repeatTask uses {1}")
+    says(stage, "bj", "wrong", "InvalidTasks", "spec.taskFactory.repeatTask.commandLine: at character 3 it uses {1}")
     assert stage.calls().get("Jobs_CreateJob", 0) == 0
 
 

@@ -327,8 +327,10 @@ def _converge(
     transient = remote.get("state") in {"terminating", "disabling", "enabling"}
     switch = job_hold.switch(resource.remote_id, spec, remote, why)
     if switch is not None and switch.verb == "disable_job":
-        # Nothing else that the spec asks for may keep the job from being stopped; it follows when the job is disabled.
-        change = job_changes.with_notes(remote, notes)
+        # Nothing else that the spec asks for may keep the job from being stopped; it follows when the job is disabled. Its deadline
+        # must be lifted before that, since it would end the job while its tasks are waited for.
+        lifted = {name: change[name] for name in ("constraints",) if name in change}
+        change = job_changes.with_notes(remote, notes) | lifted
     update = Call(
         "update_job",
         Table.JOBS,

@@ -76,7 +76,7 @@ def _placeholders(text: str, width: int, what: str) -> Iterator[str]:
                 f"shell's, {{$}}{{{_shown(index)}}} for a dollar sign and the value"
             )
         elif index is not None and (len(index) > _INDEX_DIGITS or int(index) >= width):
-            yield f"{place} it uses {{{_shown(index)}}}, but there are {width} {what}, numbered from 0"
+            yield f"{place} it uses {{{_shown(index)}}}, but the number of {what} is {width}, and they are numbered from 0"
         pad = match["width"] or match["digits"]
         if pad is not None and _too_wide(pad):
             yield f"{place}: {_shown(match[0])} pads to {_shown(pad)} digits, the most is {WIDEST}"

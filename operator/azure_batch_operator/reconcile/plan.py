@@ -135,7 +135,7 @@ def without_etag(remote: Mapping[str, Any]) -> Evidence | None:
 
 @dataclass(frozen=True)
 class Absence:
-    """A resource whose absence a GET must confirm before its object is let go.
+    """A resource whose absence, or state, must be confirmed before its object is let go or its status is written.
 
     Attributes:
         table, id, parent: as in `Call`.
@@ -287,6 +287,7 @@ class Plan:
         tasks_of: spec to make the job's own tasks from, with values from Secrets and ConfigMaps; for `feed`.
         retry: value of the annotation that asks for the failed tasks of a job to run again.
         incarnation: `creationTime` of the job that `retry` is about.
+        left_active: a task that a list of its job's tasks must show as active before the status is true.
         confirm: what must be absent before the finalizer is taken off; None if nothing of the object can be there.
     """
 
@@ -303,6 +304,7 @@ class Plan:
     tasks_of: Mapping[str, Any] | None = field(default=None, repr=False)
     retry: str | None = None
     incarnation: str | None = None
+    left_active: Absence | None = None
     confirm: Absence | None = None
 
 

@@ -256,8 +256,13 @@ def _follow(
     finalizer: Any = None if resource.has_finalizer else "add"
     ended = remote.get("state") == "completed"
     job_state = job.remote.get("state") if isinstance(job.remote, Mapping) else None
+    if not ended and job_state == "completed" and remote.get("state") != "active":
+        # The service has ended it with its job: the next list shows how.
+        return Plan()
     if not ended and job_state == "completed":
-        return replace(_never_ran(resource, f"job {job.id!r} has ended ({_reason(job)})", now), finalizer=finalizer)
+        plan = _never_ran(resource, f"job {job.id!r} has ended ({_reason(job)})", now)
+        left = Absence(Table.TASKS, resource.remote_id, job.id)
+        return replace(plan, finalizer=finalizer, left_active=left)
     if asked(resource, RETRY_FAILED):
         failed = ended and (remote.get("executionInfo") or {}).get("result") == "failure"
         if failed and job_state not in _TAKES_NO_MORE:

@@ -78,6 +78,19 @@ async def is_absent(session: Session, absence: Absence) -> bool:
     return False
 
 
+async def active_tasks(session: Session, job_id: str) -> frozenset[str]:
+    """Ids (lower case) of the tasks of a job that wait; none if the job is gone.
+
+    Raises:
+        BatchError: if the service does not say.
+    """
+    listed = session.client.tasks.list(job_id, filter="state eq 'active'", select=("id",))
+    try:
+        return frozenset([str(task["id"]).lower() async for task in listed])
+    except NotFoundError:
+        return frozenset()
+
+
 async def _read(client: BatchClient, table: Table, id: str, parent: str | None) -> Mapping[str, Any]:
     """The resource as it is now."""
     match table:

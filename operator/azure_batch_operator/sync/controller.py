@@ -26,15 +26,16 @@ from azure_batch_operator.reconcile import policy as policies
 from azure_batch_operator.reconcile.account_problems import needs_a_person
 from azure_batch_operator.reconcile.adoption import Others
 from azure_batch_operator.reconcile.common import failed, waiting
+from azure_batch_operator.reconcile.job import managed_elsewhere
 from azure_batch_operator.reconcile.oneshot import asked, is_stopping, noted, stop_only
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.policy import Policy
 from azure_batch_operator.reconcile.resolve import ResolutionError
-from azure_batch_operator.reconcile.trouble import LONGEST_RETRY_AFTER, Patience, Trouble
+from azure_batch_operator.reconcile.trouble import LONGEST_RETRY_AFTER, Patience, Trouble, trouble
 from azure_batch_operator.sync import views
 from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session
 from azure_batch_operator.sync.credentials import SignIn
-from azure_batch_operator.sync.executor import EffectRefusedError, Executor, Told, intent_of
+from azure_batch_operator.sync.executor import CallRefusedError, EffectRefusedError, Executor, Told, intent_of
 from azure_batch_operator.sync.inputs import LOOKED_AT_EVERY, Inputs
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
 from azure_batch_operator.sync.relations import Relations, standing
@@ -100,7 +101,8 @@ class Controller:
         if before is resource:
             return
         if before is not None and before.uid == resource.uid:
-            if resource.status != before.status and not self._writer.owes(resource.key):
+            ours = resource.key.kind is not Kind.JOB or not managed_elsewhere(resource)
+            if ours and resource.status != before.status and not self._writer.owes(resource.key):
                 # Only the operator writes statuses: what somebody else has written is set right, not believed.
                 self._writer.write(resource, before.status)
             if not _differs(before, resource):
@@ -218,10 +220,13 @@ class Controller:
             result = "kubernetes"
             self._queue.add_retry(key, error.wait)
             logger.warning("%s: %s", key, error)
-        except BatchError as error:
-            # The call waits for its backoff; see `Executor`.
+        except CallRefusedError:
             result = "batch"
-            logger.debug("%s: %s", key, error)
+        except BatchError as error:
+            # The service did not say whether what was observed is still so: nothing was done, and it is asked again.
+            result = "batch"
+            wait = self._back_off(key, trouble(error))
+            logger.info("%s is reconciled again in %.0f s: %s", key, wait, error)
         except Exception as error:
             # A fault of ours must not stop the other objects; it is loud, counted, shown, and tried again.
             result = "bug"

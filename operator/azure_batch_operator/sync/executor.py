@@ -31,7 +31,7 @@ from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.reconcile.trouble import Patience, Trouble, trouble, unanswered
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.backoff import Backoff
-from azure_batch_operator.sync.calls import is_absent, make
+from azure_batch_operator.sync.calls import active_tasks, is_absent, make
 from azure_batch_operator.sync.feeder import Incarnation
 from azure_batch_operator.sync.queue import WorkQueue
 from azure_batch_operator.sync.store import Store
@@ -46,11 +46,15 @@ LANDING_SECONDS = 60.0
 """A create whose answer was lost may take effect this late: the service works on a request for 30 seconds, proxies for longer."""
 _LEAST_WAIT = 0.1
 """Seconds. Nothing is reconciled in a circle, whatever a plan says."""
-_JOB_ABSENT_FOR = 5.0
-"""Seconds for which the thousands of tasks of a job rely on one GET that did not find it."""
+_LIST_VALID_FOR = 5.0
+"""Seconds for which the thousands of tasks of a job rely on one GET that did not find it, or on one list of its tasks."""
 
 
 _OBJECT_REFUSED = "ObjectRefused"
+
+
+class CallRefusedError(Exception):
+    """A call of a plan was refused; the object shows it, and the call is tried again when its wait is over."""
 
 
 class EffectRefusedError(Exception):
@@ -108,6 +112,7 @@ class Executor:
         self._deleted: set[str] = set()
         """Uids of objects whose resource this process has deleted."""
         self._absent_jobs: dict[tuple[Key, str], tuple[float, asyncio.Task[bool]]] = {}
+        self._active: dict[tuple[Key, str], tuple[float, asyncio.Task[frozenset[str]]]] = {}
 
     def forget(self, resource: Resource) -> None:
         """The object is gone."""
@@ -125,7 +130,8 @@ class Executor:
         Raises:
             EffectRefusedError: if the API server refused an effect; the object's status says so.
             KubeError: if the API server is out of reach.
-            BatchError: if a call was refused; the object's status says so, and the call waits.
+            CallRefusedError: if a call was refused; the object's status says so, and the call waits.
+            BatchError: if the service does not say whether what the plan relies on is so.
         """
         if plan.finalizer == "add" and not resource.has_finalizer:
             current = await set_finalizer(self._api, resource, present=True)
@@ -133,6 +139,12 @@ class Executor:
                 return
             self._told.learned(current)
             resource = current
+        if (
+            plan.left_active is not None
+            and session is not None
+            and not await self._is_active(plan.left_active, session)
+        ):
+            return
         held = False
         if session is not None and plan.calls:
             plan, held, finished = await self._call(resource, plan, session)
@@ -190,7 +202,7 @@ class Executor:
                 if call.creates and unanswered(error):
                     self.doubt(resource.uid)
                 self._refused(resource, plan, call, error, session)
-                raise
+                raise CallRefusedError from error
             if not done:
                 stale = BatchError("the resource has changed since it was observed", code="Changed")
                 if twice:
@@ -273,6 +285,21 @@ class Executor:
             self.backoff.succeeded(resource.key, action)
         return plan
 
+    async def _is_active(self, task: Absence, session: Session) -> bool:
+        """Whether a task waits in Azure Batch; one list answers for all tasks of a job that has ended."""
+        job_id, now = task.parent or "", asyncio.get_running_loop().time()
+        identity = (session.key, job_id.lower())
+        until, asking = self._active.get(identity, (0.0, None))
+        if asking is None or now >= until:
+            self._active = {each: entry for each, entry in self._active.items() if entry[0] > now}
+            asking = asyncio.create_task(active_tasks(session, job_id))
+            self._active[identity] = (now + _LIST_VALID_FOR, asking)
+        if task.id.lower() in await asyncio.shield(asking):
+            return True
+        session.mirror.tasks[job_id.lower()].touch(task.id, now)
+        session.poller.poke()
+        return False
+
     # --- letting go ---
 
     async def _release(self, resource: Resource, plan: Plan, session: Session | None) -> None:
@@ -318,5 +345,5 @@ class Executor:
         if asking is None or now >= until:
             self._absent_jobs = {each: entry for each, entry in self._absent_jobs.items() if entry[0] > now}
             asking = asyncio.create_task(is_absent(session, absence))
-            self._absent_jobs[identity] = (now + _JOB_ABSENT_FOR, asking)
+            self._absent_jobs[identity] = (now + _LIST_VALID_FOR, asking)
         return await asyncio.shield(asking)

@@ -178,6 +178,7 @@ class Poller:
         if early:
             # The first steps of an account with many jobs take a while: it is known to answer before they end.
             self._reported = True
+            self.last_success = asyncio.get_running_loop().time()
             self._healthy(None)
         steps = [] if error is not None and _ends_poll(error) else self._steps(news)
         error = await self._all(steps, news) or error

@@ -83,7 +83,7 @@ def test_ids_are_unique_sorted_and_as_many_as_said(dimensions: list[tuple[int, i
     [
         (
             sweep([{"start": 1, "end": 3}], "{1}"),
-            "repeatTask.commandLine: at character 1 it uses {1}, but there are 1 parameterSets",
+            "repeatTask.commandLine: at character 1 it uses {1}, but the number of parameterSets is 1",
         ),
         (sweep([{"start": 1, "end": 20_000_000}]), "the most is 10000000"),
         (sweep([{"start": 0, "end": 9}]) | {"tasks": [{"id": "3", "commandLine": ""}]}, "'3' is taken"),

@@ -42,8 +42,8 @@ def test_any_template_is_filled_or_refused(template: str, values: list[Any]) -> 
     [
         ("{0:99999}", "at character 1: {0:99999} pads to 99999 digits, the most is 32"),
         ("x {0:5000000000}", "at character 3"),
-        ("{" + "9" * 5000 + "}", "but there are 2 columns, numbered from 0"),
-        ("{2}", "at character 1 it uses {2}, but there are 2 columns, numbered from 0"),
+        ("{" + "9" * 5000 + "}", "but the number of columns is 2, and they are numbered from 0"),
+        ("{2}", "at character 1 it uses {2}, but the number of columns is 2, and they are numbered from 0"),
         ("echo ${1}", "at character 6: ${1} can be a value or an argument of the shell: write ${{1}} for the shell's, {$}{1} for"),
         ("docker ps --format '{{.State}}'", "at character 21: {{.State looks like a template of another tool"),
         ("{{ name }}", "at character 1: {{ n looks like a template of another tool"),
