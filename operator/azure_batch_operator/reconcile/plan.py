@@ -108,17 +108,22 @@ class Evidence:
         owner: its ownership marker.
         stamp: `stateTransitionTime` of a node, which has neither.
         tasks: what must be true of the tasks of a job.
+        idle: ids (lower case) of the open jobs that may be on a pool, as long as none of their tasks is unfinished and no node runs
+            one; None if a pool may be busy.
     """
 
     created: str | None = None
     owner: str | None = None
     stamp: str | None = None
     tasks: tuple[TaskEvidence, ...] = ()
+    idle: frozenset[str] | None = None
 
     @classmethod
-    def of(cls, remote: Mapping[str, Any], tasks: tuple[TaskEvidence, ...] = ()) -> Evidence:
+    def of(
+        cls, remote: Mapping[str, Any], tasks: tuple[TaskEvidence, ...] = (), idle: frozenset[str] | None = None
+    ) -> Evidence:
         """That a pool, job or schedule is still the incarnation, and still has the owner, that was observed."""
-        return cls(created=remote.get("creationTime"), owner=marker_of(remote), tasks=tasks)
+        return cls(created=remote.get("creationTime"), owner=marker_of(remote), tasks=tasks, idle=idle)
 
     def holds(self, current: Mapping[str, Any]) -> bool:
         """Whether the resource as a GET shows it is the one that was decided about."""

@@ -10,7 +10,7 @@ from azure_batch_operator.reconcile import policy
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import FORCE_HINT, deleting, still_there
 from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Evidence, Notice, Plan, Table
-from azure_batch_operator.reconcile.pool_view import PoolView, number_of
+from azure_batch_operator.reconcile.pool_view import PoolView, number_of, some_nodes
 from azure_batch_operator.reconcile.status import Verdict, kept
 
 _LOOK_AGAIN = 15.0
@@ -47,16 +47,26 @@ def delete(
         )
     id = str(alive[0]["id"])
     what = f"pool {id!r}"
-    if resource.spec.get("deletionPolicy") == "DeleteWhenIdle" and (busy := _busy(view)):
-        message = f"{what} is deleted when its tasks have ended: {busy}. {FORCE_HINT}"
-        verdict = Verdict("Deleting", "WaitingForTasks", message, ready=False, trend="Reconciling")
-        return Plan(status=kept(resource, verdict, now), again=_LOOK_AGAIN)
-    return deleting(resource, what, Call("delete_pool", Table.POOLS, id, evidence=Evidence.of(alive[0])), now)
+    idle = None
+    if resource.spec.get("deletionPolicy") == "DeleteWhenIdle":
+        if busy := _busy(view, now):
+            message = f"{what} is deleted when its tasks have ended: {busy}. {FORCE_HINT}"
+            verdict = Verdict("Deleting", "WaitingForTasks", message, ready=False, trend="Reconciling")
+            return Plan(status=kept(resource, verdict, now), again=_LOOK_AGAIN)
+        idle = view.idle
+    return deleting(
+        resource, what, Call("delete_pool", Table.POOLS, id, evidence=Evidence.of(alive[0], idle=idle)), now
+    )
 
 
-def _busy(view: PoolView) -> str:
+def _busy(view: PoolView, now: float) -> str:
+    """Who uses the object's pools; the counts lag, so lists have the last word before the call (`Evidence.idle`)."""
     running = number_of(view.counts, ("running",))
-    parts = [f"{running} nodes run tasks"] if running else []
-    if view.busy:
-        parts.append(f"BatchJobs with unfinished tasks: {', '.join(view.busy[:5])}")
+    parts = [f"{some_nodes(running)} running tasks"] if running else []
+    if view.jobs_on is None:
+        parts.append("the jobs on it are being listed")
+    elif view.busy:
+        parts.append(f"jobs that are not done: {', '.join(view.busy[:5])}{', …' if len(view.busy) > 5 else ''}")
+    if not parts and view.history.busy is not None and now - view.history.busy[0] < _LOOK_AGAIN:
+        parts.append(view.history.busy[1])
     return "; ".join(parts)

@@ -23,12 +23,14 @@ class History:
         targets: numbers of nodes that the last resize asked for.
         tries: how many resizes in a row have asked for them.
         stopped: when a resize was stopped last, in seconds since the epoch.
+        busy: when lists last showed that the pool is in use, so that it was not deleted, and how.
         remediations: what was asked for nodes and how it was answered, as for `status.remediations`, oldest first.
     """
 
     targets: tuple[int, int] | None = None
     tries: int = 0
     stopped: float | None = None
+    busy: tuple[float, str] | None = None
     remediations: tuple[Mapping[str, str], ...] = ()
 
 

@@ -75,5 +75,5 @@ def clear(view: PoolView) -> Step | None:
     if jobs:
         message = f"pool {id!r} is deleted when no job is on it any more: {', '.join(sorted(jobs)[:5])}"
         return Step((), "Replacing", "WaitingForJobs", message, again=_LOOK_AGAIN)
-    call = Call("delete_pool", Table.POOLS, id, evidence=Evidence.of(view.older[0]))
+    call = Call("delete_pool", Table.POOLS, id, evidence=Evidence.of(view.older[0], idle=frozenset()))
     return Step((call,), "Replacing", "Replacing", f"pool {id!r} is deleted: its jobs have moved")

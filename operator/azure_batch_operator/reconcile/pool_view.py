@@ -30,7 +30,8 @@ class PoolView:
         enabled: when this process has enabled a formula last, in seconds since the epoch.
         troubled: nodes that do not work, a bounded number.
         outdated: nodes that have run another start task than the spec's, as far as `startTaskUpdate` asks for it.
-        busy: names of the BatchJobs that have unfinished tasks on it.
+        busy: BatchJobs and ids of other jobs that are on the object's pools or wait for them, and are not known to be idle.
+        idle: ids (lower case) of the open jobs on them all of whose tasks have ended, as far as the counts say.
         slots_used: task slots that running tasks of the BatchJobs occupy; None if that is not known.
         history: what was asked of the pool lately.
         prices: what `spec.pricesFrom` points to, or why it cannot be read; None if it is not given.
@@ -50,6 +51,7 @@ class PoolView:
     troubled: Sequence[Mapping[str, Any]] = ()
     outdated: Sequence[Mapping[str, Any]] = ()
     busy: Sequence[str] = ()
+    idle: frozenset[str] = frozenset()
     slots_used: int | None = None
     history: History = NO_HISTORY
     prices: str | ResolutionError | None = None

@@ -40,6 +40,11 @@ async def make(session: Session, call: Call, *, twice: bool = False) -> bool:
                 logger.info("%s %s: not made, since the resource is not the one that was observed", call.verb, call.id)
                 _observe_again(session, call)
                 return False
+            if (why := await _busy(session.client, call)) is not None:
+                logger.info("%s %s: not made, since %s", call.verb, call.id, why)
+                session.mirror.learn_busy(call, why, time.time())
+                _observe_again(session, call)
+                return False
             call = replace(call, if_match=current.get("eTag"))
         answer = await call.send(session.client)
     except BatchError as error:
@@ -117,6 +122,28 @@ async def _tasks_hold(client: BatchClient, call: Call) -> bool:
         if number < wanted.least or (wanted.most is not None and number > wanted.most):
             return False
     return True
+
+
+async def _busy(client: BatchClient, call: Call) -> str | None:
+    """Why a pool is not idle, by lists that are read to their ends; None if it is, or need not be."""
+    allowed = call.evidence.idle if call.evidence else None
+    if allowed is None:
+        return None
+    pool = call.id.replace("'", "''")
+    on_it = f"state ne 'completed' and executionInfo/poolId eq '{pool}'"
+    jobs = [
+        str(job["id"])
+        async for job in client.jobs.list(filter=on_it, select=("id", "state"))
+        if job.get("state") not in {"completed", "deleting"}
+    ]
+    for job in jobs:
+        if job.lower() not in allowed:
+            return f"job {job!r} is open on it"
+        async for _ in client.tasks.list(job, filter="state ne 'completed'", select=("id",)):
+            return f"job {job!r} has unfinished tasks"
+    async for node in client.nodes.list(call.id, filter="state eq 'running'", select=("id",)):
+        return f"node {node['id']!r} runs a task"
+    return None
 
 
 def _observe_again(session: Session, call: Call) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
@@ -268,6 +268,11 @@ class Mirror:
         """Keep that the service has refused a call for a node, so that it is neither taken for done nor repeated at once."""
         notes = self._notes_of(call)
         notes.history = pool_history.after_refusal(notes.history, call, why, now)
+
+    def learn_busy(self, call: Call, why: str, now: float) -> None:
+        """Keep that a pool was not deleted, since lists showed that it is in use; `why` follows "since"."""
+        notes = self._notes_of(call)
+        notes.history = replace(notes.history, busy=(now, why))
 
     def _notes_of(self, call: Call) -> PoolNotes:
         if call.table is Table.POOLS:

@@ -74,6 +74,15 @@ class Pools:
         return method
 
 
+async def _nothing(*_: Any, **__: Any) -> AsyncIterator[Mapping[str, Any]]:
+    return
+    yield
+
+
+EMPTY = SimpleNamespace(list=_nothing)
+"""A group of the client whose lists are empty."""
+
+
 class Scene:
     """A controller and one account whose polls happen when the test says so."""
 
@@ -93,7 +102,7 @@ class Scene:
         )  # fmt: skip
         nobody = SimpleNamespace(forget=lambda *_: None)
         self._session = SimpleNamespace(
-            client=SimpleNamespace(pools=self.pools), mirror=self.mirror, interest=Interest(), poller=self,
+            client=SimpleNamespace(jobs=EMPTY, nodes=EMPTY, pools=self.pools), mirror=self.mirror, interest=Interest(), poller=self,
             submitter=nobody, feeder=nobody, retrier=nobody, health=Health(True), url="https://a.example",
         )  # fmt: skip
         self.controller.accounts = self  # type: ignore[assignment]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
@@ -55,8 +56,9 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
     interested(session, resource, base, *ids)
     _, older = in_use(owned)
     leaving = [str(pool["id"]) for pool in owned if pool.get("state") == "deleting"]
-    session.interest.watch_jobs(resource.key, wanted=bool(older))
-    jobs_on = _jobs_on(session) if older else None
+    leaves_when_idle = resource.deleting and resource.spec.get("deletionPolicy") == "DeleteWhenIdle"
+    session.interest.watch_jobs(resource.key, wanted=bool(older) or leaves_when_idle)
+    jobs_on = _jobs_on(session) if older or leaves_when_idle else None
     remote = pool_in_use(context, session, resource)
     following = next_id(resource, (str(pool["id"]) for pool in owned))
     if _recreates(resource) and _unseen(mirror.pools, base, ids, following):
@@ -84,7 +86,7 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
         troubled=notes.troubled,
         outdated=notes.outdated if notes.outdated_for == notes.start_task else (),
         history=notes.history,
-        busy=_busy(jobs),
+        **_users(context, session, resource, [base, *ids], jobs_on) if leaves_when_idle else {},
         slots_used=_slots_used(jobs),
         prices=context.prices.get(resource.key),
     )
@@ -121,10 +123,43 @@ def _slots_used(jobs: Sequence[tuple[Resource, object, Mapping[str, int] | None]
     return sum(int(slots.get("running", 0)) for slots in known) if len(known) == len(jobs) else None
 
 
-def _busy(jobs: Sequence[tuple[Resource, Mapping[str, int] | None, object]]) -> list[str]:
-    """Names of jobs with tasks that have not ended; one whose tasks are not known yet counts."""
-    return sorted(
-        job.key.name
-        for job, counts, _ in jobs
-        if counts is None or int(counts.get("active", 0)) + int(counts.get("running", 0))
-    )
+def _users(
+    context: Context, session: Session, pool: Resource, ids: Sequence[str], jobs_on: Mapping[str, Sequence[str]] | None
+) -> dict[str, Any]:
+    """Who keeps the object's pools from being deleted: `busy` and `idle` of the view.
+
+    A job on them, whoever made it, is idle if the operator counts its tasks and none is unfinished. A BatchJob of any namespace
+    that names one of them waits for it even if it is not in Azure Batch yet.
+    """
+    pools = {id.lower() for id in ids}
+    on_them = {job.lower(): job for id in pools for job in (jobs_on or {}).get(id, ())}
+    named = {
+        job.remote_id.lower(): job
+        for job in context.store.of_kind(Kind.JOB)
+        if is_open(job) and not job.deleting and _names(job, pool, pools)
+    }
+    busy = {id: f"{job.key.namespace}/{job.key.name}" for id, job in named.items()} | {
+        id: job for id, job in on_them.items() if id not in named
+    }
+    idle = {id for id in on_them if _no_tasks_left(session, id)}
+    return {"busy": sorted(name for id, name in busy.items() if id not in idle), "idle": frozenset(idle)}
+
+
+def _no_tasks_left(session: Session, job: str) -> bool:
+    known = session.mirror.results.get(job)
+    counts = known.counts if known else None
+    return counts is not None and not int(counts.get("active", 0)) + int(counts.get("running", 0))
+
+
+def _names(job: Resource, pool: Resource, pools: set[str]) -> bool:
+    """Whether a BatchJob names this BatchPool, or one of its pools in the same account."""
+    spec = job.job_spec[1]
+    if (reference := spec.get("poolRef")) is not None:
+        return job.key.namespace == pool.key.namespace and reference["name"] == pool.key.name
+    id = str((spec.get("poolInfo") or {}).get("poolId") or "").lower()
+    return id in pools and _account(job) == _account(pool)
+
+
+def _account(resource: Resource) -> tuple[str, str]:
+    reference = resource.spec.get("accountRef") or {}
+    return reference.get("namespace") or resource.key.namespace, reference.get("name", "")
