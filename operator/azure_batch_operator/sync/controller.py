@@ -81,6 +81,7 @@ class Controller:
             others=Others(partial(standing, store, namespaces), frozenset(lost)),
         )  # fmt: skip
         self._workers = workers
+        self._begun = False
         self._namespaces, self._policy = namespaces, policy
         self.accounts = Accounts(
             api,
@@ -100,6 +101,8 @@ class Controller:
         before = self._store.put(resource)
         if before is resource:
             return
+        if not self._begun:
+            self._executor.inherit(resource)
         if before is not None and before.uid == resource.uid:
             ours = resource.key.kind is not Kind.JOB or not managed_elsewhere(resource)
             if ours and resource.status != before.status and not self._writer.owes(resource.key):
@@ -195,6 +198,7 @@ class Controller:
 
     async def run(self) -> None:
         """Work until cancelled."""
+        self._begun = True
         async with asyncio.TaskGroup() as group:
             for _ in range(self._workers):
                 group.create_task(self._work())

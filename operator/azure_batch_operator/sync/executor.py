@@ -27,7 +27,6 @@ from azure_batch_operator.kube.status import StatusWriter
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.common import failed
 from azure_batch_operator.reconcile.plan import Absence, Call, Plan, Table
-from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.reconcile.trouble import Patience, Trouble, trouble, unanswered
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.backoff import Backoff
@@ -105,7 +104,9 @@ class Executor:
     ) -> None:
         self._api, self._store, self._queue = api, store, queue
         self._writer, self._events, self._cluster, self._told = writer, events, cluster, told
-        self._began = time.time()
+        self._began = asyncio.get_running_loop().time()
+        self._inherited: set[str] = set()
+        """Uids of objects for which a process before this one may have sent a create."""
         self.backoff = Backoff(lambda: asyncio.get_running_loop().time())
         self._in_doubt: dict[str, float] = {}
         """Uid → time of the loop of the last create whose outcome is unknown."""
@@ -119,6 +120,13 @@ class Executor:
         self.backoff.forget(resource.key)
         self._in_doubt.pop(resource.uid, None)
         self._deleted.discard(resource.uid)
+        self._inherited.discard(resource.uid)
+
+    def inherit(self, resource: Resource) -> None:
+        """The object was there when this process began."""
+        status = resource.status
+        if resource.has_finalizer and status.get("account") and not status.get("state"):
+            self._inherited.add(resource.uid)
 
     def doubt(self, uid: str) -> None:
         """Something of this object may have been created, or may still be, by a call that failed."""
@@ -321,16 +329,14 @@ class Executor:
     def _landing(self, resource: Resource) -> float:
         """Seconds for which a create may still take effect.
 
-        What a process before this one has sent is not known, so an object that is older than this process, and was never seen to
-        have something, waits for as long as a request of that process may take.
+        What a process before this one has sent is not known, so an object that this process found at its start, and that was never
+        seen to have something, waits for as long as a request of that process may take.
         """
         now = asyncio.get_running_loop().time()
         doubt = self._in_doubt.get(resource.uid)
         left = 0.0 if doubt is None else doubt + LANDING_SECONDS - now
-        status, age = resource.status, seconds_since(resource.created, time.time())
-        running = time.time() - self._began
-        if age > running and status.get("account") and not status.get("state") and resource.uid not in self._deleted:
-            left = max(left, LANDING_SECONDS - running)
+        if resource.uid in self._inherited and resource.uid not in self._deleted and not resource.status.get("state"):
+            left = max(left, self._began + LANDING_SECONDS - now)
         return left
 
     async def _is_absent(self, resource: Resource, absence: Absence, session: Session) -> bool:
