@@ -63,13 +63,15 @@ def admission_policy(manifests: Path) -> str:
 
 
 def watched_namespace(manifests: Path) -> str:
-    """Role and RoleBinding with the operator's rights in one namespace, for kustomize."""
+    """Roles and RoleBindings with the operator's rights in one namespace, for kustomize."""
     documents = list(yaml.safe_load_all((manifests / "base" / "rbac.yaml").read_text()))
     by_kind = {(each["kind"], each["metadata"]["name"]): each for each in documents if each}
-    role = by_kind["ClusterRole", "azure-batch-operator"] | {"kind": "Role"}
-    binding = by_kind["ClusterRoleBinding", "azure-batch-operator"] | {"kind": "RoleBinding"}
-    binding["roleRef"] = binding["roleRef"] | {"kind": "Role"}
-    return f"# {_NOTE}\n" + "---\n".join(yaml.safe_dump(each, sort_keys=False) for each in (role, binding))
+    found = []
+    for name in ("azure-batch-operator", "azure-batch-operator-secrets"):
+        binding = by_kind["ClusterRoleBinding", name] | {"kind": "RoleBinding"}
+        binding["roleRef"] = binding["roleRef"] | {"kind": "Role"}
+        found += [by_kind["ClusterRole", name] | {"kind": "Role"}, binding]
+    return f"# {_NOTE}\n" + "---\n".join(yaml.safe_dump(each, sort_keys=False) for each in found)
 
 
 def values_yaml() -> str:

@@ -55,7 +55,8 @@ class AdmissionPolicy(Values):
     """What the API server denies the operator beyond what roles can say."""
 
     create: bool = doc(
-        "Whether the chart creates it. Without it, the right to patch an object, which finalizers need, covers its spec. "
+        "Whether the chart creates it. Without it, the right to patch an object, which finalizers need, covers its spec, "
+        "and the operator gets no right to keep the Secrets of accounts whose namespace is deleted. "
         "Like the CRDs it belongs to no namespace: switch it off if who installs may not create it.",
         True,
     )

@@ -324,8 +324,9 @@ def test_in_its_namespaces_it_may_what_it_must_and_nothing_elsewhere(releases: L
             assert may(releases, "narrow", verb, resource, "team-a")
             assert not may(releases, "narrow", verb, resource, "team-b")
             assert not may(releases, "narrow", verb, resource, None)
-    assert may(releases, "narrow", "get", "secrets", "team-a")
-    assert not may(releases, "narrow", "get", "secrets", "team-b")
+    for verb in ("get", "patch"):
+        assert may(releases, "narrow", verb, "secrets", "team-a")
+        assert not may(releases, "narrow", verb, "secrets", "team-b")
     assert may(releases, "narrow", "get", "namespaces", "team-a", "team-a")
     assert not may(releases, "narrow", "get", "namespaces", "team-b", "team-b")
     assert not may(releases, "narrow", "get", "namespaces", "kube-system", "kube-system")

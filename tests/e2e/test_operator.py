@@ -91,12 +91,14 @@ ALLOWED = [
     ("watch", "batchtasks.azurebatch.io"),
     ("patch", "batchpools.azurebatch.io/status"),
     ("get", "secrets"),
+    ("patch", "secrets"),
     ("create", "events"),
 ]
 DENIED = [
     ("list", "secrets"),
     ("watch", "secrets"),
     ("create", "secrets"),
+    ("delete", "secrets"),
     ("delete", "batchpools.azurebatch.io"),
     ("create", "batchtasks.azurebatch.io"),
     ("update", "batchjobs.azurebatch.io"),

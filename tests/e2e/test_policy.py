@@ -118,6 +118,30 @@ def test_the_spec_is_the_users(thief: Thief, kind: str) -> None:
     )
 
 
+SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "key"}, "stringData": {"key": "hush"}}
+
+
+@pytest.mark.parametrize(
+    ("patch", "words"),
+    [
+        ({"data": {"key": "b3RoZXI="}}, "nothing of a Secret but its finalizer"),
+        ({"data": {"more": "b3RoZXI="}}, "nothing of a Secret but its finalizer"),
+        ({"data": None}, "nothing of a Secret but its finalizer"),
+        ({"immutable": True}, "nothing of a Secret but its finalizer"),
+        ({"metadata": {"labels": {"a": "b"}}}, "labels, annotations or owners"),
+        ({"metadata": {"annotations": {"a": "b"}}}, "labels, annotations or owners"),
+        ({"metadata": {"finalizers": ["example.org/mine"]}}, "no other finalizer"),
+        ({"metadata": {"finalizers": [FINALIZER]}}, None),
+        ({"metadata": {"finalizers": None}}, None),
+    ],
+)
+def test_of_a_secret_it_can_change_the_finalizer_alone(thief: Thief, patch: Any, words: str | None) -> None:
+    thief.user("apply", "-f", "-", body=SECRET)
+    allowed, said = thief.kubectl("patch", "secret", "key", "--type=merge", "-p", json.dumps(patch))
+    assert allowed is (words is None), said
+    assert words is None or (BY_THE_POLICY in said and words in said)
+
+
 @pytest.mark.parametrize(
     ("metadata", "words"),
     [

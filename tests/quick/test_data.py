@@ -26,7 +26,7 @@ async def test_a_run_whose_job_was_refused_is_shown_and_made_up_for(stage: Stage
     refused = stage.fail("create", "batchjobs", status=403)
     stage.apply(schedule("hourly", cron={"expression": "0 * * * *"}, jobSpecification=POOL | {"tasks": sleeping(1, 5)}))
     await stage.until(lambda: stage.reason("bjs", "hourly") == "ObjectRefused", 3700)
-    assert stage.events("bjs", "hourly", "ObjectRefused")
+    await stage.until(lambda: stage.events("bjs", "hourly", "ObjectRefused"), 10)
     # Also while the next try waits for its time.
     await stage.always(lambda: stage.reason("bjs", "hourly") == "ObjectRefused", 600)
     assert "lastScheduleTime" not in stage.status("bjs", "hourly")

@@ -321,6 +321,10 @@ class AccountStatus(Status):
         default=None,
         description="Endpoint that the account first answered at; the operator stays there if spec.endpoint changes all the same.",
     )
+    kept_secret: str | None = Field(
+        default=None,
+        description="Secret that carries the operator's finalizer, so that it stays while objects need the account.",
+    )
     throttling: Throttling | None = Field(
         default=None, description="Present once the service has held the operator back."
     )

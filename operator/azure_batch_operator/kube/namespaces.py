@@ -26,17 +26,18 @@ _PAGE = 500
 
 @dataclass(frozen=True)
 class Namespace:
-    """What matters of a namespace: its labels, and its annotations of our group."""
+    """What matters of a namespace: its labels, its annotations of our group, and whether it is being deleted."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+    terminating: bool = False
 
 
 def _parsed(body: Mapping[str, Any]) -> Namespace:
     metadata = body["metadata"]
     annotations = metadata.get("annotations") or {}
     ours = {name: value for name, value in annotations.items() if name.startswith(f"{GROUP}/")}
-    return Namespace(dict(metadata.get("labels") or {}), ours)
+    return Namespace(dict(metadata.get("labels") or {}), ours, "deletionTimestamp" in metadata)
 
 
 class Namespaces:

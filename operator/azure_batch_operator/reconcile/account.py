@@ -15,6 +15,11 @@ from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.status import Verdict, kept, picked, status, timestamp
 
 _MOST_USERS_NAMED = 5
+_NOT_KEPT = (
+    "the operator may not put its finalizer on the Secret that the account signs in with. If the namespace is deleted while the "
+    "operator is down, the Secret goes first, and what is in Azure Batch stays and is billed: grant the rights of "
+    "azure-batch-operator-secrets"
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,22 @@ class Offer:
 NO_OFFER = Offer()
 
 
+@dataclass(frozen=True)
+class Keeping:
+    """What is done for the Secret that an account signs in with.
+
+    Attributes:
+        secret: its name, if the operator's finalizer is on it.
+        refused: whether it should be and the operator may not put it on.
+    """
+
+    secret: str | None = None
+    refused: bool = False
+
+
+NOT_KEPT = Keeping()
+
+
 def pinned(resource: Resource) -> Resource:
     """The account as it is used: at the endpoint and under the name that it first answered with.
 
@@ -85,7 +106,12 @@ def _never_used(resource: Resource, dependents: Sequence[Resource]) -> bool:
 
 
 def plan(
-    resource: Resource, health: Health, dependents: Sequence[Resource], now: float, offer: Offer = NO_OFFER
+    resource: Resource,
+    health: Health,
+    dependents: Sequence[Resource],
+    now: float,
+    offer: Offer = NO_OFFER,
+    keeping: Keeping = NOT_KEPT,
 ) -> Plan:
     """Decide about one BatchAccount.
 
@@ -93,6 +119,7 @@ def plan(
         health: of the calls, or of what keeps calls from being made (a missing Secret).
         dependents: objects that name the account.
         offer: what the service says of it.
+        keeping: what is done for its Secret.
     """
     if resource.deleting:
         if not resource.has_finalizer or resource.released or not dependents or _never_used(resource, dependents):
@@ -110,17 +137,25 @@ def plan(
     verdict = _verdict(health)
     if (moved := _moved(resource)) is not None and verdict.ready:
         verdict = Verdict("Connected", "EndpointChanged", moved, ready=False, trend="Stalled")
+    if keeping.refused:
+        verdict = replace(verdict, more={**(verdict.more or {}), "SecretKept": (False, "SecretNotKept", _NOT_KEPT)})
     until = health.throttled_until
     plan = Plan(
         finalizer=None if resource.has_finalizer else "add",
-        status=_status(resource, verdict, health, dependents, offer, now),
+        status=_status(resource, verdict, health, dependents, offer, keeping, now),
         again=max(1.0, until - now + 1.0) if until and until > now else None,
     )
     return with_notice(resource, plan, verdict)
 
 
 def _status(
-    resource: Resource, verdict: Verdict, health: Health, dependents: Sequence[Resource], offer: Offer, now: float
+    resource: Resource,
+    verdict: Verdict,
+    health: Health,
+    dependents: Sequence[Resource],
+    offer: Offer,
+    keeping: Keeping,
+    now: float,
 ) -> dict[str, Any]:
     before, until = resource.status, health.throttled_until
     times = max(pauses_shown(resource), health.pauses)
@@ -132,6 +167,7 @@ def _status(
         now,
         account=AccountSpec.model_validate(pinned(resource).spec).account,
         endpoint=before.get("endpoint") or (str(resource.spec["endpoint"]) if verdict.ready else None),
+        keptSecret=keeping.secret,
         throttling=throttling or None,
         lastSuccessTime=before.get("lastSuccessTime"),
         callsPerMinute=before.get("callsPerMinute"),

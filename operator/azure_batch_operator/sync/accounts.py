@@ -28,7 +28,7 @@ from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.kube.values import ValueMissingError
 from azure_batch_operator.reconcile.account import NO_OFFER, Health, Offer, pauses_shown
 from azure_batch_operator.reconcile.account_problems import account_problem
-from azure_batch_operator.sync.credentials import SignIn, prepare
+from azure_batch_operator.sync.credentials import SignIn, account_secret, prepare
 from azure_batch_operator.sync.feeder import Feeder
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.poller import Changed, Poller
@@ -261,10 +261,13 @@ class Accounts:
         now = asyncio.get_running_loop().time()
         return min((each.session.poller.due for each in self._open.values() if not each.ended), default=now)
 
-    async def refresh(self, resource: Resource) -> None:
+    async def refresh(self, resource: Resource, *, terminating: bool = False) -> None:
         """Open the session, open it anew if endpoint or limits have changed, or have it sign in with what is new.
 
         A session whose Secret is gone stays, so that what was created with it can still be deleted.
+
+        Args:
+            terminating: whether the namespace is being deleted, so that it takes no new Secret.
 
         Raises:
             KubeError: if the API server cannot be asked for the Secret.
@@ -297,7 +300,13 @@ class Accounts:
                 opened.identity = prepared.identity
                 logger.info("BatchAccount %s/%s: signs in with what is new", key.namespace, key.name)
         except ValueMissingError as error:
-            self._set_problem(key, error.reason, str(error))
+            text = str(error)
+            if terminating and error.reason == "SecretNotFound":
+                text = (
+                    f"namespace {key.namespace!r} is being deleted and has lost the Secret {account_secret(resource)!r}: delete in "
+                    "Azure Batch what its objects stand for, and annotate them with azurebatch.io/force-finalize=true"
+                )
+            self._set_problem(key, error.reason, text)
         except BatchError as error:
             self._set_problem(key, *account_problem(error))
         else:

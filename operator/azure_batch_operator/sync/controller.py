@@ -34,11 +34,12 @@ from azure_batch_operator.reconcile.resolve import ResolutionError
 from azure_batch_operator.reconcile.trouble import LONGEST_RETRY_AFTER, Patience, Trouble, trouble
 from azure_batch_operator.sync import views
 from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session
-from azure_batch_operator.sync.credentials import SignIn
+from azure_batch_operator.sync.credentials import SignIn, account_secret
 from azure_batch_operator.sync.executor import CallRefusedError, EffectRefusedError, Executor, Told, intent_of
 from azure_batch_operator.sync.inputs import LOOKED_AT_EVERY, Inputs
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
 from azure_batch_operator.sync.relations import Relations, standing
+from azure_batch_operator.sync.secret_keeper import SecretKeeper
 from azure_batch_operator.sync.store import Store
 
 logger = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ class Controller:
         )
         self._relations = Relations(store, self.accounts, namespaces)
         told = Told(self.gone, self.learned, lambda task: views.job_id(self._context, task))
+        self._keeper = SecretKeeper(api, namespaces)
         self._executor = Executor(api, store, queue, writer, events, cluster, told)
 
     # --- what the world tells ---
@@ -293,6 +295,7 @@ class Controller:
         if resource is None:
             if key.kind is Kind.ACCOUNT:
                 await self.accounts.close(key)
+                await self._keeper.forget(key, needed=self._relations.needs_secret(key, self._keeper.secret(key)))
             return
         resource = self._writer.decided(resource)
         if key.kind is Kind.ACCOUNT:
@@ -368,10 +371,17 @@ class Controller:
         return current is None or (current.uid, current.generation) != (resource.uid, resource.generation)
 
     async def _plan_account(self, resource: Resource) -> Plan:
-        await self.accounts.refresh(account_plans.pinned(resource))
-        health = self.accounts.health(resource.key)
-        users, offer = self._relations.of_account(resource.key), self.accounts.offer(resource.key)
-        plan = account_plans.plan(resource, health, users, time.time(), offer)
+        key = resource.key
+        terminating = resource.deleting and (await self._namespaces.fresh(key.namespace)).terminating
+        await self.accounts.refresh(account_plans.pinned(resource), terminating=terminating)
+        health = self.accounts.health(key)
+        users, offer = self._relations.of_account(key), self.accounts.offer(key)
+        secret = account_secret(resource)
+        wanted = (bool(users) and not resource.released) or self._relations.needs_secret(key, secret)
+        kept = {str(each) for each in (resource.status.get("keptSecret"), self._keeper.secret(key)) if each} - {secret}
+        others = [each for each in kept if not self._relations.needs_secret(key, each)]
+        keeping = await self._keeper.look(key, secret, wanted=wanted, others=others)
+        plan = account_plans.plan(resource, health, users, time.time(), offer, keeping)
         pause = _WRONG_SECRET_LOOKED_AT_EVERY if needs_a_person(health.reason) else _SECRET_LOOKED_AT_EVERY
         again = min(plan.again or pause, pause)
         self._queue.add_after(resource.key, again)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -66,6 +66,17 @@ class Prepared:
     identity: str
 
 
+def account_secret(account: Resource) -> str | None:
+    """Name of the Secret that a BatchAccount signs in with; None if it does without, or if its spec cannot be read."""
+    auth = account.spec.get("auth")
+    for way in ("sharedKey", "clientSecret", "clientCertificate"):
+        given = auth.get(way) if isinstance(auth, Mapping) else None
+        reference = given.get("secretRef") if isinstance(given, Mapping) else None
+        if isinstance(reference, Mapping) and reference.get("name"):
+            return str(reference["name"])
+    return None
+
+
 async def prepare(api: KubeApi, resource: Resource, spec: AccountSpec, sign_in: SignIn) -> Prepared:
     """Read what signing in takes.
 
@@ -75,7 +86,7 @@ async def prepare(api: KubeApi, resource: Resource, spec: AccountSpec, sign_in: 
     """
     namespace, auth, authority = resource.key.namespace, spec.auth, sign_in.authority
 
-    async def secret_of(reference: SecretKeyRef) -> str:
+    async def text_of(reference: SecretKeyRef) -> str:
         # Read anew each time: a corrected key must count at once.
         text = await Values(api).text("Secret", namespace, reference.name, reference.key)
         return text.strip()
@@ -83,13 +94,13 @@ async def prepare(api: KubeApi, resource: Resource, spec: AccountSpec, sign_in: 
     secret = ""
     make: Callable[[], Credential]
     if key := auth.shared_key:
-        secret = await secret_of(key.secret_ref)
+        secret = await text_of(key.secret_ref)
         make = partial(SharedKey, spec.account, secret)
     elif principal := auth.client_secret:
-        secret = await secret_of(principal.secret_ref)
+        secret = await text_of(principal.secret_ref)
         make = partial(client_secret, principal.tenant_id, principal.client_id, secret, authority=authority)
     elif certificate := auth.client_certificate:
-        secret = await secret_of(certificate.secret_ref)
+        secret = await text_of(certificate.secret_ref)
         pem = secret.encode()
         make = partial(client_certificate, certificate.tenant_id, certificate.client_id, pem, authority=authority)
     elif identity := auth.workload_identity:

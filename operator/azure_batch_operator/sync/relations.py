@@ -15,6 +15,7 @@ from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import AccountView
 from azure_batch_operator.reconcile.selectors import allows
 from azure_batch_operator.sync.accounts import Accounts, Session
+from azure_batch_operator.sync.credentials import account_secret
 from azure_batch_operator.sync.store import Store, pinned_account
 
 
@@ -118,6 +119,16 @@ class Relations:
                 found[each.key] = each
                 pending += self._store.dependents(each.key)
         return list(found.values())
+
+    def needs_secret(self, but: Key, secret: str | None) -> bool:
+        """Whether an account of the same namespace, other than `but`, signs in with this Secret and is used."""
+        return secret is not None and any(
+            account.key.namespace == but.namespace
+            and account.key != but
+            and account_secret(account) == secret
+            and self.of_account(account.key)
+            for account in self._store.of_kind(Kind.ACCOUNT)
+        )
 
     def _allows(self, account: Resource, namespace: str) -> bool:
         if namespace == account.key.namespace:

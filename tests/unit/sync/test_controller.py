@@ -113,14 +113,16 @@ class Scene:
 
     permit = None
 
-    async def request(self, method: str, path: str) -> dict[str, Any]:
+    async def request(self, method: str, path: str, **_: Any) -> dict[str, Any]:
+        if "/secrets/" in path:
+            raise NotFound("no such Secret", 404)
         self.reads += 1
         return {"metadata": {"name": path.rpartition("/")[2], "annotations": dict(self.namespace)}}
 
     def session(self, _: Key) -> Any:
         return self._session
 
-    async def refresh(self, _: Resource) -> None:
+    async def refresh(self, _: Resource, *, terminating: bool = False) -> None:
         self.refreshes += 1
 
     def offer(self, _: Key) -> Offer:
