@@ -21,7 +21,7 @@ from prometheus_client import Counter
 from azure_batch_operator import guard
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch.redaction import safe
-from azure_batch_operator.kube.api import Busy, Invalid, KubeApi, KubeError
+from azure_batch_operator.kube.api import Busy, Invalid, KubeApi, KubeError, NotFound
 
 logger = logging.getLogger(__name__)
 
@@ -157,9 +157,10 @@ class StatusWriter:
                 continue
             self._busy[key] = wanted
             refusal: Exception | None = None
+            stored = False
             wait = 0.0
             try:
-                await self._write(key, wanted)
+                stored = await self._write(key, wanted)
             except KubeError as error:
                 # Also a 404: only the watch says that an object is gone, and then nothing is owed.
                 refusal, wait = error, self._refused(key, wanted, error)
@@ -170,7 +171,7 @@ class StatusWriter:
                 refusal, wait = error, self._refused(key, wanted, KubeError(str(error)))
             finally:
                 del self._busy[key]
-            self._answer(wanted, refusal)
+            self._answer(wanted, refusal if refusal is not None or stored else NotFound("the object is gone", 404))
             if refusal is None:
                 self._refusals.pop(key, None)
             elif key not in self._wanted:
@@ -209,21 +210,22 @@ class StatusWriter:
             else:
                 waiter.set_exception(refusal)
 
-    async def _write(self, key: Key, wanted: _Wanted) -> None:
-        """Send one patch, if one is needed.
+    async def _write(self, key: Key, wanted: _Wanted) -> bool:
+        """Send one patch, if one is needed; False if the object is gone.
 
         Raises:
             KubeError: if the API server did not take it.
         """
         known = self._known(key)
         if known is None or known.uid != wanted.uid:
-            return
+            return False
         patch = merge_patch(known.status, wanted.status)
         if not patch:
-            return
+            return True
         answer = await self._api.patch_status(key, wanted.uid, patch)
         self._count(key, "written")
         self._learned(Resource.parse(answer))
+        return True
 
     @staticmethod
     def _count(key: Key, outcome: str) -> None:

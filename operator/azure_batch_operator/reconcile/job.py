@@ -319,7 +319,11 @@ def _converge(
     why = job_hold.why(spec, pool, moves_to)
     notes = job_hold.notes(spec, remote, why)
     if complete and noted != tasks.fingerprint:
-        notes |= {TASKS_METADATA: job_changes.tasks_note(tasks.fingerprint, digits or expand.id_width(spec))}
+        notes |= {
+            TASKS_METADATA: job_changes.tasks_note(
+                tasks.fingerprint, digits or expand.id_width(spec), remote.get("creationTime")
+            )
+        }
     change = job_changes.changes(spec, remote, notes) | job_hold.move(remote, moves_to)
     held_back = str(remote.get("onAllTasksComplete", "noaction")).lower() == "noaction"
     if held_back and complete and _ends_now(resource, tasks, own):

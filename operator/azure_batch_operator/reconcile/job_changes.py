@@ -76,14 +76,20 @@ def note(remote: Mapping[str, Any], name: str) -> str | None:
     return next((each.get("value") for each in remote.get("metadata") or () if each.get("name") == name), None)
 
 
-def tasks_note(print_: str, width: int) -> str:
-    """The note that says which tasks a job has."""
-    return f"{print_}/{width}"
+def tasks_note(print_: str, width: int, created: str | None = None) -> str:
+    """The note that says which tasks a job has.
+
+    Args:
+        created: `creationTime` of the job, so that a job that was made from a copy of its body does not pass for one with tasks.
+    """
+    return "/".join([print_, str(width), *([created] if created else [])])
 
 
 def noted_tasks(remote: Mapping[str, Any]) -> tuple[str, int | None]:
     """Fingerprint of the tasks that a job has ("" before they are all in) and the digits of its ids."""
-    print_, _, width = (note(remote, TASKS_METADATA) or "").partition("/")
+    print_, width, created = [*(note(remote, TASKS_METADATA) or "").split("/"), "", ""][:3]
+    if created not in ("", remote.get("creationTime")):
+        print_ = ""
     return print_, int(width) if width.isdigit() else None
 
 

@@ -58,6 +58,18 @@ def handled(resource: Resource, *annotations: str) -> dict[str, Any] | None:
     return done or None
 
 
+def not_done(resource: Resource, status: Mapping[str, Any]) -> dict[str, Any]:
+    """A status that was meant for after the calls, when a call was refused or is held back: its verbs are not carried out yet.
+
+    That `azurebatch.io/reconcile-now` was heard stays, since nothing is left to do for it.
+    """
+    before, name = dict(resource.status.get("handled") or {}), _FIELDS[RECONCILE_NOW]
+    heard = (status.get("handled") or {}).get(name)
+    marks = before | ({name: heard} if heard is not None else {})
+    rest = {member: value for member, value in status.items() if member != "handled"}
+    return rest | ({"handled": marks} if marks else {})
+
+
 def noted(resource: Resource, plan: Plan) -> Plan:
     """The plan with the record that `azurebatch.io/reconcile-now` was heard: whatever was decided, it was decided now."""
     if resource.deleting or asked(resource, RECONCILE_NOW) is None:

@@ -148,7 +148,7 @@ def _step(
     found = changes(
         spec, agent, remote, view.accepted, view.values, without_image=image is None or image.problem is not None
     )
-    if (step := pool_update.change(id, found, view, remote)) is not None:
+    if not view.update_refused and (step := pool_update.change(id, found, view, remote)) is not None:
         # The operator's own note on a pool that is as wanted is nothing to tell.
         return replace(step, quiet=found.note_alone and pool_status.was_ready(resource)), found
     if (step := pool_recreate.recreate(resource, found, agent, view, remote, cluster)) is not None:

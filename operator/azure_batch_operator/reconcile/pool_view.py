@@ -34,6 +34,7 @@ class PoolView:
         idle: ids (lower case) of the open jobs on them all of whose tasks have ended, as far as the counts say.
         slots_used: task slots that running tasks of the BatchJobs occupy; None if that is not known.
         history: what was asked of the pool lately.
+        update_refused: whether a change of properties was refused and waits, so that the next step goes before it.
         prices: what `spec.pricesFrom` points to, or why it cannot be read; None if it is not given.
     """
 
@@ -54,6 +55,7 @@ class PoolView:
     idle: frozenset[str] = frozenset()
     slots_used: int | None = None
     history: History = NO_HISTORY
+    update_refused: bool = False
     prices: str | ResolutionError | None = None
 
 

@@ -125,25 +125,14 @@ def _converge(
     state = str(remote.get("state"))
     calls: list[Call] = []
     if state not in _ENDED:
-        change = {} if pool.problem else schedule_changes.changes(resource.spec, pool.id, remote, values)
-        if change:
-            etag, digests = remote.get("eTag"), values.digests if "jobSpecification" in change else None
-            calls.append(
-                Call(
-                    "update_schedule",
-                    Table.SCHEDULES,
-                    resource.remote_id,
-                    body=change,
-                    if_match=etag,
-                    evidence=without_etag(remote),
-                    digests=digests,
-                )
-            )
+        # Nothing else that the spec asks for may keep the schedule from being stopped; it follows afterwards.
         if resource.annotations.get(TERMINATE):
             calls.append(_switch("terminate_schedule", resource, remote))
         elif resource.spec.get("suspend") and state == "active":
             calls.append(_switch("disable_schedule", resource, remote))
-        elif not resource.spec.get("suspend") and state == "disabled":
+        elif change := {} if pool.problem else schedule_changes.changes(resource.spec, pool.id, remote, values):
+            calls.append(_update(resource, remote, change, values))
+        if not calls and not resource.spec.get("suspend") and state == "disabled":
             calls.append(_switch("enable_schedule", resource, remote))
     verdict = _verdict(resource, remote, bool(calls))
     plan = Plan(
@@ -153,6 +142,18 @@ def _converge(
         again=VALUES_LOOKED_AT_EVERY if values.taken and state not in _ENDED else None,
     )
     return with_notice(resource, plan, verdict)
+
+
+def _update(resource: Resource, remote: Mapping[str, Any], change: Mapping[str, Any], values: Values) -> Call:
+    return Call(
+        "update_schedule",
+        Table.SCHEDULES,
+        resource.remote_id,
+        body=change,
+        if_match=remote.get("eTag"),
+        evidence=without_etag(remote),
+        digests=values.digests if "jobSpecification" in change else None,
+    )
 
 
 def _switch(verb: str, resource: Resource, remote: Mapping[str, Any]) -> Call:

@@ -80,6 +80,7 @@ class Controller:
         self._context = views.Context(
             store, cluster, self._inputs.prices, self._inputs.taken, self._inputs.tasks.sourced,
             others=Others(partial(standing, store, namespaces), frozenset(lost)),
+            held=lambda resource, call: self._executor.is_held(resource, call),
         )  # fmt: skip
         self._workers = workers
         self._begun = False
@@ -127,6 +128,10 @@ class Controller:
         """An object is new or has changed: reconcile it, and whoever must know."""
         if before is None or (before.uid, before.generation) != (resource.uid, resource.generation):
             self._inputs.seen(resource.key)
+            session = self._relations.session(resource) if resource.key.kind is Kind.TASK else None
+            if session is not None:
+                # A corrected task is sent at once.
+                session.submitter.forget(resource.key)
         self._queue.add(resource.key, urgency)
         if before is None or before.uid != resource.uid or before.deleting != resource.deleting:
             self._enqueue(dependent.key for dependent in self._store.dependents(resource.key))
@@ -399,9 +404,10 @@ class Controller:
             session.submitter.forget(resource.key)
             session.feeder.forget(resource.key)
             session.retrier.forget(resource.key)
-            if resource.key.kind is Kind.JOB:
+            # Another object may name the same ID, in vain or not: what it needs to know stays.
+            if resource.key.kind is Kind.JOB and not session.interest.jobs.get(resource.remote_id.lower()):
                 session.mirror.forget_job(resource.remote_id)
-            if resource.key.kind is Kind.POOL:
+            if resource.key.kind is Kind.POOL and not session.interest.pools.get(resource.remote_id.lower()):
                 session.mirror.forget_pool(resource.remote_id)
             if resource.key.kind is Kind.SCHEDULE:
                 session.mirror.forget_schedule(resource.remote_id)

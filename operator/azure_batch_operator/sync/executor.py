@@ -26,6 +26,7 @@ from azure_batch_operator.kube.finalizers import set_finalizer
 from azure_batch_operator.kube.status import StatusWriter
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.common import failed
+from azure_batch_operator.reconcile.oneshot import not_done
 from azure_batch_operator.reconcile.plan import Absence, Call, Plan, Table
 from azure_batch_operator.reconcile.trouble import Patience, Trouble, trouble, unanswered
 from azure_batch_operator.sync.accounts import Session
@@ -72,6 +73,11 @@ def intent_of(resource: Resource) -> Hashable:
 def _is_stored(resource: Resource, status: Mapping[str, Any]) -> bool:
     """Whether the status says already where the resource of an object is, or may be."""
     return all(resource.status.get(name) == status.get(name) for name in ("account", "id", "url"))
+
+
+def _not_done(resource: Resource, plan: Plan) -> Mapping[str, Any] | None:
+    """The status of a plan whose calls were not all made: verbs of annotations stay to be carried out."""
+    return None if plan.status is None else not_done(resource, plan.status)
 
 
 @dataclass(frozen=True)
@@ -125,12 +131,18 @@ class Executor:
     def inherit(self, resource: Resource) -> None:
         """The object was there when this process began."""
         status = resource.status
-        if resource.has_finalizer and status.get("account") and not status.get("state"):
+        # A BatchTask says nothing before it runs.
+        sent = bool(status.get("account")) or resource.key.kind is Kind.TASK
+        if resource.has_finalizer and sent and not status.get("state"):
             self._inherited.add(resource.uid)
 
     def doubt(self, uid: str) -> None:
         """Something of this object may have been created, or may still be, by a call that failed."""
         self._in_doubt[uid] = asyncio.get_running_loop().time()
+
+    def is_held(self, resource: Resource, call: Call) -> bool:
+        """Whether a call was refused and waits for its next try."""
+        return self.backoff.held(resource.key, call.action, intent_of(resource), call.content) is not None
 
     async def carry_out(self, resource: Resource, plan: Plan, session: Session | None) -> None:
         """Make the world follow a plan.
@@ -158,7 +170,7 @@ class Executor:
             plan, held, finished = await self._call(resource, plan, session)
             if not finished:
                 # The observation is out of date: nothing more of this plan is true.
-                self._show(resource, plan)
+                self._show(resource, replace(plan, status=_not_done(resource, plan)))
                 return
         if plan.calls or plan.status is not None:
             # An empty plan has decided nothing, such as before the next poll, so it ends no wait.
@@ -198,11 +210,11 @@ class Executor:
             if wait is not None:
                 seconds, error = wait
                 self._queue.add_after(key, seconds)
-                said = failed(resource, trouble(error), time.time(), plan.status)
+                said = failed(resource, trouble(error), time.time(), _not_done(resource, plan))
                 return replace(plan, status=said.status, notices=(), drift=(), objects=()), True, True
             if call.creates and plan.status is not None and not _is_stored(resource, plan.status):
                 # What was created where is stored before it can exist; a retry finds it stored, and writes nothing.
-                await self._writer.write_first(resource, plan.status)
+                await self._writer.write_first(resource, not_done(resource, plan.status))
             twice = self.backoff.refusals(key, call.action, intent) > 0
             try:
                 done = await make(session, call, twice=twice)
@@ -236,7 +248,7 @@ class Executor:
             "%s: %s is tried again in %.0f s: %s", resource.key, call.verb, wait, problem.message,
             extra={"request_id": error.request_id},
         )  # fmt: skip
-        said = failed(resource, problem, time.time(), plan.status)
+        said = failed(resource, problem, time.time(), _not_done(resource, plan))
         self.tell(resource, said)
         if said.status is not None:
             self._writer.write(resource, said.status)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
+from azure_batch_operator.reconcile.plan import Call
 from azure_batch_operator.reconcile.pool_values import Taken
 from azure_batch_operator.reconcile.resolve import ResolutionError
 from azure_batch_operator.sync.accounts import Session
@@ -26,6 +27,7 @@ class Context:
         prices: what `spec.pricesFrom` of pools points to, or why it cannot be read.
         sourced: what jobs have taken from their ConfigMaps.
         fingerprints: of the sources of jobs' tasks, with uid and generation of the object: in all, and for fixed tasks.
+        held: whether a call of an object was refused and waits for its next try.
         unfit: what the CRD does not allow in specs, with uid and generation of the object.
     """
 
@@ -36,6 +38,7 @@ class Context:
     sourced: Mapping[Key, Sourced] = field(default_factory=dict)
     fingerprints: dict[Key, tuple[str, int, str, str]] = field(default_factory=dict)
     others: Others = NO_OTHERS
+    held: Callable[[Resource, Call], bool] = lambda *_: False
     unfit: dict[Key, tuple[str, int, list[str]]] = field(default_factory=dict)
 
 

@@ -22,13 +22,20 @@ from azure_batch_operator.sync.views.context import Context, interested
 from azure_batch_operator.sync.views.pools import pool_in_use, pools_of
 
 _LOOK_AGAIN = 1.0
+_UPDATES = frozenset({"update_pool", "replace_pool_properties"})
 
 
 def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
     """Decide about one BatchPool."""
     if session is None:
         return plans.plan(resource, account, PoolView(), context.cluster, now)
-    result = plans.plan(resource, account, _view(context, session, resource), context.cluster, now, context.others)
+    view = _view(context, session, resource)
+    result = plans.plan(resource, account, view, context.cluster, now, context.others)
+    if any(context.held(resource, call) for call in result.calls if call.verb in _UPDATES):
+        # Nodes that are to go cost money, whatever the service refuses to change meanwhile.
+        beside = plans.plan(resource, account, replace(view, update_refused=True), context.cluster, now, context.others)
+        if beside.calls and not any(context.held(resource, call) for call in beside.calls):
+            return beside
     if result == Plan() and _recreates(resource) and session.mirror.pools.touched:
         # What is being looked at may be under an id that nobody has asked news of yet.
         return replace(result, again=_LOOK_AGAIN)

@@ -1,0 +1,125 @@
+"""A verb of a user is carried out in the end, whatever was refused before it or beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.stage import Stage, job, schedule, sleeping, task
+
+DAY = 86_400
+RIGHT = {"status": 403, "code": "InsufficientAccountPermissions"}
+BROKEN = {"status": 500, "code": "InternalError"}
+CHANGED = {"status": 412, "code": "ConditionNotMet", "count": 1}
+WRONG = {"status": 400, "code": "InvalidPropertyValue"}
+
+
+@pytest.mark.parametrize("effect", [BROKEN, RIGHT], ids=["500", "403"])
+async def test_a_refused_end_of_a_job_is_not_noted_as_done(stage: Stage, effect: dict[str, Any]) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(1, DAY)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 900)
+    stage.azure.fault("Jobs_TerminateJob", **effect)
+    stage.annotate("bj", "own", terminate="1")
+    await stage.run_for(60)
+    assert "terminate" not in stage.status("bj", "own").get("handled", {})
+    stage.azure.heal()
+    await stage.until(lambda: (stage.azure.get("/jobs/own") or {})["state"] == "completed", 600)
+    await stage.until(lambda: stage.status("bj", "own").get("handled", {}).get("terminate") == "1", 60)
+
+
+@pytest.mark.parametrize("effect", [BROKEN, CHANGED], ids=["500", "412"])
+async def test_a_refused_end_of_a_task_is_not_noted_as_done(stage: Stage, effect: dict[str, Any]) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own"), task("a", "own", f"sleep {DAY}"))
+    await stage.until(lambda: stage.phase("bt", "a") == "Running", 900)
+    stage.azure.fault("Tasks_TerminateTask", **effect)
+    stage.annotate("bt", "a", terminate="1")
+    await stage.run_for(60)
+    stage.azure.heal()
+    await stage.until(lambda: stage.phase("bt", "a") == "Failed", 600)
+
+
+async def test_nodes_go_although_a_change_of_the_pool_is_refused(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.fault("Pools_(Patch|Update)Pool", **WRONG)
+    stage.patch("bp", "cpu", {"spec": {"startTask": {"commandLine": "x", "waitForSuccess": True}}})
+    await stage.until(lambda: stage.reason("bp", "cpu") == "InvalidPropertyValue", 60)
+    stage.patch("bp", "cpu", {"spec": {"targetDedicatedNodes": 0}})
+    await stage.until(lambda: (stage.azure.get("/pools/cpu") or {})["currentDedicatedNodes"] == 0, 3600)
+
+
+@pytest.mark.parametrize("verb", ["suspend", "terminate"])
+async def test_a_schedule_stops_although_a_change_of_it_is_refused(stage: Stage, verb: str) -> None:
+    await stage.ready_pool()
+    specification = {"poolRef": {"name": "cpu"}, "jobManagerTask": {"id": "m", "commandLine": "true"}}
+    every = {"recurrenceInterval": "PT1H"}
+    stage.apply(schedule("s", accountRef={"name": "main"}, schedule=every, jobSpecification=specification))
+    await stage.until(lambda: stage.azure.get("/jobschedules/s"))
+    stage.azure.fault("JobSchedules_(Patch|Update).*", **WRONG)
+    stage.patch("bjs", "s", {"spec": {"schedule": {"recurrenceInterval": "PT2H"}}})
+    await stage.until(lambda: stage.reason("bjs", "s") == "InvalidPropertyValue", 60)
+    if verb == "suspend":
+        stage.patch("bjs", "s", {"spec": {"suspend": True}})
+    else:
+        stage.annotate("bjs", "s", terminate="1")
+    await stage.until(lambda: (stage.azure.get("/jobschedules/s") or {})["state"] in {"disabled", "completed"}, 300)
+
+
+async def test_a_corrected_task_is_sent_at_once(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own"))
+    await stage.until(lambda: stage.azure.get("/jobs/own"))
+    stage.azure.fault("Tasks_(Create|Add)TaskCollection", **WRONG)
+    stage.apply(task("a", "own", constraints={"maxTaskRetryCount": 3}))
+    await stage.until(lambda: stage.reason("bt", "a") == "InvalidPropertyValue", 60)
+    await stage.run_for(90)
+    stage.azure.heal()
+    stage.patch("bt", "a", {"spec": {"constraints": {"maxTaskRetryCount": 1}}})
+    await stage.until(lambda: stage.azure.all("/jobs/own/tasks"), 60)
+
+
+async def test_tasks_that_a_dead_process_has_sent_go_with_their_objects(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own"))
+    await stage.until(lambda: stage.azure.get("/jobs/own"))
+    hold = stage.azure.hold("Tasks_CreateTaskCollection")
+    stage.apply(*(task(f"t{number}", "own", f"sleep {DAY}") for number in range(5)))
+    await stage.until(lambda: hold.arrived)
+    await stage.kill()
+    for number in range(5):
+        stage.delete("bt", f"t{number}")
+    stage.start()
+    await stage.run_for(15)
+    hold.release()
+    await stage.until(lambda: not stage.names("bt"), 300)
+    await stage.run_for(60)
+    assert not stage.azure.all("/jobs/own/tasks")
+
+
+async def test_a_job_made_from_a_copy_of_ours_gets_its_tasks(stage: Stage) -> None:
+    """The note that all tasks are in belongs to the job that it was written for."""
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(3, DAY)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 900)
+    saved = stage.azure.get("/jobs/own") or {}
+    stage.freeze()
+    stage.azure.delete("/jobs/own")
+    await stage.until(lambda: stage.azure.get("/jobs/own") is None)
+    stage.azure.post("/jobs", {name: saved[name] for name in ("id", "poolInfo", "metadata", "usesTaskDependencies")})
+    stage.thaw()
+    await stage.until(lambda: len(stage.azure.all("/jobs/own/tasks")) == 3, 900)
+
+
+async def test_a_namesake_that_goes_does_not_make_the_live_job_forgotten(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(1, DAY)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 900)
+    stage.apply(job("twin", id="own", tasks=sleeping(1, 60)))
+    await stage.until(lambda: stage.reason("bj", "twin") == "OwnershipConflict", 120)
+    await stage.run_for(300)
+    stage.delete("bj", "twin")
+    await stage.until(lambda: stage.gone("bj", "twin"))
+    stage.patch("bj", "own", {"spec": {"suspend": True}})
+    await stage.until(lambda: (stage.azure.get("/jobs/own") or {})["state"] == "disabled", 30)
