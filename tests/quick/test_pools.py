@@ -56,7 +56,7 @@ async def test_tasks_that_the_counts_do_not_know_yet_keep_a_pool(stage: Stage) -
     stage.apply(by_id("steps", None))
     await stage.until(lambda: stage.azure.get("/jobs/steps"), 60)
     await stage.run_for(900)
-    stage.azure.service.jobs.counts_lag = 10**15
+    stage.azure.service.lag.seconds = 600
     extra = task("late", "steps", "sleep 900")
     extra["metadata"]["namespace"] = "team"
     stage.apply(extra)

@@ -110,6 +110,7 @@ class Evidence:
         tasks: what must be true of the tasks of a job.
         idle: ids (lower case) of the open jobs that may be on a pool, as long as none of their tasks is unfinished and no node runs
             one; None if a pool may be busy.
+        nodes: ids of nodes of a pool with the `stateTransitionTime` that each must still have.
     """
 
     created: str | None = None
@@ -117,6 +118,7 @@ class Evidence:
     stamp: str | None = None
     tasks: tuple[TaskEvidence, ...] = ()
     idle: frozenset[str] | None = None
+    nodes: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(

@@ -8,12 +8,12 @@ What the service refused stands there as refused: it is not done, and is asked a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.applied import fingerprint
-from azure_batch_operator.reconcile.plan import Call, Evidence, Notice, Table, without_etag
+from azure_batch_operator.reconcile.plan import Call, Evidence, Notice, Table
 from azure_batch_operator.reconcile.pool_scale import error_text
 from azure_batch_operator.reconcile.pool_view import (
     ON_THE_WAY,
@@ -234,7 +234,7 @@ def _remove(id: str, cases: Sequence[_Case], remote: Mapping[str, Any]) -> Step:
         id,
         body={"nodeList": [str(case.node["id"]) for case in cases]},
         if_match=remote.get("eTag"),
-        evidence=without_etag(remote),
+        evidence=replace(Evidence.of(remote), nodes=tuple((case.entry["node"], case.entry["since"]) for case in cases)),
         nodes=tuple(case.entry for case in cases),
     )
     return Step((call,), "Remediating", "RemovingNodes", f"removes {some_nodes(len(cases))} that cannot work")

@@ -36,7 +36,9 @@ async def make(session: Session, call: Call, *, twice: bool = False) -> bool:
     try:
         if call.evidence is not None:
             current = await _read(session.client, call.table, call.id, call.parent)
-            if not call.evidence.holds(current) or not await _tasks_hold(session.client, call):
+            if moved := await _moved_nodes(session.client, call, current):
+                session.mirror.forget_nodes(call.parent or call.id, moved)
+            if moved or not call.evidence.holds(current) or not await _tasks_hold(session.client, call):
                 logger.info("%s %s: not made, since the resource is not the one that was observed", call.verb, call.id)
                 _observe_again(session, call)
                 return False
@@ -122,6 +124,23 @@ async def _tasks_hold(client: BatchClient, call: Call) -> bool:
         if number < wanted.least or (wanted.most is not None and number > wanted.most):
             return False
     return True
+
+
+async def _moved_nodes(client: BatchClient, call: Call, current: Mapping[str, Any]) -> set[str]:
+    """Ids of the nodes that the call is about and that have another state by now, or are gone."""
+    if call.evidence is None:
+        return set()
+    if call.table is Table.NODES:
+        return set() if call.evidence.holds(current) else {call.id}
+    moved = set()
+    for id, stamp in call.evidence.nodes:
+        try:
+            node = await client.nodes.get(call.id, id)
+        except NotFoundError:
+            node = {}
+        if str(node.get("stateTransitionTime", "")) != stamp:
+            moved.add(id)
+    return moved
 
 
 async def _busy(client: BatchClient, call: Call) -> str | None:

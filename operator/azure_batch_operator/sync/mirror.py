@@ -269,6 +269,12 @@ class Mirror:
         notes = self._notes_of(call)
         notes.history = pool_history.after_refusal(notes.history, call, why, now)
 
+    def forget_nodes(self, pool_id: str, nodes: Collection[str]) -> None:
+        """These nodes are not in the state any more that was listed: nothing is done about them before the next list."""
+        notes = self.notes[pool_id.lower()]
+        notes.troubled = tuple(node for node in notes.troubled if node["id"] not in nodes)
+        notes.outdated = tuple(node for node in notes.outdated if node["id"] not in nodes)
+
     def learn_busy(self, call: Call, why: str, now: float) -> None:
         """Keep that a pool was not deleted, since lists showed that it is in use; `why` follows "since"."""
         notes = self._notes_of(call)

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from azure_batch_emulator import EmulatorConfig
-from azure_batch_operator.batch import BatchClient, HostPolicy, SharedKey
+from azure_batch_operator.batch import BatchClient, HostPolicy, NotFoundError, SharedKey
 from azure_batch_operator.reconcile import job_changes
 from azure_batch_operator.reconcile.job_views import TasksView
-from azure_batch_operator.reconcile.plan import Absent, Plan
+from azure_batch_operator.reconcile.plan import Absent, Call, Evidence, Plan, Table
 from azure_batch_operator.sync.calls import make
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.poller import Poller
@@ -73,3 +73,102 @@ async def test_a_change_by_somebody_else_makes_a_plan_void(emulator: EmulatorThr
     await session.poller.poll()
     assert seen(session)["priority"] == 7
     assert job_changes.note(seen(session), "team") == "render"
+
+
+class Nodes:
+    """A pool and its nodes as GETs show them; notes which calls were made."""
+
+    def __init__(self, **since: str) -> None:
+        self.since, self.made = since, list[str]()
+        self.pools = self.nodes = self
+
+    async def get(self, *path: str) -> dict[str, Any]:
+        if len(path) == 1:
+            return {"id": path[0], "eTag": "0x2"}
+        if path[1] not in self.since:
+            raise NotFoundError("no such node", status=404)
+        return {"id": path[1], "stateTransitionTime": self.since[path[1]]}
+
+    async def remove_nodes(self, *_: Any, **__: Any) -> Any:
+        self.made.append("remove")
+        return SimpleNamespace(etag=None)
+
+    async def reboot(self, *_: Any, **__: Any) -> Any:
+        self.made.append("reboot")
+        return SimpleNamespace(etag=None)
+
+
+REMOVE = Call(
+    "remove_nodes", Table.POOLS, "cpu", body={"nodeList": ["a", "b"]}, if_match="0x1",
+    evidence=Evidence(nodes=(("a", "t1"), ("b", "t1"))),
+)  # fmt: skip
+REBOOT = Call("reboot_node", Table.NODES, "a", "cpu", body={}, evidence=Evidence(stamp="t1"))
+
+
+@pytest.mark.parametrize(
+    ("call", "since", "made", "left"),
+    [
+        (REMOVE, {"a": "t1", "b": "t1"}, ["remove"], ["a", "b"]),
+        # One of them works again, or is gone: neither is removed on an old list.
+        (REMOVE, {"a": "t2", "b": "t1"}, [], ["b"]),
+        (REMOVE, {"b": "t1"}, [], ["b"]),
+        (REBOOT, {"a": "t1"}, ["reboot"], ["a", "b"]),
+        (REBOOT, {"a": "t2"}, [], ["b"]),
+    ],
+)
+async def test_nodes_are_asked_for_themselves_before_they_are_removed_or_restarted(
+    call: Call, since: dict[str, str], made: list[str], left: list[str]
+) -> None:
+    client, mirror = Nodes(**since), Mirror()
+    mirror.notes["cpu"].troubled = ({"id": "a"}, {"id": "b"})
+    session: Any = SimpleNamespace(client=client, mirror=mirror, poller=SimpleNamespace(poke=lambda: None))
+    assert await make(session, call) is bool(made)
+    assert client.made == made
+    assert [node["id"] for node in mirror.notes["cpu"].troubled] == left, "nothing more is done before the next list"
+
+
+class Busy:
+    """A pool with open jobs on it, their unfinished tasks, and nodes that run tasks."""
+
+    def __init__(self, jobs: dict[str, int], running: int) -> None:
+        self.counts, self.running, self.deleted = jobs, running, False
+        self.pools = self.nodes = self.tasks = self
+        self.jobs = SimpleNamespace(list=self.list_jobs)
+
+    async def get(self, id: str) -> dict[str, Any]:
+        return {"id": id, "eTag": "0x1"}
+
+    async def list_jobs(self, *, filter: str, **_: Any) -> AsyncIterator[dict[str, Any]]:
+        assert filter == "state ne 'completed' and executionInfo/poolId eq 'cpu'"
+        for id in self.counts:
+            yield {"id": id, "state": "active"}
+
+    async def list(self, parent: str, **_: Any) -> AsyncIterator[dict[str, Any]]:
+        for number in range(self.running if parent == "cpu" else self.counts[parent]):
+            yield {"id": str(number)}
+
+    async def delete(self, *_: Any, **__: Any) -> Any:
+        self.deleted = True
+
+
+@pytest.mark.parametrize(
+    ("allowed", "jobs", "running", "why"),
+    [
+        (None, {"a": 3}, 2, None),
+        (frozenset(), {}, 0, None),
+        (frozenset({"a"}), {"A": 0}, 0, None),
+        (frozenset({"a"}), {"a": 1}, 0, "job 'a' has unfinished tasks"),
+        (frozenset({"a"}), {"a": 0, "b": 0}, 0, "job 'b' is open on it"),
+        (frozenset(), {}, 1, "node '0' runs a task"),
+    ],
+)
+async def test_a_pool_that_must_be_idle_is_deleted_by_lists(
+    allowed: frozenset[str] | None, jobs: dict[str, int], running: int, why: str | None
+) -> None:
+    client, mirror = Busy(jobs, running), Mirror()
+    session: Any = SimpleNamespace(client=client, mirror=mirror, poller=SimpleNamespace(poke=lambda: None))
+    call = Call("delete_pool", Table.POOLS, "cpu", evidence=Evidence(idle=allowed))
+    assert await make(session, call) is (why is None)
+    assert client.deleted is (why is None)
+    told = mirror.notes["cpu"].history.busy
+    assert (told and told[1]) == why
