@@ -123,3 +123,28 @@ async def test_a_namesake_that_goes_does_not_make_the_live_job_forgotten(stage: 
     await stage.until(lambda: stage.gone("bj", "twin"))
     stage.patch("bj", "own", {"spec": {"suspend": True}})
     await stage.until(lambda: (stage.azure.get("/jobs/own") or {})["state"] == "disabled", 30)
+
+
+async def test_failed_tasks_run_again_although_a_change_of_the_job_is_refused(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=[{"id": "a", "commandLine": "exit 1"}], failurePolicy={"action": "Hold"}))
+    await stage.until(lambda: stage.phase("bj", "own") == "Held", 1200)
+    stage.azure.fault("Jobs_UpdateJob", **WRONG)
+    stage.patch("bj", "own", {"spec": {"priority": 7}})
+    await stage.until(lambda: stage.reason("bj", "own") == "InvalidPropertyValue", 60)
+    stage.annotate("bj", "own", retry_failed="1")
+    await stage.until(lambda: stage.azure.calls("Tasks_ReactivateTask"), 120)
+
+
+async def test_a_list_of_tasks_that_shrinks_amid_its_submission_leaves_none_behind(stage: Stage) -> None:
+    """A call of the former list lands after the latter one was read."""
+    await stage.ready_pool()
+    hold = stage.azure.hold("Tasks_CreateTaskCollection", count=2)
+    stage.apply(job("own", taskPrunePolicy="Delete", tasks=sleeping(300, 3600)))
+    await stage.until(lambda: hold.arrived)
+    stage.patch("bj", "own", {"spec": {"tasks": sleeping(3, 3600)}})
+    await stage.until(lambda: stage.status("bj", "own").get("observedGeneration") == 2)
+    await stage.run_for(8)
+    hold.release()
+    await stage.run_for(1800)
+    assert len(stage.azure.all("/jobs/own/tasks")) == 3

@@ -1,6 +1,6 @@
 """Carries plans out: the only place where decisions meet the world, so the only one that knows the order of effects.
 
-The order is: finalizer on, status before the first creation, calls, submission of tasks, objects in the cluster, status, Events,
+The order is: finalizer on, submission of tasks, status before the first creation, calls, objects in the cluster, status, Events,
 finalizer off. A crash between any two steps is harmless: ids are deterministic, and whatever a step needs to know later is stored
 by the step before it.
 """
@@ -165,9 +165,11 @@ class Executor:
             and not await self._is_active(plan.left_active, session)
         ):
             return
-        held = False
+        if session is not None:
+            # Neither needs the calls of the plan, so a refused one does not keep tasks from being added or run again.
+            self._submit(resource, plan, session)
         if session is not None and plan.calls:
-            plan, held, finished = await self._call(resource, plan, session)
+            plan, finished = await self._call(resource, plan, session)
             if not finished:
                 # The observation is out of date: nothing more of this plan is true.
                 self._show(resource, replace(plan, status=_not_done(resource, plan)))
@@ -175,8 +177,6 @@ class Executor:
         if plan.calls or plan.status is not None:
             # An empty plan has decided nothing, such as before the next poll, so it ends no wait.
             self.backoff.settle(resource.key, {each.action for each in plan.calls})
-        if session is not None and not held:
-            self._submit(resource, plan, session)
         plan = await self._change_objects(resource, plan)
         self._show(resource, plan)
         self.tell(resource, plan)
@@ -198,11 +198,11 @@ class Executor:
 
     # --- calls ---
 
-    async def _call(self, resource: Resource, plan: Plan, session: Session) -> tuple[Plan, bool, bool]:
+    async def _call(self, resource: Resource, plan: Plan, session: Session) -> tuple[Plan, bool]:
         """Make the calls of a plan, one after the other.
 
         Returns:
-            The plan with the status to show, whether a call is held back by its backoff, and whether the plan still holds.
+            The plan with the status to show, and whether it still holds.
         """
         key, intent = resource.key, intent_of(resource)
         for call in plan.calls:
@@ -211,7 +211,7 @@ class Executor:
                 seconds, error = wait
                 self._queue.add_after(key, seconds)
                 said = failed(resource, trouble(error), time.time(), _not_done(resource, plan))
-                return replace(plan, status=said.status, notices=(), drift=(), objects=()), True, True
+                return replace(plan, status=said.status, notices=(), drift=(), objects=()), True
             if call.creates and plan.status is not None and not _is_stored(resource, plan.status):
                 # What was created where is stored before it can exist; a retry finds it stored, and writes nothing.
                 await self._writer.write_first(resource, not_done(resource, plan.status))
@@ -234,11 +234,11 @@ class Executor:
                     )
                 else:
                     self.backoff.overtaken(key, call.action, intent, stale)
-                return plan, False, False
+                return plan, False
             self.backoff.succeeded(key, call.action)
             if call.verb.startswith("delete_"):
                 self._deleted.add(resource.uid)
-        return plan, False, True
+        return plan, True
 
     def _refused(self, resource: Resource, plan: Plan, call: Call, error: BatchError, session: Session) -> None:
         problem = trouble(error)

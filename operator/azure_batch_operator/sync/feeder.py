@@ -99,6 +99,10 @@ class Feeder:
         if job is not None and job.incarnation == incarnation and job.state.fingerprint == fingerprint:
             if job.task or job.state.complete or self.retry_in(incarnation, fingerprint) is not None:
                 return
+        elif job is not None and job.task and job.incarnation == incarnation:
+            # A call of the former feed could land after the list of the next one, so it is brought to its end first.
+            job.state.stopped = True
+            return
         elif job is not None and job.task:
             job.task.cancel()
         job = self._jobs[incarnation.key] = _Job(incarnation, FeedState(fingerprint))
@@ -126,7 +130,10 @@ class Feeder:
         intent = (job.incarnation, state.fingerprint)
         try:
             for _ in range(_MOST_ROUNDS):
-                if not await self._round(state, job_id, spec):
+                again = await self._round(state, job_id, spec)
+                if state.stopped:
+                    return
+                if not again:
                     state.complete = True
                     self._backoff.succeeded(key, _FEED)
                     return

@@ -33,6 +33,7 @@ class FeedState:
         fingerprint: of the sources that they are made from.
         submitted: how many are known to be in Azure Batch.
         complete: whether all are.
+        stopped: whether other sources have taken their place, so that no more of them are added.
         refused: why it does not go on.
         different, different_count: ids, at most five, and number of tasks that differ from the spec and were left so.
     """
@@ -40,6 +41,7 @@ class FeedState:
     fingerprint: str = ""
     submitted: int = 0
     complete: bool = False
+    stopped: bool = False
     refused: BatchError | None = None
     different: list[str] = field(default_factory=list)
     different_count: int = 0
@@ -87,6 +89,8 @@ class Sieve:
         present = _ordered(listed)
         there = await anext(present, None)
         for task in wanted:
+            if self._state.stopped:
+                return
             while there is not None and there["id"] < task["id"]:
                 self._keep(there)
                 there = await anext(present, None)
@@ -104,6 +108,8 @@ class Sieve:
         """The same where all that is there is known, by id."""
         self.superfluous.clear()
         for task in wanted:
+            if self._state.stopped:
+                return
             there = present.pop(str(task["id"]), None)
             if there is None or await self._is_replaced(there, task):
                 yield task
@@ -116,7 +122,7 @@ class Sieve:
         Args:
             wanted: all tasks of the spec, once more.
         """
-        if not self.superfluous:
+        if not self.superfluous or self._state.stopped:
             return
         for task in wanted:
             self.superfluous.pop(str(task["id"]), None)
