@@ -43,6 +43,7 @@ from azure_batch_operator.batch.errors import (
     TooLargeError,
     TransientError,
     UsageError,
+    unanswered,
 )
 from azure_batch_operator.batch.limiter import Limiter
 from azure_batch_operator.batch.models.enums import TaskAddStatus
@@ -97,4 +98,5 @@ __all__ = [
     "TooLargeError",
     "TransientError",
     "UsageError",
+    "unanswered",
 ]

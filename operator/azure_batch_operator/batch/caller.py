@@ -168,7 +168,9 @@ class Caller:
     ) -> tuple[Request, Limits]:
         named = {**options, "client_request_id": options.get("client_request_id") or str(uuid4())}
         request = build(OPERATIONS[operation], arguments, query=query, body=body, options=named, byte_range=byte_range)
-        return request, Limits(options.get("priority", Priority.USER), options.get("deadline"))
+        return request, Limits(
+            options.get("priority", Priority.USER), options.get("deadline"), options.get("on_unanswered")
+        )
 
 
 def detail(select: Sequence[str] | None, expand: Sequence[str] | None = None, filter: str | None = None) -> Json:

@@ -243,3 +243,17 @@ class ConnectionFailedError(TransientError):
 
 class MalformedAnswerError(TransientError):
     """Something answered, but not as the service does; what the service did is unknown."""
+
+
+def unanswered(error: BatchError) -> bool:
+    """Whether the attempt may have had an effect, or may still have one, although it failed."""
+    match error:
+        case NotSentError() | ThrottledError():
+            return False
+        case ServerBusyError():
+            # With a code it is the service's own refusal; without one somebody on the way has given up waiting.
+            return error.code is None
+        case ConnectionFailedError():
+            return error.kind not in NEVER_SENT
+        case _:
+            return isinstance(error, TransientError)

@@ -4,7 +4,7 @@ A `Request` is final: path and query are percent-encoded, so that what a credent
 out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -37,6 +37,8 @@ class CallOptions(TypedDict, total=False):
     priority: place in the account's queue. timeout: seconds that the service may take (`timeOut`, at most 30 count).
     deadline: seconds that the whole call may take here, waiting and retries included.
     client_request_id: our id of the call, by default a new one. return_client_request_id: have the service repeat it.
+    on_unanswered: called for each attempt that ends without an answer (see `errors.unanswered`), however the call ends
+    later: such an attempt may take effect long after a repetition has succeeded.
     """
 
     priority: Priority
@@ -44,6 +46,7 @@ class CallOptions(TypedDict, total=False):
     deadline: float | None
     client_request_id: str | None
     return_client_request_id: bool
+    on_unanswered: Callable[[], None] | None
 
 
 class TimeConditions(CallOptions, total=False):

@@ -29,6 +29,7 @@ from azure_batch_operator.batch.errors import (
     ServerBusyError,
     ThrottledError,
     UsageError,
+    unanswered,
 )
 from azure_batch_operator.batch.limiter import Limiter
 from azure_batch_operator.batch.network_errors import translated
@@ -67,10 +68,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one call: its place in the queue, and seconds for the whole of it (None: the policy's)."""
+    """Limits of one call: its place in the queue, and seconds for the whole of it (None: the policy's).
+
+    `on_unanswered` is called for each attempt without an answer.
+    """
 
     priority: Priority
     deadline: float | None
+    on_unanswered: Callable[[], None] | None = None
 
 
 @dataclass(slots=True)
@@ -222,7 +227,7 @@ class Transport:
             attempt += 1
             credential = self._credential
             try:
-                return await self._attempt(request, limits.priority, until, attempt, exchange)
+                return await self._attempt(request, limits, until, attempt, exchange)
             except BatchError as error:
                 error.client_request_id = request.headers.get("client-request-id")
                 if isinstance(error, AuthenticationError) and not signed_in_anew:
@@ -243,7 +248,7 @@ class Transport:
     async def _attempt(
         self,
         request: Request,
-        priority: Priority,
+        limits: Limits,
         until: float,
         attempt: int,
         exchange: Callable[[_Seen], Awaitable[T]],
@@ -253,21 +258,28 @@ class Transport:
         if not self._limiter.acquire_now():
             what = "the call did not get its turn in the account's queue"
             async with _time_limit(until - now(), operation, what, NotSentError):
-                await self._limiter.acquire(priority)
+                await self._limiter.acquire(limits.priority)
         started = now()
         seen = _Seen()
         failure: BatchError | None = None
+        answered = False
         try:
             seconds = min(self._retry.attempt_deadline, until - started)
             async with _time_limit(seconds, operation, "there was no complete answer"):
-                return await translated(exchange(seen), operation)
+                result = await translated(exchange(seen), operation)
         except BatchError as error:
-            failure = error
+            failure, answered = error, not unanswered(error)
             if _throttles(error):
                 self._limiter.throttled(error.retry_after)
             raise
+        else:
+            answered = True
+            return result
         finally:
             self._limiter.release()
+            # An attempt that was cancelled is on its way as well.
+            if not answered and limits.on_unanswered is not None:
+                limits.on_unanswered()
             self._report(request, seen, failure, now() - started, attempt)
 
     async def _open(self, request: Request, seen: _Seen) -> aiohttp.ClientResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
@@ -210,8 +210,11 @@ class Call:
         """A digest of the body; bodies may hold secrets, and this leaves none in memory."""
         return hashlib.sha256(json.dumps(self.body, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
-    async def send(self, client: BatchClient) -> Any:
+    async def send(self, client: BatchClient, on_unanswered: Callable[[], None] | None = None) -> Any:
         """Make the call.
+
+        Args:
+            on_unanswered: called for each attempt without an answer, which may take effect later.
 
         Returns:
             What the client does: a receipt, or the body of the answer.
@@ -223,8 +226,9 @@ class Call:
         path = [*([self.parent] if self.parent else []), self.id] if verb.names else []
         body = [] if self.body is None else [dict(self.body)]
         conditions = {"if_match": self.if_match} if self.if_match and verb.conditional else {}
+        told = {} if on_unanswered is None else {"on_unanswered": on_unanswered}
         return await getattr(getattr(client, verb.group), verb.method)(
-            *path, *body, priority=verb.priority, **conditions
+            *path, *body, priority=verb.priority, **conditions, **told
         )
 
 

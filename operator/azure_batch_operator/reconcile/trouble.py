@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from enum import Enum
 
 from azure_batch_operator.batch import (
-    NEVER_SENT,
     AlreadyExistsError,
     AuthenticationError,
     BatchError,
@@ -141,14 +140,3 @@ def trouble(error: BatchError) -> Trouble:
             return Trouble(reason, message, Patience.BUSY, after)
         case _:
             return Trouble(reason, message, Patience.WAITING, after)
-
-
-def unanswered(error: BatchError) -> bool:
-    """Whether the call may have had an effect, or may still have one, although it failed."""
-    match error:
-        case ConnectionFailedError():
-            return error.kind not in NEVER_SENT
-        case ThrottledError():
-            return False
-        case _:
-            return isinstance(error, TransientError)

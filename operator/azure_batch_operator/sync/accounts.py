@@ -77,13 +77,13 @@ class Listeners:
         changed: objects whose remote side looks different; `moved` if it has come, gone or changed its state.
         health: the account whose health has changed.
         busy: asked whether objects wait to be reconciled.
-        doubtful: an object of which something may have been created, or may still be, by a call that failed.
+        doubtful: is told object, job id and task id of each task that may be added late, by an attempt without an answer.
     """
 
     changed: Changed
     health: Callable[[Key], None]
     busy: Callable[[], bool]
-    doubtful: Callable[[Key], None] = lambda _: None
+    doubtful: Callable[[Key, str, str], None] = lambda *_: None
 
 
 class Session:
@@ -157,7 +157,7 @@ class Session:
     def _doubtful(self, job_id: str, task_id: str, key: Key) -> None:
         # The next list of tasks decides, not the one before the call.
         self.mirror.tasks[job_id.lower()].touch(task_id, asyncio.get_running_loop().time())
-        self._listeners.doubtful(key)
+        self._listeners.doubtful(key, job_id, task_id)
 
     def _settled(self, keys: Sequence[Key]) -> None:
         self.poller.settled(keys)

@@ -9,23 +9,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from azure_batch_operator.batch import BatchClient, BatchError, ConflictError, NotFoundError
+from azure_batch_operator.batch import BatchClient, BatchError, ConflictError, NotFoundError, unanswered
 from azure_batch_operator.reconcile.plan import Absence, Call, Table
-from azure_batch_operator.reconcile.trouble import overtaken, unanswered
+from azure_batch_operator.reconcile.trouble import overtaken
 from azure_batch_operator.sync.accounts import Session
 
 logger = logging.getLogger(__name__)
 
 
-async def make(session: Session, call: Call, *, twice: bool = False) -> bool:
+async def make(
+    session: Session, call: Call, *, twice: bool = False, on_unanswered: Callable[[], None] | None = None
+) -> bool:
     """Make a call.
 
     Args:
         twice: whether the same call was refused before and has not succeeded since.
+        on_unanswered: called for each attempt without an answer, however the call ends.
 
     Returns:
         False if the observation that the plan was decided from is out of date: the poller looks again first.
@@ -48,7 +51,7 @@ async def make(session: Session, call: Call, *, twice: bool = False) -> bool:
                 _observe_again(session, call)
                 return False
             call = replace(call, if_match=current.get("eTag"))
-        answer = await call.send(session.client)
+        answer = await call.send(session.client, on_unanswered)
     except BatchError as error:
         if unanswered(error):
             _observe_again(session, call)
@@ -70,15 +73,22 @@ async def make(session: Session, call: Call, *, twice: bool = False) -> bool:
     return True
 
 
-async def is_absent(session: Session, absence: Absence) -> bool:
+async def is_absent(
+    session: Session, absence: Absence, owned: Callable[[Mapping[str, Any]], bool] = lambda _: True
+) -> bool:
     """Ask for the resource itself; if it is there after all, what was observed is out of date.
+
+    Args:
+        owned: tells what counts; what somebody else has made there is as good as nothing.
 
     Raises:
         BatchError: if the service does not say.
     """
     try:
-        await _read(session.client, absence.table, absence.id, absence.parent)
+        found = await _read(session.client, absence.table, absence.id, absence.parent)
     except NotFoundError:
+        return True
+    if not owned(found):
         return True
     _touch(session, absence.table, absence.id, absence.parent)
     session.poller.poke()

@@ -28,7 +28,7 @@ from azure_batch_operator.reconcile.adoption import Others
 from azure_batch_operator.reconcile.common import failed, waiting
 from azure_batch_operator.reconcile.job import managed_elsewhere
 from azure_batch_operator.reconcile.oneshot import asked, is_stopping, noted, stop_only
-from azure_batch_operator.reconcile.plan import Plan
+from azure_batch_operator.reconcile.plan import Absence, Plan, Table
 from azure_batch_operator.reconcile.policy import Policy
 from azure_batch_operator.reconcile.resolve import ResolutionError
 from azure_batch_operator.reconcile.trouble import LONGEST_RETRY_AFTER, Patience, Trouble, trouble
@@ -105,7 +105,7 @@ class Controller:
         if before is resource:
             return
         if not self._begun:
-            self._executor.inherit(resource)
+            self._executor.landing.inherit(resource)
         if before is not None and before.uid == resource.uid:
             ours = resource.key.kind is not Kind.JOB or not managed_elsewhere(resource)
             if ours and resource.status != before.status and not self._writer.owes(resource.key):
@@ -184,9 +184,9 @@ class Controller:
         self._queue.add(key)
         self._enqueue(each.key for each in self._relations.of_account(key) if views.waits(each))
 
-    def _doubtful(self, key: Key) -> None:
+    def _doubtful(self, key: Key, job_id: str, task_id: str) -> None:
         if (resource := self._store.get(key)) is not None:
-            self._executor.doubt(resource.uid)
+            self._executor.landing.doubt(resource.uid, Absence(Table.TASKS, task_id, job_id))
 
     def namespace_changed(self, name: str) -> None:
         """Labels or annotations of a namespace have changed: what it may use, or what may be done to its objects."""

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from prometheus_client import Counter
@@ -28,11 +29,12 @@ from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.common import failed
 from azure_batch_operator.reconcile.oneshot import not_done
 from azure_batch_operator.reconcile.plan import Absence, Call, Plan, Table
-from azure_batch_operator.reconcile.trouble import Patience, Trouble, trouble, unanswered
+from azure_batch_operator.reconcile.trouble import Patience, Trouble, trouble
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.backoff import Backoff
 from azure_batch_operator.sync.calls import active_tasks, is_absent, make
 from azure_batch_operator.sync.feeder import Incarnation
+from azure_batch_operator.sync.landing import Landing
 from azure_batch_operator.sync.queue import WorkQueue
 from azure_batch_operator.sync.store import Store
 
@@ -42,8 +44,6 @@ DRIFT = Counter(
     "azurebatch_drift_corrections", "Properties that others had changed and that were set right", ["kind", "property"]
 )
 
-LANDING_SECONDS = 60.0
-"""A create whose answer was lost may take effect this late: the service works on a request for 30 seconds, proxies for longer."""
 _LEAST_WAIT = 0.1
 """Seconds. Nothing is reconciled in a circle, whatever a plan says."""
 _LIST_VALID_FOR = 5.0
@@ -110,35 +110,15 @@ class Executor:
     ) -> None:
         self._api, self._store, self._queue = api, store, queue
         self._writer, self._events, self._cluster, self._told = writer, events, cluster, told
-        self._began = asyncio.get_running_loop().time()
-        self._inherited: set[str] = set()
-        """Uids of objects for which a process before this one may have sent a create."""
+        self.landing = Landing()
         self.backoff = Backoff(lambda: asyncio.get_running_loop().time())
-        self._in_doubt: dict[str, float] = {}
-        """Uid → time of the loop of the last create whose outcome is unknown."""
-        self._deleted: set[str] = set()
-        """Uids of objects whose resource this process has deleted."""
         self._absent_jobs: dict[tuple[Key, str], tuple[float, asyncio.Task[bool]]] = {}
         self._active: dict[tuple[Key, str], tuple[float, asyncio.Task[frozenset[str]]]] = {}
 
     def forget(self, resource: Resource) -> None:
         """The object is gone."""
         self.backoff.forget(resource.key)
-        self._in_doubt.pop(resource.uid, None)
-        self._deleted.discard(resource.uid)
-        self._inherited.discard(resource.uid)
-
-    def inherit(self, resource: Resource) -> None:
-        """The object was there when this process began."""
-        status = resource.status
-        # A BatchTask says nothing before it runs.
-        sent = bool(status.get("account")) or resource.key.kind is Kind.TASK
-        if resource.has_finalizer and sent and not status.get("state"):
-            self._inherited.add(resource.uid)
-
-    def doubt(self, uid: str) -> None:
-        """Something of this object may have been created, or may still be, by a call that failed."""
-        self._in_doubt[uid] = asyncio.get_running_loop().time()
+        self.landing.forget(resource.uid)
 
     def is_held(self, resource: Resource, call: Call) -> bool:
         """Whether a call was refused and waits for its next try."""
@@ -217,10 +197,8 @@ class Executor:
                 await self._writer.write_first(resource, not_done(resource, plan.status))
             twice = self.backoff.refusals(key, call.action, intent) > 0
             try:
-                done = await make(session, call, twice=twice)
+                done = await make(session, call, twice=twice, on_unanswered=self._doubting(resource, call))
             except BatchError as error:
-                if call.creates and unanswered(error):
-                    self.doubt(resource.uid)
                 self._refused(resource, plan, call, error, session)
                 raise CallRefusedError from error
             if not done:
@@ -237,8 +215,15 @@ class Executor:
                 return plan, False
             self.backoff.succeeded(key, call.action)
             if call.verb.startswith("delete_"):
-                self._deleted.add(resource.uid)
+                self.landing.deleted(resource.uid)
         return plan, True
+
+    def _doubting(self, resource: Resource, call: Call) -> Callable[[], None] | None:
+        return (
+            partial(self.landing.doubt, resource.uid, Absence(call.table, call.id, call.parent))
+            if call.creates
+            else None
+        )
 
     def _refused(self, resource: Resource, plan: Plan, call: Call, error: BatchError, session: Session) -> None:
         problem = trouble(error)
@@ -325,11 +310,11 @@ class Executor:
     async def _release(self, resource: Resource, plan: Plan, session: Session | None) -> None:
         """Take the finalizer off, once it is certain that nothing of the object is left in Azure Batch or can still come."""
         if plan.confirm is not None and session is not None and not resource.released:
-            wait = self._landing(resource)
+            wait = self.landing.left(resource)
             if wait > 0:
                 self._queue.add_after(resource.key, wait)
                 return
-            if not await self._is_absent(resource, plan.confirm, session):
+            if not await self._are_absent(resource, plan.confirm, session):
                 self._queue.add_after(resource.key, 1.0)
                 return
         current = await set_finalizer(self._api, resource, present=False)
@@ -338,21 +323,20 @@ class Executor:
         else:
             self._told.learned(current)
 
-    def _landing(self, resource: Resource) -> float:
-        """Seconds for which a create may still take effect.
-
-        What a process before this one has sent is not known, so an object that this process found at its start, and that was never
-        seen to have something, waits for as long as a request of that process may take.
-        """
-        now = asyncio.get_running_loop().time()
-        doubt = self._in_doubt.get(resource.uid)
-        left = 0.0 if doubt is None else doubt + LANDING_SECONDS - now
-        if resource.uid in self._inherited and resource.uid not in self._deleted and not resource.status.get("state"):
-            left = max(left, self._began + LANDING_SECONDS - now)
-        return left
+    async def _are_absent(self, resource: Resource, absence: Absence, session: Session) -> bool:
+        """Whether nothing of the object is there any more, what may have landed late included."""
+        if not await self._is_absent(resource, absence, session):
+            return False
+        owned = partial(ownership.owns, resource=resource, cluster=self._cluster)
+        for doubtful in self.landing.doubtful(resource.uid):
+            # A task is nowhere if its job is not.
+            known = doubtful == absence or (absence.table is Table.JOBS and doubtful.table is Table.TASKS)
+            if not known and not await is_absent(session, doubtful, owned):
+                return False
+        return True
 
     async def _is_absent(self, resource: Resource, absence: Absence, session: Session) -> bool:
-        if absence.table is Table.TASKS and resource.uid in self._deleted:
+        if absence.table is Table.TASKS and self.landing.surely_deleted(resource.uid):
             # The service deletes a task at once, and has said so.
             return True
         if resource.key.kind is not Kind.TASK or absence.table is not Table.JOBS:

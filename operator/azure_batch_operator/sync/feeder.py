@@ -30,6 +30,7 @@ from azure_batch_operator.guard import refusal
 from azure_batch_operator.reconcile import expand
 from azure_batch_operator.reconcile.trouble import trouble
 from azure_batch_operator.sync.backoff import Backoff
+from azure_batch_operator.sync.landing import LANDING_SECONDS
 from azure_batch_operator.sync.sieve import Body, FeedState, Policies, Sieve, UnorderedError
 
 logger = logging.getLogger(__name__)
@@ -56,11 +57,20 @@ class Incarnation(NamedTuple):
 
 @dataclass(slots=True)
 class _Job:
-    """What this process knows of one incarnation."""
+    """What this process knows of one incarnation.
+
+    Attributes:
+        landing: time of the loop until which tasks of former sources may still be added, by attempts without an answer.
+        doubted: the same for these sources.
+        resting: whether all is done but to wait for `landing`.
+    """
 
     incarnation: Incarnation
     state: FeedState
     task: asyncio.Task[None] | None = None
+    landing: float = 0.0
+    doubted: float = 0.0
+    resting: bool = False
 
 
 class Feeder:
@@ -99,13 +109,18 @@ class Feeder:
         if job is not None and job.incarnation == incarnation and job.state.fingerprint == fingerprint:
             if job.task or job.state.complete or self.retry_in(incarnation, fingerprint) is not None:
                 return
-        elif job is not None and job.task and job.incarnation == incarnation:
+        elif job is not None and job.task and job.incarnation == incarnation and not job.resting:
             # A call of the former feed could land after the list of the next one, so it is brought to its end first.
             job.state.stopped = True
             return
         elif job is not None and job.task:
             job.task.cancel()
-        job = self._jobs[incarnation.key] = _Job(incarnation, FeedState(fingerprint))
+        before, job = job, _Job(incarnation, FeedState(fingerprint))
+        if before is not None and before.incarnation == incarnation:
+            again = before.state.fingerprint == fingerprint
+            job.landing = before.landing if again else max(before.landing, before.doubted)
+            job.doubted = before.doubted if again else 0.0
+        self._jobs[incarnation.key] = job
         job.task = self._group.create_task(self._feed(job, job_id, spec))
 
     def hurry(self, key: Key) -> None:
@@ -130,7 +145,9 @@ class Feeder:
         intent = (job.incarnation, state.fingerprint)
         try:
             for _ in range(_MOST_ROUNDS):
-                again = await self._round(state, job_id, spec)
+                again = await self._round(job, job_id, spec)
+                if not again and not state.stopped and await self._rested(job, spec):
+                    again = await self._round(job, job_id, spec)
                 if state.stopped:
                     return
                 if not again:
@@ -151,27 +168,43 @@ class Feeder:
             if self._jobs.get(key) is job:
                 self._settled([key])
 
-    async def _round(self, state: FeedState, job_id: str, spec: Body) -> bool:
+    async def _rested(self, job: _Job, spec: Body) -> bool:
+        """Wait for tasks of former sources that may come after a round has looked for what to prune; whether it took time."""
+        wait = job.landing - asyncio.get_running_loop().time()
+        if wait <= 0 or not Policies.of(spec).prune:
+            return False
+        job.resting = True
+        await asyncio.sleep(wait)
+        job.resting = False
+        return True
+
+    async def _round(self, job: _Job, job_id: str, spec: Body) -> bool:
         """Add what is missing; whether another look is needed, since something was there that the list had not shown."""
+        state = job.state
         sieve = Sieve(state, Policies.of(spec), lambda task: self._delete(job_id, task))
         again = False
         try:
-            again = await self._add(state, job_id, sieve, spec)
+            again = await self._add(job, job_id, sieve, spec)
         except UnorderedError:
             logger.info("Tasks of job %s are not listed in the order of their ids: all of them are read first", job_id)
             there = {str(task["id"]): task async for task in self._list(job_id)}
-            again = await self._add(state, job_id, sieve, spec, there)
+            again = await self._add(job, job_id, sieve, spec, there)
         await sieve.prune(expand.expand(spec, job_id))
         return again
 
     async def _add(
-        self, state: FeedState, job_id: str, sieve: Sieve, spec: Body, there: dict[str, Body] | None = None
+        self, job: _Job, job_id: str, sieve: Sieve, spec: Body, there: dict[str, Body] | None = None
     ) -> bool:
+        def doubt() -> None:
+            job.doubted = asyncio.get_running_loop().time() + LANDING_SECONDS
+
+        state = job.state
         state.begin()
         wanted = expand.expand(spec, job_id)
         missing = sieve.missing(wanted, self._list(job_id)) if there is None else sieve.missing_from(wanted, there)
         again = False
-        async for result in self._client.add_tasks(job_id, missing, concurrency=_CONCURRENCY):
+        added = self._client.add_tasks(job_id, missing, concurrency=_CONCURRENCY, on_unanswered=doubt)
+        async for result in added:
             if result.error is None:
                 state.submitted += 1
             elif isinstance(result.error, AlreadyExistsError):

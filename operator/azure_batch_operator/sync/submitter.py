@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch import AlreadyExistsError, BatchClient, BatchError
+from azure_batch_operator.batch import AlreadyExistsError, BatchClient, BatchError, unanswered
 from azure_batch_operator.guard import refusal
-from azure_batch_operator.reconcile.trouble import trouble, unanswered
+from azure_batch_operator.reconcile.trouble import trouble
 from azure_batch_operator.sync.backoff import Backoff
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Submitter:
         added: is told job id, task id and owner (None if the id was taken before) of each task that now exists.
         settled: is told the objects about whose task something is known now.
         more: tells whether objects wait to be reconciled, so that more tasks may come.
-        doubtful: is told job id, task id and object of each task that may have been added, or may still be, by a call that failed.
+        doubtful: is told job id, task id and object of each task that may be added late, by an attempt without an answer.
     """
 
     def __init__(
@@ -153,8 +153,14 @@ class Submitter:
         keys = [item.key for item in items]
         outcome: dict[str, BatchError | None] = {}
         unknown: BatchError | None = None
+
+        def doubt() -> None:
+            for item in items:
+                self._doubtful(job_id, str(item.body["id"]), item.key)
+
+        bodies = [item.body for item in items]
         try:
-            async for result in self._client.add_tasks(job_id, [item.body for item in items], concurrency=1):
+            async for result in self._client.add_tasks(job_id, bodies, concurrency=1, on_unanswered=doubt):
                 outcome[result.task_id.lower()] = result.error
         except BatchError as error:
             logger.warning("%d tasks of job %s were not added: %s", len(items) - len(outcome), job_id, error)

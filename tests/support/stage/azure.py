@@ -206,9 +206,13 @@ class Azure:
         """No faults any more."""
         self.server.faults.clear()
 
-    def hold(self, operation: str, path: str = "", count: int | None = None) -> Hold:
-        """Keep calls on their way: they reach the service on `release`, whether or not the caller still waits."""
-        hold = Hold(lambda its_operation, its_path: operation in {"", its_operation} and path in its_path, count)
+    def hold(self, operation: str, path: str = "", count: int | None = None, *, cut: bool = False) -> Hold:
+        """Keep calls on their way: they reach the service on `release`, whether or not the caller still waits.
+
+        Args:
+            cut: whether the caller's connection breaks at once.
+        """
+        hold = Hold(lambda its_operation, its_path: operation in {"", its_operation} and path in its_path, count, cut)
         self._holds.append(hold)
         return hold
 
@@ -244,6 +248,8 @@ class Azure:
         body = b"" if reads else await request.read()
         for hold in self._holds:
             if hold.takes(operation, path):
+                if hold.cut:
+                    _cut(request)
                 await hold.wait()
         if not reads and self._tell(operation, path, after=False):
             return _cut(request)

@@ -59,11 +59,14 @@ class Hold:
     """Keeps chosen things on their way until `release`; what comes afterwards passes.
 
     Attributes:
+        count: how many it keeps; all if None.
+        cut: whether the connection of a call's caller breaks at once.
         arrived: how many are, or were, kept.
     """
 
     picks: Callable[[str, str], bool]
     count: int | None = None
+    cut: bool = False
     arrived: int = 0
     _released: bool = False
     _kept: list[Callable[[], None]] = field(default_factory=list)

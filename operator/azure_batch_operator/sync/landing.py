@@ -1,0 +1,74 @@
+"""Creates whose outcome is unknown, and for how long they may still take effect.
+
+An attempt without an answer may be held up on its way. A repetition of it may succeed, what that made may be deleted, and the
+first attempt may land only then. So an object is kept until its attempts have landed or cannot land any more, and what they name
+is looked for once more. `tests/quick/test_late.py` runs this for each kind of create.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Collection
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.plan import Absence
+
+LANDING_SECONDS = 60.0
+"""An attempt without an answer may take effect this late: the service works on a request for 30 seconds, proxies for longer."""
+
+
+class Landing:
+    """What may still come of each object."""
+
+    def __init__(self) -> None:
+        self._began = asyncio.get_running_loop().time()
+        self._inherited: set[str] = set()
+        """Uids of objects for which a process before this one may have sent a create."""
+        self._in_doubt: defaultdict[str, dict[Absence, float]] = defaultdict(dict)
+        """Uid → what may appear late → time of the loop at which the last attempt to create it has ended."""
+        self._deleted: set[str] = set()
+        """Uids of objects whose resource this process has deleted."""
+
+    def inherit(self, resource: Resource) -> None:
+        """The object was there when this process began."""
+        status = resource.status
+        # A BatchTask says nothing before it runs.
+        sent = bool(status.get("account")) or resource.key.kind is Kind.TASK
+        if resource.has_finalizer and sent and not status.get("state"):
+            self._inherited.add(resource.uid)
+
+    def doubt(self, uid: str, what: Absence) -> None:
+        """An attempt to create this for an object has ended without an answer."""
+        self._in_doubt[uid][what] = asyncio.get_running_loop().time()
+
+    def deleted(self, uid: str) -> None:
+        """The service has taken a call that deletes the object's resource."""
+        self._deleted.add(uid)
+
+    def forget(self, uid: str) -> None:
+        """The object is gone."""
+        self._in_doubt.pop(uid, None)
+        self._deleted.discard(uid)
+        self._inherited.discard(uid)
+
+    def left(self, resource: Resource) -> float:
+        """Seconds for which a create may still take effect; zero or less if none can.
+
+        What a process before this one has sent is not known, so an object that this process found at its start, and that was never
+        seen to have something, waits for as long as a request of that process may take.
+        """
+        now, uid = asyncio.get_running_loop().time(), resource.uid
+        left = max((at + LANDING_SECONDS - now for at in self._in_doubt.get(uid, {}).values()), default=0.0)
+        if uid in self._inherited and uid not in self._deleted and not resource.status.get("state"):
+            left = max(left, self._began + LANDING_SECONDS - now)
+        return left
+
+    def doubtful(self, uid: str) -> Collection[Absence]:
+        """What may have appeared late."""
+        return self._in_doubt.get(uid, {})
+
+    def surely_deleted(self, uid: str) -> bool:
+        """Whether the resource was deleted by this process and nothing can have appeared in its place."""
+        return uid in self._deleted and uid not in self._in_doubt

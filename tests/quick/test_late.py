@@ -1,0 +1,124 @@
+"""A create that got no answer is repeated at once by the client; the first one takes effect long after: nothing is left over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.reconcile import plan
+from support.stage import Stage, job, pool, schedule, sleeping, task
+
+EVERY_DAY = {"recurrenceInterval": "PT24H"}
+
+
+@dataclass(frozen=True)
+class Create:
+    """A create call and the object that it is made for.
+
+    Attributes:
+        path: of what it makes.
+    """
+
+    operation: str
+    kind: str
+    path: str
+    body: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Of the object."""
+        return str(self.body["metadata"]["name"])
+
+
+CREATES = [
+    Create("Pools_CreatePool", "bp", "/pools/late", pool("late", targetDedicatedNodes=0)),
+    Create("Jobs_CreateJob", "bj", "/jobs/late", job("late", tasks=sleeping(1))),
+    Create(
+        "JobSchedules_CreateJobSchedule",
+        "bjs",
+        "/jobschedules/late",
+        schedule("late", schedule=EVERY_DAY, jobSpecification={"poolRef": {"name": "cpu"}}),
+    ),
+    Create("Tasks_CreateTaskCollection", "bt", "/jobs/own/tasks/late", task("late", "own", "sleep 3600")),
+]
+
+
+def test_every_verb_that_creates_is_tried() -> None:
+    verbs = {verb for verb in plan._VERBS if verb.startswith("create_")}
+    assert verbs == {"create_pool", "create_job", "create_schedule"}, "give a new one a place in CREATES"
+
+
+@pytest.mark.parametrize("answer", ["time-out", "reset"])
+@pytest.mark.parametrize("create", CREATES, ids=lambda create: create.operation)
+async def test_the_first_try_of_a_create_lands_after_the_object_was_deleted(
+    stage: Stage, create: Create, answer: str
+) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.azure.get("/jobs/own"))
+    hold = stage.azure.hold(create.operation, count=1, cut=answer == "reset")
+    stage.apply(create.body)
+    await stage.until(lambda: stage.azure.get(create.path), 120)
+    stage.delete(create.kind, create.name)
+    await stage.until(lambda: stage.azure.get(create.path) is None, 120)
+    await stage.run_for(20)
+    hold.release()
+    await stage.until(lambda: stage.gone(create.kind, create.name), 300)
+    await stage.run_for(300)
+    assert hold.arrived == 1
+    assert stage.azure.get(create.path) is None
+
+
+async def test_twenty_tasks_land_after_their_objects_were_deleted(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.azure.get("/jobs/own"))
+    hold = stage.azure.hold("Tasks_CreateTaskCollection", count=1)
+    stage.apply(*(task(f"t{number}", "own", "sleep 3600") for number in range(20)))
+    await stage.until(lambda: len(stage.azure.all("/jobs/own/tasks")) == 20, 120)
+    for number in range(20):
+        stage.delete("bt", f"t{number}")
+    await stage.until(lambda: not stage.azure.all("/jobs/own/tasks"), 120)
+    await stage.run_for(20)
+    hold.release()
+    await stage.until(lambda: not stage.names("bt"), 300)
+    await stage.run_for(300)
+    assert stage.azure.all("/jobs/own/tasks") == []
+
+
+async def test_tasks_that_land_after_they_were_pruned_are_pruned_again(stage: Stage) -> None:
+    await stage.ready_pool()
+    hold = stage.azure.hold("Tasks_CreateTaskCollection", count=1)
+    stage.apply(job("own", tasks=sleeping(5, 3600), taskPrunePolicy="Delete", onAllTasksComplete="noaction"))
+    await stage.until(lambda: hold.arrived)
+    await stage.until(lambda: len(stage.azure.all("/jobs/own/tasks")) == 5, 120)
+    stage.apply(job("own", tasks=sleeping(2, 3600), taskPrunePolicy="Delete", onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.azure.ids("/jobs/own/tasks") == ["t0", "t1"], 120)
+    await stage.run_for(20)
+    hold.release()
+    await stage.until(lambda: len(stage.azure.all("/jobs/own/tasks")) == 5)
+    await stage.run_for(120)
+    assert stage.azure.ids("/jobs/own/tasks") == ["t0", "t1"]
+
+
+async def test_a_spec_that_changes_while_late_tasks_are_awaited_is_followed_at_once(stage: Stage) -> None:
+    await stage.ready_pool()
+    hold = stage.azure.hold("Tasks_CreateTaskCollection", count=1)
+    for number in (5, 2, 7):
+        stage.apply(job("own", tasks=sleeping(number, 3600), taskPrunePolicy="Delete", onAllTasksComplete="noaction"))
+        await stage.until(lambda: hold.arrived)
+        expected = [f"t{each}" for each in range(number)]
+        await stage.until(lambda expected=expected: stage.azure.ids("/jobs/own/tasks") == expected, 40)
+        await stage.run_for(5)
+    hold.release()
+
+
+async def test_an_answered_create_delays_no_deletion(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.fault("Jobs_CreateJob", status=429, retryAfter=1, count=1)
+    stage.apply(job("own", tasks=sleeping(1)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running")
+    stage.delete("bj", "own")
+    await stage.until(lambda: stage.gone("bj", "own"), 30)
