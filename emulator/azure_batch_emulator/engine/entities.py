@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from azure_batch_emulator.engine import machine_rules, transitions
+from azure_batch_emulator.engine import transitions
 from azure_batch_emulator.engine.dependencies import Dependencies
 from azure_batch_emulator.engine.lag import Lagging
 from azure_batch_emulator.engine.ordered import OrderedIds
 from azure_batch_emulator.engine.task_queue import TaskQueue
+from azure_batch_emulator.schema.machines import is_windows
 
 if TYPE_CHECKING:
     from azure_batch_emulator.clock import Timer
@@ -125,7 +126,7 @@ class Node:
     @property
     def windows(self) -> bool:
         """Whether it runs Windows."""
-        return machine_rules.is_windows(self.pool.spec)
+        return is_windows(self.pool.spec)
 
     @property
     def free_slots(self) -> int:

@@ -7,9 +7,8 @@ from azure_batch_emulator.wire.errors import BatchError
 _GONE = {"deleting": "JobBeingDeleted"}
 _ENDING = {"terminating": "JobBeingTerminated", "completed": "JobCompleted"} | _GONE
 _REFUSALS: dict[str, dict[str, str]] = {
-    # The API document lets a job that is being disabled or is disabled be disabled again with another option; the
-    # error table names JobDisabled for the latter.
-    "disable": {"disabled": "JobDisabled", "enabling": "JobNotActive"} | _ENDING,
+    # By the API document only a job that is active, disabling or disabled can be disabled.
+    "disable": {"enabling": "JobNotActive"} | _ENDING,
     # Recorded: a job that is still being disabled can be enabled again.
     "enable": _ENDING,
     "terminate": _ENDING,

@@ -104,7 +104,7 @@ class Jobs:
     # -- changing --
 
     def update(self, job: Job, changes: dict[str, Any]) -> None:
-        """PATCH or PUT: members that are present are replaced whole.
+        """PATCH or PUT: members that are present are replaced whole, those that are None go.
 
         Raises:
             BatchError: 409 for a job that ended or a pool change of one that is not disabled, 400 for
@@ -124,7 +124,7 @@ class Jobs:
             self._service.scheduler.leave(job)
         if "constraints" in changes and changes["constraints"] != job.spec["constraints"]:
             self._limit(job, changes["constraints"]["maxWallClockTime"])
-        job.spec = {name: value for name, value in (job.spec | changes).items() if value != []}
+        job.spec = {name: value for name, value in (job.spec | changes).items() if value is not None and value != []}
         job.last_modified = self._service.clock.now()
         if moved:
             job.pool_id = job.spec["poolInfo"].get("poolId", "")
@@ -141,7 +141,7 @@ class Jobs:
             option: ``requeue``, ``terminate`` or ``wait``.
 
         Raises:
-            BatchError: 409 in any other state than active or disabling.
+            BatchError: 409 in any other state than active, disabling or disabled.
         """
         job_rules.check_allowed("disable", job.state)
         now = self._service.clock.now()

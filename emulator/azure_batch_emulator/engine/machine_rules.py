@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from azure_batch_emulator.schema.machines import is_windows
 from azure_batch_emulator.wire.errors import BatchError, invalid_property
 
 Images = Mapping[tuple[str, str, str], frozenset[str]]
@@ -34,12 +35,6 @@ _EVERYTHING = frozenset({_CONTAINERS})
 
 def _key(reference: Mapping[str, Any]) -> tuple[str, str, str]:
     return reference["publisher"].lower(), reference["offer"].lower(), reference["sku"].lower()
-
-
-def is_windows(spec: Mapping[str, Any]) -> bool:
-    """Whether a pool's nodes run Windows, told by the agent that they run."""
-    machine = spec["virtualMachineConfiguration"]
-    return str(machine["nodeAgentSKUId"]).lower().startswith("batch.node.windows")
 
 
 def takes_containers(spec: Mapping[str, Any]) -> bool:
@@ -81,15 +76,6 @@ def check_users(spec: Mapping[str, Any]) -> None:
                 "configuration specified in VirtualMachineConfiguration"
             )
             raise BatchError("InvalidPropertyValue", {"PropertyName": foreign, "Reason": reason})
-
-
-def with_user_defaults(spec: dict[str, Any]) -> dict[str, Any]:
-    """A specification whose Windows users have the login mode that they get when they name none."""
-    accounts = spec.get("userAccounts")
-    if not accounts or not is_windows(spec):
-        return spec
-    default = {"windowsUserConfiguration": {"loginMode": "batch"}}
-    return spec | {"userAccounts": [default | account for account in accounts]}
 
 
 def check_subnet(network: Mapping[str, Any] | None, subscription: str | None) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from azure_batch_emulator.engine import machine_rules, pool_rules, timings
 from azure_batch_emulator.engine.entities import Pool
 from azure_batch_emulator.engine.lag import Lagging
+from azure_batch_emulator.schema.machines import with_user_defaults
 from azure_batch_emulator.schema.pools import EMPTY_POOL_ONLY
 from azure_batch_emulator.wire.durations import duration_seconds
 from azure_batch_emulator.wire.errors import BatchError, invalid_property
@@ -40,7 +41,7 @@ class Pools:
             raise BatchError("PoolBeingDeleted" if existing.state == "deleting" else "PoolExists")
         if len(service.pool_table) >= service.quotas.pools:
             raise BatchError("PoolQuotaReached")
-        spec = machine_rules.with_user_defaults({"certificateReferences": [], **spec})
+        spec = with_user_defaults({"certificateReferences": [], **spec})
         self._check(spec)
         if spec["enableAutoScale"]:
             service.auto_scale.check_syntax(spec["autoScaleFormula"])
@@ -323,7 +324,7 @@ class Pools:
         if needs_empty and (pool.nodes or pool.target_dedicated or pool.target_low_priority):
             reason = f"{', '.join(needs_empty)} can be changed only when the pool has no nodes."
             raise BatchError("OperationNotValidOnPool", {"Reason": reason})
-        spec = machine_rules.with_user_defaults(pool.spec | changes)
+        spec = with_user_defaults(pool.spec | changes)
         self._check(spec)
         pool.spec = {name: value for name, value in spec.items() if value != [] or name == "certificateReferences"}
         pool.last_modified = self._service.clock.now()

@@ -18,6 +18,8 @@ _STATE_ERRORS = {
     "terminating": "JobScheduleBeingTerminated",
     "completed": "JobScheduleCompleted",
 }
+# Why a schedule cannot be created when one with its id is in that state; for a completed one it is reported.
+_EXISTING = {"deleting": "JobScheduleBeingDeleted", "completed": "JobScheduleCompleted"}
 
 
 class Schedules:
@@ -35,7 +37,7 @@ class Schedules:
         service = self._service
         existing = service.schedule_table.get(schedule_id.lower())
         if existing is not None:
-            raise BatchError("JobScheduleBeingDeleted" if existing.state == "deleting" else "JobScheduleExists")
+            raise BatchError(_EXISTING.get(existing.state, "JobScheduleExists"))
         if schedule_id.lower() in service.job_table:
             raise BatchError("JobWithSameIdExists")
         service.check_active_quota()

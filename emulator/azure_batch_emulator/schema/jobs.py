@@ -17,7 +17,8 @@ from azure_batch_emulator.schema.common import (
     TASK_CONSTRAINTS,
     USER_IDENTITY,
 )
-from azure_batch_emulator.schema.pools import POOL_SPECIFICATION, SubnetId
+from azure_batch_emulator.schema.networks import SubnetId
+from azure_batch_emulator.schema.pools import POOL_SPECIFICATION
 from azure_batch_emulator.schema.types import (
     DISPLAY_NAME,
     FOREIGN_ID,

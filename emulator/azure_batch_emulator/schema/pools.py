@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from azure_batch_emulator.schema.common import (
     APPLICATION_PACKAGES,
     COMMAND_LINE,
-    CONTAINER_REGISTRY,
     CONTAINER_SETTINGS,
     ENVIRONMENT,
     IDENTITY_REFERENCE,
@@ -16,6 +14,8 @@ from azure_batch_emulator.schema.common import (
     RESOURCE_FILES,
     USER_IDENTITY,
 )
+from azure_batch_emulator.schema.machines import USER_ACCOUNTS, VIRTUAL_MACHINE, with_user_defaults
+from azure_batch_emulator.schema.networks import NETWORK
 from azure_batch_emulator.schema.types import (
     DISPLAY_NAME,
     ID,
@@ -60,208 +60,6 @@ class RetiredCertificates(Many):
 CERTIFICATES = RetiredCertificates()
 
 
-_COMPUTE = r"/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Compute"
-_IMAGE_ID = re.compile(
-    rf"{_COMPUTE}/(images/[^/]+|galleries/[^/]+/images/[^/]+(/versions/[^/]+)?)", re.IGNORECASE | re.ASCII
-)
-_COMPUTE_FORM = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.Compute"
-_GALLERY_FORM = f"{_COMPUTE_FORM}/galleries/{{galleryName}}/images/{{galleryImageName}}"
-_IMAGE_ID_REASON = (
-    f"The specified resource id must be of the format {_COMPUTE_FORM}/images/{{imageName}}, "
-    f"{_GALLERY_FORM}/versions/{{galleryImageVersionName}}, or {_GALLERY_FORM}"
-)
-
-
-def _image_rule(accepted: dict[str, Any]) -> None:
-    by_id = [
-        name
-        for name in ("virtualMachineImageId", "sharedGalleryImageId", "communityGalleryImageId")
-        if accepted.get(name)
-    ]
-    if len(by_id) > 1:
-        raise invalid_property(by_id[1], accepted[by_id[1]], f"It excludes the property '{by_id[0]}'.")
-    if by_id:
-        if any(accepted.get(name) for name in ("publisher", "offer", "sku")):
-            raise invalid_property(by_id[0], accepted[by_id[0]], "It excludes publisher, offer and sku.")
-        value = accepted[by_id[0]]
-        if by_id[0] == "virtualMachineImageId" and not _IMAGE_ID.fullmatch(value):
-            raise invalid_property(by_id[0], value, _IMAGE_ID_REASON)
-        if "version" in accepted:
-            reason = "Specified property version can only have a value when publisher is set."
-            raise BatchError("InvalidPropertyValue", {"PropertyName": "version", "Reason": reason})
-        return
-    for name in ("publisher", "offer", "sku"):
-        if not accepted.get(name):
-            raise missing_property(name)
-    accepted.setdefault("version", "latest")
-
-
-IMAGE = Struct(
-    {
-        "publisher": TEXT,
-        "offer": TEXT,
-        "sku": TEXT,
-        "version": TEXT,
-        "virtualMachineImageId": TEXT,
-        "exactVersion": TEXT,
-        "sharedGalleryImageId": TEXT,
-        "communityGalleryImageId": TEXT,
-    },
-    rules=[_image_rule],
-)
-CACHING = Choice("none", "readonly", "readwrite")
-DISK_STORAGE = Choice("standard_lrs", "premium_lrs", "standardssd_lrs")
-MANAGED_DISK = Struct(
-    {
-        "storageAccountType": DISK_STORAGE,
-        "diskEncryptionSet": Struct({"id": TEXT}),
-        "securityProfile": Struct({"securityEncryptionType": Choice("NonPersistedTPM", "VMGuestStateOnly")}),
-    }
-)
-HOST_ENDPOINT = Struct({"inVMAccessControlProfileReferenceId": TEXT, "mode": Choice("Audit", "Enforce")})
-VIRTUAL_MACHINE = Struct(
-    {
-        "imageReference": required(IMAGE),
-        "nodeAgentSKUId": required(Text(shortest=1)),
-        "windowsConfiguration": Struct({"enableAutomaticUpdates": optional(Boolean(), True)}),
-        "dataDisks": Many(
-            Struct(
-                {
-                    "lun": required(Integer(0, 63)),
-                    "caching": optional(CACHING, "none"),
-                    "diskSizeGB": required(Integer(1)),
-                    "storageAccountType": optional(DISK_STORAGE, "standard_lrs"),
-                    "managedDisk": MANAGED_DISK,
-                }
-            )
-        ),
-        "licenseType": TEXT,
-        "containerConfiguration": Struct(
-            {
-                "type": required(Choice("dockerCompatible", "criCompatible")),
-                "containerImageNames": Many(TEXT),
-                "containerRegistries": Many(CONTAINER_REGISTRY),
-            }
-        ),
-        "diskEncryptionConfiguration": Struct(
-            {
-                "targets": Many(Choice("osdisk", "temporarydisk")),
-                "customerManagedKey": Struct(
-                    {
-                        "identityReference": IDENTITY_REFERENCE,
-                        "keyUrl": TEXT,
-                        "rotationToLatestKeyVersionEnabled": Boolean(),
-                    }
-                ),
-            }
-        ),
-        "nodePlacementConfiguration": Struct({"policy": optional(Choice("Regional", "Zonal"), "Regional")}),
-        "extensions": Many(
-            Struct(
-                {
-                    "name": required(TEXT),
-                    "publisher": required(TEXT),
-                    "type": required(TEXT),
-                    "typeHandlerVersion": TEXT,
-                    "autoUpgradeMinorVersion": Boolean(),
-                    "enableAutomaticUpgrade": Boolean(),
-                    "settings": Anything(),
-                    "protectedSettings": secret(Anything()),
-                    "provisionAfterExtensions": Many(TEXT),
-                }
-            )
-        ),
-        "osDisk": Struct(
-            {
-                "ephemeralOSDiskSettings": optional(Struct({"placement": Choice("cachedisk")}), {}),
-                "caching": Choice("None", "ReadOnly", "ReadWrite"),
-                "diskSizeGB": Integer(1),
-                "managedDisk": MANAGED_DISK,
-                "writeAcceleratorEnabled": Boolean(),
-            }
-        ),
-        "securityProfile": Struct(
-            {
-                "encryptionAtHost": Boolean(),
-                "securityType": Choice("trustedlaunch", "confidentialvm"),
-                "uefiSettings": Struct({"secureBootEnabled": Boolean(), "vTpmEnabled": Boolean()}),
-                "proxyAgentSettings": Struct(
-                    {"enabled": Boolean(), "imds": HOST_ENDPOINT, "wireServer": HOST_ENDPOINT}
-                ),
-            }
-        ),
-        "serviceArtifactReference": Struct({"id": required(TEXT)}),
-    }
-)
-
-
-class SubnetId(Text):
-    """The resource id of a subnet; the service checks its form (recorded for subnetId)."""
-
-    def accept(self, name: str, value: Any) -> Any:
-        text: str = super().accept(name, value)
-        parts = text.lower().strip("/").split("/")
-        if len(parts) != 10 or parts[0] != "subscriptions" or parts[6] != "virtualnetworks" or parts[8] != "subnets":
-            reason = (
-                "The value must be of the form /subscriptions/{subscription}/resourceGroups/{group}/providers/"
-                "{provider}/virtualNetworks/{network}/subnets/{subnet}."
-            )
-            raise invalid_property(name, text, reason)
-        return text
-
-
-def _ports_rule(accepted: dict[str, Any]) -> None:
-    if accepted["frontendPortRangeEnd"] < accepted["frontendPortRangeStart"]:
-        value = accepted["frontendPortRangeEnd"]
-        raise invalid_property("frontendPortRangeEnd", value, "It must not be less than frontendPortRangeStart.")
-
-
-NETWORK = Struct(
-    {
-        "subnetId": SubnetId(),
-        "dynamicVNetAssignmentScope": optional(Choice("none", "job"), "none"),
-        "endpointConfiguration": Struct(
-            {
-                "inboundNATPools": Property(
-                    Many(
-                        Struct(
-                            {
-                                "name": required(Text(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,76}")),
-                                "protocol": required(Choice("tcp", "udp")),
-                                "backendPort": required(Integer(1, 65535)),
-                                "frontendPortRangeStart": required(Integer(1, 65534)),
-                                "frontendPortRangeEnd": required(Integer(1, 65534)),
-                                "networkSecurityGroupRules": Many(
-                                    Struct(
-                                        {
-                                            "priority": required(Integer(150, 4096)),
-                                            "access": required(Choice("allow", "deny")),
-                                            "sourceAddressPrefix": required(TEXT),
-                                            "sourcePortRanges": optional(Many(TEXT), ["*"]),
-                                        }
-                                    ),
-                                    most=25,
-                                ),
-                            },
-                            rules=[_ports_rule],
-                        ),
-                        most=5,
-                    ),
-                    required=True,
-                )
-            }
-        ),
-        "publicIPAddressConfiguration": Struct(
-            {
-                "provision": optional(Choice("batchmanaged", "usermanaged", "nopublicipaddresses"), "batchmanaged"),
-                "ipAddressIds": Many(TEXT),
-                "ipFamilies": Many(Choice("IPv4", "IPv6")),
-                "ipTags": Many(Struct({"ipTagType": TEXT, "tag": TEXT})),
-            }
-        ),
-        "enableAcceleratedNetworking": optional(Boolean(), False),
-    }
-)
 START_TASK = Struct(
     {
         "commandLine": required(COMMAND_LINE),
@@ -272,27 +70,6 @@ START_TASK = Struct(
         "maxTaskRetryCount": optional(Integer(-1), 0),
         "waitForSuccess": optional(Boolean(), True),
     }
-)
-
-
-def _linux_user_rule(accepted: dict[str, Any]) -> None:
-    if ("uid" in accepted) != ("gid" in accepted):
-        present = "uid" if "uid" in accepted else "gid"
-        raise invalid_property(present, accepted[present], "uid and gid must be given together or not at all.")
-
-
-USER_ACCOUNTS = Many(
-    Struct(
-        {
-            "name": required(Text(shortest=1, longest=20)),
-            "password": Property(Text(), required=True, secret=True),
-            "elevationLevel": optional(Choice("nonadmin", "admin"), "nonadmin"),
-            "linuxUserConfiguration": Struct(
-                {"uid": Integer(0), "gid": Integer(0), "sshPrivateKey": secret(TEXT)}, rules=[_linux_user_rule]
-            ),
-            "windowsUserConfiguration": Struct({"loginMode": optional(Choice("batch", "interactive"), "batch")}),
-        }
-    )
 )
 
 
@@ -434,6 +211,7 @@ POOL = Struct({"id": required(ID), **_SPECIFICATION}, rules=[_scale_rule, _nodes
 def _auto_pool_rule(accepted: dict[str, Any]) -> None:
     """Recorded: the specification of an auto pool comes back with both targets and without certificates."""
     del accepted["certificateReferences"]
+    accepted |= with_user_defaults(accepted)
     if not accepted["enableAutoScale"]:
         accepted.setdefault("targetDedicatedNodes", 0)
         accepted.setdefault("targetLowPriorityNodes", 0)

@@ -83,7 +83,7 @@ def replace(request: Request) -> Reply:
     body = request.json(schema.JOB_REPLACE, ignore=schema.JOB_READ_ONLY | schema.JOB_KEPT_BY_REPLACE)
     job = _find(request)
     # What a PUT leaves out falls back to its default; lists and network settings have none and go.
-    body = {"metadata": [], **body}
+    body = {"metadata": None, "networkConfiguration": None, **body}
     request.service.jobs.update(job, body)
     return Reply(modified=job.last_modified, data_service_id=True)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from azure_batch_emulator.engine import job_rules
 from azure_batch_emulator.engine.entities import Job, Task
 from azure_batch_emulator.schema import tasks as schema
 from azure_batch_emulator.web import fields, render
@@ -34,6 +35,8 @@ def create_collection(request: Request) -> Reply:
         reason = f"A collection has at most {MOST_IN_COLLECTION} tasks."
         raise invalid_property("value", len(items), reason)
     job = request.service.job(request.parameters["jobId"])
+    # Reported: a job that has ended refuses the whole collection, not its items one by one.
+    job_rules.check_allowed("add_task", job.state)
     results = []
     for index, item in enumerate(items):
         if request.partial is not None and request.partial.hits(index):

@@ -73,7 +73,7 @@ _MESSAGES: dict[int, dict[str, str]] = {
         "or job release task.",
         "JobScheduleBeingDeleted": "The specified job schedule has been marked for deletion.",
         "JobScheduleBeingTerminated": "The specified job schedule is being terminated.",
-        "JobScheduleCompleted": "The specified job schedule is already in a completed state.",
+        "JobScheduleCompleted": "The specified job schedule is already in completed state.",
         "JobScheduleDisabled": "The specified job schedule is already in a disabled state.",
         "JobScheduleExists": "The specified job schedule already exists.",
         "JobScheduleWithSameIdExists": "A job schedule with the same id already exists.",

@@ -207,7 +207,8 @@ def test_cores(size: str, cores: int) -> None:
         ("delete", "completed", None),
         ("delete", "terminating", None),
         ("delete", "deleting", "JobBeingDeleted"),
-        ("disable", "disabled", "JobDisabled"),
+        ("disable", "disabled", None),
+        ("disable", "enabling", "JobNotActive"),
         ("disable", "disabling", None),
     ],
 )
