@@ -71,6 +71,9 @@ class FailureInfo(ApiModel):
 class TaskStatus(RemoteStatus):
     """What the service says of the task."""
 
+    account: str | None = Field(
+        default=None, description="Namespace and name of the BatchAccount that it was added with."
+    )
     job_id: str | None = Field(default=None, description="Id of the job in Azure Batch.")
     state: str | None = Field(default=None, description="active, preparing, running or completed.")
     result: str | None = Field(default=None, description="success or failure, once completed.")

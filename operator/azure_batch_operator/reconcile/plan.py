@@ -290,6 +290,7 @@ class Plan:
         calls: changes in Azure Batch, one after the other.
         objects: changes in the cluster, after the calls.
         submit: body of a task to be added through the submitter (BatchTask).
+        submit_to: id of the job that it is added to; its BatchJob may be gone by the time it is sent.
         logs_to: `spec.logs.upload` of its BatchJob with `path`, for the output of that task.
         feed: that the job's own tasks must be brought in, and of what they are made (BatchJob).
         status: the whole status to show; None leaves what is there.
@@ -305,6 +306,7 @@ class Plan:
     finalizer: Literal["add", "remove"] | None = None
     calls: tuple[Call, ...] = ()
     submit: Mapping[str, Any] | None = field(default=None, repr=False)
+    submit_to: str = ""
     logs_to: Mapping[str, Any] | None = field(default=None, repr=False)
     feed: Feed | None = None
     status: Mapping[str, Any] | None = None
@@ -317,6 +319,10 @@ class Plan:
     incarnation: str | None = None
     left_active: Absence | None = None
     confirm: Absence | None = None
+
+    def __post_init__(self) -> None:
+        if self.submit is not None and not self.submit_to:
+            raise ValueError("a task is added to a job")
 
 
 @dataclass(frozen=True)

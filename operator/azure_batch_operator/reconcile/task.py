@@ -46,7 +46,7 @@ class JobView:
 
     Attributes:
         exists: whether the BatchJob does; always, where the job exists only in Azure Batch.
-        id: of the job in Azure Batch.
+        id: of the job in Azure Batch; empty if it is not known. Without its BatchJob, the one that the task was added to.
         remote: the job as the last poll saw it.
         ours: whether it carries the marker of that BatchJob, or needs none.
         finished: whether the BatchJob has come to its end.
@@ -231,7 +231,7 @@ def _add(resource: Resource, job: JobView, view: TaskView, owner: str, now: floa
     if job.goes_on:
         body = expand.regardless(body)
     upload = None if job.upload is None else {**job.upload, "path": job.upload.get("path") or job.id}
-    return Plan("add", submit=ownership.task_with_marker(body, owner), logs_to=upload)
+    return Plan("add", submit=ownership.task_with_marker(body, owner), submit_to=job.id, logs_to=upload)
 
 
 def _refused(resource: Resource, error: BatchError, retry_in: float | None, now: float) -> Plan:
@@ -327,16 +327,22 @@ def _delete(
     now: float,
     others: Others,
 ) -> Plan:
-    # The job's own finalizer has seen to it that a job without BatchJob is gone, and its tasks with it.
-    if not resource.has_finalizer or resource.released or not job.exists:
+    if not resource.has_finalizer or resource.released:
         return Plan(finalizer="remove")
+    if not job.id:
+        text = (
+            f"BatchJob {_job_name(resource)!r} is gone and which job in Azure Batch it stood for is not known any more: "
+            f"if that job still exists, delete task {resource.remote_id!r} there"
+        )
+        return Plan(finalizer="remove", notices=(Notice("TaskMayRemain", text, "Warning"),))
     if not account.usable:
         return without_account(resource, account, now)
     if job.remote is Absent.UNKNOWN:
         return Plan()
     if job.remote is Absent.GONE:
         return Plan(finalizer="remove", confirm=Absence(Table.JOBS, job.id))
-    if not job.ours:
+    # Without its BatchJob a job may be anybody's, such as after it was detached: then the task's own marker decides.
+    if job.exists and not job.ours:
         return Plan(finalizer="remove")
     if job.remote.get("state") == "deleting":
         return Plan()
@@ -379,6 +385,7 @@ def _shown(
         verdict,
         now,
         id=resource.remote_id,
+        account=account.name or None,
         jobId=job.id,
         url=f"{account.url}/jobs/{job.id}/tasks/{resource.remote_id}",
         state=remote.get("state"),

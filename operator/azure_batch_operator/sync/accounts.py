@@ -244,6 +244,11 @@ class Accounts:
         opened = self._open.get(key)
         return opened.session if opened and not opened.ended else None
 
+    def interested(self, key: Key) -> Key | None:
+        """The account in whose session an object wants to know something."""
+        sessions = (opened.session for opened in self._open.values() if not opened.ended)
+        return next((session.key for session in sessions if key in session.interest), None)
+
     def health(self, key: Key) -> Health:
         """What is known of an account: why it could not be opened, else how its calls go."""
         if problem := self._problems.get(key):

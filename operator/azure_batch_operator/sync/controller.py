@@ -93,7 +93,7 @@ class Controller:
             Listeners(self.changed, self.health_changed, lambda: bool(queue), self._doubtful),
         )
         self._relations = Relations(store, self.accounts, namespaces)
-        told = Told(self.gone, self.learned, lambda task: views.job_id(self._context, task))
+        told = Told(self.gone, self.learned)
         self._keeper = SecretKeeper(api, namespaces)
         self._executor = Executor(api, store, queue, writer, events, cluster, told)
 

@@ -87,12 +87,10 @@ class Told:
     Attributes:
         gone: the object was let go and does not exist any more.
         learned: the object as the API server has answered a write.
-        job_id: id in Azure Batch of the job of a BatchTask.
     """
 
     gone: Callable[[Key, str], None]
     learned: Callable[[Resource], None]
-    job_id: Callable[[Resource], str | None]
 
 
 class Executor:
@@ -245,7 +243,7 @@ class Executor:
         key = resource.key
         if plan.submit is not None:
             owner = ownership.marker(self._cluster, resource)
-            session.submitter.add(key, self._told.job_id(resource) or "", plan.submit, owner)
+            session.submitter.add(key, plan.submit_to, plan.submit, owner)
         job = Incarnation(key, resource.uid, plan.feed.created if plan.feed else plan.incarnation)
         if plan.feed is not None:
             session.feeder.feed(job, resource.remote_id, plan.tasks_of or resource.spec, plan.feed.fingerprint)

@@ -52,7 +52,8 @@ class Relations:
                 parent = self._store.get(Key(kind, namespace, reference["name"]))
                 if parent is not None:
                     return self.account_key(parent)
-        return None
+        # A BatchTask whose BatchJob is gone: what was sent is known, even if its status does not say so yet.
+        return self._accounts.interested(resource.key) if resource.key.kind is Kind.TASK else None
 
     def job(self, task: Resource) -> Key | None:
         """The BatchJob of a BatchTask, if it names one."""

@@ -35,7 +35,7 @@ def pinned_account(resource: Resource) -> Key | None:
 
     It wins over references that change later, and over a BatchPool that is deleted first: what was created there is there.
     """
-    if resource.key.kind not in {Kind.POOL, Kind.JOB, Kind.SCHEDULE}:
+    if resource.key.kind is Kind.ACCOUNT:
         return None
     return Key.of_account(resource.status.get("account"))
 

@@ -103,7 +103,7 @@ def test_a_structured_secret_that_is_none_is_named_without_its_value(text: str) 
 
 def test_plans_and_calls_do_not_show_bodies() -> None:
     call = Call("create_pool", Table.POOLS, "p", body={"password": "hunter2"})
-    plan = Plan(calls=(call,), submit={"value": "hunter2"}, tasks_of={"value": "hunter2"})
+    plan = Plan(calls=(call,), submit={"value": "hunter2"}, submit_to="steps", tasks_of={"value": "hunter2"})
     assert "hunter2" not in repr(plan)
 
 

@@ -121,7 +121,8 @@ def test_a_finished_job_takes_no_more_tasks() -> None:
 
 def test_a_task_goes_with_its_job() -> None:
     one = task(finalizer=True, deleting=True)
-    assert decide(one, TaskView(remote(one)), JobView(exists=False)) == Plan(finalizer="remove")
+    unknown = decide(one, TaskView(remote(one)), JobView(exists=False))
+    assert (unknown.finalizer, [each.reason for each in unknown.notices]) == ("remove", ["TaskMayRemain"])
     gone = JobView(exists=True, id="steps", remote=Absent.GONE)
     assert decide(one, TaskView(remote(one)), gone) == Plan(finalizer="remove", confirm=Absence(Table.JOBS, "steps"))
     going = JobView(exists=True, id="steps", remote={"state": "deleting"}, ours=True)
@@ -333,3 +334,8 @@ def test_the_details_of_a_failure_are_shown_without_signatures(info: dict[str, A
     assert (decision.status or {})["failureInfo"].get("message", "the task failed") == text.removeprefix(
         "exit code 0: "
     )
+
+
+def test_a_task_without_a_job_cannot_be_sent() -> None:
+    with pytest.raises(ValueError, match="job"):
+        Plan(submit={"id": "x"})

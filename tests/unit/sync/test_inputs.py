@@ -64,7 +64,9 @@ async def test_bodies_of_creates_get_their_values() -> None:
 
 async def test_tasks_that_go_out_get_their_values() -> None:
     spec = TASK_SPEC | {"environmentSettings": [VARIABLE]}
-    made = await inputs(Api(tokens={"t": "abc"})).completed(resource(Kind.TASK, spec), Plan(submit={"id": "x"} | spec))
+    made = await inputs(Api(tokens={"t": "abc"})).completed(
+        resource(Kind.TASK, spec), Plan(submit_to="steps", submit={"id": "x"} | spec)
+    )
     assert made.submit is not None
     assert made.submit["environmentSettings"] == [{"name": "TOKEN", "value": "abc"}]
 
@@ -84,7 +86,7 @@ async def test_many_objects_with_the_same_secret_cost_one_request() -> None:
     tasks = [resource(Kind.TASK, spec, name=f"t{n}") for n in range(50)]
     for task in tasks:
         these.seen(task.key)
-    await asyncio.gather(*(these.completed(task, Plan(submit=spec)) for task in tasks))
+    await asyncio.gather(*(these.completed(task, Plan(submit_to="steps", submit=spec)) for task in tasks))
     assert len(api.requests) == 1
 
 
@@ -102,7 +104,7 @@ def test_an_object_gets_what_its_secret_held_when_it_was_created(kind: Kind) -> 
             api.objects["users"]["u"] = word
             made = resource(kind, spec, name=name)
             these.seen(made.key)
-            plan = create(spec) if kind is Kind.POOL else Plan(submit=spec)
+            plan = create(spec) if kind is Kind.POOL else Plan(submit_to="steps", submit=spec)
             done = await these.completed(made, plan)
             body = (done.calls[0].body if kind is Kind.POOL else done.submit) or {}
             given.append(
@@ -145,7 +147,7 @@ def test_a_stream_of_tasks_with_one_secret_costs_two_requests_a_second() -> None
             nonlocal done
             while True:
                 task = await waiting.get()
-                await these.completed(task, Plan(submit=spec))
+                await these.completed(task, Plan(submit_to="steps", submit=spec))
                 done += 1
 
         async with asyncio.TaskGroup() as group:
@@ -213,7 +215,10 @@ async def test_an_api_server_out_of_reach_is_not_remembered() -> None:
 async def test_the_output_of_a_task_is_uploaded_as_its_job_says() -> None:
     api = Api(storage={"url": "https://x/c?sig=hunter2"})
     upload = {"containerUrlFrom": {"secretKeyRef": {"name": "storage", "key": "url"}}, "path": "kept"}
-    one, plan = resource(Kind.TASK, TASK_SPEC), Plan(submit={"id": "x", "commandLine": "y"}, logs_to=upload)
+    one, plan = (
+        resource(Kind.TASK, TASK_SPEC),
+        Plan(submit_to="steps", submit={"id": "x", "commandLine": "y"}, logs_to=upload),
+    )
     made = await inputs(api).completed(one, plan)
     assert made.submit is not None
     (files,) = made.submit["outputFiles"]

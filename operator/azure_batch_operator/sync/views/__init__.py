@@ -14,9 +14,9 @@ from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.views import job, pool, schedule, task
 from azure_batch_operator.sync.views.context import Context
 from azure_batch_operator.sync.views.job import fingerprint
-from azure_batch_operator.sync.views.task import hopeless, job_id
+from azure_batch_operator.sync.views.task import hopeless
 
-__all__ = ["Context", "fingerprint", "hopeless", "job_id", "plan", "waits"]
+__all__ = ["Context", "fingerprint", "hopeless", "plan", "waits"]
 
 _PLANS: Mapping[Kind, Callable[[Context, Resource, AccountView, Session | None, float], Plan]] = {
     Kind.POOL: pool.plan,

@@ -20,7 +20,7 @@ __all__ = ["is_open", "job_id", "plan"]
 def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
     """Decide about one BatchTask."""
     job = _job(context, resource, session)
-    if session is None or not job.exists:
+    if session is None or not (job.exists or (resource.deleting and job.id)):
         return plans.plan(resource, account, job, plans.TaskView(), context.cluster, now)
     id = resource.remote_id
     if is_open(resource) and (job.stranger is None or resource.has_finalizer):
@@ -54,8 +54,17 @@ def job_id(context: Context, task: Resource) -> str | None:
     return job.remote_id if job else None
 
 
+def _former_job(context: Context, task: Resource, session: Session | None) -> str | None:
+    """Id of the job that a deleted task was added to, if its BatchJob does not stand for that job any more."""
+    if not task.deleting or "jobId" in task.spec:
+        return None
+    known = task.status.get("jobId") or next(iter(session.interest.path(task.key) if session else ()), None)
+    now = job_id(context, task)
+    return None if known is None or (now or "").lower() == str(known).lower() else str(known)
+
+
 def _job(context: Context, task: Resource, session: Session | None) -> plans.JobView:
-    id = job_id(context, task)
+    id = _former_job(context, task, session) or job_id(context, task)
     if id is None:
         return plans.JobView(exists=False)
     if session is None:
@@ -63,6 +72,8 @@ def _job(context: Context, task: Resource, session: Session | None) -> plans.Job
     remote = session.mirror.jobs.get(id)
     if "jobId" in task.spec and ":" in id and session.mirror.schedules.first and session.interest.schedules:
         remote = Absent.UNKNOWN  # who owns the schedule that made the job is not known yet
+    if _former_job(context, task, session) is not None:
+        return plans.JobView(exists=False, id=id, remote=remote)
     if "jobId" in task.spec:
         return plans.JobView(
             exists=True,

@@ -1,0 +1,114 @@
+"""What an object refers to is gone: its own deletion is carried out all the same, or says why it cannot be."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.stage import Stage, job, task
+
+
+async def two_tasks(stage: Stage) -> None:
+    """One that runs, and one that waits for it and has said nothing yet."""
+    await stage.ready_pool()
+    stage.apply(job("own", onAllTasksComplete="noaction", usesTaskDependencies=True))
+    stage.apply(task("runs", "own", "sleep 36000"), task("waits", "own", dependsOnRefs=[{"name": "runs"}]))
+    await stage.until(lambda: stage.phase("bt", "runs") == "Running" and stage.azure.get("/jobs/own/tasks/waits"), 120)
+
+
+async def without_its_job(stage: Stage) -> None:
+    """The BatchJob goes, the job stays."""
+    stage.annotate("bj", "own", reconcile_policy="detach-on-delete")
+    stage.delete("bj", "own")
+    await stage.until(lambda: stage.gone("bj", "own"))
+    await stage.run_for(10)
+    assert stage.azure.ids("/jobs/own/tasks") == ["runs", "waits"]
+
+
+@pytest.mark.parametrize("how", ["detached", "force-finalized", "finalizer taken off"])
+async def test_tasks_are_deleted_after_their_job_was_let_go(stage: Stage, how: str) -> None:
+    await two_tasks(stage)
+    match how:
+        case "detached":
+            stage.annotate("bj", "own", reconcile_policy="detach-on-delete")
+        case "force-finalized":
+            stage.annotate("bj", "own", force_finalize="true")
+        case _:
+            await stage.kill()
+    stage.delete("bj", "own")
+    if how == "finalizer taken off":
+        stage.take_finalizers_off("bj", "own")
+        stage.start()
+    await stage.until(lambda: stage.gone("bj", "own"))
+    stage.delete("bt", "runs")
+    await stage.until(lambda: stage.gone("bt", "runs"), 120)
+    assert stage.azure.ids("/jobs/own/tasks") == ["waits"]
+
+
+async def test_a_task_that_never_ran_is_deleted_after_its_job_was_detached(stage: Stage) -> None:
+    await two_tasks(stage)
+    await without_its_job(stage)
+    stage.delete("bt", "waits")
+    await stage.until(lambda: stage.gone("bt", "waits"), 120)
+    assert stage.azure.ids("/jobs/own/tasks") == ["runs"]
+    assert stage.events("bt", "waits", "TaskMayRemain") == []
+
+
+async def test_a_task_whose_job_nobody_knows_any_more_says_so(stage: Stage) -> None:
+    await two_tasks(stage)
+    await without_its_job(stage)
+    await stage.restart()
+    await stage.run_for(10)
+    stage.delete("bt", "waits")
+    await stage.until(lambda: stage.gone("bt", "waits"), 120)
+    await stage.until(lambda: stage.events("bt", "waits", "TaskMayRemain"))
+    assert "'own'" in stage.events("bt", "waits", "TaskMayRemain")[0]["message"]
+
+
+async def test_a_strangers_task_in_a_detached_job_stays(stage: Stage) -> None:
+    await two_tasks(stage)
+    await without_its_job(stage)
+    stage.azure.delete("/jobs/own/tasks/runs")
+    stage.azure.post("/jobs/own/tasks", {"id": "runs", "commandLine": "sleep 7200"})
+    stage.delete("bt", "runs")
+    await stage.until(lambda: stage.gone("bt", "runs"), 120)
+    assert stage.azure.get("/jobs/own/tasks/runs") is not None
+
+
+async def test_tasks_of_a_deleted_job_are_let_go_without_a_word(stage: Stage) -> None:
+    await two_tasks(stage)
+    stage.delete("bj", "own")
+    await stage.until(lambda: stage.gone("bj", "own"), 120)
+    since = stage.now
+    for name in ("runs", "waits"):
+        stage.delete("bt", name)
+    await stage.until(lambda: not stage.names("bt"), 120)
+    assert stage.events("bt", reason="TaskMayRemain") == []
+    assert stage.azure.changes(since) == []
+
+
+async def test_a_job_made_anew_elsewhere_does_not_hide_a_task(stage: Stage) -> None:
+    """The next BatchJob of the same name stands for another job."""
+    await two_tasks(stage)
+    await without_its_job(stage)
+    stage.apply(job("own", id="other", onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.azure.get("/jobs/other"))
+    stage.delete("bt", "runs")
+    await stage.until(lambda: stage.gone("bt", "runs"), 120)
+    assert stage.azure.ids("/jobs/own/tasks") == ["waits"]
+
+
+async def test_a_task_goes_to_the_job_that_was_decided_on_though_its_object_vanishes_meanwhile(stage: Stage) -> None:
+    """The BatchJob goes while the finalizer is put on the BatchTask."""
+    await stage.ready_pool()
+    stage.apply(job("own", onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.azure.get("/jobs/own"))
+    slow = stage.fail("patch", "batchtasks", delay=5, count=1)
+    stage.apply(task("t", "own", "sleep 3600"))
+    await stage.until(lambda: slow.hits)
+    stage.annotate("bj", "own", force_finalize="true")
+    stage.delete("bj", "own")
+    await stage.until(lambda: stage.gone("bj", "own"), 3)
+    await stage.until(lambda: stage.azure.get("/jobs/own/tasks/t"), 30)
+    stage.delete("bt", "t")
+    await stage.until(lambda: stage.gone("bt", "t"), 120)
+    assert stage.azure.all("/jobs/own/tasks") == []
