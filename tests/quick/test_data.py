@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from support.stage import Stage, config_map, job, schedule, sleeping, task
 
 POOL = {"poolRef": {"name": "cpu"}}
@@ -62,3 +64,15 @@ async def test_a_circle_of_dependencies_is_refused_before_anything_is_sent(stage
     stage.apply(job("circle", tasks=circle))
     await stage.until(lambda: stage.reason("bj", "circle") == "InvalidTasks")
     assert stage.azure.calls("Jobs_CreateJob") == 0
+
+
+@pytest.mark.parametrize("first", ["job", "task"])
+async def test_a_job_with_an_empty_list_that_batch_tasks_name_runs_them_and_ends(stage: Stage, first: str) -> None:
+    await stage.ready_pool()
+    objects = [job("own", tasks=[]), task("more", "own", "sleep 30")]
+    stage.apply(objects.pop(0 if first == "job" else 1))
+    await stage.run_for(1)
+    stage.apply(*objects)
+    await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 600)
+    assert stage.phase("bt", "more") == "Succeeded"
+    assert stage.reason("bj", "own") != "NothingToDo"

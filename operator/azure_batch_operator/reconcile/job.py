@@ -84,6 +84,8 @@ def plan(
     now: float,
     origin: str = "",
     others: Others = NO_OTHERS,
+    *,
+    named: bool = False,
 ) -> Plan:
     """Decide about one BatchJob.
 
@@ -93,6 +95,7 @@ def plan(
         cluster: id of this cluster, part of the ownership marker.
         origin: fingerprint of what fixed tasks would be made from; empty if it is not known.
         others: what is known of other owners.
+        named: whether BatchTasks that have not ended name it as their job.
     """
     if resource.deleting and (not resource.has_finalizer or resource.released):
         return Plan(finalizer="remove")
@@ -103,7 +106,7 @@ def plan(
             return _finished(resource, origin, now)
         if has_ended(resource):
             return _clean_up(resource, account, remote, cluster, now, origin, others)
-        if isinstance(remote, Absent) and (early := _before_creation(resource, remote, now)) is not None:
+        if isinstance(remote, Absent) and (early := _before_creation(resource, remote, now, named=named)) is not None:
             return early
     if not account.usable:
         if pool.problem and account.gone and not resource.deleting:
@@ -129,7 +132,7 @@ def plan(
 # --- before it exists, and after it is done ---
 
 
-def _before_creation(resource: Resource, remote: Absent, now: float) -> Plan | None:
+def _before_creation(resource: Resource, remote: Absent, now: float, *, named: bool) -> Plan | None:
     """Suspended, ended or too late before anything was created: nothing is done in Azure Batch."""
     if remote is Absent.UNKNOWN and resource.has_finalizer:
         return None
@@ -139,7 +142,10 @@ def _before_creation(resource: Resource, remote: Absent, now: float) -> Plan | N
         verdict = job_status.suspended("spec.suspend is true: nothing is created in Azure Batch")
     elif (left := job_end.pending_deadline(resource, now)) is not None and left <= 0:
         verdict = job_end.failure(job_end.PENDING_TOO_LONG)
-    elif remote is Absent.GONE and expand.nothing_to_do(resource.spec):
+    elif remote is Absent.GONE and not named and expand.nothing_to_do(resource.spec):
+        if (patience := PATIENCE - seconds_since(resource.created, now)) > 0:
+            # BatchTasks of the same `apply` may follow.
+            return Plan(again=patience)
         verdict = job_end.NOTHING_TO_DO
     else:
         return None

@@ -34,7 +34,9 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     if session is None:
         pool = _pool(context, resource, None, Absent.UNKNOWN)
         origin = _fingerprints(context, resource)[1]
-        return plans.plan(resource, account, pool, Absent.UNKNOWN, None, context.cluster, now, origin)
+        return plans.plan(
+            resource, account, pool, Absent.UNKNOWN, None, context.cluster, now, origin, named=_named(context, resource)
+        )
     id = resource.remote_id
     if is_open(resource):
         interested(session, resource, id)
@@ -56,7 +58,17 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     created = remote.get("creationTime") if isinstance(remote, Mapping) else None
     tasks = _tasks(context, resource, session, print_, Incarnation(resource.key, resource.uid, created))
     pool = _pool(context, resource, session, remote)
-    return plans.plan(resource, account, pool, remote, tasks, context.cluster, now, origin, context.others)
+    named = _named(context, resource)
+    return plans.plan(resource, account, pool, remote, tasks, context.cluster, now, origin, context.others, named=named)
+
+
+def _named(context: Context, job: Resource) -> bool:
+    """Whether BatchTasks that have not ended name the job."""
+    if not expand.nothing_to_do(job.spec):
+        # Nobody asks, and there may be thousands.
+        return False
+    named = context.store.dependents(job.key, Kind.TASK)
+    return any(not task.deleting and task_plans.is_open(task) for task in named)
 
 
 def _wish(spec: Mapping[str, Any], status: Mapping[str, Any]) -> JobWish:
