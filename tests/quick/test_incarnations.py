@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.stage import Stage, job, sleeping
+from support.stage import Stage, job, secret, sleeping
 
 
 async def test_a_running_job_that_was_deleted_is_not_taken_for_done(stage: Stage) -> None:
@@ -31,3 +31,20 @@ async def test_a_finished_job_that_was_deleted_while_the_operator_was_away_is_no
     await stage.run_for(120)
     assert stage.azure.calls("Jobs_CreateJob") == 1
     assert stage.phase("bj", "own") == "Succeeded"
+
+
+async def test_a_pool_that_was_deleted_and_made_anew_is_not_taken_for_the_former_one(stage: Stage) -> None:
+    """The new one has the rotated password; that the answer to its creation was lost must not count as the former one's."""
+    users = [{"name": "render", "passwordSecretRef": {"name": "login", "key": "word"}}]
+    stage.apply(secret("login", word="one"))
+    await stage.ready_pool(targetDedicatedNodes=1, userAccounts=users, updateStrategy="Recreate")
+    stage.freeze()
+    stage.azure.delete("/pools/cpu")
+    await stage.until(lambda: stage.azure.get("/pools/cpu") is None, 600)
+    stage.apply(secret("login", word="two"))
+    stage.azure.fault("Pools_CreatePool", lostAnswer=True, count=1)
+    stage.thaw()
+    await stage.until(lambda: stage.azure.get("/pools/cpu"), 900)
+    await stage.run_for(1800)
+    assert stage.ready("bp", "cpu")
+    assert stage.azure.ids("/pools") == ["cpu"], "no second pool for a password that the first one has"

@@ -197,9 +197,10 @@ class JobWish:
 
 @dataclass
 class PoolNotes:
-    """What is known of one pool beside the lists of pools and of node counts.
+    """What is known of one incarnation of a pool beside the lists of pools and of node counts.
 
     Attributes:
+        created: `creationTime` of the pool; empty before a list has shown it.
         accepted: what it took from us by PATCH.
         evaluated: the formula that was tried last, and what it came to (an AutoScaleRun).
         digests: of the values from Secrets and ConfigMaps that it was given, by property, as far as this process knows.
@@ -210,6 +211,7 @@ class PoolNotes:
         history: what was asked of the pool lately, and how the service answered.
     """
 
+    created: str = ""
     accepted: Accepted | None = None
     evaluated: tuple[str, Mapping[str, Any]] | None = None
     enabled: float | None = None
@@ -248,6 +250,8 @@ class Mirror:
 
     def learn(self, call: Call, answer: Any, now: float) -> None:
         """Keep what the answer to a call of ours tells and no list does; `now` in seconds since the epoch."""
+        if call.verb == "create_pool":
+            self._forget_former(call.id.lower())
         notes = self._notes_of(call)
         notes.history = pool_history.after(notes.history, call, now)
         if call.verb == "evaluate_pool_auto_scale" and call.body is not None:
@@ -284,6 +288,21 @@ class Mirror:
         if call.table is Table.POOLS:
             return self.notes[call.id.lower()]
         return self.notes[(call.parent or "").lower()] if call.table is Table.NODES else PoolNotes()
+
+    def meet_pool(self, pool_id: str, created: str) -> None:
+        """A list shows a pool (id in lower case): what is noted of a former one under its id ends.
+
+        Args:
+            created: its `creationTime`.
+        """
+        known = self.notes[pool_id].created
+        if known and created and known != created:
+            self._forget_former(pool_id)
+        self.notes[pool_id].created = created or known
+
+    def _forget_former(self, pool_id: str) -> None:
+        # Which start task is looked for is a wish of the object, which outlives the pool.
+        self.notes[pool_id] = PoolNotes(start_task=self.notes[pool_id].start_task)
 
     def forget_pool(self, pool_id: str) -> None:
         """Nobody is interested in this pool any more."""

@@ -11,7 +11,7 @@ import pytest
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import InvalidRequestError
-from azure_batch_operator.reconcile.plan import Absent
+from azure_batch_operator.reconcile.plan import Absent, Call, Table
 from azure_batch_operator.sync.polls.offers import shared
 from azure_batch_operator.sync.polls.schedules import last_ids
 from unit.sync.test_poll_scope import jumping
@@ -182,6 +182,44 @@ async def test_a_job_made_anew_starts_with_nothing_remembered() -> None:
     assert scene.mirror.results[name].per_minute is None
     assert scene.mirror.tasks[name].get("t3") is Absent.GONE
     assert key in set().union(*scene.told)
+
+
+async def test_what_is_noted_of_a_pool_or_schedule_ends_with_it() -> None:
+    scene, pool = Scene(), Key(Kind.POOL, "n", "p")
+    scene.interest.add(pool, "p")
+    scene.interest.add(SCHEDULE, "s")
+    first = {"id": "P", "creationTime": "2026-01-01T00:00:00Z", "eTag": "0x1"}
+    scene.service.items["pools"] = [first]
+    scene.service.items["schedules"] = [{"id": "S", "creationTime": "2026-01-01T00:00:00Z"}]
+    await scene.poll()
+    notes = scene.mirror.notes["p"]
+    notes.digests["startTask"] = scene.mirror.schedule_digests["s"]["jobSpecification"] = "old"
+    notes.enabled, notes.start_task = 7.0, {"commandLine": "wanted"}
+    await scene.poll()
+    assert (scene.mirror.notes["p"].digests, scene.mirror.notes["p"].enabled) == ({"startTask": "old"}, 7.0)
+    assert scene.mirror.schedule_digests["s"] == {"jobSpecification": "old"}
+    scene.service.items["pools"] = [first | {"creationTime": "2026-01-02T00:00:00Z", "eTag": "0x2"}]
+    scene.service.items["schedules"] = [{"id": "S", "creationTime": "2026-01-02T00:00:00Z"}]
+    await scene.poll()
+    assert (scene.mirror.notes["p"].digests, scene.mirror.notes["p"].enabled) == ({}, None)
+    assert scene.mirror.notes["p"].start_task == {"commandLine": "wanted"}, "what the object wants is no memory"
+    assert scene.mirror.schedule_digests["s"] == {}
+
+
+async def test_a_pool_that_we_make_is_noted_from_its_creation_on() -> None:
+    scene, pool = Scene(), Key(Kind.POOL, "n", "p")
+    scene.interest.add(pool, "p")
+    scene.service.items["pools"] = [{"id": "p", "creationTime": "2026-01-01T00:00:00Z", "eTag": "0x1"}]
+    await scene.poll()
+    scene.mirror.notes["p"].digests["userAccounts"] = "old"
+    create = Call("create_pool", Table.POOLS, "P", body={"id": "P"}, digests={"startTask": "new"})
+    scene.mirror.learn(create, None, 100.0)
+    assert scene.mirror.notes["p"].digests == {"startTask": "new"}
+    scene.service.items["pools"] = [{"id": "p", "creationTime": "2026-01-02T00:00:00Z", "eTag": "0x2"}]
+    await scene.poll()
+    assert scene.mirror.notes["p"].digests == {"startTask": "new"}, "the list shows the pool that was made"
+    scene.mirror.forget_pool("P")
+    assert "p" not in scene.mirror.notes
 
 
 @jumping

@@ -59,6 +59,9 @@ class PoolPoll(Poll):
         self._mirror.pools_of = owners
         whole = [pool for pool in pools if str(pool["id"]).lower() in self._whole]
         briefs = {id: pool for pool in pools if (id := str(pool["id"]).lower()) not in self._whole}
+        for pool in whole:
+            if (id := str(pool["id"]).lower()) in interest:
+                self._mirror.meet_pool(id, incarnation(pool))
         for id in {*table.replace(began, whole, briefs=briefs), *told}:
             keys = interest.get(id, set())
             (news.moved if _moved(known.get(id, Absent.UNKNOWN), table.latest(id)) else news.changed).update(keys)

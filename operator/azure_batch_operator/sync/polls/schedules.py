@@ -69,8 +69,9 @@ class SchedulePoll(Poll):
         for id in interest:
             created = incarnation(schedules.latest(id))
             if created and self._created.get(id, created) != created:
-                # Its numbers begin anew.
+                # Its numbers begin anew, and what its jobs are given stands in its own notes.
                 self._mirror.schedule_jobs.pop(id, None)
+                self._mirror.forget_schedule(id)
             self._created[id] = created or self._created.get(id, "")
         self._created = {id: self._created[id] for id in interest}
         return [
