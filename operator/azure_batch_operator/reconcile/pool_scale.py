@@ -156,8 +156,12 @@ def _tried(id: str, size: Formula, view: PoolView, now: float) -> Step | None:
 
 
 def _kick(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any], now: float) -> Step | None:
-    """A formula that the service has ceased to evaluate is handed in once more (users.md §2.7)."""
-    if not steady(remote) or not overdue(remote, now) or _pause(view, now) > 0:
+    """A formula that the service has ceased to evaluate is handed in once more.
+
+    If that does not help, it is handed in again when as many intervals have been missed once more.
+    """
+    lately = view.enabled is not None and now - view.enabled <= _most_late(remote)
+    if not steady(remote) or not overdue(remote, now) or lately:
         return None
     body = {"autoScaleFormula": size.text, "autoScaleEvaluationInterval": size.interval}
     call = Call(
@@ -169,8 +173,13 @@ def _kick(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any], now
 def overdue(remote: Mapping[str, Any], now: float) -> bool:
     """Whether the service has missed several evaluations."""
     stamp = str((remote.get("autoScaleRun") or {}).get("timestamp") or "")
+    return bool(stamp) and seconds_since(stamp, now) > _most_late(remote)
+
+
+def _most_late(remote: Mapping[str, Any]) -> float:
+    """Seconds after an evaluation within which the next one must come."""
     span = ticks(remote.get("autoScaleEvaluationInterval") or SERVICE_INTERVAL) / _TICKS_PER_SECOND
-    return bool(stamp) and seconds_since(stamp, now) > (_MISSED_INTERVALS + 1) * span
+    return (_MISSED_INTERVALS + 1) * span
 
 
 def _pause(view: PoolView, now: float) -> float:

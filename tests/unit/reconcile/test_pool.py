@@ -267,7 +267,10 @@ def test_a_formula_that_is_not_evaluated_any_more_is_handed_in_again() -> None:
     decision = decide(one, there)
     assert verbs(decision) == ["enable_pool_auto_scale"]
     assert condition(decision, "AutoScaleHealthy")[:2] == ("False", "AutoScaleStalled")
-    assert verbs(decide(one, there, enabled=NOW - 10)) == [], "but not more often than the service takes it"
+    assert verbs(decide(one, there, enabled=NOW - 3500)) == [], "it may take as long as before to be evaluated"
+    still = decide(one, there, enabled=NOW - 3700)
+    assert verbs(still) == ["enable_pool_auto_scale"], "four intervals of a quarter of an hour were missed once more"
+    assert condition(still, "AutoScaleHealthy")[:2] == ("False", "AutoScaleStalled")
 
 
 def test_what_is_under_way_is_stopped_for_another_formula_and_not_for_another_interval() -> None:
