@@ -102,6 +102,20 @@ async def test_only_what_changed_is_written_and_the_same_again_is_not() -> None:
     assert server.patches == [{"phase": "Steady"}]
 
 
+async def test_what_is_written_is_safe_to_show_but_what_the_user_wrote_is_compared_as_it_is() -> None:
+    server, pool = Server(), resource(Kind.POOL, POOL_SPEC, status={})
+    server.learn(pool)
+    text = "see https://a.blob/c?sig=abcdef\x1b[31m \u202enow"
+    shown = {"failures": [{"message": text}], "stderrTail": text, "handled": {"terminate": text}}
+    async with writing(server) as writer:
+        writer.write(pool, shown)
+        await writer.drain(10)
+        writer.write(server.store[pool.key], shown)
+        await writer.drain(10)
+    safe = "see https://a.blob/c?… now"
+    assert server.patches == [{"failures": [{"message": safe}], "stderrTail": safe, "handled": {"terminate": text}}]
+
+
 async def test_of_several_statuses_the_latest_wins() -> None:
     server, pool = Server(), resource(Kind.POOL, POOL_SPEC, status={})
     server.learn(pool)

@@ -1,0 +1,48 @@
+"""Events hold no signatures and nothing that a terminal acts upon, and the same one again is counted, not repeated."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.kube.events import EventRecorder
+from unit.objects import POOL_SPEC, resource
+
+
+class Server:
+    """Takes Events and tells when one has come."""
+
+    def __init__(self) -> None:
+        self.requests: asyncio.Queue[tuple[str, str, dict[str, Any]]] = asyncio.Queue()
+
+    async def request(self, method: str, path: str, *, body: dict[str, Any], **_: Any) -> dict[str, Any]:
+        self.requests.put_nowait((method, path, body))
+        return {"metadata": {"name": "one.1"}}
+
+
+async def test_an_event_is_safe_to_show_and_counted_when_it_comes_again() -> None:
+    server = Server()
+    recorder = EventRecorder(server)  # type: ignore[arg-type]
+    running = asyncio.create_task(recorder.run())
+    one = resource(Kind.POOL, POOL_SPEC)
+    text = "blob \u202ehttps://a.blob/c?sv=1&sig=abcdef\x1b[31m is missing\x9b2J"
+    recorder.record(one, "Warning", "BlobNotFound", text)
+    method, path, body = await server.requests.get()
+    assert (method, path) == ("POST", "/api/v1/namespaces/default/events")
+    assert body["message"] == "blob https://a.blob/c?… is missing"
+    assert (body["reason"], body["type"], body["count"]) == ("BlobNotFound", "Warning", 1)
+    assert (body["involvedObject"]["name"], body["involvedObject"]["uid"]) == ("one", "uid-1")
+    recorder.record(one, "Warning", "BlobNotFound", text)
+    method, path, body = await server.requests.get()
+    assert (method, path, body["count"]) == ("PATCH", "/api/v1/namespaces/default/events/one.1", 2)
+    running.cancel()
+
+
+async def test_a_message_is_cut_to_what_an_event_may_hold() -> None:
+    server = Server()
+    recorder = EventRecorder(server)  # type: ignore[arg-type]
+    running = asyncio.create_task(recorder.run())
+    recorder.record(resource(Kind.POOL, POOL_SPEC), "Normal", "Long", "x" * 5000)
+    assert (await server.requests.get())[2]["message"] == "x" * 1024
+    running.cancel()
