@@ -31,7 +31,7 @@ POOL = {
     "taskSlotsPerNode": 256,
     "virtualMachineConfiguration": {
         "imageReference": {"publisher": "canonical", "offer": "0001-com-ubuntu-server-jammy", "sku": "22_04-lts"},
-        "nodeAgentSKUId": "a",
+        "nodeAgentSKUId": "batch.node.ubuntu 22.04",
     },
 }
 

@@ -39,6 +39,20 @@ SAMPLES = sorted(
 )
 
 
+# The agents of the samples' images.
+AGENTS = {
+    "0001-com-ubuntu-server-jammy": "batch.node.ubuntu 22.04",
+    "ubuntu-24_04-lts": "batch.node.ubuntu 24.04",
+    "ubuntu-hpc": "batch.node.ubuntu 22.04",
+    "windowsserver": "batch.node.windows amd64",
+}
+
+
+def offer_of(spec: dict[str, Any]) -> str:
+    """The offer of a pool's image; empty for one that is not from the Marketplace."""
+    return str(spec["virtualMachineConfiguration"]["imageReference"].get("offer", "")).lower()
+
+
 def rest(kind: str, spec: dict[str, Any]) -> dict[str, Any]:
     """The REST body of a spec, with something in place of each value that a Secret or ConfigMap holds."""
     model = MODELS[kind]
@@ -92,7 +106,7 @@ def test_samples_are_taken_by_the_service(emulator: EmulatorThread, path: Path) 
         kind, name, spec = each["kind"], each["metadata"]["name"], each.get("spec", {})
         if kind == "BatchPool":
             # Where the node agent is left out, the operator takes it from the account's images.
-            wanted = filled(PoolSpec, body_of(name, spec, "batch.node.ubuntu 22.04"), values_of(PoolSpec, spec))
+            wanted = filled(PoolSpec, body_of(name, spec, AGENTS.get(offer_of(spec))), values_of(PoolSpec, spec))
             send(emulator, "/pools", wanted)
         elif kind == "BatchJobSchedule" and "schedule" in spec:
             wanted = rest(kind, spec)

@@ -14,6 +14,7 @@ from azure.batch import BatchClient, models
 
 from support.batch_bodies import CONTAINER_MACHINE, MACHINE, add_task, finished, make_job, make_pool, shell
 from support.emulator_thread import EmulatorThread, wait_until
+from support.still_service import POOL, StillService
 
 pytestmark = pytest.mark.usefixtures("exact_counts")
 
@@ -147,3 +148,41 @@ def test_such_a_failure_is_a_pre_processing_error(client: BatchClient, emulator:
     assert status == 201, json.loads(text)
     add_task(client, "child", depends_on=models.BatchTaskDependencies(task_ids=["t"]))
     assert finished(client, "child").execution_info.result == "success"
+
+
+def test_a_start_task_with_a_user_that_the_pool_does_not_have_fails() -> None:
+    # The code is that of tasks; that it is the start task's too is inferred.
+    stage = StillService()
+    start = {"commandLine": "true", "userIdentity": {"username": "nobody"}, "maxTaskRetryCount": 5}
+    accounts = [{"name": "worker", "password": "hush"}]
+    body = {"id": "pool", **POOL, "targetDedicatedNodes": 1, "startTask": start, "userAccounts": accounts}
+    stage.must("POST", "/pools", body)
+    stage.until_node("starttaskfailed")
+    info = stage.must("GET", stage.node_path)["startTaskInfo"]
+    assert (info["result"], info["retryCount"]) == ("failure", 0)
+    assert "exitCode" not in info
+    assert info["failureInfo"]["code"] == "TaskSchedulingConstraintFailed"
+    stage.must("PATCH", "/pools/pool", {"startTask": start | {"userIdentity": {"username": "worker"}}})
+    stage.must("POST", f"{stage.node_path}/reboot")
+    stage.until_node("idle")
+
+
+@pytest.mark.parametrize("kind", ["preparation", "release"])
+def test_job_tasks_with_a_user_that_the_pool_does_not_have_fail(kind: str) -> None:
+    stage = StillService()
+    stage.steady_pool(1)
+    name = f"job{kind.capitalize()}Task"
+    tasks: dict[str, Any] = {"jobPreparationTask": {"commandLine": "true"}, "jobReleaseTask": {"commandLine": "true"}}
+    tasks[name]["userIdentity"] = {"username": "nobody"}
+    stage.must("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "pool"}, **tasks})
+    stage.must("POST", "/jobs/job/tasks", {"id": "task", "commandLine": "true"})
+    stage.clock.advance(60)
+    # A node where the preparation task failed takes no tasks of the job.
+    expected = "active" if kind == "preparation" else "completed"
+    assert stage.must("GET", "/jobs/job/tasks/task")["state"] == expected
+    stage.must("POST", "/jobs/job/terminate")
+    stage.until_job("completed")
+    (status,) = stage.must("GET", "/jobs/job/jobpreparationandreleasetaskstatus")["value"]
+    info = status[f"{name}ExecutionInfo"]
+    assert (info["state"], info["result"]) == ("completed", "failure")
+    assert info["failureInfo"]["code"] == "TaskSchedulingConstraintFailed"

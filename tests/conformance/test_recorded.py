@@ -232,6 +232,36 @@ def test_an_image_that_is_not_supported(emulator: EmulatorThread) -> None:
     )
 
 
+def test_an_agent_that_does_not_fit_the_image(emulator: EmulatorThread) -> None:
+    # Documented: the agent must match the image. Reported: InvalidPropertyValue (hashicorp/terraform issue 36698); its values are
+    # inferred. Any casing of the right one is taken.
+    for agent in ("batch.node.ubuntu 24.04", "batch.node.windows amd64"):
+        code, values = refusal(emulator, "/pools", pool(LINUX_MACHINE | {"nodeAgentSKUId": agent}))
+        assert (code, values[:2]) == (
+            "InvalidPropertyValue",
+            [("PropertyName", "nodeAgentSKUId"), ("PropertyValue", agent)],
+        )
+    assert post(emulator, "/pools", pool(LINUX_MACHINE | {"nodeAgentSKUId": "Batch.Node.Ubuntu 22.04"}))[0] == 201
+
+
+def test_an_agent_that_there_is_not(emulator: EmulatorThread) -> None:
+    # Documented: NodeAgentSKUNotFound, 404, among the error codes; that creating a pool gives it is inferred.
+    custom = {"virtualMachineImageId": "/subscriptions/s/resourceGroups/r/providers/Microsoft.Compute/images/i"}
+    for reference in (UBUNTU, custom):
+        status, answer = post(
+            emulator, "/pools", pool({"imageReference": reference, "nodeAgentSKUId": "batch.node.minix 3"})
+        )
+        assert (status, answer["code"]) == (404, "NodeAgentSKUNotFound")
+        assert "values" not in answer
+
+
+def test_settings_of_windows_need_windows(emulator: EmulatorThread) -> None:
+    # Documented: windowsConfiguration must not be there with a Linux image; the code is inferred.
+    machine = LINUX_MACHINE | {"windowsConfiguration": {"enableAutomaticUpdates": True}}
+    code, values = refusal(emulator, "/pools", pool(machine))
+    assert (code, values[0]) == ("InvalidPropertyValue", ("PropertyName", "windowsConfiguration"))
+
+
 def test_an_image_that_left_the_list_is_still_taken(emulator: EmulatorThread) -> None:
     # python, test_batch_create_pools: Ubuntu 18.04 in March 2025.
     reference = {"publisher": "Canonical", "offer": "UbuntuServer", "sku": "18.04-LTS"}

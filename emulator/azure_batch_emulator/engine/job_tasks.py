@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from azure_batch_emulator.engine import environment, task_rules
+from azure_batch_emulator.engine import environment, machine_rules, task_rules
 from azure_batch_emulator.engine.entities import Job, JobTaskRecord, Node, Run, Task
 from azure_batch_emulator.executors.base import RunRequest, RunResult
 
@@ -152,6 +152,9 @@ class _JobTask:
             attempt=self._attempt,
             resource_files=spec.get("resourceFiles", ()),
         )
+        if (problem := machine_rules.user_problem(spec, node.pool.spec)) is not None:
+            service.runs.refuse(run, request, self, *problem)
+            return
         limit = spec["maxWallClockTime"] if self._kind == "release" else spec["constraints"]["maxWallClockTime"]
         service.runs.launch(run, request, self, limit)
 

@@ -6,26 +6,35 @@ Texts of refusals are the service's own where they are known; where they come fr
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from azure_batch_emulator.schema.machines import is_windows
 from azure_batch_emulator.wire.errors import BatchError, invalid_property
 
-Images = Mapping[tuple[str, str, str], frozenset[str]]
-"""Capabilities of the Marketplace images that a pool may use, by publisher, offer and sku in lower case."""
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What is known of a Marketplace image: what it can do, and the node agent that fits it."""
+
+    agent: str
+    capabilities: frozenset[str]
 
 
-def catalog(supported: Iterable[Mapping[str, Any]], former: Iterable[tuple[str, str, str]] = ()) -> Images:
+Images = Mapping[tuple[str, str, str], Image]
+"""The Marketplace images that a pool may use, by publisher, offer and sku in lower case."""
+
+
+def catalog(supported: Iterable[Mapping[str, Any]], former: Mapping[tuple[str, str, str], str]) -> Images:
     """Images as the checks want them.
 
     Args:
         supported: items of supportedimages.
-        former: images that are not listed any more and still accepted; nothing is known of what they can do.
+        former: images that are not listed any more and still accepted, with their agents; nothing is known of what they can do.
     """
-    known = {(publisher.lower(), offer.lower(), sku.lower()): _EVERYTHING for publisher, offer, sku in former}
+    known = {reference: Image(agent, _EVERYTHING) for reference, agent in former.items()}
     for item in supported:
-        reference = item["imageReference"]
-        known[_key(reference)] = frozenset(item.get("capabilities", ()))
+        known[_key(item["imageReference"])] = Image(item["nodeAgentSKUId"], frozenset(item.get("capabilities", ())))
     return known
 
 
@@ -43,23 +52,47 @@ def takes_containers(spec: Mapping[str, Any]) -> bool:
 
 
 def check_image(spec: Mapping[str, Any], images: Images | None) -> None:
-    """Let a pool with a known image pass; any image by its resource id is known.
+    """Let a pool with a known image and the agent that fits it pass; any image by its resource id is known.
 
     Raises:
-        BatchError: 400 InvalidPropertyValue.
+        BatchError: 404 NodeAgentSKUNotFound, 400 InvalidPropertyValue.
     """
     machine = spec["virtualMachineConfiguration"]
     reference = machine["imageReference"]
-    if images is None or "publisher" not in reference:
+    agent = str(machine["nodeAgentSKUId"])
+    if images is None:
+        return
+    if "windowsConfiguration" in machine and not is_windows(spec):
+        reason = "windowsConfiguration must not be specified for a Linux image."
+        raise BatchError("InvalidPropertyValue", {"PropertyName": "windowsConfiguration", "Reason": reason})
+    if agent.lower() not in {image.agent.lower() for image in images.values()}:
+        raise BatchError("NodeAgentSKUNotFound")
+    if "publisher" not in reference:
         return
     named = f"publisher {reference['publisher']} offer {reference['offer']} sku {reference['sku']}"
-    capabilities = images.get(_key(reference))
-    if capabilities is None:
+    image = images.get(_key(reference))
+    if image is None:
         reason = f"The specified imageReference with {named} is not supported."
         raise BatchError("InvalidPropertyValue", {"PropertyName": "imageReference", "Reason": reason})
-    if "containerConfiguration" in machine and _CONTAINERS not in capabilities:
+    if image.agent.lower() != agent.lower():
+        reason = f"The specified imageReference with {named} needs the node agent SKU {image.agent}."
+        raise invalid_property("nodeAgentSKUId", agent, reason)
+    if "containerConfiguration" in machine and _CONTAINERS not in image.capabilities:
         reason = f"The specified imageReference with {named} does not support container feature."
         raise BatchError("InvalidPropertyValue", {"PropertyName": "containerConfiguration", "Reason": reason})
+
+
+def user_problem(task: Mapping[str, Any], pool: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Why a task cannot run as the user that it names: a code and a message, None if the pool has that user.
+
+    Args:
+        task: body of a task of any kind, or of a start task.
+        pool: body of its pool.
+    """
+    user = task["userIdentity"].get("username")
+    if user is None or any(user == account["name"] for account in pool.get("userAccounts", ())):
+        return None
+    return "TaskSchedulingConstraintFailed", "Task cannot be scheduled on the pool associated with the job"
 
 
 def check_users(spec: Mapping[str, Any]) -> None:

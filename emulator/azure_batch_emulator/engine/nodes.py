@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from azure_batch_emulator.engine import environment, task_rules, timings, transitions
-from azure_batch_emulator.engine.entities import Node, Pool, Run
-from azure_batch_emulator.executors.base import RunRequest, RunResult
+from azure_batch_emulator.engine import timings, transitions
+from azure_batch_emulator.engine.entities import Node, Pool
+from azure_batch_emulator.engine.start_task import StartTask
 from azure_batch_emulator.wire.errors import BatchError, resource_error
 
 if TYPE_CHECKING:
@@ -349,74 +349,3 @@ class Nodes:
                 self._service.jobs.job_tasks.abandon(run)
                 run.detached = True
                 self._service.runs.kill(run)
-
-
-class StartTask:
-    """The start task of a node: tried again as often as it may, then the node has failed."""
-
-    def __init__(self, service: BatchService, node: Node) -> None:
-        self._service = service
-        self._node = node
-        self._spec: dict[str, Any] = node.start_task or {}
-        self._attempt = 0
-        self._boot = node.boot_time
-
-    def launch(self) -> None:
-        """Start a try."""
-        service, node, spec = self._service, self._node, self._spec
-        now = service.clock.now() // 10 * 10
-        retry = {"lastRetryTime": now} if self._attempt else {}
-        node.start_task_info = {"state": "running", "startTime": now, "retryCount": self._attempt} | retry
-        run = service.runs.reserve(node, "start", 0)
-
-        def variables(root: str) -> dict[str, str]:
-            return (
-                environment.node_variables(
-                    service.account, service.endpoint, node.pool.id, node.id, root, dedicated=node.dedicated
-                )
-                | {"AZ_BATCH_TASK_DIR": f"{root}/startup", "AZ_BATCH_TASK_WORKING_DIR": f"{root}/startup/wd"}
-                | environment.package_variables(root, service.pools.packages(node.pool), windows=node.windows)
-                | environment.settings(spec.get("environmentSettings", ()))
-            )
-
-        request = RunRequest(
-            place=service.runs.place(node),
-            directory="startup",
-            command_line=spec["commandLine"],
-            environment=variables,
-            run_id=f"{node.pool.id}/startup",
-            windows=node.windows,
-            attempt=self._attempt,
-            resource_files=spec.get("resourceFiles", ()),
-        )
-        service.runs.launch(run, request, self)
-
-    def run_started(self, run: Run) -> None:
-        """Nothing to do: the start is noted when the try begins."""
-
-    def run_finished(self, run: Run, result: RunResult) -> None:
-        """Retry, or tell the node how it went."""
-        del run
-        node = self._node
-        if node.boot_time != self._boot or node.state in ("leavingpool", "preempted"):
-            return
-        if result.lost:
-            self.launch()
-            return
-        outcome = task_rules.judge(result, timed_out=False)
-        most = self._spec["maxTaskRetryCount"]
-        if task_rules.should_retry(outcome, self._attempt, most):
-            self._attempt += 1
-            self.launch()
-            return
-        info = dict(node.start_task_info or {})
-        info |= {"state": "completed", "endTime": self._service.clock.now() // 10 * 10, "result": outcome.result}
-        if outcome.exit_code is not None:
-            info["exitCode"] = outcome.exit_code
-        if outcome.failure is not None:
-            info["failureInfo"] = outcome.failure
-        node.start_task_info = info
-        if outcome.failure is None:
-            self._service.nodes.start_task_succeeded(node)
-        else:
-            self._service.nodes.start_task_failed(node)

@@ -50,6 +50,12 @@ class Runs:
             later = clock.call_after_real if self._service.executor.real_time else clock.call_later
             run.wall_clock = later(seconds, self._time_out, run)
 
+    def refuse(self, run: Run, request: RunRequest, owner: RunOwner, code: str, message: str) -> None:
+        """End a run whose slots are reserved and whose command cannot be started."""
+        run.name = request.run_id
+        result = RunResult(None, failure=("UserError", code, message, (("Message", message),)))
+        self._service.clock.call_later(0.0, _Observer(self, run, owner).on_finished, result)
+
     def kill(self, run: Run) -> None:
         """End a run; its owner hears of it unless the run is detached."""
         if run.handle is not None:

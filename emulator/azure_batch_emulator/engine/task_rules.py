@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from azure_batch_emulator.executors.base import RunResult
-from azure_batch_emulator.wire.errors import resource_error
+from azure_batch_emulator.wire.errors import BatchError, invalid_property, resource_error
 
 SUCCESS_OPTIONS = {"jobAction": "none", "dependencyAction": "satisfy"}
 FAILURE_OPTIONS = {"jobAction": "terminate", "dependencyAction": "block"}
@@ -23,6 +23,39 @@ WALL_CLOCK = resource_error(
 )
 TOO_OLD = resource_error("TaskEnded", "Task Was Ended because it did not finish in 180 days", category="UserError")
 JOB_ENDED = resource_error("TaskEnded", "Task Was Ended because its job was terminated", category="UserError")
+
+
+def check_body(job: Mapping[str, Any], task: Mapping[str, Any]) -> None:
+    """Let a task pass that its job allows.
+
+    Args:
+        job: body of the job.
+        task: body of the task.
+
+    Raises:
+        BatchError: 400 for what the job does not allow, 409 for the id of a task of the job itself.
+    """
+    if "dependsOn" in task and not job["usesTaskDependencies"]:
+        reason = "The job does not use task dependencies: usesTaskDependencies must be true to set dependsOn."
+        raise BatchError("UnsupportedProperty", {"PropertyName": "dependsOn", "Reason": reason})
+    for name, code in (
+        ("jobPreparationTask", "TaskIdSameAsJobPreparationTask"),
+        ("jobReleaseTask", "TaskIdSameAsJobReleaseTask"),
+    ):
+        if name in job and job[name]["id"].lower() == task["id"].lower():
+            raise BatchError(code)
+    if job["onTaskFailure"] == "noaction" and "exitConditions" in task:
+        _check_exit_actions(task["exitConditions"])
+
+
+def _check_exit_actions(conditions: Mapping[str, Any]) -> None:
+    options = [conditions[name] for name in ("preProcessingError", "fileUploadError", "default") if name in conditions]
+    for name in ("exitCodes", "exitCodeRanges"):
+        options += [item["exitOptions"] for item in conditions.get(name, ())]
+    for option in options:
+        if "jobAction" in option:
+            reason = "jobAction needs a job with onTaskFailure performExitOptionsJobAction."
+            raise invalid_property("jobAction", option["jobAction"], reason)
 
 
 @dataclass(frozen=True, slots=True)

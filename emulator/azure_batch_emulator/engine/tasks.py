@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
-from azure_batch_emulator.engine import environment, job_rules, machine_rules, task_rules, timings
+from azure_batch_emulator.engine import environment, job_rules, machine_rules, task_rules
 from azure_batch_emulator.engine.entities import Job, Node, Pool, Run, Task
 from azure_batch_emulator.engine.shared_bodies import SharedBodies, folded
+from azure_batch_emulator.engine.task_files import TaskFiles
 from azure_batch_emulator.executors.base import RunRequest, RunResult
-from azure_batch_emulator.wire.durations import INFINITE, duration_seconds
-from azure_batch_emulator.wire.errors import BatchError, invalid_property, resource_error
+from azure_batch_emulator.wire.errors import BatchError, resource_error
 
 if TYPE_CHECKING:
     from azure_batch_emulator.engine.service import BatchService
-
-_TASK_LIFE = timings.TASK_LIFE_DAYS * 86_400.0
 
 
 class Tasks:
@@ -25,6 +22,7 @@ class Tasks:
         self._service = service
         self._of_run: dict[int, Task] = {}
         self._shared = SharedBodies()
+        self.files = TaskFiles(service)
 
     # -- adding and removing --
 
@@ -39,7 +37,8 @@ class Tasks:
         key = folded(task_id)
         if key in job.tasks:
             raise BatchError("TaskExists")
-        self._check(job, spec)
+        task_rules.check_body(job.spec, spec)
+        self._service.pools.check_packages(spec.get("applicationPackageReferences", ()))
         now = self._service.clock.now()
         command_line = self._shared.text(spec["commandLine"])
         task = Task(task_id, job, command_line, self.shared(job, spec), now, now, now, is_job_manager=is_job_manager)
@@ -63,32 +62,6 @@ class Tasks:
         rest["constraints"] = self._shared.body(given | retries | given)
         return self._shared.body(rest)
 
-    def _check(self, job: Job, spec: dict[str, Any]) -> None:
-        if "dependsOn" in spec and not job.spec["usesTaskDependencies"]:
-            reason = "The job does not use task dependencies: usesTaskDependencies must be true to set dependsOn."
-            raise BatchError("UnsupportedProperty", {"PropertyName": "dependsOn", "Reason": reason})
-        for name, code in (
-            ("jobPreparationTask", "TaskIdSameAsJobPreparationTask"),
-            ("jobReleaseTask", "TaskIdSameAsJobReleaseTask"),
-        ):
-            if name in job.spec and job.spec[name]["id"].lower() == spec["id"].lower():
-                raise BatchError(code)
-        if job.spec["onTaskFailure"] == "noaction" and "exitConditions" in spec:
-            self._check_exit_actions(spec["exitConditions"])
-        self._service.pools.check_packages(spec.get("applicationPackageReferences", ()))
-
-    @staticmethod
-    def _check_exit_actions(conditions: dict[str, Any]) -> None:
-        options = [
-            conditions[name] for name in ("preProcessingError", "fileUploadError", "default") if name in conditions
-        ]
-        for name in ("exitCodes", "exitCodeRanges"):
-            options += [item["exitOptions"] for item in conditions.get(name, ())]
-        for option in options:
-            if "jobAction" in option:
-                reason = "jobAction needs a job with onTaskFailure performExitOptionsJobAction."
-                raise invalid_property("jobAction", option["jobAction"], reason)
-
     def enqueue(self, task: Task, *, front: bool = False) -> None:
         """The task may run as soon as there is room."""
         if front or task.is_job_manager:
@@ -109,21 +82,8 @@ class Tasks:
         task.files_gone = True
         if task.state == "active" and not task.waiting:
             self._service.scheduler.withdraw(task)
-        self.remove_files(task)
+        self.files.remove(task)
         self._service.jobs.task_ended(job)
-
-    def remove_files(self, task: Task) -> None:
-        """The task's directory on its node is no longer wanted."""
-        if task.node_id is None:
-            return
-        task.files_gone = True
-        pool = self._service.pool_table.get((task.node_pool_id or "").lower())
-        for node_id in (task.node_id, *(subtask.node_id for subtask in task.subtasks or ())):
-            node = pool.nodes.get(node_id) if pool else None
-            if node is not None:
-                if self._service.executor.keeps_files:
-                    self._service.executor.remove_directory(self._service.runs.place(node), task.directory)
-                self._service.nodes.data_gone(node)
 
     # -- calls of users --
 
@@ -178,9 +138,8 @@ class Tasks:
 
     def misfit(self, task: Task, pool: Pool) -> tuple[str, str] | None:
         """Why a task can run on no node of a pool: a code and a message, None if it can."""
-        user = task.spec["userIdentity"].get("username")
-        if user is not None and all(user != account["name"] for account in pool.spec.get("userAccounts", ())):
-            return "TaskSchedulingConstraintFailed", "Task cannot be scheduled on the pool associated with the job"
+        if (problem := machine_rules.user_problem(task.spec, pool.spec)) is not None:
+            return problem
         if "containerSettings" in task.spec and not machine_rules.takes_containers(pool.spec):
             return "ContainerPoolNotSupported", "The pool of the task does not support containers"
         return None
@@ -301,7 +260,7 @@ class Tasks:
         options = task_rules.exit_options(task.spec.get("exitConditions"), outcome)
         if options["dependencyAction"] == "satisfy":
             self._release_dependents(task)
-        self._plan_cleanup(task, node)
+        self.files.keep_for_retention(task, node)
         self._service.jobs.task_completed(task, options["jobAction"])
 
     def _release_dependents(self, task: Task) -> None:
@@ -314,19 +273,6 @@ class Tasks:
                 child.waiting = False
                 if child.state == "active":
                     self.enqueue(child)
-
-    def _plan_cleanup(self, task: Task, node: Node | None) -> None:
-        """The task's data stays on its node for its retention time."""
-        retention = task.spec["constraints"]["retentionTime"]
-        seconds = math.inf if retention == INFINITE else duration_seconds(retention)
-        if node is not None:
-            node.retained_until = max(node.retained_until, self._service.clock.service_seconds() + seconds)
-        if self._service.executor.keeps_files and task.node_id is not None and seconds < _TASK_LIFE:
-            self._service.clock.call_later(seconds, self._clean_up, task, task.end_time)
-
-    def _clean_up(self, task: Task, end_time: int) -> None:
-        if task.state == "completed" and task.end_time == end_time and not task.files_gone:
-            self.remove_files(task)
 
     @staticmethod
     def _note_recent(task: Task, node: Node | None, now: int) -> None:
@@ -370,7 +316,7 @@ class Tasks:
         task.exit_code, task.failure, task.result, task.end_time = None, failure, "failure", now
         task.enter("completed", now)
         self._note_recent(task, node, now)
-        self._plan_cleanup(task, node)
+        self.files.keep_for_retention(task, node)
         options = task_rules.exit_options(
             task.spec.get("exitConditions"), task_rules.Outcome(None, failure, None, retryable=False)
         )

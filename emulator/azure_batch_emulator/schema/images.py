@@ -139,11 +139,11 @@ SUPPORTED_IMAGES = [
         _UNVERIFIED,
     ),
 ]
-FORMER_IMAGES = (
-    ("canonical", "ubuntuserver", "16.04-lts"),
-    ("canonical", "ubuntuserver", "18.04-lts"),
-    ("debian", "debian-10", "10"),
-    ("debian", "debian-11", "11"),
-    ("microsoft-azure-batch", "centos-container", "7-8"),
-    ("openlogic", "centos", "7_9"),
-)
+FORMER_IMAGES = {
+    ("canonical", "ubuntuserver", "16.04-lts"): "batch.node.ubuntu 16.04",
+    ("canonical", "ubuntuserver", "18.04-lts"): "batch.node.ubuntu 18.04",
+    ("debian", "debian-10", "10"): "batch.node.debian 10",
+    ("debian", "debian-11", "11"): "batch.node.debian 11",
+    ("microsoft-azure-batch", "centos-container", "7-8"): "batch.node.centos 7",
+    ("openlogic", "centos", "7_9"): "batch.node.centos 7",
+}

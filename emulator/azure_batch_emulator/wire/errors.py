@@ -52,6 +52,7 @@ _MESSAGES: dict[int, dict[str, str]] = {
         "FileNotFound": "The specified file does not exist.",
         "JobNotFound": "The specified job does not exist.",
         "JobScheduleNotFound": "The specified job schedule does not exist.",
+        "NodeAgentSKUNotFound": "The specified Node Agent SKU does not exist.",
         "NodeNotFound": "The specified node does not exist.",
         "NodeUserNotFound": "The specified node user does not exist.",
         "PoolNotFound": "The specified pool does not exist.",

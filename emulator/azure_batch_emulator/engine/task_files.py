@@ -1,0 +1,48 @@
+"""What tasks leave on their nodes, and for how long it stays there."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from azure_batch_emulator.engine import timings
+from azure_batch_emulator.engine.entities import Node, Task
+from azure_batch_emulator.wire.durations import INFINITE, duration_seconds
+
+if TYPE_CHECKING:
+    from azure_batch_emulator.engine.service import BatchService
+
+_TASK_LIFE = timings.TASK_LIFE_DAYS * 86_400.0
+
+
+class TaskFiles:
+    """The directories of the tasks of an account."""
+
+    def __init__(self, service: BatchService) -> None:
+        self._service = service
+
+    def remove(self, task: Task) -> None:
+        """The task's directory on its node is no longer wanted."""
+        if task.node_id is None:
+            return
+        task.files_gone = True
+        pool = self._service.pool_table.get((task.node_pool_id or "").lower())
+        for node_id in (task.node_id, *(subtask.node_id for subtask in task.subtasks or ())):
+            node = pool.nodes.get(node_id) if pool else None
+            if node is not None:
+                if self._service.executor.keeps_files:
+                    self._service.executor.remove_directory(self._service.runs.place(node), task.directory)
+                self._service.nodes.data_gone(node)
+
+    def keep_for_retention(self, task: Task, node: Node | None) -> None:
+        """A task has ended: its data stays on its node for its retention time."""
+        retention = task.spec["constraints"]["retentionTime"]
+        seconds = math.inf if retention == INFINITE else duration_seconds(retention)
+        if node is not None:
+            node.retained_until = max(node.retained_until, self._service.clock.service_seconds() + seconds)
+        if self._service.executor.keeps_files and task.node_id is not None and seconds < _TASK_LIFE:
+            self._service.clock.call_later(seconds, self._clean_up, task, task.end_time)
+
+    def _clean_up(self, task: Task, end_time: int) -> None:
+        if task.state == "completed" and task.end_time == end_time and not task.files_gone:
+            self.remove(task)
