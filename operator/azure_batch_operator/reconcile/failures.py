@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from azure_batch_operator.batch.redaction import safe_text
@@ -96,43 +97,92 @@ def blocked(
         return False
     if counts.get("failed", 0) != failed_count or not (others or expand.needs_dependencies(spec)):
         return False
-    return counts["active"] <= others + len(_never_run(spec, {str(task["id"]): task for task in failed}))
+    return counts["active"] <= others + len(_never_run(spec, failed))
 
 
-def _never_run(spec: Mapping[str, Any], failed: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """Ids of the tasks of the spec that depend, directly or not, on a failed task that blocks its dependents."""
-    inline = {task["id"]: task for task in spec.get("tasks") or ()}
+def _never_run(spec: Mapping[str, Any], failed: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Ids, in lower case, of the tasks of the spec that depend, directly or not, on a failed task that blocks its dependents.
+
+    Each dependency is looked at once: this runs in the event loop, and a ConfigMap may hold chains of thousands of tasks
+    (test_failures.py, `test_long_chains_are_walked_once`).
+    """
+    inline = {str(task["id"]).lower(): task for task in spec.get("tasks") or ()}
     template = (spec.get("taskFactory") or {}).get("repeatTask") or {}
-    hopeless = {
+    ended = {str(task["id"]).lower(): task for task in failed}
+    waiting = _Waiting([*inline, *ended])
+    for id, task in inline.items():
+        if id not in ended and (depends := task.get("dependsOn")):
+            waiting.add(id, depends)
+    hopeless = [
         id
-        for id, task in failed.items()
+        for id, task in ended.items()
         if not satisfies(_as_added(spec, inline.get(id, template)), task.get("executionInfo") or {})
-    }
+    ]
     never: set[str] = set()
-    found = True
-    while found:
-        found = False
-        for id, task in inline.items():
-            if id not in never and id not in failed and _depends_on_any(task.get("dependsOn") or {}, hopeless):
-                never.add(id)
-                hopeless.add(id)
-                found = True
     merge = (spec.get("taskFactory") or {}).get("mergeTask")
-    if merge is not None and hopeless and expand.MERGE_ID not in failed:
+    if merge is not None and hopeless and expand.MERGE_ID not in ended:
         never.add(expand.MERGE_ID)
+        hopeless.append(expand.MERGE_ID)
+    while hopeless:
+        for child in waiting.take(hopeless.pop()):
+            if child not in never:
+                never.add(child)
+                hopeless.append(child)
     return never
+
+
+class _Waiting:
+    """Which tasks depend on an id, by name or by a range of numbers; ranges are kept in a segment tree over the numbers there are.
+
+    Args:
+        ids: of all tasks that anything can be asked about, in lower case.
+    """
+
+    def __init__(self, ids: Iterable[str]) -> None:
+        self._by_id: defaultdict[str, list[str]] = defaultdict(list)
+        self._numbers = sorted({int(id) for id in ids if _is_number(id)})
+        self._by_range: defaultdict[int, list[str]] = defaultdict(list)
+
+    def add(self, child: str, depends: Mapping[str, Any]) -> None:
+        """Note what a task depends on."""
+        for id in depends.get("taskIds") or ():
+            self._by_id[str(id).lower()].append(child)
+        size = len(self._numbers)
+        for each in depends.get("taskIdRanges") or ():
+            left, right = (
+                bisect_left(self._numbers, each["start"]) + size,
+                bisect_right(self._numbers, each["end"]) + size,
+            )
+            while left < right:
+                if left % 2:
+                    self._by_range[left].append(child)
+                    left += 1
+                if right % 2:
+                    right -= 1
+                    self._by_range[right].append(child)
+                left, right = left // 2, right // 2
+
+    def take(self, id: str) -> Iterator[str]:
+        """The tasks that depend on an id; each of their dependencies is returned once only."""
+        yield from self._by_id.pop(id, ())
+        if not _is_number(id):
+            return
+        at = bisect_left(self._numbers, int(id)) + len(self._numbers)
+        while at:
+            yield from self._by_range.pop(at, ())
+            at //= 2
+
+
+def _is_number(id: str) -> bool:
+    return id.isascii() and id.isdigit()
 
 
 def _as_added(spec: Mapping[str, Any], task: Mapping[str, Any]) -> Mapping[str, Any]:
     return expand.regardless(task) if expand.goes_on(spec) else task
 
 
-def _depends_on_any(depends_on: Mapping[str, Any], ids: set[str]) -> bool:
-    if ids & set(depends_on.get("taskIds") or ()):
-        return True
-    ranges = depends_on.get("taskIdRanges") or ()
-    numbers = [int(id) for id in ids if id.isdigit()]
-    return any(each["start"] <= number <= each["end"] for each in ranges for number in numbers)
+_ENDED_BY_ITSELF = frozenset({"failureexitcode", "taskended"})
+"""Codes of failures, in lower case, that are certainly not those of an upload, whose codes the service does not list."""
 
 
 def satisfies(task: Mapping[str, Any], info: Mapping[str, Any]) -> bool:
@@ -144,14 +194,20 @@ def satisfies(task: Mapping[str, Any], info: Mapping[str, Any]) -> bool:
         options = next(
             (each["exitOptions"] for each in conditions.get("exitCodes") or () if each["code"] == code), None
         )
-        options = options or next(
-            (
-                each["exitOptions"]
-                for each in conditions.get("exitCodeRanges") or ()
-                if each["start"] <= code <= each["end"]
-            ),
-            None,
+        options = (
+            options
+            if options is not None
+            else next(
+                (
+                    each["exitOptions"]
+                    for each in conditions.get("exitCodeRanges") or ()
+                    if each["start"] <= code <= each["end"]
+                ),
+                None,
+            )
         )
+        if options is None and str((info.get("failureInfo") or {}).get("code")).lower() not in _ENDED_BY_ITSELF:
+            options = conditions.get("fileUploadError")
     elif conditions.get("preProcessingError"):
         options = conditions["preProcessingError"]
     options = options or conditions.get("default") or {}

@@ -184,6 +184,7 @@ class JobWish:
         preparation: nodes on which its preparation or release task fails.
         total: tasks that it will have.
         tail_lines: lines of stderr.txt of a failed task.
+        dependencies: whether tasks of its own depend on others, so that each failed one counts.
     """
 
     tries: bool = False
@@ -193,6 +194,7 @@ class JobWish:
     preparation: bool = False
     total: int = 0
     tail_lines: int = 20
+    dependencies: bool = False
 
 
 @dataclass

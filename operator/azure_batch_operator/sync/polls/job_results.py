@@ -22,6 +22,8 @@ _NODES_FAILED = "jobPreparationTaskExecutionInfo/result eq 'failure' or jobRelea
 _MOST_FAILED_KEPT = 200
 _MOST_FAILED_LISTED = 2000
 """Beyond this the service's own count is taken while the job goes on; at its end they are counted."""
+_MOST_FAILED_FOLLOWED = 100_000
+"""Failed tasks that are kept in brief where tasks depend on others: whether the rest can ever run depends on each of them."""
 _MOST_TAILS = 20
 _MOST_NODES = 20
 _PATIENCE = 3
@@ -78,16 +80,19 @@ class JobReader(Poll):
 
     async def _failures(self, id: str, wish: JobWish, results: JobResults, watch: Watch, *, ended: bool) -> None:
         number = int((results.counts or {}).get("failed", 0))
-        if not ended and number == results.failed_count:
+        # When nothing runs any more, what is left may depend on any of them.
+        known = min(results.failed_count, _MOST_FAILED_FOLLOWED if wish.dependencies and results.waiting else 0)
+        if not ended and number == results.failed_count and len(results.failed) >= known:
             return
-        if not ended and min(number, results.failed_count) > _MOST_FAILED_LISTED:
+        many = min(number, results.failed_count) > _MOST_FAILED_LISTED
+        if not ended and many and not (wish.dependencies and results.waiting):
             results.failed_count = number
             return
-        found = await self._failed_tasks(id, results.failed, wish.tail_lines, watch)
+        found = await self._failed_tasks(id, results.failed, wish, watch)
         results.failed, results.failed_count = found
 
     async def _failed_tasks(
-        self, job_id: str, known: list[Mapping[str, Any]], lines: int, watch: Watch
+        self, job_id: str, known: list[Mapping[str, Any]], wish: JobWish, watch: Watch
     ) -> tuple[list[Mapping[str, Any]], int]:
         tails = {task["id"]: task for task in known if "stderrTail" in task}
         causes: set[tuple[Any, ...]] = set()
@@ -96,6 +101,8 @@ class JobReader(Poll):
         async for task in self._client.tasks.list(job_id, filter=_FAILED, select=("id", "executionInfo"), **options()):
             number += 1
             if len(failed) >= _MOST_FAILED_KEPT:
+                if wish.dependencies and len(failed) < _MOST_FAILED_FOLLOWED:
+                    failed.append(_brief(task))
                 continue
             entry = {"id": task["id"], "executionInfo": task.get("executionInfo") or {}}
             if cause(entry) not in causes and len(causes) < _MOST_TAILS:
@@ -103,8 +110,8 @@ class JobReader(Poll):
                 before = tails.get(task["id"])
                 if before is not None and before["executionInfo"] == entry["executionInfo"]:
                     entry = dict(before)
-                elif lines:
-                    tail = self._stderr(job_id, entry, lines)
+                elif wish.tail_lines:
+                    tail = self._stderr(job_id, entry, wish.tail_lines)
                     if problem := await self._optional(watch, f"output of {task['id']}", tail):
                         entry |= {"stderrTail": "", "stderrProblem": problem}
             failed.append(entry)
@@ -148,6 +155,14 @@ class JobReader(Poll):
             if error.status != 409:
                 raise
         results.node_failures = found
+
+
+def _brief(task: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides of a failed task whether others that depend on it can run, and to which group it belongs."""
+    info = task.get("executionInfo") or {}
+    failure = info.get("failureInfo") or {}
+    said = {"failureInfo": {name: failure[name] for name in ("category", "code") if name in failure}}
+    return {"id": task["id"], "executionInfo": said | {name: info[name] for name in ("exitCode",) if name in info}}
 
 
 def _node_failure(task: str, node: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:

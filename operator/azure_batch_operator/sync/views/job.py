@@ -80,6 +80,7 @@ def _wish(spec: Mapping[str, Any], status: Mapping[str, Any]) -> JobWish:
         preparation="jobPreparationTask" in spec,
         total=expand.total(spec),
         tail_lines=int((spec.get("logs") or {}).get("tailLines", TAIL_LINES)),
+        dependencies=expand.needs_dependencies(spec),
     )
 
 
