@@ -76,7 +76,7 @@ class Controller:
     ) -> None:
         self._api, self._store, self._queue = api, store, queue
         self._writer, self._events = writer, events
-        self._inputs = Inputs(api, store.get)
+        self._inputs = Inputs(api, store.get, lambda job: store.dependents(job, Kind.TASK))
         self._context = views.Context(
             store, cluster, self._inputs.prices, self._inputs.taken, self._inputs.tasks.sourced,
             others=Others(partial(standing, store, namespaces), frozenset(lost)),
@@ -324,6 +324,17 @@ class Controller:
             session.poller.poke()
 
     async def _plan(self, resource: Resource) -> tuple[Resource, Plan, Session | None]:
+        resource, plan, session = await self._decide(resource)
+        try:
+            return resource, await self._inputs.hidden(resource, plan), session
+        except KubeError:
+            if not (resource.deleting or is_stopping(resource)):
+                raise
+            # What stops does not wait for Secrets; what is to be said follows with the next pass.
+            self._queue.add_after(resource.key, LOOKED_AT_EVERY)
+            return resource, replace(plan, status=None), session
+
+    async def _decide(self, resource: Resource) -> tuple[Resource, Plan, Session | None]:
         known = (await self._namespaces.find(resource.key.namespace)).annotations
         result = await self._plan_in(resource, known)
         if not policies.irreversible(resource, result[1]):

@@ -1,8 +1,9 @@
 """Values of Secrets never come back through the output of a task: they are cut out of the tails before a status is written.
 
-Which values those are is read anew from the Secrets that the object names (for a BatchTask also those of its BatchJob), since
-after a restart nothing is remembered; what this process has sent is cut out as well, so that a rotated value stays hidden. Where a
-Secret cannot be read and nothing of it is remembered, the output is withheld.
+Which values those are is read anew from the Secrets that the object names (for a BatchTask also those of its BatchJob, for a
+BatchJob those of the BatchTasks whose output it shows), since after a restart nothing is remembered; what this process has sent is
+cut out as well, so that a rotated value stays hidden. Where a Secret cannot be read and nothing of it is remembered, the output is
+withheld.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from azure_batch_operator.api.base import ApiModel
 from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.batch.redaction import without
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, Source, references
@@ -33,10 +35,13 @@ class Hidden:
     Args:
         read: reads the texts of sources for an object.
         find: an object by its key.
+        tasks_of: the BatchTasks of a BatchJob.
     """
 
-    def __init__(self, read: Read, find: Callable[[Key], Resource | None]) -> None:
-        self._read, self._find = read, find
+    def __init__(
+        self, read: Read, find: Callable[[Key], Resource | None], tasks_of: Callable[[Key], Iterable[Resource]]
+    ) -> None:
+        self._read, self._find, self._tasks_of = read, find, tasks_of
         self._sent: defaultdict[str, OrderedDict[tuple[Source, str], None]] = defaultdict(OrderedDict)
 
     def remember(self, namespace: str, values: Mapping[Source, str]) -> None:
@@ -58,7 +63,7 @@ class Hidden:
         if plan.status is None or not _has_tail(plan.status):
             return plan
         namespace, unknown = resource.key.namespace, None
-        for reference in self._needed(resource):
+        for reference in self._needed(resource, plan.status):
             try:
                 self.remember(namespace, await self._read(resource, [reference]))
             except ResolutionError as error:
@@ -67,12 +72,15 @@ class Hidden:
         values = {value for _, value in self._sent[namespace]}
         return replace(plan, status=_cut(plan.status, lambda text: unknown or without(text, values)))
 
-    def _needed(self, resource: Resource) -> list[Reference]:
+    def _needed(self, resource: Resource, status: Mapping[str, Any]) -> list[Reference]:
         """A reference per Secret that the output may show."""
         specs: list[tuple[type[ApiModel], Mapping[str, Any]]] = [(KINDS[resource.key.kind].spec, resource.spec)]
         job = resource.spec.get("jobRef") if resource.key.kind is Kind.TASK else None
         if job and (owner := self._find(Key(Kind.JOB, resource.key.namespace, job["name"]))) is not None:
             specs.append((JobSpec, owner.spec))
+        if resource.key.kind is Kind.JOB:
+            shown = {str(id).lower() for group in status.get("failures") or () for id in group.get("taskIds") or ()}
+            specs += [(TaskSpec, task.spec) for task in self._tasks_of(resource.key) if task.remote_id.lower() in shown]
         found = (each for model, spec in specs for each in references(model, spec))
         return list({each.source: each for each in found if each.source.kind == "Secret"}.values())
 

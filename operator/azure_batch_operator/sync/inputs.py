@@ -51,9 +51,14 @@ _FILLED = _CREATES | {"update_pool", "update_schedule"}
 class Inputs:
     """Completes jobs and plans with what Secrets and ConfigMaps hold."""
 
-    def __init__(self, api: KubeApi, find: Callable[[Key], Resource | None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        api: KubeApi,
+        find: Callable[[Key], Resource | None] = lambda _: None,
+        tasks_of: Callable[[Key], Iterable[Resource]] = lambda _: (),
+    ) -> None:
         self._values = Values(api)
-        self._hidden = Hidden(self._texts, find)
+        self._hidden = Hidden(self._texts, find, tasks_of)
         self.tasks = TaskSources(self._values)
         self.prices: dict[Key, str | ResolutionError] = {}
         """What `spec.pricesFrom` of pools points to, or why it cannot be read."""
@@ -139,6 +144,14 @@ class Inputs:
         texts = json.dumps([values[each.source] for each in needed])
         return hmac.new(self._digest_key, texts.encode(), "sha256").hexdigest()
 
+    async def hidden(self, resource: Resource, plan: Plan) -> Plan:
+        """The plan with a status that shows no value of a Secret: the last step of every decision, whatever way it came about.
+
+        Raises:
+            KubeError: if the API server is out of reach.
+        """
+        return await self._hidden.cut(resource, plan)
+
     async def completed(self, resource: Resource, plan: Plan) -> Plan:
         """The plan with values in the bodies that it creates things with, and with the spec that tasks are made from.
 
@@ -146,7 +159,6 @@ class Inputs:
             ResolutionError: if a value is missing or cannot serve; the text names the field and the remedy.
             KubeError: if the API server is out of reach.
         """
-        plan = await self._hidden.cut(resource, plan)
         taken = self.tasks.sourced.get(resource.key)
         if plan.feed and taken is not None and taken.contents is None and taken.problem is not None:
             raise taken.problem

@@ -287,19 +287,19 @@ async def test_values_of_secrets_are_cut_out_of_output_also_after_a_restart_and_
     ]}, name="steps")  # fmt: skip
     task = resource(Kind.TASK, TASK_SPEC | {"environmentSettings": [VARIABLE]})
     fresh = Inputs(api, {job.key: job}.get)  # type: ignore[arg-type]
-    shown = (await fresh.completed(task, ended("x hunter2-long y of-the-job"))).status or {}
+    shown = (await fresh.hidden(task, ended("x hunter2-long y of-the-job"))).status or {}
     assert (shown["stderrTail"], shown["failures"]) == ("x … y …", [{"stderrTail": "x … y …", "message": "m"}])
     api.objects["tokens"] = {"t": "rotated-one", "j": "of-the-job"}
     fresh._values.forget("Secret", "default", "tokens")
-    shown = (await fresh.completed(task, ended("hunter2-long rotated-one"))).status or {}
+    shown = (await fresh.hidden(task, ended("hunter2-long rotated-one"))).status or {}
     assert shown["stderrTail"] == "… …"
 
 
 async def test_output_is_withheld_where_the_secret_cannot_be_read() -> None:
     task = resource(Kind.TASK, TASK_SPEC | {"environmentSettings": [VARIABLE]})
-    shown = (await inputs(Api()).completed(task, ended("hunter2-long"))).status or {}
+    shown = (await inputs(Api()).hidden(task, ended("hunter2-long"))).status or {}
     assert "hunter2" not in str(shown)
     assert shown["stderrTail"].startswith("withheld, since")
     api = Api()
-    assert (await inputs(api).completed(resource(Kind.TASK, TASK_SPEC), ended("x"))).status == ended("x").status
+    assert (await inputs(api).hidden(resource(Kind.TASK, TASK_SPEC), ended("x"))).status == ended("x").status
     assert api.requests == [], "what names no Secret costs nothing"
