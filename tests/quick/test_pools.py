@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from support.stage import Stage, job, pool, sleeping, task
 
 TEAM = {"kind": "Namespace", "metadata": {"name": "team"}}
@@ -160,3 +162,17 @@ async def test_an_autoscaler_does_not_keep_a_pool_from_getting_nodes(stage: Stag
         await stage.run_for(15)
     await stage.until(lambda: len(stage.azure.service.pool("cpu").nodes) == 32, 600)
     assert stage.azure.calls("Pools_StopPoolResize") == 0
+
+
+@pytest.mark.parametrize("delay", [0, 60, 118, 119, 120, 121, 122, 123, 124, 130])
+async def test_a_pool_that_others_delete_is_deleted_again_only_if_it_was_made_anew(stage: Stage, delay: int) -> None:
+    """Their deletion takes two minutes; the object is deleted before, about then, and after."""
+    await stage.ready_pool()
+    stage.azure.delete("/pools/cpu")
+    await stage.until(lambda: stage.reason("bp", "cpu") == "DeletedByOthers")
+    await stage.run_for(delay)
+    stage.delete("bp", "cpu")
+    await stage.until(lambda: stage.gone("bp", "cpu"), 600)
+    await stage.run_for(120)
+    assert stage.azure.get("/pools/cpu") is None
+    assert stage.azure.calls("Pools_DeletePool") == stage.azure.calls("Pools_CreatePool") - 1
