@@ -123,10 +123,12 @@ class PoolBody(ApiModel):
     )
     virtual_machine_configuration: VirtualMachineConfiguration = Field(description="What the nodes run.")
     target_dedicated_nodes: Nodes | None = optional(
-        "How many dedicated nodes there should be; kubectl scale sets it. 0 if left out; not with enableAutoScale."
+        "How many dedicated nodes there should be; kubectl scale sets it. A new pool has none if left out, and one that exists "
+        "keeps what it has. Not with enableAutoScale."
     )
     target_low_priority_nodes: Nodes | None = optional(
-        "How many Spot nodes there should be. 0 if left out; not with enableAutoScale."
+        "How many Spot nodes there should be. A new pool has none if left out, and one that exists keeps what it has. Not with "
+        "enableAutoScale."
     )
     enable_auto_scale: bool | None = optional(
         "Whether autoScaleFormula decides on the number of nodes; false if left out."
