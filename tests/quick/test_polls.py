@@ -127,3 +127,22 @@ def test_many_accounts_with_an_open_job_each_are_quiet() -> None:
 
     calls: int = run_on_stage(scenario, Options(settings={"poll_seconds": 1.0}))
     assert calls <= 30 * (10 * 1.3 * 3 + 5), "three lists a minute for each, and a count now and then"
+
+
+ACCOUNTS = tuple(f"account{number}" for number in range(20))
+
+
+@pytest.mark.parametrize("stage", [Options(accounts=ACCOUNTS)], indirect=True)
+async def test_accounts_at_rest_cost_two_lists_a_minute_each(stage: Stage) -> None:
+    """One in each namespace, with a pool: no call, read or write beyond looking now and then."""
+    for name in ACCOUNTS:
+        machine = pool("cpu", targetDedicatedNodes=1)
+        machine["metadata"]["namespace"] = name
+        namespace = {"kind": "Namespace", "metadata": {"name": name}}
+        stage.apply(namespace, *stage.account_objects(namespace=name, accountName=name), machine)
+    await stage.until(lambda: all(stage.phase("bp", "cpu", name) == "Steady" for name in ACCOUNTS), 600)
+    await stage.run_for(300)
+    since, writes, minutes = stage.now, stage.writes(), 5
+    await stage.run_for(60 * minutes)
+    assert stage.azure.calls(since=since) <= 2 * len(ACCOUNTS) * (minutes + 1)
+    assert stage.writes() == writes
