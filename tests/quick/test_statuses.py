@@ -165,3 +165,24 @@ async def test_an_object_that_is_made_again_during_a_resync_is_followed(stage: S
     stage.delete("bj", "own")
     stage.apply(job("own", tasks=sleeping(1, 7200)))
     await stage.until(lambda: stage.status("bj", "own").get("observedGeneration") == 1, 700)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_jobs_that_end_all_at_once_while_the_api_server_is_down_say_so_when_it_is_back(
+    stage: Stage, restarted: bool
+) -> None:
+    """While it starts it lets nobody write statuses: rights are not loaded yet."""
+    number = 30
+    await stage.ready_pool(targetDedicatedNodes=30)
+    stage.apply(*(job(f"j{each}", tasks=sleeping(1, 60)) for each in range(number)))
+    await stage.until(lambda: sum(stage.phase("bj", f"j{each}") == "Running" for each in range(number)) >= 55, 300)
+    stage.api.down = True
+    await stage.run_for(90)
+    assert sum(stage.azure.get(f"/jobs/j{each}")["state"] == "completed" for each in range(number)) >= 55  # type: ignore[index]
+    refused = stage.fail("patch", "batchjobs/status", status=403)
+    stage.api.down = False
+    if restarted:
+        await stage.restart()
+    await stage.run_for(20)
+    refused.end()
+    await stage.until(lambda: all(stage.phase("bj", f"j{each}") == "Succeeded" for each in range(number)), 90)
