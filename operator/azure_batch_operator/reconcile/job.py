@@ -123,7 +123,7 @@ def plan(
     if claimed is not None:
         return claimed
     if tasks is None:
-        return Plan()
+        return _stop_unseen(resource, remote, now)
     if remote.get("state") == "completed":
         return _finish(resource, account, remote, tasks, now)
     return _converge(resource, account, pool, remote, tasks, now, origin)
@@ -306,6 +306,49 @@ def _ends_now(resource: Resource, tasks: TasksView, own: int) -> bool:
     )
 
 
+def _stop_unseen(resource: Resource, remote: Mapping[str, Any], now: float) -> Plan:
+    """What stops does not wait for the first look at the tasks, which the service may refuse for long."""
+    state, spec = remote.get("state"), resource.spec
+    if asked(resource, TERMINATE) and state not in {"terminating", "completed"}:
+        text = f"the job is being ended, as the annotation {TERMINATE} asks"
+        verdict = Verdict("Terminating", "Terminating", text, ready=False, trend="Reconciling")
+        body = {"terminateReason": job_end.ASKED.terminate_reason}
+        call = Call("terminate_job", Table.JOBS, resource.remote_id, body=body, evidence=Evidence.of(remote))
+        shown = kept(resource, verdict, now) | {"handled": handled(resource, TERMINATE)}
+        return with_notice(resource, Plan(_finalizer(resource), (call,), status=shown), verdict)
+    if not spec.get("suspend") or state not in {"active", "disabling", "disabled"}:
+        return Plan()
+    notes = job_hold.notes(spec, remote, "suspend")
+    change = _to_be_stopped(remote, notes, job_changes.changes(spec, remote, notes)) if state == "active" else {}
+    switch = job_hold.switch(resource.remote_id, spec, remote, "suspend")
+    calls = [*([_update(resource, remote, change)] if change else []), *([switch] if switch else [])]
+    verdict = job_status.verdict(resource, remote, TasksView(), complete=False, waits=None)
+    plan = Plan(_finalizer(resource), tuple(calls), status=kept(resource, verdict, now))
+    return with_notice(resource, plan, verdict)
+
+
+def _to_be_stopped(
+    remote: Mapping[str, Any], notes: Mapping[str, str | None], change: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The part of a change that goes before disabling the job: nothing else that the spec asks for may keep it from being stopped.
+
+    The rest follows when the job is disabled. Its deadline must be lifted first, since it would end the job while its tasks are
+    waited for.
+    """
+    return job_changes.with_notes(remote, notes) | {name: change[name] for name in ("constraints",) if name in change}
+
+
+def _update(resource: Resource, remote: Mapping[str, Any], change: Mapping[str, Any]) -> Call:
+    return Call(
+        "update_job",
+        Table.JOBS,
+        resource.remote_id,
+        body=change,
+        if_match=remote.get("eTag"),
+        evidence=without_etag(remote),
+    )
+
+
 def _converge(
     resource: Resource,
     account: AccountView,
@@ -337,19 +380,8 @@ def _converge(
     transient = remote.get("state") in {"terminating", "disabling", "enabling"}
     switch = job_hold.switch(resource.remote_id, spec, remote, why)
     if switch is not None and switch.verb == "disable_job":
-        # Nothing else that the spec asks for may keep the job from being stopped; it follows when the job is disabled. Its deadline
-        # must be lifted before that, since it would end the job while its tasks are waited for.
-        lifted = {name: change[name] for name in ("constraints",) if name in change}
-        change = job_changes.with_notes(remote, notes) | lifted
-    update = Call(
-        "update_job",
-        Table.JOBS,
-        resource.remote_id,
-        body=change,
-        if_match=remote.get("eTag"),
-        evidence=without_etag(remote),
-    )
-    calls = [update] if change and not transient else []
+        change = _to_be_stopped(remote, notes, change)
+    calls = [_update(resource, remote, change)] if change and not transient else []
     if switch is not None:
         calls.append(switch)
 
@@ -471,11 +503,12 @@ def _finish(resource: Resource, account: AccountView, remote: Mapping[str, Any],
         verdict = Verdict("Completing", "Completing", "the results are being read", ready=False, trend="Reconciling")
         return Plan(status=job_status.job_status(resource, account, remote, tasks, verdict, now))
     total = job_status.total_of(resource, tasks)
-    all_in = tasks.complete or job_changes.noted_tasks(remote)[0] == tasks.fingerprint
+    noted = job_changes.noted_tasks(remote)[0]
+    all_in = tasks.complete or noted == tasks.fingerprint
     present = max(tasks.number("active", "running", "completed"), tasks.failed_count + tasks.unfinished)
     # The service's counts lag, so they are asked only where there may be tasks that were never added.
     missing = 0 if all_in or not expand.total(resource.spec) else max(0, total - present)
-    verdict = job_end.outcome(resource.spec, remote, tasks, total, missing)
+    verdict = job_end.outcome(resource.spec, remote, tasks, total, missing, grown=bool(noted))
     marks = handled(resource, TERMINATE)
     plan = Plan(
         finalizer=_finalizer(resource),

@@ -140,13 +140,21 @@ _ON_NODES = "state eq 'preparing' or state eq 'running'"
 
 
 def outcome(
-    spec: Mapping[str, Any], remote: Mapping[str, Any], tasks: TasksView, total: int, missing: int = 0
+    spec: Mapping[str, Any],
+    remote: Mapping[str, Any],
+    tasks: TasksView,
+    total: int,
+    missing: int = 0,
+    *,
+    grown: bool = False,
 ) -> Verdict:
     """The verdict on a job that is completed in Azure Batch and whose unfinished tasks were counted.
 
     Args:
         total: tasks that it has, or should have.
         missing: those of them that were never added.
+        grown: whether all tasks of an earlier version of the spec were in, so that what is missing came too late for a job that has
+            ended well.
     """
     info = remote.get("executionInfo") or {}
     failed, unfinished = tasks.failed_count, tasks.unfinished or 0
@@ -156,7 +164,7 @@ def outcome(
         code = str(error.get("code") or "SchedulingError")
         return failure(Ending(code, "", f"the job could not be scheduled: {error.get('message')}"))
     well = failed <= allowed_failures(spec, total) and not unfinished
-    if well and (not missing or reason in _BY_ITSELF) and (total or reason not in _ENDINGS):
+    if well and (not missing or (grown and reason in _BY_ITSELF)) and (total or reason not in _ENDINGS):
         return _success(total - missing, failed, reason)
     succeeded = total - missing - failed - unfinished
     so_far = f"{succeeded} of {total} tasks had succeeded" if total else "it had no tasks"

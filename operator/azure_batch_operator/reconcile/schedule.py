@@ -101,6 +101,8 @@ def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: s
     if resource.status.get("phase") == "Completed":
         verdict = Verdict("Completed", "Completed", "the schedule has ended and is gone in Azure Batch", ready=True)
         return Plan(status=kept(resource, verdict, now))
+    if (stopped := _before_creation(resource, now)) is not None:
+        return stopped
     if pool.problem:
         return waiting(resource, *pool.problem, now)
     body = {"id": resource.remote_id} | schedule_changes.body_of(resource.spec, pool.id)
@@ -111,6 +113,21 @@ def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: s
     url = f"{account.url}/jobschedules/{resource.remote_id}"
     shown = status(resource, verdict, now, id=resource.remote_id, url=url, account=account.name)
     return with_notice(resource, Plan("add", tuple(calls), status=shown), verdict)
+
+
+def _before_creation(resource: Resource, now: float) -> Plan | None:
+    """Suspended or ended before it was created: nothing is done in Azure Batch, where a schedule makes its first job at once."""
+    more: dict[str, tuple[bool, str, str]]
+    if resource.annotations.get(TERMINATE):
+        message = f"the annotation {TERMINATE} ended the schedule before it was created"
+        phase, more = "Completed", {"Complete": (True, "Completed", message)}
+    elif resource.spec.get("suspend"):
+        message = "spec.suspend is true: nothing is created in Azure Batch"
+        phase, more = "Suspended", {"Suspended": (True, "Suspended", message)}
+    else:
+        return None
+    verdict = Verdict(phase, phase, message, ready=True, more=more)
+    return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
 
 
 def _converge(

@@ -374,6 +374,18 @@ def test_how_a_job_ends_is_told_by_its_tasks_first(
     assert words in (decision.status or {})["conditions"][0]["message"]
 
 
+def test_a_job_that_ended_by_itself_before_all_tasks_were_in_has_failed() -> None:
+    """Unless they came too late: all tasks of an earlier version of the spec were in and ended well."""
+    one, tasks = job(SIX, finalizer=True), TasksView(counts=counted(succeeded=2), unfinished=0, fingerprint="later")
+    bare = {**completed(one), "metadata": remote(one, full=False)["metadata"]}
+    decision = decide(one, bare, tasks)
+    assert conditions(decision)["Failed"] == ("True", "JobTerminated")
+    assert "(AllTasksCompleted) when 2 of 6 tasks had succeeded" in (decision.status or {})["conditions"][0]["message"]
+    others = [each for each in bare["metadata"] if each["name"] != "azurebatch.io/tasks"]
+    grown = {**bare, "metadata": [*others, {"name": "azurebatch.io/tasks", "value": "earlier/1"}]}
+    assert conditions(decide(one, grown, tasks))["Complete"] == ("True", "Succeeded")
+
+
 def test_tasks_that_were_never_added_are_not_counted_as_ended() -> None:
     one = job(SIX, finalizer=True)
     tasks = TasksView(counts=counted(succeeded=2), unfinished=1)
