@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pytest
 
+from azure_batch_operator.sync import sieve
 from support.stage import Stage, config_map, job, schedule, sleeping, task
 
 POOL = {"poolRef": {"name": "cpu"}}
@@ -35,6 +38,50 @@ async def test_a_run_whose_job_was_refused_is_shown_and_made_up_for(stage: Stage
     refused.end()
     await stage.until(lambda: stage.names("bj"), 600)
     await stage.until(lambda: stage.reason("bjs", "hourly") == "Scheduled", 60)
+
+
+async def test_a_run_that_a_quota_conflict_refuses_is_not_lost(stage: Stage) -> None:
+    await stage.ready_pool()
+    refused = stage.fail("create", "batchjobs", status=409)
+    stage.apply(schedule("hourly", cron={"expression": "0 * * * *"}, jobSpecification=POOL | {"tasks": sleeping(1, 5)}))
+    await stage.until(lambda: stage.reason("bjs", "hourly") == "ObjectRefused", 3700)
+    refused.end()
+    await stage.until(lambda: stage.names("bj"), 600)
+
+
+async def test_a_run_whose_name_somebody_else_has_taken_says_so(stage: Stage) -> None:
+    await stage.ready_pool()
+    every = schedule("hourly", cron={"expression": "0 * * * *"}, jobSpecification=POOL | {"tasks": sleeping(1, 5)})
+    stage.apply(every)
+    made = datetime.fromisoformat((stage.get("bjs", "hourly") or {})["metadata"]["creationTimestamp"])
+    due = (int(made.timestamp()) // 3600 + 1) * 60
+    stage.apply(job(f"hourly-{due}", suspend=True))
+    await stage.until(lambda: stage.reason("bjs", "hourly") == "ObjectRefused", 3700)
+    stage.delete("bj", f"hourly-{due}")
+    await stage.until(lambda: stage.reason("bjs", "hourly") == "Scheduled" and stage.names("bj"), 600)
+
+
+async def test_a_job_that_ends_before_all_of_its_tasks_are_in_has_not_succeeded(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.fault("Tasks_CreateTaskCollection", status=503, skip=1)
+    stage.apply(job("own", tasks=sleeping(300, 1)))
+    await stage.until(lambda: stage.azure.get("/jobs/own") and stage.azure.all("/jobs/own/tasks"))
+    # Somebody else, past the operator.
+    stage.azure.patch("/jobs/own", {"onAllTasksComplete": "terminatejob"})
+    await stage.until(lambda: stage.phase("bj", "own") == "Failed", 3600)
+    assert "100 of 300 tasks had succeeded" in str(stage.condition("bj", "own", "Failed"))
+
+
+async def test_all_superfluous_tasks_go_although_a_round_deletes_a_bounded_number(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sieve, "_MOST_SUPERFLUOUS", 5)
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(40, 6000), taskPrunePolicy="Delete"))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
+    stage.patch("bj", "own", {"spec": {"tasks": sleeping(1, 6000)}})
+    await stage.until(lambda: stage.azure.ids("/jobs/own/tasks") == ["t0"], 600)
+    assert stage.azure.calls("Tasks_DeleteTask") == 39
 
 
 async def test_a_job_with_nothing_to_do_ends_without_a_call_and_an_empty_config_map_is_nothing(stage: Stage) -> None:

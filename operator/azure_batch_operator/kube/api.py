@@ -6,6 +6,7 @@ configuration, TLS and token handling are used.
     KubeError
      ├── NotFound        404
      ├── Conflict        409, and 422 of a failed JSON-patch `test`
+     │    └── AlreadyExists   409 of a create: there is an object of that name
      ├── Invalid         422: the schema refuses what we wrote
      └── Busy            429, 5xx and lost connections: try again, after `retry_after` seconds if given
 """
@@ -52,6 +53,10 @@ class Conflict(KubeError):  # noqa: N818
     """The object is not the one, or not in the state, that the request was made for."""
 
 
+class AlreadyExists(Conflict):
+    """There is an object of that name; other conflicts, such as that of a quota which changes, say nothing of it."""
+
+
 class Invalid(KubeError):  # noqa: N818
     """The API server's schema refuses the body: a fault of ours, not to be repeated."""
 
@@ -64,15 +69,17 @@ def _error(status: int, headers: Mapping[str, str], body: bytes) -> KubeError:
     try:
         document = orjson.loads(body)
         message = str(document.get("message") or document)
-        causes = (document.get("details") or {}).get("causes")
+        causes, reason = (document.get("details") or {}).get("causes"), document.get("reason")
     except (orjson.JSONDecodeError, AttributeError):
-        message, causes = body[:200].decode(errors="replace"), None
+        message, causes, reason = body[:200].decode(errors="replace"), None, None
     retry_after = headers.get("Retry-After", "")
     delay = float(retry_after) if retry_after.isdigit() else None
     if status == 404:
         return NotFound(message, status)
     if status == 422 and causes:
         return Invalid(message, status)
+    if status == 409 and reason == "AlreadyExists":
+        return AlreadyExists(message, status)
     if status in {409, 422}:  # a failed `test` of a JSON patch is a 422 that names no field
         return Conflict(message, status)
     if status == 429 or status >= 500 or status == 401:

@@ -6,19 +6,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.kube.api import Conflict, KubeApi, NotFound, path_of
+from azure_batch_operator.kube.api import AlreadyExists, Conflict, KubeApi, KubeError, NotFound, path_of
 
 
 async def create(api: KubeApi, key: Key, body: Mapping[str, Any]) -> None:
-    """Create an object, unless there is one of that name.
+    """Create an object, unless it is there already; a namesake with another owner is not it.
 
     Raises:
-        KubeError: if the API server refuses or is out of reach.
+        KubeError: if the API server refuses or is out of reach, or if the name is taken.
     """
     try:
         await api.request("POST", path_of(key.kind, key.namespace), body=body)
-    except Conflict:
-        return
+    except AlreadyExists:
+        there = await api.get(key)
+        if _owners(there) != _owners(body):
+            text = f"another {key.kind} {key.name!r} exists, which does not belong to this object: delete it, or rename one"
+            raise KubeError(text, 409) from None
+
+
+def _owners(body: Mapping[str, Any]) -> set[str]:
+    owners = body["metadata"].get("ownerReferences") or ()
+    return {str(owner["uid"]) for owner in owners if owner.get("controller")}
 
 
 async def delete(api: KubeApi, key: Key, uid: str) -> None:

@@ -144,13 +144,16 @@ class Feeder:
         key, state = job.incarnation.key, job.state
         intent = (job.incarnation, state.fingerprint)
         try:
-            for _ in range(_MOST_ROUNDS):
-                again = await self._round(job, job_id, spec)
-                if not again and not state.stopped and await self._rested(job, spec):
-                    again = await self._round(job, job_id, spec)
+            left = _MOST_ROUNDS
+            while left:
+                again, more = await self._round(job, job_id, spec)
+                if not (again or more or state.stopped) and await self._rested(job, spec):
+                    again, more = await self._round(job, job_id, spec)
                 if state.stopped:
                     return
-                if not again:
+                # Deleting thousands of superfluous tasks, round by round, gets on; what a list does not show yet does not.
+                left -= again
+                if not again and not more:
                     state.complete = True
                     self._backoff.succeeded(key, _FEED)
                     return
@@ -178,8 +181,12 @@ class Feeder:
         job.resting = False
         return True
 
-    async def _round(self, job: _Job, job_id: str, spec: Body) -> bool:
-        """Add what is missing; whether another look is needed, since something was there that the list had not shown."""
+    async def _round(self, job: _Job, job_id: str, spec: Body) -> tuple[bool, bool]:
+        """Add what is missing and delete what is superfluous.
+
+        Returns:
+            Whether another look is needed, since something was otherwise than listed, and whether more is to be deleted.
+        """
         state = job.state
         sieve = Sieve(state, Policies.of(spec), lambda task: self._delete(job_id, task))
         again = False
@@ -189,8 +196,8 @@ class Feeder:
             logger.info("Tasks of job %s are not listed in the order of their ids: all of them are read first", job_id)
             there = {str(task["id"]): task async for task in self._list(job_id)}
             again = await self._add(job, job_id, sieve, spec, there)
-        await sieve.prune(expand.expand(spec, job_id))
-        return again
+        deleted, changed = await sieve.prune(expand.expand(spec, job_id))
+        return again or bool(changed), sieve.capped and deleted > 0
 
     async def _add(
         self, job: _Job, job_id: str, sieve: Sieve, spec: Body, there: dict[str, Body] | None = None

@@ -77,6 +77,8 @@ class Sieve:
 
     def __init__(self, state: FeedState, policies: Policies, delete: Callable[[Body], Awaitable[bool]]) -> None:
         self._state, self._policies, self._delete = state, policies, delete
+        self.capped = False
+        """Whether there are more superfluous tasks than are kept."""
         self.superfluous: dict[str, Body] = {}
         """Tasks of the job that the pass did not find in the spec."""
 
@@ -107,6 +109,7 @@ class Sieve:
     async def missing_from(self, wanted: Iterator[Body], present: dict[str, Body]) -> AsyncIterator[Body]:
         """The same where all that is there is known, by id."""
         self.superfluous.clear()
+        self.capped = False
         for task in wanted:
             if self._state.stopped:
                 return
@@ -116,18 +119,29 @@ class Sieve:
         for there in present.values():
             self._keep(there)
 
-    async def prune(self, wanted: Iterator[Body]) -> None:
+    async def prune(self, wanted: Iterator[Body]) -> tuple[int, int]:
         """Delete what no task of the whole spec stands for.
 
         Args:
             wanted: all tasks of the spec, once more.
+
+        Returns:
+            How many tasks were deleted, and how many were not, since they have changed since they were listed.
         """
+        deleted = changed = 0
         if not self.superfluous or self._state.stopped:
-            return
+            return deleted, changed
         for task in wanted:
             self.superfluous.pop(str(task["id"]), None)
         for unwanted in self.superfluous.values():
-            await self._delete(unwanted)
+            # The next spec may stand for it again.
+            if self._state.stopped:
+                break
+            if await self._delete(unwanted):
+                deleted += 1
+            else:
+                changed += 1
+        return deleted, changed
 
     async def _is_replaced(self, there: Body, task: Body) -> bool:
         """Whether the task was deleted to be added again as it is wanted."""
@@ -145,7 +159,10 @@ class Sieve:
 
     def _keep(self, there: Body) -> None:
         # Tasks of BatchTasks say whose they are.
-        if self._policies.prune and not claimed(there) and len(self.superfluous) < _MOST_SUPERFLUOUS:
+        if not self._policies.prune or claimed(there):
+            return
+        self.capped = len(self.superfluous) >= _MOST_SUPERFLUOUS
+        if not self.capped:
             self.superfluous[str(there["id"])] = {"id": there["id"], "eTag": there.get("eTag")}
 
 

@@ -6,7 +6,16 @@ from datetime import UTC, datetime
 import pytest
 
 from azure_batch_operator.batch import AlreadyExistsError, MalformedAnswerError, ServerError, TaskAddStatus
-from azure_batch_operator.batch.answers import Answer, file_properties, json_object, page, receipt, task_add_results
+from azure_batch_operator.batch.answers import (
+    Answer,
+    file_properties,
+    json_object,
+    page,
+    parse_http_date,
+    parse_retry_after,
+    receipt,
+    task_add_results,
+)
 
 TYPED = {"content-type": "application/json; odata=minimalmetadata", "request-id": "rid"}
 
@@ -88,3 +97,14 @@ def test_an_unknown_result_never_passes_for_an_added_task(item: dict) -> None:
     body = {"value": [item]}
     with pytest.raises(MalformedAnswerError):
         task_add_results(body, _answer(body), "Tasks_CreateTaskCollection")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Fri, 31 Dec 9999 23:59:59 -2300", "Mon, 99999999999999999999 Jan 2024 00:00:00 GMT", "soon", "Mon, 01 Jan"],
+)
+def test_a_date_that_nobody_can_read_is_none(text: str) -> None:
+    now = datetime(2026, 1, 22, tzinfo=UTC)
+    assert parse_http_date(text) is None
+    assert parse_retry_after(text, now) is None
+    assert receipt(Answer(201, {"last-modified": text, "etag": "0x1"}, b""), None).etag == "0x1"

@@ -143,6 +143,23 @@ def test_a_stream_goes_on_with_exactly_what_is_not_there(
     assert state.submitted == len(there)
 
 
+def test_pruning_ends_with_the_spec_that_it_was_for_and_tells_what_has_changed() -> None:
+    state, deleted = FeedState(), []
+
+    async def delete(task: Mapping[str, Any]) -> bool:
+        deleted.append(task["id"])
+        state.stopped = task["id"] == "c"
+        return bool(task["id"] != "b")
+
+    async def scenario() -> tuple[int, int]:
+        sieve = Sieve(state, Policies(prune=True), delete)
+        assert [task async for task in sieve.missing(iter(()), listed([{"id": id} for id in "abcd"]))] == []
+        return await sieve.prune(iter(()))
+
+    assert asyncio.run(scenario()) == (2, 1)
+    assert deleted == ["a", "b", "c"]
+
+
 def test_tasks_of_batch_tasks_are_never_pruned() -> None:
     owned = {"id": "x", "environmentSettings": [{"name": "AZUREBATCH_IO_OWNER", "value": "c/n/BatchTask/x/u"}]}
     assert sifted({"tasks": []}, [owned, {"id": "y"}], Policies(prune=True))[1] == ["y"]
