@@ -310,15 +310,25 @@ async def test_forty_wrong_jobs_leave_the_account_to_others(stage: Stage) -> Non
     assert len([each for each in stage.azure.log if each.time >= began]) <= 60 * 5 + 120
 
 
-async def test_a_refused_retry(stage: Stage) -> None:
+@pytest.mark.parametrize(
+    ("fault", "least", "most"),
+    [
+        # About one task: each of the five is asked for once, and that is that.
+        ({"status": 409, "code": "OperationInvalidForCurrentState"}, 5, 5),
+        # Anything else stops at the first task, and is tried again in its time.
+        ({"status": 400, "code": "InvalidPropertyValue"}, 1, WRONG.minute),
+        ({"status": 403, "code": "InsufficientAccountPermissions"}, 2, WAITING.minute),
+    ],
+)
+async def test_a_refused_retry(stage: Stage, fault: dict[str, Any], least: int, most: int) -> None:
     await stage.ready_pool()
     tasks = [{"id": f"t{number}", "commandLine": "exit 1"} for number in range(5)]
     stage.apply(job("own", tasks=tasks, onAllTasksComplete="noaction"))
     await stage.until(lambda: stage.status("bj", "own").get("taskCounts", {}).get("failed") == 5, 300)
-    stage.azure.fault("Tasks_ReactivateTask", status=409, code="OperationInvalidForCurrentState")
+    stage.azure.fault("Tasks_ReactivateTask", **fault)
     stage.annotate("bj", "own", retry_failed="1")
     await stage.run_for(60)
-    assert 1 <= stage.azure.calls("Tasks_ReactivateTask") <= 5 * BUSY.minute
+    assert least <= stage.azure.calls("Tasks_ReactivateTask") <= most
 
 
 async def test_a_retry_after_has_a_cap(stage: Stage) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.stage import Options, Stage, job, pool, sleeping, task
+from support.stage import Options, Refusal, Stage, job, pool, sleeping, task
 
 OWNER = "azurebatch.io/owner"
 
@@ -51,13 +51,14 @@ async def test_a_job_does_not_move_to_a_pool_of_another_account(stage: Stage) ->
     other["spec"] |= {"accountName": "second", "auth": {"sharedKey": {"secretRef": {"name": "main-key", "key": "key"}}}}
     stage.apply(other, pool("elsewhere", accountRef={"name": "other"}))
     await stage.until(lambda: stage.ready("bp", "elsewhere"), 600)
-    try:
-        stage.patch("bj", "own", {"spec": {"poolRef": {"name": "elsewhere"}}})
-    except Exception:
-        return
+    stage.patch("bj", "own", {"spec": {"poolRef": {"name": "elsewhere"}}})
+    await stage.until(lambda: stage.reason("bj", "own") == "PoolInOtherAccount", 60)
+    assert stage.condition("bj", "own", "NotApplied")["status"] == "True"
     await stage.run_for(300)
     assert "own" not in stage.azure.services["second"].job_table
-    assert stage.azure.get("/jobs/own") is not None
+    assert (stage.azure.get("/jobs/own") or {})["poolInfo"]["poolId"] == "cpu"
+    stage.patch("bj", "own", {"spec": {"poolRef": {"name": "cpu"}}})
+    await stage.until(lambda: stage.ready("bj", "own") and stage.phase("bj", "own") == "Running", 60)
 
 
 test_a_job_does_not_move_to_a_pool_of_another_account = pytest.mark.parametrize(
@@ -69,12 +70,16 @@ async def test_an_account_does_not_move_to_another_endpoint(stage: Stage) -> Non
     """What was made at the old one would be made again, and the old one billed for ever."""
     await stage.ready_pool()
     other = await stage.another_azure(10200)
-    try:
+    with pytest.raises(Refusal, match="endpoint"):
         stage.patch("bacc", "main", {"spec": {"endpoint": other.endpoint}})
-    except Exception:
-        return
+    # Somebody has taken the rule away.
+    stage.server.validates = False
+    stage.patch("bacc", "main", {"spec": {"endpoint": other.endpoint}})
+    await stage.until(lambda: stage.reason("bacc", "main") == "EndpointChanged", 120)
+    await stage.restart()
     await stage.run_for(300)
     assert other.ids("/pools") == []
+    assert stage.azure.ids("/pools") == ["cpu"]
 
 
 async def test_a_task_is_not_added_to_a_job_of_another_namespace(stage: Stage) -> None:

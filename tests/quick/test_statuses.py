@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.stage import Stage, config_map, job, pool, sleeping, task
+from support.stage import Stage, config_map, job, pool, secret, sleeping, task
 
 
 @pytest.mark.parametrize(
@@ -100,6 +100,9 @@ async def test_an_account_that_began_in_trouble_gets_connected(stage: Stage) -> 
     stage.azure.fault(".*", reset=True)
     stage.apply(*stage.account_objects(), pool("cpu"))
     await stage.run_for(60)
+    assert stage.azure.log, "it was tried"
+    assert not stage.ready("bacc", "main")
+    assert stage.azure.ids("/pools") == []
     stage.azure.heal()
     await stage.until(lambda: stage.ready("bacc", "main"), 120)
     await stage.until(lambda: stage.ready("bp", "cpu"), 600)
@@ -138,7 +141,7 @@ async def test_a_change_that_the_finalizer_overtakes_is_followed(stage: Stage) -
     assert len(stage.azure.service.pool("cpu").nodes) == 3
 
 
-async def test_a_job_without_its_secret_can_be_suspended(stage: Stage) -> None:
+async def test_a_job_without_its_config_map_can_be_suspended(stage: Stage) -> None:
     """Verbs that stop work whatever else is wrong with the object."""
     await stage.ready_pool()
     stage.apply(config_map("list", tasks_json='[{"id": "a", "commandLine": "sleep 3600"}]'))
@@ -148,6 +151,26 @@ async def test_a_job_without_its_secret_can_be_suspended(stage: Stage) -> None:
     await stage.restart()
     stage.patch("bj", "own", {"spec": {"suspend": True}})
     await stage.until(lambda: (stage.azure.get("/jobs/own") or {})["state"] == "disabled", 120)
+
+
+@pytest.mark.parametrize(("verb", "state"), [("suspend", "disabled"), ("terminate", "completed")])
+async def test_a_job_without_its_secret_can_be_stopped(stage: Stage, verb: str, state: str) -> None:
+    """Its tasks are not all in when the Secret goes, so that the job needs it for all that is left to do."""
+    await stage.ready_pool()
+    stage.apply(secret("login", word="one"))
+    token = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "login", "key": "word"}}}
+    tasks = [each | {"environmentSettings": [token]} for each in sleeping(2, 3600)]
+    stage.apply(job("own", tasks=tasks))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 120)
+    stage.delete("secret", "login")
+    await stage.restart()
+    stage.patch("bj", "own", {"spec": {"tasks": [*tasks, tasks[0] | {"id": "more"}]}})
+    await stage.until(lambda: stage.reason("bj", "own") == "SecretNotFound", 120)
+    if verb == "suspend":
+        stage.patch("bj", "own", {"spec": {"suspend": True}})
+    else:
+        stage.annotate("bj", "own", terminate="1")
+    await stage.until(lambda: (stage.azure.get("/jobs/own") or {})["state"] == state, 120)
 
 
 async def test_an_object_that_is_made_again_during_a_resync_is_followed(stage: Stage) -> None:

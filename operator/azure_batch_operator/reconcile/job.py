@@ -455,7 +455,7 @@ def _shown(
     }
     tasks_left = bool(tasks.number("active", "running"))
     refused = job_changes.cannot_be_undone(resource.spec, remote, tasks_left=tasks_left)
-    verdict = applied.told(replace(verdict, more=more), refused)
+    verdict = applied.told(replace(verdict, more=more), refused or job_hold.cannot_move(pool))
     retry = asked(resource, RETRY_FAILED)
     acted = [TERMINATE, *([RETRY_FAILED] if retry is None or retry == tasks.retried else [])]
     shown = job_status.job_status(

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from azure_batch_operator.api.base import HELD_METADATA, HOLDS_METADATA
+from azure_batch_operator.reconcile.applied import NOT_APPLIED
 from azure_batch_operator.reconcile.job_changes import note
-from azure_batch_operator.reconcile.job_views import PoolView, TasksView
+from azure_batch_operator.reconcile.job_views import IN_OTHER_ACCOUNT, PoolView, TasksView
 from azure_batch_operator.reconcile.plan import Call, Evidence, Table
 
 Why = Literal["suspend", "pool", "flee"]
@@ -93,6 +94,13 @@ def switch(id: str, spec: Mapping[str, Any], remote: Mapping[str, Any], reason: 
     if reason is None and state == "disabled" and note(remote, HELD_METADATA):
         return Call("enable_job", Table.JOBS, id, evidence=Evidence.of(remote))
     return None
+
+
+def cannot_move(pool: PoolView) -> dict[str, tuple[bool, str, str]]:
+    """The condition of a job whose spec names a pool of another account, to which no job can move; none if it does not."""
+    if pool.problem is None or pool.problem[0] != IN_OTHER_ACCOUNT:
+        return {}
+    return {NOT_APPLIED: (True, *pool.problem)}
 
 
 def move(remote: Mapping[str, Any], moves_to: str | None) -> dict[str, Any]:

@@ -9,6 +9,9 @@ from typing import Any
 from azure_batch_operator.batch import BatchError
 from azure_batch_operator.reconcile.plan import Absent, Remote
 
+IN_OTHER_ACCOUNT = "PoolInOtherAccount"
+"""Reason of a pool's problem: it is in another account than the object that names it."""
+
 
 @dataclass(frozen=True)
 class PoolView:

@@ -113,6 +113,14 @@ def test_the_conflict_names_a_live_owner_and_how_to_get_it_from_there() -> None:
     assert "delete BatchPool team-b/theirs, with azurebatch.io/reconcile-policy=detach-on-delete" in message
 
 
+def test_the_conflict_does_not_take_an_object_that_nobody_can_see_for_gone() -> None:
+    _, message = reason(decide("true", remote(ELSEWHERE), others(UNSEEN)))
+    assert (
+        "make sure that BatchPool 'theirs' does not exist in namespace 'team-b', which this operator does not watch"
+        in message
+    )
+
+
 def test_the_conflict_says_which_value_takes_what_was_left() -> None:
     _, message = reason(decide("true", remote(NEIGHBOR), others(GONE)))
     assert "azurebatch.io/adopt=cluster-1/default/BatchPool/two" in message

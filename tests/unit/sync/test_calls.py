@@ -75,6 +75,52 @@ async def test_a_change_by_somebody_else_makes_a_plan_void(emulator: EmulatorThr
     assert job_changes.note(seen(session), "team") == "render"
 
 
+OURS, THEIRS = "cluster-1/default/BatchJob/one/uid-1/one", "cluster-1/default/BatchJob/one/uid-2/one"
+FIRST, SECOND = "2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"
+
+
+class Jobs:
+    """A job as a GET shows it; notes with which ETag it was deleted."""
+
+    def __init__(self, owner: str | None, created: str) -> None:
+        metadata = [] if owner is None else [{"name": "azurebatch.io/owner", "value": owner}]
+        self.shown = {"id": "one", "eTag": "0x2", "creationTime": created, "metadata": metadata}
+        self.deleted: list[str | None] = []
+        self.jobs = self
+
+    async def get(self, id: str) -> dict[str, Any]:
+        return self.shown
+
+    async def delete(self, id: str, *, if_match: str | None = None, **_: Any) -> Any:
+        self.deleted.append(if_match)
+        return SimpleNamespace(etag=None)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "owner", "created", "deleted"),
+    [
+        (Evidence(FIRST, OURS), OURS, FIRST, ["0x2"]),
+        # Another incarnation, whose maker has copied the marker.
+        (Evidence(FIRST, OURS), OURS, SECOND, []),
+        # The same one, which has changed hands.
+        (Evidence(FIRST, OURS), THEIRS, FIRST, []),
+        (Evidence(FIRST, OURS), None, FIRST, []),
+        (Evidence(FIRST, None), THEIRS, FIRST, []),
+        # A list that was asked for less does not know when it was made.
+        (Evidence(None, OURS), OURS, SECOND, ["0x2"]),
+        (Evidence(None, OURS), THEIRS, SECOND, []),
+    ],
+)
+async def test_what_is_deleted_is_what_was_decided_about_and_has_not_changed_since_the_last_look(
+    evidence: Evidence, owner: str | None, created: str, deleted: list[str]
+) -> None:
+    client = Jobs(owner, created)
+    session: Any = SimpleNamespace(client=client, mirror=Mirror(), poller=SimpleNamespace(poke=lambda: None))
+    call = Call("delete_job", Table.JOBS, "one", if_match="0x1", evidence=evidence)
+    assert await make(session, call) is bool(deleted)
+    assert client.deleted == deleted, "with the ETag of the GET, not of the list"
+
+
 class Nodes:
     """A pool and its nodes as GETs show them; notes which calls were made."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile import adoption, ownership
-from azure_batch_operator.reconcile.job_views import PoolView
+from azure_batch_operator.reconcile.job_views import IN_OTHER_ACCOUNT, PoolView
 from azure_batch_operator.reconcile.plan import Absent, Remote
 from azure_batch_operator.reconcile.pool_recreate import in_use
 from azure_batch_operator.sync.accounts import Session
@@ -38,7 +38,7 @@ def batch_pool(context: Context, resource: Resource, session: Session | None, na
             f"{field} names BatchPool {name!r} of BatchAccount {pinned.namespace}/{pinned.name}, but this object is in "
             f"BatchAccount {session.key.namespace}/{session.key.name}: name a pool of that account, or create a new object"
         )
-        return PoolView(None, ("PoolInOtherAccount", message))
+        return PoolView(None, (IN_OTHER_ACCOUNT, message))
     remote = pool_in_use(context, session, pool, brief=True) if session else Absent.UNKNOWN
     if isinstance(remote, Absent):
         return PoolView(None, ("WaitingForPool", f"waits until BatchPool {name!r} exists in Azure Batch"))
