@@ -185,6 +185,26 @@ def test_a_list_in_another_order_is_noticed_before_anything_is_deleted() -> None
         sifted(spec, [there[1], there[0], *there[2:]], Policies(prune=True))
 
 
+def test_a_spec_in_another_order_than_the_list_loses_none_of_its_tasks() -> None:
+    """The join takes `a` for superfluous, since the spec comes to it late; the whole spec has the last word."""
+    deleted: list[str] = []
+
+    async def delete(task: Mapping[str, Any]) -> bool:
+        deleted.append(task["id"])
+        return True
+
+    async def scenario() -> list[str]:
+        wanted = [{"id": "b", "commandLine": "x"}, {"id": "a", "commandLine": "x"}]
+        sieve = Sieve(FeedState(), Policies(prune=True), delete)
+        there = listed([{"id": each, "commandLine": "x"} for each in ("a", "b", "c")])
+        added = [task["id"] async for task in sieve.missing(iter(wanted), there)]
+        await sieve.prune(iter(wanted))
+        return added
+
+    assert asyncio.run(scenario()) == ["a"], "it exists, which the service says"
+    assert deleted == ["c"]
+
+
 def test_a_task_that_is_there_otherwise_is_left_and_named_or_replaced() -> None:
     constraints = {"maxWallClockTime": "PT60M"}
     spec = {

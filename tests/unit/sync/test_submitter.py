@@ -15,6 +15,8 @@ from azure_batch_operator.batch import (
     AlreadyExistsError,
     BatchError,
     InvalidRequestError,
+    NotFoundError,
+    PreconditionFailedError,
     ServerBusyError,
     TaskAddResult,
     TaskAddStatus,
@@ -241,5 +243,41 @@ async def test_a_refusal_is_not_asked_for_again_before_its_time() -> None:
     assert state.refused is wrong
     feeder.hurry(key)
     assert await feed("b") == 3
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_a_task_is_pruned_as_it_was_listed_and_stays_if_it_has_changed_since() -> None:
+    class Pruned(Client):
+        tasks = property(lambda self: self)
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.deleted: list[tuple[str, str | None]] = []
+
+        async def list(self, job_id: str, **_: Any) -> AsyncIterator[dict[str, str]]:
+            for id in ("a", "gone", "moved", "old"):
+                yield {"id": id, "commandLine": "true", "eTag": f"0x-{id}"}
+
+        async def add_tasks(self, job_id: str, tasks: Any, **_: Any) -> AsyncIterator[TaskAddResult]:
+            async for task in tasks:
+                yield TaskAddResult(task["id"], TaskAddStatus.SUCCESS)
+
+        async def delete(self, job_id: str, id: str, *, if_match: str | None = None, **_: Any) -> None:
+            self.deleted.append((id, if_match))
+            if id == "gone":
+                raise NotFoundError("gone", status=404)
+            if id == "moved":
+                raise PreconditionFailedError("changed", status=412)
+
+    client, settled = Pruned(), asyncio.Event()
+    feeder = Feeder(client, lambda _: settled.set())  # type: ignore[arg-type]
+    running = asyncio.create_task(feeder.run())
+    await asyncio.sleep(0)
+    one = Incarnation(Key(Kind.JOB, "default", "one"), "uid", "2026-01-01T00:00:00Z")
+    feeder.feed(one, "j", {"taskPrunePolicy": "Delete", "tasks": [{"id": "a", "commandLine": "true"}]}, "print")
+    async with asyncio.timeout(30):
+        await settled.wait()
+    assert client.deleted == [("gone", "0x-gone"), ("moved", "0x-moved"), ("old", "0x-old")]
     running.cancel()
     await asyncio.wait([running])
