@@ -14,7 +14,7 @@ from azure_batch_operator.reconcile import expand, job_changes
 from azure_batch_operator.reconcile.job import plan
 from azure_batch_operator.reconcile.job_end import DEPENDENCY_FAILED
 from azure_batch_operator.reconcile.job_views import PoolView, TasksView
-from azure_batch_operator.reconcile.plan import Absence, Absent, Feed, Plan, Remote, Table
+from azure_batch_operator.reconcile.plan import Absence, Absent, Feed, Plan, Remote, Table, TaskEvidence
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, owned, resource
 
 POOL = PoolView("cpu")
@@ -210,6 +210,12 @@ def test_what_depends_on_a_failed_task_does_not_hang() -> None:
     assert [(call.verb, call.body) for call in decision.calls] == [
         ("terminate_job", {"terminateReason": DEPENDENCY_FAILED.terminate_reason})
     ]
+    on_nodes = "state eq 'preparing' or state eq 'running'"
+    assert decision.calls[0].evidence is not None
+    assert decision.calls[0].evidence.tasks == (
+        TaskEvidence("state eq 'active'", 1, 1),
+        TaskEvidence(on_nodes, most=0),
+    ), "counts lag, so lists must show the same"
     ignoring = job(SWEEP | {"onDependencyFailure": "Ignore"}, finalizer=True)
     goes_on = decide(ignoring, remote(ignoring, onAllTasksComplete="terminatejob"), stuck)
     assert verbs(goes_on) == []

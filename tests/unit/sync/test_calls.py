@@ -12,7 +12,7 @@ from azure_batch_emulator import EmulatorConfig
 from azure_batch_operator.batch import BatchClient, HostPolicy, NotFoundError, SharedKey
 from azure_batch_operator.reconcile import job_changes
 from azure_batch_operator.reconcile.job_views import TasksView
-from azure_batch_operator.reconcile.plan import Absent, Call, Evidence, Plan, Table
+from azure_batch_operator.reconcile.plan import Absent, Call, Evidence, Plan, Table, TaskEvidence
 from azure_batch_operator.sync.calls import make
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.poller import Poller
@@ -119,6 +119,43 @@ async def test_what_is_deleted_is_what_was_decided_about_and_has_not_changed_sin
     call = Call("delete_job", Table.JOBS, "one", if_match="0x1", evidence=evidence)
     assert await make(session, call) is bool(deleted)
     assert client.deleted == deleted, "with the ETag of the GET, not of the list"
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "listed", "holds"),
+    [
+        (0, 0, 0, True),
+        (0, 0, 1, False),
+        (2, None, 1, False),
+        (2, None, 2, True),
+        (2, None, 9, True),
+        (2, 2, 1, False),
+        (2, 2, 2, True),
+        (2, 2, 3, False),
+    ],
+)
+async def test_what_counts_have_said_of_tasks_is_believed_if_a_list_says_it_too(
+    least: int, most: int | None, listed: int, holds: bool
+) -> None:
+    class Tasks(Jobs):
+        filters: tuple[str, ...] = ()
+        ended = False
+        tasks = property(lambda self: self)
+
+        async def list(self, job_id: str, *, filter: str, **_: Any) -> AsyncIterator[dict[str, str]]:
+            self.filters = (*self.filters, filter)
+            for number in range(listed):
+                yield {"id": str(number)}
+
+        async def terminate(self, *_: Any, **__: Any) -> Any:
+            self.ended = True
+            return SimpleNamespace(etag=None)
+
+    client = Tasks(OURS, FIRST)
+    session: Any = SimpleNamespace(client=client, mirror=Mirror(), poller=SimpleNamespace(poke=lambda: None))
+    evidence = Evidence(FIRST, OURS, tasks=(TaskEvidence("state eq 'active'", least, most),))
+    assert await make(session, Call("terminate_job", Table.JOBS, "one", body={}, evidence=evidence)) is holds
+    assert (client.ended, client.filters) == (holds, ("state eq 'active'",))
 
 
 class Nodes:
