@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.sync import views
 from support.stage import Stage, job, pool, sleeping
 
 
@@ -93,3 +95,31 @@ async def test_specs_that_pass_the_definitions_by_say_so(stage: Stage) -> None:
     await others_go_on(stage)
     for name, body in wrong.items():
         assert stage.condition(body["kind"], name).get("status") == "False", f"{name}\n{stage.picture()}"
+
+
+async def test_a_fault_of_the_operator_is_shown_on_the_object_and_tried_again(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decide = views.plan
+
+    def faulty(context: Any, resource: Resource, *rest: Any) -> Any:
+        if resource.key.name == "wrong":
+            raise RuntimeError("secret=hunter2")
+        return decide(context, resource, *rest)
+
+    await stage.ready_pool()
+    monkeypatch.setattr(views, "plan", faulty)
+    stage.apply(job("wrong", tasks=sleeping(1, 10)))
+    await stage.until(lambda: stage.reason("bj", "wrong") == "InternalError", 60)
+    assert stage.condition("bj", "wrong", "Stalled")["status"] == "True"
+    assert "report it" in stage.condition("bj", "wrong")["message"]
+    assert "hunter2" not in str(stage.status("bj", "wrong"))
+    await stage.until(lambda: stage.events("bj", "wrong", "InternalError"), 10)
+    await others_go_on(stage)
+    writes = stage.writes("bj", "wrong", "status")
+    await stage.run_for(1800)
+    assert stage.writes("bj", "wrong", "status") == writes, "the same fault again is not a new status"
+    monkeypatch.undo()
+    await stage.until(lambda: stage.phase("bj", "wrong") == "Succeeded", 400)
+    assert stage.tracebacks
+    stage.tracebacks.clear()

@@ -66,6 +66,13 @@ async def test_a_status_that_was_edited_by_hand_becomes_true_again(stage: Stage)
     stage.patch("bt", "t", {"status": {"phase": "Running"}}, status=True)
     stage.patch("bj", "done", {"status": {"phase": "Failed"}}, status=True)
     await stage.until(lambda: stage.phase("bt", "t") == "Failed" and stage.phase("bj", "done") == "Succeeded", 900)
+    # Members that nobody would come to decide about again.
+    stage.patch("bt", "t", {"status": {"exitCode": 0, "nodeId": "another"}}, status=True)
+    stage.patch("bj", "done", {"status": {"taskCounts": {"succeeded": 77}}}, status=True)
+    await stage.until(lambda: stage.status("bj", "done")["taskCounts"]["succeeded"] == 1, 60)
+    await stage.until(
+        lambda: stage.status("bt", "t")["exitCode"] == 1 and stage.status("bt", "t")["nodeId"] != "another", 60
+    )
 
 
 @pytest.mark.parametrize("way", ["reconcile-now", "restart"])

@@ -154,3 +154,25 @@ async def test_an_object_that_cannot_be_read_keeps_no_other_from_being_compared(
     )
     assert (number, seen, woken, gone) == (2, ["a", "z"], ["a", "z"], [])
     assert faults("resync") == before + 1
+
+
+async def test_a_namesake_of_an_object_does_not_stand_for_it() -> None:
+    """The object has gone and another one has taken its name, which nobody has heard of."""
+
+    class Namesake:
+        async def list(self, kind: Kind, namespace: str | None) -> AsyncIterator[Any]:
+            if kind is Kind.JOB:
+                yield {"kind": "BatchJob", "metadata": {"namespace": "n", "name": "a", "uid": "second"}}
+
+    store, gone = Store(), list[str]()
+    first = {"namespace": "n", "name": "a", "uid": "first"}
+    store.put(Resource.parse({"kind": "BatchJob", "metadata": first, "spec": {}}))
+    await resync(
+        Namesake(),  # type: ignore[arg-type]
+        store,
+        (),
+        lambda _: None,
+        lambda resource: gone.append(resource.uid),
+        lambda _: None,
+    )
+    assert gone == ["first"]

@@ -184,6 +184,23 @@ async def test_a_job_made_anew_starts_with_nothing_remembered() -> None:
     assert key in set().union(*scene.told)
 
 
+async def test_of_what_others_have_only_what_somebody_asks_for_is_kept() -> None:
+    scene, pool = Scene(), Key(Kind.POOL, "n", "p")
+    scene.interest.add(pool, "p")
+    scene.service.items["pools"] = [{"id": "p", "state": "active"}, {"id": "theirs", "state": "active", "vmSize": "a"}]
+    scene.service.items["counts"] = [{"poolId": "P", "dedicated": {"idle": 1}}, {"poolId": "theirs"}]
+    scene.service.items["jobs"] = [entry("foreign", metadata=[{"name": "x", "value": "y"}]), entry("s:job-1")]
+    await scene.poll()
+    assert set(scene.mirror.node_counts) == {"p"}
+    scene.interest.add(SCHEDULE, "s")
+    await scene.poll()
+    assert {job["id"] for job in scene.mirror.jobs.entries()} == {"s:job-1"}, "jobs of the schedule"
+    scene.interest.watch_jobs(pool, wanted=True)
+    await scene.poll()
+    brief = {"state": "active", "poolInfo": {"poolId": "p"}}
+    assert scene.mirror.jobs.brief("foreign") == {"id": "foreign", **brief}, "for a pool that is to go, in brief"
+
+
 async def test_what_is_noted_of_a_pool_or_schedule_ends_with_it() -> None:
     scene, pool = Scene(), Key(Kind.POOL, "n", "p")
     scene.interest.add(pool, "p")
