@@ -113,6 +113,7 @@ class Reply:
         location: value of the Location header.
         headers: further ones.
         stream: content of a file, instead of a body.
+        written: body that is JSON text already.
         status: if other than the route's.
     """
 
@@ -123,6 +124,7 @@ class Reply:
     location: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     stream: AsyncIterator[bytes] | None = None
+    written: bytes | None = None
     status: int | None = None
 
 

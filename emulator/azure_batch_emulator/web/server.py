@@ -269,8 +269,9 @@ class Server:
         if reply.stream is not None:
             content = b"".join([chunk async for chunk in reply.stream])
             response = web.Response(status=status, headers=headers, body=content)
-        elif reply.body is not None:
-            response = web.Response(status=status, headers=headers | {"Content-Type": _JSON}, body=_dump(reply.body))
+        elif reply.body is not None or reply.written is not None:
+            body = reply.written if reply.body is None else _dump(reply.body)
+            response = web.Response(status=status, headers=headers | {"Content-Type": _JSON}, body=body)
         else:
             response = web.Response(status=status, headers=headers)
         if status != 204 and request.method != "HEAD":

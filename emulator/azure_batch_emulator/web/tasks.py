@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from azure_batch_emulator.engine import job_rules
 from azure_batch_emulator.engine.entities import Job, Task
 from azure_batch_emulator.schema import tasks as schema
 from azure_batch_emulator.web import fields, render
+from azure_batch_emulator.web.filters import Predicate
 from azure_batch_emulator.web.messages import Handler, Reply, Request, reply_page
 from azure_batch_emulator.web.query import select
+from azure_batch_emulator.web.task_pages import TaskPage, whole
 from azure_batch_emulator.wire.errors import BatchError, invalid_body, invalid_property, missing_property
 from azure_batch_emulator.wire.ticks import etag, format_timestamp
 
@@ -87,6 +90,8 @@ def list_tasks(request: Request) -> Reply:
     matches = request.filter(fields.TASKS)
     token = request.query.skip_token(str)
     stats = request.query.expands_stats()
+    if not stats and request.query.get("$select") is None:
+        return _written_page(request, job, matches, token)
 
     def item(task: Task) -> dict[str, Any]:
         body = render.task(request.base_url, task)
@@ -103,6 +108,21 @@ def list_tasks(request: Request) -> Reply:
         matches=matches,
         known=render.TASK_PROPERTIES,
     )
+
+
+def _written_page(request: Request, job: Job, matches: Predicate | None, token: str | None) -> Reply:
+    """A page without a selection, written straight away."""
+    page = TaskPage(request.base_url, request.version)
+    size = request.query.max_results()
+    tasks = map(job.tasks.__getitem__, job.task_ids.after(token))
+    chosen = list(islice(filter(matches, tasks) if matches is not None else tasks, size + 1))
+    if not chosen:
+        return Reply({"odata.metadata": request.metadata("tasks"), "value": []})
+    link = None
+    if len(chosen) > size:
+        del chosen[size:]
+        link = request.query.next_link(f"{request.base_url}{request.path}", chosen[-1].id.lower())
+    return Reply(written=whole(request.metadata("tasks"), [page.text(task) for task in chosen], link))
 
 
 def replace(request: Request) -> Reply:

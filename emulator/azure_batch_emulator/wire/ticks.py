@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 
 TICKS_PER_SECOND = 10_000_000
 _EPOCH = datetime(1, 1, 1, tzinfo=UTC)
@@ -33,17 +34,21 @@ def to_datetime(ticks: int) -> datetime:
 
 def format_timestamp(ticks: int) -> str:
     """ISO 8601 in UTC with up to 7 fractional digits, trailing zeros dropped (batch-semantics §1.3)."""
-    return _format(ticks, f"{ticks % TICKS_PER_SECOND:07d}".rstrip("0"))
+    second, fraction = divmod(ticks, TICKS_PER_SECOND)
+    if not fraction:
+        return f"{_format_second(second)}Z"
+    return f"{_format_second(second)}.{fraction:07d}".rstrip("0") + "Z"
 
 
 def format_timestamp_full(ticks: int) -> str:
     """As `format_timestamp` but always with 7 digits: the ``Time:`` line of an error."""
-    return _format(ticks, f"{ticks % TICKS_PER_SECOND:07d}")
+    return f"{_format_second(ticks // TICKS_PER_SECOND)}.{ticks % TICKS_PER_SECOND:07d}Z"
 
 
-def _format(ticks: int, fraction: str) -> str:
-    second = to_datetime(ticks).replace(microsecond=0, tzinfo=None).isoformat()
-    return f"{second}.{fraction}Z" if fraction else f"{second}Z"
+# Timestamps of one page are mostly of few seconds, and the calendar costs more than the rest of a timestamp.
+@lru_cache(4096)
+def _format_second(second: int) -> str:
+    return to_datetime(second * TICKS_PER_SECOND).replace(microsecond=0, tzinfo=None).isoformat()
 
 
 def parse_timestamp(text: str) -> int:

@@ -1,0 +1,115 @@
+"""Pages of tasks as text, for lists of very many: what `render.task` and the server's JSON give, several times as fast.
+
+Most tasks of a job differ in their id, their times and perhaps their command only. The first of each kind is rendered as usual and
+becomes a template; the others are filled in. `tests/conformance/test_task_pages.py` compares both ways for tasks in every state.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import orjson
+
+from azure_batch_emulator.engine.entities import Task
+from azure_batch_emulator.schema.versions import Version
+from azure_batch_emulator.web import render
+from azure_batch_emulator.wire.ticks import format_timestamp
+
+# Stands for a value that is filled in; nothing that users write can be the same.
+_BLANK = secrets.token_hex(16)
+
+
+class TaskPage:
+    """Writes tasks as members of a page's list.
+
+    Args:
+        base: URL of the service as the caller wrote it.
+        version: of the request; what it does not have is left out.
+    """
+
+    def __init__(self, base: str, version: Version) -> None:
+        self._base = base
+        self._version = version
+        self._templates: dict[tuple[Any, ...], str] = {}
+        self._commands: dict[str, str] = {}
+
+    def text(self, task: Task) -> str:
+        """One task, as an object of the list."""
+        created, modified, entered, end = task.created, task.last_modified, task.state_time, task.end_time
+        before, start = task.previous_state_time, task.start_time
+        # What is not filled in below.
+        kind = (
+            id(task.spec),
+            task.state,
+            task.previous_state,
+            task.node_id,
+            task.node_pool_id,
+            task.exit_code,
+            task.result,
+            id(task.failure),
+            task.retry_count,
+            task.requeue_count,
+            before is None,
+            start is None,
+            end is None,
+            task.last_retry is None,
+            task.last_requeue is None,
+        )
+        template = self._templates.get(kind)
+        if template is None:
+            template = self._templates[kind] = self._template(task)
+        command = self._commands.get(task.command_line)
+        if command is None:
+            command = self._commands[task.command_line] = _inside(task.command_line)
+        # Ids have letters, digits, '-' and '_' only: nothing in them is escaped, in JSON or in a URL.
+        name = task.id
+        creation = format_timestamp(created)
+        modification = creation if modified == created else format_timestamp(modified)
+        entering = format_timestamp(entered)
+        values = [name, name, f"0x{modified:X}", modification, creation, entering]
+        beginning = format_timestamp(start) if start is not None else ""
+        if before is not None:
+            values.append(beginning if before == start else creation if before == created else format_timestamp(before))
+        values.append(command)
+        if start is not None:
+            values.append(beginning)
+        if end is not None:
+            values.append(entering if end == entered else format_timestamp(end))
+        if task.last_retry is not None:
+            values.append(format_timestamp(task.last_retry))
+        if task.last_requeue is not None:
+            values.append(format_timestamp(task.last_requeue))
+        if task.node_id is not None and task.node_pool_id is not None:
+            values += (name, name)
+        return template % tuple(values)
+
+    def _template(self, task: Task) -> str:
+        """The text of a task with a blank for each value of `text`."""
+        body = self._version.show(render.task(self._base, task))
+        body["id"] = body["eTag"] = body["commandLine"] = _BLANK
+        body["url"] = body["url"].removesuffix(task.id) + _BLANK
+        for part in (body, body["executionInfo"]):
+            for name in part:
+                if name == "lastModified" or name.endswith("Time"):
+                    part[name] = _BLANK
+        place = body.get("nodeInfo", {})
+        for name in ("taskRootDirectory", "taskRootDirectoryUrl"):
+            if name in place:
+                place[name] = place[name].removesuffix(task.id) + _BLANK
+        text = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode().replace("\n", "\r\n    ")
+        return text.replace("%", "%%").replace(_BLANK, "%s")
+
+
+def whole(metadata: str, items: list[str], next_link: str | None) -> bytes:
+    """A page of at least one item."""
+    link = f',\r\n  "odata.nextLink": "{_inside(next_link)}"' if next_link is not None else ""
+    listed = ",\r\n    ".join(items)
+    return (
+        f'{{\r\n  "odata.metadata": "{_inside(metadata)}",\r\n  "value": [\r\n    {listed}\r\n  ]{link}\r\n}}'.encode()
+    )
+
+
+def _inside(text: str) -> str:
+    """Text as it stands between the quotes of a JSON string."""
+    return orjson.dumps(text).decode()[1:-1]

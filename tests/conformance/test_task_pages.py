@@ -1,0 +1,94 @@
+"""Pages of tasks are written without making the objects first: the text must be what the objects would have given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import pytest
+
+from azure_batch_emulator.schema.versions import VERSIONS
+from azure_batch_emulator.web import render
+from azure_batch_emulator.web.task_pages import TaskPage, whole
+from support.property_samples import TASKS
+from support.still_service import BASE, StillService
+
+
+def stage_of_every_kind(*, windows: bool = False) -> StillService:
+    """A job with tasks in every state, with every property, retried, requeued and failed."""
+    stage = StillService()
+    stage.service.applications["app"] = {"id": "app", "versions": ["1"]}
+    more: dict[str, Any] = {}
+    if windows:
+        image = {"publisher": "microsoftwindowsserver", "offer": "windowsserver", "sku": "2022-datacenter"}
+        machine = {"imageReference": image, "nodeAgentSKUId": "batch.node.windows amd64"}
+        more = {"virtualMachineConfiguration": machine}
+    stage.steady_pool(1, taskSlotsPerNode=8, **more)
+    job = {"id": "job", "poolInfo": {"poolId": "pool"}, "usesTaskDependencies": True}
+    stage.must("POST", "/jobs", job | {"onTaskFailure": "performexitoptionsjobaction"})
+    kept: dict[str, Any] = {"jobAction": "none"}
+    for name, sample in TASKS.items():
+        stage.must("POST", "/jobs/job/tasks", {"exitConditions": {"default": kept}, "id": name, **sample.sent})
+    never = {"exitOptions": kept}
+    bodies: list[dict[str, Any]] = [
+        {"id": "good", "commandLine": "true"},
+        {"id": "Good-2_b", "commandLine": 'echo "quoted" \\ ü \t'},
+        {"id": "bad", "commandLine": "exit 3", "exitConditions": {"exitCodes": [{"code": 3, **never}]}},
+        {"id": "again", "commandLine": "exit 4", "constraints": {"maxTaskRetryCount": 1}},
+        {"id": "long", "commandLine": "sleep 1000"},
+        {"id": "moved", "commandLine": "sleep 1000"},
+        {"id": "ended", "commandLine": "true", "dependsOn": {"taskIds": ["nobody"]}},
+    ]
+    bodies[3]["exitConditions"] = {"exitCodes": [{"code": 4, **never}]}
+    for body in bodies:
+        stage.must("POST", "/jobs/job/tasks", body)
+    stage.must("POST", "/jobs/job/tasks/ended/terminate")
+    stage.clock.advance(100)
+    stage.must("POST", f"{stage.node_path}/reboot", {"nodeRebootOption": "requeue"})
+    stage.clock.advance(200)
+    stage.must("POST", "/jobs/job/tasks", {"id": "fresh", "commandLine": "true"})
+    return stage
+
+
+@pytest.mark.parametrize("version", VERSIONS.values(), ids=lambda version: version.name)
+@pytest.mark.parametrize("windows", [False, True])
+def test_the_text_is_that_of_the_objects(version: Any, *, windows: bool) -> None:
+    stage = stage_of_every_kind(windows=windows)
+    job = stage.service.job("job")
+    tasks = list(job.tasks.values())
+    assert {task.state for task in tasks} == {"active", "running", "completed"}
+    assert {task.retry_count for task in tasks} == {0, 1}
+    assert max(task.requeue_count for task in tasks) == 1
+    page = TaskPage(BASE, version)
+    for link in (None, f"{BASE}/jobs/job/tasks?a=b&$skiptoken=x"):
+        expected: dict[str, Any] = {
+            "odata.metadata": f"{BASE}/$metadata#tasks",
+            "value": [version.show(render.task(BASE, task)) for task in tasks],
+        }
+        if link is not None:
+            expected["odata.nextLink"] = link
+        written = whole(f"{BASE}/$metadata#tasks", [page.text(task) for task in tasks], link)
+        assert written == orjson.dumps(expected, option=orjson.OPT_INDENT_2).replace(b"\n", b"\r\n")
+
+
+def test_a_job_without_tasks_has_an_empty_page() -> None:
+    stage = StillService()
+    stage.must("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "pool"}})
+    assert stage.must("GET", "/jobs/job/tasks") == {"odata.metadata": f"{BASE}/$metadata#tasks", "value": []}
+
+
+def test_written_pages_are_paged_and_filtered() -> None:
+    stage = StillService()
+    stage.must("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "pool"}})
+    for number in range(5):
+        stage.must("POST", "/jobs/job/tasks", {"id": f"T{number}", "commandLine": "true"})
+    stage.must("POST", "/jobs/job/tasks/t2/terminate")
+    found, target = [], "/jobs/job/tasks?maxresults=2"
+    while target:
+        body = stage.must("GET", target)
+        found.append([task["id"] for task in body["value"]])
+        target = body.get("odata.nextLink", "").removeprefix(BASE)
+    assert found == [["T0", "T1"], ["T2", "T3"], ["T4"]]
+    ended = stage.must("GET", "/jobs/job/tasks?$filter=state%20eq%20'completed'")
+    assert [task["id"] for task in ended["value"]] == ["T2"]
+    assert stage.must("GET", "/jobs/job/tasks?$select=id&maxresults=1")["value"] == [{"id": "T0"}]
