@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from azure_batch_emulator.engine import transitions
+from azure_batch_emulator.engine.compact import NOT_ENDED, Ended, Seldom
 from azure_batch_emulator.engine.dependencies import Dependencies
 from azure_batch_emulator.engine.lag import Lagging
 from azure_batch_emulator.engine.ordered import OrderedIds
@@ -229,7 +230,8 @@ class Job:
 class Task:
     """A task. `run` is its present try, if it has one; `place` orders it among those that wait for a node.
 
-    `spec` is the accepted body without the two properties that differ from task to task, so that equal tasks share it.
+    `spec` is the accepted body without the two properties that differ from task to task, so that equal tasks share it. There
+    may be a million of these: what most do not have is no field (`tests/unit/emulator/test_task_memory.py`).
     """
 
     id: str
@@ -242,24 +244,45 @@ class Task:
     state: str = "active"
     previous_state: str | None = None
     previous_state_time: int | None = None
-    retry_count: int = 0
-    requeue_count: int = 0
-    last_retry: int | None = None
-    last_requeue: int | None = None
     start_time: int | None = None
     end_time: int | None = None
-    exit_code: int | None = None
-    result: str | None = None
-    failure: dict[str, Any] | None = None
+    ended: Ended = NOT_ENDED
     node_id: str | None = None
     node_pool_id: str | None = None
-    windows: bool = False
-    files_gone: bool = False
-    waiting: bool = False
     run: Run | None = None
-    subtasks: list[Subtask] | None = None
-    is_job_manager: bool = False
     place: int = 0
+    seldom: dict[str, Any] | None = None
+
+    retry_count = Seldom[int](0)
+    requeue_count = Seldom[int](0)
+    last_retry = Seldom["int | None"](None)
+    last_requeue = Seldom["int | None"](None)
+    windows = Seldom[bool](False)
+    files_gone = Seldom[bool](False)
+    waiting = Seldom[bool](False)
+    subtasks = Seldom["list[Subtask] | None"](None)
+    is_job_manager = Seldom[bool](False)
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of the try that ended the task."""
+        return self.ended.exit_code
+
+    @property
+    def result(self) -> str | None:
+        """``success`` or ``failure``, of a task that has ended."""
+        return self.ended.result or None
+
+    @property
+    def failure(self) -> dict[str, Any] | None:
+        """Why the task failed."""
+        return self.ended.failure
+
+    def begin_anew(self) -> None:
+        """Forget how the task ended, and where it ran."""
+        self.ended = NOT_ENDED
+        self.start_time = self.end_time = self.node_id = self.node_pool_id = None
+        self.files_gone = False
 
     def enter(self, state: str, now: int) -> None:
         """Change state and the job's counts with it. Set result and exit code before completing."""

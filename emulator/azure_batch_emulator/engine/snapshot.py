@@ -10,6 +10,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from azure_batch_emulator.engine.compact import ended
 from azure_batch_emulator.engine.entities import (
     Counts,
     Job,
@@ -33,16 +34,25 @@ _NODE_NAMES = """id index dedicated ip_address allocated state_time state schedu
  tasks_succeeded start_task start_task_info errors users"""
 _JOB_NAMES = """id spec created last_modified state_time start_time pool_id state previous_state previous_state_time
  end_time terminate_reason scheduling_error disable_option schedule_id auto_pool"""
-_TASK_NAMES = """id created last_modified state_time state previous_state previous_state_time retry_count
- requeue_count last_retry last_requeue start_time end_time exit_code result failure node_id node_pool_id
- windows files_gone waiting is_job_manager"""
+_SELDOM = (
+    "retry_count",
+    "requeue_count",
+    "last_retry",
+    "last_requeue",
+    "windows",
+    "files_gone",
+    "waiting",
+    "is_job_manager",
+)
+_TASK_NAMES = """id created last_modified state_time state previous_state previous_state_time start_time end_time exit_code
+ result failure node_id node_pool_id"""
 _RECORD_NAMES = """job_id pool_id node_id preparation release prepared failed"""
 _SCHEDULE_NAMES = """id spec created last_modified state_time state previous_state previous_state_time job_serial
  recent_job_id next_run end_time due auto_pool_id"""
 _POOL = tuple(_POOL_NAMES.split())
 _NODE = tuple(_NODE_NAMES.split())
 _JOB = tuple(_JOB_NAMES.split())
-_TASK = tuple(_TASK_NAMES.split())
+_TASK = (*_TASK_NAMES.split(), *_SELDOM)
 _RECORD = tuple(_RECORD_NAMES.split())
 _SCHEDULE = tuple(_SCHEDULE_NAMES.split())
 _WORKING = frozenset({"idle", "running", "offline"})
@@ -149,7 +159,13 @@ def _load_job(service: BatchService, body: dict[str, Any]) -> None:
     waiting: list[tuple[int, Task]] = []
     for item in tasks:
         body = item.pop("spec")
+        seldom = {name: item.pop(name) for name in _SELDOM}
+        exit_code, result, failure = (item.pop(name) for name in ("exit_code", "result", "failure"))
         task = Task(job=job, command_line=body["commandLine"], spec=service.tasks.shared(job, body), **item)
+        for name, value in seldom.items():
+            setattr(task, name, value)
+        if result is not None:
+            task.ended = ended(exit_code, failure)
         key = folded(task.id)
         if task.state in ("preparing", "running"):
             task.state, task.state_time = "active", now

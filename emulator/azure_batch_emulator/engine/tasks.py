@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from azure_batch_emulator.engine import environment, job_rules, machine_rules, task_rules
+from azure_batch_emulator.engine.compact import ended
 from azure_batch_emulator.engine.entities import Job, Node, Pool, Run, Task
 from azure_batch_emulator.engine.shared_bodies import SharedBodies, folded
 from azure_batch_emulator.engine.task_files import TaskFiles
@@ -41,7 +42,8 @@ class Tasks:
         self._service.pools.check_packages(spec.get("applicationPackageReferences", ()))
         now = self._service.clock.now()
         command_line = self._shared.text(spec["commandLine"])
-        task = Task(task_id, job, command_line, self.shared(job, spec), now, now, now, is_job_manager=is_job_manager)
+        task = Task(task_id, job, command_line, self.shared(job, spec), now, now, now)
+        task.is_job_manager = is_job_manager
         job.tasks_change()
         job.tasks[key] = task
         job.task_ids.add(key)
@@ -111,7 +113,7 @@ class Tasks:
             raise BatchError("TaskSucceeded")
         now = self._service.clock.now()
         task.enter("active", now)
-        self._clear(task)
+        task.begin_anew()
         task.retry_count = 0
         task.last_retry = None
         task.last_modified = now
@@ -251,7 +253,7 @@ class Tasks:
         now = self._service.clock.now() // 10 * 10
         node = task.run.node if task.run else None
         task.run = None
-        task.exit_code, task.failure, task.result = outcome.exit_code, outcome.failure, outcome.result
+        task.ended = ended(outcome.exit_code, outcome.failure)
         task.end_time = now
         task.enter("completed", now)
         self._note_recent(task, node, now)
@@ -313,7 +315,7 @@ class Tasks:
         self._drop_run(task)
         if never_ran:
             task.node_id = task.node_pool_id = None
-        task.exit_code, task.failure, task.result, task.end_time = None, failure, "failure", now
+        task.ended, task.end_time = ended(None, failure), now
         task.enter("completed", now)
         self._note_recent(task, node, now)
         self.files.keep_for_retention(task, node)
@@ -336,7 +338,7 @@ class Tasks:
         if task.state == "active":
             return
         task.enter("active", now)
-        self._clear(task)
+        task.begin_anew()
         task.requeue_count += 1
         task.last_requeue = now
         task.subtasks = None
@@ -348,7 +350,7 @@ class Tasks:
         self._drop_run(task)
         task.subtasks = None
         task.enter("active", self._service.clock.now() // 10 * 10)
-        self._clear(task)
+        task.begin_anew()
         self.enqueue(task, front=True)
         self._service.jobs.run_left(task.job)
 
@@ -384,9 +386,3 @@ class Tasks:
 
     def _task_of(self, run: Run) -> Task | None:
         return self._of_run.get(run.serial)
-
-    @staticmethod
-    def _clear(task: Task) -> None:
-        task.start_time = task.end_time = task.exit_code = None
-        task.result = task.failure = task.node_id = task.node_pool_id = None
-        task.files_gone = False
