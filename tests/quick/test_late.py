@@ -44,6 +44,27 @@ CREATES = [
     Create("Tasks_CreateTaskCollection", "bt", "/jobs/own/tasks/late", task("late", "own", "sleep 3600")),
 ]
 
+STRANGERS: dict[str, dict[str, Any]] = {
+    "Pools_CreatePool": {
+        "id": "late", "vmSize": "Standard_D2s_v5", "targetDedicatedNodes": 0,
+        "virtualMachineConfiguration": {
+            "nodeAgentSKUId": "batch.node.ubuntu 22.04",
+            "imageReference": {"publisher": "canonical", "offer": "0001-com-ubuntu-server-jammy", "sku": "22_04-lts"},
+        },
+    },
+    "Jobs_CreateJob": {"id": "late", "poolInfo": {"poolId": "cpu"}},
+    "JobSchedules_CreateJobSchedule": {
+        "id": "late", "schedule": {"recurrenceInterval": "PT24H"},
+        "jobSpecification": {"poolInfo": {"poolId": "cpu"}},
+    },
+}  # fmt: skip
+"""What somebody else has under the same ID."""
+LISTS = {
+    "Pools_CreatePool": "Pools_ListPools",
+    "Jobs_CreateJob": "Jobs_ListJobs",
+    "JobSchedules_CreateJobSchedule": "JobSchedules_ListJobSchedules",
+}
+
 
 def test_every_verb_that_creates_is_tried() -> None:
     verbs = {verb for verb in plan._VERBS if verb.startswith("create_")}
@@ -122,3 +143,46 @@ async def test_an_answered_create_delays_no_deletion(stage: Stage) -> None:
     await stage.until(lambda: stage.phase("bj", "own") == "Running")
     stage.delete("bj", "own")
     await stage.until(lambda: stage.gone("bj", "own"), 30)
+
+
+@pytest.mark.parametrize("create", CREATES[:3], ids=lambda create: create.operation)
+async def test_a_create_lands_in_the_place_of_what_a_stranger_had_there(stage: Stage, create: Create) -> None:
+    await stage.ready_pool()
+    hold = stage.azure.hold(create.operation, count=1)
+    stage.apply(create.body)
+    await stage.until(lambda: hold.arrived == 1)
+    stage.azure.post(create.path.rsplit("/", 1)[0], STRANGERS[create.operation])
+    await stage.until(lambda: stage.reason(create.kind, create.name) == "OwnershipConflict", 120)
+    # What was observed belongs to a stranger. Before the next poll ends it makes room for what the object has asked for.
+    polls = stage.azure.hold(LISTS[create.operation])
+    await stage.until(lambda: polls.arrived == 1, 120)
+    stage.azure.delete(create.path)
+    await stage.until(lambda: stage.azure.get(create.path) is None, 120)
+    hold.release()
+    await stage.until(lambda: stage.azure.get(create.path), 60)
+    stage.delete(create.kind, create.name)
+    await stage.run_for(5)
+    polls.release()
+    await stage.until(lambda: stage.gone(create.kind, create.name), 300)
+    await stage.run_for(300)
+    assert stage.azure.get(create.path) is None
+
+
+@pytest.mark.parametrize("create", CREATES, ids=lambda create: create.operation)
+async def test_a_create_of_a_former_process_lands_after_what_was_there_is_gone(stage: Stage, create: Create) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.azure.get("/jobs/own"))
+    hold = stage.azure.hold(create.operation, count=1)
+    stage.apply(create.body)
+    await stage.until(lambda: stage.azure.get(create.path), 120)
+    await stage.run_for(5)
+    await stage.restart()
+    await stage.run_for(5)
+    stage.delete(create.kind, create.name)
+    await stage.until(lambda: stage.azure.get(create.path) is None, 120)
+    await stage.run_for(20)
+    hold.release()
+    await stage.until(lambda: stage.gone(create.kind, create.name), 300)
+    await stage.run_for(300)
+    assert stage.azure.get(create.path) is None

@@ -11,7 +11,7 @@ from azure_batch_operator.api.account import MOST_APPLICATIONS, MOST_IMAGES, MOS
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.account_problems import PASSING
 from azure_batch_operator.reconcile.common import FORCE_HINT, with_notice
-from azure_batch_operator.reconcile.plan import Plan
+from azure_batch_operator.reconcile.plan import Plan, Unconfirmed
 from azure_batch_operator.reconcile.status import Verdict, kept, picked, status, timestamp
 
 _MOST_USERS_NAMED = 5
@@ -123,7 +123,7 @@ def plan(
     """
     if resource.deleting:
         if not resource.has_finalizer or resource.released or not dependents or _never_used(resource, dependents):
-            return Plan(finalizer="remove")
+            return Plan(finalizer="remove", unconfirmed=Unconfirmed.UNUSED)
         verdict = Verdict(
             "Deleting",
             "InUse",

@@ -9,7 +9,7 @@ from typing import Any
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.ownership import conflict_message
-from azure_batch_operator.reconcile.plan import AccountView, Call, Notice, Plan
+from azure_batch_operator.reconcile.plan import AccountView, Call, Notice, Plan, Unconfirmed
 from azure_batch_operator.reconcile.status import Verdict, kept, seconds_since
 from azure_batch_operator.reconcile.trouble import Trouble
 
@@ -38,7 +38,7 @@ def without_account(resource: Resource, account: AccountView, now: float) -> Pla
         if not resource.has_finalizer:
             return Plan()
         if account.gone and resource.key.kind is not Kind.TASK and not _ever_created(resource):
-            return Plan(finalizer="remove")
+            return Plan(finalizer="remove", unconfirmed=Unconfirmed.NEVER_CREATED)
         message = f"cannot be deleted in Azure Batch: {account.message}. {FORCE_HINT}"
         verdict = Verdict("Deleting", account.reason, message, ready=False, trend="Reconciling")
         return Plan(status=kept(resource, verdict, now))

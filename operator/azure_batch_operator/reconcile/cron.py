@@ -21,7 +21,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile import job as jobs
 from azure_batch_operator.reconcile.common import with_notice
-from azure_batch_operator.reconcile.plan import Notice, ObjectChange, Plan
+from azure_batch_operator.reconcile.plan import Notice, ObjectChange, Plan, Unconfirmed
 from azure_batch_operator.reconcile.status import Verdict, kept, seconds_since, status, timestamp
 
 _MACROS = {
@@ -86,7 +86,7 @@ def plan(resource: Resource, children: Sequence[Resource], now: float) -> Plan:
         children: the BatchJobs that it has made.
     """
     if resource.deleting:
-        return Plan(finalizer="remove")  # the API server's garbage collector deletes what it owns
+        return Plan(finalizer="remove", unconfirmed=Unconfirmed.OF_KUBERNETES)
     cron = resource.spec["cron"]
     last = _last_run(resource, children)
     since = -seconds_since(resource.created, 0.0) if last is None else last

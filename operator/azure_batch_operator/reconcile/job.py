@@ -47,6 +47,7 @@ from azure_batch_operator.reconcile.plan import (
     Plan,
     Remote,
     Table,
+    Unconfirmed,
     without_etag,
 )
 from azure_batch_operator.reconcile.status import Verdict, ended_as, has_ended, kept, seconds_since, status
@@ -98,7 +99,7 @@ def plan(
         named: whether BatchTasks that have not ended name it as their job.
     """
     if resource.deleting and (not resource.has_finalizer or resource.released):
-        return Plan(finalizer="remove")
+        return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
     if not resource.deleting:
         if managed_elsewhere(resource):
             return Plan()

@@ -146,11 +146,14 @@ class Absence:
 
     Attributes:
         table, id, parent: as in `Call`.
+        stranger: what was observed under the ID and is to stay, since it belongs to somebody else or was adopted. As long as that
+            is there, nothing that the object has made is.
     """
 
     table: Table
     id: str
     parent: str | None = None
+    stranger: Evidence | None = None
 
 
 _NEED_NO_PROOF = ("create_", "evaluate_")
@@ -281,6 +284,17 @@ class Feed:
     created: str | None
 
 
+class Unconfirmed(Enum):
+    """Why an object is let go although something of it may be in Azure Batch, or why nothing can be."""
+
+    RELEASED = "the user has forced its end, or it has no finalizer"
+    DETACHED = "what it owns stays by the user's wish"
+    NEVER_CREATED = "its account is gone, and no call was ever made for it"
+    UNUSED = "no object uses the account any more"
+    OF_KUBERNETES = "it has objects only, which the garbage collector deletes"
+    NOWHERE = "nothing tells where its task is; an Event says so"
+
+
 @dataclass(frozen=True)
 class Plan:
     """What to do about one object, in this order: finalizer on, calls, submission, status, Events, finalizer off.
@@ -300,7 +314,9 @@ class Plan:
         retry: value of the annotation that asks for the failed tasks of a job to run again.
         incarnation: `creationTime` of the job that `retry` is about.
         left_active: a task that a list of its job's tasks must show as active before the status is true.
-        confirm: what must be absent before the finalizer is taken off; None if nothing of the object can be there.
+        confirm: what must be absent before the finalizer is taken off.
+        unconfirmed: why nothing needs to be absent. A plan that takes the finalizer off has this or `confirm`, and cannot be built
+            otherwise (`ValueError`).
     """
 
     finalizer: Literal["add", "remove"] | None = None
@@ -319,8 +335,11 @@ class Plan:
     incarnation: str | None = None
     left_active: Absence | None = None
     confirm: Absence | None = None
+    unconfirmed: Unconfirmed | None = None
 
     def __post_init__(self) -> None:
+        if self.finalizer == "remove" and (self.confirm is None) == (self.unconfirmed is None):
+            raise ValueError("taking a finalizer off needs proof, or the reason why it needs none")
         if self.submit is not None and not self.submit_to:
             raise ValueError("a task is added to a job")
 

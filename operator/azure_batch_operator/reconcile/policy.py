@@ -25,6 +25,7 @@ from azure_batch_operator.reconcile.plan import (
     Plan,
     Remote,
     Table,
+    Unconfirmed,
     without_etag,
 )
 from azure_batch_operator.reconcile.status import Verdict, kept
@@ -79,7 +80,7 @@ def irreversible(resource: Resource, plan: Plan) -> bool:
 def unknown(resource: Resource, namespace: Mapping[str, str], now: float) -> Plan:
     """An unknown policy stalls: taking it for `manage` could delete what somebody wanted to keep."""
     if resource.deleting and (not resource.has_finalizer or resource.released):
-        return Plan(finalizer="remove")
+        return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
     value = stated(resource.annotations)
     where = "the object" if value else f"namespace {resource.key.namespace!r}"
     message = f"annotation {RECONCILE_POLICY} of {where} is {value or stated(namespace)!r}: it must be one of {_VALUES}"
@@ -89,12 +90,17 @@ def unknown(resource: Resource, namespace: Mapping[str, str], now: float) -> Pla
     return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
 
 
-def detached(resource: Resource) -> Plan:
-    """Let the object go and leave Azure as it is."""
+def detached(resource: Resource, confirm: Absence | None = None) -> Plan:
+    """Let the object go and leave Azure as it is.
+
+    Args:
+        confirm: proof that what is there is what was adopted; None if whatever is there stays.
+    """
     if not resource.has_finalizer:
         return Plan()
     text = f"{resource.remote_id!r} stays in Azure Batch, as {RECONCILE_POLICY} or its adoption asks"
-    return Plan(finalizer="remove", notices=(Notice("Detached", text),))
+    unconfirmed = Unconfirmed.DETACHED if confirm is None else None
+    return Plan(finalizer="remove", confirm=confirm, unconfirmed=unconfirmed, notices=(Notice("Detached", text),))
 
 
 def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
@@ -161,12 +167,17 @@ def claim(
     return with_notice(resource, Plan("add", (call,), status=kept(resource, verdict, now)), verdict)
 
 
-def left_alone(resource: Resource, remote: Mapping[str, Any], cluster: str, others: Others = NO_OTHERS) -> Plan | None:
+def left_alone(
+    resource: Resource, remote: Mapping[str, Any], table: Table, cluster: str, others: Others = NO_OTHERS
+) -> Plan | None:
     """The plan for a deleted object whose remote side must stay: it is somebody else's, or was adopted and nobody said `manage`."""
+    id = str(remote.get("id") or resource.remote_id)
+    # A create of this object may still land in the place of what was observed.
+    confirm = Absence(table, id, stranger=Evidence.of(remote))
     if not adoption.ours(remote, resource, cluster, others):
-        return Plan(finalizer="remove")
+        return Plan(finalizer="remove", confirm=confirm)
     if ownership.adopted(remote) and stated(resource.annotations) != Policy.MANAGE:
-        return detached(resource)
+        return detached(resource, confirm)
     return None
 
 
@@ -188,7 +199,7 @@ def end(
     """
     if isinstance(remote, Absent):
         return Plan(finalizer="remove", confirm=Absence(table, resource.remote_id))
-    if (left := left_alone(resource, remote, cluster, others)) is not None:
+    if (left := left_alone(resource, remote, table, cluster, others)) is not None:
         return left
     if remote.get("state") == "deleting":
         return still_there(resource, what, now)

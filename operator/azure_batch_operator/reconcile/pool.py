@@ -24,7 +24,7 @@ from azure_batch_operator.reconcile import (
 )
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import with_notice, without_account
-from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, Plan, Table
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, Plan, Table, Unconfirmed
 from azure_batch_operator.reconcile.pool_changes import Changes, changes, with_note
 from azure_batch_operator.reconcile.pool_cost import Cost, cost
 from azure_batch_operator.reconcile.pool_desired import TARGETS, Image, body_of, image_of, size_of
@@ -48,7 +48,7 @@ def plan(
         others: what is known of other owners.
     """
     if resource.deleting and (not resource.has_finalizer or resource.released):
-        return Plan(finalizer="remove")
+        return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
     if (stays := pool_delete.orphaned(resource)) is not None:
         return stays
     if not account.usable:

@@ -9,7 +9,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import policy
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import FORCE_HINT, deleting, still_there
-from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Evidence, Notice, Plan, Table
+from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Evidence, Notice, Plan, Table, Unconfirmed
 from azure_batch_operator.reconcile.pool_view import PoolView, number_of, some_nodes
 from azure_batch_operator.reconcile.status import Verdict, kept
 
@@ -21,7 +21,8 @@ def orphaned(resource: Resource) -> Plan | None:
     if not resource.deleting or resource.spec.get("deletionPolicy") != "Orphan":
         return None
     text = f"pool {resource.remote_id!r} stays in Azure Batch, as spec.deletionPolicy asks"
-    return Plan(finalizer="remove", notices=(Notice("Detached", text),) if resource.has_finalizer else ())
+    notices = (Notice("Detached", text),) if resource.has_finalizer else ()
+    return Plan(finalizer="remove", unconfirmed=Unconfirmed.DETACHED, notices=notices)
 
 
 def delete(
@@ -33,8 +34,10 @@ def delete(
     others: Others = NO_OTHERS,
 ) -> Plan:
     """Delete the pool and what it has replaced, wait until they are gone, and let the object go."""
-    if not isinstance(remote, Absent) and (left := policy.left_alone(resource, remote, cluster, others)) is not None:
-        return left
+    if not isinstance(remote, Absent):
+        left = policy.left_alone(resource, remote, Table.POOLS, cluster, others)
+        if left is not None:
+            return left
     here = [] if isinstance(remote, Absent) else [remote]
     alive = [each for each in (*here, *view.older) if each.get("state") != "deleting"]
     if not alive:

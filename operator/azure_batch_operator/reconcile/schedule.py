@@ -12,7 +12,17 @@ from azure_batch_operator.reconcile import cron, normal, ownership, policy, sche
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import waiting, with_notice, without_account
 from azure_batch_operator.reconcile.job_views import PoolView
-from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Evidence, Plan, Remote, Table, without_etag
+from azure_batch_operator.reconcile.plan import (
+    Absent,
+    AccountView,
+    Call,
+    Evidence,
+    Plan,
+    Remote,
+    Table,
+    Unconfirmed,
+    without_etag,
+)
 from azure_batch_operator.reconcile.pool_values import NO_VALUES, Values
 from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
 
@@ -67,7 +77,7 @@ def plan(
         values: what the jobs take from Secrets and ConfigMaps.
     """
     if resource.deleting and (not resource.has_finalizer or resource.released):
-        return Plan(finalizer="remove")
+        return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
     if is_cron(resource):
         return cron.plan(resource, jobs.children, now)
     if not account.usable:

@@ -24,10 +24,12 @@ from azure_batch_operator.reconcile.plan import (
     Absent,
     AccountView,
     Call,
+    Evidence,
     Notice,
     Plan,
     Remote,
     Table,
+    Unconfirmed,
     without_etag,
 )
 from azure_batch_operator.reconcile.status import Verdict, has_ended, kept, picked, shortened, status
@@ -328,13 +330,14 @@ def _delete(
     others: Others,
 ) -> Plan:
     if not resource.has_finalizer or resource.released:
-        return Plan(finalizer="remove")
+        return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
     if not job.id:
         text = (
             f"BatchJob {_job_name(resource)!r} is gone and which job in Azure Batch it stood for is not known any more: "
             f"if that job still exists, delete task {resource.remote_id!r} there"
         )
-        return Plan(finalizer="remove", notices=(Notice("TaskMayRemain", text, "Warning"),))
+        notices = (Notice("TaskMayRemain", text, "Warning"),)
+        return Plan(finalizer="remove", unconfirmed=Unconfirmed.NOWHERE, notices=notices)
     if not account.usable:
         return without_account(resource, account, now)
     if job.remote is Absent.UNKNOWN:
@@ -343,7 +346,7 @@ def _delete(
         return Plan(finalizer="remove", confirm=Absence(Table.JOBS, job.id))
     # Without its BatchJob a job may be anybody's, such as after it was detached: then the task's own marker decides.
     if job.exists and not job.ours:
-        return Plan(finalizer="remove")
+        return Plan(finalizer="remove", confirm=Absence(Table.JOBS, job.id, stranger=Evidence.of(job.remote)))
     if job.remote.get("state") == "deleting":
         return Plan()
     if view.remote is Absent.UNKNOWN or view.pending:
@@ -351,7 +354,8 @@ def _delete(
     if view.remote is Absent.GONE:
         return Plan(finalizer="remove", confirm=Absence(Table.TASKS, resource.remote_id, job.id))
     if not adoption.ours(view.remote, resource, cluster, others):
-        return Plan(finalizer="remove")
+        stranger = Evidence.of(view.remote)
+        return Plan(finalizer="remove", confirm=Absence(Table.TASKS, resource.remote_id, job.id, stranger))
     call = _call("delete_task", resource, job, view.remote)
     plan = deleting(resource, f"task {resource.remote_id!r}", call, now)
     # A task is deleted at once, so a status that says so would be a write for nothing.

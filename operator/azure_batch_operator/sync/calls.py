@@ -88,7 +88,7 @@ async def is_absent(
         found = await _read(session.client, absence.table, absence.id, absence.parent)
     except NotFoundError:
         return True
-    if not owned(found):
+    if not owned(found) or (absence.stranger is not None and absence.stranger.holds(found)):
         return True
     _touch(session, absence.table, absence.id, absence.parent)
     session.poller.poke()

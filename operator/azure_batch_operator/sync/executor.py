@@ -110,7 +110,7 @@ class Executor:
         self._writer, self._events, self._cluster, self._told = writer, events, cluster, told
         self.landing = Landing()
         self.backoff = Backoff(lambda: asyncio.get_running_loop().time())
-        self._absent_jobs: dict[tuple[Key, str], tuple[float, asyncio.Task[bool]]] = {}
+        self._absent_jobs: dict[tuple[Key, Absence], tuple[float, asyncio.Task[bool]]] = {}
         self._active: dict[tuple[Key, str], tuple[float, asyncio.Task[frozenset[str]]]] = {}
 
     def forget(self, resource: Resource) -> None:
@@ -340,7 +340,7 @@ class Executor:
         if resource.key.kind is not Kind.TASK or absence.table is not Table.JOBS:
             return await is_absent(session, absence)
         # The same question for all tasks of the job.
-        identity, now = (session.key, absence.id.lower()), asyncio.get_running_loop().time()
+        identity, now = (session.key, absence), asyncio.get_running_loop().time()
         until, asking = self._absent_jobs.get(identity, (0.0, None))
         if asking is None or now >= until:
             self._absent_jobs = {each: entry for each, entry in self._absent_jobs.items() if entry[0] > now}

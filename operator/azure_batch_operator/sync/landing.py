@@ -33,10 +33,8 @@ class Landing:
 
     def inherit(self, resource: Resource) -> None:
         """The object was there when this process began."""
-        status = resource.status
         # A BatchTask says nothing before it runs.
-        sent = bool(status.get("account")) or resource.key.kind is Kind.TASK
-        if resource.has_finalizer and sent and not status.get("state"):
+        if resource.has_finalizer and (resource.status.get("account") or resource.key.kind is Kind.TASK):
             self._inherited.add(resource.uid)
 
     def doubt(self, uid: str, what: Absence) -> None:
@@ -56,12 +54,13 @@ class Landing:
     def left(self, resource: Resource) -> float:
         """Seconds for which a create may still take effect; zero or less if none can.
 
-        What a process before this one has sent is not known, so an object that this process found at its start, and that was never
-        seen to have something, waits for as long as a request of that process may take.
+        What a process before this one has sent is not known, so an object that this process found at its start waits for as long as
+        a request of that process may take. That something of it is there, or was deleted, proves nothing: another attempt may have
+        made that. `tests/model` finds the sequences.
         """
         now, uid = asyncio.get_running_loop().time(), resource.uid
         left = max((at + LANDING_SECONDS - now for at in self._in_doubt.get(uid, {}).values()), default=0.0)
-        if uid in self._inherited and uid not in self._deleted and not resource.status.get("state"):
+        if uid in self._inherited:
             left = max(left, self._began + LANDING_SECONDS - now)
         return left
 
@@ -71,4 +70,4 @@ class Landing:
 
     def surely_deleted(self, uid: str) -> bool:
         """Whether the resource was deleted by this process and nothing can have appeared in its place."""
-        return uid in self._deleted and uid not in self._in_doubt
+        return uid in self._deleted and uid not in self._in_doubt and uid not in self._inherited

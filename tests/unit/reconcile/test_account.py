@@ -300,5 +300,5 @@ def test_an_account_that_never_answered_can_be_deleted_and_created_again() -> No
     """Its users wait for it and have nothing in Azure; a mistyped endpoint can be corrected in no other way."""
     waits = resource(Kind.POOL, POOL_SPEC)
     gone = account(deleting=True, finalizer=True)
-    assert plan(gone, Health(True, "NameNotResolved", "no"), [waits], NOW) == Plan(finalizer="remove")
+    assert plan(gone, Health(True, "NameNotResolved", "no"), [waits], NOW).finalizer == "remove"
     assert plan(gone, Health(), [resource(Kind.POOL, POOL_SPEC, finalizer=True)], NOW).finalizer is None

@@ -16,7 +16,7 @@ from azure_batch_operator.reconcile import pool as pools
 from azure_batch_operator.reconcile import task as tasks
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others, Standing
 from azure_batch_operator.reconcile.ownership import Owned, owns
-from azure_batch_operator.reconcile.plan import Plan
+from azure_batch_operator.reconcile.plan import Absence, Evidence, Plan, Table
 from azure_batch_operator.reconcile.pool_view import PoolView
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, TASK_SPEC, resource
 
@@ -179,7 +179,10 @@ def test_a_task_whose_marker_cannot_be_changed_is_followed_and_deleted() -> None
     job = tasks.JobView(exists=True, id="steps", remote={"id": "steps", "state": "active"}, ours=True)
     gone = resource(Kind.TASK, TASK_SPEC, finalizer=True, deleting=True)
     assert [call.verb for call in tasks.plan(gone, ACCOUNT, job, view, CLUSTER, NOW, LOST).calls] == ["delete_task"]
-    assert tasks.plan(gone, ACCOUNT, job, view, CLUSTER, NOW) == Plan(finalizer="remove")
+    assert tasks.plan(gone, ACCOUNT, job, view, CLUSTER, NOW) == Plan(
+        finalizer="remove",
+        confirm=Absence(Table.TASKS, "one", "steps", Evidence(owner="cluster-0/default/BatchTask/one/uid-0")),
+    )
     one = resource(Kind.TASK, TASK_SPEC, finalizer=True)
     assert tasks.plan(one, ACCOUNT, job, view, CLUSTER, NOW, LOST).status is None, "it waits in Azure Batch"
 

@@ -14,7 +14,7 @@ from azure_batch_operator.reconcile import expand, job_changes
 from azure_batch_operator.reconcile.job import plan
 from azure_batch_operator.reconcile.job_end import DEPENDENCY_FAILED
 from azure_batch_operator.reconcile.job_views import PoolView, TasksView
-from azure_batch_operator.reconcile.plan import Absence, Absent, Feed, Plan, Remote, Table, TaskEvidence
+from azure_batch_operator.reconcile.plan import Absence, Absent, Evidence, Feed, Plan, Remote, Table, TaskEvidence
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, owned, resource
 
 POOL = PoolView("cpu")
@@ -260,7 +260,9 @@ def test_a_foreign_job_is_never_touched() -> None:
     there = remote(one) | {"metadata": []}
     assert verbs(decide(one, there)) == []
     assert conditions(decide(one, there))["Stalled"] == ("True", "OwnershipConflict")
-    assert decide(job(finalizer=True, deleting=True), there) == Plan(finalizer="remove")
+    assert decide(job(finalizer=True, deleting=True), there) == Plan(
+        finalizer="remove", confirm=Absence(Table.JOBS, "one", stranger=Evidence(created="2026-01-01T00:00:00Z"))
+    )
 
 
 def test_a_finished_job_is_left_alone_even_if_batch_forgets_it() -> None:

@@ -12,7 +12,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import CompletedError
 from azure_batch_operator.reconcile.ownership import OWNER_VARIABLE, marker
-from azure_batch_operator.reconcile.plan import Absence, Absent, Plan, Table
+from azure_batch_operator.reconcile.plan import Absence, Absent, Evidence, Plan, Table
 from azure_batch_operator.reconcile.task import JobView, TaskView, is_blocked, is_open, plan
 from unit.objects import ACCOUNT, CLUSTER, NO_ACCOUNT, NOW, TASK_SPEC, resource
 
@@ -102,7 +102,9 @@ def test_a_task_of_somebody_else_is_never_touched() -> None:
     decision = decide(one, TaskView(foreign))
     assert decision.submit is None
     assert reason(decision, "Stalled") == "OwnershipConflict"
-    assert decide(task(finalizer=True, deleting=True), TaskView(foreign)) == Plan(finalizer="remove")
+    assert decide(task(finalizer=True, deleting=True), TaskView(foreign)) == Plan(
+        finalizer="remove", confirm=Absence(Table.TASKS, "one", "steps", Evidence())
+    )
 
 
 def test_a_missing_job_is_named() -> None:
