@@ -47,7 +47,7 @@ test: lint crds-check docs unit quick conformance e2e chaos ## Everything that C
 
 .PHONY: unit
 unit: setup ## Tests of decisions, without any process
-	@$(BIN)/python -m pytest tests/unit -n 2
+	@$(BIN)/python -m pytest tests/unit tests/model -n 2
 
 .PHONY: quick
 quick: setup ## The whole operator on virtual time: API server in memory, emulator in the same process
