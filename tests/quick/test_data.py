@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 import pytest
 
-from azure_batch_operator.sync import sieve
+from azure_batch_operator.sync import inputs, sieve
 from support.stage import Stage, config_map, job, schedule, sleeping, task
 
 POOL = {"poolRef": {"name": "cpu"}}
@@ -82,6 +83,30 @@ async def test_all_superfluous_tasks_go_although_a_round_deletes_a_bounded_numbe
     stage.patch("bj", "own", {"spec": {"tasks": sleeping(1, 6000)}})
     await stage.until(lambda: stage.azure.ids("/jobs/own/tasks") == ["t0"], 600)
     assert stage.azure.calls("Tasks_DeleteTask") == 39
+
+
+async def test_values_are_put_into_the_tasks_once_however_often_a_job_is_looked_at(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled, jobs = inputs.filled, 0
+
+    def counted(model: Any, spec: Any, *rest: Any) -> Any:
+        nonlocal jobs
+        jobs += "tasks" in spec
+        return filled(model, spec, *rest)
+
+    monkeypatch.setattr(inputs, "filled", counted)
+    await stage.ready_pool()
+    hold = stage.azure.hold("Tasks_CreateTaskCollection")
+    stage.apply(job("own", tasks=sleeping(3, 5)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Submitting")
+    for at in range(5):
+        stage.annotate("bj", "own", reconcile_now=str(at))
+        await stage.run_for(3)
+    assert jobs == 1
+    hold.release()
+    await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 300)
+    assert jobs == 1
 
 
 async def test_a_job_with_nothing_to_do_ends_without_a_call_and_an_empty_config_map_is_nothing(stage: Stage) -> None:

@@ -201,8 +201,10 @@ def _series(spec: Mapping[str, Any]) -> _Series | None:
         if rows is None:
             items = per_item.get("items") or ()
             return _Series(len(items), 1, "values per item", ((item,) for item in items), longest=_longest([items]))
-        columns = per_item.get("columns") or ()
-        return _Series(len(rows), len(columns) or 1, "columns", rows, columns, _longest(rows))
+        columns, longest = per_item.get("columns") or (), per_item.get("longest")
+        return _Series(
+            len(rows), len(columns) or 1, "columns", rows, columns, _longest(rows) if longest is None else int(longest)
+        )
     if repeat := factory.get("repeat"):
         count = int(repeat["count"])
         return _Series(count, 1, "values", ((number,) for number in range(count)))

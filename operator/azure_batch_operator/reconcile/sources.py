@@ -50,7 +50,8 @@ def needed(spec: Mapping[str, Any]) -> list[Reference]:
 def inlined(spec: Mapping[str, Any], texts: Mapping[Source, str]) -> dict[str, Any]:
     """Members of the spec that replace those of the same name: `tasks`, `tasksFrom` and `taskFactory`.
 
-    `taskFactory.taskPerItem` gets `rows`, a list of lists of texts, and for CSV `columns`, their names.
+    `taskFactory.taskPerItem` gets `rows`, a list of lists of texts, `longest`, characters of the longest of them, and for CSV
+    `columns`, their names. Nobody needs to walk over all rows again, which there may be hundreds of thousands of.
 
     Args:
         texts: the text of every source that `needed` names.
@@ -122,7 +123,7 @@ def _check_template(template: Mapping[str, Any], columns: Sequence[str], rows: S
     Raises:
         ResolutionError: the message names the place and the remedy.
     """
-    longest = max((len(value) for row in rows for value in row), default=0)
+    longest = _longest(rows)
     found = placeholders.problems(template, len(columns), "columns", longest, "template") if rows else []
     size = len(json.dumps(template, default=str))
     if size * len(rows) > _MOST_TEXT:
@@ -232,9 +233,14 @@ def _items(source: Mapping[str, Any], text: str) -> dict[str, Any]:
     reference = source["configMapKeyRef"]
     if source.get("format") == "csv":
         columns, rows = _table(reference, text)
-        return {"columns": columns, "rows": rows}
+        return {"columns": columns, "rows": rows, "longest": _longest(rows)}
     items = [line.strip() for line in text.splitlines() if line.strip()]
-    return {"rows": [[item] for item in items]}
+    rows = [[item] for item in items]
+    return {"rows": rows, "longest": _longest(rows)}
+
+
+def _longest(rows: Sequence[Sequence[str]]) -> int:
+    return max((len(value) for row in rows for value in row), default=0)
 
 
 def _check(reference: Mapping[str, Any], task: Any, which: str) -> None:

@@ -36,6 +36,7 @@ from azure_batch_operator.sync import views
 from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session
 from azure_batch_operator.sync.credentials import SignIn, account_secret
 from azure_batch_operator.sync.executor import CallRefusedError, EffectRefusedError, Executor, Told, intent_of
+from azure_batch_operator.sync.feeder import Incarnation
 from azure_batch_operator.sync.inputs import LOOKED_AT_EVERY, Inputs
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
 from azure_batch_operator.sync.relations import Relations, standing
@@ -369,6 +370,11 @@ class Controller:
                     return resource, stop, session
             if missing is not None:
                 raise missing
+            if plan.feed is not None and session is not None:
+                job = Incarnation(resource.key, resource.uid, plan.feed.created)
+                if session.feeder.is_busy(job, plan.feed.fingerprint):
+                    # What is under way needs no values; to put them into all tasks with every pass would hold up everybody.
+                    plan = replace(plan, feed=None, tasks_of=None)
             return resource, await self._inputs.completed(resource, plan), session
         except ResolutionError as error:
             plan = waiting(resource, error.reason, str(error), time.time(), warning=True)

@@ -97,6 +97,13 @@ class Feeder:
         held = self._backoff.held(incarnation.key, _FEED, (incarnation, fingerprint))
         return held[0] if held else None
 
+    def is_busy(self, incarnation: Incarnation, fingerprint: str) -> bool:
+        """Whether `feed` would do nothing, since these sources are being brought in, are in, or wait for their next try."""
+        job = self._jobs.get(incarnation.key)
+        if job is None or job.incarnation != incarnation or job.state.fingerprint != fingerprint:
+            return False
+        return job.task is not None or job.state.complete or self.retry_in(incarnation, fingerprint) is not None
+
     def feed(self, incarnation: Incarnation, job_id: str, spec: Body, fingerprint: str) -> None:
         """Bring the tasks in, unless that is in progress; other sources, or another incarnation, begin anew.
 
@@ -105,15 +112,14 @@ class Feeder:
         """
         if self._group is None:
             return
+        if self.is_busy(incarnation, fingerprint):
+            return
         job = self._jobs.get(incarnation.key)
-        if job is not None and job.incarnation == incarnation and job.state.fingerprint == fingerprint:
-            if job.task or job.state.complete or self.retry_in(incarnation, fingerprint) is not None:
-                return
-        elif job is not None and job.task and job.incarnation == incarnation and not job.resting:
+        if job is not None and job.task and job.incarnation == incarnation and not job.resting:
             # A call of the former feed could land after the list of the next one, so it is brought to its end first.
             job.state.stopped = True
             return
-        elif job is not None and job.task:
+        if job is not None and job.task:
             job.task.cancel()
         before, job = job, _Job(incarnation, FeedState(fingerprint))
         if before is not None and before.incarnation == incarnation:

@@ -42,6 +42,8 @@ class Hidden:
         self, read: Read, find: Callable[[Key], Resource | None], tasks_of: Callable[[Key], Iterable[Resource]]
     ) -> None:
         self._read, self._find, self._tasks_of = read, find, tasks_of
+        self._found: dict[Key, tuple[Any, list[Reference]]] = {}
+        """By BatchJob its tasks, and their references: there may be a hundred thousand tasks, and they seldom change."""
         self._sent: defaultdict[str, OrderedDict[tuple[Source, str], None]] = defaultdict(OrderedDict)
 
     def remember(self, namespace: str, values: Mapping[Source, str]) -> None:
@@ -53,6 +55,10 @@ class Hidden:
                 known.move_to_end((source, value))
         while len(known) > _MOST:
             known.popitem(last=False)
+
+    def forget(self, key: Key) -> None:
+        """The object is gone."""
+        self._found.pop(key, None)
 
     async def cut(self, resource: Resource, plan: Plan) -> Plan:
         """The plan with a status that shows no value of a Secret.
@@ -74,15 +80,32 @@ class Hidden:
 
     def _needed(self, resource: Resource, status: Mapping[str, Any]) -> list[Reference]:
         """A reference per Secret that the output may show."""
-        specs: list[tuple[type[ApiModel], Mapping[str, Any]]] = [(KINDS[resource.key.kind].spec, resource.spec)]
+        specs: list[tuple[type[ApiModel], Mapping[str, Any]]] = [
+            (KINDS[resource.key.kind].spec, _but_tasks(resource.spec))
+        ]
         job = resource.spec.get("jobRef") if resource.key.kind is Kind.TASK else None
         if job and (owner := self._find(Key(Kind.JOB, resource.key.namespace, job["name"]))) is not None:
-            specs.append((JobSpec, owner.spec))
+            specs.append((JobSpec, _but_tasks(owner.spec)))
         if resource.key.kind is Kind.JOB:
             shown = {str(id).lower() for group in status.get("failures") or () for id in group.get("taskIds") or ()}
             specs += [(TaskSpec, task.spec) for task in self._tasks_of(resource.key) if task.remote_id.lower() in shown]
-        found = (each for model, spec in specs for each in references(model, spec))
+        found = [*self._of_tasks(resource), *(each for model, spec in specs for each in references(model, spec))]
         return list({each.source: each for each in found if each.source.kind == "Secret"}.values())
+
+    def _of_tasks(self, resource: Resource) -> list[Reference]:
+        tasks = resource.spec.get("tasks")
+        if not tasks:
+            return []
+        known = self._found.get(resource.key)
+        if known is None or known[0] is not tasks:
+            named = references(JobSpec, {"tasks": tasks})
+            secrets = {each.source: each for each in named if each.source.kind == "Secret"}
+            known = self._found[resource.key] = (tasks, list(secrets.values()))
+        return known[1]
+
+
+def _but_tasks(spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {name: value for name, value in spec.items() if name != "tasks"}
 
 
 def _has_tail(value: Any) -> bool:

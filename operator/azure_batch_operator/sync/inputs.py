@@ -79,6 +79,7 @@ class Inputs:
     def forget(self, key: Key) -> None:
         """The object is gone or done."""
         self.tasks.forget(key)
+        self._hidden.forget(key)
         self._since.pop(key, None)
         self.prices.pop(key, None)
         self.taken.pop(key, None)

@@ -325,7 +325,7 @@ EMPTY = [
     {"tasks": [], "tasksFrom": []},
     {
         "taskFactory": {
-            "taskPerItem": {"columns": ["a"], "rows": []},
+            "taskPerItem": {"columns": ["a"], "rows": [], "longest": 0},
             "repeatTask": {"commandLine": ""},
             "mergeTask": {"commandLine": ""},
         }

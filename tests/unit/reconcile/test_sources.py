@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -128,6 +129,29 @@ def test_no_item_is_no_error_and_nothing_is_merged(text: str, more: dict[str, st
     whole = spec | sources.inlined(spec, {SOURCE: text})
     assert (expand.total(whole), expand.problems(whole), expand.nothing_to_do(whole)) == (0, [], True)
     assert not expand.nothing_to_do(spec), "before the ConfigMap was read nothing is known"
+
+
+class Walked(list[Any]):
+    """A list that counts how often somebody walks over it."""
+
+    times = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        Walked.times += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("format_", ["lines", "csv"])
+def test_nobody_walks_over_the_rows_of_a_config_map_to_decide(format_: str) -> None:
+    per_item = {"itemsFrom": {"configMapKeyRef": REFERENCE, "format": format_}}
+    spec = {"taskFactory": {"taskPerItem": per_item, "repeatTask": {"commandLine": "x {0}"}}}
+    inlined = spec | sources.inlined(spec, {SOURCE: "height\n1\n22\n"})
+    taken = inlined["taskFactory"]["taskPerItem"]
+    taken["rows"] = Walked(taken["rows"])
+    Walked.times = 0
+    assert (expand.total(inlined), expand.problems(inlined)) == (3 if format_ == "lines" else 2, [])
+    assert Walked.times == 0
+    assert taken["longest"] == (6 if format_ == "lines" else 2)
 
 
 def test_a_table_without_rows_makes_no_task() -> None:

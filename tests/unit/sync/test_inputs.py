@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -293,6 +294,26 @@ async def test_values_of_secrets_are_cut_out_of_output_also_after_a_restart_and_
     fresh._values.forget("Secret", "default", "tokens")
     shown = (await fresh.hidden(task, ended("hunter2-long rotated-one"))).status or {}
     assert shown["stderrTail"] == "… …"
+
+
+async def test_the_tasks_of_a_job_are_looked_through_once_for_secrets() -> None:
+    asked = 0
+
+    class Asked(dict[str, Any]):
+        def items(self) -> Any:
+            nonlocal asked
+            asked += 1
+            return super().items()
+
+    tasks = [Asked(id="a", commandLine="x", environmentSettings=[VARIABLE])]
+    job = replace(resource(Kind.JOB, JOB_SPEC), spec=JOB_SPEC | {"tasks": tasks})
+    these = inputs(Api(tokens={"t": "hunter2-long"}))
+    for _ in range(3):
+        assert (await these.hidden(job, ended("x hunter2-long"))).status == ended("x …").status
+    assert asked == 1
+    these.forget(job.key)
+    await these.hidden(job, ended("x hunter2-long"))
+    assert asked == 2
 
 
 async def test_output_is_withheld_where_the_secret_cannot_be_read() -> None:
