@@ -7,6 +7,7 @@ BIN := .venv/bin
 KEEP ?=
 BENCH ?=
 FUZZ ?=
+HISTORIES ?=
 CLIENTS ?=
 BASE ?=
 RELEASE ?=
@@ -51,7 +52,11 @@ unit: setup ## Tests of decisions, without any process
 
 .PHONY: quick
 quick: setup ## The whole operator on virtual time: API server in memory, emulator in the same process
-	@PYTHONHASHSEED=0 $(BIN)/python -m pytest tests/quick -n 2
+	@PYTHONHASHSEED=0 $(BIN)/python -m pytest tests/quick tests/histories -n 2
+
+.PHONY: histories
+histories: setup ## Random histories on the same stage, judged from outside; HISTORIES="--seed 7 --count 20", "--seconds 3600"
+	@$(BIN)/python tests/histories $(HISTORIES)
 
 .PHONY: conformance
 conformance: setup ## The wire: our client and the official one against the emulator

@@ -1,0 +1,140 @@
+"""``make histories``: random histories of the operator, judged by a checker that knows only the documentation.
+
+Exit code 1 if a promise was not kept. A seed always gives the same history.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from histories.checker import judge
+from histories.generate import generate
+from histories.history import History
+from histories.judged import Violation
+from histories.play import play
+from histories.play_words import USERS
+from histories.record import Record
+from histories.shrink import shrink
+
+
+class Tally:
+    """Figures of all histories that were played."""
+
+    def __init__(self) -> None:
+        self.histories = 0
+        self.users: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self.figures: Counter[str] = Counter()
+        self.violations: list[tuple[str, Violation]] = []
+
+    def add(self, name: str, record: Record, violations: tuple[Violation, ...]) -> None:
+        """Count one."""
+        self.histories += 1
+        for step in record.steps:
+            (self.users if step.do in USERS else self.faults)[step.do] += 1
+            self.figures["refused steps"] += bool(step.refusal)
+        self.figures["objects"] += len({each.uid for each in record.versions if each.plural.startswith("batch")})
+        self.figures["calls"] += len(record.calls)
+        self.figures["effects in Azure Batch"] += sum(each.ours and each.done for each in record.effects)
+        self.figures["writes"] += len(record.writes)
+        self.figures["operators started"] += len(record.starts)
+        self.figures["virtual hours"] += round(record.rest[1] / 3600)
+        self.figures["passed"] += not violations
+        self.violations += [(name, each) for each in violations]
+
+    def show(self, seconds: float) -> None:
+        """Print all of it."""
+        print(f"{self.histories} histories in {seconds:.0f} s, {self.histories / seconds * 60:.1f} a minute")
+        print("users: " + ", ".join(f"{name} {number}" for name, number in self.users.most_common()))
+        print("faults: " + ", ".join(f"{name} {number}" for name, number in self.faults.most_common()))
+        print("figures: " + ", ".join(f"{name} {number}" for name, number in self.figures.items()))
+        print(f"violations: {len(self.violations)} in {len({name for name, _ in self.violations})} histories")
+
+
+def main() -> int:
+    """Play, judge, tell."""
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | {"PYTHONHASHSEED": "0"})  # noqa: S606
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=1, help="the first seed")
+    parser.add_argument("--count", type=int, help="how many seeds")
+    parser.add_argument("--seconds", type=float, default=60.0, help="begin no further history after so long")
+    parser.add_argument("--file", type=Path, help="play a stored history instead")
+    parser.add_argument(
+        "--shrink", metavar="RULE", help="make the history of the seed smaller as long as it breaks RULE"
+    )
+    parser.add_argument("--contains", default="", help="with --shrink: and as long as the violation's text has this")
+    parser.add_argument("--show", action="store_true", help="print what happened")
+    options = parser.parse_args()
+    if options.shrink:
+        first = History.from_json(options.file.read_text()) if options.file else generate(options.seed)
+        print(_smaller(first, options.shrink, options.contains).to_json())
+        return 0
+    tally, began = Tally(), time.monotonic()
+    named = {options.file.stem: History.from_json(options.file.read_text())} if options.file else {}
+    seed = options.seed
+    while True:
+        if named:
+            name, history = named.popitem()
+        elif options.file or _enough(options, seed, time.monotonic() - began):
+            break
+        else:
+            name, history, seed = f"seed {seed}", generate(seed), seed + 1
+        record = play(history)
+        violations = judge(history, record).violations
+        tally.add(name, record, violations)
+        if options.show:
+            _show(record)
+        for each in violations:
+            print(f"{name}: {each}", flush=True)
+    tally.show(time.monotonic() - began)
+    return int(bool(tally.violations))
+
+
+def _enough(options: argparse.Namespace, seed: int, seconds: float) -> bool:
+    if options.count is not None:
+        return bool(seed >= options.seed + options.count)
+    return bool(seconds > options.seconds)
+
+
+def _smaller(history: History, rule: str, text: str) -> History:
+    def fails(tried: History) -> bool:
+        violations = judge(tried, play(tried)).violations
+        found = next((each for each in violations if each.rule == rule and text in each.text), None)
+        print(f"{len(tried.steps)} steps: {found or 'all kept'}", file=sys.stderr, flush=True)
+        return found is not None
+
+    found = next(
+        (each for each in judge(history, play(history)).violations if each.rule == rule and text in each.text), None
+    )
+    return replace(shrink(history, fails), found=str(found))
+
+
+def _show(record: Record) -> None:
+    lines = [(each.time, f"STEP   {each.do} {dict(each.args)} {each.refusal}") for each in record.steps]
+    lines += [
+        (
+            each.time,
+            f"AZURE  {'operator' if each.ours else 'other'} {each.operation} {each.path} {each.code or 'done'} {each.added}",
+        )
+        for each in record.effects
+    ]
+    lines += [
+        (each.time, f"WRITE  {each.verb} {each.resource} {each.name} {each.status} {str(each.body)[:600]}")
+        for each in record.writes
+    ]
+    lines += [(at, "START") for at in record.starts]
+    for at, text in sorted(lines, key=lambda each: each[0]):
+        print(f"{at:9.2f} {text}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,100 @@
+"""Rules of docs/reasons.md and decision 24: refused calls keep their time, and what is at rest costs next to nothing."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from itertools import pairwise
+
+from histories.judged import Judged, Violation
+from histories.play_words import USERS
+from histories.record import Call
+
+_BUSY, _OTHERS, _WRONG = (1.0, 2.0, 60.0), (30.0, 2.0, 300.0), (60.0, 4.0, 3600.0)
+"""First wait, factor and longest wait in seconds, as the table of docs/reasons.md has them."""
+_FAIR = 0.5
+"""What chance may take off a wait."""
+
+
+def backoff(judged: Judged) -> list[Violation]:
+    """The same call is not sent again before its wait is over, unless an object has changed or the operator is new."""
+    restarts = sorted(
+        [each.time for each in judged.record.steps if each.do in USERS or each.do in {"kill", "stop", "secret-follows"}]
+        + judged.record.starts
+    )
+    sent: dict[tuple[str, str, bytes], list[Call]] = defaultdict(list)
+    for each in judged.record.calls:
+        if not each.reads:
+            sent[each.operation, each.path, each.body].append(each)
+    found = []
+    for (operation, path, _), calls in sent.items():
+        run = 0
+        for former, later in pairwise(calls):
+            table = _class(former.status)
+            if table is None or any(former.time <= at <= later.time for at in restarts):
+                run = 0
+                continue
+            run += 1
+            # One retry without a wait is allowed where an old observation explains the refusal.
+            stale = former.status in {404, 409, 412}
+            number = run - 1 if stale else run
+            if number < 1:
+                continue
+            first, factor, longest = table
+            least = min(first * factor ** (number - 1), longest) * _FAIR
+            if later.time - former.time < least:
+                text = f"{operation} {path} after {former.status}: try {run + 1} came {later.time - former.time:.1f} s later"
+                found.append(Violation("backoff", f"{text} at {later.time:.1f}, at least {least:.1f} are due"))
+    return found[:5]
+
+
+def _class(status: int) -> tuple[float, float, float] | None:
+    if status in {400, 413}:
+        return _WRONG
+    if status in {401, 403}:
+        return _OTHERS
+    if status in {404, 408, 409, 412, 429} or status >= 500:
+        return _BUSY
+    return None
+
+
+def at_rest(judged: Judged) -> list[Violation]:
+    """Nothing is written and little is called (decision 22: about three calls a minute for an account with an open job)."""
+    begin, end = judged.record.rest
+    since = max(begin, end - 600.0)
+    if end <= begin:
+        return []
+    found = []
+    writes = [each for each in judged.record.writes if each.time >= since and each.resource != "leases"]
+    if writes:
+        kinds = Counter((each.verb, each.resource, each.name, each.status) for each in writes)
+        found.append(Violation("rest", f"{len(writes)} writes at rest: {kinds.most_common(3)}"))
+    calls = [each for each in judged.record.calls if each.time >= since]
+    things = len(judged.record.objects) + len(judged.record.jobs)
+    most = (end - since) / 60 * (4 + things)
+    if len(calls) > most:
+        kinds_of_calls = Counter(each.operation for each in calls).most_common(3)
+        found.append(
+            Violation("rest", f"{len(calls)} calls in {end - since:.0f} s with {things} things: {kinds_of_calls}")
+        )
+    changes = [each for each in calls if not each.reads]
+    if changes:
+        found.append(
+            Violation(
+                "rest", f"changes at rest: {Counter((each.operation, each.path, each.status) for each in changes)}"
+            )
+        )
+    return found
+
+
+def storms(judged: Judged) -> list[Violation]:
+    """No object is written, and no call sent, more often in a minute than anything calls for."""
+    found = []
+    writes = Counter((int(each.time // 60), each.resource, each.namespace, each.name) for each in judged.record.writes if each.resource not in {"events", "leases"})  # noqa: E501  # fmt: skip
+    for (minute, *what), number in writes.items():
+        if number > 60:
+            found.append(Violation("storm", f"{number} writes to {what} in minute {minute}"))
+    calls = Counter((int(each.time // 60), each.operation, each.path) for each in judged.record.calls)
+    for (minute, *called), number in calls.items():
+        if number > 120:
+            found.append(Violation("storm", f"{number} calls {called} in minute {minute}"))
+    return found[:5]

@@ -1,0 +1,216 @@
+"""Histories that have found something, some random ones, and the checker itself: it must notice what it is there for."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from histories.checker import judge
+from histories.generate import generate
+from histories.history import History, Step, stored
+from histories.play import play
+from histories.record import Call, Effect, Owner, Record, Thing, Write
+from histories.shrink import shrink
+
+HERE = Path(__file__).parent
+SEEDS = (1, 5)
+CHECKER = ("checker", "ends", "judged", "lives", "ownership", "pace", "play_words", "record", "wishes", "history")
+
+
+@pytest.mark.parametrize("name", sorted(stored()))
+def test_what_was_found_once_is_not_found_again(name: str) -> None:
+    history = stored()[name]
+    assert not judge(history, play(history)).violations
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_random_history_keeps_all_promises(seed: int) -> None:
+    history = generate(seed)
+    assert not judge(history, play(history)).violations
+
+
+def test_a_seed_is_one_history_and_can_be_stored() -> None:
+    assert generate(3) == generate(3)
+    assert generate(3) != generate(4)
+    assert History.from_json(generate(3).to_json()) == generate(3)
+
+
+def test_the_checker_knows_nothing_of_the_operator() -> None:
+    for name in CHECKER:
+        for node in ast.walk(ast.parse((HERE / f"{name}.py").read_text())):
+            modules = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            for module in modules:
+                part, _, rest = module.partition(".")
+                assert part in sys.stdlib_module_names | {"histories", "orjson"}, f"{name} imports {module}"
+                assert part != "histories" or rest in {*CHECKER, ""}, f"{name} imports {module}"
+
+
+def test_the_shrinker_finds_the_two_steps_that_matter() -> None:
+    steps = tuple(Step(float(each), "kill", {"seconds": each}) for each in range(40))
+
+    def fails(history: History) -> bool:
+        return {7, 31} <= {each.args["seconds"] for each in history.steps}
+
+    assert [each.at for each in shrink(History(1, steps), fails).steps] == [7.0, 31.0]
+
+
+SMALL = History(
+    1,
+    (
+        Step(0.0, "account", {"allowedNamespaces": {"all": True}}),
+        Step(
+            0.0,
+            "apply",
+            {
+                "object": {
+                    "kind": "BatchPool",
+                    "metadata": {"name": "cpu"},
+                    "spec": {
+                        "accountRef": {"name": "main"},
+                        "vmSize": "Standard_D4ads_v6",
+                        "virtualMachineConfiguration": {
+                            "imageReference": {
+                                "publisher": "canonical",
+                                "offer": "0001-com-ubuntu-server-jammy",
+                                "sku": "22_04-lts",
+                            },
+                            "nodeAgentSKUId": "batch.node.ubuntu 22.04",
+                        },
+                        "targetDedicatedNodes": 1,
+                    },
+                }
+            },
+        ),
+        Step(
+            1.0,
+            "apply",
+            {
+                "object": {
+                    "kind": "BatchJob",
+                    "metadata": {"name": "own"},
+                    "spec": {"poolRef": {"name": "cpu"}, "tasks": [{"id": "t", "commandLine": "/bin/true"}]},
+                }
+            },
+        ),
+        Step(2.0, "azure", {"method": "POST", "path": "/jobs", "body": {"id": "foreign", "poolInfo": {"poolId": "x"}}}),
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def small() -> Record:
+    """The record of a history without faults, which tests damage in copies."""
+    record = play(SMALL)
+    assert not judge(SMALL, record).violations
+    return record
+
+
+def _effect(record: Record, operation: str) -> Effect:
+    return next(each for each in record.effects if each.operation == operation and each.ours)
+
+
+def _foreign_deleted(record: Record) -> None:
+    thing = Thing("job", "foreign", None, "1", "active")
+    record.effects.append(Effect(500.0, True, "Jobs_DeleteJob", "/jobs/foreign", {"jobId": "foreign"}, None, thing))
+
+
+def _deleted_without_a_wish(record: Record) -> None:
+    owner = _owner(record)
+    thing = Thing("job", "own", owner, "1", "active", {"t": "completed"}, True, {"ran": ["t"], "results": {}})
+    record.effects.append(Effect(500.0, True, "Jobs_DeleteJob", "/jobs/own", {"jobId": "own"}, None, thing))
+
+
+def _owner(record: Record) -> Owner:
+    body = next(each for each in record.objects if each["kind"] == "BatchJob")
+    return Owner("quick", "default", "BatchJob", "own", body["metadata"]["uid"], "own")
+
+
+def _added_twice(record: Record) -> None:
+    record.effects.append(dataclasses.replace(_effect(record, "Tasks_CreateTaskCollection"), time=900.0))
+
+
+def _left_behind(record: Record) -> None:
+    last = next(each for each in reversed(record.versions) if each.plural == "batchjobs")
+    record.versions.append(dataclasses.replace(last, type="DELETED"))
+
+
+def _wrong_counts(record: Record) -> None:
+    body = next(each for each in record.objects if each["kind"] == "BatchJob")
+    body["status"]["taskCounts"]["failed"] = 1
+
+
+def _wrong_nodes(record: Record) -> None:
+    record.pools["cpu"]["nodes"] = {"unusable": 1}
+
+
+def _old_status(record: Record) -> None:
+    body = next(each for each in record.objects if each["kind"] == "BatchPool")
+    body["metadata"]["generation"] += 1
+
+
+def _unknown_reason(record: Record) -> None:
+    body = next(each for each in record.objects if each["kind"] == "BatchPool")
+    body["status"]["conditions"][0]["reason"] = "NobodyKnows"
+
+
+def _hasty(record: Record) -> None:
+    for second in range(4):
+        record.calls.append(Call(500.0 + second, "Pools_CreatePool", "POST", "/pools", 400, b"{}"))
+
+
+def _written_at_rest(record: Record) -> None:
+    end = record.rest[1]
+    record.writes.append(Write(end - 1, "patch", "batchpools/status", "default", "cpu", 200, {}))
+
+
+def _shown(record: Record) -> None:
+    record.planted.append("PLANTED-1")
+    record.lines.append("INFO here it is: PLANTED-1")
+
+
+@pytest.mark.parametrize(
+    ("damage", "rule"),
+    [
+        (_foreign_deleted, "foreign"),
+        (_deleted_without_a_wish, "unwished"),
+        (_added_twice, "twice"),
+        (_left_behind, "orphan"),
+        (_wrong_counts, "untrue"),
+        (_wrong_nodes, "untrue"),
+        (_old_status, "unfulfilled"),
+        (_unknown_reason, "unfulfilled"),
+        (_hasty, "backoff"),
+        (_written_at_rest, "rest"),
+        (_shown, "secret"),
+    ],
+)
+def test_the_checker_notices(small: Record, damage: Callable[[Record], None], rule: str) -> None:
+    copy = Record(**{each.name: _copied(getattr(small, each.name)) for each in dataclasses.fields(Record)})
+    damage(copy)
+    assert rule in judge(SMALL, copy).rules
+
+
+def _copied(value: Any) -> Any:
+    """A copy of what tests damage: lists, and bodies in them; what is frozen stays."""
+    if isinstance(value, list):
+        return [_copied(each) for each in value]
+    return {name: _copied(each) for name, each in value.items()} if isinstance(value, dict) else value
+
+
+def test_the_command_prints_its_figures(tmp_path: Path) -> None:
+    file = tmp_path / "small.json"
+    file.write_text(SMALL.to_json())
+    environment = os.environ | {"PYTHONHASHSEED": "0"}
+    command = [sys.executable, str(HERE), "--file", str(file)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    assert "1 histories in" in done.stdout, done.stderr
+    assert done.returncode == 0, done.stdout
