@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import urllib.request
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -125,7 +126,8 @@ def test_environment(windows: EmulatorThread) -> None:
         ("type none 2>nul", 1, ""),
         ("echo x> f& copy f g >nul& move g h >nul& del f& dir /b", 0, "h\r\n"),
         ("mkdir a\\b& cd A\\B& cd", 0, f"D:\\batch\\tasks\\{DIRECTORY}\\wd\\a\\b\r\n"),
-        ("ping -n 1 127.0.0.1 >nul& timeout /t 0 /nobreak& echo %ERRORLEVEL%", 0, "%ERRORLEVEL%\r\n"),
+        ("ping -n 1 127.0.0.1 >nul& timeout /t 0 /nobreak& echo %ERRORLEVEL%", 0, "0\r\n"),
+        ("if exist none (echo a) else (for %i in (x y) do echo %i)", 0, "x\r\ny\r\n"),
         ("echo \"a & b\" ^& c", 0, "\"a & b\" & c\r\n"),
         ("set X=1& set X", 0, "X=1\r\n"),
         ("cmd /c exit /b 5", 5, ""),
@@ -139,6 +141,18 @@ def test_environment(windows: EmulatorThread) -> None:
 def test_commands(windows: EmulatorThread, line: str, code: int, stdout: str) -> None:
     task = run(windows, f"cmd /c {line}")
     assert (task["executionInfo"]["exitCode"], output(windows)) == (code, stdout), output(windows, "stderr.txt")
+
+
+@pytest.mark.parametrize("line", ["job.bat %AZ_BATCH_TASK_ID%", "cmd /c job.bat t"])
+def test_batch_files_that_are_resource_files(windows: EmulatorThread, line: str) -> None:
+    text = b"@echo off\r\nset N=0\r\nfor /l %%i in (1,1,3) do set /a N+=%%i\r\necho %1 %N%\r\nif %N%==6 exit /b 42\r\n"
+    request = urllib.request.Request(f"{windows.endpoint}/storage/in/job.bat", text, method="PUT")  # noqa: S310
+    request.add_header("x-ms-blob-type", "BlockBlob")
+    urllib.request.urlopen(request).close()  # noqa: S310
+    files = [{"httpUrl": f"{windows.endpoint}/storage/in/job.bat", "filePath": "job.bat"}]
+    task = run(windows, line, resourceFiles=files)
+    # A batch file is started by cmd also where it is the program, so that variables are put in.
+    assert (output(windows), task["executionInfo"]["exitCode"]) == ("t 6\r\n", 42), output(windows, "stderr.txt")
 
 
 def test_a_program_that_the_node_does_not_have(windows: EmulatorThread) -> None:

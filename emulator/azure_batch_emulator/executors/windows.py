@@ -61,6 +61,9 @@ def launch(command_line: str) -> Launch:
         return Launch([*own, "cmd", rest[2:] if rest[:2].lower() == "/c" else ""], program)
     if name in _POWERSHELL and shutil.which("pwsh") is not None:
         return Launch([*own, "powershell", rest], program)
+    if name.endswith((".bat", ".cmd")):
+        # As the node does: a batch file is started by cmd.
+        return Launch([*own, "cmd", f"call {command_line.strip()}"], program)
     known = "PowerShell only where pwsh is on the emulator's PATH" if name in _POWERSHELL else "cmd and powershell only"
     return Launch(None, program, LIMIT.format(known).replace("\n", "\r\n"))
 

@@ -1,4 +1,4 @@
-"""A stand-in for ``cmd /c`` on emulated Windows nodes: what command lines of samples use, and nothing else.
+"""A stand-in for ``cmd /c`` on emulated Windows nodes: what command lines and batch files of samples use, and nothing else.
 
 It is run as a script, isolated and without site packages: ``windows_shell.py LINE``, in the task's working directory. Paths of the
 node look like ``D:\\batch\\tasks\\…``; they stand for the directory in the variable AZBE_ROOT. What it does not know fails as on a
@@ -10,441 +10,372 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
+if TYPE_CHECKING or __package__:
+    from azure_batch_emulator.executors import windows_arithmetic as arithmetic
+    from azure_batch_emulator.executors import windows_loops as loops
     from azure_batch_emulator.executors import windows_syntax as syntax
-    from azure_batch_emulator.executors.windows_drive import NODE_ROOT, Drive, exists
+    from azure_batch_emulator.executors.windows_batch import BatchFile
+    from azure_batch_emulator.executors.windows_files import FileCommands
+    from azure_batch_emulator.executors.windows_programs import Programs
+    from azure_batch_emulator.executors.windows_session import NO_PATH, NOT_FOUND, Exit, Failure, Session, split
 else:
     # This script is no part of a package when it runs.
     sys.path.insert(0, str(Path(__file__).parent))
+    arithmetic = importlib.import_module("windows_arithmetic")
+    loops = importlib.import_module("windows_loops")
     syntax = importlib.import_module("windows_syntax")
-    drive = importlib.import_module("windows_drive")
-    NODE_ROOT, Drive, exists = drive.NODE_ROOT, drive.Drive, drive.exists
+    session = importlib.import_module("windows_session")
+    BatchFile = importlib.import_module("windows_batch").BatchFile
+    FileCommands = importlib.import_module("windows_files").FileCommands
+    Programs = importlib.import_module("windows_programs").Programs
+    NO_PATH, NOT_FOUND = session.NO_PATH, session.NOT_FOUND
+    Exit, Failure, Session, split = session.Exit, session.Failure, session.Session, session.split
 
-_NOT_FOUND = "The system cannot find the file specified."
-_NO_PATH = "The system cannot find the path specified."
-
-
-class Exit(Exception):  # noqa: N818 - not an error
-    """``exit`` with a code."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-class Failure(Exception):  # noqa: N818 - a command's complaint
-    """What goes to stderr, and the error level that follows."""
-
-    def __init__(self, text: str, level: int = 1) -> None:
-        super().__init__(text)
-        self.level = level
+# A task's own recursion ends somewhere on a real node too.
+_DEEPEST = 16
 
 
 class Shell:
-    """One run of cmd.
+    """One run of cmd."""
 
-    Args:
-        root: real directory of the node.
-        variables: by name as given; names that begin with AZBE_ are the emulator's own and hidden.
-    """
-
-    def __init__(self, root: str, variables: dict[str, str]) -> None:
-        self._variables = {name.upper(): (name, value) for name, value in variables.items() if name[:5] != "AZBE_"}
-        self._drive = Drive(root, Path.cwd())
-        self._streams: list[IO[bytes]] = [sys.stdin.buffer, sys.stdout.buffer, sys.stderr.buffer]
-        self._level = 0
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.batch: BatchFile | None = None
+        self._depth = 0
         self._commands: dict[str, Callable[[str], int]] = {
-            "echo": self._echo, "set": self._set, "exit": self._exit, "dir": self._dir, "type": self._type, "copy": self._copy,
-            "move": self._move, "ren": self._move, "del": self._del, "erase": self._del, "mkdir": self._mkdir, "md": self._mkdir,
-            "rmdir": self._rmdir, "rd": self._rmdir, "cd": self._cd, "chdir": self._cd, "timeout": self._timeout,
-            "ping": self._ping,
-            "cmd": self._cmd, "hostname": self._hostname, "ver": self._ver, "rem": self._rem, "find": self._find,
-            "findstr": self._find, "more": self._more, "sort": self._sort, "powershell": self._powershell, "pwsh": self._powershell,
+            "echo": self._echo, "set": self._set, "exit": self._exit, "cmd": self._cmd, "rem": self._rem, "call": self._call,
+            "goto": self._goto, "setlocal": self._setlocal, "endlocal": self._endlocal,
+            **FileCommands(session).commands(), **Programs(session).commands(),
         }  # fmt: skip
 
     def run(self, line: str) -> int:
         """Carry out what follows ``/c``; the exit code."""
-        values = {name: value for name, (_, value) in self._variables.items()}
         try:
-            node = syntax.parse(syntax.expand(syntax.unquoted(line), values))
-        except syntax.CommandSyntaxError as error:
-            self._write(2, f"{error}\n")
-            return 1
-        try:
-            return self._node(node) if node is not None else 0
+            return self.line(syntax.expand(syntax.unquoted(line), self._session.values()))
         except Exit as ended:
             return ended.code
         finally:
-            for stream in self._streams[1:]:
+            for stream in self._session.streams[1:]:
                 stream.flush()
+
+    def line(self, text: str) -> int:
+        """Carry out one line whose variables have been put in."""
+        try:
+            node = syntax.parse(text)
+        except syntax.CommandSyntaxError as error:
+            self._session.write(2, f"{error}\n")
+            self._session.level = 1
+            return 1
+        return self._node(node) if node is not None else 0
 
     # -- the tree --
 
     def _node(self, node: syntax.Node) -> int:
+        session = self._session
         if isinstance(node, syntax.Simple):
             with self._redirected(node.redirections) as problem:
-                self._level = problem or self._simple(node.text)
+                session.level = problem or self._simple(node.text)
         elif isinstance(node, syntax.Group):
             with self._redirected(node.redirections) as problem:
-                self._level = problem or self._node(node.body)
+                session.level = problem or self._node(node.body)
+        elif isinstance(node, syntax.If):
+            chosen = node.body if self._holds(node) else node.otherwise
+            if chosen is not None:
+                self._node(chosen)
+        elif isinstance(node, syntax.For):
+            for values in self._items(node):
+                body = node.body
+                for offset, value in enumerate(values):
+                    body = syntax.filled(body, chr(ord(node.variable) + offset), value)
+                self._node(body)
         elif node.operator == "|":
-            self._level = self._pipe(node.left, node.right)
+            session.level = self._pipe(node.left, node.right)
         else:
             level = self._node(node.left)
             if node.operator == "&" or (node.operator == "&&") == (level == 0):
-                self._level = self._node(node.right)
-        return self._level
+                self._node(node.right)
+        return session.level
+
+    def _holds(self, node: syntax.If) -> bool:
+        kind, left, right = node.kind, node.left, node.right
+        if kind == "exist":
+            found = bool(self._session.drive.matches(left.rstrip("\\")))
+        elif kind == "defined":
+            found = left.upper() in self._session.values()
+        elif kind == "errorlevel":
+            found = self._session.level >= int(left)
+        else:
+            found = loops.compare(kind, left, right, ignore_case=node.ignore_case)
+        return found != node.negated
+
+    def _items(self, node: syntax.For) -> Iterator[list[str]]:
+        """What a ``for`` goes through: values for its variable and for those that follow it."""
+        if node.switch == "l":
+            yield from ([str(number)] for number in loops.steps(node.items))
+        elif node.switch == "f":
+            yield from self._fields(node)
+        else:
+            for word in loops.items(node.items):
+                if "*" not in word and "?" not in word:
+                    yield [word]
+                    continue
+                folder = word.rpartition("\\")[0]
+                for place in self._session.drive.matches(word):
+                    if place.is_dir() == (node.switch == "d"):
+                        yield [f"{folder}\\{place.name}" if folder else place.name]
+
+    def _fields(self, node: syntax.For) -> Iterator[list[str]]:
+        text = node.items.strip()
+        if text[:1] == text[-1:] == "'":
+            output = BytesIO()
+            inner = Shell(self._session.inner())
+            inner._session.streams = [self._session.streams[0], output, self._session.streams[2]]
+            inner.run(text[1:-1])
+            lines = output.getvalue().decode(errors="replace").splitlines()
+        elif text[:1] == text[-1:] == '"':
+            lines = [text[1:-1]]
+        else:
+            found = [place for word in loops.items(text) for place in self._session.drive.matches(word)]
+            if not found:
+                self._session.write(2, f"The system cannot find the file {text}.\n")
+                self._session.level = 1
+                return
+            lines = [line for place in found for line in place.read_text(errors="replace").splitlines()]
+        for line in lines[loops.skipped(node.options) :]:
+            fields = loops.fields_of(line, node.options)
+            if fields is not None:
+                yield fields
 
     def _pipe(self, left: syntax.Node, right: syntax.Node) -> int:
         """The left side first, whole, and its output for the right side."""
-        kept = list(self._streams)
+        kept = list(self._session.streams)
         buffer = BytesIO()
-        self._streams[1] = buffer
+        self._session.streams[1] = buffer
         with contextlib.suppress(Exit):
             self._node(left)
-        self._streams = [BytesIO(buffer.getvalue()), *kept[1:]]
+        self._session.streams = [BytesIO(buffer.getvalue()), *kept[1:]]
         try:
             return self._node(right)
         except Exit as ended:
             return ended.code
         finally:
-            self._streams = kept
+            self._session.streams = kept
 
     @contextlib.contextmanager
     def _redirected(self, redirections: list[syntax.Redirection]) -> Iterator[int]:
         """Other streams meanwhile; yields an error level if one of them cannot be opened."""
-        kept, opened, problem = list(self._streams), [], 0
+        session = self._session
+        kept, opened, problem = list(session.streams), [], 0
         for each in redirections:
             if each.target in ("&1", "&2"):
-                self._streams[each.stream] = self._streams[int(each.target[1])]
+                session.streams[each.stream] = session.streams[int(each.target[1])]
                 continue
-            name = os.devnull if each.target.lower() == "nul" else str(self._drive.path(each.target))
+            name = os.devnull if each.target.lower() == "nul" else str(session.drive.path(each.target))
             try:
                 stream = open(name, f"{each.mode}b")  # noqa: PTH123, SIM115 - closed below
-            except OSError:
-                self._write(2, f"{_NO_PATH if each.stream else _NOT_FOUND}\n")
+            except (OSError, ValueError):
+                session.write(2, f"{NO_PATH if each.stream else NOT_FOUND}\n")
                 problem = 1
                 break
             opened.append(stream)
-            self._streams[each.stream] = stream
+            session.streams[each.stream] = stream
         try:
             yield problem
         finally:
-            self._streams = kept
+            session.streams = kept
             for stream in opened:
                 stream.close()
 
     def _simple(self, text: str) -> int:
-        name = text.split(None, 1)[0] if text.strip() else ""
-        for mark in ".:/\\(":
-            # ``echo.`` and ``cd\`` are commands followed at once by their argument.
-            head = name.partition(mark)[0].lower()
-            if head in ("echo", "cd", "dir", "exit", "type", "md", "rd", "del") and head != name.lower():
-                name = name[: len(head)]
+        session = self._session
+        if self.batch is not None and self.batch.delayed:
+            text = syntax.expand_delayed(text, session.values())
+        name = syntax.command_name(text)
         if not name:
-            return 0
+            return session.level
         rest = text[len(name) :]
-        plain = name.strip('"').lower().removesuffix(".exe")
-        command = self._commands.get(plain)
+        command = self._commands.get(name.strip('"').lower().removesuffix(".exe"))
         try:
             if command is not None:
                 return command(rest)
+            file = self._batch_file(name.strip('"'))
+            if file is not None:
+                # Without ``call`` a batch file does not come back to the one that started it.
+                level = self._run_file(file, name, rest)
+                if self.batch is not None:
+                    raise Exit(level, batch=True)
+                return level
             raise Failure(
                 f"'{name}' is not recognized as an internal or external command,\noperable program or batch file.\n"
-                + syntax.LIMIT.format(", ".join(sorted(self._commands)))
+                + syntax.LIMIT.format(f"batch files, for, if, {', '.join(sorted(self._commands))}")
             )
         except Failure as problem:
-            self._write(2, f"{problem}\n" if not str(problem).endswith("\n") else str(problem))
+            session.write(2, f"{problem}\n" if not str(problem).endswith("\n") else str(problem))
             return problem.level
         except OSError as error:
-            self._write(2, f"{_NOT_FOUND if isinstance(error, FileNotFoundError) else 'Access is denied.'}\n")
+            session.write(2, f"{NOT_FOUND if isinstance(error, FileNotFoundError) else 'Access is denied.'}\n")
             return 1
 
-    # -- helpers --
+    # -- batch files --
 
-    def _write(self, stream: int, text: str) -> None:
-        self._streams[stream].write(text.replace("\n", "\r\n").encode())
-        self._streams[stream].flush()
+    def _batch_file(self, name: str) -> Path | None:
+        """The batch file that a command means: by its name, or without its extension."""
+        lower = name.lower()
+        for ending in ("",) if lower.endswith((".bat", ".cmd")) else (".bat", ".cmd"):
+            found = self._session.drive.matches(f"{name}{ending}")
+            if found and found[0].is_file():
+                return found[0]
+        return None
 
-    @staticmethod
-    def _split(rest: str) -> tuple[set[str], list[str]]:
-        """Switches in lower case, and arguments."""
-        found = syntax.words(rest)
-        return {word.lower() for word in found if word[:1] == "/"}, [word for word in found if word[:1] != "/"]
+    def _run_file(self, file: Path, name: str, rest: str) -> int:
+        if self._depth >= _DEEPEST:
+            raise Failure("Maximum setlocal recursion level reached.")
+        lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        return self._run_batch(BatchFile(lines, self._session, name, self._session.drive.shown(file), rest), 0)
 
-    # -- commands --
+    def _run_batch(self, batch: BatchFile, start: int) -> int:
+        kept, self.batch = self.batch, batch
+        self._depth += 1
+        batch.next = start
+        try:
+            while (line := batch.take()) is not None:
+                if batch.echo and not line.startswith("@"):
+                    self._session.write(1, f"\n{self._session.drive.shown(self._session.drive.directory)}>{line}\n")
+                self.line(line)
+        except Exit as ended:
+            if not ended.batch:
+                raise
+            self._session.level = ended.code
+        finally:
+            batch.restore()
+            self.batch = kept
+            self._depth -= 1
+        return self._session.level
+
+    def _call(self, rest: str) -> int:
+        text = rest.strip()
+        if text[:1] != ":":
+            file = self._batch_file(syntax.command_name(text).strip('"'))
+            if file is None:
+                return self._simple(text)
+            name = syntax.command_name(text)
+            return self._run_file(file, name, text[len(name) :])
+        if self.batch is None:
+            raise Failure("Invalid attempt to call batch label outside of batch script.")
+        if self._depth >= _DEEPEST:
+            raise Failure("Maximum setlocal recursion level reached.")
+        label = text[1:].split(None, 1)[0]
+        inner = self.batch.called(f":{label}", text[1 + len(label) :])
+        return self._run_batch(inner, inner.place_of(label))
+
+    def _goto(self, rest: str) -> int:
+        if self.batch is None:
+            return 0
+        label = rest.strip().lstrip(":")
+        if label.lower() == "eof":
+            raise Exit(self._session.level, batch=True)
+        self.batch.next = self.batch.place_of(label)
+        return self._session.level
+
+    def _setlocal(self, rest: str) -> int:
+        if self.batch is not None:
+            self.batch.keep(delayed="enabledelayedexpansion" in rest.lower())
+        return 0
+
+    def _endlocal(self, rest: str) -> int:
+        del rest
+        if self.batch is not None:
+            self.batch.give_back()
+        return self._session.level
+
+    # -- commands of the shell itself --
 
     def _echo(self, rest: str) -> int:
         text = rest[1:] if rest[:1] in " \t.:/\\(," else rest
-        if not rest.strip():
-            text = "ECHO is on."
-        elif rest.strip().lower() in ("on", "off"):
+        word = rest.strip().lower()
+        if word in ("on", "off"):
+            if self.batch is not None:
+                self.batch.echo = word == "on"
             return 0
-        self._write(1, f"{text}\n")
+        if not word:
+            text = "ECHO is on." if self.batch is None or self.batch.echo else "ECHO is off."
+        self._session.write(1, f"{text}\n")
         return 0
 
     def _set(self, rest: str) -> int:
         text = rest.strip()
-        if text.startswith('"') and text.endswith('"'):
-            text = text[1:-1]
+        switch = text[:2].lower()
+        if switch == "/a":
+            return self._calculate(text[2:].strip().strip('"'))
+        if switch == "/p":
+            return self._prompt(text[2:].strip())
+        if text.startswith('"') and '"' in text[1:]:
+            text = text[1 : text.rindex('"')]
         elif "=" in text:
             text = rest.lstrip()
-        if text[:2].lower() in ("/a", "/p"):
-            raise Failure("set: only NAME=VALUE is known.\n" + syntax.LIMIT.format("set without /a and /p"))
         name, equals, value = text.partition("=")
         if equals:
-            if value:
-                self._variables[name.upper()] = (name, value)
-            else:
-                self._variables.pop(name.upper(), None)
+            self._session.set(name, value)
             return 0
-        found = [pair for key, pair in sorted(self._variables.items()) if key.startswith(name.strip().upper())]
+        variables = self._session.variables
+        found = [pair for key, pair in sorted(variables.items()) if key.startswith(name.strip().upper())]
         if not found:
             raise Failure(f"Environment variable {name.strip()} not defined")
-        self._write(1, "".join(f"{shown}={value}\n" for shown, value in found))
+        self._session.write(1, "".join(f"{shown}={value}\n" for shown, value in found))
         return 0
 
-    def _exit(self, rest: str) -> int:
-        _, arguments = self._split(rest)
+    def _calculate(self, text: str) -> int:
         try:
-            code = int(arguments[0]) if arguments else self._level
+            value, assigned = arithmetic.evaluate(text, self._session.values())
+        except arithmetic.ArithmeticProblemError as problem:
+            raise Failure(str(problem), 1073750993 & 0xFF) from None
+        for name, number in assigned.items():
+            self._session.set(name, str(number))
+        if self.batch is None:
+            self._session.write(1, str(value))
+        return 0
+
+    def _prompt(self, text: str) -> int:
+        name, _, prompt = (text[1:-1] if text[:1] == text[-1:] == '"' else text).partition("=")
+        self._session.write(1, prompt.strip('"'))
+        answer = self._session.streams[0].readline().decode(errors="replace").rstrip("\r\n")
+        if answer and name:
+            self._session.set(name, answer)
+        return 0 if answer else 1
+
+    def _exit(self, rest: str) -> int:
+        switches, arguments = split(rest)
+        try:
+            code = int(arguments[0]) if arguments else self._session.level
         except ValueError:
             code = 0
         # Exit codes are 32 bits wide on Windows and 8 here; the low ones are what tests look at.
-        raise Exit(code & 0xFF if code >= 0 else 255)
-
-    def _dir(self, rest: str) -> int:
-        switches, arguments = self._split(rest)
-        wanted = arguments[0] if arguments else "."
-        found = self._drive.matches(wanted)
-        if len(found) == 1 and found[0].is_dir() and "*" not in wanted:
-            place, found = found[0], sorted(found[0].iterdir())
-        elif found:
-            place = found[0].parent
-        else:
-            raise Failure("File Not Found")
-        if "/b" in switches:
-            self._write(1, "".join(f"{each.name}\n" for each in found))
-            return 0
-        lines = [" Volume in drive D is Temporary Storage", "", f" Directory of {self._drive.shown(place)}", ""]
-        files = 0
-        for each in found:
-            status = each.stat()
-            stamp = time.strftime("%m/%d/%Y  %I:%M %p", time.gmtime(status.st_mtime))
-            size = "   <DIR>          " if each.is_dir() else f"{status.st_size:>17,} "
-            files += not each.is_dir()
-            lines.append(f"{stamp} {size}{each.name}")
-        self._write(1, "\n".join([*lines, f"{files:>16} File(s)"]) + "\n")
-        return 0
-
-    def _type(self, rest: str) -> int:
-        _, arguments = self._split(rest)
-        if not arguments:
-            raise Failure("The syntax of the command is incorrect.")
-        for argument in arguments:
-            found = [each for each in self._drive.matches(argument) if each.is_file()]
-            if not found:
-                raise Failure(_NOT_FOUND)
-            for each in found:
-                self._streams[1].write(each.read_bytes())
-        return 0
-
-    def _copy(self, rest: str) -> int:
-        _, arguments = self._split(rest)
-        sources = [each for each in self._drive.matches(arguments[0]) if each.is_file()] if arguments else []
-        if not sources:
-            raise Failure(_NOT_FOUND)
-        target = self._drive.path(arguments[1]) if len(arguments) > 1 else self._drive.directory
-        for source in sources:
-            shutil.copyfile(source, target / source.name if target.is_dir() else target)
-        self._write(1, f"{len(sources):>9} file(s) copied.\n")
-        return 0
-
-    def _move(self, rest: str) -> int:
-        _, arguments = self._split(rest)
-        sources = self._drive.matches(arguments[0]) if len(arguments) > 1 else []
-        if not sources:
-            raise Failure(_NOT_FOUND)
-        target = self._drive.path(arguments[1])
-        for source in sources:
-            os.replace(source, target / source.name if target.is_dir() else target)  # noqa: PTH105
-        self._write(1, f"{len(sources):>9} file(s) moved.\n")
-        return 0
-
-    def _del(self, rest: str) -> int:
-        _, arguments = self._split(rest)
-        for argument in arguments:
-            found = [each for each in self._drive.matches(argument) if each.is_file()]
-            if not found:
-                # As cmd has it: a complaint, and yet no failure.
-                self._write(2, f"Could Not Find {self._drive.shown(self._drive.path(argument))}\n")
-            for each in found:
-                each.unlink()
-        return 0
-
-    def _mkdir(self, rest: str) -> int:
-        _, arguments = self._split(rest)
-        for argument in arguments:
-            place = self._drive.path(argument)
-            if place.exists():
-                raise Failure(f"A subdirectory or file {argument} already exists.")
-            place.mkdir(parents=True)
-        return 0
-
-    def _rmdir(self, rest: str) -> int:
-        switches, arguments = self._split(rest)
-        for argument in arguments:
-            place = self._drive.path(argument)
-            if not place.is_dir():
-                raise Failure(_NOT_FOUND, 2)
-            if "/s" in switches:
-                shutil.rmtree(place)
-            elif any(place.iterdir()):
-                raise Failure("The directory is not empty.", 145)
-            else:
-                place.rmdir()
-        return 0
-
-    def _cd(self, rest: str) -> int:
-        _, arguments = self._split(rest)
-        if not arguments:
-            self._write(1, f"{self._drive.shown(self._drive.directory)}\n")
-            return 0
-        place = self._drive.path(arguments[0])
-        if not (exists(place) and place.is_dir()):
-            raise Failure(_NO_PATH)
-        self._drive.directory = place
-        return 0
-
-    def _timeout(self, rest: str) -> int:
-        seconds = next((int(word) for word in syntax.words(rest) if word.isdigit()), None)
-        if seconds is None:
-            raise Failure("ERROR: Invalid syntax. Timeout value must be between -1 and 99999.")
-        time.sleep(seconds)
-        return 0
-
-    def _ping(self, rest: str) -> int:
-        found = syntax.words(rest)
-        times, host, index = 4, "", 0
-        while index < len(found):
-            if found[index].lower() in ("-n", "/n") and index + 1 < len(found):
-                times, index = int(found[index + 1]), index + 1
-            elif found[index].lower() in ("-w", "/w", "-l", "/l"):
-                index += 1
-            elif found[index][:1] not in "-/":
-                host = found[index]
-            index += 1
-        if host.lower() not in ("127.0.0.1", "localhost", "::1"):
-            raise Failure(
-                f"Ping request could not find host {host}. Please check the name and try again.\n"
-                + syntax.LIMIT.format("127.0.0.1")
-            )
-        self._write(1, f"\nPinging {host} with 32 bytes of data:\n")
-        for number in range(times):
-            time.sleep(1.0 if number else 0.0)
-            self._write(1, f"Reply from {host}: bytes=32 time<1ms TTL=128\n")
-        return 0
+        raise Exit(code & 0xFF if code >= 0 else 255, batch="/b" in switches and self.batch is not None)
 
     def _cmd(self, rest: str) -> int:
         text = rest.strip()
         while text[:1] == "/" and text[1:2].lower() != "c":
             text = text.partition(" ")[2].strip()
-        if text[:2].lower() != "/c":
-            return 0
-        inner = Shell(self._drive.root, dict(self._variables.values()))
-        inner._drive, inner._streams = Drive(self._drive.root, self._drive.directory), self._streams
-        return inner.run(text[2:])
+        return Shell(self._session.inner()).run(text[2:]) if text[:2].lower() == "/c" else 0
 
-    def _hostname(self, rest: str) -> int:
-        del rest
-        self._write(1, f"{self._variables.get('COMPUTERNAME', ('', 'node'))[1]}\n")
-        return 0
-
-    def _ver(self, rest: str) -> int:
-        del rest
-        self._write(1, "\nMicrosoft Windows [Version 10.0.20348.0]\n")
-        return 0
-
-    def _rem(self, rest: str) -> int:
+    @staticmethod
+    def _rem(rest: str) -> int:
         del rest
         return 0
-
-    def _input(self, arguments: list[str]) -> list[str]:
-        if not arguments:
-            return self._streams[0].read().decode(errors="replace").splitlines()
-        found = [each for argument in arguments for each in self._drive.matches(argument)]
-        if not found:
-            raise Failure(_NOT_FOUND)
-        return [line for each in found for line in each.read_text(errors="replace").splitlines()]
-
-    def _find(self, rest: str) -> int:
-        switches, arguments = self._split(rest)
-        if not arguments:
-            raise Failure("FIND: Parameter format not correct", 2)
-        text, ignore = arguments[0], "/i" in switches
-        hits = [
-            line for line in self._input(arguments[1:]) if (text.lower() in line.lower() if ignore else text in line)
-        ]
-        self._write(1, "".join(f"{line}\n" for line in hits))
-        return 0 if hits else 1
-
-    def _more(self, rest: str) -> int:
-        self._write(1, "".join(f"{line}\n" for line in self._input(self._split(rest)[1])))
-        return 0
-
-    def _sort(self, rest: str) -> int:
-        self._write(1, "".join(f"{line}\n" for line in sorted(self._input(self._split(rest)[1]), key=str.lower)))
-        return 0
-
-    def _powershell(self, rest: str) -> int:
-        return powershell(
-            syntax.words(rest), self._drive.root, dict(self._variables.values()), self._drive.directory, self._streams
-        )
-
-
-def powershell(
-    arguments: list[str], root: str, variables: dict[str, str], directory: Path, streams: list[IO[bytes]]
-) -> int:
-    """Hand arguments to a real ``pwsh``, if there is one; its exit code, else that of a program that is not there."""
-    path = os.environ["AZBE_PATH"]
-    program = shutil.which("pwsh", path=path)
-    if program is None:
-        streams[2].write(
-            b"'powershell' is not recognized as an internal or external command,\r\noperable program or batch file.\r\n"
-            + syntax.LIMIT.format("PowerShell only where pwsh is on the emulator's PATH").replace("\n", "\r\n").encode()
-        )
-        streams[2].flush()
-        return 1
-    real = {
-        name: value.replace(NODE_ROOT, root).replace("\\", "/") if NODE_ROOT in value else value
-        for name, value in variables.items()
-    }
-    real["PATH"] = path
-    done = subprocess.run(
-        [program, *arguments], cwd=directory, env=real, capture_output=True, check=False, stdin=subprocess.DEVNULL
-    )
-    for stream, content in ((streams[1], done.stdout), (streams[2], done.stderr)):
-        stream.write(content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
-        stream.flush()
-    return done.returncode
 
 
 def main() -> int:
     """Entry point of the script: ``cmd LINE`` or ``powershell ARGUMENTS…``."""
     program, line = sys.argv[1], sys.argv[2]
     variables = dict(os.environ)
-    root = variables["AZBE_ROOT"]
-    shell = Shell(root, variables)
-    return shell.run(line) if program == "cmd" else shell._powershell(line)
+    session = Session(variables["AZBE_ROOT"], variables)
+    return Shell(session).run(line) if program == "cmd" else Programs(session).powershell(line)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,33 @@
-"""The grammar of ``cmd /c``, as far as command lines of tasks use it. Pure; see `windows_shell` for what the words do.
+"""The grammar of cmd, as far as command lines and batch files of tasks use it. Pure; see `windows_shell` for what the words do.
 
 It is imported by a script that runs without site packages, so it uses the standard library only.
 """
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING or __package__:
+    from azure_batch_emulator.executors import windows_loops as loops
+else:
+    # These modules are no part of a package when the script runs.
+    loops = importlib.import_module("windows_loops")
 
 LIMIT = "azure-batch-emulator: this is a limit of the emulator; its Windows nodes know {}.\n"
-_VARIABLE = re.compile(r"%([^%=\s]+)%")
+_VARIABLE = re.compile(r"%([^%=\s:]+)(?::~(-?\d+)(?:,(-?\d+))?)?%")
+_DELAYED = re.compile(r"!([^!=\s:]+)(?::~(-?\d+)(?:,(-?\d+))?)?!")
+_CONDITION = r"""\s*@?\s*if\s+(?P<ignore>/i\s+)?(?P<negated>not\s+)?(?:exist\s+(?P<file>"[^"]*"|[^\s(]+)|errorlevel\s+(?P<level>\d+)
+ |defined\s+(?P<name>[^\s(]+)|(?P<left>"[^"]*"|[^\s="]+)(?:\s*(?P<equal>==)\s*|\s+(?P<word>equ|neq|lss|leq|gtr|geq)\s+)
+ (?P<right>"[^"]*"|[^\s(]+))\s*""".replace("\n ", "")
+_IF = re.compile(_CONDITION + r"(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+_LOOP = r'\s*@?\s*for\s+(?:/(?P<switch>[a-z])\s+)?(?P<options>"[^"]*"\s+)?%%?(?P<variable>\w)\s+in\s*'
+_FOR = re.compile(_LOOP + r"\((?P<items>.*?)\)\s*do\b\s*(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+_FOR_SET = re.compile(_LOOP, re.IGNORECASE)
+_ELSE = re.compile(r"\s*else\b\s*(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _OPERATORS = ("&&", "||", "&", "|", "(", ")")
 
 
@@ -52,7 +69,31 @@ class Pair:
     right: Node
 
 
-Node = Simple | Group | Pair
+@dataclass(slots=True)
+class If:
+    """``if``: `kind` is ``exist``, ``defined``, ``errorlevel``, ``==`` or one of the words for comparisons."""
+
+    kind: str
+    left: str
+    right: str
+    negated: bool
+    ignore_case: bool
+    body: Node
+    otherwise: Node | None = None
+
+
+@dataclass(slots=True)
+class For:
+    """``for``, perhaps with ``/l``, ``/f`` or ``/d``."""
+
+    switch: str
+    options: str
+    variable: str
+    items: str
+    body: Node
+
+
+Node = Simple | Group | Pair | If | For
 
 
 def unquoted(text: str) -> str:
@@ -65,13 +106,30 @@ def unquoted(text: str) -> str:
     return text
 
 
-def expand(text: str, variables: Mapping[str, str]) -> str:
-    """Put in the values of ``%NAME%``, once and before anything is parsed; unknown names stay as they are.
+def expand(text: str, variables: Mapping[str, str], *, keep: bool = True) -> str:
+    """Put in the values of ``%NAME%`` and ``%NAME:~0,3%``, once and before anything is parsed.
 
     Args:
         variables: by name in upper case.
+        keep: whether unknown names stay as they are, as on a command line, or are empty, as in a batch file.
     """
-    return _VARIABLE.sub(lambda found: variables.get(found[1].upper(), found[0]), text)
+    return _VARIABLE.sub(lambda found: _value(found, variables, keep=keep), text)
+
+
+def expand_delayed(text: str, variables: Mapping[str, str]) -> str:
+    """Put in the values of ``!NAME!``."""
+    return _DELAYED.sub(lambda found: _value(found, variables, keep=False), text)
+
+
+def _value(found: re.Match[str], variables: Mapping[str, str], *, keep: bool) -> str:
+    value = variables.get(found[1].upper())
+    if value is None:
+        return found[0] if keep else ""
+    if found[2] is None:
+        return value
+    start = int(found[2])
+    value = value[start:] if start >= 0 or -start <= len(value) else value
+    return value if found[3] is None else value[: int(found[3])]
 
 
 def parse(text: str) -> Node | None:
@@ -88,6 +146,57 @@ def parse(text: str) -> Node | None:
     if parser.left():
         raise CommandSyntaxError(f"{parser.left()} was unexpected at this time.")
     return node
+
+
+def command_name(text: str) -> str:
+    """The first word of a command, without what may follow it at once: ``echo.`` and ``cd\\`` are ``echo`` and ``cd``."""
+    match = re.match(r'\s*("[^"]*"|\S+)', text)
+    name = match[1] if match else ""
+    for mark in ".:/\\(":
+        head = name.partition(mark)[0].lower()
+        if head in ("echo", "cd", "dir", "exit", "type", "md", "rd", "del") and head != name.lower():
+            name = name[: len(head)]
+    return name
+
+
+def filled(node: Node, variable: str, value: str) -> Node:
+    """A body of ``for`` with a value for its variable."""
+
+    def text(given: str) -> str:
+        return re.sub(rf"%(?:~([dpnxf]*))?{variable}", lambda found: loops.pieces(value, found[1]), given)
+
+    if isinstance(node, Simple):
+        changed = [replace(each, target=text(each.target)) for each in node.redirections]
+        return Simple(text(node.text), changed)
+    if isinstance(node, Group):
+        changed = [replace(each, target=text(each.target)) for each in node.redirections]
+        return Group(filled(node.body, variable, value), changed)
+    if isinstance(node, Pair):
+        return Pair(node.operator, filled(node.left, variable, value), filled(node.right, variable, value))
+    if isinstance(node, If):
+        other = node.otherwise
+        return replace(
+            node,
+            left=text(node.left),
+            right=text(node.right),
+            body=filled(node.body, variable, value),
+            otherwise=filled(other, variable, value) if other is not None else None,
+        )
+    return replace(node, items=text(node.items), body=filled(node.body, variable, value))
+
+
+def is_open(text: str) -> bool:
+    """Whether a line of a batch file goes on with the next, as parentheses are open."""
+    try:
+        found = [token.text for token in _tokens(text) if token.kind == "operator"]
+    except CommandSyntaxError:
+        return False
+    return found.count("(") > found.count(")")
+
+
+def joint(text: str, following: str) -> str:
+    """What stands for the end of a line inside parentheses."""
+    return " " if text.rstrip().endswith("(") else "" if following.startswith(")") else "&"
 
 
 def words(text: str) -> list[str]:
@@ -127,7 +236,12 @@ def _tokens(text: str) -> list[_Token]:
         elif char in "<>":
             place = _redirection(text, place, current)
         elif operator := next((each for each in _OPERATORS if text.startswith(each, place)), None):
-            if operator == "(" and current.text.strip():
+            if operator == "(" and _FOR_SET.fullmatch(_last_part(current.text)):
+                inner = _set_of_for(text, place)
+                current.text += inner
+                place += len(inner)
+                continue
+            if operator == "(" and current.text.strip() and not _opens(current.text):
                 current.text += "("
             elif operator == ")" and not any(token.text == "(" for token in found):
                 current.text += ")"
@@ -140,6 +254,28 @@ def _tokens(text: str) -> list[_Token]:
             place += 1
     flush()
     return found
+
+
+def _last_part(text: str) -> str:
+    """What stands behind all conditions and heads of loops."""
+    while match := _ELSE.fullmatch(text) or _IF.fullmatch(text) or _FOR.fullmatch(text):
+        text = match["rest"]
+    return text
+
+
+def _opens(text: str) -> bool:
+    """Whether a parenthesis after this text begins a group."""
+    return not _last_part(text).strip()
+
+
+def _set_of_for(text: str, place: int) -> str:
+    """The set of a ``for`` with its parentheses, as written."""
+    quote, end = "", place + 1
+    while end < len(text) and (quote or text[end] != ")"):
+        if text[end] in "\"'":
+            quote = "" if quote == text[end] else quote or text[end]
+        end += 1
+    return text[place : end + 1]
 
 
 def _redirection(text: str, place: int, current: _Token) -> int:
@@ -195,6 +331,12 @@ class _Parser:
             raise CommandSyntaxError("The syntax of the command is incorrect.")
         token = self._tokens[self._place]
         self._place += 1
+        if token.kind == "text" and (match := _IF.fullmatch(token.text)):
+            return self._if(match, token)
+        if token.kind == "text" and (match := _FOR.fullmatch(token.text)):
+            return self._for(match, token)
+        if token.kind == "text" and re.match(r"\s*@?\s*(if|for)\s", token.text, re.IGNORECASE):
+            raise CommandSyntaxError("The syntax of the command is incorrect.")
         if token.kind == "text":
             return Simple(token.text.lstrip(" \t@"), token.redirections)
         if token.text != "(":
@@ -209,3 +351,35 @@ class _Parser:
             group.redirections = following.redirections
             self._place += 1
         return group
+
+    def _if(self, match: re.Match[str], token: _Token) -> Node:
+        file, level, name = match["file"], match["level"], match["name"]
+        if file is not None:
+            kind, left, right = "exist", file.strip('"'), ""
+        elif level is not None:
+            kind, left, right = "errorlevel", level, ""
+        elif name is not None:
+            kind, left, right = "defined", name, ""
+        else:
+            kind, left, right = (match["equal"] or match["word"]).lower(), match["left"], match["right"]
+        body = self._body(match["rest"], token)
+        node = If(kind, left, right, match["negated"] is not None, match["ignore"] is not None, body)
+        following = self._tokens[self._place] if self._place < len(self._tokens) else None
+        if following is not None and following.kind == "text" and (other := _ELSE.fullmatch(following.text)):
+            self._place += 1
+            node.otherwise = self._body(other["rest"], following)
+        return node
+
+    def _for(self, match: re.Match[str], token: _Token) -> Node:
+        switch = (match["switch"] or "").lower()
+        if switch not in ("", "l", "f", "d"):
+            raise CommandSyntaxError(LIMIT.format("for, for /d, for /f and for /l").rstrip())
+        options = (match["options"] or "").strip().strip('"')
+        return For(switch, options, match["variable"], match["items"], self._body(match["rest"], token))
+
+    def _body(self, rest: str, token: _Token) -> Node:
+        """What stands behind a condition: all of the line, or up to the end of the parentheses around it."""
+        if rest.strip():
+            self._place -= 1
+            self._tokens[self._place] = _Token("text", rest, token.redirections)
+        return self.sequence()

@@ -1,0 +1,140 @@
+"""The commands of cmd that look at files and directories, or change them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING or __package__:
+    from azure_batch_emulator.executors.windows_drive import exists
+    from azure_batch_emulator.executors.windows_session import NO_PATH, NOT_FOUND, Failure, Session, split
+else:
+    # These modules are no part of a package when the script runs.
+    exists = importlib.import_module("windows_drive").exists
+    session = importlib.import_module("windows_session")
+    NO_PATH, NOT_FOUND = session.NO_PATH, session.NOT_FOUND
+    Failure, Session, split = session.Failure, session.Session, session.split
+
+
+class FileCommands:
+    """``dir``, ``copy`` and the like; each takes what follows its name and gives the error level."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def commands(self) -> dict[str, Callable[[str], int]]:
+        """By name."""
+        return {
+            "dir": self._dir, "type": self._type, "copy": self._copy, "move": self._move, "ren": self._move, "del": self._del,
+            "erase": self._del, "mkdir": self._mkdir, "md": self._mkdir, "rmdir": self._rmdir, "rd": self._rmdir, "cd": self._cd,
+            "chdir": self._cd,
+        }  # fmt: skip
+
+    def _dir(self, rest: str) -> int:
+        switches, arguments = split(rest)
+        wanted = arguments[0] if arguments else "."
+        found = self._session.drive.matches(wanted)
+        if len(found) == 1 and found[0].is_dir() and "*" not in wanted:
+            place, found = found[0], sorted(found[0].iterdir())
+        elif found:
+            place = found[0].parent
+        else:
+            raise Failure("File Not Found")
+        if "/b" in switches:
+            self._session.write(1, "".join(f"{each.name}\n" for each in found))
+            return 0
+        lines = [" Volume in drive D is Temporary Storage", "", f" Directory of {self._session.drive.shown(place)}", ""]
+        files = 0
+        for each in found:
+            status = each.stat()
+            stamp = time.strftime("%m/%d/%Y  %I:%M %p", time.gmtime(status.st_mtime))
+            size = "   <DIR>          " if each.is_dir() else f"{status.st_size:>17,} "
+            files += not each.is_dir()
+            lines.append(f"{stamp} {size}{each.name}")
+        self._session.write(1, "\n".join([*lines, f"{files:>16} File(s)"]) + "\n")
+        return 0
+
+    def _type(self, rest: str) -> int:
+        _, arguments = split(rest)
+        if not arguments:
+            raise Failure("The syntax of the command is incorrect.")
+        for argument in arguments:
+            found = [each for each in self._session.drive.matches(argument) if each.is_file()]
+            if not found:
+                raise Failure(NOT_FOUND)
+            for each in found:
+                self._session.streams[1].write(each.read_bytes())
+        return 0
+
+    def _copy(self, rest: str) -> int:
+        _, arguments = split(rest)
+        sources = [each for each in self._session.drive.matches(arguments[0]) if each.is_file()] if arguments else []
+        if not sources:
+            raise Failure(NOT_FOUND)
+        target = self._session.drive.path(arguments[1]) if len(arguments) > 1 else self._session.drive.directory
+        for source in sources:
+            shutil.copyfile(source, target / source.name if target.is_dir() else target)
+        self._session.write(1, f"{len(sources):>9} file(s) copied.\n")
+        return 0
+
+    def _move(self, rest: str) -> int:
+        _, arguments = split(rest)
+        sources = self._session.drive.matches(arguments[0]) if len(arguments) > 1 else []
+        if not sources:
+            raise Failure(NOT_FOUND)
+        target = self._session.drive.path(arguments[1])
+        for source in sources:
+            os.replace(source, target / source.name if target.is_dir() else target)  # noqa: PTH105
+        self._session.write(1, f"{len(sources):>9} file(s) moved.\n")
+        return 0
+
+    def _del(self, rest: str) -> int:
+        _, arguments = split(rest)
+        for argument in arguments:
+            found = [each for each in self._session.drive.matches(argument) if each.is_file()]
+            if not found:
+                # As cmd has it: a complaint, and yet no failure.
+                self._session.write(
+                    2, f"Could Not Find {self._session.drive.shown(self._session.drive.path(argument))}\n"
+                )
+            for each in found:
+                each.unlink()
+        return 0
+
+    def _mkdir(self, rest: str) -> int:
+        _, arguments = split(rest)
+        for argument in arguments:
+            place = self._session.drive.path(argument)
+            if place.exists():
+                raise Failure(f"A subdirectory or file {argument} already exists.")
+            place.mkdir(parents=True)
+        return 0
+
+    def _rmdir(self, rest: str) -> int:
+        switches, arguments = split(rest)
+        for argument in arguments:
+            place = self._session.drive.path(argument)
+            if not place.is_dir():
+                raise Failure(NOT_FOUND, 2)
+            if "/s" in switches:
+                shutil.rmtree(place)
+            elif any(place.iterdir()):
+                raise Failure("The directory is not empty.", 145)
+            else:
+                place.rmdir()
+        return 0
+
+    def _cd(self, rest: str) -> int:
+        _, arguments = split(rest)
+        if not arguments:
+            self._session.write(1, f"{self._session.drive.shown(self._session.drive.directory)}\n")
+            return 0
+        place = self._session.drive.path(arguments[0])
+        if not (exists(place) and place.is_dir()):
+            raise Failure(NO_PATH)
+        self._session.drive.directory = place
+        return 0

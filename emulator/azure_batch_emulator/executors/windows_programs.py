@@ -1,0 +1,133 @@
+"""The programs that a Windows node has beside cmd, as far as samples use them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING or __package__:
+    from azure_batch_emulator.executors import windows_syntax as syntax
+    from azure_batch_emulator.executors.windows_drive import NODE_ROOT
+    from azure_batch_emulator.executors.windows_session import NOT_FOUND, Failure, Session, split
+else:
+    # These modules are no part of a package when the script runs.
+    syntax = importlib.import_module("windows_syntax")
+    NODE_ROOT = importlib.import_module("windows_drive").NODE_ROOT
+    session = importlib.import_module("windows_session")
+    NOT_FOUND, Failure, Session, split = session.NOT_FOUND, session.Failure, session.Session, session.split
+
+
+class Programs:
+    """``ping``, ``find`` and the like; each takes what follows its name and gives the error level."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def commands(self) -> dict[str, Callable[[str], int]]:
+        """By name."""
+        return {
+            "timeout": self._timeout, "ping": self._ping, "hostname": self._hostname, "ver": self._ver, "find": self._find,
+            "findstr": self._find, "more": self._more, "sort": self._sort, "powershell": self.powershell, "pwsh": self.powershell,
+        }  # fmt: skip
+
+    def _timeout(self, rest: str) -> int:
+        seconds = next((int(word) for word in syntax.words(rest) if word.isdigit()), None)
+        if seconds is None:
+            raise Failure("ERROR: Invalid syntax. Timeout value must be between -1 and 99999.")
+        time.sleep(seconds)
+        return 0
+
+    def _ping(self, rest: str) -> int:
+        found = syntax.words(rest)
+        times, host, index = 4, "", 0
+        while index < len(found):
+            if found[index].lower() in ("-n", "/n") and index + 1 < len(found):
+                times, index = int(found[index + 1]), index + 1
+            elif found[index].lower() in ("-w", "/w", "-l", "/l"):
+                index += 1
+            elif found[index][:1] not in "-/":
+                host = found[index]
+            index += 1
+        if host.lower() not in ("127.0.0.1", "localhost", "::1"):
+            raise Failure(
+                f"Ping request could not find host {host}. Please check the name and try again.\n"
+                + syntax.LIMIT.format("127.0.0.1")
+            )
+        self._session.write(1, f"\nPinging {host} with 32 bytes of data:\n")
+        for number in range(times):
+            time.sleep(1.0 if number else 0.0)
+            self._session.write(1, f"Reply from {host}: bytes=32 time<1ms TTL=128\n")
+        return 0
+
+    def _hostname(self, rest: str) -> int:
+        del rest
+        self._session.write(1, f"{self._session.variables.get('COMPUTERNAME', ('', 'node'))[1]}\n")
+        return 0
+
+    def _ver(self, rest: str) -> int:
+        del rest
+        self._session.write(1, "\nMicrosoft Windows [Version 10.0.20348.0]\n")
+        return 0
+
+    def _input(self, arguments: list[str]) -> list[str]:
+        if not arguments:
+            return self._session.streams[0].read().decode(errors="replace").splitlines()
+        found = [each for argument in arguments for each in self._session.drive.matches(argument)]
+        if not found:
+            raise Failure(NOT_FOUND)
+        return [line for each in found for line in each.read_text(errors="replace").splitlines()]
+
+    def _find(self, rest: str) -> int:
+        switches, arguments = split(rest)
+        if not arguments:
+            raise Failure("FIND: Parameter format not correct", 2)
+        text, ignore = arguments[0], "/i" in switches
+        hits = [
+            line for line in self._input(arguments[1:]) if (text.lower() in line.lower() if ignore else text in line)
+        ]
+        self._session.write(1, "".join(f"{line}\n" for line in hits))
+        return 0 if hits else 1
+
+    def _more(self, rest: str) -> int:
+        self._session.write(1, "".join(f"{line}\n" for line in self._input(split(rest)[1])))
+        return 0
+
+    def _sort(self, rest: str) -> int:
+        self._session.write(1, "".join(f"{line}\n" for line in sorted(self._input(split(rest)[1]), key=str.lower)))
+        return 0
+
+    def powershell(self, rest: str) -> int:
+        """Hand arguments to a real ``pwsh``, if there is one; its exit code, else that of a program that is not there."""
+        path = os.environ["AZBE_PATH"]
+        program = shutil.which("pwsh", path=path)
+        if program is None:
+            self._session.streams[2].write(
+                b"'powershell' is not recognized as an internal or external command,\r\noperable program or batch file.\r\n"
+                + syntax.LIMIT.format("PowerShell only where pwsh is on the emulator's PATH")
+                .replace("\n", "\r\n")
+                .encode()
+            )
+            self._session.streams[2].flush()
+            return 1
+        real = {
+            name: value.replace(NODE_ROOT, self._session.drive.root).replace("\\", "/") if NODE_ROOT in value else value
+            for name, value in self._session.variables.values()
+        }
+        real["PATH"] = path
+        done = subprocess.run(
+            [program, *syntax.words(rest)],
+            cwd=self._session.drive.directory,
+            env=real,
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+        for stream, content in ((self._session.streams[1], done.stdout), (self._session.streams[2], done.stderr)):
+            stream.write(content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+            stream.flush()
+        return done.returncode

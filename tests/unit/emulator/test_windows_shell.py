@@ -1,0 +1,177 @@
+"""The stand-in for cmd: ``if``, ``for``, ``set`` and batch files, as their documentation has them and as samples use them."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from azure_batch_emulator.executors import windows_arithmetic as arithmetic
+from azure_batch_emulator.executors.windows import launch
+from azure_batch_emulator.executors.windows_drive import Drive
+from azure_batch_emulator.executors.windows_session import Session
+from azure_batch_emulator.executors.windows_shell import Shell
+
+
+def run(folder: Path, line: str, typed: str = "", **variables: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of ``cmd /c``."""
+    session = Session(str(folder), variables)
+    session.drive = Drive(str(folder), folder)
+    streams = [BytesIO(typed.encode()), BytesIO(), BytesIO()]
+    session.streams = list(streams)
+    code = Shell(session).run(line)
+    return code, streams[1].getvalue().decode().replace("\r\n", "\n"), streams[2].getvalue().decode()
+
+
+def batch(
+    folder: Path, text: str, line: str = "call job.bat", typed: str = "", **variables: str
+) -> tuple[int, str, str]:
+    """A batch file of that text, run."""
+    (folder / "job.bat").write_text(text, newline="\r\n")
+    return run(folder, line, typed, **variables)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "stdout"),
+    [
+        ("if 1==1 echo yes", 0, "yes\n"),
+        ("if 1==2 echo yes & echo more", 0, ""),
+        ("if 1==2 (echo yes) else echo no", 0, "no\n"),
+        ("if 1==1 (echo yes) else (echo no)", 0, "yes\n"),
+        ("if 1==2 (echo a) else if 2==2 (echo b) else echo c", 0, "b\n"),
+        ("if /i A==a echo same", 0, "same\n"),
+        ("if A==a echo same", 0, ""),
+        ('if "%V%"=="x y" echo same', 0, "same\n"),
+        ("if not exist none echo absent", 0, "absent\n"),
+        ("if exist f.txt (type f.txt) else exit /b 3", 0, "one\ntwo words\n"),
+        ("if exist none (echo x) else exit /b 3", 3, ""),
+        ("if defined V echo set", 0, "set\n"),
+        ("if not defined W echo unset", 0, "unset\n"),
+        ("type none 2>nul & if errorlevel 1 echo failed", 0, "failed\n"),
+        ("if 10 gtr 9 echo more", 0, "more\n"),
+        ("if b GEQ a echo later", 0, "later\n"),
+        ("for %i in (a b,c) do echo [%i]", 0, "[a]\n[b]\n[c]\n"),
+        ("for %i in (*.txt) do @echo %~ni%~xi", 0, "f.txt\n"),
+        ("for %i in (none*) do echo %i", 0, ""),
+        ("for /d %d in (*) do echo %d", 0, "sub\n"),
+        ("for /l %n in (1,2,5) do echo %n", 0, "1\n3\n5\n"),
+        ("for /l %n in (3,-1,1) do (echo %n& echo -)", 0, "3\n-\n2\n-\n1\n-\n"),
+        ("for /f %w in (f.txt) do echo %w", 0, "one\ntwo\n"),
+        ('for /f "tokens=1,2" %a in ("x y z") do echo %b%a', 0, "yx\n"),
+        ('for /f "tokens=1* delims=;" %a in ("x;y;z") do echo %a %b', 0, "x y;z\n"),
+        ('for /f "skip=1 delims=" %l in (f.txt) do echo %l', 0, "two words\n"),
+        ("for /f %w in ('echo made') do echo %w!", 0, "made!\n"),
+        ("for %i in (a) do if %i==a (echo hit) else echo miss", 0, "hit\n"),
+        ("for %i in (a b) do echo %i> %i.log & type %i.log", 0, "a \nb \n"),
+        ("set /a 1+2*3", 0, "7"),
+        ('set /a "X=(4+5)/2, Y=X<<1"& set X', 0, "8X=4\n"),
+        ('set /a "N=7 % 4"& cmd /c set N', 0, "3N=3\n"),
+        ("set /a 1/0", 209, ""),
+        ("set /p X=name: & set X", 0, "name:X=typed\n"),
+        ("set /p X=<f.txt & set X", 0, "X=one\n"),
+        ("echo %V:~0,1%", 0, "x\n"),
+        ("(echo a & exit /b 4) || echo no", 4, "a \n"),
+        ("echo %ERRORLEVEL%", 0, "0\n"),
+        ("if", 1, ""),
+        ("for %i in (a) echo", 1, ""),
+        ("for /r %i in (*) do echo %i", 1, ""),
+        ("goto nowhere", 0, ""),
+    ],
+)
+def test_lines(tmp_path: Path, line: str, code: int, stdout: str) -> None:
+    (tmp_path / "f.txt").write_text("one\ntwo words\n")
+    (tmp_path / "sub").mkdir()
+    found = run(tmp_path, line, "typed\r\nmore\r\n", V="x y")
+    assert found[:2] == (code, stdout), found[2]
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "stdout"),
+    [
+        ("@echo off\necho one\nexit /b 5\necho never", 5, "one\n"),
+        ("@echo off\nset X=1\nif %X%==1 (\n  echo a\n  echo b\n) else (\n  echo c\n)\necho d", 0, "a\nb\nd\n"),
+        ("@echo off\nif 1==2 (\n  echo a\n) else (\n  echo c\n)", 0, "c\n"),
+        ("@echo off\nfor %%i in (x y) do (\n  echo %%i\n)\necho %%done", 0, "x\ny\n%done\n"),
+        ("@echo off\necho %~n0 %1 %~2 %3.\necho %*", 0, 'job first two words .\nfirst "two words"\n'),
+        ("@echo off\ngoto end\necho never\n:end\necho here", 0, "here\n"),
+        ("@echo off\ngoto :eof\necho never", 0, ""),
+        (
+            "@echo off\ncall :part a\ncall :part b\nexit /b %ERRORLEVEL%\n:part\necho part %1\nexit /b 2",
+            2,
+            "part a\npart b\n",
+        ),
+        ("@echo off\nset X=1\nsetlocal\nset X=2\necho %X%\nendlocal\necho %X%", 0, "2\n1\n"),
+        (
+            "@echo off\nsetlocal enabledelayedexpansion\nset N=0\nfor /l %%i in (1,1,3) do (\n  set /a N+=%%i\n  echo !N!\n)",
+            0,
+            "1\n3\n6\n",
+        ),
+        ("@echo off\nset N=3\n:again\necho %N%\nset /a N-=1\nif %N% gtr 0 goto again", 0, "3\n2\n1\n"),
+        ("@echo off\ntype none 2>nul\nif %ERRORLEVEL% neq 0 exit /b 9\necho never", 9, ""),
+        ("@echo off\nrem a comment\n:: another\necho %UNKNOWN%x", 0, "x\n"),
+        ("@echo off\necho long^\n line", 0, "long line\n"),
+        ("@echo off\ncall missing.bat\nif errorlevel 1 echo no such", 0, "no such\n"),
+        ("@echo off\nother.cmd\necho never", 0, "other\n"),
+        ("@echo off\ncall other\necho back", 0, "other\nback\n"),
+        ("echo loud", 0, "\nD:\\batch\\tasks>echo loud\nloud\n"),
+        ("@echo off\ngoto nowhere", 1, ""),
+        ("@echo off\nexit 6", 6, ""),
+    ],
+)
+def test_batch_files(tmp_path: Path, text: str, code: int, stdout: str) -> None:
+    (tmp_path / "other.cmd").write_text("@echo off\r\necho other\r\n")
+    found = batch(tmp_path, text, 'call job.bat first "two words"')
+    assert found[:2] == (code, stdout), found[2]
+
+
+def test_a_batch_file_that_calls_itself_ends(tmp_path: Path) -> None:
+    code, _, error = batch(tmp_path, "@call job.bat")
+    assert code == 1
+    assert "recursion" in error
+
+
+@pytest.mark.parametrize("line", ["job.bat x", "job x", "JOB.BAT x", ".\\job.bat x", '"job.bat" x', "cmd /c job.bat x"])
+def test_ways_to_run_a_batch_file(tmp_path: Path, line: str) -> None:
+    assert batch(tmp_path, "@echo %1", line)[:2] == (0, "x\n")
+
+
+def test_a_batch_file_can_be_the_program_of_a_task() -> None:
+    argv = launch("run.cmd a b").argv
+    assert argv is not None
+    assert argv[-2:] == ["cmd", "call run.cmd a b"]
+
+
+def test_what_is_not_known_says_whose_limit_it_is(tmp_path: Path) -> None:
+    for line in ("robocopy a b", "for /r %i in (*) do echo %i"):
+        code, _, error = run(tmp_path, line)
+        assert code == 1
+        assert "limit of the emulator" in error
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2+3*4", 14),
+        ("(2+3)*4", 20),
+        ("-7/2", -3),
+        ("-7%2", -1),
+        ("0x10+010", 24),
+        ("1<<4|1", 17),
+        ("6&3^1", 3),
+        ("~0", -1),
+        ("!5", 0),
+        ("2147483647+1", -2147483648),
+        ("X+1", 42),
+        ("NONE", 0),
+        ("A=B=3", 3),
+    ],
+)
+def test_arithmetic(text: str, value: int) -> None:
+    assert arithmetic.evaluate(text, {"X": "41"})[0] == value
+
+
+@pytest.mark.parametrize("text", ["1+", "(1", "1 2", "1/0", "$", ""])
+def test_no_arithmetic(text: str) -> None:
+    with pytest.raises(arithmetic.ArithmeticProblemError):
+        arithmetic.evaluate(text, {})
