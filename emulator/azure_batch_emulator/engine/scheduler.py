@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from azure_batch_emulator.engine.entities import Job, Node, Pool, Task
@@ -65,10 +66,11 @@ class Scheduler:
         """Start as many tasks of a job as fit; full nodes are taken out of the list."""
         most = job.spec["maxParallelTasks"]
         pack = pool.spec["taskSchedulingPolicy"]["nodeFillType"] == "Pack"
-        usable = [node for node in nodes if can_run(job, node)]
+        # Free slots by node, kept up to date by hand: asking all nodes again for each task would cost more than all else here.
+        free = {node: node.free_slots for node in nodes if can_run(job, node)}
         skipped: list[Task] = []
-        while usable and (most < 0 or job.counts.running < most):
-            task = job.ready.take(max(node.free_slots for node in usable))
+        while free and (most < 0 or job.counts.running < most):
+            task = job.ready.take(max(free.values()))
             if task is None:
                 break
             if (problem := self._service.tasks.misfit(task, pool)) is not None:
@@ -77,15 +79,18 @@ class Scheduler:
                 if not self._service.jobs.multi_instance.possible(task, pool):
                     # It stays active, and stands in nobody's way.
                     skipped.append(task)
-                elif not self._service.jobs.multi_instance.assign(task, pool, usable):
+                elif not self._service.jobs.multi_instance.assign(task, pool, list(free)):
                     skipped.append(task)
                     break
-            elif (node := choose_node(task, usable, pack=pack)) is not None:
+                free = {node: left for node in free if (left := node.free_slots) > 0}
+            elif (node := choose_node(task, free, pack=pack)) is not None:
                 self._service.tasks.assign(task, node)
+                free[node] = node.free_slots
+                if free[node] <= 0:
+                    del free[node]
             else:
                 # Only a job manager task is choosy beyond slots, and there is one.
                 skipped.append(task)
-            usable = [node for node in usable if node.free_slots > 0]
         job.ready.give_back(skipped)
         nodes[:] = [node for node in nodes if node.free_slots > 0]
 
@@ -98,25 +103,23 @@ def can_run(job: Job, node: Node) -> bool:
     return prepared is None or not prepared.failed
 
 
-def choose_node(task: Task, nodes: list[Node], *, pack: bool) -> Node | None:
+def choose_node(task: Task, free: Mapping[Node, int], *, pack: bool) -> Node | None:
     """The node for a task: the one it asks for if that is free, else the fullest or the emptiest that fits.
 
     Args:
-        nodes: those that take tasks of its job and have free slots.
+        free: slots of the nodes that take tasks of its job and have free ones.
     """
     needed: int = task.spec["requiredSlots"]
-    fitting = [node for node in nodes if node.free_slots >= needed]
+    fitting: Iterable[Node] = free if needed == 1 else [node for node, slots in free.items() if slots >= needed]
     if task.is_job_manager:
         manager = task.job.spec["jobManagerTask"]
         if not manager["allowLowPriorityNode"]:
             fitting = [node for node in fitting if node.dedicated]
         if manager["runExclusive"]:
             fitting = [node for node in fitting if not node.busy]
-    if not fitting:
-        return None
     affinity = task.spec.get("affinityInfo", {}).get("affinityId", "")
     if affinity:
         for node in fitting:
             if affinity in (f"TVM:{node.id}", node.id):
                 return node
-    return min(fitting, key=lambda node: (node.free_slots if pack else -node.free_slots, node.index))
+    return min(fitting, key=lambda node: (free[node] if pack else -free[node], node.index), default=None)
