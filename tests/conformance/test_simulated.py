@@ -17,7 +17,7 @@ POOL = {
     "taskSlotsPerNode": 256,
     "virtualMachineConfiguration": {
         "imageReference": {"publisher": "canonical", "offer": "0001-com-ubuntu-server-jammy", "sku": "22_04-lts"},
-        "nodeAgentSKUId": "a",
+        "nodeAgentSKUId": "batch.node.ubuntu 22.04",
     },
 }
 
@@ -26,7 +26,7 @@ POOL = {
 def simulated() -> Iterator[EmulatorThread]:
     config = EmulatorConfig(port=0, executor="simulated", time_scale=1000.0, seed=11)
     with EmulatorThread(config) as emulator:
-        emulator.call("POST", "/pools", POOL)
+        assert emulator.call("POST", "/pools", POOL)[0] == 201
         emulator.call("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "pool"}})
         yield emulator
 
