@@ -205,10 +205,12 @@ async def test_jobs_that_end_all_at_once_while_the_api_server_is_down_say_so_whe
     number = 30
     await stage.ready_pool(targetDedicatedNodes=30)
     stage.apply(*(job(f"j{each}", tasks=sleeping(1, 60)) for each in range(number)))
-    await stage.until(lambda: sum(stage.phase("bj", f"j{each}") == "Running" for each in range(number)) >= 55, 300)
+    await stage.until(
+        lambda: sum(stage.phase("bj", f"j{each}") == "Running" for each in range(number)) >= number - 3, 300
+    )
     stage.api.down = True
     await stage.run_for(90)
-    assert sum(stage.azure.get(f"/jobs/j{each}")["state"] == "completed" for each in range(number)) >= 55  # type: ignore[index]
+    assert sum(stage.azure.get(f"/jobs/j{each}")["state"] == "completed" for each in range(number)) >= number - 3  # type: ignore[index]
     refused = stage.fail("patch", "batchjobs/status", status=403)
     stage.api.down = False
     if restarted:
