@@ -149,3 +149,21 @@ async def test_a_job_with_an_empty_list_that_batch_tasks_name_runs_them_and_ends
     await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 600)
     assert stage.phase("bt", "more") == "Succeeded"
     assert stage.reason("bj", "own") != "NothingToDo"
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+async def test_a_batch_task_that_acts_on_its_job_is_sent_only_if_the_job_allows_it(stage: Stage, allowed: bool) -> None:
+    await stage.ready_pool()
+    more = {"onTaskFailure": "performexitoptionsjobaction"} if allowed else {}
+    stage.apply(job("own", onAllTasksComplete="noaction", **more))
+    conditions = {"exitCodes": [{"code": 3, "exitOptions": {"jobAction": "terminate"}}]}
+    stage.apply(task("t", "own", exitConditions=conditions))
+    if allowed:
+        await stage.until(lambda: stage.phase("bt", "t") == "Succeeded", 60)
+        return
+    await stage.until(lambda: stage.reason("bt", "t") == "JobActionNotAllowed", 60)
+    said = stage.condition("bt", "t")["message"]
+    assert "spec.exitConditions" in said
+    assert "'own'" in said
+    assert "performexitoptionsjobaction" in said
+    assert stage.azure.calls("Tasks_CreateTaskCollection") == 0

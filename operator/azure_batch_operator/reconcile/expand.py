@@ -112,15 +112,20 @@ def _of_factory(id: str, size: int, width: int) -> bool:
     return len(id) == width and id.isascii() and id.isdigit() and int(id) < size
 
 
+def lets_tasks_act(job: Mapping[str, Any]) -> bool:
+    """Whether a job, as a spec or as the service shows it, allows exit conditions with a jobAction."""
+    return str(job.get("onTaskFailure", "")).lower() == "performexitoptionsjobaction"
+
+
 def _job_actions(spec: Mapping[str, Any]) -> Iterator[str]:
     """Exit conditions that act on the job, which the service refuses unless the job allows it."""
-    if str(spec.get("onTaskFailure", "")).lower() == "performexitoptionsjobaction":
+    if lets_tasks_act(spec):
         return
     factory = spec.get("taskFactory") or {}
     templates = {f"taskFactory.{name}": factory.get(name) for name in ("repeatTask", "mergeTask")}
     listed = {f"tasks: task {task['id']!r}": task for task in spec.get("tasks") or () if task.get("exitConditions")}
     acting = [
-        where for where, task in {**templates, **listed}.items() if _acts_on_job((task or {}).get("exitConditions"))
+        where for where, task in {**templates, **listed}.items() if acts_on_job((task or {}).get("exitConditions"))
     ]
     if acting:
         more = f" and {len(acting) - 1} more" if len(acting) > 1 else ""
@@ -130,10 +135,11 @@ def _job_actions(spec: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _acts_on_job(conditions: Any) -> bool:
+def acts_on_job(conditions: Any) -> bool:
+    """Whether exit conditions have a jobAction anywhere."""
     if isinstance(conditions, Mapping):
-        return "jobAction" in conditions or any(_acts_on_job(each) for each in conditions.values())
-    return isinstance(conditions, list) and any(_acts_on_job(each) for each in conditions)
+        return "jobAction" in conditions or any(acts_on_job(each) for each in conditions.values())
+    return isinstance(conditions, list) and any(acts_on_job(each) for each in conditions)
 
 
 def _taken_ids(spec: Mapping[str, Any]) -> Iterator[str]:

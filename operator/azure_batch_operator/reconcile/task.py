@@ -224,6 +224,9 @@ def _add(resource: Resource, job: JobView, view: TaskView, owner: str, now: floa
         return _never_ran(resource, f"job {job.id!r} is {job.remote['state']} and takes no more tasks", now)
     if view.problem is not None:
         return waiting(resource, *view.problem, now)
+    acts = expand.acts_on_job(resource.spec.get("exitConditions"))
+    if acts and isinstance(job.remote, Mapping) and not expand.lets_tasks_act(job.remote):
+        return _may_not_act(resource, job, now)
     if view.refused is not None:
         return _refused(resource, view.refused, view.retry_in, now)
     body = {"id": resource.remote_id} | TaskSpec.rest_body(resource.spec)
@@ -234,6 +237,16 @@ def _add(resource: Resource, job: JobView, view: TaskView, owner: str, now: floa
         body = expand.regardless(body)
     upload = None if job.upload is None else {**job.upload, "path": job.upload.get("path") or job.id}
     return Plan("add", submit=ownership.task_with_marker(body, owner), submit_to=job.id, logs_to=upload)
+
+
+def _may_not_act(resource: Resource, job: JobView, now: float) -> Plan:
+    """The service would refuse the task, with no word about which member is wrong."""
+    message = (
+        f"spec.exitConditions has a jobAction, which job {job.id!r} does not allow since its onTaskFailure is not "
+        "performexitoptionsjobaction: create this BatchTask anew without jobAction, or in a job with that onTaskFailure"
+    )
+    verdict = Verdict("Stalled", "JobActionNotAllowed", message, ready=False, trend="Stalled")
+    return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
 
 
 def _refused(resource: Resource, error: BatchError, retry_in: float | None, now: float) -> Plan:

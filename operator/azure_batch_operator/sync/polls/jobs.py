@@ -20,6 +20,7 @@ _JOB_MEMBERS = (
     "id", "eTag", "creationTime", "state", "previousState", "stateTransitionTime", "executionInfo", "metadata", "poolInfo",
     "priority", "maxParallelTasks", "allowTaskPreemption", "constraints", "onAllTasksComplete", "networkConfiguration",
     "usesTaskDependencies",
+    "onTaskFailure",
 )  # fmt: skip
 COUNTS = "the task counts of job"
 MOST_COUNTED = 100
