@@ -8,10 +8,13 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
+
+from azure_batch_operator.batch.redaction import LONGEST, safe_text
 
 _object: ContextVar[str] = ContextVar("object", default="")
 _reconcile_id: ContextVar[str] = ContextVar("reconcile_id", default="")
@@ -30,16 +33,30 @@ def reconciling(name: object) -> Iterator[str]:
 
 
 class _Context(logging.Filter):
-    """Adds `object` and `reconcile_id` to records made within a pass."""
+    """Adds `object` and `reconcile_id` to records made within a pass, and makes their text safe to show."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        with suppress(TypeError, ValueError, KeyError):
+            # Arguments that do not fit are reported by the handler.
+            record.msg, record.args = safe_text(record.getMessage()), None
         if name := _object.get():
             record.object = name
             record.reconcile_id = _reconcile_id.get()
         return True
 
 
-class TextFormatter(logging.Formatter):
+class _SafeTraceback(logging.Formatter):
+    """Formats tracebacks without what their exceptions must not show; of long ones the end counts."""
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is logging's
+        return safe_text(super().formatException(ei)[-LONGEST:])
+
+
+class _JsonFormatter(_SafeTraceback, JsonFormatter):
+    """A line for machines."""
+
+
+class TextFormatter(_SafeTraceback):
     """A line for people: the pass and the request id at its end."""
 
     def __init__(self) -> None:
@@ -48,6 +65,8 @@ class TextFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
         names = ("object", "reconcile_id", "request_id")
         known = [f"{name}={value}" for name in names if (value := getattr(record, name, None))]
+        # What is quoted must not look like lines of their own.
+        record.message = record.message.replace("\n", "\\n")
         text = super().formatMessage(record)
         return f"{text} [{' '.join(known)}]" if known else text
 
@@ -59,7 +78,7 @@ def configure(form: str, level: str) -> None:
     if form == "json":
         renamed = {"asctime": "time", "levelname": "level", "name": "logger"}
         handler.setFormatter(
-            JsonFormatter(
+            _JsonFormatter(
                 "%(asctime)s %(levelname)s %(name)s %(message)s", rename_fields=renamed, json_ensure_ascii=False
             )
         )

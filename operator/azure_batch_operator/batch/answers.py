@@ -5,6 +5,7 @@ else a proxy, a captive portal or a broken connection delivers becomes a `Malfor
 """
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -45,8 +46,9 @@ class Answer:
 
     @property
     def request_id(self) -> str | None:
-        """The service's id of the request."""
-        return self.headers.get("request-id")
+        """The service's id of the request, as it may be shown."""
+        id = self.headers.get("request-id")
+        return None if id is None else safe_text(id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +353,12 @@ def _error_fields(body: JsonObject) -> tuple[str | None, str, dict[str, str]]:
         for pair in (values if isinstance(values, list) else ())
         if isinstance(pair, dict) and "key" in pair
     }
-    return code if isinstance(code, str) else None, _plain_message(text), redact_values(pairs)
+    # It becomes a condition's reason and a metric's label, where no other text fits.
+    known = isinstance(code, str) and _CODE.fullmatch(code)
+    return code if known else None, _plain_message(text), redact_values(pairs)
+
+
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,127}")
 
 
 def _plain_message(text: object) -> str:

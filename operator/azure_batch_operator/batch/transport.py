@@ -33,6 +33,7 @@ from azure_batch_operator.batch.errors import (
 )
 from azure_batch_operator.batch.limiter import Limiter
 from azure_batch_operator.batch.network_errors import translated
+from azure_batch_operator.batch.redaction import safe_text
 from azure_batch_operator.batch.requests import Priority, Request, http_date
 from azure_batch_operator.batch.retry import RetryPolicy
 
@@ -295,7 +296,7 @@ class Transport:
             # aiohttp would add a content type to a POST without a body, after the signature.
             skip_auto_headers=("Content-Type",),
         )
-        seen.status, seen.request_id = response.status, response.headers.get("request-id")
+        seen.status, seen.request_id = response.status, _request_id(response)
         return response
 
     async def _read(self, response: aiohttp.ClientResponse, request: Request, limit: int) -> Answer:
@@ -309,7 +310,7 @@ class Transport:
                         f"the answer is larger than {limit} bytes; ask for less with select, filter or max_results",
                         operation=request.operation.id,
                         status=response.status,
-                        request_id=response.headers.get("request-id"),
+                        request_id=_request_id(response),
                         retryable=False,
                     )
         finally:
@@ -352,6 +353,12 @@ def _throttles(error: BatchError) -> bool:
     """Whether the service asks the whole account for patience."""
     busy = isinstance(error, ThrottledError | ServerBusyError)
     return busy and (error.code or "").lower() not in _NOT_ABOUT_THE_ACCOUNT
+
+
+def _request_id(response: aiohttp.ClientResponse) -> str | None:
+    """As it may be shown: whoever has answered wrote it."""
+    id = response.headers.get("request-id")
+    return None if id is None else safe_text(id)
 
 
 def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:

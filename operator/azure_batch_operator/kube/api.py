@@ -25,6 +25,7 @@ from kubernetes.aio import client, config
 from azure_batch_operator.api.base import GROUP, VERSION
 from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.api.resource import Key
+from azure_batch_operator.batch.redaction import safe_text
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
@@ -37,10 +38,10 @@ _TIMEOUT = aiohttp.ClientTimeout(total=60, connect=10)
 
 
 class KubeError(Exception):
-    """The API server did not do what was asked; `message` is its own text."""
+    """The API server did not do what was asked; the text is its own, which may quote what users wrote, made safe to show."""
 
     def __init__(self, message: str, status: int = 0, retry_after: float | None = None) -> None:
-        super().__init__(message)
+        super().__init__(safe_text(message))
         self.status = status
         self.retry_after = retry_after
 

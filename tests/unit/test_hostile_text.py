@@ -1,0 +1,236 @@
+"""Text from outside, on every way out of the operator: no secret in it, and nothing that a terminal acts upon.
+
+Each way is tried by itself, and once more with its defense taken out, which must be noticed: a table that does not cover a way
+would pass either way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+import pytest
+
+from azure_batch_operator import logs
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.batch import answers, entra, redaction
+from azure_batch_operator.batch.answers import Answer
+from azure_batch_operator.batch.models import base as models
+from azure_batch_operator.kube import api, events, status
+from azure_batch_operator.reconcile import failures
+from azure_batch_operator.sync.polls import base as polls
+from unit.objects import POOL_SPEC, resource
+
+ACCOUNT_KEY = "Zm9yIHRlc3Rz" * 7 + "Zm9=="
+HOSTILE = (
+    "shown \x1b[31mred\x1b[0m \x9b2J\x85 \u202eevil\u202c "
+    "https://a.blob/c?sv=1&sig=SIGNATUREabc%3D AccountName=a;AccountKey=" + ACCOUNT_KEY + ";EndpointSuffix=x"
+)
+FORBIDDEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]|SIGNATUREabc|Zm9yIHRlc3Rz"
+)
+
+Way = Callable[[], Awaitable[str]]
+
+
+def answer(body: Any, **headers: str) -> Answer:
+    """Of the service, as JSON."""
+    return Answer(400, {"content-type": "application/json", **headers}, orjson.dumps(body))
+
+
+def hostile_error(**members: Any) -> Answer:
+    """The service's error object."""
+    return answer({"code": "Bad", "message": {"value": "no"}, **members})
+
+
+class ApiServer:
+    """Takes what is written and keeps it."""
+
+    def __init__(self) -> None:
+        self.bodies: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def request(self, method: str, path: str, *, body: Any, **_: Any) -> dict[str, Any]:
+        """An Event."""
+        del method, path
+        await self.bodies.put(body)
+        return {"metadata": {"name": "one"}}
+
+    async def patch_status(self, key: Any, uid: str, patch: Any) -> dict[str, Any]:
+        """A status."""
+        await self.bodies.put(patch)
+        return {
+            "kind": key.kind.value,
+            "metadata": {"namespace": key.namespace, "name": key.name, "uid": uid, "resourceVersion": "2"},
+        }
+
+
+def written(kind: Kind, first: bool) -> Way:
+    """The status of a kind, with the text in a condition, a member and a list."""
+
+    async def way() -> str:
+        server, one = ApiServer(), resource(kind, POOL_SPEC)
+        writer = status.StatusWriter(server, lambda _: one, lambda _: None)  # type: ignore[arg-type]
+        running = asyncio.create_task(writer.run())
+        shown = {"conditions": [{"type": "Ready", "message": HOSTILE}], "stderrTail": HOSTILE, "names": [HOSTILE]}
+        if first:
+            await writer.write_first(one, shown)
+        else:
+            writer.write(one, shown)
+        body = await server.bodies.get()
+        running.cancel()
+        return json.dumps(body, ensure_ascii=False)
+
+    return way
+
+
+async def event() -> str:
+    """The message of an Event."""
+    server = ApiServer()
+    recorder = events.EventRecorder(server)  # type: ignore[arg-type]
+    running = asyncio.create_task(recorder.run())
+    recorder.record(resource(Kind.POOL, POOL_SPEC), "Warning", "Bad", HOSTILE)
+    body = await server.bodies.get()
+    running.cancel()
+    return str(body["message"])
+
+
+def logged(form: str, *, raised: bool) -> Way:
+    """A line of the log, with the text in an argument or in an exception."""
+
+    async def way() -> str:
+        root, stream = logging.getLogger(), io.StringIO()
+        before, level = root.handlers[:], root.level
+        try:
+            logs.configure(form, "INFO")
+            root.handlers[0].setStream(stream)  # type: ignore[attr-defined]
+            error = RuntimeError(HOSTILE) if raised else None
+            logging.getLogger("any").warning("shown %s", "" if raised else HOSTILE, exc_info=error)
+        finally:
+            root.handlers[:], root.level = before, level
+        text = stream.getvalue()
+        return json.dumps(json.loads(text), ensure_ascii=False) if form == "json" else text.replace("\n", " ")
+
+    return way
+
+
+async def dropped_event() -> str:
+    """An Event that finds no room is told in the log."""
+    root, stream = logging.getLogger(), io.StringIO()
+    before, level = root.handlers[:], root.level
+    try:
+        logs.configure("text", "INFO")
+        root.handlers[0].setStream(stream)  # type: ignore[attr-defined]
+        recorder = events.EventRecorder(SimpleNamespace())  # type: ignore[arg-type]
+        for _ in range(1001):
+            recorder.record(resource(Kind.POOL, POOL_SPEC), "Warning", "Bad", HOSTILE)
+    finally:
+        root.handlers[:], root.level = before, level
+    return stream.getvalue().replace("\n", " ")
+
+
+def told(make: Callable[[], object]) -> Way:
+    """Text and representation of an object."""
+
+    async def way() -> str:
+        made = make()
+        return f"{made} {ascii(made) if isinstance(made, str) else repr(made)}"
+
+    return way
+
+
+def label() -> str:
+    """The code of an error, which becomes a metric's label and a condition's reason."""
+    error = answers.error_of(hostile_error(code=HOSTILE), "Pools_CreatePool")
+    return f"shown {error.code} {error}"
+
+
+def task_result() -> str:
+    """The error of one task of a collection."""
+    item = {"taskId": "t", "status": "ClientError", "error": {"code": "Bad", "message": {"value": HOSTILE}}}
+    (result,) = answers.task_add_results({"value": [item]}, answer({}), "Tasks_CreateTaskCollection")
+    return str(result.error)
+
+
+@dataclass(frozen=True)
+class Defended:
+    """A way out.
+
+    Attributes:
+        module, name: the defense, as the module that uses it knows it.
+    """
+
+    way: Way
+    module: Any
+    name: str = "safe_text"
+
+
+WAYS: dict[str, Defended] = {
+    **{f"status of {kind}": Defended(written(kind, False), status, "safe") for kind in Kind},
+    "status before the first create": Defended(written(Kind.POOL, True), status, "safe"),
+    "Event": Defended(event, events),
+    "log as text": Defended(logged("text", raised=False), logs),
+    "log as JSON": Defended(logged("json", raised=False), logs),
+    "traceback as text": Defended(logged("text", raised=True), logs),
+    "traceback as JSON": Defended(logged("json", raised=True), logs),
+    "Event that was dropped": Defended(dropped_event, logs),
+    "exception of the API server": Defended(told(lambda: api.KubeError(HOSTILE, 403)), api),
+    "message of the service": Defended(
+        told(lambda: answers.error_of(hostile_error(message={"value": HOSTILE}), "x")), answers
+    ),
+    "detail of the service": Defended(
+        told(lambda: answers.error_of(hostile_error(values=[{"key": HOSTILE, "value": HOSTILE}]), "x")), redaction
+    ),
+    "request id": Defended(told(lambda: answers.error_of(answer({}, **{"request-id": HOSTILE}), "x")), answers),
+    "task that was refused": Defended(told(task_result), answers),
+    "output of a task": Defended(told(lambda: polls.tail_of(HOSTILE.encode(), 20)), polls),
+    "failure of a task": Defended(
+        told(lambda: failures.explained({"details": [{"name": "x", "value": HOSTILE}]})), failures
+    ),
+    "sign-in": Defended(told(lambda: entra.sign_in_error(ValueError(HOSTILE), "somebody")), entra),
+    "prose of a model": Defended(told(lambda: models.Prose.__metadata__[0].read(HOSTILE)), models),
+}
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """What the log is set to is set back."""
+    level = logging.getLogger("kopf").level, logging.getLogger("azure").level
+    yield
+    logging.getLogger("kopf").setLevel(level[0])
+    logging.getLogger("azure").setLevel(level[1])
+
+
+@pytest.mark.parametrize("name", WAYS)
+async def test_nothing_hostile_leaves(name: str) -> None:
+    text = await WAYS[name].way()
+    assert "shown" in text
+    assert FORBIDDEN.search(text) is None
+
+
+@pytest.mark.parametrize("name", WAYS)
+async def test_a_missing_defense_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WAYS[name].module, WAYS[name].name, lambda value, *_, **__: value)
+    assert FORBIDDEN.search(await WAYS[name].way()) is not None
+
+
+def test_a_code_of_the_service_is_a_word_or_nothing() -> None:
+    """It becomes a metric's label and a condition's reason."""
+    assert FORBIDDEN.search(label()) is None
+    assert answers.error_of(hostile_error(code="PoolNotFound"), "x").code == "PoolNotFound"
+    assert answers.error_of(hostile_error(code="a" * 129), "x").code is None
+
+
+def test_a_quoted_line_does_not_look_like_one_of_the_log() -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logs.TextFormatter())
+    handler.handle(logging.LogRecord("any", logging.INFO, "", 0, "one\n2026-01-01 ERROR two", (), None))
+    assert stream.getvalue().count("\n") == 1
