@@ -201,9 +201,9 @@ def _decision(plan: Plan, remote: View) -> Decision:
         if verb == "adopt" and first.if_match is None:
             raise ViolationError("an adoption without an ETag")
     shows = plan.status is not None and bool(plan.status.get("state"))
-    stranger = remote if plan.confirm is not None and plan.confirm.stranger is not None else None
+    stranger = remote if any(each.stranger is not None for each in plan.confirm) else None
     assert not isinstance(stranger, str)
-    return Decision(call, plan.finalizer, plan.confirm is not None, stranger, shows)
+    return Decision(call, plan.finalizer, bool(plan.confirm), stranger, shows)
 
 
 Decide = Callable[[int, Object, View, frozenset[Owner]], Decision]

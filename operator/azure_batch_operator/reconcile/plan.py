@@ -334,11 +334,11 @@ class Plan:
     retry: str | None = None
     incarnation: str | None = None
     left_active: Absence | None = None
-    confirm: Absence | None = None
+    confirm: tuple[Absence, ...] = ()
     unconfirmed: Unconfirmed | None = None
 
     def __post_init__(self) -> None:
-        if self.finalizer == "remove" and (self.confirm is None) == (self.unconfirmed is None):
+        if self.finalizer == "remove" and bool(self.confirm) == (self.unconfirmed is not None):
             raise ValueError("taking a finalizer off needs proof, or the reason why it needs none")
         if self.submit is not None and not self.submit_to:
             raise ValueError("a task is added to a job")

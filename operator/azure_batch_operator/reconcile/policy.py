@@ -100,7 +100,8 @@ def detached(resource: Resource, confirm: Absence | None = None) -> Plan:
         return Plan()
     text = f"{resource.remote_id!r} stays in Azure Batch, as {RECONCILE_POLICY} or its adoption asks"
     unconfirmed = Unconfirmed.DETACHED if confirm is None else None
-    return Plan(finalizer="remove", confirm=confirm, unconfirmed=unconfirmed, notices=(Notice("Detached", text),))
+    proof = () if confirm is None else (confirm,)
+    return Plan(finalizer="remove", confirm=proof, unconfirmed=unconfirmed, notices=(Notice("Detached", text),))
 
 
 def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
@@ -147,7 +148,7 @@ def claim(
     if owned and not leaving:
         return None
     if owned:
-        message = f"{what} {resource.remote_id!r} is being deleted by somebody else; it is created anew afterwards"
+        message = f"{what} {str(remote['id'])!r} is being deleted by somebody else; it is created anew afterwards"
         verdict = Verdict("Deleting", "DeletedByOthers", message, ready=False, trend="Reconciling")
         return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
     answer = adoption.answer(remote, resource, cluster, others)
@@ -175,7 +176,7 @@ def left_alone(
     # A create of this object may still land in the place of what was observed.
     confirm = Absence(table, id, stranger=Evidence.of(remote))
     if not adoption.ours(remote, resource, cluster, others):
-        return Plan(finalizer="remove", confirm=confirm)
+        return Plan(finalizer="remove", confirm=(confirm,))
     if ownership.adopted(remote) and stated(resource.annotations) != Policy.MANAGE:
         return detached(resource, confirm)
     return None
@@ -198,7 +199,7 @@ def end(
         verb, table: of the call that deletes it.
     """
     if isinstance(remote, Absent):
-        return Plan(finalizer="remove", confirm=Absence(table, resource.remote_id))
+        return Plan(finalizer="remove", confirm=(Absence(table, resource.remote_id),))
     if (left := left_alone(resource, remote, table, cluster, others)) is not None:
         return left
     if remote.get("state") == "deleting":

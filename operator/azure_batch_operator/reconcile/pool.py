@@ -56,7 +56,7 @@ def plan(
     remote = view.remote
     if remote is Absent.UNKNOWN:
         return Plan()
-    what = f"pool {resource.remote_id!r}"
+    what = f"pool {pool_recreate.id_in_use(resource)!r}"
     if resource.deleting:
         return pool_delete.delete(resource, view, remote, cluster, now, others)
     if isinstance(remote, Absent):
@@ -75,13 +75,12 @@ def _create(resource: Resource, account: AccountView, view: PoolView, cluster: s
         verdict = Verdict("Stalled", "ImageNotSupported", image.problem, ready=False, trend="Stalled")
         return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
     verdict = Verdict("Creating", "Creating", f"{what} is being created", ready=False, trend="Reconciling")
-    body = ownership.with_marker(
-        body_of(resource.remote_id, resource.spec, image.agent), ownership.marker(cluster, resource)
-    )
+    id = pool_recreate.id_in_use(resource)
+    body = ownership.with_marker(body_of(id, resource.spec, image.agent), ownership.marker(cluster, resource, id))
     body = with_note(body, resource.spec, view.values)
-    call = Call("create_pool", Table.POOLS, resource.remote_id, body=body, digests=view.values.digests)
-    url = f"{account.url}/pools/{resource.remote_id}"
-    shown = status(resource, verdict, now, id=resource.remote_id, url=url, account=account.name)
+    call = Call("create_pool", Table.POOLS, id, body=body, digests=view.values.digests)
+    url = f"{account.url}/pools/{id}"
+    shown = status(resource, verdict, now, id=id, url=url, account=account.name)
     return with_notice(resource, Plan("add", (call,), status=shown), verdict)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile import policy
+from azure_batch_operator.reconcile import policy, pool_recreate
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import FORCE_HINT, deleting, still_there
 from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Evidence, Notice, Plan, Table, Unconfirmed
@@ -42,11 +42,11 @@ def delete(
     alive = [each for each in (*here, *view.older) if each.get("state") != "deleting"]
     if not alive:
         gone = not here and not view.leaving
-        confirm = Absence(Table.POOLS, resource.remote_id)
+        confirm = tuple(Absence(Table.POOLS, id) for id in view.unlisted or (resource.remote_id,))
         return (
             Plan(finalizer="remove", confirm=confirm)
             if gone
-            else still_there(resource, f"pool {resource.remote_id!r}", now)
+            else still_there(resource, f"pool {pool_recreate.id_in_use(resource)!r}", now)
         )
     id = str(alive[0]["id"])
     what = f"pool {id!r}"

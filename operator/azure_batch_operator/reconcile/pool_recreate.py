@@ -3,6 +3,9 @@
 Two pools need two ids. The first pool has the id of the spec; each later one has it with the generation of the spec behind, such as
 `render-g7`. Which pools are an object's is written in their ownership markers, so nothing is lost with the status: the newest
 pool that is not being deleted is the one in use, all others run dry. See docs/decisions/0011.
+
+A marker can be overwritten, and a list can lack a pool. So a pool that no marker shows is looked for, and created again, under the
+id in the status: the service refuses an id that is taken, but not a second pool under another one.
 """
 
 from __future__ import annotations
@@ -35,6 +38,18 @@ def next_id(resource: Resource, owned: Iterable[str]) -> str:
         if id.lower() not in taken:
             break
     return id
+
+
+def id_in_use(resource: Resource) -> str:
+    """Id of the pool in use as the status has it, else the object's own: where to look for a pool that no marker shows."""
+    id = str(resource.status.get("id") or "")
+    return id if id and ownership.has_id(resource, id) else resource.remote_id
+
+
+def ids_once_used(resource: Resource) -> tuple[str, ...]:
+    """Ids under which the object may have pools, as far as its status says; its own among them."""
+    shown = (resource.remote_id, id_in_use(resource), *map(str, resource.status.get("replaces") or ()))
+    return tuple({id.lower(): id for id in shown if ownership.has_id(resource, id)}.values())
 
 
 def in_use(owned: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any] | None, list[Mapping[str, Any]]]:

@@ -21,6 +21,7 @@ class PoolView:
         counts: its item of `nodecounts`; None if there is none yet.
         older: other pools of the same object, oldest first (`updateStrategy: Recreate`).
         leaving: ids of pools of the same object that are being deleted.
+        unlisted: ids under which the object may have had pools and that the last list did not show.
         next_taken: whether the id of a next pool is somebody else's.
         jobs_on: ids of the jobs that are not completed, by id of their pool (lower case); None if they were not listed lately.
         images: what the account supports; None if that is not known yet.
@@ -42,6 +43,7 @@ class PoolView:
     counts: Mapping[str, Any] | None = None
     older: Sequence[Mapping[str, Any]] = ()
     leaving: Sequence[str] = ()
+    unlisted: Sequence[str] = ()
     next_taken: bool = False
     jobs_on: Mapping[str, Sequence[str]] | None = None
     images: Sequence[Mapping[str, Any]] | None = None

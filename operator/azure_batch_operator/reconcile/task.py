@@ -356,19 +356,19 @@ def _delete(
     if job.remote is Absent.UNKNOWN:
         return Plan()
     if job.remote is Absent.GONE:
-        return Plan(finalizer="remove", confirm=Absence(Table.JOBS, job.id))
+        return Plan(finalizer="remove", confirm=(Absence(Table.JOBS, job.id),))
     # Without its BatchJob a job may be anybody's, such as after it was detached: then the task's own marker decides.
     if job.exists and not job.ours:
-        return Plan(finalizer="remove", confirm=Absence(Table.JOBS, job.id, stranger=Evidence.of(job.remote)))
+        return Plan(finalizer="remove", confirm=(Absence(Table.JOBS, job.id, stranger=Evidence.of(job.remote)),))
     if job.remote.get("state") == "deleting":
         return Plan()
     if view.remote is Absent.UNKNOWN or view.pending:
         return Plan()
     if view.remote is Absent.GONE:
-        return Plan(finalizer="remove", confirm=Absence(Table.TASKS, resource.remote_id, job.id))
+        return Plan(finalizer="remove", confirm=(Absence(Table.TASKS, resource.remote_id, job.id),))
     if not adoption.ours(view.remote, resource, cluster, others):
         stranger = Evidence.of(view.remote)
-        return Plan(finalizer="remove", confirm=Absence(Table.TASKS, resource.remote_id, job.id, stranger))
+        return Plan(finalizer="remove", confirm=(Absence(Table.TASKS, resource.remote_id, job.id, stranger),))
     call = _call("delete_task", resource, job, view.remote)
     plan = deleting(resource, f"task {resource.remote_id!r}", call, now)
     # A task is deleted at once, so a status that says so would be a write for nothing.

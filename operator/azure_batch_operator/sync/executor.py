@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -324,7 +324,7 @@ class Executor:
 
     async def _release(self, resource: Resource, plan: Plan, session: Session | None) -> None:
         """Take the finalizer off, once it is certain that nothing of the object is left in Azure Batch or can still come."""
-        if plan.confirm is not None and session is not None and not resource.released:
+        if plan.confirm and session is not None and not resource.released:
             wait = self.landing.left(resource)
             if wait > 0:
                 self._queue.add_after(resource.key, wait)
@@ -338,14 +338,16 @@ class Executor:
         else:
             self._told.learned(current)
 
-    async def _are_absent(self, resource: Resource, absence: Absence, session: Session) -> bool:
+    async def _are_absent(self, resource: Resource, absences: Sequence[Absence], session: Session) -> bool:
         """Whether nothing of the object is there any more, what may have landed late included."""
-        if not await self._is_absent(resource, absence, session):
-            return False
+        for absence in absences:
+            if not await self._is_absent(resource, absence, session):
+                return False
+        without_job = any(each.table is Table.JOBS for each in absences)
         owned = partial(ownership.owns, resource=resource, cluster=self._cluster)
         for doubtful in self.landing.doubtful(resource.uid):
             # A task is nowhere if its job is not.
-            known = doubtful == absence or (absence.table is Table.JOBS and doubtful.table is Table.TASKS)
+            known = doubtful in absences or (without_job and doubtful.table is Table.TASKS)
             if not known and not await is_absent(session, doubtful, owned):
                 return False
         return True

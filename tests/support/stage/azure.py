@@ -221,7 +221,7 @@ class Azure:
 
     def simulate(self, pattern: str, **rule: Any) -> None:
         """How tasks behave whose `job/task` or command line matches: `seconds`, `exitCode`, `attempts`, `stdout`, `stderr` …"""
-        self.executor.rules.append(SimulationRule.from_json({"pattern": pattern, **rule}))
+        self.executor.rules.append(SimulationRule.from_json({"pattern": pattern, **_SIMULATED, **rule}))
 
     # --- counting ---
 
@@ -269,6 +269,9 @@ class Azure:
     def _tell(self, operation: str, path: str, *, after: bool) -> bool:
         dropped = [each(operation, path, after) for each in self.effects]
         return any(dropped)
+
+
+_SIMULATED: Body = {"seconds": (0.0, 0.0), "exitCode": 0, "probability": 1.0, "stdout": "", "stderr": ""}
 
 
 def _cut(request: web.BaseRequest) -> web.StreamResponse:

@@ -181,7 +181,7 @@ def test_a_task_whose_marker_cannot_be_changed_is_followed_and_deleted() -> None
     assert [call.verb for call in tasks.plan(gone, ACCOUNT, job, view, CLUSTER, NOW, LOST).calls] == ["delete_task"]
     assert tasks.plan(gone, ACCOUNT, job, view, CLUSTER, NOW) == Plan(
         finalizer="remove",
-        confirm=Absence(Table.TASKS, "one", "steps", Evidence(owner="cluster-0/default/BatchTask/one/uid-0")),
+        confirm=(Absence(Table.TASKS, "one", "steps", Evidence(owner="cluster-0/default/BatchTask/one/uid-0")),),
     )
     one = resource(Kind.TASK, TASK_SPEC, finalizer=True)
     assert tasks.plan(one, ACCOUNT, job, view, CLUSTER, NOW, LOST).status is None, "it waits in Azure Batch"

@@ -261,7 +261,7 @@ def test_a_foreign_job_is_never_touched() -> None:
     assert verbs(decide(one, there)) == []
     assert conditions(decide(one, there))["Stalled"] == ("True", "OwnershipConflict")
     assert decide(job(finalizer=True, deleting=True), there) == Plan(
-        finalizer="remove", confirm=Absence(Table.JOBS, "one", stranger=Evidence(created="2026-01-01T00:00:00Z"))
+        finalizer="remove", confirm=(Absence(Table.JOBS, "one", stranger=Evidence(created="2026-01-01T00:00:00Z")),)
     )
 
 
@@ -275,7 +275,7 @@ def test_deletion_waits_until_the_job_is_gone() -> None:
     one = job(finalizer=True, deleting=True)
     assert verbs(decide(one, completed(one))) == ["delete_job"]
     assert decide(one, remote(one, state="deleting")).finalizer is None
-    assert decide(one, Absent.GONE) == Plan(finalizer="remove", confirm=Absence(Table.JOBS, "one"))
+    assert decide(one, Absent.GONE) == Plan(finalizer="remove", confirm=(Absence(Table.JOBS, "one"),))
 
 
 def test_tasks_that_change_after_the_end_are_refused_once() -> None:

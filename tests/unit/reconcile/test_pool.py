@@ -211,7 +211,7 @@ def test_deletion_asks_once_waits_and_lets_go() -> None:
     assert verbs(decide(one, remote(one))) == ["delete_pool"]
     waiting = decide(one, remote(one, state="deleting"))
     assert (verbs(waiting), waiting.finalizer) == ([], None)
-    assert decide(one, Absent.GONE) == Plan(finalizer="remove", confirm=Absence(Table.POOLS, "one"))
+    assert decide(one, Absent.GONE) == Plan(finalizer="remove", confirm=(Absence(Table.POOLS, "one"),))
     assert decide(one, Absent.UNKNOWN) == Plan()
 
 

@@ -103,7 +103,7 @@ def test_a_task_of_somebody_else_is_never_touched() -> None:
     assert decision.submit is None
     assert reason(decision, "Stalled") == "OwnershipConflict"
     assert decide(task(finalizer=True, deleting=True), TaskView(foreign)) == Plan(
-        finalizer="remove", confirm=Absence(Table.TASKS, "one", "steps", Evidence())
+        finalizer="remove", confirm=(Absence(Table.TASKS, "one", "steps", Evidence()),)
     )
 
 
@@ -126,7 +126,7 @@ def test_a_task_goes_with_its_job() -> None:
     unknown = decide(one, TaskView(remote(one)), JobView(exists=False))
     assert (unknown.finalizer, [each.reason for each in unknown.notices]) == ("remove", ["TaskMayRemain"])
     gone = JobView(exists=True, id="steps", remote=Absent.GONE)
-    assert decide(one, TaskView(remote(one)), gone) == Plan(finalizer="remove", confirm=Absence(Table.JOBS, "steps"))
+    assert decide(one, TaskView(remote(one)), gone) == Plan(finalizer="remove", confirm=(Absence(Table.JOBS, "steps"),))
     going = JobView(exists=True, id="steps", remote={"state": "deleting"}, ours=True)
     assert decide(one, TaskView(remote(one)), going) == Plan()
 
@@ -136,7 +136,7 @@ def test_a_deleted_task_is_deleted_and_let_go_without_a_status() -> None:
     decision = decide(one, TaskView(remote(one, "running")))
     assert [(call.verb, call.parent, call.id) for call in decision.calls] == [("delete_task", "steps", "one")]
     assert decision.status is None
-    confirm = Absence(Table.TASKS, "one", "steps")
+    confirm = (Absence(Table.TASKS, "one", "steps"),)
     assert decide(one, TaskView(Absent.GONE)) == Plan(finalizer="remove", confirm=confirm)
 
 

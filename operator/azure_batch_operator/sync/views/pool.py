@@ -12,7 +12,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import pool as plans
 from azure_batch_operator.reconcile.job import is_open
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
-from azure_batch_operator.reconcile.pool_recreate import in_use, next_id
+from azure_batch_operator.reconcile.pool_recreate import id_in_use, ids_once_used, in_use, next_id
 from azure_batch_operator.reconcile.pool_values import compared
 from azure_batch_operator.reconcile.pool_view import PoolView
 from azure_batch_operator.sync.accounts import Session
@@ -60,7 +60,7 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
     mirror, base = session.mirror, resource.remote_id
     owned = pools_of(context, session, resource)
     ids = sorted({base.lower(), *(str(pool["id"]).lower() for pool in owned)} - {base.lower()})
-    interested(session, resource, base, *ids)
+    interested(session, resource, base, *sorted({*ids, id_in_use(resource).lower()} - {base.lower()}))
     _, older = in_use(owned)
     leaving = [str(pool["id"]) for pool in owned if pool.get("state") == "deleting"]
     leaves_when_idle = resource.deleting and resource.spec.get("deletionPolicy") == "DeleteWhenIdle"
@@ -70,7 +70,7 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
     following = next_id(resource, (str(pool["id"]) for pool in owned))
     if _recreates(resource) and _unseen(mirror.pools, base, ids, following):
         remote = Absent.UNKNOWN
-    id = base.lower() if isinstance(remote, Absent) else str(remote["id"]).lower()
+    id = (id_in_use(resource) if isinstance(remote, Absent) else str(remote["id"])).lower()
     notes = mirror.notes[id]
     jobs = _jobs(context, session, resource)
     values = compared(context.taken.get(resource.key, {}), notes.digests, remote)
@@ -82,6 +82,7 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
         remote=remote,
         older=older,
         leaving=leaving,
+        unlisted=[each for each in ids_once_used(resource) if isinstance(mirror.pools.brief(each), Absent)],
         next_taken=mirror.pools.latest(following) is not None and following.lower() not in ids,
         jobs_on=jobs_on,
         counts=mirror.node_counts.get(id),

@@ -10,7 +10,7 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.job_views import IN_OTHER_ACCOUNT, PoolView
 from azure_batch_operator.reconcile.plan import Absent, Remote
-from azure_batch_operator.reconcile.pool_recreate import in_use
+from azure_batch_operator.reconcile.pool_recreate import id_in_use, in_use
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.store import pinned_account
 from azure_batch_operator.sync.views.context import Context
@@ -62,7 +62,7 @@ def pools_of(context: Context, session: Session, pool: Resource) -> list[Mapping
 
 
 def pool_in_use(context: Context, session: Session, pool: Resource, *, brief: bool = False) -> Remote:
-    """The pool of a BatchPool that jobs should be on; the one under its id if it owns none.
+    """The pool of a BatchPool that jobs should be on; if it owns none, the one under the id that it used last.
 
     Args:
         brief: whether its id, state and owner are enough, so that nobody need have asked for all of it.
@@ -71,5 +71,5 @@ def pool_in_use(context: Context, session: Session, pool: Resource, *, brief: bo
     get = mirror.pools.brief if brief else mirror.pools.get
     current, _ = in_use(pools_of(context, session, pool))
     if current is None or mirror.pools.first:
-        return get(pool.remote_id)
+        return get(id_in_use(pool))
     return get(str(current["id"]))
