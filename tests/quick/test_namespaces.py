@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.stage import Stage, job, pool, sleeping
+from support.stage import Stage, job, pool, sleeping, thing
 
 FINALIZER = "azurebatch.io/finalizer"
 
@@ -118,3 +118,55 @@ async def test_at_rest_nothing_is_written(stage: Stage) -> None:
     await stage.run_for(5400)
     assert stage.writes("secret") == 1
     assert stage.writes() == before
+
+
+# --- what others do with the name of an account ---
+
+
+async def test_an_object_that_was_never_let_in_does_not_hold_up_a_namespace(stage: Stage) -> None:
+    """Anybody who can create a BatchPool somewhere can name the account of another team."""
+    await a_team(stage)
+    stage.apply({"kind": "Namespace", "metadata": {"name": "strangers"}})
+    account = {"name": "main", "namespace": "team"}
+    uninvited = [pool("x", accountRef=account), job("y", poolRef={"name": "x"}, tasks=sleeping(1))]
+    uninvited.append(thing("BatchTask", "z", jobId="own", accountRef=account, commandLine="true"))
+    for each in uninvited:
+        # A finalizer is easily forged; a status is not.
+        each["metadata"] |= {"namespace": "strangers", "finalizers": [FINALIZER]}
+    stage.apply(*uninvited)
+    await stage.until(lambda: stage.reason("bp", "x", "strangers") == "NamespaceNotAllowed", 120)
+    await stage.run_for(90)
+    assert stage.status("bacc", "main", "team")["users"] == {"batchJobs": 1, "batchPools": 1}
+    stage.delete("ns", "team")
+    await stage.until(lambda: not stage.get("ns", "team"), 1800)
+    assert stage.azure.ids("/pools") == []
+
+
+async def test_what_was_created_in_an_account_keeps_it_after_its_namespace_is_let_in_no_more(stage: Stage) -> None:
+    stage.apply(
+        {"kind": "Namespace", "metadata": {"name": "team"}}, {"kind": "Namespace", "metadata": {"name": "guests"}}
+    )
+    guest = pool("cpu", accountRef={"name": "main", "namespace": "team"})
+    guest["metadata"]["namespace"] = "guests"
+    stage.apply(*stage.account_objects(namespace="team", allowedNamespaces={"names": ["guests"]}), guest)
+    await stage.until(lambda: stage.ready("bp", "cpu", "guests"), 900)
+    stage.patch("bacc", "main", {"spec": {"allowedNamespaces": None}}, "team")
+    await stage.run_for(120)
+    stage.delete("ns", "team")
+    await stage.until(lambda: stage.reason("bacc", "main", "team") == "InUse", 60)
+    await stage.run_for(120)
+    assert finalizers(stage) == [FINALIZER], "the pool is in Azure Batch"
+    stage.annotate("bp", "cpu", "guests", force_finalize="true")
+    stage.delete("bp", "cpu", "guests")
+    await stage.until(lambda: not stage.get("ns", "team"), 300)
+
+
+async def test_the_secret_of_an_account_that_is_gone_is_let_go_although_the_api_server_failed(stage: Stage) -> None:
+    await a_team(stage)
+    fault = stage.fail("patch", "secrets", status=500)
+    stage.take_finalizers_off("bacc", "main", "team")
+    stage.delete("bacc", "main", "team")
+    await stage.run_for(60)
+    assert finalizers(stage) == [FINALIZER]
+    fault.end()
+    await stage.until(lambda: finalizers(stage) == [], 60)

@@ -37,7 +37,7 @@ def without_account(resource: Resource, account: AccountView, now: float) -> Pla
     if resource.deleting:
         if not resource.has_finalizer:
             return Plan()
-        if account.gone and resource.key.kind is not Kind.TASK and not _ever_created(resource):
+        if account.gone and resource.key.kind is not Kind.TASK and not ever_created(resource):
             return Plan(finalizer="remove", unconfirmed=Unconfirmed.NEVER_CREATED)
         message = f"cannot be deleted in Azure Batch: {account.message}. {FORCE_HINT}"
         verdict = Verdict("Deleting", account.reason, message, ready=False, trend="Reconciling")
@@ -48,7 +48,7 @@ def without_account(resource: Resource, account: AccountView, now: float) -> Pla
     return waiting(resource, account.reason, account.message, now)
 
 
-def _ever_created(resource: Resource) -> bool:
+def ever_created(resource: Resource) -> bool:
     """Whether a call may have created something for the object: its account stands in the status before the first one."""
     return any(resource.status.get(name) for name in ("account", "state", "url"))
 

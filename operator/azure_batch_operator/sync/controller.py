@@ -52,6 +52,8 @@ _USERS_COUNTED_AFTER = 1.0
 _SECRET_LOOKED_AT_EVERY = 60.0
 # Somebody is at it, and waits for the operator to see it.
 _WRONG_SECRET_LOOKED_AT_EVERY = 5.0
+_GONE_RETRIED_AFTER = 30.0
+"""Seconds after which what is left to do for an object that is gone is tried again."""
 _RECONCILE = "reconcile"
 """The action of a pass as a whole, for its backoff."""
 
@@ -277,7 +279,9 @@ class Controller:
     def _back_off(self, key: Key, problem: Trouble) -> float:
         resource = self._store.get(key)
         if resource is None:
-            return 0.0
+            # Of an object that is gone only an account leaves something to do: its session and the finalizer of its Secret.
+            self._queue.add_retry(key, _GONE_RETRIED_AFTER)
+            return _GONE_RETRIED_AFTER
         cause = BatchError(problem.message, code=problem.reason)
         wait = self._executor.backoff.refused(key, _RECONCILE, intent_of(resource), cause, problem)
         self._queue.add_retry(key, wait)
@@ -397,7 +401,7 @@ class Controller:
         terminating = resource.deleting and (await self._namespaces.fresh(key.namespace)).terminating
         await self.accounts.refresh(account_plans.pinned(resource), terminating=terminating)
         health = self.accounts.health(key)
-        users, offer = self._relations.of_account(key), self.accounts.offer(key)
+        users, offer = self._relations.users(key), self.accounts.offer(key)
         secret = account_secret(resource)
         wanted = (bool(users) and not resource.released) or self._relations.needs_secret(key, secret)
         kept = {str(each) for each in (resource.status.get("keptSecret"), self._keeper.secret(key)) if each} - {secret}
@@ -416,6 +420,7 @@ class Controller:
         self._context.unfit.pop(resource.key, None)
         session = self._relations.session(resource)
         if session is not None:
+            path = session.interest.path(resource.key)
             session.interest.drop(resource.key)
             session.mirror.outputs.forget(resource.key)
             session.submitter.forget(resource.key)
@@ -424,8 +429,10 @@ class Controller:
             # Another object may name the same ID, in vain or not: what it needs to know stays.
             if resource.key.kind is Kind.JOB and not session.interest.jobs.get(resource.remote_id.lower()):
                 session.mirror.forget_job(resource.remote_id)
-            if resource.key.kind is Kind.POOL and not session.interest.pools.get(resource.remote_id.lower()):
-                session.mirror.forget_pool(resource.remote_id)
+            if resource.key.kind is Kind.POOL:
+                for id in path:
+                    if id not in session.interest.pools:
+                        session.mirror.forget_pool(id)
             if resource.key.kind is Kind.SCHEDULE:
                 session.mirror.forget_schedule(resource.remote_id)
 

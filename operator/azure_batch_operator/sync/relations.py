@@ -10,6 +10,7 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.reconcile.account_problems import in_short
 from azure_batch_operator.reconcile.adoption import Standing
+from azure_batch_operator.reconcile.common import ever_created
 from azure_batch_operator.reconcile.defaults import with_defaults
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import AccountView
@@ -121,13 +122,32 @@ class Relations:
                 pending += self._store.dependents(each.key)
         return list(found.values())
 
+    def users(self, key: Key) -> list[Resource]:
+        """Objects that keep an account: those in namespaces that it allows, and those that may have something in it all the same.
+
+        Anybody who can create an object in some namespace can name any account. That alone must not hold up the deletion of the
+        account, of its Secret, or of its namespace.
+        """
+        account = self._store.get(key)
+        if account is None:
+            return []
+        return [each for each in self.of_account(key) if self._is_user(each, account)]
+
+    def _is_user(self, resource: Resource, account: Resource) -> bool:
+        if self._allows(account, resource.key.namespace):
+            return True
+        if resource.key.kind is Kind.TASK:
+            # It has no note of its account, and only the operator writes statuses.
+            return ever_created(resource)
+        return pinned_account(resource) == account.key
+
     def needs_secret(self, but: Key, secret: str | None) -> bool:
         """Whether an account of the same namespace, other than `but`, signs in with this Secret and is used."""
         return secret is not None and any(
             account.key.namespace == but.namespace
             and account.key != but
             and account_secret(account) == secret
-            and self.of_account(account.key)
+            and self.users(account.key)
             for account in self._store.of_kind(Kind.ACCOUNT)
         )
 
