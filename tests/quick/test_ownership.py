@@ -96,3 +96,22 @@ async def test_a_task_is_not_added_to_a_job_of_another_namespace(stage: Stage) -
     await stage.run_for(120)
     assert stage.azure.ids("/jobs/own/tasks") == ["t0"]
     assert stage.reason("bt", "intruder", "team") == "JobNotAllowed"
+
+
+# --- what is remembered by id belongs to the owner ---
+
+
+async def test_an_object_that_names_the_job_of_another_has_no_say_in_what_is_read_of_it(stage: Stage) -> None:
+    guests = stage.account_objects(allowedNamespaces={"all": True})
+    stage.apply({"kind": "Namespace", "metadata": {"name": "team"}}, *guests, pool("cpu"))
+    await stage.until(lambda: stage.ready("bp", "cpu"), 600)
+    stage.azure.simulate("own/.*", seconds=(120.0, 120.0), exitCode=3, stderr="out of memory")
+    stage.apply(job("own", tasks=sleeping(1)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 120)
+    account, silent = {"name": "main", "namespace": "default"}, {"tailLines": 0}
+    other = job("own", poolRef=None, poolInfo={"poolId": "cpu"}, accountRef=account, tasks=sleeping(1), logs=silent)
+    other["metadata"]["namespace"] = "team"
+    stage.apply(other)
+    await stage.until(lambda: stage.reason("bj", "own", "team") == "OwnershipConflict", 60)
+    await stage.until(lambda: stage.phase("bj", "own") == "Failed", 600)
+    assert stage.status("bj", "own")["failures"][0]["stderrTail"] == "out of memory"

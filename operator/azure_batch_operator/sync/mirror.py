@@ -333,6 +333,7 @@ class Interest:
         """Pools that must know which jobs are on them."""
         self.wishes: dict[str, JobWish] = {}
         """Job id → what is to be asked besides."""
+        self._wished_by: dict[str, Key] = {}
         self._tails: dict[Key, int] = {}
 
     def add(self, key: Key, *path: str) -> None:
@@ -354,8 +355,9 @@ class Interest:
         if ids is None:
             return
         self._tails.pop(key, None)
-        if key.kind is Kind.JOB:
+        if key.kind is Kind.JOB and self._wished_by.get(ids[0], key) == key:
             self.wishes.pop(ids[0], None)
+            self._wished_by.pop(ids[0], None)
         if key.kind is Kind.TASK:
             _discard(self._tasks[ids[0]], ids[1], key)
             if not self._tasks[ids[0]]:
@@ -368,6 +370,16 @@ class Interest:
     def watch_jobs(self, pool: Key, *, wanted: bool) -> None:
         """Whether a pool must know which jobs are on it."""
         (self.jobs_of_pools.add if wanted else self.jobs_of_pools.discard)(pool)
+
+    def wish(self, key: Key, id: str, wish: JobWish, *, ours: bool) -> None:
+        """What an object wants to know of its job besides; of several that name one job, its owner decides.
+
+        Args:
+            ours: whether the job is known to be the object's.
+        """
+        id = id.lower()
+        if ours or self._wished_by.setdefault(id, key) == key:
+            self._wished_by[id], self.wishes[id] = key, wish
 
     def wish_tail(self, key: Key, lines: int | None) -> None:
         """So many last lines of both outputs of the task of `key`, whatever its result; None for the usual."""

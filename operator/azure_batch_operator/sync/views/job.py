@@ -10,7 +10,7 @@ from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile import expand, job_changes, sources
+from azure_batch_operator.reconcile import adoption, expand, job_changes, sources
 from azure_batch_operator.reconcile import job as plans
 from azure_batch_operator.reconcile import task as task_plans
 from azure_batch_operator.reconcile.common import PATIENCE
@@ -40,7 +40,9 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     id = resource.remote_id
     if is_open(resource):
         interested(session, resource, id)
-        session.interest.wishes[id.lower()] = _wish(resource.spec, resource.status)
+        known = session.mirror.jobs.get(id)
+        ours = isinstance(known, Mapping) and adoption.ours(known, resource, context.cluster, context.others)
+        session.interest.wish(resource.key, id, _wish(resource.spec, resource.status), ours=ours)
     else:
         session.interest.drop(resource.key)
         session.feeder.forget(resource.key)

@@ -9,6 +9,7 @@ from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile import pool as plans
 from azure_batch_operator.reconcile.job import is_open
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
@@ -74,10 +75,10 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
     notes = mirror.notes[id]
     jobs = _jobs(context, session, resource)
     values = compared(context.taken.get(resource.key, {}), notes.digests, remote)
-    if not isinstance(remote, Absent):
-        # What the pool has is remembered by value from now on.
+    if not isinstance(remote, Absent) and adoption.ours(remote, resource, context.cluster, context.others):
+        # What the pool has is remembered by value from now on. What an object says that names somebody else's pool does not count.
         notes.digests |= {name: digest for name, digest in values.digests.items() if name not in values.changed}
-    notes.start_task = resource.spec.get("startTask") if resource.spec.get("startTaskUpdate") == "Reboot" else None
+        notes.start_task = resource.spec.get("startTask") if resource.spec.get("startTaskUpdate") == "Reboot" else None
     return PoolView(
         remote=remote,
         older=older,

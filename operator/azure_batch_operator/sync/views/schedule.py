@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile import schedule as plans
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.pool_values import NO_VALUES, Values, compared
@@ -44,7 +45,7 @@ def _values(context: Context, resource: Resource, session: Session, remote: Remo
         return NO_VALUES
     given = session.mirror.schedule_digests[resource.remote_id.lower()]
     values = compared(taken, given, remote)
-    if not isinstance(remote, Absent):
+    if not isinstance(remote, Absent) and adoption.ours(remote, resource, context.cluster, context.others):
         # What the schedule has is remembered by value from now on.
         given |= {name: digest for name, digest in values.digests.items() if name not in values.changed}
     return values
