@@ -176,3 +176,26 @@ async def test_a_pool_that_others_delete_is_deleted_again_only_if_it_was_made_an
     await stage.run_for(120)
     assert stage.azure.get("/pools/cpu") is None
     assert stage.azure.calls("Pools_DeletePool") == stage.azure.calls("Pools_CreatePool") - 1
+
+
+async def test_a_pool_is_not_shrunk_after_its_namespace_says_skip(stage: Stage) -> None:
+    """Namespaces are looked at every half minute; what ends work is decided by a fresh look."""
+    own = pool("cpu")
+    own["metadata"]["namespace"] = "team"
+    stage.apply(TEAM, *stage.account_objects(namespace="team"), own)
+    await stage.until(lambda: stage.ready("bp", "cpu", "team"), 600)
+    stage.annotate("ns", "team", "", reconcile_policy="skip")
+    stage.patch("bp", "cpu", {"spec": {"targetDedicatedNodes": 0}}, "team")
+    await stage.run_for(120)
+    assert stage.azure.calls("Pools_ResizePool") == 0
+    assert stage.reason("bp", "cpu", "team") == "ReconcileSkipped"
+
+
+async def test_a_pool_that_waits_for_the_list_of_images_says_so(stage: Stage) -> None:
+    stage.azure.fault("Pools_ListSupportedImages", status=500)
+    image = {"publisher": "canonical", "offer": "0001-com-ubuntu-server-jammy", "sku": "22_04-lts"}
+    stage.apply(*stage.account_objects(), pool("cpu", virtualMachineConfiguration={"imageReference": image}))
+    await stage.until(lambda: stage.reason("bp", "cpu") == "ImagesUnknown", 60)
+    assert "nodeAgentSKUId" in stage.condition("bp", "cpu")["message"]
+    stage.azure.heal()
+    await stage.until(lambda: stage.ready("bp", "cpu"), 900)

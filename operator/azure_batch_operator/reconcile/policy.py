@@ -43,8 +43,8 @@ class Policy(StrEnum):
 
 
 _VALUES = ", ".join(Policy)
-_IRREVERSIBLE = ("delete_", "terminate_", "remove_", "reboot_", "reimage_")
-"""How the verbs begin that take something away which cannot be brought back."""
+_IRREVERSIBLE = ("delete_", "terminate_", "remove_", "reboot_", "reimage_", "resize_", "stop_", "disable_")
+"""How the verbs begin that can end somebody's work, which cannot be brought back."""
 _ENDED = frozenset({"Succeeded", "Failed", "Completed"})
 
 
@@ -74,7 +74,8 @@ def irreversible(resource: Resource, plan: Plan) -> bool:
     if stated(resource.annotations) is not None:
         return False
     lets_go = plan.finalizer == "remove" and resource.has_finalizer
-    return lets_go or any(call.verb.startswith(_IRREVERSIBLE) for call in plan.calls)
+    deletes = any(change.body is None for change in plan.objects)
+    return lets_go or deletes or any(call.verb.startswith(_IRREVERSIBLE) for call in plan.calls)
 
 
 def unknown(resource: Resource, namespace: Mapping[str, str], now: float) -> Plan:

@@ -23,7 +23,7 @@ from azure_batch_operator.reconcile import (
     pool_update,
 )
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
-from azure_batch_operator.reconcile.common import with_notice, without_account
+from azure_batch_operator.reconcile.common import waiting, with_notice, without_account
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, Plan, Table, Unconfirmed
 from azure_batch_operator.reconcile.pool_changes import Changes, changes, with_note
 from azure_batch_operator.reconcile.pool_cost import Cost, cost
@@ -70,7 +70,11 @@ def plan(
 def _create(resource: Resource, account: AccountView, view: PoolView, cluster: str, what: str, now: float) -> Plan:
     image = image_of(resource.spec, None, view.images)
     if image is None:
-        return Plan()
+        message = (
+            "spec.virtualMachineConfiguration names no nodeAgentSKUId, and the list of images that the account supports cannot be "
+            "read: add nodeAgentSKUId, or wait"
+        )
+        return waiting(resource, "ImagesUnknown", message, now)
     if image.problem is not None:
         verdict = Verdict("Stalled", "ImageNotSupported", image.problem, ready=False, trend="Stalled")
         return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)

@@ -371,12 +371,14 @@ def test_a_namespace_whose_annotation_was_taken_away_just_before_a_deletion_does
 def test_a_namespace_is_read_anew_only_for_what_cannot_be_undone() -> None:
     async def life() -> None:
         scene = Scene()
+        wanted = SPEC["targetDedicatedNodes"]
+        renamed = remote(targetDedicatedNodes=wanted, currentDedicatedNodes=wanted, displayName="theirs")
         async with scene.running():
             scene.controller.seen(POOL)
             for _ in range(5):
-                scene.poll(remote())
+                scene.poll(renamed)
                 await scene.quiet()
-        assert scene.pools.asked
+        assert set(scene.pools.asked) == {"update"}
         assert scene.reads == 1
 
     run_jumping(life())
