@@ -178,6 +178,18 @@ async def test_a_pool_that_others_delete_is_deleted_again_only_if_it_was_made_an
     assert stage.azure.calls("Pools_DeletePool") == stage.azure.calls("Pools_CreatePool") - 1
 
 
+async def test_nodes_with_an_old_start_task_restart_one_after_the_other(stage: Stage) -> None:
+    """A node that is asked to restart runs its tasks to their ends first, and takes no others."""
+    await stage.ready_pool(taskSlotsPerNode=1, startTask={"commandLine": "true"}, startTaskUpdate="Reboot")
+    stage.apply(job("own", tasks=sleeping(2, 3600)))
+    await stage.until(lambda: stage.status("bj", "own").get("taskCounts", {}).get("running") == 2, 300)
+    stage.patch("bp", "cpu", {"spec": {"startTask": {"commandLine": "/bin/sh -c 'exit 0'"}}})
+    await stage.run_for(1800)
+    assert stage.azure.calls("Nodes_RebootNode") == 1
+    await stage.until(lambda: stage.azure.calls("Nodes_RebootNode") == 2, 7200)
+    await stage.until(lambda: "nodesWithOldStartTask" not in stage.status("bp", "cpu"), 900)
+
+
 async def test_a_pool_is_not_shrunk_after_its_namespace_says_skip(stage: Stage) -> None:
     """Namespaces are looked at every half minute; what ends work is decided by a fresh look."""
     own = pool("cpu")

@@ -27,6 +27,8 @@ from azure_batch_operator.reconcile.pool_view import (
 from azure_batch_operator.reconcile.status import seconds_since
 
 _HOUR = 3600.0
+_LONGEST_DRAIN = 86400.0
+"""Seconds for which a node that lets its tasks end before it restarts holds up the restarts of others."""
 _MOST_PER_HOUR = 5
 _MOST_SHOWN = 20
 _MOST_KEPT = 100
@@ -140,7 +142,8 @@ def _cases(
         action = action_for(policy, _POLICIES.get(state, ""))
         if action != "None" and (node["id"], _since(node)) not in treated:
             cases.append(_case(node, action, state))
-    if view.outdated and not number_of(view.counts, ON_THE_WAY):
+    leaving = any(_restart_pending(node, known, now) for node in view.outdated)
+    if view.outdated and not leaving and not number_of(view.counts, ON_THE_WAY):
         wanted = _start_task(resource, view)
         waiting = [node for node in view.outdated if not _renewed(node, wanted, known, now)]
         # One at a time, and first those that nobody waits for.
@@ -190,6 +193,21 @@ def _renewed(node: Mapping[str, Any], wanted: str, known: Sequence[Mapping[str, 
     last = mine[-1]
     same_boot = bool(last.get("boot")) and last.get("boot") == node.get("lastBootTime")
     return not (same_boot and node.get("state") == "idle" and seconds_since(last["time"], now) > _HOUR)
+
+
+def _restart_pending(node: Mapping[str, Any], known: Sequence[Mapping[str, Any]], now: float) -> bool:
+    """Whether a node was asked to restart and has not booted since: it takes no tasks, and waits for those that it runs to end."""
+    last = next(
+        (
+            each
+            for each in reversed(known)
+            if each["node"] == node["id"] and each.get("reason") == START_TASK_CHANGED and not each.get("refusal")
+        ),
+        None,
+    )
+    if last is None or not last.get("boot") or last["boot"] != node.get("lastBootTime"):
+        return False
+    return seconds_since(last["time"], now) < (_HOUR if node.get("state") == "idle" else _LONGEST_DRAIN)
 
 
 def _boot(node: Mapping[str, Any]) -> dict[str, str]:
