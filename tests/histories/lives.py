@@ -8,8 +8,8 @@ from typing import Any
 
 from histories.record import Body, Record, Version
 
-_SLACK = 10.0
-"""Virtual seconds within which a wish and its withdrawal may pass each other on their ways."""
+_SLACK = 70.0
+"""Virtual seconds for which a wish that was withdrawn may still act: a call may land a minute after it was sent."""
 PREFIX = "azurebatch.io/"
 KINDS = {
     "batchpools": "BatchPool", "batchjobs": "BatchJob", "batchtasks": "BatchTask",
