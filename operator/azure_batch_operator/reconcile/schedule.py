@@ -251,11 +251,11 @@ def _status(
         recentJob={"id": recent} if recent else None,
         active=None if known is None else sum(job.get("state") != "completed" for job in known),
         history=resource.status.get("history") if known is None else [_run(job) for job in known] or None,
-        stats={name: int(stats[name]) for name in _STATISTICS if name in stats} or None,
+        stats={name: int(stats[name]) for name in STATISTICS if name in stats} or None,
     )
 
 
-_STATISTICS = ("numSucceededTasks", "numFailedTasks", "numTaskRetries")
+STATISTICS = ("numSucceededTasks", "numFailedTasks", "numTaskRetries")
 
 
 def _run(job: Mapping[str, Any]) -> dict[str, Any]:
