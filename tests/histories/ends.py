@@ -76,7 +76,8 @@ def fulfilled(judged: Judged) -> list[Violation]:
                 Violation("unfulfilled", f"{text}: it is being deleted, and nothing says why it is still there")
             )
         handled = status.get("handled") or {}
-        if body["kind"] in {"BatchJob", "BatchTask"} and annotation(body, "reconcile-policy") != "skip":
+        waits = status.get("phase") in {"Pending", "Queued", "Suspended"}
+        if body["kind"] in {"BatchJob", "BatchTask"} and annotation(body, "reconcile-policy") != "skip" and not waits:
             for name in ("terminate", "retry-failed"):
                 value = annotation(body, name)
                 key = {"terminate": "terminate", "retry-failed": "retryFailed"}[name]

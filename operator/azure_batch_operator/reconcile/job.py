@@ -167,10 +167,10 @@ def _finished(resource: Resource, origin: str, now: float) -> Plan:
     """The job is done: its object goes when its time is over, and verbs and changes of its tasks come too late."""
     done = next((each for type_ in ("Complete", "Failed") if (each := resource.condition(type_))), None)
     ttl, again = _time_to_live(resource), None
+    over = False
     if ttl is not None and done is not None:
         again = ttl - seconds_since(done["lastTransitionTime"], now)
-        if again <= 0:
-            return Plan(objects=(ObjectChange(resource.key, uid=resource.uid),))
+        over = again <= 0
     notices: tuple[Notice, ...] = ()
     if asked(resource, RETRY_FAILED):
         notices = (Notice("RetryRefused", _TOO_LATE, "Warning"),)
@@ -186,6 +186,10 @@ def _finished(resource: Resource, origin: str, now: float) -> Plan:
             notices = (*notices, Notice("TasksNotChanged", job_status.TASKS_TOO_LATE, "Warning"))
     if marks := handled(resource, RETRY_FAILED, TERMINATE):
         shown["handled"] = marks
+    if over:
+        # With the status: under the policy skip the object stays, and is to say that its spec was seen.
+        gone = ObjectChange(resource.key, uid=resource.uid)
+        return Plan(status=None if shown == resource.status else shown, notices=notices, objects=(gone,))
     # Somebody has taken it off by hand, but the job is there until it is deleted.
     finalizer: Any = _finalizer(resource) if resource.status.get("state") else None
     return Plan(finalizer, status=None if shown == resource.status else shown, notices=notices, again=again)
