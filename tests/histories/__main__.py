@@ -52,7 +52,10 @@ class Tally:
 
     def show(self, seconds: float) -> None:
         """Print all of it."""
-        print(f"{self.histories} histories in {seconds:.0f} s, {self.histories / seconds * 60:.1f} a minute")
+        speed, processor = self.histories / seconds * 60, time.process_time()
+        print(
+            f"{self.histories} histories in {seconds:.0f} s ({speed:.1f} a minute), {processor:.0f} s of processor time"
+        )
         print("users: " + ", ".join(f"{name} {number}" for name, number in self.users.most_common()))
         print("faults: " + ", ".join(f"{name} {number}" for name, number in self.faults.most_common()))
         print("figures: " + ", ".join(f"{name} {number}" for name, number in self.figures.items()))

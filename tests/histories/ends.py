@@ -169,10 +169,10 @@ _DONE = frozenset({"Succeeded", "Failed"})
 
 
 def _meddled(judged: Judged, job: str) -> bool:
-    """Whether others have added or deleted tasks of a job; one that is done is not looked at again (docs/jobs.md)."""
+    """Whether tasks of a job were added or deleted; a job that is done is not looked at again (docs/jobs.md)."""
     operations = {"Tasks_DeleteTask", "Tasks_CreateTask", "Tasks_ReactivateTask"}
     return any(
-        not each.ours and each.done and each.operation in operations and each.parameters["jobId"].lower() == job.lower()
+        each.done and each.operation in operations and each.parameters["jobId"].lower() == job.lower()
         for each in judged.record.effects
     )
 

@@ -131,7 +131,7 @@ class _Generator:
                 spec["tasks"] = [self._task(f"i{each}") for each in range(chance.randint(1, 6))]
             case "factory":
                 sweep = [{"start": 0, "end": chance.choice((1, 4, 19, 149))}]
-                repeat = {"commandLine": "/bin/sh -c 'sleep {0}'"}
+                repeat = {"commandLine": "/bin/sh -c 'sleep 20; echo {0}'"}
                 spec["taskFactory"] = {"parametricSweep": {"parameterSets": sweep}, "repeatTask": repeat, "idWidth": 4}
             case "list":
                 spec["tasksFrom"] = [{"configMapKeyRef": {"name": LISTS[0], "key": "tasks.yaml"}}]
