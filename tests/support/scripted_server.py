@@ -135,7 +135,11 @@ async def scripted_server(script: Script, tls: ssl.SSLContext | None = None) -> 
         outer = asyncio.current_task()
         assert outer is not None
         connections[outer] = asyncio.create_task(server.serve(reader, writer))
-        await asyncio.gather(connections[outer], return_exceptions=True)
+        try:
+            await asyncio.gather(connections[outer], return_exceptions=True)
+        finally:
+            # One that is cancelled before it has begun closes nothing.
+            writer.close()
 
     listener = await asyncio.start_server(connected, "127.0.0.1", 0, limit=1 << 22, ssl=tls)
     server.url = f"{'https' if tls else 'http'}://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
@@ -148,3 +152,5 @@ async def scripted_server(script: Script, tls: ssl.SSLContext | None = None) -> 
         for inner in connections.values():
             inner.cancel()
         await asyncio.gather(*connections)
+        # What was closed is gone when the loop has come around.
+        await asyncio.sleep(0)
