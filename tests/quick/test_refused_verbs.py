@@ -148,3 +148,30 @@ async def test_a_list_of_tasks_that_shrinks_amid_its_submission_leaves_none_behi
     hold.release()
     await stage.run_for(1800)
     assert len(stage.azure.all("/jobs/own/tasks")) == 3
+
+
+@pytest.mark.parametrize(
+    ("effect", "reason"),
+    [
+        ({"status": 409, "code": "OperationInvalidForCurrentState"}, "OperationInvalidForCurrentState"),
+        (RIGHT, "InsufficientAccountPermissions"),
+    ],
+    ids=["409", "403"],
+)
+async def test_a_job_says_that_its_failed_tasks_do_not_run_again(
+    stage: Stage, effect: dict[str, Any], reason: str
+) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=[{"id": "a", "commandLine": "exit 1"}], failurePolicy={"action": "Hold"}))
+    await stage.until(lambda: stage.phase("bj", "own") == "Held", 1200)
+    stage.azure.fault("Tasks_ReactivateTask", **effect)
+    stage.annotate("bj", "own", retry_failed="1")
+    await stage.until(lambda: stage.condition("bj", "own", "RetryRefused").get("reason") == reason, 120)
+    assert "retryFailed" not in stage.status("bj", "own").get("handled", {})
+    assert len(stage.events("bj", "own", "RetryRefused")) == 1
+    writes = stage.writes("bj", "own", "status")
+    await stage.run_for(600)
+    assert stage.writes("bj", "own", "status") <= writes + 1, "the same refusal again is not news"
+    stage.azure.heal()
+    await stage.until(lambda: stage.status("bj", "own").get("handled", {}).get("retryFailed") == "1", 900)
+    assert not stage.condition("bj", "own", "RetryRefused")

@@ -456,6 +456,7 @@ def _shown(
     more = {
         **job_status.resumed(resource),
         **job_status.in_sync(resource, tasks, complete=complete),
+        **job_status.retry_refused(tasks),
         **(verdict.more or {}),
     }
     tasks_left = bool(tasks.number("active", "running"))
@@ -483,8 +484,18 @@ def _shown(
         again=min(again, default=None),
         retry=retry if retry != tasks.retried else None,
         incarnation=remote.get("creationTime"),
+        notices=_retry_notices(resource, verdict),
     )
     return with_notice(resource, plan, verdict)
+
+
+def _retry_notices(resource: Resource, verdict: Verdict) -> tuple[Notice, ...]:
+    """An Event for each new reason why failed tasks do not run again."""
+    refused = (verdict.more or {}).get(job_status.RETRY_REFUSED)
+    before = resource.condition(job_status.RETRY_REFUSED)
+    if refused is None or (before is not None and before.get("reason") == refused[1]):
+        return ()
+    return (Notice(job_status.RETRY_REFUSED, refused[2], "Warning"),)
 
 
 def _held(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from azure_batch_operator.api.base import TERMINATE
+from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import expand
 from azure_batch_operator.reconcile.failures import groups
@@ -13,8 +13,10 @@ from azure_batch_operator.reconcile.job_changes import ends_with_its_tasks
 from azure_batch_operator.reconcile.job_views import TasksView
 from azure_batch_operator.reconcile.plan import AccountView
 from azure_batch_operator.reconcile.status import Verdict, seconds_since, shortened, status, timestamp
+from azure_batch_operator.reconcile.trouble import trouble
 
 _IN_SYNC = "TasksInSync"
+RETRY_REFUSED = "RetryRefused"
 _STATES = ("active", "running", "completed", "succeeded", "failed")
 _NODES_SHOWN = 5
 _SENTENCE_BYTES, _MESSAGE_BYTES = 600, 200
@@ -86,6 +88,15 @@ def resumed(resource: Resource) -> Mapping[str, tuple[bool, str, str]]:
     stopping = resource.spec.get("suspend")
     text = "the job is being disabled" if stopping else "the job may run"
     return {"Suspended": (False, "JobSuspending" if stopping else "JobResumed", text)}
+
+
+def retry_refused(tasks: TasksView) -> Mapping[str, tuple[bool, str, str]]:
+    """The condition of a job whose failed tasks do not all run again although the annotation asks; none if nothing was refused."""
+    if tasks.retry_refused is None:
+        return {}
+    problem = trouble(tasks.retry_refused)
+    text = f"failed tasks do not run again, as the annotation {RETRY_FAILED} asks: {problem.message}. It is tried again by itself"
+    return {RETRY_REFUSED: (True, problem.reason, text)}
 
 
 def in_sync(resource: Resource, tasks: TasksView, *, complete: bool) -> Mapping[str, tuple[bool, str, str]]:

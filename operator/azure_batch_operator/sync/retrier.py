@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch import BatchClient, BatchError, CompletedError, ConflictError, NotFoundError
+from azure_batch_operator.batch import BatchClient, BatchError, ConflictError, NotFoundError
 from azure_batch_operator.guard import refusal
 from azure_batch_operator.reconcile.trouble import trouble
 from azure_batch_operator.sync.backoff import Backoff
@@ -32,6 +32,7 @@ class Retrier:
     def __init__(self, client: BatchClient, settled: Callable[[Sequence[Key]], None]) -> None:
         self._client, self._settled = client, settled
         self._done: dict[Key, tuple[Incarnation, str]] = {}
+        self._refused: dict[Key, tuple[Incarnation, str, BatchError]] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._backoff = Backoff(lambda: asyncio.get_running_loop().time())
         self._group: asyncio.TaskGroup | None = None
@@ -40,6 +41,11 @@ class Retrier:
         """Value of the annotation that was carried out last for this incarnation, by this process."""
         incarnation, value = self._done.get(job.key, (None, None))
         return value if incarnation == job else None
+
+    def refused(self, job: Incarnation, value: str | None) -> BatchError | None:
+        """Why the last try for this value of the annotation did not reactivate all failed tasks; None if nothing was refused."""
+        incarnation, tried, error = self._refused.get(job.key, (None, None, None))
+        return error if (incarnation, tried) == (job, value) else None
 
     def retry(self, job: Incarnation, job_id: str, value: str) -> float | None:
         """Reactivate the failed tasks of a job, unless that is in progress; seconds to wait if it was refused lately."""
@@ -53,6 +59,7 @@ class Retrier:
     def forget(self, key: Key) -> None:
         """The job is gone or done."""
         self._done.pop(key, None)
+        self._refused.pop(key, None)
         self._backoff.forget(key)
         if running := self._running.get(key):
             running.cancel()
@@ -64,7 +71,7 @@ class Retrier:
             await asyncio.Event().wait()
 
     async def _retry(self, job: Incarnation, job_id: str, value: str) -> None:
-        number = 0
+        number, left = 0, []
         try:
             # A reactivated task is no longer in the list, so it is read to its end before any is.
             failed = [str(task["id"]) async for task in self._client.tasks.list(job_id, filter=_FAILED, select=("id",))]
@@ -72,17 +79,27 @@ class Retrier:
                 try:
                     await self._client.tasks.reactivate(job_id, task_id)
                     number += 1
-                except (ConflictError, CompletedError, NotFoundError) as error:
+                except NotFoundError:
+                    logger.info("Task %s of job %s is gone, so it is not reactivated", task_id, job_id)
+                except ConflictError as error:
+                    # The next list tells whether somebody else has reactivated it meanwhile.
                     logger.info("Task %s of job %s is not reactivated: %s", task_id, job_id, error)
+                    left.append(error)
+            if left:
+                raise left[0]
             self._done[job.key] = (job, value)
+            self._refused.pop(job.key, None)
             self._backoff.succeeded(job.key, _RETRY)
             logger.info("%d failed tasks of %s run again", number, job.key)
         except BatchError as error:
             logger.warning("Reactivating the failed tasks of %s stopped after %d: %s", job.key, number, error)
-            self._backoff.refused(job.key, _RETRY, (job, value), error, trouble(error))
+            self._not_done(job, value, error)
         except Exception as error:
-            failure = refusal("retrier", job.key, error)
-            self._backoff.refused(job.key, _RETRY, (job, value), failure, trouble(failure))
+            self._not_done(job, value, refusal("retrier", job.key, error))
         finally:
             del self._running[job.key]
             self._settled([job.key])
+
+    def _not_done(self, job: Incarnation, value: str, error: BatchError) -> None:
+        self._refused[job.key] = (job, value, error)
+        self._backoff.refused(job.key, _RETRY, (job, value), error, trouble(error))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from azure_batch_operator.api.base import RETRY_FAILED
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import adoption, expand, job_changes, sources
@@ -16,6 +17,7 @@ from azure_batch_operator.reconcile import task as task_plans
 from azure_batch_operator.reconcile.common import PATIENCE
 from azure_batch_operator.reconcile.job import is_open
 from azure_batch_operator.reconcile.job_views import PoolView, TasksView
+from azure_batch_operator.reconcile.oneshot import asked
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.sync.accounts import Session
@@ -150,6 +152,7 @@ def _tasks(context: Context, resource: Resource, session: Session, print_: str, 
         requeues=results.requeues,
         most_requeues=results.most_requeues,
         retried=session.retrier.done(job),
+        retry_refused=session.retrier.refused(job, asked(resource, RETRY_FAILED)),
         per_minute=results.per_minute,
         estimated_end=results.estimated_end,
         node_failures=results.node_failures,
