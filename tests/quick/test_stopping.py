@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.stage import Stage, job, schedule, sleeping
+import pytest
+
+from support.stage import Stage, job, schedule, sleeping, task
 
 MANAGER: dict[str, Any] = {
     "poolRef": {"name": "cpu"},
@@ -47,3 +49,62 @@ async def test_a_job_whose_counts_cannot_be_read_is_suspended_and_ended(stage: S
     await stage.until(lambda: (stage.azure.get("/jobs/own") or {})["state"] == "completed", 120)
     await stage.run_for(600)
     assert (stage.azure.calls("Jobs_DisableJob"), stage.azure.calls("Jobs_TerminateJob")) == (1, 1)
+
+
+@pytest.mark.parametrize("verb", ["suspend", "terminate"])
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_job_whose_spec_cannot_be_used_is_suspended_and_ended(
+    stage: Stage, verb: str, *, restarted: bool
+) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(1, 86_400)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 900)
+    stage.server.validates = False
+    stage.patch("bj", "own", {"spec": {"priority": "high"}})
+    await stage.until(lambda: stage.reason("bj", "own") == "InvalidSpec", 60)
+    if restarted:
+        await stage.restart()
+    if verb == "suspend":
+        stage.patch("bj", "own", {"spec": {"suspend": True}})
+    else:
+        stage.annotate("bj", "own", terminate="1")
+    state = "disabled" if verb == "suspend" else "completed"
+    await stage.until(lambda: (stage.azure.get("/jobs/own") or {})["state"] == state, 120)
+    await stage.run_for(300)
+    assert stage.reason("bj", "own") == "InvalidSpec"
+    assert stage.azure.calls("Jobs_DisableJob") + stage.azure.calls("Jobs_TerminateJob") == 1
+    # A spec that is right again is followed from there on.
+    stage.patch("bj", "own", {"spec": {"priority": 7, "suspend": False}})
+    phase = "Running" if verb == "suspend" else "Failed"
+    await stage.until(lambda: stage.phase("bj", "own") == phase, 600)
+
+
+@pytest.mark.parametrize("verb", ["suspend", "terminate"])
+async def test_a_schedule_whose_spec_cannot_be_used_stops(stage: Stage, verb: str) -> None:
+    await stage.ready_pool()
+    stage.apply(nightly())
+    await stage.until(lambda: stage.azure.get("/jobschedules/nightly"), 60)
+    stage.server.validates = False
+    stage.patch("bjs", "nightly", {"spec": {"metadata": "wrong"}})
+    await stage.until(lambda: stage.reason("bjs", "nightly") == "InvalidSpec", 60)
+    if verb == "suspend":
+        stage.patch("bjs", "nightly", {"spec": {"suspend": True}})
+    else:
+        stage.annotate("bjs", "nightly", terminate="1")
+    state = "disabled" if verb == "suspend" else "completed"
+    await stage.until(lambda: (stage.azure.get("/jobschedules/nightly") or {})["state"] == state, 120)
+
+
+@pytest.mark.parametrize("wrong", [{"tailLines": "many"}, {"jobRef": {"name": 5}}])
+async def test_a_task_whose_spec_cannot_be_used_is_ended(stage: Stage, wrong: dict[str, Any]) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own"), task("a", "own", "sleep 86400"))
+    await stage.until(lambda: stage.phase("bt", "a") == "Running", 900)
+    stage.server.validates = False
+    stage.patch("bt", "a", {"spec": wrong})
+    await stage.until(lambda: stage.reason("bt", "a") == "InvalidSpec", 60)
+    stage.annotate("bt", "a", terminate="1")
+    await stage.until(lambda: (stage.azure.get("/jobs/own/tasks/a") or {})["state"] == "completed", 120)
+    stage.delete("bt", "a")
+    await stage.until(lambda: stage.gone("bt", "a"), 300)
+    assert stage.azure.get("/jobs/own/tasks/a") is None

@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile import fitness
+from azure_batch_operator.reconcile import adoption, fitness, stopping
 from azure_batch_operator.reconcile.observation import with_problem
-from azure_batch_operator.reconcile.plan import AccountView, Plan
+from azure_batch_operator.reconcile.oneshot import is_stopping
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.views import job, pool, schedule, task
 from azure_batch_operator.sync.views.context import Context
@@ -23,6 +24,12 @@ _PLANS: Mapping[Kind, Callable[[Context, Resource, AccountView, Session | None, 
     Kind.JOB: job.plan,
     Kind.TASK: task.plan,
     Kind.SCHEDULE: schedule.plan,
+}
+_REMOTES: Mapping[Kind, Callable[[Context, Resource, Session], tuple[Remote, str | None]]] = {
+    Kind.POOL: lambda *_: (Absent.UNKNOWN, None),
+    Kind.JOB: job.seen,
+    Kind.TASK: task.seen,
+    Kind.SCHEDULE: schedule.seen,
 }
 _OPEN: Mapping[Kind, Callable[[Resource], bool]] = {
     Kind.JOB: job.is_open,
@@ -39,11 +46,22 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         now: seconds since the epoch.
     """
     if not resource.deleting and waits(resource) and (found := _unfit(context, resource)):
-        return fitness.stalled(resource, found, now)
+        stalled = fitness.stalled(resource, found, now)
+        return _stopping(context, resource, stalled, session) if account.usable and session else stalled
     decided = _PLANS[resource.key.kind](context, resource, account, session, now)
     return (
         decided if session is None else with_problem(resource, decided, session.mirror.problems.get(resource.key), now)
     )
+
+
+def _stopping(context: Context, resource: Resource, stalled: Plan, session: Session) -> Plan:
+    """What the user wants to be stopped is stopped, whatever is wrong with the spec."""
+    if not is_stopping(resource):
+        return stalled
+    remote, parent = _REMOTES[resource.key.kind](context, resource, session)
+    if isinstance(remote, Absent) or not adoption.ours(remote, resource, context.cluster, context.others):
+        return stalled
+    return stopping.stopping(resource, stalled, remote, parent)
 
 
 def _unfit(context: Context, resource: Resource) -> list[str]:

@@ -66,6 +66,12 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     return plans.plan(resource, account, pool, remote, tasks, context.cluster, now, origin, context.others, named=named)
 
 
+def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote, None]:
+    """The job as the last poll saw it, whatever the spec says of it."""
+    interested(session, resource, resource.remote_id)
+    return session.mirror.jobs.get(resource.remote_id), None
+
+
 def _named(context: Context, job: Resource) -> bool:
     """Whether BatchTasks that have not ended name the job."""
     if not expand.nothing_to_do(job.spec):

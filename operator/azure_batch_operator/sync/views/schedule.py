@@ -38,6 +38,14 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     return plans.plan(resource, account, pool, remote, jobs, context.cluster, now, context.others, values)
 
 
+def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote, None]:
+    """The schedule as the last poll saw it, whatever the spec says of it; none of a cron schedule is in Azure Batch."""
+    if plans.is_cron(resource):
+        return Absent.UNKNOWN, None
+    interested(session, resource, resource.remote_id)
+    return session.mirror.schedules.get(resource.remote_id), None
+
+
 def _values(context: Context, resource: Resource, session: Session, remote: Remote) -> Values:
     """What its jobs take from Secrets and ConfigMaps, compared with what the schedule was given."""
     taken = context.taken.get(resource.key)

@@ -50,8 +50,24 @@ def job_id(context: Context, task: Resource) -> str | None:
     """Id in Azure Batch of the job that a BatchTask belongs to; None if its BatchJob does not exist."""
     if (id := task.spec.get("jobId")) is not None:
         return str(id)
-    job = context.store.get(Key(Kind.JOB, task.key.namespace, task.spec["jobRef"]["name"]))
+    job = _batch_job(context, task)
     return job.remote_id if job else None
+
+
+def _batch_job(context: Context, task: Resource) -> Resource | None:
+    """The BatchJob that `jobRef` names; None without one, and of a spec that lacks it."""
+    name = (task.spec.get("jobRef") or {}).get("name")
+    return None if name is None else context.store.get(Key(Kind.JOB, task.key.namespace, name))
+
+
+def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote, str | None]:
+    """The task as the last list saw it, whatever the spec says of it, and the id of its job."""
+    job = str(resource.status.get("jobId") or job_id(context, resource) or "")
+    if not job:
+        return Absent.UNKNOWN, None
+    interested(session, resource, job, resource.remote_id)
+    tasks = session.mirror.tasks.get(job.lower())
+    return (tasks.get(resource.remote_id) if tasks is not None else Absent.UNKNOWN), job
 
 
 def _former_job(context: Context, task: Resource, session: Session | None) -> str | None:
@@ -82,7 +98,7 @@ def _job(context: Context, task: Resource, session: Session | None) -> plans.Job
             ours=isinstance(remote, Mapping),
             stranger=_stranger(context, task, session, remote),
         )
-    job = context.store.get(Key(Kind.JOB, task.key.namespace, task.spec["jobRef"]["name"]))
+    job = _batch_job(context, task)
     if job is None:
         return plans.JobView(exists=False)
     if not isinstance(remote, Mapping) or not ownership.owns(remote, job, context.cluster):

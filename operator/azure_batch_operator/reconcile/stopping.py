@@ -1,0 +1,70 @@
+"""Stopping what an object stands for although its spec cannot be used: the verb, the marker and the state in Azure Batch decide.
+
+Nothing is decided from a spec that the CRD does not allow (`fitness`), with one exception: what the user wants to be stopped is
+stopped. Nothing of the spec is sent with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from azure_batch_operator.api.base import TERMINATE
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import job_changes, job_end, job_hold
+from azure_batch_operator.reconcile.oneshot import asked, handled
+from azure_batch_operator.reconcile.plan import Call, Evidence, Plan, Table, without_etag
+
+_OVER = frozenset({"terminating", "completed", "deleting"})
+
+
+def stopping(resource: Resource, stalled: Plan, remote: Mapping[str, Any], parent: str | None = None) -> Plan:
+    """The plan that says what is wrong with the spec, with the calls that stop what there is, if any are needed.
+
+    Args:
+        stalled: says what is wrong.
+        remote: what is in Azure Batch, known to be the object's.
+        parent: id of the job of a task.
+    """
+    state, ends = remote.get("state"), asked(resource, TERMINATE) is not None
+    if state in _OVER:
+        return stalled
+    calls: tuple[Call, ...] = ()
+    match resource.key.kind:
+        case Kind.JOB:
+            calls = _terminate_job(resource, remote) if ends else _suspend_job(resource, remote)
+        case Kind.SCHEDULE if ends:
+            calls = (Call("terminate_schedule", Table.SCHEDULES, resource.remote_id, evidence=Evidence.of(remote)),)
+        case Kind.SCHEDULE if resource.spec.get("suspend") and state == "active":
+            calls = (Call("disable_schedule", Table.SCHEDULES, resource.remote_id, evidence=Evidence.of(remote)),)
+        case Kind.TASK if ends:
+            calls = (_terminate_task(resource, remote, parent),)
+    if not calls or not ends or resource.key.kind is Kind.SCHEDULE:
+        return replace(stalled, calls=calls)
+    # The annotation of a schedule holds for good; that of a job or task is carried out once.
+    return replace(stalled, calls=calls, status={**(stalled.status or {}), "handled": handled(resource, TERMINATE)})
+
+
+def _terminate_task(resource: Resource, remote: Mapping[str, Any], parent: str | None) -> Call:
+    evidence, etag = without_etag(remote), remote.get("eTag")
+    return Call("terminate_task", Table.TASKS, resource.remote_id, parent=parent, if_match=etag, evidence=evidence)
+
+
+def _terminate_job(resource: Resource, remote: Mapping[str, Any]) -> tuple[Call, ...]:
+    body = {"terminateReason": job_end.ASKED.terminate_reason}
+    return (Call("terminate_job", Table.JOBS, resource.remote_id, body=body, evidence=Evidence.of(remote)),)
+
+
+def _suspend_job(resource: Resource, remote: Mapping[str, Any]) -> tuple[Call, ...]:
+    """With the note that the operator has stopped it, since otherwise it would not let the job go on later."""
+    switch = job_hold.switch(resource.remote_id, resource.spec, remote, "suspend")
+    if switch is None:
+        return ()
+    change = job_changes.with_notes(remote, job_hold.notes(resource.spec, remote, "suspend"))
+    if not change:
+        return (switch,)
+    evidence, etag = without_etag(remote), remote.get("eTag")
+    note = Call("update_job", Table.JOBS, resource.remote_id, body=change, if_match=etag, evidence=evidence)
+    return note, switch
