@@ -115,3 +115,27 @@ async def test_an_object_that_names_the_job_of_another_has_no_say_in_what_is_rea
     await stage.until(lambda: stage.reason("bj", "own", "team") == "OwnershipConflict", 60)
     await stage.until(lambda: stage.phase("bj", "own") == "Failed", 600)
     assert stage.status("bj", "own")["failures"][0]["stderrTail"] == "out of memory"
+
+
+async def test_a_job_that_has_ended_is_shown_and_not_asked_for_again_and_again(stage: Stage) -> None:
+    """Azure Batch takes no marker for it any more."""
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(2, 60)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 900)
+    stage.annotate("bj", "own", reconcile_policy="detach-on-delete")
+    stage.delete("bj", "own")
+    await stage.until(lambda: stage.gone("bj", "own"), 60)
+    await stage.until(lambda: all(each["state"] == "completed" for each in stage.azure.all("/jobs/own/tasks")), 900)
+    stage.azure.post("/jobs/own/terminate", {})
+    await stage.until(lambda: (stage.azure.get("/jobs/own") or {})["state"] == "completed", 900)
+    before = stage.azure.calls("Jobs_UpdateJob")
+    again = job("own", tasks=sleeping(2, 60))
+    again["metadata"]["annotations"] = {"azurebatch.io/adopt": "true"}
+    stage.apply(again)
+    await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 120)
+    await stage.run_for(1800)
+    assert stage.azure.calls("Jobs_UpdateJob") == before
+    assert stage.azure.calls("Tasks_CreateTaskCollection") == 1
+    stage.delete("bj", "own")
+    await stage.until(lambda: stage.gone("bj", "own"), 60)
+    assert stage.azure.get("/jobs/own")

@@ -142,22 +142,27 @@ def claim(
         others: what is known of other owners.
 
     Returns:
-        None if it is this object's; a plan to make it so if `azurebatch.io/adopt` asks; else a plan that says whose it is, or that
-        somebody else deletes it.
+        None if it is this object's, or may be taken over and has ended; a plan to take it over if `azurebatch.io/adopt` asks; else
+        a plan that says whose it is, or that somebody else deletes it.
     """
     owned, leaving = ownership.owns(remote, resource, cluster), remote.get("state") == "deleting"
     if owned and not leaving:
         return None
-    if owned:
-        message = f"{what} {str(remote['id'])!r} is being deleted by somebody else; it is created anew afterwards"
+    answer = adoption.answer(remote, resource, cluster, others)
+    if not owned and not answer.granted:
+        return foreign(resource, what, remote, answer.remedy, now)
+    id = str(remote.get("id") or resource.remote_id)
+    if leaving:
+        message = f"{what} {id!r} is being deleted by somebody else; it is created anew afterwards"
         verdict = Verdict("Deleting", "DeletedByOthers", message, ready=False, trend="Reconciling")
         return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
-    answer = adoption.answer(remote, resource, cluster, others)
-    if not answer.granted:
-        return foreign(resource, what, remote, answer.remedy, now)
-    if answer.inherited and remote.get("state") in {"terminating", "completed"}:
-        return None  # Azure Batch takes no change of a job that has ended: it is shown as it is.
-    id = str(remote.get("id") or resource.remote_id)
+    if remote.get("state") == "completed" or (answer.inherited and remote.get("state") == "terminating"):
+        # Azure Batch takes no change of a job or schedule that has ended: it is shown as it is, and never deleted unless inherited.
+        return None
+    if remote.get("state") == "terminating":
+        message = f"{what} {id!r} is being ended: it is shown as it is when it has ended"
+        verdict = Verdict("Adopting", "Adopting", message, ready=False, trend="Reconciling")
+        return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
     why = "its owner's cluster is lost" if answer.inherited else f"{ADOPT} asks for it"
     message = f"{what} {id!r} is being taken over, since {why}"
     verdict = Verdict("Adopting", "Adopting", message, ready=False, trend="Reconciling")

@@ -13,8 +13,11 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile import job as jobs
 from azure_batch_operator.reconcile import pool as pools
+from azure_batch_operator.reconcile import schedule as schedules
 from azure_batch_operator.reconcile import task as tasks
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others, Standing
+from azure_batch_operator.reconcile.job_views import PoolView as JobPool
+from azure_batch_operator.reconcile.job_views import TasksView
 from azure_batch_operator.reconcile.ownership import Owned, owns
 from azure_batch_operator.reconcile.plan import Absence, Evidence, Plan, Table
 from azure_batch_operator.reconcile.pool_view import PoolView
@@ -242,3 +245,43 @@ def test_what_one_has_taken_no_other_takes(owner: str | None, turns: list[tuple[
             shown[who] = account.pool
         account.turn(rivals[who], shown[who])
     assert len(set(account.writes)) == 1
+
+
+SPECS: dict[Kind, dict[str, Any]] = {
+    Kind.POOL: POOL_SPEC,
+    Kind.JOB: JOB_SPEC,
+    Kind.SCHEDULE: {
+        "accountRef": {"name": "main"},
+        "schedule": {"recurrenceInterval": "PT1H"},
+        "jobSpecification": {"poolRef": {"name": "cpu"}, "jobManagerTask": {"id": "m", "commandLine": "true"}},
+    },
+}
+STATES = {
+    Kind.POOL: ["active", "deleting"],
+    Kind.JOB: ["active", "disabling", "disabled", "enabling", "terminating", "completed", "deleting"],
+    Kind.SCHEDULE: ["active", "disabled", "terminating", "completed", "deleting"],
+}
+MARKS = {Kind.POOL: "update_pool", Kind.JOB: "update_job", Kind.SCHEDULE: "update_schedule"}
+TAKES_NO_CHANGE = {"terminating", "completed", "deleting"}
+"""Azure Batch answers any PATCH with 409 in these states, and none but the passing of time leads out of them."""
+
+
+@pytest.mark.parametrize(("kind", "state"), [(kind, state) for kind, states in STATES.items() for state in states])
+@pytest.mark.parametrize("whose", ["nobody's", "earlier", "lost", "own"])
+def test_nothing_is_changed_in_a_state_that_takes_no_change(kind: Kind, state: str, whose: str) -> None:
+    cluster, uid = ("cluster-0", "uid-0") if whose == "lost" else (CLUSTER, "uid-1" if whose == "own" else "uid-0")
+    owner = None if whose == "nobody's" else f"{cluster}/default/{kind.value}/one/{uid}/one"
+    there = remote(owner, state=state, poolInfo={"poolId": "other"}, priority=7)
+    one = resource(kind, SPECS[kind] | {"suspend": False}, annotations={ADOPT: "true"})
+    known = TasksView(counts={"completed": 1, "succeeded": 1}, unfinished=0, complete=True)
+    if kind is Kind.POOL:
+        plan = pools.plan(one, ACCOUNT, PoolView(there), CLUSTER, NOW, LOST)
+    elif kind is Kind.JOB:
+        plan = jobs.plan(one, ACCOUNT, JobPool("cpu"), there, known, CLUSTER, NOW, others=LOST)
+    else:
+        plan = schedules.plan(one, ACCOUNT, JobPool("cpu"), there, schedules.JobsView(), CLUSTER, NOW, LOST)
+    if state in TAKES_NO_CHANGE:
+        assert plan.calls == ()
+        assert plan.status, "it says what it sees"
+    elif whose != "own":
+        assert [call.verb for call in plan.calls] == [MARKS[kind]]
