@@ -101,9 +101,15 @@ def a_schedule(**spec: Any) -> Callable[[Stage], Awaitable[None]]:
     async def prepare(stage: Stage) -> None:
         await stage.ready_pool()
         stage.apply(nightly(**spec))
-        await stage.until(lambda: stage.ready("bjs", "nightly") or stage.phase("bjs", "nightly") == "Suspended", 120)
+        await stage.until(lambda: stage.ready("bjs", "nightly"), 120)
 
     return prepare
+
+
+async def a_disabled_schedule(stage: Stage) -> None:
+    await a_schedule()(stage)
+    stage.patch("bjs", "nightly", {"spec": {"suspend": True}})
+    await stage.until(lambda: stage.phase("bjs", "nightly") == "Suspended", 120)
 
 
 def nightly(**spec: Any) -> dict[str, Any]:
@@ -202,7 +208,7 @@ CASES: dict[str, Case] = {
     ),
     "enable_schedule": Case(
         "JobSchedules_EnableJobSchedule",
-        a_schedule(suspend=True),
+        a_disabled_schedule,
         change("bjs", "nightly", suspend=False),
         "bjs",
         "nightly",
