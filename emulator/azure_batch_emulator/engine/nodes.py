@@ -300,13 +300,13 @@ class Nodes:
     # -- mishaps --
 
     def preempt(self, node: Node) -> None:
-        """Take a node away and bring it back under the same id when capacity returns."""
-        now = self._service.clock.now()
-        if node.timer is not None:
-            node.timer.cancel()
-        node.after_drain = None
-        node.awaits_retention = False
-        node.enter("preempted", now)
+        """Take a node away and bring it back under the same id when capacity returns.
+
+        Raises:
+            IllegalTransitionError: it leaves or is preempted already; nothing has changed then.
+        """
+        self._interrupt(node, "preempted")
+        node.enter("preempted", self._service.clock.now())
         self._lose_runs(node)
         node.timer = self._service.clock.call_later(timings.NODE_ALLOCATION * 2, self._recreated, node)
 
@@ -316,12 +316,30 @@ class Nodes:
         node.retained_until = 0.0
         node.timer = self._service.clock.call_later(timings.NODE_CREATING, self._to_starting, node)
 
-    def fail(self, node: Node, state: str, code: str, message: str) -> None:
-        """Make a node ``unusable``, ``starttaskfailed`` or ``unknown`` with an error to show."""
-        now = self._service.clock.now()
+    def _interrupt(self, node: Node, state: str) -> None:
+        """Call off what a node is about to do, because a mishap comes between.
+
+        Raises:
+            IllegalTransitionError: it cannot be in that state next. Its plans stay, or it would stand still for ever.
+        """
+        if node.state == "leavingpool":
+            raise transitions.IllegalTransitionError(f"{node.state} -> {state}")
+        transitions.check(transitions.NODE, node.state, state)
         if node.timer is not None:
             node.timer.cancel()
             node.timer = None
+        node.after_drain = None
+        node.awaits_retention = False
+
+    def fail(self, node: Node, state: str, code: str, message: str) -> None:
+        """Make a node ``unusable``, ``starttaskfailed`` or ``unknown`` with an error to show.
+
+        Raises:
+            IllegalTransitionError: it leaves or is not there; nothing has changed then.
+        """
+        # Where a node can become unusable, an order may make its start task fail as well.
+        self._interrupt(node, "unusable" if state == "starttaskfailed" else state)
+        now = self._service.clock.now()
         if state == "starttaskfailed":
             if node.state != "waitingforstarttask":
                 self._lose_runs(node)
