@@ -342,7 +342,8 @@ class Run:
     """One try of one command on one node: a task, a subtask, a start task, a job preparation or release task.
 
     `name` is that of the request, such as ``job/task``; `started` is when its command was started, in ticks.
-    `detached` says that its owner has been dealt with already: when it ends, only the node's slots are freed.
+    `detached` says that its owner has been dealt with already: when it ends, only the node's slots are freed. `companion` is the
+    coordination command of a multi-instance task's primary, which ends when the task's own try does.
     """
 
     serial: int
@@ -356,6 +357,7 @@ class Run:
     done: bool = False
     name: str = ""
     started: int | None = None
+    companion: Run | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -376,6 +378,7 @@ class JobSchedule:
     end_time: int | None = None
     timer: Timer | None = None
     due: bool = False
+    due_at: int | None = None
     auto_pool_id: str | None = None
 
     def enter(self, state: str, now: int) -> None:

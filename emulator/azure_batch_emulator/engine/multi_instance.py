@@ -71,6 +71,9 @@ class _Coordination:
             run = service.runs.reserve(node, "subtask", 0 if number == 0 else 1)
             if number and task.subtasks is not None:
                 task.subtasks[number - 1].run = run
+            elif self._try is not None:
+                self._try.companion = run
+            self._service.tasks.belongs(run, task)
             self._waiting.add(run.serial)
         for number, node in enumerate(self._nodes):
             run = next(run for run in node.runs.values() if run.serial in self._waiting)
@@ -118,6 +121,9 @@ class _Coordination:
         outcome = task_rules.judge(result, timed_out=run.timed_out)
         now = service.clock.now() // 10 * 10
         self._waiting.discard(run.serial)
+        service.tasks.let_go(run)
+        if self._try is not None and self._try.companion is run:
+            self._try.companion = None
         if number and task.subtasks:
             subtask = task.subtasks[number - 1]
             subtask.previous_state, subtask.previous_state_time = subtask.state, subtask.state_time

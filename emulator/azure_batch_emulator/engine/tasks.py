@@ -285,7 +285,27 @@ class Tasks:
                 entry |= {"state": task.state, "endTime": now, "result": task.result, "exitCode": task.exit_code}
                 return
 
+    def belongs(self, run: Run, task: Task) -> None:
+        """A coordination command is one of a task's: what happens to its node happens to the task."""
+        self._of_run[run.serial] = task
+
+    def let_go(self, run: Run) -> None:
+        """A coordination command is over."""
+        self._of_run.pop(run.serial, None)
+
     # -- ends that do not come from the command --
+
+    def _end_coordination(self, task: Task, run: Run) -> None:
+        """End the coordination commands of a try on all its nodes."""
+        companions = [run.companion, *(subtask.run for subtask in task.subtasks or ())]
+        run.companion = None
+        for subtask in task.subtasks or ():
+            subtask.run = None
+        for companion in companions:
+            if companion is not None:
+                self.let_go(companion)
+                companion.detached = True
+                self._service.runs.kill(companion)
 
     def _drop_run(self, task: Task) -> None:
         """Let go of the present try; its slots are free when the last process is gone."""
@@ -294,11 +314,7 @@ class Tasks:
             return
         self._of_run.pop(run.serial, None)
         run.detached = True
-        for subtask in task.subtasks or ():
-            if subtask.run is not None:
-                subtask.run.detached = True
-                self._service.runs.kill(subtask.run)
-                subtask.run = None
+        self._end_coordination(task, run)
         self._service.jobs.job_tasks.withdraw(task, run.node)
         self._service.runs.kill(run)
 
@@ -367,9 +383,7 @@ class Tasks:
             return
         self._of_run.pop(run.serial, None)
         outcome = task_rules.judge(result, timed_out=False)
-        for subtask in task.subtasks or ():
-            if subtask.run is not None:
-                self._service.runs.kill(subtask.run)
+        self._end_coordination(task, run)
         if self._may_go_on(task.job) and task_rules.should_retry(
             outcome, task.retry_count, task.spec["constraints"]["maxTaskRetryCount"]
         ):

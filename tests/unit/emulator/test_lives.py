@@ -9,8 +9,9 @@ import pytest
 
 from azure_batch_emulator.engine.entities import Node
 from azure_batch_emulator.engine.transitions import IllegalTransitionError
+from azure_batch_emulator.executors.base import RunResult
 from azure_batch_emulator.schema.pools import REMOVE_NODES
-from support.hand_executor import Bench
+from support.hand_executor import DONE, Bench
 
 MANY = {"numberOfInstances": 2, "coordinationCommandLine": "coordinate"}
 
@@ -64,3 +65,36 @@ def test_a_node_that_fails_forgets_what_it_was_to_do(action: str, state: str) ->
     bench.clock.advance(1.0)
     assert (node.state, node.after_drain, node.slots_used) == (state, None, 0)
     assert task.node_id != node.id
+
+
+@pytest.mark.parametrize("end", ["terminate", "delete", "requeue"])
+def test_the_coordination_of_a_primary_ends_with_its_task(end: str) -> None:
+    bench = Bench()
+    task = bench.task(multiInstanceSettings=MANY)
+    assert len(bench.executor.open) == 2
+    if end == "requeue":
+        bench.service.jobs.disable(task.job, "requeue")
+    else:
+        getattr(bench.service.tasks, end)(task)
+    assert [node.busy for node in bench.pool.nodes.values()] == [False, False]
+
+
+def test_the_coordination_of_a_primary_ends_when_that_of_another_node_fails() -> None:
+    bench = Bench()
+    task = bench.task(multiInstanceSettings=MANY)
+    other = next(run for run in bench.executor.open if run.request.directory.endswith("/1"))
+    other.finish(RunResult(3))
+    assert task.state == "completed"
+    assert [node.busy for node in bench.pool.nodes.values()] == [False, False]
+
+
+def test_a_multi_instance_task_begins_anew_when_one_of_its_other_nodes_goes() -> None:
+    bench = Bench()
+    task = bench.task(multiInstanceSettings=MANY)
+    other = next(node for node in bench.pool.nodes.values() if node.id != task.node_id)
+    bench.service.nodes.preempt(other)
+    bench.clock.advance(600.0)
+    assert task.requeue_count == 1
+    assert bench.end_all(DONE).count("coordinate") >= 2
+    assert bench.end_all(DONE) == ["work"]
+    assert (task.state, task.result) == ("completed", "success")
