@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from azure_batch_emulator.engine.dependencies import Dependencies
 from azure_batch_emulator.engine.entities import Node
 from azure_batch_emulator.engine.transitions import IllegalTransitionError
 from azure_batch_emulator.executors.base import RunResult
@@ -98,3 +99,21 @@ def test_a_multi_instance_task_begins_anew_when_one_of_its_other_nodes_goes() ->
     assert bench.end_all(DONE).count("coordinate") >= 2
     assert bench.end_all(DONE) == ["work"]
     assert (task.state, task.result) == ("completed", "success")
+
+
+def test_a_task_that_is_added_again_waits_for_its_own_parents() -> None:
+    book = Dependencies()
+    assert not book.add("c", {"taskIds": ["p"], "taskIdRanges": [{"start": 1, "end": 2}, {"start": 1, "end": 1000}]})
+    book.forget("c")
+    assert not book.add("C", {"taskIds": ["p", "q"]})
+    assert book.satisfy("1") == []
+    assert book.satisfy("p") == []
+    assert book.satisfy("q") == ["c"]
+
+
+def test_tasks_that_come_and_go_leave_nothing_behind() -> None:
+    book = Dependencies()
+    for _ in range(100):
+        book.add("c", {"taskIds": ["p"], "taskIdRanges": [{"start": 1, "end": 2}, {"start": 1, "end": 1000}]})
+        book.forget("c")
+    assert book.size() == 0
