@@ -18,6 +18,8 @@ _ERROR_CODES = {
     "AutoScalingFormulaSyntaxError": "InvalidAutoScaleFormulaInAutoPool",
 }
 _CREATION_DELAY = 1.0
+# A job that is disabled meanwhile wants its pool all the same: it may be enabled again.
+_LIVING = frozenset({"active", "disabling", "disabled", "enabling"})
 
 
 class AutoPools:
@@ -42,8 +44,14 @@ class AutoPools:
             schedule.auto_pool_id = job.pool_id
         self._service.clock.call_later(_CREATION_DELAY, self._create, job, specification)
 
+    def resume(self, job: Job) -> None:
+        """Make the pool of a job that comes from a state file, if it was still to be made."""
+        specification = job.spec["poolInfo"].get("autoPoolSpecification")
+        if specification is not None and job.pool_id.lower() not in self._service.pool_table:
+            self._service.clock.call_later(_CREATION_DELAY, self._create, job, specification)
+
     def _create(self, job: Job, specification: dict[str, Any]) -> None:
-        if job.state != "active" or job.pool_id.lower() in self._service.pool_table:
+        if job.state not in _LIVING or job.pool_id.lower() in self._service.pool_table:
             return
         if "pool" not in specification:
             error = auto_pool_error("InvalidAutoPoolSettings", "The auto pool has no pool specification.")

@@ -37,7 +37,7 @@ class Jobs:
             BatchError: 409 for an id in use or a full quota.
         """
         service = self._service
-        machine_rules.check_subnet(spec.get("networkConfiguration"), service.subscription)
+        self.check(spec)
         existing = service.job_table.get(job_id.lower())
         if existing is not None:
             raise job_rules.exists_error(existing.state)
@@ -72,6 +72,18 @@ class Jobs:
         self._plan_check(job)
         return job
 
+    def check(self, spec: dict[str, Any]) -> None:
+        """Let the body of a job pass that the account allows: what is refused leaves no half of a job behind.
+
+        Raises:
+            BatchError: 400 for a subnet or for what a job manager task must not have, 409 for its packages.
+        """
+        machine_rules.check_subnet(spec.get("networkConfiguration"), self._service.subscription)
+        manager = spec.get("jobManagerTask")
+        if manager is not None:
+            task_rules.check_body(spec, manager)
+            self._service.pools.check_packages(manager.get("applicationPackageReferences", ()))
+
     def _limit(self, job: Job, limit: str) -> None:
         """Watch over maxWallClockTime, counted from the job's start."""
         if job.wall_clock_timer is not None:
@@ -92,13 +104,24 @@ class Jobs:
     def resume(self, job: Job) -> None:
         """Go on with a job that comes from a state file: what it was about to become, it is now."""
         now = self._service.clock.now()
+        if job.state == "deleting":
+            self._stop_timers(job)
+            self._gone(job)
+            return
         job.state = {"disabling": "disabled", "enabling": "active"}.get(job.state, job.state)
         if job.state == "terminating":
             job.state, job.state_time, job.end_time = "completed", now, now
+            self._service.auto_pools.job_ended(job)
         if job.state == "completed":
+            self._stop_timers(job)
             return
+        self._service.auto_pools.resume(job)
         self._limit(job, job.spec["constraints"]["maxWallClockTime"])
         self._service.scheduler.enter(job)
+        manager = job.spec.get("jobManagerTask")
+        task = job.tasks.get(manager["id"].lower()) if manager is not None else None
+        if manager is not None and task is not None and task.state == "completed" and manager["killJobOnCompletion"]:
+            self._service.clock.call_later(timings.COMPLETION_CHECK, self.end_by_service, job, "JMComplete")
         self._plan_check(job)
 
     # -- changing --

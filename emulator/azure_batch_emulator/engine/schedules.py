@@ -41,6 +41,7 @@ class Schedules:
         if schedule_id.lower() in service.job_table:
             raise BatchError("JobWithSameIdExists")
         service.check_active_quota()
+        service.jobs.check(spec["jobSpecification"])
         now = service.clock.now()
         spec = {name: value for name, value in spec.items() if name != "id"}
         schedule = JobSchedule(schedule_id, spec, now, now, now)
@@ -150,10 +151,16 @@ class Schedules:
 
     def resume(self, schedule: JobSchedule) -> None:
         """Go on with a schedule that comes from a state file."""
-        if schedule.state == "terminating":
-            schedule.state, schedule.end_time = "completed", self._service.clock.now()
+        now = self._service.clock.now()
+        if schedule.state == "deleting":
+            self._gone(schedule)
+        elif schedule.state == "terminating":
+            schedule.state, schedule.end_time = "completed", now
+            self._drop_pool(schedule)
         elif schedule.state == "active":
-            self._set_timer(schedule, self._service.clock.now())
+            self._set_timer(schedule, now)
+            if schedule.due and schedule.due_at is not None:
+                self._open_window(schedule, (now - schedule.due_at) / TICKS_PER_SECOND * self._service.clock.scale)
             self._look_soon(schedule)
 
     # -- time --
@@ -226,19 +233,29 @@ class Schedules:
             self._set_timer(schedule, now)
             return
         self._advance(schedule, schedule.next_run or now)
-        window = schedule.spec.get("schedule", {}).get("startWindow")
         if self._running(schedule):
             # At most one job at a time: this one waits, and is given up when its window closes.
-            schedule.due = True
-            if window is not None:
-                self._service.clock.call_later(duration_seconds(window), self._window_closed, schedule, now)
+            schedule.due, schedule.due_at = True, now
+            self._open_window(schedule, 0.0)
             return
         self._start_job(schedule)
 
+    def _open_window(self, schedule: JobSchedule, gone: float) -> None:
+        """Give a job that is due the time of its window.
+
+        Args:
+            gone: service seconds since it was due.
+        """
+        window = schedule.spec.get("schedule", {}).get("startWindow")
+        if window is not None:
+            left = max(0.0, duration_seconds(window) - gone)
+            self._service.clock.call_later(left, self._window_closed, schedule, schedule.due_at)
+
     @staticmethod
     def _window_closed(schedule: JobSchedule, due_at: int) -> None:
-        del due_at
-        schedule.due = False
+        # The window of an earlier job may end while a later one is due.
+        if schedule.due_at == due_at:
+            schedule.due = False
 
     def _running(self, schedule: JobSchedule) -> bool:
         return any(job.state not in ("completed", "deleting") for job in self.jobs(schedule))

@@ -48,7 +48,7 @@ _TASK_NAMES = """id created last_modified state_time state previous_state previo
  result failure node_id node_pool_id"""
 _RECORD_NAMES = """job_id pool_id node_id preparation release prepared failed"""
 _SCHEDULE_NAMES = """id spec created last_modified state_time state previous_state previous_state_time job_serial
- recent_job_id next_run end_time due auto_pool_id"""
+ recent_job_id next_run end_time due due_at auto_pool_id"""
 _POOL = tuple(_POOL_NAMES.split())
 _NODE = tuple(_NODE_NAMES.split())
 _JOB = tuple(_JOB_NAMES.split())
@@ -112,13 +112,11 @@ def load(service: BatchService, picture: dict[str, Any]) -> None:
         if body["state"] != "deleting":
             _load_pool(service, body)
     for body in picture["schedules"]:
-        if body["state"] != "deleting":
-            schedule = JobSchedule(**body)
-            service.schedule_table[schedule.id.lower()] = schedule
+        schedule = JobSchedule(**body)
+        service.schedule_table[schedule.id.lower()] = schedule
     for body in picture["jobs"]:
-        if body["state"] != "deleting":
-            _load_job(service, body)
-    for schedule in service.schedule_table.values():
+        _load_job(service, body)
+    for schedule in list(service.schedule_table.values()):
         service.schedules.resume(schedule)
     for pool in service.pool_table.values():
         service.scheduler.wake(pool)
