@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING or __package__:
@@ -73,8 +74,14 @@ class FileCommands:
     def _copy(self, rest: str) -> int:
         _, arguments = split(rest)
         sources = [each for each in self._session.drive.matches(arguments[0]) if each.is_file()] if arguments else []
+        if arguments and arguments[0].lower() == "nul":
+            # The usual way to make an empty file.
+            sources = [Path(os.devnull)]
         if not sources:
             raise Failure(NOT_FOUND)
+        if len(arguments) > 1 and arguments[1].lower() == "nul":
+            self._session.write(1, f"{len(sources):>9} file(s) copied.\n")
+            return 0
         target = self._session.drive.path(arguments[1]) if len(arguments) > 1 else self._session.drive.directory
         for source in sources:
             shutil.copyfile(source, target / source.name if target.is_dir() else target)

@@ -175,3 +175,9 @@ def test_arithmetic(text: str, value: int) -> None:
 def test_no_arithmetic(text: str) -> None:
     with pytest.raises(arithmetic.ArithmeticProblemError):
         arithmetic.evaluate(text, {})
+
+
+def test_copy_knows_the_device_that_is_empty(tmp_path: Path) -> None:
+    copied = "        1 file(s) copied.\n"
+    line = "copy NUL empty.txt & type empty.txt & copy empty.txt nul & dir /b"
+    assert run(tmp_path, line) == (0, f"{copied}{copied}empty.txt\n", "")
