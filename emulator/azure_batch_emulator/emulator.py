@@ -13,9 +13,10 @@ import shutil
 import socket
 import ssl
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import orjson
 from aiohttp import web
@@ -31,6 +32,7 @@ from azure_batch_emulator.schema.images import FORMER_IMAGES, SUPPORTED_IMAGES
 from azure_batch_emulator.web.certificates import make_tls
 from azure_batch_emulator.web.server import Server
 from azure_batch_emulator.web.storage import PREFIX, Storage
+from azure_batch_emulator.wire.errors import BatchError
 
 _LOG = logging.getLogger(__name__)
 _SHUTDOWN_SECONDS = 2.0
@@ -60,6 +62,8 @@ class Emulator:
         self._storage: Storage | None = None
         self._ready = False
         self._directory: Path | None = None
+        # Accounts of the state file that this emulator does not have.
+        self._others: dict[str, Any] = {}
 
     async def __aenter__(self) -> Self:
         config = self.config
@@ -83,7 +87,8 @@ class Emulator:
                     name,
                     self._clock,
                     self._executor,
-                    config.quotas,
+                    # Each account has its own.
+                    replace(config.quotas),
                     config.seed,
                     config.counts_lag,
                     None if config.any_image else catalog(SUPPORTED_IMAGES, FORMER_IMAGES),
@@ -109,7 +114,7 @@ class Emulator:
         file = self.config.state_file
         if file is None or self._storage is None:
             return
-        accounts = {name: snapshot.dump(service) for name, service in self.services.items()}
+        accounts = self._others | {name: snapshot.dump(service) for name, service in self.services.items()}
         new = file.with_name(file.name + ".new")
         new.touch(mode=0o600)
         new.write_bytes(orjson.dumps({"accounts": accounts, "storage": self._storage.dump()}))
@@ -122,7 +127,11 @@ class Emulator:
             for name, account in picture["accounts"].items():
                 if name in self.services:
                     snapshot.load(self.services[name], account)
-        except (ValueError, KeyError, TypeError) as error:
+                else:
+                    # Whoever starts with another --account once must not lose what is there.
+                    _LOG.warning("the state file %s has an account %s, which this emulator does not serve", file, name)
+                    self._others[name] = account
+        except (ValueError, LookupError, TypeError, AttributeError, OSError, BatchError) as error:
             raise ConfigurationError(f"the state file {file} cannot be read: {error}") from None
 
     def _seed(self, file: Path) -> None:

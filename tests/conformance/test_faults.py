@@ -13,6 +13,7 @@ from azure.core.exceptions import HttpResponseError
 from azure_batch_emulator.web.faults import Faults
 from support.batch_bodies import add_task, finished, make_job, make_pool, wait_steady
 from support.emulator_thread import EmulatorThread, wait_until
+from support.raw_http import signed
 
 
 def test_counters(client: BatchClient, emulator: EmulatorThread) -> None:
@@ -208,3 +209,12 @@ def test_a_call_lands_by_itself(emulator: EmulatorThread) -> None:
     with pytest.raises((urllib.error.URLError, ConnectionError)):
         emulator.call("POST", "/jobs", {"id": "late", "poolInfo": {"poolId": "p"}})
     wait_until(lambda: emulator.call("GET", "/jobs/late")[0] == 200, "the job exists after all")
+
+
+def test_a_reset_gives_quotas_and_keys_back(emulator: EmulatorThread) -> None:
+    usual = emulator.admin("GET", "quota")
+    emulator.admin("POST", "quota", {"pools": 0})
+    emulator.admin("POST", "key", {"key": "b3RoZXI="})
+    emulator.admin("POST", "reset")
+    assert emulator.admin("GET", "quota") == usual
+    assert signed(emulator, "GET", "/jobs").status == 200

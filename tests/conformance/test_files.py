@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import json
 import shlex
 import urllib.request
@@ -276,3 +277,12 @@ def test_pages_of_files_go_on_though_files_go_away(client: BatchClient, emulator
     assert len(seen) == len(set(seen))
     inside = {"a", "b", "c", "d", "e", "f", "a/1", "a/2", "b/1", "b/2"}
     assert set(seen) == {"certs", "stderr.txt", "stdout.txt", "wd"} | {f"wd/{name}" for name in inside}
+
+
+def test_a_file_of_many_megabytes(client: BatchClient) -> None:
+    add_task(client, "big", shell("head -c 5000000 /dev/urandom > big; sha256sum big"))
+    finished(client, "big")
+    digest = b"".join(client.get_task_file("job", "big", "stdout.txt")).decode().split()[0]
+    content = b"".join(client.get_task_file("job", "big", "wd/big"))
+    assert len(content) == 5_000_000
+    assert hashlib.sha256(content).hexdigest() == digest

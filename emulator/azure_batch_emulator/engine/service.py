@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from azure_batch_emulator.config import COUNTS_LAG, Quotas
@@ -61,6 +62,7 @@ class BatchService:
         self.clock = clock
         self.executor = executor
         self.quotas = quotas or Quotas()
+        self._usual_quotas = replace(self.quotas)
         self.random = random.Random(seed)  # noqa: S311 - ids and samples, nothing secret
         self.serial = itertools.count(1)
         self.lag = CountsLag(counts_lag, clock.service_seconds)
@@ -159,4 +161,6 @@ class BatchService:
         self.schedule_table.clear()
         self.applications.clear()
         self.lag.seconds = self._usual_lag
+        for limit in fields(Quotas):
+            setattr(self.quotas, limit.name, getattr(self._usual_quotas, limit.name))
         self._make_managers()

@@ -131,10 +131,13 @@ def _dispatch(server: Server, service: BatchService, body: dict[str, Any], metho
             server.land(lost=True)
             server.counters.clear()
             server.entra.identities.clear()
+            server.reset_keys()
             server.storage.clear()
             service.clock.close()
             service.clock.resume()
             service.clock.skew(0.0)
+            if isinstance(service.executor, SimulatedExecutor):
+                service.executor.rules = []
             for every in server.services.values():
                 every.reset()
             return {}

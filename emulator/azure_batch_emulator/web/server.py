@@ -7,7 +7,7 @@ import contextlib
 import functools
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 _JSON = "application/json;odata=minimalmetadata"
+_MOST_IN_MEMORY = 1_048_576
 _JSON_TYPES = frozenset({"application/json", "text/json", "application/octet-stream"})
 
 
@@ -60,6 +61,7 @@ class Server:
         self.entra = Entra(lambda: to_datetime(clock.now()).timestamp())
         self.save: Callable[[], None] | None = None
         self._keys = dict(keys)
+        self._usual_keys = dict(keys)
         self._clock = clock
         self._closing = asyncio.Event()
         self._held: set[asyncio.Event] = set()
@@ -71,6 +73,10 @@ class Server:
     def set_key(self, account: str, key: bytes) -> None:
         """Give an account another key; from now on the old one is refused."""
         self._keys[account] = key
+
+    def reset_keys(self) -> None:
+        """Give all accounts the keys back that they began with."""
+        self._keys = dict(self._usual_keys)
 
     @property
     def held_calls(self) -> int:
@@ -154,7 +160,7 @@ class Server:
             )
             if self._versions_mixed and reply.body is not None:
                 reply.body = version.show(reply.body)
-            response = await self._success(request, reply, found, raw_path, request_id)
+            response = await self._success(request, reply, found, raw_path, request_id, whole=effect is not None)
         except BatchError as error:
             response = self._failure(request, error, request_id)
         except asyncio.CancelledError:
@@ -252,7 +258,7 @@ class Server:
         return headers
 
     async def _success(
-        self, request: web.BaseRequest, reply: Reply, found: Match, raw_path: str, request_id: str
+        self, request: web.BaseRequest, reply: Reply, found: Match, raw_path: str, request_id: str, *, whole: bool
     ) -> web.StreamResponse:
         headers = self._common_headers(request, request_id) | reply.headers
         if reply.modified is not None:
@@ -267,8 +273,8 @@ class Server:
         headers = {name: header_text(value) for name, value in headers.items()}
         status = reply.status or found.route.status
         if reply.stream is not None:
-            content = b"".join([chunk async for chunk in reply.stream])
-            response = web.Response(status=status, headers=headers, body=content)
+            file = await content(reply.stream, whole=whole)
+            response = web.Response(status=status, headers=headers, body=file)
         elif reply.body is not None or reply.written is not None:
             body = reply.written if reply.body is None else _dump(reply.body)
             response = web.Response(status=status, headers=headers | {"Content-Type": _JSON}, body=body)
@@ -323,6 +329,28 @@ def _check_content(request: web.BaseRequest, body: bytes) -> None:
     if body and request.content_type.lower() not in _JSON_TYPES:
         values = {"HeaderName": "Content-Type", "HeaderValue": request.headers.get("Content-Type", "")[:64]}
         raise BatchError("InvalidHeaderValue", values)
+
+
+async def content(stream: AsyncIterator[bytes], *, whole: bool) -> bytes | AsyncIterator[bytes]:
+    """A file as a response's body: small ones at once, the rest of large ones while it is sent.
+
+    Args:
+        whole: read it all, because a fault needs the body; else no more than `_MOST_IN_MEMORY` and a chunk are held.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in stream:
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > _MOST_IN_MEMORY and not whole:
+            return _joined(b"".join(chunks), stream)
+    return b"".join(chunks)
+
+
+async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for chunk in rest:
+        yield chunk
 
 
 def _cut(request: web.BaseRequest) -> web.StreamResponse:

@@ -143,10 +143,15 @@ class Storage:
         self._directory.mkdir(parents=True, exist_ok=True)
         file = self._directory / f"{self._serial}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
         size = 0
-        with file.open("wb") as stream:
-            async for chunk in request.content.iter_chunked(_CHUNK):
-                stream.write(chunk)
-                size += len(chunk)
+        try:
+            with file.open("wb") as stream:
+                async for chunk in request.content.iter_chunked(_CHUNK):
+                    stream.write(chunk)
+                    size += len(chunk)
+        except BaseException:
+            # The caller is gone or the disk is full: no blob, and no bytes that belong to none.
+            file.unlink(missing_ok=True)
+            raise
         blobs = self.containers.setdefault(container, {})
         old = blobs.get(name)
         kind = request.headers.get("x-ms-blob-content-type") or request.content_type

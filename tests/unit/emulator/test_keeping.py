@@ -1,0 +1,125 @@
+"""What an emulator keeps and gives back: its state file, its settings, large files, half a blob."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from aiohttp import web
+
+from azure_batch_emulator import Emulator, EmulatorConfig
+from azure_batch_emulator.clock import ManualClock
+from azure_batch_emulator.emulator import ConfigurationError
+from azure_batch_emulator.web.server import content
+from azure_batch_emulator.web.storage import Storage
+
+KEY = "bXkta2V5"
+
+
+async def _life(file: Path, *, account: str, application: str | None = None) -> list[str]:
+    """Start an emulator with a state file and stop it; the applications that it had at the end."""
+    config = EmulatorConfig(port=0, account=account, key=KEY, state_file=file, executor="simulated")
+    async with Emulator(config) as emulator:
+        known = emulator.services[account].applications
+        if application is not None:
+            known[application] = {"id": application, "displayName": application, "versions": []}
+        return sorted(known)
+
+
+def test_an_account_that_is_not_served_this_time_is_not_lost(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    asyncio.run(_life(file, account="mine", application="tool"))
+    assert asyncio.run(_life(file, account="other", application="saw")) == ["saw"]
+    assert asyncio.run(_life(file, account="mine")) == ["tool"]
+    assert asyncio.run(_life(file, account="other")) == ["saw"]
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        [],
+        {"storage": {"serial": 0, "containers": {}}, "accounts": []},
+        {"storage": {"serial": 0, "containers": {}}, "accounts": {"mine": []}},
+        {"storage": {"serial": 0, "containers": {}}, "accounts": {"mine": {"version": 1, "applications": 3}}},
+        {"storage": {"serial": 0, "containers": []}, "accounts": {}},
+        {"storage": {"serial": 0, "containers": {"c": [[]]}}, "accounts": {}},
+        "{",
+        None,
+    ],
+)
+def test_a_state_file_that_is_none_is_named_and_left_alone(tmp_path: Path, picture: Any) -> None:
+    file = tmp_path / "state.json"
+    if picture is None:
+        file.mkdir()
+    else:
+        file.write_text(picture if isinstance(picture, str) else json.dumps(picture))
+    before = None if picture is None else file.read_bytes()
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        asyncio.run(_life(file, account="mine"))
+    assert before is None or file.read_bytes() == before
+
+
+class _Gone:
+    """The body of a caller who goes away in the middle of it."""
+
+    async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
+        yield b"x" * size
+        raise ConnectionResetError
+
+
+class _Put:
+    method = "PUT"
+    content = _Gone()
+
+
+def test_half_a_blob_leaves_nothing(tmp_path: Path) -> None:
+    storage = Storage(tmp_path, ManualClock())
+    with pytest.raises(ConnectionResetError):
+        asyncio.run(storage.handle(cast("web.BaseRequest", _Put()), "/storage/c/blob", ""))
+    assert list(tmp_path.iterdir()) == []
+    assert storage.containers == {}
+
+
+CHUNK = 64 * 1024
+
+
+class _File:
+    """A file of many chunks that counts those that have been read."""
+
+    def __init__(self, chunks: int) -> None:
+        self.left, self.read = chunks, 0
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        while self.left:
+            self.left -= 1
+            self.read += 1
+            yield bytes([self.left % 256]) * CHUNK
+
+
+async def _sent(body: bytes | AsyncIterator[bytes]) -> int:
+    return len(body) if isinstance(body, bytes) else sum([len(chunk) async for chunk in body])
+
+
+@pytest.mark.parametrize(("whole", "most"), [(False, 17), (True, 1000)])
+def test_a_large_file_is_not_held_in_memory(whole: bool, most: int) -> None:
+    async def run() -> None:
+        file = _File(1000)
+        body = await content(file.stream(), whole=whole)
+        assert file.read == most
+        assert await _sent(body) == 1000 * CHUNK
+
+    asyncio.run(run())
+
+
+def test_each_account_has_its_own_quotas() -> None:
+    async def run() -> tuple[int, int]:
+        config = EmulatorConfig(port=0, account="one", key=KEY, accounts={"two": KEY}, executor="simulated")
+        async with Emulator(config) as emulator:
+            emulator.services["two"].quotas.pools = 1
+            return emulator.services["one"].quotas.pools, emulator.services["two"].quotas.pools
+
+    assert asyncio.run(run()) == (100, 1)
