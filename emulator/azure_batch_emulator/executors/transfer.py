@@ -120,6 +120,7 @@ async def _download(session: aiohttp.ClientSession, url: str, target: Path, mode
 
 async def _list_blobs(session: aiohttp.ClientSession, container: str, prefix: str) -> list[str]:
     names: list[str] = []
+    seen: set[str] = set()
     marker = ""
     while True:
         try:
@@ -133,9 +134,13 @@ async def _list_blobs(session: aiohttp.ClientSession, container: str, prefix: st
         except (aiohttp.ClientError, ValueError, ElementTree.ParseError) as error:
             raise TransferError("BlobDownloadMiscError", container, type(error).__name__) from None
         names += [element.text or "" for element in tree.iterfind("./Blobs/Blob/Name")]
-        marker = tree.findtext("NextMarker") or ""
-        if not marker:
+        following = tree.findtext("NextMarker") or ""
+        if not following:
             return names
+        if following in seen:
+            raise TransferError("BlobDownloadMiscError", container, "The server lists the same blobs again.")
+        seen.add(following)
+        marker = following
 
 
 def plan_uploads(
@@ -161,6 +166,9 @@ def plan_uploads(
                 uploads.append(Upload(source, blob_url(container["containerUrl"], path or source.name), headers))
             continue
         fixed = re.split(r"[^/]*[*?\[]", absolute, maxsplit=1)[0]
+        if not fixed.startswith(f"{root}/"):
+            # Not even looked at: all files of this machine would be many.
+            continue
         for match in sorted(glob.glob(absolute, recursive=True)):  # noqa: PTH207 - patterns with .. are valid here
             source = Path(match)
             if source.is_file() and source.resolve().is_relative_to(root.resolve()):
