@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from azure_batch_emulator.engine import environment, job_rules, machine_rules, task_rules
-from azure_batch_emulator.engine.compact import ended
+from azure_batch_emulator.engine.compact import ended, tight
 from azure_batch_emulator.engine.entities import Job, Node, Pool, Run, Task
 from azure_batch_emulator.engine.shared_bodies import SharedBodies, folded
 from azure_batch_emulator.engine.task_files import TaskFiles
@@ -40,7 +40,7 @@ class Tasks:
             raise BatchError("TaskExists")
         task_rules.check_body(job.spec, spec)
         self._service.pools.check_packages(spec.get("applicationPackageReferences", ()))
-        now = self._service.clock.now()
+        now = tight(self._service.clock.now())
         command_line = self._shared.text(spec["commandLine"])
         task = Task(task_id, job, command_line, self.shared(job, spec), now, now, now)
         task.is_job_manager = is_job_manager
@@ -155,6 +155,8 @@ class Tasks:
         if task.is_job_manager and task.job.spec["jobManagerTask"]["runExclusive"]:
             node.exclusive = True
         task.run = run
+        # The queue is behind it, and the number of its place is an object of its own.
+        task.place = 0
         self._of_run[run.serial] = task
         node.tasks_run += 1
 
@@ -209,7 +211,7 @@ class Tasks:
         task = self._of_run.get(run.serial)
         if task is None or task.state != "preparing":
             return
-        now = self._service.clock.now() // 10 * 10
+        now = self._microsecond()
         task.start_time = now
         task.enter("running", now)
         node = run.node
@@ -239,7 +241,7 @@ class Tasks:
         return job.state in ("active", "disabling", "disabled", "enabling")
 
     def _retry(self, task: Task) -> None:
-        now = self._service.clock.now() // 10 * 10
+        now = self._microsecond()
         node = task.run.node if task.run else None
         self._note_recent(task, node, now)
         task.run = None
@@ -250,7 +252,7 @@ class Tasks:
         self._service.jobs.run_left(task.job)
 
     def _complete(self, task: Task, outcome: task_rules.Outcome) -> None:
-        now = self._service.clock.now() // 10 * 10
+        now = self._microsecond()
         node = task.run.node if task.run else None
         task.run = None
         task.ended = ended(outcome.exit_code, outcome.failure)
@@ -320,7 +322,7 @@ class Tasks:
 
     def end(self, task: Task, failure: dict[str, Any]) -> None:
         """Complete a task as failed, whatever it is doing."""
-        now = self._service.clock.now() // 10 * 10
+        now = self._microsecond()
         node = task.run.node if task.run else None
         never_ran = task.start_time is None
         if task.state == "active":
@@ -349,7 +351,7 @@ class Tasks:
             run.detached = True
             self._service.runs.kill(run)
             return
-        now = self._service.clock.now() // 10 * 10
+        now = self._microsecond()
         self._drop_run(task)
         if task.state == "active":
             return
@@ -365,7 +367,7 @@ class Tasks:
         """The task's node cannot run it: back into the queue, without counting as a try or as a requeue (§4.4)."""
         self._drop_run(task)
         task.subtasks = None
-        task.enter("active", self._service.clock.now() // 10 * 10)
+        task.enter("active", self._microsecond())
         task.begin_anew()
         self.enqueue(task, front=True)
         self._service.jobs.run_left(task.job)
@@ -397,6 +399,11 @@ class Tasks:
         """Complete a task that could not be started at all."""
         failure = resource_error(code, message, [("Message", message)], key="details", category="UserError")
         self._complete(task, task_rules.Outcome(None, failure, "preProcessingError", retryable=False))
+
+    def _microsecond(self) -> int:
+        """The present as the times of a task's run have it: in ticks, cut to microseconds."""
+        now = self._service.clock.now()
+        return tight(now - now % 10)
 
     def _task_of(self, run: Run) -> Task | None:
         return self._of_run.get(run.serial)
