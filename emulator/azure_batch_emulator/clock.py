@@ -136,10 +136,14 @@ class _LoopTimer:
         self._pausable = pausable
         self._left: float | None = None
         timers.add(self)
-        self._handle: asyncio.TimerHandle | None = self._plan(min(max(seconds, 0.0), self._LONGEST))
+        self._handle: asyncio.Handle | None = self._plan(seconds)
 
-    def _plan(self, seconds: float) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(seconds, self._run)
+    def _plan(self, seconds: float) -> asyncio.Handle:
+        loop = asyncio.get_running_loop()
+        if seconds <= 0 and not self._pausable:
+            # Most of what is planned is due at once, and the loop's queue is several times as cheap as its heap.
+            return loop.call_soon(self._run)
+        return loop.call_later(min(seconds, self._LONGEST), self._run)
 
     def _run(self) -> None:
         self._timers.discard(self)
@@ -149,7 +153,7 @@ class _LoopTimer:
         callback(*args)
 
     def hold(self) -> None:
-        if self._pausable and self._left is None and self._handle is not None:
+        if self._pausable and self._left is None and isinstance(self._handle, asyncio.TimerHandle):
             self._left = max(0.0, self._handle.when() - asyncio.get_running_loop().time())
             self._handle.cancel()
 

@@ -205,18 +205,22 @@ class Job:
 
     def count(self, task: Task, sign: int) -> None:
         """Add (+1) or take away (-1) a task as it now stands."""
-        slots: int = task.spec["requiredSlots"]
-        for counts, amount in ((self.counts, sign), (self.slot_counts, sign * slots)):
-            if task.state == "active":
-                counts.active += amount
-            elif task.state == "completed":
-                counts.completed += amount
-                if task.result == "success":
-                    counts.succeeded += amount
-                else:
-                    counts.failed += amount
+        tasks, slots, amount = self.counts, self.slot_counts, sign * task.spec["requiredSlots"]
+        if task.state == "active":
+            tasks.active += sign
+            slots.active += amount
+        elif task.state != "completed":
+            tasks.running += sign
+            slots.running += amount
+        else:
+            tasks.completed += sign
+            slots.completed += amount
+            if task.ended.result == "success":
+                tasks.succeeded += sign
+                slots.succeeded += amount
             else:
-                counts.running += amount
+                tasks.failed += sign
+                slots.failed += amount
 
     @property
     def directory(self) -> str:

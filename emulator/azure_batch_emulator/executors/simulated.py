@@ -11,6 +11,7 @@ import random
 import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from azure_batch_emulator.clock import Clock, Timer
@@ -61,6 +62,17 @@ class SimulationRule:
         )
 
 
+# Few: a command line may be a megabyte long.
+@lru_cache(32)
+def _by_itself(command_line: str) -> SimulationRule:
+    """What a command line says without a rule; equal tasks ask over and over."""
+    sleep, end = _SLEEP.search(command_line), _EXIT.search(command_line)
+    seconds = float(sleep.group(1)) if sleep else 0.0
+    # Eight bits, as a shell's; the last eight digits say which.
+    code = (int(end.group(1)[-8:]) % 256 if end.group(1) else 1) if end else 0
+    return SimulationRule("", (seconds, seconds), code)
+
+
 class SimulatedExecutor:
     """Runs nothing and reports as if.
 
@@ -83,11 +95,7 @@ class SimulatedExecutor:
         for rule in self.rules:
             if re.search(rule.pattern, run_id) or re.search(rule.pattern, command_line):
                 return rule
-        sleep, end = _SLEEP.search(command_line), _EXIT.search(command_line)
-        seconds = float(sleep.group(1)) if sleep else 0.0
-        # Eight bits, as a shell's; the last eight digits say which.
-        code = (int(end.group(1)[-8:]) % 256 if end.group(1) else 1) if end else 0
-        return SimulationRule("", (seconds, seconds), code)
+        return _by_itself(command_line)
 
     def start(self, request: RunRequest, observer: RunObserver) -> RunHandle:
         rule = self.rule_for(request.run_id, request.command_line)

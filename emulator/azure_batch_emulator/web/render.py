@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -66,8 +67,12 @@ def _times(info: dict[str, Any]) -> dict[str, Any]:
     return _present({name: _time(value) if name.endswith("Time") else value for name, value in info.items()})
 
 
+_PLAIN = re.compile(r"[A-Za-z0-9_.~:-]*").fullmatch
+
+
 def _segment(text: str) -> str:
-    return quote(text, safe="-_.~:")
+    # Ids have nothing to quote, apart from the odd one of a schedule.
+    return text if _PLAIN(text) else quote(text, safe="-_.~:")
 
 
 def pool_url(base: str, pool_id: str) -> str:

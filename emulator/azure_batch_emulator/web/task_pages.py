@@ -39,23 +39,21 @@ class TaskPage:
         created, modified, entered, end = task.created, task.last_modified, task.state_time, task.end_time
         before, start = task.previous_state_time, task.start_time
         # What is not filled in below.
-        kind = (
+        kind: tuple[Any, ...] = (
             id(task.spec),
             task.state,
             task.previous_state,
             task.node_id,
             task.node_pool_id,
-            task.exit_code,
-            task.result,
-            id(task.failure),
-            task.retry_count,
-            task.requeue_count,
+            id(task.ended),
             before is None,
             start is None,
             end is None,
-            task.last_retry is None,
-            task.last_requeue is None,
         )
+        retry = requeue = None
+        if task.seldom is not None:
+            retry, requeue = task.last_retry, task.last_requeue
+            kind += (task.retry_count, task.requeue_count, retry is None, requeue is None)
         template = self._templates.get(kind)
         if template is None:
             template = self._templates[kind] = self._template(task)
@@ -76,10 +74,10 @@ class TaskPage:
             values.append(beginning)
         if end is not None:
             values.append(entering if end == entered else format_timestamp(end))
-        if task.last_retry is not None:
-            values.append(format_timestamp(task.last_retry))
-        if task.last_requeue is not None:
-            values.append(format_timestamp(task.last_requeue))
+        if retry is not None:
+            values.append(format_timestamp(retry))
+        if requeue is not None:
+            values.append(format_timestamp(requeue))
         if task.node_id is not None and task.node_pool_id is not None:
             values += (name, name)
         return template % tuple(values)
