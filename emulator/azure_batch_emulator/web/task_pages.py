@@ -100,12 +100,16 @@ class TaskPage:
 
 
 def whole(metadata: str, items: list[str], next_link: str | None) -> bytes:
-    """A page of at least one item."""
+    """A page of at least one item.
+
+    Args:
+        items: used up.
+    """
     link = f',\r\n  "odata.nextLink": "{_inside(next_link)}"' if next_link is not None else ""
-    listed = ",\r\n    ".join(items)
-    return (
-        f'{{\r\n  "odata.metadata": "{_inside(metadata)}",\r\n  "value": [\r\n    {listed}\r\n  ]{link}\r\n}}'.encode()
-    )
+    # A page may have megabytes: it is put together once.
+    items[0] = f'{{\r\n  "odata.metadata": "{_inside(metadata)}",\r\n  "value": [\r\n    {items[0]}'
+    items[-1] += f"\r\n  ]{link}\r\n}}"
+    return ",\r\n    ".join(items).encode()
 
 
 def _inside(text: str) -> str:
