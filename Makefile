@@ -7,6 +7,7 @@ BIN := .venv/bin
 KEEP ?=
 BENCH ?=
 FUZZ ?=
+MUTANTS ?=
 HISTORIES ?=
 CLIENTS ?=
 BASE ?=
@@ -75,6 +76,10 @@ chaos: setup ## Kills, outages and throttling on the same stage
 .PHONY: fuzz
 fuzz: setup ## 20,000 random calls of all operations of the emulator; FUZZ="--seed 2" for others
 	@$(BIN)/python tests/fuzz $(FUZZ)
+
+.PHONY: mutants
+mutants: setup ## Sabotage the operator in a scratch copy, one by one: a test must notice each; MUTANTS="name …" for some
+	@$(BIN)/python -m tests.mutants $(MUTANTS)
 
 .PHONY: clients
 clients: setup ## Official clients of several languages and versions against the emulator; CLIENTS="go java" for some
