@@ -29,6 +29,8 @@ from azure_batch_operator.batch import (
 from azure_batch_operator.reconcile.account_problems import judges_account
 from azure_batch_operator.reconcile.observation import with_problem
 from azure_batch_operator.reconcile.plan import Absent, Plan
+from azure_batch_operator.sync.polls.base import News
+from azure_batch_operator.sync.polls.steps import Scope, Step, Troubles
 from support.jumping_loop import run_jumping
 from unit.sync.test_poller import Scene
 
@@ -279,3 +281,23 @@ async def test_absence_is_not_claimed_without_an_answer() -> None:
     scene.service.failing["jobs"] = FAILED
     await scene.poll()
     assert scene.mirror.jobs.get("j0") is Absent.UNKNOWN
+
+
+def test_the_end_of_one_trouble_leaves_what_another_one_has_to_say() -> None:
+    async def nothing(_: News) -> None:
+        return None
+
+    troubles, key = Troubles(), JOBS[0]
+    counts, failed = (
+        Step(Scope(what, "j0"), nothing, frozenset({key}))
+        for what in ("the task counts of job", "the failed tasks of job")
+    )
+    for step in (counts, failed):
+        troubles.failed(step, FAILED, 0.0)
+    told = [troubles.failed(step, FAILED, now) for now in (40.0, 80.0) for step in (counts, failed)]
+    assert told == [{key}, set(), set(), set()], "two troubles do not take turns"
+    assert "the task counts of job 'j0'" in troubles.problems[key]
+    assert troubles.ended(counts.scope) == {key}
+    assert "the failed tasks of job 'j0'" in troubles.problems[key]
+    assert troubles.ended(failed.scope) == {key}
+    assert troubles.problems == {}

@@ -60,6 +60,7 @@ class _Trouble:
     since: float
     text: str
     keys: frozenset[Key]
+    shown: bool = False
     failures: int = 0
     again_at: float = 0.0
 
@@ -69,7 +70,7 @@ class Troubles:
     """What could not be read lately.
 
     Attributes:
-        problems: texts by object, of what has not been readable for `SHOWN_AFTER` seconds.
+        problems: texts by object, of what has not been readable for `SHOWN_AFTER` seconds; of several things, the first.
     """
 
     problems: dict[Key, str] = field(default_factory=dict)
@@ -101,22 +102,32 @@ class Troubles:
         text = f"{step.scope.what} {step.scope.id!r} cannot be read: {_cause(error)}. It is tried again by itself"
         if _kind(trouble.text) != _kind(text):
             trouble.text = text
-        trouble.keys = step.keys
-        return self._show(trouble) if now - trouble.since >= SHOWN_AFTER else set()
+        former, trouble.keys = trouble.keys, step.keys
+        trouble.shown = now - trouble.since >= SHOWN_AFTER
+        return self._say(former | trouble.keys) if trouble.shown else set()
 
     def ended(self, scope: Scope) -> set[Key]:
         """It was read; objects that need no longer say that it could not be."""
         trouble = self._by_scope.pop(scope, None)
-        return set() if trouble is None else {key for key in trouble.keys if self.problems.pop(key, None) is not None}
+        return self._say(trouble.keys) if trouble is not None and trouble.shown else set()
 
     def keep(self, wanted: Callable[[Scope], bool]) -> None:
         """Forget what nobody wants to know any more."""
         for scope in [scope for scope in self._by_scope if not wanted(scope)]:
             self.ended(scope)
 
-    def _show(self, trouble: _Trouble) -> set[Key]:
-        told = {key for key in trouble.keys if self.problems.get(key) != trouble.text}
-        self.problems |= dict.fromkeys(told, trouble.text)
+    def _say(self, keys: Iterable[Key]) -> set[Key]:
+        """Set what these objects have to say; an object has it from all that is wrong, not from what was asked last."""
+        told = set()
+        for key in keys:
+            text = next((each.text for each in self._by_scope.values() if each.shown and key in each.keys), None)
+            if text == self.problems.get(key):
+                continue
+            told.add(key)
+            if text is None:
+                del self.problems[key]
+            else:
+                self.problems[key] = text
         return told
 
 
