@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from support.stage import Stage, job, sleeping
+import pytest
+
+from support.stage import Stage, job, pool, sleeping
 
 
 class LacksOne(dict[str, Any]):
@@ -80,3 +82,93 @@ async def test_a_pool_that_somebody_deleted_is_made_again_under_its_id(stage: St
     stage.delete("bp", "cpu")
     await stage.until(lambda: stage.gone("bp", "cpu"), 1800)
     assert stage.azure.ids("/pools") == []
+
+
+SCHEDULE: dict[str, Any] = {
+    "id": "theirs",
+    "schedule": {"recurrenceInterval": "PT4H"},
+    "jobSpecification": {
+        "poolInfo": {"poolId": "cpu"},
+        "onAllTasksComplete": "terminatejob",
+        "jobManagerTask": {"id": "m", "commandLine": "true"},
+    },
+}
+
+
+async def test_an_old_pool_stays_as_long_as_a_job_schedule_of_somebody_else_names_it(stage: Stage) -> None:
+    await stage.ready_pool(updateStrategy="Recreate")
+    stage.azure.post("/jobschedules", SCHEDULE)
+    await stage.run_for(600)
+    stage.patch("bp", "cpu", {"spec": {"taskSlotsPerNode": 4}})
+    await stage.until(lambda: stage.reason("bp", "cpu") == "WaitingForJobs", 3600)
+    assert "job schedule 'theirs'" in stage.condition("bp", "cpu")["message"]
+    await stage.until(lambda: stage.status("bp", "cpu").get("allocationState") == "steady", 600)
+    await stage.run_for(120)
+    writes = stage.writes("bp", "cpu", "status")
+    await stage.run_for(3600)
+    assert stage.azure.ids("/pools") == ["cpu", "cpu-g2"]
+    assert stage.writes("bp", "cpu", "status") <= writes + 1, "it says the same all the time"
+    stage.azure.delete("/jobschedules/theirs")
+    await stage.until(lambda: stage.azure.ids("/pools") == ["cpu-g2"], 3600)
+    await stage.until(lambda: stage.ready("bp", "cpu"), 600)
+
+
+async def test_a_pool_that_is_deleted_when_idle_stays_as_long_as_a_job_schedule_names_it(stage: Stage) -> None:
+    await stage.ready_pool(deletionPolicy="DeleteWhenIdle")
+    stage.azure.post("/jobschedules", SCHEDULE)
+    await stage.run_for(600)
+    stage.delete("bp", "cpu")
+    await stage.until(lambda: "job schedule 'theirs'" in stage.condition("bp", "cpu").get("message", ""), 600)
+    await stage.run_for(60)
+    writes = stage.writes("bp", "cpu", "status")
+    await stage.run_for(600)
+    assert stage.azure.ids("/pools") == ["cpu"]
+    assert stage.writes("bp", "cpu", "status") <= writes + 4, "not with each of forty looks"
+    stage.azure.delete("/jobschedules/theirs")
+    await stage.until(lambda: stage.gone("bp", "cpu"), 3600)
+    assert stage.azure.ids("/pools") == []
+
+
+@pytest.mark.parametrize("manage", [False, True])
+async def test_an_adopted_pool_that_is_replaced_stays_unless_the_object_says_manage(
+    stage: Stage, *, manage: bool
+) -> None:
+    await stage.ready_pool()
+    stage.annotate("bp", "cpu", reconcile_policy="detach-on-delete")
+    stage.delete("bp", "cpu")
+    await stage.until(lambda: stage.gone("bp", "cpu"), 60)
+    again = pool("cpu", updateStrategy="Recreate")
+    again["metadata"]["annotations"] = {"azurebatch.io/adopt": "true"}
+    if manage:
+        again["metadata"]["annotations"]["azurebatch.io/reconcile-policy"] = "manage"
+    stage.apply(again)
+    await stage.until(lambda: stage.ready("bp", "cpu"), 600)
+    stage.patch("bp", "cpu", {"spec": {"taskSlotsPerNode": 4}})
+    await stage.until(lambda: "cpu-g2" in stage.azure.ids("/pools"), 3600)
+    await stage.until(lambda: stage.ready("bp", "cpu"), 3600)
+    await stage.run_for(1800)
+    assert stage.azure.ids("/pools") == (["cpu-g2"] if manage else ["cpu", "cpu-g2"])
+    assert stage.status("bp", "cpu").get("replaces") == (None if manage else ["cpu"])
+    stage.delete("bp", "cpu")
+    await stage.until(lambda: stage.gone("bp", "cpu"), 3600)
+    assert stage.azure.ids("/pools") == ([] if manage else ["cpu"])
+
+
+async def test_jobs_do_not_go_back_when_a_list_lacks_the_new_pool(stage: Stage) -> None:
+    await stage.ready_pool(updateStrategy="Recreate")
+    stage.apply(job("own", tasks=sleeping(2, 7200)))
+    stage.azure.post("/jobs", {"id": "theirs", "poolInfo": {"poolId": "cpu"}})
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 600)
+    stage.patch("bp", "cpu", {"spec": {"taskSlotsPerNode": 4}})
+
+    def on() -> str:
+        return str((stage.azure.get("/jobs/own") or {})["poolInfo"]["poolId"])
+
+    await stage.until(lambda: on() == "cpu-g2" and stage.phase("bj", "own") == "Running", 3600)
+    table = stage.azure.service.pool_table = LacksOne(stage.azure.service.pool_table)
+    await a_list_lacks(stage, table, "cpu-g2")
+    await stage.run_for(300)
+    table.hidden = ""
+    await stage.run_for(900)
+    assert stage.azure.calls("Jobs_DisableJob") == 1, "it has moved once, to the new pool"
+    assert on() == "cpu-g2"

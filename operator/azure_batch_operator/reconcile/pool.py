@@ -112,7 +112,7 @@ def _converge(
         pendingChanges=found.names or None,
         reachedGeneration=_reached(resource, verdict, step),
         imageEndOfLife=image.end_of_life if image else None,
-        replaces=[str(each["id"]) for each in view.older][:10] or None,
+        replaces=[str(each["id"]) for each in (*view.older, *view.staying)][:10] or None,
         estimatedCostPerHour=estimate.per_hour if estimate else None,
         **{name: nodes.fields.get(name) for name in ("remediations", "nodesWithOldStartTask")},
     )  # fmt: skip
@@ -156,7 +156,7 @@ def _step(
         return replace(step, quiet=found.note_alone and pool_status.was_ready(resource)), found
     if (step := pool_recreate.recreate(resource, found, agent, view, remote, cluster)) is not None:
         return step, found
-    dry = pool_recreate.clear(view)
+    dry = pool_recreate.clear(view, now)
     if dry is not None and dry.calls:
         return dry, found
     if (step := pool_update.drain(id, spec, found, view, remote, now)) is not None:

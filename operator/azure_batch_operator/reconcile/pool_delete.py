@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
@@ -37,12 +38,15 @@ def delete(
     if not isinstance(remote, Absent):
         left = policy.left_alone(resource, remote, Table.POOLS, cluster, others)
         if left is not None:
-            return left
+            what = f"pool {', '.join(view.leaving)}"
+            return still_there(resource, what, now) if view.leaving else left
     here = [] if isinstance(remote, Absent) else [remote]
     alive = [each for each in (*here, *view.older) if each.get("state") != "deleting"]
     if not alive:
         gone = not here and not view.leaving
-        confirm = tuple(Absence(Table.POOLS, id) for id in view.unlisted or (resource.remote_id,))
+        stay = tuple(Absence(Table.POOLS, str(each["id"]), stranger=Evidence.of(each)) for each in view.staying)
+        unlisted = view.unlisted or (() if stay else (resource.remote_id,))
+        confirm = (*(Absence(Table.POOLS, id) for id in unlisted), *stay)
         return (
             Plan(finalizer="remove", confirm=confirm)
             if gone
@@ -53,13 +57,20 @@ def delete(
     idle = None
     if resource.spec.get("deletionPolicy") == "DeleteWhenIdle":
         if busy := _busy(view, now):
-            message = f"{what} is deleted when its tasks have ended: {busy}. {FORCE_HINT}"
-            verdict = Verdict("Deleting", "WaitingForTasks", message, ready=False, trend="Reconciling")
-            return Plan(status=kept(resource, verdict, now), again=_LOOK_AGAIN)
+            return _waits(resource, what, busy, now)
         idle = view.idle
-    return deleting(
-        resource, what, Call("delete_pool", Table.POOLS, id, evidence=Evidence.of(alive[0], idle=idle)), now
-    )
+    call = Call("delete_pool", Table.POOLS, id, evidence=Evidence.of(alive[0], idle=idle))
+    plan = deleting(resource, what, call, now)
+    if idle is not None and view.history.busy is not None:
+        # Lists were asked a while ago and are asked again; till they say otherwise the object says the same.
+        return replace(plan, status=_waits(resource, what, view.history.busy[1], now).status)
+    return plan
+
+
+def _waits(resource: Resource, what: str, busy: str, now: float) -> Plan:
+    message = f"{what} is deleted when its tasks have ended: {busy}. {FORCE_HINT}"
+    verdict = Verdict("Deleting", "WaitingForTasks", message, ready=False, trend="Reconciling")
+    return Plan(status=kept(resource, verdict, now), again=_LOOK_AGAIN)
 
 
 def _busy(view: PoolView, now: float) -> str:

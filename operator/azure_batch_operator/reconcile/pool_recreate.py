@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import count
 from typing import Any
 
+from azure_batch_operator.api.base import RECONCILE_POLICY
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.ownership import LONGEST_ID
@@ -23,6 +24,7 @@ from azure_batch_operator.reconcile.pool_desired import body_of
 from azure_batch_operator.reconcile.pool_view import PoolView, Step, moment
 
 _LOOK_AGAIN = 2.0
+_BUSY_LOOKED_AT_EVERY = 60.0
 
 
 def next_id(resource: Resource, owned: Iterable[str]) -> str:
@@ -60,6 +62,11 @@ def in_use(owned: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any] | None
     return (alive[-1], alive[:-1]) if alive else (None, [])
 
 
+def stays(resource: Resource, pool: Mapping[str, Any]) -> bool:
+    """Whether a pool that is replaced is not deleted: it was there before its object, and nobody said `manage` on the object."""
+    return ownership.adopted(pool) and resource.annotations.get(RECONCILE_POLICY) != "manage"
+
+
 def recreate(
     resource: Resource, found: Changes, agent: str | None, view: PoolView, remote: Mapping[str, Any], cluster: str
 ) -> Step | None:
@@ -75,12 +82,14 @@ def recreate(
     body = with_note(body, resource.spec, view.values)
     call = Call("create_pool", Table.POOLS, id, body=body, digests=view.values.digests)
     message = f"pool {id!r} is made, since {names} cannot be changed with nodes"
+    if stays(resource, remote):
+        message += f"; pool {remote['id']!r} was adopted, so it stays in Azure Batch"
     # Nobody asks for news of the new id before it is seen.
     return Step((call,), "Replacing", "Replacing", message, again=_LOOK_AGAIN)
 
 
-def clear(view: PoolView) -> Step | None:
-    """Delete the oldest pool that runs dry, as soon as no job is on it."""
+def clear(view: PoolView, now: float) -> Step | None:
+    """Delete the oldest pool that runs dry, as soon as no job is on it and no job schedule names it."""
     if not view.older:
         return None
     id = str(view.older[0]["id"])
@@ -91,4 +100,10 @@ def clear(view: PoolView) -> Step | None:
         message = f"pool {id!r} is deleted when no job is on it any more: {', '.join(sorted(jobs)[:5])}"
         return Step((), "Replacing", "WaitingForJobs", message, again=_LOOK_AGAIN)
     call = Call("delete_pool", Table.POOLS, id, evidence=Evidence.of(view.older[0], idle=frozenset()))
+    if view.older_busy is not None:
+        since, why = view.older_busy
+        message = f"pool {id!r} is deleted when nothing uses it any more: {why}"
+        left = since + _BUSY_LOOKED_AT_EVERY - now
+        calls, again = ((), left) if left > 0 else ((call,), _BUSY_LOOKED_AT_EVERY)
+        return Step(calls, "Replacing", "WaitingForJobs", message, again=again)
     return Step((call,), "Replacing", "Replacing", f"pool {id!r} is deleted: its jobs have moved")

@@ -20,6 +20,8 @@ class PoolView:
         remote: the pool in use as the last poll saw it.
         counts: its item of `nodecounts`; None if there is none yet.
         older: other pools of the same object, oldest first (`updateStrategy: Recreate`).
+        older_busy: when and why lists last showed that the first of them is in use, so that it was not deleted.
+        staying: other pools of the same object that were adopted, so that they are not deleted.
         leaving: ids of pools of the same object that are being deleted.
         unlisted: ids under which the object may have had pools and that the last list did not show.
         next_taken: whether the id of a next pool is somebody else's.
@@ -42,6 +44,8 @@ class PoolView:
     remote: Remote = Absent.UNKNOWN
     counts: Mapping[str, Any] | None = None
     older: Sequence[Mapping[str, Any]] = ()
+    older_busy: tuple[float, str] | None = None
+    staying: Sequence[Mapping[str, Any]] = ()
     leaving: Sequence[str] = ()
     unlisted: Sequence[str] = ()
     next_taken: bool = False

@@ -172,6 +172,12 @@ async def _busy(client: BatchClient, call: Call) -> str | None:
             return f"job {job!r} has unfinished tasks"
     async for node in client.nodes.list(call.id, filter="state eq 'running'", select=("id",)):
         return f"node {node['id']!r} runs a task"
+    # Its next job would wait for a pool that is gone.
+    listed = client.job_schedules.list(filter="state ne 'completed'", select=("id", "state", "jobSpecification"))
+    async for schedule in listed:
+        names = ((schedule.get("jobSpecification") or {}).get("poolInfo") or {}).get("poolId") or ""
+        if names.lower() == call.id.lower() and schedule.get("state") not in {"completed", "terminating", "deleting"}:
+            return f"job schedule {schedule['id']!r} makes its jobs on it"
     return None
 
 

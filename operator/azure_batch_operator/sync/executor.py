@@ -192,12 +192,15 @@ class Executor:
                 return replace(plan, status=said.status, notices=(), drift=(), objects=()), True
             if call.creates and not await self._stored(resource, plan):
                 return plan, False
-            twice = self.backoff.refusals(key, call.action, intent) > 0
+            twice, began = self.backoff.refusals(key, call.action, intent) > 0, time.time()
             try:
                 done = await make(session, call, twice=twice, on_unanswered=self._doubting(resource, call))
             except BatchError as error:
                 self._refused(resource, plan, call, error, session)
                 raise CallRefusedError from error
+            if not done and session.mirror.is_busy(call, began):
+                # Nothing was refused: the plan itself says when lists are asked again, and what they have shown.
+                return plan, False
             if not done:
                 stale = BatchError("the resource has changed since it was observed", code="Changed")
                 if twice:

@@ -286,6 +286,11 @@ class Mirror:
         notes = self._notes_of(call)
         notes.history = replace(notes.history, busy=(now, why))
 
+    def is_busy(self, call: Call, since: float) -> bool:
+        """Whether lists have shown since then (seconds since the epoch) that the pool of a call is in use."""
+        busy = self._notes_of(call).history.busy
+        return busy is not None and busy[0] >= since
+
     def _notes_of(self, call: Call) -> PoolNotes:
         if call.table is Table.POOLS:
             return self.notes[call.id.lower()]

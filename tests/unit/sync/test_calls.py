@@ -213,8 +213,9 @@ async def test_nodes_are_asked_for_themselves_before_they_are_removed_or_restart
 class Busy:
     """A pool with open jobs on it, their unfinished tasks, and nodes that run tasks."""
 
-    def __init__(self, jobs: dict[str, int], running: int) -> None:
-        self.counts, self.running, self.deleted = jobs, running, False
+    def __init__(self, jobs: dict[str, int], running: int, schedules: tuple[dict[str, Any], ...] = ()) -> None:
+        self.counts, self.running, self.deleted, self.schedules = jobs, running, False, schedules
+        self.job_schedules = SimpleNamespace(list=self.list_schedules)
         self.pools = self.nodes = self.tasks = self
         self.jobs = SimpleNamespace(list=self.list_jobs)
 
@@ -225,6 +226,10 @@ class Busy:
         assert filter == "state ne 'completed' and executionInfo/poolId eq 'cpu'"
         for id in self.counts:
             yield {"id": id, "state": "active"}
+
+    async def list_schedules(self, **_: Any) -> AsyncIterator[dict[str, Any]]:
+        for schedule in self.schedules:
+            yield schedule
 
     async def list(self, parent: str, **_: Any) -> AsyncIterator[dict[str, Any]]:
         for number in range(self.running if parent == "cpu" else self.counts[parent]):
@@ -253,5 +258,25 @@ async def test_a_pool_that_must_be_idle_is_deleted_by_lists(
     call = Call("delete_pool", Table.POOLS, "cpu", evidence=Evidence(idle=allowed))
     assert await make(session, call) is (why is None)
     assert client.deleted is (why is None)
+    told = mirror.notes["cpu"].history.busy
+    assert (told and told[1]) == why
+
+
+@pytest.mark.parametrize(
+    ("pool", "state", "why"),
+    [
+        ("cpu", "active", "job schedule 'nightly' makes its jobs on it"),
+        ("CPU", "disabled", "job schedule 'nightly' makes its jobs on it"),
+        ("cpu", "terminating", None),
+        ("other", "active", None),
+    ],
+)
+async def test_a_pool_that_a_job_schedule_names_is_not_idle(pool: str, state: str, why: str | None) -> None:
+    schedule = {"id": "nightly", "state": state, "jobSpecification": {"poolInfo": {"poolId": pool}}}
+    own_pool = {"id": "x", "state": "active", "jobSpecification": {"poolInfo": {"autoPoolSpecification": {}}}}
+    client, mirror = Busy({}, 0, (own_pool, schedule)), Mirror()
+    session: Any = SimpleNamespace(client=client, mirror=mirror, poller=SimpleNamespace(poke=lambda: None))
+    call = Call("delete_pool", Table.POOLS, "cpu", evidence=Evidence(idle=frozenset()))
+    assert await make(session, call) is (why is None)
     told = mirror.notes["cpu"].history.busy
     assert (told and told[1]) == why

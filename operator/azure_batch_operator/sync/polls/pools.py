@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from azure_batch_operator.batch import BatchClient
+from azure_batch_operator.batch import BatchClient, NotFoundError
 from azure_batch_operator.reconcile.ownership import Owned, Owner, owner_of
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.reconcile.pool_view import moment
@@ -47,6 +47,7 @@ class PoolPoll(Poll):
         table, interest = self._mirror.pools, self._interest.pools
         wanted = self._wanted()
         pools = await self._pools(wanted)
+        pools += await self._not_listed({str(pool["id"]).lower() for pool in pools}, wanted)
         listed = self._client.pools.list_node_counts(**options())
         counts = {id: each async for each in listed if (id := str(each["poolId"]).lower()) in wanted}
         before, self._mirror.node_counts = self._mirror.node_counts, counts
@@ -95,6 +96,25 @@ class PoolPoll(Poll):
             id: pool for id, pool in self._whole.items() if id in wanted and here.get(id) == incarnation(pool)
         }
         return [self._joined(pool) for pool in found]
+
+    async def _not_listed(self, found: Collection[str], wanted: Collection[str]) -> list[Mapping[str, Any]]:
+        """Pools that somebody asks for and that the list lacks although they were there: a list may lack what moves between pages.
+
+        Jobs go back to an old pool when the new one is gone, so that is asked of the pool itself.
+        """
+        result: list[Mapping[str, Any]] = []
+        for id in self._interest.pools:
+            known = self._mirror.pools.latest(id)
+            if known is None or id in found or known.get("state") == "deleting":
+                continue
+            try:
+                pool = await self._client.pools.get(str(known["id"]), **options())
+            except NotFoundError:
+                continue
+            if id in wanted:
+                self._whole[id] = pool
+            result.append(pool if id in wanted else _brief(pool))
+        return result
 
     def _is_stale(self, pool: Mapping[str, Any], wanted: frozenset[str]) -> bool:
         """Whether the rest of a pool must be listed again; what becomes of pools that nobody asks for does not matter."""

@@ -13,7 +13,7 @@ from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile import pool as plans
 from azure_batch_operator.reconcile.job import is_open
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
-from azure_batch_operator.reconcile.pool_recreate import id_in_use, ids_once_used, in_use, next_id
+from azure_batch_operator.reconcile.pool_recreate import id_in_use, ids_once_used, in_use, next_id, stays
 from azure_batch_operator.reconcile.pool_values import compared
 from azure_batch_operator.reconcile.pool_view import PoolView
 from azure_batch_operator.sync.accounts import Session
@@ -62,7 +62,8 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
     owned = pools_of(context, session, resource)
     ids = sorted({base.lower(), *(str(pool["id"]).lower() for pool in owned)} - {base.lower()})
     interested(session, resource, base, *sorted({*ids, id_in_use(resource).lower()} - {base.lower()}))
-    _, older = in_use(owned)
+    _, replaced = in_use(owned)
+    older = [pool for pool in replaced if not stays(resource, pool)]
     leaving = [str(pool["id"]) for pool in owned if pool.get("state") == "deleting"]
     leaves_when_idle = resource.deleting and resource.spec.get("deletionPolicy") == "DeleteWhenIdle"
     session.interest.watch_jobs(resource.key, wanted=bool(older) or leaves_when_idle)
@@ -82,6 +83,8 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
     return PoolView(
         remote=remote,
         older=older,
+        older_busy=mirror.notes[str(older[0]["id"]).lower()].history.busy if older else None,
+        staying=[pool for pool in replaced if stays(resource, pool)],
         leaving=leaving,
         unlisted=[each for each in ids_once_used(resource) if isinstance(mirror.pools.brief(each), Absent)],
         next_taken=mirror.pools.latest(following) is not None and following.lower() not in ids,
