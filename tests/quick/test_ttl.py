@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from support.stage import Stage, job, sleeping
 
 
@@ -35,3 +37,30 @@ async def test_a_job_that_somebody_else_made_under_its_id_stays(stage: Stage) ->
     await stage.until(lambda: stage.status("bj", "own").get("cleanedUp") is True, 1200)
     assert stage.azure.get("/jobs/own") is not None
     assert stage.azure.calls("Jobs_DeleteJob") == 0
+
+
+@pytest.mark.parametrize("end", ["ttl", "deletion"])
+async def test_a_finished_job_shows_how_it_has_ended_until_it_is_gone(stage: Stage, end: str) -> None:
+    """A tool that looks every few seconds finds the condition, whatever happens to the object after its end."""
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(2, 5), ttlSecondsAfterFinished=600))
+    await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 300)
+    seen: list[str] = []
+
+    def complete() -> bool:
+        if not stage.gone("bj", "own"):
+            seen.append(stage.condition("bj", "own", "Complete").get("status", "missing"))
+        return set(seen) <= {"True"}
+
+    if end == "ttl":
+        stage.annotate("bj", "own", reconcile_policy="skip")
+        await stage.always(complete, 1200)
+        assert stage.status("bj", "own")["observedGeneration"] == 1
+        return
+    hold = stage.azure.hold("Jobs_DeleteJob")
+    stage.delete("bj", "own")
+    await stage.always(complete, 30)
+    hold.release()
+    await stage.until(lambda: stage.gone("bj", "own") or not complete(), 300)
+    assert complete()
+    assert seen
