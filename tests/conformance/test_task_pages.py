@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from azure_batch_emulator.engine.task_rules import TOO_OLD
 from azure_batch_emulator.schema.versions import VERSIONS
 from azure_batch_emulator.web import render
 from azure_batch_emulator.web.task_pages import TaskPage, whole
@@ -38,11 +39,15 @@ def stage_of_every_kind(*, windows: bool = False) -> StillService:
         {"id": "long", "commandLine": "sleep 1000"},
         {"id": "moved", "commandLine": "sleep 1000"},
         {"id": "ended", "commandLine": "true", "dependsOn": {"taskIds": ["nobody"]}},
+        {"id": "old", "commandLine": "true", "dependsOn": {"taskIds": ["nobody"]}},
+        {"id": "percent", "commandLine": "echo %d", "environmentSettings": [{"name": "N", "value": "5% %s %(x)s"}]},
     ]
     bodies[3]["exitConditions"] = {"exitCodes": [{"code": 4, **never}]}
     for body in bodies:
         stage.must("POST", "/jobs/job/tasks", body)
     stage.must("POST", "/jobs/job/tasks/ended/terminate")
+    # Differs from the one before in nothing but why it has failed.
+    stage.service.tasks.end(stage.service.task("job", "old"), TOO_OLD)
     stage.clock.advance(100)
     stage.must("POST", f"{stage.node_path}/reboot", {"nodeRebootOption": "requeue"})
     stage.clock.advance(200)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, cast
@@ -14,8 +16,10 @@ from aiohttp import web
 from azure_batch_emulator import Emulator, EmulatorConfig
 from azure_batch_emulator.clock import ManualClock
 from azure_batch_emulator.emulator import ConfigurationError
+from azure_batch_emulator.web.door import Bodies
 from azure_batch_emulator.web.server import content
 from azure_batch_emulator.web.storage import Storage
+from azure_batch_emulator.wire.errors import BatchError
 
 KEY = "bXkta2V5"
 
@@ -123,3 +127,21 @@ def test_each_account_has_its_own_quotas() -> None:
             return emulator.services["one"].quotas.pools, emulator.services["two"].quotas.pools
 
     assert asyncio.run(run()) == (100, 1)
+
+
+def test_a_body_that_unpacks_to_very_much_is_not_unpacked() -> None:
+    bomb = gzip.compress(bytes(100 * 1024 * 1024))
+
+    class Sent:
+        body_exists, content_length, headers = True, len(bomb), {"Content-Encoding": "gzip"}
+
+        async def read(self) -> bytes:
+            return bomb
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(BatchError, match="RequestBodyTooLarge"):
+            asyncio.run(Bodies().read(cast("web.BaseRequest", Sent())))
+        assert tracemalloc.get_traced_memory()[1] < 8 * 1024 * 1024
+    finally:
+        tracemalloc.stop()

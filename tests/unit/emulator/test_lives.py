@@ -17,7 +17,8 @@ from azure_batch_emulator.engine.transitions import IllegalTransitionError
 from azure_batch_emulator.executors.base import RunResult
 from azure_batch_emulator.executors.simulated import SimulatedExecutor
 from azure_batch_emulator.schema.jobs import JOB, JOB_SCHEDULE
-from azure_batch_emulator.schema.pools import REMOVE_NODES
+from azure_batch_emulator.schema.pools import REMOVE_NODES, RESIZE
+from azure_batch_emulator.schema.tasks import TASK
 from azure_batch_emulator.wire.errors import BatchError
 from support.hand_executor import DONE, MACHINE, Bench
 
@@ -94,6 +95,23 @@ def test_the_coordination_of_a_primary_ends_when_that_of_another_node_fails() ->
     other.finish(RunResult(3))
     assert task.state == "completed"
     assert [node.busy for node in bench.pool.nodes.values()] == [False, False]
+
+
+def test_no_task_that_waits_for_more_nodes_is_lost() -> None:
+    bench = Bench()
+    three = MANY | {"numberOfInstances": 3}
+    tasks = [bench.task(multiInstanceSettings=three)]
+    for name in ("t2", "t3"):
+        body = {"id": name, "commandLine": "work", "multiInstanceSettings": three}
+        tasks.append(bench.service.tasks.add(tasks[0].job, TASK.accept("", body)))
+    bench.clock.advance(1.0)
+    assert [task.id for task in tasks[0].job.ready] == ["t", "t2", "t3"]
+    bench.service.pools.resize(bench.pool, RESIZE.accept("", {"targetDedicatedNodes": 3}))
+    bench.clock.advance(300.0)
+    for _ in tasks:
+        assert bench.end_all(DONE) == ["coordinate"] * 3
+        assert bench.end_all(DONE) == ["work"]
+    assert {task.result for task in tasks} == {"success"}
 
 
 def test_a_multi_instance_task_begins_anew_when_one_of_its_other_nodes_goes() -> None:
