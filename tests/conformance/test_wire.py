@@ -13,6 +13,7 @@ from azure.batch import BatchClient
 
 from support.batch_bodies import add_task, make_job, make_pool
 from support.emulator_thread import EmulatorThread
+from support.raw_http import signed
 
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -200,3 +201,17 @@ def test_a_clock_that_is_off(emulator: EmulatorThread) -> None:
     assert (status, json.loads(text)["code"]) == (403, "AuthenticationFailed")
     assert emulator.call("GET", "/pools", headers={"ocp-date": formatdate(time() - 14 * 60, usegmt=True)})[0] == 200
     assert emulator.call("GET", "/pools", headers={"ocp-date": "yesterday"})[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("method", "verb"), [("DELETE", ""), ("PUT", ""), ("POST", "/terminate"), ("POST", "/reactivate")]
+)
+def test_tasks_are_guarded_by_their_etags(
+    client: BatchClient, emulator: EmulatorThread, method: str, verb: str
+) -> None:
+    make_job(client)
+    add_task(client, "t")
+    stale = [("If-Match", "0x1")]
+    body = {"constraints": {}} if method == "PUT" else None
+    answer = signed(emulator, method, f"/jobs/job/tasks/t{verb}", body, stale)
+    assert (answer.status, answer.code) == (412, "ConditionNotMet")
