@@ -10,7 +10,7 @@ from typing import Any
 from azure_batch_operator.batch import BatchClient, NotFoundError
 from azure_batch_operator.reconcile.schedule import STATISTICS
 from azure_batch_operator.sync.mirror import Interest, Mirror
-from azure_batch_operator.sync.polls.base import News, Poll, options
+from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 from azure_batch_operator.sync.polls.roll import Roll, id_filter
 from azure_batch_operator.sync.polls.steps import Scope, Step, keys_of
 from azure_batch_operator.sync.polls.watch import incarnation
@@ -23,6 +23,8 @@ _NUMBERED = re.compile(r"(.*:job-)([0-9]+)")
 JOBS = "the jobs of schedule"
 HISTORY = 10
 """Jobs of a schedule that are kept."""
+_COUNTS_LAG = 300.0
+"""Seconds by which the service's counts of tasks are behind at most; it was seen to be more than three minutes."""
 
 
 def _serial(job: Mapping[str, Any]) -> int:
@@ -48,6 +50,8 @@ class SchedulePoll(Poll):
         self._roll = Roll(mirror.schedules, self._listed, self._got)
         self._created: dict[str, str] = {}
         self._read: dict[str, str | None] = {}
+        self._ended: dict[str, dict[str, float]] = {}
+        """By schedule and job: when a completed job was first seen whose counts may still change."""
 
     async def _listed(self, filter: str) -> AsyncIterator[Mapping[str, Any]]:
         async for each in self._client.job_schedules.list(
@@ -70,11 +74,13 @@ class SchedulePoll(Poll):
         for id in self._mirror.schedule_jobs.keys() - interest.keys():
             del self._mirror.schedule_jobs[id]
             self._read.pop(id, None)
+            self._ended.pop(id, None)
         for id in interest:
             created = incarnation(schedules.latest(id))
             if created and self._created.get(id, created) != created:
                 # Its numbers begin anew, and what its jobs are given stands in its own notes.
                 self._mirror.schedule_jobs.pop(id, None)
+                self._ended.pop(id, None)
                 self._mirror.forget_schedule(id)
             self._created[id] = created or self._created.get(id, "")
         self._created = {id: self._created[id] for id in interest}
@@ -90,6 +96,8 @@ class SchedulePoll(Poll):
             return False
         if known is None or _recent(schedule) != self._read.get(id):
             return True
+        if any(clock() - at >= _COUNTS_LAG for at in self._ended.get(id, {}).values()):
+            return True
         # The open ones are in the list of open jobs, as long as they are open.
         return any(
             (self._mirror.jobs.latest(str(job["id"])) or {}).get("state") != job.get("state")
@@ -102,9 +110,11 @@ class SchedulePoll(Poll):
         recent = _recent(self._mirror.schedules.latest(id) or {})
         try:
             jobs = sorted(await self._last(id, recent), key=_serial, reverse=True)[:HISTORY]
-            entries = [await self._entry(job, before.get(job["id"])) for job in jobs]
+            entries = [await self._entry(id, job, before.get(job["id"])) for job in jobs]
         except NotFoundError:
             return
+        kept, ended = {job["id"] for job in jobs}, self._ended.get(id, {})
+        self._ended[id] = {job: at for job, at in ended.items() if job in kept}
         self._read[id] = recent
         if entries != self._mirror.schedule_jobs.get(id):
             self._mirror.schedule_jobs[id] = entries
@@ -119,13 +129,19 @@ class SchedulePoll(Poll):
             return [job async for job in self._client.jobs.list_from_schedule(id, select=_JOB_MEMBERS, **options())]
         return [job async for job in self._client.jobs.list(filter=id_filter(ids), select=_JOB_MEMBERS, **options())]
 
-    async def _entry(self, job: Mapping[str, Any], before: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """A job with the results of its tasks, which are asked for once it has ended."""
+    async def _entry(self, id: str, job: Mapping[str, Any], before: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        """A job with the results of its tasks, which are asked for when it has ended, and once more when counts have caught up."""
         if job.get("state") != "completed":
             return job
-        if before is not None and "taskCounts" in before and incarnation(before) == incarnation(job):
+        ended, name = self._ended.setdefault(id, {}), job["id"]
+        settled = name in ended and clock() - ended[name] >= _COUNTS_LAG
+        if not settled and before is not None and "taskCounts" in before and incarnation(before) == incarnation(job):
             return dict(job) | {"taskCounts": before["taskCounts"]}
-        counts = await self._client.jobs.get_task_counts(job["id"], **options())
+        counts = await self._client.jobs.get_task_counts(name, **options())
+        if settled:
+            del ended[name]
+        else:
+            ended[name] = clock()
         return dict(job) | {"taskCounts": counts["taskCounts"]}
 
 

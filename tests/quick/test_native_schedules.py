@@ -1,0 +1,34 @@
+"""Native schedules: what they cost at rest, and what their history says of jobs that have ended."""
+
+from __future__ import annotations
+
+from support.stage import Stage, schedule
+
+MANAGER = {"id": "manager", "commandLine": "/bin/sh -c 'sleep 30'"}
+
+
+async def ran_once(stage: Stage) -> None:
+    """A schedule whose next job is far away, and whose first one has ended."""
+    await stage.ready_pool()
+    specification = {"poolRef": {"name": "cpu"}, "jobManagerTask": MANAGER}
+    stage.apply(schedule("nightly", schedule={"recurrenceInterval": "PT24H"}, jobSpecification=specification))
+    await stage.until(lambda: (stage.azure.get("/jobs/nightly:job-1") or {}).get("state") == "completed", 600)
+
+
+async def test_statistics_that_are_counted_anew_at_each_look_do_not_hurry_the_polls(stage: Stage) -> None:
+    await ran_once(stage)
+    await stage.run_for(1200)
+    before = stage.azure.calls("JobSchedules_ListJobSchedules")
+    assert before > 0
+    await stage.run_for(3600)
+    assert stage.azure.calls("JobSchedules_ListJobSchedules") - before < 100, "about one a minute"
+
+
+async def test_the_history_says_what_has_become_of_a_job_although_counts_lag(stage: Stage) -> None:
+    stage.azure.service.lag.seconds = 200
+    await ran_once(stage)
+    await stage.until(lambda: stage.status("bjs", "nightly")["history"][0]["state"] == "completed", 60)
+    await stage.until(lambda: stage.status("bjs", "nightly")["history"][0]["succeeded"] == 1, 900)
+    calls = stage.azure.calls("Jobs_GetJobTaskCounts")
+    await stage.run_for(3600)
+    assert stage.azure.calls("Jobs_GetJobTaskCounts") == calls, "what is settled is not counted again"
