@@ -9,6 +9,7 @@ BENCH ?=
 FUZZ ?=
 MUTANTS ?=
 HISTORIES ?=
+PERTURBATIONS ?=
 CLIENTS ?=
 BASE ?=
 RELEASE ?=
@@ -53,11 +54,15 @@ unit: setup ## Tests of decisions, without any process
 
 .PHONY: quick
 quick: setup ## The whole operator on virtual time: API server in memory, emulator in the same process
-	@PYTHONHASHSEED=0 $(BIN)/python -m pytest tests/quick tests/histories -n 2
+	@PYTHONHASHSEED=0 $(BIN)/python -m pytest tests/quick tests/histories tests/perturbations -n 2
 
 .PHONY: histories
 histories: setup ## Random histories on the same stage, judged from outside; HISTORIES="--seed 7 --count 20", "--seconds 3600"
 	@$(BIN)/python tests/histories $(HISTORIES)
+
+.PHONY: perturbations
+perturbations: setup ## Kills, old views, lost notifications at every point of every scenario; PERTURBATIONS="--scenario job-life"
+	@$(BIN)/python tests/perturbations $(PERTURBATIONS)
 
 .PHONY: conformance
 conformance: setup ## The wire: our client and the official one against the emulator

@@ -28,12 +28,21 @@ REST = 700.0
 """Virtual seconds for which nothing must change, after the last change."""
 
 
-def play(history: History) -> Record:
-    """What happens when a history is played. The same history gives the same record (with PYTHONHASHSEED=0)."""
+def play(
+    history: History, *, disturb: Callable[[Stage], None] | None = None, quiet_least: float = QUIET_LEAST
+) -> Record:
+    """What happens when a history is played. The same history gives the same record (with PYTHONHASHSEED=0).
+
+    Args:
+        disturb: arms one more disturbance on the stage before the first step; it has to end by itself.
+        quiet_least: virtual seconds that the quiet end takes at least.
+    """
 
     async def run() -> Record:
         async with Stage(Options(seed=history.seed, settings=history.settings)) as stage:
-            return await _Player(stage, history).play()
+            if disturb is not None:
+                disturb(stage)
+            return await _Player(stage, history, quiet_least=quiet_least).play()
 
     before = os.environ.get("POD_NAMESPACE")
     os.environ["POD_NAMESPACE"] = "kube-system"
@@ -65,6 +74,7 @@ class _Player:
     begun: float = 0.0
     down_until: float = 0.0
     frozen: bool = False
+    quiet_least: float = QUIET_LEAST
     undo: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
 
     @property
@@ -362,7 +372,7 @@ class _Player:
             if state != last:
                 self.record.moving = [f"{key}: {last.get(key)} -> {state.get(key)}" for key in sorted(state.keys() | last.keys()) if state.get(key) != last.get(key)]  # noqa: E501  # fmt: skip
                 since, last = self.now, state
-            if self.now - since >= REST and self.now - begun >= QUIET_LEAST:
+            if self.now - since >= REST and self.now - begun >= self.quiet_least:
                 self.record.moving = []
                 self.record.rest = (since, self.now)
                 return

@@ -11,6 +11,8 @@ from typing import Any
 from support.stage.apiserver import OURS, ApiServer, Event, copied
 from support.stage.faults import Hold
 
+MEDDLED_SECONDS = 45.0
+"""Virtual seconds by which a meddler delays or repeats a notification."""
 Observe = Callable[..., Any]
 """The operator's handler of raw events."""
 
@@ -26,6 +28,11 @@ class Watching:
         self._streams: list[_Stream] = []
         self._reversed = False
         self.dropped: list[Event] = []
+        self.told = 0
+        """How many notifications have been due so far, what was listed at a start not counted."""
+        self.meddlers: list[Callable[[int, Event], str]] = []
+        """Asked about each notification, by its number from 1 on: "drop" loses it, "replay" tells it again later, and "delay"
+        tells it later, with all that follows of its kind; "" leaves it."""
         server.listeners.append(self._happened)
 
     # --- orders of a test ---
@@ -87,6 +94,8 @@ class Watching:
             await observe(event={"type": None, "object": copied(body)})
         while True:
             event = await stream.next(newest=self._reversed)
+            if self._meddled(stream, event):
+                continue
             await asyncio.sleep(self._latency() + sum(seconds for picks, seconds in self._delays if picks(event)))
             hold = next((each for each in self._holds if each.takes(event.id.plural, event.id.name)), None)
             if hold is not None:
@@ -96,6 +105,18 @@ class Watching:
                 self.dropped.append(event)
                 continue
             await observe(event={"type": event.type, "object": copied(event.body)})
+
+    def _meddled(self, stream: _Stream, event: Event) -> bool:
+        """Whether a notification is dropped or delayed."""
+        self.told += 1
+        orders = [each(self.told, event) for each in self.meddlers]
+        loop = asyncio.get_running_loop()
+        if "replay" in orders:
+            loop.call_later(MEDDLED_SECONDS, stream.add, event)
+        if "delay" in orders:
+            stream.pause(event)
+            loop.call_later(MEDDLED_SECONDS, stream.go_on)
+        return "drop" in orders or "delay" in orders
 
     def _lost(self, event: Event) -> bool:
         for index, (picks, count) in enumerate(self._drops):
@@ -118,14 +139,25 @@ class _Stream:
         self._namespaces = namespaces
         self._events: deque[Event] = deque()
         self._more = asyncio.Event()
+        self._paused = False
 
     def add(self, event: Event) -> None:
         if event.id.plural == self.plural and (not self._namespaces or event.id.namespace in self._namespaces):
             self._events.append(event)
             self._more.set()
 
+    def pause(self, first: Event) -> None:
+        """Tell nothing until `go_on`, and then this one first."""
+        self._events.appendleft(first)
+        self._paused = True
+
+    def go_on(self) -> None:
+        """Tell what waits."""
+        self._paused = False
+        self._more.set()
+
     async def next(self, *, newest: bool) -> Event:
-        while not self._events:
+        while self._paused or not self._events:
             self._more.clear()
             await self._more.wait()
         return self._events.pop() if newest else self._events.popleft()
