@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.stage import Stage, job, schedule, sleeping, task
+from support.stage import Stage, job, pool, schedule, sleeping, task
 
 MANAGER: dict[str, Any] = {
     "poolRef": {"name": "cpu"},
@@ -108,3 +108,18 @@ async def test_a_task_whose_spec_cannot_be_used_is_ended(stage: Stage, wrong: di
     stage.delete("bt", "a")
     await stage.until(lambda: stage.gone("bt", "a"), 300)
     assert stage.azure.get("/jobs/own/tasks/a") is None
+
+
+async def test_a_job_that_is_resumed_or_moved_is_not_said_to_be_disabled_by_others(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(1, 3600)), pool("other"))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
+    stage.patch("bj", "own", {"spec": {"suspend": True}})
+    await stage.until(lambda: stage.phase("bj", "own") == "Suspended", 120)
+    stage.patch("bj", "own", {"spec": {"suspend": False}})
+    await stage.until(lambda: stage.phase("bj", "own") in {"Running", "Waiting"}, 120)
+    stage.patch("bj", "own", {"spec": {"poolRef": {"name": "other"}}})
+    await stage.until(lambda: stage.azure.get("/jobs/own")["poolInfo"]["poolId"] == "other", 300)
+    await stage.until(lambda: stage.azure.get("/jobs/own")["state"] == "active", 120)
+    await stage.run_for(60)
+    assert not stage.events("bj", "own", "Disabled")

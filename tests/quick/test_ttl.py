@@ -64,3 +64,11 @@ async def test_a_finished_job_shows_how_it_has_ended_until_it_is_gone(stage: Sta
     await stage.until(lambda: stage.gone("bj", "own") or not complete(), 300)
     assert complete()
     assert seen
+
+
+async def test_the_job_goes_when_its_time_is_over_and_not_with_the_next_resync(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(1, 5), ttlSecondsAfterFinished=30, ttlPolicy="KeepObject"))
+    await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 120)
+    await stage.until(lambda: stage.azure.get("/jobs/own") is None, 90)
+    await stage.until(lambda: stage.status("bj", "own").get("cleanedUp") is True, 90)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.stage import Stage, job, task
+from support.stage import Stage, job, task, thing
 
 
 async def two_tasks(stage: Stage) -> None:
@@ -112,3 +112,14 @@ async def test_a_task_goes_to_the_job_that_was_decided_on_though_its_object_vani
     stage.delete("bt", "t")
     await stage.until(lambda: stage.gone("bt", "t"), 120)
     assert stage.azure.all("/jobs/own/tasks") == []
+
+
+async def test_a_job_id_that_names_no_job_is_reported(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("open"))
+    await stage.until(lambda: stage.phase("bj", "open") == "Running", 300)
+    lost = thing("BatchTask", "lost", accountRef={"name": "main"}, jobId="nothing", commandLine="true")
+    stage.apply(lost)
+    await stage.until(lambda: (stage.condition("bt", "lost", "Ready") or {}).get("reason") == "JobNotFound", 120)
+    stage.azure.post("/jobs", {"id": "nothing", "poolInfo": {"poolId": "cpu"}})
+    await stage.until(lambda: stage.phase("bt", "lost") == "Succeeded", 300)

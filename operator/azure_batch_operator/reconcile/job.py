@@ -66,7 +66,7 @@ def is_open(resource: Resource) -> bool:
 def cleans_up(resource: Resource) -> bool:
     """Whether the job of an object that stays is to be deleted in Azure Batch after its end."""
     spec, status = resource.spec, resource.status
-    wanted = spec.get("ttlPolicy") == "KeepObject" and spec.get("ttlSecondsAfterFinished") is not None
+    wanted = _keeps_object(resource) and spec.get("ttlSecondsAfterFinished") is not None
     return wanted and bool(status.get("state")) and not status.get("cleanedUp")
 
 
@@ -158,9 +158,13 @@ def _before_creation(resource: Resource, remote: Absent, now: float, *, named: b
 
 
 def _time_to_live(resource: Resource) -> float | None:
-    """Seconds from its end to the deletion of the object."""
+    """Seconds from the end of the job to the deletion of the object, or of its job alone."""
     ttl = resource.spec.get("ttlSecondsAfterFinished")
-    return None if ttl is None or resource.spec.get("ttlPolicy") == "KeepObject" else float(ttl)
+    return None if ttl is None else float(ttl)
+
+
+def _keeps_object(resource: Resource) -> bool:
+    return resource.spec.get("ttlPolicy") == "KeepObject"
 
 
 def _finished(resource: Resource, origin: str, now: float) -> Plan:
@@ -168,7 +172,7 @@ def _finished(resource: Resource, origin: str, now: float) -> Plan:
     done = next((each for type_ in ("Complete", "Failed") if (each := resource.condition(type_))), None)
     ttl, again = _time_to_live(resource), None
     over = False
-    if ttl is not None and done is not None:
+    if ttl is not None and done is not None and not _keeps_object(resource):
         again = ttl - seconds_since(done["lastTransitionTime"], now)
         over = again <= 0
     notices: tuple[Notice, ...] = ()

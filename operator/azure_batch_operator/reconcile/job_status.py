@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
+from azure_batch_operator.api.base import HELD_METADATA, RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import expand
 from azure_batch_operator.reconcile.failures import groups
-from azure_batch_operator.reconcile.job_changes import ends_with_its_tasks
+from azure_batch_operator.reconcile.job_changes import ends_with_its_tasks, note
 from azure_batch_operator.reconcile.job_views import TasksView
 from azure_batch_operator.reconcile.plan import AccountView
 from azure_batch_operator.reconcile.status import Verdict, seconds_since, shortened, status, timestamp
@@ -47,10 +47,13 @@ def verdict(
         return _suspended(state)
     if state in _TRANSITIONS:
         return Verdict(state.capitalize(), state.capitalize(), f"the job is {state}", ready=False, trend="Reconciling")
+    if state == "disabled" and note(remote, HELD_METADATA) is not None:
+        message = "the operator has disabled the job, to suspend it or to move it to another pool, and enables it again"
+        return Verdict("Enabling", "Enabling", message, ready=False, trend="Reconciling")
     if state == "disabled":
         message = (
-            "the job was disabled in Azure Batch by somebody else or by an exit condition, so no task starts: enable it "
-            "there, or set spec.suspend to true and back"
+            "the job is disabled in Azure Batch, by an exit condition or by another client, so no task starts: enable it "
+            "there, or set spec.suspend to true and then to false"
         )
         return Verdict("Disabled", "Disabled", message, ready=True)
     if not complete:

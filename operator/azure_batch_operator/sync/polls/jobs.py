@@ -9,6 +9,7 @@ from typing import Any
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, NotFoundError
+from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import Interest, JobResults, JobWish, Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 from azure_batch_operator.sync.polls.job_results import JobReader
@@ -65,11 +66,14 @@ class JobPoll(Poll):
         return {"id": job["id"], "state": job.get("state"), "poolInfo": {"poolId": pool_of(job)}}
 
     def _tell_tasks(self, news: News) -> None:
-        """Tasks are told when their job comes, goes or changes its state: where it has no BatchJob, nobody else would."""
+        """Queue the tasks of a job that appears, disappears or changes its state: without a BatchJob nothing else would.
+
+        A job that the first answer shows to be missing counts as well, or its tasks would never report it.
+        """
         states = {id: self._mirror.jobs.get(id) for id in self._interest.tasks}
         shown = {id: job.get("state") if isinstance(job, Mapping) else job for id, job in states.items()}
         for id, state in shown.items():
-            if id in self._states and self._states[id] != state:
+            if self._states.get(id, Absent.UNKNOWN) != state:
                 news.changed |= {key for keys in self._interest.tasks[id].values() for key in keys}
         self._states = shown
 
