@@ -115,7 +115,7 @@ def test_a_diamond_with_a_failing_side_ends_waits_or_goes_on_as_it_shall(stage: 
     failed = stage.condition("bj", "fails", "Failed")
     assert failed["reason"] == "DependencyFailed"
     assert "(first: left)" in failed["message"]
-    waits(stage, "waits", "what is left depends on tasks that have failed")
+    waits(stage, "waits", "the remaining tasks depend on failed tasks")
     assert stage.status("bj", "waits")["taskCounts"]["active"] == 1
     stage.wait("bj", "goes-on", "Failed")
     assert stage.status("bj", "goes-on")["taskCounts"]["succeeded"] == 3

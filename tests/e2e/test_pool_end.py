@@ -66,7 +66,7 @@ def test_a_pool_that_others_delete_is_made_anew_when_it_is_gone(make_stage: Any)
     witness = Witness(stage)
     stage.batch("DELETE", "pools/cpu")
     stage.until(lambda: stage.condition("bp", "cpu").get("reason") == "DeletedByOthers", "the status says so")
-    assert "is created anew afterwards" in stage.condition("bp", "cpu")["message"]
+    assert "is created again afterwards" in stage.condition("bp", "cpu")["message"]
     stage.until(lambda: witness.calls[1:], "it is made anew")
     stage.until(lambda: stage.status("bp", "cpu").get("nodes") == "1/1", "its node is there")
     settled(stage)

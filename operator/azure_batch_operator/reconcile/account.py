@@ -94,8 +94,8 @@ def _moved(resource: Resource) -> str | None:
         then = resource.status.get(name)
         if resource.status.get("endpoint") and then and str(then).rstrip("/") != now.rstrip("/"):
             return (
-                f"spec.{member} was changed from {then!r} to {now!r}, which is not followed: the objects of the account stand for "
-                f"what is at {then!r}. Change it back, or create another BatchAccount"
+                f"spec.{member} was changed from {then!r} to {now!r}, which has no effect: the objects of this account "
+                f"represent resources at {then!r}. Change it back, or create another BatchAccount"
             )
     return None
 
@@ -127,7 +127,7 @@ def plan(
         verdict = Verdict(
             "Deleting",
             "InUse",
-            f"waits until nobody uses it any more. Used by {_users(dependents)}. {FORCE_HINT}",
+            f"waiting until no object uses the account. Used by {_users(dependents)}. {FORCE_HINT}",
             ready=False,
             trend="Reconciling",
         )
@@ -223,8 +223,8 @@ def _verdict(health: Health) -> Verdict:
         trend: Literal["Reconciling", "Stalled"] = "Reconciling" if waits else "Stalled"
         return Verdict(phase, health.reason, health.message, ready=False, trend=trend, warning=True)
     if not health.checked:
-        return Verdict("Connecting", "Connecting", "no call was answered yet", ready=False, trend="Reconciling")
-    return Verdict("Connected", "Connected", "the account answers and lets the operator in", ready=True)
+        return Verdict("Connecting", "Connecting", "no call has been answered yet", ready=False, trend="Reconciling")
+    return Verdict("Connected", "Connected", "the operator is signed in to the account", ready=True)
 
 
 def _users(dependents: Sequence[Resource]) -> str:

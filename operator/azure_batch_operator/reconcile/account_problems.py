@@ -29,7 +29,7 @@ _CONNECTIONS = {
     ),
     "tls": (
         "TLSFailed",
-        "spec.endpoint does not speak TLS, or its certificate is not accepted: correct it or the proxy between",
+        "spec.endpoint does not speak TLS, or its certificate is not trusted: correct the endpoint, or the proxy in between",
     ),
 }
 _TOKEN = "TokenRefused"  # noqa: S105  (a reason, not a token)
@@ -45,7 +45,7 @@ _SIGN_INS = {
     "clock-skew": ("ClockSkew", "the clock of the operator's node is more than 15 minutes off: correct it"),
     "method-not-allowed": (
         "SignInMethodNotAllowed",
-        "the account does not allow this way to sign in: choose another one in spec.auth",
+        "the account does not allow this sign-in method: choose another one in spec.auth",
     ),
     "wrong-audience": (_TOKEN, "the token is for another service: correct the cloud of spec.endpoint"),
     "wrong-issuer": (_TOKEN, "the federated credential has another issuer: set it to the issuer of this cluster"),
@@ -57,7 +57,7 @@ _SIGN_INS = {
     "unknown-tenant": (_TOKEN, "there is no such tenant: correct tenantId in spec.auth"),
     "bad-secret": (
         _TOKEN,
-        "the client secret or certificate is not one of the application: correct the Secret of spec.auth",
+        "the client secret or certificate does not belong to the application: correct the Secret of spec.auth",
     ),
     "expired": (_TOKEN, "the credential has expired: renew the Secret of spec.auth"),
     "malformed": (_TOKEN, "the credential cannot be read: correct the Secret of spec.auth"),
@@ -127,18 +127,21 @@ def account_problem(error: BatchError) -> tuple[str, str]:
             reason, remedy = _SIGN_INS.get(str(kind), fallback)
         case EndpointRefusedError():
             reason = "EndpointRefused"
-            remedy = "credentials may not go to spec.endpoint: start the operator with --allowed-host, or use another endpoint"
+            remedy = "credentials may not be sent to spec.endpoint: start the operator with --allowed-host, or use another one"
         case UsageError():
-            reason, remedy = "KeyInvalid", "what the Secret holds is no key: correct the Secret of spec.auth.sharedKey"
+            reason, remedy = (
+                "KeyInvalid",
+                "the value in the Secret is not a key: correct the Secret of spec.auth.sharedKey",
+            )
         case ForbiddenError():
             reason = error.code or "Forbidden"
             remedy = _CODES.get(reason, "the identity lacks a role on the account, or the account is disabled")
         case ThrottledError() | ServerBusyError() | NotSentError():
-            reason, remedy = "Throttled", "the service asks for patience; calls go on by themselves"
+            reason, remedy = "Throttled", "the service throttles the account; calls are retried automatically"
         case DeadlineError():
             reason, remedy = "NoAnswer", "the service does not answer in time"
         case _ if error.status is not None and error.status >= 500:
-            reason, remedy = "ServiceFailed", "the service fails; calls go on by themselves"
+            reason, remedy = "ServiceFailed", "the service answers with errors; calls are retried automatically"
         case _:
             return error.code or "RequestFailed", text
     return reason, f"{remedy} ({text})"

@@ -63,9 +63,9 @@ def answer(remote: Mapping[str, Any], resource: Resource, cluster: str, others: 
     asks = asked.lower() not in {"", "false"}
     text, owner = marker_of(remote), owner_of(remote)
     if text is None or (owner is not None and not owner.counts_for(remote)):
-        return Answer(asks, remedy=f"delete it there, or take it over with the annotation {ADOPT}=true")
+        return Answer(asks, remedy=f"delete it there, or adopt it with the annotation {ADOPT}=true")
     if owner is None:
-        return Answer(asked == text, remedy=f"or take it over with the annotation {ADOPT}={text[:200]}")
+        return Answer(asked == text, remedy=f"or adopt it with the annotation {ADOPT}={text[:200]}")
     if owner.object.cluster == cluster and (refusal := _held(owner, others)) is not None:
         return Answer(False, remedy=refusal)
     if inherits(owner, resource, others):
@@ -77,13 +77,13 @@ def answer(remote: Mapping[str, Any], resource: Resource, cluster: str, others: 
     if owner.object.namespace != mine.namespace and owner.object.cluster not in others.lost:
         remedy = (
             f"or, if its owner does not need it any more, remove the metadata item {OWNER_METADATA} from it in Azure Batch "
-            f"and take it over with the annotation {ADOPT}=true"
+            f"and adopt it with the annotation {ADOPT}=true"
         )
         return Answer(False, remedy=remedy)
     if asks and _names(asked, owner):
         return Answer(True)
     value = "true" if owner.object[:4] == mine[:4] else name
-    return Answer(False, remedy=f"or, if its owner is gone for good, take it over with the annotation {ADOPT}={value}")
+    return Answer(False, remedy=f"or, if its owner is gone for good, adopt it with the annotation {ADOPT}={value}")
 
 
 def ours(remote: Mapping[str, Any], resource: Resource, cluster: str, others: Others) -> bool:
@@ -109,11 +109,14 @@ def _held(owner: Owner, others: Others) -> str | None:
     _, namespace, kind, name, _ = owner.object
     match others.look(owner.object):
         case Standing.LIVES:
-            return f"or delete {kind} {namespace}/{name}, with {RECONCILE_POLICY}=detach-on-delete if the resource is to stay"
+            return (
+                f"or delete {kind} {namespace}/{name}, annotated with {RECONCILE_POLICY}=detach-on-delete if the resource must "
+                "be kept"
+            )
         case Standing.UNSEEN:
             return (
                 f"or make sure that {kind} {name!r} does not exist in namespace {namespace!r}, which this operator does not "
-                f"watch, remove the metadata item {OWNER_METADATA} from it in Azure Batch, and take it over with the annotation "
+                f"watch, remove the metadata item {OWNER_METADATA} from it in Azure Batch, and adopt it with the annotation "
                 f"{ADOPT}=true"
             )
         case Standing.GONE:

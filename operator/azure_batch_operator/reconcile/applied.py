@@ -169,7 +169,7 @@ def cannot_be_unset(stuck: Collection[str], kind: Kind) -> dict[str, tuple[bool,
         return {}
     names = ", ".join(f"spec.{name}" for name in stuck)
     text = (
-        f"{names} was taken out of the spec, but Azure Batch offers no call that takes it away, so it stays as it is: put it "
+        f"{names} was removed from the spec, but Azure Batch has no call that unsets it, so it keeps its value: put it "
         f"back, or create a new {kind}"
     )
     return {NOT_APPLIED: (True, "CannotBeUndone", text)}

@@ -16,7 +16,9 @@ from azure_batch_operator.reconcile.trouble import Trouble
 PATIENCE = 5.0
 """Seconds for which an object waits in silence for what usually comes by itself, such as an object of the same `apply`."""
 
-FORCE_HINT = "To let the object go without cleaning up in Azure, annotate it with azurebatch.io/force-finalize=true."
+FORCE_HINT = (
+    "To remove the object without deleting anything in Azure Batch, annotate it with azurebatch.io/force-finalize=true."
+)
 
 
 def waiting(
@@ -56,7 +58,7 @@ def ever_created(resource: Resource) -> bool:
 def deleting(resource: Resource, what: str, call: Call, now: float) -> Plan:
     """Ask Azure Batch to delete; the finalizer goes when a poll no longer finds it."""
     verdict = Verdict(
-        "Deleting", "Deleting", f"waits until {what} is gone in Azure Batch", ready=False, trend="Reconciling"
+        "Deleting", "Deleting", f"waiting until {what} is deleted in Azure Batch", ready=False, trend="Reconciling"
     )
     return Plan(calls=(call,), status=kept(resource, verdict, now))
 
@@ -64,7 +66,7 @@ def deleting(resource: Resource, what: str, call: Call, now: float) -> Plan:
 def still_there(resource: Resource, what: str, now: float) -> Plan:
     """Deletion is under way in Azure Batch."""
     verdict = Verdict(
-        "Deleting", "Deleting", f"waits until {what} is gone in Azure Batch", ready=False, trend="Reconciling"
+        "Deleting", "Deleting", f"waiting until {what} is deleted in Azure Batch", ready=False, trend="Reconciling"
     )
     return Plan(status=kept(resource, verdict, now))
 

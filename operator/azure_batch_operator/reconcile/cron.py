@@ -72,7 +72,9 @@ def times(expression: str, zone: str, since: float, now: float) -> Times:
         # The reverse walk begins before `now` itself, which counts as passed.
         past = next(CronSim(text, datetime.fromtimestamp(now + 1, place), reverse=True), None)
     except CronSimError as error:
-        raise ValueError(f"spec.cron.expression {expression!r} is not a cron expression: {error}") from None
+        raise ValueError(
+            f"spec.cron.expression {expression!r} is not a cron expression ({error}): use five fields, such as '0 2 * * *'"
+        ) from None
     last = None if past is None else past.timestamp()
     return Times(
         last if last is not None and since < last <= now else None, None if upcoming is None else upcoming.timestamp()
@@ -97,7 +99,7 @@ def plan(resource: Resource, children: Sequence[Resource], now: float) -> Plan:
         return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
     old = tuple(_beyond_history(cron, children))
     if resource.spec.get("suspend"):
-        verdict = Verdict("Suspended", "Suspended", "suspended: no BatchJob is made", ready=True, more=_SUSPENDED)
+        verdict = Verdict("Suspended", "Suspended", "suspended: no BatchJob is created", ready=True, more=_SUSPENDED)
         plan = Plan(objects=old, status=_status(resource, verdict, children, None, last, now))
         return with_notice(resource, plan, verdict)
     active = [child for child in children if jobs.is_open(child)]
@@ -161,11 +163,11 @@ def _run_due(
     when = timestamp(due)
     deadline = cron.get("startingDeadlineSeconds")
     if deadline is not None and now - due > deadline:
-        return _Run(reason="MissedRun", message=f"the run of {when} is left out: it is more than {deadline} s late")
+        return _Run(reason="MissedRun", message=f"the run of {when} is skipped: it is more than {deadline} s late")
     policy = str(cron.get("concurrencyPolicy") or "Allow")
     if policy == "Forbid" and active:
         # As with CronJob, it is made up for when the other ends, unless it is too late then.
-        text = f"the run of {when} waits: BatchJob {active[0].key.name!r} still runs, and concurrencyPolicy is Forbid"
+        text = f"the run of {when} is pending: BatchJob {active[0].key.name!r} is still running, and concurrencyPolicy is Forbid"
         return _Run(over=False, reason="JobAlreadyActive", message=text)
     replaced = [_deletion(child) for child in active if not child.deleting] if policy == "Replace" else []
     child = _child(resource, due)

@@ -30,13 +30,13 @@ def problems(spec: Mapping[str, Any], known: Callable[[str], bool], merge: str |
     edges = _edges(tasks, merge)
     itself = [id for id, others in edges.items() if id in others]
     for id in itself[:_NAMED]:
-        yield f"spec.tasks: task {tasks[id]['id']!r} depends on itself, so it never starts: take it out of its dependsOn"
+        yield f"spec.tasks: task {tasks[id]['id']!r} depends on itself, so it never starts: remove it from its dependsOn"
     if not itself and (cycle := _cycle(edges)):
         names = [str(tasks[id]["id"]) if id in tasks else id for id in cycle]
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         yield (
-            f"spec.tasks: tasks {' → '.join(names[:_SHOWN])}{more} → {names[0]} depend on each other in a circle, so none of them "
-            "ever starts: take one of these dependencies out"
+            f"spec.tasks: tasks {' → '.join(names[:_SHOWN])}{more} → {names[0]} form a dependency cycle, so none of them "
+            "ever starts: remove one of these dependencies"
         )
     if spec.get("jobManagerTask") or str(spec.get("onAllTasksComplete", "")).lower() == "noaction":
         return
@@ -46,7 +46,7 @@ def problems(spec: Mapping[str, Any], known: Callable[[str], bool], merge: str |
             if str(id).lower() not in tasks and not known(str(id).lower()) and found < _NAMED:
                 found += 1
                 yield (
-                    f"spec.tasks: task {task['id']!r} depends on {id!r}, which is no task of this job: correct the id, or set "
+                    f"spec.tasks: task {task['id']!r} depends on {id!r}, which is not a task of this job: correct the ID, or set "
                     "spec.onAllTasksComplete to noaction if a BatchTask or somebody else adds that task"
                 )
 

@@ -83,7 +83,9 @@ def problems(spec: Mapping[str, Any]) -> list[str]:
     """What is wrong with the tasks, each with its field and remedy; empty if they can be sent."""
     found = []
     if total(spec) > MAX_TASKS:
-        found.append(f"spec stands for {total(spec)} tasks, the most is {MAX_TASKS}: split it into several BatchJobs")
+        found.append(
+            f"spec makes {total(spec)} tasks, but at most {MAX_TASKS} are allowed: split it into several BatchJobs"
+        )
     series = _series(spec)
     if series is not None and series.size:
         template, where = spec["taskFactory"]["repeatTask"], "spec.taskFactory.repeatTask"
@@ -96,13 +98,13 @@ def problems(spec: Mapping[str, Any]) -> list[str]:
         found += dependencies.problems(spec, lambda id: id == merge or _of_factory(id, size, width), merge)
     if spec.get("usesTaskDependencies") is False and needs_dependencies(spec):
         found.append(
-            "spec.usesTaskDependencies is false, but tasks depend on others: leave it out, or take dependsOn and mergeTask away"
+            "spec.usesTaskDependencies is false, but tasks depend on others: remove it, or remove dependsOn and mergeTask"
         )
     found += _job_actions(spec)
     if _merge_template(spec) and sum(len(_id(task)) for task in spec.get("tasks") or ()) > _DEPENDENCY_TEXT:
         found.append(
-            "spec.taskFactory.mergeTask: the ids of the other tasks are too long together "
-            f"(more than {_DEPENDENCY_TEXT} characters): use shorter ids, or tasks of the factory"
+            "spec.taskFactory.mergeTask: the IDs of the other tasks are too long together "
+            f"(more than {_DEPENDENCY_TEXT} characters): use shorter IDs, or tasks of the factory"
         )
     return found
 
@@ -150,7 +152,7 @@ def _taken_ids(spec: Mapping[str, Any]) -> Iterator[str]:
         by_factory = _of_factory(id, size, width)
         if id in seen or by_factory or (id == MERGE_ID and _merge_template(spec)):
             whose = "another task" if id in seen else "a task of the taskFactory"
-            yield f"spec.tasks: id {task['id']!r} is taken by {whose} (ids are not case-sensitive): choose another"
+            yield f"spec.tasks: ID {task['id']!r} is already used by {whose} (IDs are not case-sensitive): choose another"
         seen.add(id)
 
 

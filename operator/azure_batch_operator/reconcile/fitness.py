@@ -33,6 +33,8 @@ def problems(resource: Resource) -> list[str]:
 
 def stalled(resource: Resource, found: list[str], now: float) -> Plan:
     """Say what is wrong, and do nothing."""
-    message = f"the spec holds what the CRD does not allow: {'; '.join(found)}: correct it, and install the CRD of this version"
+    message = (
+        f"the spec violates the schema of the CRD: {'; '.join(found)}: correct it, and install the CRD of this version"
+    )
     verdict = Verdict("Stalled", "InvalidSpec", message, ready=False, trend="Stalled")
     return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)

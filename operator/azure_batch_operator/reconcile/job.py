@@ -319,7 +319,7 @@ def _stop_unseen(resource: Resource, remote: Mapping[str, Any], now: float) -> P
     """What stops does not wait for the first look at the tasks, which the service may refuse for long."""
     state, spec = remote.get("state"), resource.spec
     if asked(resource, TERMINATE) and state not in {"terminating", "completed"}:
-        text = f"the job is being ended, as the annotation {TERMINATE} asks"
+        text = f"the job is being terminated because of the annotation {TERMINATE}"
         verdict = Verdict("Terminating", "Terminating", text, ready=False, trend="Reconciling")
         body = {"terminateReason": job_end.ASKED.terminate_reason}
         call = Call("terminate_job", Table.JOBS, resource.remote_id, body=body, evidence=Evidence.of(remote))

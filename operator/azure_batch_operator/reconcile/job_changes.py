@@ -220,9 +220,8 @@ def _too_late_to_stay_open(spec: Mapping[str, Any], *, adopted: bool, tasks_left
     else:
         return []
     text = (
-        f"spec.{member} {said}, but the job in Azure Batch has onAllTasksComplete: terminatejob, which Azure Batch does not "
-        f"take back: the job ends when all its tasks have. To agree with that, {way}; for a job that stays open, create a new "
-        "BatchJob"
+        f"spec.{member} {said}, but the job in Azure Batch has onAllTasksComplete: terminatejob, which Azure Batch cannot "
+        f"revert: the job ends with its last task. Either {way}, or create a new BatchJob for a job that stays open"
     )
     return [text]
 

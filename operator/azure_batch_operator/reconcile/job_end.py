@@ -34,7 +34,9 @@ class Ending:
 
 
 DEPENDENCY_FAILED = Ending(
-    "DependencyFailed", "azurebatch.io: what is left depends on failed tasks", "what is left depends on failed tasks"
+    "DependencyFailed",
+    "azurebatch.io: the remaining tasks depend on failed tasks",
+    "the remaining tasks depend on failed tasks",
 )
 TOO_MANY_FAILED = Ending(
     "TooManyTasksFailed", "azurebatch.io: more tasks failed than allowed", "more tasks failed than failurePolicy allows"
@@ -47,7 +49,7 @@ PENDING_TOO_LONG = Ending(
 TOO_MANY_REQUEUES = Ending(
     "TooManyRequeues",
     "azurebatch.io: a task was requeued too often",
-    "a task was put back more often than backoff.maxRequeues allows, and there is no fallback pool",
+    "a task was requeued more often than backoff.maxRequeues allows, and there is no fallback pool",
 )
 ASKED = Ending("JobTerminated", "azurebatch.io: terminated by annotation", f"the annotation {TERMINATE} ended the job")
 _ENDINGS = {
@@ -68,8 +70,8 @@ def failure(ending: Ending, message: str | None = None) -> Verdict:
 
 
 _NOTHING = (
-    "there was nothing to do: the sources of the job's tasks (tasks, tasksFrom, taskFactory) hold none; leave them out for a job "
-    "whose tasks come from BatchTasks"
+    "there was nothing to do: tasks, tasksFrom and taskFactory contain no task; leave all three out for a job whose tasks are "
+    "BatchTasks"
 )
 NOTHING_TO_DO = Verdict(
     "Succeeded", "NothingToDo", _NOTHING, ready=True, more={"Complete": (True, "NothingToDo", _NOTHING)}

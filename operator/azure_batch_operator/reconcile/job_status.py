@@ -63,8 +63,8 @@ def verdict(
         return Verdict("Running", "Active", "the job waits for tasks", ready=True)
     if tasks.number("completed") and not tasks.number("active", "running") and not terminates(resource.spec, remote):
         message = (
-            "all tasks that it has so far have ended; the job stays open for more: end it with spec.onAllTasksComplete: "
-            f"terminatejob, with the annotation {TERMINATE}, or by deleting it"
+            "all tasks of the job have ended, and it stays open for more: to end it, set spec.onAllTasksComplete to "
+            f"terminatejob, set the annotation {TERMINATE}, or delete it"
         )
         return Verdict("Running", "Active", message, ready=True)
     if waits:
@@ -89,7 +89,7 @@ def resumed(resource: Resource) -> Mapping[str, tuple[bool, str, str]]:
     if resource.condition("Suspended") is None:
         return {}
     stopping = resource.spec.get("suspend")
-    text = "the job is being disabled" if stopping else "the job may run"
+    text = "the job is being disabled" if stopping else "the job is resumed"
     return {"Suspended": (False, "JobSuspending" if stopping else "JobResumed", text)}
 
 
@@ -107,13 +107,13 @@ def in_sync(resource: Resource, tasks: TasksView, *, complete: bool) -> Mapping[
     if tasks.different_count:
         first = ", ".join(tasks.different)
         text = (
-            f"{tasks.different_count} tasks are in Azure Batch otherwise than in the spec (first: {first}): set "
+            f"tasks in Azure Batch that differ from the spec: {tasks.different_count} (first: {first}): set "
             "spec.taskUpdatePolicy to Replace, change the spec back, or create a new BatchJob"
         )
         return {_IN_SYNC: (False, "TasksDiffer", text)}
     if complete and tasks.unread:
         reason, why = tasks.unread
-        return {_IN_SYNC: (False, reason, f"{why}; until then the tasks that are in Azure Batch go on unchanged")}
+        return {_IN_SYNC: (False, reason, f"{why}; until then the tasks in Azure Batch continue unchanged")}
     before = resource.condition(_IN_SYNC)
     if before is not None and before.get("reason") != "TasksDiffer":
         return {}
@@ -124,8 +124,8 @@ def in_sync(resource: Resource, tasks: TasksView, *, complete: bool) -> Mapping[
 
 
 TASKS_TOO_LATE = (
-    "the job is over and Azure Batch takes no more tasks, but its tasks have been changed in the spec or in a ConfigMap since: "
-    "create a new BatchJob, or change them back"
+    "the job has ended and accepts no more tasks, but its tasks were changed in the spec or in a ConfigMap afterwards: create a "
+    "new BatchJob, or revert the change"
 )
 
 

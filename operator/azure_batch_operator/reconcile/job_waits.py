@@ -28,7 +28,7 @@ def waiting_for(
         return None
     if blocked:
         first = f" (first: {tasks.failed[0]['id']})" if tasks.failed else ""
-        return f"what is left depends on tasks that have failed{first}"
+        return f"the remaining tasks depend on failed tasks{first}"
     failed = [each for each in tasks.node_failures if each.get("task") == "preparation"]
     if failed:
         how = (
@@ -86,7 +86,7 @@ def _too_large(spec: Mapping[str, Any], name: str, pool: Mapping[str, Any], offe
     wide = [(number, which) for which, task in _sizes(spec) if (number := _instances(task)) > nodes]
     if wide:
         number, which = max(wide, key=lambda each: each[0])
-        return f"{which} needs {number} nodes at once, but pool {name!r} is to have {nodes}"
+        return f"{which} needs {number} nodes at once, but the target size of pool {name!r} is {nodes}"
     return None
 
 
@@ -114,5 +114,5 @@ def least_slots(spec: Mapping[str, Any]) -> int:
 
 def _of_dependencies(spec: Mapping[str, Any], tasks: TasksView) -> str | None:
     if tasks.failed_count and spec.get("usesTaskDependencies"):
-        return "what is left depends on tasks that have not ended well"
+        return "the remaining tasks depend on tasks that did not succeed"
     return None

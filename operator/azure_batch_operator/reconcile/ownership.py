@@ -194,7 +194,7 @@ def described(remote: Mapping[str, Any]) -> str:
     """Who owns a resource, in words that follow "it exists and"."""
     text, owner = marker_of(remote), owner_of(remote)
     if text is None:
-        return "was not created by an object of Kubernetes"
+        return "was not created by this operator"
     if owner is None:
         return f"carries an ownership marker that cannot be read ({text[:200]!r})"
     cluster, namespace, kind, name, uid = owner.object

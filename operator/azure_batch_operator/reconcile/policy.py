@@ -99,7 +99,7 @@ def detached(resource: Resource, confirm: Absence | None = None) -> Plan:
     """
     if not resource.has_finalizer:
         return Plan()
-    text = f"{resource.remote_id!r} stays in Azure Batch, as {RECONCILE_POLICY} or its adoption asks"
+    text = f"{resource.remote_id!r} is kept in Azure Batch, because of {RECONCILE_POLICY} or because it was adopted"
     unconfirmed = Unconfirmed.DETACHED if confirm is None else None
     proof = () if confirm is None else (confirm,)
     return Plan(finalizer="remove", confirm=proof, unconfirmed=unconfirmed, notices=(Notice("Detached", text),))
@@ -118,7 +118,7 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
     if resource.status.get("phase") in _ENDED:
         # How it has ended stays in its status; that it is not cleaned up is what skip means.
         return Plan(status=plan.status, notices=plan.notices)
-    text = f"{RECONCILE_POLICY} is skip, so this is not done: {', '.join(held)}"
+    text = f"{RECONCILE_POLICY} is skip, so these changes are not made: {', '.join(held)}"
     verdict = Verdict("Skipped", "ReconcileSkipped", text, ready=False)
     shown = resource if plan.status is None else replace(resource, status=plan.status)
     return with_notice(resource, Plan(status=kept(shown, verdict, now)), verdict)
@@ -153,18 +153,18 @@ def claim(
         return foreign(resource, what, remote, answer.remedy, now)
     id = str(remote.get("id") or resource.remote_id)
     if leaving:
-        message = f"{what} {id!r} is being deleted by somebody else; it is created anew afterwards"
+        message = f"{what} {id!r} is being deleted by another client; it is created again afterwards"
         verdict = Verdict("Deleting", "DeletedByOthers", message, ready=False, trend="Reconciling")
         return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
     if remote.get("state") == "completed" or (answer.inherited and remote.get("state") == "terminating"):
         # Azure Batch takes no change of a job or schedule that has ended: it is shown as it is, and never deleted unless inherited.
         return None
     if remote.get("state") == "terminating":
-        message = f"{what} {id!r} is being ended: it is shown as it is when it has ended"
+        message = f"{what} {id!r} is being terminated: its result is shown when it has ended"
         verdict = Verdict("Adopting", "Adopting", message, ready=False, trend="Reconciling")
         return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
     why = "its owner's cluster is lost" if answer.inherited else f"{ADOPT} asks for it"
-    message = f"{what} {id!r} is being taken over, since {why}"
+    message = f"{what} {id!r} is being adopted: {why}"
     verdict = Verdict("Adopting", "Adopting", message, ready=False, trend="Reconciling")
     # What is inherited is the object's as before; only what was adopted outlives its object.
     noted = ownership.adopted(remote) if answer.inherited else True

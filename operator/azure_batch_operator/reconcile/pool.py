@@ -169,7 +169,7 @@ def _step(
     )
     if leaving and not steady(remote):
         # What is under way is the leaving of nodes that were removed: it is not stopped to bring others.
-        return Step((), "Resizing", "Resizing", "nodes that were removed are leaving"), found
+        return Step((), "Resizing", "Resizing", "removing nodes"), found
     options = picked(spec, ("resizeTimeout", "nodeDeallocationOption"))
     step = scale(id, size_of(spec), options, view, remote, now)
     if step is None and image is not None and image.problem is not None:
@@ -198,5 +198,5 @@ def _drift_notice(drift: tuple[str, ...]) -> tuple[Notice, ...]:
     if not drift:
         return ()
     return (
-        Notice("DriftCorrected", f"{', '.join(drift)} was changed in Azure Batch by somebody else and is set right"),
+        Notice("DriftCorrected", f"{', '.join(drift)} changed in Azure Batch by another client; restoring the spec"),
     )

@@ -21,7 +21,7 @@ def orphaned(resource: Resource) -> Plan | None:
     """The plan for a deleted object whose pool is to stay, if so."""
     if not resource.deleting or resource.spec.get("deletionPolicy") != "Orphan":
         return None
-    text = f"pool {resource.remote_id!r} stays in Azure Batch, as spec.deletionPolicy asks"
+    text = f"pool {resource.remote_id!r} is kept in Azure Batch, because of spec.deletionPolicy"
     notices = (Notice("Detached", text),) if resource.has_finalizer else ()
     return Plan(finalizer="remove", unconfirmed=Unconfirmed.DETACHED, notices=notices)
 

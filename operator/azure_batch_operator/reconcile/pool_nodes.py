@@ -241,7 +241,7 @@ def _make_way(id: str, remote: Mapping[str, Any], number: int) -> Step:
     """Nodes are removed from a steady pool of fixed size only (batch-semantics §4.1); a formula is switched off for that."""
     off = Call("disable_pool_auto_scale", Table.POOLS, id, evidence=Evidence.of(remote))
     calls = (off,) if scaled_by_formula(remote) else ()
-    message = f"removes {some_nodes(number)} that cannot work, as soon as the pool is steady and of fixed size"
+    message = f"removing {some_nodes(number)} that cannot run tasks as soon as the pool is steady and has a fixed size"
     return Step(calls, "Remediating", "RemovingNodes", message)
 
 
@@ -255,7 +255,7 @@ def _remove(id: str, cases: Sequence[_Case], remote: Mapping[str, Any]) -> Step:
         evidence=replace(Evidence.of(remote), nodes=tuple((case.entry["node"], case.entry["since"]) for case in cases)),
         nodes=tuple(case.entry for case in cases),
     )
-    return Step((call,), "Remediating", "RemovingNodes", f"removes {some_nodes(len(cases))} that cannot work")
+    return Step((call,), "Remediating", "RemovingNodes", f"removing {some_nodes(len(cases))} that cannot run tasks")
 
 
 def _restart(pool_id: str, case: _Case) -> Call:
@@ -278,7 +278,7 @@ def _notice(entry: Mapping[str, str], node: Mapping[str, Any] | None) -> Notice:
         why = cause(node)
     verb, event = _WORDS[entry["action"]]
     if code := entry.get("refusal"):
-        text = f"Azure Batch refused to {verb} node {entry['node']} ({code}); it is asked again later: {why}"
+        text = f"Azure Batch refused to {verb} node {entry['node']} ({code}); retrying later: {why}"
         return Notice("RemediationRefused", text, "Warning")
     return Notice(event, f"asked Azure Batch to {verb} node {entry['node']}: {why}")
 

@@ -76,12 +76,14 @@ def recreate(
     owned = [*view.leaving, *(str(each["id"]) for each in (remote, *view.older))]
     names, id = ", ".join(found.empty), next_id(resource, owned)
     if view.next_taken:
-        message = f"{names} needs a new pool, but pool {id!r} exists and belongs to somebody else: delete it, or change the spec"
+        message = (
+            f"{names} needs a new pool, but pool {id!r} exists and has another owner: delete it, or change the spec"
+        )
         return Step((), "Stalled", "OwnershipConflict", message, stalled=True)
     body = ownership.with_marker(body_of(id, resource.spec, agent), ownership.marker(cluster, resource, id))
     body = with_note(body, resource.spec, view.values)
     call = Call("create_pool", Table.POOLS, id, body=body, digests=view.values.digests)
-    message = f"pool {id!r} is made, since {names} cannot be changed with nodes"
+    message = f"pool {id!r} is being created, because {names} cannot be changed while the pool has nodes"
     if stays(resource, remote):
         message += f"; pool {remote['id']!r} was adopted, so it stays in Azure Batch"
     # Nobody asks for news of the new id before it is seen.
@@ -95,15 +97,15 @@ def clear(view: PoolView, now: float) -> Step | None:
     id = str(view.older[0]["id"])
     jobs = None if view.jobs_on is None else view.jobs_on.get(id.lower(), ())
     if jobs is None:
-        return Step((), "Replacing", "Replacing", f"pool {id!r} is deleted when no job is on it", again=_LOOK_AGAIN)
+        return Step((), "Replacing", "Replacing", f"pool {id!r} is deleted when no job uses it", again=_LOOK_AGAIN)
     if jobs:
-        message = f"pool {id!r} is deleted when no job is on it any more: {', '.join(sorted(jobs)[:5])}"
+        message = f"pool {id!r} is deleted when no job uses it: {', '.join(sorted(jobs)[:5])}"
         return Step((), "Replacing", "WaitingForJobs", message, again=_LOOK_AGAIN)
     call = Call("delete_pool", Table.POOLS, id, evidence=Evidence.of(view.older[0], idle=frozenset()))
     if view.older_busy is not None:
         since, why = view.older_busy
-        message = f"pool {id!r} is deleted when nothing uses it any more: {why}"
+        message = f"pool {id!r} is deleted when nothing uses it: {why}"
         left = since + _BUSY_LOOKED_AT_EVERY - now
         calls, again = ((), left) if left > 0 else ((call,), _BUSY_LOOKED_AT_EVERY)
         return Step(calls, "Replacing", "WaitingForJobs", message, again=again)
-    return Step((call,), "Replacing", "Replacing", f"pool {id!r} is deleted: its jobs have moved")
+    return Step((call,), "Replacing", "Replacing", f"pool {id!r} is being deleted: its jobs have moved")

@@ -58,7 +58,7 @@ def _by_number(
 ) -> Step | None:
     if scaled_by_formula(remote):
         call = Call("disable_pool_auto_scale", Table.POOLS, id, evidence=Evidence.of(remote))
-        return _resizing("the formula is switched off", (call,), properties=("enableAutoScale",))
+        return _resizing("disabling the formula", (call,), properties=("enableAutoScale",))
     wanted = size.over(remote)
     different = tuple(name for name in TARGETS if remote.get(name, 0) != wanted[name])
     total = sum(wanted.values())
@@ -69,7 +69,7 @@ def _by_number(
         stopped = any(error.get("code") == "ResizeStopped" for error in remote.get("resizeErrors") or ())
         if stopped or _wait(view, remote, now) <= 0:
             resize = _resize(id, wanted, options, remote)
-            return Step((resize,), "Resizing", "Resizing", f"asking again for {some_nodes(total)}", quiet=True)
+            return Step((resize,), "Resizing", "Resizing", f"requesting {some_nodes(total)} again", quiet=True)
     return None
 
 
@@ -125,12 +125,12 @@ def _by_formula(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any
         {"autoScaleEvaluationInterval": size.interval} if interval_differs else {}
     )
     if (wait := _pause(view, now)) > 0:
-        return _resizing("waits, since the service takes a formula only every 30 seconds", again=wait)
+        return _resizing("waiting: the service accepts a formula only every 30 seconds", again=wait)
     call = Call(
         "enable_pool_auto_scale", Table.POOLS, id, body=body, if_match=remote.get("eTag"), evidence=without_etag(remote)
     )
     if text_differs:
-        return _when_steady(id, call, view, remote, "the formula is switched on", properties, now)
+        return _when_steady(id, call, view, remote, "enabling the formula", properties, now)
     return _unhurried(call, remote, "the interval is changed", properties)
 
 
@@ -148,9 +148,7 @@ def _tried(id: str, size: Formula, view: PoolView, now: float) -> Step | None:
     if error is None or text != size.text:
         return _resizing("the formula is tried", (call,))
     wait = TRY_AGAIN - seconds_since(str(run.get("timestamp") or ""), now)
-    message = (
-        f"the formula is not switched on, since it fails: {error_text(error)}; the pool goes on with the one before"
-    )
+    message = f"the formula is not enabled because it fails: {error_text(error)}; the pool keeps the previous one"
     reason = str(error.get("code") or "FormulaInvalid")
     return Step((call,) if wait <= 0 else (), "Stalled", reason, message, stalled=True, again=max(wait, 1.0))
 
@@ -167,7 +165,7 @@ def _kick(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any], now
     call = Call(
         "enable_pool_auto_scale", Table.POOLS, id, body=body, if_match=remote.get("eTag"), evidence=without_etag(remote)
     )
-    return _resizing("the service does not evaluate the formula any more: it is handed in again", (call,))
+    return _resizing("the service no longer evaluates the formula: submitting it again", (call,))
 
 
 def overdue(remote: Mapping[str, Any], now: float) -> bool:
@@ -210,13 +208,13 @@ def _when_steady(
         case "steady":
             return _resizing(message, (call,), properties=properties)
         case "resizing" if wanted is not None and _on_the_way(remote, wanted):
-            return _resizing(f"{message}, as soon as the nodes that are on their way have come", properties=properties)
+            return _resizing(f"{message} after the allocation in progress", properties=properties)
         case "resizing" if (pause := _stop_pause(view, now)) > 0:
-            text = f"{message}, as soon as the resize under way has ended or can be stopped: the last one was stopped just now"
+            text = f"{message} after the resize in progress, or once it can be stopped: one was stopped less than ten minutes ago"
             return _resizing(text, again=pause, properties=properties)
         case "resizing" if targeted(remote) or present(remote):
             stop = Call("stop_pool_resize", Table.POOLS, id, if_match=remote.get("eTag"), evidence=without_etag(remote))
-            return _resizing(f"{message}; the resize under way is stopped first", (stop,))
+            return _resizing(f"{message}; stopping the resize in progress first", (stop,))
         case _:
             # An empty pool settles in two seconds, which is no resize that could be stopped.
             return _resizing(f"{message} as soon as the pool is steady")

@@ -64,7 +64,9 @@ def verdict_at_rest(
     if not verdict.ready or "UpdatePending" not in more:
         return verdict
     names = ", ".join(pending)
-    return replace(verdict, phase="UpdatePending", message=f"{verdict.message}; {names} waits until there are no nodes")
+    return replace(
+        verdict, phase="UpdatePending", message=f"{verdict.message}; pending until the pool has no nodes: {names}"
+    )
 
 
 def _at_rest(resource: Resource, size: Size, remote: Mapping[str, Any], view: PoolView, more: Conditions) -> Verdict:
@@ -92,8 +94,8 @@ def _at_rest(resource: Resource, size: Size, remote: Mapping[str, Any], view: Po
         message = f"{there} of {target} nodes: {more['ResizeFailed'][2]}"
         if over(remote):
             message = (
-                f"{some_nodes(there)} instead of {target}: those that did not leave in time are billed, and their removal is asked "
-                f"for again. Running tasks may hold them; see resizeTimeout and nodeDeallocationOption. {more['ResizeFailed'][2]}"
+                f"{some_nodes(there)} instead of {target}: nodes that were not removed in time are billed, and their removal is "
+                f"requested again. Running tasks may block it: see resizeTimeout, nodeDeallocationOption. {more['ResizeFailed'][2]}"
             )
         return Verdict("Steady", "ResizeIncomplete", message, ready=True, more=more)
     return Verdict("Steady", "Steady", f"{usable} of {target} nodes usable", ready=True, more=more)

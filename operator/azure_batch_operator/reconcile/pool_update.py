@@ -47,8 +47,8 @@ def held_up(spec: Mapping[str, Any], found: Changes, remote: Mapping[str, Any]) 
     if not found.empty or is_empty(remote) or (found.asked and spec.get("updateStrategy", "WhenEmpty") != "WhenEmpty"):
         return None
     return (
-        f"{', '.join(found.empty)} can be changed only without nodes, and there are {max(present(remote), targeted(remote))}: "
-        "waits until there are none. Scale to 0, or set spec.updateStrategy to Drain or Recreate"
+        f"{', '.join(found.empty)} can be changed only in a pool without nodes. "
+        f"Nodes now: {max(present(remote), targeted(remote))}. Scale to 0, or set spec.updateStrategy to Drain or Recreate"
     )
 
 
@@ -64,9 +64,9 @@ def drain(
     if spec.get("resizeTimeout") and not scaled_by_formula(remote):
         options |= {"resizeTimeout": spec["resizeTimeout"]}
     step = scale(id, Fixed(0, 0), options, view, remote, now)
-    message = f"nodes are drained to change {names}: {nodes} left, {running} of them with running tasks"
+    message = f"draining nodes to change {names}: {nodes} left, {running} of them with running tasks"
     if steady(remote) and over(remote):
-        message += ". They did not leave within resizeTimeout, and their removal is asked for again"
+        message += ". They were not removed within resizeTimeout; their removal is requested again"
     return Step(step.calls if step else (), "Draining", "Draining", message)
 
 
@@ -80,4 +80,4 @@ def _updating(names: list[str], call: Call, found: Changes, view: PoolView) -> S
     told = [name for name in names if name != "metadata" or not found.only_note]
     own = view.values.changed | found.wished
     others = tuple(name for name in told if name not in own)
-    return Step((call,), "Updating", "Updating", f"{', '.join(told or names)} is being changed", properties=others)
+    return Step((call,), "Updating", "Updating", f"changing {', '.join(told or names)}", properties=others)

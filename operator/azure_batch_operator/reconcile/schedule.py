@@ -109,7 +109,7 @@ def _seen(resource: Resource) -> Plan:
 
 def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: str, now: float, values: Values) -> Plan:
     if resource.status.get("phase") == "Completed":
-        verdict = Verdict("Completed", "Completed", "the schedule has ended and is gone in Azure Batch", ready=True)
+        verdict = Verdict("Completed", "Completed", "the schedule has ended and was deleted in Azure Batch", ready=True)
         return Plan(status=kept(resource, verdict, now))
     if (stopped := _before_creation(resource, now)) is not None:
         return stopped
@@ -191,22 +191,24 @@ def _verdict(resource: Resource, remote: Mapping[str, Any], changing: bool) -> V
     state = str(remote.get("state"))
     info = remote.get("executionInfo") or {}
     if state == "completed":
-        message = "the schedule has ended: no further job is made"
+        message = "the schedule has ended: no more jobs are created"
         return Verdict("Completed", "Completed", message, ready=True, more={"Complete": (True, "Completed", message)})
     if state == "terminating":
-        return Verdict("Terminating", "Terminating", "the schedule is being ended", ready=False, trend="Reconciling")
+        return Verdict(
+            "Terminating", "Terminating", "the schedule is being terminated", ready=False, trend="Reconciling"
+        )
     if changing:
         return Verdict("Updating", "Updating", "the schedule is being changed", ready=False, trend="Reconciling")
     if state == "disabled":
-        message = "the schedule is disabled: no job is made" + (
-            "" if resource.spec.get("suspend") else ", by somebody else"
+        message = "the schedule is disabled: no job is created" + (
+            "" if resource.spec.get("suspend") else "; another client disabled it"
         )
         more = {"Suspended": (True, "Suspended", message)}
         return Verdict("Suspended", "Suspended", message, ready=True, more=more)
     message = f"next job at {info['nextRunTime']}" if info.get("nextRunTime") else "no further job is due"
     if _never_ends(remote):
         message += (
-            "; its jobs do not end by themselves, so that there will be no second one: set jobSpecification.onAllTasksComplete "
+            "; its jobs never end by themselves, so no second job is created: set jobSpecification.onAllTasksComplete "
             "to terminatejob"
         )
         return Verdict("Active", "JobsNeverEnd", message, ready=True, warning=True)

@@ -179,7 +179,7 @@ def _too_late(resource: Resource) -> Plan | None:
 def _without_job(resource: Resource, job: JobView, now: float) -> Plan:
     """There is no job in Azure Batch that the task could be in."""
     if job.finished:
-        return _never_ran(resource, f"BatchJob {_job_name(resource)!r} is done and its job is gone", now)
+        return _never_ran(resource, f"BatchJob {_job_name(resource)!r} has ended and its job was deleted", now)
     if resource.status.get("state"):
         message = (
             f"job {job.id!r} was deleted in Azure Batch, and the task with it; it is added again if the job comes back"
@@ -189,13 +189,13 @@ def _without_job(resource: Resource, job: JobView, now: float) -> Plan:
     if "jobId" in resource.spec:
         message = f"spec.jobId names job {job.id!r}, which does not exist in Azure Batch: create it, or correct jobId"
         return waiting(resource, "JobNotFound", message, now)
-    message = f"waits until BatchJob {_job_name(resource)!r} exists in Azure Batch"
+    message = f"waiting until BatchJob {_job_name(resource)!r} exists in Azure Batch"
     return waiting(resource, "WaitingForJob", message, now)
 
 
 def _not_allowed(resource: Resource, why: str, now: float) -> Plan:
     message = (
-        f"spec.jobId names a job that is not for namespace {resource.key.namespace!r}: {why}. "
+        f"spec.jobId names a job that namespace {resource.key.namespace!r} may not use: {why}. "
         "Name a job that an object of this namespace owns, or one that was created outside Kubernetes"
     )
     verdict = Verdict("Stalled", "JobNotAllowed", message, ready=False, trend="Stalled")
@@ -203,7 +203,7 @@ def _not_allowed(resource: Resource, why: str, now: float) -> Plan:
 
 
 def _never_ran(resource: Resource, why: str, now: float) -> Plan:
-    message = f"{why}, so the task cannot run: delete this BatchTask, or create it anew in another job"
+    message = f"{why}, so the task cannot run: delete this BatchTask, or create it again in another job"
     return _ended(resource, Verdict("Failed", "JobFinished", message, ready=False, trend="Stalled"), now)
 
 
@@ -242,8 +242,8 @@ def _add(resource: Resource, job: JobView, view: TaskView, owner: str, now: floa
 def _may_not_act(resource: Resource, job: JobView, now: float) -> Plan:
     """The service would refuse the task, with no word about which member is wrong."""
     message = (
-        f"spec.exitConditions has a jobAction, which job {job.id!r} does not allow since its onTaskFailure is not "
-        "performexitoptionsjobaction: create this BatchTask anew without jobAction, or in a job with that onTaskFailure"
+        f"spec.exitConditions has a jobAction, which job {job.id!r} does not allow because its onTaskFailure is not "
+        "performexitoptionsjobaction: create this BatchTask again without jobAction, or in a job with that onTaskFailure"
     )
     verdict = Verdict("Stalled", "JobActionNotAllowed", message, ready=False, trend="Stalled")
     return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
@@ -253,7 +253,7 @@ def _refused(resource: Resource, error: BatchError, retry_in: float | None, now:
     problem = trouble(error)
     if isinstance(error, CompletedError):
         # The next list of jobs says the same, and then it is final.
-        message = f"the job takes no more tasks ({error}): create the BatchJob anew, or delete this BatchTask"
+        message = f"the job takes no more tasks ({error}): create the BatchJob again, or delete this BatchTask"
         verdict = Verdict("Stalled", problem.reason, message, ready=False, trend="Stalled")
         return Plan(status=kept(resource, verdict, now), again=Patience.WRONG.seconds(1))
     return Plan(status=troubled(resource, problem, now), again=retry_in)
@@ -286,7 +286,7 @@ def _follow(
             shown = _shown(resource, account, job, {}, verdict, now) | {"handled": handled(resource, RETRY_FAILED)}
             return Plan(finalizer, (call,), status=shown)
         if failed:
-            text = f"job {job.id!r} is {job_state}, and Azure Batch runs none of its tasks again: create a new one"
+            text = f"job {job.id!r} is {job_state}, so none of its tasks can be run again: create a new job"
             shown = dict(resource.status) | {"handled": handled(resource, RETRY_FAILED)}
             return Plan(finalizer, status=shown, notices=(Notice("RetryRefused", text, "Warning"),))
     calls: list[Call] = []
@@ -346,7 +346,7 @@ def _delete(
         return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
     if not job.id:
         text = (
-            f"BatchJob {_job_name(resource)!r} is gone and which job in Azure Batch it stood for is not known any more: "
+            f"BatchJob {_job_name(resource)!r} was deleted, and the ID of its job in Azure Batch is unknown: "
             f"if that job still exists, delete task {resource.remote_id!r} there"
         )
         notices = (Notice("TaskMayRemain", text, "Warning"),)
@@ -388,7 +388,7 @@ def _status(
     elif resource.status.get("observedGeneration", -1) == -1 and not acted:
         return None
     else:
-        verdict = Verdict("Pending", "Queued", "the task waits in Azure Batch", ready=True)
+        verdict = Verdict("Pending", "Queued", "the task is queued in Azure Batch", ready=True)
     shown = _shown(resource, account, job, remote, verdict, now)
     return shown | {"handled": handled(resource, RETRY_FAILED, TERMINATE)} if acted else shown
 

@@ -340,7 +340,7 @@ class Accounts:
             if opened is None or opened.session is not session:
                 return
             opened.ended = True
-            self._set_problem(key, "InternalError", f"the operator failed inside ({_cause(error)}); {_REPORT}")
+            self._set_problem(key, "InternalError", f"internal error of the operator ({_cause(error)}): {_REPORT}")
             await asyncio.sleep(min(_LAST_RESTART, _FIRST_RESTART * 2.0 ** (ends - 1)))
             if self._open.get(key) is opened:
                 del self._open[key]
@@ -358,7 +358,7 @@ class Accounts:
             self._listeners.health(key)
 
 
-_REPORT = "this account is opened anew by itself; report it with the operator's log"
+_REPORT = "it reconnects to this account automatically; report the error with the operator's log"
 
 
 def _cause(error: BaseException) -> str:

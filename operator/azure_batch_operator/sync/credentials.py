@@ -106,10 +106,10 @@ async def prepare(api: KubeApi, resource: Resource, spec: AccountSpec, sign_in: 
     elif identity := auth.workload_identity:
         make = _workload_identity(api, namespace, identity, sign_in)
     elif managed := auth.managed_identity:
-        _check_identity(sign_in, namespace, "choose another way in spec.auth")
+        _check_identity(sign_in, namespace, "choose another method in spec.auth")
         make = partial(managed_identity, managed.client_id)
     else:
-        raise ValueMissingError("SignInMissing", "spec.auth says no way to sign in")
+        raise ValueMissingError("SignInMissing", "spec.auth names no sign-in method: add one")
     place = f"{spec.endpoint}\0{spec.account}\0{spec.rate_limit!r}\0{spec.polling!r}\0{resource.uid}"
     return Prepared(make, place, hashlib.sha256(f"{auth!r}\0{secret}".encode()).hexdigest())
 

@@ -83,7 +83,7 @@ class Relations:
             selects = (account.spec.get("allowedNamespaces") or {}).get("selector")
             message = (
                 f"BatchAccount {key.namespace}/{key.name} does not allow namespace {resource.key.namespace!r}: "
-                f"let it in by its spec.allowedNamespaces{', or by the labels that these select' if selects else ''}"
+                f"add it to spec.allowedNamespaces{', or label it as its selector requires' if selects else ''}"
             )
             return AccountView(False, "NamespaceNotAllowed", message, gone=True), None
         session, health = self._accounts.session(key), self._accounts.health(key)
@@ -92,14 +92,14 @@ class Relations:
             health = session.health
         if session is None or not health.checked or health.reason not in {"", "Throttled"}:
             reason = "AccountNotReady"
-            why = f"{health.reason}: {in_short(health.message)}" if health.reason else "no call was answered yet"
+            why = f"{health.reason}: {in_short(health.message)}" if health.reason else "no call has been answered yet"
             # Whatever the first call brings is told to all who wait for it.
             text, opening = f"BatchAccount {key.namespace}/{key.name}: {why}", not health.reason
             return AccountView(False, reason, text, opening=opening), session
         if (elsewhere := _elsewhere(resource, session.url)) is not None:
             message = (
                 f"the object was created at {elsewhere}, but BatchAccount {key.namespace}/{key.name} is at {session.url} now: "
-                "create the BatchAccount again with its former endpoint, or let the object go with the annotation "
+                "create the BatchAccount again with its former endpoint, or remove the object with the annotation "
                 "azurebatch.io/force-finalize=true"
             )
             return AccountView(False, "AccountMoved", message), None

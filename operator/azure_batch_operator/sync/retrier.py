@@ -90,7 +90,7 @@ class Retrier:
             self._done[job.key] = (job, value)
             self._refused.pop(job.key, None)
             self._backoff.succeeded(job.key, _RETRY)
-            logger.info("%d failed tasks of %s run again", number, job.key)
+            logger.info("Reactivated failed tasks of %s: %d", job.key, number)
         except BatchError as error:
             logger.warning("Reactivating the failed tasks of %s stopped after %d: %s", job.key, number, error)
             self._not_done(job, value, error)

@@ -85,13 +85,13 @@ def test_ids_are_unique_sorted_and_as_many_as_said(dimensions: list[tuple[int, i
             sweep([{"start": 1, "end": 3}], "{1}"),
             "repeatTask.commandLine: at character 1 it uses {1}, but the number of parameterSets is 1",
         ),
-        (sweep([{"start": 1, "end": 20_000_000}]), "the most is 10000000"),
-        (sweep([{"start": 0, "end": 9}]) | {"tasks": [{"id": "3", "commandLine": ""}]}, "'3' is taken"),
-        ({"tasks": [{"id": "a", "commandLine": ""}, {"id": "A", "commandLine": ""}]}, "'A' is taken"),
+        (sweep([{"start": 1, "end": 20_000_000}]), "at most 10000000"),
+        (sweep([{"start": 0, "end": 9}]) | {"tasks": [{"id": "3", "commandLine": ""}]}, "'3' is already used"),
+        ({"tasks": [{"id": "a", "commandLine": ""}, {"id": "A", "commandLine": ""}]}, "'A' is already used"),
         (
             sweep([{"start": 0, "end": 9}], mergeTask={"commandLine": ""})
             | {"tasks": [{"id": "Merge", "commandLine": ""}]},
-            "'Merge' is taken",
+            "'Merge' is already used",
         ),
     ],
 )
@@ -276,13 +276,13 @@ def depending(**tasks: dict[str, Any]) -> dict[str, Any]:
     [
         (depending(a={"taskIds": ["A"]}), "task 'a' depends on itself"),
         (depending(**{"5": {"taskIdRanges": [{"start": 1, "end": 9}]}}), "task '5' depends on itself"),
-        (depending(a={"taskIds": ["b"]}, b={"taskIds": ["c"]}, c={"taskIds": ["a"]}), "tasks a → b → c → a depend on each other"),
+        (depending(a={"taskIds": ["b"]}, b={"taskIds": ["c"]}, c={"taskIds": ["a"]}), "a → b → c → a form a dependency cycle"),
         (
             depending(a={"taskIds": ["merge"]})
             | {"taskFactory": {"repeat": {"count": 2}, "repeatTask": {"commandLine": ""}, "mergeTask": {"commandLine": ""}}},
-            "tasks a → merge → a depend on each other",
+            "tasks a → merge → a form a dependency cycle",
         ),
-        (depending(a={"taskIds": ["x"]}), "task 'a' depends on 'x', which is no task of this job"),
+        (depending(a={"taskIds": ["x"]}), "task 'a' depends on 'x', which is not a task of this job"),
         (depending(a={}, b={"taskIds": ["a"]}) | {"usesTaskDependencies": False}, "spec.usesTaskDependencies is false"),
         (
             {"tasks": [{"id": "a", "commandLine": "", "exitConditions": {"default": {"jobAction": "none"}}}]},

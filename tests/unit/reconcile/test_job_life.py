@@ -290,7 +290,7 @@ def test_a_job_of_which_only_blocked_batch_tasks_are_left_ends_if_it_is_to_end_w
         there = remote(one, onAllTasksComplete=more.get("onAllTasksComplete", "noaction"))
         decision = decide(one, there, view)
         assert verbs(decision) == verb
-        assert (decision.status or {})["waitingFor"] == "what is left depends on tasks that have failed (first: a)"
+        assert (decision.status or {})["waitingFor"] == "the remaining tasks depend on failed tasks (first: a)"
         assert verbs(decide(one, there, replace(view, others_blocked=1))) == []
 
 
@@ -403,7 +403,7 @@ def test_tasks_that_were_never_added_are_not_counted_as_ended() -> None:
         ([{"id": "small"}, {"id": "big", "requiredSlots": 8}], "task 'big' needs 8 task slots, but the nodes of pool 'cpu' have 2"),
         (
             [{"id": "small"}, {"id": "mpi", "multiInstanceSettings": {"numberOfInstances": 5, "coordinationCommandLine": ""}}],
-            "task 'mpi' needs 5 nodes at once, but pool 'cpu' is to have 3",
+            "task 'mpi' needs 5 nodes at once, but the target size of pool 'cpu' is 3",
         ),
         ([{"id": "mpi", "multiInstanceSettings": {"numberOfInstances": 3, "coordinationCommandLine": ""}}], None),
     ],

@@ -67,7 +67,7 @@ def test_the_status_says_that_nodes_are_billed_and_their_removal_asked_for_again
     [ready] = [each for each in status["conditions"] if each["type"] == "Ready"]
     assert ready["reason"] == "ResizeIncomplete"
     assert "5 nodes instead of 2" in ready["message"]
-    assert "asked for again" in ready["message"]
+    assert "requested again" in ready["message"]
 
 
 def test_a_drain_that_ran_into_the_timeout_goes_on() -> None:
@@ -75,7 +75,7 @@ def test_a_drain_that_ran_into_the_timeout_goes_on() -> None:
     waits = decide(left_behind(299, targets=0), **drain)
     assert verbs(waits) == []
     assert waits.again == 1.0
-    assert "asked for again" in str(waits.status)
+    assert "requested again" in str(waits.status)
     due = decide(left_behind(300, targets=0), **drain)
     assert verbs(due) == ["resize_pool"]
 

@@ -242,9 +242,9 @@ def test_a_change_that_waits_for_an_empty_pool_is_a_condition_and_keeps_nobody_w
     pending, ready = one.resource.condition("UpdatePending"), one.resource.condition("Ready")
     assert pending is not None
     assert ready is not None
-    assert "there are 2" in pending["message"]
+    assert "Nodes now: 2" in pending["message"]
     assert "Scale to 0, or set spec.updateStrategy" in pending["message"]
-    assert ready["message"].endswith("vmSize waits until there are no nodes")
+    assert ready["message"].endswith("pending until the pool has no nodes: vmSize")
     told = [notice for each in one.plans for notice in each.notices if notice.reason == "WaitingForEmptyPool"]
     assert len(told) == 1
     changed(one, targetDedicatedNodes=0)
