@@ -102,7 +102,8 @@ class Scene:
         )  # fmt: skip
         nobody = SimpleNamespace(forget=lambda *_: None)
         self._session = SimpleNamespace(
-            client=SimpleNamespace(jobs=EMPTY, job_schedules=EMPTY, nodes=EMPTY, pools=self.pools), mirror=self.mirror, interest=Interest(), poller=self,
+            client=SimpleNamespace(jobs=EMPTY, job_schedules=EMPTY, nodes=EMPTY, pools=self.pools),
+            mirror=self.mirror, interest=Interest(), poller=self,
             submitter=nobody, feeder=nobody, retrier=nobody, health=Health(True), url="https://a.example",
         )  # fmt: skip
         self.controller.accounts = self  # type: ignore[assignment]
