@@ -310,13 +310,17 @@ def says(pattern: str, message: str, most: int) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "maxLength": most, "x-kubernetes-validations": [rule]})
 
 
-_DURATION = "^P([0-9]+Y)?([0-9]+M)?([0-9]+W)?([0-9]+D)?(T([0-9]+H)?([0-9]+M)?([0-9]+([.][0-9]+)?S)?)?$"
+_DURATION = "^P([0-9]+W)?([0-9]+D)?(T([0-9]+H)?([0-9]+M)?([0-9]+([.][0-9]+)?S)?)?$"
 Duration = Annotated[
     str,
     StringConstraints(pattern=_DURATION, min_length=3, max_length=64),
-    says(_DURATION, "must be an ISO 8601 duration such as PT15M, P7D or P1DT12H (days stand before the T)", 64),
+    says(
+        _DURATION,
+        "must be an ISO 8601 duration such as PT15M, P7D or P1DT12H (days before the T, minutes after it; no months or years)",
+        64,
+    ),
 ]
-"""ISO 8601 duration as the service takes it, for example `PT15M` or `P1DT12H`."""
+"""ISO 8601 duration, for example `PT15M` or `P1DT12H`. No months or years: `P5M`, five months, is a slip of `PT5M`."""
 
 JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_:-]+$", min_length=1, max_length=96)]
 """Id of a job that somebody else made: those of a job schedule are called `<schedule>:job-<number>`."""
