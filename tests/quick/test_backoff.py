@@ -319,8 +319,8 @@ async def test_forty_wrong_jobs_leave_the_account_to_others(stage: Stage) -> Non
 @pytest.mark.parametrize(
     ("fault", "least", "most"),
     [
-        # About one task: each of the five is asked for once, and that is that.
-        ({"status": 409, "code": "OperationInvalidForCurrentState"}, 5, 5),
+        # About one task: each of the twenty is asked for once, and then five in each of the five rounds of a minute.
+        ({"status": 409, "code": "OperationInvalidForCurrentState"}, 20, 20 + 5 * 6),
         # Anything else stops at the first task, and is tried again in its time.
         ({"status": 400, "code": "InvalidPropertyValue"}, 1, WRONG.minute),
         ({"status": 403, "code": "InsufficientAccountPermissions"}, 2, WAITING.minute),
@@ -328,9 +328,9 @@ async def test_forty_wrong_jobs_leave_the_account_to_others(stage: Stage) -> Non
 )
 async def test_a_refused_retry(stage: Stage, fault: dict[str, Any], least: int, most: int) -> None:
     await stage.ready_pool()
-    tasks = [{"id": f"t{number}", "commandLine": "exit 1"} for number in range(5)]
+    tasks = [{"id": f"t{number}", "commandLine": "exit 1"} for number in range(20)]
     stage.apply(job("own", tasks=tasks, onAllTasksComplete="noaction"))
-    await stage.until(lambda: stage.status("bj", "own").get("taskCounts", {}).get("failed") == 5, 300)
+    await stage.until(lambda: stage.status("bj", "own").get("taskCounts", {}).get("failed") == 20, 300)
     stage.azure.fault("Tasks_ReactivateTask", **fault)
     stage.annotate("bj", "own", retry_failed="1")
     await stage.run_for(60)

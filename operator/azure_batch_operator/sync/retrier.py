@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 _FAILED = "executionInfo/result eq 'failure'"
 _RETRY = "reactivate"
+_MAX_CONFLICTS_AGAIN = 5
+"""Refused tasks that end a repeated round: a job of 1,000 failed tasks that takes none back must not cost 1,000 calls each time."""
 
 
 class Retrier:
@@ -72,6 +74,7 @@ class Retrier:
 
     async def _retry(self, job: Incarnation, job_id: str, value: str) -> None:
         number, left = 0, []
+        repeated = self._backoff.refusals(job.key, _RETRY, (job, value)) > 0
         try:
             # A reactivated task is no longer in the list, so it is read to its end before any is.
             failed = [str(task["id"]) async for task in self._client.tasks.list(job_id, filter=_FAILED, select=("id",))]
@@ -85,6 +88,8 @@ class Retrier:
                     # The next list tells whether somebody else has reactivated it meanwhile.
                     logger.info("Task %s of job %s is not reactivated: %s", task_id, job_id, error)
                     left.append(error)
+                    if repeated and not number and len(left) >= _MAX_CONFLICTS_AGAIN:
+                        break
             if left:
                 raise left[0]
             self._done[job.key] = (job, value)
