@@ -71,8 +71,12 @@ def not_done(resource: Resource, status: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def noted(resource: Resource, plan: Plan) -> Plan:
-    """The plan with the record that `azurebatch.io/reconcile-now` was heard: whatever was decided, it was decided now."""
-    if resource.deleting or asked(resource, RECONCILE_NOW) is None:
+    """The plan with the record that `azurebatch.io/reconcile-now` was heard: whatever was decided, it was decided now.
+
+    This also holds while the object is being deleted, or each pass would start the backoff anew.
+    """
+    leaves = resource.deleting and (plan.finalizer == "remove" or not resource.has_finalizer)
+    if leaves or asked(resource, RECONCILE_NOW) is None:
         return plan
     shown = resource.status if plan.status is None else plan.status
     value = resource.annotations[RECONCILE_NOW][:_LONGEST]
