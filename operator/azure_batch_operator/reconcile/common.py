@@ -105,6 +105,18 @@ def failed(resource: Resource, problem: Trouble, now: float, observed: Mapping[s
     return _told(resource, Plan(status=shown), verdict)
 
 
+def beside(observed: Mapping[str, Any] | None, said: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """A status with what was observed in Azure Batch under another verdict, so that counts go on while the spec cannot be used.
+
+    Args:
+        observed: the status as it would be; counts only if something exists in Azure Batch.
+        said: the status with the verdict.
+    """
+    if observed is None or said is None or not observed.get("state"):
+        return said
+    return {**observed, **{name: said[name] for name in ("observedGeneration", "phase", "conditions")}}
+
+
 def _told(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:
     """With an Event, but for tasks: there may be thousands, and what they wait for says so itself."""
     return plan if resource.key.kind is Kind.TASK else with_notice(resource, plan, verdict)

@@ -25,7 +25,7 @@ from azure_batch_operator.reconcile import account as account_plans
 from azure_batch_operator.reconcile import policy as policies
 from azure_batch_operator.reconcile.account_problems import needs_a_person
 from azure_batch_operator.reconcile.adoption import Others
-from azure_batch_operator.reconcile.common import failed, waiting
+from azure_batch_operator.reconcile.common import beside, failed, waiting
 from azure_batch_operator.reconcile.job import managed_elsewhere
 from azure_batch_operator.reconcile.oneshot import asked, is_stopping, noted, stop_only
 from azure_batch_operator.reconcile.plan import Absence, Plan, Table
@@ -356,6 +356,7 @@ class Controller:
         if resource.deleting and policy is Policy.DETACH:
             return resource, policies.detached(resource), None
         missing: ResolutionError | None = None
+        plan = Plan()
         try:
             if resource.key.kind is Kind.JOB:
                 resource, missing = await self._with_tasks(resource)
@@ -372,7 +373,7 @@ class Controller:
                 stop = stop_only(resource, plan)
                 if stop is not None:
                     return resource, stop, session
-            if missing is not None:
+            if missing is not None and (plan.status or {}).get("state") != "completed":
                 raise missing
             if plan.feed is not None and session is not None:
                 job = Incarnation(resource.key, resource.uid, plan.feed.created)
@@ -381,8 +382,9 @@ class Controller:
                     plan = replace(plan, feed=None, tasks_of=None)
             return resource, await self._inputs.completed(resource, plan), session
         except ResolutionError as error:
-            plan = waiting(resource, error.reason, str(error), time.time(), warning=True)
-            return resource, replace(plan, again=plan.again or LOOKED_AT_EVERY), None
+            waits = waiting(resource, error.reason, str(error), time.time(), warning=True)
+            shown = beside(plan.status, waits.status)
+            return resource, replace(waits, status=shown, again=waits.again or LOOKED_AT_EVERY), None
 
     async def _with_tasks(self, job: Resource) -> tuple[Resource, ResolutionError | None]:
         """A job with its tasks; without those of its ConfigMaps, and why, if they cannot be had: it can be stopped all the same."""
