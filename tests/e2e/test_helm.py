@@ -478,7 +478,7 @@ def _life(release: Release, emulator: Emulator) -> None:
     # And again: everything is taken up where it was.
     release.helm("install", NAME, str(CHART), values=values)
     release.roll_out()
-    release.kubectl("delete", "azurebatch", "-A", "--all", "--timeout=60s")
+    release.kubectl("delete", "azurebatch", "-A", "--all", "--timeout=180s")
     assert not any(_azure(emulator).values())
 
 

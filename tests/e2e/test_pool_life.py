@@ -132,7 +132,7 @@ def test_a_change_waits_until_the_pool_is_empty(stage: Stage) -> None:
     assert (status["phase"], status["pendingChanges"], status["nodes"]) == ("UpdatePending", ["vmSize"], "1/1")
     pending = stage.condition("bp", "cpu", "UpdatePending")
     assert pending["reason"] == "WaitingForEmptyPool"
-    assert "vmSize can be changed only without nodes" in pending["message"]
+    assert "vmSize can be changed only in a pool without nodes" in pending["message"]
     assert "Scale to 0" in pending["message"]
     assert not stage.condition("bp", "cpu", "Reconciling"), "nobody works on it, and it may take weeks"
     stage.kubectl("scale", "batchpool/cpu", "--replicas=0")
@@ -305,8 +305,8 @@ def test_drift_is_set_right_and_told(stage: Stage) -> None:
     events = stage.kubectl(
         "get", "events", "--field-selector=reason=DriftCorrected", "-o", "jsonpath={.items[*].message}"
     )
-    assert "displayName, startTask was changed" in events
-    assert "targetDedicatedNodes was changed" in events
+    assert "displayName, startTask changed" in events
+    assert "targetDedicatedNodes changed" in events
     assert (
         'azurebatch_drift_corrections_total{kind="BatchPool",property="startTask"} 1.0'
         in stage.operator.get("metrics")[1]
