@@ -101,7 +101,7 @@ def failed(resource: Resource, problem: Trouble, now: float, observed: Mapping[s
     )  # fmt: skip
     shown = kept(resource, verdict, now)
     if observed is not None:
-        shown = {**observed, **{name: shown[name] for name in ("observedGeneration", "phase", "conditions")}}
+        shown = _under(observed, shown)
     return _told(resource, Plan(status=shown), verdict)
 
 
@@ -114,6 +114,11 @@ def beside(observed: Mapping[str, Any] | None, said: Mapping[str, Any] | None) -
     """
     if observed is None or said is None or not observed.get("state"):
         return said
+    return _under(observed, said)
+
+
+def _under(observed: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """What was observed, under the verdict of another status."""
     return {**observed, **{name: said[name] for name in ("observedGeneration", "phase", "conditions")}}
 
 
