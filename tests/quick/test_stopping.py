@@ -134,16 +134,3 @@ async def test_a_running_job_with_duplicate_ids_in_its_new_tasks_is_suspended(st
     await stage.run_for(30)
     stage.patch("bj", "own", {"spec": {"suspend": True}})
     await stage.until(lambda: (stage.azure.get("/jobs/own") or {}).get("state") == "disabled", 120)
-
-
-async def test_a_change_that_only_the_answer_to_a_status_write_shows_is_carried_out(stage: Stage) -> None:
-    """The event of the change comes after that answer, so it is old news and must not be the only thing that counts."""
-    await stage.ready_pool()
-    stage.apply(job("own", tasks=sleeping(6, seconds=60)))
-    await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
-    watch = stage.watch.hold("batchjobs", "own")
-    stage.patch("bj", "own", {"spec": {"suspend": True}})
-    # The first tasks end, so the operator writes counts, and the answer carries the change.
-    await stage.until(lambda: (stage.azure.get("/jobs/own") or {}).get("state") == "disabled", 300)
-    watch.release()
-    await stage.until(lambda: stage.status("bj", "own").get("observedGeneration") == 2, 120)
