@@ -117,9 +117,15 @@ def beside(observed: Mapping[str, Any] | None, said: Mapping[str, Any] | None) -
     return _under(observed, said)
 
 
+_VERDICT = frozenset({"Ready", "Reconciling", "Stalled", "Complete", "Failed"})
+
+
 def _under(observed: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
-    """What was observed, under the verdict of another status."""
-    return {**observed, **{name: said[name] for name in ("observedGeneration", "phase", "conditions")}}
+    """What was observed, under the verdict of another status; conditions that are no verdict are observed as well."""
+    there = _VERDICT | {each["type"] for each in said["conditions"]}
+    others = [each for each in observed.get("conditions") or () if each["type"] not in there]
+    verdict = {name: said[name] for name in ("observedGeneration", "phase")}
+    return {**observed, **verdict, "conditions": [*said["conditions"], *others]}
 
 
 def _told(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:

@@ -15,7 +15,7 @@ from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.job_views import TasksView
 from azure_batch_operator.reconcile.plan import TaskEvidence
-from azure_batch_operator.reconcile.status import Verdict, seconds_since
+from azure_batch_operator.reconcile.status import SUSPENDED, Verdict, seconds_since
 
 
 @dataclass(frozen=True)
@@ -97,10 +97,12 @@ def pending_deadline(resource: Resource, now: float) -> float | None:
     limit, status = resource.spec.get("pendingDeadlineSeconds"), resource.status
     if limit is None or status.get("tasksStartTime") or resource.spec.get("suspend"):
         return None
-    resumed = resource.condition("Suspended")
+    suspended = resource.condition(SUSPENDED)
     waited = seconds_since(resource.created, now)
-    if resumed is not None and resumed.get("status") == "False":
-        waited = min(waited, seconds_since(resumed["lastTransitionTime"], now))
+    if suspended is not None:
+        # One that still says that it is suspended is being resumed right now.
+        resumed = suspended.get("status") == "False"
+        waited = min(waited, seconds_since(suspended["lastTransitionTime"], now) if resumed else 0.0)
     return float(limit) - waited
 
 

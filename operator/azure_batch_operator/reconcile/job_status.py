@@ -12,10 +12,16 @@ from azure_batch_operator.reconcile.failures import groups
 from azure_batch_operator.reconcile.job_changes import ends_with_its_tasks, note
 from azure_batch_operator.reconcile.job_views import TasksView
 from azure_batch_operator.reconcile.plan import AccountView
-from azure_batch_operator.reconcile.status import Verdict, seconds_since, shortened, status, timestamp
+from azure_batch_operator.reconcile.status import (
+    IN_SYNC,
+    Verdict,
+    seconds_since,
+    shortened,
+    status,
+    timestamp,
+)
 from azure_batch_operator.reconcile.trouble import trouble
 
-_IN_SYNC = "TasksInSync"
 RETRY_REFUSED = "RetryRefused"
 _STATES = ("active", "running", "completed", "succeeded", "failed")
 _NODES_SHOWN = 5
@@ -110,17 +116,17 @@ def in_sync(resource: Resource, tasks: TasksView, *, complete: bool) -> Mapping[
             f"tasks in Azure Batch that differ from the spec: {tasks.different_count} (first: {first}): set "
             "spec.taskUpdatePolicy to Replace, change the spec back, or create a new BatchJob"
         )
-        return {_IN_SYNC: (False, "TasksDiffer", text)}
+        return {IN_SYNC: (False, "TasksDiffer", text)}
     if complete and tasks.unread:
         reason, why = tasks.unread
-        return {_IN_SYNC: (False, reason, f"{why}; until then the tasks in Azure Batch continue unchanged")}
-    before = resource.condition(_IN_SYNC)
+        return {IN_SYNC: (False, reason, f"{why}; until then the tasks in Azure Batch continue unchanged")}
+    before = resource.condition(IN_SYNC)
     if before is not None and before.get("reason") != "TasksDiffer":
         return {}
     same = before is not None and before.get("observedGeneration") == resource.generation
     if before is None or not same or not complete or tasks.complete:
         return {}
-    return {_IN_SYNC: (before["status"] == "True", before["reason"], before["message"])}
+    return {IN_SYNC: (before["status"] == "True", before["reason"], before["message"])}
 
 
 TASKS_TOO_LATE = (
@@ -135,14 +141,14 @@ def too_late(resource: Resource, shown: Mapping[str, Any], *, changed: bool, now
     Args:
         shown: its status so far.
     """
-    before = [each for each in shown.get("conditions") or () if each["type"] == _IN_SYNC]
-    others = [each for each in shown.get("conditions") or () if each["type"] != _IN_SYNC]
+    before = [each for each in shown.get("conditions") or () if each["type"] == IN_SYNC]
+    others = [each for each in shown.get("conditions") or () if each["type"] != IN_SYNC]
     if not changed:
         return others
     if before and before[0]["reason"] == "JobFinished":
         return [*others, *before]
     condition = {
-        "type": _IN_SYNC, "status": "False", "reason": "JobFinished", "message": TASKS_TOO_LATE,
+        "type": IN_SYNC, "status": "False", "reason": "JobFinished", "message": TASKS_TOO_LATE,
         "lastTransitionTime": timestamp(now), "observedGeneration": resource.generation,
     }  # fmt: skip
     return [*others, condition]

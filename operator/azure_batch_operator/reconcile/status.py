@@ -13,10 +13,14 @@ from typing import Any, Literal
 
 import orjson
 
+from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 
 _ENDS = {"Complete": "Succeeded", "Failed": "Failed"}
 """Conditions of how something has ended, and the phase that goes with each."""
+SUSPENDED, IN_SYNC = "Suspended", "TasksInSync"
+_REMEMBERED = (*_ENDS, IN_SYNC)
+"""Conditions that say what is not found out again: a verdict about something else leaves them as they are."""
 _REQUEST_ID = re.compile(r"request-id [^\s,\]]+")
 _MESSAGE_BYTES = 800
 """Of a condition; up to four conditions repeat a message, and a status has 16 KiB."""
@@ -70,7 +74,7 @@ def conditions(resource: Resource, verdict: Verdict, now: float) -> list[dict[st
     wanted: dict[str, tuple[bool, str, str]] = {"Ready": (verdict.ready, verdict.reason, verdict.message)}
     if verdict.trend:
         wanted[verdict.trend] = (True, verdict.reason, verdict.message)
-    wanted |= verdict.more or {}
+    wanted |= {**_resumption(resource), **(verdict.more or {})}
     result = []
     for type_, (value, reason, message) in wanted.items():
         status = "True" if value else "False"
@@ -87,6 +91,21 @@ def conditions(resource: Resource, verdict: Verdict, now: float) -> list[dict[st
             }
         )
     return result
+
+
+def _resumption(resource: Resource) -> dict[str, tuple[bool, str, str]]:
+    """The condition of a job that was suspended once, as for batch/v1 Job, whatever else there is to say of it.
+
+    `pendingDeadlineSeconds` counts from its transition, so a job whose status lost it could be ended too early.
+    """
+    before = resource.condition(SUSPENDED)
+    if resource.key.kind is not Kind.JOB or before is None:
+        return {}
+    if not resource.spec.get("suspend"):
+        return {SUSPENDED: (False, "JobResumed", "the job is resumed")}
+    if before.get("status") == "True":
+        return {SUSPENDED: (True, str(before.get("reason", "")), str(before.get("message", "")))}
+    return {SUSPENDED: (False, "JobSuspending", "the job is being disabled")}
 
 
 def _stable(message: str, before: Mapping[str, Any] | None) -> str:
@@ -127,11 +146,11 @@ def kept(resource: Resource, verdict: Verdict, now: float) -> dict[str, Any]:
     rest = {name: value for name, value in resource.status.items() if name not in {"phase", "conditions"}}
     found = conditions(resource, verdict, now)
     said = {each["type"] for each in found}
-    ends = [each for type_ in _ENDS if type_ not in said and (each := resource.condition(type_))]
+    stay = [each for type_ in _REMEMBERED if type_ not in said and (each := resource.condition(type_))]
     return rest | {
         "observedGeneration": resource.generation,
         "phase": verdict.phase,
-        "conditions": [*found, *ends],
+        "conditions": [*found, *stay],
     }
 
 
