@@ -56,5 +56,5 @@ async def test_tasks_that_differ_are_still_said_to_after_a_restart_and_a_refused
     stage.azure.patch("/jobs/own", {"priority": 7})
     await stage.until(lambda: stage.reason("bj", "own") == "InvalidPropertyValue", 120)
     await stage.until(lambda: stage.reason("bj", "own") == "Running", 900)
-    assert stage.azure.get("/jobs/own")["priority"] == 0
+    assert (stage.azure.get("/jobs/own") or {})["priority"] == 0
     assert stage.condition("bj", "own", "TasksInSync").get("reason") == "TasksDiffer"

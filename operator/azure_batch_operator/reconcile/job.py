@@ -488,13 +488,16 @@ def _shown(
         again=min(again, default=None),
         retry=retry if retry != tasks.retried else None,
         incarnation=remote.get("creationTime"),
-        notices=_retry_notices(resource, verdict),
+        notices=_retry_notices(resource, verdict, tasks),
     )
     return with_notice(resource, plan, verdict)
 
 
-def _retry_notices(resource: Resource, verdict: Verdict) -> tuple[Notice, ...]:
-    """An Event for each new reason why failed tasks do not run again."""
+def _retry_notices(resource: Resource, verdict: Verdict, tasks: TasksView) -> tuple[Notice, ...]:
+    """An Event when failed tasks run again, and for each new reason why they do not."""
+    if (retry := asked(resource, RETRY_FAILED)) is not None and retry == tasks.retried:
+        text = f"failed tasks that run again, as the annotation {RETRY_FAILED} asks: {tasks.retried_number}"
+        return (Notice("TasksRetried", text),)
     refused = (verdict.more or {}).get(job_status.RETRY_REFUSED)
     before = resource.condition(job_status.RETRY_REFUSED)
     if refused is None or (before is not None and before.get("reason") == refused[1]):

@@ -54,6 +54,7 @@ class TasksView:
         retries, requeues: sums over the tasks; None before they were counted.
         most_requeues: of one task.
         retried: value of the annotation by which failed tasks were reactivated last, by this process.
+        retried_number: how many tasks that were.
         retry_refused: why failed tasks were not all reactivated, as the annotation asks.
         per_minute, estimated_end: speed and expected end (seconds since the epoch), None while too little is known.
         node_failures: nodes on which a preparation or release task has failed.
@@ -78,6 +79,7 @@ class TasksView:
     requeues: int | None = None
     most_requeues: int = 0
     retried: str | None = None
+    retried_number: int = 0
     retry_refused: BatchError | None = None
     per_minute: float | None = None
     estimated_end: float | None = None

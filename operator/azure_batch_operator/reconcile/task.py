@@ -284,7 +284,8 @@ def _follow(
             verdict = Verdict("Pending", "Retrying", "the task is to run again", ready=True)
             call = _call("reactivate_task", resource, job, remote)
             shown = _shown(resource, account, job, {}, verdict, now) | {"handled": handled(resource, RETRY_FAILED)}
-            return Plan(finalizer, (call,), status=shown)
+            notice = Notice("Retrying", f"the task runs again, as the annotation {RETRY_FAILED} asks")
+            return Plan(finalizer, (call,), status=shown, notices=(notice,))
         if failed:
             text = f"job {job.id!r} is {job_state}, so none of its tasks can be run again: create a new job"
             shown = dict(resource.status) | {"handled": handled(resource, RETRY_FAILED)}

@@ -326,6 +326,7 @@ class Controller:
         if session is not None:
             session.submitter.forget(resource.key)
             session.feeder.hurry(resource.key)
+            session.retrier.hurry(resource.key)
             session.poller.poke()
 
     async def _plan(self, resource: Resource) -> tuple[Resource, Plan, Session | None]:

@@ -1,16 +1,20 @@
 """Runs the failed tasks of a job again (`azurebatch.io/retry-failed`): one list, and a call per failed task.
 
-The service has no call for many at once (batch-semantics §4.4). What was begun before a restart is begun again, with what is left.
+The service has no call for many at once (batch-semantics §4.4), so this takes rounds when calls are refused. Each round is about
+the failures that the first list has shown: a task that was reactivated and has failed again is not run a third time. What was
+begun before a restart is begun again, with a new first list.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch import BatchClient, BatchError, ConflictError, NotFoundError
+from azure_batch_operator.batch import BatchClient, BatchError, ConflictError, NotFoundError, PreconditionFailedError
 from azure_batch_operator.guard import refusal
 from azure_batch_operator.reconcile.trouble import trouble
 from azure_batch_operator.sync.backoff import Backoff
@@ -22,6 +26,24 @@ _FAILED = "executionInfo/result eq 'failure'"
 _RETRY = "reactivate"
 _MAX_CONFLICTS_AGAIN = 5
 """Refused tasks that end a repeated round: a job of 1,000 failed tasks that takes none back must not cost 1,000 calls each time."""
+_MEMBERS = ("id", "eTag", "stateTransitionTime")
+
+
+@dataclass(slots=True)
+class _Request:
+    """What one value of the annotation asks for.
+
+    Attributes:
+        failures: when each failed task had failed, by id, as the first list showed it; None before that list.
+        conflicts: ids of the tasks that were refused.
+        number: tasks that were reactivated.
+    """
+
+    job: Incarnation
+    value: str
+    failures: Mapping[str, Any] | None = None
+    conflicts: set[str] = field(default_factory=set)
+    number: int = 0
 
 
 class Retrier:
@@ -33,7 +55,8 @@ class Retrier:
 
     def __init__(self, client: BatchClient, settled: Callable[[Sequence[Key]], None]) -> None:
         self._client, self._settled = client, settled
-        self._done: dict[Key, tuple[Incarnation, str]] = {}
+        self._done: dict[Key, tuple[Incarnation, str, int]] = {}
+        self._requests: dict[Key, _Request] = {}
         self._refused: dict[Key, tuple[Incarnation, str, BatchError]] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._backoff = Backoff(lambda: asyncio.get_running_loop().time())
@@ -41,8 +64,13 @@ class Retrier:
 
     def done(self, job: Incarnation) -> str | None:
         """Value of the annotation that was carried out last for this incarnation, by this process."""
-        incarnation, value = self._done.get(job.key, (None, None))
+        incarnation, value, _ = self._done.get(job.key, (None, None, 0))
         return value if incarnation == job else None
+
+    def number(self, job: Incarnation) -> int:
+        """How many tasks were reactivated for it."""
+        incarnation, _, number = self._done.get(job.key, (None, None, 0))
+        return number if incarnation == job else 0
 
     def refused(self, job: Incarnation, value: str | None) -> BatchError | None:
         """Why the last try for this value of the annotation did not reactivate all failed tasks; None if nothing was refused."""
@@ -58,9 +86,14 @@ class Retrier:
             self._running[job.key] = self._group.create_task(self._retry(job, job_id, value))
         return None
 
+    def hurry(self, key: Key) -> None:
+        """Somebody wants another try now."""
+        self._backoff.forget(key)
+
     def forget(self, key: Key) -> None:
         """The job is gone or done."""
         self._done.pop(key, None)
+        self._requests.pop(key, None)
         self._refused.pop(key, None)
         self._backoff.forget(key)
         if running := self._running.get(key):
@@ -73,37 +106,63 @@ class Retrier:
             await asyncio.Event().wait()
 
     async def _retry(self, job: Incarnation, job_id: str, value: str) -> None:
-        number, left = 0, []
-        repeated = self._backoff.refusals(job.key, _RETRY, (job, value)) > 0
+        request = self._requests.get(job.key)
+        if request is None or (request.job, request.value) != (job, value):
+            request = self._requests[job.key] = _Request(job, value)
         try:
             # A reactivated task is no longer in the list, so it is read to its end before any is.
-            failed = [str(task["id"]) async for task in self._client.tasks.list(job_id, filter=_FAILED, select=("id",))]
-            for task_id in failed:
-                try:
-                    await self._client.tasks.reactivate(job_id, task_id)
-                    number += 1
-                except NotFoundError:
-                    logger.info("Task %s of job %s is gone, so it is not reactivated", task_id, job_id)
-                except ConflictError as error:
-                    # The next list tells whether somebody else has reactivated it meanwhile.
-                    logger.info("Task %s of job %s is not reactivated: %s", task_id, job_id, error)
-                    left.append(error)
-                    if repeated and not number and len(left) >= _MAX_CONFLICTS_AGAIN:
-                        break
-            if left:
-                raise left[0]
-            self._done[job.key] = (job, value)
+            listed = self._client.tasks.list(job_id, filter=_FAILED, select=_MEMBERS)
+            failed = {str(task["id"]): task async for task in listed}
+            refused = await self._reactivate(job_id, request, failed)
+            if refused is not None:
+                raise refused
+            self._done[job.key] = (job, value, request.number)
+            self._requests.pop(job.key, None)
             self._refused.pop(job.key, None)
             self._backoff.succeeded(job.key, _RETRY)
-            logger.info("Reactivated failed tasks of %s: %d", job.key, number)
+            logger.info("Reactivated failed tasks of %s: %d", job.key, request.number)
         except BatchError as error:
-            logger.warning("Reactivating the failed tasks of %s stopped after %d: %s", job.key, number, error)
+            logger.warning("Reactivating the failed tasks of %s stopped after %d: %s", job.key, request.number, error)
             self._not_done(job, value, error)
         except Exception as error:
             self._not_done(job, value, refusal("retrier", job.key, error))
         finally:
             del self._running[job.key]
             self._settled([job.key])
+
+    async def _reactivate(
+        self, job_id: str, request: _Request, failed: Mapping[str, Mapping[str, Any]]
+    ) -> BatchError | None:
+        """Reactivate what is asked for and has not run again yet; the first refusal, if any.
+
+        Raises:
+            BatchError: if a call was refused for another reason than the state of its task.
+        """
+        if request.failures is None:
+            request.failures = {id: task.get("stateTransitionTime") for id, task in failed.items()}
+        same = [
+            id
+            for id, task in failed.items()
+            if id in request.failures and request.failures[id] == task.get("stateTransitionTime")
+        ]
+        refused: list[BatchError] = []
+        number, repeated = 0, bool(request.conflicts)
+        # Those that were refused come last, so that they keep none of the others from running.
+        for task_id in sorted(same, key=request.conflicts.__contains__):
+            try:
+                await self._client.tasks.reactivate(job_id, task_id, if_match=failed[task_id].get("eTag"))
+                number += 1
+                request.number += 1
+            except NotFoundError:
+                logger.info("Task %s of job %s is gone, so it is not reactivated", task_id, job_id)
+            except (ConflictError, PreconditionFailedError) as error:
+                # The next list tells whether somebody else has reactivated it meanwhile.
+                logger.info("Task %s of job %s is not reactivated: %s", task_id, job_id, error)
+                request.conflicts.add(task_id)
+                refused.append(error)
+                if repeated and not number and len(refused) >= _MAX_CONFLICTS_AGAIN:
+                    break
+        return refused[0] if refused else None
 
     def _not_done(self, job: Incarnation, value: str, error: BatchError) -> None:
         self._refused[job.key] = (job, value, error)

@@ -34,7 +34,7 @@ class Client:
         for id in ("a",) if filter else ():
             yield {"id": id}
 
-    async def reactivate(self, job_id: str, task_id: str) -> None:
+    async def reactivate(self, job_id: str, task_id: str, **_: Any) -> None:
         if job_id == "bad":
             raise RuntimeError("secret=hunter2")
         self.reactivated.append(f"{job_id}/{task_id}")

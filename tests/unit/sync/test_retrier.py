@@ -32,7 +32,7 @@ class Client:
         for id in ("a", "b"):
             yield {"id": id}
 
-    async def reactivate(self, job_id: str, task_id: str) -> None:
+    async def reactivate(self, job_id: str, task_id: str, **_: Any) -> None:
         if self.refuses is not None:
             raise self.refuses
         self.reactivated.append(task_id)
