@@ -20,6 +20,22 @@ async def test_a_running_job_that_was_deleted_is_not_taken_for_done(stage: Stage
     assert stage.phase("bj", "own") != "Succeeded", stage.picture()
 
 
+async def test_a_job_that_is_gone_shows_nothing_as_running(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=[*sleeping(1, 5), {"id": "long", "commandLine": "sleep 3000"}]))
+    await stage.until(lambda: stage.status("bj", "own").get("taskCounts", {}).get("completed") == 1, 600)
+    stage.azure.delete("/jobs/own")
+    await stage.until(lambda: stage.reason("bj", "own") == "JobGone", 600)
+    shown = stage.status("bj", "own")
+    assert "state" not in shown
+    assert {name: shown["taskCounts"][name] for name in ("active", "running", "completed", "total")} == {
+        "active": 0,
+        "running": 0,
+        "completed": 1,
+        "total": 2,
+    }
+
+
 async def test_a_finished_job_that_was_deleted_while_the_operator_was_away_is_not_run_again(stage: Stage) -> None:
     await stage.ready_pool()
     stage.apply(job("own", tasks=sleeping(2, 10)))

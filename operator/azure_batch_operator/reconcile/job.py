@@ -241,7 +241,7 @@ def _lost(resource: Resource, now: float) -> Plan | None:
         f"annotation {RECREATE} to a new value to run all tasks again, or delete this BatchJob"
     )
     verdict = Verdict("Stalled", "JobGone", message, ready=False, trend="Stalled")
-    return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+    return with_notice(resource, Plan(status=job_status.without_remote(kept(resource, verdict, now))), verdict)
 
 
 def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: str, now: float) -> Plan:

@@ -205,6 +205,17 @@ def job_status(
     )
 
 
+_ONLY_OF_A_JOB_THAT_EXISTS = frozenset({"state", "waitingFor", "tasksPerMinute", "estimatedEndTime", "taskSlotCounts"})
+
+
+def without_remote(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The status of a job that is gone in Azure Batch: nothing of it is active or running anymore, what had ended stays."""
+    rest = {name: value for name, value in shown.items() if name not in _ONLY_OF_A_JOB_THAT_EXISTS}
+    if counts := rest.get("taskCounts"):
+        rest["taskCounts"] = {**counts, "active": 0, "running": 0}
+    return rest
+
+
 def _node_failure(failure: Mapping[str, Any]) -> dict[str, Any]:
     if "message" not in failure:
         return dict(failure)
