@@ -34,6 +34,9 @@ class Clock(Protocol):
     def service_seconds(self) -> float:
         """Service time that has passed since the clock was made, in seconds."""
 
+    def real_seconds(self) -> float:
+        """Real time that has passed since some moment, in seconds."""
+
     def call_later(self, seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
         """Call back after that many service seconds."""
 
@@ -77,6 +80,9 @@ class LoopClock:
     def service_seconds(self) -> float:
         since = 0.0 if self.paused else time.monotonic() - self._running_since
         return (self._passed + since) * self.scale
+
+    def real_seconds(self) -> float:
+        return time.monotonic()
 
     def call_later(self, seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
         # What follows at once is no matter of service time and goes on during a pause.
@@ -189,6 +195,8 @@ class ManualClock:
 
     def service_seconds(self) -> float:
         return self._seconds
+
+    real_seconds = service_seconds
 
     def call_later(self, seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
         timer = _ManualTimer(callback, args)

@@ -70,7 +70,7 @@ class Bench:
                 self._submit(filled(self.model, decided.submit, SECRETS))
             if decided.status is not None:
                 self.resource = replace(self.resource, status=dict(decided.status))
-            self.clock.advance(60.0)
+            self.clock.advance(20.0)
             if not decided.calls and decided.submit is None:
                 return decided
         raise AssertionError(f"no fixed point: {[(call.verb, call.body) for call in self.calls[-2:]]}")

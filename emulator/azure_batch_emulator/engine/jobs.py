@@ -9,14 +9,11 @@ from azure_batch_emulator.engine.entities import Counts, Job, Node, Task
 from azure_batch_emulator.engine.job_tasks import JobTasks
 from azure_batch_emulator.engine.lag import Lagging
 from azure_batch_emulator.engine.multi_instance import MultiInstance
-from azure_batch_emulator.wire.durations import INFINITE, duration_seconds
 from azure_batch_emulator.wire.errors import BatchError, invalid_property, resource_error
 
 if TYPE_CHECKING:
     from azure_batch_emulator.engine.service import BatchService
 
-# A job's own wall-clock limit beyond this is no limit (see runs.py).
-_NO_LIMIT_SECONDS = 20 * 86_400.0
 _MANAGER_PROPERTIES = frozenset({"killJobOnCompletion", "runExclusive", "allowLowPriorityNode"})
 
 
@@ -57,13 +54,13 @@ class Jobs:
             pool_id=spec["poolInfo"].get("poolId", ""),
             schedule_id=schedule_id,
             past=Lagging(service.lag),
+            limit_since=service.limits.reading(),
         )
         service.job_table[job_id.lower()] = job
         if "autoPoolSpecification" in spec["poolInfo"]:
             service.auto_pools.attach(job)
         service.scheduler.enter(job)
-        limit = spec["constraints"]["maxWallClockTime"]
-        self._limit(job, limit)
+        self._limit(job)
         manager = spec.get("jobManagerTask")
         if manager is not None:
             service.tasks.add(
@@ -84,18 +81,13 @@ class Jobs:
             task_rules.check_body(spec, manager)
             self._service.pools.check_packages(manager.get("applicationPackageReferences", ()))
 
-    def _limit(self, job: Job, limit: str) -> None:
-        """Watch over maxWallClockTime, counted from the job's start."""
+    def _limit(self, job: Job) -> None:
+        """Watch over maxWallClockTime, which counts from the creation of the job whatever happens to it since."""
         if job.wall_clock_timer is not None:
             job.wall_clock_timer.cancel()
-            job.wall_clock_timer = None
-        if limit == INFINITE:
-            return
-        clock = self._service.clock
-        seconds = duration_seconds(limit)
-        if seconds < _NO_LIMIT_SECONDS:
-            later = clock.call_after_real if self._service.executor.real_time else clock.call_later
-            job.wall_clock_timer = later(seconds, self._wall_clock_over, job)
+        job.wall_clock_timer = self._service.limits.watch(
+            job.spec["constraints"]["maxWallClockTime"], job.limit_since, self._wall_clock_over, job
+        )
 
     def _wall_clock_over(self, job: Job) -> None:
         if job.state in ("active", "disabling", "disabled", "enabling"):
@@ -116,7 +108,7 @@ class Jobs:
             self._stop_timers(job)
             return
         self._service.auto_pools.resume(job)
-        self._limit(job, job.spec["constraints"]["maxWallClockTime"])
+        self._limit(job)
         self._service.scheduler.enter(job)
         manager = job.spec.get("jobManagerTask")
         task = job.tasks.get(manager["id"].lower()) if manager is not None else None
@@ -145,10 +137,9 @@ class Jobs:
             )
         if moved:
             self._service.scheduler.leave(job)
-        if "constraints" in changes and changes["constraints"] != job.spec["constraints"]:
-            self._limit(job, changes["constraints"]["maxWallClockTime"])
         job.spec = {name: value for name, value in (job.spec | changes).items() if value is not None and value != []}
         job.last_modified = self._service.clock.now()
+        self._limit(job)
         if moved:
             job.pool_id = job.spec["poolInfo"].get("poolId", "")
             if "autoPoolSpecification" in job.spec["poolInfo"]:

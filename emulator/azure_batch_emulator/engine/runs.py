@@ -6,13 +6,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from azure_batch_emulator.engine.entities import Node, Run
 from azure_batch_emulator.executors.base import NodePlace, RunRequest, RunResult
-from azure_batch_emulator.wire.durations import INFINITE, duration_seconds
+from azure_batch_emulator.wire.durations import INFINITE
 
 if TYPE_CHECKING:
     from azure_batch_emulator.engine.service import BatchService
-
-# Beyond this a limit is no limit: no test and no demo lives that long, and the event loop could not wait for it.
-_NO_LIMIT_SECONDS = 20 * 86_400.0
 
 
 class RunOwner(Protocol):
@@ -45,10 +42,9 @@ class Runs:
         run.name = request.run_id
         observer = _Observer(self, run, owner)
         run.handle = self._service.executor.start(request, observer)
-        if wall_clock != INFINITE and (seconds := duration_seconds(wall_clock)) < _NO_LIMIT_SECONDS:
-            clock = self._service.clock
-            later = clock.call_after_real if self._service.executor.real_time else clock.call_later
-            run.wall_clock = later(seconds, self._time_out, run)
+        if wall_clock != INFINITE:
+            limits = self._service.limits
+            run.wall_clock = limits.watch(wall_clock, limits.reading(), self._time_out, run)
 
     def refuse(self, run: Run, request: RunRequest, owner: RunOwner, code: str, message: str) -> None:
         """End a run whose slots are reserved and whose command cannot be started."""

@@ -16,6 +16,7 @@ from azure_batch_emulator.engine.auto_pools import AutoPools
 from azure_batch_emulator.engine.auto_scale import AutoScale
 from azure_batch_emulator.engine.jobs import Jobs
 from azure_batch_emulator.engine.lag import CountsLag
+from azure_batch_emulator.engine.limits import Limits
 from azure_batch_emulator.engine.nodes import Nodes
 from azure_batch_emulator.engine.pools import Pools
 from azure_batch_emulator.engine.runs import Runs
@@ -79,6 +80,7 @@ class BatchService:
 
     def _make_managers(self) -> None:
         self.timeline = Timeline()
+        self.limits = Limits(self)
         self.runs = Runs(self)
         self.nodes = Nodes(self)
         self.pools = Pools(self)

@@ -76,7 +76,7 @@ def dump(service: BatchService) -> dict[str, Any]:
             | {"nodes": [_node(node, service.clock.service_seconds()) for node in pool.nodes.values()]}
             for pool in service.pool_table.values()
         ],
-        "jobs": [_job(job) for job in service.job_table.values()],
+        "jobs": [_job(service, job) for job in service.job_table.values()],
         "schedules": [_take(schedule, _SCHEDULE) for schedule in service.schedule_table.values()],
     }
 
@@ -87,8 +87,10 @@ def _node(node: Node, now: float) -> dict[str, Any]:
     return _take(node, _NODE) | {"recent": list(node.recent_tasks), "retained": left if left < math.inf else None}
 
 
-def _job(job: Job) -> dict[str, Any]:
+def _job(service: BatchService, job: Job) -> dict[str, Any]:
     return _take(job, _JOB) | {
+        # While the emulator is down, the limit does not run.
+        "ran": service.limits.reading() - job.limit_since,
         "tasks": [_take(task, _TASK) | {"spec": task.body} for task in job.tasks.values()],
         "ready": [task.id for task in job.ready],
         "satisfied": job.dependencies.satisfied(),
@@ -148,7 +150,8 @@ def _load_job(service: BatchService, body: dict[str, Any]) -> None:
     tasks, ready = body.pop("tasks"), body.pop("ready")
     satisfied, records = body.pop("satisfied"), body.pop("records")
     now = service.clock.now()
-    job = Job(past=Lagging(service.lag), **body)
+    limit_since = service.limits.reading() - body.pop("ran", 0.0)
+    job = Job(past=Lagging(service.lag), limit_since=limit_since, **body)
     service.job_table[job.id.lower()] = job
     job.counts, job.slot_counts = Counts(), Counts()
     for parent in satisfied:
