@@ -198,7 +198,7 @@ class _JobTask:
         if outcome.failure is None:
             self._record.prepared = True
             for task in waiting:
-                self._service.tasks.launch(task)
+                self._service.tasks.prepared(task, self._node)
         else:
             self._record.failed = True
             self._service.jobs.preparation_failed(self._node, waiting)

@@ -21,6 +21,8 @@ class MultiInstance:
 
     def __init__(self, service: BatchService) -> None:
         self._service = service
+        # By the serial of the primary's try, from its beginning to its end.
+        self._coordinations: dict[int, _Coordination] = {}
 
     @staticmethod
     def possible(task: Task, pool: Pool) -> bool:
@@ -48,8 +50,24 @@ class MultiInstance:
         task.subtasks = [
             Subtask(number, node.id, pool.id, "preparing", now) for number, node in enumerate(others, start=1)
         ]
-        _Coordination(service, task, primary, others).begin()
+        coordination = _Coordination(service, task, primary, others)
+        self._coordinations[coordination.run.serial] = coordination
+        coordination.begin()
         return True
+
+    def prepared(self, task: Task, node: Node) -> None:
+        """The job preparation task has succeeded on one of a task's nodes."""
+        if task.run is not None and (coordination := self._coordinations.get(task.run.serial)) is not None:
+            coordination.launch(node)
+
+    def nodes(self, run: Run) -> list[Node]:
+        """All nodes of a task's try, the primary first."""
+        coordination = self._coordinations.get(run.serial)
+        return [run.node] if coordination is None else coordination.nodes
+
+    def ended(self, run: Run) -> None:
+        """A try of a task is over."""
+        self._coordinations.pop(run.serial, None)
 
 
 class _Coordination:
@@ -58,26 +76,31 @@ class _Coordination:
     def __init__(self, service: BatchService, task: Task, primary: Node, others: list[Node]) -> None:
         self._service = service
         self._task = task
-        self._nodes = [primary, *others]
+        self.nodes = [primary, *others]
+        self._runs: list[Run] = []
         self._waiting: set[int] = set()
-        self._try: Run | None = None
+        self.run = service.tasks.place(task, primary)
 
     def begin(self) -> None:
+        """Take room on all nodes, and start on those that the job preparation task leaves no work on."""
         service, task = self._service, self._task
-        primary = self._nodes[0]
-        service.tasks.place(task, primary)
-        self._try = task.run
-        for number, node in enumerate(self._nodes):
+        for number, node in enumerate(self.nodes):
             run = service.runs.reserve(node, "subtask", 0 if number == 0 else 1)
             if number and task.subtasks is not None:
                 task.subtasks[number - 1].run = run
-            elif self._try is not None:
-                self._try.companion = run
-            self._service.tasks.belongs(run, task)
+            else:
+                self.run.companion = run
+            service.tasks.belongs(run, task)
+            self._runs.append(run)
             self._waiting.add(run.serial)
-        for number, node in enumerate(self._nodes):
-            run = next(run for run in node.runs.values() if run.serial in self._waiting)
-            self._launch(number, node, run)
+        for node in self.nodes:
+            if service.jobs.job_tasks.prepare(task, node):
+                self.launch(node)
+
+    def launch(self, node: Node) -> None:
+        """Start the coordination command on one node."""
+        number = self.nodes.index(node)
+        self._launch(number, node, self._runs[number])
 
     def _launch(self, number: int, node: Node, run: Run) -> None:
         service, task = self._service, self._task
@@ -90,7 +113,7 @@ class _Coordination:
                 "AZ_BATCH_TASK_WORKING_DIR": f"{root}/{directory}/wd",
                 "AZ_BATCH_IS_CURRENT_NODE_MASTER": "true" if number == 0 else "false",
             }
-            return service.tasks.variables(task, node, root) | host_variables(task, self._nodes, root) | own
+            return service.tasks.variables(task, node, root) | host_variables(task, self.nodes, root) | own
 
         request = RunRequest(
             place=service.runs.place(node),
@@ -115,27 +138,27 @@ class _Coordination:
     def finished(self, number: int, run: Run, result: RunResult) -> None:
         task, service = self._task, self._service
         if result.lost:
-            if self._try is not None and task.run is self._try:
+            if task.run is self.run:
                 service.tasks.return_to_queue(task)
             return
         outcome = task_rules.judge(result, timed_out=run.timed_out)
         now = service.clock.now() // 10 * 10
         self._waiting.discard(run.serial)
         service.tasks.let_go(run)
-        if self._try is not None and self._try.companion is run:
-            self._try.companion = None
+        if self.run.companion is run:
+            self.run.companion = None
         if number and task.subtasks:
             subtask = task.subtasks[number - 1]
             subtask.previous_state, subtask.previous_state_time = subtask.state, subtask.state_time
             subtask.state, subtask.state_time, subtask.end_time = "completed", now, now
             subtask.exit_code, subtask.result, subtask.failure = outcome.exit_code, outcome.result, outcome.failure
             subtask.run = None
-        if task.run is not self._try or self._try is None:
+        if task.run is not self.run:
             return
         if outcome.failure is not None:
             service.tasks.coordination_failed(task, result)
         elif not self._waiting:
-            service.tasks.launch(task, host_variables(task, self._nodes, "{root}"))
+            service.tasks.launch(task, host_variables(task, self.nodes, "{root}"))
 
 
 class _Member:

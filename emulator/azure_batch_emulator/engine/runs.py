@@ -69,6 +69,7 @@ class Runs:
         run.handle = None
         if run.wall_clock is not None:
             run.wall_clock.cancel()
+        self._service.jobs.multi_instance.ended(run)
         node = run.node
         node.runs.pop(run.serial, None)
         node.slots_used -= run.slots

@@ -146,7 +146,7 @@ class Tasks:
             return "ContainerPoolNotSupported", "The pool of the task does not support containers"
         return None
 
-    def place(self, task: Task, node: Node) -> None:
+    def place(self, task: Task, node: Node) -> Run:
         """Take room for an active task on a node."""
         now = self._service.clock.now()
         task.enter("preparing", now)
@@ -159,6 +159,14 @@ class Tasks:
         task.place = 0
         self._of_run[run.serial] = task
         node.tasks_run += 1
+        return run
+
+    def prepared(self, task: Task, node: Node) -> None:
+        """The job preparation task, for which a task waited, has succeeded on its node, or on one of its nodes."""
+        if "multiInstanceSettings" in task.spec:
+            self._service.jobs.multi_instance.prepared(task, node)
+        else:
+            self.launch(task)
 
     def launch(self, task: Task, more_variables: dict[str, str] | None = None) -> None:
         """Start the command of a task that has its node."""
@@ -298,7 +306,9 @@ class Tasks:
     # -- ends that do not come from the command --
 
     def _end_coordination(self, task: Task, run: Run) -> None:
-        """End the coordination commands of a try on all its nodes."""
+        """End the coordination commands of a try on all its nodes; it waits on none of them any more."""
+        for node in self._service.jobs.multi_instance.nodes(run):
+            self._service.jobs.job_tasks.withdraw(task, node)
         companions = [run.companion, *(subtask.run for subtask in task.subtasks or ())]
         run.companion = None
         for subtask in task.subtasks or ():
@@ -317,7 +327,6 @@ class Tasks:
         self._of_run.pop(run.serial, None)
         run.detached = True
         self._end_coordination(task, run)
-        self._service.jobs.job_tasks.withdraw(task, run.node)
         self._service.runs.kill(run)
 
     def end(self, task: Task, failure: dict[str, Any]) -> None:

@@ -1,0 +1,102 @@
+"""A multi-instance task and the job preparation task of its job.
+
+REST API, ``jobPreparationTask``: it is "run on each Compute Node before any other Task of the Job", and a node on which it fails
+runs no task of the job.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from azure_batch_emulator.engine.entities import Task
+from azure_batch_emulator.executors.base import RunResult
+from azure_batch_emulator.schema.pools import RESIZE
+from support.hand_executor import DONE, LOST, Bench
+
+MANY = {"numberOfInstances": 2, "coordinationCommandLine": "coordinate"}
+PREPARED = {"jobPreparationTask": {"commandLine": "prepare"}, "jobReleaseTask": {"commandLine": "release"}}
+
+
+def waiting(**preparation: Any) -> tuple[Bench, Task]:
+    """A task of two instances whose job preparation tasks run."""
+    bench = Bench()
+    job = PREPARED | {"jobPreparationTask": PREPARED["jobPreparationTask"] | preparation}
+    return bench, bench.task(job, multiInstanceSettings=MANY)
+
+
+def open_commands(bench: Bench) -> list[str]:
+    return [run.request.command_line for run in bench.executor.open]
+
+
+def free(bench: Bench) -> bool:
+    return all(not node.busy and node.slots_used == 0 for node in bench.pool.nodes.values())
+
+
+def test_each_node_is_prepared_before_its_coordination_command_and_released_at_the_end() -> None:
+    bench, task = waiting()
+    assert open_commands(bench) == ["prepare", "prepare"]
+    assert task.state == "preparing"
+    bench.executor.open.pop(0).finish(DONE)
+    bench.clock.advance(1.0)
+    assert sorted(open_commands(bench)) == ["coordinate", "prepare"]
+    assert bench.end_all(DONE) == ["prepare", "coordinate"]
+    assert bench.end_all(DONE) == ["coordinate"]
+    assert bench.end_all(DONE) == ["work"]
+    assert (task.result, free(bench)) == ("success", True)
+    bench.service.jobs.terminate(task.job, "r")
+    bench.clock.advance(1.0)
+    assert bench.end_all(DONE) == ["release", "release"]
+
+
+def test_a_job_that_does_not_wait_for_its_preparation_coordinates_at_once() -> None:
+    bench, _ = waiting(waitForSuccess=False)
+    assert sorted(open_commands(bench)) == ["coordinate", "coordinate", "prepare", "prepare"]
+
+
+def test_a_node_that_cannot_be_prepared_is_replaced() -> None:
+    bench, task = waiting()
+    failed, good = bench.executor.open
+    good.finish(DONE)
+    bench.clock.advance(1.0)
+    failed.finish(RunResult(1))
+    bench.clock.advance(1.0)
+    assert (task.state, task.retry_count, task.requeue_count, free(bench)) == ("active", 0, 0, True)
+    bench.executor.open = []
+    bench.service.pools.resize(bench.pool, RESIZE.accept("", {"targetDedicatedNodes": 3}))
+    bench.clock.advance(300.0)
+    assert sorted(bench.end_all(DONE)) == ["coordinate", "prepare"]
+    assert bench.end_all(DONE) == ["coordinate"]
+    assert bench.end_all(DONE) == ["work"]
+    assert task.result == "success"
+
+
+@pytest.mark.parametrize("verb", ["terminate", "delete"])
+def test_a_task_that_ends_while_its_nodes_are_prepared_leaves_them_free(verb: str) -> None:
+    bench, task = waiting()
+    getattr(bench.service.tasks, verb)(task)
+    bench.end_all(DONE)
+    assert (open_commands(bench), free(bench)) == ([], True)
+    assert all(not record.waiting_tasks for record in task.job.job_task_records)
+
+
+def test_a_task_that_loses_a_node_that_is_being_prepared_begins_anew() -> None:
+    bench, task = waiting()
+    other = next(node for node in bench.pool.nodes.values() if node.id != task.node_id)
+    bench.service.nodes.preempt(other)
+    bench.clock.advance(1.0)
+    assert (task.state, task.requeue_count) == ("active", 1)
+    bench.clock.advance(600.0)
+    for _ in range(6):
+        bench.end_all(DONE)
+    assert (task.result, free(bench)) == ("success", True)
+
+
+def test_a_preparation_that_the_emulator_lost_runs_again_before_the_coordination() -> None:
+    bench, task = waiting()
+    assert bench.end_all(LOST) == ["prepare", "prepare"]
+    assert open_commands(bench) == ["prepare", "prepare"]
+    for _ in range(3):
+        bench.end_all(DONE)
+    assert task.result == "success"
