@@ -42,37 +42,49 @@ class AutoPools:
         job.pool_id = f"{prefix}_{guid}" if prefix else guid
         if shared and schedule is not None:
             schedule.auto_pool_id = job.pool_id
-        self._service.clock.call_later(_CREATION_DELAY, self._create, job, specification)
+        self._service.clock.call_later(_CREATION_DELAY, self._create, job, job.pool_id, specification)
+
+    def leave(self, job: Job) -> None:
+        """The job moves to another pool: its own one lives on, as documented for the lifetime of the job."""
+        specification = job.spec["poolInfo"].get("autoPoolSpecification")
+        if specification is not None and self._goes_with(job, specification):
+            job.left_pool = job.pool_id
+        job.auto_pool = False
 
     def resume(self, job: Job) -> None:
         """Make the pool of a job that comes from a state file, if it was still to be made."""
         specification = job.spec["poolInfo"].get("autoPoolSpecification")
         if specification is not None and job.pool_id.lower() not in self._service.pool_table:
-            self._service.clock.call_later(_CREATION_DELAY, self._create, job, specification)
+            self._service.clock.call_later(_CREATION_DELAY, self._create, job, job.pool_id, specification)
 
-    def _create(self, job: Job, specification: dict[str, Any]) -> None:
-        if job.state not in _LIVING or job.pool_id.lower() in self._service.pool_table:
+    def _create(self, job: Job, pool_id: str, specification: dict[str, Any]) -> None:
+        if job.state not in _LIVING or job.pool_id != pool_id or pool_id.lower() in self._service.pool_table:
             return
         if "pool" not in specification:
             error = auto_pool_error("InvalidAutoPoolSettings", "The auto pool has no pool specification.")
             self._service.jobs.fail_scheduling(job, error)
             return
         try:
-            self._service.pools.create(job.pool_id, specification["pool"])
+            self._service.pools.create(pool_id, specification["pool"])
         except BatchError as refused:
             code = _ERROR_CODES.get(refused.code, "InvalidAutoPoolSettings")
             self._service.jobs.fail_scheduling(job, auto_pool_error(code, refused.message))
         else:
-            self._service.scheduler.wake_id(job.pool_id)
+            self._service.scheduler.wake_id(pool_id)
 
     def job_ended(self, job: Job) -> None:
         """A job is completed or gone: its pool goes with it, unless it is kept or the schedule's."""
         specification = job.spec["poolInfo"].get("autoPoolSpecification")
-        if specification is None or specification["keepAlive"]:
-            return
-        if job.schedule_id is not None and specification["poolLifetimeOption"] == "jobschedule":
-            return
-        self.remove(job.pool_id)
+        if specification is not None and self._goes_with(job, specification):
+            self.remove(job.pool_id)
+        if job.left_pool is not None:
+            self.remove(job.left_pool)
+
+    @staticmethod
+    def _goes_with(job: Job, specification: dict[str, Any]) -> bool:
+        """Whether an auto pool lives as long as the job, not as its schedule and not for ever."""
+        of_schedule = job.schedule_id is not None and specification["poolLifetimeOption"] == "jobschedule"
+        return not specification["keepAlive"] and not of_schedule
 
     def remove(self, pool_id: str) -> None:
         """Delete an auto pool if it is still there."""

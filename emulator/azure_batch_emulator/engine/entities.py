@@ -154,7 +154,10 @@ class Counts:
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A job with its tasks by lower-case id. Its wall-clock limit counts from `limit_since` (`limits.Limits.reading`)."""
+    """A job with its tasks by lower-case id. Its wall-clock limit counts from `limit_since` (`limits.Limits.reading`).
+
+    `left_pool` is its auto pool if it runs in another pool by now.
+    """
 
     id: str
     spec: dict[str, Any]
@@ -179,6 +182,7 @@ class Job:
     disable_option: str | None = None
     schedule_id: str | None = None
     auto_pool: bool = False
+    left_pool: str | None = None
     limit_since: float = 0.0
     wall_clock_timer: Timer | None = None
     step_timer: Timer | None = None

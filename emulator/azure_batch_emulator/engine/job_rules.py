@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from azure_batch_emulator.wire.errors import BatchError
+from typing import Any
+
+from azure_batch_emulator.wire.errors import BatchError, invalid_property
 
 _GONE = {"deleting": "JobBeingDeleted"}
 _ENDING = {"terminating": "JobBeingTerminated", "completed": "JobCompleted"} | _GONE
@@ -29,6 +31,27 @@ def check_allowed(operation: str, state: str) -> None:
     code = _REFUSALS[operation].get(state)
     if code is not None:
         raise BatchError(code)
+
+
+def new_pool_info(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The ``poolInfo`` of a job that is given another one; of an auto pool, only keepAlive can be changed.
+
+    Raises:
+        BatchError: 400 for a change that the API document rules out.
+    """
+    if "autoPoolSpecification" not in new:
+        return new
+    given, present = new["autoPoolSpecification"], old.get("autoPoolSpecification")
+    reason = "Of an autoPoolSpecification only keepAlive can be updated."
+    if present is None:
+        raise invalid_property("autoPoolSpecification", given["poolLifetimeOption"], reason)
+    for name in given:
+        if name != "keepAlive" and given[name] != present.get(name):
+            raise invalid_property(name, given[name], reason)
+    if present["poolLifetimeOption"] != "job":
+        reason = "keepAlive can be updated only if the poolLifetimeOption is job."
+        raise invalid_property("keepAlive", given["keepAlive"], reason)
+    return {"autoPoolSpecification": present | {"keepAlive": given["keepAlive"]}}
 
 
 def exists_error(state: str) -> BatchError:

@@ -130,20 +130,22 @@ class Jobs:
             reason = "onAllTasksComplete cannot be changed back once it is terminateJob."
             raise invalid_property("onAllTasksComplete", "noaction", reason)
         machine_rules.check_subnet(changes.get("networkConfiguration"), self._service.subscription)
-        moved = "poolInfo" in changes and changes["poolInfo"] != job.spec["poolInfo"]
-        if moved and job.state != "disabled":
-            raise BatchError(
-                "OperationInvalidForCurrentState", {"Reason": "poolInfo can be changed only on a disabled job."}
-            )
+        present = job.spec["poolInfo"]
+        asked = changes.get("poolInfo", present)
+        if asked != present:
+            if job.state != "disabled":
+                reason = "poolInfo can be changed only on a disabled job."
+                raise BatchError("OperationInvalidForCurrentState", {"Reason": reason})
+            changes = changes | {"poolInfo": job_rules.new_pool_info(present, asked)}
+        moved = asked != present and "poolId" in asked
         if moved:
             self._service.scheduler.leave(job)
+            self._service.auto_pools.leave(job)
         job.spec = {name: value for name, value in (job.spec | changes).items() if value is not None and value != []}
         job.last_modified = self._service.clock.now()
         self._limit(job)
         if moved:
-            job.pool_id = job.spec["poolInfo"].get("poolId", "")
-            if "autoPoolSpecification" in job.spec["poolInfo"]:
-                self._service.auto_pools.attach(job)
+            job.pool_id = job.spec["poolInfo"]["poolId"]
             self._service.scheduler.enter(job)
         self._service.scheduler.wake_id(job.pool_id)
         self._plan_check(job)
@@ -357,7 +359,7 @@ class Jobs:
     def preparation_failed(self, node: Node, waiting: list[Task]) -> None:
         """The preparation task failed on a node: its tasks are tried elsewhere."""
         for task in waiting:
-            if task.run is not None and task.run.node is node:
+            if task.run is not None and node in self.multi_instance.nodes(task.run):
                 self._service.tasks.return_to_queue(task)
 
     def _plan_check(self, job: Job) -> None:

@@ -57,7 +57,12 @@ class Schedules:
         """
         self._check(schedule)
         kept = {name: value for name, value in schedule.spec.items() if not replace or name == "displayName"}
+        pool_info = schedule.spec["jobSpecification"]["poolInfo"]
         schedule.spec = kept | ({"schedule": {}} if replace else {}) | changes
+        kept_alive = pool_info.get("autoPoolSpecification", {}).get("keepAlive", False)
+        if kept_alive and "autoPoolSpecification" not in schedule.spec["jobSpecification"]["poolInfo"]:
+            # It was settled by the specification that made the pool that it stays.
+            schedule.auto_pool_id = None
         schedule.last_modified = self._service.clock.now()
         if "schedule" in changes or replace:
             self._plan(schedule, first=not schedule.job_serial)
@@ -293,7 +298,7 @@ class Schedules:
 
     def _drop_pool(self, schedule: JobSchedule) -> None:
         specification = schedule.spec["jobSpecification"]["poolInfo"].get("autoPoolSpecification")
-        if schedule.auto_pool_id is not None and specification is not None and not specification["keepAlive"]:
+        if schedule.auto_pool_id is not None and not (specification or {}).get("keepAlive"):
             self._service.auto_pools.remove(schedule.auto_pool_id)
 
     def _gone(self, schedule: JobSchedule) -> None:

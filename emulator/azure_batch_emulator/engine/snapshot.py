@@ -33,7 +33,7 @@ _POOL_NAMES = """id spec created last_modified state_time allocation_time target
 _NODE_NAMES = """id index dedicated ip_address allocated state_time state scheduling_enabled boot_time tasks_run
  tasks_succeeded start_task start_task_info errors users"""
 _JOB_NAMES = """id spec created last_modified state_time start_time pool_id state previous_state previous_state_time
- end_time terminate_reason scheduling_error disable_option schedule_id auto_pool"""
+ end_time terminate_reason scheduling_error disable_option schedule_id auto_pool left_pool"""
 _SELDOM = (
     "retry_count",
     "requeue_count",

@@ -5,22 +5,17 @@ Each test is an order of events that once left something behind or took somethin
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from azure_batch_emulator.engine import snapshot
 from azure_batch_emulator.engine.dependencies import Dependencies
 from azure_batch_emulator.engine.entities import Node
-from azure_batch_emulator.engine.service import BatchService
 from azure_batch_emulator.engine.transitions import IllegalTransitionError
 from azure_batch_emulator.executors.base import RunResult
-from azure_batch_emulator.executors.simulated import SimulatedExecutor
 from azure_batch_emulator.schema.jobs import JOB, JOB_SCHEDULE
 from azure_batch_emulator.schema.pools import REMOVE_NODES, RESIZE
 from azure_batch_emulator.schema.tasks import TASK
 from azure_batch_emulator.wire.errors import BatchError
-from support.hand_executor import DONE, MACHINE, Bench
+from support.hand_executor import DONE, Bench
 
 MANY = {"numberOfInstances": 2, "coordinationCommandLine": "coordinate"}
 
@@ -152,49 +147,6 @@ def test_a_job_whose_manager_is_refused_is_not_there() -> None:
         bench.service.jobs.create("job", JOB.accept("", body))
     assert bench.service.job_table == {}
     assert bench.service.scheduler.jobs_of_pool == {}
-
-
-def auto_pool_job(**properties: object) -> dict[str, object]:
-    pool = {"vmSize": "standard_d2s_v3", "virtualMachineConfiguration": MACHINE, "targetDedicatedNodes": 1}
-    specification = {"poolLifetimeOption": "job", "pool": pool}
-    return JOB.accept("", {"id": "auto", "poolInfo": {"autoPoolSpecification": specification}} | properties)
-
-
-def test_the_pool_of_a_job_that_is_disabled_at_once_comes() -> None:
-    bench = Bench()
-    job = bench.service.jobs.create("auto", auto_pool_job())
-    bench.service.jobs.disable(job, "requeue")
-    bench.clock.advance(60.0)
-    bench.service.jobs.enable(job)
-    bench.clock.advance(60.0)
-    assert job.pool_id.lower() in bench.service.pool_table
-
-
-@pytest.mark.parametrize("verb", ["terminate", "delete"])
-def test_the_pool_of_a_job_that_was_ending_at_the_stop_goes(verb: str) -> None:
-    bench = Bench()
-    job = bench.service.jobs.create("auto", auto_pool_job())
-    bench.clock.advance(120.0)
-    assert len(bench.service.pool_table) == 2
-    if verb == "terminate":
-        bench.service.jobs.terminate(job, "r")
-    else:
-        bench.service.jobs.delete(job)
-    picture = json.loads(json.dumps(snapshot.dump(bench.service)))
-    again = BatchService("account", bench.clock, SimulatedExecutor(bench.clock, 1), seed=1)
-    snapshot.load(again, picture)
-    bench.clock.advance(600.0)
-    assert list(again.pool_table) == ["pool"]
-
-
-def test_a_pool_that_was_about_to_be_made_at_the_stop_is_made() -> None:
-    bench = Bench()
-    job = bench.service.jobs.create("auto", auto_pool_job())
-    picture = json.loads(json.dumps(snapshot.dump(bench.service)))
-    again = BatchService("account", bench.clock, SimulatedExecutor(bench.clock, 1), seed=1)
-    snapshot.load(again, picture)
-    bench.clock.advance(60.0)
-    assert job.pool_id.lower() in again.pool_table
 
 
 def test_the_end_of_an_old_window_does_not_close_a_new_one() -> None:
