@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from support.stage import Options, Stage, job, pool, sleeping, task, thing
+from support.stage import Options, Stage, job, pool, schedule, sleeping, task, thing
 
 OFFERS = {"Pools_ListSupportedImages", "Applications_ListApplications"}
 
@@ -146,3 +146,21 @@ async def test_accounts_at_rest_cost_two_lists_a_minute_each(stage: Stage) -> No
     await stage.run_for(60 * minutes)
     assert stage.azure.calls(since=since) <= 2 * len(ACCOUNTS) * (minutes + 1)
     assert stage.writes() == writes
+
+
+async def test_what_has_ended_is_not_asked_for_any_more(stage: Stage) -> None:
+    """A job, a task of a job that stays open, and a schedule, before a resync looks at their objects again."""
+    await stage.ready_pool()
+    stage.azure.post("/jobs", {"id": "theirs", "poolInfo": {"poolId": "cpu"}})
+    single = thing("BatchTask", "single", jobId="theirs", accountRef={"name": "main"}, commandLine="sleep 5")
+    specification = {"poolRef": {"name": "cpu"}, "jobManagerTask": {"id": "manager", "commandLine": "sleep 5"}}
+    once = {"recurrenceInterval": "PT24H", "doNotRunAfter": "2026-05-29T00:00:00Z"}
+    stage.apply(job("own", tasks=sleeping(2, 5)), single)
+    stage.apply(schedule("once", schedule=once, jobSpecification=specification))
+    await stage.until(lambda: stage.phase("bj", "own") == stage.phase("bt", "single") == "Succeeded", 120)
+    await stage.until(lambda: stage.phase("bjs", "once") == "Completed", 120)
+    await stage.run_for(5)
+    since = stage.now
+    await stage.run_for(240)
+    asked = {each.operation for each in stage.azure.log if each.time >= since}
+    assert asked - OFFERS == {"Pools_ListPools", "Pools_ListPoolNodeCounts"}

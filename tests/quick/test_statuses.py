@@ -148,12 +148,15 @@ async def test_a_change_that_the_finalizer_overtakes_is_followed(stage: Stage) -
     assert len(stage.azure.service.pool("cpu").nodes) == 3
 
 
-async def test_a_job_without_its_config_map_can_be_suspended(stage: Stage) -> None:
-    """Verbs that stop work whatever else is wrong with the object."""
+@pytest.mark.parametrize("all_in", [True, False])
+async def test_a_job_without_its_config_map_can_be_suspended(stage: Stage, all_in: bool) -> None:
+    """Verbs that stop work whatever else is wrong with the object, such as that its tasks cannot be known any more."""
     await stage.ready_pool()
     stage.apply(config_map("list", tasks_json='[{"id": "a", "commandLine": "sleep 3600"}]'))
+    if not all_in:
+        stage.azure.fault("Tasks_CreateTaskCollection", status=503, code="ServerBusy")
     stage.apply(job("own", tasksFrom=[{"configMapKeyRef": {"name": "list", "key": "tasks.json"}}]))
-    await stage.until(lambda: stage.phase("bj", "own") == "Running", 120)
+    await stage.until(lambda: stage.phase("bj", "own") == ("Running" if all_in else "Submitting"), 120)
     stage.delete("cm", "list")
     await stage.restart()
     stage.patch("bj", "own", {"spec": {"suspend": True}})

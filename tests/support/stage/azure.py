@@ -30,7 +30,7 @@ from azure_batch_emulator.web.routes import match
 from azure_batch_emulator.web.server import Server
 from azure_batch_emulator.web.storage import Storage
 from azure_batch_emulator.wire.errors import BatchError
-from support.stage.faults import Hold
+from support.stage.faults import Hold, Omission
 from support.stage.wire import Network
 
 Body = dict[str, Any]
@@ -88,6 +88,7 @@ class Azure:
         self.effects: list[Callable[[str, str, bool], bool]] = []
         """Told each call that changes something before it is handled (False) and after (True); True drops it, or its answer."""
         self._holds: list[Hold] = []
+        self._omissions: list[Omission] = []
         self._runner: web.BaseRunner | None = None
 
     async def start(self) -> None:
@@ -219,6 +220,16 @@ class Azure:
         self._holds.append(hold)
         return hold
 
+    def omit(self, path: str, count: int | None = None) -> Omission:
+        """Let lists lack what is there, as one does that lags or whose pages move: `/pools/cpu`, `/jobs/own/tasks/t0`.
+
+        A GET of the thing itself shows it.
+        """
+        collection, _, id = path.rpartition("/")
+        omission = Omission(collection, id, count)
+        self._omissions.append(omission)
+        return omission
+
     def simulate(self, pattern: str, **rule: Any) -> None:
         """How tasks behave whose `job/task` or command line matches: `seconds`, `exitCode`, `attempts`, `stdout`, `stderr` …"""
         self.executor.rules.append(SimulationRule.from_json({"pattern": pattern, **_SIMULATED, **rule}))
@@ -260,6 +271,9 @@ class Azure:
         place = len(self.log)
         self.log.append(BatchCall(loop.time(), operation, request.method, path, 0, body, query))
         response = await handler(request)
+        if reads and isinstance(response, web.Response) and isinstance(response.body, bytes):
+            for omission in self._omissions:
+                response.body = omission.taken_out(path, response.body)
         if request.transport is not None and not request.transport.is_closing():
             self.log[place] = replace(self.log[place], status=response.status)
         if not reads and self._tell(operation, path, after=True):

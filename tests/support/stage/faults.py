@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
 
 from support.stage.apiserver import Route
 
@@ -93,3 +96,36 @@ class Hold:
         kept, self._kept = self._kept, []
         for let_go in kept:
             let_go()
+
+
+@dataclass
+class Omission:
+    """Lists lack one thing that is there, until `end`.
+
+    Attributes:
+        collection, id: where it is listed, and what it is called there.
+        count: how many lists lack it; all if None.
+        hits: how many have lacked it so far.
+    """
+
+    collection: str
+    id: str
+    count: int | None = None
+    hits: int = 0
+    over: bool = False
+
+    def taken_out(self, path: str, answer: bytes) -> bytes:
+        """An answer to a GET of `path` without the thing."""
+        if self.over or path != self.collection or (self.count is not None and self.hits >= self.count):
+            return answer
+        page: dict[str, Any] = orjson.loads(answer)
+        listed = page.get("value", [])
+        page["value"] = [each for each in listed if each.get("id") != self.id]
+        if len(page["value"]) == len(listed):
+            return answer
+        self.hits += 1
+        return orjson.dumps(page)
+
+    def end(self) -> None:
+        """Lists show it again."""
+        self.over = True

@@ -1,0 +1,42 @@
+"""A list lacks what is there, as one does that lags or whose pages move: its absence is no proof."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.stage import Stage, job, schedule, task
+
+PLACES = {
+    "bp": ("cpu", "/pools/cpu"),
+    "bj": ("own", "/jobs/own"),
+    "bjs": ("nightly", "/jobschedules/nightly"),
+    "bt": ("t", "/jobs/own/tasks/t"),
+}
+
+
+async def all_kinds(stage: Stage) -> None:
+    """One of each kind, all at work."""
+    await stage.ready_pool()
+    manager = {"id": "manager", "commandLine": "sleep 36000"}
+    specification = {"poolRef": {"name": "cpu"}, "jobManagerTask": manager}
+    stage.apply(schedule("nightly", schedule={"recurrenceInterval": "PT24H"}, jobSpecification=specification))
+    stage.apply(job("own", onAllTasksComplete="noaction"), task("t", "own", "sleep 36000"))
+    await stage.until(lambda: stage.phase("bt", "t") == "Running" and stage.ready("bjs", "nightly"), 120)
+
+
+@pytest.mark.parametrize("kind", PLACES)
+async def test_an_object_is_not_let_go_because_lists_lack_what_it_owns(stage: Stage, kind: str) -> None:
+    """The operator is new, so nothing but the lists tells it of what is there."""
+    name, path = PLACES[kind]
+    await all_kinds(stage)
+    await stage.kill()
+    stage.delete(kind, name)
+    gap = stage.azure.omit(path)
+    stage.start()
+    await stage.run_for(180)
+    assert gap.hits
+    assert stage.azure.get(path) is not None
+    assert not stage.gone(kind, name)
+    gap.end()
+    await stage.until(lambda: stage.gone(kind, name), 600)
+    assert stage.azure.get(path) is None
