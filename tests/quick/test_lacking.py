@@ -40,3 +40,36 @@ async def test_an_object_is_not_let_go_because_lists_lack_what_it_owns(stage: St
     gap.end()
     await stage.until(lambda: stage.gone(kind, name), 600)
     assert stage.azure.get(path) is None
+
+
+@pytest.mark.parametrize("kind", ["bp", "bj", "bjs"])
+async def test_what_is_there_is_not_taken_for_gone_because_lists_lack_it(stage: Stage, kind: str) -> None:
+    _, path = PLACES[kind]
+    await all_kinds(stage)
+    await stage.run_for(60)
+    writes, since = stage.writes(), stage.now
+    gap = stage.azure.omit(path)
+    await stage.run_for(300)
+    assert gap.hits
+    assert stage.azure.changes(since) == []
+    assert stage.writes() == writes, "nobody is told of it"
+
+
+async def test_a_task_that_lists_lack_is_not_added_again_and_again(stage: Stage) -> None:
+    await all_kinds(stage)
+    added = stage.azure.calls("Tasks_CreateTaskCollection")
+    gap = stage.azure.omit("/jobs/own/tasks/t")
+    await stage.run_for(300)
+    assert stage.azure.calls("Tasks_CreateTaskCollection") - added <= 12, "ever more rarely"
+    assert stage.reason("bt", "t") == "TaskExists"
+    gap.end()
+    await stage.until(lambda: stage.ready("bt", "t"), 90)
+
+
+async def test_one_list_that_lacks_a_task_is_nothing_to_show(stage: Stage) -> None:
+    await all_kinds(stage)
+    writes = stage.writes("bt", "t")
+    gap = stage.azure.omit("/jobs/own/tasks/t", count=1)
+    await stage.run_for(120)
+    assert gap.hits == 1
+    assert stage.writes("bt", "t") == writes

@@ -16,7 +16,7 @@ from typing import Any
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import AlreadyExistsError, BatchClient, BatchError, unanswered
 from azure_batch_operator.guard import refusal
-from azure_batch_operator.reconcile.trouble import trouble
+from azure_batch_operator.reconcile.trouble import overtaken, trouble
 from azure_batch_operator.sync.backoff import Backoff
 
 logger = logging.getLogger(__name__)
@@ -172,10 +172,17 @@ class Submitter:
             self._in_hand.difference_update(keys)
         for item in items:
             error_of_item = outcome.get(item.id, unknown)
-            if error_of_item is None or isinstance(error_of_item, AlreadyExistsError):
+            if error_of_item is None:
                 self._backoff.succeeded(item.key, _ADD)
-                self._added(job_id, str(item.body["id"]), None if error_of_item else item.owner)
+                self._added(job_id, str(item.body["id"]), item.owner)
                 continue
+            twice = self._backoff.refusals(item.key, _ADD, _INTENT) > 0
+            if isinstance(error_of_item, AlreadyExistsError):
+                self._added(job_id, str(item.body["id"]), None)
+                if overtaken(error_of_item, twice=twice):
+                    # The next list shows whose it is. One that goes on lacking it must not make this a circle.
+                    self._backoff.overtaken(item.key, _ADD, _INTENT, error_of_item)
+                    continue
             if unanswered(error_of_item):
                 self._doubtful(job_id, str(item.body["id"]), item.key)
             problem = trouble(error_of_item)

@@ -144,13 +144,13 @@ async def test_a_job_that_is_not_among_the_open_ones_is_asked_for_before_anythin
     await asyncio.sleep(61)
     assert key in await scene.poll()
     assert scene.mirror.jobs.get("j007") is Absent.GONE
+    assert [each for each in scene.service.asked if each.startswith("get")] == ["get j007"], "and itself"
 
 
 @jumping
 async def test_a_service_that_takes_no_filter_by_id_is_asked_one_by_one() -> None:
     scene = scene_of(3)
     scene.service.failing["id eq"] = InvalidRequestError("no", status=400, code="InvalidQueryParameterValue")
-    scene.service.gettable = True
     await scene.poll()
     assert scene.health == [None]
     assert not isinstance(scene.mirror.jobs.get("j000"), Absent)

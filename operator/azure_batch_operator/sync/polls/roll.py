@@ -1,7 +1,8 @@
 """Which of the wanted jobs or schedules are there: by lists that do not grow with the account's history.
 
 A few are asked for by their ids. Many are found in one list of all that are open; what that list lacks may be completed, gone, or
-have slipped between two pages, so it is asked for by id before anything is made of its absence.
+have slipped between two pages, so it is asked for by id before anything is made of its absence. A list may also lag, so what was
+there when last looked at is gone only if a GET of it says so (`tests/quick/test_lacking.py`).
 """
 
 from __future__ import annotations
@@ -78,6 +79,10 @@ class Roll:
             missing = list(wanted)
         async for item in self._by_id(missing):
             found[str(item["id"]).lower()] = item
+        for id in missing:
+            # What was being deleted is expected to go; letting go of its object takes a GET anyway.
+            if id not in found and self._table.alive(id) and (there := await self._one(id)) is not None:
+                found[id] = there
         self._asked_at = {id: at for id, at in self._asked_at.items() if id in wanted} | dict.fromkeys(missing, began)
         # Wanted, not open, and not due to be looked at: as it was.
         kept = [known for id in wanted if id not in found and id not in missing and (known := self._table.latest(id))]
