@@ -180,9 +180,11 @@ def _become(message: dict[str, Any], report: int) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (_LARGEST_FILE, _LARGEST_FILE))
         os.chdir(message["cwd"])
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-        os.dup2(os.open(message["stdout"], flags, 0o644), 1)
-        os.dup2(os.open(message["stderr"], flags, 0o644), 2)
+        # A pipe in place of the file must not hold up the agent: nobody reads it.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK
+        for name, stream in (("stdout", 1), ("stderr", 2)):
+            os.dup2(os.open(message[name], flags, 0o644), stream)
+            os.set_blocking(stream, True)
         argv = message["argv"]
         os.execvpe(argv[0], argv, message["env"])  # noqa: S606 - running commands is the purpose
     except OSError as error:
@@ -212,10 +214,10 @@ def _children(pid: int) -> list[int]:
 
 
 def _descendants(pid: int) -> list[int]:
-    found = []
-    for child in _children(pid):
-        found.append(child)
-        found += _descendants(child)
+    # Not by recursion: a chain of processes may be longer than the stack.
+    found = _children(pid)
+    for child in found:
+        found += _children(child)
     return found
 
 

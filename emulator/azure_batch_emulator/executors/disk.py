@@ -5,6 +5,7 @@ Nobody gets out of the directory asked for: neither by ``..`` nor by a symbolic 
 
 from __future__ import annotations
 
+import contextlib
 import mimetypes
 import os
 import shutil
@@ -108,6 +109,14 @@ class DiskFiles:
             shutil.rmtree(real)
         else:
             real.rmdir()
+
+
+def make_way(file: Path) -> None:
+    """Take away what stands where a file is to be written and is none: a pipe would not open before it has a reader."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = file.lstat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            file.unlink()
 
 
 def _info(path: Path, name: str, status: os.stat_result) -> FileInfo | None:

@@ -19,7 +19,7 @@ from azure_batch_emulator.clock import Clock
 from azure_batch_emulator.executors import windows
 from azure_batch_emulator.executors.agent_client import AgentClient, AgentLostError
 from azure_batch_emulator.executors.base import NodePlace, RunHandle, RunObserver, RunRequest, RunResult
-from azure_batch_emulator.executors.disk import DiskFiles
+from azure_batch_emulator.executors.disk import DiskFiles, make_way
 from azure_batch_emulator.executors.transfer import (
     TransferError,
     blob_url,
@@ -156,6 +156,7 @@ class _ProcessRun:
         self._killed = False
         self._begun = False
         self._serial: int | None = None
+        self._variables: dict[str, str] = {}
         self._started: int | None = None
         self.task: asyncio.Task[None] | None = None
 
@@ -194,6 +195,8 @@ class _ProcessRun:
             if request.shared is not None:
                 (root / request.shared).mkdir(parents=True, exist_ok=True)
             for name in ("stdout.txt", "stderr.txt"):
+                # An earlier try of the task may have left anything there.
+                make_way(directory / name)
                 (directory / name).write_bytes(b"")
         except OSError as error:
             return _failed("ResourceDirectoryCreateFailed", "The task's directory could not be made", error.strerror)
@@ -238,6 +241,7 @@ class _ProcessRun:
             variables = windows.environment(trust | request.environment(NODE_ROOT), root, path)
         else:
             variables = {"PATH": path, "HOME": str(working), "LANG": "C.UTF-8"} | trust | request.environment(root)
+        self._variables = variables
         self._serial, exited = self._executor.agent.begin(
             argv,
             str(working),
@@ -260,16 +264,30 @@ class _ProcessRun:
     async def _uploads(self, result: RunResult, directory: Path, working: Path, root: Path) -> RunResult:
         self._serial = None
         success = result.exit_code == 0 and result.failure is None
-        uploads = plan_uploads(self._request.output_files, working, root, success=success)
+        request = self._request
         try:
+            # In a thread: a task may have left a large tree.
+            uploads = await asyncio.to_thread(
+                plan_uploads,
+                request.output_files,
+                working,
+                root,
+                self._variables,
+                success=success,
+                windows=request.windows,
+            )
             out, err = directory / "fileuploadout.txt", directory / "fileuploaderr.txt"
             await upload_all(self._executor.session, uploads, out, err)
         except TransferError as error:
-            if result.failure is not None:
-                return result
+            failure: tuple[str, str, str, tuple[tuple[str, str], ...]]
             failure = ("UserError", error.code, error.message, error.details)
-            return RunResult(result.exit_code, failure, "upload", self._started)
-        return result
+        except OSError as error:
+            # Such as when the task has taken away its own directory.
+            details = (("Message", error.strerror or type(error).__name__),)
+            failure = ("UserError", "FileUploadMiscError", "The output files could not be uploaded", details)
+        else:
+            return result
+        return result if result.failure is not None else RunResult(result.exit_code, failure, "upload", self._started)
 
 
 def _failed(code: str, message: str, reason: str | None) -> RunResult:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,9 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from xml.etree import ElementTree
 
 import aiohttp
+
+from azure_batch_emulator.executors import patterns
+from azure_batch_emulator.executors.disk import make_way, shown_name
 
 _CODES = {401: "BlobAccessDenied", 403: "BlobAccessDenied", 404: "BlobNotFound"}
 _MESSAGES = {
@@ -23,7 +24,6 @@ _MESSAGES = {
     "ResourceFileCreateFailed": "One of the resource files could not be created",
 }
 _UPLOAD_CODES = {401: "FileUploadAccessDenied", 403: "FileUploadAccessDenied", 404: "FileUploadContainerNotFound"}
-_WILDCARD = re.compile(r"[*?\[]")
 
 
 class TransferError(Exception):
@@ -97,6 +97,7 @@ def _inside(directory: Path, path: str) -> Path:
 
 def _create(target: Path) -> BinaryIO:
     target.parent.mkdir(parents=True, exist_ok=True)
+    make_way(target)
     return target.open("wb")
 
 
@@ -144,12 +145,24 @@ async def _list_blobs(session: aiohttp.ClientSession, container: str, prefix: st
 
 
 def plan_uploads(
-    files: Sequence[Mapping[str, Any]], working_directory: Path, root: Path, *, success: bool
+    files: Sequence[Mapping[str, Any]],
+    working_directory: Path,
+    root: Path,
+    variables: Mapping[str, str],
+    *,
+    success: bool,
+    windows: bool = False,
 ) -> list[Upload]:
     """Which files go where, for a task that has ended.
 
     A pattern without wildcards names one file, and ``path`` its blob; with wildcards ``path`` is a folder. Patterns are
     relative to the working directory; files outside the node's `root` are left alone.
+
+    Args:
+        variables: environment of the task, which patterns may refer to.
+
+    Raises:
+        TransferError: a container's URL is none.
     """
     uploads: list[Upload] = []
     for file in files:
@@ -157,25 +170,29 @@ def plan_uploads(
         if condition != "taskcompletion" and condition != ("tasksuccess" if success else "taskfailure"):
             continue
         container = file["destination"]["container"]
-        pattern, path = file["filePattern"], container.get("path", "")
+        path = container.get("path", "")
         headers = {item["name"]: item.get("value", "") for item in container.get("uploadHeaders", ())}
-        absolute = os.path.normpath(working_directory / pattern)
-        if not _WILDCARD.search(pattern):
-            source = Path(absolute)
-            if source.is_file() and source.resolve().is_relative_to(root.resolve()):
-                uploads.append(Upload(source, blob_url(container["containerUrl"], path or source.name), headers))
-            continue
-        fixed = re.split(r"[^/]*[*?\[]", absolute, maxsplit=1)[0]
+        pattern = patterns.absolute(file["filePattern"], working_directory, root, variables, windows=windows)
+        fixed = patterns.fixed_part(pattern)
         if not fixed.startswith(f"{root}/"):
             # Not even looked at: all files of this machine would be many.
             continue
-        for match in sorted(glob.glob(absolute, recursive=True)):  # noqa: PTH207 - patterns with .. are valid here
-            source = Path(match)
-            if source.is_file() and source.resolve().is_relative_to(root.resolve()):
-                name = match[len(fixed) :]
-                full = f"{path.rstrip('/')}/{name}" if path else name
-                uploads.append(Upload(source, blob_url(container["containerUrl"], full), headers))
+        found = [pattern] if fixed == pattern else sorted(patterns.matches(pattern, ignore_case=windows))
+        for each in found:
+            source = Path(each)
+            if not (source.is_file() and source.resolve().is_relative_to(root.resolve())):
+                continue
+            name = shown_name(source.name if fixed == pattern else each[len(fixed) :])
+            full = (path or name) if fixed == pattern else f"{path.rstrip('/')}/{name}" if path else name
+            uploads.append(Upload(source, _upload_url(container["containerUrl"], full), headers))
     return uploads
+
+
+def _upload_url(container_url: str, name: str) -> str:
+    try:
+        return blob_url(container_url, name)
+    except ValueError as error:
+        raise TransferError("FileUploadMiscError", container_url, str(error)) from None
 
 
 async def upload_all(session: aiohttp.ClientSession, uploads: Sequence[Upload], out: Path, err: Path) -> None:
@@ -185,16 +202,19 @@ async def upload_all(session: aiohttp.ClientSession, uploads: Sequence[Upload], 
         TransferError: the first failure, after all have been tried.
     """
     failure: TransferError | None = None
+    for log in (out, err):
+        make_way(log)
     with out.open("a") as done, err.open("a") as failed:
         for upload in uploads:
             shown = without_query(upload.url)
+            name = shown_name(upload.source.name)
             try:
                 await _upload(session, upload)
             except TransferError as error:
                 failure = failure or error
-                failed.write(f"{upload.source.name} -> {shown}: {error.code}: {error.details[-1][1]}\n")
+                failed.write(f"{name} -> {shown}: {error.code}: {error.details[-1][1]}\n")
             else:
-                done.write(f"{upload.source.name} -> {shown}\n")
+                done.write(f"{name} -> {shown}\n")
     if failure is not None:
         raise failure
 
