@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from support.stage import Stage, pool
 
 
@@ -30,3 +34,35 @@ async def test_a_refused_deletion_backs_off_whatever_was_asked_for_before(stage:
     await stage.run_for(3600)
     # A wrong request is repeated after one minute, growing to an hour.
     assert stage.azure.calls("Pools_DeletePool") <= 8
+
+
+async def _pool_gone_but_not_proven(stage: Stage, **fault: Any) -> None:
+    """A deleted BatchPool whose pool is gone, as a list has shown, while the service does not let anybody look at it."""
+    stage.apply(*stage.account_objects(), pool("cpu", targetDedicatedNodes=0))
+    await stage.until(lambda: stage.ready("bp", "cpu"), 300)
+    stage.azure.delete("/pools/cpu")
+    stage.azure.fault("Pools_GetPool", skip=1, **fault)
+    stage.delete("bp", "cpu")
+    await stage.until(lambda: stage.azure.get("/pools/cpu") is None, 300)
+    await stage.until(lambda: stage.azure.calls("Pools_GetPool") > 2, 600)
+
+
+@pytest.mark.parametrize(
+    ("fault", "most"),
+    [
+        ({"status": 400, "code": "InvalidPropertyValue"}, 8),
+        ({"status": 403, "code": "InsufficientAccountPermissions"}, 20),
+    ],
+)
+async def test_a_refused_look_before_the_finalizer_goes_backs_off_and_is_shown(
+    stage: Stage, fault: dict[str, Any], most: int
+) -> None:
+    await _pool_gone_but_not_proven(stage, **fault)
+    stage.annotate("bp", "cpu", reconcile_now="1")
+    before = stage.azure.calls("Pools_GetPool")
+    await stage.run_for(3600)
+    assert stage.azure.calls("Pools_GetPool") - before <= most
+    assert stage.reason("bp", "cpu") == fault["code"]
+    stage.azure.heal()
+    stage.annotate("bp", "cpu", reconcile_now="2")
+    await stage.until(lambda: stage.gone("bp", "cpu"), 60)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.stage import Stage, job, sleeping
+from support.stage import Stage, config_map, job, sleeping
 
 
 async def test_a_running_job_whose_new_list_cannot_be_read_is_followed_to_its_end(stage: Stage) -> None:
@@ -19,3 +19,22 @@ async def test_a_running_job_whose_new_list_cannot_be_read_is_followed_to_its_en
     await stage.until(lambda: stage.status("bj", "own")["taskCounts"].get("completed") == 4, 300)
     assert stage.reason("bj", "own") == "InvalidTasks"
     await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 600)
+
+
+async def test_a_job_whose_list_is_gone_before_all_its_tasks_are_in_does_not_succeed(stage: Stage) -> None:
+    await stage.ready_pool()
+    lines = "\n".join(f"- {{id: t{number}, commandLine: sleep 5}}" for number in range(300))
+    stage.apply(config_map("list", tasks_yaml=lines))
+    stage.azure.fault("Tasks_CreateTaskCollection", status=400, code="InvalidPropertyValue", skip=1)
+    source = [{"configMapKeyRef": {"name": "list", "key": "tasks.yaml"}}]
+    stage.apply(job("own", tasksFrom=source, constraints={"maxWallClockTime": "PT20M"}))
+    await stage.until(lambda: stage.azure.get("/jobs/own") and len(stage.azure.all("/jobs/own/tasks")) == 100, 60)
+    await stage.until(lambda: stage.status("bj", "own").get("taskCounts", {}).get("total") == 300, 60)
+    stage.delete("cm", "list")
+    await stage.restart()
+    await stage.until(lambda: stage.reason("bj", "own") == "ConfigMapNotFound", 300)
+    await stage.until(lambda: stage.status("bj", "own")["taskCounts"]["succeeded"] == 100, 300)
+    assert stage.status("bj", "own")["progress"] == "100/300"
+    await stage.until(lambda: stage.phase("bj", "own") in {"Succeeded", "Failed"}, 1800)
+    assert stage.reason("bj", "own") == "DeadlineExceeded"
+    assert "100 of 300 tasks had succeeded" in stage.condition("bj", "own")["message"]

@@ -51,13 +51,18 @@ def total(spec: Mapping[str, Any]) -> int:
     return len(spec.get("tasks") or ()) + _factory_size(spec) + (1 if _merge_template(spec) else 0)
 
 
+def unread(spec: Mapping[str, Any]) -> bool:
+    """Whether tasks are in ConfigMaps that could not be read, so that `total` does not count them."""
+    items = ((spec.get("taskFactory") or {}).get("taskPerItem") or {}).get("itemsFrom")
+    return bool(spec.get("tasksFrom") or items)
+
+
 def nothing_to_do(spec: Mapping[str, Any]) -> bool:
     """Whether the spec says where tasks come from, and none do: an empty list, no line, no row below the names of the columns.
 
     A job that says nothing of tasks waits for those of others, and so does one with a job manager task or with noaction.
     """
-    unread = spec.get("tasksFrom") or ((spec.get("taskFactory") or {}).get("taskPerItem") or {}).get("itemsFrom")
-    given = any(name in spec for name in ("tasks", "tasksFrom", "taskFactory")) and not unread
+    given = any(name in spec for name in ("tasks", "tasksFrom", "taskFactory")) and not unread(spec)
     waits = spec.get("jobManagerTask") or str(spec.get("onAllTasksComplete", "")).lower() == "noaction"
     return given and not waits and not total(spec)
 

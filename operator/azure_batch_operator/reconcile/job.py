@@ -530,7 +530,12 @@ def _finish(resource: Resource, account: AccountView, remote: Mapping[str, Any],
     all_in = tasks.complete or noted == tasks.fingerprint
     present = max(tasks.number("active", "running", "completed"), tasks.failed_count + tasks.unfinished)
     # The service's counts lag, so they are asked only where there may be tasks that were never added.
-    missing = 0 if all_in or not expand.total(resource.spec) else max(0, total - present)
+    unread = expand.unread(resource.spec)
+    missing = 0 if all_in or not (unread or expand.total(resource.spec)) else max(0, total - present)
+    if unread and not noted and not resource.status.get("taskCounts"):
+        # Nothing tells how many there should be, but the note that all are in was never made.
+        missing = max(1, missing)
+        total = present + missing
     verdict = job_end.outcome(resource.spec, remote, tasks, total, missing, grown=bool(noted))
     marks = handled(resource, TERMINATE)
     plan = Plan(

@@ -32,7 +32,10 @@ _TRANSITIONS = frozenset({"terminating", "disabling", "enabling"})
 def total_of(resource: Resource, tasks: TasksView) -> int:
     """How many tasks the job has or will have, as far as is known."""
     present = tasks.number("active", "running", "completed")
-    return max(present, expand.total(resource.spec), tasks.failed_count + (tasks.unfinished or 0))
+    known = expand.total(resource.spec)
+    if expand.unread(resource.spec):
+        known = max(known, int((resource.status.get("taskCounts") or {}).get("total") or 0))
+    return max(present, known, tasks.failed_count + (tasks.unfinished or 0))
 
 
 def terminates(spec: Mapping[str, Any], remote: Mapping[str, Any] | None = None) -> bool:

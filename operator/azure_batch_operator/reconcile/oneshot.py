@@ -73,9 +73,10 @@ def not_done(resource: Resource, status: Mapping[str, Any]) -> dict[str, Any]:
 def noted(resource: Resource, plan: Plan) -> Plan:
     """The plan with the record that `azurebatch.io/reconcile-now` was heard: whatever was decided, it was decided now.
 
-    This also holds while the object is being deleted, or each pass would start the backoff anew.
+    This also holds while the object is being deleted, or each pass would start the backoff anew: the finalizer may have to wait
+    for proof.
     """
-    leaves = resource.deleting and (plan.finalizer == "remove" or not resource.has_finalizer)
+    leaves = resource.deleting and not resource.has_finalizer
     if leaves or asked(resource, RECONCILE_NOW) is None:
         return plan
     shown = resource.status if plan.status is None else plan.status

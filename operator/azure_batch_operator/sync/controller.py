@@ -54,6 +54,8 @@ _SECRET_LOOKED_AT_EVERY = 60.0
 _WRONG_SECRET_LOOKED_AT_EVERY = 5.0
 _GONE_RETRIED_AFTER = 30.0
 """Seconds after which what is left to do for an object that is gone is tried again."""
+_SHOWN_FROM = 8.0
+"""Seconds: the wait after a failed pass from which on its object says why; what passes by itself is over before."""
 _RECONCILE = "reconcile"
 """The action of a pass as a whole, for its backoff."""
 
@@ -238,9 +240,11 @@ class Controller:
             result = "batch"
         except BatchError as error:
             # The service did not say whether what was observed is still so: nothing was done, and it is asked again.
-            result = "batch"
-            wait = self._back_off(key, trouble(error))
+            result, problem = "batch", trouble(error)
+            wait = self._back_off(key, problem)
             logger.info("%s is reconciled again in %.0f s: %s", key, wait, error)
+            if wait >= _SHOWN_FROM:
+                self._show(key, problem)
         except Exception as error:
             # A fault of ours must not stop the other objects; it is loud, counted, shown, and tried again.
             result = "bug"
