@@ -8,7 +8,7 @@ import pytest
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.sync import views
-from support.stage import Stage, job, pool, sleeping
+from support.stage import Stage, config_map, job, pool, sleeping
 
 
 async def others_go_on(stage: Stage, name: str = "after") -> None:
@@ -123,3 +123,19 @@ async def test_a_fault_of_the_operator_is_shown_on_the_object_and_tried_again(
     await stage.until(lambda: stage.phase("bj", "wrong") == "Succeeded", 400)
     assert stage.tracebacks
     stage.tracebacks.clear()
+
+
+async def test_an_object_from_before_durations_lost_their_months_is_followed(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.server.validates = False
+    stage.apply(job("own", tasks=sleeping(1, 30), constraints={"maxWallClockTime": "P1M"}))
+    await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 900)
+
+
+async def test_months_in_the_tasks_of_a_config_map_are_refused(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(config_map("list", tasks_yaml="- {id: a, commandLine: 'true', constraints: {retentionTime: P5M}}"))
+    stage.apply(job("own", tasksFrom=[{"configMapKeyRef": {"name": "list", "key": "tasks.yaml"}}]))
+    await stage.until(lambda: stage.reason("bj", "own") == "InvalidTasks", 60)
+    assert "no months or years" in stage.condition("bj", "own")["message"]
+    assert not stage.azure.ids("/jobs")

@@ -9,12 +9,13 @@ everything else as CEL (`cel(...)`, `immutable(...)`), so that `kubectl apply` r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 GROUP = "azurebatch.io"
@@ -310,15 +311,26 @@ def says(pattern: str, message: str, most: int) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "maxLength": most, "x-kubernetes-validations": [rule]})
 
 
-_DURATION = "^P([0-9]+W)?([0-9]+D)?(T([0-9]+H)?([0-9]+M)?([0-9]+([.][0-9]+)?S)?)?$"
+_SECONDS = "[0-9]+([.][0-9]+)?S"
+_DURATION = f"^P([0-9]+W)?([0-9]+D)?(T([0-9]+H([0-9]+M)?({_SECONDS})?|[0-9]+M({_SECONDS})?|{_SECONDS}))?$"
+_STORED_DURATION = _DURATION.replace("^P", "^P([0-9]+Y)?([0-9]+M)?")
+_DURATION_SAYS = "must be an ISO 8601 duration such as PT15M, P7D or P1DT12H (days before the T, minutes after it; no months or years)"
+WRITTEN = {"written": True}
+"""Validation context of what the API server has not checked, such as tasks in a ConfigMap."""
+
+
+def _no_months(value: str, info: ValidationInfo) -> str:
+    """Refuse months and years where the API server does not; objects that an older CRD let in keep theirs."""
+    if info.context == WRITTEN and re.fullmatch(_DURATION, value) is None:
+        raise ValueError(_DURATION_SAYS)
+    return value
+
+
 Duration = Annotated[
     str,
-    StringConstraints(pattern=_DURATION, min_length=3, max_length=64),
-    says(
-        _DURATION,
-        "must be an ISO 8601 duration such as PT15M, P7D or P1DT12H (days before the T, minutes after it; no months or years)",
-        64,
-    ),
+    StringConstraints(pattern=_STORED_DURATION, min_length=3, max_length=64),
+    AfterValidator(_no_months),
+    says(_DURATION, _DURATION_SAYS, 64),
 ]
 """ISO 8601 duration, for example `PT15M` or `P1DT12H`. No months or years: `P5M`, five months, is a slip of `PT5M`."""
 

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from azure_batch_operator.api.base import ApiModel, without_nulls
+from azure_batch_operator.api.base import WRITTEN, ApiModel, without_nulls
 from azure_batch_operator.api.task_body import Task
 from azure_batch_operator.reconcile import placeholders
 from azure_batch_operator.reconcile.placeholders import fill
@@ -248,7 +248,7 @@ def _check(reference: Mapping[str, Any], task: Any, which: str) -> None:
         raise _invalid(reference, f"{which} is not an object")
     _check_names(reference, Task, task, which)
     try:
-        Task.model_validate(task)
+        Task.model_validate(task, context=WRITTEN)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
