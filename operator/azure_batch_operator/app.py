@@ -148,7 +148,7 @@ class App:
                 store,
                 settings.namespaces,
                 lambda resource: controller.seen(resource, Urgency.REFRESH),
-                lambda resource: controller.gone(resource.key, resource.uid),
+                lambda resource: controller.gone(resource.key, resource.uid, deleted=False),
                 lambda key: queue.add(key, Urgency.REFRESH),
             )
 

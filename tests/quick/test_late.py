@@ -186,3 +186,28 @@ async def test_a_create_of_a_former_process_lands_after_what_was_there_is_gone(s
     await stage.until(lambda: stage.gone(create.kind, create.name), 300)
     await stage.run_for(300)
     assert stage.azure.get(create.path) is None
+
+
+async def test_old_events_of_a_task_that_is_gone_run_it_no_second_time(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", onAllTasksComplete="noaction"), task("a", "own", "sleep 5"))
+    await stage.until(lambda: stage.phase("bt", "a") == "Succeeded", 900)
+    stage.delete("bt", "a")
+    await stage.until(lambda: stage.gone("bt", "a"), 100)
+    stage.watch.replay("batchtasks", "a")
+    await stage.always(lambda: not stage.azure.ids("/jobs/own/tasks"), 120)
+    # One that is made anew under the name is another.
+    stage.apply(task("a", "own", "sleep 5"))
+    await stage.until(lambda: stage.phase("bt", "a") == "Succeeded", 900)
+
+
+async def test_a_task_whose_object_is_released_before_it_is_sent_is_not_sent(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.azure.get("/jobs/own"), 60)
+    stage.apply(task("a", "own", "sleep 5"))
+    await stage.until(lambda: stage.get("bt", "a")["metadata"].get("finalizers"), 10)
+    stage.annotate("bt", "a", force_finalize="true")
+    stage.delete("bt", "a")
+    await stage.until(lambda: stage.gone("bt", "a"), 10)
+    await stage.always(lambda: not stage.azure.ids("/jobs/own/tasks"), 120)

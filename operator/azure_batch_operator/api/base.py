@@ -314,7 +314,10 @@ def says(pattern: str, message: str, most: int) -> WithJsonSchema:
 _SECONDS = "[0-9]+([.][0-9]+)?S"
 _DURATION = f"^P([0-9]+W)?([0-9]+D)?(T([0-9]+H([0-9]+M)?({_SECONDS})?|[0-9]+M({_SECONDS})?|{_SECONDS}))?$"
 _STORED_DURATION = _DURATION.replace("^P", "^P([0-9]+Y)?([0-9]+M)?")
-_DURATION_SAYS = "must be an ISO 8601 duration such as PT15M, P7D or P1DT12H (days before the T, minutes after it; no months or years)"
+_DURATION_SAYS = (
+    "must be an ISO 8601 duration such as PT15M, P7D or P1DT12H (days before the T, minutes after it; no months or "
+    "years)"
+)
 WRITTEN = {"written": True}
 """Validation context of what the API server has not checked, such as tasks in a ConfigMap."""
 

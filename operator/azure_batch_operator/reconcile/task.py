@@ -354,7 +354,8 @@ def _delete(
         return Plan(finalizer="remove", unconfirmed=Unconfirmed.NOWHERE, notices=notices)
     if not account.usable:
         return without_account(resource, account, now)
-    if job.remote is Absent.UNKNOWN:
+    # While the submitter has it in hand the job may be made again, and the task with it.
+    if job.remote is Absent.UNKNOWN or view.pending:
         return Plan()
     if job.remote is Absent.GONE:
         return Plan(finalizer="remove", confirm=(Absence(Table.JOBS, job.id),))
@@ -363,7 +364,7 @@ def _delete(
         return Plan(finalizer="remove", confirm=(Absence(Table.JOBS, job.id, stranger=Evidence.of(job.remote)),))
     if job.remote.get("state") == "deleting":
         return Plan()
-    if view.remote is Absent.UNKNOWN or view.pending:
+    if view.remote is Absent.UNKNOWN:
         return Plan()
     if view.remote is Absent.GONE:
         return Plan(finalizer="remove", confirm=(Absence(Table.TASKS, resource.remote_id, job.id),))

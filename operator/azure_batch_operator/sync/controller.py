@@ -145,9 +145,13 @@ class Controller:
             # Whom it lets in, and what it gives them, may be different.
             self._enqueue(each.key for each in self._relations.of_account(resource.key) if views.waits(each))
 
-    def gone(self, key: Key, uid: str | None = None) -> None:
-        """The API server no longer has an object."""
-        known = self._store.remove(key, uid)
+    def gone(self, key: Key, uid: str | None = None, *, deleted: bool = True) -> None:
+        """The API server no longer has an object.
+
+        Args:
+            deleted: whether its deletion was seen; otherwise a list lacks it.
+        """
+        known = self._store.remove(key, uid, deleted=deleted)
         if known is None:
             return
         self._forget(known)
@@ -430,7 +434,7 @@ class Controller:
             path = session.interest.path(resource.key)
             session.interest.drop(resource.key)
             session.mirror.outputs.forget(resource.key)
-            session.submitter.forget(resource.key)
+            session.submitter.withdraw(resource.key)
             session.feeder.forget(resource.key)
             session.retrier.forget(resource.key)
             # Another object may name the same ID, in vain or not: what it needs to know stays.

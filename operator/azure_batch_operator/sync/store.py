@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
+
+_MOST_GONE = 20_000
+"""Objects that are gone and remembered; what is told again comes soon, or after a restart of the watch."""
 
 
 def references(resource: Resource) -> tuple[Key, ...]:
@@ -47,6 +50,8 @@ class Store:
         self._objects: dict[Key, Resource] = {}
         self._dependents: defaultdict[Key, dict[Key, None]] = defaultdict(dict)
         self._departures: list[set[str]] = []
+        self._gone: OrderedDict[Key, int] = OrderedDict()
+        """Last versions of objects that were deleted: what is not newer is told again, and stands for nothing."""
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -66,6 +71,8 @@ class Store:
         if before is not None and before.version >= resource.version:
             # Of a namesake, too: a list that began before it was created shows the one before it.
             return resource
+        if resource.version <= self._gone.get(key, -1):
+            return resource
         if before is not None:
             self._unlink(before)
         self._objects[key] = resource
@@ -79,13 +86,22 @@ class Store:
         if known is not None and known.uid == resource.uid:
             self.put(resource)
 
-    def remove(self, key: Key, uid: str | None = None) -> Resource | None:
-        """Forget an object; with `uid` only if it is still that one."""
+    def remove(self, key: Key, uid: str | None = None, *, deleted: bool = False) -> Resource | None:
+        """Forget an object; with `uid` only if it is still that one.
+
+        Args:
+            deleted: whether it is known to be deleted, rather than not to be in a list.
+        """
         known = self._objects.get(key)
         if known is None or (uid is not None and known.uid != uid):
             return None
         del self._objects[key]
         self._unlink(known)
+        if deleted:
+            self._gone[key] = known.version
+            self._gone.move_to_end(key)
+            while len(self._gone) > _MOST_GONE:
+                self._gone.popitem(last=False)
         for uids in self._departures:
             uids.add(known.uid)
         return known

@@ -113,8 +113,20 @@ class Submitter:
         return held[0] if held else None
 
     def forget(self, key: Key) -> None:
-        """The object is gone."""
+        """The object has changed, or somebody wants another try now."""
         self._backoff.forget(key)
+
+    def withdraw(self, key: Key) -> None:
+        """The object is gone: its task is not sent, unless it is on its way already."""
+        self._backoff.forget(key)
+        if key not in self._in_hand:
+            return
+        for job_id, waiting in self._waiting.items():
+            left = [item for item in waiting if item.key != key]
+            if len(left) < len(waiting):
+                self._waiting[job_id] = left
+                self._in_hand.discard(key)
+                return
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -128,7 +140,8 @@ class Submitter:
             while self._waiting[job_id]:
                 await self._gather(job_id)
                 items, self._waiting[job_id] = _packed(self._waiting[job_id])
-                await self._send(job_id, items)
+                if items:
+                    await self._send(job_id, items)
         finally:
             del self._jobs[job_id]
             self._arrived.pop(job_id, None)

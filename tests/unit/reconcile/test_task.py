@@ -56,6 +56,19 @@ def test_nothing_is_submitted_on_old_news_or_twice() -> None:
     assert decide(task(), TaskView(Absent.GONE, pending=True)) == Plan()
 
 
+@pytest.mark.parametrize(
+    "job",
+    [
+        ACTIVE,
+        JobView(exists=True, id="steps", remote=Absent.GONE),
+        replace(ACTIVE, ours=False),
+        replace(ACTIVE, exists=False),
+    ],
+)
+def test_a_task_that_is_about_to_be_sent_is_waited_for_before_its_object_goes(job: JobView) -> None:
+    assert decide(task(finalizer=True, deleting=True), TaskView(Absent.GONE, pending=True), job) == Plan()
+
+
 def test_an_account_that_does_not_answer_is_no_news_for_tasks_that_wait_in_azure_batch() -> None:
     one = task(finalizer=True)
 

@@ -90,3 +90,24 @@ async def test_a_page_of_a_list_does_not_bring_back_what_was_deleted_meanwhile()
         store.remove(objects[1].key)
     store.remove(objects[0].key)
     assert set(departed) == {"uid-1"}, "only while the list is read"
+
+
+def test_what_was_deleted_comes_back_with_no_old_event_but_with_a_namesake() -> None:
+    store = Store()
+    former = resource(Kind.POOL, POOL_SPEC, version=5)
+    store.put(former)
+    store.remove(former.key, deleted=True)
+    assert store.put(former) is former
+    assert store.get(former.key) is None
+    namesake = resource(Kind.POOL, POOL_SPEC, version=7, uid="uid-2")
+    assert store.put(namesake) is None
+    assert store.get(former.key) is namesake
+
+
+def test_what_an_old_list_lacks_is_taken_in_again() -> None:
+    store = Store()
+    pool = resource(Kind.POOL, POOL_SPEC, version=5)
+    store.put(pool)
+    store.remove(pool.key)
+    assert store.put(pool) is None
+    assert store.get(pool.key) is pool
