@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from support.stage import Stage, job, sleeping
+import pytest
+
+from support.stage import Stage, job, pool, sleeping
 
 
 async def test_a_job_whose_counts_fail_harms_nobody_else(stage: Stage) -> None:
@@ -23,6 +25,26 @@ async def test_a_pool_whose_nodes_cannot_be_listed_harms_nobody_else(stage: Stag
     stage.apply(job("new", tasks=sleeping(1, 10)))
     await stage.until(lambda: stage.phase("bj", "new") == "Succeeded", 300)
     assert stage.ready("bacc", "main")
+
+
+@pytest.mark.parametrize("status", [400, 500])
+async def test_a_pool_that_no_list_shows_and_that_cannot_be_asked_for_harms_nobody_else(
+    stage: Stage, status: int
+) -> None:
+    await stage.ready_pool()
+    stage.apply(pool("other", targetDedicatedNodes=0))
+    await stage.until(lambda: stage.ready("bp", "other"), 300)
+    stage.azure.fault("Pools_GetPool", path="/pools/other", status=status, code="InvalidPropertyValue")
+    stage.freeze()
+    stage.azure.delete("/pools/other")
+    await stage.until(lambda: stage.azure.get("/pools/other") is None, 300)
+    stage.thaw()
+    stage.apply(job("new", tasks=sleeping(1, 10)))
+    await stage.until(lambda: stage.phase("bj", "new") == "Succeeded", 300)
+    assert not [each for each in stage.events("bacc", "main") if each["type"] == "Warning"]
+    stage.azure.heal()
+    # What is gone is made again.
+    await stage.until(lambda: stage.azure.get("/pools/other"), 300)
 
 
 async def test_a_long_retry_after_is_throttling_and_nothing_worse(stage: Stage) -> None:

@@ -14,7 +14,8 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from azure_batch_operator.batch import BatchClient, NotFoundError
+from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError
+from azure_batch_operator.reconcile.account_problems import judges_account
 from azure_batch_operator.reconcile.ownership import Owned, Owner, owner_of
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.reconcile.pool_view import moment
@@ -107,10 +108,16 @@ class PoolPoll(Poll):
             known = self._mirror.pools.latest(id)
             if known is None or id in found or known.get("state") == "deleting":
                 continue
+            pool = known
             try:
                 pool = await self._client.pools.get(str(known["id"]), **options())
             except NotFoundError:
                 continue
+            except BatchError as error:
+                if judges_account(error):
+                    raise
+                # One pool that cannot be asked for is no evidence about the account: it is taken to be as it was.
+                logger.info("Pool %r is not listed, and could not be asked for: %s", known["id"], error)
             if id in wanted:
                 self._whole[id] = pool
             result.append(pool if id in wanted else _brief(pool))
