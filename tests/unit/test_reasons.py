@@ -25,6 +25,7 @@ FORMS = [
     r'Ending\(\s*"(\w+)"',
     r'\((?:True|False), "(\w+)", ',
     r'Notice\(\s*"(\w+)"',
+    r'[A-Z_]+ = "(\w+)"\n"""Reason of',
 ]
 
 

@@ -21,6 +21,19 @@ FORCE_HINT = (
 )
 
 
+_WRONG_REFERENCES = frozenset(
+    {
+        "AccountNotFound",
+        "NamespaceNotAllowed",
+        "PoolNotFound",
+        "PoolInOtherAccount",
+        "JobNotFound",
+        "DependencyNotFound",
+    }
+)
+"""Reasons that a reference in the spec leads nowhere, as with a typing error: nothing comes of it by itself."""
+
+
 def waiting(
     resource: Resource, reason: str, message: str, now: float, *, phase: str = "Pending", warning: bool = False
 ) -> Plan:
@@ -28,8 +41,9 @@ def waiting(
     patience = PATIENCE - seconds_since(resource.created, now)
     if resource.status.get("observedGeneration", -1) == -1 and patience > 0:
         return Plan(again=patience)
+    warns = warning or reason in _WRONG_REFERENCES
     verdict = Verdict(
-        resource.status.get("phase") or phase, reason, message, ready=False, trend="Reconciling", warning=warning
+        resource.status.get("phase") or phase, reason, message, ready=False, trend="Reconciling", warning=warns
     )
     return _told(resource, Plan(status=kept(resource, verdict, now)), verdict)
 

@@ -11,6 +11,8 @@ from azure_batch_operator.reconcile.plan import Absent, Remote
 
 IN_OTHER_ACCOUNT = "PoolInOtherAccount"
 """Reason of a pool's problem: it is in another account than the object that names it."""
+NO_POOL = "PoolNotFound"
+"""Reason of a pool's problem: there is no such BatchPool."""
 
 
 @dataclass(frozen=True)

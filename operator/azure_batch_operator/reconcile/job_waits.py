@@ -13,6 +13,7 @@ from azure_batch_operator.reconcile.job_views import PoolView, TasksView
 from azure_batch_operator.reconcile.plan import Absent
 
 _STARTING = ("creating", "starting", "waitingForStartTask", "rebooting", "reimaging")
+_MORE_SLOTS = "lower requiredSlots in a new job, or use a pool with a larger taskSlotsPerNode"
 _BROKEN = ("unusable", "startTaskFailed", "unknown", "offline", "leavingPool", "preempted", "upgradingOS")
 
 
@@ -43,7 +44,9 @@ def _of_pool(spec: Mapping[str, Any], remote: Mapping[str, Any], pool: PoolView)
     if pool.remote is Absent.UNKNOWN or name is None:
         return None
     if pool.remote is Absent.GONE:
-        return f"pool {name!r} does not exist in Azure Batch"
+        return (
+            f"pool {name!r} does not exist in Azure Batch: create it, or move the job to another pool with spec.poolRef"
+        )
     return _of_nodes(name, pool.remote, pool.nodes or {}) or _of_slots(spec, name, pool)
 
 
@@ -54,7 +57,7 @@ def _of_nodes(name: str, pool: Mapping[str, Any], nodes: Mapping[str, int]) -> s
         return f"the nodes of pool {name!r} are starting"
     if any(nodes.get(state) for state in _BROKEN):
         states = " or ".join(state for state in _BROKEN if nodes.get(state))
-        return f"the nodes of pool {name!r} cannot run tasks: they are {states}"
+        return f"the nodes of pool {name!r} cannot run tasks: they are {states}; see the status of its BatchPool"
     errors = pool.get("resizeErrors") or ()
     if errors and pool.get("allocationState") == "steady":
         return f"pool {name!r} has no nodes: {errors[0].get('code')}: {errors[0].get('message', '')}"
@@ -68,7 +71,7 @@ def _of_slots(spec: Mapping[str, Any], name: str, pool: PoolView) -> str | None:
     remote = pool.remote if isinstance(pool.remote, Mapping) else {}
     offered, needed = int(remote.get("taskSlotsPerNode") or 1), least_slots(spec)
     if needed > offered:
-        return f"each task needs {needed} task slots, but the nodes of pool {name!r} have {offered}"
+        return f"each task needs {needed} task slots, but the nodes of pool {name!r} have {offered}: {_MORE_SLOTS}"
     if pool.nodes and pool.nodes.get("running") and not pool.nodes.get("idle"):
         return f"the nodes of pool {name!r} are busy with other jobs"
     return _too_large(spec, name, remote, offered)
@@ -79,14 +82,15 @@ def _too_large(spec: Mapping[str, Any], name: str, pool: Mapping[str, Any], offe
     sized = [(slots, which) for which, task in _sizes(spec) if (slots := int(task.get("requiredSlots") or 1)) > offered]
     if sized:
         slots, which = max(sized, key=lambda each: each[0])
-        return f"{which} needs {slots} task slots, but the nodes of pool {name!r} have {offered}"
+        return f"{which} needs {slots} task slots, but the nodes of pool {name!r} have {offered}: {_MORE_SLOTS}"
     if pool.get("enableAutoScale"):
         return None
     nodes = sum(int(pool.get(f"target{tier}Nodes") or 0) for tier in ("Dedicated", "LowPriority"))
     wide = [(number, which) for which, task in _sizes(spec) if (number := _instances(task)) > nodes]
     if wide:
         number, which = max(wide, key=lambda each: each[0])
-        return f"{which} needs {number} nodes at once, but the target size of pool {name!r} is {nodes}"
+        size = f"the target size of pool {name!r} is {nodes}"
+        return f"{which} needs {number} nodes at once, but {size}: scale it up, or lower numberOfInstances in a new job"
     return None
 
 

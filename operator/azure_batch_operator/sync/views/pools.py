@@ -8,7 +8,7 @@ from typing import Any
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile import adoption, ownership
-from azure_batch_operator.reconcile.job_views import IN_OTHER_ACCOUNT, PoolView
+from azure_batch_operator.reconcile.job_views import IN_OTHER_ACCOUNT, NO_POOL, PoolView
 from azure_batch_operator.reconcile.plan import Absent, Remote
 from azure_batch_operator.reconcile.pool_recreate import id_in_use, in_use
 from azure_batch_operator.sync.accounts import Session
@@ -32,7 +32,7 @@ def batch_pool(context: Context, resource: Resource, session: Session | None, na
         message = (
             f"{field} names BatchPool {name!r}, which does not exist in this namespace: create it or correct {field}"
         )
-        return PoolView(None, ("PoolNotFound", message))
+        return PoolView(None, (NO_POOL, message))
     if session is not None and (pinned := pinned_account(pool)) is not None and pinned != session.key:
         message = (
             f"{field} names BatchPool {name!r} of BatchAccount {pinned.namespace}/{pinned.name}, but this object is in "
