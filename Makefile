@@ -10,6 +10,7 @@ FUZZ ?=
 MUTANTS ?=
 HISTORIES ?=
 PERTURBATIONS ?=
+CHAOS ?=
 CLIENTS ?=
 BASE ?=
 RELEASE ?=
@@ -74,9 +75,13 @@ e2e: setup ## The operator under its own RBAC on a real control plane, against t
 	@$(BIN)/python -m pytest tests/e2e -n 2 --dist loadfile
 
 .PHONY: chaos
-chaos: setup ## Kills, outages and throttling on the same stage
+chaos: setup ## Kills, outages and throttling on the same stage; CHAOS="--seconds 3600 --seed 1": thousands of runs on virtual time
+ifeq ($(CHAOS),)
 	@$(BIN)/python -m localcluster build
 	@$(BIN)/python -m pytest tests/chaos -n 2 --dist loadfile
+else
+	@$(BIN)/python tests/chaos $(CHAOS)
+endif
 
 .PHONY: fuzz
 fuzz: setup ## 20,000 random calls of all operations of the emulator; FUZZ="--seed 2" for others

@@ -9,7 +9,6 @@ import argparse
 import os
 import sys
 import time
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,48 +17,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from histories.checker import judge
 from histories.generate import generate
 from histories.history import History
-from histories.judged import Violation
 from histories.play import play
-from histories.play_words import USERS
 from histories.record import Record
 from histories.shrink import shrink
-
-
-class Tally:
-    """Figures of all histories that were played."""
-
-    def __init__(self) -> None:
-        self.histories = 0
-        self.users: Counter[str] = Counter()
-        self.faults: Counter[str] = Counter()
-        self.figures: Counter[str] = Counter()
-        self.violations: list[tuple[str, Violation]] = []
-
-    def add(self, name: str, record: Record, violations: tuple[Violation, ...]) -> None:
-        """Count one."""
-        self.histories += 1
-        for step in record.steps:
-            (self.users if step.do in USERS else self.faults)[step.do] += 1
-            self.figures["refused steps"] += bool(step.refusal)
-        self.figures["objects"] += len({each.uid for each in record.versions if each.plural.startswith("batch")})
-        self.figures["calls"] += len(record.calls)
-        self.figures["effects in Azure Batch"] += sum(each.ours and each.done for each in record.effects)
-        self.figures["writes"] += len(record.writes)
-        self.figures["operators started"] += len(record.starts)
-        self.figures["virtual hours"] += round(record.rest[1] / 3600)
-        self.figures["passed"] += not violations
-        self.violations += [(name, each) for each in violations]
-
-    def show(self, seconds: float) -> None:
-        """Print all of it."""
-        speed, processor = self.histories / seconds * 60, time.process_time()
-        print(
-            f"{self.histories} histories in {seconds:.0f} s ({speed:.1f} a minute), {processor:.0f} s of processor time"
-        )
-        print("users: " + ", ".join(f"{name} {number}" for name, number in self.users.most_common()))
-        print("faults: " + ", ".join(f"{name} {number}" for name, number in self.faults.most_common()))
-        print("figures: " + ", ".join(f"{name} {number}" for name, number in self.figures.items()))
-        print(f"violations: {len(self.violations)} in {len({name for name, _ in self.violations})} histories")
+from histories.tally import Tally
 
 
 def main() -> int:
@@ -98,7 +59,12 @@ def main() -> int:
             _show(record)
         for each in violations:
             print(f"{name}: {each}", flush=True)
-    tally.show(time.monotonic() - began)
+    seconds, processor = time.monotonic() - began, time.process_time()
+    print(
+        f"{tally.histories} histories in {seconds:.0f} s ({tally.histories / seconds * 60:.1f} a minute), "
+        f"{processor:.0f} s of processor time"
+    )
+    print(*tally.lines(), sep="\n")
     return int(bool(tally.violations))
 
 

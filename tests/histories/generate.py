@@ -172,7 +172,8 @@ class _Generator:
             }
         job["tasks"] = [self._task("i0")]
         return {
-            "cron": chance.choice(("*/5 * * * *", "*/20 * * * *")),
+            "accountRef": {"name": "main", "namespace": "default"},
+            "cron": {"expression": chance.choice(("*/5 * * * *", "*/20 * * * *"))},
             "concurrencyPolicy": chance.choice(("Allow", "Forbid", "Replace")),
             "jobSpecification": job,
         }

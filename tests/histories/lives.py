@@ -26,6 +26,8 @@ class Life:
     name: str
     uid: str
     versions: list[Version] = field(default_factory=list)
+    blind: tuple[tuple[float, float], ...] = ()
+    """Stretches in which the operator could not learn of a change: it was frozen, or notifications were held up."""
 
     def __str__(self) -> str:
         return f"{KINDS[self.plural]} {self.namespace}/{self.name} ({self.uid[:8]})"
@@ -58,8 +60,12 @@ class Life:
 
     def around(self, time: float, slack: float = _SLACK) -> list[Body]:
         """The versions that the operator may have acted by at a time: the present one and those that it has just replaced."""
-        found = [each.body for each in self.versions if time - slack <= each.time <= time]
-        older = [each.body for each in self.versions if each.time < time - slack]
+        since = time - slack
+        for begin, end in sorted(self.blind, reverse=True):
+            if begin <= time and end >= since:
+                since -= min(end, time) - begin
+        found = [each.body for each in self.versions if since <= each.time <= time]
+        older = [each.body for each in self.versions if each.time < since]
         return older[-1:] + found
 
     def ever(self, holds: Callable[[Body], Any], time: float) -> bool:
@@ -108,8 +114,13 @@ def condition(body: Body, type_: str = "Ready") -> Body:
 def lives(record: Record) -> dict[str, Life]:
     """All lives by uid."""
     found: dict[str, Life] = {}
+    blind = tuple(
+        (each.time, each.time + float(each.args["seconds"]))
+        for each in record.steps
+        if each.do in {"freeze", "watch-hold", "watch-delay"}
+    )
     for each in record.versions:
         if each.plural in KINDS:
-            life = found.setdefault(each.uid, Life(each.plural, each.namespace, each.name, each.uid))
+            life = found.setdefault(each.uid, Life(each.plural, each.namespace, each.name, each.uid, blind=blind))
             life.versions.append(each)
     return found

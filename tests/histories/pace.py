@@ -13,6 +13,8 @@ _BUSY, _OTHERS, _WRONG = (1.0, 2.0, 60.0), (30.0, 2.0, 300.0), (60.0, 4.0, 3600.
 """First wait, factor and longest wait in seconds, as the table of docs/reasons.md has them."""
 _FAIR = 0.5
 """What chance may take off a wait."""
+_ATTEMPTS = 4
+"""Of one call whose answer says that the error is transient, within a few seconds (docs/reasons.md)."""
 
 
 def backoff(judged: Judged) -> list[Violation]:
@@ -27,24 +29,36 @@ def backoff(judged: Judged) -> list[Violation]:
             sent[each.operation, each.path, each.body].append(each)
     found = []
     for (operation, path, _), calls in sent.items():
-        run = 0
+        run: list[Call] = []
         for former, later in pairwise(calls):
-            table = _class(former.status)
-            if table is None or any(former.time <= at <= later.time for at in restarts):
-                run = 0
+            if _class(former.status) is None or any(former.time <= at <= later.time for at in restarts):
+                run = []
                 continue
-            run += 1
-            # One retry without a wait is allowed where an old observation explains the refusal.
-            stale = former.status in {404, 409, 412}
-            number = run - 1 if stale else run
-            if number < 1:
+            run.append(former)
+            # A call is repeated within itself, so only one wait among so many attempts is that of the call.
+            several = _ATTEMPTS if _transient(former.status) else 1
+            if len(run) < several:
                 continue
-            first, factor, longest = table
-            least = min(first * factor ** (number - 1), longest) * _FAIR
-            if later.time - former.time < least:
-                text = f"{operation} {path} after {former.status}: try {run + 1} came {later.time - former.time:.1f} s later"
+            least, waited = _due(former.status, len(run), several), later.time - run[-several].time
+            if waited < least:
+                text = f"{operation} {path} after {former.status}: try {len(run) + 1} came {waited:.1f} s later"
                 found.append(Violation("backoff", f"{text} at {later.time:.1f}, at least {least:.1f} are due"))
     return found[:5]
+
+
+def _due(status: int, tries: int, several: int) -> float:
+    """The least seconds after so many tries, of which `several` are one call."""
+    table = _class(status)
+    # One retry without a wait is allowed where an old observation explains the refusal.
+    number = tries - 1 if status in {404, 409, 412} else (tries - several) // several + 1
+    if table is None or number < 1:
+        return 0.0
+    first, factor, longest = table
+    return min(first * factor ** (number - 1), longest) * _FAIR
+
+
+def _transient(status: int) -> bool:
+    return status in {408, 429} or status >= 500
 
 
 def _class(status: int) -> tuple[float, float, float] | None:
@@ -52,7 +66,7 @@ def _class(status: int) -> tuple[float, float, float] | None:
         return _WRONG
     if status in {401, 403}:
         return _OTHERS
-    if status in {404, 408, 409, 412, 429} or status >= 500:
+    if status in {404, 409, 412} or _transient(status):
         return _BUSY
     return None
 

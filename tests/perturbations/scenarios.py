@@ -140,8 +140,9 @@ SCENARIOS: tuple[Scenario, ...] = (
         _CPU, {"pools": ("cpu-g2",)},
     ),
     Scenario(
-        "pool-delete", (_ACCOUNT, _pool(deletionPolicy="DeleteWhenIdle"), _job(READY, "own", tasks=_tasks(2)),
-                        _delete(READY + 20, "bp", "cpu")),
+        # The deletion comes after a resync: an operator that has not heard of the job cannot let the pool wait for it.
+        "pool-delete", (_ACCOUNT, _pool(deletionPolicy="DeleteWhenIdle"),
+                        _job(READY, "own", tasks=_tasks(2, "/bin/sh -c 'sleep 1500'")), _delete(READY + 700, "bp", "cpu")),
         {"BatchAccount/main": "Connected", "BatchJob/own": "Succeeded"}, {"jobs": ("own",)},
     ),
     Scenario(
@@ -154,7 +155,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         "job-delete-and-again",
         (_ACCOUNT, _pool(), _job(READY, "own", tasks=_tasks(2)), _delete(READY + 20, "bj", "own"),
-         _job(READY + 60, "own", tasks=_tasks(1, "/bin/true"))),
+         _job(READY + 200, "own", tasks=_tasks(1, "/bin/true"))),
         _CPU | {"BatchJob/own": "Succeeded"}, {"pools": ("cpu",), "jobs": ("own",)},
     ),
     Scenario(

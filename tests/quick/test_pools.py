@@ -211,3 +211,17 @@ async def test_a_pool_that_waits_for_the_list_of_images_says_so(stage: Stage) ->
     assert "nodeAgentSKUId" in stage.condition("bp", "cpu")["message"]
     stage.azure.heal()
     await stage.until(lambda: stage.ready("bp", "cpu"), 900)
+
+
+async def test_no_job_is_created_on_a_pool_that_is_being_deleted(stage: Stage) -> None:
+    """Azure Batch takes such a job, and its tasks wait for a pool that is gone."""
+    await stage.ready_pool()
+    stage.delete("bp", "cpu")
+    await stage.until(lambda: stage.azure.calls("Pools_DeletePool") == 1, 60)
+    stage.apply(job("own", tasks=sleeping(1)))
+    await stage.run_for(1)
+    assert stage.azure.get("/pools/cpu")["state"] == "deleting"
+    await stage.until(lambda: stage.gone("bp", "cpu"), 900)
+    await stage.run_for(60)
+    assert stage.azure.calls("Jobs_CreateJob") == 0
+    assert stage.reason("bj", "own") == "PoolNotFound"

@@ -67,7 +67,8 @@ class _End(asyncio.Transport):
                 self._protocol.data_received(item)
             return
         self._closing = True
-        self._lose(item)
+        # aiohttp's server fails with a TypeError if a request and the end of its connection come in one round of the loop.
+        self._loop.call_soon(self._lose, item, context=self._context)
 
     def _lose(self, error: Exception | None) -> None:
         if not self._lost:

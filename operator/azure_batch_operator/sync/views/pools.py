@@ -44,6 +44,10 @@ def batch_pool(context: Context, resource: Resource, session: Session | None, na
         return PoolView(None, ("WaitingForPool", f"waits until BatchPool {name!r} exists in Azure Batch"))
     if not ownership.owns(remote, pool, context.cluster):
         return PoolView(None, ("WaitingForPool", f"BatchPool {name!r} does not own its pool; see its conditions"))
+    if remote.get("state") == "deleting":
+        # Azure Batch takes a job for such a pool, and its tasks then wait for a pool that is gone.
+        message = f"pool {remote['id']!r} of BatchPool {name!r} is being deleted in Azure Batch; see its conditions"
+        return PoolView(None, ("WaitingForPool", message))
     return PoolView(str(remote["id"]))
 
 

@@ -1,0 +1,131 @@
+"""``make chaos CHAOS="--seconds 3600 --seed 1"``: everything hostile that is played on virtual time, within a budget of real time.
+
+Every disturbance at every point of every scenario (`tests/perturbations`) and random histories (`tests/histories`) from a seed
+on, mixed, in several processes. Prints each violation with the command that plays it again, and what was covered. Exit code 1 if a
+promise was not kept. Without CHAOS, `make chaos` runs the tests of this folder: the same kind on a real control plane.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from histories.checker import judge
+from histories.generate import generate
+from histories.play import play
+from histories.tally import Tally
+from perturbations.cover import BY_NAME, Job, Outcome, baseline, jobs_of, run
+from perturbations.disturbances import KINDS
+
+
+@dataclass
+class Summary:
+    """What was played, and what came of it.
+
+    Attributes:
+        points: to be disturbed, by kind of disturbance.
+        covered: of these, reached.
+        broken: lines that name what was broken and how to play it again.
+    """
+
+    points: Counter[str] = field(default_factory=Counter)
+    covered: Counter[str] = field(default_factory=Counter)
+    histories: Tally = field(default_factory=Tally)
+    broken: list[str] = field(default_factory=list)
+
+    def take(self, result: Outcome | Tally) -> None:
+        """Count the result of one task."""
+        if isinstance(result, Tally):
+            self.histories.merge(result)
+            for name, violation in result.violations:
+                self.say(f'{violation} [make histories HISTORIES="--{name} --count 1"]')
+            return
+        job = result.job
+        again = (
+            f'make perturbations PERTURBATIONS="--scenario {job.scenario} --kind {job.kind} --point {job.point.number}"'
+        )
+        self.covered[job.kind] += result.reached
+        if not result.reached:
+            self.say(f"{job}: not reached [{again}]")
+        for problem in result.problems:
+            self.say(f"{job}: {problem} [{again}]")
+
+    def say(self, line: str) -> None:
+        """Note and print what was broken."""
+        self.broken.append(line)
+        print(line, flush=True)
+
+    def lines(self, seconds: float) -> list[str]:
+        """What to print at the end."""
+        kinds = ", ".join(f"{kind} {self.covered[kind]}/{number}" for kind, number in self.points.items())
+        return [
+            f"perturbation points covered: {self.covered.total()} of {self.points.total()} ({kinds})",
+            f"histories: {self.histories.histories}",
+            *self.histories.lines()[:-1],
+            f"violations: {len(self.broken)}, in {seconds:.0f} s",
+        ]
+
+
+def history(seed: int) -> Tally:
+    """Play the history of a seed and judge it."""
+    made, tally = generate(seed), Tally()
+    record = play(made)
+    tally.add(f"seed {seed}", record, judge(made, record).violations)
+    return tally
+
+
+def main() -> int:
+    """Play, judge, tell."""
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], os.environ | {"PYTHONHASHSEED": "0"})  # noqa: S606
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=3600.0, help="begin nothing after so long")
+    parser.add_argument("--seed", type=int, default=1, help="of the first history")
+    parser.add_argument("--histories", type=int, default=1000, help="how many, at most")
+    parser.add_argument("--jobs", type=int, default=2, help="processes")
+    options = parser.parse_args()
+    began, summary = time.monotonic(), Summary()
+    with ProcessPoolExecutor(options.jobs) as pool:
+        points: list[Job] = []
+        for name, known in zip(BY_NAME, pool.map(baseline, BY_NAME), strict=True):
+            for problem in known.problems:
+                summary.say(f"{name}, undisturbed: {problem}")
+            points += jobs_of(name, known, KINDS)
+        summary.points.update(job.kind for job in points)
+        # Whatever the budget is, it is spent on all scenarios and on histories alike.
+        tasks: list[tuple[Callable[[Any], Any], Any]] = [(run, job) for job in points]
+        tasks += [(history, options.seed + each) for each in range(options.histories)]
+        random.Random(options.seed).shuffle(tasks)  # noqa: S311
+        for result in _played(pool, tasks, options.jobs, until=began + options.seconds):
+            summary.take(result)
+    print(*summary.lines(time.monotonic() - began), sep="\n")
+    return int(bool(summary.broken))
+
+
+def _played(
+    pool: ProcessPoolExecutor, tasks: Iterable[tuple[Callable[[Any], Any], Any]], jobs: int, until: float
+) -> Iterator[Outcome | Tally]:
+    """Results in the order in which they are ready; no task begins after the time is up."""
+    left, running = iter(tasks), set[Future[Any]]()
+    while True:
+        while len(running) < 2 * jobs and time.monotonic() < until and (task := next(left, None)) is not None:
+            running.add(pool.submit(*task))
+        if not running:
+            return
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        yield from (each.result() for each in done)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
