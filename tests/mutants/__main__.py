@@ -1,7 +1,7 @@
 """``make mutants``: applies small sabotages of the operator one by one in a scratch copy, and tells which of them no test notices.
 
-Each runs the test that is known to notice it (`test`), and all unit and quick tests if that does not. With each `test` as it should
-be, the list takes a few seconds per sabotage and one process at a time. Exit code 1 if one goes unnoticed.
+Each runs the test that is known to notice it (`test`), and all unit and quick tests if that does not. One process at a time, the 80
+of them take four minutes of one core. Exit code 1 if one goes unnoticed.
 """
 
 from __future__ import annotations
@@ -122,7 +122,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help="of mutants; all without")
     options = parser.parse_args()
-    chosen = [each for each in mutants() if not options.names or each.name in options.names]
+    known = {each.name: each for each in mutants()}
+    if unknown := set(options.names) - known.keys():
+        raise SystemExit(f"tests/mutants/mutants.yaml has no {', '.join(sorted(unknown))}")
+    chosen = [known[name] for name in options.names or known]
     unnoticed, start = [], time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
