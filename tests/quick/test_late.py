@@ -109,6 +109,26 @@ async def test_twenty_tasks_land_after_their_objects_were_deleted(stage: Stage) 
     assert stage.azure.all("/jobs/own/tasks") == []
 
 
+async def test_a_task_that_landed_in_a_job_that_its_batch_job_no_longer_stands_for_is_deleted(stage: Stage) -> None:
+    """No plan looks there any more: the status names the job that the task was added to afterwards."""
+    await stage.ready_pool()
+    stage.apply(job("own", onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.azure.get("/jobs/own"))
+    hold = stage.azure.hold("Tasks_CreateTaskCollection", count=1)
+    stage.apply(task("t", "own", "sleep 3600"))
+    await stage.until(lambda: hold.arrived)
+    stage.annotate("bj", "own", reconcile_policy="detach-on-delete")
+    stage.delete("bj", "own")
+    await stage.until(lambda: stage.gone("bj", "own"))
+    stage.apply(job("own", id="other", onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.azure.get("/jobs/own/tasks/t"), 120, "the second attempt has landed")
+    hold.release()
+    await stage.until(lambda: stage.status("bt", "t").get("jobId") == "other", 120)
+    stage.delete("bt", "t")
+    await stage.until(lambda: stage.gone("bt", "t"), 300)
+    assert stage.azure.ids("/jobs/own/tasks") == stage.azure.ids("/jobs/other/tasks") == []
+
+
 async def test_tasks_that_land_after_they_were_pruned_are_pruned_again(stage: Stage) -> None:
     await stage.ready_pool()
     hold = stage.azure.hold("Tasks_CreateTaskCollection", count=1)

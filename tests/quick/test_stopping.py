@@ -93,6 +93,9 @@ async def test_a_schedule_whose_spec_cannot_be_used_stops(stage: Stage, verb: st
         stage.annotate("bjs", "nightly", terminate="1")
     state = "disabled" if verb == "suspend" else "completed"
     await stage.until(lambda: (stage.azure.get("/jobschedules/nightly") or {})["state"] == state, 120)
+    await stage.run_for(900)
+    stops = stage.azure.calls("JobSchedules_DisableJobSchedule"), stage.azure.calls("JobSchedules_TerminateJobSchedule")
+    assert sum(stops) == 1, "what is stopped is not stopped again"
 
 
 @pytest.mark.parametrize("wrong", [{"tailLines": "many"}, {"jobRef": {"name": 5}}])

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from azure_batch_operator.batch import BatchClient, BatchError, ConflictError, NotFoundError, unanswered
-from azure_batch_operator.reconcile.plan import Absence, Call, Table
+from azure_batch_operator.reconcile.plan import Absence, Call, Table, without_etag
 from azure_batch_operator.reconcile.trouble import overtaken
 from azure_batch_operator.sync.accounts import Session
 
@@ -73,13 +73,8 @@ async def make(
     return True
 
 
-async def is_absent(
-    session: Session, absence: Absence, owned: Callable[[Mapping[str, Any]], bool] = lambda _: True
-) -> bool:
+async def is_absent(session: Session, absence: Absence) -> bool:
     """Ask for the resource itself; if it is there after all, what was observed is out of date.
-
-    Args:
-        owned: tells what counts; what somebody else has made there is as good as nothing.
 
     Raises:
         BatchError: if the service does not say.
@@ -88,10 +83,42 @@ async def is_absent(
         found = await _read(session.client, absence.table, absence.id, absence.parent)
     except NotFoundError:
         return True
-    if not owned(found) or (absence.stranger is not None and absence.stranger.holds(found)):
+    if absence.stranger is not None and absence.stranger.holds(found):
         return True
     _touch(session, absence.table, absence.id, absence.parent)
     session.poller.poke()
+    return False
+
+
+_DELETES = {
+    Table.POOLS: "delete_pool",
+    Table.JOBS: "delete_job",
+    Table.SCHEDULES: "delete_schedule",
+    Table.TASKS: "delete_task",
+}
+
+
+async def cleared(session: Session, late: Absence, owned: Callable[[Mapping[str, Any]], bool]) -> bool:
+    """Delete what a create of a deleted object has made late, where no plan looks any more.
+
+    Args:
+        owned: tells what counts; what somebody else has made there is as good as nothing.
+
+    Returns:
+        Whether nothing of the object is there.
+
+    Raises:
+        BatchError: if the service does not say, or refuses.
+    """
+    try:
+        found = await _read(session.client, late.table, late.id, late.parent)
+    except NotFoundError:
+        return True
+    if not owned(found):
+        return True
+    if found.get("state") != "deleting":
+        verb, etag, evidence = _DELETES[late.table], found.get("eTag"), without_etag(found)
+        await make(session, Call(verb, late.table, late.id, late.parent, if_match=etag, evidence=evidence))
     return False
 
 

@@ -32,7 +32,7 @@ from azure_batch_operator.reconcile.plan import Absence, Call, Plan, Table
 from azure_batch_operator.reconcile.trouble import Patience, Trouble, trouble
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.backoff import Backoff
-from azure_batch_operator.sync.calls import active_tasks, is_absent, make
+from azure_batch_operator.sync.calls import active_tasks, cleared, is_absent, make
 from azure_batch_operator.sync.feeder import Incarnation
 from azure_batch_operator.sync.landing import Landing
 from azure_batch_operator.sync.queue import WorkQueue
@@ -351,7 +351,7 @@ class Executor:
         for doubtful in self.landing.doubtful(resource.uid):
             # A task is nowhere if its job is not.
             known = doubtful in absences or (without_job and doubtful.table is Table.TASKS)
-            if not known and not await is_absent(session, doubtful, owned):
+            if not known and not await cleared(session, doubtful, owned):
                 return False
         return True
 

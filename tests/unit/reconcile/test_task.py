@@ -51,6 +51,11 @@ def test_a_new_task_is_submitted_with_finalizer_and_marker() -> None:
     }
 
 
+def test_a_task_goes_to_the_job_that_was_seen_whatever_its_object_is_called() -> None:
+    other = replace(ACTIVE, id="nightly-7", remote={"id": "nightly-7", "state": "active"})
+    assert decide(task(), TaskView(Absent.GONE), other).submit_to == "nightly-7"
+
+
 def test_nothing_is_submitted_on_old_news_or_twice() -> None:
     assert decide(task(), TaskView(Absent.UNKNOWN)) == Plan()
     assert decide(task(), TaskView(Absent.GONE, pending=True)) == Plan()
