@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from support.stage import Stage, job, pool, sleeping, thing
 
 FINALIZER = "azurebatch.io/finalizer"
@@ -140,6 +144,21 @@ async def test_an_object_that_was_never_let_in_does_not_hold_up_a_namespace(stag
     stage.delete("ns", "team")
     await stage.until(lambda: not stage.get("ns", "team"), 1800)
     assert stage.azure.ids("/pools") == []
+
+
+@pytest.mark.parametrize("allowed", [None, {"names": ["others"]}, {"selector": {"matchLabels": {"batch": "yes"}}}])
+async def test_only_namespaces_that_an_account_lets_in_use_it(stage: Stage, allowed: dict[str, Any] | None) -> None:
+    stage.apply(
+        {"kind": "Namespace", "metadata": {"name": "team"}}, {"kind": "Namespace", "metadata": {"name": "guests"}}
+    )
+    guest = pool("cpu", accountRef={"name": "main", "namespace": "team"})
+    guest["metadata"]["namespace"] = "guests"
+    stage.apply(*stage.account_objects(namespace="team", allowedNamespaces=allowed), guest)
+    await stage.until(lambda: stage.reason("bp", "cpu", "guests") == "NamespaceNotAllowed", 60)
+    await stage.run_for(60)
+    assert stage.azure.ids("/pools") == []
+    stage.patch("bacc", "main", {"spec": {"allowedNamespaces": {"names": ["guests"], "selector": None}}}, "team")
+    await stage.until(lambda: stage.ready("bp", "cpu", "guests"), 600)
 
 
 async def test_what_was_created_in_an_account_keeps_it_after_its_namespace_is_let_in_no_more(stage: Stage) -> None:

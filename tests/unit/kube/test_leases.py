@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ class Server:
         self.body: dict[str, Any] | None = None
         self.version = 0
         self.out_of_reach: set[str] = set()
+        self.before_the_answer: Callable[[], Awaitable[object]] | None = None
         self.requests: list[str] = []
 
     async def request(self, method: str, path: str, *, body: Any = None, fenced: bool = True) -> dict[str, Any]:
@@ -45,8 +47,11 @@ class Server:
         if body["metadata"].get("resourceVersion") != known:
             raise Conflict("changed", 409)
         self.version += 1
-        self.body = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
-        return self.body
+        answer = self.body = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
+        if (wait := self.before_the_answer) is not None:
+            self.before_the_answer = None
+            await wait()
+        return answer
 
 
 class Replica:
@@ -147,6 +152,24 @@ async def test_one_that_cannot_renew_ceases_to_act_before_the_other_may(
             break
     assert b.acts
     assert a.ended
+
+
+async def test_an_answer_that_takes_long_does_not_make_the_time_of_the_holder_longer(
+    two: tuple[Replica, Replica], server: Server, clock: Clock
+) -> None:
+    a, b = two
+
+    async def seen_by_the_other() -> None:
+        await b.turn()
+        clock.seconds += 9
+
+    server.before_the_answer = seen_by_the_other
+    assert await a.turn()
+    while not b.acts:
+        clock.seconds += 0.5
+        await b.turn()
+        assert not (a.acts and b.acts)
+    assert clock.seconds <= 100 + DURATION + 1
 
 
 async def test_one_that_slept_through_its_time_is_ended_by_its_first_action(

@@ -111,3 +111,21 @@ def test_what_an_old_list_lacks_is_taken_in_again() -> None:
     store.remove(pool.key)
     assert store.put(pool) is None
     assert store.get(pool.key) is pool
+
+
+async def test_an_object_that_is_created_while_lists_are_read_is_not_gone() -> None:
+    store, gone = Store(), list[Resource]()
+    new = resource(Kind.JOB, JOB_SPEC, name="new")
+
+    class Api:
+        """The watch shows a new job when the page with jobs has been read."""
+
+        async def list(self, kind: Kind, _: str | None) -> AsyncIterator[dict[str, Any]]:
+            if kind is Kind.JOB:
+                store.put(new)
+            return
+            yield
+
+    api: Any = Api()
+    await resync(api, store, (), lambda _: None, gone.append, lambda _: None)
+    assert gone == []
