@@ -16,6 +16,8 @@ LOW_PRIORITY = "$TargetLowPriorityNodes"
 OPTION = "$NodeDeallocationOption"
 _ALIASES = {"$TargetDedicated": DEDICATED, "$TargetLowPriority": LOW_PRIORITY}
 OPTIONS = frozenset({"requeue", "terminate", "taskcompletion", "retaineddata"})
+# In all vectors of all steps together: 8 KB of formula could add vectors for minutes, and fill megabytes of results.
+MOST_ITEMS = 500_000
 
 
 @dataclass(slots=True)
@@ -28,6 +30,7 @@ class Scope:
         source: for rand().
         assigned: what the formula has set so far.
         defaults: targets as they stand, for reading before they are set.
+        items: how many values the vectors of all steps have had so far.
     """
 
     metrics: Mapping[str, values.Metric]
@@ -35,6 +38,7 @@ class Scope:
     source: random.Random
     defaults: Mapping[str, Any] = field(default_factory=dict)
     assigned: dict[str, Any] = field(default_factory=dict)
+    items: int = 0
 
 
 def run(statements: list[Expression], scope: Scope) -> dict[str, Any]:
@@ -65,7 +69,7 @@ def _assign(statement: Expression, scope: Scope) -> None:
     value = values.plain(_value(statement.parts[1], scope))
     if name in (DEDICATED, LOW_PRIORITY) and not isinstance(value, float):
         raise _at(statement, f"The variable {name} must be a double")
-    if name == OPTION and value not in OPTIONS:
+    if name == OPTION and not (isinstance(value, str) and value in OPTIONS):
         raise _at(statement, f"The variable {name} must be one of {', '.join(sorted(OPTIONS))}")
     if name.startswith("$") and name[1:2].isupper() and name not in (DEDICATED, LOW_PRIORITY, OPTION):
         raise _at(statement, f"Undefined symbol: {name}")
@@ -96,6 +100,10 @@ def _value(expression: Expression, scope: Scope) -> Any:
         except StopIteration as end:
             value = end.value
             open_steps.pop()
+            if isinstance(value, list):
+                scope.items += len(value)
+                if scope.items > MOST_ITEMS:
+                    raise _at(current, f"The evaluation handles more than {MOST_ITEMS} values of doubleVecs") from None
         except EvaluationError as error:
             raise _at(current, str(error)) from None
         except (ArithmeticError, ValueError):

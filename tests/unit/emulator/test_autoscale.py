@@ -166,6 +166,13 @@ def test_sample_formulas(name: str) -> None:
             "Line 1, Col 5: Insufficient samples of $PendingTasks: fewer than 70 percent are available",
         ),
         ("$PendingTasks = 3;", "Line 1, Col 1: The variable $PendingTasks is read-only"),
+        *(
+            (
+                f"$NodeDeallocationOption = {value};",
+                f"Line 1, Col 1: The variable $NodeDeallocationOption must be one of {', '.join(sorted(evaluate.OPTIONS))}",
+            )
+            for value in ("[1,2]", "1", "time()", "TimeInterval_Day", "$PendingTasks", '"x"')
+        ),
         ("$NodeDeallocationOption = later;", "Line 1, Col 27: Undefined symbol: later"),
         ("$WallClockSeconds = 1;", "Line 1, Col 1: Undefined symbol: $WallClockSeconds"),
         ("x = 5.GetSample(1);", None),
@@ -275,3 +282,9 @@ def test_vectors_do_not_grow_without_end() -> None:
     doubling = "v = [1,1,1,1,1,1,1,1];" + "v = [v,v,v,v,v,v,v,v];" * 90
     with pytest.raises(EvaluationError, match="at most 100000 values"):
         value(f"{doubling} x = len(v);")
+
+
+def test_a_formula_does_not_add_vectors_for_minutes() -> None:
+    doubling = "v = [1,1,1,1,1,1,1,1];" + "v = [v,v];" * 13
+    with pytest.raises(EvaluationError, match="more than 500000 values of doubleVecs"):
+        value(f"{doubling} x = avg({'+'.join(['v'] * 3500)});")
