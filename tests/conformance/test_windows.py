@@ -8,8 +8,10 @@ the commands.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import urllib.request
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -173,6 +175,33 @@ def test_powershell(windows: EmulatorThread) -> None:
         assert "pwsh" in output(windows, "stderr.txt")
     else:
         assert (task["executionInfo"]["exitCode"], output(windows)) == (0, "hi\r\n")
+
+
+@pytest.fixture
+def fake_pwsh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ``pwsh`` on PATH that says how it was called."""
+    program = tmp_path / "pwsh"
+    program.write_text('#!/bin/sh\nprintf "[%s]\\n" "$@"\necho "$AZ_BATCH_TASK_ID $(pwd)"\necho oh >&2\nexit 7\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+
+@pytest.mark.usefixtures("fake_pwsh")
+@pytest.mark.parametrize(
+    ("line", "arguments"),
+    [
+        ("powershell -Command \"Write-Output 'a b'; exit 7\"", ["-Command", "Write-Output 'a b'; exit 7"]),
+        ('pwsh.exe -c "Write-Host \\"a b\\"" c', ["-c", 'Write-Host "a b"', "c"]),
+        ('cmd /c powershell -File %AZ_BATCH_TASK_WORKING_DIR%\\run.ps1 ""', ["-File", "WORKING/run.ps1", ""]),
+    ],
+)
+def test_arguments_and_exit_code_of_powershell(windows: EmulatorThread, line: str, arguments: list[str]) -> None:
+    task = run(windows, line)
+    assert task["executionInfo"]["exitCode"] == 7
+    *shown, last = output(windows).split("\r\n")[:-1]
+    task_id, working = last.split()
+    assert [each.replace(working, "WORKING") for each in shown] == [f"[{each}]" for each in arguments]
+    assert (task_id, output(windows, "stderr.txt")) == ("t", "oh\r\n")
 
 
 def test_a_task_is_killed_with_what_it_started(windows: EmulatorThread) -> None:

@@ -17,7 +17,7 @@ else:
     session = importlib.import_module("windows_session")
     Failure, Session = session.Failure, session.Session
 
-_ARGUMENT = re.compile(r"%(?:~([dpnxf]*))?([0-9*])")
+_PERCENT = re.compile(rf"%%|%(?:~([dpnxf]*))?([0-9*])|{syntax.VARIABLE}")
 
 
 class BatchFile:
@@ -94,13 +94,18 @@ class BatchFile:
             self._session.variables = self._kept[0][0]
 
     def _expanded(self, text: str) -> str:
-        """Arguments and variables put in; in a batch file unknown ones are empty, and ``%%`` is one ``%``."""
-        parts = text.split("%%")
+        """Arguments and variables put in, from left to right; unknown ones are empty, and ``%%`` is one ``%``."""
         values = self._session.values()
-        return "%".join(syntax.expand(_ARGUMENT.sub(self._argument, part), values, keep=False) for part in parts)
 
-    def _argument(self, found: re.Match[str]) -> str:
-        parts, index = found[1], found[2]
+        def put(found: re.Match[str]) -> str:
+            parts, argument, name, start, length = found.groups()
+            if argument is not None:
+                return self._argument(parts, argument)
+            return "%" if name is None else syntax.value_of(name, start, length, values, "")
+
+        return _PERCENT.sub(put, text)
+
+    def _argument(self, parts: str | None, index: str) -> str:
         if index == "*":
             return self._rest
         value = self._arguments[int(index)] if int(index) < len(self._arguments) else ""

@@ -68,7 +68,8 @@ class FileCommands:
             if not found:
                 raise Failure(NOT_FOUND)
             for each in found:
-                self._session.streams[1].write(each.read_bytes())
+                with each.open("rb") as stream:
+                    shutil.copyfileobj(stream, self._session.streams[1])
         return 0
 
     def _copy(self, rest: str) -> int:

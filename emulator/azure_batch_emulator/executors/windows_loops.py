@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 
 _MOST_STEPS = 1_000_000
+# One for each letter.
+_MOST_TOKENS = 26
 
 
 def compare(kind: str, left: str, right: str, *, ignore_case: bool) -> bool:
@@ -16,7 +18,7 @@ def compare(kind: str, left: str, right: str, *, ignore_case: bool) -> bool:
         left, right = left.lower(), right.lower()
     if kind == "==":
         return left == right
-    number = re.compile(r"[-+]?\d+")
+    number = re.compile(r"[-+]?[0-9]{1,18}")
     numbers = number.fullmatch(left) and number.fullmatch(right)
     order = (int(left) > int(right)) - (int(left) < int(right)) if numbers else (left > right) - (left < right)
     return {
@@ -36,14 +38,14 @@ def items(text: str) -> list[str]:
 
 def steps(text: str) -> range:
     """The numbers of ``for /l``: start, step and end, at most a million."""
-    found = [int(word) for word in items(text) if re.fullmatch(r"[-+]?\d+", word)][:3]
+    found = [int(word) for word in items(text) if re.fullmatch(r"[-+]?[0-9]{1,18}", word)][:3]
     start, step, end = (*found, 0, 0, 0)[:3]
     return range(start, end + (1 if step >= 0 else -1), step)[:_MOST_STEPS] if step else range(0)
 
 
 def skipped(options: str) -> int:
     """How many lines ``for /f`` leaves out."""
-    found = re.search(r"\bskip=(\d+)", options, re.IGNORECASE)
+    found = re.search(r"\bskip=([0-9]{1,9})", options, re.IGNORECASE)
     return int(found[1]) if found else 0
 
 
@@ -71,10 +73,10 @@ def fields_of(line: str, options: str) -> list[str] | None:
 def _numbers(tokens: str) -> tuple[list[int], bool]:
     numbers: list[int] = []
     for part in tokens.replace("*", ",*").split(","):
-        first, dash, last = part.partition("-")
-        if first.isdigit():
-            numbers += range(int(first), int(last if dash and last.isdigit() else first) + 1)
-    return numbers[:26], "*" in tokens
+        if match := re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", part):
+            first = int(match[1])
+            numbers += range(first, int(match[2] or first) + 1)[:_MOST_TOKENS]
+    return numbers[:_MOST_TOKENS], "*" in tokens
 
 
 def pieces(value: str, parts: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -22,6 +23,11 @@ else:
     NOT_FOUND, Failure, Session, split = session.NOT_FOUND, session.Failure, session.Session, session.split
 
 
+_NODE_PATH = re.compile(re.escape(NODE_ROOT) + r"((?:\\[^\\\s\"';,|&()<>]*)*)", re.IGNORECASE)
+_SECONDS = re.compile("[0-9]{1,5}")
+_TIMES = re.compile("[0-9]{1,9}")
+
+
 class Programs:
     """``ping``, ``find`` and the like; each takes what follows its name and gives the error level."""
 
@@ -36,7 +42,7 @@ class Programs:
         }  # fmt: skip
 
     def _timeout(self, rest: str) -> int:
-        seconds = next((int(word) for word in syntax.words(rest) if word.isdigit()), None)
+        seconds = next((int(word) for word in syntax.words(rest) if _SECONDS.fullmatch(word)), None)
         if seconds is None:
             raise Failure("ERROR: Invalid syntax. Timeout value must be between -1 and 99999.")
         time.sleep(seconds)
@@ -47,6 +53,8 @@ class Programs:
         times, host, index = 4, "", 0
         while index < len(found):
             if found[index].lower() in ("-n", "/n") and index + 1 < len(found):
+                if not _TIMES.fullmatch(found[index + 1]):
+                    raise Failure("Bad value for option -n, valid range is from 1 to 4294967295.")
                 times, index = int(found[index + 1]), index + 1
             elif found[index].lower() in ("-w", "/w", "-l", "/l"):
                 index += 1
@@ -114,13 +122,10 @@ class Programs:
             )
             self._session.streams[2].flush()
             return 1
-        real = {
-            name: value.replace(NODE_ROOT, self._session.drive.root).replace("\\", "/") if NODE_ROOT in value else value
-            for name, value in self._session.variables.values()
-        }
+        real = {name: self._real(value) for name, value in self._session.variables.values()}
         real["PATH"] = path
         done = subprocess.run(
-            [program, *syntax.words(rest)],
+            [program, *map(self._real, syntax.arguments(rest))],
             cwd=self._session.drive.directory,
             env=real,
             capture_output=True,
@@ -131,3 +136,8 @@ class Programs:
             stream.write(content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
             stream.flush()
         return done.returncode
+
+    def _real(self, text: str) -> str:
+        """A text for a program of this machine: its paths of the node are real ones."""
+        root = self._session.drive.root
+        return _NODE_PATH.sub(lambda found: root + found[1].replace("\\", "/"), text)

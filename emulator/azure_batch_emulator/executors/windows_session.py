@@ -60,7 +60,7 @@ class Session:
 
     def write(self, stream: int, text: str) -> None:
         """Text to stdout (1) or stderr (2), with the line ends of Windows."""
-        self.streams[stream].write(text.replace("\n", "\r\n").encode())
+        self.streams[stream].write(text.replace("\n", "\r\n").encode(errors="replace"))
         self.streams[stream].flush()
 
     def values(self) -> dict[str, str]:

@@ -39,6 +39,8 @@ else:
 
 # A task's own recursion ends somewhere on a real node too.
 _DEEPEST = 16
+# As documented for cmd; without it, a variable that is put into itself would double with each line.
+_LONGEST = 8191
 
 
 class Shell:
@@ -66,6 +68,10 @@ class Shell:
 
     def line(self, text: str) -> int:
         """Carry out one line whose variables have been put in."""
+        if len(text) > _LONGEST:
+            self._session.write(2, "The input line is too long.\n")
+            self._session.level = 1
+            return 1
         try:
             node = syntax.parse(text)
         except syntax.CommandSyntaxError as error:
@@ -195,7 +201,7 @@ class Shell:
     def _simple(self, text: str) -> int:
         session = self._session
         if self.batch is not None and self.batch.delayed:
-            text = syntax.expand_delayed(text, session.values())
+            text = syntax.expand_delayed(text, session.values())[:_LONGEST]
         name = syntax.command_name(text)
         if not name:
             return session.level
@@ -344,7 +350,7 @@ class Shell:
     def _prompt(self, text: str) -> int:
         name, _, prompt = (text[1:-1] if text[:1] == text[-1:] == '"' else text).partition("=")
         self._session.write(1, prompt.strip('"'))
-        answer = self._session.streams[0].readline().decode(errors="replace").rstrip("\r\n")
+        answer = self._session.streams[0].readline().decode(errors="replace").rstrip("\r\n")[:_LONGEST]
         if answer and name:
             self._session.set(name, answer)
         return 0 if answer else 1
@@ -375,7 +381,11 @@ def main() -> int:
     program, line = sys.argv[1], sys.argv[2]
     variables = dict(os.environ)
     session = Session(variables["AZBE_ROOT"], variables)
-    return Shell(session).run(line) if program == "cmd" else Programs(session).powershell(line)
+    try:
+        return Shell(session).run(line) if program == "cmd" else Programs(session).powershell(line)
+    except RecursionError:
+        session.write(2, syntax.LIMIT.format("lines that are nested less deep"))
+        return 1
 
 
 if __name__ == "__main__":

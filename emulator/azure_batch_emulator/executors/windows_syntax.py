@@ -18,10 +18,12 @@ else:
     loops = importlib.import_module("windows_loops")
 
 LIMIT = "azure-batch-emulator: this is a limit of the emulator; its Windows nodes know {}.\n"
-_VARIABLE = re.compile(r"%([^%=\s:]+)(?::~(-?\d+)(?:,(-?\d+))?)?%")
-_DELAYED = re.compile(r"!([^!=\s:]+)(?::~(-?\d+)(?:,(-?\d+))?)?!")
-_CONDITION = r"""\s*@?\s*if\s+(?P<ignore>/i\s+)?(?P<negated>not\s+)?(?:exist\s+(?P<file>"[^"]*"|[^\s(]+)|errorlevel\s+(?P<level>\d+)
- |defined\s+(?P<name>[^\s(]+)|(?P<left>"[^"]*"|[^\s="]+)(?:\s*(?P<equal>==)\s*|\s+(?P<word>equ|neq|lss|leq|gtr|geq)\s+)
+_PART = r"(?::~(-?[0-9]{1,9})(?:,(-?[0-9]{1,9}))?)?"
+VARIABLE = rf"%([^%=\s:]+){_PART}%"
+_VARIABLE = re.compile(VARIABLE)
+_DELAYED = re.compile(rf"!([^!=\s:]+){_PART}!")
+_CONDITION = r"""\s*@?\s*if\s+(?P<ignore>/i\s+)?(?P<negated>not\s+)?(?:exist\s+(?P<file>"[^"]*"|[^\s(]+)
+ |errorlevel\s+(?P<level>[0-9]{1,10})(?![0-9])|defined\s+(?P<name>[^\s(]+)|(?P<left>"[^"]*"|[^\s="]+)(?:\s*(?P<equal>==)\s*|\s+(?P<word>equ|neq|lss|leq|gtr|geq)\s+)
  (?P<right>"[^"]*"|[^\s(]+))\s*""".replace("\n ", "")
 _IF = re.compile(_CONDITION + r"(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _LOOP = r'\s*@?\s*for\s+(?:/(?P<switch>[a-z])\s+)?(?P<options>"[^"]*"\s+)?%%?(?P<variable>\w)\s+in\s*'
@@ -106,30 +108,32 @@ def unquoted(text: str) -> str:
     return text
 
 
-def expand(text: str, variables: Mapping[str, str], *, keep: bool = True) -> str:
-    """Put in the values of ``%NAME%`` and ``%NAME:~0,3%``, once and before anything is parsed.
+def expand(text: str, variables: Mapping[str, str]) -> str:
+    """Put in the values of ``%NAME%`` and ``%NAME:~0,3%`` as on a command line, before anything is parsed; unknown names stay.
 
     Args:
         variables: by name in upper case.
-        keep: whether unknown names stay as they are, as on a command line, or are empty, as in a batch file.
     """
-    return _VARIABLE.sub(lambda found: _value(found, variables, keep=keep), text)
+    return _VARIABLE.sub(lambda found: value_of(found[1], found[2], found[3], variables, found[0]), text)
 
 
 def expand_delayed(text: str, variables: Mapping[str, str]) -> str:
     """Put in the values of ``!NAME!``."""
-    return _DELAYED.sub(lambda found: _value(found, variables, keep=False), text)
+    return _DELAYED.sub(lambda found: value_of(found[1], found[2], found[3], variables, ""), text)
 
 
-def _value(found: re.Match[str], variables: Mapping[str, str], *, keep: bool) -> str:
-    value = variables.get(found[1].upper())
-    if value is None:
-        return found[0] if keep else ""
-    if found[2] is None:
-        return value
-    start = int(found[2])
-    value = value[start:] if start >= 0 or -start <= len(value) else value
-    return value if found[3] is None else value[: int(found[3])]
+def value_of(name: str, start: str | None, length: str | None, variables: Mapping[str, str], unknown: str) -> str:
+    """The value of a variable, or a part of it.
+
+    Args:
+        unknown: what stands for a variable that there is not.
+    """
+    value = variables.get(name.upper())
+    if value is None or start is None:
+        return unknown if value is None else value
+    first = int(start)
+    value = value[first:] if first >= 0 or -first <= len(value) else value
+    return value if length is None else value[: int(length)]
 
 
 def parse(text: str) -> Node | None:
@@ -202,6 +206,34 @@ def joint(text: str, following: str) -> str:
 def words(text: str) -> list[str]:
     """Arguments of a command, split at blanks, with quotes taken off."""
     return [word.replace('"', "") for word in re.findall(r'(?:"[^"]*"?|[^\s"])+', text)]
+
+
+def arguments(text: str) -> list[str]:
+    """Arguments of a program, as programs on Windows take their command line apart.
+
+    Backslashes count before a quote only: two of them are one there, and one makes the quote a character. So do two quotes inside
+    of quotes.
+    """
+    found: list[str] = []
+    current: list[str] = []
+    begun = quoted = False
+    for part in re.findall(r'\\*"|[ \t\r\n]+|\\+|[^\\" \t\r\n]+', text):
+        if part.endswith('"'):
+            slashes = len(part) - 1
+            current.append("\\" * (slashes // 2))
+            begun = True
+            if slashes % 2:
+                current.append('"')
+            else:
+                quoted = not quoted
+        elif part.isspace() and not quoted:
+            if begun:
+                found.append("".join(current))
+            current, begun = [], False
+        else:
+            current.append(part)
+            begun = True
+    return [*found, "".join(current)] if begun else found
 
 
 @dataclass(slots=True)

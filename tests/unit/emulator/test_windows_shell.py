@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from azure_batch_emulator.executors import windows_arithmetic as arithmetic
+from azure_batch_emulator.executors import windows_syntax as syntax
 from azure_batch_emulator.executors.windows import launch
 from azure_batch_emulator.executors.windows_drive import Drive
 from azure_batch_emulator.executors.windows_session import Session
@@ -110,6 +112,7 @@ def test_lines(tmp_path: Path, line: str, code: int, stdout: str) -> None:
         ("@echo off\nset N=3\n:again\necho %N%\nset /a N-=1\nif %N% gtr 0 goto again", 0, "3\n2\n1\n"),
         ("@echo off\ntype none 2>nul\nif %ERRORLEVEL% neq 0 exit /b 9\necho never", 9, ""),
         ("@echo off\nrem a comment\n:: another\necho %UNKNOWN%x", 0, "x\n"),
+        ("@echo off\nset A=1\nset B=2\necho %A%%B% %1%A% 100%%%A% %%A%%", 0, "12 first1 100%1 %A%\n"),
         ("@echo off\necho long^\n line", 0, "long line\n"),
         ("@echo off\ncall missing.bat\nif errorlevel 1 echo no such", 0, "no such\n"),
         ("@echo off\nother.cmd\necho never", 0, "other\n"),
@@ -147,6 +150,54 @@ def test_what_is_not_known_says_whose_limit_it_is(tmp_path: Path) -> None:
         code, _, error = run(tmp_path, line)
         assert code == 1
         assert "limit of the emulator" in error
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "stdout"),
+    [
+        (f"if errorlevel {'9' * 5000} echo no", 1, ""),
+        (f"if {'9' * 5000} gtr 1 (echo by text)", 0, "by text\n"),
+        (f"for /l %i in (1,1,{'9' * 5000}) do echo %i", 0, ""),
+        ('for /f "tokens=1-999999999" %a in ("x y") do echo %a %b', 0, "x y\n"),
+        (f'for /f "tokens=²,{"9" * 5000}" %a in ("x y") do echo %a', 0, ""),
+        (f"echo %V:~{'9' * 5000}%", 0, f"%V:~{'9' * 5000}%\n"),
+        ("ping -n x localhost", 1, ""),
+        (f"timeout {'9' * 30}", 1, ""),
+        ("timeout ²", 1, ""),
+        (f"echo {'x' * 9000}", 1, ""),
+    ],
+)
+def test_numbers_and_lines_beyond_all_bounds(tmp_path: Path, line: str, code: int, stdout: str) -> None:
+    assert run(tmp_path, line, V="x")[:2] == (code, stdout)
+
+
+def test_a_variable_that_is_put_into_itself_does_not_fill_the_memory(tmp_path: Path) -> None:
+    text = "@echo off\nset X=1234567890\nfor /l %%i in (1,1,2) do rem\n" + "set X=%X%%X%\n" * 60 + "echo done\n"
+    code, out, error = batch(tmp_path, text)
+    assert (code, out, "The input line is too long." in error) == (0, "done\n", True)
+
+
+def test_a_line_that_is_nested_too_deep_is_no_traceback(tmp_path: Path) -> None:
+    argv = launch("cmd /c " + "(" * 3000 + "echo x" + ")" * 3000).argv
+    assert argv is not None
+    done = subprocess.run(argv, env={"AZBE_ROOT": str(tmp_path)}, cwd=tmp_path, capture_output=True, check=False)
+    assert (done.returncode, done.stderr.startswith(b"azure-batch-emulator: this is a limit")) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('a "b c" d', ["a", "b c", "d"]),
+        ('"a \\"b\\" c"', ['a "b" c']),
+        ('a\\\\"b c" "d\\\\"', ["a\\b c", "d\\"]),
+        ('C:\\x\\y ""', ["C:\\x\\y", ""]),
+        ('x"y z"w', ["xy zw"]),
+        ("", []),
+    ],
+)
+def test_arguments_of_programs(text: str, words: list[str]) -> None:
+    # Microsoft, "Parsing C command-line arguments".
+    assert syntax.arguments(text) == words
 
 
 @pytest.mark.parametrize(
