@@ -182,7 +182,9 @@ class Entra:
                 _check_certificate(identity, identity.certificate, form["client_assertion"], self._now())
             else:
                 _check_assertion(identity, form["client_assertion"], self._now())
-        elif identity.secret is None or not hmac.compare_digest(identity.secret, form.get("client_secret", "")):
+        elif identity.secret is None or not hmac.compare_digest(
+            identity.secret.encode(), form.get("client_secret", "").encode(errors="replace")
+        ):
             raise TokenError(401, "invalid_client", 7000215, "Invalid client secret provided.")
         scope = next((part for part in form.get("scope", "").split() if part.endswith("/.default")), None)
         if scope is None:
@@ -240,7 +242,7 @@ class Entra:
             )
         except jwt.ExpiredSignatureError:
             raise _refusal("The access token has expired.") from None
-        except jwt.PyJWTError:
+        except (jwt.PyJWTError, TypeError, ValueError):
             raise _refusal("The access token is not valid.") from None
         audience = claims.get("aud")
         if audience != BATCH_AUDIENCE:
@@ -300,9 +302,10 @@ def _check_assertion(identity: Identity, assertion: str, now: float) -> None:
             algorithms=["RS256", "ES256"],
             options={"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
         )
-    except (jwt.PyJWTError, KeyError):
+    except (jwt.PyJWTError, KeyError, TypeError, ValueError):
+        # Not all that can be wrong with a token or its key is an error of the library's own.
         raise TokenError(401, "invalid_client", 700027, "The signature of the client assertion is not valid.") from None
-    if not claims.get("nbf", now) - _LEEWAY_SECONDS <= now < claims.get("exp", 0) + _LEEWAY_SECONDS:
+    if not _is_valid(claims, now):
         message = "Client assertion is not within its valid time range: it has expired or is not valid yet."
         raise TokenError(401, "invalid_client", 700024, message)
     audience = claims.get("aud")
@@ -324,12 +327,22 @@ def _check_certificate(identity: Identity, certificate: x509.Certificate, assert
             algorithms=["RS256", "PS256"],
             options={"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False},
         )
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, TypeError, ValueError):
         raise TokenError(401, "invalid_client", 700027, "The signature of the client assertion is not valid.") from None
     if not (claims.get("iss") == claims.get("sub") == identity.client_id):
         raise TokenError(401, "invalid_client", 700021, "The issuer of the client assertion is not the application.")
-    if not now < claims.get("exp", 0) + _LEEWAY_SECONDS:
+    if not _is_valid(claims, now):
         raise TokenError(401, "invalid_client", 700024, "Client assertion is not within its valid time range.")
+
+
+def _is_valid(claims: dict[str, Any], now: float) -> bool:
+    """Whether an assertion holds now; one whose times are no numbers never does."""
+    begin, end = _seconds(claims.get("nbf", now)), _seconds(claims.get("exp"))
+    return begin is not None and end is not None and begin - _LEEWAY_SECONDS <= now < end + _LEEWAY_SECONDS
+
+
+def _seconds(value: Any) -> float | int | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _unmatched(number: int, what: str, value: object) -> TokenError:
