@@ -87,11 +87,16 @@ def _node(node: Node, now: float) -> dict[str, Any]:
     return _take(node, _NODE) | {"recent": list(node.recent_tasks), "retained": left if left < math.inf else None}
 
 
+def _task(service: BatchService, task: Task) -> dict[str, Any]:
+    left = service.tasks.files.left(task)
+    return _take(task, _TASK) | {"spec": task.body} | ({} if left is None else {"left": left})
+
+
 def _job(service: BatchService, job: Job) -> dict[str, Any]:
     return _take(job, _JOB) | {
         # While the emulator is down, the limit does not run.
         "ran": service.limits.reading() - job.limit_since,
-        "tasks": [_take(task, _TASK) | {"spec": task.body} for task in job.tasks.values()],
+        "tasks": [_task(service, task) for task in job.tasks.values()],
         "ready": [task.id for task in job.ready],
         "satisfied": job.dependencies.satisfied(),
         "records": [_take(record, _RECORD) for record in job.job_task_records],
@@ -160,7 +165,7 @@ def _load_job(service: BatchService, body: dict[str, Any]) -> None:
     waiting: list[tuple[int, Task]] = []
     for item in tasks:
         body = item.pop("spec")
-        seldom = {name: item.pop(name) for name in _SELDOM}
+        seldom, left = {name: item.pop(name) for name in _SELDOM}, item.pop("left", None)
         exit_code, result, failure = (item.pop(name) for name in ("exit_code", "result", "failure"))
         task = Task(job=job, command_line=body["commandLine"], spec=service.tasks.shared(job, body), **item)
         for name, value in seldom.items():
@@ -177,6 +182,8 @@ def _load_job(service: BatchService, body: dict[str, Any]) -> None:
         job.task_ids.add(key)
         job.count(task, 1)
         service.task_ages.added(job, task.created)
+        if left is not None:
+            service.tasks.files.remove_later(task, left)
         if task.state == "active":
             if task.waiting:
                 job.dependencies.add(key, task.spec["dependsOn"])

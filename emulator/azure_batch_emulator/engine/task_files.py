@@ -20,9 +20,12 @@ class TaskFiles:
 
     def __init__(self, service: BatchService) -> None:
         self._service = service
+        # When the directories of tasks that have ended go, in service seconds.
+        self._due: dict[Task, float] = {}
 
     def remove(self, task: Task) -> None:
         """The task's directory on its node is no longer wanted."""
+        self._due.pop(task, None)
         if task.node_id is None:
             return
         task.files_gone = True
@@ -40,8 +43,20 @@ class TaskFiles:
         seconds = math.inf if retention == INFINITE else duration_seconds(retention)
         if node is not None:
             node.retained_until = max(node.retained_until, self._service.clock.service_seconds() + seconds)
-        if self._service.executor.keeps_files and task.node_id is not None and seconds < _TASK_LIFE:
-            self._service.clock.call_later(seconds, self._clean_up, task, task.end_time)
+        if task.node_id is not None and seconds < _TASK_LIFE:
+            self.remove_later(task, seconds)
+
+    def left(self, task: Task) -> float | None:
+        """For how many more service seconds the directory of a task stays; None when nothing is planned."""
+        due = self._due.get(task)
+        return None if due is None else max(0.0, due - self._service.clock.service_seconds())
+
+    def remove_later(self, task: Task, seconds: float) -> None:
+        """The directory of a task that has ended goes after so many service seconds, if there is one."""
+        if self._service.executor.keeps_files:
+            clock = self._service.clock
+            self._due[task] = clock.service_seconds() + seconds
+            clock.call_later(seconds, self._clean_up, task, task.end_time)
 
     def _clean_up(self, task: Task, end_time: int) -> None:
         if task.state == "completed" and task.end_time == end_time and not task.files_gone:

@@ -1,0 +1,93 @@
+"""The directory of a task stays for its retention time, over restarts from a state file too."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from azure_batch_emulator.clock import ManualClock
+from azure_batch_emulator.engine import snapshot
+from azure_batch_emulator.engine.service import BatchService
+from azure_batch_emulator.executors.base import NodePlace
+from azure_batch_emulator.executors.simulated import SimulatedExecutor
+from azure_batch_emulator.schema.jobs import JOB
+from azure_batch_emulator.schema.pools import POOL
+from azure_batch_emulator.schema.tasks import TASK
+from support.hand_executor import MACHINE
+
+HOUR = 3600.0
+
+
+class KeepingExecutor(SimulatedExecutor):
+    """As if there were directories."""
+
+    keeps_files = True
+    removed: list[str]
+
+    def remove_directory(self, place: NodePlace, directory: str) -> None:
+        self.removed.append(directory)
+
+
+def account() -> tuple[ManualClock, KeepingExecutor, BatchService]:
+    clock = ManualClock()
+    executor = KeepingExecutor(clock, 1)
+    executor.removed = []
+    return clock, executor, BatchService("account", clock, executor, seed=1)
+
+
+def restarted(service: BatchService) -> tuple[ManualClock, KeepingExecutor, BatchService]:
+    picture = json.loads(json.dumps(snapshot.dump(service)))
+    clock, executor, again = account()
+    # Whatever time has passed meanwhile.
+    clock.advance(1000 * HOUR)
+    snapshot.load(again, picture)
+    return clock, executor, again
+
+
+@pytest.mark.parametrize("restarts", [0, 1, 2])
+def test_a_directory_goes_when_its_time_is_over(restarts: int) -> None:
+    clock, executor, service = account()
+    body = {
+        "id": "pool",
+        "vmSize": "standard_d2s_v3",
+        "virtualMachineConfiguration": MACHINE,
+        "targetDedicatedNodes": 1,
+    }
+    service.pools.create("pool", POOL.accept("", body))
+    job = service.jobs.create("job", JOB.accept("", {"id": "job", "poolInfo": {"poolId": "pool"}}))
+    clock.advance(120.0)
+    for name, retention in (("short", "PT10H"), ("long", "P100D"), ("gone", "PT1H")):
+        task = {"id": name, "commandLine": "work", "constraints": {"retentionTime": retention}}
+        service.tasks.add(job, TASK.accept("", task))
+    clock.advance(2 * HOUR)
+    assert executor.removed == ["workitems/job/job-1/gone"]
+    executor.removed = []
+    for _ in range(restarts):
+        clock, executor, service = restarted(service)
+    clock.advance(7.9 * HOUR)
+    assert executor.removed == []
+    clock.advance(0.2 * HOUR)
+    assert executor.removed == ["workitems/job/job-1/short"]
+    assert [task.files_gone for task in service.job("job").tasks.values()] == [True, False, True]
+
+
+def test_a_task_that_is_deleted_after_a_restart_is_cleaned_up_once() -> None:
+    clock, executor, service = account()
+    body = {
+        "id": "pool",
+        "vmSize": "standard_d2s_v3",
+        "virtualMachineConfiguration": MACHINE,
+        "targetDedicatedNodes": 1,
+    }
+    service.pools.create("pool", POOL.accept("", body))
+    job = service.jobs.create("job", JOB.accept("", {"id": "job", "poolInfo": {"poolId": "pool"}}))
+    clock.advance(120.0)
+    service.tasks.add(job, TASK.accept("", {"id": "t", "commandLine": "work"}))
+    clock.advance(HOUR)
+    clock, executor, service = restarted(service)
+    task = service.task("job", "t")
+    service.tasks.delete(task)
+    assert service.tasks.files.left(task) is None
+    clock.advance(1000 * HOUR)
+    assert executor.removed == ["workitems/job/job-1/t"]
