@@ -187,6 +187,8 @@ def test_a_missing_resource_file(client: BatchClient, emulator: EmulatorThread) 
         None,
         0,
     )
+    # REST API, startTime: it "reflects the time at which the Task started downloading" its resource files.
+    assert info.start_time <= info.end_time
 
 
 def test_a_failed_upload(client: BatchClient) -> None:
@@ -202,6 +204,26 @@ def test_a_failed_upload(client: BatchClient) -> None:
     errors = text_of(client, "t", "fileuploaderr.txt")
     assert "stdout.txt" in errors
     assert "secret" not in errors
+
+
+@pytest.mark.parametrize(
+    ("query", "headers"),
+    [
+        ("?comp=block&blockid=MQ%3D%3D", {}),
+        ("?comp=blocklist", {}),
+        ("?comp=snapshot", {}),
+        ("", {"x-ms-blob-type": "AppendBlob"}),
+        ("", {"x-ms-blob-type": "PageBlob"}),
+        ("", {"x-ms-copy-source": "http://127.0.0.1/c/b"}),
+    ],
+)
+def test_the_storage_stand_in_takes_whole_block_blobs_only(
+    emulator: EmulatorThread, query: str, headers: dict[str, str]
+) -> None:
+    """Anything else would be kept as if it were the content of the blob."""
+    put(emulator, "c/blob", b"whole")
+    assert emulator.call("PUT", f"/storage/c/blob{query}", b"part", headers)[0] == 400
+    assert read(emulator, "c/blob") == b"whole"
 
 
 def test_the_storage_stand_in_lists_blobs_as_xml(emulator: EmulatorThread) -> None:

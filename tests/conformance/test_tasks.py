@@ -165,6 +165,21 @@ def test_dependencies(client: BatchClient) -> None:
     assert merge.execution_info.start_time >= max(finished(client, n).execution_info.end_time for n in ("1", "02", "3"))
 
 
+def test_a_parent_that_is_deleted_and_added_again_counts_as_completed(client: BatchClient) -> None:
+    # Azure/Batch issue 129, "by design": both tasks deleted and added again, and the dependent one does not wait.
+    make_job(client, uses_task_dependencies=True)
+    after = models.BatchTaskDependencies(task_ids=["parent"])
+    add_task(client, "parent")
+    add_task(client, "child", depends_on=after)
+    finished(client, "child")
+    client.delete_task("job", "parent")
+    client.delete_task("job", "child")
+    add_task(client, "parent", "/bin/sleep 600")
+    add_task(client, "child", depends_on=after)
+    assert finished(client, "child").execution_info.result == "success"
+    assert client.get_task("job", "parent").state != "completed"
+
+
 def test_a_failed_parent_blocks_unless_its_exit_conditions_say_otherwise(client: BatchClient) -> None:
     make_job(client, uses_task_dependencies=True)
     satisfy = models.ExitConditions(default=models.ExitOptions(dependency_action="satisfy"))

@@ -185,6 +185,10 @@ class _ProcessRun:
 
     async def _stages(self) -> RunResult:
         request = self._request
+        await self._executor.agent.ready()
+        # As documented for startTime: a task that brings resource files runs from the beginning of that.
+        self._started = self._executor.clock.now()
+        self._observer.on_started()
         root = self._executor.files.root(request.place)
         directory = root / request.directory
         working = directory / "wd"
@@ -229,9 +233,6 @@ class _ProcessRun:
                 argv = shlex.split(request.command_line)
             except ValueError as error:
                 return _failed("CommandLaunchFailed", "The command line could not be split", str(error))
-        await self._executor.agent.ready()
-        self._started = self._executor.clock.now()
-        self._observer.on_started()
         if not argv:
             # The entry point of a container: there is nothing to run without one.
             return RunResult(0, started=self._started)

@@ -87,6 +87,8 @@ class Storage:
             return _error(400, "InvalidUri", "The path is too long or has characters that are not allowed.")
         if not name:
             return self._container(request.method, container, query)
+        if (problem := _unsupported(request, query)) is not None:
+            return problem
         if request.method == "PUT":
             return await self._put(request, container, name)
         blob = self.containers.get(container, {}).get(name)
@@ -177,6 +179,18 @@ class Storage:
                 await response.write(chunk)
         await response.write_eof()
         return response
+
+
+def _unsupported(request: web.BaseRequest, query: dict[str, str]) -> web.Response | None:
+    """A refusal of what would else be taken for a whole block blob: blocks, pages, snapshots, tiers, copies."""
+    if "comp" in query:
+        message = "One of the query parameters specified in the request URI is not supported."
+        return _error(400, "UnsupportedQueryParameter", message)
+    kind = request.headers.get("x-ms-blob-type", "BlockBlob")
+    if request.method == "PUT" and (kind.lower() != "blockblob" or "x-ms-copy-source" in request.headers):
+        message = "One of the HTTP headers specified in the request is not supported."
+        return _error(400, "UnsupportedHeader", message)
+    return None
 
 
 async def _read(file: Path) -> AsyncIterator[bytes]:

@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import json
 import tracemalloc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -78,6 +78,7 @@ class _Gone:
 class _Put:
     method = "PUT"
     content = _Gone()
+    headers: Mapping[str, str] = {}
 
 
 def test_half_a_blob_leaves_nothing(tmp_path: Path) -> None:
