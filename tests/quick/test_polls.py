@@ -164,3 +164,12 @@ async def test_what_has_ended_is_not_asked_for_any_more(stage: Stage) -> None:
     await stage.run_for(240)
     asked = {each.operation for each in stage.azure.log if each.time >= since}
     assert asked - OFFERS == {"Pools_ListPools", "Pools_ListPoolNodeCounts"}
+
+
+async def test_many_tasks_that_join_a_few_are_added_at_once(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("open"), task("first", "open", "/bin/sh -c 'sleep 600'"))
+    await stage.until(lambda: stage.phase("bt", "first") == "Running")
+    # More than one filter names: from here on whole lists are read, which show none of them.
+    stage.apply(*(task(f"t{number:02}", "open") for number in range(25)))
+    await stage.until(lambda: stage.azure.calls("Tasks_CreateTaskCollection") == 2, 10)

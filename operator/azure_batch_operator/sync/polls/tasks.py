@@ -84,7 +84,7 @@ class TaskPoll(Poll):
     async def _tasks(self, job_id: str, news: News) -> None:
         listing = self._list(job_id)
         table, wanted = self._mirror.tasks[job_id], self._interest.tasks.get(job_id, {})
-        first = table.first
+        unknown = [id for id in wanted if table.get(id) is Absent.UNKNOWN]
         try:
             if len(wanted) <= PER_LIST or listing.large > _worth(wanted):
                 different = await self._ask(job_id, listing, table, listing.turn(table, wanted), wanted)
@@ -92,7 +92,9 @@ class TaskPoll(Poll):
                 different = await self._read(job_id, listing, table, wanted)
         except NotFoundError:
             return
-        for id in {*different, *(wanted if first else ())}:
+        # Whoever has waited for news hears also that there is no such task: a list shows nothing of it.
+        learned = {id for id in unknown if table.get(id) is not Absent.UNKNOWN}
+        for id in different | learned:
             news.changed |= wanted.get(id, set())
 
     async def _ask(
