@@ -86,3 +86,82 @@ async def test_a_secret_that_changes_before_the_first_list_of_pools_makes_a_new_
     await stage.run_for(5)
     held.release()
     await stage.until(lambda: stage.status("bp", "cpu").get("id") == "cpu-g1", 900)
+
+
+def _extension(**more: Any) -> dict[str, Any]:
+    image = {"publisher": "canonical", "offer": "0001-com-ubuntu-server-jammy", "sku": "22_04-lts"}
+    extension = {"name": "e", "publisher": "p", "type": "t", **more}
+    return {"imageReference": image, "nodeAgentSKUId": "batch.node.ubuntu 22.04", "extensions": [extension]}
+
+
+async def test_a_secret_that_the_spec_no_longer_names_is_taken_from_the_pool(stage: Stage) -> None:
+    hidden = _extension(protectedSettingsSecretRef={"name": "login", "key": "word"})
+    stage.apply(secret("login", word='{"a": "PLANTED"}'), *stage.account_objects())
+    stage.apply(pool("cpu", targetDedicatedNodes=0, virtualMachineConfiguration=hidden))
+    await stage.until(lambda: stage.ready("bp", "cpu"), 300)
+    stage.apply(pool("cpu", targetDedicatedNodes=0, virtualMachineConfiguration=_extension()))
+    await stage.run_for(60)
+    [call] = [each for each in stage.azure.log if each.operation == "Pools_UpdatePool"]
+    assert b'"extensions":[{"name":"e","publisher":"p","type":"t"}]' in call.body
+    await stage.run_for(1300)
+    assert updates(stage, "Pools_UpdatePool") == 1, "it is sent once"
+
+
+async def test_a_secret_that_a_full_pool_no_longer_needs_is_taken_from_it_once_it_is_empty(stage: Stage) -> None:
+    hidden = _extension(protectedSettingsSecretRef={"name": "login", "key": "word"})
+    stage.apply(secret("login", word='{"a": "PLANTED"}'), *stage.account_objects())
+    stage.apply(pool("cpu", targetDedicatedNodes=1, virtualMachineConfiguration=hidden))
+    await stage.until(lambda: stage.ready("bp", "cpu"), 300)
+    stage.apply(pool("cpu", targetDedicatedNodes=1, virtualMachineConfiguration=_extension()))
+    await stage.until(lambda: stage.condition("bp", "cpu", "UpdatePending"))
+    await stage.restart()
+    stage.apply(pool("cpu", targetDedicatedNodes=0, virtualMachineConfiguration=_extension()))
+    await stage.until(
+        lambda: any(b'"extensions"' in each.body for each in stage.azure.log if each.method == "PATCH"), 600
+    )
+
+
+@pytest.mark.parametrize("kind", ["bp", "bjs"])
+@pytest.mark.parametrize("reference", [{"name": "none-such", "key": "word"}, {"name": "login", "key": "none-such"}])
+async def test_a_reference_to_nothing_is_told_on_an_object_that_lives(
+    stage: Stage, kind: str, reference: dict[str, str]
+) -> None:
+    def variables(names: dict[str, str]) -> list[Any]:
+        return [{"name": "TOKEN", "valueFrom": {"secretKeyRef": names}}]
+
+    def made(names: dict[str, str]) -> dict[str, Any]:
+        if kind == "bp":
+            start = {"commandLine": "true", "environmentSettings": variables(names)}
+            return pool("own", targetDedicatedNodes=0, startTask=start)
+        manager = {"id": "m", "commandLine": "true", "environmentSettings": variables(names)}
+        specification = {"poolRef": {"name": "cpu"}, "jobManagerTask": manager}
+        return schedule("own", schedule={"recurrenceInterval": "PT24H"}, jobSpecification=specification)
+
+    right = {"name": "login", "key": "word"}
+    stage.apply(secret("login", word="one"))
+    await stage.ready_pool()
+    stage.apply(made(right))
+    await stage.until(lambda: stage.ready(kind, "own"), 300)
+    stage.apply(made(reference))
+    await stage.until(lambda: stage.condition(kind, "own").get("status") == "False")
+    assert stage.reason(kind, "own") in {"SecretNotFound", "SecretKeyNotFound"}
+    message = stage.condition(kind, "own")["message"]
+    assert "environmentSettings[0].valueFrom" in message
+    assert "none-such" in message
+    await stage.run_for(700)
+    assert stage.reason(kind, "own") in {"SecretNotFound", "SecretKeyNotFound"}, "it stays so"
+    await stage.restart()
+    await stage.run_for(60)
+    assert not stage.ready(kind, "own")
+    stage.apply(made(right))
+    await stage.until(lambda: stage.ready(kind, "own"), 60)
+
+
+async def test_a_secret_that_is_deleted_leaves_a_pool_that_has_its_value_as_it_is(stage: Stage) -> None:
+    users = [{"name": "render", "passwordSecretRef": {"name": "login", "key": "word"}}]
+    stage.apply(secret("login", word="one"), *stage.account_objects())
+    stage.apply(pool("cpu", targetDedicatedNodes=0, userAccounts=users))
+    await stage.until(lambda: stage.ready("bp", "cpu"), 300)
+    stage.delete("secret", "login")
+    await stage.run_for(1300)
+    assert stage.ready("bp", "cpu")

@@ -21,6 +21,7 @@ from azure_batch_operator.reconcile import (
     pool_recreate,
     pool_status,
     pool_update,
+    pool_values,
 )
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import waiting, with_notice, without_account
@@ -30,6 +31,7 @@ from azure_batch_operator.reconcile.pool_cost import Cost, cost
 from azure_batch_operator.reconcile.pool_desired import TARGETS, Image, body_of, image_of, size_of
 from azure_batch_operator.reconcile.pool_nodes import Care
 from azure_batch_operator.reconcile.pool_scale import ask_again_in, scale
+from azure_batch_operator.reconcile.pool_values import MISSING_LOOKED_AT_EVERY
 from azure_batch_operator.reconcile.pool_view import PoolView, Step, steady
 from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
 
@@ -107,6 +109,7 @@ def _converge(
         verdict = pool_status.verdict_at_rest(resource, size, remote, view, more, found.names)
     else:
         verdict = pool_status.verdict_of_step(step, more)
+    verdict = pool_values.told(verdict, found.unread)
     shown = pool_status.shown(
         resource, account, size, remote, view, verdict, now,
         pendingChanges=found.names or None,
@@ -117,7 +120,7 @@ def _converge(
         **{name: nodes.fields.get(name) for name in ("remediations", "nodesWithOldStartTask")},
     )  # fmt: skip
     drift = _drift(resource, view, step, now)
-    look = _VALUES_LOOKED_AT_EVERY if view.values.taken else None
+    look = MISSING_LOOKED_AT_EVERY if found.unread else _VALUES_LOOKED_AT_EVERY if view.values.taken else None
     waits = [each for each in (step and step.again, nodes.again, ask_again_in(view, remote, now), look) if each]
     result = Plan(
         finalizer=None if resource.has_finalizer else "add",

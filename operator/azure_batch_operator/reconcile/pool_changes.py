@@ -19,6 +19,7 @@ from azure_batch_operator.reconcile.applied import STAYS, Applied, differences, 
 from azure_batch_operator.reconcile.plan import Accepted, Call, Evidence, Table, without_etag
 from azure_batch_operator.reconcile.pool_desired import with_agent
 from azure_batch_operator.reconcile.pool_values import NO_VALUES, Values, to_note
+from azure_batch_operator.reconcile.resolve import ResolutionError
 
 ANY_TIME: Mapping[str, Any] = {
     "displayName": "",
@@ -58,6 +59,7 @@ class Changes:
         stuck: members that the spec has ceased to mention and the service keeps.
         note: the metadata that says that everything was applied.
         only_note: whether of the metadata nothing but notes of the operator differs.
+        unread: members that cannot be given their values, and why.
     """
 
     now: Mapping[str, Any] = field(default_factory=dict)
@@ -67,6 +69,7 @@ class Changes:
     stuck: tuple[str, ...] = ()
     note: tuple[Any, ...] = ()
     only_note: bool = False
+    unread: Mapping[str, ResolutionError] = field(default_factory=dict)
 
     @property
     def asked(self) -> bool:
@@ -129,7 +132,8 @@ def changes(
     if without_image:
         empty.pop("virtualMachineConfiguration", None)
     stuck = (*any_time.stuck, *without_nodes.stuck)
-    not_yet = {*stuck, *(["virtualMachineConfiguration"] if without_image else [])}
+    unread = pool_values.unread(values, marks, before)
+    not_yet = {*stuck, *unread, *(["virtualMachineConfiguration"] if without_image else [])}
     at_once = _Notes(
         applied.after(before, marks, not_yet=not_yet | empty.keys()),
         to_note(PoolSpec, spec, values, now.keys(), remote),
@@ -146,7 +150,7 @@ def changes(
         now["metadata"] = list(here)
     remove = "startTask" not in body and bool(remote.get("startTask")) and not before.leaves("startTask")
     said = {name for name in marks.keys() | before.marks.keys() if marks.get(name) != before.marks.get(name)}
-    return Changes(now, empty, remove, frozenset(said | values.certain), stuck, note, only_note=same_items)
+    return Changes(now, empty, remove, frozenset(said | values.certain), stuck, note, same_items, unread)
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import astuple, dataclass, field
+from dataclasses import astuple, dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from azure_batch_operator.api.base import VALUES_METADATA, ApiModel
 from azure_batch_operator.reconcile import applied
+from azure_batch_operator.reconcile.applied import Applied
 from azure_batch_operator.reconcile.plan import Absent, Remote
-from azure_batch_operator.reconcile.resolve import Reference, references
+from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, references
+from azure_batch_operator.reconcile.status import Verdict
 
 DUE = "due"
+MISSING_LOOKED_AT_EVERY = 15.0
+"""Seconds between two looks for what a changed spec lacks."""
 _VERSIONS_KEPT = 8
 
 
@@ -56,11 +60,13 @@ class Values:
         taken: by property; what cannot be read now is missing.
         changed: properties whose values it does not have, or may not have.
         certain: those of them whose values are known to be others.
+        missing: why properties cannot be given their values now.
     """
 
     taken: Mapping[str, Taken] = field(default_factory=dict)
     changed: frozenset[str] = frozenset()
     certain: frozenset[str] = frozenset()
+    missing: Mapping[str, ResolutionError] = field(default_factory=dict)
 
     @property
     def digests(self) -> dict[str, str]:
@@ -71,16 +77,26 @@ class Values:
 NO_VALUES = Values()
 
 
-def compared(taken: Mapping[str, Taken], given: Mapping[str, str], remote: Remote) -> Values:
+def compared(
+    taken: Mapping[str, Taken],
+    given: Mapping[str, str],
+    remote: Remote,
+    missing: Mapping[str, ResolutionError] = MappingProxyType({}),
+    plain: Collection[str] = (),
+) -> Values:
     """Compare what properties take with what the pool or schedule was given.
 
     Args:
         given: digests of what this process knows it to have, by property.
         remote: the pool or schedule, with the note of what it was given before this process.
+        missing: what properties take that cannot be had now, and why.
+        plain: properties of the spec that take nothing.
     """
     note = {} if isinstance(remote, Absent) else noted(remote)
     before = applied.NOTHING if isinstance(remote, Absent) else applied.noted(remote)
-    changed, certain = set(), set()
+    # What took a value and takes none any more still has it: nothing that the service returns shows that.
+    changed = {name for name in note if name in plain}
+    certain = set(changed)
     for name, now in taken.items():
         if name in before.marks and name not in note:
             # It was given a value that stood in the spec itself.
@@ -99,7 +115,31 @@ def compared(taken: Mapping[str, Taken], given: Mapping[str, str], remote: Remot
             # A change that this process has seen is certain, although it did not know the pool or schedule at that time.
             if note[name] == DUE or given_then is not None:
                 certain.add(name)
-    return Values(taken, frozenset(changed), frozenset(certain))
+    return Values(taken, frozenset(changed), frozenset(certain), missing)
+
+
+def plain(model: type[ApiModel], spec: Mapping[str, Any]) -> frozenset[str]:
+    """Properties of a spec that take nothing from Secrets and ConfigMaps."""
+    return frozenset(name for name, value in spec.items() if not any(references(model, {name: value})))
+
+
+def unread(values: Values, now: Mapping[str, str], before: Applied) -> dict[str, ResolutionError]:
+    """Properties of a changed spec that cannot be given their values, and why.
+
+    What has its values already keeps them if a Secret is deleted: then nothing is wrong with it.
+
+    Args:
+        now: fingerprints of what the spec says.
+    """
+    return {name: why for name, why in values.missing.items() if now.get(name) != before.marks.get(name)}
+
+
+def told(verdict: Verdict, unread: Mapping[str, ResolutionError]) -> Verdict:
+    """The verdict, if something cannot be given its values: then what the spec says is not so."""
+    if not unread or not verdict.ready:
+        return verdict
+    first = next(iter(unread.values()))
+    return replace(verdict, ready=False, reason=first.reason, message=str(first), trend="Reconciling", warning=True)
 
 
 def noted(remote: Mapping[str, Any]) -> dict[str, str]:
@@ -117,6 +157,8 @@ def to_note(
     before, note = noted(remote), {}
     for name, value in model.rest_body(spec).items():
         if not any(references(model, {name: value})):
+            if name in before and name not in sent:
+                note[name] = DUE
             continue
         now = values.taken.get(name)
         if now is not None and (name in sent or name not in values.changed):

@@ -8,7 +8,7 @@ from typing import Any
 
 from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile import cron, normal, ownership, policy, schedule_changes
+from azure_batch_operator.reconcile import cron, normal, ownership, policy, pool_values, schedule_changes
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import waiting, with_notice, without_account
 from azure_batch_operator.reconcile.job_views import PoolView
@@ -23,7 +23,7 @@ from azure_batch_operator.reconcile.plan import (
     Unconfirmed,
     without_etag,
 )
-from azure_batch_operator.reconcile.pool_values import NO_VALUES, Values
+from azure_batch_operator.reconcile.pool_values import MISSING_LOOKED_AT_EVERY, NO_VALUES, Values
 from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
 
 _ENDED = ("completed", "terminating")
@@ -161,12 +161,14 @@ def _converge(
             calls.append(_update(resource, remote, change, values))
         if not calls and not resource.spec.get("suspend") and state == "disabled":
             calls.append(_switch("enable_schedule", resource, remote))
-    verdict = _verdict(resource, remote, bool(calls))
+    unread = {} if state in _ENDED else schedule_changes.unread(resource.spec, pool.id, remote, values)
+    verdict = pool_values.told(_verdict(resource, remote, bool(calls)), unread)
+    look = MISSING_LOOKED_AT_EVERY if unread else VALUES_LOOKED_AT_EVERY if values.taken else None
     plan = Plan(
         finalizer=None if resource.has_finalizer else "add",
         calls=tuple(calls),
         status=_status(resource, account, remote, jobs, verdict, now),
-        again=VALUES_LOOKED_AT_EVERY if values.taken and state not in _ENDED else None,
+        again=look if state not in _ENDED else None,
     )
     return with_notice(resource, plan, verdict)
 

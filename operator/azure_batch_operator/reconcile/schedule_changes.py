@@ -13,6 +13,7 @@ from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.reconcile import applied, normal, ownership, pool_values
 from azure_batch_operator.reconcile.applied import STAYS, differences
 from azure_batch_operator.reconcile.pool_values import NO_VALUES, Values, to_note
+from azure_batch_operator.reconcile.resolve import ResolutionError
 
 CHANGEABLE: Mapping[str, Any] = {"schedule": STAYS, "jobSpecification": STAYS}
 """Changed by PATCH, beside the metadata; the spec never leaves them out."""
@@ -38,12 +39,20 @@ def _said(body: Mapping[str, Any]) -> dict[str, Any]:
     return {name: body[name] for name in (*CHANGEABLE, "metadata") if name in body}
 
 
+def unread(
+    spec: Mapping[str, Any], pool_id: str | None, remote: Mapping[str, Any], values: Values
+) -> dict[str, ResolutionError]:
+    """Members of a changed spec that cannot be given their values, and why."""
+    return pool_values.unread(values, applied.marks(_said(body_of(spec, pool_id))), applied.noted(remote))
+
+
 def changes(
     spec: Mapping[str, Any], pool_id: str | None, remote: Mapping[str, Any], values: Values = NO_VALUES
 ) -> dict[str, Any]:
     """Members for a PATCH."""
     body = body_of(spec, pool_id)
     before, marks = applied.noted(remote), applied.marks(_said(body))
+    marks = applied.after(before, marks, not_yet=pool_values.unread(values, marks, before))
     change: dict[str, Any] = {}
     times = body.get("schedule") or {}
     if not normal.same_schedule(

@@ -83,7 +83,7 @@ class Controller:
         self._writer, self._events = writer, events
         self._inputs = Inputs(api, store.get, lambda job: store.dependents(job, Kind.TASK))
         self._context = views.Context(
-            store, cluster, self._inputs.prices, self._inputs.taken, self._inputs.tasks.sourced,
+            store, cluster, self._inputs.prices, self._inputs.taken, self._inputs.missing, self._inputs.tasks.sourced,
             others=Others(partial(standing, store, namespaces), frozenset(lost)),
             held=lambda resource, call: self._executor.is_held(resource, call),
         )  # fmt: skip

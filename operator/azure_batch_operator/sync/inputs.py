@@ -64,6 +64,8 @@ class Inputs:
         """What `spec.pricesFrom` of pools points to, or why it cannot be read."""
         self.taken: dict[Key, Mapping[str, Taken]] = {}
         """What properties of pools and schedules take from Secrets and ConfigMaps."""
+        self.missing: dict[Key, Mapping[str, ResolutionError]] = {}
+        """Which of these properties cannot be given their values now, and why."""
         self._digest_key = os.urandom(32)
         self._since: dict[Key, int] = {}
 
@@ -83,6 +85,7 @@ class Inputs:
         self._since.pop(key, None)
         self.prices.pop(key, None)
         self.taken.pop(key, None)
+        self.missing.pop(key, None)
 
     async def read_prices(self, resource: Resource) -> None:
         """Read the prices that a pool names; that there are none keeps nothing from going on.
@@ -105,7 +108,7 @@ class Inputs:
     async def read_taken(self, resource: Resource) -> None:
         """Look whether values that a pool or a schedule of the service takes from Secrets and ConfigMaps have changed.
 
-        A missing one keeps what was known.
+        A missing one keeps what was known, and is noted.
 
         Raises:
             KubeError: if the API server is out of reach.
@@ -119,6 +122,7 @@ class Inputs:
         ):
             return
         found, since = dict(self.taken.get(resource.key, {})), self._seen_at(resource.key)
+        missing: dict[str, ResolutionError] = {}
         for name, value in resource.spec.items():
             needed = [] if name in model.ours else list(references(model, {name: value}))
             if not needed:
@@ -126,7 +130,8 @@ class Inputs:
                 continue
             try:
                 values = await read_texts(self._values, resource.key.namespace, needed, since)
-            except ResolutionError:
+            except ResolutionError as error:
+                missing[name] = error
                 continue
             versions = {
                 source: await self._values.version(source.kind, resource.key.namespace, source.name, since=since)
@@ -135,7 +140,7 @@ class Inputs:
             version = version_of((each, versions[each.source]) for each in needed)
             before, digest = found.get(name), self._digest(needed, values)
             found[name] = Taken(digest, version) if before is None else before.then(digest, version)
-        self.taken[resource.key] = found
+        self.taken[resource.key], self.missing[resource.key] = found, missing
 
     async def with_tasks(self, job: Resource) -> Resource:
         """A BatchJob with the tasks of its ConfigMaps among its own; see `TaskSources.with_tasks`."""

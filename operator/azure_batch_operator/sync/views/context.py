@@ -24,6 +24,7 @@ class Context:
         cluster: id of this cluster, part of the ownership marker.
         others: what is known of other owners.
         taken: what properties of pools and schedules take from Secrets and ConfigMaps.
+        missing: which of these cannot be had now, and why.
         prices: what `spec.pricesFrom` of pools points to, or why it cannot be read.
         sourced: what jobs have taken from their ConfigMaps.
         fingerprints: of the sources of jobs' tasks, with uid and generation of the object: in all, and for fixed tasks.
@@ -35,6 +36,7 @@ class Context:
     cluster: str
     prices: Mapping[Key, str | ResolutionError] = field(default_factory=dict)
     taken: Mapping[Key, Mapping[str, Taken]] = field(default_factory=dict)
+    missing: Mapping[Key, Mapping[str, ResolutionError]] = field(default_factory=dict)
     sourced: Mapping[Key, Sourced] = field(default_factory=dict)
     fingerprints: dict[Key, tuple[str, int, str, str]] = field(default_factory=dict)
     others: Others = NO_OTHERS

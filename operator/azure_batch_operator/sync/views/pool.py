@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile import pool as plans
 from azure_batch_operator.reconcile.job import is_open
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
 from azure_batch_operator.reconcile.pool_recreate import id_in_use, ids_once_used, in_use, next_id, stays
-from azure_batch_operator.reconcile.pool_values import compared
+from azure_batch_operator.reconcile.pool_values import compared, plain
 from azure_batch_operator.reconcile.pool_view import PoolView
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.mirror import RemoteTable
@@ -75,7 +76,8 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
     id = (id_in_use(resource) if isinstance(remote, Absent) else str(remote["id"])).lower()
     notes = mirror.notes[id]
     jobs = _jobs(context, session, resource)
-    values = compared(context.taken.get(resource.key, {}), notes.digests, remote)
+    taken, missing = context.taken.get(resource.key, {}), context.missing.get(resource.key, {})
+    values = compared(taken, notes.digests, remote, missing, plain(PoolSpec, resource.spec))
     if not isinstance(remote, Absent) and adoption.ours(remote, resource, context.cluster, context.others):
         # What the pool has is remembered by value from now on. What an object says that names somebody else's pool does not count.
         notes.digests |= {name: digest for name, digest in values.digests.items() if name not in values.changed}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile import schedule as plans
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
-from azure_batch_operator.reconcile.pool_values import NO_VALUES, Values, compared
+from azure_batch_operator.reconcile.pool_values import Values, compared, plain
 from azure_batch_operator.reconcile.schedule import is_open
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.views.context import Context, interested
@@ -48,11 +49,9 @@ def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote
 
 def _values(context: Context, resource: Resource, session: Session, remote: Remote) -> Values:
     """What its jobs take from Secrets and ConfigMaps, compared with what the schedule was given."""
-    taken = context.taken.get(resource.key)
-    if not taken:
-        return NO_VALUES
+    taken, missing = context.taken.get(resource.key, {}), context.missing.get(resource.key, {})
     given = session.mirror.schedule_digests[resource.remote_id.lower()]
-    values = compared(taken, given, remote)
+    values = compared(taken, given, remote, missing, plain(JobScheduleSpec, resource.spec))
     if not isinstance(remote, Absent) and adoption.ours(remote, resource, context.cluster, context.others):
         # What the schedule has is remembered by value from now on.
         given |= {name: digest for name, digest in values.digests.items() if name not in values.changed}
