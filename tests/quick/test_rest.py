@@ -8,6 +8,8 @@ import pytest
 
 from support.stage import Stage, pool
 
+_DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+
 
 async def test_a_pool_that_waits_to_be_deleted_does_not_hurry_the_polls(stage: Stage) -> None:
     stage.apply(*stage.account_objects(), pool("cpu", deletionPolicy="DeleteWhenIdle"))
@@ -66,3 +68,13 @@ async def test_a_refused_look_before_the_finalizer_goes_backs_off_and_is_shown(
     stage.azure.heal()
     stage.annotate("bp", "cpu", reconcile_now="2")
     await stage.until(lambda: stage.gone("bp", "cpu"), 60)
+
+
+async def test_a_pool_whose_formula_names_the_time_of_day_rests(stage: Stage) -> None:
+    profile = {"maximum": 2, "workHours": {"start": 0, "end": 24, "days": _DAYS}}
+    stage.apply(*stage.account_objects(), pool("cpu", targetDedicatedNodes=None, autoScaleProfile=profile))
+    await stage.until(lambda: stage.status("bp", "cpu").get("nodes") == "2/2", 900)
+    await stage.run_for(900)
+    writes = stage.writes("bp", "cpu", "status")
+    await stage.run_for(3600)
+    assert stage.writes("bp", "cpu", "status") == writes

@@ -44,10 +44,10 @@ class ResizeError(ApiModel):
 
 
 class AutoScaleRun(ApiModel):
-    """What the formula came to; written when that changes, so the time is that of the first run with these results."""
+    """What the formula came to; written when its targets or its error change, so the time is that of the first run with these."""
 
     timestamp: str | None = optional("When it was evaluated.")
-    results: ShortText | None = optional("The variables that the formula has set.")
+    results: ShortText | None = optional("The variables that the formula had set at that time.")
     error: ShortText | None = optional("Why it could not be evaluated; the pool then keeps its size.")
 
 

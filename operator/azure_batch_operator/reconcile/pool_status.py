@@ -261,6 +261,13 @@ def _run(resource: Resource, remote: Mapping[str, Any]) -> dict[str, Any] | None
     if error := run.get("error"):
         told["error"] = error_text(error)[:_LONGEST_TEXT]
     before = resource.status.get("autoScaleRun") or {}
-    if {name: value for name, value in before.items() if name != "timestamp"} == told:
+    if before and before.get("error") == told.get("error") and _decided(before) == _decided(told):
         return dict(before)
     return {"timestamp": run.get("timestamp")} | told
+
+
+def _decided(run: Mapping[str, Any]) -> list[str]:
+    """What a run has decided: its other variables, such as the time of day or a share of samples, differ from run to run."""
+    return [
+        each for each in str(run.get("results", "")).split(";") if each.startswith(("$Target", "$NodeDeallocation"))
+    ]
