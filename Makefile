@@ -11,6 +11,7 @@ MUTANTS ?=
 HISTORIES ?=
 PERTURBATIONS ?=
 CHAOS ?=
+PROPERTIES ?=
 CLIENTS ?=
 BASE ?=
 RELEASE ?=
@@ -55,7 +56,7 @@ unit: setup ## Tests of decisions, without any process
 
 .PHONY: quick
 quick: setup ## The whole operator on virtual time: API server in memory, emulator in the same process
-	@PYTHONHASHSEED=0 $(BIN)/python -m pytest tests/quick tests/histories tests/perturbations -n 2
+	@PYTHONHASHSEED=0 $(BIN)/python -m pytest tests/quick tests/histories tests/perturbations tests/properties -n 2
 
 .PHONY: histories
 histories: setup ## Random histories on the same stage, judged from outside; HISTORIES="--seed 7 --count 20", "--seconds 3600"
@@ -64,6 +65,10 @@ histories: setup ## Random histories on the same stage, judged from outside; HIS
 .PHONY: perturbations
 perturbations: setup ## Kills, old views, lost notifications at every point of every scenario; PERTURBATIONS="--scenario job-life"
 	@$(BIN)/python tests/perturbations $(PERTURBATIONS)
+
+.PHONY: properties
+properties: setup ## Every property of every kind set, changed and unset, counted; PROPERTIES="--kind bp --path spec.startTask"
+	@$(BIN)/python tests/properties $(PROPERTIES)
 
 .PHONY: conformance
 conformance: setup ## The wire: our client and the official one against the emulator

@@ -1,0 +1,48 @@
+"""A small part of all properties; `make properties` covers them all."""
+
+from __future__ import annotations
+
+import pytest
+
+from properties.cases import STEPS, Case, run
+from properties.judge import Violation, told
+from properties.paths import KINDS, paths, text
+from properties.visits import most_of
+
+EVERY = {"BatchPool": 13, "BatchTask": 13}
+"""One of so many properties is taken."""
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_a_property_may_be_set_changed_and_unset(kind: str) -> None:
+    cases = [Case(kind, path) for path in paths(kind)][:: EVERY[kind]][: most_of(kind)]
+    outcomes = run(cases)
+    assert [f"{each.case} {wrong}; {each.case.again}" for each in outcomes for wrong in each.violations] == []
+    assert all(set(STEPS) <= each.covered.keys() for each in outcomes)
+
+
+def test_the_properties_are_those_of_the_definitions() -> None:
+    found = {text(kind, path) for kind in KINDS.values() for path in paths(kind)}
+    assert {
+        "spec.startTask",
+        "spec.startTask.environmentSettings[].valueFrom.secretKeyRef.key",
+        "spec.cron.timeZone",
+    } <= found
+
+
+def test_what_is_not_applied_is_told_by_a_condition() -> None:
+    ready = {"type": "Ready", "status": "True", "reason": "Steady", "message": "all is well"}
+    pending = {"type": "UpdatePending", "status": "True", "reason": "WaitingForEmptyPool", "message": "vmSize waits"}
+    refused = {"type": "Ready", "status": "False", "reason": "SecretNotFound", "message": "spec.x: no such Secret"}
+    assert told({"conditions": [ready]}) == ""
+    assert told({"conditions": [ready, pending]}) == "vmSize waits"
+    assert (
+        told({"conditions": [refused, {"type": "Reconciling", "status": "True"}]})
+        == "SecretNotFound: spec.x: no such Secret"
+    )
+
+
+def test_a_violation_tells_step_and_oracle() -> None:
+    assert str(Violation("unset", "differential", "/pool own/vmSize: 'a', not 'b'")) == (
+        "[unset] differential: /pool own/vmSize: 'a', not 'b'"
+    )
