@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.stage import Stage, job, schedule, task
+from support.stage import Stage, job, schedule, sleeping, task
 
 PLACES = {
     "bp": ("cpu", "/pools/cpu"),
@@ -33,7 +33,7 @@ async def test_an_object_is_not_let_go_because_lists_lack_what_it_owns(stage: St
     stage.delete(kind, name)
     gap = stage.azure.omit(path)
     stage.start()
-    await stage.run_for(180)
+    await stage.run_for(40)
     assert gap.hits
     assert stage.azure.get(path) is not None
     assert not stage.gone(kind, name)
@@ -49,10 +49,52 @@ async def test_what_is_there_is_not_taken_for_gone_because_lists_lack_it(stage: 
     await stage.run_for(60)
     writes, since = stage.writes(), stage.now
     gap = stage.azure.omit(path)
-    await stage.run_for(300)
+    await stage.run_for(120)
     assert gap.hits
     assert stage.azure.changes(since) == []
     assert stage.writes() == writes, "nobody is told of it"
+
+
+async def test_a_new_operator_does_not_say_that_a_job_was_deleted_because_lists_lack_it(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(2, 36000)), task("t", "own", "sleep 36000"))
+    await stage.until(lambda: stage.phase("bj", "own") == stage.phase("bt", "t") == "Running", 120)
+    await stage.until(lambda: stage.status("bj", "own").get("tasksStartTime"), 120)
+    await stage.kill()
+    gap = stage.azure.omit("/jobs/own")
+    stage.start()
+    await stage.run_for(40)
+    assert gap.hits
+    assert stage.phase("bj", "own") == stage.phase("bt", "t") == "Running"
+    assert stage.events(reason="JobGone") == []
+
+
+async def test_a_job_that_lists_lack_is_cleaned_up_all_the_same(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(1, 5), ttlSecondsAfterFinished=100, ttlPolicy="KeepObject"))
+    await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 300)
+    await stage.kill()
+    await stage.run_for(200)
+    gap = stage.azure.omit("/jobs/own", count=2)
+    stage.start()
+    await stage.until(lambda: stage.status("bj", "own").get("cleanedUp"), 300)
+    assert gap.hits == 2
+    assert stage.azure.get("/jobs/own") is None
+
+
+async def test_a_task_that_ran_is_not_said_to_have_never_run_because_a_list_lacks_it(stage: Stage) -> None:
+    """It has ended, and so has its job, since the last look."""
+    await stage.ready_pool()
+    stage.apply(job("own", onAllTasksComplete="noaction"), task("t", "own", "sleep 3"))
+    await stage.until(lambda: stage.phase("bt", "t") == "Running", 120)
+    stage.freeze()
+    await stage.run_for(10)
+    stage.azure.post("/jobs/own/terminate")
+    await stage.run_for(10)
+    gap = stage.azure.omit("/jobs/own/tasks/t", count=3)
+    stage.thaw()
+    await stage.until(lambda: stage.phase("bt", "t") == "Succeeded", 120)
+    assert gap.hits
 
 
 async def test_a_task_that_lists_lack_is_not_added_again_and_again(stage: Stage) -> None:

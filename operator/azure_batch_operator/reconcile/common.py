@@ -9,7 +9,7 @@ from typing import Any
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.ownership import conflict_message
-from azure_batch_operator.reconcile.plan import AccountView, Call, Notice, Plan, Unconfirmed
+from azure_batch_operator.reconcile.plan import Absence, AccountView, Call, Notice, Plan, Unconfirmed
 from azure_batch_operator.reconcile.status import Verdict, kept, seconds_since
 from azure_batch_operator.reconcile.trouble import Trouble
 
@@ -145,6 +145,16 @@ def _under(observed: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, An
 def _told(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:
     """With an Event, but for tasks: there may be thousands, and what they wait for says so itself."""
     return plan if resource.key.kind is Kind.TASK else with_notice(resource, plan, verdict)
+
+
+def once_absent(resource: Resource, plan: Plan, verdict: Verdict, absence: Absence) -> Plan:
+    """A plan whose status may be the last word, from what a list lacked: shown when a GET has not found it either.
+
+    What the object says already needs no GET with each pass.
+    """
+    before = resource.condition("Ready")
+    said = before is not None and before.get("reason") == verdict.reason
+    return plan if said else replace(plan, confirm=(absence,))
 
 
 def with_notice(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:

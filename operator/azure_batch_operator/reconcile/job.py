@@ -27,6 +27,7 @@ from azure_batch_operator.reconcile import (
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import (
     PATIENCE,
+    once_absent,
     troubled,
     waiting,
     with_notice,
@@ -37,6 +38,7 @@ from azure_batch_operator.reconcile.job_views import PoolView, TasksView
 from azure_batch_operator.reconcile.job_waits import waiting_for
 from azure_batch_operator.reconcile.oneshot import asked, handled
 from azure_batch_operator.reconcile.plan import (
+    Absence,
     Absent,
     AccountView,
     Call,
@@ -213,7 +215,9 @@ def _clean_up(
         return plan
     if remote is Absent.GONE or not adoption.ours(remote, resource, cluster, others):
         shown = resource.status if plan.status is None else plan.status
-        return replace(plan, status={**shown, "cleanedUp": True})
+        # It is the last look at the job.
+        gone = (Absence(Table.JOBS, resource.remote_id),) if remote is Absent.GONE else ()
+        return replace(plan, status={**shown, "cleanedUp": True}, confirm=gone)
     if remote.get("state") == "deleting":
         return plan
     call = Call("delete_job", Table.JOBS, resource.remote_id, evidence=Evidence.of(remote))
@@ -241,7 +245,9 @@ def _lost(resource: Resource, now: float) -> Plan | None:
         f"annotation {RECREATE} to a new value to run all tasks again, or delete this BatchJob"
     )
     verdict = Verdict("Stalled", "JobGone", message, ready=False, trend="Stalled")
-    return with_notice(resource, Plan(status=job_status.without_remote(kept(resource, verdict, now))), verdict)
+    plan = Plan(status=job_status.without_remote(kept(resource, verdict, now)))
+    plan = once_absent(resource, plan, verdict, Absence(Table.JOBS, resource.remote_id))
+    return with_notice(resource, plan, verdict)
 
 
 def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: str, now: float) -> Plan:

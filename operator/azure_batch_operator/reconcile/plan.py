@@ -314,7 +314,7 @@ class Plan:
         retry: value of the annotation that asks for the failed tasks of a job to run again.
         incarnation: `creationTime` of the job that `retry` is about.
         left_active: a task that a list of its job's tasks must show as active before the status is true.
-        confirm: what must be absent before the finalizer is taken off.
+        confirm: what must be absent before the finalizer is taken off or, where it stays, before the status is shown.
         unconfirmed: why nothing needs to be absent. A plan that takes the finalizer off has this or `confirm`, and cannot be built
             otherwise (`ValueError`).
     """

@@ -16,7 +16,15 @@ from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.batch import BatchError, CompletedError
 from azure_batch_operator.reconcile import adoption, expand, normal, ownership
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
-from azure_batch_operator.reconcile.common import deleting, foreign, troubled, waiting, with_notice, without_account
+from azure_batch_operator.reconcile.common import (
+    deleting,
+    foreign,
+    once_absent,
+    troubled,
+    waiting,
+    with_notice,
+    without_account,
+)
 from azure_batch_operator.reconcile.failures import explained
 from azure_batch_operator.reconcile.oneshot import asked, handled
 from azure_batch_operator.reconcile.plan import (
@@ -179,13 +187,15 @@ def _too_late(resource: Resource) -> Plan | None:
 def _without_job(resource: Resource, job: JobView, now: float) -> Plan:
     """There is no job in Azure Batch that the task could be in."""
     if job.finished:
-        return _never_ran(resource, f"BatchJob {_job_name(resource)!r} has ended and its job was deleted", now)
+        why = f"BatchJob {_job_name(resource)!r} has ended and its job was deleted"
+        return replace(_never_ran(resource, why, now), confirm=(Absence(Table.JOBS, job.id),))
     if resource.status.get("state"):
         message = (
             f"job {job.id!r} was deleted in Azure Batch, and the task with it; it is added again if the job comes back"
         )
         verdict = Verdict("Stalled", "JobGone", message, ready=False, trend="Stalled")
-        return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+        plan = once_absent(resource, Plan(status=kept(resource, verdict, now)), verdict, Absence(Table.JOBS, job.id))
+        return with_notice(resource, plan, verdict)
     if "jobId" in resource.spec:
         message = f"spec.jobId names job {job.id!r}, which does not exist in Azure Batch: create it, or correct jobId"
         return waiting(resource, "JobNotFound", message, now)
@@ -221,7 +231,10 @@ def _add(resource: Resource, job: JobView, view: TaskView, owner: str, now: floa
         message = f"the annotation {TERMINATE} ended the task before it was added"
         return _ended(resource, Verdict("Failed", "TaskEnded", message, ready=False, trend="Stalled"), now)
     if isinstance(job.remote, Mapping) and job.remote.get("state") in _TAKES_NO_MORE:
-        return _never_ran(resource, f"job {job.id!r} is {job.remote['state']} and takes no more tasks", now)
+        plan = _never_ran(resource, f"job {job.id!r} is {job.remote['state']} and takes no more tasks", now)
+        # One that was seen there has ended with its job, if a list lacks it by mistake.
+        seen = (Absence(Table.TASKS, resource.remote_id, job.id),) if resource.status.get("state") else ()
+        return replace(plan, confirm=seen)
     if view.problem is not None:
         return waiting(resource, *view.problem, now)
     acts = expand.acts_on_job(resource.spec.get("exitConditions"))

@@ -143,6 +143,11 @@ class Executor:
             and not await self._is_active(plan.left_active, session)
         ):
             return
+        if plan.finalizer != "remove" and session is not None:
+            for absence in plan.confirm:
+                if not await self._is_absent(resource, absence, session):
+                    # What was found is looked at again, and what comes of that queues the object.
+                    return
         if session is not None:
             # Neither needs the calls of the plan, so a refused one does not keep tasks from being added or run again.
             self._submit(resource, plan, session)
