@@ -39,6 +39,8 @@ def seed(service: BatchService, file: Path) -> None:
         raise SeedError(f"{file}: {error}") from None
     except yaml.YAMLError as error:
         raise SeedError(f"{file} is not YAML: {error}") from None
+    except RecursionError:
+        raise SeedError(f"{file}: it is nested too deep; expected an object with {', '.join(_SECTIONS)}") from None
     if not isinstance(content, dict) or not set(content) <= set(_SECTIONS):
         raise SeedError(f"{file}: expected an object with {', '.join(_SECTIONS)}")
     for section in _SECTIONS:
@@ -50,6 +52,9 @@ def seed(service: BatchService, file: Path) -> None:
         for index, item in enumerate(items):
             try:
                 _create(service, section, item)
+            except (TypeError, ValueError) as error:
+                # What YAML can say and JSON cannot: numbers beyond 64 bits, depth without end.
+                raise SeedError(f"{file}: {section}[{index}]: it is no JSON: {error}") from None
             except BatchError as error:
                 details = ": ".join(str(value) for value in error.values.values())
                 raise SeedError(f"{file}: {section}[{index}]: {error.code}: {details or error.message}") from None
@@ -67,7 +72,7 @@ def _create(service: BatchService, section: str, item: dict[str, Any]) -> None:
     if section != "jobs":
         _call(service, "/pools" if section == "pools" else "/jobschedules", item)
         return
-    tasks = item.get("tasks", [])
+    tasks = item.get("tasks") or []
     _call(
         service, "/jobs", {name: value for name, value in item.items() if name not in ("tasks", "onAllTasksComplete")}
     )

@@ -86,6 +86,9 @@ def test_what_a_seed_file_describes_is_there_and_runs(seed_file: Path) -> None:
         ("applications: [{versions: []}]", r"applications\[0\]: InvalidRequestBody"),
         ("a: [", "is not YAML"),
         ("\x00", "is not YAML"),
+        ("pools: " + "[" * 3000, "nested too deep"),
+        ("pools: [{id: p, resourceTags: {a: 99999999999999999999999}}]", r"pools\[0\]: it is no JSON"),
+        ("pools: [{id: p, resourceTags: " + "{a: " * 300 + "1" + "}" * 301 + "]", r"pools\[0\]: it is no JSON"),
     ],
 )
 async def test_seed_files_that_are_wrong(tmp_path: Path, text: str, message: str) -> None:
