@@ -44,8 +44,12 @@ def _image_rule(accepted: dict[str, Any]) -> None:
     if len(by_id) > 1:
         raise invalid_property(by_id[1], accepted[by_id[1]], f"It excludes the property '{by_id[0]}'.")
     if by_id:
-        if any(accepted.get(name) for name in ("publisher", "offer", "sku")):
+        named = [name for name in ("publisher", "offer", "sku") if name in accepted]
+        if any(accepted[name] for name in named):
             raise invalid_property(by_id[0], accepted[by_id[0]], "It excludes publisher, offer and sku.")
+        for name in named:
+            # Empty, as in bodies that are made from forms.
+            del accepted[name]
         value = accepted[by_id[0]]
         if by_id[0] == "virtualMachineImageId" and not _IMAGE_ID.fullmatch(value):
             raise invalid_property(by_id[0], value, _IMAGE_ID_REASON)

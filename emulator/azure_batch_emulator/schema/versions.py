@@ -37,6 +37,8 @@ _NEW_IN_2025_06 = frozenset(
 _GONE_IN_2025_06 = frozenset(
     {"authenticationTokenSettings", "currentNodeCommunicationMode", "resourceTags", "targetNodeCommunicationMode"}
 )
+# Properties whose value the service passes on unread, whatever names stand in it.
+_UNREAD = frozenset({"resourceTags", "settings"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,15 @@ class Version:
     filled: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def show(self, value: Any) -> Any:
-        """A response, or a part of one, as this version has it; what is stored is left as it is."""
+        """A response, or a part of one, as this version has it; what is stored, and what is the user's own, is left as it is."""
         if isinstance(value, list):
             return [self.show(item) for item in value]
         if not isinstance(value, dict):
             return value
         absent = self.unknown | self.hidden
-        shown = {name: self.show(item) for name, item in value.items() if name not in absent}
+        shown = {
+            name: item if name in _UNREAD else self.show(item) for name, item in value.items() if name not in absent
+        }
         for name, members in self.filled.items():
             if name in shown:
                 shown[name] = dict(members) | shown[name]

@@ -11,9 +11,9 @@ import pytest
 from azure.batch import models
 from azure.batch.models import _models
 
-from azure_batch_emulator.schema import jobs, nodes, pools, tasks
+from azure_batch_emulator.schema import jobs, machines, nodes, pools, tasks
 from azure_batch_emulator.schema.types import DEEPEST, Anything, Integer, Many, Struct
-from azure_batch_emulator.schema.versions import DEFAULT
+from azure_batch_emulator.schema.versions import DEFAULT, VERSIONS, Version
 from azure_batch_emulator.wire.errors import BatchError
 
 Model: Any = _models.BatchPool.__mro__[1]
@@ -137,3 +137,17 @@ def test_what_has_no_schema_is_known() -> None:
         with pytest.raises(BatchError, match="400"):
             Anything().accept("settings", value)
     assert Anything().accept("settings", deep[0]) == deep[0]
+
+
+def test_empty_names_beside_the_id_of_an_image_are_as_good_as_none() -> None:
+    image_id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/i"
+    for names in (["publisher"], ["offer"], ["publisher", "offer", "sku"]):
+        body = dict.fromkeys(names, "") | {"virtualMachineImageId": image_id}
+        assert machines.IMAGE.accept("", body) == {"virtualMachineImageId": image_id}
+
+
+@pytest.mark.parametrize("version", VERSIONS.values(), ids=lambda each: each.name)
+def test_no_version_hides_what_is_in_the_users_own_settings(version: Version) -> None:
+    own = {"certificateReferences": [1], "deallocated": {"ipTags": 2}, "taskSchedulingPolicy": {}}
+    body = {"virtualMachineConfiguration": {"extensions": [{"name": "e", "settings": own}]}}
+    assert version.show(body) == body
