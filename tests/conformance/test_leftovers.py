@@ -77,3 +77,15 @@ def test_patterns_of_output_files_refer_to_variables(emulator: EmulatorThread) -
     assert info["result"] == "success"
     _, _, listing = emulator.call("GET", "/storage/out?restype=container&comp=list")
     assert [b"<Name>stdout.txt</Name>" in listing, b"<Name>stderr.txt</Name>" in listing] == [True, True]
+
+
+def test_a_backslash_in_the_name_of_a_file_of_linux(emulator: EmulatorThread) -> None:
+    command = r"""mkdir a; echo slash > a/b; printf %s "back" > a\\b; rm -f in"""
+    ended(emulator, {"commandLine": f"/bin/sh -c '{command}'"})
+    files = "/jobs/job/tasks/t/files"
+    names = [item["name"] for item in send(emulator, "GET", f"{files}?recursive=true")["value"]]
+    assert {"wd/a/b", "wd/a\\b"} <= set(names)
+    assert emulator.call("GET", f"{files}/wd%2Fa%5Cb")[2] == b"back"
+    assert emulator.call("DELETE", f"{files}/wd%2Fa%5Cb")[0] == 200
+    assert emulator.call("GET", f"{files}/wd%2Fa%2Fb")[2] == b"slash\n"
+    assert emulator.call("GET", f"{files}/wd%2Fa%5Cb")[0] == 404

@@ -84,7 +84,8 @@ class DiskFiles:
     def open(self, place: NodePlace, base: str, path: str) -> FileContent:
         real = self.resolve(place, base, path)
         info = _info(real, path, real.stat())
-        if info is None:
+        # A task may take away the right to read its file; that has to be known before an answer begins.
+        if info is None or not os.access(real, os.R_OK):
             raise FileNotFoundError(path)
 
         async def read(start: int, length: int) -> AsyncIterator[bytes]:

@@ -56,9 +56,11 @@ def _where(request: Request) -> _Where:
     return _of_task(request) if "taskId" in request.parameters else _of_node(request)
 
 
-def _path(request: Request) -> str:
-    """The file's path: relative, forward slashes, and nowhere but down."""
-    path = request.parameters["filePath"].replace("\\", "/")
+def _path(request: Request, *, windows: bool) -> str:
+    """The file's path: relative, forward slashes, and nowhere but down. On Linux a backslash is a character of a name."""
+    path = request.parameters["filePath"]
+    if windows:
+        path = path.replace("\\", "/")
     parts = path.split("/")
     normal = posixpath.normpath(path)
     # The directory itself is no file in it: else a DELETE of "." would take all.
@@ -112,7 +114,7 @@ def _position(info: FileInfo) -> list[Any]:
 def _open(request: Request) -> tuple[_Where, FileContent]:
     where = _where(request)
     try:
-        content = request.service.executor.files.open(where.place, where.base, _path(request))
+        content = request.service.executor.files.open(where.place, where.base, _path(request, windows=where.windows))
     except FileNotFoundError:
         raise BatchError("FileNotFound") from None
     if content.info.modified:
@@ -153,7 +155,9 @@ def delete(request: Request) -> Reply:
     where = _where(request)
     recursive = request.query.flag("recursive")
     try:
-        request.service.executor.files.delete(where.place, where.base, _path(request), recursive=recursive)
+        request.service.executor.files.delete(
+            where.place, where.base, _path(request, windows=where.windows), recursive=recursive
+        )
     except FileNotFoundError:
         raise BatchError("FileNotFound") from None
     except OSError:

@@ -11,6 +11,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from azure_batch_emulator.executors.base import NodePlace
+from azure_batch_emulator.executors.disk import DiskFiles
 from azure_batch_emulator.executors.transfer import TransferError, download_resources, plan_uploads, upload_all
 
 
@@ -150,3 +152,14 @@ def test_a_listing_that_never_ends_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(TransferError, match="lists the same blobs again"):
         asyncio.run(run())
     assert len(asked) == 2
+
+
+def test_a_file_that_may_not_be_read_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, place = DiskFiles(tmp_path), NodePlace("account", "pool", "node")
+    files.add_node(place)
+    (files.root(place) / "shared" / "secret").write_text("x")
+    assert files.open(place, "", "shared/secret").info.size == 1
+    # Those who run tests as root may read everything.
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(FileNotFoundError):
+        files.open(place, "", "shared/secret")
