@@ -53,9 +53,11 @@ class Schedules:
         """PATCH or PUT; only jobs made later are affected.
 
         Raises:
-            BatchError: 409 when it has ended.
+            BatchError: 409 when it has ended; what the account does not allow a job, for no caller hears of it later.
         """
         self._check(schedule)
+        if "jobSpecification" in changes:
+            self._service.jobs.check(changes["jobSpecification"])
         kept = {name: value for name, value in schedule.spec.items() if not replace or name == "displayName"}
         pool_info = schedule.spec["jobSpecification"]["poolInfo"]
         schedule.spec = kept | ({"schedule": {}} if replace else {}) | changes

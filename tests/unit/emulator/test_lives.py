@@ -11,7 +11,7 @@ from azure_batch_emulator.engine.dependencies import Dependencies
 from azure_batch_emulator.engine.entities import Node
 from azure_batch_emulator.engine.transitions import IllegalTransitionError
 from azure_batch_emulator.executors.base import RunResult
-from azure_batch_emulator.schema.jobs import JOB, JOB_SCHEDULE
+from azure_batch_emulator.schema.jobs import JOB, JOB_SCHEDULE, JOB_SCHEDULE_UPDATE
 from azure_batch_emulator.schema.pools import REMOVE_NODES, RESIZE
 from azure_batch_emulator.schema.tasks import TASK
 from azure_batch_emulator.wire.errors import BatchError
@@ -162,3 +162,21 @@ def test_the_end_of_an_old_window_does_not_close_a_new_one() -> None:
     bench.service.jobs.terminate(bench.service.job("s:job-1"), "r")
     bench.clock.advance(57 * 60.0)
     assert (schedule.job_serial, schedule.due) == (2, True)
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_schedule_does_not_take_a_job_that_it_could_not_make(*, replace: bool) -> None:
+    bench = Bench()
+    times = {"recurrenceInterval": "PT50M"}
+    body = {"id": "s", "schedule": times, "jobSpecification": {"poolInfo": {"poolId": "pool"}}}
+    schedule = bench.service.schedules.create("s", JOB_SCHEDULE.accept("", body))
+    before = schedule.spec
+    manager = {"id": "m", "commandLine": "x", "applicationPackageReferences": [{"applicationId": "none"}]}
+    changes = {"schedule": times, "jobSpecification": {"poolInfo": {"poolId": "pool"}, "jobManagerTask": manager}}
+    with pytest.raises(BatchError) as caught:
+        bench.service.schedules.update(schedule, JOB_SCHEDULE_UPDATE.accept("", changes), replace=replace)
+    assert caught.value.code == "InvalidApplicationPackageReferences"
+    assert schedule.spec is before
+    bench.service.jobs.terminate(bench.service.job("s:job-1"), "r")
+    bench.clock.advance(51 * 60.0)
+    assert "s:job-2" in bench.service.job_table
