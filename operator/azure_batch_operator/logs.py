@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
-from azure_batch_operator.batch.redaction import LONGEST, safe_text
+from azure_batch_operator.batch.redaction import LONGEST, safe, safe_text
 
 _object: ContextVar[str] = ContextVar("object", default="")
 _reconcile_id: ContextVar[str] = ContextVar("reconcile_id", default="")
@@ -32,13 +32,35 @@ def reconciling(name: object) -> Iterator[str]:
         _reconcile_id.reset(before[1])
 
 
+_STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+"""Members that each record has; any other is an `extra` of whoever logs, also of a library."""
+
+
+def _shown(extra: Any) -> Any:
+    """An `extra`, fit to be shown."""
+    plain = extra is None or isinstance(extra, bool | int | float | dict | list | tuple)
+    return safe(extra) if plain else safe_text(str(extra))
+
+
 class _Context(logging.Filter):
     """Adds `object` and `reconcile_id` to records made within a pass, and makes their text safe to show."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        with suppress(TypeError, ValueError, KeyError):
-            # Arguments that do not fit are reported by the handler.
-            record.msg, record.args = safe_text(record.getMessage()), None
+        # Nothing may come out of here: it would end whoever logs.
+        try:
+            text = record.getMessage()
+        except Exception as error:
+            # The handler would print the arguments as they are.
+            text = f"{record.msg} ({type(error).__name__}: the arguments of this line do not fit)"
+        record.msg, record.args = safe_text(text), None
+        for member in record.__dict__.keys() - _STANDARD:
+            try:
+                shown = _shown(getattr(record, member))
+            except Exception as error:
+                shown = type(error).__name__
+            setattr(record, member, shown)
+        if record.stack_info:
+            record.stack_info = safe_text(record.stack_info)
         if name := _object.get():
             record.object = name
             record.reconcile_id = _reconcile_id.get()
@@ -69,6 +91,10 @@ class TextFormatter(_SafeTraceback):
         record.message = record.message.replace("\n", "\\n")
         text = super().formatMessage(record)
         return f"{text} [{' '.join(known)}]" if known else text
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the name is logging's
+        # Nor must what an exception quotes.
+        return super().formatException(ei).replace("\n", "\n  ")
 
 
 def configure(form: str, level: str) -> None:

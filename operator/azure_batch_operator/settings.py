@@ -200,7 +200,7 @@ def _read(file: str) -> dict[str, Any]:
         content = yaml.safe_load(Path(file).read_text()) or {}
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"the file {file} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
         raise SettingsError(f"the file {file} is not YAML: {error}") from None
     if not isinstance(content, dict):
         raise SettingsError(f"the file {file} holds no mapping of settings")

@@ -225,6 +225,17 @@ def _mapping(item: Check) -> Check:
     return check
 
 
+_DIGITS = re.compile(r"[0-9]{1,18}")
+
+
+def whole_number(text: str) -> int | None:
+    """The number that a text of digits stands for; None for any other text.
+
+    `isdigit` is true of `²`, which no number can be made of, and of five thousand digits, which are too many for `int`.
+    """
+    return int(text) if _DIGITS.fullmatch(text) else None
+
+
 def is_moment(value: Any) -> bool:
     """Whether it is an RFC 3339 time with a zone."""
     try:

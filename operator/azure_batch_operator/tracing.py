@@ -69,7 +69,10 @@ def span(name: str, **attributes: str) -> Iterator[None]:
     if _tracer is None:
         yield
         return
-    with _tracer.start_as_current_span(name, attributes=attributes):
+    # An exception that passes through stays out of the trace: its text may quote a secret.
+    with _tracer.start_as_current_span(
+        name, attributes=attributes, record_exception=False, set_status_on_exception=False
+    ):
         yield
 
 

@@ -16,10 +16,15 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import aiohttp
 import orjson
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from yarl import URL
 
-from azure_batch_operator import logs
+from azure_batch_operator import logs, tracing
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.batch import answers, entra, redaction
 from azure_batch_operator.batch.answers import Answer
@@ -121,6 +126,24 @@ def logged(form: str, *, raised: bool) -> Way:
     return way
 
 
+def logged_extra(form: str, extra: Any) -> Way:
+    """A line of the log with something that whoever logs, be it a library, has added to the record."""
+
+    async def way() -> str:
+        root, stream = logging.getLogger(), io.StringIO()
+        before, level = root.handlers[:], root.level
+        try:
+            logs.configure(form, "INFO")
+            root.handlers[0].setStream(stream)  # type: ignore[attr-defined]
+            logging.getLogger("any").warning("shown", extra={"request_id": extra})
+        finally:
+            root.handlers[:], root.level = before, level
+        text = stream.getvalue()
+        return json.dumps(json.loads(text), ensure_ascii=False) if form == "json" else text.replace("\n", " ")
+
+    return way
+
+
 async def dropped_event() -> str:
     """An Event that finds no room is told in the log."""
     root, stream = logging.getLogger(), io.StringIO()
@@ -180,6 +203,10 @@ WAYS: dict[str, Defended] = {
     "log as JSON": Defended(logged("json", raised=False), logs),
     "traceback as text": Defended(logged("text", raised=True), logs),
     "traceback as JSON": Defended(logged("json", raised=True), logs),
+    "extra as text": Defended(logged_extra("text", HOSTILE), logs),
+    "extra as JSON": Defended(logged_extra("json", HOSTILE), logs),
+    "nested extra as JSON": Defended(logged_extra("json", {"a": [HOSTILE]}), logs, "safe"),
+    "names in a nested extra": Defended(logged_extra("json", {HOSTILE: 1}), redaction, "_safe_name"),
     "Event that was dropped": Defended(dropped_event, logs),
     "exception of the API server": Defended(told(lambda: api.KubeError(HOSTILE, 403)), api),
     "message of the service": Defended(
@@ -234,3 +261,66 @@ def test_a_quoted_line_does_not_look_like_one_of_the_log() -> None:
     handler.setFormatter(logs.TextFormatter())
     handler.handle(logging.LogRecord("any", logging.INFO, "", 0, "one\n2026-01-01 ERROR two", (), None))
     assert stream.getvalue().count("\n") == 1
+
+
+def line_of(form: logging.Formatter, *args: object, error: BaseException | None = None) -> str:
+    """A record as it is written, through the filter that all records pass."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(logs._Context())
+    handler.setFormatter(form)
+    shown = (type(error), error, None) if error else None
+    handler.handle(logging.LogRecord("any", logging.INFO, "", 0, "one %s", args, shown))  # type: ignore[arg-type]
+    return stream.getvalue()
+
+
+def test_what_an_exception_quotes_does_not_look_like_a_line_of_the_log() -> None:
+    text = line_of(logs.TextFormatter(), "two", error=RuntimeError("a\n2026-01-01 00:00:00,000 ERROR   any: forged"))
+    assert [line[:4] for line in text.splitlines()[1:]] == ["Runt", "  20"]
+
+
+@pytest.mark.parametrize("args", [(HOSTILE, HOSTILE), (), ({"a": HOSTILE},)])
+def test_arguments_that_do_not_fit_are_not_printed_as_they_are(args: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    text = line_of(logs.TextFormatter(), *args)
+    assert FORBIDDEN.search(text.replace("\n", "")) is None
+    assert capsys.readouterr().err == ""
+
+
+def test_an_argument_that_cannot_be_shown_ends_nobody() -> None:
+    class Broken:
+        def __str__(self) -> str:
+            raise RuntimeError(HOSTILE)
+
+    assert "do not fit" in line_of(logs.TextFormatter(), Broken())
+
+
+async def test_an_unreachable_api_server_leaves_no_request_in_the_exception() -> None:
+    """aiohttp's exceptions hold the request and with it the operator's token; whoever formats a cause would show it."""
+
+    class Session:
+        def request(self, *_: object, headers: Any, **__: object) -> Any:
+            made = aiohttp.RequestInfo(URL("https://api"), "GET", headers, URL("https://api"))
+            raise aiohttp.ClientResponseError(made, (), message="bad status line")
+
+    async def settings() -> dict[str, dict[str, str]]:
+        return {"BearerToken": {"key": "authorization", "value": f"Bearer {ACCOUNT_KEY}"}}
+
+    one = api.KubeApi.__new__(api.KubeApi)
+    one._session, one._proxy = Session(), None  # type: ignore[assignment]
+    one._client = SimpleNamespace(configuration=SimpleNamespace(auth_settings=settings, host="https://api"))
+    with pytest.raises(api.Busy) as caught:
+        await one.request("GET", "/x")
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)
+    assert ACCOUNT_KEY not in repr(caught.value)
+
+
+def test_an_exception_that_passes_through_a_span_stays_out_of_the_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    exported = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exported))
+    monkeypatch.setattr(tracing, "_tracer", provider.get_tracer("any"))
+    with pytest.raises(RuntimeError), tracing.span("reconcile BatchPool", object="cpu"):
+        raise RuntimeError(HOSTILE)
+    (span,) = exported.get_finished_spans()
+    assert FORBIDDEN.search(span.to_json().replace("\n", "")) is None
+    assert span.attributes == {"object": "cpu"}

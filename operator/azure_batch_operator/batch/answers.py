@@ -26,7 +26,7 @@ from azure_batch_operator.batch.errors import (
 from azure_batch_operator.batch.models import RESULTS
 from azure_batch_operator.batch.models.enums import TaskAddStatus
 from azure_batch_operator.batch.redaction import redact_values, safe_text
-from azure_batch_operator.shapes import conform
+from azure_batch_operator.shapes import conform, whole_number
 
 logger = logging.getLogger(__name__)
 
@@ -141,10 +141,9 @@ def receipt(answer: Answer, client_request_id: str | None) -> Receipt:
 
 def file_properties(headers: Mapping[str, str]) -> FileProperties:
     """A file's description from the headers of HEAD or GET."""
-    length = headers.get("content-length", "")
     url = headers.get("ocp-batch-file-url")
     return FileProperties(
-        content_length=int(length) if length.isascii() and length.isdigit() else None,
+        content_length=whole_number(headers.get("content-length", "")),
         content_type=headers.get("content-type"),
         last_modified=parse_http_date(headers.get("last-modified")),
         creation_time=parse_http_date(headers.get("ocp-creation-time")),
@@ -167,7 +166,8 @@ def json_object(answer: Answer, operation: str) -> JsonObject:
     """
     content_type = answer.headers.get("content-type", "")
     if content_type.split(";", 1)[0].strip().lower() != "application/json":
-        raise malformed(f"the answer should be JSON and is {content_type or 'of no type'!r}", answer, operation)
+        shown = safe_text(content_type)[:100] or "of no type"
+        raise malformed(f"the answer should be JSON and is {shown!r}", answer, operation)
     try:
         value = orjson.loads(answer.body)
     except orjson.JSONDecodeError as error:
@@ -318,7 +318,8 @@ def _task_add_result(item: JsonObject, answer: Answer, operation: str) -> TaskAd
     try:
         status = TaskAddStatus(str(item.get("status")))
     except ValueError:
-        raise malformed(f"a task result has the unknown status {item.get('status')!r}", answer, operation) from None
+        shown = safe_text(str(item.get("status")))[:100]
+        raise malformed(f"a task result has the unknown status {shown!r}", answer, operation) from None
     if status is TaskAddStatus.SUCCESS:
         return TaskAddResult(task_id, status, item.get("eTag"), item.get("lastModified"), item.get("location"))
     raw = item.get("error")

@@ -18,21 +18,25 @@ LONGEST = 16_384
 """Characters of one text; a status has 16 KiB in all."""
 
 # A URL's query is where SAS signatures live; the rest of the URL is what a person needs. Bounded, so that no text is quadratic.
-_URL_QUERY = re.compile(r"(?P<url>\bhttps?://[^\s?'\"<>]{1,2048})\?[^\s'\"<>]*", re.IGNORECASE)
+_URL_QUERY = re.compile(r"(?P<url>https?://[^\s?'\"<>]{1,2048})\?[^\s'\"<>]*", re.IGNORECASE)
 _NAMES = r"sig|signature|client_secret|client_assertion|password|sharedaccesskey|sharedaccesssignature|accountkey|access_token"
+_SPACED = (
+    re.compile(r"(?P<keep>-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----).*?(?=-----END|\Z)", re.DOTALL),
+    re.compile(r"(?P<keep>MAC signature found in the HTTP request ')[^']*", re.IGNORECASE),
+    re.compile(r"(?P<keep>\bSharedKey(?:Lite)?\s{1,8}[^\s:]{1,256}:)[A-Za-z0-9+/=]+", re.IGNORECASE),
+    re.compile(r"(?P<keep>\bBearer\s{1,8})[A-Za-z0-9._~+/=-]+", re.IGNORECASE),
+    re.compile(r"(?P<keep>\bBasic\s{1,8})[A-Za-z0-9+/]{8,}={0,2}", re.IGNORECASE),
+)
+"""Secrets that follow a space. They come first: what cuts up to the next space could take their beginning and leave the secret."""
 _PATTERNS = (
     re.compile(rf"(?P<keep>(?<![A-Za-z])(?:{_NAMES})(?:=|%3d))[^\s&;'\"]+", re.IGNORECASE),
     # An authorization code is long; an exit code is not.
     re.compile(r"(?P<keep>\bcode=)[A-Za-z0-9._~-]{16,}", re.IGNORECASE),
-    re.compile(rf"(?P<keep>[\"'](?:{_NAMES})[\"']\s{{0,8}}:\s{{0,8}}[\"'])[^\"']+", re.IGNORECASE),
-    re.compile(r"(?P<keep>\bSharedKey(?:Lite)?\s{1,8}[^\s:]{1,256}:)[A-Za-z0-9+/=]+", re.IGNORECASE),
-    re.compile(r"(?P<keep>\bBearer\s{1,8})[A-Za-z0-9._~+/=-]+", re.IGNORECASE),
-    re.compile(r"(?P<keep>\bBasic\s{1,8})[A-Za-z0-9+/]{8,}={0,2}", re.IGNORECASE),
-    re.compile(r"(?P<keep>MAC signature found in the HTTP request ')[^']*", re.IGNORECASE),
+    # Also of JSON within JSON, whose quotes have backslashes.
+    re.compile(rf"(?P<keep>[\"'](?:{_NAMES})\\{{0,8}}[\"']\s{{0,8}}:\s{{0,8}}\\{{0,8}}[\"'])[^\"'\\]+", re.IGNORECASE),
     re.compile(r"(?P<keep>\b[a-z][a-z0-9+.-]{1,16}://[^\s/:@'\"]{1,256}:)[^\s/@'\"]{1,256}(?=@)", re.IGNORECASE),
-    re.compile(r"(?P<keep>-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----).*?(?=-----END|\Z)", re.DOTALL),
 )
-_JWT = re.compile(r"\beyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?")
+_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]*)?")
 _MAY_HOLD_A_SECRET = re.compile(
     r"[=?@]|%3d|bearer|basic|eyJ|sharedkey|signature|private key|[\"']\s{0,8}:", re.IGNORECASE
 )
@@ -71,6 +75,8 @@ def redact(text: str) -> str:
     """Replace what looks like a signature, key, token or URL query in `text` by an ellipsis."""
     if not _MAY_HOLD_A_SECRET.search(text):
         return text
+    for pattern in _SPACED:
+        text = pattern.sub(rf"\g<keep>{REDACTED}", text)
     text = _URL_QUERY.sub(rf"\g<url>?{REDACTED}", text)
     for pattern in _PATTERNS:
         text = pattern.sub(rf"\g<keep>{REDACTED}", text)
@@ -107,10 +113,15 @@ def safe(value: Any, raw: Collection[str] = ()) -> Any:
     if isinstance(value, str):
         return safe_text(value)
     if isinstance(value, Mapping):
-        return {name: item if name in raw else safe(item) for name, item in value.items()}
+        return {_safe_name(name): item if name in raw else safe(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [safe(item) for item in value]
     return value
+
+
+def _safe_name(name: str) -> str:
+    """The name of a member; nearly all are words, which need no filter."""
+    return name if name.isascii() and name.isidentifier() else safe_text(name)
 
 
 def without(text: str, secrets: Collection[str]) -> str:

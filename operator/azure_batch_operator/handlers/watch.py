@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, cast
 
 import kopf
@@ -53,6 +53,23 @@ def operator_settings() -> kopf.OperatorSettings:
     return settings
 
 
+def observer(seen: Callable[[Resource], None], gone: Callable[[Resource], None]) -> Callable[..., Awaitable[None]]:
+    """The handler of all events; what it cannot read is told in the log, and the watch goes on."""
+
+    async def observe(event: kopf.RawEvent, **_: Any) -> None:
+        try:
+            resource, deleted = Resource.parse(event["object"]), event["type"] == "DELETED"
+        except (LookupError, ValueError, TypeError, AttributeError):
+            logger.exception("An object of the API server could not be read")
+            return
+        if deleted:
+            gone(resource)
+        else:
+            seen(resource)
+
+    return observe
+
+
 def register(
     registry: kopf.OperatorRegistry,
     seen: Callable[[Resource], None],
@@ -67,17 +84,7 @@ def register(
         stopping: is called when Kopf begins to stop, be it by a signal.
     """
 
-    async def observe(event: kopf.RawEvent, **_: Any) -> None:
-        try:
-            resource = Resource.parse(event["object"])
-        except (KeyError, ValueError):
-            logger.exception("An object of the API server could not be read")
-            return
-        if event["type"] == "DELETED":
-            gone(resource)
-        else:
-            seen(resource)
-
+    observe = observer(seen, gone)
     for info in KINDS.values():
         kopf.on.event(GROUP, VERSION, info.plural, registry=registry, id=f"watch-{info.plural}")(observe)
 

@@ -25,7 +25,8 @@ from kubernetes.aio import client, config
 from azure_batch_operator.api.base import GROUP, VERSION
 from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch.redaction import safe_text
+from azure_batch_operator.batch.redaction import safe, safe_text
+from azure_batch_operator.shapes import whole_number
 
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
@@ -69,12 +70,14 @@ class Busy(KubeError):  # noqa: N818
 def _error(status: int, headers: Mapping[str, str], body: bytes) -> KubeError:
     try:
         document = orjson.loads(body)
-        message = str(document.get("message") or document)
-        causes, reason = (document.get("details") or {}).get("causes"), document.get("reason")
-    except (orjson.JSONDecodeError, AttributeError):
-        message, causes, reason = body[:200].decode(errors="replace"), None, None
-    retry_after = headers.get("Retry-After", "")
-    delay = float(retry_after) if retry_after.isdigit() else None
+    except orjson.JSONDecodeError:
+        document = body[:200].decode(errors="replace")
+    # Before it is written out: behind the escapes of JSON or of a representation no filter sees a secret.
+    document = safe(document)
+    said = document if isinstance(document, dict) else {"message": str(document)}
+    message, details, reason = str(said.get("message") or said), said.get("details"), said.get("reason")
+    causes = details.get("causes") if isinstance(details, dict) else None
+    delay = whole_number(headers.get("Retry-After", ""))
     if status == 404:
         return NotFound(message, status)
     if status == 422 and causes:
@@ -86,6 +89,23 @@ def _error(status: int, headers: Mapping[str, str], body: bytes) -> KubeError:
     if status == 429 or status >= 500 or status == 401:
         return Busy(message, status, delay)
     return KubeError(message, status)
+
+
+def _document(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+    """The object in an answer.
+
+    Raises:
+        KubeError: the answer is a refusal, or no object.
+    """
+    if status >= 300:
+        raise _error(status, headers, body)
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Busy("API server sent an answer that is not JSON", status) from None
+    if not isinstance(document, dict):
+        raise Busy("API server sent an answer that is not an object", status)
+    return document
 
 
 def path_of(kind: Kind, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
@@ -177,6 +197,7 @@ class KubeApi:
         if body is not None:
             headers["Content-Type"] = content_type
             data = orjson.dumps(body)
+        failure: Busy
         try:
             async with self._session.request(
                 method,
@@ -190,16 +211,11 @@ class KubeApi:
             ) as response:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Busy(f"API server out of reach: {type(error).__name__}: {error}") from error
-        if response.status >= 300:
-            raise _error(response.status, response.headers, answer)
-        try:
-            document = orjson.loads(answer)
-        except orjson.JSONDecodeError as error:
-            raise Busy("API server sent an answer that is not JSON", response.status) from error
-        if not isinstance(document, dict):
-            raise Busy("API server sent an answer that is not an object", response.status)
-        return document
+            failure = Busy(f"API server out of reach: {type(error).__name__}: {error}")
+        else:
+            return _document(response.status, response.headers, answer)
+        # Raised out here so that it keeps no context: aiohttp's errors hold the request, the operator's token included.
+        raise failure
 
     async def list(self, kind: Kind, namespace: str | None = None) -> AsyncIterator[dict[str, Any]]:
         """All objects of a kind, page by page; one expired `continue` token starts the list anew.

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -184,5 +183,5 @@ def _text(kind: ValueKind, found: Mapping[str, Any], key: str) -> str | None:
         return None
     try:
         return base64.b64decode(encoded).decode()
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return None

@@ -23,6 +23,7 @@ from azure_batch_operator.reconcile import job as jobs
 from azure_batch_operator.reconcile.common import with_notice
 from azure_batch_operator.reconcile.plan import Notice, ObjectChange, Plan, Unconfirmed
 from azure_batch_operator.reconcile.status import Verdict, kept, seconds_since, status, timestamp
+from azure_batch_operator.shapes import whole_number
 
 _MACROS = {
     "@yearly": "0 0 1 1 *",
@@ -135,7 +136,7 @@ def _last_run(resource: Resource, children: Iterable[Resource]) -> float | None:
 
 def _minute(resource: Resource, child: Resource) -> int | None:
     suffix = child.key.name.removeprefix(f"{resource.key.name}-")
-    return int(suffix) if suffix.isdigit() else None
+    return whole_number(suffix)
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ def explained(failure: Mapping[str, Any]) -> str:
     for each in failure.get("details") or ():
         value = safe_text(str(each.get("value") or "")).strip()
         if value and value not in message and all(value not in other for other in told):
-            told.append(f"{each['name']}: {value}" if each.get("name") not in (None, "", "Message") else value)
+            name = safe_text(str(each.get("name") or ""))
+            told.append(value if name in {"", "Message"} else f"{name}: {value}")
     details = "; ".join(told)
     return f"{message} ({details})" if message and details else message or details
 

@@ -16,6 +16,7 @@ from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.reconcile import applied, expand, normal, ownership
 from azure_batch_operator.reconcile.applied import NOT_APPLIED, STAYS, Applied, differences
+from azure_batch_operator.shapes import whole_number
 
 _SOURCES = ("tasks", "tasksFrom", "taskFactory")
 _POLICIES = ("taskPrunePolicy", "taskUpdatePolicy")
@@ -90,7 +91,7 @@ def noted_tasks(remote: Mapping[str, Any]) -> tuple[str, int | None]:
     print_, width, created = [*(note(remote, TASKS_METADATA) or "").split("/"), "", ""][:3]
     if created not in ("", remote.get("creationTime")):
         print_ = ""
-    return print_, int(width) if width.isdigit() else None
+    return print_, whole_number(width)
 
 
 def constraints(spec: Mapping[str, Any], remote: Mapping[str, Any] | None) -> dict[str, Any] | None:

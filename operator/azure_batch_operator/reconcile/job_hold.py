@@ -15,6 +15,7 @@ from azure_batch_operator.reconcile.applied import NOT_APPLIED
 from azure_batch_operator.reconcile.job_changes import note
 from azure_batch_operator.reconcile.job_views import IN_OTHER_ACCOUNT, NO_POOL, PoolView, TasksView
 from azure_batch_operator.reconcile.plan import Call, Evidence, Table
+from azure_batch_operator.shapes import whole_number
 
 Why = Literal["suspend", "pool", "flee"]
 """Why a job stands still: the spec says so, it goes to another pool of the spec, or to the fallback pool."""
@@ -49,8 +50,7 @@ def _most_requeues(spec: Mapping[str, Any], remote: Mapping[str, Any]) -> int | 
 
 def _holds(remote: Mapping[str, Any]) -> int:
     """How often the operator has stopped the job and had its running tasks put back, which the service counts like a preemption."""
-    value = note(remote, HOLDS_METADATA) or ""
-    return int(value) if value.isdigit() else 0
+    return whole_number(note(remote, HOLDS_METADATA) or "") or 0
 
 
 def has_fled_too_often(spec: Mapping[str, Any], remote: Mapping[str, Any], tasks: TasksView) -> bool:

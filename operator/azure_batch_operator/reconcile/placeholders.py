@@ -58,13 +58,18 @@ def problems(template: Any, width: int, what: str, longest: int = 0, path: str =
         for where, text in _strings(template, path)
         for problem in (*_placeholders(text, width, what), *_braces(text))
     ]
-    number = sum(len(_PLACEHOLDER.findall(text)) for _, text in _strings(template, path))
+    number = count(template)
     if number * longest > LONGEST:
         found.append(
             f"{path}: {number} placeholders for values of up to {longest} characters could make a task larger than the 1 MiB that "
             "Azure Batch takes: use fewer of them, or shorter values"
         )
     return found
+
+
+def count(template: Any) -> int:
+    """How many placeholders there are in all strings of a template."""
+    return sum(len(_PLACEHOLDER.findall(text)) for _, text in _strings(template, ""))
 
 
 def _placeholders(text: str, width: int, what: str) -> Iterator[str]:

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from azure_batch_operator.reconcile.documents import loaded
 from azure_batch_operator.reconcile.pool_view import number_of_tier
 from azure_batch_operator.reconcile.resolve import ResolutionError, Source
-from azure_batch_operator.reconcile.sources import loaded
 
 _NOT_BILLED = ("preempted", "deallocated")
 _DEFAULT_CURRENCY = "USD"

@@ -11,28 +11,20 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from azure_batch_operator.api.base import WRITTEN, ApiModel, without_nulls
 from azure_batch_operator.api.task_body import Task
 from azure_batch_operator.reconcile import placeholders
+from azure_batch_operator.reconcile.documents import loaded
 from azure_batch_operator.reconcile.placeholders import fill
 from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, Source
 
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-_MOST_VALUES = 2_000_000
-"""More than a megabyte of text can hold without aliases."""
-
 _MOST_TEXT = 64 << 20
-"""Characters of the tasks that one table may make: they are in memory together."""
-
-_DEEPEST = 50
-"""Far more than a task has."""
+"""Characters of the tasks that the tables of a job may make: they are in memory together."""
 
 
 def needed(spec: Mapping[str, Any]) -> list[Reference]:
@@ -61,7 +53,9 @@ def inlined(spec: Mapping[str, Any], texts: Mapping[Source, str]) -> dict[str, A
     """
     result: dict[str, Any] = {}
     if sources := spec.get("tasksFrom"):
-        more = [task for each in sources for task in _tasks(each, texts[_source(each["configMapKeyRef"])])]
+        pairs = [(each, texts[_source(each["configMapKeyRef"])]) for each in sources]
+        _check_templates(pairs)
+        more = [task for each, text in pairs for task in _tasks(each, text)]
         result = {"tasks": [*(spec.get("tasks") or ()), *more], "tasksFrom": []}
     if source := _items_from(spec):
         result["taskFactory"] = dict(spec["taskFactory"]) | {
@@ -107,8 +101,7 @@ def _tasks(source: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:
     reference = source["configMapKeyRef"]
     if template := source.get("template"):
         columns, rows = _table(reference, text)
-        _check_template(template, columns, rows)
-        candidates: Sequence[Any] = [fill(template, row, columns) for row in rows]
+        candidates: Iterable[Any] = (fill(template, row, columns) for row in rows)
     else:
         candidates = _listed(reference, text)
     for number, candidate in enumerate(candidates):
@@ -117,21 +110,28 @@ def _tasks(source: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:
         yield task
 
 
-def _check_template(template: Mapping[str, Any], columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Refuse a template that cannot be filled with the rows, or not without filling the memory as well.
+def _check_templates(sources: Iterable[tuple[Mapping[str, Any], str]]) -> None:
+    """Refuse templates that cannot be filled with their rows, or not without filling the memory as well.
 
     Raises:
         ResolutionError: the message names the place and the remedy.
     """
-    longest = _longest(rows)
-    found = placeholders.problems(template, len(columns), "columns", longest, "template") if rows else []
-    size = len(json.dumps(template, default=str))
-    if size * len(rows) > _MOST_TEXT:
-        found.append(
-            f"template: {len(rows)} rows make tasks of more than {_MOST_TEXT} characters: use spec.taskFactory"
-        )
-    if found:
-        raise ResolutionError("InvalidTasks", f"spec.tasksFrom: {'; '.join(found[:5])}")
+    made = 0
+    for source, text in sources:
+        if not (template := source.get("template")):
+            continue
+        columns, rows = _table(source["configMapKeyRef"], text)
+        longest = _longest(rows)
+        found = placeholders.problems(template, len(columns), "columns", longest, "template") if rows else []
+        # A value may be filled in again and again.
+        size, number = len(json.dumps(template, default=str)), placeholders.count(template)
+        made += size * len(rows) + number * sum(_longest([row]) for row in rows)
+        if made > _MOST_TEXT:
+            found.append(
+                f"template: {len(rows)} rows make tasks of more than {_MOST_TEXT} characters: use spec.taskFactory"
+            )
+        if found:
+            raise ResolutionError("InvalidTasks", f"spec.tasksFrom: {'; '.join(found[:5])}")
 
 
 def _listed(reference: Mapping[str, Any], text: str) -> Sequence[Any]:
@@ -151,66 +151,6 @@ def _parsed(reference: Mapping[str, Any], text: str) -> Any:
         return loaded(text)
     except ValueError as error:
         raise _invalid(reference, str(error)) from None
-
-
-def loaded(text: str) -> Any:
-    """A JSON or YAML text of a user's, safe to load and to walk.
-
-    Raises:
-        ValueError: if it is neither, too deep, or too large; the message says which.
-    """
-    try:
-        try:
-            document = json.loads(text)
-        except ValueError:
-            _check_depth(text)
-            document = yaml.load(text, Loader=_Loader)  # noqa: S506 (a safe loader, the C one where there is one)
-        _weigh(document, {})
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" near line {mark.line + 1}" if mark else ""
-        raise ValueError(f"neither JSON nor YAML{place}") from None
-    except (RecursionError, OverflowError):
-        raise ValueError("is nested too deeply, or too large with its YAML aliases written out") from None
-    return document
-
-
-def _check_depth(text: str) -> None:
-    """Refuse what is nested too deeply before it is loaded: the loader recurses in C and would take the process down.
-
-    Raises:
-        RecursionError: if it is.
-        YAMLError: if it is not YAML.
-    """
-    depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > _DEEPEST:
-                raise RecursionError
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-
-
-def _weigh(value: Any, known: dict[int, int]) -> int:
-    """How many values there are with all YAML aliases written out, found without writing them out.
-
-    A few lines of aliases to aliases can stand for more than fits into any memory, and one namespace's ConfigMap must not bring
-    down the operator of all.
-
-    Raises:
-        OverflowError: if they are too many, or contain themselves.
-    """
-    if not isinstance(value, dict | list):
-        return 1
-    weight = known.get(id(value))
-    if weight is None:
-        known[id(value)] = _MOST_VALUES  # until it is known: one that contains itself is too heavy
-        children = value.values() if isinstance(value, dict) else value
-        weight = known[id(value)] = 1 + sum(_weigh(child, known) for child in children)
-    if weight > _MOST_VALUES:
-        raise OverflowError
-    return weight
 
 
 def _table(reference: Mapping[str, Any], text: str) -> tuple[list[str], list[list[str]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -149,6 +150,20 @@ def test_a_small_table_with_a_large_template_does_not_fill_the_memory() -> None:
     spec = {"tasksFrom": [{"configMapKeyRef": REFERENCE, "template": template}]}
     with pytest.raises(ResolutionError, match=r"use spec\.taskFactory"):
         sources.inlined(spec, {SOURCE: "a\n" + "1\n" * 200_000})
+
+
+@pytest.mark.parametrize("sources_", [1, 20])
+def test_a_small_template_that_is_filled_with_the_same_value_again_and_again_does_not_fill_the_memory(
+    sources_: int,
+) -> None:
+    """Each task would have 200 thousand characters, of 60 KiB of text in all."""
+    one = {"configMapKeyRef": REFERENCE, "template": {"id": "{a}", "commandLine": "{b}" * 2000}}
+    text = "a,b\n" + "".join(f"{at},{'x' * 100}\n" for at in range(600 // sources_))
+    with (
+        patch.object(sources, "fill", side_effect=AssertionError("filled")),
+        pytest.raises(ResolutionError, match="taskFactory"),
+    ):
+        sources.inlined({"tasksFrom": [one] * sources_}, {SOURCE: text})
 
 
 @FUZZ

@@ -9,6 +9,7 @@ from typing import Any
 
 from azure_batch_operator.batch import BatchClient, NotFoundError
 from azure_batch_operator.reconcile.schedule import STATISTICS
+from azure_batch_operator.shapes import whole_number
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 from azure_batch_operator.sync.polls.roll import Roll, id_filter
@@ -19,7 +20,7 @@ _MEMBERS = (
     "id", "eTag", "creationTime", "state", "schedule", "jobSpecification", "executionInfo", "metadata", "stats",
 )  # fmt: skip
 _JOB_MEMBERS = ("id", "creationTime", "state", "executionInfo")
-_NUMBERED = re.compile(r"(.*:job-)([0-9]+)")
+_NUMBERED = re.compile(r"(.*:job-)([0-9]{1,18})")
 JOBS = "the jobs of schedule"
 HISTORY = 10
 """Jobs of a schedule that are kept."""
@@ -29,8 +30,7 @@ _COUNTS_LAG = 300.0
 
 def _serial(job: Mapping[str, Any]) -> int:
     """Ids are `<schedule>:job-<n>`; later jobs have higher numbers."""
-    number = str(job["id"]).rpartition("-")[2]
-    return int(number) if number.isdigit() else 0
+    return whole_number(str(job["id"]).rpartition("-")[2]) or 0
 
 
 def last_ids(recent: str) -> list[str]:

@@ -1,0 +1,90 @@
+"""JSON and YAML of users never end anything, and never stand for more than they hold."""
+
+from __future__ import annotations
+
+import json
+from unittest.mock import patch
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from yaml.constructor import SafeConstructor
+
+from azure_batch_operator.reconcile.documents import loaded
+from support.hostile import ATTACK, TEXTS, VALUES
+
+TAGS = ["!!bool", "!!int", "!!float", "!!timestamp", "!!binary", "!!null", "!!str", "!!set", "!!omap", "!!pairs", "!!map", "!!seq",
+        "!!merge", "!!value", "!!python/name:os.system", "!x", "!"]  # fmt: skip
+NODES = st.sampled_from(
+    [
+        "x",
+        "''",
+        "[a]",
+        "{a: b}",
+        "{<<: x}",
+        "{<<: [{a: b}]}",
+        "0x",
+        "1:2:3",
+        "2026-13-45",
+        "é",
+        "{? [a] : b}",
+        "*a",
+        "&a b",
+    ]
+)
+YAML = st.lists(st.tuples(st.sampled_from(TAGS), NODES).map(" ".join), max_size=3).map(
+    lambda nodes: "\n".join(f"- {node}" for node in nodes)
+)
+
+
+def merged(levels: int, width: int) -> str:
+    """Mappings that merge `width` times the one before: `width**levels` members in a text of a few lines."""
+    lines = ["a0: &a0 {k: v}"]
+    lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * width)}]}}" for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+@ATTACK
+@given(YAML | TEXTS | VALUES.map(json.dumps))
+@example("- !!bool x")
+@example("- !!int ''")
+@example("- !!timestamp x")
+@example("[" * 40 + "]" * 40)
+def test_any_text_is_a_value_or_a_value_error_in_words(text: str) -> None:
+    said = "a value"
+    try:
+        loaded(text)
+    except ValueError as error:
+        said = str(error)
+    assert 0 < len(said) < 300
+
+
+@pytest.mark.parametrize("text", ["- !!bool x", "- !!int ''", "- !!float ''", "- !!timestamp x"])
+def test_a_value_that_is_not_what_its_tag_says_is_named(text: str) -> None:
+    with pytest.raises(ValueError, match="not of the type that its YAML tag says"):
+        loaded(text)
+
+
+def test_merge_keys_are_welcome() -> None:
+    text = "a: &a {x: 1, y: 2}\nb: {<<: *a, y: 3}\nc: {<<: [*a, {z: 4}]}"
+    assert loaded(text) == {"a": {"x": 1, "y": 2}, "b": {"x": 1, "y": 3}, "c": {"x": 1, "y": 2, "z": 4}}
+
+
+def test_merge_keys_that_stand_for_too_much_are_refused_before_they_are_merged() -> None:
+    with (
+        patch.object(SafeConstructor, "flatten_mapping", side_effect=AssertionError("merged")),
+        pytest.raises(ValueError, match="too large with its YAML aliases written out"),
+    ):
+        loaded(merged(12, 10))
+
+
+@pytest.mark.parametrize("text", ["&a {<<: *a}", "&a [*a]", "&a {x: *a}", "a: &a {<<: [*a]}"])
+def test_what_contains_itself_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="too large"):
+        loaded(text)
+
+
+@pytest.mark.parametrize("deep", ["[" * 60 + "]" * 60, '{"a":' * 60 + "1" + "}" * 60, "- " * 60 + "x"])
+def test_depth_is_bounded_for_json_as_for_yaml(deep: str) -> None:
+    with pytest.raises(ValueError, match="nested too deeply"):
+        loaded(deep)
