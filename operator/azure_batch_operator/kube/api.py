@@ -14,13 +14,16 @@ configuration, TLS and token handling are used.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from importlib import metadata
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import orjson
 from kubernetes.aio import client, config
+from yarl import URL
 
 from azure_batch_operator.api.base import GROUP, VERSION
 from azure_batch_operator.api.kinds import KINDS, Kind
@@ -108,13 +111,30 @@ def _document(status: int, headers: Mapping[str, str], body: bytes) -> dict[str,
     return document
 
 
+_SEGMENTS = re.compile(r"(/[A-Za-z0-9][A-Za-z0-9._:-]*)+", re.ASCII)
+
+
+def checked(host: str, path: str) -> URL:
+    """Where a request goes: exactly to the path that was built.
+
+    Names in it are a user's, and HTTP libraries resolve `..` before they send: a Secret named `../../team/secrets/main` would be
+    that of another namespace. tests/unit/kube/test_paths.py.
+
+    Raises:
+        NotFound: the path holds what no name of an object does, so there is no such object.
+    """
+    if not _SEGMENTS.fullmatch(path):
+        raise NotFound(f"{path!r} holds a name that no object can have: use letters, digits, '-' and '.'", 404)
+    return URL(f"{host}{path}", encoded=True)
+
+
 def path_of(kind: Kind, namespace: str | None = None, name: str | None = None, subresource: str | None = None) -> str:
     """Path of a collection, an object or a subresource of our group."""
     parts = [f"/apis/{GROUP}/{VERSION}"]
     if namespace is not None:
         parts.append(f"namespaces/{namespace}")
     parts.append(KINDS[kind].plural)
-    parts += [part for part in (name, subresource) if part is not None]
+    parts += [quote(part, safe="") for part in (name, subresource) if part is not None]
     return "/".join(parts)
 
 
@@ -190,6 +210,7 @@ class KubeApi:
         Raises:
             KubeError: see the tree above.
         """
+        url = checked(self._client.configuration.host, path)
         headers = {"Accept": accept, "User-Agent": _USER_AGENT}
         for setting in (await self._client.configuration.auth_settings()).values():
             headers[setting["key"]] = setting["value"]
@@ -201,12 +222,13 @@ class KubeApi:
         try:
             async with self._session.request(
                 method,
-                self._client.configuration.host + path,
+                url,
                 params=params,
                 headers=headers,
                 data=data,
                 timeout=_TIMEOUT,
                 proxy=self._proxy,
+                allow_redirects=False,
                 trace_request_ctx=fenced and method != "GET",
             ) as response:
                 answer = await response.read()

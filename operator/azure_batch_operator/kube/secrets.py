@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from azure_batch_operator.api.base import FINALIZER
 from azure_batch_operator.kube.api import JSON_PATCH, METADATA_ONLY, Conflict, KubeApi, NotFound
@@ -80,4 +81,4 @@ def _patch(known: SecretMetadata, present: bool) -> list[dict[str, Any]]:
 
 
 def _path(namespace: str, name: str) -> str:
-    return f"/api/v1/namespaces/{namespace}/secrets/{name}"
+    return f"/api/v1/namespaces/{namespace}/secrets/{quote(name, safe='')}"

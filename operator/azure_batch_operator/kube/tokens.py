@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from azure_batch_operator.kube.api import KubeApi
 
 AUDIENCE = "api://AzureADTokenExchange"
@@ -17,7 +19,7 @@ async def request_token(api: KubeApi, namespace: str, name: str) -> str:
     """
     answer = await api.request(
         "POST",
-        f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token",
+        f"/api/v1/namespaces/{namespace}/serviceaccounts/{quote(name, safe='')}/token",
         body={
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
+from urllib.parse import quote
 
 from azure_batch_operator.kube.api import METADATA_ONLY, KubeApi, KubeError, NotFound
 
@@ -158,7 +159,7 @@ class Values:
         return reading
 
     async def _read(self, kind: ValueKind, namespace: str, name: str, accept: str = "application/json") -> _Found:
-        path = f"/api/v1/namespaces/{namespace}/{_PLURALS[kind]}/{name}"
+        path = f"/api/v1/namespaces/{namespace}/{_PLURALS[kind]}/{quote(name, safe='')}"
         try:
             return await self._api.request("GET", path, accept=accept)
         except NotFound:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from azure_batch_operator.api.account import AccountSpec, WorkloadIdentityAuth
@@ -61,7 +61,7 @@ class Prepared:
         identity: changes when the way to sign in or its secret does; says nothing of the secret.
     """
 
-    make: Callable[[], Credential]
+    make: Callable[[], Credential] = field(repr=False)
     place: str
     identity: str
 

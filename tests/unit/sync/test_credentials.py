@@ -1,0 +1,87 @@
+"""Whose identity an account may use: its namespace's Secrets and ServiceAccounts, the operator's own only where that is allowed."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.api.account import AccountSpec
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.batch.entra import Authority
+from azure_batch_operator.kube.values import ValueMissingError
+from azure_batch_operator.sync.credentials import SignIn, prepare
+from unit.objects import resource
+
+KEY = base64.b64encode(b"key of an account").decode()
+IDENTITIES = {"tenantId": "00000000-0000-0000-0000-000000000001", "clientId": "00000000-0000-0000-0000-000000000002"}
+OPERATORS_OWN = [{"managedIdentity": {}}, {"workloadIdentity": IDENTITIES}]
+
+
+class ApiServer:
+    """Has every Secret and every token that it is asked for, and knows what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def request(self, method: str, path: str, **_: Any) -> dict[str, Any]:
+        """Any request."""
+        self.asked.append(f"{method} {path}")
+        encoded = base64.b64encode(KEY.encode()).decode()
+        return {
+            "metadata": {"uid": "u", "resourceVersion": "1"},
+            "data": {"key": encoded},
+            "status": {"token": "a.b.c"},
+        }
+
+
+async def prepared(auth: dict[str, Any], api: ApiServer, namespaces: tuple[str, ...] = ()) -> Any:
+    """The credential of an account in the namespace `default`."""
+    spec = {"endpoint": "https://acc.westeurope.batch.azure.com", "auth": auth}
+    account = resource(Kind.ACCOUNT, spec, name="main")
+    sign_in = SignIn(Authority(), namespaces)
+    return await prepare(api, account, AccountSpec.model_validate(spec), sign_in)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("auth", OPERATORS_OWN)
+@pytest.mark.parametrize("namespaces", [(), ("team",), ("defaul", "default2", "")])
+async def test_the_operators_own_identity_is_lent_to_nobody_who_was_not_named(
+    auth: dict[str, Any], namespaces: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", "/token")
+    with pytest.raises(ValueMissingError, match="may not use the operator's own identity") as refused:
+        await prepared(auth, ApiServer(), namespaces)
+    assert refused.value.reason == "IdentityNotAllowed"
+
+
+@pytest.mark.parametrize("auth", OPERATORS_OWN)
+@pytest.mark.parametrize("namespaces", [("default",), ("*",)])
+async def test_it_is_lent_where_that_was_said(
+    auth: dict[str, Any], namespaces: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AZURE_FEDERATED_TOKEN_FILE", "/token")
+    assert (await prepared(auth, ApiServer(), namespaces)).make() is not None
+
+
+@pytest.mark.parametrize("more", [{}, {"namespace": "team"}])
+async def test_secrets_are_those_of_the_accounts_own_namespace(more: dict[str, Any]) -> None:
+    """A namespace in a reference means nothing; tests/unit/kube/test_paths.py has names that hold a path."""
+    api = ApiServer()
+    await prepared({"sharedKey": {"secretRef": {"name": "s", "key": "key"} | more}}, api)
+    assert api.asked == ["GET /api/v1/namespaces/default/secrets/s"]
+
+
+async def test_tokens_are_of_the_accounts_own_namespace() -> None:
+    api = ApiServer()
+    found = await prepared({"workloadIdentity": IDENTITIES | {"serviceAccountRef": {"name": "azure-batch"}}}, api)
+    credential = found.make()
+    await credential._make()
+    assert api.asked == ["POST /api/v1/namespaces/default/serviceaccounts/azure-batch/token"]
+    await credential.aclose()
+
+
+async def test_no_key_shows_in_what_was_prepared() -> None:
+    found = await prepared({"sharedKey": {"secretRef": {"name": "s", "key": "key"}}}, ApiServer())
+    assert KEY not in repr(found)
+    assert KEY not in repr(vars(found.make()))
