@@ -13,12 +13,16 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from properties.cases import STEPS, Case, Outcome, run
+from properties.cases import STEPS, Case, Outcome, Tried, run
 from properties.paths import KINDS, parsed, paths
+from properties.sequences import Walk, run_sequences
 from properties.visits import most_of
+
+T = TypeVar("T", bound=Tried)
 
 
 def main() -> int:
@@ -30,11 +34,22 @@ def main() -> int:
     chosen = _chosen(options)
     outcomes: list[Outcome] = []
     with ProcessPoolExecutor(options.jobs) as pool:
-        for found in pool.map(run, () if options.list else _batches(chosen)):
+        if options.count:
+            walks = [Walk(KINDS[kind], seed) for kind in options.kind or KINDS for seed in _seeds(options)]
+            played = pool.map(run_sequences, _batches(walks))
+        else:
+            played = pool.map(run, () if options.list else _batches(chosen))
+        for found in played:
             outcomes += found
             for outcome in found:
                 _tell(outcome, allowed=options.allowed)
-    _show(chosen, outcomes, time.monotonic() - began)
+    if options.count:
+        print(f"sequences: {len(outcomes)} in {time.monotonic() - began:.0f} s")
+    else:
+        _show(chosen, outcomes, time.monotonic() - began)
+    wrong = [each for each in outcomes if each.violations]
+    print(f"violations: {sum(len(each.violations) for each in wrong)} in {len(wrong)}")
+    print(f"may be, with a reason: {sum(len(each.allowed) for each in outcomes)}")
     return int(any(each.violations for each in outcomes))
 
 
@@ -42,6 +57,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kind", action="append", choices=sorted(KINDS), help="only this one; may be repeated")
     parser.add_argument("--path", action="append", help="only this property and what is below it; may be repeated")
+    parser.add_argument("--count", type=int, default=0, help="so many random sequences of each kind instead")
+    parser.add_argument("--seed", type=int, default=1, help="of the first sequence")
     parser.add_argument("--part", default="0/1", metavar="I/N", help="only the I-th of N parts, counted from 0")
     parser.add_argument("--every", type=int, default=1, help="only every so many-th property")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
@@ -59,8 +76,12 @@ def _chosen(options: argparse.Namespace) -> list[Case]:
     return every[index::of][:: options.every]
 
 
-def _batches(chosen: Sequence[Case]) -> list[list[Case]]:
-    """Properties that go side by side."""
+def _seeds(options: argparse.Namespace) -> range:
+    return range(options.seed, options.seed + options.count)
+
+
+def _batches(chosen: Sequence[T]) -> list[list[T]]:
+    """What goes side by side."""
     found = []
     for kind in KINDS.values():
         mine, size = [each for each in chosen if each.kind == kind], most_of(kind)
@@ -93,9 +114,6 @@ def _show(chosen: Sequence[Case], outcomes: Sequence[Outcome], seconds: float) -
         print(f"{kind:18}{number:>12}" + "".join(f"{each:>30}" for each in cells))
     print("in brackets: applied + told by the status + refused at apply")
     print(f"steps covered: {covered.total()} of {total.total() * len(STEPS)} in {seconds:.0f} s")
-    wrong = [each for each in outcomes if each.violations]
-    print(f"violations: {sum(len(each.violations) for each in wrong)} in {len(wrong)} properties")
-    print(f"may be, with a reason: {sum(len(each.allowed) for each in outcomes)}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from properties import samples
 from properties.admission import refusal_of
@@ -15,6 +16,18 @@ from properties.visits import HOUR, STILL, Fresh, Round, Spec, Step, Visit, walk
 STEPS = ("set", "change", "unset")
 """What coverage is counted of."""
 _ROUNDS = ("before", "set", "change", "wrong", "back", "unset")
+
+
+class Tried(Protocol):
+    """What an outcome is of."""
+
+    @property
+    def kind(self) -> str:
+        """Of the object."""
+
+    @property
+    def again(self) -> str:
+        """How to repeat it."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +56,7 @@ class Outcome:
         allowed: violations that may be, with the reasons.
     """
 
-    case: Case
+    case: Tried
     covered: dict[str, str] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)
     allowed: list[tuple[Violation, str]] = field(default_factory=list)
@@ -92,10 +105,15 @@ def run(cases: Sequence[Case]) -> list[Outcome]:
 
 
 def _judged(case: Case, specs: Mapping[str, Spec], visits: Sequence[Visit], fresh: Fresh) -> Outcome:
-    outcome = Outcome(case, {each.step: outcome_of(each) for each in visits})
     found = list(judged(visits, [case.path], fresh))
     first, second = fresh(specs["set"]), fresh(specs["change"])
     found += without_effect(first, second, case.path, forbidden=forbidden(case.kind, case.path))
+    return sifted(case, {each.step: outcome_of(each) for each in visits}, found)
+
+
+def sifted(case: Tried, covered: dict[str, str], found: Sequence[Violation]) -> Outcome:
+    """An outcome, with what may be apart."""
+    outcome = Outcome(case, covered)
     for each in dict.fromkeys(found):
         reason = reason_for(f"{case} {each}")
         if reason is None:

@@ -13,6 +13,10 @@ _NOT_NOTHING = (
     "autoUpgradeMinorVersion|secureBootEnabled|vTpmEnabled|enableCrossZoneUpgrade|prioritizeUnhealthyInstances|uid|gid"
 )
 _EMPTY = "windowsConfiguration|nodePlacementConfiguration|publicIPAddressConfiguration|windowsUserConfiguration"
+_NETWORK = (
+    r"\{'dynamicVNetAssignmentScope': 'none', (?:'publicIPAddressConfiguration': \{'provision': 'batchmanaged'\}, )?"
+    r"'enableAcceleratedNetworking': False\}"
+)
 _MAY_BE: tuple[tuple[str, str], ...] = (
     (
         rf"differential: /\w+ \S+/(?!\S*(?:{_NOT_NOTHING}) )\S+ is (?:there|missing): (?:|0|False|\[\]|\{{\}})$",
@@ -23,11 +27,15 @@ _MAY_BE: tuple[tuple[str, str], ...] = (
         "an empty object is nothing; its defaults are filled in only where it was sent",
     ),
     (
-        r"differential: /pool own/targetNodeCommunicationMode is (?:there|missing): default",
+        rf"differential: /pool \w+/networkConfiguration is missing: {_NETWORK}",
+        "a network of defaults alone is none",
+    ),
+    (
+        r"differential: /pool \w+/targetNodeCommunicationMode is (?:there|missing): default",
         "default is what a pool without it has",
     ),
-    (r"BatchPool spec\.resizeTimeout .*differential: /pool own/resizeTimeout", _OF_A_RESIZE),
-    (r"BatchPool spec\.nodeDeallocationOption .*effect", _OF_A_RESIZE),
+    (r"spec\.(?:defaults\.pool\.)?resizeTimeout .*differential: /pool \w+/resizeTimeout", _OF_A_RESIZE),
+    (r"spec\.(?:defaults\.pool\.)?nodeDeallocationOption .*effect", _OF_A_RESIZE),
     (
         r"BatchPool spec\.(?:updateStrategy|startTaskUpdate|deletionPolicy|nodeRemediation).*effect",
         "the operator acts on it when its occasion comes; other tests bring that about",
@@ -41,12 +49,28 @@ _MAY_BE: tuple[tuple[str, str], ...] = (
         "the formula is named in words",
     ),
     (
-        r"BatchAccount spec\.auth\..*(?:effect|IdentityNotAllowed|IdentityNotConfigured|ConnectionFailed|TokenRefused)",
+        r"BatchAccount spec\.auth\..*(?:effect|stable|IdentityNotAllowed|IdentityNotConfigured|ConnectionFailed|TokenRefused)",
         "who signs in is named in words; the emulator takes one key whatever Secret it comes from, and nobody gives tokens here",
     ),
     (
         r"BatchTask spec\.multiInstanceSettings.*truthful: observedGeneration is -1",
         "a task that waits for nodes says nothing beyond Pending (decision 2)",
+    ),
+    (
+        r"BatchJob spec\.(?:constraints|backoff).*differential: /task own/\w+/constraints/maxTaskRetryCount",
+        "the service gives a job's retries to tasks that are added later",
+    ),
+    (
+        r"BatchJob spec\.pool(?:Ref|Info).*(?:previousState|requeueCount|requeues|retries)",
+        "a job is moved by disabling it, which requeues its tasks",
+    ),
+    (
+        r"BatchAccount spec\.(?:allowedNamespaces|rateLimit|polling).*effect",
+        "the operator acts on it when its occasion comes; other tests bring that about",
+    ),
+    (
+        r"BatchJobSchedule spec\.(?:cron|jobSpecification).*effect",
+        "the jobs of a cron schedule are made when their time comes; other tests bring that about",
     ),
     (r"BatchTask spec\.tailLines .*effect", "it counts for tasks that have ended"),
     (r"BatchPool spec\.target(?:Dedicated|LowPriority)Nodes \[unset\]", _TARGET),

@@ -44,7 +44,17 @@ _WINDOWS_POOL = {
     "virtualMachineConfiguration": {"imageReference": _WINDOWS, "nodeAgentSKUId": "batch.node.windows amd64"},
 }
 _ON_FAILURE = {"onTaskFailure": "performexitoptionsjobaction"}
+_REPLACED = {"taskUpdatePolicy": "Replace", "taskPrunePolicy": "Delete"}
+_CRON = {"schedule": None, "cron": {"expression": "0 3 1 1 *"}}
+_ONLY_CRON = (
+    "tasks tasksFrom taskFactory logs activeDeadlineSeconds pendingDeadlineSeconds backoff failurePolicy onDependencyFailure "
+    "suspendPolicy taskPrunePolicy taskUpdatePolicy ttlSecondsAfterFinished ttlPolicy"
+)
 CONTEXTS: Mapping[str, Mapping[str, Any]] = {
+    "BatchJobSchedule.cron": _CRON,
+    "BatchJobSchedule.jobSpecification.poolInfo": {"accountRef": {"name": "main"}},
+    **{f"BatchJobSchedule.jobSpecification.{name}": _CRON for name in _ONLY_CRON.split()},
+    **{f"BatchJob.{name}": _REPLACED for name in ("tasks", "tasksFrom", "taskFactory", "logs", "onDependencyFailure")},
     "BatchPool.virtualMachineConfiguration.windowsConfiguration": _WINDOWS_POOL,
     "BatchPool.virtualMachineConfiguration.licenseType": _WINDOWS_POOL,
     "BatchPool.userAccounts.windowsUserConfiguration": _WINDOWS_POOL,
@@ -179,6 +189,10 @@ VALUES: Mapping[str, tuple[Any, ...]] = {
     "startingDeadlineSeconds": (100, 200),
     "endpoint": ("http://127.0.0.1:10100", "http://127.0.0.1:10200"),
     "accountName": ("devaccount", "second"),
+    "spec.auth": (
+        {"sharedKey": {"secretRef": {"name": "main-key", "key": "key"}}},
+        {"sharedKey": {"secretRef": {"name": "main-key-two", "key": "key"}}},
+    ),
     "auth.sharedKey.secretRef.name": ("main-key", "main-key-two"),
     "matchExpressions.operator": ("Exists", "DoesNotExist"),
     "matchExpressions.values": (["a"], ["b"]),
@@ -190,6 +204,11 @@ VALUES: Mapping[str, tuple[Any, ...]] = {
 }  # fmt: skip
 """Two values that mean something."""
 
+_AUTO_POOL = {
+    "vmSize": "Standard_D4ads_v6",
+    "virtualMachineConfiguration": {"imageReference": IMAGE, "nodeAgentSKUId": "batch.node.ubuntu 22.04"},
+    "targetDedicatedNodes": 0,
+}
 MINIMAL: Mapping[str, tuple[Any, ...]] = {
     "imageReference": (IMAGE, _OTHER_IMAGE),
     "virtualMachineConfiguration": (
@@ -246,26 +265,17 @@ MINIMAL: Mapping[str, tuple[Any, ...]] = {
     "managedDisk.securityProfile": ({"securityEncryptionType": "VMGuestStateOnly"}, {"securityEncryptionType": "NonPersistedTPM"}),
     "poolInfo": ({"poolId": "cpu"}, {"poolId": "gpu"}),
     "autoPoolSpecification": (
-        {"poolLifetimeOption": "job"},
-        {"poolLifetimeOption": "job", "keepAlive": True},
+        {"poolLifetimeOption": "job", "pool": _AUTO_POOL}, {"poolLifetimeOption": "job", "keepAlive": True, "pool": _AUTO_POOL},
     ),
-    "autoPoolSpecification.pool": (
-        {
-            "vmSize": "Standard_D4ads_v6",
-            "virtualMachineConfiguration": {"imageReference": IMAGE, "nodeAgentSKUId": "batch.node.ubuntu 22.04"},
-            "targetDedicatedNodes": 0,
-        },
-        {
-            "vmSize": "Standard_D8ads_v6",
-            "virtualMachineConfiguration": {"imageReference": IMAGE, "nodeAgentSKUId": "batch.node.ubuntu 22.04"},
-            "targetDedicatedNodes": 0,
-        },
-    ),
+    "autoPoolSpecification.pool": (_AUTO_POOL, _AUTO_POOL | {"vmSize": "Standard_D8ads_v6"}),
     "multiInstanceSettings": (
         {"numberOfInstances": 2, "coordinationCommandLine": "/bin/true"},
         {"numberOfInstances": 1, "coordinationCommandLine": "/bin/true"},
     ),
-    "jobManagerTask": ({"id": "manager", **_LONG}, {"id": "manager", "commandLine": "/bin/sh -c 'sleep 86401'"}),
+    "jobManagerTask": (
+        {"id": "manager", "runExclusive": False, **_LONG},
+        {"id": "manager", "runExclusive": False, "commandLine": "/bin/sh -c 'sleep 86401'"},
+    ),
     "exitOptions": ({"dependencyAction": "satisfy"}, {"dependencyAction": "block"}),
     "taskFactory": (
         {"repeat": {"count": 2}, "repeatTask": _LONG}, {"repeat": {"count": 3}, "repeatTask": _LONG},

@@ -60,7 +60,8 @@ def judged(visits: Sequence[Visit], paths: Sequence[Path], fresh: Callable[[Spec
         )
         if observed != generation:
             yield Violation(visit.step, "truthful", f"observedGeneration is {observed}, the generation {generation}")
-        if text := told(visit.body.get("status", {})):
+        text = "; ".join(filter(None, map(told, visit.picture.statuses.values()))) if visit.picture else ""
+        if text:
             yield from _named(visit.step, text, names)
         yield from _compared(visit, fresh(visit.spec), text)
 
@@ -105,6 +106,8 @@ def told(status: Mapping[str, Any]) -> str:
         for name in ("UpdatePending", "NotApplied")
         if conditions.get(name, {}).get("status") == "True"
     ]
+    if conditions.get("TasksInSync", {}).get("status") == "False":
+        texts.append(str(conditions["TasksInSync"]["message"]))
     ready = conditions.get("Ready", {})
     if ready and ready["status"] != "True" and ready["reason"] not in _UNDER_WAY:
         texts.append(f"{ready.get('reason')}: {ready.get('message')}")

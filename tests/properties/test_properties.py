@@ -7,6 +7,7 @@ import pytest
 from properties.cases import STEPS, Case, run
 from properties.judge import Violation, told
 from properties.paths import KINDS, paths, text
+from properties.sequences import Walk, run_sequences
 from properties.visits import most_of
 
 EVERY = {"BatchPool": 13, "BatchTask": 13}
@@ -19,6 +20,16 @@ def test_a_property_may_be_set_changed_and_unset(kind: str) -> None:
     outcomes = run(cases)
     assert [f"{each.case} {wrong}; {each.case.again}" for each in outcomes for wrong in each.violations] == []
     assert all(set(STEPS) <= each.covered.keys() for each in outcomes)
+
+
+def test_a_random_sequence_ends_as_a_new_object_with_its_last_spec() -> None:
+    outcomes = run_sequences([Walk("BatchPool", seed) for seed in range(1, 7)])
+    assert [f"{each.case} {wrong}; {each.case.again}" for each in outcomes for wrong in each.violations] == []
+
+
+def test_a_seed_gives_one_sequence() -> None:
+    assert list(Walk("BatchJob", 3).specs()) == list(Walk("BatchJob", 3).specs())
+    assert list(Walk("BatchJob", 3).specs()) != list(Walk("BatchJob", 4).specs())
 
 
 def test_the_properties_are_those_of_the_definitions() -> None:

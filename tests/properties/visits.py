@@ -31,10 +31,10 @@ _WRITES = frozenset({"create", "update", "patch", "delete"})
 
 @dataclass(frozen=True)
 class Step:
-    """One spec to be applied; `name` is such as `set`."""
+    """One spec to be applied; `name` is such as `set`. None leaves the object as it is."""
 
     name: str
-    spec: Spec
+    spec: Spec | None
 
 
 @dataclass(frozen=True)
@@ -142,11 +142,12 @@ async def _visits(stage: Stage, kind: str, round_: Round) -> dict[int, Visit]:
     for index, step in enumerate(round_.steps):
         if step is None:
             continue
+        spec = step.spec if step.spec is not None else stage.get(kind, names[index])["spec"]
         try:
-            stage.apply(subject(kind, names[index], step.spec))
-            visits[index] = Visit(step.name, step.spec)
+            stage.apply(subject(kind, names[index], spec))
+            visits[index] = Visit(step.name, spec)
         except Refusal as refusal:
-            visits[index] = Visit(step.name, step.spec, str(refusal))
+            visits[index] = Visit(step.name, spec, str(refusal))
     if all(each.refusal for each in visits.values()):
         return visits
     await started(stage, kind)

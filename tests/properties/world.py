@@ -85,4 +85,4 @@ async def started(stage: Stage, kind: str) -> None:
     """What follows once the object is there: an account is used."""
     if kind == "BatchAccount" and not stage.names("bp"):
         await stage.run_for(10)
-        stage.apply(pool("cpu", targetDedicatedNodes=1), job("open"))
+        stage.apply(pool("cpu", targetDedicatedNodes=0), job("open"))
