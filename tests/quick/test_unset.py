@@ -165,3 +165,23 @@ async def test_a_secret_that_is_deleted_leaves_a_pool_that_has_its_value_as_it_i
     stage.delete("secret", "login")
     await stage.run_for(1300)
     assert stage.ready("bp", "cpu")
+
+
+async def test_disks_to_encrypt_are_the_same_in_any_casing(stage: Stage) -> None:
+    machine = pool("any")["spec"]["virtualMachineConfiguration"] | {
+        "diskEncryptionConfiguration": {"targets": ["OsDisk", "TemporaryDisk"]}
+    }
+    specification = {
+        "poolLifetimeOption": "job",
+        "pool": {"vmSize": "Standard_D4ads_v6", "virtualMachineConfiguration": machine},
+    }
+    stage.apply(*stage.account_objects(), pool("cpu", targetDedicatedNodes=1, virtualMachineConfiguration=machine))
+    times = {"recurrenceInterval": "PT24H", "doNotRunUntil": "2098-01-01T00:00:00Z"}
+    template = {"poolInfo": {"autoPoolSpecification": specification}}
+    stage.apply(schedule("nightly", accountRef={"name": "main"}, schedule=times, jobSpecification=template))
+    await stage.until(lambda: stage.ready("bp", "cpu") and stage.ready("bjs", "nightly"), 600)
+    await stage.restart()
+    await stage.run_for(700)
+    assert updates(stage, "JobSchedules_UpdateJobSchedule") == 0
+    assert updates(stage, "Pools_UpdatePool") == 0
+    assert stage.phase("bp", "cpu") == "Steady"

@@ -169,7 +169,8 @@ def _enums() -> frozenset[str]:
 def _any_casing(schema: Any) -> Iterator[str]:
     if isinstance(schema, Mapping):
         for name, child in schema.get("properties", {}).items():
-            options = [child, *child.get("anyOf", ()), child.get("items", {})]
+            forms = [child, *child.get("anyOf", ())]
+            options = [*forms, *(each.get("items", {}) for each in forms)]
             if any(str(option.get("pattern", "")).startswith(_ANY_CASING) for option in options):
                 yield name
         for child in schema.values():
