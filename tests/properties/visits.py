@@ -167,7 +167,12 @@ async def _visits(stage: Stage, kind: str, round_: Round) -> dict[int, Visit]:
 def _touched(stage: Stage, kind: str, name: str, since: float, requests: int) -> list[str]:
     """Calls that changed something of the object since then, and writes to it."""
     whole = kind == "BatchAccount"
-    calls = [each for each in stage.azure.changes(since) if each.status < 400 and (whole or name in each.path)]
+    # A collection may be taken without any of its tasks; what it adds shows.
+    calls = [
+        each
+        for each in stage.azure.changes(since)
+        if each.status < 400 and (whole or name in each.path) and not each.operation.endswith("TaskCollection")
+    ]
     writes = [
         each
         for each in stage.api.log[requests:]
