@@ -10,7 +10,7 @@ from properties.paths import KINDS, paths, text
 from properties.sequences import Walk, run_sequences
 from properties.visits import most_of
 
-EVERY = {"BatchPool": 13, "BatchTask": 13}
+EVERY = {"BatchPool": 13, "BatchTask": 13, "BatchJobSchedule": 61}
 """One of so many properties is taken."""
 
 
