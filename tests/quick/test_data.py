@@ -115,8 +115,13 @@ async def test_a_job_with_nothing_to_do_ends_without_a_call_and_an_empty_config_
     per_item = {"itemsFrom": {"configMapKeyRef": {"name": "today", "key": "csv"}, "format": "csv"}}
     factory = {"taskPerItem": per_item, "repeatTask": {"commandLine": "x {city}"}, "mergeTask": {"commandLine": "m"}}
     stage.apply(job("empty", tasks=[]), job("none", tasks=None, taskFactory=factory))
-    await stage.until(lambda: {stage.phase("bj", "empty"), stage.phase("bj", "none")} == {"Succeeded"})
-    for name in ("empty", "none"):
+    texts = {"blank": "", "list": "[]", "comment": "# nothing today\n"}
+    stage.apply(config_map("lists", **texts))
+    for key in texts:
+        stage.apply(job(key, tasksFrom=[{"configMapKeyRef": {"name": "lists", "key": key}}]))
+    names = ("empty", "none", *texts)
+    await stage.until(lambda: {stage.phase("bj", name) for name in names} == {"Succeeded"})
+    for name in names:
         assert stage.condition("bj", name, "Complete")["reason"] == "NothingToDo"
     assert stage.azure.calls("Jobs_CreateJob") == 0
 

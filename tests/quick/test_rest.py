@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.stage import Stage, pool
+from support.stage import Stage, pool, schedule, sleeping
 
 _DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
@@ -78,3 +78,37 @@ async def test_a_pool_whose_formula_names_the_time_of_day_rests(stage: Stage) ->
     writes = stage.writes("bp", "cpu", "status")
     await stage.run_for(3600)
     assert stage.writes("bp", "cpu", "status") == writes
+
+
+async def test_reconcile_now_is_heard_once_although_a_busy_service_keeps_its_record_from_the_status(
+    stage: Stage,
+) -> None:
+    """What is the account's to show writes no status, so the record of the annotation is not written either."""
+    stage.apply(*stage.account_objects())
+    await stage.until(lambda: stage.ready("bacc", "main"), 60)
+    stage.azure.fault("Pools_CreatePool", status=503, code="ServerBusy")
+    stage.apply(pool("cpu"))
+    await stage.run_for(900)
+    stage.annotate("bp", "cpu", reconcile_now="1")
+    await stage.run_for(60)
+    before = stage.azure.calls("Pools_CreatePool")
+    await stage.run_for(3600)
+    # A try a minute, each with the client's own repetitions.
+    assert stage.azure.calls("Pools_CreatePool") - before <= 60 * 5
+
+
+async def test_a_refused_run_of_a_schedule_backs_off(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.fail("create", "batchjobs", status=403)
+    jobs = {"poolRef": {"name": "cpu"}, "tasks": sleeping(1, 5)}
+    stage.apply(schedule("hourly", cron={"expression": "0 * * * *"}, jobSpecification=jobs))
+    await stage.run_for(7200)
+
+    def creates() -> int:
+        return sum((each.verb, each.resource) == ("create", "batchjobs") for each in stage.api.log)
+
+    before = creates()
+    assert before > 0
+    await stage.run_for(3600)
+    # Somebody must act: half a minute growing to five, and a new run each hour.
+    assert creates() - before <= 24

@@ -35,7 +35,14 @@ from azure_batch_operator.reconcile.trouble import LONGEST_RETRY_AFTER, Patience
 from azure_batch_operator.sync import views
 from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session
 from azure_batch_operator.sync.credentials import SignIn, account_secret
-from azure_batch_operator.sync.executor import CallRefusedError, EffectRefusedError, Executor, Told, intent_of
+from azure_batch_operator.sync.executor import (
+    RECONCILE,
+    CallRefusedError,
+    EffectRefusedError,
+    Executor,
+    Told,
+    intent_of,
+)
 from azure_batch_operator.sync.feeder import Incarnation
 from azure_batch_operator.sync.inputs import LOOKED_AT_EVERY, Inputs
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
@@ -56,8 +63,6 @@ _GONE_RETRIED_AFTER = 30.0
 """Seconds after which what is left to do for an object that is gone is tried again."""
 _SHOWN_FROM = 8.0
 """Seconds: the wait after a failed pass from which on its object says why; what passes by itself is over before."""
-_RECONCILE = "reconcile"
-"""The action of a pass as a whole, for its backoff."""
 
 
 class Controller:
@@ -89,6 +94,8 @@ class Controller:
         )  # fmt: skip
         self._workers = workers
         self._begun = False
+        self._heard: dict[Key, tuple[str, str]] = {}
+        """Uid and value of `reconcile-now` that was acted upon last: its record in a status may come late, or never."""
         self._namespaces, self._policy = namespaces, policy
         self.accounts = Accounts(
             api,
@@ -232,7 +239,7 @@ class Controller:
         try:
             if resource is None or not self._held(resource):
                 await self._reconcile(key)
-                self._executor.backoff.succeeded(key, _RECONCILE)
+                self._executor.backoff.succeeded(key, RECONCILE)
         except KubeError as error:
             result = "kubernetes"
             self._kube_refused(key, error)
@@ -261,7 +268,7 @@ class Controller:
 
     def _held(self, resource: Resource) -> bool:
         """Whether the last pass failed as a whole and the next one is not due yet."""
-        held = self._executor.backoff.held(resource.key, _RECONCILE, intent_of(resource))
+        held = self._executor.backoff.held(resource.key, RECONCILE, intent_of(resource))
         if held is not None:
             self._queue.add_after(resource.key, held[0])
         return held is not None
@@ -291,7 +298,7 @@ class Controller:
             self._queue.add_retry(key, _GONE_RETRIED_AFTER)
             return _GONE_RETRIED_AFTER
         cause = BatchError(problem.message, code=problem.reason)
-        wait = self._executor.backoff.refused(key, _RECONCILE, intent_of(resource), cause, problem)
+        wait = self._executor.backoff.refused(key, RECONCILE, intent_of(resource), cause, problem)
         self._queue.add_retry(key, wait)
         return wait
 
@@ -319,7 +326,8 @@ class Controller:
         if key.kind is Kind.ACCOUNT:
             plan, session = await self._plan_account(resource), None
         else:
-            if asked(resource, RECONCILE_NOW):
+            if (value := asked(resource, RECONCILE_NOW)) and self._heard.get(key) != (resource.uid, value):
+                self._heard[key] = (resource.uid, value)
                 self._look_again(resource)
             resource, plan, session = await self._plan(resource)
         await self._executor.carry_out(resource, noted(resource, plan), session)
@@ -425,6 +433,7 @@ class Controller:
         return plan
 
     def _forget(self, resource: Resource) -> None:
+        self._heard.pop(resource.key, None)
         self._inputs.forget(resource.key)
         self._executor.forget(resource)
         self._context.fingerprints.pop(resource.key, None)

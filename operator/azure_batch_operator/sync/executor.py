@@ -28,7 +28,7 @@ from azure_batch_operator.kube.status import StatusWriter
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.common import failed
 from azure_batch_operator.reconcile.oneshot import not_done
-from azure_batch_operator.reconcile.plan import Absence, Call, Plan, Table
+from azure_batch_operator.reconcile.plan import Absence, Call, ObjectChange, Plan, Table
 from azure_batch_operator.reconcile.trouble import Patience, Trouble, trouble
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.backoff import Backoff
@@ -51,6 +51,8 @@ _LIST_VALID_FOR = 5.0
 
 
 _OBJECT_REFUSED = "ObjectRefused"
+RECONCILE = "reconcile"
+"""The action of a pass as a whole, for its backoff."""
 
 
 class CallRefusedError(Exception):
@@ -68,6 +70,10 @@ class EffectRefusedError(Exception):
 def intent_of(resource: Resource) -> Hashable:
     """What the user wants of an object: a refusal that was meant for something else does not count."""
     return resource.uid, resource.generation, resource.deleting, tuple(sorted(resource.annotations.items()))
+
+
+def _action(change: ObjectChange) -> Hashable:
+    return "object", str(change.key)
 
 
 def _is_stored(resource: Resource, status: Mapping[str, Any]) -> bool:
@@ -159,7 +165,8 @@ class Executor:
                 return
         if plan.calls or plan.status is not None:
             # An empty plan has decided nothing, such as before the next poll, so it ends no wait.
-            self.backoff.settle(resource.key, {each.action for each in plan.calls})
+            wanted = {*(each.action for each in plan.calls), *(_action(each) for each in plan.objects), RECONCILE}
+            self.backoff.settle(resource.key, wanted)
         plan = await self._change_objects(resource, plan)
         self._show(resource, plan)
         self.tell(resource, plan)
@@ -285,7 +292,7 @@ class Executor:
         The status of a plan whose object was refused or waits is not shown: it says that a run of a schedule has started.
         """
         for change in plan.objects:
-            action, intent = ("object", str(change.key)), intent_of(resource)
+            action, intent = _action(change), intent_of(resource)
             held = self.backoff.held(resource.key, action, intent)
             if held is not None:
                 self._queue.add_after(resource.key, held[0])
