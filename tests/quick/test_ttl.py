@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.stage import Stage, job, sleeping
+from support.stage import Stage, job, schedule, sleeping
 
 
 async def test_the_job_goes_and_the_object_stays_as_it_ended(stage: Stage) -> None:
@@ -72,3 +72,17 @@ async def test_the_job_goes_when_its_time_is_over_and_not_with_the_next_resync(s
     await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 120)
     await stage.until(lambda: stage.azure.get("/jobs/own") is None, 90)
     await stage.until(lambda: stage.status("bj", "own").get("cleanedUp") is True, 90)
+
+
+async def test_a_run_that_has_ended_and_is_cleaned_up_later_holds_up_no_other(stage: Stage) -> None:
+    await stage.ready_pool()
+    jobs = {
+        "poolRef": {"name": "cpu"},
+        "tasks": sleeping(1, 5),
+        "ttlSecondsAfterFinished": 86_400,
+        "ttlPolicy": "KeepObject",
+    }
+    cron = {"expression": "0 * * * *", "concurrencyPolicy": "Forbid"}
+    stage.apply(schedule("hourly", cron=cron, jobSpecification=jobs))
+    await stage.until(lambda: len(stage.names("bj")) == 2, 7300)
+    await stage.until(lambda: stage.status("bjs", "hourly").get("active") == 0, 300)
