@@ -86,3 +86,11 @@ async def test_a_run_that_has_ended_and_is_cleaned_up_later_holds_up_no_other(st
     stage.apply(schedule("hourly", cron=cron, jobSpecification=jobs))
     await stage.until(lambda: len(stage.names("bj")) == 2, 7300)
     await stage.until(lambda: stage.status("bjs", "hourly").get("active") == 0, 300)
+
+
+async def test_a_job_that_has_ended_and_is_cleaned_up_later_keeps_no_idle_pool(stage: Stage) -> None:
+    await stage.ready_pool(deletionPolicy="DeleteWhenIdle")
+    stage.apply(job("own", tasks=sleeping(1, 5), ttlSecondsAfterFinished=86_400, ttlPolicy="KeepObject"))
+    await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 600)
+    stage.delete("bp", "cpu")
+    await stage.until(lambda: stage.gone("bp", "cpu"), 900)

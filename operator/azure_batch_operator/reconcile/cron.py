@@ -22,7 +22,7 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile import job as jobs
 from azure_batch_operator.reconcile.common import with_notice
 from azure_batch_operator.reconcile.plan import Notice, ObjectChange, Plan, Unconfirmed
-from azure_batch_operator.reconcile.status import Verdict, has_ended, kept, seconds_since, status, timestamp
+from azure_batch_operator.reconcile.status import Verdict, kept, seconds_since, status, timestamp
 from azure_batch_operator.shapes import whole_number
 
 _MACROS = {
@@ -103,7 +103,7 @@ def plan(resource: Resource, children: Sequence[Resource], now: float) -> Plan:
         verdict = Verdict("Suspended", "Suspended", "suspended: no BatchJob is created", ready=True, more=_SUSPENDED)
         plan = Plan(objects=old, status=_status(resource, verdict, children, None, last, now))
         return with_notice(resource, plan, verdict)
-    active = [child for child in children if _is_active(child)]
+    active = [child for child in children if jobs.is_active(child)]
     run = _run_due(resource, cron, due.last, active, now)
     running = len(active) + len(run.started)
     message = run.message or f"{running} active" + (
@@ -121,11 +121,6 @@ def plan(resource: Resource, children: Sequence[Resource], now: float) -> Plan:
         again=None if waits is None else max(0.5, waits),
     )
     return with_notice(resource, plan, verdict)
-
-
-def _is_active(child: Resource) -> bool:
-    """Whether a run is not over; one that has ended and whose job in Azure Batch is to be deleted later (`ttlPolicy`) is."""
-    return jobs.is_open(child) and (child.deleting or not has_ended(child))
 
 
 _SUSPENDED = {"Suspended": (True, "Suspended", "spec.suspend is true")}
@@ -263,7 +258,7 @@ def _status(
         nextRunTime=timestamp(next_run) if next_run else None,
         lastScheduleTime=None if last is None else timestamp(last),
         recentJob={"id": recent} if recent else None,
-        active=sum(_is_active(child) for child in children),
+        active=sum(jobs.is_active(child) for child in children),
         history=[_run(child) for child in newest[:HISTORY_SHOWN]] or None,
     )
 

@@ -65,6 +65,11 @@ def is_open(resource: Resource) -> bool:
     return not managed_elsewhere(resource) and (not has_ended(resource) or cleans_up(resource))
 
 
+def is_active(resource: Resource) -> bool:
+    """Whether its work is not over; one that has ended and whose job in Azure Batch is to be deleted later (`ttlPolicy`) is."""
+    return is_open(resource) and (resource.deleting or not has_ended(resource))
+
+
 def cleans_up(resource: Resource) -> bool:
     """Whether the job of an object that stays is to be deleted in Azure Batch after its end."""
     spec, status = resource.spec, resource.status

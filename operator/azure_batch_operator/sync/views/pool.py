@@ -12,7 +12,7 @@ from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile import pool as plans
-from azure_batch_operator.reconcile.job import is_open
+from azure_batch_operator.reconcile.job import is_active
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
 from azure_batch_operator.reconcile.pool_recreate import id_in_use, ids_once_used, in_use, next_id, stays
 from azure_batch_operator.reconcile.pool_values import compared, plain
@@ -123,7 +123,7 @@ def _jobs(
     context: Context, session: Session, pool: Resource
 ) -> list[tuple[Resource, Mapping[str, int] | None, Mapping[str, int] | None]]:
     """The open BatchJobs on a pool, each with its counts of tasks and of task slots as far as they are known."""
-    jobs = [each for each in context.store.dependents(pool.key, Kind.JOB) if is_open(each) and not each.deleting]
+    jobs = [each for each in context.store.dependents(pool.key, Kind.JOB) if is_active(each) and not each.deleting]
     results = [session.mirror.results.get(each.remote_id.lower()) for each in jobs]
     return [
         (job, known.counts if known else None, known.slots if known else None)
@@ -150,7 +150,7 @@ def _users(
     named = {
         job.remote_id.lower(): job
         for job in context.store.of_kind(Kind.JOB)
-        if is_open(job) and not job.deleting and _names(job, pool, pools)
+        if is_active(job) and not job.deleting and _names(job, pool, pools)
     }
     busy = {id: f"{job.key.namespace}/{job.key.name}" for id, job in named.items()} | {
         id: job for id, job in on_them.items() if id not in named
