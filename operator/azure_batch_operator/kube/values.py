@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal
 from urllib.parse import quote
@@ -40,7 +40,15 @@ class ValueMissingError(Exception):
         self.reason = reason
 
 
-_Found = Mapping[str, Any] | int
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a read has found, out of sight: asyncio shows the results of tasks.
+
+    Attributes:
+        body: the object, or the status of a refusal.
+    """
+
+    body: Mapping[str, Any] | int = field(repr=False)
 
 
 @dataclass
@@ -49,7 +57,7 @@ class _Reading:
 
     Attributes:
         begins: when its request is sent, by the loop's clock.
-        answer: what it finds, or the status of a refusal.
+        answer: what it finds.
         moment: when the request was sent, among the moments of `Values`; None before.
     """
 
@@ -79,7 +87,7 @@ class Values:
             ValueMissingError: if the object or the key is missing, may not be read, or is not text.
             KubeError: if the API server is out of reach.
         """
-        found = await self._object(kind, namespace, name, since)
+        found = (await self._object(kind, namespace, name, since)).body
         if found == 404:
             raise ValueMissingError(
                 f"{kind}NotFound",
@@ -161,17 +169,17 @@ class Values:
     async def _read(self, kind: ValueKind, namespace: str, name: str, accept: str = "application/json") -> _Found:
         path = f"/api/v1/namespaces/{namespace}/{_PLURALS[kind]}/{quote(name, safe='')}"
         try:
-            return await self._api.request("GET", path, accept=accept)
+            return _Found(await self._api.request("GET", path, accept=accept))
         except NotFound:
-            return 404
+            return _Found(404)
         except KubeError as error:
             if error.status == 403:
-                return 403
+                return _Found(403)
             raise
 
 
 def _version(found: _Found) -> str:
-    metadata = {} if isinstance(found, int) else found.get("metadata") or {}
+    metadata = {} if isinstance(found.body, int) else found.body.get("metadata") or {}
     return f"{metadata['uid']}/{metadata['resourceVersion']}" if metadata else ""
 
 

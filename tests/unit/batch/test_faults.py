@@ -218,6 +218,18 @@ async def test_a_file_that_is_cut_is_an_error(then: str, kind: ConnectionKind) -
         assert caught.value.kind is kind
 
 
+@pytest.mark.parametrize("packed", [False, True])
+async def test_an_answer_that_is_too_large_is_not_read(packed: bool) -> None:
+    body = b'{"id": "' + b"x" * 2000 + b'"}'
+    answer = _whole(gzip.compress(body), b"Content-Encoding: gzip\r\n") if packed else _whole(body)
+    async with (
+        scripted_server(raw(answer)) as server,
+        BatchClient(server.url, KEY, retry=ONCE, max_answer_bytes=1000) as client,
+    ):
+        with pytest.raises(MalformedAnswerError, match="larger than 1000 bytes"):
+            await client.pools.get("p")
+
+
 async def test_a_file_may_be_larger_than_an_answer() -> None:
     async with (
         scripted_server(fifty_megabytes) as server,
