@@ -133,7 +133,7 @@ def plan(
     if tasks is None:
         return _stop_unseen(resource, remote, now)
     if remote.get("state") == "completed":
-        return _finish(resource, account, remote, tasks, now)
+        return _finish(resource, account, remote, tasks, now, origin)
     return _converge(resource, account, pool, remote, tasks, now, origin)
 
 
@@ -531,7 +531,9 @@ def _held(
     return job_end.held(tasks.failed_count, total, tasks.failed[0]["id"] if tasks.failed else "?")
 
 
-def _finish(resource: Resource, account: AccountView, remote: Mapping[str, Any], tasks: TasksView, now: float) -> Plan:
+def _finish(
+    resource: Resource, account: AccountView, remote: Mapping[str, Any], tasks: TasksView, now: float, origin: str
+) -> Plan:
     """The job has ended in Azure Batch: what counts is how its tasks have."""
     if tasks.unfinished is None:
         verdict = Verdict("Completing", "Completing", "the results are being read", ready=False, trend="Reconciling")
@@ -551,7 +553,17 @@ def _finish(resource: Resource, account: AccountView, remote: Mapping[str, Any],
     marks = handled(resource, TERMINATE)
     plan = Plan(
         finalizer=_finalizer(resource),
-        status=job_status.job_status(resource, account, remote, tasks, verdict, now, handled=marks, missing=missing),
+        status=job_status.job_status(
+            resource,
+            account,
+            remote,
+            tasks,
+            verdict,
+            now,
+            handled=marks,
+            missing=missing,
+            origin=origin if all_in else None,
+        ),
         again=_time_to_live(resource),
     )
     return with_notice(resource, plan, verdict)

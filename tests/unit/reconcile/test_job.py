@@ -303,6 +303,19 @@ def test_tasks_that_change_after_the_end_are_refused_once() -> None:
     assert "TasksInSync" not in conditions(back)
 
 
+def test_a_job_that_ended_unobserved_is_known_to_have_the_tasks_that_its_note_names() -> None:
+    """An operator that was killed before it wrote so must not take a later change of the tasks for what they were made from."""
+    one = job(finalizer=True)
+    ended = TasksView(counts=counted(succeeded=1), unfinished=0)
+    done = decide(one, completed(one), ended)
+    assert done.status is not None
+    assert done.status["tasksFingerprint"] == job_changes.origin(JOB_SPEC)
+    other = job(JOB_SPEC | {"tasks": [{"id": "b", "commandLine": "true"}]}, finalizer=True, generation=2)
+    changed = decide(other, completed(one), ended)
+    assert changed.status is not None
+    assert "tasksFingerprint" not in changed.status
+
+
 def test_the_fingerprint_of_config_maps_is_part_of_the_note() -> None:
     """Other contents are another fingerprint, and the spec's part of it is found again when they cannot be read."""
     print_ = job_changes.fingerprint(JOB_SPEC)
