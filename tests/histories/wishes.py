@@ -198,7 +198,9 @@ def unwished_changes(judged: Judged) -> list[Violation]:
                 and other.ever(lambda body: spec(body, "updateStrategy") == "Recreate", each.time)
                 for other in judged.lives.values()
             )
-            if not (suspended or moved or recreated or _deleting(life, each.time)):
+            # What is adopted may be on another pool than the spec says.
+            adopted = life.annotated("adopt", each.time)
+            if not (suspended or moved or adopted or recreated or _deleting(life, each.time)):
                 problem = "suspend is not set, and the pool is the same"
         elif each.operation == "Jobs_EnableJob":
             stopped = any(
