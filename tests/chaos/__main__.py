@@ -1,8 +1,10 @@
 """``make chaos CHAOS="--seconds 3600 --seed 1"``: everything hostile that is played on virtual time, within a budget of real time.
 
-Every disturbance at every point of every scenario (`tests/perturbations`) and random histories (`tests/histories`) from a seed
-on, mixed, in several processes. Prints each violation with the command that plays it again, and what was covered. Exit code 1 if a
-promise was not kept. Without CHAOS, `make chaos` runs the tests of this folder: the same kind on a real control plane.
+Every disturbance at every point of every scenario (`tests/perturbations`), every property of every kind (`tests/properties`), and
+random histories (`tests/histories`) from a seed on, mixed, in several processes. Prints each violation with the command that plays
+it again, and what was covered. Exit code 1 if a promise was not kept.
+
+Without CHAOS, `make chaos` runs the tests of this folder: the same kind on a real control plane.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ from histories.play import play
 from histories.tally import Tally
 from perturbations.cover import BY_NAME, Job, Outcome, baseline, jobs_of, run
 from perturbations.disturbances import KINDS
+from properties import cases
+
+Result = Outcome | Tally | list[cases.Outcome]
 
 
 @dataclass
@@ -36,16 +41,25 @@ class Summary:
     Attributes:
         points: to be disturbed, by kind of disturbance.
         covered: of these, reached.
+        steps: of properties to be tried; `tried` of these.
         broken: lines that name what was broken and how to play it again.
     """
 
     points: Counter[str] = field(default_factory=Counter)
     covered: Counter[str] = field(default_factory=Counter)
+    steps: int = 0
+    tried: int = 0
     histories: Tally = field(default_factory=Tally)
     broken: list[str] = field(default_factory=list)
 
-    def take(self, result: Outcome | Tally) -> None:
+    def take(self, result: Result) -> None:
         """Count the result of one task."""
+        if isinstance(result, list):
+            for outcome in result:
+                self.tried += sum(step in cases.STEPS for step in outcome.covered)
+                for each in outcome.violations:
+                    self.say(f"{outcome.case} {each} [{outcome.case.again}]")
+            return
         if isinstance(result, Tally):
             self.histories.merge(result)
             for name, violation in result.violations:
@@ -71,6 +85,7 @@ class Summary:
         kinds = ", ".join(f"{kind} {self.covered[kind]}/{number}" for kind, number in self.points.items())
         return [
             f"perturbation points covered: {self.covered.total()} of {self.points.total()} ({kinds})",
+            f"steps of properties covered: {self.tried} of {self.steps}",
             f"histories: {self.histories.histories}",
             *self.histories.lines()[:-1],
             f"violations: {len(self.broken)}, in {seconds:.0f} s",
@@ -105,6 +120,9 @@ def main() -> int:
         summary.points.update(job.kind for job in points)
         # Whatever the budget is, it is spent on all scenarios and on histories alike.
         tasks: list[tuple[Callable[[Any], Any], Any]] = [(run, job) for job in points]
+        properties = cases.every_case()
+        summary.steps = len(properties) * len(cases.STEPS)
+        tasks += [(cases.run, batch) for batch in cases.batches(properties)]
         tasks += [(history, options.seed + each) for each in range(options.histories)]
         random.Random(options.seed).shuffle(tasks)  # noqa: S311
         for result in _played(pool, tasks, options.jobs, until=began + options.seconds):
@@ -115,7 +133,7 @@ def main() -> int:
 
 def _played(
     pool: ProcessPoolExecutor, tasks: Iterable[tuple[Callable[[Any], Any], Any]], jobs: int, until: float
-) -> Iterator[Outcome | Tally]:
+) -> Iterator[Result]:
     """Results in the order in which they are ready; no task begins after the time is up."""
     left, running = iter(tasks), set[Future[Any]]()
     while True:

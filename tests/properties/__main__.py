@@ -13,16 +13,12 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from properties.cases import STEPS, Case, Outcome, Tried, run
-from properties.paths import KINDS, parsed, paths
+from properties.cases import STEPS, Case, Outcome, batches, every_case, run
+from properties.paths import KINDS, parsed
 from properties.sequences import Walk, run_sequences
-from properties.visits import most_of
-
-T = TypeVar("T", bound=Tried)
 
 
 def main() -> int:
@@ -36,9 +32,9 @@ def main() -> int:
     with ProcessPoolExecutor(options.jobs) as pool:
         if options.count:
             walks = [Walk(KINDS[kind], seed) for kind in options.kind or KINDS for seed in _seeds(options)]
-            played = pool.map(run_sequences, _batches(walks))
+            played = pool.map(run_sequences, batches(walks))
         else:
-            played = pool.map(run, () if options.list else _batches(chosen))
+            played = pool.map(run, () if options.list else batches(chosen))
         for found in played:
             outcomes += found
             for outcome in found:
@@ -69,7 +65,7 @@ def _options() -> argparse.Namespace:
 
 def _chosen(options: argparse.Namespace) -> list[Case]:
     wanted = [parsed(each) for each in options.path or ()]
-    every = [Case(KINDS[kind], path) for kind in options.kind or KINDS for path in paths(KINDS[kind])]
+    every = every_case(options.kind or KINDS)
     if wanted:
         every = [each for each in every if any(each.path[: len(path)] == path for path in wanted)]
     index, of = map(int, options.part.split("/"))
@@ -78,15 +74,6 @@ def _chosen(options: argparse.Namespace) -> list[Case]:
 
 def _seeds(options: argparse.Namespace) -> range:
     return range(options.seed, options.seed + options.count)
-
-
-def _batches(chosen: Sequence[T]) -> list[list[T]]:
-    """What goes side by side."""
-    found = []
-    for kind in KINDS.values():
-        mine, size = [each for each in chosen if each.kind == kind], most_of(kind)
-        found += [mine[at : at + size] for at in range(0, len(mine), size)]
-    return found
 
 
 def _tell(outcome: Outcome, *, allowed: bool) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from properties import samples
 from properties.admission import refusal_of
 from properties.expected import reason_for
 from properties.judge import Violation, judged, outcome_of, without_effect
-from properties.paths import KINDS, Path, forbidden, text
-from properties.visits import HOUR, STILL, Fresh, Round, Spec, Step, Visit, walked
+from properties.paths import KINDS, Path, forbidden, paths, text
+from properties.visits import HOUR, STILL, Fresh, Round, Spec, Step, Visit, most_of, walked
 
 STEPS = ("set", "change", "unset")
 """What coverage is counted of."""
@@ -28,6 +28,9 @@ class Tried(Protocol):
     @property
     def again(self) -> str:
         """How to repeat it."""
+
+
+T = TypeVar("T", bound=Tried)
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,20 @@ class Outcome:
     covered: dict[str, str] = field(default_factory=dict)
     violations: list[Violation] = field(default_factory=list)
     allowed: list[tuple[Violation, str]] = field(default_factory=list)
+
+
+def every_case(kinds: Iterable[str] = KINDS) -> list[Case]:
+    """All properties of kinds, which are named in short."""
+    return [Case(KINDS[kind], path) for kind in kinds for path in paths(KINDS[kind])]
+
+
+def batches(chosen: Sequence[T]) -> list[list[T]]:
+    """What goes side by side."""
+    found = []
+    for kind in KINDS.values():
+        mine, size = [each for each in chosen if each.kind == kind], most_of(kind)
+        found += [mine[at : at + size] for at in range(0, len(mine), size)]
+    return found
 
 
 def specs_of(case: Case) -> Mapping[str, Spec]:
