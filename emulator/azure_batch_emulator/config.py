@@ -18,7 +18,7 @@ ContainerMode = Literal["process", "refuse"]
 
 @dataclass(slots=True)
 class Quotas:
-    """Limits of one account (batch-semantics §8); they may be changed while the emulator runs."""
+    """Limits of one account (docs/azure-batch.md#limits); they may be changed while the emulator runs."""
 
     pools: int = 100
     active_jobs_and_schedules: int = 300

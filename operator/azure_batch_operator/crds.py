@@ -28,7 +28,7 @@ def structural(model: type[ApiModel], *, nullable: bool = False) -> dict[str, An
     """Structural OpenAPI v3 schema of a model, with the CEL rules of it and of all models below it.
 
     Args:
-        nullable: whether null may stand for leaving out, as it does in REST bodies (batch-semantics §10.3). The API server drops
+        nullable: whether null may stand for leaving out, as it does in REST bodies. The API server drops
             nulls from what is created, but not from what is applied on the server side.
     """
     raw = model.model_json_schema(by_alias=True, schema_generator=GenerateJsonSchema, mode="validation")

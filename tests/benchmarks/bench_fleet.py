@@ -1,6 +1,6 @@
 """10,000 BatchTasks in 20 jobs: from `apply` to all completed, on the real control plane, with simulated tasks of about 2 s.
 
-The figures to compare with stand in the design (§5): the obvious operator was not done after 400 s, a Go operator took 49 s.
+To compare with: an operator with a create handler and a timer per object was not done after 400 s, one in Go took 49 s.
 Objects are created over the API server's own REST interface, as fast as it takes them; `kubectl` would be the slowest part.
 """
 

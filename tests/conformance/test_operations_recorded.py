@@ -1,6 +1,6 @@
 """All 77 operations, one by one, through our client, against answers in the recorded shape.
 
-The answers are built from the API's description (`tests/data`), headers and body, in the forms of batch-semantics §1; what
+The answers are built from the API's description (`tests/data`), headers and body, in the forms of docs/azure-batch.md; what
 was asked is checked as well. So each operation is held against the description even where no service is at hand.
 """
 
@@ -38,7 +38,7 @@ _NUMBERS = ("IOps", "num", "contentLength")
 
 
 def example(shape: Any, name: str = "") -> Any:
-    """A value of a described shape, in the forms of batch-semantics §1.3 and §1.5."""
+    """A value of a described shape, in the forms of docs/azure-batch.md#json."""
     if isinstance(shape, int):
         return {member: example(kind, member) for member, kind in DIGEST["shapes"][shape].items()}
     if isinstance(shape, list):

@@ -1,4 +1,4 @@
-"""The budget of design §5, by the API server's and the emulator's own counters."""
+"""The budget of docs/architecture.md#budget, by the API server's and the emulator's own counters."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def test_failing_preparation_and_release_tasks_are_shown_by_node(stage: Stage) -
     failures = stage.status("bj", "stuck")["nodeFailures"]
     assert {(each["task"], each["exitCode"]) for each in failures} == {("preparation", 7)}
     assert all(each["nodeId"].startswith("tvm") for each in failures)
-    # A failing release task does not make the job fail (batch-semantics §4.3).
+    # A failing release task does not make the job fail (docs/azure-batch.md#jobs).
     stage.wait("bj", "untidy", "Complete")
     (failure,) = stage.status("bj", "untidy")["nodeFailures"]
     assert (failure["task"], failure["exitCode"]) == ("release", 5)

@@ -75,7 +75,7 @@ def test_an_account_of_another_namespace_must_allow_it(stage: Stage) -> None:
 
 
 def test_what_the_service_refuses_is_shown_with_its_own_words(stage: Stage) -> None:
-    """How many slots a node may have depends on its cores, which only the service knows (batch-semantics §8)."""
+    """How many slots a node may have depends on its cores, which only the service knows (docs/azure-batch.md#limits)."""
     stage.apply(*stage.account(), pool("cpu", vmSize="Standard_D2ads_v6", taskSlotsPerNode=200))
     stage.until(lambda: stage.condition("bp", "cpu", "Stalled"), "the pool stalls", 40)
     ready = stage.condition("bp", "cpu")

@@ -60,7 +60,7 @@ class Connection:
         values: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Send an error as the service does (batch-semantics §3.1)."""
+        """Send an error as the service does (docs/azure-batch.md#error-bodies)."""
         body: dict[str, Any] = {
             "odata.metadata": "https://x/$metadata#y",
             "code": code,

@@ -13,7 +13,7 @@ NAMED = sorted(
     {found for page in PAGES.values() for found in re.findall(r"`((?:e2e|unit|chaos)/[\w/]+\.py)(?:::(\w+))?`", page)}
 )
 COMPLAINTS = 15
-"""On quotas and capacity, stuck pools, and nodes (users.md §2 A to C)."""
+"""On quotas and capacity, stuck pools, and nodes."""
 
 
 def rows(page: str) -> list[list[str]]:

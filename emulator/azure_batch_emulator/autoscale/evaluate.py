@@ -188,7 +188,7 @@ def _member(value: Any, name: str) -> Any:
 
 
 def results(assigned: Mapping[str, Any], dedicated: float, low_priority: float) -> str:
-    """The text of a run: targets, option, then the user's variables by name (batch-semantics §7.6).
+    """The text of a run: targets, option, then the user's variables by name (docs/azure-batch.md#runs-of-formulas).
 
     Args:
         dedicated: the present target, for a formula that does not set it.

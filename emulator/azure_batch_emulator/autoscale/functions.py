@@ -1,4 +1,4 @@
-"""The functions of formulas (batch-semantics §7.4)."""
+"""The functions of formulas (docs/azure-batch.md#functions-of-formulas)."""
 
 from __future__ import annotations
 

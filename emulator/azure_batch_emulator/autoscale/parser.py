@@ -1,4 +1,4 @@
-"""Formulas as trees: the grammar of batch-semantics §7.1."""
+"""Formulas as trees: the grammar of docs/azure-batch.md#grammar-of-formulas."""
 
 from __future__ import annotations
 

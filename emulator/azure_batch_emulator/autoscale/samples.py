@@ -1,4 +1,4 @@
-"""Service variables as series of samples, and their methods (batch-semantics §7.5)."""
+"""Service variables as series of samples, and their methods (docs/azure-batch.md#samples-of-formulas)."""
 
 from __future__ import annotations
 

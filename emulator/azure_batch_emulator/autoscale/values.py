@@ -1,4 +1,4 @@
-"""Values of formulas and the operators between them (batch-semantics §7.3).
+"""Values of formulas and the operators between them (docs/azure-batch.md#types-of-formulas).
 
 A double is a float, a vector a list of floats, a string a str; timestamps, intervals and metrics have types here.
 """

@@ -1,4 +1,4 @@
-"""Pools that the service makes for a job or a schedule, and takes away with it (batch-semantics §4.3)."""
+"""Pools that the service makes for a job or a schedule, and takes away with it (docs/azure-batch.md#jobs)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Autoscale: formulas run on a pool's recorded samples, at its interval (batch-semantics §4.1, §7)."""
+"""Autoscale: formulas run on a pool's recorded samples, at its interval (docs/azure-batch.md#autoscale-formulas)."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class AutoScale:
         now = self._service.clock.now()
         pool.last_modified = now
         if pool.allocation_state == "steady":
-            # Recorded: a transition time without a transition (batch-semantics §1.4).
+            # Recorded: a transition time without a transition (docs/azure-batch.md#etags).
             pool.allocation_time = now
 
     def forget(self, pool: Pool) -> None:
@@ -221,7 +221,7 @@ class AutoScale:
         )
 
     def measure(self, pool: Pool) -> dict[str, float]:
-        """What a sample taken now holds, by variable (batch-semantics §7.2)."""
+        """What a sample taken now holds, by variable (docs/azure-batch.md#variables-of-formulas)."""
         jobs = [job for job in self._service.job_table.values() if job.pool_id.lower() == pool.id.lower()]
         live = [job for job in jobs if job.state in ("active", "enabling")]
         active = running = 0

@@ -1,4 +1,4 @@
-"""Which tasks wait for which, within one job (batch-semantics §4.4 dependsOn).
+"""Which tasks wait for which, within one job (docs/azure-batch.md#tasks).
 
 A dependency is met when its parent is satisfied, whether the parent was added before or after. Ranges mean integer ids,
 leading zeros ignored, ends included.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from azure_batch_emulator.clock import Timer
     from azure_batch_emulator.executors.base import RunHandle
 
-# Jobs pass through these on the way to a state that lasts; they never become a previousState (batch-semantics §4.3).
+# Jobs pass through these on the way to a state that lasts; they never become a previousState (docs/azure-batch.md#jobs).
 TRANSIENT_JOB_STATES = frozenset({"disabling", "enabling", "terminating"})
 USABLE_NODE_STATES = frozenset({"idle", "running"})
 # How many nodes of a pool there are, by (dedicated, state).
@@ -229,7 +229,7 @@ class Job:
 
     @property
     def directory(self) -> str:
-        """Where the job's tasks have their directories, below a node's root (batch-semantics §4.5, §4.7)."""
+        """Where the job's tasks have their directories, below a node's root (docs/azure-batch.md#job-schedules)."""
         if self.schedule_id is not None:
             return f"workitems/{self.schedule_id}/{self.id.rpartition(':')[2]}"
         return f"workitems/{self.id}/job-1"
@@ -333,7 +333,7 @@ class Subtask:
 
 @dataclass(slots=True, eq=False)
 class JobTaskRecord:
-    """What a job's preparation and release tasks did on one node; outlives the node (batch-semantics §4.3)."""
+    """What a job's preparation and release tasks did on one node; outlives the node (docs/azure-batch.md#jobs)."""
 
     job_id: str
     pool_id: str

@@ -1,4 +1,4 @@
-"""The environment variables of tasks (batch-semantics §4.4). Pure."""
+"""The environment variables of tasks (docs/azure-batch.md#tasks). Pure."""
 
 from __future__ import annotations
 

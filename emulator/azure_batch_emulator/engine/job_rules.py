@@ -26,7 +26,7 @@ def check_allowed(operation: str, state: str) -> None:
     """Let an operation on a job pass, or refuse it.
 
     Raises:
-        BatchError: 409 with the code for that state (batch-semantics §3.3).
+        BatchError: 409 with the code for that state (docs/azure-batch.md#error-codes).
     """
     code = _REFUSALS[operation].get(state)
     if code is not None:

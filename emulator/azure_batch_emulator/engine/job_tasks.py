@@ -1,4 +1,4 @@
-"""Job preparation and release tasks: once per node and job, before the first task and after the last (§4.3)."""
+"""Job preparation and release tasks: once per node and job, before the first task and after the last (docs/azure-batch.md#jobs)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs: created, changed, disabled, enabled, ended and deleted (batch-semantics §4.3)."""
+"""Jobs: created, changed, disabled, enabled, ended and deleted (docs/azure-batch.md#jobs)."""
 
 from __future__ import annotations
 
@@ -378,5 +378,5 @@ class Jobs:
 
 
 def auto_pool_error(code: str, message: str) -> dict[str, Any]:
-    """A job's ``schedulingError`` (batch-semantics §3.4)."""
+    """A job's ``schedulingError`` (docs/azure-batch.md#errors-in-resources)."""
     return resource_error(code, message, [("Message", message)], key="details", category="UserError")

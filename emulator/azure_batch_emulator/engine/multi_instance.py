@@ -1,4 +1,4 @@
-"""Multi-instance tasks: one task on several nodes at once (batch-semantics §4.4).
+"""Multi-instance tasks: one task on several nodes at once (docs/azure-batch.md#tasks).
 
 The coordination command runs on every node; when it has succeeded everywhere, the primary runs the task's own command.
 """

@@ -1,4 +1,4 @@
-"""Compute nodes: they start up, run their start task, work, drain, reboot and leave (batch-semantics §4.2)."""
+"""Compute nodes: they start up, run their start task, work, drain, reboot and leave (docs/azure-batch.md#nodes)."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class Nodes:
             BatchError: 409 when the node's state does not allow it.
         """
         allowed_failed = node.state == "starttaskfailed" and action in ("reboot", "reimage")
-        # Recorded: deallocate is accepted while a node starts, and done once it is idle (batch-semantics §4.2).
+        # Recorded: deallocate is accepted while a node starts, and done once it is idle (docs/azure-batch.md#nodes).
         postponed = action == "deallocate" and node.state in ("starting", "waitingforstarttask")
         if node.after_drain:
             raise BatchError(_BUSY_STATES.get(_ACTIONS[node.after_drain], "OperationNotValidOnNode"))
@@ -191,7 +191,7 @@ class Nodes:
         """Take no more tasks, deal with the running ones, then do the action.
 
         With ``retaineddata`` the action waits, besides, for the retention times of the data of all tasks that completed
-        on the node, or until these are gone (batch-semantics §4.1).
+        on the node, or until these are gone (docs/azure-batch.md#pools).
         """
         node.after_drain = action
         node.awaits_retention = option == "retaineddata"

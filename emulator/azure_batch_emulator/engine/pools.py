@@ -1,4 +1,4 @@
-"""Pools: creation, resizing, deletion, and changes of their properties (batch-semantics §4.1, §6)."""
+"""Pools: creation, resizing, deletion, and changes of their properties (docs/azure-batch.md#pools)."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ class Pools:
         return pool_rules.limit(plan, most - pool.count(dedicated=True), most - pool.count(dedicated=False), error)
 
     def _pursue(self, pool: Pool, plan: pool_rules.ResizePlan) -> None:
-        """Add what there is room for; seek the rest until the resize timeout is over (batch-semantics §4.1)."""
+        """Add what there is room for; seek the rest until the resize timeout is over (docs/azure-batch.md#pools)."""
         later = self._service.clock.call_later
         pool.resize_errors = list(plan.errors)
         if (plan.errors or plan.remove) and pool.resize_timer is None:
@@ -314,7 +314,7 @@ class Pools:
     # -- properties --
 
     def patch(self, pool: Pool, changes: dict[str, Any]) -> None:
-        """PATCH: members that are sent are replaced whole (batch-semantics §6.3).
+        """PATCH: members that are sent are replaced whole (docs/azure-batch.md#patch-of-a-pool).
 
         Raises:
             BatchError: 409 for a change that needs a pool without nodes.
@@ -330,7 +330,7 @@ class Pools:
         pool.last_modified = self._service.clock.now()
 
     def replace_properties(self, pool: Pool, body: dict[str, Any]) -> None:
-        """updateproperties: what is left out is removed (batch-semantics §6.2)."""
+        """updateproperties: what is left out is removed (docs/azure-batch.md#changes)."""
         self.check_active(pool)
         self.check_packages(body["applicationPackageReferences"])
         spec = {name: value for name, value in pool.spec.items() if name != "startTask"} | body

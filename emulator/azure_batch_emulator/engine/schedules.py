@@ -1,4 +1,4 @@
-"""Job schedules: they make jobs, one at a time, when these fall due (batch-semantics §4.5)."""
+"""Job schedules: they make jobs, one at a time, when these fall due (docs/azure-batch.md#job-schedules)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks that are not finished 180 days after they were added are ended by the service (batch-semantics §4.4).
+"""Tasks that are not finished 180 days after they were added are ended by the service (docs/azure-batch.md#tasks).
 
 One mark per job and day of service time, not one timer per task: a task is ended within a day after its time is over.
 """

@@ -80,7 +80,7 @@ class Outcome:
 
 
 def judge(result: RunResult, *, timed_out: bool) -> Outcome:
-    """Turn the end of a run into an outcome (batch-semantics §3.4, §4.4)."""
+    """Turn the end of a run into an outcome (docs/azure-batch.md#errors-in-resources)."""
     if timed_out:
         return Outcome(result.exit_code, WALL_CLOCK, None, retryable=True)
     if result.failure is not None:

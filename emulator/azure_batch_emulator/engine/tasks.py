@@ -1,4 +1,4 @@
-"""Tasks: added, run, tried again, requeued, ended (batch-semantics §4.4)."""
+"""Tasks: added, run, tried again, requeued, ended (docs/azure-batch.md#tasks)."""
 
 from __future__ import annotations
 
@@ -373,7 +373,7 @@ class Tasks:
         self._service.jobs.run_left(task.job)
 
     def return_to_queue(self, task: Task) -> None:
-        """The task's node cannot run it: back into the queue, without counting as a try or as a requeue (§4.4)."""
+        """The task's node cannot run it: back into the queue, without counting as a try or as a requeue."""
         self._drop_run(task)
         task.subtasks = None
         task.enter("active", self._microsecond())

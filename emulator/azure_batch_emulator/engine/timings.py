@@ -1,4 +1,4 @@
-"""How long the service takes for what, in service seconds (batch-semantics appendix B and the recordings of §4)."""
+"""How long the service takes for what, in service seconds (docs/azure-batch.md#timings)."""
 
 EMPTY_POOL_STEADY = 1.5
 NODE_ALLOCATION = 30.0

@@ -1,4 +1,4 @@
-"""Which state may follow which, for every kind of resource (batch-semantics §4).
+"""Which state may follow which, for every kind of resource (docs/azure-batch.md).
 
 One table per kind; entities move only through `check`, so an illegal step is a bug that shows at once.
 """

@@ -1,6 +1,6 @@
 """Node directories on disk: their layout, and the reading, listing and deleting of files in them.
 
-Nobody gets out of the directory asked for: neither by ``..`` nor by a symbolic link (batch-semantics §4.7).
+Nobody gets out of the directory asked for: neither by ``..`` nor by a symbolic link (docs/azure-batch.md#files).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Resource files in, output files out: over HTTP from and to blob containers (batch-semantics §3.4, §4.4)."""
+"""Resource files in, output files out: over HTTP from and to blob containers (docs/azure-batch.md#errors-in-resources)."""
 
 from __future__ import annotations
 

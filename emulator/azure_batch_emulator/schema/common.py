@@ -20,7 +20,7 @@ from azure_batch_emulator.schema.types import (
 from azure_batch_emulator.wire.durations import INFINITE
 from azure_batch_emulator.wire.errors import BatchError, invalid_property
 
-# The service gives no number for metadata (batch-semantics appendix C 10); this is generous and keeps the error testable.
+# The service gives no number for metadata; this is generous and keeps the error testable.
 METADATA_LIMIT = 32_768
 # The longest command line and environment that the nodes' operating systems take in one piece.
 COMMAND_LIMIT = 32_768

@@ -1,4 +1,4 @@
-"""Bodies of jobs and job schedules (batch-semantics §4.3, §4.5, §6)."""
+"""Bodies of jobs and job schedules (docs/azure-batch.md#jobs)."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ JOB_UPDATE = Struct(
         "networkConfiguration": JOB_NETWORK,
     }
 )
-# A PUT takes a whole job; what cannot change is accepted and kept as it was (batch-semantics §6.2).
+# A PUT takes a whole job; what cannot change is accepted and kept as it was (docs/azure-batch.md#changes).
 JOB_REPLACE = Struct(
     {
         "priority": optional(Integer(-1000, 1000), 0),

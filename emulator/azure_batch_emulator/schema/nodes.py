@@ -1,4 +1,4 @@
-"""Bodies of node operations (batch-semantics §4.2)."""
+"""Bodies of node operations (docs/azure-batch.md#nodes)."""
 
 from __future__ import annotations
 

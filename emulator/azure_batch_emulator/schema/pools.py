@@ -1,4 +1,4 @@
-"""Bodies of pools: create, PATCH, updateproperties, resize, autoscale, node removal (batch-semantics §6.1, §6.3)."""
+"""Bodies of pools: create, PATCH, updateproperties, resize, autoscale, node removal (docs/azure-batch.md#pools)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ DEALLOCATION_OPTION = Choice("requeue", "terminate", "taskcompletion", "retained
 
 
 class RetiredCertificates(Many):
-    """An empty list is accepted, a reference is refused with the service's own reason (batch-semantics §4.6)."""
+    """An empty list is accepted, a reference is refused with the service's own reason (docs/azure-batch.md#certificates)."""
 
     def __init__(self) -> None:
         super().__init__(Anything())
@@ -158,7 +158,7 @@ SCHEDULING_POLICY = Struct(
 
 
 def _scale_rule(accepted: dict[str, Any]) -> None:
-    """A pool has targets or a formula, never both; without either the targets are 0 (batch-semantics §4.1)."""
+    """A pool has targets or a formula, never both; without either the targets are 0 (docs/azure-batch.md#pools)."""
     targets = [name for name in ("targetDedicatedNodes", "targetLowPriorityNodes") if name in accepted]
     if accepted.get("enableAutoScale"):
         if targets:
@@ -249,7 +249,7 @@ EMPTY_POOL_ONLY = frozenset(POOL_UPDATE.properties) - {
     "metadata",
     "targetNodeCommunicationMode",
 }
-"""Properties that a PATCH may change only while the pool has no nodes (batch-semantics §6.3)."""
+"""Properties that a PATCH may change only while the pool has no nodes (docs/azure-batch.md#patch-of-a-pool)."""
 POOL_REPLACE = Struct(
     {
         "startTask": START_TASK,

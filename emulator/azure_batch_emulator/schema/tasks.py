@@ -1,4 +1,4 @@
-"""Bodies of tasks: add, add collection, PUT (batch-semantics §4.4, §6)."""
+"""Bodies of tasks: add, add collection, PUT (docs/azure-batch.md#tasks)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Building blocks of the schemas: each takes a JSON value and returns it as the service would give it back.
 
-Null means left out, property names are case-sensitive, enum values are not (batch-semantics §1.5, §10). A property that
-is a secret is checked and then dropped: the service never returns it (§6.4), and the emulator has no use for it.
+Null means left out, property names are case-sensitive, enum values are not (docs/azure-batch.md#json). A property that
+is a secret is checked and then dropped: the service never returns it, and the emulator has no use for it.
 """
 
 from __future__ import annotations
@@ -332,4 +332,4 @@ ID = Text(r"[A-Za-z0-9_-]{1,64}", reason="An id has 1 to 64 characters, only let
 FOREIGN_ID = Text(r"[A-Za-z0-9_:.-]{1,128}", reason="The value is not the id of a resource.")
 TEXT = Text()
 DISPLAY_NAME = Text(longest=1024)
-"""Ids and names that all resources share (batch-semantics §8)."""
+"""Ids and names that all resources share (docs/azure-batch.md#limits)."""

@@ -84,7 +84,7 @@ def _moment(request: Request, name: str, latest: int, default: int) -> int:
 
 
 def certificates(request: Request) -> Reply:
-    """Every certificate call: the feature is retired (batch-semantics §4.6)."""
+    """Every certificate call: the feature is retired (docs/azure-batch.md#certificates)."""
     del request
     reason: Any = "The certificate APIs are no longer supported; use Azure Key Vault and the node's managed identity."
     raise BatchError("CertificateRetired", {"Reason": reason})

@@ -1,4 +1,4 @@
-"""A token endpoint in the manner of Entra ID, and the check of its tokens on Batch calls (batch-semantics §2.1).
+"""A token endpoint in the manner of Entra ID, and the check of its tokens on Batch calls (docs/azure-batch.md#entra-id).
 
 Served over TLS beside the Batch API: OpenID configuration, signing keys, and the client-credentials grant with a secret,
 a certificate or a federated assertion, as workload identity uses it; and the metadata service that gives managed identities their

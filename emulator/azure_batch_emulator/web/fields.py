@@ -1,4 +1,4 @@
-"""What each list can be filtered by (batch-semantics §1.7): name to getter, type and operators."""
+"""What each list can be filtered by (docs/azure-batch.md#filters): name to getter, type and operators."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Handlers of the file operations, on tasks and on nodes (batch-semantics §4.7)."""
+"""Handlers of the file operations, on tasks and on nodes (docs/azure-batch.md#files)."""
 
 from __future__ import annotations
 

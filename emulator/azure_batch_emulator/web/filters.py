@@ -1,4 +1,4 @@
-"""``$filter``: a parser for the documented grammar, and its evaluation on resources (batch-semantics §1.7).
+"""``$filter``: a parser for the documented grammar, and its evaluation on resources (docs/azure-batch.md#filters).
 
 Property names are case-sensitive, string values are not. Each list has its own properties and, per property, operators;
 anything else is 400.

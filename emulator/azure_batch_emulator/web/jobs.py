@@ -16,7 +16,7 @@ from azure_batch_emulator.wire.errors import BatchError
 def create(request: Request) -> Reply:
     body = request.json(schema.JOB)
     job = request.service.jobs.create(body["id"], body)
-    # Recorded in every version: both name job-1, whatever the job's id (batch-semantics §1.3).
+    # Recorded in every version: both name job-1, whatever the job's id (docs/azure-batch.md#response-headers).
     url = render.job_url(request.base_url, "job-1")
     return Reply(modified=job.last_modified, location=url, data_service_id=url)
 

@@ -63,7 +63,7 @@ def replace_properties(request: Request) -> Reply:
     body = request.json(schema.POOL_REPLACE, filled={} if request.version.certificates_required else _NO_CERTIFICATES)
     pool = request.service.pool(request.parameters["poolId"])
     if not pool.settled:
-        # Recorded: on a pool just created the write comes right after the steady transition (batch-semantics §6.2).
+        # Recorded: on a pool just created the write comes right after the steady transition (docs/azure-batch.md#changes).
         raise HeldError(pool.when_settled.append)
     request.service.pools.replace_properties(pool, body)
     return Reply(modified=pool.last_modified, data_service_id=True)

@@ -1,4 +1,4 @@
-"""Query parameters of a request: names without regard to case, paging, ``$select`` and ``$expand`` (§1.6, §1.7)."""
+"""Query parameters of a request: names without regard to case, paging, ``$select`` and ``$expand`` (docs/azure-batch.md#pages)."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Query:
         return position
 
     def next_link(self, url: str, position: Any) -> str:
-        """Address of the next page: the query as it came, verbatim, and a token at its end (§1.6).
+        """Address of the next page: the query as it came, verbatim, and a token at its end (docs/azure-batch.md#pages).
 
         Args:
             url: of this list, without query.

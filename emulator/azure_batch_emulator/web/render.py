@@ -1,4 +1,4 @@
-"""Resources as JSON bodies, in the service's order of members; what has no value is left out (batch-semantics §1.5)."""
+"""Resources as JSON bodies, in the service's order of members; what has no value is left out (docs/azure-batch.md#json)."""
 
 from __future__ import annotations
 

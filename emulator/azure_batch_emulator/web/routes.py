@@ -1,7 +1,7 @@
 """The 77 operations of the data plane as one table, and the matching of a raw request path against it.
 
 Matching works on the path as it came over the wire: a file path may carry encoded slashes in one segment or plain ones
-in several, and a scheduled job's id has an encoded colon (batch-semantics §4.5, §4.7).
+in several, and a scheduled job's id has an encoded colon (docs/azure-batch.md#job-schedules).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from azure_batch_emulator.wire.errors import BatchError
 
 
 class Conditions(Enum):
-    """Which conditional headers an operation takes (batch-semantics §9, column C)."""
+    """Which conditional headers an operation takes (docs/azure-batch.md#conditional-requests)."""
 
     NONE = "none"
     DATES = "If-Modified-Since, If-Unmodified-Since"

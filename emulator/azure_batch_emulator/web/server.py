@@ -325,7 +325,7 @@ def _check_parameters(query: Query, found: Match) -> None:
 
 
 def _check_content(request: web.BaseRequest, body: bytes) -> None:
-    """Lenient with parameters of a content type, strict with a type that is not JSON (batch-semantics §1.2)."""
+    """Lenient with parameters of a content type, strict with a type that is not JSON (docs/azure-batch.md#requests)."""
     if body and request.content_type.lower() not in _JSON_TYPES:
         values = {"HeaderName": "Content-Type", "HeaderValue": request.headers.get("Content-Type", "")[:64]}
         raise BatchError("InvalidHeaderValue", values)

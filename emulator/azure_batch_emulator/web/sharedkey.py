@@ -1,4 +1,4 @@
-"""Shared-key signatures as the service verifies them (batch-semantics §2.2). Pure: headers and key in, verdict out."""
+"""Shared-key signatures as the service verifies them (docs/azure-batch.md#shared-key). Pure: headers and key in, verdict out."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def strings_to_sign(
     """Every string a correct client may have signed, the documented one first.
 
     The official client keeps the case of query names, and its asynchronous half signs a path whose reserved characters
-    are escaped although they travel plain (batch-semantics §2.2).
+    are escaped although they travel plain (docs/azure-batch.md#shared-key).
 
     Args:
         headers: names lower-case.

@@ -1,4 +1,4 @@
-"""ISO 8601 durations as the service reads and rewrites them (batch-semantics §1.5).
+"""ISO 8601 durations as the service reads and rewrites them (docs/azure-batch.md#json).
 
 A year is 365 days and a month 30; on the way out everything is days, hours, minutes and seconds. "No limit" is the
 largest .NET TimeSpan.

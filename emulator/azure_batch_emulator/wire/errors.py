@@ -1,4 +1,4 @@
-"""The service's errors: one exception, one table of codes with status and message (batch-semantics §3).
+"""The service's errors: one exception, one table of codes with status and message (docs/azure-batch.md#error-codes).
 
 Two shapes exist on the wire. A refused request has `BatchError.body`; an error that is part of a resource
 (``resizeErrors``, ``failureInfo`` …) is made by `resource_error`.
@@ -140,7 +140,7 @@ class BatchError(Exception):
         super().__init__(f"{self.status} {code}")
 
     def body(self, base_url: str, request_id: str, now: int) -> dict[str, Any]:
-        """The body of the response, ``values`` left out when there are none (batch-semantics §3.1)."""
+        """The body of the response, ``values`` left out when there are none (docs/azure-batch.md#error-bodies)."""
         metadata = f"{base_url}/$metadata#Microsoft.Azure.Batch.Protocol.Entities.Container.errors/@Element"
         return {"odata.metadata": metadata} | self.content(request_id, now)
 

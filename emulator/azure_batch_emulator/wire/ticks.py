@@ -1,6 +1,6 @@
 """Points in time as the service keeps them: .NET ticks, 100 ns since 0001-01-01 UTC.
 
-Timestamps, ``Last-Modified`` and ETags are all views of one tick count (batch-semantics §1.3), so ticks are the only
+Timestamps, ``Last-Modified`` and ETags are all views of one tick count, so ticks are the only
 representation inside the emulator; text exists only on the wire.
 """
 
@@ -33,7 +33,7 @@ def to_datetime(ticks: int) -> datetime:
 
 
 def format_timestamp(ticks: int) -> str:
-    """ISO 8601 in UTC with up to 7 fractional digits, trailing zeros dropped (batch-semantics §1.3)."""
+    """ISO 8601 in UTC with up to 7 fractional digits, trailing zeros dropped (docs/azure-batch.md#response-headers)."""
     second, fraction = divmod(ticks, TICKS_PER_SECOND)
     if not fraction:
         return f"{_format_second(second)}Z"
@@ -95,5 +95,5 @@ def parse_http_date(text: str) -> int:
 
 
 def etag(ticks: int) -> str:
-    """The ETag of a resource last modified then: ``0x`` + upper-case hex, unquoted (batch-semantics §1.3)."""
+    """The ETag of a resource last modified then: ``0x`` + upper-case hex, unquoted (docs/azure-batch.md#response-headers)."""
     return f"0x{ticks:X}"

@@ -23,7 +23,7 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 FINALIZER = f"{GROUP}/finalizer"
 OWNER_METADATA = f"{GROUP}/owner"
-"""Name of the Batch metadata item by which a pool or job says which object owns it (design §4, Lifecycle)."""
+"""Name of the Batch metadata item by which a pool or job says which object owns it (docs/ownership.md)."""
 ADOPTED_METADATA = f"{GROUP}/adopted"
 """Name of the Batch metadata item that says that a pool or job was there before its object."""
 ADOPT = f"{GROUP}/adopt"
@@ -117,7 +117,7 @@ class Refused:
 
 
 def misnamed(name: str, right: str, type_: str = "string") -> Refused:
-    """A name that people write by habit (batch-semantics §10.2); `right` is what it is called here."""
+    """A name that people write by habit; `right` is what it is called here."""
     bound = {"maxLength": 1024} if type_ == "string" else {}
     return Refused(name, f"there is no {name}: write {right}", {"type": type_, **bound})
 
@@ -252,7 +252,7 @@ def _rest(model: type[ApiModel], value: Any) -> Any:
 
 
 def without_nulls(value: Any) -> Any:
-    """A manifest without its nulls, which mean the same as leaving out (batch-semantics §10.3); free-form objects stay whole."""
+    """A manifest without its nulls, which mean the same as leaving out; free-form objects stay whole."""
     if isinstance(value, Mapping):
         return {
             name: member if name in FREE_FORM else without_nulls(member)
@@ -286,7 +286,7 @@ def secret_for(name: str, description: str) -> Any:
 
 
 def one_of(*values: str) -> WithJsonSchema:
-    """Schema of an enum of the service, whose casing is free on the way in (batch-semantics §10.1).
+    """Schema of an enum of the service, whose casing is free on the way in (docs/azure-batch.md#bodies-in-practice).
 
     A pattern and not a CEL rule: enums stand deep in lists of lists, where the API server's cost limit leaves no room for rules.
     """
@@ -299,7 +299,7 @@ def schema(**keywords: Any) -> dict[str, Any]:
 
 
 BatchId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$", min_length=1, max_length=64)]
-"""Id of a pool, job or task: 1 to 64 letters, digits, `-`, `_`; not case-sensitive (batch-semantics §8)."""
+"""Id of a pool, job or task: 1 to 64 letters, digits, `-`, `_`; not case-sensitive (docs/azure-batch.md#limits)."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=253)]
 """Name of a Kubernetes object."""
@@ -400,7 +400,7 @@ class Handled(ApiModel):
 
 
 class Status(ApiModel):
-    """What every kind reports (design §4, Status)."""
+    """What every kind reports."""
 
     observed_generation: int | None = Field(
         default=None, description="Generation of the spec that this status speaks of; -1 until it was first looked at."

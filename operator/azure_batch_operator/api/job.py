@@ -1,4 +1,4 @@
-"""BatchJob: a job with its tasks; one object can stand for a million of them (seed: Jobs_CreateJob; batch-semantics §4.3)."""
+"""BatchJob: a job with its tasks; one object can stand for a million of them (REST: Jobs - Create Job)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The body of a job under its REST names: its special tasks, its pool, its limits (seed: Jobs_CreateJob; batch-semantics §4.3)."""
+"""The body of a job under its REST names: its special tasks, its pool, its limits (REST: Jobs - Create Job)."""
 
 from __future__ import annotations
 

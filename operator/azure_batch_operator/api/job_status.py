@@ -1,4 +1,4 @@
-"""What a BatchJob reports: small whatever the number of its tasks (design §4, Status)."""
+"""What a BatchJob reports: small whatever the number of its tasks."""
 
 from __future__ import annotations
 

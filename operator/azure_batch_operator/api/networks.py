@@ -1,4 +1,4 @@
-"""networkConfiguration and mountConfiguration of a pool: the network and the file systems of its nodes (seed: Pools_CreatePool)."""
+"""networkConfiguration and mountConfiguration of a pool: the network and the file systems of its nodes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SubnetId = Annotated[
         2048,
     ),
 ]
-"""ARM id of a subnet; the service checks its form, not its casing (batch-semantics §10.9)."""
+"""ARM id of a subnet; the service checks its form, not its casing (docs/azure-batch.md#bodies-in-practice)."""
 
 
 class NetworkSecurityGroupRule(ApiModel):

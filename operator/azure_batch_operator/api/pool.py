@@ -1,4 +1,4 @@
-"""BatchPool: a pool of compute nodes (seed: Pools_CreatePool, Pools_ResizePool; batch-semantics §4.1, §6)."""
+"""BatchPool: a pool of compute nodes (REST: Pools - Create Pool; docs/azure-batch.md#pools)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from azure_batch_operator.api.rest import tags
 
 _FIXED = ("id", "accountRef")
 _STAYS = ("networkConfiguration", "upgradePolicy", "resourceTags")
-"""What the service lets change, but offers no way to take away (batch-semantics §6.3)."""
+"""What the service lets change, but offers no way to take away (docs/azure-batch.md#patch-of-a-pool)."""
 _WRAPPED = "write what stands in it directly under spec"
 
 

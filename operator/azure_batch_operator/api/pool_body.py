@@ -1,4 +1,4 @@
-"""The body of a pool under its REST names, for BatchPool and for autoPoolSpecification.pool (seed: Pools_CreatePool)."""
+"""The body of a pool under its REST names, for BatchPool and for autoPoolSpecification.pool (REST: Pools - Create Pool)."""
 
 from __future__ import annotations
 

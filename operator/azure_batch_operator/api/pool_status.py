@@ -1,4 +1,4 @@
-"""What a BatchPool shows: size, nodes, errors, autoscale, and what the operator is about (batch-semantics §4.1, §4.2)."""
+"""What a BatchPool shows: size, nodes, errors, autoscale, and what the operator is about (docs/azure-batch.md#pools)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from azure_batch_operator.api.base import ApiModel, RemoteStatus, ShortText, man
 
 
 class NodeCounts(ApiModel):
-    """Nodes by state; states without nodes are left out (batch-semantics §4.2)."""
+    """Nodes by state; states without nodes are left out (docs/azure-batch.md#nodes)."""
 
     creating: int | None = optional("Being allocated.")
     starting: int | None = optional("Booting.")
@@ -37,7 +37,7 @@ class NodeCountsByTier(ApiModel):
 
 
 class ResizeError(ApiModel):
-    """Why the last resize fell short; sticky, so it may be old news (batch-semantics §4.1)."""
+    """Why the last resize fell short. It stays until the next resize, so it may be old."""
 
     code: str | None = optional("The service's error code, such as AllocationTimedout or AccountCoreQuotaReached.")
     message: str | None = optional("Its text.")

@@ -105,7 +105,7 @@ class Resource:
 
     @property
     def remote_id(self) -> str:
-        """Id in Azure Batch (design §4: `spec.id`, by default `metadata.name`)."""
+        """Id in Azure Batch: `spec.id`, by default `metadata.name`."""
         return str(self.spec.get("id") or self.key.name)
 
     @property

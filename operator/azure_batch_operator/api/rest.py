@@ -1,6 +1,6 @@
 """Parts of the Batch REST bodies that pools, jobs and tasks share: files, environment, identities, containers.
 
-Source: seed, Tasks_CreateTask, Pools_CreatePool, Jobs_CreateJob.
+Source: the REST reference on Create Task, Create Pool and Create Job.
 
 Descriptions say unit and default; the service fills defaults, the CRD does not, so that the spec stays the user's.
 """

@@ -1,6 +1,6 @@
 """BatchJobSchedule: jobs again and again, by a schedule of the service or by cron.
 
-Seed: JobSchedules_CreateJobSchedule; batch-semantics §4.5. A cron schedule exists in Kubernetes alone, as a CronJob does.
+Source: docs/azure-batch.md#job-schedules. A cron schedule exists in Kubernetes alone, as a CronJob does.
 """
 
 from __future__ import annotations

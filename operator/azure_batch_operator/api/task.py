@@ -1,4 +1,4 @@
-"""BatchTask: one task of a job, as an object of its own (seed: Tasks_CreateTask; batch-semantics §4.4)."""
+"""BatchTask: one task of a job, as an object of its own (REST: Tasks - Create Task; docs/azure-batch.md#tasks)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ TaskSpec.rules = (
 
 
 class FailureInfo(ApiModel):
-    """Why a task failed, as the service says it (batch-semantics §3.4)."""
+    """Why a task failed, as the service says it (docs/azure-batch.md#errors-in-resources)."""
 
     category: str | None = optional("UserError or ServerError.")
     code: str | None = optional("The service's error code, such as FailureExitCode.")

@@ -1,4 +1,4 @@
-"""The body of a task under its REST names, for BatchTask and for tasks and templates of jobs (seed: Tasks_CreateTask)."""
+"""The body of a task under its REST names, for BatchTask and for tasks and templates of jobs (REST: Tasks - Create Task)."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class MultiInstanceSettings(ApiModel):
 
 
 class TaskTemplate(ApiModel):
-    """The properties of a task other than its id (seed: Tasks_CreateTask)."""
+    """The properties of a task other than its id (REST: Tasks - Create Task)."""
 
     display_name: DisplayName | None = optional("Name for people; need not be unique.")
     command_line: CommandLine = Field(

@@ -1,6 +1,6 @@
 """Reads answers: pure functions from status, headers and bytes to values or to the right error.
 
-The shapes are those of batch-semantics §1.3 (headers), §1.6 (pages), §3.1 (errors), §5 (task collections). Whatever
+The shapes of headers, pages, errors and task collections are those of docs/azure-batch.md. Whatever
 else a proxy, a captive portal or a broken connection delivers becomes a `MalformedAnswerError`, never a KeyError.
 """
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 JsonObject = dict[str, Any]
 
-# The service refuses a date that is off by more than 15 minutes (§2.2); a little less already explains a refusal.
+# The service refuses a date that is off by more than 15 minutes; a little less already explains a refusal.
 _SKEW_SECONDS = 14 * 60
 
 
@@ -55,7 +55,7 @@ class Answer:
 class Receipt:
     """What a write returns: the ETag, unquoted as the service sends it, and the time of the last modification.
 
-    Both are None for operations that have none (batch-semantics §1.3).
+    Both are None for operations that have none (docs/azure-batch.md#response-headers).
     """
 
     etag: str | None
@@ -66,7 +66,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class FileProperties:
-    """A file on a node, as HEAD describes it (§4.7); `content_length` in bytes."""
+    """A file on a node, as HEAD describes it; `content_length` in bytes."""
 
     content_length: int | None
     content_type: str | None
@@ -267,7 +267,7 @@ def error_of(
 def authentication_kind(
     code: str | None, values: Mapping[str, str], message: str, headers: Mapping[str, str], now: datetime
 ) -> AuthenticationKind:
-    """Why a credential was refused (§2): by the service's detail, else by comparing clocks.
+    """Why a credential was refused: by the service's detail, else by comparing clocks.
 
     The order matters: with a wrong clock the service may complain about the signature or about the date.
     """
@@ -293,7 +293,7 @@ _DETAILS: Sequence[tuple[tuple[str, ...], AuthenticationKind]] = (
 
 
 def task_add_results(body: JsonObject, answer: Answer, operation: str) -> list[TaskAddResult]:
-    """The results of a task collection, in the service's order (§5).
+    """The results of a task collection, in the service's order (docs/azure-batch.md#task-collections).
 
     Raises:
         MalformedAnswerError: an item has no id or a status that this version does not know: it must not pass for an

@@ -57,7 +57,7 @@ class SecretBytes:
 
 
 class SharedKey:
-    """The account's name and one of its two keys (batch-semantics §2.2)."""
+    """The account's name and one of its two keys (docs/azure-batch.md#shared-key)."""
 
     def __init__(self, account: str, key: str) -> None:
         """Take the account's name and its key in base64.
@@ -110,7 +110,7 @@ _SIGNED_HEADERS = (
 
 
 def string_to_sign(request: Request, headers: Mapping[str, str], account: str) -> str:
-    """The text under the signature (batch-semantics §2.2): verb, headers, all `ocp-` headers, account and path, query.
+    """The text under the signature (docs/azure-batch.md#shared-key): verb, headers, all `ocp-` headers, account and path, query.
 
     A GET or HEAD has no content length; everything else has one, be it 0.
     """

@@ -5,7 +5,7 @@ of the old one's expiry without making anybody wait, and a fresh one when the se
 uses a new azure-identity credential, so that no cache of its own stands in between and rotated secrets and files are
 read anew.
 
-The scope has two slashes, so that the token's audience ends in one, as the service demands (batch-semantics §2.1).
+The scope has two slashes, so that the token's audience ends in one, as the service demands (docs/azure-batch.md#entra-id).
 """
 
 import asyncio

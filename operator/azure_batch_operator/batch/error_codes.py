@@ -1,6 +1,6 @@
 """Which error class each code of the service becomes.
 
-Codes and their statuses are those of batch-semantics §3.3. A code that is not listed, because a later service made it
+Codes and their statuses are those of docs/azure-batch.md#error-codes. A code that is not listed, because a later service made it
 up, falls back to its HTTP status. The answers to the question "is this retryable" that differ from the class stand here
 too.
 """

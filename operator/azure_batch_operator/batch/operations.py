@@ -20,7 +20,7 @@ COMMON_QUERY = ("timeOut",)
 
 
 class Conditions(Enum):
-    """Which conditional headers an operation understands (batch-semantics §9, column C)."""
+    """Which conditional headers an operation understands (docs/azure-batch.md#conditional-requests)."""
 
     NONE = ()
     TIMES = ("If-Modified-Since", "If-Unmodified-Since")

@@ -1,6 +1,6 @@
 """Lists as asynchronous iterators.
 
-A page may be empty and still have a successor, so only the absence of a link ends a list (batch-semantics §1.6).
+A page may be empty and still have a successor, so only the absence of a link ends a list (docs/azure-batch.md#pages).
 Nothing is fetched before it is asked for, and a list that is left early holds no connection.
 """
 

@@ -139,8 +139,7 @@ def build(
 
 
 def next_page(request: Request, link: str, origin: URL) -> Request:
-    """The request for the page behind a nextLink; the link is taken verbatim, as its token is opaque (batch-semantics
-    §1.6).
+    """The request for the page behind a nextLink; the link is taken verbatim, as its token is opaque.
 
     Raises:
         MalformedAnswerError: the link leads to another host, where our credentials have no business.
@@ -163,15 +162,15 @@ def _path(operation: Operation, arguments: Mapping[str, str]) -> str:
         # An empty id would turn a call on one pool into a call on the list of pools; `.` and `..` vanish on the way.
         if not isinstance(value, str) or not value or value in (".", ".."):
             raise UsageError(f"{name} must be a non-empty string, not {value!r}", operation=operation.id)
-    # One segment each, a file's slashes included: as the official client does (batch-semantics §4.7).
+    # One segment each, a file's slashes included: as the official client does (docs/azure-batch.md#files).
     return operation.path.format_map({name: quote(value, safe="") for name, value in arguments.items()})
 
 
 def _query(operation: Operation, parameters: Mapping[str, Any]) -> str:
     """The query string, sorted, with names in lower case.
 
-    The service matches names in any case (§1.1) and its documentation signs them in lower case, but the official client
-    signs them as sent (§2.2): with lower-case names on the wire there is only one way to sign.
+    The service matches names in any case and its documentation signs them in lower case, but the official client
+    signs them as sent (docs/azure-batch.md#shared-key): with lower-case names on the wire there is only one way to sign.
     """
     pairs = {"api-version": API_VERSION}
     for name, value in parameters.items():

@@ -1,7 +1,7 @@
 """Adds any number of tasks to a job: `BatchClient.add_tasks`.
 
 Tasks are taken from an iterable as they are needed and packed into collections of at most 100 tasks and 1 MiB
-(batch-semantics §5). Several collections are under way at once; they bound the memory. Each task has one result:
+(docs/azure-batch.md#task-collections). Several collections are under way at once; they bound the memory. Each task has one result:
 
     the service added it                       a success
     it exists                                  `compare` decides: a success, or AlreadyExistsError

@@ -1,7 +1,7 @@
 """Kopf as the source of events: one `on.event` handler per kind that puts the object into the store and its key into the queue.
 
-No create, update or delete handlers, timers, daemons or indices, no progress or diff-base in annotations, no peering: kopf.md §0
-says why, with figures. Kopf runs embedded, on a registry of its own, so that several operators can live in one process.
+No create, update or delete handlers, timers, daemons or indices, no progress or diff-base in annotations, no peering:
+docs/architecture.md#kopf says why. Kopf runs embedded, on a registry of its own, so that several operators can live in one process.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class _NoDiffBase(kopf.DiffBaseStorage):
-    """Kopf keeps copies to compare objects by, for handlers that we do not have: a third of its CPU (kopf.md §1.1)."""
+    """Kopf keeps copies to compare objects by, for handlers that we do not have: a third of its CPU (docs/architecture.md#kopf)."""
 
     def build(self, *, body: kopf.Body, extra_fields: Any = None) -> kopf.BodyEssence:
         return kopf.BodyEssence()
@@ -34,7 +34,7 @@ class _NoDiffBase(kopf.DiffBaseStorage):
 
 
 def operator_settings() -> kopf.OperatorSettings:
-    """Settings of Kopf that differ from its defaults, each for a measured reason (kopf.md §1.3)."""
+    """Settings of Kopf that differ from its defaults, each for a measured reason (docs/architecture.md#kopf)."""
     settings = kopf.OperatorSettings()
     # Not ours: Kopf takes off whatever finalizer bears this name where it has no handler that needs one.
     settings.persistence.finalizer = f"{GROUP}/never-used"

@@ -1,7 +1,7 @@
 """Kubernetes Events for transitions: posted in the background, repeated ones counted up instead of posted again, never blocking.
 
-Kopf's own poster works inside its handlers only and never aggregates (kopf.md §1.3, §1.6), and our transitions are found by the
-poller, so the poster is ours.
+Kopf's own poster works inside its handlers only and never aggregates (docs/architecture.md#kopf), and our transitions are
+found by the poller, so the poster is ours.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Why an account cannot be used: one reason for each thing that somebody has to do about it (users.md §2 A)."""
+"""Why an account cannot be used: one reason for each thing that somebody has to do about it."""
 
 from __future__ import annotations
 

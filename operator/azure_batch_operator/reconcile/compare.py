@@ -1,7 +1,7 @@
 """Whether what the service returns is what was asked for: REST bodies compared member by member, the service's habits allowed for.
 
 The service fills in defaults, returns enums and names of sizes in a casing of its own, writes durations anew, leaves out what is
-empty and never returns secrets (batch-semantics §1.5, §6). A comparison that does not know this finds a difference for ever.
+empty and never returns secrets (docs/azure-batch.md#json). A comparison that does not know this finds a difference for ever.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ _DEFAULTS: Mapping[tuple[str, str], Any] = {
     ("outputFiles", "uploadOptions"): {"uploadCondition": "taskcompletion"},
     ("uploadOptions", "uploadCondition"): "taskcompletion",
 }
-"""What the service fills in, by parent and member (batch-semantics §6.1); beside these, empty, false and missing are the same."""
+"""What the service fills in, by parent and member; beside these, empty, false and missing are the same."""
 
 
 def same(name: str, wanted: Any, found: Any, *, lenient: bool = False) -> bool:

@@ -1,7 +1,7 @@
 """From a BatchJob's spec to the bodies of its tasks: a stream, in the order of ids, the same each time it is made.
 
 Ids of a factory are the running number, padded with zeros to the width of the largest one, so that they sort as numbers and that
-ranges of dependencies fit (batch-semantics §4.4: leading zeros are ignored there). The merge task is called `merge`. Tasks of
+ranges of dependencies fit (leading zeros are ignored there). The merge task is called `merge`. Tasks of
 ConfigMaps have become `tasks` and rows before this (`reconcile.sources`).
 """
 
@@ -22,7 +22,7 @@ from azure_batch_operator.reconcile.placeholders import fill
 MERGE_ID = "merge"
 _WIDEST_ID = 64
 _DEPENDENCY_TEXT = 64_000
-"""Most characters of all ids in a dependsOn (batch-semantics §8)."""
+"""Most characters of all ids in a dependsOn (docs/azure-batch.md#limits)."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def goes_on(spec: Mapping[str, Any]) -> bool:
 
 
 def regardless(task: Mapping[str, Any]) -> dict[str, Any]:
-    """The task with `satisfy` for ends of which its exitConditions say nothing, so its dependents run (batch-semantics §4.4)."""
+    """The task with `satisfy` for ends of which its exitConditions say nothing, so its dependents run."""
     conditions = task.get("exitConditions") or {}
     default = {"dependencyAction": "satisfy", **(conditions.get("default") or {})}
     return {**task, "exitConditions": {**conditions, "default": default}}
@@ -177,7 +177,7 @@ def expand(spec: Mapping[str, Any], job_id: str) -> Iterator[dict[str, Any]]:
 
 
 def with_logs(task: Mapping[str, Any], upload: Mapping[str, Any]) -> dict[str, Any]:
-    """The task with an upload of stdout.txt and stderr.txt, which lie beside its working directory (batch-semantics §4.7).
+    """The task with an upload of stdout.txt and stderr.txt, which lie beside its working directory (docs/azure-batch.md#files).
 
     Args:
         upload: `spec.logs.upload` of its job, with `path` and with values instead of references.

@@ -1,4 +1,4 @@
-"""BatchJob: the job, its tasks, then `onAllTasksComplete`; success and failure from the tasks (batch-semantics §4.3, §5, §6).
+"""BatchJob: the job, its tasks, then `onAllTasksComplete`; success and failure from the tasks (docs/azure-batch.md#jobs).
 
 The order of a job's life stands here; what each station decides is in `job_changes` (what to PATCH), `job_hold` (stopping and going
 on), `job_end` (when it is over and how), `job_waits` and `job_status` (what to say).
@@ -289,7 +289,7 @@ def _wrong_tasks(resource: Resource, digits: int | None, now: float) -> Plan | N
 
 
 def _body(resource: Resource, pool_id: str | None, cluster: str) -> dict[str, Any]:
-    """The job as it is created: never with terminatejob, since a job without tasks would end at once (batch-semantics §4.3)."""
+    """The job as it is created: never with terminatejob, since a job without tasks would end at once (docs/azure-batch.md#jobs)."""
     spec = resource.spec
     body = {"id": resource.remote_id} | JobSpec.rest_body(spec)
     if pool_id is not None:

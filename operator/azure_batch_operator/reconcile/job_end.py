@@ -1,6 +1,6 @@
 """How a BatchJob ends: what its tasks' results mean, and when the operator ends it before they are all there.
 
-A completed job may have unfinished tasks and a job whose tasks failed is completed all the same (batch-semantics §4.3), so the
+A completed job may have unfinished tasks and a job whose tasks failed is completed all the same (docs/azure-batch.md#jobs), so the
 outcome comes from the tasks; the terminateReason tells the cases apart in which something else ended the job.
 """
 

@@ -39,7 +39,7 @@ class TasksView:
     """What is known of the tasks of a job.
 
     Attributes:
-        counts, slots: `taskCounts` and `taskSlotCounts` of the service; they lag (batch-semantics §4.3).
+        counts, slots: `taskCounts` and `taskSlotCounts` of the service; they lag (docs/azure-batch.md#jobs).
         failed: failed tasks, a bounded number of them, some with `stderrTail`.
         failed_count: how many failed tasks the service has, counted by listing.
         unfinished: how many tasks have not ended, counted by listing after the job was completed; None before.

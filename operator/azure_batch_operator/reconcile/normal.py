@@ -1,6 +1,6 @@
 """Brings what the user wrote and what the service returns into one form, so that comparing them converges.
 
-Source: batch-semantics §1.5, §6."""
+Source: docs/azure-batch.md#json, docs/azure-batch.md#defaults."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DURATION = re.compile(
 SECOND = 10_000_000
 """Units of 100 ns in a second."""
 UNLIMITED = "P10675199DT2H48M5.4775807S"
-"""What the service returns for a time limit that was not set (batch-semantics §6.1)."""
+"""What the service returns for a time limit that was not set (docs/azure-batch.md#defaults)."""
 
 
 def ticks(duration: str) -> int:
@@ -58,7 +58,7 @@ def seconds_between(start: str, end: str) -> int:
 
 
 def job_constraints(constraints: Mapping[str, Any] | None) -> tuple[int, int]:
-    """Time limit in units of 100 ns and retries, with the service's defaults (batch-semantics §6.1)."""
+    """Time limit in units of 100 ns and retries, with the service's defaults (docs/azure-batch.md#defaults)."""
     given = constraints or {}
     return duration_limit(given.get("maxWallClockTime")), int(given.get("maxTaskRetryCount") or 0)
 
@@ -119,7 +119,7 @@ _NEVER_RETURNED = frozenset({"password"})
 
 
 def contains(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether a task that the service lists is as wanted; what it has beyond that are defaults (batch-semantics §6.1)."""
+    """Whether a task that the service lists is as wanted; what it has beyond that are defaults (docs/azure-batch.md#defaults)."""
     return all(name in _NEVER_RETURNED or _same(name, there.get(name), value) for name, value in wanted.items())
 
 

@@ -1,4 +1,4 @@
-"""BatchPool: from the spec and the last poll to calls and status (batch-semantics §4.1, §4.2, §6).
+"""BatchPool: from the spec and the last poll to calls and status (docs/azure-batch.md#pools).
 
 The parts: `pool_desired` (what should be), `pool_changes` (what differs), `pool_update` and `pool_scale` (the next step towards
 it), `pool_nodes` (nodes that do not work), `pool_status` (what to say). At most one change is made at a time; the next follows

@@ -1,4 +1,4 @@
-"""The end of a BatchPool, as `spec.deletionPolicy` wants it (batch-semantics §4.1)."""
+"""The end of a BatchPool, as `spec.deletionPolicy` wants it (docs/azure-batch.md#pools)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from azure_batch_operator.reconcile.compare import same
 TARGETS = ("targetDedicatedNodes", "targetLowPriorityNodes")
 _SIZE = frozenset({*TARGETS, "resizeTimeout", "enableAutoScale", "autoScaleFormula", "autoScaleEvaluationInterval"})
 SERVICE_INTERVAL = "PT15M"
-"""How often the service evaluates a formula if nobody says otherwise (batch-semantics §6.1)."""
+"""How often the service evaluates a formula if nobody says otherwise (docs/azure-batch.md#defaults)."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Autoscale formulas that the operator writes: the profiles of a BatchPool, and `maxIdle` of a pool of fixed size.
 
 Each is plain to read, since a user finds it in `status.autoScaleFormula` and may take it as the start of an own one. They count
-`$PendingTasks`, so that running tasks are not scaled away, and let nodes finish what they do (users.md §2.20). Grammar and
-functions: batch-semantics §7.
+`$PendingTasks`, so that running tasks are not scaled away, and let nodes finish what they do. Grammar and functions:
+docs/azure-batch.md#autoscale-formulas.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Nodes that do not work: what to say of them, and what `spec.nodeRemediation` and `spec.startTaskUpdate` have done about them.
 
-Such nodes are billed and do not recover by themselves (users.md §2.10-12). What was done stands in `status.remediations`: it is
-what the limit per hour is counted by, and it keeps a node from being treated twice for the same failure, also across restarts.
-What the service refused stands there as refused: it is not done, and is asked again after a pause that grows.
+Such nodes are billed and do not recover by themselves (docs/azure-batch.md#nodes). What was done stands in
+`status.remediations`: it is what the limit per hour is counted by, and it keeps a node from being treated twice for the same
+failure, also across restarts. What the service refused stands there as refused: it is not done, and is asked again after a
+pause that grows.
 """
 
 from __future__ import annotations
@@ -238,7 +239,7 @@ def _same(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
 
 
 def _make_way(id: str, remote: Mapping[str, Any], number: int) -> Step:
-    """Nodes are removed from a steady pool of fixed size only (batch-semantics §4.1); a formula is switched off for that."""
+    """Nodes are removed from a steady pool of fixed size only (docs/azure-batch.md#pools); a formula is switched off for that."""
     off = Call("disable_pool_auto_scale", Table.POOLS, id, evidence=Evidence.of(remote))
     calls = (off,) if scaled_by_formula(remote) else ()
     message = f"removing {some_nodes(number)} that cannot run tasks as soon as the pool is steady and has a fixed size"

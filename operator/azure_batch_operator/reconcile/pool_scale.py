@@ -1,4 +1,4 @@
-"""Brings a pool to its size: resize, stop a resize, switch autoscale on and off, change a formula (batch-semantics §4.1, §7.6).
+"""Brings a pool to its size: resize, stop a resize, switch autoscale on and off, change a formula (docs/azure-batch.md#pools).
 
 One call at a time: the next follows from what the next poll sees, so that a crash in between loses nothing.
 """
@@ -247,7 +247,7 @@ def _resizing(
 
 
 def error_text(error: Mapping[str, Any]) -> str:
-    """An error inside a resource, with its values (batch-semantics §3.1)."""
+    """An error inside a resource, with its values (docs/azure-batch.md#error-bodies)."""
     texts = [str(each.get("value")) for each in error.get("values") or error.get("details") or ()]
     values = "; ".join(text for text in texts if text != str(error.get("message")))
     text = f"{error.get('code')}: {error.get('message')}"

@@ -1,4 +1,4 @@
-"""BatchJobSchedule: a schedule of the service that makes jobs by interval, or one of the operator by cron; batch-semantics §4.5."""
+"""BatchJobSchedule: a schedule of the service that makes jobs by interval, or one of the operator by cron."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def _verdict(resource: Resource, remote: Mapping[str, Any], changing: bool) -> V
 
 
 def _never_ends(remote: Mapping[str, Any]) -> bool:
-    """The usual mistake: jobs that stay active for ever, so that the schedule makes only one (batch-semantics §4.5)."""
+    """The usual mistake: jobs that stay active for ever, so that the schedule makes only one."""
     specification = remote.get("jobSpecification") or {}
     if not (remote.get("schedule") or {}).get("recurrenceInterval"):
         return False

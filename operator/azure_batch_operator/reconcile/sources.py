@@ -138,7 +138,7 @@ def _listed(reference: Mapping[str, Any], text: str) -> Sequence[Any]:
     document = _parsed(reference, text)
     if document is None:
         return []  # nothing but comments and white space
-    # Task files of az batch are lists, or lists under "value" (batch-semantics §10.10).
+    # Task files of az batch are lists, or lists under "value".
     if isinstance(document, Mapping) and isinstance(document.get("value"), list):
         document = document["value"]
     if not isinstance(document, list):

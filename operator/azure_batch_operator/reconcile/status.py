@@ -1,6 +1,6 @@
 """Statuses: conditions as kstatus reads them, kept stable so that a status is written only when it says something new.
 
-`Ready` is always there; `Reconciling` and `Stalled` are abnormal-true: present only while they are True (peers.md §2.4).
+`Ready` is always there; `Reconciling` and `Stalled` are abnormal-true: present only while they are True.
 """
 
 from __future__ import annotations

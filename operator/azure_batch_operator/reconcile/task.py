@@ -1,4 +1,4 @@
-"""BatchTask: submitted in bulk, observed by lists, two statuses in an ordinary life (batch-semantics §4.4; design §5).
+"""BatchTask: submitted in bulk, observed by lists, two statuses in an ordinary life (docs/decisions/0002-status-of-a-task.md).
 
 An object whose task waits in Azure Batch keeps the `Pending` that the API server gave it: the first write comes when the task runs,
 the last one when it has ended.

@@ -2,7 +2,8 @@
 
 A namespace must not be able to borrow the operator's own identity: whoever may create a BatchAccount could name any client id that
 is federated with the operator. So the service account of the operator and the managed identity of its node serve only the
-namespaces that the operator was told (peers.md §3, complaint 36); everybody else names a ServiceAccount of the own namespace.
+namespaces that the operator was told; everybody else names a ServiceAccount of the own namespace.
+Azure/azure-service-operator issue 4810 shows what happens otherwise.
 """
 
 from __future__ import annotations

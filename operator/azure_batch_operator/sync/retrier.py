@@ -1,6 +1,6 @@
 """Runs the failed tasks of a job again (`azurebatch.io/retry-failed`): one list, and a call per failed task.
 
-The service has no call for many at once (batch-semantics §4.4), so this takes rounds when calls are refused. Each round is about
+The service has no call for many at once, so this takes rounds when calls are refused. Each round is about
 the failures that the first list has shown: a task that was reactivated and has failed again is not run a third time. What was
 begun before a restart is begun again, with a new first list.
 """

@@ -22,7 +22,7 @@ from azure_batch_operator.sync.backoff import Backoff
 logger = logging.getLogger(__name__)
 
 MOST_TASKS = 100
-"""Tasks that one call carries (batch-semantics §5)."""
+"""Tasks that one call carries (docs/azure-batch.md#task-collections)."""
 _QUIET = 0.5
 _QUIET_AMONG_MANY = 1.5
 """Seconds without a new task after which a call goes out that is not full; where many have come, more are likely to."""

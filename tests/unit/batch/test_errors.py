@@ -37,7 +37,7 @@ from azure_batch_operator.batch.redaction import redact
 
 NOW = datetime(2026, 1, 22, 20, 18, 17, tzinfo=UTC)
 
-# All codes of batch-semantics §3.3, by status.
+# All codes of the service (docs/azure-batch.md#error-codes), by status.
 CODES = {
     304: "ConditionNotMet",
     400: """MissingRequiredHeader UnsupportedHeader InvalidHeaderValue MissingRequiredQueryParameter

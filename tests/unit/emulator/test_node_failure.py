@@ -1,4 +1,4 @@
-"""Commands whose node fails under them are run anew, and nobody pays for it with a try (batch-semantics §4.4)."""
+"""Commands whose node fails under them are run anew, and nobody pays for it with a try (docs/azure-batch.md#tasks)."""
 
 from __future__ import annotations
 

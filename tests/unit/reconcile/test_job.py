@@ -80,7 +80,7 @@ def by_name(items: list[dict[str, str]]) -> dict[str, str]:
 
 
 def test_a_job_is_created_without_terminatejob() -> None:
-    """A job without tasks that terminates when all are complete would end at once (batch-semantics §4.3)."""
+    """A job without tasks that terminates when all are complete would end at once (docs/azure-batch.md#jobs)."""
     for spec in (JOB_SPEC, JOB_SPEC | {"onAllTasksComplete": "terminateJob"}, SWEEP):
         (call,) = decide(job(spec), Absent.GONE).calls
         assert call.verb == "create_job"

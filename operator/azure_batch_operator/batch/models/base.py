@@ -83,7 +83,7 @@ def _without_read_only(model: Model, written: dict[str, Any]) -> dict[str, Any]:
 
 
 class WireEnum(StrEnum):
-    """Named values of the API. The service takes any casing and answers in one of its own (batch-semantics §1.5)."""
+    """Named values of the API. The service takes any casing and answers in one of its own (docs/azure-batch.md#json)."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
@@ -125,7 +125,7 @@ Open = Annotated[E | str, _OpenEnum()]
 
 
 Int64 = Annotated[int, PlainSerializer(str, when_used="json"), Reader(number_text)]
-"""A number that is a string on the wire, because JSON's numbers are too short for it (batch-semantics §1.5)."""
+"""A number that is a string on the wire, because JSON's numbers are too short for it (docs/azure-batch.md#json)."""
 
 Prose = Annotated[str, Reader(lambda value: safe_text(text(value)))]
 """A text for people, which others have written: it is made safe to show where the answer is read."""
@@ -141,7 +141,7 @@ _DURATION = re.compile(
 
 
 def parse_duration(text: str) -> timedelta:
-    """An ISO 8601 duration; a year is 365 days and a month 30, as for the service (batch-semantics §1.5).
+    """An ISO 8601 duration; a year is 365 days and a month 30, as for the service (docs/azure-batch.md#json).
 
     Raises:
         ValueError: not a duration.
@@ -226,7 +226,7 @@ class Timestamp(datetime):
 
     @property
     def ticks(self) -> int:
-        """Units of 100 ns since the year 1; an object's ETag is `0x` and this number in hexadecimal digits (§1.3)."""
+        """Units of 100 ns since the year 1; an object's ETag is `0x` and this number in hexadecimal digits."""
         return (self - _EPOCH) // timedelta(microseconds=1) * 10 + self._tick
 
     @property

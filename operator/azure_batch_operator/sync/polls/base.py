@@ -81,7 +81,7 @@ _NO_FILE = {
 
 
 def why_no_file(error: BatchError) -> str:
-    """Why a file of a task cannot be read, in words (batch-semantics §4.7)."""
+    """Why a file of a task cannot be read, in words (docs/azure-batch.md#files)."""
     return _NO_FILE.get((error.code or "").lower(), str(error))
 
 

@@ -1,4 +1,4 @@
-"""Nodes that need attention: one filtered list per pool, only where node counts or spec give reason (batch-semantics §4.2)."""
+"""Nodes that need attention: one filtered list per pool, only where node counts or spec give reason (docs/azure-batch.md#nodes)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Pools and their node counts: two lists, and a third when a pool has been changed (batch-semantics §4.1, §4.2).
+"""Pools and their node counts: two lists, and a third when a pool has been changed (docs/azure-batch.md#pools).
 
 What moves by itself is listed each time. The rest of a pool can change only with its ETag, so it is listed again only then, and
-only for pools modified since (`lastModified`). Autoscale is the exception: enabling a formula may leave the ETag (§1.4).
+only for pools modified since (`lastModified`). Autoscale is the exception: enabling a formula may leave the ETag.
 
 Pools that an object of ours stands for, or that a job of ours runs on, are kept whole; of all others a few members, by which their
 owner finds them and an id is known to be taken.
