@@ -26,6 +26,7 @@ RULES: tuple[Rule, ...] = (
     ends.no_secret,
     ownership.foreign,
     ownership.orphans,
+    ownership.own_writes,
     wishes.no_task_twice,
     wishes.unwished_ends,
     wishes.unwished_changes,

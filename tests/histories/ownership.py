@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from histories.judged import CLUSTER, Judged, Violation
-from histories.lives import annotation, spec
+from histories.lives import KINDS, annotation, spec
 from histories.record import TASK_MARKER, Owner, Thing, owner_in, owner_of
 
 _NO_TOUCH = frozenset({"Tasks_CreateTask", "Tasks_CreateTaskCollection", "Pools_EvaluatePoolAutoScale"})
@@ -83,3 +83,23 @@ def _abandoned(judged: Judged, owner: Owner) -> bool:
     forced = life.annotated("force-finalize", life.gone)
     adopted = life.plural != "batchtasks" and not judged.created(owner.uid, owner.id)
     return not (kept or orphaned or forced or adopted)
+
+
+def own_writes(judged: Judged) -> list[Violation]:
+    """Of an object the operator writes its status and its finalizer, and nothing else (docs/threat-model.md)."""
+    found = []
+    for each in judged.record.writes:
+        plural, _, part = each.resource.partition("/")
+        if plural not in KINDS or part or each.verb != "patch":
+            continue
+        if others := sorted(path for path in _written(each.body) if not path.startswith("/metadata/finalizers")):
+            found.append(Violation("write", f"{plural} {each.namespace}/{each.name} at {each.time:.1f}: {others}"))
+    return found
+
+
+def _written(patch: Any) -> list[str]:
+    """Paths that a JSON patch changes, or a merge patch names, without the preconditions."""
+    if isinstance(patch, list):
+        return [str(each["path"]) for each in patch if each["op"] != "test"]
+    metadata = [f"/metadata/{name}" for name in patch.get("metadata", {}) if name not in {"uid", "resourceVersion"}]
+    return metadata + [f"/{name}" for name in patch if name != "metadata"]

@@ -172,6 +172,14 @@ def _written_at_rest(record: Record) -> None:
     record.writes.append(Write(end - 1, "patch", "batchpools/status", "default", "cpu", 200, {}))
 
 
+def _spec_written(record: Record) -> None:
+    patch = [
+        {"op": "test", "path": "/metadata/uid", "value": "1"},
+        {"op": "replace", "path": "/spec/priority", "value": 1},
+    ]
+    record.writes.append(Write(500.0, "patch", "batchjobs", "default", "own", 200, patch))
+
+
 def _shown(record: Record) -> None:
     record.planted.append("PLANTED-1")
     record.lines.append("INFO here it is: PLANTED-1")
@@ -190,6 +198,7 @@ def _shown(record: Record) -> None:
         (_unknown_reason, "unfulfilled"),
         (_hasty, "backoff"),
         (_written_at_rest, "rest"),
+        (_spec_written, "write"),
         (_shown, "secret"),
     ],
 )
