@@ -358,8 +358,14 @@ def api_fault(of: _Generator) -> Made:
         {"status": 429, "retry_after": 9}, {"status": 409}, {"status": 500}, {"status": 403}, {"lost": "before"},
         {"lost": "after"}, {"hang": True}, {"delay": 5.0}, {"status": 422},
     ]  # fmt: skip
-    order = {"verb": chance.choice(("", "patch", "create", "get", "list")), "resource": chance.choice(("", plural, f"{plural}/status"))}  # noqa: E501  # fmt: skip
-    return "api-fault", {"seconds": chance.choice((20, 120)), "count": chance.choice((1, 3, None)), **order, **chance.choice(effects)}  # noqa: E501  # fmt: skip
+    effect = chance.choice(effects)
+    verbs: tuple[str, ...] = ("", "patch", "create", "get", "list")
+    if effect.get("status") in {409, 422}:
+        # No API server answers so to what only reads.
+        verbs = ("patch", "create")
+    resource = chance.choice(("", plural, f"{plural}/status"))
+    order = {"verb": chance.choice(verbs), "resource": resource}
+    return "api-fault", {"seconds": chance.choice((20, 120)), "count": chance.choice((1, 3, None)), **order, **effect}
 
 
 def watching(of: _Generator) -> Made:
