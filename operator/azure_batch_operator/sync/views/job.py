@@ -149,7 +149,6 @@ def _tasks(context: Context, resource: Resource, session: Session, print_: str, 
         refused=feed.refused if feed else None,
         retry_in=session.feeder.retry_in(job, print_),
         others_pending=_tasks_pending(context, resource, session),
-        others_in=_tasks_in(context, resource) if results.unfinished is not None else 0,
         others_blocked=_tasks_blocked(context, resource, results),
         fingerprint=print_,
         unread=(problem.reason, str(problem)) if problem is not None else None,
@@ -165,12 +164,6 @@ def _tasks(context: Context, resource: Resource, session: Session, print_: str, 
         estimated_end=results.estimated_end,
         node_failures=results.node_failures,
     )
-
-
-def _tasks_in(context: Context, job: Resource) -> int:
-    """BatchTasks of the job whose tasks are in Azure Batch."""
-    named = context.store.dependents(job.key, Kind.TASK)
-    return sum(1 for task in named if not task.deleting and task.status.get("state"))
 
 
 def _tasks_blocked(context: Context, job: Resource, results: JobResults) -> int:
