@@ -47,6 +47,26 @@ async def test_a_pool_that_no_list_shows_and_that_cannot_be_asked_for_harms_nobo
     await stage.until(lambda: stage.azure.get("/pools/other"), 300)
 
 
+@pytest.mark.parametrize("status", [400, 500])
+async def test_a_job_that_no_list_shows_and_that_cannot_be_asked_for_harms_nobody_else(
+    stage: Stage, status: int
+) -> None:
+    await stage.ready_pool()
+    stage.apply(job("other", tasks=sleeping(1, 7200)))
+    await stage.until(lambda: stage.phase("bj", "other") == "Running", 120)
+    stage.azure.fault("Jobs_GetJob", path="/jobs/other", status=status, code="InvalidPropertyValue")
+    stage.freeze()
+    stage.azure.delete("/jobs/other")
+    await stage.until(lambda: stage.azure.get("/jobs/other") is None, 300)
+    stage.thaw()
+    stage.apply(job("new", tasks=sleeping(1, 10)))
+    await stage.until(lambda: stage.phase("bj", "new") == "Succeeded", 300)
+    assert not [each for each in stage.events("bacc", "main") if each["type"] == "Warning"]
+    stage.azure.heal()
+    # What is gone is made again, since none of its tasks had started.
+    await stage.until(lambda: stage.azure.get("/jobs/other"), 300)
+
+
 async def test_a_long_retry_after_is_throttling_and_nothing_worse(stage: Stage) -> None:
     await stage.ready_pool()
     stage.azure.fault(".*", status=429, code="TooManyRequests", retryAfter=60, count=1)

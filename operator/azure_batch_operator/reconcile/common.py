@@ -147,14 +147,14 @@ def _told(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:
     return plan if resource.key.kind is Kind.TASK else with_notice(resource, plan, verdict)
 
 
-def once_absent(resource: Resource, plan: Plan, verdict: Verdict, absence: Absence) -> Plan:
+def once_absent(resource: Resource, plan: Plan, verdict: Verdict, *absences: Absence) -> Plan:
     """A plan whose status may be the last word, from what a list lacked: shown when a GET has not found it either.
 
     What the object says already needs no GET with each pass.
     """
     before = resource.condition("Ready")
     said = before is not None and before.get("reason") == verdict.reason
-    return plan if said else replace(plan, confirm=(absence,))
+    return plan if said else replace(plan, confirm=absences)
 
 
 def with_notice(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:

@@ -18,6 +18,11 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MOST_VALUES = 2_000_000
 """More than a megabyte of text can hold without aliases."""
 
+_TEXT_PER_VALUE = 100
+_LONGEST_BASE_60 = 64
+_NUMBERS = (":int", ":float")
+_NOT_IN_JSON = (":binary", ":set", ":omap", ":pairs")
+
 _DEEPEST = 50
 """Far more than a task has."""
 
@@ -94,15 +99,25 @@ def _check_depth(text: str) -> None:
 
 
 def _weigh(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many nodes there are with all aliases written out, found without writing them out.
+    """How many nodes there are with all aliases written out, found without writing them out; long texts count as several.
 
     It bounds merge keys as well: what they copy into a mapping is a part of what their aliases stand for.
 
     Raises:
         OverflowError: if they are too many, or contain themselves.
+        ValueError: if one cannot be made, or has no counterpart in JSON.
     """
+    if node.tag.endswith(_NOT_IN_JSON):
+        raise ValueError(
+            f"holds a value with the YAML tag !!{node.tag.rpartition(':')[2]}, which has no counterpart in JSON: leave the tag out"
+        )
     if isinstance(node, yaml.ScalarNode):
-        return 1
+        if node.tag.endswith(_NUMBERS) and ":" in node.value and len(node.value) > _LONGEST_BASE_60:
+            # PyYAML makes it in a time that grows with the square of its length.
+            raise ValueError(
+                f"holds a YAML number to the base of 60 (1:2:3) of more than {_LONGEST_BASE_60} characters: put it in quotes"
+            )
+        return 1 + len(node.value) // _TEXT_PER_VALUE
     weight = known.get(id(node))
     if weight is None:
         known[id(node)] = _MOST_VALUES  # until it is known: one that contains itself is too heavy

@@ -185,16 +185,17 @@ def _too_late(resource: Resource) -> Plan | None:
 
 
 def _without_job(resource: Resource, job: JobView, now: float) -> Plan:
-    """There is no job in Azure Batch that the task could be in."""
+    """There is no job in Azure Batch that the task could be in: none, or one of somebody else under its ID."""
+    gone = (Absence(Table.JOBS, job.id),) if job.remote is Absent.GONE else ()
     if job.finished:
         why = f"BatchJob {_job_name(resource)!r} has ended and its job was deleted"
-        return replace(_never_ran(resource, why, now), confirm=(Absence(Table.JOBS, job.id),))
+        return replace(_never_ran(resource, why, now), confirm=gone)
     if resource.status.get("state"):
         message = (
             f"job {job.id!r} was deleted in Azure Batch, and the task with it; it is added again if the job comes back"
         )
         verdict = Verdict("Stalled", "JobGone", message, ready=False, trend="Stalled")
-        plan = once_absent(resource, Plan(status=kept(resource, verdict, now)), verdict, Absence(Table.JOBS, job.id))
+        plan = once_absent(resource, Plan(status=kept(resource, verdict, now)), verdict, *gone)
         return with_notice(resource, plan, verdict)
     if "jobId" in resource.spec:
         message = f"spec.jobId names job {job.id!r}, which does not exist in Azure Batch: create it, or correct jobId"
@@ -233,7 +234,9 @@ def _add(resource: Resource, job: JobView, view: TaskView, owner: str, now: floa
     if isinstance(job.remote, Mapping) and job.remote.get("state") in _TAKES_NO_MORE:
         plan = _never_ran(resource, f"job {job.id!r} is {job.remote['state']} and takes no more tasks", now)
         # One that was seen there has ended with its job, if a list lacks it by mistake.
-        seen = (Absence(Table.TASKS, resource.remote_id, job.id),) if resource.status.get("state") else ()
+        queued = (resource.condition("Ready") or {}).get("reason") == "Queued"
+        was_there = queued or resource.status.get("state")
+        seen = (Absence(Table.TASKS, resource.remote_id, job.id),) if was_there else ()
         return replace(plan, confirm=seen)
     if view.problem is not None:
         return waiting(resource, *view.problem, now)

@@ -89,3 +89,26 @@ def test_what_contains_itself_is_refused(text: str) -> None:
 def test_depth_is_bounded_for_json_as_for_yaml(deep: str) -> None:
     with pytest.raises(ValueError, match="nested too deeply"):
         loaded(deep)
+
+
+@pytest.mark.parametrize("text", ["a: " + "1:" * 40 + "1", "a: " + "1:" * 40 + "1.5", "- !!int " + "1:" * 40 + "1"])
+def test_a_number_whose_making_could_take_for_ever_is_refused(text: str) -> None:
+    """PyYAML makes `1:1:1:…`, a number to the base of 60, in a time that grows with the square of its length."""
+    with pytest.raises(ValueError, match="number to the base of 60"):
+        loaded(text)
+
+
+def test_an_alias_weighs_what_its_text_does() -> None:
+    """64 KB that 35,000 aliases repeat are 2 GB once they are written out."""
+    with pytest.raises(ValueError, match="too large with its YAML aliases written out"):
+        loaded("a: &a " + "x" * 64_000 + "\nb: [" + ", ".join(["*a"] * 35_000) + "]")
+
+
+def test_a_large_text_without_aliases_is_welcome() -> None:
+    assert len(loaded("a: " + "x" * 1_000_000)["a"]) == 1_000_000
+
+
+@pytest.mark.parametrize("text", ["a: !!binary aGk=", "a: !!set {b, c}", "a: !!omap [b: c]", "a: !!pairs [b: c]"])
+def test_what_json_lacks_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="no counterpart in JSON"):
+        loaded(text)

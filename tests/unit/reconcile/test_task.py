@@ -217,6 +217,26 @@ def test_a_task_that_its_job_has_left_behind_has_failed() -> None:
     assert reason(decide(seen, TaskView(), replace(gone, finished=True)), "Failed") == "JobFinished"
 
 
+def test_what_may_have_run_is_looked_for_before_it_is_said_never_to_have_run() -> None:
+    """A queued task has no state in its status; a list that lacks it is no proof."""
+    ready = {"type": "Ready", "status": "True", "reason": "Queued", "message": "queued"}
+    queued = task(finalizer=True, status={"phase": "Pending", "conditions": [ready], "observedGeneration": 1})
+    assert decide(queued, TaskView(Absent.GONE), job_in("completed")).confirm == (
+        Absence(Table.TASKS, queued.remote_id, "steps"),
+    )
+    assert decide(task(finalizer=True), TaskView(Absent.GONE), job_in("completed")).confirm == ()
+
+
+def test_a_job_of_somebody_else_under_the_id_keeps_no_word_back() -> None:
+    """What is there is no absence: a GET that finds it would hold the status up for ever."""
+    seen = task(finalizer=True, status={"state": "running", "phase": "Running", "observedGeneration": 1})
+    theirs = replace(job_in("active"), ours=False)
+    for view in (theirs, replace(theirs, finished=True)):
+        decision = decide(seen, TaskView(), view)
+        assert decision.status is not None
+        assert decision.confirm == ()
+
+
 def test_a_failed_task_runs_again_once() -> None:
     failed = {"phase": "Failed", "observedGeneration": 1}
     one = task(finalizer=True, status=failed, annotations={"azurebatch.io/retry-failed": "x"})

@@ -7,14 +7,18 @@ there when last looked at is gone only if a GET of it says so (`tests/quick/test
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from azure_batch_operator.batch import InvalidRequestError, NotFoundError
+from azure_batch_operator.batch import BatchError, InvalidRequestError, NotFoundError
+from azure_batch_operator.reconcile.account_problems import judges_account
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import RemoteTable
 from azure_batch_operator.sync.polls.base import clock
+
+logger = logging.getLogger(__name__)
 
 PER_LIST = 20
 """Ids that one filter names."""
@@ -81,12 +85,27 @@ class Roll:
             found[str(item["id"]).lower()] = item
         for id in missing:
             # What was being deleted is expected to go; letting go of its object takes a GET anyway.
-            if id not in found and self._table.alive(id) and (there := await self._one(id)) is not None:
+            if id not in found and self._table.alive(id) and (there := await self._still(id)) is not None:
                 found[id] = there
         self._asked_at = {id: at for id, at in self._asked_at.items() if id in wanted} | dict.fromkeys(missing, began)
         # Wanted, not open, and not due to be looked at: as it was.
         kept = [known for id in wanted if id not in found and id not in missing and (known := self._table.latest(id))]
         return self._table.replace(began, [*found.values(), *kept], asked=wanted, briefs=briefs)
+
+    async def _still(self, id: str) -> Item | None:
+        """What a list lacks, although it was there: as a GET shows it, or as it was if that fails; None if it is gone.
+
+        Raises:
+            BatchError: if the error is about the account, not about this one.
+        """
+        try:
+            return await self._one(id)
+        except BatchError as error:
+            if judges_account(error):
+                raise
+            # One job that cannot be asked for is no evidence about the account: it is taken to be as it was.
+            logger.info("%r is not listed, and could not be asked for: %s", id, error)
+            return self._table.latest(id)
 
     def _is_due(self, id: str, now: float) -> bool:
         """Whether something that is not among the open ones is to be asked for."""
