@@ -10,7 +10,7 @@ import pytest
 from azure_batch_emulator.engine.task_rules import TOO_OLD
 from azure_batch_emulator.schema.versions import VERSIONS
 from azure_batch_emulator.web import render
-from azure_batch_emulator.web.task_pages import TaskPage, whole
+from azure_batch_emulator.web.task_pages import TaskPage
 from support.property_samples import TASKS
 from support.still_service import BASE, StillService
 
@@ -64,7 +64,6 @@ def test_the_text_is_that_of_the_objects(version: Any, *, windows: bool) -> None
     assert {task.state for task in tasks} == {"active", "running", "completed"}
     assert {task.retry_count for task in tasks} == {0, 1}
     assert max(task.requeue_count for task in tasks) == 1
-    page = TaskPage(BASE, version)
     for link in (None, f"{BASE}/jobs/job/tasks?a=b&$skiptoken=x"):
         expected: dict[str, Any] = {
             "odata.metadata": f"{BASE}/$metadata#tasks",
@@ -72,7 +71,10 @@ def test_the_text_is_that_of_the_objects(version: Any, *, windows: bool) -> None
         }
         if link is not None:
             expected["odata.nextLink"] = link
-        written = whole(f"{BASE}/$metadata#tasks", [page.text(task) for task in tasks], link)
+        page = TaskPage(BASE, version)
+        for task in tasks:
+            page.add(task)
+        written = page.body(f"{BASE}/$metadata#tasks", link)
         assert written == orjson.dumps(expected, option=orjson.OPT_INDENT_2).replace(b"\n", b"\r\n")
 
 

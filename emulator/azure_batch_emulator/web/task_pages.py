@@ -21,7 +21,7 @@ _BLANK = secrets.token_hex(16)
 
 
 class TaskPage:
-    """Writes tasks as members of a page's list.
+    """Writes the tasks of a page.
 
     Args:
         base: URL of the service as the caller wrote it.
@@ -31,11 +31,13 @@ class TaskPage:
     def __init__(self, base: str, version: Version) -> None:
         self._base = base
         self._version = version
-        self._templates: dict[tuple[Any, ...], str] = {}
+        self._templates: dict[tuple[Any, ...], list[str]] = {}
         self._commands: dict[str, str] = {}
+        # A page has megabytes: its pieces are joined once, in `body`.
+        self._pieces: list[str] = []
 
-    def text(self, task: Task) -> str:
-        """One task, as an object of the list."""
+    def add(self, task: Task) -> None:
+        """Write one more task, as an object of the list."""
         created, modified, entered, end = task.created, task.last_modified, task.state_time, task.end_time
         before, start = task.previous_state_time, task.start_time
         # What is not filled in below.
@@ -80,10 +82,21 @@ class TaskPage:
             values.append(format_timestamp(requeue))
         if task.node_id is not None and task.node_pool_id is not None:
             values += (name, name)
-        return template % tuple(values)
+        pieces = template.copy()
+        pieces[1::2] = values
+        self._pieces += pieces
 
-    def _template(self, task: Task) -> str:
-        """The text of a task with a blank for each value of `text`."""
+    def body(self, metadata: str, next_link: str | None) -> bytes:
+        """The page of the tasks that were added, at least one."""
+        link = f',\r\n  "odata.nextLink": "{_inside(next_link)}"' if next_link is not None else ""
+        # Every object but the first begins with the comma after the one before.
+        self._pieces[0] = (
+            f'{{\r\n  "odata.metadata": "{_inside(metadata)}",\r\n  "value": [{self._pieces[0].removeprefix(",")}'
+        )
+        return "".join([*self._pieces, f"\r\n  ]{link}\r\n}}"]).encode()
+
+    def _template(self, task: Task) -> list[str]:
+        """The text of a task with a blank for each value of `add`: at every odd index."""
         body = self._version.show(render.task(self._base, task))
         body["id"] = body["eTag"] = body["commandLine"] = _BLANK
         body["url"] = body["url"].removesuffix(task.id) + _BLANK
@@ -95,21 +108,11 @@ class TaskPage:
         for name in ("taskRootDirectory", "taskRootDirectoryUrl"):
             if name in place:
                 place[name] = place[name].removesuffix(task.id) + _BLANK
-        text = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode().replace("\n", "\r\n    ")
-        return text.replace("%", "%%").replace(_BLANK, "%s")
-
-
-def whole(metadata: str, items: list[str], next_link: str | None) -> bytes:
-    """A page of at least one item.
-
-    Args:
-        items: used up.
-    """
-    link = f',\r\n  "odata.nextLink": "{_inside(next_link)}"' if next_link is not None else ""
-    # A page may have megabytes: it is put together once.
-    items[0] = f'{{\r\n  "odata.metadata": "{_inside(metadata)}",\r\n  "value": [\r\n    {items[0]}'
-    items[-1] += f"\r\n  ]{link}\r\n}}"
-    return ",\r\n    ".join(items).encode()
+        text = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode()
+        fixed = f",\n{text}".replace("\n", "\r\n    ").split(_BLANK)
+        pieces = [""] * (2 * len(fixed) - 1)
+        pieces[::2] = fixed
+        return pieces
 
 
 def _inside(text: str) -> str:

@@ -12,7 +12,7 @@ from azure_batch_emulator.web import fields, render
 from azure_batch_emulator.web.filters import Predicate
 from azure_batch_emulator.web.messages import Handler, Reply, Request, reply_page
 from azure_batch_emulator.web.query import select
-from azure_batch_emulator.web.task_pages import TaskPage, whole
+from azure_batch_emulator.web.task_pages import TaskPage
 from azure_batch_emulator.wire.errors import BatchError, invalid_body, invalid_property, missing_property
 from azure_batch_emulator.wire.ticks import etag, format_timestamp
 
@@ -122,7 +122,9 @@ def _written_page(request: Request, job: Job, matches: Predicate | None, token: 
     if len(chosen) > size:
         del chosen[size:]
         link = request.query.next_link(f"{request.base_url}{request.path}", chosen[-1].id.lower())
-    return Reply(written=whole(request.metadata("tasks"), [page.text(task) for task in chosen], link))
+    for task in chosen:
+        page.add(task)
+    return Reply(written=page.body(request.metadata("tasks"), link))
 
 
 def replace(request: Request) -> Reply:

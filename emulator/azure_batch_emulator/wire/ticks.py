@@ -34,6 +34,9 @@ def to_datetime(ticks: int) -> datetime:
 
 def format_timestamp(ticks: int) -> str:
     """ISO 8601 in UTC with up to 7 fractional digits, trailing zeros dropped (docs/azure-batch.md#response-headers)."""
+    if ticks % 10 and ticks >= TICKS_PER_SECOND:
+        # Nine of ten: the fraction is the last seven digits of the ticks, and no zero is dropped.
+        return f"{_format_second(ticks // TICKS_PER_SECOND)}.{str(ticks)[-7:]}Z"
     second, fraction = divmod(ticks, TICKS_PER_SECOND)
     if not fraction:
         return f"{_format_second(second)}Z"
