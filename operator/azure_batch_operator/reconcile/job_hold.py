@@ -97,9 +97,9 @@ def switch(id: str, spec: Mapping[str, Any], remote: Mapping[str, Any], reason: 
 
 
 def cannot_move(pool: PoolView) -> dict[str, tuple[bool, str, str]]:
-    """The condition of a running job whose spec names a pool that it cannot be on; none if it does not.
+    """The condition of a running job, or of a schedule, whose spec names a pool that it cannot be on; none if it does not.
 
-    That is a pool of another account, to which no job can move, or a BatchPool that does not exist (any more).
+    That is a pool of another account, to which nothing can move, or a BatchPool that does not exist (any more).
     """
     if pool.problem is None or pool.problem[0] not in {IN_OTHER_ACCOUNT, NO_POOL}:
         return {}

@@ -8,7 +8,16 @@ from typing import Any
 
 from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile import cron, normal, ownership, policy, pool_values, schedule_changes
+from azure_batch_operator.reconcile import (
+    applied,
+    cron,
+    job_hold,
+    normal,
+    ownership,
+    policy,
+    pool_values,
+    schedule_changes,
+)
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import waiting, with_notice, without_account
 from azure_batch_operator.reconcile.job_views import PoolView
@@ -163,6 +172,8 @@ def _converge(
             calls.append(_switch("enable_schedule", resource, remote))
     unread = {} if state in _ENDED else schedule_changes.unread(resource.spec, pool.id, remote, values)
     verdict = pool_values.told(_verdict(resource, remote, bool(calls)), unread)
+    # Without its pool nothing of a changed spec is applied: the schedule goes on as it was.
+    verdict = applied.told(verdict, {} if state in _ENDED else job_hold.cannot_move(pool))
     look = MISSING_LOOKED_AT_EVERY if unread else VALUES_LOOKED_AT_EVERY if values.taken else None
     plan = Plan(
         finalizer=None if resource.has_finalizer else "add",

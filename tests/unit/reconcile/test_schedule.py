@@ -138,6 +138,9 @@ def test_waits_for_its_pool_and_its_account() -> None:
     missing = PoolView(None, ("PoolNotFound", "create it"))
     assert ready(decide(schedule(), Absent.GONE, pool=missing)) == ("False", "PoolNotFound")
     assert calls(decide(schedule(), REMOTE, pool=missing)) == [], "a pool that has gone is no reason to change anything"
+    assert ready(decide(schedule(), REMOTE, pool=missing)) == ("False", "PoolNotFound"), "its spec is not what is so"
+    ended = decide(schedule(), REMOTE | {"state": "completed"}, pool=missing)
+    assert ready(ended) == ("True", "Completed"), "nothing comes of its pool any more"
     away = plan(schedule(), NO_ACCOUNT, PoolView("cpu"), Absent.UNKNOWN, JobsView(), CLUSTER, NOW)
     assert not away.calls
 
