@@ -1,8 +1,9 @@
-"""Violations that may stand, each with the reason."""
+"""Violations that may stand, each with the reason. A whole run fails on an entry that nothing needs any more."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 _SAME_AS_NOTHING = (
     "the service takes what is left out, false, zero or empty for the same, and so does the operator (decision 20)"
@@ -69,6 +70,18 @@ _MAY_BE: tuple[tuple[str, str], ...] = (
         "the operator acts on it when its occasion comes; other tests bring that about",
     ),
     (
+        r"BatchJobSchedule spec\.schedule\.doNotRunUntil \[(?:set|change|back)\].*(?:/job own:job-1|/recentJob|/active|/history)",
+        "before the date was set, the schedule had created its first job, as the service does at once; that job stays",
+    ),
+    (
+        r"BatchJobSchedule spec\.suspend \[set\] (?:differential: /schedule own is there|truthful: status /BatchJobSchedule own/)",
+        "a schedule that is suspended from the beginning is not created; one that exists is disabled",
+    ),
+    (
+        r"BatchJobSchedule spec\.suspend \[(?:change|unset)\] differential: /schedule own/previousState is there: disabled",
+        "the service keeps the state before the last one",
+    ),
+    (
         r"BatchJobSchedule spec\.(?:cron|jobSpecification).*effect",
         "the jobs of a cron schedule are made when their time comes; other tests bring that about",
     ),
@@ -80,4 +93,14 @@ _MAY_BE: tuple[tuple[str, str], ...] = (
 
 def reason_for(violation: str) -> str | None:
     """Why a violation may be; None if it may not."""
-    return next((reason for pattern, reason in _MAY_BE if re.search(pattern, violation)), None)
+    return dict(_MAY_BE).get(_pattern_for(violation))
+
+
+def not_needed(violations: Collection[str]) -> list[str]:
+    """Patterns that match none of the violations of a whole run."""
+    used = {pattern for each in violations if (pattern := _pattern_for(each))}
+    return [pattern for pattern, _ in _MAY_BE if pattern not in used]
+
+
+def _pattern_for(violation: str) -> str:
+    return next((pattern for pattern, _ in _MAY_BE if re.search(pattern, violation)), "")

@@ -48,7 +48,7 @@ _REPLACED = {"taskUpdatePolicy": "Replace", "taskPrunePolicy": "Delete"}
 _CRON = {"schedule": None, "cron": {"expression": "0 3 1 1 *"}}
 _ONLY_CRON = (
     "tasks tasksFrom taskFactory logs activeDeadlineSeconds pendingDeadlineSeconds backoff failurePolicy onDependencyFailure "
-    "suspendPolicy taskPrunePolicy taskUpdatePolicy ttlSecondsAfterFinished ttlPolicy"
+    "suspend suspendPolicy taskPrunePolicy taskUpdatePolicy ttlSecondsAfterFinished ttlPolicy"
 )
 CONTEXTS: Mapping[str, Mapping[str, Any]] = {
     "BatchJobSchedule.cron": _CRON,
@@ -272,6 +272,7 @@ MINIMAL: Mapping[str, tuple[Any, ...]] = {
         {"numberOfInstances": 2, "coordinationCommandLine": "/bin/true"},
         {"numberOfInstances": 1, "coordinationCommandLine": "/bin/true"},
     ),
+    "jobSpecification": ({"poolRef": {"name": "cpu"}}, {"poolRef": {"name": "cpu"}, "priority": 7}),
     "jobManagerTask": (
         {"id": "manager", "runExclusive": False, **_LONG},
         {"id": "manager", "runExclusive": False, "commandLine": "/bin/sh -c 'sleep 86401'"},

@@ -1,7 +1,7 @@
 """What there is at a moment, in a form in which two runs can be compared: all of Azure Batch, and the statuses of our objects.
 
-Left out is what differs from run to run and means nothing: times, versions, uids, request ids, ids of nodes. Secrets, which
-the service never returns, are those that it was last sent.
+Left out is what differs from run to run and means nothing: times (those of specs, after 2090, stay), versions, uids, request ids,
+ids of nodes. Secrets, which the service never returns, are those that it was last sent.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LEFT_OUT = re.compile(
     r"|observedgeneration|reachedgeneration|selector|timestamp|taskrootdirectory|age|since)$"
 )
 _VARIES = re.compile(
-    r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|tvmps_[0-9a-f]+_[dp]"
+    r"20[0-8]\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|tvmps_[0-9a-f]+_[dp]"
 )
 _SAMPLES = re.compile(r";\$(?:seen|latest|pending|busy|nodes)=[^;]*")
 """What a formula has seen, in the results of its run."""
