@@ -307,11 +307,7 @@ class Jobs:
         if service.job_table.get(job.id.lower()) is job:
             del service.job_table[job.id.lower()]
         self.job_tasks.forget(job)
-        pool = service.pool_table.get(job.pool_id.lower())
-        for node in list(pool.nodes.values()) if pool is not None else ():
-            if service.executor.keeps_files:
-                service.executor.remove_directory(service.runs.place(node), job.directory)
-            service.nodes.data_gone(node)
+        service.tasks.files.remove_all(job)
         service.auto_pools.job_ended(job)
         service.schedules.job_ended(job)
 

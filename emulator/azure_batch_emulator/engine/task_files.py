@@ -6,10 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 from azure_batch_emulator.engine import timings
-from azure_batch_emulator.engine.entities import Node, Task
+from azure_batch_emulator.engine.entities import Job, Node, Task
 from azure_batch_emulator.wire.durations import INFINITE, duration_seconds
 
 if TYPE_CHECKING:
+    from azure_batch_emulator.clock import Timer
     from azure_batch_emulator.engine.service import BatchService
 
 _TASK_LIFE = timings.TASK_LIFE_DAYS * 86_400.0
@@ -20,12 +21,13 @@ class TaskFiles:
 
     def __init__(self, service: BatchService) -> None:
         self._service = service
-        # When the directories of tasks that have ended go, in service seconds.
-        self._due: dict[Task, float] = {}
+        # When the directories of tasks that have ended go, in service seconds, and what will take them away. A directory is known
+        # by its path, which another task may have later: so whatever ends a task's claim to it calls the removal off.
+        self._due: dict[Task, tuple[float, Timer]] = {}
 
     def remove(self, task: Task) -> None:
         """The task's directory on its node is no longer wanted."""
-        self._due.pop(task, None)
+        self.call_off(task)
         if task.node_id is None:
             return
         task.files_gone = True
@@ -36,6 +38,20 @@ class TaskFiles:
                 if self._service.executor.keeps_files:
                     self._service.executor.remove_directory(self._service.runs.place(node), task.directory)
                 self._service.nodes.data_gone(node)
+
+    def remove_all(self, job: Job) -> None:
+        """A job is gone: so are the directories of its tasks in its pool, and in those that it ran in before."""
+        for task in job.tasks.values() if self._due else ():
+            self.call_off(task)
+        service = self._service
+        names = {job.pool_id.lower()}
+        if service.executor.keeps_files:
+            names.update((task.node_pool_id or "").lower() for task in job.tasks.values())
+        for pool in filter(None, map(service.pool_table.get, sorted(names))):
+            for node in list(pool.nodes.values()):
+                if service.executor.keeps_files:
+                    service.executor.remove_directory(service.runs.place(node), job.directory)
+                service.nodes.data_gone(node)
 
     def keep_for_retention(self, task: Task, node: Node | None) -> None:
         """A task has ended: its data stays on its node for its retention time."""
@@ -49,15 +65,16 @@ class TaskFiles:
     def left(self, task: Task) -> float | None:
         """For how many more service seconds the directory of a task stays; None when nothing is planned."""
         due = self._due.get(task)
-        return None if due is None else max(0.0, due - self._service.clock.service_seconds())
+        return None if due is None else max(0.0, due[0] - self._service.clock.service_seconds())
 
     def remove_later(self, task: Task, seconds: float) -> None:
         """The directory of a task that has ended goes after so many service seconds, if there is one."""
         if self._service.executor.keeps_files:
             clock = self._service.clock
-            self._due[task] = clock.service_seconds() + seconds
-            clock.call_later(seconds, self._clean_up, task, task.end_time)
+            self._due[task] = clock.service_seconds() + seconds, clock.call_later(seconds, self.remove, task)
 
-    def _clean_up(self, task: Task, end_time: int) -> None:
-        if task.state == "completed" and task.end_time == end_time and not task.files_gone:
-            self.remove(task)
+    def call_off(self, task: Task) -> None:
+        """The directory stays after all, or is gone: nothing is planned for it any more."""
+        due = self._due.pop(task, None)
+        if due is not None:
+            due[1].cancel()

@@ -112,6 +112,7 @@ class Tasks:
         if task.result == "success":
             raise BatchError("TaskSucceeded")
         now = self._service.clock.now()
+        self.files.call_off(task)
         task.enter("active", now)
         task.begin_anew()
         task.retry_count = 0
