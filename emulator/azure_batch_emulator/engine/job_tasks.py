@@ -72,6 +72,11 @@ class JobTasks:
             started += 1
         return started
 
+    def awaited(self, run: Run) -> bool:
+        """Whether tasks wait for this run, of a preparation task, to begin on its node."""
+        active = self._active.get(run.serial)
+        return active is not None and active.awaited
+
     def abandon(self, run: Run) -> None:
         """The node goes away under a preparation or release task."""
         active = self._active.pop(run.serial, None)
@@ -202,6 +207,11 @@ class _JobTask:
         else:
             self._record.failed = True
             self._service.jobs.preparation_failed(self._node, waiting)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether tasks wait for it on its node."""
+        return bool(self._record.waiting_tasks)
 
     def abandoned(self) -> None:
         """The node is gone; waiting tasks are requeued by whoever took it."""

@@ -220,9 +220,11 @@ class Nodes:
         self.update_activity(node)
 
     def _end_tasks(self, node: Node, option: str) -> None:
+        waits = option in ("taskcompletion", "retaineddata")
         for run in list(node.runs.values()):
             if run.kind in ("start", "preparation", "release"):
-                if node.after_drain:
+                # A task that has its node and waits for its job preparation task is one to wait for: both go on.
+                if node.after_drain and not (waits and self._service.jobs.job_tasks.awaited(run)):
                     self._service.jobs.job_tasks.abandon(run)
                     run.detached = True
                     self._service.runs.kill(run)

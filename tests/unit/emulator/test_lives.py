@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from azure_batch_emulator.engine.dependencies import Dependencies
-from azure_batch_emulator.engine.entities import Node
+from azure_batch_emulator.engine.entities import Node, Task
 from azure_batch_emulator.engine.transitions import IllegalTransitionError
 from azure_batch_emulator.executors.base import RunResult
 from azure_batch_emulator.schema.jobs import JOB, JOB_SCHEDULE, JOB_SCHEDULE_UPDATE
@@ -180,3 +180,67 @@ def test_a_schedule_does_not_take_a_job_that_it_could_not_make(*, replace: bool)
     bench.service.jobs.terminate(bench.service.job("s:job-1"), "r")
     bench.clock.advance(51 * 60.0)
     assert "s:job-2" in bench.service.job_table
+
+
+PREPARED = {"jobPreparationTask": {"commandLine": "prepare"}}
+STATES = {"reboot": "rebooting", "reimage": "reimaging", "deallocate": "deallocating", "leave": "gone"}
+
+
+def empty_the_node(bench: Bench, task: Task, action: str, option: str) -> Node:
+    """Order the node of a task to do something, or to leave its pool."""
+    node = next(node for node in bench.pool.nodes.values() if node.id == task.node_id)
+    if action == "leave":
+        body = {"nodeList": [node.id], "nodeDeallocationOption": option}
+        bench.service.pools.remove_nodes(bench.pool, REMOVE_NODES.accept("", body))
+    else:
+        bench.service.nodes.act(node, action, option)
+    return node
+
+
+def state_of(bench: Bench, node: Node) -> str:
+    return node.state if node.id in bench.pool.nodes else "gone"
+
+
+@pytest.mark.parametrize("action", list(STATES))
+@pytest.mark.parametrize("many", [False, True])
+def test_a_node_waits_for_a_task_whose_job_is_being_prepared(action: str, *, many: bool) -> None:
+    # REST API, taskcompletion: "Allow currently running Tasks to complete". The task has its node, so it is one of them.
+    bench = Bench()
+    task = bench.task(PREPARED, **({"multiInstanceSettings": MANY} if many else {}))
+    node = empty_the_node(bench, task, action, "taskcompletion")
+    assert set(bench.end_all(DONE)) == {"prepare"}
+    if many:
+        assert bench.end_all(DONE) == ["coordinate"] * 2
+    assert bench.end_all(DONE) == ["work"]
+    assert (task.state, task.result, task.requeue_count) == ("completed", "success", 0)
+    bench.clock.advance(20.0)
+    assert state_of(bench, node) in (STATES[action], "leavingpool")
+    bench.clock.advance(600.0)
+    assert (state_of(bench, node), node.busy) == (
+        {"leave": "gone", "deallocate": "deallocated"}.get(action, "idle"),
+        False,
+    )
+
+
+@pytest.mark.parametrize("action", list(STATES))
+def test_a_node_that_waits_for_tasks_goes_on_though_a_job_cannot_be_prepared_there(action: str) -> None:
+    bench = Bench()
+    task = bench.task(PREPARED)
+    node = empty_the_node(bench, task, action, "taskcompletion")
+    assert bench.end_all(RunResult(1)) == ["prepare"]
+    bench.clock.advance(600.0)
+    assert state_of(bench, node) == {"leave": "gone", "deallocate": "deallocated"}.get(action, "idle")
+    assert task.node_id != node.id
+    assert bench.end_all(DONE) == ["prepare"]
+    assert bench.end_all(DONE) == ["work"]
+
+
+@pytest.mark.parametrize("action", list(STATES))
+@pytest.mark.parametrize("option", ["requeue", "terminate"])
+def test_a_node_that_does_not_wait_leaves_no_task_behind_that_does(action: str, option: str) -> None:
+    bench = Bench()
+    task = bench.task(PREPARED)
+    node = empty_the_node(bench, task, action, option)
+    bench.clock.advance(1.0)
+    assert (node.busy, node.slots_used) == (False, 0)
+    assert task.node_id != node.id
