@@ -36,12 +36,15 @@ class AutoPools:
         job.auto_pool = True
         if shared and schedule is not None and schedule.auto_pool_id is not None:
             job.pool_id = schedule.auto_pool_id
-            return
-        guid = str(uuid.UUID(int=self._service.random.getrandbits(128), version=4)).upper()
-        prefix = specification.get("autoPoolIdPrefix")
-        job.pool_id = f"{prefix}_{guid}" if prefix else guid
+            if job.pool_id.lower() in self._service.pool_table:
+                return
+            # The job that was to have it made has ended before that.
+        else:
+            guid = str(uuid.UUID(int=self._service.random.getrandbits(128), version=4)).upper()
+            prefix = specification.get("autoPoolIdPrefix")
+            job.pool_id = f"{prefix}_{guid}" if prefix else guid
         if shared and schedule is not None:
-            schedule.auto_pool_id = job.pool_id
+            schedule.auto_pool_id, schedule.auto_pool_kept = job.pool_id, specification["keepAlive"]
         self._service.clock.call_later(_CREATION_DELAY, self._create, job, job.pool_id, specification)
 
     def leave(self, job: Job) -> None:

@@ -371,7 +371,7 @@ class Run:
 
 @dataclass(slots=True, eq=False)
 class JobSchedule:
-    """A job schedule and the number of the job it made last."""
+    """A job schedule, the number of the job it made last, and the pool that its jobs share, if it has made one."""
 
     id: str
     spec: dict[str, Any]
@@ -389,6 +389,7 @@ class JobSchedule:
     due: bool = False
     due_at: int | None = None
     auto_pool_id: str | None = None
+    auto_pool_kept: bool = False
 
     def enter(self, state: str, now: int) -> None:
         transitions.check(transitions.SCHEDULE, self.state, state)

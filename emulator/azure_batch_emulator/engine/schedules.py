@@ -59,11 +59,8 @@ class Schedules:
         if "jobSpecification" in changes:
             self._service.jobs.check(changes["jobSpecification"])
         kept = {name: value for name, value in schedule.spec.items() if not replace or name == "displayName"}
-        pool_info = schedule.spec["jobSpecification"]["poolInfo"]
         schedule.spec = kept | ({"schedule": {}} if replace else {}) | changes
-        kept_alive = pool_info.get("autoPoolSpecification", {}).get("keepAlive", False)
-        if kept_alive and "autoPoolSpecification" not in schedule.spec["jobSpecification"]["poolInfo"]:
-            # It was settled by the specification that made the pool that it stays.
+        if schedule.auto_pool_kept and "autoPoolSpecification" not in schedule.spec["jobSpecification"]["poolInfo"]:
             schedule.auto_pool_id = None
         schedule.last_modified = self._service.clock.now()
         if "schedule" in changes or replace:
@@ -183,7 +180,7 @@ class Schedules:
             schedule.timer = None
 
     def _plan(self, schedule: JobSchedule, *, first: bool) -> None:
-        """Find out when the next job is due."""
+        """Find out when the next job is due; a disabled schedule shows it, and makes none."""
         self._stop_timer(schedule)
         clock = self._service.clock
         times = schedule.spec.get("schedule", {})
@@ -192,11 +189,10 @@ class Schedules:
         begin = parse_timestamp(until) if until else None
         if begin is not None and begin > now:
             schedule.next_run = begin
-            # A user's point in time is one of the wall clock; only intervals are sped up.
-            schedule.timer = clock.call_after_real((begin - now) / TICKS_PER_SECOND, self._due, schedule)
+            self._set_timer(schedule, now)
             return
         interval = times.get("recurrenceInterval")
-        if first:
+        if first and schedule.state == "active":
             self._advance(schedule, now)
             self._start_job(schedule)
             return
@@ -226,7 +222,8 @@ class Schedules:
         self._set_timer(schedule, now)
 
     def _set_timer(self, schedule: JobSchedule, now: int) -> None:
-        if schedule.next_run is not None:
+        """Wait for the next due time; a user's point in time is one of the wall clock, and only intervals are sped up."""
+        if schedule.next_run is not None and schedule.state == "active":
             seconds = (schedule.next_run - now) / TICKS_PER_SECOND
             schedule.timer = self._service.clock.call_after_real(seconds, self._due, schedule)
 
@@ -299,8 +296,8 @@ class Schedules:
         self._drop_pool(schedule)
 
     def _drop_pool(self, schedule: JobSchedule) -> None:
-        specification = schedule.spec["jobSpecification"]["poolInfo"].get("autoPoolSpecification")
-        if schedule.auto_pool_id is not None and not (specification or {}).get("keepAlive"):
+        """The schedule is over: its pool goes unless the specification that made it says otherwise, whatever came later."""
+        if schedule.auto_pool_id is not None and not schedule.auto_pool_kept:
             self._service.auto_pools.remove(schedule.auto_pool_id)
 
     def _gone(self, schedule: JobSchedule) -> None:

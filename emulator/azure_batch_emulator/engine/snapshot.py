@@ -48,7 +48,7 @@ _TASK_NAMES = """id created last_modified state_time state previous_state previo
  result failure node_id node_pool_id"""
 _RECORD_NAMES = """job_id pool_id node_id preparation release prepared failed"""
 _SCHEDULE_NAMES = """id spec created last_modified state_time state previous_state previous_state_time job_serial
- recent_job_id next_run end_time due due_at auto_pool_id"""
+ recent_job_id next_run end_time due due_at auto_pool_id auto_pool_kept"""
 _POOL = tuple(_POOL_NAMES.split())
 _NODE = tuple(_NODE_NAMES.split())
 _JOB = tuple(_JOB_NAMES.split())
@@ -119,7 +119,9 @@ def load(service: BatchService, picture: dict[str, Any]) -> None:
         if body["state"] != "deleting":
             _load_pool(service, body)
     for body in picture["schedules"]:
-        schedule = JobSchedule(**body)
+        own = body["spec"]["jobSpecification"]["poolInfo"].get("autoPoolSpecification", {})
+        # Older pictures do not say.
+        schedule = JobSchedule(**({"auto_pool_kept": own.get("keepAlive", False)} | body))
         service.schedule_table[schedule.id.lower()] = schedule
     for body in picture["jobs"]:
         _load_job(service, body)

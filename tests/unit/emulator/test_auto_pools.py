@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from azure_batch_emulator.engine import snapshot
-from azure_batch_emulator.engine.entities import Job
+from azure_batch_emulator.engine.entities import Job, JobSchedule
 from azure_batch_emulator.engine.service import BatchService
 from azure_batch_emulator.executors.simulated import SimulatedExecutor
 from azure_batch_emulator.schema.jobs import JOB, JOB_SCHEDULE, JOB_SCHEDULE_UPDATE
@@ -127,10 +128,10 @@ def test_a_job_cannot_move_to_an_auto_pool_and_a_shared_one_is_not_its_own() -> 
     bench = Bench()
     body = {"id": "job", "poolInfo": {"poolId": "pool"}}
     job = bench.service.jobs.create("job", JOB.accept("", body))
-    shared = disabled(bench, poolLifetimeOption="jobschedule")
+    of_schedule = disabled(bench, poolLifetimeOption="jobschedule")
     bench.service.jobs.disable(job, "requeue")
     bench.clock.advance(10.0)
-    for each, info in ((job, auto_pool_job()["poolInfo"]), (shared, auto_pool_job(keepAlive=True)["poolInfo"])):
+    for each, info in ((job, auto_pool_job()["poolInfo"]), (of_schedule, auto_pool_job(keepAlive=True)["poolInfo"])):
         with pytest.raises(BatchError) as caught:
             bench.service.jobs.update(each, {"poolInfo": info})
         assert caught.value.code == "InvalidPropertyValue"
@@ -149,3 +150,59 @@ def test_the_pool_of_a_schedule_whose_next_jobs_run_elsewhere_goes_with_the_sche
     bench.service.schedules.terminate(schedule)
     bench.clock.advance(600.0)
     assert len(bench.service.pool_table) == pools
+
+
+def shared(bench: Bench, **properties: Any) -> JobSchedule:
+    """A schedule whose jobs share a pool."""
+    info = auto_pool_job(poolLifetimeOption="jobschedule", **properties)["poolInfo"]
+    body = {"id": "s", "schedule": {"recurrenceInterval": "PT50M"}, "jobSpecification": {"poolInfo": info}}
+    return bench.service.schedules.create("s", JOB_SCHEDULE.accept("", body))
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize(("first", "then"), [(False, True), (True, False)])
+def test_whether_a_shared_pool_stays_is_settled_by_the_specification_that_made_it(
+    first: bool, then: bool, restart: bool
+) -> None:
+    # REST API, Job Schedules - Update: a change of the job specification affects "only new Jobs".
+    bench = Bench()
+    schedule = shared(bench, keepAlive=first)
+    bench.clock.advance(120.0)
+    service, own = bench.service, str(schedule.auto_pool_id).lower()
+    info = auto_pool_job(poolLifetimeOption="jobschedule", keepAlive=then)["poolInfo"]
+    changes = JOB_SCHEDULE_UPDATE.accept("", {"jobSpecification": {"poolInfo": info}})
+    service.schedules.update(schedule, changes, replace=False)
+    if restart:
+        picture = json.loads(json.dumps(snapshot.dump(service)))
+        service = BatchService("account", bench.clock, SimulatedExecutor(bench.clock, 1), seed=1)
+        snapshot.load(service, picture)
+    service.schedules.terminate(service.schedule("s"))
+    bench.clock.advance(600.0)
+    assert set(service.pool_table) == {"pool"} | ({own} if first else set())
+
+
+@pytest.mark.parametrize("verb", ["terminate", "delete"])
+def test_a_shared_pool_is_made_though_the_first_job_ends_at_once(verb: str) -> None:
+    bench = Bench()
+    schedule = shared(bench)
+    job = bench.service.job("s:job-1")
+    bench.service.jobs.terminate(job, "r") if verb == "terminate" else bench.service.jobs.delete(job)
+    bench.clock.advance(51 * 60.0)
+    second = bench.service.job("s:job-2")
+    assert (second.state, second.pool_id) == ("active", schedule.auto_pool_id)
+    assert second.pool_id.lower() in bench.service.pool_table
+    bench.service.schedules.terminate(schedule)
+    bench.clock.advance(600.0)
+    assert set(bench.service.pool_table) == {"pool"}
+
+
+def test_a_shared_pool_that_the_quota_forbade_is_made_for_the_next_job() -> None:
+    bench = Bench()
+    bench.service.quotas.pools = 1
+    schedule = shared(bench)
+    bench.clock.advance(60.0)
+    assert bench.service.job("s:job-1").scheduling_error is not None
+    bench.service.quotas.pools = 2
+    bench.clock.advance(51 * 60.0)
+    assert bench.service.job("s:job-2").state == "active"
+    assert str(schedule.auto_pool_id).lower() in bench.service.pool_table
