@@ -30,11 +30,15 @@ class Jobs:
     def create(self, job_id: str, spec: dict[str, Any], *, schedule_id: str | None = None) -> Job:
         """Create a job from an accepted body; a pool that does not exist is no error.
 
+        Args:
+            schedule_id: of the schedule that makes it. That has checked the body before, and nobody would hear of a refusal now.
+
         Raises:
             BatchError: 409 for an id in use or a full quota.
         """
         service = self._service
-        self.check(spec)
+        if schedule_id is None:
+            self.check(spec)
         existing = service.job_table.get(job_id.lower())
         if existing is not None:
             raise job_rules.exists_error(existing.state)
@@ -63,9 +67,8 @@ class Jobs:
         self._limit(job)
         manager = spec.get("jobManagerTask")
         if manager is not None:
-            service.tasks.add(
-                job, {k: v for k, v in manager.items() if k not in _MANAGER_PROPERTIES}, is_job_manager=True
-            )
+            body = {name: value for name, value in manager.items() if name not in _MANAGER_PROPERTIES}
+            service.tasks.add(job, body, is_job_manager=True)
         self._plan_check(job)
         return job
 

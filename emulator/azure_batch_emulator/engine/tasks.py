@@ -28,7 +28,7 @@ class Tasks:
     # -- adding and removing --
 
     def add(self, job: Job, spec: dict[str, Any], *, is_job_manager: bool = False) -> Task:
-        """Add a task from an accepted body.
+        """Add a task from an accepted body; that of a job manager has been let pass with its job.
 
         Raises:
             BatchError: 409 for an existing id or a job that takes no tasks, 400 for what the job does not allow.
@@ -38,8 +38,9 @@ class Tasks:
         key = folded(task_id)
         if key in job.tasks:
             raise BatchError("TaskExists")
-        task_rules.check_body(job.spec, spec)
-        self._service.pools.check_packages(spec.get("applicationPackageReferences", ()))
+        if not is_job_manager:
+            task_rules.check_body(job.spec, spec)
+            self._service.pools.check_packages(spec.get("applicationPackageReferences", ()))
         now = tight(self._service.clock.now())
         command_line = self._shared.text(spec["commandLine"])
         task = Task(task_id, job, command_line, self.shared(job, spec), now, now, now)
@@ -145,6 +146,12 @@ class Tasks:
             return problem
         if "containerSettings" in task.spec and not machine_rules.takes_containers(pool.spec):
             return "ContainerPoolNotSupported", "The pool of the task does not support containers"
+        if "applicationPackageReferences" in task.spec:
+            try:
+                self._service.pools.check_packages(task.spec["applicationPackageReferences"])
+            except BatchError:
+                # They were there when the task was added.
+                return "ApplicationPackageError", "One or more application packages specified for the task are invalid"
         return None
 
     def place(self, task: Task, node: Node) -> Run:

@@ -1,0 +1,96 @@
+"""Job schedules: disabled ones that are changed, and what was withdrawn before the next job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from azure_batch_emulator.engine.entities import JobSchedule
+from azure_batch_emulator.schema.jobs import JOB, JOB_SCHEDULE, JOB_SCHEDULE_UPDATE
+from azure_batch_emulator.schema.tasks import TASK
+from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, format_timestamp
+from support.hand_executor import DONE, Bench
+
+MINUTE = 60.0
+PACKAGE = {"applicationPackageReferences": [{"applicationId": "tool", "version": "1"}]}
+
+
+def scheduled(bench: Bench, times: dict[str, Any], **specification: Any) -> JobSchedule:
+    body = {"id": "s", "schedule": times, "jobSpecification": {"poolInfo": {"poolId": "pool"}} | specification}
+    return bench.service.schedules.create("s", JOB_SCHEDULE.accept("", body))
+
+
+def changed(bench: Bench, schedule: JobSchedule, times: dict[str, Any], *, replace: bool) -> None:
+    body: dict[str, Any] = {"schedule": times}
+    if replace:
+        body["jobSpecification"] = schedule.spec["jobSpecification"]
+    bench.service.schedules.update(schedule, JOB_SCHEDULE_UPDATE.accept("", body), replace=replace)
+
+
+def in_minutes(bench: Bench, minutes: float) -> str:
+    return format_timestamp(bench.clock.now() + int(minutes * MINUTE * TICKS_PER_SECOND))
+
+
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("times", [{}, {"recurrenceInterval": "PT50M"}])
+def test_a_disabled_schedule_that_is_changed_makes_no_job_until_it_is_enabled(
+    times: dict[str, Any], *, replace: bool
+) -> None:
+    # REST API, nextRunTime: "if the schedule is disabled, no Job will be created at nextRunTime unless the Job is
+    # enabled before then".
+    bench = Bench()
+    schedule = scheduled(bench, {"doNotRunUntil": in_minutes(bench, 60)})
+    bench.service.schedules.disable(schedule)
+    changed(bench, schedule, times, replace=replace)
+    bench.clock.advance(200 * MINUTE)
+    assert (schedule.state, schedule.job_serial, bench.service.job_table) == ("disabled", 0, {})
+    bench.service.schedules.enable(schedule)
+    assert list(bench.service.job_table) == ["s:job-1"]
+
+
+def test_a_disabled_schedule_shows_its_next_run_and_does_not_wait_for_it() -> None:
+    bench = Bench()
+    schedule = scheduled(bench, {"recurrenceInterval": "PT50M"})
+    bench.service.jobs.terminate(bench.service.job("s:job-1"), "r")
+    bench.service.schedules.disable(schedule)
+    changed(bench, schedule, {"recurrenceInterval": "PT20M"}, replace=False)
+    assert schedule.next_run == schedule.created + int(20 * MINUTE * TICKS_PER_SECOND)
+    assert schedule.timer is None
+    bench.clock.advance(30 * MINUTE)
+    assert schedule.job_serial == 1
+    bench.service.schedules.enable(schedule)
+    bench.clock.advance(11 * MINUTE)
+    assert schedule.job_serial == 2
+
+
+def test_a_schedule_makes_its_next_job_though_a_package_of_its_manager_was_withdrawn() -> None:
+    # REST API, applicationPackageReferences: a package that "has been deleted" fails the task, and no request.
+    bench = Bench()
+    bench.service.applications["tool"] = {"id": "tool", "displayName": "", "versions": ["1"]}
+    manager = {"id": "m", "commandLine": "manage", "constraints": {"maxTaskRetryCount": 0}} | PACKAGE
+    schedule = scheduled(bench, {"recurrenceInterval": "PT50M"}, jobManagerTask=manager)
+    bench.clock.advance(MINUTE)
+    assert bench.end_all(DONE) == ["manage"]
+    bench.service.applications.clear()
+    bench.clock.advance(52 * MINUTE)
+    assert schedule.job_serial == 2
+    task = bench.service.task("s:job-2", "m")
+    assert (task.state, task.failure and task.failure["code"]) == ("completed", "ApplicationPackageError")
+    assert bench.service.job("s:job-2").state == "completed"
+    bench.clock.advance(50 * MINUTE)
+    assert schedule.job_serial == 3
+
+
+def test_a_task_whose_package_is_withdrawn_before_it_runs_fails() -> None:
+    bench = Bench()
+    bench.service.applications["tool"] = {"id": "tool", "displayName": "", "versions": ["1"]}
+    job = bench.service.jobs.create("job", JOB.accept("", {"id": "job", "poolInfo": {"poolId": "pool"}}))
+    tasks = [
+        bench.service.tasks.add(job, TASK.accept("", {"id": name, "commandLine": name} | more))
+        for name, more in (("with", PACKAGE), ("without", {}))
+    ]
+    bench.service.applications["tool"] = {"id": "tool", "displayName": "", "versions": ["2"]}
+    bench.clock.advance(1.0)
+    assert bench.end_all(DONE) == ["without"]
+    assert [task.failure and task.failure["code"] for task in tasks] == ["ApplicationPackageError", None]
