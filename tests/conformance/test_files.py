@@ -191,6 +191,27 @@ def test_a_missing_resource_file(client: BatchClient, emulator: EmulatorThread) 
     assert info.start_time <= info.end_time
 
 
+def test_patterns_know_the_variables_of_a_task_whose_command_is_not_run(
+    client: BatchClient, emulator: EmulatorThread
+) -> None:
+    # An empty command line is the entry point of a container; the second cannot be split, the third is not there.
+    commands = {"empty": "", "quote": "'", "missing": "/no/such/program"}
+    for name, command in commands.items():
+        container = f"{emulator.endpoint}/storage/output"
+        destination = models.OutputFileBlobContainerDestination(container_url=container, path=name)
+        output = models.OutputFile(
+            file_pattern="$AZ_BATCH_TASK_DIR/std*.txt",
+            destination=models.OutputFileDestination(container=destination),
+            upload_options=models.OutputFileUploadConfig(upload_condition="taskcompletion"),
+        )
+        add_task(client, name, command, output_files=[output])
+    failures = [finished(client, name).execution_info.failure_info for name in commands]
+    assert [each and each.code for each in failures] == [None, "CommandLaunchFailed", "CommandProgramNotFound"]
+    for name in commands:
+        assert read(emulator, f"output/{name}/stdout.txt") == b""
+        assert "stderr.txt" in text_of(client, name, "fileuploadout.txt")
+
+
 def test_a_failed_upload(client: BatchClient) -> None:
     nowhere = models.OutputFileBlobContainerDestination(container_url="http://127.0.0.1:9/none?sig=secret")
     output = models.OutputFile(

@@ -234,3 +234,14 @@ def test_packages_have_their_windows_names(emulator: EmulatorThread) -> None:
     post(emulator, "/jobs", {"id": "job", "poolInfo": {"poolId": "pool"}})
     run(emulator, "cmd /c echo %AZ_BATCH_APP_PACKAGE_tool#1.0%")
     assert output(emulator) == "D:\\batch\\tasks\\applications\\tool\\1.0\r\n"
+
+
+def test_patterns_know_the_variables_of_a_task_whose_program_is_not_there(windows: EmulatorThread) -> None:
+    container = {"containerUrl": f"{windows.endpoint}/storage/output", "path": "windows"}
+    options = {"uploadCondition": "taskfailure"}
+    pattern = "%AZ_BATCH_TASK_DIR%\\stderr.*"
+    output = {"filePattern": pattern, "destination": {"container": container}, "uploadOptions": options}
+    info = run(windows, "nosuch.exe", outputFiles=[output])["executionInfo"]
+    assert info["failureInfo"]["code"] == "CommandProgramNotFound"
+    with urllib.request.urlopen(f"{windows.endpoint}/storage/output/windows/stderr.txt") as response:  # noqa: S310
+        assert b"this is a limit of the emulator" in response.read()

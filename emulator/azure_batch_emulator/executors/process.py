@@ -221,6 +221,14 @@ class _ProcessRun:
 
     async def _command(self, directory: Path, working: Path, root: str) -> RunResult:
         request = self._request
+        path = os.environ.get("PATH", _FALLBACK_PATH)
+        trust = self._executor.trust_variables
+        if request.windows:
+            variables = windows.environment(trust | request.environment(NODE_ROOT), root, path)
+        else:
+            variables = {"PATH": path, "HOME": str(working), "LANG": "C.UTF-8"} | trust | request.environment(root)
+        # Patterns of output files refer to them, also where no command is run.
+        self._variables = variables
         if request.windows:
             launch = windows.launch(request.command_line)
             if launch.argv is None:
@@ -236,13 +244,6 @@ class _ProcessRun:
         if not argv:
             # The entry point of a container: there is nothing to run without one.
             return RunResult(0, started=self._started)
-        path = os.environ.get("PATH", _FALLBACK_PATH)
-        trust = self._executor.trust_variables
-        if request.windows:
-            variables = windows.environment(trust | request.environment(NODE_ROOT), root, path)
-        else:
-            variables = {"PATH": path, "HOME": str(working), "LANG": "C.UTF-8"} | trust | request.environment(root)
-        self._variables = variables
         self._serial, exited = self._executor.agent.begin(
             argv,
             str(working),
