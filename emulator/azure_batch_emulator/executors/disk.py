@@ -6,6 +6,7 @@ Nobody gets out of the directory asked for: neither by ``..`` nor by a symbolic 
 from __future__ import annotations
 
 import contextlib
+import errno
 import mimetypes
 import os
 import shutil
@@ -13,11 +14,14 @@ import stat
 from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import BinaryIO
 
 from azure_batch_emulator.executors.base import FileContent, FileInfo, NodePlace
 from azure_batch_emulator.wire.ticks import from_unix_ns
 
 NODE_DIRECTORIES = ("applications", "fsmounts", "shared", "startup", "volatile", "workitems")
+# To go through a directory one need not be allowed to list it.
+_THROUGH = os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
 _CHUNK = 64 * 1024
 
 
@@ -118,6 +122,29 @@ def make_way(file: Path) -> None:
         mode = file.lstat().st_mode
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             file.unlink()
+
+
+def open_inside(root: Path, file: Path) -> BinaryIO:
+    """Open a file of a node by its real path, and no link that has been put on the way meanwhile.
+
+    Raises:
+        OSError: there is one, or the file is none; a pipe would be waited for.
+    """
+    top = root.resolve()
+    *parts, name = file.relative_to(top).parts
+    place = os.open(top, _THROUGH)
+    try:
+        for part in parts:
+            inner = os.open(part, _THROUGH | os.O_NOFOLLOW, dir_fd=place)
+            os.close(place)
+            place = inner
+        stream = os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place), "rb")
+    finally:
+        os.close(place)
+    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+        stream.close()
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    return stream
 
 
 def _info(path: Path, name: str, status: os.stat_result) -> FileInfo | None:

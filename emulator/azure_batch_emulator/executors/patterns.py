@@ -21,8 +21,14 @@ _WINDOWS_VARIABLE = re.compile(r"%([^%=\s]+)%")
 _WINDOWS_ROOT = NODE_ROOT.lower().replace("\\", "/")
 
 
-def absolute(pattern: str, working_directory: Path, root: Path, variables: Mapping[str, str], *, windows: bool) -> str:
-    """The pattern below the node's directory, with the values of variables put in; unknown ones stay as they are."""
+def below(
+    pattern: str, working_directory: Path, root: Path, variables: Mapping[str, str], *, windows: bool
+) -> str | None:
+    """The pattern below the node's directory, with the values of variables put in; unknown ones stay as they are.
+
+    Returns:
+        It is relative to `root`, whose own name is no pattern. None if it leads out of it.
+    """
     if windows:
         upper = {name.upper(): value for name, value in variables.items()}
         text = _WINDOWS_VARIABLE.sub(lambda found: upper.get(found[1].upper(), found[0]), pattern).replace("\\", "/")
@@ -30,13 +36,21 @@ def absolute(pattern: str, working_directory: Path, root: Path, variables: Mappi
             text = f"{root}{text[len(_WINDOWS_ROOT) :]}"
     else:
         text = _LINUX_VARIABLE.sub(lambda found: variables.get(found[1] or found[2], found[0]), pattern)
-    found = os.path.normpath(working_directory / text)
-    if not windows or not found.startswith(f"{root}/"):
-        return found
-    top = fixed_part(found)
-    # Whatever the case in which its directories are written.
-    real = Drive(str(root), root).path(top[len(str(root)) + 1 :])
-    return f"{real}/{found[len(top) :]}" if top.endswith("/") else str(real)
+    found, top = os.path.normpath(working_directory / text), os.path.normpath(root)
+    if "\0" in found or not found.startswith(f"{top}/"):
+        return None
+    inner = found[len(top) + 1 :]
+    return _in_real_case(inner, root) if windows else inner
+
+
+def _in_real_case(pattern: str, root: Path) -> str | None:
+    """A pattern of a Windows node with its directories as they are called on this machine."""
+    fixed = fixed_part(pattern)
+    real = Drive(str(root), root).path(fixed)
+    if "\0" in str(real):
+        return None
+    shown = "" if real == root else str(real.relative_to(root))
+    return f"{shown}/{pattern[len(fixed) :]}" if shown and fixed.endswith("/") else f"{shown}{pattern[len(fixed) :]}"
 
 
 def fixed_part(pattern: str) -> str:
@@ -45,20 +59,39 @@ def fixed_part(pattern: str) -> str:
     return pattern if match is None else pattern[: pattern.rfind("/", 0, match.start()) + 1]
 
 
-def matches(pattern: str, *, ignore_case: bool) -> Iterator[str]:
-    """Paths of the files behind an absolute pattern with wildcards."""
-    top = fixed_part(pattern)
-    wanted = [part.lower() if ignore_case else part for part in pattern[len(top) :].split("/")]
+def files(root: Path, pattern: str, *, ignore_case: bool) -> Iterator[tuple[str, Path]]:
+    """The files behind a pattern that is relative to a node's directory, by their names below its fixed part.
+
+    Paths are real ones, without links. A link counts where it leads to something on the node, whatever is tried:
+    nothing outside is read, listed or walked.
+    """
+    top, fixed = os.path.realpath(root), fixed_part(pattern)
+    start = os.path.realpath(os.path.join(top, fixed))  # noqa: PTH118 - `Path` takes away the slash at the end
+    if fixed == pattern:
+        if start.startswith(f"{top}/") and os.path.isfile(start):  # noqa: PTH113 - `Path` fails for names that are too long
+            yield os.path.basename(pattern), Path(start)  # noqa: PTH119
+    elif f"{start}/".startswith(f"{top}/"):
+        wanted = pattern[len(fixed) :].split("/")
+        for name, file in _walk(start, wanted, ignore_case=ignore_case):
+            real = os.path.realpath(file) if os.path.islink(file) else file  # noqa: PTH114 - as above
+            if real.startswith(f"{top}/") and os.path.isfile(real):  # noqa: PTH113
+                yield name, Path(real)
+
+
+def _walk(start: str, wanted: Sequence[str], *, ignore_case: bool) -> Iterator[tuple[str, str]]:
+    """What fits the parts of a pattern below a directory: names relative to it, and paths."""
+    if ignore_case:
+        wanted = [part.lower() for part in wanted]
     hidden = any(part.startswith(".") for part in wanted)
-    for directory, directories, files in os.walk(top):
+    for directory, directories, names in os.walk(start):
         if not hidden:
             directories[:] = [name for name in directories if not name.startswith(".")]
-        inner = directory[len(top) :]
+        inner = directory[len(start) :].strip("/")
         above = inner.split("/") if inner else []
-        for name in files:
+        for name in names:
             parts = [*above, name]
             if _fits([part.lower() for part in parts] if ignore_case else parts, wanted):
-                yield f"{top}{'/'.join(parts)}"
+                yield "/".join(parts), f"{directory}/{name}"
 
 
 def _fits(parts: Sequence[str], wanted: Sequence[str]) -> bool:

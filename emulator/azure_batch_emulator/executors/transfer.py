@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import aiohttp
 
 from azure_batch_emulator.executors import patterns
-from azure_batch_emulator.executors.disk import make_way, shown_name
+from azure_batch_emulator.executors.disk import make_way, open_inside, shown_name
 
 _CODES = {401: "BlobAccessDenied", 403: "BlobAccessDenied", 404: "BlobNotFound"}
 _MESSAGES = {
@@ -38,9 +38,11 @@ class TransferError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One file to send: where it is, to which URL, with which further headers."""
+    """One file to send: its real path on which node, its name as shown, to which URL, with which further headers."""
 
     source: Path
+    root: Path
+    name: str
     url: str
     headers: Mapping[str, str]
 
@@ -172,19 +174,16 @@ def plan_uploads(
         container = file["destination"]["container"]
         path = container.get("path", "")
         headers = {item["name"]: item.get("value", "") for item in container.get("uploadHeaders", ())}
-        pattern = patterns.absolute(file["filePattern"], working_directory, root, variables, windows=windows)
-        fixed = patterns.fixed_part(pattern)
-        if not fixed.startswith(f"{root}/"):
+        pattern = patterns.below(file["filePattern"], working_directory, root, variables, windows=windows)
+        if pattern is None:
             # Not even looked at: all files of this machine would be many.
             continue
-        found = [pattern] if fixed == pattern else sorted(patterns.matches(pattern, ignore_case=windows))
-        for each in found:
-            source = Path(each)
-            if not (source.is_file() and source.resolve().is_relative_to(root.resolve())):
-                continue
-            name = shown_name(source.name if fixed == pattern else each[len(fixed) :])
-            full = (path or name) if fixed == pattern else f"{path.rstrip('/')}/{name}" if path else name
-            uploads.append(Upload(source, _upload_url(container["containerUrl"], full), headers))
+        single = patterns.fixed_part(pattern) == pattern
+        for found, source in sorted(patterns.files(root, pattern, ignore_case=windows)):
+            name = shown_name(found)
+            full = (path or name) if single else f"{path.rstrip('/')}/{name}" if path else name
+            url = _upload_url(container["containerUrl"], full)
+            uploads.append(Upload(source, root, name.rpartition("/")[2], url, headers))
     return uploads
 
 
@@ -207,21 +206,20 @@ async def upload_all(session: aiohttp.ClientSession, uploads: Sequence[Upload], 
     with out.open("a") as done, err.open("a") as failed:
         for upload in uploads:
             shown = without_query(upload.url)
-            name = shown_name(upload.source.name)
             try:
                 await _upload(session, upload)
             except TransferError as error:
                 failure = failure or error
-                failed.write(f"{name} -> {shown}: {error.code}: {error.details[-1][1]}\n")
+                failed.write(f"{upload.name} -> {shown}: {error.code}: {error.details[-1][1]}\n")
             else:
-                done.write(f"{name} -> {shown}\n")
+                done.write(f"{upload.name} -> {shown}\n")
     if failure is not None:
         raise failure
 
 
 async def _upload(session: aiohttp.ClientSession, upload: Upload) -> None:
     try:
-        with upload.source.open("rb") as stream:
+        with open_inside(upload.root, upload.source) as stream:
             await send_blob(session, upload.url, stream, upload.headers)
     except OSError as error:
         raise TransferError("FileUploadMiscError", upload.url, type(error).__name__) from None

@@ -27,7 +27,7 @@ class Drive:
     def path(self, text: str) -> Path:
         """The real path behind a Windows path; names are found whatever their case."""
         parts = [part for part in text.replace("/", "\\").split("\\") if part]
-        if text[:2].lower() == "d:" or text[:1] in "\\/":
+        if text[:2].lower() == "d:" or text.startswith(("\\", "/")):
             below = NODE_ROOT.split("\\")[1:]
             inner = parts[1:] if text[1:2] == ":" else parts
             if [part.lower() for part in inner[: len(below)]] != below:

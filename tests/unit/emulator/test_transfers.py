@@ -163,3 +163,139 @@ def test_a_file_that_may_not_be_read_is_not_found(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(FileNotFoundError):
         files.open(place, "", "shared/secret")
+
+
+NO_FILES = [
+    "D:\\batch\\tasks",
+    "D:\\batch\\tasks\\",
+    "D:\\batch\\tasksx\\*",
+    "D:\\",
+    "D:\\*",
+    "\\",
+    "\\*",
+    "C:\\*",
+    "",
+    "*\0",
+    "x\0",
+    "..\\..\\D:\\x",
+    "..\\..\\D:\\*",
+]
+
+
+@pytest.mark.parametrize("pattern", [*NO_FILES, *(text.replace("\\", "/") for text in NO_FILES), "$NUL/*", "$NUL"])
+@pytest.mark.parametrize("windows", [False, True])
+def test_a_pattern_that_stands_for_no_file_takes_none(tmp_path: Path, pattern: str, *, windows: bool) -> None:
+    root, working = node(tmp_path)
+    variables = {"NUL": f"{root}/\0"}
+    assert plan_uploads(output(pattern), working, root, variables, success=True, windows=windows) == []
+
+
+def test_the_root_of_a_windows_node_may_be_searched(tmp_path: Path) -> None:
+    root, working = node(tmp_path, "wd/a.txt")
+    (root / "top.txt").write_text("x")
+    for pattern, names in (("*", ["top.txt"]), ("top.txt", ["top.txt"]), ("**\\a.txt", ["task/wd/a.txt"])):
+        uploads = plan_uploads(output(f"D:\\BATCH\\tasks\\{pattern}"), working, root, {}, success=True, windows=True)
+        assert [upload.url.removeprefix("http://127.0.0.1/c/") for upload in uploads] == names
+
+
+@pytest.mark.parametrize("windows", [False, True])
+@pytest.mark.parametrize("name", ["a[b]c", "a*", "?", "[!x]*"])
+def test_the_name_of_the_data_directory_is_no_pattern(tmp_path: Path, name: str, *, windows: bool) -> None:
+    (tmp_path / "abc").mkdir()
+    root, working = node(tmp_path / name, "stdout.txt", "wd/a.txt")
+    variables = {"AZ_BATCH_TASK_DIR": "D:\\batch\\tasks\\task" if windows else str(root / "task")}
+    directory = "%AZ_BATCH_TASK_DIR%" if windows else "$AZ_BATCH_TASK_DIR"
+    for pattern, found in (
+        ("*.txt", "a.txt"),
+        ("a.txt", "a.txt"),
+        ("../s*", "stdout.txt"),
+        (f"{directory}/s*", "stdout.txt"),
+    ):
+        (upload,) = plan_uploads(output(pattern), working, root, variables, success=True, windows=windows)
+        assert upload.url == f"http://127.0.0.1/c/{found}"
+
+
+@pytest.mark.parametrize("windows", [False, True])
+@pytest.mark.parametrize(
+    "pattern", ["link/*", "link/**", "link/x", "link/in/*", "LINK/*", "file", "fil?", "*/x", "link/../../*/x"]
+)
+def test_links_lead_out_of_the_node_for_no_pattern(
+    tmp_path: Path, pattern: str, monkeypatch: pytest.MonkeyPatch, *, windows: bool
+) -> None:
+    root, working = node(tmp_path)
+    outside = tmp_path / "outside" / "in"
+    outside.mkdir(parents=True)
+    for place in (outside, outside.parent):
+        (place / "x").write_text("secret")
+    (working / "link").symlink_to(outside.parent)
+    (working / "file").symlink_to(outside / "x")
+    walked: list[str] = []
+    walk = os.walk
+
+    def watched(top: str) -> Any:
+        for step in walk(top):
+            walked.append(step[0])
+            yield step
+
+    monkeypatch.setattr(os, "walk", watched)
+    assert plan_uploads(output(pattern), working, root, {}, success=True, windows=windows) == []
+    assert [place for place in walked if not os.path.realpath(place).startswith(str(root))] == []
+
+
+def test_links_within_the_node_are_followed_as_far_as_the_pattern_names_them(tmp_path: Path) -> None:
+    root, working = node(tmp_path, "wd/d/a.txt")
+    (working / "there").symlink_to(working / "d")
+    (working / "file").symlink_to("d/a.txt")
+    for pattern, found in (("there/*", "a.txt"), ("there/a.txt", "a.txt"), ("fil*", "file"), ("file", "file")):
+        (upload,) = plan_uploads(output(pattern), working, root, {}, success=True)
+        assert (upload.url, upload.source) == (f"http://127.0.0.1/c/{found}", working / "d" / "a.txt")
+
+
+@pytest.mark.parametrize(
+    ("swapped", "error"),
+    [("file", "OSError"), ("directory", "NotADirectoryError"), ("pipe", "OSError"), ("nothing", "FileNotFoundError")],
+)
+def test_a_link_that_is_made_after_the_files_were_chosen_leads_nowhere(
+    tmp_path: Path, swapped: str, error: str
+) -> None:
+    # Another task of the node may run meanwhile.
+    root, working = node(tmp_path, "wd/d/a.txt")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "a.txt").write_text("secret")
+    uploads = plan_uploads(output("d/*"), working, root, {}, success=True)
+    file = working / "d" / "a.txt"
+    file.unlink()
+    if swapped == "file":
+        file.symlink_to(tmp_path / "outside" / "a.txt")
+    elif swapped == "directory":
+        file.parent.rmdir()
+        file.parent.symlink_to(tmp_path / "outside")
+    elif swapped == "pipe":
+        os.mkfifo(file)
+    logs = [tmp_path / "out.txt", tmp_path / "err.txt"]
+
+    async def run() -> None:
+        async with aiohttp.ClientSession() as session:
+            await upload_all(session, uploads, *logs)
+
+    with pytest.raises(TransferError) as caught:
+        asyncio.run(run())
+    assert caught.value.code == "FileUploadMiscError"
+    assert logs[1].read_text() == f"a.txt -> http://127.0.0.1/c/a.txt: FileUploadMiscError: {error}\n"
+
+
+def test_hidden_directories_are_not_walked_for_a_pattern_that_names_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, working = node(tmp_path, "wd/.git/objects/x", "wd/d/.cache/x", "wd/d/x")
+    walked: list[str] = []
+    walk = os.walk
+
+    def watched(top: str) -> Any:
+        for step in walk(top):
+            walked.append(os.path.relpath(step[0], working))
+            yield step
+
+    monkeypatch.setattr(os, "walk", watched)
+    assert len(plan_uploads(output("**/x"), working, root, {}, success=True)) == 1
+    assert sorted(walked) == [".", "d"]
