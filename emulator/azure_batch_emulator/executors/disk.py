@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import mimetypes
 import os
 import shutil
@@ -46,7 +47,7 @@ class DiskFiles:
         Raises:
             FileNotFoundError: it leads out of the base, or is not there.
         """
-        top = (self.root(place) / base).resolve()
+        top = self._top(place, base)
         if path.startswith("/") or "\0" in path or ".." in path.split("/"):
             raise FileNotFoundError(path)
         try:
@@ -60,40 +61,54 @@ class DiskFiles:
             raise FileNotFoundError(path)
         return real
 
+    def _top(self, place: NodePlace, base: str) -> Path:
+        """The real path of a base directory.
+
+        Raises:
+            FileNotFoundError: it leads out of the node, as the directory of a task may once the task has put a link in its place.
+        """
+        root = self.root(place).resolve()
+        top = (root / base).resolve()
+        if not top.is_relative_to(root):
+            raise FileNotFoundError(base)
+        return top
+
     def list(self, place: NodePlace, base: str, *, recursive: bool) -> list[FileInfo]:
-        top = self.root(place) / base
+        top = self._top(place, base)
         if not top.is_dir():
             raise FileNotFoundError(base)
         found: list[FileInfo] = []
-        waiting = deque([top])
+        # There may be very many: nothing is done twice, and no `Path` made.
+        waiting = deque([(str(top), "")])
         while waiting:
-            directory = waiting.popleft()
+            directory, inner = waiting.popleft()
             try:
                 entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
             except OSError:
                 continue
             for entry in entries:
+                name = f"{inner}{shown_name(entry.name)}"
                 try:
-                    name = shown_name(str(Path(entry.path).relative_to(top)))
-                    info = _info(Path(entry.path), name, entry.stat(follow_symlinks=False))
+                    info = _info(entry.name, name, entry.stat(follow_symlinks=False))
                 except OSError:
                     continue
                 if info is None:
                     continue
                 found.append(info)
                 if recursive and info.is_directory:
-                    waiting.append(Path(entry.path))
+                    waiting.append((entry.path, f"{name}/"))
         return found
 
     def open(self, place: NodePlace, base: str, path: str) -> FileContent:
         real = self.resolve(place, base, path)
-        info = _info(real, path, real.stat())
+        info = _info(real.name, path, real.stat())
+        top = self._top(place, base)
         # A task may take away the right to read its file; that has to be known before an answer begins.
         if info is None or not os.access(real, os.R_OK):
             raise FileNotFoundError(path)
 
         async def read(start: int, length: int) -> AsyncIterator[bytes]:
-            with real.open("rb") as stream:
+            with open_inside(top, real) as stream:
                 stream.seek(start)
                 left = length
                 while left > 0 and (chunk := stream.read(min(_CHUNK, left))):
@@ -104,7 +119,7 @@ class DiskFiles:
 
     def delete(self, place: NodePlace, base: str, path: str, *, recursive: bool) -> None:
         real = self.resolve(place, base, path)
-        entry = _entry((self.root(place) / base).resolve(), path)
+        entry = _entry(self._top(place, base), path)
         if entry.is_symlink():
             # The link goes, not what it leads to.
             entry.unlink()
@@ -147,14 +162,14 @@ def open_inside(root: Path, file: Path) -> BinaryIO:
     return stream
 
 
-def _info(path: Path, name: str, status: os.stat_result) -> FileInfo | None:
-    """A regular file or directory; links, sockets and the like are not shown."""
+def _info(own: str, name: str, status: os.stat_result) -> FileInfo | None:
+    """A regular file or directory by its own name and the one that is shown; links, sockets and the like are not shown."""
     if stat.S_ISDIR(status.st_mode):
         return FileInfo(name, True)
     if not stat.S_ISREG(status.st_mode):
         return None
     modified = from_unix_ns(status.st_mtime_ns) // 10 * 10
-    return FileInfo(name, False, status.st_size, modified, status.st_mode, content_type(path.name))
+    return FileInfo(name, False, status.st_size, modified, status.st_mode, content_type(own))
 
 
 def shown_name(name: str) -> str:
@@ -175,5 +190,11 @@ def _entry(top: Path, path: str) -> Path:
 
 def content_type(name: str) -> str:
     """Content type by a file's name; plain bytes for what is unknown."""
-    guess, _ = mimetypes.guess_type(name)
-    return guess or "application/octet-stream"
+    stem = name.lstrip(".")
+    # Only two extensions are ever looked at, such as in "x.tar.gz", and most files have the same few.
+    return _type_of(".".join(["x", *stem.split(".")[1:][-2:]]))
+
+
+@functools.lru_cache(maxsize=1024)
+def _type_of(name: str) -> str:
+    return mimetypes.guess_type(name)[0] or "application/octet-stream"

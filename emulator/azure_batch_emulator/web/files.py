@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
@@ -73,8 +74,19 @@ def _file_url(where: _Where, name: str) -> str:
     return f"{where.url}/files/{quote(name, safe='/-_.~')}"
 
 
-def list_files(request: Request) -> Reply:
-    where = _where(request)
+def _on_disk(work: Callable[[Request, _Where], Reply]) -> Handler:
+    """A handler whose files may be very many: it finds out at once whose they are, and looks at them where nobody waits for it."""
+
+    def handler(request: Request) -> Reply:
+        where = _where(request)
+        if not request.service.executor.keeps_files:
+            return work(request, where)
+        return Reply(later=lambda: work(request, where))
+
+    return handler
+
+
+def list_files(request: Request, where: _Where) -> Reply:
     chosen = request.filter(fields.FILES)
     matches = (lambda info: chosen(replace(info, name=where.name(info)))) if chosen is not None else None
     recursive = request.query.flag("recursive")
@@ -111,15 +123,14 @@ def _position(info: FileInfo) -> list[Any]:
     return [info.name.count("/"), info.name]
 
 
-def _open(request: Request) -> tuple[_Where, FileContent]:
-    where = _where(request)
+def _open(request: Request, where: _Where) -> FileContent:
     try:
         content = request.service.executor.files.open(where.place, where.base, _path(request, windows=where.windows))
     except FileNotFoundError:
         raise BatchError("FileNotFound") from None
     if content.info.modified:
         request.check_conditions(content.info.modified)
-    return where, content
+    return content
 
 
 def _headers(where: _Where, info: FileInfo) -> dict[str, str]:
@@ -133,8 +144,8 @@ def _headers(where: _Where, info: FileInfo) -> dict[str, str]:
     return headers | {"ocp-batch-file-mode": f"0o{info.mode:o}"}
 
 
-def get(request: Request) -> Reply:
-    where, content = _open(request)
+def get(request: Request, where: _Where) -> Reply:
+    content = _open(request, where)
     info = content.info
     if info.is_directory:
         raise BatchError("OperationInvalidForCurrentState", {"Reason": "The path is a directory."})
@@ -145,14 +156,13 @@ def get(request: Request) -> Reply:
     return Reply(modified=info.modified, entity_tag=False, headers=headers, stream=content.read(start, length))
 
 
-def properties(request: Request) -> Reply:
-    where, content = _open(request)
+def properties(request: Request, where: _Where) -> Reply:
+    content = _open(request, where)
     headers = _headers(where, content.info) | {"Content-Length": str(content.info.size)}
     return Reply(modified=content.info.modified, entity_tag=False, headers=headers)
 
 
-def delete(request: Request) -> Reply:
-    where = _where(request)
+def delete(request: Request, where: _Where) -> Reply:
     recursive = request.query.flag("recursive")
     try:
         request.service.executor.files.delete(
@@ -195,12 +205,12 @@ def byte_range(header: str | None, size: int) -> tuple[int, int]:
 
 
 HANDLERS: dict[str, Handler] = {
-    "Tasks_ListTaskFiles": list_files,
-    "Tasks_GetTaskFile": get,
-    "Tasks_GetTaskFileProperties": properties,
-    "Tasks_DeleteTaskFile": delete,
-    "Nodes_ListNodeFiles": list_files,
-    "Nodes_GetNodeFile": get,
-    "Nodes_GetNodeFileProperties": properties,
-    "Nodes_DeleteNodeFile": delete,
+    "Tasks_ListTaskFiles": _on_disk(list_files),
+    "Tasks_GetTaskFile": _on_disk(get),
+    "Tasks_GetTaskFileProperties": _on_disk(properties),
+    "Tasks_DeleteTaskFile": _on_disk(delete),
+    "Nodes_ListNodeFiles": _on_disk(list_files),
+    "Nodes_GetNodeFile": _on_disk(get),
+    "Nodes_GetNodeFileProperties": _on_disk(properties),
+    "Nodes_DeleteNodeFile": _on_disk(delete),
 }

@@ -115,6 +115,7 @@ class Reply:
         stream: content of a file, instead of a body.
         written: body that is JSON text already.
         status: if other than the route's.
+        later: makes the reply in a thread, for what may take long; the rest does not count then. It must not touch the engine.
     """
 
     body: dict[str, Any] | None = None
@@ -126,6 +127,7 @@ class Reply:
     stream: AsyncIterator[bytes] | None = None
     written: bytes | None = None
     status: int | None = None
+    later: Callable[[], Reply] | None = None
 
 
 Handler = Callable[[Request], Reply]

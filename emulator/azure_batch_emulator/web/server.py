@@ -177,7 +177,8 @@ class Server:
         """What the handler answers, be it after a while."""
         while True:
             try:
-                return HANDLERS[operation](request)
+                reply = HANDLERS[operation](request)
+                return reply if reply.later is None else await asyncio.to_thread(reply.later)
             except HeldError as held:
                 go_on = asyncio.Event()
                 held.subscribe(go_on.set)

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from azure_batch_emulator.executors.base import NodePlace
-from azure_batch_emulator.executors.disk import DiskFiles
+from azure_batch_emulator.executors.disk import DiskFiles, content_type
 from azure_batch_emulator.executors.transfer import TransferError, download_resources, plan_uploads, upload_all
 
 
@@ -299,3 +299,55 @@ def test_hidden_directories_are_not_walked_for_a_pattern_that_names_none(
     monkeypatch.setattr(os, "walk", watched)
     assert len(plan_uploads(output("**/x"), working, root, {}, success=True)) == 1
     assert sorted(walked) == [".", "d"]
+
+
+def test_a_task_directory_that_is_a_link_leads_out_of_the_node_for_nobody(tmp_path: Path) -> None:
+    files, place = DiskFiles(tmp_path / "data"), NodePlace("account", "pool", "node")
+    files.add_node(place)
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "x").write_text("secret")
+    (files.root(place) / "workitems" / "t").symlink_to(tmp_path / "outside")
+    for call in (
+        lambda: files.list(place, "workitems/t", recursive=True),
+        lambda: files.open(place, "workitems/t", "x"),
+        lambda: files.delete(place, "workitems/t", "x", recursive=True),
+    ):
+        with pytest.raises(FileNotFoundError):
+            call()
+    assert (tmp_path / "outside" / "x").read_text() == "secret"
+
+
+def test_a_file_that_becomes_a_link_before_it_is_read_is_not_followed(tmp_path: Path) -> None:
+    files, place = DiskFiles(tmp_path / "data"), NodePlace("account", "pool", "node")
+    files.add_node(place)
+    (tmp_path / "secret").write_text("secret")
+    file = files.root(place) / "shared" / "x"
+    file.write_text("harmless")
+    content = files.open(place, "", "shared/x")
+    file.unlink()
+    file.symlink_to(tmp_path / "secret")
+
+    async def run() -> bytes:
+        return b"".join([chunk async for chunk in content.read(0, 8)])
+
+    with pytest.raises(OSError, match="symbolic links"):
+        asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("a.txt", "text/plain"),
+        ("a.b.c.d.txt", "text/plain"),
+        ("a.tar.gz", "application/x-tar"),
+        ("a.tgz", "application/x-tar"),
+        (".txt", "application/octet-stream"),
+        ("..txt", "application/octet-stream"),
+        (".hidden.txt", "text/plain"),
+        ("a", "application/octet-stream"),
+        ("data:a,b.json", "application/json"),
+        ("a.", "application/octet-stream"),
+    ],
+)
+def test_the_type_of_a_file_follows_from_its_name(name: str, found: str) -> None:
+    assert content_type(name) == found
