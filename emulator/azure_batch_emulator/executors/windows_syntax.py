@@ -211,19 +211,26 @@ def words(text: str) -> list[str]:
 def arguments(text: str) -> list[str]:
     """Arguments of a program, as programs on Windows take their command line apart.
 
-    Backslashes count before a quote only: two of them are one there, and one makes the quote a character. So do two quotes inside
-    of quotes.
+    Backslashes count before a quote only: two of them are one there, and one makes the quote a character. Inside of quotes, two
+    quotes are one that is a character, and the quotes go on.
     """
     found: list[str] = []
     current: list[str] = []
     begun = quoted = False
-    for part in re.findall(r'\\*"|[ \t\r\n]+|\\+|[^\\" \t\r\n]+', text):
+    parts = re.findall(r'\\*"|[ \t\r\n]+|\\+|[^\\" \t\r\n]+', text)
+    place = 0
+    while place < len(parts):
+        part, following = parts[place], parts[place + 1 : place + 2]
+        place += 1
         if part.endswith('"'):
             slashes = len(part) - 1
             current.append("\\" * (slashes // 2))
             begun = True
             if slashes % 2:
                 current.append('"')
+            elif quoted and following == ['"']:
+                current.append('"')
+                place += 1
             else:
                 quoted = not quoted
         elif part.isspace() and not quoted:
