@@ -36,20 +36,19 @@ _IMAGE_ID_REASON = (
 
 
 def _image_rule(accepted: dict[str, Any]) -> None:
+    for name in [name for name, value in accepted.items() if value == ""]:
+        # Left out, as in bodies that are made from forms.
+        del accepted[name]
     by_id = [
         name
         for name in ("virtualMachineImageId", "sharedGalleryImageId", "communityGalleryImageId")
-        if accepted.get(name)
+        if name in accepted
     ]
     if len(by_id) > 1:
         raise invalid_property(by_id[1], accepted[by_id[1]], f"It excludes the property '{by_id[0]}'.")
     if by_id:
-        named = [name for name in ("publisher", "offer", "sku") if name in accepted]
-        if any(accepted[name] for name in named):
+        if any(name in accepted for name in ("publisher", "offer", "sku")):
             raise invalid_property(by_id[0], accepted[by_id[0]], "It excludes publisher, offer and sku.")
-        for name in named:
-            # Empty, as in bodies that are made from forms.
-            del accepted[name]
         value = accepted[by_id[0]]
         if by_id[0] == "virtualMachineImageId" and not _IMAGE_ID.fullmatch(value):
             raise invalid_property(by_id[0], value, _IMAGE_ID_REASON)
@@ -58,7 +57,7 @@ def _image_rule(accepted: dict[str, Any]) -> None:
             raise BatchError("InvalidPropertyValue", {"PropertyName": "version", "Reason": reason})
         return
     for name in ("publisher", "offer", "sku"):
-        if not accepted.get(name):
+        if name not in accepted:
             raise missing_property(name)
     accepted.setdefault("version", "latest")
 

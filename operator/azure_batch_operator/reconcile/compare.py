@@ -121,9 +121,9 @@ def _same_members(parent: str, wanted: Mapping[str, Any], found: Mapping[str, An
 
 
 def _or_default(members: Mapping[str, Any], name: str, default: Any) -> Any:
-    """A member, or its default where it is missing or an empty list or object, which the service does not tell apart."""
+    """A member, or its default where it is missing or an empty text, list or object, which the service does not tell apart."""
     value = members.get(name)
-    return default if value is None or (value in ([], {}) and default is not None) else value
+    return default if value is None or (value in ("", [], {}) and default is not None) else value
 
 
 def _hidden(wanted: Mapping[str, Any]) -> Iterator[str]:

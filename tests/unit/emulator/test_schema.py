@@ -139,6 +139,26 @@ def test_what_has_no_schema_is_known() -> None:
     assert Anything().accept("settings", deep[0]) == deep[0]
 
 
+@pytest.mark.parametrize("version", [{}, {"version": ""}, {"version": None}, {"version": "latest"}])
+@pytest.mark.parametrize("ids", [{}, {"virtualMachineImageId": ""}, {"sharedGalleryImageId": "", "exactVersion": ""}])
+def test_an_empty_version_or_id_of_an_image_is_as_good_as_none(version: dict[str, Any], ids: dict[str, Any]) -> None:
+    named = {"publisher": "p", "offer": "o", "sku": "s"}
+    assert machines.IMAGE.accept("", named | version | ids) == named | {"version": "latest"}
+    image_id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/i"
+    if version.get("version"):
+        return
+    assert machines.IMAGE.accept("", version | ids | {"virtualMachineImageId": image_id}) == {
+        "virtualMachineImageId": image_id
+    }
+
+
+@pytest.mark.parametrize("name", ["publisher", "offer", "sku"])
+def test_an_empty_name_of_an_image_is_missing(name: str) -> None:
+    with pytest.raises(BatchError) as caught:
+        machines.IMAGE.accept("", {"publisher": "p", "offer": "o", "sku": "s"} | {name: ""})
+    assert (caught.value.code, caught.value.values["PropertyName"]) == ("MissingRequiredProperty", name)
+
+
 def test_empty_names_beside_the_id_of_an_image_are_as_good_as_none() -> None:
     image_id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/images/i"
     for names in (["publisher"], ["offer"], ["publisher", "offer", "sku"]):

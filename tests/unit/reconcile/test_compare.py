@@ -41,3 +41,14 @@ def test_an_enum_is_the_same_in_any_casing(name: str, word: str) -> None:
 
 def test_lists_of_enums_are_among_them() -> None:
     assert {"targets", "access"} <= {name for name, _ in ENUMS}
+
+
+MARKETPLACE = {"publisher": "p", "offer": "o", "sku": "s"}
+
+
+@pytest.mark.parametrize("version", [{}, {"version": ""}, {"version": None}, {"version": "latest"}])
+@pytest.mark.parametrize("shown", [{}, {"version": ""}, {"version": "latest"}])
+@pytest.mark.parametrize("lenient", [False, True])
+def test_an_empty_text_stands_for_the_default(version: dict[str, Any], shown: dict[str, Any], *, lenient: bool) -> None:
+    assert same("imageReference", MARKETPLACE | version, MARKETPLACE | shown, lenient=lenient)
+    assert not same("imageReference", MARKETPLACE | version, MARKETPLACE | {"version": "22.04"})
