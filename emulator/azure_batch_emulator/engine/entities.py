@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # Jobs pass through these on the way to a state that lasts; they never become a previousState (docs/azure-batch.md#jobs).
 TRANSIENT_JOB_STATES = frozenset({"disabling", "enabling", "terminating"})
 USABLE_NODE_STATES = frozenset({"idle", "running"})
+# On their way to be usable, if nothing happens to them.
+COMING_NODE_STATES = frozenset({"creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "preempted"})
 # How many nodes of a pool there are, by (dedicated, state).
 NodeCounts = Counter[tuple[bool, str]]
 
@@ -135,6 +137,12 @@ class Node:
         if self.state not in USABLE_NODE_STATES or not self.scheduling_enabled or self.exclusive or self.after_drain:
             return 0
         return self.pool.slots_per_node - self.slots_used
+
+    @property
+    def serviceable(self) -> bool:
+        """Whether it takes tasks, or will by itself: not if it has failed, is to go, or must be enabled or started first."""
+        coming = self.state in USABLE_NODE_STATES or self.state in COMING_NODE_STATES
+        return coming and self.scheduling_enabled and self.after_drain not in ("leave", "deallocate")
 
     @property
     def busy(self) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from azure_batch_emulator.engine import task_rules
 from azure_batch_emulator.engine.entities import Node, Pool, Run, Subtask, Task
 from azure_batch_emulator.engine.pool_rules import cores_of
+from azure_batch_emulator.engine.scheduler import can_run
 from azure_batch_emulator.executors.base import RunRequest, RunResult
 
 if TYPE_CHECKING:
@@ -28,11 +29,14 @@ class MultiInstance:
     def possible(task: Task, pool: Pool) -> bool:
         """Whether a pool can ever run a multi-instance task; the documentation says that it stays active if not.
 
-        Its nodes must be able to talk to each other and run one task at a time, and there must be enough of them.
+        Its nodes must be able to talk to each other and run one task at a time, and there must be enough of them that will take
+        tasks of its job without anybody's help.
         """
         instances: int = task.spec["multiInstanceSettings"]["numberOfInstances"]
         talking: bool = pool.spec["enableInterNodeCommunication"]
-        return talking and pool.slots_per_node == 1 and len(pool.nodes) >= instances
+        if not talking or pool.slots_per_node != 1 or len(pool.nodes) < instances:
+            return False
+        return sum(1 for node in pool.nodes.values() if node.serviceable and can_run(task.job, node)) >= instances
 
     def assign(self, task: Task, pool: Pool, nodes: list[Node]) -> bool:
         """Put a task on as many nodes as it has instances.
@@ -68,6 +72,10 @@ class MultiInstance:
     def ended(self, run: Run) -> None:
         """A try of a task is over."""
         self._coordinations.pop(run.serial, None)
+
+    def under_way(self) -> int:
+        """How many tries there are."""
+        return len(self._coordinations)
 
 
 class _Coordination:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from azure_batch_emulator.engine.compact import ended
 from azure_batch_emulator.engine.entities import (
+    COMING_NODE_STATES,
     Counts,
     Job,
     JobSchedule,
@@ -56,7 +57,6 @@ _TASK = (*_TASK_NAMES.split(), *_SELDOM)
 _RECORD = tuple(_RECORD_NAMES.split())
 _SCHEDULE = tuple(_SCHEDULE_NAMES.split())
 _WORKING = frozenset({"idle", "running", "offline"})
-_COMING_UP = frozenset({"creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "preempted"})
 
 
 def _take(entity: Any, names: tuple[str, ...]) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def _load_pool(service: BatchService, body: dict[str, Any]) -> None:
             node.state = "idle" if node.scheduling_enabled else "offline"
         elif node.state == "deallocating":
             node.state = "deallocated"
-        elif node.state in _COMING_UP:
+        elif node.state in COMING_NODE_STATES:
             service.nodes.come_up(node)
     service.pools.resume(pool)
 

@@ -13,6 +13,7 @@ import pytest
 from azure_batch_emulator.engine.entities import Task
 from azure_batch_emulator.executors.base import RunResult
 from azure_batch_emulator.schema.pools import RESIZE
+from azure_batch_emulator.schema.tasks import TASK
 from support.hand_executor import DONE, LOST, Bench
 
 MANY = {"numberOfInstances": 2, "coordinationCommandLine": "coordinate"}
@@ -100,3 +101,77 @@ def test_a_preparation_that_the_emulator_lost_runs_again_before_the_coordination
     for _ in range(3):
         bench.end_all(DONE)
     assert task.result == "success"
+
+
+NOT_COMING = ["unusable", "starttaskfailed", "unknown", "offline", "deallocated", "leaving"]
+
+
+@pytest.mark.parametrize("state", NOT_COMING)
+def test_a_task_that_the_working_nodes_cannot_hold_does_not_hold_up_others(state: str) -> None:
+    bench = Bench()
+    node = next(iter(bench.pool.nodes.values()))
+    if state == "offline":
+        bench.service.nodes.disable_scheduling(node, "requeue")
+    elif state == "deallocated":
+        bench.service.nodes.act(node, "deallocate", "requeue")
+        bench.clock.advance(60.0)
+    elif state == "leaving":
+        bench.service.nodes.drain(node, "leave", "requeue")
+    else:
+        bench.service.nodes.fail(node, state, "Broken", "broken")
+    task = bench.task(multiInstanceSettings=MANY)
+    plain = bench.service.tasks.add(task.job, TASK.accept("", {"id": "plain", "commandLine": "plain"}))
+    bench.clock.advance(1.0)
+    assert (task.state, plain.state) == ("active", "running")
+    assert bench.end_all(DONE) == ["plain"]
+
+
+@pytest.mark.parametrize("state", ["preempted", "rebooting"])
+def test_a_task_whose_nodes_will_come_back_is_waited_for(state: str) -> None:
+    bench = Bench()
+    node = next(iter(bench.pool.nodes.values()))
+    bench.service.nodes.preempt(node) if state == "preempted" else bench.service.nodes.act(node, "reboot", "requeue")
+    task = bench.task(multiInstanceSettings=MANY)
+    plain = bench.service.tasks.add(task.job, TASK.accept("", {"id": "plain", "commandLine": "plain"}))
+    bench.clock.advance(1.0)
+    assert (task.state, plain.state) == ("active", "active")
+    bench.clock.advance(600.0)
+    assert bench.end_all(DONE) == ["coordinate"] * 2
+
+
+def test_a_node_on_which_the_job_cannot_be_prepared_does_not_count() -> None:
+    bench, task = waiting(constraints={"maxTaskRetryCount": 0})
+    bench.executor.open.pop(0).finish(RunResult(1))
+    plain = bench.service.tasks.add(task.job, TASK.accept("", {"id": "plain", "commandLine": "plain"}))
+    bench.clock.advance(1.0)
+    bench.end_all(DONE)
+    assert (task.state, plain.state) == ("active", "running")
+
+
+@pytest.mark.parametrize("end", ["success", "failure", "terminate", "delete", "requeue"])
+def test_nothing_is_remembered_of_a_try_that_is_over(end: str) -> None:
+    bench, task = waiting()
+    for _ in range(3):
+        assert bench.service.jobs.multi_instance.under_way() == 1
+        if end == "success":
+            while task.state != "completed":
+                bench.end_all(DONE)
+        elif end == "failure":
+            bench.end_all(DONE)
+            bench.end_all(RunResult(1))
+        elif end == "requeue":
+            for node in list(bench.pool.nodes.values()):
+                bench.service.nodes.preempt(node)
+        else:
+            getattr(bench.service.tasks, end)(task)
+        bench.clock.advance(1.0)
+        assert bench.service.jobs.multi_instance.under_way() == 0
+        if end == "requeue":
+            bench.clock.advance(600.0)
+            continue
+        if end == "delete":
+            break
+        if end == "success":
+            break
+        bench.service.tasks.reactivate(task)
+        bench.clock.advance(1.0)
