@@ -6,11 +6,12 @@ REST API, Jobs - Create Job, ``maxWallClockTime``: the time that the job may run
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from azure_batch_emulator.clock import ManualClock
+from azure_batch_emulator.clock import ManualClock, Timer
 from azure_batch_emulator.engine import snapshot
 from azure_batch_emulator.engine.entities import Job
 from azure_batch_emulator.engine.service import BatchService
@@ -83,3 +84,65 @@ def test_restarts_from_a_state_file_do_not_begin_the_limit_anew() -> None:
         clock, service = account()
         snapshot.load(service, picture)
     ends_after(clock, service.job("job"), 10 * MINUTE)
+
+
+class DoubleClock(ManualClock):
+    """Moves in real seconds; service time runs ten times as fast."""
+
+    scale = 10.0
+
+    def service_seconds(self) -> float:
+        return self.real_seconds() * self.scale
+
+    def call_later(self, seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
+        return self.call_after_real(seconds / self.scale, callback, *args)
+
+
+class RealTimeExecutor(SimulatedExecutor):
+    """As if commands were processes."""
+
+    real_time = True
+
+
+@pytest.mark.parametrize(("executor", "left"), [(SimulatedExecutor, 1.0), (RealTimeExecutor, 28.0)])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_limit_counts_the_time_that_commands_take(
+    executor: type[SimulatedExecutor], left: float, *, restart: bool
+) -> None:
+    # docs/emulator-differences.md#time: real seconds where commands are processes, else those of the service.
+    clock = DoubleClock()
+    clock.advance(100.0)
+    service = BatchService("account", clock, executor(clock, 1), seed=1)
+    body = {"id": "job", "poolInfo": {"poolId": "nowhere"}, "constraints": {"maxWallClockTime": "PT30S"}}
+    service.jobs.create("job", JOB.accept("", body))
+    clock.advance(2.0)
+    if restart:
+        picture = json.loads(json.dumps(snapshot.dump(service)))
+        clock = DoubleClock()
+        service = BatchService("account", clock, executor(clock, 1), seed=1)
+        snapshot.load(service, picture)
+    job = service.job("job")
+    clock.advance(left - 0.1)
+    assert job.state == "active"
+    clock.advance(0.2)
+    assert job.terminate_reason == "MaxWallClockTimeExpiry"
+
+
+@pytest.mark.parametrize(
+    ("executor", "limit", "watched"),
+    [
+        (SimulatedExecutor, "P100D", True),
+        (SimulatedExecutor, "P199D", True),
+        (SimulatedExecutor, "P201D", False),
+        (RealTimeExecutor, "P19D", True),
+        (RealTimeExecutor, "P21D", False),
+        (RealTimeExecutor, "P100D", False),
+    ],
+)
+def test_a_limit_is_none_only_if_this_machine_would_wait_for_weeks(
+    executor: type[SimulatedExecutor], limit: str, *, watched: bool
+) -> None:
+    clock = DoubleClock()
+    service = BatchService("account", clock, executor(clock, 1), seed=1)
+    timer = service.limits.watch(limit, service.limits.reading(), lambda: None)
+    assert (timer is not None) is watched
