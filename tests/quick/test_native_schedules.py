@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from support.stage import Stage, schedule
+from typing import Any
+
+import pytest
+
+from support.stage import Stage, pool, schedule
 
 MANAGER = {"id": "manager", "commandLine": "/bin/sh -c 'sleep 30'"}
 
@@ -32,3 +36,21 @@ async def test_the_history_says_what_has_become_of_a_job_although_counts_lag(sta
     calls = stage.azure.calls("Jobs_GetJobTaskCounts")
     await stage.run_for(3600)
     assert stage.azure.calls("Jobs_GetJobTaskCounts") == calls, "what is settled is not counted again"
+
+
+@pytest.mark.parametrize("version", ["", "latest", None])
+async def test_an_image_without_a_version_is_no_change_to_be_made_for_ever(stage: Stage, version: str | None) -> None:
+    stage.apply(*stage.account_objects())
+    own: dict[str, Any] = {**pool("own")["spec"], "targetDedicatedNodes": 0}
+    del own["accountRef"]
+    image = own["virtualMachineConfiguration"]["imageReference"] | {"version": version}
+    own["virtualMachineConfiguration"] = own["virtualMachineConfiguration"] | {"imageReference": image}
+    info = {"autoPoolSpecification": {"poolLifetimeOption": "jobschedule", "pool": own}}
+    times, account = {"recurrenceInterval": "PT24H"}, {"name": "main"}
+    stage.apply(schedule("nightly", accountRef=account, schedule=times, jobSpecification={"poolInfo": info}))
+    await stage.until(lambda: stage.azure.get("/jobschedules/nightly"), 600)
+    await stage.run_for(1200)
+    assert stage.ready("bjs", "nightly"), stage.status("bjs", "nightly")
+    assert (
+        stage.azure.calls("JobSchedules_UpdateJobSchedule") + stage.azure.calls("JobSchedules_ReplaceJobSchedule") == 0
+    )
