@@ -12,12 +12,18 @@ if TYPE_CHECKING:
     from azure_batch_emulator.engine.service import BatchService
 
 
+# Nobody waits longer for a release task: its limit is no longer than that.
+_PATIENCE = 900.0
+
+
 class JobTasks:
     """Runs the preparation and release tasks of all jobs of an account."""
 
     def __init__(self, service: BatchService) -> None:
         self._service = service
         self._active: dict[int, _JobTask] = {}
+        # Release tasks by the node whose reboot has interrupted them.
+        self._interrupted: dict[Node, list[_JobTask]] = {}
 
     def prepare(self, task: Task, node: Node) -> bool:
         """Whether a task may start on its node at once; if not, it starts after the preparation task."""
@@ -30,6 +36,8 @@ class JobTasks:
         if record is None:
             record = JobTaskRecord(job.id, node.pool.id, node.id)
             node.job_tasks[key] = record
+            # What the node did before it was reimaged is told no more once it does it again.
+            job.job_task_records = [each for each in job.job_task_records if each.node_id != node.id]
             job.job_task_records.append(record)
         if record.prepared:
             return True
@@ -50,14 +58,21 @@ class JobTasks:
         job = self._service.job_table.get(record.job_id.lower())
         spec = job.spec.get("jobPreparationTask") if job else None
         if spec is not None and spec["rerunOnNodeRebootAfterSuccess"]:
-            record.prepared = record.failed = False
+            record.prepared = False
+
+    def came_up(self, node: Node) -> None:
+        """A node is back from its reboot: release tasks that this interrupted run again."""
+        for job_task in self._interrupted.pop(node, ()):
+            job_task.launch()
 
     def release(self, job: Job) -> int:
-        """Start the release task on every node where the preparation task ran.
+        """End the preparation tasks of a job, and start the release task on every node where tasks of the job have run.
 
         Returns:
             How many were started; `Jobs.released` is called for each when it is over.
         """
+        for active in list(self._active.values()):
+            active.job_ended(job)
         spec = job.spec.get("jobReleaseTask")
         if spec is None:
             return 0
@@ -66,7 +81,7 @@ class JobTasks:
             pool = self._service.pool_table.get(record.pool_id.lower())
             node = pool.nodes.get(record.node_id) if pool else None
             usable = node is not None and node.state in ("idle", "running", "offline")
-            if node is None or not usable or record.preparation is None or record.release is not None:
+            if node is None or not usable or record.release is not None or not _has_worked(job, node, record):
                 continue
             _JobTask(self._service, self._active, job, node, record, spec, "release").launch()
             started += 1
@@ -80,8 +95,22 @@ class JobTasks:
     def abandon(self, run: Run) -> None:
         """The node goes away under a preparation or release task."""
         active = self._active.pop(run.serial, None)
-        if active is not None:
+        if active is None:
+            return
+        if active.is_release and run.node.after_drain == "reboot":
+            self._interrupted.setdefault(run.node, []).append(active)
+            self._service.clock.call_later(_PATIENCE, self._give_up, run.node, active)
+        else:
             active.abandoned()
+
+    def _give_up(self, node: Node, job_task: _JobTask) -> None:
+        """The node has not come back: the job waits no longer."""
+        waiting = self._interrupted.pop(node, [])
+        if job_task in waiting:
+            waiting.remove(job_task)
+            job_task.abandoned()
+        if waiting:
+            self._interrupted[node] = waiting
 
     def forget(self, job: Job) -> None:
         """The job is gone."""
@@ -90,6 +119,13 @@ class JobTasks:
             node = pool.nodes.get(record.node_id) if pool else None
             if node is not None:
                 node.job_tasks.pop(job.id.lower(), None)
+
+
+def _has_worked(job: Job, node: Node, record: JobTaskRecord) -> bool:
+    """Whether tasks of the job have run on a node since it was last made, after a preparation task that has completed."""
+    preparation = record.preparation or {}
+    tasks_ran = preparation.get("result") == "success" or not job.spec["jobPreparationTask"]["waitForSuccess"]
+    return preparation.get("state") == "completed" and tasks_ran and node.job_tasks.get(job.id.lower()) is record
 
 
 class _JobTask:
@@ -163,6 +199,18 @@ class _JobTask:
         limit = spec["maxWallClockTime"] if self._kind == "release" else spec["constraints"]["maxWallClockTime"]
         service.runs.launch(run, request, self, limit)
 
+    def _complete(self, outcome: task_rules.Outcome) -> None:
+        self._info = self._info | {
+            "state": "completed",
+            "endTime": self._service.clock.now() // 10 * 10,
+            "result": outcome.result,
+        }
+        if outcome.exit_code is not None:
+            self._info["exitCode"] = outcome.exit_code
+        if outcome.failure is not None:
+            self._info["failureInfo"] = outcome.failure
+        self._store()
+
     def _store(self) -> None:
         if self._kind == "preparation":
             self._record.preparation = self._info
@@ -186,16 +234,7 @@ class _JobTask:
                 self._attempt += 1
                 self.launch()
                 return
-        self._info = self._info | {
-            "state": "completed",
-            "endTime": self._service.clock.now() // 10 * 10,
-            "result": outcome.result,
-        }
-        if outcome.exit_code is not None:
-            self._info["exitCode"] = outcome.exit_code
-        if outcome.failure is not None:
-            self._info["failureInfo"] = outcome.failure
-        self._store()
+        self._complete(outcome)
         if self._kind == "release":
             self._service.jobs.released(self._job)
             return
@@ -207,6 +246,22 @@ class _JobTask:
         else:
             self._record.failed = True
             self._service.jobs.preparation_failed(self._node, waiting)
+
+    @property
+    def is_release(self) -> bool:
+        """Whether it is a release task."""
+        return self._kind == "release"
+
+    def job_ended(self, job: Job) -> None:
+        """A preparation task ends with its job."""
+        run = self._record.run
+        if self._job is not job or self.is_release or run is None:
+            return
+        self._active.pop(run.serial, None)
+        self._record.run = None
+        self._complete(task_rules.Outcome(None, task_rules.JOB_ENDED, None, retryable=False))
+        run.detached = True
+        self._service.runs.kill(run)
 
     @property
     def awaited(self) -> bool:

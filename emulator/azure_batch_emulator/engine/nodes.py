@@ -83,6 +83,7 @@ class Nodes:
         if node.state == "waitingforstarttask" or node.state == "starting":
             node.enter("idle" if node.scheduling_enabled else "offline", now)
         self.update_activity(node)
+        self._service.jobs.job_tasks.came_up(node)
         if node.after_drain and not node.busy:
             self._drained(node)
         self._service.scheduler.wake(node.pool)
@@ -279,12 +280,16 @@ class Nodes:
         for record in node.job_tasks.values():
             self._service.jobs.job_tasks.rebooted(record)
         if node.state == "reimaging":
-            self._service.executor.remove_node(self._service.runs.place(node))
-            self._service.executor.add_node(self._service.runs.place(node))
-            node.users.clear()
-            node.job_tasks.clear()
-            node.retained_until = 0.0
+            self._wipe(node)
         self._to_starting(node)
+
+    def _wipe(self, node: Node) -> None:
+        """The node is as new: nothing is left on it, and nothing has been done there."""
+        self._service.executor.remove_node(self._service.runs.place(node))
+        self._service.executor.add_node(self._service.runs.place(node))
+        node.users.clear()
+        node.job_tasks.clear()
+        node.retained_until = 0.0
 
     def _start_removal(self, node: Node) -> None:
         node.after_drain = None
@@ -315,7 +320,7 @@ class Nodes:
     def _recreated(self, node: Node) -> None:
         node.enter("creating", self._service.clock.now())
         node.boot_time = None
-        node.retained_until = 0.0
+        self._wipe(node)
         node.timer = self._service.clock.call_later(timings.NODE_CREATING, self._to_starting, node)
 
     def _interrupt(self, node: Node, state: str) -> None:

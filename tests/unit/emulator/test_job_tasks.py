@@ -1,0 +1,161 @@
+"""Job preparation and release tasks when nodes are rebooted, reimaged or preempted, and when jobs end early.
+
+REST API, ``jobReleaseTask``: it "runs on each Node where Tasks of the Job have run and the Job Preparation Task ran and completed";
+not on one that was reimaged since, and once more "if a Node reboots while the Job Release Task is still running".
+``jobPreparationTask``: if it fails, the node "remains ineligible to run Tasks of this Job until it is reimaged".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from azure_batch_emulator.engine.entities import Node, Task
+from azure_batch_emulator.executors.base import RunResult
+from azure_batch_emulator.schema.tasks import TASK
+from support.hand_executor import DONE, Bench
+
+JOB: dict[str, Any] = {
+    "jobPreparationTask": {"commandLine": "prepare", "constraints": {"maxTaskRetryCount": 0}},
+    "jobReleaseTask": {"commandLine": "release"},
+}
+
+
+def one_node(**preparation: Any) -> tuple[Bench, Task, Node]:
+    bench = Bench(targetDedicatedNodes=1)
+    task = bench.task(JOB | {"jobPreparationTask": JOB["jobPreparationTask"] | preparation})
+    return bench, task, next(iter(bench.pool.nodes.values()))
+
+
+def worked(**preparation: Any) -> tuple[Bench, Task, Node]:
+    """A job of which a task has run."""
+    bench, task, node = one_node(**preparation)
+    assert bench.end_all(DONE) == ["prepare"]
+    assert bench.end_all(DONE) == ["work"]
+    return bench, task, node
+
+
+def act(bench: Bench, node: Node, action: str, seconds: float = 600.0) -> None:
+    if action == "preempt":
+        bench.service.nodes.preempt(node)
+    else:
+        bench.service.nodes.act(node, action, "requeue")
+    bench.clock.advance(seconds)
+    assert node.state in ("idle", "running")
+
+
+def another(bench: Bench, task: Task) -> Task:
+    found = bench.service.tasks.add(task.job, TASK.accept("", {"id": "t2", "commandLine": "again"}))
+    bench.clock.advance(1.0)
+    return found
+
+
+def end(bench: Bench, task: Task, verb: str) -> None:
+    bench.service.jobs.terminate(task.job, "r") if verb == "terminate" else bench.service.jobs.delete(task.job)
+    bench.clock.advance(1.0)
+
+
+@pytest.mark.parametrize("verb", ["terminate", "delete"])
+def test_a_preparation_task_ends_with_its_job_and_no_release_task_runs_there(verb: str) -> None:
+    bench, task, node = one_node()
+    end(bench, task, verb)
+    assert (node.busy, node.slots_used) == (False, 0)
+    (record,) = task.job.job_task_records
+    assert record.preparation is not None
+    assert (record.preparation["state"], record.preparation["result"]) == ("completed", "failure")
+    assert record.preparation["failureInfo"]["code"] == "TaskEnded"
+    assert record.release is None
+    bench.clock.advance(10.0)
+    assert task.job.state == "completed" or bench.service.job_table == {}
+
+
+def test_no_release_task_runs_where_the_job_could_not_be_prepared() -> None:
+    bench, task, _ = one_node()
+    assert bench.end_all(RunResult(1)) == ["prepare"]
+    end(bench, task, "terminate")
+    bench.clock.advance(10.0)
+    assert (task.job.state, bench.executor.open) == ("completed", [])
+
+
+def test_a_release_task_runs_after_a_failed_preparation_that_tasks_did_not_wait_for() -> None:
+    bench, task, _ = one_node(waitForSuccess=False)
+    bench.end_all(RunResult(1))
+    end(bench, task, "terminate")
+    assert bench.end_all(DONE) == ["release"]
+
+
+@pytest.mark.parametrize(("action", "released"), [("reboot", ["release"]), ("reimage", []), ("preempt", [])])
+def test_a_node_that_is_made_anew_has_nothing_to_release(action: str, released: list[str]) -> None:
+    bench, task, node = worked()
+    act(bench, node, action)
+    end(bench, task, "terminate")
+    assert bench.end_all(DONE) == released
+
+
+@pytest.mark.parametrize("action", ["reimage", "preempt"])
+@pytest.mark.parametrize("rerun", [False, True])
+def test_a_node_that_is_made_anew_is_prepared_again_and_released_once(action: str, *, rerun: bool) -> None:
+    bench, task, node = worked(rerunOnNodeRebootAfterSuccess=rerun)
+    act(bench, node, action)
+    another(bench, task)
+    assert bench.end_all(DONE) == ["prepare"]
+    assert bench.end_all(DONE) == ["again"]
+    end(bench, task, "terminate")
+    assert bench.end_all(DONE) == ["release"]
+    assert len(task.job.job_task_records) == 1
+
+
+@pytest.mark.parametrize(("rerun", "commands"), [(True, ["prepare"]), (False, ["again"])])
+def test_a_rebooted_node_is_prepared_again_if_the_job_says_so(rerun: bool, commands: list[str]) -> None:
+    bench, task, node = worked(rerunOnNodeRebootAfterSuccess=rerun)
+    act(bench, node, "reboot")
+    another(bench, task)
+    assert bench.end_all(DONE) == commands
+
+
+@pytest.mark.parametrize(("action", "commands"), [("reboot", []), ("reimage", ["prepare"]), ("preempt", ["prepare"])])
+def test_a_node_on_which_a_preparation_failed_takes_no_tasks_of_the_job_until_it_is_made_anew(
+    action: str, commands: list[str]
+) -> None:
+    bench, _, node = one_node()
+    assert bench.end_all(RunResult(1)) == ["prepare"]
+    act(bench, node, action)
+    assert bench.end_all(DONE) == commands
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_release_task_that_a_reboot_interrupts_runs_again(times: int) -> None:
+    bench, task, node = worked()
+    end(bench, task, "terminate")
+    for _ in range(times):
+        act(bench, node, "reboot", 200.0)
+        assert task.job.state == "terminating"
+    bench.executor.open = bench.executor.open[-1:]
+    assert bench.end_all(DONE) == ["release"]
+    bench.clock.advance(10.0)
+    (record,) = task.job.job_task_records
+    assert record.release is not None
+    assert (task.job.state, record.release["result"]) == ("completed", "success")
+
+
+@pytest.mark.parametrize("then", ["preempt", "unusable", "leave", "delete"])
+def test_a_job_does_not_wait_for_a_node_that_does_not_come_back(then: str) -> None:
+    bench, task, node = worked()
+    end(bench, task, "terminate")
+    bench.service.nodes.act(node, "reboot", "requeue")
+    bench.clock.advance(10.0)
+    if then == "preempt":
+        bench.service.nodes.preempt(node)
+        bench.clock.advance(1000.0)
+        bench.end_all(DONE)
+        bench.clock.advance(10.0)
+    elif then == "unusable":
+        bench.service.nodes.fail(node, "unusable", "Broken", "broken")
+    elif then == "leave":
+        bench.service.nodes.drain(node, "leave", "requeue")
+    else:
+        bench.service.jobs.delete(task.job)
+        bench.service.pools.delete(bench.pool)
+    bench.clock.advance(1000.0)
+    assert (task.job.state if then != "delete" else len(bench.service.job_table)) in ("completed", 0)
