@@ -43,6 +43,7 @@ class Pools:
             raise BatchError("PoolQuotaReached")
         spec = with_user_defaults({"certificateReferences": [], **spec})
         self._check(spec)
+        self.check_packages(spec.get("applicationPackageReferences", ()))
         if spec["enableAutoScale"]:
             service.auto_scale.check_syntax(spec["autoScaleFormula"])
         now = service.clock.now()
@@ -75,7 +76,6 @@ class Pools:
         machine_rules.check_image(spec, self._service.images)
         machine_rules.check_users(spec)
         machine_rules.check_subnet(spec.get("networkConfiguration"), self._service.subscription)
-        self.check_packages(spec.get("applicationPackageReferences", ()))
 
     def check_packages(self, references: Any) -> None:
         """Raises BatchError 409 InvalidApplicationPackageReferences for an unknown application or version."""
@@ -326,6 +326,8 @@ class Pools:
             raise BatchError("OperationNotValidOnPool", {"Reason": reason})
         spec = with_user_defaults(pool.spec | changes)
         self._check(spec)
+        # Those that the pool has may have been withdrawn since.
+        self.check_packages(changes.get("applicationPackageReferences") or ())
         pool.spec = {name: value for name, value in spec.items() if value != [] or name == "certificateReferences"}
         pool.last_modified = self._service.clock.now()
 

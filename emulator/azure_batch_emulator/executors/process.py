@@ -101,7 +101,13 @@ class ProcessExecutor:
         self._discard(self.files.root(place))
 
     def remove_directory(self, place: NodePlace, directory: str) -> None:
-        self._discard(self.files.root(place) / directory)
+        above, _, name = directory.rpartition("/")
+        try:
+            # A task may have put a link to anything above its directory, or a file.
+            parent = self.files.resolve(place, "", above)
+        except FileNotFoundError:
+            return
+        self._discard(parent / name)
 
     def upload(self, container_url: str, files: Mapping[str, bytes]) -> int:
         self._spawn(self._send(container_url, files))
@@ -122,6 +128,9 @@ class ProcessExecutor:
         try:
             directory.rename(grave)
         except FileNotFoundError:
+            return
+        except OSError as error:
+            _LOG.warning("%s was not removed: %s", directory, error.strerror)
             return
         self._spawn(asyncio.to_thread(shutil.rmtree, grave, ignore_errors=True))
 

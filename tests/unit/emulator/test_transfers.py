@@ -11,8 +11,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from azure_batch_emulator.clock import LoopClock
 from azure_batch_emulator.executors.base import NodePlace
 from azure_batch_emulator.executors.disk import DiskFiles, content_type
+from azure_batch_emulator.executors.process import ProcessExecutor
 from azure_batch_emulator.executors.transfer import TransferError, download_resources, plan_uploads, upload_all
 
 
@@ -351,3 +353,27 @@ def test_a_file_that_becomes_a_link_before_it_is_read_is_not_followed(tmp_path: 
 )
 def test_the_type_of_a_file_follows_from_its_name(name: str, found: str) -> None:
     assert content_type(name) == found
+
+
+@pytest.mark.parametrize("above", ["link", "file", "nothing", "directory"])
+def test_what_a_task_puts_above_its_directory_does_not_lead_its_removal_astray(tmp_path: Path, above: str) -> None:
+    place = NodePlace("account", "pool", "node")
+    outside = tmp_path / "outside"
+    (outside / "t").mkdir(parents=True)
+    (outside / "t" / "x").write_text("precious")
+
+    async def run() -> bool:
+        executor = ProcessExecutor(tmp_path / "data", LoopClock())
+        executor.add_node(place)
+        job = executor.files.root(place) / "workitems" / "job"
+        if above == "link":
+            job.symlink_to(outside)
+        elif above == "file":
+            job.write_text("")
+        elif above == "directory":
+            (job / "t").mkdir(parents=True)
+        executor.remove_directory(place, "workitems/job/t")
+        return (job / "t").exists()
+
+    assert asyncio.run(run()) is (above == "link")
+    assert (outside / "t" / "x").read_text() == "precious"
