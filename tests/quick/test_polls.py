@@ -154,11 +154,12 @@ async def test_what_has_ended_is_not_asked_for_any_more(stage: Stage) -> None:
     stage.azure.post("/jobs", {"id": "theirs", "poolInfo": {"poolId": "cpu"}})
     single = thing("BatchTask", "single", jobId="theirs", accountRef={"name": "main"}, commandLine="sleep 5")
     specification = {"poolRef": {"name": "cpu"}, "jobManagerTask": {"id": "manager", "commandLine": "sleep 5"}}
-    once = {"recurrenceInterval": "PT24H", "doNotRunAfter": "2026-05-29T00:00:00Z"}
+    # Not long after the beginning of the stage's time: a schedule is over when its own time is.
+    once = {"recurrenceInterval": "PT24H", "doNotRunAfter": "2026-05-28T20:40:00Z"}
     stage.apply(job("own", tasks=sleeping(2, 5)), single)
     stage.apply(schedule("once", schedule=once, jobSpecification=specification))
     await stage.until(lambda: stage.phase("bj", "own") == stage.phase("bt", "single") == "Succeeded", 120)
-    await stage.until(lambda: stage.phase("bjs", "once") == "Completed", 120)
+    await stage.until(lambda: stage.phase("bjs", "once") == "Completed", 1200)
     await stage.run_for(5)
     since = stage.now
     await stage.run_for(240)

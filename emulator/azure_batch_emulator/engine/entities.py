@@ -394,6 +394,7 @@ class JobSchedule:
     next_run: int | None = None
     end_time: int | None = None
     timer: Timer | None = None
+    end_timer: Timer | None = None
     due: bool = False
     due_at: int | None = None
     auto_pool_id: str | None = None

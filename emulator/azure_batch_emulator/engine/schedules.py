@@ -150,7 +150,7 @@ class Schedules:
             return
         if schedule.due:
             self._start_job(schedule)
-        elif schedule.next_run is None:
+        elif schedule.next_run is None and self._runs_out(schedule):
             self._complete_naturally(schedule)
 
     def resume(self, schedule: JobSchedule) -> None:
@@ -163,6 +163,7 @@ class Schedules:
             self._drop_pool(schedule)
         elif schedule.state == "active":
             self._set_timer(schedule, now)
+            self._watch_end(schedule, now)
             if schedule.due and schedule.due_at is not None:
                 self._open_window(schedule, (now - schedule.due_at) / TICKS_PER_SECOND * self._service.clock.scale)
             self._look_soon(schedule)
@@ -175,9 +176,45 @@ class Schedules:
             raise BatchError(code)
 
     def _stop_timer(self, schedule: JobSchedule) -> None:
+        for timer in (schedule.timer, schedule.end_timer):
+            if timer is not None:
+                timer.cancel()
+        schedule.timer = schedule.end_timer = None
+
+    def _runs_out(self, schedule: JobSchedule) -> bool:
+        """Whether a schedule that makes no job any more is over: with doNotRunAfter not before that, if it recurs."""
+        end = self._end(schedule)
+        return (
+            "recurrenceInterval" not in schedule.spec.get("schedule", {})
+            or end is None
+            or end <= self._service.clock.now()
+        )
+
+    @staticmethod
+    def _end(schedule: JobSchedule) -> int | None:
+        after = schedule.spec.get("schedule", {}).get("doNotRunAfter")
+        return parse_timestamp(after) if after else None
+
+    def _watch_end(self, schedule: JobSchedule, now: int) -> None:
+        """Look at a schedule when its doNotRunAfter is past; a running job is waited for."""
+        end = self._end(schedule)
+        if end is not None and schedule.state == "active":
+            seconds = max(0.0, (end - now) / TICKS_PER_SECOND)
+            schedule.end_timer = self._service.clock.call_after_real(seconds, self._at_end, schedule)
+
+    def _at_end(self, schedule: JobSchedule) -> None:
+        schedule.end_timer = None
+        now, end = self._service.clock.now(), self._end(schedule)
+        if end is not None and end > now:
+            # As in `_due`: a timer cannot be longer than some weeks.
+            self._watch_end(schedule, now)
+            return
+        schedule.next_run = None
         if schedule.timer is not None:
             schedule.timer.cancel()
             schedule.timer = None
+        schedule.due = False
+        self._look(schedule)
 
     def _plan(self, schedule: JobSchedule, *, first: bool) -> None:
         """Find out when the next job is due; a disabled schedule shows it, and makes none."""
@@ -185,6 +222,7 @@ class Schedules:
         clock = self._service.clock
         times = schedule.spec.get("schedule", {})
         now = clock.now()
+        self._watch_end(schedule, now)
         until = times.get("doNotRunUntil")
         begin = parse_timestamp(until) if until else None
         if begin is not None and begin > now:
@@ -205,6 +243,9 @@ class Schedules:
         schedule.next_run = schedule.created + step
         while schedule.next_run <= now:
             schedule.next_run += step
+        end = self._end(schedule)
+        if end is not None and schedule.next_run > end:
+            schedule.next_run = None
         self._set_timer(schedule, now)
 
     def _advance(self, schedule: JobSchedule, now: int) -> None:
@@ -215,8 +256,8 @@ class Schedules:
         if interval is None:
             return
         following = now + int(duration_seconds(interval) / self._service.clock.scale * TICKS_PER_SECOND)
-        after = times.get("doNotRunAfter")
-        if after and following > parse_timestamp(after):
+        end = self._end(schedule)
+        if end is not None and following > end:
             return
         schedule.next_run = following
         self._set_timer(schedule, now)
@@ -266,8 +307,8 @@ class Schedules:
 
     def _start_job(self, schedule: JobSchedule) -> None:
         schedule.due = False
-        after = schedule.spec.get("schedule", {}).get("doNotRunAfter")
-        if after and parse_timestamp(after) <= self._service.clock.now():
+        end = self._end(schedule)
+        if end is not None and end <= self._service.clock.now():
             schedule.next_run = None
             if not self._running(schedule):
                 self._complete_naturally(schedule)

@@ -1,14 +1,19 @@
-"""Job schedules: disabled ones that are changed, and what was withdrawn before the next job."""
+"""Job schedules: disabled ones that are changed, what was withdrawn before the next job, and when they are over."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from azure_batch_emulator.engine import snapshot
 from azure_batch_emulator.engine.entities import JobSchedule
+from azure_batch_emulator.engine.service import BatchService
+from azure_batch_emulator.executors.simulated import SimulatedExecutor
 from azure_batch_emulator.schema.jobs import JOB, JOB_SCHEDULE, JOB_SCHEDULE_UPDATE
 from azure_batch_emulator.schema.tasks import TASK
+from azure_batch_emulator.wire.errors import BatchError
 from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, format_timestamp
 from support.hand_executor import DONE, Bench
 
@@ -94,3 +99,72 @@ def test_a_task_whose_package_is_withdrawn_before_it_runs_fails() -> None:
     bench.clock.advance(1.0)
     assert bench.end_all(DONE) == ["without"]
     assert [task.failure and task.failure["code"] for task in tasks] == ["ApplicationPackageError", None]
+
+
+@pytest.mark.parametrize("how", ["created", "changed", "restarted"])
+def test_a_schedule_is_over_when_its_time_is_and_no_job_runs(how: str) -> None:
+    # REST API, doNotRunAfter: it completes "as soon as this deadline is past and there is no active Job".
+    bench = Bench()
+    times = {"recurrenceInterval": "PT60M"}
+    schedule = scheduled(bench, times | ({} if how == "changed" else {"doNotRunAfter": in_minutes(bench, 50)}))
+    if how == "changed":
+        changed(bench, schedule, times | {"doNotRunAfter": in_minutes(bench, 50)}, replace=False)
+    assert schedule.next_run is None
+    bench.service.jobs.terminate(bench.service.job("s:job-1"), "r")
+    bench.clock.advance(5 * MINUTE)
+    service = bench.service
+    if how == "restarted":
+        picture = json.loads(json.dumps(snapshot.dump(service)))
+        service = BatchService("account", bench.clock, SimulatedExecutor(bench.clock, 1), seed=1)
+        snapshot.load(service, picture)
+        schedule = service.schedule("s")
+    bench.clock.advance(44 * MINUTE)
+    assert schedule.state == "active"
+    bench.clock.advance(2 * MINUTE)
+    assert (schedule.state, schedule.job_serial) == ("completed", 1)
+
+
+def test_a_schedule_whose_time_is_over_waits_for_its_job() -> None:
+    bench = Bench()
+    schedule = scheduled(bench, {"recurrenceInterval": "PT20M", "doNotRunAfter": in_minutes(bench, 50)})
+    bench.clock.advance(90 * MINUTE)
+    assert (schedule.state, schedule.job_serial, schedule.due) == ("active", 1, False)
+    bench.service.jobs.terminate(bench.service.job("s:job-1"), "r")
+    bench.clock.advance(MINUTE)
+    assert (schedule.state, schedule.job_serial) == ("completed", 1)
+
+
+def test_a_schedule_of_one_job_is_over_with_it_whatever_its_time_is() -> None:
+    bench = Bench()
+    schedule = scheduled(bench, {"doNotRunAfter": in_minutes(bench, 50)})
+    bench.service.jobs.terminate(bench.service.job("s:job-1"), "r")
+    bench.clock.advance(MINUTE)
+    assert schedule.state == "completed"
+
+
+def test_a_disabled_schedule_is_not_over_before_it_is_enabled() -> None:
+    bench = Bench()
+    schedule = scheduled(bench, {"recurrenceInterval": "PT20M", "doNotRunAfter": in_minutes(bench, 50)})
+    bench.service.jobs.terminate(bench.service.job("s:job-1"), "r")
+    bench.service.schedules.disable(schedule)
+    bench.clock.advance(90 * MINUTE)
+    assert schedule.state == "disabled"
+    bench.service.schedules.enable(schedule)
+    bench.clock.advance(MINUTE)
+    assert (schedule.state, schedule.job_serial) == ("completed", 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"), [({"metadata": []}, None), (PACKAGE, "InvalidApplicationPackageReferences")]
+)
+def test_a_pool_whose_package_was_withdrawn_can_be_changed(changes: dict[str, Any], code: str | None) -> None:
+    bench = Bench()
+    bench.service.applications["tool"] = {"id": "tool", "displayName": "", "versions": ["1"]}
+    bench.service.pools.patch(bench.pool, PACKAGE)
+    bench.service.applications.clear()
+    found = None
+    try:
+        bench.service.pools.patch(bench.pool, changes)
+    except BatchError as error:
+        found = error.code
+    assert found == code
