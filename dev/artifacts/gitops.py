@@ -2,7 +2,7 @@
 
 gitops/argocd/resource_customizations has the layout of Argo CD's own repository, so that it can be handed over; argocd-cm.yaml
 holds the same for an Argo CD of today. Flux reads kstatus' conditions by itself; its CEL expressions make it wait for the end of
-jobs as well. Test data are statuses as the operator writes them; tests run them through real Lua, kstatus and CEL.
+jobs as well. Tests run the scripts and test data through the libraries that these tools use (`gitopstools`).
 """
 
 from __future__ import annotations
@@ -39,25 +39,34 @@ class Rule:
     only: frozenset[str] = frozenset()
     ready: bool = False
     """Whether `Ready` is True beside it."""
+    reason: str = ""
+    """The reason that the condition must have; any if empty."""
+
+    @property
+    def name(self) -> str:
+        """Of its test data."""
+        return {_SKIPPED: "skipped"}.get(self.reason) or self.condition.lower()
 
 
+_SKIPPED = "ReconcileSkipped"
 RULES = (
     Rule("Failed", "Degraded", "Failed"),
     Rule("Stalled", "Degraded", "Failed"),
     Rule("Complete", "Healthy", "Current", ready=True),
+    Rule("Ready", "Suspended", "Current", ready=True, reason=_SKIPPED),
     Rule("Suspended", "Suspended", "Current", ready=True),
     Rule("Reconciling", "Progressing", "InProgress"),
     Rule("Ready", "Progressing", "Current", only=ENDING, ready=True),
     Rule("Ready", "Healthy", "Current", ready=True),
 )
-_SKIPPED = "ReconcileSkipped"
 
 
 def rules_of(kind: str) -> list[Rule]:
     """The rules for a kind, up to the one that makes those after it idle."""
     found: list[Rule] = []
     for rule in RULES:
-        if (not rule.only or kind in rule.only) and all(rule.condition != each.condition for each in found):
+        known = {(each.condition, each.reason) for each in found}
+        if (not rule.only or kind in rule.only) and (rule.condition, rule.reason) not in known:
             found.append(rule)
     return found
 
@@ -65,10 +74,15 @@ def rules_of(kind: str) -> list[Rule]:
 # --- Argo CD ---
 
 
+def _test(rule: Rule) -> str:
+    reason = f' and conditions.{rule.condition}.reason == "{rule.reason}"' if rule.reason else ""
+    return f'is("{rule.condition}"){reason}'
+
+
 def health_lua(kind: str) -> str:
     """The health script of a kind."""
     checks = "\n".join(
-        f'if is("{rule.condition}") then return {{ status = "{rule.health}", message = message("{rule.condition}") }} end'
+        f'if {_test(rule)} then return {{ status = "{rule.health}", message = message("{rule.condition}") }} end'
         for rule in rules_of(kind)
     )
     return f"""-- {_NOTE}
@@ -86,9 +100,6 @@ end
 local function message(name)
   return conditions[name].reason .. ": " .. conditions[name].message
 end
-if conditions.Ready ~= nil and conditions.Ready.reason == "{_SKIPPED}" then
-  return {{ status = "Suspended", message = message("Ready") }}
-end
 {checks}
 return {{ status = "Progressing", message = conditions.Ready ~= nil and message("Ready") or "" }}
 """
@@ -100,6 +111,7 @@ def _annotate(annotation: str) -> str:
 if obj.metadata.annotations == nil then
   obj.metadata.annotations = {{}}
 end
+local os = require("os")
 obj.metadata.annotations["{annotation}"] = os.date("!%Y-%m-%dT%XZ")
 return obj
 """
@@ -124,21 +136,36 @@ def actions_of(kind: str) -> list[str]:
     return ["reconcile-now", *more.get(kind, [])]
 
 
-_OPEN = 'phase ~= "Succeeded" and phase ~= "Failed"'
 _ENABLED = {
     "reconcile-now": "true",
-    "retry-failed": "(obj.status or {}).taskCounts ~= nil and (obj.status.taskCounts.failed or 0) > 0",
-    "terminate": _OPEN,
-    "suspend": f"obj.spec.suspend ~= true and {_OPEN}",
-    "resume": "obj.spec.suspend == true",
+    # Azure Batch runs no task of a job again that has ended or is ending.
+    "retry-failed": '(state == "active" or state == "disabling" or state == "disabled" or state == "enabling") '
+    "and open and managed and failed > 0",
+    "terminate": "open and managed",
+    "suspend": "obj.spec.suspend ~= true and open",
+    "resume": "obj.spec.suspend == true and open",
 }
+_LOCALS = f"""local status = obj.status or {{}}
+local state = status.state
+local failed = (status.taskCounts or {{}}).failed or 0
+local open = obj.metadata.deletionTimestamp == nil
+local managed = true
+for _, condition in ipairs(status.conditions or {{}}) do
+  if condition.status == "True" and (condition.type == "Complete" or condition.type == "Failed") then
+    open = false
+  end
+  if condition.type == "Ready" and condition.reason == "{_SKIPPED}" then
+    managed = false
+  end
+end
+"""
 
 
 def discovery_lua(kind: str) -> str:
-    """Tells which actions make sense for an object as it is."""
+    """Tells which actions the operator would carry out for an object as it is."""
     lines = [f'actions["{name}"] = {{ disabled = not ({_ENABLED[name]}) }}' for name in actions_of(kind)]
-    phase = "local phase = (obj.status or {}).phase\n" if any("phase" in line for line in lines) else ""
-    return f"-- {_NOTE}\nlocal actions = {{}}\n{phase}" + "\n".join(lines) + "\nreturn actions\n"
+    names = _LOCALS if any("open" in line for line in lines) else ""
+    return f"-- {_NOTE}\nlocal actions = {{}}\n{names}" + "\n".join(lines) + "\nreturn actions\n"
 
 
 # --- Flux ---
@@ -202,15 +229,14 @@ def cases(kind: str) -> list[Case]:
         Case("new", "Progressing", "InProgress", _body(kind, 1, {"observedGeneration": -1})),
         Case("changed", "Progressing", "InProgress", _body(kind, 2, _status(1, ready))),
         Case("waiting", "Progressing", "InProgress", _body(kind, 1, _status(1, not_ready))),
-        Case("skipped", "Suspended", "InProgress", _body(kind, 1, _status(1, ("Ready", "False", _SKIPPED)))),
     ]
     for rule in rules_of(kind):
         beside = [] if rule.condition == "Ready" else [ready if rule.ready else not_ready]
         if rule.condition == "Failed":
             # Both are there, as bounded work that ended badly is for a person to look at.
             beside.append(("Stalled", "True", "TasksFailed"))
-        conditions = [*beside, (rule.condition, "True", rule.condition)]
-        found.append(Case(rule.condition.lower(), rule.health, rule.current, _body(kind, 1, _status(1, *conditions))))
+        conditions = [*beside, (rule.condition, "True", rule.reason or rule.condition)]
+        found.append(Case(rule.name, rule.health, rule.current, _body(kind, 1, _status(1, *conditions))))
     return found
 
 
@@ -238,10 +264,8 @@ def resource_customizations() -> Iterator[tuple[str, str]]:
 def _message(kind: str, case: Case) -> str:
     if case.name in {"new", "changed"}:
         return "The operator has not looked at it yet"
-    reasons = {"waiting": "NotYet", "skipped": _SKIPPED, "ready": "Ready"}
-    reason = reasons.get(case.name) or next(
-        rule.condition for rule in rules_of(kind) if rule.condition.lower() == case.name
-    )
+    found = {rule.name: rule.reason or rule.condition for rule in rules_of(kind)}
+    reason = (found | {"waiting": "NotYet"})[case.name]
     return f"{reason}: why it is {reason}"
 
 
@@ -303,9 +327,10 @@ def table() -> str:
     lines = ["| condition that is True | kinds | Argo CD | kstatus (Flux, `helm --wait`) |", "|---|---|---|---|"]
     for rule in RULES:
         kinds = "those that end" if rule.only else "all"
-        if rule.condition == "Ready" and not rule.only:
+        if rule.condition == "Ready" and not rule.only and not rule.reason:
             kinds = "those that stay"
-        lines.append(f"| `{rule.condition}` | {kinds} | {rule.health} | {rule.current} |")
+        shown = f"`{rule.condition}`" + (f" with reason `{rule.reason}`" if rule.reason else "")
+        lines.append(f"| {shown} | {kinds} | {rule.health} | {rule.current} |")
     return "\n".join(lines) + "\n"
 
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from localcluster.build import cache_folder
+from localcluster.goprogram import cache_folder
 
 USER = "65532:65532"
 _LOCAL_BASE = "localhost/azure-batch-base:bookworm"

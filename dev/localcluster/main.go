@@ -1,28 +1,23 @@
 // Localcluster is a Kubernetes control plane in one program: etcd, kube-apiserver, kube-controller-manager and
-// kubectl, with helm and kstatus beside them, each being what runs when the program is called by that name through a
-// symlink.
+// kubectl, with helm beside them, each being what runs when the program is called by that name through a symlink.
 //
-// One program and not six: they share most of their packages, so it builds in half the time and a quarter of the
+// One program and not five: they share most of their packages, so it builds in half the time and a quarter of the
 // space, and nothing but the Go module proxy is needed to get it. Each main below is what the upstream command of that
 // name has in its own main package, and nothing else.
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	_ "time/tzdata" // validation of time zones must not depend on the machine
 
-	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"go.etcd.io/etcd/server/v3/etcdmain"
 	helm "helm.sh/helm/v4/pkg/cmd"
 	helmkube "helm.sh/helm/v4/pkg/kube"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	_ "k8s.io/client-go/plugin/pkg/client/auth" // the login plugins of a real kubectl
 	"k8s.io/component-base/cli"
 	"k8s.io/component-base/logs"
@@ -45,7 +40,6 @@ var commands = map[string]func() int{
 	"kube-controller-manager": func() int { return cli.Run(controllermanager.NewControllerManagerCommand()) },
 	"kubectl":                 runKubectl,
 	"helm":                    runHelm,
-	"kstatus":                 runKstatus,
 }
 
 // runKubectl sets the log level before the command is made, because plugins and the preferences file are handled while
@@ -74,35 +68,6 @@ func runHelm() int {
 		return coded.ExitCode
 	}
 	return 1
-}
-
-// runKstatus reads objects as JSON, one after the other, from standard input and writes for each what the library
-// behind Flux and `helm --wait` makes of it: a line of JSON with status and message.
-func runKstatus() int {
-	decoder := json.NewDecoder(os.Stdin)
-	encoder := json.NewEncoder(os.Stdout)
-	for {
-		var document json.RawMessage
-		err := decoder.Decode(&document)
-		if errors.Is(err, io.EOF) {
-			return 0
-		}
-		object := unstructured.Unstructured{}
-		if err == nil {
-			err = object.UnmarshalJSON(document) // whole numbers stay whole, as the library wants them
-		}
-		var result *status.Result
-		if err == nil {
-			result, err = status.Compute(&object)
-		}
-		if err == nil {
-			err = encoder.Encode(map[string]string{"status": string(result.Status), "message": result.Message})
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, "kstatus:", err)
-			return 1
-		}
-	}
 }
 
 func main() {

@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import json
-import subprocess
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import yaml
 
+import gitopstools
 from artifacts import gitops
-from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.generate import ROOT
 from e2e.conftest import Stage, job, pool, task
 from localcluster import LocalCluster
-from unit.test_gitops import run as argo
 
 WAVES = sorted((ROOT / "gitops" / "argocd" / "waves").glob("*.yaml"))
-
-
-def kstatus(cluster: LocalCluster, objects: Sequence[Any]) -> list[str]:
-    """What the library behind Flux and `helm --wait` makes of objects."""
-    program = cluster.programs.kstatus
-    assert program, "kstatus is a program of the local control plane"
-    text = "\n".join(json.dumps(each) for each in objects)
-    done = subprocess.run([str(program)], input=text, capture_output=True, text=True, check=True)
-    return [json.loads(line)["status"] for line in done.stdout.splitlines()]
-
-
-@pytest.mark.parametrize("kind", [each.value for each in Kind])
-def test_kstatus_agrees_with_the_table(cluster: LocalCluster, kind: str) -> None:
-    cases = gitops.cases(kind)
-    found = kstatus(cluster, [case.body for case in cases])
-    assert dict(zip([case.name for case in cases], found, strict=True)) == {case.name: case.current for case in cases}
 
 
 def test_an_object_that_nobody_has_looked_at_is_not_taken_for_finished(installed: LocalCluster) -> None:
@@ -41,7 +22,7 @@ def test_an_object_that_nobody_has_looked_at_is_not_taken_for_finished(installed
     installed.kubectl("create", "namespace", "unseen")
     one = pool("unseen")
     text = installed.kubectl("-n", "unseen", "create", "-o", "json", "-f", "-", input=json.dumps(one)).stdout
-    assert kstatus(installed, [json.loads(text)]) == ["InProgress"]
+    assert gitopstools.kstatus([json.loads(text)]) == ["InProgress"]
 
 
 def test_what_the_operator_writes_is_read_as_it_is_meant(stage: Stage) -> None:
@@ -72,8 +53,10 @@ def test_what_the_operator_writes_is_read_as_it_is_meant(stage: Stage) -> None:
 
     def found() -> dict[tuple[str, str], tuple[str, str]]:
         objects = {key: stage.get(*key) for key in wanted}
-        health = [argo(gitops.health_lua(each["kind"]), each)["status"] for each in objects.values()]
-        return dict(zip(objects, zip(health, kstatus(stage.cluster, list(objects.values())), strict=True), strict=True))
+        health = [
+            gitopstools.run("health", gitops.health_lua(each["kind"]), each)["status"] for each in objects.values()
+        ]
+        return dict(zip(objects, zip(health, gitopstools.kstatus(objects.values()), strict=True), strict=True))
 
     stage.until(lambda: found() == wanted, f"all are as they should be: {wanted}")
 
@@ -82,7 +65,7 @@ def test_actions_of_argo_cd_do_what_they_say(stage: Stage) -> None:
     stage.ready_pool()
 
     def act(name: str, action: str) -> None:
-        changed = argo(gitops.ACTIONS[action], stage.get("bj", name))
+        changed = gitopstools.run("action", gitops.ACTIONS[action], stage.get("bj", name))
         patch = {"spec": {"suspend": changed["spec"].get("suspend")}, "metadata": {}}
         if annotations := changed["metadata"].get("annotations"):
             patch["metadata"] = {"annotations": annotations}

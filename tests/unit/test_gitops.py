@@ -1,15 +1,16 @@
-"""Health and actions for Argo CD in real Lua, and Flux' expressions in CEL, on statuses as the operator writes them."""
+"""Health and actions for Argo CD in its own Lua, kstatus, and Flux' expressions in CEL, on statuses as the operator writes them."""
 
 from __future__ import annotations
 
-import json
+import re
+from pathlib import Path
 from typing import Any
 
 import celpy
-import lupa.lua51 as lua
 import pytest
 import yaml
 
+import gitopstools
 from artifacts import gitops
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.generate import ROOT
@@ -17,33 +18,18 @@ from azure_batch_operator.generate import ROOT
 FOLDER = ROOT / "gitops" / "argocd" / "resource_customizations" / "azurebatch.io"
 CASES = [(kind.value, case) for kind in Kind for case in gitops.cases(kind.value)]
 IDS = [f"{kind}-{case.name}" for kind, case in CASES]
-# What Argo CD leaves scripts of Lua's libraries.
-SAFE = ("ipairs", "pairs", "tostring", "tonumber", "type", "string", "table", "math")
 
 
-def run(script: str, obj: dict[str, Any]) -> Any:
-    """What a script returns, given the object, in the sandbox of Argo CD."""
-    runtime = lua.LuaRuntime(unpack_returned_tuples=True)
-    make = runtime.eval(
-        "function(text, obj, names) local env = { obj = obj, os = { date = os.date, time = os.time } } "
-        "for _, name in ipairs(names) do env[name] = _G[name] end local made = assert(loadstring(text)) setfenv(made, env) "
-        "return made() end"
-    )
-    return plain(make(script, runtime.table_from(obj, recursive=True), runtime.table_from(SAFE)))
-
-
-def plain(value: Any) -> Any:
-    """Lua tables as dicts."""
-    if lua.lua_type(value) == "table":
-        return {key: plain(each) for key, each in value.items()}
-    return value
+def health(script: str, obj: Any) -> Any:
+    return gitopstools.run("health", script, obj)
 
 
 @pytest.mark.parametrize(("kind", "case"), CASES, ids=IDS)
 def test_health_in_argo_cd(kind: str, case: gitops.Case) -> None:
     script = (FOLDER / kind / "health.lua").read_text()
-    found = run(script, json.loads(gitops.as_json(case)))
+    found = health(script, case.body)
     assert found["status"] == case.health
+    assert gitopstools.kstatus([case.body]) == [case.current]
     tests = yaml.safe_load((FOLDER / kind / "health_test.yaml").read_text())["tests"]
     [wanted] = [each for each in tests if each["inputPath"] == f"testdata/{case.name}.yaml"]
     assert wanted["healthStatus"] == found
@@ -55,9 +41,9 @@ def test_the_table_is_in_the_documentation() -> None:
 
 
 def test_an_object_without_any_status_is_waited_for() -> None:
-    body = {"metadata": {"generation": 1}, "spec": {}}
     for kind in Kind:
-        assert run(gitops.health_lua(kind.value), body)["status"] == "Progressing"
+        body = {"kind": kind.value, "metadata": {"generation": 1}, "spec": {}}
+        assert health(gitops.health_lua(kind.value), body)["status"] == "Progressing"
 
 
 @pytest.mark.parametrize("kind", [each.value for each in Kind])
@@ -70,8 +56,23 @@ def test_the_config_map_holds_the_same_scripts(kind: str) -> None:
         assert each["action.lua"] == (FOLDER / kind / "actions" / each["name"] / "action.lua").read_text()
 
 
+SCRIPTS = sorted(FOLDER.glob("*/actions/*/action.lua"))
+
+
 def job(spec: dict[str, Any], status: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"metadata": {"name": "a", "generation": 1}, "spec": spec} | ({"status": status} if status else {})
+    """A job with all that Lua tells apart badly: empty lists and maps, whole and broken numbers."""
+    metadata = {"name": "a", "generation": 1, "labels": {}}
+    odd = {"tasks": [{"environmentSettings": [], "constraints": {}}], "maxParallelTasks": 1000000, "weight": 0.5}
+    return {"kind": "BatchJob", "metadata": metadata, "spec": odd | spec} | ({"status": status} if status else {})
+
+
+def seen(phase: str, state: str, failed: int = 0, *more: tuple[str, str, str]) -> dict[str, Any]:
+    """The status of a job, with conditions as type, status and reason."""
+    conditions = [{"type": type_, "status": value, "reason": reason} for type_, value, reason in more]
+    return {"phase": phase, "state": state, "taskCounts": {"failed": failed}, "conditions": conditions}
+
+
+_ENDED = ("Failed", "True", "TasksFailed")
 
 
 @pytest.mark.parametrize(
@@ -79,31 +80,53 @@ def job(spec: dict[str, Any], status: dict[str, Any] | None = None) -> dict[str,
     [
         ({}, None, {"reconcile-now", "terminate", "suspend"}),
         ({"suspend": True}, {"phase": "Suspended"}, {"reconcile-now", "terminate", "resume"}),
-        (
-            {},
-            {"phase": "Running", "taskCounts": {"failed": 2}},
-            {"reconcile-now", "terminate", "suspend", "retry-failed"},
-        ),
-        ({}, {"phase": "Failed", "taskCounts": {"failed": 2}}, {"reconcile-now", "retry-failed"}),
-        ({}, {"phase": "Succeeded", "taskCounts": {}}, {"reconcile-now"}),
+        ({}, seen("Running", "active", 2), {"reconcile-now", "terminate", "suspend", "retry-failed"}),
+        ({}, seen("Running", "active", 0), {"reconcile-now", "terminate", "suspend"}),
+        ({}, seen("Held", "active", 2), {"reconcile-now", "terminate", "suspend", "retry-failed"}),
+        ({}, seen("Completing", "completed", 2), {"reconcile-now", "terminate", "suspend"}),
+        ({}, seen("Failed", "completed", 2, _ENDED), {"reconcile-now"}),
+        ({"suspend": True}, seen("Failed", "completed", 2, _ENDED), {"reconcile-now"}),
+        ({}, seen("Succeeded", "completed", 2, ("Complete", "True", "Succeeded")), {"reconcile-now"}),
+        ({}, seen("Skipped", "active", 2, ("Ready", "True", "ReconcileSkipped")), {"reconcile-now", "suspend"}),
     ],
 )
 def test_actions_that_are_offered(spec: dict[str, Any], status: dict[str, Any] | None, enabled: set[str]) -> None:
-    found = run(gitops.discovery_lua("BatchJob"), job(spec, status))
+    found = gitopstools.run("discovery", gitops.discovery_lua("BatchJob"), job(spec, status))
     assert {name for name, each in found.items() if not each["disabled"]} == enabled
 
 
-@pytest.mark.parametrize("name", ["reconcile-now", "retry-failed", "terminate"])
-def test_actions_on_annotations_set_a_new_value_and_leave_the_spec(name: str) -> None:
-    before = job({"poolRef": {"name": "cpu"}})
-    after = run(gitops.ACTIONS[name], before)
-    assert after["spec"] == before["spec"]
-    assert after["metadata"]["annotations"][f"azurebatch.io/{name}"].startswith("20")
+@pytest.mark.parametrize("kind", [each.value for each in Kind])
+def test_each_kind_offers_the_actions_it_has(kind: str) -> None:
+    body = {"kind": kind, "metadata": {"name": "a", "deletionTimestamp": "2026-01-02T03:04:05Z"}, "spec": {}}
+    found = gitopstools.run("discovery", (FOLDER / kind / "actions" / "discovery.lua").read_text(), body)
+    assert set(found) == {each.parent.name for each in SCRIPTS if each.parts[-4] == kind}
+    assert [name for name, each in found.items() if not each["disabled"]] == ["reconcile-now"]
 
 
-def test_actions_on_suspend() -> None:
-    assert run(gitops.ACTIONS["suspend"], job({}))["spec"]["suspend"] is True
-    assert run(gitops.ACTIONS["resume"], job({"suspend": True}))["spec"]["suspend"] is False
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda each: f"{each.parts[-4]}-{each.parts[-2]}")
+@pytest.mark.parametrize("annotations", [None, {"team": "a"}])
+def test_an_action_changes_one_thing_and_leaves_the_rest(script: Path, annotations: dict[str, str] | None) -> None:
+    before = job({"suspend": script.parts[-2] == "resume"}, seen("Running", "active", 2))
+    if annotations is not None:
+        before["metadata"]["annotations"] = annotations
+    after = gitopstools.run("action", script.read_text(), before)
+    action = script.parts[-2]
+    if action in {"suspend", "resume"}:
+        assert after["spec"]["suspend"] is (action == "suspend")
+        assert after == before | {"spec": before["spec"] | {"suspend": action == "suspend"}}
+        return
+    value = after["metadata"]["annotations"][f"azurebatch.io/{action}"]
+    assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", value)
+    wanted = {**(annotations or {}), f"azurebatch.io/{action}": value}
+    assert after == before | {"metadata": before["metadata"] | {"annotations": wanted}}
+
+
+@pytest.mark.parametrize(
+    "script", ['return { a = os.date("!%Y") }', 'return { a = ("b"):upper() }', 'return require("os").exit()']
+)
+def test_what_argo_cd_does_not_have_crashes_here_too(script: str) -> None:
+    with pytest.raises(gitopstools.ToolError, match="attempt to"):
+        gitopstools.run("action", script, job({}))
 
 
 @pytest.mark.parametrize(("kind", "case"), CASES, ids=IDS)

@@ -11,18 +11,10 @@ import pytest
 
 from localcluster import RequestKey, components
 from localcluster.__main__ import main
-from localcluster.build import (
-    SOURCES,
-    assets_binaries,
-    binaries,
-    cache_folder,
-    kubernetes_version,
-    link_flags,
-    remedy_for,
-    source_hash,
-)
+from localcluster.build import assets_binaries, binaries, control_plane, kubernetes_version, link_flags
 from localcluster.cluster import LocalCluster
 from localcluster.errors import LocalClusterError, last_lines, tail
+from localcluster.goprogram import cache_folder, remedy_for, source_hash
 from localcluster.gotool import REQUIREMENTS, go_environment, go_version, is_enough
 from localcluster.kubeconfig import kubeconfig, write_kubeconfig
 from localcluster.locking import locked
@@ -30,6 +22,8 @@ from localcluster.processes import ProcessRef, child_environment, linux_start_ma
 from localcluster.progress import Progress, elapsed, progress_line
 from localcluster.requestcounts import parse_request_counts
 from localcluster.state import State, read_state, write_state
+
+SOURCES = control_plane().sources
 
 
 class TestSources:
@@ -146,7 +140,7 @@ class TestBuild:
         self, environ: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         found = binaries(environ)
-        assert found.kubectl.parent.name == source_hash()
+        assert found.kubectl.parent.name == source_hash(SOURCES)
         for program in (found.etcd, found.apiserver, found.kubectl, found.controller_manager):
             assert program is not None
             assert subprocess.run([program], capture_output=True, text=True, check=True).stdout == f"{program.name}\n"

@@ -106,22 +106,56 @@ def detached(resource: Resource, confirm: Absence | None = None) -> Plan:
 
 
 def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
-    """A plan without what would change anything in Azure; if there was such a thing, the status says what."""
+    """A plan without what would change anything in Azure; the status says so, and what would be done.
+
+    Nothing is left for the operator to do, so `Ready` is True, as for a suspended job: tools that wait for it go on
+    (docs/gitops.md). What has ended or stalled says so as before.
+    """
     if resource.deleting:
         return detached(resource)
     held = [call.verb for call in plan.calls]
     held += ["add_task"] if plan.submit is not None else []
     held += ["add_tasks"] if plan.feed else []
     held += [f"{'create' if change.body else 'delete'} {change.key}" for change in plan.objects]
-    if not held:
-        return replace(plan, finalizer=None, retry=None)
-    if resource.status.get("phase") in _ENDED:
-        # How it has ended stays in its status; that it is not cleaned up is what skip means.
-        return Plan(status=plan.status, notices=plan.notices)
-    text = f"{RECONCILE_POLICY} is skip, so these changes are not made: {', '.join(held)}"
-    verdict = Verdict("Skipped", "ReconcileSkipped", text, ready=False)
     shown = resource if plan.status is None else replace(resource, status=plan.status)
-    return with_notice(resource, Plan(status=kept(shown, verdict, now)), verdict)
+    if held:
+        if resource.status.get("phase") in _ENDED:
+            # How it has ended stays in its status; that it is not cleaned up is what skip means.
+            return Plan(status=plan.status, notices=plan.notices)
+        text = f"{RECONCILE_POLICY} is skip, so these changes are not made: {', '.join(held)}"
+        news = () if resource.status.get("phase") == HELD else (Notice(_SKIPPED, text),)
+        return Plan(status=_left_alone(resource, shown, HELD, text, now), notices=news)
+    rest = replace(plan, finalizer=None, retry=None)
+    if not shown.status.get("conditions") or _is_settled(shown):
+        return rest
+    ready = shown.condition("Ready") or {}
+    text = f"{_ONLY_OBSERVED} {str(ready.get('message', '')).removeprefix(_ONLY_OBSERVED).strip()}"
+    phase = str(shown.status.get("phase"))
+    notices = tuple(each for each in plan.notices if each.reason != ready.get("reason"))
+    return replace(rest, status=_left_alone(resource, shown, phase, text, now), notices=notices)
+
+
+HELD = "Skipped"
+"""The phase of an object whose spec is not carried out because of the policy."""
+_SKIPPED = "ReconcileSkipped"
+_ONLY_OBSERVED = f"{RECONCILE_POLICY} is skip, so the operator only observes."
+
+
+def _is_settled(resource: Resource) -> bool:
+    """Whether the status says how the object has ended, or that a person must act."""
+    return any((resource.condition(each) or {}).get("status") == "True" for each in ("Complete", "Failed", "Stalled"))
+
+
+def _left_alone(resource: Resource, shown: Resource, phase: str, text: str, now: float) -> dict[str, Any]:
+    """What is observed, under the verdict that nothing is to be done; times of transitions are those of what stands there."""
+    more = {
+        each["type"]: (each["status"] == "True", each["reason"], each["message"])
+        for each in shown.status.get("conditions") or ()
+        if each["type"] not in {"Ready", "Reconciling", "Stalled"}
+    }
+    verdict = Verdict(phase, _SKIPPED, text, ready=True, more=more)
+    before = replace(resource, status={**shown.status, "conditions": resource.status.get("conditions") or []})
+    return kept(before, verdict, now)
 
 
 def claim(

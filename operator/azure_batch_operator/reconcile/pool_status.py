@@ -11,6 +11,7 @@ from azure_batch_operator.api.base import POOL_LABEL
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import pool_nodes
 from azure_batch_operator.reconcile.plan import AccountView, Notice
+from azure_batch_operator.reconcile.policy import HELD
 from azure_batch_operator.reconcile.pool_cost import Cost
 from azure_batch_operator.reconcile.pool_desired import Fixed, Formula, Image, Size
 from azure_batch_operator.reconcile.pool_nodes import cause
@@ -120,6 +121,8 @@ def _no_usable_nodes(resource: Resource, view: PoolView, more: Conditions) -> Ve
 
 def was_ready(resource: Resource) -> bool:
     """Whether the status already says that the present spec has been reached."""
+    if resource.status.get("phase") == HELD:
+        return False
     ready = resource.condition("Ready")
     return ready is not None and ready["status"] == "True" and ready.get("observedGeneration") == resource.generation
 

@@ -84,7 +84,15 @@ def test_skip_shows_what_is_there() -> None:
     each = pool(finalizer=True)
     remote = with_note(owned(FOREIGN | {"metadata": []}, each), each.spec)
     plan = decide(each, remote)
-    assert observed_only(each, plan, NOW).status == plan.status
+    shown = observed_only(each, plan, NOW).status
+    assert plan.status is not None
+    assert shown is not None
+    verdict = {"conditions"}
+    assert {name: shown[name] for name in shown if name not in verdict} == {
+        name: plan.status[name] for name in plan.status if name not in verdict
+    }
+    [ready] = [each for each in shown["conditions"] if each["type"] in {"Ready", "Reconciling", "Stalled"}]
+    assert (ready["status"], ready["reason"]) == ("True", "ReconcileSkipped")
 
 
 def test_skip_and_detach_leave_azure_alone_on_deletion() -> None:

@@ -1,9 +1,21 @@
 -- Written by `make crds`; do not edit.
 local actions = {}
-local phase = (obj.status or {}).phase
+local status = obj.status or {}
+local state = status.state
+local failed = (status.taskCounts or {}).failed or 0
+local open = obj.metadata.deletionTimestamp == nil
+local managed = true
+for _, condition in ipairs(status.conditions or {}) do
+  if condition.status == "True" and (condition.type == "Complete" or condition.type == "Failed") then
+    open = false
+  end
+  if condition.type == "Ready" and condition.reason == "ReconcileSkipped" then
+    managed = false
+  end
+end
 actions["reconcile-now"] = { disabled = not (true) }
-actions["retry-failed"] = { disabled = not ((obj.status or {}).taskCounts ~= nil and (obj.status.taskCounts.failed or 0) > 0) }
-actions["terminate"] = { disabled = not (phase ~= "Succeeded" and phase ~= "Failed") }
-actions["suspend"] = { disabled = not (obj.spec.suspend ~= true and phase ~= "Succeeded" and phase ~= "Failed") }
-actions["resume"] = { disabled = not (obj.spec.suspend == true) }
+actions["retry-failed"] = { disabled = not ((state == "active" or state == "disabling" or state == "disabled" or state == "enabling") and open and managed and failed > 0) }
+actions["terminate"] = { disabled = not (open and managed) }
+actions["suspend"] = { disabled = not (obj.spec.suspend ~= true and open) }
+actions["resume"] = { disabled = not (obj.spec.suspend == true and open) }
 return actions

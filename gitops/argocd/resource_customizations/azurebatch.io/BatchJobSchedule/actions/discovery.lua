@@ -1,7 +1,19 @@
 -- Written by `make crds`; do not edit.
 local actions = {}
-local phase = (obj.status or {}).phase
+local status = obj.status or {}
+local state = status.state
+local failed = (status.taskCounts or {}).failed or 0
+local open = obj.metadata.deletionTimestamp == nil
+local managed = true
+for _, condition in ipairs(status.conditions or {}) do
+  if condition.status == "True" and (condition.type == "Complete" or condition.type == "Failed") then
+    open = false
+  end
+  if condition.type == "Ready" and condition.reason == "ReconcileSkipped" then
+    managed = false
+  end
+end
 actions["reconcile-now"] = { disabled = not (true) }
-actions["suspend"] = { disabled = not (obj.spec.suspend ~= true and phase ~= "Succeeded" and phase ~= "Failed") }
-actions["resume"] = { disabled = not (obj.spec.suspend == true) }
+actions["suspend"] = { disabled = not (obj.spec.suspend ~= true and open) }
+actions["resume"] = { disabled = not (obj.spec.suspend == true and open) }
 return actions
