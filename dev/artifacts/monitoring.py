@@ -38,7 +38,11 @@ class Panel:
 
 @dataclass(frozen=True)
 class Alert:
-    """One alert; `text` may use {{ $labels.… }} and {{ $value }}."""
+    """One alert; `text` may use {{ $labels.… }} and {{ $value }}.
+
+    Attributes:
+        page: where the documentation says what to do; by default the alert's own row in the table of alerts.
+    """
 
     name: str
     expression: str
@@ -46,13 +50,25 @@ class Alert:
     severity: str
     summary: str
     text: str
+    page: str = ""
+
+    @property
+    def runbook(self) -> str:
+        """Path of the page below the documentation."""
+        return f"docs/{self.page or 'metrics/#' + self.name.lower()}"
+
+
+_REASON = "reasons/#{{ $labels.reason | toLower }}"
+"""The row of a reason; `anchors` makes them."""
 
 
 _WHERE = 'namespace=~"$namespace"'
 _BROKEN = 'state=~"startTaskFailed|unusable|unknown|offline"'
 
 FLEET = [
-    Panel("Pools", {"{{phase}}": 'sum by (phase) (azurebatch_objects{kind="BatchPool"})'}, kind="stat", width=6),
+    Panel(
+        "Pools", {"{{phase}}": f'sum by (phase) (azurebatch_objects{{kind="BatchPool",{_WHERE}}})'}, kind="stat", width=6
+    ),
     Panel("Nodes", {"nodes": f"sum(azurebatch_pool_nodes{{{_WHERE}}})"}, kind="stat", width=6),
     Panel(
         "Share of nodes that idle",
@@ -74,14 +90,21 @@ FLEET = [
     ),
     Panel(
         "Node hours of the last day, by tier",
-        {"{{tier}}": f"sum by (tier) (sum_over_time(azurebatch_pool_nodes{{{_WHERE}}}[1d:5m])) / 12"}, "h",
+        {"{{tier}}": f"sum by (tier) (increase(azurebatch_pool_node_seconds_total{{{_WHERE}}}[1d])) / 3600"}, "h",
+    ),
+    Panel(
+        "Estimated cost of the last day, by pool",
+        {
+            "{{namespace}}/{{pool}} {{currency}}": "sum by (namespace, pool, currency) "
+            f"(increase(azurebatch_pool_estimated_cost_total{{{_WHERE}}}[1d]))"
+        },
     ),
     Panel("Resizes that fell short", {"{{namespace}}/{{pool}}": f"azurebatch_pool_resize_failed{{{_WHERE}}} == 1"}),
     Panel("Accounts that can be used", {"{{namespace}}/{{account}}": f"azurebatch_account_up{{{_WHERE}}}"}),
 ]  # fmt: skip
 
 JOBS = [
-    Panel("Jobs by phase", {"{{phase}}": 'sum by (phase) (azurebatch_objects{kind="BatchJob"})'}, stacked=True),
+    Panel("Jobs by phase", {"{{phase}}": f'sum by (phase) (azurebatch_objects{{kind="BatchJob",{_WHERE}}})'}, stacked=True),
     Panel("Tasks by state", {"{{state}}": f"sum by (state) (azurebatch_job_tasks{{{_WHERE}}})"}, stacked=True),
     Panel(
         "Open jobs with most waiting tasks",
@@ -103,8 +126,26 @@ JOBS = [
         "Tasks put back because their node went away, per hour",
         {"{{namespace}}": f"sum by (namespace) (rate(azurebatch_task_requeues_total{{{_WHERE}}}[1h])) * 3600"},
     ),
-    Panel("BatchTasks by phase", {"{{phase}}": 'sum by (phase) (azurebatch_objects{kind="BatchTask"})'}, stacked=True),
-    Panel("Objects that wait for somebody", {"{{kind}} {{reason}}": "azurebatch_objects_stalled"}, kind="table", width=24),
+    Panel(
+        "BatchTasks by phase",
+        {"{{phase}}": f'sum by (phase) (azurebatch_objects{{kind="BatchTask",{_WHERE}}})'}, stacked=True,
+    ),
+    Panel(
+        "Jobs that ended, per hour",
+        {"{{result}}": f"sum by (result) (rate(azurebatch_jobs_finished_total{{{_WHERE}}}[1h])) * 3600"},
+    ),
+    Panel(
+        "Duration of jobs (median)",
+        {
+            "{{result}}": "histogram_quantile(0.5, "
+            f"sum by (result, le) (rate(azurebatch_job_duration_seconds_bucket{{{_WHERE}}}[6h])))"
+        },
+        "s",
+    ),
+    Panel(
+        "Objects that wait for somebody", {"{{kind}} {{reason}}": f"azurebatch_objects_stalled{{{_WHERE}}}"},
+        kind="table", width=24,
+    ),
 ]  # fmt: skip
 
 OPERATOR = [
@@ -148,7 +189,11 @@ OPERATOR = [
     Panel("Batch calls", {"{{operation}}": "sum by (operation) (rate(azurebatch_api_requests_total[5m]))"}, "reqps"),
     Panel(
         "Batch calls that failed, by code",
-        {"{{code}}": 'sum by (code) (rate(azurebatch_api_requests_total{code!~"2..|304"}[5m]))'}, "reqps",
+        {
+            "{{code}} {{reason}}": "sum by (code, reason) "
+            '(rate(azurebatch_api_requests_total{code!~"2..|304"}[5m]))'
+        },
+        "reqps",
     ),
     Panel(
         "Duration of Batch calls (95 %)",
@@ -191,14 +236,16 @@ DASHBOARDS = {"fleet": FLEET, "jobs": JOBS, "operator": OPERATOR}
 
 ALERTS = [
     Alert(
-        "AzureBatchPoolStalled", 'sum by (reason) (azurebatch_objects_stalled{kind="BatchPool"}) > 0', "15m", "warning",
+        "AzureBatchPoolStalled",
+        'sum by (namespace, reason) (azurebatch_objects_stalled{kind="BatchPool"}) > 0', "15m", "warning",
         "Pools wait for somebody to act",
-        "{{ $value }} pools are stalled with reason {{ $labels.reason }}; docs/reasons.md says what to do.",
+        "{{ $value }} pools in {{ $labels.namespace }} are stalled with reason {{ $labels.reason }}.", _REASON,
     ),
     Alert(
-        "AzureBatchJobStalled", 'sum by (reason) (azurebatch_objects_stalled{kind="BatchJob"}) > 0', "30m", "info",
+        "AzureBatchJobStalled",
+        'sum by (namespace, reason) (azurebatch_objects_stalled{kind="BatchJob"}) > 0', "30m", "info",
         "Jobs wait for somebody to act",
-        "{{ $value }} jobs are stalled with reason {{ $labels.reason }}; docs/reasons.md says what to do.",
+        "{{ $value }} jobs in {{ $labels.namespace }} are stalled with reason {{ $labels.reason }}.", _REASON,
     ),
     Alert(
         "AzureBatchBadNodesBilled",
@@ -216,6 +263,7 @@ ALERTS = [
     Alert(
         "AzureBatchResizeFailed", "azurebatch_pool_resize_failed == 1", "1h", "info", "A pool is smaller than it should be",
         "The last resize of pool {{ $labels.namespace }}/{{ $labels.pool }} fell short: see its condition ResizeFailed.",
+        "reasons/#resizeincomplete",
     ),
     Alert(
         "AzureBatchAccountDown", "azurebatch_account_up == 0", "10m", "critical", "An account cannot be used",
@@ -225,6 +273,7 @@ ALERTS = [
         "AzureBatchThrottled", "rate(azurebatch_account_throttled_total[15m]) > 0.05", "30m", "info",
         "The service asks for patience again and again",
         "BatchAccount {{ $labels.namespace }}/{{ $labels.account }} is throttled: lower its rateLimit, or share it less.",
+        "reasons/#throttled",
     ),
     Alert(
         "AzureBatchPollStale", "azurebatch_poll_age_seconds > 600", "5m", "critical", "What is shown is old",
@@ -234,6 +283,7 @@ ALERTS = [
         "AzureBatchReconcileBug", 'increase(azurebatch_reconcile_total{result="bug"}[15m]) > 0', "0m", "warning",
         "The operator fails in a way it should not",
         "Passes over objects of kind {{ $labels.kind }} end with an unexpected error: see its log.",
+        "reasons/#internalerror",
     ),
     Alert(
         "AzureBatchWorkQueueGrows", "sum by (namespace, job) (azurebatch_workqueue_depth) > 1000", "30m", "warning",
@@ -246,7 +296,9 @@ ALERTS = [
     Alert(
         "AzureBatchDeletionStuck", "azurebatch_objects_deleting_longest_seconds > 6 * 3600", "5m", "info",
         "Something does not get deleted",
-        "A {{ $labels.kind }} is being deleted for {{ $value | humanizeDuration }}: its conditions say what blocks it.",
+        "A {{ $labels.kind }} in {{ $labels.namespace }} is being deleted for {{ $value | humanizeDuration }}: its conditions say "
+        "what blocks it.",
+        "reasons/#deleting",
     ),
     Alert(
         "AzureBatchNoLeader", "sum by (namespace, job) (azurebatch_leader) != 1", "5m", "critical", "Not exactly one replica acts",
@@ -271,7 +323,7 @@ def _rule(alert: Alert) -> dict[str, Any]:
         "expr": alert.expression,
         "for": alert.lasting,
         "labels": {"severity": alert.severity},
-        "annotations": {"summary": alert.summary, "description": alert.text},
+        "annotations": {"summary": alert.summary, "description": alert.text, "runbook_url": alert.runbook},
     }
 
 

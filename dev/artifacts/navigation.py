@@ -1,16 +1,20 @@
-"""A hook of mkdocs: pages that mkdocs.yml does not name get their place in the navigation by their folder, under their own title.
+"""Hooks of mkdocs: a place in the navigation for every page, and an anchor for every row that alerts and people link to.
 
-So a new page is on the site without anybody having to think of it; where it is not good enough there, mkdocs.yml names it.
+Pages that mkdocs.yml does not name go by their folder, under their own title, so a new page is on the site without anybody having
+to think of it; where it is not good enough there, mkdocs.yml names it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 _SECTIONS = {"decisions": "Decisions", "reference": "Reference"}
 _OTHERS = "Use"
+_ANCHORED = frozenset({"reasons.md", "metrics.md"})
+"""Pages whose tables begin with a reason or an alert."""
 
 
 def named(nav: Any) -> Iterator[str]:
@@ -50,3 +54,23 @@ def on_config(config: Any) -> Any:
     """Called by mkdocs before anything else."""
     config["nav"] = completed(config["nav"], Path(config["docs_dir"]))
     return config
+
+
+def anchored(text: str) -> str:
+    """A page with an anchor for each reason and alert, named like it in lower case: at its own row, else where it comes first."""
+    # A heading has an anchor of its own.
+    known = {each.strip().lower() for each in re.findall(r"(?m)^#+ (.*)$", text)}
+
+    def anchors(found: str) -> str:
+        names = [name for each in re.findall(r"[A-Z]\w+", found) if (name := each.lower()) not in known]
+        known.update(names)
+        return "".join(f'<a id="{name}"></a>' for name in names) + found
+
+    rows = r"(?m)(?<=^\| )((?:`[A-Z]\w+`(?:, )?)+|AzureBatch\w+)(?= \|)"
+    text = re.sub(rows, lambda row: anchors(row[1]), text)
+    return re.sub(r"(?m)(?<!>)`[A-Z]\w+`", lambda word: anchors(word[0]), text)
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    """Called by mkdocs with the text of each page."""
+    return anchored(markdown) if page.file.src_uri in _ANCHORED else markdown

@@ -64,12 +64,20 @@ def metrics() -> str:
         "The operator serves its metrics at `/metrics` on port 8080, besides the usual `process_…` and `python_…` ones. The chart",
         "brings a ServiceMonitor or PodMonitor, alerts and dashboards when `serviceMonitor`, `podMonitor`, `prometheusRule` and",
         "`dashboards` are enabled; for kustomize there is `manifests/components/monitoring`.\n",
-        "No metric has tasks or nodes as labels. Per pool there are about 20 series, per job that is not over 4, per account 6.",
+        "No metric has tasks or nodes as labels. Per pool there are about 25 series, per job that is not over 4, per account 6.",
+        "What is counted over time (jobs that ended, node hours, estimated cost) begins with the start of the operator. Divide",
+        "`azurebatch_pool_node_seconds_total` by 3600 for node hours.",
         "How many jobs or cores an account may have is not told by the Batch data plane, so there is no metric of quotas.\n",
         "| metric | type | labels | what it says |", "|---|---|---|---|",
     ]  # fmt: skip
     lines += [f"| `{exposed(each)}` | {each.type} | {_labels(each)} | {each.documentation} |" for each in families()]
-    lines += ["\n## Alerts\n", "| alert | severity | when | means |", "|---|---|---|---|"]
+    lines += [
+        "\n## Alerts\n",
+        "Alerts about objects carry the namespace of the objects, so that they can be routed to their team. `runbook_url` leads to",
+        "the row of the reason in [Reasons](reasons.md), or to the row below; `prometheusRule.docsUrl` is where you publish these",
+        "pages.\n",
+    ]
+    lines += ["| alert | severity | when | means |", "|---|---|---|---|"]
     for alert in ALERTS:
         expression = alert.expression.replace("|", "\\|")
         lines.append(f"| {alert.name} | {alert.severity} | `{expression}` for {alert.lasting} | {alert.summary} |")

@@ -134,6 +134,9 @@ class PrometheusRule(Values):
 
     enabled: bool = doc("Whether there is a PrometheusRule.", False)
     labels: dict[str, str] = doc("Labels by which a Prometheus selects it.", {})
+    docs_url: str = doc(
+        "Where the documentation is published, for the runbook_url of alerts.", "docs", pattern="^\\S+$"
+    )
 
 
 class Dashboards(Values):

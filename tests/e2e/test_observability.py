@@ -49,7 +49,7 @@ def test_metrics_show_the_fleet(stage: Stage) -> None:
     assert value(stage, "azurebatch_pool_target_nodes", pool="cpu", account="main", tier="dedicated", **where) == 2
     assert value(stage, "azurebatch_pool_resize_failed", pool="cpu", account="main", **where) == 0
     assert value(stage, "azurebatch_account_up", account="main", **where) == 1
-    assert value(stage, "azurebatch_objects", kind="BatchPool", phase="Steady") == 1
+    assert value(stage, "azurebatch_objects", kind="BatchPool", phase="Steady", **where) == 1
     assert value(stage, "azurebatch_leader") == 1
     age = value(stage, "azurebatch_poll_age_seconds", account="main", **where)
     assert age is not None

@@ -25,7 +25,7 @@ def test_probes_metrics_and_an_orderly_end(stage: Stage) -> None:
     assert stage.operator.get("readyz") == (200, "ok\n")
     code, metrics = stage.operator.get("metrics")
     assert code == 200
-    assert 'azurebatch_api_requests_total{code="201",operation="Pools_CreatePool"} 1.0' in metrics
+    assert 'azurebatch_api_requests_total{code="201",operation="Pools_CreatePool",reason=""} 1.0' in metrics
     for name in (
         "azurebatch_workqueue_depth",
         "azurebatch_status_writes_total",

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import promql_parser
 import pytest
+from prometheus_client import generate_latest
 
-from artifacts import monitoring, pages
+from artifacts import monitoring, navigation, pages
+from azure_batch_operator.generate import ROOT
+from unit.test_reasons import reasons
 
 _HISTOGRAM = ("_bucket", "_sum", "_count")
 FROM_THE_PROCESS = {"process_resident_memory_bytes", "process_cpu_seconds_total"}
@@ -98,6 +102,34 @@ def test_names_and_units_follow_the_conventions_of_prometheus() -> None:
         if family.type == "histogram":
             assert name.endswith("_seconds")
         assert family.documentation
+
+
+REASON = "{{ $labels.reason | toLower }}"
+
+
+@pytest.mark.parametrize("alert", monitoring.ALERTS, ids=lambda each: each.name)
+def test_an_alert_leads_to_its_row_in_the_documentation(alert: monitoring.Alert) -> None:
+    page, _, anchor = alert.runbook.partition("/#")
+    found = re.findall(r'<a id="(\w+)">', navigation.anchored((ROOT / f"{page}.md").read_text()))
+    assert len(set(found)) == len(found)
+    if anchor == REASON:
+        assert {each.lower() for each in reasons()} <= set(found)
+    else:
+        assert anchor in found
+
+
+def test_alerts_about_objects_can_be_routed_by_namespace() -> None:
+    for alert in monitoring.ALERTS:
+        if "sum by" in alert.expression:
+            assert "sum by (namespace" in alert.expression, alert.name
+
+
+def test_a_call_has_its_status_and_the_code_of_the_service_in_labels_of_their_own() -> None:
+    assert served()["azurebatch_api_requests_total"] >= {"operation", "code", "reason"}
+
+
+def test_there_is_no_series_of_when_counting_began() -> None:
+    assert not [name for name in generate_latest().decode().splitlines() if "_created" in name]
 
 
 def test_alerts_have_names_of_their_own_and_say_what_to_do() -> None:

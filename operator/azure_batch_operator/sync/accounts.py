@@ -38,7 +38,12 @@ from azure_batch_operator.sync.traffic import Traffic
 
 logger = logging.getLogger(__name__)
 
-REQUESTS = Counter("azurebatch_api_requests_total", "Attempts of calls to Azure Batch", ["operation", "code"])
+REQUESTS = Counter(
+    "azurebatch_api_requests_total",
+    "Attempts of calls to Azure Batch, with the HTTP status and the error code of the service; without an answer, code is empty "
+    "and reason says why",
+    ["operation", "code", "reason"],
+)
 SECONDS = Histogram("azurebatch_api_request_duration_seconds", "Duration of attempts of calls", ["operation"])
 RESTARTS = Counter(
     "azurebatch_session_restarts", "Sessions of accounts that ended by a fault of the operator and were restarted"
@@ -165,7 +170,7 @@ class Session:
         self._listeners.changed(keys)
 
     def _observe(self, call: Call) -> None:
-        REQUESTS.labels(call.operation, call.code or call.status or call.error or "").inc()
+        REQUESTS.labels(call.operation, call.status or "", call.code or call.error or "").inc()
         SECONDS.labels(call.operation).observe(call.seconds)
         self.poller.answered()
         told = {"http.response.status_code": call.status, "azure.request_id": call.request_id, "azure.code": call.code}

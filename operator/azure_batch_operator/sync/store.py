@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 
 from azure_batch_operator.api.kinds import Kind
@@ -52,6 +52,7 @@ class Store:
         self._departures: list[set[str]] = []
         self._gone: OrderedDict[Key, int] = OrderedDict()
         """Last versions of objects that were deleted: what is not newer is told again, and stands for nothing."""
+        self._observers: list[Callable[[Resource | None, Resource | None], None]] = []
 
     def __len__(self) -> int:
         return len(self._objects)
@@ -78,6 +79,8 @@ class Store:
         self._objects[key] = resource
         for target in references(resource):
             self._dependents[target][key] = None
+        for told in self._observers:
+            told(before, resource)
         return before
 
     def update(self, resource: Resource) -> None:
@@ -104,7 +107,15 @@ class Store:
                 self._gone.popitem(last=False)
         for uids in self._departures:
             uids.add(known.uid)
+        for told in self._observers:
+            told(known, None)
         return known
+
+    def observe(self, told: Callable[[Resource | None, Resource | None], None]) -> None:
+        """Tell somebody of each change: the object before and after it, None where there is none. What is here is told at once."""
+        for each in self._objects.values():
+            told(None, each)
+        self._observers.append(told)
 
     @contextmanager
     def departures(self) -> Iterator[Collection[str]]:
