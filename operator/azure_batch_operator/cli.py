@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -18,7 +19,9 @@ from azure_batch_operator import check as checks
 from azure_batch_operator import logs, tracing
 from azure_batch_operator.app import App
 from azure_batch_operator.kube.api import KubeError
-from azure_batch_operator.settings import CONFIG_VARIABLE, Settings, SettingsError, flag_of, load
+from azure_batch_operator.settings import CONFIG_VARIABLE, Settings, SettingsError, flag_of, load, wants_json
+
+logger = logging.getLogger(__name__)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,19 +64,25 @@ def run(config: str | None, **options: Any) -> None:
     Each option can also be given by the environment, as AZURE_BATCH_OPERATOR_ and its name in capitals (lists by their plural, with
     commas), or in a file; an option is stronger than the environment, the environment than the file.
     """
+    given = {name: value for name, value in options.items() if value not in (None, ())}
     try:
-        given = {name: value for name, value in options.items() if value not in (None, ())}
         settings = load(given, os.environ, config)
     except SettingsError as error:
-        raise click.UsageError(str(error)) from None
+        if not wants_json(given, os.environ, config):
+            raise click.UsageError(str(error)) from None
+        logs.configure("json", "INFO")
+        logger.critical("azure-batch-operator cannot start: %s", error)
+        sys.exit(2)
     logs.configure(settings.log_format, settings.log_level)
     try:
         tracing.configure(os.environ)
         asyncio.run(App(settings).run())
     except (ConfigException, KubeError, OSError, tracing.TracingError) as error:
-        sys.exit(f"azure-batch-operator cannot start: {error}")
+        logger.critical("azure-batch-operator cannot start: %s", error)
+        sys.exit(1)
     except ExceptionGroup as errors:  # already logged by the service that died
-        sys.exit(f"azure-batch-operator ends, because a service died: {errors.exceptions[0]}")
+        logger.critical("azure-batch-operator ends, because a service died: %s", errors.exceptions[0])
+        sys.exit(1)
     finally:
         tracing.shutdown()
 

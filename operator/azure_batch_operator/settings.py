@@ -194,6 +194,21 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None 
         raise SettingsError("; ".join(_problems(error))) from None
 
 
+def wants_json(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None = None) -> bool:
+    """Whether log lines are to be JSON, as far as settings that may be wrong tell it: for the line that says what is wrong."""
+    asked = flags.get("log_format") or environ.get(variable_of("log_format"))
+    if asked is None and file:
+        try:
+            found = _FORMAT.search(Path(file).read_text())
+        except (OSError, ValueError):
+            found = None
+        asked = found[1] if found else None
+    return asked == "json"
+
+
+_FORMAT = re.compile(r"""(?m)^\W*logFormat\W*:\W*(\w+)""")
+
+
 def _read(file: str) -> dict[str, Any]:
     names = {to_camel(name): name for name in Settings.model_fields}
     try:

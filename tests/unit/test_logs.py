@@ -7,10 +7,16 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from azure_batch_operator import logs
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.cli import main
+from azure_batch_operator.sync.transitions import Transitions
+from unit.objects import POOL_SPEC, resource
 
 logger = logging.getLogger("azure_batch_operator.test")
 
@@ -75,3 +81,68 @@ def test_text_for_people_has_them_at_its_end_and_levels_count() -> None:
         logger.warning("shown", extra={"request_id": "abc"})
     [line] = stream.getvalue().splitlines()
     assert line.endswith(f"shown [object=BatchPool team/cpu reconcile_id={id} request_id=abc]")
+
+
+@pytest.mark.usefixtures("restored")
+def test_times_in_json_are_rfc_3339_in_utc() -> None:
+    stream = written("json")
+    record = logging.makeLogRecord({"name": "a", "msg": "b", "levelno": logging.INFO, "created": 1767323045.678})
+    logging.getLogger().handle(record)
+    assert json.loads(stream.getvalue())["time"] == "2026-01-02T03:04:05.678Z"
+
+
+def status(phase: str, reason: str, *true: str) -> dict[str, object]:
+    conditions = [{"type": "Ready", "status": "False", "reason": reason, "message": "why"}]
+    return {"phase": phase, "conditions": [*conditions, *({"type": each, "status": "True"} for each in true)]}
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_transition_is_one_line_with_its_reason_whatever_is_written_late() -> None:
+    stream, transitions = written("json"), Transitions()
+    pool = resource(Kind.POOL, POOL_SPEC)
+    with logs.reconciling(pool.key) as id:
+        for each in (
+            status("Starting", "NodesStarting"),
+            status("Starting", "NodesStarting"),
+            status("Steady", "Steady"),
+        ):
+            transitions.log(pool, each)
+        transitions.log(pool, status("Stalled", "InvalidSpec", "Stalled"))
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(each["phase"], each["reason"], each["level"]) for each in lines] == [
+        ("Starting", "NodesStarting", "INFO"),
+        ("Steady", "Steady", "INFO"),
+        ("Stalled", "InvalidSpec", "WARNING"),
+    ]
+    assert {(each["object"], each["reconcile_id"]) for each in lines} == {(str(pool.key), id)}
+
+
+@pytest.mark.usefixtures("restored")
+def test_of_thousands_of_tasks_only_what_fails_is_a_line() -> None:
+    stream, transitions = written("json"), Transitions()
+    task = resource(Kind.TASK, {"jobRef": {"name": "a"}, "commandLine": "true"})
+    transitions.log(task, status("Running", "Running"))
+    assert not stream.getvalue()
+    transitions.log(task, status("Failed", "TaskFailed", "Failed"))
+    assert json.loads(stream.getvalue())["reason"] == "TaskFailed"
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("how", ["flag", "variable", "file"])
+def test_an_error_that_stops_the_start_is_a_line_of_json_if_that_is_asked_for(
+    how: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments, environment = ["run", "--poll-seconds=-1"], {}
+    if how == "flag":
+        arguments.append("--log-format=json")
+    elif how == "variable":
+        environment = {"AZURE_BATCH_OPERATOR_LOG_FORMAT": "json"}
+    else:
+        (tmp_path / "settings.yaml").write_text("logFormat: json\nnoSuchSetting: 1\n")
+        arguments.append(f"--config={tmp_path / 'settings.yaml'}")
+    result = CliRunner().invoke(main, arguments, env=environment)
+    assert result.exit_code == 2
+    [line] = [*result.stderr.splitlines(), *capfd.readouterr().err.splitlines()]
+    found = json.loads(line)
+    assert found["level"] == "CRITICAL"
+    assert "cannot start" in found["message"]

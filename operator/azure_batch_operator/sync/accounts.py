@@ -205,7 +205,8 @@ class Session:
         reason, message = account_problem(error)
         if reason == self.health.reason:
             return
-        logger.warning("BatchAccount %s/%s: %s: %s", self.key.namespace, self.key.name, reason, message)
+        # The next pass over the BatchAccount logs its transition.
+        logger.debug("BatchAccount %s/%s: %s: %s", self.key.namespace, self.key.name, reason, message)
         self._set_health(Health(True, reason, message))
 
     def _set_health(self, health: Health) -> None:

@@ -37,6 +37,7 @@ from azure_batch_operator.sync.feeder import Incarnation
 from azure_batch_operator.sync.landing import Landing
 from azure_batch_operator.sync.queue import WorkQueue
 from azure_batch_operator.sync.store import Store
+from azure_batch_operator.sync.transitions import Transitions
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +117,7 @@ class Executor:
         self._writer, self._events, self._cluster, self._told = writer, events, cluster, told
         self.landing = Landing()
         self.backoff = Backoff(lambda: asyncio.get_running_loop().time())
+        self._transitions = Transitions()
         self._absent_jobs: dict[tuple[Key, Absence], tuple[float, asyncio.Task[bool]]] = {}
         self._active: dict[tuple[Key, str], tuple[float, asyncio.Task[frozenset[str]]]] = {}
 
@@ -123,6 +125,7 @@ class Executor:
         """The object is gone."""
         self.backoff.forget(resource.key)
         self.landing.forget(resource.uid)
+        self._transitions.forget(resource.key)
 
     def is_held(self, resource: Resource, call: Call) -> bool:
         """Whether a call was refused and waits for its next try."""
@@ -184,6 +187,7 @@ class Executor:
 
     def _show(self, resource: Resource, plan: Plan) -> None:
         if plan.status is not None:
+            self._transitions.log(resource, plan.status)
             self._writer.write(resource, plan.status)
 
     # --- calls ---
@@ -261,11 +265,12 @@ class Executor:
         self._queue.add_retry(resource.key, wait)
         logger.info(
             "%s: %s is tried again in %.0f s: %s", resource.key, call.verb, wait, problem.message,
-            extra={"request_id": error.request_id},
+            extra={"request_id": error.request_id, "reason": problem.reason},
         )  # fmt: skip
         said = failed(resource, problem, time.time(), _not_done(resource, plan))
         self.tell(resource, said)
         if said.status is not None:
+            self._transitions.said(resource, said.status)
             self._writer.write(resource, said.status)
         elif problem.of_account:
             session.poller.poke()

@@ -1,0 +1,69 @@
+"""A log line for each transition of an object: its phase or the reason of its `Ready` becomes another.
+
+The line stands in the pass that decides it, so it has the `object` and `reconcile_id` of the pass. The status is written later, and
+the next pass may come before that: it must not say the same again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
+
+logger = logging.getLogger(__name__)
+
+State = tuple[str, str]
+
+
+def _ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    return next((each for each in status.get("conditions") or () if each["type"] == "Ready"), {})
+
+
+def state_of(status: Mapping[str, Any]) -> State:
+    """Phase and reason."""
+    return str(status.get("phase") or ""), str(_ready(status).get("reason") or "")
+
+
+def level_of(kind: Kind, status: Mapping[str, Any]) -> int:
+    """WARNING if a person must act or something has failed; BatchTasks, of which there may be thousands, else only at DEBUG."""
+    if any(
+        each["type"] in {"Stalled", "Failed"} and each["status"] == "True" for each in status.get("conditions") or ()
+    ):
+        return logging.WARNING
+    return logging.DEBUG if kind is Kind.TASK else logging.INFO
+
+
+class Transitions:
+    """What was said last of each object."""
+
+    def __init__(self) -> None:
+        self._said: dict[Key, tuple[str, State]] = {}
+
+    def log(self, resource: Resource, status: Mapping[str, Any]) -> None:
+        """Log how an object stands from now on, unless that stands in its status or was said already."""
+        state, known = state_of(status), self._said.get(resource.key)
+        before = known[1] if known is not None and known[0] == resource.uid else state_of(resource.status)
+        if state == before:
+            return
+        self.said(resource, status)
+        phase, reason = state
+        logger.log(
+            level_of(resource.key.kind, status),
+            "%s is %s: %s: %s",
+            resource.key,
+            phase,
+            reason,
+            _ready(status).get("message", ""),
+            extra={"phase": phase, "reason": reason},
+        )
+
+    def said(self, resource: Resource, status: Mapping[str, Any]) -> None:
+        """Somebody else has logged it."""
+        self._said[resource.key] = (resource.uid, state_of(status))
+
+    def forget(self, key: Key) -> None:
+        """The object is gone."""
+        self._said.pop(key, None)
