@@ -205,6 +205,9 @@ async def test_cel_rules_are_enforced(stage: Stage) -> None:
     stage.apply(*stage.account_objects())
     with pytest.raises(Refusal, match="accountName cannot be changed"):
         stage.patch("bacc", "main", {"spec": {"accountName": "another"}})
+    other = {"accountName": "another", "endpoint": "https://b.westeurope.batch.azure.com"}
+    with pytest.raises(Refusal, match=r"endpoint cannot be changed: .*\. accountName cannot be changed: "):
+        stage.patch("bacc", "main", {"spec": other})
     # What is wrong already may stay as it is.
     stage.server.validates = False
     stage.apply(job("both", poolInfo={"poolId": "x"}))

@@ -43,7 +43,8 @@ def _below(schema: Mapping[str, Any], value: Json, old: Json, path: str) -> Iter
         transition = "oldSelf" in each["rule"]
         if (transition and old is _NOTHING) or _holds(each["rule"], value, old if transition else _NOTHING):
             continue
-        yield path + each.get("fieldPath", ""), f"Invalid value: {each['message']}"
+        said = _said(each["messageExpression"], value, old) if "messageExpression" in each else each["message"]
+        yield path + each.get("fieldPath", ""), f"Invalid value: {said}"
     if isinstance(value, dict):
         properties, others = schema.get("properties", {}), schema.get("additionalProperties")
         for name, member in value.items():
@@ -64,12 +65,18 @@ def _same(schema: Mapping[str, Any], item: Json, old: Json) -> Json:
     return next((each for each in old if all(each.get(key) == item.get(key) for key in keys)), _NOTHING)
 
 
-def _holds(rule: str, value: Json, old: Json) -> bool:
+def _said(expression: str, value: Json, old: Json) -> str:
+    return str(_program(expression).evaluate(_known(value, old))).strip()
+
+
+def _known(value: Json, old: Json) -> dict[str, Any]:
     known = {"self": json_to_cel(value)}
-    if old is not _NOTHING:
-        known["oldSelf"] = json_to_cel(old)
+    return known if old is _NOTHING else known | {"oldSelf": json_to_cel(old)}
+
+
+def _holds(rule: str, value: Json, old: Json) -> bool:
     try:
-        return bool(_program(rule).evaluate(known))
+        return bool(_program(rule).evaluate(_known(value, old)))
     except CELEvalError:
         # The API server refuses what a rule cannot judge.
         return False
