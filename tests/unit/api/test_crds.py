@@ -84,6 +84,13 @@ def test_all_rules_about_changes_of_a_spec_are_one_that_an_unchanged_spec_skips(
         )
 
 
+def test_conditions_are_written_as_a_whole() -> None:
+    """The operator replaces the list; owners of single members cost the API server time and serve nobody."""
+    for info in KINDS.values():
+        status = crd(info)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+        assert status["properties"]["conditions"]["x-kubernetes-list-type"] == "atomic"
+
+
 @pytest.mark.parametrize("kind", CHANGEABLE)
 def test_what_the_operator_cannot_change_is_refused_and_said(kind: str) -> None:
     info = next(each for each in KINDS.values() if each.kind == kind)
