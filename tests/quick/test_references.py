@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from support.stage import Stage, job, pool, sleeping
+from support.stage import Stage, job, pool, sleeping, task
 
 
 async def test_a_running_job_whose_batch_pool_is_gone_says_so(stage: Stage) -> None:
@@ -27,3 +27,16 @@ async def test_wrong_references_are_warnings(stage: Stage) -> None:
     await stage.until(lambda: stage.events("bj", "own", "PoolNotFound"), 60)
     await stage.until(lambda: stage.events("bp", "p", "AccountNotFound"), 60)
     assert {each["type"] for each in (*stage.events("bj", "own"), *stage.events("bp", "p"))} == {"Warning"}
+
+
+async def test_a_task_whose_job_has_no_pool_says_which_of_the_two_is_missing(stage: Stage) -> None:
+    """It used to say that the BatchJob does not exist."""
+    stage.apply(job("own"), task("one", "own"))
+    await stage.until(lambda: stage.reason("bt", "one") == "PoolNotFound", 60)
+    message = stage.condition("bt", "one", "Ready")["message"]
+    assert message.startswith("BatchJob 'own': spec.poolRef names BatchPool 'cpu', which does not exist")
+    stage.delete("bj", "own")
+    await stage.until(lambda: stage.reason("bt", "one") == "JobNotFound", 60)
+    await stage.ready_pool()
+    stage.apply(job("own"))
+    await stage.until(lambda: stage.phase("bt", "one") == "Succeeded", 600)

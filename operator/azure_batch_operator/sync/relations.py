@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import ValidationError
 
 from azure_batch_operator.api.account import AccountSpec
@@ -73,6 +75,10 @@ class Relations:
             field, kind = ("jobRef", Kind.JOB) if resource.key.kind is Kind.TASK else ("poolRef", Kind.POOL)
             path, spec = resource.job_spec
             name = (spec.get(field) or {}).get("name", "")
+            parent = self._store.get(Key(kind, resource.key.namespace, name))
+            if parent is not None:
+                view, _ = self.account(parent)
+                return replace(view, message=f"{kind} {name!r}: {view.message}"), None
             message = f"{path}.{field} names {kind} {name!r}, which does not exist in this namespace: create it or correct {field}"
             return AccountView(False, f"{kind.removeprefix('Batch')}NotFound", message, gone=True), None
         account = self._store.get(key)
