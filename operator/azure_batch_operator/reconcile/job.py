@@ -27,8 +27,9 @@ from azure_batch_operator.reconcile import (
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import (
     PATIENCE,
+    beside,
+    failed,
     once_absent,
-    troubled,
     waiting,
     with_notice,
     without_account,
@@ -161,7 +162,12 @@ def _before_creation(resource: Resource, remote: Absent, now: float, *, named: b
     if marks := handled(resource, TERMINATE):
         shown["handled"] = marks
     again = _time_to_live(resource) if verdict.phase in FINAL else job_end.pending_deadline(resource, now)
-    return with_notice(resource, Plan(status=shown, again=again), verdict)
+    plan = Plan(status=shown, again=again)
+    if remote is Absent.GONE and resource.status.get("state"):
+        # Deleted past the operator: the status no longer shows the state of a job that is gone.
+        gone = Absence(Table.JOBS, resource.remote_id)
+        plan = replace(plan, status=job_status.without_remote(shown), confirm=(gone,))
+    return with_notice(resource, plan, verdict)
 
 
 def _time_to_live(resource: Resource) -> float | None:
@@ -191,9 +197,9 @@ def _finished(resource: Resource, origin: str, now: float) -> Plan:
             dict(each) | {"observedGeneration": resource.generation} for each in shown.get("conditions") or ()
         ]
         shown |= {"observedGeneration": resource.generation, "conditions": conditions}
-    if origin and (made_from := resource.status.get("tasksFingerprint")):
-        shown["conditions"] = job_status.too_late(resource, shown, changed=origin != made_from, now=now)
-        if shown["conditions"] != resource.status.get("conditions") and origin != made_from:
+    if (changed := _tasks_changed(resource, origin)) is not None:
+        shown["conditions"] = job_status.too_late(resource, shown, changed=changed, now=now)
+        if shown["conditions"] != resource.status.get("conditions") and changed:
             notices = (*notices, Notice("TasksNotChanged", job_status.TASKS_TOO_LATE, "Warning"))
     if marks := handled(resource, RETRY_FAILED, TERMINATE):
         shown["handled"] = marks
@@ -204,6 +210,20 @@ def _finished(resource: Resource, origin: str, now: float) -> Plan:
     # Somebody has taken it off by hand, but the job is there until it is deleted.
     finalizer: Any = _finalizer(resource) if resource.status.get("state") else None
     return Plan(finalizer, status=None if shown == resource.status else shown, notices=notices, again=again)
+
+
+def _tasks_changed(resource: Resource, origin: str) -> bool | None:
+    """Whether the tasks of a finished job were changed afterwards; None if that is not known.
+
+    Args:
+        origin: as for `plan`. Without it, because a ConfigMap or Secret cannot be read, the spec alone still tells some changes.
+    """
+    made_from = resource.status.get("tasksFingerprint")
+    if not made_from:
+        return None
+    if origin:
+        return bool(origin != made_from)
+    return job_changes.origin(resource.spec) != job_changes.without_contents(made_from) or None
 
 
 def _clean_up(
@@ -382,8 +402,7 @@ def _converge(
     spec, own = resource.spec, expand.total(resource.spec)
     noted, digits = job_changes.noted_tasks(remote)
     complete = noted == tasks.fingerprint or tasks.complete
-    if not complete and not stopping and (stalled := _wrong_tasks(resource, digits, now)) is not None:
-        return stalled
+    wrong = None if complete or stopping else _wrong_tasks(resource, digits, now)
     moves_to = job_hold.wanted_pool(spec, pool, remote, tasks)
     why = job_hold.why(spec, pool, moves_to)
     notes = job_hold.notes(spec, remote, why)
@@ -413,19 +432,21 @@ def _converge(
         body = {"terminateReason": ending.terminate_reason}
         evidence = Evidence.of(remote, job_end.evidence(ending, tasks))
         calls = [Call("terminate_job", Table.JOBS, resource.remote_id, body=body, evidence=evidence)]
-    if tasks.refused is not None and not complete and not stopping and ending is None:
-        shown = troubled(resource, trouble(tasks.refused), now)
-        return Plan(
-            _finalizer(resource),
-            tuple(calls),
-            status=shown,
-            again=tasks.retry_in,
-            feed=_feed(remote, tasks),
-            tasks_of=spec,
-        )
     known = origin if complete else ""
     plan = _shown(resource, account, pool, remote, tasks, calls, complete=complete, stuck=stuck, now=now, origin=known)
-    return replace(plan, feed=None, tasks_of=None) if stopping else plan
+    if stopping:
+        return replace(plan, feed=None, tasks_of=None)
+    if ending is not None:
+        return plan
+    # The tasks that are there go on, and so does what is shown of them.
+    if wrong is not None:
+        shown = beside(plan.status, wrong.status)
+        return replace(plan, feed=None, tasks_of=None, status=shown, notices=wrong.notices)
+    if tasks.refused is not None and not complete:
+        refused = failed(resource, trouble(tasks.refused), now, observed=plan.status)
+        again = min((each for each in (plan.again, tasks.retry_in) if each is not None), default=None)
+        return replace(plan, status=refused.status, notices=refused.notices, again=again)
+    return plan
 
 
 def _feed(remote: Mapping[str, Any], tasks: TasksView) -> Feed:

@@ -19,6 +19,7 @@ from azure_batch_operator.shapes import whole_number
 
 Why = Literal["suspend", "pool", "flee"]
 """Why a job stands still: the spec says so, it goes to another pool of the spec, or to the fallback pool."""
+_STANDS = frozenset({"disabling", "disabled"})
 
 
 def pool_id(remote: Mapping[str, Any]) -> str | None:
@@ -72,6 +73,9 @@ def why(spec: Mapping[str, Any], pool: PoolView, moves_to: str | None) -> Why | 
 
 def notes(spec: Mapping[str, Any], remote: Mapping[str, Any], reason: Why | None) -> dict[str, str | None]:
     """What the metadata must say of it, for `job_changes.changes`."""
+    if reason in ("pool", "flee") and note(remote, HELD_METADATA) is None and remote.get("state") in _STANDS:
+        # Somebody else has stopped it: it moves as it stands, and nobody but them lets it go on.
+        return {}
     if reason is not None and note(remote, HELD_METADATA) is None and _how(spec, reason) == "requeue":
         return {HELD_METADATA: reason, HOLDS_METADATA: str(_holds(remote) + 1)}
     if reason is not None:

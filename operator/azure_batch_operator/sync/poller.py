@@ -59,17 +59,21 @@ class Pace:
         """Something has changed."""
         self.seconds, self._quiet = self._least, 0.0
 
-    def still(self, *, expecting: bool, running: bool = False, urgent: bool = False) -> None:
+    def still(self, *, expecting: bool, running: bool = False, urgent: bool = False, failing: bool = False) -> None:
         """Nothing has changed.
 
         Args:
             expecting: tasks are not over: what has been quiet for long is looked at less often, but not much too late.
             running: some of them run, so they may end at any time.
             urgent: a write of ours waits to be seen.
+            failing: the account did not answer. It is asked less and less, since each poll repeats its calls as well, but often
+                enough that it is soon known to be back.
         """
         self._quiet += self.seconds
         most = self._most
-        if urgent or expecting:
+        if failing:
+            most = min(most, self._least * 30)
+        elif urgent or expecting:
             patience = self._least * 5 if urgent else max(self._least * 5, self._quiet / _PATIENCE)
             most = min(most, patience, self._least * 20 if running else math.inf)
         self.seconds = min(most, self.seconds * 1.5)
@@ -188,8 +192,12 @@ class Poller:
             self._reported = True
             self._healthy(error)
         if not self._moved:
-            urgent = error is not None or self._urgent()
-            self._pace.still(expecting=self._expecting(), running=self._running(), urgent=urgent)
+            self._pace.still(
+                expecting=self._expecting(),
+                running=self._running(),
+                urgent=self._urgent(),
+                failing=error is not None,
+            )
 
     def _tell(self, news: News) -> None:
         if not news:

@@ -303,6 +303,38 @@ def test_tasks_that_change_after_the_end_are_refused_once() -> None:
     assert "TasksInSync" not in conditions(back)
 
 
+def test_a_late_change_is_told_although_its_sources_cannot_be_read() -> None:
+    """Nothing is known of a ConfigMap's text then, but the spec itself may have changed (history late-tasks-unread)."""
+    before = JOB_SPEC | {"tasksFrom": [{"configMapKeyRef": {"name": "list", "key": "a.yaml"}}]}
+    print_ = job_changes.with_contents(job_changes.origin(before), "0123")
+    done = {
+        "phase": "Succeeded",
+        "id": "one",
+        "state": "completed",
+        "tasksFingerprint": print_,
+        "observedGeneration": 1,
+    }
+    done["conditions"] = [
+        {
+            "type": type_,
+            "status": "True",
+            "reason": "Succeeded",
+            "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }
+        for type_ in ("Ready", "Complete")
+    ]
+
+    def unread(spec: dict[str, Any]) -> Plan:
+        one = job(spec, status=done, generation=2, finalizer=True)
+        return plan(one, ACCOUNT, POOL, Absent.UNKNOWN, None, CLUSTER, NOW, origin="")
+
+    assert "TasksInSync" not in conditions(unread(before))
+    changed = unread(before | {"tasks": [{"id": "b", "commandLine": "true"}]})
+    assert conditions(changed)["TasksInSync"] == ("False", "JobFinished")
+    assert [notice.reason for notice in changed.notices] == ["TasksNotChanged"]
+
+
 def test_a_job_that_ended_unobserved_is_known_to_have_the_tasks_that_its_note_names() -> None:
     """An operator that was killed before it wrote so must not take a later change of the tasks for what they were made from."""
     one = job(finalizer=True)

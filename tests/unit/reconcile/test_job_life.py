@@ -15,7 +15,7 @@ from azure_batch_operator.batch import InvalidRequestError
 from azure_batch_operator.reconcile import job_changes, job_end, oneshot
 from azure_batch_operator.reconcile.job_views import PoolView, TasksView
 from azure_batch_operator.reconcile.job_waits import waiting_for
-from azure_batch_operator.reconcile.plan import Absent, Plan, Remote
+from azure_batch_operator.reconcile.plan import Absence, Absent, Plan, Remote, Table
 from azure_batch_operator.reconcile.status import timestamp
 from unit.objects import JOB_SPEC, NOW
 from unit.reconcile.test_job import POOL, completed, conditions, counted, decide, failure, job, remote, verbs
@@ -51,6 +51,42 @@ def test_a_job_is_marked_before_it_is_disabled_and_unmarked_after_it_runs() -> N
     unmarking = decide(goes, held(goes, "active"), RUNNING)
     assert verbs(unmarking) == ["update_job"]
     assert "azurebatch.io/held" not in notes(unmarking)
+
+
+@pytest.mark.parametrize("why", ["pool", "flee"])
+def test_what_others_disabled_moves_as_it_stands(why: str) -> None:
+    """Without a mark of the operator's own it is not enabled after the move either (history moved-while-disabled)."""
+    one = job(JOB_SPEC | {"backoff": {"maxRequeues": 1, "fallbackPoolId": "safe"}}, finalizer=True)
+    there = remote(one, state="disabled", onAllTasksComplete="terminatejob")
+    view = replace(RUNNING, most_requeues=2 if why == "flee" else 0)
+    (move,) = decide(one, there, view, replace(POOL, id="other", fallback="safe")).calls
+    assert move.body == {"poolInfo": {"poolId": "safe" if why == "flee" else "other"}}
+
+
+def test_a_suspended_job_that_others_deleted_shows_no_state() -> None:
+    one = job(JOB_SPEC | {"suspend": True}, finalizer=True)
+    stopped = decide(one, held(one), RUNNING).status
+    assert stopped is not None
+    assert stopped["state"] == "disabled"
+    gone = decide(job(one.spec, finalizer=True, status=dict(stopped)), Absent.GONE)
+    assert gone.status is not None
+    assert "state" not in gone.status
+    assert gone.status["phase"] == "Suspended"
+    assert gone.confirm == (Absence(Table.JOBS, "one"),)
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_counts_go_on_while_new_tasks_are_wrong_or_refused(*, refused: bool) -> None:
+    spec = (
+        JOB_SPEC if refused else JOB_SPEC | {"tasks": [{"id": "a", "commandLine": ""}, {"id": "A", "commandLine": ""}]}
+    )
+    one = job(spec, finalizer=True, status={"phase": "Running", "taskCounts": {"total": 1, "completed": 0}})
+    view = replace(RUNNING, counts=counted(running=1, succeeded=4), fingerprint="")
+    error = InvalidRequestError("wrong", status=400, code="InvalidPropertyValue") if refused else None
+    plan = decide(one, remote(one, full=False), replace(view, refused=error))
+    assert conditions(plan)["Ready"] == ("False", "InvalidPropertyValue" if refused else "InvalidTasks")
+    assert plan.status is not None
+    assert plan.status["taskCounts"]["completed"] == 4
 
 
 def test_what_others_disabled_is_not_enabled() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch import BatchError, NotFoundError, ServerBusyError, ServerError
+from azure_batch_operator.batch import BatchError, ConnectionFailedError, NotFoundError, ServerBusyError, ServerError
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.poller import Pace, Poller
@@ -424,6 +424,20 @@ def test_while_tasks_may_end_nobody_learns_of_it_more_than_a_tenth_later() -> No
     assert seconds[-1] == 60.0
     pace.still(expecting=True, running=True)
     assert pace.seconds == 20.0
+
+
+async def test_an_account_that_does_not_answer_is_asked_less_and_less() -> None:
+    """Tasks that wait for the first list of jobs are told once it is there, not with each try (seed 782: 140 lists a minute)."""
+    scene, key = Scene(), Key(Kind.TASK, "n", "t")
+    scene.interest.add(key, "j", "t")
+    scene.service.items["jobs"] = [{"id": "j", "state": "active", "creationTime": "2026-01-01T00:00:00Z"}]
+    scene.service.failing["jobs"] = ConnectionFailedError("no connection")
+    for _ in range(30):
+        assert await scene.poll() == set()
+    assert scene.poller._pace.seconds == pytest.approx(0.3), "thirty times the least"
+    scene.service.failing.clear()
+    assert await scene.poll() == {key}
+    assert scene.poller._pace.seconds == 0.01
 
 
 async def test_a_poller_that_rests_is_not_overdue_and_one_that_hangs_is() -> None:

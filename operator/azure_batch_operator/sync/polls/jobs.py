@@ -51,10 +51,11 @@ class JobPoll(Poll):
         wanted = frozenset({*interest.jobs, *interest.tasks})
         # Pools that are to go ask what is on them, schedules which of their jobs are open.
         others = self._brief if interest.jobs_of_pools or interest.schedules else None
-        if mirror.jobs.first:
-            news.changed |= {key for tasks in interest.tasks.values() for keys in tasks.values() for key in keys}
+        first = mirror.jobs.first
         for id in await self._roll.call(wanted, others):
             news.moved |= interest.jobs.get(id, set())
+        if first:
+            news.changed |= {key for tasks in interest.tasks.values() for keys in tasks.values() for key in keys}
         self._tell_tasks(news)
         self._tell_waiting(news)
 
