@@ -22,8 +22,9 @@ from azure_batch_operator.api.base import (
     optional,
     schema,
 )
-from azure_batch_operator.api.job_body import JobConstraints
+from azure_batch_operator.api.job_body import NOT_NO_TASKS, JobConstraints
 from azure_batch_operator.api.networks import NetworkConfiguration
+from azure_batch_operator.api.pool_body import at_least_five_minutes
 from azure_batch_operator.api.rest import MetadataItem, metadata, tags
 
 MOST_IMAGES, MOST_APPLICATIONS, MOST_VERSIONS = 200, 100, 20
@@ -181,10 +182,10 @@ class Polling(ApiModel):
 
 
 class Variable(ApiModel):
-    """An environment variable."""
+    """An environment variable, with the bounds of those of a job."""
 
-    name: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(description="Its name.")
-    value: Annotated[str, StringConstraints(max_length=32768)] | None = Field(
+    name: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(description="Its name.")
+    value: Annotated[str, StringConstraints(max_length=65536)] | None = Field(
         default=None, description="Its value; empty if left out."
     )
 
@@ -202,6 +203,7 @@ class PoolDefaults(ApiModel):
     ) = optional("What becomes of the tasks on nodes that a resize takes away.")
     metadata: list[MetadataItem] | None = metadata("Name-value pairs of each pool, beside its own.")
     resource_tags: dict[str, str] | None = tags("Tags of the Azure resources of each pool.")
+    rules: ClassVar[tuple[Rule, ...]] = (at_least_five_minutes("resizeTimeout"),)
 
 
 class JobDefaults(ApiModel):
@@ -212,9 +214,10 @@ class JobDefaults(ApiModel):
     max_parallel_tasks: Annotated[int, Field(ge=-1)] | None = optional("Most tasks that run at once; -1 for no limit.")
     constraints: JobConstraints | None = optional("Limits of each job and defaults of its tasks.")
     common_environment_settings: list[Variable] | None = many(
-        "Environment variables of all tasks, beside the job's own.", 100, key="name"
+        "Environment variables of all tasks, beside the job's own.", 200, key="name"
     )
     metadata: list[MetadataItem] | None = metadata("Name-value pairs of each job, beside its own.")
+    rules: ClassVar[tuple[Rule, ...]] = (NOT_NO_TASKS,)
 
 
 class Defaults(ApiModel):

@@ -147,6 +147,14 @@ class PoolInfo(ApiModel):
     )
 
 
+NOT_NO_TASKS = cel(
+    "!has(self.maxParallelTasks) || self.maxParallelTasks != 0",
+    "maxParallelTasks must be -1 or positive",
+    ".maxParallelTasks",
+)
+"""Refuses a job that could run no task; also for the defaults of an account."""
+
+
 class JobBody(ApiModel):
     """What a job is, apart from its pool and its tasks."""
 
@@ -185,9 +193,5 @@ class JobBody(ApiModel):
             "jobReleaseTask needs jobPreparationTask",
             ".jobPreparationTask",
         ),
-        cel(
-            "!has(self.maxParallelTasks) || self.maxParallelTasks != 0",
-            "maxParallelTasks must be -1 or positive",
-            ".maxParallelTasks",
-        ),
+        NOT_NO_TASKS,
     )
