@@ -185,3 +185,65 @@ async def test_disks_to_encrypt_are_the_same_in_any_casing(stage: Stage) -> None
     assert updates(stage, "JobSchedules_UpdateJobSchedule") == 0
     assert updates(stage, "Pools_UpdatePool") == 0
     assert stage.phase("bp", "cpu") == "Steady"
+
+
+@pytest.mark.parametrize("down", [False, True])
+async def test_what_is_taken_out_of_a_task_makes_it_new_where_tasks_are_replaced(stage: Stage, down: bool) -> None:
+    tasks = [{"id": each, "commandLine": "/bin/sh -c 'sleep 7200'", "displayName": "d"} for each in ("t0", "t1")]
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=tasks, taskUpdatePolicy="Replace", constraints={"maxTaskRetryCount": 2}))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
+    await stage.run_for(60)
+    made = {each["id"]: each["creationTime"] for each in stage.azure.all("/jobs/own/tasks")}
+    if down:
+        await stage.kill()
+    # The job's retries change as well: tasks that are there keep those that they were given, and are not replaced for them.
+    kept = [tasks[0], {"id": "t1", "commandLine": tasks[1]["commandLine"]}]
+    stage.apply(job("own", tasks=kept, taskUpdatePolicy="Replace", constraints={"maxTaskRetryCount": 3}))
+    if down:
+        stage.start()
+    await stage.until(lambda: "displayName" not in (stage.azure.get("/jobs/own/tasks/t1") or {"displayName": ""}), 300)
+    await stage.restart()
+    await stage.run_for(600)
+    now = {each["id"]: each["creationTime"] for each in stage.azure.all("/jobs/own/tasks")}
+    assert now["t0"] == made["t0"]
+    assert now["t1"] > made["t1"]
+    assert updates(stage, "Tasks_DeleteTask") == 1
+
+
+async def test_what_is_taken_out_of_a_task_is_told_where_tasks_are_kept(stage: Stage) -> None:
+    tasks = [{"id": "t0", "commandLine": "/bin/sh -c 'sleep 7200'", "displayName": "d"}]
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=tasks))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
+    stage.apply(job("own", tasks=[{"id": "t0", "commandLine": tasks[0]["commandLine"]}]))
+    await stage.until(lambda: stage.condition("bj", "own", "TasksInSync").get("status") == "False", 300)
+    assert updates(stage, "Tasks_DeleteTask") == 0
+
+
+async def test_a_job_tells_that_it_keeps_the_variables_that_its_account_no_longer_gives(stage: Stage) -> None:
+    _, account = stage.account_objects()
+
+    def giving(value: str | None) -> dict[str, Any]:
+        settings = {"commonEnvironmentSettings": [{"name": "SITE", "value": value}]} if value else {"priority": 1}
+        return account | {"spec": account["spec"] | {"defaults": {"job": settings}}}
+
+    await stage.ready_pool()
+    stage.apply(job("before", tasks=sleeping(1, 7200)))
+    await stage.until(lambda: stage.phase("bj", "before") == "Running", 300)
+    stage.apply(giving("one"))
+    await stage.until(lambda: stage.condition("bj", "before", "NotApplied").get("reason") == "FixedAtCreation", 300)
+    stage.apply(job("amid", tasks=sleeping(1, 7200)))
+    await stage.until(lambda: stage.phase("bj", "amid") == "Running", 300)
+    assert stage.condition("bj", "amid", "NotApplied") == {}
+    stage.apply(giving("two"))
+    await stage.until(lambda: stage.condition("bj", "amid", "NotApplied").get("reason") == "FixedAtCreation", 300)
+    assert stage.ready("bj", "amid"), "its own spec is what is so"
+    assert "defaults.job.commonEnvironmentSettings" in stage.condition("bj", "amid", "NotApplied")["message"]
+    # A change of something else does not make the job forget.
+    stage.apply(giving(None))
+    await stage.until(lambda: (stage.azure.get("/jobs/amid") or {}).get("priority") == 1, 300)
+    await stage.restart()
+    await stage.run_for(600)
+    assert stage.condition("bj", "amid", "NotApplied").get("reason") == "FixedAtCreation"
+    assert stage.condition("bj", "before", "NotApplied") == {}, "it never had any"

@@ -450,7 +450,8 @@ def _converge(
 
 
 def _feed(remote: Mapping[str, Any], tasks: TasksView) -> Feed:
-    return Feed(tasks.fingerprint, remote.get("creationTime"))
+    exact = bool(job_changes.noted_tasks(remote)[0]) or not ownership.adopted(remote)
+    return Feed(tasks.fingerprint, remote.get("creationTime"), exact)
 
 
 def _finalizer(resource: Resource) -> Any:
@@ -493,6 +494,7 @@ def _shown(
         **job_status.resumed(resource),
         **job_status.in_sync(resource, tasks, complete=complete),
         **job_status.retry_refused(tasks),
+        **job_changes.outdated(resource.spec, remote),
         **(verdict.more or {}),
     }
     tasks_left = bool(tasks.number("active", "running"))

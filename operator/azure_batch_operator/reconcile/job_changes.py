@@ -30,6 +30,8 @@ PLAIN: Mapping[str, Any] = {
 
 Beside these, `constraints`, `onAllTasksComplete`, `poolInfo` and `metadata` can be changed, each with rules of its own.
 """
+_FIXED = "commonEnvironmentSettings"
+"""The one default of an account that the service never changes for a job; its own spec cannot change it either."""
 _NO_CONSTRAINTS: Mapping[str, Any] = {"maxWallClockTime": normal.UNLIMITED, "maxTaskRetryCount": 0}
 
 
@@ -134,7 +136,9 @@ def _said(spec: Mapping[str, Any]) -> dict[str, Any]:
         spec.get("activeDeadlineSeconds"),
         (spec.get("backoff") or {}).get("taskRetries"),
     ]
-    return said | ({"constraints": limits} if any(each is not None for each in limits) else {})
+    said |= {"constraints": limits} if any(each is not None for each in limits) else {}
+    # Noted also where there are none: an account may give some later.
+    return said | {_FIXED: body.get(_FIXED)}
 
 
 def with_note(body: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,7 +155,7 @@ def changes(spec: Mapping[str, Any], remote: Mapping[str, Any], notes: Mapping[s
     before, marks = applied.noted(remote), applied.marks(_said(spec))
     found = differences(PLAIN, JobSpec.rest_body(spec), remote, before, marks)
     change = found.members
-    not_yet = set(found.stuck)
+    not_yet = {*found.stuck, _FIXED}
     if (wanted := _wanted_constraints(spec, remote, before, marks)) is None:
         not_yet.add("constraints")
     elif normal.job_constraints(wanted) != normal.job_constraints(remote.get("constraints")):
@@ -199,6 +203,21 @@ def cannot_be_undone(
     if ends_with_its_tasks(remote):
         texts += _too_late_to_stay_open(spec, adopted=before.keeps, tasks_left=tasks_left)
     return {NOT_APPLIED: (True, "CannotBeUndone", "; ".join(texts))} if texts else {}
+
+
+def outdated(spec: Mapping[str, Any], remote: Mapping[str, Any]) -> dict[str, tuple[bool, str, str]]:
+    """The condition of a job that was created with other defaults of its account, in what the service never changes.
+
+    The job is what its own spec says, so it is ready all the same.
+    """
+    before = applied.noted(remote).marks
+    if _FIXED not in before or before[_FIXED] == applied.marks(_said(spec))[_FIXED]:
+        return {}
+    text = (
+        f"spec.defaults.job.{_FIXED} of the BatchAccount was changed after this job was created, but Azure Batch cannot "
+        "change it for an existing job, so the job keeps its values: create a new BatchJob to use the new ones"
+    )
+    return {NOT_APPLIED: (True, "FixedAtCreation", text)}
 
 
 def ends_with_its_tasks(remote: Mapping[str, Any]) -> bool:

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from azure_batch_operator.api.base import GROUP
+from azure_batch_operator.api.task_body import Task
 
 _DURATION = re.compile(
     r"P(?:(?P<y>\d+)Y)?(?:(?P<mo>\d+)M)?(?:(?P<w>\d+)W)?(?:(?P<d>\d+)D)?"
@@ -121,6 +122,44 @@ _NEVER_RETURNED = frozenset({"password"})
 def contains(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether a task that the service lists is as wanted; what it has beyond that are defaults (docs/azure-batch.md#defaults)."""
     return all(name in _NEVER_RETURNED or _same(name, there.get(name), value) for name, value in wanted.items())
+
+
+_TASK_MEMBERS = frozenset(Task.wire_names())
+_TASK_DEFAULTS: Mapping[tuple[str, str], Any] = {
+    ("task", "requiredSlots"): 1,
+    ("constraints", "maxWallClockTime"): UNLIMITED,
+    ("constraints", "retentionTime"): "P7D",
+    ("autoUser", "scope"): "pool",
+    ("autoUser", "elevationLevel"): "nonadmin",
+    ("multiInstanceSettings", "numberOfInstances"): 1,
+    ("resourceFiles", "fileMode"): "0770",
+    ("commonResourceFiles", "fileMode"): "0770",
+    ("uploadOptions", "uploadCondition"): "taskcompletion",
+}
+"""What the service fills in, by parent and member (docs/azure-batch.md#defaults); empty, false and missing are the same."""
+_OF_THE_JOB = ("constraints", "maxTaskRetryCount")
+"""A task without retries of its own has those of its job as they were when it was added, which nothing tells from its own."""
+
+
+def has_no_more(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a task that `contains` what is wanted has only defaults beyond that: nothing that the spec has ceased to mention."""
+    return all(_adds_nothing("task", name, there[name], wanted.get(name)) for name in _TASK_MEMBERS & there.keys())
+
+
+def _adds_nothing(parent: str, name: str, there: Any, wanted: Any) -> bool:
+    if name in _NEVER_RETURNED or (parent, name) == _OF_THE_JOB:
+        return True
+    if isinstance(there, Mapping):
+        inner = wanted or {}
+        return all(_adds_nothing(name, each, value, inner.get(each)) for each, value in there.items())
+    if wanted is not None:
+        lists = isinstance(there, list) and isinstance(wanted, list)
+        return not lists or all(
+            _adds_nothing(parent, name, *pair)
+            for pair in zip(there, wanted, strict=True)
+            if isinstance(pair[0], Mapping)
+        )
+    return not there or _same(name, there, _TASK_DEFAULTS.get((parent, name)))
 
 
 def _same(name: str, there: Any, wanted: Any) -> bool:

@@ -278,10 +278,12 @@ class Feed:
     Attributes:
         fingerprint: of the sources that were decided from; never of a newer manifest.
         created: `creationTime` of the job in Azure Batch.
+        exact: whether tasks that are there may have nothing that the sources do not mention; what an adopted job had stays.
     """
 
     fingerprint: str
     created: str | None
+    exact: bool = True
 
 
 class Unconfirmed(Enum):

@@ -283,7 +283,8 @@ class Executor:
             session.submitter.add(key, plan.submit_to, plan.submit, owner)
         job = Incarnation(key, resource.uid, plan.feed.created if plan.feed else plan.incarnation)
         if plan.feed is not None:
-            session.feeder.feed(job, resource.remote_id, plan.tasks_of or resource.spec, plan.feed.fingerprint)
+            spec, feed = plan.tasks_of or resource.spec, plan.feed
+            session.feeder.feed(job, resource.remote_id, spec, feed.fingerprint, exact=feed.exact)
         if plan.retry is not None:
             wait = session.retrier.retry(job, resource.remote_id, plan.retry)
             if wait is not None:

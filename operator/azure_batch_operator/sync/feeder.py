@@ -63,6 +63,7 @@ class _Job:
         landing: time of the loop until which tasks of former sources may still be added, by attempts without an answer.
         doubted: the same for these sources.
         resting: whether all is done but to wait for `landing`.
+        exact: whether a task that has more than the spec mentions differs from it.
     """
 
     incarnation: Incarnation
@@ -71,6 +72,7 @@ class _Job:
     landing: float = 0.0
     doubted: float = 0.0
     resting: bool = False
+    exact: bool = True
 
 
 class Feeder:
@@ -104,11 +106,12 @@ class Feeder:
             return False
         return job.task is not None or job.state.complete or self.retry_in(incarnation, fingerprint) is not None
 
-    def feed(self, incarnation: Incarnation, job_id: str, spec: Body, fingerprint: str) -> None:
+    def feed(self, incarnation: Incarnation, job_id: str, spec: Body, fingerprint: str, *, exact: bool = True) -> None:
         """Bring the tasks in, unless that is in progress; other sources, or another incarnation, begin anew.
 
         Args:
             fingerprint: of `spec`, decided together with it.
+            exact: whether a task that has more than `spec` mentions differs from it.
         """
         if self._group is None:
             return
@@ -121,11 +124,12 @@ class Feeder:
             return
         if job is not None and job.task:
             job.task.cancel()
-        before, job = job, _Job(incarnation, FeedState(fingerprint))
+        before, job = job, _Job(incarnation, FeedState(fingerprint), exact=exact)
         if before is not None and before.incarnation == incarnation:
             again = before.state.fingerprint == fingerprint
             job.landing = before.landing if again else max(before.landing, before.doubted)
             job.doubted = before.doubted if again else 0.0
+            job.exact = before.exact if again else exact
         self._jobs[incarnation.key] = job
         job.task = self._group.create_task(self._feed(job, job_id, spec))
 
@@ -194,7 +198,8 @@ class Feeder:
             Whether another look is needed, since something was otherwise than listed, and whether more is to be deleted.
         """
         state = job.state
-        sieve = Sieve(state, Policies.of(spec), lambda task: self._delete(job_id, task))
+        policies = Policies.of(spec, exact=job.exact)
+        sieve = Sieve(state, policies, lambda task: self._delete(job_id, task))
         again = False
         try:
             again = await self._add(job, job_id, sieve, spec)
@@ -203,6 +208,9 @@ class Feeder:
             there = {str(task["id"]): task async for task in self._list(job_id)}
             again = await self._add(job, job_id, sieve, spec, there)
         deleted, changed = await sieve.prune(expand.expand(spec, job_id))
+        if policies.replace and not again:
+            # Were there a default that nobody knows of, each further round would replace the tasks again.
+            job.exact = False
         return again or bool(changed), sieve.capped and deleted > 0
 
     async def _add(

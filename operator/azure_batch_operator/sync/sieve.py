@@ -54,17 +54,22 @@ class FeedState:
 
 @dataclass(frozen=True)
 class Policies:
-    """What becomes of tasks in Azure Batch that the spec no longer stands for (`prune`) or that differ from it (`replace`)."""
+    """What becomes of tasks in Azure Batch that the spec no longer stands for (`prune`) or that differ from it (`replace`).
+
+    A task that has more than the spec mentions differs only while it is compared to the letter (`exact`).
+    """
 
     prune: bool = False
     replace: bool = False
+    exact: bool = True
 
     @classmethod
-    def of(cls, spec: Body) -> Policies:
+    def of(cls, spec: Body, *, exact: bool = True) -> Policies:
         """As the spec says; beside a job manager task nothing is pruned, since the tasks that it adds are not in the spec."""
         return cls(
             prune=spec.get("taskPrunePolicy") == "Delete" and not spec.get("jobManagerTask"),
             replace=spec.get("taskUpdatePolicy") == "Replace",
+            exact=exact,
         )
 
 
@@ -146,7 +151,7 @@ class Sieve:
     async def _is_replaced(self, there: Body, task: Body) -> bool:
         """Whether the task was deleted to be added again as it is wanted."""
         own = not claimed(there)
-        if own and normal.contains(there, task):
+        if own and normal.contains(there, task) and (not self._policies.exact or normal.has_no_more(there, task)):
             self._state.submitted += 1
             return False
         if own and self._policies.replace and await self._delete(there):

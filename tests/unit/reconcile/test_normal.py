@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from azure_batch_operator.reconcile import normal
 from azure_batch_operator.reconcile.normal import UNLIMITED, job_constraints, ticks
 
 
@@ -43,3 +47,53 @@ def test_limits_that_are_none_are_the_services_infinity() -> None:
             continue
         assert job_constraints(sent) == job_constraints(returned)
     assert job_constraints({"maxWallClockTime": "PT1H"}) != job_constraints(returned)
+
+
+FULL_TASK: dict[str, Any] = {
+    "id": "t", "displayName": "d", "commandLine": "true", "affinityInfo": {"affinityId": "a"}, "requiredSlots": 2,
+    "environmentSettings": [{"name": "A", "value": "1"}], "resourceFiles": [{"httpUrl": "https://a.example", "filePath": "f"}],
+    "containerSettings": {"imageName": "i", "registry": {"username": "u", "password": "p"}},
+    "constraints": {"maxWallClockTime": "PT1H", "retentionTime": "P1D", "maxTaskRetryCount": 3},
+    "userIdentity": {"autoUser": {"scope": "task", "elevationLevel": "admin"}}, "dependsOn": {"taskIds": ["other"]},
+    "exitConditions": {"default": {"jobAction": "terminate", "dependencyAction": "satisfy"}},
+    "multiInstanceSettings": {"numberOfInstances": 2, "coordinationCommandLine": "true"},
+    "outputFiles": [{"filePattern": "*", "destination": {}, "uploadOptions": {"uploadCondition": "taskfailure"}}],
+    "applicationPackageReferences": [{"applicationId": "a", "version": "1"}],
+    "authenticationTokenSettings": {"access": ["job"]},
+}  # fmt: skip
+IN_THE_TASK = [
+    ("displayName",), ("affinityInfo",), ("requiredSlots",), ("environmentSettings",), ("resourceFiles",), ("dependsOn",),
+    ("containerSettings",), ("constraints", "maxWallClockTime"), ("constraints", "retentionTime"), ("constraints",),
+    ("userIdentity",), ("userIdentity", "autoUser", "scope"), ("userIdentity", "autoUser", "elevationLevel"),
+    ("exitConditions",), ("exitConditions", "default", "jobAction"), ("multiInstanceSettings", "numberOfInstances"),
+    ("outputFiles",), ("outputFiles", 0, "uploadOptions"), ("applicationPackageReferences",),
+    ("applicationPackageReferences", 0, "version"), ("authenticationTokenSettings",), ("resourceFiles", 0, "httpUrl"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", IN_THE_TASK, ids=str)
+def test_a_task_that_still_has_what_the_spec_has_ceased_to_mention_differs(path: tuple[Any, ...]) -> None:
+    assert normal.has_no_more(FULL_TASK, FULL_TASK)
+    wanted = copy.deepcopy(FULL_TASK)
+    here: Any = wanted
+    for step in path[:-1]:
+        here = here[step]
+    del here[path[-1]]
+    assert normal.contains(FULL_TASK, wanted)
+    assert not normal.has_no_more(FULL_TASK, wanted)
+
+
+def test_what_the_service_fills_in_does_not_make_a_task_differ() -> None:
+    listed = {
+        "id": "t", "commandLine": "true", "eTag": "0x1", "state": "active", "requiredSlots": 1,
+        "userIdentity": {"autoUser": {"scope": "Pool", "elevationLevel": "nonAdmin"}},
+        "constraints": {"maxWallClockTime": normal.UNLIMITED, "retentionTime": "P7D", "maxTaskRetryCount": 3},
+        "resourceFiles": [{"httpUrl": "https://a.example", "filePath": "f", "fileMode": "0770"}],
+        "multiInstanceSettings": {"coordinationCommandLine": "true", "numberOfInstances": 1},
+    }  # fmt: skip
+    wanted = {
+        "id": "t", "commandLine": "true", "resourceFiles": [{"httpUrl": "https://a.example", "filePath": "f"}],
+        "multiInstanceSettings": {"coordinationCommandLine": "true"}, "environmentSettings": [], "dependsOn": {},
+    }  # fmt: skip
+    assert normal.contains(listed, wanted)
+    assert normal.has_no_more(listed, wanted), "retries are those of the job when the task was added"
