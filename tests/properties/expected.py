@@ -62,6 +62,18 @@ _MAY_BE: tuple[tuple[str, str], ...] = (
         "the service gives a job's retries to tasks that are added later",
     ),
     (
+        r"BatchJob spec\.task\S*constraints(?:\.maxTaskRetryCount)? \[unset\].*/constraints/maxTaskRetryCount",
+        "nothing tells the retries of a task from those that its job had when it was added (decision 20)",
+    ),
+    (
+        r"BatchJob spec\.task\S*SecretRef(?:\.\w+)? \[(?:change|back)\] differential: /secret//jobs/own/tasks/",
+        "the service returns no password and a task has no note, so a task keeps the one that it was added with (decision 20)",
+    ),
+    (
+        r"BatchJob spec\.tasks\[\] \[unset\] (?:differential: /job own/|truthful: status /BatchJob own/)",
+        "the job ends with its last task, which Azure Batch lets nobody take back, also when that task is deleted",
+    ),
+    (
         r"BatchJob spec\.pool(?:Ref|Info).*(?:previousState|requeueCount|requeues|retries)",
         "a job is moved by disabling it, which requeues its tasks",
     ),

@@ -53,6 +53,7 @@ _ONLY_CRON = (
 CONTEXTS: Mapping[str, Mapping[str, Any]] = {
     "BatchJobSchedule.cron": _CRON,
     "BatchJobSchedule.jobSpecification.poolInfo": {"accountRef": {"name": "main"}},
+    "BatchJob.poolInfo": {"accountRef": {"name": "main"}},
     **{f"BatchJobSchedule.jobSpecification.{name}": _CRON for name in _ONLY_CRON.split()},
     **{f"BatchJob.{name}": _REPLACED for name in ("tasks", "tasksFrom", "taskFactory", "logs", "onDependencyFailure")},
     "BatchPool.virtualMachineConfiguration.windowsConfiguration": _WINDOWS_POOL,
@@ -293,7 +294,9 @@ MINIMAL: Mapping[str, tuple[Any, ...]] = {
     "failurePolicy": ({"maxFailedTasks": 5, "action": "Continue"}, {"maxFailedTasks": 6, "action": "Continue"}),
     "backoff": ({"maxRequeues": 3}, {"maxRequeues": 4}),
     "sharedKey": ({"secretRef": {"name": "main-key", "key": "key"}}, {"secretRef": {"name": "main-key-two", "key": "key"}}),
-    "matchExpressions": ({"key": "a", "operator": "Exists"}, {"key": "a", "operator": "DoesNotExist"}),
+    "matchExpressions": (
+        {"key": "a", "operator": "In", "values": ["a"]}, {"key": "a", "operator": "In", "values": ["b"]},
+    ),
     "nodeRemediation": ({"maxPerHour": 2}, {"maxPerHour": 3}),
 }  # fmt: skip
 """Two forms of an object, or of an item of a list, where its required members are not enough."""
@@ -362,7 +365,7 @@ NEEDS: Mapping[str, Mapping[str, Any]] = {
     "spec.jobId": {"accountRef": {"name": "main"}},
     "backoff.fallbackPoolRef": {"maxRequeues": 3},
     "backoff.fallbackPoolId": {"maxRequeues": 3},
-    "matchExpressions.values": {"operator": "In"},
+    "matchExpressions.operator": {"values": None},
     "multiInstanceSettings": {"requiredSlots": None},
 }
 """What stands beside a member; None for what does not go with it."""

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from properties.cases import STEPS, Case, run
+from properties.cases import STEPS, Case, batches, run
 from properties.judge import Violation, told
 from properties.paths import KINDS, paths, text
 from properties.sequences import Walk, run_sequences
-from properties.visits import most_of
 
-EVERY = {"BatchPool": 13, "BatchTask": 13, "BatchJobSchedule": 61}
+EVERY = {"BatchPool": 13, "BatchTask": 13, "BatchJobSchedule": 61, "BatchJob": 61, "BatchAccount": 61}
 """One of so many properties is taken."""
 
 
 @pytest.mark.parametrize("kind", EVERY)
 def test_a_property_may_be_set_changed_and_unset(kind: str) -> None:
-    cases = [Case(kind, path) for path in paths(kind)][:: EVERY[kind]][: most_of(kind)]
-    outcomes = run(cases)
+    cases = [Case(kind, path) for path in paths(kind)][:: EVERY[kind]]
+    outcomes = [outcome for batch in batches(cases) for outcome in run(batch)]
     assert [f"{each.case} {wrong}; {each.case.again}" for each in outcomes for wrong in each.violations] == []
     assert all(set(STEPS) <= each.covered.keys() for each in outcomes)
 
