@@ -159,7 +159,8 @@ def _adds_nothing(parent: str, name: str, there: Any, wanted: Any) -> bool:
             for pair in zip(there, wanted, strict=True)
             if isinstance(pair[0], Mapping)
         )
-    return not there or _same(name, there, _TASK_DEFAULTS.get((parent, name)))
+    default = _TASK_DEFAULTS.get((parent, name))
+    return not there or (default is not None and _same(name, there, default))
 
 
 def _same(name: str, there: Any, wanted: Any) -> bool:

@@ -55,7 +55,7 @@ FULL_TASK: dict[str, Any] = {
     "containerSettings": {"imageName": "i", "registry": {"username": "u", "password": "p"}},
     "constraints": {"maxWallClockTime": "PT1H", "retentionTime": "P1D", "maxTaskRetryCount": 3},
     "userIdentity": {"autoUser": {"scope": "task", "elevationLevel": "admin"}}, "dependsOn": {"taskIds": ["other"]},
-    "exitConditions": {"default": {"jobAction": "terminate", "dependencyAction": "satisfy"}},
+    "exitConditions": {"default": {"jobAction": "none", "dependencyAction": "satisfy"}},
     "multiInstanceSettings": {"numberOfInstances": 2, "coordinationCommandLine": "true"},
     "outputFiles": [{"filePattern": "*", "destination": {}, "uploadOptions": {"uploadCondition": "taskfailure"}}],
     "applicationPackageReferences": [{"applicationId": "a", "version": "1"}],
