@@ -66,6 +66,9 @@ REFUSED = [
 ]
 CHANGES = [
     (own_pool(poolInfo=AUTO), {"poolInfo": KEPT}, "autoPoolSpecification cannot be changed"),
+    (own_pool(poolInfo=AUTO), {"poolInfo": None, "poolRef": {"name": "p"}}, "autoPoolSpecification cannot be changed"),
+    (own_pool(poolRef={"name": "p"}), {"poolInfo": AUTO, "poolRef": None}, "autoPoolSpecification cannot be changed"),
+    (own_pool(poolInfo={"poolId": "a"}), {"poolInfo": {"poolId": None, **AUTO}}, "autoPoolSpecification cannot be changed"),
     (job("j"), {"managedBy": "acme.io/other"}, "managedBy cannot be changed"),
     (job("j"), {"jobManagerTask": {"id": "m", "commandLine": "x"}}, "jobManagerTask cannot be changed"),
     (job("j", jobManagerTask={"id": "m", "commandLine": "x"}), {"jobManagerTask": None}, "jobManagerTask cannot be changed"),
@@ -78,6 +81,7 @@ CHANGES = [
 ]  # fmt: skip
 ALLOWED = [
     (own_pool(poolInfo={"poolId": "a"}), {"poolInfo": {"poolId": "b"}}),
+    (own_pool(poolRef={"name": "p"}), {"poolRef": None, "poolInfo": {"poolId": "b"}}),
     (job("j"), {"suspend": True, "failurePolicy": {"maxFailedTasks": 1}, "backoff": {"taskRetries": 1}}),
     (job("j"), {"networkConfiguration": {"subnetId": SUBNET, "skipWithdrawFromVNet": False}, "logs": {"tailLines": 3}}),
     (task("t", "j"), {"constraints": {"maxTaskRetryCount": 2}, "tailLines": 3}),

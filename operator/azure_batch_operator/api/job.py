@@ -121,9 +121,9 @@ JobSpec.rules = (
     *JobTemplate.rules,
     cel("has(self.poolRef) || has(self.accountRef)", "accountRef is required with poolInfo", ".accountRef"),
     cel(
-        "!has(self.poolInfo) || !has(oldSelf.poolInfo) || "
-        "(!has(self.poolInfo.autoPoolSpecification) && !has(oldSelf.poolInfo.autoPoolSpecification)) || "
-        "self.poolInfo == oldSelf.poolInfo",
+        "(!(has(self.poolInfo) && has(self.poolInfo.autoPoolSpecification)) && "
+        "!(has(oldSelf.poolInfo) && has(oldSelf.poolInfo.autoPoolSpecification))) || "
+        "(has(self.poolInfo) && has(oldSelf.poolInfo) && self.poolInfo == oldSelf.poolInfo)",
         "autoPoolSpecification cannot be changed: create a new BatchJob",
         ".poolInfo.autoPoolSpecification",
     ),
