@@ -70,6 +70,14 @@ _MAY_BE: tuple[tuple[str, str], ...] = (
         "the service returns no password and a task has no note, so a task keeps the one that it was added with (decision 20)",
     ),
     (
+        r"BatchJob spec\.task\S*destination\.container \[unset\] rollback: .*/job own/onAllTasksComplete: 'terminatejob'",
+        "the job was set to end with its tasks before the spec was wrong, which Azure Batch lets nobody take back",
+    ),
+    (
+        r"BatchJob spec\.\S+ \[\w+\] truthful: status /BatchJob own/(?:requeues|retries) is there: 0$",
+        "numbers of tries that a status has shown stay in it, and 0 is what is so",
+    ),
+    (
         r"BatchJob spec\.tasks\[\] \[unset\] (?:differential: /job own/|truthful: status /BatchJob own/)",
         "the job ends with its last task, which Azure Batch lets nobody take back, also when that task is deleted",
     ),

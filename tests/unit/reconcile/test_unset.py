@@ -307,4 +307,8 @@ def test_the_note_names_members_and_no_values() -> None:
     body = job_changes.with_note({"metadata": []}, JOB_SPEC | {"priority": 5, "activeDeadlineSeconds": 60})
     ((name, value),) = ((item["name"], item["value"]) for item in body["metadata"])
     assert name == "azurebatch.io/applied"
-    assert [each.partition("=")[0] for each in value.split(",")] == ["commonEnvironmentSettings", "constraints", "priority"]
+    assert [each.partition("=")[0] for each in value.split(",")] == [
+        "commonEnvironmentSettings",
+        "constraints",
+        "priority",
+    ]
