@@ -418,7 +418,11 @@ def _converge(
         change["onAllTasksComplete"] = "terminatejob"
     transient = remote.get("state") in {"terminating", "disabling", "enabling"}
     switch = job_hold.switch(resource.remote_id, spec, remote, why)
-    if switch is not None and switch.verb == "disable_job":
+    mark = {} if complete or stopping else job_changes.mark(spec, remote, tasks.fingerprint)
+    if mark:
+        # Alone, so that the tasks do not wait for what else the spec asks for, which the service may refuse.
+        change = job_changes.with_notes(remote, {**notes, **mark})
+    elif switch is not None and switch.verb == "disable_job":
         change = _to_be_stopped(remote, notes, change)
     calls = [_update(resource, remote, change)] if change and not transient else []
     if switch is not None:

@@ -16,6 +16,7 @@ from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.reconcile import applied, expand, normal, ownership
 from azure_batch_operator.reconcile.applied import NOT_APPLIED, STAYS, Applied, differences
+from azure_batch_operator.reconcile.task_policies import Policies
 from azure_batch_operator.shapes import whole_number
 
 _SOURCES = ("tasks", "tasksFrom", "taskFactory")
@@ -30,6 +31,8 @@ PLAIN: Mapping[str, Any] = {
 
 Beside these, `constraints`, `onAllTasksComplete`, `poolInfo` and `metadata` can be changed, each with rules of its own.
 """
+_CHANGING = "changing"
+"""Stands in the note in place of a fingerprint, and is none: the tasks have to be compared with a list."""
 _FIXED = "commonEnvironmentSettings"
 """The one default of an account that the service never changes for a job; its own spec cannot change it either."""
 _NO_CONSTRAINTS: Mapping[str, Any] = {"maxWallClockTime": normal.UNLIMITED, "maxTaskRetryCount": 0}
@@ -89,11 +92,29 @@ def tasks_note(print_: str, width: int, created: str | None = None) -> str:
 
 
 def noted_tasks(remote: Mapping[str, Any]) -> tuple[str, int | None]:
-    """Fingerprint of the tasks that a job has ("" before they are all in) and the digits of its ids."""
+    """Fingerprint of the tasks that a job has and the digits of its ids.
+
+    The fingerprint is "" before they are all in for the first time, and one of no sources once they begin to be changed (`mark`).
+    """
     print_, width, created = [*(note(remote, TASKS_METADATA) or "").split("/"), "", ""][:3]
     if created not in ("", remote.get("creationTime")):
         print_ = ""
     return print_, whole_number(width)
+
+
+def mark(spec: Mapping[str, Any], remote: Mapping[str, Any], print_: str) -> dict[str, str | None]:
+    """The note that a job needs before tasks of former sources may be deleted or such tasks be added; empty if it needs none.
+
+    Without it a spec that goes back to the former sources, after a refusal or a crash, would pass for one whose tasks are all in
+    (tests/quick/test_replaced.py).
+
+    Args:
+        print_: fingerprint of the sources as they are now.
+    """
+    noted, digits = noted_tasks(remote)
+    if noted in ("", _CHANGING, print_) or not Policies.of(spec).deletes:
+        return {}
+    return {TASKS_METADATA: tasks_note(_CHANGING, digits or expand.id_width(spec), remote.get("creationTime"))}
 
 
 def constraints(spec: Mapping[str, Any], remote: Mapping[str, Any] | None) -> dict[str, Any] | None:

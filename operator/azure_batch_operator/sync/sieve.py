@@ -13,6 +13,7 @@ from typing import Any
 from azure_batch_operator.batch import BatchError
 from azure_batch_operator.reconcile import normal
 from azure_batch_operator.reconcile.ownership import claimed
+from azure_batch_operator.reconcile.task_policies import Policies
 
 _NAMED = 5
 _MOST_SUPERFLUOUS = 10_000
@@ -50,27 +51,6 @@ class FeedState:
         """A list is read from its start."""
         self.submitted = self.different_count = 0
         self.different = []
-
-
-@dataclass(frozen=True)
-class Policies:
-    """What becomes of tasks in Azure Batch that the spec no longer stands for (`prune`) or that differ from it (`replace`).
-
-    A task that has more than the spec mentions differs only while it is compared to the letter (`exact`).
-    """
-
-    prune: bool = False
-    replace: bool = False
-    exact: bool = True
-
-    @classmethod
-    def of(cls, spec: Body, *, exact: bool = True) -> Policies:
-        """As the spec says; beside a job manager task nothing is pruned, since the tasks that it adds are not in the spec."""
-        return cls(
-            prune=spec.get("taskPrunePolicy") == "Delete" and not spec.get("jobManagerTask"),
-            replace=spec.get("taskUpdatePolicy") == "Replace",
-            exact=exact,
-        )
 
 
 class Sieve:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azure_batch_operator.reconcile.expand import expand, needs_dependencies, problems, total
-from azure_batch_operator.sync.sieve import FeedState, Policies, Sieve, UnorderedError
+from azure_batch_operator.reconcile.task_policies import Policies
+from azure_batch_operator.sync.sieve import FeedState, Sieve, UnorderedError
 
 JOB = "job"
 

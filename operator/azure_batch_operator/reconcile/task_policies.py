@@ -1,0 +1,36 @@
+"""What becomes of a job's own tasks that its spec no longer stands for, as the spec says.
+
+Both the plan of a job and those who bring its tasks in need to know it: the one marks the job before the other deletes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Policies:
+    """What becomes of tasks in Azure Batch that the spec no longer stands for (`prune`) or that differ from it (`replace`).
+
+    A task that has more than the spec mentions differs only while it is compared to the letter (`exact`).
+    """
+
+    prune: bool = False
+    replace: bool = False
+    exact: bool = True
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any], *, exact: bool = True) -> Policies:
+        """As the spec says; beside a job manager task nothing is pruned, since the tasks that it adds are not in the spec."""
+        return cls(
+            prune=spec.get("taskPrunePolicy") == "Delete" and not spec.get("jobManagerTask"),
+            replace=spec.get("taskUpdatePolicy") == "Replace",
+            exact=exact,
+        )
+
+    @property
+    def deletes(self) -> bool:
+        """Whether bringing tasks in line with a changed spec may take some away."""
+        return self.prune or self.replace

@@ -1,0 +1,96 @@
+"""Sources of tasks that change while a job lives, with a refusal on the way: the job has the tasks of its last spec in the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.stage import Stage, config_map, job, sleeping
+
+POLICIES = {"taskUpdatePolicy": "Replace", "taskPrunePolicy": "Delete"}
+UNKNOWN = [{"applicationId": "none-such", "version": "9"}]
+
+
+def made_of(source: str, tasks: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Objects for a job of these tasks, in its spec or in a ConfigMap."""
+    if source == "tasks":
+        return [job("own", tasks=tasks, **POLICIES)]
+    lines = "\n".join(f"- {task}" for task in tasks)
+    reference = [{"configMapKeyRef": {"name": "list", "key": "tasks.yaml"}}]
+    return [config_map("list", tasks_yaml=lines), job("own", tasksFrom=reference, **POLICIES)]
+
+
+def commands(stage: Stage) -> dict[str, str]:
+    return {task["id"]: task["commandLine"] for task in stage.azure.all("/jobs/own/tasks")}
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("source", ["tasks", "tasksFrom"])
+async def test_tasks_that_were_deleted_for_a_refused_change_come_back_with_the_old_spec(
+    stage: Stage, source: str, restart: bool
+) -> None:
+    before = sleeping(3, seconds=36000)
+    after = [{**task, "displayName": "new", "applicationPackageReferences": UNKNOWN} for task in before]
+    await stage.ready_pool()
+    stage.apply(*made_of(source, before))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
+    patches = stage.azure.calls("Jobs_UpdateJob")
+    wanted = commands(stage)
+    stage.apply(*made_of(source, after))
+    await stage.until(lambda: not stage.azure.all("/jobs/own/tasks"), 300)
+    await stage.until(lambda: not stage.ready("bj", "own"), 300)
+    if restart:
+        await stage.restart()
+        await stage.run_for(60)
+    stage.apply(*made_of(source, before))
+    await stage.until(lambda: commands(stage) == wanted, 700)
+    await stage.until(lambda: stage.ready("bj", "own"), 300)
+    await stage.run_for(60)
+    assert commands(stage) == wanted
+    assert stage.azure.calls("Jobs_UpdateJob") == patches + 2, "one to say that the tasks change, one that they are in"
+
+
+async def test_tasks_that_came_with_a_refused_change_go_with_it(stage: Stage) -> None:
+    before = sleeping(2, seconds=36000)
+    more = [*before, {**before[0], "id": "t2"}, {**before[0], "id": "t3", "applicationPackageReferences": UNKNOWN}]
+    await stage.ready_pool()
+    stage.apply(*made_of("tasks", before))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
+    stage.apply(*made_of("tasks", more))
+    await stage.until(lambda: "t2" in commands(stage), 300)
+    await stage.run_for(60)
+    stage.apply(*made_of("tasks", before))
+    await stage.until(lambda: commands(stage).keys() == {"t0", "t1"}, 300)
+
+
+@pytest.mark.parametrize("lost", ["before", "after"])
+async def test_a_lost_answer_to_the_mark_loses_no_task(stage: Stage, lost: str) -> None:
+    before = sleeping(3, seconds=36000)
+    after = [{**task, "applicationPackageReferences": UNKNOWN} for task in before]
+    await stage.ready_pool()
+    stage.apply(*made_of("tasks", before))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
+    hold = stage.azure.hold("Jobs_UpdateJob", count=1)
+    stage.apply(*made_of("tasks", after))
+    await stage.until(lambda: hold.arrived, 60)
+    assert len(commands(stage)) == 3, "nothing is deleted before the job says that its tasks change"
+    if lost == "after":
+        hold.release()
+    await stage.kill()
+    hold.release()
+    stage.start()
+    await stage.until(lambda: not commands(stage), 300)
+    stage.apply(*made_of("tasks", before))
+    await stage.until(lambda: len(commands(stage)) == 3, 300)
+
+
+async def test_a_job_that_only_grows_needs_no_mark(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(2, seconds=36000)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
+    patches = stage.azure.calls("Jobs_UpdateJob")
+    stage.apply(job("own", tasks=sleeping(4, seconds=36000)))
+    await stage.until(lambda: len(commands(stage)) == 4, 300)
+    await stage.run_for(60)
+    assert stage.azure.calls("Jobs_UpdateJob") == patches + 1, "that the tasks are in"
