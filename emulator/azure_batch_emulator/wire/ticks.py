@@ -34,13 +34,10 @@ def to_datetime(ticks: int) -> datetime:
 
 def format_timestamp(ticks: int) -> str:
     """ISO 8601 in UTC with up to 7 fractional digits, trailing zeros dropped (docs/azure-batch.md#response-headers)."""
-    if ticks % 10 and ticks >= TICKS_PER_SECOND:
-        # Nine of ten: the fraction is the last seven digits of the ticks, and no zero is dropped.
-        return f"{_format_second(ticks // TICKS_PER_SECOND)}.{str(ticks)[-7:]}Z"
-    second, fraction = divmod(ticks, TICKS_PER_SECOND)
-    if not fraction:
-        return f"{_format_second(second)}Z"
-    return f"{_format_second(second)}.{fraction:07d}".rstrip("0") + "Z"
+    # The fraction is the last seven digits of the ticks.
+    fraction = (str(ticks) if ticks >= TICKS_PER_SECOND else f"{ticks:07d}")[-7:].rstrip("0")
+    second = _format_second(ticks // TICKS_PER_SECOND)
+    return f"{second}.{fraction}Z" if fraction else f"{second}Z"
 
 
 def format_timestamp_full(ticks: int) -> str:
