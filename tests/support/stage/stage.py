@@ -77,7 +77,7 @@ class Stage:
         self.network: Network
         self.azure: Azure
         self._effects = 0
-        self._kill_at: tuple[int, bool, Process] | None = None
+        self._kill_at: tuple[int, bool] | None = None
 
     async def __aenter__(self) -> Self:
         options = self.options
@@ -162,17 +162,19 @@ class Stage:
         return self._effects
 
     def kill_at_effect(self, number: int, *, after: bool) -> None:
-        """Kill this operator at its n-th effect from the beginning of the stage (the first is 1): before it reaches the other side,
-        or when it has happened but the answer is not back. `until(lambda: not stage.operator.running)`, then `start`."""
-        self._kill_at = number, after, self.operator
+        """Kill the operators at their n-th effect from the beginning of the stage (the first is 1): before it reaches the other
+        side, or when it has happened but the answer is not back. `until(lambda: not stage.operator.running)`, then `start`."""
+        self._kill_at = number, after
 
     def _effect(self, what: str, where: str, after: bool) -> bool:
         if not after:
             self._effects += 1
-        if self._kill_at is None or self._kill_at[:2] != (self._effects, after):
+        if self._kill_at is None or self._kill_at != (self._effects, after):
             return False
-        process, self._kill_at = self._kill_at[2], None
-        process.kill()
+        self._kill_at = None
+        # All of them: with several, any may be the one that acts.
+        for each in self.processes:
+            each.kill()
         return True
 
     # --- time ---
