@@ -34,13 +34,23 @@ class _Seen:
     count: int
 
 
-def event_body(resource: Resource, type_: EventType, reason: str, message: str, now: datetime) -> dict[str, Any]:
-    """A new core/v1 Event about an object."""
+def event_body(
+    resource: Resource, type_: EventType, reason: str, message: str, now: datetime, number: int
+) -> dict[str, Any]:
+    """A new core/v1 Event about an object.
+
+    Args:
+        number: greater than that of each earlier Event. Timestamps have whole seconds, and kubectl shows Events of one second by
+            name.
+    """
     stamp = now.strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"generateName": f"{resource.key.name[:200]}.", "namespace": resource.key.namespace},
+        "metadata": {
+            "name": f"{resource.key.name[:200].rstrip('-.')}.{number:016x}",
+            "namespace": resource.key.namespace,
+        },
         "involvedObject": {
             "apiVersion": API_VERSION,
             "kind": resource.key.kind.value,
@@ -65,6 +75,7 @@ class EventRecorder:
         self._api = api
         self._queue: asyncio.Queue[tuple[Resource, EventType, str, str]] = asyncio.Queue(_BACKLOG)
         self._seen: OrderedDict[tuple[str, str, str], _Seen] = OrderedDict()
+        self._number = 0
 
     def record(self, resource: Resource, type_: EventType, reason: str, message: str) -> None:
         """Post an Event about the object, soon."""
@@ -98,7 +109,10 @@ class EventRecorder:
                 del self._seen[identity]
             else:
                 return
-        answer = await self._api.request("POST", path, body=event_body(resource, type_, reason, message, now))
+        # Microseconds, which go on although the clock may have been set back.
+        self._number = max(self._number + 1, int(now.timestamp() * 1e6))
+        body = event_body(resource, type_, reason, message, now, self._number)
+        answer = await self._api.request("POST", path, body=body)
         self._seen[identity] = _Seen(answer["metadata"]["name"], 1)
         while len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)

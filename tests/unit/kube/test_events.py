@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
@@ -45,4 +46,20 @@ async def test_a_message_is_cut_to_what_an_event_may_hold() -> None:
     running = asyncio.create_task(recorder.run())
     recorder.record(resource(Kind.POOL, POOL_SPEC), "Normal", "Long", "x" * 5000)
     assert (await server.requests.get())[2]["message"] == "x" * 1024
+    running.cancel()
+
+
+async def test_events_of_one_moment_are_in_order_by_name() -> None:
+    """kubectl sorts by whole seconds and shows those of one second as the API server lists them: by name."""
+    server = Server()
+    recorder = EventRecorder(server)  # type: ignore[arg-type]
+    running = asyncio.create_task(recorder.run())
+    one = resource(Kind.POOL, POOL_SPEC, name="a" * 199 + "-pool")
+    for number in range(20):
+        recorder.record(one, "Normal", f"Reason{number}", "")
+    posted = [(await server.requests.get())[2] for _ in range(20)]
+    names = [body["metadata"]["name"] for body in posted]
+    assert [body["reason"] for body in posted] == [f"Reason{number}" for number in range(20)]
+    assert names == sorted(set(names))
+    assert all(re.fullmatch(r"a{199}\.[0-9a-f]{16}", name) for name in names), names[0]
     running.cancel()
