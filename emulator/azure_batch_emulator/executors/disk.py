@@ -67,15 +67,15 @@ class DiskFiles:
         Raises:
             FileNotFoundError: it leads out of the node, as the directory of a task may once the task has put a link in its place.
         """
-        root = self.root(place).resolve()
-        top = (root / base).resolve()
-        if not top.is_relative_to(root):
-            raise FileNotFoundError(base)
-        return top
+        root = self.root(place)
+        try:
+            return inside(root, root / base)
+        except OSError:
+            raise FileNotFoundError(base) from None
 
     def list(self, place: NodePlace, base: str, *, recursive: bool) -> list[FileInfo]:
         top = self._top(place, base)
-        if not top.is_dir():
+        if not os.path.isdir(top):  # noqa: PTH112 - `Path` fails where it may not look
             raise FileNotFoundError(base)
         found: list[FileInfo] = []
         # There may be very many: nothing is done twice, and no `Path` made.
@@ -101,14 +101,17 @@ class DiskFiles:
 
     def open(self, place: NodePlace, base: str, path: str) -> FileContent:
         real = self.resolve(place, base, path)
-        info = _info(real.name, path, real.stat())
-        top = self._top(place, base)
+        try:
+            info = _info(real.name, path, real.stat())
+        except OSError:
+            # It has just gone.
+            raise FileNotFoundError(path) from None
         # A task may take away the right to read its file; that has to be known before an answer begins.
         if info is None or not os.access(real, os.R_OK):
             raise FileNotFoundError(path)
 
         async def read(start: int, length: int) -> AsyncIterator[bytes]:
-            with open_inside(top, real) as stream:
+            with open_inside(self.root(place), real) as stream:
                 stream.seek(start)
                 left = length
                 while left > 0 and (chunk := stream.read(min(_CHUNK, left))):
@@ -129,6 +132,29 @@ class DiskFiles:
             shutil.rmtree(real)
         else:
             real.rmdir()
+
+
+def inside(root: Path, place: Path) -> Path:
+    """The real path of something on a node, be it there or not; links are followed.
+
+    Raises:
+        OSError: they lead out of the node.
+    """
+    top, real = os.path.realpath(root), os.path.realpath(place)
+    if real != top and not real.startswith(f"{top}/"):
+        raise OSError(errno.EXDEV, "A link leads out of the node")
+    return Path(real)
+
+
+def make_directory(root: Path, place: Path) -> Path:
+    """Make a directory on a node with those above it, if it is not there; its real path.
+
+    Raises:
+        OSError: it cannot be made, or a link leads out of the node.
+    """
+    real = inside(root, place)
+    real.mkdir(parents=True, exist_ok=True)
+    return real
 
 
 def make_way(file: Path) -> None:
@@ -153,13 +179,13 @@ def open_inside(root: Path, file: Path) -> BinaryIO:
             inner = os.open(part, _THROUGH | os.O_NOFOLLOW, dir_fd=place)
             os.close(place)
             place = inner
-        stream = os.fdopen(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place), "rb")
+        found = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
     finally:
         os.close(place)
-    if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-        stream.close()
+    if not stat.S_ISREG(os.fstat(found).st_mode):
+        os.close(found)
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-    return stream
+    return os.fdopen(found, "rb")
 
 
 def _info(own: str, name: str, status: os.stat_result) -> FileInfo | None:

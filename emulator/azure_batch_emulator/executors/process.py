@@ -19,7 +19,7 @@ from azure_batch_emulator.clock import Clock
 from azure_batch_emulator.executors import windows
 from azure_batch_emulator.executors.agent_client import AgentClient, AgentLostError
 from azure_batch_emulator.executors.base import NodePlace, RunHandle, RunObserver, RunRequest, RunResult
-from azure_batch_emulator.executors.disk import DiskFiles, make_way
+from azure_batch_emulator.executors.disk import DiskFiles, inside, make_directory, make_way
 from azure_batch_emulator.executors.transfer import (
     TransferError,
     blob_url,
@@ -202,11 +202,12 @@ class _ProcessRun:
         directory = root / request.directory
         working = directory / "wd"
         try:
-            working.mkdir(parents=True, exist_ok=True)
+            # An earlier try, or another task, may have put a link in the way.
+            make_directory(root, working)
             if not request.windows:
                 (directory / "certs").mkdir(exist_ok=True)
             if request.shared is not None:
-                (root / request.shared).mkdir(parents=True, exist_ok=True)
+                make_directory(root, root / request.shared)
             for name in ("stdout.txt", "stderr.txt"):
                 # An earlier try of the task may have left anything there.
                 make_way(directory / name)
@@ -217,7 +218,7 @@ class _ProcessRun:
             try:
                 target = root / request.shared if request.shared is not None else working
                 await download_resources(
-                    self._executor.session, request.resource_files, target, self._executor.storage_url
+                    self._executor.session, request.resource_files, target, root, self._executor.storage_url
                 )
             except TransferError as error:
                 return RunResult(None, ("UserError", error.code, error.message, error.details), "preparation")
@@ -287,7 +288,8 @@ class _ProcessRun:
                 success=success,
                 windows=request.windows,
             )
-            out, err = directory / "fileuploadout.txt", directory / "fileuploaderr.txt"
+            logs = inside(root, directory)
+            out, err = logs / "fileuploadout.txt", logs / "fileuploaderr.txt"
             await upload_all(self._executor.session, uploads, out, err)
         except TransferError as error:
             failure: tuple[str, str, str, tuple[tuple[str, str], ...]]

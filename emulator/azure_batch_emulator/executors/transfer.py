@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 import aiohttp
 
 from azure_batch_emulator.executors import patterns
-from azure_batch_emulator.executors.disk import make_way, open_inside, shown_name
+from azure_batch_emulator.executors.disk import make_directory, make_way, open_inside, shown_name
 
 _CODES = {401: "BlobAccessDenied", 403: "BlobAccessDenied", 404: "BlobNotFound"}
 _MESSAGES = {
@@ -68,11 +68,12 @@ def listing_url(container_url: str, prefix: str, marker: str) -> str:
 
 
 async def download_resources(
-    session: aiohttp.ClientSession, files: Sequence[Mapping[str, Any]], directory: Path, storage_url: str
+    session: aiohttp.ClientSession, files: Sequence[Mapping[str, Any]], directory: Path, root: Path, storage_url: str
 ) -> None:
-    """Bring all resource files of a task into its working directory.
+    """Bring all resource files of a task into its working directory; links that are there lead elsewhere on the node at most.
 
     Args:
+        root: of the node.
         storage_url: base of the storage account linked to the Batch account, for ``autoStorageContainerName``.
 
     Raises:
@@ -81,12 +82,12 @@ async def download_resources(
     for file in files:
         mode = int(file["fileMode"], 8) if "fileMode" in file else 0o770
         if "httpUrl" in file:
-            await _download(session, file["httpUrl"], _inside(directory, file["filePath"]), mode)
+            await _download(session, file["httpUrl"], _inside(directory, file["filePath"]), root, mode)
             continue
         container = file.get("storageContainerUrl") or f"{storage_url}/{quote(file['autoStorageContainerName'])}"
         target = _inside(directory, file.get("filePath", "."))
         for name in await _list_blobs(session, container, file.get("blobPrefix", "")):
-            await _download(session, blob_url(container, name), _inside(target, name), mode)
+            await _download(session, blob_url(container, name), _inside(target, name), root, mode)
 
 
 def _inside(directory: Path, path: str) -> Path:
@@ -97,19 +98,19 @@ def _inside(directory: Path, path: str) -> Path:
     return target
 
 
-def _create(target: Path) -> BinaryIO:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    make_way(target)
-    return target.open("wb")
+def _create(target: Path, root: Path) -> BinaryIO:
+    file = make_directory(root, target.parent) / target.name
+    make_way(file)
+    return file.open("wb")
 
 
-async def _download(session: aiohttp.ClientSession, url: str, target: Path, mode: int) -> None:
+async def _download(session: aiohttp.ClientSession, url: str, target: Path, root: Path, mode: int) -> None:
     try:
         async with session.get(url) as response:
             if response.status >= 400:
                 code = _CODES.get(response.status, "BlobDownloadMiscError")
                 raise TransferError(code, url, f"The server answered {response.status}.")
-            with _create(target) as stream:
+            with _create(target, root) as stream:
                 async for chunk in response.content.iter_chunked(64 * 1024):
                     stream.write(chunk)
                 os.fchmod(stream.fileno(), mode)

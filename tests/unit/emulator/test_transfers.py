@@ -147,7 +147,7 @@ def test_a_listing_that_never_ends_is_given_up(tmp_path: Path) -> None:
         try:
             async with aiohttp.ClientSession() as session:
                 file = {"storageContainerUrl": f"http://{host}:{port}/c"}
-                await download_resources(session, [file], tmp_path, "")
+                await download_resources(session, [file], tmp_path, tmp_path, "")
         finally:
             await runner.cleanup()
 
