@@ -1,4 +1,4 @@
-"""Trees of files can be large and disks slow: who asks for them waits, and nobody else."""
+"""Trees of files can be large and disks slow: who asks for them waits, and nobody else; what they ask for may be gone by then."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from azure_batch_emulator.executors import process
+from azure_batch_emulator.executors.base import NodePlace
 from azure_batch_emulator.executors.disk import DiskFiles
+from azure_batch_emulator.web.storage import Storage
 from support.emulator_thread import EmulatorThread, wait_until
 
 MACHINE = {
@@ -93,3 +95,37 @@ def test_the_choice_of_output_files_holds_up_nobody_else(node: EmulatorThread, m
     door.answers_others(node)
     wait_until(lambda: task_state(node) == "completed", "the task is over")
     assert node.call("HEAD", f"{FILES}/fileuploadout.txt")[0] == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.usefixtures("no_traceback")
+def test_a_file_that_goes_after_it_was_found_is_not_found(
+    node: EmulatorThread, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    node.call("POST", "/jobs/job/tasks", {"id": "t", "commandLine": "/bin/echo hello"})
+    wait_until(lambda: task_state(node) == "completed", "the task is over")
+    find = DiskFiles.open if method == "GET" else DiskFiles.resolve
+
+    def found(files: DiskFiles, place: NodePlace, base: str, path: str) -> Any:
+        there = find(files, place, base, path)
+        (files.root(place) / base / path).unlink()
+        return there
+
+    monkeypatch.setattr(DiskFiles, find.__name__, found)
+    assert node.call(method, f"{FILES}/stdout.txt")[0] == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.usefixtures("no_traceback")
+def test_a_blob_whose_bytes_go_after_it_was_found_is_not_found(
+    emulator: EmulatorThread, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    assert emulator.call("PUT", "/storage/c/blob", None)[0] == 201
+    get = Storage._get
+
+    async def gone(storage: Storage, request: Any, blob: Any) -> Any:
+        blob.file.unlink()
+        return await get(storage, request, blob)
+
+    monkeypatch.setattr(Storage, "_get", gone)
+    assert emulator.call(method, "/storage/c/blob")[0] == 404

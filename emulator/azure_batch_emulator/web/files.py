@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
@@ -153,7 +153,18 @@ def get(request: Request, where: _Where) -> Reply:
     headers = _headers(where, info)
     if length != info.size:
         headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{info.size}"
-    return Reply(modified=info.modified, entity_tag=False, headers=headers, stream=content.read(start, length))
+    return Reply(
+        modified=info.modified, entity_tag=False, headers=headers, stream=_as_read(content.read(start, length))
+    )
+
+
+async def _as_read(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """What is read of a file; it may have gone, or been replaced, since it was found."""
+    try:
+        async for chunk in chunks:
+            yield chunk
+    except OSError:
+        raise BatchError("FileNotFound") from None
 
 
 def properties(request: Request, where: _Where) -> Reply:

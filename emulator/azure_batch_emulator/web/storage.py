@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,12 +171,17 @@ class Storage:
             "Content-Length": str(blob.size),
             "x-ms-blob-type": "BlockBlob",
         }
-        response = web.StreamResponse(headers=headers)
-        await response.prepare(request)
-        if request.method == "GET":
-            async for chunk in _read(blob.file):
+        try:
+            # Before the answer begins: while that is sent, the blob may be deleted or written anew.
+            stream = blob.file.open("rb")
+        except FileNotFoundError:
+            return _error(404, "BlobNotFound", "The specified blob does not exist.")
+        with stream:
+            response = web.StreamResponse(headers=headers)
+            await response.prepare(request)
+            while request.method == "GET" and (chunk := stream.read(_CHUNK)):
                 await response.write(chunk)
-        await response.write_eof()
+            await response.write_eof()
         return response
 
 
@@ -191,12 +195,6 @@ def _unsupported(request: web.BaseRequest, query: dict[str, str]) -> web.Respons
         message = "One of the HTTP headers specified in the request is not supported."
         return _error(400, "UnsupportedHeader", message)
     return None
-
-
-async def _read(file: Path) -> AsyncIterator[bytes]:
-    with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            yield chunk
 
 
 def _error(status: int, code: str, message: str) -> web.Response:
