@@ -20,11 +20,11 @@ class OpenRun:
     """A run that ends when the test says so."""
 
     def __init__(self, request: RunRequest, observer: RunObserver) -> None:
-        self.request, self._observer, self._over = request, observer, False
+        self.request, self._observer, self.over = request, observer, False
 
     def finish(self, result: RunResult) -> None:
-        if not self._over:
-            self._over = True
+        if not self.over:
+            self.over = True
             self._observer.on_finished(result)
 
     def begin(self) -> None:

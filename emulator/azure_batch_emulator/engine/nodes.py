@@ -22,6 +22,7 @@ _BUSY_STATES = {
     "reimaging": "NodeBeingReimaged",
     "unusable": "NodeStateUnusable",
 }
+_TASK_KINDS = frozenset({"task", "subtask"})
 _ACTIVITY = frozenset({"idle", "running", "offline"})
 _ACTIONS = {"reboot": "rebooting", "reimage": "reimaging", "deallocate": "deallocating", "leave": "leavingpool"}
 _DURATIONS = {
@@ -73,9 +74,9 @@ class Nodes:
             return
         if node.start_task["waitForSuccess"]:
             node.enter("waitingforstarttask", self._service.clock.now())
-        else:
-            self._to_work(node)
         StartTask(self._service, node).launch()
+        if not node.start_task["waitForSuccess"]:
+            self._to_work(node)
 
     def _to_work(self, node: Node) -> None:
         """The node is ready for tasks."""
@@ -84,7 +85,7 @@ class Nodes:
             node.enter("idle" if node.scheduling_enabled else "offline", now)
         self.update_activity(node)
         self._service.jobs.job_tasks.came_up(node)
-        if node.after_drain and not node.busy:
+        if node.after_drain and not self._works(node):
             self._drained(node)
         self._service.scheduler.wake(node.pool)
 
@@ -102,7 +103,7 @@ class Nodes:
         """Follow what runs: idle, running, or offline when nothing runs and scheduling is disabled."""
         if node.state not in _ACTIVITY:
             return
-        working = any(run.kind in ("task", "subtask") for run in node.runs.values())
+        working = any(run.kind in _TASK_KINDS for run in node.runs.values())
         wanted = "running" if working else "idle" if node.scheduling_enabled else "offline"
         if wanted != node.state:
             node.enter(wanted, self._service.clock.now())
@@ -112,7 +113,7 @@ class Nodes:
         if node.exclusive and not node.busy:
             node.exclusive = False
         self.update_activity(node)
-        if node.after_drain and not node.busy:
+        if node.after_drain and not self._works(node):
             self._drained(node)
         elif node.state == "leavingpool" and not node.busy:
             self._start_removal(node)
@@ -202,7 +203,9 @@ class Nodes:
             node.state_before_leaving = node.state
             node.enter("leavingpool", self._service.clock.now())
         self._end_tasks(node, option)
-        if not node.busy:
+        if option in ("requeue", "terminate"):
+            self._end_others(node)
+        if not self._works(node):
             self._drained(node)
 
     @staticmethod
@@ -221,24 +224,33 @@ class Nodes:
         self.update_activity(node)
 
     def _end_tasks(self, node: Node, option: str) -> None:
-        waits = option in ("taskcompletion", "retaineddata")
         for run in list(node.runs.values()):
-            if run.kind in ("start", "preparation", "release"):
-                # A task that has its node and waits for its job preparation task is one to wait for: both go on.
-                if node.after_drain and not (waits and self._service.jobs.job_tasks.awaited(run)):
-                    self._service.jobs.job_tasks.abandon(run)
-                    run.detached = True
-                    self._service.runs.kill(run)
-            elif option == "requeue":
+            if run.kind in _TASK_KINDS and option == "requeue":
                 self._service.tasks.requeue(run)
-            elif option == "terminate":
+            elif run.kind in _TASK_KINDS and option == "terminate":
                 self._service.tasks.end_run(run)
+
+    def _end_others(self, node: Node) -> None:
+        """End what runs beside tasks: start, preparation and release tasks."""
+        for run in list(node.runs.values()):
+            if run.kind not in _TASK_KINDS:
+                self._service.jobs.job_tasks.abandon(run)
+                run.detached = True
+                self._service.runs.kill(run)
+
+    def _works(self, node: Node) -> bool:
+        """Whether there are tasks to wait for; one that has its node and waits for its job preparation task is one."""
+        return any(run.kind in _TASK_KINDS or self._service.jobs.job_tasks.awaited(run) for run in node.runs.values())
 
     def _drained(self, node: Node) -> None:
         action = node.after_drain
         if action is None or node.state in ("starting", "waitingforstarttask", "creating"):
             return
         if node.awaits_retention and self._wait_for_retention(node):
+            return
+        if node.busy:
+            # Tasks may have used until now what their start task runs. Its end leads back here.
+            self._end_others(node)
             return
         node.after_drain = None
         node.awaits_retention = False
@@ -268,7 +280,7 @@ class Nodes:
 
     def data_gone(self, node: Node) -> None:
         """Data of tasks has been removed from a node: it may have waited for nothing else."""
-        if node.awaits_retention and not node.busy:
+        if node.awaits_retention and not self._works(node):
             self._drained(node)
 
     def _acted(self, node: Node) -> None:

@@ -244,3 +244,70 @@ def test_a_node_that_does_not_wait_leaves_no_task_behind_that_does(action: str, 
     bench.clock.advance(1.0)
     assert (node.busy, node.slots_used) == (False, 0)
     assert task.node_id != node.id
+
+
+START = {"commandLine": "serve", "waitForSuccess": False}
+BESIDE = {"jobPreparationTask": {"commandLine": "prepare", "waitForSuccess": False}}
+
+
+def commands(bench: Bench, node: Node) -> list[str]:
+    """What runs on a node."""
+    runs = [run for run in bench.executor.open if run.request.place.node_id == node.id and not run.over]
+    return [run.request.command_line for run in runs]
+
+
+@pytest.mark.parametrize("action", list(STATES))
+@pytest.mark.parametrize("option", ["taskcompletion", "retaineddata"])
+def test_what_runs_beside_tasks_runs_as_long_as_they_do(action: str, option: str) -> None:
+    bench = Bench(startTask=START)
+    task = bench.task(BESIDE, constraints={"retentionTime": "PT0S"})
+    node = empty_the_node(bench, task, action, option)
+    bench.clock.advance(30.0)
+    assert commands(bench, node) == ["serve", "prepare", "work"]
+    next(run for run in bench.executor.open if run.request.command_line == "work").finish(DONE)
+    bench.clock.advance(1.0)
+    assert (task.state, task.result) == ("completed", "success")
+    assert commands(bench, node) == []
+    bench.clock.advance(20.0)
+    assert state_of(bench, node) in (STATES[action], "leavingpool")
+    bench.clock.advance(600.0)
+    assert state_of(bench, node) == {"leave": "gone", "deallocate": "deallocated"}.get(action, "idle")
+
+
+def test_a_release_task_goes_on_while_its_node_waits_for_a_task() -> None:
+    bench = Bench(targetDedicatedNodes=1, taskSlotsPerNode=2)
+    first = bench.task(PREPARED | {"jobReleaseTask": {"commandLine": "release"}})
+    bench.end_all(DONE)
+    bench.end_all(DONE)
+    second = bench.service.jobs.create("next", JOB.accept("", {"id": "next", "poolInfo": {"poolId": "pool"}}))
+    long = bench.service.tasks.add(second, TASK.accept("", {"id": "t", "commandLine": "long"}))
+    bench.clock.advance(1.0)
+    bench.service.jobs.terminate(first.job, "r")
+    node = empty_the_node(bench, long, "reboot", "taskcompletion")
+    assert commands(bench, node) == ["long", "release"]
+    bench.executor.open[-1].finish(DONE)
+    bench.clock.advance(10.0)
+    assert (first.job.state, node.state) == ("completed", "running")
+    assert bench.end_all(DONE) == ["long", "release"]
+    assert node.state == "rebooting"
+
+
+def test_a_start_task_goes_on_where_a_resize_that_waited_for_tasks_is_stopped() -> None:
+    bench = Bench(startTask=START)
+    task = bench.task()
+    node = empty_the_node(bench, task, "leave", "taskcompletion")
+    bench.service.pools.stop_resize(bench.pool)
+    bench.clock.advance(60.0)
+    assert state_of(bench, node) == "running"
+    assert commands(bench, node) == ["serve", "work"]
+
+
+def test_a_node_that_is_to_be_deallocated_while_it_starts_leaves_no_start_task_behind() -> None:
+    bench = Bench(startTask=START)
+    node = next(iter(bench.pool.nodes.values()))
+    bench.service.nodes.act(node, "reboot", "requeue")
+    bench.clock.advance(70.0)
+    assert node.state == "starting"
+    bench.service.nodes.act(node, "deallocate", "requeue")
+    bench.clock.advance(300.0)
+    assert (node.state, commands(bench, node)) == ("deallocated", [])
