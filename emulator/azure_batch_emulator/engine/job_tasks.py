@@ -60,6 +60,14 @@ class JobTasks:
         if spec is not None and spec["rerunOnNodeRebootAfterSuccess"]:
             record.prepared = False
 
+    def resume(self, record: JobTaskRecord) -> None:
+        """Go on with what comes from a state file: a preparation task begins anew with the next task, a release task is over."""
+        if (record.preparation or {}).get("state") == "running":
+            record.preparation = None
+        if record.release is not None and record.release["state"] == "running":
+            end = {"state": "completed", "endTime": self._service.clock.now() // 10 * 10, "result": "failure"}
+            record.release = record.release | end | {"failureInfo": task_rules.NODE_LOST}
+
     def came_up(self, node: Node) -> None:
         """A node is back from its reboot: release tasks that this interrupted run again."""
         for job_task in self._interrupted.pop(node, ()):
@@ -91,6 +99,11 @@ class JobTasks:
         """Whether tasks wait for this run, of a preparation task, to begin on its node."""
         active = self._active.get(run.serial)
         return active is not None and active.awaited
+
+    def lost(self, node: Node) -> None:
+        """A node is as new, or gone: there is nothing to release on it any more."""
+        for job_task in self._interrupted.pop(node, ()):
+            job_task.abandoned()
 
     def abandon(self, run: Run) -> None:
         """The node goes away under a preparation or release task."""
@@ -239,7 +252,8 @@ class _JobTask:
             self._service.jobs.released(self._job)
             return
         waiting, self._record.waiting_tasks = self._record.waiting_tasks, []
-        if outcome.failure is None:
+        if outcome.failure is None or not self._spec["waitForSuccess"]:
+            # As documented: where tasks do not wait for it, they run though it has failed.
             self._record.prepared = True
             for task in waiting:
                 self._service.tasks.prepared(task, self._node)
@@ -271,5 +285,6 @@ class _JobTask:
     def abandoned(self) -> None:
         """The node is gone; waiting tasks are requeued by whoever took it."""
         self._record.run = None
-        if self._kind == "release":
+        if self.is_release:
+            self._complete(task_rules.Outcome(None, task_rules.NODE_LOST, None, retryable=False))
             self._service.jobs.released(self._job)

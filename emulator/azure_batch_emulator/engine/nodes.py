@@ -292,16 +292,17 @@ class Nodes:
         for record in node.job_tasks.values():
             self._service.jobs.job_tasks.rebooted(record)
         if node.state == "reimaging":
-            self._wipe(node)
+            self.wipe(node)
         self._to_starting(node)
 
-    def _wipe(self, node: Node) -> None:
+    def wipe(self, node: Node) -> None:
         """The node is as new: nothing is left on it, and nothing has been done there."""
         self._service.executor.remove_node(self._service.runs.place(node))
         self._service.executor.add_node(self._service.runs.place(node))
         node.users.clear()
         node.job_tasks.clear()
         node.retained_until = 0.0
+        self._service.jobs.job_tasks.lost(node)
 
     def _start_removal(self, node: Node) -> None:
         node.after_drain = None
@@ -314,6 +315,7 @@ class Nodes:
         node.pool.nodes_change()
         node.pool.nodes.pop(node.id, None)
         self._service.executor.remove_node(self._service.runs.place(node))
+        self._service.jobs.job_tasks.lost(node)
         self._service.pools.node_gone(node.pool)
 
     # -- mishaps --
@@ -332,7 +334,7 @@ class Nodes:
     def _recreated(self, node: Node) -> None:
         node.enter("creating", self._service.clock.now())
         node.boot_time = None
-        self._wipe(node)
+        self.wipe(node)
         node.timer = self._service.clock.call_later(timings.NODE_CREATING, self._to_starting, node)
 
     def _interrupt(self, node: Node, state: str) -> None:

@@ -57,6 +57,8 @@ _TASK = (*_TASK_NAMES.split(), *_SELDOM)
 _RECORD = tuple(_RECORD_NAMES.split())
 _SCHEDULE = tuple(_SCHEDULE_NAMES.split())
 _WORKING = frozenset({"idle", "running", "offline"})
+# What these come back from, they come back from as new.
+_MADE_ANEW = frozenset({"reimaging", "preempted"})
 
 
 def _take(entity: Any, names: tuple[str, ...]) -> dict[str, Any]:
@@ -99,8 +101,20 @@ def _job(service: BatchService, job: Job) -> dict[str, Any]:
         "tasks": [_task(service, task) for task in job.tasks.values()],
         "ready": [task.id for task in job.ready],
         "satisfied": job.dependencies.satisfied(),
-        "records": [_take(record, _RECORD) for record in job.job_task_records],
+        "records": [_record(service, job, record) for record in job.job_task_records],
     }
+
+
+def _record(service: BatchService, job: Job, record: JobTaskRecord) -> dict[str, Any]:
+    node = _node_of(service, record)
+    # A node that was made anew since has nothing to do with it any more.
+    own = node is not None and node.job_tasks.get(job.id.lower()) is record
+    return _take(record, _RECORD) | {"node_state": node.state if node is not None and own else None}
+
+
+def _node_of(service: BatchService, record: JobTaskRecord) -> Node | None:
+    pool = service.pool_table.get(record.pool_id.lower())
+    return pool.nodes.get(record.node_id) if pool else None
 
 
 # -- bringing it back --
@@ -149,6 +163,8 @@ def _load_pool(service: BatchService, body: dict[str, Any]) -> None:
         elif node.state == "deallocating":
             node.state = "deallocated"
         elif node.state in COMING_NODE_STATES:
+            if node.state in _MADE_ANEW:
+                service.nodes.wipe(node)
             service.nodes.come_up(node)
     service.pools.resume(pool)
 
@@ -194,10 +210,18 @@ def _load_job(service: BatchService, body: dict[str, Any]) -> None:
     for _, task in sorted(waiting, key=lambda pair: pair[0]):
         job.ready.append(task)
     for item in records:
-        record = JobTaskRecord(**item)
-        job.job_task_records.append(record)
-        pool = service.pool_table.get(record.pool_id.lower())
-        node = pool.nodes.get(record.node_id) if pool else None
-        if node is not None:
-            node.job_tasks[job.id.lower()] = record
+        _load_record(service, job, item)
     service.jobs.resume(job)
+
+
+def _load_record(service: BatchService, job: Job, body: dict[str, Any]) -> None:
+    # Older pictures do not say.
+    state = body.pop("node_state", "idle")
+    record = JobTaskRecord(**body)
+    job.job_task_records.append(record)
+    service.jobs.job_tasks.resume(record)
+    node = _node_of(service, record)
+    if node is not None and state is not None and state not in _MADE_ANEW:
+        node.job_tasks[job.id.lower()] = record
+        if state == "rebooting":
+            service.jobs.job_tasks.rebooted(record)

@@ -7,14 +7,18 @@ not on one that was reimaged since, and once more "if a Node reboots while the J
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
+from azure_batch_emulator.clock import ManualClock
+from azure_batch_emulator.engine import snapshot
 from azure_batch_emulator.engine.entities import Node, Task
+from azure_batch_emulator.engine.service import BatchService
 from azure_batch_emulator.executors.base import RunResult
 from azure_batch_emulator.schema.tasks import TASK
-from support.hand_executor import DONE, Bench
+from support.hand_executor import DONE, Bench, HandExecutor
 
 JOB: dict[str, Any] = {
     "jobPreparationTask": {"commandLine": "prepare", "constraints": {"maxTaskRetryCount": 0}},
@@ -159,3 +163,106 @@ def test_a_job_does_not_wait_for_a_node_that_does_not_come_back(then: str) -> No
         bench.service.pools.delete(bench.pool)
     bench.clock.advance(1000.0)
     assert (task.job.state if then != "delete" else len(bench.service.job_table)) in ("completed", 0)
+
+
+@pytest.mark.parametrize("then", ["preempt", "leave", "delete", "reimage"])
+def test_a_job_does_not_wait_for_a_node_that_has_nothing_to_release_any_more(then: str) -> None:
+    bench, task, node = worked()
+    end(bench, task, "terminate")
+    bench.service.nodes.act(node, "reboot", "requeue")
+    bench.clock.advance(10.0)
+    if then == "preempt":
+        bench.service.nodes.preempt(node)
+    elif then == "leave":
+        bench.service.nodes.drain(node, "leave", "requeue")
+    elif then == "delete":
+        bench.service.pools.delete(bench.pool)
+    else:
+        bench.service.nodes.fail(node, "starttaskfailed", "Broken", "broken")
+        bench.service.nodes.act(node, "reimage", "requeue")
+    bench.clock.advance(300.0)
+    assert task.job.state == "completed"
+    bench.clock.advance(1000.0)
+    assert bench.end_all(DONE) == ["release"]
+
+
+def test_a_failed_preparation_that_tasks_do_not_wait_for_keeps_no_tasks_away_and_is_not_tried_again() -> None:
+    # REST API, waitForSuccess: "even if the Job Preparation Task fails, new Tasks will continue to be scheduled".
+    bench, task, _ = one_node(waitForSuccess=False)
+    prepare, work = bench.executor.open
+    prepare.finish(RunResult(1))
+    work.finish(DONE)
+    bench.clock.advance(1.0)
+    bench.executor.open = []
+    another(bench, task)
+    assert bench.end_all(DONE) == ["again"]
+
+
+def restarted(bench: Bench) -> Bench:
+    """The account in another emulator that goes on with its state file."""
+    again = Bench.__new__(Bench)
+    again.clock = ManualClock()
+    again.executor = HandExecutor(again.clock, 1)
+    again.executor.open = []
+    again.service = BatchService("account", again.clock, again.executor, seed=1)
+    again.clock.advance(100_000.0)
+    snapshot.load(again.service, json.loads(json.dumps(snapshot.dump(bench.service))))
+    again.pool = again.service.pool_table["pool"]
+    again.clock.advance(120.0)
+    return again
+
+
+@pytest.mark.parametrize("moment", ["during", "after"])
+@pytest.mark.parametrize("action", ["reimage", "preempt"])
+@pytest.mark.parametrize("verb", ["work", "terminate"])
+def test_a_node_that_was_made_anew_is_as_new_after_a_restart(action: str, moment: str, verb: str) -> None:
+    bench, task, node = worked()
+    node.users["user"] = {"name": "user"}
+    if moment == "after":
+        act(bench, node, action)
+    elif action == "preempt":
+        bench.service.nodes.preempt(node)
+    else:
+        bench.service.nodes.act(node, action, "requeue")
+    bench = restarted(bench)
+    task, node = bench.service.task("job", "t"), next(iter(bench.pool.nodes.values()))
+    assert (node.state, node.users) == ("idle", {})
+    if verb == "work":
+        another(bench, task)
+        assert bench.end_all(DONE) == ["prepare"]
+        assert bench.end_all(DONE) == ["again"]
+    else:
+        end(bench, task, verb)
+        assert bench.end_all(DONE) == []
+
+
+@pytest.mark.parametrize("moment", ["during", "after"])
+@pytest.mark.parametrize(("rerun", "commands"), [(True, ["prepare"]), (False, ["again"])])
+def test_a_rebooted_node_is_prepared_again_after_a_restart_if_the_job_says_so(
+    moment: str, rerun: bool, commands: list[str]
+) -> None:
+    bench, _, node = worked(rerunOnNodeRebootAfterSuccess=rerun)
+    if moment == "after":
+        act(bench, node, "reboot")
+    else:
+        bench.service.nodes.act(node, "reboot", "requeue")
+    bench = restarted(bench)
+    another(bench, bench.service.task("job", "t"))
+    assert bench.end_all(DONE) == commands
+
+
+def test_a_preparation_task_that_a_restart_ends_does_not_run_for_ever() -> None:
+    bench, _, _ = one_node()
+    bench = restarted(bench)
+    assert bench.end_all(DONE) == ["prepare"]
+    assert bench.end_all(DONE) == ["work"]
+
+
+def test_a_release_task_that_a_restart_ends_is_over() -> None:
+    bench, task, _ = worked()
+    end(bench, task, "terminate")
+    bench = restarted(bench)
+    job = bench.service.job("job")
+    (record,) = job.job_task_records
+    assert record.release is not None
+    assert (job.state, record.release["state"], record.release["result"]) == ("completed", "completed", "failure")
