@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -112,7 +112,17 @@ class NodeFiles(Protocol):
     caller may not leave, be it by a symbolic link.
     """
 
-    def list(self, place: NodePlace, base: str, *, recursive: bool) -> list[FileInfo]: ...
+    def list(
+        self, place: NodePlace, base: str, *, recursive: bool, after: tuple[int, str] | None = None
+    ) -> Iterable[FileInfo]:
+        """Files by depth, then by name.
+
+        Args:
+            after: number of slashes and name of the file before the first one that is wanted.
+
+        Raises:
+            FileNotFoundError: there is no such directory.
+        """
 
     def open(self, place: NodePlace, base: str, path: str) -> FileContent:
         """Raises FileNotFoundError."""

@@ -12,8 +12,8 @@ import mimetypes
 import os
 import shutil
 import stat
-from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO
 
@@ -73,31 +73,13 @@ class DiskFiles:
         except OSError:
             raise FileNotFoundError(base) from None
 
-    def list(self, place: NodePlace, base: str, *, recursive: bool) -> list[FileInfo]:
+    def list(
+        self, place: NodePlace, base: str, *, recursive: bool, after: tuple[int, str] | None = None
+    ) -> Iterator[FileInfo]:
         top = self._top(place, base)
         if not os.path.isdir(top):  # noqa: PTH112 - `Path` fails where it may not look
             raise FileNotFoundError(base)
-        found: list[FileInfo] = []
-        # There may be very many: nothing is done twice, and no `Path` made.
-        waiting = deque([(str(top), "")])
-        while waiting:
-            directory, inner = waiting.popleft()
-            try:
-                entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
-            except OSError:
-                continue
-            for entry in entries:
-                name = f"{inner}{shown_name(entry.name)}"
-                try:
-                    info = _info(entry.name, name, entry.stat(follow_symlinks=False))
-                except OSError:
-                    continue
-                if info is None:
-                    continue
-                found.append(info)
-                if recursive and info.is_directory:
-                    waiting.append((entry.path, f"{name}/"))
-        return found
+        return _walk(str(top), after or (0, ""), recursive=recursive)
 
     def open(self, place: NodePlace, base: str, path: str) -> FileContent:
         real = self.resolve(place, base, path)
@@ -144,6 +126,52 @@ def inside(root: Path, place: Path) -> Path:
     if real != top and not real.startswith(f"{top}/"):
         raise OSError(errno.EXDEV, "A link leads out of the node")
     return Path(real)
+
+
+def _walk(top: str, after: tuple[int, str], *, recursive: bool) -> Iterator[FileInfo]:
+    """What is below a directory, by depth, then by name. There may be very many: only what is asked for is looked at."""
+    depth, last = after
+    # The directories of one depth with what the names of their entries begin with, in the order of these names.
+    level, slashes = [(top, "")], 0
+    while level:
+        below: list[tuple[str, str]] = []
+        for directory, inner in level:
+            entries = _entries(directory)
+            if recursive:
+                below += [
+                    (f"{directory}/{name}", f"{inner}{shown}/") for shown, name, is_directory in entries if is_directory
+                ]
+            if slashes < depth:
+                continue
+            for shown, name, is_directory in entries:
+                if slashes == depth and f"{inner}{shown}" <= last:
+                    continue
+                if is_directory:
+                    yield FileInfo(f"{inner}{shown}", True)
+                    continue
+                try:
+                    info = _info(name, f"{inner}{shown}", os.lstat(f"{directory}/{name}"))
+                except OSError:
+                    continue
+                if info is not None:
+                    yield info
+        level, slashes = sorted(below, key=itemgetter(1)), slashes + 1
+
+
+def _entries(directory: str) -> list[tuple[str, str, bool]]:
+    """Entries of a directory in order: shown name, own name, whether it is a directory. None for one that cannot be read."""
+    try:
+        with os.scandir(directory) as found:
+            return sorted(
+                (
+                    each.name if each.name.isascii() else shown_name(each.name),
+                    each.name,
+                    each.is_dir(follow_symlinks=False),
+                )
+                for each in found
+            )
+    except OSError:
+        return []
 
 
 def make_directory(root: Path, place: Path) -> Path:

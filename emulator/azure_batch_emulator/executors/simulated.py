@@ -167,13 +167,15 @@ class _DerivedFiles:
         rule = self.executor.rule_for(f"{job}/{task}", "")
         return (rule.stdout if name == "stdout.txt" else rule.stderr).encode()
 
-    def list(self, place: NodePlace, base: str, *, recursive: bool) -> list[FileInfo]:
+    def list(
+        self, place: NodePlace, base: str, *, recursive: bool, after: tuple[int, str] | None = None
+    ) -> list[FileInfo]:
         del place, recursive
         if not base:
             return []
-        names = ("stdout.txt", "stderr.txt")
+        names = ("stderr.txt", "stdout.txt")
         files = [FileInfo(name, False, len(self._content(base, name)), content_type="text/plain") for name in names]
-        return [*files, FileInfo("wd", True)]
+        return [info for info in (*files, FileInfo("wd", True)) if after is None or (0, info.name) > after]
 
     def open(self, place: NodePlace, base: str, path: str) -> FileContent:
         del place

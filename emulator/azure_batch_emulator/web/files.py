@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
 from azure_batch_emulator.executors.base import FileContent, FileInfo, NodePlace
 from azure_batch_emulator.web import fields, render
-from azure_batch_emulator.web.messages import Handler, Reply, Request, after_key, reply_page
+from azure_batch_emulator.web.messages import Handler, Reply, Request, reply_page
 from azure_batch_emulator.wire.errors import BatchError
 from azure_batch_emulator.wire.ticks import format_http_date, format_timestamp
 
@@ -90,13 +90,16 @@ def list_files(request: Request, where: _Where) -> Reply:
     chosen = request.filter(fields.FILES)
     matches = (lambda info: chosen(replace(info, name=where.name(info)))) if chosen is not None else None
     recursive = request.query.flag("recursive")
+    token = request.query.skip_token(int, str)
+    found: Iterable[FileInfo]
     try:
-        found = request.service.executor.files.list(where.place, where.base, recursive=recursive)
+        # Breadth first, as recorded: by depth, then by name, so that a page goes on rightly though files come and go.
+        found = request.service.executor.files.list(
+            where.place, where.base, recursive=recursive, after=None if token is None else (token[0], token[1])
+        )
     except FileNotFoundError:
         # A task that has just been given its node has no directory yet.
-        found = []
-    # Breadth first, as recorded: by depth, then by name, so that a page goes on rightly though files come and go.
-    found = after_key(found, _position, request.query.skip_token(int, str))
+        found = ()
 
     def item(info: FileInfo) -> dict[str, Any]:
         body: dict[str, Any] = {
