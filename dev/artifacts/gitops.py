@@ -37,23 +37,15 @@ class Rule:
     health: str
     current: str
     only: frozenset[str] = frozenset()
-    ready: bool = False
-    """Whether `Ready` is True beside it."""
-    reason: str = ""
-    """The reason that the condition must have; any if empty."""
-
-    @property
-    def name(self) -> str:
-        """Of its test data."""
-        return {_SKIPPED: "skipped"}.get(self.reason) or self.condition.lower()
+    ready: bool | None = False
+    """`Ready` beside it in the test data; None if there is none."""
 
 
-_SKIPPED = "ReconcileSkipped"
 RULES = (
     Rule("Failed", "Degraded", "Failed"),
     Rule("Stalled", "Degraded", "Failed"),
     Rule("Complete", "Healthy", "Current", ready=True),
-    Rule("Ready", "Suspended", "Current", ready=True, reason=_SKIPPED),
+    Rule("Skipped", "Suspended", "Current", ready=None),
     Rule("Suspended", "Suspended", "Current", ready=True),
     Rule("Reconciling", "Progressing", "InProgress"),
     Rule("Ready", "Progressing", "Current", only=ENDING, ready=True),
@@ -65,8 +57,7 @@ def rules_of(kind: str) -> list[Rule]:
     """The rules for a kind, up to the one that makes those after it idle."""
     found: list[Rule] = []
     for rule in RULES:
-        known = {(each.condition, each.reason) for each in found}
-        if (not rule.only or kind in rule.only) and (rule.condition, rule.reason) not in known:
+        if (not rule.only or kind in rule.only) and all(rule.condition != each.condition for each in found):
             found.append(rule)
     return found
 
@@ -74,15 +65,10 @@ def rules_of(kind: str) -> list[Rule]:
 # --- Argo CD ---
 
 
-def _test(rule: Rule) -> str:
-    reason = f' and conditions.{rule.condition}.reason == "{rule.reason}"' if rule.reason else ""
-    return f'is("{rule.condition}"){reason}'
-
-
 def health_lua(kind: str) -> str:
     """The health script of a kind."""
     checks = "\n".join(
-        f'if {_test(rule)} then return {{ status = "{rule.health}", message = message("{rule.condition}") }} end'
+        f'if is("{rule.condition}") then return {{ status = "{rule.health}", message = message("{rule.condition}") }} end'
         for rule in rules_of(kind)
     )
     return f"""-- {_NOTE}
@@ -145,16 +131,16 @@ _ENABLED = {
     "suspend": "obj.spec.suspend ~= true and open",
     "resume": "obj.spec.suspend == true and open",
 }
-_LOCALS = f"""local status = obj.status or {{}}
+_LOCALS = """local status = obj.status or {}
 local state = status.state
-local failed = (status.taskCounts or {{}}).failed or 0
+local failed = (status.taskCounts or {}).failed or 0
 local open = obj.metadata.deletionTimestamp == nil
 local managed = true
-for _, condition in ipairs(status.conditions or {{}}) do
+for _, condition in ipairs(status.conditions or {}) do
   if condition.status == "True" and (condition.type == "Complete" or condition.type == "Failed") then
     open = false
   end
-  if condition.type == "Ready" and condition.reason == "{_SKIPPED}" then
+  if condition.type == "Skipped" then
     managed = false
   end
 end
@@ -231,12 +217,12 @@ def cases(kind: str) -> list[Case]:
         Case("waiting", "Progressing", "InProgress", _body(kind, 1, _status(1, not_ready))),
     ]
     for rule in rules_of(kind):
-        beside = [] if rule.condition == "Ready" else [ready if rule.ready else not_ready]
+        beside = [] if rule.condition == "Ready" or rule.ready is None else [ready if rule.ready else not_ready]
         if rule.condition == "Failed":
             # Both are there, as bounded work that ended badly is for a person to look at.
             beside.append(("Stalled", "True", "TasksFailed"))
-        conditions = [*beside, (rule.condition, "True", rule.reason or rule.condition)]
-        found.append(Case(rule.name, rule.health, rule.current, _body(kind, 1, _status(1, *conditions))))
+        conditions = [*beside, (rule.condition, "True", rule.condition)]
+        found.append(Case(rule.condition.lower(), rule.health, rule.current, _body(kind, 1, _status(1, *conditions))))
     return found
 
 
@@ -264,7 +250,7 @@ def resource_customizations() -> Iterator[tuple[str, str]]:
 def _message(kind: str, case: Case) -> str:
     if case.name in {"new", "changed"}:
         return "The operator has not looked at it yet"
-    found = {rule.name: rule.reason or rule.condition for rule in rules_of(kind)}
+    found = {rule.condition.lower(): rule.condition for rule in rules_of(kind)}
     reason = (found | {"waiting": "NotYet"})[case.name]
     return f"{reason}: why it is {reason}"
 
@@ -327,10 +313,9 @@ def table() -> str:
     lines = ["| condition that is True | kinds | Argo CD | kstatus (Flux, `helm --wait`) |", "|---|---|---|---|"]
     for rule in RULES:
         kinds = "those that end" if rule.only else "all"
-        if rule.condition == "Ready" and not rule.only and not rule.reason:
+        if rule.condition == "Ready" and not rule.only:
             kinds = "those that stay"
-        shown = f"`{rule.condition}`" + (f" with reason `{rule.reason}`" if rule.reason else "")
-        lines.append(f"| {shown} | {kinds} | {rule.health} | {rule.current} |")
+        lines.append(f"| `{rule.condition}` | {kinds} | {rule.health} | {rule.current} |")
     return "\n".join(lines) + "\n"
 
 

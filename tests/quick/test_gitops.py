@@ -20,14 +20,26 @@ async def test_what_is_held_is_waited_for_by_nobody_whoever_says_so(stage: Stage
     """The policy may be the namespace's or the operator's: tools see it all the same, also if the account is missing."""
     stage.apply(*stage.account_objects(), pool("cpu"), pool("lost", accountRef={"name": "nowhere"}))
     for name in ("cpu", "lost"):
-        await stage.until(lambda name=name: stage.reason("bp", name) == "ReconcileSkipped", 120)  # type: ignore[misc]
+        await stage.until(lambda name=name: stage.condition("bp", name, "Skipped"), 120)  # type: ignore[misc]
         body = stage.get("bp", name)
         assert gitopstools.kstatus([body]) == ["Current"]
         assert gitopstools.run("health", gitops.health_lua("BatchPool"), body)["status"] == "Suspended"
-    assert "create_pool" in stage.condition("bp", "cpu")["message"]
-    assert (
-        "'nowhere'" in stage.condition("bp", "lost")["message"] or "nowhere" in stage.condition("bp", "lost")["message"]
-    )
+        # `kubectl wait --for=condition=Ready` waits: there is no pool.
+        assert not stage.condition("bp", name, "Ready")
+    assert "create_pool" in stage.condition("bp", "cpu", "Skipped")["message"]
+    assert "default/nowhere" in stage.condition("bp", "lost", "Skipped")["message"]
+
+
+async def test_a_held_pool_is_ready_only_while_it_exists(stage: Stage) -> None:
+    stage.apply(*stage.account_objects(), pool("cpu"))
+    await stage.until(lambda: stage.phase("bp", "cpu") == "Starting", 300)
+    stage.annotate("bp", "cpu", reconcile_policy="skip")
+    await stage.until(lambda: stage.condition("bp", "cpu", "Skipped"), 60)
+    assert not stage.condition("bp", "cpu", "Ready"), "its nodes start"
+    await stage.until(lambda: stage.ready("bp", "cpu"), 900)
+    stage.azure.delete("/pools/cpu")
+    await stage.until(lambda: stage.phase("bp", "cpu") == "Skipped", 900)
+    assert not stage.condition("bp", "cpu", "Ready"), "somebody has deleted it"
 
 
 async def test_a_held_object_is_written_once_and_goes_on_when_it_is_let(stage: Stage) -> None:

@@ -87,7 +87,7 @@ _ENDED = ("Failed", "True", "TasksFailed")
         ({}, seen("Failed", "completed", 2, _ENDED), {"reconcile-now"}),
         ({"suspend": True}, seen("Failed", "completed", 2, _ENDED), {"reconcile-now"}),
         ({}, seen("Succeeded", "completed", 2, ("Complete", "True", "Succeeded")), {"reconcile-now"}),
-        ({}, seen("Skipped", "active", 2, ("Ready", "True", "ReconcileSkipped")), {"reconcile-now", "suspend"}),
+        ({}, seen("Skipped", "active", 2, ("Skipped", "True", "ReconcileSkipped")), {"reconcile-now", "suspend"}),
     ],
 )
 def test_actions_that_are_offered(spec: dict[str, Any], status: dict[str, Any] | None, enabled: set[str]) -> None:

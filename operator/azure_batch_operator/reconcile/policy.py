@@ -108,8 +108,9 @@ def detached(resource: Resource, confirm: Absence | None = None) -> Plan:
 def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
     """A plan without what would change anything in Azure; the status says so, and what would be done.
 
-    Nothing is left for the operator to do, so `Ready` is True, as for a suspended job: tools that wait for it go on
-    (docs/gitops.md). What has ended or stalled says so as before.
+    The condition `Skipped` says so. `Ready` is True only if the resource exists and was reached, else it is left out, which kstatus
+    takes for current (docs/gitops.md): a tool that waits for the operator goes on, and one that waits for `Ready` is told no lie.
+    What has ended or stalled says so as before.
     """
     if resource.deleting:
         return detached(resource)
@@ -124,36 +125,48 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
             return Plan(status=plan.status, notices=plan.notices)
         text = f"{RECONCILE_POLICY} is skip, so these changes are not made: {', '.join(held)}"
         news = () if resource.status.get("phase") == HELD else (Notice(_SKIPPED, text),)
-        return Plan(status=_left_alone(resource, shown, HELD, text, now), notices=news)
+        exists = plan.submit is None and not any(call.creates for call in plan.calls)
+        ready = exists and (_is_true(resource, "Ready") or _is_true(shown, "Ready"))
+        return Plan(status=_left_alone(resource, shown, HELD, text, now, ready=ready), notices=news)
     rest = replace(plan, finalizer=None, retry=None)
     if not shown.status.get("conditions") or _is_settled(shown):
         return rest
-    ready = shown.condition("Ready") or {}
-    text = f"{_ONLY_OBSERVED} {str(ready.get('message', '')).removeprefix(_ONLY_OBSERVED).strip()}"
+    told = shown.condition("Ready") or shown.condition(SKIPPED) or {}
+    text = f"{_ONLY_OBSERVED} {str(told.get('message', '')).removeprefix(_ONLY_OBSERVED).strip()}"
     phase = str(shown.status.get("phase"))
-    notices = tuple(each for each in plan.notices if each.reason != ready.get("reason"))
-    return replace(rest, status=_left_alone(resource, shown, phase, text, now), notices=notices)
+    notices = tuple(each for each in plan.notices if each.reason != told.get("reason"))
+    left = _left_alone(resource, shown, phase, text, now, ready=_is_true(shown, "Ready"))
+    return replace(rest, status=left, notices=notices)
 
 
 HELD = "Skipped"
 """The phase of an object whose spec is not carried out because of the policy."""
+SKIPPED = "Skipped"
+"""The condition of an object that the policy holds, and that has neither ended nor stalled."""
 _SKIPPED = "ReconcileSkipped"
 _ONLY_OBSERVED = f"{RECONCILE_POLICY} is skip, so the operator only observes."
 
 
 def _is_settled(resource: Resource) -> bool:
     """Whether the status says how the object has ended, or that a person must act."""
-    return any((resource.condition(each) or {}).get("status") == "True" for each in ("Complete", "Failed", "Stalled"))
+    return any(_is_true(resource, each) for each in ("Complete", "Failed", "Stalled"))
 
 
-def _left_alone(resource: Resource, shown: Resource, phase: str, text: str, now: float) -> dict[str, Any]:
+def _is_true(resource: Resource, condition: str) -> bool:
+    return (resource.condition(condition) or {}).get("status") == "True"
+
+
+def _left_alone(
+    resource: Resource, shown: Resource, phase: str, text: str, now: float, *, ready: bool
+) -> dict[str, Any]:
     """What is observed, under the verdict that nothing is to be done; times of transitions are those of what stands there."""
     more = {
         each["type"]: (each["status"] == "True", each["reason"], each["message"])
         for each in shown.status.get("conditions") or ()
         if each["type"] not in {"Ready", "Reconciling", "Stalled"}
     }
-    verdict = Verdict(phase, _SKIPPED, text, ready=True, more=more)
+    more[SKIPPED] = (True, _SKIPPED, text)
+    verdict = Verdict(phase, _SKIPPED, text, ready=True if ready else None, more=more)
     before = replace(resource, status={**shown.status, "conditions": resource.status.get("conditions") or []})
     return kept(before, verdict, now)
 

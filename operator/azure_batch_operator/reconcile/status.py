@@ -1,6 +1,7 @@
 """Statuses: conditions as kstatus reads them, kept stable so that a status is written only when it says something new.
 
-`Ready` is always there; `Reconciling` and `Stalled` are abnormal-true: present only while they are True.
+`Ready` is there unless the policy `skip` leaves it open; `Reconciling` and `Stalled` are abnormal-true: present only while they are
+True.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Verdict:
     Attributes:
         phase: the one word.
         reason, message: of `Ready`, and of `Reconciling` or `Stalled` if one is given.
-        ready: status of `Ready`.
+        ready: status of `Ready`; None if nobody works towards it, so that there is none.
         trend: "Reconciling" while it is on its way, "Stalled" when a person must act, None when all is said.
         more: further conditions: type → (status, reason, message).
         warning: whether its Event is a warning although nobody needs to act.
@@ -63,7 +64,7 @@ class Verdict:
     phase: str
     reason: str
     message: str
-    ready: bool
+    ready: bool | None
     trend: Literal["Reconciling", "Stalled"] | None = None
     more: Mapping[str, tuple[bool, str, str]] | None = None
     warning: bool = False
@@ -71,7 +72,9 @@ class Verdict:
 
 def conditions(resource: Resource, verdict: Verdict, now: float) -> list[dict[str, Any]]:
     """The conditions for a verdict; `lastTransitionTime` moves only when a condition's status does."""
-    wanted: dict[str, tuple[bool, str, str]] = {"Ready": (verdict.ready, verdict.reason, verdict.message)}
+    wanted: dict[str, tuple[bool, str, str]] = {}
+    if verdict.ready is not None:
+        wanted["Ready"] = (verdict.ready, verdict.reason, verdict.message)
     if verdict.trend:
         wanted[verdict.trend] = (True, verdict.reason, verdict.message)
     wanted |= {**_resumption(resource), **(verdict.more or {})}

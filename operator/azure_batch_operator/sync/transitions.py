@@ -19,7 +19,9 @@ State = tuple[str, str]
 
 
 def _ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    return next((each for each in status.get("conditions") or () if each["type"] == "Ready"), {})
+    """`Ready`, or `Skipped` where it stands alone."""
+    found = {each["type"]: each for each in status.get("conditions") or ()}
+    return found.get("Ready") or found.get("Skipped") or {}
 
 
 def state_of(status: Mapping[str, Any]) -> State:

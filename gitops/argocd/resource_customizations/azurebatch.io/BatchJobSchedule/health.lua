@@ -16,7 +16,7 @@ end
 if is("Failed") then return { status = "Degraded", message = message("Failed") } end
 if is("Stalled") then return { status = "Degraded", message = message("Stalled") } end
 if is("Complete") then return { status = "Healthy", message = message("Complete") } end
-if is("Ready") and conditions.Ready.reason == "ReconcileSkipped" then return { status = "Suspended", message = message("Ready") } end
+if is("Skipped") then return { status = "Suspended", message = message("Skipped") } end
 if is("Suspended") then return { status = "Suspended", message = message("Suspended") } end
 if is("Reconciling") then return { status = "Progressing", message = message("Reconciling") } end
 if is("Ready") then return { status = "Healthy", message = message("Ready") } end

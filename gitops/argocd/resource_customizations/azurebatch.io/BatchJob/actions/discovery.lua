@@ -9,7 +9,7 @@ for _, condition in ipairs(status.conditions or {}) do
   if condition.status == "True" and (condition.type == "Complete" or condition.type == "Failed") then
     open = false
   end
-  if condition.type == "Ready" and condition.reason == "ReconcileSkipped" then
+  if condition.type == "Skipped" then
     managed = false
   end
 end
