@@ -168,7 +168,7 @@ async def test_a_job_says_that_its_failed_tasks_do_not_run_again(
     stage.annotate("bj", "own", retry_failed="1")
     await stage.until(lambda: stage.condition("bj", "own", "RetryRefused").get("reason") == reason, 120)
     assert "retryFailed" not in stage.status("bj", "own").get("handled", {})
-    assert len(stage.events("bj", "own", "RetryRefused")) == 1
+    await stage.until(lambda: len(stage.events("bj", "own", "RetryRefused")) == 1, 10)
     writes = stage.writes("bj", "own", "status")
     await stage.run_for(600)
     assert stage.writes("bj", "own", "status") <= writes + 1, "the same refusal again is not news"

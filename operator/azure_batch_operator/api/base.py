@@ -395,6 +395,11 @@ class Handled(ApiModel):
 
     reconcile_now: ShortText | None = Field(default=None, description="Of azurebatch.io/reconcile-now.")
     retry_failed: ShortText | None = Field(default=None, description="Of azurebatch.io/retry-failed.")
+    retrying: ShortText | None = Field(
+        default=None,
+        description="While failed tasks run again: the time of the last failure that this is about, and the value of "
+        "azurebatch.io/retry-failed.",
+    )
     recreate: ShortText | None = Field(default=None, description="Of azurebatch.io/recreate.")
     terminate: ShortText | None = Field(default=None, description="Of azurebatch.io/terminate.")
 

@@ -37,7 +37,7 @@ from azure_batch_operator.reconcile.common import (
 from azure_batch_operator.reconcile.failures import blocked
 from azure_batch_operator.reconcile.job_views import PoolView, TasksView
 from azure_batch_operator.reconcile.job_waits import waiting_for
-from azure_batch_operator.reconcile.oneshot import asked, handled
+from azure_batch_operator.reconcile.oneshot import asked, handled, retried_until, retrying
 from azure_batch_operator.reconcile.plan import (
     Absence,
     Absent,
@@ -439,7 +439,8 @@ def _converge(
     known = origin if complete else ""
     plan = _shown(resource, account, pool, remote, tasks, calls, complete=complete, stuck=stuck, now=now, origin=known)
     if stopping:
-        return replace(plan, feed=None, tasks_of=None)
+        # Nor do failed tasks run again before the job goes on: what must be stored first could keep it from being stopped.
+        return replace(plan, feed=None, tasks_of=None, retry=None, first=None)
     if ending is not None:
         return plan
     # The tasks that are there go on, and so does what is shown of them.
@@ -509,6 +510,12 @@ def _shown(
     shown = job_status.job_status(
         resource, account, remote, tasks, verdict, now, handled=handled(resource, *acted), waits=waits, origin=origin
     )
+    retry = None if retry == tasks.retried else retry
+    until = tasks.retry_until if (stored := retried_until(resource)) is None else stored
+    first = None
+    if retry is not None and until is not None:
+        shown["handled"] = retrying(resource, until)
+        first = {**resource.status, "handled": shown["handled"]}
     started = tasks.number("running", "completed")
     again = [
         *([PATIENCE] if tasks.others_pending else []),
@@ -524,7 +531,9 @@ def _shown(
         tasks_of=None if complete else resource.spec,
         status=shown,
         again=min(again, default=None),
-        retry=retry if retry != tasks.retried else None,
+        first=first,
+        retry=retry,
+        retry_until=until,
         incarnation=remote.get("creationTime"),
         notices=_retry_notices(resource, verdict, tasks),
     )
@@ -535,6 +544,8 @@ def _retry_notices(resource: Resource, verdict: Verdict, tasks: TasksView) -> tu
     """An Event when failed tasks run again, and for each new reason why they do not."""
     if (retry := asked(resource, RETRY_FAILED)) is not None and retry == tasks.retried:
         text = f"failed tasks that run again, as the annotation {RETRY_FAILED} asks: {tasks.retried_number}"
+        if tasks.retried_others:
+            text += f"; BatchTasks that have failed: {tasks.retried_others}: they run again if you set the annotation on them"
         return (Notice("TasksRetried", text),)
     refused = (verdict.more or {}).get(job_status.RETRY_REFUSED)
     before = resource.condition(job_status.RETRY_REFUSED)

@@ -57,6 +57,8 @@ class TasksView:
         most_requeues: of one task.
         retried: value of the annotation by which failed tasks were reactivated last, by this process.
         retried_number: how many tasks that were.
+        retried_others: how many failed tasks were left alone, since they belong to BatchTasks.
+        retry_until: time of the last failure that the annotation is about, as far as this process knows.
         retry_refused: why failed tasks were not all reactivated, as the annotation asks.
         per_minute, estimated_end: speed and expected end (seconds since the epoch), None while too little is known.
         node_failures: nodes on which a preparation or release task has failed.
@@ -82,6 +84,8 @@ class TasksView:
     most_requeues: int = 0
     retried: str | None = None
     retried_number: int = 0
+    retried_others: int = 0
+    retry_until: str | None = None
     retry_refused: BatchError | None = None
     per_minute: float | None = None
     estimated_end: float | None = None

@@ -20,6 +20,7 @@ _FIELDS: Mapping[str, str] = {
     RETRY_FAILED: "retryFailed",
     TERMINATE: "terminate",
 }
+_RETRYING = "retrying"
 _LONGEST = 256
 """Characters of a value that count."""
 
@@ -55,7 +56,30 @@ def handled(resource: Resource, *annotations: str) -> dict[str, Any] | None:
     for annotation in annotations:
         if value := resource.annotations.get(annotation, "")[:_LONGEST]:
             done[_FIELDS[annotation]] = value
+            if annotation == RETRY_FAILED:
+                done.pop(_RETRYING, None)
     return done or None
+
+
+def retried_until(resource: Resource) -> str | None:
+    """The time of the last failure that the current value of `retry-failed` is about; None before that is stored.
+
+    A later failure is that of a run which this value has caused already, whether its call was answered or not.
+    """
+    mark = str((resource.status.get("handled") or {}).get(_RETRYING) or "")
+    until, separator, value = mark.partition(" ")
+    return until if separator and value == asked(resource, RETRY_FAILED) else None
+
+
+def retrying(resource: Resource, until: str) -> dict[str, Any]:
+    """`status.handled` while failed tasks are reactivated: stored before the first call, so that a restart repeats none."""
+    mark = f"{until} {asked(resource, RETRY_FAILED)}"
+    return {**(resource.status.get("handled") or {}), _RETRYING: mark}
+
+
+def is_later(stamp: str, than: str) -> bool:
+    """Whether one time of the service is after another one; both are UTC with up to seven digits, without zeros at the end."""
+    return stamp.removesuffix("Z") > than.removesuffix("Z")
 
 
 def not_done(resource: Resource, status: Mapping[str, Any]) -> dict[str, Any]:

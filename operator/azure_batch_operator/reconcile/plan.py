@@ -313,7 +313,9 @@ class Plan:
         again: seconds until it must be looked at without any event.
         drift: properties that somebody else has changed and that the calls set right.
         tasks_of: spec to make the job's own tasks from, with values from Secrets and ConfigMaps; for `feed`.
+        first: status that the API server must have taken before tasks are run again; it says which failures that is about.
         retry: value of the annotation that asks for the failed tasks of a job to run again.
+        retry_until: time of the last failure that it is about; None before the first look at them.
         incarnation: `creationTime` of the job that `retry` is about.
         left_active: a task that a list of its job's tasks must show as active before the status is true.
         confirm: what must be absent before the finalizer is taken off or, where it stays, before the status is shown.
@@ -333,7 +335,9 @@ class Plan:
     drift: tuple[str, ...] = ()
     objects: tuple[ObjectChange, ...] = ()
     tasks_of: Mapping[str, Any] | None = field(default=None, repr=False)
+    first: Mapping[str, Any] | None = None
     retry: str | None = None
+    retry_until: str | None = None
     incarnation: str | None = None
     left_active: Absence | None = None
     confirm: tuple[Absence, ...] = ()

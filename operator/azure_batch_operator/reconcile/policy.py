@@ -128,7 +128,7 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
         exists = plan.submit is None and not any(call.creates for call in plan.calls)
         ready = exists and (_is_true(resource, "Ready") or _is_true(shown, "Ready"))
         return Plan(status=_left_alone(resource, shown, HELD, text, now, ready=ready), notices=news)
-    rest = replace(plan, finalizer=None, retry=None)
+    rest = replace(plan, finalizer=None, retry=None, first=None)
     if not shown.status.get("conditions") or _is_settled(shown):
         return rest
     told = shown.condition("Ready") or shown.condition(SKIPPED) or {}

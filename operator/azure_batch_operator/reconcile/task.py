@@ -26,7 +26,7 @@ from azure_batch_operator.reconcile.common import (
     without_account,
 )
 from azure_batch_operator.reconcile.failures import explained
-from azure_batch_operator.reconcile.oneshot import asked, handled
+from azure_batch_operator.reconcile.oneshot import asked, handled, is_later, retried_until, retrying
 from azure_batch_operator.reconcile.plan import (
     Absence,
     Absent,
@@ -295,13 +295,17 @@ def _follow(
         left = Absence(Table.TASKS, resource.remote_id, job.id)
         return replace(plan, finalizer=finalizer, left_active=left)
     if asked(resource, RETRY_FAILED):
-        failed = ended and (remote.get("executionInfo") or {}).get("result") == "failure"
+        failed = _is_to_run_again(resource, remote)
         if failed and job_state not in _TAKES_NO_MORE:
             verdict = Verdict("Pending", "Retrying", "the task is to run again", ready=True)
             call = _call("reactivate_task", resource, job, remote)
             shown = _shown(resource, account, job, {}, verdict, now) | {"handled": handled(resource, RETRY_FAILED)}
             notice = Notice("Retrying", f"the task runs again, as the annotation {RETRY_FAILED} asks")
-            return Plan(finalizer, (call,), status=shown, notices=(notice,))
+            first = dict(resource.status)
+            if retried_until(resource) is None:
+                marks = retrying(resource, _end(remote))
+                first = {**(_status(resource, account, job, remote, now) or first), "handled": marks}
+            return Plan(finalizer, (call,), first=first, status=shown, notices=(notice,))
         if failed:
             text = f"job {job.id!r} is {job_state}, so none of its tasks can be run again: create a new job"
             shown = dict(resource.status) | {"handled": handled(resource, RETRY_FAILED)}
@@ -320,6 +324,18 @@ def _follow(
         # No Event: there may be thousands of them for one that has failed.
         return Plan(finalizer, status=_shown(resource, account, job, remote, verdict, now))
     return Plan(finalizer, tuple(calls), status=_status(resource, account, job, remote, now))
+
+
+def _is_to_run_again(resource: Resource, remote: Mapping[str, Any]) -> bool:
+    """Whether a task has failed and has not run since the annotation was first acted upon: a call may have had no answer."""
+    if remote.get("state") != "completed" or (remote.get("executionInfo") or {}).get("result") != "failure":
+        return False
+    until = retried_until(resource)
+    return until is None or not is_later(_end(remote), until)
+
+
+def _end(remote: Mapping[str, Any]) -> str:
+    return str((remote.get("executionInfo") or {}).get("endTime") or "")
 
 
 def _call(

@@ -1,8 +1,8 @@
 """Carries plans out: the only place where decisions meet the world, so the only one that knows the order of effects.
 
-The order is: finalizer on, submission of tasks, status before the first creation, calls, objects in the cluster, status, Events,
-finalizer off. A crash between any two steps is harmless: ids are deterministic, and whatever a step needs to know later is stored
-by the step before it.
+The order is: finalizer on, status before tasks run again, submission of tasks, status before the first creation, calls, objects in
+the cluster, status, Events, finalizer off. A crash between any two steps is harmless: ids are deterministic, and whatever a step
+needs to know later is stored by the step before it.
 """
 
 from __future__ import annotations
@@ -157,6 +157,9 @@ class Executor:
                 if not await self._is_absent(resource, absence, session):
                     # What was found is looked at again, and what comes of that queues the object.
                     return
+        if plan.first is not None:
+            await self._writer.write_first(resource, plan.first)
+            resource = replace(resource, status=plan.first)
         if session is not None:
             # Neither needs the calls of the plan, so a refused one does not keep tasks from being added or run again.
             self._submit(resource, plan, session)
@@ -286,7 +289,7 @@ class Executor:
             spec, feed = plan.tasks_of or resource.spec, plan.feed
             session.feeder.feed(job, resource.remote_id, spec, feed.fingerprint, exact=feed.exact)
         if plan.retry is not None:
-            wait = session.retrier.retry(job, resource.remote_id, plan.retry)
+            wait = session.retrier.retry(job, resource.remote_id, plan.retry, plan.retry_until)
             if wait is not None:
                 self._queue.add_after(key, wait)
 

@@ -1,8 +1,9 @@
-"""Runs the failed tasks of a job again (`azurebatch.io/retry-failed`): one list, and a call per failed task.
+"""Runs the failed tasks of a job again (`azurebatch.io/retry-failed`): two lists, and a call per failed task.
 
-The service has no call for many at once, so this takes rounds when calls are refused. Each round is about
-the failures that the first list has shown: a task that was reactivated and has failed again is not run a third time. What was
-begun before a restart is begun again, with a new first list.
+The service has no call for many at once, so this takes rounds when calls are refused. Each round is about the failures that the
+first list has shown. The time of the last of them is stored in the status of the job before the first call: a task that was
+reactivated and has failed again is not run a third time, also after a restart. Tasks of BatchTasks are left to these objects, which
+would not learn of it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, BatchError, ConflictError, NotFoundError, PreconditionFailedError
 from azure_batch_operator.guard import refusal
+from azure_batch_operator.reconcile.oneshot import is_later
+from azure_batch_operator.reconcile.ownership import claimed
 from azure_batch_operator.reconcile.trouble import trouble
 from azure_batch_operator.sync.backoff import Backoff
 from azure_batch_operator.sync.feeder import Incarnation
@@ -26,7 +28,7 @@ _FAILED = "executionInfo/result eq 'failure'"
 _RETRY = "reactivate"
 _MAX_CONFLICTS_AGAIN = 5
 """Refused tasks that end a repeated round: a job of 1,000 failed tasks that takes none back must not cost 1,000 calls each time."""
-_MEMBERS = ("id", "eTag", "stateTransitionTime")
+_MEMBERS = ("id", "eTag", "stateTransitionTime", "environmentSettings")
 
 
 @dataclass(slots=True)
@@ -34,16 +36,28 @@ class _Request:
     """What one value of the annotation asks for.
 
     Attributes:
-        failures: when each failed task had failed, by id, as the first list showed it; None before that list.
-        conflicts: ids of the tasks that were refused.
+        until: when the last of the failed tasks had failed, as the first list showed it; None before that list.
+        conflicts: the round in which each task was refused last, by id.
+        rounds: how many there were.
         number: tasks that were reactivated.
+        others: failed tasks of BatchTasks.
     """
 
     job: Incarnation
     value: str
-    failures: Mapping[str, Any] | None = None
-    conflicts: set[str] = field(default_factory=set)
+    until: str | None = None
+    conflicts: dict[str, int] = field(default_factory=dict)
+    rounds: int = 0
     number: int = 0
+    others: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A failed task as it was listed."""
+
+    etag: str | None
+    since: str
 
 
 class Retrier:
@@ -55,7 +69,7 @@ class Retrier:
 
     def __init__(self, client: BatchClient, settled: Callable[[Sequence[Key]], None]) -> None:
         self._client, self._settled = client, settled
-        self._done: dict[Key, tuple[Incarnation, str, int]] = {}
+        self._done: dict[Key, _Request] = {}
         self._requests: dict[Key, _Request] = {}
         self._refused: dict[Key, tuple[Incarnation, str, BatchError]] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
@@ -64,26 +78,37 @@ class Retrier:
 
     def done(self, job: Incarnation) -> str | None:
         """Value of the annotation that was carried out last for this incarnation, by this process."""
-        incarnation, value, _ = self._done.get(job.key, (None, None, 0))
-        return value if incarnation == job else None
+        return done.value if (done := self._done.get(job.key)) is not None and done.job == job else None
 
     def number(self, job: Incarnation) -> int:
         """How many tasks were reactivated for it."""
-        incarnation, _, number = self._done.get(job.key, (None, None, 0))
-        return number if incarnation == job else 0
+        return done.number if (done := self._done.get(job.key)) is not None and done.job == job else 0
+
+    def others(self, job: Incarnation) -> int:
+        """How many failed tasks were left alone, since they belong to BatchTasks."""
+        return done.others if (done := self._done.get(job.key)) is not None and done.job == job else 0
+
+    def until(self, job: Incarnation, value: str | None) -> str | None:
+        """Time of the last failure that this value of the annotation is about; None before the first list."""
+        request = self._requests.get(job.key)
+        return request.until if request is not None and (request.job, request.value) == (job, value) else None
 
     def refused(self, job: Incarnation, value: str | None) -> BatchError | None:
         """Why the last try for this value of the annotation did not reactivate all failed tasks; None if nothing was refused."""
         incarnation, tried, error = self._refused.get(job.key, (None, None, None))
         return error if (incarnation, tried) == (job, value) else None
 
-    def retry(self, job: Incarnation, job_id: str, value: str) -> float | None:
-        """Reactivate the failed tasks of a job, unless that is in progress; seconds to wait if it was refused lately."""
+    def retry(self, job: Incarnation, job_id: str, value: str, until: str | None) -> float | None:
+        """Reactivate the failed tasks of a job, unless that is in progress; seconds to wait if it was refused lately.
+
+        Args:
+            until: time of the last failure that this is about, as it is stored; None to find out.
+        """
         held = self._backoff.held(job.key, _RETRY, (job, value))
         if held is not None:
             return held[0]
         if job.key not in self._running and self._group is not None:
-            self._running[job.key] = self._group.create_task(self._retry(job, job_id, value))
+            self._running[job.key] = self._group.create_task(self._retry(job, job_id, value, until))
         return None
 
     def hurry(self, key: Key) -> None:
@@ -105,18 +130,21 @@ class Retrier:
             self._group = group
             await asyncio.Event().wait()
 
-    async def _retry(self, job: Incarnation, job_id: str, value: str) -> None:
+    async def _retry(self, job: Incarnation, job_id: str, value: str, until: str | None) -> None:
         request = self._requests.get(job.key)
         if request is None or (request.job, request.value) != (job, value):
             request = self._requests[job.key] = _Request(job, value)
         try:
-            # A reactivated task is no longer in the list, so it is read to its end before any is.
-            listed = self._client.tasks.list(job_id, filter=_FAILED, select=_MEMBERS)
-            failed = {str(task["id"]): task async for task in listed}
-            refused = await self._reactivate(job_id, request, failed)
+            failed, others = await self._failed(job_id)
+            if until is None and failed:
+                # Nothing runs again before this is stored.
+                request.until = max((each.since for each in failed.values()), key=_sortable)
+                return
+            request.others = others
+            refused = await self._reactivate(job_id, request, failed, until or "")
             if refused is not None:
                 raise refused
-            self._done[job.key] = (job, value, request.number)
+            self._done[job.key] = request
             self._requests.pop(job.key, None)
             self._refused.pop(job.key, None)
             self._backoff.succeeded(job.key, _RETRY)
@@ -130,27 +158,35 @@ class Retrier:
             del self._running[job.key]
             self._settled([job.key])
 
+    async def _failed(self, job_id: str) -> tuple[Mapping[str, _Failed], int]:
+        """Failed tasks by id, without those of BatchTasks, and how many these are.
+
+        A reactivated task is no longer in the list, so it is read to its end before any is.
+        """
+        failed, others = {}, 0
+        async for task in self._client.tasks.list(job_id, filter=_FAILED, select=_MEMBERS):
+            if claimed(task):
+                others += 1
+            else:
+                failed[str(task["id"])] = _Failed(task.get("eTag"), str(task.get("stateTransitionTime") or ""))
+        return failed, others
+
     async def _reactivate(
-        self, job_id: str, request: _Request, failed: Mapping[str, Mapping[str, Any]]
+        self, job_id: str, request: _Request, failed: Mapping[str, _Failed], until: str
     ) -> BatchError | None:
         """Reactivate what is asked for and has not run again yet; the first refusal, if any.
 
         Raises:
             BatchError: if a call was refused for another reason than the state of its task.
         """
-        if request.failures is None:
-            request.failures = {id: task.get("stateTransitionTime") for id, task in failed.items()}
-        same = [
-            id
-            for id, task in failed.items()
-            if id in request.failures and request.failures[id] == task.get("stateTransitionTime")
-        ]
+        same = [id for id, task in failed.items() if not is_later(task.since, until)]
         refused: list[BatchError] = []
         number, repeated = 0, bool(request.conflicts)
-        # Those that were refused come last, so that they keep none of the others from running.
-        for task_id in sorted(same, key=request.conflicts.__contains__):
+        request.rounds += 1
+        # Those that were refused come last, the latest at the end, so that none keeps others from running for ever.
+        for task_id in sorted(same, key=lambda id: request.conflicts.get(id, 0)):
             try:
-                await self._client.tasks.reactivate(job_id, task_id, if_match=failed[task_id].get("eTag"))
+                await self._client.tasks.reactivate(job_id, task_id, if_match=failed[task_id].etag)
                 number += 1
                 request.number += 1
             except NotFoundError:
@@ -158,7 +194,7 @@ class Retrier:
             except (ConflictError, PreconditionFailedError) as error:
                 # The next list tells whether somebody else has reactivated it meanwhile.
                 logger.info("Task %s of job %s is not reactivated: %s", task_id, job_id, error)
-                request.conflicts.add(task_id)
+                request.conflicts[task_id] = request.rounds
                 refused.append(error)
                 if repeated and not number and len(refused) >= _MAX_CONFLICTS_AGAIN:
                     break
@@ -167,3 +203,7 @@ class Retrier:
     def _not_done(self, job: Incarnation, value: str, error: BatchError) -> None:
         self._refused[job.key] = (job, value, error)
         self._backoff.refused(job.key, _RETRY, (job, value), error, trouble(error))
+
+
+def _sortable(stamp: str) -> str:
+    return stamp.removesuffix("Z")

@@ -114,13 +114,13 @@ def test_a_job_whose_tasks_cannot_run_again_keeps_no_other_from_it() -> None:
         retrier = Retrier(client, lambda keys: [settled.put_nowait(key) for key in keys] and None)  # type: ignore[arg-type]
         running = await begun(retrier)
         bad, good = Incarnation(BAD, "1"), Incarnation(GOOD, "2")
-        retrier.retry(bad, "bad", "1")
+        retrier.retry(bad, "bad", "1", "")
         assert await settled.get() == BAD
-        retrier.retry(good, "good", "1")
+        retrier.retry(good, "good", "1", "")
         assert await settled.get() == GOOD
         assert client.reactivated == ["good/a"]
         assert (retrier.done(bad), retrier.done(good)) == (None, "1")
-        assert retrier.retry(bad, "bad", "1") is not None, "it is not tried again at once"
+        assert retrier.retry(bad, "bad", "1", "") is not None, "it is not tried again at once"
         assert faults("retrier") == before + 1
         running.cancel()
 

@@ -15,6 +15,7 @@ from support.jumping_loop import run_jumping
 
 KEY = Key(Kind.JOB, "default", "one")
 FIRST = Incarnation(KEY, "uid", "2026-01-01T00:00:00Z")
+LATER = "2026-01-03T00:00:00Z"
 SECOND = Incarnation(KEY, "uid", "2026-01-02T00:00:00Z")
 
 
@@ -49,12 +50,12 @@ async def _scene() -> tuple[Client, Retrier, asyncio.Queue[Key], asyncio.Task[No
 def test_what_was_done_for_a_former_job_is_not_done_for_the_next() -> None:
     async def run() -> None:
         client, retrier, settled, running = await _scene()
-        assert retrier.retry(FIRST, "j", "1") is None
+        assert retrier.retry(FIRST, "j", "1", LATER) is None
         await settled.get()
         assert client.reactivated == ["a", "b"]
         assert retrier.done(FIRST) == "1"
         assert retrier.done(SECOND) is None
-        assert retrier.retry(SECOND, "j", "1") is None
+        assert retrier.retry(SECOND, "j", "1", LATER) is None
         await settled.get()
         assert client.reactivated == ["a", "b", "a", "b"]
         assert (retrier.done(FIRST), retrier.done(SECOND)) == (None, "1")
@@ -69,16 +70,16 @@ def test_a_refused_one_waits_but_not_for_another_job_or_another_value() -> None:
     async def run() -> None:
         client, retrier, settled, running = await _scene()
         client.refuses = InvalidRequestError("no", status=400)
-        retrier.retry(FIRST, "j", "1")
+        retrier.retry(FIRST, "j", "1", LATER)
         await settled.get()
         assert client.lists == 1
         assert retrier.done(FIRST) is None
-        wait = retrier.retry(FIRST, "j", "1")
+        wait = retrier.retry(FIRST, "j", "1", LATER)
         assert wait is not None
         assert 0 < wait <= 66
         assert client.lists == 1
         client.refuses = None
-        assert retrier.retry(FIRST, "j", "2") is None
+        assert retrier.retry(FIRST, "j", "2", LATER) is None
         await settled.get()
         assert (client.lists, retrier.done(FIRST)) == (2, "2")
         running.cancel()
