@@ -67,6 +67,28 @@ async def test_a_job_that_no_list_shows_and_that_cannot_be_asked_for_harms_nobod
     await stage.until(lambda: stage.azure.get("/jobs/other"), 300)
 
 
+@pytest.mark.parametrize("status", [400, 500])
+async def test_a_job_that_cannot_be_asked_for_harms_nobody_else_where_ids_are_no_filter(
+    stage: Stage, status: int
+) -> None:
+    await stage.ready_pool()
+    stage.apply(job("bad", tasks=sleeping(1, 600)))
+    await stage.until(lambda: stage.phase("bj", "bad") == "Running", 120)
+    await stage.run_for(30)
+    stage.azure.fault("Jobs_ListJobs", status=400, code="InvalidQueryParameterValue")
+    stage.azure.fault("Jobs_GetJob", path="/jobs/bad", status=status, code="InvalidPropertyValue")
+    stage.apply(job("good", tasks=sleeping(1, 10)))
+    await stage.until(lambda: stage.phase("bj", "good") == "Succeeded", 300)
+    await stage.until(
+        lambda: "'bad' cannot be read" in stage.condition("bj", "bad", "Reconciling").get("message", ""), 120
+    )
+    assert stage.phase("bj", "bad") == "Running"
+    assert not [each for each in stage.events("bacc", "main") if each["type"] == "Warning"]
+    stage.azure.heal()
+    await stage.until(lambda: stage.phase("bj", "bad") == "Succeeded", 900)
+    assert stage.azure.calls("Jobs_CreateJob") == 2
+
+
 async def test_a_long_retry_after_is_throttling_and_nothing_worse(stage: Stage) -> None:
     await stage.ready_pool()
     stage.azure.fault(".*", status=429, code="TooManyRequests", retryAfter=60, count=1)

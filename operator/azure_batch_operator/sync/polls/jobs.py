@@ -24,6 +24,7 @@ _JOB_MEMBERS = (
     "onTaskFailure",
 )  # fmt: skip
 COUNTS = "the task counts of job"
+JOB = "job"
 MOST_COUNTED = 100
 """Jobs whose tasks one poll counts; the others are counted by the next ones, so that no poll takes long."""
 
@@ -135,10 +136,16 @@ class JobPoll(Poll):
             running = bool((results.counts or {}).get("running"))
             if (ended or watch.due(self._seen(id, job), now, running=running)) and ready(Scope(COUNTS, id)):
                 due.append((not ended, watch.counted_at, id))
-        return [
+        counts = [
             Step(Scope(COUNTS, id), self._counting(id), keys_of(interest.jobs, id))
             for _, _, id in sorted(due)[:MOST_COUNTED]
         ]
+        return [*self._roll.steps(JOB, self._told), *counts]
+
+    def _told(self, id: str) -> frozenset[Key]:
+        """The objects that a job is about; thousands of BatchTasks do not repeat what their BatchJob says."""
+        tasks = self._interest.tasks.get(id, {}).values()
+        return keys_of(self._interest.jobs, id) or frozenset(key for keys in tasks for key in keys)
 
     def _watch(self, id: str, job: Mapping[str, Any]) -> Watch:
         """What is remembered of a job; nothing, if it is not the one that it was."""

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from typing import Any
 
+from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchError, InvalidRequestError, NotFoundError
 from azure_batch_operator.reconcile.account_problems import judges_account
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import RemoteTable
-from azure_batch_operator.sync.polls.base import clock
+from azure_batch_operator.sync.polls.base import News, clock
+from azure_batch_operator.sync.polls.steps import Scope, Step
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +59,24 @@ class Roll:
     ) -> None:
         self._table, self._listed, self._got = table, listed, got
         self._asked_at: dict[str, float] = {}
+        self._unread: set[str] = set()
+        """Ids that could not be asked for when last looked at; nothing is made of their absence."""
+
+    def steps(self, what: str, keys: Callable[[str], frozenset[Key]]) -> list[Step]:
+        """A step for each that could not be asked for, so that its objects say so.
+
+        Args:
+            what: what is read, in words.
+            keys: the objects that an id (lower case) is about.
+        """
+        return [Step(Scope(what, id), partial(self._again, id, keys(id)), keys(id)) for id in sorted(self._unread)]
+
+    async def _again(self, id: str, keys: frozenset[Key], news: News) -> None:
+        began = clock()
+        item = await self._one(id)
+        self._unread.discard(id)
+        if self._table.merge(began, [] if item is None else [item], asked=(id,)):
+            news.moved |= keys
 
     async def call(self, wanted: Collection[str], others: Callable[[Item], Item | None] | None = None) -> set[str]:
         """Look, and put what was found into the table.
@@ -70,6 +91,7 @@ class Roll:
         """
         began = clock()
         found: dict[str, Item] = {}
+        self._unread = set()
         briefs: dict[str, Item] = {}
         if others is not None or len(wanted) > PER_LIST:
             async for item in self._listed(OPEN):
@@ -85,15 +107,18 @@ class Roll:
             found[str(item["id"]).lower()] = item
         for id in missing:
             # What was being deleted is expected to go; letting go of its object takes a GET anyway.
-            if id not in found and self._table.alive(id) and (there := await self._still(id)) is not None:
-                found[id] = there
+            if id not in found and id not in self._unread and self._table.alive(id):
+                there = await self._asked_for(id)
+                found |= {} if there is None else {id: there}
         self._asked_at = {id: at for id, at in self._asked_at.items() if id in wanted} | dict.fromkeys(missing, began)
-        # Wanted, not open, and not due to be looked at: as it was.
-        kept = [known for id in wanted if id not in found and id not in missing and (known := self._table.latest(id))]
-        return self._table.replace(began, [*found.values(), *kept], asked=wanted, briefs=briefs)
+        # Wanted and not open: as it was, if it is not due to be looked at, or cannot be asked for.
+        looked = set(missing) - self._unread
+        kept = [known for id in wanted if id not in found and id not in looked and (known := self._table.latest(id))]
+        asked = set(wanted) - {id for id in self._unread if id not in found}
+        return self._table.replace(began, [*found.values(), *kept], asked=asked, briefs=briefs)
 
-    async def _still(self, id: str) -> Item | None:
-        """What a list lacks, although it was there: as a GET shows it, or as it was if that fails; None if it is gone.
+    async def _asked_for(self, id: str) -> Item | None:
+        """One as a GET shows it; None if it is gone, or if it could not be asked for (`_unread`).
 
         Raises:
             BatchError: if the error is about the account, not about this one.
@@ -103,9 +128,10 @@ class Roll:
         except BatchError as error:
             if judges_account(error):
                 raise
-            # One job that cannot be asked for is no evidence about the account: it is taken to be as it was.
+            # One that cannot be asked for is no evidence about the account, nor about itself.
             logger.info("%r is not listed, and could not be asked for: %s", id, error)
-            return self._table.latest(id)
+            self._unread.add(id)
+            return None
 
     def _is_due(self, id: str, now: float) -> bool:
         """Whether something that is not among the open ones is to be asked for."""
@@ -122,7 +148,7 @@ class Roll:
                 items = [item async for item in self._listed(id_filter(chunk))]
             except InvalidRequestError:
                 # A service that does not take such a filter is asked one by one.
-                items = [item for id in chunk if (item := await self._one(id)) is not None]
+                items = [item for id in chunk if (item := await self._asked_for(id)) is not None]
             for item in items:
                 yield item
 

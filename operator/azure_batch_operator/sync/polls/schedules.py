@@ -22,6 +22,7 @@ _MEMBERS = (
 _JOB_MEMBERS = ("id", "creationTime", "state", "executionInfo")
 _NUMBERED = re.compile(r"(.*:job-)([0-9]{1,18})")
 JOBS = "the jobs of schedule"
+SCHEDULE = "job schedule"
 HISTORY = 10
 """Jobs of a schedule that are kept."""
 _COUNTS_LAG = 300.0
@@ -84,11 +85,12 @@ class SchedulePoll(Poll):
                 self._mirror.forget_schedule(id)
             self._created[id] = created or self._created.get(id, "")
         self._created = {id: self._created[id] for id in interest}
-        return [
+        jobs = [
             Step(Scope(JOBS, id), partial(self._jobs, id), keys_of(interest, id))
             for id in list(interest)
             if self._to_be_read(id)
         ]
+        return [*self._roll.steps(SCHEDULE, lambda id: keys_of(interest, id)), *jobs]
 
     def _to_be_read(self, id: str) -> bool:
         schedule, known = self._mirror.schedules.latest(id), self._mirror.schedule_jobs.get(id)
