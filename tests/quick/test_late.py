@@ -122,8 +122,10 @@ async def test_a_task_that_landed_in_a_job_that_its_batch_job_no_longer_stands_f
     await stage.until(lambda: stage.gone("bj", "own"))
     stage.apply(job("own", id="other", onAllTasksComplete="noaction"))
     await stage.until(lambda: stage.azure.get("/jobs/own/tasks/t"), 120, "the second attempt has landed")
-    hold.release()
+    stage.azure.delete("/jobs/own/tasks/t")
     await stage.until(lambda: stage.status("bt", "t").get("jobId") == "other", 120)
+    hold.release()
+    await stage.until(lambda: stage.azure.get("/jobs/own/tasks/t"), 60)
     stage.delete("bt", "t")
     await stage.until(lambda: stage.gone("bt", "t"), 300)
     assert stage.azure.ids("/jobs/own/tasks") == stage.azure.ids("/jobs/other/tasks") == []

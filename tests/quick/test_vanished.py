@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from support.stage import Stage, job, task, thing
+from support.stage import Stage, job, sleeping, task, thing
 
 
 async def two_tasks(stage: Stage) -> None:
@@ -123,3 +123,27 @@ async def test_a_job_id_that_names_no_job_is_reported(stage: Stage) -> None:
     await stage.until(lambda: (stage.condition("bt", "lost", "Ready") or {}).get("reason") == "JobNotFound", 120)
     stage.azure.post("/jobs", {"id": "nothing", "poolInfo": {"poolId": "cpu"}})
     await stage.until(lambda: stage.phase("bt", "lost") == "Succeeded", 300)
+
+
+@pytest.mark.parametrize("seen", ["running", "queued"])
+async def test_a_task_of_a_detached_job_is_followed_there_and_not_run_in_the_next_one(stage: Stage, seen: str) -> None:
+    await stage.ready_pool(targetDedicatedNodes=1, taskSlotsPerNode=1)
+    stage.apply(job("own", onAllTasksComplete="noaction"))
+    if seen == "queued":
+        stage.apply(job("first", tasks=sleeping(1, 300)))
+        await stage.until(lambda: stage.phase("bj", "first") == "Running", 900)
+    stage.apply(task("t", "own", "sleep 600"))
+    await stage.until(lambda: stage.azure.get("/jobs/own/tasks/t"), 900)
+    if seen == "running":
+        await stage.until(lambda: stage.phase("bt", "t") == "Running", 900)
+    await stage.run_for(10)
+    stage.annotate("bj", "own", reconcile_policy="detach-on-delete")
+    stage.delete("bj", "own")
+    await stage.until(lambda: stage.gone("bj", "own"), 60)
+    await stage.run_for(30)
+    stage.apply(job("own", id="other", onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.azure.get("/jobs/other"), 60)
+    await stage.until(lambda: stage.phase("bt", "t") == "Succeeded", 1200)
+    assert stage.azure.ids("/jobs/own/tasks") == ["t"]
+    assert stage.azure.ids("/jobs/other/tasks") == []
+    assert stage.status("bt", "t")["jobId"] == "own"

@@ -71,12 +71,27 @@ def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote
 
 
 def _former_job(context: Context, task: Resource, session: Session | None) -> str | None:
-    """Id of the job that a deleted task was added to, if its BatchJob does not stand for that job any more."""
-    if not task.deleting or "jobId" in task.spec:
+    """Id of the job that a task was added to, if its BatchJob does not stand for that job any more, such as after it was detached.
+
+    While the task is there, it is followed there: in another job it would run a second time.
+    """
+    if "jobId" in task.spec:
         return None
     known = task.status.get("jobId") or next(iter(session.interest.path(task.key) if session else ()), None)
     now = job_id(context, task)
-    return None if known is None or (now or "").lower() == str(known).lower() else str(known)
+    if known is None or (now or "").lower() == str(known).lower():
+        return None
+    return str(known) if task.deleting or _is_in(task, str(known), session) else None
+
+
+def _is_in(task: Resource, job: str, session: Session | None) -> bool:
+    """Whether the task is in a job, or may be; what a table of its tasks lacks is not."""
+    if session is None or session.mirror.jobs.get(job) is Absent.GONE:
+        return False
+    tasks = session.mirror.tasks.get(job.lower())
+    if session.submitter.has(task.key) or (tasks is not None and tasks.get(task.remote_id) is not Absent.GONE):
+        return True
+    return tasks is None and bool(task.status.get("jobId"))
 
 
 def _job(context: Context, task: Resource, session: Session | None) -> plans.JobView:
@@ -89,7 +104,8 @@ def _job(context: Context, task: Resource, session: Session | None) -> plans.Job
     if "jobId" in task.spec and ":" in id and session.mirror.schedules.first and session.interest.schedules:
         remote = Absent.UNKNOWN  # who owns the schedule that made the job is not known yet
     if _former_job(context, task, session) is not None:
-        return plans.JobView(exists=False, id=id, remote=remote)
+        # Whose the job is does not matter: the task's own marker decides.
+        return plans.JobView(exists=not task.deleting, id=id, remote=remote, ours=isinstance(remote, Mapping))
     if "jobId" in task.spec:
         return plans.JobView(
             exists=True,
