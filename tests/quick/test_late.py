@@ -233,3 +233,50 @@ async def test_a_task_whose_object_is_released_before_it_is_sent_is_not_sent(sta
     stage.delete("bt", "a")
     await stage.until(lambda: stage.gone("bt", "a"), 10)
     await stage.always(lambda: not stage.azure.ids("/jobs/own/tasks"), 120)
+
+
+async def test_tasks_of_a_deleted_job_land_in_no_other_job_of_its_id(stage: Stage) -> None:
+    await stage.ready_pool()
+    hold = stage.azure.hold("Tasks_CreateTaskCollection", count=1)
+    stage.apply(job("own", tasks=sleeping(2, 3600), onAllTasksComplete="noaction"))
+    await stage.until(lambda: hold.arrived)
+    await stage.until(lambda: len(stage.azure.all("/jobs/own/tasks")) == 2, 120, "the second attempt has landed")
+    stage.delete("bj", "own")
+    await stage.until(lambda: stage.azure.get("/jobs/own") is None, 60)
+    await stage.run_for(10)
+    next_one = job("own", tasks=sleeping(1, 3600, prefix="new"), onAllTasksComplete="noaction")
+    early = stage.gone("bj", "own")
+    if early:
+        stage.apply(next_one)
+        await stage.until(lambda: stage.azure.get("/jobs/own"), 60)
+    hold.release()
+    await stage.run_for(5)
+    if not early:
+        await stage.until(lambda: stage.gone("bj", "own"), 120)
+        stage.apply(next_one)
+    await stage.until(lambda: stage.azure.get("/jobs/own") and stage.azure.ids("/jobs/own/tasks"), 120)
+    await stage.run_for(30)
+    assert stage.azure.ids("/jobs/own/tasks") == ["new0"]
+
+
+async def test_tasks_of_a_former_incarnation_that_land_are_pruned(stage: Stage) -> None:
+    await stage.ready_pool()
+    spec = {"taskPrunePolicy": "Delete", "onAllTasksComplete": "noaction"}
+    hold = stage.azure.hold("Tasks_CreateTaskCollection", count=1)
+    # No node takes them, so that none has started when the job is deleted.
+    stage.apply(
+        job(
+            "own", tasks=[each | {"requiredSlots": 2, "dependsOn": {"taskIds": ["no"]}} for each in sleeping(3)], **spec
+        )
+    )
+    await stage.until(lambda: hold.arrived)
+    await stage.until(lambda: len(stage.azure.all("/jobs/own/tasks")) == 3, 120, "the second attempt has landed")
+    stage.freeze()
+    stage.azure.delete("/jobs/own")
+    await stage.until(lambda: stage.azure.get("/jobs/own") is None, 60)
+    stage.apply(job("own", tasks=sleeping(1, prefix="new"), **spec))
+    stage.thaw()
+    await stage.until(lambda: stage.azure.get("/jobs/own") and stage.azure.ids("/jobs/own/tasks") == ["new0"], 120)
+    hold.release()
+    await stage.until(lambda: len(stage.azure.ids("/jobs/own/tasks")) == 4, 10)
+    await stage.until(lambda: stage.azure.ids("/jobs/own/tasks") == ["new0"], 120)

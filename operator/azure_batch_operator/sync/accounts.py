@@ -82,13 +82,14 @@ class Listeners:
         changed: objects whose remote side looks different; `moved` if it has come, gone or changed its state.
         health: the account whose health has changed.
         busy: asked whether objects wait to be reconciled.
-        doubtful: is told object, job id and task id of each task that may be added late, by an attempt without an answer.
+        doubtful: is told object, job id and task id of each task that may be added late, by an attempt without an answer; without
+            a task id, of each job whose own tasks may be.
     """
 
     changed: Changed
     health: Callable[[Key], None]
     busy: Callable[[], bool]
-    doubtful: Callable[[Key, str, str], None] = lambda *_: None
+    doubtful: Callable[[Key, str, str | None], None] = lambda *_: None
 
 
 class Session:
@@ -127,7 +128,7 @@ class Session:
             least=least, most=most, share=rate * _POLLING_SHARE,
         )  # fmt: skip
         self.submitter = Submitter(self.client, self._added, self._settled, listeners.busy, self._doubtful)
-        self.feeder = Feeder(self.client, self._settled)
+        self.feeder = Feeder(self.client, self._settled, lambda id, key: listeners.doubtful(key, id, None))
         self.retrier = Retrier(self.client, self._settled)
         self.health = Health()
         self._failed_polls = 0

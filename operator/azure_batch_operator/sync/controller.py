@@ -200,9 +200,10 @@ class Controller:
         self._queue.add(key)
         self._enqueue(each.key for each in self._relations.of_account(key) if views.waits(each))
 
-    def _doubtful(self, key: Key, job_id: str, task_id: str) -> None:
+    def _doubtful(self, key: Key, job_id: str, task_id: str | None) -> None:
+        late = Absence(Table.JOBS, job_id) if task_id is None else Absence(Table.TASKS, task_id, job_id)
         if (resource := self._store.get(key)) is not None:
-            self._executor.landing.doubt(resource.uid, Absence(Table.TASKS, task_id, job_id))
+            self._executor.landing.doubt(resource.uid, late)
 
     def namespace_changed(self, name: str) -> None:
         """Labels or annotations of a namespace have changed: what it may use, or what may be done to its objects."""

@@ -81,11 +81,19 @@ class Feeder:
 
     Args:
         settled: is told the jobs about which something is known now.
+        doubtful: is told job id and object of each job whose tasks may be added late, by an attempt without an answer. They may
+            land in another job of that id, so the object has to be kept until they cannot.
     """
 
-    def __init__(self, client: BatchClient, settled: Callable[[Sequence[Key]], None]) -> None:
+    def __init__(
+        self,
+        client: BatchClient,
+        settled: Callable[[Sequence[Key]], None],
+        doubtful: Callable[[str, Key], None] = lambda *_: None,
+    ) -> None:
         self._client = client
         self._settled = settled
+        self._doubtful = doubtful
         self._jobs: dict[Key, _Job] = {}
         self._backoff = Backoff(lambda: asyncio.get_running_loop().time())
         self._group: asyncio.TaskGroup | None = None
@@ -126,8 +134,9 @@ class Feeder:
         if job is not None and job.task:
             job.task.cancel()
         before, job = job, _Job(incarnation, FeedState(fingerprint), exact=exact)
-        if before is not None and before.incarnation == incarnation:
-            again = before.state.fingerprint == fingerprint
+        if before is not None:
+            # What was meant for a former incarnation may land in this one.
+            again = before.incarnation == incarnation and before.state.fingerprint == fingerprint
             job.landing = before.landing if again else max(before.landing, before.doubted)
             job.doubted = before.doubted if again else 0.0
             job.exact = before.exact if again else exact
@@ -219,6 +228,7 @@ class Feeder:
     ) -> bool:
         def doubt() -> None:
             job.doubted = asyncio.get_running_loop().time() + LANDING_SECONDS
+            self._doubtful(job_id, job.incarnation.key)
 
         state = job.state
         state.begin()
