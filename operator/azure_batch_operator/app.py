@@ -160,7 +160,7 @@ class App:
         watch.register(
             registry,
             controller.seen,
-            lambda resource: controller.gone(resource.key, resource.uid),
+            lambda resource: controller.gone(resource.key, resource.uid, version=resource.version),
             self._stop.set,
         )
 

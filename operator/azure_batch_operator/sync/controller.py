@@ -152,13 +152,14 @@ class Controller:
             # Whom it lets in, and what it gives them, may be different.
             self._enqueue(each.key for each in self._relations.of_account(resource.key) if views.waits(each))
 
-    def gone(self, key: Key, uid: str | None = None, *, deleted: bool = True) -> None:
+    def gone(self, key: Key, uid: str | None = None, *, deleted: bool = True, version: int | None = None) -> None:
         """The API server no longer has an object.
 
         Args:
             deleted: whether its deletion was seen; otherwise a list lacks it.
+            version: of the object as it was deleted.
         """
-        known = self._store.remove(key, uid, deleted=deleted)
+        known = self._store.remove(key, uid, deleted=deleted, version=version)
         if known is None:
             return
         self._forget(known)

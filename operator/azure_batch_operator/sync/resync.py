@@ -2,6 +2,9 @@
 
 Kopf has no such thing: a DELETED that was lost with a connection would never come again, and neither would a wake-up that was lost.
 So every object is queued once per comparison; one that is as it should be costs a decision and no request.
+
+A cluster whose data were restored goes on from an older resourceVersion, and its watch shows what looks like old news. A list that
+began later shows what is true.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ async def resync(
     """
     # An object that is created while the lists run is not in them, and must not be taken for gone. One that was deleted and
     # created again is another object: by its uid, not by its name.
-    before = {key: known.uid for key in list(store.keys()) if (known := store.get(key)) is not None}
+    before = {key: known for key in list(store.keys()) if (known := store.get(key)) is not None}
     listed: dict[Key, str] = {}
     with store.departures() as departed:
         for kind in Kind:
@@ -46,13 +49,16 @@ async def resync(
                         resource = Resource.parse(body)
                         listed[resource.key] = resource.uid
                         if resource.uid not in departed:
+                            if store.is_newer(resource) and store.get(resource.key) is before.get(resource.key):
+                                # The list began after that was known, so the API server has gone back to it.
+                                store.rewind(resource)
                             seen(resource)
                             wake(resource.key)
                     except Exception as error:
                         # One object that cannot be taken in does not keep the others from being compared.
                         guard.report("resync", kind, error)
-    for key, uid in before.items():
+    for key, former in before.items():
         known = store.get(key)
-        if known is not None and known.uid == uid and listed.get(key) != uid:
+        if known is not None and known.uid == former.uid and listed.get(key) != former.uid:
             gone(known)
     return len(listed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
@@ -76,6 +77,7 @@ class Store:
             return resource
         if before is not None:
             self._unlink(before)
+        self._gone.pop(key, None)
         self._objects[key] = resource
         for target in references(resource):
             self._dependents[target][key] = None
@@ -89,11 +91,28 @@ class Store:
         if known is not None and known.uid == resource.uid:
             self.put(resource)
 
-    def remove(self, key: Key, uid: str | None = None, *, deleted: bool = False) -> Resource | None:
+    def rewind(self, resource: Resource) -> None:
+        """The API server has an object at an older version than it had: its data were restored, and newer ones are no more."""
+        key = resource.key
+        self._gone.pop(key, None)
+        known = self._objects.get(key)
+        if known is not None and known.version >= resource.version:
+            self._objects[key] = replace(known, version=resource.version - 1)
+
+    def is_newer(self, resource: Resource) -> bool:
+        """Whether a newer version of an object is known, or was known before it was deleted."""
+        known = self._objects.get(resource.key)
+        latest = self._gone.get(resource.key, -1) + 1 if known is None else known.version
+        return latest > resource.version
+
+    def remove(
+        self, key: Key, uid: str | None = None, *, deleted: bool = False, version: int | None = None
+    ) -> Resource | None:
         """Forget an object; with `uid` only if it is still that one.
 
         Args:
             deleted: whether it is known to be deleted, rather than not to be in a list.
+            version: of the object as it was deleted, if that is known.
         """
         known = self._objects.get(key)
         if known is None or (uid is not None and known.uid != uid):
@@ -101,7 +120,7 @@ class Store:
         del self._objects[key]
         self._unlink(known)
         if deleted:
-            self._gone[key] = known.version
+            self._gone[key] = max(known.version, version or 0)
             self._gone.move_to_end(key)
             while len(self._gone) > _MOST_GONE:
                 self._gone.popitem(last=False)

@@ -129,3 +129,64 @@ async def test_an_object_that_is_created_while_lists_are_read_is_not_gone() -> N
     api: Any = Api()
     await resync(api, store, (), lambda _: None, gone.append, lambda _: None)
     assert gone == []
+
+
+def test_what_was_deleted_at_a_version_is_not_brought_back_by_one_between_the_last_known_and_that() -> None:
+    store = Store()
+    former = resource(Kind.POOL, POOL_SPEC, version=5)
+    store.put(former)
+    store.remove(former.key, deleted=True, version=9)
+    old = resource(Kind.POOL, POOL_SPEC, version=8)
+    assert store.put(old) is old
+    assert store.get(former.key) is None
+
+
+def _body(each: Resource) -> dict[str, Any]:
+    metadata = {"namespace": each.key.namespace, "name": each.key.name, "uid": each.uid}
+    return {
+        "kind": each.key.kind.value,
+        "metadata": {**metadata, "resourceVersion": str(each.version)},
+        "spec": each.spec,
+    }
+
+
+async def test_what_a_restored_cluster_has_counts_although_its_versions_are_lower() -> None:
+    """A restored etcd goes on from an older version: what a list shows that began later is true."""
+    store = Store()
+    changed, deleted = (resource(Kind.POOL, POOL_SPEC, name=name, version=50) for name in ("changed", "deleted"))
+    store.put(changed)
+    store.put(deleted)
+    store.remove(deleted.key, deleted=True, version=60)
+    listed = [resource(Kind.POOL, POOL_SPEC, name=name, version=20) for name in ("changed", "deleted", "new")]
+
+    class Api:
+        async def list(self, kind: Kind, _: str | None) -> AsyncIterator[dict[str, Any]]:
+            for each in listed if kind is Kind.POOL else ():
+                yield _body(each)
+
+    api: Any = Api()
+    await resync(api, store, (), lambda each: store.put(each) and None, lambda _: None, lambda _: None)
+    assert {each.key.name: each.version for each in store.of_kind(Kind.POOL)} == dict.fromkeys(
+        ("changed", "deleted", "new"), 20
+    )
+    later = resource(Kind.POOL, POOL_SPEC, name="changed", version=21)
+    store.put(later)
+    assert store.get(later.key) is later
+
+
+async def test_what_is_newer_than_a_page_of_a_list_stays() -> None:
+    store = Store()
+    old, new = (resource(Kind.POOL, POOL_SPEC, version=version) for version in (5, 7))
+    store.put(old)
+
+    class Api:
+        """The watch shows a change when the page has been made."""
+
+        async def list(self, kind: Kind, _: str | None) -> AsyncIterator[dict[str, Any]]:
+            if kind is Kind.POOL:
+                store.put(new)
+                yield _body(old)
+
+    api: Any = Api()
+    await resync(api, store, (), lambda each: store.put(each) and None, lambda _: None, lambda _: None)
+    assert store.get(new.key) is new
