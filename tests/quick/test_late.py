@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from azure_batch_operator.reconcile import plan
+from azure_batch_operator.sync import executor
 from support.stage import Stage, job, pool, schedule, sleeping, task
 
 EVERY_DAY = {"recurrenceInterval": "PT24H"}
@@ -280,3 +281,32 @@ async def test_tasks_of_a_former_incarnation_that_land_are_pruned(stage: Stage) 
     hold.release()
     await stage.until(lambda: len(stage.azure.ids("/jobs/own/tasks")) == 4, 10)
     await stage.until(lambda: stage.azure.ids("/jobs/own/tasks") == ["new0"], 120)
+
+
+async def test_what_is_being_deleted_while_an_object_is_let_go_is_asked_for_ever_more_rarely(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+
+    async def deleting(_session: object, late: plan.Absence, _owned: object) -> bool:
+        looks.append(late.id)
+        return False
+
+    monkeypatch.setattr(executor, "cleared", deleting)
+    await stage.ready_pool()
+    stage.apply(job("own", onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.azure.get("/jobs/own"))
+    hold = stage.azure.hold("Tasks_CreateTaskCollection", count=1)
+    stage.apply(task("t", "own", "sleep 3600"))
+    await stage.until(lambda: stage.azure.get("/jobs/own/tasks/t"), 120, "the second attempt has landed")
+    stage.annotate("bj", "own", reconcile_policy="detach-on-delete")
+    stage.delete("bj", "own")
+    await stage.until(lambda: stage.gone("bj", "own"))
+    stage.azure.delete("/jobs/own/tasks/t")
+    stage.apply(job("own", id="other", onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.status("bt", "t").get("jobId") == "other", 120)
+    stage.delete("bt", "t")
+    await stage.until(lambda: bool(looks), 300)
+    await stage.run_for(300)
+    assert len(looks) <= 12
+    hold.release()

@@ -52,6 +52,8 @@ _LIST_VALID_FOR = 5.0
 
 
 _OBJECT_REFUSED = "ObjectRefused"
+_RELEASE = "release"
+"""The action of letting an object go, for its backoff: what is being deleted in Azure Batch may take long."""
 RECONCILE = "reconcile"
 """The action of a pass as a whole, for its backoff."""
 
@@ -172,6 +174,7 @@ class Executor:
         if plan.calls or plan.status is not None:
             # An empty plan has decided nothing, such as before the next poll, so it ends no wait.
             wanted = {*(each.action for each in plan.calls), *(_action(each) for each in plan.objects), RECONCILE}
+            wanted |= {_RELEASE} if plan.finalizer == "remove" else set()
             self.backoff.settle(resource.key, wanted)
         plan = await self._change_objects(resource, plan)
         self._show(resource, plan)
@@ -353,8 +356,14 @@ class Executor:
             if wait > 0:
                 self._queue.add_after(resource.key, wait)
                 return
+            key, intent = resource.key, intent_of(resource)
+            if (held := self.backoff.held(key, _RELEASE, intent)) is not None:
+                self._queue.add_after(key, held[0])
+                return
             if not await self._are_absent(resource, plan.confirm, session):
-                self._queue.add_after(resource.key, 1.0)
+                there = BatchError("something of the object is in Azure Batch", code="StillThere")
+                problem = Trouble("", "", Patience.BUSY)
+                self._queue.add_after(key, self.backoff.refused(key, _RELEASE, intent, there, problem))
                 return
         current = await set_finalizer(self._api, resource, present=False)
         if current is None or not current.finalizers:
