@@ -78,18 +78,20 @@ class Move(Enum):
     WAIT = "wait"
 
 
-def decide(lease: Lease | None, me: str, unchanged_for: float) -> Move:
+def decide(lease: Lease | None, me: str, unchanged_for: float, duration: float) -> Move:
     """What a replica does.
 
     Args:
         lease: as the API server shows it; None if there is none.
         unchanged_for: seconds since this replica saw it change, by its own clock.
+        duration: seconds that this replica's own Lease would last. A holder that has renewed acts for its own, whatever somebody
+            has made of the Lease since, so the longer of the two counts.
     """
     if lease is None:
         return Move.CREATE
     if lease.holder == me:
         return Move.RENEW
-    if not lease.holder or unchanged_for > lease.duration:
+    if not lease.holder or unchanged_for > max(lease.duration, duration):
         return Move.TAKE
     return Move.WAIT
 
@@ -202,7 +204,7 @@ class Elector:
         lease = self._seen if self._sure else await self._read()
         if lease != self._seen:
             self._seen, self._seen_at = lease, self._clock()
-        move = decide(lease, self._me, self._clock() - self._seen_at)
+        move = decide(lease, self._me, self._clock() - self._seen_at, self._duration)
         self._leader = lease.holder if lease else ""
         if move is Move.WAIT:
             return False

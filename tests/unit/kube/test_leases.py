@@ -100,11 +100,21 @@ def two(server: Server, clock: Clock) -> tuple[Replica, Replica]:
     ],
 )
 def test_decision(holder: str, unchanged_for: float, move: Move) -> None:
-    assert decide(Lease(holder, DURATION, 3, "7"), "me", unchanged_for) is move
+    assert decide(Lease(holder, DURATION, 3, "7"), "me", unchanged_for, DURATION) is move
+
+
+@pytest.mark.parametrize("edited", [0, -1, 1])
+def test_a_lease_whose_duration_somebody_has_edited_is_not_taken_from_its_holder_earlier(edited: float) -> None:
+    assert decide(Lease("other", edited, 3, "7"), "me", DURATION, DURATION) is Move.WAIT
+    assert decide(Lease("other", edited, 3, "7"), "me", DURATION + 0.1, DURATION) is Move.TAKE
+
+
+def test_a_holder_with_a_longer_duration_has_it() -> None:
+    assert decide(Lease("other", 2 * DURATION, 3, "7"), "me", DURATION + 0.1, DURATION) is Move.WAIT
 
 
 def test_decision_without_a_lease() -> None:
-    assert decide(None, "me", 0) is Move.CREATE
+    assert decide(None, "me", 0, DURATION) is Move.CREATE
 
 
 def test_the_lease_counts_its_holders_and_is_read_as_it_is_written() -> None:
