@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -15,7 +15,7 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
-from azure_batch_operator.batch.redaction import LONGEST, safe, safe_text
+from azure_batch_operator.batch.redaction import LONGEST, safe_text
 
 _object: ContextVar[str] = ContextVar("object", default="")
 _reconcile_id: ContextVar[str] = ContextVar("reconcile_id", default="")
@@ -38,9 +38,14 @@ _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime
 
 
 def _shown(extra: Any) -> Any:
-    """An `extra`, fit to be shown."""
-    plain = extra is None or isinstance(extra, bool | int | float | dict | list | tuple)
-    return safe(extra) if plain else safe_text(str(extra))
+    """An `extra`, fit to be shown; what JSON does not know within it would be written as its text."""
+    if extra is None or isinstance(extra, bool | int | float):
+        return extra
+    if isinstance(extra, Mapping):
+        return {safe_text(str(name)): _shown(item) for name, item in extra.items()}
+    if isinstance(extra, list | tuple | set | frozenset):
+        return [_shown(item) for item in extra]
+    return safe_text(str(extra))
 
 
 class _Context(logging.Filter):

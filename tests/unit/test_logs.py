@@ -146,3 +146,24 @@ def test_an_error_that_stops_the_start_is_a_line_of_json_if_that_is_asked_for(
     found = json.loads(line)
     assert found["level"] == "CRITICAL"
     assert "cannot start" in found["message"]
+
+
+@pytest.mark.usefixtures("restored")
+def test_what_an_extra_holds_within_is_safe_to_show_as_well() -> None:
+    stream = written("json")
+
+    class Told:
+        def __str__(self) -> str:
+            return "https://x/c?sig=hunter2"
+
+    for deep in (
+        Told(),
+        ValueError("password=hunter2"),
+        {"a": [Told()]},
+        [{"b": (Told(),)}],
+        {Told()},
+        b"password=hunter2",
+    ):
+        logger.info("line", extra={"found": deep})
+    assert len(stream.getvalue().splitlines()) == 6
+    assert "hunter2" not in stream.getvalue()
