@@ -36,10 +36,10 @@ def waiting_for(
             f"exit code {failed[0]['exitCode']}" if "exitCode" in failed[0] else failed[0].get("code") or "no exit code"
         )
         return f"the job preparation task fails on the nodes (first: {failed[0]['nodeId']}, {how})"
-    return _of_pool(spec, remote, pool) or _of_dependencies(spec, tasks)
+    return _of_pool(spec, remote, pool, tasks) or _of_dependencies(spec, tasks)
 
 
-def _of_pool(spec: Mapping[str, Any], remote: Mapping[str, Any], pool: PoolView) -> str | None:
+def _of_pool(spec: Mapping[str, Any], remote: Mapping[str, Any], pool: PoolView, tasks: TasksView) -> str | None:
     name = pool_id(remote) or (remote.get("executionInfo") or {}).get("poolId")
     if pool.remote is Absent.UNKNOWN or name is None:
         return None
@@ -47,7 +47,7 @@ def _of_pool(spec: Mapping[str, Any], remote: Mapping[str, Any], pool: PoolView)
         return (
             f"pool {name!r} does not exist in Azure Batch: create it, or move the job to another pool with spec.poolRef"
         )
-    return _of_nodes(name, pool.remote, pool.nodes or {}) or _of_slots(spec, name, pool)
+    return _of_nodes(name, pool.remote, pool.nodes or {}) or _of_slots(spec, name, pool, tasks)
 
 
 def _of_nodes(name: str, pool: Mapping[str, Any], nodes: Mapping[str, int]) -> str | None:
@@ -67,14 +67,16 @@ def _of_nodes(name: str, pool: Mapping[str, Any], nodes: Mapping[str, int]) -> s
     return f"pool {name!r} has no nodes: {how}"
 
 
-def _of_slots(spec: Mapping[str, Any], name: str, pool: PoolView) -> str | None:
+def _of_slots(spec: Mapping[str, Any], name: str, pool: PoolView, tasks: TasksView) -> str | None:
     remote = pool.remote if isinstance(pool.remote, Mapping) else {}
     offered, needed = int(remote.get("taskSlotsPerNode") or 1), least_slots(spec)
     if needed > offered:
         return f"each task needs {needed} task slots, but the nodes of pool {name!r} have {offered}: {_MORE_SLOTS}"
     if pool.nodes and pool.nodes.get("running") and not pool.nodes.get("idle"):
         return f"the nodes of pool {name!r} are busy with other jobs"
-    return _too_large(spec, name, remote, offered)
+    said = _too_large(spec, name, remote, offered)
+    # Which tasks have ended is not known, only how many: another pool, or more nodes, may have taken the large one.
+    return f"unless it has ended, {said}" if said and tasks.number("completed") else said
 
 
 def _too_large(spec: Mapping[str, Any], name: str, pool: Mapping[str, Any], offered: int) -> str | None:

@@ -457,3 +457,6 @@ def test_a_task_that_no_node_can_take_is_named_with_both_numbers(
     said = waiting_for(spec, there, view, TasksView(counts=counted(active=1)), blocked=False)
     assert (said or "").partition(": ")[0] == (words or "")
     assert words is None or ("in a new job" in (said or "").partition(": ")[2])
+    # It may be the one that has ended.
+    later = TasksView(counts=counted(active=1, succeeded=1))
+    assert waiting_for(spec, there, view, later, blocked=False) == (said and f"unless it has ended, {said}")
