@@ -15,10 +15,11 @@ from yaml.constructor import SafeConstructor
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_MOST_VALUES = 2_000_000
-"""More than a megabyte of text can hold without aliases."""
+_MOST_VALUES = 200_000
+"""Values of a YAML text with all aliases written out: more than a megabyte of tasks has. Each takes 350 bytes."""
 
-_TEXT_PER_VALUE = 100
+_TEXT_PER_VALUE = 20
+"""Characters that weigh as much as a value: tasks with all aliases written out are sent, so their text counts as well."""
 _LONGEST_BASE_60 = 64
 _NUMBERS = (":int", ":float")
 _NOT_IN_JSON = (":binary", ":set", ":omap", ":pairs")
@@ -56,11 +57,11 @@ def _constructed(text: str) -> Any:
         RecursionError, OverflowError: if it is too deep, or too large.
         ValueError: if a value is not of the type that its tag says.
     """
-    _check_depth(text)
+    _check_size(text)
     root = yaml.compose(text, Loader=_Loader)
     if root is None:
         return None
-    _weigh(root, {})
+    _check_tags(root)
     try:
         return SafeConstructor().construct_document(root)
     except (AttributeError, LookupError, TypeError):
@@ -81,48 +82,65 @@ def _check_value(value: Any, depth: int) -> None:
             _check_value(child, depth + 1)
 
 
-def _check_depth(text: str) -> None:
-    """Refuse what is nested too deeply before it is composed: the composer recurses in C and would take the process down.
+def _check_size(text: str) -> None:
+    """Refuse what is nested too deeply or stands for too much, before anything is composed.
+
+    The composer recurses in C and would take the process down. Aliases, and with them what merge keys copy into a mapping, weigh
+    what they stand for; that is found without writing them out. Long texts weigh as much as several values.
 
     Raises:
-        RecursionError: if it is.
+        RecursionError, OverflowError: if it is.
         YAMLError: if it is not YAML.
     """
-    depth = 0
+    total, begun, weights = 0, list[tuple[str | None, int]](), dict[str, int]()
     for event in yaml.parse(text, Loader=_Loader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > _DEEPEST:
+        if isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = begun.pop()
+            if anchor is not None:
+                weights[anchor] = total - before
+            continue
+        if not isinstance(event, yaml.NodeEvent):
+            continue
+        before = total
+        if isinstance(event, yaml.AliasEvent):
+            total += weights.get(event.anchor or "", 0)
+        elif isinstance(event, yaml.ScalarEvent):
+            total += 1 + len(event.value) // _TEXT_PER_VALUE
+            if event.anchor is not None:
+                weights[event.anchor] = total - before
+        else:
+            total += 1
+            begun.append((event.anchor, before))
+            if len(begun) > _DEEPEST:
                 raise RecursionError
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
+            if event.anchor is not None:
+                weights[event.anchor] = _MOST_VALUES  # until it is known: one that contains itself is too heavy
+        if total > _MOST_VALUES:
+            raise OverflowError
 
 
-def _weigh(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many nodes there are with all aliases written out, found without writing them out; long texts count as several.
-
-    It bounds merge keys as well: what they copy into a mapping is a part of what their aliases stand for.
+def _check_tags(root: yaml.Node) -> None:
+    """Refuse values that cannot be made in reasonable time, or that have no counterpart in JSON.
 
     Raises:
-        OverflowError: if they are too many, or contain themselves.
-        ValueError: if one cannot be made, or has no counterpart in JSON.
+        ValueError: the message says which.
     """
-    if node.tag.endswith(_NOT_IN_JSON):
-        raise ValueError(
-            f"holds a value with the YAML tag !!{node.tag.rpartition(':')[2]}, which has no counterpart in JSON: leave the tag out"
-        )
-    if isinstance(node, yaml.ScalarNode):
-        if node.tag.endswith(_NUMBERS) and ":" in node.value and len(node.value) > _LONGEST_BASE_60:
-            # PyYAML makes it in a time that grows with the square of its length.
+    left, seen = [root], {id(root)}
+    while left:
+        node = left.pop()
+        if node.tag.endswith(_NOT_IN_JSON):
+            tag = node.tag.rpartition(":")[2]
             raise ValueError(
-                f"holds a YAML number to the base of 60 (1:2:3) of more than {_LONGEST_BASE_60} characters: put it in quotes"
+                f"holds a value with the YAML tag !!{tag}, which has no counterpart in JSON: leave the tag out"
             )
-        return 1 + len(node.value) // _TEXT_PER_VALUE
-    weight = known.get(id(node))
-    if weight is None:
-        known[id(node)] = _MOST_VALUES  # until it is known: one that contains itself is too heavy
+        if isinstance(node, yaml.ScalarNode):
+            if node.tag.endswith(_NUMBERS) and ":" in node.value and len(node.value) > _LONGEST_BASE_60:
+                # PyYAML makes it in a time that grows with the square of its length.
+                raise ValueError(
+                    f"holds a YAML number to the base of 60 (1:2:3) of more than {_LONGEST_BASE_60} characters: put it in quotes"
+                )
+            continue
         children = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
-        weight = known[id(node)] = 1 + sum(_weigh(child, known) for child in children)
-    if weight > _MOST_VALUES:
-        raise OverflowError
-    return weight
+        fresh = [child for child in children if id(child) not in seen]
+        seen.update(map(id, fresh))
+        left += fresh

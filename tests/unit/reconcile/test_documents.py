@@ -6,6 +6,7 @@ import json
 from unittest.mock import patch
 
 import pytest
+import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 from yaml.constructor import SafeConstructor
@@ -112,3 +113,24 @@ def test_a_large_text_without_aliases_is_welcome() -> None:
 def test_what_json_lacks_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="no counterpart in JSON"):
         loaded(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" + "a," * 300_000 + "]",
+        "a: &a [" + "a," * 1000 + "]\nb: [" + ", ".join(["*a"] * 300) + "]",
+        "a: &a " + "x" * 5_000 + "\nb: [" + ", ".join(["*a"] * 1000) + "]",
+    ],
+    ids=["values", "aliases", "text"],
+)
+def test_what_stands_for_too_much_is_refused_before_it_is_composed(text: str) -> None:
+    with patch.object(yaml, "compose") as composing, pytest.raises(ValueError, match="too large"):
+        loaded(text)
+    assert not composing.called
+
+
+def test_a_megabyte_of_tasks_is_welcome() -> None:
+    text = "".join(f"- {{id: t{number}, commandLine: run {number}}}\n" for number in range(25_000))
+    assert len(text) > 900_000
+    assert len(loaded(text)) == 25_000
