@@ -179,3 +179,27 @@ async def test_the_documented_migration_keeps_the_pools(stage: Stage) -> None:
     found = stage.azure.get("/pools/cpu")
     assert found is not None
     assert found["state"] == "active"
+
+
+async def test_a_job_that_has_ended_counts_its_batch_tasks_whatever_the_counts_know(stage: Stage) -> None:
+    """Counts that lag show the job's own task and not the BatchTask when the job is completed."""
+    await stage.ready_pool()
+    stage.azure.service.lag.seconds = 60.0
+    own = [{"id": "own", "commandLine": "sleep 5"}]
+    stage.apply(job("both", tasks=own, onAllTasksComplete="terminatejob"), task("extra", "both", "sleep 10"))
+    await stage.until(lambda: stage.phase("bj", "both") == "Succeeded", 600)
+    assert stage.condition("bj", "both")["message"] == "all 2 tasks succeeded"
+    assert stage.status("bj", "both")["taskCounts"]["completed"] == 2
+
+
+async def test_a_job_that_was_made_again_does_not_count_what_ran_in_the_former_one(stage: Stage) -> None:
+    await stage.ready_pool()
+    own = [{"id": "own", "commandLine": "sleep 60"}]
+    stage.apply(job("both", tasks=own, onAllTasksComplete="terminatejob"), task("extra", "both", "sleep 5"))
+    await stage.until(lambda: stage.phase("bt", "extra") == "Succeeded", 600)
+    stage.azure.delete("/jobs/both")
+    await stage.until(lambda: stage.reason("bj", "both") == "JobGone", 300)
+    stage.annotate("bj", "both", recreate="1")
+    await stage.until(lambda: stage.phase("bj", "both") == "Succeeded", 600)
+    assert stage.azure.ids("/jobs/both/tasks") == ["own"]
+    assert stage.condition("bj", "both")["message"] == "the task succeeded"

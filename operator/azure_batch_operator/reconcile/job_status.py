@@ -35,7 +35,8 @@ def total_of(resource: Resource, tasks: TasksView) -> int:
     known = expand.total(resource.spec)
     if expand.unread(resource.spec):
         known = max(known, int((resource.status.get("taskCounts") or {}).get("total") or 0))
-    return max(present, known, tasks.failed_count + (tasks.unfinished or 0))
+    # The service's counts lag, so what is known to be in counts as well.
+    return max(present, known + tasks.others_in, tasks.failed_count + (tasks.unfinished or 0))
 
 
 def terminates(spec: Mapping[str, Any], remote: Mapping[str, Any] | None = None) -> bool:

@@ -48,6 +48,7 @@ class TasksView:
         refused: why bringing them in does not go on.
         retry_in: seconds until that is tried again.
         others_pending: whether BatchTasks of this job wait to be added, or more of them may come from the same `apply`.
+        others_in: how many BatchTasks have run in this incarnation of the job; counted once it has ended.
         others_blocked: how many BatchTasks of this job wait for ever, since they depend on failed ones.
         fingerprint: of the sources of the tasks as the user wrote them.
         unread: reason and message why the ConfigMaps of the tasks cannot be read any more; None if they can.
@@ -74,6 +75,7 @@ class TasksView:
     refused: BatchError | None = None
     retry_in: float | None = None
     others_pending: bool = False
+    others_in: int = 0
     others_blocked: int = 0
     fingerprint: str = ""
     unread: tuple[str, str] | None = None

@@ -17,7 +17,7 @@ from azure_batch_operator.reconcile import task as task_plans
 from azure_batch_operator.reconcile.common import PATIENCE
 from azure_batch_operator.reconcile.job import is_open
 from azure_batch_operator.reconcile.job_views import PoolView, TasksView
-from azure_batch_operator.reconcile.oneshot import asked
+from azure_batch_operator.reconcile.oneshot import asked, is_later
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.sync.accounts import Session
@@ -149,6 +149,7 @@ def _tasks(context: Context, resource: Resource, session: Session, print_: str, 
         refused=feed.refused if feed else None,
         retry_in=session.feeder.retry_in(job, print_),
         others_pending=_tasks_pending(context, resource, session),
+        others_in=_tasks_in(context, resource, job.created) if results.unfinished is not None else 0,
         others_blocked=_tasks_blocked(context, resource, results),
         fingerprint=print_,
         unread=(problem.reason, str(problem)) if problem is not None else None,
@@ -166,6 +167,17 @@ def _tasks(context: Context, resource: Resource, session: Session, print_: str, 
         estimated_end=results.estimated_end,
         node_failures=results.node_failures,
     )
+
+
+def _tasks_in(context: Context, job: Resource, created: str | None) -> int:
+    """BatchTasks that have run in this incarnation of the job: what ran in a former one did so before this one was created."""
+    named = context.store.dependents(job.key, Kind.TASK)
+    runs = [
+        str(task.status.get("startTime") or task.status.get("endTime") or "")
+        for task in named
+        if not task.deleting and str(task.status.get("jobId", "")).lower() == job.remote_id.lower()
+    ]
+    return sum(1 for run in runs if created and is_later(run, created))
 
 
 def _tasks_blocked(context: Context, job: Resource, results: JobResults) -> int:
