@@ -302,7 +302,11 @@ BatchId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$", min_leng
 """Id of a pool, job or task: 1 to 64 letters, digits, `-`, `_`; not case-sensitive (docs/azure-batch.md#limits)."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=253)]
-"""Name of a Kubernetes object."""
+"""Key within a Secret or ConfigMap."""
+
+_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+ObjectName = Annotated[str, StringConstraints(pattern=_SUBDOMAIN, min_length=1, max_length=253)]
+"""Name of a Kubernetes object: an RFC 1123 subdomain. Another one names nothing, which the API server says at once."""
 
 
 def says(pattern: str, message: str, most: int) -> WithJsonSchema:
@@ -349,7 +353,7 @@ ShortText = Annotated[str, StringConstraints(max_length=4096)]
 class NameRef(ApiModel):
     """A reference to an object of the same namespace."""
 
-    name: Name = Field(description="Name of the object.")
+    name: ObjectName = Field(description="Name of the object.")
 
 
 class AccountRef(NameRef):

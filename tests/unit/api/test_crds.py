@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -46,6 +47,29 @@ def test_every_property_is_typed_and_described_and_every_list_is_bounded(info: K
             assert "maxItems" in node, path
         if node.get("type") == "string" and path.startswith("spec"):
             assert {"maxLength", "enum", "pattern"} & node.keys(), path
+
+
+SUBDOMAINS = ("a", "a-b", "0.a", "a" * 253)
+NO_SUBDOMAINS = ("", "A", "a_b", "-a", "a-", "a..b", ".a", "a/b", "a b", "ä", "a" * 254)
+
+
+@pytest.mark.parametrize("info", KINDS.values(), ids=lambda info: info.kind)
+def test_every_reference_takes_names_that_objects_can_have_and_no_others(info: KindInfo) -> None:
+    schema = crd(info)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    names = [
+        node["properties"]["name"]
+        for path, node in nodes(schema["properties"]["spec"], "spec")
+        if path.removesuffix("[]").removesuffix("s").endswith("Ref") and "name" in node.get("properties", {})
+    ]
+    assert names
+    for name in names:
+
+        def takes(text: str, name: dict[str, Any] = name) -> bool:
+            bounded = name["minLength"] <= len(text) <= name["maxLength"]
+            return bounded and re.search(name["pattern"], text) is not None
+
+        assert all(takes(each) for each in SUBDOMAINS)
+        assert not any(takes(each) for each in NO_SUBDOMAINS)
 
 
 @pytest.mark.parametrize("info", KINDS.values(), ids=lambda info: info.kind)
