@@ -9,6 +9,7 @@ import os
 import shlex
 import shutil
 import ssl
+import tempfile
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,6 @@ class ProcessExecutor:
         self.storage_url = ""
         self._clock = clock
         self._trash = directory / ".trash"
-        self._trash_serial = 0
         self._agent = AgentClient()
         self._session: aiohttp.ClientSession | None = None
         self._trust = ssl.create_default_context()
@@ -64,6 +64,9 @@ class ProcessExecutor:
     async def start_up(self) -> None:
         """Bring up the agent and the HTTP client."""
         await self._agent.start()
+        # What an earlier emulator was about to take away when it was killed.
+        for left in list(self._trash.iterdir()) if self._trash.is_dir() else ():
+            self._spawn(asyncio.to_thread(_take_away, left))
         timeout = aiohttp.ClientTimeout(total=_TRANSFER_SECONDS)
         connector = aiohttp.TCPConnector(ssl=self._trust)
         self._session = aiohttp.ClientSession(timeout=timeout, auto_decompress=False, connector=connector)
@@ -123,16 +126,18 @@ class ProcessExecutor:
     def _discard(self, directory: Path) -> None:
         """Out of sight at once, off the disk in a while."""
         self._trash.mkdir(parents=True, exist_ok=True)
-        self._trash_serial += 1
-        grave = self._trash / str(self._trash_serial)
+        # It may be a link or a file, and graves of an earlier emulator may be there.
+        grave = Path(tempfile.mkdtemp(dir=self._trash))
         try:
-            directory.rename(grave)
+            directory.rename(grave / "it")
         except FileNotFoundError:
+            grave.rmdir()
             return
         except OSError as error:
+            grave.rmdir()
             _LOG.warning("%s was not removed: %s", directory, error.strerror)
             return
-        self._spawn(asyncio.to_thread(shutil.rmtree, grave, ignore_errors=True))
+        self._spawn(asyncio.to_thread(_take_away, grave))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         job = asyncio.create_task(work)
@@ -301,6 +306,14 @@ class _ProcessRun:
         else:
             return result
         return result if result.failure is not None else RunResult(result.exit_code, failure, "upload", self._started)
+
+
+def _take_away(grave: Path) -> None:
+    """Take what is in the trash off the disk."""
+    if grave.is_dir() and not grave.is_symlink():
+        shutil.rmtree(grave, ignore_errors=True)
+    else:
+        grave.unlink(missing_ok=True)
 
 
 def _failed(code: str, message: str, reason: str | None) -> RunResult:

@@ -166,3 +166,30 @@ def test_a_file_that_is_replaced_before_it_is_read_is_an_error_of_the_disk(tmp_p
         with pytest.raises(OSError):
             asyncio.run(_read(content))
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+@pytest.mark.parametrize("left", ["directory", "file", "link", "nothing"])
+def test_what_an_earlier_emulator_has_not_taken_away_keeps_nothing_alive(tmp_path: Path, left: str) -> None:
+    grave = tmp_path / ".trash" / "1"
+    if left == "directory":
+        (grave / "deep").mkdir(parents=True)
+    elif left != "nothing":
+        grave.parent.mkdir()
+        grave.symlink_to(tmp_path) if left == "link" else grave.write_text("")
+
+    async def run() -> bool:
+        executor = ProcessExecutor(tmp_path, LoopClock())
+        await executor.start_up()
+        try:
+            executor.add_node(PLACE)
+            (executor.files.root(PLACE) / TASK).mkdir(parents=True)
+            executor.remove_directory(PLACE, TASK)
+            (executor.files.root(PLACE) / TASK).symlink_to(tmp_path)
+            executor.remove_directory(PLACE, TASK)
+            executor.remove_node(PLACE)
+            return executor.files.root(PLACE).exists()
+        finally:
+            await executor.close()
+
+    assert asyncio.run(run()) is False
+    assert list((tmp_path / ".trash").iterdir()) == []
