@@ -239,10 +239,9 @@ class Schedules:
             if not self._running(schedule):
                 self._complete_naturally(schedule)
             return
-        step = int(duration_seconds(interval) / clock.scale * TICKS_PER_SECOND)
-        schedule.next_run = schedule.created + step
-        while schedule.next_run <= now:
-            schedule.next_run += step
+        step = max(1, int(duration_seconds(interval) / clock.scale * TICKS_PER_SECOND))
+        # It may have been created long ago.
+        schedule.next_run = schedule.created + step * (1 + max(0, now - schedule.created) // step)
         end = self._end(schedule)
         if end is not None and schedule.next_run > end:
             schedule.next_run = None

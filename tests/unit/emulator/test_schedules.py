@@ -168,3 +168,15 @@ def test_a_pool_whose_package_was_withdrawn_can_be_changed(changes: dict[str, An
     except BatchError as error:
         found = error.code
     assert found == code
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e12])
+def test_the_next_run_of_an_old_schedule_is_found_at_once(scale: float) -> None:
+    bench = Bench()
+    schedule = scheduled(bench, {"recurrenceInterval": "PT1M"})
+    bench.service.schedules.disable(schedule)
+    bench.clock.advance(4000 * 365 * 86_400.0)
+    bench.clock.scale = scale
+    changed(bench, schedule, {"recurrenceInterval": "PT1M"}, replace=False)
+    assert schedule.next_run is not None
+    assert 0 <= schedule.next_run - bench.clock.now() <= MINUTE * TICKS_PER_SECOND
