@@ -285,6 +285,6 @@ class _JobTask:
     def abandoned(self) -> None:
         """The node is gone; waiting tasks are requeued by whoever took it."""
         self._record.run = None
+        self._complete(task_rules.Outcome(None, task_rules.NODE_LOST, None, retryable=False))
         if self.is_release:
-            self._complete(task_rules.Outcome(None, task_rules.NODE_LOST, None, retryable=False))
             self._service.jobs.released(self._job)

@@ -266,3 +266,21 @@ def test_a_release_task_that_a_restart_ends_is_over() -> None:
     (record,) = job.job_task_records
     assert record.release is not None
     assert (job.state, record.release["state"], record.release["result"]) == ("completed", "completed", "failure")
+
+
+@pytest.mark.parametrize("how", ["reboot", "preempt", "terminate"])
+def test_a_preparation_task_that_ends_with_its_node_is_not_shown_as_running(how: str) -> None:
+    bench, task, node = one_node()
+    if how == "preempt":
+        bench.service.nodes.preempt(node)
+    else:
+        bench.service.nodes.act(node, "reboot", "requeue" if how == "reboot" else "taskcompletion")
+    if how == "terminate":
+        end(bench, task, "terminate")
+    (record,) = task.job.job_task_records
+    assert record.preparation is not None
+    assert (record.preparation["state"], record.preparation["result"]) == ("completed", "failure")
+    assert record.preparation["failureInfo"]["code"] == "TaskEnded"
+    bench.clock.advance(600.0)
+    running = [run.request.command_line for run in bench.executor.open if not run.over]
+    assert running == ([] if how == "terminate" else ["prepare"])
