@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Jobs pass through these on the way to a state that lasts; they never become a previousState (docs/azure-batch.md#jobs).
 TRANSIENT_JOB_STATES = frozenset({"disabling", "enabling", "terminating"})
+TASK_KINDS = frozenset({"task", "subtask"})
 USABLE_NODE_STATES = frozenset({"idle", "running"})
 # On their way to be usable, if nothing happens to them.
 COMING_NODE_STATES = frozenset({"creating", "starting", "waitingforstarttask", "rebooting", "reimaging", "preempted"})
@@ -146,7 +147,13 @@ class Node:
 
     @property
     def busy(self) -> bool:
+        """Whether anything runs there."""
         return bool(self.runs)
+
+    @property
+    def working(self) -> bool:
+        """Whether tasks of jobs run there; a start task may go on beside them for ever."""
+        return any(run.kind in TASK_KINDS for run in self.runs.values())
 
 
 @dataclass(slots=True, eq=False)

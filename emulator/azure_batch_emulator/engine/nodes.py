@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from azure_batch_emulator.engine import timings, transitions
-from azure_batch_emulator.engine.entities import Node, Pool
+from azure_batch_emulator.engine.entities import TASK_KINDS, Node, Pool
 from azure_batch_emulator.engine.start_task import StartTask
 from azure_batch_emulator.wire.errors import BatchError, resource_error
 
@@ -22,7 +22,6 @@ _BUSY_STATES = {
     "reimaging": "NodeBeingReimaged",
     "unusable": "NodeStateUnusable",
 }
-_TASK_KINDS = frozenset({"task", "subtask"})
 _ACTIVITY = frozenset({"idle", "running", "offline"})
 _ACTIONS = {"reboot": "rebooting", "reimage": "reimaging", "deallocate": "deallocating", "leave": "leavingpool"}
 _DURATIONS = {
@@ -103,14 +102,13 @@ class Nodes:
         """Follow what runs: idle, running, or offline when nothing runs and scheduling is disabled."""
         if node.state not in _ACTIVITY:
             return
-        working = any(run.kind in _TASK_KINDS for run in node.runs.values())
-        wanted = "running" if working else "idle" if node.scheduling_enabled else "offline"
+        wanted = "running" if node.working else "idle" if node.scheduling_enabled else "offline"
         if wanted != node.state:
             node.enter(wanted, self._service.clock.now())
 
     def run_ended(self, node: Node) -> None:
         """A run has given its slots back."""
-        if node.exclusive and not node.busy:
+        if node.exclusive and not node.working:
             node.exclusive = False
         self.update_activity(node)
         if node.after_drain and not self._works(node):
@@ -225,22 +223,22 @@ class Nodes:
 
     def _end_tasks(self, node: Node, option: str) -> None:
         for run in list(node.runs.values()):
-            if run.kind in _TASK_KINDS and option == "requeue":
+            if run.kind in TASK_KINDS and option == "requeue":
                 self._service.tasks.requeue(run)
-            elif run.kind in _TASK_KINDS and option == "terminate":
+            elif run.kind in TASK_KINDS and option == "terminate":
                 self._service.tasks.end_run(run)
 
     def _end_others(self, node: Node) -> None:
         """End what runs beside tasks: start, preparation and release tasks."""
         for run in list(node.runs.values()):
-            if run.kind not in _TASK_KINDS:
+            if run.kind not in TASK_KINDS:
                 self._service.jobs.job_tasks.abandon(run)
                 run.detached = True
                 self._service.runs.kill(run)
 
     def _works(self, node: Node) -> bool:
         """Whether there are tasks to wait for; one that has its node and waits for its job preparation task is one."""
-        return any(run.kind in _TASK_KINDS or self._service.jobs.job_tasks.awaited(run) for run in node.runs.values())
+        return any(run.kind in TASK_KINDS or self._service.jobs.job_tasks.awaited(run) for run in node.runs.values())
 
     def _drained(self, node: Node) -> None:
         action = node.after_drain

@@ -116,7 +116,7 @@ def choose_node(task: Task, free: Mapping[Node, int], *, pack: bool) -> Node | N
         if not manager["allowLowPriorityNode"]:
             fitting = [node for node in fitting if node.dedicated]
         if manager["runExclusive"]:
-            fitting = [node for node in fitting if not node.busy]
+            fitting = [node for node in fitting if not node.working]
     affinity = task.spec.get("affinityInfo", {}).get("affinityId", "")
     if affinity:
         for node in fitting:

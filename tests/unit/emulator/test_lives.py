@@ -311,3 +311,20 @@ def test_a_node_that_is_to_be_deallocated_while_it_starts_leaves_no_start_task_b
     bench.service.nodes.act(node, "deallocate", "requeue")
     bench.clock.advance(300.0)
     assert (node.state, commands(bench, node)) == ("deallocated", [])
+
+
+def test_a_start_task_that_goes_on_keeps_no_job_manager_and_no_task_after_it_away() -> None:
+    # REST API, runExclusive: "no other Tasks will run on the same Node for as long as the Job Manager is running".
+    bench = Bench(targetDedicatedNodes=1, startTask=START)
+    manager = {
+        "id": "m",
+        "commandLine": "manage",
+        "killJobOnCompletion": False,
+        "constraints": {"maxTaskRetryCount": 0},
+    }
+    bench.task({"jobManagerTask": manager})
+    (node,) = bench.pool.nodes.values()
+    assert commands(bench, node) == ["serve", "manage"]
+    next(run for run in bench.executor.open if run.request.command_line == "manage").finish(DONE)
+    bench.clock.advance(1.0)
+    assert commands(bench, node) == ["serve", "work"]
