@@ -22,8 +22,8 @@ class JobTasks:
     def __init__(self, service: BatchService) -> None:
         self._service = service
         self._active: dict[int, _JobTask] = {}
-        # Release tasks by the node whose reboot has interrupted them.
-        self._interrupted: dict[Node, list[_JobTask]] = {}
+        # Release tasks by the node whose reboot they wait for.
+        self._waiting: dict[Node, list[_JobTask]] = {}
 
     def prepare(self, task: Task, node: Node) -> bool:
         """Whether a task may start on its node at once; if not, it starts after the preparation task."""
@@ -69,8 +69,8 @@ class JobTasks:
             record.release = record.release | end | {"failureInfo": task_rules.NODE_LOST}
 
     def came_up(self, node: Node) -> None:
-        """A node is back from its reboot: release tasks that this interrupted run again."""
-        for job_task in self._interrupted.pop(node, ()):
+        """A node is back from its reboot: release tasks that waited for that run, once more if it had interrupted them."""
+        for job_task in self._waiting.pop(node, ()):
             job_task.launch()
 
     def release(self, job: Job) -> int:
@@ -88,10 +88,15 @@ class JobTasks:
         for record in job.job_task_records:
             pool = self._service.pool_table.get(record.pool_id.lower())
             node = pool.nodes.get(record.node_id) if pool else None
-            usable = node is not None and node.state in ("idle", "running", "offline")
-            if node is None or not usable or record.release is not None or not _has_worked(job, node, record):
+            if node is None or record.release is not None or not _has_worked(job, node, record):
                 continue
-            _JobTask(self._service, self._active, job, node, record, spec, "release").launch()
+            job_task = _JobTask(self._service, self._active, job, node, record, spec, "release")
+            if node.state in ("idle", "running", "offline"):
+                job_task.launch()
+            elif node.state in ("rebooting", "starting", "waitingforstarttask"):
+                self._wait(node, job_task)
+            else:
+                continue
             started += 1
         return started
 
@@ -102,7 +107,7 @@ class JobTasks:
 
     def lost(self, node: Node) -> None:
         """A node is as new, or gone: there is nothing to release on it any more."""
-        for job_task in self._interrupted.pop(node, ()):
+        for job_task in self._waiting.pop(node, ()):
             job_task.abandoned()
 
     def abandon(self, run: Run) -> None:
@@ -111,19 +116,22 @@ class JobTasks:
         if active is None:
             return
         if active.is_release and run.node.after_drain == "reboot":
-            self._interrupted.setdefault(run.node, []).append(active)
-            self._service.clock.call_later(_PATIENCE, self._give_up, run.node, active)
+            self._wait(run.node, active)
         else:
             active.abandoned()
 
+    def _wait(self, node: Node, job_task: _JobTask) -> None:
+        self._waiting.setdefault(node, []).append(job_task)
+        self._service.clock.call_later(_PATIENCE, self._give_up, node, job_task)
+
     def _give_up(self, node: Node, job_task: _JobTask) -> None:
         """The node has not come back: the job waits no longer."""
-        waiting = self._interrupted.pop(node, [])
+        waiting = self._waiting.pop(node, [])
         if job_task in waiting:
             waiting.remove(job_task)
             job_task.abandoned()
         if waiting:
-            self._interrupted[node] = waiting
+            self._waiting[node] = waiting
 
     def forget(self, job: Job) -> None:
         """The job is gone."""

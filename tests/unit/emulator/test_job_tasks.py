@@ -284,3 +284,16 @@ def test_a_preparation_task_that_ends_with_its_node_is_not_shown_as_running(how:
     bench.clock.advance(600.0)
     running = [run.request.command_line for run in bench.executor.open if not run.over]
     assert running == ([] if how == "terminate" else ["prepare"])
+
+
+def test_a_release_task_runs_when_a_node_is_back_that_was_rebooting_at_the_end_of_the_job() -> None:
+    bench, task, node = worked()
+    bench.service.nodes.act(node, "reboot", "requeue")
+    bench.clock.advance(10.0)
+    end(bench, task, "terminate")
+    bench.clock.advance(10.0)
+    assert (task.job.state, bench.executor.open) == ("terminating", [])
+    bench.clock.advance(200.0)
+    assert bench.end_all(DONE) == ["release"]
+    bench.clock.advance(10.0)
+    assert task.job.state == "completed"
