@@ -100,11 +100,6 @@ class JobTasks:
             started += 1
         return started
 
-    def awaited(self, run: Run) -> bool:
-        """Whether tasks wait for this run, of a preparation task, to begin on its node."""
-        active = self._active.get(run.serial)
-        return active is not None and active.awaited
-
     def lost(self, node: Node) -> None:
         """A node is as new, or gone: there is nothing to release on it any more."""
         for job_task in self._waiting.pop(node, ()):
@@ -284,11 +279,6 @@ class _JobTask:
         self._complete(task_rules.Outcome(None, task_rules.JOB_ENDED, None, retryable=False))
         run.detached = True
         self._service.runs.kill(run)
-
-    @property
-    def awaited(self) -> bool:
-        """Whether tasks wait for it on its node."""
-        return bool(self._record.waiting_tasks)
 
     def abandoned(self) -> None:
         """The node is gone; waiting tasks are requeued by whoever took it."""

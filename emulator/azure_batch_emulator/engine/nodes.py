@@ -84,7 +84,7 @@ class Nodes:
             node.enter("idle" if node.scheduling_enabled else "offline", now)
         self.update_activity(node)
         self._service.jobs.job_tasks.came_up(node)
-        if node.after_drain and not self._works(node):
+        if node.after_drain and not node.working:
             self._drained(node)
         self._service.scheduler.wake(node.pool)
 
@@ -111,7 +111,7 @@ class Nodes:
         if node.exclusive and not node.working:
             node.exclusive = False
         self.update_activity(node)
-        if node.after_drain and not self._works(node):
+        if node.after_drain and not node.working:
             self._drained(node)
         elif node.state == "leavingpool" and not node.busy:
             self._start_removal(node)
@@ -203,7 +203,7 @@ class Nodes:
         self._end_tasks(node, option)
         if option in ("requeue", "terminate"):
             self._end_others(node)
-        if not self._works(node):
+        if not node.working:
             self._drained(node)
 
     @staticmethod
@@ -235,10 +235,6 @@ class Nodes:
                 self._service.jobs.job_tasks.abandon(run)
                 run.detached = True
                 self._service.runs.kill(run)
-
-    def _works(self, node: Node) -> bool:
-        """Whether there are tasks to wait for; one that has its node and waits for its job preparation task is one."""
-        return any(run.kind in TASK_KINDS or self._service.jobs.job_tasks.awaited(run) for run in node.runs.values())
 
     def _drained(self, node: Node) -> None:
         action = node.after_drain
@@ -278,7 +274,7 @@ class Nodes:
 
     def data_gone(self, node: Node) -> None:
         """Data of tasks has been removed from a node: it may have waited for nothing else."""
-        if node.awaits_retention and not self._works(node):
+        if node.awaits_retention and not node.working:
             self._drained(node)
 
     def _acted(self, node: Node) -> None:
