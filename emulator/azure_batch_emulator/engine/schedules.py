@@ -205,7 +205,9 @@ class Schedules:
     def _at_end(self, schedule: JobSchedule) -> None:
         schedule.end_timer = None
         now, end = self._service.clock.now(), self._end(schedule)
-        if end is not None and end > now:
+        if end is None:
+            return
+        if end > now:
             # As in `_due`: a timer cannot be longer than some weeks.
             self._watch_end(schedule, now)
             return

@@ -175,3 +175,15 @@ def test_nothing_is_remembered_of_a_try_that_is_over(end: str) -> None:
             break
         bench.service.tasks.reactivate(task)
         bench.clock.advance(1.0)
+
+
+def test_a_disabled_node_that_still_works_does_not_count() -> None:
+    bench = Bench()
+    first = bench.task()
+    node = bench.pool.nodes[first.node_id or ""]
+    bench.service.nodes.disable_scheduling(node, "taskcompletion")
+    assert node.state == "running"
+    for name, more in (("many", {"multiInstanceSettings": MANY}), ("plain", {})):
+        bench.service.tasks.add(first.job, TASK.accept("", {"id": name, "commandLine": name} | more))
+    bench.clock.advance(1.0)
+    assert bench.end_all(DONE) == ["work", "plain"]

@@ -286,3 +286,15 @@ def test_retention_goes_on_after_a_restart() -> None:
     assert len(pool.nodes) == 2
     account.clock.advance(15 * MINUTE)
     assert not pool.nodes
+
+
+def test_a_node_that_is_made_anew_waits_for_no_data() -> None:
+    account = Account()
+    pool, _ = working(account, retention="P7D")
+    account.clock.advance(11 * MINUTE)
+    for node in pool.nodes.values():
+        account.service.nodes.act(node, "reimage", "requeue")
+    account.clock.advance(11 * MINUTE)
+    leave(account, pool, "retaineddata")
+    account.clock.advance(11 * MINUTE)
+    assert not pool.nodes

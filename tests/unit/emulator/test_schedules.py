@@ -180,3 +180,14 @@ def test_the_next_run_of_an_old_schedule_is_found_at_once(scale: float) -> None:
     changed(bench, schedule, {"recurrenceInterval": "PT1M"}, replace=False)
     assert schedule.next_run is not None
     assert 0 <= schedule.next_run - bench.clock.now() <= MINUTE * TICKS_PER_SECOND
+
+
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("later", [None, 200])
+def test_a_schedule_whose_end_is_put_off_or_taken_away_goes_on(later: int | None, *, replace: bool) -> None:
+    bench = Bench()
+    times = {"recurrenceInterval": "PT20M"}
+    schedule = scheduled(bench, times | {"doNotRunAfter": in_minutes(bench, 50)})
+    changed(bench, schedule, times | ({"doNotRunAfter": in_minutes(bench, later)} if later else {}), replace=replace)
+    bench.clock.advance(90 * MINUTE)
+    assert (schedule.state, schedule.due, schedule.next_run is not None) == ("active", True, True)
