@@ -201,8 +201,6 @@ class Nodes:
             node.state_before_leaving = node.state
             node.enter("leavingpool", self._service.clock.now())
         self._end_tasks(node, option)
-        if option in ("requeue", "terminate"):
-            self._end_others(node)
         if not node.working:
             self._drained(node)
 

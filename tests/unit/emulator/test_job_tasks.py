@@ -297,3 +297,14 @@ def test_a_release_task_runs_when_a_node_is_back_that_was_rebooting_at_the_end_o
     assert bench.end_all(DONE) == ["release"]
     bench.clock.advance(10.0)
     assert task.job.state == "completed"
+
+
+def test_a_preparation_task_that_a_restart_ends_is_shown_again_when_it_runs_again() -> None:
+    bench, _, node = one_node()
+    bench.service.nodes.disable_scheduling(node, "requeue")
+    bench = restarted(bench)
+    (record,) = bench.service.job("job").job_task_records
+    assert record.preparation is None
+    bench.service.nodes.enable_scheduling(next(iter(bench.pool.nodes.values())))
+    bench.clock.advance(1.0)
+    assert bench.end_all(DONE) == ["prepare"]
