@@ -16,6 +16,9 @@ _FAIR = 0.5
 _ATTEMPTS = 4
 """Of one call whose answer says that the error is transient, within a few seconds (docs/reasons.md)."""
 
+_KEY_SECONDS = 60.0
+"""Until the operator has read a Secret again that was changed (docs/accounts.md)."""
+
 
 def backoff(judged: Judged) -> list[Violation]:
     """The same call is not sent again before its wait is over, unless an object has changed or the operator is new."""
@@ -23,6 +26,8 @@ def backoff(judged: Judged) -> list[Violation]:
         [each.time for each in judged.record.steps if each.do in USERS or each.do in {"kill", "stop", "secret-follows"}]
         + judged.record.starts
     )
+    # The operator learns of a new key a while after the service has it.
+    keys = [each.time for each in judged.record.steps if each.do in {"rotate-key", "secret-follows"}]
     sent: dict[tuple[str, str, bytes], list[Call]] = defaultdict(list)
     for each in judged.record.calls:
         if not each.reads:
@@ -31,7 +36,9 @@ def backoff(judged: Judged) -> list[Violation]:
     for (operation, path, _), calls in sent.items():
         run: list[Call] = []
         for former, later in pairwise(calls):
-            if _class(former.status) is None or any(former.time <= at <= later.time for at in restarts):
+            fresh = any(former.time <= at <= later.time for at in restarts)
+            fresh = fresh or any(former.time - _KEY_SECONDS <= at <= later.time for at in keys)
+            if _class(former.status) is None or fresh:
                 run = []
                 continue
             run.append(former)

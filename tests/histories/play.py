@@ -66,6 +66,10 @@ class _Lines(logging.Handler):
         self._lines.append(self.format(record))
 
 
+def _is_refusal(error: BaseException) -> bool:
+    return type(error).__name__ in {"KubeError", "Forbidden"}
+
+
 @dataclass
 class _Player:
     stage: Stage
@@ -126,8 +130,9 @@ class _Player:
         for process in self.stage.processes:
             if process.error is not None:
                 error, process.error = process.error, None
-                if type(error).__name__ == "Busy" and self.now - self.record.starts[-1] <= 70:
-                    # It cannot start without the API server; the kubelet starts the next one.
+                starting = self.now - self.record.starts[-1] <= 70
+                if starting and (type(error).__name__ == "Busy" or (_is_refusal(error) and self.stage.api.faults)):
+                    # It cannot start without the API server, or without its rights; the kubelet starts the next one.
                     continue
                 self.record.deaths.append(f"at {self.now:.0f}: {type(error).__name__}: {error}")
         if self.now < self.down_until or self.frozen:
