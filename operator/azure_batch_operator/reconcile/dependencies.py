@@ -11,6 +11,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from azure_batch_operator.reconcile.sources import place
+
 _MOST_EDGES = 2_000_000
 """Beyond them dependencies are left to the service, rather than to keep all other objects waiting."""
 _SHOWN = 8
@@ -28,26 +30,29 @@ def problems(spec: Mapping[str, Any], known: Callable[[str], bool], merge: str |
     if not any(task.get("dependsOn") for task in tasks.values()):
         return
     edges = _edges(tasks, merge)
+    places = {id: place(spec, number) for number, id in enumerate(tasks)}
     itself = [id for id, others in edges.items() if id in others]
     for id in itself[:_NAMED]:
-        yield f"spec.tasks: task {tasks[id]['id']!r} depends on itself, so it never starts: remove it from its dependsOn"
+        where, name = places[id], tasks[id]["id"]
+        yield f"{where}: task {name!r} depends on itself, so it never starts: remove it from its dependsOn"
     if not itself and (cycle := _cycle(edges)):
         names = [str(tasks[id]["id"]) if id in tasks else id for id in cycle]
+        where = next(places[id] for id in cycle if id in places)
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
         yield (
-            f"spec.tasks: tasks {' → '.join(names[:_SHOWN])}{more} → {names[0]} form a dependency cycle, so none of them "
+            f"{where}: tasks {' → '.join(names[:_SHOWN])}{more} → {names[0]} form a dependency cycle, so none of them "
             "ever starts: remove one of these dependencies"
         )
     if spec.get("jobManagerTask") or str(spec.get("onAllTasksComplete", "")).lower() == "noaction":
         return
     found = 0
-    for task in tasks.values():
+    for own, task in tasks.items():
         for id in (task.get("dependsOn") or {}).get("taskIds") or ():
             if str(id).lower() not in tasks and not known(str(id).lower()) and found < _NAMED:
                 found += 1
                 yield (
-                    f"spec.tasks: task {task['id']!r} depends on {id!r}, which is not a task of this job: correct the ID, or set "
-                    "spec.onAllTasksComplete to noaction if a BatchTask or somebody else adds that task"
+                    f"{places[own]}: task {task['id']!r} depends on {id!r}, which is not a task of this job: correct the ID, or "
+                    "set spec.onAllTasksComplete to noaction if a BatchTask or somebody else adds that task"
                 )
 
 

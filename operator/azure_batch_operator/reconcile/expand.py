@@ -18,6 +18,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.api.task_body import Task, TaskTemplate
 from azure_batch_operator.reconcile import dependencies, placeholders
 from azure_batch_operator.reconcile.placeholders import fill
+from azure_batch_operator.reconcile.sources import place
 
 MERGE_ID = "merge"
 _WIDEST_ID = 64
@@ -129,15 +130,19 @@ def _job_actions(spec: Mapping[str, Any]) -> Iterator[str]:
     if lets_tasks_act(spec):
         return
     factory = spec.get("taskFactory") or {}
-    templates = {f"taskFactory.{name}": factory.get(name) for name in ("repeatTask", "mergeTask")}
-    listed = {f"tasks: task {task['id']!r}": task for task in spec.get("tasks") or () if task.get("exitConditions")}
+    templates = {f"spec.taskFactory.{name}": factory.get(name) for name in ("repeatTask", "mergeTask")}
+    listed = {
+        f"{place(spec, number)}: task {task['id']!r}": task
+        for number, task in enumerate(spec.get("tasks") or ())
+        if task.get("exitConditions")
+    }
     acting = [
         where for where, task in {**templates, **listed}.items() if acts_on_job((task or {}).get("exitConditions"))
     ]
     if acting:
         more = f" and {len(acting) - 1} more" if len(acting) > 1 else ""
         yield (
-            f"spec.{acting[0]}{more} has exitConditions with a jobAction, which the job does not allow: set spec.onTaskFailure to "
+            f"{acting[0]}{more} has exitConditions with a jobAction, which the job does not allow: set spec.onTaskFailure to "
             "performexitoptionsjobaction, or leave jobAction out"
         )
 
@@ -152,12 +157,13 @@ def acts_on_job(conditions: Any) -> bool:
 def _taken_ids(spec: Mapping[str, Any]) -> Iterator[str]:
     size, width = _factory_size(spec), id_width(spec)
     seen: set[str] = set()
-    for task in spec.get("tasks") or ():
+    for number, task in enumerate(spec.get("tasks") or ()):
         id = _id(task).lower()
         by_factory = _of_factory(id, size, width)
         if id in seen or by_factory or (id == MERGE_ID and _merge_template(spec)):
             whose = "another task" if id in seen else "a task of the taskFactory"
-            yield f"spec.tasks: ID {task['id']!r} is already used by {whose} (IDs are not case-sensitive): choose another"
+            where = place(spec, number)
+            yield f"{where}: ID {task['id']!r} is already used by {whose} (IDs are not case-sensitive): choose another"
         seen.add(id)
 
 

@@ -11,7 +11,9 @@ import csv
 import hashlib
 import io
 import json
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,6 +27,8 @@ from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, S
 
 _MOST_TEXT = 64 << 20
 """Characters of the tasks that the tables of a job may make: they are in memory together."""
+_STARTS = "tasksFromStarts"
+"""Member beside `tasks`: at which of them each entry of `tasksFrom` begins."""
 
 
 def needed(spec: Mapping[str, Any]) -> list[Reference]:
@@ -42,8 +46,9 @@ def needed(spec: Mapping[str, Any]) -> list[Reference]:
 def inlined(spec: Mapping[str, Any], texts: Mapping[Source, str]) -> dict[str, Any]:
     """Members of the spec that replace those of the same name: `tasks`, `tasksFrom` and `taskFactory`.
 
-    `taskFactory.taskPerItem` gets `rows`, a list of lists of texts, `longest`, characters of the longest of them, and for CSV
-    `columns`, their names. Nobody needs to walk over all rows again, which there may be hundreds of thousands of.
+    Beside them it is noted which tasks come from which entry of `tasksFrom` (`place`). `taskFactory.taskPerItem` gets `rows`, a
+    list of lists of texts, `longest`, characters of the longest of them, and for CSV `columns`, their names. Nobody needs to walk
+    over all rows again, which there may be hundreds of thousands of.
 
     Args:
         texts: the text of every source that `needed` names.
@@ -55,13 +60,25 @@ def inlined(spec: Mapping[str, Any], texts: Mapping[Source, str]) -> dict[str, A
     if sources := spec.get("tasksFrom"):
         pairs = [(each, texts[_source(each["configMapKeyRef"])]) for each in sources]
         _check_templates(pairs)
-        more = [task for each, text in pairs for task in _tasks(each, text)]
-        result = {"tasks": [*(spec.get("tasks") or ()), *more], "tasksFrom": []}
+        own = spec.get("tasks") or ()
+        more = [list(_tasks(each, text)) for each, text in pairs]
+        starts = [*accumulate(map(len, more[:-1]), initial=len(own))]
+        result = {"tasks": [*own, *chain.from_iterable(more)], "tasksFrom": [], _STARTS: starts}
     if source := _items_from(spec):
         result["taskFactory"] = dict(spec["taskFactory"]) | {
             "taskPerItem": _items(source, texts[_source(source["configMapKeyRef"])])
         }
     return result
+
+
+def place(spec: Mapping[str, Any], number: int) -> str:
+    """The field of a spec, as the user wrote it, that the task with this number among its `tasks` stands in.
+
+    Args:
+        spec: with what `inlined` has given.
+    """
+    at = bisect_right(spec.get(_STARTS) or (), number) - 1
+    return "spec.tasks" if at < 0 else f"spec.tasksFrom[{at}]"
 
 
 def digest(texts: Mapping[Source, str]) -> str:

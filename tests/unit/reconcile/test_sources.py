@@ -191,3 +191,28 @@ def test_all_kinds_of_tasks_stand_side_by_side() -> None:
 def test_a_settled_job_keeps_its_number_of_tasks() -> None:
     spec = {"tasks": [{"id": "a", "commandLine": ""}], "tasksFrom": [{"configMapKeyRef": REFERENCE}]}
     assert expand.total(spec | sources.settled(spec, 42)) == 42
+
+
+@pytest.mark.parametrize(
+    ("task", "wrong"),
+    [
+        ({"id": "a", "dependsOn": {"taskIds": ["a"]}}, "task 'a' depends on itself"),
+        ({"id": "a", "dependsOn": {"taskIds": ["x"]}}, "task 'a' depends on 'x', which is not a task of this job"),
+        ({"id": "a", "dependsOn": {"taskIds": ["b"]}}, "tasks a → b → a form a dependency cycle"),
+        ({"id": "OWN"}, "ID 'OWN' is already used by another task"),
+        (
+            {"id": "a", "exitConditions": {"default": {"jobAction": "terminate"}}},
+            "task 'a' has exitConditions with a jobAction",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_task_is_told_at_the_source_that_it_comes_from(task: dict[str, Any], wrong: str) -> None:
+    other = Source("ConfigMap", "other", "tasks")
+    keys = [{"configMapKeyRef": {"name": each, "key": "tasks"}} for each in ("other", "more")]
+    spec: dict[str, Any] = {"tasks": [{"id": "own", "commandLine": "true"}], "tasksFrom": keys}
+    last = [task | {"commandLine": "true"}, {"id": "b", "commandLine": "true", "dependsOn": {"taskIds": [task["id"]]}}]
+    if task["id"] == "OWN":
+        del last[1]
+    spec |= sources.inlined(spec, {other: json.dumps([{"id": "o", "commandLine": "true"}]), SOURCE: json.dumps(last)})
+    [found] = expand.problems(spec)
+    assert found.startswith(f"spec.tasksFrom[1]: {wrong}")
