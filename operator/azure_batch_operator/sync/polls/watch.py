@@ -57,8 +57,10 @@ class Watch:
         """
         if self.counted_at == -math.inf or self._stirred or seen != self._seen:
             return True
-        quiet = now - max(self._changed_at, 0.0)
-        wait = min(_RUNNING_AT_MOST, quiet / 4) if running else min(_AT_REST_AT_MOST, quiet)
+        since = max(self._changed_at, 0.0)
+        quiet = now - since
+        # At rest the interval doubles: what counts lag behind is found after at most twice the lag.
+        wait = min(_RUNNING_AT_MOST, quiet / 4) if running else min(_AT_REST_AT_MOST, self.counted_at - since)
         return quiet < _EAGER or now - self.counted_at >= wait
 
     def counted(self, seen: Any, now: float, *, changed: bool) -> None:
