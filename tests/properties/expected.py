@@ -70,7 +70,7 @@ _MAY_BE: tuple[tuple[str, str], ...] = (
         "the service returns no password and a task has no note, so a task keeps the one that it was added with (decision 20)",
     ),
     (
-        r"BatchJob spec\.task\S*destination\.container \[unset\] rollback: .*/job own/onAllTasksComplete: 'terminatejob'",
+        r"BatchJob spec\.task\S*(?:container \[unset\]|References\[\]\.\w+ \[wrong\]) .*/onAllTasksComplete: 'terminatejob'",
         "the job was set to end with its tasks before the spec was wrong, which Azure Batch lets nobody take back",
     ),
     (

@@ -18,8 +18,8 @@ from support.stage.apiserver import OURS
 
 Body = dict[str, Any]
 _LEFT_OUT = re.compile(
-    r"(?i)(?:(?!maxwallclock|retention).*time|etag|lastmodified|url|resourceversion|odata\.metadata|nodeinfo|supportedimages|callsperminute"
-    r"|observedgeneration|reachedgeneration|selector|timestamp|taskrootdirectory|age|since)$"
+    r"(?i)(?:(?!maxwallclock|retention).*time|etag|lastmodified|url|resourceversion|odata\.metadata|nodeinfo|supportedimages"
+    r"|callsperminute|tasksperminute|observedgeneration|reachedgeneration|selector|timestamp|taskrootdirectory|age|since)$"
 )
 _VARIES = re.compile(
     r"20[0-8]\d-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|tvmps_[0-9a-f]+_[dp]"
