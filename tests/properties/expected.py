@@ -90,6 +90,19 @@ _MAY_BE: tuple[tuple[str, str], ...] = (
         "the operator acts on it when its occasion comes; other tests bring that about",
     ),
     (
+        r"BatchJob spec\.(?:(?:task(?:Prune|Update)|suspend|failure)Policy|pendingDeadline|backoff|ttl|logs)\S* .*effect",
+        "the operator acts on it when its occasion comes; other tests bring that about",
+    ),
+    (r"BatchJob spec\.managedBy .*effect", "whoever else looks after the job, the operator does not"),
+    (
+        r"BatchJob spec\.suspend \[set\] (?:differential: /(?:job|task) own\S* is there|truthful: status /BatchJob own/)",
+        "a job that is suspended from the beginning is not created; one that exists is disabled",
+    ),
+    (
+        r"BatchJob spec\.suspend \[(?:change|unset)\].*(?:previousState|requeueCount|requeues|conditions: .*JobResumed)",
+        "a job is suspended by disabling it, which requeues its tasks, and its status tells of it (as of batch/v1 Job)",
+    ),
+    (
         r"BatchJobSchedule spec\.schedule\.doNotRunUntil \[(?:set|change|back)\].*(?:/job own:job-1|/recentJob|/active|/history)",
         "before the date was set, the schedule had created its first job, as the service does at once; that job stays",
     ),
