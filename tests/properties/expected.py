@@ -119,6 +119,10 @@ _MAY_BE: tuple[tuple[str, str], ...] = (
         "the jobs of a cron schedule are made when their time comes; other tests bring that about",
     ),
     (r"BatchTask spec\.tailLines .*effect", "it counts for tasks that have ended"),
+    (
+        r"BatchPool spec\.autoScaleProfile\S* \[\w+\] truthful: status /BatchPool own/autoScaleRun/results",
+        "a run that decides what the one before did is not told anew (pool_status._run)",
+    ),
     (r"BatchPool spec\.target(?:Dedicated|LowPriority)Nodes \[unset\]", _TARGET),
 )
 """Pattern of the text of a violation with its case, reason."""

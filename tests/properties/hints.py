@@ -133,7 +133,7 @@ VALUES: Mapping[str, tuple[Any, ...]] = {
     "nodeRemediation.unusable": ("Remove", "None"),
     "autoScaleProfile.maximum": (3, 5),
     "workHours.start": (1, 2),
-    "workHours.end": (22, 23),
+    "workHours.end": (23, 24),
     "workHours.days": (["Monday"], ["Monday", "Friday"]),
     # tasks
     "tasks": ([_TASK], [_TASK, {**_TASK, "id": "t1"}]),
