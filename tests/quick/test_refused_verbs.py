@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
 
-from support.stage import Stage, job, schedule, sleeping, task
+from support.stage import Stage, job, pool, schedule, sleeping, task
 
 DAY = 86_400
 RIGHT = {"status": 403, "code": "InsufficientAccountPermissions"}
@@ -175,3 +176,20 @@ async def test_a_job_says_that_its_failed_tasks_do_not_run_again(
     stage.azure.heal()
     await stage.until(lambda: stage.status("bj", "own").get("handled", {}).get("retryFailed") == "1", 900)
     assert not stage.condition("bj", "own", "RetryRefused")
+
+
+async def test_a_call_that_stalls_an_object_is_one_warning_in_the_log(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was at INFO only, as if it were tried again soon; whoever alerts on warnings saw nothing."""
+    caplog.set_level(logging.INFO)
+    stage.azure.fault("Pools_CreatePool", status=400, code="InvalidPropertyValue")
+    stage.apply(*stage.account_objects(), pool("cpu"))
+    await stage.until(lambda: stage.azure.calls("Pools_CreatePool") == 3, 4 * 3600)
+    lines = [each for each in caplog.records if "InvalidPropertyValue" in each.getMessage()]
+    warnings = [each for each in lines if each.levelno == logging.WARNING]
+    assert [(each.__dict__["phase"], each.__dict__["reason"]) for each in warnings] == [
+        ("Stalled", "InvalidPropertyValue")
+    ]
+    assert warnings[0].__dict__["request_id"]
+    assert sum("create_pool is tried again" in each.getMessage() for each in lines) >= 2

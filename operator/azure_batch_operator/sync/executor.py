@@ -276,7 +276,8 @@ class Executor:
         said = failed(resource, problem, time.time(), _not_done(resource, plan))
         self.tell(resource, said)
         if said.status is not None:
-            self._transitions.said(resource, said.status)
+            # What waits for a person is a line of its own, at WARNING; the line above says only when the call is tried again.
+            self._transitions.log(resource, said.status, request_id=error.request_id)
             self._writer.write(resource, said.status)
         elif problem.of_account:
             session.poller.poke()

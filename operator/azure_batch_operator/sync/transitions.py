@@ -44,13 +44,17 @@ class Transitions:
     def __init__(self) -> None:
         self._said: dict[Key, tuple[str, State]] = {}
 
-    def log(self, resource: Resource, status: Mapping[str, Any]) -> None:
-        """Log how an object stands from now on, unless that stands in its status or was said already."""
+    def log(self, resource: Resource, status: Mapping[str, Any], *, request_id: str | None = None) -> None:
+        """Log how an object stands from now on, unless that stands in its status or was said already.
+
+        Args:
+            request_id: of the call that it comes from.
+        """
         state, known = state_of(status), self._said.get(resource.key)
         before = known[1] if known is not None and known[0] == resource.uid else state_of(resource.status)
         if state == before:
             return
-        self.said(resource, status)
+        self._said[resource.key] = (resource.uid, state)
         phase, reason = state
         logger.log(
             level_of(resource.key.kind, status),
@@ -59,12 +63,8 @@ class Transitions:
             phase,
             reason,
             _ready(status).get("message", ""),
-            extra={"phase": phase, "reason": reason},
+            extra={"phase": phase, "reason": reason} | ({"request_id": request_id} if request_id else {}),
         )
-
-    def said(self, resource: Resource, status: Mapping[str, Any]) -> None:
-        """Somebody else has logged it."""
-        self._said[resource.key] = (resource.uid, state_of(status))
 
     def forget(self, key: Key) -> None:
         """The object is gone."""
