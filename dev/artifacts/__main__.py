@@ -41,6 +41,7 @@ def files() -> Files:
         },
         MANIFESTS / "watched-namespace": {"rbac.yaml": chart.watched_namespace(MANIFESTS)},
         MANIFESTS / "components" / "monitoring": monitoring.manifests(),
+        MANIFESTS / "components" / "runbooks": monitoring.runbooks(),
         ROOT / "docs": {
             "helm-values.md": chart.values_page(),
             "configuration.md": pages.configuration(),

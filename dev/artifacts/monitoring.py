@@ -376,7 +376,7 @@ def _panel(panel: Panel, number: int, place: Mapping[str, int]) -> dict[str, Any
 
 
 def manifests() -> dict[str, str]:
-    """PrometheusRule and ConfigMaps for the kustomize component: file name → manifest."""
+    """PrometheusRule and ConfigMaps for the kustomize component: file name → manifest. No alert has a link: see `runbooks`."""
     labels = dict.fromkeys(("app.kubernetes.io/name", "app.kubernetes.io/instance"), "azure-batch-operator")
 
     def metadata(name: str, **more: str) -> dict[str, Any]:
@@ -386,6 +386,8 @@ def manifests() -> dict[str, str]:
         "apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule",
         "metadata": metadata("azure-batch-operator"), "spec": yaml.safe_load(rules()),
     }  # fmt: skip
+    for each in rule["spec"]["groups"][0]["rules"]:
+        del each["annotations"]["runbook_url"]
     maps = [
         {
             "apiVersion": "v1",
@@ -399,4 +401,42 @@ def manifests() -> dict[str, str]:
     return {
         "alerts.yaml": f"# {_NOTE}\n{dump(rule)}",
         "dashboards.yaml": f"# {_NOTE}\n" + "---\n".join(dump(each) for each in maps),
+    }
+
+
+_DOCS = "azure-batch-operator-docs"
+"""The ConfigMap of an overlay whose `url` is where the documentation is published."""
+
+
+def runbooks() -> dict[str, str]:
+    """The kustomize component that adds the `runbook_url` of each alert: file name → manifest.
+
+    kustomize puts nothing together from two texts, but it replaces a part of one: the `docs` before the first slash.
+    """
+    path = "/spec/groups/0/rules/{}/annotations/runbook_url"
+    patch = [{"op": "add", "path": path.format(at), "value": alert.runbook} for at, alert in enumerate(ALERTS)]
+    target = {"kind": "PrometheusRule", "name": "azure-batch-operator"}  # copied: YAML would refer to the first
+    component = {
+        "apiVersion": "kustomize.config.k8s.io/v1alpha1",
+        "kind": "Component",
+        "patches": [{"target": dict(target), "path": "links.yaml"}],
+        "replacements": [
+            {
+                "source": {"kind": "ConfigMap", "name": _DOCS, "fieldPath": "data.url"},
+                "targets": [
+                    {
+                        "select": dict(target),
+                        "fieldPaths": ["spec.groups.*.rules.*.annotations.runbook_url"],
+                        "options": {"delimiter": "/", "index": 0},
+                    }
+                ],
+            }
+        ],
+    }
+    how = (
+        f"# List it after `monitoring`, and a ConfigMap {_DOCS} among the resources of the overlay (docs/metrics.md).\n"
+    )
+    return {
+        "kustomization.yaml": f"# {_NOTE}\n{how}{yaml.safe_dump(component, sort_keys=False, width=110)}",
+        "links.yaml": f"# {_NOTE}\n{yaml.safe_dump(patch, sort_keys=False, width=110)}",
     }

@@ -74,8 +74,17 @@ def metrics() -> str:
     lines += [
         "\n## Alerts\n",
         "Alerts about objects carry the namespace of the objects, so that they can be routed to their team. `runbook_url` leads to",
-        "the row of the reason in [Reasons](reasons.md), or to the row below; `prometheusRule.docsUrl` is where you publish these",
-        "pages.\n",
+        "the row of the reason in [Reasons](reasons.md), or to the row below. It is there if you say where these pages are",
+        "published: in the chart with `prometheusRule.docsUrl`, with kustomize by `components/runbooks` after",
+        "`components/monitoring` and this ConfigMap among the resources of your overlay:\n",
+        "```yaml",
+        "apiVersion: v1",
+        "kind: ConfigMap",
+        "metadata:",
+        "  name: azure-batch-operator-docs",
+        '  annotations: {config.kubernetes.io/local-config: "true"}  # not applied',
+        "data: {url: https://docs.example.com/azure-batch-operator}",
+        "```\n",
     ]
     lines += ["| alert | severity | when | means |", "|---|---|---|---|"]
     for alert in ALERTS:

@@ -135,7 +135,10 @@ class PrometheusRule(Values):
     enabled: bool = doc("Whether there is a PrometheusRule.", False)
     labels: dict[str, str] = doc("Labels by which a Prometheus selects it.", {})
     docs_url: str = doc(
-        "Where the documentation is published, for the runbook_url of alerts.", "docs", pattern="^\\S+$"
+        "Where you publish the documentation, such as https://docs.example.com/azure-batch-operator, for the runbook_url of "
+        "alerts. Alerts have no runbook_url if empty.",
+        "",
+        pattern="^(https?://\\S+)?$",
     )
 
 

@@ -7,6 +7,7 @@ Deployment, and `helm test` gets what its pod's command says.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -230,6 +231,43 @@ def test_kustomize_makes_the_same_objects(cluster: LocalCluster, folder: str, va
     assert ours.keys() == charts.keys()
     for key, each in ours.items():
         assert _comparable(each) == _comparable(charts[key])
+
+
+def test_alerts_lead_to_the_documentation_if_it_is_said_where_that_is(cluster: LocalCluster, tmp_path: Path) -> None:
+    """A link to a folder of this repository can be followed by nobody."""
+    url, on = "https://docs.example.com/batch", {"prometheusRule": {"enabled": True}}
+    assert set(map(_link, _alerts(template(cluster, on)))) == {None}
+    everything = documents(
+        cluster.kubectl("kustomize", str(REPOSITORY / "manifests" / "overlays" / "everything")).stdout
+    )
+    assert set(map(_link, _alerts(everything))) == {None}
+
+    on["prometheusRule"]["docsUrl"] = f"{url}/"  # type: ignore[assignment]
+    charts = [_link(each) for each in _alerts(template(cluster, on))]
+    for name in ("manifests", "crds"):
+        shutil.copytree(REPOSITORY / name, tmp_path / name)
+    overlay = tmp_path / "overlay"
+    overlay.mkdir()
+    docs = {"name": "azure-batch-operator-docs", "annotations": {"config.kubernetes.io/local-config": "true"}}
+    where = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": docs, "data": {"url": url}}
+    components = [f"../manifests/components/{each}" for each in ("monitoring", "runbooks")]
+    kustomization = {"resources": ["../manifests/base", "docs.yaml"], "components": components}
+    (overlay / "docs.yaml").write_text(json.dumps(where))
+    (overlay / "kustomization.yaml").write_text(json.dumps(kustomization))
+    ours = documents(cluster.kubectl("kustomize", str(overlay)).stdout)
+    assert [_link(each) for each in _alerts(ours)] == charts
+    assert charts[0] == f"{url}/reasons/#{{{{ $labels.reason | toLower }}}}"
+    assert all(str(each).startswith(f"{url}/") for each in charts)
+    assert "azure-batch-operator-docs" not in [each["metadata"]["name"] for each in ours]
+
+
+def _alerts(objects: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    [rule] = [each for each in objects if each["kind"] == "PrometheusRule"]
+    return [alert for group in rule["spec"]["groups"] for alert in group["rules"]]
+
+
+def _link(alert: dict[str, Any]) -> str | None:
+    return alert["annotations"].get("runbook_url")
 
 
 def _comparable(each: dict[str, Any]) -> dict[str, Any]:
