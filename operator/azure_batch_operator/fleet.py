@@ -18,14 +18,17 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.status import StatusWriter
 from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.sync.accounts import Accounts
+from azure_batch_operator.sync.polls.tries import REQUEUES, RETRIES
 from azure_batch_operator.sync.queue import WorkQueue
 from azure_batch_operator.sync.store import Store
-from azure_batch_operator.tally import Tally, is_true
+from azure_batch_operator.tally import DURATION, FINISHED, Tally, is_true
 
 Family = GaugeMetricFamily | CounterMetricFamily
 
 _TIERS = {"dedicated": "dedicated", "lowPriority": "spot"}
 _TARGETS = {"targetDedicatedNodes": "dedicated", "targetLowPriorityNodes": "spot"}
+_BY_NAMESPACE = (FINISHED, DURATION, RETRIES, REQUEUES)
+"""What is counted by namespace, for good unless somebody takes it away."""
 _TASK_STATES = ("active", "running", "succeeded", "failed")
 
 
@@ -43,6 +46,9 @@ class Fleet(Collector):
 
     def collect(self) -> Iterator[Family]:
         """All families, those without a sample included, so that every metric is there from the start."""
+        for namespace in self._tally.left():
+            for metric in _BY_NAMESPACE:
+                metric.remove_by_labels({"namespace": namespace})
         yield from _objects(self._tally)
         yield from _pools(self._tally.pools.values())
         yield from _usage(self._tally)

@@ -16,6 +16,7 @@ from typing import Any
 from prometheus_client import Counter as Metric
 from prometheus_client import Histogram
 
+from azure_batch_operator import guard
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 
@@ -28,6 +29,8 @@ DURATION = Histogram(
 )
 _RESULTS = {"Complete": "succeeded", "Failed": "failed"}
 _TIERS = {"dedicated": "dedicated", "lowPriority": "spot"}
+KEPT_FOR = 3600.0
+"""Seconds for which counters of a namespace stay when its last object is gone: long enough that what ended last is scraped."""
 _NOT_BILLED = frozenset({"total", "preempted", "deallocated"})
 
 
@@ -92,8 +95,11 @@ class Tally:
         usage: of pools.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        # A wall clock that is set right would count hours that nobody has paid for.
         self._clock = clock
+        self._objects: Counter[str] = Counter()
+        self._left: dict[str, float] = {}
         self.phases: Counter[tuple[str, str, str]] = Counter()
         self.stalled: Counter[tuple[str, str, str]] = Counter()
         self.leaving: dict[Key, str] = {}
@@ -103,7 +109,14 @@ class Tally:
         self.usage: dict[Key, Usage] = {}
 
     def changed(self, before: Resource | None, after: Resource | None) -> None:
-        """Take in that an object has changed; None stands for one that is not there."""
+        """Take in that an object has changed; None stands for one that is not there. It never raises: metrics stop nobody."""
+        try:
+            self._take_in(before, after)
+        except Exception as error:
+            one = after or before
+            guard.report("tally", one.key if one else "", error)
+
+    def _take_in(self, before: Resource | None, after: Resource | None) -> None:
         if before is not None:
             self._count(before, -1)
         if after is not None:
@@ -124,6 +137,23 @@ class Tally:
         # A job or task that has failed is stalled for kstatus; nobody can do anything about it but look.
         if condition and condition["status"] == "True" and result_of(resource) is None:
             _add(self.stalled, (*where, str(condition["reason"])), by)
+        self._inhabited(resource.key.namespace, by)
+
+    def _inhabited(self, namespace: str, by: int) -> None:
+        self._objects[namespace] += by
+        if self._objects[namespace]:
+            self._left.pop(namespace, None)
+        else:
+            del self._objects[namespace]
+            self._left[namespace] = self._clock()
+
+    def left(self) -> list[str]:
+        """Namespaces whose last object has been gone for long, each once: whoever makes one per run does not fill the memory."""
+        now = self._clock()
+        found = [namespace for namespace, since in self._left.items() if now - since > KEPT_FOR]
+        for namespace in found:
+            del self._left[namespace]
+        return found
 
     def _list(self, key: Key, after: Resource | None) -> None:
         if after is not None and after.deleting:

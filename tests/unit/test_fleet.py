@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,6 +14,7 @@ from azure_batch_operator.fleet import Fleet
 from azure_batch_operator.reconcile.status import timestamp
 from azure_batch_operator.sync.queue import WorkQueue
 from azure_batch_operator.sync.store import Store
+from azure_batch_operator.tally import FINISHED, KEPT_FOR
 from unit.objects import POOL_SPEC, resource
 
 
@@ -51,3 +53,23 @@ def test_a_pool_is_told_from_others_by_account_and_namespace() -> None:
     assert found["azurebatch_pool_nodes", "default", "main", "one", "dedicated", "idle"] == 3
     assert found["azurebatch_pool_target_nodes", "default", "main", "one", "dedicated"] == 4
     assert found["azurebatch_pool_resize_failed", "default", "main", "one"] == 0
+
+
+def test_counters_of_a_namespace_go_with_its_last_object_and_come_again() -> None:
+    """A namespace for each run of a pipeline left 14 series of each result behind."""
+    store, nothing, now = Store(), cast("Any", SimpleNamespace(waiting=0)), [1000.0]
+
+    async def run() -> None:
+        fleet = Fleet(store, nothing, WorkQueue(), nothing)
+        fleet._tally._clock = lambda: now[0]
+        one = replace(resource(Kind.POOL, POOL_SPEC), version=1)
+        store.put(one)
+        FINISHED.labels("default", "failed").inc()
+        store.remove(one.key)
+        for passed, there in ((0.0, True), (KEPT_FOR, True), (1.0, False)):
+            now[0] += passed
+            list(fleet.collect())
+            known = {each.labels["namespace"] for family in FINISHED.collect() for each in family.samples}
+            assert ("default" in known) is there
+
+    asyncio.run(run())

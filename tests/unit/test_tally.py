@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from prometheus_client import REGISTRY
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.sync.store import Store
-from azure_batch_operator.tally import Tally, result_of
+from azure_batch_operator.tally import KEPT_FOR, Tally, result_of
 from unit.objects import POOL_SPEC, resource
 
 JOB_SPEC = {"poolRef": {"name": "cpu"}}
@@ -112,3 +113,38 @@ def test_what_is_kept_is_what_a_walk_over_all_objects_finds(seed: int) -> None:
     stalled = [each for each in jobs if each.condition("Stalled") and result_of(each) is None]
     assert sum(tally.stalled.values()) == len(stalled)
     assert set(tally.jobs) == {each.key for each in jobs if each.status.get("taskCounts") and result_of(each) is None}
+
+
+def test_time_is_not_that_of_a_clock_that_can_be_set() -> None:
+    """It counted the hours by which the clock of a node was wrong."""
+    assert Tally()._clock is time.monotonic
+
+
+def test_a_namespace_is_given_up_an_hour_after_its_last_object() -> None:
+    now = [1000.0]
+    store, tally = Store(), Tally(lambda: now[0])
+    store.observe(tally.changed)
+    for name in ("one", "two"):
+        store.put(job(name))
+    store.remove(job("one").key)
+    now[0] += 2 * KEPT_FOR
+    assert tally.left() == []
+    store.remove(job("two").key)
+    now[0] += KEPT_FOR
+    assert tally.left() == [], "what ended last must be scraped"
+    store.put(job("three"))
+    store.remove(job("three").key)
+    now[0] += KEPT_FOR
+    assert tally.left() == [], "the hour begins anew"
+    now[0] += 1
+    assert tally.left() == ["default"]
+    assert tally.left() == []
+
+
+def test_a_status_that_makes_no_sense_stops_nobody() -> None:
+    """It would end the handling of the watch event; the CRD may be loosened, and its formats not be checked."""
+    store, tally = Store(), Tally()
+    store.observe(tally.changed)
+    store.put(job())
+    store.put(job(version=2, conditions=[condition("Complete")], startTime="yesterday", endTime="today"))
+    assert store.get(job().key) is not None

@@ -45,6 +45,17 @@ REQUESTS = Counter(
     ["operation", "code", "reason"],
 )
 SECONDS = Histogram("azurebatch_api_request_duration_seconds", "Duration of attempts of calls", ["operation"])
+_reasons: set[str] = set()
+_MOST_REASONS = 300
+
+
+def _bounded(reason: str) -> str:
+    """A reason as a label. A server that makes up a code for each answer must not make series without end."""
+    if len(_reasons) < _MOST_REASONS:
+        _reasons.add(reason)
+    return reason if reason in _reasons else "other"
+
+
 RESTARTS = Counter(
     "azurebatch_session_restarts", "Sessions of accounts that ended by a fault of the operator and were restarted"
 )
@@ -171,7 +182,7 @@ class Session:
         self._listeners.changed(keys)
 
     def _observe(self, call: Call) -> None:
-        REQUESTS.labels(call.operation, call.status or "", call.code or call.error or "").inc()
+        REQUESTS.labels(call.operation, call.status or "", _bounded(call.code or call.error or "")).inc()
         SECONDS.labels(call.operation).observe(call.seconds)
         self.poller.answered()
         told = {"http.response.status_code": call.status, "azure.request_id": call.request_id, "azure.code": call.code}

@@ -142,3 +142,20 @@ async def test_after_the_first_poll_an_account_is_never_still_connecting(error: 
     assert opened.health.checked
     assert opened.health.reason
     await opened.client.aclose()
+
+
+async def test_a_server_that_makes_up_codes_makes_no_series_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever may create a BatchAccount may point it at a server of their own."""
+    monkeypatch.setattr(module, "_reasons", {"TooManyRequests"})
+    opened = session()
+    for number in range(1000):
+        opened._observe(call(418, f"Code{number}", throttled=False))
+    opened._observe(call(429, "TooManyRequests", throttled=False))
+    found = {
+        each.labels["reason"]: each.value
+        for family in module.REQUESTS.collect()
+        for each in family.samples
+        if each.labels["code"] == "418"
+    }
+    assert len(found) == module._MOST_REASONS
+    assert found["other"] == 1000 - module._MOST_REASONS + 1
