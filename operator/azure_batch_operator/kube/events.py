@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from azure_batch_operator.api.base import API_VERSION
+from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.redaction import safe_text
 from azure_batch_operator.guard import keep
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 _REMEMBERED = 4096
 _LONGEST_MESSAGE = 1024
 _BACKLOG = 1000
+_SIMILAR, _WITHIN = 10, 600.0
+"""How many Events of one reason are posted on BatchTasks of a namespace within so many seconds: what concerns thousands of tasks,
+such as the end of their job, is no news for each of them. Their statuses say it, and the log has the rest."""
 
 EventType = Literal["Normal", "Warning"]
 
@@ -75,14 +79,30 @@ class EventRecorder:
         self._api = api
         self._queue: asyncio.Queue[tuple[Resource, EventType, str, str]] = asyncio.Queue(_BACKLOG)
         self._seen: OrderedDict[tuple[str, str, str], _Seen] = OrderedDict()
+        self._similar: dict[tuple[str, str], tuple[float, int]] = {}
         self._number = 0
 
     def record(self, resource: Resource, type_: EventType, reason: str, message: str) -> None:
         """Post an Event about the object, soon."""
+        if self._is_one_of_many(resource, reason):
+            logger.info("Event not posted, one of many: %s %s: %s", resource.key, reason, message)
+            return
         try:
             self._queue.put_nowait((resource, type_, reason, safe_text(message)))
         except asyncio.QueueFull:
             logger.warning("Event dropped: %s %s: %s", resource.key, reason, message)
+
+    def _is_one_of_many(self, resource: Resource, reason: str) -> bool:
+        """Whether enough other BatchTasks have said the same lately."""
+        if resource.key.kind is not Kind.TASK:
+            return False
+        identity, now = (resource.key.namespace, reason), asyncio.get_running_loop().time()
+        until, number = self._similar.get(identity, (0.0, 0))
+        if now >= until:
+            self._similar = {each: entry for each, entry in self._similar.items() if entry[0] > now}
+            until, number = now + _WITHIN, 0
+        self._similar[identity] = (until, number + 1)
+        return number >= _SIMILAR
 
     async def run(self) -> None:
         """Post until cancelled."""

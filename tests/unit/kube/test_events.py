@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 from typing import Any
+from unittest import mock
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.kube.events import EventRecorder
-from unit.objects import POOL_SPEC, resource
+from unit.objects import POOL_SPEC, TASK_SPEC, resource
 
 
 class Server:
@@ -62,4 +63,25 @@ async def test_events_of_one_moment_are_in_order_by_name() -> None:
     assert [body["reason"] for body in posted] == [f"Reason{number}" for number in range(20)]
     assert names == sorted(set(names))
     assert all(re.fullmatch(r"a{199}\.[0-9a-f]{16}", name) for name in names), names[0]
+    running.cancel()
+
+
+async def test_thousands_of_tasks_do_not_post_thousands_of_events() -> None:
+    """Each pending task of a BatchJob that was deleted told that it may remain."""
+    server, loop = Server(), asyncio.get_running_loop()
+    recorder = EventRecorder(server)  # type: ignore[arg-type]
+    running = asyncio.create_task(recorder.run())
+    tasks = [resource(Kind.TASK, TASK_SPEC, name=f"t{number}", uid=f"t{number}") for number in range(500)]
+    for each in tasks:
+        recorder.record(each, "Warning", "TaskMayRemain", f"{each.key.name} may remain")
+    recorder.record(tasks[0], "Warning", "Other", "another reason")
+    recorder.record(resource(Kind.POOL, POOL_SPEC), "Warning", "TaskMayRemain", "another kind")
+    names = [(await server.requests.get())[2]["message"] for _ in range(12)]
+    assert names == [*(f"t{number} may remain" for number in range(10)), "another reason", "another kind"]
+    assert server.requests.empty()
+    # Later it is news again.
+    later = loop.time() + 601.0
+    with mock.patch.object(loop, "time", return_value=later):
+        recorder.record(tasks[-1], "Warning", "TaskMayRemain", "much later")
+    assert (await server.requests.get())[2]["message"] == "much later"
     running.cancel()
