@@ -193,3 +193,35 @@ async def test_a_call_that_stalls_an_object_is_one_warning_in_the_log(
     ]
     assert warnings[0].__dict__["request_id"]
     assert sum("create_pool is tried again" in each.getMessage() for each in lines) >= 2
+
+
+async def test_a_job_is_ended_when_the_policy_that_holds_it_goes(stage: Stage) -> None:
+    """Under `skip` the annotation was noted as carried out, so the job ran on, and was paid for, for good."""
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(1, DAY)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 900)
+    stage.annotate("bj", "own", reconcile_policy="skip", terminate="1")
+    await stage.until(lambda: "terminate_job" in stage.condition("bj", "own", "Skipped").get("message", ""), 60)
+    await stage.run_for(60)
+    assert "terminate" not in stage.status("bj", "own").get("handled", {})
+    assert stage.azure.calls("Jobs_TerminateJob") == 0
+    stage.annotate("bj", "own", reconcile_policy=None)
+    await stage.until(lambda: stage.phase("bj", "own") == "Failed", 600)
+
+
+async def test_failed_tasks_run_again_when_the_policy_that_holds_them_goes(stage: Stage) -> None:
+    await stage.ready_pool()
+    tasks = [{"id": "a", "commandLine": "false"}]
+    stage.apply(job("own", failurePolicy={"action": "Hold"}, tasks=tasks), job("open"), task("b", "open", "false"))
+    await stage.until(lambda: stage.phase("bj", "own") == "Held" and stage.phase("bt", "b") == "Failed", 900)
+    for kind, name in (("bj", "own"), ("bt", "b")):
+        stage.annotate(kind, name, reconcile_policy="skip", retry_failed="1")
+    await stage.until(lambda: "reactivate_task" in stage.condition("bj", "own", "Skipped").get("message", ""), 60)
+    await stage.run_for(60)
+    assert stage.azure.calls("Tasks_ReactivateTask") == 0
+    assert stage.phase("bt", "b") == "Failed"
+    assert stage.events("bt", "b", "Retrying") == []
+    for kind, name in (("bj", "own"), ("bt", "b")):
+        assert "retryFailed" not in stage.status(kind, name).get("handled", {})
+        stage.annotate(kind, name, reconcile_policy=None)
+    await stage.until(lambda: stage.azure.calls("Tasks_ReactivateTask") == 2, 600)

@@ -16,6 +16,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import FORCE_HINT, deleting, foreign, still_there, with_notice
+from azure_batch_operator.reconcile.oneshot import not_done
 from azure_batch_operator.reconcile.plan import (
     Absence,
     Absent,
@@ -117,17 +118,22 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
     held = [call.verb for call in plan.calls]
     held += ["add_task"] if plan.submit is not None else []
     held += ["add_tasks"] if plan.feed else []
+    held += ["reactivate_task"] if plan.retry is not None else []
     held += [f"{'create' if change.body else 'delete'} {change.key}" for change in plan.objects]
     shown = resource if plan.status is None else replace(resource, status=plan.status)
     if held:
         if resource.status.get("phase") in _ENDED:
-            # How it has ended stays in its status; that it is not cleaned up is what skip means.
-            return Plan(status=plan.status, notices=plan.notices)
+            # How it has ended stays in its status; that it is not cleaned up, or does not run again, is what skip means.
+            if plan.status is None or not _is_settled(shown):
+                return Plan()
+            return Plan(status=not_done(resource, plan.status), notices=plan.notices)
         text = f"{RECONCILE_POLICY} is skip, so these changes are not made: {', '.join(held)}"
         news = () if resource.status.get("phase") == HELD else (Notice(_SKIPPED, text),)
         exists = plan.submit is None and not any(call.creates for call in plan.calls)
         ready = exists and (_is_true(resource, "Ready") or _is_true(shown, "Ready"))
-        return Plan(status=_left_alone(resource, shown, HELD, text, now, ready=ready), notices=news)
+        # What an annotation asks for is carried out when the policy goes.
+        left = _left_alone(resource, shown, HELD, text, now, ready=ready)
+        return Plan(status=not_done(resource, left), notices=news)
     rest = replace(plan, finalizer=None, retry=None, first=None)
     if not shown.status.get("conditions") or _is_settled(shown):
         return rest
