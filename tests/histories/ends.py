@@ -55,7 +55,8 @@ def fulfilled(judged: Judged) -> list[Violation]:
     codes = {each.code for each in judged.record.effects} | _CODES
     codes |= {str(each.args["effect"].get("code")) for each in judged.record.steps if each.do == "fault"}
     for body in judged.record.objects:
-        ready, status = condition(body), body.get("status") or {}
+        # Under the policy skip, what was never reached has no Ready.
+        ready, status = condition(body) or condition(body, "Skipped"), body.get("status") or {}
         text = f"{_named(body)}: Ready {ready.get('status')} {ready.get('reason')}: {ready.get('message')}"
         if not ready and (_waits_as_task(judged, body) or condition(body, "Skipped").get("status") == "True"):
             continue
