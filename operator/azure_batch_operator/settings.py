@@ -206,7 +206,7 @@ def wants_json(flags: Mapping[str, Any], environ: Mapping[str, str], file: str |
     return asked == "json"
 
 
-_FORMAT = re.compile(r"""(?m)^\W*logFormat\W*:\W*(\w+)""")
+_FORMAT = re.compile(r"""(?m)^[ \t{,"']*logFormat["']?[ \t]*:[ \t]*["']?(\w+)""")
 
 
 def _read(file: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from azure_batch_operator import logs
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.cli import main
+from azure_batch_operator.settings import wants_json
 from azure_batch_operator.sync.transitions import Transitions
 from unit.objects import POOL_SPEC, resource
 
@@ -167,3 +168,18 @@ def test_what_an_extra_holds_within_is_safe_to_show_as_well() -> None:
         logger.info("line", extra={"found": deep})
     assert len(stream.getvalue().splitlines()) == 6
     assert "hunter2" not in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("# logFormat: json\nlogFormat: text\n", False),
+        ("# logFormat: json\n", False),
+        ("pollSeconds: 2\n\"logFormat\": 'json'\n", True),
+        ('{"logFormat": "json", "pollSeconds": -1}', True),
+        ('{\n  "logFormat": "json"\n', True),
+    ],
+)
+def test_a_comment_in_a_file_asks_for_no_json(text: str, *, asked: bool, tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text(text)
+    assert wants_json({}, {}, str(tmp_path / "settings.yaml")) is asked
