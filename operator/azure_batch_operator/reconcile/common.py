@@ -89,7 +89,20 @@ def foreign(resource: Resource, what: str, remote: Mapping[str, Any], remedy: st
     """The id is somebody else's: never touch it, say who owns it, and what can be done besides choosing another id."""
     message = conflict_message(what, remote, remedy)
     verdict = Verdict("Stalled", "OwnershipConflict", message, ready=False, trend="Stalled")
-    return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+    shown = kept(resource, verdict, now)
+    if resource.key.kind is Kind.POOL:
+        # The nodes of the pool that was there before are gone with it, and nobody pays for them any more.
+        shown = {name: value for name, value in shown.items() if name not in _OF_NODES}
+    return with_notice(resource, Plan(status=shown), verdict)
+
+
+_OF_NODES = frozenset(
+    {
+        "nodes", "nodeCounts", "slots", "nodesInTrouble", "estimatedCostPerHour",
+        "currentDedicatedNodes", "currentLowPriorityNodes",
+    }
+)  # fmt: skip
+"""Members of a pool's status that speak of its nodes; metrics count node hours and cost by them."""
 
 
 def troubled(resource: Resource, problem: Trouble, now: float) -> Mapping[str, Any] | None:

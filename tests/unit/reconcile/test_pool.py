@@ -202,6 +202,12 @@ def test_a_foreign_pool_is_never_touched(metadata: list[dict[str, str]]) -> None
     assert verbs(decision) == []
     assert ready(decision) == ("False", "OwnershipConflict")
     assert "Stalled" in types(decision)
+    # It took the place of a pool of this object, whose nodes went on to be counted, and paid for, in metrics.
+    before = {"url": "u", "nodes": "2/2", "nodeCounts": {"dedicated": {"idle": 2, "total": 2}}}
+    before |= {"estimatedCostPerHour": "3.60 EUR", "currentDedicatedNodes": 2}
+    shown = decide(pool(spec=POOL_SPEC, finalizer=True, status=before), there).status
+    assert shown is not None
+    assert before.keys() & shown.keys() == {"url"}
     gone = decide(pool(finalizer=True, deleting=True), there)
     assert (verbs(gone), gone.finalizer) == ([], "remove")
 
