@@ -443,14 +443,15 @@ def _converge(
         return replace(plan, feed=None, tasks_of=None, retry=None, first=None)
     if ending is not None:
         return plan
-    # The tasks that are there go on, and so does what is shown of them.
+    # The tasks that are there go on, and so does what is shown of them, and told of those that run again.
+    told = tuple(each for each in plan.notices if each.reason in _OF_RETRIES)
     if wrong is not None:
         shown = beside(plan.status, wrong.status)
-        return replace(plan, feed=None, tasks_of=None, status=shown, notices=wrong.notices)
+        return replace(plan, feed=None, tasks_of=None, status=shown, notices=(*told, *wrong.notices))
     if tasks.refused is not None and not complete:
         refused = failed(resource, trouble(tasks.refused), now, observed=plan.status)
         again = min((each for each in (plan.again, tasks.retry_in) if each is not None), default=None)
-        return replace(plan, status=refused.status, notices=refused.notices, again=again)
+        return replace(plan, status=refused.status, notices=(*told, *refused.notices), again=again)
     return plan
 
 
@@ -540,13 +541,17 @@ def _shown(
     return with_notice(resource, plan, verdict)
 
 
+_RETRIED = "TasksRetried"
+_OF_RETRIES = frozenset({_RETRIED, job_status.RETRY_REFUSED})
+
+
 def _retry_notices(resource: Resource, verdict: Verdict, tasks: TasksView) -> tuple[Notice, ...]:
     """An Event when failed tasks run again, and for each new reason why they do not."""
     if (retry := asked(resource, RETRY_FAILED)) is not None and retry == tasks.retried:
         text = f"failed tasks that run again, as the annotation {RETRY_FAILED} asks: {tasks.retried_number}"
         if tasks.retried_others:
             text += f"; BatchTasks that have failed: {tasks.retried_others}: they run again if you set the annotation on them"
-        return (Notice("TasksRetried", text),)
+        return (Notice(_RETRIED, text),)
     refused = (verdict.more or {}).get(job_status.RETRY_REFUSED)
     before = resource.condition(job_status.RETRY_REFUSED)
     if refused is None or (before is not None and before.get("reason") == refused[1]):

@@ -87,6 +87,9 @@ def test_counts_go_on_while_new_tasks_are_wrong_or_refused(*, refused: bool) -> 
     assert conditions(plan)["Ready"] == ("False", "InvalidPropertyValue" if refused else "InvalidTasks")
     assert plan.status is not None
     assert plan.status["taskCounts"]["completed"] == 4
+    again = replace(one, annotations={"azurebatch.io/retry-failed": "x"})
+    told = decide(again, remote(again, full=False), replace(view, refused=error, retried="x", retried_number=2))
+    assert "TasksRetried" in [each.reason for each in told.notices], "they run again, and nothing else says so"
 
 
 def test_what_others_disabled_is_not_enabled() -> None:
