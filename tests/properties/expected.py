@@ -82,6 +82,10 @@ _MAY_BE: tuple[tuple[str, str], ...] = (
         "the job ends with its last task, which Azure Batch lets nobody take back, also when that task is deleted",
     ),
     (
+        r"BatchJob spec\.task\S*userIdentity\.username \[set\] stable: write patch batchjobs/status own",
+        "nodes lack the user, so tasks fail at once; the end that is expected from their rate is taken away when it is past",
+    ),
+    (
         r"BatchJob spec\.pool(?:Ref|Info).*(?:previousState|requeueCount|requeues|retries)",
         "a job is moved by disabling it, which requeues its tasks",
     ),
