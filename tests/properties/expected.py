@@ -28,10 +28,6 @@ _MAY_BE: tuple[tuple[str, str], ...] = (
         "an empty object is nothing; its defaults are filled in only where it was sent",
     ),
     (
-        rf"differential: /pool \w+/networkConfiguration is missing: {_NETWORK}",
-        "a network of defaults alone is none",
-    ),
-    (
         r"differential: /pool \w+/targetNodeCommunicationMode is (?:there|missing): default",
         "default is what a pool without it has",
     ),
@@ -130,11 +126,15 @@ _MAY_BE: tuple[tuple[str, str], ...] = (
     (r"BatchPool spec\.target(?:Dedicated|LowPriority)Nodes \[unset\]", _TARGET),
 )
 """Pattern of the text of a violation with its case, reason."""
+_OF_SEQUENCES: tuple[tuple[str, str], ...] = (
+    (rf"differential: /pool \w+/networkConfiguration is missing: {_NETWORK}", "a network of defaults alone is none"),
+)
+"""The same that only random sequences need."""
 
 
 def reason_for(violation: str) -> str | None:
     """Why a violation may be; None if it may not."""
-    return dict(_MAY_BE).get(_pattern_for(violation))
+    return dict(_MAY_BE + _OF_SEQUENCES).get(_pattern_for(violation))
 
 
 def not_needed(violations: Collection[str]) -> list[str]:
@@ -144,4 +144,4 @@ def not_needed(violations: Collection[str]) -> list[str]:
 
 
 def _pattern_for(violation: str) -> str:
-    return next((pattern for pattern, _ in _MAY_BE if re.search(pattern, violation)), "")
+    return next((pattern for pattern, _ in _MAY_BE + _OF_SEQUENCES if re.search(pattern, violation)), "")
