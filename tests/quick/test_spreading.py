@@ -28,43 +28,30 @@ async def test_a_pool_whose_nodes_cannot_be_listed_harms_nobody_else(stage: Stag
 
 
 @pytest.mark.parametrize("status", [400, 500])
-async def test_a_pool_that_no_list_shows_and_that_cannot_be_asked_for_harms_nobody_else(
-    stage: Stage, status: int
+@pytest.mark.parametrize("kind", ["bp", "bj"])
+async def test_what_no_list_shows_and_cannot_be_asked_for_harms_nobody_else(
+    stage: Stage, kind: str, status: int
 ) -> None:
     await stage.ready_pool()
-    stage.apply(pool("other", targetDedicatedNodes=0))
-    await stage.until(lambda: stage.ready("bp", "other"), 300)
-    stage.azure.fault("Pools_GetPool", path="/pools/other", status=status, code="InvalidPropertyValue")
+    if kind == "bp":
+        stage.apply(pool("other", targetDedicatedNodes=0))
+        await stage.until(lambda: stage.ready("bp", "other"), 300)
+    else:
+        # None of its tasks has been seen to start, so it is made again.
+        stage.apply(job("other", tasks=sleeping(1, 7200)))
+        await stage.until(lambda: stage.phase("bj", "other") == "Running", 120)
+    operation, path = {"bp": ("Pools_GetPool", "/pools/other"), "bj": ("Jobs_GetJob", "/jobs/other")}[kind]
+    stage.azure.fault(operation, path=path, status=status, code="InvalidPropertyValue")
     stage.freeze()
-    stage.azure.delete("/pools/other")
-    await stage.until(lambda: stage.azure.get("/pools/other") is None, 300)
+    stage.azure.delete(path)
+    await stage.until(lambda: stage.azure.get(path) is None, 300)
     stage.thaw()
     stage.apply(job("new", tasks=sleeping(1, 10)))
     await stage.until(lambda: stage.phase("bj", "new") == "Succeeded", 300)
     assert not [each for each in stage.events("bacc", "main") if each["type"] == "Warning"]
     stage.azure.heal()
     # What is gone is made again.
-    await stage.until(lambda: stage.azure.get("/pools/other"), 300)
-
-
-@pytest.mark.parametrize("status", [400, 500])
-async def test_a_job_that_no_list_shows_and_that_cannot_be_asked_for_harms_nobody_else(
-    stage: Stage, status: int
-) -> None:
-    await stage.ready_pool()
-    stage.apply(job("other", tasks=sleeping(1, 7200)))
-    await stage.until(lambda: stage.phase("bj", "other") == "Running", 120)
-    stage.azure.fault("Jobs_GetJob", path="/jobs/other", status=status, code="InvalidPropertyValue")
-    stage.freeze()
-    stage.azure.delete("/jobs/other")
-    await stage.until(lambda: stage.azure.get("/jobs/other") is None, 300)
-    stage.thaw()
-    stage.apply(job("new", tasks=sleeping(1, 10)))
-    await stage.until(lambda: stage.phase("bj", "new") == "Succeeded", 300)
-    assert not [each for each in stage.events("bacc", "main") if each["type"] == "Warning"]
-    stage.azure.heal()
-    # What is gone is made again, since none of its tasks had started.
-    await stage.until(lambda: stage.azure.get("/jobs/other"), 300)
+    await stage.until(lambda: stage.azure.get(path), 300)
 
 
 @pytest.mark.parametrize("status", [400, 500])
