@@ -2,6 +2,7 @@
 
 import io
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from localcluster import RequestKey, components
+from localcluster import RequestKey, components, processes
 from localcluster.__main__ import main
 from localcluster.build import assets_binaries, binaries, control_plane, kubernetes_version, link_flags
 from localcluster.cluster import LocalCluster
@@ -375,6 +376,23 @@ class TestProcesses:
         stop([deaf], grace=0.1)
         assert not deaf.alive()
         assert log.read_text() == "deaf\n"
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="waitid without collecting needs Linux")
+    def test_one_that_ends_while_it_is_watched_leaves_no_zombie(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        child = spawn(["/bin/sleep", "600"], log=tmp_path / "log", folder=tmp_path, owned=False)
+
+        def ends_first(pid: int) -> str | None:
+            os.kill(pid, signal.SIGKILL)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            return start_mark(pid)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(processes, "start_mark", ends_first)
+            assert not child.alive()
+        with pytest.raises(ProcessLookupError):
+            os.killpg(child.pid, 0)
 
     def test_a_program_that_cannot_be_run(self, tmp_path: Path) -> None:
         with pytest.raises(LocalClusterError, match="No such file"):
