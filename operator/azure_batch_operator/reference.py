@@ -50,7 +50,8 @@ def editor_schema(info: KindInfo) -> dict[str, Any]:
 def _for_editor(node: Node) -> dict[str, Any]:
     description = node.get("description", "")
     if description.startswith(REFUSED):
-        reason = description.removeprefix(REFUSED).rstrip(".")
+        said = [rule["message"] for rule in node.get("x-kubernetes-validations", ())]
+        reason = said[0] if said else description.removeprefix(REFUSED).rstrip(".")
         # An empty list of what is retired says nothing and is let through.
         nothing: dict[str, Any] = {"maxItems": 0} if "items" in node else {"type": "null"}
         return {"description": description, "errorMessage": reason, **nothing}

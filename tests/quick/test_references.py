@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from support.stage import Stage, job, pool, sleeping, task
+from typing import Any
+
+import pytest
+
+from support.stage import Stage, job, pool, schedule, sleeping, task, thing
 
 
 async def test_a_running_job_whose_batch_pool_is_gone_says_so(stage: Stage) -> None:
@@ -40,3 +44,58 @@ async def test_a_task_whose_job_has_no_pool_says_which_of_the_two_is_missing(sta
     await stage.ready_pool()
     stage.apply(job("own"))
     await stage.until(lambda: stage.phase("bt", "one") == "Succeeded", 600)
+
+
+def _env(**source: Any) -> list[Any]:
+    return [{"name": "TOKEN", "valueFrom": source}]
+
+
+_SECRET, _MAP = {"name": "wrong", "key": "k"}, {"name": "wrong", "key": "k"}
+_AUTH = {"sharedKey": {"secretRef": _SECRET}}
+_SLEEP = sleeping(1, 600)
+WRONG: tuple[tuple[Any, str], ...] = (
+    (thing("BatchAccount", "own", endpoint="https://a.westeurope.batch.azure.com", auth=_AUTH), "SecretNotFound"),
+    (pool("own", accountRef={"name": "wrong"}), "AccountNotFound"),
+    (pool("own", pricesFrom=_MAP), "ConfigMapNotFound"),
+    (
+        pool("own", startTask={"commandLine": "true", "environmentSettings": _env(secretKeyRef=_SECRET)}),
+        "SecretNotFound",
+    ),
+    (job("own", poolRef={"name": "wrong"}, tasks=_SLEEP), "PoolNotFound"),
+    (
+        job("own", poolRef=None, poolInfo={"poolId": "cpu"}, accountRef={"name": "wrong"}, tasks=_SLEEP),
+        "AccountNotFound",
+    ),
+    (job("own", backoff={"maxRequeues": 1, "fallbackPoolRef": {"name": "wrong"}}, tasks=_SLEEP), "PoolNotFound"),
+    (job("own", tasksFrom=[{"configMapKeyRef": _MAP}]), "ConfigMapNotFound"),
+    (job("own", tasks=_SLEEP, commonEnvironmentSettings=_env(configMapKeyRef=_MAP)), "ConfigMapNotFound"),
+    (job("own", tasks=_SLEEP, logs={"upload": {"containerUrlFrom": {"secretKeyRef": _SECRET}}}), "SecretNotFound"),
+    (task("own", "wrong"), "JobNotFound"),
+    (task("own", "steps", dependsOnRefs=[{"name": "wrong"}]), "DependencyNotFound"),
+    (task("own", "steps", environmentSettings=_env(secretKeyRef=_SECRET)), "SecretNotFound"),
+    (thing("BatchTask", "own", jobId="steps", accountRef={"name": "wrong"}, commandLine="true"), "AccountNotFound"),
+    (
+        schedule(
+            "own",
+            schedule={"recurrenceInterval": "PT1H"},
+            jobSpecification={"poolRef": {"name": "wrong"}, "jobManagerTask": {"id": "m", "commandLine": "true"}},
+        ),
+        "PoolNotFound",
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"), WRONG, ids=[f"{body['kind']}-{reason}-{at}" for at, (body, reason) in enumerate(WRONG)]
+)
+async def test_a_typing_error_in_any_reference_is_one_warning(stage: Stage, body: Any, reason: str) -> None:
+    await stage.ready_pool()
+    stage.apply(job("steps"))
+    await stage.until(lambda: stage.azure.get("/jobs/steps"), 60)
+    stage.apply(body)
+    kind = body["kind"].lower()
+    await stage.until(lambda: stage.events(kind, "own", reason), 120)
+    await stage.run_for(600)
+    events = stage.events(kind, "own", reason)
+    assert [each["type"] for each in events] == ["Warning"]
+    assert "wrong" in events[0]["message"]

@@ -90,26 +90,28 @@ def exactly_one_of(fields: Sequence[str], message: str) -> Rule:
     return Rule(" + ".join(f"(has(self.{name}) ? 1 : 0)" for name in fields) + " == 1", message)
 
 
-REFUSED = "Refused: "
-"""How the description of a property begins that is declared only to be refused."""
+REFUSED = "Not a field. "
+"""How the description of a property begins that is declared only to be refused: `kubectl explain` shows it among the real ones."""
 
 
 @dataclass(frozen=True)
 class Refused:
     """A property that is declared only to be refused with a reason: retired, a secret in clear, or a habitual wrong name.
 
-    `schema` is its type; `rule` lets through what is harmless, such as an empty list.
+    `schema` is its type; `rule` lets through what is harmless, such as an empty list; `remedy` is what the description says to do
+    instead, by default what the reason says after its colon.
     """
 
     name: str
     reason: str
     schema: Mapping[str, Any]
     rule: str = "false"
+    remedy: str = ""
 
     def declaration(self) -> dict[str, Any]:
         """The property as a CRD declares it."""
         return {
-            "description": f"{REFUSED}{self.reason}.",
+            "description": f"{REFUSED}{self.remedy or _sentence(self.reason.rpartition(': ')[2])}.",
             **self.schema,
             "nullable": True,
             "x-kubernetes-validations": [{"rule": self.rule, "message": self.reason}],
@@ -119,7 +121,11 @@ class Refused:
 def misnamed(name: str, right: str, type_: str = "string") -> Refused:
     """A name that people write by habit; `right` is what it is called here."""
     bound = {"maxLength": 1024} if type_ == "string" else {}
-    return Refused(name, f"there is no {name}: write {right}", {"type": type_, **bound})
+    return Refused(name, f"there is no {name}: write {right}", {"type": type_, **bound}, remedy=f"Use {right}")
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 @dataclass(frozen=True)
@@ -145,7 +151,11 @@ class StandsFor:
             if self.structured
             else {"type": "string", "maxLength": 65536}
         )
-        return {"description": f"{REFUSED}write {self.name}SecretRef.", **shape, "nullable": True}
+        return {
+            "description": f"{REFUSED}Put the value into a Secret and use {self.name}SecretRef.",
+            **shape,
+            "nullable": True,
+        }
 
     def rules(self) -> tuple[Rule, ...]:
         """Refuses the secret in clear; over the whole object, since the API server repeats the value that a rule is about."""
@@ -433,3 +443,13 @@ class RemoteStatus(Status):
 
     id: str | None = Field(default=None, description="Id in Azure Batch.")
     url: str | None = Field(default=None, description="URL of the resource in Azure Batch.")
+
+
+class AdoptableStatus(RemoteStatus):
+    """Status of a kind that can take over what was there before its object."""
+
+    adopted: bool | None = Field(
+        default=None,
+        description="True if the operator took over something that existed in Azure Batch; that stays there when this object is "
+        "deleted, unless azurebatch.io/reconcile-policy is manage.",
+    )

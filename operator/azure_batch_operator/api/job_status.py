@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from azure_batch_operator.api.base import ApiModel, RemoteStatus, ShortText, schema
+from azure_batch_operator.api.base import AdoptableStatus, ApiModel, ShortText, schema
 
 
 class StateCounts(ApiModel):
@@ -49,13 +49,16 @@ class NodeFailure(ApiModel):
     message: ShortText | None = Field(default=None, description="Its text.")
 
 
-class JobStatus(RemoteStatus):
+class JobStatus(AdoptableStatus):
     """What the service says of the job and its tasks; small whatever their number."""
 
     account: str | None = Field(
         default=None, description="namespace/name of the BatchAccount, kept in case the pool's object goes first."
     )
-    pool_id: str | None = Field(default=None, description="Id of the pool that the job runs on.")
+    pool_id: str | None = Field(
+        default=None,
+        description="Id of the pool that the job runs on or is to run on; before a BatchPool that does not exist yet, its name.",
+    )
     state: str | None = Field(default=None, description="State of the job in Azure Batch.")
     start_time: str | None = Field(default=None, description="When the job was created in Azure Batch.")
     tasks_start_time: str | None = Field(default=None, description="When the first task was seen to have started.")

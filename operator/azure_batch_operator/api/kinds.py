@@ -74,6 +74,9 @@ _READY = Column("Ready", _condition("Ready"), "Whether it is as it should be.")
 _REASON = Column("Reason", _condition("Ready", "reason"), "Why it is ready or not.")
 _MESSAGE = Column("Message", _condition("Ready", "message"), "What that means.", wide=True)
 _PHASE = Column("Phase", ".status.phase", "The state in one word.")
+_ADOPTED = Column(
+    "Adopted", ".status.adopted", "Whether it existed in Azure Batch before its object.", "boolean", wide=True
+)
 _AGE = Column("Age", ".metadata.creationTimestamp", "Time since it was created.", type="date")
 
 _ID_FROM_NAME = Rule(
@@ -113,7 +116,7 @@ KINDS: dict[Kind, KindInfo] = {
                 Column("Spot", ".status.currentLowPriorityNodes", "Spot nodes that there are.", "integer", wide=True),
                 Column("Cost/h", ".status.estimatedCostPerHour", "Estimate from spec.pricesFrom.", wide=True),
                 Column("Account", ".spec.accountRef.name", "The BatchAccount.", wide=True),
-                _REASON, _MESSAGE, _AGE,
+                _ADOPTED, _REASON, _MESSAGE, _AGE,
             ),
             Scale(".spec.targetDedicatedNodes", ".status.currentDedicatedNodes", ".status.selector"),
             (_ID_FROM_NAME,),
@@ -124,10 +127,11 @@ KINDS: dict[Kind, KindInfo] = {
             JobSpec, JobStatus,
             (
                 _PHASE,
-                Column("Pool", ".status.poolId", "The pool that it runs on."),
+                Column("Pool", ".status.poolId", "The pool that it runs on, or is to run on."),
                 Column("Tasks", ".status.progress", "Ended and all tasks."),
                 Column("Running", ".status.taskCounts.running", "Tasks that run.", "integer"),
                 Column("Failed", ".status.taskCounts.failed", "Tasks that have ended badly.", "integer"),
+                _ADOPTED,
                 Column("Reason", _condition("Ready", "reason"), "Why it is ready or not.", wide=True),
                 _MESSAGE, _AGE,
             ),
@@ -143,6 +147,7 @@ KINDS: dict[Kind, KindInfo] = {
                 _PHASE,
                 Column("Exit", ".status.exitCode", "Exit code.", "integer"),
                 Column("Job-Id", ".status.jobId", "Id of the job in Azure Batch.", wide=True),
+                Column("Pool", ".status.poolId", "Pool that it ran on.", wide=True),
                 Column("Node", ".status.nodeId", "Node that it ran on.", wide=True),
                 Column("Reason", _condition("Ready", "reason"), "Why it is ready or not."),
                 _MESSAGE, _AGE,
@@ -165,6 +170,7 @@ KINDS: dict[Kind, KindInfo] = {
                 Column("Next", ".status.nextRunTime", "When the next job is due."),
                 _PHASE,
                 Column("Recent", ".status.recentJob.id", "The last job.", wide=True),
+                _ADOPTED,
                 Column("Reason", _condition("Ready", "reason"), "Why it is ready or not.", wide=True),
                 _MESSAGE, _AGE,
             ),

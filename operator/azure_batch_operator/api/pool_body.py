@@ -175,7 +175,7 @@ class PoolBody(ApiModel):
         ),
         Refused(
             "cloudServiceConfiguration",
-            "Cloud Services pools were retired on 02/29/2024: give virtualMachineConfiguration",
+            "Cloud Services pools were retired on 02/29/2024: use virtualMachineConfiguration",
             {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
         ),
         misnamed("maxTasksPerNode", "taskSlotsPerNode", "integer"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from azure_batch_operator.api.base import ApiModel, RemoteStatus, ShortText, many, optional
+from azure_batch_operator.api.base import AdoptableStatus, ApiModel, ShortText, many, optional
 
 
 class NodeCounts(ApiModel):
@@ -87,7 +87,7 @@ class Slots(ApiModel):
     )
 
 
-class PoolStatus(RemoteStatus):
+class PoolStatus(AdoptableStatus):
     """What the service says of the pool."""
 
     account: str | None = optional(

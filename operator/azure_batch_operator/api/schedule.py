@@ -11,12 +11,12 @@ from pydantic import Field, StringConstraints
 
 from azure_batch_operator.api.base import (
     AccountRef,
+    AdoptableStatus,
     ApiModel,
     BatchId,
     DisplayName,
     Duration,
     Refused,
-    RemoteStatus,
     Rule,
     cel,
     exactly_one_of,
@@ -178,7 +178,7 @@ class ScheduleStatistics(ApiModel):
     num_task_retries: int | None = Field(default=None, description="Tasks that were run again.")
 
 
-class JobScheduleStatus(RemoteStatus):
+class JobScheduleStatus(AdoptableStatus):
     """What is known of the schedule and its jobs."""
 
     account: str | None = Field(

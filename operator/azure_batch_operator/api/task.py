@@ -83,6 +83,7 @@ class TaskStatus(RemoteStatus):
     requeue_count: int | None = Field(default=None, description="Times it was put back because its node went away.")
     start_time: str | None = Field(default=None, description="Start of the last try.")
     end_time: str | None = Field(default=None, description="When it was completed.")
+    pool_id: str | None = Field(default=None, description="Id of the pool that it ran on.")
     node_id: str | None = Field(default=None, description="Node that it ran on.")
     stdout_tail: ShortText | None = Field(default=None, description="Last lines of stdout.txt, with spec.tailLines.")
     stderr_tail: ShortText | None = Field(

@@ -10,7 +10,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.ownership import conflict_message
 from azure_batch_operator.reconcile.plan import Absence, AccountView, Call, Notice, Plan, Unconfirmed
-from azure_batch_operator.reconcile.status import Verdict, kept, seconds_since
+from azure_batch_operator.reconcile.status import Verdict, kept, picked, seconds_since
 from azure_batch_operator.reconcile.trouble import Trouble
 
 PATIENCE = 5.0
@@ -45,7 +45,9 @@ def waiting(
     verdict = Verdict(
         resource.status.get("phase") or phase, reason, message, ready=False, trend="Reconciling", warning=warns
     )
-    return _told(resource, Plan(status=kept(resource, verdict, now)), verdict)
+    plan = Plan(status=kept(resource, verdict, now))
+    # Also a task tells of what its own spec names; of thousands that name the same, few post an Event (kube/events.py).
+    return with_notice(resource, plan, verdict) if warns else _told(resource, plan, verdict)
 
 
 def without_account(resource: Resource, account: AccountView, now: float) -> Plan:
@@ -136,11 +138,13 @@ def beside(observed: Mapping[str, Any] | None, said: Mapping[str, Any] | None) -
     """A status with what was observed in Azure Batch under another verdict, so that counts go on while the spec cannot be used.
 
     Args:
-        observed: the status as it would be; counts only if something exists in Azure Batch.
+        observed: the status as it would be; counts only if something exists in Azure Batch, but for the pool of a job to be.
         said: the status with the verdict.
     """
-    if observed is None or said is None or not observed.get("state"):
+    if observed is None or said is None:
         return said
+    if not observed.get("state"):
+        return {**picked(observed, ("poolId",)), **said}
     return _under(observed, said)
 
 

@@ -35,7 +35,7 @@ from azure_batch_operator.reconcile.common import (
     without_account,
 )
 from azure_batch_operator.reconcile.failures import blocked
-from azure_batch_operator.reconcile.job_views import PoolView, TasksView
+from azure_batch_operator.reconcile.job_views import NO_POOL, PoolView, TasksView
 from azure_batch_operator.reconcile.job_waits import waiting_for
 from azure_batch_operator.reconcile.oneshot import asked, handled, retried_until, retrying
 from azure_batch_operator.reconcile.plan import (
@@ -106,6 +106,23 @@ def plan(
         others: what is known of other owners.
         named: whether BatchTasks that have not ended name it as their job.
     """
+    decided = _plan(resource, account, pool, remote, tasks, cluster, now, origin, others, named=named)
+    return _with_pool(resource, pool, decided)
+
+
+def _plan(
+    resource: Resource,
+    account: AccountView,
+    pool: PoolView,
+    remote: Remote,
+    tasks: TasksView | None,
+    cluster: str,
+    now: float,
+    origin: str,
+    others: Others,
+    *,
+    named: bool,
+) -> Plan:
     if resource.deleting and (not resource.has_finalizer or resource.released):
         return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
     if not resource.deleting:
@@ -134,8 +151,18 @@ def plan(
     if tasks is None:
         return _stop_unseen(resource, remote, now)
     if remote.get("state") == "completed":
-        return _finish(resource, account, remote, tasks, now, origin)
-    return _converge(resource, account, pool, remote, tasks, now, origin)
+        decided = _finish(resource, account, remote, tasks, now, origin)
+    else:
+        decided = _converge(resource, account, pool, remote, tasks, now, origin)
+    return policy.with_adoption(decided, resource, remote, cluster, others)
+
+
+def _with_pool(resource: Resource, pool: PoolView, plan: Plan) -> Plan:
+    """A plan whose status names the pool also before the job exists in Azure Batch, such as while it is suspended."""
+    name = pool.id or (resource.spec.get("poolRef") or {}).get("name")
+    if plan.status is None or name is None or plan.status.get("poolId") or has_ended(resource):
+        return plan
+    return replace(plan, status={**plan.status, "poolId": name})
 
 
 # --- before it exists, and after it is done ---
@@ -282,6 +309,9 @@ def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: s
         return replace(plan, again=min((each for each in (plan.again, until) if each is not None), default=None))
     if (stalled := _wrong_tasks(resource, None, now)) is not None:
         return stalled
+    if pool.no_fallback and (patience := PATIENCE - seconds_since(resource.created, now)) > 0:
+        # It may follow in the same `apply`; the job goes on without it, so nothing but the Event tells of a typing error.
+        return Plan(again=patience)
     verdict = Verdict("Creating", "Creating", "the job is being created", ready=False, trend="Reconciling")
     call = Call("create_job", Table.JOBS, resource.remote_id, body=_body(resource, pool.id, cluster))
     # A new incarnation begins with nothing remembered of one before it.
@@ -289,7 +319,8 @@ def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: s
     shown = status(resource, verdict, now, id=resource.remote_id, url=url, account=account.name, poolId=pool.id)
     if marks := handled(resource, RECREATE):
         shown["handled"] = marks
-    return with_notice(resource, Plan("add", (call,), status=shown, again=until), verdict)
+    notices = (Notice(NO_POOL, pool.no_fallback, "Warning"),) if pool.no_fallback else ()
+    return with_notice(resource, Plan("add", (call,), status=shown, notices=notices, again=until), verdict)
 
 
 def _wrong_tasks(resource: Resource, digits: int | None, now: float) -> Plan | None:

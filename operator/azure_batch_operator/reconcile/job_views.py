@@ -23,6 +23,7 @@ class PoolView:
         id: in Azure Batch; None while it is not known, and for a pool that the service makes for the job.
         problem: reason and message why there is none.
         fallback: id of the pool of `backoff`, if it is known.
+        no_fallback: why `backoff` names no pool, if its BatchPool does not exist.
         remote: the pool that the job is on, as the last poll saw it.
         nodes: its node counts, REST names (`idle`, `running`, `unusable`, …), dedicated and Spot together.
     """
@@ -30,6 +31,7 @@ class PoolView:
     id: str | None
     problem: tuple[str, str] | None = None
     fallback: str | None = None
+    no_fallback: str | None = None
     remote: Remote = Absent.UNKNOWN
     nodes: Mapping[str, int] | None = None
 

@@ -227,6 +227,19 @@ def claim(
     return with_notice(resource, Plan("add", (call,), status=kept(resource, verdict, now)), verdict)
 
 
+def with_adoption(
+    plan: Plan, resource: Resource, remote: Mapping[str, Any], cluster: str, others: Others = NO_OTHERS
+) -> Plan:
+    """A plan whose status says that what it shows was taken over, where it was; to be asked once `claim` has let the object go on.
+
+    What had ended carries no note of it in Azure Batch, since it takes no change; then nothing there is the object's.
+    """
+    taken = ownership.adopted(remote) or not adoption.ours(remote, resource, cluster, others)
+    if plan.status is None or not taken:
+        return plan
+    return replace(plan, status={**plan.status, "adopted": True})
+
+
 def left_alone(
     resource: Resource, remote: Mapping[str, Any], table: Table, cluster: str, others: Others = NO_OTHERS
 ) -> Plan | None:

@@ -66,7 +66,8 @@ def plan(
     claimed = policy.claim(resource, "pool", remote, cluster, "update_pool", Table.POOLS, now, others)
     if claimed is not None:
         return claimed
-    return _converge(resource, account, view, remote, cluster, now)
+    decided = _converge(resource, account, view, remote, cluster, now)
+    return policy.with_adoption(decided, resource, remote, cluster, others)
 
 
 def _create(resource: Resource, account: AccountView, view: PoolView, cluster: str, what: str, now: float) -> Plan:

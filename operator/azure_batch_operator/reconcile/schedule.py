@@ -103,7 +103,8 @@ def plan(
     claimed = policy.claim(resource, "job schedule", remote, cluster, "update_schedule", Table.SCHEDULES, now, others)
     if claimed is not None:
         return claimed
-    return _converge(resource, account, pool, remote, jobs, now, values)
+    decided = _converge(resource, account, pool, remote, jobs, now, values)
+    return policy.with_adoption(decided, resource, remote, cluster, others)
 
 
 def _seen(resource: Resource) -> Plan:

@@ -430,7 +430,7 @@ def _status(
 def _shown(
     resource: Resource, account: AccountView, job: JobView, remote: Mapping[str, Any], verdict: Verdict, now: float
 ) -> dict[str, Any]:
-    info = remote.get("executionInfo") or {}
+    info, node = remote.get("executionInfo") or {}, remote.get("nodeInfo") or {}
     return status(
         resource,
         verdict,
@@ -442,7 +442,7 @@ def _shown(
         state=remote.get("state"),
         **picked(info, ("result", "exitCode", "retryCount", "requeueCount", "startTime", "endTime")),
         failureInfo=_failure(info["failureInfo"]) if info.get("failureInfo") else None,
-        nodeId=(remote.get("nodeInfo") or {}).get("nodeId"),
+        **picked(node, ("poolId", "nodeId")),
         **{name: remote.get(name) or None for name in ("stdoutTail", "stderrTail", "outputProblem")},
     )
 

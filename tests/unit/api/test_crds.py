@@ -125,5 +125,19 @@ def test_what_the_operator_cannot_change_is_refused_and_said(kind: str) -> None:
     fixed = {path for path in paths if "." not in path}
     assert fixed == set(info.spec.wire_names()) - CHANGEABLE[kind]
     for name, node in spec["properties"].items():
-        if not node["description"].startswith("Refused"):
+        if not node["description"].startswith("Not a field. "):
             assert node["description"].endswith("Cannot be changed." if name in fixed else "Can be changed."), name
+
+
+@pytest.mark.parametrize("info", KINDS.values(), ids=lambda info: info.kind)
+def test_what_is_declared_only_to_be_refused_says_first_that_it_is_no_field(info: KindInfo) -> None:
+    """`kubectl explain` shows it among the real ones."""
+    spec = crd(info)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    for name, node in nodes(spec):
+        refused = any(
+            rule["rule"] in ("false", "self.size() == 0") for rule in node.get("x-kubernetes-validations", ())
+        )
+        said = node.get("description", "").startswith("Not a field. ")
+        assert said or not refused, name
+        if said:
+            assert re.fullmatch(r"Not a field\. (Use|Put|Write|Remove) .*\.", node["description"]), name

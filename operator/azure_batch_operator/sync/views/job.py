@@ -16,7 +16,7 @@ from azure_batch_operator.reconcile import job as plans
 from azure_batch_operator.reconcile import task as task_plans
 from azure_batch_operator.reconcile.common import PATIENCE
 from azure_batch_operator.reconcile.job import is_open
-from azure_batch_operator.reconcile.job_views import PoolView, TasksView
+from azure_batch_operator.reconcile.job_views import NO_POOL, PoolView, TasksView
 from azure_batch_operator.reconcile.oneshot import asked, is_later
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.status import seconds_since
@@ -117,16 +117,18 @@ def _pool(context: Context, job: Resource, session: Session | None, remote: Remo
     """The pool that the job shall be on, the one that it may move to, and what is seen of the one that it is on."""
     view = pool_view(context, job, session)
     backoff = job.spec.get("backoff") or {}
-    fallback = backoff.get("fallbackPoolId")
+    fallback = PoolView(backoff.get("fallbackPoolId"))
     if reference := backoff.get("fallbackPoolRef"):
-        fallback = batch_pool(context, job, session, reference["name"], "spec.backoff.fallbackPoolRef").id
+        fallback = batch_pool(context, job, session, reference["name"], "spec.backoff.fallbackPoolRef")
+    wrong = fallback.problem[1] if fallback.problem and fallback.problem[0] == NO_POOL else None
+    view = replace(view, fallback=fallback.id, no_fallback=wrong)
     here = pool_of(remote) if isinstance(remote, Mapping) else ""
     if session is None or not here:
-        return replace(view, fallback=fallback)
+        return view
     counts: Counter[str] = Counter()
     for each in ("dedicated", "lowPriority"):
         counts.update((session.mirror.node_counts.get(here.lower()) or {}).get(each) or {})
-    return replace(view, fallback=fallback, remote=session.mirror.pools.get(here), nodes=counts)
+    return replace(view, remote=session.mirror.pools.get(here), nodes=counts)
 
 
 def _tasks(context: Context, resource: Resource, session: Session, print_: str, job: Incarnation) -> TasksView | None:

@@ -1,0 +1,90 @@
+"""What an object shows from the start, and of what it did not make: its pool, and that it was taken over."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.api.kinds import KINDS, Kind
+from support.stage import Stage, job, pool, schedule, sleeping
+
+ADOPT = {"azurebatch.io/adopt": "true"}
+OWN_POOL = {"vmSize": "Standard_D4ads_v6", "targetDedicatedNodes": 1}
+JOBS = {"poolRef": {"name": "cpu"}, "jobManagerTask": {"id": "m", "commandLine": "true"}}
+
+
+def adopting(body: Any) -> Any:
+    return {**body, "metadata": {**body["metadata"], "annotations": ADOPT}}
+
+
+async def test_what_was_taken_over_says_so_and_what_was_made_does_not(stage: Stage) -> None:
+    await stage.ready_pool()
+    machine = stage.get("bp", "cpu")["spec"]["virtualMachineConfiguration"]
+    later = {"schedule": {"doNotRunUntil": "2099-01-01T00:00:00Z"}, "jobSpecification": {"poolInfo": {"poolId": "cpu"}}}
+    stage.azure.post("/pools", {"id": "old", "virtualMachineConfiguration": machine, **OWN_POOL})
+    stage.azure.post("/jobs", {"id": "old", "poolInfo": {"poolId": "cpu"}})
+    stage.azure.post("/jobschedules", {"id": "nightly", **later})
+    stage.azure.post("/jobs", {"id": "done", "poolInfo": {"poolId": "cpu"}})
+    stage.azure.post("/jobs/done/terminate", {})
+    await stage.until(lambda: stage.azure.get("/jobs/done")["state"] == "completed", 600)
+    stage.apply(
+        adopting(pool("old", targetDedicatedNodes=1)), adopting(job("old")), adopting(job("done")), job("new"),
+        adopting(schedule("nightly", schedule={"doNotRunUntil": "2099-01-01T00:00:00Z"}, jobSpecification=JOBS)),
+    )  # fmt: skip
+    for kind, name in (("bp", "old"), ("bj", "old"), ("bjs", "nightly"), ("bj", "done")):
+        await stage.until(lambda kind=kind, name=name: stage.status(kind, name).get("adopted"), 600)  # type: ignore[misc]
+        assert stage.status(kind, name)["adopted"] is True
+    await stage.until(lambda: stage.phase("bj", "new") == "Running", 600)
+    assert "adopted" not in stage.status("bj", "new")
+    assert "adopted" not in stage.status("bp", "cpu")
+
+
+async def test_what_belongs_to_somebody_else_was_not_taken_over(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.post("/jobs", {"id": "old", "poolInfo": {"poolId": "cpu"}})
+    stage.apply(job("old"))
+    await stage.until(lambda: stage.reason("bj", "old") == "OwnershipConflict", 600)
+    assert "adopted" not in stage.status("bj", "old")
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ({"suspend": True}, "Suspended"),
+        ({"poolRef": {"name": "missing"}}, "PoolNotFound"),
+        ({"tasks": [{"id": "a", "commandLine": "x", "dependsOn": {"taskIds": ["b"]}}]}, "InvalidTasks"),
+        ({"tasksFrom": [{"configMapKeyRef": {"name": "missing", "key": "k"}}]}, "ConfigMapNotFound"),
+    ],
+    ids=["suspended", "no-pool", "wrong-tasks", "no-tasks"],
+)
+async def test_a_job_names_its_pool_before_it_exists(stage: Stage, spec: dict[str, Any], reason: str) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", **({"tasks": sleeping(1)} | spec)))
+    await stage.until(lambda: stage.reason("bj", "own") == reason, 60)
+    name = spec.get("poolRef", {"name": "cpu"})["name"]
+    assert stage.status("bj", "own")["poolId"] == name
+    writes = stage.writes("bj", "own", "status")
+    await stage.run_for(600)
+    assert stage.writes("bj", "own", "status") == writes
+
+
+async def test_a_job_shows_the_id_of_the_pool_and_not_the_name_of_its_object(stage: Stage) -> None:
+    stage.apply(*stage.account_objects(), pool("cpu", id="cpu-of-a"), job("own", suspend=True))
+    await stage.until(lambda: stage.ready("bp", "cpu"), 600)
+    stage.patch("bj", "own", {"spec": {"suspend": False}})
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 600)
+    assert stage.status("bj", "own")["poolId"] == "cpu-of-a"
+
+
+def test_the_kinds_that_can_take_over_have_a_column_for_it() -> None:
+    assert {kind for kind, info in KINDS.items() if any(each.name == "Adopted" for each in info.columns)} == {
+        Kind.POOL,
+        Kind.JOB,
+        Kind.SCHEDULE,
+    }
+    assert {kind for kind, info in KINDS.items() if "adopted" in info.status.wire_names()} == {
+        Kind.POOL,
+        Kind.JOB,
+        Kind.SCHEDULE,
+    }
