@@ -56,22 +56,25 @@ FORCE_FINALIZE = f"{GROUP}/force-finalize"
 class Rule:
     """One CEL rule (`x-kubernetes-validations`): `message` says what is wrong and what to do; `field` is a path below the model.
 
-    `fixed` marks the rule that a field cannot be changed, for its description.
+    `says` is CEL that makes the message from the values; `message` is then for the reference. `fixed` marks the rule that a field
+    cannot be changed, for its description.
     """
 
     expression: str
     message: str
     field: str | None = None
     fixed: bool = False
+    says: str | None = None
 
     def schema(self) -> dict[str, str]:
         """The rule in the form that a CRD takes."""
-        return {"rule": self.expression, "message": self.message} | ({"fieldPath": self.field} if self.field else {})
+        told = {"fieldPath": self.field, "messageExpression": self.says}
+        return {"rule": self.expression, "message": self.message} | {name: each for name, each in told.items() if each}
 
 
-def cel(expression: str, message: str, field: str | None = None) -> Rule:
+def cel(expression: str, message: str, field: str | None = None, *, says: str | None = None) -> Rule:
     """A CEL rule over the model that it stands in; `field` (`.name`) is where the API server points to."""
-    return Rule(expression, message, field)
+    return Rule(expression, message, field, says=says)
 
 
 def immutable(field: str, remedy: str) -> Rule:
@@ -164,7 +167,7 @@ class StandsFor:
         rules = [
             cel(
                 f"!has(self.{self.name})",
-                f"a secret must not stand in a manifest: put {self.name} as {what} into a Secret and name it in "
+                f"a secret must not stand in a manifest: put it as {what} into a Secret, and name that in "
                 f"{reference}: {{name, key}}",
                 f".{self.name}",
             )
@@ -321,8 +324,13 @@ ObjectName = Annotated[str, StringConstraints(pattern=_SUBDOMAIN, min_length=1, 
 
 def says(pattern: str, message: str, most: int) -> WithJsonSchema:
     """Schema of a text whose form has a message of its own, where a pattern would only be quoted back; costs CEL budget."""
-    rule = {"rule": f"self.matches('{pattern}')", "message": message}
-    return WithJsonSchema({"type": "string", "maxLength": most, "x-kubernetes-validations": [rule]})
+    return judged(f"self.matches('{pattern}')", message, most)
+
+
+def judged(rule: str, message: str, most: int) -> WithJsonSchema:
+    """Schema of a text that a CEL rule of its own is about, so that the API server names the field and the value."""
+    rules = [{"rule": rule, "message": message}]
+    return WithJsonSchema({"type": "string", "maxLength": most, "x-kubernetes-validations": rules})
 
 
 _SECONDS = "[0-9]+([.][0-9]+)?S"
@@ -350,6 +358,9 @@ Duration = Annotated[
     says(_DURATION, _DURATION_SAYS, 64),
 ]
 """ISO 8601 duration, for example `PT15M` or `P1DT12H`. No months or years: `P5M`, five months, is a slip of `PT5M`."""
+
+RemoteId = Annotated[BatchId, WithJsonSchema({"type": "string", "maxLength": 1024})]
+"""`spec.id`: a rule of the kind checks it (`api.kinds`), where a pattern would only be quoted back."""
 
 JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_:-]+$", min_length=1, max_length=96)]
 """Id of a job that somebody else made: those of a job schedule are called `<schedule>:job-<number>`."""

@@ -44,7 +44,7 @@ class ParameterSet(ApiModel):
         cel(
             "!has(self.start) || !has(self.end) || "
             "(has(self.step) && self.step < 0 ? self.start >= self.end : self.start <= self.end)",
-            "end cannot be reached from start by step",
+            "end cannot be reached from start: swap the two, or correct step, which must be negative to count down",
             ".end",
         ),
         cel("!has(self.values) || self.values.size() > 0", "values must not be empty", ".values"),
@@ -104,6 +104,30 @@ class Repeat(ApiModel):
     count: Annotated[int, Field(ge=1, le=MAX_TASKS)] = Field(description="How many tasks.")
 
 
+_COMMAND, _SETS = "self.repeatTask.commandLine", "self.parametricSweep.parameterSets.size()"
+
+
+def _beyond(size: int) -> str:
+    """CEL: whether the template of a sweep with so many sets uses the placeholder after the last one, in plain braces.
+
+    Written out for each size, since CEL puts no bound on the length of a number as a text, and then on the cost of the rule.
+    """
+    return (
+        f"({_SETS} == {size} && {_COMMAND}.contains('{{{size}}}') && !{_COMMAND}.contains('{{{{{size}}}') && "
+        f"!{_COMMAND}.contains('${{{size}}}'))"
+    )
+
+
+def _beyond_says(size: int) -> str:
+    return (
+        f"{{{size}}} stands for no value: the number of parameterSets is {size}, and they are numbered from 0. Use "
+        f"{{{size - 1}}} for the last one, or add a set"
+    )
+
+
+_SIZES = (1, 2, 3)
+
+
 class TaskFactory(ApiModel):
     """Makes tasks from a template. Ids are running numbers from 0, padded with zeros to the width of the last one."""
 
@@ -122,7 +146,15 @@ class TaskFactory(ApiModel):
     )
     rules: ClassVar[tuple[Rule, ...]] = (
         exactly_one_of(
-            ("parametricSweep", "taskPerItem", "repeat"), "give exactly one of parametricSweep, taskPerItem and repeat"
+            ("parametricSweep", "taskPerItem", "repeat"),
+            "the values of a taskFactory have one source: give exactly one of parametricSweep, taskPerItem and repeat",
+        ),
+        # The usual slip is to count from 1. What else is wrong with placeholders the condition says (`reconcile.placeholders`).
+        cel(
+            f"!has(self.parametricSweep) || !({' || '.join(_beyond(size) for size in _SIZES)})",
+            "repeatTask.commandLine uses the placeholder after the last one: parameterSets are numbered from 0",
+            ".repeatTask.commandLine",
+            says=f"{_SETS} == 1 ? '{_beyond_says(1)}' : {_SETS} == 2 ? '{_beyond_says(2)}' : '{_beyond_says(3)}'",
         ),
     )
 

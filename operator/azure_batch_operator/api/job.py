@@ -8,12 +8,11 @@ from pydantic import Field
 
 from azure_batch_operator.api.base import (
     AccountRef,
-    BatchId,
     NameRef,
     Refused,
+    RemoteId,
     Rule,
     cel,
-    exactly_one_of,
     immutable,
     many,
     one_of,
@@ -92,14 +91,18 @@ class JobTemplate(JobBody):
     )  # fmt: skip
     rules: ClassVar[tuple[Rule, ...]] = (
         *JobBody.rules,
-        exactly_one_of(("poolRef", "poolInfo"), "give either poolRef (a BatchPool of this namespace) or poolInfo"),
+        cel(
+            "has(self.poolRef) != has(self.poolInfo)",
+            "a job runs on one pool: give either poolRef (a BatchPool of this namespace) or poolInfo (any other pool)",
+            ".poolRef",
+        ),
     )
 
 
 class JobSpec(JobTemplate):
     """What the user wants."""
 
-    id: BatchId | None = optional("Id of the job in Azure Batch; metadata.name if left out.")
+    id: RemoteId | None = optional("Id of the job in Azure Batch; metadata.name if left out.")
     account_ref: AccountRef | None = optional(
         "The BatchAccount that the job lives in; required with poolInfo, else that of the pool."
     )
@@ -119,7 +122,12 @@ class JobSpec(JobTemplate):
 
 JobSpec.rules = (
     *JobTemplate.rules,
-    cel("has(self.poolRef) || has(self.accountRef)", "accountRef is required with poolInfo", ".accountRef"),
+    # A job without any pool, or with two, is told of that alone.
+    cel(
+        "has(self.poolRef) || !has(self.poolInfo) || has(self.accountRef)",
+        "accountRef is required with poolInfo: name the BatchAccount that the job lives in",
+        ".accountRef",
+    ),
     cel(
         "(!(has(self.poolInfo) && has(self.poolInfo.autoPoolSpecification)) && "
         "!(has(oldSelf.poolInfo) && has(oldSelf.poolInfo.autoPoolSpecification))) || "

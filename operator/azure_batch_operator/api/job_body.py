@@ -149,7 +149,7 @@ class PoolInfo(ApiModel):
 
 NOT_NO_TASKS = cel(
     "!has(self.maxParallelTasks) || self.maxParallelTasks != 0",
-    "maxParallelTasks must be -1 or positive",
+    "maxParallelTasks 0 would let no task run: give a positive number, or -1 for no limit",
     ".maxParallelTasks",
 )
 """Refuses a job that could run no task; also for the defaults of an account."""
@@ -190,7 +190,7 @@ class JobBody(ApiModel):
     rules: ClassVar[tuple[Rule, ...]] = (
         cel(
             "!has(self.jobReleaseTask) || has(self.jobPreparationTask)",
-            "jobReleaseTask needs jobPreparationTask",
+            "jobReleaseTask runs only on nodes that ran jobPreparationTask: add that one, or remove jobReleaseTask",
             ".jobPreparationTask",
         ),
         NOT_NO_TASKS,

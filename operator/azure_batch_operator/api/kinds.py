@@ -80,9 +80,12 @@ _ADOPTED = Column(
 _AGE = Column("Age", ".metadata.creationTimestamp", "Time since it was created.", type="date")
 
 _ID_FROM_NAME = Rule(
-    "has(self.spec.id) || self.metadata.name.matches('^[A-Za-z0-9_-]{1,64}$')",
-    "metadata.name cannot serve as the id in Azure Batch (1 to 64 letters, digits, '-' and '_'): give spec.id",
+    "(has(self.spec.id) ? self.spec.id : self.metadata.name).matches('^[A-Za-z0-9_-]{1,64}$')",
+    "spec.id, or metadata.name without it, is the ID in Azure Batch: 1 to 64 letters, digits, '-' and '_'",
     ".spec.id",
+    says="has(self.spec.id) ? \"'\" + self.spec.id + \"' is not an ID of Azure Batch: use 1 to 64 letters, digits, '-' and '_'\" : "
+    "\"metadata.name '\" + self.metadata.name + \"' cannot be the ID in Azure Batch, which has 1 to 64 letters, digits, '-' and "
+    "'_': add spec.id\"",
 )
 
 _CRON_NAME = Rule(

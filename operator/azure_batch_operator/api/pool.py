@@ -8,9 +8,9 @@ from pydantic import Field
 
 from azure_batch_operator.api.base import (
     AccountRef,
-    BatchId,
     Duration,
     Refused,
+    RemoteId,
     cel,
     immutable,
     one_of,
@@ -36,7 +36,7 @@ class PoolSpec(PoolBody):
     """What the user wants."""
 
     account_ref: AccountRef = Field(description="The BatchAccount that the pool lives in.")
-    id: BatchId | None = optional("Id of the pool in Azure Batch; metadata.name if left out.")
+    id: RemoteId | None = optional("Id of the pool in Azure Batch; metadata.name if left out.")
     resource_tags: dict[str, str] | None = tags(
         "Tags of the Azure resources of the pool, by name; only for accounts that allocate in your own subscription."
     )
@@ -104,8 +104,8 @@ PoolSpec.rules = (
     ),
     cel(
         f"!has(self.autoScaleProfile) || !({_FORMULA} || {_TARGETS} || has(self.resizeTimeout))",
-        "autoScaleProfile decides on the number of nodes, so change its minimum and maximum: it goes with none of "
-        "targetDedicatedNodes, targetLowPriorityNodes, resizeTimeout and enableAutoScale",
+        "autoScaleProfile decides on the number of nodes between its minimum and maximum: remove targetDedicatedNodes, "
+        "targetLowPriorityNodes, resizeTimeout and enableAutoScale, or remove autoScaleProfile",
         ".autoScaleProfile",
     ),
     cel(

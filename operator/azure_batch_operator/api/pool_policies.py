@@ -43,7 +43,7 @@ class WorkHours(ApiModel):
         "Minutes that the hours are ahead of UTC, such as 60; 0 if left out. The service knows no summer time."
     )
     rules: ClassVar[tuple[Rule, ...]] = (
-        cel("self.end > self.start", "end must be later than start; for hours over midnight use autoScaleFormula"),
+        cel("self.end > self.start", "end must be later than start: for hours past midnight write an autoScaleFormula"),
     )
 
 

@@ -13,14 +13,14 @@ from azure_batch_operator.api.base import (
     AccountRef,
     AdoptableStatus,
     ApiModel,
-    BatchId,
     DisplayName,
     Duration,
     Refused,
+    RemoteId,
     Rule,
     cel,
-    exactly_one_of,
     immutable,
+    judged,
     misnamed,
     optional,
     schema,
@@ -37,7 +37,10 @@ _SHORT = "^PT(0M)?[0-5]?[0-9]([.][0-9]+)?S$|^PT?0[MHD]$"
 
 def at_least_a_minute(name: str) -> Rule:
     """Refuse a duration below the service's least."""
-    return cel(f"!has(self.{name}) || !self.{name}.matches('{_SHORT}')", f"{name} must be at least PT1M", f".{name}")
+    says = f'"\'" + self.{name} + "\' is too short: {name} must be at least PT1M, a minute"'
+    return cel(
+        f"!has(self.{name}) || !self.{name}.matches('{_SHORT}')", f"{name} must be at least PT1M", f".{name}", says=says
+    )
 
 
 class Schedule(ApiModel):
@@ -55,7 +58,7 @@ class Schedule(ApiModel):
         cel(
             "!has(self.doNotRunUntil) || !has(self.doNotRunAfter) || "
             "timestamp(self.doNotRunUntil) <= timestamp(self.doNotRunAfter)",
-            "doNotRunAfter must not be before doNotRunUntil",
+            "doNotRunAfter must not be before doNotRunUntil, or no job would ever run: give a later time",
             ".doNotRunAfter",
         ),
         at_least_a_minute("recurrenceInterval"),
@@ -65,8 +68,23 @@ class Schedule(ApiModel):
 
 
 _FIELD = "[0-9A-Za-z*/,#LW?-]+"
-_CRON = f"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|{_FIELD}([ \\\\t]+{_FIELD}){{4}})$"
+
+
+def _numbers(number: str) -> str:
+    """A field of cron that holds numbers: each a star, a number or a range, some with a step."""
+    each = f"([*]|{number}(-{number})?)(/[0-9]+)?"
+    return f"{each}(,{each})*"
+
+
+_TIME = f"{_numbers('[0-5]?[0-9]')}[ \\\\t]+{_numbers('([01]?[0-9]|2[0-3])')}"
+_CRON = f"^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|{_TIME}([ \\\\t]+{_FIELD}){{3}})$"
 HistoryLimit = Annotated[int, Field(ge=0, le=1000)]
+
+
+_TIME_ZONE = judged(
+    "timestamp('2000-01-01T00:00:00Z').getHours(self) >= 0", "must be a name such as Europe/Berlin or Etc/UTC", 64
+)
+"""A zone that the API server does not know is an error of the rule, which it puts before the message."""
 
 
 class Cron(ApiModel):
@@ -75,7 +93,7 @@ class Cron(ApiModel):
     expression: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(
         description="Five fields (minute, hour, day of month, month, day of week) or @hourly, @daily, @weekly, @monthly, @yearly."
     )
-    time_zone: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = optional(
+    time_zone: Annotated[str, _TIME_ZONE] | None = optional(
         "Name of a time zone such as Europe/Berlin, whose summer time counts; Etc/UTC if left out."
     )
     concurrency_policy: Annotated[str, Field(json_schema_extra={"enum": ["Allow", "Forbid", "Replace"]})] | None = (
@@ -92,9 +110,12 @@ class Cron(ApiModel):
     rules: ClassVar[tuple[Rule, ...]] = (
         cel(
             f"self.expression.matches('{_CRON}')",
-            "expression must have five fields, such as '0 2 * * *', or be one of @hourly, @daily, @weekly, @monthly, @yearly; "
-            "a time zone goes into timeZone",
+            "expression must have five fields (minute 0-59, hour 0-23, day of month, month, day of week), such as '0 2 * * *', or "
+            "be one of @hourly, @daily, @weekly, @monthly, @yearly; a time zone goes into timeZone",
             ".expression",
+            says='"\'" + self.expression + "\' is not a cron expression: give five fields (minute 0-59, hour 0-23, day of month, '
+            "month, day of week), such as '0 2 * * *', or one of @hourly, @daily, @weekly, @monthly, @yearly; a time zone goes "
+            'into timeZone"',
         ),
     )
     refused: ClassVar[tuple[Refused, ...]] = (misnamed("schedule", "expression"), misnamed("timezone", "timeZone"))
@@ -112,7 +133,7 @@ _FIXED = {
 class JobScheduleSpec(ApiModel):
     """What the user wants."""
 
-    id: BatchId | None = optional("Id of the job schedule in Azure Batch; metadata.name if left out.")
+    id: RemoteId | None = optional("Id of the job schedule in Azure Batch; metadata.name if left out.")
     account_ref: AccountRef | None = optional(
         "The BatchAccount that it lives in; required with poolInfo, else that of the pool."
     )
@@ -126,22 +147,28 @@ class JobScheduleSpec(ApiModel):
     metadata: list[MetadataItem] | None = metadata("Name-value pairs of the schedule; those of its jobs stand below.")
     ours: ClassVar[frozenset[str]] = frozenset({"id", "accountRef", "cron", "suspend"})
     rules: ClassVar[tuple[Rule, ...]] = (
-        exactly_one_of(
-            ("schedule", "cron"),
-            "give either schedule (intervals, kept by the service) or cron (kept by the operator, with time zone and history)",
+        cel(
+            "has(self.schedule) != has(self.cron)",
+            "give either cron (BatchJobs made by the operator, with time zone and history) or schedule (jobs made by Azure Batch "
+            "at an interval)",
+            ".cron",
         ),
         cel(
-            "has(self.jobSpecification.poolRef) || has(self.accountRef)",
-            "accountRef is required with poolInfo",
+            "has(self.jobSpecification.poolRef) || !has(self.jobSpecification.poolInfo) || has(self.accountRef)",
+            "accountRef is required with poolInfo: name the BatchAccount that the schedule lives in",
             ".accountRef",
         ),
         cel(
-            "has(self.cron) || ("
+            # Without schedule, too: what has neither way is told of that alone.
+            "has(self.cron) || !has(self.schedule) || ("
             + " && ".join(f"!has(self.jobSpecification.{name})" for name in _ONLY_CRON)
             + ")",
-            "the jobs of a schedule of the service are made without the operator: tasks come from jobManagerTask, and "
-            f"{', '.join(_ONLY_CRON)} belong to BatchJobs, which cron makes",
+            "Azure Batch makes the jobs of schedule by itself, so only a jobManagerTask can bring tasks: remove "
+            f"{', '.join(_ONLY_CRON)}, or use cron instead of schedule",
             ".jobSpecification",
+            says='"Azure Batch makes the jobs of schedule by itself, so only a jobManagerTask can bring tasks: remove "'
+            + "".join(f" + (has(self.jobSpecification.{name}) ? '{name}, ' : '')" for name in _ONLY_CRON)
+            + " + 'or use cron instead of schedule'",
         ),
         cel(
             "has(self.schedule) == has(oldSelf.schedule)",

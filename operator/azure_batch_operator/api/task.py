@@ -9,9 +9,9 @@ from pydantic import Field
 from azure_batch_operator.api.base import (
     AccountRef,
     ApiModel,
-    BatchId,
     JobId,
     NameRef,
+    RemoteId,
     RemoteStatus,
     ShortText,
     cel,
@@ -33,7 +33,7 @@ class TaskSpec(TaskTemplate):
         "Id of a job that exists only in Azure Batch, also of one that a job schedule made (nightly:job-1); needs accountRef."
     )
     account_ref: AccountRef | None = optional("The BatchAccount of that job; only with jobId.")
-    id: BatchId | None = optional("Id of the task within its job; metadata.name if left out.")
+    id: RemoteId | None = optional("Id of the task within its job; metadata.name if left out.")
     depends_on: TaskDependencies | None = optional(
         "Tasks of the same job that must have ended well before this one starts; the job needs usesTaskDependencies: true."
     )
@@ -49,7 +49,8 @@ class TaskSpec(TaskTemplate):
 TaskSpec.rules = (
     *TaskTemplate.rules,
     exactly_one_of(
-        ("jobRef", "jobId"), "give either jobRef (a BatchJob of this namespace) or jobId (a job in Azure Batch)"
+        ("jobRef", "jobId"),
+        "a task belongs to one job: give either jobRef (a BatchJob of this namespace) or jobId (a job in Azure Batch)",
     ),
     cel("has(self.jobId) == has(self.accountRef)", "accountRef belongs to jobId, and jobId needs it", ".accountRef"),
     *(

@@ -91,7 +91,7 @@ class Values:
         if found == 404:
             raise ValueMissingError(
                 f"{kind}NotFound",
-                f"{kind} {name!r} does not exist in namespace {namespace!r}: create it with key {key!r}",
+                f"{kind} {name!r} does not exist in namespace {namespace!r}: create it with key {key!r}, or correct the name",
             )
         if isinstance(found, int):
             raise ValueMissingError(
@@ -103,7 +103,8 @@ class Values:
         if text is None:
             present = ", ".join(sorted({**(found.get("data") or {}), **(found.get("binaryData") or {})})) or "none"
             raise ValueMissingError(
-                f"{kind}KeyNotFound", f"{kind} {name!r} has no key {key!r} with text in it (it has: {present}): add it"
+                f"{kind}KeyNotFound",
+                f"{kind} {name!r} has no key {key!r} with text in it (it has: {present}): add it, or correct the key",
             )
         return text
 

@@ -131,7 +131,8 @@ def plan(
         return late
     if not job.exists:
         message = (
-            f"spec.jobRef names BatchJob {_job_name(resource)!r}, which does not exist in this namespace: create it"
+            f"spec.jobRef names BatchJob {_job_name(resource)!r}, which does not exist in this namespace: create it or correct "
+            "spec.jobRef"
         )
         return waiting(resource, "JobNotFound", message, now)
     in_hand = view.pending or isinstance(view.remote, Mapping)
@@ -198,7 +199,9 @@ def _without_job(resource: Resource, job: JobView, now: float) -> Plan:
         plan = once_absent(resource, Plan(status=kept(resource, verdict, now)), verdict, *gone)
         return with_notice(resource, plan, verdict)
     if "jobId" in resource.spec:
-        message = f"spec.jobId names job {job.id!r}, which does not exist in Azure Batch: create it, or correct jobId"
+        message = (
+            f"spec.jobId names job {job.id!r}, which does not exist in Azure Batch: create it or correct spec.jobId"
+        )
         return waiting(resource, "JobNotFound", message, now)
     message = f"waiting until BatchJob {_job_name(resource)!r} exists in Azure Batch"
     return waiting(resource, "WaitingForJob", message, now)

@@ -87,21 +87,24 @@ async def prepare(api: KubeApi, resource: Resource, spec: AccountSpec, sign_in: 
     """
     namespace, auth, authority = resource.key.namespace, spec.auth, sign_in.authority
 
-    async def text_of(reference: SecretKeyRef) -> str:
-        # Read anew each time: a corrected key must count at once.
-        text = await Values(api).text("Secret", namespace, reference.name, reference.key)
+    async def text_of(way: str, reference: SecretKeyRef) -> str:
+        try:
+            # Read anew each time: a corrected key must count at once.
+            text = await Values(api).text("Secret", namespace, reference.name, reference.key)
+        except ValueMissingError as error:
+            raise ValueMissingError(error.reason, f"spec.auth.{way}.secretRef: {error}") from None
         return text.strip()
 
     secret = ""
     make: Callable[[], Credential]
     if key := auth.shared_key:
-        secret = await text_of(key.secret_ref)
+        secret = await text_of("sharedKey", key.secret_ref)
         make = partial(SharedKey, spec.account, secret)
     elif principal := auth.client_secret:
-        secret = await text_of(principal.secret_ref)
+        secret = await text_of("clientSecret", principal.secret_ref)
         make = partial(client_secret, principal.tenant_id, principal.client_id, secret, authority=authority)
     elif certificate := auth.client_certificate:
-        secret = await text_of(certificate.secret_ref)
+        secret = await text_of("clientCertificate", certificate.secret_ref)
         pem = secret.encode()
         make = partial(client_certificate, certificate.tenant_id, certificate.client_id, pem, authority=authority)
     elif identity := auth.workload_identity:

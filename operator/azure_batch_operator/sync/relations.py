@@ -83,7 +83,10 @@ class Relations:
             return AccountView(False, f"{kind.removeprefix('Batch')}NotFound", message, gone=True), None
         account = self._store.get(key)
         if account is None:
-            message = f"spec.accountRef names BatchAccount {key.namespace}/{key.name}, which does not exist: create it"
+            message = (
+                f"spec.accountRef names BatchAccount {key.namespace}/{key.name}, which does not exist: create it or correct "
+                "spec.accountRef"
+            )
             return AccountView(False, "AccountNotFound", message, gone=True), None
         if not self._allows(account, resource.key.namespace):
             selects = (account.spec.get("allowedNamespaces") or {}).get("selector")

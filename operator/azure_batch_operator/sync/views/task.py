@@ -142,7 +142,7 @@ def _dependencies(context: Context, task: Resource, job: str) -> tuple[list[str]
         where, name = f"spec.dependsOnRefs[{at}]", reference["name"]
         other = context.store.get(Key(Kind.TASK, task.key.namespace, name))
         if other is None:
-            text = f"{where} names BatchTask {name!r}, which does not exist in this namespace: create it"
+            text = f"{where} names BatchTask {name!r}, which does not exist in this namespace: create it or correct {where}"
             return [], ("DependencyNotFound", text)
         if (job_id(context, other) or "").lower() != job.lower():
             text = f"{where} names BatchTask {name!r}, which belongs to another job: name tasks of the same job only"
