@@ -111,7 +111,7 @@ def test_an_id_that_is_somebody_elses(stage: Stage) -> None:
     stage.kubectl("delete", "bp/cpu")
     stage.restart_operator()
     stage.apply(pool("cpu", targetDedicatedNodes=7))
-    says(stage, "bp", "cpu", "OwnershipConflict", "BatchPool", "choose another spec.id")
+    says(stage, "bp", "cpu", "OwnershipConflict", "BatchPool", "another spec.id")
     assert stage.calls().get("Pools_ResizePool", 0) == 0
     stage.kubectl("delete", "bp/cpu", "--timeout=30s")
     assert stage.emulator.admin("GET", "state")["pools"] == 1

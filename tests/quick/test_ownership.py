@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from support.stage import Options, Refusal, Stage, job, pool, sleeping, task
@@ -139,3 +141,34 @@ async def test_a_job_that_has_ended_is_shown_and_not_asked_for_again_and_again(s
     stage.delete("bj", "own")
     await stage.until(lambda: stage.gone("bj", "own"), 60)
     assert stage.azure.get("/jobs/own")
+
+
+async def test_two_namespaces_with_one_name_on_one_account(stage: Stage) -> None:
+    """The second one says who owns the ID, and goes on under another one, as the message says."""
+    stage.apply({"kind": "Namespace", "metadata": {"name": "team"}})
+    stage.apply(
+        *stage.account_objects(allowedNamespaces={"all": True}), pool("cpu"), job("own", tasks=sleeping(1, 7200))
+    )
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 900)
+
+    def theirs(**spec: Any) -> Any:
+        body = job(
+            "own", poolRef=None, poolInfo={"poolId": "cpu"}, accountRef={"name": "main", "namespace": "default"}, **spec
+        )
+        body["metadata"]["namespace"] = "team"
+        return body
+
+    stage.apply(theirs(tasks=sleeping(1, 5)))
+    await stage.until(lambda: stage.reason("bj", "own", "team") == "OwnershipConflict", 60)
+    message = stage.condition("bj", "own", "Ready", "team")["message"]
+    assert "belongs to BatchJob default/own" in message
+    assert "IDs are those of the account, which all namespaces that use it share" in message
+    assert "create this object again with another spec.id, such as 'team-own'" in message
+    await stage.until(lambda: stage.events("bj", "own", "OwnershipConflict", "team"), 30)
+    assert [each["type"] for each in stage.events("bj", "own", "OwnershipConflict", "team")] == ["Warning"]
+    stage.delete("bj", "own", "team")
+    await stage.until(lambda: stage.gone("bj", "own", "team"), 60)
+    assert (stage.azure.get("/jobs/own") or {})["state"] == "active"
+    stage.apply(theirs(id="team-own", tasks=sleeping(1, 5)))
+    await stage.until(lambda: stage.phase("bj", "own", "team") == "Running", 900)
+    assert stage.azure.ids("/jobs") == ["own", "team-own"]

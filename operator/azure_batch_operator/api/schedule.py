@@ -133,7 +133,9 @@ _FIXED = {
 class JobScheduleSpec(ApiModel):
     """What the user wants."""
 
-    id: RemoteId | None = optional("Id of the job schedule in Azure Batch; metadata.name if left out.")
+    id: RemoteId | None = optional(
+        "Id of the job schedule in Azure Batch; with cron, the first part of the ids of its jobs. metadata.name if left out."
+    )
     account_ref: AccountRef | None = optional(
         "The BatchAccount that it lives in; required with poolInfo, else that of the pool."
     )

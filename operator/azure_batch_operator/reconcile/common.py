@@ -89,7 +89,7 @@ def still_there(resource: Resource, what: str, now: float) -> Plan:
 
 def foreign(resource: Resource, what: str, remote: Mapping[str, Any], remedy: str, now: float) -> Plan:
     """The id is somebody else's: never touch it, say who owns it, and what can be done besides choosing another id."""
-    message = conflict_message(what, remote, remedy)
+    message = conflict_message(what, resource, remote, remedy)
     verdict = Verdict("Stalled", "OwnershipConflict", message, ready=False, trend="Stalled")
     shown = kept(resource, verdict, now)
     if resource.key.kind is Kind.POOL:

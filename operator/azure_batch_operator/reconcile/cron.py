@@ -186,7 +186,8 @@ def _child(resource: Resource, due: float) -> dict[str, Any]:
         "controller": True, "blockOwnerDeletion": True,
     }  # fmt: skip
     account = {"accountRef": resource.spec["accountRef"]} if resource.spec.get("accountRef") else {}
-    name = f"{key.name}-{int(due // 60)}"
+    minute = int(due // 60)
+    name = f"{key.name}-{minute}"
     return {
         "apiVersion": API_VERSION,
         "kind": Kind.JOB.value,
@@ -196,17 +197,18 @@ def _child(resource: Resource, due: float) -> dict[str, Any]:
             "labels": {SCHEDULE_LABEL: key.name},
             "ownerReferences": [owner],
         },
-        "spec": account | _id_of(name) | dict(resource.spec["jobSpecification"]),
+        "spec": account | _id_of(resource, minute) | dict(resource.spec["jobSpecification"]),
     }
 
 
-def _id_of(name: str) -> dict[str, str]:
-    """`spec.id` of a BatchJob whose name cannot serve as one: names of Kubernetes may hold dots, ids of Azure Batch must not.
+def _id_of(resource: Resource, minute: int) -> dict[str, str]:
+    """`spec.id` of a BatchJob, if its name is not to be its id, or cannot be: that may hold dots, ids of Azure Batch must not.
 
-    A part of a hash keeps `a.b` and `a-b` apart.
+    A part of a hash keeps `a.b` and `a-b` apart, and ids that are too long for a number behind them.
     """
+    name = f"{resource.remote_id}-{minute}"
     if _ID.fullmatch(name):
-        return {}
+        return {"id": name} if "id" in resource.spec else {}
     plain = re.sub(r"[^A-Za-z0-9_-]", "-", name)
     return {"id": f"{plain[-58:]}-{hashlib.sha256(name.encode()).hexdigest()[:5]}"}
 

@@ -25,6 +25,9 @@ MARKERS = frozenset({OWNER_METADATA, ADOPTED_METADATA, APPLIED_METADATA, VALUES_
 OWNER_VARIABLE = "AZUREBATCH_IO_OWNER"
 LONGEST_ID = 64
 """Characters of the id of a pool."""
+RUN_DIGITS = 10
+"""Characters by which the ids of the jobs of a cron schedule are longer than its own."""
+_ID = re.compile(r"[A-Za-z0-9_-]+")
 _KINDS = frozenset(kind.value for kind in Kind)
 _GENERATION = re.compile(r"-g[0-9]+(-[0-9]+)?$")
 
@@ -180,14 +183,30 @@ def has_id(resource: Resource, id: str) -> bool:
     return found is not None and id[: found.start()] == own[: LONGEST_ID - len(found.group())]
 
 
-def conflict_message(what: str, remote: Mapping[str, Any], remedy: str) -> str:
+def conflict_message(what: str, resource: Resource, remote: Mapping[str, Any], remedy: str) -> str:
     """What to tell a user whose id is taken.
 
     Args:
         what: the kind of resource.
         remedy: what to do besides choosing another id.
     """
-    return f"{what} {str(remote.get('id', ''))!r} exists in the account and {described(remote)}: choose another spec.id, {remedy}"
+    id, owner = str(remote.get("id", "")), owner_of(remote)
+    head = f"{what} {id!r} exists in the account and {described(remote)}"
+    if owner is None or not owner.counts_for(remote) or owner.object.namespace == resource.key.namespace:
+        return f"{head}: {_another_id(resource, '')}, {remedy}"
+    # Somebody who knows Kubernetes takes names to be those of the namespace.
+    head += ". IDs are those of the account, which all namespaces that use it share"
+    return f"{head}: {_another_id(resource, f'{resource.key.namespace}-')}, {remedy}"
+
+
+def _another_id(resource: Resource, prefix: str) -> str:
+    """How to get another id, which an object cannot change, with an example if a prefix makes one that fits."""
+    schedule = resource.scheduled_by
+    which = "this object" if schedule is None else f"{schedule.kind} {schedule.name!r}"
+    room = LONGEST_ID if schedule is None else LONGEST_ID - RUN_DIGITS
+    example = f"{prefix}{resource.remote_id if schedule is None else schedule.name}"
+    fits = bool(prefix) and _ID.fullmatch(example) is not None and len(example) <= room
+    return f"create {which} again with another spec.id" + (f", such as {example!r}" if fits else "")
 
 
 def described(remote: Mapping[str, Any]) -> str:

@@ -184,3 +184,18 @@ def test_a_schedule_whose_name_has_a_dot_makes_jobs_with_ids_of_their_own() -> N
         ids.append(body["spec"].get("id", body["metadata"]["name"]))
     assert len(set(ids)) == 2
     assert all(re.fullmatch("[A-Za-z0-9_-]{1,64}", id) for id in ids)
+
+
+@pytest.mark.parametrize("id", ["team-a-nightly", "x" * 64])
+def test_the_id_of_a_schedule_is_the_first_part_of_those_of_its_jobs(id: str) -> None:
+    """Two namespaces on one account can have schedules of one name."""
+    spec = {"id": id, "cron": {"expression": "0 2 * * *"}, "jobSpecification": TEMPLATE}
+    status = {"observedGeneration": 1, "phase": "Active", "lastScheduleTime": "2026-03-09T02:00:00Z"}
+    [change] = plan(resource(Kind.SCHEDULE, spec, name="nightly", status=status), [], NOW).objects
+    body, minute = change.body or {}, int(at("2026-03-10T02:00:00Z") // 60)
+    assert body["metadata"]["name"] == f"nightly-{minute}"
+    made = body["spec"]["id"]
+    if len(id) < 50:
+        assert made == f"team-a-nightly-{minute}"
+    assert re.fullmatch("[A-Za-z0-9_-]{1,64}", made)
+    assert str(minute) in made, "each run has an ID of its own"

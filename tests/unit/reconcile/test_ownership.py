@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 import azure_batch_operator
 from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Owner as Controller
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.ownership import (
     Owned,
@@ -26,7 +28,7 @@ from azure_batch_operator.reconcile.ownership import (
     with_marker,
     with_same_marker,
 )
-from unit.objects import CLUSTER, POOL_SPEC, TASK_SPEC, resource
+from unit.objects import CLUSTER, JOB_SPEC, POOL_SPEC, TASK_SPEC, resource
 
 OLD = "cluster-1/default/BatchPool/one/uid-1"
 NEW = f"{OLD}/one"
@@ -112,12 +114,33 @@ def test_the_longest_marker_fits_where_markers_are_kept() -> None:
 
 
 def test_a_conflict_names_the_owner_and_a_copy_says_so() -> None:
-    text = conflict_message("pool", remote("one", "cluster-2/team/BatchPool/x/uid-9/one"), "or wait")
+    text = conflict_message("pool", pool(), remote("one", "cluster-2/default/BatchPool/x/uid-9/one"), "or wait")
     assert text == (
-        "pool 'one' exists in the account and belongs to BatchPool team/x (uid uid-9) of cluster cluster-2: "
-        "choose another spec.id, or wait"
+        "pool 'one' exists in the account and belongs to BatchPool default/x (uid uid-9) of cluster cluster-2: "
+        "create this object again with another spec.id, or wait"
     )
-    assert "is a copy: its marker was written for 'one'" in conflict_message("pool", remote("copy", NEW), "")
+    copy = conflict_message("pool", pool(), remote("copy", NEW), "")
+    assert "is a copy: its marker was written for 'one'" in copy
+
+
+def test_a_conflict_with_another_namespace_says_that_ids_are_those_of_the_account() -> None:
+    theirs = remote("one", "cluster-1/team/BatchPool/one/uid-9/one")
+    assert conflict_message("pool", pool(), theirs, "or wait") == (
+        "pool 'one' exists in the account and belongs to BatchPool team/one (uid uid-9) of cluster cluster-1. IDs are those of the "
+        "account, which all namespaces that use it share: create this object again with another spec.id, such as "
+        "'default-one', or wait"
+    )
+    longest = pool(name="x" * 60)
+    assert "such as" not in conflict_message("pool", longest, theirs, "or wait"), "it would not fit"
+
+
+def test_a_conflict_of_a_scheduled_job_names_the_schedule() -> None:
+    """Its BatchJob has the ID that the schedule gives."""
+    child = resource(Kind.JOB, JOB_SPEC, name="nightly-29712345")
+    child = replace(child, controller=Controller("BatchJobSchedule", "nightly", "uid-2"))
+    theirs = remote("nightly-29712345", "cluster-1/team/BatchJob/nightly-29712345/uid-9/nightly-29712345")
+    text = conflict_message("job", child, theirs, "or wait")
+    assert "create BatchJobSchedule 'nightly' again with another spec.id, such as 'default-nightly', or wait" in text
 
 
 JOB = "cluster-1/default/BatchJob/steps/uid-1/steps"
