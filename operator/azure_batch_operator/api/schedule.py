@@ -98,12 +98,13 @@ class Cron(ApiModel):
     )
     concurrency_policy: Annotated[str, Field(json_schema_extra={"enum": ["Allow", "Forbid", "Replace"]})] | None = (
         optional(
-            "What happens when the last job still runs: Allow starts another, Forbid leaves this run out, Replace deletes the "
-            "old one first. Allow if left out."
+            "What happens when the last job still runs: Allow starts the next one beside it, Forbid waits until it has ended, then "
+            "starts the youngest run that is due, Replace deletes it first. Allow if left out."
         )
     )
     starting_deadline_seconds: Annotated[int, Field(ge=10)] | None = optional(
-        "Seconds by which a run may be late, for example because the operator was down; unlimited if left out."
+        "Seconds by which a run may start late, for example because the operator was down, or Forbid has made it wait; a run that "
+        "would start later is skipped. Unlimited if left out."
     )
     successful_jobs_history_limit: HistoryLimit | None = optional("Successful BatchJobs to keep; 3 if left out.")
     failed_jobs_history_limit: HistoryLimit | None = optional("Failed BatchJobs to keep; 1 if left out.")

@@ -168,7 +168,11 @@ def _run_due(
     policy = str(cron.get("concurrencyPolicy") or "Allow")
     if policy == "Forbid" and active:
         # As with CronJob, it is made up for when the other ends, unless it is too late then.
-        text = f"the run of {when} is pending: BatchJob {active[0].key.name!r} is still running, and concurrencyPolicy is Forbid"
+        text = f"the run of {when} waits until BatchJob {active[0].key.name!r} has ended, then starts (concurrencyPolicy: Forbid)"
+        if deadline is not None:
+            text += (
+                f"; it is skipped if that takes longer than until {timestamp(due + deadline)} (startingDeadlineSeconds)"
+            )
         return _Run(over=False, reason="JobAlreadyActive", message=text)
     replaced = [_deletion(child) for child in active if not child.deleting] if policy == "Replace" else []
     child = _child(resource, due)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +13,12 @@ from hypothesis import strategies as st
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.reconcile.cron import plan, times
 from azure_batch_operator.reconcile.plan import Plan
 from unit.objects import resource
 
+ROOT = Path(__file__).parents[3]
 TEMPLATE = {"poolRef": {"name": "cpu"}, "tasks": [{"id": "a", "commandLine": "true"}]}
 
 
@@ -95,7 +98,10 @@ def test_a_job_that_still_runs(policy: str | None, made: int, removed: int) -> N
     decision = plan(nightly(**options), [running], NOW)
     assert (len(created(decision)), len(deleted(decision))) == (made, removed)
     if policy == "Forbid":
-        assert "Forbid" in decision.notices[0].message
+        assert decision.notices[0].message == (
+            f"the run of 2026-03-10T02:00:00Z waits until BatchJob {running.key.name!r} has ended, then starts "
+            "(concurrencyPolicy: Forbid)"
+        )
         ended = child("2026-03-09T02:00:00Z", "Succeeded")
         assert created(plan(nightly(**options, status=dict(decision.status or {})), [ended], NOW)), "it is made up for"
 
@@ -199,3 +205,27 @@ def test_the_id_of_a_schedule_is_the_first_part_of_those_of_its_jobs(id: str) ->
         assert made == f"team-a-nightly-{minute}"
     assert re.fullmatch("[A-Za-z0-9_-]{1,64}", made)
     assert str(minute) in made, "each run has an ID of its own"
+
+
+def test_forbid_with_a_deadline_waits_for_so_long_and_then_skips() -> None:
+    running = child("2026-03-09T02:00:00Z", "Running")
+    options = {"concurrencyPolicy": "Forbid", "startingDeadlineSeconds": 60}
+    waits = plan(nightly(**options), [running], NOW)
+    assert waits.notices[0].message.endswith(
+        "it is skipped if that takes longer than until 2026-03-10T02:01:00Z (startingDeadlineSeconds)"
+    )
+    late = plan(nightly(**options), [child("2026-03-09T02:00:00Z", "Succeeded")], NOW + 60)
+    assert (created(late), [notice.reason for notice in late.notices]) == ([], ["MissedRun"])
+
+
+def test_forbid_is_told_in_the_same_words_everywhere() -> None:
+    described = JobScheduleSpec.model_json_schema(by_alias=True)["$defs"]["Cron"]["properties"]
+    texts = {
+        "explain": f"{described['concurrencyPolicy']['description']} {described['startingDeadlineSeconds']['description']}",
+        "sample": (ROOT / "manifests/samples/schedules/nightly.yaml").read_text(),
+        "schedules": (ROOT / "docs/schedules.md").read_text(),
+        "reasons": (ROOT / "docs/reasons.md").read_text(),
+    }
+    for where, text in texts.items():
+        assert re.search(r"waits until .{1,30} has ended, then\s+starts", text), where
+        assert re.search(r"\bskipped\b", text), where
