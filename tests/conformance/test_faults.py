@@ -83,6 +83,20 @@ def test_damaged_answers(emulator: EmulatorThread) -> None:
         json.loads(body)
 
 
+def test_answers_of_several_blocks_can_be_damaged(client: BatchClient, emulator: EmulatorThread) -> None:
+    make_job(client)
+    value = [{"id": f"t{number:02}", "commandLine": "/bin/true"} for number in range(100)]
+    emulator.call("POST", "/jobs/job/addtaskcollection", {"value": value})
+    whole = json.loads(emulator.call("GET", "/jobs/job/tasks")[2])
+    assert [task["id"] for task in whole["value"]] == [task["id"] for task in value]
+    emulator.admin("POST", "faults", {"operation": "Tasks_ListTasks", "count": 1, "effect": {"truncate": 0.5}})
+    with pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        emulator.call("GET", "/jobs/job/tasks")
+    emulator.admin("POST", "faults", {"operation": "Tasks_ListTasks", "count": 1, "effect": {"corrupt": True}})
+    with pytest.raises(ValueError):
+        json.loads(emulator.call("GET", "/jobs/job/tasks")[2])
+
+
 def test_a_partial_collection(client: BatchClient, emulator: EmulatorThread) -> None:
     make_job(client)
     partial = {"every": 2, "status": "ServerError", "code": "ServerBusy"}

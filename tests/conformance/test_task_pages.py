@@ -8,11 +8,11 @@ import orjson
 import pytest
 
 from azure_batch_emulator.engine.task_rules import TOO_OLD
-from azure_batch_emulator.schema.versions import VERSIONS
+from azure_batch_emulator.schema.versions import DEFAULT, VERSIONS
 from azure_batch_emulator.web import render
 from azure_batch_emulator.web.task_pages import TaskPage
 from support.property_samples import TASKS
-from support.still_service import BASE, StillService
+from support.still_service import BASE, MACHINE, StillService
 
 
 def stage_of_every_kind(*, windows: bool = False) -> StillService:
@@ -71,11 +71,48 @@ def test_the_text_is_that_of_the_objects(version: Any, *, windows: bool) -> None
         }
         if link is not None:
             expected["odata.nextLink"] = link
-        page = TaskPage(BASE, version)
+        page = TaskPage(BASE, version, f"{BASE}/$metadata#tasks")
         for task in tasks:
             page.add(task)
-        written = page.body(f"{BASE}/$metadata#tasks", link)
+        written = b"".join(page.blocks(link))
         assert written == orjson.dumps(expected, option=orjson.OPT_INDENT_2).replace(b"\n", b"\r\n")
+
+
+def test_a_page_of_several_blocks_and_nodes_is_that_of_the_objects() -> None:
+    stage = StillService()
+    stage.steady_pool(3, taskSlotsPerNode=2)
+    stage.must("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "pool"}})
+    for first in (0, 100):
+        value = [{"id": f"t{number}", "commandLine": "true"} for number in range(first, first + 100)]
+        stage.must("POST", "/jobs/job/addtaskcollection", {"value": value})
+    stage.clock.run_until(lambda: stage.service.job("job").counts.completed == 200)
+    tasks = list(stage.service.job("job").tasks.values())
+    assert len({task.node_id for task in tasks}) == 3
+    page = TaskPage(BASE, DEFAULT, "tasks")
+    for task in tasks:
+        page.add(task)
+    blocks = page.blocks(None)
+    assert len(blocks) > 1
+    assert orjson.loads(b"".join(blocks))["value"] == [render.task(BASE, task) for task in tasks]
+
+
+def test_tasks_of_a_pool_that_was_made_anew_for_windows_differ_from_those_before() -> None:
+    stage = StillService()
+    image = {"publisher": "microsoftwindowsserver", "offer": "windowsserver", "sku": "2022-datacenter"}
+    windows = {"imageReference": image, "nodeAgentSKUId": "batch.node.windows amd64"}
+    stage.must("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "pool"}})
+    for number, machine in enumerate((MACHINE, windows)):
+        stage.steady_pool(1, virtualMachineConfiguration=machine)
+        retried = {"commandLine": "exit 4", "constraints": {"maxTaskRetryCount": 1}}
+        stage.must("POST", "/jobs/job/tasks", {"id": f"t{number}", **retried})
+        stage.clock.run_until(lambda number=number: stage.service.job("job").counts.completed == number + 1)
+        stage.must("DELETE", "/pools/pool")
+        stage.clock.run_until(lambda: "pool" not in stage.service.pool_table)
+    tasks = stage.must("GET", "/jobs/job/tasks")["value"]
+    assert [task["nodeInfo"]["taskRootDirectory"] for task in tasks] == [
+        "workitems/job/job-1/t0",
+        "workitems\\job\\job-1\\t1",
+    ]
 
 
 def test_a_job_without_tasks_has_an_empty_page() -> None:

@@ -113,7 +113,7 @@ class Reply:
         location: value of the Location header.
         headers: further ones.
         stream: content of a file, instead of a body.
-        written: body that is JSON text already.
+        blocks: of a body that is JSON text already.
         status: if other than the route's.
         later: makes the reply in a thread, for what may take long; the rest does not count then. It must not touch the engine.
     """
@@ -125,9 +125,14 @@ class Reply:
     location: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     stream: AsyncIterator[bytes] | None = None
-    written: bytes | None = None
+    blocks: list[bytes] | None = None
     status: int | None = None
     later: Callable[[], Reply] | None = None
+
+    @property
+    def written(self) -> bytes | None:
+        """The body that is JSON text already, as a whole."""
+        return None if self.blocks is None else b"".join(self.blocks)
 
 
 Handler = Callable[[Request], Reply]

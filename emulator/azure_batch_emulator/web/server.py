@@ -276,8 +276,10 @@ class Server:
         if reply.stream is not None:
             file = await content(reply.stream, whole=whole)
             response = web.Response(status=status, headers=headers, body=file)
-        elif reply.body is not None or reply.written is not None:
-            body = reply.written if reply.body is None else _dump(reply.body)
+        elif reply.body is not None or reply.blocks is not None:
+            blocks = [_dump(reply.body)] if reply.body is not None else reply.blocks or []
+            # One block goes in one write with the headers.
+            body = b"".join(blocks) if whole or len(blocks) == 1 else _sent_by_blocks(blocks)
             response = web.Response(status=status, headers=headers | {"Content-Type": _JSON}, body=body)
         else:
             response = web.Response(status=status, headers=headers)
@@ -346,6 +348,12 @@ async def content(stream: AsyncIterator[bytes], *, whole: bool) -> bytes | Async
         if size > _MOST_IN_MEMORY and not whole:
             return _joined(b"".join(chunks), stream)
     return b"".join(chunks)
+
+
+async def _sent_by_blocks(blocks: list[bytes]) -> AsyncIterator[bytes]:
+    """A body that is not joined: the transport copies what the socket does not take at once."""
+    for block in blocks:
+        yield block
 
 
 async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -112,7 +112,7 @@ def list_tasks(request: Request) -> Reply:
 
 def _written_page(request: Request, job: Job, matches: Predicate | None, token: str | None) -> Reply:
     """A page without a selection, written straight away."""
-    page = TaskPage(request.base_url, request.version)
+    page = TaskPage(request.base_url, request.version, request.metadata("tasks"))
     size = request.query.max_results()
     tasks = map(job.tasks.__getitem__, job.task_ids.after(token))
     chosen = list(islice(filter(matches, tasks) if matches is not None else tasks, size + 1))
@@ -124,7 +124,7 @@ def _written_page(request: Request, job: Job, matches: Predicate | None, token: 
         link = request.query.next_link(f"{request.base_url}{request.path}", chosen[-1].id.lower())
     for task in chosen:
         page.add(task)
-    return Reply(written=page.body(request.metadata("tasks"), link))
+    return Reply(blocks=page.blocks(link))
 
 
 def replace(request: Request) -> Reply:
