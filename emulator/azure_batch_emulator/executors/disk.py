@@ -103,17 +103,27 @@ class DiskFiles:
         return FileContent(info, read)
 
     def delete(self, place: NodePlace, base: str, path: str, *, recursive: bool) -> None:
-        real = self.resolve(place, base, path)
-        entry = _entry(self._top(place, base), path)
-        if entry.is_symlink():
-            # The link goes, not what it leads to.
-            entry.unlink()
-        elif not real.is_dir():
-            real.unlink()
-        elif recursive:
-            shutil.rmtree(real)
-        else:
-            real.rmdir()
+        # What is not there, or leads out of the base, is refused before anything is touched.
+        self.resolve(place, base, path)
+        top = self._top(place, base)
+        entry = _entry(top, path)
+        holder = Path(os.path.realpath(entry.parent))
+        if not holder.is_relative_to(top):
+            raise FileNotFoundError(path)
+        with contextlib.ExitStack() as stack:
+            try:
+                descriptor = stack.enter_context(_opened_directory(self.root(place), holder))
+            except OSError:
+                # A link has been put on the way meanwhile.
+                raise FileNotFoundError(path) from None
+            # A link goes itself, not what it leads to.
+            mode = os.lstat(entry.name, dir_fd=descriptor).st_mode
+            if not stat.S_ISDIR(mode):
+                os.unlink(entry.name, dir_fd=descriptor)
+            elif recursive:
+                shutil.rmtree(entry.name, dir_fd=descriptor)
+            else:
+                os.rmdir(entry.name, dir_fd=descriptor)
 
 
 def inside(root: Path, place: Path) -> Path:
@@ -193,23 +203,33 @@ def make_way(file: Path) -> None:
             file.unlink()
 
 
+@contextlib.contextmanager
+def _opened_directory(root: Path, directory: Path) -> Iterator[int]:
+    """A descriptor of a directory of a node by its real path; no link that has been put on the way meanwhile is followed.
+
+    Raises:
+        OSError: there is one.
+    """
+    top = root.resolve()
+    descriptor = os.open(top, _THROUGH)
+    try:
+        for part in directory.relative_to(top).parts:
+            inner = os.open(part, _THROUGH | os.O_NOFOLLOW, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
 def open_inside(root: Path, file: Path) -> BinaryIO:
     """Open a file of a node by its real path, and no link that has been put on the way meanwhile.
 
     Raises:
         OSError: there is one, or the file is none; a pipe would be waited for.
     """
-    top = root.resolve()
-    *parts, name = file.relative_to(top).parts
-    place = os.open(top, _THROUGH)
-    try:
-        for part in parts:
-            inner = os.open(part, _THROUGH | os.O_NOFOLLOW, dir_fd=place)
-            os.close(place)
-            place = inner
-        found = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=place)
-    finally:
-        os.close(place)
+    with _opened_directory(root, file.parent) as descriptor:
+        found = os.open(file.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=descriptor)
     if not stat.S_ISREG(os.fstat(found).st_mode):
         os.close(found)
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))

@@ -193,3 +193,58 @@ def test_what_an_earlier_emulator_has_not_taken_away_keeps_nothing_alive(tmp_pat
 
     assert asyncio.run(run()) is False
     assert list((tmp_path / ".trash").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["x", "deep"])
+@pytest.mark.parametrize("moment", ["found", "opened"])
+def test_what_a_link_that_is_put_in_the_way_meanwhile_leads_to_is_not_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, name: str
+) -> None:
+    files = DiskFiles(tmp_path / "nodes")
+    files.add_node(PLACE)
+    inner, outside = files.root(PLACE) / TASK / "inner", tmp_path / "outside"
+    for place in (inner, outside):
+        (place / "deep").mkdir(parents=True)
+        (place / "x").write_text("x")
+        (place / "deep" / "y").write_text("y")
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+    def replace_by_link() -> None:
+        if not inner.is_symlink():
+            inner.rename(tmp_path / "moved")
+            inner.symlink_to(outside)
+
+    resolve, open_ = DiskFiles.resolve, os.open
+
+    def resolve_then_replace(*args: Any) -> Path:
+        found = resolve(*args)
+        replace_by_link()
+        return found
+
+    def replace_then_open(*args: Any, **options: Any) -> int:
+        replace_by_link()
+        return open_(*args, **options)
+
+    if moment == "found":
+        monkeypatch.setattr(DiskFiles, "resolve", resolve_then_replace)
+    else:
+        monkeypatch.setattr(os, "open", replace_then_open)
+    with pytest.raises(FileNotFoundError):
+        files.delete(PLACE, TASK, f"inner/{name}", recursive=True)
+    monkeypatch.undo()
+    assert (outside / "x").read_text() == "x"
+    assert (outside / "deep" / "y").read_text() == "y"
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_a_link_is_deleted_and_not_what_it_leads_to(tmp_path: Path) -> None:
+    files = DiskFiles(tmp_path)
+    files.add_node(PLACE)
+    task = files.root(PLACE) / TASK
+    (task / "kept").mkdir(parents=True)
+    (task / "kept" / "x").write_text("x")
+    (task / "link").symlink_to("kept")
+    files.delete(PLACE, TASK, "link/x", recursive=False)
+    files.delete(PLACE, TASK, "link", recursive=True)
+    assert [entry.name for entry in task.iterdir()] == ["kept"]
+    assert list((task / "kept").iterdir()) == []
