@@ -122,9 +122,9 @@ class LoopClock:
 class _LoopTimer:
     """A handle of the loop that leaves the clock's books when it is done, and can be held up."""
 
-    __slots__ = ("_args", "_callback", "_handle", "_left", "_pausable", "_timers")
+    __slots__ = ("_args", "_callback", "_handle", "_left", "_pausable", "_rest", "_timers")
 
-    # The loop refuses nothing, but epoll cannot wait longer than this; "no limit" is centuries.
+    # epoll cannot wait longer than this. What is further away is waited for in several steps; "no limit" is centuries.
     _LONGEST = 86_400 * 24.0
 
     def __init__(
@@ -141,6 +141,7 @@ class _LoopTimer:
         self._args = args
         self._pausable = pausable
         self._left: float | None = None
+        self._rest = 0.0
         timers.add(self)
         self._handle: asyncio.Handle | None = self._plan(seconds)
 
@@ -149,9 +150,14 @@ class _LoopTimer:
         if seconds <= 0 and not self._pausable:
             # Most of what is planned is due at once, and the loop's queue is several times as cheap as its heap.
             return loop.call_soon(self._run)
-        return loop.call_later(min(seconds, self._LONGEST), self._run)
+        step = min(seconds, self._LONGEST)
+        self._rest = seconds - step
+        return loop.call_later(step, self._run)
 
     def _run(self) -> None:
+        if self._rest > 0:
+            self._handle = self._plan(self._rest)
+            return
         self._timers.discard(self)
         callback, args = self._callback, self._args
         # What is over holds on to nothing: timers and those who keep them refer to each other.
@@ -160,7 +166,7 @@ class _LoopTimer:
 
     def hold(self) -> None:
         if self._pausable and self._left is None and isinstance(self._handle, asyncio.TimerHandle):
-            self._left = max(0.0, self._handle.when() - asyncio.get_running_loop().time())
+            self._left = max(0.0, self._handle.when() - asyncio.get_running_loop().time()) + self._rest
             self._handle.cancel()
 
     def go_on(self) -> None:

@@ -208,7 +208,7 @@ class Schedules:
         if end is None:
             return
         if end > now:
-            # As in `_due`: a timer cannot be longer than some weeks.
+            # As in `_due`.
             self._watch_end(schedule, now)
             return
         schedule.next_run = None
@@ -275,7 +275,7 @@ class Schedules:
             return
         now = self._service.clock.now()
         if schedule.next_run is not None and schedule.next_run - now > TICKS_PER_SECOND:
-            # A timer cannot be longer than some weeks: this one rang before its time.
+            # The wall clock may have been set back since the timer was planned.
             self._set_timer(schedule, now)
             return
         self._advance(schedule, schedule.next_run or now)

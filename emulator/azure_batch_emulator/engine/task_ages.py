@@ -50,7 +50,6 @@ class TaskAges:
     def _look(self, job: Job) -> None:
         job.age_timer = None
         now = self._service.clock.service_seconds()
-        # Timers of the real clock may go off before a time that is months away.
         while job.age_marks and job.age_marks[0][0] + _LIFE <= now:
             job.age_marks.popleft()
             self._end_before(job, job.age_marks[0][1] if job.age_marks else math.inf)
