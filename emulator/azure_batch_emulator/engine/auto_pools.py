@@ -34,12 +34,15 @@ class AutoPools:
         schedule = self._service.schedule_table.get((job.schedule_id or "").lower())
         shared = schedule is not None and specification["poolLifetimeOption"] == "jobschedule"
         job.auto_pool = True
-        if shared and schedule is not None and schedule.auto_pool_id is not None:
-            job.pool_id = schedule.auto_pool_id
-            if job.pool_id.lower() in self._service.pool_table:
+        usual = schedule.auto_pool_id if shared and schedule is not None else None
+        pool = self._service.pool_table.get((usual or "").lower())
+        if usual is not None and (pool is None or pool.state == "active"):
+            job.pool_id = usual
+            if pool is not None:
                 return
             # The job that was to have it made has ended before that.
         else:
+            # One that is being deleted takes no tasks any more.
             guid = str(uuid.UUID(int=self._service.random.getrandbits(128), version=4)).upper()
             prefix = specification.get("autoPoolIdPrefix")
             job.pool_id = f"{prefix}_{guid}" if prefix else guid

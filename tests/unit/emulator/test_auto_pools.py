@@ -206,3 +206,35 @@ def test_a_shared_pool_that_the_quota_forbade_is_made_for_the_next_job() -> None
     bench.clock.advance(51 * 60.0)
     assert bench.service.job("s:job-2").state == "active"
     assert str(schedule.auto_pool_id).lower() in bench.service.pool_table
+
+
+def test_a_shared_pool_that_is_being_deleted_is_made_anew_for_the_next_job() -> None:
+    bench = Bench()
+    schedule = shared(bench)
+    bench.clock.advance(120.0)
+    service, old = bench.service, str(schedule.auto_pool_id)
+    # The pool is still being deleted when the next job starts.
+    service.jobs.terminate(service.job("s:job-1"), "r")
+    bench.clock.advance(50 * 60.0 - 130.0)
+    service.pools.delete(service.pool(old))
+    bench.clock.run_until(lambda: schedule.job_serial == 2)
+    assert service.pool(old).state == "deleting"
+    second = service.job("s:job-2")
+    assert second.pool_id == schedule.auto_pool_id != old
+    bench.clock.advance(120.0)
+    assert set(service.pool_table) == {"pool", second.pool_id.lower()}
+    service.schedules.terminate(schedule)
+    bench.clock.advance(600.0)
+    assert set(service.pool_table) == {"pool"}
+
+
+def test_a_shared_pool_that_was_deleted_is_made_again_for_the_next_job() -> None:
+    bench = Bench()
+    schedule = shared(bench)
+    bench.clock.advance(120.0)
+    service, old = bench.service, str(schedule.auto_pool_id)
+    service.jobs.terminate(service.job("s:job-1"), "r")
+    service.pools.delete(service.pool(old))
+    bench.clock.advance(51 * 60.0)
+    assert service.job("s:job-2").state == "active"
+    assert service.pool(str(schedule.auto_pool_id)).state == "active"
