@@ -348,7 +348,10 @@ class Subtask:
 
 @dataclass(slots=True, eq=False)
 class JobTaskRecord:
-    """What a job's preparation and release tasks did on one node; outlives the node (docs/azure-batch.md#jobs)."""
+    """What a job's preparation and release tasks did on one node; outlives the node (docs/azure-batch.md#jobs).
+
+    `tries` are those of a preparation task that goes on when its job is enabled again.
+    """
 
     job_id: str
     pool_id: str
@@ -357,6 +360,7 @@ class JobTaskRecord:
     release: dict[str, Any] | None = None
     prepared: bool = False
     failed: bool = False
+    tries: int = 0
     waiting_tasks: list[Task] = field(default_factory=list)
     run: Run | None = None
 

@@ -44,7 +44,8 @@ class JobTasks:
         if spec["waitForSuccess"]:
             record.waiting_tasks.append(task)
         if record.run is None:
-            _JobTask(self._service, self._active, job, node, record, spec, "preparation").launch()
+            _JobTask(self._service, self._active, job, node, record, spec, "preparation", record.tries).launch()
+            record.tries = 0
         return not spec["waitForSuccess"]
 
     def withdraw(self, task: Task, node: Node) -> None:
@@ -156,6 +157,7 @@ class _JobTask:
         record: JobTaskRecord,
         spec: dict[str, Any],
         kind: str,
+        attempt: int = 0,
     ) -> None:
         self._service = service
         self._active = active
@@ -164,7 +166,7 @@ class _JobTask:
         self._record = record
         self._spec = spec
         self._kind = kind
-        self._attempt = 0
+        self._attempt = attempt
         self._info: dict[str, Any] = {}
 
     def launch(self) -> None:
@@ -246,9 +248,14 @@ class _JobTask:
         outcome = task_rules.judge(result, timed_out=run.timed_out)
         if self._kind == "preparation":
             most = self._spec["constraints"]["maxTaskRetryCount"]
-            if task_rules.should_retry(outcome, self._attempt, most) and self._job.state == "active":
+            if task_rules.should_retry(outcome, self._attempt, most):
                 self._attempt += 1
-                self.launch()
+                if self._job.state == "active" or self._record.waiting_tasks:
+                    self.launch()
+                else:
+                    # Nothing starts in a disabled job: it is tried again with the next task.
+                    self._complete(outcome)
+                    self._record.tries = self._attempt
                 return
         self._complete(outcome)
         if self._kind == "release":

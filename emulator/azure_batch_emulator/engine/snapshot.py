@@ -47,7 +47,7 @@ _SELDOM = (
 )
 _TASK_NAMES = """id created last_modified state_time state previous_state previous_state_time start_time end_time exit_code
  result failure node_id node_pool_id"""
-_RECORD_NAMES = """job_id pool_id node_id preparation release prepared failed"""
+_RECORD_NAMES = """job_id pool_id node_id preparation release prepared failed tries"""
 _SCHEDULE_NAMES = """id spec created last_modified state_time state previous_state previous_state_time job_serial
  recent_job_id next_run end_time due due_at auto_pool_id auto_pool_kept"""
 _POOL = tuple(_POOL_NAMES.split())

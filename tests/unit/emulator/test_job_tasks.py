@@ -308,3 +308,40 @@ def test_a_preparation_task_that_a_restart_ends_is_shown_again_when_it_runs_agai
     bench.service.nodes.enable_scheduling(next(iter(bench.pool.nodes.values())))
     bench.clock.advance(1.0)
     assert bench.end_all(DONE) == ["prepare"]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("wait_for_success", [True, False])
+def test_a_preparation_task_that_fails_while_its_job_is_disabled_is_tried_again_when_that_is_enabled(
+    wait_for_success: bool, restart: bool
+) -> None:
+    bench, task, _ = one_node(constraints={"maxTaskRetryCount": 1}, waitForSuccess=wait_for_success)
+    bench.service.jobs.disable(task.job, "requeue")
+    bench.clock.advance(1.0)
+    assert "prepare" in bench.end_all(RunResult(1))
+    assert bench.service.job("job").job_task_records[0].preparation["result"] == "failure"
+    bench.clock.advance(60.0)
+    assert (bench.executor.open, bench.service.job("job").state) == ([], "disabled")
+    if restart:
+        bench = restarted(bench)
+    bench.service.jobs.enable(bench.service.job("job"))
+    bench.clock.advance(1.0)
+    (record,) = bench.service.job("job").job_task_records
+    assert record.preparation["retryCount"] == 1
+    # The tries are counted through: this was the last one.
+    ran = bench.end_all(RunResult(1))
+    assert ran == ["prepare"] if wait_for_success else sorted(ran) == ["prepare", "work"]
+    assert record.failed is wait_for_success
+    assert bench.executor.open == []
+
+
+def test_tasks_that_a_disabling_job_waits_for_have_their_preparation_tried_again() -> None:
+    bench, task, _ = one_node(constraints={"maxTaskRetryCount": 1})
+    bench.service.jobs.disable(task.job, "wait")
+    bench.clock.advance(1.0)
+    assert bench.end_all(RunResult(1)) == ["prepare"]
+    assert task.job.state == "disabling"
+    assert bench.end_all(DONE) == ["prepare"]
+    assert bench.end_all(DONE) == ["work"]
+    bench.clock.advance(60.0)
+    assert (task.state, task.job.state) == ("completed", "disabled")
