@@ -171,7 +171,8 @@ class Counts:
 class Job:
     """A job with its tasks by lower-case id. Its wall-clock limit counts from `limit_since` (`limits.Limits.reading`).
 
-    `left_pool` is its auto pool if it runs in another pool by now.
+    `left_pool` is its auto pool if it runs in another pool by now. `reaction` is what a failed task
+    has ordered for it and is still to come.
     """
 
     id: str
@@ -198,6 +199,7 @@ class Job:
     schedule_id: str | None = None
     auto_pool: bool = False
     left_pool: str | None = None
+    reaction: str | None = None
     limit_since: float = 0.0
     wall_clock_timer: Timer | None = None
     step_timer: Timer | None = None

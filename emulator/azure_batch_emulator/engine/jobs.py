@@ -103,7 +103,8 @@ class Jobs:
             self._stop_timers(job)
             self._gone(job)
             return
-        job.state = {"disabling": "disabled", "enabling": "active"}.get(job.state, job.state)
+        if job.state in ("disabling", "enabling"):
+            job.state, job.state_time = ("disabled" if job.state == "disabling" else "active"), now
         if job.state == "terminating":
             job.state, job.state_time, job.end_time = "completed", now, now
             self._service.auto_pools.job_ended(job)
@@ -117,6 +118,8 @@ class Jobs:
         task = job.tasks.get(manager["id"].lower()) if manager is not None else None
         if manager is not None and task is not None and task.state == "completed" and manager["killJobOnCompletion"]:
             self._service.clock.call_later(timings.COMPLETION_CHECK, self.end_by_service, job, "JMComplete")
+        if job.reaction is not None:
+            self._react(job, job.reaction)
         self._plan_check(job)
 
     # -- changing --
@@ -338,15 +341,24 @@ class Jobs:
         if task.is_job_manager and job.spec["jobManagerTask"]["killJobOnCompletion"]:
             self._service.clock.call_later(timings.COMPLETION_CHECK, self.end_by_service, job, "JMComplete")
             return
-        if task.result == "failure" and job.spec["onTaskFailure"] == "performexitoptionsjobaction":
-            if job_action == "terminate":
-                self._service.clock.call_later(timings.TASK_FAILURE_REACTION, self.end_by_service, job, "TaskFailed")
-            elif job_action == "disable" and job.state == "active":
-                self._service.clock.call_later(timings.TASK_FAILURE_REACTION, self._disable_by_task, job)
+        ordered = job_action == "terminate" or (job_action == "disable" and job.state == "active")
+        if ordered and task.result == "failure" and job.spec["onTaskFailure"] == "performexitoptionsjobaction":
+            self._react(job, job_action)
         self._plan_check(job)
 
-    def _disable_by_task(self, job: Job) -> None:
-        if job.state == "active":
+    def _react(self, job: Job, action: str) -> None:
+        """Do in a while what a failed task has ordered for its job."""
+        # The end of a job outweighs all else.
+        if job.reaction != "terminate":
+            job.reaction = action
+        self._service.clock.call_later(timings.TASK_FAILURE_REACTION, self._reacted, job, action)
+
+    def _reacted(self, job: Job, action: str) -> None:
+        if job.reaction == action:
+            job.reaction = None
+        if action == "terminate":
+            self.end_by_service(job, "TaskFailed")
+        elif job.state == "active":
             self.disable(job, "requeue")
 
     def task_ended(self, job: Job) -> None:

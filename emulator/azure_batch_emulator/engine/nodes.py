@@ -122,6 +122,11 @@ class Nodes:
         node.state, node.state_time = "creating", self._service.clock.now()
         node.timer = self._service.clock.call_later(timings.NODE_CREATING, self._to_starting, node)
 
+    def resume(self, node: Node) -> None:
+        """Go on with what a node from a state file was to do as soon as its tasks or data let it: the tasks have been requeued."""
+        if node.after_drain is not None:
+            self._drained(node)
+
     # -- calls of users --
 
     def check_ready(self, node: Node) -> None:

@@ -204,9 +204,10 @@ class Pools:
     def resume(self, pool: Pool) -> None:
         """Go on with a pool that comes from a state file."""
         pool.settled = pool.allocation_state == "steady"
-        if pool.allocation_state != "steady":
-            pool.allocation_state = "resizing"
+        if pool.allocation_state == "resizing":
             self._begin(pool, "requeue")
+        elif pool.allocation_state == "stopping":
+            pool.allocation_timer = self._service.clock.call_later(timings.STOP_RESIZE, self._stopped, pool)
         if pool.enable_auto_scale and pool.auto_scale_formula and pool.auto_scale_interval:
             self._service.auto_scale.begin(pool, pool.auto_scale_formula, pool.auto_scale_interval)
 

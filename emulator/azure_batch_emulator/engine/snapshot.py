@@ -1,7 +1,8 @@
 """An account as JSON, and back: what the optional state file holds.
 
 What was under way when the picture was taken is settled on the way back, as the service would after a breakdown of its
-own: running tasks are requeued, nodes that were starting start again, deletions and terminations are finished.
+own: running tasks are requeued, nodes that were starting start again, deletions and terminations are finished. What was still to
+come is done: a resize goes on or is stopped, nodes that waited for their tasks or data act, jobs end that a failed task has ended.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ _POOL_NAMES = """id spec created last_modified state_time allocation_time target
  allocation_state resize_timeout resize_errors communication_mode node_serial enable_auto_scale
  auto_scale_formula auto_scale_interval auto_scale_run"""
 _NODE_NAMES = """id index dedicated ip_address allocated state_time state scheduling_enabled boot_time tasks_run
- tasks_succeeded start_task start_task_info errors users"""
+ tasks_succeeded start_task start_task_info errors users after_drain awaits_retention"""
 _JOB_NAMES = """id spec created last_modified state_time start_time pool_id state previous_state previous_state_time
- end_time terminate_reason scheduling_error disable_option schedule_id auto_pool left_pool"""
+ end_time terminate_reason scheduling_error disable_option schedule_id auto_pool left_pool reaction"""
 _SELDOM = (
     "retry_count",
     "requeue_count",
@@ -142,6 +143,9 @@ def load(service: BatchService, picture: dict[str, Any]) -> None:
     for schedule in list(service.schedule_table.values()):
         service.schedules.resume(schedule)
     for pool in service.pool_table.values():
+        # Whether there is data to wait for, only the jobs tell.
+        for node in pool.nodes.values():
+            service.nodes.resume(node)
         service.scheduler.wake(pool)
 
 

@@ -7,18 +7,15 @@ not on one that was reimaged since, and once more "if a Node reboots while the J
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
-from azure_batch_emulator.clock import ManualClock
-from azure_batch_emulator.engine import snapshot
 from azure_batch_emulator.engine.entities import Node, Task
-from azure_batch_emulator.engine.service import BatchService
 from azure_batch_emulator.executors.base import RunResult
 from azure_batch_emulator.schema.tasks import TASK
-from support.hand_executor import DONE, Bench, HandExecutor
+from support.hand_executor import DONE, Bench
+from unit.emulator.restarting import restarted
 
 JOB: dict[str, Any] = {
     "jobPreparationTask": {"commandLine": "prepare", "constraints": {"maxTaskRetryCount": 0}},
@@ -196,20 +193,6 @@ def test_a_failed_preparation_that_tasks_do_not_wait_for_keeps_no_tasks_away_and
     bench.executor.open = []
     another(bench, task)
     assert bench.end_all(DONE) == ["again"]
-
-
-def restarted(bench: Bench) -> Bench:
-    """The account in another emulator that goes on with its state file."""
-    again = Bench.__new__(Bench)
-    again.clock = ManualClock()
-    again.executor = HandExecutor(again.clock, 1)
-    again.executor.open = []
-    again.service = BatchService("account", again.clock, again.executor, seed=1)
-    again.clock.advance(100_000.0)
-    snapshot.load(again.service, json.loads(json.dumps(snapshot.dump(bench.service))))
-    again.pool = again.service.pool_table["pool"]
-    again.clock.advance(120.0)
-    return again
 
 
 @pytest.mark.parametrize("moment", ["during", "after"])
