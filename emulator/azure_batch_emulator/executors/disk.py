@@ -12,7 +12,11 @@ import mimetypes
 import os
 import shutil
 import stat
-from collections.abc import AsyncIterator, Iterator
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +28,55 @@ NODE_DIRECTORIES = ("applications", "fsmounts", "shared", "startup", "volatile",
 # To go through a directory one need not be allowed to list it.
 _THROUGH = os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
 _CHUNK = 64 * 1024
+# Smaller directories fit on a page.
+_LEAST_KEPT = 1000
+# In all directories together; about 30 MB.
+_MOST_KEPT = 200_000
+# The clock of a file system has ticks: a change within one tick of another leaves the directory's time as it is.
+_TICK_NS = 2 * 10**9
+
+
+# Shown name, own name, whether it is a directory.
+_Entry = tuple[str, str, bool]
+
+
+class _Listings:
+    """Entries of directories in order. Those of large ones are kept for the next page of a list, until the directory changes."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[tuple[int, int, int], list[_Entry]]] = {}
+        # Lists are made in threads.
+        self._lock = threading.Lock()
+
+    def entries(self, directory: str) -> list[_Entry]:
+        """The entries now. None for a directory that cannot be read."""
+        try:
+            status = Path(directory).stat(follow_symlinks=False)
+        except OSError:
+            return []
+        # Unlike the time of modification, this time cannot be set by a task.
+        state = (status.st_dev, status.st_ino, status.st_ctime_ns)
+        with self._lock:
+            kept = self._kept.get(directory)
+        if kept is not None and kept[0] == state:
+            return kept[1]
+        found = _entries(directory)
+        settled = time.time_ns() - status.st_ctime_ns > _TICK_NS
+        with self._lock:
+            self._kept.pop(directory, None)
+            if settled and _LEAST_KEPT < len(found) <= _MOST_KEPT:
+                while self._count() + len(found) > _MOST_KEPT:
+                    del self._kept[next(iter(self._kept))]
+                self._kept[directory] = state, found
+        return found
+
+    def _count(self) -> int:
+        return sum(len(entries) for _, entries in self._kept.values())
+
+    def __len__(self) -> int:
+        """How many entries are kept."""
+        with self._lock:
+            return self._count()
 
 
 class DiskFiles:
@@ -31,6 +84,12 @@ class DiskFiles:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._listings = _Listings()
+
+    @property
+    def kept_entries(self) -> int:
+        """How many entries of directories are kept in memory."""
+        return len(self._listings)
 
     def root(self, place: NodePlace) -> Path:
         """A node's root directory. Ids are letters, digits, dashes and underscores, so they are safe as names."""
@@ -79,7 +138,7 @@ class DiskFiles:
         top = self._top(place, base)
         if not os.path.isdir(top):  # noqa: PTH112 - `Path` fails where it may not look
             raise FileNotFoundError(base)
-        return _walk(str(top), after or (0, ""), recursive=recursive)
+        return _walk(self._listings.entries, str(top), after or (0, ""), recursive=recursive)
 
     def open(self, place: NodePlace, base: str, path: str) -> FileContent:
         real = self.resolve(place, base, path)
@@ -138,7 +197,9 @@ def inside(root: Path, place: Path) -> Path:
     return Path(real)
 
 
-def _walk(top: str, after: tuple[int, str], *, recursive: bool) -> Iterator[FileInfo]:
+def _walk(
+    entries_of: Callable[[str], list[_Entry]], top: str, after: tuple[int, str], *, recursive: bool
+) -> Iterator[FileInfo]:
     """What is below a directory, by depth, then by name. There may be very many: only what is asked for is looked at."""
     depth, last = after
     # The directories of one depth with what the names of their entries begin with, in the order of these names.
@@ -146,16 +207,15 @@ def _walk(top: str, after: tuple[int, str], *, recursive: bool) -> Iterator[File
     while level:
         below: list[tuple[str, str]] = []
         for directory, inner in level:
-            entries = _entries(directory)
+            entries = entries_of(directory)
             if recursive:
                 below += [
                     (f"{directory}/{name}", f"{inner}{shown}/") for shown, name, is_directory in entries if is_directory
                 ]
             if slashes < depth:
                 continue
-            for shown, name, is_directory in entries:
-                if slashes == depth and f"{inner}{shown}" <= last:
-                    continue
+            first = _first_after(entries, inner, last) if slashes == depth else 0
+            for shown, name, is_directory in islice(entries, first, None):
                 if is_directory:
                     yield FileInfo(f"{inner}{shown}", True)
                     continue
@@ -168,8 +228,13 @@ def _walk(top: str, after: tuple[int, str], *, recursive: bool) -> Iterator[File
         level, slashes = sorted(below, key=itemgetter(1)), slashes + 1
 
 
-def _entries(directory: str) -> list[tuple[str, str, bool]]:
-    """Entries of a directory in order: shown name, own name, whether it is a directory. None for one that cannot be read."""
+def _first_after(entries: list[_Entry], inner: str, last: str) -> int:
+    """Index of the first entry whose path comes after another path."""
+    return bisect_right(entries, last, key=lambda entry: f"{inner}{entry[0]}")
+
+
+def _entries(directory: str) -> list[_Entry]:
+    """Entries of a directory in order. None for one that cannot be read."""
     try:
         with os.scandir(directory) as found:
             return sorted(
