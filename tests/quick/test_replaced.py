@@ -48,7 +48,7 @@ async def test_tasks_that_were_deleted_for_a_refused_change_come_back_with_the_o
     await stage.until(lambda: stage.ready("bj", "own"), 300)
     await stage.run_for(60)
     assert commands(stage) == wanted
-    assert stage.azure.calls("Jobs_UpdateJob") == patches + 2, "one to say that the tasks change, one that they are in"
+    assert stage.azure.calls("Jobs_UpdateJob") == patches + 3, "two to say that the tasks change, one that they are in"
 
 
 async def test_tasks_that_came_with_a_refused_change_go_with_it(stage: Stage) -> None:
@@ -74,6 +74,7 @@ async def test_a_lost_answer_to_the_mark_loses_no_task(stage: Stage, lost: str) 
     hold = stage.azure.hold("Jobs_UpdateJob", count=1)
     stage.apply(*made_of("tasks", after))
     await stage.until(lambda: hold.arrived, 60)
+    await stage.run_for(10)
     assert len(commands(stage)) == 3, "nothing is deleted before the job says that its tasks change"
     if lost == "after":
         hold.release()
@@ -94,3 +95,56 @@ async def test_a_job_that_only_grows_needs_no_mark(stage: Stage) -> None:
     await stage.until(lambda: len(commands(stage)) == 4, 300)
     await stage.run_for(60)
     assert stage.azure.calls("Jobs_UpdateJob") == patches + 1, "that the tasks are in"
+
+
+@pytest.mark.parametrize("changed", [False, True], ids=["first", "changed"])
+async def test_a_late_word_that_former_tasks_are_in_loses_no_task(stage: Stage, changed: bool) -> None:
+    before = sleeping(3, seconds=36000)
+    after = [{**task, "applicationPackageReferences": UNKNOWN} for task in before]
+    await stage.ready_pool()
+    if changed:
+        stage.apply(*made_of("tasks", sleeping(2, seconds=7200)))
+        await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
+        marked = stage.azure.calls("Jobs_UpdateJob") + 1
+        stage.apply(*made_of("tasks", before))
+        await stage.until(lambda: stage.azure.calls("Jobs_UpdateJob") == marked, 60)
+        word = stage.azure.hold("Jobs_UpdateJob", count=1)
+    else:
+        word = stage.azure.hold("Jobs_UpdateJob", count=1)
+        stage.apply(*made_of("tasks", before))
+    await stage.until(lambda: word.arrived, 60)
+    wanted = commands(stage)
+    assert len(wanted) == 3, "it is the word that they are in"
+    await stage.kill()
+    stage.apply(*made_of("tasks", after))
+    stage.start()
+    await stage.until(lambda: not commands(stage), 300)
+    await stage.kill()
+    word.release()
+    stage.apply(*made_of("tasks", before))
+    await stage.run_for(1)
+    stage.start()
+    await stage.until(lambda: commands(stage) == wanted, 300)
+    await stage.until(lambda: stage.ready("bj", "own"), 300)
+
+
+async def test_tasks_of_a_spec_without_policies_go_when_the_one_with_policies_is_back(stage: Stage) -> None:
+    before = sleeping(2, seconds=36000)
+    more = [*before, {**before[0], "id": "t2"}, {**before[0], "id": "t3", "applicationPackageReferences": UNKNOWN}]
+    await stage.ready_pool()
+    stage.apply(*made_of("tasks", before))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
+    stage.apply(job("own", tasks=more))
+    await stage.until(lambda: "t2" in commands(stage), 300)
+    await stage.until(lambda: not stage.ready("bj", "own"), 300)
+    stage.apply(*made_of("tasks", before))
+    await stage.until(lambda: commands(stage).keys() == {"t0", "t1"}, 300)
+    await stage.until(lambda: stage.ready("bj", "own"), 300)
+
+
+async def test_the_first_tasks_of_a_job_with_policies_need_no_mark(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(*made_of("tasks", sleeping(3, seconds=36000)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
+    await stage.run_for(60)
+    assert stage.azure.calls("Jobs_UpdateJob") == 1, "that the tasks are in"

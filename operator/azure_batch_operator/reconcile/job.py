@@ -95,6 +95,7 @@ def plan(
     others: Others = NO_OTHERS,
     *,
     named: bool = False,
+    print_: str = "",
 ) -> Plan:
     """Decide about one BatchJob.
 
@@ -105,8 +106,9 @@ def plan(
         origin: fingerprint of what fixed tasks would be made from; empty if it is not known.
         others: what is known of other owners.
         named: whether BatchTasks that have not ended name it as their job.
+        print_: fingerprint of the sources of its tasks, for the note of a job that is created.
     """
-    decided = _plan(resource, account, pool, remote, tasks, cluster, now, origin, others, named=named)
+    decided = _plan(resource, account, pool, remote, tasks, cluster, now, origin, others, named=named, print_=print_)
     return _with_pool(resource, pool, decided)
 
 
@@ -122,6 +124,7 @@ def _plan(
     others: Others,
     *,
     named: bool,
+    print_: str,
 ) -> Plan:
     if resource.deleting and (not resource.has_finalizer or resource.released):
         return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
@@ -144,7 +147,7 @@ def _plan(
         verb = "delete_job"
         return policy.end(resource, remote, f"job {resource.remote_id!r}", verb, Table.JOBS, cluster, now, others)
     if remote is Absent.GONE:
-        return _lost(resource, now) or _create(resource, account, pool, cluster, now)
+        return _lost(resource, now) or _create(resource, account, pool, cluster, now, print_)
     claimed = policy.claim(resource, "job", remote, cluster, "update_job", Table.JOBS, now, others)
     if claimed is not None:
         return claimed
@@ -302,7 +305,7 @@ def _lost(resource: Resource, now: float) -> Plan | None:
     return with_notice(resource, plan, verdict)
 
 
-def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: str, now: float) -> Plan:
+def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: str, now: float, print_: str) -> Plan:
     until = job_end.pending_deadline(resource, now)
     if pool.problem:
         plan = waiting(resource, *pool.problem, now)
@@ -313,7 +316,7 @@ def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: s
         # It may follow in the same `apply`; the job goes on without it, so nothing but the Event tells of a typing error.
         return Plan(again=patience)
     verdict = Verdict("Creating", "Creating", "the job is being created", ready=False, trend="Reconciling")
-    call = Call("create_job", Table.JOBS, resource.remote_id, body=_body(resource, pool.id, cluster))
+    call = Call("create_job", Table.JOBS, resource.remote_id, body=_body(resource, pool.id, cluster, print_))
     # A new incarnation begins with nothing remembered of one before it.
     url = f"{account.url}/jobs/{resource.remote_id}"
     shown = status(resource, verdict, now, id=resource.remote_id, url=url, account=account.name, poolId=pool.id)
@@ -339,7 +342,7 @@ def _wrong_tasks(resource: Resource, digits: int | None, now: float) -> Plan | N
     return with_notice(resource, Plan(status=shown), verdict)
 
 
-def _body(resource: Resource, pool_id: str | None, cluster: str) -> dict[str, Any]:
+def _body(resource: Resource, pool_id: str | None, cluster: str, print_: str) -> dict[str, Any]:
     """The job as it is created: never with terminatejob, since a job without tasks would end at once (docs/azure-batch.md#jobs)."""
     spec = resource.spec
     body = {"id": resource.remote_id} | JobSpec.rest_body(spec)
@@ -352,7 +355,7 @@ def _body(resource: Resource, pool_id: str | None, cluster: str) -> dict[str, An
     body.setdefault("usesTaskDependencies", True)
     body = job_changes.with_note(ownership.with_marker(body, ownership.marker(cluster, resource)), spec)
     if expand.total(spec):
-        body["metadata"].append({"name": TASKS_METADATA, "value": job_changes.tasks_note("", expand.id_width(spec))})
+        body["metadata"].append({"name": TASKS_METADATA, "value": job_changes.new_note(spec, print_)})
     return body
 
 
@@ -438,11 +441,7 @@ def _converge(
     why = job_hold.why(spec, pool, moves_to)
     notes = job_hold.notes(spec, remote, why)
     if complete and noted != tasks.fingerprint:
-        notes |= {
-            TASKS_METADATA: job_changes.tasks_note(
-                tasks.fingerprint, digits or expand.id_width(spec), remote.get("creationTime")
-            )
-        }
+        notes |= {TASKS_METADATA: job_changes.complete_note(spec, remote, tasks.fingerprint)}
     change = job_changes.changes(spec, remote, notes) | job_hold.move(remote, moves_to)
     held_back = str(remote.get("onAllTasksComplete", "noaction")).lower() == "noaction"
     if held_back and complete and _ends_now(resource, tasks, own):
@@ -472,6 +471,9 @@ def _converge(
     if stopping:
         # Nor do failed tasks run again before the job goes on: what must be stored first could keep it from being stopped.
         return replace(plan, feed=None, tasks_of=None, retry=None, first=None)
+    if mark and plan.feed is not None:
+        # No task is deleted or added before a poll has seen the mark.
+        plan = replace(plan, feed=replace(plan.feed, waits=True), tasks_of=None)
     if ending is not None:
         return plan
     # The tasks that are there go on, and so does what is shown of them, and told of those that run again.

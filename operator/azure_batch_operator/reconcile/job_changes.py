@@ -33,6 +33,8 @@ Beside these, `constraints`, `onAllTasksComplete`, `poolInfo` and `metadata` can
 """
 _CHANGING = "changing"
 """Stands in the note in place of a fingerprint, and is none: the tasks have to be compared with a list."""
+_ONLY_ADDED = "+"
+"""Stands in the note in place of an aim: no policy so far has deleted tasks, so the next sources need no mark either."""
 _FIXED = "commonEnvironmentSettings"
 """The one default of an account that the service never changes for a job; its own spec cannot change it either."""
 _NO_CONSTRAINTS: Mapping[str, Any] = {"maxWallClockTime": normal.UNLIMITED, "maxTaskRetryCount": 0}
@@ -82,13 +84,16 @@ def note(remote: Mapping[str, Any], name: str) -> str | None:
     return next((each.get("value") for each in remote.get("metadata") or () if each.get("name") == name), None)
 
 
-def tasks_note(print_: str, width: int, created: str | None = None) -> str:
-    """The note that says which tasks a job has.
+def tasks_note(print_: str, width: int, created: str | None = None, aim: str = "") -> str:
+    """The note that says which tasks a job has: the arguments, with `/` between them.
 
     Args:
+        print_: fingerprint of the sources whose tasks are all in; empty before that.
+        width: digits of the ids.
         created: `creationTime` of the job, so that a job that was made from a copy of its body does not pass for one with tasks.
+        aim: fingerprint of the sources that the tasks are being brought in line with, or `_ONLY_ADDED`.
     """
-    return "/".join([print_, str(width), *([created] if created else [])])
+    return "/".join([print_, str(width), created or "", aim]).rstrip("/")
 
 
 def noted_tasks(remote: Mapping[str, Any]) -> tuple[str, int | None]:
@@ -96,25 +101,49 @@ def noted_tasks(remote: Mapping[str, Any]) -> tuple[str, int | None]:
 
     The fingerprint is "" before they are all in for the first time, and one of no sources once they begin to be changed (`mark`).
     """
-    print_, width, created = [*(note(remote, TASKS_METADATA) or "").split("/"), "", ""][:3]
+    return _noted(remote)[:2]
+
+
+def _noted(remote: Mapping[str, Any]) -> tuple[str, int | None, str]:
+    print_, width, created, aim = [*(note(remote, TASKS_METADATA) or "").split("/"), "", "", ""][:4]
     if created not in ("", remote.get("creationTime")):
-        print_ = ""
-    return print_, whole_number(width)
+        print_ = aim = ""
+    return print_, whole_number(width), aim
+
+
+def new_note(spec: Mapping[str, Any], print_: str) -> str:
+    """The note of a job that is created to have the tasks of its spec."""
+    deletes = Policies.of(spec).deletes
+    return tasks_note("", expand.id_width(spec), aim=print_ if deletes else _ONLY_ADDED)
+
+
+def complete_note(spec: Mapping[str, Any], remote: Mapping[str, Any], print_: str) -> str:
+    """The note of a job that has all tasks of its spec."""
+    width = noted_tasks(remote)[1] or expand.id_width(spec)
+    aim = "" if Policies.of(spec).deletes else _ONLY_ADDED
+    return tasks_note(print_, width, remote.get("creationTime"), aim)
 
 
 def mark(spec: Mapping[str, Any], remote: Mapping[str, Any], print_: str) -> dict[str, str | None]:
-    """The note that a job needs before tasks of former sources may be deleted or such tasks be added; empty if it needs none.
+    """The note that a job needs before its tasks are brought in line with other sources; empty if it needs none.
 
-    Without it a spec that goes back to the former sources, after a refusal or a crash, would pass for one whose tasks are all in
-    (tests/quick/test_replaced.py).
+    Without it a spec that goes back to the former sources, after a refusal or a crash, would pass for one whose tasks are all in.
+    The mark names the new sources, so that each change of them changes the ETag of the job: a note that the former ones are in,
+    sent before and held up on its way, is refused from then on (tests/quick/test_replaced.py).
+
+    Where no policy deletes tasks, neither before nor now, there is nothing to lose, and no call is made.
 
     Args:
         print_: fingerprint of the sources as they are now.
     """
-    noted, digits = noted_tasks(remote)
-    if noted in ("", _CHANGING, print_) or not Policies.of(spec).deletes:
+    noted, digits, aim = _noted(remote)
+    if print_ in (noted, aim):
         return {}
-    return {TASKS_METADATA: tasks_note(_CHANGING, digits or expand.id_width(spec), remote.get("creationTime"))}
+    only_added = aim == _ONLY_ADDED or not (noted or aim)
+    if only_added and not Policies.of(spec).deletes:
+        return {}
+    width = digits or expand.id_width(spec)
+    return {TASKS_METADATA: tasks_note(noted and _CHANGING, width, remote.get("creationTime"), print_)}
 
 
 def constraints(spec: Mapping[str, Any], remote: Mapping[str, Any] | None) -> dict[str, Any] | None:

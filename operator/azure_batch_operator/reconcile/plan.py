@@ -279,11 +279,13 @@ class Feed:
         fingerprint: of the sources that were decided from; never of a newer manifest.
         created: `creationTime` of the job in Azure Batch.
         exact: whether tasks that are there may have nothing that the sources do not mention; what an adopted job had stays.
+        waits: whether it is too early to begin: nothing more is done for former sources, and nothing yet for these.
     """
 
     fingerprint: str
     created: str | None
     exact: bool = True
+    waits: bool = False
 
 
 class Unconfirmed(Enum):

@@ -143,6 +143,12 @@ class Feeder:
         self._jobs[incarnation.key] = job
         job.task = self._group.create_task(self._feed(job, job_id, spec))
 
+    def stop(self, incarnation: Incarnation, fingerprint: str) -> None:
+        """Bring in nothing more for other sources than these, or for another incarnation; what is on its way may still land."""
+        job = self._jobs.get(incarnation.key)
+        if job is not None and (job.incarnation, job.state.fingerprint) != (incarnation, fingerprint):
+            job.state.stopped = True
+
     def hurry(self, key: Key) -> None:
         """Somebody wants another try now."""
         self._backoff.forget(key)

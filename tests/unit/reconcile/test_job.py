@@ -113,7 +113,7 @@ def test_tasks_first_then_terminatejob() -> None:
     assert complete.calls[0].body is not None
     assert complete.calls[0].body["onAllTasksComplete"] == "terminatejob"
     assert by_name(complete.calls[0].body["metadata"]) == by_name(remote(one)["metadata"]) | {
-        "azurebatch.io/tasks": "05382bc17e228add/1/2026-01-01T00:00:00Z"
+        "azurebatch.io/tasks": "05382bc17e228add/1/2026-01-01T00:00:00Z/+"
     }
     done = decide(one, remote(one, onAllTasksComplete="terminatejob"), TasksView(counts=counted(running=1)))
     assert (done.feed, verbs(done)) == (None, [])

@@ -63,7 +63,8 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     tasks = _tasks(context, resource, session, print_, Incarnation(resource.key, resource.uid, created))
     pool = _pool(context, resource, session, remote)
     named = _named(context, resource)
-    return plans.plan(resource, account, pool, remote, tasks, context.cluster, now, origin, context.others, named=named)
+    cluster, others = context.cluster, context.others
+    return plans.plan(resource, account, pool, remote, tasks, cluster, now, origin, others, named=named, print_=print_)
 
 
 def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote, None]:
