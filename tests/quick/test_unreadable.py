@@ -38,3 +38,14 @@ async def test_a_job_whose_list_is_gone_before_all_its_tasks_are_in_does_not_suc
     await stage.until(lambda: stage.phase("bj", "own") in {"Succeeded", "Failed"}, 1800)
     assert stage.reason("bj", "own") == "DeadlineExceeded"
     assert "100 of 300 tasks had succeeded" in stage.condition("bj", "own")["message"]
+
+
+async def test_a_new_job_that_cannot_be_read_says_so(stage: Stage) -> None:
+    """Nothing is known of it yet, so it has no conditions; it used to stay without a word."""
+    await stage.ready_pool()
+    await stage.operator.stop()
+    stage.azure.post("/jobs", {"id": "own", "poolInfo": {"poolId": "cpu"}})
+    stage.azure.fault("Jobs_GetJob|Jobs_ListJobs", path=".*own.*", status=400, code="InvalidRequest")
+    stage.start()
+    stage.apply(job("own", tasks=sleeping(1)))
+    await stage.until(lambda: stage.reason("bj", "own") == "ObservationFailed", 300)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.plan import Notice, Plan
-from azure_batch_operator.reconcile.status import Verdict, conditions
+from azure_batch_operator.reconcile.status import Verdict, conditions, has_ended, kept
 
 REASON = "ObservationFailed"
 
@@ -18,8 +18,10 @@ def with_problem(resource: Resource, plan: Plan, problem: str | None, now: float
     that a person must act (`Stalled`), which is more urgent.
     """
     shown = resource.status if plan.status is None else plan.status
-    if problem is None or not shown.get("conditions"):
+    if problem is None:
         return plan
+    if not shown.get("conditions"):
+        return _said_first(resource, plan, problem, now)
     others = [each for each in shown["conditions"] if each.get("type") != "Reconciling"]
     if any(each.get("type") == "Stalled" for each in others):
         return plan
@@ -30,3 +32,13 @@ def with_problem(resource: Resource, plan: Plan, problem: str | None, now: float
     if before is None or before.get("reason") != REASON:
         notices = (*notices, Notice(REASON, problem, "Warning"))
     return replace(plan, status={**shown, "conditions": [*others, said]}, notices=notices)
+
+
+def _said_first(resource: Resource, plan: Plan, problem: str, now: float) -> Plan:
+    """The same of an object that has said nothing yet, or whose conditions were taken away; how it has ended stays."""
+    if has_ended(resource) or plan.finalizer == "remove":
+        return plan
+    phase = "Deleting" if resource.deleting else resource.status.get("phase") or "Pending"
+    verdict = Verdict(phase, REASON, problem, ready=False, trend="Reconciling")
+    notices = (*plan.notices, Notice(REASON, problem, "Warning"))
+    return replace(plan, status=kept(resource, verdict, now), notices=notices)

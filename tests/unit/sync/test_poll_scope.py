@@ -268,8 +268,31 @@ def test_the_object_keeps_its_state_and_says_what_cannot_be_read() -> None:
     assert not again.notices
 
 
-def test_an_object_without_a_status_or_a_problem_says_nothing_and_one_that_stalls_says_that() -> None:
-    assert with_problem(shown({}), Plan(), "x", 0.0) == Plan()
+@pytest.mark.parametrize("status", [{}, {"observedGeneration": -1}, {"phase": "Pending", "id": "j"}])
+def test_an_object_that_has_said_nothing_yet_says_what_cannot_be_read(status: dict[str, Any]) -> None:
+    plan = with_problem(shown(status), Plan(again=3.0), "cannot be read", 0.0)
+    assert plan.status is not None
+    assert plan.again == 3.0
+    assert (plan.status["phase"], plan.status["observedGeneration"], plan.status.get("id")) == (
+        "Pending",
+        3,
+        status.get("id"),
+    )
+    assert [(each["type"], each["status"], each["reason"]) for each in plan.status["conditions"]] == [
+        ("Ready", "False", "ObservationFailed"),
+        ("Reconciling", "True", "ObservationFailed"),
+    ]
+    assert [(each.reason, each.type) for each in plan.notices] == [("ObservationFailed", "Warning")]
+    again = with_problem(shown(dict(plan.status)), Plan(), "cannot be read", 99.0)
+    assert again.status == plan.status, "unchanged, so not written"
+    assert not again.notices
+
+
+def test_how_an_object_has_ended_stays_though_its_conditions_were_taken_away() -> None:
+    assert with_problem(shown({"phase": "Succeeded"}), Plan(), "x", 0.0) == Plan()
+
+
+def test_an_object_without_a_problem_says_nothing_and_one_that_stalls_says_that() -> None:
     assert with_problem(shown({"conditions": [READY]}), Plan(), None, 0.0) == Plan()
     stalled = {"conditions": [READY, {**READY, "type": "Stalled"}]}
     assert with_problem(shown(stalled), Plan(status=stalled), "x", 0.0) == Plan(status=stalled)
