@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.stage import Stage, job, pool, sleeping, task
+from support.stage import Stage, job, pool, sleeping, task, thing
 
 JOB = {"id": "own", "poolInfo": {"poolId": "cpu"}}
 
@@ -203,3 +203,34 @@ async def test_a_job_that_was_made_again_does_not_count_what_ran_in_the_former_o
     await stage.until(lambda: stage.phase("bj", "both") == "Succeeded", 600)
     assert stage.azure.ids("/jobs/both/tasks") == ["own"]
     assert stage.condition("bj", "both")["message"] == "the task succeeded"
+
+
+async def test_a_task_of_a_job_that_was_made_again_is_not_declared_lost(stage: Stage) -> None:
+    """The list of jobs was read before somebody made the job again, that of its tasks afterwards."""
+    late = thing("BatchTask", "late", jobId="own", accountRef={"name": "main"}, commandLine="sleep 36000")
+    await stage.ready_pool()
+    stage.azure.post("/jobs", JOB)
+    stage.azure.post("/jobs/own/terminate")
+    await stage.until(lambda: (stage.azure.get("/jobs/own") or {})["state"] == "completed", 60)
+    tasks = stage.azure.hold("Tasks_ListTasks")
+    stage.apply(late)
+    await stage.until(lambda: tasks.arrived, 120)
+    stage.azure.delete("/jobs/own")
+    await stage.until(lambda: stage.azure.get("/jobs/own") is None, 60)
+    stage.azure.post("/jobs", JOB)
+    tasks.release()
+    await stage.until(lambda: stage.phase("bt", "late") in {"Running", "Failed"}, 300)
+    assert stage.phase("bt", "late") == "Running"
+
+
+async def test_one_get_of_an_ended_job_answers_for_all_of_its_tasks(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.post("/jobs", JOB)
+    stage.azure.post("/jobs/own/terminate")
+    await stage.until(lambda: (stage.azure.get("/jobs/own") or {})["state"] == "completed", 60)
+    names = [f"t{number}" for number in range(30)]
+    account = {"name": "main"}
+    stage.apply(*[thing("BatchTask", name, jobId="own", accountRef=account, commandLine="true") for name in names])
+    await stage.until(lambda: all(stage.phase("bt", name) == "Failed" for name in names), 120)
+    assert {stage.reason("bt", name) for name in names} == {"JobFinished"}
+    assert stage.azure.calls("Jobs_GetJob") <= 2

@@ -53,10 +53,42 @@ async def test_a_task_that_never_ran_is_deleted_after_its_job_was_detached(stage
     assert stage.events("bt", "waits", "TaskMayRemain") == []
 
 
+@pytest.mark.parametrize("how", ["detached", "force-finalized"])
+async def test_a_waiting_task_stays_in_its_former_job_after_a_restart(stage: Stage, how: str) -> None:
+    await two_tasks(stage)
+    if how == "detached":
+        await without_its_job(stage)
+    else:
+        stage.annotate("bj", "own", force_finalize="true")
+        stage.delete("bj", "own")
+        await stage.until(lambda: stage.gone("bj", "own"))
+        await stage.run_for(10)
+    await stage.restart()
+    stage.apply(job("own", id="another", onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.azure.get("/jobs/another"), 120)
+    await stage.run_for(120)
+    assert stage.azure.ids("/jobs/another/tasks") == [], "they are in the former job, and would run twice"
+    assert stage.status("bt", "waits")["jobId"] == "own"
+    stage.delete("bt", "waits")
+    await stage.until(lambda: stage.gone("bt", "waits"), 120)
+    assert stage.azure.ids("/jobs/own/tasks") == ["runs"]
+
+
+async def test_tasks_that_wait_are_written_once_when_their_job_goes(stage: Stage) -> None:
+    await two_tasks(stage)
+    before = stage.writes("bt", "waits", "status")
+    assert before == 0
+    await without_its_job(stage)
+    await stage.run_for(120)
+    assert stage.writes("bt", "waits", "status") == 1
+
+
 async def test_a_task_whose_job_nobody_knows_any_more_says_so(stage: Stage) -> None:
     await two_tasks(stage)
-    await without_its_job(stage)
-    await stage.restart()
+    await stage.kill()
+    stage.delete("bj", "own")
+    stage.take_finalizers_off("bj", "own")
+    stage.start()
     await stage.run_for(10)
     stage.delete("bt", "waits")
     await stage.until(lambda: stage.gone("bt", "waits"), 120)

@@ -156,6 +156,27 @@ class Absence:
     stranger: Evidence | None = None
 
 
+TAKES_NO_MORE = frozenset({"terminating", "completed"})
+"""States of a job to which no task can be added, and which it never leaves."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job that takes no more tasks, as a GET must confirm: it may have been made again since a list showed it.
+
+    Attributes:
+        job: its id.
+        created: `creationTime` of the incarnation that was observed.
+    """
+
+    job: str
+    created: str | None
+
+    def holds(self, current: Mapping[str, Any]) -> bool:
+        """Whether the job as a GET shows it is the one that has ended."""
+        return self.created in (None, current.get("creationTime")) and current.get("state") in TAKES_NO_MORE
+
+
 _NEED_NO_PROOF = ("create_", "evaluate_")
 """Verbs that cannot hit somebody else's resource: the service refuses an id that is taken, and evaluating changes nothing."""
 
@@ -319,6 +340,7 @@ class Plan:
         retry: value of the annotation that asks for the failed tasks of a job to run again.
         retry_until: time of the last failure that it is about; None before the first look at them.
         incarnation: `creationTime` of the job that `retry` is about.
+        ended: a job that a GET must show as one that takes no more tasks before the status is true.
         left_active: a task that a list of its job's tasks must show as active before the status is true.
         confirm: what must be absent before the finalizer is taken off or, where it stays, before the status is shown.
         unconfirmed: why nothing needs to be absent. A plan that takes the finalizer off has this or `confirm`, and cannot be built
@@ -341,6 +363,7 @@ class Plan:
     retry: str | None = None
     retry_until: str | None = None
     incarnation: str | None = None
+    ended: Ended | None = None
     left_active: Absence | None = None
     confirm: tuple[Absence, ...] = ()
     unconfirmed: Unconfirmed | None = None

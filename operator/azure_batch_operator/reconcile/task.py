@@ -28,10 +28,12 @@ from azure_batch_operator.reconcile.common import (
 from azure_batch_operator.reconcile.failures import explained
 from azure_batch_operator.reconcile.oneshot import asked, handled, is_later, retried_until, retrying
 from azure_batch_operator.reconcile.plan import (
+    TAKES_NO_MORE,
     Absence,
     Absent,
     AccountView,
     Call,
+    Ended,
     Evidence,
     Notice,
     Plan,
@@ -47,7 +49,6 @@ FINAL = frozenset({"Succeeded", "Failed"})
 _BLOCKED = "DependencyFailed"
 _FAILURE_BYTES = 2000
 _OWNER_LOOKED_AT_EVERY = 300.0
-_TAKES_NO_MORE = frozenset({"terminating", "completed"})
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class JobView:
         finished: whether the BatchJob has come to its end.
         upload: its `spec.logs.upload`, if it has any.
         goes_on: whether its tasks run although tasks that they depend on have failed.
+        former: whether its BatchJob is gone, or stands for another job by now; only the task's own status remembers this one then.
         stranger: why tasks of this namespace may not go into a job that `jobId` names; None if they may.
     """
 
@@ -72,6 +74,7 @@ class JobView:
     finished: bool = False
     upload: Mapping[str, Any] | None = None
     goes_on: bool = False
+    former: bool = False
     stranger: str | None = None
 
 
@@ -234,8 +237,9 @@ def _add(resource: Resource, job: JobView, view: TaskView, owner: str, now: floa
     if asked(resource, TERMINATE):
         message = f"the annotation {TERMINATE} ended the task before it was added"
         return _ended(resource, Verdict("Failed", "TaskEnded", message, ready=False, trend="Stalled"), now)
-    if isinstance(job.remote, Mapping) and job.remote.get("state") in _TAKES_NO_MORE:
+    if isinstance(job.remote, Mapping) and job.remote.get("state") in TAKES_NO_MORE:
         plan = _never_ran(resource, f"job {job.id!r} is {job.remote['state']} and takes no more tasks", now)
+        plan = replace(plan, ended=Ended(job.id, job.remote.get("creationTime")))
         # One that was seen there has ended with its job, if a list lacks it by mistake.
         queued = (resource.condition("Ready") or {}).get("reason") == "Queued"
         was_there = queued or resource.status.get("state")
@@ -296,10 +300,11 @@ def _follow(
     if not ended and job_state == "completed":
         plan = _never_ran(resource, f"job {job.id!r} has ended ({_reason(job)})", now)
         left = Absence(Table.TASKS, resource.remote_id, job.id)
-        return replace(plan, finalizer=finalizer, left_active=left)
+        gone = Ended(job.id, job.remote.get("creationTime") if isinstance(job.remote, Mapping) else None)
+        return replace(plan, finalizer=finalizer, ended=gone, left_active=left)
     if asked(resource, RETRY_FAILED):
         failed = _is_to_run_again(resource, remote)
-        if failed and job_state not in _TAKES_NO_MORE:
+        if failed and job_state not in TAKES_NO_MORE:
             verdict = Verdict("Pending", "Retrying", "the task is to run again", ready=True)
             call = _call("reactivate_task", resource, job, remote)
             shown = _shown(resource, account, job, {}, verdict, now) | {"handled": handled(resource, RETRY_FAILED)}
@@ -422,7 +427,7 @@ def _status(
         verdict = _verdict_of_end(info)
     elif state == "running":
         verdict = Verdict("Running", "Running", "the task runs", ready=True)
-    elif resource.status.get("observedGeneration", -1) == -1 and not acted:
+    elif resource.status.get("observedGeneration", -1) == -1 and not acted and not job.former:
         return None
     else:
         verdict = Verdict("Pending", "Queued", "the task is queued in Azure Batch", ready=True)

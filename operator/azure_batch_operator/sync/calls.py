@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from azure_batch_operator.batch import BatchClient, BatchError, ConflictError, NotFoundError, unanswered
-from azure_batch_operator.reconcile.plan import Absence, Call, Table, without_etag
+from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Table, without_etag
 from azure_batch_operator.reconcile.trouble import overtaken
 from azure_batch_operator.sync.accounts import Session
 
@@ -86,6 +86,23 @@ async def is_absent(session: Session, absence: Absence) -> bool:
     if absence.stranger is not None and absence.stranger.holds(found):
         return True
     _touch(session, absence.table, absence.id, absence.parent)
+    session.poller.poke()
+    return False
+
+
+async def has_ended(session: Session, job: Ended) -> bool:
+    """Ask for the job itself; if it takes tasks after all, what was observed is out of date.
+
+    Raises:
+        BatchError: if the service does not say.
+    """
+    try:
+        current = await _read(session.client, Table.JOBS, job.job, None)
+    except NotFoundError:
+        current = {}
+    if job.holds(current):
+        return True
+    _touch(session, Table.JOBS, job.job, None)
     session.poller.poke()
     return False
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import Counter
 
@@ -28,11 +28,11 @@ from azure_batch_operator.kube.status import StatusWriter
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.common import failed
 from azure_batch_operator.reconcile.oneshot import not_done
-from azure_batch_operator.reconcile.plan import Absence, Call, ObjectChange, Plan, Table
+from azure_batch_operator.reconcile.plan import Absence, Call, Ended, ObjectChange, Plan, Table
 from azure_batch_operator.reconcile.trouble import Patience, Trouble, trouble
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.backoff import Backoff
-from azure_batch_operator.sync.calls import active_tasks, cleared, is_absent, make
+from azure_batch_operator.sync.calls import active_tasks, cleared, has_ended, is_absent, make
 from azure_batch_operator.sync.feeder import Incarnation
 from azure_batch_operator.sync.landing import Landing
 from azure_batch_operator.sync.queue import WorkQueue
@@ -48,12 +48,15 @@ DRIFT = Counter(
 _LEAST_WAIT = 0.1
 """Seconds. Nothing is reconciled in a circle, whatever a plan says."""
 _LIST_VALID_FOR = 5.0
-"""Seconds for which the thousands of tasks of a job rely on one GET that did not find it, or on one list of its tasks."""
+"""Seconds for which the thousands of tasks of a job rely on one GET of it, or on one list of its tasks."""
 
 
 _OBJECT_REFUSED = "ObjectRefused"
 _RELEASE = "release"
 """The action of letting an object go, for its backoff: what is being deleted in Azure Batch may take long."""
+Question = TypeVar("Question", bound=Hashable)
+Answer = TypeVar("Answer")
+
 RECONCILE = "reconcile"
 """The action of a pass as a whole, for its backoff."""
 
@@ -121,6 +124,7 @@ class Executor:
         self.backoff = Backoff(lambda: asyncio.get_running_loop().time())
         self._transitions = Transitions()
         self._absent_jobs: dict[tuple[Key, Absence], tuple[float, asyncio.Task[bool]]] = {}
+        self._ended: dict[tuple[Key, Ended], tuple[float, asyncio.Task[bool]]] = {}
         self._active: dict[tuple[Key, str], tuple[float, asyncio.Task[frozenset[str]]]] = {}
 
     def forget(self, resource: Resource) -> None:
@@ -148,6 +152,8 @@ class Executor:
                 return
             self._told.learned(current)
             resource = current
+        if plan.ended is not None and session is not None and not await self._has_ended(plan.ended, session):
+            return
         if (
             plan.left_active is not None
             and session is not None
@@ -335,16 +341,16 @@ class Executor:
             self.backoff.succeeded(resource.key, action)
         return plan
 
+    async def _has_ended(self, job: Ended, session: Session) -> bool:
+        """Whether a job takes no more tasks; one GET answers for all of its tasks."""
+        return await _shared(self._ended, (session.key, job), lambda: has_ended(session, job))
+
     async def _is_active(self, task: Absence, session: Session) -> bool:
         """Whether a task waits in Azure Batch; one list answers for all tasks of a job that has ended."""
         job_id, now = task.parent or "", asyncio.get_running_loop().time()
         identity = (session.key, job_id.lower())
-        until, asking = self._active.get(identity, (0.0, None))
-        if asking is None or now >= until:
-            self._active = {each: entry for each, entry in self._active.items() if entry[0] > now}
-            asking = asyncio.create_task(active_tasks(session, job_id))
-            self._active[identity] = (now + _LIST_VALID_FOR, asking)
-        if task.id.lower() in await asyncio.shield(asking):
+        active = await _shared(self._active, identity, lambda: active_tasks(session, job_id))
+        if task.id.lower() in active:
             return True
         session.mirror.tasks[job_id.lower()].touch(task.id, now)
         session.poller.poke()
@@ -395,10 +401,18 @@ class Executor:
         if resource.key.kind is not Kind.TASK or absence.table is not Table.JOBS:
             return await is_absent(session, absence)
         # The same question for all tasks of the job.
-        identity, now = (session.key, absence), asyncio.get_running_loop().time()
-        until, asking = self._absent_jobs.get(identity, (0.0, None))
-        if asking is None or now >= until:
-            self._absent_jobs = {each: entry for each, entry in self._absent_jobs.items() if entry[0] > now}
-            asking = asyncio.create_task(is_absent(session, absence))
-            self._absent_jobs[identity] = (now + _LIST_VALID_FOR, asking)
-        return await asyncio.shield(asking)
+        return await _shared(self._absent_jobs, (session.key, absence), lambda: is_absent(session, absence))
+
+
+async def _shared(
+    asked: dict[Question, tuple[float, asyncio.Task[Answer]]],
+    question: Question,
+    ask: Callable[[], Coroutine[Any, Any, Answer]],
+) -> Answer:
+    """The answer to a question that thousands of tasks have, asked once in `_LIST_VALID_FOR` seconds."""
+    now = asyncio.get_running_loop().time()
+    for old in [each for each, (until, _) in asked.items() if until <= now]:
+        del asked[old]
+    if question not in asked:
+        asked[question] = (now + _LIST_VALID_FOR, asyncio.create_task(ask()))
+    return await asyncio.shield(asked[question][1])

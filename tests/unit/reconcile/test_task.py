@@ -12,7 +12,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import CompletedError
 from azure_batch_operator.reconcile.ownership import OWNER_VARIABLE, marker
-from azure_batch_operator.reconcile.plan import Absence, Absent, Evidence, Plan, Table
+from azure_batch_operator.reconcile.plan import Absence, Absent, Ended, Evidence, Plan, Table
 from azure_batch_operator.reconcile.task import JobView, TaskView, is_blocked, is_open, plan
 from unit.objects import ACCOUNT, CLUSTER, NO_ACCOUNT, NOW, TASK_SPEC, resource
 
@@ -54,6 +54,31 @@ def test_a_new_task_is_submitted_with_finalizer_and_marker() -> None:
 def test_a_task_goes_to_the_job_that_was_seen_whatever_its_object_is_called() -> None:
     other = replace(ACTIVE, id="nightly-7", remote={"id": "nightly-7", "state": "active"})
     assert decide(task(), TaskView(Absent.GONE), other).submit_to == "nightly-7"
+
+
+@pytest.mark.parametrize(
+    ("state", "there"), [("terminating", None), ("completed", None), ("completed", "active")], ids=str
+)
+def test_a_get_of_the_job_confirms_that_a_task_cannot_run_any_more(state: str, there: str | None) -> None:
+    one = task(finalizer=True)
+    job = replace(ACTIVE, remote={"id": "steps", "state": state, "creationTime": "2026-01-01T00:00:00Z"})
+    decision = decide(one, TaskView(Absent.GONE if there is None else remote(one, there)), job)
+    assert reason(decision) == "JobFinished"
+    assert decision.ended == Ended("steps", "2026-01-01T00:00:00Z")
+
+
+@pytest.mark.parametrize(
+    ("current", "holds"),
+    [
+        ({"state": "completed", "creationTime": "2026-01-01T00:00:00Z"}, True),
+        ({"state": "terminating", "creationTime": "2026-01-01T00:00:00Z"}, True),
+        ({"state": "active", "creationTime": "2026-01-01T00:00:00Z"}, False),
+        ({"state": "completed", "creationTime": "2026-01-02T00:00:00Z"}, False),
+        ({}, False),
+    ],
+)
+def test_only_the_job_that_was_observed_counts_as_ended(current: dict[str, str], holds: bool) -> None:
+    assert Ended("steps", "2026-01-01T00:00:00Z").holds(current) is holds
 
 
 def test_nothing_is_submitted_on_old_news_or_twice() -> None:

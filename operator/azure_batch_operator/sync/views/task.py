@@ -73,7 +73,8 @@ def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote
 def _former_job(context: Context, task: Resource, session: Session | None) -> str | None:
     """Id of the job that a task was added to, if its BatchJob does not stand for that job any more, such as after it was detached.
 
-    While the task is there, it is followed there: in another job it would run a second time.
+    While the task is there, it is followed there: in another job it would run a second time. A task that waits has no status yet,
+    so only this process knows its job, from what it asks for; the next plan writes it down, so that a restart does not lose it.
     """
     if "jobId" in task.spec:
         return None
@@ -105,7 +106,8 @@ def _job(context: Context, task: Resource, session: Session | None) -> plans.Job
         remote = Absent.UNKNOWN  # who owns the schedule that made the job is not known yet
     if _former_job(context, task, session) is not None:
         # Whose the job is does not matter: the task's own marker decides.
-        return plans.JobView(exists=not task.deleting, id=id, remote=remote, ours=isinstance(remote, Mapping))
+        exists, ours = not task.deleting, isinstance(remote, Mapping)
+        return plans.JobView(exists=exists, id=id, remote=remote, ours=ours, former=True)
     if "jobId" in task.spec:
         return plans.JobView(
             exists=True,
