@@ -162,14 +162,15 @@ def _has(condition: str) -> str:
 
 
 def expressions(kind: str) -> dict[str, str]:
-    """CEL for `healthCheckExprs`, for kinds that end: Flux is to wait until they do."""
+    """CEL for `healthCheckExprs`, for kinds that end: Flux is to wait until they do, unless the policy `skip` holds them."""
     failed = f"{_has('Failed')} || {_has('Stalled')}"
+    over = f"{_has('Complete')} || {_has('Skipped')}"
     return {
         "apiVersion": API_VERSION,
         "kind": kind,
-        "current": _has("Complete") if kind in ENDING else f"{_has('Ready')} && !{_has('Reconciling')}",
+        "current": over if kind in ENDING else f"{_has('Ready')} && !{_has('Reconciling')}",
         "failed": failed,
-        "inProgress": f"!({_has('Complete')} || {failed})" if kind in ENDING else _has("Reconciling"),
+        "inProgress": f"!({over} || {failed})" if kind in ENDING else _has("Reconciling"),
     }
 
 

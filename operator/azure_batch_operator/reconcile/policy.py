@@ -6,7 +6,7 @@ deleted with its object unless somebody says `manage` on the object itself: it w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
@@ -29,7 +29,7 @@ from azure_batch_operator.reconcile.plan import (
     Unconfirmed,
     without_etag,
 )
-from azure_batch_operator.reconcile.status import Verdict, kept
+from azure_batch_operator.reconcile.status import Verdict, conditions, kept
 
 
 class Policy(StrEnum):
@@ -123,17 +123,13 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
     shown = resource if plan.status is None else replace(resource, status=plan.status)
     if held:
         if resource.status.get("phase") in _ENDED:
-            # How it has ended stays in its status; that it is not cleaned up, or does not run again, is what skip means.
-            if plan.status is None or not _is_settled(shown):
-                return Plan()
-            return Plan(status=not_done(resource, plan.status), notices=plan.notices)
-        text = f"{RECONCILE_POLICY} is skip, so these changes are not made: {', '.join(held)}"
-        news = () if resource.status.get("phase") == HELD else (Notice(_SKIPPED, text),)
+            return _ended_and_held(resource, shown, plan, held, now)
+        text = f"{_NOT_MADE} {', '.join(held)}"
         exists = plan.submit is None and not any(call.creates for call in plan.calls)
-        ready = exists and (_is_true(resource, "Ready") or _is_true(shown, "Ready"))
+        ready = exists and (_is_true(resource, "Ready") or (_is_true(shown, "Ready") and not _is_cron(resource)))
         # What an annotation asks for is carried out when the policy goes.
         left = _left_alone(resource, shown, HELD, text, now, ready=ready)
-        return Plan(status=not_done(resource, left), notices=news)
+        return Plan(status=not_done(resource, left), notices=_news(resource, held))
     rest = replace(plan, finalizer=None, retry=None, first=None)
     if not shown.status.get("conditions") or _is_settled(shown):
         return rest
@@ -141,16 +137,47 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
     text = f"{_ONLY_OBSERVED} {str(told.get('message', '')).removeprefix(_ONLY_OBSERVED).strip()}"
     phase = str(shown.status.get("phase"))
     notices = tuple(each for each in plan.notices if each.reason != told.get("reason"))
-    left = _left_alone(resource, shown, phase, text, now, ready=_is_true(shown, "Ready"))
+    exists = _is_true(resource, "Ready") if _is_cron(resource) else bool(shown.status.get("state"))
+    left = _left_alone(resource, shown, phase, text, now, ready=exists and _is_true(shown, "Ready"))
     return replace(rest, status=left, notices=notices)
 
 
 HELD = "Skipped"
 """The phase of an object whose spec is not carried out because of the policy."""
 SKIPPED = "Skipped"
-"""The condition of an object that the policy holds, and that has neither ended nor stalled."""
+"""The condition of an object that the policy holds: one that has neither ended nor stalled, or is to run again."""
 _SKIPPED = "ReconcileSkipped"
 _ONLY_OBSERVED = f"{RECONCILE_POLICY} is skip, so the operator only observes."
+
+
+_NOT_MADE = f"{RECONCILE_POLICY} is skip, so these changes are not made:"
+
+
+def _is_cron(resource: Resource) -> bool:
+    """Whether nothing in Azure Batch stands for the object, so that only its own past tells whether it was ever in use."""
+    return bool(resource.spec.get("cron"))
+
+
+def _news(resource: Resource, held: Sequence[str]) -> tuple[Notice, ...]:
+    """An Event, if a kind of change is held back that the object has not told of; each run of a schedule is none."""
+    told = str((resource.condition(SKIPPED) or {}).get("message", "")).partition(_NOT_MADE)[2]
+    before = {each.split()[0] for each in told.split(", ") if each.strip()}
+    if {each.split()[0] for each in held} <= before:
+        return ()
+    return (Notice(_SKIPPED, f"{_NOT_MADE} {', '.join(held)}"),)
+
+
+def _ended_and_held(resource: Resource, shown: Resource, plan: Plan, held: Sequence[str], now: float) -> Plan:
+    """How it has ended stays in its status. That it is not cleaned up is what skip means; that it does not run again is said."""
+    if plan.status is None:
+        return Plan()
+    if _is_settled(shown):
+        return Plan(status=not_done(resource, plan.status), notices=plan.notices)
+    text = f"{_NOT_MADE} {', '.join(held)}"
+    verdict = Verdict("", _SKIPPED, text, ready=None, more={SKIPPED: (True, _SKIPPED, text)})
+    said = [each for each in conditions(resource, verdict, now) if each["type"] == SKIPPED]
+    others = [each for each in resource.status.get("conditions") or () if each.get("type") != SKIPPED]
+    return Plan(status={**resource.status, "conditions": [*others, *said]}, notices=_news(resource, held))
 
 
 def _is_settled(resource: Resource) -> bool:

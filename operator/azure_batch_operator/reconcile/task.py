@@ -14,7 +14,7 @@ from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.batch import BatchError, CompletedError
-from azure_batch_operator.reconcile import adoption, expand, normal, ownership
+from azure_batch_operator.reconcile import adoption, expand, normal, ownership, policy
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import (
     deleting,
@@ -169,10 +169,14 @@ def _unchanged(resource: Resource, view: TaskView) -> Plan:
     late = {name: text for name, text in view.late.items() if text and resource.status.get(name) != text}
     # Somebody has taken it off by hand, but the task is there until it is deleted.
     finalizer: Any = "add" if resource.status.get("state") and not resource.has_finalizer else None
-    if resource.status.get("observedGeneration") == resource.generation:
+    # Nobody asks any more for what the policy has held back.
+    held = resource.condition(policy.SKIPPED) is not None
+    if resource.status.get("observedGeneration") == resource.generation and not held:
         return Plan(finalizer, status={**resource.status, **late} if late else None)
     conditions = [
-        dict(each) | {"observedGeneration": resource.generation} for each in resource.status.get("conditions") or ()
+        dict(each) | {"observedGeneration": resource.generation}
+        for each in resource.status.get("conditions") or ()
+        if each.get("type") != policy.SKIPPED
     ]
     seen = {"observedGeneration": resource.generation, "conditions": conditions}
     return Plan(finalizer, status={**resource.status, **late, **seen})

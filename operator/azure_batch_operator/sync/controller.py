@@ -55,6 +55,7 @@ logger = logging.getLogger(__name__)
 RECONCILES = Counter("azurebatch_reconcile_total", "Passes over objects", ["kind", "result"])
 RECONCILE_SECONDS = Histogram("azurebatch_reconcile_duration_seconds", "Duration of passes over objects", ["kind"])
 
+_MORE_URGENT = frozenset({"OwnershipConflict", "JobGone", "PendingDeadlineExceeded"})
 _USERS_COUNTED_AFTER = 1.0
 _SECRET_LOOKED_AT_EVERY = 60.0
 # Somebody is at it, and waits for the operator to see it.
@@ -392,7 +393,7 @@ class Controller:
                 stop = stop_only(resource, plan)
                 if stop is not None:
                     return resource, stop, session
-            if missing is not None and (plan.status or {}).get("state") != "completed":
+            if missing is not None and (plan.status or {}).get("state") != "completed" and not _comes_first(plan):
                 raise missing
             if plan.feed is not None and session is not None:
                 job = Incarnation(resource.key, resource.uid, plan.feed.created)
@@ -403,7 +404,10 @@ class Controller:
         except ResolutionError as error:
             waits = waiting(resource, error.reason, str(error), time.time(), warning=True)
             shown = beside(plan.status, waits.status)
-            return resource, replace(waits, status=shown, again=waits.again or LOOKED_AT_EVERY), None
+            told = replace(waits, status=shown, again=waits.again or LOOKED_AT_EVERY)
+            if policy is Policy.SKIP:
+                told = policies.observed_only(resource, told, time.time())
+            return resource, told, None
 
     async def _with_tasks(self, job: Resource) -> tuple[Resource, ResolutionError | None]:
         """A job with its tasks; without those of its ConfigMaps, and why, if they cannot be had: it can be stopped all the same."""
@@ -457,6 +461,14 @@ class Controller:
                         session.mirror.forget_pool(id)
             if resource.key.kind is Kind.SCHEDULE:
                 session.mirror.forget_schedule(resource.remote_id)
+
+
+def _comes_first(plan: Plan) -> bool:
+    """Whether a plan only says what is more urgent than a list of tasks that cannot be read, and does not depend on it."""
+    if plan.calls or plan.feed is not None or plan.retry is not None:
+        return False
+    found = [each for each in (plan.status or {}).get("conditions") or () if each["type"] == "Stalled"]
+    return any(each["reason"] in _MORE_URGENT for each in found)
 
 
 def _is_changed(before: Resource, after: Resource) -> bool:
