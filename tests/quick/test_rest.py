@@ -112,3 +112,20 @@ async def test_a_refused_run_of_a_schedule_backs_off(stage: Stage) -> None:
     await stage.run_for(3600)
     # Somebody must act: half a minute growing to five, and a new run each hour.
     assert creates() - before <= 24
+
+
+async def test_the_secret_of_an_account_is_read_once_a_minute(stage: Stage) -> None:
+    """A second read, of its metadata alone, told whether it is kept; the first one tells the same."""
+
+    def reads() -> int:
+        return stage.api.by_resource()["get", "secrets"]
+
+    await stage.ready_pool()
+    await stage.run_for(300)
+    before = reads()
+    await stage.run_for(1800)
+    assert reads() - before <= 36  # now and then a change of the account is a further pass
+    assert "azurebatch.io/finalizer" in str(stage.get("secret", "main-key")["metadata"].get("finalizers"))
+    # One that somebody else changes is looked at, and kept again.
+    stage.patch("secret", "main-key", {"metadata": {"finalizers": None}})
+    await stage.until(lambda: stage.get("secret", "main-key")["metadata"].get("finalizers"), 120)

@@ -18,13 +18,15 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.redaction import safe_text
 from azure_batch_operator.guard import keep
-from azure_batch_operator.kube.api import MERGE_PATCH, KubeApi, KubeError, NotFound
+from azure_batch_operator.kube.api import MERGE_PATCH, AlreadyExists, Busy, KubeApi, KubeError, NotFound
 
 logger = logging.getLogger(__name__)
 
 _REMEMBERED = 4096
 _LONGEST_MESSAGE = 1024
 _BACKLOG = 1000
+_REPEATED_AFTER, _LONGEST_PAUSE = 1.0, 30.0
+"""Seconds before an Event that may not have been posted is posted again."""
 _SIMILAR, _WITHIN = 10, 600.0
 """How many Events of one reason are posted on BatchTasks of a namespace within so many seconds: what concerns thousands of tasks,
 such as the end of their job, is no news for each of them. Their statuses say it, and the log has the rest."""
@@ -132,7 +134,25 @@ class EventRecorder:
         # Microseconds, which go on although the clock may have been set back.
         self._number = max(self._number + 1, int(now.timestamp() * 1e6))
         body = event_body(resource, type_, reason, message, now, self._number)
-        answer = await self._api.request("POST", path, body=body)
-        self._seen[identity] = _Seen(answer["metadata"]["name"], 1)
+        self._seen[identity] = _Seen(await self._create(path, body), 1)
         while len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
+
+    async def _create(self, path: str, body: dict[str, Any]) -> str:
+        """Post a new Event, once more after no answer: the name is its own, so one that exists was posted by the first try.
+
+        Returns:
+            Its name.
+
+        Raises:
+            KubeError: if it was not posted.
+        """
+        try:
+            answer = await self._api.request("POST", path, body=body)
+        except Busy as error:
+            await asyncio.sleep(min(error.retry_after or _REPEATED_AFTER, _LONGEST_PAUSE))
+            try:
+                answer = await self._api.request("POST", path, body=body)
+            except AlreadyExists:
+                answer = body
+        return str(answer["metadata"]["name"])

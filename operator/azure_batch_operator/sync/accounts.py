@@ -284,7 +284,7 @@ class Accounts:
         now = asyncio.get_running_loop().time()
         return min((each.session.poller.due for each in self._open.values() if not each.ended), default=now)
 
-    async def refresh(self, resource: Resource, *, terminating: bool = False) -> None:
+    async def refresh(self, resource: Resource, *, terminating: bool = False) -> str:
         """Open the session, open it anew if endpoint or limits have changed, or have it sign in with what is new.
 
         A session whose Secret is gone stays, so that what was created with it can still be deleted.
@@ -292,13 +292,17 @@ class Accounts:
         Args:
             terminating: whether the namespace is being deleted, so that it takes no new Secret.
 
+        Returns:
+            Version of the Secret that was read; empty without one.
+
         Raises:
             KubeError: if the API server cannot be asked for the Secret.
         """
         key = resource.key
-        spec = AccountSpec.model_validate(resource.spec)
+        spec, version = AccountSpec.model_validate(resource.spec), ""
         try:
             prepared = await prepare(self._api, resource, spec, self._sign_in)
+            version = prepared.version
             opened = self._open.get(key)
             if opened is None or opened.place != prepared.place:
                 session = Session(
@@ -317,7 +321,7 @@ class Accounts:
                 self._problems.pop(key, None)
                 self._listeners.health(key)
             elif opened.ended:
-                return
+                return version
             elif opened.identity != prepared.identity:
                 await opened.session.sign_in_as(prepared.make())
                 opened.identity = prepared.identity
@@ -335,6 +339,7 @@ class Accounts:
         else:
             if self._problems.pop(key, None):
                 self._listeners.health(key)
+        return version
 
     async def close(self, key: Key) -> None:
         """End the session of an account."""

@@ -424,14 +424,14 @@ class Controller:
     async def _plan_account(self, resource: Resource) -> Plan:
         key = resource.key
         terminating = resource.deleting and (await self._namespaces.fresh(key.namespace)).terminating
-        await self.accounts.refresh(account_plans.pinned(resource), terminating=terminating)
+        version = await self.accounts.refresh(account_plans.pinned(resource), terminating=terminating)
         health = self.accounts.health(key)
         users, offer = self._relations.users(key), self.accounts.offer(key)
         secret = account_secret(resource)
         wanted = (bool(users) and not resource.released) or self._relations.needs_secret(key, secret)
         kept = {str(each) for each in (resource.status.get("keptSecret"), self._keeper.secret(key)) if each} - {secret}
         others = [each for each in kept if not self._relations.needs_secret(key, each)]
-        keeping = await self._keeper.look(key, secret, wanted=wanted, others=others)
+        keeping = await self._keeper.look(key, secret, wanted=wanted, others=others, version=version)
         plan = account_plans.plan(resource, health, users, time.time(), offer, keeping)
         pause = _WRONG_SECRET_LOOKED_AT_EVERY if needs_a_person(health.reason) else _SECRET_LOOKED_AT_EVERY
         again = min(plan.again or pause, pause)

@@ -60,11 +60,13 @@ class Prepared:
         make: makes it; raises `UsageError` if what the Secret holds is no key.
         place: changes when endpoint, account or limits do.
         identity: changes when the way to sign in or its secret does; says nothing of the secret.
+        version: of the Secret that was read, as `Values.version` gives it; empty without one.
     """
 
     make: Callable[[], Credential] = field(repr=False)
     place: str
     identity: str
+    version: str = ""
 
 
 def account_secret(account: Resource) -> str | None:
@@ -86,16 +88,19 @@ async def prepare(api: KubeApi, resource: Resource, spec: AccountSpec, sign_in: 
         KubeError: the API server cannot be asked.
     """
     namespace, auth, authority = resource.key.namespace, spec.auth, sign_in.authority
+    secret = version = ""
 
     async def text_of(way: str, reference: SecretKeyRef) -> str:
+        nonlocal version
+        # Read anew each time: a corrected key must count at once.
+        values = Values(api)
         try:
-            # Read anew each time: a corrected key must count at once.
-            text = await Values(api).text("Secret", namespace, reference.name, reference.key)
+            text = await values.text("Secret", namespace, reference.name, reference.key)
         except ValueMissingError as error:
             raise ValueMissingError(error.reason, f"spec.auth.{way}.secretRef: {error}") from None
+        version = await values.version("Secret", namespace, reference.name)
         return text.strip()
 
-    secret = ""
     make: Callable[[], Credential]
     if key := auth.shared_key:
         secret = await text_of("sharedKey", key.secret_ref)
@@ -115,7 +120,7 @@ async def prepare(api: KubeApi, resource: Resource, spec: AccountSpec, sign_in: 
     else:
         raise ValueMissingError("SignInMissing", "spec.auth names no sign-in method: add one")
     place = f"{spec.endpoint}\0{spec.account}\0{spec.rate_limit!r}\0{spec.polling!r}\0{resource.uid}"
-    return Prepared(make, place, hashlib.sha256(f"{auth!r}\0{secret}".encode()).hexdigest())
+    return Prepared(make, place, hashlib.sha256(f"{auth!r}\0{secret}".encode()).hexdigest(), version)
 
 
 def _workload_identity(

@@ -29,6 +29,7 @@ class _Known:
     wanted: bool
     looked_at: float
     keeping: Keeping
+    version: str
 
 
 class SecretKeeper:
@@ -38,13 +39,17 @@ class SecretKeeper:
         self._api, self._namespaces = api, namespaces
         self._known: dict[Key, _Known] = {}
 
-    async def look(self, account: Key, secret: str | None, *, wanted: bool, others: Collection[str]) -> Keeping:
+    async def look(
+        self, account: Key, secret: str | None, *, wanted: bool, others: Collection[str], version: str = ""
+    ) -> Keeping:
         """See to it that the Secret of an account is kept, or not.
 
         Args:
             secret: its name; None if the account signs in without one.
             wanted: whether objects use the account, or another one that signs in with the same Secret.
             others: Secrets that were kept for the account and that nobody needs any more.
+            version: of the Secret as it was just read to sign in, so that an unchanged one is not read once more; empty if that is
+                not known.
 
         Raises:
             KubeError: if the API server cannot be asked.
@@ -55,11 +60,12 @@ class SecretKeeper:
         if secret is None:
             self._known.pop(account, None)
             return Keeping()
-        fresh = known is not None and now - known.looked_at < _LOOKED_AT_EVERY
-        if known is not None and fresh and (known.secret, known.wanted) == (secret, wanted):
-            return known.keeping
-        keeping = await self._set(account.namespace, secret, wanted=wanted)
-        self._known[account] = _Known(secret, wanted, now, keeping)
+        if known is not None and (known.secret, known.wanted) == (secret, wanted):
+            unchanged = bool(version) and version == known.version and not known.keeping.refused
+            if unchanged or now - known.looked_at < _LOOKED_AT_EVERY:
+                return known.keeping
+        keeping, seen = await self._set(account.namespace, secret, wanted=wanted)
+        self._known[account] = _Known(secret, wanted, now, keeping, seen)
         return keeping
 
     def secret(self, account: Key) -> str | None:
@@ -77,11 +83,12 @@ class SecretKeeper:
             await self._set(account.namespace, known.secret, wanted=False)
         self._known.pop(account, None)
 
-    async def _set(self, namespace: str, name: str, *, wanted: bool) -> Keeping:
+    async def _set(self, namespace: str, name: str, *, wanted: bool) -> tuple[Keeping, str]:
+        """See to one Secret; also the version that it had before."""
         try:
             found = await secrets.read(self._api, namespace, name)
             if found is None:
-                return Keeping()
+                return Keeping(), ""
             if wanted and found.deleting and not (await self._namespaces.fresh(namespace)).terminating:
                 wanted = False
             await secrets.set_kept(self._api, namespace, name, found, present=wanted)
@@ -89,5 +96,6 @@ class SecretKeeper:
             if error.status != 403:
                 raise
             logger.info("Secret %s/%s is not kept: %s", namespace, name, error)
-            return Keeping(refused=wanted)
-        return Keeping(secret=name if wanted and (found.kept or not found.deleting) else None)
+            return Keeping(refused=wanted), ""
+        keeping = Keeping(secret=name if wanted and (found.kept or not found.deleting) else None)
+        return keeping, f"{found.uid}/{found.version}"

@@ -7,7 +7,10 @@ import re
 from typing import Any
 from unittest import mock
 
+import pytest
+
 from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.kube.api import AlreadyExists, Busy, KubeError
 from azure_batch_operator.kube.events import EventRecorder
 from unit.objects import POOL_SPEC, TASK_SPEC, resource
 
@@ -85,3 +88,34 @@ async def test_thousands_of_tasks_do_not_post_thousands_of_events() -> None:
         recorder.record(tasks[-1], "Warning", "TaskMayRemain", "much later")
     assert (await server.requests.get())[2]["message"] == "much later"
     running.cancel()
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([Busy("out of reach"), None], ""),
+        ([Busy("out of reach"), AlreadyExists("exists", 409)], ""),
+        ([Busy("out of reach"), Busy("out of reach")], "was not posted"),
+        ([KubeError("forbidden", 403)], "was not posted"),
+    ],
+    ids=["lost", "posted", "down", "refused"],
+)
+async def test_an_event_without_an_answer_is_posted_once_more(
+    answers: list[KubeError | None], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    posted: list[dict[str, Any]] = []
+
+    async def request(method: str, path: str, *, body: dict[str, Any], **_: Any) -> dict[str, Any]:
+        assert method == "POST"
+        posted.append(body)
+        if (answer := answers[len(posted) - 1]) is not None:
+            raise answer
+        return body
+
+    recorder = EventRecorder(mock.Mock(request=request))
+    with mock.patch("azure_batch_operator.kube.events._REPEATED_AFTER", 0.0):
+        recorder.record(resource(Kind.POOL, POOL_SPEC), "Normal", "Steady", "2 nodes")
+        await recorder._next()
+    assert len(posted) == len(answers)
+    assert {body["metadata"]["name"] for body in posted} == {posted[0]["metadata"]["name"]}
+    assert ("was not posted" in caplog.text) is bool(said)
