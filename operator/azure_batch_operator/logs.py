@@ -5,9 +5,10 @@ What logs within a pass need not know of which object: the pass says so once, in
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from typing import Any
 from pythonjsonlogger.json import JsonFormatter
 
 from azure_batch_operator.batch.redaction import LONGEST, safe_text
+
+logger = logging.getLogger(__name__)
 
 _object: ContextVar[str] = ContextVar("object", default="")
 _reconcile_id: ContextVar[str] = ContextVar("reconcile_id", default="")
@@ -31,6 +34,39 @@ def reconciling(name: object) -> Iterator[str]:
     finally:
         _object.reset(before[0])
         _reconcile_id.reset(before[1])
+
+
+class Few:
+    """Levels for lines that may be about thousands of objects: the first ones of a kind stand as they are, the others at DEBUG.
+
+    When the time is over, one line tells how many the others were. tests/unit/test_logs.py, tests/quick/test_floods.py.
+
+    Args:
+        most: lines of a kind within the time.
+        within: seconds.
+    """
+
+    def __init__(self, most: int = 10, within: float = 600.0) -> None:
+        self._most, self._within = most, within
+        self._numbers: dict[Hashable, int] = {}
+
+    def level(self, level: int, alike: Hashable, what: str) -> int:
+        """The level of one more line.
+
+        Args:
+            alike: the kind of the line, such as its reason and the job that it is about.
+            what: the same in words, for the line with the number.
+        """
+        if alike not in self._numbers:
+            self._numbers[alike] = 0
+            asyncio.get_running_loop().call_later(self._within, self._tell, level, alike, what)
+        self._numbers[alike] += 1
+        return level if self._numbers[alike] <= self._most else logging.DEBUG
+
+    def _tell(self, level: int, alike: Hashable, what: str) -> None:
+        more = self._numbers.pop(alike) - self._most
+        if more > 0:
+            logger.log(level, "%d more like this within %.0f s, each at DEBUG: %s", more, self._within, what)
 
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}

@@ -119,7 +119,7 @@ def test_a_transition_is_one_line_with_its_reason_whatever_is_written_late() -> 
 
 
 @pytest.mark.usefixtures("restored")
-def test_of_thousands_of_tasks_only_what_fails_is_a_line() -> None:
+async def test_of_thousands_of_tasks_only_what_fails_is_a_line() -> None:
     stream, transitions = written("json"), Transitions()
     task = resource(Kind.TASK, {"jobRef": {"name": "a"}, "commandLine": "true"})
     transitions.log(task, status("Running", "Running"))

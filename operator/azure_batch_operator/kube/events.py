@@ -19,6 +19,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.redaction import safe_text
 from azure_batch_operator.guard import keep
 from azure_batch_operator.kube.api import MERGE_PATCH, AlreadyExists, Busy, KubeApi, KubeError, NotFound
+from azure_batch_operator.logs import Few
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ _REPEATED_AFTER, _LONGEST_PAUSE = 1.0, 30.0
 """Seconds before an Event that may not have been posted is posted again."""
 _SIMILAR, _WITHIN = 10, 600.0
 """How many Events of one reason are posted on BatchTasks of a namespace within so many seconds: what concerns thousands of tasks,
-such as the end of their job, is no news for each of them. Their statuses say it, and the log has the rest."""
+such as the end of their job, is no news for each of them. Their statuses say it, and the log has the number of the rest."""
 
 EventType = Literal["Normal", "Warning"]
 
@@ -81,30 +82,29 @@ class EventRecorder:
         self._api = api
         self._queue: asyncio.Queue[tuple[Resource, EventType, str, str]] = asyncio.Queue(_BACKLOG)
         self._seen: OrderedDict[tuple[str, str, str], _Seen] = OrderedDict()
-        self._similar: dict[tuple[str, str], tuple[float, int]] = {}
+        self._similar, self._failures = Few(_SIMILAR, _WITHIN), Few()
         self._number = 0
 
     def record(self, resource: Resource, type_: EventType, reason: str, message: str) -> None:
         """Post an Event about the object, soon."""
-        if self._is_one_of_many(resource, reason):
-            logger.info("Event not posted, one of many: %s %s: %s", resource.key, reason, message)
+        if self._is_one_of_many(resource, reason, message):
             return
         try:
             self._queue.put_nowait((resource, type_, reason, safe_text(message)))
         except asyncio.QueueFull:
-            logger.warning("Event dropped: %s %s: %s", resource.key, reason, message)
+            level = self._failures.level(logging.WARNING, "dropped", "Events dropped")
+            logger.log(level, "Event dropped: %s %s: %s", resource.key, reason, message)
 
-    def _is_one_of_many(self, resource: Resource, reason: str) -> bool:
+    def _is_one_of_many(self, resource: Resource, reason: str, message: str) -> bool:
         """Whether enough other BatchTasks have said the same lately."""
         if resource.key.kind is not Kind.TASK:
             return False
-        identity, now = (resource.key.namespace, reason), asyncio.get_running_loop().time()
-        until, number = self._similar.get(identity, (0.0, 0))
-        if now >= until:
-            self._similar = {each: entry for each, entry in self._similar.items() if entry[0] > now}
-            until, number = now + _WITHIN, 0
-        self._similar[identity] = (until, number + 1)
-        return number >= _SIMILAR
+        namespace = resource.key.namespace
+        what = f"Events {reason} on BatchTasks of namespace {namespace}, which are not posted"
+        if self._similar.level(logging.INFO, (namespace, reason), what) == logging.INFO:
+            return False
+        logger.debug("Event not posted, one of many: %s %s: %s", resource.key, reason, message)
+        return True
 
     async def run(self) -> None:
         """Post until cancelled."""
@@ -115,7 +115,9 @@ class EventRecorder:
         try:
             await self._post(resource, type_, reason, message)
         except KubeError as error:
-            logger.warning("Event on %s was not posted: %s", resource.key, error)
+            what = f"Events that were not posted: {type(error).__name__}"
+            level = self._failures.level(logging.WARNING, type(error).__name__, what)
+            logger.log(level, "Event on %s was not posted: %s", resource.key, error)
 
     async def _post(self, resource: Resource, type_: EventType, reason: str, message: str) -> None:
         path = f"/api/v1/namespaces/{resource.key.namespace}/events"

@@ -22,6 +22,7 @@ from azure_batch_operator import guard
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch.redaction import safe
 from azure_batch_operator.kube.api import Busy, Invalid, KubeApi, KubeError, NotFound
+from azure_batch_operator.logs import Few
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,7 @@ class StatusWriter:
         self._in_flight = in_flight
         self._wanted: dict[Key, _Wanted] = {}
         self._busy: dict[Key, _Wanted] = {}
+        self._few = Few()
         self._refusals: dict[Key, tuple[str, int]] = {}
         """Uid and number of refusals in a row of objects whose status is owed."""
         self._queue: asyncio.Queue[Key] = asyncio.Queue()
@@ -195,7 +197,9 @@ class StatusWriter:
         self._refusals[key] = (wanted.uid, number)
         self._count(key, "busy" if isinstance(error, Busy) else "invalid" if isinstance(error, Invalid) else "refused")
         if number == 1:
-            logger.warning("Status of %s was not written, and is tried again: %s", key, error)
+            what = f"statuses of {key.kind} objects that were not written: {type(error).__name__}"
+            level = self._few.level(logging.WARNING, (key.kind, type(error).__name__), what)
+            logger.log(level, "Status of %s was not written, and is tried again: %s", key, error)
         ceiling = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(number, 30))
         asked = min(error.retry_after or 0.0, _LONGEST_RETRY_AFTER)
         return max(asked, random.uniform(ceiling / 2, ceiling))  # noqa: S311

@@ -20,7 +20,7 @@ from azure_batch_operator.kube.api import Busy, KubeApi, KubeError
 from azure_batch_operator.kube.events import EventRecorder
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.kube.status import StatusWriter
-from azure_batch_operator.logs import reconciling
+from azure_batch_operator.logs import Few, reconciling
 from azure_batch_operator.reconcile import account as account_plans
 from azure_batch_operator.reconcile import policy as policies
 from azure_batch_operator.reconcile.account_problems import needs_a_person
@@ -94,6 +94,7 @@ class Controller:
             held=lambda resource, call: self._executor.is_held(resource, call),
         )  # fmt: skip
         self._workers = workers
+        self._few = Few()
         self._begun = False
         self._heard: dict[Key, tuple[str, str]] = {}
         """Uid and value of `reconcile-now` that was acted upon last: its record in a status may come late, or never."""
@@ -249,14 +250,19 @@ class Controller:
         except EffectRefusedError as error:
             result = "kubernetes"
             self._queue.add_retry(key, error.wait)
-            logger.warning("%s: %s", key, error)
+            level = self._few.level(
+                logging.WARNING, (key.kind, "effect"), f"effects on {key.kind} objects that were refused"
+            )
+            logger.log(level, "%s: %s", key, error)
         except CallRefusedError:
             result = "batch"
         except BatchError as error:
             # The service did not say whether what was observed is still so: nothing was done, and it is asked again.
             result, problem = "batch", trouble(error)
             wait = self._back_off(key, problem)
-            logger.info("%s is reconciled again in %.0f s: %s", key, wait, error)
+            what = f"{key.kind} objects that are reconciled again: {problem.reason}"
+            level = self._few.level(logging.INFO, (key.kind, problem.reason), what)
+            logger.log(level, "%s is reconciled again in %.0f s: %s", key, wait, error)
             if wait >= _SHOWN_FROM:
                 self._show(key, problem)
         except Exception as error:
@@ -285,7 +291,9 @@ class Controller:
             "APIServerRefused", text, Patience.BUSY if busy else Patience.WAITING, after, stalled=not busy
         )
         wait = self._back_off(key, problem)
-        logger.warning("%s waits %.1f s for the API server: %s", key, wait, error)
+        what = f"{key.kind} objects that wait for the API server: {type(error).__name__}"
+        level = self._few.level(logging.WARNING, (key.kind, type(error).__name__), what)
+        logger.log(level, "%s waits %.1f s for the API server: %s", key, wait, error)
         if not busy:
             self._show(key, problem)
 

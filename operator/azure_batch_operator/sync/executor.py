@@ -25,6 +25,7 @@ from azure_batch_operator.kube.api import Busy, KubeApi, KubeError, NotFound
 from azure_batch_operator.kube.events import EventRecorder
 from azure_batch_operator.kube.finalizers import set_finalizer
 from azure_batch_operator.kube.status import StatusWriter
+from azure_batch_operator.logs import Few
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.common import failed
 from azure_batch_operator.reconcile.oneshot import not_done
@@ -123,6 +124,7 @@ class Executor:
         self.landing = Landing()
         self.backoff = Backoff(lambda: asyncio.get_running_loop().time())
         self._transitions = Transitions()
+        self._few = Few()
         self._absent_jobs: dict[tuple[Key, Absence], tuple[float, asyncio.Task[bool]]] = {}
         self._ended: dict[tuple[Key, Ended], tuple[float, asyncio.Task[bool]]] = {}
         self._active: dict[tuple[Key, str], tuple[float, asyncio.Task[frozenset[str]]]] = {}
@@ -275,7 +277,9 @@ class Executor:
         problem = trouble(error)
         wait = self.backoff.refused(resource.key, call.action, intent_of(resource), error, problem, call.content)
         self._queue.add_retry(resource.key, wait)
-        logger.info(
+        what = f"{call.verb} of {resource.key.kind} objects that is tried again: {problem.reason}"
+        logger.log(
+            self._few.level(logging.INFO, (session.key, call.verb, problem.reason), what),
             "%s: %s is tried again in %.0f s: %s", resource.key, call.verb, wait, problem.message,
             extra={"request_id": error.request_id, "reason": problem.reason},
         )  # fmt: skip

@@ -1,7 +1,8 @@
 """A log line for each transition of an object: its phase or the reason of its `Ready` becomes another.
 
 The line stands in the pass that decides it, so it has the `object` and `reconcile_id` of the pass. The status is written later, and
-the next pass may come before that: it must not say the same again.
+the next pass may come before that: it must not say the same again. Of thousands of BatchTasks of a job that fail for one reason,
+the first few are told, and then their number.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.logs import Few
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ def state_of(status: Mapping[str, Any]) -> State:
 
 
 def level_of(kind: Kind, status: Mapping[str, Any]) -> int:
-    """WARNING if a person must act or something has failed; BatchTasks, of which there may be thousands, else only at DEBUG."""
+    """WARNING if a person must act or something has failed; BatchTasks else only at DEBUG."""
     if any(
         each["type"] in {"Stalled", "Failed"} and each["status"] == "True" for each in status.get("conditions") or ()
     ):
@@ -43,6 +45,7 @@ class Transitions:
 
     def __init__(self) -> None:
         self._said: dict[Key, tuple[str, State]] = {}
+        self._few = Few()
 
     def log(self, resource: Resource, status: Mapping[str, Any], *, request_id: str | None = None) -> None:
         """Log how an object stands from now on, unless that stands in its status or was said already.
@@ -56,8 +59,13 @@ class Transitions:
             return
         self._said[resource.key] = (resource.uid, state)
         phase, reason = state
+        level = level_of(resource.key.kind, status)
+        if resource.key.kind is Kind.TASK and level > logging.DEBUG:
+            spec, namespace = resource.spec, resource.key.namespace
+            job = f"{namespace}/{(spec.get('jobRef') or {}).get('name') or spec.get('jobId')}"
+            level = self._few.level(level, (job, state), f"BatchTasks of job {job} that are {phase}: {reason}")
         logger.log(
-            level_of(resource.key.kind, status),
+            level,
             "%s is %s: %s: %s",
             resource.key,
             phase,
