@@ -112,20 +112,29 @@ def metadata(items: Any) -> dict[str, str]:
     return {name: value for name, value in pairs if not name.startswith(f"{GROUP}/")}
 
 
-_ANY_CASE = frozenset(
-    {"elevationLevel", "scope", "uploadCondition", "jobAction", "dependencyAction", "workingDirectory", "source"}
+ANY_CASE = frozenset(
+    {
+        "elevationLevel",
+        "scope",
+        "uploadCondition",
+        "jobAction",
+        "dependencyAction",
+        "workingDirectory",
+        "source",
+        "access",
+    }
 )
-_DURATIONS = frozenset({"maxWallClockTime", "retentionTime"})
-_NEVER_RETURNED = frozenset({"password"})
+DURATIONS = frozenset({"maxWallClockTime", "retentionTime"})
+NEVER_RETURNED = frozenset({"password"})
 
 
 def contains(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether a task that the service lists is as wanted; what it has beyond that are defaults (docs/azure-batch.md#defaults)."""
-    return all(name in _NEVER_RETURNED or _same(name, there.get(name), value) for name, value in wanted.items())
+    return all(name in NEVER_RETURNED or _same(name, there.get(name), value) for name, value in wanted.items())
 
 
 _TASK_MEMBERS = frozenset(Task.wire_names())
-_TASK_DEFAULTS: Mapping[tuple[str, str], Any] = {
+TASK_DEFAULTS: Mapping[tuple[str, str], Any] = {
     ("task", "requiredSlots"): 1,
     ("constraints", "maxWallClockTime"): UNLIMITED,
     ("constraints", "retentionTime"): "P7D",
@@ -134,10 +143,14 @@ _TASK_DEFAULTS: Mapping[tuple[str, str], Any] = {
     ("multiInstanceSettings", "numberOfInstances"): 1,
     ("resourceFiles", "fileMode"): "0770",
     ("commonResourceFiles", "fileMode"): "0770",
-    ("uploadOptions", "uploadCondition"): "taskcompletion",
+    ("containerSettings", "workingDirectory"): "taskWorkingDirectory",
+    ("registry", "registryServer"): "docker.io",
 }
-"""What the service fills in, by parent and member (docs/azure-batch.md#defaults); empty, false and missing are the same."""
-_OF_THE_JOB = ("constraints", "maxTaskRetryCount")
+"""What the service fills in, by parent and member (docs/azure-batch.md#defaults); empty, false and missing are the same.
+
+All others are shown only if they were sent: tests/unit/reconcile/test_task_members.py has one or the other for each member.
+"""
+OF_THE_JOB = ("constraints", "maxTaskRetryCount")
 """A task without retries of its own has those of its job as they were when it was added, which nothing tells from its own."""
 
 
@@ -147,7 +160,7 @@ def has_no_more(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
 
 
 def _adds_nothing(parent: str, name: str, there: Any, wanted: Any) -> bool:
-    if name in _NEVER_RETURNED or (parent, name) == _OF_THE_JOB:
+    if name in NEVER_RETURNED or (parent, name) == OF_THE_JOB:
         return True
     if isinstance(there, Mapping):
         inner = wanted or {}
@@ -159,7 +172,7 @@ def _adds_nothing(parent: str, name: str, there: Any, wanted: Any) -> bool:
             for pair in zip(there, wanted, strict=True)
             if isinstance(pair[0], Mapping)
         )
-    default = _TASK_DEFAULTS.get((parent, name))
+    default = TASK_DEFAULTS.get((parent, name))
     return not there or (default is not None and _same(name, there, default))
 
 
@@ -174,8 +187,8 @@ def _same(name: str, there: Any, wanted: Any) -> bool:
             and len(there) == len(wanted)
             and all(_same(name, one, other) for one, other in zip(there, wanted, strict=True))
         )
-    if name in _DURATIONS:
+    if name in DURATIONS:
         return duration_limit(there) == duration_limit(wanted)
-    if name in _ANY_CASE:
+    if name in ANY_CASE:
         return str(there).lower() == str(wanted).lower()
     return bool(there == wanted)
