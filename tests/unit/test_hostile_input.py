@@ -310,3 +310,26 @@ def test_a_retry_after_of_the_api_server_is_a_number_or_nothing(text: str) -> No
 def test_a_lease_that_somebody_else_wrote_is_read_or_refused() -> None:
     body = {"metadata": {"resourceVersion": "1"}, "spec": {"holderIdentity": SECRET, "leaseDurationSeconds": None}}
     assert Lease.parse(body).duration == 0
+
+
+SIGNED = f"https://a.blob.core.windows.net/c/f?sv=2024&sig={SECRET}&se=2030"
+HIDDEN = f"s\u200big=\u001b[0m{SECRET}"
+
+
+@pytest.mark.parametrize(
+    ("name", "given_"),
+    [
+        ("tasks of a ConfigMap", json.dumps([{SIGNED: False}])),
+        ("tasks of a ConfigMap", json.dumps([{f" {SIGNED}": False}])),
+        ("error body", Answer(400, {}, json.dumps({"values": [{"key": "a", "value": [HIDDEN]}]}).encode())),
+        ("error body", Answer(400, {}, json.dumps({"values": [{"key": {HIDDEN: 1}, "value": "a"}]}).encode())),
+    ],
+)
+def test_what_was_found_to_leak_does_not(name: str, given_: Any) -> None:
+    reader = READERS[name]
+    try:
+        found = reader.read(given_)
+        said = f"{found}{found!r}"
+    except reader.refuses as error:
+        said = str(error)
+    assert leaks(said) == []

@@ -25,7 +25,7 @@ from azure_batch_operator.batch.errors import (
 )
 from azure_batch_operator.batch.models import RESULTS
 from azure_batch_operator.batch.models.enums import TaskAddStatus
-from azure_batch_operator.batch.redaction import redact_values, safe_text
+from azure_batch_operator.batch.redaction import redact_values, safe, safe_text
 from azure_batch_operator.shapes import conform, whole_number
 
 logger = logging.getLogger(__name__)
@@ -349,8 +349,9 @@ def _error_fields(body: JsonObject) -> tuple[str | None, str, dict[str, str]]:
     message = body.get("message")
     text = message.get("value") if isinstance(message, dict) else message
     values = body.get("values")
+    # Made safe before it is written out: behind the escapes of a list's representation no filter sees a secret.
     pairs = {
-        str(pair["key"]): str(pair.get("value", ""))
+        str(safe(pair["key"])): str(safe(pair.get("value", "")))
         for pair in (values if isinstance(values, list) else ())
         if isinstance(pair, dict) and "key" in pair
     }

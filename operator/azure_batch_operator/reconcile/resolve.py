@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from azure_batch_operator.api.base import ApiModel, StandsFor
+from azure_batch_operator.batch.redaction import safe_text
 
 
 @dataclass(frozen=True, order=True)
@@ -38,10 +39,13 @@ class Reference:
 
 
 class ResolutionError(Exception):
-    """A value cannot be had; `reason` is a condition reason, the text names the place and the remedy, never a value."""
+    """A value cannot be had; `reason` is a condition reason, the text names the place and the remedy, never a value.
+
+    The text may quote names that users wrote, so it is made safe to show.
+    """
 
     def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(safe_text(message))
         self.reason = reason
 
 

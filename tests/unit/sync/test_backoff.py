@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from azure_batch_operator.batch import ConflictError, InvalidRequestError, QuotaError, ServerError
@@ -32,6 +32,7 @@ class World:
             self.backoff.refused("pool", "create", intent, ERRORS[error], trouble(ERRORS[error]), content)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(ERRORS)), st.lists(st.floats(0.01, 5.0), min_size=50, max_size=200))
 def test_no_wake_up_goes_round_it(error: str, pauses: list[float]) -> None:
     world = World()
