@@ -54,7 +54,7 @@ async def test_a_held_object_is_written_once_and_goes_on_when_it_is_let(stage: S
     stage.patch("bp", "cpu", {"spec": {"targetDedicatedNodes": 3}})
     await stage.until(lambda: stage.phase("bp", "cpu") == "Skipped")
     assert "resize_pool" in stage.condition("bp", "cpu")["message"]
-    assert len(stage.events("bp", "cpu", "ReconcileSkipped")) == 1
+    await stage.until(lambda: len(stage.events("bp", "cpu", "ReconcileSkipped")) == 1, 10)
     writes = stage.writes("bp", "cpu")
     await stage.run_for(1800)
     assert stage.writes("bp", "cpu") == writes
