@@ -1,8 +1,8 @@
 """``make chaos CHAOS="--seconds 3600 --seed 1"``: everything hostile that is played on virtual time, within a budget of real time.
 
-Every disturbance at every point of every scenario (`tests/perturbations`), every property of every kind (`tests/properties`), and
-random histories (`tests/histories`) from a seed on, mixed, in several processes. Prints each violation with the command that plays
-it again, and what was covered. Exit code 1 if a promise was not kept.
+Every disturbance at every point of every scenario (`tests/perturbations`), every property of every kind and random sequences of
+them (`tests/properties`), and random histories (`tests/histories`) from a seed on, mixed, in several processes. Prints each
+violation with the command that plays it again, and what was covered. Exit code 1 if a promise was not kept.
 
 Without CHAOS, `make chaos` runs the tests of this folder: the same kind on a real control plane.
 """
@@ -30,7 +30,11 @@ from histories.tally import Tally
 from perturbations.cover import BY_NAME, Job, Outcome, baseline, jobs_of, run
 from perturbations.disturbances import KINDS
 from properties import cases
+from properties.paths import KINDS as KINDS_OF_OBJECTS
+from properties.sequences import Walk, run_sequences
 
+SEQUENCES = {"BatchPool": 100, "BatchTask": 100, "BatchJobSchedule": 100, "BatchJob": 100, "BatchAccount": 10}
+"""How many of each kind; a stage has one account, so each sequence of it costs a stage."""
 Result = Outcome | Tally | list[cases.Outcome]
 
 
@@ -42,6 +46,7 @@ class Summary:
         points: to be disturbed, by kind of disturbance.
         covered: of these, reached.
         steps: of properties to be tried; `tried` of these.
+        sequences: of changes of several properties, that were played.
         broken: lines that name what was broken and how to play it again.
     """
 
@@ -49,6 +54,7 @@ class Summary:
     covered: Counter[str] = field(default_factory=Counter)
     steps: int = 0
     tried: int = 0
+    sequences: int = 0
     histories: Tally = field(default_factory=Tally)
     broken: list[str] = field(default_factory=list)
 
@@ -57,6 +63,7 @@ class Summary:
         if isinstance(result, list):
             for outcome in result:
                 self.tried += sum(step in cases.STEPS for step in outcome.covered)
+                self.sequences += isinstance(outcome.case, Walk)
                 for each in outcome.violations:
                     self.say(f"{outcome.case} {each} [{outcome.case.again}]")
             return
@@ -86,6 +93,7 @@ class Summary:
         return [
             f"perturbation points covered: {self.covered.total()} of {self.points.total()} ({kinds})",
             f"steps of properties covered: {self.tried} of {self.steps}",
+            f"random sequences of changes: {self.sequences}",
             f"histories: {self.histories.histories}",
             *self.histories.lines()[:-1],
             f"violations: {len(self.broken)}, in {seconds:.0f} s",
@@ -123,6 +131,10 @@ def main() -> int:
         properties = cases.every_case()
         summary.steps = len(properties) * len(cases.STEPS)
         tasks += [(cases.run, batch) for batch in cases.batches(properties)]
+        walks = [
+            Walk(kind, options.seed + each) for kind in KINDS_OF_OBJECTS.values() for each in range(SEQUENCES[kind])
+        ]
+        tasks += [(run_sequences, batch) for batch in cases.batches(walks)]
         tasks += [(history, options.seed + each) for each in range(options.histories)]
         random.Random(options.seed).shuffle(tasks)  # noqa: S311
         for result in _played(pool, tasks, options.jobs, until=began + options.seconds):

@@ -128,6 +128,14 @@ _MAY_BE: tuple[tuple[str, str], ...] = (
 """Pattern of the text of a violation with its case, reason."""
 _OF_SEQUENCES: tuple[tuple[str, str], ...] = (
     (rf"differential: /pool \w+/networkConfiguration is missing: {_NETWORK}", "a network of defaults alone is none"),
+    (
+        r"BatchJob sequence .*spec\.logs.*rollback: names none of .*first: \S+ \(outputFiles\)",
+        "what spec.logs uploads are outputFiles of a task in Azure Batch, and the message names members of the task",
+    ),
+    (
+        r"BatchJob sequence .*truthful: status /BatchJob own/(?:requeues|retries) is there: 0$",
+        "numbers of tries that a status has shown stay in it, and 0 is what is so",
+    ),
 )
 """The same that only random sequences need."""
 

@@ -54,8 +54,8 @@ class TasksView:
         others_blocked: how many BatchTasks of this job wait for ever, since they depend on failed ones.
         fingerprint: of the sources of the tasks as the user wrote them.
         unread: reason and message why the ConfigMaps of the tasks cannot be read any more; None if they can.
-        different: ids of tasks that are in Azure Batch otherwise than in the spec, and were left so; a bounded number.
-        different_count: how many.
+        different: tasks that differ from the spec and were left so, at most five: id, and in which members.
+        different_count: how many of them there are.
         retries, requeues: sums over the tasks; None before they were counted.
         most_requeues: of one task.
         retried: value of the annotation by which failed tasks were reactivated last, by this process.

@@ -159,6 +159,22 @@ def has_no_more(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return all(_adds_nothing("task", name, there[name], wanted.get(name)) for name in _TASK_MEMBERS & there.keys())
 
 
+def unlike(there: Mapping[str, Any], wanted: Mapping[str, Any], *, exact: bool) -> list[str]:
+    """Names of the members in which a task that the service lists differs from the wanted one, in alphabetical order.
+
+    Args:
+        exact: whether a member counts that the service has and `wanted` has not, unless it is a default (`has_no_more`).
+    """
+    differing = {name for name, value in wanted.items() if not contains(there, {name: value})}
+    if exact:
+        differing |= {
+            name
+            for name in _TASK_MEMBERS & there.keys()
+            if not _adds_nothing("task", name, there[name], wanted.get(name))
+        }
+    return sorted(differing)
+
+
 def _adds_nothing(parent: str, name: str, there: Any, wanted: Any) -> bool:
     if name in NEVER_RETURNED or (parent, name) == OF_THE_JOB:
         return True

@@ -36,7 +36,8 @@ class FeedState:
         complete: whether all are.
         stopped: whether other sources have taken their place, so that no more of them are added.
         refused: why it does not go on.
-        different, different_count: ids, at most five, and number of tasks that differ from the spec and were left so.
+        different: tasks that differ from the spec and were left so, at most five: id, and in which members.
+        different_count: how many of them there are.
     """
 
     fingerprint: str = ""
@@ -139,7 +140,8 @@ class Sieve:
         self._state.submitted += 1
         self._state.different_count += 1
         if len(self._state.different) < _NAMED:
-            self._state.different.append(str(task["id"]))
+            members = normal.unlike(there, task, exact=self._policies.exact) if own else ["a BatchTask owns it"]
+            self._state.different.append(f"{task['id']} ({', '.join(members)})")
         return False
 
     def _keep(self, there: Body) -> None:

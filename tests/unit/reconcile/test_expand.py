@@ -176,7 +176,7 @@ def test_a_task_of_a_batch_task_is_never_replaced() -> None:
     spec = {"tasks": [{"id": "a", "commandLine": "new"}]}
     sent, deleted, state = sifted(spec, [theirs], Policies(replace=True))
     assert (sent, deleted) == ([], [])
-    assert (state.different, state.different_count) == (["a"], 1), "the job says which task it is"
+    assert (state.different, state.different_count) == (["a (a BatchTask owns it)"], 1), "the job says which task it is"
 
 
 def test_a_list_in_another_order_is_noticed_before_anything_is_deleted() -> None:
@@ -219,7 +219,7 @@ def test_a_task_that_is_there_otherwise_is_left_and_named_or_replaced() -> None:
         {"id": "b", "commandLine": "same", "requiredSlots": 1, "constraints": {"maxWallClockTime": "PT1H", "retentionTime": "P7D"}},
     ]  # fmt: skip
     sent, deleted, state = sifted(spec, there, Policies())
-    assert (sent, deleted, state.different, state.different_count) == ([], [], ["a"], 1)
+    assert (sent, deleted, state.different, state.different_count) == ([], [], ["a (commandLine)"], 1)
     sent, deleted, state = sifted(spec, there, Policies(replace=True))
     assert (sent, deleted, state.different_count) == (["a"], ["a"], 0)
 

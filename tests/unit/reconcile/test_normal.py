@@ -81,6 +81,8 @@ def test_a_task_that_still_has_what_the_spec_has_ceased_to_mention_differs(path:
     del here[path[-1]]
     assert normal.contains(FULL_TASK, wanted)
     assert not normal.has_no_more(FULL_TASK, wanted)
+    assert normal.unlike(FULL_TASK, wanted, exact=True) == [path[0]]
+    assert normal.unlike(FULL_TASK, wanted, exact=False) == []
 
 
 def test_what_the_service_fills_in_does_not_make_a_task_differ() -> None:
