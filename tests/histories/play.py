@@ -78,6 +78,7 @@ class _Player:
     begun: float = 0.0
     down_until: float = 0.0
     frozen: bool = False
+    principal_secret: str = ""
     quiet_least: float = QUIET_LEAST
     undo: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
 
@@ -167,6 +168,16 @@ class _Player:
         self.plant(self.stage.azure.key)
         self.stage.apply(*self.stage.account_objects(name, namespace, **spec))
 
+    def principal(
+        self, secret: str, lifetime: int, name: str = "main", namespace: str = "default", **spec: Any
+    ) -> None:
+        """Create the BatchAccount with a service principal, whose tokens are good for so many seconds."""
+        self.plant(secret)
+        self.principal_secret = secret
+        self.stage.azure.server.entra.lifetime = lifetime
+        held, account = self.stage.principal_objects(secret, name, namespace)
+        self.stage.apply(held, account | {"spec": account["spec"] | spec})
+
     def plant(self, text: str) -> None:
         """A value that must not be shown from now on."""
         if text not in self.record.planted:
@@ -209,15 +220,47 @@ class _Player:
         azure.server.set_key(azure.account, base64.b64decode(key))
         azure.key = key
 
-        def follow() -> None:
-            try:
-                self.stage.patch("secret", name, {"stringData": {"key": key}}, namespace)
-            except Refusal as error:
-                self.record.steps.append(Done(self.now, "secret-follows", {}, str(error)))
+        self._later(seconds, lambda: self._follow(name, {"key": key}, namespace))
 
-        self._later(seconds, follow)
+    def _follow(self, name: str, data: Mapping[str, str], namespace: str = "default") -> None:
+        try:
+            self.stage.patch("secret", name, {"stringData": dict(data)}, namespace)
+        except Refusal as error:
+            self.record.steps.append(Done(self.now, "secret-follows", {}, str(error)))
+
+    def rotate_principal(self, secret: str, seconds: float, name: str = "main-principal") -> None:
+        """Replace the secret of the service principal; the Secret in the cluster follows so much later."""
+        self.plant(secret)
+        self.principal_secret = secret
+        self.stage.authority.register(secret, self.stage.azure.account)
+        self._later(seconds, lambda: self._follow(name, {"secret": secret}))
 
     # --- the adversary ---
+
+    def authority(self, seconds: float, how: str) -> None:
+        """Nobody gives tokens for a while: the authority is `down`, or `silent`."""
+        authority = self.stage.authority
+        setattr(authority, how, True)
+        self._later(seconds, lambda: setattr(authority, how, False))
+
+    def revoke_tokens(self) -> None:
+        """All tokens that were issued are worth nothing."""
+        self.stage.authority.revoke()
+
+    def role(self, seconds: float, role: str) -> None:
+        """The service principal may do less for a while."""
+        authority, account = self.stage.authority, self.stage.azure.account
+        authority.register(self.principal_secret, account, role)
+        self._later(seconds, lambda: authority.register(self.principal_secret, account))
+
+    def clock_skew(self, seconds: float, by: float) -> None:
+        """The wall clock of the operator's machine is off for a while from that of all others."""
+        self.stage.clock.operator_skew = by
+
+        def set_right() -> None:
+            self.stage.clock.operator_skew = 0.0
+
+        self._later(seconds, set_right)
 
     def fault(
         self, operation: str, effect: Mapping[str, Any], seconds: float, count: int | None = None, path: str = ""
@@ -405,6 +448,8 @@ class _Player:
 
     def _look(self) -> None:
         stage, record = self.stage, self.record
+        for token in stage.authority.issued:
+            self.plant(token)
         record.tracebacks = list(stage.tracebacks)
         record.calls = [
             Call(each.time - self.begun, each.operation, each.method, each.path, each.status, each.body)
@@ -436,7 +481,9 @@ ACTIONS: Mapping[str, Callable[..., Any]] = {
     "fault": _Player.fault, "hold": _Player.hold, "api-fault": _Player.api_fault, "api-down": _Player.api_down,
     "expire-pages": _Player.expire_pages, "watch-hold": _Player.watch_hold, "watch-delay": _Player.watch_delay,
     "watch-replay": _Player.watch_replay, "watch-shuffle": _Player.watch_shuffle, "lag": _Player.lag,
-    "node": _Player.node, "quota": _Player.quota, "clock-jump": _Player.clock_jump, "kill": _Player.kill,
+    "node": _Player.node, "quota": _Player.quota, "clock-jump": _Player.clock_jump,
+    "principal": _Player.principal, "rotate-principal": _Player.rotate_principal, "authority": _Player.authority,
+    "revoke-tokens": _Player.revoke_tokens, "role": _Player.role, "clock-skew": _Player.clock_skew, "kill": _Player.kill,
     "stop": _Player.stop, "kill-at-effect": _Player.kill_at_effect, "freeze": _Player.freeze,
 }  # fmt: skip
 """What a step may do."""

@@ -96,16 +96,30 @@ def noticed_by(mutant: Mutant, scratch: Path) -> str:
             (scratch / file).write_text(text)
 
 
-def _first_failure(scratch: Path, *tests: str) -> str:
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *tests]
-    command += ["-n", "2"] if len(tests) > 1 else []
+def _check_collection(scratch: Path) -> None:
+    """See that all tests can be collected without any mutant: what fails anyway would count as noticing each of them.
+
+    Raises:
+        SystemExit: they cannot.
+    """
+    done = _pytest(scratch, "--collect-only", *WHOLE)
+    if done.returncode != 0:
+        raise SystemExit(f"the tests cannot be collected as they are:\n{done.stdout[-4000:]}{done.stderr[-4000:]}")
+
+
+def _pytest(scratch: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", *arguments]
     # Before the installed package, which is that of the checkout.
     places = os.pathsep.join(str(scratch / each) for each in ("operator", "emulator", "dev", "tests"))
     environment = {**os.environ, "PYTHONPATH": places, "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
+    return subprocess.run(
+        command, cwd=scratch, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+
+
+def _first_failure(scratch: Path, *tests: str) -> str:
     try:
-        done = subprocess.run(
-            command, cwd=scratch, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False
-        )
+        done = _pytest(scratch, *tests, *(("-n", "2") if len(tests) > 1 else ()))
     except subprocess.TimeoutExpired:
         return "the tests hang"
     if done.returncode == 0:
@@ -134,6 +148,7 @@ def main() -> int:
             target = scratch / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, target)
+        _check_collection(scratch)
         if not noticed_by(Mutant.parse(CANARY), scratch):
             raise SystemExit("the tests do not import the copy")
         for each in chosen:

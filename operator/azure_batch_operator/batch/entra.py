@@ -95,13 +95,14 @@ class EntraCredential:
         description: str,
         *,
         scope: str = BATCH_SCOPE,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
     ) -> None:
         """Take what makes a new azure-identity credential, and words that tell a person which identity it is."""
         self._make = make
         self._description = description
         self._scope = scope
-        self._clock = clock
+        # Looked up now and not with the function, so that the quick stage can give the operator another clock.
+        self._clock = clock or time.time
         self._token: _Token | None = None
         self._sign_in: asyncio.Task[_Token] | None = None
         self._not_before = 0.0

@@ -25,7 +25,6 @@ EPOCH = 1_780_000_000.0
 """Unix time at which each stage begins."""
 _BEGIN = 10_000.0
 """The loop's own clock at that moment: like a machine that has been up for a while, so nothing can take 0 for never."""
-_PROGRAMS = ("azure_batch_operator", "azure_batch_emulator")
 
 
 class _Selector(selectors.DefaultSelector):
@@ -150,14 +149,24 @@ class _Parked:
 
 @dataclass
 class VirtualClock:
-    """What time it is on the stage; `skew` is how far the operator's and the emulator's wall clocks are off."""
+    """What time it is on the stage.
+
+    Attributes:
+        skew: seconds by which the wall clocks of all are off.
+        operator_skew: seconds by which the operator's wall clock is off from that of all others.
+    """
 
     loop: StageLoop
     skew: float = 0.0
+    operator_skew: float = 0.0
 
     def time(self) -> float:
         """Seconds since 1970."""
         return EPOCH + self.skew + self.loop.time() - _BEGIN
+
+    def operator_time(self) -> float:
+        """The same as the operator's machine has it."""
+        return self.time() + self.operator_skew
 
     def now(self, zone: tzinfo | None = None) -> datetime:
         """The same as a datetime."""
@@ -174,30 +183,25 @@ def virtual(loop: StageLoop, seed: int) -> Iterator[VirtualClock]:
     clock = VirtualClock(loop)
     chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
 
-    class Datetime(datetime):
-        @classmethod
-        def now(cls, tz: tzinfo | None = None) -> Self:
-            return cls.fromtimestamp(clock.time(), tz)
-
     def uuid4() -> real_uuid.UUID:
         return real_uuid.UUID(int=chance.getrandbits(128), version=4)
 
-    time = SimpleNamespace(**{**vars(real_time), "time": clock.time, "monotonic": loop.time})
-    time.time_ns = lambda: int(clock.time() * 1e9)
-    time.clock_gettime = lambda _: loop.time()
     dice = SimpleNamespace(
         **{**vars(random), "random": chance.random, "uniform": chance.uniform, "choice": chance.choice}
     )
     uuid = SimpleNamespace(**{**vars(real_uuid), "uuid4": uuid4})
-    others: list[tuple[Any, Any]] = [
-        (real_time, time), (datetime, Datetime), (random, dice), (real_uuid, uuid), (real_uuid.uuid4, uuid4),
-    ]  # fmt: skip
+    shared: list[tuple[Any, Any]] = [(random, dice), (real_uuid, uuid), (real_uuid.uuid4, uuid4)]
+    others = {
+        "azure_batch_operator": [*shared, *_clocks(loop, clock.operator_time)],
+        "azure_batch_emulator": [*shared, *_clocks(loop, clock.time)],
+    }
     changed: list[tuple[Any, str, Any]] = []
     for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] not in _PROGRAMS:
+        replaced = others.get(name.partition(".")[0])
+        if replaced is None:
             continue
         for attribute, value in list(vars(module).items()):
-            for usual, other in others:
+            for usual, other in replaced:
                 if value is usual and (usual is not datetime or _asks_the_time(module)):
                     setattr(module, attribute, other)
                     changed.append((module, attribute, usual))
@@ -206,6 +210,20 @@ def virtual(loop: StageLoop, seed: int) -> Iterator[VirtualClock]:
     finally:
         for module, attribute, usual in changed:
             setattr(module, attribute, usual)
+
+
+def _clocks(loop: StageLoop, wall: Callable[[], float]) -> list[tuple[Any, Any]]:
+    """What a program gets in place of `time` and `datetime`, with a wall clock of its own."""
+
+    class Datetime(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return cls.fromtimestamp(wall(), tz)
+
+    time = SimpleNamespace(**{**vars(real_time), "time": wall, "monotonic": loop.time})
+    time.time_ns = lambda: int(wall() * 1e9)
+    time.clock_gettime = lambda _: loop.time()
+    return [(real_time, time), (datetime, Datetime)]
 
 
 _asking: dict[str, bool] = {}

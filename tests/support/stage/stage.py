@@ -23,6 +23,7 @@ from support.stage.builders import NAMESPACE, pool, thing
 from support.stage.clock import StageLoop, VirtualClock, virtual
 from support.stage.faults import Fault
 from support.stage.process import Process, Tracebacks, seams
+from support.stage.sign_in import CLIENT, TENANT, Authority, signing_in
 from support.stage.watching import Watching
 from support.stage.wire import Network
 
@@ -76,6 +77,7 @@ class Stage:
         self.watch: Watching
         self.network: Network
         self.azure: Azure
+        self.authority: Authority
         self._effects = 0
         self._kill_at: tuple[int, bool] | None = None
 
@@ -91,6 +93,9 @@ class Stage:
             self.azure = Azure(self.network, Path(folder), options.seed, accounts=options.accounts)
             self.api.effects.append(self._effect)
             self.azure.effects.append(self._effect)
+            latency = self._latency(options.batch_latency)
+            self.authority = Authority(self.azure.server.entra, self.clock, latency)
+            stack.enter_context(signing_in(self.authority))
             stack.enter_context(seams(self.loop, self.network, self.watch))
             logger = logging.getLogger("azure_batch_operator")
             logger.addHandler(self._tracebacks)
@@ -406,6 +411,17 @@ class Stage:
         auth = {"sharedKey": {"secretRef": {"name": f"{name}-key", "key": "key"}}}
         body = {"endpoint": self.azure.endpoint, "accountName": self.azure.account, "auth": auth}
         return [secret, thing("BatchAccount", name, namespace=namespace, **(body | spec))]
+
+    def principal_objects(self, secret: str, name: str = "main", namespace: str = NAMESPACE) -> list[Body]:
+        """The same account, signed in to as a service principal, which the emulator lets in; and the Secret."""
+        self.authority.register(secret, self.azure.account)
+        reference = {"secretRef": {"name": f"{name}-principal", "key": "secret"}}
+        auth = {"clientSecret": {"tenantId": TENANT, "clientId": CLIENT, **reference}}
+        held = {
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{name}-principal", "namespace": namespace},
+            "stringData": {"secret": secret},
+        }  # fmt: skip
+        return [held, self.account_objects(name, namespace, auth=auth)[1]]
 
     async def ready_pool(self, name: str = "cpu", **spec: Any) -> None:
         """An account `main` and a pool with two idle nodes."""
