@@ -43,6 +43,19 @@ async def test_an_object_is_not_let_go_because_lists_lack_what_it_owns(stage: St
 
 
 @pytest.mark.parametrize("kind", ["bp", "bj", "bjs"])
+async def test_an_object_stays_until_what_it_owns_is_gone_although_lists_lack_it_already(
+    stage: Stage, kind: str
+) -> None:
+    """The operator has made it, and has sent the DELETE, which takes the service a while."""
+    name, path = PLACES[kind]
+    await all_kinds(stage)
+    stage.azure.omit(path)
+    stage.delete(kind, name)
+    await stage.until(lambda: stage.gone(kind, name), 600)
+    assert stage.azure.get(path) is None
+
+
+@pytest.mark.parametrize("kind", ["bp", "bj", "bjs"])
 async def test_what_is_there_is_not_taken_for_gone_because_lists_lack_it(stage: Stage, kind: str) -> None:
     _, path = PLACES[kind]
     await all_kinds(stage)
