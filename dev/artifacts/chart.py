@@ -48,7 +48,13 @@ def _crd_template(text: str) -> str:
 def rules(manifests: Path) -> str:
     """The rules of every role that is written by hand in manifests/, by the role's name."""
     found = {}
-    for path in sorted([*manifests.glob("base/rbac.yaml"), *manifests.glob("components/*/rbac.yaml")]):
+    for path in sorted(
+        [
+            *manifests.glob("base/rbac.yaml"),
+            *manifests.glob("base/user-roles.yaml"),
+            *manifests.glob("components/*/rbac.yaml"),
+        ]
+    ):
         for document in yaml.safe_load_all(path.read_text()):
             if document and document["kind"] in {"Role", "ClusterRole"}:
                 found[document["metadata"]["name"]] = document["rules"]

@@ -6,9 +6,10 @@ changes from CHANGELOG.md. The meaning of the annotations: https://artifacthub.i
 
 from __future__ import annotations
 
+import base64
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ _Dumper.add_representer(str, _text)
 
 def chart_yaml(root: Path) -> str:
     """Chart.yaml; `root` is the repository."""
-    version = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    version, urls = project["version"], project["urls"]
     chart = {
         "apiVersion": "v2",
         "name": _NAME,
@@ -55,13 +57,22 @@ def chart_yaml(root: Path) -> str:
         "appVersion": version,
         # ValidatingAdmissionPolicy is generally available from here on.
         "kubeVersion": ">=1.30.0-0",
+        "home": urls["Homepage"],
+        "icon": _icon(root),
         "keywords": ["azure", "batch", "hpc", "jobs", "operator"],
-        "annotations": shown(root, version),
+        "sources": [urls["Source"]],
+        "maintainers": project["maintainers"],
+        "annotations": shown(root, version, urls),
     }
     return "# Written by `make crds`; do not edit. The model is dev/artifacts/hub.py.\n" + _dumped(chart)
 
 
-def shown(root: Path, version: str) -> dict[str, str]:
+def _icon(root: Path) -> str:
+    """The icon itself, so that it is fetched from nowhere."""
+    return "data:image/svg+xml;base64," + base64.b64encode((root / "docs" / "icon.svg").read_bytes()).decode()
+
+
+def shown(root: Path, version: str, urls: Mapping[str, str]) -> dict[str, str]:
     """Annotations of Artifact Hub; structured ones are YAML in a string."""
     found = changes((root / "CHANGELOG.md").read_text(), version)
     made = {
@@ -71,6 +82,9 @@ def shown(root: Path, version: str) -> dict[str, str]:
         "artifacthub.io/operatorCapabilities": "Deep Insights",
         "artifacthub.io/prerelease": str(bool(re.search("[a-z]", version))).lower(),
         "artifacthub.io/containsSecurityUpdates": str(any(each["kind"] == "security" for each in found)).lower(),
+        "artifacthub.io/links": _dumped(
+            [{"name": name, "url": url} for name, url in urls.items() if name != "Homepage"]
+        ),
         "artifacthub.io/crds": _dumped([_crd(info) for info in KINDS.values()]),
         "artifacthub.io/crdsExamples": _dumped(list(_examples(root / "manifests" / "samples"))),
         "artifacthub.io/images": _dumped(

@@ -28,7 +28,13 @@ def doc(description: str, default: Any = None, **rules: Any) -> Any:
 class Image(Values):
     """Which image runs."""
 
-    repository: str = doc("Where the image is.", "azure-batch-operator", min_length=1)
+    registry: str = doc(
+        "Host of the registry that you push the image to, with a port if it has one; may hold a path, too. The node's default "
+        "registry, or images that are on the node already, if empty.",
+        "",
+        pattern=r"^([^/\s]+(/[^/\s]+)*)?$",
+    )
+    repository: str = doc("Its name there.", "azure-batch-operator", min_length=1)
     tag: str = doc("Its tag; the chart's appVersion if empty.", "")
     digest: str = doc("Its digest, sha256:…; stronger than the tag.", "", pattern="^(sha256:[0-9a-f]{64})?$")
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = doc("When it is pulled.", "IfNotPresent")
@@ -49,6 +55,16 @@ class Rbac(Values):
     """Rights of the operator."""
 
     create: bool = doc("Whether the chart creates roles and bindings.", True)
+
+
+class UserRoles(Values):
+    """Rights of people."""
+
+    create: bool = doc(
+        "Whether the chart creates ClusterRoles that add the kinds to the roles view, edit and admin of the cluster. Switch it off "
+        "if who installs may not create cluster roles.",
+        True,
+    )
 
 
 class AdmissionPolicy(Values):
@@ -177,6 +193,7 @@ class ChartValues(Values):
     )
     crds: CustomResources = doc("The CustomResourceDefinitions.", CustomResources)
     rbac: Rbac = doc("The rights of the operator.", Rbac)
+    user_roles: UserRoles = doc("The rights of people.", UserRoles)
     admission_policy: AdmissionPolicy = doc(
         "A ValidatingAdmissionPolicy by which the operator can change nothing of an object but its finalizer and status.",
         AdmissionPolicy,

@@ -6,6 +6,7 @@ Deployment, and `helm test` gets what its pod's command says.
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
 import subprocess
@@ -188,6 +189,7 @@ def test_who_may_scrape_is_narrowed_without_shutting_out_helm_test(cluster: Loca
 def test_without_what_belongs_to_the_cluster_a_team_can_install_it(cluster: LocalCluster) -> None:
     values = {
         "crds": {"install": False},
+        "userRoles": {"create": False},
         "admissionPolicy": {"create": False},
         "watchNamespaces": ["team-a"],
         "config": {"clusterId": "here"},
@@ -283,7 +285,80 @@ def _comparable(each: dict[str, Any]) -> dict[str, Any]:
     return each
 
 
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ({}, "azure-batch-operator:0.1.0"),
+        ({"registry": "registry.example:5000/team"}, "registry.example:5000/team/azure-batch-operator:0.1.0"),
+        (
+            {"registry": "registry.example", "digest": "sha256:" + "0" * 64},
+            "registry.example/azure-batch-operator@sha256:" + "0" * 64,
+        ),
+    ],
+)
+def test_the_image_is_taken_from_the_registry(cluster: LocalCluster, image: dict[str, str], expected: str) -> None:
+    objects = template(cluster, {"image": image})
+    [container] = only(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    [check] = only(objects, "Pod")["spec"]["containers"]
+    assert {container["image"], check["image"]} == {expected}
+
+
 # --- what is granted ---
+
+
+@pytest.mark.parametrize(
+    ("role", "verb", "resource", "granted"),
+    [
+        ("view", "list", "batchpools", True),
+        ("view", "create", "batchjobs", False),
+        ("edit", "get", "batchaccounts", True),
+        ("edit", "create", "batchjobs", True),
+        ("edit", "deletecollection", "batchtasks", True),
+        ("edit", "create", "batchpools", False),
+        ("edit", "patch", "batchpools/scale", False),
+        ("edit", "create", "batchaccounts", False),
+        ("edit", "patch", "batchjobs/status", False),
+        ("admin", "create", "batchpools", True),
+        ("admin", "patch", "batchpools/scale", True),
+        ("admin", "delete", "batchaccounts", True),
+        ("admin", "patch", "batchpools/status", False),
+    ],
+)
+def test_people_may_what_their_role_says(
+    releases: LocalCluster, role: str, verb: str, resource: str, granted: bool
+) -> None:
+    releases.kubectl(
+        "-n",
+        "team-b",
+        "create",
+        "rolebinding",
+        f"{role}-person",
+        f"--clusterrole={role}",
+        f"--user={role}-person",
+        check=False,
+    )
+    asked = ("-n", "team-b", "auth", "can-i", verb, f"{resource}.azurebatch.io", f"--as={role}-person")
+    if "/" in resource:
+        name, sub = resource.split("/")
+        asked = (
+            "-n",
+            "team-b",
+            "auth",
+            "can-i",
+            verb,
+            f"{name}.azurebatch.io",
+            f"--subresource={sub}",
+            f"--as={role}-person",
+        )
+
+    def answer() -> str:
+        return releases.kubectl(*asked, check=False).stdout.strip()
+
+    # The controller manager adds the rules to the aggregated roles a moment later.
+    if granted:
+        wait_until(lambda: answer() == "yes", f"{role} may {verb} {resource}")
+    else:
+        assert answer() == "no"
 
 
 @pytest.fixture(scope="module")
@@ -480,6 +555,12 @@ def _life(release: Release, emulator: Emulator) -> None:
     values: dict[str, Any] = {"config": {"logFormat": "json", "pollSeconds": 0.3, "idlePollSeconds": 5}}
     said = release.helm("install", NAME, str(CHART), "--create-namespace", values=values)
     assert "Before `helm uninstall" in said
+    assert "image.registry is empty" in said
+    # Helm keeps chart and manifests in one Secret, which may hold 1 MiB; with more CRDs or values it must not fail at once.
+    kept = release.kubectl(
+        "-n", NAME, "get", "secret", f"sh.helm.release.v1.{NAME}.v1", "-o", "jsonpath={.data.release}"
+    )
+    assert len(base64.b64decode(kept)) < 1 << 19
     release.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
     release.roll_out()
 
