@@ -35,7 +35,8 @@ SOURCE = Source("ConfigMap", "more", "tasks")
 def test_any_template_is_filled_or_refused(template: str, values: list[Any]) -> None:
     found = problems(template, len(values), "values", 20, "t")
     assert all(problem.startswith("t: at character") and len(problem) < 400 for problem in found)
-    assert len(fill(template, values, ["name"])) < 20_000
+    # What is refused stays as it is; a value is padded to 32 digits at most.
+    assert len(fill(template, values, ["name"])) < len(template) + 2_000
 
 
 @pytest.mark.parametrize(

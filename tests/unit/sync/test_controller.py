@@ -102,6 +102,7 @@ class Scene:
         )  # fmt: skip
         nobody = SimpleNamespace(forget=lambda *_: None, withdraw=lambda *_: None)
         self._session = SimpleNamespace(
+            key=ACCOUNT.key,
             client=SimpleNamespace(jobs=EMPTY, job_schedules=EMPTY, nodes=EMPTY, pools=self.pools),
             mirror=self.mirror, interest=Interest(), poller=self,
             submitter=nobody, feeder=nobody, retrier=nobody, health=Health(True), url="https://a.example",
