@@ -110,12 +110,17 @@ class Emulator(Service):
         time_scale: float = 60.0,
         owned: bool = True,
         arguments: tuple[str, ...] = (),
+        program: tuple[str, ...] = (),
     ) -> Emulator:
-        """Start one; port 0 takes a free one."""
+        """Start one; port 0 takes a free one.
+
+        Args:
+            program: another one with the same options and the same line when it is ready.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         log = folder / "emulator.log"
         command = [
-            _program("azure-batch-emulator"), f"--port={port}", f"--time-scale={time_scale}",
+            *(program or (_program("azure-batch-emulator"),)), f"--port={port}", f"--time-scale={time_scale}",
             f"--work-dir={folder / 'emulator'}", *arguments,
         ]  # fmt: skip
         emulator = cls("emulator", spawn(command, log=log, folder=folder, owned=owned), log)

@@ -4,7 +4,8 @@ Every disturbance at every point of every scenario (`tests/perturbations`), ever
 them (`tests/properties`), and random histories (`tests/histories`) from a seed on, mixed, in several processes. Prints each
 violation with the command that plays it again, and what was covered. Exit code 1 if a promise was not kept.
 
-Without CHAOS, `make chaos` runs the tests of this folder: the same kind on a real control plane.
+Without CHAOS, `make chaos` runs the tests of this folder: the same kind on a real control plane. For more histories on it:
+``make histories HISTORIES="--real"``.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from histories.checker import judge
 from histories.generate import generate
 from histories.history import History
+from histories.judged import Violation
 from histories.play import play
 from histories.record import Record
 from histories.shrink import shrink
@@ -37,6 +40,11 @@ def main() -> int:
     )
     parser.add_argument("--contains", default="", help="with --shrink: and as long as the violation's text has this")
     parser.add_argument("--show", action="store_true", help="print what happened")
+    parser.add_argument(
+        "--real",
+        action="store_true",
+        help="on the real control plane, with processes; one history takes about two minutes",
+    )
     options = parser.parse_args()
     if options.shrink:
         first = History.from_json(options.file.read_text()) if options.file else generate(options.seed)
@@ -52,8 +60,7 @@ def main() -> int:
             break
         else:
             name, history, seed = f"seed {seed}", generate(seed), seed + 1
-        record = play(history)
-        violations = judge(history, record).violations
+        record, violations = _played_really(history) if options.real else _played(history)
         tally.add(name, record, violations)
         if options.show:
             _show(record)
@@ -66,6 +73,27 @@ def main() -> int:
     )
     print(*tally.lines(), sep="\n")
     return int(bool(tally.violations))
+
+
+def _played(history: History) -> tuple[Record, tuple[Violation, ...]]:
+    record = play(history)
+    return record, judge(history, record).violations
+
+
+def _played_really(history: History) -> tuple[Record, tuple[Violation, ...]]:
+    """The same with processes; what they have left is kept if a promise was not."""
+    from histories.real.play import LEFT_OUT
+    from histories.real.play import play as play_really
+
+    folder = Path(tempfile.mkdtemp(prefix="history-"))
+    run = play_really(history, folder)
+    violations = judge(run.history, run.record, LEFT_OUT).violations
+    print(f"went wrong: {dict(run.played)}; skipped: {dict(run.skipped)}")
+    if violations:
+        print(f"logs: {folder}")
+    else:
+        shutil.rmtree(folder)
+    return run.record, violations
 
 
 def _enough(options: argparse.Namespace, seed: int, seconds: float) -> bool:

@@ -45,6 +45,10 @@ class History:
         """The same with other steps."""
         return replace(self, steps=tuple(sorted(steps, key=lambda each: each.at)))
 
+    def until(self, at: float) -> Self:
+        """Its steps up to a moment: the beginning of a history is one as well."""
+        return self.having([each for each in self.steps if each.at <= at])
+
     def to_json(self) -> str:
         """As it is stored."""
         steps = [json.dumps({"at": each.at, "do": each.do, **each.args}, ensure_ascii=False) for each in self.steps]

@@ -97,7 +97,7 @@ class _Player:
             logger.setLevel(logging.INFO)
             stack.callback(logger.setLevel, level)
             stack.callback(logger.removeHandler, lines)
-            stack.enter_context(witnessed(record.effects, lambda: self.now))
+            stack.enter_context(witnessed(record.effects.append, lambda: self.now))
             stage.server.listeners.append(self._version)
             self._start()
             for step in self.history.steps:

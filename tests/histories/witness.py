@@ -19,19 +19,36 @@ SOMEBODY_ELSE = "somebody-else"
 """The request id of calls past the operator."""
 
 
+def _by_request_id(request: Request) -> bool:
+    return request.request_id != SOMEBODY_ELSE
+
+
 @contextmanager
-def witnessed(effects: list[Effect], now: Callable[[], float]) -> Iterator[None]:
-    """Note all effects until the end of ``with``."""
+def witnessed(
+    note: Callable[[Effect], None], now: Callable[[], float], ours: Callable[[Request], bool] = _by_request_id
+) -> Iterator[None]:
+    """Note all effects until the end of ``with``.
+
+    Args:
+        ours: whether the operator has sent a call.
+    """
     usual = dict(HANDLERS)
     for operation, handler in usual.items():
-        HANDLERS[operation] = partial(_seen, effects, now, operation, handler)
+        HANDLERS[operation] = partial(_seen, note, now, ours, operation, handler)
     try:
         yield
     finally:
         HANDLERS.update(usual)
 
 
-def _seen(effects: list[Effect], now: Callable[[], float], operation: str, handler: Handler, request: Request) -> Reply:
+def _seen(
+    note: Callable[[Effect], None],
+    now: Callable[[], float],
+    is_ours: Callable[[Request], bool],
+    operation: str,
+    handler: Handler,
+    request: Request,
+) -> Reply:
     if request.route.method in {"GET", "HEAD"}:
         return handler(request)
     before = thing(request.service, request.parameters)
@@ -48,10 +65,10 @@ def _seen(effects: list[Effect], now: Callable[[], float], operation: str, handl
     finally:
         if code != "Held":
             body = _json(request.body)
-            ours = request.request_id != SOMEBODY_ELSE
+            ours = is_ours(request)
             added = _added(operation, body, reply) if reply is not None else ()
             parameters = dict(request.parameters)
-            effects.append(Effect(now(), ours, operation, request.path, parameters, body, before, added, status, code))
+            note(Effect(now(), ours, operation, request.path, parameters, body, before, added, status, code))
     return reply
 
 
