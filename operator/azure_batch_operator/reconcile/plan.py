@@ -300,7 +300,7 @@ class Feed:
         fingerprint: of the sources that were decided from; never of a newer manifest.
         created: `creationTime` of the job in Azure Batch.
         exact: whether tasks that are there may have nothing that the sources do not mention; what an adopted job had stays.
-        waits: whether it is too early to begin: nothing more is done for former sources, and nothing yet for these.
+        waits: whether it is too early to begin.
     """
 
     fingerprint: str
@@ -339,7 +339,9 @@ class Plan:
         first: status that the API server must have taken before tasks are run again; it says which failures that is about.
         retry: value of the annotation that asks for the failed tasks of a job to run again.
         retry_until: time of the last failure that it is about; None before the first look at them.
-        incarnation: `creationTime` of the job that `retry` is about.
+        incarnation: `creationTime` of the job that `retry` and `feeds_only` are about.
+        feeds_only: fingerprint of the sources that may go on being brought in, where that is under way; None if the plan says
+            nothing of it. Empty if none may, nor may failed tasks go on being run again.
         ended: a job that a GET must show as one that takes no more tasks before the status is true.
         left_active: a task that a list of its job's tasks must show as active before the status is true.
         confirm: what must be absent before the finalizer is taken off or, where it stays, before the status is shown.
@@ -363,6 +365,7 @@ class Plan:
     retry: str | None = None
     retry_until: str | None = None
     incarnation: str | None = None
+    feeds_only: str | None = None
     ended: Ended | None = None
     left_active: Absence | None = None
     confirm: tuple[Absence, ...] = ()

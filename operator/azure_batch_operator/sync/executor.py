@@ -299,9 +299,11 @@ class Executor:
             owner = ownership.marker(self._cluster, resource)
             session.submitter.add(key, plan.submit_to, plan.submit, owner)
         job = Incarnation(key, resource.uid, plan.feed.created if plan.feed else plan.incarnation)
-        if plan.feed is not None and plan.feed.waits:
-            session.feeder.stop(job, plan.feed.fingerprint)
-        elif plan.feed is not None:
+        if plan.feeds_only is not None:
+            session.feeder.stop(job, plan.feeds_only)
+        if plan.feeds_only == "":
+            session.retrier.stop(key)
+        if plan.feed is not None and not plan.feed.waits:
             spec, feed = plan.tasks_of or resource.spec, plan.feed
             session.feeder.feed(job, resource.remote_id, spec, feed.fingerprint, exact=feed.exact)
         if plan.retry is not None:

@@ -41,6 +41,7 @@ class _Request:
         rounds: how many there were.
         number: tasks that were reactivated.
         others: failed tasks of BatchTasks.
+        stopped: whether no more of them are to be reactivated for now.
     """
 
     job: Incarnation
@@ -50,6 +51,7 @@ class _Request:
     rounds: int = 0
     number: int = 0
     others: int = 0
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,11 @@ class Retrier:
         """Somebody wants another try now."""
         self._backoff.forget(key)
 
+    def stop(self, key: Key) -> None:
+        """Reactivate no more for now: `retry` goes on with what is left."""
+        if (request := self._requests.get(key)) is not None:
+            request.stopped = True
+
     def forget(self, key: Key) -> None:
         """The job is gone or done."""
         self._done.pop(key, None)
@@ -134,6 +141,7 @@ class Retrier:
         request = self._requests.get(job.key)
         if request is None or (request.job, request.value) != (job, value):
             request = self._requests[job.key] = _Request(job, value)
+        request.stopped = False
         try:
             failed, others = await self._failed(job_id)
             if until is None and failed:
@@ -144,6 +152,8 @@ class Retrier:
             refused = await self._reactivate(job_id, request, failed, until or "")
             if refused is not None:
                 raise refused
+            if request.stopped:
+                return
             self._done[job.key] = request
             self._requests.pop(job.key, None)
             self._refused.pop(job.key, None)
@@ -185,6 +195,8 @@ class Retrier:
         request.rounds += 1
         # Those that were refused come last, the latest at the end, so that none keeps others from running for ever.
         for task_id in sorted(same, key=lambda id: request.conflicts.get(id, 0)):
+            if request.stopped:
+                break
             try:
                 await self._client.tasks.reactivate(job_id, task_id, if_match=failed[task_id].etag)
                 number += 1

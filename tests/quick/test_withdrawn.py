@@ -1,0 +1,77 @@
+"""What is being added or run again when a user takes it back, or stops the job: no more of it comes, also without a restart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from support.stage import Stage, job
+
+FEW, MANY = 1001, 2000
+FAILED = 20
+
+
+def repeated(count: int) -> dict[str, Any]:
+    factory = {"repeat": {"count": count}, "repeatTask": {"commandLine": "/bin/sh -c 'sleep 36000'"}}
+    return job("own", taskFactory=factory)
+
+
+def stop(stage: Stage, how: str) -> None:
+    if how == "skip":
+        stage.annotate("bj", "own", reconcile_policy="skip")
+    else:
+        stage.patch("bj", "own", {"spec": {"suspend": True}})
+
+
+def go_on(stage: Stage, how: str) -> None:
+    if how == "skip":
+        stage.annotate("bj", "own", reconcile_policy="manage")
+    else:
+        stage.patch("bj", "own", {"spec": {"suspend": False}})
+
+
+@pytest.mark.parametrize("how", ["former", "skip", "suspend"])
+async def test_tasks_are_added_no_more(stage: Stage, how: str) -> None:
+    await stage.ready_pool()
+    stage.apply(repeated(FEW))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
+    await stage.run_for(60)
+    hold = stage.azure.hold("Tasks_CreateTaskCollection")
+    stage.apply(repeated(FEW + MANY))
+    await stage.until(lambda: hold.arrived, 60)
+    if how == "former":
+        stage.apply(repeated(FEW))
+    else:
+        stop(stage, how)
+    await stage.run_for(5)
+    hold.release()
+    await stage.run_for(300)
+    there = len(stage.azure.all("/jobs/own/tasks"))
+    assert there <= FEW + 400, "what was on its way lands: four calls of a hundred"
+    if how == "former":
+        stage.apply(repeated(FEW + MANY))
+    else:
+        go_on(stage, how)
+    await stage.until(lambda: len(stage.azure.all("/jobs/own/tasks")) == FEW + MANY, 300)
+
+
+@pytest.mark.parametrize("how", ["skip", "suspend"])
+async def test_failed_tasks_run_again_no_more(stage: Stage, how: str) -> None:
+    await stage.ready_pool()
+    failing = [{"id": f"t{number}", "commandLine": "/bin/sh -c 'exit 1'"} for number in range(FAILED)]
+    stage.apply(job("own", tasks=failing, failurePolicy={"action": "Hold"}))
+    await stage.until(lambda: stage.status("bj", "own").get("taskCounts", {}).get("failed") == FAILED, 300)
+    await stage.run_for(60)
+    hold = stage.azure.hold("Tasks_ReactivateTask")
+    stage.annotate("bj", "own", retry_failed="1")
+    await stage.until(lambda: hold.arrived, 60)
+    stop(stage, how)
+    await stage.run_for(5)
+    hold.release()
+    await stage.run_for(300)
+    assert stage.azure.calls("Tasks_ReactivateTask") == 1, "the one that was on its way"
+    go_on(stage, how)
+    await stage.until(lambda: stage.azure.calls("Tasks_ReactivateTask") == FAILED, 300)
+    await stage.run_for(300)
+    assert stage.azure.calls("Tasks_ReactivateTask") == FAILED, "each runs again once"
