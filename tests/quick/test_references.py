@@ -33,6 +33,19 @@ async def test_wrong_references_are_warnings(stage: Stage) -> None:
     assert {each["type"] for each in (*stage.events("bj", "own"), *stage.events("bp", "p"))} == {"Warning"}
 
 
+@pytest.mark.parametrize("suspend", [False, True])
+async def test_the_pool_of_a_job_to_be_is_the_one_that_the_corrected_spec_names(stage: Stage, suspend: bool) -> None:
+    """The column went on to show the typing error."""
+    stage.apply(*stage.account_objects(), pool("cpu", id="team-a-cpu"))
+    stage.apply(job("own", poolRef={"name": "cpuu"}, tasks=sleeping(1, 5), suspend=suspend))
+    await stage.until(lambda: stage.status("bj", "own").get("poolId") == "cpuu", 60)
+    await stage.until(lambda: stage.ready("bp", "cpu"), 600)
+    hold = stage.azure.hold("Jobs_CreateJob")
+    stage.patch("bj", "own", {"spec": {"poolRef": {"name": "cpu"}}})
+    await stage.until(lambda: stage.status("bj", "own")["poolId"] == "team-a-cpu", 60)
+    hold.release()
+
+
 async def test_a_task_whose_job_has_no_pool_says_which_of_the_two_is_missing(stage: Stage) -> None:
     """It used to say that the BatchJob does not exist."""
     stage.apply(job("own"), task("one", "own"))

@@ -161,9 +161,14 @@ def _plan(
 
 
 def _with_pool(resource: Resource, pool: PoolView, plan: Plan) -> Plan:
-    """A plan whose status names the pool also before the job exists in Azure Batch, such as while it is suspended."""
+    """A plan whose status names the pool also before the job exists in Azure Batch, such as while it is suspended.
+
+    Until then the spec decides, whose reference may have been corrected; a job that exists may be on another pool.
+    """
     name = pool.id or (resource.spec.get("poolRef") or {}).get("name")
-    if plan.status is None or name is None or plan.status.get("poolId") or has_ended(resource):
+    if plan.status is None or name is None or has_ended(resource):
+        return plan
+    if plan.status.get("poolId") and plan.status.get("state"):
         return plan
     return replace(plan, status={**plan.status, "poolId": name})
 
