@@ -48,6 +48,11 @@ def profiled(profile: dict[str, Any], **spec: Any) -> dict[str, Any]:
     return pool("p", **({"targetDedicatedNodes": None, "autoScaleProfile": profile} | spec))
 
 
+def in_zone(zone: str) -> dict[str, Any]:
+    spec = {"poolRef": {"name": "p"}, "tasks": [{"id": "a", "commandLine": "true"}]}
+    return thing("BatchJobSchedule", "s", cron={"expression": "0 2 * * *", "timeZone": zone}, jobSpecification=spec)
+
+
 ACCEPTED = [
     profiled(PROFILE),
     profiled(BY_CLOCK | {"evaluationInterval": "PT10M"}),
@@ -64,6 +69,8 @@ ACCEPTED = [
     job("j", taskFactory=SWEEP | {"mergeTask": {"commandLine": "m"}}),
     sweep({"start": 3, "end": 1, "step": -1}, {"values": ["a", 7]}),
     thing("BatchJob", "j", poolInfo={"poolId": "p"}, accountRef={"name": "a", "namespace": "other"}),
+    in_zone("Etc/GMT+5"),
+    in_zone("America/Port-au-Prince"),
     task("t", "j", dependsOn={"taskIds": ["a"], "taskIdRanges": [{"start": 1, "end": 2}]}),
     task(
         "t",
@@ -119,6 +126,10 @@ REFUSED = [
     (sweep({"start": 2, "end": 1}), "end cannot be reached"),
     (sweep({"values": []}), "values must not be empty"),
     (sweep(), "parameterSets"),
+    (in_zone("Mars/Olympus"), "unknown time zone Mars/Olympus"),
+    (in_zone("+02:00"), "must be a name such as Europe/Berlin"),
+    (in_zone("Local"), "must be a name such as"),
+    (in_zone(""), "spec.cron.timeZone"),
     (task("t", "j", requiredSlots=0), "spec.requiredSlots"),
     (task("t", "j", resourceFiles=[{"httpUrl": "https://x/y"}]), "filePath is required with httpUrl"),
     (

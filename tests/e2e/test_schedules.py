@@ -146,9 +146,3 @@ def test_cron_waits_for_the_last_job_when_told_so(stage: Stage) -> None:
     stage.kubectl("patch", "bjs/yearly", "--type=merge", "-p", '{"spec":{"suspend":true}}')
     stage.wait("bjs", "yearly", "Suspended")
     assert len(jobs_of(stage, "yearly")) == 1
-
-
-def test_a_time_zone_that_does_not_exist(stage: Stage) -> None:
-    stage.apply(*stage.account(), cron("mars", cron={"expression": "0 2 * * *", "timeZone": "Mars/Olympus"}))
-    stage.until(lambda: stage.condition("bjs", "mars").get("reason") == "InvalidSchedule", "it stalls")
-    assert "spec.cron.timeZone" in stage.condition("bjs", "mars")["message"]

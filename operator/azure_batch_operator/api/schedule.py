@@ -82,9 +82,14 @@ HistoryLimit = Annotated[int, Field(ge=0, le=1000)]
 
 
 _TIME_ZONE = judged(
-    "timestamp('2000-01-01T00:00:00Z').getHours(self) >= 0", "must be a name such as Europe/Berlin or Etc/UTC", 64
+    "self.matches('^[A-Za-z][A-Za-z0-9_+/-]*$') && self != 'Local' && timestamp('2000-01-01T00:00:00Z').getHours(self) >= 0",
+    "must be a name such as Europe/Berlin or Etc/UTC",
+    64,
 )
-"""A zone that the API server does not know is an error of the rule, which it puts before the message."""
+"""A zone that the API server does not know is an error of the rule, which it puts before the message.
+
+CEL takes more than names: nothing, `Local`, and offsets such as `+02:00`.
+"""
 
 
 class Cron(ApiModel):
