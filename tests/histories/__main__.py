@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument(
         "--real",
         action="store_true",
-        help="on the real control plane, with processes; one history takes about two minutes",
+        help="on the real control plane, with processes; one history takes two to three minutes",
     )
     options = parser.parse_args()
     if options.shrink:

@@ -43,6 +43,11 @@ def test_a_seed_is_one_history_and_can_be_stored() -> None:
     assert History.from_json(generate(3).to_json()) == generate(3)
 
 
+def test_the_beginning_of_a_history_is_one() -> None:
+    steps = tuple(Step(float(each), "kill", {"seconds": 0.0}) for each in range(5))
+    assert History(1, steps, replicas=2).until(2.0) == History(1, steps[:3], replicas=2)
+
+
 def test_the_checker_knows_nothing_of_the_operator() -> None:
     for name in CHECKER:
         for node in ast.walk(ast.parse((HERE / f"{name}.py").read_text())):
