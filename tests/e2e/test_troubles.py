@@ -87,9 +87,9 @@ def test_what_the_service_refuses_is_shown_with_its_own_words(stage: Stage) -> N
 
 def test_placeholders_without_a_parameter_set(stage: Stage) -> None:
     stage.ready_pool()
-    factory = {"parametricSweep": {"parameterSets": [{"start": 1, "end": 2}]}, "repeatTask": {"commandLine": "r {1}"}}
+    factory = {"parametricSweep": {"parameterSets": [{"start": 1, "end": 2}]}, "repeatTask": {"commandLine": "r {2}"}}
     stage.apply(job("wrong", taskFactory=factory))
-    says(stage, "bj", "wrong", "InvalidTasks", "spec.taskFactory.repeatTask.commandLine: at character 3 it uses {1}")
+    says(stage, "bj", "wrong", "InvalidTasks", "spec.taskFactory.repeatTask.commandLine: at character 3 it uses {2}")
     assert stage.calls().get("Jobs_CreateJob", 0) == 0
 
 

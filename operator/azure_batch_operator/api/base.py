@@ -359,8 +359,8 @@ Duration = Annotated[
 ]
 """ISO 8601 duration, for example `PT15M` or `P1DT12H`. No months or years: `P5M`, five months, is a slip of `PT5M`."""
 
-RemoteId = Annotated[BatchId, WithJsonSchema({"type": "string", "maxLength": 1024})]
-"""`spec.id`: a rule of the kind checks it (`api.kinds`), where a pattern would only be quoted back."""
+RemoteId = Annotated[BatchId, WithJsonSchema({"type": "string", "maxLength": 64})]
+"""`spec.id`: a rule of the kind checks its characters (`api.kinds`), where a pattern would only be quoted back."""
 
 JobId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_:-]+$", min_length=1, max_length=96)]
 """Id of a job that somebody else made: those of a job schedule are called `<schedule>:job-<number>`."""

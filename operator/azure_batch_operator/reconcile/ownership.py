@@ -206,6 +206,8 @@ def _another_id(resource: Resource, prefix: str) -> str:
     room = LONGEST_ID if schedule is None else LONGEST_ID - RUN_DIGITS
     example = f"{prefix}{resource.remote_id if schedule is None else schedule.name}"
     fits = bool(prefix) and _ID.fullmatch(example) is not None and len(example) <= room
+    # A schedule whose spec.id is the example already has runs of that id.
+    fits &= schedule is None or not resource.remote_id.startswith(f"{example}-")
     return f"create {which} again with another spec.id" + (f", such as {example!r}" if fits else "")
 
 

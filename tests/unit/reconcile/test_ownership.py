@@ -141,6 +141,9 @@ def test_a_conflict_of_a_scheduled_job_names_the_schedule() -> None:
     theirs = remote("nightly-29712345", "cluster-1/team/BatchJob/nightly-29712345/uid-9/nightly-29712345")
     text = conflict_message("job", child, theirs, "or wait")
     assert "create BatchJobSchedule 'nightly' again with another spec.id, such as 'default-nightly', or wait" in text
+    taken = replace(child, spec={**JOB_SPEC, "id": "default-nightly-29712345"})
+    theirs = remote("default-nightly-29712345", "cluster-1/team/BatchJob/x/uid-9/default-nightly-29712345")
+    assert "such as" not in conflict_message("job", taken, theirs, "or wait"), "it is the one that is taken"
 
 
 JOB = "cluster-1/default/BatchJob/steps/uid-1/steps"
