@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.stage import Stage, job
+from support.stage import Stage, job, task
 
 FEW, MANY = 1001, 2000
 FAILED = 20
@@ -75,3 +75,23 @@ async def test_failed_tasks_run_again_no_more(stage: Stage, how: str) -> None:
     await stage.until(lambda: stage.azure.calls("Tasks_ReactivateTask") == FAILED, 300)
     await stage.run_for(300)
     assert stage.azure.calls("Tasks_ReactivateTask") == FAILED, "each runs again once"
+
+
+async def test_batch_tasks_that_are_held_while_they_wait_are_not_added(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("open", onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.ready("bj", "open"), 120)
+    hold = stage.azure.hold("Tasks_CreateTaskCollection")
+    names = [f"t{number:03}" for number in range(350)]
+    stage.apply(*(task(name, "open") for name in names))
+    await stage.until(lambda: hold.arrived, 60)
+    await stage.run_for(10)
+    for name in names:
+        stage.annotate("bt", name, reconcile_policy="skip")
+    await stage.run_for(20)
+    hold.release()
+    await stage.run_for(120)
+    assert len(stage.azure.all("/jobs/open/tasks")) <= 100, "one call was on its way"
+    for name in names:
+        stage.annotate("bt", name, reconcile_policy="manage")
+    await stage.until(lambda: all(stage.phase("bt", name) == "Succeeded" for name in names), 900)

@@ -303,6 +303,7 @@ class Executor:
             session.feeder.stop(job, plan.feeds_only)
         if plan.feeds_only == "":
             session.retrier.stop(key)
+            session.submitter.withdraw(key)
         if plan.feed is not None and not plan.feed.waits:
             spec, feed = plan.tasks_of or resource.spec, plan.feed
             session.feeder.feed(job, resource.remote_id, spec, feed.fingerprint, exact=feed.exact)

@@ -117,7 +117,7 @@ class Submitter:
         self._backoff.forget(key)
 
     def withdraw(self, key: Key) -> None:
-        """The object is gone: its task is not sent, unless it is on its way already."""
+        """The object is gone or held: its task is not sent, unless it is on its way already."""
         self._backoff.forget(key)
         if key not in self._in_hand:
             return
