@@ -95,3 +95,25 @@ async def test_batch_tasks_that_are_held_while_they_wait_are_not_added(stage: St
     for name in names:
         stage.annotate("bt", name, reconcile_policy="manage")
     await stage.until(lambda: all(stage.phase("bt", name) == "Succeeded" for name in names), 900)
+
+
+async def test_failed_tasks_of_a_job_without_tasks_of_its_own_run_again_in_one_go(stage: Stage) -> None:
+    """Its sources have no fingerprint, which must not count as a word that nothing goes on."""
+    await stage.ready_pool()
+    stage.apply(job("own", onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.ready("bj", "own"), 120)
+    for number in range(FAILED):
+        stage.azure.post("/jobs/own/tasks", {"id": f"t{number}", "commandLine": "/bin/sh -c 'exit 1'"})
+    await stage.until(lambda: stage.status("bj", "own").get("taskCounts", {}).get("failed") == FAILED, 700)
+    lists = stage.azure.calls("Tasks_ListTasks")
+    hold = stage.azure.hold("Tasks_ReactivateTask", count=1)
+    stage.annotate("bj", "own", retry_failed="1")
+    await stage.until(lambda: hold.arrived, 60)
+    stage.patch("bj", "own", {"spec": {"priority": 7}})
+    await stage.run_for(10)
+    hold.release()
+    await stage.until(lambda: stage.azure.calls("Tasks_ReactivateTask") == FAILED, 60)
+    await stage.run_for(60)
+    assert stage.azure.calls("Tasks_ListTasks") == lists + 2, (
+        "one for the time of the last failure, one to run them again"
+    )

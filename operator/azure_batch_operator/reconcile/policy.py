@@ -129,8 +129,8 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
         ready = exists and (_is_true(resource, "Ready") or (_is_true(shown, "Ready") and not _is_cron(resource)))
         # What an annotation asks for is carried out when the policy goes.
         left = _left_alone(resource, shown, HELD, text, now, ready=ready)
-        return Plan(status=not_done(resource, left), notices=_news(resource, held), feeds_only="")
-    rest = replace(plan, finalizer=None, retry=None, first=None, feeds_only="")
+        return Plan(status=not_done(resource, left), notices=_news(resource, held), stops=True)
+    rest = replace(plan, finalizer=None, retry=None, first=None, stops=True)
     if not shown.status.get("conditions") or _is_settled(shown):
         return rest
     told = shown.condition("Ready") or shown.condition(SKIPPED) or {}

@@ -299,11 +299,12 @@ class Executor:
             owner = ownership.marker(self._cluster, resource)
             session.submitter.add(key, plan.submit_to, plan.submit, owner)
         job = Incarnation(key, resource.uid, plan.feed.created if plan.feed else plan.incarnation)
-        if plan.feeds_only is not None:
-            session.feeder.stop(job, plan.feeds_only)
-        if plan.feeds_only == "":
+        if plan.stops:
+            session.feeder.stop(job, None)
             session.retrier.stop(key)
             session.submitter.withdraw(key)
+        elif plan.feeds_only is not None:
+            session.feeder.stop(job, plan.feeds_only)
         if plan.feed is not None and not plan.feed.waits:
             spec, feed = plan.tasks_of or resource.spec, plan.feed
             session.feeder.feed(job, resource.remote_id, spec, feed.fingerprint, exact=feed.exact)

@@ -143,10 +143,16 @@ class Feeder:
         self._jobs[incarnation.key] = job
         job.task = self._group.create_task(self._feed(job, job_id, spec))
 
-    def stop(self, incarnation: Incarnation, fingerprint: str) -> None:
-        """Bring in nothing more for other sources than these, or for another incarnation; what is on its way may still land."""
+    def stop(self, incarnation: Incarnation, fingerprint: str | None) -> None:
+        """Bring in nothing more for other sources than these, or for another incarnation; what is on its way may still land.
+
+        Args:
+            fingerprint: None to stop these, too; `feed` begins anew.
+        """
         job = self._jobs.get(incarnation.key)
-        if job is not None and (job.incarnation, job.state.fingerprint) != (incarnation, fingerprint):
+        if job is not None and (
+            fingerprint is None or (job.incarnation, job.state.fingerprint) != (incarnation, fingerprint)
+        ):
             job.state.stopped = True
 
     def hurry(self, key: Key) -> None:
