@@ -46,6 +46,16 @@ async def test_the_pool_of_a_job_to_be_is_the_one_that_the_corrected_spec_names(
     hold.release()
 
 
+async def test_a_slow_clock_delays_neither_a_job_nor_a_word_about_it(stage: Stage) -> None:
+    """Objects from the future were waited for in silence until the operator's clock had reached them."""
+    await stage.ready_pool()
+    stage.clock.operator_skew = -600.0
+    stage.apply(job("own", tasks=sleeping(1, 5), backoff={"maxRequeues": 3, "fallbackPoolRef": {"name": "cpuu"}}))
+    stage.apply(job("wrong", poolRef={"name": "cpuu"}, tasks=sleeping(1, 5)))
+    await stage.until(lambda: stage.azure.get("/jobs/own"), 30)
+    await stage.until(lambda: stage.reason("bj", "wrong") == "PoolNotFound", 30)
+
+
 async def test_a_task_whose_job_has_no_pool_says_which_of_the_two_is_missing(stage: Stage) -> None:
     """It used to say that the BatchJob does not exist."""
     stage.apply(job("own"), task("one", "own"))

@@ -34,13 +34,21 @@ _WRONG_REFERENCES = frozenset(
 """Reasons that a reference in the spec leads nowhere, as with a typing error: nothing comes of it by itself."""
 
 
+def patience(resource: Resource, now: float) -> float:
+    """Seconds for which a new object still waits in silence.
+
+    None if it seems to come from the future: then the operator's clock is slow, and it would wait for as long as that is.
+    """
+    age = seconds_since(resource.created, now)
+    return PATIENCE - age if age > -PATIENCE else 0.0
+
+
 def waiting(
     resource: Resource, reason: str, message: str, now: float, *, phase: str = "Pending", warning: bool = False
 ) -> Plan:
     """Wait for something that is not there yet, and say so only when it takes long."""
-    patience = PATIENCE - seconds_since(resource.created, now)
-    if resource.status.get("observedGeneration", -1) == -1 and patience > 0:
-        return Plan(again=patience)
+    if resource.status.get("observedGeneration", -1) == -1 and (left := patience(resource, now)) > 0:
+        return Plan(again=left)
     warns = warning or reason in _WRONG_REFERENCES
     verdict = Verdict(
         resource.status.get("phase") or phase, reason, message, ready=False, trend="Reconciling", warning=warns

@@ -30,6 +30,7 @@ from azure_batch_operator.reconcile.common import (
     beside,
     failed,
     once_absent,
+    patience,
     waiting,
     with_notice,
     without_account,
@@ -187,9 +188,9 @@ def _before_creation(resource: Resource, remote: Absent, now: float, *, named: b
     elif (left := job_end.pending_deadline(resource, now)) is not None and left <= 0:
         verdict = job_end.failure(job_end.PENDING_TOO_LONG)
     elif remote is Absent.GONE and not named and expand.nothing_to_do(resource.spec):
-        if (patience := PATIENCE - seconds_since(resource.created, now)) > 0:
-            # BatchTasks of the same `apply` may follow.
-            return Plan(again=patience)
+        if (left := PATIENCE - seconds_since(resource.created, now)) > 0:
+            # BatchTasks of the same `apply` may follow; as this is the end of the job, a slow clock waits for longer.
+            return Plan(again=left)
         verdict = job_end.NOTHING_TO_DO
     else:
         return None
@@ -317,9 +318,9 @@ def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: s
         return replace(plan, again=min((each for each in (plan.again, until) if each is not None), default=None))
     if (stalled := _wrong_tasks(resource, None, now)) is not None:
         return stalled
-    if pool.no_fallback and (patience := PATIENCE - seconds_since(resource.created, now)) > 0:
+    if pool.no_fallback and (left := patience(resource, now)) > 0:
         # It may follow in the same `apply`; the job goes on without it, so nothing but the Event tells of a typing error.
-        return Plan(again=patience)
+        return Plan(again=left)
     verdict = Verdict("Creating", "Creating", "the job is being created", ready=False, trend="Reconciling")
     call = Call("create_job", Table.JOBS, resource.remote_id, body=_body(resource, pool.id, cluster, print_))
     # A new incarnation begins with nothing remembered of one before it.
