@@ -40,6 +40,16 @@ async def test_tokens_that_are_revoked_are_replaced_without_a_word(stage: Stage)
     assert len(stage.authority.issued) == 2
 
 
+async def test_calls_whose_tokens_are_refused_together_share_a_new_one(stage: Stage) -> None:
+    await signed_in(stage)
+    stage.authority.revoke()
+    stage.apply(*(pool(f"cpu-{number}") for number in range(8)))
+    await stage.run_for(20)
+    refused = [each for each in stage.azure.log if each.status in {401, 403}]
+    assert len(refused) > 1, "several calls were under way with the token that was revoked"
+    assert len(stage.authority.issued) == 2
+
+
 @pytest.mark.parametrize("how", ["down", "silent"])
 async def test_an_authority_that_is_away_for_a_while_is_not_noticed(stage: Stage, how: str) -> None:
     await signed_in(stage)

@@ -28,8 +28,12 @@ class Credential(Protocol):
         """
         ...
 
-    async def refused(self, error: AuthenticationError) -> bool:
-        """Take note of a refusal by the service; return whether another try, with a fresh token, makes sense."""
+    async def refused(self, error: AuthenticationError, signed: Mapping[str, str]) -> bool:
+        """Take note of a refusal by the service; return whether another try, with a fresh token, makes sense.
+
+        Args:
+            signed: what `sign` has added to the refused attempt; nothing if that was the call that failed.
+        """
         ...
 
     async def aclose(self) -> None:
@@ -86,7 +90,7 @@ class SharedKey:
         )
         return {"Authorization": f"SharedKey {self.account}:{base64.b64encode(digest).decode()}"}
 
-    async def refused(self, error: AuthenticationError) -> bool:
+    async def refused(self, error: AuthenticationError, signed: Mapping[str, str]) -> bool:
         """A key does not become better by asking again."""
         return False
 

@@ -112,15 +112,22 @@ class EntraCredential:
 
     async def sign(self, request: Request, headers: Mapping[str, str]) -> Mapping[str, str]:
         """The Authorization header."""
-        token = await self._current()
-        return {"Authorization": f"Bearer {token.value.reveal().decode()}"}
+        return _header(await self._current())
 
-    async def refused(self, error: AuthenticationError) -> bool:
-        """Forget the token, unless a wrong clock or a missing permission makes any token useless."""
-        if error.kind in (AuthenticationKind.SIGN_IN, AuthenticationKind.NOT_ALLOWED, AuthenticationKind.CLOCK_SKEW):
+    async def refused(self, error: AuthenticationError, signed: Mapping[str, str]) -> bool:
+        """Forget the token, unless a wrong clock or a missing permission makes any token useless.
+
+        Calls that were refused together share one new token: what the service has not seen yet is kept.
+        """
+        if not signed or error.kind in (
+            AuthenticationKind.SIGN_IN,
+            AuthenticationKind.NOT_ALLOWED,
+            AuthenticationKind.CLOCK_SKEW,
+        ):
             return False
-        had, self._token = self._token, None
-        return had is not None
+        if self._token is not None and _header(self._token) == signed:
+            self._token = None
+        return True
 
     async def aclose(self) -> None:
         """Stop a sign-in that is under way."""
@@ -173,6 +180,10 @@ class EntraCredential:
             failure = sign_in_error(error, self._description)
         # Raised out here so that it keeps no context: azure-core's errors hold the request, secret included.
         raise failure
+
+
+def _header(token: _Token) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token.value.reveal().decode()}"}
 
 
 def _token(info: AccessTokenInfo, now: float) -> _Token:

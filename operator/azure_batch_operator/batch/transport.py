@@ -8,9 +8,9 @@ cancelling a call closes its connection and frees its place.
 import asyncio
 import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import TypeVar
@@ -85,6 +85,7 @@ class _Seen:
 
     status: int | None = None
     request_id: str | None = None
+    signed: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class FileStream:
@@ -226,14 +227,14 @@ class Transport:
         attempt = 0
         while True:
             attempt += 1
-            credential = self._credential
+            credential, seen = self._credential, _Seen()
             try:
-                return await self._attempt(request, limits, until, attempt, exchange)
+                return await self._attempt(request, limits, until, attempt, exchange, seen)
             except BatchError as error:
                 error.client_request_id = request.headers.get("client-request-id")
                 if isinstance(error, AuthenticationError) and not signed_in_anew:
                     signed_in_anew = True
-                    if credential is not self._credential or await credential.refused(error):
+                    if credential is not self._credential or await credential.refused(error, seen.signed):
                         continue
                 wait = self._retry.delay(
                     error,
@@ -253,6 +254,7 @@ class Transport:
         until: float,
         attempt: int,
         exchange: Callable[[_Seen], Awaitable[T]],
+        seen: _Seen,
     ) -> T:
         now = asyncio.get_running_loop().time
         operation = request.operation.id
@@ -261,7 +263,6 @@ class Transport:
             async with _time_limit(until - now(), operation, what, NotSentError):
                 await self._limiter.acquire(limits.priority)
         started = now()
-        seen = _Seen()
         failure: BatchError | None = None
         answered = False
         try:
@@ -286,7 +287,8 @@ class Transport:
     async def _open(self, request: Request, seen: _Seen) -> aiohttp.ClientResponse:
         """Sign and send; return when the headers of the answer are there."""
         headers = {**request.headers, "ocp-date": http_date(datetime.now(UTC)), "User-Agent": USER_AGENT}
-        headers.update(await self._credential.sign(request, headers))
+        seen.signed = await self._credential.sign(request, headers)
+        headers.update(seen.signed)
         response = await self._open_session().request(
             request.method,
             URL(f"{self.origin}{request.target}", encoded=True),

@@ -162,10 +162,33 @@ async def test_a_refused_token_is_replaced_unless_that_is_no_use(fake: Fake, cre
     await bearer(credential)
     refusal = AuthenticationError("x")
     refusal.kind = AuthenticationKind.EXPIRED
-    assert await credential.refused(refusal)
+    assert await credential.refused(refusal, {"Authorization": "Bearer secret-1"})
     assert await bearer(credential) == "secret-2"
     refusal.kind = AuthenticationKind.CLOCK_SKEW
-    assert not await credential.refused(refusal)
+    assert not await credential.refused(refusal, {"Authorization": "Bearer secret-2"})
+
+
+async def test_calls_whose_token_is_refused_together_are_all_tried_again_with_one_new_token(
+    fake: Fake, credential: EntraCredential
+) -> None:
+    signed = [await credential.sign(REQUEST, {}) for _ in range(3)]
+    refusal = AuthenticationError("x")
+    assert await credential.refused(refusal, signed[0])
+    assert await credential.refused(refusal, signed[1]), "a token is not there yet"
+    assert await bearer(credential) == "secret-2"
+    assert await credential.refused(refusal, signed[2]), "a token is there that the service has not seen"
+    assert await bearer(credential) == "secret-2"
+    assert fake.sign_ins == 2
+
+
+async def test_a_failed_sign_in_is_not_repeated_for_the_same_call(fake: Fake, credential: EntraCredential) -> None:
+    await bearer(credential)
+    fake.now += 3600
+    fake.failure = ClientAuthenticationError("AADSTS7000215: Invalid client secret provided.")
+    async with BatchClient("http://127.0.0.1:9", credential, retry=RetryPolicy(attempts=1)) as client:
+        with pytest.raises(AuthenticationError, match="AADSTS7000215"):
+            await client.pools.get("p")
+    assert fake.sign_ins == 2
 
 
 async def test_closing_stops_a_sign_in(fake: Fake, credential: EntraCredential) -> None:
@@ -286,7 +309,7 @@ async def test_the_token_file_is_read_anew_for_each_sign_in(
     credential = _workload(authority, tmp_path)
     await bearer(credential)
     (tmp_path / "token").write_text("rotated")
-    assert await credential.refused(AuthenticationError("x"))
+    assert await credential.refused(AuthenticationError("x"), {"Authorization": "Bearer token-1"})
     assert await bearer(credential) == "token-2"
     assert endpoint.asked[1]["client_assertion"] == "rotated"
 

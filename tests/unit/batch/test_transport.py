@@ -316,7 +316,8 @@ class Token:
     async def sign(self, request: Request, headers: object) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.token}"}
 
-    async def refused(self, error: AuthenticationError) -> bool:
+    async def refused(self, error: AuthenticationError, signed: object) -> bool:
+        assert signed == {"Authorization": f"Bearer {self.token}"}
         self.token = "fresh"
         return True
 
