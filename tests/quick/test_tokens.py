@@ -75,7 +75,8 @@ async def test_a_secret_that_has_expired_is_named_and_a_new_one_counts_at_once(s
     await stage.until(lambda: not stage.ready("bacc", "main"), 900)
     assert "AADSTS7000215" in str(stage.condition("bacc", "main")["message"])
     assert "the first secret" not in str(stage.status("bacc", "main"))
-    stage.patch("secret", "main-principal", {"stringData": {"secret": "the second secret"}})
+    # `kubectl create secret --from-file` keeps the newline at the end of the file.
+    stage.patch("secret", "main-principal", {"stringData": {"secret": "the second secret\n"}})
     await stage.until(lambda: stage.ready("bacc", "main"), 120)
 
 

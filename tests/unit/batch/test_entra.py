@@ -47,6 +47,7 @@ class Fake:
     def __init__(self) -> None:
         self.now = 1_000_000.0
         self.life = 3600.0
+        self.refresh_in: float | None = None
         self.sign_ins = 0
         self.closed = 0
         self.scopes: list[str] = []
@@ -70,7 +71,8 @@ class Fake:
         await self.gate.wait()
         if self.failure is not None:
             raise self.failure
-        return AccessTokenInfo(f"secret-{number}", int(self.now + self.life))
+        refresh_on = None if self.refresh_in is None else int(self.now + self.refresh_in)
+        return AccessTokenInfo(f"secret-{number}", int(self.now + self.life), refresh_on=refresh_on)
 
 
 @pytest.fixture
@@ -123,6 +125,17 @@ async def test_a_new_token_comes_ahead_of_expiry_without_anybody_waiting(
     await settle()
     assert await bearer(credential) == "secret-2"
     assert fake.sign_ins == 2
+
+
+async def test_a_token_that_says_when_to_renew_it_is_renewed_then(fake: Fake, credential: EntraCredential) -> None:
+    # Managed identities get tokens for a day, to be renewed at half of it.
+    fake.life, fake.refresh_in = 86_400.0, 43_200.0
+    await bearer(credential)
+    for passed, sign_ins in ((43_199, 1), (2, 2)):
+        fake.now += passed
+        await bearer(credential)
+        await settle()
+        assert fake.sign_ins == sign_ins
 
 
 async def test_a_token_at_its_end_is_waited_for(fake: Fake, credential: EntraCredential) -> None:
