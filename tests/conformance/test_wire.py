@@ -5,15 +5,17 @@ from __future__ import annotations
 import base64
 import json
 import re
+import socket
 from email.utils import formatdate
 from time import time
+from urllib.parse import urlsplit
 
 import pytest
 from azure.batch import BatchClient
 
 from support.batch_bodies import add_task, make_job, make_pool
 from support.emulator_thread import EmulatorThread
-from support.raw_http import signed
+from support.raw_http import VERSION, signed, signed_head
 
 GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -77,6 +79,23 @@ def test_head_of_a_pool(client: BatchClient, emulator: EmulatorThread) -> None:
     assert "content-type" not in headers
     assert headers["etag"].startswith("0x")
     assert emulator.call("HEAD", "/pools/none")[0] == 404
+
+
+def test_answers_by_http_1_0_have_no_chunks(client: BatchClient, emulator: EmulatorThread) -> None:
+    # As nginx asks for them unless it is told otherwise.
+    make_pool(client, nodes=0)
+    make_job(client)
+    tasks = [{"id": f"t-{number:03}", "commandLine": "/bin/true"} for number in range(100)]
+    assert emulator.call("POST", "/jobs/job/addtaskcollection", {"value": tasks})[0] == 200
+    for path in ("/pools/pool", "/jobs/job/tasks"):
+        request = signed_head(emulator, "GET", f"{path}?{VERSION}").replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n")
+        parts = urlsplit(emulator.endpoint)
+        with socket.create_connection((parts.hostname, parts.port), timeout=30) as connection:
+            connection.sendall(request)
+            head, _, body = connection.makefile("rb").read().partition(b"\r\n\r\n")
+        assert head.split()[1] == b"200"
+        assert b"transfer-encoding" not in head.lower()
+        assert body == emulator.call("GET", path)[2]
 
 
 def test_an_error_body(emulator: EmulatorThread) -> None:

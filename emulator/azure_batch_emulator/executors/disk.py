@@ -50,6 +50,7 @@ class _Listings:
 
     def entries(self, directory: str) -> list[_Entry]:
         """The entries now. None for a directory that cannot be read."""
+        began = time.time_ns()
         try:
             status = Path(directory).stat(follow_symlinks=False)
         except OSError:
@@ -61,7 +62,8 @@ class _Listings:
         if kept is not None and kept[0] == state:
             return kept[1]
         found = _entries(directory)
-        settled = time.time_ns() - status.st_ctime_ns > _TICK_NS
+        # Counted from before the reading, which may take as long as a tick.
+        settled = began - status.st_ctime_ns > _TICK_NS
         with self._lock:
             self._kept.pop(directory, None)
             if settled and _LEAST_KEPT < len(found) <= _MOST_KEPT:

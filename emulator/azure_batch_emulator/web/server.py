@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from azure_batch_emulator.schema.versions import CURRENT, DEFAULT, VERSIONS, Version
 from azure_batch_emulator.web import admin, sharedkey
@@ -283,7 +283,8 @@ class Server:
             response = web.Response(status=status, headers=headers | {"Content-Type": _JSON}, body=body)
         else:
             response = web.Response(status=status, headers=headers)
-        if status != 204 and request.method != "HEAD":
+        # HTTP/1.0, which some proxies speak, knows no chunks.
+        if status != 204 and request.method != "HEAD" and request.version >= HttpVersion11:
             response.enable_chunked_encoding()
         return response
 

@@ -151,6 +151,18 @@ def test_a_directory_that_has_just_changed_is_read_again(tmp_path: Path, monkeyp
     assert scans.count == 2
 
 
+def test_a_directory_that_had_just_changed_when_it_was_read_for_long_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, top = flat(tmp_path, 2000)
+    scans = Scans(monkeypatch)
+    # It takes three seconds to read.
+    monkeypatch.setattr(time, "time_ns", lambda: top.stat().st_ctime_ns + 10**8 + scans.count * 3 * 10**9)
+    page_after(files, "")
+    page_after(files, "")
+    assert scans.count == 2
+
+
 def test_little_is_kept_of_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(disk, "_MOST_KEPT", 2500)
     files, top = flat(tmp_path, 2000)
