@@ -310,3 +310,27 @@ async def test_what_is_being_deleted_while_an_object_is_let_go_is_asked_for_ever
     await stage.run_for(300)
     assert len(looks) <= 12
     hold.release()
+
+
+@pytest.mark.parametrize("kind", ["bp", "bj", "bjs"])
+async def test_what_is_waited_for_after_a_restart_is_said(stage: Stage, kind: str) -> None:
+    """A call of the operator before may still land; what that one said of the account is out of date."""
+    await stage.ready_pool()
+    stage.apply(job("own"), schedule("nightly", schedule=EVERY_DAY, jobSpecification={"poolRef": {"name": "cpu"}}))
+    await stage.until(lambda: stage.ready("bj", "own") and stage.ready("bjs", "nightly"), 120)
+    name, path = {"bp": ("cpu", "/pools/cpu"), "bj": ("own", "/jobs/own"), "bjs": ("nightly", "/jobschedules/nightly")}[
+        kind
+    ]
+    await stage.kill()
+    stage.azure.delete(path)
+    await stage.until(lambda: stage.azure.get(path) is None, 300)
+    stage.delete(kind, name)
+    rule = stage.azure.fault(reset=True)
+    stage.start()
+    await stage.until(lambda: stage.reason(kind, name) == "AccountNotReady", 60)
+    stage.azure.server.faults.clear(rule.id)
+    await stage.until(lambda: stage.ready("bacc", "main"), 60)
+    await stage.until(lambda: stage.gone(kind, name) or stage.reason(kind, name) == "Deleting", 15)
+    if not stage.gone(kind, name):
+        assert "may still take effect" in str(stage.condition(kind, name)["message"])
+    await stage.until(lambda: stage.gone(kind, name), 120)

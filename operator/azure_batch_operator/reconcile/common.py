@@ -95,6 +95,13 @@ def still_there(resource: Resource, what: str, now: float) -> Plan:
     return Plan(status=kept(resource, verdict, now))
 
 
+def confirming(resource: Resource, now: float) -> Plan:
+    """Nothing of the object is in Azure Batch, but a call that an operator sent a moment ago may still take effect there."""
+    text = "nothing of it is in Azure Batch: waiting up to a minute for calls that were sent before and may still take effect"
+    verdict = Verdict("Deleting", "Deleting", text, ready=False, trend="Reconciling")
+    return Plan(status=kept(resource, verdict, now))
+
+
 def foreign(resource: Resource, what: str, remote: Mapping[str, Any], remedy: str, now: float) -> Plan:
     """The id is somebody else's: never touch it, say who owns it, and what can be done besides choosing another id."""
     message = conflict_message(what, resource, remote, remedy)

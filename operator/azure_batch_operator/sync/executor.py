@@ -27,7 +27,7 @@ from azure_batch_operator.kube.finalizers import set_finalizer
 from azure_batch_operator.kube.status import StatusWriter
 from azure_batch_operator.logs import Few
 from azure_batch_operator.reconcile import ownership
-from azure_batch_operator.reconcile.common import failed
+from azure_batch_operator.reconcile.common import confirming, failed
 from azure_batch_operator.reconcile.oneshot import not_done
 from azure_batch_operator.reconcile.plan import Absence, Call, Ended, ObjectChange, Plan, Table
 from azure_batch_operator.reconcile.trouble import Patience, Trouble, trouble
@@ -371,6 +371,7 @@ class Executor:
         if plan.confirm and session is not None and not resource.released:
             wait = self.landing.left(resource)
             if wait > 0:
+                self._show(resource, confirming(resource, time.time()))
                 self._queue.add_after(resource.key, wait)
                 return
             key, intent = resource.key, intent_of(resource)
