@@ -80,5 +80,8 @@ def test_manifests_in_the_documentation_are_valid(installed: LocalCluster, path:
         if isinstance(each, dict) and "apiVersion" in each
     ]
     assert objects
+    for namespace in {each["metadata"].get("namespace", "default") for each in objects}:
+        named = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        installed.kubectl("apply", "-f", "-", input=json.dumps(named))
     listed = {"apiVersion": "v1", "kind": "List", "items": objects}
     installed.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", input=json.dumps(listed))

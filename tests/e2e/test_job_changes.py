@@ -116,7 +116,7 @@ def test_a_changed_task_is_refused_or_replaced(stage: Stage) -> None:
     running(stage, "one", 2)
     patch(stage, "one", '{"tasks":[{"id":"a","commandLine":"new"},{"id":"b","commandLine":"x"}]}')
     stage.until(lambda: reason(stage, "one", "TasksInSync") == "TasksDiffer", "the difference is said")
-    assert "(first: a)" in stage.condition("bj", "one", "TasksInSync")["message"]
+    assert "(first: a (commandLine))" in stage.condition("bj", "one", "TasksInSync")["message"]
     stage.kill_operator()
     stage.restart_operator()
     patch(stage, "one", '{"taskUpdatePolicy":"Replace"}')

@@ -104,7 +104,7 @@ PoolSpec.rules = (
     ),
     cel(
         f"!has(self.autoScaleProfile) || !({_FORMULA} || {_TARGETS} || has(self.resizeTimeout))",
-        "autoScaleProfile decides on the number of nodes between its minimum and maximum: remove targetDedicatedNodes, "
+        "autoScaleProfile decides on the number of nodes: change its minimum and maximum, and remove targetDedicatedNodes, "
         "targetLowPriorityNodes, resizeTimeout and enableAutoScale, or remove autoScaleProfile",
         ".autoScaleProfile",
     ),

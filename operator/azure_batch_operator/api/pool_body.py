@@ -187,8 +187,8 @@ class PoolBody(ApiModel):
         cel(
             "!has(self.enableAutoScale) || !self.enableAutoScale || "
             "!(has(self.targetDedicatedNodes) || has(self.targetLowPriorityNodes) || has(self.resizeTimeout))",
-            "with enableAutoScale the formula decides on the number of nodes: remove targetDedicatedNodes, targetLowPriorityNodes "
-            "and resizeTimeout, or remove enableAutoScale",
+            "with enableAutoScale the formula decides on the number of nodes: change autoScaleFormula, and remove "
+            "targetDedicatedNodes, targetLowPriorityNodes and resizeTimeout, or remove enableAutoScale",
             ".enableAutoScale",
         ),
         cel(
