@@ -26,8 +26,9 @@ def backoff(judged: Judged) -> list[Violation]:
         [each.time for each in judged.record.steps if each.do in USERS or each.do in {"kill", "stop", "secret-follows"}]
         + judged.record.starts
     )
-    # The operator learns of a new key a while after the service has it.
-    keys = [each.time for each in judged.record.steps if each.do in {"rotate-key", "secret-follows"}]
+    # The operator learns of a new key a while after the service has it, and repeats at once what was refused for an old token.
+    news = {"rotate-key", "secret-follows", "revoke-tokens"}
+    keys = [each.time for each in judged.record.steps if each.do in news]
     sent: dict[tuple[str, str, bytes], list[Call]] = defaultdict(list)
     for each in judged.record.calls:
         if not each.reads:

@@ -129,6 +129,10 @@ _MAY_BE: tuple[tuple[str, str], ...] = (
 _OF_SEQUENCES: tuple[tuple[str, str], ...] = (
     (rf"differential: /pool \w+/networkConfiguration is missing: {_NETWORK}", "a network of defaults alone is none"),
     (
+        r"differential: /task \S+/containerSettings/workingDirectory is there: taskWorkingDirectory",
+        "a container without it starts in the working directory of the task, too",
+    ),
+    (
         r"BatchJob sequence .*spec\.logs.*rollback: names none of .*first: \S+ \(outputFiles\)",
         "what spec.logs uploads are outputFiles of a task in Azure Batch, and the message names members of the task",
     ),
