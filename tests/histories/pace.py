@@ -26,9 +26,9 @@ def backoff(judged: Judged) -> list[Violation]:
         [each.time for each in judged.record.steps if each.do in USERS or each.do in {"kill", "stop", "secret-follows"}]
         + judged.record.starts
     )
-    # The operator learns of a new key a while after the service has it, and repeats at once what was refused for an old token.
-    news = {"rotate-key", "secret-follows", "revoke-tokens"}
-    keys = [each.time for each in judged.record.steps if each.do in news]
+    # The operator learns of a new key a while after the service has it.
+    keys = [each.time for each in judged.record.steps if each.do in {"rotate-key", "secret-follows"}]
+    revocations = [each.time for each in judged.record.steps if each.do == "revoke-tokens"]
     sent: dict[tuple[str, str, bytes], list[Call]] = defaultdict(list)
     for each in judged.record.calls:
         if not each.reads:
@@ -36,11 +36,17 @@ def backoff(judged: Judged) -> list[Violation]:
     found = []
     for (operation, path, _), calls in sent.items():
         run: list[Call] = []
+        excused = set[float]()
         for former, later in pairwise(calls):
             fresh = any(former.time <= at <= later.time for at in restarts)
             fresh = fresh or any(former.time - _KEY_SECONDS <= at <= later.time for at in keys)
             if _class(former.status) is None or fresh:
                 run = []
+                continue
+            # What was refused for a revoked token is repeated at once with a new one, once.
+            since = {at for at in revocations if former.time - _KEY_SECONDS <= at <= later.time} - excused
+            if _class(former.status) == _OTHERS and since:
+                excused |= since
                 continue
             run.append(former)
             # A call is repeated within itself, so only one wait among so many attempts is that of the call.

@@ -12,6 +12,7 @@ from typing import Any
 
 from azure_batch_emulator.wire.errors import BatchError
 from histories.history import History, Step
+from histories.quiet import stop_schedules
 from histories.record import Body, Call, Done, Record, Version, Write
 from histories.witness import witnessed
 from support.stage import Options, Refusal, Stage
@@ -406,11 +407,8 @@ class _Player:
         self.down_until = 0.0
         self.stage.azure.heal()
         self.stage.api.down = False
-        for id in self.stage.server.ids("batchjobschedules"):
-            step = Step(
-                self.now, "patch",
-                {"kind": "bjs", "name": id.name, "namespace": id.namespace, "patch": {"spec": {"suspend": True}}},
-            )  # fmt: skip
+        objects, schedules = self.stage.server.all("batchjobschedules"), self.stage.azure.all("/jobschedules")
+        for step in stop_schedules(self.now, objects, schedules):
             await self._take(step)
         await self._keep_alive()
         begun, since, last = self.now, self.now, self._state()

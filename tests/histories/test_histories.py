@@ -17,7 +17,8 @@ from histories.checker import judge
 from histories.generate import generate
 from histories.history import History, Step, stored
 from histories.play import play
-from histories.record import Call, Effect, Owner, Record, Thing, Write
+from histories.quiet import stop_schedules
+from histories.record import Call, Done, Effect, Owner, Record, Thing, Write
 from histories.shrink import shrink
 
 HERE = Path(__file__).parent
@@ -172,6 +173,17 @@ def _hasty(record: Record) -> None:
         record.calls.append(Call(500.0 + second, "Pools_CreatePool", "POST", "/pools", 400, b"{}"))
 
 
+def _repeated_after_a_revocation(times: int) -> Callable[[Record], None]:
+    """A call that is refused again and again, once the service has revoked a token."""
+
+    def damage(record: Record) -> None:
+        record.steps.append(Done(495.0, "revoke-tokens", {}))
+        for second in range(times + 1):
+            record.calls.append(Call(500.0 + second, "Pools_ResizePool", "POST", "/pools/cpu/resize", 403, b"{}"))
+
+    return damage
+
+
 def _written_at_rest(record: Record) -> None:
     end = record.rest[1]
     record.writes.append(Write(end - 1, "patch", "batchpools/status", "default", "cpu", 200, {}))
@@ -202,6 +214,7 @@ def _shown(record: Record) -> None:
         (_old_status, "unfulfilled"),
         (_unknown_reason, "unfulfilled"),
         (_hasty, "backoff"),
+        (_repeated_after_a_revocation(2), "backoff"),
         (_written_at_rest, "rest"),
         (_spec_written, "write"),
         (_shown, "secret"),
@@ -211,6 +224,27 @@ def test_the_checker_notices(small: Record, damage: Callable[[Record], None], ru
     copy = Record(**{each.name: _copied(getattr(small, each.name)) for each in dataclasses.fields(Record)})
     damage(copy)
     assert rule in judge(SMALL, copy).rules
+
+
+def test_one_call_is_repeated_at_once_for_a_revoked_token(small: Record) -> None:
+    copy = Record(**{each.name: _copied(getattr(small, each.name)) for each in dataclasses.fields(Record)})
+    _repeated_after_a_revocation(1)(copy)
+    assert "backoff" not in judge(SMALL, copy).rules
+
+
+def test_schedules_that_no_object_rules_are_disabled_at_the_end() -> None:
+    def schedule(name: str, **spec: Any) -> dict[str, Any]:
+        return {"metadata": {"name": name, "namespace": "default"}, "spec": spec}
+
+    skipped = schedule("skipped", schedule={})
+    skipped["metadata"]["annotations"] = {"azurebatch.io/reconcile-policy": "skip"}
+    objects = [schedule("a", id="Ruled", schedule={}), schedule("cron", cron={}), skipped]
+    active = [{"id": id, "state": "active"} for id in ("ruled", "cron", "skipped", "left")]
+    steps = stop_schedules(9.0, objects, [*active, {"id": "ended", "state": "completed"}])
+    assert [each.args["name"] for each in steps if each.do == "patch"] == ["a", "cron", "skipped"]
+    assert [each.args["path"] for each in steps if each.do == "azure"] == [
+        f"/jobschedules/{id}/disable" for id in ("cron", "skipped", "left")
+    ]
 
 
 def _copied(value: Any) -> Any:

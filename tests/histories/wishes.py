@@ -237,7 +237,7 @@ def _resized(effect: Effect, life: Life) -> str:
 
 
 def skipped(judged: Judged) -> list[Violation]:
-    """With reconcile-policy skip nothing is done (docs/ownership.md)."""
+    """With reconcile-policy skip nothing is done (docs/ownership.md); what a deleted object left others may adopt."""
     found = []
     for each in judged.effects():
         if each.operation == "Pools_EvaluatePoolAutoScale":
@@ -246,7 +246,8 @@ def skipped(judged: Judged) -> list[Violation]:
         life = judged.life_of(owner)
         if each.added:
             continue
-        if life is not None and life.policies(each.time) == {"skip"}:
+        gone = life is not None and life.gone is not None and life.gone <= each.time
+        if life is not None and not gone and life.policies(each.time) == {"skip"}:
             found.append(Violation("skipped", f"{each.operation} {each.path} of {life} at {each.time:.1f}"))
     return found
 

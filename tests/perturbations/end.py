@@ -33,12 +33,21 @@ def _plain(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, dict):
         return {name: _plain(each, names) for name, each in value.items() if not _LEFT_OUT.match(name)}
     if isinstance(value, list):
-        return [_plain(each, names) for each in value]
+        return _by_name([_plain(each, names) for each in value])
     if isinstance(value, str):
         for uid, name in names.items():
             value = value.replace(uid, name)
         return _INSTANT.sub("<time>", value)
     return value
+
+
+def _by_name(values: list[Any]) -> list[Any] | dict[str, Any]:
+    """Conditions by type and metadata items by name, so that one that is missing is told by its name."""
+    for key in ("type", "name"):
+        named = {each[key]: each for each in values if isinstance(each, dict) and isinstance(each.get(key), str)}
+        if values and len(named) == len(values):
+            return named
+    return values
 
 
 def differences(wanted: Any, found: Any, where: str = "") -> list[str]:

@@ -7,12 +7,12 @@ import re
 _MAY_BE: tuple[tuple[str, str, str], ...] = (
     (
         "job-life",
-        r"/(?:requeues|requeueCount|previousState)(?::| is)",
+        r"/(?:requeues|requeueCount|previousState|conditions/Suspended|metadata/azurebatch\.io/holds)(?::| is)",
         "a short suspension may pass unheard, or come before a start",
     ),
     (
         "rotation",
-        r"^/schedule nightly/metadata/\d+/value: 'jobSpecification=[0-9a-f]{16}', not 'jobSpecification=[0-9a-f]{16}'$",
+        r"^/schedule nightly/metadata/[^ ]*/value: 'jobSpecification=[0-9a-f]{16}', not 'jobSpecification=[0-9a-f]{16}'$",
         "the note is of the Secret's version, which counts all writes to the API server; the value itself is compared as well",
     ),
 )

@@ -179,7 +179,10 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         "schedule-cron",
         (_ACCOUNT, _pool(), _schedule(READY, "often", cron={"expression": "*/5 * * * *"}, jobSpecification={
-            "poolRef": {"name": "cpu"}, "tasks": _tasks(1, "/bin/true")}), _annotate(900.0, "bjs", "often", note="late")),
+            "poolRef": {"name": "cpu"}, "tasks": _tasks(1, "/bin/true")}),
+         # Notes tell of it again, should a notification get lost: a run that was missed, or was too many, is not made good.
+         _annotate(READY + 5, "bjs", "often", note="early"), _patch(1000.0, "bjs", "often", suspend=True),
+         _annotate(1010.0, "bjs", "often", note="late")),
         _CPU | {"BatchJobSchedule/often": "Suspended"} | {f"BatchJob/{each}": "Succeeded" for each in _RUNS},
         {"pools": ("cpu",), "jobs": _RUNS},
     ),
@@ -199,6 +202,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         "rotation",
         (_ACCOUNT, _pool(), _secret(0.5, "PLANTED-first"), _native(READY, 1), _job(READY, "own", tasks=_tasks(2)),
+         # Tells of the schedule again, should its notification get lost: it is to run before the Secret changes.
+         _annotate(READY + 5, "bjs", "nightly", note="early"),
          Step(READY + 20, "rotate-key", {"key": _KEY, "seconds": 20.0}), _secret(READY + 30, "PLANTED-second")),
         _CPU | {"BatchJob/own": "Succeeded", "BatchJobSchedule/nightly": "Suspended"},
         {"pools": ("cpu",), "schedules": ("nightly",), "jobs": ("nightly:job-1", "own")},

@@ -28,6 +28,7 @@ from histories.checker import Rule, judge
 from histories.history import History, Step
 from histories.judged import CLUSTER
 from histories.lives import KINDS
+from histories.quiet import stop_schedules
 from histories.real import emulator as witnessed_emulator
 from histories.real.apiserver import GROUP, Proxy, Users, path_of
 from histories.real.background import Background
@@ -508,10 +509,8 @@ class _Player:
         self.down_until = 0.0
         self.emulator.admin("DELETE", "faults")
         self.proxy.kill_at_write = None
-        for body in self._objects("batchjobschedules"):
-            metadata = body["metadata"]
-            args = {"kind": "bjs", "name": metadata["name"], "namespace": metadata["namespace"]}
-            self._take(Step(self.now, "patch", {**args, "patch": {"spec": {"suspend": True}}}))
+        for step in stop_schedules(self.now, self._objects("batchjobschedules"), self._all("/jobschedules")):
+            self._take(step)
         begun, since, last = self.now, self.now, self._state()
         while self.now - begun < QUIET_MOST:
             self._advance(self.now - self.stood_still + 1.0)

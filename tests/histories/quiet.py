@@ -1,0 +1,31 @@
+"""Ends what would make work for ever, so that a history can come to rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from histories.history import Step
+from histories.record import Body
+
+POLICY = "azurebatch.io/reconcile-policy"
+
+
+def stop_schedules(now: float, objects: Iterable[Body], schedules: Iterable[Body]) -> list[Step]:
+    """What users do at the end: suspend each BatchJobSchedule, and disable each schedule that no object rules.
+
+    An object that is not reconciled, or was deleted while it was not, leaves a schedule that starts jobs for ever
+    (docs/ownership.md).
+
+    Args:
+        objects: BatchJobSchedules.
+        schedules: as Azure Batch has them.
+    """
+    steps, ruled = [], set[str]()
+    for body in objects:
+        metadata = body["metadata"]
+        where = {"kind": "bjs", "name": metadata["name"], "namespace": metadata["namespace"]}
+        steps.append(Step(now, "patch", {**where, "patch": {"spec": {"suspend": True}}}))
+        if "schedule" in body["spec"] and POLICY not in metadata.get("annotations", {}):
+            ruled.add(body["spec"].get("id", metadata["name"]).lower())
+    left = [each["id"] for each in schedules if each["state"] == "active" and each["id"].lower() not in ruled]
+    return steps + [Step(now, "azure", {"method": "POST", "path": f"/jobschedules/{id}/disable"}) for id in left]
