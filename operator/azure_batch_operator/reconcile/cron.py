@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -101,6 +101,7 @@ def plan(resource: Resource, children: Sequence[Resource], now: float) -> Plan:
     old = tuple(_beyond_history(cron, children))
     if resource.spec.get("suspend"):
         verdict = Verdict("Suspended", "Suspended", "suspended: no BatchJob is created", ready=True, more=_SUSPENDED)
+        verdict = _with_hindrance(verdict, children)
         plan = Plan(objects=old, status=_status(resource, verdict, children, None, last, now))
         return with_notice(resource, plan, verdict)
     active = [child for child in children if jobs.is_active(child)]
@@ -110,6 +111,8 @@ def plan(resource: Resource, children: Sequence[Resource], now: float) -> Plan:
         f", next at {timestamp(due.next)}" if due.next else ", never due again"
     )
     verdict = Verdict("Active", run.reason, message, ready=True, warning=run.reason == "MissedRun")
+    gone = {change.key for change in run.changes if change.body is None}
+    verdict = _with_hindrance(verdict, [child for child in children if child.key not in gone])
     waits = min(_LONGEST_SLEEP, due.next - now) if due.next else None
     shown = _status(
         resource, verdict, [*children, *run.started], due.next, due.last if run.over and due.last else last, now
@@ -121,6 +124,53 @@ def plan(resource: Resource, children: Sequence[Resource], now: float) -> Plan:
         again=None if waits is None else max(0.5, waits),
     )
     return with_notice(resource, plan, verdict)
+
+
+class Hindrance(NamedTuple):
+    """Why a run does not get on.
+
+    Attributes:
+        stalled: whether a person must act.
+        reason, message: of the BatchJob's own condition.
+    """
+
+    stalled: bool
+    reason: str
+    message: str
+
+
+def hindrance(child: Resource) -> Hindrance | None:
+    """Why a BatchJob that has not ended does not get on; None if it does, or if somebody suspended or deleted it.
+
+    One that is not in Azure Batch yet waits for something, such as its pool or quota, unless it is just being created.
+    """
+    if child.deleting or not jobs.is_active(child):
+        return None
+    if (stalled := child.condition("Stalled")) is not None and stalled.get("status") == "True":
+        return Hindrance(True, str(stalled.get("reason", "")), str(stalled.get("message", "")))
+    ready = child.condition("Ready")
+    if (
+        ready is None
+        or ready.get("status") != "False"
+        or child.status.get("state")
+        or ready.get("reason") == "Creating"
+    ):
+        return None
+    return Hindrance(False, str(ready.get("reason", "")), str(ready.get("message", "")))
+
+
+def _with_hindrance(verdict: Verdict, children: Sequence[Resource]) -> Verdict:
+    """The verdict about a schedule, whose runs are what people want of it: it is not Ready while one of them is stalled."""
+    found = [(child, why) for child in _newest_first(children) if (why := hindrance(child)) is not None]
+    if not found:
+        return verdict
+    child, why = next((each for each in found if each[1].stalled), found[0])
+    others = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    how = "is stalled" if why.stalled else "waits"
+    message = f"BatchJob {child.key.name!r} {how} ({why.reason}){others}: {why.message}; {verdict.message}"
+    if not why.stalled:
+        return replace(verdict, reason="JobWaiting", message=message, warning=True)
+    return replace(verdict, reason="JobStalled", message=message, ready=False, trend="Stalled", warning=True)
 
 
 _SUSPENDED = {"Suspended": (True, "Suspended", "spec.suspend is true")}

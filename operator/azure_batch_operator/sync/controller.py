@@ -26,6 +26,7 @@ from azure_batch_operator.reconcile import policy as policies
 from azure_batch_operator.reconcile.account_problems import needs_a_person
 from azure_batch_operator.reconcile.adoption import Others
 from azure_batch_operator.reconcile.common import beside, failed, waiting
+from azure_batch_operator.reconcile.cron import Hindrance, hindrance
 from azure_batch_operator.reconcile.job import managed_elsewhere
 from azure_batch_operator.reconcile.oneshot import asked, is_stopping, noted, stop_only
 from azure_batch_operator.reconcile.plan import Absence, Plan, Table
@@ -185,7 +186,7 @@ class Controller:
         if not views.waits(resource) and (session := self._relations.session(resource)) is not None:
             # Nothing comes of it any more, and it may never be looked at again: polls need not ask for it.
             session.interest.drop(resource.key)
-        if resource.scheduled_by and before.status.get("phase") != resource.status.get("phase"):
+        if resource.scheduled_by and _for_schedule(before) != _for_schedule(resource):
             self._queue.add(resource.scheduled_by, Urgency.REFRESH)
         if resource.key.kind is Kind.TASK and views.hopeless(before) != views.hopeless(resource):
             job = self._relations.job(resource)
@@ -477,6 +478,11 @@ def _comes_first(plan: Plan) -> bool:
         return False
     found = [each for each in (plan.status or {}).get("conditions") or () if each["type"] == "Stalled"]
     return any(each["reason"] in _MORE_URGENT for each in found)
+
+
+def _for_schedule(job: Resource) -> tuple[object, Hindrance | None]:
+    """What a schedule tells of one of its runs while that goes on."""
+    return job.status.get("phase"), hindrance(job)
 
 
 def _is_changed(before: Resource, after: Resource) -> bool:

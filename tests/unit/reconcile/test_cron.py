@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,61 @@ def test_a_job_that_still_runs(policy: str | None, made: int, removed: int) -> N
         )
         ended = child("2026-03-09T02:00:00Z", "Succeeded")
         assert created(plan(nightly(**options, status=dict(decision.status or {})), [ended], NOW)), "it is made up for"
+
+
+def held_up(when: str, reason: str, *, stalled: bool = False, state: str = "") -> Resource:
+    found = [{"type": "Ready", "status": "False", "reason": reason, "message": f"{reason} has a remedy"}]
+    if stalled:
+        found.append({**found[0], "type": "Stalled", "status": "True"})
+    run = child(when, "Stalled" if stalled else "Pending")
+    return replace(run, status={**run.status, "conditions": found} | ({"state": state} if state else {}))
+
+
+def told(decision: Plan) -> dict[str, Any]:
+    return {each["type"]: each for each in (decision.status or {})["conditions"]}
+
+
+@pytest.mark.parametrize("suspend", [False, True])
+def test_a_stalled_run_is_named_and_the_newest_first(suspend: bool) -> None:
+    runs = [held_up(f"2026-03-0{day}T02:00:00Z", reason, stalled=True) for day, reason in ((8, "A"), (9, "B"))]
+    decision = plan(nightly(suspend=suspend), runs, NOW)
+    said = told(decision)
+    assert (said["Ready"]["status"], said["Stalled"]["status"]) == ("False", "True")
+    name = runs[1].key.name
+    assert said["Ready"]["reason"] == "JobStalled"
+    assert said["Ready"]["message"].startswith(
+        f"BatchJob {name!r} is stalled (B), and 1 more: B has a remedy; {'suspended' if suspend else '3 active'}"
+    )
+    assert ("Suspended" in said) is suspend
+    warnings = [notice for notice in decision.notices if notice.type == "Warning"]
+    assert [notice.reason for notice in warnings] == ["JobStalled"]
+    assert len(created(decision)) == (not suspend), "the next run goes on"
+
+
+def test_a_run_that_is_not_in_azure_yet_is_told_unless_it_is_just_being_created() -> None:
+    day = "2026-03-09T02:00:00Z"
+    said = told(plan(nightly(), [held_up(day, "PoolNotFound")], NOW))
+    assert (said["Ready"]["status"], said["Ready"]["reason"]) == ("True", "JobWaiting")
+    assert "waits (PoolNotFound): PoolNotFound has a remedy; " in said["Ready"]["message"]
+    for silent in (held_up(day, "Creating"), held_up(day, "Submitting", state="active"), child(day, "Running")):
+        assert told(plan(nightly(), [silent], NOW))["Ready"]["reason"] == "Scheduled"
+
+
+def test_a_run_that_has_ended_or_is_replaced_holds_nothing_up() -> None:
+    stalled = held_up("2026-03-09T02:00:00Z", "OwnershipConflict", stalled=True)
+    failed = {"type": "Failed", "status": "True", "reason": "TasksFailed", "message": ""}
+    ended = replace(stalled, status={"phase": "Failed", "conditions": [*stalled.status["conditions"], failed]})
+    assert told(plan(nightly(), [ended], NOW))["Ready"]["reason"] == "Scheduled"
+    replaced = plan(nightly(concurrencyPolicy="Replace"), [stalled], NOW)
+    assert deleted(replaced) == [stalled.key.name]
+    assert told(replaced)["Ready"]["reason"] == "Scheduled"
+
+
+def test_a_run_that_waits_for_a_stalled_one_says_what_stalls_it() -> None:
+    stalled = held_up("2026-03-09T02:00:00Z", "OwnershipConflict", stalled=True)
+    message = told(plan(nightly(concurrencyPolicy="Forbid"), [stalled], NOW))["Ready"]["message"]
+    assert message.startswith(f"BatchJob {stalled.key.name!r} is stalled (OwnershipConflict): ")
+    assert f"waits until BatchJob {stalled.key.name!r} has ended, then starts" in message
 
 
 def test_suspended_makes_none_and_says_so() -> None:
