@@ -67,7 +67,7 @@ CONTEXTS: Mapping[str, Mapping[str, Any]] = {
     "BatchJob.tasks.exitConditions": _ON_FAILURE,
     "BatchJob.tasksFrom.template.dependsOn": {"usesTaskDependencies": True, "onAllTasksComplete": "noaction"},
     "BatchJob.tasksFrom.template.exitConditions": _ON_FAILURE,
-    "BatchJob.taskFactory.repeatTask.dependsOn": {"usesTaskDependencies": True},
+    "BatchJob.taskFactory.repeatTask.dependsOn": {"usesTaskDependencies": True, "onAllTasksComplete": "noaction"},
     "BatchJob.taskFactory.repeatTask.exitConditions": _ON_FAILURE,
     "BatchJob.taskFactory.mergeTask.exitConditions": _ON_FAILURE,
 }
@@ -150,6 +150,8 @@ VALUES: Mapping[str, tuple[Any, ...]] = {
     "taskIds": (["first"], ["second"]),
     "taskIdRanges.start": (1, 2),
     "taskIdRanges.end": (3, 4),
+    "repeatTask.dependsOn.taskIdRanges.start": (11, 12),
+    "repeatTask.dependsOn.taskIdRanges.end": (13, 14),
     "exitCodeRanges.start": (2, 3),
     "exitCodeRanges.end": (5, 6),
     "authenticationTokenSettings.access": (["job"], []),

@@ -18,7 +18,7 @@ from azure_batch_operator.api.base import (
     optional,
     schema,
 )
-from azure_batch_operator.api.task_body import TaskDependencies, TaskTemplate
+from azure_batch_operator.api.task_body import FactoryDependencies, MergeDependencies, RowDependencies, TaskTemplate
 
 MAX_TASKS = 10_000_000
 """The most tasks that one job may make."""
@@ -104,6 +104,22 @@ class Repeat(ApiModel):
     count: Annotated[int, Field(ge=1, le=MAX_TASKS)] = Field(description="How many tasks.")
 
 
+class RepeatTask(TaskTemplate):
+    """The template of the tasks of a factory."""
+
+    depends_on: FactoryDependencies | None = optional(
+        "Tasks that must have ended well before each of these tasks starts; usesTaskDependencies of the job is set by itself."
+    )
+
+
+class MergeTask(TaskTemplate):
+    """The template of the task `merge`."""
+
+    depends_on: MergeDependencies | None = optional(
+        "Tasks that must have ended well before this one starts; all other tasks of the job if left out."
+    )
+
+
 _COMMAND, _SETS = "self.repeatTask.commandLine", "self.parametricSweep.parameterSets.size()"
 
 
@@ -138,11 +154,11 @@ class TaskFactory(ApiModel):
         "Least number of digits of an id; give it where more tasks may be added later, since ids cannot change. The width of the "
         "largest number if left out."
     )
-    repeat_task: TaskTemplate = Field(
+    repeat_task: RepeatTask = Field(
         description="The template: {0}, {1}, … become the values, {0:3} padded with zeros to 3 digits, {{ and }} braces."
     )
-    merge_task: TaskTemplate | None = optional(
-        "One task more that runs when all others have ended well; its id is merge."
+    merge_task: MergeTask | None = optional(
+        "One task more, which runs when all others have ended well, or those of its dependsOn; its id is merge."
     )
     rules: ClassVar[tuple[Rule, ...]] = (
         exactly_one_of(
@@ -165,7 +181,7 @@ class RowTemplate(TaskTemplate):
     id: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(
         description="Id of the task, with placeholders, for example frame-{frame:4}; must differ from row to row."
     )
-    depends_on: TaskDependencies | None = optional("Tasks that must have ended well before, the same for all rows.")
+    depends_on: RowDependencies | None = optional("Tasks that must have ended well before this one starts.")
 
 
 class TaskSource(ApiModel):

@@ -96,6 +96,13 @@ class JobTemplate(JobBody):
             "a job runs on one pool: give either poolRef (a BatchPool of this namespace) or poolInfo (any other pool)",
             ".poolRef",
         ),
+        cel(
+            "has(self.tasks) || has(self.tasksFrom) || !has(self.taskFactory) || "
+            "!has(self.taskFactory.repeatTask.dependsOn) || !has(self.taskFactory.repeatTask.dependsOn.allOf)",
+            "taskFactory.repeatTask.dependsOn.allOf names tasks, but the job has neither tasks nor tasksFrom: add the tasks, or "
+            "remove allOf",
+            ".taskFactory.repeatTask.dependsOn",
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field, StringConstraints
 
@@ -60,6 +60,57 @@ class TaskDependencies(ApiModel):
 
     task_ids: list[BatchId] | None = many("Their ids, at most 64000 characters in all.", 1000)
     task_id_ranges: list[TaskIdRange] | None = many("Ranges of integer ids; leading zeros do not matter.", 100)
+
+
+def _all_of(*lists: str) -> Any:
+    """The member `allOf` for a place where only these lists can be named: a task cannot wait for the list that it is in."""
+    return many(
+        "Lists of this job whose tasks must all have ended well: "
+        + " or ".join(f"{each} ({_LISTS[each]})" for each in lists)
+        + ".",
+        len(lists),
+        items={"type": "string", "enum": list(lists)},
+    )
+
+
+_LISTS = {"tasks": "the tasks of tasks and tasksFrom", "taskFactory": "the tasks made from repeatTask"}
+
+
+class ListedDependencies(TaskDependencies):
+    """What a task of `tasks` or `tasksFrom` waits for."""
+
+    all_of: list[str] | None = _all_of("taskFactory")
+    ours: ClassVar[frozenset[str]] = frozenset({"allOf"})
+
+
+TaskIdTemplate = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+
+
+def _id_templates() -> Any:
+    return many(
+        "Their ids, with placeholders, at most 64000 characters in all. An id that becomes empty is left out.", 1000
+    )
+
+
+class RowDependencies(ListedDependencies):
+    """What the task of a row waits for."""
+
+    task_ids: list[TaskIdTemplate] | None = _id_templates()
+
+
+class FactoryDependencies(TaskDependencies):
+    """What a task made from repeatTask waits for."""
+
+    task_ids: list[TaskIdTemplate] | None = _id_templates()
+    all_of: list[str] | None = _all_of("tasks")
+    ours: ClassVar[frozenset[str]] = frozenset({"allOf"})
+
+
+class MergeDependencies(TaskDependencies):
+    """What the merge task waits for."""
+
+    all_of: list[str] | None = _all_of("tasks", "taskFactory")
+    ours: ClassVar[frozenset[str]] = frozenset({"allOf"})
 
 
 class ExitOptions(ApiModel):
@@ -159,4 +210,4 @@ class Task(TaskTemplate):
     """One task with its id."""
 
     id: BatchId = Field(description="Id of the task within its job; not case-sensitive.")
-    depends_on: TaskDependencies | None = optional("Tasks that must have ended well before this one starts.")
+    depends_on: ListedDependencies | None = optional("Tasks that must have ended well before this one starts.")

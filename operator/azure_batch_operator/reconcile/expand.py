@@ -13,17 +13,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from azure_batch_operator.api.factory import MAX_TASKS, ParameterSet
+from azure_batch_operator.api.factory import MAX_TASKS, MergeTask, ParameterSet, RepeatTask
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.api.task_body import Task, TaskTemplate
+from azure_batch_operator.api.task_body import Task
 from azure_batch_operator.reconcile import dependencies, placeholders
+from azure_batch_operator.reconcile.dependencies import MADE, MERGE_ID, Depends, Lists, resolved
 from azure_batch_operator.reconcile.placeholders import fill
-from azure_batch_operator.reconcile.sources import place
+from azure_batch_operator.reconcile.sources import place, without_empty_ids
 
-MERGE_ID = "merge"
 _WIDEST_ID = 64
 _DEPENDENCY_TEXT = 64_000
 """Most characters of all ids in a dependsOn (docs/azure-batch.md#limits)."""
+_ALL_DEPENDENCY_TEXT = 64 << 20
+"""Most characters that `allOf` may add to all tasks of a factory together: each of them is sent, and read again."""
+_MOST_FOLLOWED = 50_000
+"""Tasks of a factory that may each depend on something else and are still looked through, which happens in the event loop."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,51 @@ def nothing_to_do(spec: Mapping[str, Any]) -> bool:
 
 def needs_dependencies(spec: Mapping[str, Any]) -> bool:
     """Whether a task of the spec depends on others, so that the job must have usesTaskDependencies."""
-    return bool(_merge_template(spec)) or any(task.get("dependsOn") for task in spec.get("tasks") or ())
+    made = bool(_repeat_depends(spec)) and _factory_size(spec) > 0
+    return made or bool(_merge_template(spec)) or any(task.get("dependsOn") for task in spec.get("tasks") or ())
+
+
+def lists(spec: Mapping[str, Any]) -> Lists:
+    """What `dependsOn.allOf` can name in a spec."""
+    return Lists(sorted(map(_id, spec.get("tasks") or ())), _factory_size(spec), id_width(spec))
+
+
+def merge_depends(spec: Mapping[str, Any], all_lists: Lists) -> dict[str, Any] | None:
+    """What the merge task depends on: all other tasks, unless it says something else; None if there is no merge task."""
+    template = _merge_template(spec)
+    return None if template is None else resolved(template.get("dependsOn") or _ALL_OTHERS, all_lists)
+
+
+_ALL_OTHERS = {"allOf": ["tasks", "taskFactory"]}
+
+
+def merges_all(spec: Mapping[str, Any]) -> bool:
+    """Whether there is a merge task that depends on all other tasks."""
+    template = _merge_template(spec)
+    return template is not None and not template.get("dependsOn")
+
+
+def made_depends(spec: Mapping[str, Any], all_lists: Lists) -> dict[str, Depends] | None:
+    """What tasks of the factory depend on, by their ids, or once for all under `MADE`; None if they are too many to look at."""
+    depends, series = _repeat_depends(spec), _series(spec)
+    if not depends or series is None or not series.size:
+        return {}
+    if not placeholders.count(depends):
+        return {MADE: resolved(depends, all_lists)}
+    if series.size > _MOST_FOLLOWED:
+        return None
+    return {
+        f"{number:0{all_lists.width}}": resolved(_filled(depends, values, series.names), all_lists)
+        for number, values in enumerate(series.values)
+    }
+
+
+def _repeat_depends(spec: Mapping[str, Any]) -> Depends:
+    return ((spec.get("taskFactory") or {}).get("repeatTask") or {}).get("dependsOn") or {}
+
+
+def _filled(depends: Depends, values: Sequence[object], names: Sequence[str]) -> Depends:
+    return without_empty_ids(fill(depends, values, names))
 
 
 def goes_on(spec: Mapping[str, Any]) -> bool:
@@ -87,37 +135,50 @@ def regardless(task: Mapping[str, Any]) -> dict[str, Any]:
 
 def problems(spec: Mapping[str, Any]) -> list[str]:
     """What is wrong with the tasks, each with its field and remedy; empty if they can be sent."""
-    found = []
+    found: list[str] = []
     if total(spec) > MAX_TASKS:
         found.append(
             f"spec makes {total(spec)} tasks, but at most {MAX_TASKS} are allowed: split it into several BatchJobs"
         )
-    series = _series(spec)
+    series, unclear = _series(spec), []
     if series is not None and series.size:
         template, where = spec["taskFactory"]["repeatTask"], "spec.taskFactory.repeatTask"
-        found += placeholders.problems(template, series.width, series.what, series.longest, where)
-    taken = list(_taken_ids(spec))
-    found += taken
+        unclear = placeholders.problems(template, series.width, series.what, series.longest, where)
+    all_lists = lists(spec)
+    taken = list(_taken_ids(spec, all_lists))
+    found += [*unclear, *taken]
     if not taken:
-        merge = MERGE_ID if _merge_template(spec) else None
-        size, width = _factory_size(spec), id_width(spec)
-        found += dependencies.problems(spec, lambda id: id == merge or _of_factory(id, size, width), merge)
+        made = {} if unclear else made_depends(spec, all_lists) or {}
+        found += dependencies.problems(spec, all_lists, made, merge_depends(spec, all_lists))
     if spec.get("usesTaskDependencies") is False and needs_dependencies(spec):
         found.append(
             "spec.usesTaskDependencies is false, but tasks depend on others: remove it, or remove dependsOn and mergeTask"
         )
     found += _job_actions(spec)
-    if _merge_template(spec) and sum(len(_id(task)) for task in spec.get("tasks") or ()) > _DEPENDENCY_TEXT:
-        found.append(
-            "spec.taskFactory.mergeTask: the IDs of the other tasks are too long together "
-            f"(more than {_DEPENDENCY_TEXT} characters): use shorter IDs, or tasks of the factory"
-        )
+    found += _too_long(spec, all_lists)
     return found
 
 
-def _of_factory(id: str, size: int, width: int) -> bool:
-    """Whether an id is one that the factory gives."""
-    return len(id) == width and id.isascii() and id.isdigit() and int(id) < size
+def _too_long(spec: Mapping[str, Any], all_lists: Lists) -> Iterator[str]:
+    """Lists of ids that are too long for Azure Batch, or for all tasks of a factory together."""
+    if _text(merge_depends(spec, all_lists) or {}) > _DEPENDENCY_TEXT:
+        yield (
+            "spec.taskFactory.mergeTask: the IDs of the other tasks are too long together "
+            f"(more than {_DEPENDENCY_TEXT} characters): use shorter IDs, or tasks of the factory"
+        )
+    depends = _repeat_depends(spec)
+    if not depends.get("allOf"):
+        return
+    where, text = "spec.taskFactory.repeatTask.dependsOn.allOf", _text(resolved(depends, all_lists))
+    one = "let one task depend on all others, and name only that one in taskIds"
+    if text > _DEPENDENCY_TEXT:
+        yield f"{where}: the IDs are too long together (more than {_DEPENDENCY_TEXT} characters): {one}"
+    elif text * all_lists.made > _ALL_DEPENDENCY_TEXT:
+        yield f"{where}: {text} characters of IDs in each of {all_lists.made} tasks are too many: {one}"
+
+
+def _text(depends: Depends) -> int:
+    return sum(len(str(id)) for id in depends.get("taskIds") or ())
 
 
 def lets_tasks_act(job: Mapping[str, Any]) -> bool:
@@ -154,12 +215,11 @@ def acts_on_job(conditions: Any) -> bool:
     return isinstance(conditions, list) and any(acts_on_job(each) for each in conditions)
 
 
-def _taken_ids(spec: Mapping[str, Any]) -> Iterator[str]:
-    size, width = _factory_size(spec), id_width(spec)
+def _taken_ids(spec: Mapping[str, Any], all_lists: Lists) -> Iterator[str]:
     seen: set[str] = set()
     for number, task in enumerate(spec.get("tasks") or ()):
         id = _id(task).lower()
-        by_factory = _of_factory(id, size, width)
+        by_factory = all_lists.makes(id)
         if id in seen or by_factory or (id == MERGE_ID and _merge_template(spec)):
             whose = "another task" if id in seen else "a task of the taskFactory"
             where = place(spec, number)
@@ -173,9 +233,10 @@ def expand(spec: Mapping[str, Any], job_id: str) -> Iterator[dict[str, Any]]:
     Args:
         job_id: id of the job, below which its logs are kept.
     """
-    inline = sorted((Task.rest_body(task) for task in spec.get("tasks") or ()), key=_id)
-    merge = [_merge_task(spec)] if _merge_template(spec) else []
-    tasks: Iterator[dict[str, Any]] = heapq.merge(inline, _made(spec), merge, key=_id)
+    all_lists = lists(spec)
+    inline = sorted((_listed(task, all_lists) for task in spec.get("tasks") or ()), key=_id)
+    merge = [_merge_task(spec, all_lists)] if _merge_template(spec) else []
+    tasks: Iterator[dict[str, Any]] = heapq.merge(inline, _made(spec, all_lists), merge, key=_id)
     if goes_on(spec) and (needs_dependencies(spec) or spec.get("usesTaskDependencies")):
         tasks = map(regardless, tasks)
     upload = (spec.get("logs") or {}).get("upload")
@@ -268,22 +329,28 @@ def _merge_template(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return template if template and (spec.get("tasks") or _factory_size(spec)) else None
 
 
-def _made(spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _listed(task: Mapping[str, Any], all_lists: Lists) -> dict[str, Any]:
+    body = Task.rest_body(task)
+    if (depends := task.get("dependsOn")) and depends.get("allOf"):
+        body["dependsOn"] = resolved(depends, all_lists)
+    return body
+
+
+def _made(spec: Mapping[str, Any], all_lists: Lists) -> Iterator[dict[str, Any]]:
     series = _series(spec)
     # A dimension without values makes none, however long one would walk over the others.
     if series is None or not series.size:
         return
-    template = TaskTemplate.rest_body(spec["taskFactory"]["repeatTask"])
-    width = id_width(spec)
+    template = RepeatTask.rest_body(spec["taskFactory"]["repeatTask"])
+    template.pop("dependsOn", None)
+    depends = _repeat_depends(spec)
+    same = None if placeholders.count(depends) else resolved(depends, all_lists)
     for number, values in enumerate(series.values):
-        yield {"id": f"{number:0{width}}"} | fill(template, values, series.names)
+        body = {"id": f"{number:0{all_lists.width}}"} | fill(template, values, series.names)
+        waits_for = resolved(_filled(depends, values, series.names), all_lists) if same is None else same
+        yield body | {"dependsOn": waits_for} if waits_for else body
 
 
-def _merge_task(spec: Mapping[str, Any]) -> dict[str, Any]:
-    template = TaskTemplate.rest_body(_merge_template(spec) or {})
-    inline = sorted(task["id"] for task in spec.get("tasks") or ())
-    size = _factory_size(spec)
-    depends: dict[str, Any] = {"taskIdRanges": [{"start": 0, "end": size - 1}]} if size else {}
-    if inline:
-        depends["taskIds"] = inline
-    return {"id": MERGE_ID, "dependsOn": depends} | template
+def _merge_task(spec: Mapping[str, Any], all_lists: Lists) -> dict[str, Any]:
+    template = MergeTask.rest_body(_merge_template(spec) or {})
+    return {"id": MERGE_ID} | template | {"dependsOn": merge_depends(spec, all_lists)}

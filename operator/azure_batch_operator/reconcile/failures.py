@@ -9,6 +9,7 @@ from typing import Any
 
 from azure_batch_operator.batch.redaction import safe_text
 from azure_batch_operator.reconcile import expand
+from azure_batch_operator.reconcile.dependencies import MADE, MERGE_ID, Lists, resolved
 from azure_batch_operator.reconcile.status import shortened
 
 _GROUPS = 5
@@ -98,11 +99,11 @@ def blocked(
         return False
     if counts.get("failed", 0) != failed_count or not (others or expand.needs_dependencies(spec)):
         return False
-    return counts["active"] <= others + len(_never_run(spec, failed))
+    return counts["active"] <= others + _never_run(spec, failed)
 
 
-def _never_run(spec: Mapping[str, Any], failed: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Ids, in lower case, of the tasks of the spec that depend, directly or not, on a failed task that blocks its dependents.
+def _never_run(spec: Mapping[str, Any], failed: Sequence[Mapping[str, Any]]) -> int:
+    """How many tasks of the spec depend, directly or not, on a failed task that blocks its dependents.
 
     Each dependency is looked at once: this runs in the event loop, and a ConfigMap may hold chains of thousands of tasks
     (test_failures.py, `test_long_chains_are_walked_once`).
@@ -110,26 +111,36 @@ def _never_run(spec: Mapping[str, Any], failed: Sequence[Mapping[str, Any]]) -> 
     inline = {str(task["id"]).lower(): task for task in spec.get("tasks") or ()}
     template = (spec.get("taskFactory") or {}).get("repeatTask") or {}
     ended = {str(task["id"]).lower(): task for task in failed}
-    waiting = _Waiting([*inline, *ended])
+    lists = expand.lists(spec)
+    # Where they are too many to follow, they count as if they could still run.
+    made = expand.made_depends(spec, lists) or {}
+    waiting = _Waiting([*inline, *ended, *made], lists if MADE in made else None)
     for id, task in inline.items():
         if id not in ended and (depends := task.get("dependsOn")):
-            waiting.add(id, depends)
+            waiting.add(id, resolved(depends, lists))
+    for id, each in made.items():
+        if id not in ended:
+            waiting.add(id, each)
     hopeless = [
         id
         for id, task in ended.items()
         if not satisfies(_as_added(spec, inline.get(id, template)), task.get("executionInfo") or {})
     ]
     never: set[str] = set()
-    merge = (spec.get("taskFactory") or {}).get("mergeTask")
-    if merge is not None and hopeless and expand.MERGE_ID not in ended:
-        never.add(expand.MERGE_ID)
-        hopeless.append(expand.MERGE_ID)
+    if MERGE_ID not in ended and hopeless:
+        if expand.merges_all(spec):
+            never.add(MERGE_ID)
+            hopeless.append(MERGE_ID)
+        elif merge := expand.merge_depends(spec, lists):
+            waiting.add(MERGE_ID, merge)
     while hopeless:
         for child in waiting.take(hopeless.pop()):
             if child not in never:
                 never.add(child)
                 hopeless.append(child)
-    return never
+    if MADE not in never:
+        return len(never)
+    return len(never) - 1 + lists.made - sum(map(lists.makes, ended))
 
 
 class _Waiting:
@@ -137,9 +148,11 @@ class _Waiting:
 
     Args:
         ids: of all tasks that anything can be asked about, in lower case.
+        together: set if the tasks of the factory wait for the same, and are asked about as `MADE`.
     """
 
-    def __init__(self, ids: Iterable[str]) -> None:
+    def __init__(self, ids: Iterable[str], together: Lists | None) -> None:
+        self._together = together
         self._by_id: defaultdict[str, list[str]] = defaultdict(list)
         self._numbers = sorted({int(id) for id in ids if _is_number(id)})
         self._by_range: defaultdict[int, list[str]] = defaultdict(list)
@@ -148,6 +161,8 @@ class _Waiting:
         """Note what a task depends on."""
         for id in depends.get("taskIds") or ():
             self._by_id[str(id).lower()].append(child)
+        if self._together and self._together.touches(depends):
+            self._by_id[MADE].append(child)
         size = len(self._numbers)
         for each in depends.get("taskIdRanges") or ():
             left, right = (

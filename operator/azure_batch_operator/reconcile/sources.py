@@ -81,6 +81,13 @@ def place(spec: Mapping[str, Any], number: int) -> str:
     return "spec.tasks" if at < 0 else f"spec.tasksFrom[{at}]"
 
 
+def without_empty_ids(depends: Mapping[str, Any]) -> dict[str, Any]:
+    """A filled `dependsOn` without ids that a value has left empty, as that of the first row of a chain."""
+    ids = [each for each in depends.get("taskIds") or () if each]
+    rest = {name: value for name, value in depends.items() if name != "taskIds"}
+    return {**rest, "taskIds": ids} if ids else rest
+
+
 def digest(texts: Mapping[Source, str]) -> str:
     """A short text that differs when one of the texts does."""
     made = hashlib.sha256()
@@ -118,13 +125,20 @@ def _tasks(source: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:
     reference = source["configMapKeyRef"]
     if template := source.get("template"):
         columns, rows = _table(reference, text)
-        candidates: Iterable[Any] = (fill(template, row, columns) for row in rows)
+        candidates: Iterable[Any] = (_row(template, row, columns) for row in rows)
     else:
         candidates = _listed(reference, text)
     for number, candidate in enumerate(candidates):
         task = without_nulls(candidate)
         _check(reference, task, f"task {number + 1}")
         yield task
+
+
+def _row(template: Mapping[str, Any], row: Sequence[str], columns: Sequence[str]) -> dict[str, Any]:
+    task: dict[str, Any] = fill(template, row, columns)
+    if depends := task.get("dependsOn"):
+        task["dependsOn"] = without_empty_ids(depends)
+    return task
 
 
 def _check_templates(sources: Iterable[tuple[Mapping[str, Any], str]]) -> None:
