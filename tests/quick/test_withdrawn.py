@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.stage import Stage, job, task
+from support.stage import Stage, config_map, job, schedule, secret, task
 
 FEW, MANY = 1001, 2000
 FAILED = 20
@@ -54,6 +54,64 @@ async def test_tasks_are_added_no_more(stage: Stage, how: str) -> None:
     else:
         go_on(stage, how)
     await stage.until(lambda: len(stage.azure.all("/jobs/own/tasks")) == FEW + MANY, 300)
+
+
+def listed(name: str, count: int) -> dict[str, Any]:
+    return config_map(
+        name, tasks_yaml="\n".join(f"- {{id: t{number}, commandLine: sleep 36000}}" for number in range(count))
+    )
+
+
+def from_list(name: str) -> dict[str, Any]:
+    return job("own", tasksFrom=[{"configMapKeyRef": {"name": name, "key": "tasks.yaml"}}])
+
+
+@pytest.mark.parametrize("how", ["replace", "skip", "typo", "suspend", "terminate", "delete"])
+async def test_tasks_are_added_no_more_although_the_new_ones_cannot_be_read(stage: Stage, how: str) -> None:
+    """Stopping what is under way takes no value of a Secret or ConfigMap, no list and no call that may be refused."""
+    await stage.ready_pool()
+    stage.apply(listed("long", FEW + MANY), from_list("long"))
+    hold = stage.azure.hold("Tasks_CreateTaskCollection")
+    await stage.until(lambda: hold.arrived, 120)
+    stage.azure.fault("Jobs_DisableJob|Jobs_TerminateJob|Jobs_DeleteJob", status=403, code="AuthorizationFailure")
+    stage.apply(from_list("gone"))
+    match how:
+        case "skip" | "typo":
+            stage.annotate("bj", "own", reconcile_policy="skip" if how == "skip" else "skpi")
+        case "suspend":
+            stop(stage, how)
+        case "terminate":
+            stage.annotate("bj", "own", terminate="1")
+        case "delete":
+            stage.delete("bj", "own")
+    await stage.run_for(5)
+    hold.release()
+    await stage.run_for(300)
+    assert len(stage.azure.all("/jobs/own/tasks")) <= 400, "what was on its way lands: four calls of a hundred"
+
+
+@pytest.mark.parametrize("status", [403, 500])
+async def test_a_job_is_suspended_although_the_api_server_shows_no_config_map(stage: Stage, status: int) -> None:
+    await stage.ready_pool()
+    stage.apply(listed("short", 2), from_list("short"))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
+    stage.fail("get", "configmaps", status=status)
+    await stage.restart()
+    stop(stage, "suspend")
+    await stage.until(lambda: (stage.azure.get("/jobs/own") or {})["state"] == "disabled", 120)
+
+
+async def test_a_schedule_is_suspended_although_the_api_server_shows_no_secret(stage: Stage) -> None:
+    await stage.ready_pool()
+    variable = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "token", "key": "value"}}}
+    manager = {"id": "m", "commandLine": "sleep 5", "environmentSettings": [variable]}
+    spec = {"poolRef": {"name": "cpu"}, "jobManagerTask": manager}
+    own = schedule("own", schedule={"recurrenceInterval": "PT1H"}, jobSpecification=spec)
+    stage.apply(secret("token", value="secret"), own)
+    await stage.until(lambda: stage.azure.get("/jobschedules/own"), 60)
+    stage.fail("get", "secrets", "token", status=500)
+    stage.patch("bjs", "own", {"spec": {"suspend": True}})
+    await stage.until(lambda: (stage.azure.get("/jobschedules/own") or {})["state"] == "disabled", 120)
 
 
 @pytest.mark.parametrize("how", ["skip", "suspend"])

@@ -476,7 +476,7 @@ def _converge(
     plan = _shown(resource, account, pool, remote, tasks, calls, complete=complete, stuck=stuck, now=now, origin=known)
     if stopping:
         # Nor do failed tasks run again before the job goes on: what must be stored first could keep it from being stopped.
-        return replace(plan, feed=None, tasks_of=None, retry=None, first=None, stops=True)
+        return replace(plan, feed=None, tasks_of=None, retry=None, first=None)
     if mark and plan.feed is not None:
         # No task is deleted or added before a poll has seen the mark.
         plan = replace(plan, feed=replace(plan.feed, waits=True), tasks_of=None)

@@ -342,7 +342,6 @@ class Plan:
         incarnation: `creationTime` of the job that `retry` and `feeds_only` are about.
         feeds_only: fingerprint of the sources that may go on being brought in, where that is under way; None if the plan says
             nothing of it. A job without tasks of its own has an empty one.
-        stops: whether nothing that is under way goes on: tasks that are brought in, wait to be added, or are run again.
         ended: a job that a GET must show as one that takes no more tasks before the status is true.
         left_active: a task that a list of its job's tasks must show as active before the status is true.
         confirm: what must be absent before the finalizer is taken off or, where it stays, before the status is shown.
@@ -367,7 +366,6 @@ class Plan:
     retry_until: str | None = None
     incarnation: str | None = None
     feeds_only: str | None = None
-    stops: bool = False
     ended: Ended | None = None
     left_active: Absence | None = None
     confirm: tuple[Absence, ...] = ()

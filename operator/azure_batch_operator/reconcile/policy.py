@@ -16,7 +16,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import FORCE_HINT, deleting, foreign, still_there, with_notice
-from azure_batch_operator.reconcile.oneshot import not_done
+from azure_batch_operator.reconcile.oneshot import is_stopping, not_done
 from azure_batch_operator.reconcile.plan import (
     Absence,
     Absent,
@@ -106,6 +106,17 @@ def detached(resource: Resource, confirm: Absence | None = None) -> Plan:
     return Plan(finalizer="remove", confirm=proof, unconfirmed=unconfirmed, notices=(Notice("Detached", text),))
 
 
+def halts(resource: Resource, policy: Policy | None) -> bool:
+    """Whether nothing that is under way for the object goes on: tasks that are brought in, wait to be added, or are run again.
+
+    Known before anything is read that may be missing or refused, and before any decision that depends on it.
+
+    Args:
+        policy: None if its value is none.
+    """
+    return policy in {None, Policy.SKIP} or resource.deleting or is_stopping(resource)
+
+
 def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
     """A plan without what would change anything in Azure; the status says so, and what would be done.
 
@@ -129,8 +140,8 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
         ready = exists and (_is_true(resource, "Ready") or (_is_true(shown, "Ready") and not _is_cron(resource)))
         # What an annotation asks for is carried out when the policy goes.
         left = _left_alone(resource, shown, HELD, text, now, ready=ready)
-        return Plan(status=not_done(resource, left), notices=_news(resource, held), stops=True)
-    rest = replace(plan, finalizer=None, retry=None, first=None, stops=True)
+        return Plan(status=not_done(resource, left), notices=_news(resource, held))
+    rest = replace(plan, finalizer=None, retry=None, first=None)
     if not shown.status.get("conditions") or _is_settled(shown):
         return rest
     told = shown.condition("Ready") or shown.condition(SKIPPED) or {}

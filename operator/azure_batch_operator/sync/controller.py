@@ -380,17 +380,15 @@ class Controller:
     async def _plan_in(self, resource: Resource, namespace: Mapping[str, str]) -> tuple[Resource, Plan, Session | None]:
         """Decide about an object, under the annotations of its namespace."""
         policy = policies.policy_of(resource, namespace, self._policy)
+        if policies.halts(resource, policy) and (session := self._relations.session(resource)) is not None:
+            self._executor.halt(resource, session)
         if policy is None:
             return resource, policies.unknown(resource, namespace, time.time()), None
         if resource.deleting and policy is Policy.DETACH:
             return resource, policies.detached(resource), None
-        missing: ResolutionError | None = None
-        plan = Plan()
+        plan, session = Plan(), None
         try:
-            if resource.key.kind is Kind.JOB:
-                resource, missing = await self._with_tasks(resource)
-            await self._inputs.read_prices(resource)
-            await self._inputs.read_taken(resource)
+            resource, missing = await self._read(resource)
             if self._is_superseded(resource):
                 return resource, Plan(), None
             account, session = self._relations.account(resource)
@@ -414,16 +412,33 @@ class Controller:
             waits = waiting(resource, error.reason, str(error), time.time(), warning=True)
             shown = beside(plan.status, waits.status)
             told = replace(waits, status=shown, again=waits.again or LOOKED_AT_EVERY)
+            # What the spec asked for before is brought in no more.
+            told = replace(told, feeds_only=plan.feeds_only, incarnation=plan.incarnation)
             if policy is Policy.SKIP:
                 told = policies.observed_only(resource, told, time.time())
-            return resource, told, None
+            return resource, told, session
 
-    async def _with_tasks(self, job: Resource) -> tuple[Resource, ResolutionError | None]:
-        """A job with its tasks; without those of its ConfigMaps, and why, if they cannot be had: it can be stopped all the same."""
+    async def _read(self, resource: Resource) -> tuple[Resource, ResolutionError | KubeError | None]:
+        """Read what an object names: a job comes with the tasks of its ConfigMaps.
+
+        Returns:
+            The object as far as it could be read, and why not all of it: it can be stopped all the same.
+
+        Raises:
+            KubeError: if the API server is out of reach, and nothing is to be stopped.
+        """
         try:
-            return await self._inputs.with_tasks(job), None
+            if resource.key.kind is Kind.JOB:
+                resource = await self._inputs.with_tasks(resource)
+            await self._inputs.read_prices(resource)
+            await self._inputs.read_taken(resource)
         except ResolutionError as error:
-            return job, error
+            return resource, error
+        except KubeError as error:
+            if not is_stopping(resource):
+                raise
+            return resource, error
+        return resource, None
 
     def _is_superseded(self, resource: Resource) -> bool:
         """Whether the manifest has changed since this pass began; the change has queued the object again."""

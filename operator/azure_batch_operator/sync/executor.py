@@ -139,6 +139,12 @@ class Executor:
         """Whether a call was refused and waits for its next try."""
         return self.backoff.held(resource.key, call.action, intent_of(resource), call.content) is not None
 
+    def halt(self, resource: Resource, session: Session) -> None:
+        """Let nothing go on that is under way for the object; `carry_out` of a plan that wants it begins anew."""
+        session.feeder.stop(Incarnation(resource.key, resource.uid), None)
+        session.retrier.stop(resource.key)
+        session.submitter.withdraw(resource.key)
+
     async def carry_out(self, resource: Resource, plan: Plan, session: Session | None) -> None:
         """Make the world follow a plan.
 
@@ -299,11 +305,7 @@ class Executor:
             owner = ownership.marker(self._cluster, resource)
             session.submitter.add(key, plan.submit_to, plan.submit, owner)
         job = Incarnation(key, resource.uid, plan.feed.created if plan.feed else plan.incarnation)
-        if plan.stops:
-            session.feeder.stop(job, None)
-            session.retrier.stop(key)
-            session.submitter.withdraw(key)
-        elif plan.feeds_only is not None:
+        if plan.feeds_only is not None:
             session.feeder.stop(job, plan.feeds_only)
         if plan.feed is not None and not plan.feed.waits:
             spec, feed = plan.tasks_of or resource.spec, plan.feed

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from azure_batch_operator.api.account import AllowedNamespaces
-from azure_batch_operator.api.base import ADOPT, ADOPTED_METADATA, OWNER_METADATA, RECONCILE_POLICY
+from azure_batch_operator.api.base import ADOPT, ADOPTED_METADATA, OWNER_METADATA, RECONCILE_POLICY, TERMINATE
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.reconcile import job as jobs
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile import pool as pools
 from azure_batch_operator.reconcile.plan import Absent, Plan
-from azure_batch_operator.reconcile.policy import Policy, detached, observed_only, policy_of, unknown
+from azure_batch_operator.reconcile.policy import Policy, detached, halts, observed_only, policy_of, unknown
 from azure_batch_operator.reconcile.pool_changes import with_note
 from azure_batch_operator.reconcile.pool_view import PoolView
 from azure_batch_operator.reconcile.selectors import allows
@@ -55,6 +55,17 @@ def test_the_nearest_statement_counts_and_a_wrong_one_is_none(
     annotations = {RECONCILE_POLICY: own} if own else {}
     around = {RECONCILE_POLICY: namespace} if namespace else {}
     assert policy_of(pool(annotations=annotations), around, default) is expected
+
+
+@pytest.mark.parametrize("policy", [Policy.MANAGE, Policy.DETACH])
+def test_what_is_held_deleted_or_stopped_by_its_user_halts_at_once(policy: Policy) -> None:
+    own = resource(Kind.JOB, JOB_SPEC)
+    assert not halts(own, policy)
+    assert halts(own, Policy.SKIP)
+    assert halts(own, None), "what cannot be known to be managed is not managed"
+    assert halts(resource(Kind.JOB, JOB_SPEC, deleting=True), policy)
+    assert halts(resource(Kind.JOB, JOB_SPEC | {"suspend": True}), policy)
+    assert halts(resource(Kind.TASK, {}, annotations={TERMINATE: "1"}), policy)
 
 
 def test_an_unknown_policy_stalls_and_names_the_values() -> None:

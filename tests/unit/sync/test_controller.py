@@ -100,7 +100,7 @@ class Scene:
             self, self.store, self.queue, self, self, CLUSTER,  # type: ignore[arg-type]
             None, None, None, namespaces, Policy.MANAGE, workers=1,  # type: ignore[arg-type]
         )  # fmt: skip
-        nobody = SimpleNamespace(forget=lambda *_: None, withdraw=lambda *_: None)
+        nobody = SimpleNamespace(forget=lambda *_: None, withdraw=lambda *_: None, stop=lambda *_: None)
         self._session = SimpleNamespace(
             key=ACCOUNT.key,
             client=SimpleNamespace(jobs=EMPTY, job_schedules=EMPTY, nodes=EMPTY, pools=self.pools),
