@@ -46,6 +46,7 @@ def files() -> Files:
             "helm-values.md": chart.values_page(),
             "configuration.md": pages.configuration(),
             "metrics.md": pages.metrics(),
+            "recipes.md": pages.with_manifests((ROOT / "docs" / "recipes.md").read_text(), ROOT),
         },
     }
 

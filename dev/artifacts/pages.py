@@ -1,10 +1,12 @@
-"""Written pages of the documentation: settings and metrics."""
+"""Written pages of the documentation: settings, metrics, and the manifests in the recipes."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -98,6 +100,18 @@ def metrics() -> str:
         "Outside the container image, the libraries come with `pip install azure-batch-operator[tracing]`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+_MANIFEST = re.compile(r"^<!-- (manifests/\S+) -->\n(?:```yaml\n.*?^```\n)?", re.MULTILINE | re.DOTALL)
+
+
+def with_manifests(page: str, root: Path) -> str:
+    """A page with the manifest below each comment that names one, so that what people copy is the file that a test applies."""
+
+    def shown(comment: re.Match[str]) -> str:
+        return f"<!-- {comment[1]} -->\n```yaml\n{(root / comment[1]).read_text()}```\n"
+
+    return _MANIFEST.sub(shown, page)
 
 
 def _labels(family: Metric) -> str:
