@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from artifacts import chart, gitops, hub, monitoring, pages
+from artifacts import chart, gitops, hub, lifecycles, monitoring, pages
 from azure_batch_operator import generate
 from azure_batch_operator.generate import ROOT, Files
 
@@ -42,6 +42,7 @@ def files() -> Files:
         MANIFESTS / "watched-namespace": {"rbac.yaml": chart.watched_namespace(MANIFESTS)},
         MANIFESTS / "components" / "monitoring": monitoring.manifests(),
         MANIFESTS / "components" / "runbooks": monitoring.runbooks(),
+        ROOT / "docs" / "images": lifecycles.images(),
         ROOT / "docs": {
             "helm-values.md": chart.values_page(),
             "configuration.md": pages.configuration(),
