@@ -31,6 +31,7 @@ def resource(
     spec: dict[str, Any],
     *,
     name: str = "one",
+    namespace: str = "default",
     status: dict[str, Any] | None = None,
     finalizer: bool = False,
     deleting: bool = False,
@@ -42,7 +43,7 @@ def resource(
 ) -> Resource:
     """An object of ours, new unless said otherwise."""
     metadata: dict[str, Any] = {
-        "namespace": "default", "name": name, "uid": uid, "generation": generation, "resourceVersion": str(version),
+        "namespace": namespace, "name": name, "uid": uid, "generation": generation, "resourceVersion": str(version),
         "creationTimestamp": LONG_AGO, "annotations": annotations or {},
         "finalizers": [*finalizers, *([FINALIZER] if finalizer else [])],
     }  # fmt: skip

@@ -1,5 +1,7 @@
 """Kubernetes Events for transitions: posted in the background, repeated ones counted up instead of posted again, never blocking.
 
+Each namespace has a lane of its own: one whose Events are throttled (EventRateLimit) or held up by a webhook delays no other one.
+
 Kopf's own poster works inside its handlers only and never aggregates (docs/architecture.md#kopf), and our transitions are
 found by the poller, so the poster is ours.
 """
@@ -8,16 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from azure_batch_operator.api.base import API_VERSION
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.redaction import safe_text
-from azure_batch_operator.guard import keep
+from azure_batch_operator.guard import report
 from azure_batch_operator.kube.api import MERGE_PATCH, AlreadyExists, Busy, KubeApi, KubeError, NotFound
 from azure_batch_operator.logs import Few
 
@@ -26,6 +28,9 @@ logger = logging.getLogger(__name__)
 _REMEMBERED = 4096
 _LONGEST_MESSAGE = 1024
 _BACKLOG = 1000
+"""Events that wait to be posted, of all namespaces together; beyond it the namespace with the most loses its newest one."""
+_AT_ONCE = 4
+"""Requests under way. A namespace has one at a time, so that its Events stay in order."""
 _REPEATED_AFTER, _LONGEST_PAUSE = 1.0, 30.0
 """Seconds before an Event that may not have been posted is posted again."""
 _SIMILAR, _WITHIN = 10, 600.0
@@ -39,6 +44,13 @@ EventType = Literal["Normal", "Warning"]
 class _Seen:
     name: str
     count: int
+
+
+class _Waiting(NamedTuple):
+    resource: Resource
+    type: EventType
+    reason: str
+    message: str
 
 
 def event_body(
@@ -76,11 +88,14 @@ def event_body(
 
 
 class EventRecorder:
-    """Posts Events one after the other; what comes faster than the API server takes it is dropped and counted in the log."""
+    """Posts the Events of a namespace one after the other; what comes faster than that is dropped and counted in the log."""
 
     def __init__(self, api: KubeApi) -> None:
         self._api = api
-        self._queue: asyncio.Queue[tuple[Resource, EventType, str, str]] = asyncio.Queue(_BACKLOG)
+        self._lanes: dict[str, deque[_Waiting]] = {}
+        self._waiting = 0
+        self._posting = asyncio.Semaphore(_AT_ONCE)
+        self._group: asyncio.TaskGroup | None = None
         self._seen: OrderedDict[tuple[str, str, str], _Seen] = OrderedDict()
         self._similar, self._failures = Few(_SIMILAR, _WITHIN), Few()
         self._number = 0
@@ -89,11 +104,22 @@ class EventRecorder:
         """Post an Event about the object, soon."""
         if self._is_one_of_many(resource, reason, message):
             return
-        try:
-            self._queue.put_nowait((resource, type_, reason, safe_text(message)))
-        except asyncio.QueueFull:
-            level = self._failures.level(logging.WARNING, "dropped", "Events dropped")
-            logger.log(level, "Event dropped: %s %s: %s", resource.key, reason, message)
+        namespace = resource.key.namespace
+        begins = namespace not in self._lanes
+        self._lanes.setdefault(namespace, deque()).append(_Waiting(resource, type_, reason, safe_text(message)))
+        self._waiting += 1
+        if self._waiting > _BACKLOG:
+            self._drop()
+        if begins and self._group is not None:
+            self._group.create_task(self._serve(namespace))
+
+    def _drop(self) -> None:
+        """Drop the newest Event of the namespace that has the most, so that it costs no other one its own."""
+        lane = max(self._lanes.values(), key=len)
+        dropped = lane.pop()
+        self._waiting -= 1
+        level = self._failures.level(logging.WARNING, "dropped", "Events dropped")
+        logger.log(level, "Event dropped: %s %s: %s", dropped.resource.key, dropped.reason, dropped.message)
 
     def _is_one_of_many(self, resource: Resource, reason: str, message: str) -> bool:
         """Whether enough other BatchTasks have said the same lately."""
@@ -108,16 +134,26 @@ class EventRecorder:
 
     async def run(self) -> None:
         """Post until cancelled."""
-        await keep("events", self._next)
+        async with asyncio.TaskGroup() as self._group:
+            for namespace in self._lanes:
+                self._group.create_task(self._serve(namespace))
+            await asyncio.Event().wait()
 
-    async def _next(self) -> None:
-        resource, type_, reason, message = await self._queue.get()
-        try:
-            await self._post(resource, type_, reason, message)
-        except KubeError as error:
-            what = f"Events that were not posted: {type(error).__name__}"
-            level = self._failures.level(logging.WARNING, type(error).__name__, what)
-            logger.log(level, "Event on %s was not posted: %s", resource.key, error)
+    async def _serve(self, namespace: str) -> None:
+        """Post the Events of a namespace until there are none left."""
+        lane = self._lanes[namespace]
+        while lane:
+            event = lane.popleft()
+            self._waiting -= 1
+            try:
+                await self._post(*event)
+            except KubeError as error:
+                what = f"Events that were not posted: {type(error).__name__}"
+                level = self._failures.level(logging.WARNING, type(error).__name__, what)
+                logger.log(level, "Event on %s was not posted: %s", event.resource.key, error)
+            except Exception as error:
+                report("events", event.resource.key, error)
+        del self._lanes[namespace]
 
     async def _post(self, resource: Resource, type_: EventType, reason: str, message: str) -> None:
         path = f"/api/v1/namespaces/{resource.key.namespace}/events"
@@ -128,7 +164,8 @@ class EventRecorder:
             seen.count += 1
             patch = {"count": seen.count, "lastTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ")}
             try:
-                await self._api.request("PATCH", f"{path}/{seen.name}", body=patch, content_type=MERGE_PATCH)
+                async with self._posting:
+                    await self._api.request("PATCH", f"{path}/{seen.name}", body=patch, content_type=MERGE_PATCH)
             except NotFound:
                 del self._seen[identity]
             else:
@@ -150,11 +187,16 @@ class EventRecorder:
             KubeError: if it was not posted.
         """
         try:
-            answer = await self._api.request("POST", path, body=body)
+            answer = await self._request(path, body)
         except Busy as error:
+            # Only the lane of this namespace waits.
             await asyncio.sleep(min(error.retry_after or _REPEATED_AFTER, _LONGEST_PAUSE))
             try:
-                answer = await self._api.request("POST", path, body=body)
+                answer = await self._request(path, body)
             except AlreadyExists:
                 answer = body
         return str(answer["metadata"]["name"])
+
+    async def _request(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        async with self._posting:
+            return await self._api.request("POST", path, body=body)

@@ -124,7 +124,58 @@ async def test_an_event_without_an_answer_is_posted_once_more(
     recorder = EventRecorder(mock.Mock(request=request))
     with mock.patch("azure_batch_operator.kube.events._REPEATED_AFTER", 0.0):
         recorder.record(resource(Kind.POOL, POOL_SPEC), "Normal", "Steady", "2 nodes")
-        await recorder._next()
+        await recorder._serve("default")
     assert len(posted) == len(answers)
     assert {body["metadata"]["name"] for body in posted} == {posted[0]["metadata"]["name"]}
     assert ("was not posted" in caplog.text) is bool(said)
+
+
+class Throttled(Server):
+    """An API server that takes no Events in the namespace `noisy`."""
+
+    async def request(self, method: str, path: str, *, body: dict[str, Any], **rest: Any) -> dict[str, Any]:
+        if "/noisy/" in path:
+            raise Busy("too many Events", 429, retry_after=30.0)
+        return await super().request(method, path, body=body, **rest)
+
+
+async def _beside_a_throttled_namespace() -> None:
+    server, loop = Throttled(), asyncio.get_running_loop()
+    recorder = EventRecorder(server)  # type: ignore[arg-type]
+    running = asyncio.create_task(recorder.run())
+    began = loop.time()
+    for number in range(1500):
+        recorder.record(resource(Kind.POOL, POOL_SPEC, namespace="noisy"), "Normal", f"Noise{number}", "")
+        if number % 500 == 0:
+            # Others go on while the first one waits, and when the backlog is full.
+            recorder.record(resource(Kind.POOL, POOL_SPEC, namespace="calm"), "Normal", f"Calm{number}", "")
+    posted = [(await server.requests.get())[2]["reason"] for _ in range(3)]
+    assert posted == ["Calm0", "Calm500", "Calm1000"]
+    assert loop.time() == began, "nobody has waited for the other namespace"
+    assert recorder._waiting == sum(map(len, recorder._lanes.values())) <= 1000
+    # The oldest stay, which tell how it began.
+    assert [each.reason for each in recorder._lanes["noisy"]][:2] == ["Noise1", "Noise2"]
+    running.cancel()
+
+
+def test_a_throttled_namespace_delays_no_other_one(caplog: pytest.LogCaptureFixture) -> None:
+    run_jumping(_beside_a_throttled_namespace())
+    assert caplog.text.count("Event dropped: BatchPool noisy/") == 10
+    assert "Event dropped: BatchPool calm/" not in caplog.text
+
+
+async def test_what_was_recorded_before_the_start_is_posted_and_a_fault_ends_no_lane() -> None:
+    server = Server()
+    recorder = EventRecorder(server)  # type: ignore[arg-type]
+    one = resource(Kind.POOL, POOL_SPEC)
+    recorder.record(one, "Normal", "Early", "")
+    with mock.patch.object(recorder, "_create", side_effect=[ValueError("a fault"), "one.1"]):
+        recorder.record(one, "Normal", "Late", "")
+        running = asyncio.create_task(recorder.run())
+        for _ in range(10):
+            await asyncio.sleep(0)
+    assert not recorder._lanes
+    assert not running.done()
+    recorder.record(one, "Normal", "Later", "")
+    assert (await server.requests.get())[2]["reason"] == "Later"
+    running.cancel()
