@@ -37,7 +37,17 @@ from properties.sequences import Walk, run_sequences
 
 SEQUENCES = {"BatchPool": 100, "BatchTask": 100, "BatchJobSchedule": 100, "BatchJob": 100, "BatchAccount": 10}
 """How many of each kind; a stage has one account, so each sequence of it costs a stage."""
-Result = Outcome | Tally | list[cases.Outcome]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A task that came to no result, such as one whose operator has logged a traceback."""
+
+    task: str
+    error: str
+
+
+Result = Outcome | Tally | list[cases.Outcome] | Failure
 
 
 @dataclass
@@ -62,6 +72,9 @@ class Summary:
 
     def take(self, result: Result) -> None:
         """Count the result of one task."""
+        if isinstance(result, Failure):
+            self.say(f"{result.task} failed: {result.error}")
+            return
         if isinstance(result, list):
             for outcome in result:
                 self.tried += sum(step in cases.STEPS for step in outcome.covered)
@@ -154,14 +167,31 @@ def _played(
     pool: ProcessPoolExecutor, tasks: Iterable[tuple[Callable[[Any], Any], Any]], jobs: int, until: float
 ) -> Iterator[Result]:
     """Results in the order in which they are ready; no task begins after the time is up."""
-    left, running = iter(tasks), set[Future[Any]]()
+    left, running = iter(tasks), dict[Future[Any], str]()
     while True:
         while len(running) < 2 * jobs and time.monotonic() < until and (task := next(left, None)) is not None:
-            running.add(pool.submit(*task))
+            running[pool.submit(*task)] = f"{task[0].__name__} of {_named(task[1])}"
         if not running:
             return
-        done, running = wait(running, return_when=FIRST_COMPLETED)
-        yield from (each.result() for each in done)
+        for each in wait(running, return_when=FIRST_COMPLETED).done:
+            task_name = running.pop(each)
+            error = each.exception()
+            yield (
+                each.result() if error is None else Failure(task_name, f"{type(error).__name__}: {_short(str(error))}")
+            )
+
+
+def _named(argument: Any) -> str:
+    """What a task is about, with the command that repeats it where there is one."""
+    if isinstance(argument, list):
+        return f"{argument[0]} and {len(argument) - 1} more"
+    return str(argument)
+
+
+def _short(text: str) -> str:
+    """The first and the last line of what may be hundreds of tracebacks."""
+    lines = text.splitlines() or [""]
+    return lines[0] if len(lines) == 1 else f"{lines[0]} … {lines[-1]}"
 
 
 if __name__ == "__main__":

@@ -221,7 +221,12 @@ class _Player:
         azure.server.set_key(azure.account, base64.b64decode(key))
         azure.key = key
 
-        self._later(seconds, lambda: self._follow(name, {"key": key}, namespace))
+        def follow() -> None:
+            # Of two renewals, the first may be due to follow after the second: nobody puts back a key that is none any more.
+            if azure.key == key:
+                self._follow(name, {"key": key}, namespace)
+
+        self._later(seconds, follow)
 
     def _follow(self, name: str, data: Mapping[str, str], namespace: str = "default") -> None:
         try:
@@ -234,7 +239,12 @@ class _Player:
         self.plant(secret)
         self.principal_secret = secret
         self.stage.authority.register(secret, self.stage.azure.account)
-        self._later(seconds, lambda: self._follow(name, {"secret": secret}))
+
+        def follow() -> None:
+            if self.principal_secret == secret:
+                self._follow(name, {"secret": secret})
+
+        self._later(seconds, follow)
 
     # --- the adversary ---
 

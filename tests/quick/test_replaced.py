@@ -148,3 +148,18 @@ async def test_the_first_tasks_of_a_job_with_policies_need_no_mark(stage: Stage)
     await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
     await stage.run_for(60)
     assert stage.azure.calls("Jobs_UpdateJob") == 1, "that the tasks are in"
+
+
+@pytest.mark.parametrize("names", [("A", "B", "C"), ("A",), ()])
+async def test_tasks_whose_list_becomes_longer_or_shorter_are_named_with_it(
+    stage: Stage, names: tuple[str, ...]
+) -> None:
+    def tasks(*names: str) -> list[dict[str, Any]]:
+        settings = [{"name": name, "value": "1"} for name in names]
+        return [{**task, "environmentSettings": settings} for task in sleeping(2, seconds=36000)]
+
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=tasks("A", "B")))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
+    stage.apply(job("own", tasks=tasks(*names)))
+    await stage.until(lambda: "(environmentSettings)" in str(stage.get("bj", "own")["status"]["conditions"]), 300)

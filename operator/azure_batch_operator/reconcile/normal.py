@@ -179,11 +179,12 @@ def _adds_nothing(parent: str, name: str, there: Any, wanted: Any) -> bool:
     if name in NEVER_RETURNED or (parent, name) == OF_THE_JOB:
         return True
     if isinstance(there, Mapping):
-        inner = wanted or {}
+        inner = wanted if isinstance(wanted, Mapping) else {}
         return all(_adds_nothing(name, each, value, inner.get(each)) for each, value in there.items())
     if wanted is not None:
-        lists = isinstance(there, list) and isinstance(wanted, list)
-        return not lists or all(
+        if not (isinstance(there, list) and isinstance(wanted, list)):
+            return True
+        return len(there) == len(wanted) and all(
             _adds_nothing(parent, name, *pair)
             for pair in zip(there, wanted, strict=True)
             if isinstance(pair[0], Mapping)

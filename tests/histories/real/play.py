@@ -332,6 +332,9 @@ class _Player:
         self.key = key
 
         def follow() -> None:
+            if self.key != key:
+                # Of two renewals, the first may be due to follow after the second.
+                return
             began, refusal = self.now, ""
             try:
                 self.patch("secret", name, {"stringData": {"key": key}}, namespace)

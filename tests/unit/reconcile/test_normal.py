@@ -85,6 +85,29 @@ def test_a_task_that_still_has_what_the_spec_has_ceased_to_mention_differs(path:
     assert normal.unlike(FULL_TASK, wanted, exact=False) == []
 
 
+@pytest.mark.parametrize("name", [name for name, value in FULL_TASK.items() if isinstance(value, list)])
+@pytest.mark.parametrize("exact", [True, False])
+def test_a_task_whose_list_is_longer_or_shorter_differs_in_it(name: str, exact: bool) -> None:
+    longer = FULL_TASK | {name: FULL_TASK[name] * 2}
+    assert normal.unlike(FULL_TASK, longer, exact=exact) == [name]
+    assert normal.unlike(longer, FULL_TASK, exact=exact) == [name]
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(sorted(FULL_TASK)), inner, max_size=3),
+    max_leaves=6,
+)
+_TASKS = st.dictionaries(st.sampled_from(sorted(FULL_TASK)), _JSON)
+
+
+@given(_TASKS, _TASKS)
+def test_any_two_tasks_can_be_compared(there: dict[str, Any], wanted: dict[str, Any]) -> None:
+    differing = normal.unlike(there, wanted, exact=True)
+    assert differing == sorted(set(differing))
+    assert normal.unlike(there, there, exact=True) == []
+
+
 def test_what_the_service_fills_in_does_not_make_a_task_differ() -> None:
     listed = {
         "id": "t", "commandLine": "true", "eTag": "0x1", "state": "active", "requiredSlots": 1,
