@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -71,10 +72,7 @@ def test_the_text_is_that_of_the_objects(version: Any, *, windows: bool) -> None
         }
         if link is not None:
             expected["odata.nextLink"] = link
-        page = TaskPage(BASE, version, f"{BASE}/$metadata#tasks")
-        for task in tasks:
-            page.add(task)
-        written = b"".join(page.blocks(link))
+        written = b"".join(TaskPage(BASE, version, f"{BASE}/$metadata#tasks").blocks(tasks, link))
         assert written == orjson.dumps(expected, option=orjson.OPT_INDENT_2).replace(b"\n", b"\r\n")
 
 
@@ -88,10 +86,7 @@ def test_a_page_of_several_blocks_and_nodes_is_that_of_the_objects() -> None:
     stage.clock.run_until(lambda: stage.service.job("job").counts.completed == 200)
     tasks = list(stage.service.job("job").tasks.values())
     assert len({task.node_id for task in tasks}) == 3
-    page = TaskPage(BASE, DEFAULT, "tasks")
-    for task in tasks:
-        page.add(task)
-    blocks = page.blocks(None)
+    blocks = list(TaskPage(BASE, DEFAULT, "tasks").blocks(tasks, None))
     assert len(blocks) > 1
     assert orjson.loads(b"".join(blocks))["value"] == [render.task(BASE, task) for task in tasks]
 
@@ -136,3 +131,81 @@ def test_written_pages_are_paged_and_filtered() -> None:
     ended = stage.must("GET", "/jobs/job/tasks?$filter=state%20eq%20'completed'")
     assert [task["id"] for task in ended["value"]] == ["T2"]
     assert stage.must("GET", "/jobs/job/tasks?$select=id&maxresults=1")["value"] == [{"id": "T0"}]
+
+
+def _replaced(stage: StillService) -> None:
+    stage.must("PUT", "/jobs/job/tasks/waits", {"constraints": {"maxTaskRetryCount": 3, "retentionTime": "PT1H"}})
+
+
+def _reactivated(stage: StillService) -> None:
+    stage.must("POST", "/jobs/job/tasks/fails/reactivate")
+
+
+def _requeued(stage: StillService) -> None:
+    stage.must("POST", f"{stage.node_path}/reboot", {"nodeRebootOption": "requeue"})
+
+
+def _rebooted_and_run_again(stage: StillService) -> None:
+    _requeued(stage)
+    stage.clock.run_until(lambda: stage.service.task("job", "runs").state == "running")
+
+
+CHANGES: dict[str, Callable[[StillService], Any]] = {
+    "added": lambda stage: stage.must("POST", "/jobs/job/tasks", {"id": "new", "commandLine": "true"}),
+    "replaced": _replaced,
+    "terminated before it ran": lambda stage: stage.must("POST", "/jobs/job/tasks/waits/terminate"),
+    "terminated while it ran": lambda stage: stage.must("POST", "/jobs/job/tasks/runs/terminate"),
+    "deleted": lambda stage: stage.must("DELETE", "/jobs/job/tasks/succeeds"),
+    "reactivated": _reactivated,
+    "requeued": _requeued,
+    "run again": _rebooted_and_run_again,
+    "tried again": lambda stage: stage.clock.run_until(lambda: stage.service.task("job", "tries").retry_count > 1),
+    "completed": lambda stage: stage.clock.run_until(lambda: stage.service.task("job", "runs").state == "completed"),
+    "job disabled": lambda stage: stage.must("POST", "/jobs/job/disable", {"disableTasks": "requeue"}),
+    "job terminated": lambda stage: stage.must("POST", "/jobs/job/terminate"),
+}
+SELECTED = ("id", "eTag", "state", "stateTransitionTime", "constraints", "executionInfo", "nodeInfo")
+STATES = ("active", "preparing", "running", "completed")
+
+
+def _as_got(stage: StillService) -> list[dict[str, Any]]:
+    """Each task by an operation that writes no page."""
+    names = sorted(stage.service.job("job").tasks)
+    tasks = [stage.must("GET", f"/jobs/job/tasks/{name}") for name in names]
+    return [{name: value for name, value in task.items() if name != "odata.metadata"} for task in tasks]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_every_list_shows_what_has_just_changed(change: str) -> None:
+    stage = StillService()
+    stage.steady_pool(1, taskSlotsPerNode=2)
+    stage.must("POST", "/jobs", {"id": "job", "poolInfo": {"poolId": "pool"}, "usesTaskDependencies": True})
+    tasks: list[dict[str, Any]] = [
+        {"id": "succeeds", "commandLine": "true"},
+        {"id": "fails", "commandLine": "exit 3"},
+        {"id": "runs", "commandLine": "sleep 1000"},
+        {"id": "tries", "commandLine": "sleep 100; exit 4", "constraints": {"maxTaskRetryCount": 5}},
+        {"id": "waits", "commandLine": "true", "dependsOn": {"taskIds": ["nobody"]}},
+    ]
+    for task in tasks:
+        stage.must("POST", "/jobs/job/tasks", task)
+    stage.clock.run_until(lambda: stage.service.task("job", "tries").retry_count == 1)
+    before = _as_got(stage)
+    # Whatever a list keeps of what it was asked for, it has kept now.
+    queries = ["", "$filter=startswith(id,'')", "$expand=stats", f"$select={','.join(SELECTED)}"]
+    for query in queries:
+        stage.must("GET", f"/jobs/job/tasks?{query}")
+    CHANGES[change](stage)
+    now = _as_got(stage)
+    assert now != before
+    for query in queries:
+        listed = stage.must("GET", f"/jobs/job/tasks?{query}")["value"]
+        for task in listed:
+            task.pop("stats", None)
+        shown = SELECTED if "$select" in query else None
+        assert listed == [{name: task[name] for name in task if shown is None or name in shown} for task in now], query
+    for state in STATES:
+        matching = [task["id"] for task in now if task["state"] == state]
+        for more in ("", "&$select=id", "&$expand=stats"):
+            listed = stage.must("GET", f"/jobs/job/tasks?$filter=state%20eq%20'{state}'{more}")["value"]
+            assert [task["id"] for task in listed] == matching

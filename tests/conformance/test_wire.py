@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from azure.batch import BatchClient
+from azure.core.credentials import AzureNamedKeyCredential
 
 from support.batch_bodies import add_task, make_job, make_pool
 from support.emulator_thread import EmulatorThread
@@ -96,6 +97,35 @@ def test_answers_by_http_1_0_have_no_chunks(client: BatchClient, emulator: Emula
         assert head.split()[1] == b"200"
         assert b"transfer-encoding" not in head.lower()
         assert body == emulator.call("GET", path)[2]
+
+
+def test_the_tasks_of_a_page_are_as_they_were_at_one_moment(emulator: EmulatorThread) -> None:
+    with BatchClient(
+        emulator.endpoint, AzureNamedKeyCredential(emulator.config.account, emulator.config.key)
+    ) as client:
+        make_pool(client, nodes=0)
+        make_job(client)
+    # More than the sockets hold, so that the emulator cannot hand all of it to the system.
+    for first in range(0, 1000, 100):
+        tasks = [{"id": f"t-{first + number:03}", "commandLine": "x" * 9000} for number in range(100)]
+        assert emulator.call("POST", "/jobs/job/addtaskcollection", {"value": tasks})[0] == 200
+    parts = urlsplit(emulator.endpoint)
+    with socket.socket() as slow:
+        slow.settimeout(30)
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.connect((parts.hostname, parts.port))
+        slow.sendall(
+            signed_head(emulator, "GET", f"/jobs/job/tasks?{VERSION}").replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n")
+        )
+        begun = slow.recv(100)
+        assert emulator.call("POST", "/jobs/job/tasks/t-999/terminate")[0] == 204
+        page = begun + slow.makefile("rb").read()
+    tasks = json.loads(page.partition(b"\r\n\r\n")[2])["value"]
+    assert len(tasks) == 1000
+    assert {task["state"] for task in tasks} == {"active"}
+    assert all(task["lastModified"] == task["stateTransitionTime"] == task["creationTime"] for task in tasks)
+    status, _, body = emulator.call("GET", "/jobs/job/tasks?$filter=state%20eq%20'completed'")
+    assert (status, [task["id"] for task in json.loads(body)["value"]]) == (200, ["t-999"])
 
 
 def test_an_error_body(emulator: EmulatorThread) -> None:

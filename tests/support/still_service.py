@@ -73,8 +73,8 @@ class StillService:
             return Answer(error.status, error.code, {key: str(value) for key, value in error.values.items()})
         except HeldError:
             return Answer(0, "held")
-        if reply.written is not None:
-            return Answer(reply.status or match.route.status, body=orjson.loads(reply.written))
+        if (written := reply.join_blocks()) is not None:
+            return Answer(reply.status or match.route.status, body=orjson.loads(written))
         shown = DEFAULT.show(reply.body)
         return Answer(reply.status or match.route.status, body=orjson.loads(orjson.dumps(shown)))
 

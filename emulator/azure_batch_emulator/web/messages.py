@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -113,7 +113,7 @@ class Reply:
         location: value of the Location header.
         headers: further ones.
         stream: content of a file, instead of a body.
-        blocks: of a body that is JSON text already.
+        blocks: of a body that is JSON text already; an iterator makes them while they are sent.
         status: if other than the route's.
         later: makes the reply in a thread, for what may take long; the rest does not count then. It must not touch the engine.
     """
@@ -125,13 +125,12 @@ class Reply:
     location: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     stream: AsyncIterator[bytes] | None = None
-    blocks: list[bytes] | None = None
+    blocks: list[bytes] | Iterator[bytes] | None = None
     status: int | None = None
     later: Callable[[], Reply] | None = None
 
-    @property
-    def written(self) -> bytes | None:
-        """The body that is JSON text already, as a whole."""
+    def join_blocks(self) -> bytes | None:
+        """The body that is JSON text already, as a whole; to be called once."""
         return None if self.blocks is None else b"".join(self.blocks)
 
 

@@ -7,11 +7,13 @@ import contextlib
 import functools
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11, Payload, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import StreamWriter
 
 from azure_batch_emulator.schema.versions import CURRENT, DEFAULT, VERSIONS, Version
 from azure_batch_emulator.web import admin, sharedkey
@@ -278,8 +280,8 @@ class Server:
             response = web.Response(status=status, headers=headers, body=file)
         elif reply.body is not None or reply.blocks is not None:
             blocks = [_dump(reply.body)] if reply.body is not None else reply.blocks or []
-            # One block goes in one write with the headers.
-            body = b"".join(blocks) if whole or len(blocks) == 1 else _sent_by_blocks(blocks)
+            # Blocks that are there already go in one write with the headers.
+            body = b"".join(blocks) if whole or isinstance(blocks, list) else _Blocks(blocks)
             response = web.Response(status=status, headers=headers | {"Content-Type": _JSON}, body=body)
         else:
             response = web.Response(status=status, headers=headers)
@@ -351,10 +353,22 @@ async def content(stream: AsyncIterator[bytes], *, whole: bool) -> bytes | Async
     return b"".join(chunks)
 
 
-async def _sent_by_blocks(blocks: list[bytes]) -> AsyncIterator[bytes]:
-    """A body that is not joined: the transport copies what the socket does not take at once."""
-    for block in blocks:
-        yield block
+class _Blocks(Payload):
+    """A body whose blocks are made while they are sent: each is in the processor's cache, and memory holds one of them.
+
+    They are written without a pause, so that the tasks of a page are as they were at one moment. The transport keeps what the
+    socket does not take at once.
+    """
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        super().__init__(blocks, content_type=_JSON)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return b"".join(self._value).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        for block in self._value:
+            await cast("StreamWriter", writer).write(block, drain=False)
 
 
 async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -1,15 +1,18 @@
 """Pages of tasks as text, for lists of very many: what `render.task` and the server's JSON give, several times as fast.
 
-Most tasks of a job differ in their id, their times and perhaps their command only. The first of each kind is rendered as usual and
-becomes a template; the others are filled in. `tests/conformance/test_task_pages.py` compares both ways for tasks in every state.
+Most tasks of a job differ in their id, their times and perhaps their command only. The first task of each kind is rendered as
+usual and becomes a template. All templates have the same blanks, so that the blanks of many tasks are filled column by column.
+`tests/conformance/test_task_pages.py` compares both ways for tasks in every state.
 
-A page of 1,000 tasks has 1.7 MB. It is kept as blocks that fit into the processor's cache and are sent one by one: joining and
-encoding the whole page costs more than writing it.
+A page of 1,000 tasks has 1.7 MB. It is made in blocks that fit into the processor's cache, each while it is sent: memory for the
+whole page, taken anew and written once, costs a sixth of the page's time.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import orjson
@@ -17,13 +20,29 @@ import orjson
 from azure_batch_emulator.engine.entities import Task
 from azure_batch_emulator.schema.versions import Version
 from azure_batch_emulator.web import render
-from azure_batch_emulator.wire.ticks import format_timestamp
+from azure_batch_emulator.wire.ticks import format_timestamps
 
 # These stand for values that are filled in, and for the id of the node; nothing that users write can be the same.
-_BLANK = secrets.token_hex(16)
+_SECRET = secrets.token_hex(16)
 _NODE = secrets.token_hex(16)
+_ID, _URL, _ETAG, _MODIFIED, _CREATED, _ENTERED, _ENTERED_BEFORE, _COMMAND, _STARTED, _ENDED, _RETRIED, _REQUEUED = (
+    range(1, 25, 2)
+)
+_DIRECTORY, _DIRECTORY_URL = 25, 27
+# A template has text at even indexes and blanks at odd ones.
+_PIECES = 29
+_TIMES = {
+    "lastModified": _MODIFIED,
+    "creationTime": _CREATED,
+    "stateTransitionTime": _ENTERED,
+    "previousStateTransitionTime": _ENTERED_BEFORE,
+    "startTime": _STARTED,
+    "endTime": _ENDED,
+    "lastRetryTime": _RETRIED,
+    "lastRequeueTime": _REQUEUED,
+}
 # About 64 KiB of usual tasks.
-_PIECES_PER_BLOCK = 1024
+_TASKS_PER_BLOCK = 40
 
 
 class TaskPage:
@@ -38,98 +57,129 @@ class TaskPage:
     def __init__(self, base: str, version: Version, metadata: str) -> None:
         self._base = base
         self._version = version
+        self._metadata = metadata
         self._texts: dict[tuple[Any, ...], str] = {}
         self._templates: dict[tuple[Any, ...], list[str]] = {}
         self._commands: dict[str, str] = {}
-        self._blocks: list[bytes] = []
-        self._pieces = [f'{{\r\n  "odata.metadata": "{_inside(metadata)}",\r\n  "value": [']
 
-    def add(self, task: Task) -> None:
-        """Write one more task, as an object of the list."""
-        if len(self._pieces) > _PIECES_PER_BLOCK:
-            self._end_block()
-        created, modified, entered, end = task.created, task.last_modified, task.state_time, task.end_time
-        before, start = task.previous_state_time, task.start_time
-        # What is not filled in below.
-        kind: tuple[Any, ...] = (
-            task.node_id,
-            id(task.spec),
-            task.state,
-            task.previous_state,
-            task.node_pool_id,
-            id(task.ended),
-            before is None,
-            start is None,
-            end is None,
-        )
-        retry = requeue = None
-        if task.seldom is not None:
-            retry, requeue = task.last_retry, task.last_requeue
-            kind += (task.retry_count, task.requeue_count, retry is None, requeue is None, task.windows)
-        template = self._templates.get(kind)
-        if template is None:
-            template = self._templates[kind] = self._template(task, kind)
-        command = self._commands.get(task.command_line)
-        if command is None:
-            command = self._commands[task.command_line] = _inside(task.command_line)
+    def blocks(self, tasks: Sequence[Task], next_link: str | None) -> list[bytes] | Iterator[bytes]:
+        """The page of some tasks, at least one; blocks of a page that has several are made as they are asked for."""
+        # All that could fail is done here, where an error can still be answered.
+        blocks = self._filled(tasks, self._templates_of(tasks), next_link)
+        return blocks if len(tasks) > _TASKS_PER_BLOCK else list(blocks)
+
+    def _filled(self, tasks: Sequence[Task], templates: Sequence[list[str]], next_link: str | None) -> Iterator[bytes]:
+        before = f'{{\r\n  "odata.metadata": "{_inside(self._metadata)}",\r\n  "value": ['
+        for first in range(0, len(tasks), _TASKS_PER_BLOCK):
+            beyond = first + _TASKS_PER_BLOCK
+            pieces = list(chain.from_iterable(templates[first:beyond]))
+            self._fill(pieces, tasks[first:beyond])
+            pieces[0] = f"{before}{pieces[0]}"
+            before = ""
+            if beyond >= len(tasks):
+                # Every object ends with the comma before the next one.
+                link = f',\r\n  "odata.nextLink": "{_inside(next_link)}"' if next_link is not None else ""
+                pieces[-1] = f"{pieces[-1].removesuffix(',')}\r\n  ]{link}\r\n}}"
+            yield "".join(pieces).encode()
+
+    def _fill(self, pieces: list[str], tasks: Sequence[Task]) -> None:
+        """Put the values of some tasks into the blanks of their templates."""
         # Ids have letters, digits, '-' and '_' only: nothing in them is escaped, in JSON or in a URL.
-        name = task.id
-        creation = format_timestamp(created)
-        modification = creation if modified == created else format_timestamp(modified)
-        entering = format_timestamp(entered)
-        values = [name, name, f"0x{modified:X}", modification, creation, entering]
-        beginning = format_timestamp(start) if start is not None else ""
-        if before is not None:
-            values.append(beginning if before == start else creation if before == created else format_timestamp(before))
-        values.append(command)
-        if start is not None:
-            values.append(beginning)
-        if end is not None:
-            values.append(entering if end == entered else format_timestamp(end))
-        if retry is not None:
-            values.append(format_timestamp(retry))
-        if requeue is not None:
-            values.append(format_timestamp(requeue))
-        if task.node_id is not None and task.node_pool_id is not None:
-            values += (name, name)
-        pieces = template.copy()
-        pieces[1::2] = values
-        self._pieces += pieces
+        pieces[_ID::_PIECES] = pieces[_URL::_PIECES] = names = [task.id for task in tasks]
+        modified = [task.last_modified for task in tasks]
+        created = [task.created for task in tasks]
+        entered = [task.state_time for task in tasks]
+        entered_before = [task.previous_state_time for task in tasks]
+        started = [task.start_time for task in tasks]
+        ended = [task.end_time for task in tasks]
+        # Most columns are equal to another one.
+        modification = format_timestamps(modified)
+        creation = modification if created == modified else format_timestamps(created)
+        entering = modification if entered == modified else format_timestamps(entered)
+        start = format_timestamps(started)
+        pieces[_ETAG::_PIECES] = ",".join(map(hex, modified)).upper().replace("0X", "").split(",")
+        pieces[_MODIFIED::_PIECES] = modification
+        pieces[_CREATED::_PIECES] = creation
+        pieces[_ENTERED::_PIECES] = entering
+        pieces[_ENTERED_BEFORE::_PIECES] = (
+            start
+            if entered_before == started
+            else creation
+            if entered_before == created
+            else format_timestamps(entered_before)
+        )
+        pieces[_COMMAND::_PIECES] = self._command_lines(tasks)
+        pieces[_STARTED::_PIECES] = start
+        pieces[_ENDED::_PIECES] = entering if ended == entered else format_timestamps(ended)
+        if not all(task.seldom is None for task in tasks):
+            pieces[_RETRIED::_PIECES] = format_timestamps([task.last_retry for task in tasks])
+            pieces[_REQUEUED::_PIECES] = format_timestamps([task.last_requeue for task in tasks])
+        pieces[_DIRECTORY::_PIECES] = pieces[_DIRECTORY_URL::_PIECES] = [
+            name if task.node_id is not None and task.node_pool_id is not None else ""
+            for name, task in zip(names, tasks, strict=True)
+        ]
 
-    def blocks(self, next_link: str | None) -> list[bytes]:
-        """The page of the tasks that were added, at least one."""
-        # Every object ends with the comma before the next one.
-        self._pieces[-1] = self._pieces[-1].removesuffix(",")
-        link = f',\r\n  "odata.nextLink": "{_inside(next_link)}"' if next_link is not None else ""
-        self._pieces.append(f"\r\n  ]{link}\r\n}}")
-        self._end_block()
-        return self._blocks
+    def _command_lines(self, tasks: Sequence[Task]) -> list[str]:
+        commands = self._commands
+        column = []
+        for task in tasks:
+            command = commands.get(task.command_line)
+            if command is None:
+                command = commands[task.command_line] = _inside(task.command_line)
+            column.append(command)
+        return column
 
-    def _end_block(self) -> None:
-        self._blocks.append("".join(self._pieces).encode())
-        self._pieces.clear()
+    def _templates_of(self, tasks: Sequence[Task]) -> list[list[str]]:
+        """For each task its text with a blank for each value, at every odd index."""
+        templates = self._templates
+        column = []
+        for task in tasks:
+            # What is not filled in.
+            kind: tuple[Any, ...] = (
+                task.node_id,
+                id(task.spec),
+                task.state,
+                task.previous_state,
+                task.node_pool_id,
+                id(task.ended),
+                task.previous_state_time is None,
+                task.start_time is None,
+                task.end_time is None,
+            )
+            if task.seldom is not None:
+                times = (task.last_retry is None, task.last_requeue is None)
+                kind += (task.retry_count, task.requeue_count, *times, task.windows)
+            template = templates.get(kind)
+            if template is None:
+                template = templates[kind] = self._template(task, kind)
+            column.append(template)
+        return column
 
     def _template(self, task: Task, kind: tuple[Any, ...]) -> list[str]:
-        """The text of a task with a blank for each value of `add`: at every odd index."""
         # There may be many nodes. Tasks of the same kind on different nodes differ in the node's id only.
         anywhere = kind[1:]
         text = self._texts.get(anywhere)
         if text is None:
             text = self._texts[anywhere] = self._text(task)
-        fixed = text.replace(_NODE, task.node_id or "").split(_BLANK)
-        pieces = [""] * (2 * len(fixed) - 1)
-        pieces[::2] = fixed
+        rest = text.replace(_NODE, task.node_id or "")
+        pieces = [""] * _PIECES
+        for index in range(1, _PIECES, 2):
+            before, blank, after = rest.partition(_blank(index))
+            # What a task does not have has no place in the text: it is filled with nothing.
+            if blank:
+                pieces[index - 1], rest = before, after
+        pieces[-1] = rest
         return pieces
 
     def _text(self, task: Task) -> str:
         """The text of all tasks of a kind, without their values and nodes."""
         body = self._version.show(render.task(self._base, task))
-        body["id"] = body["eTag"] = body["commandLine"] = _BLANK
-        body["url"] = body["url"].removesuffix(task.id) + _BLANK
+        body |= {"id": _blank(_ID), "eTag": f"0x{_blank(_ETAG)}", "commandLine": _blank(_COMMAND)}
+        body["url"] = body["url"].removesuffix(task.id) + _blank(_URL)
         for part in (body, body["executionInfo"]):
-            for name in part:
-                if name == "lastModified" or name.endswith("Time"):
-                    part[name] = _BLANK
+            for name, index in _TIMES.items():
+                if name in part:
+                    part[name] = f"{_blank(index)}Z"
         place = body.get("nodeInfo")
         if place and task.node_id is not None:
             url = place["nodeUrl"].removesuffix(task.node_id) + _NODE
@@ -138,11 +188,16 @@ class TaskPage:
                 "affinityId": place["affinityId"].removesuffix(task.node_id) + _NODE,
                 "nodeUrl": url,
                 "nodeId": _NODE,
-                "taskRootDirectory": place["taskRootDirectory"].removesuffix(task.id) + _BLANK,
-                "taskRootDirectoryUrl": f"{url}{directory}{_BLANK}",
+                "taskRootDirectory": place["taskRootDirectory"].removesuffix(task.id) + _blank(_DIRECTORY),
+                "taskRootDirectoryUrl": f"{url}{directory}{_blank(_DIRECTORY_URL)}",
             }
         text = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode()
         return f"\n{text},".replace("\n", "\r\n    ")
+
+
+def _blank(index: int) -> str:
+    """Stands for the value at an index of a template."""
+    return f"{_SECRET}{index:02d}"
 
 
 def _inside(text: str) -> str:

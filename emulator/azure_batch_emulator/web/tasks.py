@@ -112,7 +112,6 @@ def list_tasks(request: Request) -> Reply:
 
 def _written_page(request: Request, job: Job, matches: Predicate | None, token: str | None) -> Reply:
     """A page without a selection, written straight away."""
-    page = TaskPage(request.base_url, request.version, request.metadata("tasks"))
     size = request.query.max_results()
     tasks = map(job.tasks.__getitem__, job.task_ids.after(token))
     chosen = list(islice(filter(matches, tasks) if matches is not None else tasks, size + 1))
@@ -122,9 +121,8 @@ def _written_page(request: Request, job: Job, matches: Predicate | None, token: 
     if len(chosen) > size:
         del chosen[size:]
         link = request.query.next_link(f"{request.base_url}{request.path}", chosen[-1].id.lower())
-    for task in chosen:
-        page.add(task)
-    return Reply(blocks=page.blocks(link))
+    page = TaskPage(request.base_url, request.version, request.metadata("tasks"))
+    return Reply(blocks=page.blocks(chosen, link))
 
 
 def replace(request: Request) -> Reply:

@@ -149,9 +149,9 @@ class Azure:
             request_id="somebody-else",
         )
         reply = HANDLERS[found.route.operation](request)
-        if reply.written is not None:
-            written: Body = orjson.loads(reply.written)
-            return written
+        if (written := reply.join_blocks()) is not None:
+            page: Body = orjson.loads(written)
+            return page
         return {} if reply.body is None else orjson.loads(orjson.dumps(reply.body))
 
     def get(self, path: str, **options: Any) -> Body | None:

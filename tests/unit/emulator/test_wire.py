@@ -12,6 +12,7 @@ from azure_batch_emulator.wire.ticks import (
     format_http_date,
     format_timestamp,
     format_timestamp_full,
+    format_timestamps,
     from_unix_ns,
     parse_http_date,
     parse_timestamp,
@@ -32,6 +33,10 @@ def test_the_recorded_etag() -> None:
         ("2025-01-02T03:04:05.123456789+00:00", "2025-01-02T03:04:05.1234567Z"),
         ("2025-01-02T03:04:05+02:30", "2025-01-02T00:34:05Z"),
         ("2025-01-02", "2025-01-02T00:00:00Z"),
+        ("2025-01-02T03:04:05.0000001Z", "2025-01-02T03:04:05.0000001Z"),
+        ("2025-01-02T03:04:05.0001000Z", "2025-01-02T03:04:05.0001Z"),
+        ("2025-01-02T03:04:05.1200340Z", "2025-01-02T03:04:05.120034Z"),
+        ("0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
     ],
 )
 def test_timestamps(text: str, normal: str) -> None:
@@ -43,6 +48,13 @@ def test_a_timestamp_survives_the_wire(ticks: int) -> None:
     assert parse_timestamp(format_timestamp(ticks)) == ticks
     assert parse_timestamp(format_timestamp_full(ticks)) == ticks
     assert len(format_timestamp_full(ticks)) == 28
+
+
+@given(st.lists(st.none() | CENTURIES | CENTURIES.map(lambda ticks: ticks // 1000 * 1000)))
+def test_a_column_of_timestamps_is_that_of_each(column: list[int | None]) -> None:
+    assert format_timestamps(column) == [
+        "" if ticks is None else format_timestamp(ticks).removesuffix("Z") for ticks in column
+    ]
 
 
 @given(st.integers(min_value=from_unix_ns(0), max_value=3_155_378_975_999_999_999))
