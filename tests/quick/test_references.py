@@ -46,6 +46,32 @@ async def test_the_pool_of_a_job_to_be_is_the_one_that_the_corrected_spec_names(
     hold.release()
 
 
+async def test_a_job_whose_values_are_missing_shows_the_pool_that_the_corrected_spec_names(stage: Stage) -> None:
+    """What stands in the status already used to count for more."""
+    variable = {"name": "MODE", "valueFrom": {"configMapKeyRef": {"name": "none", "key": "mode"}}}
+    stage.apply(*stage.account_objects(), pool("cpu", id="team-a-cpu"))
+    tasks = [{"id": "t", "commandLine": "true", "environmentSettings": [variable]}]
+    stage.apply(job("own", poolRef={"name": "cpuu"}, tasks=tasks))
+    await stage.until(lambda: stage.status("bj", "own").get("poolId") == "cpuu", 60)
+    await stage.until(lambda: stage.ready("bp", "cpu"), 600)
+    stage.patch("bj", "own", {"spec": {"poolRef": {"name": "cpu"}}})
+    await stage.until(lambda: stage.reason("bj", "own") == "ConfigMapNotFound", 60)
+    assert stage.status("bj", "own")["poolId"] == "team-a-cpu"
+
+
+async def test_what_comes_in_the_same_apply_is_no_wrong_reference_for_a_clock_that_is_a_little_slow(
+    stage: Stage,
+) -> None:
+    stage.apply(*stage.account_objects())
+    await stage.until(lambda: stage.ready("bacc", "main"), 60)
+    stage.clock.operator_skew = -3.0
+    stage.apply(job("own", tasks=sleeping(1, 5)))
+    await stage.run_for(2)
+    stage.apply(pool("cpu"))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 600)
+    assert not stage.events("bj", "own", "PoolNotFound")
+
+
 async def test_a_slow_clock_delays_neither_a_job_nor_a_word_about_it(stage: Stage) -> None:
     """Objects from the future were waited for in silence until the operator's clock had reached them."""
     await stage.ready_pool()

@@ -153,13 +153,14 @@ def beside(observed: Mapping[str, Any] | None, said: Mapping[str, Any] | None) -
     """A status with what was observed in Azure Batch under another verdict, so that counts go on while the spec cannot be used.
 
     Args:
-        observed: the status as it would be; counts only if something exists in Azure Batch, but for the pool of a job to be.
+        observed: the status as it would be; counts only if something exists in Azure Batch, but for the pool of a job to be,
+            which the spec decides.
         said: the status with the verdict.
     """
     if observed is None or said is None:
         return said
     if not observed.get("state"):
-        return {**picked(observed, ("poolId",)), **said}
+        return {**said, **picked(observed, ("poolId",))}
     return _under(observed, said)
 
 

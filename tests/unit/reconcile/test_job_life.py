@@ -108,6 +108,10 @@ def test_a_job_moves_only_while_it_stands_still() -> None:
     assert moving.calls[0].body["poolInfo"] == {"poolId": "cpu"}
     still = remote(one, poolInfo={"poolId": "old"}, onAllTasksComplete="terminatejob")
     assert verbs(decide(one, still, RUNNING)) == ["update_job", "disable_job"]
+    where = {"startTime": "2026-01-01T00:00:00Z", "poolId": "old"}
+    shown = decide(one, {**still, "executionInfo": where}, RUNNING).status
+    assert shown is not None
+    assert shown["poolId"] == "old", "until it has moved it is where it is, and not where the spec wants it"
     # Nowhere to go: it stays.
     lost = PoolView(None, ("PoolNotFound", "gone"))
     assert verbs(decide(one, still, RUNNING, lost)) == []
