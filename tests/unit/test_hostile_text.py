@@ -144,21 +144,6 @@ def logged_extra(form: str, extra: Any) -> Way:
     return way
 
 
-async def dropped_event() -> str:
-    """An Event that finds no room is told in the log."""
-    root, stream = logging.getLogger(), io.StringIO()
-    before, level = root.handlers[:], root.level
-    try:
-        logs.configure("text", "INFO")
-        root.handlers[0].setStream(stream)  # type: ignore[attr-defined]
-        recorder = events.EventRecorder(SimpleNamespace())  # type: ignore[arg-type]
-        for _ in range(1001):
-            recorder.record(resource(Kind.POOL, POOL_SPEC), "Warning", "Bad", HOSTILE)
-    finally:
-        root.handlers[:], root.level = before, level
-    return stream.getvalue().replace("\n", " ")
-
-
 def told(make: Callable[[], object]) -> Way:
     """Text and representation of an object."""
 
@@ -207,7 +192,6 @@ WAYS: dict[str, Defended] = {
     "extra as JSON": Defended(logged_extra("json", HOSTILE), logs),
     "nested extra as JSON": Defended(logged_extra("json", {"a": [HOSTILE]}), logs),
     "names in a nested extra": Defended(logged_extra("json", {HOSTILE: 1}), logs),
-    "Event that was dropped": Defended(dropped_event, logs),
     "exception of the API server": Defended(told(lambda: api.KubeError(HOSTILE, 403)), api),
     "message of the service": Defended(
         told(lambda: answers.error_of(hostile_error(message={"value": HOSTILE}), "x")), answers
