@@ -163,3 +163,18 @@ async def test_tasks_whose_list_becomes_longer_or_shorter_are_named_with_it(
     await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
     stage.apply(job("own", tasks=tasks(*names)))
     await stage.until(lambda: "(environmentSettings)" in str(stage.get("bj", "own")["status"]["conditions"]), 300)
+
+
+@pytest.mark.parametrize("every", [0.3, 0.7, 1.5])
+async def test_a_list_that_changes_faster_than_polls_come_is_followed(stage: Stage, every: float) -> None:
+    """A generator that rewrites its ConfigMap or spec all the time must not keep its job from ever having tasks."""
+    await stage.ready_pool()
+    seen = set[str]()
+    for number in range(int(60 / every)):
+        stage.apply(*made_of("tasks", [{"id": "one", "commandLine": f"sleep {36000 + number}"}]))
+        await stage.run_for(every)
+        if stage.azure.get("/jobs/own"):
+            seen |= set(commands(stage).values())
+    assert len(seen) >= 10, "the job has had tasks of many of its specs"
+    await stage.until(lambda: commands(stage) == {"one": f"sleep {36000 + number}"}, 120)
+    await stage.until(lambda: stage.ready("bj", "own"), 120)

@@ -478,8 +478,10 @@ def _converge(
         # Nor do failed tasks run again before the job goes on: what must be stored first could keep it from being stopped.
         return replace(plan, feed=None, tasks_of=None, retry=None, first=None)
     if mark and plan.feed is not None:
-        # No task is deleted or added before a poll has seen the mark.
-        plan = replace(plan, feed=replace(plan.feed, waits=True), tasks_of=None)
+        # No task is deleted or added before the service has taken the mark.
+        plan = replace(plan, feed=replace(plan.feed, marked=True))
+        if transient or ending is not None:
+            plan = replace(plan, feed=None, tasks_of=None)
     if ending is not None:
         return plan
     # The tasks that are there go on, and so does what is shown of them, and told of those that run again.

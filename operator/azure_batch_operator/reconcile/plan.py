@@ -300,13 +300,14 @@ class Feed:
         fingerprint: of the sources that were decided from; never of a newer manifest.
         created: `creationTime` of the job in Azure Batch.
         exact: whether tasks that are there may have nothing that the sources do not mention; what an adopted job had stays.
-        waits: whether it is too early to begin.
+        marked: whether a call of the plan says first, at the job, that its tasks change. Nothing is brought in unless that was
+            answered; to wait for a poll as well would starve a job whose sources change faster than polls come.
     """
 
     fingerprint: str
     created: str | None
     exact: bool = True
-    waits: bool = False
+    marked: bool = False
 
 
 class Unconfirmed(Enum):

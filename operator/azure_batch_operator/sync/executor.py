@@ -29,7 +29,7 @@ from azure_batch_operator.logs import Few
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.common import confirming, failed
 from azure_batch_operator.reconcile.oneshot import not_done
-from azure_batch_operator.reconcile.plan import Absence, Call, Ended, ObjectChange, Plan, Table
+from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Feed, ObjectChange, Plan, Table
 from azure_batch_operator.reconcile.trouble import Patience, Trouble, trouble
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.backoff import Backoff
@@ -177,7 +177,7 @@ class Executor:
             await self._writer.write_first(resource, plan.first)
             resource = replace(resource, status=plan.first)
         if session is not None:
-            # Neither needs the calls of the plan, so a refused one does not keep tasks from being added or run again.
+            # None of it needs the calls of the plan, so a refused one does not keep tasks from being added or run again.
             self._submit(resource, plan, session)
         if session is not None and plan.calls:
             plan, finished = await self._call(resource, plan, session)
@@ -185,6 +185,8 @@ class Executor:
                 # The observation is out of date: nothing more of this plan is true.
                 self._show(resource, replace(plan, status=_not_done(resource, plan)))
                 return
+            if plan.feed is not None and plan.feed.marked:
+                self._feed(resource, plan, plan.feed, session)
         if plan.calls or plan.status is not None:
             # An empty plan has decided nothing, such as before the next poll, so it ends no wait.
             wanted = {*(each.action for each in plan.calls), *(_action(each) for each in plan.objects), RECONCILE}
@@ -225,7 +227,7 @@ class Executor:
                 seconds, error = wait
                 self._queue.add_after(key, seconds)
                 said = failed(resource, trouble(error), time.time(), _not_done(resource, plan))
-                return replace(plan, status=said.status, notices=(), drift=(), objects=()), True
+                return replace(plan, status=said.status, notices=(), drift=(), objects=(), feed=None), True
             if call.creates and not await self._stored(resource, plan):
                 return plan, False
             twice, began = self.backoff.refusals(key, call.action, intent) > 0, time.time()
@@ -307,13 +309,16 @@ class Executor:
         job = Incarnation(key, resource.uid, plan.feed.created if plan.feed else plan.incarnation)
         if plan.feeds_only is not None:
             session.feeder.stop(job, plan.feeds_only)
-        if plan.feed is not None and not plan.feed.waits:
-            spec, feed = plan.tasks_of or resource.spec, plan.feed
-            session.feeder.feed(job, resource.remote_id, spec, feed.fingerprint, exact=feed.exact)
+        if plan.feed is not None and not plan.feed.marked:
+            self._feed(resource, plan, plan.feed, session)
         if plan.retry is not None:
             wait = session.retrier.retry(job, resource.remote_id, plan.retry, plan.retry_until)
             if wait is not None:
                 self._queue.add_after(key, wait)
+
+    def _feed(self, resource: Resource, plan: Plan, feed: Feed, session: Session) -> None:
+        job, spec = Incarnation(resource.key, resource.uid, feed.created), plan.tasks_of or resource.spec
+        session.feeder.feed(job, resource.remote_id, spec, feed.fingerprint, exact=feed.exact)
 
     # --- objects in the cluster ---
 
