@@ -8,7 +8,7 @@ import pytest
 from azure.batch import BatchClient, models
 from azure.core.exceptions import ResourceExistsError, ResourceNotFoundError
 
-from support.batch_bodies import add_task, finished, make_job, make_pool
+from support.batch_bodies import MACHINE, add_task, finished, make_job, make_pool
 from support.emulator_thread import EmulatorThread, wait_until
 
 MINUTE = datetime.timedelta(minutes=1)
@@ -155,3 +155,34 @@ def test_tasks_of_a_scheduled_job(client: BatchClient) -> None:
     add_task(client, "t", "/bin/echo hi", job_id="sched:job-1")
     assert finished(client, "t", "sched:job-1").execution_info.exit_code == 0
     assert client.get_job_schedule("sched", expand=["stats"]).stats.num_succeeded_tasks == 1
+
+
+def test_a_shared_pool_that_is_being_deleted_gets_another_id_for_the_next_job(
+    client: BatchClient, emulator: EmulatorThread
+) -> None:
+    pool = models.BatchPoolSpecification(
+        vm_size="standard_d2s_v3", virtual_machine_configuration=MACHINE, target_dedicated_nodes=1
+    )
+    auto = models.BatchAutoPoolSpecification(
+        pool_lifetime_option="jobschedule", auto_pool_id_prefix="shared", keep_alive=False, pool=pool
+    )
+    info = models.BatchPoolInfo(auto_pool_specification=auto)
+    make_schedule(client, models.BatchJobSpecification(pool_info=info), recurrence_interval=MINUTE)
+    # By then the minute is over: the next job comes as soon as this one has ended.
+    wait_until(lambda: [pool.current_dedicated_nodes for pool in client.list_pools()] == [1], "the pool has its node")
+    (old,) = client.list_pools()
+    assert client.get_job("sched:job-1").execution_info.pool_id == old.id
+    # A job in a pool of its own ends within 15 s; a node takes 100 s to leave.
+    with emulator.paused():
+        emulator.call("DELETE", f"/pools/{old.id}")
+        emulator.call("POST", "/jobs/sched:job-1/terminate")
+    wait_until(lambda: "sched:job-2" in jobs(client), "the next job is there")
+    new = client.get_job("sched:job-2").execution_info.pool_id
+    assert new != old.id
+    assert new.startswith("shared_")
+    wait_until(
+        lambda: [pool.id for pool in client.list_pools()] == [new], "the new pool has taken the place of the old one"
+    )
+    # The schedule knows the new one as its own.
+    client.terminate_job_schedule("sched")
+    wait_until(lambda: not list(client.list_pools()), "the pool goes with its schedule")
