@@ -51,13 +51,19 @@ def seed(service: BatchService, file: Path) -> None:
             raise SeedError(f"{file}: {section} must be a list of objects")
         for index, item in enumerate(items):
             try:
-                _create(service, section, item)
+                _create(service, section, _as_json(item))
             except (TypeError, ValueError) as error:
-                # What YAML can say and JSON cannot: numbers beyond 64 bits, depth without end.
+                # What YAML can say and JSON cannot: numbers beyond 64 bits, depth without end, halves of characters.
                 raise SeedError(f"{file}: {section}[{index}]: it is no JSON: {error}") from None
             except BatchError as error:
                 details = ": ".join(str(value) for value in error.values.values())
                 raise SeedError(f"{file}: {section}[{index}]: {error.code}: {details or error.message}") from None
+
+
+def _as_json(item: dict[str, Any]) -> dict[str, Any]:
+    """An item as a caller of the API would have sent it: YAML has dates of its own, the API has text."""
+    parsed: dict[str, Any] = orjson.loads(orjson.dumps(item, default=str, option=orjson.OPT_NON_STR_KEYS))
+    return parsed
 
 
 def _create(service: BatchService, section: str, item: dict[str, Any]) -> None:
@@ -85,15 +91,13 @@ def _create(service: BatchService, section: str, item: dict[str, Any]) -> None:
 
 def _call(service: BatchService, path: str, body: dict[str, Any], method: str = "POST") -> None:
     found = match(method, path)
-    # YAML has dates of its own; the API has text.
-    raw = orjson.dumps(body, default=str, option=orjson.OPT_NON_STR_KEYS)
     request = Request(
         service=service,
         route=found.route,
         parameters=found.parameters,
         query=Query(""),
         headers={},
-        body=raw,
+        body=orjson.dumps(body),
         base_url=service.endpoint,
         path=path,
         request_id="seed",

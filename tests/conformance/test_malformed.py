@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import tracemalloc
+from base64 import urlsafe_b64encode
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -12,6 +14,7 @@ import pytest
 
 from support.batch_bodies import POOL_BODY
 from support.emulator_thread import EmulatorThread, wait_until
+from support.fuzzing import OPERATIONS
 from support.raw_http import VERSION, Answer, exchange, read_answer, signed, signed_head
 
 pytestmark = pytest.mark.usefixtures("no_traceback")
@@ -217,6 +220,42 @@ def test_unread_bodies_take_no_memory(emulator: EmulatorThread) -> None:
 @pytest.mark.parametrize("path", ["/pools", "/jobs", "/jobs/j/tasks", "/jobs/j/addtaskcollection"])
 def test_bodies_that_are_no_objects(emulator: EmulatorThread, path: str, body: bytes) -> None:
     refused(signed(emulator, "POST", path, body), 400, "InvalidRequestBody")
+
+
+# Half of a character that UTF-8 cannot hold: as a value, a key, in a list, low without high, and in the wrong order.
+SURROGATES = [
+    b'{"id": "x\\ud800"}',
+    b'{"\\udfff": 1}',
+    b'{"value": [{"id": "\\udc00\\ud800"}]}',
+    b'{"metadata": [{"name": "n", "value": "\\ud83d\\u0041"}]}',
+    b'{"id": "\xed\xa0\x80"}',
+]
+# The service makes no certificates any more, whatever the body says.
+WITH_BODY = {
+    name: described
+    for name, described in OPERATIONS.items()
+    if described["body"] is not None and name != "Certificates_CreateCertificate"
+}
+
+
+@pytest.mark.parametrize("operation", WITH_BODY)
+def test_halves_of_characters(emulator: EmulatorThread, operation: str) -> None:
+    """Python has them in its texts, and no answer could carry one: they are refused before anything is looked up."""
+    described = WITH_BODY[operation]
+    path = re.sub(r"\{\w+\}", "x", described["path"])
+    for body in SURROGATES:
+        refused(signed(emulator, described["verb"], path, body), 400, "InvalidRequestBody")
+    for path in ("/pools", "/jobs", "/jobschedules"):
+        assert json.loads(signed(emulator, "GET", path).body)["value"] == []
+
+
+@pytest.mark.parametrize("half", ["header", "claims"])
+def test_halves_of_characters_in_a_token(emulator: EmulatorThread, half: str) -> None:
+    parts = {"header": {"alg": "RS256", "kid": "k"}, "claims": {"aud": "a", "iss": "i", "exp": 1}}
+    parts[half] |= {name: "\ud800" for name in parts[half] if name not in ("alg", "exp")}
+    token = ".".join(urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts.values())
+    head = f"GET /pools?{VERSION} HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {token}.AAAA\r\n\r\n"
+    refused(exchange(emulator, head.encode()), 403, "AuthenticationFailed")
 
 
 def nested(depth: int) -> Any:

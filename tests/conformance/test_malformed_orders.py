@@ -109,11 +109,12 @@ def test_what_is_wrong_is_named(emulator: EmulatorThread) -> None:
     assert json.loads(answer.body)["error"].endswith("pools: -7: The value must be between 0 and 2147483647.")
 
 
-@pytest.mark.parametrize("body", [b"x", b"[", b"1", b"\xff", b"[" * 5000])
-def test_orders_that_are_no_json(emulator: EmulatorThread, body: bytes) -> None:
-    answer = send(emulator, "POST", "/emulator/quota", body)
+@pytest.mark.parametrize("body", [b"x", b"[", b"1", b"\xff", b"[" * 5000, b'{"a": "\\ud800"}', b'{"\\udfff": 1}'])
+@pytest.mark.parametrize("path", WRONG)
+def test_orders_that_are_no_json(emulator: EmulatorThread, path: str, body: bytes) -> None:
+    answer = send(emulator, "POST", f"/emulator/{path}", body)
     assert answer.status == 400
-    assert json.loads(answer.body)["error"]
+    assert "the body" in json.loads(answer.body)["error"]
 
 
 @pytest.mark.parametrize(

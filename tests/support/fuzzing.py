@@ -43,6 +43,8 @@ _TEXTS = [
     "{{",
     "9" * 5000,
 ]
+# Halves of characters, which only JSON can say: in bodies, not in URLs.
+_SURROGATES = ["\ud800", "a\udfffb", "\udc00\ud800", "\ud83d"]
 _NUMBERS = [0, 1, -1, 2, 257, 2**31 - 1, 2**31, -(2**31) - 1, 2**63, 10**40, 1.5, 9e30, -0.0, 1e-300]
 _DURATIONS = [
     "PT5M",
@@ -337,7 +339,8 @@ class Fuzzer:
         if isinstance(shape, dict):
             share = 0.6 if depth < 2 else 0.4
             members = {key: self._value(key, kind, depth + 1) for key, kind in shape.items() if self._likely(share)}
-            return members | ({self._text(): 1} if self._likely(0.01) else {})
+            strange = self.random.choice([*_TEXTS, *_SURROGATES])
+            return members | ({strange: 1} if self._likely(0.01) else {})
         return self._scalar(name, str(shape))
 
     def _scalar(self, name: str, kind: str) -> Any:
@@ -362,4 +365,4 @@ class Fuzzer:
         deep: Any = {}
         for _ in range(self.random.choice([3, 70, 130, 260])):
             deep = {"a": [deep]}
-        return self.random.choice([None, True, [], {}, [[]], "", deep, {"a": deep}, *_NUMBERS, *_TEXTS])
+        return self.random.choice([None, True, [], {}, [[]], "", deep, {"a": deep}, *_NUMBERS, *_TEXTS, *_SURROGATES])
