@@ -73,7 +73,7 @@ def watched_namespace(manifests: Path) -> str:
     documents = list(yaml.safe_load_all((manifests / "base" / "rbac.yaml").read_text()))
     by_kind = {(each["kind"], each["metadata"]["name"]): each for each in documents if each}
     found = []
-    for name in ("azure-batch-operator", "azure-batch-operator-secrets"):
+    for name in ("azure-batch-operator", "azure-batch-operator-files", "azure-batch-operator-secrets"):
         binding = by_kind["ClusterRoleBinding", name] | {"kind": "RoleBinding"}
         binding["roleRef"] = binding["roleRef"] | {"kind": "Role"}
         found += [by_kind["ClusterRole", name] | {"kind": "Role"}, binding]

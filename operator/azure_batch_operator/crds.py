@@ -159,6 +159,8 @@ def _literal(text: str) -> str:
 def _say_what_is_fixed(schema: dict[str, Any], model: type[ApiModel]) -> None:
     """Descriptions of the top level end with whether the property can be changed, as the rules have it."""
     fixed = {rule.field for rule in model.rules if rule.fixed}
+    if None in fixed:
+        fixed |= {f".{name}" for name in schema["properties"]}
     for name, child in schema["properties"].items():
         refused = child.get("description", "").startswith(REFUSED)
         if model.rules and not refused and any(rule.fixed for rule in model.rules):

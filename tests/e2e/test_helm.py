@@ -397,7 +397,7 @@ def may(cluster: LocalCluster, release: str, verb: str, resource: str, namespace
     return bool(json.loads(done.stdout)["status"]["allowed"])
 
 
-KINDS = ("batchaccounts", "batchpools", "batchjobs", "batchtasks", "batchjobschedules")
+KINDS = ("batchaccounts", "batchpools", "batchjobs", "batchtasks", "batchjobschedules", "batchoperations")
 # Refused to the operator of a whole cluster, and so to the one of a namespace.
 NEVER = [
     ("list", "secrets", None),

@@ -204,6 +204,7 @@ SPECS: dict[Kind, dict[str, Any]] = {
     | {"accountRef": {"name": "main"}, "backoff": {"maxRequeues": 1, "fallbackPoolRef": {"name": "other"}}},
     Kind.TASK: TASK_SPEC | {"dependsOnRefs": [{"name": "two"}]},
     Kind.SCHEDULE: {"cron": {"expression": "* * * * *"}, "jobSpecification": {"poolRef": {"name": "cpu"}}},
+    Kind.OPERATION: {"scheduleRef": {"name": "nightly"}, "terminateSchedule": {"force": True}},
 }
 STATUS = {
     "account": "team/main", "phase": "Running", "observedGeneration": 1, "handled": {"terminate": "1"},

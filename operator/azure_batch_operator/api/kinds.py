@@ -9,6 +9,7 @@ from azure_batch_operator.api.account import AccountSpec, AccountStatus
 from azure_batch_operator.api.base import ApiModel, Rule, Status
 from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.job_status import JobStatus
+from azure_batch_operator.api.operation import OperationSpec, OperationStatus
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.pool_status import PoolStatus
 from azure_batch_operator.api.schedule import JobScheduleSpec, JobScheduleStatus
@@ -23,6 +24,7 @@ class Kind(StrEnum):
     JOB = "BatchJob"
     TASK = "BatchTask"
     SCHEDULE = "BatchJobSchedule"
+    OPERATION = "BatchOperation"
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,22 @@ KINDS: dict[Kind, KindInfo] = {
             None,
             (_ID_FROM_NAME, _CRON_NAME),
             (".status.phase",),
+        ),
+        KindInfo(
+            Kind.OPERATION, "batchoperations", "bop",
+            "One imperative call to Azure Batch, for one thing or for many nodes or tasks: made once, and written down.",
+            OperationSpec, OperationStatus,
+            (
+                _PHASE,
+                Column("Done", ".status.progress", "Targets that are done with, and all."),
+                Column("Failed", ".status.counts.failed", "Targets that Azure Batch refused.", "integer"),
+                Column("Unknown", ".status.counts.unknown", "Targets that may have been done.", "integer"),
+                Column("Pool", ".spec.poolRef.name", "The BatchPool.", wide=True),
+                Column("Job", ".spec.jobRef.name", "The BatchJob.", wide=True),
+                Column("Reason", _condition("Ready", "reason"), "Why it is ready or not."),
+                _MESSAGE, _AGE,
+            ),
+            selectable=(".status.phase",),
         ),
     )
 }  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, Priority
+from azure_batch_operator.reconcile.operation_order import Operate
 from azure_batch_operator.reconcile.ownership import has_marker, marker_of
 
 
@@ -343,6 +344,7 @@ class Plan:
         incarnation: `creationTime` of the job that `retry` and `feeds_only` are about.
         feeds_only: fingerprint of the sources that may go on being brought in, where that is under way; None if the plan says
             nothing of it. A job without tasks of its own has an empty one.
+        operate: what is to be done next for a BatchOperation, once `first` is stored.
         ended: a job that a GET must show as one that takes no more tasks before the status is true.
         left_active: a task that a list of its job's tasks must show as active before the status is true.
         confirm: what must be absent before the finalizer is taken off or, where it stays, before the status is shown.
@@ -367,6 +369,7 @@ class Plan:
     retry_until: str | None = None
     incarnation: str | None = None
     feeds_only: str | None = None
+    operate: Operate | None = None
     ended: Ended | None = None
     left_active: Absence | None = None
     confirm: tuple[Absence, ...] = ()

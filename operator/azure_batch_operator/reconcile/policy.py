@@ -76,7 +76,8 @@ def irreversible(resource: Resource, plan: Plan) -> bool:
         return False
     lets_go = plan.finalizer == "remove" and resource.has_finalizer
     deletes = any(change.body is None for change in plan.objects)
-    return lets_go or deletes or any(call.verb.startswith(_IRREVERSIBLE) for call in plan.calls)
+    acts = plan.operate is not None and bool(plan.operate.attempt)
+    return lets_go or deletes or acts or any(call.verb.startswith(_IRREVERSIBLE) for call in plan.calls)
 
 
 def unknown(resource: Resource, namespace: Mapping[str, str], now: float) -> Plan:
@@ -130,7 +131,11 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
     held += ["add_task"] if plan.submit is not None else []
     held += ["add_tasks"] if plan.feed else []
     held += ["reactivate_task"] if plan.retry is not None else []
+    held += [plan.operate.request.verb] if plan.operate is not None else []
     held += [f"{'create' if change.body else 'delete'} {change.key}" for change in plan.objects]
+    if plan.operate is not None:
+        # The status of the plan may say that calls are being made.
+        plan = replace(plan, status=plan.operate.otherwise)
     shown = resource if plan.status is None else replace(resource, status=plan.status)
     if held:
         if resource.status.get("phase") in _ENDED:

@@ -31,6 +31,7 @@ from azure_batch_operator.reconcile.account_problems import account_problem
 from azure_batch_operator.sync.credentials import SignIn, account_secret, prepare
 from azure_batch_operator.sync.feeder import Feeder
 from azure_batch_operator.sync.mirror import Interest, Mirror
+from azure_batch_operator.sync.operations import Operations
 from azure_batch_operator.sync.poller import Changed, Poller
 from azure_batch_operator.sync.retrier import Retrier
 from azure_batch_operator.sync.submitter import Submitter
@@ -116,6 +117,7 @@ class Session:
         listeners: Listeners,
         permit: Callable[[], None] | None,
         pauses: int = 0,
+        api: KubeApi | None = None,
     ) -> None:
         self.key = key
         self.url = spec.endpoint.rstrip("/")
@@ -141,6 +143,7 @@ class Session:
         self.submitter = Submitter(self.client, self._added, self._settled, listeners.busy, self._doubtful)
         self.feeder = Feeder(self.client, self._settled, lambda id, key: listeners.doubtful(key, id, None))
         self.retrier = Retrier(self.client, self._settled)
+        self.operations = Operations(self.client, api, self._settled)
         self.health = Health()
         self._failed_polls = 0
         self._throttled = False
@@ -161,7 +164,7 @@ class Session:
         """Serve until cancelled, then close the client."""
         try:
             async with asyncio.TaskGroup() as group:
-                for service in (self.poller, self.submitter, self.feeder, self.retrier):
+                for service in (self.poller, self.submitter, self.feeder, self.retrier, self.operations):
                     group.create_task(service.run())
         finally:
             await self.client.aclose()
@@ -314,6 +317,7 @@ class Accounts:
                     self._listeners,
                     self._api.permit,
                     pauses_shown(resource),
+                    self._api,
                 )
                 await self.close(key)
                 task = self._running_group().create_task(self._serve(key, session), name=f"session {key}")

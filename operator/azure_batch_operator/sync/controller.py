@@ -355,6 +355,7 @@ class Controller:
             session.submitter.forget(resource.key)
             session.feeder.hurry(resource.key)
             session.retrier.hurry(resource.key)
+            session.operations.hurry(resource.key)
             session.poller.poke()
 
     async def _plan(self, resource: Resource) -> tuple[Resource, Plan, Session | None]:
@@ -476,6 +477,7 @@ class Controller:
             session.submitter.withdraw(resource.key)
             session.feeder.forget(resource.key)
             session.retrier.forget(resource.key)
+            session.operations.forget(resource.key)
             # Another object may name the same ID, in vain or not: what it needs to know stays.
             if resource.key.kind is Kind.JOB and not session.interest.jobs.get(resource.remote_id.lower()):
                 session.mirror.forget_job(resource.remote_id)

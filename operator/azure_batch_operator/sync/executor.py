@@ -143,6 +143,7 @@ class Executor:
         """Let nothing go on that is under way for the object; `carry_out` of a plan that wants it begins anew."""
         session.feeder.stop(Incarnation(resource.key, resource.uid), None)
         session.retrier.stop(resource.key)
+        session.operations.stop(resource.key)
         session.submitter.withdraw(resource.key)
 
     async def carry_out(self, resource: Resource, plan: Plan, session: Session | None) -> None:
@@ -313,6 +314,10 @@ class Executor:
             self._feed(resource, plan, plan.feed, session)
         if plan.retry is not None:
             wait = session.retrier.retry(job, resource.remote_id, plan.retry, plan.retry_until)
+            if wait is not None:
+                self._queue.add_after(key, wait)
+        if plan.operate is not None:
+            wait = session.operations.obey(key, resource.uid, plan.operate)
             if wait is not None:
                 self._queue.add_after(key, wait)
 

@@ -18,6 +18,7 @@ from azure_batch_operator.api.base import ApiModel
 from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.job_policy import LogUpload
 from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.operation import OperationSpec
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.api.schedule import JobScheduleSpec
@@ -25,6 +26,7 @@ from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.kube.values import Values
 from azure_batch_operator.reconcile import expand
+from azure_batch_operator.reconcile.operation_order import Operate
 from azure_batch_operator.reconcile.plan import Call, Plan
 from azure_batch_operator.reconcile.pool_cost import source_of
 from azure_batch_operator.reconcile.pool_values import Taken, version_of
@@ -41,6 +43,7 @@ _MODELS: dict[Kind, type[ApiModel]] = {
     Kind.JOB: JobSpec,
     Kind.TASK: TaskSpec,
     Kind.SCHEDULE: JobScheduleSpec,
+    Kind.OPERATION: OperationSpec,
 }
 _FOLLOWED: dict[Kind, type[ApiModel]] = {Kind.POOL: PoolSpec, Kind.SCHEDULE: JobScheduleSpec}
 """Kinds that are given new values when a Secret or ConfigMap changes."""
@@ -168,6 +171,8 @@ class Inputs:
         taken = self.tasks.sourced.get(resource.key)
         if plan.feed and taken is not None and taken.contents is None and taken.problem is not None:
             raise taken.problem
+        if plan.operate is not None and plan.operate.attempt:
+            return replace(plan, operate=await self._operated(resource, plan.operate))
         model = _MODELS[resource.key.kind]
         values: Mapping[Source, str] = {}
         needed = [each for call in plan.calls if call.verb in _FILLED for each in references(model, call.body or {})]
@@ -183,6 +188,16 @@ class Inputs:
         if not plan.feed:
             return plan
         return replace(plan, tasks_of=filled(model, plan.tasks_of or resource.spec, values))
+
+    async def _operated(self, resource: Resource, order: Operate) -> Operate:
+        """What an operation is to do, with its values."""
+        request = order.request
+        given = {request.verb: request.inputs}
+        needed = list(references(OperationSpec, given))
+        if not needed:
+            return order
+        inputs = filled(OperationSpec, given, await self._texts(resource, needed))[request.verb]
+        return replace(order, request=replace(request, inputs=inputs))
 
     async def _texts(self, resource: Resource, needed: Iterable[Reference]) -> Mapping[Source, str]:
         values = await read_texts(self._values, resource.key.namespace, needed, self._seen_at(resource.key))

@@ -37,6 +37,9 @@ def standing(store: Store, namespaces: Namespaces, owner: Owned) -> Standing:
     return Standing.LIVES if known is not None and known.uid == owner.uid else Standing.GONE
 
 
+_REFERENCES = (("jobRef", Kind.JOB), ("scheduleRef", Kind.SCHEDULE), ("poolRef", Kind.POOL))
+
+
 class Relations:
     """Follows references through the store."""
 
@@ -50,7 +53,12 @@ class Relations:
         spec, namespace = resource.spec, resource.key.namespace
         if account := spec.get("accountRef"):
             return Key(Kind.ACCOUNT, account.get("namespace") or namespace, account["name"])
-        for reference, kind in ((resource.job_spec[1].get("poolRef"), Kind.POOL), (spec.get("jobRef"), Kind.JOB)):
+        named = (
+            (resource.job_spec[1].get("poolRef"), Kind.POOL),
+            (spec.get("jobRef"), Kind.JOB),
+            (spec.get("scheduleRef"), Kind.SCHEDULE),
+        )
+        for reference, kind in named:
             if reference:
                 parent = self._store.get(Key(kind, namespace, reference["name"]))
                 if parent is not None:
@@ -72,8 +80,8 @@ class Relations:
         """What an object needs to know of its account, and the session if there is one."""
         key = self.account_key(resource)
         if key is None:
-            field, kind = ("jobRef", Kind.JOB) if resource.key.kind is Kind.TASK else ("poolRef", Kind.POOL)
             path, spec = resource.job_spec
+            field, kind = next((each for each in _REFERENCES if each[0] in spec), ("poolRef", Kind.POOL))
             name = (spec.get(field) or {}).get("name", "")
             parent = self._store.get(Key(kind, resource.key.namespace, name))
             if parent is not None:
@@ -143,6 +151,9 @@ class Relations:
         return [each for each in self.of_account(key) if self._is_user(each, account)]
 
     def _is_user(self, resource: Resource, account: Resource) -> bool:
+        if resource.key.kind is Kind.OPERATION:
+            # Nothing in Azure Batch stands for it, so nothing has to be deleted there.
+            return False
         if self._allows(account, resource.key.namespace):
             return True
         if resource.key.kind is Kind.TASK:

@@ -28,9 +28,11 @@ def references(resource: Resource) -> tuple[Key, ...]:
         keys.append(Key(Kind.POOL, namespace, pool["name"]))
     if job := spec.get("jobRef"):
         keys.append(Key(Kind.JOB, namespace, job["name"]))
+    if schedule := spec.get("scheduleRef"):
+        keys.append(Key(Kind.SCHEDULE, namespace, schedule["name"]))
     keys += [Key(Kind.TASK, namespace, each["name"]) for each in spec.get("dependsOnRefs") or ()]
-    if schedule := resource.scheduled_by:
-        keys.append(schedule)
+    if (made_by := resource.scheduled_by) is not None:
+        keys.append(made_by)
     return tuple(keys)
 
 

@@ -6,7 +6,7 @@ sockets), `apiserver` with `schemas`, `rules` and `patches`, `api` (the operator
 """
 
 from support.stage.apiserver import Refusal
-from support.stage.builders import config_map, job, pool, schedule, secret, sleeping, task, thing
+from support.stage.builders import config_map, job, operation, pool, schedule, secret, sleeping, task, thing
 from support.stage.stage import Options, Stage, run_on_stage
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Stage",
     "config_map",
     "job",
+    "operation",
     "pool",
     "run_on_stage",
     "schedule",

@@ -43,6 +43,11 @@ def schedule(name: str, **spec: Any) -> Body:
     return thing("BatchJobSchedule", name, **spec)
 
 
+def operation(name: str, **spec: Any) -> Body:
+    """An operation on the pool `cpu`, unless it says otherwise."""
+    return thing("BatchOperation", name, **({"poolRef": {"name": "cpu"}} | spec))
+
+
 def config_map(name: str, namespace: str = NAMESPACE, **data: str) -> Body:
     """A ConfigMap; `_` in a key's name is a dot."""
     texts = {key.replace("_", "."): value for key, value in data.items()}

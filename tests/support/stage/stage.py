@@ -33,6 +33,7 @@ _SHORT = {
     "bj": "batchjobs",
     "bt": "batchtasks",
     "bjs": "batchjobschedules",
+    "bop": "batchoperations",
 }
 _CORE = {"secret": "secrets", "configmap": "configmaps", "cm": "configmaps", "namespace": "namespaces", "ns": "namespaces",
          "event": "events", "lease": "leases", "serviceaccount": "serviceaccounts", "sa": "serviceaccounts"}  # fmt: skip

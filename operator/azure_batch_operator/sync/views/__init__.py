@@ -12,7 +12,7 @@ from azure_batch_operator.reconcile.observation import with_problem
 from azure_batch_operator.reconcile.oneshot import is_stopping
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.sync.accounts import Session
-from azure_batch_operator.sync.views import job, pool, schedule, task
+from azure_batch_operator.sync.views import job, operation, pool, schedule, task
 from azure_batch_operator.sync.views.context import Context
 from azure_batch_operator.sync.views.job import fingerprint
 from azure_batch_operator.sync.views.task import hopeless
@@ -24,17 +24,20 @@ _PLANS: Mapping[Kind, Callable[[Context, Resource, AccountView, Session | None, 
     Kind.JOB: job.plan,
     Kind.TASK: task.plan,
     Kind.SCHEDULE: schedule.plan,
+    Kind.OPERATION: operation.plan,
 }
 _REMOTES: Mapping[Kind, Callable[[Context, Resource, Session], tuple[Remote, str | None]]] = {
     Kind.POOL: lambda *_: (Absent.UNKNOWN, None),
     Kind.JOB: job.seen,
     Kind.TASK: task.seen,
     Kind.SCHEDULE: schedule.seen,
+    Kind.OPERATION: lambda *_: (Absent.UNKNOWN, None),
 }
 _OPEN: Mapping[Kind, Callable[[Resource], bool]] = {
     Kind.JOB: job.is_open,
     Kind.TASK: task.is_open,
     Kind.SCHEDULE: schedule.is_open,
+    Kind.OPERATION: operation.is_open,
 }
 
 

@@ -1,0 +1,52 @@
+"""ConfigMaps that hold what a BatchOperation has read: created once, never changed, and gone with the object that owns them."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from azure_batch_operator.api.base import API_VERSION
+from azure_batch_operator.api.resource import Key
+from azure_batch_operator.kube.api import AlreadyExists, KubeApi, KubeError
+
+CONTENT = "content"
+"""The key within the ConfigMap."""
+_CUT = 3
+"""Bytes of a character in UTF-8 that may be missing where a file was cut."""
+
+
+async def keep(api: KubeApi, owner: Key, uid: str, name: str, content: bytes) -> None:
+    """Create a ConfigMap, unless it is there already; one that belongs to somebody else is left alone.
+
+    Raises:
+        KubeError: if the API server refuses or is out of reach, or if the name is taken.
+    """
+    path = f"/api/v1/namespaces/{owner.namespace}/configmaps"
+    reference = {
+        "apiVersion": API_VERSION, "kind": owner.kind.value, "name": owner.name, "uid": uid, "controller": True,
+    }  # fmt: skip
+    body: dict[str, Any] = {
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "ownerReferences": [reference]},
+    }  # fmt: skip
+    text = as_text(content)
+    body |= {"binaryData": {CONTENT: base64.b64encode(content).decode()}} if text is None else {"data": {CONTENT: text}}
+    try:
+        await api.request("POST", path, body=body)
+    except AlreadyExists:
+        there = await api.request("GET", f"{path}/{name}")
+        owners = there["metadata"].get("ownerReferences") or ()
+        if all(each.get("uid") != uid for each in owners):
+            text = f"another ConfigMap {name!r} exists, which does not belong to this object: name another one in readFile.into"
+            raise KubeError(text, 409) from None
+
+
+def as_text(content: bytes) -> str | None:
+    """Bytes as text, without the part of a character at either end that a cut has left; None if they are none."""
+    for head in range(_CUT + 1):
+        for tail in range(_CUT + 1):
+            try:
+                text = content[head : len(content) - tail].decode()
+            except UnicodeDecodeError:
+                continue
+            return None if "\0" in text else text
+    return None

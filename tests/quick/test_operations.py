@@ -1,0 +1,280 @@
+"""BatchOperation: each call is made once, its outcome is written down, and a crash leaves no target without one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from support.stage import Options, Refusal, Stage, operation, pool, thing
+
+Body = dict[str, Any]
+
+
+def pool_body(id: str, nodes: int = 2) -> Body:
+    """A pool as somebody else creates it."""
+    spec = pool(id, targetDedicatedNodes=nodes)["spec"]
+    return {"id": id, **{name: value for name, value in spec.items() if name != "accountRef"}}
+
+
+def nodes(stage: Stage, pool: str = "cpu") -> list[str]:
+    return stage.azure.ids(f"/pools/{pool}/nodes")
+
+
+def counts(stage: Stage, name: str = "op") -> Body:
+    found: Body = stage.status("bop", name).get("counts", {})
+    return found
+
+
+def outcomes(stage: Stage, name: str = "op") -> dict[str, str]:
+    return {each["target"]: each["outcome"] for each in stage.status("bop", name).get("results", ())}
+
+
+async def ended(stage: Stage, name: str = "op", within: float = 3600.0) -> Body:
+    await stage.until(lambda: stage.phase("bop", name) in {"Succeeded", "Failed"}, within, f"operation {name} ends")
+    return stage.status("bop", name)
+
+
+async def test_nodes_are_rebooted_once_and_the_status_says_so(stage: Stage) -> None:
+    await stage.ready_pool()
+    names = nodes(stage)
+    booted = {each["id"]: each["lastBootTime"] for each in stage.azure.all("/pools/cpu/nodes")}
+    stage.apply(operation("op", rebootNode={"nodes": {"names": names}}))
+    status = await ended(stage)
+    assert status["phase"] == "Succeeded"
+    assert status["counts"] == {"targets": 2, "succeeded": 2, "failed": 0, "unknown": 0, "skipped": 0}
+    assert (status["targets"], status["progress"]) == (names, "2/2")
+    assert outcomes(stage) == dict.fromkeys(names, "Succeeded")
+    assert all(each["requestId"] and each["time"] for each in status["results"])
+    assert stage.azure.calls("Nodes_RebootNode") == 2
+    assert stage.condition("bop", "op", "Complete")["status"] == "True"
+    # They are back, and not only on their way.
+    now = {each["id"]: (each["state"], each["lastBootTime"]) for each in stage.azure.all("/pools/cpu/nodes")}
+    assert all(state == "idle" and boot != booted[id] for id, (state, boot) in now.items())
+    # Targets and attempts, then the end.
+    assert stage.writes("bop", "op", "status") == 2
+    await stage.run_for(3600)
+    assert (stage.azure.calls("Nodes_RebootNode"), stage.writes("bop", "op", "status")) == (2, 2)
+
+
+async def test_nothing_of_it_can_be_changed_and_it_needs_one_verb_and_one_target(stage: Stage) -> None:
+    await stage.ready_pool()
+    reboot = {"nodes": {"names": nodes(stage)}}
+    stage.apply(operation("op", rebootNode=reboot))
+    with pytest.raises(Refusal, match="create a new BatchOperation"):
+        stage.patch("bop", "op", {"spec": {"maxConcurrent": 3}})
+    with pytest.raises(Refusal, match="exactly one verb"):
+        stage.apply(operation("two", rebootNode=reboot, startNode=reboot))
+    with pytest.raises(Refusal, match="exactly one verb"):
+        stage.apply(operation("none"))
+    with pytest.raises(Refusal, match="the verb is about a pool"):
+        stage.apply(operation("wrong", poolRef=None, jobRef={"name": "j"}, rebootNode=reboot))
+    with pytest.raises(Refusal, match="one target"):
+        stage.apply(operation("both", jobRef={"name": "j"}, rebootNode=reboot))
+    with pytest.raises(Refusal, match="accountRef belongs to"):
+        stage.apply(operation("raw", poolRef=None, poolId="cpu", rebootNode=reboot))
+    await ended(stage)
+
+
+@pytest.mark.parametrize("stage", [Options(seed=3)], indirect=True)
+async def test_many_nodes_cost_a_write_for_each_batch(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=23)
+    stage.apply(operation("op", disableNodeScheduling={"nodes": {"selector": "all"}}))
+    status = await ended(stage)
+    assert status["counts"]["succeeded"] == 23
+    assert stage.azure.calls("Nodes_DisableNodeScheduling") == 23
+    # Three batches of up to ten.
+    assert stage.writes("bop", "op", "status") == 3 + 1
+    assert status["targets"] == sorted(nodes(stage))
+
+
+# --- whom it reaches ---
+
+
+async def test_a_reference_reaches_only_what_its_object_owns(stage: Stage) -> None:
+    """The pool `cpu` of the account belongs to somebody else."""
+    stage.apply(*stage.account_objects())
+    stage.azure.post("/pools", pool_body("cpu"))
+    await stage.run_for(120)
+    stage.apply(pool("cpu"), operation("op", rebootNode={"nodes": {"selector": "all"}}))
+    await stage.until(lambda: stage.reason("bop", "op") == "TargetNotOwned", 600)
+    assert stage.azure.calls("Nodes_RebootNode") == 0
+    # It waits: the object may come to own it.
+    stage.annotate("bp", "cpu", adopt="true")
+    await ended(stage)
+    assert stage.azure.calls("Nodes_RebootNode") == 2
+
+
+async def test_an_id_reaches_nothing_of_another_namespace(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply({"kind": "Namespace", "metadata": {"name": "team"}})
+    stage.patch("bacc", "main", {"spec": {"allowedNamespaces": {"all": True}}})
+    account = {"name": "main", "namespace": "default"}
+    reboot = {"nodes": {"selector": "all"}}
+    theirs = thing("BatchOperation", "op", "team", accountRef=account, poolId="cpu", rebootNode=reboot)
+    stage.apply(theirs)
+    await stage.until(lambda: stage.reason("bop", "op", "team") == "TargetNotAllowed", 600)
+    assert stage.azure.calls("Nodes_RebootNode") == 0
+    # The same id from the namespace of its owner.
+    stage.apply(thing("BatchOperation", "op", accountRef={"name": "main"}, poolId="cpu", rebootNode=reboot))
+    await ended(stage)
+    assert stage.azure.calls("Nodes_RebootNode") == 2
+
+
+async def test_a_namesake_that_was_created_later_is_not_the_target(stage: Stage) -> None:
+    stage.apply(*stage.account_objects())
+    stage.azure.post("/pools", pool_body("cpu", nodes=12))
+    await stage.run_for(200)
+    raw = {"poolRef": None, "accountRef": {"name": "main"}, "poolId": "cpu"}
+    hold = stage.azure.hold("Nodes_DisableNodeScheduling", count=1)
+    stage.apply(operation("op", **raw, disableNodeScheduling={"nodes": {"selector": "all"}}, maxConcurrent=1))
+    await stage.until(lambda: hold.arrived)
+    stage.azure.delete("/pools/cpu")
+    await stage.until(lambda: stage.azure.get("/pools/cpu") is None, 600)
+    stage.azure.post("/pools", pool_body("cpu", nodes=12))
+    hold.release()
+    status = await ended(stage)
+    assert (status["phase"], status["counts"]["succeeded"]) == ("Failed", 0)
+    assert all(each["schedulingState"] == "enabled" for each in stage.azure.all("/pools/cpu/nodes"))
+
+
+async def test_the_policy_skip_holds_it_and_it_goes_on_afterwards(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=4)
+    stage.apply(operation("op", disableNodeScheduling={"nodes": {"names": nodes(stage)}}, maxConcurrent=1))
+    await stage.until(lambda: counts(stage).get("succeeded") == 1)
+    stage.annotate("bop", "op", reconcile_policy="skip")
+    await stage.until(lambda: stage.condition("bop", "op", "Skipped").get("status") == "True")
+    # The call in progress still takes effect.
+    await stage.until(lambda: "Attempted" not in outcomes(stage).values())
+    made = stage.azure.calls("Nodes_DisableNodeScheduling")
+    writes = stage.writes("bop", "op", "status")
+    await stage.run_for(600)
+    assert stage.azure.calls("Nodes_DisableNodeScheduling") == made < 4
+    assert stage.writes("bop", "op", "status") == writes
+    assert "Attempted" not in outcomes(stage).values()
+    stage.annotate("bop", "op", reconcile_policy=None)
+    status = await ended(stage)
+    assert status["counts"]["succeeded"] == 4
+    assert stage.azure.calls("Nodes_DisableNodeScheduling") == 4
+
+
+async def test_it_waits_for_its_pool_and_goes_with_its_time(stage: Stage) -> None:
+    stage.apply(*stage.account_objects())
+    op = operation("op", getRemoteLoginSettings={"nodes": {"selector": "all"}}, ttlSecondsAfterFinished=60)
+    stage.apply(op)
+    await stage.until(lambda: stage.reason("bop", "op") == "PoolNotFound")
+    stage.apply(pool("cpu"))
+    await stage.until(lambda: stage.phase("bop", "op") in {"Succeeded", "Failed"}, 900)
+    await stage.until(lambda: stage.gone("bop", "op"), 70)
+    # Nothing of an operation keeps an account.
+    stage.apply({**op, "metadata": {"name": "last", "namespace": "default"}})
+    stage.delete("bp", "cpu")
+    stage.delete("bacc", "main")
+    await stage.until(lambda: stage.gone("bacc", "main"), 900)
+
+
+# --- failures ---
+
+
+async def test_it_stops_after_too_many_failures(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=6)
+    names = nodes(stage)
+    stage.azure.fault("Nodes_EnableNodeScheduling", status=409, code="OperationNotValidOnNode", count=2)
+    stage.azure.post(f"/pools/cpu/nodes/{names[2]}/disablescheduling")
+    choice = {"nodes": {"names": names}}
+    stage.apply(operation("op", enableNodeScheduling=choice, maxConcurrent=2, pausePolicy="Stop", maxFailures=1))
+    status = await ended(stage)
+    assert status["phase"] == "Failed"
+    assert stage.reason("bop", "op") == "TargetsFailed"
+    assert status["counts"] == {"targets": 6, "succeeded": 0, "failed": 2, "unknown": 0, "skipped": 4}
+    assert stage.condition("bop", "op", "Failed")["status"] == "True"
+    first = status["results"][0]
+    assert "OperationNotValidOnNode" in first["message"]
+    assert first["requestId"]
+
+
+async def test_throttling_is_waited_for_and_is_no_failure(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.fault("Nodes_.*NodeScheduling", status=429, retryAfter=5, count=8)
+    stage.apply(operation("op", disableNodeScheduling={"nodes": {"selector": "all"}}))
+    status = await ended(stage)
+    assert status["counts"]["succeeded"] == 2
+
+
+async def test_what_is_so_already_is_skipped(stage: Stage) -> None:
+    await stage.ready_pool()
+    names = nodes(stage)
+    stage.azure.post(f"/pools/cpu/nodes/{names[0]}/disablescheduling")
+    stage.apply(operation("op", disableNodeScheduling={"nodes": {"names": [*names, "nobody"]}}, maxFailures=1))
+    status = await ended(stage)
+    assert outcomes(stage) == {names[0]: "Skipped", names[1]: "Succeeded", "nobody": "Failed"}
+    assert status["phase"] == "Succeeded"
+
+
+# --- calls without an answer ---
+
+
+@pytest.mark.parametrize("lands", [False, True])
+async def test_a_reboot_without_an_answer_is_told_by_the_node(stage: Stage, lands: bool) -> None:
+    await stage.ready_pool()
+    effect = {"lostAnswer": True} if lands else {"reset": True}
+    stage.azure.fault("Nodes_RebootNode", count=1, **effect)
+    stage.apply(operation("op", rebootNode={"nodes": {"names": nodes(stage)[:1]}}))
+    status = await ended(stage)
+    assert status["counts"]["succeeded"] == 1
+    assert stage.azure.calls("Nodes_RebootNode") == (1 if lands else 2)
+    assert ("had no answer" in status["results"][0].get("message", "")) is lands
+
+
+async def test_what_nothing_tells_is_unknown_and_not_repeated(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.fault("Nodes_UploadNodeLogs", count=1, lostAnswer=True)
+    logs = {
+        "nodes": {"selector": "all"},
+        "containerUrl": "https://a.blob.core.windows.net/logs",
+        "startTime": "2026-01-01T00:00:00Z",
+    }
+    stage.apply(operation("op", uploadNodeLogs=logs, maxConcurrent=1))
+    status = await ended(stage)
+    assert stage.azure.calls("Nodes_UploadNodeLogs") == 2
+    assert sorted(outcomes(stage).values()) == ["Succeeded", "Unknown"]
+    assert stage.reason("bop", "op") == "OutcomeUnknown"
+    assert "may have been" in next(each["message"] for each in status["results"] if each["outcome"] == "Unknown")
+
+
+# --- crashes ---
+
+
+@pytest.mark.parametrize("effect", [1, 2, 3, 17, 51, 52, 53, 101, 150, 204])
+@pytest.mark.parametrize("after", [False, True])
+async def test_two_hundred_nodes_are_rebooted_once_whenever_the_operator_dies(
+    stage: Stage, effect: int, after: bool
+) -> None:
+    await stage.ready_pool(targetDedicatedNodes=200, vmSize="Standard_D2ads_v6")
+    names = nodes(stage)
+    before = stage.effects
+    stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}, maxConcurrent=50))
+    stage.kill_at_effect(before + effect, after=after)
+    await stage.until(lambda: not stage.operator.running, 7200)
+    await stage.operator.reaped()
+    stage.start()
+    status = await ended(stage, within=7200)
+    assert status["targets"] == names
+    assert outcomes(stage) == dict.fromkeys(names, "Succeeded")
+    # All that reached the service, with an answer or without.
+    reached = [each.path.split("/")[4] for each in stage.azure.log if each.operation == "Nodes_RebootNode"]
+    assert Counter(reached) == Counter(names)
+
+
+async def test_what_may_have_been_done_is_not_done_again_when_the_status_was_edited(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=4)
+    stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}, maxConcurrent=1))
+    await stage.until(lambda: counts(stage).get("succeeded") == 1, 600)
+    await stage.kill()
+    made = stage.azure.calls("Nodes_RebootNode")
+    stage.patch("bop", "op", {"status": {"targets": None}}, status=True)
+    stage.start()
+    await ended(stage)
+    assert stage.reason("bop", "op") == "OutcomeUnknown"
+    assert stage.azure.calls("Nodes_RebootNode") == made
