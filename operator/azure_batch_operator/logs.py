@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,9 +37,24 @@ def reconciling(name: object) -> Iterator[str]:
         _reconcile_id.reset(before[1])
 
 
+@dataclass(slots=True)
+class _Alike:
+    """Lines of a kind: how many there were, how many were shown, and whom those are about."""
+
+    number: int = 0
+    shown: int = 0
+    subjects: set[Hashable] = field(default_factory=set)
+
+
+_OTHERS = "others"
+_MOST_KINDS = 1000
+"""Kinds of lines that one `Few` tells apart at a time; those beyond are one kind, so that memory stays bounded."""
+
+
 class Few:
     """Levels for lines that may be about thousands of objects: the first ones of a kind stand as they are, the others at DEBUG.
 
+    One object that says the same again and again gets half of the lines: the rest is for those that say it for the first time.
     When the time is over, one line tells how many the others were. tests/unit/test_logs.py, tests/quick/test_floods.py.
 
     Args:
@@ -48,23 +64,32 @@ class Few:
 
     def __init__(self, most: int = 10, within: float = 600.0) -> None:
         self._most, self._within = most, within
-        self._numbers: dict[Hashable, int] = {}
+        self._known: dict[Hashable, _Alike] = {}
 
-    def level(self, level: int, alike: Hashable, what: str) -> int:
+    def level(self, level: int, alike: Hashable, what: str, subject: Hashable) -> int:
         """The level of one more line.
 
         Args:
             alike: the kind of the line, such as its reason and the job that it is about.
             what: the same in words, for the line with the number.
+            subject: whom it is about, such as the object.
         """
-        if alike not in self._numbers:
-            self._numbers[alike] = 0
+        if alike not in self._known and len(self._known) >= _MOST_KINDS:
+            alike, what = _OTHERS, f"lines of further kinds, beyond {_MOST_KINDS}"
+        if alike not in self._known:
+            self._known[alike] = _Alike()
             asyncio.get_running_loop().call_later(self._within, self._tell, level, alike, what)
-        self._numbers[alike] += 1
-        return level if self._numbers[alike] <= self._most else logging.DEBUG
+        known = self._known[alike]
+        known.number += 1
+        if known.shown >= (self._most // 2 if subject in known.subjects else self._most):
+            return logging.DEBUG
+        known.shown += 1
+        known.subjects.add(subject)
+        return level
 
     def _tell(self, level: int, alike: Hashable, what: str) -> None:
-        more = self._numbers.pop(alike) - self._most
+        known = self._known.pop(alike)
+        more = known.number - known.shown
         if more > 0:
             logger.log(level, "%d more like this within %.0f s, each at DEBUG: %s", more, self._within, what)
 

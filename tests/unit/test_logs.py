@@ -17,6 +17,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.cli import main
 from azure_batch_operator.settings import wants_json
 from azure_batch_operator.sync.transitions import Transitions
+from support.jumping_loop import run_jumping
 from unit.objects import POOL_SPEC, resource
 
 logger = logging.getLogger("azure_batch_operator.test")
@@ -183,3 +184,36 @@ def test_what_an_extra_holds_within_is_safe_to_show_as_well() -> None:
 def test_a_comment_in_a_file_asks_for_no_json(text: str, *, asked: bool, tmp_path: Path) -> None:
     (tmp_path / "settings.yaml").write_text(text)
     assert wants_json({}, {}, str(tmp_path / "settings.yaml")) is asked
+
+
+async def _shown(*subjects: int, few: logs.Few) -> list[bool]:
+    return [few.level(logging.INFO, "refused", "refusals", subject) == logging.INFO for subject in subjects]
+
+
+def test_a_noisy_object_leaves_lines_for_others(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> None:
+        few = logs.Few(most=10, within=600.0)
+        assert (await _shown(*[0] * 1000, few=few)).count(True) == 5
+        assert await _shown(1, 2, 1, 3, 0, few=few) == [True, True, False, True, False]
+        assert await _shown(4, 5, 6, 7, few=few) == [True, True, False, False], "ten in all"
+        assert len(few._known["refused"].subjects) <= 10
+        await asyncio.sleep(601)
+        assert not few._known
+        assert await _shown(0, few=few) == [True], "later it is news again"
+
+    caplog.set_level(logging.INFO)
+    run_jumping(run())
+    assert [each.getMessage() for each in caplog.records] == [
+        "999 more like this within 600 s, each at DEBUG: refusals"
+    ]
+
+
+def test_thousands_of_kinds_of_lines_are_not_all_remembered() -> None:
+    async def run() -> None:
+        few = logs.Few()
+        shown = [few.level(logging.INFO, number, "lines", "one") == logging.INFO for number in range(5000)]
+        assert len(few._known) <= 1001
+        assert shown[:1000] == [True] * 1000
+        assert shown.count(True) == 1005, "the further ones count as one kind"
+
+    run_jumping(run())

@@ -118,7 +118,7 @@ class EventRecorder:
         lane = max(self._lanes.values(), key=len)
         dropped = lane.pop()
         self._waiting -= 1
-        level = self._failures.level(logging.WARNING, "dropped", "Events dropped")
+        level = self._failures.level(logging.WARNING, "dropped", "Events dropped", dropped.resource.key.namespace)
         logger.log(level, "Event dropped: %s %s: %s", dropped.resource.key, dropped.reason, dropped.message)
 
     def _is_one_of_many(self, resource: Resource, reason: str, message: str) -> bool:
@@ -127,7 +127,7 @@ class EventRecorder:
             return False
         namespace = resource.key.namespace
         what = f"Events {reason} on BatchTasks of namespace {namespace}, which are not posted"
-        if self._similar.level(logging.INFO, (namespace, reason), what) == logging.INFO:
+        if self._similar.level(logging.INFO, (namespace, reason), what, resource.key) == logging.INFO:
             return False
         logger.debug("Event not posted, one of many: %s %s: %s", resource.key, reason, message)
         return True
@@ -149,7 +149,7 @@ class EventRecorder:
                 await self._post(*event)
             except KubeError as error:
                 what = f"Events that were not posted: {type(error).__name__}"
-                level = self._failures.level(logging.WARNING, type(error).__name__, what)
+                level = self._failures.level(logging.WARNING, type(error).__name__, what, namespace)
                 logger.log(level, "Event on %s was not posted: %s", event.resource.key, error)
             except Exception as error:
                 report("events", event.resource.key, error)

@@ -198,7 +198,7 @@ class StatusWriter:
         self._count(key, "busy" if isinstance(error, Busy) else "invalid" if isinstance(error, Invalid) else "refused")
         if number == 1:
             what = f"statuses of {key.kind} objects that were not written: {type(error).__name__}"
-            level = self._few.level(logging.WARNING, (key.kind, type(error).__name__), what)
+            level = self._few.level(logging.WARNING, (key.kind, type(error).__name__), what, key)
             logger.log(level, "Status of %s was not written, and is tried again: %s", key, error)
         ceiling = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(number, 30))
         asked = min(error.retry_after or 0.0, _LONGEST_RETRY_AFTER)

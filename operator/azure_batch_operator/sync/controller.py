@@ -251,9 +251,8 @@ class Controller:
         except EffectRefusedError as error:
             result = "kubernetes"
             self._queue.add_retry(key, error.wait)
-            level = self._few.level(
-                logging.WARNING, (key.kind, "effect"), f"effects on {key.kind} objects that were refused"
-            )
+            what = f"effects on {key.kind} objects that were refused"
+            level = self._few.level(logging.WARNING, (key.kind, "effect"), what, key)
             logger.log(level, "%s: %s", key, error)
         except CallRefusedError:
             result = "batch"
@@ -262,7 +261,7 @@ class Controller:
             result, problem = "batch", trouble(error)
             wait = self._back_off(key, problem)
             what = f"{key.kind} objects that are reconciled again: {problem.reason}"
-            level = self._few.level(logging.INFO, (key.kind, problem.reason), what)
+            level = self._few.level(logging.INFO, (key.kind, problem.reason), what, key)
             logger.log(level, "%s is reconciled again in %.0f s: %s", key, wait, error)
             if wait >= _SHOWN_FROM:
                 self._show(key, problem)
@@ -293,7 +292,7 @@ class Controller:
         )
         wait = self._back_off(key, problem)
         what = f"{key.kind} objects that wait for the API server: {type(error).__name__}"
-        level = self._few.level(logging.WARNING, (key.kind, type(error).__name__), what)
+        level = self._few.level(logging.WARNING, (key.kind, type(error).__name__), what, key)
         logger.log(level, "%s waits %.1f s for the API server: %s", key, wait, error)
         if not busy:
             self._show(key, problem)

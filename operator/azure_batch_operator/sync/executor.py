@@ -288,7 +288,7 @@ class Executor:
         self._queue.add_retry(resource.key, wait)
         what = f"{call.verb} of {resource.key.kind} objects that is tried again: {problem.reason}"
         logger.log(
-            self._few.level(logging.INFO, (session.key, call.verb, problem.reason), what),
+            self._few.level(logging.INFO, (session.key, call.verb, problem.reason), what, resource.key),
             "%s: %s is tried again in %.0f s: %s", resource.key, call.verb, wait, problem.message,
             extra={"request_id": error.request_id, "reason": problem.reason},
         )  # fmt: skip

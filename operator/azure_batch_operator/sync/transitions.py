@@ -63,7 +63,8 @@ class Transitions:
         if resource.key.kind is Kind.TASK and level > logging.DEBUG:
             spec, namespace = resource.spec, resource.key.namespace
             job = f"{namespace}/{(spec.get('jobRef') or {}).get('name') or spec.get('jobId')}"
-            level = self._few.level(level, (job, state), f"BatchTasks of job {job} that are {phase}: {reason}")
+            what = f"BatchTasks of job {job} that are {phase}: {reason}"
+            level = self._few.level(level, (job, state), what, resource.key)
         logger.log(
             level,
             "%s is %s: %s: %s",

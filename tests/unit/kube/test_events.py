@@ -160,7 +160,7 @@ async def _beside_a_throttled_namespace() -> None:
 
 def test_a_throttled_namespace_delays_no_other_one(caplog: pytest.LogCaptureFixture) -> None:
     run_jumping(_beside_a_throttled_namespace())
-    assert caplog.text.count("Event dropped: BatchPool noisy/") == 10
+    assert caplog.text.count("Event dropped: BatchPool noisy/") == 5
     assert "Event dropped: BatchPool calm/" not in caplog.text
 
 
