@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from azure_batch_operator.api.kinds import KINDS, Kind
-from support.stage import Stage, job, pool, schedule, sleeping
+from support.stage import Stage, job, pool, schedule, sleeping, task
 
 ADOPT = {"azurebatch.io/adopt": "true"}
 OWN_POOL = {"vmSize": "Standard_D4ads_v6", "targetDedicatedNodes": 1}
@@ -88,3 +88,50 @@ def test_the_kinds_that_can_take_over_have_a_column_for_it() -> None:
         Kind.JOB,
         Kind.SCHEDULE,
     }
+
+
+FEW, MANY = 1001, 8000
+OTHERS = {"metadata": [{"name": "azurebatch.io/owner", "value": "other/default/BatchJob/own/uid-9/own"}]}
+
+
+async def test_a_job_that_somebody_else_takes_over_gets_no_more_tasks(stage: Stage) -> None:
+    """Such as another cluster that adopts it while its tasks are still being added: they used to come from both."""
+    factory = {"repeat": {"count": FEW}, "repeatTask": {"commandLine": "/bin/sh -c 'sleep 36000'"}}
+    await stage.ready_pool()
+    stage.apply(job("own", taskFactory=factory))
+    await stage.until(lambda: stage.phase("bj", "own") == "Running", 300)
+    stage.azure.fault("Tasks_CreateTaskCollection", delay=5.0)
+    stage.patch("bj", "own", {"spec": {"taskFactory": {"repeat": {"count": FEW + MANY}}}})
+    await stage.until(lambda: len(stage.azure.all("/jobs/own/tasks")) > FEW, 100)
+    before = stage.azure.get("/jobs/own")
+    assert before
+    stage.azure.patch("/jobs/own", OTHERS)
+    await stage.until(lambda: stage.reason("bj", "own") == "OwnershipConflict", 100)
+    added = len(stage.azure.all("/jobs/own/tasks"))
+    assert added < FEW + MANY - 400
+    await stage.run_for(300)
+    assert len(stage.azure.all("/jobs/own/tasks")) <= added + 400, "what was on its way lands: four calls of a hundred"
+    stage.azure.heal()
+    stage.azure.patch("/jobs/own", {"metadata": before["metadata"]})
+    await stage.until(lambda: len(stage.azure.all("/jobs/own/tasks")) == FEW + MANY, 300)
+
+
+async def test_a_job_that_somebody_else_takes_over_gets_no_more_batch_tasks(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.ready("bj", "own"), 120)
+    hold = stage.azure.hold("Tasks_CreateTaskCollection")
+    names = [f"t{number:03}" for number in range(350)]
+    stage.apply(*(task(name, "own") for name in names))
+    await stage.until(lambda: hold.arrived, 60)
+    before = stage.azure.get("/jobs/own")
+    assert before
+    stage.azure.patch("/jobs/own", OTHERS)
+    stage.annotate("bj", "own", reconcile_now="1")
+    await stage.until(lambda: stage.reason("bj", "own") == "OwnershipConflict", 5)
+    await stage.run_for(1)
+    hold.release()
+    await stage.run_for(300)
+    assert len(stage.azure.all("/jobs/own/tasks")) <= 100, "one call was on its way"
+    stage.azure.patch("/jobs/own", {"metadata": before["metadata"]})
+    await stage.until(lambda: all(stage.phase("bt", name) == "Succeeded" for name in names), 1800)

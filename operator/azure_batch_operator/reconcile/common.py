@@ -110,7 +110,7 @@ def foreign(resource: Resource, what: str, remote: Mapping[str, Any], remedy: st
     if resource.key.kind is Kind.POOL:
         # The nodes of the pool that was there before are gone with it, and nobody pays for them any more.
         shown = {name: value for name, value in shown.items() if name not in _OF_NODES}
-    return with_notice(resource, Plan(status=shown), verdict)
+    return with_notice(resource, Plan(status=shown, halts=True), verdict)
 
 
 _OF_NODES = frozenset(

@@ -345,6 +345,7 @@ class Plan:
         feeds_only: fingerprint of the sources that may go on being brought in, where that is under way; None if the plan says
             nothing of it. A job without tasks of its own has an empty one.
         operate: what is to be done next for a BatchOperation, once `first` is stored.
+        halts: whether nothing goes on that is under way for the object, since what it works in is somebody else's by now.
         ended: a job that a GET must show as one that takes no more tasks before the status is true.
         left_active: a task that a list of its job's tasks must show as active before the status is true.
         confirm: what must be absent before the finalizer is taken off or, where it stays, before the status is shown.
@@ -370,6 +371,7 @@ class Plan:
     incarnation: str | None = None
     feeds_only: str | None = None
     operate: Operate | None = None
+    halts: bool = False
     ended: Ended | None = None
     left_active: Absence | None = None
     confirm: tuple[Absence, ...] = ()

@@ -142,8 +142,10 @@ def plan(
     if not account.usable:
         # What waits in Azure Batch has no status yet and needs none now: the account says what is the matter, once for thousands.
         return Plan() if in_hand and not account.gone else without_account(resource, account, now)
-    if job.remote is Absent.UNKNOWN or view.pending:
+    if job.remote is Absent.UNKNOWN:
         return Plan()
+    if view.pending:
+        return _on_its_way(resource, job, now)
     if job.remote is Absent.GONE or not job.ours:
         return _without_job(resource, job, now)
     # A task that is in already is followed to its end.
@@ -190,6 +192,15 @@ def _too_late(resource: Resource) -> Plan | None:
     shown = dict(resource.status) | {"handled": handled(resource, RETRY_FAILED, TERMINATE)}
     text = "the task has succeeded, so it is not run again: create a new BatchTask to run its command once more"
     return Plan(status=shown, notices=(Notice("RetryRefused", text, "Warning"),) if retry else ())
+
+
+def _on_its_way(resource: Resource, job: JobView, now: float) -> Plan:
+    """What waits to be added may still be kept from a job that is somebody else's by now."""
+    if job.stranger is not None:
+        return replace(_not_allowed(resource, job.stranger, now), halts=True)
+    if job.remote is not Absent.GONE and not job.ours:
+        return replace(_without_job(resource, job, now), halts=True)
+    return Plan()
 
 
 def _without_job(resource: Resource, job: JobView, now: float) -> Plan:

@@ -155,6 +155,8 @@ class Executor:
             CallRefusedError: if a call was refused; the object's status says so, and the call waits.
             BatchError: if the service does not say whether what the plan relies on is so.
         """
+        if plan.halts and session is not None:
+            self.halt(resource, session)
         if plan.finalizer == "add" and not resource.has_finalizer:
             current = await set_finalizer(self._api, resource, present=True)
             if current is None:

@@ -87,6 +87,22 @@ def test_nothing_is_submitted_on_old_news_or_twice() -> None:
 
 
 @pytest.mark.parametrize(
+    ("job", "why"),
+    [
+        (replace(ACTIVE, ours=False), "WaitingForJob"),
+        (replace(ACTIVE, stranger="it belongs to BatchJob other/theirs"), "JobNotAllowed"),
+    ],
+)
+def test_a_task_that_is_about_to_be_sent_is_kept_from_a_job_that_is_somebody_elses_by_now(
+    job: JobView, why: str
+) -> None:
+    decision = decide(task(), TaskView(Absent.GONE, pending=True), job)
+    assert decision.halts
+    assert reason(decision) == why
+    assert not decide(task(), TaskView(Absent.GONE, pending=True)).halts
+
+
+@pytest.mark.parametrize(
     "job",
     [
         ACTIVE,
