@@ -312,6 +312,27 @@ async def test_what_is_being_deleted_while_an_object_is_let_go_is_asked_for_ever
     hold.release()
 
 
+async def test_what_was_adopted_is_not_said_to_be_gone_while_calls_may_still_land(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.post("/jobs", {"id": "old", "poolInfo": {"poolId": "cpu"}})
+    adopting = job("old")
+    adopting["metadata"]["annotations"] = {"azurebatch.io/adopt": "true"}
+    stage.apply(adopting)
+    await stage.until(lambda: stage.ready("bj", "old"), 120)
+    await stage.restart()
+    stage.delete("bj", "old")
+    await stage.until(lambda: stage.reason("bj", "old") == "Deleting", 15)
+    await stage.run_for(10)
+    message = str(stage.condition("bj", "old")["message"])
+    assert message.startswith("what is in Azure Batch under its ID stays, since it was adopted or is somebody else's:")
+    assert "may still take effect" in message
+    await stage.until(lambda: stage.gone("bj", "old"), 120)
+    assert (stage.azure.get("/jobs/old") or {})["state"] == "active"
+    await stage.until(lambda: stage.events("bj", "old", "Detached"), 30)
+    await stage.run_for(60)
+    assert [each["count"] for each in stage.events("bj", "old", "Detached")] == [1], "told once, when it is let go"
+
+
 @pytest.mark.parametrize("kind", ["bp", "bj", "bjs"])
 async def test_what_is_waited_for_after_a_restart_is_said(stage: Stage, kind: str) -> None:
     """A call of the operator before may still land; what that one said of the account is out of date."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -95,9 +95,12 @@ def still_there(resource: Resource, what: str, now: float) -> Plan:
     return Plan(status=kept(resource, verdict, now))
 
 
-def confirming(resource: Resource, now: float) -> Plan:
-    """Nothing of the object is in Azure Batch, but a call that an operator sent a moment ago may still take effect there."""
-    text = "nothing of it is in Azure Batch: waiting up to a minute for calls that were sent before and may still take effect"
+def confirming(resource: Resource, absences: Sequence[Absence], now: float) -> Plan:
+    """Nothing that the object has made is in Azure Batch, but a call that was sent a moment ago may still take effect there."""
+    what = "nothing of it is in Azure Batch"
+    if any(each.stranger is not None for each in absences):
+        what = "what is in Azure Batch under its ID stays, since it was adopted or is somebody else's"
+    text = f"{what}: waiting up to a minute for calls that were sent before and may still take effect"
     verdict = Verdict("Deleting", "Deleting", text, ready=False, trend="Reconciling")
     return Plan(status=kept(resource, verdict, now))
 

@@ -196,11 +196,13 @@ class Executor:
             wanted |= {_RELEASE} if plan.finalizer == "remove" else set()
             self.backoff.settle(resource.key, wanted)
         plan = await self._change_objects(resource, plan)
+        lets_go = plan.finalizer == "remove" and resource.has_finalizer
         self._show(resource, plan)
-        self.tell(resource, plan)
+        if not lets_go:
+            self.tell(resource, plan)
         if plan.again is not None:
             self._queue.add_after(resource.key, max(plan.again, _LEAST_WAIT))
-        if plan.finalizer == "remove" and resource.has_finalizer:
+        if lets_go:
             await self._release(resource, plan, session)
 
     def tell(self, resource: Resource, plan: Plan) -> None:
@@ -385,7 +387,7 @@ class Executor:
         if plan.confirm and session is not None and not resource.released:
             wait = self.landing.left(resource)
             if wait > 0:
-                self._show(resource, confirming(resource, time.time()))
+                self._show(resource, confirming(resource, plan.confirm, time.time()))
                 self._queue.add_after(resource.key, wait)
                 return
             key, intent = resource.key, intent_of(resource)
@@ -397,6 +399,8 @@ class Executor:
                 problem = Trouble("", "", Patience.BUSY)
                 self._queue.add_after(key, self.backoff.refused(key, _RELEASE, intent, there, problem))
                 return
+        # Only now: until then it may be another plan that lets the object go.
+        self.tell(resource, plan)
         current = await set_finalizer(self._api, resource, present=False)
         if current is None or not current.finalizers:
             self._told.gone(resource.key, resource.uid)
