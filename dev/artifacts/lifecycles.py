@@ -131,6 +131,16 @@ LIFECYCLES: Mapping[Kind, Lifecycle] = {
         ],
         ["With cron there is nothing to create, update or terminate: the schedule is Active or Suspended.", _STALLED, _DELETED],
     ),
+    Kind.OPERATION: Lifecycle(
+        {
+            "Pending": ((0, 0.5), "way"),
+            "Running": ((1, 0.5), "way"),
+            "Succeeded": ((2, 0), "good"),
+            "Failed": ((2, 1), "bad"),
+        },
+        [("Pending", "Running", ""), ("Running", "Succeeded", ""), ("Running", "Failed", "")],
+        [_STALLED, "If the object is deleted, calls that have not begun are not made."],
+    ),
 }  # fmt: skip
 
 _WIDTH, _HEIGHT, _STEP_X, _STEP_Y, _EDGE = 122, 36, 164, 84, 12

@@ -6,8 +6,8 @@ Both are made from the CRDs, as `azure_batch_operator.crds` makes those from the
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 from azure_batch_operator.api.base import API_VERSION, GROUP, REFUSED, VERSION
@@ -115,32 +115,21 @@ _WRITTEN = "<!-- Written by `make crds`; do not edit. -->"
 
 
 def page(info: KindInfo) -> str:
-    """The reference page of a kind: a table for each object, each shape once."""
+    """The reference page of a kind: a tree of its properties that folds, each shape once.
+
+    It is HTML, which both the site and code hosts show as it is: Markdown has no lists that fold.
+    """
     root = _schema_of(info)
     lines = [
         _WRITTEN, f"# {info.kind}", "", info.description, "",
         f"`apiVersion: {API_VERSION}`, `kind: {info.kind}`; kubectl: `{info.plural}.{GROUP}`, short `{info.short}`.", "",
+        "Click a property to see what is below it.", "",
     ]  # fmt: skip
     lines += [f"- {rule.message}" for rule in info.rules] + ([""] if info.rules else [])
-    known: dict[str, str] = {}
-    # All shapes must be known before the first link is written.
-    found = [each for name in ("spec", "status") for each in _objects(root["properties"][name], name, known)]
-    for path, node in found:
-        lines += _section(path, node, known)
+    for name in ("spec", "status"):
+        tree = _tree(root["properties"][name], name, {})
+        lines += [f"## {name}", "", *tree, ""]
     return "\n".join(lines).rstrip("\n") + "\n"
-
-
-def _objects(node: Node, path: str, known: dict[str, str]) -> Iterator[tuple[str, Node]]:
-    """Objects with properties, outside in; one that has the same shape as an earlier one is left out."""
-    shape = _shape(node)
-    if shape in known:
-        return
-    known[shape] = path
-    yield path, node
-    for name, child in node["properties"].items():
-        inner, suffix = (child["items"], "[]") if "items" in child else (child, "")
-        if "properties" in inner and not child.get("description", "").startswith(REFUSED):
-            yield from _objects(inner, f"{path}.{name}{suffix}", known)
 
 
 def _shape(node: Node) -> str:
@@ -149,44 +138,51 @@ def _shape(node: Node) -> str:
     )
 
 
-def _section(path: str, node: Node, known: Mapping[str, str]) -> list[str]:
-    lines = [f"## {path}", ""]
-    if "." in path and node.get("description"):
-        lines += [node["description"], ""]
-    lines += ["| Name | Type | |", "|---|---|---|"]
+def _tree(node: Node, path: str, known: dict[str, str]) -> list[str]:
+    """The properties of an object as a list; one of a shape that was shown before leads there.
+
+    Args:
+        known: shape → path of the object that has shown it.
+    """
+    known[_shape(node)] = path
     needed = set(node.get("required", ()))
+    lines = ['<ul class="tree">'] if path in {"spec", "status"} else ["<ul>"]
+    lines += [f"<li><em>{escape(rule, quote=False)}</em></li>" for rule in _rules(node)]
     for name, child in node["properties"].items():
-        if child.get("description", "").startswith(REFUSED):
+        description = child.get("description", "")
+        if description.startswith(REFUSED):
             continue
-        mark = " **required**" if name in needed else ""
-        text = (
-            child.get("description", "")
-            .replace(said_values(child) or "\n", "")
-            .replace("|", "\\|")
-            .replace("{{", "{ {")
-            .replace("}}", "} }")
-        )
-        lines.append(f"| `{name}`{mark} | {_type(child, known)} | {text} |")
+        inner, suffix = (child["items"], "[]") if "items" in child else (child, "")
+        mark = " <strong>required</strong>" if name in needed else ""
+        text = escape(description.replace(said_values(child) or "\n", ""), quote=False)
+        head = f"<code>{name}</code> {_type(child)}{mark}<br>{text}"
+        if "properties" not in inner:
+            lines.append(f"<li>{head}</li>")
+        elif shown := known.get(_shape(inner)):
+            lines.append(f'<li>{head} Has the properties of <a href="#{shown}"><code>{shown}</code></a>.</li>')
+        else:
+            below = f"{path}.{name}{suffix}"
+            lines.append(f'<li><details id="{below}"><summary>{head}</summary>')
+            lines += [*_tree(inner, below, known), "</details></li>"]
+    return [*lines, "</ul>"]
+
+
+def _rules(node: Node) -> list[str]:
     rules = [rule["message"] for rule in node.get("x-kubernetes-validations", ()) if "oldSelf" not in rule["rule"]]
-    rules = [rule for rule in rules if not rule.startswith("a secret must not")]
-    if rules:
-        lines += ["", "Rules:", "", *(f"- {rule}" for rule in rules)]
-    return [*lines, ""]
+    return [rule for rule in rules if not rule.startswith("a secret must not")]
 
 
-def _type(node: Node, known: Mapping[str, str]) -> str:
+def _type(node: Node) -> str:
     if "items" in node:
-        return f"list of {_type(node['items'], known)}"
+        return f"list of {_type(node['items'])}"
     if "properties" in node:
-        path = known.get(_shape(node), "")
-        anchor = re.sub(r"[^a-z0-9 -]", "", path.lower())
-        return f"[object](#{anchor})"
+        return "object"
     if values := enum_values(node) or node.get("enum"):
-        return ", ".join(f"`{value}`" for value in values)
+        return ", ".join(f"<code>{value}</code>" for value in values)
     if node.get("x-kubernetes-int-or-string"):
         return "integer or string"
     if isinstance(node.get("additionalProperties"), Mapping):
-        return f"map of {_type(node['additionalProperties'], known)}"
+        return f"map of {_type(node['additionalProperties'])}"
     return str(node["type"]) + _range(node)
 
 

@@ -12,7 +12,14 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.generate import ROOT
 
 RECONCILE = ROOT / "operator" / "azure_batch_operator" / "reconcile"
-PAGES = {Kind.ACCOUNT: "accounts", Kind.POOL: "pools", Kind.JOB: "jobs", Kind.TASK: "tasks", Kind.SCHEDULE: "schedules"}
+PAGES = {
+    Kind.ACCOUNT: "accounts",
+    Kind.POOL: "pools",
+    Kind.JOB: "jobs",
+    Kind.TASK: "tasks",
+    Kind.SCHEDULE: "schedules",
+    Kind.OPERATION: "batch-operations",
+}
 MODULES = {kind: kind.removeprefix("Batch").lower() for kind in Kind} | {Kind.SCHEDULE: "schedule"}
 EVERYWHERE = {"Stalled", "Deleting"}
 """Every object can be in these; the note below the diagram says so."""
@@ -21,6 +28,7 @@ OF_VARIABLES = {
     Kind.POOL: {"Pending", "UpdatePending"},
     Kind.JOB: {"Pending", "Queued"},
     Kind.SCHEDULE: {"Pending"},
+    Kind.OPERATION: {"Pending"},
 }
 """Phases that no call names directly: of `waiting` and `failed` (reconcile/common.py), and where a variable holds them."""
 

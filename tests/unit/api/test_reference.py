@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html.parser import HTMLParser
 
 import pytest
 
@@ -14,16 +15,44 @@ from azure_batch_operator.reference import editor_schemas, page, pages
 @pytest.mark.parametrize("info", KINDS.values(), ids=lambda info: info.kind)
 def test_every_link_of_a_page_leads_somewhere(info: KindInfo) -> None:
     text = page(info)
-    anchors = {re.sub(r"[^a-z0-9 -]", "", title.lower()) for title in re.findall(r"^## (.*)$", text, re.MULTILINE)}
-    links = set(re.findall(r"\]\(#([^)]*)\)", text))
-    assert links <= anchors
-    assert links
+    anchors = re.findall(r' id="([^"]*)"', text)
+    links = set(re.findall(r' href="#([^"]*)"', text))
+    assert len(set(anchors)) == len(anchors)
+    assert links <= {*anchors, "spec", "status"}
+    assert anchors
 
 
 @pytest.mark.parametrize("info", KINDS.values(), ids=lambda info: info.kind)
 def test_every_property_of_the_spec_is_on_its_page(info: KindInfo) -> None:
     text = page(info)
-    assert [name for name in info.spec.wire_names() if f"| `{name}`" not in text] == []
+    assert [name for name in info.spec.wire_names() if f"<code>{name}</code>" not in text] == []
+
+
+class Tree(HTMLParser):
+    """Checks that a page's lists and folds are nested as they should be, and collects what folds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.folds: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "br":
+            return
+        self.open.append(tag)
+        if tag == "details":
+            self.folds.append(str(dict(attrs)["id"]))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_tree_of_a_page_is_whole_and_folds_where_there_is_something_below() -> None:
+    tree = Tree()
+    tree.feed(page(KINDS[Kind.JOB]).split("-->", 1)[1])
+    assert tree.open == []
+    assert {"spec.taskFactory", "spec.taskFactory.repeatTask", "spec.tasks[]", "status.failures[]"} <= set(tree.folds)
+    assert "spec.priority" not in tree.folds
 
 
 def test_the_index_lists_kinds_and_secrets() -> None:
