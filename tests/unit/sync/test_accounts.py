@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 import pytest
 
@@ -11,6 +14,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import BatchError, DeadlineError, HostPolicy, NotSentError, ServerBusyError, SharedKey
 from azure_batch_operator.batch.transport import Call
+from azure_batch_operator.kube.api import NotFound
 from azure_batch_operator.reconcile.account import Health
 from azure_batch_operator.sync import accounts as module
 from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session
@@ -88,6 +92,84 @@ def test_a_session_that_ends_by_a_fault_is_shown_and_opened_anew_and_the_others_
         await asyncio.wait([running])
 
     run_jumping(run())
+
+
+class Secrets:
+    """An API server with the Secret of an account."""
+
+    permit = None
+
+    def __init__(self) -> None:
+        self.key, self.version, self.missing = "a2V5", 1, False
+
+    async def request(self, method: str, path: str, **_: Any) -> dict[str, Any]:
+        assert (method, path) == ("GET", "/api/v1/namespaces/n/secrets/s")
+        if self.missing:
+            raise NotFound("there is none", 404)
+        data = {"k": base64.b64encode(self.key.encode()).decode()}
+        return {"metadata": {"uid": "u", "resourceVersion": str(self.version)}, "data": data}
+
+
+class Opened:
+    """A session that tells whom it signs in as."""
+
+    made = 0
+
+    def __init__(self, key: Key, _spec: Any, credential: SharedKey, *_: Any) -> None:
+        self.key, self.health, self.signed = key, Health(True), [credential]
+        Opened.made += 1
+
+    async def sign_in_as(self, credential: SharedKey) -> None:
+        self.signed.append(credential)
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_a_rotated_secret_is_taken_up_once_by_the_session_that_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "Session", Opened)
+    Opened.made = 0
+    auth = {"sharedKey": {"secretRef": {"name": "s", "key": "k"}}}
+    own = account(GOOD)
+    own = replace(own, spec={**own.spec, "accountName": "good", "auth": auth})
+    secrets, told = Secrets(), list[Key]()
+    listeners = Listeners(lambda *_, **__: None, told.append, lambda: False)
+    accounts = Accounts(secrets, HostPolicy(), mock.Mock(), Pacing(), listeners)  # type: ignore[arg-type]
+    running = asyncio.create_task(accounts.run())
+    await asyncio.sleep(0)
+    assert await accounts.refresh(own) == "u/1"
+    opened: Any = accounts.session(GOOD)
+    secrets.version = 2
+    assert await accounts.refresh(own) == "u/2"
+    assert len(opened.signed) == 1, "an edit that leaves the key changes nothing"
+    secrets.key, secrets.version = "b3RoZXI=", 3
+    assert await accounts.refresh(own) == "u/3"
+    assert await accounts.refresh(own) == "u/3"
+    assert accounts.session(GOOD) is opened, "what is known of the account stays"
+    assert (Opened.made, len(opened.signed)) == (1, 2)
+    # A Secret that is gone takes nothing from what is open; the one that comes in its place counts.
+    secrets.missing = True
+    await accounts.refresh(own)
+    assert (accounts.session(GOOD), accounts.health(GOOD).reason) == (opened, "SecretNotFound")
+    secrets.missing, secrets.key, secrets.version = False, "dGhpcmQ=", 4
+    await accounts.refresh(own)
+    assert (len(opened.signed), accounts.health(GOOD).reason) == (3, "")
+    running.cancel()
+    await asyncio.wait([running])
+
+
+async def test_a_session_that_signs_in_anew_polls_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened, used, pokes = session(), list[object](), list[int]()
+
+    async def use(credential: object) -> None:
+        used.append(credential)
+
+    monkeypatch.setattr(opened.client, "use", use)
+    monkeypatch.setattr(opened.poller, "poke", lambda: pokes.append(len(used)))
+    other = SharedKey("a", "b3RoZXI=")
+    await opened.sign_in_as(other)
+    assert used == [other]
+    assert pokes == [1], "with the new credential, and without waiting for the next poll"
 
 
 def session() -> Session:
