@@ -388,7 +388,7 @@ class Operations:
         self, key: Key, run: _Run, request: Request, inputs: Mapping[str, Any], at: Spot, doubted: bool
     ) -> Result | BatchError | None:
         """One call: its outcome, or the error that it is to wait for; None if nobody knows what became of it."""
-        verb, lost = request.how, doubted
+        verb, lost = request.how, False
 
         def note() -> None:
             nonlocal lost
@@ -403,7 +403,10 @@ class Operations:
             if isinstance(answer, bytes):
                 return await self._kept(key, run, inputs, answer)
         except BatchError as error:
-            return _refused(request, error, lost=lost)
+            if lost and verb.changes and error.code not in verb.already:
+                # The client has repeated it by itself, and the refusal is about what the first attempt has done, or is not.
+                return None
+            return _refused(request, error, lost=lost or doubted)
         if (problem := verb.problem(answer)) is not None:
             return Result(FAILED, problem)
         id = answer.request_id if isinstance(answer, Receipt) else None
