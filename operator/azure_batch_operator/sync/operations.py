@@ -49,7 +49,7 @@ from azure_batch_operator.reconcile.operation_order import (
 )
 from azure_batch_operator.reconcile.operation_verbs import Doubt, Spot, before_of
 from azure_batch_operator.reconcile.ownership import claimed
-from azure_batch_operator.reconcile.trouble import trouble
+from azure_batch_operator.reconcile.trouble import Patience, Trouble, trouble
 from azure_batch_operator.sync.backoff import Backoff
 from azure_batch_operator.sync.landing import LANDING_SECONDS
 
@@ -71,6 +71,7 @@ _FEW = 3
 _NODE = ("id", "state", "schedulingState", "lastBootTime")
 _TASK = ("id", "state", "eTag", "environmentSettings")
 _MOST_ITEMS = 10_000
+_REFUSED = Trouble("", "", Patience.WAITING)
 _LOST = "the call had no answer"
 _ACCOUNT = "account"
 
@@ -186,11 +187,12 @@ class Operations:
                 await self._choose(run, order.request)
             elif order.attempt:
                 await self._attempt(key, run, order)
-            elif not order.following:
-                await self._reach(run, order.request)
             if order.following and not run.stopped and run.refused is None:
                 run.looks = await self._look(order.request, order.following)
-            self._backoff.succeeded(key, _ACT)
+            if run.refused is not None and order.choose:
+                self._backoff.refused(key, _ACT, run.uid, BatchError(run.refused[1]), _REFUSED)
+            else:
+                self._backoff.succeeded(key, _ACT)
         except BatchError as error:
             self._not_done(key, run, error)
         except Exception as error:
@@ -353,11 +355,16 @@ class Operations:
                 run.settle(request.verb, target, Result(FAILED, f"{reason}: {message}"))
             return None
         inputs = {**request.how.defaults(found), **request.inputs}
+        landed = asyncio.get_running_loop().time() + LANDING_SECONDS
+        for target in ready:
+            # Until there is an answer: a fault of ours after the call must not repeat it.
+            tries[target].doubt = landed
         place, etag = request.place, found.get("eTag")
         where = Spot(place.pool, place.job, place.schedule, place.task, place.node, etag=etag)
         if request.how.group:
             at = replace(where, targets=tuple(ready))
-            answers = dict.fromkeys(ready, await self._call(key, run, request, inputs, at, tries[ready[0]].doubted))
+            doubted = tries[ready[0]].doubted
+            answers = dict.fromkeys(ready, await self._call(key, run, request, inputs, at, doubted))
         else:
 
             async def one(target: str) -> tuple[str, Result | BatchError | None]:
@@ -369,6 +376,7 @@ class Operations:
             answers = dict(await _together(one(target) for target in ready))
         problem = None
         for target, answer in answers.items():
+            tries[target].doubt = None
             if isinstance(answer, BatchError):
                 problem = answer
             else:
