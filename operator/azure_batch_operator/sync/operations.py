@@ -309,20 +309,20 @@ class Operations:
             run.results = {}
         # From here on a repetition of the order is no news of targets that were never tried.
         run.looks = {}
-        waits = 0
+        waits = rounds = 0
         while left := {target: each for target, each in run.tries.items() if target not in run.results}:
             if run.stopped:
                 return
             problem = await self._round(key, run, order.request, left)
             if all(target in run.results for target in left):
                 break
-            waits = waits + 1 if problem is not None else 0
+            waits, rounds = (waits + 1, 0) if problem is not None else (0, rounds + 1)
             if problem is not None and waits >= _SHOWN_FROM:
                 run.problem = problem
                 self._settled([key])
             elif problem is None:
                 run.problem = None
-            await asyncio.sleep(_wait(problem, waits))
+            await asyncio.sleep(_wait(problem, waits or rounds))
         run.problem = None
 
     async def _round(self, key: Key, run: _Run, request: Request, left: Mapping[str, _Try]) -> BatchError | None:
@@ -496,7 +496,7 @@ class Operations:
 
 def _wait(problem: BatchError | None, waits: int) -> float:
     if problem is None:
-        return _LOOKED_AT_EVERY
+        return min(_LOOKED_AT_EVERY, 2.0 ** min(waits, 10))
     return max(min(problem.retry_after or 0.0, _LONGEST_WAIT), min(_LONGEST_WAIT, 2.0 ** min(waits, 10)))
 
 
