@@ -118,11 +118,7 @@ ACTIONS: Mapping[str, str] = {
 
 def actions_of(kind: str) -> list[str]:
     """Names of the actions of a kind."""
-    more = {
-        "BatchJob": ["retry-failed", "terminate", "suspend", "resume"],
-        "BatchJobSchedule": ["suspend", "resume"],
-        "BatchOperation": ["terminate"],
-    }
+    more = {"BatchJob": ["retry-failed", "terminate", "suspend", "resume"], "BatchJobSchedule": ["suspend", "resume"]}
     return ["reconcile-now", *more.get(kind, [])]
 
 

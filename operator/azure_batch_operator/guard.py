@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 from prometheus_client import Counter
 
@@ -28,6 +29,9 @@ FAULTS = Counter(
 )
 LEAST_WAIT, MOST_WAIT = 1.0, 60.0
 """Seconds between two tries."""
+
+
+_Answer = TypeVar("_Answer")
 
 
 class InternalError(BatchError):
@@ -44,6 +48,21 @@ def message(error: BaseException) -> str:
         f"the operator has failed on this object ({type(error).__name__}{place}); others go on, and it is tried again. This is a "
         "fault of the operator: please report it with the operator's log of this object, where the traceback stands"
     )
+
+
+def shared(work: Coroutine[Any, Any, _Answer]) -> asyncio.Task[_Answer]:
+    """Start what several may wait for, each behind `asyncio.shield`; whoever waits gets the result or the exception.
+
+    If all have stopped waiting by the time it fails, nobody needs the exception, and asyncio does not log it.
+    """
+    task = asyncio.create_task(work)
+    task.add_done_callback(_retrieve)
+    return task
+
+
+def _retrieve(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 def refusal(where: str, subject: object, error: Exception) -> BatchError:

@@ -242,13 +242,13 @@ def skipped(judged: Judged) -> list[Violation]:
     for each in judged.effects():
         if each.operation == "Pools_EvaluatePoolAutoScale":
             continue
-        owner = each.before.owner if each.before is not None else None
-        life = judged.life_of(owner)
-        if each.added:
-            continue
-        gone = life is not None and life.gone is not None and life.gone <= each.time
-        if life is not None and not gone and life.policies(each.time) == {"skip"}:
-            found.append(Violation("skipped", f"{each.operation} {each.path} of {life} at {each.time:.1f}"))
+        owners = {_author(each, task) for task in each.added} or {
+            each.before.owner if each.before is not None else None
+        }
+        for life in map(judged.life_of, owners):
+            gone = life is not None and life.gone is not None and life.gone <= each.time
+            if life is not None and not gone and life.policies(each.time) == {"skip"}:
+                found.append(Violation("skipped", f"{each.operation} {each.path} of {life} at {each.time:.1f}"))
     return found
 
 

@@ -201,10 +201,11 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "rotation",
-        (_ACCOUNT, _pool(), _secret(0.5, "PLANTED-first"), _native(READY, 1), _job(READY, "own", tasks=_tasks(2)),
-         # Tells of the schedule again, should its notification get lost: it is to run before the Secret changes.
+        (_ACCOUNT, _pool(), _secret(0.5, "PLANTED-first"), _native(READY, 1),
+         _job(READY, "own", tasks=_tasks(2, "/bin/sh -c 'sleep 200'")),
+         # Tells of the schedule again, should its notification get lost: it is to run before the Secret changes, a delay included.
          _annotate(READY + 5, "bjs", "nightly", note="early"),
-         Step(READY + 20, "rotate-key", {"key": _KEY, "seconds": 20.0}), _secret(READY + 30, "PLANTED-second")),
+         Step(READY + 80, "rotate-key", {"key": _KEY, "seconds": 20.0}), _secret(READY + 90, "PLANTED-second")),
         _CPU | {"BatchJob/own": "Succeeded", "BatchJobSchedule/nightly": "Suspended"},
         {"pools": ("cpu",), "schedules": ("nightly",), "jobs": ("nightly:job-1", "own")},
     ),

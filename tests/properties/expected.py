@@ -137,6 +137,10 @@ _OF_SEQUENCES: tuple[tuple[str, str], ...] = (
         "what spec.logs uploads are outputFiles of a task in Azure Batch, and the message names members of the task",
     ),
     (
+        r"BatchJob sequence .*spec\.(?:constraints|backoff).*differential: /task own/\w+/constraints/maxTaskRetryCount",
+        "the service gives a job's retries to tasks that are added later",
+    ),
+    (
         r"BatchJob sequence .*truthful: status /BatchJob own/(?:requeues|retries) is there: 0$",
         "numbers of tries that a status has shown stay in it, and 0 is what is so",
     ),

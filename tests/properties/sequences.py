@@ -19,6 +19,7 @@ from properties.visits import HOUR, SETTLED, Fresh, Round, Spec, Step, walked
 _PAUSES = (5.0, 40.0, 1.0, 120.0, 15.0, 3.0, 60.0, 8.0)
 """Virtual seconds after each change; the last is waited for."""
 _PROPERTIES = 5
+_FOLLOW = ("taskUpdatePolicy", "taskPrunePolicy")
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Walk:
     def specs(self) -> Iterator[Spec]:
         """The specs, in order; each is one that a new object can have."""
         chance = random.Random(f"{self.seed} {self.kind}")  # noqa: S311
-        spec = samples.base(self.kind, self.paths[0])
+        spec: Spec = {**samples.base(self.kind, self.paths[0]), **self._policies}
         yield spec
         for _ in _PAUSES:
             path, what = chance.choice(self.paths), chance.randrange(3)
@@ -49,6 +50,12 @@ class Walk:
             if not refusal_of(self.kind, changed):
                 spec = changed
             yield spec
+
+    @property
+    def _policies(self) -> Spec:
+        """That tasks follow their spec, if one of the properties is about them: otherwise they stay as they are."""
+        bases = [samples.base(self.kind, each) for each in self.paths]
+        return {name: each[name] for each in bases for name in _FOLLOW if name in each}
 
     def __str__(self) -> str:
         return f"{self.kind} sequence {self.seed} of {', '.join(text(self.kind, each) for each in self.paths)}"

@@ -119,6 +119,19 @@ async def test_an_object_that_names_the_job_of_another_has_no_say_in_what_is_rea
     assert stage.status("bj", "own")["failures"][0]["stderrTail"] == "out of memory"
 
 
+async def test_a_task_whose_job_is_somebody_elses_asks_for_no_lists_of_it_and_runs_once_it_can(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.post("/jobs", {"id": "own", "poolInfo": {"poolId": "cpu"}})
+    stage.apply(job("own"), task("t", "own"))
+    await stage.until(lambda: stage.reason("bj", "own") == "OwnershipConflict", 60)
+    await stage.until(lambda: stage.reason("bt", "t") == "WaitingForJob", 60)
+    lists = stage.azure.calls("Tasks_ListTasks")
+    await stage.run_for(900)
+    assert stage.azure.calls("Tasks_ListTasks") == lists
+    stage.azure.delete("/jobs/own")
+    await stage.until(lambda: stage.phase("bt", "t") == "Succeeded", 900)
+
+
 async def test_a_job_that_has_ended_is_shown_and_not_asked_for_again_and_again(stage: Stage) -> None:
     """Azure Batch takes no marker for it any more."""
     await stage.ready_pool()

@@ -18,6 +18,7 @@ from itertools import count
 from typing import Any, Literal
 from urllib.parse import quote
 
+from azure_batch_operator import guard
 from azure_batch_operator.kube.api import METADATA_ONLY, KubeApi, KubeError, NotFound
 
 REMEMBERED_FOR = 10.0
@@ -146,13 +147,8 @@ class Values:
             reading = self._start(identity, now)
         elif reading.moment is not None and reading.moment <= since:
             reading = self._start(identity, max(now, reading.begins + READS_APART))
-        try:
-            # One who gives up must not take the answer away from the others that wait for it.
-            return await asyncio.shield(reading.answer)
-        except KubeError:
-            if self._known.get(identity) is reading:
-                del self._known[identity]
-            raise
+        # One who gives up must not take the answer away from the others that wait for it.
+        return await asyncio.shield(reading.answer)
 
     def _start(self, identity: tuple[str, ValueKind, str], begins: float) -> _Reading:
         namespace, kind, name = identity
@@ -161,9 +157,15 @@ class Values:
             if (wait := begins - asyncio.get_running_loop().time()) > 0:
                 await asyncio.sleep(wait)
             reading.moment = self.moment()
-            return await self._read(kind, namespace, name)
+            try:
+                return await self._read(kind, namespace, name)
+            except KubeError:
+                # Also if nobody waits for it any more: the next one asks again.
+                if self._known.get(identity) is reading:
+                    del self._known[identity]
+                raise
 
-        reading = _Reading(begins, asyncio.create_task(read()))
+        reading = _Reading(begins, guard.shared(read()))
         self._known[identity] = reading
         return reading
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from prometheus_client import Counter
 
+from azure_batch_operator import guard
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import BatchError
@@ -441,5 +442,5 @@ async def _shared(
     for old in [each for each, (until, _) in asked.items() if until <= now]:
         del asked[old]
     if question not in asked:
-        asked[question] = (now + _LIST_VALID_FOR, asyncio.create_task(ask()))
+        asked[question] = (now + _LIST_VALID_FOR, guard.shared(ask()))
     return await asyncio.shield(asked[question][1])

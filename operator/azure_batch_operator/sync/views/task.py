@@ -23,7 +23,9 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     if session is None or not (job.exists or (resource.deleting and job.id)):
         return plans.plan(resource, account, job, plans.TaskView(), context.cluster, now)
     id = resource.remote_id
-    if is_open(resource) and (job.stranger is None or resource.has_finalizer):
+    # What is in a job of somebody else does not concern a task that was never added to it.
+    theirs = job.stranger is not None or (isinstance(job.remote, Mapping) and not job.ours)
+    if is_open(resource) and (resource.has_finalizer or not theirs):
         interested(session, resource, job.id, id)
         session.interest.wish_tail(resource.key, resource.spec.get("tailLines"))
     else:
