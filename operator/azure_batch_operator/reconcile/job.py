@@ -28,6 +28,7 @@ from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import (
     PATIENCE,
     beside,
+    ever_created,
     failed,
     once_absent,
     patience,
@@ -139,7 +140,7 @@ def _plan(
         if isinstance(remote, Absent) and (early := _before_creation(resource, remote, now, named=named)) is not None:
             return early
     if not account.usable:
-        if pool.problem and account.gone and not resource.deleting:
+        if pool.problem and account.gone and not resource.deleting and not ever_created(resource):
             return waiting(resource, *pool.problem, now)
         return without_account(resource, account, now)
     if remote is Absent.UNKNOWN:

@@ -19,7 +19,7 @@ from azure_batch_operator.reconcile import (
     schedule_changes,
 )
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
-from azure_batch_operator.reconcile.common import waiting, with_notice, without_account
+from azure_batch_operator.reconcile.common import ever_created, waiting, with_notice, without_account
 from azure_batch_operator.reconcile.job_views import PoolView
 from azure_batch_operator.reconcile.plan import (
     Absent,
@@ -90,7 +90,7 @@ def plan(
     if is_cron(resource):
         return cron.plan(resource, jobs.children, now)
     if not account.usable:
-        if pool.problem and account.gone and not resource.deleting:
+        if pool.problem and account.gone and not resource.deleting and not ever_created(resource):
             return waiting(resource, *pool.problem, now)
         return without_account(resource, account, now)
     if remote is Absent.UNKNOWN:

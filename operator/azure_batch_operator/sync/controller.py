@@ -380,7 +380,8 @@ class Controller:
     async def _plan_in(self, resource: Resource, namespace: Mapping[str, str]) -> tuple[Resource, Plan, Session | None]:
         """Decide about an object, under the annotations of its namespace."""
         policy = policies.policy_of(resource, namespace, self._policy)
-        if policies.halts(resource, policy) and (session := self._relations.session(resource)) is not None:
+        session = self._relations.session(resource)
+        if session is not None and (policies.halts(resource, policy) or not self._relations.is_let_in(resource)):
             self._executor.halt(resource, session)
         if policy is None:
             return resource, policies.unknown(resource, namespace, time.time()), None

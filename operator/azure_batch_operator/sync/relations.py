@@ -76,6 +76,16 @@ class Relations:
         key = self.account_key(resource)
         return self._accounts.session(key) if key else None
 
+    def is_let_in(self, resource: Resource) -> bool:
+        """Whether the account of an object exists and allows its namespace; `account` says why not.
+
+        Without that nothing goes on that is under way for the object, in a session that `account` no longer returns
+        (tests/quick/test_shut_out.py).
+        """
+        key = self.account_key(resource)
+        account = self._store.get(key) if key else None
+        return account is not None and self._allows(account, resource.key.namespace)
+
     def account(self, resource: Resource) -> tuple[AccountView, Session | None]:
         """What an object needs to know of its account, and the session if there is one."""
         key = self.account_key(resource)
