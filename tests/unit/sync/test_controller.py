@@ -105,7 +105,7 @@ class Scene:
             key=ACCOUNT.key,
             client=SimpleNamespace(jobs=EMPTY, job_schedules=EMPTY, nodes=EMPTY, pools=self.pools),
             mirror=self.mirror, interest=Interest(), poller=self,
-            submitter=nobody, feeder=nobody, retrier=nobody, health=Health(True), url="https://a.example",
+            submitter=nobody, feeder=nobody, retrier=nobody, operations=nobody, health=Health(True), url="https://a.example",
         )  # fmt: skip
         self.controller.accounts = self  # type: ignore[assignment]
         self.controller._relations = Relations(self.store, self, namespaces)  # type: ignore[arg-type]
