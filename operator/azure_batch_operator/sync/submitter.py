@@ -46,16 +46,16 @@ class _Item:
         return str(self.body["id"]).lower()
 
 
-def _packed(waiting: Sequence[_Item]) -> tuple[list[_Item], list[_Item]]:
-    """What goes out in one call, and what stays: also the second of two that name the same task, to learn that it is taken."""
+def _take(waiting: dict[Key, _Item]) -> list[_Item]:
+    """Take out what goes out in one call; the second of two that name the same task stays, to learn that it is taken."""
     packed: dict[str, _Item] = {}
-    left = []
-    for item in waiting:
-        if len(packed) < MOST_TASKS and item.id not in packed:
-            packed[item.id] = item
-        else:
-            left.append(item)
-    return list(packed.values()), left
+    for item in waiting.values():
+        if len(packed) == MOST_TASKS:
+            break
+        packed.setdefault(item.id, item)
+    for item in packed.values():
+        del waiting[item.key]
+    return list(packed.values())
 
 
 class Submitter:
@@ -82,8 +82,10 @@ class Submitter:
         self._settled = settled
         self._doubtful = doubtful
         self._backoff = Backoff(lambda: asyncio.get_running_loop().time(), lambda: 1.0)
-        self._waiting: defaultdict[str, list[_Item]] = defaultdict(list)
-        self._in_hand: set[Key] = set()
+        self._waiting: defaultdict[str, dict[Key, _Item]] = defaultdict(dict)
+        """By job and object, the longest waiting first. Thousands are withdrawn at once, so none is searched for."""
+        self._in_hand: dict[Key, str] = {}
+        """The job of each object whose task waits or is being sent."""
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._arrived: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._group: asyncio.TaskGroup | None = None
@@ -92,8 +94,8 @@ class Submitter:
         """Have a task added soon."""
         if key in self._in_hand or self._group is None:
             return
-        self._in_hand.add(key)
-        self._waiting[job_id].append(_Item(key, body, owner))
+        self._in_hand[key] = job_id
+        self._waiting[job_id][key] = _Item(key, body, owner)
         self._arrived[job_id].set()
         if job_id not in self._jobs:
             self._jobs[job_id] = self._group.create_task(self._serve(job_id))
@@ -119,14 +121,9 @@ class Submitter:
     def withdraw(self, key: Key) -> None:
         """The object is gone or held: its task is not sent, unless it is on its way already."""
         self._backoff.forget(key)
-        if key not in self._in_hand:
-            return
-        for job_id, waiting in self._waiting.items():
-            left = [item for item in waiting if item.key != key]
-            if len(left) < len(waiting):
-                self._waiting[job_id] = left
-                self._in_hand.discard(key)
-                return
+        waiting = self._waiting.get(self._in_hand.get(key, ""), {})
+        if waiting.pop(key, None) is not None:
+            del self._in_hand[key]
 
     async def run(self) -> None:
         """Send until cancelled."""
@@ -139,8 +136,7 @@ class Submitter:
         try:
             while self._waiting[job_id]:
                 await self._gather(job_id)
-                items, self._waiting[job_id] = _packed(self._waiting[job_id])
-                if items:
+                if items := _take(self._waiting[job_id]):
                     await self._send(job_id, items)
         finally:
             del self._jobs[job_id]
@@ -182,7 +178,8 @@ class Submitter:
             # Whatever one task holds is the failure of the tasks of this call; the other calls go out all the same.
             unknown = refusal("submitter", job_id, error)
         finally:
-            self._in_hand.difference_update(keys)
+            for key in keys:
+                self._in_hand.pop(key, None)
         for item in items:
             error_of_item = outcome.get(item.id, unknown)
             if error_of_item is None:

@@ -115,6 +115,72 @@ async def test_a_task_in_hand_is_not_taken_twice() -> None:
     assert client.calls == [["t0"]]
 
 
+class CountingKey(Key):
+    """A key that counts how often it is compared."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        CountingKey.compared += 1
+        return super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = Key.__hash__
+
+
+class CountingBody(dict[str, Any]):
+    """A body that counts how often it is read."""
+
+    reads = 0
+
+    def __getitem__(self, name: str) -> Any:
+        CountingBody.reads += 1
+        return super().__getitem__(name)
+
+
+async def test_what_waits_is_withdrawn_and_sent_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of objects are deleted at once, while thousands wait."""
+    number = 2000
+    monkeypatch.setattr(CountingKey, "compared", 0)
+    monkeypatch.setattr(CountingBody, "reads", 0)
+    keys = [CountingKey(Kind.TASK, "default", f"t{index}") for index in range(2 * number)]
+    client = Client()
+    async with submitting(client) as (submitter, _, settled):
+        for index, each in enumerate(keys):
+            submitter.add(each, f"j{index % 2}", CountingBody(id=f"t{index}"), "o")
+        for each in reversed(keys[number:]):
+            submitter.withdraw(each)
+        assert [submitter.has(each) for each in keys] == [True] * number + [False] * number
+        assert CountingKey.compared <= 10 * len(keys)
+        async with asyncio.timeout(30):
+            while len(settled) < number:
+                await asyncio.sleep(0.01)
+    sent = [id for call in client.calls for id in call]
+    assert sorted(sent) == sorted(f"t{index}" for index in range(number))
+    assert [int(id[1:]) for id in sent if int(id[1:]) % 2] == list(range(1, number, 2)), (
+        "in the order that they came in"
+    )
+    assert CountingBody.reads <= 10 * number
+
+
+async def test_what_is_being_sent_cannot_be_withdrawn_any_more() -> None:
+    def respond(_: dict[str, Any]) -> None:
+        submitter.withdraw(key(0))
+        seen.append(submitter.has(key(0)))
+
+    seen: list[bool] = []
+    async with submitting(Client(respond)) as (submitter, added, settled):
+        submitter.add(key(0), "j", bodies(1)[0], "o")
+        async with asyncio.timeout(30):
+            while not settled:
+                await asyncio.sleep(0.01)
+        assert seen == [True]
+        assert added == {"t0": "o"}
+        assert not submitter.has(key(0))
+
+
 async def settled_with(respond: Respond, number: int) -> tuple[dict[str, str | None], list[BatchError | None]]:
     async with submitting(Client(respond)) as (submitter, added, settled):
         for index, body in enumerate(bodies(number)):
