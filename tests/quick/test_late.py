@@ -333,6 +333,25 @@ async def test_what_was_adopted_is_not_said_to_be_gone_while_calls_may_still_lan
     assert [each["count"] for each in stage.events("bj", "old", "Detached")] == [1], "told once, when it is let go"
 
 
+async def test_tasks_that_are_deleted_after_a_restart_cost_no_write_of_their_status(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=0)
+    stage.apply(job("own", onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.azure.get("/jobs/own"))
+    names = [f"t{number}" for number in range(50)]
+    stage.apply(*(task(name, "own", "sleep 3600") for name in names))
+    await stage.until(lambda: len(stage.azure.all("/jobs/own/tasks")) == 50, 120)
+    await stage.run_for(60)
+    await stage.restart()
+    await stage.run_for(5)
+    for name in names:
+        stage.delete("bt", name)
+    await stage.until(lambda: not stage.azure.all("/jobs/own/tasks"), 30)
+    await stage.run_for(10)
+    assert len(stage.names("bt")) == 50, "they wait for calls of the operator before"
+    await stage.until(lambda: not stage.names("bt"), 120)
+    assert stage.writes("bt", subresource="status") == 0
+
+
 @pytest.mark.parametrize("kind", ["bp", "bj", "bjs"])
 async def test_what_is_waited_for_after_a_restart_is_said(stage: Stage, kind: str) -> None:
     """A call of the operator before may still land; what that one said of the account is out of date."""

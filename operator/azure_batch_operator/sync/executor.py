@@ -388,7 +388,9 @@ class Executor:
         if plan.confirm and session is not None and not resource.released:
             wait = self.landing.left(resource)
             if wait > 0:
-                self._show(resource, confirming(resource, plan.confirm, time.time()))
+                if resource.key.kind is not Kind.TASK:
+                    # Of tasks there are thousands, and none of them is worth a write for a minute.
+                    self._show(resource, confirming(resource, plan.confirm, time.time()))
                 self._queue.add_after(resource.key, wait)
                 return
             key, intent = resource.key, intent_of(resource)
