@@ -116,13 +116,15 @@ async def test_a_job_that_somebody_else_takes_over_gets_no_more_tasks(stage: Sta
     await stage.until(lambda: len(stage.azure.all("/jobs/own/tasks")) == FEW + MANY, 300)
 
 
-async def test_a_job_that_somebody_else_takes_over_gets_no_more_batch_tasks(stage: Stage) -> None:
+@pytest.mark.parametrize("named", ["jobRef", "jobId"])
+async def test_a_job_that_somebody_else_takes_over_gets_no_more_batch_tasks(stage: Stage, named: str) -> None:
     await stage.ready_pool()
     stage.apply(job("own", onAllTasksComplete="noaction"))
     await stage.until(lambda: stage.ready("bj", "own"), 120)
     hold = stage.azure.hold("Tasks_CreateTaskCollection")
     names = [f"t{number:03}" for number in range(350)]
-    stage.apply(*(task(name, "own") for name in names))
+    by_id = {"jobRef": None, "jobId": "own", "accountRef": {"name": "main"}} if named == "jobId" else {}
+    stage.apply(*(task(name, "own", **by_id) for name in names))
     await stage.until(lambda: hold.arrived, 60)
     before = stage.azure.get("/jobs/own")
     assert before

@@ -35,7 +35,7 @@ def job(name: str, **spec: Any) -> Body:
 
 def task(name: str, job_name: str, command: str = "true", **spec: Any) -> Body:
     """A task of a job."""
-    return thing("BatchTask", name, jobRef={"name": job_name}, commandLine=command, **spec)
+    return thing("BatchTask", name, **({"jobRef": {"name": job_name}, "commandLine": command} | spec))
 
 
 def schedule(name: str, **spec: Any) -> Body:

@@ -298,6 +298,35 @@ def wanted_tasks(scene: Scene, number: int) -> dict[str, Key]:
     return keys
 
 
+async def test_the_tasks_of_a_job_learn_that_it_has_changed_hands() -> None:
+    """Those that name it by `jobId` are told by nobody else, and may wait to be added to it."""
+    scene = Scene()
+    keys = wanted_tasks(scene, 3)
+    assert await scene.poll() == set(keys.values())
+    assert await scene.poll() == set()
+    marked = {"metadata": [{"name": "azurebatch.io/owner", "value": "other/n/BatchJob/j/uid-9/j"}]}
+    scene.service.items["jobs"] = [each | marked for each in job()]
+    assert await scene.poll() == set(keys.values())
+    assert await scene.poll() == set()
+    scene.service.items["jobs"] = [each | marked | {"priority": 7} for each in job()]
+    assert await scene.poll() == set(), "thousands of tasks are not looked at for what does not concern them"
+
+
+async def test_the_tasks_of_a_run_learn_that_its_schedule_has_changed_hands() -> None:
+    scene = Scene()
+    key = Key(Kind.TASK, "n", "t")
+    scene.interest.add(key, "s:job-1", "t")
+    scene.interest.add(Key(Kind.SCHEDULE, "n", "s"), "s")
+    scene.service.items["jobs"] = [{"id": "s:job-1", "state": "active", "poolInfo": {}}]
+    scene.service.items["schedules"] = [{"id": "s", "state": "active"}]
+    for _ in range(3):
+        await scene.poll()
+    assert key not in await scene.poll()
+    marked = {"metadata": [{"name": "azurebatch.io/owner", "value": "other/n/BatchJobSchedule/s/uid-9/s"}]}
+    scene.service.items["schedules"] = [{"id": "s", "state": "active", **marked}]
+    assert key in await scene.poll() | await scene.poll()
+
+
 async def test_a_few_tasks_are_asked_for_by_their_ids() -> None:
     scene = Scene()
     keys = wanted_tasks(scene, 3)

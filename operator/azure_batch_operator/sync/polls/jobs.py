@@ -9,6 +9,7 @@ from typing import Any
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, NotFoundError
+from azure_batch_operator.reconcile.ownership import marker_of
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import Interest, JobResults, JobWish, Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
@@ -68,16 +69,24 @@ class JobPoll(Poll):
         return {"id": job["id"], "state": job.get("state"), "poolInfo": {"poolId": pool_of(job)}}
 
     def _tell_tasks(self, news: News) -> None:
-        """Queue the tasks of a job that appears, disappears or changes its state: without a BatchJob nothing else would.
+        """Queue the tasks of a job that appears, disappears, or changes its state or owner: without a BatchJob nothing else would.
 
         A job that the first answer shows to be missing counts as well, or its tasks would never report it.
         """
-        states = {id: self._mirror.jobs.get(id) for id in self._interest.tasks}
-        shown = {id: job.get("state") if isinstance(job, Mapping) else job for id, job in states.items()}
+        shown = {id: self._shown(id) for id in self._interest.tasks}
         for id, state in shown.items():
             if self._states.get(id, Absent.UNKNOWN) != state:
                 news.changed |= {key for keys in self._interest.tasks[id].values() for key in keys}
         self._states = shown
+
+    def _shown(self, id: str) -> Any:
+        """What tasks that go into a job need to know of it: its state, and whose it and the schedule are that has made it."""
+        job = self._mirror.jobs.get(id)
+        if isinstance(job, Absent):
+            return job
+        schedule, _, run = id.partition(":")
+        made_by = self._mirror.schedules.latest(schedule) if run else None
+        return job.get("state"), marker_of(job), made_by and marker_of(made_by)
 
     def _tell_waiting(self, news: News) -> None:
         """Jobs none of whose tasks runs say why, so they are told when their pool looks different."""
