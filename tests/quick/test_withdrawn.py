@@ -20,6 +20,8 @@ def repeated(count: int) -> dict[str, Any]:
 def stop(stage: Stage, how: str) -> None:
     if how == "skip":
         stage.annotate("bj", "own", reconcile_policy="skip")
+    elif how == "remove":
+        stage.annotate("bj", "own", retry_failed=None)
     else:
         stage.patch("bj", "own", {"spec": {"suspend": True}})
 
@@ -27,6 +29,8 @@ def stop(stage: Stage, how: str) -> None:
 def go_on(stage: Stage, how: str) -> None:
     if how == "skip":
         stage.annotate("bj", "own", reconcile_policy="manage")
+    elif how == "remove":
+        stage.annotate("bj", "own", retry_failed="1")
     else:
         stage.patch("bj", "own", {"spec": {"suspend": False}})
 
@@ -114,7 +118,7 @@ async def test_a_schedule_is_suspended_although_the_api_server_shows_no_secret(s
     await stage.until(lambda: (stage.azure.get("/jobschedules/own") or {})["state"] == "disabled", 120)
 
 
-@pytest.mark.parametrize("how", ["skip", "suspend"])
+@pytest.mark.parametrize("how", ["skip", "suspend", "remove"])
 async def test_failed_tasks_run_again_no_more(stage: Stage, how: str) -> None:
     await stage.ready_pool()
     failing = [{"id": f"t{number}", "commandLine": "/bin/sh -c 'exit 1'"} for number in range(FAILED)]

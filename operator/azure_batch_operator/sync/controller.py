@@ -12,7 +12,7 @@ from functools import partial
 from prometheus_client import Counter, Histogram
 
 from azure_batch_operator import guard, tracing
-from azure_batch_operator.api.base import RECONCILE_NOW
+from azure_batch_operator.api.base import RECONCILE_NOW, RETRY_FAILED
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import BatchError, HostPolicy
@@ -383,6 +383,9 @@ class Controller:
         session = self._relations.session(resource)
         if session is not None and (policies.halts(resource, policy) or not self._relations.is_let_in(resource)):
             self._executor.halt(resource, session)
+        elif session is not None and asked(resource, RETRY_FAILED) is None:
+            # Somebody has taken the annotation off before all of the failed tasks were run again.
+            session.retrier.stop(resource.key)
         if policy is None:
             return resource, policies.unknown(resource, namespace, time.time()), None
         if resource.deleting and policy is Policy.DETACH:
