@@ -68,6 +68,14 @@ CONTEXTS: Mapping[str, Mapping[str, Any]] = {
     "BatchJob.tasksFrom.template.dependsOn": {"usesTaskDependencies": True, "onAllTasksComplete": "noaction"},
     "BatchJob.tasksFrom.template.exitConditions": _ON_FAILURE,
     "BatchJob.taskFactory.repeatTask.dependsOn": {"usesTaskDependencies": True, "onAllTasksComplete": "noaction"},
+    "BatchJobSchedule.jobSpecification.taskFactory.repeatTask.dependsOn": {
+        "jobSpecification": {
+            "poolRef": {"name": "cpu"},
+            "tasks": [_TASK],
+            "usesTaskDependencies": True,
+            "onAllTasksComplete": "noaction",
+        },
+    },
     "BatchJob.taskFactory.repeatTask.exitConditions": _ON_FAILURE,
     "BatchJob.taskFactory.mergeTask.exitConditions": _ON_FAILURE,
 }
