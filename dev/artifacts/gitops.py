@@ -118,7 +118,11 @@ ACTIONS: Mapping[str, str] = {
 
 def actions_of(kind: str) -> list[str]:
     """Names of the actions of a kind."""
-    more = {"BatchJob": ["retry-failed", "terminate", "suspend", "resume"], "BatchJobSchedule": ["suspend", "resume"]}
+    more = {
+        "BatchJob": ["retry-failed", "terminate", "suspend", "resume"],
+        "BatchJobSchedule": ["suspend", "resume"],
+        "BatchOperation": ["terminate"],
+    }
     return ["reconcile-now", *more.get(kind, [])]
 
 

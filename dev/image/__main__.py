@@ -1,4 +1,4 @@
-"""`make image`: build the operator's and the emulator's image, and run the operator's once."""
+"""`make image`: build the operator's and the emulator's image, and run each once."""
 
 from __future__ import annotations
 

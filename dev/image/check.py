@@ -1,8 +1,10 @@
-"""Runs the image once on the local control plane as the chart has it, and sees it finish the sample job."""
+"""Runs the images once: the emulator's as docs/emulator.md has it for a CI, until a task is completed there; the operator's on the
+local control plane as the chart has it, until the sample job is complete."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -10,10 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from image.builders import Builder, ImageError
+import yaml
+from azure.batch import BatchClient, models
+from azure.core.credentials import AzureNamedKeyCredential
+from azure.core.exceptions import AzureError
+
+from image.builders import USER, Builder, ImageError
 from localcluster import LocalCluster
 from localcluster.errors import LocalClusterError
-from stage import REPOSITORY, Emulator, Operator, Pod, samples
+from stage import REPOSITORY, Emulator, Operator, Pod, samples, wait_until
 
 _NAME = "azure-batch-operator"
 _QUESTIONS = """
@@ -62,18 +69,57 @@ def _harmless(builder: Builder, tag: str, folder: Path) -> None:
         raise ImageError(f"the image is not as it should be: {done.stdout}{done.stderr}")
 
 
+def documented_job() -> tuple[dict[str, str], dict[str, str]]:
+    """The variables of the emulator's container and of the tests' step, as docs/emulator.md shows them for a CI."""
+    page = (REPOSITORY / "docs" / "emulator.md").read_text(encoding="utf-8")
+    [text] = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "services:" in block]
+    job = yaml.safe_load(text)["jobs"]["test"]
+    [step] = [step for step in job["steps"] if "env" in step]
+    return job["services"]["batch"]["env"], step["env"]
+
+
 def check_emulator(builder: Builder, tag: str) -> None:
-    """See the emulator's image start as far as its help.
+    """Start the emulator's image as docs/emulator.md has it for a CI, and see a task complete there.
 
     Raises:
-        ImageError: it does not.
+        ImageError, LocalClusterError, TimeoutError: with what went wrong.
     """
+    service, tests = documented_job()
     with tempfile.TemporaryDirectory(prefix="image-") as name:
-        Path(name).chmod(0o755)
-        command = builder.command(tag, Path(name), {}, ("--help",))
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode or "--time-scale" not in done.stdout:
-        raise ImageError(f"the emulator's image does not run: {done.stderr}")
+        folder = Path(name)
+        folder.chmod(0o755)
+        (folder / "empty").mkdir()
+        # A port that is free: containers share the network of this machine.
+        command = builder.command(tag, folder / "empty", service | {"AZURE_BATCH_EMULATOR_PORT": "0"}, ())
+        emulator = Emulator.launch(folder / "batch", command)
+        try:
+            endpoint = emulator.endpoint.replace(service["AZURE_BATCH_EMULATOR_HOST"], "127.0.0.1")
+            credential = AzureNamedKeyCredential(tests["AZURE_BATCH_ACCOUNT"], tests["AZURE_BATCH_ACCESS_KEY"])
+            with BatchClient(endpoint, credential) as client:
+                _run_task(client)
+        except AzureError as error:
+            raise ImageError(f"the emulator's image does not run a task: {error}") from None
+        finally:
+            emulator.stop()
+
+
+def _run_task(client: BatchClient) -> None:
+    """See a task's output; its command runs as the image's user."""
+    image = models.ImageReference(publisher="canonical", offer="0001-com-ubuntu-server-jammy", sku="22_04-lts")
+    machine = models.VirtualMachineConfiguration(image_reference=image, node_agent_sku_id="batch.node.ubuntu 22.04")
+    client.create_pool(
+        models.BatchPoolCreateContent(
+            id="pool", vm_size="standard_d2s_v3", virtual_machine_configuration=machine, target_dedicated_nodes=1
+        )
+    )
+    client.create_job(models.BatchJobCreateContent(id="job", pool_info=models.BatchPoolInfo(pool_id="pool")))
+    client.create_task("job", models.BatchTaskCreateContent(id="task", command_line="/bin/sh -c 'id -u'"))
+    wait_until(
+        lambda: client.get_task("job", "task").state == "completed", "a task in the emulator's image is completed"
+    )
+    output = b"".join(client.get_task_file("job", "task", "stdout.txt"))
+    if output.split() != [USER.partition(":")[0].encode()]:
+        raise ImageError(f"a task in the emulator's image wrote {output!r}, not the number of the image's user")
 
 
 def check(builder: Builder, tag: str) -> None:

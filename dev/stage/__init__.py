@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,12 +117,17 @@ class Emulator(Service):
         Args:
             program: another one with the same options and the same line when it is ready.
         """
-        folder.mkdir(parents=True, exist_ok=True)
-        log = folder / "emulator.log"
         command = [
             *(program or (_program("azure-batch-emulator"),)), f"--port={port}", f"--time-scale={time_scale}",
             f"--work-dir={folder / 'emulator'}", *arguments,
         ]  # fmt: skip
+        return cls.launch(folder, command, owned=owned)
+
+    @classmethod
+    def launch(cls, folder: Path, command: Sequence[str], *, owned: bool = True) -> Emulator:
+        """Start one by the whole of its command."""
+        folder.mkdir(parents=True, exist_ok=True)
+        log = folder / "emulator.log"
         emulator = cls("emulator", spawn(command, log=log, folder=folder, owned=owned), log)
         ready = emulator.match(_READY)
         for name, value in ready.groupdict().items():

@@ -278,3 +278,62 @@ async def test_what_may_have_been_done_is_not_done_again_when_the_status_was_edi
     await ended(stage)
     assert stage.reason("bop", "op") == "OutcomeUnknown"
     assert stage.azure.calls("Nodes_RebootNode") == made
+
+
+async def test_it_can_be_terminated_and_keeps_its_record(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=4)
+    stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}, maxConcurrent=1))
+    await stage.until(lambda: counts(stage).get("succeeded") == 1, 600)
+    stage.annotate("bop", "op", terminate="1")
+    status = await ended(stage)
+    # The node that was on its way is followed to its end.
+    assert status["counts"] == {"targets": 4, "succeeded": 2, "failed": 0, "unknown": 0, "skipped": 2}
+    assert stage.reason("bop", "op") == "OperationTerminated"
+    assert status["handled"] == {"terminate": "1"}
+    assert stage.azure.calls("Nodes_RebootNode") == 2
+
+
+async def test_what_may_not_be_reached_is_looked_at_ever_less_often(stage: Stage) -> None:
+    stage.apply(*stage.account_objects())
+    stage.azure.post("/pools", pool_body("cpu"))
+    await stage.run_for(120)
+    stage.apply(pool("cpu"), operation("op", rebootNode={"nodes": {"selector": "all"}}))
+    await stage.until(lambda: stage.reason("bop", "op") == "TargetNotOwned", 600)
+    asked, writes = stage.azure.calls("Pools_GetPool"), stage.writes("bop", "op", "status")
+    await stage.run_for(3600)
+    # Every 30 seconds, then 60, 120, 240, and every 300.
+    assert 10 <= stage.azure.calls("Pools_GetPool") - asked <= 25
+    assert stage.writes("bop", "op", "status") == writes
+
+
+async def test_deleting_it_ends_what_has_not_begun(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=4)
+    stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}, maxConcurrent=1))
+    await stage.until(lambda: counts(stage).get("succeeded") == 1, 600)
+    stage.delete("bop", "op")
+    assert stage.gone("bop", "op")
+    await stage.run_for(3600)
+    assert stage.azure.calls("Nodes_RebootNode") <= 2
+
+
+async def test_more_targets_than_one_operation_takes_are_refused_before_anything_is_done(stage: Stage) -> None:
+    stage.apply(*stage.account_objects())
+    stage.azure.post("/pools", pool_body("cpu"))
+    stage.azure.post("/jobs", {"id": "big", "poolInfo": {"poolId": "cpu"}, "constraints": {}})
+    stage.azure.post("/jobs/big/disable", {"disableTasks": "requeue"})
+    for start in range(0, 1100, 100):
+        tasks = [{"id": f"t{start + each:04}", "commandLine": "true"} for each in range(100)]
+        stage.azure.post("/jobs/big/addtaskcollection", {"value": tasks})
+    raw = {"poolRef": None, "accountRef": {"name": "main"}, "jobId": "big"}
+    stage.apply(operation("op", **raw, terminateTasks={"tasks": {"states": ["active"]}}))
+    await ended(stage)
+    assert stage.reason("bop", "op") == "TooManyTargets"
+    assert stage.azure.calls("Tasks_TerminateTask") == 0
+    some = {"tasks": {"states": ["active"], "most": 1000}}
+    stage.apply(operation("some", **raw, terminateTasks=some, maxConcurrent=100))
+    status = await ended(stage, "some")
+    assert status["counts"]["succeeded"] == 1000
+    # Ten batches of a hundred; the results that there is no room for are counted.
+    assert stage.writes("bop", "some", "status") == 11
+    assert len(status["results"]) + status["omittedResults"] == 1000
+    assert len(str(status["results"])) < 120_000

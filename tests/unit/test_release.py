@@ -14,8 +14,11 @@ import yaml
 from click.testing import CliRunner
 
 from artifacts import navigation
+from azure_batch_emulator.cli import main as emulator_program
+from azure_batch_emulator.config import DEFAULT_ACCOUNT, DEFAULT_KEY
 from azure_batch_operator.generate import ROOT
 from image import __main__ as image_program
+from image.check import documented_job
 
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -57,6 +60,24 @@ def test_the_emulators_image_holds_the_libraries_that_it_imports_and_no_others()
     # The plugin for pytest is imported by pytest alone.
     foreign = imported - sys.stdlib_module_names - {"azure_batch_emulator", "pytest"}
     assert {providers[name][0].lower() for name in foreign} == set(project["dependency-groups"]["emulator-image"])
+
+
+def test_the_documented_service_of_a_ci_job_is_what_the_emulators_image_takes() -> None:
+    # `make image` starts the image with these variables.
+    service, tests = documented_job()
+    for variable, value in service.items():
+        option = variable.removeprefix("AZURE_BATCH_EMULATOR_").lower().replace("_", "-")
+        assert isinstance(value, str)
+        assert f"--{option}" in [name for each in emulator_program.params for name in each.opts], variable
+    [exposed] = re.findall(
+        r"AS emulator\n.*?^EXPOSE (\d+)$", (ROOT / "Dockerfile").read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert tests == {
+        "AZURE_BATCH_ENDPOINT": f"http://127.0.0.1:{exposed}",
+        "AZURE_BATCH_ACCOUNT": DEFAULT_ACCOUNT,
+        "AZURE_BATCH_ACCESS_KEY": DEFAULT_KEY,
+    }
+    assert exposed == str(next(each.default for each in emulator_program.params if each.name == "port"))
 
 
 BASE = "python:3.13-slim-trixie"

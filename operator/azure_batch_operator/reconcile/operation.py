@@ -13,10 +13,12 @@ from typing import Any
 
 import orjson
 
+from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.operation import MOST_RESULTS, MOST_TARGETS, MOST_VALUES
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.common import failed, waiting, with_notice, without_account
+from azure_batch_operator.reconcile.oneshot import asked, handled
 from azure_batch_operator.reconcile.operation_order import (
     ATTEMPTED,
     FAILED,
@@ -49,13 +51,14 @@ _RESULT_BYTES = 96 * 1024
 _VALUE_BYTES = 8 * 1024
 """Of the values of one result."""
 _MESSAGE_BYTES = 400
-_OWNER_LOOKED_AT_EVERY = 300.0
 TOO_MANY = "TooManyTargets"
 """Reason of a failure before anything was done."""
 TARGETS_FAILED = "TargetsFailed"
 """Reason of a failure."""
 OUTCOME_UNKNOWN = "OutcomeUnknown"
 """Reason of a failure where no call was refused."""
+TERMINATED = "OperationTerminated"
+"""Reason of a failure that a user has asked for."""
 _COUNTED = {SUCCEEDED: "succeeded", FAILED: "failed", UNKNOWN: "unknown", SKIPPED: "skipped"}
 
 
@@ -99,8 +102,6 @@ def plan(resource: Resource, account: AccountView, view: View, now: float) -> Pl
     progress = view.progress
     if progress.busy:
         return _slow(resource, progress, now)
-    if progress.refused is not None:
-        return _refused(resource, view.request, progress.refused, now)
     if not {"targets", "counts"} <= resource.status.keys():
         if "startTime" in resource.status:
             # Somebody has edited it while the operator was down. What may have been done is not done again.
@@ -118,17 +119,21 @@ def _slow(resource: Resource, progress: Progress, now: float) -> Plan:
 
 
 def _refused(resource: Resource, request: Request, refused: tuple[str, str], now: float) -> Plan:
-    """The resource may not be touched: whoever owns it may change, so it is looked at again."""
+    """The resource may not be touched: whoever owns it may change, so it is looked at again, ever less often."""
     reason, message = refused
     if reason == NOT_OURS:
-        return replace(waiting(resource, reason, message, now), operate=Operate(request), again=_OWNER_LOOKED_AT_EVERY)
+        return replace(waiting(resource, reason, message, now), operate=Operate(request, choose=True))
     verdict = Verdict("Stalled", reason, message, ready=False, trend="Stalled")
-    shown = Plan(status=kept(resource, verdict, now), operate=Operate(request), again=_OWNER_LOOKED_AT_EVERY)
+    shown = Plan(status=kept(resource, verdict, now), operate=Operate(request, choose=True))
     return with_notice(resource, shown, verdict)
 
 
 def _begin(resource: Resource, account: AccountView, request: Request, progress: Progress, now: float) -> Plan:
     """Choose the targets and write them down, with the first batch."""
+    if asked(resource, TERMINATE):
+        return _over(resource, {}, TERMINATED, f"{TERMINATE} ended it before anything was done", now)
+    if progress.refused is not None:
+        return _refused(resource, request, progress.refused, now)
     chosen = progress.chosen
     if chosen is None:
         told = failed(resource, trouble(progress.problem), now) if progress.problem is not None else Plan()
@@ -186,7 +191,7 @@ def _attempt(
 def _next(resource: Resource, request: Request, members: Mapping[str, Any], progress: Progress, now: float) -> Plan:
     """Write down the next batch and begin it; what is not to be attempted is taken in at once."""
     left = _left(members)
-    if not left or _stops(resource.spec, members["counts"]):
+    if not left or _why_stopped(resource, members["counts"]):
         return _finish(resource, members, now)
     batch = left[: request.size]
     if any(target not in progress.looks for target in batch):
@@ -208,7 +213,7 @@ def _next(resource: Resource, request: Request, members: Mapping[str, Any], prog
         for target in tries
     ]
     so_far = None if "targets" not in resource.status else _shown(resource, members, now)
-    members = {**members, "results": [*(members.get("results") or ()), *entries]}
+    members = _listed(members, [*(members.get("results") or ()), *entries])
     shown = _shown(resource, members, now)
     begun = _attempt(resource, request, members, progress, shown)
     operate = begun.operate and replace(begun.operate, otherwise=so_far)
@@ -236,8 +241,13 @@ def _left(members: Mapping[str, Any]) -> list[str]:
     return [str(target) for target in members["targets"][over:]]
 
 
-def _stops(spec: Mapping[str, Any], counts: Mapping[str, int]) -> bool:
-    return spec.get("pausePolicy") == "Stop" and _failures(counts) > int(spec.get("maxFailures", 0))
+def _why_stopped(resource: Resource, counts: Mapping[str, int]) -> str | None:
+    """Why no further targets are attempted; None if they are."""
+    if asked(resource, TERMINATE):
+        return f"{TERMINATE} ended it"
+    spec = resource.spec
+    stops = spec.get("pausePolicy") == "Stop" and _failures(counts) > int(spec.get("maxFailures", 0))
+    return "pausePolicy is Stop" if stops else None
 
 
 def _failures(counts: Mapping[str, int]) -> int:
@@ -253,9 +263,14 @@ def _taken_in(members: Mapping[str, Any], results: Mapping[str, Result], now: fl
         counts[_COUNTED[result.outcome]] += 1
     others = [each for each in members.get("results") or () if each["target"] not in results]
     entries = [_entry(target, result, timestamp(now)) for target, result in results.items()]
-    listed, omitted = _bounded([*others, *entries])
+    return _listed({**members, "counts": counts}, [*others, *entries])
+
+
+def _listed(members: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Members with as many results as there is room for."""
+    listed, omitted = _bounded(entries)
     omitted += int(members.get("omittedResults") or 0)
-    return {**members, "counts": counts, "results": listed, **({"omittedResults": omitted} if omitted else {})}
+    return {**members, "results": listed, **({"omittedResults": omitted} if omitted else {})}
 
 
 def _entry(target: str, result: Result, stamp: str) -> dict[str, Any]:
@@ -321,9 +336,9 @@ def _finish(resource: Resource, members: Mapping[str, Any], now: float) -> Plan:
     told = [f"{counts[name]} {name}" for name in _COUNTED.values() if counts[name]]
     text = f"{_targets(counts['targets'])}: {', '.join(told)}" if told else "no target matched, so nothing was done"
     if stopped:
-        text += f" ({stopped} not attempted, since pausePolicy is Stop)"
+        text += f" ({stopped} not attempted, since {_why_stopped(resource, members['counts'])})"
     if bad <= allowed:
-        return _over(resource, members, "", text, now)
+        return _over(resource, members, TERMINATED if stopped else "", text, now)
     first = next((each for each in members.get("results") or () if each["outcome"] in {FAILED, UNKNOWN}), None)
     if first is not None:
         text += f". First: {first['target']}: {first.get('message', '')}"
@@ -339,6 +354,8 @@ def _over(resource: Resource, members: Mapping[str, Any], reason: str, text: str
         ended = Verdict("Succeeded", "Succeeded", text, ready=True, more=more)
     members = {**members, "completionTime": timestamp(now)}
     shown = _shown(resource, members, now, ended) if "counts" in members else status(resource, ended, now, **members)
+    if marks := handled(resource, TERMINATE):
+        shown["handled"] = marks
     ttl = resource.spec.get("ttlSecondsAfterFinished")
     return with_notice(resource, Plan(status=shown, again=None if ttl is None else float(ttl)), ended)
 

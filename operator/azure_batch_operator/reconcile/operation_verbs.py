@@ -425,7 +425,7 @@ VERBS: Mapping[str, Verb] = {
     ),
     "listFiles": Verb(_list_files, values=_file, changes=False),
     "readFile": Verb(_read_file, changes=False),
-    "deleteFile": Verb(_delete_file, already=frozenset({"FileNotFound"}), only_in_doubt=True),
+    "deleteFile": Verb(_delete_file, already=frozenset({"FileNotFound"})),
     "terminateSchedule": Verb(
         lambda client, at, given, options: client.job_schedules.terminate(
             at.schedule, force=given.get("force"), if_match=at.etag, **options

@@ -49,7 +49,7 @@ from azure_batch_operator.reconcile.operation_order import (
 )
 from azure_batch_operator.reconcile.operation_verbs import Doubt, Spot, before_of
 from azure_batch_operator.reconcile.ownership import claimed
-from azure_batch_operator.reconcile.trouble import trouble
+from azure_batch_operator.reconcile.trouble import Patience, Trouble, trouble
 from azure_batch_operator.sync.backoff import Backoff
 from azure_batch_operator.sync.landing import LANDING_SECONDS
 
@@ -71,6 +71,7 @@ _FEW = 3
 _NODE = ("id", "state", "schedulingState", "lastBootTime")
 _TASK = ("id", "state", "eTag", "environmentSettings")
 _MOST_ITEMS = 10_000
+_REFUSED = Trouble("", "", Patience.WAITING)
 _LOST = "the call had no answer"
 _ACCOUNT = "account"
 
@@ -186,11 +187,12 @@ class Operations:
                 await self._choose(run, order.request)
             elif order.attempt:
                 await self._attempt(key, run, order)
-            elif not order.following:
-                await self._reach(run, order.request)
             if order.following and not run.stopped and run.refused is None:
                 run.looks = await self._look(order.request, order.following)
-            self._backoff.succeeded(key, _ACT)
+            if run.refused is not None and order.choose:
+                self._backoff.refused(key, _ACT, run.uid, BatchError(run.refused[1]), _REFUSED)
+            else:
+                self._backoff.succeeded(key, _ACT)
         except BatchError as error:
             self._not_done(key, run, error)
         except Exception as error:
@@ -307,20 +309,20 @@ class Operations:
             run.results = {}
         # From here on a repetition of the order is no news of targets that were never tried.
         run.looks = {}
-        waits = 0
+        waits = rounds = 0
         while left := {target: each for target, each in run.tries.items() if target not in run.results}:
             if run.stopped:
                 return
             problem = await self._round(key, run, order.request, left)
             if all(target in run.results for target in left):
                 break
-            waits = waits + 1 if problem is not None else 0
+            waits, rounds = (waits + 1, 0) if problem is not None else (0, rounds + 1)
             if problem is not None and waits >= _SHOWN_FROM:
                 run.problem = problem
                 self._settled([key])
             elif problem is None:
                 run.problem = None
-            await asyncio.sleep(_wait(problem, waits))
+            await asyncio.sleep(_wait(problem, waits or rounds))
         run.problem = None
 
     async def _round(self, key: Key, run: _Run, request: Request, left: Mapping[str, _Try]) -> BatchError | None:
@@ -353,11 +355,16 @@ class Operations:
                 run.settle(request.verb, target, Result(FAILED, f"{reason}: {message}"))
             return None
         inputs = {**request.how.defaults(found), **request.inputs}
+        landed = asyncio.get_running_loop().time() + LANDING_SECONDS
+        for target in ready:
+            # Until there is an answer: a fault of ours after the call must not repeat it.
+            tries[target].doubt = landed
         place, etag = request.place, found.get("eTag")
         where = Spot(place.pool, place.job, place.schedule, place.task, place.node, etag=etag)
         if request.how.group:
             at = replace(where, targets=tuple(ready))
-            answers = dict.fromkeys(ready, await self._call(key, run, request, inputs, at, tries[ready[0]].doubted))
+            doubted = tries[ready[0]].doubted
+            answers = dict.fromkeys(ready, await self._call(key, run, request, inputs, at, doubted))
         else:
 
             async def one(target: str) -> tuple[str, Result | BatchError | None]:
@@ -369,6 +376,7 @@ class Operations:
             answers = dict(await _together(one(target) for target in ready))
         problem = None
         for target, answer in answers.items():
+            tries[target].doubt = None
             if isinstance(answer, BatchError):
                 problem = answer
             else:
@@ -388,7 +396,7 @@ class Operations:
         self, key: Key, run: _Run, request: Request, inputs: Mapping[str, Any], at: Spot, doubted: bool
     ) -> Result | BatchError | None:
         """One call: its outcome, or the error that it is to wait for; None if nobody knows what became of it."""
-        verb, lost = request.how, doubted
+        verb, lost = request.how, False
 
         def note() -> None:
             nonlocal lost
@@ -403,7 +411,10 @@ class Operations:
             if isinstance(answer, bytes):
                 return await self._kept(key, run, inputs, answer)
         except BatchError as error:
-            return _refused(request, error, lost=lost)
+            if lost and verb.changes and error.code not in verb.already:
+                # The client has repeated it by itself, and the refusal is about what the first attempt has done, or is not.
+                return None
+            return _refused(request, error, lost=lost or doubted)
         if (problem := verb.problem(answer)) is not None:
             return Result(FAILED, problem)
         id = answer.request_id if isinstance(answer, Receipt) else None
@@ -485,7 +496,7 @@ class Operations:
 
 def _wait(problem: BatchError | None, waits: int) -> float:
     if problem is None:
-        return _LOOKED_AT_EVERY
+        return min(_LOOKED_AT_EVERY, 2.0 ** min(waits, 10))
     return max(min(problem.retry_after or 0.0, _LONGEST_WAIT), min(_LONGEST_WAIT, 2.0 ** min(waits, 10)))
 
 
