@@ -36,6 +36,8 @@ _MACROS = {
 }
 _SUCCESSFUL_KEPT, _FAILED_KEPT = 3, 1
 HISTORY_SHOWN = 10
+_MOST_COLLIDED = 3
+"""Runs in a row whose IDs belong to others, after which no more are made: nobody else would ever end or delete them."""
 _LONGEST_SLEEP = 3600.0
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -224,12 +226,25 @@ def _run_due(
                 f"; it is skipped if that takes longer than until {timestamp(due + deadline)} (startingDeadlineSeconds)"
             )
         return _Run(over=False, reason="JobAlreadyActive", message=text)
+    collided = [child for child in _newest_first(active)[:_MOST_COLLIDED] if _collided(child)]
+    if policy == "Allow" and len(collided) == _MOST_COLLIDED:
+        text = (
+            f"the run of {when} waits: the IDs of the last {_MOST_COLLIDED} runs belong to others, and so may the next one. "
+            f"It starts after you have deleted one of their BatchJobs, such as {collided[0].key.name!r}"
+        )
+        return _Run(over=False, message=text)
     replaced = [_deletion(child) for child in active if not child.deleting] if policy == "Replace" else []
     child = _child(resource, due)
     name = child["metadata"]["name"]
     change = ObjectChange(Key(Kind.JOB, resource.key.namespace, name), body=child)
     notice = Notice("JobCreated", f"BatchJob {name!r} for {when}")
     return _Run(changes=(*replaced, change), notices=(notice,), started=(Resource.parse(_as_shown(child)),))
+
+
+def _collided(child: Resource) -> bool:
+    """Whether a run cannot exist in Azure Batch, since its ID is that of a job of somebody else."""
+    why = hindrance(child)
+    return why is not None and why.stalled and why.reason == "OwnershipConflict"
 
 
 def _child(resource: Resource, due: float) -> dict[str, Any]:

@@ -162,6 +162,28 @@ def test_a_run_that_waits_for_a_stalled_one_says_what_stalls_it() -> None:
     assert f"waits until BatchJob {stalled.key.name!r} has ended, then starts" in message
 
 
+def test_runs_that_collide_one_after_the_other_do_not_pile_up() -> None:
+    """As when another schedule has the same `spec.id`: each run would be one more BatchJob that never starts."""
+    days = (6, 7, 8, 9)
+    runs = [held_up(f"2026-03-0{day}T02:00:00Z", "OwnershipConflict", stalled=True) for day in days]
+    decision = plan(nightly(), runs, NOW)
+    assert created(decision) == []
+    said = told(decision)["Ready"]
+    assert said["reason"] == "JobStalled"
+    assert said["message"].endswith(
+        "; the run of 2026-03-10T02:00:00Z waits: the IDs of the last 3 runs belong to others, and so may the next one. "
+        f"It starts after you have deleted one of their BatchJobs, such as {runs[3].key.name!r}"
+    )
+    after = nightly(status=dict(decision.status or {}))
+    assert created(plan(after, runs, NOW + 60)) == []
+    assert created(plan(after, runs[:2], NOW + 60)) == [f"nightly-{int(at('2026-03-10T02:00:00Z') // 60)}"]
+    assert created(plan(nightly(), runs[2:], NOW)), "one that was taken by chance stops nothing"
+    running = child("2026-03-09T02:00:00Z", "Running")
+    assert created(plan(nightly(), [*runs[:3], running], NOW)), "the last one has its ID"
+    assert created(plan(nightly(), [*runs[:3], held_up("2026-03-09T02:00:00Z", "PoolNotFound", stalled=True)], NOW))
+    assert created(plan(nightly(concurrencyPolicy="Replace"), runs, NOW)), "what it replaces is deleted"
+
+
 def test_suspended_makes_none_and_says_so() -> None:
     decision = plan(nightly(suspend=True), [], NOW)
     assert created(decision) == []
