@@ -101,7 +101,9 @@ class Stage:
             return wait_until(condition, what, seconds)
         except TimeoutError as error:
             log = "\n".join(self.operator.log.read_text().splitlines()[-30:])
-            raise TimeoutError(f"{error}\n{self.kubectl('get', 'bacc,bp,bj,bt,bjs,bop', '-o', 'wide')}\n{log}") from None
+            raise TimeoutError(
+                f"{error}\n{self.kubectl('get', 'bacc,bp,bj,bt,bjs,bop', '-o', 'wide')}\n{log}"
+            ) from None
 
     def until_gone(self, *kinds: str, seconds: float = 60.0) -> None:
         """Wait until there are no objects of these kinds."""

@@ -16,7 +16,7 @@ sys.path[:0] = [str(ROOT / "tests")] if str(ROOT / "tests") not in sys.path else
 
 import gitopstools  # noqa: E402
 from artifacts import gitops  # noqa: E402
-from support.stage import Stage, job, pool, run_on_stage, schedule, sleeping, task  # noqa: E402
+from support.stage import Stage, job, operation, pool, run_on_stage, schedule, sleeping, task  # noqa: E402
 
 PAGE = ROOT / "docs" / "gitops.md"
 _BEGIN, _END = "<!-- Written by tests/support/gitops_page.py --write; do not edit. -->\n", "<!-- end -->\n"
@@ -167,7 +167,23 @@ async def schedules(walk: Walk) -> None:
     await walk.deleted("bjs", "native", "JobSchedules_DeleteJobSchedule")
 
 
-_LIVES: tuple[Callable[[Walk], Awaitable[None]], ...] = (accounts, pools, jobs, tasks, schedules)
+async def operations(walk: Walk) -> None:
+    """The life of an operation."""
+    stage = walk.stage
+    reboot = {"nodes": {"selector": "all"}}
+    stage.apply(operation("early", poolRef={"name": "later"}, rebootNode=reboot))
+    await walk.see("just created", "bop", "early")
+    await walk.reason("waits for its pool", "bop", "early", "PoolNotFound")
+    stage.apply(_held(operation("never", rebootNode=reboot)))
+    await walk.phase("held (`reconcile-policy: skip`)", "bop", "never", "Skipped")
+    stage.apply(operation("good", rebootNode=reboot))
+    await walk.phase("running", "bop", "good", "Running")
+    await walk.phase("succeeded", "bop", "good", "Succeeded")
+    stage.apply(operation("bad", rebootNode={"nodes": {"names": ["nobody"]}}))
+    await walk.phase("failed", "bop", "bad", "Failed")
+
+
+_LIVES: tuple[Callable[[Walk], Awaitable[None]], ...] = (accounts, pools, jobs, tasks, schedules, operations)
 
 
 async def states(stage: Stage) -> Bodies:

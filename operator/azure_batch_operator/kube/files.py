@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 from typing import Any
 
 from azure_batch_operator.api.base import API_VERSION
@@ -12,7 +13,7 @@ from azure_batch_operator.kube.api import AlreadyExists, KubeApi, KubeError
 CONTENT = "content"
 """The key within the ConfigMap."""
 _CUT = 3
-"""Bytes of a character in UTF-8 that may be missing where a file was cut."""
+"""Bytes of a character in UTF-8 that may be left where a file was cut."""
 
 
 async def keep(api: KubeApi, owner: Key, uid: str, name: str, content: bytes) -> None:
@@ -42,11 +43,11 @@ async def keep(api: KubeApi, owner: Key, uid: str, name: str, content: bytes) ->
 
 def as_text(content: bytes) -> str | None:
     """Bytes as text, without the part of a character at either end that a cut has left; None if they are none."""
-    for head in range(_CUT + 1):
-        for tail in range(_CUT + 1):
-            try:
-                text = content[head : len(content) - tail].decode()
-            except UnicodeDecodeError:
-                continue
-            return None if "\0" in text else text
-    return None
+    head = 0
+    while head < _CUT < len(content) and content[head] & 0xC0 == 0x80:
+        head += 1
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(content[head:])
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
