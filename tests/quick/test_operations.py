@@ -337,3 +337,14 @@ async def test_more_targets_than_one_operation_takes_are_refused_before_anything
     assert stage.writes("bop", "some", "status") == 11
     assert len(status["results"]) + status["omittedResults"] == 1000
     assert len(str(status["results"])) < 120_000
+
+
+async def test_no_call_is_made_before_its_target_is_stored_as_attempted(stage: Stage) -> None:
+    await stage.ready_pool()
+    fault = stage.fail("patch", "batchoperations/status", status=500)
+    stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}))
+    await stage.until(lambda: fault.hits >= 3)
+    assert stage.azure.calls("Nodes_RebootNode") == 0
+    fault.end()
+    status = await ended(stage)
+    assert status["counts"]["succeeded"] == stage.azure.calls("Nodes_RebootNode") == 2
