@@ -280,3 +280,35 @@ DELETES = {"Nodes_DeleteNodeUser", "Tasks_DeleteTaskFile"}
 
 def test_the_kinds_of_targets_are_all_there() -> None:
     assert set(TARGETS.values()) == set(On)
+
+
+@pytest.mark.parametrize("tail", [False, True])
+@pytest.mark.parametrize("missing", [{"taskId": "t9"}, {"readFile": {"path": "no.txt"}}])
+async def test_a_missing_file_is_named(stage: Stage, missing: Body, tail: bool) -> None:
+    """The end of a file is found with HEAD, whose answer cannot say what is missing."""
+    await stage.ready_pool()
+    await with_failed_tasks(stage)
+    spec = OF_JOB | {"taskId": "t0", "readFile": {"path": "out.txt"}} | missing
+    spec["readFile"] = spec["readFile"] | {"tail": tail, "into": {"name": "out"}}
+    stage.apply(operation("op", **spec))
+    await stage.until(lambda: stage.phase("bop", "op") == "Failed")
+    [result] = stage.get("bop", "op")["status"]["results"]
+    if tail:
+        path = spec["readFile"]["path"]
+        assert result["message"].startswith(f"there is no file '{path}', or the task or node does not exist: HTTP 404")
+    assert "HTTP 404: HTTP 404" not in result["message"]
+    assert ("NotFound" in result["message"]) == (not tail)
+
+
+async def test_the_end_of_a_file_whose_node_is_gone_cannot_be_read(stage: Stage) -> None:
+    await stage.ready_pool()
+    await with_failed_tasks(stage)
+    for id in stage.azure.ids("/pools/cpu/nodes"):
+        stage.azure.post("/pools/cpu/removenodes", {"nodeList": [id]})
+        await stage.until(lambda: stage.azure.get("/pools/cpu")["allocationState"] == "steady", 600)  # type: ignore[index]
+    stage.apply(
+        operation("op", **OF_JOB, taskId="t0", readFile={"path": "a.txt", "tail": True, "into": {"name": "out"}})
+    )
+    await stage.until(lambda: stage.phase("bop", "op") == "Failed")
+    [result] = stage.get("bop", "op")["status"]["results"]
+    assert result["message"].startswith("file 'a.txt' cannot be read: its node was removed or is not ready")

@@ -248,7 +248,7 @@ def error_of(
     code, message, values = _error_body(answer.body)
     kind = error_class(code, answer.status)
     error = kind(
-        message or f"HTTP {answer.status} without an explanation by the service",
+        message or "the service gave no reason",
         operation=operation,
         status=answer.status,
         code=code,

@@ -184,7 +184,12 @@ def outcome(
         which = "activeDeadlineSeconds" if "activeDeadlineSeconds" in spec else "constraints.maxWallClockTime"
         return failure(Ending("DeadlineExceeded", reason, f"{which} was over when {so_far}"))
     if reason in _BY_ITSELF and failed > allowed_failures(spec, total):
-        return failure(Ending("TasksFailed", "", f"{failed} of {total} tasks failed{first}"))
+        text = (
+            f"task {tasks.failed[0]['id']!r} failed"
+            if total == 1 and tasks.failed
+            else f"{failed} of {total} tasks failed{first}"
+        )
+        return failure(Ending("TasksFailed", "", text))
     return failure(Ending("JobTerminated", "", f"the job was ended ({reason}) when {so_far}"))
 
 

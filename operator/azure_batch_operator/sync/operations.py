@@ -542,6 +542,13 @@ def _looked(request: Request, target: str, seen: Mapping[str, Any] | None) -> Lo
     return Look(before_of(request.on, seen))
 
 
+_FILES = {
+    404: "there is no file {path!r}, or the task or node does not exist",
+    409: "file {path!r} cannot be read: its node was removed or is not ready, or its retention time is over",
+}
+"""What the status of an answer about files means. An answer to HEAD has no body that could say it."""
+
+
 def _refused(request: Request, error: BatchError, *, lost: bool) -> Result | BatchError | None:
     """What an error means for a target: its outcome, a wait (the error itself), or doubt (None)."""
     verb = request.how
@@ -551,6 +558,8 @@ def _refused(request: Request, error: BatchError, *, lost: bool) -> Result | Bat
         return Result(FAILED if verb.only_in_doubt else SKIPPED, str(error), error.request_id)
     if unanswered(error):
         return None if verb.changes else error
+    if request.on is On.FILES and not error.code and (cause := _FILES.get(error.status or 0)):
+        return Result(FAILED, f"{cause.format(path=request.inputs.get('path'))}: {error}", error.request_id)
     if isinstance(error, PreconditionFailedError) and request.on is On.TASKS:
         text = f"the task has changed since it was looked at: {error}"
         return Result(SUCCEEDED if lost else SKIPPED, text, error.request_id)

@@ -417,6 +417,13 @@ def test_how_a_job_ends_is_told_by_its_tasks_first(
     assert words in (decision.status or {})["conditions"][0]["message"]
 
 
+def test_a_job_with_one_task_speaks_of_it_alone() -> None:
+    one = job(JOB_SPEC | {"tasks": SIX["tasks"][:1]}, finalizer=True)
+    tasks = TasksView(counts=counted(failed=1), failed=[failure("a")], failed_count=1, unfinished=0)
+    status = decide(one, completed(one, "AllTasksCompleted"), tasks).status or {}
+    assert status["conditions"][0]["message"] == "task 'a' failed"
+
+
 def test_a_job_that_ended_by_itself_before_all_tasks_were_in_has_failed() -> None:
     """Unless they came too late: all tasks of an earlier version of the spec were in and ended well."""
     one, tasks = job(SIX, finalizer=True), TasksView(counts=counted(succeeded=2), unfinished=0, fingerprint="later")
