@@ -131,6 +131,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3600.0, help="begin nothing after so long")
     parser.add_argument("--seed", type=int, default=1, help="of the first history")
     parser.add_argument("--histories", type=int, default=1000, help="how many, at most")
+    parser.add_argument("--part", default="0/1", metavar="I/N", help="only the I-th of N parts, counted from 0")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     options = parser.parse_args()
     began, summary = time.monotonic(), Summary()
@@ -152,7 +153,8 @@ def main() -> int:
         tasks += [(run_sequences, batch) for batch in cases.batches(walks)]
         tasks += [(history, options.seed + each) for each in range(options.histories)]
         random.Random(options.seed).shuffle(tasks)  # noqa: S311
-        for result in _played(pool, tasks, options.jobs, until=began + options.seconds):
+        index, of = map(int, options.part.split("/"))
+        for result in _played(pool, tasks[index::of], options.jobs, until=began + options.seconds):
             summary.take(result)
     print(*summary.lines(time.monotonic() - began), sep="\n")
     return int(bool(summary.broken))

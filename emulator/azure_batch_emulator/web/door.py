@@ -39,7 +39,7 @@ _UNPRINTABLE = re.compile(r"[^\x20-\x7e]")
 
 def is_text(value: str) -> bool:
     """Whether the bytes of a header or URL were UTF-8: the library keeps others as lone surrogates."""
-    return not any("\ud800" <= character <= "\udfff" for character in value)
+    return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def check_head(request: web.BaseRequest) -> None:

@@ -27,13 +27,17 @@ def _program(rule: str) -> celpy.Runner:
 
 def problems(definition: Definition, body: Json, before: Json | None) -> Iterator[Cause]:
     """Which rules an object breaks."""
+    # No rule of a whole object is about its status, so most writes need no look at the rest.
     old = _NOTHING if before is None else _visible(before)
-    return _below(definition.schema, _visible(body), old, "")
+    yield from _below(definition.schema, _visible(body), old, "")
+    status = definition.schema.get("properties", {}).get("status", {})
+    yield from _below(status, body.get("status"), _NOTHING if before is None else before.get("status"), "status")
 
 
 def _visible(body: Json) -> Json:
-    """Of the metadata rules see the name only."""
-    return {**body, "metadata": {"name": body["metadata"]["name"]}}
+    """What rules of a whole object may be about: of the metadata the name only, and no status."""
+    rest = {name: value for name, value in body.items() if name != "status"}
+    return rest | {"metadata": {"name": body["metadata"]["name"]}}
 
 
 def _below(schema: Mapping[str, Any], value: Json, old: Json, path: str) -> Iterator[Cause]:
