@@ -172,7 +172,10 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "schedule-native",
-        (_ACCOUNT, _pool(), _secret(0.5, "PLANTED-first"), _native(READY, 1), _native(READY + 60, 2)),
+        # Notes tell of it again, should a notification get lost: it is to run before its job changes, and before all is suspended.
+        (_ACCOUNT, _pool(), _secret(0.5, "PLANTED-first"), _native(READY, 1),
+         _annotate(READY + 5, "bjs", "nightly", note="early"), _native(READY + 60, 2),
+         _annotate(READY + 120, "bjs", "nightly", note="late")),
         _CPU | {"BatchJobSchedule/nightly": "Suspended"},
         {"pools": ("cpu",), "schedules": ("nightly",), "jobs": ("nightly:job-1",)},
     ),
