@@ -28,6 +28,9 @@ _ALL_DEPENDENCY_TEXT = 64 << 20
 """Most characters that `allOf` may add to all tasks of a factory together: each of them is sent, and read again."""
 _MOST_FOLLOWED = 50_000
 """Tasks of a factory that may each depend on something else and are still looked through, which happens in the event loop."""
+_MOST_NAMED = 250_000
+"""Ids that these tasks may name together, for the same reason: a short manifest can ask for 1,000 of them in each of 50,000 tasks
+(test_dependencies.py, `test_more_ids_than_are_followed_are_not_even_made`)."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,10 @@ def made_depends(spec: Mapping[str, Any], all_lists: Lists) -> dict[str, Depends
         return {}
     if not placeholders.count(depends):
         return {MADE: resolved(depends, all_lists)}
-    if series.size > _MOST_FOLLOWED:
+    named = len(depends.get("taskIds") or ())
+    if "tasks" in (depends.get("allOf") or ()):
+        named += len(all_lists.listed)
+    if series.size > _MOST_FOLLOWED or series.size * named > _MOST_NAMED:
         return None
     return {
         f"{number:0{all_lists.width}}": resolved(_filled(depends, values, series.names), all_lists)
