@@ -167,7 +167,8 @@ class EventRecorder:
                 async with self._posting:
                     await self._api.request("PATCH", f"{path}/{seen.name}", body=patch, content_type=MERGE_PATCH)
             except NotFound:
-                del self._seen[identity]
+                # Other lanes may have pushed it out while this one waited for the answer.
+                self._seen.pop(identity, None)
             else:
                 return
         # Microseconds, which go on although the clock may have been set back.

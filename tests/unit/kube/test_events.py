@@ -11,7 +11,8 @@ from unittest import mock
 import pytest
 
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.kube.api import AlreadyExists, Busy, KubeError
+from azure_batch_operator.kube import events
+from azure_batch_operator.kube.api import AlreadyExists, Busy, KubeError, NotFound
 from azure_batch_operator.kube.events import EventRecorder
 from support.jumping_loop import run_jumping
 from unit.objects import POOL_SPEC, TASK_SPEC, resource
@@ -178,4 +179,41 @@ async def test_what_was_recorded_before_the_start_is_posted_and_a_fault_ends_no_
     assert not running.done()
     recorder.record(one, "Normal", "Later", "")
     assert (await server.requests.get())[2]["reason"] == "Later"
+    running.cancel()
+
+
+class Expired(Server):
+    """An API server that says only later that an Event of the namespace `held` is gone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.answer = asyncio.Event(), asyncio.Event()
+
+    async def request(self, method: str, path: str, *, body: dict[str, Any], **rest: Any) -> dict[str, Any]:
+        if method == "PATCH" and "/held/" in path:
+            self.asked.set()
+            await self.answer.wait()
+            raise NotFound("the Event has expired", 404)
+        return await super().request(method, path, body=body, **rest)
+
+
+async def test_an_event_that_has_expired_is_posted_again_although_others_have_pushed_it_out(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_REMEMBERED", 1)
+    server = Expired()
+    recorder = EventRecorder(server)  # type: ignore[arg-type]
+    running = asyncio.create_task(recorder.run())
+    held, calm = (resource(Kind.POOL, POOL_SPEC, namespace=each, uid=each) for each in ("held", "calm"))
+    recorder.record(held, "Normal", "Resized", "")
+    await server.requests.get()
+    recorder.record(held, "Normal", "Resized", "")
+    await server.asked.wait()
+    recorder.record(calm, "Normal", "Resized", "")
+    await server.requests.get()
+    server.answer.set()
+    async with asyncio.timeout(10):
+        method, path, body = await server.requests.get()
+    assert (method, path, body["count"]) == ("POST", "/api/v1/namespaces/held/events", 1)
+    assert caplog.text == ""
     running.cancel()
