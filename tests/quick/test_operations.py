@@ -141,16 +141,18 @@ async def test_a_namesake_that_was_created_later_is_not_the_target(stage: Stage)
 
 async def test_the_policy_skip_holds_it_and_it_goes_on_afterwards(stage: Stage) -> None:
     await stage.ready_pool(targetDedicatedNodes=4)
+    hold = stage.azure.hold("Nodes_DisableNodeScheduling", count=1)
     stage.apply(operation("op", disableNodeScheduling={"nodes": {"names": nodes(stage)}}, maxConcurrent=1))
-    await stage.until(lambda: counts(stage).get("succeeded") == 1)
+    await stage.until(lambda: hold.arrived)
     stage.annotate("bop", "op", reconcile_policy="skip")
     await stage.until(lambda: stage.condition("bop", "op", "Skipped").get("status") == "True")
+    hold.release()
     # The call in progress still takes effect.
     await stage.until(lambda: "Attempted" not in outcomes(stage).values())
     made = stage.azure.calls("Nodes_DisableNodeScheduling")
     writes = stage.writes("bop", "op", "status")
     await stage.run_for(600)
-    assert stage.azure.calls("Nodes_DisableNodeScheduling") == made < 4
+    assert stage.azure.calls("Nodes_DisableNodeScheduling") == made == 1
     assert stage.writes("bop", "op", "status") == writes
     assert "Attempted" not in outcomes(stage).values()
     stage.annotate("bop", "op", reconcile_policy=None)
@@ -348,3 +350,63 @@ async def test_no_call_is_made_before_its_target_is_stored_as_attempted(stage: S
     fault.end()
     status = await ended(stage)
     assert status["counts"]["succeeded"] == stage.azure.calls("Nodes_RebootNode") == 2
+
+
+RAW: Body = {"poolRef": None, "accountRef": {"name": "main"}}
+
+
+async def test_a_pool_that_goes_while_a_node_reboots_ends_the_operation(stage: Stage) -> None:
+    stage.apply(*stage.account_objects())
+    stage.azure.post("/pools", pool_body("cpu", 1))
+    await stage.run_for(200)
+    stage.apply(operation("op", **RAW, poolId="cpu", rebootNode={"nodes": {"names": nodes(stage)}}))
+    await stage.until(lambda: stage.azure.calls("Nodes_RebootNode") == 1)
+    stage.azure.delete("/pools/cpu")
+    status = await ended(stage)
+    assert (stage.reason("bop", "op"), list(outcomes(stage).values())) == ("TargetsFailed", ["Failed"])
+    assert "PoolNotFound" in status["results"][0]["message"]
+
+
+async def test_a_job_that_goes_between_two_batches_ends_the_operation(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.post("/jobs", {"id": "j", "poolInfo": {"poolId": "none"}})
+    for id in ("t0", "t1", "t2"):
+        stage.azure.post("/jobs/j/tasks", {"id": id, "commandLine": "true"})
+    hold = stage.azure.hold("Tasks_TerminateTask", count=1)
+    choice = {"tasks": {"ids": ["t0", "t1", "t2"]}}
+    stage.apply(operation("op", **RAW, jobId="j", maxConcurrent=1, terminateTasks=choice))
+    await stage.until(lambda: hold.arrived)
+    stage.azure.delete("/jobs/j")
+    await stage.until(lambda: stage.azure.get("/jobs/j") is None, 50)
+    hold.release()
+    status = await ended(stage)
+    assert status["counts"] == {"targets": 3, "succeeded": 0, "failed": 3, "unknown": 0, "skipped": 0}
+    assert all("JobNotFound" in each["message"] for each in status["results"][1:])
+
+
+async def test_a_look_that_is_refused_is_told_as_what_it_is(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=1)
+    stage.azure.fault("Nodes_GetNode", status=403, code="AuthorizationPermissionMismatch", count=1000)
+    stage.apply(operation("op", rebootNode={"nodes": {"names": nodes(stage)}}))
+    await stage.until(lambda: bool(stage.reason("bop", "op")), 600)
+    assert stage.reason("bop", "op") == "AuthorizationPermissionMismatch"
+    stage.azure.heal()
+    status = await ended(stage)
+    assert status["counts"]["succeeded"] == stage.azure.calls("Nodes_RebootNode") == 1
+
+
+async def test_calls_that_wait_for_their_place_are_not_made_once_it_is_held(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=20, vmSize="Standard_D2ads_v6")
+    hold = stage.azure.hold("Nodes_DisableNodeScheduling", count=8)
+    stage.apply(operation("op", disableNodeScheduling={"nodes": {"selector": "all"}}, maxConcurrent=20))
+    await stage.until(lambda: hold.arrived)
+    await stage.run_for(3)
+    stage.annotate("bop", "op", reconcile_policy="skip")
+    await stage.until(lambda: stage.condition("bop", "op", "Skipped").get("status") == "True")
+    hold.release()
+    await stage.run_for(600)
+    # Eight calls of an account are in flight at once.
+    assert stage.azure.calls("Nodes_DisableNodeScheduling") == 8
+    stage.annotate("bop", "op", reconcile_policy=None)
+    status = await ended(stage)
+    assert status["counts"]["succeeded"] == stage.azure.calls("Nodes_DisableNodeScheduling") == 20

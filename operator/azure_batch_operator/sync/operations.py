@@ -262,7 +262,11 @@ class Operations:
         """What targets look like before they are attempted."""
         if not request.how.looks:
             return {target: Look() for target in targets}
-        found = await self._current(request, targets)
+        try:
+            found = await self._current(request, targets)
+        except NotFoundError as error:
+            # The pool or the job is gone, and with it all that was in it.
+            return {target: Look(result=Result(FAILED, str(error), error.request_id)) for target in targets}
         return {target: _looked(request, target, found[target]) for target in targets}
 
     async def _current(self, request: Request, targets: Sequence[str]) -> dict[str, Mapping[str, Any] | None]:
@@ -354,6 +358,8 @@ class Operations:
             for target in ready:
                 run.settle(request.verb, target, Result(FAILED, f"{reason}: {message}"))
             return None
+        if run.stopped:
+            return None
         inputs = {**request.how.defaults(found), **request.inputs}
         landed = asyncio.get_running_loop().time() + LANDING_SECONDS
         for target in ready:
@@ -361,19 +367,24 @@ class Operations:
             tries[target].doubt = landed
         place, etag = request.place, found.get("eTag")
         where = Spot(place.pool, place.job, place.schedule, place.task, place.node, etag=etag)
+        answers: dict[str, Result | BatchError | None] = {}
         if request.how.group:
             at = replace(where, targets=tuple(ready))
             doubted = tries[ready[0]].doubted
             answers = dict.fromkeys(ready, await self._call(key, run, request, inputs, at, doubted))
         else:
 
-            async def one(target: str) -> tuple[str, Result | BatchError | None]:
+            async def one(target: str) -> None:
                 seen = tries[target].before if request.on is On.TASKS else etag
                 at = replace(where, target=target, etag=seen or None)
                 async with self._places:
-                    return target, await self._call(key, run, request, inputs, at, tries[target].doubted)
+                    if run.stopped:
+                        # It was told to stop while this call waited for its place.
+                        tries[target].doubt = None
+                        return
+                    answers[target] = await self._call(key, run, request, inputs, at, tries[target].doubted)
 
-            answers = dict(await _together(one(target) for target in ready))
+            await _together(one(target) for target in ready)
         problem = None
         for target, answer in answers.items():
             tries[target].doubt = None
@@ -501,9 +512,16 @@ def _wait(problem: BatchError | None, waits: int) -> float:
 
 
 async def _together(calls: Iterable[Any]) -> list[Any]:
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(each) for each in calls]
-    return [each.result() for each in tasks]
+    """The answers to calls that are made at the same time, once all of them have ended.
+
+    Raises:
+        BatchError: of the first call that failed, as itself: an `except` of those who wait finds nothing in an ExceptionGroup.
+    """
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    for answer in answers:
+        if isinstance(answer, BaseException):
+            raise answer
+    return answers
 
 
 async def _first(
