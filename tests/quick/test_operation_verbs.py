@@ -268,6 +268,11 @@ async def test_a_call_without_an_answer_is_found_out_about(stage: Stage, verb: s
         assert status["counts"]["unknown"] == 1
         return
     done = status["counts"]["succeeded"]
+    if lands and VERBS[verb].only_in_doubt:
+        # The user may have been there before the operation.
+        assert (status["counts"]["unknown"], done) == (1, number - 1)
+        assert case.done(stage)
+        return
     if case.call[0] in DELETES:
         # The HTTP library itself repeats a DELETE whose connection broke, and says nothing of it.
         done += status["counts"]["skipped"]

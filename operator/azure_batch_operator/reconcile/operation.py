@@ -163,7 +163,7 @@ def _go_on(resource: Resource, request: Request, progress: Progress, now: float)
     members = {name: value for name, value in resource.status.items() if name not in _VERDICT}
     attempted = [each for each in members.get("results") or () if each.get("outcome") == ATTEMPTED]
     if attempted and not all(each["target"] in progress.results for each in attempted):
-        return _attempt(resource, request, members, progress, dict(resource.status))
+        return _attempt(resource, request, members, progress, dict(resource.status), now)
     if attempted:
         members = _taken_in(members, {each["target"]: progress.results[each["target"]] for each in attempted}, now)
     return _next(resource, request, members, progress, now)
@@ -173,7 +173,12 @@ _VERDICT = frozenset({"phase", "conditions", "observedGeneration", "handled"})
 
 
 def _attempt(
-    resource: Resource, request: Request, members: Mapping[str, Any], progress: Progress, shown: Mapping[str, Any]
+    resource: Resource,
+    request: Request,
+    members: Mapping[str, Any],
+    progress: Progress,
+    shown: Mapping[str, Any],
+    now: float,
 ) -> Plan:
     """Have the calls made for what the status says is `Attempted`, once the API server has it."""
     attempted = {
@@ -183,7 +188,9 @@ def _attempt(
     }
     left = _left(members)[len(attempted) : len(attempted) + request.size]
     doubt = any(target not in progress.looks for target in attempted)
-    operate = Operate(request, attempt=attempted, doubt=doubt, following=tuple(left))
+    since = [str(each["time"]) for each in members.get("results") or () if each.get("outcome") == ATTEMPTED]
+    age = max((seconds_since(each, now) for each in since), default=0.0) if doubt else 0.0
+    operate = Operate(request, attempt=attempted, doubt=doubt, age=max(age, 0.0), following=tuple(left))
     # Also where it is stored already: a write that failed may still be owed, and then it is waited for.
     return Plan(first=shown, operate=operate)
 
@@ -215,7 +222,7 @@ def _next(resource: Resource, request: Request, members: Mapping[str, Any], prog
     so_far = None if "targets" not in resource.status else _shown(resource, members, now)
     members = _listed(members, [*(members.get("results") or ()), *entries])
     shown = _shown(resource, members, now)
-    begun = _attempt(resource, request, members, progress, shown)
+    begun = _attempt(resource, request, members, progress, shown, now)
     operate = begun.operate and replace(begun.operate, otherwise=so_far)
     notices = () if resource.status.get("startTime") else (_started(members, request),)
     return replace(begun, operate=operate, status=shown, notices=notices)

@@ -184,6 +184,7 @@ class Operate:
         choose: whether the targets are to be chosen.
         attempt: targets whose calls are to be made, with what was seen of each before.
         doubt: whether a process before this one may have made these calls.
+        age: seconds since the status said so.
         following: targets to look at afterwards.
         otherwise: the status to show if that is not done, such as under the policy `skip`; None if nothing is new.
     """
@@ -192,5 +193,6 @@ class Operate:
     choose: bool = False
     attempt: Mapping[str, str] = field(default_factory=dict)
     doubt: bool = False
+    age: float = 0.0
     following: tuple[str, ...] = ()
     otherwise: Mapping[str, Any] | None = None

@@ -1,8 +1,8 @@
 """The verbs of a BatchOperation in one table: the call, what to look at before it, and how to tell whether it was done.
 
 A call may have no answer: its connection breaks, or the operator dies. Then `doubt` says how to go on. `READ`: the target itself
-tells, by `done`. `REPEAT`: a second delivery does no harm, and the codes in `already` say that the first one was done. `NEVER`:
-nothing tells, so the outcome is Unknown and the call is not made again.
+tells, by `done`. `REPEAT`: a second delivery does no harm within minutes. `NEVER`: nothing tells, so the outcome is Unknown and the
+call is not made again. What others can undo is repeated only within minutes, unless the target tells of it ever after (`lasts`).
 """
 
 from __future__ import annotations
@@ -82,9 +82,11 @@ class Verb:
     Attributes:
         send: makes the call, or prepares a list.
         doubt: what to do about a call without an answer.
+        lasts: of `READ`: whether the target tells however long ago it was, and whatever others have done since.
         done: of `READ`: whether what was `before` and what is now tell that it was done; None if they do not.
         already: codes of refusals that say that there is nothing to do: it was done by the call without an answer, or before.
-        only_in_doubt: whether those codes count only after a call without an answer, and are failures else.
+        only_in_doubt: whether those codes are failures, but tell nothing after a call without an answer: what is there may be as
+            somebody else made it.
         values: what to show of the answer, or of each item of a list.
         problem: what an answer says went wrong.
         defaults: inputs that are taken from the resource where the spec has none.
@@ -109,6 +111,7 @@ class Verb:
     option: str = ""
     busy: frozenset[str] = frozenset()
     back: frozenset[str] = frozenset()
+    lasts: bool = False
 
     def tells(self, inputs: Body) -> bool:
         """Whether the effect of a call shows at once, so that its absence says that nothing was done."""
@@ -305,14 +308,14 @@ VERBS: Mapping[str, Verb] = {
         lambda client, at, given, options: client.nodes.reboot(
             at.pool, at.target, _picked(given, "nodeRebootOption"), **options
         ),
-        Doubt.READ, _restarted("rebooting"), looks=True, option="nodeRebootOption",
+        Doubt.READ, _restarted("rebooting"), lasts=True, looks=True, option="nodeRebootOption",
         busy=_STARTING | {"rebooting"}, back=_WORKING,
     ),
     "reimageNode": Verb(
         lambda client, at, given, options: client.nodes.reimage(
             at.pool, at.target, _picked(given, "nodeReimageOption"), **options
         ),
-        Doubt.READ, _restarted("reimaging"), looks=True, option="nodeReimageOption",
+        Doubt.READ, _restarted("reimaging"), lasts=True, looks=True, option="nodeReimageOption",
         busy=_STARTING | {"reimaging"}, back=_WORKING,
     ),
     "deallocateNode": Verb(
@@ -343,7 +346,7 @@ VERBS: Mapping[str, Verb] = {
             if_match=at.etag,
             **options,
         ),
-        Doubt.READ, _removed, looks=True, group=True, option="nodeDeallocationOption",
+        Doubt.READ, _removed, lasts=True, looks=True, group=True, option="nodeDeallocationOption",
     ),
     "uploadNodeLogs": Verb(
         lambda client, at, given, options: client.nodes.upload_logs(
@@ -405,7 +408,7 @@ VERBS: Mapping[str, Verb] = {
             if_match=at.etag,
             **options,
         ),
-        Doubt.READ, _ended, frozenset({"JobCompleted", "JobBeingTerminated"}),
+        Doubt.READ, _ended, frozenset({"JobCompleted", "JobBeingTerminated"}), lasts=True,
     ),
     "jobPreparationStatus": Verb(
         lambda client, at, _, options: client.jobs.list_preparation_and_release_status(at.job, **options),
@@ -413,11 +416,11 @@ VERBS: Mapping[str, Verb] = {
     ),
     "reactivateTasks": Verb(
         lambda client, at, _, options: client.tasks.reactivate(at.job, at.target, if_match=at.etag, **options),
-        Doubt.READ, _reactivated, frozenset({"TaskNotCompleted", "TaskSucceeded"}), looks=True,
+        Doubt.READ, _reactivated, frozenset({"TaskNotCompleted", "TaskSucceeded"}), lasts=True, looks=True,
     ),
     "terminateTasks": Verb(
         lambda client, at, _, options: client.tasks.terminate(at.job, at.target, **options),
-        Doubt.READ, _ended, frozenset({"TaskCompleted"}), looks=True,
+        Doubt.READ, _ended, frozenset({"TaskCompleted"}), lasts=True, looks=True,
     ),
     "listSubtasks": Verb(
         lambda client, at, _, options: client.tasks.list_subtasks(at.job, at.task, **options),
@@ -430,7 +433,7 @@ VERBS: Mapping[str, Verb] = {
         lambda client, at, given, options: client.job_schedules.terminate(
             at.schedule, force=given.get("force"), if_match=at.etag, **options
         ),
-        Doubt.READ, _ended, frozenset({"JobScheduleCompleted", "JobScheduleBeingTerminated"}),
+        Doubt.READ, _ended, frozenset({"JobScheduleCompleted", "JobScheduleBeingTerminated"}), lasts=True,
     ),
     "scheduleStatus": Verb(_schedule_status, values=_runs, changes=False),
 }  # fmt: skip

@@ -62,6 +62,8 @@ _IN_FLIGHT = 8
 """Calls of all operations of an account at once: the others that share it keep half of its places."""
 _LOOKED_AT_EVERY = 10.0
 _LONGEST_WAIT = 60.0
+_REPEATED_WITHIN = 300.0
+"""Seconds after a call without an answer within which it is repeated; later, others may have undone it and rely on that."""
 _SHOWN_FROM = 3
 """Waits in a row from which on the object says what it waits for."""
 _BACK_WITHIN = 1800.0
@@ -83,16 +85,21 @@ class _Try:
     Attributes:
         before: what was seen of it.
         doubt: time of the loop until which a call without an answer may still take effect; None if there is none.
-        doubted: whether there was one.
+        lost: time of the loop at which the first call without an answer was made; None if there was none.
         taken: what the service has answered, while the target is on its way.
         since: time of the loop of that answer.
     """
 
     before: str
     doubt: float | None = None
-    doubted: bool = False
+    lost: float | None = None
     taken: Result | None = None
     since: float = 0.0
+
+    @property
+    def doubted(self) -> bool:
+        """Whether a call had no answer."""
+        return self.lost is not None
 
 
 @dataclass(slots=True)
@@ -130,7 +137,6 @@ class Operations:
 
     def __init__(self, client: BatchClient, api: KubeApi | None, settled: Callable[[Sequence[Key]], None]) -> None:
         self._client, self._api, self._settled = client, api, settled
-        self._born = asyncio.get_running_loop().time()
         self._runs: dict[Key, _Run] = {}
         self._places = asyncio.Semaphore(_IN_FLIGHT)
         self._backoff = Backoff(lambda: asyncio.get_running_loop().time())
@@ -308,8 +314,10 @@ class Operations:
     async def _attempt(self, key: Key, run: _Run, order: Operate) -> None:
         """Make the calls of a batch, and find out about those that have no answer."""
         if run.tries.keys() != order.attempt.keys():
-            landed = self._born + LANDING_SECONDS if order.doubt else None
-            run.tries = {target: _Try(before, landed, doubted=order.doubt) for target, before in order.attempt.items()}
+            # From now, not from the start of this process: an object that was forgotten and seen again may have a call in flight.
+            now = asyncio.get_running_loop().time()
+            landed, lost = (now + LANDING_SECONDS, now - order.age) if order.doubt else (None, None)
+            run.tries = {target: _Try(before, landed, lost) for target, before in order.attempt.items()}
             run.results = {}
         # From here on a repetition of the order is no news of targets that were never tried.
         run.looks = {}
@@ -333,6 +341,7 @@ class Operations:
         """One look at those in doubt or on their way, then the calls that can be made; what stands in the way, if anything."""
         try:
             await self._resolve(run, request, left)
+            _give_up(run, request, left, asyncio.get_running_loop().time())
             ready = [
                 target
                 for target, each in left.items()
@@ -397,7 +406,8 @@ class Operations:
     def _answered(self, run: _Run, request: Request, target: str, each: _Try, answer: Result | None) -> None:
         now = asyncio.get_running_loop().time()
         if answer is None:
-            each.doubt, each.doubted = now + LANDING_SECONDS, True
+            each.doubt = now + LANDING_SECONDS
+            each.lost = now if each.lost is None else each.lost
         elif answer.outcome == SUCCEEDED and request.how.busy and request.how.tells(request.inputs):
             each.taken, each.since = answer, now
         else:
@@ -505,6 +515,17 @@ class Operations:
             run.settle(request.verb, target, Result(FAILED, text, taken.request_id))
 
 
+def _give_up(run: _Run, request: Request, left: Mapping[str, _Try], now: float) -> None:
+    """Do not repeat a call whose answer was lost long ago."""
+    if request.how.lasts or not request.how.changes:
+        return
+    for target, each in left.items():
+        waits = each.doubt is None and each.taken is None and target not in run.results
+        if waits and each.lost is not None and now - each.lost > _REPEATED_WITHIN:
+            text = f"{_LOST}, too long ago to repeat it: others may have undone it since. Check {target}"
+            run.settle(request.verb, target, Result(UNKNOWN, f"{text}, and create a new BatchOperation if needed"))
+
+
 def _wait(problem: BatchError | None, waits: int) -> float:
     if problem is None:
         return min(_LOOKED_AT_EVERY, 2.0 ** min(waits, 10))
@@ -571,8 +592,12 @@ def _refused(request: Request, error: BatchError, *, lost: bool) -> Result | Bat
     """What an error means for a target: its outcome, a wait (the error itself), or doubt (None)."""
     verb = request.how
     if error.code in verb.already:
+        if lost and verb.only_in_doubt:
+            # It may have been there before, as somebody else made it.
+            text = f"{_LOST}, and {error.code} does not tell who has done it, and how: it may differ from spec.{request.verb}"
+            return Result(UNKNOWN, text, error.request_id)
         if lost:
-            return Result(SUCCEEDED, f"{_LOST}, but it was done: {error.code}", error.request_id)
+            return Result(SUCCEEDED, f"{_LOST}, but there is nothing left to do: {error.code}", error.request_id)
         return Result(FAILED if verb.only_in_doubt else SKIPPED, str(error), error.request_id)
     if unanswered(error):
         return None if verb.changes else error

@@ -1,0 +1,116 @@
+"""BatchOperation: what is done about a call without an answer when time has passed, or others have acted meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key
+from azure_batch_operator.reconcile.operation_order import Operate
+from azure_batch_operator.sync.operations import Operations
+from quick.test_operations import ended, nodes, outcomes
+from support.stage import Stage, job, operation
+
+KEY = "ssh-ed25519 AAAA somebody"
+DAY = 86400.0
+
+
+async def lost(stage: Stage, call: str, **spec: Any) -> None:
+    """The operator dies after a call that the service has carried out."""
+    stage.azure.fault(call, lostAnswer=True, count=1)
+    stage.apply(operation("op", **spec))
+    await stage.until(lambda: stage.azure.calls(call) == 1)
+    await stage.kill()
+
+
+async def test_a_user_that_was_revoked_since_is_not_created_again(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=1)
+    (node,) = nodes(stage)
+    user = {"nodes": {"names": [node]}, "name": "eve", "isAdmin": True, "sshPublicKey": KEY}
+    await lost(stage, "Nodes_CreateNodeUser", createNodeUser=user)
+    await stage.run_for(2 * DAY)
+    stage.azure.delete(f"/pools/cpu/nodes/{node}/users/eve")
+    stage.start()
+    status = await ended(stage)
+    assert stage.azure.calls("Nodes_CreateNodeUser") == 1
+    assert outcomes(stage) == {node: "Unknown"}
+    assert "too long ago" in status["results"][0]["message"]
+
+
+async def test_a_file_that_was_written_since_is_not_deleted(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=1)
+    failing = [{"id": "t", "commandLine": "/bin/sh -c 'echo hi > out.txt; exit 1'"}]
+    stage.apply(job("own", failurePolicy={"action": "Hold"}, tasks=failing))
+    await stage.until(lambda: stage.phase("bj", "own") == "Held", 600)
+    spec = {"poolRef": None, "jobRef": {"name": "own"}, "taskId": "t", "deleteFile": {"path": "wd/out.txt"}}
+    await lost(stage, "Tasks_DeleteTaskFile", **spec)
+    stage.azure.post("/jobs/own/tasks/t/reactivate")
+    await stage.run_for(DAY)
+    stage.start()
+    await ended(stage)
+    assert stage.azure.calls("Tasks_DeleteTaskFile") == 1
+    assert outcomes(stage) == {"t": "Unknown"}
+
+
+async def test_a_node_that_was_enabled_since_is_not_disabled_again(stage: Stage) -> None:
+    """Also where the target tells: what it tells is no longer about the attempt."""
+    await stage.ready_pool(targetDedicatedNodes=1)
+    (node,) = nodes(stage)
+    await lost(stage, "Nodes_DisableNodeScheduling", disableNodeScheduling={"nodes": {"names": [node]}})
+    stage.azure.post(f"/pools/cpu/nodes/{node}/enablescheduling")
+    await stage.run_for(DAY)
+    stage.start()
+    await ended(stage)
+    assert stage.azure.calls("Nodes_DisableNodeScheduling") == 1
+    assert outcomes(stage) == {node: "Unknown"}
+
+
+async def test_a_call_is_repeated_within_minutes(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=1)
+    (node,) = nodes(stage)
+    stage.azure.fault("Nodes_CreateNodeUser", reset=True, count=1)
+    user = {"nodes": {"names": [node]}, "name": "eve", "sshPublicKey": KEY}
+    stage.apply(operation("op", createNodeUser=user))
+    await ended(stage)
+    assert outcomes(stage) == {node: "Succeeded"}
+    assert stage.azure.calls("Nodes_CreateNodeUser") == 2
+
+
+async def test_a_user_that_existed_is_not_taken_for_the_one_of_the_operation(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=1)
+    (node,) = nodes(stage)
+    stage.azure.post(f"/pools/cpu/nodes/{node}/users", {"name": "eve", "sshPublicKey": "ssh-rsa other"})
+    stage.azure.fault("Nodes_CreateNodeUser", reset=True, count=1)
+    user = {"nodes": {"names": [node]}, "name": "eve", "sshPublicKey": KEY}
+    stage.apply(operation("op", createNodeUser=user))
+    status = await ended(stage)
+    assert outcomes(stage) == {node: "Unknown"}
+    assert "NodeUserExists" in status["results"][0]["message"]
+
+
+async def test_an_object_that_is_seen_again_does_not_repeat_the_call_in_flight(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long after the start of the process, so that its age says nothing about the call."""
+    await stage.ready_pool(targetDedicatedNodes=1)
+    await stage.run_for(7200)
+    obey, runners = Operations.obey, []
+
+    def noted(self: Operations, key: Key, uid: str, order: Operate) -> float | None:
+        runners.append(self)
+        return obey(self, key, uid, order)
+
+    monkeypatch.setattr(Operations, "obey", noted)
+    hold = stage.azure.hold("Nodes_RebootNode", count=1)
+    stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}))
+    await stage.until(lambda: hold.arrived)
+    # As when a list of the API server lacks the object once.
+    runners[-1].forget(Key(Kind.OPERATION, "default", "op"))
+    stage.annotate("bop", "op", reconcile="1")
+    await stage.run_for(3)
+    assert len(runners) > 1
+    hold.release()
+    await ended(stage)
+    assert stage.azure.calls("Nodes_RebootNode") == 1
