@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +15,8 @@ from azure_batch_operator.reconcile.adoption import Others
 from azure_batch_operator.reconcile.operation_verbs import VERBS, Verb
 
 ATTEMPTED, SUCCEEDED, FAILED, UNKNOWN, SKIPPED = "Attempted", "Succeeded", "Failed", "Unknown", "Skipped"
+_AUTO_POOL = re.compile(r"(?:.*_)?[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
+"""Ids of auto pools: a GUID, perhaps after a prefix (docs/azure-batch.md#jobs)."""
 NOT_OURS = "TargetNotOwned"
 """Reason of a wait."""
 NOT_ALLOWED = "TargetNotAllowed"
@@ -65,6 +68,32 @@ class Reach:
     cluster: str
     others: Others
     created: str = ""
+
+    def needs_makers(self, pool: Mapping[str, Any]) -> bool:
+        """Whether only the jobs that a pool was made for tell whose it is: an auto pool carries no marker of its own."""
+        owner = ownership.owner_of(pool)
+        marked = owner is not None and owner.counts_for(pool)
+        return self.owner is None and not marked and _AUTO_POOL.fullmatch(str(pool.get("id", ""))) is not None
+
+    def refusal_of_auto_pool(
+        self, pool: Mapping[str, Any], makers: Sequence[tuple[Mapping[str, Any], Mapping[str, Any] | None]]
+    ) -> tuple[str, str] | None:
+        """As `refusal`, for a pool that the service has made for jobs.
+
+        Args:
+            makers: these jobs, each with its schedule.
+        """
+        id = str(pool.get("id", ""))
+        for job, schedule in makers:
+            if (stranger := ownership.stranger(job, schedule, self.namespace, self.cluster)) is not None:
+                text = (
+                    f"{id!r} is the auto pool of job {job.get('id', '')!r}, which cannot be reached from this namespace"
+                )
+                return NOT_ALLOWED, f"{text}: {stranger}"
+        if makers:
+            return None
+        text = f"{id!r} has the ID of an auto pool, and no job tells whom it was made for"
+        return NOT_ALLOWED, f"{text}: adopt it with a BatchPool, and name that in poolRef"
 
     def refusal(self, remote: Mapping[str, Any], schedule: Mapping[str, Any] | None = None) -> tuple[str, str] | None:
         """Reason and message why the operation may not touch a resource; None if it may.

@@ -235,7 +235,25 @@ class Operations:
         else:
             return {}
         run.refused = request.reach.refusal(found, schedule)
+        if run.refused is None and place.pool and request.reach.needs_makers(found):
+            run.refused = request.reach.refusal_of_auto_pool(found, await self._makers(str(found["id"])))
         return found
+
+    async def _makers(self, pool: str) -> list[tuple[Mapping[str, Any], Mapping[str, Any] | None]]:
+        """The jobs that a pool was made for, each with the schedule that has made it.
+
+        Raises:
+            BatchError: the service does not show them.
+        """
+        on_it = "executionInfo/poolId eq '{}'".format(pool.replace("'", "''"))
+        listed = self._client.jobs.list(filter=on_it, select=("id", "metadata", "poolInfo"))
+        jobs = [job async for job in listed if "autoPoolSpecification" in (job.get("poolInfo") or {})]
+        schedules: dict[str, Mapping[str, Any]] = {}
+        for job in jobs:
+            made_by, colon, _ = str(job["id"]).partition(":")
+            if colon and made_by not in schedules:
+                schedules[made_by] = await self._client.job_schedules.get(made_by)
+        return [(job, schedules.get(str(job["id"]).partition(":")[0])) for job in jobs]
 
     async def _choose(self, run: _Run, request: Request) -> None:
         found = await self._reach(run, request)
