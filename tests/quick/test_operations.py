@@ -10,6 +10,7 @@ import pytest
 from support.stage import Options, Refusal, Stage, operation, pool, thing
 
 Body = dict[str, Any]
+RAW: Body = {"poolRef": None, "accountRef": {"name": "main"}}
 
 
 def pool_body(id: str, nodes: int = 2) -> Body:
@@ -285,7 +286,7 @@ async def test_what_may_have_been_done_is_not_done_again_when_the_status_was_edi
 async def test_it_can_be_terminated_and_keeps_its_record(stage: Stage) -> None:
     await stage.ready_pool(targetDedicatedNodes=4)
     stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}, maxConcurrent=1))
-    await stage.until(lambda: counts(stage).get("succeeded") == 1, 600)
+    await stage.until(lambda: stage.azure.calls("Nodes_RebootNode") == 2, 600)
     stage.annotate("bop", "op", terminate="1")
     status = await ended(stage)
     # The node that was on its way is followed to its end.
@@ -293,6 +294,123 @@ async def test_it_can_be_terminated_and_keeps_its_record(stage: Stage) -> None:
     assert stage.reason("bop", "op") == "OperationTerminated"
     assert status["handled"] == {"terminate": "1"}
     assert stage.azure.calls("Nodes_RebootNode") == 2
+
+
+async def test_terminate_is_final_for_a_batch_that_waits(stage: Stage) -> None:
+    """A stop flag that the next order takes back would let the calls go on."""
+    stage.apply(*stage.account_objects())
+    stage.azure.post("/pools", pool_body("cpu", 3))
+    await stage.run_for(200)
+    stage.azure.fault("Pools_RemoveNodes", status=409, code="PoolBeingResized", count=1000)
+    stage.apply(operation("op", **RAW, poolId="cpu", removeNodes={"nodes": {"names": nodes(stage)[:1]}}))
+    await stage.until(lambda: stage.reason("bop", "op") == "PoolBeingResized", 600)
+    stage.annotate("bop", "op", terminate="1")
+    await stage.run_for(1)
+    made = stage.azure.calls("Pools_RemoveNodes")
+    status = await ended(stage, within=120)
+    assert stage.reason("bop", "op") == "OperationTerminated"
+    assert status["counts"] == {"targets": 1, "succeeded": 0, "failed": 0, "unknown": 0, "skipped": 1}
+    assert status["results"][0]["message"] == "not done, since azurebatch.io/terminate ended it"
+    stage.azure.heal()
+    await stage.run_for(600)
+    assert (stage.azure.calls("Pools_RemoveNodes"), len(nodes(stage))) == (made, 3)
+
+
+async def test_terminate_is_final_for_calls_that_wait_for_their_place(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=20, vmSize="Standard_D2ads_v6")
+    hold = stage.azure.hold("Nodes_DisableNodeScheduling", count=8)
+    stage.apply(operation("op", disableNodeScheduling={"nodes": {"selector": "all"}}, maxConcurrent=15))
+    await stage.until(lambda: hold.arrived)
+    await stage.run_for(3)
+    stage.annotate("bop", "op", terminate="1")
+    await stage.run_for(3)
+    hold.release()
+    status = await ended(stage)
+    assert status["counts"] == {"targets": 20, "succeeded": 8, "failed": 0, "unknown": 0, "skipped": 12}
+    assert "12 not attempted, since azurebatch.io/terminate" in stage.condition("bop", "op", "Failed")["message"]
+    assert stage.azure.calls("Nodes_DisableNodeScheduling") == 8
+
+
+async def test_terminate_finds_out_about_a_call_without_an_answer(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=1)
+    stage.azure.fault("Nodes_RebootNode", count=1, reset=True)
+    stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}))
+    await stage.until(lambda: stage.azure.calls("Nodes_RebootNode") == 1)
+    stage.annotate("bop", "op", terminate="1")
+    status = await ended(stage, within=300)
+    assert (status["counts"]["skipped"], stage.azure.calls("Nodes_RebootNode")) == (1, 1)
+    assert stage.reason("bop", "op") == "OperationTerminated"
+
+
+async def test_what_was_ended_does_not_go_on_when_the_annotation_is_removed(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=3)
+    stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}, maxConcurrent=1))
+    await stage.until(lambda: stage.azure.calls("Nodes_RebootNode") == 1)
+    stage.annotate("bop", "op", terminate="1")
+    # The node is on its way for longer.
+    await stage.run_for(25)
+    assert outcomes(stage) == {nodes(stage)[0]: "Attempted"}
+    stage.annotate("bop", "op", terminate=None)
+    status = await ended(stage)
+    assert status["counts"]["skipped"] == 2
+    assert (stage.reason("bop", "op"), stage.azure.calls("Nodes_RebootNode")) == ("OperationTerminated", 1)
+
+
+async def test_terminate_is_heard_while_the_pool_is_missing(stage: Stage) -> None:
+    stage.apply(*stage.account_objects())
+    stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}))
+    await stage.until(lambda: stage.reason("bop", "op") == "PoolNotFound")
+    stage.annotate("bop", "op", terminate="1")
+    await ended(stage, within=60)
+    assert stage.reason("bop", "op") == "OperationTerminated"
+
+
+async def test_terminate_is_heard_while_the_account_is_gone(stage: Stage) -> None:
+    stage.apply(*stage.account_objects())
+    stage.azure.post("/pools", pool_body("cpu"))
+    await stage.run_for(200)
+    stage.azure.fault("Nodes_DisableNodeScheduling", status=429, retryAfter=5, count=1000)
+    choice = {"nodes": {"selector": "all"}}
+    stage.apply(operation("op", **RAW, poolId="cpu", disableNodeScheduling=choice, maxConcurrent=1))
+    await stage.until(lambda: "Attempted" in outcomes(stage).values())
+    stage.delete("bacc", "main")
+    await stage.until(lambda: stage.gone("bacc", "main"))
+    stage.annotate("bop", "op", terminate="1")
+    status = await ended(stage, within=300)
+    assert status["counts"] == {"targets": 2, "succeeded": 0, "failed": 0, "unknown": 1, "skipped": 1}
+    assert "cannot be looked at" in status["results"][0]["message"]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_an_operation_whose_pool_object_goes_ends_with_its_outcomes(stage: Stage, restart: bool) -> None:
+    """The pool stays in Azure Batch, so nothing there ends it."""
+    await stage.ready_pool(targetDedicatedNodes=4)
+    stage.annotate("bp", "cpu", reconcile_policy="detach-on-delete")
+    stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}, maxConcurrent=1))
+    await stage.until(lambda: stage.azure.calls("Nodes_RebootNode") == 2, 600)
+    if restart:
+        await stage.kill()
+    stage.delete("bp", "cpu")
+    if restart:
+        stage.start()
+    status = await ended(stage)
+    assert stage.gone("bp", "cpu")
+    # The node that was on its way is followed to its end.
+    assert status["counts"] == {"targets": 4, "succeeded": 2, "failed": 0, "unknown": 0, "skipped": 2}
+    assert (status["phase"], stage.reason("bop", "op")) == ("Failed", "PoolNotFound")
+    assert "2 not attempted, since BatchPool 'cpu' was deleted" in stage.condition("bop", "op", "Failed")["message"]
+    assert stage.azure.calls("Nodes_RebootNode") == 2
+
+
+async def test_an_operation_whose_pool_is_deleted_with_its_object_ends(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=4)
+    stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}, maxConcurrent=1))
+    await stage.until(lambda: stage.azure.calls("Nodes_RebootNode") == 2, 600)
+    stage.delete("bp", "cpu")
+    status = await ended(stage)
+    assert (status["phase"], status["counts"]["succeeded"]) == ("Failed", 1)
+    assert "Attempted" not in outcomes(stage).values()
+    await stage.until(lambda: stage.gone("bp", "cpu"), 900)
 
 
 async def test_what_may_not_be_reached_is_looked_at_ever_less_often(stage: Stage) -> None:
@@ -350,9 +468,6 @@ async def test_no_call_is_made_before_its_target_is_stored_as_attempted(stage: S
     fault.end()
     status = await ended(stage)
     assert status["counts"]["succeeded"] == stage.azure.calls("Nodes_RebootNode") == 2
-
-
-RAW: Body = {"poolRef": None, "accountRef": {"name": "main"}}
 
 
 async def test_a_pool_that_goes_while_a_node_reboots_ends_the_operation(stage: Stage) -> None:

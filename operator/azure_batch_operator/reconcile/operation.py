@@ -7,7 +7,7 @@ and done beyond that is `Progress`, which `sync.operations` keeps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -59,6 +59,9 @@ OUTCOME_UNKNOWN = "OutcomeUnknown"
 """Reason of a failure where no call was refused."""
 TERMINATED = "OperationTerminated"
 """Reason of a failure that a user has asked for."""
+_EDITED = "the status no longer says which targets were attempted, so nothing more is done: create a new BatchOperation"
+_Ending = tuple[str, str]
+"""Reason and message of what ends an operation before all of its targets were attempted."""
 _COUNTED = {SUCCEEDED: "succeeded", FAILED: "failed", UNKNOWN: "unknown", SKIPPED: "skipped"}
 
 
@@ -67,8 +70,8 @@ class View:
     """What a plan is decided from besides the object and its account.
 
     Attributes:
-        request: what is to be called; None if the spec names an object that does not exist.
-        missing: reason and message of that.
+        request: what is to be called; None if the spec names an object that does not exist, and nothing has begun.
+        missing: reason and message of such an object.
         progress: what this process knows.
     """
 
@@ -95,6 +98,8 @@ def plan(resource: Resource, account: AccountView, view: View, now: float) -> Pl
         return Plan()
     if has_ended(resource):
         return _finished(resource, now)
+    if (ending := _ending(resource, view)) is not None:
+        return _end(resource, account, view, ending, now)
     if view.missing is not None:
         return waiting(resource, *view.missing, now)
     if not account.usable or view.request is None:
@@ -105,10 +110,46 @@ def plan(resource: Resource, account: AccountView, view: View, now: float) -> Pl
     if not {"targets", "counts"} <= resource.status.keys():
         if "startTime" in resource.status:
             # Somebody has edited it while the operator was down. What may have been done is not done again.
-            text = "the status no longer says which targets were attempted, so nothing more is done: create a new BatchOperation"
-            return _over(resource, _members_of(resource), OUTCOME_UNKNOWN, text, now)
+            return _over(resource, _members_of(resource), OUTCOME_UNKNOWN, _EDITED, now)
         return _begin(resource, account, view.request, progress, now)
     return _go_on(resource, view.request, progress, now)
+
+
+def _ending(resource: Resource, view: View) -> _Ending | None:
+    """Why the operation ends, whatever else it waits for; None if it goes on."""
+    if asked(resource, TERMINATE):
+        return TERMINATED, f"{TERMINATE} ended it"
+    if view.progress.ending is not None:
+        return view.progress.ending
+    return view.missing if "startTime" in resource.status else None
+
+
+def _end(resource: Resource, account: AccountView, view: View, ending: _Ending, now: float) -> Plan:
+    """Make no more calls, find out about those that may have been made, and write down the end."""
+    progress, reason, text = view.progress, *ending
+    if progress.busy:
+        return replace(_slow(resource, progress, now), halts=True)
+    if not {"targets", "counts"} <= resource.status.keys():
+        if "startTime" in resource.status:
+            return _over(resource, _members_of(resource), OUTCOME_UNKNOWN, _EDITED, now)
+        return _over(resource, {}, reason, f"{text} before anything was done", now)
+    if view.request is None or not account.usable:
+        if account.opening or reason != TERMINATED:
+            return without_account(resource, account, now)
+        why = account.message or (view.missing or ("", ""))[1]
+        unknown = Result(UNKNOWN, f"it may have been done, and cannot be looked at: {why}")
+        attempted = {str(each["target"]): unknown for each in _attempted(resource.status)}
+        members = _taken_in(_members_of(resource), {**attempted, **_known(progress, attempted)}, now)
+        return _finish(resource, members, now, ending)
+    return _go_on(resource, view.request, progress, now, ending)
+
+
+def _attempted(members: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [each for each in members.get("results") or () if each.get("outcome") == ATTEMPTED]
+
+
+def _known(progress: Progress, targets: Iterable[str]) -> dict[str, Result]:
+    return {target: progress.results[target] for target in targets if target in progress.results}
 
 
 def _slow(resource: Resource, progress: Progress, now: float) -> Plan:
@@ -130,8 +171,6 @@ def _refused(resource: Resource, request: Request, refused: tuple[str, str], now
 
 def _begin(resource: Resource, account: AccountView, request: Request, progress: Progress, now: float) -> Plan:
     """Choose the targets and write them down, with the first batch."""
-    if asked(resource, TERMINATE):
-        return _over(resource, {}, TERMINATED, f"{TERMINATE} ended it before anything was done", now)
     if progress.refused is not None:
         return _refused(resource, request, progress.refused, now)
     chosen = progress.chosen
@@ -158,14 +197,19 @@ def _begin(resource: Resource, account: AccountView, request: Request, progress:
     return _next(resource, replace(request, reach=reach), members, progress, now)
 
 
-def _go_on(resource: Resource, request: Request, progress: Progress, now: float) -> Plan:
+def _go_on(resource: Resource, request: Request, progress: Progress, now: float, ending: _Ending | None = None) -> Plan:
     """Take in how the last batch has ended, and begin the next one."""
-    members = {name: value for name, value in resource.status.items() if name not in _VERDICT}
-    attempted = [each for each in members.get("results") or () if each.get("outcome") == ATTEMPTED]
-    if attempted and not all(each["target"] in progress.results for each in attempted):
-        return _attempt(resource, request, members, progress, dict(resource.status), now)
-    if attempted:
-        members = _taken_in(members, {each["target"]: progress.results[each["target"]] for each in attempted}, now)
+    members = _members_of(resource)
+    attempted = [str(each["target"]) for each in _attempted(members)]
+    known = _known(progress, attempted)
+    if len(known) < len(attempted):
+        begun = _attempt(resource, request, members, progress, dict(resource.status), now)
+        if ending is None or begun.operate is None:
+            return begun
+        return replace(begun, operate=replace(begun.operate, ending=ending, following=()))
+    members = _taken_in(members, known, now)
+    if ending is not None:
+        return _finish(resource, members, now, ending, sum(result.given_up for result in known.values()))
     return _next(resource, request, members, progress, now)
 
 
@@ -250,8 +294,6 @@ def _left(members: Mapping[str, Any]) -> list[str]:
 
 def _why_stopped(resource: Resource, counts: Mapping[str, int]) -> str | None:
     """Why no further targets are attempted; None if they are."""
-    if asked(resource, TERMINATE):
-        return f"{TERMINATE} ended it"
     spec = resource.spec
     stops = spec.get("pausePolicy") == "Stop" and _failures(counts) > int(spec.get("maxFailures", 0))
     return "pausePolicy is Stop" if stops else None
@@ -333,8 +375,15 @@ def _shown(
     return status(resource, verdict or running, now, **{**members, "progress": progress})
 
 
-def _finish(resource: Resource, members: Mapping[str, Any], now: float) -> Plan:
-    """All targets have an outcome, or no more of them are to be attempted."""
+def _finish(
+    resource: Resource, members: Mapping[str, Any], now: float, ending: _Ending | None = None, cut: int = 0
+) -> Plan:
+    """All targets have an outcome, or no more of them are to be attempted.
+
+    Args:
+        ending: why, if something ended it.
+        cut: targets of the last batch that were not attempted for that.
+    """
     counts = dict(members["counts"])
     stopped = len(_left(members))
     counts["skipped"] += stopped
@@ -342,10 +391,11 @@ def _finish(resource: Resource, members: Mapping[str, Any], now: float) -> Plan:
     bad, allowed = _failures(counts), int(resource.spec.get("maxFailures", 0))
     told = [f"{counts[name]} {name}" for name in _COUNTED.values() if counts[name]]
     text = f"{_targets(counts['targets'])}: {', '.join(told)}" if told else "no target matched, so nothing was done"
-    if stopped:
-        text += f" ({stopped} not attempted, since {_why_stopped(resource, members['counts'])})"
+    if stopped + cut:
+        why = ending[1] if ending is not None else _why_stopped(resource, counts)
+        text += f" ({stopped + cut} not attempted, since {why})"
     if bad <= allowed:
-        return _over(resource, members, TERMINATED if stopped else "", text, now)
+        return _over(resource, members, ending[0] if ending is not None and stopped + cut else "", text, now)
     first = next((each for each in members.get("results") or () if each["outcome"] in {FAILED, UNKNOWN}), None)
     if first is not None:
         text += f". First: {first['target']}: {first.get('message', '')}"
@@ -377,16 +427,16 @@ def _finished(resource: Resource, now: float) -> Plan:
     return Plan(again=left) if left > 0 else Plan(objects=(ObjectChange(resource.key, uid=resource.uid),))
 
 
-def place_of(spec: Mapping[str, Any], owner: Resource | None, id: str) -> Place:
+def place_of(spec: Mapping[str, Any], kind: Kind | None, id: str) -> Place:
     """What the spec is about.
 
     Args:
-        owner: the object that it names.
+        kind: of the object that it names; None if it has IDs.
         id: of that object's resource.
     """
     inner = {"task": str(spec.get("taskId", "")), "node": str(spec.get("nodeId", ""))}
-    if owner is None:
+    if kind is None:
         ids = {name: str(spec.get(f"{name}Id", "")) for name in ("pool", "job", "schedule")}
         return Place(**ids, **inner)
-    outer = {Kind.POOL: "pool", Kind.JOB: "job", Kind.SCHEDULE: "schedule"}[owner.key.kind]
+    outer = {Kind.POOL: "pool", Kind.JOB: "job", Kind.SCHEDULE: "schedule"}[kind]
     return Place(**{outer: id}, **inner)

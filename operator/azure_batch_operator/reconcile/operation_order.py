@@ -143,13 +143,18 @@ class Request:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one target."""
+    """What became of one target.
+
+    Attributes:
+        given_up: whether the operation was ended before the call was made.
+    """
 
     outcome: str
     message: str = ""
     request_id: str | None = None
     values: tuple[tuple[str, str], ...] = ()
     omitted: int = 0
+    given_up: bool = False
 
 
 @dataclass(frozen=True)
@@ -191,6 +196,7 @@ class Progress:
         results: what became of the targets that were attempted last.
         refused: reason and message why its resource may not be touched.
         problem: why it does not get on.
+        ending: reason and message of what has ended it, once that was ordered: it does not go on if the cause is taken back.
     """
 
     busy: bool = False
@@ -199,6 +205,7 @@ class Progress:
     results: Mapping[str, Result] = field(default_factory=dict)
     refused: tuple[str, str] | None = None
     problem: BatchError | None = None
+    ending: tuple[str, str] | None = None
 
 
 NOTHING = Progress()
@@ -214,6 +221,8 @@ class Operate:
         attempt: targets whose calls are to be made, with what was seen of each before.
         doubt: whether a process before this one may have made these calls.
         age: seconds since the status said so.
+        ending: reason and message of what ended the operation: no call is made any more, and those that may have been made are
+            followed to their outcome. None while it goes on.
         following: targets to look at afterwards.
         otherwise: the status to show if that is not done, such as under the policy `skip`; None if nothing is new.
     """
@@ -223,5 +232,6 @@ class Operate:
     attempt: Mapping[str, str] = field(default_factory=dict)
     doubt: bool = False
     age: float = 0.0
+    ending: tuple[str, str] | None = None
     following: tuple[str, ...] = ()
     otherwise: Mapping[str, Any] | None = None

@@ -171,7 +171,7 @@ class Inputs:
         taken = self.tasks.sourced.get(resource.key)
         if plan.feed and taken is not None and taken.contents is None and taken.problem is not None:
             raise taken.problem
-        if plan.operate is not None and plan.operate.attempt:
+        if plan.operate is not None and plan.operate.attempt and plan.operate.ending is None:
             return replace(plan, operate=await self._operated(resource, plan.operate))
         model = _MODELS[resource.key.kind]
         values: Mapping[Source, str] = {}

@@ -108,7 +108,8 @@ class _Run:
 
     Attributes:
         tries: the targets of the batch that is under way, or was stopped.
-        stopped: whether no further call is to be made for now.
+        stopped: whether no further call is to be made for now. What is ordered with an `ending` makes none and is not stopped.
+        ending: what has ended it for good.
     """
 
     uid: str
@@ -120,6 +121,7 @@ class _Run:
     tries: dict[str, _Try] = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
     stopped: bool = False
+    ending: tuple[str, str] | None = None
 
     def settle(self, verb: str, target: str, result: Result) -> None:
         """The outcome of a target is known."""
@@ -147,7 +149,8 @@ class Operations:
         run = self._runs.get(key)
         if run is None or run.uid != uid:
             return Progress()
-        return Progress(run.task is not None, run.chosen, dict(run.looks), dict(run.results), run.refused, run.problem)
+        looks, results = dict(run.looks), dict(run.results)
+        return Progress(run.task is not None, run.chosen, looks, results, run.refused, run.problem, run.ending)
 
     def obey(self, key: Key, uid: str, order: Operate) -> float | None:
         """Do what a plan orders, unless something is under way; seconds to wait if it was refused lately."""
@@ -160,7 +163,7 @@ class Operations:
         held = self._backoff.held(key, _ACT, uid)
         if held is not None:
             return held[0]
-        run.stopped = False
+        run.stopped, run.ending = False, run.ending or order.ending
         run.task = self._group.create_task(self._obey(key, run, order))
         return None
 
@@ -341,9 +344,12 @@ class Operations:
         run.looks = {}
         waits = rounds = 0
         while left := {target: each for target, each in run.tries.items() if target not in run.results}:
-            if run.stopped:
+            if order.ending is not None:
+                problem = await self._end(run, order.request, left, order.ending)
+            elif run.stopped:
                 return
-            problem = await self._round(key, run, order.request, left)
+            else:
+                problem = await self._round(key, run, order.request, left)
             if all(target in run.results for target in left):
                 break
             waits, rounds = (waits + 1, 0) if problem is not None else (0, rounds + 1)
@@ -354,6 +360,38 @@ class Operations:
                 run.problem = None
             await asyncio.sleep(_wait(problem, waits or rounds))
         run.problem = None
+
+    async def _end(
+        self, run: _Run, request: Request, left: Mapping[str, _Try], ending: tuple[str, str]
+    ) -> BatchError | None:
+        """One look at those in doubt or on their way; the others are not attempted any more. What stands in the way, if anything.
+
+        It comes to an end also where Azure Batch does not show the targets: the outcome is Unknown when the time is over in which
+        a call can take effect, or a node be back.
+        """
+        now, problem, verb = asyncio.get_running_loop().time(), None, request.how
+        try:
+            await self._resolve(run, request, left)
+        except BatchError as error:
+            problem = error
+        gone = isinstance(problem, NotFoundError)
+        for target, each in left.items():
+            if target in run.results:
+                continue
+            if each.taken is not None:
+                if gone or (problem is not None and now >= each.since + _BACK_WITHIN):
+                    text = f"Azure Batch took the call, and {target} cannot be read: {problem}"
+                    run.settle(request.verb, target, Result(FAILED if gone else UNKNOWN, text))
+            elif each.doubt is not None:
+                if gone or (problem is not None and now >= each.doubt):
+                    text = f"{_LOST}, and {target} cannot be read: {problem}"
+                    run.settle(request.verb, target, Result(UNKNOWN, text))
+            elif each.doubted and verb.changes and verb.doubt is not Doubt.READ:
+                text = f"{_LOST}: it may have been done, and is not repeated, since {ending[1]}"
+                run.settle(request.verb, target, Result(UNKNOWN, text))
+            else:
+                run.settle(request.verb, target, Result(SKIPPED, f"not done, since {ending[1]}", given_up=True))
+        return problem
 
     async def _round(self, key: Key, run: _Run, request: Request, left: Mapping[str, _Try]) -> BatchError | None:
         """One look at those in doubt or on their way, then the calls that can be made; what stands in the way, if anything."""

@@ -35,18 +35,21 @@ def _view(context: Context, resource: Resource) -> plans.View:
     if not verb:
         return plans.View(missing=("InvalidSpec", "the spec has no verb: create a new BatchOperation with one"))
     field, kind = next(((field, kind) for field, kind in _NAMED.items() if field in spec), (None, None))
-    owner = None
+    owner, missing = None, None
     if field is not None and kind is not None:
         name = spec[field]["name"]
         owner = context.store.get(Key(kind, resource.key.namespace, name))
-        if owner is None:
+        if owner is None and "startTime" in resource.status:
+            # What was begun is ended, and for that its resource has an ID.
+            missing = (_MISSING[kind], f"{kind} {name!r} was deleted")
+        elif owner is None:
             what = f"spec.{field} names {kind} {name!r}, which does not exist in this namespace"
             return plans.View(missing=(_MISSING[kind], f"{what}: create it or correct spec.{field}"))
     # The one that the targets were chosen in: a BatchPool may have another one by now.
     id = str(resource.status.get("id") or "")
     if owner is not None and not id:
         id = id_in_use(owner) if owner.key.kind is Kind.POOL else owner.remote_id
-    place = plans.place_of(spec, owner, id)
+    place = plans.place_of(spec, kind, id)
     created = str(resource.status.get("created") or "")
     reach = Reach(owner, resource.key.namespace, context.cluster, context.others, created)
-    return plans.View(Request(verb, spec[verb], place, reach, plans.size_of(spec, verb)))
+    return plans.View(Request(verb, spec[verb], place, reach, plans.size_of(spec, verb)), missing)
