@@ -11,7 +11,7 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.reconcile.operation_order import Operate
 from azure_batch_operator.sync.operations import Operations
 from quick.test_operations import ended, nodes, outcomes
-from support.stage import Stage, job, operation
+from support.stage import Stage, job, operation, thing
 
 KEY = "ssh-ed25519 AAAA somebody"
 DAY = 86400.0
@@ -114,3 +114,38 @@ async def test_an_object_that_is_seen_again_does_not_repeat_the_call_in_flight(
     hold.release()
     await ended(stage)
     assert stage.azure.calls("Nodes_RebootNode") == 1
+
+
+@pytest.mark.parametrize("claimed", [True, False])
+async def test_a_task_that_was_made_anew_since_is_not_ended(stage: Stage, claimed: bool) -> None:
+    await stage.ready_pool()
+    endless = {"commandLine": "/bin/sh -c 'sleep 3000'"}
+    stage.azure.post("/jobs", {"id": "j", "poolInfo": {"poolId": "cpu"}})
+    stage.azure.post("/jobs/j/tasks", {"id": "t0", **endless})
+    stage.azure.fault("Tasks_TerminateTask", status=503, code="ServerBusy", count=1000)
+    account = {"accountRef": {"name": "main"}}
+    stage.apply(operation("op", poolRef=None, **account, jobId="j", terminateTasks={"tasks": {"ids": ["t0"]}}))
+    await stage.until(lambda: outcomes(stage) == {"t0": "Attempted"})
+    await stage.run_for(60)
+    stage.azure.delete("/jobs/j/tasks/t0")
+    if claimed:
+        stage.apply(thing("BatchTask", "t0", jobId="j", **account, **endless))
+        await stage.until(lambda: stage.azure.get("/jobs/j/tasks/t0") is not None, 300)
+    else:
+        stage.azure.post("/jobs/j/tasks", {"id": "t0", **endless})
+    stage.azure.heal()
+    await ended(stage)
+    assert outcomes(stage) == {"t0": "Skipped"}
+    assert stage.azure.get("/jobs/j/tasks/t0")["state"] == "running"
+
+
+async def test_a_task_that_only_changed_is_ended(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.post("/jobs", {"id": "j", "poolInfo": {"poolId": "cpu"}})
+    stage.azure.post("/jobs/j/tasks", {"id": "t0", "commandLine": "/bin/sh -c 'sleep 3000'"})
+    stage.azure.fault("Tasks_TerminateTask", status=412, code="ConditionNotMet", count=1)
+    spec = {"poolRef": None, "accountRef": {"name": "main"}, "jobId": "j"}
+    stage.apply(operation("op", **spec, terminateTasks={"tasks": {"ids": ["t0"]}}))
+    await ended(stage)
+    assert outcomes(stage) == {"t0": "Succeeded"}
+    assert stage.azure.get("/jobs/j/tasks/t0")["state"] == "completed"

@@ -83,6 +83,7 @@ class Verb:
         send: makes the call, or prepares a list.
         doubt: what to do about a call without an answer.
         lasts: of `READ`: whether the target tells however long ago it was, and whatever others have done since.
+        any_version: whether a task that has changed is looked at again, and the call made if it is the same one still.
         done: of `READ`: whether what was `before` and what is now tell that it was done; None if they do not.
         already: codes of refusals that say that there is nothing to do: it was done by the call without an answer, or before.
         only_in_doubt: whether those codes are failures, but tell nothing after a call without an answer: what is there may be as
@@ -112,6 +113,7 @@ class Verb:
     busy: frozenset[str] = frozenset()
     back: frozenset[str] = frozenset()
     lasts: bool = False
+    any_version: bool = False
 
     def tells(self, inputs: Body) -> bool:
         """Whether the effect of a call shows at once, so that its absence says that nothing was done."""
@@ -119,10 +121,21 @@ class Verb:
 
 
 def before_of(on: On, seen: Body) -> str:
-    """What to remember of a target before an attempt: for nodes state and time of the last boot, else the ETag."""
+    """What to remember of a target before an attempt: for nodes state and last boot, else ETag and creation."""
     if on is On.NODES:
         return f"{seen.get('state', '')} {seen.get('lastBootTime', '')}"
-    return str(seen.get("eTag") or "")
+    return f"{seen.get('eTag') or ''} {seen.get('creationTime') or ''}".rstrip()
+
+
+def etag_of(before: str) -> str | None:
+    """The ETag in what is remembered of a task."""
+    return before.partition(" ")[0] or None
+
+
+def created_anew(before: str, seen: Body) -> bool:
+    """Whether a task is a namesake of the one that was looked at."""
+    created = before.partition(" ")[2]
+    return bool(created) and seen.get("creationTime") not in (None, created)
 
 
 def _picked(inputs: Body, *names: str) -> dict[str, Any]:
@@ -229,7 +242,7 @@ def _ended(_: str, remote: Body | None) -> bool | None:
 
 
 def _reactivated(before: str, task: Body | None) -> bool | None:
-    return None if task is None else task.get("state") != "completed" or task.get("eTag") != before
+    return None if task is None else task.get("state") != "completed" or task.get("eTag") != etag_of(before)
 
 
 def _run(info: Body | None) -> str:
@@ -419,8 +432,8 @@ VERBS: Mapping[str, Verb] = {
         Doubt.READ, _reactivated, frozenset({"TaskNotCompleted", "TaskSucceeded"}), lasts=True, looks=True,
     ),
     "terminateTasks": Verb(
-        lambda client, at, _, options: client.tasks.terminate(at.job, at.target, **options),
-        Doubt.READ, _ended, frozenset({"TaskCompleted"}), lasts=True, looks=True,
+        lambda client, at, _, options: client.tasks.terminate(at.job, at.target, if_match=at.etag, **options),
+        Doubt.READ, _ended, frozenset({"TaskCompleted"}), lasts=True, looks=True, any_version=True,
     ),
     "listSubtasks": Verb(
         lambda client, at, _, options: client.tasks.list_subtasks(at.job, at.task, **options),

@@ -47,7 +47,7 @@ from azure_batch_operator.reconcile.operation_order import (
     Request,
     Result,
 )
-from azure_batch_operator.reconcile.operation_verbs import Doubt, Spot, before_of
+from azure_batch_operator.reconcile.operation_verbs import Doubt, Spot, before_of, created_anew, etag_of
 from azure_batch_operator.reconcile.ownership import claimed
 from azure_batch_operator.reconcile.trouble import Patience, Trouble, trouble
 from azure_batch_operator.sync.backoff import Backoff
@@ -71,7 +71,7 @@ _BACK_WITHIN = 1800.0
 _FEW = 3
 """Nodes that are read one by one; for more of them a list is cheaper."""
 _NODE = ("id", "state", "schedulingState", "lastBootTime")
-_TASK = ("id", "state", "eTag", "environmentSettings")
+_TASK = ("id", "state", "eTag", "creationTime", "environmentSettings")
 _MOST_ITEMS = 10_000
 _REFUSED = Trouble("", "", Patience.WAITING)
 _LOST = "the call had no answer"
@@ -88,6 +88,7 @@ class _Try:
         lost: time of the loop at which the first call without an answer was made; None if there was none.
         taken: what the service has answered, while the target is on its way.
         since: time of the loop of that answer.
+        changed: whether the call was refused because the task is not as it was seen.
     """
 
     before: str
@@ -95,6 +96,7 @@ class _Try:
     lost: float | None = None
     taken: Result | None = None
     since: float = 0.0
+    changed: bool = False
 
     @property
     def doubted(self) -> bool:
@@ -403,6 +405,9 @@ class Operations:
                 for target, each in left.items()
                 if each.doubt is None and each.taken is None and target not in run.results
             ]
+            if changed := [target for target in ready if left[target].changed]:
+                await self._look_again(run, request, left, changed)
+                ready = [target for target in ready if target not in run.results]
             return await self._make(key, run, request, left, ready) if ready else None
         except NotFoundError as error:
             # The pool or the job is gone, so nothing can be done to what was in it.
@@ -413,6 +418,23 @@ class Operations:
             return None
         except BatchError as error:
             return error
+
+    async def _look_again(self, run: _Run, request: Request, tries: Mapping[str, _Try], changed: Sequence[str]) -> None:
+        """Take in the versions of tasks that have changed, unless others have made them anew.
+
+        Raises:
+            BatchError: the service does not show them.
+        """
+        found = await self._current(request, changed)
+        for target in changed:
+            each, seen = tries[target], found[target]
+            look = _looked(request, target, seen)
+            if look.result is None and created_anew(each.before, seen or {}):
+                look = Look(result=Result(SKIPPED, f"task {target!r} was created anew since the targets were chosen"))
+            if look.result is not None:
+                run.settle(request.verb, target, look.result)
+            else:
+                each.before, each.changed = look.before, False
 
     async def _make(
         self, key: Key, run: _Run, request: Request, tries: Mapping[str, _Try], ready: Sequence[str]
@@ -440,7 +462,7 @@ class Operations:
         else:
 
             async def one(target: str) -> None:
-                seen = tries[target].before if request.on is On.TASKS else etag
+                seen = etag_of(tries[target].before) if request.on is On.TASKS else etag
                 at = replace(where, target=target, etag=seen or None)
                 async with self._places:
                     if run.stopped:
@@ -455,6 +477,7 @@ class Operations:
             tries[target].doubt = None
             if isinstance(answer, BatchError):
                 problem = answer
+                tries[target].changed = request.how.any_version and isinstance(answer, PreconditionFailedError)
             else:
                 self._answered(run, request, target, tries[target], answer)
         return problem
@@ -659,7 +682,7 @@ def _refused(request: Request, error: BatchError, *, lost: bool) -> Result | Bat
         return None if verb.changes else error
     if request.on is On.FILES and not error.code and (cause := _FILES.get(error.status or 0)):
         return Result(FAILED, f"{cause.format(path=request.inputs.get('path'))}: {error}", error.request_id)
-    if isinstance(error, PreconditionFailedError) and request.on is On.TASKS:
+    if isinstance(error, PreconditionFailedError) and request.on is On.TASKS and not verb.any_version:
         text = f"the task has changed since it was looked at: {error}"
         return Result(SUCCEEDED if lost else SKIPPED, text, error.request_id)
     passing = TransientError | AuthenticationError | EndpointRefusedError | BeingResizedError | PreconditionFailedError
