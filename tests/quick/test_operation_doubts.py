@@ -11,7 +11,7 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.reconcile.operation_order import Operate
 from azure_batch_operator.sync.operations import Operations
 from quick.test_operations import ended, nodes, outcomes
-from support.stage import Stage, job, operation, thing
+from support.stage import Stage, job, operation, secret, thing
 
 KEY = "ssh-ed25519 AAAA somebody"
 DAY = 86400.0
@@ -149,3 +149,15 @@ async def test_a_task_that_only_changed_is_ended(stage: Stage) -> None:
     await ended(stage)
     assert outcomes(stage) == {"t0": "Succeeded"}
     assert stage.azure.get("/jobs/j/tasks/t0")["state"] == "completed"
+
+
+async def test_a_refusal_that_quotes_a_secret_is_shown_without_it(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=1)
+    stage.apply(secret("pw", {"password": "Correct-Horse"}))
+    text = "The value Correct-Horse provided for password is invalid"
+    stage.azure.fault("Nodes_CreateNodeUser", status=400, code="InvalidPropertyValue", message=text, count=1)
+    given = {"name": "eve", "passwordSecretRef": {"name": "pw", "key": "password"}}
+    stage.apply(operation("op", createNodeUser={"nodes": {"selector": "all"}, **given}))
+    status = await ended(stage)
+    assert "provided for password" in status["results"][0]["message"]
+    assert "Correct-Horse" not in str(stage.get("bop", "op"))

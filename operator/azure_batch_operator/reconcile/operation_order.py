@@ -122,6 +122,7 @@ class Request:
         inputs: the member of the spec, with values from Secrets once they are read.
         place, reach: what it is about, and whom it may touch.
         size: targets of a batch.
+        secrets: values in `inputs` that came from Secrets.
     """
 
     verb: str
@@ -129,6 +130,7 @@ class Request:
     place: Place
     reach: Reach
     size: int
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
     @property
     def on(self) -> On:

@@ -196,8 +196,10 @@ class Inputs:
         needed = list(references(OperationSpec, given))
         if not needed:
             return order
-        inputs = filled(OperationSpec, given, await self._texts(resource, needed))[request.verb]
-        return replace(order, request=replace(request, inputs=inputs))
+        values = await self._texts(resource, needed)
+        inputs = filled(OperationSpec, given, values)[request.verb]
+        secrets = frozenset(text for source, text in values.items() if source.kind == "Secret")
+        return replace(order, request=replace(request, inputs=inputs, secrets=secrets))
 
     async def _texts(self, resource: Resource, needed: Iterable[Reference]) -> Mapping[Source, str]:
         values = await read_texts(self._values, resource.key.namespace, needed, self._seen_at(resource.key))

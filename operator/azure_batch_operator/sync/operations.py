@@ -31,6 +31,7 @@ from azure_batch_operator.batch import (
     unanswered,
 )
 from azure_batch_operator.batch.caller import Listing
+from azure_batch_operator.batch.redaction import without
 from azure_batch_operator.batch.requests import CallOptions
 from azure_batch_operator.guard import refusal
 from azure_batch_operator.kube import files
@@ -514,7 +515,11 @@ class Operations:
             if lost and verb.changes and error.code not in verb.already:
                 # The client has repeated it by itself, and the refusal is about what the first attempt has done, or is not.
                 return None
-            return _refused(request, error, lost=lost or doubted)
+            outcome = _refused(request, error, lost=lost or doubted)
+            if isinstance(outcome, Result):
+                # The service may quote what it refuses.
+                return replace(outcome, message=without(outcome.message, request.secrets))
+            return outcome
         if (problem := verb.problem(answer)) is not None:
             return Result(FAILED, problem)
         id = answer.request_id if isinstance(answer, Receipt) else None
