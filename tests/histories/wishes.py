@@ -211,7 +211,7 @@ def unwished_changes(judged: Judged) -> list[Violation]:
                 problem = "it was disabled by somebody else"
         elif each.operation in {"Pools_RemoveNodes", "Nodes_RebootNode", "Nodes_ReimageNode"}:
             wished = ("nodeRemediation", "startTaskUpdate")
-            if not any(life.ever(has(name), each.time) for name in wished):
+            if not any(life.ever(has(name), each.time) for name in wished) and not _operated(judged, each):
                 problem = "nodeRemediation does not ask for it"
         elif each.operation == "Pools_ResizePool":
             problem = _resized(each, life)
@@ -234,6 +234,22 @@ def _resized(effect: Effect, life: Life) -> str:
             if wanted != now:
                 return f"{name} {wanted} is not in the spec: {asked}"
     return ""
+
+
+_OPERATIONS = {"Pools_RemoveNodes": "removeNodes", "Nodes_RebootNode": "rebootNode", "Nodes_ReimageNode": "reimageNode"}
+
+
+def _operated(judged: Judged, effect: Effect) -> bool:
+    """Whether a BatchOperation has asked for it, and for each node once (docs/batch-operations.md)."""
+    asking = {
+        each.uid
+        for each in judged.record.versions
+        if each.plural == "batchoperations"
+        and each.time <= effect.time
+        and _OPERATIONS[effect.operation] in each.body["spec"]
+    }
+    done = [each for each in judged.effects(effect.operation) if each.path == effect.path and each.time <= effect.time]
+    return len(done) <= len(asking)
 
 
 def skipped(judged: Judged) -> list[Violation]:

@@ -9,7 +9,7 @@ from typing import Any
 from histories.record import Record
 
 _LEFT_OUT = re.compile(
-    r"(?i)(?:.*time|etag|lastmodified|uid|resourceversion|nodeinfo|nodeid|affinityinfo|supportedimages|callsperminute)$"
+    r"(?i)(?:.*time|etag|lastmodified|uid|requestid|resourceversion|nodeinfo|nodeid|affinityinfo|supportedimages|callsperminute)$"
 )
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 

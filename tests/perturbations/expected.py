@@ -11,6 +11,11 @@ _MAY_BE: tuple[tuple[str, str, str], ...] = (
         "a short suspension may pass unheard, or come before a start",
     ),
     (
+        "operation",
+        r"^/BatchOperation default/reboot/status/results/\d+/message is there: the call had no answer, but it was done, as ",
+        "an operator that was killed before it had the answer reads the outcome, and says so",
+    ),
+    (
         "rotation",
         r"^/schedule nightly/metadata/[^ ]*/value: 'jobSpecification=[0-9a-f]{16}', not 'jobSpecification=[0-9a-f]{16}'$",
         "the note is of the Secret's version, which counts all writes to the API server; the value itself is compared as well",

@@ -219,6 +219,12 @@ SCENARIOS: tuple[Scenario, ...] = (
         _CPU | {"BatchJob/own": "Failed"}, {"pools": ("cpu",), "jobs": ("own",)},
     ),
     Scenario(
+        "operation",
+        (_ACCOUNT, _pool(), Step(READY, "apply", {"object": _object("BatchOperation", "reboot", {
+            "poolRef": {"name": "cpu"}, "rebootNode": {"nodes": {"selector": "all"}}, "maxConcurrent": 1})})),
+        _CPU | {"BatchOperation/reboot": "Succeeded"}, {"pools": ("cpu",)},
+    ),
+    Scenario(
         "namespace-going",
         (_ACCOUNT, _TEAM, _pool(), _job(READY, "theirs", "team", poolRef=None, poolInfo={"poolId": "cpu"}, accountRef=_MAIN,
                                         tasks=_tasks(2)),
