@@ -153,7 +153,7 @@ async def test_a_task_that_only_changed_is_ended(stage: Stage) -> None:
 
 async def test_a_refusal_that_quotes_a_secret_is_shown_without_it(stage: Stage) -> None:
     await stage.ready_pool(targetDedicatedNodes=1)
-    stage.apply(secret("pw", {"password": "Correct-Horse"}))
+    stage.apply(secret("pw", password="Correct-Horse"))
     text = "The value Correct-Horse provided for password is invalid"
     stage.azure.fault("Nodes_CreateNodeUser", status=400, code="InvalidPropertyValue", message=text, count=1)
     given = {"name": "eve", "passwordSecretRef": {"name": "pw", "key": "password"}}
