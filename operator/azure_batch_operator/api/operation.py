@@ -101,7 +101,7 @@ class NodeChoice(ApiModel):
         "All nodes in one of these states, such as idle or unusable.", maxItems=16, minItems=1
     )
     selector: Annotated[str, Field(json_schema_extra={"enum": ["dedicated", "lowPriority", "all"]})] | None = optional(
-        "All dedicated nodes, all Spot (low-priority) nodes, or all; with states, those of them."
+        "All dedicated nodes, all Spot nodes, or all; with states, those of them."
     )
     most: Most | None = optional(f"At most so many of them, in the order of their ids; {MOST_TARGETS} if left out.")
     rules: ClassVar[tuple[Rule, ...]] = (
