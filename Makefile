@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 PYTHON ?= python3
 BIN := .venv/bin
+# On a terminal pip shows what it does; in a log its hundred lines would hide the rest.
+QUIET = $$(test -t 1 || echo --quiet)
 KEEP ?=
 BENCH ?=
 FUZZ ?=
@@ -21,12 +23,13 @@ help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/.installed: requirements.txt pyproject.toml
-	@echo "Setting up .venv (about a minute the first time) …"
+	@echo "Setting up .venv: pip installs the packages of requirements.txt, which takes about a minute the first time …"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; set PYTHON=…" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install $(QUIET) --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install $(QUIET) --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+	@echo ".venv is complete"
 
 .PHONY: setup
 setup: .venv/.installed ## Make .venv from the hash-pinned requirements.txt

@@ -178,7 +178,7 @@ def _tell_how_to_look_around(cluster: LocalCluster, heading: str) -> None:
         "kubectl get azurebatch -o wide               # everything",
         "kubectl describe batchjob/checks             # why it failed, with the end of stderr",
         "kubectl scale batchpool/cpu --replicas=6     # more nodes",
-        "kubectl delete -k manifests/samples          # gone, in Kubernetes and in Batch",
+        "kubectl delete azurebatch --all              # gone, in Kubernetes and in Batch",
     ):
         console.print(f"  {line}", markup=False)
 

@@ -19,6 +19,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from azure_batch_operator.reconcile.policy import Policy
+from azure_batch_operator.words import listed
 
 PREFIX = "AZURE_BATCH_OPERATOR_"
 CONFIG_VARIABLE = f"{PREFIX}CONFIG"
@@ -173,7 +174,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str], file: str | None 
         and not _SERVICE_LINK.match(f"{name}={value}")
     )
     if unknown:
-        raise SettingsError(f"there is no setting {', '.join(unknown)}")
+        raise SettingsError(f"there is no setting {listed(unknown, 'or')}")
     content = _read(file) if file else {}
 
     class _Settings(Settings):
@@ -220,7 +221,7 @@ def _read(file: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SettingsError(f"the file {file} holds no mapping of settings")
     if unknown := [str(key) for key in content if key not in names]:
-        raise SettingsError(f"the file {file} has no setting {', '.join(unknown)}; there are {', '.join(names)}")
+        raise SettingsError(f"the file {file} has no setting {listed(unknown, 'or')}; there are {listed(names)}")
     return {names[key]: value for key, value in content.items()}
 
 

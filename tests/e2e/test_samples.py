@@ -37,3 +37,7 @@ def test_samples_run_to_their_end(stage: Stage) -> None:
     for each in objects:
         if each["kind"] == "BatchJob":
             stage.wait("bj", each["metadata"]["name"], "Complete", 120)
+    # As README and docs/first-job.md say: in no order, and without the samples' own list.
+    stage.kubectl("delete", "azurebatch", "--all", "--timeout=60s")
+    assert stage.kubectl("get", "azurebatch", "-o", "name").stdout == ""
+    assert [stage.batch("GET", each)["value"] for each in ("jobs", "pools")] == [[], []]

@@ -117,6 +117,12 @@ def test_a_transition_is_one_line_with_its_reason_whatever_is_written_late() -> 
         ("Stalled", "InvalidSpec", "WARNING"),
     ]
     assert {(each["object"], each["reconcile_id"]) for each in lines} == {(str(pool.key), id)}
+    # A phase that is its own reason is said once.
+    assert [each["message"] for each in lines] == [
+        f"{pool.key} is Starting: NodesStarting: why",
+        f"{pool.key} is Steady: why",
+        f"{pool.key} is Stalled: InvalidSpec: why",
+    ]
 
 
 @pytest.mark.usefixtures("restored")

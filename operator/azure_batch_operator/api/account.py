@@ -26,6 +26,7 @@ from azure_batch_operator.api.job_body import NOT_NO_TASKS, JobConstraints
 from azure_batch_operator.api.networks import NetworkConfiguration
 from azure_batch_operator.api.pool_body import at_least_five_minutes
 from azure_batch_operator.api.rest import MetadataItem, metadata, tags
+from azure_batch_operator.words import listed
 
 MOST_IMAGES, MOST_APPLICATIONS, MOST_VERSIONS = 200, 100, 20
 """What a status shows at most."""
@@ -98,7 +99,7 @@ class Auth(ApiModel):
         default=None, description="As a service principal with a certificate."
     )
     rules: ClassVar[tuple[Rule, ...]] = (
-        exactly_one_of(_AUTH_KINDS, f"say how to sign in: give exactly one of {', '.join(_AUTH_KINDS)}"),
+        exactly_one_of(_AUTH_KINDS, f"say how to sign in: give exactly one of {listed(_AUTH_KINDS)}"),
     )
 
 

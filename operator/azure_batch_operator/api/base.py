@@ -9,6 +9,7 @@ everything else as CEL (`cel(...)`, `immutable(...)`), so that `kubectl apply` r
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,9 +89,27 @@ def immutable(field: str, remedy: str) -> Rule:
     )
 
 
-def exactly_one_of(fields: Sequence[str], message: str) -> Rule:
-    """Exactly one of the (optional) fields must be given."""
-    return Rule(" + ".join(f"(has(self.{name}) ? 1 : 0)" for name in fields) + " == 1", message)
+_MOST_SEEN_AT_ONCE = 3
+"""Fields of a choice that a reader finds in a manifest without being told which of them are there."""
+
+
+def exactly_one_of(fields: Sequence[str], message: str, several: str = "") -> Rule:
+    """Exactly one of the (optional) fields must be given.
+
+    Args:
+        several: what to do instead of giving several.
+    """
+    rule = " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in fields) + " == 1"
+    return Rule(rule, message, says=naming(fields, message, several) if len(fields) > _MOST_SEEN_AT_ONCE else None)
+
+
+def naming(fields: Sequence[str], message: str, several: str = "") -> str:
+    """CEL: a message about a choice, with the names of those fields that are given if these are several."""
+    present = " + ".join(f"(has(self.{name}) ? ['{name}'] : [])" for name in fields)
+    after = json.dumps(f"){several and f': {several}'}")
+    # The list of one list gives the names that are present a name.
+    said = f"[{present}].map(given, given.size() > 1 ? ' (given: ' + given.join(' and ') + {after} : '')[0]"
+    return f"{json.dumps(message)} + {said}"
 
 
 REFUSED = "Not a field. "

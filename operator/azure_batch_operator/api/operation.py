@@ -26,12 +26,14 @@ from azure_batch_operator.api.base import (
     StandsFor,
     cel,
     exactly_one_of,
+    naming,
     one_of,
     optional,
     schema,
     secret_for,
 )
 from azure_batch_operator.api.rest import IdentityReference, Url, ValueSource
+from azure_batch_operator.words import listed
 
 MOST_TARGETS = 1000
 """Nodes or tasks of one operation: all of them stand in its status."""
@@ -327,6 +329,9 @@ _NAMES = ("poolRef", "jobRef", "scheduleRef", "poolId", "jobId", "scheduleId")
 _IDS = "(has(self.poolId) || has(self.jobId) || has(self.scheduleId))"
 
 
+_ONE_TARGET = f"name one target: exactly one of {listed(_NAMES)}; none of them for usageMetrics"
+
+
 class OperationSpec(ApiModel):
     """What is to be done, and to what. Nothing of it can be changed: it is the record of one call."""
 
@@ -380,10 +385,15 @@ class OperationSpec(ApiModel):
         "Deletes this object so long after its end. A GitOps tool would create it again, and so have the call made again."
     )
     rules: ClassVar[tuple[Rule, ...]] = (
-        exactly_one_of(tuple(TARGETS), f"give exactly one verb: one of {', '.join(TARGETS)}"),
+        exactly_one_of(
+            tuple(TARGETS),
+            "give exactly one verb, such as rebootNode or terminateJob; `kubectl explain bop.spec` describes all of them",
+            "create a BatchOperation for each",
+        ),
         cel(
             " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in _NAMES) + " == (has(self.usageMetrics) ? 0 : 1)",
-            f"name one target: exactly one of {', '.join(_NAMES)}; none of them for usageMetrics",
+            _ONE_TARGET,
+            says=naming(_NAMES, _ONE_TARGET),
         ),
         cel(
             f"has(self.accountRef) == ({_IDS} || has(self.usageMetrics))",

@@ -27,6 +27,7 @@ from azure_batch_operator.api.base import (
 )
 from azure_batch_operator.api.job import JobTemplate
 from azure_batch_operator.api.rest import MetadataItem, metadata
+from azure_batch_operator.words import listed
 
 Moment = Annotated[str, StringConstraints(max_length=64), Field(json_schema_extra={"format": "date-time"})]
 """RFC 3339 time."""
@@ -172,7 +173,7 @@ class JobScheduleSpec(ApiModel):
             + " && ".join(f"!has(self.jobSpecification.{name})" for name in _ONLY_CRON)
             + ")",
             "Azure Batch makes the jobs of schedule by itself, so only a jobManagerTask can bring tasks: remove "
-            f"{', '.join(_ONLY_CRON)}, or use cron instead of schedule",
+            f"{listed(_ONLY_CRON)}, or use cron instead of schedule",
             ".jobSpecification",
             says='"Azure Batch makes the jobs of schedule by itself, so only a jobManagerTask can bring tasks: remove "'
             + "".join(f" + (has(self.jobSpecification.{name}) ? '{name}, ' : '')" for name in _ONLY_CRON)

@@ -13,6 +13,7 @@ from azure_batch_operator.reconcile.account_problems import PASSING
 from azure_batch_operator.reconcile.common import FORCE_HINT, with_notice
 from azure_batch_operator.reconcile.plan import Plan, Unconfirmed
 from azure_batch_operator.reconcile.status import Verdict, kept, picked, status, timestamp
+from azure_batch_operator.words import listed
 
 _MOST_USERS_NAMED = 5
 _NOT_KEPT = (
@@ -229,7 +230,7 @@ def _verdict(health: Health) -> Verdict:
 
 def _users(dependents: Sequence[Resource]) -> str:
     kinds = Counter(each.key.kind for each in dependents)
-    numbers = ", ".join(f"{number} {kind}{'s' if number > 1 else ''}" for kind, number in sorted(kinds.items()))
+    numbers = listed(f"{number} {kind}{'s' if number > 1 else ''}" for kind, number in sorted(kinds.items()))
     named = sorted(f"{each.key.kind} {each.key.namespace}/{each.key.name}" for each in dependents)[:_MOST_USERS_NAMED]
     more = ", …" if len(dependents) > len(named) else ""
     return f"{numbers}: {', '.join(named)}{more}"

@@ -26,6 +26,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.compare import same
 from azure_batch_operator.reconcile.status import Verdict
+from azure_batch_operator.words import listed
 
 _NOTED_DIGITS = 8
 
@@ -167,9 +168,12 @@ def cannot_be_unset(stuck: Collection[str], kind: Kind) -> dict[str, tuple[bool,
     """The condition of an object whose spec has ceased to mention what the service keeps; none if there is no such thing."""
     if not stuck:
         return {}
-    names = ", ".join(f"spec.{name}" for name in stuck)
+    names = listed(f"spec.{name}" for name in stuck)
+    were, it, values = (
+        ("was", "it", "it keeps its value") if len(stuck) == 1 else ("were", "them", "they keep their values")
+    )
     text = (
-        f"{names} was removed from the spec, but Azure Batch has no call that unsets it, so it keeps its value: put it "
+        f"{names} {were} removed from the spec, but Azure Batch has no call that unsets {it}, so {values}: put {it} "
         f"back, or create a new {kind}"
     )
     return {NOT_APPLIED: (True, "CannotBeUndone", text)}

@@ -82,7 +82,7 @@ def ever_created(resource: Resource) -> bool:
 def deleting(resource: Resource, what: str, call: Call, now: float) -> Plan:
     """Ask Azure Batch to delete; the finalizer goes when a poll no longer finds it."""
     verdict = Verdict(
-        "Deleting", "Deleting", f"waiting until {what} is deleted in Azure Batch", ready=False, trend="Reconciling"
+        "Deleting", "Deleting", f"waiting for Azure Batch to delete {what}", ready=False, trend="Reconciling"
     )
     return Plan(calls=(call,), status=kept(resource, verdict, now))
 
@@ -90,7 +90,7 @@ def deleting(resource: Resource, what: str, call: Call, now: float) -> Plan:
 def still_there(resource: Resource, what: str, now: float) -> Plan:
     """Deletion is under way in Azure Batch."""
     verdict = Verdict(
-        "Deleting", "Deleting", f"waiting until {what} is deleted in Azure Batch", ready=False, trend="Reconciling"
+        "Deleting", "Deleting", f"waiting for Azure Batch to delete {what}", ready=False, trend="Reconciling"
     )
     return Plan(status=kept(resource, verdict, now))
 

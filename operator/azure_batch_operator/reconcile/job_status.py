@@ -48,6 +48,12 @@ def terminates(spec: Mapping[str, Any], remote: Mapping[str, Any] | None = None)
     return own if wanted is None else str(wanted).lower() == "terminatejob"
 
 
+_NO_TASKS = (
+    "the job has no tasks and waits for some: add tasks, tasksFrom or taskFactory to its spec, or create BatchTasks that name it "
+    f"in jobRef. To end it without tasks, set the annotation {TERMINATE}, or delete it"
+)
+
+
 def verdict(
     resource: Resource, remote: Mapping[str, Any], tasks: TasksView, *, complete: bool, waits: str | None
 ) -> Verdict:
@@ -70,7 +76,7 @@ def verdict(
         message = f"{tasks.submitted or 0} of {own} tasks added"
         return Verdict("Submitting", "Submitting", message, ready=False, trend="Reconciling")
     if not own and not any((tasks.counts or {}).values()):
-        return Verdict("Running", "Active", "the job waits for tasks", ready=True)
+        return Verdict("Running", "Active", _NO_TASKS, ready=True)
     if tasks.number("completed") and not tasks.number("active", "running") and not terminates(resource.spec, remote):
         message = (
             "all tasks of the job have ended, and it stays open for more: to end it, set spec.onAllTasksComplete to "
@@ -180,7 +186,6 @@ def job_status(
     info, before = remote.get("executionInfo") or {}, resource.status
     total = total_of(resource, tasks)
     counts = _counts(tasks, total, missing)
-    started = tasks.number("running", "completed") > 0
     return status(
         resource,
         said,
@@ -191,7 +196,7 @@ def job_status(
         state=remote.get("state"),
         poolId=info.get("poolId") or (remote.get("poolInfo") or {}).get("poolId"),
         startTime=info.get("startTime"),
-        tasksStartTime=before.get("tasksStartTime") or (timestamp(now) if started else None),
+        tasksStartTime=_tasks_start(before, info, tasks, now),
         endTime=info.get("endTime"),
         terminateReason=info.get("terminateReason"),
         tasksFingerprint=origin or before.get("tasksFingerprint"),
@@ -207,6 +212,15 @@ def job_status(
         **_speed(before, remote.get("state"), tasks, counts, now),
         **({"handled": handled} if handled is not None else {}),
     )
+
+
+def _tasks_start(before: Mapping[str, Any], info: Mapping[str, Any], tasks: TasksView, now: float) -> str | None:
+    """When a task was first seen to have started; that of a job that ended between two polls is no later than its end."""
+    seen = before.get("tasksStartTime")
+    if seen is None and tasks.number("running", "completed"):
+        seen = timestamp(now)
+    end = info.get("endTime")
+    return end if seen and end and seconds_since(seen, now) < seconds_since(end, now) else seen
 
 
 _ONLY_OF_A_JOB_THAT_EXISTS = frozenset({"state", "waitingFor", "tasksPerMinute", "estimatedEndTime", "taskSlotCounts"})

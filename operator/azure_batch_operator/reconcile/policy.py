@@ -30,6 +30,7 @@ from azure_batch_operator.reconcile.plan import (
     without_etag,
 )
 from azure_batch_operator.reconcile.status import Verdict, conditions, kept
+from azure_batch_operator.words import listed
 
 
 class Policy(StrEnum):
@@ -43,7 +44,7 @@ class Policy(StrEnum):
     """As manage, but deleting the object leaves Azure as it is."""
 
 
-_VALUES = ", ".join(Policy)
+_VALUES = listed(Policy, "or")
 _IRREVERSIBLE = ("delete_", "terminate_", "remove_", "reboot_", "reimage_", "resize_", "stop_", "disable_")
 """How the verbs begin that can end somebody's work, which cannot be brought back."""
 _ENDED = frozenset({"Succeeded", "Failed", "Completed"})
@@ -86,7 +87,7 @@ def unknown(resource: Resource, namespace: Mapping[str, str], now: float) -> Pla
         return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
     value = stated(resource.annotations)
     where = "the object" if value else f"namespace {resource.key.namespace!r}"
-    message = f"annotation {RECONCILE_POLICY} of {where} is {value or stated(namespace)!r}: it must be one of {_VALUES}"
+    message = f"annotation {RECONCILE_POLICY} of {where} is {value or stated(namespace)!r}: it must be {_VALUES}"
     if resource.deleting:
         message = f"{message}. {FORCE_HINT}"
     verdict = Verdict("Stalled", "InvalidReconcilePolicy", message, ready=False, trend="Stalled")

@@ -34,6 +34,7 @@ from azure_batch_operator.reconcile.pool_scale import ask_again_in, scale
 from azure_batch_operator.reconcile.pool_values import MISSING_LOOKED_AT_EVERY
 from azure_batch_operator.reconcile.pool_view import PoolView, Step, steady
 from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
+from azure_batch_operator.words import listed
 
 _VALUES_LOOKED_AT_EVERY = 300.0
 
@@ -201,6 +202,4 @@ def _drift(resource: Resource, view: PoolView, step: Step | None, now: float) ->
 def _drift_notice(drift: tuple[str, ...]) -> tuple[Notice, ...]:
     if not drift:
         return ()
-    return (
-        Notice("DriftCorrected", f"{', '.join(drift)} changed in Azure Batch by another client; restoring the spec"),
-    )
+    return (Notice("DriftCorrected", f"another client has changed {listed(drift)} in Azure Batch; restoring the spec"),)

@@ -13,6 +13,7 @@ from azure_batch_operator.reconcile.common import FORCE_HINT, deleting, still_th
 from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Evidence, Notice, Plan, Table, Unconfirmed
 from azure_batch_operator.reconcile.pool_view import PoolView, number_of, some_nodes
 from azure_batch_operator.reconcile.status import Verdict, kept
+from azure_batch_operator.words import listed
 
 _LOOK_AGAIN = 15.0
 
@@ -38,7 +39,7 @@ def delete(
     if not isinstance(remote, Absent):
         left = policy.left_alone(resource, remote, Table.POOLS, cluster, others)
         if left is not None:
-            what = f"pool {', '.join(view.leaving)}"
+            what = f"pool{'s' if len(view.leaving) > 1 else ''} {listed(map(repr, view.leaving))}"
             return still_there(resource, what, now) if view.leaving else left
     here = [] if isinstance(remote, Absent) else [remote]
     alive = [each for each in (*here, *view.older) if each.get("state") != "deleting"]

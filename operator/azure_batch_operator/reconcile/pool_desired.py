@@ -13,6 +13,7 @@ from typing import Any
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.reconcile import pool_formulas
 from azure_batch_operator.reconcile.compare import same
+from azure_batch_operator.words import listed
 
 TARGETS = ("targetDedicatedNodes", "targetLowPriorityNodes")
 _SIZE = frozenset({*TARGETS, "resizeTimeout", "enableAutoScale", "autoScaleFormula", "autoScaleEvaluationInterval"})
@@ -146,7 +147,7 @@ def _unsupported(reference: Mapping[str, Any], images: Sequence[Mapping[str, Any
         for each in images
         if str((each.get("imageReference") or {}).get("offer", "")).lower() == str(reference.get("offer", "")).lower()
     )
-    hint = f"; of this offer it supports {', '.join(close[:5])}" if close else f"; it supports {len(offers)} offers"
+    hint = f"; of this offer it supports {listed(close[:5])}" if close else f"; it supports {len(offers)} offers"
     return (
         f"Azure Batch supports no image {name}{hint}: correct "
         "spec.virtualMachineConfiguration.imageReference, or give nodeAgentSKUId"

@@ -22,6 +22,7 @@ from azure_batch_operator.reconcile.plan import Call, Evidence, Table
 from azure_batch_operator.reconcile.pool_changes import Changes, with_note
 from azure_batch_operator.reconcile.pool_desired import body_of
 from azure_batch_operator.reconcile.pool_view import PoolView, Step, moment
+from azure_batch_operator.words import listed
 
 _LOOK_AGAIN = 2.0
 _BUSY_LOOKED_AT_EVERY = 60.0
@@ -74,10 +75,11 @@ def recreate(
     if not found.empty or not found.asked or resource.spec.get("updateStrategy") != "Recreate":
         return None
     owned = [*view.leaving, *(str(each["id"]) for each in (remote, *view.older))]
-    names, id = ", ".join(found.empty), next_id(resource, owned)
+    names, id = listed(found.empty), next_id(resource, owned)
     if view.next_taken:
         message = (
-            f"{names} needs a new pool, but pool {id!r} exists and has another owner: delete it, or change the spec"
+            f"a change of {names} needs a new pool, but pool {id!r} exists and has another owner: delete it, or change "
+            "the spec"
         )
         return Step((), "Stalled", "OwnershipConflict", message, stalled=True)
     body = ownership.with_marker(body_of(id, resource.spec, agent), ownership.marker(cluster, resource, id))

@@ -26,6 +26,7 @@ from azure_batch_operator.reconcile.pool_view import (
     steady,
     targeted,
 )
+from azure_batch_operator.words import listed
 
 
 def change(id: str, found: Changes, view: PoolView, remote: Mapping[str, Any]) -> Step | None:
@@ -47,7 +48,7 @@ def held_up(spec: Mapping[str, Any], found: Changes, remote: Mapping[str, Any]) 
     if not found.empty or is_empty(remote) or (found.asked and spec.get("updateStrategy", "WhenEmpty") != "WhenEmpty"):
         return None
     return (
-        f"{', '.join(found.empty)} can be changed only in a pool without nodes. "
+        f"{listed(found.empty)} can be changed only in a pool without nodes. "
         f"Nodes now: {max(present(remote), targeted(remote))}. Scale to 0, or set spec.updateStrategy to Drain or Recreate"
     )
 
@@ -58,7 +59,7 @@ def drain(
     """The step towards a pool without nodes, for what needs one."""
     if not found.empty or not found.asked or spec.get("updateStrategy") != "Drain":
         return None
-    names = ", ".join(found.empty)
+    names = listed(found.empty)
     nodes, running = present(remote), number_of(view.counts, ("running",))
     options = {"nodeDeallocationOption": "taskcompletion"}
     if spec.get("resizeTimeout") and not scaled_by_formula(remote):
@@ -80,4 +81,4 @@ def _updating(names: list[str], call: Call, found: Changes, view: PoolView) -> S
     told = [name for name in names if name != "metadata" or not found.only_note]
     own = view.values.changed | found.wished
     others = tuple(name for name in told if name not in own)
-    return Step((call,), "Updating", "Updating", f"changing {', '.join(told or names)}", properties=others)
+    return Step((call,), "Updating", "Updating", f"changing {listed(told or names)}", properties=others)

@@ -40,6 +40,15 @@ def level_of(kind: Kind, status: Mapping[str, Any]) -> int:
     return logging.DEBUG if kind is Kind.TASK else logging.INFO
 
 
+def said(phase: str, reason: str, message: str) -> str:
+    """Phase, reason and message as one text that says nothing twice: many a phase is its own reason.
+
+    >>> said("Connecting", "Connecting", "no call has been answered yet")
+    'Connecting: no call has been answered yet'
+    """
+    return ": ".join(part for part in ((phase, reason, message) if phase != reason else (phase, message)) if part)
+
+
 class Transitions:
     """What was said last of each object."""
 
@@ -67,11 +76,9 @@ class Transitions:
             level = self._few.level(level, (job, state), what, resource.key)
         logger.log(
             level,
-            "%s is %s: %s: %s",
+            "%s is %s",
             resource.key,
-            phase,
-            reason,
-            _ready(status).get("message", ""),
+            said(phase, reason, str(_ready(status).get("message", ""))),
             extra={"phase": phase, "reason": reason} | ({"request_id": request_id} if request_id else {}),
         )
 

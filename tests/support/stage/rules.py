@@ -5,7 +5,7 @@ As in the API server, what has not changed is not judged again, and the members 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -22,7 +22,12 @@ _NOTHING = object()
 
 @cache
 def _program(rule: str) -> celpy.Runner:
-    return _ENVIRONMENT.program(_ENVIRONMENT.compile(rule))
+    return _ENVIRONMENT.program(_ENVIRONMENT.compile(rule), functions={"join": _join})
+
+
+def _join(texts: Iterable[Any], between: str) -> celpy.celtypes.StringType:
+    """Of the API server's own functions; celpy has those of the language alone."""
+    return celpy.celtypes.StringType(between.join(texts))
 
 
 def problems(definition: Definition, body: Json, before: Json | None) -> Iterator[Cause]:

@@ -352,6 +352,30 @@ def test_a_job_that_stays_open_says_so_when_its_tasks_have_ended() -> None:
         assert conditions(more)["Ready"] == ("True", "Running")
 
 
+@pytest.mark.parametrize("more", [{}, {"onAllTasksComplete": "terminatejob"}])
+def test_a_job_without_tasks_says_how_it_gets_some_and_how_it_ends(more: dict[str, Any]) -> None:
+    one = job({"poolRef": {"name": "cpu"}} | more, finalizer=True)
+    shown = decide(one, remote(one), TasksView(counts=counted()))
+    ready = next(each for each in (shown.status or {})["conditions"] if each["type"] == "Ready")
+    assert ready["message"] == (
+        "the job has no tasks and waits for some: add tasks, tasksFrom or taskFactory to its spec, or create BatchTasks that "
+        "name it in jobRef. To end it without tasks, set the annotation azurebatch.io/terminate, or delete it"
+    )
+
+
+@pytest.mark.parametrize("seen", [None, "2026-01-01T00:05:00Z"])
+def test_the_tasks_of_a_job_that_has_ended_started_before_its_end(seen: str | None) -> None:
+    """A short job starts and ends between two polls; the clock of the operator may also be ahead of the service's."""
+    end = "2026-01-01T00:00:30.25Z"
+    one = job(JOB_SPEC, finalizer=True, status={"tasksStartTime": seen} if seen else {})
+    there = remote(one, state="completed", executionInfo={"startTime": "2026-01-01T00:00:00Z", "endTime": end})
+    shown = decide(one, there, TasksView(counts=counted(succeeded=2), unfinished=0))
+    assert ((shown.status or {})["endTime"], (shown.status or {})["tasksStartTime"]) == (end, end)
+    earlier = job(JOB_SPEC, finalizer=True, status={"tasksStartTime": "2026-01-01T00:00:10Z"})
+    again = decide(earlier, there, TasksView(counts=counted(succeeded=2), unfinished=0))
+    assert (again.status or {})["tasksStartTime"] == "2026-01-01T00:00:10Z"
+
+
 def test_what_the_operator_has_put_back_itself_is_no_requeue_too_many() -> None:
     spec = JOB_SPEC | {"backoff": {"maxRequeues": 0}}
     stopping = job(spec | {"suspend": True}, finalizer=True)

@@ -72,7 +72,7 @@ def test_an_unknown_policy_stalls_and_names_the_values() -> None:
     plan = unknown(pool(annotations={RECONCILE_POLICY: "delete"}), {}, NOW)
     ready = next(each for each in (plan.status or {})["conditions"] if each["type"] == "Ready")
     assert ready["reason"] == "InvalidReconcilePolicy"
-    assert "manage, skip, detach-on-delete" in ready["message"]
+    assert "manage, skip or detach-on-delete" in ready["message"]
     assert not plan.calls
 
 

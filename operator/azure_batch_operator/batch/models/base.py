@@ -19,6 +19,7 @@ from pydantic_core import CoreSchema, core_schema
 from azure_batch_operator.batch.errors import MalformedAnswerError
 from azure_batch_operator.batch.redaction import safe_text
 from azure_batch_operator.shapes import Reader, number_text, text
+from azure_batch_operator.words import listed
 
 _WIRE = "wire"
 
@@ -109,7 +110,7 @@ class _OpenEnum:
             except ValueError:
                 if info.context == _WIRE:
                     return value
-                raise ValueError(f"should be one of {', '.join(kind)}") from None
+                raise ValueError(f"should be {listed(kind, 'or')}") from None
 
         def serialize(value: str) -> str:
             return kind(value).value

@@ -1,0 +1,20 @@
+"""How messages join names, so that a list within a sentence reads as one; of the standard library alone, for all modules.
+
+After a colon and in parentheses names are only separated by commas: such lists are read as data, some by a program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+def listed(names: Iterable[object], last: str = "and") -> str:
+    """Names within a sentence.
+
+    >>> listed(["vmSize", "taskSlotsPerNode"])
+    'vmSize and taskSlotsPerNode'
+    >>> listed(["ids", "failed", "states"], "or")
+    'ids, failed or states'
+    """
+    *first, end = [str(name) for name in names] or [""]
+    return f"{', '.join(first)} {last} {end}" if first else end
