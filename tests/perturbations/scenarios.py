@@ -226,8 +226,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         "namespace-going",
-        (_ACCOUNT, _TEAM, _pool(), _job(READY, "theirs", "team", poolRef=None, poolInfo={"poolId": "cpu"}, accountRef=_MAIN,
-                                        tasks=_tasks(2)),
+        (_ACCOUNT, _TEAM, _pool(allowedNamespaces={"all": True}),
+         _job(READY, "theirs", "team", poolRef=None, poolInfo={"poolId": "cpu"}, accountRef=_MAIN, tasks=_tasks(2)),
          Step(READY + 20, "delete", {"kind": "namespace", "name": "team", "namespace": ""})),
         _CPU, {"pools": ("cpu",)},
     ),

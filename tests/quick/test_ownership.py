@@ -159,9 +159,8 @@ async def test_a_job_that_has_ended_is_shown_and_not_asked_for_again_and_again(s
 async def test_two_namespaces_with_one_name_on_one_account(stage: Stage) -> None:
     """The second one says who owns the ID, and goes on under another one, as the message says."""
     stage.apply({"kind": "Namespace", "metadata": {"name": "team"}})
-    stage.apply(
-        *stage.account_objects(allowedNamespaces={"all": True}), pool("cpu"), job("own", tasks=sleeping(1, 7200))
-    )
+    all_: dict[str, Any] = {"allowedNamespaces": {"all": True}}
+    stage.apply(*stage.account_objects(**all_), pool("cpu", **all_), job("own", tasks=sleeping(1, 7200)))
     await stage.until(lambda: stage.phase("bj", "own") == "Running", 900)
 
     def theirs(**spec: Any) -> Any:

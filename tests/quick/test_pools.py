@@ -21,9 +21,8 @@ def by_id(name: str, tasks: list[dict[str, Any]] | None, **spec: Any) -> dict[st
 
 
 async def a_shared_pool(stage: Stage) -> None:
-    stage.apply(
-        TEAM, *stage.account_objects(allowedNamespaces={"all": True}), pool("cpu", deletionPolicy="DeleteWhenIdle")
-    )
+    all_: dict[str, Any] = {"allowedNamespaces": {"all": True}}
+    stage.apply(TEAM, *stage.account_objects(**all_), pool("cpu", deletionPolicy="DeleteWhenIdle", **all_))
     await stage.until(lambda: stage.ready("bp", "cpu"), 600)
 
 

@@ -139,7 +139,7 @@ class LabelSelector(ApiModel):
 
 
 class AllowedNamespaces(ApiModel):
-    """Which other namespaces may use the account; its own always may."""
+    """Which other namespaces are let in; the namespace of the object always is."""
 
     names: list[Annotated[str, StringConstraints(min_length=1, max_length=63)]] | None = Field(
         default=None, description="Their names.", json_schema_extra=schema(maxItems=256, x_kubernetes_list_type="set")

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from azure_batch_operator.api.account import AllowedNamespaces
 from azure_batch_operator.api.base import (
     AccountRef,
     Duration,
@@ -37,6 +38,9 @@ class PoolSpec(PoolBody):
 
     account_ref: AccountRef = Field(description="The BatchAccount that the pool lives in.")
     id: RemoteId | None = optional("Id of the pool in Azure Batch; metadata.name if left out.")
+    allowed_namespaces: AllowedNamespaces | None = optional(
+        "Other namespaces whose jobs may run on the pool, which they name by its id in poolInfo.poolId; none if left out."
+    )
     resource_tags: dict[str, str] | None = tags(
         "Tags of the Azure resources of the pool, by name; only for accounts that allocate in your own subscription."
     )
@@ -69,8 +73,8 @@ class PoolSpec(PoolBody):
     prices_from: Prices | None = optional("Prices of nodes, for status.estimatedCostPerHour.")
     ours: ClassVar[frozenset[str]] = frozenset(
         {
-            "accountRef", "id", "nodeDeallocationOption", "autoScaleProfile", "maxIdle", "updateStrategy", "startTaskUpdate",
-            "nodeRemediation", "deletionPolicy", "pricesFrom",
+            "accountRef", "id", "allowedNamespaces", "nodeDeallocationOption", "autoScaleProfile", "maxIdle", "updateStrategy",
+            "startTaskUpdate", "nodeRemediation", "deletionPolicy", "pricesFrom",
         }
     )  # fmt: skip
     refused: ClassVar[tuple[Refused, ...]] = (

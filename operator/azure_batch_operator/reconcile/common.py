@@ -27,6 +27,7 @@ _WRONG_REFERENCES = frozenset(
         "NamespaceNotAllowed",
         "PoolNotFound",
         "PoolInOtherAccount",
+        "PoolNotAllowed",
         "JobNotFound",
         "DependencyNotFound",
     }

@@ -37,7 +37,7 @@ from azure_batch_operator.reconcile.common import (
     without_account,
 )
 from azure_batch_operator.reconcile.failures import blocked
-from azure_batch_operator.reconcile.job_views import NO_POOL, PoolView, TasksView
+from azure_batch_operator.reconcile.job_views import NOT_ALLOWED, PoolView, TasksView
 from azure_batch_operator.reconcile.job_waits import waiting_for
 from azure_batch_operator.reconcile.oneshot import asked, handled, retried_until, retrying
 from azure_batch_operator.reconcile.plan import (
@@ -58,6 +58,8 @@ from azure_batch_operator.reconcile.plan import (
 from azure_batch_operator.reconcile.status import Verdict, ended_as, has_ended, kept, seconds_since, status
 from azure_batch_operator.reconcile.trouble import trouble
 
+FOREIGN_LOOKED_AT_EVERY = 30.0
+"""Seconds between two looks whether a pool of another namespace allows this one by now."""
 FINAL = frozenset({"Succeeded", "Failed"})
 
 
@@ -316,7 +318,8 @@ def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: s
     until = job_end.pending_deadline(resource, now)
     if pool.problem:
         plan = waiting(resource, *pool.problem, now)
-        return replace(plan, again=min((each for each in (plan.again, until) if each is not None), default=None))
+        look = FOREIGN_LOOKED_AT_EVERY if pool.problem[0] == NOT_ALLOWED else None
+        return replace(plan, again=min((each for each in (plan.again, until, look) if each is not None), default=None))
     if (stalled := _wrong_tasks(resource, None, now)) is not None:
         return stalled
     if pool.no_fallback and (left := patience(resource, now)) > 0:
@@ -329,7 +332,7 @@ def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: s
     shown = status(resource, verdict, now, id=resource.remote_id, url=url, account=account.name, poolId=pool.id)
     if marks := handled(resource, RECREATE):
         shown["handled"] = marks
-    notices = (Notice(NO_POOL, pool.no_fallback, "Warning"),) if pool.no_fallback else ()
+    notices = (Notice(*pool.no_fallback, "Warning"),) if pool.no_fallback else ()
     return with_notice(resource, Plan("add", (call,), status=shown, notices=notices, again=until), verdict)
 
 
@@ -443,7 +446,7 @@ def _converge(
     spec, own = resource.spec, expand.total(resource.spec)
     noted, digits = job_changes.noted_tasks(remote)
     complete = noted == tasks.fingerprint or tasks.complete
-    wrong = None if complete or stopping else _wrong_tasks(resource, digits, now)
+    wrong = None if complete or stopping else _foreign_pool(resource, pool, now) or _wrong_tasks(resource, digits, now)
     moves_to = job_hold.wanted_pool(spec, pool, remote, tasks)
     why = job_hold.why(spec, pool, moves_to)
     notes = job_hold.notes(spec, remote, why)
@@ -478,6 +481,9 @@ def _converge(
     if stopping:
         # Nor do failed tasks run again before the job goes on: what must be stored first could keep it from being stopped.
         return replace(plan, feed=None, tasks_of=None, retry=None, first=None)
+    if pool.foreign is not None:
+        # What is in the job stays there, and nothing is brought onto the pool any more.
+        plan = replace(plan, feed=None, tasks_of=None, retry=None, first=None, halts=True)
     if mark and plan.feed is not None:
         # No task is deleted or added before the service has taken the mark.
         plan = replace(plan, feed=replace(plan.feed, marked=True))
@@ -495,6 +501,14 @@ def _converge(
         again = min((each for each in (plan.again, tasks.retry_in) if each is not None), default=None)
         return replace(plan, status=refused.status, notices=(*told, *refused.notices), again=again)
     return plan
+
+
+def _foreign_pool(resource: Resource, pool: PoolView, now: float) -> Plan | None:
+    """Stalled, if the job is on a pool of another namespace."""
+    if pool.foreign is None:
+        return None
+    verdict = Verdict("Stalled", NOT_ALLOWED, f"no more tasks are added: {pool.foreign}", ready=False, trend="Stalled")
+    return with_notice(resource, Plan(status=kept(resource, verdict, now), again=FOREIGN_LOOKED_AT_EVERY), verdict)
 
 
 def _feed(remote: Mapping[str, Any], tasks: TasksView) -> Feed:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from azure_batch_operator.api.base import HELD_METADATA, HOLDS_METADATA
 from azure_batch_operator.reconcile.applied import NOT_APPLIED
 from azure_batch_operator.reconcile.job_changes import note
-from azure_batch_operator.reconcile.job_views import IN_OTHER_ACCOUNT, NO_POOL, PoolView, TasksView
+from azure_batch_operator.reconcile.job_views import IN_OTHER_ACCOUNT, NO_POOL, NOT_ALLOWED, PoolView, TasksView
 from azure_batch_operator.reconcile.plan import Call, Evidence, Table
 from azure_batch_operator.shapes import whole_number
 
@@ -103,9 +103,10 @@ def switch(id: str, spec: Mapping[str, Any], remote: Mapping[str, Any], reason: 
 def cannot_move(pool: PoolView) -> dict[str, tuple[bool, str, str]]:
     """The condition of a running job, or of a schedule, whose spec names a pool that it cannot be on; none if it does not.
 
-    That is a pool of another account, to which nothing can move, or a BatchPool that does not exist (any more).
+    That is a pool of another account, to which nothing can move, one of another namespace, or a BatchPool that does not exist (any
+    more).
     """
-    if pool.problem is None or pool.problem[0] not in {IN_OTHER_ACCOUNT, NO_POOL}:
+    if pool.problem is None or pool.problem[0] not in {IN_OTHER_ACCOUNT, NO_POOL, NOT_ALLOWED}:
         return {}
     return {NOT_APPLIED: (True, *pool.problem)}
 

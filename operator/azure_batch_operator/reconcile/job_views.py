@@ -11,6 +11,8 @@ from azure_batch_operator.reconcile.plan import Absent, Remote
 
 IN_OTHER_ACCOUNT = "PoolInOtherAccount"
 """Reason of a pool's problem: it is in another account than the object that names it."""
+NOT_ALLOWED = "PoolNotAllowed"
+"""Reason of a pool's problem: it belongs to another namespace, which does not allow this one."""
 NO_POOL = "PoolNotFound"
 """Reason of a pool's problem: there is no such BatchPool."""
 
@@ -23,7 +25,9 @@ class PoolView:
         id: in Azure Batch; None while it is not known, and for a pool that the service makes for the job.
         problem: reason and message why there is none.
         fallback: id of the pool of `backoff`, if it is known.
-        no_fallback: why `backoff` names no pool, if its BatchPool does not exist.
+        no_fallback: reason and message why the job cannot go to the pool of `backoff`: its BatchPool does not exist, or it belongs
+            to another namespace.
+        foreign: why the pool that the job is on is not for this namespace; None if it is.
         remote: the pool that the job is on, as the last poll saw it.
         nodes: its node counts, REST names (`idle`, `running`, `unusable`, …), dedicated and Spot together.
     """
@@ -31,7 +35,8 @@ class PoolView:
     id: str | None
     problem: tuple[str, str] | None = None
     fallback: str | None = None
-    no_fallback: str | None = None
+    no_fallback: tuple[str, str] | None = None
+    foreign: str | None = None
     remote: Remote = Absent.UNKNOWN
     nodes: Mapping[str, int] | None = None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,8 +14,6 @@ from azure_batch_operator.reconcile.adoption import Others
 from azure_batch_operator.reconcile.operation_verbs import VERBS, Verb
 
 ATTEMPTED, SUCCEEDED, FAILED, UNKNOWN, SKIPPED = "Attempted", "Succeeded", "Failed", "Unknown", "Skipped"
-_AUTO_POOL = re.compile(r"(?:.*_)?[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
-"""Ids of auto pools: a GUID, perhaps after a prefix (docs/azure-batch.md#jobs)."""
 NOT_OURS = "TargetNotOwned"
 """Reason of a wait."""
 NOT_ALLOWED = "TargetNotAllowed"
@@ -71,9 +68,7 @@ class Reach:
 
     def needs_makers(self, pool: Mapping[str, Any]) -> bool:
         """Whether only the jobs that a pool was made for tell whose it is: an auto pool carries no marker of its own."""
-        owner = ownership.owner_of(pool)
-        marked = owner is not None and owner.counts_for(pool)
-        return self.owner is None and not marked and _AUTO_POOL.fullmatch(str(pool.get("id", ""))) is not None
+        return self.owner is None and ownership.is_auto_pool(pool)
 
     def refusal_of_auto_pool(
         self, pool: Mapping[str, Any], makers: Sequence[tuple[Mapping[str, Any], Mapping[str, Any] | None]]

@@ -29,6 +29,8 @@ RUN_DIGITS = 10
 """Characters by which the ids of the jobs of a cron schedule are longer than its own."""
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 _KINDS = frozenset(kind.value for kind in Kind)
+_AUTO_POOL = re.compile(r"(?:.*_)?[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
+"""Ids of auto pools: a GUID, perhaps after a prefix (docs/azure-batch.md#jobs)."""
 _GENERATION = re.compile(r"-g[0-9]+(-[0-9]+)?$")
 
 
@@ -172,6 +174,13 @@ def stranger(job: Mapping[str, Any], schedule: Mapping[str, Any] | None, namespa
             what = "it" if remote is job else "its schedule"
             return f"{what} {described(remote)}"
     return None
+
+
+def is_auto_pool(pool: Mapping[str, Any]) -> bool:
+    """Whether a pool seems to be one that the service has made for a job: such a pool carries no marker of its own."""
+    owner = owner_of(pool)
+    marked = owner is not None and owner.counts_for(pool)
+    return not marked and _AUTO_POOL.fullmatch(str(pool.get("id", ""))) is not None
 
 
 def has_id(resource: Resource, id: str) -> bool:

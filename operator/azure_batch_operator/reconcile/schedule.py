@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from azure_batch_operator.api.base import TERMINATE
@@ -20,7 +20,7 @@ from azure_batch_operator.reconcile import (
 )
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.common import ever_created, waiting, with_notice, without_account
-from azure_batch_operator.reconcile.job_views import PoolView
+from azure_batch_operator.reconcile.job_views import NOT_ALLOWED, PoolView
 from azure_batch_operator.reconcile.plan import (
     Absent,
     AccountView,
@@ -124,7 +124,8 @@ def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: s
     if (stopped := _before_creation(resource, now)) is not None:
         return stopped
     if pool.problem:
-        return waiting(resource, *pool.problem, now)
+        waits = waiting(resource, *pool.problem, now)
+        return replace(waits, again=waits.again or VALUES_LOOKED_AT_EVERY) if pool.problem[0] == NOT_ALLOWED else waits
     body = {"id": resource.remote_id} | schedule_changes.body_of(resource.spec, pool.id)
     body = ownership.with_marker(body, ownership.marker(cluster, resource))
     body = schedule_changes.with_note(body, resource.spec, pool.id, values)

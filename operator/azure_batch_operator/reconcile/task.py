@@ -26,6 +26,7 @@ from azure_batch_operator.reconcile.common import (
     without_account,
 )
 from azure_batch_operator.reconcile.failures import explained
+from azure_batch_operator.reconcile.job_views import NOT_ALLOWED
 from azure_batch_operator.reconcile.oneshot import asked, handled, is_later, retried_until, retrying
 from azure_batch_operator.reconcile.plan import (
     TAKES_NO_MORE,
@@ -65,6 +66,7 @@ class JobView:
         goes_on: whether its tasks run although tasks that they depend on have failed.
         former: whether its BatchJob is gone, or stands for another job by now; only the task's own status remembers this one then.
         stranger: why tasks of this namespace may not go into a job that `jobId` names; None if they may.
+        foreign_pool: why they may not run on the pool of the job; None if they may.
     """
 
     exists: bool
@@ -76,6 +78,18 @@ class JobView:
     goes_on: bool = False
     former: bool = False
     stranger: str | None = None
+    foreign_pool: str | None = None
+
+    @property
+    def refusal(self) -> tuple[str, str] | None:
+        """Reason and message why tasks of this namespace may not be added; None if they may."""
+        if self.stranger is not None:
+            text = f"spec.jobId names a job that this namespace may not use: {self.stranger}. "
+            text += "Name a job that an object of this namespace owns, or one that was created outside Kubernetes"
+            return "JobNotAllowed", text
+        if self.foreign_pool is not None:
+            return NOT_ALLOWED, f"job {self.id!r} is on a pool that this namespace may not use: {self.foreign_pool}"
+        return None
 
 
 @dataclass(frozen=True)
@@ -149,8 +163,8 @@ def plan(
     if job.remote is Absent.GONE or not job.ours:
         return _without_job(resource, job, now)
     # A task that is in already is followed to its end.
-    if job.stranger is not None and (not resource.has_finalizer or view.remote is Absent.GONE):
-        return _not_allowed(resource, job.stranger, now)
+    if job.refusal is not None and (not resource.has_finalizer or view.remote is Absent.GONE):
+        return _not_allowed(resource, *job.refusal, now)
     if view.remote is Absent.UNKNOWN:
         return Plan()
     if view.remote is Absent.GONE:
@@ -196,8 +210,8 @@ def _too_late(resource: Resource) -> Plan | None:
 
 def _on_its_way(resource: Resource, job: JobView, now: float) -> Plan:
     """What waits to be added may still be kept from a job that is somebody else's by now."""
-    if job.stranger is not None:
-        return replace(_not_allowed(resource, job.stranger, now), halts=True)
+    if job.refusal is not None:
+        return replace(_not_allowed(resource, *job.refusal, now), halts=True)
     if job.remote is not Absent.GONE and not job.ours:
         return replace(_without_job(resource, job, now), halts=True)
     return Plan()
@@ -225,12 +239,8 @@ def _without_job(resource: Resource, job: JobView, now: float) -> Plan:
     return waiting(resource, "WaitingForJob", message, now)
 
 
-def _not_allowed(resource: Resource, why: str, now: float) -> Plan:
-    message = (
-        f"spec.jobId names a job that namespace {resource.key.namespace!r} may not use: {why}. "
-        "Name a job that an object of this namespace owns, or one that was created outside Kubernetes"
-    )
-    verdict = Verdict("Stalled", "JobNotAllowed", message, ready=False, trend="Stalled")
+def _not_allowed(resource: Resource, reason: str, message: str, now: float) -> Plan:
+    verdict = Verdict("Stalled", reason, message, ready=False, trend="Stalled")
     return with_notice(resource, Plan(status=kept(resource, verdict, now), again=_OWNER_LOOKED_AT_EVERY), verdict)
 
 

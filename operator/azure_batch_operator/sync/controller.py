@@ -93,6 +93,7 @@ class Controller:
             store, cluster, self._inputs.prices, self._inputs.taken, self._inputs.missing, self._inputs.tasks.sourced,
             others=Others(partial(standing, store, namespaces), frozenset(lost)),
             held=lambda resource, call: self._executor.is_held(resource, call),
+            lets_in=lambda resource, namespace: self._relations.lets_in(resource, namespace),
         )  # fmt: skip
         self._workers = workers
         self._few = Few()

@@ -227,8 +227,8 @@ class Poller:
         if not interest and not self._mirror.outputs:
             return [self._check]
         parts: list[Callable[[News], Awaitable[None]]] = []
-        if interest.pools or interest.jobs:
-            # Jobs that wait say what for, so their pools are looked at, too.
+        if interest.pools or interest.jobs or interest.tasks or interest.schedules:
+            # Jobs that wait say what for, and whose a pool is decides what may run on it, so pools are looked at, too.
             parts.append(self._pools.poll)
         if interest.jobs or interest.tasks or interest.jobs_of_pools or interest.schedules:
             parts.append(self._jobs.poll)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from azure_batch_operator.api.account import AccountSpec
+from azure_batch_operator.api.account import AllowedNamespaces
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.namespaces import Namespaces
@@ -84,7 +84,7 @@ class Relations:
         """
         key = self.account_key(resource)
         account = self._store.get(key) if key else None
-        return account is not None and self._allows(account, resource.key.namespace)
+        return account is not None and self.lets_in(account, resource.key.namespace)
 
     def account(self, resource: Resource) -> tuple[AccountView, Session | None]:
         """What an object needs to know of its account, and the session if there is one."""
@@ -106,7 +106,7 @@ class Relations:
                 "spec.accountRef"
             )
             return AccountView(False, "AccountNotFound", message, gone=True), None
-        if not self._allows(account, resource.key.namespace):
+        if not self.lets_in(account, resource.key.namespace):
             selects = (account.spec.get("allowedNamespaces") or {}).get("selector")
             message = (
                 f"BatchAccount {key.namespace}/{key.name} does not allow namespace {resource.key.namespace!r}: "
@@ -164,7 +164,7 @@ class Relations:
         if resource.key.kind is Kind.OPERATION:
             # Nothing in Azure Batch stands for it, so nothing has to be deleted there.
             return False
-        if self._allows(account, resource.key.namespace):
+        if self.lets_in(account, resource.key.namespace):
             return True
         if resource.key.kind is Kind.TASK:
             # It has no note of its account, and only the operator writes statuses.
@@ -181,13 +181,15 @@ class Relations:
             for account in self._store.of_kind(Kind.ACCOUNT)
         )
 
-    def _allows(self, account: Resource, namespace: str) -> bool:
-        if namespace == account.key.namespace:
+    def lets_in(self, resource: Resource, namespace: str) -> bool:
+        """Whether an account or a pool allows a namespace."""
+        if namespace == resource.key.namespace:
             return True
+        said = resource.spec.get("allowedNamespaces")
         known = self._namespaces.get(namespace)
         labels = known.labels if known else {}
         try:
-            allowed = AccountSpec.model_validate(account.spec).allowed_namespaces
+            allowed = None if said is None else AllowedNamespaces.model_validate(said)
         except ValidationError:
             # A spec that the CRD would have refused lets nobody in.
             return False

@@ -265,19 +265,20 @@ async def test_the_last_jobs_of_a_schedule_are_found_without_its_history() -> No
     scene.service.items["jobs"].append(entry("s:job-5000"))
     await scene.poll()
     ids = " or ".join(f"id eq 's:job-{each}'" for each in range(5000, 4990, -1))
-    assert scene.service.asked[:3] == [
+    assert scene.service.asked[:4] == [
+        "pools",
         "jobs where state ne 'completed'",
         "schedules where id eq 's'",
         f"jobs where {ids}",
     ]
     assert [job["id"] for job in scene.mirror.schedule_jobs["s"]] == [f"s:job-{each}" for each in range(5000, 4990, -1)]
     await scene.poll()
-    assert len(scene.service.asked) == 2, "nothing, while its open job is open"
+    assert len(scene.service.asked) == 3, "nothing, while its open job is open"
     scene.service.items["jobs"][-1] = entry("s:job-5000", "completed")
     assert await scene.poll() == {SCHEDULE}
     assert scene.mirror.schedule_jobs["s"][0]["taskCounts"] == {}
     await scene.poll()
-    assert len(scene.service.asked) == 2
+    assert len(scene.service.asked) == 3
     scene.service.items["schedules"] = [schedule(1, created="2026-02-02T00:00:00Z")]
     scene.service.items["jobs"] = [entry("s:job-1")]
     assert await scene.poll() == {SCHEDULE}

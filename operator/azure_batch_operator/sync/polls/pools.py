@@ -49,8 +49,10 @@ class PoolPoll(Poll):
         wanted = self._wanted()
         pools = await self._pools(wanted)
         pools += await self._not_listed({str(pool["id"]).lower() for pool in pools}, wanted)
-        listed = self._client.pools.list_node_counts(**options())
-        counts = {id: each async for each in listed if (id := str(each["poolId"]).lower()) in wanted}
+        counts: dict[str, Mapping[str, Any]] = {}
+        if interest or self._interest.jobs:
+            listed = self._client.pools.list_node_counts(**options())
+            counts = {id: each async for each in listed if (id := str(each["poolId"]).lower()) in wanted}
         before, self._mirror.node_counts = self._mirror.node_counts, counts
         told = interest.keys() if table.first else ()
         known = {id: table.get(id) for id in interest}

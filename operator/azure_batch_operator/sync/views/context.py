@@ -29,6 +29,7 @@ class Context:
         sourced: what jobs have taken from their ConfigMaps.
         fingerprints: of the sources of jobs' tasks, with uid and generation of the object: in all, and for fixed tasks.
         held: whether a call of an object was refused and waits for its next try.
+        lets_in: whether an object allows another namespace, by its `spec.allowedNamespaces`.
         unfit: what the CRD does not allow in specs, with uid and generation of the object.
     """
 
@@ -41,6 +42,7 @@ class Context:
     fingerprints: dict[Key, tuple[str, int, str, str]] = field(default_factory=dict)
     others: Others = NO_OTHERS
     held: Callable[[Resource, Call], bool] = lambda *_: False
+    lets_in: Callable[[Resource, str], bool] = lambda *_: False
     unfit: dict[Key, tuple[str, int, list[str]]] = field(default_factory=dict)
 
 

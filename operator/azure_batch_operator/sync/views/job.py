@@ -16,7 +16,8 @@ from azure_batch_operator.reconcile import job as plans
 from azure_batch_operator.reconcile import task as task_plans
 from azure_batch_operator.reconcile.common import PATIENCE
 from azure_batch_operator.reconcile.job import is_open
-from azure_batch_operator.reconcile.job_views import NO_POOL, PoolView, TasksView
+from azure_batch_operator.reconcile.job_hold import pool_id
+from azure_batch_operator.reconcile.job_views import NO_POOL, NOT_ALLOWED, PoolView, TasksView
 from azure_batch_operator.reconcile.oneshot import asked, is_later
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.status import seconds_since
@@ -26,7 +27,7 @@ from azure_batch_operator.sync.mirror import JobResults, JobWish
 from azure_batch_operator.sync.polls.base import TAIL_LINES
 from azure_batch_operator.sync.polls.jobs import pool_of
 from azure_batch_operator.sync.views.context import Context, interested
-from azure_batch_operator.sync.views.pools import batch_pool, pool_view
+from azure_batch_operator.sync.views.pools import batch_pool, foreign, id_pool, pool_view
 
 __all__ = ["fingerprint", "is_open", "plan"]
 
@@ -118,10 +119,10 @@ def _pool(context: Context, job: Resource, session: Session | None, remote: Remo
     """The pool that the job shall be on, the one that it may move to, and what is seen of the one that it is on."""
     view = pool_view(context, job, session)
     backoff = job.spec.get("backoff") or {}
-    fallback = PoolView(backoff.get("fallbackPoolId"))
+    fallback = id_pool(context, job, session, backoff.get("fallbackPoolId"), "spec.backoff.fallbackPoolId")
     if reference := backoff.get("fallbackPoolRef"):
         fallback = batch_pool(context, job, session, reference["name"], "spec.backoff.fallbackPoolRef")
-    wrong = fallback.problem[1] if fallback.problem and fallback.problem[0] == NO_POOL else None
+    wrong = fallback.problem if fallback.problem and fallback.problem[0] in {NO_POOL, NOT_ALLOWED} else None
     view = replace(view, fallback=fallback.id, no_fallback=wrong)
     here = pool_of(remote) if isinstance(remote, Mapping) else ""
     if session is None or not here:
@@ -129,7 +130,9 @@ def _pool(context: Context, job: Resource, session: Session | None, remote: Remo
     counts: Counter[str] = Counter()
     for each in ("dedicated", "lowPriority"):
         counts.update((session.mirror.node_counts.get(here.lower()) or {}).get(each) or {})
-    return replace(view, remote=session.mirror.pools.get(here), nodes=counts)
+    named = pool_id(remote) if isinstance(remote, Mapping) else None
+    other = foreign(context, job, session, named) if named else None
+    return replace(view, remote=session.mirror.pools.get(here), nodes=counts, foreign=other)
 
 
 def _tasks(context: Context, resource: Resource, session: Session, print_: str, job: Incarnation) -> TasksView | None:

@@ -8,7 +8,7 @@ from typing import Any
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile import adoption, ownership
-from azure_batch_operator.reconcile.job_views import IN_OTHER_ACCOUNT, NO_POOL, PoolView
+from azure_batch_operator.reconcile.job_views import IN_OTHER_ACCOUNT, NO_POOL, NOT_ALLOWED, PoolView
 from azure_batch_operator.reconcile.plan import Absent, Remote
 from azure_batch_operator.reconcile.pool_recreate import id_in_use, in_use
 from azure_batch_operator.sync.accounts import Session
@@ -21,8 +21,44 @@ def pool_view(context: Context, resource: Resource, session: Session | None) -> 
     path, spec = resource.job_spec
     name = (spec.get("poolRef") or {}).get("name")
     if name is None:
-        return PoolView((spec.get("poolInfo") or {}).get("poolId"))
+        id = (spec.get("poolInfo") or {}).get("poolId")
+        return id_pool(context, resource, session, id, f"{path}.poolInfo.poolId")
     return batch_pool(context, resource, session, name, f"{path}.poolRef")
+
+
+def id_pool(context: Context, resource: Resource, session: Session | None, id: str | None, field: str) -> PoolView:
+    """The pool that `field` names by its ID; its problem if it is not for the namespace of `resource`."""
+    if session is None or id is None:
+        return PoolView(id)
+    if session.mirror.pools.first:
+        return PoolView(None, ("WaitingForPool", "waits until the pools of the account are listed"))
+    if (why := foreign(context, resource, session, id)) is not None:
+        return PoolView(None, (NOT_ALLOWED, f"{field} names a pool that this object may not use: {why}"))
+    return PoolView(id)
+
+
+def foreign(context: Context, resource: Resource, session: Session, id: str) -> str | None:
+    """Why nothing of the namespace of `resource` may run on a pool; None if it may, also while there is no such pool.
+
+    Whose a pool is, its marker says: a task acts with the identity and in the network of its pool.
+    """
+    pool, namespace = session.mirror.pools.latest(id), resource.key.namespace
+    if pool is None:
+        return None
+    if ownership.is_auto_pool(pool):
+        text = f"pool {id!r} has the ID of a pool that Azure Batch makes for one job, and no owner"
+        return f"{text}: adopt it with a BatchPool, and name that in poolRef"
+    owner = ownership.owner_of(pool)
+    if owner is not None and owner.object.cluster in context.others.lost and owner.object.namespace == namespace:
+        return None
+    stranger = ownership.stranger(pool, None, namespace, context.cluster)
+    if stranger is None or owner is None or owner.object.cluster != context.cluster:
+        return stranger and f"pool {id!r} {stranger.removeprefix('it ')}: name a pool of this namespace"
+    known = context.store.get(Key(Kind.POOL, owner.object.namespace, owner.object.name))
+    if known is not None and known.uid == owner.object.uid and context.lets_in(known, namespace):
+        return None
+    text = f"pool {id!r} {stranger.removeprefix('it ')}, whose spec.allowedNamespaces does not allow namespace {namespace!r}"
+    return f"{text}: have it allow this namespace, or name another pool"
 
 
 def batch_pool(context: Context, resource: Resource, session: Session | None, name: str, field: str) -> PoolView:

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.reconcile import expand, failures, ownership
+from azure_batch_operator.reconcile import expand, failures, job_hold, ownership
 from azure_batch_operator.reconcile import task as plans
 from azure_batch_operator.reconcile.job import FINAL
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.task import is_open
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.views.context import Context, interested
+from azure_batch_operator.sync.views.pools import foreign
 
 __all__ = ["is_open", "job_id", "plan"]
 
@@ -24,7 +25,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         return plans.plan(resource, account, job, plans.TaskView(), context.cluster, now)
     id = resource.remote_id
     # What is in a job of somebody else does not concern a task that was never added to it.
-    theirs = job.stranger is not None or (isinstance(job.remote, Mapping) and not job.ours)
+    theirs = job.refusal is not None or (isinstance(job.remote, Mapping) and not job.ours)
     if is_open(resource) and (resource.has_finalizer or not theirs):
         interested(session, resource, job.id, id)
         session.interest.wish_tail(resource.key, resource.spec.get("tailLines"))
@@ -117,6 +118,7 @@ def _job(context: Context, task: Resource, session: Session | None) -> plans.Job
             remote=remote,
             ours=isinstance(remote, Mapping),
             stranger=_stranger(context, task, session, remote),
+            foreign_pool=_foreign_pool(context, task, session, remote),
         )
     job = _batch_job(context, task)
     if job is None:
@@ -127,6 +129,7 @@ def _job(context: Context, task: Resource, session: Session | None) -> plans.Job
     return plans.JobView(
         exists=True, id=id, remote=remote, ours=True, finished=job.status.get("phase") in FINAL, upload=upload,
         goes_on=expand.goes_on(job.spec) and bool(remote.get("usesTaskDependencies")),
+        foreign_pool=_foreign_pool(context, task, session, remote),
     )  # fmt: skip
 
 
@@ -137,6 +140,12 @@ def _stranger(context: Context, task: Resource, session: Session, job: Remote) -
     schedule, _, run = str(job["id"]).partition(":")
     made_by = session.mirror.schedules.latest(schedule) if run else None
     return ownership.stranger(job, made_by, task.key.namespace, context.cluster)
+
+
+def _foreign_pool(context: Context, task: Resource, session: Session, job: Remote) -> str | None:
+    """Why tasks of this namespace may not run on the pool of the job."""
+    named = None if isinstance(job, Absent) else job_hold.pool_id(job)
+    return foreign(context, task, session, named) if named else None
 
 
 def _dependencies(context: Context, task: Resource, job: str) -> tuple[list[str], tuple[str, str] | None]:

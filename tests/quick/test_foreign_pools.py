@@ -1,0 +1,133 @@
+"""Jobs, schedules and tasks run on no pool of another namespace that is named by its ID, unless its BatchPool allows that."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from quick.test_operation_auto_pools import auto, made
+from quick.test_operations import pool_body
+from support.stage import Stage, job, pool, schedule, sleeping, thing
+
+Body = dict[str, Any]
+TEAM = {"kind": "Namespace", "metadata": {"name": "team", "labels": {"tier": "gold"}}}
+ACCOUNT = {"name": "main", "namespace": "default"}
+NOT_ALLOWED = "PoolNotAllowed"
+
+
+def theirs(name: str = "theirs", pool_id: str = "cpu", **spec: Any) -> Body:
+    """A job of the other namespace that names a pool by its ID."""
+    given = {"poolRef": None, "poolInfo": {"poolId": pool_id}, "accountRef": ACCOUNT, "tasks": sleeping(1)} | spec
+    body = job(name, **given)
+    body["metadata"]["namespace"] = "team"
+    return body
+
+
+async def shared_account(stage: Stage, **spec: Any) -> None:
+    stage.apply(TEAM, *stage.account_objects(allowedNamespaces={"all": True}), pool("cpu", **spec))
+    await stage.until(lambda: stage.ready("bp", "cpu"), 600)
+
+
+async def test_a_job_does_not_run_on_the_pool_of_another_namespace(stage: Stage) -> None:
+    await shared_account(stage)
+    stage.apply(theirs())
+    await stage.until(lambda: stage.reason("bj", "theirs", "team") == NOT_ALLOWED, 120)
+    await stage.run_for(600)
+    assert stage.azure.get("/jobs/theirs") is None
+    message = stage.condition("bj", "theirs", "Ready", "team")["message"]
+    assert "BatchPool default/cpu" in message
+    assert "spec.allowedNamespaces" in message
+    assert [each["type"] for each in stage.events("bj", "theirs", NOT_ALLOWED, "team")] == ["Warning"]
+
+
+@pytest.mark.parametrize("allowed", [{"names": ["team"]}, {"selector": {"matchLabels": {"tier": "gold"}}}])
+async def test_a_batch_pool_that_allows_the_namespace_takes_its_jobs(stage: Stage, allowed: Body) -> None:
+    await shared_account(stage)
+    stage.apply(theirs())
+    await stage.until(lambda: stage.reason("bj", "theirs", "team") == NOT_ALLOWED, 120)
+    stage.patch("bp", "cpu", {"spec": {"allowedNamespaces": allowed}})
+    await stage.until(lambda: stage.phase("bj", "theirs", "team") == "Succeeded", 900)
+    assert stage.azure.calls("Pools_UpdatePool") + stage.azure.calls("Pools_ReplacePoolProperties") == 0
+
+
+async def test_the_namespace_of_the_pool_may_name_it_by_id(stage: Stage) -> None:
+    await shared_account(stage)
+    stage.apply(job("own", poolRef=None, poolInfo={"poolId": "cpu"}, accountRef={"name": "main"}, tasks=sleeping(1)))
+    await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 900)
+
+
+async def test_a_pool_that_nobody_owns_takes_the_jobs_of_all(stage: Stage) -> None:
+    await shared_account(stage)
+    stage.azure.post("/pools", pool_body("free", 1))
+    stage.apply(theirs(pool_id="free"))
+    await stage.until(lambda: stage.phase("bj", "theirs", "team") == "Succeeded", 1200)
+
+
+async def test_a_job_does_not_run_on_the_auto_pool_of_another_job(stage: Stage) -> None:
+    await shared_account(stage)
+    own = {"poolRef": None, "accountRef": {"name": "main"}, "poolInfo": auto(), "tasks": sleeping(1, 30_000)}
+    stage.delete("bp", "cpu")
+    await stage.until(lambda: stage.azure.ids("/pools") == [], 600)
+    stage.apply(job("mine", **own))
+    id = await made(stage)
+    stage.apply(theirs(pool_id=id))
+    await stage.until(lambda: stage.reason("bj", "theirs", "team") == NOT_ALLOWED, 120)
+    assert stage.azure.get("/jobs/theirs") is None
+
+
+async def test_a_job_does_not_flee_to_the_pool_of_another_namespace(stage: Stage) -> None:
+    await shared_account(stage)
+    stage.azure.post("/pools", pool_body("free", 1))
+    backoff = {"maxRequeues": 1, "fallbackPoolId": "cpu"}
+    stage.apply(theirs(pool_id="free", tasks=sleeping(1, 9000), backoff=backoff))
+    await stage.until(lambda: stage.phase("bj", "theirs", "team") == "Running", 1200)
+    for _ in range(3):
+        await stage.until(lambda: stage.azure.get("/jobs/theirs/tasks/t0")["state"] == "running", 1200)  # type: ignore[index]
+        (node,) = stage.azure.ids("/pools/free/nodes")
+        stage.azure.post(f"/pools/free/nodes/{node}/reboot", {"nodeRebootOption": "requeue"})
+        await stage.run_for(60)
+    assert stage.azure.get("/jobs/theirs")["poolInfo"] == {"poolId": "free"}  # type: ignore[index]
+    assert stage.events("bj", "theirs", NOT_ALLOWED, "team")
+
+
+async def test_a_job_does_not_move_to_the_pool_of_another_namespace(stage: Stage) -> None:
+    await shared_account(stage)
+    stage.azure.post("/pools", pool_body("free", 1))
+    stage.apply(theirs(pool_id="free", tasks=sleeping(1, 9000)))
+    await stage.until(lambda: stage.phase("bj", "theirs", "team") == "Running", 1200)
+    stage.patch("bj", "theirs", {"spec": {"poolInfo": {"poolId": "cpu"}}}, "team")
+    await stage.until(lambda: stage.condition("bj", "theirs", "NotApplied", "team").get("reason") == NOT_ALLOWED, 120)
+    assert stage.azure.get("/jobs/theirs")["poolInfo"] == {"poolId": "free"}  # type: ignore[index]
+
+
+async def test_a_job_on_a_pool_that_became_another_namespaces_gets_no_more_tasks(stage: Stage) -> None:
+    """Azure Batch takes a job for a pool that does not exist yet."""
+    stage.apply(TEAM, *stage.account_objects(allowedNamespaces={"all": True}))
+    stage.apply(theirs(tasks=sleeping(1, 9000)))
+    await stage.until(lambda: stage.phase("bj", "theirs", "team") == "Waiting", 300)
+    stage.apply(pool("cpu"))
+    await stage.until(lambda: stage.ready("bp", "cpu"), 600)
+    stage.patch("bj", "theirs", {"spec": {"tasks": sleeping(3, 9000)}}, "team")
+    stage.apply(thing("BatchTask", "extra", "team", jobRef={"name": "theirs"}, commandLine="true"))
+    await stage.until(lambda: stage.reason("bj", "theirs", "team") == NOT_ALLOWED, 120)
+    await stage.until(lambda: stage.reason("bt", "extra", "team") == NOT_ALLOWED, 120)
+    assert stage.azure.ids("/jobs/theirs/tasks") == ["t0"]
+
+
+async def test_a_task_does_not_reach_the_pool_of_another_namespace_by_a_job_of_nobody(stage: Stage) -> None:
+    await shared_account(stage)
+    stage.azure.post("/jobs", {"id": "free", "poolInfo": {"poolId": "cpu"}})
+    stage.apply(thing("BatchTask", "t", "team", jobId="free", accountRef=ACCOUNT, commandLine="true"))
+    await stage.until(lambda: stage.reason("bt", "t", "team") == NOT_ALLOWED, 120)
+    assert stage.azure.ids("/jobs/free/tasks") == []
+
+
+async def test_a_schedule_makes_no_jobs_on_the_pool_of_another_namespace(stage: Stage) -> None:
+    await shared_account(stage)
+    named = {"poolInfo": {"poolId": "cpu"}}
+    body = schedule("tick", accountRef=ACCOUNT, schedule={"recurrenceInterval": "PT1H"}, jobSpecification=named)
+    body["metadata"]["namespace"] = "team"
+    stage.apply(body)
+    await stage.until(lambda: stage.reason("bjs", "tick", "team") == NOT_ALLOWED, 120)
+    assert stage.azure.get("/jobschedules/tick") is None
