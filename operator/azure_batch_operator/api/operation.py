@@ -462,6 +462,13 @@ class OperationCounts(ApiModel):
     skipped: int = Field(description="Left alone: nothing to do, or stopped before.")
 
 
+class OperationEnding(ApiModel):
+    """What has ended an operation before all of its targets were attempted."""
+
+    reason: str = Field(description="In one word.")
+    message: str = Field(description="In a sentence.")
+
+
 class OperationStatus(RemoteStatus):
     """What was done."""
 
@@ -470,6 +477,10 @@ class OperationStatus(RemoteStatus):
         default=None, description="creationTime of that, so that a namesake is never taken for it."
     )
     start_time: str | None = Field(default=None, description="Before the first call.")
+    ending: OperationEnding | None = Field(
+        default=None,
+        description="Why no more targets are attempted, once that is final; also if the cause is taken back.",
+    )
     completion_time: str | None = Field(default=None, description="When the last outcome was known.")
     progress: str | None = Field(default=None, description="Targets that are done with, and all.")
     counts: OperationCounts | None = Field(default=None, description="Targets by outcome.")

@@ -30,10 +30,12 @@
 or the query of a URL: see `redaction`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 from typing import ClassVar
+
+from azure_batch_operator.batch.redaction import without
 
 _NO_VALUES: Mapping[str, str] = MappingProxyType({})
 
@@ -91,6 +93,12 @@ class BatchError(Exception):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
+
+    def hide(self, secrets: Collection[str]) -> None:
+        """Cut values out of all that the error says: the service may quote what it refuses."""
+        self.message = without(self.message, secrets)
+        self.values = {name: without(value, secrets) for name, value in self.values.items()}
+        self.args = (self.message,)
 
 
 class UsageError(BatchError, ValueError):

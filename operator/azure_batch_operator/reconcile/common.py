@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.ownership import conflict_message
 from azure_batch_operator.reconcile.plan import Absence, AccountView, Call, Notice, Plan, Unconfirmed
@@ -42,6 +43,18 @@ def patience(resource: Resource, now: float) -> float:
     """
     age = seconds_since(resource.created, now)
     return PATIENCE - age if age > -PATIENCE else 0.0
+
+
+def other_name(resource: Resource, field: str) -> str:
+    """What to do about a reference besides creating what it names, as far as its field can be changed.
+
+    Args:
+        field: path of the reference, such as `spec.poolRef` or `spec.dependsOnRefs[0]`.
+    """
+    member = re.split(r"[.\[]", field)[1]
+    rules = KINDS[resource.key.kind].spec.rules
+    fixed = any(rule.fixed and rule.field in {None, f".{member}"} for rule in rules)
+    return f", or create a new {resource.key.kind} with another {field}" if fixed else f" or correct {field}"
 
 
 def waiting(

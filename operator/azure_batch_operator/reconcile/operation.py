@@ -119,6 +119,8 @@ def _ending(resource: Resource, view: View) -> _Ending | None:
     """Why the operation ends, whatever else it waits for; None if it goes on."""
     if asked(resource, TERMINATE):
         return TERMINATED, f"{TERMINATE} ended it"
+    if (stored := resource.status.get("ending")) is not None:
+        return str(stored.get("reason", "")), str(stored.get("message", ""))
     if view.progress.ending is not None:
         return view.progress.ending
     return view.missing if "startTime" in resource.status else None
@@ -128,7 +130,9 @@ def _end(resource: Resource, account: AccountView, view: View, ending: _Ending, 
     """Make no more calls, find out about those that may have been made, and write down the end."""
     progress, reason, text = view.progress, *ending
     if progress.busy:
-        return replace(_slow(resource, progress, now), halts=True)
+        slow = _slow(resource, progress, now)
+        shown = {**(resource.status if slow.status is None else slow.status), "ending": _stored(ending)}
+        return replace(slow, status=None if shown == resource.status else shown, halts=True)
     if not {"targets", "counts"} <= resource.status.keys():
         if "startTime" in resource.status:
             return _over(resource, _members_of(resource), OUTCOME_UNKNOWN, _EDITED, now)
@@ -142,6 +146,11 @@ def _end(resource: Resource, account: AccountView, view: View, ending: _Ending, 
         members = _taken_in(_members_of(resource), {**attempted, **_known(progress, attempted)}, now)
         return _finish(resource, members, now, ending)
     return _go_on(resource, view.request, progress, now, ending)
+
+
+def _stored(ending: _Ending) -> dict[str, str]:
+    """What the status says of an ending, so that neither a restart nor a removed annotation takes it back."""
+    return {"reason": ending[0], "message": ending[1]}
 
 
 def _attempted(members: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -203,7 +212,8 @@ def _go_on(resource: Resource, request: Request, progress: Progress, now: float,
     attempted = [str(each["target"]) for each in _attempted(members)]
     known = _known(progress, attempted)
     if len(known) < len(attempted):
-        begun = _attempt(resource, request, members, progress, dict(resource.status), now)
+        shown = dict(resource.status) | ({} if ending is None else {"ending": _stored(ending)})
+        begun = _attempt(resource, request, members, progress, shown, now)
         if ending is None or begun.operate is None:
             return begun
         return replace(begun, operate=replace(begun.operate, ending=ending, following=()))
@@ -235,6 +245,10 @@ def _attempt(
     since = [str(each["time"]) for each in members.get("results") or () if each.get("outcome") == ATTEMPTED]
     age = max((seconds_since(each, now) for each in since), default=0.0) if doubt else 0.0
     operate = Operate(request, attempt=attempted, doubt=doubt, age=max(age, 0.0), following=tuple(left))
+    if untried := {target for target in attempted if target in progress.looks or target in progress.untried}:
+        known = _taken_in(members, _known(progress, attempted), now)
+        kept_ = [each for each in known["results"] if each["target"] not in untried]
+        operate = replace(operate, otherwise=_shown(resource, {**known, "results": kept_}, now))
     # Also where it is stored already: a write that failed may still be owed, and then it is waited for.
     return Plan(first=shown, operate=operate)
 

@@ -191,6 +191,7 @@ class Progress:
         chosen: its targets, once they were looked for.
         looks: targets that may be attempted next, as they were seen.
         results: what became of the targets that were attempted last.
+        untried: those of them for which no call was made.
         refused: reason and message why its resource may not be touched.
         problem: why it does not get on.
         ending: reason and message of what has ended it, once that was ordered: it does not go on if the cause is taken back.
@@ -200,6 +201,7 @@ class Progress:
     chosen: Chosen | None = None
     looks: Mapping[str, Look] = field(default_factory=dict)
     results: Mapping[str, Result] = field(default_factory=dict)
+    untried: frozenset[str] = frozenset()
     refused: tuple[str, str] | None = None
     problem: BatchError | None = None
     ending: tuple[str, str] | None = None
@@ -221,7 +223,8 @@ class Operate:
         ending: reason and message of what ended the operation: no call is made any more, and those that may have been made are
             followed to their outcome. None while it goes on.
         following: targets to look at afterwards.
-        otherwise: the status to show if that is not done, such as under the policy `skip`; None if nothing is new.
+        otherwise: the status to show if that is not done, such as under the policy `skip`; it does not say of targets that are only
+            about to be attempted that they are. None if nothing is new.
     """
 
     request: Request

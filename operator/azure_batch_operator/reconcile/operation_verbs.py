@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
 from azure_batch_operator.api.operation import TARGETS, On
-from azure_batch_operator.batch import BatchClient
+from azure_batch_operator.batch import BatchClient, UsageError
 from azure_batch_operator.batch.caller import Listing
 from azure_batch_operator.batch.requests import CallOptions
 
@@ -121,7 +121,9 @@ class Verb:
 
 
 def before_of(on: On, seen: Body) -> str:
-    """What to remember of a target before an attempt: for nodes state and last boot, else ETag and creation."""
+    """What to remember of a target before an attempt: state and last boot of a node, resize of a pool, else ETag and creation."""
+    if on is On.POOL:
+        return f"{seen.get('allocationState', '')} {seen.get('allocationStateTransitionTime', '')}"
     if on is On.NODES:
         return f"{seen.get('state', '')} {seen.get('lastBootTime', '')}"
     return f"{seen.get('eTag') or ''} {seen.get('creationTime') or ''}".rstrip()
@@ -143,7 +145,17 @@ def _picked(inputs: Body, *names: str) -> dict[str, Any]:
 
 
 def _moment(inputs: Body, name: str) -> datetime | None:
-    return datetime.fromisoformat(str(inputs[name])) if name in inputs else None
+    """A time as it is sent.
+
+    Raises:
+        UsageError: there is no such time, although the CRD lets it pass.
+    """
+    if name not in inputs:
+        return None
+    try:
+        return datetime.fromisoformat(str(inputs[name])).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(f"{name} {str(inputs[name])!r} is not a time: {error}") from error
 
 
 # --- nodes ---
@@ -207,8 +219,15 @@ def _extension(item: Body) -> Items:
 # --- pools ---
 
 
-def _resize_stopped(_: str, pool: Body | None) -> bool | None:
-    return None if pool is None else pool.get("allocationState") != "resizing"
+def _resize_stopped(before: str, pool: Body | None) -> bool | None:
+    """Whether a resize was stopped. One that has ended may have reached its size, and one that has begun since is another one."""
+    if pool is None:
+        return None
+    if before_of(On.POOL, pool) == before:
+        return False
+    errors = {str(error.get("code", "")).lower() for error in pool.get("resizeErrors") or ()}
+    stopped = pool.get("allocationState") == "steady" and "resizestopped" in errors
+    return True if stopped or pool.get("allocationState") == "stopping" else None
 
 
 def _variables(answer: Body) -> Items:
@@ -242,7 +261,12 @@ def _ended(_: str, remote: Body | None) -> bool | None:
 
 
 def _reactivated(before: str, task: Body | None) -> bool | None:
-    return None if task is None else task.get("state") != "completed" or task.get("eTag") != etag_of(before)
+    """Whether a task was run again: it has left its end, or has come to another one. A namesake of it says nothing."""
+    if task is None or created_anew(before, task):
+        return None
+    if task.get("state") != "completed":
+        return True
+    return None if etag_of(before) is None else task.get("eTag") != etag_of(before)
 
 
 def _run(info: Body | None) -> str:
@@ -399,7 +423,7 @@ VERBS: Mapping[str, Verb] = {
     ),
     "stopResize": Verb(
         lambda client, at, _, options: client.pools.stop_resize(at.pool, if_match=at.etag, **options),
-        Doubt.READ, _resize_stopped,
+        Doubt.READ, _resize_stopped, lasts=True, looks=True,
     ),
     "evaluateAutoScale": Verb(
         lambda client, at, given, options: client.pools.evaluate_autoscale(

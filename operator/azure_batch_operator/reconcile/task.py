@@ -20,6 +20,7 @@ from azure_batch_operator.reconcile.common import (
     deleting,
     foreign,
     once_absent,
+    other_name,
     troubled,
     waiting,
     with_notice,
@@ -148,8 +149,8 @@ def plan(
         return late
     if not job.exists:
         message = (
-            f"spec.jobRef names BatchJob {_job_name(resource)!r}, which does not exist in this namespace: create it or correct "
-            "spec.jobRef"
+            f"spec.jobRef names BatchJob {_job_name(resource)!r}, which does not exist in this namespace: create it"
+            f"{other_name(resource, 'spec.jobRef')}"
         )
         return waiting(resource, "JobNotFound", message, now)
     in_hand = view.pending or isinstance(view.remote, Mapping)
@@ -232,7 +233,8 @@ def _without_job(resource: Resource, job: JobView, now: float) -> Plan:
         return with_notice(resource, plan, verdict)
     if "jobId" in resource.spec:
         message = (
-            f"spec.jobId names job {job.id!r}, which does not exist in Azure Batch: create it or correct spec.jobId"
+            f"spec.jobId names job {job.id!r}, which does not exist in Azure Batch: create it"
+            f"{other_name(resource, 'spec.jobId')}"
         )
         return waiting(resource, "JobNotFound", message, now)
     message = f"waiting until BatchJob {_job_name(resource)!r} exists in Azure Batch"

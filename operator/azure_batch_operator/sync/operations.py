@@ -69,9 +69,12 @@ _SHOWN_FROM = 3
 """Waits in a row from which on the object says what it waits for."""
 _BACK_WITHIN = 1800.0
 """Seconds that a node has to come back."""
+_FRESH = 60.0
+"""Seconds for which what was seen of targets counts: others may change them while the operation waits, such as for a Secret."""
 _FEW = 3
 """Nodes that are read one by one; for more of them a list is cheaper."""
 _NODE = ("id", "state", "schedulingState", "lastBootTime")
+_POOL = ("id", "allocationState", "allocationStateTransitionTime", "resizeErrors")
 _TASK = ("id", "state", "eTag", "creationTime", "environmentSettings")
 _MOST_ITEMS = 10_000
 _REFUSED = Trouble("", "", Patience.WAITING)
@@ -110,13 +113,18 @@ class _Run:
     """One operation, as this process knows it.
 
     Attributes:
+        secrets: values that no text about it may show.
+        chosen_at, looked_at: times of the loop of what was chosen, and of what was seen of targets.
         tries: the targets of the batch that is under way, or was stopped.
         stopped: whether no further call is to be made for now. What is ordered with an `ending` makes none and is not stopped.
         ending: what has ended it for good.
     """
 
     uid: str
+    secrets: frozenset[str] = frozenset()
     chosen: Chosen | None = None
+    chosen_at: float = 0.0
+    looked_at: float = 0.0
     looks: dict[str, Look] = field(default_factory=dict)
     results: dict[str, Result] = field(default_factory=dict)
     refused: tuple[str, str] | None = None
@@ -126,9 +134,26 @@ class _Run:
     stopped: bool = False
     ending: tuple[str, str] | None = None
 
+    @property
+    def untried(self) -> frozenset[str]:
+        """Targets of the batch for which no call was made."""
+        tries = self.tries.items()
+        return frozenset(
+            target
+            for target, each in tries
+            if target not in self.results and each.taken is None and each.doubt is None and not each.doubted
+        )
+
+    def waits_for(self, error: BatchError | None) -> None:
+        """It does not get on for now, or does again."""
+        if error is not None:
+            error.hide(self.secrets)
+        self.problem = error
+
     def settle(self, verb: str, target: str, result: Result) -> None:
         """The outcome of a target is known."""
-        self.results[target] = result
+        values = tuple((name, without(text, self.secrets)) for name, text in result.values)
+        self.results[target] = replace(result, message=without(result.message, self.secrets), values=values)
         TARGETS.labels(verb, result.outcome).inc()
 
 
@@ -152,8 +177,13 @@ class Operations:
         run = self._runs.get(key)
         if run is None or run.uid != uid:
             return Progress()
-        looks, results = dict(run.looks), dict(run.results)
-        return Progress(run.task is not None, run.chosen, looks, results, run.refused, run.problem, run.ending)
+        now = asyncio.get_running_loop().time()
+        looks = dict(run.looks) if now - run.looked_at < _FRESH else {}
+        chosen = run.chosen if now - run.chosen_at < _FRESH else None
+        untried = frozenset() if run.task is not None else run.untried
+        return Progress(
+            run.task is not None, chosen, looks, dict(run.results), untried, run.refused, run.problem, run.ending
+        )
 
     def obey(self, key: Key, uid: str, order: Operate) -> float | None:
         """Do what a plan orders, unless something is under way; seconds to wait if it was refused lately."""
@@ -194,13 +224,18 @@ class Operations:
 
     async def _obey(self, key: Key, run: _Run, order: Operate) -> None:
         run.problem = run.refused = None
+        run.secrets |= order.request.secrets
         try:
             if order.choose:
                 await self._choose(run, order.request)
             elif order.attempt:
                 await self._attempt(key, run, order)
+            else:
+                # What was not tried is looked at again, and is another try then.
+                run.tries = {}
             if order.following and not run.stopped and run.refused is None:
-                run.looks = await self._look(order.request, order.following)
+                began = asyncio.get_running_loop().time()
+                run.looks, run.looked_at = await self._look(order.request, order.following), began
             if run.refused is not None and order.choose:
                 self._backoff.refused(key, _ACT, run.uid, BatchError(run.refused[1]), _REFUSED)
             else:
@@ -215,7 +250,7 @@ class Operations:
                 self._settled([key])
 
     def _not_done(self, key: Key, run: _Run, error: BatchError) -> None:
-        run.problem = error
+        run.waits_for(error)
         wait = self._backoff.refused(key, _ACT, run.uid, error, trouble(error))
         logger.info("%s is tried again in %.0f s: %s", key, wait, error)
 
@@ -262,6 +297,7 @@ class Operations:
         return [(job, schedules.get(str(job["id"]).partition(":")[0])) for job in jobs]
 
     async def _choose(self, run: _Run, request: Request) -> None:
+        run.chosen_at = run.looked_at = asyncio.get_running_loop().time()
         found = await self._reach(run, request)
         if run.refused is not None:
             return
@@ -316,7 +352,7 @@ class Operations:
             case On.TASKS:
                 get = lambda target: self._client.tasks.get(job, target, select=_TASK)  # noqa: E731
             case On.POOL:
-                get = self._client.pools.get
+                get = lambda target: self._client.pools.get(target, select=_POOL)  # noqa: E731
             case On.JOB:
                 get = self._client.jobs.get
             case _:
@@ -357,10 +393,10 @@ class Operations:
                 break
             waits, rounds = (waits + 1, 0) if problem is not None else (0, rounds + 1)
             if problem is not None and waits >= _SHOWN_FROM:
-                run.problem = problem
+                run.waits_for(problem)
                 self._settled([key])
             elif problem is None:
-                run.problem = None
+                run.waits_for(None)
             await asyncio.sleep(_wait(problem, waits or rounds))
         run.problem = None
 
@@ -515,11 +551,7 @@ class Operations:
             if lost and verb.changes and error.code not in verb.already:
                 # The client has repeated it by itself, and the refusal is about what the first attempt has done, or is not.
                 return None
-            outcome = _refused(request, error, lost=lost or doubted)
-            if isinstance(outcome, Result):
-                # The service may quote what it refuses.
-                return replace(outcome, message=without(outcome.message, request.secrets))
-            return outcome
+            return _refused(request, error, lost=lost or doubted)
         if (problem := verb.problem(answer)) is not None:
             return Result(FAILED, problem)
         id = answer.request_id if isinstance(answer, Receipt) else None
@@ -654,7 +686,7 @@ def _is_chosen(choice: Mapping[str, Any], node: Mapping[str, Any]) -> bool:
 def _looked(request: Request, target: str, seen: Mapping[str, Any] | None) -> Look:
     """What to remember of a target, or why it is not attempted."""
     if seen is None:
-        what = "node" if request.on is On.NODES else "task"
+        what = {On.NODES: "node", On.TASKS: "task"}.get(request.on, "pool")
         text = f"there is no {what} {target!r}"
         return Look(result=Result(SKIPPED if request.how.group else FAILED, text))
     if request.on is On.TASKS and claimed(seen):

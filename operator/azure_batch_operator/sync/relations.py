@@ -12,7 +12,7 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.reconcile.account_problems import in_short
 from azure_batch_operator.reconcile.adoption import Standing
-from azure_batch_operator.reconcile.common import ever_created
+from azure_batch_operator.reconcile.common import ever_created, other_name
 from azure_batch_operator.reconcile.defaults import with_defaults
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import AccountView
@@ -97,13 +97,14 @@ class Relations:
             if parent is not None:
                 view, _ = self.account(parent)
                 return replace(view, message=f"{kind} {name!r}: {view.message}"), None
-            message = f"{path}.{field} names {kind} {name!r}, which does not exist in this namespace: create it or correct {field}"
+            which = f"{path}.{field} names {kind} {name!r}, which does not exist in this namespace"
+            message = f"{which}: create it{other_name(resource, f'{path}.{field}')}"
             return AccountView(False, f"{kind.removeprefix('Batch')}NotFound", message, gone=True), None
         account = self._store.get(key)
         if account is None:
             message = (
-                f"spec.accountRef names BatchAccount {key.namespace}/{key.name}, which does not exist: create it or correct "
-                "spec.accountRef"
+                f"spec.accountRef names BatchAccount {key.namespace}/{key.name}, which does not exist: create it"
+                f"{other_name(resource, 'spec.accountRef')}"
             )
             return AccountView(False, "AccountNotFound", message, gone=True), None
         if not self.lets_in(account, resource.key.namespace):

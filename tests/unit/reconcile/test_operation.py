@@ -137,6 +137,9 @@ def test_values_are_bounded_and_what_is_left_out_is_counted() -> None:
 NODE = {"state": "idle", "lastBootTime": "1", "schedulingState": "enabled"}
 
 
+RESIZE = {"allocationState": "resizing", "allocationStateTransitionTime": "1"}
+
+
 @pytest.mark.parametrize(
     ("verb", "before", "seen", "done"),
     [
@@ -159,8 +162,17 @@ NODE = {"state": "idle", "lastBootTime": "1", "schedulingState": "enabled"}
         ("removeNodes", "idle 1", NODE, False),
         ("removeNodes", "idle 1", NODE | {"state": "leavingpool"}, True),
         ("removeNodes", "idle 1", None, True),
-        ("stopResize", "", {"allocationState": "resizing"}, False),
-        ("stopResize", "", {"allocationState": "stopping"}, True),
+        ("stopResize", "resizing 1", RESIZE, False),
+        ("stopResize", "resizing 1", RESIZE | {"allocationStateTransitionTime": "2"}, None),
+        ("stopResize", "resizing 1", RESIZE | {"allocationState": "stopping"}, True),
+        ("stopResize", "resizing 1", RESIZE | {"allocationState": "steady"}, None),
+        (
+            "stopResize",
+            "resizing 1",
+            RESIZE | {"allocationState": "steady", "resizeErrors": [{"code": "ResizeStopped"}]},
+            True,
+        ),
+        ("stopResize", "resizing 1", None, None),
         ("terminateJob", "", {"state": "active"}, False),
         ("terminateJob", "", {"state": "terminating"}, True),
         ("terminateTasks", "e1", {"state": "running", "eTag": "e2"}, False),
@@ -170,6 +182,7 @@ NODE = {"state": "idle", "lastBootTime": "1", "schedulingState": "enabled"}
         ("reactivateTasks", "e1", {"state": "completed", "eTag": "e3"}, True),
         ("reactivateTasks", "e1", {"state": "active", "eTag": "e2"}, True),
         ("reactivateTasks", "e1", None, None),
+        ("reactivateTasks", "e1 1", {"state": "completed", "eTag": "e3", "creationTime": "2"}, None),
         ("terminateSchedule", "", {"state": "active"}, False),
     ],
 )

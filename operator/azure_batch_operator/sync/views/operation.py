@@ -5,6 +5,7 @@ from __future__ import annotations
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile import operation as plans
+from azure_batch_operator.reconcile.common import other_name
 from azure_batch_operator.reconcile.operation import is_open
 from azure_batch_operator.reconcile.operation_order import Reach, Request
 from azure_batch_operator.reconcile.operation_verbs import verb_of
@@ -44,7 +45,7 @@ def _view(context: Context, resource: Resource) -> plans.View:
             missing = (_MISSING[kind], f"{kind} {name!r} was deleted")
         elif owner is None:
             what = f"spec.{field} names {kind} {name!r}, which does not exist in this namespace"
-            return plans.View(missing=(_MISSING[kind], f"{what}: create it or correct spec.{field}"))
+            return plans.View(missing=(_MISSING[kind], f"{what}: create it{other_name(resource, f'spec.{field}')}"))
     # The one that the targets were chosen in: a BatchPool may have another one by now.
     id = str(resource.status.get("id") or "")
     if owner is not None and not id:

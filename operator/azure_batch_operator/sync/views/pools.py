@@ -8,6 +8,7 @@ from typing import Any
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile import adoption, ownership
+from azure_batch_operator.reconcile.common import other_name
 from azure_batch_operator.reconcile.job_views import IN_OTHER_ACCOUNT, NO_POOL, NOT_ALLOWED, PoolView
 from azure_batch_operator.reconcile.plan import Absent, Remote
 from azure_batch_operator.reconcile.pool_recreate import id_in_use, in_use
@@ -65,9 +66,8 @@ def batch_pool(context: Context, resource: Resource, session: Session | None, na
     """The pool of a BatchPool that `field` names in the namespace of `resource`; its problem if it cannot be used yet."""
     pool = context.store.get(Key(Kind.POOL, resource.key.namespace, name))
     if pool is None:
-        message = (
-            f"{field} names BatchPool {name!r}, which does not exist in this namespace: create it or correct {field}"
-        )
+        message = f"{field} names BatchPool {name!r}, which does not exist in this namespace: create it"
+        message += other_name(resource, field)
         return PoolView(None, (NO_POOL, message))
     if session is not None and (pinned := pinned_account(pool)) is not None and pinned != session.key:
         message = (

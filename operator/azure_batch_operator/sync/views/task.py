@@ -8,6 +8,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile import expand, failures, job_hold, ownership
 from azure_batch_operator.reconcile import task as plans
+from azure_batch_operator.reconcile.common import other_name
 from azure_batch_operator.reconcile.job import FINAL
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.task import is_open
@@ -155,7 +156,7 @@ def _dependencies(context: Context, task: Resource, job: str) -> tuple[list[str]
         where, name = f"spec.dependsOnRefs[{at}]", reference["name"]
         other = context.store.get(Key(Kind.TASK, task.key.namespace, name))
         if other is None:
-            text = f"{where} names BatchTask {name!r}, which does not exist in this namespace: create it or correct {where}"
+            text = f"{where} names BatchTask {name!r}, which does not exist in this namespace: create it{other_name(task, where)}"
             return [], ("DependencyNotFound", text)
         if (job_id(context, other) or "").lower() != job.lower():
             text = f"{where} names BatchTask {name!r}, which belongs to another job: name tasks of the same job only"
