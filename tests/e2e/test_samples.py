@@ -39,5 +39,5 @@ def test_samples_run_to_their_end(stage: Stage) -> None:
             stage.wait("bj", each["metadata"]["name"], "Complete", 120)
     # As README and docs/first-job.md say: in no order, and without the samples' own list.
     stage.kubectl("delete", "azurebatch", "--all", "--timeout=60s")
-    assert stage.kubectl("get", "azurebatch", "-o", "name").stdout == ""
+    assert stage.kubectl("get", "azurebatch", "-o", "name") == ""
     assert [stage.batch("GET", each)["value"] for each in ("jobs", "pools")] == [[], []]
