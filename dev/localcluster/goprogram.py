@@ -1,7 +1,8 @@
 """Builds a Go program of this repository into the user's cache, once for each state of its sources.
 
 A build lands in `<user's cache>/azure-batch-operator/<folder>/<hash of go.mod, go.sum, main.go>` and appears there whole or not
-at all; two builders do not collide. `build` has the control plane built by this module, `gitopstools` its own program.
+at all; two builders do not collide. `build` has the control plane built by this module, `gitopstools` its own program, and
+`kustomizecontroller` a program that is all of another module.
 """
 
 import hashlib
@@ -26,11 +27,14 @@ class GoProgram:
     """A program that one folder holds.
 
     Attributes:
-        folder: of go.mod, go.sum and main.go; the module, the program and the folder of the builds have its name.
+        folder: of go.mod, go.sum and, if the program is our own, main.go; the module, the program and the folder of the builds
+            have its name.
         what: is built, for people who wait.
         names: symbolic links to the program.
         flags: for the linker.
         instead: what a person can do if it cannot be built, after a remedy and "or".
+        package: what is built, if it is not that of the folder: a program of a module that go.mod requires as a tool.
+        files: of that module, copied beside the program.
     """
 
     folder: Path
@@ -38,11 +42,14 @@ class GoProgram:
     names: tuple[str, ...] = ()
     flags: str = "-s -w"
     instead: str = ""
+    package: str = "."
+    files: tuple[str, ...] = ()
 
     @property
     def sources(self) -> tuple[Path, ...]:
         """All that decides what is built."""
-        return tuple(self.folder / name for name in ("go.mod", "go.sum", "main.go"))
+        own = ("main.go",) if self.package == "." else ()
+        return tuple(self.folder / name for name in ("go.mod", "go.sum", *own))
 
 
 def cache_folder(environ: Mapping[str, str], name: str = "localcluster") -> Path:
@@ -112,10 +119,21 @@ def _build(program: GoProgram, cache: Path, folder: Path) -> None:
         _compile(program, go, _packages(program, go), temporary / program.folder.name)
         for name in program.names:
             (temporary / name).symlink_to(program.folder.name)
+        for file in program.files:
+            shutil.copyfile(_module_folder(program, go) / file, temporary / Path(file).name)
         temporary.rename(folder)
         overall.finish("Built")
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _module_folder(program: GoProgram, go: Path) -> Path:
+    """Where Go keeps the module whose program is built."""
+    command = [str(go), "list", "-m", "-f", "{{.Dir}}", program.package]
+    answer = subprocess.run(
+        command, cwd=program.folder, env=go_environment(os.environ), capture_output=True, text=True, check=True
+    )
+    return Path(answer.stdout.strip())
 
 
 def _packages(program: GoProgram, go: Path) -> frozenset[str]:
@@ -133,7 +151,7 @@ def _packages(program: GoProgram, go: Path) -> frozenset[str]:
             listed.add(line)
         return True
 
-    _run_go(program, [str(go), "list", "-deps", "."], progress, take)
+    _run_go(program, [str(go), "list", "-deps", program.package], progress, take)
     progress.finish(f"Go modules are there, {progress.done} fetched")
     # `unsafe` is part of the compiler: listed, never compiled.
     return frozenset(listed - {"unsafe"})
@@ -151,7 +169,7 @@ def _compile(program: GoProgram, go: Path, packages: frozenset[str], target: Pat
 
     # The linker drops debug information anyway; not to make it saves a tenth of the work.
     options = ["-v", "-trimpath", "-gcflags=all=-dwarf=false", "-ldflags", program.flags]
-    _run_go(program, [str(go), "build", *options, "-o", str(target), "."], progress, take)
+    _run_go(program, [str(go), "build", *options, "-o", str(target), program.package], progress, take)
     # Not the count of lines seen: what Go finds in its own cache it does not name.
     progress.finish(f"{len(packages)} Go packages compiled and linked")
 
