@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.stage import Options, Refusal, Stage, operation, pool, thing
+from support.stage import Options, Refusal, Stage, job, operation, pool, schedule, sleeping, task, thing
 
 Body = dict[str, Any]
 RAW: Body = {"poolRef": None, "accountRef": {"name": "main"}}
@@ -526,3 +526,41 @@ async def test_calls_that_wait_for_their_place_are_not_made_once_it_is_held(stag
     stage.annotate("bop", "op", reconcile_policy=None)
     status = await ended(stage)
     assert status["counts"]["succeeded"] == stage.azure.calls("Nodes_DisableNodeScheduling") == 20
+
+
+async def test_an_id_reaches_no_job_of_another_namespaces_schedule(stage: Stage) -> None:
+    """Such a job carries no marker of its own."""
+    await stage.ready_pool()
+    stage.apply({"kind": "Namespace", "metadata": {"name": "team"}})
+    stage.patch("bacc", "main", {"spec": {"allowedNamespaces": {"all": True}}})
+    endless = {"id": "m", "commandLine": "/bin/sh -c 'sleep 30000'"}
+    made_of = {"poolRef": {"name": "cpu"}, "jobManagerTask": endless}
+    stage.apply(schedule("tick", schedule={"recurrenceInterval": "PT1H"}, jobSpecification=made_of))
+    await stage.until(lambda: stage.azure.get("/jobs/tick:job-1"), 300)
+    account = {"name": "main", "namespace": "default"}
+    stage.apply(thing("BatchOperation", "op", "team", accountRef=account, jobId="tick:job-1", terminateJob={}))
+    await stage.until(lambda: stage.reason("bop", "op", "team") == "TargetNotAllowed", 600)
+    assert stage.azure.calls("Jobs_TerminateJob") == 0
+    stage.apply(operation("op", **RAW, jobId="tick:job-1", terminateJob={}))
+    await ended(stage)
+    assert stage.azure.calls("Jobs_TerminateJob") == 1
+
+
+async def test_the_tasks_of_batch_tasks_are_left_to_their_objects(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(1, 3600)), task("theirs", "own", "sleep 3600"))
+    await stage.until(lambda: stage.phase("bt", "theirs") == "Running", 600)
+    named = {"poolRef": None, "jobRef": {"name": "own"}}
+    stage.apply(operation("op", **named, terminateTasks={"tasks": {"states": ["running"]}}))
+    await ended(stage)
+    assert outcomes(stage) == {"t0": "Succeeded", "theirs": "Skipped"}
+    assert stage.azure.get("/jobs/own/tasks/theirs")["state"] == "running"  # type: ignore[index]
+
+
+async def test_a_policy_that_its_namespace_got_just_now_holds_it(stage: Stage) -> None:
+    await stage.ready_pool()
+    await stage.run_for(60)
+    stage.annotate("namespace", "default", "", reconcile_policy="skip")
+    stage.apply(operation("op", rebootNode={"nodes": {"selector": "all"}}))
+    await stage.until(lambda: stage.condition("bop", "op", "Skipped").get("status") == "True")
+    assert stage.azure.calls("Nodes_RebootNode") == 0
