@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.stage import Stage, pool, schedule, sleeping
+from support.stage import Stage, operation, pool, schedule, sleeping
 
 _DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 
@@ -129,3 +129,27 @@ async def test_the_secret_of_an_account_is_read_once_a_minute(stage: Stage) -> N
     # One that somebody else changes is looked at, and kept again.
     stage.patch("secret", "main-key", {"metadata": {"finalizers": None}})
     await stage.until(lambda: stage.get("secret", "main-key")["metadata"].get("finalizers"), 120)
+
+
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ({"poolRef": None, "accountRef": {"name": "main"}, "poolId": "nobody"}, "PoolNotFound"),
+        ({"poolRef": {"name": "theirs"}}, "TargetNotOwned"),
+    ],
+)
+async def test_an_operation_that_waits_for_its_target_does_not_hurry_the_polls(
+    stage: Stage, spec: dict[str, Any], reason: str
+) -> None:
+    await stage.ready_pool()
+    body = pool("x")["spec"]
+    del body["accountRef"]
+    stage.azure.post("/pools", {"id": "theirs", **body})
+    await stage.run_for(60)
+    stage.apply(pool("theirs"), operation("op", **spec, rebootNode={"nodes": {"selector": "all"}}))
+    await stage.until(lambda: stage.reason("bop", "op") == reason, 300)
+    await stage.run_for(900)
+    before = stage.azure.calls("Pools_ListPools")
+    await stage.run_for(600)
+    # The account is idle: one poll a minute.
+    assert stage.azure.calls("Pools_ListPools") - before <= 15

@@ -143,7 +143,7 @@ class Session:
         self.submitter = Submitter(self.client, self._added, self._settled, listeners.busy, self._doubtful)
         self.feeder = Feeder(self.client, self._settled, lambda id, key: listeners.doubtful(key, id, None))
         self.retrier = Retrier(self.client, self._settled)
-        self.operations = Operations(self.client, api, self._settled)
+        self.operations = Operations(self.client, api, self._settled, listeners.changed)
         self.health = Health()
         self._failed_polls = 0
         self._throttled = False

@@ -117,6 +117,7 @@ class _Run:
         chosen_at, looked_at: times of the loop of what was chosen, and of what was seen of targets.
         tries: the targets of the batch that is under way, or was stopped.
         stopped: whether no further call is to be made for now. What is ordered with an `ending` makes none and is not stopped.
+        acted: whether calls were made lately that may have changed something.
         ending: what has ended it for good.
     """
 
@@ -132,6 +133,7 @@ class _Run:
     tries: dict[str, _Try] = field(default_factory=dict)
     task: asyncio.Task[None] | None = None
     stopped: bool = False
+    acted: bool = False
     ending: tuple[str, str] | None = None
 
     @property
@@ -162,11 +164,18 @@ class Operations:
 
     Args:
         api: where files are kept.
-        settled: is told the operations that got on.
+        settled: is told the operations that have changed something, so that Azure Batch is worth a look.
+        waiting: is told those that know more, but have changed nothing.
     """
 
-    def __init__(self, client: BatchClient, api: KubeApi | None, settled: Callable[[Sequence[Key]], None]) -> None:
-        self._client, self._api, self._settled = client, api, settled
+    def __init__(
+        self,
+        client: BatchClient,
+        api: KubeApi | None,
+        settled: Callable[[Sequence[Key]], None],
+        waiting: Callable[[Sequence[Key]], None],
+    ) -> None:
+        self._client, self._api, self._settled, self._waiting = client, api, settled, waiting
         self._runs: dict[Key, _Run] = {}
         self._places = asyncio.Semaphore(_IN_FLIGHT)
         self._backoff = Backoff(lambda: asyncio.get_running_loop().time())
@@ -225,6 +234,7 @@ class Operations:
     async def _obey(self, key: Key, run: _Run, order: Operate) -> None:
         run.problem = run.refused = None
         run.secrets |= order.request.secrets
+        run.acted = False
         try:
             if order.choose:
                 await self._choose(run, order.request)
@@ -247,7 +257,11 @@ class Operations:
         finally:
             run.task = None
             if self._runs.get(key) is run:
-                self._settled([key])
+                self._tell(key, run)
+
+    def _tell(self, key: Key, run: _Run) -> None:
+        """One that waits must not hurry the polls of its account each time that it looks again (decision 22)."""
+        (self._settled if run.acted else self._waiting)([key])
 
     def _not_done(self, key: Key, run: _Run, error: BatchError) -> None:
         run.waits_for(error)
@@ -394,7 +408,7 @@ class Operations:
             waits, rounds = (waits + 1, 0) if problem is not None else (0, rounds + 1)
             if problem is not None and waits >= _SHOWN_FROM:
                 run.waits_for(problem)
-                self._settled([key])
+                self._tell(key, run)
             elif problem is None:
                 run.waits_for(None)
             await asyncio.sleep(_wait(problem, waits or rounds))
@@ -484,6 +498,7 @@ class Operations:
             return None
         if run.stopped:
             return None
+        run.acted = run.acted or request.how.changes
         inputs = {**request.how.defaults(found), **request.inputs}
         landed = asyncio.get_running_loop().time() + LANDING_SECONDS
         for target in ready:
