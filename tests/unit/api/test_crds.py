@@ -12,6 +12,7 @@ import pytest
 from azure_batch_operator.api.kinds import KINDS, Kind, KindInfo
 from azure_batch_operator.crds import crd
 from azure_batch_operator.generate import files, stale
+from support.stage import rules, schemas
 
 MOST_BYTES = 262_144
 """Where an annotation, and with it client-side apply, ends."""
@@ -141,3 +142,19 @@ def test_what_is_declared_only_to_be_refused_says_first_that_it_is_no_field(info
         assert said or not refused, name
         if said:
             assert re.fullmatch(r"Not a field\. (Use|Put|Write|Remove) .*\.", node["description"]), name
+
+
+@pytest.mark.parametrize(
+    ("zone", "taken"),
+    [("Europe/Berlin", True), ("Etc/GMT+2", True), ("UTC", True), ("Local", False), ("+02:00", False), ("", False)],
+)
+def test_only_names_are_time_zones(zone: str, taken: bool) -> None:
+    """CEL of the API server takes all of these for time zones, so the rest of the rule has to refuse those that are no names."""
+    spec = crd(KINDS[Kind.SCHEDULE])["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    [each] = spec["properties"]["cron"]["properties"]["timeZone"]["x-kubernetes-validations"]
+    known = "timestamp('2000-01-01T00:00:00Z').getHours(self) >= 0"
+    assert known in each["rule"]
+    schema = {"x-kubernetes-validations": [{**each, "rule": each["rule"].replace(known, "true")}]}
+    definition = schemas.Definition("X", "xs", {"properties": {"zone": schema}})
+    refused = list(rules.problems(definition, {"metadata": {"name": "x"}, "zone": zone}, None))
+    assert bool(refused) is not taken

@@ -1,14 +1,20 @@
-"""A read that several wait for belongs to none of them: one may give up, and a failure that nobody waits for is nobody's."""
+"""Texts of Secrets are read when they are needed, shared by those who wait for them, and remembered for moments.
+
+A read that several wait for belongs to none of them: one may give up, and a failure that nobody waits for is nobody's.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
 from collections.abc import Mapping
 from typing import Any, cast
 
-from azure_batch_operator.kube.api import Busy, KubeApi
-from azure_batch_operator.kube.values import Values
+import pytest
+
+from azure_batch_operator.kube.api import Busy, KubeApi, KubeError, NotFound
+from azure_batch_operator.kube.values import REMEMBERED_FOR, ValueMissingError, Values
 
 
 class Server:
@@ -43,3 +49,77 @@ async def test_a_read_that_fails_when_nobody_waits_any_more_is_forgotten_without
     await asyncio.sleep(0)
     assert told == []
     assert server.requests == 2
+
+
+class Counting:
+    """An API server with an object whose text is the number of the request, or with what `answer` says."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self.answer: Exception | None = None
+
+    async def request(self, method: str, path: str, **_: Any) -> Mapping[str, Any]:
+        self.requests += 1
+        await asyncio.sleep(0)
+        if self.answer is not None:
+            raise self.answer
+        encoded = base64.b64encode(str(self.requests).encode()).decode()
+        return {"metadata": {"uid": path, "resourceVersion": str(self.requests)}, "data": {"key": encoded}}
+
+
+async def test_what_was_read_before_an_object_was_seen_is_not_what_it_gets() -> None:
+    server = Counting()
+    values = Values(cast("KubeApi", server))
+    assert await values.text("Secret", "default", "mine", "key") == "1"
+    # Who applied the Secret and then the object expects the new value.
+    since = values.moment()
+    both = [values.text("Secret", "default", "mine", "key", since=since) for _ in range(2)]
+    assert await asyncio.gather(*both) == ["2", "2"]
+    assert await values.text("Secret", "default", "mine", "key") == "2"
+    assert server.requests == 2
+
+
+async def test_a_failure_is_not_remembered() -> None:
+    server = Counting()
+    values = Values(cast("KubeApi", server))
+    server.answer = Busy("API server out of reach")
+    with pytest.raises(Busy):
+        await values.text("Secret", "default", "mine", "key")
+    server.answer = None
+    assert await values.text("Secret", "default", "mine", "key") == "2"
+
+
+async def test_a_new_version_is_read_anew() -> None:
+    """Another incarnation of a Secret, or another version, is not taken for the one that is remembered."""
+    server = Counting()
+    values = Values(cast("KubeApi", server))
+    assert await values.text("Secret", "default", "mine", "key") == "1"
+    await values.version_now("Secret", "default", "mine")
+    assert await values.text("Secret", "default", "mine", "key") == "3"
+
+
+async def test_what_is_remembered_is_bounded_and_lasts_for_moments(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, loop = Counting(), asyncio.get_running_loop()
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    values = Values(cast("KubeApi", server))
+    for number in range(300):
+        await values.text("Secret", "default", f"s{number}", "key")
+    await values.text("Secret", "default", "s0", "key")
+    assert server.requests == 300
+    now += REMEMBERED_FOR
+    assert await values.text("Secret", "default", "s0", "key") == "301"
+    # What is too old to be used goes when there is much of it.
+    assert len(values._known) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(404, "SecretNotFound"), (403, "SecretForbidden"), (None, "SecretKeyNotFound")]
+)
+async def test_what_is_missing_is_told_by_its_reason(status: int | None, reason: str) -> None:
+    server = Counting()
+    if status is not None:
+        server.answer = NotFound("no", 404) if status == 404 else KubeError("no", status)
+    with pytest.raises(ValueMissingError) as caught:
+        await Values(cast("KubeApi", server)).text("Secret", "default", "mine", "key" if status else "other")
+    assert caught.value.reason == reason

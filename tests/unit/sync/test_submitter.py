@@ -271,6 +271,50 @@ async def test_a_feeder_counts_what_is_in_and_stops_at_a_refusal(stops_at: int |
     await asyncio.wait([running])
 
 
+@pytest.mark.parametrize(
+    ("job", "fingerprint", "stops"),
+    [
+        ({}, "print", False),
+        ({}, "other", True),
+        ({}, None, True),
+        ({"created": "2026-01-02T00:00:00Z"}, "print", True),
+        ({"uid": "next"}, "print", True),
+    ],
+)
+async def test_a_feeder_stops_for_other_sources_and_for_another_incarnation(
+    job: dict[str, str], fingerprint: str | None, stops: bool
+) -> None:
+    """Tasks that were meant for a job must not go on into the one that took its place."""
+    go_on, settled = asyncio.Event(), asyncio.Event()
+
+    class Slow(Client):
+        tasks = property(lambda self: self)
+
+        async def list(self, job_id: str, **_: Any) -> AsyncIterator[dict[str, str]]:
+            for id in ():
+                yield {"id": id}
+
+        async def add_tasks(self, job_id: str, tasks: Any, **_: Any) -> AsyncIterator[TaskAddResult]:
+            async for task in tasks:
+                await go_on.wait()
+                yield TaskAddResult(task["id"], TaskAddStatus.SUCCESS)
+
+    feeder = Feeder(Slow(), lambda _: settled.set())  # type: ignore[arg-type]
+    running = asyncio.create_task(feeder.run())
+    await asyncio.sleep(0)
+    one = Incarnation(Key(Kind.JOB, "default", "one"), "uid", "2026-01-01T00:00:00Z")
+    feeder.feed(one, "j", {"tasks": [{"id": f"{each}", "commandLine": ""} for each in range(3)]}, "print")
+    feeder.stop(one._replace(**job), fingerprint)  # type: ignore[arg-type]
+    go_on.set()
+    async with asyncio.timeout(30):
+        await settled.wait()
+    state = feeder.state(one)
+    assert state is not None
+    assert (state.stopped, state.complete) == (stops, not stops)
+    running.cancel()
+    await asyncio.wait([running])
+
+
 async def test_a_refusal_is_not_asked_for_again_before_its_time() -> None:
     """What the service refuses it refuses the next second, too; a changed spec, or a person, asks at once."""
     wrong = InvalidRequestError("bad", status=400)
