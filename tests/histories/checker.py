@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from histories import ends, ownership, pace, wishes
+from histories import ends, operations, ownership, pace, wishes
 from histories.history import History
 from histories.judged import Judged, Violation
 from histories.lives import lives
@@ -32,6 +32,12 @@ RULES: tuple[Rule, ...] = (
     wishes.unwished_changes,
     wishes.skipped,
     wishes.deleted_objects,
+    operations.once,
+    operations.asked_for,
+    operations.ended_is_ended,
+    operations.reach,
+    operations.outcomes_are_true,
+    operations.ends_are_true,
     pace.backoff,
     pace.at_rest,
     pace.calls_at_rest,

@@ -44,6 +44,10 @@ def rest(judged: Judged) -> list[Violation]:
     return [Violation("no rest", f"still moving: {judged.record.moving[:4]}")]
 
 
+def _skips(judged: Judged, body: Body) -> bool:
+    return "skip" in judged.policies_at_end(body)
+
+
 def _named(body: Body) -> str:
     metadata = body["metadata"]
     return f"{body['kind']} {metadata['namespace']}/{metadata['name']}"
@@ -78,7 +82,7 @@ def fulfilled(judged: Judged) -> list[Violation]:
             )
         handled = status.get("handled") or {}
         waits = status.get("phase") in {"Pending", "Queued", "Suspended"}
-        if body["kind"] in {"BatchJob", "BatchTask"} and annotation(body, "reconcile-policy") != "skip" and not waits:
+        if body["kind"] in {"BatchJob", "BatchTask"} and not _skips(judged, body) and not waits:
             for name in ("terminate", "retry-failed"):
                 value = annotation(body, name)
                 key = {"terminate": "terminate", "retry-failed": "retryFailed"}[name]
@@ -121,7 +125,7 @@ def pools_are_true(judged: Judged) -> list[Violation]:
         real = Counter({state.lower(): number for state, number in pool["nodes"].items() if number})
         if shown != real:
             found.append(Violation("untrue", f"{_named(body)} shows nodes {dict(shown)}, there are {dict(real)}"))
-        if annotation(body, "reconcile-policy") == "skip" or ready.get("status") != "True" or spec(body, "maxIdle"):
+        if _skips(judged, body) or ready.get("status") != "True" or spec(body, "maxIdle"):
             continue
         for name in ("targetDedicatedNodes", "targetLowPriorityNodes"):
             wanted = spec(body, name)
@@ -160,7 +164,7 @@ def jobs_are_true(judged: Judged) -> list[Violation]:
         changed = condition(body, "TasksInSync").get("status") == "False" or _meddled(judged, job["id"])
         if phase == "Succeeded" and len(job["tasks"]) < len(spec(body, "tasks") or ()) and not changed:
             found.append(Violation("untrue", f"{_named(body)} has succeeded with {len(job['tasks'])} tasks"))
-        skips = annotation(body, "reconcile-policy") == "skip"
+        skips = _skips(judged, body)
         if spec(body, "suspend") and job["state"] == "active" and not skips and condition(body).get("status") == "True":
             found.append(Violation("untrue", f"{_named(body)} is to be suspended, and its job is active"))
     return found

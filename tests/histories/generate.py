@@ -8,10 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from histories.history import History, Step
+from histories.more_steps import LENGTH, with_namespace_policies, with_operations
 
 Body = dict[str, Any]
-LENGTH = 3600.0
-"""Virtual seconds within which steps are taken."""
 POOLS, JOBS, TASKS, SCHEDULES, LISTS = (
     ("cpu", "gpu"),
     ("a", "b", "c"),
@@ -59,7 +58,9 @@ class _Generator:
                 do, args = made
                 steps.append(Step(max(at, 0.5), do, args))
         replicas = 2 if chance.random() < 0.1 else 1
-        return History(self.seed, (), replicas=replicas).having(_with_identity(self.seed, steps))
+        for more in (_with_identity, with_operations, with_namespace_policies):
+            steps = more(self.seed, steps)
+        return History(self.seed, (), replicas=replicas).having(steps)
 
     def _beginning(self) -> list[tuple[str, Body]]:
         return [

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
+from histories.attempts import Attempt, Operated, attempts
 from histories.history import History
 from histories.lives import Life
-from histories.record import Effect, Owner, Record
+from histories.record import Body, Effect, Owner, Record
 
 CLUSTER = "quick"
 """The cluster id of the stage's operator."""
@@ -37,6 +39,21 @@ class Judged:
         for each in self.record.effects:
             if each.ours and each.done and (not operations or each.operation in operations):
                 yield each
+
+    @cached_property
+    def attempts(self) -> list[Attempt]:
+        """Targets that BatchOperations have stored as attempted."""
+        return attempts(self.lives.values())
+
+    @cached_property
+    def operated(self) -> Operated:
+        """Which effects were those of BatchOperations."""
+        return Operated(self.effects(), self.attempts)
+
+    def policies_at_end(self, body: Body) -> set[str]:
+        """The policy of an object that is there at the end; several if it may not have been noticed yet."""
+        life = self.lives.get(body["metadata"]["uid"])
+        return {"manage"} if life is None else life.policies(self.record.rest[1] or float("inf"))
 
     def life_of(self, owner: Owner | None) -> Life | None:
         """The object that a marker names."""

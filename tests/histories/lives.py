@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,10 +11,12 @@ from histories.record import Body, Record, Version
 
 _SLACK = 70.0
 """Virtual seconds for which a wish that was withdrawn may still act: a call may land a minute after it was sent."""
+_NAMESPACE_SECONDS = 30.0
+"""Until a changed annotation of a namespace is noticed (docs/ownership.md)."""
 PREFIX = "azurebatch.io/"
 KINDS = {
     "batchpools": "BatchPool", "batchjobs": "BatchJob", "batchtasks": "BatchTask",
-    "batchjobschedules": "BatchJobSchedule", "batchaccounts": "BatchAccount",
+    "batchjobschedules": "BatchJobSchedule", "batchaccounts": "BatchAccount", "batchoperations": "BatchOperation",
 }  # fmt: skip
 
 
@@ -28,6 +31,8 @@ class Life:
     versions: list[Version] = field(default_factory=list)
     blind: tuple[tuple[float, float], ...] = ()
     """Stretches in which the operator could not learn of a change: it was frozen, or notifications were held up."""
+    namespaces: list[Version] = field(default_factory=list)
+    """Versions of its namespace."""
 
     def __str__(self) -> str:
         return f"{KINDS[self.plural]} {self.namespace}/{self.name} ({self.uid[:8]})"
@@ -58,14 +63,25 @@ class Life:
         """All of its versions up to then."""
         return (each.body for each in self.versions if each.time <= time)
 
+    def heard(self, time: float, slack: float = _SLACK) -> float:
+        """By when the operator has learned of what happened at a time, and no call that was sent before can land any more."""
+        until = time + slack
+        for begin, end in sorted(self.blind):
+            if begin <= until and end >= time:
+                until += end - max(begin, time)
+        return until
+
     def around(self, time: float, slack: float = _SLACK) -> list[Body]:
         """The versions that the operator may have acted by at a time: the present one and those that it has just replaced."""
+        return self._around(self.versions, time, slack)
+
+    def _around(self, versions: list[Version], time: float, slack: float) -> list[Body]:
         since = time - slack
         for begin, end in sorted(self.blind, reverse=True):
             if begin <= time and end >= since:
                 since -= min(end, time) - begin
-        found = [each.body for each in self.versions if since <= each.time <= time]
-        older = [each.body for each in self.versions if each.time < since]
+        found = [each.body for each in versions if since <= each.time <= time]
+        older = [each.body for each in versions if each.time < since]
         return older[-1:] + found
 
     def ever(self, holds: Callable[[Body], Any], time: float) -> bool:
@@ -78,7 +94,16 @@ class Life:
 
     def policies(self, time: float) -> set[str]:
         """Policies that may count at a time."""
-        return {annotation(each, "reconcile-policy") or "manage" for each in self.around(time)}
+        own = {annotation(each, "reconcile-policy") for each in self.around(time)}
+        if None not in own:
+            return {each for each in own if each is not None}
+        slack = _SLACK + _NAMESPACE_SECONDS
+        given = {
+            annotation(each, "reconcile-policy") or "manage" for each in self._around(self.namespaces, time, slack)
+        }
+        if not any(each.time < time - slack for each in self.namespaces):
+            given.add("manage")
+        return {each for each in own if each is not None} | given
 
     @property
     def ids(self) -> set[str]:
@@ -119,8 +144,14 @@ def lives(record: Record) -> dict[str, Life]:
         for each in record.steps
         if each.do in {"freeze", "watch-hold", "watch-delay"}
     )
+    namespaces: dict[str, list[Version]] = defaultdict(list)
+    for each in record.versions:
+        if each.plural == "namespaces":
+            namespaces[each.name].append(each)
     for each in record.versions:
         if each.plural in KINDS:
-            life = found.setdefault(each.uid, Life(each.plural, each.namespace, each.name, each.uid, blind=blind))
+            within = namespaces[each.namespace]
+            new = Life(each.plural, each.namespace, each.name, each.uid, blind=blind, namespaces=within)
+            life = found.setdefault(each.uid, new)
             life.versions.append(each)
     return found

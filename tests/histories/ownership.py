@@ -26,11 +26,14 @@ def _ours(thing: Thing) -> bool:
 
 
 def foreign(judged: Judged) -> list[Violation]:
-    """What carries another marker, or none, is never changed or deleted; adoption puts the marker on it first."""
+    """What carries another marker, or none, is never changed or deleted; adoption puts the marker on it first.
+
+    What operations may reach is judged by `operations.reach`.
+    """
     found = []
     for each in judged.effects():
         thing = each.before
-        if thing is None or each.operation in _NO_TOUCH or _ours(thing):
+        if thing is None or each.operation in _NO_TOUCH or _ours(thing) or judged.operated.asking(each):
             continue
         if thing.kind == "task":
             job_owner: Owner | None = thing.facts["job_owner"]

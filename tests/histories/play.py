@@ -418,7 +418,7 @@ class _Player:
         self.stage.azure.heal()
         self.stage.api.down = False
         objects, schedules = self.stage.server.all("batchjobschedules"), self.stage.azure.all("/jobschedules")
-        for step in stop_schedules(self.now, objects, schedules):
+        for step in stop_schedules(self.now, objects, schedules, self.stage.server.all("namespaces")):
             await self._take(step)
         await self._keep_alive()
         begun, since, last = self.now, self.now, self._state()

@@ -10,7 +10,9 @@ from histories.record import Body
 POLICY = "azurebatch.io/reconcile-policy"
 
 
-def stop_schedules(now: float, objects: Iterable[Body], schedules: Iterable[Body]) -> list[Step]:
+def stop_schedules(
+    now: float, objects: Iterable[Body], schedules: Iterable[Body], namespaces: Iterable[Body]
+) -> list[Step]:
     """What users do at the end: suspend each BatchJobSchedule, and disable each schedule that no object rules.
 
     An object that is not reconciled, or was deleted while it was not, leaves a schedule that starts jobs for ever
@@ -19,13 +21,16 @@ def stop_schedules(now: float, objects: Iterable[Body], schedules: Iterable[Body
     Args:
         objects: BatchJobSchedules.
         schedules: as Azure Batch has them.
+        namespaces: all of them; the policy of one counts for objects without a policy of their own.
     """
     steps, ruled = [], set[str]()
+    given = {each["metadata"]["name"] for each in namespaces if POLICY in each["metadata"].get("annotations", {})}
     for body in objects:
         metadata = body["metadata"]
         where = {"kind": "bjs", "name": metadata["name"], "namespace": metadata["namespace"]}
         steps.append(Step(now, "patch", {**where, "patch": {"spec": {"suspend": True}}}))
-        if "schedule" in body["spec"] and POLICY not in metadata.get("annotations", {}):
+        policy = POLICY in metadata.get("annotations", {}) or metadata["namespace"] in given
+        if "schedule" in body["spec"] and not policy:
             ruled.add(body["spec"].get("id", metadata["name"]).lower())
     left = [each["id"] for each in schedules if each["state"] == "active" and each["id"].lower() not in ruled]
     return steps + [Step(now, "azure", {"method": "POST", "path": f"/jobschedules/{id}/disable"}) for id in left]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import dataclasses
 import os
 import subprocess
@@ -16,14 +17,17 @@ import pytest
 from histories.checker import judge
 from histories.generate import generate
 from histories.history import History, Step, stored
+from histories.lives import lives
+from histories.more_steps import with_namespace_policies, with_operations
 from histories.play import play
 from histories.quiet import stop_schedules
-from histories.record import Call, Done, Effect, Owner, Record, Thing, Write
+from histories.record import Call, Done, Effect, Owner, Record, Thing, Version, Write
 from histories.shrink import shrink
 
 HERE = Path(__file__).parent
 SEEDS = (1, 5)
-CHECKER = ("checker", "ends", "judged", "lives", "ownership", "pace", "play_words", "record", "wishes", "history")
+CHECKER = ("attempts", "checker", "ends", "judged", "lives", "operations", "ownership", "pace", "play_words", "record",
+           "wishes", "history")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", sorted(stored()))
@@ -110,6 +114,33 @@ SMALL = History(
         Step(2.0, "azure", {"method": "POST", "path": "/jobs", "body": {"id": "foreign", "poolInfo": {"poolId": "x"}}}),
     ),
 )
+
+
+OPERATED = SMALL.having(
+    (
+        *SMALL.steps,
+        Step(
+            300.0,
+            "apply",
+            {
+                "object": {
+                    "kind": "BatchOperation",
+                    "metadata": {"name": "off"},
+                    "spec": {"poolRef": {"name": "cpu"}, "disableNodeScheduling": {"nodes": {"selector": "all"}}},
+                }
+            },
+        ),
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def operated() -> Record:
+    """The same with a BatchOperation."""
+    record = play(OPERATED)
+    assert not judge(OPERATED, record).violations
+    assert _effect(record, "Nodes_DisableNodeScheduling").done
+    return record
 
 
 @pytest.fixture(scope="module")
@@ -221,15 +252,127 @@ def _shown(record: Record) -> None:
     ],
 )
 def test_the_checker_notices(small: Record, damage: Callable[[Record], None], rule: str) -> None:
-    copy = Record(**{each.name: _copied(getattr(small, each.name)) for each in dataclasses.fields(Record)})
-    damage(copy)
-    assert rule in judge(SMALL, copy).rules
+    damaged = Record(**{each.name: _copied(getattr(small, each.name)) for each in dataclasses.fields(Record)})
+    damage(damaged)
+    assert rule in judge(SMALL, damaged).rules
+
+
+def _disabled_again(seconds: float) -> Callable[[Record], None]:
+    def damage(record: Record) -> None:
+        effect = _effect(record, "Nodes_DisableNodeScheduling")
+        record.effects.append(dataclasses.replace(effect, time=effect.time + seconds))
+
+    return damage
+
+
+def _disabled_for_others(record: Record) -> None:
+    effect = _effect(record, "Nodes_DisableNodeScheduling")
+    assert effect.before is not None
+    stranger = Owner("quick", "team", "BatchPool", "cpu", "other", "cpu")
+    other = dataclasses.replace(effect, before=dataclasses.replace(effect.before, owner=stranger))
+    record.effects[record.effects.index(effect)] = other
+
+
+def _never_disabled(record: Record) -> None:
+    record.effects.remove(_effect(record, "Nodes_DisableNodeScheduling"))
+
+
+def _with_body(change: Callable[[dict[str, Any]], None]) -> Callable[[Record], None]:
+    """Every version of the operation, and what is left of it, is otherwise."""
+
+    def damage(record: Record) -> None:
+        for number, each in enumerate(record.versions):
+            if each.plural == "batchoperations":
+                body = copy.deepcopy(each.body)
+                change(body)
+                record.versions[number] = dataclasses.replace(each, body=body)
+        for body in record.objects:
+            if body["kind"] == "BatchOperation":
+                change(body)
+
+    return damage
+
+
+def _terminated_long_ago(record: Record) -> None:
+    first = next(each for each in record.versions if each.plural == "batchoperations")
+    body = copy.deepcopy(first.body)
+    body["metadata"]["annotations"] = {"azurebatch.io/terminate": "1"}
+    record.versions.insert(record.versions.index(first), dataclasses.replace(first, time=10.0, body=body))
+
+
+def _not_done_it_says(body: dict[str, Any]) -> None:
+    for each in body.get("status", {}).get("results", ()):
+        if each["outcome"] == "Succeeded":
+            each["outcome"] = "Skipped"
+
+
+def _miscounted(body: dict[str, Any]) -> None:
+    if "counts" in body.get("status", {}):
+        body["status"]["counts"]["failed"] += 1
+
+
+def _for_ever_running(body: dict[str, Any]) -> None:
+    body["status"]["phase"] = "Running"
+
+
+@pytest.mark.parametrize(
+    ("damage", "rule"),
+    [
+        (_disabled_again(0.0), "twice"),
+        (_disabled_again(300.0), "unwished"),
+        (_terminated_long_ago, "unwished"),
+        (_disabled_for_others, "foreign"),
+        (_never_disabled, "untrue"),
+        (_with_body(_not_done_it_says), "untrue"),
+        (_with_body(_miscounted), "untrue"),
+        (_with_body(_for_ever_running), "unfulfilled"),
+    ],
+)
+def test_the_checker_notices_what_an_operation_does(
+    operated: Record, damage: Callable[[Record], None], rule: str
+) -> None:
+    copied = Record(**{each.name: _copied(getattr(operated, each.name)) for each in dataclasses.fields(Record)})
+    damage(copied)
+    assert rule in judge(OPERATED, copied).rules
+
+
+def test_the_policy_of_a_namespace_counts_for_objects_without_one() -> None:
+    def version(plural: str, time: float, policy: str | None, uid: str = "u") -> Version:
+        metadata = {"uid": uid, "annotations": {"azurebatch.io/reconcile-policy": policy} if policy else {}}
+        name = "team" if plural == "namespaces" else "own"
+        return Version(time, "MODIFIED", plural, "" if plural == "namespaces" else "team", name, {"metadata": metadata})
+
+    record = Record(
+        versions=[
+            version("namespaces", 0.0, None, "n"),
+            version("batchjobs", 0.0, None),
+            version("batchjobs", 0.0, "manage", "own"),
+            version("namespaces", 1000.0, "skip", "n"),
+            version("namespaces", 2000.0, "detach-on-delete", "n"),
+        ]
+    )
+    found = lives(record)
+    at = (900.0, 1050.0, 1500.0, 2099.0, 2500.0)
+    assert [found["u"].policies(each) for each in at] == [
+        {"manage"}, {"manage", "skip"}, {"skip"}, {"skip", "detach-on-delete"}, {"detach-on-delete"},
+    ]  # fmt: skip
+    assert {tuple(found["own"].policies(each)) for each in at} == {("manage",)}
+
+
+@pytest.mark.parametrize("part", [with_operations, with_namespace_policies])
+def test_some_seeds_get_more_steps_and_the_others_stay_as_they_were(
+    part: Callable[[int, list[Step]], list[Step]],
+) -> None:
+    steps = [Step(5.0, "kill", {"seconds": 0.0})]
+    grown = [seed for seed in range(1, 201) if part(seed, steps) != steps]
+    assert 20 <= len(grown) <= 60
+    assert all(part(seed, steps)[0] == steps[0] and part(seed, steps) == part(seed, steps) for seed in grown[:5])
 
 
 def test_one_call_is_repeated_at_once_for_a_revoked_token(small: Record) -> None:
-    copy = Record(**{each.name: _copied(getattr(small, each.name)) for each in dataclasses.fields(Record)})
-    _repeated_after_a_revocation(1)(copy)
-    assert "backoff" not in judge(SMALL, copy).rules
+    damaged = Record(**{each.name: _copied(getattr(small, each.name)) for each in dataclasses.fields(Record)})
+    _repeated_after_a_revocation(1)(damaged)
+    assert "backoff" not in judge(SMALL, damaged).rules
 
 
 def test_schedules_that_no_object_rules_are_disabled_at_the_end() -> None:
@@ -239,11 +382,19 @@ def test_schedules_that_no_object_rules_are_disabled_at_the_end() -> None:
     skipped = schedule("skipped", schedule={})
     skipped["metadata"]["annotations"] = {"azurebatch.io/reconcile-policy": "skip"}
     objects = [schedule("a", id="Ruled", schedule={}), schedule("cron", cron={}), skipped]
-    active = [{"id": id, "state": "active"} for id in ("ruled", "cron", "skipped", "left")]
-    steps = stop_schedules(9.0, objects, [*active, {"id": "ended", "state": "completed"}])
-    assert [each.args["name"] for each in steps if each.do == "patch"] == ["a", "cron", "skipped"]
+    held = schedule("held", schedule={})
+    held["metadata"]["namespace"] = "team"
+    objects.append(held)
+    annotated = {"azurebatch.io/reconcile-policy": "skip"}
+    namespaces: list[dict[str, Any]] = [
+        {"metadata": {"name": "default"}},
+        {"metadata": {"name": "team", "annotations": annotated}},
+    ]
+    active = [{"id": id, "state": "active"} for id in ("ruled", "cron", "skipped", "held", "left")]
+    steps = stop_schedules(9.0, objects, [*active, {"id": "ended", "state": "completed"}], namespaces)
+    assert [each.args["name"] for each in steps if each.do == "patch"] == ["a", "cron", "skipped", "held"]
     assert [each.args["path"] for each in steps if each.do == "azure"] == [
-        f"/jobschedules/{id}/disable" for id in ("cron", "skipped", "left")
+        f"/jobschedules/{id}/disable" for id in ("cron", "skipped", "held", "left")
     ]
 
 

@@ -69,7 +69,7 @@ def unwished_ends(judged: Judged) -> list[Violation]:
         if thing.kind == "task" and life is None:
             life = judged.life_of(thing.facts["job_owner"])
         wish = _ENDS.get(each.operation)
-        if wish is None or life is None:
+        if wish is None or life is None or judged.operated.asking(each):
             continue
         problem = wish(judged, each, life)
         if problem:
@@ -211,7 +211,7 @@ def unwished_changes(judged: Judged) -> list[Violation]:
                 problem = "it was disabled by somebody else"
         elif each.operation in {"Pools_RemoveNodes", "Nodes_RebootNode", "Nodes_ReimageNode"}:
             wished = ("nodeRemediation", "startTaskUpdate")
-            if not any(life.ever(has(name), each.time) for name in wished) and not _operated(judged, each):
+            if not any(life.ever(has(name), each.time) for name in wished) and not judged.operated.asking(each):
                 problem = "nodeRemediation does not ask for it"
         elif each.operation == "Pools_ResizePool":
             problem = _resized(each, life)
@@ -236,22 +236,6 @@ def _resized(effect: Effect, life: Life) -> str:
     return ""
 
 
-_OPERATIONS = {"Pools_RemoveNodes": "removeNodes", "Nodes_RebootNode": "rebootNode", "Nodes_ReimageNode": "reimageNode"}
-
-
-def _operated(judged: Judged, effect: Effect) -> bool:
-    """Whether a BatchOperation has asked for it, and for each node once (docs/batch-operations.md)."""
-    asking = {
-        each.uid
-        for each in judged.record.versions
-        if each.plural == "batchoperations"
-        and each.time <= effect.time
-        and _OPERATIONS[effect.operation] in each.body["spec"]
-    }
-    done = [each for each in judged.effects(effect.operation) if each.path == effect.path and each.time <= effect.time]
-    return len(done) <= len(asking)
-
-
 def skipped(judged: Judged) -> list[Violation]:
     """With reconcile-policy skip nothing is done (docs/ownership.md); what a deleted object left others may adopt."""
     found = []
@@ -261,7 +245,8 @@ def skipped(judged: Judged) -> list[Violation]:
         owners = {_author(each, task) for task in each.added} or {
             each.before.owner if each.before is not None else None
         }
-        for life in map(judged.life_of, owners):
+        asking = [attempt.life for attempt in judged.operated.asking(each)]
+        for life in asking or map(judged.life_of, owners):
             gone = life is not None and life.gone is not None and life.gone <= each.time
             if life is not None and not gone and life.policies(each.time) == {"skip"}:
                 found.append(Violation("skipped", f"{each.operation} {each.path} of {life} at {each.time:.1f}"))
@@ -269,7 +254,7 @@ def skipped(judged: Judged) -> list[Violation]:
 
 
 def deleted_objects(judged: Judged) -> list[Violation]:
-    """The operator deletes BatchJobs only: those of its schedules, and those whose time is over."""
+    """The operator deletes those whose time is over, and BatchJobs of its schedules."""
     found = []
     for each in judged.record.writes:
         if each.verb != "delete" or not 200 <= each.status < 300:
@@ -285,7 +270,9 @@ def deleted_objects(judged: Judged) -> list[Violation]:
         cron = any(
             life.last["metadata"].get("ownerReferences") or life.name.rpartition("-")[2].isdigit() for life in lives
         )
-        if each.resource != "batchjobs" or not (ttl or cron):
+        if not (ttl and each.resource in {"batchjobs", "batchoperations"}) and not (
+            cron and each.resource == "batchjobs"
+        ):
             found.append(
                 Violation("unwished", f"{each.resource} {each.namespace}/{each.name} was deleted by the operator")
             )

@@ -512,7 +512,8 @@ class _Player:
         self.down_until = 0.0
         self.emulator.admin("DELETE", "faults")
         self.proxy.kill_at_write = None
-        for step in stop_schedules(self.now, self._objects("batchjobschedules"), self._all("/jobschedules")):
+        objects, namespaces = self._objects("batchjobschedules"), self._at("/api/v1/namespaces")
+        for step in stop_schedules(self.now, objects, self._all("/jobschedules"), namespaces):
             self._take(step)
         begun, since, last = self.now, self.now, self._state()
         while self.now - begun < QUIET_MOST:
@@ -533,7 +534,10 @@ class _Player:
         self.run.played["kill-at-write"] = self.proxy.kills
 
     def _objects(self, plural: str) -> list[Body]:
-        items: list[Body] = self.background.run(self.users.request("GET", f"{GROUP}/{plural}"))["items"]
+        return self._at(f"{GROUP}/{plural}")
+
+    def _at(self, path: str) -> list[Body]:
+        items: list[Body] = self.background.run(self.users.request("GET", path))["items"]
         return items
 
     def _state(self) -> dict[str, str]:
