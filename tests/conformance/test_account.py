@@ -27,6 +27,26 @@ def test_applications(client: BatchClient, emulator: EmulatorThread) -> None:
     add_task(client, "t", shell("env"))
     finished(client, "t")
     assert "AZ_BATCH_APP_PACKAGE_tool_1_1_b=" in text_of(client, "t")
+    # Documented: without the version for the default one.
+    default = models.BatchApplicationPackageReference(application_id="Tool")
+    (other,) = emulator.admin("POST", "applications/Other-1", {"versions": ["2"]})["versions"]
+    own = models.BatchApplicationPackageReference(application_id="other-1", version=other)
+    add_task(client, "own", shell("env"), application_package_references=[default, own])
+    finished(client, "own")
+    shown = sorted(
+        line.rpartition("/applications")[::2] for line in text_of(client, "own").split() if "APP_PACKAGE" in line
+    )
+    assert [(name.partition("=")[0], path) for name, path in shown] == [
+        ("AZ_BATCH_APP_PACKAGE_Other_1_2", "/Other-1/2"),
+        ("AZ_BATCH_APP_PACKAGE_tool", "/tool/1.1-b"),
+        ("AZ_BATCH_APP_PACKAGE_tool_1_1_b", "/tool/1.1-b"),
+    ]
+    manager = models.BatchJobManagerTask(
+        id="manager", command_line=shell("env"), application_package_references=[own], kill_job_on_completion=False
+    )
+    make_job(client, "managed", job_manager_task=manager)
+    finished(client, "manager", "managed")
+    assert "AZ_BATCH_APP_PACKAGE_Other_1_2=" in text_of(client, "manager", job_id="managed")
     unknown = models.BatchApplicationPackageReference(application_id="tool", version="9")
     with pytest.raises(ResourceExistsError) as refused:
         add_task(client, "u", application_package_references=[unknown])

@@ -7,6 +7,7 @@ error codes; Azure/azure-sdk-for-net, integration tests of Microsoft.Azure.Batch
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -71,10 +72,41 @@ def test_a_running_multi_instance_task_has_its_nodes_to_itself(client: BatchClie
     make_job(client, "other")
     add_task(client, "many", "/bin/sleep 600", multi_instance_settings=settings(2))
     wait_until(lambda: client.get_task("job", "many").state == "running", "running")
-    wait_until(lambda: all(s.state == "completed" for s in client.list_sub_tasks("job", "many")), "coordinated")
-    node = client.get_task("job", "many").node_info.node_id
-    add_task(client, "one", job_id="other")
-    assert finished(client, "one", "other").node_info.node_id != node
+    (subtask,) = client.list_sub_tasks("job", "many")
+    taken = {client.get_task("job", "many").node_info.node_id, subtask.node_info.node_id}
+    client.resize_pool("pool", models.BatchPoolResizeContent(target_dedicated_nodes=3))
+    for name in ("one", "two"):
+        add_task(client, name, job_id="other")
+        assert finished(client, name, "other").node_info.node_id not in taken
+    assert [part.state for part in client.list_sub_tasks("job", "many")] == ["running"]
+    client.terminate_task("job", "many")
+    assert [part.state for part in client.list_sub_tasks("job", "many")] == ["completed"]
+
+
+def test_services_that_a_coordination_command_leaves_run_until_the_primary_exits(client: BatchClient) -> None:
+    # Documented: it should "start any required background services, verify that they are ready for use, and then exit".
+    make_pool(client, nodes=2, enable_inter_node_communication=True)
+    make_job(client)
+    start = "sleep 600 > /dev/null 2>&1 & echo $! > $AZ_BATCH_NODE_SHARED_DIR/service; echo coordinated"
+    look = "for file in $AZ_BATCH_NODE_ROOT_DIR/../*/shared/service; do kill -0 $(cat $file) && cat $file; done"
+    add_task(client, "mpi", shell(look), multi_instance_settings=settings(2, shell(start)))
+    assert finished(client, "mpi").execution_info.result == "success"
+    services = b"".join(client.get_task_file("job", "mpi", "stdout.txt")).decode().split()
+    assert len(services) == 2
+    wait_until(lambda: not any(Path(f"/proc/{service}").exists() for service in services), "no service is left")
+
+
+def test_nothing_is_left_of_a_coordination_command_that_fails(client: BatchClient) -> None:
+    make_pool(client, nodes=2, enable_inter_node_communication=True)
+    make_job(client)
+    start = "sleep 600 > /dev/null 2>&1 & echo $!; [ $AZ_BATCH_IS_CURRENT_NODE_MASTER = true ] || exit 3"
+    add_task(client, "mpi", multi_instance_settings=settings(2, shell(start)))
+    task = finished(client, "mpi")
+    (subtask,) = client.list_sub_tasks("job", "mpi")
+    assert (task.execution_info.exit_code, subtask.exit_code, subtask.state) == (3, 3, "completed")
+    directory, node = subtask.node_info.task_root_directory, subtask.node_info.node_id
+    service = int(b"".join(client.get_node_file("pool", node, f"{directory}/stdout.txt")))
+    wait_until(lambda: not Path(f"/proc/{service}").exists(), "no service is left")
 
 
 def test_files_and_variables_of_subtasks(client: BatchClient, emulator: EmulatorThread) -> None:

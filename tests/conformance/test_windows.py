@@ -232,8 +232,15 @@ def test_packages_have_their_windows_names(emulator: EmulatorThread) -> None:
     body = {"id": "pool", "vmSize": "standard_d2_v3", "virtualMachineConfiguration": MACHINE, "targetDedicatedNodes": 1}
     post(emulator, "/pools", body | {"applicationPackageReferences": [{"applicationId": "tool", "version": "1.0"}]})
     post(emulator, "/jobs", {"id": "job", "poolInfo": {"poolId": "pool"}})
-    run(emulator, "cmd /c echo %AZ_BATCH_APP_PACKAGE_tool#1.0%")
-    assert output(emulator) == "D:\\batch\\tasks\\applications\\tool\\1.0\r\n"
+    emulator.admin("POST", "applications/blender", {"versions": ["2.7"]})
+    own = [{"applicationId": "blender"}]
+    run(
+        emulator,
+        "cmd /c echo %AZ_BATCH_APP_PACKAGE_tool#1.0% %AZ_BATCH_APP_PACKAGE_BLENDER%",
+        applicationPackageReferences=own,
+    )
+    applications = "D:\\batch\\tasks\\applications"
+    assert output(emulator) == f"{applications}\\tool\\1.0 {applications}\\blender\\2.7\r\n"
 
 
 def test_patterns_know_the_variables_of_a_task_whose_program_is_not_there(windows: EmulatorThread) -> None:

@@ -23,7 +23,9 @@ class OpenRun:
         self.request, self._observer, self.over = request, observer, False
 
     def finish(self, result: RunResult) -> None:
-        if not self.over:
+        if self.request.leaves_services and result == DONE:
+            self._observer.on_returned()
+        elif not self.over:
             self.over = True
             self._observer.on_finished(result)
 

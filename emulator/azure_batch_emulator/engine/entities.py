@@ -328,10 +328,20 @@ class Task:
     def directory(self) -> str:
         return f"{self.job.directory}/{self.id}"
 
+    @property
+    def node_ids(self) -> list[str]:
+        """Where its try has run, the node of the primary first."""
+        subtasks = self.subtasks
+        nodes = [self.node_id] if self.node_id is not None else []
+        return nodes if subtasks is None else nodes + [subtask.node_id for subtask in subtasks]
+
 
 @dataclass(slots=True, eq=False)
 class Subtask:
-    """One of the further instances of a multi-instance task; the primary is the task itself."""
+    """One of the further instances of a multi-instance task; the primary is the task itself.
+
+    `returned` says that its coordination command has succeeded. It runs on until the primary ends.
+    """
 
     id: int
     node_id: str
@@ -345,7 +355,7 @@ class Subtask:
     failure: dict[str, Any] | None = None
     previous_state: str | None = None
     previous_state_time: int | None = None
-    run: Run | None = None
+    returned: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -369,11 +379,11 @@ class JobTaskRecord:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """One try of one command on one node: a task, a subtask, a start task, a job preparation or release task.
+    """One try of one command on one node: a task, a subtask, the coordination command of a primary, a start task, a job
+    preparation or release task.
 
     `name` is that of the request, such as ``job/task``; `started` is when its command was started, in ticks.
-    `detached` says that its owner has been dealt with already: when it ends, only the node's slots are freed. `companion` is the
-    coordination command of a multi-instance task's primary, which ends when the task's own try does.
+    `detached` says that its owner has been dealt with already: when it ends, only the node's slots are freed.
     """
 
     serial: int
@@ -387,7 +397,6 @@ class Run:
     done: bool = False
     name: str = ""
     started: int | None = None
-    companion: Run | None = None
 
 
 @dataclass(slots=True, eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 
 def node_variables(
@@ -46,13 +47,24 @@ def task_variables(root: str, job_id: str, task_id: str, directory: str, prepara
     return variables
 
 
-def package_variables(root: str, packages: Iterable[tuple[str, str]], *, windows: bool) -> dict[str, str]:
-    """``AZ_BATCH_APP_PACKAGE_<id>#<version>``; on Linux nodes with dots, dashes and the hash turned into underscores."""
+class Package(NamedTuple):
+    """A package on a node: its application, the version as it was asked for (empty for the default one), and the version."""
+
+    application: str
+    asked: str
+    version: str
+
+
+def package_variables(root: str, packages: Iterable[Package], *, windows: bool) -> dict[str, str]:
+    """``AZ_BATCH_APP_PACKAGE_<id>#<version>``, without the version where it is the default one.
+
+    On Linux nodes, dots, dashes and the hash are turned into underscores.
+    """
     found = {}
-    for name, version in packages:
-        ending = f"{name}#{version}" if version else name
+    for name, asked, version in packages:
+        ending = f"{name}#{asked}" if asked else name
         if not windows:
-            ending = f"{name}_{version}".replace("-", "_").replace(".", "_").replace("#", "_")
+            ending = ending.replace("-", "_").replace(".", "_").replace("#", "_")
         found[f"AZ_BATCH_APP_PACKAGE_{ending}"] = f"{root}/applications/{name}/{version}"
     return found
 

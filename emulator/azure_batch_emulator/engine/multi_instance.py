@@ -1,6 +1,7 @@
 """Multi-instance tasks: one task on several nodes at once (docs/azure-batch.md#tasks).
 
-The coordination command runs on every node; when it has succeeded everywhere, the primary runs the task's own command.
+The coordination command runs on every node; when it has succeeded everywhere, the primary runs the task's own command. What a
+coordination command has started goes on, and the subtasks have their nodes, until the primary's command has ended.
 """
 
 from __future__ import annotations
@@ -44,17 +45,15 @@ class MultiInstance:
         Returns:
             False when there is not enough room now; the task stays in the queue.
         """
-        service = self._service
         instances: int = task.spec["multiInstanceSettings"]["numberOfInstances"]
         chosen = [node for node in nodes if node.free_slots >= 1][:instances]
         if len(chosen) < instances:
             return False
-        primary, *others = chosen
-        now = service.clock.now()
+        now = self._service.clock.now()
         task.subtasks = [
-            Subtask(number, node.id, pool.id, "preparing", now) for number, node in enumerate(others, start=1)
+            Subtask(number, node.id, pool.id, "preparing", now) for number, node in enumerate(chosen[1:], start=1)
         ]
-        coordination = _Coordination(service, task, primary, others)
+        coordination = _Coordination(self._service, task, chosen)
         self._coordinations[coordination.run.serial] = coordination
         coordination.begin()
         return True
@@ -62,16 +61,18 @@ class MultiInstance:
     def prepared(self, task: Task, node: Node) -> None:
         """The job preparation task has succeeded on one of a task's nodes."""
         if task.run is not None and (coordination := self._coordinations.get(task.run.serial)) is not None:
-            coordination.launch(node)
+            coordination.launch(coordination.nodes.index(node))
 
     def nodes(self, run: Run) -> list[Node]:
         """All nodes of a task's try, the primary first."""
         coordination = self._coordinations.get(run.serial)
         return [run.node] if coordination is None else coordination.nodes
 
-    def ended(self, run: Run) -> None:
-        """A try of a task is over."""
-        self._coordinations.pop(run.serial, None)
+    def end(self, run: Run) -> None:
+        """The primary's try is over: so are its coordination commands and what they have started, and the subtasks."""
+        coordination = self._coordinations.pop(run.serial, None)
+        if coordination is not None:
+            coordination.end()
 
     def under_way(self) -> int:
         """How many tries there are."""
@@ -79,39 +80,32 @@ class MultiInstance:
 
 
 class _Coordination:
-    """The coordination commands of one try of one task."""
+    """The coordination commands of one try of one task; number 0 is the primary's, the others are those of its subtasks."""
 
-    def __init__(self, service: BatchService, task: Task, primary: Node, others: list[Node]) -> None:
+    def __init__(self, service: BatchService, task: Task, nodes: list[Node]) -> None:
         self._service = service
         self._task = task
-        self.nodes = [primary, *others]
+        self.nodes = nodes
+        self._subtasks = task.subtasks or []
         self._runs: list[Run] = []
-        self._waiting: set[int] = set()
-        self.run = service.tasks.place(task, primary)
+        self._waiting = set(range(len(nodes)))
+        self.run = service.tasks.place(task, nodes[0])
 
     def begin(self) -> None:
         """Take room on all nodes, and start on those that the job preparation task leaves no work on."""
         service, task = self._service, self._task
         for number, node in enumerate(self.nodes):
-            run = service.runs.reserve(node, "subtask", 0 if number == 0 else 1)
-            if number and task.subtasks is not None:
-                task.subtasks[number - 1].run = run
-            else:
-                self.run.companion = run
+            run = service.runs.reserve(node, "subtask" if number else "coordination", 1 if number else 0)
             service.tasks.belongs(run, task)
             self._runs.append(run)
-            self._waiting.add(run.serial)
-        for node in self.nodes:
+            node.tasks_run += 1 if number else 0
+        for number, node in enumerate(self.nodes):
             if service.jobs.job_tasks.prepare(task, node):
-                self.launch(node)
+                self.launch(number)
 
-    def launch(self, node: Node) -> None:
+    def launch(self, number: int) -> None:
         """Start the coordination command on one node."""
-        number = self.nodes.index(node)
-        self._launch(number, node, self._runs[number])
-
-    def _launch(self, number: int, node: Node, run: Run) -> None:
-        service, task = self._service, self._task
+        service, task, node = self._service, self._task, self.nodes[number]
         settings = task.spec["multiInstanceSettings"]
         directory = task.directory if number == 0 else f"{task.directory}/{number}"
 
@@ -133,40 +127,78 @@ class _Coordination:
             resource_files=settings.get("commonResourceFiles", ()),
             shared=task.directory,
             windows=node.windows,
+            leaves_services=True,
         )
-        service.runs.launch(run, request, _Member(self, number))
+        if number == 0:
+            # The limit of a try holds for all that it does, and this is where it begins.
+            service.runs.limit(self.run, task.spec["constraints"]["maxWallClockTime"], self._time_out)
+        member = _Member(self, number)
+        service.runs.launch(self._runs[number], request, member, returned=member.returned)
+
+    def _time_out(self, run: Run) -> None:
+        run.timed_out = True
+        if run.handle is not None:
+            run.handle.kill()
+        else:
+            self._service.tasks.coordination_failed(self._task, RunResult(None))
 
     def started(self, number: int) -> None:
-        task = self._task
-        if number and task.subtasks:
-            subtask, now = task.subtasks[number - 1], self._service.clock.now() // 10 * 10
-            subtask.previous_state, subtask.previous_state_time = subtask.state, subtask.state_time
-            subtask.state, subtask.state_time, subtask.start_time = "running", now, now
+        """A coordination command runs: the primary's is where its task begins to run."""
+        if number == 0:
+            self._service.tasks.run_started(self.run)
+            return
+        self._enter(self._subtasks[number - 1], "running")
+        self._service.tasks.note_started(self._task, self.nodes[number], number)
+
+    def returned(self, number: int) -> None:
+        """A coordination command has succeeded."""
+        self._waiting.discard(number)
+        if number:
+            self._subtasks[number - 1].returned = True
+        if not self._waiting:
+            self._service.tasks.launch(self._task, host_variables(self._task, self.nodes, "{root}"))
 
     def finished(self, number: int, run: Run, result: RunResult) -> None:
-        task, service = self._task, self._service
+        """A coordination command has failed, or what it had started was lost with the node agent."""
         if result.lost:
-            if task.run is self.run:
-                service.tasks.return_to_queue(task)
+            self._service.tasks.return_to_queue(self._task)
             return
-        outcome = task_rules.judge(result, timed_out=run.timed_out)
-        now = service.clock.now() // 10 * 10
-        self._waiting.discard(run.serial)
-        service.tasks.let_go(run)
-        if self.run.companion is run:
-            self.run.companion = None
-        if number and task.subtasks:
-            subtask = task.subtasks[number - 1]
-            subtask.previous_state, subtask.previous_state_time = subtask.state, subtask.state_time
-            subtask.state, subtask.state_time, subtask.end_time = "completed", now, now
-            subtask.exit_code, subtask.result, subtask.failure = outcome.exit_code, outcome.result, outcome.failure
-            subtask.run = None
-        if task.run is not self.run:
-            return
-        if outcome.failure is not None:
-            service.tasks.coordination_failed(task, result)
-        elif not self._waiting:
-            service.tasks.launch(task, host_variables(task, self.nodes, "{root}"))
+        if number:
+            self._complete(number, task_rules.judge(result, timed_out=run.timed_out))
+        self._service.tasks.coordination_failed(self._task, result)
+
+    def end(self) -> None:
+        """End what still runs on all nodes, and the subtasks with it."""
+        service, task = self._service, self._task
+        for node in self.nodes:
+            service.jobs.job_tasks.withdraw(task, node)
+        for number, subtask in enumerate(self._subtasks, start=1):
+            if subtask.state != "completed":
+                failure = None if subtask.returned else task_rules.PRIMARY_ENDED
+                code = 0 if subtask.returned else None
+                self._complete(number, task_rules.Outcome(code, failure, None, retryable=False))
+        for run in self._runs:
+            service.tasks.let_go(run)
+            run.detached = True
+            service.runs.kill(run)
+
+    def _complete(self, number: int, outcome: task_rules.Outcome) -> None:
+        subtask, node = self._subtasks[number - 1], self.nodes[number]
+        subtask.exit_code, subtask.result, subtask.failure = outcome.exit_code, outcome.result, outcome.failure
+        self._enter(subtask, "completed")
+        if outcome.failure is None:
+            node.tasks_succeeded += 1
+        end = {"state": "completed", "endTime": subtask.end_time, "result": outcome.result}
+        self._service.tasks.note_ended(self._task, node, number, end | {"exitCode": outcome.exit_code})
+
+    def _enter(self, subtask: Subtask, state: str) -> None:
+        now = self._service.clock.now() // 10 * 10
+        subtask.previous_state, subtask.previous_state_time = subtask.state, subtask.state_time
+        subtask.state, subtask.state_time = state, now
+        if state == "running":
+            subtask.start_time = now
+        else:
+            subtask.end_time = now
 
 
 class _Member:
@@ -177,6 +209,9 @@ class _Member:
     def run_started(self, run: Run) -> None:
         del run
         self._coordination.started(self._number)
+
+    def returned(self) -> None:
+        self._coordination.returned(self._number)
 
     def run_finished(self, run: Run, result: RunResult) -> None:
         self._coordination.finished(self._number, run, result)

@@ -266,7 +266,7 @@ class Nodes:
             node.timer = None
         left = node.retained_until - self._service.clock.service_seconds()
         if left <= 0 or not any(
-            task.node_id == node.id and task.state == "completed" and not task.files_gone
+            task.state == "completed" and not task.files_gone and node.id in task.node_ids
             for job in self._service.job_table.values()
             for task in job.tasks.values()
         ):
@@ -379,7 +379,7 @@ class Nodes:
 
     def _lose_runs(self, node: Node) -> None:
         for run in list(node.runs.values()):
-            if run.kind in ("task", "subtask"):
+            if run.kind in TASK_KINDS:
                 self._service.tasks.requeue(run)
             else:
                 self._service.jobs.job_tasks.abandon(run)

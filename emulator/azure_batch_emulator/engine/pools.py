@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from azure_batch_emulator.engine import machine_rules, pool_rules, timings
+from azure_batch_emulator.engine import environment, machine_rules, pool_rules, timings
 from azure_batch_emulator.engine.entities import Pool
+from azure_batch_emulator.engine.environment import Package
 from azure_batch_emulator.engine.lag import Lagging
-from azure_batch_emulator.schema.machines import with_user_defaults
+from azure_batch_emulator.schema.machines import is_windows, with_user_defaults
 from azure_batch_emulator.schema.pools import EMPTY_POOL_ONLY
 from azure_batch_emulator.wire.durations import duration_seconds
 from azure_batch_emulator.wire.errors import BatchError, invalid_property
@@ -88,14 +90,16 @@ class Pools:
                 }
                 raise BatchError("InvalidApplicationPackageReferences", values)
 
-    def packages(self, pool: Pool) -> list[tuple[str, str]]:
-        """Application and version of every package on the pool's nodes."""
-        found = []
-        for reference in pool.spec.get("applicationPackageReferences", ()):
-            application: Any = self._service.applications.get(reference["applicationId"].lower(), {"versions": []})
-            version = reference.get("version") or (application["versions"] or [""])[-1]
-            found.append((reference["applicationId"], version))
-        return found
+    def package_variables(self, pool: Pool, root: str, task: Mapping[str, Any] | None = None) -> dict[str, str]:
+        """Where the packages of the pool's nodes are, and those of a task if it has some."""
+        packages = []
+        for owner in (pool.spec, task or {}):
+            for reference in owner.get("applicationPackageReferences", ()):
+                name, given = reference["applicationId"], reference.get("version", "")
+                application = self._service.applications.get(name.lower(), {"id": name, "versions": []})
+                version = given or (application["versions"] or [""])[-1]
+                packages.append(Package(application["id"], given, version))
+        return environment.package_variables(root, packages, windows=is_windows(pool.spec))
 
     # -- resizing --
 

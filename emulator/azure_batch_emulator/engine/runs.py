@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from azure_batch_emulator.engine.entities import Node, Run
@@ -37,14 +38,29 @@ class Runs:
             self._service.nodes.update_activity(node)
         return run
 
-    def launch(self, run: Run, request: RunRequest, owner: RunOwner, wall_clock: str = INFINITE) -> None:
-        """Start the command of a run whose slots are reserved."""
+    def launch(
+        self,
+        run: Run,
+        request: RunRequest,
+        owner: RunOwner,
+        wall_clock: str = INFINITE,
+        returned: Callable[[], None] | None = None,
+    ) -> None:
+        """Start the command of a run whose slots are reserved.
+
+        Args:
+            returned: called when a command that leaves services has succeeded; the run goes on until it is killed.
+        """
         run.name = request.run_id
-        observer = _Observer(self, run, owner)
+        observer = _Observer(self, run, owner, returned)
         run.handle = self._service.executor.start(request, observer)
         if wall_clock != INFINITE:
-            limits = self._service.limits
-            run.wall_clock = limits.watch(wall_clock, limits.reading(), self._time_out, run)
+            self.limit(run, wall_clock, self._time_out)
+
+    def limit(self, run: Run, wall_clock: str, callback: Callable[[Run], None]) -> None:
+        """Call back when a run has had its wall-clock time, from now on, unless it ends before."""
+        limits = self._service.limits
+        run.wall_clock = limits.watch(wall_clock, limits.reading(), callback, run)
 
     def refuse(self, run: Run, request: RunRequest, owner: RunOwner, code: str, message: str) -> None:
         """End a run whose slots are reserved and whose command cannot be started."""
@@ -69,7 +85,6 @@ class Runs:
         run.handle = None
         if run.wall_clock is not None:
             run.wall_clock.cancel()
-        self._service.jobs.multi_instance.ended(run)
         node = run.node
         node.runs.pop(run.serial, None)
         node.slots_used -= run.slots
@@ -94,17 +109,22 @@ class Runs:
 
 
 class _Observer:
-    __slots__ = ("_owner", "_run", "_runs")
+    __slots__ = ("_owner", "_returned", "_run", "_runs")
 
-    def __init__(self, runs: Runs, run: Run, owner: RunOwner) -> None:
+    def __init__(self, runs: Runs, run: Run, owner: RunOwner, returned: Callable[[], None] | None = None) -> None:
         self._runs = runs
         self._run = run
         self._owner = owner
+        self._returned = returned
 
     def on_started(self) -> None:
         self._run.started = self._runs.now()
         if not self._run.detached:
             self._owner.run_started(self._run)
+
+    def on_returned(self) -> None:
+        if self._returned is not None and not self._run.detached:
+            self._returned()
 
     def on_finished(self, result: RunResult) -> None:
         run = self._run

@@ -32,7 +32,7 @@ class TaskFiles:
             return
         task.files_gone = True
         pool = self._service.pool_table.get((task.node_pool_id or "").lower())
-        for node_id in (task.node_id, *(subtask.node_id for subtask in task.subtasks or ())):
+        for node_id in task.node_ids:
             node = pool.nodes.get(node_id) if pool else None
             if node is not None:
                 if self._service.executor.keeps_files:
@@ -58,7 +58,11 @@ class TaskFiles:
         retention = task.spec["constraints"]["retentionTime"]
         seconds = math.inf if retention == INFINITE else duration_seconds(retention)
         if node is not None:
-            node.retained_until = max(node.retained_until, self._service.clock.service_seconds() + seconds)
+            until = self._service.clock.service_seconds() + seconds
+            node.retained_until = max(node.retained_until, until)
+            for subtask in task.subtasks or ():
+                if (other := node.pool.nodes.get(subtask.node_id)) is not None:
+                    other.retained_until = max(other.retained_until, until)
         if task.node_id is not None and seconds < _TASK_LIFE:
             self.remove_later(task, seconds)
 

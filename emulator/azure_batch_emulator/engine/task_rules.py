@@ -23,6 +23,7 @@ WALL_CLOCK = resource_error(
 )
 TOO_OLD = resource_error("TaskEnded", "Task Was Ended because it did not finish in 180 days", category="UserError")
 NODE_LOST = resource_error("TaskEnded", "Task Was Ended because its node went away", category="UserError")
+PRIMARY_ENDED = resource_error("TaskEnded", "Task Was Ended because its primary task ended", category="UserError")
 JOB_ENDED = resource_error("TaskEnded", "Task Was Ended because its job was terminated", category="UserError")
 
 

@@ -10,6 +10,7 @@ from azure_batch_emulator.engine.entities import Job, Node, Pool, Run, Task
 from azure_batch_emulator.engine.shared_bodies import SharedBodies, folded
 from azure_batch_emulator.engine.task_files import TaskFiles
 from azure_batch_emulator.executors.base import RunRequest, RunResult
+from azure_batch_emulator.wire.durations import INFINITE
 from azure_batch_emulator.wire.errors import BatchError, resource_error
 
 if TYPE_CHECKING:
@@ -202,7 +203,9 @@ class Tasks:
             output_files=spec.get("outputFiles", ()),
             windows=run.node.windows,
         )
-        self._service.runs.launch(run, request, self, spec["constraints"]["maxWallClockTime"])
+        # That of a multi-instance task counts from its coordination command.
+        limit = INFINITE if "multiInstanceSettings" in spec else spec["constraints"]["maxWallClockTime"]
+        self._service.runs.launch(run, request, self, limit)
 
     def variables(self, task: Task, node: Node, root: str) -> dict[str, str]:
         """Environment of a task on a node whose directory is `root`."""
@@ -210,13 +213,12 @@ class Tasks:
         preparation = (
             f"{job.directory}/{job.spec['jobPreparationTask']['id']}" if "jobPreparationTask" in job.spec else None
         )
-        packages = service.pools.packages(node.pool)
         return (
             environment.node_variables(
                 service.account, service.endpoint, node.pool.id, node.id, root, dedicated=node.dedicated
             )
             | environment.task_variables(root, job.id, task.id, task.directory, preparation)
-            | environment.package_variables(root, packages, windows=node.windows)
+            | service.pools.package_variables(node.pool, root, task.spec)
             | environment.settings(
                 job.spec.get("commonEnvironmentSettings", ()), task.spec.get("environmentSettings", ())
             )
@@ -230,8 +232,7 @@ class Tasks:
         now = self._microsecond()
         task.start_time = now
         task.enter("running", now)
-        node = run.node
-        node.recent_tasks.appendleft({"job": task.job.id, "task": task.id, "state": "running", "startTime": now})
+        self.note_started(task, run.node, 0 if "multiInstanceSettings" in task.spec else None)
 
     def run_finished(self, run: Run, result: RunResult) -> None:
         """A try is over: complete the task or try again."""
@@ -258,10 +259,9 @@ class Tasks:
 
     def _retry(self, task: Task) -> None:
         now = self._microsecond()
-        node = task.run.node if task.run else None
-        self._note_recent(task, node, now)
-        task.run = None
+        node = self._leave(task)
         task.enter("active", now)
+        self._note_recent(task, node, now)
         task.retry_count += 1
         task.last_retry = now
         self.enqueue(task)
@@ -269,8 +269,7 @@ class Tasks:
 
     def _complete(self, task: Task, outcome: task_rules.Outcome) -> None:
         now = self._microsecond()
-        node = task.run.node if task.run else None
-        task.run = None
+        node = self._leave(task)
         task.ended = ended(outcome.exit_code, outcome.failure)
         task.end_time = now
         task.enter("completed", now)
@@ -294,14 +293,33 @@ class Tasks:
                 if child.state == "active":
                     self.enqueue(child)
 
+    def note_started(self, task: Task, node: Node, subtask: int | None) -> None:
+        """A task, or one of the instances of a multi-instance task, runs: it is the latest in its node's list."""
+        entry = {"job": task.job.id, "task": task.id, "state": "running", "startTime": self._microsecond()}
+        node.recent_tasks.appendleft(entry if subtask is None else entry | {"subtask": subtask})
+
     @staticmethod
-    def _note_recent(task: Task, node: Node | None, now: int) -> None:
-        if node is None:
-            return
+    def note_ended(task: Task, node: Node, subtask: int | None, end: dict[str, Any]) -> None:
+        """What became of it, in its node's list."""
         for entry in node.recent_tasks:
-            if entry["task"] == task.id and entry["job"] == task.job.id and entry["state"] == "running":
-                entry |= {"state": task.state, "endTime": now, "result": task.result, "exitCode": task.exit_code}
+            if (entry["task"], entry["job"], entry["state"]) == (task.id, task.job.id, "running") and (
+                entry.get("subtask") == subtask
+            ):
+                entry |= end
                 return
+
+    def _note_recent(self, task: Task, node: Node | None, now: int) -> None:
+        if node is not None:
+            end = {"state": task.state, "endTime": now, "result": task.result, "exitCode": task.exit_code}
+            self.note_ended(task, node, 0 if "multiInstanceSettings" in task.spec else None, end)
+
+    def _leave(self, task: Task) -> Node | None:
+        """The try of a task is over, on all its nodes; the node of its command."""
+        run, task.run = task.run, None
+        if run is None:
+            return None
+        self._service.jobs.multi_instance.end(run)
+        return run.node
 
     def belongs(self, run: Run, task: Task) -> None:
         """A coordination command is one of a task's: what happens to its node happens to the task."""
@@ -313,20 +331,6 @@ class Tasks:
 
     # -- ends that do not come from the command --
 
-    def _end_coordination(self, task: Task, run: Run) -> None:
-        """End the coordination commands of a try on all its nodes; it waits on none of them any more."""
-        for node in self._service.jobs.multi_instance.nodes(run):
-            self._service.jobs.job_tasks.withdraw(task, node)
-        companions = [run.companion, *(subtask.run for subtask in task.subtasks or ())]
-        run.companion = None
-        for subtask in task.subtasks or ():
-            subtask.run = None
-        for companion in companions:
-            if companion is not None:
-                self.let_go(companion)
-                companion.detached = True
-                self._service.runs.kill(companion)
-
     def _drop_run(self, task: Task) -> None:
         """Let go of the present try; its slots are free when the last process is gone."""
         run, task.run = task.run, None
@@ -334,7 +338,8 @@ class Tasks:
             return
         self._of_run.pop(run.serial, None)
         run.detached = True
-        self._end_coordination(task, run)
+        self._service.jobs.job_tasks.withdraw(task, run.node)
+        self._service.jobs.multi_instance.end(run)
         self._service.runs.kill(run)
 
     def end(self, task: Task, failure: dict[str, Any]) -> None:
@@ -369,10 +374,12 @@ class Tasks:
             self._service.runs.kill(run)
             return
         now = self._microsecond()
+        node = task.run.node if task.run else None
         self._drop_run(task)
         if task.state == "active":
             return
         task.enter("active", now)
+        self._note_recent(task, node, now)
         task.begin_anew()
         task.requeue_count += 1
         task.last_requeue = now
@@ -382,9 +389,11 @@ class Tasks:
 
     def return_to_queue(self, task: Task) -> None:
         """The task's node cannot run it: back into the queue, without counting as a try or as a requeue."""
+        now, node = self._microsecond(), task.run.node if task.run else None
         self._drop_run(task)
         task.subtasks = None
-        task.enter("active", self._microsecond())
+        task.enter("active", now)
+        self._note_recent(task, node, now)
         task.begin_anew()
         self.enqueue(task, front=True)
         self._service.jobs.run_left(task.job)
@@ -401,8 +410,7 @@ class Tasks:
         if run is None:
             return
         self._of_run.pop(run.serial, None)
-        outcome = task_rules.judge(result, timed_out=False)
-        self._end_coordination(task, run)
+        outcome = task_rules.judge(result, timed_out=run.timed_out)
         if self._may_go_on(task.job) and task_rules.should_retry(
             outcome, task.retry_count, task.spec["constraints"]["maxTaskRetryCount"]
         ):

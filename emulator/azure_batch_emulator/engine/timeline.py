@@ -17,7 +17,7 @@ _Entry = tuple[str, str, str, str, int | None, int, int | None, str | None]
 
 
 class Timeline:
-    """Tries of commands: of tasks, subtasks, start tasks, job preparation and release tasks."""
+    """Tries of commands: of tasks and subtasks, coordination commands of primaries, start, job preparation and release tasks."""
 
     def __init__(self) -> None:
         self._ended: deque[_Entry] = deque(maxlen=MOST)

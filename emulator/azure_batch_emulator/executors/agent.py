@@ -5,9 +5,10 @@ kills every process group and every stray descendant, and leaves. As child subre
 background, so that those end with their task too.
 
 It is run as a script, isolated and without site packages, and speaks JSON lines over the socket that is its stdin:
-``{"start": id, "argv", "cwd", "env", "stdout", "stderr", "marker"}`` and ``{"kill": id}`` come in;
-``{"began": id, "pid"}``, ``{"failed": id, "errno"}`` and ``{"exited": id, "code"}`` go out. ``marker`` is the value of
-AZ_BATCH_TASK_DIR, by which strays are told apart.
+``{"start": id, "argv", "cwd", "env", "stdout", "stderr", "marker", "leaves"}`` and ``{"kill": id}`` come in;
+``{"began": id, "pid"}``, ``{"failed": id, "errno"}``, ``{"exited": id, "code"}`` and ``{"ended": id}`` go out. ``marker`` is the
+value of AZ_BATCH_TASK_DIR, by which strays are told apart. ``leaves`` says that what a command that succeeds has left running
+runs on until ``kill``; ``ended`` is the answer to that.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class Agent:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._buffer = b""
-        self._runs: dict[int, tuple[int, bytes]] = {}
+        self._runs: dict[int, tuple[int, bytes, bool]] = {}
+        # What commands that have succeeded may have left running, by their numbers.
+        self._left: dict[int, tuple[int, bytes]] = {}
         self._by_pid: dict[int, int] = {}
 
     def serve(self) -> None:
@@ -101,7 +104,7 @@ class Agent:
             os.waitpid(pid, 0)
             self._send({"failed": serial, "errno": int(problem)})
             return
-        self._runs[serial] = (pid, os.fsencode(message["marker"]))
+        self._runs[serial] = (pid, os.fsencode(message["marker"]), message["leaves"])
         self._by_pid[pid] = serial
         self._send({"began": serial, "pid": pid})
 
@@ -116,33 +119,41 @@ class Agent:
             serial = self._by_pid.pop(pid, None)
             if serial is None:
                 continue
-            _, marker = self._runs.pop(serial)
-            _kill_group(pid)
-            self._sweep(marker)
+            _, marker, leaves = self._runs.pop(serial)
             code = os.waitstatus_to_exitcode(status)
+            if leaves and code == 0:
+                self._left[serial] = pid, marker
+            else:
+                _kill_group(pid)
+                self._sweep(pid, marker)
             # As a shell would put it: 128 + the signal's number.
             self._send({"exited": serial, "code": code if code >= 0 else 128 - code})
 
     def _kill(self, serial: int) -> None:
+        if serial in self._left:
+            # The number of the group may be another's by now: that is left to the sweep.
+            self._sweep(*self._left.pop(serial))
+            self._send({"ended": serial})
         run = self._runs.get(serial)
         if run is None:
             return
-        pid, _ = run
+        pid, *_ = run
         tree = _descendants(pid)
         _kill_group(pid)
         for victim in tree:
             _kill_one(victim)
 
-    def _sweep(self, marker: bytes | None) -> None:
+    def _sweep(self, group: int, marker: bytes | None) -> None:
         """Kill strays: children that are no task's own process, and belong to a task that has ended.
 
         Args:
+            group: of the ended task's own process.
             marker: of the ended task; None for all strays.
         """
         for _ in range(50):
             strays = [pid for pid in _children(os.getpid()) if pid not in self._by_pid]
-            if marker is not None and self._runs:
-                strays = [pid for pid in strays if _marker_of(pid) == marker]
+            if marker is not None and (self._runs or self._left):
+                strays = [pid for pid in strays if _group_of(pid) == group or _marker_of(pid) == marker]
             alive = False
             for pid in strays:
                 for victim in [*_descendants(pid), pid]:
@@ -166,7 +177,7 @@ class Agent:
                 if pid:
                     continue
             time.sleep(0.002)
-        self._sweep(None)
+        self._sweep(0, None)
 
 
 def _become(message: dict[str, Any], report: int) -> None:
@@ -219,6 +230,13 @@ def _descendants(pid: int) -> list[int]:
     for child in found:
         found += _children(child)
     return found
+
+
+def _group_of(pid: int) -> int:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return 0
 
 
 def _marker_of(pid: int) -> bytes | None:

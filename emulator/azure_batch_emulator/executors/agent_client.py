@@ -31,6 +31,8 @@ class AgentClient:
         self._writer: asyncio.StreamWriter | None = None
         self._listener: asyncio.Task[None] | None = None
         self._exits: dict[int, asyncio.Future[int]] = {}
+        # Of commands that may leave something running: done when that has been ended, true unless it was lost.
+        self._ends: dict[int, asyncio.Future[bool]] = {}
         self._groups: dict[int, int] = {}
         self._serial = 0
         self._up = asyncio.Event()
@@ -74,9 +76,20 @@ class AgentClient:
                 await asyncio.to_thread(self._process.wait)
 
     def begin(
-        self, argv: list[str], cwd: str, env: dict[str, str], stdout: str, stderr: str, marker: str
+        self,
+        argv: list[str],
+        cwd: str,
+        env: dict[str, str],
+        logs: tuple[str, str],
+        marker: str,
+        *,
+        leaves: bool = False,
     ) -> tuple[int, asyncio.Future[int]]:
         """Start a command.
+
+        Args:
+            logs: the files for its output and its errors.
+            leaves: what it leaves running when it succeeds runs on until `kill`; `ended` then waits for the end of that.
 
         Returns:
             Its number, and a future of the exit code: `OSError` if it could not be started, `AgentLostError` if the
@@ -90,12 +103,19 @@ class AgentClient:
             future.set_exception(AgentLostError("the node agent is gone"))
             return self._serial, future
         message = {"start": self._serial, "argv": argv, "cwd": cwd, "env": env}
-        self._send(message | {"stdout": stdout, "stderr": stderr, "marker": marker})
+        self._send(message | {"stdout": logs[0], "stderr": logs[1], "marker": marker, "leaves": leaves})
+        if leaves:
+            self._ends[self._serial] = asyncio.get_running_loop().create_future()
         return self._serial, future
 
+    async def ended(self, serial: int) -> bool:
+        """Wait for the end of what a command has left running; whether it was ended, not lost with the agent."""
+        end = self._ends.get(serial)
+        return end is not None and await end
+
     def kill(self, serial: int) -> None:
-        """Kill a command with all its descendants."""
-        if serial in self._exits:
+        """Kill a command with all its descendants, also those that it has left running."""
+        if serial in self._exits or serial in self._ends:
             self._send({"kill": serial})
 
     def _send(self, message: dict[str, Any]) -> None:
@@ -110,15 +130,26 @@ class AgentClient:
                     self._groups[message["began"]] = message["pid"]
                 elif "exited" in message:
                     self._groups.pop(message["exited"], None)
+                    if message["code"] != 0:
+                        self._ends.pop(message["exited"], None)
                     future = self._exits.pop(message["exited"], None)
                     if future is not None and not future.done():
                         future.set_result(message["code"])
+                elif "ended" in message:
+                    end = self._ends.pop(message["ended"], None)
+                    if end is not None and not end.done():
+                        end.set_result(True)
                 else:
+                    self._ends.pop(message["failed"], None)
                     future = self._exits.pop(message["failed"], None)
                     if future is not None and not future.done():
                         future.set_exception(OSError(message["errno"], "the command could not be started"))
         self._up.clear()
         lost, self._exits = self._exits, {}
+        left, self._ends = self._ends, {}
+        for end in left.values():
+            if not end.done():
+                end.set_result(False)
         self._kill_orphans()
         for future in lost.values():
             if not future.done():

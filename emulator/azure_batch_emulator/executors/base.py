@@ -31,6 +31,7 @@ class RunRequest:
         run_id: names the run in simulated rules: ``job/task``.
         attempt: 0 for the first try.
         windows: the node runs Windows.
+        leaves_services: what the command leaves running when it succeeds runs on until the run is killed.
     """
 
     place: NodePlace
@@ -43,6 +44,7 @@ class RunRequest:
     output_files: Sequence[Mapping[str, Any]] = ()
     shared: str | None = None
     windows: bool = False
+    leaves_services: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +67,13 @@ class RunResult:
 
 
 class RunObserver(Protocol):
-    """What the engine wants to know of a run; both are called on the engine's thread."""
+    """What the engine wants to know of a run; all are called on the engine's thread."""
 
     def on_started(self) -> None:
         """The command runs now."""
+
+    def on_returned(self) -> None:
+        """The command of a run that leaves services has succeeded; `on_finished` follows once the run is killed or lost."""
 
     def on_finished(self, result: RunResult) -> None:
         """The run is over and nothing of it is left; called exactly once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -216,6 +217,9 @@ class _ProcessRun:
             for name in ("stdout.txt", "stderr.txt"):
                 # An earlier try of the task may have left anything there.
                 make_way(directory / name)
+                # Not the old file cut to nothing: services that a coordination command has left write on into that.
+                with contextlib.suppress(FileNotFoundError):
+                    (directory / name).unlink()
                 (directory / name).write_bytes(b"")
         except OSError as error:
             return _failed("ResourceDirectoryCreateFailed", "The task's directory could not be made", error.strerror)
@@ -258,14 +262,17 @@ class _ProcessRun:
                 return _failed("CommandLaunchFailed", "The command line could not be split", str(error))
         if not argv:
             # The entry point of a container: there is nothing to run without one.
+            if request.leaves_services:
+                self._observer.on_returned()
+                await asyncio.get_running_loop().create_future()
             return RunResult(0, started=self._started)
         self._serial, exited = self._executor.agent.begin(
             argv,
             str(working),
             variables,
-            str(directory / "stdout.txt"),
-            str(directory / "stderr.txt"),
+            (str(directory / "stdout.txt"), str(directory / "stderr.txt")),
             variables.get("AZ_BATCH_TASK_DIR", str(directory)),
+            leaves=request.leaves_services,
         )
         try:
             code = await exited
@@ -276,6 +283,11 @@ class _ProcessRun:
                 reason = f"{argv[0]}: {os.strerror(error.errno or 0)}"
                 return _failed("CommandProgramNotFound", "The specified command program is not found", reason)
             return _failed("CommandLaunchFailed", "The command could not be launched", os.strerror(error.errno or 0))
+        if request.leaves_services and code == 0:
+            if not self._killed:
+                self._observer.on_returned()
+            if not await self._executor.agent.ended(self._serial) and not self._killed:
+                return RunResult(None, started=self._started, lost=True)
         return RunResult(None if self._killed else code, started=self._started)
 
     async def _uploads(self, result: RunResult, directory: Path, working: Path, root: Path) -> RunResult:

@@ -103,7 +103,8 @@ class SimulatedExecutor:
         fails = rule.attempts is None or request.attempt < rule.attempts
         if fails and rule.probability < 1.0:
             fails = self._random.random() < rule.probability
-        run = _SimulatedRun(self._clock, observer, rule.exit_code if fails else 0)
+        exit_code = rule.exit_code if fails else 0
+        run = _SimulatedRun(self._clock, observer, exit_code, stays=request.leaves_services)
         run.begin(seconds)
         return run
 
@@ -123,12 +124,13 @@ class SimulatedExecutor:
 
 
 class _SimulatedRun:
-    __slots__ = ("_clock", "_exit_code", "_observer", "_over", "_started", "_timer")
+    __slots__ = ("_clock", "_exit_code", "_observer", "_over", "_started", "_stays", "_timer")
 
-    def __init__(self, clock: Clock, observer: RunObserver, exit_code: int) -> None:
+    def __init__(self, clock: Clock, observer: RunObserver, exit_code: int, *, stays: bool) -> None:
         self._clock = clock
         self._observer = observer
         self._exit_code = exit_code
+        self._stays = stays
         self._started: int | None = None
         self._over = False
         self._timer: Timer | None = None
@@ -144,7 +146,9 @@ class _SimulatedRun:
         self._timer = self._clock.call_later(seconds, self._end, self._exit_code)
 
     def _end(self, exit_code: int | None) -> None:
-        if not self._over:
+        if self._stays and exit_code == 0:
+            self._observer.on_returned()
+        elif not self._over:
             self._over = True
             self._observer.on_finished(RunResult(exit_code, started=self._started))
 

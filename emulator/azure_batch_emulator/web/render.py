@@ -6,7 +6,17 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from azure_batch_emulator.engine.entities import Counts, Job, JobSchedule, JobTaskRecord, Node, Pool, Subtask, Task
+from azure_batch_emulator.engine.entities import (
+    TASK_KINDS,
+    Counts,
+    Job,
+    JobSchedule,
+    JobTaskRecord,
+    Node,
+    Pool,
+    Subtask,
+    Task,
+)
 from azure_batch_emulator.wire.ticks import etag, format_timestamp
 
 _POOL_NAMES = """id displayName url eTag lastModified creationTime state stateTransitionTime allocationState
@@ -222,7 +232,7 @@ def subtask(base: str, owner: Task, subtask: Subtask) -> dict[str, Any]:
 def node(base: str, node: Node) -> dict[str, Any]:
     """A compute node as GET and list return it."""
     booted = node.boot_time is not None
-    running = [run for run in node.runs.values() if run.kind in ("task", "subtask")]
+    running = [run for run in node.runs.values() if run.kind in TASK_KINDS]
     image = node.pool.spec["virtualMachineConfiguration"]["imageReference"]
     info = _times(node.start_task_info) if node.start_task_info else None
     live = {
@@ -262,6 +272,7 @@ def _recent_task(base: str, entry: dict[str, Any]) -> dict[str, Any]:
         "taskUrl": task_url(base, entry["job"], entry["task"]),
         "jobId": entry["job"],
         "taskId": entry["task"],
+        **({"subtaskId": entry["subtask"]} if "subtask" in entry else {}),
         "taskState": entry["state"],
         "executionInfo": execution,
     }

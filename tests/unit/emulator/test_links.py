@@ -31,6 +31,9 @@ class Over:
     def on_started(self) -> None:
         """Nothing."""
 
+    def on_returned(self) -> None:
+        """Nothing."""
+
     def on_finished(self, result: RunResult) -> None:
         self.result.set_result(result)
 

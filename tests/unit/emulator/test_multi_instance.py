@@ -6,14 +6,16 @@ runs no task of the job.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
-from azure_batch_emulator.engine.entities import Task
+from azure_batch_emulator.engine.entities import Node, Task
 from azure_batch_emulator.executors.base import RunResult
-from azure_batch_emulator.schema.pools import RESIZE
+from azure_batch_emulator.schema.pools import REMOVE_NODES, RESIZE
 from azure_batch_emulator.schema.tasks import TASK
+from azure_batch_emulator.web import render
 from support.hand_executor import DONE, LOST, Bench
 
 MANY = {"numberOfInstances": 2, "coordinationCommandLine": "coordinate"}
@@ -187,3 +189,133 @@ def test_a_disabled_node_that_still_works_does_not_count() -> None:
         bench.service.tasks.add(first.job, TASK.accept("", {"id": name, "commandLine": name} | more))
     bench.clock.advance(1.0)
     assert bench.end_all(DONE) == ["work", "plain"]
+
+
+def parts(task: Task) -> list[tuple[str, int | None, str | None]]:
+    assert task.subtasks is not None
+    assert all((part.end_time is not None) == (part.state == "completed") for part in task.subtasks)
+    return [(part.state, part.exit_code, part.failure["code"] if part.failure else None) for part in task.subtasks]
+
+
+def other_node(bench: Bench, task: Task) -> Node:
+    return next(node for node in bench.pool.nodes.values() if node.id != task.node_id)
+
+
+def test_nobody_else_has_a_node_of_a_task_until_its_own_command_has_ended() -> None:
+    # Multi-instance tasks, task lifetime: "When the primary exits, all of the subtasks are terminated".
+    bench = Bench()
+    task = bench.task(multiInstanceSettings=MANY)
+    plain = bench.service.tasks.add(task.job, TASK.accept("", {"id": "plain", "commandLine": "plain"}))
+    assert bench.end_all(DONE) == ["coordinate", "coordinate"]
+    assert (open_commands(bench), plain.state, parts(task)) == (["work"], "active", [("running", None, None)])
+    assert bench.end_all(DONE) == ["work"]
+    assert (plain.state, task.result, parts(task)) == ("running", "success", [("completed", 0, None)])
+
+
+@pytest.mark.parametrize(
+    ("phase", "end"),
+    [
+        *itertools.product(["coordination", "command"], ["terminate", "primary fails", "job", "timeout"]),
+        ("coordination", "other fails"),
+    ],
+)
+def test_subtasks_end_with_their_task(end: str, phase: str) -> None:
+    bench = Bench()
+    task = bench.task(multiInstanceSettings=MANY, constraints={"maxTaskRetryCount": 0, "maxWallClockTime": "PT5M"})
+    if phase == "command":
+        bench.end_all(DONE)
+    if end == "terminate":
+        bench.service.tasks.terminate(task)
+    elif end == "job":
+        bench.service.jobs.terminate(task.job, "r")
+    elif end == "timeout":
+        bench.clock.advance(301.0)
+    else:
+        bench.executor.open[1 if end == "other fails" else 0].finish(RunResult(3))
+    bench.clock.advance(1.0)
+    code = task.failure["code"] if task.failure else None
+    failed = end in ("primary fails", "other fails")
+    assert (task.state, task.exit_code, code) == (
+        ("completed", 3, "FailureExitCode") if failed else ("completed", None, "TaskEnded")
+    )
+    expected = ("completed", 0, None) if phase == "command" else ("completed", None, "TaskEnded")
+    assert parts(task) == [("completed", 3, "FailureExitCode") if end == "other fails" else expected]
+    assert task.start_time is not None
+    assert free(bench)
+
+
+def test_a_task_runs_from_the_coordination_of_its_primary() -> None:
+    bench, task = waiting()
+    assert (task.state, task.start_time) == ("preparing", None)
+    bench.end_all(DONE)
+    start = task.start_time
+    assert (task.state, start is not None) == ("running", True)
+    bench.end_all(DONE)
+    assert (task.state, task.start_time) == ("running", start)
+
+
+@pytest.mark.parametrize("node_of", ["primary", "subtask"])
+def test_what_happens_to_a_node_of_a_task_happens_to_the_task(node_of: str) -> None:
+    bench = Bench()
+    task = bench.task(multiInstanceSettings=MANY)
+    bench.end_all(DONE)
+    node = other_node(bench, task) if node_of == "subtask" else bench.pool.nodes[task.node_id or ""]
+    bench.service.nodes.act(node, "reboot", "requeue")
+    bench.clock.advance(1.0)
+    assert (task.state, task.requeue_count) == ("active", 1)
+    bench.clock.advance(600.0)
+    assert bench.end_all(DONE).count("coordinate") == 2
+    assert bench.end_all(DONE) == ["work"]
+    assert (task.result, free(bench)) == ("success", True)
+
+
+def recent(node: Node) -> list[tuple[int | None, str]]:
+    return [(entry.get("subtask"), entry["state"]) for entry in node.recent_tasks]
+
+
+def test_both_nodes_tell_of_a_task() -> None:
+    # Multi-instance tasks: "A compute node's recent task list reflects the ID of a subtask".
+    bench = Bench()
+    task = bench.task(multiInstanceSettings=MANY, constraints={"maxTaskRetryCount": 1})
+    nodes = [bench.pool.nodes[task.node_id or ""], other_node(bench, task)]
+    shown = [render.node("", node) for node in nodes]
+    assert [(node["runningTasksCount"], node["runningTaskSlotsCount"]) for node in shown] == [(1, 1), (1, 1)]
+    assert [[each["subtaskId"] for each in node["recentTasks"]] for node in shown] == [[0], [1]]
+    bench.end_all(DONE)
+    bench.end_all(RunResult(1))
+    for _ in range(2):
+        bench.end_all(DONE)
+    assert recent(nodes[0]) == [(0, "completed"), (0, "active")]
+    assert recent(nodes[1]) == [(1, "completed"), (1, "completed")]
+    assert [(node.tasks_run, node.tasks_succeeded) for node in nodes] == [(2, 1), (2, 2)]
+
+
+@pytest.mark.parametrize("end", ["retry", "disable", "reboot"])
+def test_no_try_that_is_over_is_shown_as_running(end: str) -> None:
+    bench = Bench()
+    task = bench.task(constraints={"maxTaskRetryCount": 1})
+    node = bench.pool.nodes[task.node_id or ""]
+    if end == "retry":
+        bench.end_all(RunResult(1))
+    elif end == "disable":
+        bench.service.jobs.disable(task.job, "requeue")
+    else:
+        bench.service.nodes.act(node, "reboot", "requeue")
+    tries = recent(node)
+    assert tries[-1] == (None, "active")
+    assert [state for _, state in tries].count("running") == (1 if end == "retry" and task.node_id == node.id else 0)
+
+
+def test_data_of_subtasks_is_retained_on_their_nodes() -> None:
+    # Multi-instance tasks: constraints such as the retention time "apply to the primary and all subtasks".
+    bench = Bench()
+    task = bench.task(multiInstanceSettings=MANY, constraints={"maxTaskRetryCount": 0, "retentionTime": "PT1H"})
+    node = other_node(bench, task)
+    bench.end_all(DONE)
+    bench.end_all(DONE)
+    body = {"nodeList": [node.id], "nodeDeallocationOption": "retaineddata", "resizeTimeout": "PT3H"}
+    bench.service.pools.remove_nodes(bench.pool, REMOVE_NODES.accept("", body))
+    bench.clock.advance(1800.0)
+    assert node.id in bench.pool.nodes
+    bench.clock.advance(3600.0)
+    assert node.id not in bench.pool.nodes
