@@ -327,6 +327,36 @@ async def test_the_tasks_of_a_run_learn_that_its_schedule_has_changed_hands() ->
     assert key in await scene.poll() | await scene.poll()
 
 
+async def test_a_task_that_somebody_wants_while_its_job_is_listed_learns_that_it_is_not_there() -> None:
+    """Whoever asks in that moment waits for news; a list that lacks the task is news, and the next one is none."""
+    scene = Scene()
+    keys = wanted_tasks(scene, 25)
+    listed = scene.service.held["tasks"] = asyncio.Event()
+    polling = asyncio.create_task(scene.poll())
+    async with asyncio.timeout(30):
+        while "tasks" not in scene.service.asked:
+            await asyncio.sleep(0)
+    late = Key(Kind.TASK, "n", "late")
+    scene.interest.add(late, "J", "late")
+    assert scene.mirror.tasks["j"].get("late") is Absent.UNKNOWN
+    listed.set()
+    told = await polling
+    assert scene.mirror.tasks["j"].get("late") is Absent.GONE
+    assert told == {*keys.values(), late}
+    assert await scene.poll() == set()
+
+
+async def test_what_was_learned_of_tasks_is_told_although_the_next_call_fails() -> None:
+    scene = Scene()
+    keys = wanted_tasks(scene, 25)
+    scene.service.items["tasks"] = [task("t000", "active", environmentSettings=OWNER)]
+    await scene.poll()
+    # One has moved; another one is new, so its owner is asked for.
+    scene.service.items["tasks"] = [task("t000", "running"), task("t001", "active", environmentSettings=OWNER)]
+    scene.service.failing["id eq 't001'"] = ServerBusyError("busy", status=503)
+    assert keys["t000"] in await scene.poll()
+
+
 async def test_a_few_tasks_are_asked_for_by_their_ids() -> None:
     scene = Scene()
     keys = wanted_tasks(scene, 3)

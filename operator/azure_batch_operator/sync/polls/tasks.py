@@ -84,18 +84,22 @@ class TaskPoll(Poll):
     async def _tasks(self, job_id: str, news: News) -> None:
         listing = self._list(job_id)
         table, wanted = self._mirror.tasks[job_id], self._interest.tasks.get(job_id, {})
-        unknown = [id for id in wanted if table.get(id) is Absent.UNKNOWN]
+        known = {id for id in wanted if table.get(id) is not Absent.UNKNOWN}
+        different = set[str]()
         try:
             if len(wanted) <= PER_LIST or listing.large > _worth(wanted):
-                different = await self._ask(job_id, listing, table, listing.turn(table, wanted), wanted)
+                await self._ask(job_id, listing, table, listing.turn(table, wanted), wanted, different)
             else:
-                different = await self._read(job_id, listing, table, wanted)
+                await self._read(job_id, listing, table, wanted, different)
         except NotFoundError:
             return
-        # Whoever has waited for news hears also that there is no such task: a list shows nothing of it.
-        learned = {id for id in unknown if table.get(id) is not Absent.UNKNOWN}
-        for id in different | learned:
-            news.changed |= wanted.get(id, set())
+        finally:
+            # Whoever has waited for news hears also that there is no such task, since a list shows nothing of it. That includes
+            # those who began to wait while it was read, and what was learned before a call failed: the next list is no news of it.
+            wanted = self._interest.tasks.get(job_id, {})
+            learned = {id for id in wanted if id not in known and table.get(id) is not Absent.UNKNOWN}
+            for id in different | learned:
+                news.changed |= wanted.get(id, set())
 
     async def _ask(
         self,
@@ -104,9 +108,9 @@ class TaskPoll(Poll):
         table: RemoteTable,
         ids: Iterable[str],
         wanted: Mapping[str, Collection[Key]],
-    ) -> set[str]:
-        """Ask for tasks by their ids, with their owners where those are not known."""
-        different: set[str] = set()
+        different: set[str],
+    ) -> None:
+        """Ask for tasks by their ids, with their owners where those are not known; adds to `different` what looks so."""
         for chunk in chunks(ids):
             began = clock()
             strange = any(not (table.latest(id) or {}).get("owner") for id in chunk)
@@ -118,7 +122,6 @@ class TaskPoll(Poll):
             entries = [listing.entry(task, table) for task in tasks]
             await self._outputs(job_id, entries, wanted)
             different |= table.merge(began, entries, asked=chunk)
-        return different
 
     async def _by_id(self, job_id: str, ids: list[str], members: tuple[str, ...]) -> list[Mapping[str, Any]]:
         try:
@@ -139,9 +142,14 @@ class TaskPoll(Poll):
             return None
 
     async def _read(
-        self, job_id: str, listing: _TaskList, table: RemoteTable, wanted: Mapping[str, Collection[Key]]
-    ) -> set[str]:
-        """List all tasks of the job, or those whose state has changed since the last list."""
+        self,
+        job_id: str,
+        listing: _TaskList,
+        table: RemoteTable,
+        wanted: Mapping[str, Collection[Key]],
+        different: set[str],
+    ) -> None:
+        """List all tasks of the job, or those whose state has changed since the last list; adds to `different` what looks so."""
         began = clock()
         # A new table, such as after the job's BatchJob has gone, knows nothing before a full list.
         due = listing.full_at is None or began - listing.full_at > _FULL_TASK_LIST_EVERY
@@ -160,7 +168,8 @@ class TaskPoll(Poll):
                 others.append(hash(str(task["id"]).lower()))
             if full and number > _worth(wanted):
                 listing.large = number
-                return await self._ask(job_id, listing, table, listing.turn(table, wanted), wanted)
+                await self._ask(job_id, listing, table, listing.turn(table, wanted), wanted, different)
+                return
         if not full:
             known = [task for task in found if listing.knows(task, table)]
             strange = [str(task["id"]).lower() for task in found if not listing.knows(task, table)]
@@ -170,23 +179,23 @@ class TaskPoll(Poll):
         # What has changed its state while the pages were read may have been missed.
         listing.since.advance(seen, clock() - began)
         if not full:
-            different = table.merge(began, entries)
+            different |= table.merge(began, entries)
             listing.others.extend(others)
             table.settle(began, set(others))
             # Asked for: new ones, whose owners are not known, and wanted ones that were there before anybody wanted them.
             missing = [id for id in wanted if table.latest(id) is None and listing.is_other(id)]
-            different |= await self._ask(job_id, listing, table, dict.fromkeys([*strange, *missing]), wanted)
+            await self._ask(job_id, listing, table, dict.fromkeys([*strange, *missing]), wanted, different)
             # A touched task that no incremental list shows was deleted or never added: look at all of them.
             listing.recount = table.touched
-            return different
+            return
         listing.full_at, listing.recount = began, False
         listing.others = _Hashes(others)
         here = {str(entry["id"]).lower() for entry in entries}
         # Pages move while they are read: what was there before is asked for before it is given up.
         lost = [id for id in wanted if id not in here and table.latest(id) is not None] if number > _PAGE else []
         kept = [entry for id in lost if (entry := table.latest(id)) is not None]
-        different = table.replace(began, [*entries, *kept], rest=listing.others)
-        return different | await self._ask(job_id, listing, table, islice(lost, _MOST_BY_ID), wanted)
+        different |= table.replace(began, [*entries, *kept], rest=listing.others)
+        await self._ask(job_id, listing, table, islice(lost, _MOST_BY_ID), wanted, different)
 
     async def _outputs(
         self, job_id: str, entries: Iterable[dict[str, Any]], wanted: Mapping[str, Collection[Key]]
