@@ -1,0 +1,124 @@
+"""Finds out what became of calls without an answer, and how far nodes on their way are: by reading the target, never by repeating.
+
+Also how an operation that was ended comes to its end: each target gets an outcome, Unknown where nothing tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from azure_batch_operator.batch import BatchError, NotFoundError
+from azure_batch_operator.reconcile.operation_order import FAILED, SKIPPED, SUCCEEDED, UNKNOWN, Request, Result
+from azure_batch_operator.reconcile.operation_verbs import Doubt
+from azure_batch_operator.sync.operations.runs import LOST, Run, Try
+from azure_batch_operator.sync.operations.targets import Targets
+
+_REPEATED_WITHIN = 300.0
+"""Seconds after a call without an answer within which it is repeated; later, others may have undone it and rely on that."""
+_BACK_WITHIN = 1800.0
+"""Seconds that a node has to come back."""
+
+
+async def resolve(targets: Targets, run: Run, request: Request, left: Mapping[str, Try]) -> None:
+    """Find out what became of calls without an answer, and how far targets on their way are.
+
+    Raises:
+        BatchError: the service does not show them.
+    """
+    now, verb = asyncio.get_running_loop().time(), request.how
+    asked = [target for target, each in left.items() if each.doubt is not None or each.taken is not None]
+    if not asked:
+        return
+    if verb.doubt is not Doubt.READ:
+        for target in asked:
+            each = left[target]
+            if verb.doubt is Doubt.NEVER:
+                text = f"{LOST}, and nothing tells whether it was done: it may have been, and is not repeated"
+                run.settle(request.verb, target, Result(UNKNOWN, text))
+            elif each.doubt is not None and (now >= each.doubt or not verb.changes):
+                each.doubt = None
+        return
+    found = await targets.current(request, asked)
+    for target in asked:
+        each = left[target]
+        if each.taken is None:
+            _judge(run, request, target, each, found[target], now)
+        if each.taken is not None and target not in run.results:
+            _follow(run, request, target, each, found[target], now)
+
+
+async def end(
+    targets: Targets, run: Run, request: Request, left: Mapping[str, Try], ending: tuple[str, str]
+) -> BatchError | None:
+    """One look at those in doubt or on their way; the others are not attempted any more. What stands in the way, if anything.
+
+    It comes to an end also where Azure Batch does not show the targets: the outcome is Unknown when the time is over in which
+    a call can take effect, or a node be back.
+    """
+    now, problem, verb = asyncio.get_running_loop().time(), None, request.how
+    try:
+        await resolve(targets, run, request, left)
+    except BatchError as error:
+        problem = error
+    gone = isinstance(problem, NotFoundError)
+    for target, each in left.items():
+        if target in run.results:
+            continue
+        if each.taken is not None:
+            if gone or (problem is not None and now >= each.since + _BACK_WITHIN):
+                text = f"Azure Batch took the call, and {target} cannot be read: {problem}"
+                run.settle(request.verb, target, Result(FAILED if gone else UNKNOWN, text))
+        elif each.doubt is not None:
+            if gone or (problem is not None and now >= each.doubt):
+                text = f"{LOST}, and {target} cannot be read: {problem}"
+                run.settle(request.verb, target, Result(UNKNOWN, text))
+        elif each.doubted and verb.changes and verb.doubt is not Doubt.READ:
+            text = f"{LOST}: it may have been done, and is not repeated, since {ending[1]}"
+            run.settle(request.verb, target, Result(UNKNOWN, text))
+        else:
+            run.settle(request.verb, target, Result(SKIPPED, f"not done, since {ending[1]}", given_up=True))
+    return problem
+
+
+def _judge(run: Run, request: Request, target: str, each: Try, seen: Mapping[str, Any] | None, now: float) -> None:
+    """Whether a call without an answer was made."""
+    done = request.how.done(each.before, seen)
+    if done is False and not request.how.tells(request.inputs):
+        done = None
+    if done:
+        result = Result(SUCCEEDED, f"{LOST}, but it was done, as {target} shows")
+        run.answered(request, target, result)
+    elif each.doubt is not None and now < each.doubt:
+        return
+    elif done is None:
+        text = f"{LOST}, and {target} does not tell whether it was done: it may have been, and is not repeated"
+        run.settle(request.verb, target, Result(UNKNOWN, text))
+    else:
+        each.doubt = None
+
+
+def _follow(run: Run, request: Request, target: str, each: Try, node: Mapping[str, Any] | None, now: float) -> None:
+    """Whether a node is back."""
+    verb, taken = request.how, each.taken or Result(SUCCEEDED)
+    state = "gone" if node is None else str(node.get("state", ""))
+    if state in verb.back and verb.done(each.before, node):
+        run.settle(request.verb, target, taken)
+    elif node is None or (state not in verb.busy and state not in verb.back and verb.done(each.before, node)):
+        text = f"Azure Batch took the call, and the node is {state} now"
+        run.settle(request.verb, target, Result(FAILED, text, taken.request_id))
+    elif now - each.since > _BACK_WITHIN:
+        text = f"Azure Batch took the call, but the node is still {state} after {_BACK_WITHIN / 60:.0f} minutes"
+        run.settle(request.verb, target, Result(FAILED, text, taken.request_id))
+
+
+def give_up(run: Run, request: Request, left: Mapping[str, Try], now: float) -> None:
+    """Do not repeat a call whose answer was lost long ago."""
+    if request.how.lasts or not request.how.changes:
+        return
+    for target, each in left.items():
+        waits = each.doubt is None and each.taken is None and target not in run.results
+        if waits and each.lost is not None and now - each.lost > _REPEATED_WITHIN:
+            text = f"{LOST}, too long ago to repeat it: others may have undone it since. Check {target}"
+            run.settle(request.verb, target, Result(UNKNOWN, f"{text}, and create a new BatchOperation if needed"))

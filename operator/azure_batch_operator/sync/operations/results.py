@@ -1,0 +1,80 @@
+"""What an answer to a call of an operation means for its target: an outcome, a wait, or doubt.
+
+One place says it for all verbs, so that no refusal is taken for success and no lost answer for a refusal.
+"""
+
+from __future__ import annotations
+
+from azure_batch_operator.api.operation import MOST_VALUES, On
+from azure_batch_operator.api.resource import Key
+from azure_batch_operator.batch import (
+    AuthenticationError,
+    BatchError,
+    BeingResizedError,
+    EndpointRefusedError,
+    PreconditionFailedError,
+    TransientError,
+    unanswered,
+)
+from azure_batch_operator.batch.caller import Listing
+from azure_batch_operator.kube import files
+from azure_batch_operator.kube.api import Busy, KubeApi, KubeError
+from azure_batch_operator.reconcile.operation_order import FAILED, SKIPPED, SUCCEEDED, UNKNOWN, Request, Result
+from azure_batch_operator.sync.operations.runs import LOST
+
+_MOST_ITEMS = 10_000
+_FILES = {
+    404: "there is no file {path!r}, or the task or node does not exist",
+    409: "file {path!r} cannot be read: its node was removed or is not ready, or its retention time is over",
+}
+"""What the status of an answer about files means. An answer to HEAD has no body that could say it."""
+
+
+def refused(request: Request, error: BatchError, *, lost: bool) -> Result | BatchError | None:
+    """What an error means for a target: its outcome, a wait (the error itself), or doubt (None)."""
+    verb = request.how
+    if error.code in verb.already:
+        if lost and verb.only_in_doubt:
+            # It may have been there before, as somebody else made it.
+            text = f"{LOST}, and {error.code} does not tell who has done it, and how: it may differ from spec.{request.verb}"
+            return Result(UNKNOWN, text, error.request_id)
+        if lost:
+            return Result(SUCCEEDED, f"{LOST}, but there is nothing left to do: {error.code}", error.request_id)
+        return Result(FAILED if verb.only_in_doubt else SKIPPED, str(error), error.request_id)
+    if unanswered(error):
+        return None if verb.changes else error
+    if request.on is On.FILES and not error.code and (cause := _FILES.get(error.status or 0)):
+        return Result(FAILED, f"{cause.format(path=request.inputs.get('path'))}: {error}", error.request_id)
+    if isinstance(error, PreconditionFailedError) and request.on is On.TASKS and not verb.any_version:
+        text = f"the task has changed since it was looked at: {error}"
+        return Result(SUCCEEDED if lost else SKIPPED, text, error.request_id)
+    passing = TransientError | AuthenticationError | EndpointRefusedError | BeingResizedError | PreconditionFailedError
+    if isinstance(error, passing):
+        return error
+    return Result(FAILED, str(error), error.request_id)
+
+
+async def listed(request: Request, listing: Listing) -> Result:
+    """What a list shows, as far as a status has room for it."""
+    values: dict[str, str] = {}
+    number = 0
+    async for item in listing:
+        for name, text in request.how.values(item):
+            number += 1
+            if len(values) < MOST_VALUES:
+                values[name] = text
+        if number >= _MOST_ITEMS:
+            break
+    return Result(SUCCEEDED, values=tuple(values.items()), omitted=number - len(values))
+
+
+async def kept(api: KubeApi | None, key: Key, uid: str, name: str, content: bytes) -> Result | BatchError:
+    """The outcome of writing a file into a ConfigMap."""
+    try:
+        if api is not None:
+            await files.keep(api, key, uid, name, content)
+    except Busy as error:
+        return BatchError(str(error), code="APIServerRefused", retry_after=error.retry_after)
+    except KubeError as error:
+        return Result(FAILED, f"ConfigMap {name!r} was not created: {error}")
+    return Result(SUCCEEDED, values=(("configMap", name), ("bytes", str(len(content)))))

@@ -1,0 +1,117 @@
+"""What this process knows of an operation and of each target of its batch: what was seen, called, answered and lost.
+
+It is remembered by the uid of the object, so nothing of it outlives the object, and a name that is used again begins with nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from prometheus_client import Counter
+
+from azure_batch_operator.batch import BatchError
+from azure_batch_operator.batch.redaction import without
+from azure_batch_operator.reconcile.operation_order import SUCCEEDED, Chosen, Look, Request, Result
+from azure_batch_operator.sync.landing import LANDING_SECONDS
+
+TARGETS = Counter("azurebatch_operation_targets", "Targets of BatchOperations that are done with", ["verb", "outcome"])
+LOST = "the call had no answer"
+_FRESH = 60.0
+"""Seconds for which what was seen of targets counts: others may change them while the operation waits, such as for a Secret."""
+
+
+@dataclass(slots=True)
+class Try:
+    """One target of a batch.
+
+    Attributes:
+        before: what was seen of it.
+        doubt: time of the loop until which a call without an answer may still take effect; None if there is none.
+        lost: time of the loop at which the first call without an answer was made; None if there was none.
+        taken: what the service has answered, while the target is on its way.
+        since: time of the loop of that answer.
+        changed: whether the call was refused because the task is not as it was seen.
+    """
+
+    before: str
+    doubt: float | None = None
+    lost: float | None = None
+    taken: Result | None = None
+    since: float = 0.0
+    changed: bool = False
+
+    @property
+    def doubted(self) -> bool:
+        """Whether a call had no answer."""
+        return self.lost is not None
+
+
+@dataclass(slots=True)
+class Run:
+    """One operation, as this process knows it.
+
+    Attributes:
+        secrets: values that no text about it may show.
+        chosen_at, looked_at: times of the loop of what was chosen, and of what was seen of targets.
+        tries: the targets of the batch that is under way, or was stopped.
+        stopped: whether no further call is to be made for now. What is ordered with an `ending` makes none and is not stopped.
+        acted: whether calls were made lately that may have changed something.
+        ending: what has ended it for good.
+    """
+
+    uid: str
+    secrets: frozenset[str] = frozenset()
+    chosen: Chosen | None = None
+    chosen_at: float = 0.0
+    looked_at: float = 0.0
+    looks: dict[str, Look] = field(default_factory=dict)
+    results: dict[str, Result] = field(default_factory=dict)
+    refused: tuple[str, str] | None = None
+    problem: BatchError | None = None
+    tries: dict[str, Try] = field(default_factory=dict)
+    task: asyncio.Task[None] | None = None
+    stopped: bool = False
+    acted: bool = False
+    ending: tuple[str, str] | None = None
+
+    @property
+    def untried(self) -> frozenset[str]:
+        """Targets of the batch for which no call was made."""
+        tries = self.tries.items()
+        return frozenset(
+            target
+            for target, each in tries
+            if target not in self.results and each.taken is None and each.doubt is None and not each.doubted
+        )
+
+    def waits_for(self, error: BatchError | None) -> None:
+        """It does not get on for now, or does again."""
+        if error is not None:
+            error.hide(self.secrets)
+        self.problem = error
+
+    def settle(self, verb: str, target: str, result: Result) -> None:
+        """The outcome of a target is known."""
+        values = tuple((name, without(text, self.secrets)) for name, text in result.values)
+        self.results[target] = replace(result, message=without(result.message, self.secrets), values=values)
+        TARGETS.labels(verb, result.outcome).inc()
+
+    def answered(self, request: Request, target: str, answer: Result | None) -> None:
+        """Take in what became of a call; None if nobody knows."""
+        now, each = asyncio.get_running_loop().time(), self.tries[target]
+        if answer is None:
+            each.doubt = now + LANDING_SECONDS
+            each.lost = now if each.lost is None else each.lost
+        elif answer.outcome == SUCCEEDED and request.how.busy and request.how.tells(request.inputs):
+            each.taken, each.since = answer, now
+        else:
+            self.settle(request.verb, target, answer)
+
+    @property
+    def fresh(self) -> tuple[Chosen | None, Mapping[str, Look]]:
+        """What was chosen and seen lately enough to count."""
+        now = asyncio.get_running_loop().time()
+        looks = dict(self.looks) if now - self.looked_at < _FRESH else {}
+        return self.chosen if now - self.chosen_at < _FRESH else None, looks
