@@ -32,6 +32,7 @@ from azure_batch_operator.kube.events import EventRecorder
 from azure_batch_operator.kube.leases import Elector, Fence
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.kube.status import StatusWriter
+from azure_batch_operator.liveness import Vitals
 from azure_batch_operator.metrics import LEADER, LOOP_LAG, serve
 from azure_batch_operator.settings import Settings
 from azure_batch_operator.sync.accounts import Pacing
@@ -40,7 +41,6 @@ from azure_batch_operator.sync.credentials import SignIn
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
 from azure_batch_operator.sync.resync import resync
 from azure_batch_operator.sync.store import Store
-from azure_batch_operator.vitals import Vitals
 
 logger = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from pydantic import Field, StringConstraints, ValidationError, field_validator,
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
-from azure_batch_operator.reconcile.policy import Policy
+from azure_batch_operator.reconcile.reconcile_policy import Policy
 from azure_batch_operator.words import listed
 
 PREFIX = "AZURE_BATCH_OPERATOR_"

@@ -24,8 +24,9 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.kube import finalizers
 from azure_batch_operator.kube.api import JSON_PATCH, MERGE_PATCH
 from azure_batch_operator.kube.status import merge_patch
-from azure_batch_operator.reconcile import ownership, task
+from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.plan import AccountView
+from azure_batch_operator.reconcile.task import lifecycle as task
 from localcluster import LocalCluster
 from stage import NAMESPACE, SERVICE_ACCOUNT
 

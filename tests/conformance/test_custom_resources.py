@@ -18,9 +18,10 @@ from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.api.task import TaskSpec
-from azure_batch_operator.reconcile import expand, sources
-from azure_batch_operator.reconcile.pool_desired import body_of
-from azure_batch_operator.reconcile.resolve import Source, filled, references
+from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job import task_sources as sources
+from azure_batch_operator.reconcile.pool.desired import body_of
+from azure_batch_operator.reconcile.value_references import Source, filled, references
 from support.emulator_thread import EmulatorThread
 
 ROOT = Path(__file__).parents[2]

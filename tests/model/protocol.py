@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 from azure_batch_operator.api.base import ADOPT
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile import pool as pools
-from azure_batch_operator.reconcile import schedule as schedules
 from azure_batch_operator.reconcile.adoption import Others, Standing
-from azure_batch_operator.reconcile.job_views import PoolView as JobPool
+from azure_batch_operator.reconcile.job.scope import PoolView as JobPool
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import Absent, Plan
-from azure_batch_operator.reconcile.pool_view import PoolView
+from azure_batch_operator.reconcile.pool import lifecycle as pools
+from azure_batch_operator.reconcile.pool.scope import PoolView
+from azure_batch_operator.reconcile.schedule import lifecycle as schedules
 from unit.objects import ACCOUNT, CLUSTER, NOW, POOL_SPEC, resource
 
 NAMES = ("one", "two")

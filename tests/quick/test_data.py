@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from azure_batch_operator.sync import inputs, sieve
+from azure_batch_operator.sync import inputs
+from azure_batch_operator.sync import task_diff as sieve
 from support.stage import Stage, config_map, job, schedule, sleeping, task
 
 POOL = {"poolRef": {"name": "cpu"}}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.sync import views
+from azure_batch_operator.sync import observe as views
 from support.stage import Stage, config_map, job, pool, sleeping
 
 

@@ -23,13 +23,16 @@ from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.api.task import TaskSpec
-from azure_batch_operator.reconcile import job, job_changes, schedule, task
-from azure_batch_operator.reconcile.job_views import PoolView, TasksView
+from azure_batch_operator.reconcile.job import changes as job_changes
+from azure_batch_operator.reconcile.job import lifecycle as job
+from azure_batch_operator.reconcile.job.scope import PoolView, TasksView
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Plan, Remote
-from azure_batch_operator.reconcile.pool_values import compared
-from azure_batch_operator.reconcile.resolve import filled
-from azure_batch_operator.reconcile.schedule import JobsView
-from azure_batch_operator.reconcile.task import JobView, TaskView
+from azure_batch_operator.reconcile.schedule import lifecycle as schedule
+from azure_batch_operator.reconcile.schedule.lifecycle import JobsView
+from azure_batch_operator.reconcile.secret_versions import compared
+from azure_batch_operator.reconcile.task import lifecycle as task
+from azure_batch_operator.reconcile.task.lifecycle import JobView, TaskView
+from azure_batch_operator.reconcile.value_references import filled
 from support.pool_engine import ACCOUNT, CLUSTER, SECRETS, taken
 
 _BASE = "https://a.example"

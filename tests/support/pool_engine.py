@@ -23,12 +23,12 @@ from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.ownership import owns
 from azure_batch_operator.reconcile.plan import Absent, Accepted, AccountView, Call, Plan
-from azure_batch_operator.reconcile.pool import plan
-from azure_batch_operator.reconcile.pool_history import NO_HISTORY, after, after_refusal
-from azure_batch_operator.reconcile.pool_recreate import in_use, next_id
-from azure_batch_operator.reconcile.pool_values import Taken, compared, version_of
-from azure_batch_operator.reconcile.pool_view import PoolView
-from azure_batch_operator.reconcile.resolve import Source, filled, references
+from azure_batch_operator.reconcile.pool.history import NO_HISTORY, after, after_refusal
+from azure_batch_operator.reconcile.pool.lifecycle import plan
+from azure_batch_operator.reconcile.pool.recreate import in_use, next_id
+from azure_batch_operator.reconcile.pool.scope import PoolView
+from azure_batch_operator.reconcile.secret_versions import Taken, compared, version_of
+from azure_batch_operator.reconcile.value_references import Source, filled, references
 
 
 def taken(model: type[ApiModel], spec: Mapping[str, Any]) -> dict[str, Taken]:

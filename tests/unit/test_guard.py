@@ -10,7 +10,7 @@ import pytest
 
 from azure_batch_operator import guard
 from azure_batch_operator.batch import NotFoundError
-from azure_batch_operator.reconcile.trouble import trouble
+from azure_batch_operator.reconcile.error_classes import trouble
 from support.jumping_loop import run_jumping as run
 
 

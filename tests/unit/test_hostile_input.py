@@ -44,9 +44,14 @@ from azure_batch_operator.batch.requests import build, next_page
 from azure_batch_operator.handlers import watch
 from azure_batch_operator.kube import api, values
 from azure_batch_operator.kube.leases import Lease
-from azure_batch_operator.reconcile import expand, failures, job_changes, job_hold, pool_cost, resolve, sources
+from azure_batch_operator.reconcile import value_references as resolve
+from azure_batch_operator.reconcile.job import changes as job_changes
+from azure_batch_operator.reconcile.job import expand, failures
+from azure_batch_operator.reconcile.job import suspension as job_hold
+from azure_batch_operator.reconcile.job import task_sources as sources
 from azure_batch_operator.reconcile.ownership import Owner
-from azure_batch_operator.reconcile.resolve import ResolutionError, Source
+from azure_batch_operator.reconcile.pool import cost as pool_cost
+from azure_batch_operator.reconcile.value_references import ResolutionError, Source
 from azure_batch_operator.sync.polls.base import tail_of
 from azure_batch_operator.sync.polls.schedules import last_ids
 from support.hostile import ATTACK, SECRET, SECRETS, TEXTS, VALUES, leaks

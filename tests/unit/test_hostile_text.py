@@ -30,7 +30,7 @@ from azure_batch_operator.batch import answers, entra, redaction
 from azure_batch_operator.batch.answers import Answer
 from azure_batch_operator.batch.models import base as models
 from azure_batch_operator.kube import api, events, status
-from azure_batch_operator.reconcile import failures
+from azure_batch_operator.reconcile.job import failures
 from azure_batch_operator.sync.polls import base as polls
 from unit.objects import POOL_SPEC, resource
 

@@ -30,12 +30,12 @@ OF_VARIABLES = {
     Kind.SCHEDULE: {"Pending"},
     Kind.OPERATION: {"Pending"},
 }
-"""Phases that no call names directly: of `waiting` and `failed` (reconcile/common.py), and where a variable holds them."""
+"""Phases that no call names directly: of `waiting` and `failed` (reconcile/standard_plans.py), and where a variable holds them."""
 
 
 def _named(kind: Kind) -> Iterator[str]:
     """What is given as the phase of a verdict, or of a step of a pool."""
-    for path in RECONCILE.glob(f"{MODULES[kind]}*.py"):
+    for path in (RECONCILE / MODULES[kind]).glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"Verdict", "Step"}:
                 # A step begins with its calls.

@@ -17,13 +17,13 @@ from azure_batch_operator.batch.errors import MalformedAnswerError
 from azure_batch_operator.batch.models import RESULTS
 from azure_batch_operator.batch.models.jobs import Job
 from azure_batch_operator.batch.models.pools import Pool
-from azure_batch_operator.reconcile import job as jobs
-from azure_batch_operator.reconcile import pool as pools
-from azure_batch_operator.reconcile import schedule as schedules
-from azure_batch_operator.reconcile import task as tasks
-from azure_batch_operator.reconcile.job_views import PoolView as JobPool
-from azure_batch_operator.reconcile.job_views import TasksView
-from azure_batch_operator.reconcile.pool_view import PoolView
+from azure_batch_operator.reconcile.job import lifecycle as jobs
+from azure_batch_operator.reconcile.job.scope import PoolView as JobPool
+from azure_batch_operator.reconcile.job.scope import TasksView
+from azure_batch_operator.reconcile.pool import lifecycle as pools
+from azure_batch_operator.reconcile.pool.scope import PoolView
+from azure_batch_operator.reconcile.schedule import lifecycle as schedules
+from azure_batch_operator.reconcile.task import lifecycle as tasks
 from azure_batch_operator.shapes import conform
 from azure_batch_operator.sync.store import Store, references
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, TASK_SPEC, owned, resource

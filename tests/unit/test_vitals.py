@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from azure_batch_operator.vitals import Vitals
+from azure_batch_operator.liveness import Vitals
 
 
 def test_a_loop_that_is_silent_for_too_long_is_named() -> None:

@@ -24,8 +24,8 @@ from typing import Any, Final, Literal
 from azure_batch_operator.api.base import APPLIED_METADATA, GROUP
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.reconcile import ownership
-from azure_batch_operator.reconcile.compare import same
 from azure_batch_operator.reconcile.status import Verdict
+from azure_batch_operator.reconcile.wire_equality import same
 from azure_batch_operator.words import listed
 
 _NOTED_DIGITS = 8

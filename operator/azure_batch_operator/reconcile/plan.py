@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, Priority
-from azure_batch_operator.reconcile.operation_order import Operate
+from azure_batch_operator.reconcile.operation.order import Operate
 from azure_batch_operator.reconcile.ownership import has_marker, marker_of
 
 

@@ -13,8 +13,10 @@ from typing import Any
 from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile import job_changes, job_end, job_hold
-from azure_batch_operator.reconcile.oneshot import asked, handled
+from azure_batch_operator.reconcile.annotations import asked, handled
+from azure_batch_operator.reconcile.job import changes as job_changes
+from azure_batch_operator.reconcile.job import end as job_end
+from azure_batch_operator.reconcile.job import suspension as job_hold
 from azure_batch_operator.reconcile.plan import Call, Evidence, Plan, Table, without_etag
 
 _OVER = frozenset({"terminating", "completed", "deleting"})

@@ -26,8 +26,8 @@ from azure_batch_operator.batch import (
 )
 from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.kube.values import ValueMissingError
-from azure_batch_operator.reconcile.account import NO_OFFER, Health, Offer, pauses_shown
-from azure_batch_operator.reconcile.account_problems import account_problem
+from azure_batch_operator.reconcile.account.lifecycle import NO_OFFER, Health, Offer, pauses_shown
+from azure_batch_operator.reconcile.account.problems import account_problem
 from azure_batch_operator.sync.credentials import SignIn, account_secret, prepare
 from azure_batch_operator.sync.feeder import Feeder
 from azure_batch_operator.sync.mirror import Interest, Mirror

@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from azure_batch_operator.batch import BatchError
-from azure_batch_operator.reconcile.trouble import Patience, Trouble
+from azure_batch_operator.reconcile.error_classes import Patience, Trouble
 
 _REMEMBERED_CONTENTS = 8
 """Different contents of one action that may each be tried at once; more of them are no correction any more."""

@@ -14,8 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 from azure_batch_operator.batch import BatchClient, BatchError, ConflictError, NotFoundError, unanswered
+from azure_batch_operator.reconcile.error_classes import overtaken
 from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Table, without_etag
-from azure_batch_operator.reconcile.trouble import overtaken
 from azure_batch_operator.sync.accounts import Session
 
 logger = logging.getLogger(__name__)

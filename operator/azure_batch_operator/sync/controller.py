@@ -21,19 +21,19 @@ from azure_batch_operator.kube.events import EventRecorder
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.kube.status import StatusWriter
 from azure_batch_operator.logs import Few, reconciling
-from azure_batch_operator.reconcile import account as account_plans
-from azure_batch_operator.reconcile import policy as policies
-from azure_batch_operator.reconcile.account_problems import needs_a_person
+from azure_batch_operator.reconcile import reconcile_policy as policies
+from azure_batch_operator.reconcile.account import lifecycle as account_plans
+from azure_batch_operator.reconcile.account.problems import needs_a_person
 from azure_batch_operator.reconcile.adoption import Others
-from azure_batch_operator.reconcile.common import beside, failed, waiting
-from azure_batch_operator.reconcile.cron import Hindrance, hindrance
-from azure_batch_operator.reconcile.job import managed_elsewhere
-from azure_batch_operator.reconcile.oneshot import asked, is_stopping, noted, stop_only
+from azure_batch_operator.reconcile.annotations import asked, is_stopping, noted, stop_only
+from azure_batch_operator.reconcile.error_classes import LONGEST_RETRY_AFTER, Patience, Trouble, trouble
+from azure_batch_operator.reconcile.job.lifecycle import managed_elsewhere
 from azure_batch_operator.reconcile.plan import Absence, Plan, Table
-from azure_batch_operator.reconcile.policy import Policy
-from azure_batch_operator.reconcile.resolve import ResolutionError
-from azure_batch_operator.reconcile.trouble import LONGEST_RETRY_AFTER, Patience, Trouble, trouble
-from azure_batch_operator.sync import views
+from azure_batch_operator.reconcile.reconcile_policy import Policy
+from azure_batch_operator.reconcile.schedule.cron import Hindrance, hindrance
+from azure_batch_operator.reconcile.standard_plans import beside, failed, waiting
+from azure_batch_operator.reconcile.value_references import ResolutionError
+from azure_batch_operator.sync import observe as views
 from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session
 from azure_batch_operator.sync.credentials import SignIn, account_secret
 from azure_batch_operator.sync.executor import (

@@ -28,10 +28,10 @@ from azure_batch_operator.kube.finalizers import set_finalizer
 from azure_batch_operator.kube.status import StatusWriter
 from azure_batch_operator.logs import Few
 from azure_batch_operator.reconcile import ownership
-from azure_batch_operator.reconcile.common import confirming, failed
-from azure_batch_operator.reconcile.oneshot import not_done
+from azure_batch_operator.reconcile.annotations import not_done
+from azure_batch_operator.reconcile.error_classes import Patience, Trouble, trouble
 from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Feed, ObjectChange, Plan, Table
-from azure_batch_operator.reconcile.trouble import Patience, Trouble, trouble
+from azure_batch_operator.reconcile.standard_plans import confirming, failed
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.backoff import Backoff
 from azure_batch_operator.sync.calls import active_tasks, cleared, has_ended, is_absent, make

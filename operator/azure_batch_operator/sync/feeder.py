@@ -27,12 +27,12 @@ from azure_batch_operator.batch import (
     Priority,
 )
 from azure_batch_operator.guard import refusal
-from azure_batch_operator.reconcile import expand
-from azure_batch_operator.reconcile.task_policies import Policies
-from azure_batch_operator.reconcile.trouble import trouble
+from azure_batch_operator.reconcile.error_classes import trouble
+from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job.task_policies import Policies
 from azure_batch_operator.sync.backoff import Backoff
 from azure_batch_operator.sync.landing import LANDING_SECONDS
-from azure_batch_operator.sync.sieve import Body, FeedState, Sieve, UnorderedError
+from azure_batch_operator.sync.task_diff import Body, FeedState, Sieve, UnorderedError
 
 logger = logging.getLogger(__name__)
 

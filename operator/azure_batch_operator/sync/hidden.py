@@ -20,7 +20,7 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.batch.redaction import without
 from azure_batch_operator.reconcile.plan import Plan
-from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, Source, references
+from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, Source, references
 
 _TAILS = frozenset({"stdoutTail", "stderrTail"})
 _MOST = 512

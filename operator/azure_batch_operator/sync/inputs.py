@@ -25,12 +25,12 @@ from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.kube.values import Values
-from azure_batch_operator.reconcile import expand
-from azure_batch_operator.reconcile.operation_order import Operate
+from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.operation.order import Operate
 from azure_batch_operator.reconcile.plan import Call, Plan
-from azure_batch_operator.reconcile.pool_cost import source_of
-from azure_batch_operator.reconcile.pool_values import Taken, version_of
-from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, Source, filled, references
+from azure_batch_operator.reconcile.pool.cost import source_of
+from azure_batch_operator.reconcile.secret_versions import Taken, version_of
+from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, Source, filled, references
 from azure_batch_operator.sync.hidden import Hidden
 from azure_batch_operator.sync.task_sources import TaskSources
 from azure_batch_operator.sync.texts import read_texts

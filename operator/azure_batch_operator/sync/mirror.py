@@ -13,10 +13,10 @@ from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.reconcile import pool_history
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Remote, Table
-from azure_batch_operator.reconcile.pool_history import NO_HISTORY, History
+from azure_batch_operator.reconcile.pool import history as pool_history
+from azure_batch_operator.reconcile.pool.history import NO_HISTORY, History
 from azure_batch_operator.sync.outputs import Outputs
 
 

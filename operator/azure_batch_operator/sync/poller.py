@@ -20,12 +20,12 @@ from typing import Protocol
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, BatchError, DeadlineError, MalformedAnswerError, NotSentError
-from azure_batch_operator.reconcile.account_problems import judges_account
+from azure_batch_operator.reconcile.account.problems import judges_account
 from azure_batch_operator.sync.mirror import Interest, Mirror
+from azure_batch_operator.sync.polls.account_metadata import OfferPoll
 from azure_batch_operator.sync.polls.base import News, options
 from azure_batch_operator.sync.polls.jobs import JobPoll
 from azure_batch_operator.sync.polls.nodes import NodePoll
-from azure_batch_operator.sync.polls.offers import OfferPoll
 from azure_batch_operator.sync.polls.pools import PoolPoll
 from azure_batch_operator.sync.polls.schedules import SchedulePoll
 from azure_batch_operator.sync.polls.steps import Scope, Step, Troubles

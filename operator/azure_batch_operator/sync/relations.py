@@ -10,13 +10,13 @@ from azure_batch_operator.api.account import AllowedNamespaces
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.namespaces import Namespaces
-from azure_batch_operator.reconcile.account_problems import in_short
+from azure_batch_operator.reconcile.account.problems import in_short
 from azure_batch_operator.reconcile.adoption import Standing
-from azure_batch_operator.reconcile.common import ever_created, other_name
 from azure_batch_operator.reconcile.defaults import with_defaults
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import AccountView
 from azure_batch_operator.reconcile.selectors import allows
+from azure_batch_operator.reconcile.standard_plans import ever_created, other_name
 from azure_batch_operator.sync.accounts import Accounts, Session
 from azure_batch_operator.sync.credentials import account_secret
 from azure_batch_operator.sync.store import Store, pinned_account

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, BatchError, ConflictError, NotFoundError, PreconditionFailedError
 from azure_batch_operator.guard import refusal
-from azure_batch_operator.reconcile.oneshot import is_later
+from azure_batch_operator.reconcile.annotations import is_later
+from azure_batch_operator.reconcile.error_classes import trouble
 from azure_batch_operator.reconcile.ownership import claimed
-from azure_batch_operator.reconcile.trouble import trouble
 from azure_batch_operator.sync.backoff import Backoff
 from azure_batch_operator.sync.feeder import Incarnation
 

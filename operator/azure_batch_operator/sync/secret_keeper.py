@@ -16,7 +16,7 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.kube import secrets
 from azure_batch_operator.kube.api import KubeApi, KubeError
 from azure_batch_operator.kube.namespaces import Namespaces
-from azure_batch_operator.reconcile.account import Keeping
+from azure_batch_operator.reconcile.account.lifecycle import Keeping
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from typing import Any
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import AlreadyExistsError, BatchClient, BatchError, unanswered
 from azure_batch_operator.guard import refusal
-from azure_batch_operator.reconcile.trouble import overtaken, trouble
+from azure_batch_operator.reconcile.error_classes import overtaken, trouble
 from azure_batch_operator.sync.backoff import Backoff
 
 logger = logging.getLogger(__name__)

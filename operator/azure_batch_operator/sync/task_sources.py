@@ -18,9 +18,10 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.guard import keep
 from azure_batch_operator.kube.api import KubeError
 from azure_batch_operator.kube.values import LONG_AGO, Values
-from azure_batch_operator.reconcile import job_changes, sources
-from azure_batch_operator.reconcile.job import FINAL, managed_elsewhere
-from azure_batch_operator.reconcile.resolve import Reference, ResolutionError
+from azure_batch_operator.reconcile.job import changes as job_changes
+from azure_batch_operator.reconcile.job import task_sources as sources
+from azure_batch_operator.reconcile.job.lifecycle import FINAL, managed_elsewhere
+from azure_batch_operator.reconcile.value_references import Reference, ResolutionError
 from azure_batch_operator.sync.texts import read_texts
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from azure_batch_operator.kube.values import LONG_AGO, ValueMissingError, Values
-from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, Source
+from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, Source
 
 
 async def read_texts(

@@ -29,11 +29,11 @@ from azure_batch_operator.batch import (
     ThrottledError,
     UsageError,
 )
-from azure_batch_operator.reconcile.account import Health, Offer, pinned, plan
-from azure_batch_operator.reconcile.account_problems import account_problem, in_short
-from azure_batch_operator.reconcile.common import troubled
+from azure_batch_operator.reconcile.account.lifecycle import Health, Offer, pinned, plan
+from azure_batch_operator.reconcile.account.problems import account_problem, in_short
+from azure_batch_operator.reconcile.error_classes import Patience, trouble
 from azure_batch_operator.reconcile.plan import Plan
-from azure_batch_operator.reconcile.trouble import Patience, trouble
+from azure_batch_operator.reconcile.standard_plans import troubled
 from unit.objects import NOW, POOL_SPEC, resource
 
 SPEC = {

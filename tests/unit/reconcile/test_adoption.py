@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from azure_batch_operator.api.base import ADOPT, ADOPTED_METADATA, OWNER_METADATA
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.reconcile import job as jobs
-from azure_batch_operator.reconcile import pool as pools
-from azure_batch_operator.reconcile import schedule as schedules
-from azure_batch_operator.reconcile import task as tasks
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others, Standing
-from azure_batch_operator.reconcile.job_views import PoolView as JobPool
-from azure_batch_operator.reconcile.job_views import TasksView
+from azure_batch_operator.reconcile.job import lifecycle as jobs
+from azure_batch_operator.reconcile.job.scope import PoolView as JobPool
+from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.ownership import Owned, owns
 from azure_batch_operator.reconcile.plan import Absence, Evidence, Plan, Table
-from azure_batch_operator.reconcile.pool_view import PoolView
+from azure_batch_operator.reconcile.pool import lifecycle as pools
+from azure_batch_operator.reconcile.pool.scope import PoolView
+from azure_batch_operator.reconcile.schedule import lifecycle as schedules
+from azure_batch_operator.reconcile.task import lifecycle as tasks
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, TASK_SPEC, resource
 
 LOST = Others(lambda _: Standing.GONE, frozenset({"cluster-0"}))

@@ -9,7 +9,7 @@ import pytest
 
 from azure_batch_operator.api.job import JobTemplate
 from azure_batch_operator.api.pool import PoolSpec
-from azure_batch_operator.reconcile.compare import same
+from azure_batch_operator.reconcile.wire_equality import same
 
 
 def words(schema: Any) -> Iterator[tuple[str, str]]:

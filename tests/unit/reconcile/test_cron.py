@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.api.schedule import JobScheduleSpec
-from azure_batch_operator.reconcile.cron import plan, times
 from azure_batch_operator.reconcile.plan import Plan
+from azure_batch_operator.reconcile.schedule.cron import plan, times
 from unit.objects import resource
 
 ROOT = Path(__file__).parents[3]

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from azure_batch_operator.reconcile.expand import expand, lists, made_depends, needs_dependencies, problems
-from azure_batch_operator.reconcile.failures import blocked
+from azure_batch_operator.reconcile.job.expand import expand, lists, made_depends, needs_dependencies, problems
+from azure_batch_operator.reconcile.job.failures import blocked
 
 MAP = {"repeat": {"count": 3}}
 

@@ -18,7 +18,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.api.task import TaskSpec
-from azure_batch_operator.reconcile import normal
+from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile.plan import Absent
 from support import job_engine, pool_engine
 from support.samples import Path, Samples

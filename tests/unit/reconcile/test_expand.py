@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azure_batch_operator.reconcile.expand import expand, needs_dependencies, problems, total
-from azure_batch_operator.reconcile.task_policies import Policies
-from azure_batch_operator.sync.sieve import FeedState, Sieve, UnorderedError
+from azure_batch_operator.reconcile.job.expand import expand, needs_dependencies, problems, total
+from azure_batch_operator.reconcile.job.task_policies import Policies
+from azure_batch_operator.sync.task_diff import FeedState, Sieve, UnorderedError
 
 JOB = "job"
 

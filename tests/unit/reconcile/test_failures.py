@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from azure_batch_operator.reconcile.failures import blocked, satisfies
+from azure_batch_operator.reconcile.job.failures import blocked, satisfies
 
 
 class Counted(dict[str, Any]):

@@ -10,10 +10,11 @@ import pytest
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import InvalidRequestError, QuotaError
-from azure_batch_operator.reconcile import expand, job_changes
-from azure_batch_operator.reconcile.job import plan
-from azure_batch_operator.reconcile.job_end import DEPENDENCY_FAILED
-from azure_batch_operator.reconcile.job_views import PoolView, TasksView
+from azure_batch_operator.reconcile.job import changes as job_changes
+from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job.end import DEPENDENCY_FAILED
+from azure_batch_operator.reconcile.job.lifecycle import plan
+from azure_batch_operator.reconcile.job.scope import PoolView, TasksView
 from azure_batch_operator.reconcile.plan import Absence, Absent, Evidence, Feed, Plan, Remote, Table, TaskEvidence
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, owned, resource
 

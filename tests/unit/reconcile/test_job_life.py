@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import InvalidRequestError
-from azure_batch_operator.reconcile import job_changes, job_end, oneshot
-from azure_batch_operator.reconcile.job_views import PoolView, TasksView
-from azure_batch_operator.reconcile.job_waits import waiting_for
+from azure_batch_operator.reconcile import annotations as oneshot
+from azure_batch_operator.reconcile.job import changes as job_changes
+from azure_batch_operator.reconcile.job import end as job_end
+from azure_batch_operator.reconcile.job.scope import PoolView, TasksView
+from azure_batch_operator.reconcile.job.waiting import waiting_for
 from azure_batch_operator.reconcile.plan import Absence, Absent, Plan, Remote, Table
 from azure_batch_operator.reconcile.status import timestamp
 from unit.objects import JOB_SPEC, NOW

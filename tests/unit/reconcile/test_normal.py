@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azure_batch_operator.reconcile import normal
-from azure_batch_operator.reconcile.normal import UNLIMITED, job_constraints, ticks
+from azure_batch_operator.reconcile import normalization as normal
+from azure_batch_operator.reconcile.normalization import UNLIMITED, job_constraints, ticks
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import pytest
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.operation import MOST_RESULTS
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile import operation
 from azure_batch_operator.reconcile.adoption import NO_OTHERS
-from azure_batch_operator.reconcile.operation import View
-from azure_batch_operator.reconcile.operation_order import Chosen, Look, Place, Progress, Reach, Request, Result
-from azure_batch_operator.reconcile.operation_verbs import VERBS
+from azure_batch_operator.reconcile.operation import lifecycle as operation
+from azure_batch_operator.reconcile.operation.lifecycle import View
+from azure_batch_operator.reconcile.operation.order import Chosen, Look, Place, Progress, Reach, Request, Result
+from azure_batch_operator.reconcile.operation.verbs import VERBS
 from azure_batch_operator.reconcile.plan import AccountView, Plan
 from unit.objects import resource
 
@@ -92,7 +92,7 @@ def test_what_a_former_process_has_attempted_is_in_doubt() -> None:
 
 
 def test_the_policy_skip_shows_outcomes_but_no_attempt() -> None:
-    from azure_batch_operator.reconcile.policy import observed_only
+    from azure_batch_operator.reconcile.reconcile_policy import observed_only
 
     one = resource(Kind.OPERATION, SPEC)
     begun = decided(one, chosen("a", "b", "c"))

@@ -13,10 +13,15 @@ from hypothesis import strategies as st
 
 from azure_batch_operator.api.account import AllowedNamespaces
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.reconcile import cron, expand, job_changes, normal, selectors, sources
-from azure_batch_operator.reconcile import schedule as schedules
-from azure_batch_operator.reconcile.placeholders import fill, problems
-from azure_batch_operator.reconcile.resolve import ResolutionError, Source
+from azure_batch_operator.reconcile import normalization as normal
+from azure_batch_operator.reconcile import selectors
+from azure_batch_operator.reconcile.job import changes as job_changes
+from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job import task_sources as sources
+from azure_batch_operator.reconcile.job.placeholders import fill, problems
+from azure_batch_operator.reconcile.schedule import cron
+from azure_batch_operator.reconcile.schedule import lifecycle as schedules
+from azure_batch_operator.reconcile.value_references import ResolutionError, Source
 from unit.objects import NOW, resource
 
 FUZZ = settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))

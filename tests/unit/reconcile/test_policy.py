@@ -9,13 +9,13 @@ import pytest
 from azure_batch_operator.api.account import AllowedNamespaces
 from azure_batch_operator.api.base import ADOPT, ADOPTED_METADATA, OWNER_METADATA, RECONCILE_POLICY, TERMINATE
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.reconcile import job as jobs
 from azure_batch_operator.reconcile import ownership
-from azure_batch_operator.reconcile import pool as pools
+from azure_batch_operator.reconcile.job import lifecycle as jobs
 from azure_batch_operator.reconcile.plan import Absent, Plan
-from azure_batch_operator.reconcile.policy import Policy, detached, halts, observed_only, policy_of, unknown
-from azure_batch_operator.reconcile.pool_changes import with_note
-from azure_batch_operator.reconcile.pool_view import PoolView
+from azure_batch_operator.reconcile.pool import lifecycle as pools
+from azure_batch_operator.reconcile.pool.changes import with_note
+from azure_batch_operator.reconcile.pool.scope import PoolView
+from azure_batch_operator.reconcile.reconcile_policy import Policy, detached, halts, observed_only, policy_of, unknown
 from azure_batch_operator.reconcile.selectors import allows
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, owned, resource
 

@@ -9,9 +9,9 @@ import pytest
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.plan import Absence, Absent, Accepted, Plan, Remote, Table, Unconfirmed
-from azure_batch_operator.reconcile.pool import plan
-from azure_batch_operator.reconcile.pool_changes import with_note
-from azure_batch_operator.reconcile.pool_view import PoolView, moment
+from azure_batch_operator.reconcile.pool.changes import with_note
+from azure_batch_operator.reconcile.pool.lifecycle import plan
+from azure_batch_operator.reconcile.pool.scope import PoolView, moment
 from azure_batch_operator.reconcile.status import timestamp
 from unit.objects import ACCOUNT, CLUSTER, NO_ACCOUNT, NOW, POOL_SPEC, owned, resource
 

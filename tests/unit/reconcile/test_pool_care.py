@@ -10,9 +10,9 @@ import pytest
 
 from azure_batch_emulator.wire.errors import BatchError
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.reconcile.pool_history import NO_HISTORY, after
-from azure_batch_operator.reconcile.pool_nodes import care, cause, shown
-from azure_batch_operator.reconcile.pool_view import PoolView
+from azure_batch_operator.reconcile.pool.history import NO_HISTORY, after
+from azure_batch_operator.reconcile.pool.nodes import care, cause, shown
+from azure_batch_operator.reconcile.pool.scope import PoolView
 from support.pool_engine import Bench
 from unit.objects import resource
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from azure_batch_operator.reconcile.pool_cost import cost
-from azure_batch_operator.reconcile.resolve import ResolutionError
+from azure_batch_operator.reconcile.pool.cost import cost
+from azure_batch_operator.reconcile.value_references import ResolutionError
 
 HERE = {"name": "prices", "key": "p"}
 POOL = {"vmSize": "standard_d4ads_v6", "currentDedicatedNodes": 2, "currentLowPriorityNodes": 4}

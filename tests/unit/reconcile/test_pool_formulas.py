@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from azure_batch_emulator.autoscale import evaluate
 from azure_batch_emulator.autoscale.parser import MOST_BYTES, parse
 from azure_batch_emulator.autoscale.samples import History, SampledMetric
-from azure_batch_operator.reconcile.pool_formulas import idle_guard, of_profile
+from azure_batch_operator.reconcile.pool.formulas import idle_guard, of_profile
 
 FRIDAY = datetime(2025, 10, 3, 10, 30, tzinfo=UTC)
 SUNDAY = datetime(2025, 10, 5, 10, 30, tzinfo=UTC)

@@ -9,10 +9,10 @@ import pytest
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.reconcile.plan import Plan
-from azure_batch_operator.reconcile.pool import plan
-from azure_batch_operator.reconcile.pool_changes import with_note
-from azure_batch_operator.reconcile.pool_history import NO_HISTORY, History
-from azure_batch_operator.reconcile.pool_view import PoolView
+from azure_batch_operator.reconcile.pool.changes import with_note
+from azure_batch_operator.reconcile.pool.history import NO_HISTORY, History
+from azure_batch_operator.reconcile.pool.lifecycle import plan
+from azure_batch_operator.reconcile.pool.scope import PoolView
 from azure_batch_operator.reconcile.status import timestamp
 from support.pool_engine import IMAGES, Bench
 from unit.objects import ACCOUNT, CLUSTER, NOW, owned, resource

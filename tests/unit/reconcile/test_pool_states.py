@@ -12,8 +12,8 @@ from azure_batch_emulator.wire.errors import resource_error
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.ownership import marker, with_marker
-from azure_batch_operator.reconcile.pool_changes import with_note
-from azure_batch_operator.reconcile.pool_desired import body_of
+from azure_batch_operator.reconcile.pool.changes import with_note
+from azure_batch_operator.reconcile.pool.desired import body_of
 from support.pool_engine import CLUSTER, Bench
 from unit.objects import resource
 

@@ -10,11 +10,11 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.plan import Plan
-from azure_batch_operator.reconcile.pool import plan
-from azure_batch_operator.reconcile.pool_changes import with_note
-from azure_batch_operator.reconcile.pool_values import Taken, Values, compared, noted, version_of
-from azure_batch_operator.reconcile.pool_view import PoolView
-from azure_batch_operator.reconcile.resolve import Reference, Source
+from azure_batch_operator.reconcile.pool.changes import with_note
+from azure_batch_operator.reconcile.pool.lifecycle import plan
+from azure_batch_operator.reconcile.pool.scope import PoolView
+from azure_batch_operator.reconcile.secret_versions import Taken, Values, compared, noted, version_of
+from azure_batch_operator.reconcile.value_references import Reference, Source
 from unit.objects import ACCOUNT, CLUSTER, NOW, POOL_SPEC, owned, resource
 
 USERS = [{"name": "u", "passwordSecretRef": {"name": "login", "key": "p"}}]

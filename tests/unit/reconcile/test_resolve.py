@@ -18,7 +18,7 @@ from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.batch.redaction import REDACTED, redact_values
 from azure_batch_operator.crds import structural
 from azure_batch_operator.reconcile.plan import Call, Plan, Table
-from azure_batch_operator.reconcile.resolve import (
+from azure_batch_operator.reconcile.value_references import (
     Reference,
     ResolutionError,
     Source,

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from azure_batch_operator.reconcile import expand, sources
-from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, Source
+from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job import task_sources as sources
+from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, Source
 
 REFERENCE = {"name": "more", "key": "tasks"}
 SOURCE = Source("ConfigMap", "more", "tasks")

@@ -20,7 +20,7 @@ from azure_batch_emulator.web import render
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.batch.models.base import Model, WireEnum
 from azure_batch_operator.batch.models.tasks import TaskCreate
-from azure_batch_operator.reconcile import normal
+from azure_batch_operator.reconcile import normalization as normal
 from support.job_engine import TaskBench
 from unit.objects import TASK_SPEC, resource
 

@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.reconcile import applied, job_changes, schedule_changes
-from azure_batch_operator.reconcile.job_views import TasksView
-from azure_batch_operator.reconcile.pool_changes import changes as pool_changes
-from azure_batch_operator.reconcile.pool_changes import with_note as pool_with_note
-from azure_batch_operator.reconcile.pool_values import Taken, Values, noted
-from azure_batch_operator.reconcile.schedule import JobsView
-from azure_batch_operator.reconcile.schedule import plan as schedule_plan
-from azure_batch_operator.reconcile.task import JobView, TaskView
-from azure_batch_operator.reconcile.task import plan as task_plan
+from azure_batch_operator.reconcile import applied
+from azure_batch_operator.reconcile.job import changes as job_changes
+from azure_batch_operator.reconcile.job.scope import TasksView
+from azure_batch_operator.reconcile.pool.changes import changes as pool_changes
+from azure_batch_operator.reconcile.pool.changes import with_note as pool_with_note
+from azure_batch_operator.reconcile.schedule import changes as schedule_changes
+from azure_batch_operator.reconcile.schedule.lifecycle import JobsView
+from azure_batch_operator.reconcile.schedule.lifecycle import plan as schedule_plan
+from azure_batch_operator.reconcile.secret_versions import Taken, Values, noted
+from azure_batch_operator.reconcile.task.lifecycle import JobView, TaskView
+from azure_batch_operator.reconcile.task.lifecycle import plan as task_plan
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, TASK_SPEC, owned, resource
 from unit.reconcile.test_job import POOL, conditions, counted, decide, job, remote, verbs
 

@@ -15,7 +15,7 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import BatchError, DeadlineError, HostPolicy, NotSentError, ServerBusyError, SharedKey
 from azure_batch_operator.batch.transport import Call
 from azure_batch_operator.kube.api import NotFound
-from azure_batch_operator.reconcile.account import Health
+from azure_batch_operator.reconcile.account.lifecycle import Health
 from azure_batch_operator.sync import accounts as module
 from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session
 from azure_batch_operator.sync.credentials import Prepared

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from azure_batch_operator.batch import ConflictError, InvalidRequestError, QuotaError, ServerError
-from azure_batch_operator.reconcile.trouble import trouble
+from azure_batch_operator.reconcile.error_classes import trouble
 from azure_batch_operator.sync.backoff import Backoff
 
 ERRORS = {

@@ -10,8 +10,8 @@ import pytest
 
 from azure_batch_emulator import EmulatorConfig
 from azure_batch_operator.batch import BatchClient, HostPolicy, NotFoundError, SharedKey
-from azure_batch_operator.reconcile import job_changes
-from azure_batch_operator.reconcile.job_views import TasksView
+from azure_batch_operator.reconcile.job import changes as job_changes
+from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.plan import Absent, Call, Evidence, Plan, Table, TaskEvidence
 from azure_batch_operator.sync.calls import make
 from azure_batch_operator.sync.mirror import Interest, Mirror

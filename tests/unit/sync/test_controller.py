@@ -23,11 +23,11 @@ from azure_batch_operator.batch import (
 )
 from azure_batch_operator.kube.api import NotFound
 from azure_batch_operator.kube.namespaces import Namespaces
-from azure_batch_operator.reconcile.account import NO_OFFER, Health, Offer
+from azure_batch_operator.reconcile.account.lifecycle import NO_OFFER, Health, Offer
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import Plan
-from azure_batch_operator.reconcile.policy import Policy
-from azure_batch_operator.reconcile.pool_changes import with_note
+from azure_batch_operator.reconcile.pool.changes import with_note
+from azure_batch_operator.reconcile.reconcile_policy import Policy
 from azure_batch_operator.sync import controller as module
 from azure_batch_operator.sync.controller import Controller
 from azure_batch_operator.sync.mirror import Interest, Mirror

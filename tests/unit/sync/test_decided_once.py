@@ -13,10 +13,10 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import HostPolicy
 from azure_batch_operator.kube.status import StatusWriter
-from azure_batch_operator.reconcile.oneshot import asked, handled
+from azure_batch_operator.reconcile.annotations import asked, handled
 from azure_batch_operator.reconcile.plan import Notice, Plan
-from azure_batch_operator.reconcile.policy import Policy
-from azure_batch_operator.sync import views
+from azure_batch_operator.reconcile.reconcile_policy import Policy
+from azure_batch_operator.sync import observe as views
 from azure_batch_operator.sync.controller import Controller
 from azure_batch_operator.sync.queue import WorkQueue
 from azure_batch_operator.sync.store import Store

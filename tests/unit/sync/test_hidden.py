@@ -10,7 +10,7 @@ import pytest
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile.plan import Plan
-from azure_batch_operator.reconcile.resolve import Reference, ResolutionError, Source
+from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, Source
 from azure_batch_operator.sync.hidden import Hidden
 from unit.objects import resource
 

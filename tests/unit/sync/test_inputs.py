@@ -13,7 +13,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.kube.api import Busy, KubeError, NotFound
 from azure_batch_operator.reconcile.plan import Call, Plan, Table
-from azure_batch_operator.reconcile.resolve import ResolutionError
+from azure_batch_operator.reconcile.value_references import ResolutionError
 from azure_batch_operator.sync.inputs import Inputs
 from support.jumping_loop import run_jumping
 from unit.objects import JOB_SPEC, POOL_SPEC, TASK_SPEC, resource

@@ -12,7 +12,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import InvalidRequestError
 from azure_batch_operator.reconcile.plan import Absent, Call, Table
-from azure_batch_operator.sync.polls.offers import shared
+from azure_batch_operator.sync.polls.account_metadata import shared
 from azure_batch_operator.sync.polls.schedules import last_ids
 from unit.sync.test_poll_scope import jumping
 from unit.sync.test_poller import JOB, OWNER, Scene, task

@@ -26,9 +26,9 @@ from azure_batch_operator.batch import (
     ServerError,
     ThrottledError,
 )
-from azure_batch_operator.reconcile.account_problems import judges_account
-from azure_batch_operator.reconcile.observation import with_problem
+from azure_batch_operator.reconcile.account.problems import judges_account
 from azure_batch_operator.reconcile.plan import Absent, Plan
+from azure_batch_operator.reconcile.unreadable import with_problem
 from azure_batch_operator.sync.polls.base import News
 from azure_batch_operator.sync.polls.steps import Scope, Step, Troubles
 from support.jumping_loop import run_jumping

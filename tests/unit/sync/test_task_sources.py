@@ -12,9 +12,9 @@ import pytest
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.kube.api import Busy, NotFound
-from azure_batch_operator.reconcile import expand
+from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.plan import Plan
-from azure_batch_operator.reconcile.resolve import ResolutionError
+from azure_batch_operator.reconcile.value_references import ResolutionError
 from azure_batch_operator.sync import task_sources
 from azure_batch_operator.sync.inputs import Inputs
 from unit.objects import JOB_SPEC, resource

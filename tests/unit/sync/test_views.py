@@ -8,9 +8,9 @@ import pytest
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.reconcile.plan import Plan
-from azure_batch_operator.sync import views
+from azure_batch_operator.sync import observe as views
+from azure_batch_operator.sync.observe import task as task_views
 from azure_batch_operator.sync.store import Store
-from azure_batch_operator.sync.views import task as task_views
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, TASK_SPEC, resource
 
 FAILED = {"phase": "Failed", "exitCode": 3, "result": "failure"}

@@ -15,8 +15,8 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, BatchError
 from azure_batch_operator.guard import refusal
 from azure_batch_operator.kube.api import KubeApi
-from azure_batch_operator.reconcile.operation_order import Operate, Progress
-from azure_batch_operator.reconcile.trouble import Patience, Trouble, trouble
+from azure_batch_operator.reconcile.error_classes import Patience, Trouble, trouble
+from azure_batch_operator.reconcile.operation.order import Operate, Progress
 from azure_batch_operator.sync.backoff import Backoff
 from azure_batch_operator.sync.operations.attempts import Attempts
 from azure_batch_operator.sync.operations.runs import Run

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterable, Awaitable, Mapping
 from typing import Any
 
 from azure_batch_operator.batch import BatchError, NotFoundError
-from azure_batch_operator.reconcile.account_problems import judges_account
-from azure_batch_operator.reconcile.failures import cause
+from azure_batch_operator.reconcile.account.problems import judges_account
+from azure_batch_operator.reconcile.job.failures import cause
 from azure_batch_operator.sync.mirror import JobResults, JobWish
 from azure_batch_operator.sync.polls.base import Poll, options
 from azure_batch_operator.sync.polls.tries import Tries, count

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Any
 
 from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError
-from azure_batch_operator.reconcile.compare import same
-from azure_batch_operator.reconcile.pool_view import number_of
+from azure_batch_operator.reconcile.pool.scope import number_of
+from azure_batch_operator.reconcile.wire_equality import same
 from azure_batch_operator.sync.mirror import Interest, Mirror, PoolNotes
 from azure_batch_operator.sync.polls.base import TAIL_BYTES, TAIL_LINES, News, Poll, clock, options, tail_of
 from azure_batch_operator.sync.polls.steps import Scope, Step, keys_of

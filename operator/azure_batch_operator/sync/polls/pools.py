@@ -15,10 +15,10 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError
-from azure_batch_operator.reconcile.account_problems import judges_account
+from azure_batch_operator.reconcile.account.problems import judges_account
 from azure_batch_operator.reconcile.ownership import Owned, Owner, owner_of
 from azure_batch_operator.reconcile.plan import Absent
-from azure_batch_operator.reconcile.pool_view import moment
+from azure_batch_operator.reconcile.pool.scope import moment
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 from azure_batch_operator.sync.polls.jobs import pool_of

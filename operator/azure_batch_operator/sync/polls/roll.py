@@ -15,7 +15,7 @@ from typing import Any
 
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchError, InvalidRequestError, NotFoundError
-from azure_batch_operator.reconcile.account_problems import judges_account
+from azure_batch_operator.reconcile.account.problems import judges_account
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import RemoteTable
 from azure_batch_operator.sync.polls.base import News, clock

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from azure_batch_operator.batch import BatchClient, NotFoundError
-from azure_batch_operator.reconcile.schedule import STATISTICS
+from azure_batch_operator.reconcile.schedule.lifecycle import STATISTICS
 from azure_batch_operator.shapes import whole_number
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options

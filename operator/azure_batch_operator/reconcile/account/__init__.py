@@ -1,0 +1,1 @@
+"""Decisions about BatchAccount; `lifecycle` holds the order of the steps."""

@@ -1,0 +1,236 @@
+"""BatchAccount: is it reachable, are we let in, who uses it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from azure_batch_operator.api.account import MOST_APPLICATIONS, MOST_IMAGES, MOST_VERSIONS, AccountSpec
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.account.problems import PASSING
+from azure_batch_operator.reconcile.plan import Plan, Unconfirmed
+from azure_batch_operator.reconcile.standard_plans import FORCE_HINT, with_notice
+from azure_batch_operator.reconcile.status import Verdict, kept, picked, status, timestamp
+from azure_batch_operator.words import listed
+
+_MOST_USERS_NAMED = 5
+_NOT_KEPT = (
+    "the operator may not put its finalizer on the Secret that the account signs in with. If the namespace is deleted while the "
+    "operator is down, the Secret goes first, and what is in Azure Batch stays and is billed: grant the rights of "
+    "azure-batch-operator-secrets"
+)
+
+
+@dataclass(frozen=True)
+class Health:
+    """What the calls to the account have shown.
+
+    Attributes:
+        checked: whether any call was answered, well or badly, since the account was opened.
+        reason, message: of the trouble; empty while all is well.
+        throttled_until: seconds since the epoch until which the service asked for silence.
+        pauses: how often it has done so, as far as is known.
+        last_success: seconds since the epoch at which the account last answered a poll.
+    """
+
+    checked: bool = False
+    reason: str = ""
+    message: str = ""
+    throttled_until: float | None = None
+    pauses: int = field(default=0, compare=False)
+    last_success: float | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the service says of the account itself.
+
+    Attributes:
+        images: `supportedimages`; None before they were asked for.
+        applications: applications with their versions; None before.
+        calls_per_minute: calls of ours, in coarse steps.
+    """
+
+    images: Sequence[Mapping[str, Any]] | None = None
+    applications: Sequence[Mapping[str, Any]] | None = None
+    calls_per_minute: int = 0
+
+
+NO_OFFER = Offer()
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What is done for the Secret that an account signs in with.
+
+    Attributes:
+        secret: its name, if the operator's finalizer is on it.
+        refused: whether it should be and the operator may not put it on.
+    """
+
+    secret: str | None = None
+    refused: bool = False
+
+
+NOT_KEPT = Keeping()
+
+
+def pinned(resource: Resource) -> Resource:
+    """The account as it is used: at the endpoint and under the name that it first answered with.
+
+    The definition refuses another one. One that is there all the same, past an old definition, would leave what is in Azure behind.
+    """
+    endpoint, name = resource.status.get("endpoint"), resource.status.get("account")
+    if not endpoint or not name or not _moved(resource):
+        return resource
+    return replace(resource, spec={**resource.spec, "endpoint": endpoint, "accountName": name})
+
+
+def _moved(resource: Resource) -> str | None:
+    """What the spec says otherwise than when the account first answered."""
+    spec = AccountSpec.model_validate(resource.spec)
+    for member, now, name in (("endpoint", spec.endpoint, "endpoint"), ("accountName", spec.account, "account")):
+        then = resource.status.get(name)
+        if resource.status.get("endpoint") and then and str(then).rstrip("/") != now.rstrip("/"):
+            return (
+                f"spec.{member} was changed from {then!r} to {now!r}, which has no effect: the objects of this account "
+                f"represent resources at {then!r}. Change it back, or create another BatchAccount"
+            )
+    return None
+
+
+def _never_used(resource: Resource, dependents: Sequence[Resource]) -> bool:
+    """Whether the account has never answered, as with a mistyped endpoint, so that nothing of its objects can be in Azure Batch."""
+    return not resource.status.get("endpoint") and not any(each.has_finalizer for each in dependents)
+
+
+def plan(
+    resource: Resource,
+    health: Health,
+    dependents: Sequence[Resource],
+    now: float,
+    offer: Offer = NO_OFFER,
+    keeping: Keeping = NOT_KEPT,
+) -> Plan:
+    """Decide about one BatchAccount.
+
+    Args:
+        health: of the calls, or of what keeps calls from being made (a missing Secret).
+        dependents: objects that name the account.
+        offer: what the service says of it.
+        keeping: what is done for its Secret.
+    """
+    if resource.deleting:
+        if not resource.has_finalizer or resource.released or not dependents or _never_used(resource, dependents):
+            return Plan(finalizer="remove", unconfirmed=Unconfirmed.UNUSED)
+        verdict = Verdict(
+            "Deleting",
+            "InUse",
+            f"waiting until no object uses the account. Used by {_users(dependents)}. {FORCE_HINT}",
+            ready=False,
+            trend="Reconciling",
+        )
+        return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+    if not health.checked and resource.condition("Ready"):
+        return Plan()  # the operator has just started: what it said before stands until a call says otherwise
+    verdict = _verdict(health)
+    if (moved := _moved(resource)) is not None and verdict.ready:
+        verdict = Verdict("Connected", "EndpointChanged", moved, ready=False, trend="Stalled")
+    if keeping.refused:
+        verdict = replace(verdict, more={**(verdict.more or {}), "SecretKept": (False, "SecretNotKept", _NOT_KEPT)})
+    until = health.throttled_until
+    plan = Plan(
+        finalizer=None if resource.has_finalizer else "add",
+        status=_status(resource, verdict, health, dependents, offer, keeping, now),
+        again=max(1.0, until - now + 1.0) if until and until > now else None,
+    )
+    return with_notice(resource, plan, verdict)
+
+
+def _status(
+    resource: Resource,
+    verdict: Verdict,
+    health: Health,
+    dependents: Sequence[Resource],
+    offer: Offer,
+    keeping: Keeping,
+    now: float,
+) -> dict[str, Any]:
+    before, until = resource.status, health.throttled_until
+    times = max(pauses_shown(resource), health.pauses)
+    throttling = ({"until": timestamp(until)} if until and until > now else {}) | ({"times": times} if times else {})
+    images, applications = offer.images, offer.applications
+    shown = status(
+        resource,
+        verdict,
+        now,
+        account=AccountSpec.model_validate(pinned(resource).spec).account,
+        endpoint=before.get("endpoint") or (str(resource.spec["endpoint"]) if verdict.ready else None),
+        keptSecret=keeping.secret,
+        throttling=throttling or None,
+        lastSuccessTime=before.get("lastSuccessTime"),
+        callsPerMinute=before.get("callsPerMinute"),
+        users=_numbers(dependents) or None,
+        supportedImages=before.get("supportedImages") if images is None else _images(images) or None,
+        applications=before.get("applications") if applications is None else _applications(applications) or None,
+    )
+    # That time goes by, or that there is more or less to do, is no reason to write: an idle fleet writes nothing.
+    if shown != before:
+        if health.last_success is not None:
+            shown["lastSuccessTime"] = timestamp(health.last_success)
+        if offer.calls_per_minute:
+            shown["callsPerMinute"] = offer.calls_per_minute
+    return shown
+
+
+def pauses_shown(resource: Resource) -> int:
+    """How often the account was throttled, by its status: the count goes on from there after a restart."""
+    return int((resource.status.get("throttling") or {}).get("times") or 0)
+
+
+def _numbers(dependents: Sequence[Resource]) -> dict[str, int]:
+    kinds = Counter(each.key.kind for each in dependents)
+    return {f"{kind[0].lower()}{kind[1:]}s": number for kind, number in sorted(kinds.items())}
+
+
+def _images(images: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Images by name, verified ones first where there are too many."""
+    found = []
+    for image in images:
+        reference = image.get("imageReference") or {}
+        entry = picked(reference, ("publisher", "offer", "sku")) | picked(
+            image, ("nodeAgentSKUId", "osType", "verificationType")
+        )
+        end = image.get("batchSupportEndOfLife")
+        found.append(entry | ({"endOfLife": end} if end else {}))
+    found.sort(key=lambda each: (each.get("verificationType") != "verified", str(each)))
+    return sorted(found[:MOST_IMAGES], key=str)
+
+
+def _applications(applications: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    found = []
+    for application in sorted(applications, key=lambda each: str(each["id"]))[:MOST_APPLICATIONS]:
+        versions = list(application.get("versions") or ())[-MOST_VERSIONS:]
+        found.append(picked(application, ("id", "displayName")) | ({"versions": versions} if versions else {}))
+    return found
+
+
+def _verdict(health: Health) -> Verdict:
+    if health.reason:
+        waits = health.reason in PASSING
+        phase = health.reason if health.reason == "Throttled" else "Unavailable"
+        trend: Literal["Reconciling", "Stalled"] = "Reconciling" if waits else "Stalled"
+        return Verdict(phase, health.reason, health.message, ready=False, trend=trend, warning=True)
+    if not health.checked:
+        return Verdict("Connecting", "Connecting", "no call has been answered yet", ready=False, trend="Reconciling")
+    return Verdict("Connected", "Connected", "the operator is signed in to the account", ready=True)
+
+
+def _users(dependents: Sequence[Resource]) -> str:
+    kinds = Counter(each.key.kind for each in dependents)
+    numbers = listed(f"{number} {kind}{'s' if number > 1 else ''}" for kind, number in sorted(kinds.items()))
+    named = sorted(f"{each.key.kind} {each.key.namespace}/{each.key.name}" for each in dependents)[:_MOST_USERS_NAMED]
+    more = ", …" if len(dependents) > len(named) else ""
+    return f"{numbers}: {', '.join(named)}{more}"

@@ -1,0 +1,1 @@
+"""Decisions about BatchJob; `lifecycle` holds the order of the steps."""

@@ -1,0 +1,211 @@
+"""How a BatchJob ends: what its tasks' results mean, and when the operator ends it before they are all there.
+
+A completed job may have unfinished tasks and a job whose tasks failed is completed all the same (docs/azure-batch.md#jobs), so the
+outcome comes from the tasks; the terminateReason tells the cases apart in which something else ended the job.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.job.scope import TasksView
+from azure_batch_operator.reconcile.plan import TaskEvidence
+from azure_batch_operator.reconcile.status import SUSPENDED, Verdict, seconds_since
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why the operator ends a job.
+
+    Attributes:
+        reason: of the condition `Failed`.
+        terminate_reason: how Azure Batch shows it, and how the operator knows it again.
+        message: what it means.
+    """
+
+    reason: str
+    terminate_reason: str
+    message: str
+
+
+DEPENDENCY_FAILED = Ending(
+    "DependencyFailed",
+    "azurebatch.io: the remaining tasks depend on failed tasks",
+    "the remaining tasks depend on failed tasks",
+)
+TOO_MANY_FAILED = Ending(
+    "TooManyTasksFailed", "azurebatch.io: more tasks failed than allowed", "more tasks failed than failurePolicy allows"
+)
+PENDING_TOO_LONG = Ending(
+    "PendingDeadlineExceeded",
+    "azurebatch.io: no task started in time",
+    "no task started within pendingDeadlineSeconds",
+)
+TOO_MANY_REQUEUES = Ending(
+    "TooManyRequeues",
+    "azurebatch.io: a task was requeued too often",
+    "a task was requeued more often than backoff.maxRequeues allows, and there is no fallback pool",
+)
+ASKED = Ending("JobTerminated", "azurebatch.io: terminated by annotation", f"the annotation {TERMINATE} ended the job")
+_ENDINGS = {
+    each.terminate_reason: each
+    for each in (DEPENDENCY_FAILED, TOO_MANY_FAILED, PENDING_TOO_LONG, TOO_MANY_REQUEUES, ASKED)
+}
+_DEADLINE = "MaxWallClockTimeExpiry"
+_BY_ITSELF = frozenset({"", "AllTasksCompleted", "JMComplete", "TaskFailed"})
+"""Reasons that lie in the job's own tasks; any other is somebody's who has ended it from outside."""
+
+
+def failure(ending: Ending, message: str | None = None) -> Verdict:
+    """The verdict of a job that has failed."""
+    text = message or ending.message
+    return Verdict(
+        "Failed", ending.reason, text, ready=False, trend="Stalled", more={"Failed": (True, ending.reason, text)}
+    )
+
+
+_NOTHING = (
+    "there was nothing to do: tasks, tasksFrom and taskFactory contain no task; leave all three out for a job whose tasks are "
+    "BatchTasks"
+)
+NOTHING_TO_DO = Verdict(
+    "Succeeded", "NothingToDo", _NOTHING, ready=True, more={"Complete": (True, "NothingToDo", _NOTHING)}
+)
+"""The verdict of a job without tasks: it has come to its end, so that the next run of a schedule is not held up."""
+
+
+def allowed_failures(spec: Mapping[str, Any], total: int) -> int:
+    """How many failed tasks do not make the job fail."""
+    policy = spec.get("failurePolicy") or {}
+    if "maxFailedTasks" in policy:
+        return int(policy["maxFailedTasks"])
+    return math.floor(float(policy.get("maxFailedRatio", 0)) * total + 1e-9)
+
+
+def action(spec: Mapping[str, Any]) -> str:
+    """`Continue`, `Stop` or `Hold`."""
+    return str((spec.get("failurePolicy") or {}).get("action", "Continue"))
+
+
+def pending_deadline(resource: Resource, now: float) -> float | None:
+    """Seconds left for the first task to start, negative when they are over; None if there is no such limit any more."""
+    limit, status = resource.spec.get("pendingDeadlineSeconds"), resource.status
+    if limit is None or status.get("tasksStartTime") or resource.spec.get("suspend"):
+        return None
+    suspended = resource.condition(SUSPENDED)
+    waited = seconds_since(resource.created, now)
+    if suspended is not None:
+        # One that still says that it is suspended is being resumed right now.
+        resumed = suspended.get("status") == "False"
+        waited = min(waited, seconds_since(suspended["lastTransitionTime"], now) if resumed else 0.0)
+    return float(limit) - waited
+
+
+def early(
+    resource: Resource, total: int, tasks: TasksView, *, blocked: bool, requeues: bool, now: float
+) -> Ending | None:
+    """Why a job that is active must be ended now; None if it goes on.
+
+    Args:
+        blocked: whether all that is left depends on failed tasks.
+        requeues: whether a task was put back too often and there is nowhere to go.
+    """
+    spec = resource.spec
+    if blocked and str(spec.get("onDependencyFailure", "Fail")) == "Fail" and action(spec) != "Hold":
+        return DEPENDENCY_FAILED
+    if action(spec) == "Stop" and tasks.failed_count > allowed_failures(spec, total):
+        return TOO_MANY_FAILED
+    if requeues:
+        return TOO_MANY_REQUEUES
+    left = pending_deadline(resource, now)
+    if left is not None and left <= 0 and not tasks.number("running", "completed"):
+        return PENDING_TOO_LONG
+    return None
+
+
+def evidence(ending: Ending, tasks: TasksView) -> tuple[TaskEvidence, ...]:
+    """What lists of the job's tasks must confirm before it is ended, since the counts that were decided from lag behind."""
+    if ending is PENDING_TOO_LONG:
+        return (TaskEvidence("state ne 'active'", most=0),)
+    if ending is DEPENDENCY_FAILED:
+        active = tasks.number("active")
+        return TaskEvidence("state eq 'active'", active, active), TaskEvidence(_ON_NODES, most=0)
+    if ending is TOO_MANY_FAILED:
+        return (TaskEvidence("executionInfo/result eq 'failure'", tasks.failed_count),)
+    return ()
+
+
+_ON_NODES = "state eq 'preparing' or state eq 'running'"
+
+
+def outcome(
+    spec: Mapping[str, Any],
+    remote: Mapping[str, Any],
+    tasks: TasksView,
+    total: int,
+    missing: int = 0,
+    *,
+    grown: bool = False,
+) -> Verdict:
+    """The verdict on a job that is completed in Azure Batch and whose unfinished tasks were counted.
+
+    Args:
+        total: tasks that it has, or should have.
+        missing: those of them that were never added.
+        grown: whether all tasks of an earlier version of the spec were in, so that what is missing came too late for a job that has
+            ended well.
+    """
+    info = remote.get("executionInfo") or {}
+    failed, unfinished = tasks.failed_count, tasks.unfinished or 0
+    reason = str(info.get("terminateReason") or "")
+    first = f" (first: {tasks.failed[0]['id']})" if tasks.failed else ""
+    if error := info.get("schedulingError"):
+        code = str(error.get("code") or "SchedulingError")
+        return failure(Ending(code, "", f"the job could not be scheduled: {error.get('message')}"))
+    well = failed <= allowed_failures(spec, total) and not unfinished
+    if well and (not missing or (grown and reason in _BY_ITSELF)) and (total or reason not in _ENDINGS):
+        return _success(total - missing, failed, reason)
+    succeeded = total - missing - failed - unfinished
+    so_far = f"{succeeded} of {total} tasks had succeeded" if total else "it had no tasks"
+    ending = _ENDINGS.get(reason)
+    if ending is DEPENDENCY_FAILED:
+        text = f"{failed} of {total} tasks failed, and {unfinished} could not run because they depend on a failed one{first}"
+        return failure(ending, text)
+    if ending is TOO_MANY_FAILED:
+        return failure(ending, f"{ending.message}{first}; {so_far}")
+    if ending is not None:
+        return failure(ending, f"{ending.message}; {so_far}")
+    if reason == _DEADLINE:
+        which = "activeDeadlineSeconds" if "activeDeadlineSeconds" in spec else "constraints.maxWallClockTime"
+        return failure(Ending("DeadlineExceeded", reason, f"{which} was over when {so_far}"))
+    if reason in _BY_ITSELF and failed > allowed_failures(spec, total):
+        text = (
+            f"task {tasks.failed[0]['id']!r} failed"
+            if total == 1 and tasks.failed
+            else f"{failed} of {total} tasks failed{first}"
+        )
+        return failure(Ending("TasksFailed", "", text))
+    return failure(Ending("JobTerminated", "", f"the job was ended ({reason}) when {so_far}"))
+
+
+def _success(total: int, failed: int, reason: str) -> Verdict:
+    if failed:
+        message = f"{total - failed} of {total} tasks succeeded, {failed} failed, as failurePolicy allows"
+    else:
+        succeeded = "the task succeeded" if total == 1 else f"all {total} tasks succeeded"
+        message = succeeded if total else f"the job ended ({reason}) without tasks"
+    return Verdict("Succeeded", "Succeeded", message, ready=True, more={"Complete": (True, "Succeeded", message)})
+
+
+def held(failed: int, total: int, first: str) -> Verdict:
+    """The verdict on a job that is kept open although its tasks have ended, since some have failed."""
+    text = (
+        f"{failed} of {total} tasks failed (first: {first}); failurePolicy keeps the job open: run them again with a new "
+        f"value of the annotation {RETRY_FAILED}, or end the job with {TERMINATE}"
+    )
+    return Verdict("Held", "TasksFailed", text, ready=False, trend="Stalled")

@@ -1,0 +1,362 @@
+"""From a BatchJob's spec to the bodies of its tasks: a stream, in the order of ids, the same each time it is made.
+
+Ids of a factory are the running number, padded with zeros to the width of the largest one, so that they sort as numbers and that
+ranges of dependencies fit (leading zeros are ignored there). The merge task is called `merge`. Tasks of
+ConfigMaps have become `tasks` and rows before this (`reconcile.sources`).
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from azure_batch_operator.api.factory import MAX_TASKS, MergeTask, ParameterSet, RepeatTask
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.api.task_body import Task
+from azure_batch_operator.reconcile.job import dependencies, placeholders
+from azure_batch_operator.reconcile.job.dependencies import MADE, MERGE_ID, Depends, Lists, resolved
+from azure_batch_operator.reconcile.job.placeholders import fill
+from azure_batch_operator.reconcile.job.task_sources import place, without_empty_ids
+
+_WIDEST_ID = 64
+_DEPENDENCY_TEXT = 64_000
+"""Most characters of all ids in a dependsOn (docs/azure-batch.md#limits)."""
+_ALL_DEPENDENCY_TEXT = 64 << 20
+"""Most characters that `allOf` may add to all tasks of a factory together: each of them is sent, and read again."""
+_MOST_FOLLOWED = 50_000
+"""Tasks of a factory that may each depend on something else and are still looked through, which happens in the event loop."""
+_MOST_NAMED = 250_000
+"""Ids that these tasks may name together, for the same reason: a short manifest can ask for 1,000 of them in each of 50,000 tasks
+(test_dependencies.py, `test_more_ids_than_are_followed_are_not_even_made`)."""
+
+
+@dataclass(frozen=True)
+class _Series:
+    """The values that a factory fills into its template, one sequence of them per task.
+
+    Attributes:
+        size: how many tasks.
+        width: how many values each has.
+        what: what the values are, for messages.
+        values: the sequences, made one by one.
+        names: names of the values, if they have any.
+        longest: characters of the longest value.
+    """
+
+    size: int
+    width: int
+    what: str
+    values: Iterable[Sequence[object]]
+    names: Sequence[str] = ()
+    longest: int = 20
+
+
+def total(spec: Mapping[str, Any]) -> int:
+    """How many tasks the spec stands for."""
+    return len(spec.get("tasks") or ()) + _factory_size(spec) + (1 if _merge_template(spec) else 0)
+
+
+def unread(spec: Mapping[str, Any]) -> bool:
+    """Whether tasks are in ConfigMaps that could not be read, so that `total` does not count them."""
+    items = ((spec.get("taskFactory") or {}).get("taskPerItem") or {}).get("itemsFrom")
+    return bool(spec.get("tasksFrom") or items)
+
+
+def nothing_to_do(spec: Mapping[str, Any]) -> bool:
+    """Whether the spec says where tasks come from, and none do: an empty list, no line, no row below the names of the columns.
+
+    A job that says nothing of tasks waits for those of others, and so does one with a job manager task or with noaction.
+    """
+    given = any(name in spec for name in ("tasks", "tasksFrom", "taskFactory")) and not unread(spec)
+    waits = spec.get("jobManagerTask") or str(spec.get("onAllTasksComplete", "")).lower() == "noaction"
+    return given and not waits and not total(spec)
+
+
+def needs_dependencies(spec: Mapping[str, Any]) -> bool:
+    """Whether a task of the spec depends on others, so that the job must have usesTaskDependencies."""
+    made = bool(_repeat_depends(spec)) and _factory_size(spec) > 0
+    return made or bool(_merge_template(spec)) or any(task.get("dependsOn") for task in spec.get("tasks") or ())
+
+
+def lists(spec: Mapping[str, Any]) -> Lists:
+    """What `dependsOn.allOf` can name in a spec."""
+    return Lists(sorted(map(_id, spec.get("tasks") or ())), _factory_size(spec), id_width(spec))
+
+
+def merge_depends(spec: Mapping[str, Any], all_lists: Lists) -> dict[str, Any] | None:
+    """What the merge task depends on: all other tasks, unless it says something else; None if there is no merge task."""
+    template = _merge_template(spec)
+    return None if template is None else resolved(template.get("dependsOn") or _ALL_OTHERS, all_lists)
+
+
+_ALL_OTHERS = {"allOf": ["tasks", "taskFactory"]}
+
+
+def merges_all(spec: Mapping[str, Any]) -> bool:
+    """Whether there is a merge task that depends on all other tasks."""
+    template = _merge_template(spec)
+    return template is not None and not template.get("dependsOn")
+
+
+def made_depends(spec: Mapping[str, Any], all_lists: Lists) -> dict[str, Depends] | None:
+    """What tasks of the factory depend on, by their ids, or once for all under `MADE`; None if they are too many to look at."""
+    depends, series = _repeat_depends(spec), _series(spec)
+    if not depends or series is None or not series.size:
+        return {}
+    if not placeholders.count(depends):
+        return {MADE: resolved(depends, all_lists)}
+    named = len(depends.get("taskIds") or ())
+    if "tasks" in (depends.get("allOf") or ()):
+        named += len(all_lists.listed)
+    if series.size > _MOST_FOLLOWED or series.size * named > _MOST_NAMED:
+        return None
+    return {
+        f"{number:0{all_lists.width}}": resolved(_filled(depends, values, series.names), all_lists)
+        for number, values in enumerate(series.values)
+    }
+
+
+def _repeat_depends(spec: Mapping[str, Any]) -> Depends:
+    return ((spec.get("taskFactory") or {}).get("repeatTask") or {}).get("dependsOn") or {}
+
+
+def _filled(depends: Depends, values: Sequence[object], names: Sequence[str]) -> Depends:
+    return without_empty_ids(fill(depends, values, names))
+
+
+def goes_on(spec: Mapping[str, Any]) -> bool:
+    """Whether tasks run although tasks that they depend on have failed."""
+    return spec.get("onDependencyFailure") == "Ignore"
+
+
+def regardless(task: Mapping[str, Any]) -> dict[str, Any]:
+    """The task with `satisfy` for ends of which its exitConditions say nothing, so its dependents run."""
+    conditions = task.get("exitConditions") or {}
+    default = {"dependencyAction": "satisfy", **(conditions.get("default") or {})}
+    return {**task, "exitConditions": {**conditions, "default": default}}
+
+
+def problems(spec: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the tasks, each with its field and remedy; empty if they can be sent."""
+    found: list[str] = []
+    if total(spec) > MAX_TASKS:
+        found.append(
+            f"spec makes {total(spec)} tasks, but at most {MAX_TASKS} are allowed: split it into several BatchJobs"
+        )
+    series, unclear = _series(spec), []
+    if series is not None and series.size:
+        template, where = spec["taskFactory"]["repeatTask"], "spec.taskFactory.repeatTask"
+        unclear = placeholders.problems(template, series.width, series.what, series.longest, where)
+    all_lists = lists(spec)
+    taken = list(_taken_ids(spec, all_lists))
+    found += [*unclear, *taken]
+    if not taken:
+        made = {} if unclear else made_depends(spec, all_lists) or {}
+        found += dependencies.problems(spec, all_lists, made, merge_depends(spec, all_lists))
+    if spec.get("usesTaskDependencies") is False and needs_dependencies(spec):
+        found.append(
+            "spec.usesTaskDependencies is false, but tasks depend on others: remove it, or remove dependsOn and mergeTask"
+        )
+    found += _job_actions(spec)
+    found += _too_long(spec, all_lists)
+    return found
+
+
+def _too_long(spec: Mapping[str, Any], all_lists: Lists) -> Iterator[str]:
+    """Lists of ids that are too long for Azure Batch, or for all tasks of a factory together."""
+    if _text(merge_depends(spec, all_lists) or {}) > _DEPENDENCY_TEXT:
+        yield (
+            "spec.taskFactory.mergeTask: the IDs of the other tasks are too long together "
+            f"(more than {_DEPENDENCY_TEXT} characters): use shorter IDs, or tasks of the factory"
+        )
+    depends = _repeat_depends(spec)
+    if not depends.get("allOf"):
+        return
+    where, text = "spec.taskFactory.repeatTask.dependsOn.allOf", _text(resolved(depends, all_lists))
+    one = "let one task depend on all others, and name only that one in taskIds"
+    if text > _DEPENDENCY_TEXT:
+        yield f"{where}: the IDs are too long together (more than {_DEPENDENCY_TEXT} characters): {one}"
+    elif text * all_lists.made > _ALL_DEPENDENCY_TEXT:
+        yield f"{where}: {text} characters of IDs in each of {all_lists.made} tasks are too many: {one}"
+
+
+def _text(depends: Depends) -> int:
+    return sum(len(str(id)) for id in depends.get("taskIds") or ())
+
+
+def lets_tasks_act(job: Mapping[str, Any]) -> bool:
+    """Whether a job, as a spec or as the service shows it, allows exit conditions with a jobAction."""
+    return str(job.get("onTaskFailure", "")).lower() == "performexitoptionsjobaction"
+
+
+def _job_actions(spec: Mapping[str, Any]) -> Iterator[str]:
+    """Exit conditions that act on the job, which the service refuses unless the job allows it."""
+    if lets_tasks_act(spec):
+        return
+    factory = spec.get("taskFactory") or {}
+    templates = {f"spec.taskFactory.{name}": factory.get(name) for name in ("repeatTask", "mergeTask")}
+    listed = {
+        f"{place(spec, number)}: task {task['id']!r}": task
+        for number, task in enumerate(spec.get("tasks") or ())
+        if task.get("exitConditions")
+    }
+    acting = [
+        where for where, task in {**templates, **listed}.items() if acts_on_job((task or {}).get("exitConditions"))
+    ]
+    if acting:
+        more = f" and {len(acting) - 1} more" if len(acting) > 1 else ""
+        yield (
+            f"{acting[0]}{more} has exitConditions with a jobAction, which the job does not allow: set spec.onTaskFailure to "
+            "performexitoptionsjobaction, or leave jobAction out"
+        )
+
+
+def acts_on_job(conditions: Any) -> bool:
+    """Whether exit conditions have a jobAction anywhere."""
+    if isinstance(conditions, Mapping):
+        return "jobAction" in conditions or any(acts_on_job(each) for each in conditions.values())
+    return isinstance(conditions, list) and any(acts_on_job(each) for each in conditions)
+
+
+def _taken_ids(spec: Mapping[str, Any], all_lists: Lists) -> Iterator[str]:
+    seen: set[str] = set()
+    for number, task in enumerate(spec.get("tasks") or ()):
+        id = _id(task).lower()
+        by_factory = all_lists.makes(id)
+        if id in seen or by_factory or (id == MERGE_ID and _merge_template(spec)):
+            whose = "another task" if id in seen else "a task of the taskFactory"
+            where = place(spec, number)
+            yield f"{where}: ID {task['id']!r} is already used by {whose} (IDs are not case-sensitive): choose another"
+        seen.add(id)
+
+
+def expand(spec: Mapping[str, Any], job_id: str) -> Iterator[dict[str, Any]]:
+    """Bodies of all tasks in the order of their ids.
+
+    Args:
+        job_id: id of the job, below which its logs are kept.
+    """
+    all_lists = lists(spec)
+    inline = sorted((_listed(task, all_lists) for task in spec.get("tasks") or ()), key=_id)
+    merge = [_merge_task(spec, all_lists)] if _merge_template(spec) else []
+    tasks: Iterator[dict[str, Any]] = heapq.merge(inline, _made(spec, all_lists), merge, key=_id)
+    if goes_on(spec) and (needs_dependencies(spec) or spec.get("usesTaskDependencies")):
+        tasks = map(regardless, tasks)
+    upload = (spec.get("logs") or {}).get("upload")
+    return (with_logs(task, {**upload, "path": upload.get("path") or job_id}) for task in tasks) if upload else tasks
+
+
+def with_logs(task: Mapping[str, Any], upload: Mapping[str, Any]) -> dict[str, Any]:
+    """The task with an upload of stdout.txt and stderr.txt, which lie beside its working directory (docs/azure-batch.md#files).
+
+    Args:
+        upload: `spec.logs.upload` of its job, with `path` and with values instead of references.
+    """
+    container = {
+        "containerUrl": upload.get("containerUrl"),
+        "path": f"{str(upload['path']).strip('/')}/{task['id']}",
+    }
+    if identity := upload.get("identityReference"):
+        container["identityReference"] = identity
+    logs = {
+        "filePattern": "../std*.txt",
+        "destination": {"container": container},
+        "uploadOptions": {"uploadCondition": upload.get("uploadCondition", "taskcompletion")},
+    }
+    return {**task, "outputFiles": [*(task.get("outputFiles") or ()), logs]}
+
+
+def _id(task: Mapping[str, Any]) -> str:
+    return str(task["id"])
+
+
+def _series(spec: Mapping[str, Any]) -> _Series | None:
+    factory = spec.get("taskFactory") or {}
+    if sweep := factory.get("parametricSweep"):
+        sets = [ParameterSet.model_validate(each) for each in sweep["parameterSets"]]
+        values = [each.numbers() if each.values is None else each.values for each in sets]
+        size = math.prod(each.size() for each in sets)
+        return _Series(
+            size, len(sets), "parameterSets", _combinations(values), longest=_longest(each.values for each in sets)
+        )
+    if per_item := factory.get("taskPerItem"):
+        rows = per_item.get("rows")
+        if rows is None:
+            items = per_item.get("items") or ()
+            return _Series(len(items), 1, "values per item", ((item,) for item in items), longest=_longest([items]))
+        columns, longest = per_item.get("columns") or (), per_item.get("longest")
+        return _Series(
+            len(rows), len(columns) or 1, "columns", rows, columns, _longest(rows) if longest is None else int(longest)
+        )
+    if repeat := factory.get("repeat"):
+        count = int(repeat["count"])
+        return _Series(count, 1, "values", ((number,) for number in range(count)))
+    return None
+
+
+def _longest(rows: Iterable[Sequence[object] | None]) -> int:
+    """Characters of the longest value; what has no list of values is a number."""
+    return max((len(str(value)) for row in rows for value in row or ()), default=20)
+
+
+def _combinations(dimensions: Sequence[Sequence[object]]) -> Iterator[tuple[object, ...]]:
+    """The cross product, the last dimension fastest; unlike itertools.product it never holds a whole dimension in memory."""
+    if not dimensions:
+        yield ()
+        return
+    for value in dimensions[0]:
+        for rest in _combinations(dimensions[1:]):
+            yield (value, *rest)
+
+
+def _factory_size(spec: Mapping[str, Any]) -> int:
+    series = _series(spec)
+    return series.size if series else 0
+
+
+def id_width(spec: Mapping[str, Any]) -> int:
+    """Digits of the ids of a factory's tasks: enough for the largest number, and at least `idWidth`."""
+    least = min(int((spec.get("taskFactory") or {}).get("idWidth") or 1), _WIDEST_ID)
+    return max(least, len(str(max(_factory_size(spec) - 1, 0))))
+
+
+def with_digits(job: Resource, digits: int) -> Resource:
+    """The job with ids as long as those that it has in Azure Batch already."""
+    factory = job.spec.get("taskFactory")
+    return job if not factory else replace(job, spec={**job.spec, "taskFactory": {**factory, "idWidth": digits}})
+
+
+def _merge_template(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The template of the task that depends on all others; None if there is none, or nothing to merge."""
+    template: Mapping[str, Any] | None = (spec.get("taskFactory") or {}).get("mergeTask")
+    return template if template and (spec.get("tasks") or _factory_size(spec)) else None
+
+
+def _listed(task: Mapping[str, Any], all_lists: Lists) -> dict[str, Any]:
+    body = Task.rest_body(task)
+    if (depends := task.get("dependsOn")) and depends.get("allOf"):
+        body["dependsOn"] = resolved(depends, all_lists)
+    return body
+
+
+def _made(spec: Mapping[str, Any], all_lists: Lists) -> Iterator[dict[str, Any]]:
+    series = _series(spec)
+    # A dimension without values makes none, however long one would walk over the others.
+    if series is None or not series.size:
+        return
+    template = RepeatTask.rest_body(spec["taskFactory"]["repeatTask"])
+    template.pop("dependsOn", None)
+    depends = _repeat_depends(spec)
+    same = None if placeholders.count(depends) else resolved(depends, all_lists)
+    for number, values in enumerate(series.values):
+        body = {"id": f"{number:0{all_lists.width}}"} | fill(template, values, series.names)
+        waits_for = resolved(_filled(depends, values, series.names), all_lists) if same is None else same
+        yield body | {"dependsOn": waits_for} if waits_for else body
+
+
+def _merge_task(spec: Mapping[str, Any], all_lists: Lists) -> dict[str, Any]:
+    template = MergeTask.rest_body(_merge_template(spec) or {})
+    return {"id": MERGE_ID} | template | {"dependsOn": merge_depends(spec, all_lists)}

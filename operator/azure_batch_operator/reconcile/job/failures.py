@@ -1,0 +1,230 @@
+"""Failed tasks: grouped by cause for people, and followed along dependencies to see what can never run."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from azure_batch_operator.batch.redaction import safe_text
+from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job.dependencies import MADE, MERGE_ID, Lists, resolved
+from azure_batch_operator.reconcile.status import shortened
+
+_GROUPS = 5
+_SAMPLES = 5
+_FIRST_TAIL_BYTES, _TAIL_BYTES, _MESSAGE_BYTES = 1400, 700, 300
+"""What five groups may take of the 16 KiB that a status has."""
+
+
+def cause(task: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What failed tasks of one group have in common: exit code, category and code."""
+    info = task.get("executionInfo") or {}
+    failure = info.get("failureInfo") or {}
+    return (info.get("exitCode"), failure.get("category"), failure.get("code"))
+
+
+def explained(failure: Mapping[str, Any]) -> str:
+    """The text of a failure with the service's details: which file, which container; empty if it has none.
+
+    What a detail only repeats is left out.
+    """
+    message = str(failure.get("message") or "")
+    told: list[str] = []
+    for each in failure.get("details") or ():
+        value = safe_text(str(each.get("value") or "")).strip()
+        if value and value not in message and all(value not in other for other in told):
+            name = safe_text(str(each.get("name") or ""))
+            told.append(value if name in {"", "Message"} else f"{name}: {value}")
+    details = "; ".join(told)
+    return f"{message} ({details})" if message and details else message or details
+
+
+def groups(failed: Sequence[Mapping[str, Any]], failed_count: int) -> list[dict[str, Any]]:
+    """Failures by cause, most frequent first, at most five groups.
+
+    Args:
+        failed: failed tasks as the service lists them, the first of each group with `stderrTail`.
+        failed_count: how many there are in all; more than were listed go to the largest group's count.
+    """
+    by_cause: defaultdict[tuple[Any, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    for task in failed:
+        by_cause[cause(task)].append(task)
+    result = []
+    for (exit_code, category, code), tasks in by_cause.items():
+        failure = (tasks[0].get("executionInfo") or {}).get("failureInfo") or {}
+        group = {
+            "exitCode": exit_code,
+            "category": category,
+            "code": code,
+            "message": shortened(explained(failure), _MESSAGE_BYTES) or None,
+            "count": len(tasks),
+            "taskIds": [str(task["id"]) for task in tasks[:_SAMPLES]],
+            "stderrTail": next((task["stderrTail"] for task in tasks if task.get("stderrTail")), None),
+            "stderrProblem": next((task["stderrProblem"] for task in tasks if task.get("stderrProblem")), None),
+        }
+        result.append({name: value for name, value in group.items() if value is not None})
+    result.sort(key=lambda group: -group["count"])
+    if result and failed_count > len(failed):
+        result[0]["count"] += failed_count - len(failed)
+    return [_bounded(group, _TAIL_BYTES if at else _FIRST_TAIL_BYTES) for at, group in enumerate(result[:_GROUPS])]
+
+
+def _bounded(group: dict[str, Any], most: int) -> dict[str, Any]:
+    """The group with its texts cut; why there is no output matters only if there is none."""
+    if tail := group.get("stderrTail"):
+        group["stderrTail"] = shortened(tail, most, end=True)
+        group.pop("stderrProblem", None)
+    elif problem := group.get("stderrProblem"):
+        group["stderrProblem"] = shortened(problem, _MESSAGE_BYTES)
+    return group
+
+
+def blocked(
+    spec: Mapping[str, Any],
+    counts: Mapping[str, int] | None,
+    failed: Sequence[Mapping[str, Any]],
+    failed_count: int,
+    others: int = 0,
+) -> bool:
+    """Whether all tasks that have not ended wait for ever, since they depend on failed ones (docs/azure-batch.md#tasks).
+
+    Only tasks of the spec are known with their dependencies; if anything else is active the answer is no.
+
+    Args:
+        others: BatchTasks of the job of which that is known.
+    """
+    if not counts or not failed_count or counts.get("running") or not counts.get("active"):
+        return False
+    if counts.get("failed", 0) != failed_count or not (others or expand.needs_dependencies(spec)):
+        return False
+    return counts["active"] <= others + _never_run(spec, failed)
+
+
+def _never_run(spec: Mapping[str, Any], failed: Sequence[Mapping[str, Any]]) -> int:
+    """How many tasks of the spec depend, directly or not, on a failed task that blocks its dependents.
+
+    Each dependency is looked at once: this runs in the event loop, and a ConfigMap may hold chains of thousands of tasks
+    (test_failures.py, `test_long_chains_are_walked_once`).
+    """
+    inline = {str(task["id"]).lower(): task for task in spec.get("tasks") or ()}
+    template = (spec.get("taskFactory") or {}).get("repeatTask") or {}
+    ended = {str(task["id"]).lower(): task for task in failed}
+    lists = expand.lists(spec)
+    # Where they are too many to follow, they count as if they could still run.
+    made = expand.made_depends(spec, lists) or {}
+    waiting = _Waiting([*inline, *ended, *made], lists if MADE in made else None)
+    for id, task in inline.items():
+        if id not in ended and (depends := task.get("dependsOn")):
+            waiting.add(id, resolved(depends, lists))
+    for id, each in made.items():
+        if id not in ended:
+            waiting.add(id, each)
+    hopeless = [
+        id
+        for id, task in ended.items()
+        if not satisfies(_as_added(spec, inline.get(id, template)), task.get("executionInfo") or {})
+    ]
+    never: set[str] = set()
+    if MERGE_ID not in ended and hopeless:
+        if expand.merges_all(spec):
+            never.add(MERGE_ID)
+            hopeless.append(MERGE_ID)
+        elif merge := expand.merge_depends(spec, lists):
+            waiting.add(MERGE_ID, merge)
+    while hopeless:
+        for child in waiting.take(hopeless.pop()):
+            if child not in never:
+                never.add(child)
+                hopeless.append(child)
+    if MADE not in never:
+        return len(never)
+    return len(never) - 1 + lists.made - sum(map(lists.makes, ended))
+
+
+class _Waiting:
+    """Which tasks depend on an id, by name or by a range of numbers; ranges are kept in a segment tree over the numbers there are.
+
+    Args:
+        ids: of all tasks that anything can be asked about, in lower case.
+        together: set if the tasks of the factory wait for the same, and are asked about as `MADE`.
+    """
+
+    def __init__(self, ids: Iterable[str], together: Lists | None) -> None:
+        self._together = together
+        self._by_id: defaultdict[str, list[str]] = defaultdict(list)
+        self._numbers = sorted({int(id) for id in ids if _is_number(id)})
+        self._by_range: defaultdict[int, list[str]] = defaultdict(list)
+
+    def add(self, child: str, depends: Mapping[str, Any]) -> None:
+        """Note what a task depends on."""
+        for id in depends.get("taskIds") or ():
+            self._by_id[str(id).lower()].append(child)
+        if self._together and self._together.touches(depends):
+            self._by_id[MADE].append(child)
+        size = len(self._numbers)
+        for each in depends.get("taskIdRanges") or ():
+            left, right = (
+                bisect_left(self._numbers, each["start"]) + size,
+                bisect_right(self._numbers, each["end"]) + size,
+            )
+            while left < right:
+                if left % 2:
+                    self._by_range[left].append(child)
+                    left += 1
+                if right % 2:
+                    right -= 1
+                    self._by_range[right].append(child)
+                left, right = left // 2, right // 2
+
+    def take(self, id: str) -> Iterator[str]:
+        """The tasks that depend on an id; each of their dependencies is returned once only."""
+        yield from self._by_id.pop(id, ())
+        if not _is_number(id):
+            return
+        at = bisect_left(self._numbers, int(id)) + len(self._numbers)
+        while at:
+            yield from self._by_range.pop(at, ())
+            at //= 2
+
+
+def _is_number(id: str) -> bool:
+    return id.isascii() and id.isdigit()
+
+
+def _as_added(spec: Mapping[str, Any], task: Mapping[str, Any]) -> Mapping[str, Any]:
+    return expand.regardless(task) if expand.goes_on(spec) else task
+
+
+_ENDED_BY_ITSELF = frozenset({"failureexitcode", "taskended"})
+"""Codes of failures, in lower case, that are certainly not those of an upload, whose codes the service does not list."""
+
+
+def satisfies(task: Mapping[str, Any], info: Mapping[str, Any]) -> bool:
+    """Whether dependents may run in spite of this failure: exitConditions with dependencyAction satisfy."""
+    conditions = task.get("exitConditions") or {}
+    code = info.get("exitCode")
+    options = None
+    if code is not None:
+        options = next(
+            (each["exitOptions"] for each in conditions.get("exitCodes") or () if each["code"] == code), None
+        )
+        options = (
+            options
+            if options is not None
+            else next(
+                (
+                    each["exitOptions"]
+                    for each in conditions.get("exitCodeRanges") or ()
+                    if each["start"] <= code <= each["end"]
+                ),
+                None,
+            )
+        )
+        if options is None and str((info.get("failureInfo") or {}).get("code")).lower() not in _ENDED_BY_ITSELF:
+            options = conditions.get("fileUploadError")
+    elif conditions.get("preProcessingError"):
+        options = conditions["preProcessingError"]
+    options = options or conditions.get("default") or {}
+    return str(options.get("dependencyAction", "block")).lower() == "satisfy"

@@ -1,0 +1,289 @@
+"""The status of a BatchJob: numbers from the service, the verdict in words, bounded whatever the number of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from azure_batch_operator.api.base import HELD_METADATA, RETRY_FAILED, TERMINATE
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.error_classes import trouble
+from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job.changes import ends_with_its_tasks, note
+from azure_batch_operator.reconcile.job.failures import groups
+from azure_batch_operator.reconcile.job.scope import TasksView
+from azure_batch_operator.reconcile.plan import AccountView
+from azure_batch_operator.reconcile.status import (
+    IN_SYNC,
+    Verdict,
+    seconds_since,
+    shortened,
+    status,
+    timestamp,
+)
+
+RETRY_REFUSED = "RetryRefused"
+_STATES = ("active", "running", "completed", "succeeded", "failed")
+_NODES_SHOWN = 5
+_SENTENCE_BYTES, _MESSAGE_BYTES = 600, 200
+_TRANSITIONS = frozenset({"terminating", "disabling", "enabling"})
+
+
+def total_of(resource: Resource, tasks: TasksView) -> int:
+    """How many tasks the job has or will have, as far as is known."""
+    present = tasks.number("active", "running", "completed")
+    known = expand.total(resource.spec)
+    if expand.unread(resource.spec):
+        known = max(known, int((resource.status.get("taskCounts") or {}).get("total") or 0))
+    # The service's counts lag, so what is known to be in counts as well.
+    return max(present, known + tasks.others_in, tasks.failed_count + (tasks.unfinished or 0))
+
+
+def terminates(spec: Mapping[str, Any], remote: Mapping[str, Any] | None = None) -> bool:
+    """Whether the job ends when its tasks have: as the spec says (by default if it has tasks of its own), or for good already."""
+    if remote is not None and ends_with_its_tasks(remote):
+        return True
+    wanted = spec.get("onAllTasksComplete")
+    own = expand.total(spec) > 0 or expand.nothing_to_do(spec)
+    return own if wanted is None else str(wanted).lower() == "terminatejob"
+
+
+_NO_TASKS = (
+    "the job has no tasks and waits for some: add tasks, tasksFrom or taskFactory to its spec, or create BatchTasks that name it "
+    f"in jobRef. To end it without tasks, set the annotation {TERMINATE}, or delete it"
+)
+
+
+def verdict(
+    resource: Resource, remote: Mapping[str, Any], tasks: TasksView, *, complete: bool, waits: str | None
+) -> Verdict:
+    """The verdict on a job that has not ended."""
+    state, own = str(remote.get("state")), expand.total(resource.spec)
+    if resource.spec.get("suspend"):
+        return _suspended(state)
+    if state in _TRANSITIONS:
+        return Verdict(state.capitalize(), state.capitalize(), f"the job is {state}", ready=False, trend="Reconciling")
+    if state == "disabled" and note(remote, HELD_METADATA) is not None:
+        message = "the operator has disabled the job, to suspend it or to move it to another pool, and enables it again"
+        return Verdict("Enabling", "Enabling", message, ready=False, trend="Reconciling")
+    if state == "disabled":
+        message = (
+            "the job is disabled in Azure Batch, by an exit condition or by another client, so no task starts: enable it "
+            "there, or set spec.suspend to true and then to false"
+        )
+        return Verdict("Disabled", "Disabled", message, ready=True)
+    if not complete:
+        message = f"{tasks.submitted or 0} of {own} tasks added"
+        return Verdict("Submitting", "Submitting", message, ready=False, trend="Reconciling")
+    if not own and not any((tasks.counts or {}).values()):
+        return Verdict("Running", "Active", _NO_TASKS, ready=True)
+    if tasks.number("completed") and not tasks.number("active", "running") and not terminates(resource.spec, remote):
+        message = (
+            "all tasks of the job have ended, and it stays open for more: to end it, set spec.onAllTasksComplete to "
+            f"terminatejob, set the annotation {TERMINATE}, or delete it"
+        )
+        return Verdict("Running", "Active", message, ready=True)
+    if waits:
+        return Verdict("Waiting", "Waiting", waits, ready=True)
+    return Verdict("Running", "Running", "the tasks are in Azure Batch", ready=True)
+
+
+def _suspended(state: str) -> Verdict:
+    if state == "disabled":
+        return suspended("the job is disabled in Azure Batch: no task runs")
+    text = "the job is being disabled; running tasks end as spec.suspendPolicy says"
+    return Verdict("Suspending", "Suspending", text, ready=False, trend="Reconciling")
+
+
+def suspended(message: str) -> Verdict:
+    """The verdict on a job that stands still because the spec says so."""
+    return Verdict("Suspended", "Suspended", message, ready=True, more={"Suspended": (True, "JobSuspended", message)})
+
+
+def resumed(resource: Resource) -> Mapping[str, tuple[bool, str, str]]:
+    """The condition of a job that was suspended once and is no more, as for batch/v1 Job."""
+    if resource.condition("Suspended") is None:
+        return {}
+    stopping = resource.spec.get("suspend")
+    text = "the job is being disabled" if stopping else "the job is resumed"
+    return {"Suspended": (False, "JobSuspending" if stopping else "JobResumed", text)}
+
+
+def retry_refused(tasks: TasksView) -> Mapping[str, tuple[bool, str, str]]:
+    """The condition of a job whose failed tasks do not all run again although the annotation asks; none if nothing was refused."""
+    if tasks.retry_refused is None:
+        return {}
+    problem = trouble(tasks.retry_refused)
+    text = f"failed tasks do not run again, as the annotation {RETRY_FAILED} asks: {problem.message}. It is tried again by itself"
+    return {RETRY_REFUSED: (True, problem.reason, text)}
+
+
+def in_sync(resource: Resource, tasks: TasksView, *, complete: bool) -> Mapping[str, tuple[bool, str, str]]:
+    """Whether tasks in Azure Batch are otherwise than in the spec; kept until they are compared again."""
+    if tasks.different_count:
+        first = ", ".join(tasks.different)
+        text = (
+            f"tasks in Azure Batch that differ from the spec: {tasks.different_count} (first: {first}): set "
+            "spec.taskUpdatePolicy to Replace, change the spec back, or create a new BatchJob"
+        )
+        return {IN_SYNC: (False, "TasksDiffer", text)}
+    if complete and tasks.unread:
+        reason, why = tasks.unread
+        return {IN_SYNC: (False, reason, f"{why}; until then the tasks in Azure Batch continue unchanged")}
+    before = resource.condition(IN_SYNC)
+    if before is not None and before.get("reason") != "TasksDiffer":
+        return {}
+    same = before is not None and before.get("observedGeneration") == resource.generation
+    if before is None or not same or not complete or tasks.complete:
+        return {}
+    return {IN_SYNC: (before["status"] == "True", before["reason"], before["message"])}
+
+
+TASKS_TOO_LATE = (
+    "the job has ended and accepts no more tasks, but its tasks were changed in the spec or in a ConfigMap afterwards: create a "
+    "new BatchJob, or revert the change"
+)
+
+
+def too_late(resource: Resource, shown: Mapping[str, Any], *, changed: bool, now: float) -> list[Mapping[str, Any]]:
+    """The conditions of a job that is done, with what is to be said of a change of its tasks.
+
+    Args:
+        shown: its status so far.
+    """
+    before = [each for each in shown.get("conditions") or () if each["type"] == IN_SYNC]
+    others = [each for each in shown.get("conditions") or () if each["type"] != IN_SYNC]
+    if not changed:
+        return others
+    if before and before[0]["reason"] == "JobFinished":
+        return [*others, *before]
+    condition = {
+        "type": IN_SYNC, "status": "False", "reason": "JobFinished", "message": TASKS_TOO_LATE,
+        "lastTransitionTime": timestamp(now), "observedGeneration": resource.generation,
+    }  # fmt: skip
+    return [*others, condition]
+
+
+def job_status(
+    resource: Resource,
+    account: AccountView,
+    remote: Mapping[str, Any],
+    tasks: TasksView,
+    said: Verdict,
+    now: float,
+    *,
+    handled: Mapping[str, Any] | None = None,
+    waits: str | None = None,
+    origin: str | None = None,
+    missing: int = 0,
+) -> dict[str, Any]:
+    """The whole status.
+
+    Args:
+        missing: tasks of a job that has ended which were never added.
+        origin: fingerprint of what the tasks were made from, once all of them are in.
+    """
+    info, before = remote.get("executionInfo") or {}, resource.status
+    total = total_of(resource, tasks)
+    counts = _counts(tasks, total, missing)
+    return status(
+        resource,
+        said,
+        now,
+        id=resource.remote_id,
+        url=f"{account.url}/jobs/{resource.remote_id}",
+        account=account.name,
+        state=remote.get("state"),
+        poolId=info.get("poolId") or (remote.get("poolInfo") or {}).get("poolId"),
+        startTime=info.get("startTime"),
+        tasksStartTime=_tasks_start(before, info, tasks, now),
+        endTime=info.get("endTime"),
+        terminateReason=info.get("terminateReason"),
+        tasksFingerprint=origin or before.get("tasksFingerprint"),
+        taskCounts=counts,
+        taskSlotCounts=_slots(tasks),
+        retries=tasks.retries if tasks.retries is not None else before.get("retries"),
+        requeues=tasks.requeues if tasks.requeues is not None else before.get("requeues"),
+        progress=f"{counts['completed']}/{total}" if counts else None,
+        percent=counts["completed"] * 100 // total if counts and total else None,
+        waitingFor=shortened(waits, _SENTENCE_BYTES) if waits else None,
+        failures=groups(tasks.failed, tasks.failed_count) or None,
+        nodeFailures=[_node_failure(each) for each in tasks.node_failures[:_NODES_SHOWN]] or None,
+        **_speed(before, remote.get("state"), tasks, counts, now),
+        **({"handled": handled} if handled is not None else {}),
+    )
+
+
+def _tasks_start(before: Mapping[str, Any], info: Mapping[str, Any], tasks: TasksView, now: float) -> str | None:
+    """When a task was first seen to have started; that of a job that ended between two polls is no later than its end."""
+    seen = before.get("tasksStartTime")
+    if seen is None and tasks.number("running", "completed"):
+        seen = timestamp(now)
+    end = info.get("endTime")
+    return end if seen and end and seconds_since(seen, now) < seconds_since(end, now) else seen
+
+
+_ONLY_OF_A_JOB_THAT_EXISTS = frozenset({"state", "waitingFor", "tasksPerMinute", "estimatedEndTime", "taskSlotCounts"})
+
+
+def without_remote(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The status of a job that is gone in Azure Batch: nothing of it is active or running anymore, what had ended stays."""
+    rest = {name: value for name, value in shown.items() if name not in _ONLY_OF_A_JOB_THAT_EXISTS}
+    if counts := rest.get("taskCounts"):
+        rest["taskCounts"] = {**counts, "active": 0, "running": 0}
+    return rest
+
+
+def _node_failure(failure: Mapping[str, Any]) -> dict[str, Any]:
+    if "message" not in failure:
+        return dict(failure)
+    return {**failure, "message": shortened(failure["message"], _MESSAGE_BYTES)}
+
+
+def _speed(
+    before: Mapping[str, Any], state: Any, tasks: TasksView, counts: Mapping[str, int] | None, now: float
+) -> dict[str, Any]:
+    """Speed and expected end of a job that goes on; after a restart those of the status stand until something has ended anew.
+
+    An end that is past was wrong: none is shown before the next task has ended.
+    """
+    if state != "active" or not counts or tasks.unfinished is not None or counts["completed"] >= counts["total"]:
+        return {}
+    if tasks.per_minute is not None:
+        end = tasks.estimated_end
+        found = {"tasksPerMinute": tasks.per_minute, "estimatedEndTime": None if end is None else timestamp(end)}
+    elif (before.get("taskCounts") or {}).get("completed") == counts["completed"]:
+        found = {name: before.get(name) for name in ("tasksPerMinute", "estimatedEndTime")}
+    else:
+        return {}
+    left = seconds_to_end(found, now)
+    return found if left is None or left > 0 else found | {"estimatedEndTime": None}
+
+
+def seconds_to_end(shown: Mapping[str, Any], now: float) -> float | None:
+    """Seconds until the expected end that a status shows; None if it shows none."""
+    end = shown.get("estimatedEndTime")
+    return None if end is None else -seconds_since(end, now)
+
+
+def _slots(tasks: TasksView) -> dict[str, int] | None:
+    if tasks.slots is None or tasks.unfinished is not None:
+        return None
+    slots = {name: int(tasks.slots.get(name, 0)) for name in _STATES}
+    return None if slots == {name: tasks.number(name) for name in _STATES} else slots
+
+
+def _counts(tasks: TasksView, total: int, missing: int) -> dict[str, int] | None:
+    if tasks.unfinished is not None:
+        # Lists are exact where the service's counts lag.
+        submitted = total - missing
+        ended = submitted - tasks.unfinished
+        return {
+            "total": total, "submitted": submitted, "active": tasks.unfinished, "running": 0,
+            "completed": ended, "succeeded": ended - tasks.failed_count, "failed": tasks.failed_count,
+        }  # fmt: skip
+    if tasks.counts is None:
+        return None
+    numbers = {name: tasks.number(name) for name in _STATES}
+    present = numbers["active"] + numbers["running"] + numbers["completed"]
+    return {"total": total, "submitted": present} | numbers

@@ -1,0 +1,242 @@
+"""Tasks that a BatchJob takes from ConfigMaps: reading their texts into the same form as tasks that are written inline.
+
+`needed` says which texts; `inlined` gives the parts of the spec that take the place of `tasksFrom` and `itemsFrom`, so that what
+follows (counting, checking, expanding) sees one kind of job. What comes from a ConfigMap has not been checked by the API server, so
+it is checked here against the same models.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain
+from typing import Any
+
+from pydantic import ValidationError
+
+from azure_batch_operator.api.base import WRITTEN, ApiModel, without_nulls
+from azure_batch_operator.api.task_body import Task
+from azure_batch_operator.reconcile.documents import loaded
+from azure_batch_operator.reconcile.job import placeholders
+from azure_batch_operator.reconcile.job.placeholders import fill
+from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, Source
+
+_MOST_TEXT = 64 << 20
+"""Characters of the tasks that the tables of a job may make: they are in memory together."""
+_STARTS = "tasksFromStarts"
+"""Member beside `tasks`: at which of them each entry of `tasksFrom` begins."""
+
+
+def needed(spec: Mapping[str, Any]) -> list[Reference]:
+    """The ConfigMap keys that hold tasks or items of this job."""
+    found = [
+        Reference(f"spec.tasksFrom[{at}].configMapKeyRef", _source(each["configMapKeyRef"]))
+        for at, each in enumerate(spec.get("tasksFrom") or ())
+    ]
+    if source := _items_from(spec):
+        where = "spec.taskFactory.taskPerItem.itemsFrom.configMapKeyRef"
+        found.append(Reference(where, _source(source["configMapKeyRef"])))
+    return found
+
+
+def inlined(spec: Mapping[str, Any], texts: Mapping[Source, str]) -> dict[str, Any]:
+    """Members of the spec that replace those of the same name: `tasks`, `tasksFrom` and `taskFactory`.
+
+    Beside them it is noted which tasks come from which entry of `tasksFrom` (`place`). `taskFactory.taskPerItem` gets `rows`, a
+    list of lists of texts, `longest`, characters of the longest of them, and for CSV `columns`, their names. Nobody needs to walk
+    over all rows again, which there may be hundreds of thousands of.
+
+    Args:
+        texts: the text of every source that `needed` names.
+
+    Raises:
+        ResolutionError: if a text is not what it must be; the message names the ConfigMap, the place in it and the remedy.
+    """
+    result: dict[str, Any] = {}
+    if sources := spec.get("tasksFrom"):
+        pairs = [(each, texts[_source(each["configMapKeyRef"])]) for each in sources]
+        _check_templates(pairs)
+        own = spec.get("tasks") or ()
+        more = [list(_tasks(each, text)) for each, text in pairs]
+        starts = [*accumulate(map(len, more[:-1]), initial=len(own))]
+        result = {"tasks": [*own, *chain.from_iterable(more)], "tasksFrom": [], _STARTS: starts}
+    if source := _items_from(spec):
+        result["taskFactory"] = dict(spec["taskFactory"]) | {
+            "taskPerItem": _items(source, texts[_source(source["configMapKeyRef"])])
+        }
+    return result
+
+
+def place(spec: Mapping[str, Any], number: int) -> str:
+    """The field of a spec, as the user wrote it, that the task with this number among its `tasks` stands in.
+
+    Args:
+        spec: with what `inlined` has given.
+    """
+    at = bisect_right(spec.get(_STARTS) or (), number) - 1
+    return "spec.tasks" if at < 0 else f"spec.tasksFrom[{at}]"
+
+
+def without_empty_ids(depends: Mapping[str, Any]) -> dict[str, Any]:
+    """A filled `dependsOn` without ids that a value has left empty, as that of the first row of a chain."""
+    ids = [each for each in depends.get("taskIds") or () if each]
+    rest = {name: value for name, value in depends.items() if name != "taskIds"}
+    return {**rest, "taskIds": ids} if ids else rest
+
+
+def digest(texts: Mapping[Source, str]) -> str:
+    """A short text that differs when one of the texts does."""
+    made = hashlib.sha256()
+    for source in sorted(texts):
+        text = texts[source].encode(errors="surrogatepass")
+        made.update(f"{source.name}\n{source.key}\n{len(text)}\n".encode() + text)
+    return made.hexdigest()[:16]
+
+
+def settled(spec: Mapping[str, Any], total: int) -> dict[str, Any]:
+    """As `inlined`, for a job whose tasks are all in Azure Batch but whose ConfigMaps have gone: only the number counts."""
+    repeat = {"repeat": {"count": total}, "repeatTask": {"commandLine": ""}}
+    return {"tasks": [], "tasksFrom": [], "taskFactory": repeat}
+
+
+def _source(reference: Mapping[str, Any]) -> Source:
+    return Source("ConfigMap", reference["name"], reference["key"])
+
+
+def _items_from(spec: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    per_item = (spec.get("taskFactory") or {}).get("taskPerItem") or {}
+    source: Mapping[str, Any] | None = per_item.get("itemsFrom")
+    return source
+
+
+def _where(reference: Mapping[str, Any]) -> str:
+    return f"key {reference['key']!r} of ConfigMap {reference['name']!r}"
+
+
+def _invalid(reference: Mapping[str, Any], what: str) -> ResolutionError:
+    return ResolutionError("InvalidTasks", f"{_where(reference)}: {what}; correct it and the job is tried again")
+
+
+def _tasks(source: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:
+    reference = source["configMapKeyRef"]
+    if template := source.get("template"):
+        columns, rows = _table(reference, text)
+        candidates: Iterable[Any] = (_row(template, row, columns) for row in rows)
+    else:
+        candidates = _listed(reference, text)
+    for number, candidate in enumerate(candidates):
+        task = without_nulls(candidate)
+        _check(reference, task, f"task {number + 1}")
+        yield task
+
+
+def _row(template: Mapping[str, Any], row: Sequence[str], columns: Sequence[str]) -> dict[str, Any]:
+    task: dict[str, Any] = fill(template, row, columns)
+    if depends := task.get("dependsOn"):
+        task["dependsOn"] = without_empty_ids(depends)
+    return task
+
+
+def _check_templates(sources: Iterable[tuple[Mapping[str, Any], str]]) -> None:
+    """Refuse templates that cannot be filled with their rows, or not without filling the memory as well.
+
+    Raises:
+        ResolutionError: the message names the place and the remedy.
+    """
+    made = 0
+    for source, text in sources:
+        if not (template := source.get("template")):
+            continue
+        columns, rows = _table(source["configMapKeyRef"], text)
+        longest = _longest(rows)
+        found = placeholders.problems(template, len(columns), "columns", longest, "template") if rows else []
+        # A value may be filled in again and again.
+        size, number = len(json.dumps(template, default=str)), placeholders.count(template)
+        made += size * len(rows) + number * sum(_longest([row]) for row in rows)
+        if made > _MOST_TEXT:
+            found.append(
+                f"template: {len(rows)} rows make tasks of more than {_MOST_TEXT} characters: use spec.taskFactory"
+            )
+        if found:
+            raise ResolutionError("InvalidTasks", f"spec.tasksFrom: {'; '.join(found[:5])}")
+
+
+def _listed(reference: Mapping[str, Any], text: str) -> Sequence[Any]:
+    document = _parsed(reference, text)
+    if document is None:
+        return []  # nothing but comments and white space
+    # Task files of az batch are lists, or lists under "value".
+    if isinstance(document, Mapping) and isinstance(document.get("value"), list):
+        document = document["value"]
+    if not isinstance(document, list):
+        raise _invalid(reference, "must be a list of tasks (for CSV give a template)")
+    return document
+
+
+def _parsed(reference: Mapping[str, Any], text: str) -> Any:
+    try:
+        return loaded(text)
+    except ValueError as error:
+        raise _invalid(reference, str(error)) from None
+
+
+def _table(reference: Mapping[str, Any], text: str) -> tuple[list[str], list[list[str]]]:
+    reader = csv.reader(io.StringIO(text), skipinitialspace=True, strict=True)
+    try:
+        rows = [row for row in reader if row]
+    except csv.Error as error:
+        hint = 'a quote (") opens a field that must end with one; within a field write it twice'
+        raise _invalid(reference, f"is not CSV: line {reader.line_num}: {error}: {hint}") from None
+    if not rows:
+        return [], []
+    columns = [name.strip() for name in rows[0]]
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(columns):
+            raise _invalid(reference, f"row {number} has {len(row)} fields, but there are {len(columns)} columns")
+    return columns, rows[1:]
+
+
+def _items(source: Mapping[str, Any], text: str) -> dict[str, Any]:
+    reference = source["configMapKeyRef"]
+    if source.get("format") == "csv":
+        columns, rows = _table(reference, text)
+        return {"columns": columns, "rows": rows, "longest": _longest(rows)}
+    items = [line.strip() for line in text.splitlines() if line.strip()]
+    rows = [[item] for item in items]
+    return {"rows": rows, "longest": _longest(rows)}
+
+
+def _longest(rows: Sequence[Sequence[str]]) -> int:
+    return max((len(value) for row in rows for value in row), default=0)
+
+
+def _check(reference: Mapping[str, Any], task: Any, which: str) -> None:
+    if not isinstance(task, Mapping):
+        raise _invalid(reference, f"{which} is not an object")
+    _check_names(reference, Task, task, which)
+    try:
+        Task.model_validate(task, context=WRITTEN)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise _invalid(reference, f"{which}: {place}: {first['msg']}") from None
+
+
+def _check_names(reference: Mapping[str, Any], model: type[ApiModel], value: Mapping[str, Any], where: str) -> None:
+    """Refuse what the API server would refuse in a manifest: unknown and misspelt names, and secrets in clear."""
+    members = model.members()
+    for name, item in value.items():
+        member = members.get(name)
+        if member is None:
+            secret = next((each for each in model.secrets() if each.name == name), None)
+            refused = next((each for each in model.refused if each.name == name), None)
+            reason = f"write {name}SecretRef" if secret else refused.reason if refused else "there is no such property"
+            raise _invalid(reference, f"{where}: {name}: {reason}")
+        if member.model is not None:
+            for each in item if isinstance(item, list) else [item]:
+                if isinstance(each, Mapping):
+                    _check_names(reference, member.model, each, f"{where}: {name}")

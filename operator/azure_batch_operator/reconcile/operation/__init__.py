@@ -1,0 +1,1 @@
+"""Decisions about BatchOperation; `lifecycle` holds the order of the steps."""

@@ -1,0 +1,1 @@
+"""Decisions about BatchPool; `lifecycle` holds the order of the steps."""

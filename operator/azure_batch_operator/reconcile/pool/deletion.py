@@ -1,0 +1,88 @@
+"""The end of a BatchPool, as `spec.deletionPolicy` wants it (docs/azure-batch.md#pools)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import reconcile_policy as policy
+from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
+from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Evidence, Notice, Plan, Table, Unconfirmed
+from azure_batch_operator.reconcile.pool import recreate as pool_recreate
+from azure_batch_operator.reconcile.pool.scope import PoolView, number_of, some_nodes
+from azure_batch_operator.reconcile.standard_plans import FORCE_HINT, deleting, still_there
+from azure_batch_operator.reconcile.status import Verdict, kept
+from azure_batch_operator.words import listed
+
+_LOOK_AGAIN = 15.0
+
+
+def orphaned(resource: Resource) -> Plan | None:
+    """The plan for a deleted object whose pool is to stay, if so."""
+    if not resource.deleting or resource.spec.get("deletionPolicy") != "Orphan":
+        return None
+    text = f"pool {resource.remote_id!r} is kept in Azure Batch, because of spec.deletionPolicy"
+    notices = (Notice("Detached", text),) if resource.has_finalizer else ()
+    return Plan(finalizer="remove", unconfirmed=Unconfirmed.DETACHED, notices=notices)
+
+
+def delete(
+    resource: Resource,
+    view: PoolView,
+    remote: Mapping[str, Any] | Absent,
+    cluster: str,
+    now: float,
+    others: Others = NO_OTHERS,
+) -> Plan:
+    """Delete the pool and what it has replaced, wait until they are gone, and let the object go."""
+    if not isinstance(remote, Absent):
+        left = policy.left_alone(resource, remote, Table.POOLS, cluster, others)
+        if left is not None:
+            what = f"pool{'s' if len(view.leaving) > 1 else ''} {listed(map(repr, view.leaving))}"
+            return still_there(resource, what, now) if view.leaving else left
+    here = [] if isinstance(remote, Absent) else [remote]
+    alive = [each for each in (*here, *view.older) if each.get("state") != "deleting"]
+    if not alive:
+        gone = not here and not view.leaving
+        stay = tuple(Absence(Table.POOLS, str(each["id"]), stranger=Evidence.of(each)) for each in view.staying)
+        unlisted = view.unlisted or (() if stay else (resource.remote_id,))
+        confirm = (*(Absence(Table.POOLS, id) for id in unlisted), *stay)
+        return (
+            Plan(finalizer="remove", confirm=confirm)
+            if gone
+            else still_there(resource, f"pool {pool_recreate.id_in_use(resource)!r}", now)
+        )
+    id = str(alive[0]["id"])
+    what = f"pool {id!r}"
+    idle = None
+    if resource.spec.get("deletionPolicy") == "DeleteWhenIdle":
+        if busy := _busy(view, now):
+            return _waits(resource, what, busy, now)
+        idle = view.idle
+    call = Call("delete_pool", Table.POOLS, id, evidence=Evidence.of(alive[0], idle=idle))
+    plan = deleting(resource, what, call, now)
+    if idle is not None and view.history.busy is not None:
+        # Lists were asked a while ago and are asked again; till they say otherwise the object says the same.
+        return replace(plan, status=_waits(resource, what, view.history.busy[1], now).status)
+    return plan
+
+
+def _waits(resource: Resource, what: str, busy: str, now: float) -> Plan:
+    message = f"{what} is deleted when its tasks have ended: {busy}. {FORCE_HINT}"
+    verdict = Verdict("Deleting", "WaitingForTasks", message, ready=False, trend="Reconciling")
+    return Plan(status=kept(resource, verdict, now), again=_LOOK_AGAIN)
+
+
+def _busy(view: PoolView, now: float) -> str:
+    """Who uses the object's pools; the counts lag, so lists have the last word before the call (`Evidence.idle`)."""
+    running = number_of(view.counts, ("running",))
+    parts = [f"{some_nodes(running)} running tasks"] if running else []
+    if view.jobs_on is None:
+        parts.append("the jobs on it are being listed")
+    elif view.busy:
+        parts.append(f"jobs that are not done: {', '.join(view.busy[:5])}{', …' if len(view.busy) > 5 else ''}")
+    if not parts and view.history.busy is not None and now - view.history.busy[0] < _LOOK_AGAIN:
+        parts.append(view.history.busy[1])
+    return "; ".join(parts)

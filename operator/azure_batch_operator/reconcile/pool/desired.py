@@ -1,0 +1,154 @@
+"""What a BatchPool should be in Azure Batch: its size as a wish of one shape, and the body it is created from.
+
+The operator's own members of the spec are turned into REST here: a profile into a formula, a missing node agent into the one
+that the account supports for the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from azure_batch_operator.api.pool import PoolSpec
+from azure_batch_operator.reconcile.pool import formulas as pool_formulas
+from azure_batch_operator.reconcile.wire_equality import same
+from azure_batch_operator.words import listed
+
+TARGETS = ("targetDedicatedNodes", "targetLowPriorityNodes")
+_SIZE = frozenset({*TARGETS, "resizeTimeout", "enableAutoScale", "autoScaleFormula", "autoScaleEvaluationInterval"})
+SERVICE_INTERVAL = "PT15M"
+"""How often the service evaluates a formula if nobody says otherwise (docs/azure-batch.md#defaults)."""
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Numbers of nodes; a target that is None is left as it is."""
+
+    dedicated: int | None
+    low_priority: int | None
+
+    def over(self, remote: Mapping[str, Any]) -> dict[str, int]:
+        """Both targets, those that are left alone as in Azure Batch."""
+        wanted = zip(TARGETS, (self.dedicated, self.low_priority), strict=True)
+        return {name: int(remote.get(name, 0)) if number is None else number for name, number in wanted}
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula decides; `written` is whether the operator wrote it."""
+
+    text: str
+    interval: str
+    written: bool = False
+
+
+Size = Fixed | Formula
+
+
+def size_of(spec: Mapping[str, Any]) -> Size:
+    """Which size the spec asks for."""
+    if spec.get("enableAutoScale"):
+        return Formula(spec["autoScaleFormula"], spec.get("autoScaleEvaluationInterval") or SERVICE_INTERVAL)
+    if profile := spec.get("autoScaleProfile"):
+        interval = profile.get("evaluationInterval") or pool_formulas.DEFAULT_INTERVAL
+        return Formula(pool_formulas.of_profile(profile, int(spec.get("taskSlotsPerNode", 1))), interval, written=True)
+    dedicated, low_priority = (spec.get(name) for name in TARGETS)
+    if max_idle := spec.get("maxIdle"):
+        text = pool_formulas.idle_guard(dedicated or 0, low_priority or 0, max_idle)
+        return Formula(text, pool_formulas.DEFAULT_INTERVAL, written=True)
+    return Fixed(dedicated, low_priority)
+
+
+def body_of(id: str, spec: Mapping[str, Any], agent: str | None) -> dict[str, Any]:
+    """The body that the pool is created from, without the marker of its owner.
+
+    Args:
+        agent: the node agent, where the spec leaves it out.
+    """
+    rest = {name: value for name, value in PoolSpec.rest_body(spec).items() if name not in _SIZE}
+    match size_of(spec):
+        case Formula(text, interval):
+            size: dict[str, Any] = {
+                "enableAutoScale": True, "autoScaleFormula": text, "autoScaleEvaluationInterval": interval,
+            }  # fmt: skip
+        case Fixed():
+            size = {name: spec[name] for name in (*TARGETS, "resizeTimeout") if name in spec}
+    return {"id": id} | with_agent(rest, agent) | size
+
+
+def with_agent(body: Mapping[str, Any], agent: str | None) -> dict[str, Any]:
+    """The body with a node agent, if it has none."""
+    machine = body.get("virtualMachineConfiguration") or {}
+    if agent is None or machine.get("nodeAgentSKUId"):
+        return dict(body)
+    return dict(body) | {"virtualMachineConfiguration": dict(machine) | {"nodeAgentSKUId": agent}}
+
+
+@dataclass(frozen=True)
+class Image:
+    """What the account says of the image of a pool.
+
+    Attributes:
+        agent: the node agent to use; None if the spec names one, or if there is none.
+        end_of_life: when its support ends, as the service writes it.
+        problem: why no node agent can be chosen.
+    """
+
+    agent: str | None = None
+    end_of_life: str | None = None
+    problem: str | None = None
+
+
+def image_of(
+    spec: Mapping[str, Any], remote: Mapping[str, Any] | None, images: Sequence[Mapping[str, Any]] | None
+) -> Image | None:
+    """Choose the node agent, and look up the support of the image.
+
+    Args:
+        remote: the pool, if there is one; its node agent is kept as long as its image is.
+        images: what the account supports; None if that is not known yet.
+
+    Returns:
+        None if the images must be known first.
+    """
+    machine = spec.get("virtualMachineConfiguration") or {}
+    reference, agent = machine.get("imageReference") or {}, machine.get("nodeAgentSKUId")
+    if not reference.get("publisher"):
+        return Image()
+    present = (remote or {}).get("virtualMachineConfiguration") or {}
+    kept = agent is None and bool(present) and same("imageReference", reference, present.get("imageReference"))
+    if images is None:
+        return Image(present.get("nodeAgentSKUId")) if kept else Image() if agent else None
+    fitting = [each for each in images if _is_of(each.get("imageReference") or {}, reference)]
+    end = next((str(each["batchSupportEndOfLife"]) for each in fitting if each.get("batchSupportEndOfLife")), None)
+    if agent is not None:
+        return Image(None, end)
+    if kept:
+        return Image(present.get("nodeAgentSKUId"), end)
+    if not fitting:
+        return Image(problem=_unsupported(reference, images))
+    verified = [each for each in fitting if str(each.get("verificationType", "")).lower() == "verified"]
+    return Image(str((verified or fitting)[0].get("nodeAgentSKUId") or ""), end)
+
+
+def _is_of(supported: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+    return all(
+        str(supported.get(name, "")).lower() == str(reference.get(name, "")).lower()
+        for name in ("publisher", "offer", "sku")
+    )
+
+
+def _unsupported(reference: Mapping[str, Any], images: Sequence[Mapping[str, Any]]) -> str:
+    name = " ".join(str(reference.get(each, "")) for each in ("publisher", "offer", "sku"))
+    offers = {str((each.get("imageReference") or {}).get("offer", "")).lower() for each in images}
+    close = sorted(
+        str((each.get("imageReference") or {}).get("sku"))
+        for each in images
+        if str((each.get("imageReference") or {}).get("offer", "")).lower() == str(reference.get("offer", "")).lower()
+    )
+    hint = f"; of this offer it supports {listed(close[:5])}" if close else f"; it supports {len(offers)} offers"
+    return (
+        f"Azure Batch supports no image {name}{hint}: correct "
+        "spec.virtualMachineConfiguration.imageReference, or give nodeAgentSKUId"
+    )

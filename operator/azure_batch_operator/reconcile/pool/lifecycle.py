@@ -1,0 +1,202 @@
+"""BatchPool: from the spec and the last poll to calls and status (docs/azure-batch.md#pools).
+
+The parts: `pool_desired` (what should be), `pool_changes` (what differs), `pool_update` and `pool_scale` (the next step towards
+it), `pool_nodes` (nodes that do not work), `pool_status` (what to say). At most one change is made at a time; the next follows
+from what a poll has seen of the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import applied, ownership
+from azure_batch_operator.reconcile import reconcile_policy as policy
+from azure_batch_operator.reconcile import secret_versions as pool_values
+from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, Plan, Table, Unconfirmed
+from azure_batch_operator.reconcile.pool import deletion as pool_delete
+from azure_batch_operator.reconcile.pool import nodes as pool_nodes
+from azure_batch_operator.reconcile.pool import recreate as pool_recreate
+from azure_batch_operator.reconcile.pool import status as pool_status
+from azure_batch_operator.reconcile.pool import update as pool_update
+from azure_batch_operator.reconcile.pool.changes import Changes, changes, with_note
+from azure_batch_operator.reconcile.pool.cost import Cost, cost
+from azure_batch_operator.reconcile.pool.desired import TARGETS, Image, body_of, image_of, size_of
+from azure_batch_operator.reconcile.pool.nodes import Care
+from azure_batch_operator.reconcile.pool.scale import ask_again_in, scale
+from azure_batch_operator.reconcile.pool.scope import PoolView, Step, steady
+from azure_batch_operator.reconcile.secret_versions import MISSING_LOOKED_AT_EVERY
+from azure_batch_operator.reconcile.standard_plans import waiting, with_notice, without_account
+from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
+from azure_batch_operator.words import listed
+
+_VALUES_LOOKED_AT_EVERY = 300.0
+
+
+def plan(
+    resource: Resource, account: AccountView, view: PoolView, cluster: str, now: float, others: Others = NO_OTHERS
+) -> Plan:
+    """Decide about one BatchPool.
+
+    Args:
+        view: the pool as the last poll saw it, and what else is known.
+        cluster: id of this cluster, part of the ownership marker.
+        now: seconds since the epoch.
+        others: what is known of other owners.
+    """
+    if resource.deleting and (not resource.has_finalizer or resource.released):
+        return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
+    if (stays := pool_delete.orphaned(resource)) is not None:
+        return stays
+    if not account.usable:
+        return without_account(resource, account, now)
+    remote = view.remote
+    if remote is Absent.UNKNOWN:
+        return Plan()
+    what = f"pool {pool_recreate.id_in_use(resource)!r}"
+    if resource.deleting:
+        return pool_delete.delete(resource, view, remote, cluster, now, others)
+    if isinstance(remote, Absent):
+        return _create(resource, account, view, cluster, what, now)
+    claimed = policy.claim(resource, "pool", remote, cluster, "update_pool", Table.POOLS, now, others)
+    if claimed is not None:
+        return claimed
+    decided = _converge(resource, account, view, remote, cluster, now)
+    return policy.with_adoption(decided, resource, remote, cluster, others)
+
+
+def _create(resource: Resource, account: AccountView, view: PoolView, cluster: str, what: str, now: float) -> Plan:
+    image = image_of(resource.spec, None, view.images)
+    if image is None:
+        message = (
+            "spec.virtualMachineConfiguration names no nodeAgentSKUId, and the list of images that the account supports cannot be "
+            "read: add nodeAgentSKUId, or wait"
+        )
+        return waiting(resource, "ImagesUnknown", message, now)
+    if image.problem is not None:
+        verdict = Verdict("Stalled", "ImageNotSupported", image.problem, ready=False, trend="Stalled")
+        return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+    verdict = Verdict("Creating", "Creating", f"{what} is being created", ready=False, trend="Reconciling")
+    id = pool_recreate.id_in_use(resource)
+    body = ownership.with_marker(body_of(id, resource.spec, image.agent), ownership.marker(cluster, resource, id))
+    body = with_note(body, resource.spec, view.values)
+    call = Call("create_pool", Table.POOLS, id, body=body, digests=view.values.digests)
+    url = f"{account.url}/pools/{id}"
+    shown = status(resource, verdict, now, id=id, url=url, account=account.name)
+    return with_notice(resource, Plan("add", (call,), status=shown), verdict)
+
+
+def _converge(
+    resource: Resource, account: AccountView, view: PoolView, remote: Mapping[str, Any], cluster: str, now: float
+) -> Plan:
+    image = image_of(resource.spec, remote, view.images)
+    size = size_of(resource.spec)
+    nodes = pool_nodes.care(resource, view, remote, now)
+    step, found = _step(resource, view, remote, image, nodes.hold, cluster, now)
+    if step is not None and step.calls and step is not nodes.hold:
+        # One change of the pool at a time; the nodes' turn comes when it is done, and till then what was done is kept.
+        nodes = Care(fields=resource.status)
+    estimate = _cost(resource, view, remote)
+    more = pool_status.conditions(resource, remote, view, image, estimate, now)
+    if (held_up := pool_update.held_up(resource.spec, found, remote)) is not None:
+        more["UpdatePending"] = (True, "WaitingForEmptyPool", held_up)
+    more |= applied.cannot_be_unset(found.stuck, resource.key.kind)
+    if step is None or step.quiet:
+        verdict = pool_status.verdict_at_rest(resource, size, remote, view, more, found.names)
+    else:
+        verdict = pool_status.verdict_of_step(step, more)
+    verdict = pool_values.told(verdict, found.unread)
+    shown = pool_status.shown(
+        resource, account, size, remote, view, verdict, now,
+        pendingChanges=found.names or None,
+        reachedGeneration=_reached(resource, verdict, step),
+        imageEndOfLife=image.end_of_life if image else None,
+        replaces=[str(each["id"]) for each in (*view.older, *view.staying)][:10] or None,
+        estimatedCostPerHour=estimate.per_hour if estimate else None,
+        **{name: nodes.fields.get(name) for name in ("remediations", "nodesWithOldStartTask")},
+    )  # fmt: skip
+    drift = _drift(resource, view, step, now)
+    look = MISSING_LOOKED_AT_EVERY if found.unread else _VALUES_LOOKED_AT_EVERY if view.values.taken else None
+    waits = [each for each in (step and step.again, nodes.again, ask_again_in(view, remote, now), look) if each]
+    result = Plan(
+        finalizer=None if resource.has_finalizer else "add",
+        calls=(*(step.calls if step else ()), *nodes.calls),
+        status=shown,
+        notices=(*_drift_notice(drift), *pool_status.notices(resource, more), *nodes.notices),
+        again=min(waits, default=None),
+        drift=drift,
+    )
+    return with_notice(resource, result, verdict)
+
+
+def _cost(resource: Resource, view: PoolView, remote: Mapping[str, Any]) -> Cost | None:
+    if view.prices is None:
+        return None
+    return cost(resource.spec["pricesFrom"], view.prices, remote, view.counts)
+
+
+def _step(
+    resource: Resource,
+    view: PoolView,
+    remote: Mapping[str, Any],
+    image: Image | None,
+    hold: Step | None,
+    cluster: str,
+    now: float,
+) -> tuple[Step | None, Changes]:
+    """The next step, and what is still to be changed; `hold` is what the care for nodes needs first."""
+    id, spec = str(remote["id"]), resource.spec
+    agent = image.agent if image else None
+    found = changes(
+        spec, agent, remote, view.accepted, view.values, without_image=image is None or image.problem is not None
+    )
+    if not view.update_refused and (step := pool_update.change(id, found, view, remote)) is not None:
+        # The operator's own note on a pool that is as wanted is nothing to tell.
+        return replace(step, quiet=found.note_alone and pool_status.was_ready(resource)), found
+    if (step := pool_recreate.recreate(resource, found, agent, view, remote, cluster)) is not None:
+        return step, found
+    dry = pool_recreate.clear(view, now)
+    if dry is not None and dry.calls:
+        return dry, found
+    if (step := pool_update.drain(id, spec, found, view, remote, now)) is not None:
+        return step, found
+    if hold is not None:
+        return hold, found
+    leaving = (
+        pool_nodes.removed_lately(resource, view, now)
+        and resource.status.get("observedGeneration") == resource.generation
+    )
+    if leaving and not steady(remote):
+        # What is under way is the leaving of nodes that were removed: it is not stopped to bring others.
+        return Step((), "Resizing", "Resizing", "removing nodes"), found
+    options = picked(spec, ("resizeTimeout", "nodeDeallocationOption"))
+    step = scale(id, size_of(spec), options, view, remote, now)
+    if step is None and image is not None and image.problem is not None:
+        step = Step((), "Stalled", "ImageNotSupported", image.problem, stalled=True)
+    return step or dry, found
+
+
+def _reached(resource: Resource, verdict: Verdict, step: Step | None) -> int | None:
+    """The generation that the pool was brought to last; forgotten when the operator itself leads away from it."""
+    if verdict.ready:
+        return resource.generation
+    away = step is not None and step.phase not in {"Updating", "Resizing"}
+    known = resource.status.get("reachedGeneration")
+    return None if away or known is None else int(known)
+
+
+def _drift(resource: Resource, view: PoolView, step: Step | None, now: float) -> tuple[str, ...]:
+    """What somebody else has changed: the spec was reached before, and is the same."""
+    if step is None or not step.calls or resource.status.get("reachedGeneration") != resource.generation:
+        return ()
+    ours = (*TARGETS, "enableAutoScale", "autoScaleFormula") if pool_nodes.removed_lately(resource, view, now) else ()
+    return tuple(name for name in step.properties if name not in ours)
+
+
+def _drift_notice(drift: tuple[str, ...]) -> tuple[Notice, ...]:
+    if not drift:
+        return ()
+    return (Notice("DriftCorrected", f"another client has changed {listed(drift)} in Azure Batch; restoring the spec"),)

@@ -1,0 +1,329 @@
+"""Nodes that do not work: what to say of them, and what `spec.nodeRemediation` and `spec.startTaskUpdate` have done about them.
+
+Such nodes are billed and do not recover by themselves (docs/azure-batch.md#nodes). What was done stands in
+`status.remediations`: it is what the limit per hour is counted by, and it keeps a node from being treated twice for the same
+failure, also across restarts. What the service refused stands there as refused: it is not done, and is asked again after a
+pause that grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.applied import fingerprint
+from azure_batch_operator.reconcile.plan import Call, Evidence, Notice, Table
+from azure_batch_operator.reconcile.pool.scale import error_text
+from azure_batch_operator.reconcile.pool.scope import (
+    ON_THE_WAY,
+    PoolView,
+    Step,
+    number_of,
+    scaled_by_formula,
+    some_nodes,
+    steady,
+)
+from azure_batch_operator.reconcile.status import seconds_since
+
+_HOUR = 3600.0
+_LONGEST_DRAIN = 86400.0
+"""Seconds for which a node that lets its tasks end before it restarts holds up the restarts of others."""
+_MOST_PER_HOUR = 5
+_MOST_SHOWN = 20
+_MOST_KEPT = 100
+_PAUSE, _LONGEST_PAUSE = 300.0, 3600.0
+"""Seconds before a node that refused is asked again: first, and at most."""
+_LONGEST = 2000
+_POLICIES = {"starttaskfailed": "startTaskFailed", "unusable": "unusable"}
+START_TASK_CHANGED = "StartTaskChanged"
+_RESTARTS = {"Reboot": ("reboot_node", "nodeRebootOption"), "Reimage": ("reimage_node", "nodeReimageOption")}
+_WORDS = {
+    "Reboot": ("restart", "NodeRebooted"),
+    "Reimage": ("reimage", "NodeReimaged"),
+    "Remove": ("remove", "NodeRemoved"),
+}
+
+
+@dataclass(frozen=True)
+class Care:
+    """What is done about nodes.
+
+    Attributes:
+        calls: reboots and reimages.
+        hold: the removal of nodes, or what has to be done to the pool first; it goes before a change of the size.
+        fields: members of the status.
+        again: seconds until the limit, or the pause after a refusal, lets something more be done.
+    """
+
+    calls: tuple[Call, ...] = ()
+    hold: Step | None = None
+    notices: tuple[Notice, ...] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    again: float | None = None
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A node, what to do about it, why, and what to note of it."""
+
+    node: Mapping[str, Any]
+    action: str
+    reason: str
+    entry: Mapping[str, str]
+
+
+def removed_lately(resource: Resource, view: PoolView, now: float) -> bool:
+    """Whether nodes were removed in the last hour, so that the targets in Azure Batch have dropped by our own doing."""
+    entries = [*(resource.status.get("remediations") or ()), *view.history.remediations]
+    return any(each.get("action") == "Remove" for each in _done(entries, now))
+
+
+def _done(log: Sequence[Mapping[str, Any]], now: float) -> list[Mapping[str, Any]]:
+    """What the service has taken in the last hour, by which the limit counts."""
+    return [each for each in log if not each.get("refusal") and seconds_since(each["time"], now) < _HOUR]
+
+
+def _log(resource: Resource, view: PoolView, now: float) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """What was asked for nodes in the last hour, or longer ago for nodes still in trouble: in the status, and not there yet."""
+    told: list[Mapping[str, Any]] = list(resource.status.get("remediations") or ())
+    still = {node["id"] for node in (*view.troubled, *view.outdated)}
+
+    def kept(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        return [each for each in entries if each["node"] in still or seconds_since(each["time"], now) < _HOUR]
+
+    # What a full list has lost is not brought back.
+    first = told[0]["time"] if len(told) >= _MOST_KEPT else ""
+    fresh = [each for each in view.history.remediations if each not in told and each["time"] >= first]
+    return kept(told), kept(fresh)
+
+
+def care(resource: Resource, view: PoolView, remote: Mapping[str, Any], now: float) -> Care:
+    """Decide what to do about nodes, as far as the limit allows.
+
+    What is noted in the status is what the service has answered, so it comes from `view.history` one pass after the call.
+    """
+    told = list(resource.status.get("remediations") or ())
+    old, news = _log(resource, view, now)
+    log = [*old, *news]
+    done = _done(log, now)
+    policy = resource.spec.get("nodeRemediation") or {}
+    budget = max(0, int(policy.get("maxPerHour") or _MOST_PER_HOUR) - len(done))
+    due, pause = _due(_cases(resource, policy, view, log, now), log, now)
+    cases = due[:budget]
+    removals = [case for case in cases if case.action == "Remove"]
+    pool_id = str(remote["id"])
+    hold = None
+    if removals and (scaled_by_formula(remote) or not steady(remote)):
+        hold = _make_way(pool_id, remote, len(removals))
+    elif removals:
+        hold = _remove(pool_id, removals, remote)
+    calls = tuple(_restart(pool_id, case) for case in cases if case.action in _RESTARTS)
+    fields = {
+        "remediations": log[-_MOST_KEPT:] if news else told or None,
+        "nodesWithOldStartTask": len(view.outdated) or None,
+    }
+    nodes = {node["id"]: node for node in (*view.troubled, *view.outdated)}
+    notices = tuple(_notice(each, nodes.get(each["node"])) for each in news)
+    waits = [pause] if pause is not None else []
+    if len(due) > len(cases) and done:
+        waits.append(_HOUR - seconds_since(done[0]["time"], now) + 1)
+    return Care(calls, hold, notices, fields, min(waits, default=None))
+
+
+def _cases(
+    resource: Resource, policy: Mapping[str, Any], view: PoolView, known: Sequence[Mapping[str, Any]], now: float
+) -> list[_Case]:
+    """All that something should be done about and that nothing was done about yet."""
+    treated = {(each["node"], each.get("since")) for each in known if not each.get("refusal")}
+    cases = []
+    for node in view.troubled:
+        state = str(node.get("state"))
+        action = action_for(policy, _POLICIES.get(state, ""))
+        if action != "None" and (node["id"], _since(node)) not in treated:
+            cases.append(_case(node, action, state))
+    leaving = any(_restart_pending(node, known, now) for node in view.outdated)
+    if view.outdated and not leaving and not number_of(view.counts, ON_THE_WAY):
+        wanted = _start_task(resource, view)
+        waiting = [node for node in view.outdated if not _renewed(node, wanted, known, now)]
+        # One at a time, and first those that nobody waits for.
+        waiting.sort(key=lambda node: node.get("state") != "idle")
+        more = {"startTask": wanted}
+        cases += [_case(node, "Reboot", START_TASK_CHANGED, more | _boot(node)) for node in waiting[:1]]
+    return cases
+
+
+def action_for(policy: Mapping[str, Any], state: str) -> str:
+    """What `spec.nodeRemediation` can have done about nodes in a state (`startTaskFailed`, `unusable`).
+
+    Azure Batch refuses to restart nodes that are unusable. The definition refuses it as well, but an older one did not.
+    """
+    action = str(policy.get(state, "None"))
+    return "None" if useless(policy) and state == "unusable" else action
+
+
+def useless(policy: Mapping[str, Any]) -> bool:
+    """Whether `spec.nodeRemediation` asks for what Azure Batch always refuses."""
+    return policy.get("unusable") in _RESTARTS
+
+
+def _case(node: Mapping[str, Any], action: str, reason: str, more: Mapping[str, str] | None = None) -> _Case:
+    entry = {"node": str(node["id"]), "action": action, "reason": reason, "since": _since(node)}
+    return _Case(node, action, reason, entry | dict(more or {}))
+
+
+def _start_task(resource: Resource, view: PoolView) -> str:
+    """Which start task the nodes shall run: the spec's, with the values that it takes from Secrets and ConfigMaps."""
+    return fingerprint([resource.spec.get("startTask"), view.values.digests.get("startTask")])
+
+
+def _renewed(node: Mapping[str, Any], wanted: str, known: Sequence[Mapping[str, Any]], now: float) -> bool:
+    """Whether a node was restarted for this very start task, or is going to.
+
+    Restarted once and still with another start task, it is left alone, or it would be restarted for ever. One that has not booted
+    an hour after it was asked to, and does nothing, has forgotten.
+    """
+    mine = [
+        each
+        for each in known
+        if each["node"] == node["id"] and each.get("reason") == START_TASK_CHANGED and not each.get("refusal")
+    ]
+    if not mine or mine[-1].get("startTask") != wanted:
+        return False
+    last = mine[-1]
+    same_boot = bool(last.get("boot")) and last.get("boot") == node.get("lastBootTime")
+    return not (same_boot and node.get("state") == "idle" and seconds_since(last["time"], now) > _HOUR)
+
+
+def _restart_pending(node: Mapping[str, Any], known: Sequence[Mapping[str, Any]], now: float) -> bool:
+    """Whether a node was asked to restart and has not booted since: it takes no tasks, and waits for those that it runs to end."""
+    last = next(
+        (
+            each
+            for each in reversed(known)
+            if each["node"] == node["id"] and each.get("reason") == START_TASK_CHANGED and not each.get("refusal")
+        ),
+        None,
+    )
+    if last is None or not last.get("boot") or last["boot"] != node.get("lastBootTime"):
+        return False
+    return seconds_since(last["time"], now) < (_HOUR if node.get("state") == "idle" else _LONGEST_DRAIN)
+
+
+def _boot(node: Mapping[str, Any]) -> dict[str, str]:
+    return {"boot": str(node["lastBootTime"])} if node.get("lastBootTime") else {}
+
+
+def _due(cases: Sequence[_Case], log: Sequence[Mapping[str, Any]], now: float) -> tuple[list[_Case], float | None]:
+    """The cases that are not put off by a refusal, and the seconds until the first of the others is tried again."""
+    due, waits = [], []
+    for case in cases:
+        refusals = [each for each in log if each.get("refusal") and _same(each, case.entry)]
+        left = (
+            min(_PAUSE * 2 ** (len(refusals) - 1), _LONGEST_PAUSE) - seconds_since(refusals[-1]["time"], now)
+            if refusals
+            else 0.0
+        )
+        if left <= 0:
+            due.append(case)
+        else:
+            waits.append(left)
+    return due, min(waits, default=None)
+
+
+def _same(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Whether two entries are about the same trouble of a node: idle and busy times come and go while a start task is old."""
+    names = ("node", "reason", "startTask") if one["reason"] == START_TASK_CHANGED else ("node", "reason", "since")
+    return all(one.get(name) == other.get(name) for name in names)
+
+
+def _make_way(id: str, remote: Mapping[str, Any], number: int) -> Step:
+    """Nodes are removed from a steady pool of fixed size only (docs/azure-batch.md#pools); a formula is switched off for that."""
+    off = Call("disable_pool_auto_scale", Table.POOLS, id, evidence=Evidence.of(remote))
+    calls = (off,) if scaled_by_formula(remote) else ()
+    message = f"removing {some_nodes(number)} that cannot run tasks as soon as the pool is steady and has a fixed size"
+    return Step(calls, "Remediating", "RemovingNodes", message)
+
+
+def _remove(id: str, cases: Sequence[_Case], remote: Mapping[str, Any]) -> Step:
+    call = Call(
+        "remove_nodes",
+        Table.POOLS,
+        id,
+        body={"nodeList": [str(case.node["id"]) for case in cases]},
+        if_match=remote.get("eTag"),
+        evidence=replace(Evidence.of(remote), nodes=tuple((case.entry["node"], case.entry["since"]) for case in cases)),
+        nodes=tuple(case.entry for case in cases),
+    )
+    return Step((call,), "Remediating", "RemovingNodes", f"removing {some_nodes(len(cases))} that cannot run tasks")
+
+
+def _restart(pool_id: str, case: _Case) -> Call:
+    # A node that works is let finish its tasks; on one that does not there are none.
+    option = "taskcompletion" if case.reason == START_TASK_CHANGED else "requeue"
+    verb, member = _RESTARTS[case.action]
+    return Call(
+        verb, Table.NODES, str(case.node["id"]), pool_id,
+        body={member: option}, evidence=Evidence(stamp=_since(case.node)), nodes=(case.entry,),
+    )  # fmt: skip
+
+
+def _since(node: Mapping[str, Any]) -> str:
+    return str(node.get("stateTransitionTime", ""))
+
+
+def _notice(entry: Mapping[str, str], node: Mapping[str, Any] | None) -> Notice:
+    why = "it has run another start task" if entry["reason"] == START_TASK_CHANGED else f"it is {entry['reason']}"
+    if node is not None and entry["reason"] != START_TASK_CHANGED:
+        why = cause(node)
+    verb, event = _WORDS[entry["action"]]
+    if code := entry.get("refusal"):
+        text = f"Azure Batch refused to {verb} node {entry['node']} ({code}); retrying later: {why}"
+        return Notice("RemediationRefused", text, "Warning")
+    return Notice(event, f"asked Azure Batch to {verb} node {entry['node']}: {why}")
+
+
+def cause(node: Mapping[str, Any]) -> str:
+    """Why a node does not work, in one line."""
+    info = node.get("startTaskInfo") or {}
+    if node.get("state") == "starttaskfailed":
+        last = (node.get("stderrTail") or "").rpartition("\n")[2]
+        code = info.get("exitCode")
+        text = "its start task failed" + (f" with exit code {code}" if code is not None else "")
+        return f"{text}: {last}" if last else text
+    errors = _errors(node)
+    return f"it is {node.get('state')}" + (f": {errors[0]}" if errors else "")
+
+
+def _errors(node: Mapping[str, Any]) -> list[str]:
+    texts = ["; ".join(_words(error)) for error in node.get("errors") or ()]
+    failure = (node.get("startTaskInfo") or {}).get("failureInfo")
+    return [text[:_LONGEST] for text in [*texts, *([error_text(failure)] if failure else [])]]
+
+
+def _words(error: Mapping[str, Any]) -> list[str]:
+    """Code and message of an error of a node, and of its details what is not in the message."""
+    details = dict.fromkeys(str(each.get("value")) for each in error.get("errorDetails") or ())
+    return [f"{error.get('code')}: {error.get('message')}", *(text for text in details if text != error.get("message"))]
+
+
+def shown(troubled: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+    """`status.nodesInTrouble`: those that do not work before those that Azure took away."""
+    chosen = sorted(troubled, key=lambda node: node.get("state") == "preempted")[:_MOST_SHOWN]
+    return [_entry(node) for node in chosen] or None
+
+
+def _entry(node: Mapping[str, Any]) -> dict[str, Any]:
+    info = node.get("startTaskInfo") or {}
+    failed = node.get("state") == "starttaskfailed"
+    fields = {
+        "id": node["id"],
+        "state": node.get("state"),
+        "since": node.get("stateTransitionTime"),
+        "dedicated": node.get("isDedicated"),
+        "exitCode": info.get("exitCode") if failed else None,
+        "errors": _errors(node)[:5] or None,
+        "stderrTail": node.get("stderrTail") or None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,1 @@
+"""Decisions about BatchJobSchedule; `lifecycle` holds the order of the steps."""

@@ -1,0 +1,350 @@
+"""BatchJobSchedule by cron: when a BatchJob is due, what becomes of older ones; as CronJob does it, so that habits hold.
+
+Names are made of the schedule's name and the minute that was due, so that a run that was already started is never started twice,
+whatever happened to the status (as `<name>-<minutes since 1970>`, CronJob's own form).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from cronsim import CronSim, CronSimError
+
+from azure_batch_operator.api.base import API_VERSION, SCHEDULE_LABEL
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.reconcile.job import lifecycle as jobs
+from azure_batch_operator.reconcile.plan import Notice, ObjectChange, Plan, Unconfirmed
+from azure_batch_operator.reconcile.standard_plans import with_notice
+from azure_batch_operator.reconcile.status import Verdict, kept, seconds_since, status, timestamp
+from azure_batch_operator.shapes import whole_number
+
+_MACROS = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+_SUCCESSFUL_KEPT, _FAILED_KEPT = 3, 1
+HISTORY_SHOWN = 10
+_MOST_COLLIDED = 3
+"""Runs in a row whose IDs belong to others, after which no more are made: nobody else would ever end or delete them."""
+_LONGEST_SLEEP = 3600.0
+_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True)
+class Times:
+    """The points in time around now, in seconds since the epoch.
+
+    Attributes:
+        last: the youngest that has passed; None if there is none after `since`.
+        next: the next one; None if there never is.
+    """
+
+    last: float | None
+    next: float | None
+
+
+def times(expression: str, zone: str, since: float, now: float) -> Times:
+    """When a cron expression is due.
+
+    Args:
+        since: what was due then, or before, is over.
+
+    Raises:
+        ValueError: if the expression or the zone is none; the text names the field and what is wrong.
+    """
+    try:
+        place = ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"spec.cron.timeZone {zone!r} is not a time zone: use a name such as Europe/Berlin") from None
+    text = _MACROS.get(expression.strip(), expression)
+    here = datetime.fromtimestamp(now, place)
+    try:
+        upcoming = next(CronSim(text, here), None)
+        # The reverse walk begins before `now` itself, which counts as passed.
+        past = next(CronSim(text, datetime.fromtimestamp(now + 1, place), reverse=True), None)
+    except CronSimError as error:
+        raise ValueError(
+            f"spec.cron.expression {expression!r} is not a cron expression ({error}): use five fields, such as '0 2 * * *'"
+        ) from None
+    last = None if past is None else past.timestamp()
+    return Times(
+        last if last is not None and since < last <= now else None, None if upcoming is None else upcoming.timestamp()
+    )
+
+
+def plan(resource: Resource, children: Sequence[Resource], now: float) -> Plan:
+    """Decide about one BatchJobSchedule with `spec.cron`.
+
+    Args:
+        children: the BatchJobs that it has made.
+    """
+    if resource.deleting:
+        return Plan(finalizer="remove", unconfirmed=Unconfirmed.OF_KUBERNETES)
+    cron = resource.spec["cron"]
+    last = _last_run(resource, children)
+    since = -seconds_since(resource.created, 0.0) if last is None else last
+    try:
+        due = times(cron["expression"], cron.get("timeZone") or "Etc/UTC", since, now)
+    except ValueError as error:
+        verdict = Verdict("Stalled", "InvalidSchedule", str(error), ready=False, trend="Stalled")
+        return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+    old = tuple(_beyond_history(cron, children))
+    if resource.spec.get("suspend"):
+        verdict = Verdict("Suspended", "Suspended", "suspended: no BatchJob is created", ready=True, more=_SUSPENDED)
+        verdict = _with_hindrance(verdict, children)
+        plan = Plan(objects=old, status=_status(resource, verdict, children, None, last, now))
+        return with_notice(resource, plan, verdict)
+    active = [child for child in children if jobs.is_active(child)]
+    run = _run_due(resource, cron, due.last, active, now)
+    running = len(active) + len(run.started)
+    message = run.message or f"{running} active" + (
+        f", next at {timestamp(due.next)}" if due.next else ", never due again"
+    )
+    verdict = Verdict("Active", run.reason, message, ready=True, warning=run.reason == "MissedRun")
+    gone = {change.key for change in run.changes if change.body is None}
+    verdict = _with_hindrance(verdict, [child for child in children if child.key not in gone])
+    waits = min(_LONGEST_SLEEP, due.next - now) if due.next else None
+    shown = _status(
+        resource, verdict, [*children, *run.started], due.next, due.last if run.over and due.last else last, now
+    )
+    plan = Plan(
+        objects=(*run.changes, *old),
+        status=shown,
+        notices=run.notices,
+        again=None if waits is None else max(0.5, waits),
+    )
+    return with_notice(resource, plan, verdict)
+
+
+class Hindrance(NamedTuple):
+    """Why a run does not get on.
+
+    Attributes:
+        stalled: whether a person must act.
+        reason, message: of the BatchJob's own condition.
+    """
+
+    stalled: bool
+    reason: str
+    message: str
+
+
+def hindrance(child: Resource) -> Hindrance | None:
+    """Why a BatchJob that has not ended does not get on; None if it does, or if somebody suspended or deleted it.
+
+    One that is not in Azure Batch yet waits for something, such as its pool or quota, unless it is just being created.
+    """
+    if child.deleting or not jobs.is_active(child):
+        return None
+    if (stalled := child.condition("Stalled")) is not None and stalled.get("status") == "True":
+        return Hindrance(True, str(stalled.get("reason", "")), str(stalled.get("message", "")))
+    ready = child.condition("Ready")
+    if (
+        ready is None
+        or ready.get("status") != "False"
+        or child.status.get("state")
+        or ready.get("reason") == "Creating"
+    ):
+        return None
+    return Hindrance(False, str(ready.get("reason", "")), str(ready.get("message", "")))
+
+
+def _with_hindrance(verdict: Verdict, children: Sequence[Resource]) -> Verdict:
+    """The verdict about a schedule, whose runs are what people want of it: it is not Ready while one of them is stalled."""
+    found = [(child, why) for child in _newest_first(children) if (why := hindrance(child)) is not None]
+    if not found:
+        return verdict
+    child, why = next((each for each in found if each[1].stalled), found[0])
+    others = f", and {len(found) - 1} more" if len(found) > 1 else ""
+    how = "is stalled" if why.stalled else "waits"
+    message = f"BatchJob {child.key.name!r} {how} ({why.reason}){others}: {why.message}; {verdict.message}"
+    if not why.stalled:
+        return replace(verdict, reason="JobWaiting", message=message, warning=True)
+    return replace(verdict, reason="JobStalled", message=message, ready=False, trend="Stalled", warning=True)
+
+
+_SUSPENDED = {"Suspended": (True, "Suspended", "spec.suspend is true")}
+
+
+def _last_run(resource: Resource, children: Iterable[Resource]) -> float | None:
+    """The last run that is over, in seconds since the epoch: by the status, and by the names of what was made."""
+    stamp = resource.status.get("lastScheduleTime")
+    known = [-seconds_since(stamp, 0.0)] if stamp else []
+    runs = [float(minute) * 60 for minute in (_minute(resource, child) for child in children) if minute is not None]
+    return max([*known, *runs], default=None)
+
+
+def _minute(resource: Resource, child: Resource) -> int | None:
+    suffix = child.key.name.removeprefix(f"{resource.key.name}-")
+    return whole_number(suffix)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What becomes of a run that is due.
+
+    Attributes:
+        over: whether it needs no further look.
+        started: the new BatchJob, as if the API server had shown it.
+    """
+
+    over: bool = True
+    reason: str = "Scheduled"
+    message: str = ""
+    changes: tuple[ObjectChange, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    started: tuple[Resource, ...] = ()
+
+
+def _run_due(
+    resource: Resource, cron: Mapping[str, Any], due: float | None, active: Sequence[Resource], now: float
+) -> _Run:
+    if due is None:
+        return _Run(over=False)
+    when = timestamp(due)
+    deadline = cron.get("startingDeadlineSeconds")
+    if deadline is not None and now - due > deadline:
+        return _Run(reason="MissedRun", message=f"the run of {when} is skipped: it is more than {deadline} s late")
+    policy = str(cron.get("concurrencyPolicy") or "Allow")
+    if policy == "Forbid" and active:
+        # As with CronJob, it is made up for when the other ends, unless it is too late then.
+        text = f"the run of {when} waits until BatchJob {active[0].key.name!r} has ended, then starts (concurrencyPolicy: Forbid)"
+        if deadline is not None:
+            text += (
+                f"; it is skipped if that takes longer than until {timestamp(due + deadline)} (startingDeadlineSeconds)"
+            )
+        return _Run(over=False, reason="JobAlreadyActive", message=text)
+    collided = [child for child in _newest_first(active)[:_MOST_COLLIDED] if _collided(child)]
+    if policy == "Allow" and len(collided) == _MOST_COLLIDED:
+        text = (
+            f"the run of {when} waits: the IDs of the last {_MOST_COLLIDED} runs belong to others, and so may the next one. "
+            f"It starts after you have deleted one of their BatchJobs, such as {collided[0].key.name!r}"
+        )
+        return _Run(over=False, message=text)
+    replaced = [_deletion(child) for child in active if not child.deleting] if policy == "Replace" else []
+    child = _child(resource, due)
+    name = child["metadata"]["name"]
+    change = ObjectChange(Key(Kind.JOB, resource.key.namespace, name), body=child)
+    notice = Notice("JobCreated", f"BatchJob {name!r} for {when}")
+    return _Run(changes=(*replaced, change), notices=(notice,), started=(Resource.parse(_as_shown(child)),))
+
+
+def _collided(child: Resource) -> bool:
+    """Whether a run cannot exist in Azure Batch, since its ID is that of a job of somebody else."""
+    why = hindrance(child)
+    return why is not None and why.stalled and why.reason == "OwnershipConflict"
+
+
+def _child(resource: Resource, due: float) -> dict[str, Any]:
+    """The BatchJob for one run; it belongs to the schedule, so that it goes with it."""
+    key = resource.key
+    owner = {
+        "apiVersion": API_VERSION, "kind": key.kind.value, "name": key.name, "uid": resource.uid,
+        "controller": True, "blockOwnerDeletion": True,
+    }  # fmt: skip
+    account = {"accountRef": resource.spec["accountRef"]} if resource.spec.get("accountRef") else {}
+    minute = int(due // 60)
+    name = f"{key.name}-{minute}"
+    return {
+        "apiVersion": API_VERSION,
+        "kind": Kind.JOB.value,
+        "metadata": {
+            "name": name,
+            "namespace": key.namespace,
+            "labels": {SCHEDULE_LABEL: key.name},
+            "ownerReferences": [owner],
+        },
+        "spec": account | _id_of(resource, minute) | dict(resource.spec["jobSpecification"]),
+    }
+
+
+def _id_of(resource: Resource, minute: int) -> dict[str, str]:
+    """`spec.id` of a BatchJob, if its name is not to be its id, or cannot be: that may hold dots, ids of Azure Batch must not.
+
+    A part of a hash keeps `a.b` and `a-b` apart, and ids that are too long for a number behind them.
+    """
+    name = f"{resource.remote_id}-{minute}"
+    if _ID.fullmatch(name):
+        return {"id": name} if "id" in resource.spec else {}
+    plain = re.sub(r"[^A-Za-z0-9_-]", "-", name)
+    return {"id": f"{plain[-58:]}-{hashlib.sha256(name.encode()).hexdigest()[:5]}"}
+
+
+def _as_shown(child: Mapping[str, Any]) -> dict[str, Any]:
+    """A BatchJob that is about to be created, as if the API server had shown it."""
+    return {
+        **child,
+        "metadata": {**child["metadata"], "uid": "", "resourceVersion": "0"},
+        "status": {"phase": "Pending"},
+    }
+
+
+def _deletion(child: Resource) -> ObjectChange:
+    return ObjectChange(child.key, uid=child.uid)
+
+
+def _beyond_history(cron: Mapping[str, Any], children: Sequence[Resource]) -> list[ObjectChange]:
+    """Deletions of ended BatchJobs that are more than are to be kept, oldest first."""
+    limits = {
+        "Succeeded": int(cron.get("successfulJobsHistoryLimit", _SUCCESSFUL_KEPT)),
+        "Failed": int(cron.get("failedJobsHistoryLimit", _FAILED_KEPT)),
+    }
+    old = []
+    for phase, limit in limits.items():
+        ended = [child for child in _newest_first(children) if child.status.get("phase") == phase]
+        old += [_deletion(child) for child in reversed(ended[limit:]) if not child.deleting]
+    return old
+
+
+def _newest_first(children: Iterable[Resource]) -> list[Resource]:
+    return sorted(children, key=lambda child: (len(child.key.name), child.key.name), reverse=True)
+
+
+def _status(
+    resource: Resource,
+    verdict: Verdict,
+    children: Sequence[Resource],
+    next_run: float | None,
+    last: float | None,
+    now: float,
+) -> dict[str, Any]:
+    newest = _newest_first(children)
+    recent = newest[0].remote_id if newest else (resource.status.get("recentJob") or {}).get("id")
+    return status(
+        resource,
+        verdict,
+        now,
+        nextRunTime=timestamp(next_run) if next_run else None,
+        lastScheduleTime=None if last is None else timestamp(last),
+        recentJob={"id": recent} if recent else None,
+        active=sum(jobs.is_active(child) for child in children),
+        history=[_run(child) for child in newest[:HISTORY_SHOWN]] or None,
+    )
+
+
+def _run(child: Resource) -> dict[str, Any]:
+    shown, counts = child.status, child.status.get("taskCounts") or {}
+    ended = shown.get("phase") in jobs.FINAL
+    fields = {
+        "id": child.remote_id,
+        "name": child.key.name,
+        "state": shown.get("phase"),
+        "startTime": shown.get("startTime"),
+        "endTime": shown.get("endTime"),
+        # While it runs its own status counts; ours would have to follow every task.
+        "succeeded": counts.get("succeeded") if ended else None,
+        "failed": counts.get("failed") if ended else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,1 @@
+"""Decisions about BatchTask; `lifecycle` holds the order of the steps."""

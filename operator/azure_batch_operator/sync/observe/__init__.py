@@ -1,0 +1,83 @@
+"""One module per kind: gathers what is known of an object from store, mirror and queues, and has the kind's `plan` decide.
+
+The plans in `reconcile` are pure; this is where their arguments come from. The controller calls nothing else of a kind.
+"""
+
+from collections.abc import Callable, Mapping
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import adoption, stopping
+from azure_batch_operator.reconcile import spec_problems as fitness
+from azure_batch_operator.reconcile.annotations import is_stopping
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
+from azure_batch_operator.reconcile.unreadable import with_problem
+from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.observe import job, operation, pool, schedule, task
+from azure_batch_operator.sync.observe.context import Context
+from azure_batch_operator.sync.observe.job import fingerprint
+from azure_batch_operator.sync.observe.task import hopeless
+
+__all__ = ["Context", "fingerprint", "hopeless", "plan", "waits"]
+
+_PLANS: Mapping[Kind, Callable[[Context, Resource, AccountView, Session | None, float], Plan]] = {
+    Kind.POOL: pool.plan,
+    Kind.JOB: job.plan,
+    Kind.TASK: task.plan,
+    Kind.SCHEDULE: schedule.plan,
+    Kind.OPERATION: operation.plan,
+}
+_REMOTES: Mapping[Kind, Callable[[Context, Resource, Session], tuple[Remote, str | None]]] = {
+    Kind.POOL: lambda *_: (Absent.UNKNOWN, None),
+    Kind.JOB: job.seen,
+    Kind.TASK: task.seen,
+    Kind.SCHEDULE: schedule.seen,
+    Kind.OPERATION: lambda *_: (Absent.UNKNOWN, None),
+}
+_OPEN: Mapping[Kind, Callable[[Resource], bool]] = {
+    Kind.JOB: job.is_open,
+    Kind.TASK: task.is_open,
+    Kind.SCHEDULE: schedule.is_open,
+    Kind.OPERATION: operation.is_open,
+}
+
+
+def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
+    """Decide about one object of any kind but BatchAccount, which has no account.
+
+    Args:
+        session: of its account; None while there is none.
+        now: seconds since the epoch.
+    """
+    if not resource.deleting and waits(resource) and (found := _unfit(context, resource)):
+        stalled = fitness.stalled(resource, found, now)
+        return _stopping(context, resource, stalled, session) if account.usable and session else stalled
+    decided = _PLANS[resource.key.kind](context, resource, account, session, now)
+    return (
+        decided if session is None else with_problem(resource, decided, session.mirror.problems.get(resource.key), now)
+    )
+
+
+def _stopping(context: Context, resource: Resource, stalled: Plan, session: Session) -> Plan:
+    """What the user wants to be stopped is stopped, whatever is wrong with the spec."""
+    if not is_stopping(resource):
+        return stalled
+    remote, parent = _REMOTES[resource.key.kind](context, resource, session)
+    if isinstance(remote, Absent) or not adoption.ours(remote, resource, context.cluster, context.others):
+        return stalled
+    return stopping.stopping(resource, stalled, remote, parent)
+
+
+def _unfit(context: Context, resource: Resource) -> list[str]:
+    """What is wrong with the spec as it is written, found once per version of the manifest."""
+    written = context.store.get(resource.key) or resource
+    known = context.unfit.get(written.key)
+    if known is None or known[:2] != (written.uid, written.generation):
+        known = context.unfit[written.key] = (written.uid, written.generation, fitness.problems(written))
+    return known[2]
+
+
+def waits(resource: Resource) -> bool:
+    """Whether news about its pool, job or account can matter to an object."""
+    is_open = _OPEN.get(resource.key.kind)
+    return is_open is None or is_open(resource)

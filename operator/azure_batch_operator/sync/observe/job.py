@@ -1,0 +1,207 @@
+"""What a BatchJob's plan is decided from: its pool, the last list of jobs, the results of its tasks, and how far they are in."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from azure_batch_operator.api.base import RETRY_FAILED
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import adoption
+from azure_batch_operator.reconcile.annotations import asked, is_later
+from azure_batch_operator.reconcile.job import changes as job_changes
+from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job import lifecycle as plans
+from azure_batch_operator.reconcile.job import task_sources as sources
+from azure_batch_operator.reconcile.job.lifecycle import is_open
+from azure_batch_operator.reconcile.job.scope import NO_POOL, NOT_ALLOWED, PoolView, TasksView
+from azure_batch_operator.reconcile.job.suspension import pool_id
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
+from azure_batch_operator.reconcile.standard_plans import PATIENCE
+from azure_batch_operator.reconcile.status import seconds_since
+from azure_batch_operator.reconcile.task import lifecycle as task_plans
+from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.feeder import Incarnation
+from azure_batch_operator.sync.mirror import JobResults, JobWish
+from azure_batch_operator.sync.observe.context import Context, interested
+from azure_batch_operator.sync.observe.pools import batch_pool, foreign, id_pool, pool_view
+from azure_batch_operator.sync.polls.base import TAIL_LINES
+from azure_batch_operator.sync.polls.jobs import pool_of
+
+__all__ = ["fingerprint", "is_open", "plan"]
+
+
+def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
+    """Decide about one BatchJob."""
+    if session is None:
+        pool = _pool(context, resource, None, Absent.UNKNOWN)
+        origin = _fingerprints(context, resource)[1]
+        return plans.plan(
+            resource, account, pool, Absent.UNKNOWN, None, context.cluster, now, origin, named=_named(context, resource)
+        )
+    id = resource.remote_id
+    if is_open(resource):
+        interested(session, resource, id)
+        known = session.mirror.jobs.get(id)
+        ours = isinstance(known, Mapping) and adoption.ours(known, resource, context.cluster, context.others)
+        session.interest.wish(resource.key, id, _wish(resource.spec, resource.status), ours=ours)
+    else:
+        session.interest.drop(resource.key)
+        session.feeder.forget(resource.key)
+        session.retrier.forget(resource.key)
+    remote = session.mirror.jobs.get(id)
+    print_, origin = _fingerprints(context, resource)
+    if isinstance(remote, Mapping):
+        noted, digits = job_changes.noted_tasks(remote)
+        if digits is not None and digits > expand.id_width(resource.spec):
+            resource = expand.with_digits(resource, digits)
+        taken = context.sourced.get(resource.key)
+        if taken is not None and taken.contents is None and job_changes.without_contents(noted) == print_:
+            # Whatever the ConfigMaps held, it is in.
+            print_ = noted
+    created = remote.get("creationTime") if isinstance(remote, Mapping) else None
+    tasks = _tasks(context, resource, session, print_, Incarnation(resource.key, resource.uid, created))
+    pool = _pool(context, resource, session, remote)
+    named = _named(context, resource)
+    cluster, others = context.cluster, context.others
+    return plans.plan(resource, account, pool, remote, tasks, cluster, now, origin, others, named=named, print_=print_)
+
+
+def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote, None]:
+    """The job as the last poll saw it, whatever the spec says of it."""
+    interested(session, resource, resource.remote_id)
+    return session.mirror.jobs.get(resource.remote_id), None
+
+
+def _named(context: Context, job: Resource) -> bool:
+    """Whether BatchTasks that have not ended name the job."""
+    if not expand.nothing_to_do(job.spec):
+        # Nobody asks, and there may be thousands.
+        return False
+    named = context.store.dependents(job.key, Kind.TASK)
+    return any(not task.deleting and task_plans.is_open(task) for task in named)
+
+
+def _wish(spec: Mapping[str, Any], status: Mapping[str, Any]) -> JobWish:
+    return JobWish(
+        tries="maxRequeues" in (spec.get("backoff") or {}),
+        tries_shown="retries" in status,
+        retries=int(status.get("retries") or 0),
+        requeues=int(status.get("requeues") or 0),
+        preparation="jobPreparationTask" in spec,
+        total=expand.total(spec),
+        tail_lines=int((spec.get("logs") or {}).get("tailLines", TAIL_LINES)),
+        dependencies=expand.needs_dependencies(spec),
+    )
+
+
+def fingerprint(context: Context, resource: Resource) -> str:
+    """Of the sources of a job's tasks as they stand in the manifest, and of what its ConfigMaps hold as far as they can be read."""
+    return _fingerprints(context, resource)[0]
+
+
+def _fingerprints(context: Context, resource: Resource) -> tuple[str, str]:
+    """That one, and the one for a job that is done: empty if it is not known; made once per version of the manifest."""
+    written = context.store.get(resource.key) or resource
+    known = context.fingerprints.get(written.key)
+    if known is None or known[:2] != (written.uid, written.generation):
+        made = (job_changes.fingerprint(written.spec), job_changes.origin(written.spec))
+        known = context.fingerprints[written.key] = (written.uid, written.generation, *made)
+    taken = context.sourced.get(written.key)
+    if taken is None or taken.version != (written.uid, known[2]):
+        return known[2], "" if sources.needed(written.spec) else known[3]
+    origin = job_changes.with_contents(known[3], taken.contents) if taken.contents else ""
+    return job_changes.with_contents(known[2], taken.contents), origin
+
+
+def _pool(context: Context, job: Resource, session: Session | None, remote: Remote) -> PoolView:
+    """The pool that the job shall be on, the one that it may move to, and what is seen of the one that it is on."""
+    view = pool_view(context, job, session)
+    backoff = job.spec.get("backoff") or {}
+    fallback = id_pool(context, job, session, backoff.get("fallbackPoolId"), "spec.backoff.fallbackPoolId")
+    if reference := backoff.get("fallbackPoolRef"):
+        fallback = batch_pool(context, job, session, reference["name"], "spec.backoff.fallbackPoolRef")
+    wrong = fallback.problem if fallback.problem and fallback.problem[0] in {NO_POOL, NOT_ALLOWED} else None
+    view = replace(view, fallback=fallback.id, no_fallback=wrong)
+    here = pool_of(remote) if isinstance(remote, Mapping) else ""
+    if session is None or not here:
+        return view
+    counts: Counter[str] = Counter()
+    for each in ("dedicated", "lowPriority"):
+        counts.update((session.mirror.node_counts.get(here.lower()) or {}).get(each) or {})
+    named = pool_id(remote) if isinstance(remote, Mapping) else None
+    other = foreign(context, job, session, named) if named else None
+    return replace(view, remote=session.mirror.pools.get(here), nodes=counts, foreign=other)
+
+
+def _tasks(context: Context, resource: Resource, session: Session, print_: str, job: Incarnation) -> TasksView | None:
+    results = session.mirror.results.get(resource.remote_id.lower())
+    if results is None:
+        return None
+    feed = session.feeder.state(job)
+    if feed is not None and feed.fingerprint != print_:
+        feed = None
+    taken = context.sourced.get(resource.key)
+    problem = taken.problem if taken is not None else None
+    return TasksView(
+        counts=results.counts,
+        slots=results.slots,
+        failed=results.failed,
+        failed_count=results.failed_count,
+        unfinished=results.unfinished,
+        submitted=feed.submitted if feed else None,
+        complete=feed.complete if feed else False,
+        refused=feed.refused if feed else None,
+        retry_in=session.feeder.retry_in(job, print_),
+        others_pending=_tasks_pending(context, resource, session),
+        others_in=_tasks_in(context, resource, job.created) if results.unfinished is not None else 0,
+        others_blocked=_tasks_blocked(context, resource, results),
+        fingerprint=print_,
+        unread=(problem.reason, str(problem)) if problem is not None else None,
+        different=feed.different if feed else (),
+        different_count=feed.different_count if feed else 0,
+        retries=results.retries,
+        requeues=results.requeues,
+        most_requeues=results.most_requeues,
+        retried=session.retrier.done(job),
+        retried_number=session.retrier.number(job),
+        retried_others=session.retrier.others(job),
+        retry_until=session.retrier.until(job, asked(resource, RETRY_FAILED)),
+        retry_refused=session.retrier.refused(job, asked(resource, RETRY_FAILED)),
+        per_minute=results.per_minute,
+        estimated_end=results.estimated_end,
+        node_failures=results.node_failures,
+    )
+
+
+def _tasks_in(context: Context, job: Resource, created: str | None) -> int:
+    """BatchTasks that have run in this incarnation of the job: what ran in a former one did so before this one was created."""
+    named = context.store.dependents(job.key, Kind.TASK)
+    runs = [
+        str(task.status.get("startTime") or task.status.get("endTime") or "")
+        for task in named
+        if not task.deleting and str(task.status.get("jobId", "")).lower() == job.remote_id.lower()
+    ]
+    return sum(1 for run in runs if created and is_later(run, created))
+
+
+def _tasks_blocked(context: Context, job: Resource, results: JobResults) -> int:
+    """BatchTasks of the job that have said that they never start."""
+    if not results.waiting or not results.failed_count:
+        return 0
+    return sum(task_plans.is_blocked(task) for task in context.store.dependents(job.key, Kind.TASK))
+
+
+def _tasks_pending(context: Context, job: Resource, session: Session) -> bool:
+    """Whether BatchTasks of the job are not in yet, or may still be on their way from the same `apply`."""
+    table, now = session.mirror.tasks.get(job.remote_id.lower()), time.time()
+    return any(
+        seconds_since(task.created, now) < PATIENCE
+        or (task_plans.is_open(task) and (table is None or isinstance(table.get(task.remote_id), Absent)))
+        for task in context.store.dependents(job.key, Kind.TASK)
+        if not task.deleting
+    )

@@ -1,0 +1,56 @@
+"""What a BatchOperation's plan is decided from: the object that it names, and how far its calls are."""
+
+from __future__ import annotations
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.reconcile.operation import lifecycle as plans
+from azure_batch_operator.reconcile.operation.lifecycle import is_open
+from azure_batch_operator.reconcile.operation.order import Reach, Request
+from azure_batch_operator.reconcile.operation.verbs import verb_of
+from azure_batch_operator.reconcile.plan import AccountView, Plan
+from azure_batch_operator.reconcile.pool.recreate import id_in_use
+from azure_batch_operator.reconcile.standard_plans import other_name
+from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.observe.context import Context
+
+__all__ = ["is_open", "plan"]
+
+_MISSING = {Kind.POOL: "PoolNotFound", Kind.JOB: "JobNotFound", Kind.SCHEDULE: "ScheduleNotFound"}
+_NAMED = {"poolRef": Kind.POOL, "jobRef": Kind.JOB, "scheduleRef": Kind.SCHEDULE}
+
+
+def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
+    """Decide about one BatchOperation."""
+    if session is not None and not is_open(resource):
+        session.operations.forget(resource.key)
+    view = _view(context, resource)
+    if session is not None:
+        progress = session.operations.progress(resource.key, resource.uid)
+        view = plans.View(view.request, view.missing, progress)
+    return plans.plan(resource, account, view, now)
+
+
+def _view(context: Context, resource: Resource) -> plans.View:
+    spec, verb = resource.spec, verb_of(resource.spec)
+    if not verb:
+        return plans.View(missing=("InvalidSpec", "the spec has no verb: create a new BatchOperation with one"))
+    field, kind = next(((field, kind) for field, kind in _NAMED.items() if field in spec), (None, None))
+    owner, missing = None, None
+    if field is not None and kind is not None:
+        name = spec[field]["name"]
+        owner = context.store.get(Key(kind, resource.key.namespace, name))
+        if owner is None and "startTime" in resource.status:
+            # What was begun is ended, and for that its resource has an ID.
+            missing = (_MISSING[kind], f"{kind} {name!r} was deleted")
+        elif owner is None:
+            what = f"spec.{field} names {kind} {name!r}, which does not exist in this namespace"
+            return plans.View(missing=(_MISSING[kind], f"{what}: create it{other_name(resource, f'spec.{field}')}"))
+    # The one that the targets were chosen in: a BatchPool may have another one by now.
+    id = str(resource.status.get("id") or "")
+    if owner is not None and not id:
+        id = id_in_use(owner) if owner.key.kind is Kind.POOL else owner.remote_id
+    place = plans.place_of(spec, kind, id)
+    created = str(resource.status.get("created") or "")
+    reach = Reach(owner, resource.key.namespace, context.cluster, context.others, created)
+    return plans.View(Request(verb, spec[verb], place, reach, plans.size_of(spec, verb)), missing)

@@ -1,0 +1,179 @@
+"""What a BatchPool's plan is decided from: the last list of pools and of node counts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.pool import PoolSpec
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import adoption
+from azure_batch_operator.reconcile.job.lifecycle import is_active
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
+from azure_batch_operator.reconcile.pool import lifecycle as plans
+from azure_batch_operator.reconcile.pool.recreate import id_in_use, ids_once_used, in_use, next_id, stays
+from azure_batch_operator.reconcile.pool.scope import PoolView
+from azure_batch_operator.reconcile.secret_versions import compared, plain
+from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.mirror import RemoteTable
+from azure_batch_operator.sync.observe.context import Context, interested
+from azure_batch_operator.sync.observe.pools import pool_in_use, pools_of
+from azure_batch_operator.sync.polls.jobs import pool_of
+
+_LOOK_AGAIN = 1.0
+_UPDATES = frozenset({"update_pool", "replace_pool_properties"})
+
+
+def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
+    """Decide about one BatchPool."""
+    if session is None:
+        return plans.plan(resource, account, PoolView(), context.cluster, now)
+    view = _view(context, session, resource)
+    result = plans.plan(resource, account, view, context.cluster, now, context.others)
+    if any(context.held(resource, call) for call in result.calls if call.verb in _UPDATES):
+        # Nodes that are to go cost money, whatever the service refuses to change meanwhile.
+        beside = plans.plan(resource, account, replace(view, update_refused=True), context.cluster, now, context.others)
+        if beside.calls and not any(context.held(resource, call) for call in beside.calls):
+            return beside
+    if result == Plan() and _recreates(resource) and session.mirror.pools.touched:
+        # What is being looked at may be under an id that nobody has asked news of yet.
+        return replace(result, again=_LOOK_AGAIN)
+    return result
+
+
+def _recreates(resource: Resource) -> bool:
+    return resource.spec.get("updateStrategy") == "Recreate"
+
+
+def _unseen(pools: RemoteTable, base: str, others: Sequence[str], following: str) -> bool:
+    """Whether one of the pools that take turns for an object was written to since the last list.
+
+    A pool that was just made, under whatever generation, must be seen before another one is made; one that was just deleted,
+    before it is deleted again. A single pool needs no such care, since then the one in use is the one that was written to.
+    """
+    family = following.rpartition("-g")[0] + "-g"
+    return pools.get(base) is Absent.UNKNOWN or any(pools.pending(each) for each in (*others, family))
+
+
+def _view(context: Context, session: Session, resource: Resource) -> PoolView:
+    mirror, base = session.mirror, resource.remote_id
+    owned = pools_of(context, session, resource)
+    ids = sorted({base.lower(), *(str(pool["id"]).lower() for pool in owned)} - {base.lower()})
+    interested(session, resource, base, *sorted({*ids, id_in_use(resource).lower()} - {base.lower()}))
+    _, replaced = in_use(owned)
+    older = [pool for pool in replaced if not stays(resource, pool)]
+    leaving = [str(pool["id"]) for pool in owned if pool.get("state") == "deleting"]
+    leaves_when_idle = resource.deleting and resource.spec.get("deletionPolicy") == "DeleteWhenIdle"
+    session.interest.watch_jobs(resource.key, wanted=bool(older) or leaves_when_idle)
+    jobs_on = _jobs_on(session) if older or leaves_when_idle else None
+    remote = pool_in_use(context, session, resource)
+    following = next_id(resource, (str(pool["id"]) for pool in owned))
+    if _recreates(resource) and _unseen(mirror.pools, base, ids, following):
+        remote = Absent.UNKNOWN
+    id = (id_in_use(resource) if isinstance(remote, Absent) else str(remote["id"])).lower()
+    notes = mirror.notes[id]
+    jobs = _jobs(context, session, resource)
+    taken, missing = context.taken.get(resource.key, {}), context.missing.get(resource.key, {})
+    values = compared(taken, notes.digests, remote, missing, plain(PoolSpec, resource.spec))
+    if not isinstance(remote, Absent) and adoption.ours(remote, resource, context.cluster, context.others):
+        # What the pool has is remembered by value from now on. What an object says that names somebody else's pool does not count.
+        notes.digests |= {name: digest for name, digest in values.digests.items() if name not in values.changed}
+        notes.start_task = resource.spec.get("startTask") if resource.spec.get("startTaskUpdate") == "Reboot" else None
+    return PoolView(
+        remote=remote,
+        older=older,
+        older_busy=mirror.notes[str(older[0]["id"]).lower()].history.busy if older else None,
+        staying=[pool for pool in replaced if stays(resource, pool)],
+        leaving=leaving,
+        unlisted=[each for each in ids_once_used(resource) if isinstance(mirror.pools.brief(each), Absent)],
+        next_taken=mirror.pools.latest(following) is not None and following.lower() not in ids,
+        jobs_on=jobs_on,
+        counts=mirror.node_counts.get(id),
+        images=mirror.images,
+        accepted=notes.accepted,
+        values=values,
+        evaluated=notes.evaluated,
+        enabled=notes.enabled,
+        troubled=notes.troubled,
+        outdated=notes.outdated if notes.outdated_for == notes.start_task else (),
+        history=notes.history,
+        **_users(context, session, resource, [base, *ids], jobs_on) if leaves_when_idle else {},
+        slots_used=_slots_used(jobs),
+        prices=context.prices.get(resource.key),
+    )
+
+
+def _jobs_on(session: Session) -> Mapping[str, Sequence[str]] | None:
+    """Jobs by the pool that they are on, if they were listed together with the pools."""
+    mirror = session.mirror
+    if mirror.jobs.seen_at is None or mirror.pools.seen_at is None or mirror.jobs.seen_at < mirror.pools.seen_at:
+        session.poller.poke()
+        return None
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for job in mirror.jobs.entries():
+        if job.get("state") not in {"completed", "deleting"}:
+            found[pool_of(job).lower()].append(str(job["id"]))
+    return found
+
+
+def _jobs(
+    context: Context, session: Session, pool: Resource
+) -> list[tuple[Resource, Mapping[str, int] | None, Mapping[str, int] | None]]:
+    """The open BatchJobs on a pool, each with its counts of tasks and of task slots as far as they are known."""
+    jobs = [each for each in context.store.dependents(pool.key, Kind.JOB) if is_active(each) and not each.deleting]
+    results = [session.mirror.results.get(each.remote_id.lower()) for each in jobs]
+    return [
+        (job, known.counts if known else None, known.slots if known else None)
+        for job, known in zip(jobs, results, strict=True)
+    ]
+
+
+def _slots_used(jobs: Sequence[tuple[Resource, object, Mapping[str, int] | None]]) -> int | None:
+    """Task slots that the jobs occupy; None if that is not known of all of them."""
+    known = [slots for _, _, slots in jobs if slots is not None]
+    return sum(int(slots.get("running", 0)) for slots in known) if len(known) == len(jobs) else None
+
+
+def _users(
+    context: Context, session: Session, pool: Resource, ids: Sequence[str], jobs_on: Mapping[str, Sequence[str]] | None
+) -> dict[str, Any]:
+    """Who keeps the object's pools from being deleted: `busy` and `idle` of the view.
+
+    A job on them, whoever made it, is idle if the operator counts its tasks and none is unfinished. A BatchJob of any namespace
+    that names one of them waits for it even if it is not in Azure Batch yet.
+    """
+    pools = {id.lower() for id in ids}
+    on_them = {job.lower(): job for id in pools for job in (jobs_on or {}).get(id, ())}
+    named = {
+        job.remote_id.lower(): job
+        for job in context.store.of_kind(Kind.JOB)
+        if is_active(job) and not job.deleting and _names(job, pool, pools)
+    }
+    busy = {id: f"{job.key.namespace}/{job.key.name}" for id, job in named.items()} | {
+        id: job for id, job in on_them.items() if id not in named
+    }
+    idle = {id for id in on_them if _no_tasks_left(session, id)}
+    return {"busy": sorted(name for id, name in busy.items() if id not in idle), "idle": frozenset(idle)}
+
+
+def _no_tasks_left(session: Session, job: str) -> bool:
+    known = session.mirror.results.get(job)
+    counts = known.counts if known else None
+    return counts is not None and not int(counts.get("active", 0)) + int(counts.get("running", 0))
+
+
+def _names(job: Resource, pool: Resource, pools: set[str]) -> bool:
+    """Whether a BatchJob names this BatchPool, or one of its pools in the same account."""
+    spec = job.job_spec[1]
+    if (reference := spec.get("poolRef")) is not None:
+        return job.key.namespace == pool.key.namespace and reference["name"] == pool.key.name
+    id = str((spec.get("poolInfo") or {}).get("poolId") or "").lower()
+    return id in pools and _account(job) == _account(pool)
+
+
+def _account(resource: Resource) -> tuple[str, str]:
+    reference = resource.spec.get("accountRef") or {}
+    return reference.get("namespace") or resource.key.namespace, reference.get("name", "")

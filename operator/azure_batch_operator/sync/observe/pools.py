@@ -1,0 +1,115 @@
+"""The pool of a job, or of the jobs of a schedule, as their plans need to know it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.reconcile import adoption, ownership
+from azure_batch_operator.reconcile.job.scope import IN_OTHER_ACCOUNT, NO_POOL, NOT_ALLOWED, PoolView
+from azure_batch_operator.reconcile.plan import Absent, Remote
+from azure_batch_operator.reconcile.pool.recreate import id_in_use, in_use
+from azure_batch_operator.reconcile.standard_plans import other_name
+from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.observe.context import Context
+from azure_batch_operator.sync.store import pinned_account
+
+
+def pool_view(context: Context, resource: Resource, session: Session | None) -> PoolView:
+    """The pool that `poolRef` or `poolInfo` names; its problem if it cannot be used yet."""
+    path, spec = resource.job_spec
+    name = (spec.get("poolRef") or {}).get("name")
+    if name is None:
+        id = (spec.get("poolInfo") or {}).get("poolId")
+        return id_pool(context, resource, session, id, f"{path}.poolInfo.poolId")
+    return batch_pool(context, resource, session, name, f"{path}.poolRef")
+
+
+def id_pool(context: Context, resource: Resource, session: Session | None, id: str | None, field: str) -> PoolView:
+    """The pool that `field` names by its ID; its problem if it is not for the namespace of `resource`."""
+    if session is None or id is None:
+        return PoolView(id)
+    if session.mirror.pools.first:
+        return PoolView(None, ("WaitingForPool", "waits until the pools of the account are listed"))
+    if (why := foreign(context, resource, session, id)) is not None:
+        return PoolView(None, (NOT_ALLOWED, f"{field} names a pool that this object may not use: {why}"))
+    return PoolView(id)
+
+
+def foreign(context: Context, resource: Resource, session: Session, id: str) -> str | None:
+    """Why nothing of the namespace of `resource` may run on a pool; None if it may, also while there is no such pool.
+
+    Whose a pool is, its marker says: a task acts with the identity and in the network of its pool.
+    """
+    pool, namespace = session.mirror.pools.latest(id), resource.key.namespace
+    if pool is None:
+        return None
+    if ownership.is_auto_pool(pool):
+        text = f"pool {id!r} has the ID of a pool that Azure Batch makes for one job, and no owner"
+        return f"{text}: adopt it with a BatchPool, and name that in poolRef"
+    owner = ownership.owner_of(pool)
+    if owner is not None and owner.object.cluster in context.others.lost and owner.object.namespace == namespace:
+        return None
+    stranger = ownership.stranger(pool, None, namespace, context.cluster)
+    if stranger is None or owner is None or owner.object.cluster != context.cluster:
+        return stranger and f"pool {id!r} {stranger.removeprefix('it ')}: name a pool of this namespace"
+    known = context.store.get(Key(Kind.POOL, owner.object.namespace, owner.object.name))
+    if known is not None and known.uid == owner.object.uid and context.lets_in(known, namespace):
+        return None
+    text = f"pool {id!r} {stranger.removeprefix('it ')}, whose spec.allowedNamespaces does not allow namespace {namespace!r}"
+    return f"{text}: have it allow this namespace, or name another pool"
+
+
+def batch_pool(context: Context, resource: Resource, session: Session | None, name: str, field: str) -> PoolView:
+    """The pool of a BatchPool that `field` names in the namespace of `resource`; its problem if it cannot be used yet."""
+    pool = context.store.get(Key(Kind.POOL, resource.key.namespace, name))
+    if pool is None:
+        message = f"{field} names BatchPool {name!r}, which does not exist in this namespace: create it"
+        message += other_name(resource, field)
+        return PoolView(None, (NO_POOL, message))
+    if session is not None and (pinned := pinned_account(pool)) is not None and pinned != session.key:
+        message = (
+            f"{field} names BatchPool {name!r} of BatchAccount {pinned.namespace}/{pinned.name}, but this object is in "
+            f"BatchAccount {session.key.namespace}/{session.key.name}: name a pool of that account, or create a new object"
+        )
+        return PoolView(None, (IN_OTHER_ACCOUNT, message))
+    remote = pool_in_use(context, session, pool, brief=True) if session else Absent.UNKNOWN
+    if isinstance(remote, Absent):
+        return PoolView(None, ("WaitingForPool", f"waits until BatchPool {name!r} exists in Azure Batch"))
+    if not ownership.owns(remote, pool, context.cluster):
+        return PoolView(None, ("WaitingForPool", f"BatchPool {name!r} does not own its pool; see its conditions"))
+    if remote.get("state") == "deleting":
+        # Azure Batch takes a job for such a pool, and its tasks then wait for a pool that is gone.
+        message = f"pool {remote['id']!r} of BatchPool {name!r} is being deleted in Azure Batch; see its conditions"
+        return PoolView(None, ("WaitingForPool", message))
+    return PoolView(str(remote["id"]))
+
+
+def pools_of(context: Context, session: Session, pool: Resource) -> list[Mapping[str, Any]]:
+    """All pools in Azure Batch that are a BatchPool's, those that its namesake in a lost cluster owned included."""
+    found = list(session.mirror.pools_of.get(ownership.Owned.by(context.cluster, pool), ()))
+    if context.others.lost:
+        found += [
+            each
+            for owner, pools in session.mirror.pools_of.items()
+            if owner.name == pool.key.name and owner.cluster in context.others.lost
+            for each in pools
+        ]
+    unique = {str(each["id"]).lower(): each for each in found}
+    return [each for each in unique.values() if adoption.ours(each, pool, context.cluster, context.others)]
+
+
+def pool_in_use(context: Context, session: Session, pool: Resource, *, brief: bool = False) -> Remote:
+    """The pool of a BatchPool that jobs should be on; if it owns none, the one under the id that it used last.
+
+    Args:
+        brief: whether its id, state and owner are enough, so that nobody need have asked for all of it.
+    """
+    mirror = session.mirror
+    get = mirror.pools.brief if brief else mirror.pools.get
+    current, _ = in_use(pools_of(context, session, pool))
+    if current is None or mirror.pools.first:
+        return get(id_in_use(pool))
+    return get(str(current["id"]))

@@ -1,0 +1,183 @@
+"""What a BatchTask's plan is decided from: its job, the last list of the job's tasks, and whether the submitter has it in hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.reconcile import ownership
+from azure_batch_operator.reconcile.job import expand, failures
+from azure_batch_operator.reconcile.job import suspension as job_hold
+from azure_batch_operator.reconcile.job.lifecycle import FINAL
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
+from azure_batch_operator.reconcile.standard_plans import other_name
+from azure_batch_operator.reconcile.task import lifecycle as plans
+from azure_batch_operator.reconcile.task.lifecycle import is_open
+from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.observe.context import Context, interested
+from azure_batch_operator.sync.observe.pools import foreign
+
+__all__ = ["is_open", "job_id", "plan"]
+
+
+def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
+    """Decide about one BatchTask."""
+    job = _job(context, resource, session)
+    if session is None or not (job.exists or (resource.deleting and job.id)):
+        return plans.plan(resource, account, job, plans.TaskView(), context.cluster, now)
+    id = resource.remote_id
+    # What is in a job of somebody else does not concern a task that was never added to it.
+    theirs = job.refusal is not None or (isinstance(job.remote, Mapping) and not job.ours)
+    if is_open(resource) and (resource.has_finalizer or not theirs):
+        interested(session, resource, job.id, id)
+        session.interest.wish_tail(resource.key, resource.spec.get("tailLines"))
+    else:
+        session.interest.drop(resource.key)
+    tasks = session.mirror.tasks.get(job.id.lower())
+    late = session.mirror.outputs.late(resource.key)
+    if late and not is_open(resource):
+        session.mirror.outputs.forget(resource.key)
+    depends_on, problem = _dependencies(context, resource, job.id)
+    view = plans.TaskView(
+        remote=tasks.get(id) if tasks is not None else Absent.UNKNOWN,
+        pending=session.submitter.has(resource.key),
+        refused=session.submitter.refused(resource.key),
+        retry_in=session.submitter.retry_in(resource.key),
+        depends_on=depends_on,
+        problem=problem,
+        blocked_by=_blocked_by(context, resource, job.goes_on),
+        late=late,
+    )
+    return plans.plan(resource, account, job, view, context.cluster, now, context.others)
+
+
+def job_id(context: Context, task: Resource) -> str | None:
+    """Id in Azure Batch of the job that a BatchTask belongs to; None if its BatchJob does not exist."""
+    if (id := task.spec.get("jobId")) is not None:
+        return str(id)
+    job = _batch_job(context, task)
+    return job.remote_id if job else None
+
+
+def _batch_job(context: Context, task: Resource) -> Resource | None:
+    """The BatchJob that `jobRef` names; None without one, and of a spec that lacks it."""
+    name = (task.spec.get("jobRef") or {}).get("name")
+    return None if name is None else context.store.get(Key(Kind.JOB, task.key.namespace, name))
+
+
+def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote, str | None]:
+    """The task as the last list saw it, whatever the spec says of it, and the id of its job."""
+    job = str(resource.status.get("jobId") or job_id(context, resource) or "")
+    if not job:
+        return Absent.UNKNOWN, None
+    interested(session, resource, job, resource.remote_id)
+    tasks = session.mirror.tasks.get(job.lower())
+    return (tasks.get(resource.remote_id) if tasks is not None else Absent.UNKNOWN), job
+
+
+def _former_job(context: Context, task: Resource, session: Session | None) -> str | None:
+    """Id of the job that a task was added to, if its BatchJob does not stand for that job any more, such as after it was detached.
+
+    While the task is there, it is followed there: in another job it would run a second time. A task that waits has no status yet,
+    so only this process knows its job, from what it asks for; the next plan writes it down, so that a restart does not lose it.
+    """
+    if "jobId" in task.spec:
+        return None
+    known = task.status.get("jobId") or next(iter(session.interest.path(task.key) if session else ()), None)
+    now = job_id(context, task)
+    if known is None or (now or "").lower() == str(known).lower():
+        return None
+    return str(known) if task.deleting or _is_in(task, str(known), session) else None
+
+
+def _is_in(task: Resource, job: str, session: Session | None) -> bool:
+    """Whether the task is in a job, or may be; what a table of its tasks lacks is not."""
+    if session is None or session.mirror.jobs.get(job) is Absent.GONE:
+        return False
+    tasks = session.mirror.tasks.get(job.lower())
+    if session.submitter.has(task.key) or (tasks is not None and tasks.get(task.remote_id) is not Absent.GONE):
+        return True
+    return tasks is None and bool(task.status.get("jobId"))
+
+
+def _job(context: Context, task: Resource, session: Session | None) -> plans.JobView:
+    id = _former_job(context, task, session) or job_id(context, task)
+    if id is None:
+        return plans.JobView(exists=False)
+    if session is None:
+        return plans.JobView(exists=True, id=id)
+    remote = session.mirror.jobs.get(id)
+    if "jobId" in task.spec and ":" in id and session.mirror.schedules.first and session.interest.schedules:
+        remote = Absent.UNKNOWN  # who owns the schedule that made the job is not known yet
+    if _former_job(context, task, session) is not None:
+        # Whose the job is does not matter: the task's own marker decides.
+        exists, ours = not task.deleting, isinstance(remote, Mapping)
+        return plans.JobView(exists=exists, id=id, remote=remote, ours=ours, former=True)
+    if "jobId" in task.spec:
+        return plans.JobView(
+            exists=True,
+            id=id,
+            remote=remote,
+            ours=isinstance(remote, Mapping),
+            stranger=_stranger(context, task, session, remote),
+            foreign_pool=_foreign_pool(context, task, session, remote),
+        )
+    job = _batch_job(context, task)
+    if job is None:
+        return plans.JobView(exists=False)
+    if not isinstance(remote, Mapping) or not ownership.owns(remote, job, context.cluster):
+        return plans.JobView(exists=True, id=id, remote=remote, finished=job.status.get("phase") in FINAL)
+    upload = (job.spec.get("logs") or {}).get("upload")
+    return plans.JobView(
+        exists=True, id=id, remote=remote, ours=True, finished=job.status.get("phase") in FINAL, upload=upload,
+        goes_on=expand.goes_on(job.spec) and bool(remote.get("usesTaskDependencies")),
+        foreign_pool=_foreign_pool(context, task, session, remote),
+    )  # fmt: skip
+
+
+def _stranger(context: Context, task: Resource, session: Session, job: Remote) -> str | None:
+    """Why tasks of this namespace may not go into a job that `jobId` names."""
+    if isinstance(job, Absent):
+        return None
+    schedule, _, run = str(job["id"]).partition(":")
+    made_by = session.mirror.schedules.latest(schedule) if run else None
+    return ownership.stranger(job, made_by, task.key.namespace, context.cluster)
+
+
+def _foreign_pool(context: Context, task: Resource, session: Session, job: Remote) -> str | None:
+    """Why tasks of this namespace may not run on the pool of the job."""
+    named = None if isinstance(job, Absent) else job_hold.pool_id(job)
+    return foreign(context, task, session, named) if named else None
+
+
+def _dependencies(context: Context, task: Resource, job: str) -> tuple[list[str], tuple[str, str] | None]:
+    """Ids of the BatchTasks that `dependsOnRefs` names; or reason and message of the first that cannot serve."""
+    ids = []
+    for at, reference in enumerate(task.spec.get("dependsOnRefs") or ()):
+        where, name = f"spec.dependsOnRefs[{at}]", reference["name"]
+        other = context.store.get(Key(Kind.TASK, task.key.namespace, name))
+        if other is None:
+            text = f"{where} names BatchTask {name!r}, which does not exist in this namespace: create it{other_name(task, where)}"
+            return [], ("DependencyNotFound", text)
+        if (job_id(context, other) or "").lower() != job.lower():
+            text = f"{where} names BatchTask {name!r}, which belongs to another job: name tasks of the same job only"
+            return [], ("DependencyInOtherJob", text)
+        ids.append(other.remote_id)
+    return ids, None
+
+
+def hopeless(task: Resource, *, goes_on: bool = False) -> bool:
+    """Whether tasks that depend on this one never start, as far as its status says."""
+    added = expand.regardless(task.spec) if goes_on else task.spec
+    failed = task.status.get("phase") == "Failed" and not failures.satisfies(added, task.status)
+    return failed or plans.is_blocked(task)
+
+
+def _blocked_by(context: Context, task: Resource, goes_on: bool) -> str | None:
+    """Name of the first BatchTask among `dependsOnRefs` that will never satisfy this one."""
+    for reference in task.spec.get("dependsOnRefs") or ():
+        other = context.store.get(Key(Kind.TASK, task.key.namespace, reference["name"]))
+        if other is not None and hopeless(other, goes_on=goes_on):
+            return other.key.name
+    return None
