@@ -32,7 +32,7 @@ from azure_batch_operator.kube.events import EventRecorder
 from azure_batch_operator.kube.leases import Elector, Fence
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.kube.status import StatusWriter
-from azure_batch_operator.liveness import Vitals
+from azure_batch_operator.liveness import Liveness
 from azure_batch_operator.metrics import LEADER, LOOP_LAG, serve
 from azure_batch_operator.settings import Settings
 from azure_batch_operator.sync.accounts import Pacing
@@ -60,7 +60,7 @@ class App:
         self._stop = asyncio.Event()
         self._ready = self._standby = False
         self._beat = self._resynced = 0.0
-        self._vitals = Vitals()
+        self._vitals = Liveness()
 
     def stop(self) -> None:
         """Begin to stop."""
@@ -123,7 +123,7 @@ class App:
         cluster = settings.cluster_id or await _cluster_id(api)
         store = Store()
         queue: WorkQueue[Key] = WorkQueue()
-        writer = StatusWriter(api, store.get, lambda resource: controller.written(resource))
+        writer = StatusWriter(api, store.get, lambda resource: controller.on_status_written(resource))
         events = EventRecorder(api)
         namespaces = Namespaces(api, settings.namespaces, lambda name: controller.namespace_changed(name))
         controller = Controller(
@@ -147,8 +147,8 @@ class App:
                 api,
                 store,
                 settings.namespaces,
-                lambda resource: controller.seen(resource, Urgency.REFRESH),
-                lambda resource: controller.gone(resource.key, resource.uid, deleted=False),
+                lambda resource: controller.on_upsert(resource, Urgency.REFRESH),
+                lambda resource: controller.on_delete(resource.key, resource.uid, deleted=False),
                 lambda key: queue.add(key, Urgency.REFRESH),
             )
 
@@ -159,8 +159,8 @@ class App:
         registry = kopf.OperatorRegistry()
         watch.register(
             registry,
-            controller.seen,
-            lambda resource: controller.gone(resource.key, resource.uid, version=resource.version),
+            controller.on_upsert,
+            lambda resource: controller.on_delete(resource.key, resource.uid, version=resource.version),
             self._stop.set,
         )
 
@@ -179,11 +179,13 @@ class App:
                 LOOP_LAG.set(max(0.0, self._beat - began - _HEARTBEAT_SECONDS))
 
         self._resynced = self._beat = loop.time()
-        vitals = self._vitals
-        vitals.watch("the event loop", lambda: loop.time() - self._beat, _STUCK_SECONDS)
-        vitals.watch("reconciling", lambda: _age(queue.active_since()), _LONG_STUCK_SECONDS)
-        vitals.watch("polling", lambda: loop.time() - controller.accounts.earliest_due(), _LONG_STUCK_SECONDS)
-        vitals.watch("the resync", lambda: loop.time() - self._resynced, settings.resync_seconds + _LONG_STUCK_SECONDS)
+        liveness = self._vitals
+        liveness.watch("the event loop", lambda: loop.time() - self._beat, _STUCK_SECONDS)
+        liveness.watch("reconciling", lambda: _age(queue.active_since()), _LONG_STUCK_SECONDS)
+        liveness.watch("polling", lambda: loop.time() - controller.accounts.earliest_due(), _LONG_STUCK_SECONDS)
+        liveness.watch(
+            "the resync", lambda: loop.time() - self._resynced, settings.resync_seconds + _LONG_STUCK_SECONDS
+        )
         fleet = Fleet(store, controller.accounts, queue, writer)
         REGISTRY.register(fleet)
         async with asyncio.TaskGroup() as group:

@@ -27,7 +27,7 @@ REASON = "InternalError"
 FAULTS = Counter(
     "azurebatch_internal_errors", "Unexpected exceptions, each of which was one object's failure", ["where"]
 )
-LEAST_WAIT, MOST_WAIT = 1.0, 60.0
+MIN_WAIT, MAX_WAIT = 1.0, 60.0
 """Seconds between two tries."""
 
 
@@ -87,7 +87,7 @@ def report(where: str, subject: object, error: BaseException) -> None:
 class Backoff:
     """Seconds to wait after each failure in a row: doubled from the least to the most."""
 
-    def __init__(self, least: float = LEAST_WAIT, most: float = MOST_WAIT) -> None:
+    def __init__(self, least: float = MIN_WAIT, most: float = MAX_WAIT) -> None:
         self._least, self._most, self._next = least, most, least
 
     def failed(self) -> float:

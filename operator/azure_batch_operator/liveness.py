@@ -17,7 +17,7 @@ class _Loop:
     limit: float
 
 
-class Vitals:
+class Liveness:
     """Loops, and how long each may be silent."""
 
     def __init__(self) -> None:

@@ -47,7 +47,7 @@ class _Alike:
 
 
 _OTHERS = "others"
-_MOST_KINDS = 1000
+_MAX_KINDS = 1000
 """Kinds of lines that one `Few` tells apart at a time; those beyond are one kind, so that memory stays bounded."""
 
 
@@ -74,8 +74,8 @@ class Few:
             what: the same in words, for the line with the number.
             subject: whom it is about, such as the object.
         """
-        if alike not in self._known and len(self._known) >= _MOST_KINDS:
-            alike, what = _OTHERS, f"lines of further kinds, beyond {_MOST_KINDS}"
+        if alike not in self._known and len(self._known) >= _MAX_KINDS:
+            alike, what = _OTHERS, f"lines of further kinds, beyond {_MAX_KINDS}"
         if alike not in self._known:
             self._known[alike] = _Alike()
             asyncio.get_running_loop().call_later(self._within, self._tell, level, alike, what)

@@ -23,7 +23,7 @@ from typing import Any
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1] / ".clients"
 # What one client may take; the slowest, which starts a program for each call, takes a minute.
-MOST_SECONDS = 400
+MAX_SECONDS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +186,11 @@ def _verdicts(client: Client, endpoint: Endpoint) -> dict[str, str]:
         client.command(folder, endpoint), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
-            output, errors = process.communicate(timeout=MOST_SECONDS)
+            output, errors = process.communicate(timeout=MAX_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             output, errors = process.communicate()
-            errors = f"no end within {MOST_SECONDS} s"
+            errors = f"no end within {MAX_SECONDS} s"
     lines = (line.partition("\t") for line in output.splitlines())
     found = {name: verdict for name, tab, verdict in lines if tab}
     if process.returncode:

@@ -20,7 +20,7 @@ from support.fuzzing import OPERATIONS, Fuzzer
 
 ROUND = 1000
 # What Python's allocator may keep; a leak of 1 kB per call would be 20 MB.
-MOST_GROWTH_MIB = 12.0
+MAX_GROWTH_MIB = 12.0
 
 
 def main() -> int:
@@ -88,7 +88,7 @@ def _report(fuzzer: Fuzzer, memory: list[float], seconds: float, stderr: str, co
     for problem in fuzzer.problems[:20]:
         print(f"WRONG: {problem}")
     print(stderr[:5000], end="")
-    failed = bool(fuzzer.problems or stderr or code) or growth > MOST_GROWTH_MIB
+    failed = bool(fuzzer.problems or stderr or code) or growth > MAX_GROWTH_MIB
     print("failed" if failed else "all as it should be")
     return int(failed)
 

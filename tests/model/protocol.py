@@ -19,7 +19,7 @@ from azure_batch_operator.api.base import ADOPT
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.adoption import Others, Standing
-from azure_batch_operator.reconcile.job.scope import PoolView as JobPool
+from azure_batch_operator.reconcile.job.scope import TargetPoolView as JobPool
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import Absent, Plan
 from azure_batch_operator.reconcile.pool import lifecycle as pools
@@ -226,7 +226,7 @@ def _others(alive: frozenset[Owner]) -> Others:
 @cache
 def schedule(slot: int, each: Object, view: View, alive: frozenset[Owner]) -> Decision:
     """What the operator decides for a BatchJobSchedule."""
-    remote: Any = Absent.UNKNOWN if isinstance(view, str) else Absent.GONE
+    remote: Any = Absent.UNKNOWN if isinstance(view, str) else Absent.NOT_FOUND
     if isinstance(view, Remote):
         remote = _body(Kind.SCHEDULE, view, _SCHEDULE_SPEC)
     one = _resource(Kind.SCHEDULE, _SCHEDULE_SPEC, slot, each)
@@ -237,7 +237,7 @@ def schedule(slot: int, each: Object, view: View, alive: frozenset[Owner]) -> De
 @cache
 def pool(slot: int, each: Object, view: View, alive: frozenset[Owner]) -> Decision:
     """What the operator decides for a BatchPool."""
-    remote: Any = Absent.UNKNOWN if isinstance(view, str) else Absent.GONE
+    remote: Any = Absent.UNKNOWN if isinstance(view, str) else Absent.NOT_FOUND
     if isinstance(view, Remote):
         shown = {name: POOL_SPEC[name] for name in ("vmSize", "virtualMachineConfiguration", "targetDedicatedNodes")}
         remote = _body(Kind.POOL, view, shown | {"allocationState": "steady"})

@@ -10,13 +10,13 @@ import pytest
 from support.stage import Options, Stage
 from support.stage.clock import StageLoop
 
-_MOST_BYTES = 3 << 30
+_MAX_BYTES = 3 << 30
 
 
 def pytest_configure() -> None:
     """Bound the memory: a test of what would take all of it must not take the machine along."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (_MOST_BYTES, hard))
+    resource.setrlimit(resource.RLIMIT_DATA, (_MAX_BYTES, hard))
 
 
 def pytest_asyncio_loop_factories(config: pytest.Config, item: pytest.Item) -> Mapping[str, Callable[[], StageLoop]]:

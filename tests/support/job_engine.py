@@ -25,7 +25,7 @@ from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import lifecycle as job
-from azure_batch_operator.reconcile.job.scope import PoolView, TasksView
+from azure_batch_operator.reconcile.job.scope import TargetPoolView, TasksView
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Plan, Remote
 from azure_batch_operator.reconcile.schedule import lifecycle as schedule
 from azure_batch_operator.reconcile.schedule.lifecycle import JobsView
@@ -101,11 +101,11 @@ class JobBench(Bench):
         try:
             return render.job(_BASE, self.service.job("one"))
         except BatchError:
-            return Absent.GONE
+            return Absent.NOT_FOUND
 
     def _plan(self, account: AccountView, remote: Remote, now: float) -> Plan:
         spec = self.resource.spec
-        pool = PoolView("cpu" if "poolRef" in spec else (spec.get("poolInfo") or {}).get("poolId"))
+        pool = TargetPoolView("cpu" if "poolRef" in spec else (spec.get("poolInfo") or {}).get("poolId"))
         tasks = TasksView(counts=_NO_COUNTS, fingerprint=job_changes.fingerprint(spec))
         return job.plan(self.resource, account, pool, remote, tasks, CLUSTER, now)
 
@@ -133,11 +133,13 @@ class ScheduleBench(Bench):
         try:
             return render.schedule(_BASE, self.service.schedule("one"))
         except BatchError:
-            return Absent.GONE
+            return Absent.NOT_FOUND
 
     def _plan(self, account: AccountView, remote: Remote, now: float) -> Plan:
         specification = self.resource.spec["jobSpecification"]
-        pool = PoolView("cpu" if "poolRef" in specification else (specification.get("poolInfo") or {}).get("poolId"))
+        pool = TargetPoolView(
+            "cpu" if "poolRef" in specification else (specification.get("poolInfo") or {}).get("poolId")
+        )
         values = compared(taken(JobScheduleSpec, self.resource.spec), {}, remote)
         return schedule.plan(self.resource, account, pool, remote, JobsView(), CLUSTER, now, values=values)
 
@@ -171,7 +173,7 @@ class TaskBench(Bench):
         try:
             return render.task(_BASE, self.service.task("steps", "one"))
         except BatchError:
-            return Absent.GONE
+            return Absent.NOT_FOUND
 
     def _plan(self, account: AccountView, remote: Remote, now: float) -> Plan:
         parent = render.job(_BASE, self.service.job("steps"))

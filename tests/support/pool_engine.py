@@ -99,7 +99,7 @@ class Bench:
         everything = {each["id"].lower(): each for each in self.remotes()}
         owned = [each for each in everything.values() if owns(each, self.resource, CLUSTER)]
         current, older = in_use(owned)
-        remote = current or everything.get(self.resource.remote_id.lower(), Absent.GONE)
+        remote = current or everything.get(self.resource.remote_id.lower(), Absent.NOT_FOUND)
         following = next_id(self.resource, (str(each["id"]) for each in owned)).lower()
         id = "" if isinstance(remote, Absent) else str(remote["id"]).lower()
         pool = self.service.pool_table.get(id)
@@ -143,10 +143,10 @@ class Bench:
             decided = self.step()
             moving = any(each["allocationState"] != "steady" for each in self.remotes())
             starting = "NodesStarting" in str(decided.status)
-            soon = decided.again is not None and decided.again < _SOON
+            soon = decided.requeue_after is not None and decided.requeue_after < _SOON
             if not decided.calls and not moving and not starting and not soon:
                 return decided
-            self.clock.advance(decided.again or 40.0)
+            self.clock.advance(decided.requeue_after or 40.0)
         raise AssertionError(f"no fixed point after {passes} passes: {self.verbs[-8:]}, {self.resource.status}")
 
     def _make(self, call: Call) -> None:

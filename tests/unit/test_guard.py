@@ -10,7 +10,7 @@ import pytest
 
 from azure_batch_operator import guard
 from azure_batch_operator.batch import NotFoundError
-from azure_batch_operator.reconcile.error_classes import trouble
+from azure_batch_operator.reconcile.error_classes import classify_error
 from support.jumping_loop import run_jumping as run
 
 
@@ -65,7 +65,7 @@ def test_a_fault_becomes_an_error_that_names_its_place_and_no_data() -> None:
         {}["hush"]
     except KeyError as error:
         found = guard.refusal("feeder", "BatchJob a/b", error)
-    said = trouble(found)
+    said = classify_error(found)
     assert said.reason == "InternalError"
     assert "KeyError at test_guard.py:" in said.message
     assert "hush" not in said.message

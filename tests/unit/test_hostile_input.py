@@ -125,7 +125,7 @@ def cost(text: str) -> Any:
 def noted(text: str) -> Any:
     """Notes in the metadata of a job, which whoever can write to the account can write."""
     remote = {"metadata": [{"name": name, "value": text} for name in (HOLDS_METADATA, TASKS_METADATA)]}
-    return job_changes.noted_tasks(remote), job_hold.has_fled_too_often(
+    return job_changes.noted_tasks(remote), job_hold.requeue_limit_exceeded(
         {"backoff": {"maxRequeues": 1}}, remote, job_hold.TasksView()
     )
 

@@ -21,7 +21,7 @@ FORMS = [
     r'AccountView\(\s*False,\s*"(\w+)"',
     r'return "(\w+)", f?"',
     r'return None, \(\s*"(\w+)", ',
-    r'PoolView\(\s*None,\s*\(\s*"(\w+)"',
+    r'TargetPoolView\(\s*None,\s*\(\s*"(\w+)"',
     r'Ending\(\s*"(\w+)"',
     r'\((?:True|False), "(\w+)", ',
     r'Notice\(\s*"(\w+)"',

@@ -18,7 +18,7 @@ from azure_batch_operator.batch.models import RESULTS
 from azure_batch_operator.batch.models.jobs import Job
 from azure_batch_operator.batch.models.pools import Pool
 from azure_batch_operator.reconcile.job import lifecycle as jobs
-from azure_batch_operator.reconcile.job.scope import PoolView as JobPool
+from azure_batch_operator.reconcile.job.scope import TargetPoolView as JobPool
 from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.pool import lifecycle as pools
 from azure_batch_operator.reconcile.pool.scope import PoolView

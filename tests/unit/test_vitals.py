@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from azure_batch_operator.liveness import Vitals
+from azure_batch_operator.liveness import Liveness
 
 
 def test_a_loop_that_is_silent_for_too_long_is_named() -> None:
     ages = {"polling": 0.0, "reconciling": 0.0}
-    vitals = Vitals()
+    liveness = Liveness()
     for name in ages:
-        vitals.watch(name, lambda name=name: ages[name], 60)  # type: ignore[misc]
-    assert vitals.problem() is None
+        liveness.watch(name, lambda name=name: ages[name], 60)  # type: ignore[misc]
+    assert liveness.problem() is None
     ages["polling"] = 60
-    assert vitals.problem() is None
+    assert liveness.problem() is None
     ages["polling"] = 61
-    assert vitals.problem() == "polling is stuck for 61 s"
+    assert liveness.problem() == "polling is stuck for 61 s"
     ages["reconciling"] = 100
-    assert vitals.problem() == "polling is stuck for 61 s; reconciling is stuck for 100 s"
+    assert liveness.problem() == "polling is stuck for 61 s; reconciling is stuck for 100 s"
     ages.update(polling=0, reconciling=0)
-    assert vitals.problem() is None
+    assert liveness.problem() is None

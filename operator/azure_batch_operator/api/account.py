@@ -28,7 +28,7 @@ from azure_batch_operator.api.pool_body import at_least_five_minutes
 from azure_batch_operator.api.rest import MetadataItem, metadata, tags
 from azure_batch_operator.words import listed
 
-MOST_IMAGES, MOST_APPLICATIONS, MOST_VERSIONS = 200, 100, 20
+MAX_IMAGES, MAX_APPLICATIONS, MAX_VERSIONS = 200, 100, 20
 """What a status shows at most."""
 
 
@@ -304,7 +304,7 @@ class Application(ApiModel):
     id: str = Field(description="As in applicationPackageReferences.")
     display_name: str | None = Field(default=None, description="Name for people.")
     versions: list[str] | None = Field(
-        default=None, description="Its versions.", json_schema_extra=schema(maxItems=MOST_VERSIONS)
+        default=None, description="Its versions.", json_schema_extra=schema(maxItems=MAX_VERSIONS)
     )
 
 
@@ -342,8 +342,8 @@ class AccountStatus(Status):
     )
     users: Users | None = Field(default=None, description="Objects that live in the account.")
     supported_images: list[SupportedImage] | None = Field(
-        default=None, description="Images that nodes can run.", json_schema_extra=schema(maxItems=MOST_IMAGES)
+        default=None, description="Images that nodes can run.", json_schema_extra=schema(maxItems=MAX_IMAGES)
     )
     applications: list[Application] | None = Field(
-        default=None, description="Applications of the account.", json_schema_extra=schema(maxItems=MOST_APPLICATIONS)
+        default=None, description="Applications of the account.", json_schema_extra=schema(maxItems=MAX_APPLICATIONS)
     )

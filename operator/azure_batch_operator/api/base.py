@@ -89,7 +89,7 @@ def immutable(field: str, remedy: str) -> Rule:
     )
 
 
-_MOST_SEEN_AT_ONCE = 3
+_MAX_SEEN_AT_ONCE = 3
 """Fields of a choice that a reader finds in a manifest without being told which of them are there."""
 
 
@@ -100,7 +100,7 @@ def exactly_one_of(fields: Sequence[str], message: str, several: str = "") -> Ru
         several: what to do instead of giving several.
     """
     rule = " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in fields) + " == 1"
-    return Rule(rule, message, says=naming(fields, message, several) if len(fields) > _MOST_SEEN_AT_ONCE else None)
+    return Rule(rule, message, says=naming(fields, message, several) if len(fields) > _MAX_SEEN_AT_ONCE else None)
 
 
 def naming(fields: Sequence[str], message: str, several: str = "") -> str:

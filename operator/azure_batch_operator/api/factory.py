@@ -22,7 +22,7 @@ from azure_batch_operator.api.task_body import FactoryDependencies, MergeDepende
 
 MAX_TASKS = 10_000_000
 """The most tasks that one job may make."""
-MOST_INLINE = 10_000
+MAX_INLINE = 10_000
 
 Scalar = Annotated[str, StringConstraints(max_length=1024)] | int
 _SCALARS = {"x-kubernetes-int-or-string": True, "maxLength": 1024}
@@ -35,7 +35,7 @@ class ParameterSet(ApiModel):
     end: int | None = optional("Last number of a range, included.")
     step: int | None = optional("Distance between two numbers, may be negative; 1 if left out.")
     values: list[Scalar] | None = optional(
-        "Values in the order in which they are taken.", maxItems=MOST_INLINE, items=_SCALARS
+        "Values in the order in which they are taken.", maxItems=MAX_INLINE, items=_SCALARS
     )
     rules: ClassVar[tuple[Rule, ...]] = (
         cel("has(self.values) != (has(self.start) && has(self.end))", "give start and end of a range, or values"),
@@ -88,7 +88,7 @@ class ItemSource(ApiModel):
 class TaskPerItem(ApiModel):
     """One task per item: {0} stands for the item, with CSV {0}, {1}, … for its columns and {name} for a column by name."""
 
-    items: list[Scalar] | None = optional("The items.", maxItems=MOST_INLINE, items=_SCALARS)
+    items: list[Scalar] | None = optional("The items.", maxItems=MAX_INLINE, items=_SCALARS)
     items_from: ItemSource | None = optional(
         "Takes the items from a ConfigMap; changes are taken in within minutes while the job is open."
     )

@@ -35,18 +35,18 @@ from azure_batch_operator.api.base import (
 from azure_batch_operator.api.rest import IdentityReference, Url, ValueSource
 from azure_batch_operator.words import listed
 
-MOST_TARGETS = 1000
+MAX_TARGETS = 1000
 """Nodes or tasks of one operation: all of them stand in its status."""
-MOST_RESULTS = 500
-MOST_VALUES = 100
-MOST_FILE_BYTES = 512 * 1024
+MAX_RESULTS = 500
+MAX_VALUES = 100
+MAX_FILE_BYTES = 512 * 1024
 """A ConfigMap holds 1 MiB, and what is not text takes a third more there."""
 
 NodeId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+$", min_length=1, max_length=128)]
 Moment = Annotated[str, StringConstraints(max_length=64), Field(json_schema_extra={"format": "date-time"})]
 FilePath = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 UserName = Annotated[str, StringConstraints(min_length=1, max_length=20)]
-Most = Annotated[int, Field(ge=1, le=MOST_TARGETS)]
+Most = Annotated[int, Field(ge=1, le=MAX_TARGETS)]
 _OPTION = one_of("requeue", "terminate", "taskcompletion", "retaineddata")
 _REQUEUE = "What becomes of running tasks: put back, ended, or waited for; requeue if left out."
 
@@ -98,14 +98,14 @@ TARGETS: Mapping[str, On] = {
 class NodeChoice(ApiModel):
     """Which nodes of the pool. They are chosen once, when the operation begins."""
 
-    names: list[NodeId] | None = optional("Ids of nodes.", maxItems=MOST_TARGETS, minItems=1)
+    names: list[NodeId] | None = optional("Ids of nodes.", maxItems=MAX_TARGETS, minItems=1)
     states: list[Annotated[str, StringConstraints(max_length=64)]] | None = optional(
         "All nodes in one of these states, such as idle or unusable.", maxItems=16, minItems=1
     )
     selector: Annotated[str, Field(json_schema_extra={"enum": ["dedicated", "lowPriority", "all"]})] | None = optional(
         "All dedicated nodes, all Spot nodes, or all; with states, those of them."
     )
-    most: Most | None = optional(f"At most so many of them, in the order of their ids; {MOST_TARGETS} if left out.")
+    most: Most | None = optional(f"At most so many of them, in the order of their ids; {MAX_TARGETS} if left out.")
     rules: ClassVar[tuple[Rule, ...]] = (
         cel(
             "has(self.names) != (has(self.states) || has(self.selector))",
@@ -118,12 +118,12 @@ class NodeChoice(ApiModel):
 class TaskChoice(ApiModel):
     """Which tasks of the job. They are chosen once, when the operation begins."""
 
-    ids: list[BatchId] | None = optional("Ids of tasks.", maxItems=MOST_TARGETS, minItems=1)
+    ids: list[BatchId] | None = optional("Ids of tasks.", maxItems=MAX_TARGETS, minItems=1)
     failed: bool | None = optional("All tasks that have failed; true, or leave it out.")
     states: list[Annotated[str, one_of("active", "preparing", "running", "completed")]] | None = optional(
         "All tasks in one of these states.", maxItems=4, minItems=1
     )
-    most: Most | None = optional(f"At most so many of them, in the order of their ids; {MOST_TARGETS} if left out.")
+    most: Most | None = optional(f"At most so many of them, in the order of their ids; {MAX_TARGETS} if left out.")
     rules: ClassVar[tuple[Rule, ...]] = (
         exactly_one_of(("ids", "failed", "states"), "say which tasks: give exactly one of ids, failed and states"),
         cel("!has(self.failed) || self.failed", "failed can only be true: leave it out for ids or states", ".failed"),
@@ -295,7 +295,7 @@ class ReadFile(ApiModel):
 
     path: FilePath = Field(description="Path of the file, such as stdout.txt or wd/result.json.")
     into: NameRef = Field(description="The ConfigMap to create; its key content holds the file.")
-    most_bytes: Annotated[int, Field(ge=1, le=MOST_FILE_BYTES)] | None = optional(
+    most_bytes: Annotated[int, Field(ge=1, le=MAX_FILE_BYTES)] | None = optional(
         "At most so many bytes; 262144 if left out."
     )
     tail: bool | None = optional("Whether a longer file is read from its end; from its beginning if left out.")
@@ -378,7 +378,7 @@ class OperationSpec(ApiModel):
     pause_policy: Annotated[str, Field(json_schema_extra={"enum": ["Continue", "Stop"]})] | None = optional(
         "What happens when more than maxFailures targets have failed: Continue with the others, or Stop. Continue if left out."
     )
-    max_failures: Annotated[int, Field(ge=0, le=MOST_TARGETS)] | None = optional(
+    max_failures: Annotated[int, Field(ge=0, le=MAX_TARGETS)] | None = optional(
         "How many targets may fail, or may have an unknown outcome, before the operation counts as failed; 0 if left out."
     )
     ttl_seconds_after_finished: Annotated[int, Field(ge=0)] | None = optional(
@@ -444,7 +444,7 @@ class OperationResult(ApiModel):
     values: dict[str, str] | None = Field(
         default=None,
         description="What the call has answered.",
-        json_schema_extra=schema(maxProperties=MOST_VALUES, additionalProperties={"type": "string", "maxLength": 4096}),
+        json_schema_extra=schema(maxProperties=MAX_VALUES, additionalProperties={"type": "string", "maxLength": 4096}),
     )
     omitted_values: int | None = Field(default=None, description="Answers that there was no room for.")
     before: str | None = Field(
@@ -487,11 +487,11 @@ class OperationStatus(RemoteStatus):
     targets: list[str] | None = Field(
         default=None,
         description="All targets in their order, fixed before the first call.",
-        json_schema_extra=schema(maxItems=MOST_TARGETS, x_kubernetes_list_type="atomic"),
+        json_schema_extra=schema(maxItems=MAX_TARGETS, x_kubernetes_list_type="atomic"),
     )
     results: list[OperationResult] | None = Field(
         default=None,
         description="What became of targets; those that failed stay when there is no room for all.",
-        json_schema_extra=schema(maxItems=MOST_RESULTS, x_kubernetes_list_type="atomic"),
+        json_schema_extra=schema(maxItems=MAX_RESULTS, x_kubernetes_list_type="atomic"),
     )
     omitted_results: int | None = Field(default=None, description="Targets whose results there was no room for.")

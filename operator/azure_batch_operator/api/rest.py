@@ -44,8 +44,8 @@ ImageId = Annotated[
 ]
 Label = Annotated[str, StringConstraints(max_length=256)]
 
-MOST_VARIABLES = 200
-MOST_FILES = 200
+MAX_VARIABLES = 200
+MAX_FILES = 200
 
 
 class MetadataItem(ApiModel):
@@ -230,13 +230,13 @@ class AuthenticationTokenSettings(ApiModel):
 
 def environment(description: str = "Environment variables.") -> list[EnvironmentSetting] | None:
     """The field of a list of environment settings."""
-    settings: list[EnvironmentSetting] | None = many(description, MOST_VARIABLES, key="name")
+    settings: list[EnvironmentSetting] | None = many(description, MAX_VARIABLES, key="name")
     return settings
 
 
 def resource_files(description: str = "Files to put on the node first.") -> list[ResourceFile] | None:
     """The field of a list of resource files."""
-    files: list[ResourceFile] | None = many(description, MOST_FILES)
+    files: list[ResourceFile] | None = many(description, MAX_FILES)
     return files
 
 

@@ -180,7 +180,7 @@ def json_object(answer: Answer, operation: str) -> JsonObject:
 _IDENTITY = {"Jobs_GetJobTaskCounts": "taskCounts", "Pools_ListPoolNodeCounts": "poolId"}
 _IDENTIFIED = frozenset({"Application", "Job", "JobSchedule", "Node", "Pool", "Task"})
 _TOLD: set[tuple[str, str]] = set()
-_MOST_TOLD = 1000
+_MAX_TOLD = 1000
 
 
 def identity(operation: str, select: Sequence[str] | None = None) -> str | None:
@@ -207,7 +207,7 @@ def shaped(value: JsonObject, answer: Answer, operation: str, needed: str | None
         return value
     value, wrong = conform(model, value)
     for path in wrong:
-        if len(_TOLD) < _MOST_TOLD and (operation, path) not in _TOLD:
+        if len(_TOLD) < _MAX_TOLD and (operation, path) not in _TOLD:
             _TOLD.add((operation, path))
             logger.warning(
                 "%s answered with %s of an unknown kind; it is left out [%s]", operation, path, answer.request_id

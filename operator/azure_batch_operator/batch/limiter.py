@@ -7,7 +7,7 @@ on calls in flight, an order of urgency, and the reaction to throttling (AIMD: t
 Order: a call waits in line at the time it came plus `patience` for each step its priority is below the most urgent. So
 a delete overtakes the polling that came a few seconds before it. Age alone does not keep polling alive: a poll that
 gives up at its deadline starts to age anew, so a flood that outlasts the deadline would starve it for ever. Therefore
-no priority is passed over more than `MOST_PASSED` times in a row while it has a call waiting
+no priority is passed over more than `MAX_PASSED` times in a row while it has a call waiting
 (tests/unit/batch/test_limiter.py, `test_polls_with_deadlines_are_not_starved_by_a_flood_of_updates`).
 
 No task and no thread: waiting calls are futures, and one timer of the event loop grants them.
@@ -23,7 +23,7 @@ from typing import Protocol
 
 from azure_batch_operator.batch.requests import Priority
 
-MOST_PASSED = 8
+MAX_PASSED = 8
 """Calls of other priorities that may go out in a row while one of a priority waits."""
 
 _Entry = tuple[float, int, asyncio.Future[None]]
@@ -210,7 +210,7 @@ class Limiter:
         if not waiting:
             return None
         longest = max(waiting, key=self._passed.__getitem__)
-        if self._passed[longest] >= MOST_PASSED:
+        if self._passed[longest] >= MAX_PASSED:
             return longest
         return min(waiting, key=lambda each: self._lines[each][0][:2])
 

@@ -67,7 +67,7 @@ _INVISIBLE = re.compile(
 """Controls and format characters (Cc, Cf): zero widths, bidirectional marks, embeddings, overrides and isolates, tags."""
 _NO_CHARACTERS = re.compile("[\ud800-\udfff]")
 """Halves of surrogate pairs: JSON text cannot hold them, so they would end whoever writes it."""
-_LEAST_SECRET = 4
+_MIN_SECRET = 4
 """Characters; a shorter value would be cut out of everything."""
 
 
@@ -130,10 +130,10 @@ def without(text: str, secrets: Collection[str]) -> str:
     Values of several lines are cut line by line. What is shorter than four characters stays: it would be cut out of everything.
     """
     parts = {part.strip() for secret in secrets for part in (secret, *secret.splitlines())}
-    for part in sorted((part for part in parts if len(part) >= _LEAST_SECRET), key=len, reverse=True):
+    for part in sorted((part for part in parts if len(part) >= _MIN_SECRET), key=len, reverse=True):
         text = text.replace(part, REDACTED)
         # A tail may begin in the middle of a value.
-        for at in range(1, len(part) - _LEAST_SECRET + 1):
+        for at in range(1, len(part) - _MIN_SECRET + 1):
             if text.startswith(part[at:]):
                 text = REDACTED + text[len(part) - at :]
                 break

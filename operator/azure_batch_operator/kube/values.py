@@ -67,7 +67,7 @@ class _Reading:
     moment: int | None = None
 
 
-class Values:
+class ValueReader:
     """Reads keys of Secrets and ConfigMaps."""
 
     def __init__(self, api: KubeApi, remembered_for: float = REMEMBERED_FOR) -> None:

@@ -43,7 +43,7 @@ NO_OTHERS = Others()
 
 
 @dataclass(frozen=True)
-class Answer:
+class OwnerAnswer:
     """Whether an object may take a resource.
 
     Attributes:
@@ -57,33 +57,33 @@ class Answer:
     remedy: str = ""
 
 
-def answer(remote: Mapping[str, Any], resource: Resource, cluster: str, others: Others) -> Answer:
+def answer(remote: Mapping[str, Any], resource: Resource, cluster: str, others: Others) -> OwnerAnswer:
     """Decide about a resource that the object does not own."""
     asked = resource.annotations.get(ADOPT, "").strip()
     asks = asked.lower() not in {"", "false"}
     text, owner = marker_of(remote), owner_of(remote)
     if text is None or (owner is not None and not owner.counts_for(remote)):
-        return Answer(asks, remedy=f"delete it there, or adopt it with the annotation {ADOPT}=true")
+        return OwnerAnswer(asks, remedy=f"delete it there, or adopt it with the annotation {ADOPT}=true")
     if owner is None:
-        return Answer(asked == text, remedy=f"or adopt it with the annotation {ADOPT}={text[:200]}")
+        return OwnerAnswer(asked == text, remedy=f"or adopt it with the annotation {ADOPT}={text[:200]}")
     if owner.object.cluster == cluster and (refusal := _held(owner, others)) is not None:
-        return Answer(False, remedy=refusal)
+        return OwnerAnswer(False, remedy=refusal)
     if inherits(owner, resource, others):
-        return Answer(True, inherited=True)
+        return OwnerAnswer(True, inherited=True)
     mine = Owned.by(cluster, resource)
     if asks and owner.object[:4] == mine[:4]:
-        return Answer(True)
+        return OwnerAnswer(True)
     name = "/".join(owner.object[:4])
     if owner.object.namespace != mine.namespace and owner.object.cluster not in others.lost:
         remedy = (
             f"or, if its owner does not need it any more, remove the metadata item {OWNER_METADATA} from it in Azure Batch "
             f"and adopt it with the annotation {ADOPT}=true"
         )
-        return Answer(False, remedy=remedy)
+        return OwnerAnswer(False, remedy=remedy)
     if asks and _names(asked, owner):
-        return Answer(True)
+        return OwnerAnswer(True)
     value = "true" if owner.object[:4] == mine[:4] else name
-    return Answer(False, remedy=f"or, if its owner is gone for good, adopt it with the annotation {ADOPT}={value}")
+    return OwnerAnswer(False, remedy=f"or, if its owner is gone for good, adopt it with the annotation {ADOPT}={value}")
 
 
 def ours(remote: Mapping[str, Any], resource: Resource, cluster: str, others: Others) -> bool:

@@ -25,7 +25,7 @@ _LONGEST = 256
 """Characters of a value that count."""
 
 
-def asked(resource: Resource, annotation: str) -> str | None:
+def pending_request(resource: Resource, annotation: str) -> str | None:
     """The value of a one-shot annotation that was not acted upon yet."""
     value = resource.annotations.get(annotation, "")[:_LONGEST]
     done = (resource.status.get("handled") or {}).get(_FIELDS[annotation])
@@ -37,7 +37,7 @@ _STOPS = frozenset({"disable_job", "terminate_job", "terminate_task", "disable_s
 
 def is_stopping(resource: Resource) -> bool:
     """Whether the user wants the object to be stopped, whatever else is wrong with it."""
-    return bool(resource.spec.get("suspend") or asked(resource, TERMINATE)) and not resource.deleting
+    return bool(resource.spec.get("suspend") or pending_request(resource, TERMINATE)) and not resource.deleting
 
 
 def stop_only(resource: Resource, plan: Plan) -> Plan | None:
@@ -68,12 +68,12 @@ def retried_until(resource: Resource) -> str | None:
     """
     mark = str((resource.status.get("handled") or {}).get(_RETRYING) or "")
     until, separator, value = mark.partition(" ")
-    return until if separator and value == asked(resource, RETRY_FAILED) else None
+    return until if separator and value == pending_request(resource, RETRY_FAILED) else None
 
 
 def retrying(resource: Resource, until: str) -> dict[str, Any]:
     """`status.handled` while failed tasks are reactivated: stored before the first call, so that a restart repeats none."""
-    mark = f"{until} {asked(resource, RETRY_FAILED)}"
+    mark = f"{until} {pending_request(resource, RETRY_FAILED)}"
     return {**(resource.status.get("handled") or {}), _RETRYING: mark}
 
 
@@ -94,14 +94,14 @@ def not_done(resource: Resource, status: Mapping[str, Any]) -> dict[str, Any]:
     return rest | ({"handled": marks} if marks else {})
 
 
-def noted(resource: Resource, plan: Plan) -> Plan:
+def acknowledge(resource: Resource, plan: Plan) -> Plan:
     """The plan with the record that `azurebatch.io/reconcile-now` was heard: whatever was decided, it was decided now.
 
     This also holds while the object is being deleted, or each pass would start the backoff anew: the finalizer may have to wait
     for proof.
     """
     leaves = resource.deleting and not resource.has_finalizer
-    if leaves or asked(resource, RECONCILE_NOW) is None:
+    if leaves or pending_request(resource, RECONCILE_NOW) is None:
         return plan
     shown = resource.status if plan.status is None else plan.status
     value = resource.annotations[RECONCILE_NOW][:_LONGEST]

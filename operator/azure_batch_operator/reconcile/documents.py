@@ -15,7 +15,7 @@ from yaml.constructor import SafeConstructor
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_MOST_VALUES = 200_000
+_MAX_VALUES = 200_000
 """Values of a YAML text with all aliases written out: more than a megabyte of tasks has. Each takes 350 bytes."""
 
 _TEXT_PER_VALUE = 20
@@ -114,8 +114,8 @@ def _check_size(text: str) -> None:
             if len(begun) > _DEEPEST:
                 raise RecursionError
             if event.anchor is not None:
-                weights[event.anchor] = _MOST_VALUES  # until it is known: one that contains itself is too heavy
-        if total > _MOST_VALUES:
+                weights[event.anchor] = _MAX_VALUES  # until it is known: one that contains itself is too heavy
+        if total > _MAX_VALUES:
             raise OverflowError
 
 

@@ -33,7 +33,7 @@ from azure_batch_operator.batch import (
 )
 
 
-class Patience(Enum):
+class RetryClass(Enum):
     """How long a refused call waits before it is tried again: first wait, growth per refusal, longest wait (seconds)."""
 
     BUSY = (1.0, 2.0, 60.0)
@@ -67,7 +67,7 @@ _NEEDS_A_PERSON = frozenset(
 
 
 @dataclass(frozen=True)
-class Trouble:
+class ClassifiedError:
     """What an error means for the object whose call it was.
 
     Attributes:
@@ -82,7 +82,7 @@ class Trouble:
 
     reason: str
     message: str
-    patience: Patience
+    retry_class: RetryClass
     retry_after: float = 0.0
     of_account: bool = False
     stalled: bool = False
@@ -114,29 +114,29 @@ def overtaken(error: BatchError, *, twice: bool) -> bool:
             return False
 
 
-def trouble(error: BatchError) -> Trouble:
+def classify_error(error: BatchError) -> ClassifiedError:
     """Judge an error of a call that was made for one object."""
     reason = error.code or type(error).__name__.removesuffix("Error")
     message = str(error)
     after = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
     if error.code in _ONE_POOL_ONLY:
-        return Trouble(reason, message, Patience.WAITING, after)
+        return ClassifiedError(reason, message, RetryClass.WAITING, after)
     match error:
         case ThrottledError() | ConnectionFailedError() | ServerBusyError() | DeadlineError():
-            return Trouble(reason, message, Patience.BUSY, after, of_account=True)
+            return ClassifiedError(reason, message, RetryClass.BUSY, after, of_account=True)
         case AuthenticationError() | EndpointRefusedError():
-            return Trouble(reason, message, Patience.WAITING, after, of_account=True)
+            return ClassifiedError(reason, message, RetryClass.WAITING, after, of_account=True)
         case TransientError():
-            return Trouble(reason, message, Patience.BUSY, after)
+            return ClassifiedError(reason, message, RetryClass.BUSY, after)
         case QuotaError():
-            return Trouble(reason, message, Patience.WAITING, after, phase="Queued")
+            return ClassifiedError(reason, message, RetryClass.WAITING, after, phase="Queued")
         case ForbiddenError():
-            return Trouble(reason, message, Patience.WAITING, after, stalled=True)
+            return ClassifiedError(reason, message, RetryClass.WAITING, after, stalled=True)
         case InvalidRequestError() | TooLargeError() | UsageError():
-            return Trouble(reason, message, Patience.WRONG, after, stalled=True)
+            return ClassifiedError(reason, message, RetryClass.WRONG, after, stalled=True)
         case ConflictError() if error.code in _NEEDS_A_PERSON:
-            return Trouble(reason, message, Patience.WAITING, after, stalled=True)
+            return ClassifiedError(reason, message, RetryClass.WAITING, after, stalled=True)
         case ConflictError() | NotFoundError() | PreconditionFailedError():
-            return Trouble(reason, message, Patience.BUSY, after)
+            return ClassifiedError(reason, message, RetryClass.BUSY, after)
         case _:
-            return Trouble(reason, message, Patience.WAITING, after)
+            return ClassifiedError(reason, message, RetryClass.WAITING, after)

@@ -30,7 +30,7 @@ class Absent(Enum):
 
     UNKNOWN = "unknown"
     """Not looked at since the start or since our own last write: decide nothing, the poller will tell."""
-    GONE = "gone"
+    NOT_FOUND = "gone"
     """Looked at, and not there."""
 
 
@@ -271,7 +271,7 @@ class Accepted:
 
 
 @dataclass(frozen=True)
-class Notice:
+class Event:
     """A transition worth an Event."""
 
     reason: str
@@ -360,8 +360,8 @@ class Plan:
     logs_to: Mapping[str, Any] | None = field(default=None, repr=False)
     feed: Feed | None = None
     status: Mapping[str, Any] | None = None
-    notices: tuple[Notice, ...] = ()
-    again: float | None = None
+    events: tuple[Event, ...] = ()
+    requeue_after: float | None = None
     drift: tuple[str, ...] = ()
     objects: tuple[ObjectChange, ...] = ()
     tasks_of: Mapping[str, Any] | None = field(default=None, repr=False)

@@ -20,16 +20,16 @@ from azure_batch_operator.reconcile.plan import (
     Absence,
     Absent,
     Call,
+    Event,
     Evidence,
-    Notice,
     Plan,
     Remote,
     Table,
     Unconfirmed,
     without_etag,
 )
-from azure_batch_operator.reconcile.standard_plans import FORCE_HINT, deleting, foreign, still_there, with_notice
-from azure_batch_operator.reconcile.status import Verdict, conditions, kept
+from azure_batch_operator.reconcile.standard_plans import FORCE_HINT, deleting, foreign, still_there, with_event
+from azure_batch_operator.reconcile.status import Verdict, carry_over, conditions
 from azure_batch_operator.words import listed
 
 
@@ -91,7 +91,7 @@ def unknown(resource: Resource, namespace: Mapping[str, str], now: float) -> Pla
     if resource.deleting:
         message = f"{message}. {FORCE_HINT}"
     verdict = Verdict("Stalled", "InvalidReconcilePolicy", message, ready=False, trend="Stalled")
-    return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+    return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
 
 
 def detached(resource: Resource, confirm: Absence | None = None) -> Plan:
@@ -105,7 +105,7 @@ def detached(resource: Resource, confirm: Absence | None = None) -> Plan:
     text = f"{resource.remote_id!r} is kept in Azure Batch, because of {RECONCILE_POLICY} or because it was adopted"
     unconfirmed = Unconfirmed.DETACHED if confirm is None else None
     proof = () if confirm is None else (confirm,)
-    return Plan(finalizer="remove", confirm=proof, unconfirmed=unconfirmed, notices=(Notice("Detached", text),))
+    return Plan(finalizer="remove", confirm=proof, unconfirmed=unconfirmed, events=(Event("Detached", text),))
 
 
 def halts(resource: Resource, policy: Policy | None) -> bool:
@@ -146,17 +146,17 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
         ready = exists and (_is_true(resource, "Ready") or (_is_true(shown, "Ready") and not _is_cron(resource)))
         # What an annotation asks for is carried out when the policy goes.
         left = _left_alone(resource, shown, HELD, text, now, ready=ready)
-        return Plan(status=not_done(resource, left), notices=_news(resource, held))
+        return Plan(status=not_done(resource, left), events=_news(resource, held))
     rest = replace(plan, finalizer=None, retry=None, first=None)
     if not shown.status.get("conditions") or _is_settled(shown):
         return rest
     told = shown.condition("Ready") or shown.condition(SKIPPED) or {}
     text = f"{_ONLY_OBSERVED} {str(told.get('message', '')).removeprefix(_ONLY_OBSERVED).strip()}"
     phase = str(shown.status.get("phase"))
-    notices = tuple(each for each in plan.notices if each.reason != told.get("reason"))
+    events = tuple(each for each in plan.events if each.reason != told.get("reason"))
     exists = _is_true(resource, "Ready") if _is_cron(resource) else bool(shown.status.get("state"))
     left = _left_alone(resource, shown, phase, text, now, ready=exists and _is_true(shown, "Ready"))
-    return replace(rest, status=left, notices=notices)
+    return replace(rest, status=left, events=events)
 
 
 HELD = "Skipped"
@@ -175,13 +175,13 @@ def _is_cron(resource: Resource) -> bool:
     return bool(resource.spec.get("cron"))
 
 
-def _news(resource: Resource, held: Sequence[str]) -> tuple[Notice, ...]:
+def _news(resource: Resource, held: Sequence[str]) -> tuple[Event, ...]:
     """An Event, if a kind of change is held back that the object has not told of; each run of a schedule is none."""
     told = str((resource.condition(SKIPPED) or {}).get("message", "")).partition(_NOT_MADE)[2]
     before = {each.split()[0] for each in told.split(", ") if each.strip()}
     if {each.split()[0] for each in held} <= before:
         return ()
-    return (Notice(_SKIPPED, f"{_NOT_MADE} {', '.join(held)}"),)
+    return (Event(_SKIPPED, f"{_NOT_MADE} {', '.join(held)}"),)
 
 
 def _ended_and_held(resource: Resource, shown: Resource, plan: Plan, held: Sequence[str], now: float) -> Plan:
@@ -189,12 +189,12 @@ def _ended_and_held(resource: Resource, shown: Resource, plan: Plan, held: Seque
     if plan.status is None:
         return Plan()
     if _is_settled(shown):
-        return Plan(status=not_done(resource, plan.status), notices=plan.notices)
+        return Plan(status=not_done(resource, plan.status), events=plan.events)
     text = f"{_NOT_MADE} {', '.join(held)}"
     verdict = Verdict("", _SKIPPED, text, ready=None, more={SKIPPED: (True, _SKIPPED, text)})
     said = [each for each in conditions(resource, verdict, now) if each["type"] == SKIPPED]
     others = [each for each in resource.status.get("conditions") or () if each.get("type") != SKIPPED]
-    return Plan(status={**resource.status, "conditions": [*others, *said]}, notices=_news(resource, held))
+    return Plan(status={**resource.status, "conditions": [*others, *said]}, events=_news(resource, held))
 
 
 def _is_settled(resource: Resource) -> bool:
@@ -218,7 +218,7 @@ def _left_alone(
     more[SKIPPED] = (True, _SKIPPED, text)
     verdict = Verdict(phase, _SKIPPED, text, ready=True if ready else None, more=more)
     before = replace(resource, status={**shown.status, "conditions": resource.status.get("conditions") or []})
-    return kept(before, verdict, now)
+    return carry_over(before, verdict, now)
 
 
 def claim(
@@ -252,14 +252,14 @@ def claim(
     if leaving:
         message = f"{what} {id!r} is being deleted by another client; it is created again afterwards"
         verdict = Verdict("Deleting", "DeletedByOthers", message, ready=False, trend="Reconciling")
-        return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+        return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
     if remote.get("state") == "completed" or (answer.inherited and remote.get("state") == "terminating"):
         # Azure Batch takes no change of a job or schedule that has ended: it is shown as it is, and never deleted unless inherited.
         return None
     if remote.get("state") == "terminating":
         message = f"{what} {id!r} is being terminated: its result is shown when it has ended"
         verdict = Verdict("Adopting", "Adopting", message, ready=False, trend="Reconciling")
-        return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+        return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
     why = "its owner's cluster is lost" if answer.inherited else f"{ADOPT} asks for it"
     message = f"{what} {id!r} is being adopted: {why}"
     verdict = Verdict("Adopting", "Adopting", message, ready=False, trend="Reconciling")
@@ -268,7 +268,7 @@ def claim(
     marker = ownership.marker(cluster, resource, id)
     body = {"metadata": ownership.with_marker(remote, marker, adopted=noted)["metadata"]}
     call = Call(verb, table, id, body=body, if_match=remote.get("eTag"), evidence=without_etag(remote))
-    return with_notice(resource, Plan("add", (call,), status=kept(resource, verdict, now)), verdict)
+    return with_event(resource, Plan("add", (call,), status=carry_over(resource, verdict, now)), verdict)
 
 
 def with_adoption(

@@ -53,7 +53,7 @@ def version_of(references: Iterable[tuple[Reference, str]]) -> str:
 
 
 @dataclass(frozen=True)
-class Values:
+class ValueVersions:
     """What the properties of a pool or schedule take from Secrets and ConfigMaps, and what it has of that.
 
     Attributes:
@@ -74,7 +74,7 @@ class Values:
         return {name: each.digest for name, each in self.taken.items()}
 
 
-NO_VALUES = Values()
+NO_VALUES = ValueVersions()
 
 
 def compared(
@@ -83,7 +83,7 @@ def compared(
     remote: Remote,
     missing: Mapping[str, ResolutionError] = MappingProxyType({}),
     plain: Collection[str] = (),
-) -> Values:
+) -> ValueVersions:
     """Compare what properties take with what the pool or schedule was given.
 
     Args:
@@ -115,7 +115,7 @@ def compared(
             # A change that this process has seen is certain, although it did not know the pool or schedule at that time.
             if note[name] == DUE or given_then is not None:
                 certain.add(name)
-    return Values(taken, frozenset(changed), frozenset(certain), missing)
+    return ValueVersions(taken, frozenset(changed), frozenset(certain), missing)
 
 
 def plain(model: type[ApiModel], spec: Mapping[str, Any]) -> frozenset[str]:
@@ -123,7 +123,7 @@ def plain(model: type[ApiModel], spec: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(name for name, value in spec.items() if not any(references(model, {name: value})))
 
 
-def unread(values: Values, now: Mapping[str, str], before: Applied) -> dict[str, ResolutionError]:
+def unread(values: ValueVersions, now: Mapping[str, str], before: Applied) -> dict[str, ResolutionError]:
     """Properties of a changed spec that cannot be given their values, and why.
 
     What has its values already keeps them if a Secret is deleted: then nothing is wrong with it.
@@ -151,7 +151,11 @@ def noted(remote: Mapping[str, Any]) -> dict[str, str]:
 
 
 def to_note(
-    model: type[ApiModel], spec: Mapping[str, Any], values: Values, sent: Collection[str], remote: Mapping[str, Any]
+    model: type[ApiModel],
+    spec: Mapping[str, Any],
+    values: ValueVersions,
+    sent: Collection[str],
+    remote: Mapping[str, Any],
 ) -> list[Any]:
     """The metadata item for what is given the values of the properties in `sent`; none if no property takes any."""
     before, note = noted(remote), {}

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from azure_batch_operator.api.kinds import KINDS
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.plan import Plan
-from azure_batch_operator.reconcile.standard_plans import with_notice
-from azure_batch_operator.reconcile.status import Verdict, kept
+from azure_batch_operator.reconcile.standard_plans import with_event
+from azure_batch_operator.reconcile.status import Verdict, carry_over
 
 _NAMED = 5
 
@@ -37,4 +37,4 @@ def stalled(resource: Resource, found: list[str], now: float) -> Plan:
         f"the spec violates the schema of the CRD: {'; '.join(found)}: correct it, and install the CRD of this version"
     )
     verdict = Verdict("Stalled", "InvalidSpec", message, ready=False, trend="Stalled")
-    return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+    return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)

@@ -9,12 +9,12 @@ from typing import Any
 
 from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.error_classes import Trouble
+from azure_batch_operator.reconcile.error_classes import ClassifiedError
 from azure_batch_operator.reconcile.ownership import conflict_message
-from azure_batch_operator.reconcile.plan import Absence, AccountView, Call, Notice, Plan, Unconfirmed
-from azure_batch_operator.reconcile.status import Verdict, kept, picked, seconds_since
+from azure_batch_operator.reconcile.plan import Absence, AccountView, Call, Event, Plan, Unconfirmed
+from azure_batch_operator.reconcile.status import Verdict, carry_over, pick, seconds_since
 
-PATIENCE = 5.0
+GRACE_SECONDS = 5.0
 """Seconds for which an object waits in silence for what usually comes by itself, such as an object of the same `apply`."""
 
 FORCE_HINT = (
@@ -36,13 +36,13 @@ _WRONG_REFERENCES = frozenset(
 """Reasons that a reference in the spec leads nowhere, as with a typing error: nothing comes of it by itself."""
 
 
-def patience(resource: Resource, now: float) -> float:
+def grace_left(resource: Resource, now: float) -> float:
     """Seconds for which a new object still waits in silence.
 
     None if it seems to come from the future: then the operator's clock is slow, and it would wait for as long as that is.
     """
     age = seconds_since(resource.created, now)
-    return PATIENCE - age if age > -PATIENCE else 0.0
+    return GRACE_SECONDS - age if age > -GRACE_SECONDS else 0.0
 
 
 def other_name(resource: Resource, field: str) -> str:
@@ -61,15 +61,15 @@ def waiting(
     resource: Resource, reason: str, message: str, now: float, *, phase: str = "Pending", warning: bool = False
 ) -> Plan:
     """Wait for something that is not there yet, and say so only when it takes long."""
-    if resource.status.get("observedGeneration", -1) == -1 and (left := patience(resource, now)) > 0:
-        return Plan(again=left)
+    if resource.status.get("observedGeneration", -1) == -1 and (left := grace_left(resource, now)) > 0:
+        return Plan(requeue_after=left)
     warns = warning or reason in _WRONG_REFERENCES
     verdict = Verdict(
         resource.status.get("phase") or phase, reason, message, ready=False, trend="Reconciling", warning=warns
     )
-    plan = Plan(status=kept(resource, verdict, now))
+    plan = Plan(status=carry_over(resource, verdict, now))
     # Also a task tells of what its own spec names; of thousands that name the same, few post an Event (kube/events.py).
-    return with_notice(resource, plan, verdict) if warns else _told(resource, plan, verdict)
+    return with_event(resource, plan, verdict) if warns else _told(resource, plan, verdict)
 
 
 def without_account(resource: Resource, account: AccountView, now: float) -> Plan:
@@ -81,7 +81,7 @@ def without_account(resource: Resource, account: AccountView, now: float) -> Pla
             return Plan(finalizer="remove", unconfirmed=Unconfirmed.NEVER_CREATED)
         message = f"cannot be deleted in Azure Batch: {account.message}. {FORCE_HINT}"
         verdict = Verdict("Deleting", account.reason, message, ready=False, trend="Reconciling")
-        return Plan(status=kept(resource, verdict, now))
+        return Plan(status=carry_over(resource, verdict, now))
     known = resource.status.get("observedGeneration", -1) != -1
     if account.opening or (known and not account.gone):
         return Plan()
@@ -98,7 +98,7 @@ def deleting(resource: Resource, what: str, call: Call, now: float) -> Plan:
     verdict = Verdict(
         "Deleting", "Deleting", f"waiting for Azure Batch to delete {what}", ready=False, trend="Reconciling"
     )
-    return Plan(calls=(call,), status=kept(resource, verdict, now))
+    return Plan(calls=(call,), status=carry_over(resource, verdict, now))
 
 
 def still_there(resource: Resource, what: str, now: float) -> Plan:
@@ -106,7 +106,7 @@ def still_there(resource: Resource, what: str, now: float) -> Plan:
     verdict = Verdict(
         "Deleting", "Deleting", f"waiting for Azure Batch to delete {what}", ready=False, trend="Reconciling"
     )
-    return Plan(status=kept(resource, verdict, now))
+    return Plan(status=carry_over(resource, verdict, now))
 
 
 def confirming(resource: Resource, absences: Sequence[Absence], now: float) -> Plan:
@@ -116,18 +116,18 @@ def confirming(resource: Resource, absences: Sequence[Absence], now: float) -> P
         what = "what is in Azure Batch under its ID stays, since it was adopted or is somebody else's"
     text = f"{what}: waiting up to a minute for calls that were sent before and may still take effect"
     verdict = Verdict("Deleting", "Deleting", text, ready=False, trend="Reconciling")
-    return Plan(status=kept(resource, verdict, now))
+    return Plan(status=carry_over(resource, verdict, now))
 
 
 def foreign(resource: Resource, what: str, remote: Mapping[str, Any], remedy: str, now: float) -> Plan:
     """The id is somebody else's: never touch it, say who owns it, and what can be done besides choosing another id."""
     message = conflict_message(what, resource, remote, remedy)
     verdict = Verdict("Stalled", "OwnershipConflict", message, ready=False, trend="Stalled")
-    shown = kept(resource, verdict, now)
+    shown = carry_over(resource, verdict, now)
     if resource.key.kind is Kind.POOL:
         # The nodes of the pool that was there before are gone with it, and nobody pays for them any more.
         shown = {name: value for name, value in shown.items() if name not in _OF_NODES}
-    return with_notice(resource, Plan(status=shown, halts=True), verdict)
+    return with_event(resource, Plan(status=shown, halts=True), verdict)
 
 
 _OF_NODES = frozenset(
@@ -139,12 +139,12 @@ _OF_NODES = frozenset(
 """Members of a pool's status that speak of its nodes; metrics count node hours and cost by them."""
 
 
-def troubled(resource: Resource, problem: Trouble, now: float) -> Mapping[str, Any] | None:
+def troubled(resource: Resource, problem: ClassifiedError, now: float) -> Mapping[str, Any] | None:
     """Status after a failed call; None if the object has nothing to say."""
     return failed(resource, problem, now).status
 
 
-def failed(resource: Resource, problem: Trouble, now: float, observed: Mapping[str, Any] | None = None) -> Plan:
+def failed(resource: Resource, problem: ClassifiedError, now: float, observed: Mapping[str, Any] | None = None) -> Plan:
     """What is to be said after a failed call; nothing if that is the account's to say.
 
     Args:
@@ -160,7 +160,7 @@ def failed(resource: Resource, problem: Trouble, now: float, observed: Mapping[s
         phase, problem.reason, message,
         ready=False, trend="Stalled" if problem.stalled else "Reconciling", warning=problem.phase == "Queued",
     )  # fmt: skip
-    shown = kept(resource, verdict, now)
+    shown = carry_over(resource, verdict, now)
     if observed is not None:
         shown = _under(observed, shown)
     return _told(resource, Plan(status=shown), verdict)
@@ -177,7 +177,7 @@ def beside(observed: Mapping[str, Any] | None, said: Mapping[str, Any] | None) -
     if observed is None or said is None:
         return said
     if not observed.get("state"):
-        return {**said, **picked(observed, ("poolId",))}
+        return {**said, **pick(observed, ("poolId",))}
     return _under(observed, said)
 
 
@@ -194,7 +194,7 @@ def _under(observed: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, An
 
 def _told(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:
     """With an Event, but for tasks: there may be thousands, and what they wait for says so itself."""
-    return plan if resource.key.kind is Kind.TASK else with_notice(resource, plan, verdict)
+    return plan if resource.key.kind is Kind.TASK else with_event(resource, plan, verdict)
 
 
 def once_absent(resource: Resource, plan: Plan, verdict: Verdict, *absences: Absence) -> Plan:
@@ -207,12 +207,12 @@ def once_absent(resource: Resource, plan: Plan, verdict: Verdict, *absences: Abs
     return plan if said else replace(plan, confirm=absences)
 
 
-def with_notice(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:
+def with_event(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:
     """Add an Event if the reason of `Ready` is a new one."""
     before = resource.condition("Ready")
     if before is not None and before.get("reason") == verdict.reason:
         return plan
-    notice = Notice(
+    event = Event(
         verdict.reason, verdict.message, "Warning" if verdict.trend == "Stalled" or verdict.warning else "Normal"
     )
-    return replace(plan, notices=(*plan.notices, notice))
+    return replace(plan, events=(*plan.events, event))

@@ -141,7 +141,7 @@ def ended_as(resource: Resource) -> str | None:
     return next((p for t, p in _ENDS.items() if (resource.condition(t) or {}).get("status") == "True"), None)
 
 
-def kept(resource: Resource, verdict: Verdict, now: float) -> dict[str, Any]:
+def carry_over(resource: Resource, verdict: Verdict, now: float) -> dict[str, Any]:
     """The status as it is, under a new verdict: for trouble on the way, when nothing new is known of the remote side.
 
     How the object has ended stays, so that a tool that looks now and then finds it also while the object is being deleted.
@@ -157,6 +157,6 @@ def kept(resource: Resource, verdict: Verdict, now: float) -> dict[str, Any]:
     }
 
 
-def picked(remote: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def pick(remote: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """The members of a REST body that a status repeats under their own names."""
     return {name: remote[name] for name in names if name in remote}

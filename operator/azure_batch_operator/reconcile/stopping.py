@@ -13,7 +13,7 @@ from typing import Any
 from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.annotations import asked, handled
+from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import end as job_end
 from azure_batch_operator.reconcile.job import suspension as job_hold
@@ -30,7 +30,7 @@ def stopping(resource: Resource, stalled: Plan, remote: Mapping[str, Any], paren
         remote: what is in Azure Batch, known to be the object's.
         parent: id of the job of a task.
     """
-    state, ends = remote.get("state"), asked(resource, TERMINATE) is not None
+    state, ends = remote.get("state"), pending_request(resource, TERMINATE) is not None
     if state in _OVER:
         return stalled
     calls: tuple[Call, ...] = ()

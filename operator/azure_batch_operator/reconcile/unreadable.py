@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.plan import Notice, Plan
-from azure_batch_operator.reconcile.status import Verdict, conditions, has_ended, kept
+from azure_batch_operator.reconcile.plan import Event, Plan
+from azure_batch_operator.reconcile.status import Verdict, carry_over, conditions, has_ended
 
 REASON = "ObservationFailed"
 
@@ -28,10 +28,10 @@ def with_problem(resource: Resource, plan: Plan, problem: str | None, now: float
     verdict = Verdict("", REASON, problem, ready=False, trend="Reconciling")
     said = next(each for each in conditions(resource, verdict, now) if each["type"] == "Reconciling")
     before = resource.condition("Reconciling")
-    notices = plan.notices
+    events = plan.events
     if before is None or before.get("reason") != REASON:
-        notices = (*notices, Notice(REASON, problem, "Warning"))
-    return replace(plan, status={**shown, "conditions": [*others, said]}, notices=notices)
+        events = (*events, Event(REASON, problem, "Warning"))
+    return replace(plan, status={**shown, "conditions": [*others, said]}, events=events)
 
 
 def _said_first(resource: Resource, plan: Plan, problem: str, now: float) -> Plan:
@@ -40,5 +40,5 @@ def _said_first(resource: Resource, plan: Plan, problem: str, now: float) -> Pla
         return plan
     phase = "Deleting" if resource.deleting else resource.status.get("phase") or "Pending"
     verdict = Verdict(phase, REASON, problem, ready=False, trend="Reconciling")
-    notices = (*plan.notices, Notice(REASON, problem, "Warning"))
-    return replace(plan, status=kept(resource, verdict, now), notices=notices)
+    events = (*plan.events, Event(REASON, problem, "Warning"))
+    return replace(plan, status=carry_over(resource, verdict, now), events=events)

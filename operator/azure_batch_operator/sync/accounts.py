@@ -26,7 +26,7 @@ from azure_batch_operator.batch import (
 )
 from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.kube.values import ValueMissingError
-from azure_batch_operator.reconcile.account.lifecycle import NO_OFFER, Health, Offer, pauses_shown
+from azure_batch_operator.reconcile.account.lifecycle import NO_METADATA, AccountMetadata, Health, pauses_shown
 from azure_batch_operator.reconcile.account.problems import account_problem
 from azure_batch_operator.sync.credentials import SignIn, account_secret, prepare
 from azure_batch_operator.sync.feeder import Feeder
@@ -47,12 +47,12 @@ REQUESTS = Counter(
 )
 SECONDS = Histogram("azurebatch_api_request_duration_seconds", "Duration of attempts of calls", ["operation"])
 _reasons: set[str] = set()
-_MOST_REASONS = 300
+_MAX_REASONS = 300
 
 
 def _bounded(reason: str) -> str:
     """A reason as a label. A server that makes up a code for each answer must not make series without end."""
-    if len(_reasons) < _MOST_REASONS:
+    if len(_reasons) < _MAX_REASONS:
         _reasons.add(reason)
     return reason if reason in _reasons else "other"
 
@@ -153,12 +153,12 @@ class Session:
     async def sign_in_as(self, credential: Credential) -> None:
         """Take up a rotated credential; calls that are under way go on."""
         await self.client.use(credential)
-        self.poller.poke()
+        self.poller.request_poll()
 
     @property
-    def offer(self) -> Offer:
+    def offer(self) -> AccountMetadata:
         """What the service says of the account."""
-        return Offer(self.mirror.images, self.mirror.applications, self._traffic.per_minute())
+        return AccountMetadata(self.mirror.images, self.mirror.applications, self._traffic.per_minute())
 
     async def run(self) -> None:
         """Serve until cancelled, then close the client."""
@@ -181,7 +181,7 @@ class Session:
 
     def _settled(self, keys: Sequence[Key]) -> None:
         self.poller.settled(keys)
-        self.poller.poke()
+        self.poller.request_poll()
         self._listeners.changed(keys)
 
     def _observe(self, call: Call) -> None:
@@ -277,10 +277,10 @@ class Accounts:
         session = self.session(key)
         return session.health if session else Health()
 
-    def offer(self, key: Key) -> Offer:
+    def offer(self, key: Key) -> AccountMetadata:
         """What the service says of an account."""
         session = self.session(key)
-        return session.offer if session else NO_OFFER
+        return session.offer if session else NO_METADATA
 
     def earliest_due(self) -> float:
         """Time of the loop at which the first of all polls should give a sign of life; now if there is none."""

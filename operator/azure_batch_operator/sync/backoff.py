@@ -2,7 +2,7 @@
 
 Polls, watch events, resyncs and other objects wake a key at any time. A refused call is not sent again before its wait is over,
 unless the user has changed the object (spec or annotations) or the call carries something that was not refused yet, such as a
-corrected value from a Secret. How long a wait is depends on who must act: `reconcile.trouble.Patience`.
+corrected value from a Secret. How long a wait is depends on who must act: `reconcile.error_classes.RetryClass`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from azure_batch_operator.batch import BatchError
-from azure_batch_operator.reconcile.error_classes import Patience, Trouble
+from azure_batch_operator.reconcile.error_classes import ClassifiedError, RetryClass
 
 _REMEMBERED_CONTENTS = 8
 """Different contents of one action that may each be tried at once; more of them are no correction any more."""
@@ -33,7 +33,7 @@ class Refusal:
 
     intent: Hashable
     error: BatchError
-    patience: Patience = Patience.BUSY
+    retry_class: RetryClass = RetryClass.BUSY
     count: int = 0
     until: float = 0.0
     contents: set[str] = field(default_factory=set)
@@ -78,7 +78,7 @@ class Backoff:
         action: Hashable,
         intent: Hashable,
         error: BatchError,
-        problem: Trouble,
+        problem: ClassifiedError,
         content: str = "",
     ) -> float:
         """Note a refusal; returns the seconds until the next try."""
@@ -86,13 +86,13 @@ class Backoff:
         refusal = actions.get(action)
         if refusal is None or refusal.intent != intent:
             refusal = actions[action] = Refusal(intent, error)
-        if refusal.patience is not problem.patience:
-            refusal.patience, refusal.count = problem.patience, 0
+        if refusal.retry_class is not problem.retry_class:
+            refusal.retry_class, refusal.count = problem.retry_class, 0
         refusal.error = error
         refusal.count += 1
         if len(refusal.contents) < _REMEMBERED_CONTENTS:
             refusal.contents.add(content)
-        wait = max(problem.retry_after, problem.patience.seconds(refusal.count)) * self._spread()
+        wait = max(problem.retry_after, problem.retry_class.seconds(refusal.count)) * self._spread()
         refusal.until = self._clock() + wait
         return wait
 

@@ -86,7 +86,7 @@ async def is_absent(session: Session, absence: Absence) -> bool:
     if absence.stranger is not None and absence.stranger.holds(found):
         return True
     _touch(session, absence.table, absence.id, absence.parent)
-    session.poller.poke()
+    session.poller.request_poll()
     return False
 
 
@@ -103,7 +103,7 @@ async def has_ended(session: Session, job: Ended) -> bool:
     if job.holds(current):
         return True
     _touch(session, Table.JOBS, job.job, None)
-    session.poller.poke()
+    session.poller.request_poll()
     return False
 
 
@@ -227,7 +227,7 @@ async def _busy(client: BatchClient, call: Call) -> str | None:
 
 def _observe_again(session: Session, call: Call) -> None:
     _touch(session, call.table, call.id, call.parent)
-    session.poller.poke()
+    session.poller.request_poll()
 
 
 def _touch(session: Session, table: Table, id: str, parent: str | None) -> None:

@@ -25,8 +25,13 @@ from azure_batch_operator.reconcile import reconcile_policy as policies
 from azure_batch_operator.reconcile.account import lifecycle as account_plans
 from azure_batch_operator.reconcile.account.problems import needs_a_person
 from azure_batch_operator.reconcile.adoption import Others
-from azure_batch_operator.reconcile.annotations import asked, is_stopping, noted, stop_only
-from azure_batch_operator.reconcile.error_classes import LONGEST_RETRY_AFTER, Patience, Trouble, trouble
+from azure_batch_operator.reconcile.annotations import acknowledge, is_stopping, pending_request, stop_only
+from azure_batch_operator.reconcile.error_classes import (
+    LONGEST_RETRY_AFTER,
+    ClassifiedError,
+    RetryClass,
+    classify_error,
+)
 from azure_batch_operator.reconcile.job.lifecycle import managed_elsewhere
 from azure_batch_operator.reconcile.plan import Absence, Plan, Table
 from azure_batch_operator.reconcile.reconcile_policy import Policy
@@ -109,13 +114,13 @@ class Controller:
             Listeners(self.changed, self.health_changed, lambda: bool(queue), self._doubtful),
         )
         self._relations = Relations(store, self.accounts, namespaces)
-        told = Told(self.gone, self.learned)
+        told = Told(self.on_delete, self.learned)
         self._keeper = SecretKeeper(api, namespaces)
         self._executor = Executor(api, store, queue, writer, events, cluster, told)
 
     # --- what the world tells ---
 
-    def seen(self, resource: Resource, urgency: Urgency = Urgency.USER) -> None:
+    def on_upsert(self, resource: Resource, urgency: Urgency = Urgency.USER) -> None:
         """The API server has shown an object."""
         before = self._store.put(resource)
         if before is resource:
@@ -156,7 +161,7 @@ class Controller:
             # Whom it lets in, and what it gives them, may be different.
             self._enqueue(each.key for each in self._relations.of_account(resource.key) if views.waits(each))
 
-    def gone(self, key: Key, uid: str | None = None, *, deleted: bool = True, version: int | None = None) -> None:
+    def on_delete(self, key: Key, uid: str | None = None, *, deleted: bool = True, version: int | None = None) -> None:
         """The API server no longer has an object.
 
         Args:
@@ -178,7 +183,7 @@ class Controller:
         if account is not None:
             self._queue.add_after(account, _USERS_COUNTED_AFTER)
 
-    def written(self, resource: Resource) -> None:
+    def on_status_written(self, resource: Resource) -> None:
         """A status was written: a schedule wants to know what becomes of its jobs, a task of those that it depends on."""
         before = self._store.get(resource.key)
         self.learned(resource)
@@ -189,7 +194,7 @@ class Controller:
             session.interest.drop(resource.key)
         if resource.scheduled_by and _for_schedule(before) != _for_schedule(resource):
             self._queue.add(resource.scheduled_by, Urgency.REFRESH)
-        if resource.key.kind is Kind.TASK and views.hopeless(before) != views.hopeless(resource):
+        if resource.key.kind is Kind.TASK and views.blocks_dependents(before) != views.blocks_dependents(resource):
             job = self._relations.job(resource)
             self._enqueue([each.key for each in self._store.dependents(resource.key)] + ([job] if job else []))
 
@@ -236,9 +241,9 @@ class Controller:
         while True:
             key = await self._queue.get()
             with reconciling(key), tracing.span(f"reconcile {key.kind}", namespace=key.namespace, object=key.name):
-                await self._pass(key)
+                await self._process(key)
 
-    async def _pass(self, key: Key) -> None:
+    async def _process(self, key: Key) -> None:
         began = time.monotonic()
         result = "ok"
         resource = self._store.get(key)
@@ -259,7 +264,7 @@ class Controller:
             result = "batch"
         except BatchError as error:
             # The service did not say whether what was observed is still so: nothing was done, and it is asked again.
-            result, problem = "batch", trouble(error)
+            result, problem = "batch", classify_error(error)
             wait = self._back_off(key, problem)
             what = f"{key.kind} objects that are reconciled again: {problem.reason}"
             level = self._few.level(logging.INFO, (key.kind, problem.reason), what, key)
@@ -288,8 +293,8 @@ class Controller:
         busy = isinstance(error, Busy)
         after = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
         text = f"the API server refused what the operator needs for this object: {error}"
-        problem = Trouble(
-            "APIServerRefused", text, Patience.BUSY if busy else Patience.WAITING, after, stalled=not busy
+        problem = ClassifiedError(
+            "APIServerRefused", text, RetryClass.BUSY if busy else RetryClass.WAITING, after, stalled=not busy
         )
         wait = self._back_off(key, problem)
         what = f"{key.kind} objects that wait for the API server: {type(error).__name__}"
@@ -299,11 +304,11 @@ class Controller:
             self._show(key, problem)
 
     def _failed(self, key: Key, error: Exception) -> None:
-        problem = Trouble(guard.REASON, guard.message(error), Patience.WAITING, stalled=True)
+        problem = ClassifiedError(guard.REASON, guard.message(error), RetryClass.WAITING, stalled=True)
         self._back_off(key, problem)
         self._show(key, problem)
 
-    def _back_off(self, key: Key, problem: Trouble) -> float:
+    def _back_off(self, key: Key, problem: ClassifiedError) -> float:
         resource = self._store.get(key)
         if resource is None:
             # Of an object that is gone only an account leaves something to do: its session and the finalizer of its Secret.
@@ -314,7 +319,7 @@ class Controller:
         self._queue.add_retry(key, wait)
         return wait
 
-    def _show(self, key: Key, problem: Trouble) -> None:
+    def _show(self, key: Key, problem: ClassifiedError) -> None:
         """Show a failure of a whole pass on its object; what cannot even be shown is in the log."""
         resource = self._store.get(key)
         if resource is None:
@@ -338,11 +343,11 @@ class Controller:
         if key.kind is Kind.ACCOUNT:
             plan, session = await self._plan_account(resource), None
         else:
-            if (value := asked(resource, RECONCILE_NOW)) and self._heard.get(key) != (resource.uid, value):
+            if (value := pending_request(resource, RECONCILE_NOW)) and self._heard.get(key) != (resource.uid, value):
                 self._heard[key] = (resource.uid, value)
                 self._look_again(resource)
             resource, plan, session = await self._plan(resource)
-        await self._executor.carry_out(resource, noted(resource, plan), session)
+        await self._executor.carry_out(resource, acknowledge(resource, plan), session)
 
     def _look_again(self, resource: Resource) -> None:
         """Somebody wants an answer now: no backoff, and a fresh look at Azure Batch."""
@@ -356,7 +361,7 @@ class Controller:
             session.feeder.hurry(resource.key)
             session.retrier.hurry(resource.key)
             session.operations.hurry(resource.key)
-            session.poller.poke()
+            session.poller.request_poll()
 
     async def _plan(self, resource: Resource) -> tuple[Resource, Plan, Session | None]:
         resource, plan, session = await self._decide(resource)
@@ -384,7 +389,7 @@ class Controller:
         session = self._relations.session(resource)
         if session is not None and (policies.halts(resource, policy) or not self._relations.is_let_in(resource)):
             self._executor.halt(resource, session)
-        elif session is not None and asked(resource, RETRY_FAILED) is None:
+        elif session is not None and pending_request(resource, RETRY_FAILED) is None:
             # Somebody has taken the annotation off before all of the failed tasks were run again.
             session.retrier.stop(resource.key)
         if policy is None:
@@ -416,7 +421,7 @@ class Controller:
         except ResolutionError as error:
             waits = waiting(resource, error.reason, str(error), time.time(), warning=True)
             shown = beside(plan.status, waits.status)
-            told = replace(waits, status=shown, again=waits.again or LOOKED_AT_EVERY)
+            told = replace(waits, status=shown, requeue_after=waits.requeue_after or LOOKED_AT_EVERY)
             # What the spec asked for before is brought in no more.
             told = replace(told, feeds_only=plan.feeds_only, incarnation=plan.incarnation)
             if policy is Policy.SKIP:
@@ -463,8 +468,8 @@ class Controller:
         keeping = await self._keeper.look(key, secret, wanted=wanted, others=others, version=version)
         plan = account_plans.plan(resource, health, users, time.time(), offer, keeping)
         pause = _WRONG_SECRET_LOOKED_AT_EVERY if needs_a_person(health.reason) else _SECRET_LOOKED_AT_EVERY
-        again = min(plan.again or pause, pause)
-        self._queue.add_after(resource.key, again)
+        requeue_after = min(plan.requeue_after or pause, pause)
+        self._queue.add_after(resource.key, requeue_after)
         return plan
 
     def _forget(self, resource: Resource) -> None:

@@ -28,7 +28,7 @@ from azure_batch_operator.batch.entra import (
 )
 from azure_batch_operator.kube.api import Busy, KubeApi, KubeError
 from azure_batch_operator.kube.tokens import request_token
-from azure_batch_operator.kube.values import ValueMissingError, Values
+from azure_batch_operator.kube.values import ValueMissingError, ValueReader
 
 TOKEN_FILE_VARIABLE = "AZURE_FEDERATED_TOKEN_FILE"  # noqa: S105 - the name of a variable
 """Where the workload-identity webhook puts the operator's own token."""
@@ -93,7 +93,7 @@ async def prepare(api: KubeApi, resource: Resource, spec: AccountSpec, sign_in: 
     async def text_of(way: str, reference: SecretKeyRef) -> str:
         nonlocal version
         # Read anew each time: a corrected key must count at once.
-        values = Values(api)
+        values = ValueReader(api)
         try:
             text = await values.text("Secret", namespace, reference.name, reference.key)
         except ValueMissingError as error:

@@ -29,7 +29,7 @@ from azure_batch_operator.kube.status import StatusWriter
 from azure_batch_operator.logs import Few
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.annotations import not_done
-from azure_batch_operator.reconcile.error_classes import Patience, Trouble, trouble
+from azure_batch_operator.reconcile.error_classes import ClassifiedError, RetryClass, classify_error
 from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Feed, ObjectChange, Plan, Table
 from azure_batch_operator.reconcile.standard_plans import confirming, failed
 from azure_batch_operator.sync.accounts import Session
@@ -47,7 +47,7 @@ DRIFT = Counter(
     "azurebatch_drift_corrections", "Properties that others had changed and that were set right", ["kind", "property"]
 )
 
-_LEAST_WAIT = 0.1
+_MIN_WAIT = 0.1
 """Seconds. Nothing is reconciled in a circle, whatever a plan says."""
 _LIST_VALID_FOR = 5.0
 """Seconds for which the thousands of tasks of a job rely on one GET of it, or on one list of its tasks."""
@@ -201,8 +201,8 @@ class Executor:
         self._show(resource, plan)
         if not lets_go:
             self.tell(resource, plan)
-        if plan.again is not None:
-            self._queue.add_after(resource.key, max(plan.again, _LEAST_WAIT))
+        if plan.requeue_after is not None:
+            self._queue.add_after(resource.key, max(plan.requeue_after, _MIN_WAIT))
         if lets_go:
             await self._release(resource, plan, session)
 
@@ -210,8 +210,8 @@ class Executor:
         """Count the drift that a plan corrects, and post its Events."""
         for name in plan.drift:
             DRIFT.labels(resource.key.kind, name).inc()
-        for notice in plan.notices:
-            self._events.record(resource, notice.type, notice.reason, notice.message)
+        for event in plan.events:
+            self._events.record(resource, event.type, event.reason, event.message)
 
     def _show(self, resource: Resource, plan: Plan) -> None:
         if plan.status is not None:
@@ -232,8 +232,8 @@ class Executor:
             if wait is not None:
                 seconds, error = wait
                 self._queue.add_after(key, seconds)
-                said = failed(resource, trouble(error), time.time(), _not_done(resource, plan))
-                return replace(plan, status=said.status, notices=(), drift=(), objects=(), feed=None), True
+                said = failed(resource, classify_error(error), time.time(), _not_done(resource, plan))
+                return replace(plan, status=said.status, events=(), drift=(), objects=(), feed=None), True
             if call.creates and not await self._stored(resource, plan):
                 return plan, False
             twice, began = self.backoff.refusals(key, call.action, intent) > 0, time.time()
@@ -251,7 +251,7 @@ class Executor:
                     self._queue.add_after(
                         key,
                         self.backoff.refused(
-                            key, call.action, intent, stale, Trouble("", "", Patience.BUSY), call.content
+                            key, call.action, intent, stale, ClassifiedError("", "", RetryClass.BUSY), call.content
                         ),
                     )
                 else:
@@ -288,7 +288,7 @@ class Executor:
         return found.uid == resource.uid
 
     def _refused(self, resource: Resource, plan: Plan, call: Call, error: BatchError, session: Session) -> None:
-        problem = trouble(error)
+        problem = classify_error(error)
         wait = self.backoff.refused(resource.key, call.action, intent_of(resource), error, problem, call.content)
         self._queue.add_retry(resource.key, wait)
         what = f"{call.verb} of {resource.key.kind} objects that is tried again: {problem.reason}"
@@ -304,7 +304,7 @@ class Executor:
             self._transitions.log(resource, said.status, request_id=error.request_id)
             self._writer.write(resource, said.status)
         elif problem.of_account:
-            session.poller.poke()
+            session.poller.request_poll()
 
     def _submit(self, resource: Resource, plan: Plan, session: Session) -> None:
         """Hand tasks over to those who bring them in."""
@@ -343,8 +343,8 @@ class Executor:
             if held is not None:
                 self._queue.add_after(resource.key, held[0])
                 if change.body is not None:
-                    problem = Trouble(_OBJECT_REFUSED, str(held[1]), Patience.WAITING, stalled=True)
-                    plan = replace(plan, status=failed(resource, problem, time.time()).status, notices=())
+                    problem = ClassifiedError(_OBJECT_REFUSED, str(held[1]), RetryClass.WAITING, stalled=True)
+                    plan = replace(plan, status=failed(resource, problem, time.time()).status, events=())
                 continue
             try:
                 if change.body is not None:
@@ -355,8 +355,8 @@ class Executor:
                 raise
             except KubeError as error:
                 verb = "created" if change.body is not None else "deleted"
-                problem = Trouble(
-                    _OBJECT_REFUSED, f"{change.key} was not {verb}: {error}", Patience.WAITING, stalled=True
+                problem = ClassifiedError(
+                    _OBJECT_REFUSED, f"{change.key} was not {verb}: {error}", RetryClass.WAITING, stalled=True
                 )
                 wait = self.backoff.refused(resource.key, action, intent, BatchError(problem.message), problem)
                 said = failed(resource, problem, time.time(), None if change.body is not None else plan.status)
@@ -378,7 +378,7 @@ class Executor:
         if task.id.lower() in active:
             return True
         session.mirror.tasks[job_id.lower()].touch(task.id, now)
-        session.poller.poke()
+        session.poller.request_poll()
         return False
 
     # --- letting go ---
@@ -399,7 +399,7 @@ class Executor:
                 return
             if not await self._are_absent(resource, plan.confirm, session):
                 there = BatchError("something of the object is in Azure Batch", code="StillThere")
-                problem = Trouble("", "", Patience.BUSY)
+                problem = ClassifiedError("", "", RetryClass.BUSY)
                 self._queue.add_after(key, self.backoff.refused(key, _RELEASE, intent, there, problem))
                 return
         # Only now: until then it may be another plan that lets the object go.

@@ -27,7 +27,7 @@ from azure_batch_operator.batch import (
     Priority,
 )
 from azure_batch_operator.guard import refusal
-from azure_batch_operator.reconcile.error_classes import trouble
+from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.task_policies import Policies
 from azure_batch_operator.sync.backoff import Backoff
@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 _FEED = "add_tasks"
 _CONCURRENCY = 4
 _COMPARED = (*Task.wire_names(), "eTag")
-_MOST_ROUNDS = 3
+_MAX_ROUNDS = 3
 """Lists per feed: when the service has a task that the list did not show, another list follows at once; after that, later."""
 
 
@@ -136,10 +136,10 @@ class Feeder:
         before, job = job, _Job(incarnation, FeedState(fingerprint), exact=exact)
         if before is not None:
             # What was meant for a former incarnation may land in this one.
-            again = before.incarnation == incarnation and before.state.fingerprint == fingerprint
-            job.landing = before.landing if again else max(before.landing, before.doubted)
-            job.doubted = before.doubted if again else 0.0
-            job.exact = before.exact if again else exact
+            requeue_after = before.incarnation == incarnation and before.state.fingerprint == fingerprint
+            job.landing = before.landing if requeue_after else max(before.landing, before.doubted)
+            job.doubted = before.doubted if requeue_after else 0.0
+            job.exact = before.exact if requeue_after else exact
         self._jobs[incarnation.key] = job
         job.task = self._group.create_task(self._feed(job, job_id, spec))
 
@@ -176,16 +176,16 @@ class Feeder:
         key, state = job.incarnation.key, job.state
         intent = (job.incarnation, state.fingerprint)
         try:
-            left = _MOST_ROUNDS
+            left = _MAX_ROUNDS
             while left:
-                again, more = await self._round(job, job_id, spec)
-                if not (again or more or state.stopped) and await self._rested(job, spec):
-                    again, more = await self._round(job, job_id, spec)
+                requeue_after, more = await self._round(job, job_id, spec)
+                if not (requeue_after or more or state.stopped) and await self._rested(job, spec):
+                    requeue_after, more = await self._round(job, job_id, spec)
                 if state.stopped:
                     return
                 # Deleting thousands of superfluous tasks, round by round, gets on; what a list does not show yet does not.
-                left -= again
-                if not again and not more:
+                left -= requeue_after
+                if not requeue_after and not more:
                     state.complete = True
                     self._backoff.succeeded(key, _FEED)
                     return
@@ -193,11 +193,11 @@ class Feeder:
         except BatchError as error:
             logger.warning("Adding the tasks of %s stopped after %d: %s", key, state.submitted, error)
             state.refused = error
-            self._backoff.refused(key, _FEED, intent, error, trouble(error))
+            self._backoff.refused(key, _FEED, intent, error, classify_error(error))
         except Exception as error:
             # Whatever a spec holds is this job's failure, and the other jobs are fed all the same.
             state.refused = refusal("feeder", key, error)
-            self._backoff.refused(key, _FEED, intent, state.refused, trouble(state.refused))
+            self._backoff.refused(key, _FEED, intent, state.refused, classify_error(state.refused))
         finally:
             job.task = None
             if self._jobs.get(key) is job:
@@ -222,18 +222,18 @@ class Feeder:
         state = job.state
         policies = Policies.of(spec, exact=job.exact)
         sieve = Sieve(state, policies, lambda task: self._delete(job_id, task))
-        again = False
+        requeue_after = False
         try:
-            again = await self._add(job, job_id, sieve, spec)
+            requeue_after = await self._add(job, job_id, sieve, spec)
         except UnorderedError:
             logger.info("Tasks of job %s are not listed in the order of their ids: all of them are read first", job_id)
             there = {str(task["id"]): task async for task in self._list(job_id)}
-            again = await self._add(job, job_id, sieve, spec, there)
+            requeue_after = await self._add(job, job_id, sieve, spec, there)
         deleted, changed = await sieve.prune(expand.expand(spec, job_id))
-        if policies.replace and not again:
+        if policies.replace and not requeue_after:
             # Were there a default that nobody knows of, each further round would replace the tasks again.
             job.exact = False
-        return again or bool(changed), sieve.capped and deleted > 0
+        return requeue_after or bool(changed), sieve.capped and deleted > 0
 
     async def _add(
         self, job: _Job, job_id: str, sieve: Sieve, spec: Body, there: dict[str, Body] | None = None
@@ -246,17 +246,17 @@ class Feeder:
         state.begin()
         wanted = expand.expand(spec, job_id)
         missing = sieve.missing(wanted, self._list(job_id)) if there is None else sieve.missing_from(wanted, there)
-        again = False
+        requeue_after = False
         added = self._client.add_tasks(job_id, missing, concurrency=_CONCURRENCY, on_unanswered=doubt)
         async for result in added:
             if result.error is None:
                 state.submitted += 1
             elif isinstance(result.error, AlreadyExistsError):
                 # Added by a call whose answer was lost, or by a BatchTask: the next list tells.
-                again = True
+                requeue_after = True
             else:
                 raise result.error
-        return again
+        return requeue_after
 
     def _list(self, job_id: str) -> Any:
         return self._client.tasks.list(job_id, select=_COMPARED, priority=Priority.SUBMIT)

@@ -24,7 +24,7 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.kube.api import KubeApi
-from azure_batch_operator.kube.values import Values
+from azure_batch_operator.kube.values import ValueReader
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.operation.order import Operate
 from azure_batch_operator.reconcile.plan import Call, Plan
@@ -60,7 +60,7 @@ class Inputs:
         find: Callable[[Key], Resource | None] = lambda _: None,
         tasks_of: Callable[[Key], Iterable[Resource]] = lambda _: (),
     ) -> None:
-        self._values = Values(api)
+        self._values = ValueReader(api)
         self._hidden = Hidden(self._texts, find, tasks_of)
         self.tasks = TaskSources(self._values)
         self.prices: dict[Key, str | ResolutionError] = {}

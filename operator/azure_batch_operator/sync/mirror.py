@@ -44,7 +44,7 @@ class RemoteTable:
         if (entry := self._entries.get(id)) is not None:
             return entry
         known = self._asked is None or id in self._asked
-        return Absent.GONE if known and id not in self._briefs and id not in self._rest else Absent.UNKNOWN
+        return Absent.NOT_FOUND if known and id not in self._briefs and id not in self._rest else Absent.UNKNOWN
 
     def brief(self, id: str) -> Remote:
         """Like `get`, but also of what nobody has asked for: then with a few members only."""
@@ -174,7 +174,7 @@ class JobResults:
 
 
 @dataclass(frozen=True)
-class JobWish:
+class JobSubscription:
     """What an object wants to know of its job beyond counts and failed tasks.
 
     Attributes:
@@ -336,7 +336,7 @@ class Interest:
         self._of: dict[Key, tuple[str, ...]] = {}
         self.jobs_of_pools: set[Key] = set()
         """Pools that must know which jobs are on them."""
-        self.wishes: dict[str, JobWish] = {}
+        self.wishes: dict[str, JobSubscription] = {}
         """Job id → what is to be asked besides."""
         self._wished_by: dict[str, Key] = {}
         self._tails: dict[Key, int] = {}
@@ -376,7 +376,7 @@ class Interest:
         """Whether a pool must know which jobs are on it."""
         (self.jobs_of_pools.add if wanted else self.jobs_of_pools.discard)(pool)
 
-    def wish(self, key: Key, id: str, wish: JobWish, *, ours: bool) -> None:
+    def subscribe(self, key: Key, id: str, wish: JobSubscription, *, ours: bool) -> None:
         """What an object wants to know of its job besides; of several that name one job, its owner decides.
 
         Args:

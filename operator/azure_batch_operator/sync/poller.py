@@ -22,7 +22,7 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, BatchError, DeadlineError, MalformedAnswerError, NotSentError
 from azure_batch_operator.reconcile.account.problems import judges_account
 from azure_batch_operator.sync.mirror import Interest, Mirror
-from azure_batch_operator.sync.polls.account_metadata import OfferPoll
+from azure_batch_operator.sync.polls.account_metadata import AccountMetadataPoll
 from azure_batch_operator.sync.polls.base import News, options
 from azure_batch_operator.sync.polls.jobs import JobPoll
 from azure_batch_operator.sync.polls.nodes import NodePoll
@@ -34,7 +34,7 @@ from azure_batch_operator.sync.polls.tasks import OUTPUT, TaskPoll
 logger = logging.getLogger(__name__)
 
 _CONCURRENCY = 8
-_MOST_SILENT = 8
+_MAX_SILENT = 8
 """Steps in a row without an answer, after which a poll asks no more."""
 _RUN = frozenset({"preparing", "running"})
 _PATIENCE = 10.0
@@ -124,7 +124,7 @@ class Poller:
         self._reported = self._moved = False
         self._pools = PoolPoll(client, mirror, interest)
         self._nodes = NodePoll(client, mirror, interest)
-        self._offers = OfferPoll(client, mirror, interest)
+        self._offers = AccountMetadataPoll(client, mirror, interest)
         self._jobs = JobPoll(client, mirror, interest)
         self._tasks = TaskPoll(client, mirror, interest)
         self._schedules = SchedulePoll(client, mirror, interest)
@@ -143,7 +143,7 @@ class Poller:
         """A call of the account has ended, well or badly: whoever polls is not stuck."""
         self.due = max(self.due, asyncio.get_running_loop().time())
 
-    def poke(self) -> None:
+    def request_poll(self) -> None:
         """Poll soon: something was written, or somebody is new."""
         self._pace.moved()
         self._poked.set()
@@ -333,7 +333,7 @@ class Poller:
                 round_.over = True
             else:
                 round_.silent = round_.silent + 1 if isinstance(error, DeadlineError) else 0
-                round_.over = round_.over or round_.silent >= _MOST_SILENT
+                round_.over = round_.over or round_.silent >= _MAX_SILENT
                 self._failed(step, error, news)
         except Exception as error:
             # Whatever data can cause concerns the thing that it is about.

@@ -23,7 +23,7 @@ WAITED = Histogram(
     buckets=(0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300),
 )
 
-_MOST_OVERTAKEN = 8
+_MAX_OVERTAKEN = 8
 """Users' changes that go before one waiting refresh; then it is served."""
 
 K = TypeVar("K", bound=Hashable)
@@ -115,10 +115,10 @@ class WorkQueue(Generic[K]):
 
     def done(self, key: K) -> None:
         """The key was looked at; if it was added meanwhile it is queued again."""
-        again = self._active.pop(key, None)
+        requeue_after = self._active.pop(key, None)
         self._active_since.pop(key, None)
-        if again is not None:
-            self.add(key, again)
+        if requeue_after is not None:
+            self.add(key, requeue_after)
 
     def _promote(self) -> float | None:
         """Queue what is due; seconds until the next one is."""
@@ -137,7 +137,7 @@ class WorkQueue(Generic[K]):
 
     def _pop(self) -> K | None:
         order = tuple(Urgency)
-        if self._overtaken >= _MOST_OVERTAKEN:
+        if self._overtaken >= _MAX_OVERTAKEN:
             order = order[::-1]
         for urgency in order:
             ready = self._ready[urgency]

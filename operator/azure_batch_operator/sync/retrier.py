@@ -17,7 +17,7 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, BatchError, ConflictError, NotFoundError, PreconditionFailedError
 from azure_batch_operator.guard import refusal
 from azure_batch_operator.reconcile.annotations import is_later
-from azure_batch_operator.reconcile.error_classes import trouble
+from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.ownership import claimed
 from azure_batch_operator.sync.backoff import Backoff
 from azure_batch_operator.sync.feeder import Incarnation
@@ -214,7 +214,7 @@ class Retrier:
 
     def _not_done(self, job: Incarnation, value: str, error: BatchError) -> None:
         self._refused[job.key] = (job, value, error)
-        self._backoff.refused(job.key, _RETRY, (job, value), error, trouble(error))
+        self._backoff.refused(job.key, _RETRY, (job, value), error, classify_error(error))
 
 
 def _sortable(stamp: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 
-_MOST_GONE = 20_000
+_MAX_GONE = 20_000
 """Objects that are gone and remembered; what is told again comes soon, or after a restart of the watch."""
 
 
@@ -124,7 +124,7 @@ class Store:
         if deleted:
             self._gone[key] = max(known.version, version or 0)
             self._gone.move_to_end(key)
-            while len(self._gone) > _MOST_GONE:
+            while len(self._gone) > _MAX_GONE:
                 self._gone.popitem(last=False)
         for uids in self._departures:
             uids.add(known.uid)

@@ -16,12 +16,12 @@ from typing import Any
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import AlreadyExistsError, BatchClient, BatchError, unanswered
 from azure_batch_operator.guard import refusal
-from azure_batch_operator.reconcile.error_classes import overtaken, trouble
+from azure_batch_operator.reconcile.error_classes import classify_error, overtaken
 from azure_batch_operator.sync.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
-MOST_TASKS = 100
+MAX_TASKS = 100
 """Tasks that one call carries (docs/azure-batch.md#task-collections)."""
 _QUIET = 0.5
 _QUIET_AMONG_MANY = 1.5
@@ -50,7 +50,7 @@ def _take(waiting: dict[Key, _Item]) -> list[_Item]:
     """Take out what goes out in one call; the second of two that name the same task stays, to learn that it is taken."""
     packed: dict[str, _Item] = {}
     for item in waiting.values():
-        if len(packed) == MOST_TASKS:
+        if len(packed) == MAX_TASKS:
             break
         packed.setdefault(item.id, item)
     for item in packed.values():
@@ -148,7 +148,7 @@ class Submitter:
         """Wait until a call is full, or nothing has come for a moment and nothing is about to."""
         arrived, loop = self._arrived[job_id], asyncio.get_running_loop()
         deadline = loop.time() + _LONGEST_WAIT
-        while len(self._waiting[job_id]) < MOST_TASKS and loop.time() < deadline:
+        while len(self._waiting[job_id]) < MAX_TASKS and loop.time() < deadline:
             arrived.clear()
             quiet = _QUIET_AMONG_MANY if len(self._waiting[job_id]) >= _MANY else _QUIET
             try:
@@ -195,6 +195,6 @@ class Submitter:
                     continue
             if unanswered(error_of_item):
                 self._doubtful(job_id, str(item.body["id"]), item.key)
-            problem = trouble(error_of_item)
+            problem = classify_error(error_of_item)
             self._backoff.refused(item.key, _ADD, _INTENT, error_of_item, problem, _CONTENT)
         self._settled(keys)

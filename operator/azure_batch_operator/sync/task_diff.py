@@ -16,7 +16,7 @@ from azure_batch_operator.reconcile.job.task_policies import Policies
 from azure_batch_operator.reconcile.ownership import claimed
 
 _NAMED = 5
-_MOST_SUPERFLUOUS = 10_000
+_MAX_SUPERFLUOUS = 10_000
 """Tasks that one round may delete for `taskPrunePolicy`; more of them are left to the next one, so that memory stays bounded."""
 
 Body = Mapping[str, Any]
@@ -148,7 +148,7 @@ class Sieve:
         # Tasks of BatchTasks say whose they are.
         if not self._policies.prune or claimed(there):
             return
-        self.capped = len(self.superfluous) >= _MOST_SUPERFLUOUS
+        self.capped = len(self.superfluous) >= _MAX_SUPERFLUOUS
         if not self.capped:
             self.superfluous[str(there["id"])] = {"id": there["id"], "eTag": there.get("eTag")}
 

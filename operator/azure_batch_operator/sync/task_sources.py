@@ -17,7 +17,7 @@ from typing import Any
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.guard import keep
 from azure_batch_operator.kube.api import KubeError
-from azure_batch_operator.kube.values import LONG_AGO, Values
+from azure_batch_operator.kube.values import LONG_AGO, ValueReader
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import task_sources as sources
 from azure_batch_operator.reconcile.job.lifecycle import FINAL, managed_elsewhere
@@ -54,7 +54,7 @@ class Sourced:
 class TaskSources:
     """Completes jobs with the tasks of their ConfigMaps."""
 
-    def __init__(self, values: Values) -> None:
+    def __init__(self, values: ValueReader) -> None:
         self._values = values
         self.sourced: dict[Key, Sourced] = {}
         self._stale: set[Key] = set()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from azure_batch_operator.kube.values import LONG_AGO, ValueMissingError, Values
+from azure_batch_operator.kube.values import LONG_AGO, ValueMissingError, ValueReader
 from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, Source
 
 
 async def read_texts(
-    values: Values, namespace: str, needed: Iterable[Reference], since: int = LONG_AGO
+    values: ValueReader, namespace: str, needed: Iterable[Reference], since: int = LONG_AGO
 ) -> Mapping[Source, str]:
     """The text of every source as it was after the moment `since`, each read once.
 

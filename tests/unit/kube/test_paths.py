@@ -21,7 +21,7 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.kube import secrets
 from azure_batch_operator.kube.api import KubeApi, NotFound, checked
 from azure_batch_operator.kube.tokens import request_token
-from azure_batch_operator.kube.values import ValueMissingError, Values
+from azure_batch_operator.kube.values import ValueMissingError, ValueReader
 from support.hostile import ATTACK, TEXTS
 
 OUTSIDE = [
@@ -66,7 +66,7 @@ async def api(server: Server) -> AsyncIterator[KubeApi]:
 async def test_a_name_that_no_object_has_is_not_asked_for(server: Server, api: KubeApi, name: str) -> None:
     for kind in ("Secret", "ConfigMap"):
         with pytest.raises(ValueMissingError, match="does not exist in namespace 'default'"):
-            await Values(api).text(kind, "default", name, "key")  # type: ignore[arg-type]
+            await ValueReader(api).text(kind, "default", name, "key")  # type: ignore[arg-type]
     assert await secrets.read(api, "default", name) is None
     known = secrets.SecretMetadata("u", "1", (), False)
     await secrets.set_kept(api, "default", name, known, present=True)
@@ -78,7 +78,7 @@ async def test_a_name_that_no_object_has_is_not_asked_for(server: Server, api: K
 
 
 async def test_names_of_objects_are(server: Server, api: KubeApi) -> None:
-    assert await Values(api).text("Secret", "default", "my.secret-1", "key") == "value"
+    assert await ValueReader(api).text("Secret", "default", "my.secret-1", "key") == "value"
     await request_token(api, "default", "azure-batch")
     assert server.asked == [
         "GET /api/v1/namespaces/default/secrets/my.secret-1",

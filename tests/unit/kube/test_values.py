@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from azure_batch_operator.kube.api import Busy, KubeApi, KubeError, NotFound
-from azure_batch_operator.kube.values import REMEMBERED_FOR, ValueMissingError, Values
+from azure_batch_operator.kube.values import REMEMBERED_FOR, ValueMissingError, ValueReader
 
 
 class Server:
@@ -35,7 +35,7 @@ class Server:
 async def test_a_read_that_fails_when_nobody_waits_any_more_is_forgotten_without_a_word() -> None:
     server, told = Server(), list[Any]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
-    values = Values(cast("KubeApi", server))
+    values = ValueReader(cast("KubeApi", server))
     waiting = asyncio.create_task(values.text("Secret", "default", "mine", "key"))
     while not server.requests:
         await asyncio.sleep(0)
@@ -69,7 +69,7 @@ class Counting:
 
 async def test_what_was_read_before_an_object_was_seen_is_not_what_it_gets() -> None:
     server = Counting()
-    values = Values(cast("KubeApi", server))
+    values = ValueReader(cast("KubeApi", server))
     assert await values.text("Secret", "default", "mine", "key") == "1"
     # Who applied the Secret and then the object expects the new value.
     since = values.moment()
@@ -81,7 +81,7 @@ async def test_what_was_read_before_an_object_was_seen_is_not_what_it_gets() -> 
 
 async def test_a_failure_is_not_remembered() -> None:
     server = Counting()
-    values = Values(cast("KubeApi", server))
+    values = ValueReader(cast("KubeApi", server))
     server.answer = Busy("API server out of reach")
     with pytest.raises(Busy):
         await values.text("Secret", "default", "mine", "key")
@@ -92,7 +92,7 @@ async def test_a_failure_is_not_remembered() -> None:
 async def test_a_new_version_is_read_anew() -> None:
     """Another incarnation of a Secret, or another version, is not taken for the one that is remembered."""
     server = Counting()
-    values = Values(cast("KubeApi", server))
+    values = ValueReader(cast("KubeApi", server))
     assert await values.text("Secret", "default", "mine", "key") == "1"
     await values.version_now("Secret", "default", "mine")
     assert await values.text("Secret", "default", "mine", "key") == "3"
@@ -102,7 +102,7 @@ async def test_what_is_remembered_is_bounded_and_lasts_for_moments(monkeypatch: 
     server, loop = Counting(), asyncio.get_running_loop()
     now = loop.time()
     monkeypatch.setattr(loop, "time", lambda: now)
-    values = Values(cast("KubeApi", server))
+    values = ValueReader(cast("KubeApi", server))
     for number in range(300):
         await values.text("Secret", "default", f"s{number}", "key")
     await values.text("Secret", "default", "s0", "key")
@@ -121,5 +121,5 @@ async def test_what_is_missing_is_told_by_its_reason(status: int | None, reason:
     if status is not None:
         server.answer = NotFound("no", 404) if status == 404 else KubeError("no", status)
     with pytest.raises(ValueMissingError) as caught:
-        await Values(cast("KubeApi", server)).text("Secret", "default", "mine", "key" if status else "other")
+        await ValueReader(cast("KubeApi", server)).text("Secret", "default", "mine", "key" if status else "other")
     assert caught.value.reason == reason

@@ -29,9 +29,9 @@ from azure_batch_operator.batch import (
     ThrottledError,
     UsageError,
 )
-from azure_batch_operator.reconcile.account.lifecycle import Health, Offer, pinned, plan
+from azure_batch_operator.reconcile.account.lifecycle import AccountMetadata, Health, pinned, plan
 from azure_batch_operator.reconcile.account.problems import account_problem, in_short
-from azure_batch_operator.reconcile.error_classes import Patience, trouble
+from azure_batch_operator.reconcile.error_classes import RetryClass, classify_error
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.standard_plans import troubled
 from unit.objects import NOW, POOL_SPEC, resource
@@ -70,15 +70,15 @@ def test_what_passes_is_not_stalled_and_what_needs_a_person_is() -> None:
     assert conditions(away)["Reconciling"] == ("True", "ConnectionFailed")
     wrong = plan(account(), Health(True, "AuthenticationFailed", "…"), [], NOW)
     assert conditions(wrong)["Stalled"] == ("True", "AuthenticationFailed")
-    assert [notice.type for notice in (*away.notices, *wrong.notices)] == ["Warning", "Warning"]
+    assert [event.type for event in (*away.events, *wrong.events)] == ["Warning", "Warning"]
 
 
 def test_throttling_shows_until_when_and_how_often() -> None:
     decision = plan(account(), Health(True, "Throttled", "…", NOW + 30, pauses=3), [], NOW)
     assert decision.status is not None
     assert decision.status["throttling"] == {"until": "2027-01-15T08:00:30Z", "times": 3}
-    assert decision.again is not None
-    assert decision.again > 30
+    assert decision.requeue_after is not None
+    assert decision.requeue_after > 30
     over = plan(account(status=dict(decision.status)), Health(True, "Throttled", "…", NOW - 1), [], NOW)
     assert over.status is not None
     assert over.status["throttling"] == {"times": 3}, "how often is remembered"
@@ -127,13 +127,13 @@ def test_an_account_in_use_is_not_let_go() -> None:
 def test_nearly_everything_is_tried_again_at_its_own_pace(
     error: BatchError, of_account: bool, stalled: bool, patience: str
 ) -> None:
-    problem = trouble(error)
-    assert (problem.of_account, problem.stalled, problem.patience.name) == (of_account, stalled, patience)
+    problem = classify_error(error)
+    assert (problem.of_account, problem.stalled, problem.retry_class.name) == (of_account, stalled, patience)
 
 
 def test_what_a_service_asks_for_has_a_bound() -> None:
-    assert trouble(ThrottledError("slow down", status=429, retry_after=7.0)).retry_after == 7.0
-    assert trouble(ThrottledError("slow down", status=429, retry_after=86400.0)).retry_after == 300.0
+    assert classify_error(ThrottledError("slow down", status=429, retry_after=7.0)).retry_after == 7.0
+    assert classify_error(ThrottledError("slow down", status=429, retry_after=86400.0)).retry_after == 300.0
 
 
 @pytest.mark.parametrize(
@@ -145,25 +145,25 @@ def test_what_a_service_asks_for_has_a_bound() -> None:
     ],
 )
 def test_the_table_of_waits(patience: str, waits: list[float]) -> None:
-    assert [Patience[patience].seconds(number + 1) for number in range(len(waits))] == waits
+    assert [RetryClass[patience].seconds(number + 1) for number in range(len(waits))] == waits
 
 
 def test_the_services_own_code_is_the_reason() -> None:
-    assert trouble(NotFoundError("x", status=404, code="PoolNotFound")).reason == "PoolNotFound"
-    assert trouble(ConnectionFailedError("refused")).reason == "ConnectionFailed"
+    assert classify_error(NotFoundError("x", status=404, code="PoolNotFound")).reason == "PoolNotFound"
+    assert classify_error(ConnectionFailedError("refused")).reason == "ConnectionFailed"
     reason, message = account_problem(ForbiddenError("x", status=403, code="AccountIsDisabled"))
     assert reason == "AccountIsDisabled"
     assert "disabled" in message
 
 
 def test_what_was_never_made_and_needs_a_person_is_not_pending() -> None:
-    refused = trouble(InvalidRequestError("wrong", status=400, code="InvalidPropertyValue"))
+    refused = classify_error(InvalidRequestError("wrong", status=400, code="InvalidPropertyValue"))
     for phase, expected in (("Pending", "Stalled"), ("Steady", "Steady")):
         one = resource(Kind.POOL, POOL_SPEC, status={"observedGeneration": 1, "phase": phase})
         shown = troubled(one, refused, NOW)
         assert shown is not None
         assert shown["phase"] == expected
-    passing = troubled(resource(Kind.POOL, POOL_SPEC), trouble(ServerError("broken", status=500)), NOW)
+    passing = troubled(resource(Kind.POOL, POOL_SPEC), classify_error(ServerError("broken", status=500)), NOW)
     assert passing is not None
     assert passing["phase"] == "Pending"
 
@@ -195,7 +195,7 @@ IMAGE = {
 
 def test_what_the_account_offers_and_who_lives_in_it() -> None:
     users = [resource(Kind.POOL, POOL_SPEC, name=name) for name in ("a", "b")]
-    offer = Offer([IMAGE], [{"id": "blender", "versions": ["4.1", "4.2"], "displayName": "Blender"}], 30)
+    offer = AccountMetadata([IMAGE], [{"id": "blender", "versions": ["4.1", "4.2"], "displayName": "Blender"}], 30)
     status = said(plan(account(), Health(True, last_success=NOW), users, NOW, offer))
     assert status["users"] == {"batchPools": 2}
     assert status["callsPerMinute"] == 30
@@ -212,21 +212,26 @@ def test_what_the_account_offers_and_who_lives_in_it() -> None:
 def test_lists_are_bounded() -> None:
     images = [IMAGE | {"imageReference": {"sku": f"{number:04}"}} for number in range(500)]
     applications = [{"id": f"{number:04}", "versions": [str(v) for v in range(50)]} for number in range(300)]
-    status = said(plan(account(), Health(True), [], NOW, Offer(images, applications)))
+    status = said(plan(account(), Health(True), [], NOW, AccountMetadata(images, applications)))
     assert len(status["supportedImages"]) == 200
     assert len(status["applications"]) == 100
     assert status["applications"][0]["versions"][-1] == "49"
 
 
 def test_time_and_the_number_of_calls_are_no_reason_to_write() -> None:
-    first = said(plan(account(), Health(True, last_success=NOW), [], NOW, Offer([IMAGE], [], 300)))
+    first = said(plan(account(), Health(True, last_success=NOW), [], NOW, AccountMetadata([IMAGE], [], 300)))
     later = account(status=first, finalizer=True)
-    assert said(plan(later, Health(True, last_success=NOW + 60), [], NOW + 60, Offer([IMAGE], [], 10))) == first
-    assert said(plan(later, Health(True, last_success=NOW + 60), [], NOW + 60, Offer([IMAGE], [], 1000))) == first
+    assert (
+        said(plan(later, Health(True, last_success=NOW + 60), [], NOW + 60, AccountMetadata([IMAGE], [], 10))) == first
+    )
+    assert (
+        said(plan(later, Health(True, last_success=NOW + 60), [], NOW + 60, AccountMetadata([IMAGE], [], 1000)))
+        == first
+    )
     user = resource(Kind.POOL, POOL_SPEC)
-    more = said(plan(later, Health(True, last_success=NOW + 60), [user], NOW + 60, Offer([IMAGE], [], 1000)))
+    more = said(plan(later, Health(True, last_success=NOW + 60), [user], NOW + 60, AccountMetadata([IMAGE], [], 1000)))
     assert (more["callsPerMinute"], more["lastSuccessTime"]) == (1000, "2027-01-15T08:01:00Z")
-    restarted = said(plan(later, Health(True, last_success=NOW + 90), [], NOW + 90, Offer()))
+    restarted = said(plan(later, Health(True, last_success=NOW + 90), [], NOW + 90, AccountMetadata()))
     assert restarted == first, "a restart forgets nothing and writes nothing"
 
 

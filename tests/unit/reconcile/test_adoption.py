@@ -13,7 +13,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others, Standing
 from azure_batch_operator.reconcile.job import lifecycle as jobs
-from azure_batch_operator.reconcile.job.scope import PoolView as JobPool
+from azure_batch_operator.reconcile.job.scope import TargetPoolView as JobPool
 from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.ownership import Owned, owns
 from azure_batch_operator.reconcile.plan import Absence, Evidence, Plan, Table
@@ -168,10 +168,10 @@ def test_a_finished_job_takes_no_marker_and_is_followed_all_the_same() -> None:
         "metadata": [{"name": OWNER_METADATA, "value": "cluster-0/default/BatchJob/one/uid-0/one"}],
     }  # fmt: skip
     view = jobs.TasksView(counts={"completed": 1, "succeeded": 1}, unfinished=0)
-    plan = jobs.plan(one, ACCOUNT, jobs.PoolView("cpu"), there, view, CLUSTER, NOW, "", LOST)
+    plan = jobs.plan(one, ACCOUNT, jobs.TargetPoolView("cpu"), there, view, CLUSTER, NOW, "", LOST)
     assert plan.calls == ()
     assert (plan.status or {})["phase"] == "Succeeded"
-    conflict = jobs.plan(one, ACCOUNT, jobs.PoolView("cpu"), there, view, CLUSTER, NOW)
+    conflict = jobs.plan(one, ACCOUNT, jobs.TargetPoolView("cpu"), there, view, CLUSTER, NOW)
     assert reason(conflict)[0] == "OwnershipConflict"
 
 

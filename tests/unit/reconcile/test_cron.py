@@ -61,8 +61,8 @@ def test_a_run_that_is_due_becomes_a_job_of_the_schedule() -> None:
     assert body["spec"] == TEMPLATE
     assert (decision.status or {})["lastScheduleTime"] == "2026-03-10T02:00:00Z"
     assert (decision.status or {})["nextRunTime"] == "2026-03-11T02:00:00Z"
-    assert decision.again is not None
-    assert 0 < decision.again <= 3600
+    assert decision.requeue_after is not None
+    assert 0 < decision.requeue_after <= 3600
 
 
 def test_a_run_is_started_once_even_if_the_status_is_lost() -> None:
@@ -86,7 +86,7 @@ def test_only_the_youngest_of_several_missed_runs_is_made_up_for() -> None:
 def test_a_run_that_is_too_late_is_left_out_with_a_warning() -> None:
     decision = plan(nightly(startingDeadlineSeconds=10), [], NOW)
     assert created(decision) == []
-    assert [(notice.reason, notice.type) for notice in decision.notices] == [("MissedRun", "Warning")]
+    assert [(event.reason, event.type) for event in decision.events] == [("MissedRun", "Warning")]
     assert (decision.status or {})["lastScheduleTime"] == "2026-03-10T02:00:00Z", "it is told once"
 
 
@@ -99,7 +99,7 @@ def test_a_job_that_still_runs(policy: str | None, made: int, removed: int) -> N
     decision = plan(nightly(**options), [running], NOW)
     assert (len(created(decision)), len(deleted(decision))) == (made, removed)
     if policy == "Forbid":
-        assert decision.notices[0].message == (
+        assert decision.events[0].message == (
             f"the run of 2026-03-10T02:00:00Z waits until BatchJob {running.key.name!r} has ended, then starts "
             "(concurrencyPolicy: Forbid)"
         )
@@ -131,8 +131,8 @@ def test_a_stalled_run_is_named_and_the_newest_first(suspend: bool) -> None:
         f"BatchJob {name!r} is stalled (B), and 1 more: B has a remedy; {'suspended' if suspend else '3 active'}"
     )
     assert ("Suspended" in said) is suspend
-    warnings = [notice for notice in decision.notices if notice.type == "Warning"]
-    assert [notice.reason for notice in warnings] == ["JobStalled"]
+    warnings = [event for event in decision.events if event.type == "Warning"]
+    assert [event.reason for event in warnings] == ["JobStalled"]
     assert len(created(decision)) == (not suspend), "the next run goes on"
 
 
@@ -188,7 +188,7 @@ def test_suspended_makes_none_and_says_so() -> None:
     decision = plan(nightly(suspend=True), [], NOW)
     assert created(decision) == []
     assert (decision.status or {})["phase"] == "Suspended"
-    assert decision.again is None
+    assert decision.requeue_after is None
 
 
 def test_history_is_bounded_and_open_jobs_stay() -> None:
@@ -289,11 +289,11 @@ def test_forbid_with_a_deadline_waits_for_so_long_and_then_skips() -> None:
     running = child("2026-03-09T02:00:00Z", "Running")
     options = {"concurrencyPolicy": "Forbid", "startingDeadlineSeconds": 60}
     waits = plan(nightly(**options), [running], NOW)
-    assert waits.notices[0].message.endswith(
+    assert waits.events[0].message.endswith(
         "it is skipped if that takes longer than until 2026-03-10T02:01:00Z (startingDeadlineSeconds)"
     )
     late = plan(nightly(**options), [child("2026-03-09T02:00:00Z", "Succeeded")], NOW + 60)
-    assert (created(late), [notice.reason for notice in late.notices]) == ([], ["MissedRun"])
+    assert (created(late), [event.reason for event in late.events]) == ([], ["MissedRun"])
 
 
 def test_forbid_is_told_in_the_same_words_everywhere() -> None:

@@ -14,11 +14,11 @@ from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.end import DEPENDENCY_FAILED
 from azure_batch_operator.reconcile.job.lifecycle import plan
-from azure_batch_operator.reconcile.job.scope import PoolView, TasksView
+from azure_batch_operator.reconcile.job.scope import TargetPoolView, TasksView
 from azure_batch_operator.reconcile.plan import Absence, Absent, Evidence, Feed, Plan, Remote, Table, TaskEvidence
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, owned, resource
 
-POOL = PoolView("cpu")
+POOL = TargetPoolView("cpu")
 SWEEP = {
     "poolRef": {"name": "cpu"},
     "taskFactory": {
@@ -62,7 +62,7 @@ def failure(id: str, code: int = 3) -> dict[str, Any]:
     return {"id": id, "executionInfo": info}
 
 
-def decide(one: Resource, there: Remote, tasks: TasksView = TasksView(), pool: PoolView = POOL) -> Plan:  # noqa: B008
+def decide(one: Resource, there: Remote, tasks: TasksView = TasksView(), pool: TargetPoolView = POOL) -> Plan:  # noqa: B008
     tasks = replace(tasks, fingerprint=job_changes.fingerprint(one.spec))
     return plan(one, ACCOUNT, pool, there, tasks, CLUSTER, NOW, job_changes.origin(one.spec))
 
@@ -83,7 +83,7 @@ def by_name(items: list[dict[str, str]]) -> dict[str, str]:
 def test_a_job_is_created_without_terminatejob() -> None:
     """A job without tasks that terminates when all are complete would end at once (docs/azure-batch.md#jobs)."""
     for spec in (JOB_SPEC, JOB_SPEC | {"onAllTasksComplete": "terminateJob"}, SWEEP):
-        (call,) = decide(job(spec), Absent.GONE).calls
+        (call,) = decide(job(spec), Absent.NOT_FOUND).calls
         assert call.verb == "create_job"
         assert call.body is not None
         assert call.body["onAllTasksComplete"] == "noaction"
@@ -93,14 +93,14 @@ def test_a_job_is_created_without_terminatejob() -> None:
 
 
 def test_a_job_waits_for_its_pool() -> None:
-    decision = decide(job(), Absent.GONE, pool=PoolView(None, ("PoolNotFound", "spec.poolRef names …")))
+    decision = decide(job(), Absent.NOT_FOUND, pool=TargetPoolView(None, ("PoolNotFound", "spec.poolRef names …")))
     assert verbs(decision) == []
     assert conditions(decision)["Ready"] == ("False", "PoolNotFound")
 
 
 def test_wrong_tasks_stall_before_anything_is_created() -> None:
     spec = JOB_SPEC | {"tasks": [{"id": "a", "commandLine": ""}, {"id": "A", "commandLine": ""}]}
-    decision = decide(job(spec), Absent.GONE)
+    decision = decide(job(spec), Absent.NOT_FOUND)
     assert verbs(decision) == []
     assert conditions(decision)["Stalled"] == ("True", "InvalidTasks")
 
@@ -250,7 +250,7 @@ def test_a_refused_task_is_shown_and_tried_again() -> None:
     there = remote(one, full=False)
     decision = decide(one, there, TasksView(counts=counted(), refused=wrong, retry_in=77.0))
     assert conditions(decision)["Stalled"] == ("True", "InvalidPropertyValue")
-    assert decision.again == 77.0
+    assert decision.requeue_after == 77.0
     full = decide(one, there, TasksView(counts=counted(), refused=QuotaError("full", status=409, code="Quota")))
     assert full.status is not None
     assert full.status["phase"] == "Queued"
@@ -268,7 +268,7 @@ def test_a_foreign_job_is_never_touched() -> None:
 
 def test_a_finished_job_is_left_alone_even_if_batch_forgets_it() -> None:
     one = job(finalizer=True, status={"phase": "Succeeded", "observedGeneration": 1})
-    for there in (Absent.GONE, completed(one)):
+    for there in (Absent.NOT_FOUND, completed(one)):
         assert decide(one, there) == Plan()
 
 
@@ -276,7 +276,7 @@ def test_deletion_waits_until_the_job_is_gone() -> None:
     one = job(finalizer=True, deleting=True)
     assert verbs(decide(one, completed(one))) == ["delete_job"]
     assert decide(one, remote(one, state="deleting")).finalizer is None
-    assert decide(one, Absent.GONE) == Plan(finalizer="remove", confirm=(Absence(Table.JOBS, "one"),))
+    assert decide(one, Absent.NOT_FOUND) == Plan(finalizer="remove", confirm=(Absence(Table.JOBS, "one"),))
 
 
 def test_tasks_that_change_after_the_end_are_refused_once() -> None:
@@ -297,9 +297,9 @@ def test_tasks_that_change_after_the_end_are_refused_once() -> None:
     assert changed.status is not None
     assert conditions(changed)["TasksInSync"] == ("False", "JobFinished")
     assert conditions(changed)["Ready"] == ("True", "Succeeded")
-    assert [notice.reason for notice in changed.notices] == ["TasksNotChanged"]
+    assert [event.reason for event in changed.events] == ["TasksNotChanged"]
     again = decide(job(other, status=dict(changed.status), generation=2), Absent.UNKNOWN)
-    assert (again.status, again.notices) == (None, ())
+    assert (again.status, again.events) == (None, ())
     back = decide(job(JOB_SPEC, status=dict(changed.status), generation=3), Absent.UNKNOWN)
     assert "TasksInSync" not in conditions(back)
 
@@ -333,7 +333,7 @@ def test_a_late_change_is_told_although_its_sources_cannot_be_read() -> None:
     assert "TasksInSync" not in conditions(unread(before))
     changed = unread(before | {"tasks": [{"id": "b", "commandLine": "true"}]})
     assert conditions(changed)["TasksInSync"] == ("False", "JobFinished")
-    assert [notice.reason for notice in changed.notices] == ["TasksNotChanged"]
+    assert [event.reason for event in changed.events] == ["TasksNotChanged"]
 
 
 def test_a_job_that_ended_unobserved_is_known_to_have_the_tasks_that_its_note_names() -> None:
@@ -382,7 +382,7 @@ EMPTY = [
 @pytest.mark.parametrize("spec", EMPTY)
 def test_a_job_with_nothing_to_do_has_succeeded_and_nothing_is_created(spec: dict[str, Any]) -> None:
     one = job({"poolRef": {"name": "cpu"}} | spec)
-    decision = decide(one, Absent.GONE, pool=PoolView(None, ("PoolNotFound", "no pool")))
+    decision = decide(one, Absent.NOT_FOUND, pool=TargetPoolView(None, ("PoolNotFound", "no pool")))
     assert decision.calls == ()
     assert (decision.status or {})["phase"] == "Succeeded"
     said = {each["type"]: (each["status"], each["reason"]) for each in (decision.status or {})["conditions"]}
@@ -399,7 +399,7 @@ def test_a_job_with_nothing_to_do_has_succeeded_and_nothing_is_created(spec: dic
     ],
 )
 def test_a_job_that_waits_for_tasks_of_others_is_created(more: dict[str, Any]) -> None:
-    assert verbs(decide(job({"poolRef": {"name": "cpu"}} | more), Absent.GONE)) == ["create_job"]
+    assert verbs(decide(job({"poolRef": {"name": "cpu"}} | more), Absent.NOT_FOUND)) == ["create_job"]
 
 
 def test_a_job_that_is_emptied_while_it_lives_ends() -> None:

@@ -15,7 +15,7 @@ from azure_batch_operator.batch import InvalidRequestError
 from azure_batch_operator.reconcile import annotations as oneshot
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import end as job_end
-from azure_batch_operator.reconcile.job.scope import PoolView, TasksView
+from azure_batch_operator.reconcile.job.scope import TargetPoolView, TasksView
 from azure_batch_operator.reconcile.job.waiting import waiting_for
 from azure_batch_operator.reconcile.plan import Absence, Absent, Plan, Remote, Table
 from azure_batch_operator.reconcile.status import timestamp
@@ -70,7 +70,7 @@ def test_a_suspended_job_that_others_deleted_shows_no_state() -> None:
     stopped = decide(one, held(one), RUNNING).status
     assert stopped is not None
     assert stopped["state"] == "disabled"
-    gone = decide(job(one.spec, finalizer=True, status=dict(stopped)), Absent.GONE)
+    gone = decide(job(one.spec, finalizer=True, status=dict(stopped)), Absent.NOT_FOUND)
     assert gone.status is not None
     assert "state" not in gone.status
     assert gone.status["phase"] == "Suspended"
@@ -91,7 +91,7 @@ def test_counts_go_on_while_new_tasks_are_wrong_or_refused(*, refused: bool) -> 
     assert plan.status["taskCounts"]["completed"] == 4
     again = replace(one, annotations={"azurebatch.io/retry-failed": "x"})
     told = decide(again, remote(again, full=False), replace(view, refused=error, retried="x", retried_number=2))
-    assert "TasksRetried" in [each.reason for each in told.notices], "they run again, and nothing else says so"
+    assert "TasksRetried" in [each.reason for each in told.events], "they run again, and nothing else says so"
 
 
 def test_what_others_disabled_is_not_enabled() -> None:
@@ -115,7 +115,7 @@ def test_a_job_moves_only_while_it_stands_still() -> None:
     assert shown is not None
     assert shown["poolId"] == "old", "until it has moved it is where it is, and not where the spec wants it"
     # Nowhere to go: it stays.
-    lost = PoolView(None, ("PoolNotFound", "gone"))
+    lost = TargetPoolView(None, ("PoolNotFound", "gone"))
     assert verbs(decide(one, still, RUNNING, lost)) == []
 
 
@@ -150,17 +150,17 @@ def test_a_deadline_starts_anew_with_the_resumption_and_rests_in_between() -> No
 
 def test_suspended_before_creation_nothing_is_waited_for() -> None:
     one = job(JOB_SPEC | {"suspend": True})
-    for there in (Absent.GONE, Absent.UNKNOWN):
-        decision = decide(one, there, pool=PoolView(None, ("PoolNotFound", "…")))
+    for there in (Absent.NOT_FOUND, Absent.UNKNOWN):
+        decision = decide(one, there, pool=TargetPoolView(None, ("PoolNotFound", "…")))
         assert (verbs(decision), decision.finalizer) == ([], None)
         assert conditions(decision)["Suspended"] == ("True", "JobSuspended")
 
 
 def test_another_controllers_job_is_not_looked_at() -> None:
     theirs = job(JOB_SPEC | {"managedBy": "acme.io/other"})
-    assert decide(theirs, Absent.GONE) == Plan()
+    assert decide(theirs, Absent.NOT_FOUND) == Plan()
     ours = job(JOB_SPEC | {"managedBy": "azurebatch.io/operator"})
-    assert verbs(decide(ours, Absent.GONE)) == ["create_job"]
+    assert verbs(decide(ours, Absent.NOT_FOUND)) == ["create_job"]
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_verbs_come_too_late_for_a_job_that_is_done_and_say_so() -> None:
     status = {"phase": "Failed", "observedGeneration": 1}
     late = job(status=status, annotations={"azurebatch.io/retry-failed": "x", "azurebatch.io/terminate": "y"})
     decision = decide(late, completed(late))
-    assert [notice.reason for notice in decision.notices] == ["RetryRefused"]
+    assert [event.reason for event in decision.events] == ["RetryRefused"]
     assert decision.status == status | {"handled": {"retryFailed": "x", "terminate": "y"}}
     assert decide(replace(late, status=decision.status or {}), completed(late)) == Plan()
 
@@ -211,7 +211,7 @@ def test_time_to_live() -> None:
     ended = {"type": "Complete", "status": "True", "lastTransitionTime": timestamp(NOW - 50)}
     status = {"phase": "Succeeded", "observedGeneration": 1, "conditions": [ended]}
     young = job(JOB_SPEC | {"ttlSecondsAfterFinished": 60}, status=status)
-    assert decide(young, completed(young)) == Plan(again=10.0)
+    assert decide(young, completed(young)) == Plan(requeue_after=10.0)
     (gone,) = decide(job(JOB_SPEC | {"ttlSecondsAfterFinished": 50}, status=status), completed(young)).objects
     assert (gone.key, gone.uid, gone.body) == (young.key, "uid-1", None)
 
@@ -242,11 +242,11 @@ def test_an_expected_end_that_is_past_is_not_shown() -> None:
     there = remote(many, onAllTasksComplete="terminatejob")
     fast = TasksView(counts=counted(running=1, succeeded=3), per_minute=2.5, estimated_end=NOW + 60)
     shown = decide(many, there, fast)
-    assert shown.again == 60.0, "somebody must take it away again"
+    assert shown.requeue_after == 60.0, "somebody must take it away again"
     for view in (replace(fast, estimated_end=NOW), replace(fast, estimated_end=None, per_minute=None)):
         old = {**(shown.status or {}), "estimatedEndTime": timestamp(NOW - 1)}
         late = decide(replace(many, status=old), there, view)
-        assert late.again is None
+        assert late.requeue_after is None
         assert late.status is not None
         assert (late.status["tasksPerMinute"], late.status.get("estimatedEndTime")) == (2.5, None)
     stopped = decide(many, held(many), fast).status or {}
@@ -261,7 +261,7 @@ QUOTA = [{"code": "AccountCoreQuotaReached", "message": "full"}]
     ("pool", "nodes", "words"),
     [
         (Absent.UNKNOWN, {}, None),
-        (Absent.GONE, {}, "does not exist"),
+        (Absent.NOT_FOUND, {}, "does not exist"),
         (STEADY, {}, "has no nodes: scale it up"),
         (STEADY | {"enableAutoScale": True}, {}, "its autoscale formula gives it none"),
         (STEADY | {"allocationState": "resizing"}, {}, "is getting nodes"),
@@ -275,7 +275,7 @@ QUOTA = [{"code": "AccountCoreQuotaReached", "message": "full"}]
 )
 def test_the_sentence(pool: Remote, nodes: dict[str, int], words: str | None) -> None:
     spec = JOB_SPEC | {"tasks": [{"id": "a", "commandLine": "", "requiredSlots": 2}]}
-    view = PoolView("cpu", remote=pool, nodes=nodes)
+    view = TargetPoolView("cpu", remote=pool, nodes=nodes)
     there = {"state": "active", "poolInfo": {"poolId": "cpu"}}
     said = waiting_for(spec, there, view, TasksView(counts=counted(active=1)), blocked=False)
     assert (said is None) if words is None else words in (said or "")
@@ -286,9 +286,9 @@ def test_reconcile_now_is_noted_beside_what_was_decided() -> None:
     one = job(
         annotations={"azurebatch.io/reconcile-now": "now"}, status={"phase": "Running", "handled": {"terminate": "t"}}
     )
-    noted = oneshot.noted(one, Plan())
+    noted = oneshot.acknowledge(one, Plan())
     assert noted.status == {"phase": "Running", "handled": {"terminate": "t", "reconcileNow": "now"}}
-    assert oneshot.noted(replace(one, status=noted.status or {}), Plan()) == Plan()
+    assert oneshot.acknowledge(replace(one, status=noted.status or {}), Plan()) == Plan()
 
 
 TEXT = st.text(min_size=1, max_size=3).map(lambda text: text * 1000)
@@ -320,7 +320,7 @@ def test_a_job_that_is_being_ended_is_not_looked_at_in_a_circle() -> None:
     tasks = TasksView(counts=counted(active=1))
     ending = decide(owner, remote(owner, state="terminating"), tasks)
     assert not ending.calls
-    assert ending.again is None, "the deadline is long over; the poller tells when the job has ended"
+    assert ending.requeue_after is None, "the deadline is long over; the poller tells when the job has ended"
 
 
 def test_a_job_of_which_only_blocked_batch_tasks_are_left_ends_if_it_is_to_end_with_them() -> None:
@@ -493,7 +493,7 @@ def test_a_task_that_no_node_can_take_is_named_with_both_numbers(
     spec = {"poolRef": {"name": "cpu"}, "tasks": [{"commandLine": ""} | task for task in tasks]}
     there = {"state": "active", "poolInfo": {"poolId": "cpu"}}
     pool = {"taskSlotsPerNode": 2, "targetDedicatedNodes": 2, "targetLowPriorityNodes": 1, "allocationState": "steady"}
-    view = PoolView("cpu", remote=pool, nodes={"idle": 3})
+    view = TargetPoolView("cpu", remote=pool, nodes={"idle": 3})
     said = waiting_for(spec, there, view, TasksView(counts=counted(active=1)), blocked=False)
     assert (said or "").partition(": ")[0] == (words or "")
     assert words is None or ("in a new job" in (said or "").partition(": ")[2])

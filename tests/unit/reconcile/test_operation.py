@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.api.operation import MOST_RESULTS
+from azure_batch_operator.api.operation import MAX_RESULTS
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.adoption import NO_OTHERS
 from azure_batch_operator.reconcile.operation import lifecycle as operation
@@ -61,7 +61,7 @@ def test_targets_and_the_first_batch_are_stored_before_the_first_call() -> None:
     assert plan.operate is not None
     assert (dict(plan.operate.attempt), plan.operate.doubt) == ({"a": "idle boot-a", "b": "idle boot-b"}, False)
     assert plan.operate.following == ("c",)
-    assert [each.reason for each in plan.notices] == ["OperationStarted"]
+    assert [each.reason for each in plan.events] == ["OperationStarted"]
 
 
 def test_outcomes_and_the_next_batch_are_one_write() -> None:
@@ -117,7 +117,7 @@ def test_no_target_is_no_failure() -> None:
 def test_failures_stay_when_there_is_no_room_for_all_results() -> None:
     entries = [{"target": f"n{each}", "outcome": "Failed" if each < 5 else "Succeeded"} for each in range(700)]
     kept, omitted = operation._bounded([*entries, {"target": "x", "outcome": "Attempted"}])
-    assert (len(kept), omitted) == (MOST_RESULTS, 701 - MOST_RESULTS)
+    assert (len(kept), omitted) == (MAX_RESULTS, 701 - MAX_RESULTS)
     assert [each["target"] for each in kept[:5]] == [f"n{each}" for each in range(5)]
     assert kept[-1]["target"] == "x"
     long = [{"target": f"n{each}", "outcome": "Failed", "message": "m" * 1000} for each in range(200)]

@@ -85,7 +85,7 @@ def test_an_unknown_policy_does_not_delete_but_can_be_forced() -> None:
 
 def test_skip_says_what_it_does_not_do() -> None:
     each = pool()
-    plan = observed_only(each, decide(each, Absent.GONE), NOW)
+    plan = observed_only(each, decide(each, Absent.NOT_FOUND), NOW)
     assert not plan.calls
     assert plan.finalizer is None
     assert plan.status is not None
@@ -129,7 +129,7 @@ def test_what_is_not_ours_is_taken_over_only_when_asked() -> None:
 def test_a_job_is_adopted_in_the_same_way() -> None:
     each = resource(Kind.JOB, JOB_SPEC, annotations={ADOPT: "true"})
     remote = {"id": "one", "eTag": "0x1", "state": "active"}
-    plan = jobs.plan(each, ACCOUNT, jobs.PoolView("cpu"), remote, None, CLUSTER, NOW)
+    plan = jobs.plan(each, ACCOUNT, jobs.TargetPoolView("cpu"), remote, None, CLUSTER, NOW)
     assert [call.verb for call in plan.calls] == ["update_job"]
 
 

@@ -57,7 +57,7 @@ def test_nothing_is_decided_before_the_pools_were_listed() -> None:
 
 
 def test_a_new_pool_is_created_with_finalizer_and_marker() -> None:
-    decision = decide(pool(), Absent.GONE)
+    decision = decide(pool(), Absent.NOT_FOUND)
     assert decision.finalizer == "add"
     (call,) = decision.calls
     assert call.verb == "create_pool"
@@ -133,7 +133,7 @@ def test_a_sticky_resize_error_is_shown_and_gates_nothing() -> None:
     assert failed["reason"] == "AccountCoreQuotaReached"
     assert f"since {timestamp(NOW - 60)}" in failed["message"]
     assert verbs(decision) == []
-    assert decision.again == 840
+    assert decision.requeue_after == 840
 
 
 def test_a_resize_that_fell_short_is_asked_for_again_after_a_while() -> None:
@@ -159,14 +159,14 @@ def test_asking_again_is_no_step_back() -> None:
     asked = decide(one, short, counts(idle=2), NOW + 900)
     assert verbs(asked) == ["resize_pool"]
     assert asked.status == first
-    assert (asked.notices, asked.drift) == ((), ())
+    assert (asked.events, asked.drift) == ((), ())
     under_way = remote(
         one, currentDedicatedNodes=2, allocationState="resizing", allocationStateTransitionTime=timestamp(NOW + 900)
     )
     moving = decide(one, under_way, counts(idle=2), NOW + 901)
     assert ready(moving) == ("True", "ResizeIncomplete")
     assert condition(moving, "ResizeFailed")[:2] == ("True", "AllocationTimedout")
-    assert moving.notices == ()
+    assert moving.events == ()
 
 
 def test_a_formula_that_failed_is_tried_again_after_a_while() -> None:
@@ -217,7 +217,7 @@ def test_deletion_asks_once_waits_and_lets_go() -> None:
     assert verbs(decide(one, remote(one))) == ["delete_pool"]
     waiting = decide(one, remote(one, state="deleting"))
     assert (verbs(waiting), waiting.finalizer) == ([], None)
-    assert decide(one, Absent.GONE) == Plan(finalizer="remove", confirm=(Absence(Table.POOLS, "one"),))
+    assert decide(one, Absent.NOT_FOUND) == Plan(finalizer="remove", confirm=(Absence(Table.POOLS, "one"),))
     assert decide(one, Absent.UNKNOWN) == Plan()
 
 
@@ -245,7 +245,7 @@ def test_an_unchanged_pool_gives_an_unchanged_status() -> None:
     assert first is not None
     again = decide(pool(finalizer=True, status=dict(first)), remote(one), counts(idle=4), NOW + 1000)
     assert again.status == first
-    assert again.notices == ()
+    assert again.events == ()
 
 
 def test_times_of_the_service_are_ordered_though_trailing_zeros_are_dropped() -> None:
@@ -325,11 +325,11 @@ def with_image(sku: str) -> Resource:
 
 def test_the_node_agent_is_taken_from_the_images_that_the_account_supports() -> None:
     unverified = image(nodeAgentSKUId="other", verificationType="unverified")
-    (call,) = decide(with_image("22"), Absent.GONE, images=[unverified, image("20"), image("22")]).calls
+    (call,) = decide(with_image("22"), Absent.NOT_FOUND, images=[unverified, image("20"), image("22")]).calls
     assert call.body is not None
     assert call.body["virtualMachineConfiguration"]["nodeAgentSKUId"] == "agent 22"
-    assert decide(with_image("22"), Absent.GONE).calls == (), "nothing is made before the images are known"
-    refused = decide(with_image("99"), Absent.GONE, images=[image("22")])
+    assert decide(with_image("22"), Absent.NOT_FOUND).calls == (), "nothing is made before the images are known"
+    refused = decide(with_image("99"), Absent.NOT_FOUND, images=[image("22")])
     assert refused.calls == ()
     assert ready(refused) == ("False", "ImageNotSupported")
     assert "of this offer it supports 22" in condition(refused, "Stalled")[2]
@@ -345,7 +345,7 @@ def test_the_end_of_an_image_is_warned_of_in_time() -> None:
     for days, warned in ((100, False), (80, True), (-3, True)):
         known = [image(batchSupportEndOfLife=timestamp(NOW + days * 86400))]
         decision = decide(one, there, counts(idle=4), images=known)
-        assert ("ImageSupportEnds" in {notice.reason for notice in decision.notices}) == warned
+        assert ("ImageSupportEnds" in {event.reason for event in decision.events}) == warned
         assert ("ImageSupported" in types(decision)) == warned
         assert ready(decision)[0] == "True"
         assert decision.status is not None

@@ -11,7 +11,7 @@ import pytest
 from azure_batch_emulator.wire.errors import BatchError
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.reconcile.pool.history import NO_HISTORY, after
-from azure_batch_operator.reconcile.pool.nodes import care, cause, shown
+from azure_batch_operator.reconcile.pool.nodes import cause, plan_remediation, shown
 from azure_batch_operator.reconcile.pool.scope import PoolView
 from support.pool_engine import Bench
 from unit.objects import resource
@@ -91,7 +91,7 @@ def test_what_a_node_refuses_is_not_noted_as_done_and_asked_again_ever_more_rare
     assert pauses == [5, 10, 20, 40, 60, 60], "minutes"
     entries = one.resource.status["remediations"]
     assert {(each["node"], each["refusal"]) for each in entries} == {(id, "NodeStateUnusable")}
-    told = [notice for plan in one.plans for notice in plan.notices if notice.reason == "RemediationRefused"]
+    told = [event for plan in one.plans for event in plan.events if event.reason == "RemediationRefused"]
     assert len(told) == len(asked)
     monkeypatch.undo()
     one.calls.clear()
@@ -123,7 +123,7 @@ class Renewal:
 
     def step(self) -> list[str]:
         view = PoolView({"id": "one"}, outdated=(self.node,), history=self.history)
-        decided = care(self.one, view, {"id": "one", "allocationState": "steady"}, self.now)
+        decided = plan_remediation(self.one, view, {"id": "one", "allocationState": "steady"}, self.now)
         for call in decided.calls:
             self.history = after(self.history, call, self.now)
         self.one = replace(

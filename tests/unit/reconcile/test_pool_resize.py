@@ -54,7 +54,7 @@ def test_nodes_that_did_not_leave_are_asked_to_leave_again_ever_more_rarely(trie
     history = History(targets=(2, 0), tries=tries) if tries else NO_HISTORY
     early = decide(left_behind(minutes * 60 - 1), history)
     assert verbs(early) == []
-    assert early.again == 1.0
+    assert early.requeue_after == 1.0
     due = decide(left_behind(minutes * 60), history)
     assert verbs(due) == ["resize_pool"]
     [call] = due.calls
@@ -74,7 +74,7 @@ def test_a_drain_that_ran_into_the_timeout_goes_on() -> None:
     drain = {"updateStrategy": "Drain", "vmSize": "Standard_D8ads_v6"}
     waits = decide(left_behind(299, targets=0), **drain)
     assert verbs(waits) == []
-    assert waits.again == 1.0
+    assert waits.requeue_after == 1.0
     assert "requested again" in str(waits.status)
     due = decide(left_behind(300, targets=0), **drain)
     assert verbs(due) == ["resize_pool"]
@@ -127,4 +127,4 @@ def test_nodes_that_leave_and_are_wanted_again_are_stopped_from_leaving() -> Non
     leaving = {"allocationState": "resizing", "targetDedicatedNodes": 1, "currentDedicatedNodes": 5}
     assert verbs(decide(leaving, targetDedicatedNodes=4)) == ["stop_pool_resize"]
     paused = decide(leaving, History(stopped=NOW - 590), targetDedicatedNodes=4)
-    assert (verbs(paused), paused.again) == ([], 10.0)
+    assert (verbs(paused), paused.requeue_after) == ([], 10.0)

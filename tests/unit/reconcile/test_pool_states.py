@@ -245,7 +245,7 @@ def test_a_change_that_waits_for_an_empty_pool_is_a_condition_and_keeps_nobody_w
     assert "Nodes now: 2" in pending["message"]
     assert "Scale to 0, or set spec.updateStrategy" in pending["message"]
     assert ready["message"].endswith("pending until the pool has no nodes: vmSize")
-    told = [notice for each in one.plans for notice in each.notices if notice.reason == "WaitingForEmptyPool"]
+    told = [event for each in one.plans for event in each.events if event.reason == "WaitingForEmptyPool"]
     assert len(told) == 1
     changed(one, targetDedicatedNodes=0)
     one.settle()

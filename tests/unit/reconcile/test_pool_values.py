@@ -13,7 +13,7 @@ from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.pool.changes import with_note
 from azure_batch_operator.reconcile.pool.lifecycle import plan
 from azure_batch_operator.reconcile.pool.scope import PoolView
-from azure_batch_operator.reconcile.secret_versions import Taken, Values, compared, noted, version_of
+from azure_batch_operator.reconcile.secret_versions import Taken, ValueVersions, compared, noted, version_of
 from azure_batch_operator.reconcile.value_references import Reference, Source
 from unit.objects import ACCOUNT, CLUSTER, NOW, POOL_SPEC, owned, resource
 
@@ -35,10 +35,10 @@ def remote(owner: Resource, nodes: int = 4, **members: Any) -> dict[str, Any]:
         "currentDedicatedNodes": nodes, "eTag": "0x1", "userAccounts": [{"name": "u", "elevationLevel": "nonadmin"}],
         "startTask": {"commandLine": "true", "environmentSettings": [{"name": "TOKEN", "value": "x"}]},
     }  # fmt: skip
-    return with_note(owned(body | members, owner), owner.spec, Values(BEFORE))
+    return with_note(owned(body | members, owner), owner.spec, ValueVersions(BEFORE))
 
 
-def decide(one: Resource, there: dict[str, Any], values: Values) -> Plan:
+def decide(one: Resource, there: dict[str, Any], values: ValueVersions) -> Plan:
     counts = {"poolId": "one", "dedicated": {"idle": 4, "total": 4}, "lowPriority": {"total": 0}}
     return plan(one, ACCOUNT, PoolView(there, counts, values=values), CLUSTER, NOW)
 
@@ -97,7 +97,7 @@ def test_a_secret_that_was_touched_is_noted_and_nothing_is_said_of_it() -> None:
     assert patched(decision) == {}
     assert note_of(decision) == dict.fromkeys(BEFORE, "version 2")
     assert decision.status == rested
-    assert decision.notices == ()
+    assert decision.events == ()
     assert decision.drift == ()
 
 

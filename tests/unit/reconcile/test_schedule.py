@@ -8,7 +8,7 @@ import pytest
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.job.scope import PoolView
+from azure_batch_operator.reconcile.job.scope import TargetPoolView
 from azure_batch_operator.reconcile.plan import Absent, Plan, Remote
 from azure_batch_operator.reconcile.schedule.lifecycle import JobsView, is_open, plan
 from unit.objects import ACCOUNT, CLUSTER, NO_ACCOUNT, NOW, owned, resource
@@ -36,9 +36,11 @@ def schedule(spec: dict[str, Any] | None = None, **options: Any) -> Resource:
     return resource(Kind.SCHEDULE, spec or SPEC, **{"finalizer": True, **options})
 
 
-def decide(each: Resource, remote: Remote | dict[str, Any], jobs: Any = None, pool: PoolView | None = None) -> Plan:
+def decide(
+    each: Resource, remote: Remote | dict[str, Any], jobs: Any = None, pool: TargetPoolView | None = None
+) -> Plan:
     seen = owned(remote, each) if isinstance(remote, dict) else remote
-    return plan(each, ACCOUNT, pool or PoolView("cpu"), seen, JobsView((), jobs), CLUSTER, NOW)
+    return plan(each, ACCOUNT, pool or TargetPoolView("cpu"), seen, JobsView((), jobs), CLUSTER, NOW)
 
 
 def calls(decision: Plan) -> list[str]:
@@ -52,7 +54,7 @@ def ready(decision: Plan) -> tuple[str, str]:
 
 
 def test_created_with_the_pool_in_the_place_of_its_reference() -> None:
-    decision = decide(schedule(finalizer=False), Absent.GONE)
+    decision = decide(schedule(finalizer=False), Absent.NOT_FOUND)
     [call] = decision.calls
     body = dict(call.body or {})
     assert (decision.finalizer, call.verb, body["id"]) == ("add", "create_schedule", "one")
@@ -104,7 +106,7 @@ def test_ended_on_demand_and_then_left() -> None:
     assert ready(over) == ("True", "Completed")
     done = schedule(status=dict(over.status or {}))
     assert not is_open(done)
-    assert calls(decide(done, Absent.GONE)) == [], "a schedule that has ended is not made anew"
+    assert calls(decide(done, Absent.NOT_FOUND)) == [], "a schedule that has ended is not made anew"
 
 
 @pytest.mark.parametrize(
@@ -135,13 +137,13 @@ def test_the_last_jobs_are_shown_with_their_results() -> None:
 
 
 def test_waits_for_its_pool_and_its_account() -> None:
-    missing = PoolView(None, ("PoolNotFound", "create it"))
-    assert ready(decide(schedule(), Absent.GONE, pool=missing)) == ("False", "PoolNotFound")
+    missing = TargetPoolView(None, ("PoolNotFound", "create it"))
+    assert ready(decide(schedule(), Absent.NOT_FOUND, pool=missing)) == ("False", "PoolNotFound")
     assert calls(decide(schedule(), REMOTE, pool=missing)) == [], "a pool that has gone is no reason to change anything"
     assert ready(decide(schedule(), REMOTE, pool=missing)) == ("False", "PoolNotFound"), "its spec is not what is so"
     ended = decide(schedule(), REMOTE | {"state": "completed"}, pool=missing)
     assert ready(ended) == ("True", "Completed"), "nothing comes of its pool any more"
-    away = plan(schedule(), NO_ACCOUNT, PoolView("cpu"), Absent.UNKNOWN, JobsView(), CLUSTER, NOW)
+    away = plan(schedule(), NO_ACCOUNT, TargetPoolView("cpu"), Absent.UNKNOWN, JobsView(), CLUSTER, NOW)
     assert not away.calls
 
 
@@ -153,14 +155,14 @@ def test_deleted_and_let_go() -> None:
     going = schedule(deleting=True)
     assert calls(decide(going, REMOTE)) == ["delete_schedule"]
     assert calls(decide(going, REMOTE | {"state": "deleting"})) == []
-    assert decide(going, Absent.GONE).finalizer == "remove"
+    assert decide(going, Absent.NOT_FOUND).finalizer == "remove"
 
 
 def test_somebody_elses_is_left_alone() -> None:
-    decision = plan(schedule(), ACCOUNT, PoolView("cpu"), REMOTE, JobsView(), CLUSTER, NOW)
+    decision = plan(schedule(), ACCOUNT, TargetPoolView("cpu"), REMOTE, JobsView(), CLUSTER, NOW)
     assert calls(decision) == []
     assert ready(decision) == ("False", "OwnershipConflict")
-    gone = plan(schedule(deleting=True), ACCOUNT, PoolView("cpu"), REMOTE, JobsView(), CLUSTER, NOW)
+    gone = plan(schedule(deleting=True), ACCOUNT, TargetPoolView("cpu"), REMOTE, JobsView(), CLUSTER, NOW)
     assert (calls(gone), gone.finalizer) == ([], "remove")
 
 

@@ -38,7 +38,7 @@ def reason(decision: Plan, type_: str = "Ready") -> str:
 
 def test_a_new_task_is_submitted_with_finalizer_and_marker() -> None:
     one = task(spec={"environmentSettings": [{"name": "A", "value": "1"}]})
-    decision = decide(one, TaskView(Absent.GONE))
+    decision = decide(one, TaskView(Absent.NOT_FOUND))
     assert decision.finalizer == "add"
     assert decision.status is None
     assert decision.submit == {
@@ -53,7 +53,7 @@ def test_a_new_task_is_submitted_with_finalizer_and_marker() -> None:
 
 def test_a_task_goes_to_the_job_that_was_seen_whatever_its_object_is_called() -> None:
     other = replace(ACTIVE, id="nightly-7", remote={"id": "nightly-7", "state": "active"})
-    assert decide(task(), TaskView(Absent.GONE), other).submit_to == "nightly-7"
+    assert decide(task(), TaskView(Absent.NOT_FOUND), other).submit_to == "nightly-7"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_task_goes_to_the_job_that_was_seen_whatever_its_object_is_called() ->
 def test_a_get_of_the_job_confirms_that_a_task_cannot_run_any_more(state: str, there: str | None) -> None:
     one = task(finalizer=True)
     job = replace(ACTIVE, remote={"id": "steps", "state": state, "creationTime": "2026-01-01T00:00:00Z"})
-    decision = decide(one, TaskView(Absent.GONE if there is None else remote(one, there)), job)
+    decision = decide(one, TaskView(Absent.NOT_FOUND if there is None else remote(one, there)), job)
     assert reason(decision) == "JobFinished"
     assert decision.ended == Ended("steps", "2026-01-01T00:00:00Z")
 
@@ -83,7 +83,7 @@ def test_only_the_job_that_was_observed_counts_as_ended(current: dict[str, str],
 
 def test_nothing_is_submitted_on_old_news_or_twice() -> None:
     assert decide(task(), TaskView(Absent.UNKNOWN)) == Plan()
-    assert decide(task(), TaskView(Absent.GONE, pending=True)) == Plan()
+    assert decide(task(), TaskView(Absent.NOT_FOUND, pending=True)) == Plan()
 
 
 @pytest.mark.parametrize(
@@ -96,23 +96,23 @@ def test_nothing_is_submitted_on_old_news_or_twice() -> None:
 def test_a_task_that_is_about_to_be_sent_is_kept_from_a_job_that_is_somebody_elses_by_now(
     job: JobView, why: str
 ) -> None:
-    decision = decide(task(), TaskView(Absent.GONE, pending=True), job)
+    decision = decide(task(), TaskView(Absent.NOT_FOUND, pending=True), job)
     assert decision.halts
     assert reason(decision) == why
-    assert not decide(task(), TaskView(Absent.GONE, pending=True)).halts
+    assert not decide(task(), TaskView(Absent.NOT_FOUND, pending=True)).halts
 
 
 @pytest.mark.parametrize(
     "job",
     [
         ACTIVE,
-        JobView(exists=True, id="steps", remote=Absent.GONE),
+        JobView(exists=True, id="steps", remote=Absent.NOT_FOUND),
         replace(ACTIVE, ours=False),
         replace(ACTIVE, exists=False),
     ],
 )
 def test_a_task_that_is_about_to_be_sent_is_waited_for_before_its_object_goes(job: JobView) -> None:
-    assert decide(task(finalizer=True, deleting=True), TaskView(Absent.GONE, pending=True), job) == Plan()
+    assert decide(task(finalizer=True, deleting=True), TaskView(Absent.NOT_FOUND, pending=True), job) == Plan()
 
 
 def test_an_account_that_does_not_answer_is_no_news_for_tasks_that_wait_in_azure_batch() -> None:
@@ -122,8 +122,8 @@ def test_an_account_that_does_not_answer_is_no_news_for_tasks_that_wait_in_azure
         return plan(one, NO_ACCOUNT, ACTIVE, view, CLUSTER, NOW)
 
     assert without(TaskView(remote(one))) == Plan()
-    assert without(TaskView(Absent.GONE, pending=True)) == Plan()
-    assert reason(without(TaskView(Absent.GONE))) == "AccountNotReady"
+    assert without(TaskView(Absent.NOT_FOUND, pending=True)) == Plan()
+    assert reason(without(TaskView(Absent.NOT_FOUND))) == "AccountNotReady"
     assert reason(without(TaskView(Absent.UNKNOWN))) == "AccountNotReady"
 
 
@@ -137,7 +137,7 @@ def test_an_ordinary_life_is_two_statuses() -> None:
     done = decide(one, TaskView(remote(one, "completed", result="success", exitCode=0))).status
     assert done is not None
     assert (done["phase"], done["exitCode"]) == ("Succeeded", 0)
-    assert decide(task(finalizer=True, status=dict(done)), TaskView(Absent.GONE)) == Plan()
+    assert decide(task(finalizer=True, status=dict(done)), TaskView(Absent.NOT_FOUND)) == Plan()
 
 
 def test_a_task_that_is_prepared_does_not_run_yet() -> None:
@@ -169,13 +169,13 @@ def test_a_task_of_somebody_else_is_never_touched() -> None:
 def test_a_missing_job_is_named() -> None:
     decision = decide(task(), TaskView(), JobView(exists=False))
     assert reason(decision) == "JobNotFound"
-    waits = decide(task(), TaskView(Absent.GONE), JobView(exists=True, id="steps", remote=Absent.GONE))
+    waits = decide(task(), TaskView(Absent.NOT_FOUND), JobView(exists=True, id="steps", remote=Absent.NOT_FOUND))
     assert reason(waits) == "WaitingForJob"
 
 
 def test_a_finished_job_takes_no_more_tasks() -> None:
     error = CompletedError("completed", status=409, code="JobCompleted")
-    decision = decide(task(finalizer=True), TaskView(Absent.GONE, refused=error))
+    decision = decide(task(finalizer=True), TaskView(Absent.NOT_FOUND, refused=error))
     assert decision.submit is None
     assert reason(decision, "Stalled") == "JobCompleted"
 
@@ -183,8 +183,8 @@ def test_a_finished_job_takes_no_more_tasks() -> None:
 def test_a_task_goes_with_its_job() -> None:
     one = task(finalizer=True, deleting=True)
     unknown = decide(one, TaskView(remote(one)), JobView(exists=False))
-    assert (unknown.finalizer, [each.reason for each in unknown.notices]) == ("remove", ["TaskMayRemain"])
-    gone = JobView(exists=True, id="steps", remote=Absent.GONE)
+    assert (unknown.finalizer, [each.reason for each in unknown.events]) == ("remove", ["TaskMayRemain"])
+    gone = JobView(exists=True, id="steps", remote=Absent.NOT_FOUND)
     assert decide(one, TaskView(remote(one)), gone) == Plan(finalizer="remove", confirm=(Absence(Table.JOBS, "steps"),))
     going = JobView(exists=True, id="steps", remote={"state": "deleting"}, ours=True)
     assert decide(one, TaskView(remote(one)), going) == Plan()
@@ -196,7 +196,7 @@ def test_a_deleted_task_is_deleted_and_let_go_without_a_status() -> None:
     assert [(call.verb, call.parent, call.id) for call in decision.calls] == [("delete_task", "steps", "one")]
     assert decision.status is None
     confirm = (Absence(Table.TASKS, "one", "steps"),)
-    assert decide(one, TaskView(Absent.GONE)) == Plan(finalizer="remove", confirm=confirm)
+    assert decide(one, TaskView(Absent.NOT_FOUND)) == Plan(finalizer="remove", confirm=confirm)
 
 
 UNLIMITED = {"maxWallClockTime": "P10675199DT2H48M5.4775807S", "retentionTime": "P7D", "maxTaskRetryCount": 5}
@@ -234,17 +234,17 @@ def test_changed_constraints_are_replaced_and_spellings_are_not(
 
 def test_names_become_ids_of_dependencies() -> None:
     one = task(spec={"dependsOnRefs": [{"name": "x"}], "dependsOn": {"taskIds": ["a", "b"]}})
-    decision = decide(one, TaskView(Absent.GONE, depends_on=["b", "c"]))
+    decision = decide(one, TaskView(Absent.NOT_FOUND, depends_on=["b", "c"]))
     assert decision.submit is not None
     assert decision.submit["dependsOn"] == {"taskIds": ["a", "b", "c"]}
     assert "dependsOnRefs" not in decision.submit
-    waits = decide(one, TaskView(Absent.GONE, problem=("DependencyNotFound", "create it")))
+    waits = decide(one, TaskView(Absent.NOT_FOUND, problem=("DependencyNotFound", "create it")))
     assert (waits.submit, reason(waits)) == (None, "DependencyNotFound")
 
 
 @pytest.mark.parametrize("state", ["terminating", "completed"])
 def test_a_job_that_takes_no_more_is_not_asked(state: str) -> None:
-    decision = decide(task(), TaskView(Absent.GONE), job_in(state))
+    decision = decide(task(), TaskView(Absent.NOT_FOUND), job_in(state))
     assert (decision.submit, reason(decision, "Failed")) == (None, "JobFinished")
 
 
@@ -253,7 +253,7 @@ def test_a_task_that_its_job_has_left_behind_has_failed() -> None:
     assert reason(decide(one, TaskView(remote(one)), job_in("completed")), "Failed") == "JobFinished"
     assert decide(one, TaskView(remote(one)), job_in("terminating")).status is None
     seen = task(finalizer=True, status={"state": "running", "phase": "Running", "observedGeneration": 1})
-    gone = JobView(exists=True, id="steps", remote=Absent.GONE)
+    gone = JobView(exists=True, id="steps", remote=Absent.NOT_FOUND)
     assert reason(decide(seen, TaskView(), gone), "Stalled") == "JobGone"
     assert reason(decide(seen, TaskView(), replace(gone, finished=True)), "Failed") == "JobFinished"
 
@@ -262,10 +262,10 @@ def test_what_may_have_run_is_looked_for_before_it_is_said_never_to_have_run() -
     """A queued task has no state in its status; a list that lacks it is no proof."""
     ready = {"type": "Ready", "status": "True", "reason": "Queued", "message": "queued"}
     queued = task(finalizer=True, status={"phase": "Pending", "conditions": [ready], "observedGeneration": 1})
-    assert decide(queued, TaskView(Absent.GONE), job_in("completed")).confirm == (
+    assert decide(queued, TaskView(Absent.NOT_FOUND), job_in("completed")).confirm == (
         Absence(Table.TASKS, queued.remote_id, "steps"),
     )
-    assert decide(task(finalizer=True), TaskView(Absent.GONE), job_in("completed")).confirm == ()
+    assert decide(task(finalizer=True), TaskView(Absent.NOT_FOUND), job_in("completed")).confirm == ()
 
 
 def test_a_job_of_somebody_else_under_the_id_keeps_no_word_back() -> None:
@@ -287,7 +287,7 @@ def test_a_failed_task_runs_again_once() -> None:
     assert decision.status is not None
     assert (decision.status["phase"], decision.status["handled"]) == ("Pending", {"retryFailed": "x"})
     late = decide(one, TaskView(remote(one, "completed", **ENDED)), job_in("completed"))
-    assert (verbs(late), [notice.reason for notice in late.notices]) == ([], ["RetryRefused"])
+    assert (verbs(late), [event.reason for event in late.events]) == ([], ["RetryRefused"])
     assert late.status == failed | {"handled": {"retryFailed": "x"}}
     assert not is_open(replace(one, status=late.status or {}))
     good = decide(one, TaskView(remote(one, "completed", result="success")))
@@ -298,13 +298,13 @@ def test_a_task_is_ended_on_demand_or_never_added() -> None:
     one = task(finalizer=True, annotations={"azurebatch.io/terminate": "x"})
     running = decide(one, TaskView(remote(one, "running")))
     assert (verbs(running), (running.status or {})["handled"]) == (["terminate_task"], {"terminate": "x"})
-    early = decide(one, TaskView(Absent.GONE))
+    early = decide(one, TaskView(Absent.NOT_FOUND))
     assert (early.submit, reason(early, "Failed")) == (None, "TaskEnded")
 
 
 def test_a_job_that_exists_only_in_azure_may_be_missing() -> None:
     one = resource(Kind.TASK, {"jobId": "theirs", "accountRef": {"name": "main"}, "commandLine": "true"})
-    decision = decide(one, TaskView(), JobView(exists=True, id="theirs", remote=Absent.GONE))
+    decision = decide(one, TaskView(), JobView(exists=True, id="theirs", remote=Absent.NOT_FOUND))
     assert reason(decision) == "JobNotFound"
     assert "spec.jobId" in (decision.status or {})["conditions"][0]["message"]
 
@@ -318,23 +318,23 @@ def test_output_that_comes_later_is_added_to_the_status_once() -> None:
     late = {"stderrTail": "why"}
     assert (decide(one, TaskView(ended, late=late)).status or {})["stderrTail"] == "why"
     closed = task(finalizer=True, status=dict(done))
-    shown = decide(closed, TaskView(Absent.GONE, late=late)).status
+    shown = decide(closed, TaskView(Absent.NOT_FOUND, late=late)).status
     assert shown == {**done, "stderrTail": "why"}
-    assert decide(task(finalizer=True, status=dict(shown)), TaskView(Absent.GONE, late=late)) == Plan()
+    assert decide(task(finalizer=True, status=dict(shown)), TaskView(Absent.NOT_FOUND, late=late)) == Plan()
 
 
 def test_the_output_of_a_task_goes_where_its_job_says() -> None:
     job = JobView(True, "job", ACTIVE.remote, ours=True, upload={"containerUrl": "https://x/c"})
-    decision = decide(task(), TaskView(Absent.GONE), job)
+    decision = decide(task(), TaskView(Absent.NOT_FOUND), job)
     assert decision.logs_to == {"containerUrl": "https://x/c", "path": "job"}
-    assert decide(task(), TaskView(Absent.GONE)).logs_to is None
+    assert decide(task(), TaskView(Absent.NOT_FOUND)).logs_to is None
 
 
 def test_a_task_of_a_job_that_goes_on_satisfies_its_dependents() -> None:
     going_on = replace(ACTIVE, goes_on=True)
-    body = decide(task(), TaskView(Absent.GONE), going_on).submit or {}
+    body = decide(task(), TaskView(Absent.NOT_FOUND), going_on).submit or {}
     assert body["exitConditions"] == {"default": {"dependencyAction": "satisfy"}}
-    assert "exitConditions" not in (decide(task(), TaskView(Absent.GONE)).submit or {})
+    assert "exitConditions" not in (decide(task(), TaskView(Absent.NOT_FOUND)).submit or {})
 
 
 def test_a_task_that_can_never_start_says_whose_fault_it_is() -> None:
@@ -343,7 +343,7 @@ def test_a_task_that_can_never_start_says_whose_fault_it_is() -> None:
     assert (reason(waiting), reason(waiting, "Stalled")) == ("DependencyFailed", "DependencyFailed")
     assert waiting.status is not None
     assert "'other'" in waiting.status["conditions"][0]["message"]
-    assert waiting.notices == ()
+    assert waiting.events == ()
     stalled = task(finalizer=True, status=dict(waiting.status))
     assert (is_blocked(one), is_blocked(stalled)) == (False, True)
     assert reason(decide(stalled, TaskView(remote(one)))) == "Queued"

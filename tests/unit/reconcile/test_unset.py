@@ -15,7 +15,7 @@ from azure_batch_operator.reconcile.pool.changes import with_note as pool_with_n
 from azure_batch_operator.reconcile.schedule import changes as schedule_changes
 from azure_batch_operator.reconcile.schedule.lifecycle import JobsView
 from azure_batch_operator.reconcile.schedule.lifecycle import plan as schedule_plan
-from azure_batch_operator.reconcile.secret_versions import Taken, Values, noted
+from azure_batch_operator.reconcile.secret_versions import Taken, ValueVersions, noted
 from azure_batch_operator.reconcile.task.lifecycle import JobView, TaskView
 from azure_batch_operator.reconcile.task.lifecycle import plan as task_plan
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, TASK_SPEC, owned, resource
@@ -242,7 +242,7 @@ NIGHTLY: dict[str, Any] = {
 ONE, TWO = Taken("digest 1", "version 1"), Taken("digest 2", "version 2")
 
 
-def applied_schedule(values: Values, **specification: Any) -> dict[str, Any]:
+def applied_schedule(values: ValueVersions, **specification: Any) -> dict[str, Any]:
     """The schedule of `NIGHTLY` as the service returns it, with something that nobody knows of."""
     variable = {"name": "TOKEN", "value": "one"}
     body = {
@@ -255,12 +255,12 @@ def applied_schedule(values: Values, **specification: Any) -> dict[str, Any]:
     return schedule_changes.with_note(owned(body, resource(Kind.SCHEDULE, NIGHTLY)), NIGHTLY, "cpu", values)
 
 
-def changed(spec: dict[str, Any], there: dict[str, Any], values: Values = Values()) -> dict[str, Any]:  # noqa: B008
+def changed(spec: dict[str, Any], there: dict[str, Any], values: ValueVersions = ValueVersions()) -> dict[str, Any]:  # noqa: B008
     return schedule_changes.changes(spec, "cpu", there, values)
 
 
 def test_a_schedule_leaves_to_the_service_what_it_fills_in_until_the_spec_changes() -> None:
-    there = applied_schedule(Values(), priority=5)
+    there = applied_schedule(ValueVersions(), priority=5)
     assert changed(NIGHTLY, there) == {}
     silent = NIGHTLY | {"jobSpecification": {"poolRef": {"name": "cpu"}}}
     assert changed(silent, there)["jobSpecification"] == {"poolInfo": {"poolId": "cpu"}}
@@ -268,33 +268,33 @@ def test_a_schedule_leaves_to_the_service_what_it_fills_in_until_the_spec_change
 
 @pytest.mark.parametrize("restarted", [False, True])
 def test_a_rotated_secret_reaches_a_schedule_with_one_call(*, restarted: bool) -> None:
-    there = applied_schedule(Values({"jobSpecification": ONE}))
+    there = applied_schedule(ValueVersions({"jobSpecification": ONE}))
     one = resource(Kind.SCHEDULE, NIGHTLY, finalizer=True)
 
-    def decision(remote: dict[str, Any], values: Values) -> Any:
+    def decision(remote: dict[str, Any], values: ValueVersions) -> Any:
         return schedule_plan(one, ACCOUNT, POOL, remote, JobsView(), CLUSTER, NOW, values=values)
 
-    assert decision(there, Values({"jobSpecification": ONE})).calls == ()
+    assert decision(there, ValueVersions({"jobSpecification": ONE})).calls == ()
     seen = frozenset({"jobSpecification"})
-    rotated = Values({"jobSpecification": TWO}, seen, frozenset() if restarted else seen)
+    rotated = ValueVersions({"jobSpecification": TWO}, seen, frozenset() if restarted else seen)
     rotating = decision(there, rotated)
     (call,) = rotating.calls
     assert (call.verb, set(call.body)) == ("update_schedule", {"jobSpecification", "metadata"})
     assert call.digests == {"jobSpecification": "digest 2"}
     assert noted(call.body) == {"jobSpecification": "version 2"}
-    rest = decision(there | dict(call.body), Values({"jobSpecification": TWO}))
-    assert (rest.calls, rest.again) == ((), 300.0)
+    rest = decision(there | dict(call.body), ValueVersions({"jobSpecification": TWO}))
+    assert (rest.calls, rest.requeue_after) == ((), 300.0)
 
 
 def test_a_secret_that_was_touched_is_noted_in_the_schedule_and_its_jobs_stay() -> None:
-    there = applied_schedule(Values({"jobSpecification": ONE}))
-    touched = changed(NIGHTLY, there, Values({"jobSpecification": Taken("digest 1", "version 2")}))
+    there = applied_schedule(ValueVersions({"jobSpecification": ONE}))
+    touched = changed(NIGHTLY, there, ValueVersions({"jobSpecification": Taken("digest 1", "version 2")}))
     assert touched.keys() == {"metadata"}
-    assert changed(NIGHTLY, there | touched, Values({"jobSpecification": Taken("digest 1", "version 2")})) == {}
+    assert changed(NIGHTLY, there | touched, ValueVersions({"jobSpecification": Taken("digest 1", "version 2")})) == {}
 
 
 def test_an_adopted_schedule_keeps_what_its_object_does_not_mention() -> None:
-    there = adopted(applied_schedule(Values(), priority=5))
+    there = adopted(applied_schedule(ValueVersions(), priority=5))
     there["schedule"] = {"recurrenceInterval": "PT1H", "startWindow": "PT5M"}
     noting = changed(NIGHTLY, there)
     assert noting.keys() == {"metadata"}

@@ -165,7 +165,7 @@ async def test_a_session_that_signs_in_anew_polls_at_once(monkeypatch: pytest.Mo
         used.append(credential)
 
     monkeypatch.setattr(opened.client, "use", use)
-    monkeypatch.setattr(opened.poller, "poke", lambda: pokes.append(len(used)))
+    monkeypatch.setattr(opened.poller, "request_poll", lambda: pokes.append(len(used)))
     other = SharedKey("a", "b3RoZXI=")
     await opened.sign_in_as(other)
     assert used == [other]
@@ -239,5 +239,5 @@ async def test_a_server_that_makes_up_codes_makes_no_series_without_end(monkeypa
         for each in family.samples
         if each.name.endswith("_total") and each.labels["code"] == "418"
     }
-    assert len(found) == module._MOST_REASONS
-    assert found["other"] == 1000 - module._MOST_REASONS + 1
+    assert len(found) == module._MAX_REASONS
+    assert found["other"] == 1000 - module._MAX_REASONS + 1

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from azure_batch_operator.batch import ConflictError, InvalidRequestError, QuotaError, ServerError
-from azure_batch_operator.reconcile.error_classes import trouble
+from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.sync.backoff import Backoff
 
 ERRORS = {
@@ -15,7 +15,7 @@ ERRORS = {
     "quota": QuotaError("full", status=409),
     "wrong": InvalidRequestError("bad", status=400),
 }
-MOST_PER_HOUR = {"busy": 66, "conflict": 66, "quota": 16, "wrong": 4}
+MAX_PER_HOUR = {"busy": 66, "conflict": 66, "quota": 16, "wrong": 4}
 """Tries in one hour, the first one included: 1+2+4+…+60+60…, 30+60+…+300+300…, 60+240+960 seconds and then an hour."""
 
 
@@ -29,7 +29,7 @@ class World:
     def wake(self, intent: object, content: str, error: str) -> None:
         if self.backoff.held("pool", "create", intent, content) is None:
             self.tries += 1
-            self.backoff.refused("pool", "create", intent, ERRORS[error], trouble(ERRORS[error]), content)
+            self.backoff.refused("pool", "create", intent, ERRORS[error], classify_error(ERRORS[error]), content)
 
 
 @settings(deadline=None)
@@ -42,7 +42,7 @@ def test_no_wake_up_goes_round_it(error: str, pauses: list[float]) -> None:
             world.wake("same", "same", error)
             if world.now >= 3600:
                 break
-    assert world.tries <= MOST_PER_HOUR[error]
+    assert world.tries <= MAX_PER_HOUR[error]
 
 
 def test_the_user_is_answered_at_once_and_a_corrected_value_too() -> None:
@@ -69,10 +69,12 @@ def test_success_starts_anew_and_so_does_another_kind_of_refusal() -> None:
     for _ in range(5):
         world.now += 100
         world.wake("same", "same", "busy")
-    assert world.backoff.refused("pool", "create", "same", ERRORS["quota"], trouble(ERRORS["quota"]), "same") == 30
+    assert (
+        world.backoff.refused("pool", "create", "same", ERRORS["quota"], classify_error(ERRORS["quota"]), "same") == 30
+    )
     world.backoff.succeeded("pool", "create")
     assert world.backoff.refusals("pool", "create", "same") == 0
-    assert world.backoff.refused("pool", "create", "same", ERRORS["busy"], trouble(ERRORS["busy"]), "same") == 1
+    assert world.backoff.refused("pool", "create", "same", ERRORS["busy"], classify_error(ERRORS["busy"]), "same") == 1
 
 
 def test_a_plan_that_wavers_does_not_shorten_the_wait() -> None:

@@ -115,7 +115,7 @@ async def test_what_is_deleted_is_what_was_decided_about_and_has_not_changed_sin
     evidence: Evidence, owner: str | None, created: str, deleted: list[str]
 ) -> None:
     client = Jobs(owner, created)
-    session: Any = SimpleNamespace(client=client, mirror=Mirror(), poller=SimpleNamespace(poke=lambda: None))
+    session: Any = SimpleNamespace(client=client, mirror=Mirror(), poller=SimpleNamespace(request_poll=lambda: None))
     call = Call("delete_job", Table.JOBS, "one", if_match="0x1", evidence=evidence)
     assert await make(session, call) is bool(deleted)
     assert client.deleted == deleted, "with the ETag of the GET, not of the list"
@@ -152,7 +152,7 @@ async def test_what_counts_have_said_of_tasks_is_believed_if_a_list_says_it_too(
             return SimpleNamespace(etag=None)
 
     client = Tasks(OURS, FIRST)
-    session: Any = SimpleNamespace(client=client, mirror=Mirror(), poller=SimpleNamespace(poke=lambda: None))
+    session: Any = SimpleNamespace(client=client, mirror=Mirror(), poller=SimpleNamespace(request_poll=lambda: None))
     evidence = Evidence(FIRST, OURS, tasks=(TaskEvidence("state eq 'active'", least, most),))
     assert await make(session, Call("terminate_job", Table.JOBS, "one", body={}, evidence=evidence)) is holds
     assert (client.ended, client.filters) == (holds, ("state eq 'active'",))
@@ -204,7 +204,7 @@ async def test_nodes_are_asked_for_themselves_before_they_are_removed_or_restart
 ) -> None:
     client, mirror = Nodes(**since), Mirror()
     mirror.notes["cpu"].troubled = ({"id": "a"}, {"id": "b"})
-    session: Any = SimpleNamespace(client=client, mirror=mirror, poller=SimpleNamespace(poke=lambda: None))
+    session: Any = SimpleNamespace(client=client, mirror=mirror, poller=SimpleNamespace(request_poll=lambda: None))
     assert await make(session, call) is bool(made)
     assert client.made == made
     assert [node["id"] for node in mirror.notes["cpu"].troubled] == left, "nothing more is done before the next list"
@@ -254,7 +254,7 @@ async def test_a_pool_that_must_be_idle_is_deleted_by_lists(
     allowed: frozenset[str] | None, jobs: dict[str, int], running: int, why: str | None
 ) -> None:
     client, mirror = Busy(jobs, running), Mirror()
-    session: Any = SimpleNamespace(client=client, mirror=mirror, poller=SimpleNamespace(poke=lambda: None))
+    session: Any = SimpleNamespace(client=client, mirror=mirror, poller=SimpleNamespace(request_poll=lambda: None))
     call = Call("delete_pool", Table.POOLS, "cpu", evidence=Evidence(idle=allowed))
     assert await make(session, call) is (why is None)
     assert client.deleted is (why is None)
@@ -275,7 +275,7 @@ async def test_a_pool_that_a_job_schedule_names_is_not_idle(pool: str, state: st
     schedule = {"id": "nightly", "state": state, "jobSpecification": {"poolInfo": {"poolId": pool}}}
     own_pool = {"id": "x", "state": "active", "jobSpecification": {"poolInfo": {"autoPoolSpecification": {}}}}
     client, mirror = Busy({}, 0, (own_pool, schedule)), Mirror()
-    session: Any = SimpleNamespace(client=client, mirror=mirror, poller=SimpleNamespace(poke=lambda: None))
+    session: Any = SimpleNamespace(client=client, mirror=mirror, poller=SimpleNamespace(request_poll=lambda: None))
     call = Call("delete_pool", Table.POOLS, "cpu", evidence=Evidence(idle=frozenset()))
     assert await make(session, call) is (why is None)
     told = mirror.notes["cpu"].history.busy

@@ -23,7 +23,7 @@ from azure_batch_operator.batch import (
 )
 from azure_batch_operator.kube.api import NotFound
 from azure_batch_operator.kube.namespaces import Namespaces
-from azure_batch_operator.reconcile.account.lifecycle import NO_OFFER, Health, Offer
+from azure_batch_operator.reconcile.account.lifecycle import NO_METADATA, AccountMetadata, Health
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.pool.changes import with_note
@@ -127,8 +127,8 @@ class Scene:
     async def refresh(self, _: Resource, *, terminating: bool = False) -> None:
         self.refreshes += 1
 
-    def offer(self, _: Key) -> Offer:
-        return NO_OFFER
+    def offer(self, _: Key) -> AccountMetadata:
+        return NO_METADATA
 
     def health(self, _: Key) -> Health:
         return self.account
@@ -156,7 +156,7 @@ class Scene:
     def record(self, _: Resource, type_: str, reason: str, message: str) -> None:
         self.events.append(f"{type_} {reason}: {message}")
 
-    def poke(self) -> None:
+    def request_poll(self) -> None:
         self.pokes += 1
 
     # --- what happens ---
@@ -202,7 +202,7 @@ def test_a_refusal_that_a_newer_look_explains_is_nothing_to_show(refusal: BatchE
         async with scene.running():
             scene.poll(remote(allocationState="resizing"))
             scene.pools.refusals = [refusal]
-            scene.controller.seen(POOL)
+            scene.controller.on_upsert(POOL)
             await scene.quiet()
             assert scene.pools.asked == ["stop_resize"]
             assert scene.reason == "Resizing"
@@ -223,7 +223,7 @@ def test_the_same_refusal_after_a_newer_look_is_trouble() -> None:
         scene.pools.refusals = [RESIZED_MEANWHILE] * 3
         async with scene.running():
             scene.poll(remote(allocationState="resizing"))
-            scene.controller.seen(POOL)
+            scene.controller.on_upsert(POOL)
             await scene.quiet()
             scene.poll(remote(allocationState="resizing"))
             await scene.quiet()
@@ -240,13 +240,13 @@ def test_what_needs_a_person_is_a_warning_once_and_no_poll_goes_round_its_backof
         scene = Scene()
         scene.pools.refusals = [InvalidRequestError("wrong size", code="InvalidPropertyValue", status=400)] * 2
         async with scene.running():
-            scene.controller.seen(POOL)
+            scene.controller.on_upsert(POOL)
             for tries in (1, 2):
                 for _ in range(10):
                     scene.poll(remote())
                     await scene.quiet()
                 assert scene.pools.asked == ["resize"] * tries
-                scene.controller.seen(replace(POOL, status=dict(scene.statuses[-1]), version=tries + 1))
+                scene.controller.on_upsert(replace(POOL, status=dict(scene.statuses[-1]), version=tries + 1))
                 await asyncio.sleep(70.0 if tries == 1 else 100.0)
         warnings = [event for event in scene.events if event.startswith("Warning")]
         assert warnings == ["Warning InvalidPropertyValue: InvalidPropertyValue: wrong size"]
@@ -259,7 +259,7 @@ def test_what_went_well_in_between_counts() -> None:
     async def life() -> None:
         scene = Scene()
         async with scene.running():
-            scene.controller.seen(POOL)
+            scene.controller.on_upsert(POOL)
             for _ in range(3):
                 scene.pools.refusals = [RESIZED_MEANWHILE]
                 for state in ("resizing", "steady"):
@@ -279,7 +279,7 @@ def test_a_pool_that_was_replaced_is_deleted_once() -> None:
         replaced = remote(creationTime="2026-01-01T00:00:00Z")
         new = remote(id="one-g2", creationTime="2026-01-02T00:00:00Z", targetDedicatedNodes=6, currentDedicatedNodes=6)
         async with scene.running():
-            scene.controller.seen(replace(POOL, spec=SPEC | {"updateStrategy": "Recreate"}))
+            scene.controller.on_upsert(replace(POOL, spec=SPEC | {"updateStrategy": "Recreate"}))
             scene.poll(replaced, new)
             await scene.quiet()
             assert scene.pools.asked == ["delete"]
@@ -300,7 +300,7 @@ def test_a_secret_that_is_wrong_is_looked_at_every_few_seconds(reason: str, leas
         scene = Scene()
         scene.account = Health(True, reason, "to be done")
         async with scene.running():
-            scene.controller.seen(replace(ACCOUNT, version=2, generation=2))
+            scene.controller.on_upsert(replace(ACCOUNT, version=2, generation=2))
             await asyncio.sleep(59.0)
         assert least <= scene.refreshes <= most
 
@@ -314,14 +314,14 @@ def test_nothing_is_looked_at_in_a_circle(monkeypatch: pytest.MonkeyPatch) -> No
         nonlocal passes
         passes += 1
         assert passes < 1000
-        return Plan(again=0.0)
+        return Plan(requeue_after=0.0)
 
     monkeypatch.setattr(module.views, "plan", at_once)
 
     async def life() -> None:
         scene = Scene()
         async with scene.running():
-            scene.controller.seen(POOL)
+            scene.controller.on_upsert(POOL)
             await asyncio.sleep(10.0)
 
     run_jumping(life())
@@ -337,12 +337,12 @@ def test_a_namespace_that_was_annotated_just_before_a_deletion_keeps_the_pool() 
     async def life() -> None:
         scene = Scene()
         async with scene.running():
-            scene.controller.seen(POOL)
+            scene.controller.on_upsert(POOL)
             scene.poll(remote())
             await scene.quiet()
             scene.pools.asked.clear()
             scene.namespace = DETACH
-            scene.controller.seen(replace(POOL, deleting=True, version=2))
+            scene.controller.on_upsert(replace(POOL, deleting=True, version=2))
             scene.poll(remote())
             await scene.quiet()
         assert scene.pools.asked == []
@@ -356,12 +356,12 @@ def test_a_namespace_whose_annotation_was_taken_away_just_before_a_deletion_does
         scene = Scene()
         scene.namespace = DETACH
         async with scene.running():
-            scene.controller.seen(POOL)
+            scene.controller.on_upsert(POOL)
             scene.poll(remote())
             await scene.quiet()
             scene.pools.asked.clear()
             scene.namespace = {}
-            scene.controller.seen(replace(POOL, deleting=True, version=2))
+            scene.controller.on_upsert(replace(POOL, deleting=True, version=2))
             scene.poll(remote())
             await scene.quiet()
         assert scene.pools.asked == ["delete"]
@@ -376,7 +376,7 @@ def test_a_namespace_is_read_anew_only_for_what_cannot_be_undone() -> None:
         wanted = SPEC["targetDedicatedNodes"]
         renamed = remote(targetDedicatedNodes=wanted, currentDedicatedNodes=wanted, displayName="theirs")
         async with scene.running():
-            scene.controller.seen(POOL)
+            scene.controller.on_upsert(POOL)
             for _ in range(5):
                 scene.poll(renamed)
                 await scene.quiet()

@@ -13,8 +13,8 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import HostPolicy
 from azure_batch_operator.kube.status import StatusWriter
-from azure_batch_operator.reconcile.annotations import asked, handled
-from azure_batch_operator.reconcile.plan import Notice, Plan
+from azure_batch_operator.reconcile.annotations import handled, pending_request
+from azure_batch_operator.reconcile.plan import Event, Plan
 from azure_batch_operator.reconcile.reconcile_policy import Policy
 from azure_batch_operator.sync import observe as views
 from azure_batch_operator.sync.controller import Controller
@@ -46,9 +46,9 @@ class Surroundings:
 
 async def test_a_verb_acts_once_however_slow_the_api_server_is(monkeypatch: pytest.MonkeyPatch) -> None:
     def plan(context: Any, one: Resource, *_: Any) -> Plan:
-        if asked(one, TERMINATE) is None:
+        if pending_request(one, TERMINATE) is None:
             return Plan()
-        return Plan(status={"phase": "Failed", "handled": handled(one, TERMINATE)}, notices=(Notice("Ended", ""),))
+        return Plan(status={"phase": "Failed", "handled": handled(one, TERMINATE)}, events=(Event("Ended", ""),))
 
     monkeypatch.setattr(views, "plan", plan)
     around, store = Surroundings(), Store()
@@ -60,7 +60,7 @@ async def test_a_verb_acts_once_however_slow_the_api_server_is(monkeypatch: pyte
     running = [asyncio.create_task(controller.run()), asyncio.create_task(writer.run())]
     try:
         task = resource(Kind.TASK, TASK_SPEC, annotations={TERMINATE: "1"})
-        controller.seen(task)
+        controller.on_upsert(task)
         for _ in range(3):
             while queue.active_since() or len(queue):
                 await asyncio.sleep(0)

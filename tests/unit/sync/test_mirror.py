@@ -12,7 +12,7 @@ def test_before_the_first_poll_nothing_is_known() -> None:
     table = RemoteTable()
     assert table.get("a") is Absent.UNKNOWN
     assert table.replace(1.0, [{"id": "B"}]) == {"b"}
-    assert table.get("a") is Absent.GONE
+    assert table.get("a") is Absent.NOT_FOUND
     assert table.get("b") == {"id": "B"}
 
 
@@ -24,7 +24,7 @@ def test_a_poll_that_began_before_our_write_does_not_count() -> None:
     assert table.replace(1.5, []) == set()
     assert table.get("a") is Absent.UNKNOWN
     assert table.replace(3.0, []) == {"a"}
-    assert table.get("a") is Absent.GONE
+    assert table.get("a") is Absent.NOT_FOUND
 
 
 def test_only_what_looks_different_is_told() -> None:

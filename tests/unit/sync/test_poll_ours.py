@@ -115,12 +115,12 @@ async def test_a_few_jobs_are_asked_for_by_id_and_gone_is_said_of_those_only() -
     scene = scene_of(3)
     del scene.service.items["jobs"][2]
     await scene.poll()
-    assert scene.mirror.jobs.get("j002") is Absent.GONE
+    assert scene.mirror.jobs.get("j002") is Absent.NOT_FOUND
     assert scene.mirror.jobs.get("other") is Absent.UNKNOWN
     late = Key(Kind.JOB, "n", "other")
     scene.interest.add(late, "other")
     assert late in await scene.poll()
-    assert scene.mirror.jobs.get("other") is Absent.GONE
+    assert scene.mirror.jobs.get("other") is Absent.NOT_FOUND
 
 
 @jumping
@@ -143,7 +143,7 @@ async def test_a_job_that_is_not_among_the_open_ones_is_asked_for_before_anythin
     del scene.service.items["jobs"][7]
     await asyncio.sleep(61)
     assert key in await scene.poll()
-    assert scene.mirror.jobs.get("j007") is Absent.GONE
+    assert scene.mirror.jobs.get("j007") is Absent.NOT_FOUND
     assert [each for each in scene.service.asked if each.startswith("get")] == ["get j007"], "and itself"
 
 
@@ -169,7 +169,7 @@ async def test_a_job_made_anew_starts_with_nothing_remembered() -> None:
     scene.service.counts = {"completed": 25, "failed": 3, "running": 0, "active": 0}
     await scene.poll()
     await scene.poll()
-    assert scene.mirror.tasks[name].get("t3") is not Absent.GONE
+    assert scene.mirror.tasks[name].get("t3") is not Absent.NOT_FOUND
     watch, listing = scene.poller._jobs._watches[name], scene.poller._tasks._lists[name]
     scene.service.items["jobs"] = [entry(name, created="2026-01-02T00:00:00Z")]
     scene.service.items["tasks"] = []
@@ -180,7 +180,7 @@ async def test_a_job_made_anew_starts_with_nothing_remembered() -> None:
     assert scene.poller._tasks._lists[name] is not listing
     assert scene.mirror.results[name].failed_count == 0
     assert scene.mirror.results[name].per_minute is None
-    assert scene.mirror.tasks[name].get("t3") is Absent.GONE
+    assert scene.mirror.tasks[name].get("t3") is Absent.NOT_FOUND
     assert key in set().union(*scene.told)
 
 

@@ -262,17 +262,17 @@ def test_the_object_keeps_its_state_and_says_what_cannot_be_read() -> None:
         ("Ready", "Running"),
         ("Reconciling", "ObservationFailed"),
     ]
-    assert [(each.reason, each.type) for each in plan.notices] == [("ObservationFailed", "Warning")]
+    assert [(each.reason, each.type) for each in plan.events] == [("ObservationFailed", "Warning")]
     again = with_problem(shown(dict(plan.status)), Plan(), "cannot be read", 99.0)
     assert again.status == plan.status, "unchanged, so not written"
-    assert not again.notices
+    assert not again.events
 
 
 @pytest.mark.parametrize("status", [{}, {"observedGeneration": -1}, {"phase": "Pending", "id": "j"}])
 def test_an_object_that_has_said_nothing_yet_says_what_cannot_be_read(status: dict[str, Any]) -> None:
-    plan = with_problem(shown(status), Plan(again=3.0), "cannot be read", 0.0)
+    plan = with_problem(shown(status), Plan(requeue_after=3.0), "cannot be read", 0.0)
     assert plan.status is not None
-    assert plan.again == 3.0
+    assert plan.requeue_after == 3.0
     assert (plan.status["phase"], plan.status["observedGeneration"], plan.status.get("id")) == (
         "Pending",
         3,
@@ -282,10 +282,10 @@ def test_an_object_that_has_said_nothing_yet_says_what_cannot_be_read(status: di
         ("Ready", "False", "ObservationFailed"),
         ("Reconciling", "True", "ObservationFailed"),
     ]
-    assert [(each.reason, each.type) for each in plan.notices] == [("ObservationFailed", "Warning")]
+    assert [(each.reason, each.type) for each in plan.events] == [("ObservationFailed", "Warning")]
     again = with_problem(shown(dict(plan.status)), Plan(), "cannot be read", 99.0)
     assert again.status == plan.status, "unchanged, so not written"
-    assert not again.notices
+    assert not again.events
 
 
 def test_how_an_object_has_ended_stays_though_its_conditions_were_taken_away() -> None:

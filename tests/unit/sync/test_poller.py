@@ -341,7 +341,7 @@ async def test_a_task_that_somebody_wants_while_its_job_is_listed_learns_that_it
     assert scene.mirror.tasks["j"].get("late") is Absent.UNKNOWN
     listed.set()
     told = await polling
-    assert scene.mirror.tasks["j"].get("late") is Absent.GONE
+    assert scene.mirror.tasks["j"].get("late") is Absent.NOT_FOUND
     assert told == {*keys.values(), late}
     assert await scene.poll() == set()
 
@@ -364,7 +364,7 @@ async def test_a_few_tasks_are_asked_for_by_their_ids() -> None:
     assert await scene.poll() == set(keys.values())
     assert scene.service.asked[-1] == "tasks where id eq 't000' or id eq 't001' or id eq 't002'"
     assert scene.mirror.tasks["j"].get("t000") == {"id": "t000", "state": "active", "owner": "me"}
-    assert scene.mirror.tasks["j"].get("t001") is Absent.GONE
+    assert scene.mirror.tasks["j"].get("t001") is Absent.NOT_FOUND
     assert scene.mirror.tasks["j"].get("elsewhere") is Absent.UNKNOWN
     scene.service.items["tasks"] = [task("t000", "running", environmentSettings=OWNER)]
     assert await scene.poll() == {keys["t000"]}
@@ -377,7 +377,7 @@ async def test_many_tasks_are_listed_whole_once_and_then_by_what_has_moved() -> 
     assert await scene.poll() == set(keys.values())
     assert scene.service.asked[-1] == "tasks"
     assert scene.mirror.tasks["j"].get("t000") == {"id": "t000", "state": "active", "owner": "me"}
-    assert scene.mirror.tasks["j"].get("t001") is Absent.GONE
+    assert scene.mirror.tasks["j"].get("t001") is Absent.NOT_FOUND
     assert scene.mirror.tasks["j"].get("theirs") is Absent.UNKNOWN, "it is there, and nobody had asked"
     scene.service.items["tasks"] = [task("t000", "running")]
     assert await scene.poll() == {keys["t000"]}
@@ -399,7 +399,7 @@ async def test_a_deleted_task_is_noticed_by_a_whole_list() -> None:
     scene.service.items["tasks"] = []
     await scene.poll()
     assert await scene.poll() == {keys["t000"]}
-    assert scene.mirror.tasks["j"].get("t000") is Absent.GONE
+    assert scene.mirror.tasks["j"].get("t000") is Absent.NOT_FOUND
 
 
 async def test_one_task_of_a_job_of_20_000_keeps_one_and_costs_one_call() -> None:

@@ -22,7 +22,7 @@ from azure_batch_operator.batch import (
     TaskAddStatus,
 )
 from azure_batch_operator.sync.feeder import Feeder, Incarnation
-from azure_batch_operator.sync.submitter import MOST_TASKS, Submitter
+from azure_batch_operator.sync.submitter import MAX_TASKS, Submitter
 
 Respond = Callable[[dict[str, Any]], BatchError | None]
 
@@ -82,7 +82,7 @@ async def test_tasks_that_appear_together_go_out_together(number: int, calls: in
         assert added == {f"t{index}": f"o{index}" for index in range(number)}
         assert not any(submitter.has(key(index)) for index in range(number))
     assert len(client.calls) == calls
-    assert max(len(call) for call in client.calls) <= MOST_TASKS
+    assert max(len(call) for call in client.calls) <= MAX_TASKS
 
 
 async def test_while_more_may_come_a_call_that_is_not_full_waits() -> None:

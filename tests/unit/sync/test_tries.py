@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from azure_batch_operator.batch import ServerBusyError
-from azure_batch_operator.sync.mirror import JobWish
+from azure_batch_operator.sync.mirror import JobSubscription
 from azure_batch_operator.sync.polls import tries as module
 from azure_batch_operator.sync.polls.tries import Tries
 from unit.sync.test_poller import JOB, Scene
@@ -69,7 +69,7 @@ async def test_a_list_shows_what_has_changed_since_the_last_one_and_waiting_task
 
 
 async def test_a_long_list_is_read_over_several_polls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST_AT_ONCE", 2)
+    monkeypatch.setattr(module, "_MAX_AT_ONCE", 2)
     tries, lists = Tries(), Lists([task(f"t{n}", retries=1) for n in range(5)])
     for expected in (2, 4, 5):
         assert tries.due(COUNTS)
@@ -128,7 +128,7 @@ async def test_jobs_are_asked_only_when_counts_have_changed_and_at_the_end(monke
     monkeypatch.setattr(module, "EVERY", 0.0)
     assert await lists() == 1
     assert await lists() == 0
-    scene.interest.wishes["j"] = JobWish(tries=True)
+    scene.interest.wishes["j"] = JobSubscription(tries=True)
     assert await lists() == 1
     scene.service.items["jobs"] = jobs("completed")
     assert await lists() == 1
@@ -140,7 +140,7 @@ async def test_jobs_are_asked_only_when_counts_have_changed_and_at_the_end(monke
 async def test_after_a_restart_status_and_metric_go_on_from_what_was_known() -> None:
     scene, before = Scene(), metric("requeues")
     scene.interest.add(JOB, "j")
-    scene.interest.wishes["j"] = JobWish(tries_shown=True, retries=7, requeues=3)
+    scene.interest.wishes["j"] = JobSubscription(tries_shown=True, retries=7, requeues=3)
     scene.service.items["jobs"] = jobs()
     scene.service.items["tasks"] = [task("a", "running", retries=2, requeues=3)]
     scene.service.counts = {"running": 1, "active": 1}
@@ -151,7 +151,7 @@ async def test_after_a_restart_status_and_metric_go_on_from_what_was_known() -> 
     results = scene.mirror.results["j"]
     assert (results.retries, results.requeues) == (7, 3)
     assert metric("requeues") == before
-    scene.interest.wishes["j"] = JobWish(tries=True, tries_shown=True, retries=7, requeues=3)
+    scene.interest.wishes["j"] = JobSubscription(tries=True, tries_shown=True, retries=7, requeues=3)
     scene.service.items["tasks"] = [task("a", "running", minute=5, retries=2, requeues=5)]
     await scene.poll(JOB)
     assert (scene.mirror.results["j"].requeues, metric("requeues")) == (5, before + 2)

@@ -18,11 +18,11 @@ FAILED = {"phase": "Failed", "exitCode": 3, "result": "failure"}
 
 def test_a_failed_task_leaves_its_dependents_without_hope_unless_its_job_goes_on() -> None:
     one = resource(Kind.TASK, TASK_SPEC, status=FAILED)
-    assert views.hopeless(one)
-    assert not task_views.hopeless(one, goes_on=True)
+    assert views.blocks_dependents(one)
+    assert not task_views.blocks_dependents(one, goes_on=True)
     block = {"exitConditions": {"default": {"dependencyAction": "block"}}}
-    assert task_views.hopeless(resource(Kind.TASK, TASK_SPEC | block, status=FAILED), goes_on=True)
-    assert not views.hopeless(resource(Kind.TASK, TASK_SPEC))
+    assert task_views.blocks_dependents(resource(Kind.TASK, TASK_SPEC | block, status=FAILED), goes_on=True)
+    assert not views.blocks_dependents(resource(Kind.TASK, TASK_SPEC))
 
 
 @pytest.mark.parametrize(

@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from azure_batch_operator.api.account import MOST_APPLICATIONS, MOST_IMAGES, MOST_VERSIONS, AccountSpec
+from azure_batch_operator.api.account import MAX_APPLICATIONS, MAX_IMAGES, MAX_VERSIONS, AccountSpec
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.account.problems import PASSING
 from azure_batch_operator.reconcile.plan import Plan, Unconfirmed
-from azure_batch_operator.reconcile.standard_plans import FORCE_HINT, with_notice
-from azure_batch_operator.reconcile.status import Verdict, kept, picked, status, timestamp
+from azure_batch_operator.reconcile.standard_plans import FORCE_HINT, with_event
+from azure_batch_operator.reconcile.status import Verdict, carry_over, pick, status, timestamp
 from azure_batch_operator.words import listed
 
-_MOST_USERS_NAMED = 5
+_MAX_USERS_NAMED = 5
 _NOT_KEPT = (
     "the operator may not put its finalizer on the Secret that the account signs in with. If the namespace is deleted while the "
     "operator is down, the Secret goes first, and what is in Azure Batch stays and is billed: grant the rights of "
@@ -44,7 +44,7 @@ class Health:
 
 
 @dataclass(frozen=True)
-class Offer:
+class AccountMetadata:
     """What the service says of the account itself.
 
     Attributes:
@@ -58,7 +58,7 @@ class Offer:
     calls_per_minute: int = 0
 
 
-NO_OFFER = Offer()
+NO_METADATA = AccountMetadata()
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def plan(
     health: Health,
     dependents: Sequence[Resource],
     now: float,
-    offer: Offer = NO_OFFER,
+    offer: AccountMetadata = NO_METADATA,
     keeping: Keeping = NOT_KEPT,
 ) -> Plan:
     """Decide about one BatchAccount.
@@ -132,7 +132,7 @@ def plan(
             ready=False,
             trend="Reconciling",
         )
-        return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+        return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
     if not health.checked and resource.condition("Ready"):
         return Plan()  # the operator has just started: what it said before stands until a call says otherwise
     verdict = _verdict(health)
@@ -144,9 +144,9 @@ def plan(
     plan = Plan(
         finalizer=None if resource.has_finalizer else "add",
         status=_status(resource, verdict, health, dependents, offer, keeping, now),
-        again=max(1.0, until - now + 1.0) if until and until > now else None,
+        requeue_after=max(1.0, until - now + 1.0) if until and until > now else None,
     )
-    return with_notice(resource, plan, verdict)
+    return with_event(resource, plan, verdict)
 
 
 def _status(
@@ -154,7 +154,7 @@ def _status(
     verdict: Verdict,
     health: Health,
     dependents: Sequence[Resource],
-    offer: Offer,
+    offer: AccountMetadata,
     keeping: Keeping,
     now: float,
 ) -> dict[str, Any]:
@@ -200,20 +200,20 @@ def _images(images: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for image in images:
         reference = image.get("imageReference") or {}
-        entry = picked(reference, ("publisher", "offer", "sku")) | picked(
+        entry = pick(reference, ("publisher", "offer", "sku")) | pick(
             image, ("nodeAgentSKUId", "osType", "verificationType")
         )
         end = image.get("batchSupportEndOfLife")
         found.append(entry | ({"endOfLife": end} if end else {}))
     found.sort(key=lambda each: (each.get("verificationType") != "verified", str(each)))
-    return sorted(found[:MOST_IMAGES], key=str)
+    return sorted(found[:MAX_IMAGES], key=str)
 
 
 def _applications(applications: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     found = []
-    for application in sorted(applications, key=lambda each: str(each["id"]))[:MOST_APPLICATIONS]:
-        versions = list(application.get("versions") or ())[-MOST_VERSIONS:]
-        found.append(picked(application, ("id", "displayName")) | ({"versions": versions} if versions else {}))
+    for application in sorted(applications, key=lambda each: str(each["id"]))[:MAX_APPLICATIONS]:
+        versions = list(application.get("versions") or ())[-MAX_VERSIONS:]
+        found.append(pick(application, ("id", "displayName")) | ({"versions": versions} if versions else {}))
     return found
 
 
@@ -231,6 +231,6 @@ def _verdict(health: Health) -> Verdict:
 def _users(dependents: Sequence[Resource]) -> str:
     kinds = Counter(each.key.kind for each in dependents)
     numbers = listed(f"{number} {kind}{'s' if number > 1 else ''}" for kind, number in sorted(kinds.items()))
-    named = sorted(f"{each.key.kind} {each.key.namespace}/{each.key.name}" for each in dependents)[:_MOST_USERS_NAMED]
+    named = sorted(f"{each.key.kind} {each.key.namespace}/{each.key.name}" for each in dependents)[:_MAX_USERS_NAMED]
     more = ", …" if len(dependents) > len(named) else ""
     return f"{numbers}: {', '.join(named)}{more}"

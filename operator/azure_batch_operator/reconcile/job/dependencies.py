@@ -19,7 +19,7 @@ from azure_batch_operator.reconcile.job.task_sources import place
 MADE = "taskFactory"
 """Stands for all tasks of the factory. It is no id in lower case."""
 MERGE_ID = "merge"
-_MOST_EDGES = 2_000_000
+_MAX_EDGES = 2_000_000
 """Beyond them dependencies are left to the service, rather than to keep all other objects waiting."""
 _SHOWN = 8
 _NAMED = 5
@@ -143,7 +143,7 @@ def _edges(depends: Mapping[str, Depends], lists: Lists) -> dict[str, Sequence[s
     numbers = sorted((int(id), id) for id in depends if id.isascii() and id.isdigit())
     values = [number for number, _ in numbers]
     edges: dict[str, Sequence[str]] = {}
-    left = _MOST_EDGES
+    left = _MAX_EDGES
     for id, each in depends.items():
         others = [str(other).lower() for other in each.get("taskIds") or ()]
         for span in each.get("taskIdRanges") or ():

@@ -26,9 +26,9 @@ _DEPENDENCY_TEXT = 64_000
 """Most characters of all ids in a dependsOn (docs/azure-batch.md#limits)."""
 _ALL_DEPENDENCY_TEXT = 64 << 20
 """Most characters that `allOf` may add to all tasks of a factory together: each of them is sent, and read again."""
-_MOST_FOLLOWED = 50_000
+_MAX_FOLLOWED = 50_000
 """Tasks of a factory that may each depend on something else and are still looked through, which happens in the event loop."""
-_MOST_NAMED = 250_000
+_MAX_NAMED = 250_000
 """Ids that these tasks may name together, for the same reason: a short manifest can ask for 1,000 of them in each of 50,000 tasks
 (test_dependencies.py, `test_more_ids_than_are_followed_are_not_even_made`)."""
 
@@ -111,7 +111,7 @@ def made_depends(spec: Mapping[str, Any], all_lists: Lists) -> dict[str, Depends
     named = len(depends.get("taskIds") or ())
     if "tasks" in (depends.get("allOf") or ()):
         named += len(all_lists.listed)
-    if series.size > _MOST_FOLLOWED or series.size * named > _MOST_NAMED:
+    if series.size > _MAX_FOLLOWED or series.size * named > _MAX_NAMED:
         return None
     return {
         f"{number:0{all_lists.width}}": resolved(_filled(depends, values, series.names), all_lists)

@@ -121,23 +121,23 @@ def _never_run(spec: Mapping[str, Any], failed: Sequence[Mapping[str, Any]]) -> 
     for id, each in made.items():
         if id not in ended:
             waiting.add(id, each)
-    hopeless = [
+    blocks_dependents = [
         id
         for id, task in ended.items()
         if not satisfies(_as_added(spec, inline.get(id, template)), task.get("executionInfo") or {})
     ]
     never: set[str] = set()
-    if MERGE_ID not in ended and hopeless:
+    if MERGE_ID not in ended and blocks_dependents:
         if expand.merges_all(spec):
             never.add(MERGE_ID)
-            hopeless.append(MERGE_ID)
+            blocks_dependents.append(MERGE_ID)
         elif merge := expand.merge_depends(spec, lists):
             waiting.add(MERGE_ID, merge)
-    while hopeless:
-        for child in waiting.take(hopeless.pop()):
+    while blocks_dependents:
+        for child in waiting.take(blocks_dependents.pop()):
             if child not in never:
                 never.add(child)
-                hopeless.append(child)
+                blocks_dependents.append(child)
     if MADE not in never:
         return len(never)
     return len(never) - 1 + lists.made - sum(map(lists.makes, ended))

@@ -16,24 +16,24 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import adoption, applied, ownership
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
-from azure_batch_operator.reconcile.annotations import asked, handled, retried_until, retrying
-from azure_batch_operator.reconcile.error_classes import trouble
+from azure_batch_operator.reconcile.annotations import handled, pending_request, retried_until, retrying
+from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import end as job_end
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job import status as job_status
 from azure_batch_operator.reconcile.job import suspension as job_hold
 from azure_batch_operator.reconcile.job.failures import blocked
-from azure_batch_operator.reconcile.job.scope import NOT_ALLOWED, PoolView, TasksView
+from azure_batch_operator.reconcile.job.scope import NOT_ALLOWED, TargetPoolView, TasksView
 from azure_batch_operator.reconcile.job.waiting import waiting_for
 from azure_batch_operator.reconcile.plan import (
     Absence,
     Absent,
     AccountView,
     Call,
+    Event,
     Evidence,
     Feed,
-    Notice,
     ObjectChange,
     Plan,
     Remote,
@@ -42,17 +42,17 @@ from azure_batch_operator.reconcile.plan import (
     without_etag,
 )
 from azure_batch_operator.reconcile.standard_plans import (
-    PATIENCE,
+    GRACE_SECONDS,
     beside,
     ever_created,
     failed,
+    grace_left,
     once_absent,
-    patience,
     waiting,
-    with_notice,
+    with_event,
     without_account,
 )
-from azure_batch_operator.reconcile.status import Verdict, ended_as, has_ended, kept, seconds_since, status
+from azure_batch_operator.reconcile.status import Verdict, carry_over, ended_as, has_ended, seconds_since, status
 
 FOREIGN_LOOKED_AT_EVERY = 30.0
 """Seconds between two looks whether a pool of another namespace allows this one by now."""
@@ -86,7 +86,7 @@ def managed_elsewhere(resource: Resource) -> bool:
 def plan(
     resource: Resource,
     account: AccountView,
-    pool: PoolView,
+    pool: TargetPoolView,
     remote: Remote,
     tasks: TasksView | None,
     cluster: str,
@@ -115,7 +115,7 @@ def plan(
 def _plan(
     resource: Resource,
     account: AccountView,
-    pool: PoolView,
+    pool: TargetPoolView,
     remote: Remote,
     tasks: TasksView | None,
     cluster: str,
@@ -146,7 +146,7 @@ def _plan(
     if resource.deleting:
         verb = "delete_job"
         return policy.end(resource, remote, f"job {resource.remote_id!r}", verb, Table.JOBS, cluster, now, others)
-    if remote is Absent.GONE:
+    if remote is Absent.NOT_FOUND:
         return _lost(resource, now) or _create(resource, account, pool, cluster, now, print_)
     claimed = policy.claim(resource, "job", remote, cluster, "update_job", Table.JOBS, now, others)
     if claimed is not None:
@@ -160,7 +160,7 @@ def _plan(
     return policy.with_adoption(decided, resource, remote, cluster, others)
 
 
-def _with_pool(resource: Resource, pool: PoolView, plan: Plan) -> Plan:
+def _with_pool(resource: Resource, pool: TargetPoolView, plan: Plan) -> Plan:
     """A plan whose status names the pool also before the job exists in Azure Batch, such as while it is suspended.
 
     Until then the spec decides, whose reference may have been corrected; a job that exists may be on another pool.
@@ -180,29 +180,29 @@ def _before_creation(resource: Resource, remote: Absent, now: float, *, named: b
     """Suspended, ended or too late before anything was created: nothing is done in Azure Batch."""
     if remote is Absent.UNKNOWN and resource.has_finalizer:
         return None
-    if asked(resource, TERMINATE):
+    if pending_request(resource, TERMINATE):
         verdict = job_end.failure(job_end.ASKED, f"{job_end.ASKED.message} before it was created")
     elif resource.spec.get("suspend"):
         verdict = job_status.suspended("spec.suspend is true: nothing is created in Azure Batch")
     elif (left := job_end.pending_deadline(resource, now)) is not None and left <= 0:
         verdict = job_end.failure(job_end.PENDING_TOO_LONG)
-    elif remote is Absent.GONE and not named and expand.nothing_to_do(resource.spec):
-        if (left := PATIENCE - seconds_since(resource.created, now)) > 0:
+    elif remote is Absent.NOT_FOUND and not named and expand.nothing_to_do(resource.spec):
+        if (left := GRACE_SECONDS - seconds_since(resource.created, now)) > 0:
             # BatchTasks of the same `apply` may follow; as this is the end of the job, a slow clock waits for longer.
-            return Plan(again=left)
+            return Plan(requeue_after=left)
         verdict = job_end.NOTHING_TO_DO
     else:
         return None
-    shown = kept(resource, verdict, now)
+    shown = carry_over(resource, verdict, now)
     if marks := handled(resource, TERMINATE):
         shown["handled"] = marks
-    again = _time_to_live(resource) if verdict.phase in FINAL else job_end.pending_deadline(resource, now)
-    plan = Plan(status=shown, again=again)
-    if remote is Absent.GONE and resource.status.get("state"):
+    requeue_after = _time_to_live(resource) if verdict.phase in FINAL else job_end.pending_deadline(resource, now)
+    plan = Plan(status=shown, requeue_after=requeue_after)
+    if remote is Absent.NOT_FOUND and resource.status.get("state"):
         # Deleted past the operator: the status no longer shows the state of a job that is gone.
         gone = Absence(Table.JOBS, resource.remote_id)
         plan = replace(plan, status=job_status.without_remote(shown), confirm=(gone,))
-    return with_notice(resource, plan, verdict)
+    return with_event(resource, plan, verdict)
 
 
 def _time_to_live(resource: Resource) -> float | None:
@@ -218,14 +218,14 @@ def _keeps_object(resource: Resource) -> bool:
 def _finished(resource: Resource, origin: str, now: float) -> Plan:
     """The job is done: its object goes when its time is over, and verbs and changes of its tasks come too late."""
     done = next((each for type_ in ("Complete", "Failed") if (each := resource.condition(type_))), None)
-    ttl, again = _time_to_live(resource), None
+    ttl, requeue_after = _time_to_live(resource), None
     over = False
     if ttl is not None and done is not None and not _keeps_object(resource):
-        again = ttl - seconds_since(done["lastTransitionTime"], now)
-        over = again <= 0
-    notices: tuple[Notice, ...] = ()
-    if asked(resource, RETRY_FAILED):
-        notices = (Notice("RetryRefused", _TOO_LATE, "Warning"),)
+        requeue_after = ttl - seconds_since(done["lastTransitionTime"], now)
+        over = requeue_after <= 0
+    events: tuple[Event, ...] = ()
+    if pending_request(resource, RETRY_FAILED):
+        events = (Event("RetryRefused", _TOO_LATE, "Warning"),)
     shown = dict(resource.status)
     if shown.get("observedGeneration") != resource.generation:
         conditions = [
@@ -235,16 +235,18 @@ def _finished(resource: Resource, origin: str, now: float) -> Plan:
     if (changed := _tasks_changed(resource, origin)) is not None:
         shown["conditions"] = job_status.too_late(resource, shown, changed=changed, now=now)
         if shown["conditions"] != resource.status.get("conditions") and changed:
-            notices = (*notices, Notice("TasksNotChanged", job_status.TASKS_TOO_LATE, "Warning"))
+            events = (*events, Event("TasksNotChanged", job_status.TASKS_TOO_LATE, "Warning"))
     if marks := handled(resource, RETRY_FAILED, TERMINATE):
         shown["handled"] = marks
     if over:
         # With the status: under the policy skip the object stays, and is to say that its spec was seen.
         gone = ObjectChange(resource.key, uid=resource.uid)
-        return Plan(status=None if shown == resource.status else shown, notices=notices, objects=(gone,))
+        return Plan(status=None if shown == resource.status else shown, events=events, objects=(gone,))
     # Somebody has taken it off by hand, but the job is there until it is deleted.
     finalizer: Any = _finalizer(resource) if resource.status.get("state") else None
-    return Plan(finalizer, status=None if shown == resource.status else shown, notices=notices, again=again)
+    return Plan(
+        finalizer, status=None if shown == resource.status else shown, events=events, requeue_after=requeue_after
+    )
 
 
 def _tasks_changed(resource: Resource, origin: str) -> bool | None:
@@ -270,13 +272,13 @@ def _clean_up(
     if done is not None:
         left = float(resource.spec["ttlSecondsAfterFinished"]) - seconds_since(done["lastTransitionTime"], now)
     if left > 0:
-        return replace(plan, again=left)
+        return replace(plan, requeue_after=left)
     if not account.usable or remote is Absent.UNKNOWN:
         return plan
-    if remote is Absent.GONE or not adoption.ours(remote, resource, cluster, others):
+    if remote is Absent.NOT_FOUND or not adoption.ours(remote, resource, cluster, others):
         shown = resource.status if plan.status is None else plan.status
         # It is the last look at the job.
-        gone = (Absence(Table.JOBS, resource.remote_id),) if remote is Absent.GONE else ()
+        gone = (Absence(Table.JOBS, resource.remote_id),) if remote is Absent.NOT_FOUND else ()
         return replace(plan, status={**shown, "cleanedUp": True}, confirm=gone)
     if remote.get("state") == "deleting":
         return plan
@@ -295,32 +297,37 @@ def _lost(resource: Resource, now: float) -> Plan | None:
 
     A job of which no task had started is created again, with all of its tasks.
     """
-    if (ended := ended_as(resource)) is not None and not asked(resource, RECREATE):
+    if (ended := ended_as(resource)) is not None and not pending_request(resource, RECREATE):
         # Somebody has written another phase into the status; its conditions still say what is true.
         return Plan(status={**resource.status, "phase": ended})
-    if not resource.status.get("tasksStartTime") or asked(resource, RECREATE):
+    if not resource.status.get("tasksStartTime") or pending_request(resource, RECREATE):
         return None
     message = (
         f"job {resource.remote_id!r} was deleted in Azure Batch after tasks had started, and their results with it: set the "
         f"annotation {RECREATE} to a new value to run all tasks again, or delete this BatchJob"
     )
     verdict = Verdict("Stalled", "JobGone", message, ready=False, trend="Stalled")
-    plan = Plan(status=job_status.without_remote(kept(resource, verdict, now)))
+    plan = Plan(status=job_status.without_remote(carry_over(resource, verdict, now)))
     plan = once_absent(resource, plan, verdict, Absence(Table.JOBS, resource.remote_id))
-    return with_notice(resource, plan, verdict)
+    return with_event(resource, plan, verdict)
 
 
-def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: str, now: float, print_: str) -> Plan:
+def _create(
+    resource: Resource, account: AccountView, pool: TargetPoolView, cluster: str, now: float, print_: str
+) -> Plan:
     until = job_end.pending_deadline(resource, now)
     if pool.problem:
         plan = waiting(resource, *pool.problem, now)
         look = FOREIGN_LOOKED_AT_EVERY if pool.problem[0] == NOT_ALLOWED else None
-        return replace(plan, again=min((each for each in (plan.again, until, look) if each is not None), default=None))
+        return replace(
+            plan,
+            requeue_after=min((each for each in (plan.requeue_after, until, look) if each is not None), default=None),
+        )
     if (stalled := _wrong_tasks(resource, None, now)) is not None:
         return stalled
-    if pool.no_fallback and (left := patience(resource, now)) > 0:
+    if pool.no_fallback and (left := grace_left(resource, now)) > 0:
         # It may follow in the same `apply`; the job goes on without it, so nothing but the Event tells of a typing error.
-        return Plan(again=left)
+        return Plan(requeue_after=left)
     verdict = Verdict("Creating", "Creating", "the job is being created", ready=False, trend="Reconciling")
     call = Call("create_job", Table.JOBS, resource.remote_id, body=_body(resource, pool.id, cluster, print_))
     # A new incarnation begins with nothing remembered of one before it.
@@ -328,8 +335,8 @@ def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: s
     shown = status(resource, verdict, now, id=resource.remote_id, url=url, account=account.name, poolId=pool.id)
     if marks := handled(resource, RECREATE):
         shown["handled"] = marks
-    notices = (Notice(*pool.no_fallback, "Warning"),) if pool.no_fallback else ()
-    return with_notice(resource, Plan("add", (call,), status=shown, notices=notices, again=until), verdict)
+    events = (Event(*pool.no_fallback, "Warning"),) if pool.no_fallback else ()
+    return with_event(resource, Plan("add", (call,), status=shown, events=events, requeue_after=until), verdict)
 
 
 def _wrong_tasks(resource: Resource, digits: int | None, now: float) -> Plan | None:
@@ -344,8 +351,8 @@ def _wrong_tasks(resource: Resource, digits: int | None, now: float) -> Plan | N
     if not found:
         return None
     verdict = Verdict("Stalled", "InvalidTasks", "; ".join(found[:5]), ready=False, trend="Stalled")
-    shown = status(resource, verdict, now) if digits is None else kept(resource, verdict, now)
-    return with_notice(resource, Plan(status=shown), verdict)
+    shown = status(resource, verdict, now) if digits is None else carry_over(resource, verdict, now)
+    return with_event(resource, Plan(status=shown), verdict)
 
 
 def _body(resource: Resource, pool_id: str | None, cluster: str, print_: str) -> dict[str, Any]:
@@ -389,13 +396,13 @@ def _ends_now(resource: Resource, tasks: TasksView, own: int) -> bool:
 def _stop_unseen(resource: Resource, remote: Mapping[str, Any], now: float) -> Plan:
     """What stops does not wait for the first look at the tasks, which the service may refuse for long."""
     state, spec = remote.get("state"), resource.spec
-    if asked(resource, TERMINATE) and state not in {"terminating", "completed"}:
+    if pending_request(resource, TERMINATE) and state not in {"terminating", "completed"}:
         text = f"the job is being terminated because of the annotation {TERMINATE}"
         verdict = Verdict("Terminating", "Terminating", text, ready=False, trend="Reconciling")
         body = {"terminateReason": job_end.ASKED.terminate_reason}
         call = Call("terminate_job", Table.JOBS, resource.remote_id, body=body, evidence=Evidence.of(remote))
-        shown = kept(resource, verdict, now) | {"handled": handled(resource, TERMINATE)}
-        return with_notice(resource, Plan(_finalizer(resource), (call,), status=shown), verdict)
+        shown = carry_over(resource, verdict, now) | {"handled": handled(resource, TERMINATE)}
+        return with_event(resource, Plan(_finalizer(resource), (call,), status=shown), verdict)
     if not spec.get("suspend") or state not in {"active", "disabling", "disabled"}:
         return Plan()
     notes = job_hold.notes(spec, remote, "suspend")
@@ -403,8 +410,8 @@ def _stop_unseen(resource: Resource, remote: Mapping[str, Any], now: float) -> P
     switch = job_hold.switch(resource.remote_id, spec, remote, "suspend")
     calls = [*([_update(resource, remote, change)] if change else []), *([switch] if switch else [])]
     verdict = job_status.verdict(resource, remote, TasksView(), complete=False, waits=None)
-    plan = Plan(_finalizer(resource), tuple(calls), status=kept(resource, verdict, now))
-    return with_notice(resource, plan, verdict)
+    plan = Plan(_finalizer(resource), tuple(calls), status=carry_over(resource, verdict, now))
+    return with_event(resource, plan, verdict)
 
 
 def _to_be_stopped(
@@ -432,13 +439,13 @@ def _update(resource: Resource, remote: Mapping[str, Any], change: Mapping[str, 
 def _converge(
     resource: Resource,
     account: AccountView,
-    pool: PoolView,
+    pool: TargetPoolView,
     remote: Mapping[str, Any],
     tasks: TasksView,
     now: float,
     origin: str,
 ) -> Plan:
-    stopping = bool(asked(resource, TERMINATE) or resource.spec.get("suspend"))
+    stopping = bool(pending_request(resource, TERMINATE) or resource.spec.get("suspend"))
     spec, own = resource.spec, expand.total(resource.spec)
     noted, digits = job_changes.noted_tasks(remote)
     complete = noted == tasks.fingerprint or tasks.complete
@@ -488,23 +495,25 @@ def _converge(
     if ending is not None:
         return plan
     # The tasks that are there go on, and so does what is shown of them, and told of those that run again.
-    told = tuple(each for each in plan.notices if each.reason in _OF_RETRIES)
+    told = tuple(each for each in plan.events if each.reason in _OF_RETRIES)
     if wrong is not None:
         shown = beside(plan.status, wrong.status)
-        return replace(plan, feed=None, tasks_of=None, status=shown, notices=(*told, *wrong.notices))
+        return replace(plan, feed=None, tasks_of=None, status=shown, events=(*told, *wrong.events))
     if tasks.refused is not None and not complete:
-        refused = failed(resource, trouble(tasks.refused), now, observed=plan.status)
-        again = min((each for each in (plan.again, tasks.retry_in) if each is not None), default=None)
-        return replace(plan, status=refused.status, notices=(*told, *refused.notices), again=again)
+        refused = failed(resource, classify_error(tasks.refused), now, observed=plan.status)
+        requeue_after = min((each for each in (plan.requeue_after, tasks.retry_in) if each is not None), default=None)
+        return replace(plan, status=refused.status, events=(*told, *refused.events), requeue_after=requeue_after)
     return plan
 
 
-def _foreign_pool(resource: Resource, pool: PoolView, now: float) -> Plan | None:
+def _foreign_pool(resource: Resource, pool: TargetPoolView, now: float) -> Plan | None:
     """Stalled, if the job is on a pool of another namespace."""
     if pool.foreign is None:
         return None
     verdict = Verdict("Stalled", NOT_ALLOWED, f"no more tasks are added: {pool.foreign}", ready=False, trend="Stalled")
-    return with_notice(resource, Plan(status=kept(resource, verdict, now), again=FOREIGN_LOOKED_AT_EVERY), verdict)
+    return with_event(
+        resource, Plan(status=carry_over(resource, verdict, now), requeue_after=FOREIGN_LOOKED_AT_EVERY), verdict
+    )
 
 
 def _feed(remote: Mapping[str, Any], tasks: TasksView) -> Feed:
@@ -522,11 +531,11 @@ def _ending(
     """Why the operator ends the job now."""
     if remote.get("state") == "terminating":
         return None
-    if asked(resource, TERMINATE):
+    if pending_request(resource, TERMINATE):
         return job_end.ASKED
     if remote.get("state") != "active":
         return None
-    nowhere = job_hold.has_fled_too_often(resource.spec, remote, tasks)
+    nowhere = job_hold.requeue_limit_exceeded(resource.spec, remote, tasks)
     total = job_status.total_of(resource, tasks)
     return job_end.early(resource, total, tasks, blocked=stuck, requeues=nowhere, now=now)
 
@@ -534,7 +543,7 @@ def _ending(
 def _shown(
     resource: Resource,
     account: AccountView,
-    pool: PoolView,
+    pool: TargetPoolView,
     remote: Mapping[str, Any],
     tasks: TasksView,
     calls: list[Call],
@@ -558,7 +567,7 @@ def _shown(
     tasks_left = bool(tasks.number("active", "running"))
     refused = job_changes.cannot_be_undone(resource.spec, remote, tasks_left=tasks_left)
     verdict = applied.told(replace(verdict, more=more), refused or job_hold.cannot_move(pool))
-    retry = asked(resource, RETRY_FAILED)
+    retry = pending_request(resource, RETRY_FAILED)
     acted = [TERMINATE, *([RETRY_FAILED] if retry is None or retry == tasks.retried else [])]
     shown = job_status.job_status(
         resource, account, remote, tasks, verdict, now, handled=handled(resource, *acted), waits=waits, origin=origin
@@ -570,8 +579,8 @@ def _shown(
         shown["handled"] = retrying(resource, until)
         first = {**resource.status, "handled": shown["handled"]}
     started = tasks.number("running", "completed")
-    again = [
-        *([PATIENCE] if tasks.others_pending else []),
+    requeue_after = [
+        *([GRACE_SECONDS] if tasks.others_pending else []),
         # Once it is over, the job is being ended, and the poller tells when it has.
         *([left] if not started and (left := job_end.pending_deadline(resource, now) or 0.0) > 0 else []),
         # An expected end that comes without it is taken away again.
@@ -583,33 +592,33 @@ def _shown(
         feed=None if complete else _feed(remote, tasks),
         tasks_of=None if complete else resource.spec,
         status=shown,
-        again=min(again, default=None),
+        requeue_after=min(requeue_after, default=None),
         first=first,
         retry=retry,
         retry_until=until,
         incarnation=remote.get("creationTime"),
         feeds_only=tasks.fingerprint,
-        notices=_retry_notices(resource, verdict, tasks),
+        events=_retry_notices(resource, verdict, tasks),
     )
-    return with_notice(resource, plan, verdict)
+    return with_event(resource, plan, verdict)
 
 
 _RETRIED = "TasksRetried"
 _OF_RETRIES = frozenset({_RETRIED, job_status.RETRY_REFUSED})
 
 
-def _retry_notices(resource: Resource, verdict: Verdict, tasks: TasksView) -> tuple[Notice, ...]:
+def _retry_notices(resource: Resource, verdict: Verdict, tasks: TasksView) -> tuple[Event, ...]:
     """An Event when failed tasks run again, and for each new reason why they do not."""
-    if (retry := asked(resource, RETRY_FAILED)) is not None and retry == tasks.retried:
+    if (retry := pending_request(resource, RETRY_FAILED)) is not None and retry == tasks.retried:
         text = f"failed tasks that run again, as the annotation {RETRY_FAILED} asks: {tasks.retried_number}"
         if tasks.retried_others:
             text += f"; BatchTasks that have failed: {tasks.retried_others}: they run again if you set the annotation on them"
-        return (Notice(_RETRIED, text),)
+        return (Event(_RETRIED, text),)
     refused = (verdict.more or {}).get(job_status.RETRY_REFUSED)
     before = resource.condition(job_status.RETRY_REFUSED)
     if refused is None or (before is not None and before.get("reason") == refused[1]):
         return ()
-    return (Notice(job_status.RETRY_REFUSED, refused[2], "Warning"),)
+    return (Event(job_status.RETRY_REFUSED, refused[2], "Warning"),)
 
 
 def _held(
@@ -660,6 +669,6 @@ def _finish(
             missing=missing,
             origin=origin if all_in else None,
         ),
-        again=_time_to_live(resource),
+        requeue_after=_time_to_live(resource),
     )
-    return with_notice(resource, plan, verdict)
+    return with_event(resource, plan, verdict)

@@ -18,7 +18,7 @@ NO_POOL = "PoolNotFound"
 
 
 @dataclass(frozen=True)
-class PoolView:
+class TargetPoolView:
     """The pool of a job.
 
     Attributes:

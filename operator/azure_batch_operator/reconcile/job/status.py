@@ -7,7 +7,7 @@ from typing import Any
 
 from azure_batch_operator.api.base import HELD_METADATA, RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.error_classes import trouble
+from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.changes import ends_with_its_tasks, note
 from azure_batch_operator.reconcile.job.failures import groups
@@ -113,7 +113,7 @@ def retry_refused(tasks: TasksView) -> Mapping[str, tuple[bool, str, str]]:
     """The condition of a job whose failed tasks do not all run again although the annotation asks; none if nothing was refused."""
     if tasks.retry_refused is None:
         return {}
-    problem = trouble(tasks.retry_refused)
+    problem = classify_error(tasks.retry_refused)
     text = f"failed tasks do not run again, as the annotation {RETRY_FAILED} asks: {problem.message}. It is tried again by itself"
     return {RETRY_REFUSED: (True, problem.reason, text)}
 

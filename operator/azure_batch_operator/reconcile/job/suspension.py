@@ -13,7 +13,7 @@ from typing import Any, Literal
 from azure_batch_operator.api.base import HELD_METADATA, HOLDS_METADATA
 from azure_batch_operator.reconcile.applied import NOT_APPLIED
 from azure_batch_operator.reconcile.job.changes import note
-from azure_batch_operator.reconcile.job.scope import IN_OTHER_ACCOUNT, NO_POOL, NOT_ALLOWED, PoolView, TasksView
+from azure_batch_operator.reconcile.job.scope import IN_OTHER_ACCOUNT, NO_POOL, NOT_ALLOWED, TargetPoolView, TasksView
 from azure_batch_operator.reconcile.plan import Call, Evidence, Table
 from azure_batch_operator.shapes import whole_number
 
@@ -27,7 +27,9 @@ def pool_id(remote: Mapping[str, Any]) -> str | None:
     return (remote.get("poolInfo") or {}).get("poolId")
 
 
-def wanted_pool(spec: Mapping[str, Any], pool: PoolView, remote: Mapping[str, Any], tasks: TasksView) -> str | None:
+def wanted_pool(
+    spec: Mapping[str, Any], pool: TargetPoolView, remote: Mapping[str, Any], tasks: TasksView
+) -> str | None:
     """Id of the pool that the job shall be on; None if it stays where it is."""
     here = pool_id(remote)
     if here is None:
@@ -54,7 +56,7 @@ def _holds(remote: Mapping[str, Any]) -> int:
     return whole_number(note(remote, HOLDS_METADATA) or "") or 0
 
 
-def has_fled_too_often(spec: Mapping[str, Any], remote: Mapping[str, Any], tasks: TasksView) -> bool:
+def requeue_limit_exceeded(spec: Mapping[str, Any], remote: Mapping[str, Any], tasks: TasksView) -> bool:
     """Whether a task was put back too often and the spec knows no other pool; one that is not there yet is waited for."""
     backoff = spec.get("backoff") or {}
     most = _most_requeues(spec, remote)
@@ -62,7 +64,7 @@ def has_fled_too_often(spec: Mapping[str, Any], remote: Mapping[str, Any], tasks
     return most is not None and not fallback and tasks.most_requeues > most
 
 
-def why(spec: Mapping[str, Any], pool: PoolView, moves_to: str | None) -> Why | None:
+def why(spec: Mapping[str, Any], pool: TargetPoolView, moves_to: str | None) -> Why | None:
     """Why the job must stand still; None if it may run."""
     if spec.get("suspend"):
         return "suspend"
@@ -100,7 +102,7 @@ def switch(id: str, spec: Mapping[str, Any], remote: Mapping[str, Any], reason: 
     return None
 
 
-def cannot_move(pool: PoolView) -> dict[str, tuple[bool, str, str]]:
+def cannot_move(pool: TargetPoolView) -> dict[str, tuple[bool, str, str]]:
     """The condition of a running job, or of a schedule, whose spec names a pool that it cannot be on; none if it does not.
 
     That is a pool of another account, to which nothing can move, one of another namespace, or a BatchPool that does not exist (any

@@ -25,7 +25,7 @@ from azure_batch_operator.reconcile.job import placeholders
 from azure_batch_operator.reconcile.job.placeholders import fill
 from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, Source
 
-_MOST_TEXT = 64 << 20
+_MAX_TEXT = 64 << 20
 """Characters of the tasks that the tables of a job may make: they are in memory together."""
 _STARTS = "tasksFromStarts"
 """Member beside `tasks`: at which of them each entry of `tasksFrom` begins."""
@@ -157,9 +157,9 @@ def _check_templates(sources: Iterable[tuple[Mapping[str, Any], str]]) -> None:
         # A value may be filled in again and again.
         size, number = len(json.dumps(template, default=str)), placeholders.count(template)
         made += size * len(rows) + number * sum(_longest([row]) for row in rows)
-        if made > _MOST_TEXT:
+        if made > _MAX_TEXT:
             found.append(
-                f"template: {len(rows)} rows make tasks of more than {_MOST_TEXT} characters: use spec.taskFactory"
+                f"template: {len(rows)} rows make tasks of more than {_MAX_TEXT} characters: use spec.taskFactory"
             )
         if found:
             raise ResolutionError("InvalidTasks", f"spec.tasksFrom: {'; '.join(found[:5])}")

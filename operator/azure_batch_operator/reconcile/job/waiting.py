@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from azure_batch_operator.reconcile.job.scope import PoolView, TasksView
+from azure_batch_operator.reconcile.job.scope import TargetPoolView, TasksView
 from azure_batch_operator.reconcile.job.suspension import pool_id
 from azure_batch_operator.reconcile.plan import Absent
 
@@ -18,7 +18,7 @@ _BROKEN = ("unusable", "startTaskFailed", "unknown", "offline", "leavingPool", "
 
 
 def waiting_for(
-    spec: Mapping[str, Any], remote: Mapping[str, Any], pool: PoolView, tasks: TasksView, *, blocked: bool
+    spec: Mapping[str, Any], remote: Mapping[str, Any], pool: TargetPoolView, tasks: TasksView, *, blocked: bool
 ) -> str | None:
     """The sentence; None while tasks run, or if there are none that could.
 
@@ -39,11 +39,11 @@ def waiting_for(
     return _of_pool(spec, remote, pool, tasks) or _of_dependencies(spec, tasks)
 
 
-def _of_pool(spec: Mapping[str, Any], remote: Mapping[str, Any], pool: PoolView, tasks: TasksView) -> str | None:
+def _of_pool(spec: Mapping[str, Any], remote: Mapping[str, Any], pool: TargetPoolView, tasks: TasksView) -> str | None:
     name = pool_id(remote) or (remote.get("executionInfo") or {}).get("poolId")
     if pool.remote is Absent.UNKNOWN or name is None:
         return None
-    if pool.remote is Absent.GONE:
+    if pool.remote is Absent.NOT_FOUND:
         return (
             f"pool {name!r} does not exist in Azure Batch: create it, or move the job to another pool with spec.poolRef"
         )
@@ -67,7 +67,7 @@ def _of_nodes(name: str, pool: Mapping[str, Any], nodes: Mapping[str, int]) -> s
     return f"pool {name!r} has no nodes: {how}"
 
 
-def _of_slots(spec: Mapping[str, Any], name: str, pool: PoolView, tasks: TasksView) -> str | None:
+def _of_slots(spec: Mapping[str, Any], name: str, pool: TargetPoolView, tasks: TasksView) -> str | None:
     remote = pool.remote if isinstance(pool.remote, Mapping) else {}
     offered, needed = int(remote.get("taskSlotsPerNode") or 1), least_slots(spec)
     if needed > offered:

@@ -15,10 +15,10 @@ import orjson
 
 from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.api.operation import MOST_RESULTS, MOST_TARGETS, MOST_VALUES
+from azure_batch_operator.api.operation import MAX_RESULTS, MAX_TARGETS, MAX_VALUES
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.annotations import asked, handled
-from azure_batch_operator.reconcile.error_classes import trouble
+from azure_batch_operator.reconcile.annotations import handled, pending_request
+from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.operation.order import (
     ATTEMPTED,
     FAILED,
@@ -32,13 +32,13 @@ from azure_batch_operator.reconcile.operation.order import (
     Request,
     Result,
 )
-from azure_batch_operator.reconcile.operation.verbs import MOST_PER_REMOVAL, VERBS
-from azure_batch_operator.reconcile.plan import AccountView, Notice, ObjectChange, Plan
-from azure_batch_operator.reconcile.standard_plans import failed, waiting, with_notice, without_account
+from azure_batch_operator.reconcile.operation.verbs import MAX_PER_REMOVAL, VERBS
+from azure_batch_operator.reconcile.plan import AccountView, Event, ObjectChange, Plan
+from azure_batch_operator.reconcile.standard_plans import failed, waiting, with_event, without_account
 from azure_batch_operator.reconcile.status import (
     Verdict,
+    carry_over,
     has_ended,
-    kept,
     seconds_since,
     shortened,
     status,
@@ -87,7 +87,7 @@ def is_open(resource: Resource) -> bool:
 
 def size_of(spec: Mapping[str, Any], verb: str) -> int:
     """Targets of a batch."""
-    usual = MOST_PER_REMOVAL if VERBS[verb].group else _CONCURRENT
+    usual = MAX_PER_REMOVAL if VERBS[verb].group else _CONCURRENT
     return int(spec.get("maxConcurrent", usual))
 
 
@@ -117,7 +117,7 @@ def plan(resource: Resource, account: AccountView, view: View, now: float) -> Pl
 
 def _ending(resource: Resource, view: View) -> _Ending | None:
     """Why the operation ends, whatever else it waits for; None if it goes on."""
-    if asked(resource, TERMINATE):
+    if pending_request(resource, TERMINATE):
         return TERMINATED, f"{TERMINATE} ended it"
     if (stored := resource.status.get("ending")) is not None:
         return str(stored.get("reason", "")), str(stored.get("message", ""))
@@ -165,7 +165,7 @@ def _slow(resource: Resource, progress: Progress, now: float) -> Plan:
     """Something is under way; that it waits for Azure Batch is said."""
     if progress.problem is None:
         return Plan()
-    return failed(resource, trouble(progress.problem), now)
+    return failed(resource, classify_error(progress.problem), now)
 
 
 def _refused(resource: Resource, request: Request, refused: tuple[str, str], now: float) -> Plan:
@@ -174,8 +174,8 @@ def _refused(resource: Resource, request: Request, refused: tuple[str, str], now
     if reason == NOT_OURS:
         return replace(waiting(resource, reason, message, now), operate=Operate(request, choose=True))
     verdict = Verdict("Stalled", reason, message, ready=False, trend="Stalled")
-    shown = Plan(status=kept(resource, verdict, now), operate=Operate(request, choose=True))
-    return with_notice(resource, shown, verdict)
+    shown = Plan(status=carry_over(resource, verdict, now), operate=Operate(request, choose=True))
+    return with_event(resource, shown, verdict)
 
 
 def _begin(resource: Resource, account: AccountView, request: Request, progress: Progress, now: float) -> Plan:
@@ -184,12 +184,12 @@ def _begin(resource: Resource, account: AccountView, request: Request, progress:
         return _refused(resource, request, progress.refused, now)
     chosen = progress.chosen
     if chosen is None:
-        told = failed(resource, trouble(progress.problem), now) if progress.problem is not None else Plan()
+        told = failed(resource, classify_error(progress.problem), now) if progress.problem is not None else Plan()
         return replace(told, operate=Operate(request, choose=True))
     if chosen.beyond:
         text = (
-            f"more than {MOST_TARGETS} targets match, which one operation does not take: nothing was done. "
-            f"Create a new BatchOperation with most: {MOST_TARGETS}, or with fewer"
+            f"more than {MAX_TARGETS} targets match, which one operation does not take: nothing was done. "
+            f"Create a new BatchOperation with most: {MAX_TARGETS}, or with fewer"
         )
         return _over(resource, {}, TOO_MANY, text, now)
     begun = {
@@ -263,7 +263,7 @@ def _next(resource: Resource, request: Request, members: Mapping[str, Any], prog
         shown = members if members != _members_of(resource) else None
         told = Plan() if shown is None else Plan(status=_shown(resource, shown, now))
         if progress.problem is not None:
-            told = failed(resource, trouble(progress.problem), now, told.status)
+            told = failed(resource, classify_error(progress.problem), now, told.status)
         return replace(told, operate=Operate(request, following=tuple(batch), otherwise=told.status))
     looks = {target: progress.looks[target] for target in batch}
     settled = {target: look.result for target, look in looks.items() if look.result is not None}
@@ -282,17 +282,17 @@ def _next(resource: Resource, request: Request, members: Mapping[str, Any], prog
     shown = _shown(resource, members, now)
     begun = _attempt(resource, request, members, progress, shown, now)
     operate = begun.operate and replace(begun.operate, otherwise=so_far)
-    notices = () if resource.status.get("startTime") else (_started(members, request),)
-    return replace(begun, operate=operate, status=shown, notices=notices)
+    events = () if resource.status.get("startTime") else (_started(members, request),)
+    return replace(begun, operate=operate, status=shown, events=events)
 
 
 def _members_of(resource: Resource) -> Mapping[str, Any]:
     return {name: value for name, value in resource.status.items() if name not in _VERDICT}
 
 
-def _started(members: Mapping[str, Any], request: Request) -> Notice:
+def _started(members: Mapping[str, Any], request: Request) -> Event:
     number = members["counts"]["targets"]
-    return Notice("OperationStarted", f"{request.verb} of {request.place.leaf or 'the account'}: {_targets(number)}")
+    return Event("OperationStarted", f"{request.verb} of {request.place.leaf or 'the account'}: {_targets(number)}")
 
 
 def _targets(number: int) -> str:
@@ -354,7 +354,7 @@ def _bounded_values(result: Result) -> tuple[dict[str, str], int]:
     for name, text in result.values:
         shown = shortened(text, _MESSAGE_BYTES)
         room -= len(orjson.dumps([name, shown]))
-        if room < 0 or len(values) >= MOST_VALUES:
+        if room < 0 or len(values) >= MAX_VALUES:
             break
         values[name] = shown
     return values, result.omitted + len(dict(result.values)) - len(values)
@@ -367,7 +367,7 @@ def _bounded(entries: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, An
     total = sum(sizes)
     for outcomes in ({SUCCEEDED, SKIPPED}, {FAILED, UNKNOWN}):
         at = 0
-        while at < len(kept_) and (total > _RESULT_BYTES or len(kept_) > MOST_RESULTS):
+        while at < len(kept_) and (total > _RESULT_BYTES or len(kept_) > MAX_RESULTS):
             if kept_[at]["outcome"] in outcomes:
                 total -= sizes.pop(at)
                 del kept_[at]
@@ -428,7 +428,7 @@ def _over(resource: Resource, members: Mapping[str, Any], reason: str, text: str
     if marks := handled(resource, TERMINATE):
         shown["handled"] = marks
     ttl = resource.spec.get("ttlSecondsAfterFinished")
-    return with_notice(resource, Plan(status=shown, again=None if ttl is None else float(ttl)), ended)
+    return with_event(resource, Plan(status=shown, requeue_after=None if ttl is None else float(ttl)), ended)
 
 
 def _finished(resource: Resource, now: float) -> Plan:
@@ -438,7 +438,7 @@ def _finished(resource: Resource, now: float) -> Plan:
     if ttl is None or done is None:
         return Plan()
     left = float(ttl) - seconds_since(done["lastTransitionTime"], now)
-    return Plan(again=left) if left > 0 else Plan(objects=(ObjectChange(resource.key, uid=resource.uid),))
+    return Plan(requeue_after=left) if left > 0 else Plan(objects=(ObjectChange(resource.key, uid=resource.uid),))
 
 
 def place_of(spec: Mapping[str, Any], kind: Kind | None, id: str) -> Place:

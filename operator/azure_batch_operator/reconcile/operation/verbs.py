@@ -20,7 +20,7 @@ from azure_batch_operator.batch.requests import CallOptions
 
 Body = Mapping[str, Any]
 Answer = Any
-MOST_PER_REMOVAL = 100
+MAX_PER_REMOVAL = 100
 """Nodes that one call removes (docs/azure-batch.md#limits)."""
 _WAITING = frozenset({"taskcompletion", "retaineddata"})
 """Options with which a call that was taken shows no effect until tasks have ended or their data are gone."""

@@ -20,7 +20,7 @@ from azure_batch_operator.reconcile import secret_versions as pool_values
 from azure_batch_operator.reconcile.applied import STAYS, Applied, differences, fingerprint
 from azure_batch_operator.reconcile.plan import Accepted, Call, Evidence, Table, without_etag
 from azure_batch_operator.reconcile.pool.desired import with_agent
-from azure_batch_operator.reconcile.secret_versions import NO_VALUES, Values, to_note
+from azure_batch_operator.reconcile.secret_versions import NO_VALUES, ValueVersions, to_note
 from azure_batch_operator.reconcile.value_references import ResolutionError
 
 ANY_TIME: Mapping[str, Any] = {
@@ -96,7 +96,7 @@ def _said(spec: Mapping[str, Any]) -> dict[str, Any]:
     return {name: body[name] for name in (*ANY_TIME, "metadata", *EMPTY_ONLY) if name in body}
 
 
-def with_note(body: Mapping[str, Any], spec: Mapping[str, Any], values: Values = NO_VALUES) -> dict[str, Any]:
+def with_note(body: Mapping[str, Any], spec: Mapping[str, Any], values: ValueVersions = NO_VALUES) -> dict[str, Any]:
     """The body of a new pool with the notes of what it is made from."""
     given = to_note(PoolSpec, spec, values, values.taken.keys(), {})
     noted = applied.with_note(body, _said(spec))
@@ -108,7 +108,7 @@ def changes(
     agent: str | None,
     remote: Mapping[str, Any],
     accepted: Accepted | None,
-    values: Values = NO_VALUES,
+    values: ValueVersions = NO_VALUES,
     *,
     without_image: bool = False,
 ) -> Changes:

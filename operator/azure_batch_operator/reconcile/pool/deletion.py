@@ -9,11 +9,11 @@ from typing import Any
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
-from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Evidence, Notice, Plan, Table, Unconfirmed
+from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Event, Evidence, Plan, Table, Unconfirmed
 from azure_batch_operator.reconcile.pool import recreate as pool_recreate
 from azure_batch_operator.reconcile.pool.scope import PoolView, number_of, some_nodes
 from azure_batch_operator.reconcile.standard_plans import FORCE_HINT, deleting, still_there
-from azure_batch_operator.reconcile.status import Verdict, kept
+from azure_batch_operator.reconcile.status import Verdict, carry_over
 from azure_batch_operator.words import listed
 
 _LOOK_AGAIN = 15.0
@@ -24,8 +24,8 @@ def orphaned(resource: Resource) -> Plan | None:
     if not resource.deleting or resource.spec.get("deletionPolicy") != "Orphan":
         return None
     text = f"pool {resource.remote_id!r} is kept in Azure Batch, because of spec.deletionPolicy"
-    notices = (Notice("Detached", text),) if resource.has_finalizer else ()
-    return Plan(finalizer="remove", unconfirmed=Unconfirmed.DETACHED, notices=notices)
+    events = (Event("Detached", text),) if resource.has_finalizer else ()
+    return Plan(finalizer="remove", unconfirmed=Unconfirmed.DETACHED, events=events)
 
 
 def delete(
@@ -72,7 +72,7 @@ def delete(
 def _waits(resource: Resource, what: str, busy: str, now: float) -> Plan:
     message = f"{what} is deleted when its tasks have ended: {busy}. {FORCE_HINT}"
     verdict = Verdict("Deleting", "WaitingForTasks", message, ready=False, trend="Reconciling")
-    return Plan(status=kept(resource, verdict, now), again=_LOOK_AGAIN)
+    return Plan(status=carry_over(resource, verdict, now), requeue_after=_LOOK_AGAIN)
 
 
 def _busy(view: PoolView, now: float) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from azure_batch_operator.reconcile.plan import Call
 from azure_batch_operator.reconcile.status import timestamp
 
-_MOST_ENTRIES = 100
+_MAX_ENTRIES = 100
 
 
 @dataclass(frozen=True)
@@ -59,4 +59,4 @@ def after_refusal(history: History, call: Call, why: str, now: float) -> History
 def _noted(history: History, entries: list[dict[str, str]]) -> History:
     if not entries:
         return history
-    return replace(history, remediations=(*history.remediations, *entries)[-_MOST_ENTRIES:])
+    return replace(history, remediations=(*history.remediations, *entries)[-_MAX_ENTRIES:])

@@ -16,7 +16,7 @@ from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile import secret_versions as pool_values
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
-from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Notice, Plan, Table, Unconfirmed
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Event, Plan, Table, Unconfirmed
 from azure_batch_operator.reconcile.pool import deletion as pool_delete
 from azure_batch_operator.reconcile.pool import nodes as pool_nodes
 from azure_batch_operator.reconcile.pool import recreate as pool_recreate
@@ -25,12 +25,12 @@ from azure_batch_operator.reconcile.pool import update as pool_update
 from azure_batch_operator.reconcile.pool.changes import Changes, changes, with_note
 from azure_batch_operator.reconcile.pool.cost import Cost, cost
 from azure_batch_operator.reconcile.pool.desired import TARGETS, Image, body_of, image_of, size_of
-from azure_batch_operator.reconcile.pool.nodes import Care
+from azure_batch_operator.reconcile.pool.nodes import Remediation
 from azure_batch_operator.reconcile.pool.scale import ask_again_in, scale
 from azure_batch_operator.reconcile.pool.scope import PoolView, Step, steady
 from azure_batch_operator.reconcile.secret_versions import MISSING_LOOKED_AT_EVERY
-from azure_batch_operator.reconcile.standard_plans import waiting, with_notice, without_account
-from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
+from azure_batch_operator.reconcile.standard_plans import waiting, with_event, without_account
+from azure_batch_operator.reconcile.status import Verdict, carry_over, pick, status
 from azure_batch_operator.words import listed
 
 _VALUES_LOOKED_AT_EVERY = 300.0
@@ -78,7 +78,7 @@ def _create(resource: Resource, account: AccountView, view: PoolView, cluster: s
         return waiting(resource, "ImagesUnknown", message, now)
     if image.problem is not None:
         verdict = Verdict("Stalled", "ImageNotSupported", image.problem, ready=False, trend="Stalled")
-        return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+        return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
     verdict = Verdict("Creating", "Creating", f"{what} is being created", ready=False, trend="Reconciling")
     id = pool_recreate.id_in_use(resource)
     body = ownership.with_marker(body_of(id, resource.spec, image.agent), ownership.marker(cluster, resource, id))
@@ -86,7 +86,7 @@ def _create(resource: Resource, account: AccountView, view: PoolView, cluster: s
     call = Call("create_pool", Table.POOLS, id, body=body, digests=view.values.digests)
     url = f"{account.url}/pools/{id}"
     shown = status(resource, verdict, now, id=id, url=url, account=account.name)
-    return with_notice(resource, Plan("add", (call,), status=shown), verdict)
+    return with_event(resource, Plan("add", (call,), status=shown), verdict)
 
 
 def _converge(
@@ -94,11 +94,11 @@ def _converge(
 ) -> Plan:
     image = image_of(resource.spec, remote, view.images)
     size = size_of(resource.spec)
-    nodes = pool_nodes.care(resource, view, remote, now)
+    nodes = pool_nodes.plan_remediation(resource, view, remote, now)
     step, found = _step(resource, view, remote, image, nodes.hold, cluster, now)
     if step is not None and step.calls and step is not nodes.hold:
         # One change of the pool at a time; the nodes' turn comes when it is done, and till then what was done is kept.
-        nodes = Care(fields=resource.status)
+        nodes = Remediation(fields=resource.status)
     estimate = _cost(resource, view, remote)
     more = pool_status.conditions(resource, remote, view, image, estimate, now)
     if (held_up := pool_update.held_up(resource.spec, found, remote)) is not None:
@@ -120,16 +120,20 @@ def _converge(
     )  # fmt: skip
     drift = _drift(resource, view, step, now)
     look = MISSING_LOOKED_AT_EVERY if found.unread else _VALUES_LOOKED_AT_EVERY if view.values.taken else None
-    waits = [each for each in (step and step.again, nodes.again, ask_again_in(view, remote, now), look) if each]
+    waits = [
+        each
+        for each in (step and step.requeue_after, nodes.requeue_after, ask_again_in(view, remote, now), look)
+        if each
+    ]
     result = Plan(
         finalizer=None if resource.has_finalizer else "add",
         calls=(*(step.calls if step else ()), *nodes.calls),
         status=shown,
-        notices=(*_drift_notice(drift), *pool_status.notices(resource, more), *nodes.notices),
-        again=min(waits, default=None),
+        events=(*_drift_notice(drift), *pool_status.events(resource, more), *nodes.events),
+        requeue_after=min(waits, default=None),
         drift=drift,
     )
-    return with_notice(resource, result, verdict)
+    return with_event(resource, result, verdict)
 
 
 def _cost(resource: Resource, view: PoolView, remote: Mapping[str, Any]) -> Cost | None:
@@ -172,7 +176,7 @@ def _step(
     if leaving and not steady(remote):
         # What is under way is the leaving of nodes that were removed: it is not stopped to bring others.
         return Step((), "Resizing", "Resizing", "removing nodes"), found
-    options = picked(spec, ("resizeTimeout", "nodeDeallocationOption"))
+    options = pick(spec, ("resizeTimeout", "nodeDeallocationOption"))
     step = scale(id, size_of(spec), options, view, remote, now)
     if step is None and image is not None and image.problem is not None:
         step = Step((), "Stalled", "ImageNotSupported", image.problem, stalled=True)
@@ -196,7 +200,7 @@ def _drift(resource: Resource, view: PoolView, step: Step | None, now: float) ->
     return tuple(name for name in step.properties if name not in ours)
 
 
-def _drift_notice(drift: tuple[str, ...]) -> tuple[Notice, ...]:
+def _drift_notice(drift: tuple[str, ...]) -> tuple[Event, ...]:
     if not drift:
         return ()
-    return (Notice("DriftCorrected", f"another client has changed {listed(drift)} in Azure Batch; restoring the spec"),)
+    return (Event("DriftCorrected", f"another client has changed {listed(drift)} in Azure Batch; restoring the spec"),)

@@ -14,7 +14,7 @@ from typing import Any
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.applied import fingerprint
-from azure_batch_operator.reconcile.plan import Call, Evidence, Notice, Table
+from azure_batch_operator.reconcile.plan import Call, Event, Evidence, Table
 from azure_batch_operator.reconcile.pool.scale import error_text
 from azure_batch_operator.reconcile.pool.scope import (
     ON_THE_WAY,
@@ -30,9 +30,9 @@ from azure_batch_operator.reconcile.status import seconds_since
 _HOUR = 3600.0
 _LONGEST_DRAIN = 86400.0
 """Seconds for which a node that lets its tasks end before it restarts holds up the restarts of others."""
-_MOST_PER_HOUR = 5
-_MOST_SHOWN = 20
-_MOST_KEPT = 100
+_MAX_PER_HOUR = 5
+_MAX_SHOWN = 20
+_MAX_KEPT = 100
 _PAUSE, _LONGEST_PAUSE = 300.0, 3600.0
 """Seconds before a node that refused is asked again: first, and at most."""
 _LONGEST = 2000
@@ -47,7 +47,7 @@ _WORDS = {
 
 
 @dataclass(frozen=True)
-class Care:
+class Remediation:
     """What is done about nodes.
 
     Attributes:
@@ -59,9 +59,9 @@ class Care:
 
     calls: tuple[Call, ...] = ()
     hold: Step | None = None
-    notices: tuple[Notice, ...] = ()
+    events: tuple[Event, ...] = ()
     fields: Mapping[str, Any] = field(default_factory=dict)
-    again: float | None = None
+    requeue_after: float | None = None
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,12 @@ def _log(resource: Resource, view: PoolView, now: float) -> tuple[list[Mapping[s
         return [each for each in entries if each["node"] in still or seconds_since(each["time"], now) < _HOUR]
 
     # What a full list has lost is not brought back.
-    first = told[0]["time"] if len(told) >= _MOST_KEPT else ""
+    first = told[0]["time"] if len(told) >= _MAX_KEPT else ""
     fresh = [each for each in view.history.remediations if each not in told and each["time"] >= first]
     return kept(told), kept(fresh)
 
 
-def care(resource: Resource, view: PoolView, remote: Mapping[str, Any], now: float) -> Care:
+def plan_remediation(resource: Resource, view: PoolView, remote: Mapping[str, Any], now: float) -> Remediation:
     """Decide what to do about nodes, as far as the limit allows.
 
     What is noted in the status is what the service has answered, so it comes from `view.history` one pass after the call.
@@ -109,7 +109,7 @@ def care(resource: Resource, view: PoolView, remote: Mapping[str, Any], now: flo
     log = [*old, *news]
     done = _done(log, now)
     policy = resource.spec.get("nodeRemediation") or {}
-    budget = max(0, int(policy.get("maxPerHour") or _MOST_PER_HOUR) - len(done))
+    budget = max(0, int(policy.get("maxPerHour") or _MAX_PER_HOUR) - len(done))
     due, pause = _due(_cases(resource, policy, view, log, now), log, now)
     cases = due[:budget]
     removals = [case for case in cases if case.action == "Remove"]
@@ -121,15 +121,15 @@ def care(resource: Resource, view: PoolView, remote: Mapping[str, Any], now: flo
         hold = _remove(pool_id, removals, remote)
     calls = tuple(_restart(pool_id, case) for case in cases if case.action in _RESTARTS)
     fields = {
-        "remediations": log[-_MOST_KEPT:] if news else told or None,
+        "remediations": log[-_MAX_KEPT:] if news else told or None,
         "nodesWithOldStartTask": len(view.outdated) or None,
     }
     nodes = {node["id"]: node for node in (*view.troubled, *view.outdated)}
-    notices = tuple(_notice(each, nodes.get(each["node"])) for each in news)
+    events = tuple(_notice(each, nodes.get(each["node"])) for each in news)
     waits = [pause] if pause is not None else []
     if len(due) > len(cases) and done:
         waits.append(_HOUR - seconds_since(done[0]["time"], now) + 1)
-    return Care(calls, hold, notices, fields, min(waits, default=None))
+    return Remediation(calls, hold, events, fields, min(waits, default=None))
 
 
 def _cases(
@@ -273,15 +273,15 @@ def _since(node: Mapping[str, Any]) -> str:
     return str(node.get("stateTransitionTime", ""))
 
 
-def _notice(entry: Mapping[str, str], node: Mapping[str, Any] | None) -> Notice:
+def _notice(entry: Mapping[str, str], node: Mapping[str, Any] | None) -> Event:
     why = "it has run another start task" if entry["reason"] == START_TASK_CHANGED else f"it is {entry['reason']}"
     if node is not None and entry["reason"] != START_TASK_CHANGED:
         why = cause(node)
     verb, event = _WORDS[entry["action"]]
     if code := entry.get("refusal"):
         text = f"Azure Batch refused to {verb} node {entry['node']} ({code}); retrying later: {why}"
-        return Notice("RemediationRefused", text, "Warning")
-    return Notice(event, f"asked Azure Batch to {verb} node {entry['node']}: {why}")
+        return Event("RemediationRefused", text, "Warning")
+    return Event(event, f"asked Azure Batch to {verb} node {entry['node']}: {why}")
 
 
 def cause(node: Mapping[str, Any]) -> str:
@@ -310,7 +310,7 @@ def _words(error: Mapping[str, Any]) -> list[str]:
 
 def shown(troubled: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
     """`status.nodesInTrouble`: those that do not work before those that Azure took away."""
-    chosen = sorted(troubled, key=lambda node: node.get("state") == "preempted")[:_MOST_SHOWN]
+    chosen = sorted(troubled, key=lambda node: node.get("state") == "preempted")[:_MAX_SHOWN]
     return [_entry(node) for node in chosen] or None
 
 

@@ -89,7 +89,7 @@ def recreate(
     if stays(resource, remote):
         message += f"; pool {remote['id']!r} was adopted, so it stays in Azure Batch"
     # Nobody asks for news of the new id before it is seen.
-    return Step((call,), "Replacing", "Replacing", message, again=_LOOK_AGAIN)
+    return Step((call,), "Replacing", "Replacing", message, requeue_after=_LOOK_AGAIN)
 
 
 def clear(view: PoolView, now: float) -> Step | None:
@@ -99,15 +99,17 @@ def clear(view: PoolView, now: float) -> Step | None:
     id = str(view.older[0]["id"])
     jobs = None if view.jobs_on is None else view.jobs_on.get(id.lower(), ())
     if jobs is None:
-        return Step((), "Replacing", "Replacing", f"pool {id!r} is deleted when no job uses it", again=_LOOK_AGAIN)
+        return Step(
+            (), "Replacing", "Replacing", f"pool {id!r} is deleted when no job uses it", requeue_after=_LOOK_AGAIN
+        )
     if jobs:
         message = f"pool {id!r} is deleted when no job uses it: {', '.join(sorted(jobs)[:5])}"
-        return Step((), "Replacing", "WaitingForJobs", message, again=_LOOK_AGAIN)
+        return Step((), "Replacing", "WaitingForJobs", message, requeue_after=_LOOK_AGAIN)
     call = Call("delete_pool", Table.POOLS, id, evidence=Evidence.of(view.older[0], idle=frozenset()))
     if view.older_busy is not None:
         since, why = view.older_busy
         message = f"pool {id!r} is deleted when nothing uses it: {why}"
         left = since + _BUSY_LOOKED_AT_EVERY - now
-        calls, again = ((), left) if left > 0 else ((call,), _BUSY_LOOKED_AT_EVERY)
-        return Step(calls, "Replacing", "WaitingForJobs", message, again=again)
+        calls, requeue_after = ((), left) if left > 0 else ((call,), _BUSY_LOOKED_AT_EVERY)
+        return Step(calls, "Replacing", "WaitingForJobs", message, requeue_after=requeue_after)
     return Step((call,), "Replacing", "Replacing", f"pool {id!r} is being deleted: its jobs have moved")

@@ -125,7 +125,7 @@ def _by_formula(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any
         {"autoScaleEvaluationInterval": size.interval} if interval_differs else {}
     )
     if (wait := _pause(view, now)) > 0:
-        return _resizing("waiting: the service accepts a formula only every 30 seconds", again=wait)
+        return _resizing("waiting: the service accepts a formula only every 30 seconds", requeue_after=wait)
     call = Call(
         "enable_pool_auto_scale", Table.POOLS, id, body=body, if_match=remote.get("eTag"), evidence=without_etag(remote)
     )
@@ -150,7 +150,7 @@ def _tried(id: str, size: Formula, view: PoolView, now: float) -> Step | None:
     wait = TRY_AGAIN - seconds_since(str(run.get("timestamp") or ""), now)
     message = f"the formula is not enabled because it fails: {error_text(error)}; the pool keeps the previous one"
     reason = str(error.get("code") or "FormulaInvalid")
-    return Step((call,) if wait <= 0 else (), "Stalled", reason, message, stalled=True, again=max(wait, 1.0))
+    return Step((call,) if wait <= 0 else (), "Stalled", reason, message, stalled=True, requeue_after=max(wait, 1.0))
 
 
 def _kick(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any], now: float) -> Step | None:
@@ -211,7 +211,7 @@ def _when_steady(
             return _resizing(f"{message} after the allocation in progress", properties=properties)
         case "resizing" if (pause := _stop_pause(view, now)) > 0:
             text = f"{message} after the resize in progress, or once it can be stopped: one was stopped less than ten minutes ago"
-            return _resizing(text, again=pause, properties=properties)
+            return _resizing(text, requeue_after=pause, properties=properties)
         case "resizing" if targeted(remote) or present(remote):
             stop = Call("stop_pool_resize", Table.POOLS, id, if_match=remote.get("eTag"), evidence=without_etag(remote))
             return _resizing(f"{message}; stopping the resize in progress first", (stop,))
@@ -241,9 +241,9 @@ def _unhurried(call: Call, remote: Mapping[str, Any], message: str, properties: 
 
 
 def _resizing(
-    message: str, calls: tuple[Call, ...] = (), *, again: float | None = None, properties: tuple[str, ...] = ()
+    message: str, calls: tuple[Call, ...] = (), *, requeue_after: float | None = None, properties: tuple[str, ...] = ()
 ) -> Step:
-    return Step(calls, "Resizing", "Resizing", message, again=again, properties=properties)
+    return Step(calls, "Resizing", "Resizing", message, requeue_after=requeue_after, properties=properties)
 
 
 def error_text(error: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Remote
 from azure_batch_operator.reconcile.pool.history import NO_HISTORY, History
-from azure_batch_operator.reconcile.secret_versions import NO_VALUES, Values
+from azure_batch_operator.reconcile.secret_versions import NO_VALUES, ValueVersions
 from azure_batch_operator.reconcile.value_references import ResolutionError
 
 
@@ -52,7 +52,7 @@ class PoolView:
     jobs_on: Mapping[str, Sequence[str]] | None = None
     images: Sequence[Mapping[str, Any]] | None = None
     accepted: Accepted | None = None
-    values: Values = NO_VALUES
+    values: ValueVersions = NO_VALUES
     evaluated: tuple[str, Mapping[str, Any]] | None = None
     enabled: float | None = None
     troubled: Sequence[Mapping[str, Any]] = ()
@@ -84,7 +84,7 @@ class Step:
     message: str
     stalled: bool = False
     quiet: bool = False
-    again: float | None = None
+    requeue_after: float | None = None
     properties: tuple[str, ...] = ()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from azure_batch_operator.api.base import POOL_LABEL
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.plan import AccountView, Notice
+from azure_batch_operator.reconcile.plan import AccountView, Event
 from azure_batch_operator.reconcile.pool import nodes as pool_nodes
 from azure_batch_operator.reconcile.pool.cost import Cost
 from azure_batch_operator.reconcile.pool.desired import Fixed, Formula, Image, Size
@@ -30,7 +30,7 @@ from azure_batch_operator.reconcile.pool.scope import (
     targeted,
 )
 from azure_batch_operator.reconcile.reconcile_policy import HELD
-from azure_batch_operator.reconcile.status import Verdict, picked, status
+from azure_batch_operator.reconcile.status import Verdict, pick, status
 
 _SHOWN = (
     "state", "allocationState", "allocationStateTransitionTime", "vmSize",
@@ -189,17 +189,17 @@ def _ends_soon(image: Image, now: float) -> str:
     return f"Azure Batch supports the image until {image.end_of_life[:10]}: change virtualMachineConfiguration.imageReference"
 
 
-def notices(resource: Resource, more: Conditions) -> tuple[Notice, ...]:
+def events(resource: Resource, more: Conditions) -> tuple[Event, ...]:
     """An Event for each condition that has just become one to know of."""
     result = []
     for type_ in ("NodesHealthy", "AutoScaleHealthy", "ImageSupported", "CostEstimated"):
         before = resource.condition(type_)
         holds, reason, message = more.get(type_, (True, "", ""))
         if not holds and (before is None or before["status"] == "True"):
-            result.append(Notice(reason, message, "Warning"))
+            result.append(Event(reason, message, "Warning"))
     if "UpdatePending" in more and resource.condition("UpdatePending") is None:
         _, reason, message = more["UpdatePending"]
-        result.append(Notice(reason, message))
+        result.append(Event(reason, message))
     return tuple(result)
 
 
@@ -234,13 +234,13 @@ def shown(
         url=f"{account.url}/pools/{remote['id']}",
         account=account.name,
         selector=f"{POOL_LABEL}={resource.uid}",
-        **picked(remote, _SHOWN),
+        **pick(remote, _SHOWN),
         nodeAgentSKUId=machine.get("nodeAgentSKUId"),
         nodes=f"{usable}/{wanted_nodes(size, remote)}",
         nodeCounts=by_tier or None,
         slots=_slots(resource, usable * int(remote.get("taskSlotsPerNode", 1)), view.slots_used),
-        resizeErrors=[picked(error, ("code", "message")) for error in (remote.get("resizeErrors") or ())[:10]] or None,
-        **(picked(remote, _AUTO_SCALE) if scaled_by_formula(remote) else {}),
+        resizeErrors=[pick(error, ("code", "message")) for error in (remote.get("resizeErrors") or ())[:10]] or None,
+        **(pick(remote, _AUTO_SCALE) if scaled_by_formula(remote) else {}),
         autoScaleRun=_run(resource, remote),
         nodesInTrouble=pool_nodes.shown(view.troubled),
         **fields,

@@ -14,7 +14,7 @@ from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile import secret_versions as pool_values
 from azure_batch_operator.reconcile.applied import STAYS, differences
-from azure_batch_operator.reconcile.secret_versions import NO_VALUES, Values, to_note
+from azure_batch_operator.reconcile.secret_versions import NO_VALUES, ValueVersions, to_note
 from azure_batch_operator.reconcile.value_references import ResolutionError
 
 CHANGEABLE: Mapping[str, Any] = {"schedule": STAYS, "jobSpecification": STAYS}
@@ -30,7 +30,7 @@ def body_of(spec: Mapping[str, Any], pool_id: str | None) -> dict[str, Any]:
 
 
 def with_note(
-    body: Mapping[str, Any], spec: Mapping[str, Any], pool_id: str | None, values: Values = NO_VALUES
+    body: Mapping[str, Any], spec: Mapping[str, Any], pool_id: str | None, values: ValueVersions = NO_VALUES
 ) -> dict[str, Any]:
     """The body of a new schedule with the notes of what it is made from."""
     noted = applied.with_note(body, _said(body_of(spec, pool_id)))
@@ -42,14 +42,14 @@ def _said(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unread(
-    spec: Mapping[str, Any], pool_id: str | None, remote: Mapping[str, Any], values: Values
+    spec: Mapping[str, Any], pool_id: str | None, remote: Mapping[str, Any], values: ValueVersions
 ) -> dict[str, ResolutionError]:
     """Members of a changed spec that cannot be given their values, and why."""
     return pool_values.unread(values, applied.marks(_said(body_of(spec, pool_id))), applied.noted(remote))
 
 
 def changes(
-    spec: Mapping[str, Any], pool_id: str | None, remote: Mapping[str, Any], values: Values = NO_VALUES
+    spec: Mapping[str, Any], pool_id: str | None, remote: Mapping[str, Any], values: ValueVersions = NO_VALUES
 ) -> dict[str, Any]:
     """Members for a PATCH."""
     body = body_of(spec, pool_id)

@@ -20,9 +20,9 @@ from azure_batch_operator.api.base import API_VERSION, SCHEDULE_LABEL
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile.job import lifecycle as jobs
-from azure_batch_operator.reconcile.plan import Notice, ObjectChange, Plan, Unconfirmed
-from azure_batch_operator.reconcile.standard_plans import with_notice
-from azure_batch_operator.reconcile.status import Verdict, kept, seconds_since, status, timestamp
+from azure_batch_operator.reconcile.plan import Event, ObjectChange, Plan, Unconfirmed
+from azure_batch_operator.reconcile.standard_plans import with_event
+from azure_batch_operator.reconcile.status import Verdict, carry_over, seconds_since, status, timestamp
 from azure_batch_operator.shapes import whole_number
 
 _MACROS = {
@@ -36,7 +36,7 @@ _MACROS = {
 }
 _SUCCESSFUL_KEPT, _FAILED_KEPT = 3, 1
 HISTORY_SHOWN = 10
-_MOST_COLLIDED = 3
+_MAX_COLLIDED = 3
 """Runs in a row whose IDs belong to others, after which no more are made: nobody else would ever end or delete them."""
 _LONGEST_SLEEP = 3600.0
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -99,13 +99,13 @@ def plan(resource: Resource, children: Sequence[Resource], now: float) -> Plan:
         due = times(cron["expression"], cron.get("timeZone") or "Etc/UTC", since, now)
     except ValueError as error:
         verdict = Verdict("Stalled", "InvalidSchedule", str(error), ready=False, trend="Stalled")
-        return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+        return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
     old = tuple(_beyond_history(cron, children))
     if resource.spec.get("suspend"):
         verdict = Verdict("Suspended", "Suspended", "suspended: no BatchJob is created", ready=True, more=_SUSPENDED)
         verdict = _with_hindrance(verdict, children)
         plan = Plan(objects=old, status=_status(resource, verdict, children, None, last, now))
-        return with_notice(resource, plan, verdict)
+        return with_event(resource, plan, verdict)
     active = [child for child in children if jobs.is_active(child)]
     run = _run_due(resource, cron, due.last, active, now)
     running = len(active) + len(run.started)
@@ -122,10 +122,10 @@ def plan(resource: Resource, children: Sequence[Resource], now: float) -> Plan:
     plan = Plan(
         objects=(*run.changes, *old),
         status=shown,
-        notices=run.notices,
-        again=None if waits is None else max(0.5, waits),
+        events=run.events,
+        requeue_after=None if waits is None else max(0.5, waits),
     )
-    return with_notice(resource, plan, verdict)
+    return with_event(resource, plan, verdict)
 
 
 class Hindrance(NamedTuple):
@@ -204,7 +204,7 @@ class _Run:
     reason: str = "Scheduled"
     message: str = ""
     changes: tuple[ObjectChange, ...] = ()
-    notices: tuple[Notice, ...] = ()
+    events: tuple[Event, ...] = ()
     started: tuple[Resource, ...] = ()
 
 
@@ -226,10 +226,10 @@ def _run_due(
                 f"; it is skipped if that takes longer than until {timestamp(due + deadline)} (startingDeadlineSeconds)"
             )
         return _Run(over=False, reason="JobAlreadyActive", message=text)
-    collided = [child for child in _newest_first(active)[:_MOST_COLLIDED] if _collided(child)]
-    if policy == "Allow" and len(collided) == _MOST_COLLIDED:
+    collided = [child for child in _newest_first(active)[:_MAX_COLLIDED] if _collided(child)]
+    if policy == "Allow" and len(collided) == _MAX_COLLIDED:
         text = (
-            f"the run of {when} waits: the IDs of the last {_MOST_COLLIDED} runs belong to others, and so may the next one. "
+            f"the run of {when} waits: the IDs of the last {_MAX_COLLIDED} runs belong to others, and so may the next one. "
             f"It starts after you have deleted one of their BatchJobs, such as {collided[0].key.name!r}"
         )
         return _Run(over=False, message=text)
@@ -237,8 +237,8 @@ def _run_due(
     child = _child(resource, due)
     name = child["metadata"]["name"]
     change = ObjectChange(Key(Kind.JOB, resource.key.namespace, name), body=child)
-    notice = Notice("JobCreated", f"BatchJob {name!r} for {when}")
-    return _Run(changes=(*replaced, change), notices=(notice,), started=(Resource.parse(_as_shown(child)),))
+    event = Event("JobCreated", f"BatchJob {name!r} for {when}")
+    return _Run(changes=(*replaced, change), events=(event,), started=(Resource.parse(_as_shown(child)),))
 
 
 def _collided(child: Resource) -> bool:

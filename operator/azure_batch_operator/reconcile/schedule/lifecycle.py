@@ -14,7 +14,7 @@ from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile import secret_versions as pool_values
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.job import suspension as job_hold
-from azure_batch_operator.reconcile.job.scope import NOT_ALLOWED, PoolView
+from azure_batch_operator.reconcile.job.scope import NOT_ALLOWED, TargetPoolView
 from azure_batch_operator.reconcile.plan import (
     Absent,
     AccountView,
@@ -28,9 +28,9 @@ from azure_batch_operator.reconcile.plan import (
 )
 from azure_batch_operator.reconcile.schedule import changes as schedule_changes
 from azure_batch_operator.reconcile.schedule import cron
-from azure_batch_operator.reconcile.secret_versions import MISSING_LOOKED_AT_EVERY, NO_VALUES, Values
-from azure_batch_operator.reconcile.standard_plans import ever_created, waiting, with_notice, without_account
-from azure_batch_operator.reconcile.status import Verdict, kept, picked, status
+from azure_batch_operator.reconcile.secret_versions import MISSING_LOOKED_AT_EVERY, NO_VALUES, ValueVersions
+from azure_batch_operator.reconcile.standard_plans import ever_created, waiting, with_event, without_account
+from azure_batch_operator.reconcile.status import Verdict, carry_over, pick, status
 
 _ENDED = ("completed", "terminating")
 
@@ -65,13 +65,13 @@ def is_open(resource: Resource) -> bool:
 def plan(
     resource: Resource,
     account: AccountView,
-    pool: PoolView,
+    pool: TargetPoolView,
     remote: Remote,
     jobs: JobsView,
     cluster: str,
     now: float,
     others: Others = NO_OTHERS,
-    values: Values = NO_VALUES,
+    values: ValueVersions = NO_VALUES,
 ) -> Plan:
     """Decide about one BatchJobSchedule.
 
@@ -95,7 +95,7 @@ def plan(
     what = f"job schedule {resource.remote_id!r}"
     if resource.deleting:
         return policy.end(resource, remote, what, "delete_schedule", Table.SCHEDULES, cluster, now, others)
-    if remote is Absent.GONE:
+    if remote is Absent.NOT_FOUND:
         return _create(resource, account, pool, cluster, now, values)
     claimed = policy.claim(resource, "job schedule", remote, cluster, "update_schedule", Table.SCHEDULES, now, others)
     if claimed is not None:
@@ -114,15 +114,21 @@ def _seen(resource: Resource) -> Plan:
     return Plan(status={**resource.status, "observedGeneration": resource.generation, "conditions": conditions})
 
 
-def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: str, now: float, values: Values) -> Plan:
+def _create(
+    resource: Resource, account: AccountView, pool: TargetPoolView, cluster: str, now: float, values: ValueVersions
+) -> Plan:
     if resource.status.get("phase") == "Completed":
         verdict = Verdict("Completed", "Completed", "the schedule has ended and was deleted in Azure Batch", ready=True)
-        return Plan(status=kept(resource, verdict, now))
+        return Plan(status=carry_over(resource, verdict, now))
     if (stopped := _before_creation(resource, now)) is not None:
         return stopped
     if pool.problem:
         waits = waiting(resource, *pool.problem, now)
-        return replace(waits, again=waits.again or VALUES_LOOKED_AT_EVERY) if pool.problem[0] == NOT_ALLOWED else waits
+        return (
+            replace(waits, requeue_after=waits.requeue_after or VALUES_LOOKED_AT_EVERY)
+            if pool.problem[0] == NOT_ALLOWED
+            else waits
+        )
     body = {"id": resource.remote_id} | schedule_changes.body_of(resource.spec, pool.id)
     body = ownership.with_marker(body, ownership.marker(cluster, resource))
     body = schedule_changes.with_note(body, resource.spec, pool.id, values)
@@ -130,7 +136,7 @@ def _create(resource: Resource, account: AccountView, pool: PoolView, cluster: s
     verdict = Verdict("Creating", "Creating", "the job schedule is being created", ready=False, trend="Reconciling")
     url = f"{account.url}/jobschedules/{resource.remote_id}"
     shown = status(resource, verdict, now, id=resource.remote_id, url=url, account=account.name)
-    return with_notice(resource, Plan("add", tuple(calls), status=shown), verdict)
+    return with_event(resource, Plan("add", tuple(calls), status=shown), verdict)
 
 
 def _before_creation(resource: Resource, now: float) -> Plan | None:
@@ -145,17 +151,17 @@ def _before_creation(resource: Resource, now: float) -> Plan | None:
     else:
         return None
     verdict = Verdict(phase, phase, message, ready=True, more=more)
-    return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+    return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
 
 
 def _converge(
     resource: Resource,
     account: AccountView,
-    pool: PoolView,
+    pool: TargetPoolView,
     remote: Mapping[str, Any],
     jobs: JobsView,
     now: float,
-    values: Values,
+    values: ValueVersions,
 ) -> Plan:
     state = str(remote.get("state"))
     calls: list[Call] = []
@@ -178,12 +184,12 @@ def _converge(
         finalizer=None if resource.has_finalizer else "add",
         calls=tuple(calls),
         status=_status(resource, account, remote, jobs, verdict, now),
-        again=look if state not in _ENDED else None,
+        requeue_after=look if state not in _ENDED else None,
     )
-    return with_notice(resource, plan, verdict)
+    return with_event(resource, plan, verdict)
 
 
-def _update(resource: Resource, remote: Mapping[str, Any], change: Mapping[str, Any], values: Values) -> Call:
+def _update(resource: Resource, remote: Mapping[str, Any], change: Mapping[str, Any], values: ValueVersions) -> Call:
     return Call(
         "update_schedule",
         Table.SCHEDULES,
@@ -261,7 +267,7 @@ def _status(
         url=f"{account.url}/jobschedules/{resource.remote_id}",
         account=account.name,
         state=remote.get("state"),
-        **picked(info, ("nextRunTime", "endTime")),
+        **pick(info, ("nextRunTime", "endTime")),
         recentJob={"id": recent} if recent else None,
         active=None if known is None else sum(job.get("state") != "completed" for job in known),
         history=resource.status.get("history") if known is None else [_run(job) for job in known] or None,
@@ -276,6 +282,6 @@ def _run(job: Mapping[str, Any]) -> dict[str, Any]:
     info, counts = job.get("executionInfo") or {}, job.get("taskCounts") or {}
     return (
         {"id": job["id"], "state": job.get("state")}
-        | picked(info, ("startTime", "endTime", "terminateReason"))
-        | picked(counts, ("succeeded", "failed"))
+        | pick(info, ("startTime", "endTime", "terminateReason"))
+        | pick(counts, ("succeeded", "failed"))
     )

@@ -18,8 +18,8 @@ from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
-from azure_batch_operator.reconcile.annotations import asked, handled, is_later, retried_until, retrying
-from azure_batch_operator.reconcile.error_classes import Patience, trouble
+from azure_batch_operator.reconcile.annotations import handled, is_later, pending_request, retried_until, retrying
+from azure_batch_operator.reconcile.error_classes import RetryClass, classify_error
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.failures import explained
 from azure_batch_operator.reconcile.job.scope import NOT_ALLOWED
@@ -30,8 +30,8 @@ from azure_batch_operator.reconcile.plan import (
     AccountView,
     Call,
     Ended,
+    Event,
     Evidence,
-    Notice,
     Plan,
     Remote,
     Table,
@@ -45,10 +45,10 @@ from azure_batch_operator.reconcile.standard_plans import (
     other_name,
     troubled,
     waiting,
-    with_notice,
+    with_event,
     without_account,
 )
-from azure_batch_operator.reconcile.status import Verdict, has_ended, kept, picked, shortened, status
+from azure_batch_operator.reconcile.status import Verdict, carry_over, has_ended, pick, shortened, status
 
 FINAL = frozenset({"Succeeded", "Failed"})
 _BLOCKED = "DependencyFailed"
@@ -125,7 +125,7 @@ def is_open(resource: Resource) -> bool:
     """Whether the task still has to be watched in Azure Batch."""
     if resource.deleting or not has_ended(resource):
         return True
-    return bool(asked(resource, RETRY_FAILED) or asked(resource, TERMINATE))
+    return bool(pending_request(resource, RETRY_FAILED) or pending_request(resource, TERMINATE))
 
 
 def is_blocked(resource: Resource) -> bool:
@@ -164,14 +164,14 @@ def plan(
         return Plan()
     if view.pending:
         return _on_its_way(resource, job, now)
-    if job.remote is Absent.GONE or not job.ours:
+    if job.remote is Absent.NOT_FOUND or not job.ours:
         return _without_job(resource, job, now)
     # A task that is in already is followed to its end.
-    if job.refusal is not None and (not resource.has_finalizer or view.remote is Absent.GONE):
+    if job.refusal is not None and (not resource.has_finalizer or view.remote is Absent.NOT_FOUND):
         return _not_allowed(resource, *job.refusal, now)
     if view.remote is Absent.UNKNOWN:
         return Plan()
-    if view.remote is Absent.GONE:
+    if view.remote is Absent.NOT_FOUND:
         return _add(resource, job, view, ownership.marker(cluster, resource), now)
     if not adoption.ours(view.remote, resource, cluster, others):
         return foreign(resource, "task", view.remote, "or delete it there", now)
@@ -204,26 +204,26 @@ def _unchanged(resource: Resource, view: TaskView) -> Plan:
 
 def _too_late(resource: Resource) -> Plan | None:
     """A verb for a task that has ended and that it does not concern; None if a failed one is to run again."""
-    retry = asked(resource, RETRY_FAILED)
+    retry = pending_request(resource, RETRY_FAILED)
     if retry and resource.status.get("phase") == "Failed":
         return None
     shown = dict(resource.status) | {"handled": handled(resource, RETRY_FAILED, TERMINATE)}
     text = "the task has succeeded, so it is not run again: create a new BatchTask to run its command once more"
-    return Plan(status=shown, notices=(Notice("RetryRefused", text, "Warning"),) if retry else ())
+    return Plan(status=shown, events=(Event("RetryRefused", text, "Warning"),) if retry else ())
 
 
 def _on_its_way(resource: Resource, job: JobView, now: float) -> Plan:
     """What waits to be added may still be kept from a job that is somebody else's by now."""
     if job.refusal is not None:
         return replace(_not_allowed(resource, *job.refusal, now), halts=True)
-    if job.remote is not Absent.GONE and not job.ours:
+    if job.remote is not Absent.NOT_FOUND and not job.ours:
         return replace(_without_job(resource, job, now), halts=True)
     return Plan()
 
 
 def _without_job(resource: Resource, job: JobView, now: float) -> Plan:
     """There is no job in Azure Batch that the task could be in: none, or one of somebody else under its ID."""
-    gone = (Absence(Table.JOBS, job.id),) if job.remote is Absent.GONE else ()
+    gone = (Absence(Table.JOBS, job.id),) if job.remote is Absent.NOT_FOUND else ()
     if job.finished:
         why = f"BatchJob {_job_name(resource)!r} has ended and its job was deleted"
         return replace(_never_ran(resource, why, now), confirm=gone)
@@ -232,8 +232,8 @@ def _without_job(resource: Resource, job: JobView, now: float) -> Plan:
             f"job {job.id!r} was deleted in Azure Batch, and the task with it; it is added again if the job comes back"
         )
         verdict = Verdict("Stalled", "JobGone", message, ready=False, trend="Stalled")
-        plan = once_absent(resource, Plan(status=kept(resource, verdict, now)), verdict, *gone)
-        return with_notice(resource, plan, verdict)
+        plan = once_absent(resource, Plan(status=carry_over(resource, verdict, now)), verdict, *gone)
+        return with_event(resource, plan, verdict)
     if "jobId" in resource.spec:
         message = (
             f"spec.jobId names job {job.id!r}, which does not exist in Azure Batch: create it"
@@ -246,7 +246,9 @@ def _without_job(resource: Resource, job: JobView, now: float) -> Plan:
 
 def _not_allowed(resource: Resource, reason: str, message: str, now: float) -> Plan:
     verdict = Verdict("Stalled", reason, message, ready=False, trend="Stalled")
-    return with_notice(resource, Plan(status=kept(resource, verdict, now), again=_OWNER_LOOKED_AT_EVERY), verdict)
+    return with_event(
+        resource, Plan(status=carry_over(resource, verdict, now), requeue_after=_OWNER_LOOKED_AT_EVERY), verdict
+    )
 
 
 def _never_ran(resource: Resource, why: str, now: float) -> Plan:
@@ -257,14 +259,14 @@ def _never_ran(resource: Resource, why: str, now: float) -> Plan:
 def _ended(resource: Resource, verdict: Verdict, now: float) -> Plan:
     """The object is done although the task did not come to an end of its own."""
     verdict = replace(verdict, more={"Failed": (True, verdict.reason, verdict.message)})
-    shown = kept(resource, verdict, now)
+    shown = carry_over(resource, verdict, now)
     if marks := handled(resource, RETRY_FAILED, TERMINATE):
         shown["handled"] = marks
-    return with_notice(resource, Plan(status=shown), verdict)
+    return with_event(resource, Plan(status=shown), verdict)
 
 
 def _add(resource: Resource, job: JobView, view: TaskView, owner: str, now: float) -> Plan:
-    if asked(resource, TERMINATE):
+    if pending_request(resource, TERMINATE):
         message = f"the annotation {TERMINATE} ended the task before it was added"
         return _ended(resource, Verdict("Failed", "TaskEnded", message, ready=False, trend="Stalled"), now)
     if isinstance(job.remote, Mapping) and job.remote.get("state") in TAKES_NO_MORE:
@@ -299,17 +301,17 @@ def _may_not_act(resource: Resource, job: JobView, now: float) -> Plan:
         "performexitoptionsjobaction: create this BatchTask again without jobAction, or in a job with that onTaskFailure"
     )
     verdict = Verdict("Stalled", "JobActionNotAllowed", message, ready=False, trend="Stalled")
-    return with_notice(resource, Plan(status=kept(resource, verdict, now)), verdict)
+    return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
 
 
 def _refused(resource: Resource, error: BatchError, retry_in: float | None, now: float) -> Plan:
-    problem = trouble(error)
+    problem = classify_error(error)
     if isinstance(error, CompletedError):
         # The next list of jobs says the same, and then it is final.
         message = f"the job takes no more tasks ({error}): create the BatchJob again, or delete this BatchTask"
         verdict = Verdict("Stalled", problem.reason, message, ready=False, trend="Stalled")
-        return Plan(status=kept(resource, verdict, now), again=Patience.WRONG.seconds(1))
-    return Plan(status=troubled(resource, problem, now), again=retry_in)
+        return Plan(status=carry_over(resource, verdict, now), requeue_after=RetryClass.WRONG.seconds(1))
+    return Plan(status=troubled(resource, problem, now), requeue_after=retry_in)
 
 
 def _follow(
@@ -332,24 +334,24 @@ def _follow(
         left = Absence(Table.TASKS, resource.remote_id, job.id)
         gone = Ended(job.id, job.remote.get("creationTime") if isinstance(job.remote, Mapping) else None)
         return replace(plan, finalizer=finalizer, ended=gone, left_active=left)
-    if asked(resource, RETRY_FAILED):
+    if pending_request(resource, RETRY_FAILED):
         failed = _is_to_run_again(resource, remote)
         if failed and job_state not in TAKES_NO_MORE:
             verdict = Verdict("Pending", "Retrying", "the task is to run again", ready=True)
             call = _call("reactivate_task", resource, job, remote)
             shown = _shown(resource, account, job, {}, verdict, now) | {"handled": handled(resource, RETRY_FAILED)}
-            notice = Notice("Retrying", f"the task runs again, as the annotation {RETRY_FAILED} asks")
+            event = Event("Retrying", f"the task runs again, as the annotation {RETRY_FAILED} asks")
             first = dict(resource.status)
             if retried_until(resource) is None:
                 marks = retrying(resource, _end(remote))
                 first = {**(_status(resource, account, job, remote, now) or first), "handled": marks}
-            return Plan(finalizer, (call,), first=first, status=shown, notices=(notice,))
+            return Plan(finalizer, (call,), first=first, status=shown, events=(event,))
         if failed:
             text = f"job {job.id!r} is {job_state}, so none of its tasks can be run again: create a new job"
             shown = dict(resource.status) | {"handled": handled(resource, RETRY_FAILED)}
-            return Plan(finalizer, status=shown, notices=(Notice("RetryRefused", text, "Warning"),))
+            return Plan(finalizer, status=shown, events=(Event("RetryRefused", text, "Warning"),))
     calls: list[Call] = []
-    if not ended and asked(resource, TERMINATE):
+    if not ended and pending_request(resource, TERMINATE):
         calls.append(_call("terminate_task", resource, job, remote))
     elif not ended and (constraints := _other_constraints(resource, job, remote)) is not None:
         calls.append(_call("update_task", resource, job, remote, {"constraints": constraints}))
@@ -420,14 +422,14 @@ def _delete(
             f"BatchJob {_job_name(resource)!r} was deleted, and the ID of its job in Azure Batch is unknown: "
             f"if that job still exists, delete task {resource.remote_id!r} there"
         )
-        notices = (Notice("TaskMayRemain", text, "Warning"),)
-        return Plan(finalizer="remove", unconfirmed=Unconfirmed.NOWHERE, notices=notices)
+        events = (Event("TaskMayRemain", text, "Warning"),)
+        return Plan(finalizer="remove", unconfirmed=Unconfirmed.NOWHERE, events=events)
     if not account.usable:
         return without_account(resource, account, now)
     # While the submitter has it in hand the job may be made again, and the task with it.
     if job.remote is Absent.UNKNOWN or view.pending:
         return Plan()
-    if job.remote is Absent.GONE:
+    if job.remote is Absent.NOT_FOUND:
         return Plan(finalizer="remove", confirm=(Absence(Table.JOBS, job.id),))
     # Without its BatchJob a job may be anybody's, such as after it was detached: then the task's own marker decides.
     if job.exists and not job.ours:
@@ -436,7 +438,7 @@ def _delete(
         return Plan()
     if view.remote is Absent.UNKNOWN:
         return Plan()
-    if view.remote is Absent.GONE:
+    if view.remote is Absent.NOT_FOUND:
         return Plan(finalizer="remove", confirm=(Absence(Table.TASKS, resource.remote_id, job.id),))
     if not adoption.ours(view.remote, resource, cluster, others):
         stranger = Evidence.of(view.remote)
@@ -452,7 +454,7 @@ def _status(
 ) -> dict[str, Any] | None:
     info = remote.get("executionInfo") or {}
     state = remote.get("state")
-    acted = asked(resource, TERMINATE) or asked(resource, RETRY_FAILED)
+    acted = pending_request(resource, TERMINATE) or pending_request(resource, RETRY_FAILED)
     if state == "completed":
         verdict = _verdict_of_end(info)
     elif state == "running":
@@ -478,16 +480,16 @@ def _shown(
         jobId=job.id,
         url=f"{account.url}/jobs/{job.id}/tasks/{resource.remote_id}",
         state=remote.get("state"),
-        **picked(info, ("result", "exitCode", "retryCount", "requeueCount", "startTime", "endTime")),
+        **pick(info, ("result", "exitCode", "retryCount", "requeueCount", "startTime", "endTime")),
         failureInfo=_failure(info["failureInfo"]) if info.get("failureInfo") else None,
-        **picked(node, ("poolId", "nodeId")),
+        **pick(node, ("poolId", "nodeId")),
         **{name: remote.get(name) or None for name in ("stdoutTail", "stderrTail", "outputProblem")},
     )
 
 
 def _failure(failure: Mapping[str, Any]) -> dict[str, Any]:
     """Why a task failed, with the service's details in the message."""
-    shown = picked(failure, ("category", "code", "message"))
+    shown = pick(failure, ("category", "code", "message"))
     text = shortened(explained(failure), _FAILURE_BYTES)
     return shown | ({"message": text} if text else {})
 

@@ -16,9 +16,9 @@ from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.observe import job, operation, pool, schedule, task
 from azure_batch_operator.sync.observe.context import Context
 from azure_batch_operator.sync.observe.job import fingerprint
-from azure_batch_operator.sync.observe.task import hopeless
+from azure_batch_operator.sync.observe.task import blocks_dependents
 
-__all__ = ["Context", "fingerprint", "hopeless", "plan", "waits"]
+__all__ = ["Context", "blocks_dependents", "fingerprint", "plan", "waits"]
 
 _PLANS: Mapping[Kind, Callable[[Context, Resource, AccountView, Session | None, float], Plan]] = {
     Kind.POOL: pool.plan,

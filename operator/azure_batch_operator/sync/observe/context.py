@@ -51,4 +51,4 @@ def interested(session: Session, resource: Resource, *path: str) -> None:
     known = resource.key in session.interest
     session.interest.add(resource.key, *path)
     if not known:
-        session.poller.poke()
+        session.poller.request_poll()

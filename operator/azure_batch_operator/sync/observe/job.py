@@ -12,21 +12,21 @@ from azure_batch_operator.api.base import RETRY_FAILED
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import adoption
-from azure_batch_operator.reconcile.annotations import asked, is_later
+from azure_batch_operator.reconcile.annotations import is_later, pending_request
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job import lifecycle as plans
 from azure_batch_operator.reconcile.job import task_sources as sources
 from azure_batch_operator.reconcile.job.lifecycle import is_open
-from azure_batch_operator.reconcile.job.scope import NO_POOL, NOT_ALLOWED, PoolView, TasksView
+from azure_batch_operator.reconcile.job.scope import NO_POOL, NOT_ALLOWED, TargetPoolView, TasksView
 from azure_batch_operator.reconcile.job.suspension import pool_id
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
-from azure_batch_operator.reconcile.standard_plans import PATIENCE
+from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS
 from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.reconcile.task import lifecycle as task_plans
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.feeder import Incarnation
-from azure_batch_operator.sync.mirror import JobResults, JobWish
+from azure_batch_operator.sync.mirror import JobResults, JobSubscription
 from azure_batch_operator.sync.observe.context import Context, interested
 from azure_batch_operator.sync.observe.pools import batch_pool, foreign, id_pool, pool_view
 from azure_batch_operator.sync.polls.base import TAIL_LINES
@@ -48,7 +48,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         interested(session, resource, id)
         known = session.mirror.jobs.get(id)
         ours = isinstance(known, Mapping) and adoption.ours(known, resource, context.cluster, context.others)
-        session.interest.wish(resource.key, id, _wish(resource.spec, resource.status), ours=ours)
+        session.interest.subscribe(resource.key, id, _wish(resource.spec, resource.status), ours=ours)
     else:
         session.interest.drop(resource.key)
         session.feeder.forget(resource.key)
@@ -86,8 +86,8 @@ def _named(context: Context, job: Resource) -> bool:
     return any(not task.deleting and task_plans.is_open(task) for task in named)
 
 
-def _wish(spec: Mapping[str, Any], status: Mapping[str, Any]) -> JobWish:
-    return JobWish(
+def _wish(spec: Mapping[str, Any], status: Mapping[str, Any]) -> JobSubscription:
+    return JobSubscription(
         tries="maxRequeues" in (spec.get("backoff") or {}),
         tries_shown="retries" in status,
         retries=int(status.get("retries") or 0),
@@ -118,7 +118,7 @@ def _fingerprints(context: Context, resource: Resource) -> tuple[str, str]:
     return job_changes.with_contents(known[2], taken.contents), origin
 
 
-def _pool(context: Context, job: Resource, session: Session | None, remote: Remote) -> PoolView:
+def _pool(context: Context, job: Resource, session: Session | None, remote: Remote) -> TargetPoolView:
     """The pool that the job shall be on, the one that it may move to, and what is seen of the one that it is on."""
     view = pool_view(context, job, session)
     backoff = job.spec.get("backoff") or {}
@@ -170,8 +170,8 @@ def _tasks(context: Context, resource: Resource, session: Session, print_: str, 
         retried=session.retrier.done(job),
         retried_number=session.retrier.number(job),
         retried_others=session.retrier.others(job),
-        retry_until=session.retrier.until(job, asked(resource, RETRY_FAILED)),
-        retry_refused=session.retrier.refused(job, asked(resource, RETRY_FAILED)),
+        retry_until=session.retrier.until(job, pending_request(resource, RETRY_FAILED)),
+        retry_refused=session.retrier.refused(job, pending_request(resource, RETRY_FAILED)),
         per_minute=results.per_minute,
         estimated_end=results.estimated_end,
         node_failures=results.node_failures,
@@ -200,7 +200,7 @@ def _tasks_pending(context: Context, job: Resource, session: Session) -> bool:
     """Whether BatchTasks of the job are not in yet, or may still be on their way from the same `apply`."""
     table, now = session.mirror.tasks.get(job.remote_id.lower()), time.time()
     return any(
-        seconds_since(task.created, now) < PATIENCE
+        seconds_since(task.created, now) < GRACE_SECONDS
         or (task_plans.is_open(task) and (table is None or isinstance(table.get(task.remote_id), Absent)))
         for task in context.store.dependents(job.key, Kind.TASK)
         if not task.deleting

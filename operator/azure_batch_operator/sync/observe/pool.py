@@ -40,7 +40,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
             return beside
     if result == Plan() and _recreates(resource) and session.mirror.pools.touched:
         # What is being looked at may be under an id that nobody has asked news of yet.
-        return replace(result, again=_LOOK_AGAIN)
+        return replace(result, requeue_after=_LOOK_AGAIN)
     return result
 
 
@@ -110,7 +110,7 @@ def _jobs_on(session: Session) -> Mapping[str, Sequence[str]] | None:
     """Jobs by the pool that they are on, if they were listed together with the pools."""
     mirror = session.mirror
     if mirror.jobs.seen_at is None or mirror.pools.seen_at is None or mirror.jobs.seen_at < mirror.pools.seen_at:
-        session.poller.poke()
+        session.poller.request_poll()
         return None
     found: defaultdict[str, list[str]] = defaultdict(list)
     for job in mirror.jobs.entries():

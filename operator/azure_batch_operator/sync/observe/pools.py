@@ -8,7 +8,7 @@ from typing import Any
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile import adoption, ownership
-from azure_batch_operator.reconcile.job.scope import IN_OTHER_ACCOUNT, NO_POOL, NOT_ALLOWED, PoolView
+from azure_batch_operator.reconcile.job.scope import IN_OTHER_ACCOUNT, NO_POOL, NOT_ALLOWED, TargetPoolView
 from azure_batch_operator.reconcile.plan import Absent, Remote
 from azure_batch_operator.reconcile.pool.recreate import id_in_use, in_use
 from azure_batch_operator.reconcile.standard_plans import other_name
@@ -17,7 +17,7 @@ from azure_batch_operator.sync.observe.context import Context
 from azure_batch_operator.sync.store import pinned_account
 
 
-def pool_view(context: Context, resource: Resource, session: Session | None) -> PoolView:
+def pool_view(context: Context, resource: Resource, session: Session | None) -> TargetPoolView:
     """The pool that `poolRef` or `poolInfo` names; its problem if it cannot be used yet."""
     path, spec = resource.job_spec
     name = (spec.get("poolRef") or {}).get("name")
@@ -27,15 +27,17 @@ def pool_view(context: Context, resource: Resource, session: Session | None) -> 
     return batch_pool(context, resource, session, name, f"{path}.poolRef")
 
 
-def id_pool(context: Context, resource: Resource, session: Session | None, id: str | None, field: str) -> PoolView:
+def id_pool(
+    context: Context, resource: Resource, session: Session | None, id: str | None, field: str
+) -> TargetPoolView:
     """The pool that `field` names by its ID; its problem if it is not for the namespace of `resource`."""
     if session is None or id is None:
-        return PoolView(id)
+        return TargetPoolView(id)
     if session.mirror.pools.first:
-        return PoolView(None, ("WaitingForPool", "waits until the pools of the account are listed"))
+        return TargetPoolView(None, ("WaitingForPool", "waits until the pools of the account are listed"))
     if (why := foreign(context, resource, session, id)) is not None:
-        return PoolView(None, (NOT_ALLOWED, f"{field} names a pool that this object may not use: {why}"))
-    return PoolView(id)
+        return TargetPoolView(None, (NOT_ALLOWED, f"{field} names a pool that this object may not use: {why}"))
+    return TargetPoolView(id)
 
 
 def foreign(context: Context, resource: Resource, session: Session, id: str) -> str | None:
@@ -62,29 +64,29 @@ def foreign(context: Context, resource: Resource, session: Session, id: str) -> 
     return f"{text}: have it allow this namespace, or name another pool"
 
 
-def batch_pool(context: Context, resource: Resource, session: Session | None, name: str, field: str) -> PoolView:
+def batch_pool(context: Context, resource: Resource, session: Session | None, name: str, field: str) -> TargetPoolView:
     """The pool of a BatchPool that `field` names in the namespace of `resource`; its problem if it cannot be used yet."""
     pool = context.store.get(Key(Kind.POOL, resource.key.namespace, name))
     if pool is None:
         message = f"{field} names BatchPool {name!r}, which does not exist in this namespace: create it"
         message += other_name(resource, field)
-        return PoolView(None, (NO_POOL, message))
+        return TargetPoolView(None, (NO_POOL, message))
     if session is not None and (pinned := pinned_account(pool)) is not None and pinned != session.key:
         message = (
             f"{field} names BatchPool {name!r} of BatchAccount {pinned.namespace}/{pinned.name}, but this object is in "
             f"BatchAccount {session.key.namespace}/{session.key.name}: name a pool of that account, or create a new object"
         )
-        return PoolView(None, (IN_OTHER_ACCOUNT, message))
+        return TargetPoolView(None, (IN_OTHER_ACCOUNT, message))
     remote = pool_in_use(context, session, pool, brief=True) if session else Absent.UNKNOWN
     if isinstance(remote, Absent):
-        return PoolView(None, ("WaitingForPool", f"waits until BatchPool {name!r} exists in Azure Batch"))
+        return TargetPoolView(None, ("WaitingForPool", f"waits until BatchPool {name!r} exists in Azure Batch"))
     if not ownership.owns(remote, pool, context.cluster):
-        return PoolView(None, ("WaitingForPool", f"BatchPool {name!r} does not own its pool; see its conditions"))
+        return TargetPoolView(None, ("WaitingForPool", f"BatchPool {name!r} does not own its pool; see its conditions"))
     if remote.get("state") == "deleting":
         # Azure Batch takes a job for such a pool, and its tasks then wait for a pool that is gone.
         message = f"pool {remote['id']!r} of BatchPool {name!r} is being deleted in Azure Batch; see its conditions"
-        return PoolView(None, ("WaitingForPool", message))
-    return PoolView(str(remote["id"]))
+        return TargetPoolView(None, ("WaitingForPool", message))
+    return TargetPoolView(str(remote["id"]))
 
 
 def pools_of(context: Context, session: Session, pool: Resource) -> list[Mapping[str, Any]]:

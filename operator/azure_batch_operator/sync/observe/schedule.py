@@ -9,7 +9,7 @@ from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.schedule import lifecycle as plans
 from azure_batch_operator.reconcile.schedule.lifecycle import is_open
-from azure_batch_operator.reconcile.secret_versions import Values, compared, plain
+from azure_batch_operator.reconcile.secret_versions import ValueVersions, compared, plain
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.observe.context import Context, interested
 from azure_batch_operator.sync.observe.pools import pool_view
@@ -47,7 +47,7 @@ def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote
     return session.mirror.schedules.get(resource.remote_id), None
 
 
-def _values(context: Context, resource: Resource, session: Session, remote: Remote) -> Values:
+def _values(context: Context, resource: Resource, session: Session, remote: Remote) -> ValueVersions:
     """What its jobs take from Secrets and ConfigMaps, compared with what the schedule was given."""
     taken, missing = context.taken.get(resource.key, {}), context.missing.get(resource.key, {})
     given = session.mirror.schedule_digests[resource.remote_id.lower()]

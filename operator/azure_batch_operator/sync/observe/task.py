@@ -93,10 +93,10 @@ def _former_job(context: Context, task: Resource, session: Session | None) -> st
 
 def _is_in(task: Resource, job: str, session: Session | None) -> bool:
     """Whether the task is in a job, or may be; what a table of its tasks lacks is not."""
-    if session is None or session.mirror.jobs.get(job) is Absent.GONE:
+    if session is None or session.mirror.jobs.get(job) is Absent.NOT_FOUND:
         return False
     tasks = session.mirror.tasks.get(job.lower())
-    if session.submitter.has(task.key) or (tasks is not None and tasks.get(task.remote_id) is not Absent.GONE):
+    if session.submitter.has(task.key) or (tasks is not None and tasks.get(task.remote_id) is not Absent.NOT_FOUND):
         return True
     return tasks is None and bool(task.status.get("jobId"))
 
@@ -167,7 +167,7 @@ def _dependencies(context: Context, task: Resource, job: str) -> tuple[list[str]
     return ids, None
 
 
-def hopeless(task: Resource, *, goes_on: bool = False) -> bool:
+def blocks_dependents(task: Resource, *, goes_on: bool = False) -> bool:
     """Whether tasks that depend on this one never start, as far as its status says."""
     added = expand.regardless(task.spec) if goes_on else task.spec
     failed = task.status.get("phase") == "Failed" and not failures.satisfies(added, task.status)
@@ -178,6 +178,6 @@ def _blocked_by(context: Context, task: Resource, goes_on: bool) -> str | None:
     """Name of the first BatchTask among `dependsOnRefs` that will never satisfy this one."""
     for reference in task.spec.get("dependsOnRefs") or ():
         other = context.store.get(Key(Kind.TASK, task.key.namespace, reference["name"]))
-        if other is not None and hopeless(other, goes_on=goes_on):
+        if other is not None and blocks_dependents(other, goes_on=goes_on):
             return other.key.name
     return None

@@ -15,7 +15,7 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, BatchError
 from azure_batch_operator.guard import refusal
 from azure_batch_operator.kube.api import KubeApi
-from azure_batch_operator.reconcile.error_classes import Patience, Trouble, trouble
+from azure_batch_operator.reconcile.error_classes import ClassifiedError, RetryClass, classify_error
 from azure_batch_operator.reconcile.operation.order import Operate, Progress
 from azure_batch_operator.sync.backoff import Backoff
 from azure_batch_operator.sync.operations.attempts import Attempts
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 _ACT = "operate"
 _IN_FLIGHT = 8
 """Calls of all operations of an account at once: the others that share it keep half of its places."""
-_REFUSED = Trouble("", "", Patience.WAITING)
+_REFUSED = ClassifiedError("", "", RetryClass.WAITING)
 
 
 class Operations:
@@ -136,5 +136,5 @@ class Operations:
 
     def _not_done(self, key: Key, run: Run, error: BatchError) -> None:
         run.waits_for(error)
-        wait = self._backoff.refused(key, _ACT, run.uid, error, trouble(error))
+        wait = self._backoff.refused(key, _ACT, run.uid, error, classify_error(error))
         logger.info("%s is tried again in %.0f s: %s", key, wait, error)

@@ -5,7 +5,7 @@ One place says it for all verbs, so that no refusal is taken for success and no 
 
 from __future__ import annotations
 
-from azure_batch_operator.api.operation import MOST_VALUES, On
+from azure_batch_operator.api.operation import MAX_VALUES, On
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import (
     AuthenticationError,
@@ -22,7 +22,7 @@ from azure_batch_operator.kube.api import Busy, KubeApi, KubeError
 from azure_batch_operator.reconcile.operation.order import FAILED, SKIPPED, SUCCEEDED, UNKNOWN, Request, Result
 from azure_batch_operator.sync.operations.runs import LOST
 
-_MOST_ITEMS = 10_000
+_MAX_ITEMS = 10_000
 _FILES = {
     404: "there is no file {path!r}, or the task or node does not exist",
     409: "file {path!r} cannot be read: its node was removed or is not ready, or its retention time is over",
@@ -61,9 +61,9 @@ async def listed(request: Request, listing: Listing) -> Result:
     async for item in listing:
         for name, text in request.how.values(item):
             number += 1
-            if len(values) < MOST_VALUES:
+            if len(values) < MAX_VALUES:
                 values[name] = text
-        if number >= _MOST_ITEMS:
+        if number >= _MAX_ITEMS:
             break
     return Result(SUCCEEDED, values=tuple(values.items()), omitted=number - len(values))
 

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from azure_batch_operator.api.operation import MOST_TARGETS, On
+from azure_batch_operator.api.operation import MAX_TARGETS, On
 from azure_batch_operator.batch import BatchClient, NotFoundError
 from azure_batch_operator.batch.caller import Listing
 from azure_batch_operator.reconcile.operation.order import FAILED, SKIPPED, Chosen, Look, Request, Result
@@ -170,7 +170,7 @@ async def _first(
     async for each in listing:
         if not chosen(each):
             continue
-        if len(found) == (most or MOST_TARGETS):
+        if len(found) == (most or MAX_TARGETS):
             return found, most is None
         found.append(str(each["id"]))
     return found, False

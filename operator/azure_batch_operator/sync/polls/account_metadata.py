@@ -15,7 +15,7 @@ from azure_batch_operator.sync.polls.steps import Scope, Step
 
 _EVERY = 3600.0
 _IMAGE_MEMBERS = ("nodeAgentSKUId", "imageReference", "osType", "verificationType", "batchSupportEndOfLife")
-_MOST_SHARED = 16
+_MAX_SHARED = 16
 _shared: OrderedDict[bytes, Sequence[Mapping[str, Any]]] = OrderedDict()
 
 
@@ -23,12 +23,12 @@ def shared(images: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """The images with the members that matter; one copy for all accounts that support the same, as those of a region do."""
     kept = [{name: image[name] for name in _IMAGE_MEMBERS if name in image} for image in images]
     known = _shared.setdefault(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS), kept)
-    if len(_shared) > _MOST_SHARED:
+    if len(_shared) > _MAX_SHARED:
         _shared.popitem(last=False)
     return known
 
 
-class OfferPoll(Poll):
+class AccountMetadataPoll(Poll):
     """Supported images and applications."""
 
     def __init__(self, client: BatchClient, mirror: Mirror, interest: Interest) -> None:

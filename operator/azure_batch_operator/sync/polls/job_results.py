@@ -10,7 +10,7 @@ from typing import Any
 from azure_batch_operator.batch import BatchError, NotFoundError
 from azure_batch_operator.reconcile.account.problems import judges_account
 from azure_batch_operator.reconcile.job.failures import cause
-from azure_batch_operator.sync.mirror import JobResults, JobWish
+from azure_batch_operator.sync.mirror import JobResults, JobSubscription
 from azure_batch_operator.sync.polls.base import Poll, options
 from azure_batch_operator.sync.polls.tries import Tries, count
 from azure_batch_operator.sync.polls.watch import Watch
@@ -19,13 +19,13 @@ logger = logging.getLogger(__name__)
 
 _FAILED = "executionInfo/result eq 'failure'"
 _NODES_FAILED = "jobPreparationTaskExecutionInfo/result eq 'failure' or jobReleaseTaskExecutionInfo/result eq 'failure'"
-_MOST_FAILED_KEPT = 200
-_MOST_FAILED_LISTED = 2000
+_MAX_FAILED_KEPT = 200
+_MAX_FAILED_LISTED = 2000
 """Beyond this the service's own count is taken while the job goes on; at its end they are counted."""
-_MOST_FAILED_FOLLOWED = 100_000
+_MAX_FAILED_FOLLOWED = 100_000
 """Failed tasks that are kept in brief where tasks depend on others: whether the rest can ever run depends on each of them."""
-_MOST_TAILS = 20
-_MOST_NODES = 20
+_MAX_TAILS = 20
+_MAX_NODES = 20
 _PATIENCE = 3
 """Times that something may fail that no verdict depends on, before the job is read without it."""
 
@@ -42,7 +42,7 @@ class JobReader(Poll):
         Raises:
             BatchError: if a call failed; NotFoundError if the job is gone.
         """
-        wish = self._interest.wishes.get(id, JobWish())
+        wish = self._interest.wishes.get(id, JobSubscription())
         ended = job.get("state") == "completed"
         answer = await self._client.jobs.get_task_counts(id, **options())
         counts = results.counts = answer["taskCounts"]
@@ -78,13 +78,15 @@ class JobReader(Poll):
         watch.failures.pop(what, None)
         return ""
 
-    async def _failures(self, id: str, wish: JobWish, results: JobResults, watch: Watch, *, ended: bool) -> None:
+    async def _failures(
+        self, id: str, wish: JobSubscription, results: JobResults, watch: Watch, *, ended: bool
+    ) -> None:
         number = int((results.counts or {}).get("failed", 0))
         # When nothing runs any more, what is left may depend on any of them.
-        known = min(results.failed_count, _MOST_FAILED_FOLLOWED if wish.dependencies and results.waiting else 0)
+        known = min(results.failed_count, _MAX_FAILED_FOLLOWED if wish.dependencies and results.waiting else 0)
         if not ended and number == results.failed_count and len(results.failed) >= known:
             return
-        many = min(number, results.failed_count) > _MOST_FAILED_LISTED
+        many = min(number, results.failed_count) > _MAX_FAILED_LISTED
         if not ended and many and not (wish.dependencies and results.waiting):
             results.failed_count = number
             return
@@ -92,7 +94,7 @@ class JobReader(Poll):
         results.failed, results.failed_count = found
 
     async def _failed_tasks(
-        self, job_id: str, known: list[Mapping[str, Any]], wish: JobWish, watch: Watch
+        self, job_id: str, known: list[Mapping[str, Any]], wish: JobSubscription, watch: Watch
     ) -> tuple[list[Mapping[str, Any]], int]:
         tails = {task["id"]: task for task in known if "stderrTail" in task}
         causes: set[tuple[Any, ...]] = set()
@@ -100,12 +102,12 @@ class JobReader(Poll):
         number = 0
         async for task in self._client.tasks.list(job_id, filter=_FAILED, select=("id", "executionInfo"), **options()):
             number += 1
-            if len(failed) >= _MOST_FAILED_KEPT:
-                if wish.dependencies and len(failed) < _MOST_FAILED_FOLLOWED:
+            if len(failed) >= _MAX_FAILED_KEPT:
+                if wish.dependencies and len(failed) < _MAX_FAILED_FOLLOWED:
                     failed.append(_brief(task))
                 continue
             entry = {"id": task["id"], "executionInfo": task.get("executionInfo") or {}}
-            if cause(entry) not in causes and len(causes) < _MOST_TAILS:
+            if cause(entry) not in causes and len(causes) < _MAX_TAILS:
                 causes.add(cause(entry))
                 before = tails.get(task["id"])
                 if before is not None and before["executionInfo"] == entry["executionInfo"]:
@@ -117,7 +119,9 @@ class JobReader(Poll):
             failed.append(entry)
         return failed, number
 
-    async def _count_tries(self, id: str, wish: JobWish, results: JobResults, tries: Tries, *, ended: bool) -> None:
+    async def _count_tries(
+        self, id: str, wish: JobSubscription, results: JobResults, tries: Tries, *, ended: bool
+    ) -> None:
         counts = results.counts or {}
         if not (ended or wish.tries or tries.due(counts, shown=wish.tries_shown)):
             return
@@ -147,7 +151,7 @@ class JobReader(Poll):
             async for node in listed:
                 for task in ("preparation", "release"):
                     info = node.get(f"job{task.capitalize()}TaskExecutionInfo") or {}
-                    if info.get("result") == "failure" and len(found) < _MOST_NODES:
+                    if info.get("result") == "failure" and len(found) < _MAX_NODES:
                         found.append(_node_failure(task, node, info))
         except NotFoundError:
             raise

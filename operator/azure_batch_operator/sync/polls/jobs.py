@@ -11,7 +11,7 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, NotFoundError
 from azure_batch_operator.reconcile.ownership import marker_of
 from azure_batch_operator.reconcile.plan import Absent
-from azure_batch_operator.sync.mirror import Interest, JobResults, JobWish, Mirror
+from azure_batch_operator.sync.mirror import Interest, JobResults, JobSubscription, Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 from azure_batch_operator.sync.polls.job_results import JobReader
 from azure_batch_operator.sync.polls.roll import Roll
@@ -26,7 +26,7 @@ _JOB_MEMBERS = (
 )  # fmt: skip
 COUNTS = "the task counts of job"
 JOB = "job"
-MOST_COUNTED = 100
+MAX_COUNTED = 100
 """Jobs whose tasks one poll counts; the others are counted by the next ones, so that no poll takes long."""
 
 
@@ -147,7 +147,7 @@ class JobPoll(Poll):
                 due.append((not ended, watch.counted_at, id))
         counts = [
             Step(Scope(COUNTS, id), self._counting(id), keys_of(interest.jobs, id))
-            for _, _, id in sorted(due)[:MOST_COUNTED]
+            for _, _, id in sorted(due)[:MAX_COUNTED]
         ]
         return [*self._roll.steps(JOB, self._told), *counts]
 
@@ -167,7 +167,11 @@ class JobPoll(Poll):
 
     def _seen(self, id: str, job: Mapping[str, Any]) -> Any:
         """All that shows that a job's counts may have changed."""
-        return job, self._mirror.node_counts.get(pool_of(job).lower()), self._interest.wishes.get(id, JobWish()).tries
+        return (
+            job,
+            self._mirror.node_counts.get(pool_of(job).lower()),
+            self._interest.wishes.get(id, JobSubscription()).tries,
+        )
 
     def _counting(self, id: str) -> Callable[[News], Awaitable[None]]:
         async def run(news: News) -> None:

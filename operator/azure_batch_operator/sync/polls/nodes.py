@@ -26,8 +26,8 @@ _WITH_START_TASK = ("id", "state", "stateTransitionTime", "lastBootTime", "start
 _BOOTED = "state eq 'idle' or state eq 'running'"
 _AGAIN_AFTER = 60.0
 NODES, START_TASKS = "the nodes of pool", "the start tasks of the nodes of pool"
-_MOST_NODES = 100
-_MOST_TAILS = 3
+_MAX_NODES = 100
+_MAX_TAILS = 3
 
 
 @dataclass
@@ -64,7 +64,7 @@ class NodePoll(Poll):
                 notes.outdated_for = wanted
                 self._set(id, notes, news, outdated=())
                 self._outdated.pop(id, None)
-            elif self._due(self._outdated, id, (wanted, counts), again=bool(notes.outdated)):
+            elif self._due(self._outdated, id, (wanted, counts), requeue_after=bool(notes.outdated)):
                 run = partial(self._start_tasks, id, notes, wanted)
                 steps.append(self._step(START_TASKS, id, self._outdated, (wanted, counts), run))
         return steps
@@ -79,9 +79,9 @@ class NodePoll(Poll):
 
         return Step(Scope(what, id), read, keys_of(self._interest.pools, id))
 
-    def _due(self, looked: dict[str, _Looked], id: str, reason: Any, *, again: bool = True) -> bool:
+    def _due(self, looked: dict[str, _Looked], id: str, reason: Any, *, requeue_after: bool = True) -> bool:
         last = looked.get(id)
-        return last is None or last.reason != reason or (again and clock() - last.at > _AGAIN_AFTER)
+        return last is None or last.reason != reason or (requeue_after and clock() - last.at > _AGAIN_AFTER)
 
     async def _trouble(self, id: str, notes: PoolNotes, news: News) -> None:
         states = [state for name, state in _TROUBLE.items() if number_of(self._mirror.node_counts.get(id), (name,))]
@@ -91,13 +91,13 @@ class NodePoll(Poll):
         tails = 0
         try:
             async for node in self._client.nodes.list(id, filter=condition, select=_MEMBERS, **options()):
-                if len(found) >= _MOST_NODES:
+                if len(found) >= _MAX_NODES:
                     break
                 entry = dict(node)
                 before = known.get((node["id"], node.get("stateTransitionTime")), {})
                 if "stderrTail" in before:
                     entry["stderrTail"] = before["stderrTail"]
-                elif node.get("state") == "starttaskfailed" and tails < _MOST_TAILS:
+                elif node.get("state") == "starttaskfailed" and tails < _MAX_TAILS:
                     tails += 1
                     entry["stderrTail"] = await self._start_task_stderr(id, node["id"])
                 found.append(entry)
@@ -109,7 +109,7 @@ class NodePoll(Poll):
         outdated: list[Mapping[str, Any]] = []
         try:
             async for node in self._client.nodes.list(id, filter=_BOOTED, select=_WITH_START_TASK, **options()):
-                if len(outdated) < _MOST_NODES and not same("startTask", wanted, node.get("startTask")):
+                if len(outdated) < _MAX_NODES and not same("startTask", wanted, node.get("startTask")):
                     outdated.append({name: value for name, value in node.items() if name != "startTask"})
         except NotFoundError:
             return

@@ -138,7 +138,7 @@ class Roll:
         if self._table.pending(id) or id not in self._asked_at:
             return True
         known = self._table.get(id)
-        rests = known is Absent.GONE or (not isinstance(known, Absent) and known.get("state") == "completed")
+        rests = known is Absent.NOT_FOUND or (not isinstance(known, Absent) and known.get("state") == "completed")
         # Were it made anew or enabled again, it would be among the open ones, unless it was completed at once.
         return not rests or now - self._asked_at[id] >= _AT_REST_LOOKED_AT_EVERY
 

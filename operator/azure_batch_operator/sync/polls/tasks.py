@@ -38,8 +38,8 @@ _TASK_MEMBERS = (
 _TASK_SHOWN = ("eTag", "creationTime", "state", "executionInfo", "nodeInfo", "owner", "stderrTail")
 _OUTPUT = ("stdoutTail", "stderrTail", "outputProblem")
 _FULL_TASK_LIST_EVERY = 60.0
-_MOST_TAILS = 20
-_MOST_BY_ID = 200
+_MAX_TAILS = 20
+_MAX_BY_ID = 200
 """Tasks that one poll asks for by id, of one job."""
 _PER_WANTED = 50
 """A list of all tasks is worth its calls while it shows no more than so many for each wanted one."""
@@ -67,7 +67,7 @@ class TaskPoll(Poll):
                     key for keys in interest.tasks[id].values() for key in keys
                 )
                 steps.append(Step(Scope(TASKS, id), partial(self._tasks, id), told))
-        for key, owed in self._mirror.outputs.owed(_MOST_TAILS):
+        for key, owed in self._mirror.outputs.owed(_MAX_TAILS):
             steps.append(Step(Scope(OUTPUT, f"{owed.job_id}/{owed.task_id}"), partial(self._late, key, owed)))
         return steps
 
@@ -195,7 +195,7 @@ class TaskPoll(Poll):
         lost = [id for id in wanted if id not in here and table.latest(id) is not None] if number > _PAGE else []
         kept = [entry for id in lost if (entry := table.latest(id)) is not None]
         different |= table.replace(began, [*entries, *kept], rest=listing.others)
-        await self._ask(job_id, listing, table, islice(lost, _MOST_BY_ID), wanted, different)
+        await self._ask(job_id, listing, table, islice(lost, _MAX_BY_ID), wanted, different)
 
     async def _outputs(
         self, job_id: str, entries: Iterable[dict[str, Any]], wanted: Mapping[str, Collection[Key]]
@@ -209,7 +209,7 @@ class TaskPoll(Poll):
             if not keys or result is None or lines == 0 or "stderrTail" in entry or (result == "success" and not lines):
                 continue
             tails += 1
-            if tails <= _MOST_TAILS:
+            if tails <= _MAX_TAILS:
                 try:
                     entry |= await self._output(job_id, entry["id"], lines)
                     continue
@@ -217,7 +217,7 @@ class TaskPoll(Poll):
                     raise
                 except BatchError:
                     # The state of a task does not wait for its output, nor do the other tasks.
-                    tails = _MOST_TAILS
+                    tails = _MAX_TAILS
             entry["stderrTail"] = ""
             self._mirror.outputs.owe(keys, Owed(job_id, entry["id"], lines))
 
@@ -294,12 +294,12 @@ class _TaskList:
 
     def turn(self, table: RemoteTable, wanted: Collection[str]) -> list[str]:
         """Wanted ids to ask for one by one: all of a few; of many those that are not known first, the others in turns."""
-        if len(wanted) <= _MOST_BY_ID:
+        if len(wanted) <= _MAX_BY_ID:
             return list(wanted)
         unknown = [id for id in wanted if table.get(id) is Absent.UNKNOWN]
         known = [id for id in wanted if table.get(id) is not Absent.UNKNOWN]
-        self._turn = (self._turn + _MOST_BY_ID) % max(1, len(known))
-        return [*unknown, *known[self._turn :], *known[: self._turn]][:_MOST_BY_ID]
+        self._turn = (self._turn + _MAX_BY_ID) % max(1, len(known))
+        return [*unknown, *known[self._turn :], *known[: self._turn]][:_MAX_BY_ID]
 
     def is_other(self, id: str) -> bool:
         """Whether a task of this id (lower case) was seen when nobody wanted it."""

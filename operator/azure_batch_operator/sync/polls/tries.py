@@ -28,7 +28,7 @@ REQUEUES = Counter(
 
 EVERY = 60.0
 """Seconds between two lists of a job, unless a limit of requeues makes it urgent."""
-_MOST_AT_ONCE = 20_000
+_MAX_AT_ONCE = 20_000
 """Tasks of one list that a poll reads; the rest comes with the next one, so that a large job does not hold up the others."""
 
 ListSince = Callable[[str], AsyncIterable[Mapping[str, Any]]]
@@ -78,7 +78,7 @@ class Tries:
         async for task in listing:
             self.add(task)
             number += 1
-            if number >= _MOST_AT_ONCE and not ended:
+            if number >= _MAX_AT_ONCE and not ended:
                 self._listing = listing
                 return
         # What has changed while the pages were read may have been missed.
