@@ -108,11 +108,12 @@ bench: setup ## Benchmarks; BENCH="add_tasks …" for some of them
 	@$(BIN)/python tests/benchmarks $(BENCH)
 
 .PHONY: lint
-lint: setup ## ruff, mypy --strict and the import rules
+lint: setup ## ruff, mypy --strict, the import rules, and the words of the glossary
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m wording
 
 .PHONY: format
 format: setup ## Let ruff format and fix what it can

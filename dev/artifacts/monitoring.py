@@ -271,7 +271,7 @@ ALERTS = [
     ),
     Alert(
         "AzureBatchThrottled", "rate(azurebatch_account_throttled_total[15m]) > 0.05", "30m", "info",
-        "The service asks for patience again and again",
+        "The service is throttling requests again and again",
         "BatchAccount {{ $labels.namespace }}/{{ $labels.account }} is throttled: lower its rateLimit, or share it less.",
         "reasons/#throttled",
     ),

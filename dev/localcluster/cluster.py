@@ -41,7 +41,7 @@ class LocalCluster:
 
     Use it as a context manager, or call `start` and `stop`. With `owned` (the default) the kernel kills the components
     when this process ends, however it ends (on Linux); without, they live on until `stop`, also of another process that
-    has attached itself with `LocalCluster.attach`. There is no kubelet and no scheduler: pods stay pending for ever.
+    has attached itself with `LocalCluster.attach`. There is no kubelet and no scheduler: pods stay pending forever.
     """
 
     def __init__(self, root: Path, *, programs: Binaries | None = None, owned: bool = True) -> None:

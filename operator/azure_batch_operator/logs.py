@@ -185,5 +185,5 @@ def configure(form: str, level: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Kopf logs a line per object and event; ours say what matters.
     logging.getLogger("kopf").setLevel(logging.WARNING)
-    # The Azure libraries log each request for a token, and each failure once more; the account's condition says it.
+    # The Azure libraries log each request for a token, and each failure again; the account's condition says it.
     logging.getLogger("azure").setLevel(logging.ERROR)

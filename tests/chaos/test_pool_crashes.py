@@ -13,7 +13,7 @@ from e2e.conftest import Stage, job, pool
 
 
 class Reaper:
-    """Kills the operator whenever it has changed something in Azure Batch, and starts it anew."""
+    """Kills the operator whenever it has changed something in Azure Batch, and starts it again."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage

@@ -45,7 +45,7 @@ class Table:
 
 
 def tried(builders: dict[str, Build], calls: dict[str, Call], state: str, expected: dict[str, str]) -> dict[str, str]:
-    """What each verb really answers in a state; a resource is made anew after each verb that may have changed it."""
+    """What each verb really answers in a state; a resource is made again after each verb that may have changed it."""
     found: dict[str, str] = {}
     stage = None
     for verb in expected:

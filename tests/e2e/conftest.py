@@ -147,7 +147,7 @@ class Stage:
     # --- somebody else ---
 
     def batch(self, method: str, path: str, body: Any = None) -> Any:
-        """A call of Azure Batch past the operator, as somebody else would make it; the answer's body, None without one."""
+        """A call of Azure Batch outside the operator, as somebody else would make it; the answer's body, None without one."""
         credential = AzureNamedKeyCredential(self.emulator.account, self.emulator.key)
         headers = {"Content-Type": "application/json; odata=minimalmetadata"} if body is not None else {}
         url = f"{self.emulator.endpoint}/{path}?api-version=2024-07-01.20.0"
@@ -160,12 +160,12 @@ class Stage:
     # --- accidents ---
 
     def restart_operator(self) -> None:
-        """Start the operator anew; the old one must have ended."""
+        """Start the operator again; the old one must have ended."""
         self.operator = Operator.start(self.cluster, self.folder, arguments=self.arguments)
         self.started.append(self.operator)
 
     def restart_operator_quietly(self) -> None:
-        """Stop the operator, start it anew, and wait until it has looked at everything."""
+        """Stop the operator, start it again, and wait until it has looked at everything."""
         self.operator.stop()
         before = self.calls()["Pools_ListPools"]
         self.restart_operator()

@@ -25,7 +25,7 @@ def test_a_rotated_key_is_taken_up_while_work_goes_on(stage: Stage) -> None:
     stage.ready_pool()
     stage.apply(job("long", tasks=[{"id": f"t{number}", "commandLine": "sleep 1"} for number in range(40)]))
     stage.until(lambda: stage.status("bj", "long").get("taskCounts", {}).get("running"), "tasks run")
-    fresh = base64.b64encode(b"a key that was made anew, 64 bytes, as long as Azure makes them...").decode()
+    fresh = base64.b64encode(b"a key that was made again, 64 bytes, as long as Azure makes them...").decode()
     stage.emulator.admin("POST", "key", {"key": fresh})
     secret, _ = stage.account()
     stage.apply(secret | {"stringData": {"key": fresh}})

@@ -1,6 +1,6 @@
 """Bodies as people write them, under spec, at the real API server: what is accepted, and with which words the rest is refused.
 
-`tests/data/bodies/refusals.txt` holds the words. After a change of rules write it anew with `UPDATE_GOLDEN=1` and review the
+`tests/data/bodies/refusals.txt` holds the words. After a change of rules write it again with `UPDATE_GOLDEN=1` and review the
 difference: each message must tell a user what to do.
 """
 

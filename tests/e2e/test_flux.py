@@ -167,7 +167,7 @@ def test_a_kustomization_shows_what_the_page_says_and_takes_all_away(stage: Stag
     written = versions(stage)
     flux.sync(*folders, healthCheckExprs=EXPRESSIONS["healthCheckExprs"])
     after = flux.reconcile()
-    # Neither writes what the other has: nothing was applied anew, and nothing put back.
+    # Neither writes what the other has: nothing was applied again, and nothing put back.
     assert versions(stage) == written
 
     text = PAGE.read_text()

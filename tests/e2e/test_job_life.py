@@ -261,7 +261,7 @@ def test_an_open_job_is_ended_when_its_tasks_have(stage: Stage) -> None:
     stage.until(lambda: stage.status("bj", "busy").get("taskCounts", {}).get("succeeded") == 1, "one of two has ended")
     annotate(stage, "good", "terminate")
     stage.wait("bj", "good", "Complete")
-    # Somebody else, past the operator: the service ends the running task, too, and calls it failed.
+    # Somebody else, outside the operator: the service ends the running task, too, and calls it failed.
     stage.batch("POST", "jobs/busy/terminate", {"terminateReason": "out of money"})
     stage.wait("bj", "busy", "Failed")
     assert reason(stage, "busy", "Failed") == "JobTerminated"

@@ -255,7 +255,7 @@ def test_a_background_cluster_is_found_again_and_taken_down(cluster: LocalCluste
         )
         assert "namespace/default" in kubectl.stdout
 
-        # One component dies: that is told, and the next `up` starts anew.
+        # One component dies: that is told, and the next `up` starts again.
         attached.processes["etcd"].signal(signal.SIGKILL)
         eventually(lambda: not attached.processes["etcd"].alive(), "etcd survives SIGKILL")
         with pytest.raises(LocalClusterError, match="etcd of the cluster"):

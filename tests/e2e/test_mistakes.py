@@ -1,6 +1,6 @@
 """What people are told at apply of the mistakes that they make, by the real API server with the operator switched off.
 
-`tests/data/mistakes` holds manifests and messages. After a change write the messages anew with `UPDATE_GOLDEN=1` and read them as
+`tests/data/mistakes` holds manifests and messages. After a change write the messages again with `UPDATE_GOLDEN=1` and read them as
 an editor: each says what is wrong, with the value, and then what to do. What only the operator can tell is in tests/quick.
 """
 

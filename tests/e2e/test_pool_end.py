@@ -54,7 +54,7 @@ def test_deleted_in_every_state(make_stage: Any, state: str) -> None:
     assert pools(stage) == 0
     calls = stage.calls()
     own = calls.get("Pools_DeletePool", 0) - before
-    # Theirs may be done before the object is deleted: then the pool was made anew, and that one is deleted.
+    # Theirs may be done before the object is deleted: then the pool was made again, and that one is deleted.
     spare = 1 if state in {"gone", "deleted by others"} else 0
     assert own <= calls["Pools_CreatePool"] - spare
 

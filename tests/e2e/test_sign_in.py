@@ -71,7 +71,7 @@ def test_a_role_that_is_missing(entra: Stage) -> None:
 
 
 def lent(stage: Stage, folder: Path, **environment: str) -> None:
-    """Start the operator anew with an identity that it lends to the test's namespace."""
+    """Start the operator again with an identity that it lends to the test's namespace."""
     stage.operator.stop()
     pod = replace(Pod(NAMESPACE, SERVICE_ACCOUNT, ("run",), {}), environment=environment)
     options = (*stage.arguments, f"--identity-namespace={stage.namespace}")

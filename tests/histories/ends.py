@@ -75,7 +75,7 @@ def fulfilled(judged: Judged) -> list[Violation]:
         ):
             found.append(Violation("unfulfilled", f"{text}: observed {status.get('observedGeneration')}, not {body['metadata']['generation']}"))  # noqa: E501  # fmt: skip
         if ready["reason"] in _ON_ITS_WAY and ready["status"] != "True":
-            found.append(Violation("unfulfilled", f"{text}: for ever on its way"))
+            found.append(Violation("unfulfilled", f"{text}: forever on its way"))
         if "deletionTimestamp" in body["metadata"] and ready["status"] == "True":
             found.append(
                 Violation("unfulfilled", f"{text}: it is being deleted, and nothing says why it is still there")

@@ -286,7 +286,7 @@ def change_list(of: _Generator) -> Made:
 
 
 def past(of: _Generator) -> Made:
-    """Something in Azure Batch past the operator."""
+    """Something in Azure Batch outside the operator."""
     chance = of.chance
     pool, job = chance.choice(POOLS), chance.choice(JOBS)
     steps: list[Body] = [

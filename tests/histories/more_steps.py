@@ -133,7 +133,7 @@ class Operators:
         return "apply", {"object": {"kind": "BatchOperation", "metadata": metadata, "spec": spec}}
 
     def delete(self) -> tuple[str, Body]:
-        """An operation, perhaps amid it."""
+        """An operation, perhaps during it."""
         return "delete", {"kind": "BatchOperation", "name": self.chance.choice(_NAMES), "namespace": "default"}
 
     def annotate(self) -> tuple[str, Body]:

@@ -123,7 +123,7 @@ def _of_its_end(judged: Judged, body: Body) -> list[tuple[str, str]]:
         if "skip" in judged.policies_at_end(body):
             return []
         if "startTime" in status or terminated:
-            return [("unfulfilled", f"it has begun or was terminated, and is {phase} for ever: {condition(body)}")]
+            return [("unfulfilled", f"it has begun or was terminated, and is {phase} forever: {condition(body)}")]
         return []
     found = []
     complete, failed = (condition(body, name).get("status") == "True" for name in ("Complete", "Failed"))

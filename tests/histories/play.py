@@ -200,7 +200,7 @@ class _Player:
         self.stage.delete(kind, name, namespace)
 
     def azure(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
-        """Do something in Azure Batch past the operator."""
+        """Do something in Azure Batch outside the operator."""
         if method != "DELETE" and body is None:
             body = {}
         self.stage.azure.call(method, path, body)
@@ -409,7 +409,7 @@ class _Player:
     # --- the end ---
 
     async def _quiet(self) -> None:
-        """Heal everything, stop what makes work for ever, and wait until nothing changes."""
+        """Heal everything, stop what makes work forever, and wait until nothing changes."""
         for _, undo in sorted(self.undo, key=lambda each: each[0]):
             undo()
         self.undo.clear()

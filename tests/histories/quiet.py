@@ -1,4 +1,4 @@
-"""Ends what would make work for ever, so that a history can come to rest."""
+"""Ends what would make work forever, so that a history can come to rest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def stop_schedules(
 ) -> list[Step]:
     """What users do at the end: suspend each BatchJobSchedule, and disable each schedule that no object rules.
 
-    An object that is not reconciled, or was deleted while it was not, leaves a schedule that starts jobs for ever
+    An object that is not reconciled, or was deleted while it was not, leaves a schedule that starts jobs forever
     (docs/ownership.md).
 
     Args:

@@ -16,7 +16,7 @@ from azure_batch_emulator.wire.errors import BatchError
 from histories.record import TASK_MARKER, Effect, Thing, owner_in, owner_of
 
 SOMEBODY_ELSE = "somebody-else"
-"""The request id of calls past the operator."""
+"""The request id of calls outside the operator."""
 
 
 def _by_request_id(request: Request) -> bool:

@@ -121,7 +121,7 @@ _MAY_BE: tuple[tuple[str, str], ...] = (
     (r"BatchTask spec\.tailLines .*effect", "it counts for tasks that have ended"),
     (
         r"BatchPool spec\.autoScaleProfile\S* \[\w+\] truthful: status /BatchPool own/autoScaleRun/results",
-        "a run that decides what the one before did is not told anew (pool_status._run)",
+        "a run that decides what the one before did is not told again (pool_status._run)",
     ),
     (r"BatchPool spec\.target(?:Dedicated|LowPriority)Nodes \[unset\]", _TARGET),
 )

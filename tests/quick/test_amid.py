@@ -36,7 +36,7 @@ async def test_a_factory_that_changes_amid_its_submission_wins_wherever_the_oper
         path = f"/jobs/{name}"
         stage.apply(sweep(name, "first", NUMBER))
         await stage.until(lambda path=path: stage.azure.get(path) and len(stage.azure.all(f"{path}/tasks")) >= 5)
-        assert len(stage.azure.all(f"{path}/tasks")) < NUMBER, "the change comes amid the submission"
+        assert len(stage.azure.all(f"{path}/tasks")) < NUMBER, "the change comes during the submission"
         stage.kill_at_effect(stage.effects + effect, after=after)
         stage.apply(sweep(name, "second", NUMBER - fewer))
         await stage.run_for(10)

@@ -68,7 +68,7 @@ async def test_a_job_that_ends_before_all_of_its_tasks_are_in_has_not_succeeded(
     stage.azure.fault("Tasks_CreateTaskCollection", status=503, skip=1)
     stage.apply(job("own", tasks=sleeping(300, 1)))
     await stage.until(lambda: stage.azure.get("/jobs/own") and stage.azure.all("/jobs/own/tasks"))
-    # Somebody else, past the operator.
+    # Somebody else, outside the operator.
     stage.azure.patch("/jobs/own", {"onAllTasksComplete": "terminatejob"})
     await stage.until(lambda: stage.phase("bj", "own") == "Failed", 3600)
     assert "100 of 300 tasks had succeeded" in str(stage.condition("bj", "own", "Failed"))

@@ -33,7 +33,7 @@ async def lists_held(stage: Stage, *operations: str) -> None:
 
 
 async def test_a_strangers_job_under_our_id_stays(stage: Stage) -> None:
-    """Ours was deleted past the operator, theirs was made, and the object is deleted before the next poll."""
+    """Ours was deleted outside the operator, theirs was made, and the object is deleted before the next poll."""
     await stage.ready_pool()
     stage.apply(job("own", tasks=sleeping(1)))
     await stage.until(lambda: stage.phase("bj", "own") == "Running")

@@ -219,7 +219,7 @@ async def test_old_events_of_a_task_that_is_gone_run_it_no_second_time(stage: St
     await stage.until(lambda: stage.gone("bt", "a"), 100)
     stage.watch.replay("batchtasks", "a")
     await stage.always(lambda: not stage.azure.ids("/jobs/own/tasks"), 120)
-    # One that is made anew under the name is another.
+    # One that is made again under the name is another.
     stage.apply(task("a", "own", "sleep 5"))
     await stage.until(lambda: stage.phase("bt", "a") == "Succeeded", 900)
 

@@ -46,7 +46,7 @@ async def test_it_goes_as_well_while_the_operator_runs(stage: Stage) -> None:
 
 
 async def test_a_secret_alone_is_let_go_at_once(stage: Stage) -> None:
-    """Whoever makes it anew, as by a tool that deletes and creates, is not held up for long."""
+    """Whoever makes it again, as by a tool that deletes and creates, is not held up for long."""
     await a_team(stage)
     assert finalizers(stage) == [FINALIZER]
     stage.delete("secret", "main-key", "team")

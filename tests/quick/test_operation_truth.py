@@ -124,7 +124,7 @@ async def test_an_end_that_was_asked_for_survives_a_restart(stage: Stage, wait: 
     assert (stage.reason("bop", "op"), stage.azure.calls("Nodes_RebootNode")) == ("OperationTerminated", 1)
 
 
-# --- a task that was made anew ---
+# --- a task that was made again ---
 
 
 async def test_a_namesake_of_a_task_is_not_said_to_have_run_again(stage: Stage) -> None:

@@ -1,4 +1,4 @@
-"""Each verb of BatchOperation once, and each once more without an answer."""
+"""Each verb of BatchOperation once, and each again without an answer."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Case:
         spec: the verb with its inputs, and the target if it is not the pool `cpu`.
         call: the operation of the service, and how often it is called.
         before: what is there.
-        done: whether it was done, seen past the operator.
+        done: whether it was done, seen outside the operator.
         values: what the first result shows, as far as it is the same each time.
     """
 

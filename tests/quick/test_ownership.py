@@ -69,7 +69,7 @@ test_a_job_does_not_move_to_a_pool_of_another_account = pytest.mark.parametrize(
 
 
 async def test_an_account_does_not_move_to_another_endpoint(stage: Stage) -> None:
-    """What was made at the old one would be made again, and the old one billed for ever."""
+    """What was made at the old one would be made again, and the old one billed forever."""
     await stage.ready_pool()
     other = await stage.another_azure(10200)
     with pytest.raises(Refusal, match="endpoint"):

@@ -1,4 +1,4 @@
-"""`azurebatch.io/retry-failed` runs each failed task once more, whatever becomes of the calls for the others."""
+"""`azurebatch.io/retry-failed` runs each failed task again, whatever becomes of the calls for the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An account that is signed in to with Microsoft Entra ID, while tokens expire, are refused, or cannot be had."""
+"""An account that is signed in to with Microsoft Entra ID, while tokens expire, are refused, or are not available."""
 
 from __future__ import annotations
 

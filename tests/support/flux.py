@@ -133,7 +133,7 @@ class Flux:
         )
 
     def reconcile(self) -> dict[str, dict[str, Any]]:
-        """Have all folders reconciled anew, as `flux reconcile` does; then `Ready` of each."""
+        """Have all folders reconciled again, as `flux reconcile` does; then `Ready` of each."""
         self._requests += 1
         token = str(self._requests)
         self._kubectl("annotate", "kustomizations", "--all", f"{_REQUEST}={token}", "--overwrite")

@@ -69,7 +69,7 @@ def told(file: Path) -> dict[str, list[str]]:
 
 
 def check(found: Mapping[str, list[str]], file: Path) -> None:
-    """Compare with a golden file; write it anew with UPDATE_GOLDEN=1."""
+    """Compare with a golden file; write it again with UPDATE_GOLDEN=1."""
     if os.environ.get("UPDATE_GOLDEN"):
         lines = (line for title, texts in found.items() for line in (title, *(f"    {text}" for text in texts)))
         file.write_text("\n".join(lines) + "\n")

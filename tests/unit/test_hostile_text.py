@@ -1,6 +1,6 @@
 """Text from outside, on every way out of the operator: no secret in it, and nothing that a terminal acts upon.
 
-Each way is tried by itself, and once more with its defense taken out, which must be noticed: a table that does not cover a way
+Each way is tried by itself, and again with its defense taken out, which must be noticed: a table that does not cover a way
 would pass either way.
 """
 
@@ -127,7 +127,7 @@ def logged(form: str, *, raised: bool) -> Way:
 
 
 def logged_extra(form: str, extra: Any) -> Way:
-    """A line of the log with something that whoever logs, be it a library, has added to the record."""
+    """A line of the log with something that whoever logs, a library included, has added to the record."""
 
     async def way() -> str:
         root, stream = logging.getLogger(), io.StringIO()

@@ -88,7 +88,7 @@ class AutoPools:
 
     @staticmethod
     def _goes_with(job: Job, specification: dict[str, Any]) -> bool:
-        """Whether an auto pool lives as long as the job, not as its schedule and not for ever."""
+        """Whether an auto pool lives as long as the job, not as its schedule and not forever."""
         of_schedule = job.schedule_id is not None and specification["poolLifetimeOption"] == "jobschedule"
         return not specification["keepAlive"] and not of_schedule
 

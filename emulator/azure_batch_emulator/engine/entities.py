@@ -152,7 +152,7 @@ class Node:
 
     @property
     def working(self) -> bool:
-        """Whether tasks of jobs have it, also while they wait for their preparation task; a start task may go on for ever."""
+        """Whether tasks of jobs have it, also while they wait for their preparation task; a start task may go on forever."""
         return any(run.kind in TASK_KINDS for run in self.runs.values())
 
 

@@ -55,14 +55,14 @@ class JobTasks:
             record.waiting_tasks.remove(task)
 
     def rebooted(self, record: JobTaskRecord) -> None:
-        """A node has booted again: the preparation task may have to run once more."""
+        """A node has booted again: the preparation task may have to run again."""
         job = self._service.job_table.get(record.job_id.lower())
         spec = job.spec.get("jobPreparationTask") if job else None
         if spec is not None and spec["rerunOnNodeRebootAfterSuccess"]:
             record.prepared = False
 
     def resume(self, record: JobTaskRecord) -> None:
-        """Go on with what comes from a state file: a preparation task begins anew with the next task, a release task is over."""
+        """Go on with what comes from a state file: a preparation task begins again with the next task, a release task is over."""
         if (record.preparation or {}).get("state") == "running":
             record.preparation = None
         if record.release is not None and record.release["state"] == "running":
@@ -70,7 +70,7 @@ class JobTasks:
             record.release = record.release | end | {"failureInfo": task_rules.NODE_LOST}
 
     def came_up(self, node: Node) -> None:
-        """A node is back from its reboot: release tasks that waited for that run, once more if it had interrupted them."""
+        """A node is back from its reboot: release tasks that waited for that run, again if it had interrupted them."""
         for job_task in self._waiting.pop(node, ()):
             job_task.launch()
 

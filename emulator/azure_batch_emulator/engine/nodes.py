@@ -338,7 +338,7 @@ class Nodes:
         """Call off what a node is about to do, because a mishap comes between.
 
         Raises:
-            IllegalTransitionError: it cannot be in that state next. Its plans stay, or it would stand still for ever.
+            IllegalTransitionError: it cannot be in that state next. Its plans stay, or it would stand still forever.
         """
         if node.state == "leavingpool":
             raise transitions.IllegalTransitionError(f"{node.state} -> {state}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-# Beyond either the book costs more than it saves; it then begins anew, and what is shared stays shared.
+# Beyond either the book costs more than it saves; it then begins again, and what is shared stays shared.
 _MOST_ENTRIES = 1024
 _LONGEST_KEY = 4096
 

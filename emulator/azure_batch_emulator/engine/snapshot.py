@@ -86,7 +86,7 @@ def dump(service: BatchService) -> dict[str, Any]:
 
 def _node(node: Node, now: float) -> dict[str, Any]:
     left = max(0.0, node.retained_until - now)
-    # JSON has no infinity: null is for ever.
+    # JSON has no infinity: null is forever.
     return _take(node, _NODE) | {"recent": list(node.recent_tasks), "retained": left if left < math.inf else None}
 
 
@@ -108,7 +108,7 @@ def _job(service: BatchService, job: Job) -> dict[str, Any]:
 
 def _record(service: BatchService, job: Job, record: JobTaskRecord) -> dict[str, Any]:
     node = _node_of(service, record)
-    # A node that was made anew since has nothing to do with it any more.
+    # A node that was made again since has nothing to do with it any more.
     own = node is not None and node.job_tasks.get(job.id.lower()) is record
     return _take(record, _RECORD) | {"node_state": node.state if node is not None and own else None}
 

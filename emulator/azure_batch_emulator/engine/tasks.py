@@ -103,7 +103,7 @@ class Tasks:
         task.last_modified = self._service.clock.now()
 
     def reactivate(self, task: Task) -> None:
-        """Make a failed task eligible again, retries counted anew.
+        """Make a failed task eligible again, retries counted again.
 
         Raises:
             BatchError: 409 TaskNotCompleted, TaskSucceeded, or the code of a job that has ended.

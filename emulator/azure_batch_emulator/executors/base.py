@@ -56,7 +56,7 @@ class RunResult:
         failure: ``(category, code, message, details)`` when something other than the command went wrong.
         stage: where that was: ``preparation``, ``launch`` or ``upload``.
         started: ticks when the command started, None if it did not.
-        lost: the node failed under the command; nothing else is known of it, and it is to be run anew.
+        lost: the node failed under the command; nothing else is known of it, and it is to be run again.
     """
 
     exit_code: int | None
@@ -114,7 +114,7 @@ class FileContent:
 
 class NodeFiles(Protocol):
     """Files on nodes. Paths are relative to a node's root, already free of ``..``; `base` is the directory that a
-    caller may not leave, be it by a symbolic link.
+    caller may not leave, not even through a symbolic link.
     """
 
     def list(

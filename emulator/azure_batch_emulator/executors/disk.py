@@ -188,7 +188,7 @@ class DiskFiles:
 
 
 def inside(root: Path, place: Path) -> Path:
-    """The real path of something on a node, be it there or not; links are followed.
+    """The real path of something on a node, which need not exist; links are followed.
 
     Raises:
         OSError: they lead out of the node.

@@ -32,7 +32,7 @@ class Counters:
         )
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Begin again."""
         self._counts.clear()
         self._calls.clear()
 

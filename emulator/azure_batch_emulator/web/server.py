@@ -176,7 +176,7 @@ class Server:
         return response
 
     async def _reply(self, operation: str, request: Request) -> Reply:
-        """What the handler answers, be it after a while."""
+        """What the handler answers, possibly after a while."""
         while True:
             try:
                 reply = HANDLERS[operation](request)

@@ -172,7 +172,7 @@ class Storage:
             "x-ms-blob-type": "BlockBlob",
         }
         try:
-            # Before the answer begins: while that is sent, the blob may be deleted or written anew.
+            # Before the answer begins: while that is sent, the blob may be deleted or written again.
             stream = blob.file.open("rb")
         except FileNotFoundError:
             return _error(404, "BlobNotFound", "The specified blob does not exist.")

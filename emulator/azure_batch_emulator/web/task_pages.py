@@ -5,7 +5,7 @@ usual and becomes a template. All templates have the same blanks, so that the bl
 `tests/conformance/test_task_pages.py` compares both ways for tasks in every state.
 
 A page of 1,000 tasks has 1.7 MB. It is made in blocks that fit into the processor's cache, each while it is sent: memory for the
-whole page, taken anew and written once, costs a sixth of the page's time.
+whole page, taken again and written once, costs a sixth of the page's time.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class JobTemplate(JobBody):
     )
     task_update_policy: Annotated[str, Field(json_schema_extra={"enum": ["Refuse", "Replace"]})] | None = optional(
         "What becomes of tasks in Azure Batch that the spec now has otherwise: Refuse leaves them and says so in the condition "
-        "TasksInSync, Replace deletes them and adds them anew. Refuse if left out."
+        "TasksInSync, Replace deletes them and adds them again. Refuse if left out."
     )
     suspend: bool | None = optional(
         "Whether the job stands still: before it was created nothing is done in Azure Batch, afterwards it is disabled there."

@@ -144,7 +144,7 @@ class RebootNode(OfNodes):
 
 
 class ReimageNode(OfNodes):
-    """Installs nodes anew."""
+    """Installs nodes again."""
 
     node_reimage_option: Annotated[str, _OPTION] | None = optional(_REQUEUE)
 
@@ -347,7 +347,7 @@ class OperationSpec(ApiModel):
     task_id: BatchId | None = optional("Id of a task of that job, for listSubtasks and files.")
     node_id: NodeId | None = optional("Id of a node of that pool, for files.")
     reboot_node: RebootNode | None = optional("Restart nodes.")
-    reimage_node: ReimageNode | None = optional("Install nodes anew.")
+    reimage_node: ReimageNode | None = optional("Install nodes again.")
     deallocate_node: DeallocateNode | None = optional("Stop nodes without removing them.")
     start_node: StartNode | None = optional("Start deallocated nodes.")
     disable_node_scheduling: DisableNodeScheduling | None = optional("Let no more tasks start on nodes.")

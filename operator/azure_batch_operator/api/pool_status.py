@@ -19,7 +19,7 @@ class NodeCounts(ApiModel):
     offline: int | None = optional("Closed for new tasks, and without any.")
     preempted: int | None = optional("Spot nodes that Azure took away; they come back.")
     rebooting: int | None = optional("Restarting.")
-    reimaging: int | None = optional("Being installed anew.")
+    reimaging: int | None = optional("Being installed again.")
     start_task_failed: int | None = optional("Whose start task failed; they take no tasks.")
     unusable: int | None = optional("That cannot be used; see their errors.")
     unknown: int | None = optional("That the service has lost contact with.")

@@ -48,7 +48,7 @@ class Schedule(ApiModel):
     """When the service makes jobs; it makes one at a time."""
 
     do_not_run_until: Moment | None = optional("No job before this time; at once if left out.")
-    do_not_run_after: Moment | None = optional("No new job after this time; for ever if left out.")
+    do_not_run_after: Moment | None = optional("No new job after this time; forever if left out.")
     start_window: Duration | None = optional(
         "How late a job may be started, at least PT1M; beyond, that run is left out. Unlimited if left out."
     )

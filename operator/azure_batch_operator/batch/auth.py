@@ -23,7 +23,7 @@ class Credential(Protocol):
         """Headers to add to a request that goes out with `headers`.
 
         Raises:
-            AuthenticationError: no token can be had.
+            AuthenticationError: no token is available.
             ConnectionFailedError: the place that issues tokens cannot be reached.
         """
         ...
@@ -76,7 +76,7 @@ class SharedKey:
         except (binascii.Error, ValueError):
             decoded = b""
         if not decoded:
-            raise UsageError(f"the key of account {account} is not base64; copy it anew from the account's keys")
+            raise UsageError(f"the key of account {account} is not base64; copy it again from the account's keys")
         self.account = account
         self._key = SecretBytes(decoded)
 
@@ -116,7 +116,7 @@ _SIGNED_HEADERS = (
 def string_to_sign(request: Request, headers: Mapping[str, str], account: str) -> str:
     """The text under the signature (docs/azure-batch.md#shared-key): verb, headers, all `ocp-` headers, account and path, query.
 
-    A GET or HEAD has no content length; everything else has one, be it 0.
+    A GET or HEAD has no content length; everything else has one, even if it is 0.
     """
     lower = {name.lower(): value for name, value in headers.items()}
     if request.method in ("GET", "HEAD"):

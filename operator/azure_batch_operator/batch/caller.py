@@ -37,7 +37,7 @@ JsonBody = Json | Model
 
 
 class Listing:
-    """A list of the service: iterate over its items, or over `pages()`. Each iteration asks anew."""
+    """A list of the service: iterate over its items, or over `pages()`. Each iteration asks again."""
 
     def __init__(self, transport: Transport, request: Request, limits: Limits, needed: str | None) -> None:
         self._transport = transport

@@ -3,7 +3,7 @@
 azure-identity knows the ways to a token. This module knows when to ask: one sign-in for all who wait, a new token ahead
 of the old one's expiry without making anybody wait, and a fresh one when the service refuses what it got. Each sign-in
 uses a new azure-identity credential, so that no cache of its own stands in between and rotated secrets and files are
-read anew.
+read again.
 
 The scope has two slashes, so that the token's audience ends in one, as the service demands (docs/azure-batch.md#entra-id).
 """

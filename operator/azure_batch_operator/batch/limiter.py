@@ -6,7 +6,7 @@ on calls in flight, an order of urgency, and the reaction to throttling (AIMD: t
 
 Order: a call waits in line at the time it came plus `patience` for each step its priority is below the most urgent. So
 a delete overtakes the polling that came a few seconds before it. Age alone does not keep polling alive: a poll that
-gives up at its deadline starts to age anew, so a flood that outlasts the deadline would starve it for ever. Therefore
+gives up at its deadline starts to age again, so a flood that outlasts the deadline would starve it forever. Therefore
 no priority is passed over more than `MAX_PASSED` times in a row while it has a call waiting
 (tests/unit/batch/test_limiter.py, `test_polls_with_deadlines_are_not_starved_by_a_flood_of_updates`).
 
@@ -142,7 +142,7 @@ class Limiter:
             self.release()
 
     def acquire_now(self) -> bool:
-        """Take a place if one can be had without waiting; it must be given back with `release`."""
+        """Take a place if one is free; it must be given back with `release`."""
         if any(self._lines.values()):
             return False
         now = self._clock.now()
@@ -239,7 +239,7 @@ class Limiter:
 
     def _ready_at(self, now: float) -> float:
         missing = max(0.0, 1.0 - self._tokens)
-        # A hair more than needed, lest rounding make the timer come too early for ever.
+        # A hair more than needed, lest rounding make the timer come too early forever.
         return max(self._paused_until, now + missing / self._rate + 1e-6 if missing else now)
 
     def _wake_at(self, when: float) -> None:

@@ -1,7 +1,7 @@
 """Sends requests: with `network_errors`, the only module that knows the HTTP library.
 
 One aiohttp session per client. A call is a loop of attempts, each of which waits for its turn at the limiter, is signed
-anew and has its own time limit; the whole call has another. Everything that can go wrong leaves as a `BatchError`;
+again and has its own time limit; the whole call has another. Everything that can go wrong leaves as a `BatchError`;
 cancelling a call closes its connection and frees its place.
 """
 

@@ -81,7 +81,7 @@ def register(
     Args:
         seen: is told each object that was listed, created or changed.
         gone: is told each object that was deleted.
-        stopping: is called when Kopf begins to stop, be it by a signal.
+        stopping: is called when Kopf begins to stop, also after a signal.
     """
 
     observe = observer(seen, gone)

@@ -240,7 +240,7 @@ class KubeApi:
         raise failure
 
     async def list(self, kind: Kind, namespace: str | None = None) -> AsyncIterator[dict[str, Any]]:
-        """All objects of a kind, page by page; one expired `continue` token starts the list anew.
+        """All objects of a kind, page by page; one expired `continue` token starts the list again.
 
         Raises:
             KubeError: also if the kind is not served, with the remedy.

@@ -170,7 +170,7 @@ class Elector:
             await asyncio.sleep(self._duration / _TURNS_PER_DURATION * random.uniform(0.8, 1.2))  # noqa: S311
 
     async def keep(self) -> None:
-        """Renew for ever; once that has failed for too long, or another one has it, the fence ends the process."""
+        """Renew forever; once that has failed for too long, or another one has it, the fence ends the process."""
         while True:
             await asyncio.sleep(self._duration / _TURNS_PER_DURATION)
             if not await self._turn() and self._leader not in {self._me, ""}:

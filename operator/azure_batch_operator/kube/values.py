@@ -132,7 +132,7 @@ class ValueReader:
         return found
 
     def forget(self, kind: ValueKind, namespace: str, name: str) -> None:
-        """Read the object anew when somebody asks for it."""
+        """Read the object again when somebody asks for it."""
         self._known.pop((namespace, kind, name), None)
 
     async def _object(self, kind: ValueKind, namespace: str, name: str, since: int) -> _Found:

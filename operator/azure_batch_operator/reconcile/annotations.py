@@ -97,7 +97,7 @@ def not_done(resource: Resource, status: Mapping[str, Any]) -> dict[str, Any]:
 def acknowledge(resource: Resource, plan: Plan) -> Plan:
     """The plan with the record that `azurebatch.io/reconcile-now` was heard: whatever was decided, it was decided now.
 
-    This also holds while the object is being deleted, or each pass would start the backoff anew: the finalizer may have to wait
+    This also holds while the object is being deleted, or each pass would start the backoff again: the finalizer may have to wait
     for proof.
     """
     leaves = resource.deleting and not resource.has_finalizer

@@ -1,12 +1,12 @@
 """What a resource in Azure Batch was last given by its object, and what a member is when the spec no longer mentions it.
 
-A spec that ceases to mention a member is a change like any other. But the spec alone does not tell it from a member that the spec
+A spec that no longer mentions a member is a change like any other. But the spec alone does not tell it from a member that the spec
 never mentioned, and the resource alone does not tell a member that the spec has ceased to mention from a default that the service
 has filled in. So each pool, job and schedule carries a note in its metadata: a fingerprint of each member as it stood in the spec
 when it was last applied. This module is the one comparison that knows the note; see docs/decisions/0020.
 
 - A member that the spec mentions: as long as it stands there as it was applied, what it does not hold is left to the service, so
-  that a default that nobody knows of is not "set right" for ever. Once it has changed, everything counts.
+  that a default that nobody knows of is not "set right" forever. Once it has changed, everything counts.
 - A member that the spec does not mention is what the service has without it. A resource that was adopted keeps it, until its
   object has mentioned it once.
 - What the service offers no way to take back (`STAYS`) is named, for a condition of the object.

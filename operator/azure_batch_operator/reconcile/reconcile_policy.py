@@ -72,7 +72,7 @@ def policy_of(resource: Resource, namespace: Mapping[str, str], default: Policy)
 
 
 def irreversible(resource: Resource, plan: Plan) -> bool:
-    """Whether a plan depends on the policy and does what cannot be undone, so that the policy must be read anew first."""
+    """Whether a plan depends on the policy and does what cannot be undone, so that the policy must be read again first."""
     if stated(resource.annotations) is not None:
         return False
     lets_go = plan.finalizer == "remove" and resource.has_finalizer

@@ -89,7 +89,7 @@ def compared(
     Args:
         given: digests of what this process knows it to have, by property.
         remote: the pool or schedule, with the note of what it was given before this process.
-        missing: what properties take that cannot be had now, and why.
+        missing: values that properties take and that are not available now, and why.
         plain: properties of the spec that take nothing.
     """
     note = {} if isinstance(remote, Absent) else noted(remote)

@@ -39,7 +39,7 @@ class Reference:
 
 
 class ResolutionError(Exception):
-    """A value cannot be had; `reason` is a condition reason, the text names the place and the remedy, never a value.
+    """A value is not available; `reason` is a condition reason, the text names the place and the remedy, never a value.
 
     The text may quote names that users wrote, so it is made safe to show.
     """

@@ -1,7 +1,7 @@
 """Whether what the service returns is what was asked for: REST bodies compared member by member, the service's habits allowed for.
 
-The service fills in defaults, returns enums and names of sizes in a casing of its own, writes durations anew, leaves out what is
-empty and never returns secrets (docs/azure-batch.md#json). A comparison that does not know this finds a difference for ever.
+The service fills in defaults, returns enums and names of sizes in a casing of its own, writes durations again, leaves out what is
+empty and never returns secrets (docs/azure-batch.md#json). A comparison that does not know this finds a difference forever.
 """
 
 from __future__ import annotations

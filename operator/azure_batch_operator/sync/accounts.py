@@ -67,7 +67,7 @@ _RETRY = RetryPolicy(attempts=4, deadline=30.0, attempt_deadline=20.0)
 _POLLS_BEFORE_ALARM = 2
 _POLLING_SHARE = 0.5
 _FIRST_RESTART, _LAST_RESTART = 5.0, 300.0
-"""Seconds before a session that ended by a fault of ours is opened anew: doubled each time."""
+"""Seconds before a session that ended by a fault of ours is opened again: doubled each time."""
 _LIVED_WELL = 1800.0
 """Seconds after which an earlier end no longer counts."""
 
@@ -288,7 +288,7 @@ class Accounts:
         return min((each.session.poller.due for each in self._open.values() if not each.ended), default=now)
 
     async def refresh(self, resource: Resource, *, terminating: bool = False) -> str:
-        """Open the session, open it anew if endpoint or limits have changed, or have it sign in with what is new.
+        """Open the session, open it again if endpoint or limits have changed, or have it sign in with what is new.
 
         A session whose Secret is gone stays, so that what was created with it can still be deleted.
 
@@ -354,7 +354,7 @@ class Accounts:
             await asyncio.wait([opened.task])
 
     async def _serve(self, key: Key, session: Session) -> None:
-        """Run a session; if it ends by a fault of ours, show that at the account and have it opened anew after a while."""
+        """Run a session; if it ends by a fault of ours, show that at the account and have it opened again after a while."""
         began = asyncio.get_running_loop().time()
         try:
             await session.run()

@@ -487,7 +487,7 @@ class Controller:
             session.feeder.forget(resource.key)
             session.retrier.forget(resource.key)
             session.operations.forget(resource.key)
-            # Another object may name the same ID, in vain or not: what it needs to know stays.
+            # Another object may name the same ID, even if it does not own it: what it needs to know stays.
             if resource.key.kind is Kind.JOB and not session.interest.jobs.get(resource.remote_id.lower()):
                 session.mirror.forget_job(resource.remote_id)
             if resource.key.kind is Kind.POOL:

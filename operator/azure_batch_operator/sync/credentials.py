@@ -92,7 +92,7 @@ async def prepare(api: KubeApi, resource: Resource, spec: AccountSpec, sign_in: 
 
     async def text_of(way: str, reference: SecretKeyRef) -> str:
         nonlocal version
-        # Read anew each time: a corrected key must count at once.
+        # Read again each time: a corrected key must count at once.
         values = ValueReader(api)
         try:
             text = await values.text("Secret", namespace, reference.name, reference.key)

@@ -141,7 +141,7 @@ class Executor:
         return self.backoff.held(resource.key, call.action, intent_of(resource), call.content) is not None
 
     def halt(self, resource: Resource, session: Session) -> None:
-        """Let nothing go on that is under way for the object; `carry_out` of a plan that wants it begins anew."""
+        """Let nothing go on that is under way for the object; `carry_out` of a plan that wants it begins again."""
         session.feeder.stop(Incarnation(resource.key, resource.uid), None)
         session.retrier.stop(resource.key)
         session.operations.stop(resource.key)

@@ -116,7 +116,7 @@ class Feeder:
         return job.task is not None or job.state.complete or self.retry_in(incarnation, fingerprint) is not None
 
     def feed(self, incarnation: Incarnation, job_id: str, spec: Body, fingerprint: str, *, exact: bool = True) -> None:
-        """Bring the tasks in, unless that is in progress; other sources, or another incarnation, begin anew.
+        """Bring the tasks in, unless that is in progress; other sources, or another incarnation, begin again.
 
         Args:
             fingerprint: of `spec`, decided together with it.
@@ -147,7 +147,7 @@ class Feeder:
         """Bring in nothing more for other sources than these, or for another incarnation; what is on its way may still land.
 
         Args:
-            fingerprint: None to stop these, too; `feed` begins anew.
+            fingerprint: None to stop these, too; `feed` begins again.
         """
         job = self._jobs.get(incarnation.key)
         if job is not None and (
@@ -217,7 +217,7 @@ class Feeder:
         """Add what is missing and delete what is superfluous.
 
         Returns:
-            Whether another look is needed, since something was otherwise than listed, and whether more is to be deleted.
+            Whether another look is needed, since something differed from the list, and whether more is to be deleted.
         """
         state = job.state
         policies = Policies.of(spec, exact=job.exact)

@@ -1,6 +1,6 @@
 """Values of Secrets never come back through the output of a task: they are cut out of the tails before a status is written.
 
-Which values those are is read anew from the Secrets that the object names (for a BatchTask also those of its BatchJob, for a
+Which values those are is read again from the Secrets that the object names (for a BatchTask also those of its BatchJob, for a
 BatchJob those of the BatchTasks whose output it shows), since after a restart nothing is remembered; what this process has sent is
 cut out as well, so that a rotated value stays hidden. Where a Secret cannot be read and nothing of it is remembered, the output is
 withheld.

@@ -2,7 +2,7 @@
 
 An attempt without an answer may be held up on its way. A repetition of it may succeed, what that made may be deleted, and the
 first attempt may land only then. So an object is kept until its attempts have landed or cannot land any more, and what they name
-is looked for once more. `tests/quick/test_late.py` runs this for each kind of create.
+is looked for again. `tests/quick/test_late.py` runs this for each kind of create.
 """
 
 from __future__ import annotations

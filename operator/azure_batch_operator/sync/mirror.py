@@ -61,7 +61,7 @@ class RemoteTable:
         return (*self._entries.values(), *self._briefs.values())
 
     def latest(self, id: str) -> Mapping[str, Any] | None:
-        """The last that was seen, even if a write of ours has made it old, and be it with a few members only."""
+        """The last that was seen, even if a write of ours has made it old, and even if it has a few members only."""
         return self._entries.get(id.lower()) or self._briefs.get(id.lower())
 
     def alive(self, id: str) -> bool:

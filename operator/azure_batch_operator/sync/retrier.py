@@ -193,7 +193,7 @@ class Retrier:
         refused: list[BatchError] = []
         number, repeated = 0, bool(request.conflicts)
         request.rounds += 1
-        # Those that were refused come last, the latest at the end, so that none keeps others from running for ever.
+        # Those that were refused come last, the latest at the end, so that none keeps others from running forever.
         for task_id in sorted(same, key=lambda id: request.conflicts.get(id, 0)):
             if request.stopped:
                 break

@@ -48,7 +48,7 @@ class SecretKeeper:
             secret: its name; None if the account signs in without one.
             wanted: whether objects use the account, or another one that signs in with the same Secret.
             others: Secrets that were kept for the account and that nobody needs any more.
-            version: of the Secret as it was just read to sign in, so that an unchanged one is not read once more; empty if that is
+            version: of the Secret as it was just read to sign in, so that an unchanged one is not read again; empty if that is
                 not known.
 
         Raises:

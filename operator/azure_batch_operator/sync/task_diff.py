@@ -109,7 +109,7 @@ class Sieve:
         """Delete what no task of the whole spec stands for.
 
         Args:
-            wanted: all tasks of the spec, once more.
+            wanted: all tasks of the spec, again.
 
         Returns:
             How many tasks were deleted, and how many were not, since they have changed since they were listed.

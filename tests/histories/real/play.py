@@ -315,7 +315,7 @@ class _Player:
     def delete(self, kind: str, name: str, namespace: str = "default") -> None:
         self.background.run(self.users.request("DELETE", path_of(kind, namespace, name)))
 
-    # --- Azure Batch past the operator ---
+    # --- Azure Batch outside the operator ---
 
     def azure(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> None:
         self._batch(method, path, {} if method != "DELETE" and body is None else body)
@@ -504,7 +504,7 @@ class _Player:
     # --- the end ---
 
     def _quiet(self) -> None:
-        """Heal everything, stop what makes work for ever, and wait until nothing changes and no promise is broken."""
+        """Heal everything, stop what makes work forever, and wait until nothing changes and no promise is broken."""
         for _, undo in sorted(self.undo, key=lambda each: each[0]):
             undo()
         self.undo.clear()

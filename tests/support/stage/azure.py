@@ -1,7 +1,7 @@
 """Azure Batch on the stage: the emulator's engine and its whole web layer, on the stage's network and clock.
 
-The operator reaches it over the wire. A test reaches the account past the operator: calls without signature and without a trace in
-the counters, as somebody else would make them.
+The operator reaches it over the wire. A test reaches the account outside the operator: calls without signature and without a
+trace in the counters, as somebody else would make them.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Azure:
         """The engine of the first account."""
         return self.services[self.account]
 
-    # --- past the operator ---
+    # --- outside the operator ---
 
     def call(
         self,

@@ -1,4 +1,4 @@
-"""Signing in: one sign-in for many, ahead of time, anew when refused; over TLS; and every way to fail."""
+"""Signing in: one sign-in for many, ahead of time, again when refused; over TLS; and every way to fail."""
 
 import asyncio
 import logging

@@ -130,7 +130,7 @@ async def test_the_more_urgent_goes_first() -> None:
 
 
 async def test_polling_gets_its_turn_under_a_flood_of_submissions() -> None:
-    stage = Stage(1.0, burst=1, retry_class=5.0)
+    stage = Stage(1.0, burst=1, patience=5.0)
     stage.call("refresh", Priority.REFRESH)
     stage.call("first", Priority.DELETE)
     for second in range(30):
@@ -144,7 +144,7 @@ async def test_polling_gets_its_turn_under_a_flood_of_submissions() -> None:
 
 async def test_polls_with_deadlines_are_not_starved_by_a_flood_of_updates() -> None:
     """Two updates a second where one may go out, each given up after 30 s; a poll gives up after 20 s and asks again."""
-    stage = Stage(1.0, burst=1, retry_class=5.0)
+    stage = Stage(1.0, burst=1, patience=5.0)
     polls, asked_at, answered = 0, -1, 0
     for second in range(240):
         for number in range(2):

@@ -46,7 +46,7 @@ async def client(server: Server) -> AsyncIterator[BatchClient]:
 
 
 def in_turn(*scripts: Callable[[Received, Connection], Awaitable[None]]):
-    """A script that answers each request by the next of these, the last one for ever."""
+    """A script that answers each request by the next of these, the last one forever."""
     left = list(scripts)
 
     async def script(request: Received, connection: Connection) -> None:

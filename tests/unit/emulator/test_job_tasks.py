@@ -1,7 +1,7 @@
 """Job preparation and release tasks when nodes are rebooted, reimaged or preempted, and when jobs end early.
 
 REST API, ``jobReleaseTask``: it "runs on each Node where Tasks of the Job have run and the Job Preparation Task ran and completed";
-not on one that was reimaged since, and once more "if a Node reboots while the Job Release Task is still running".
+not on one that was reimaged since, and again "if a Node reboots while the Job Release Task is still running".
 ``jobPreparationTask``: if it fails, the node "remains ineligible to run Tasks of this Job until it is reimaged".
 """
 

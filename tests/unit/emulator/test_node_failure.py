@@ -1,4 +1,4 @@
-"""Commands whose node fails under them are run anew, and nobody pays for it with a try (docs/azure-batch.md#tasks)."""
+"""Commands whose node fails under them are run again, and nobody pays for it with a try (docs/azure-batch.md#tasks)."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_a_node_that_waited_for_its_tasks_does_what_it_was_to_do(action: str) ->
         assert (node.state, again.executor.open) == ("deallocated", [])
     else:
         assert node.boot_time != booted
-        # Its task was requeued, and has begun anew.
+        # Its task was requeued, and has begun again.
         assert again.end_all(DONE) == ["work"]
 
 

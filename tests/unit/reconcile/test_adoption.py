@@ -191,7 +191,7 @@ def test_a_task_whose_marker_cannot_be_changed_is_followed_and_deleted() -> None
 
 
 def test_a_whole_fleet_is_restored_and_the_flag_is_not_needed_afterwards() -> None:
-    """Pools, jobs and schedules of a lost cluster are all marked anew, and owned from then on without the flag."""
+    """Pools, jobs and schedules of a lost cluster are all marked again, and owned from then on without the flag."""
     for number in range(20):
         name = f"pool-{number}"
         one = resource(Kind.POOL, POOL_SPEC, name=name, uid=f"new-{number}")

@@ -275,7 +275,7 @@ def test_a_formula_that_is_not_evaluated_any_more_is_handed_in_again() -> None:
     assert condition(decision, "AutoScaleHealthy")[:2] == ("False", "AutoScaleStalled")
     assert verbs(decide(one, there, enabled=NOW - 3500)) == [], "it may take as long as before to be evaluated"
     still = decide(one, there, enabled=NOW - 3700)
-    assert verbs(still) == ["enable_pool_auto_scale"], "four intervals of a quarter of an hour were missed once more"
+    assert verbs(still) == ["enable_pool_auto_scale"], "four intervals of a quarter of an hour were missed again"
     assert condition(still, "AutoScaleHealthy")[:2] == ("False", "AutoScaleStalled")
 
 

@@ -269,7 +269,7 @@ def test_what_may_have_run_is_looked_for_before_it_is_said_never_to_have_run() -
 
 
 def test_a_job_of_somebody_else_under_the_id_keeps_no_word_back() -> None:
-    """What is there is no absence: a GET that finds it would hold the status up for ever."""
+    """What is there is no absence: a GET that finds it would hold the status up forever."""
     seen = task(finalizer=True, status={"state": "running", "phase": "Running", "observedGeneration": 1})
     theirs = replace(job_in("active"), ours=False)
     for view in (theirs, replace(theirs, finished=True)):
@@ -354,7 +354,7 @@ def test_a_task_that_can_never_start_says_whose_fault_it_is() -> None:
 
 
 def test_an_account_that_is_only_just_opened_is_waited_for_in_silence() -> None:
-    """Objects that were made while the operator was down would otherwise be written to once more."""
+    """Objects that were made while the operator was down would otherwise be written to again."""
     opening = replace(NO_ACCOUNT, opening=True)
     assert plan(task(), opening, ACTIVE, TaskView(), CLUSTER, NOW) == Plan()
     assert reason(plan(task(), NO_ACCOUNT, ACTIVE, TaskView(), CLUSTER, NOW)) == "AccountNotReady"

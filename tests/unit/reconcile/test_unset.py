@@ -100,7 +100,7 @@ def test_an_adopted_job_keeps_what_its_object_has_never_mentioned() -> None:
     kept = was | dict(noting.calls[0].body or {})
     assert {"name": "team", "value": "theirs"} in kept["metadata"]
     assert verbs(decide(one, kept, RUNNING)) == []
-    # What it says counts from then on, also when it ceases to say it; the rest stays.
+    # What it says counts from then on, also when it no longer says it; the rest stays.
     says = job(JOB_SPEC | {"priority": 5, "activeDeadlineSeconds": 60}, finalizer=True, generation=2)
     saying = decide(says, kept, RUNNING)
     assert patched(saying) == {"constraints": {"maxWallClockTime": "PT60S", "maxTaskRetryCount": 2}}

@@ -168,7 +168,7 @@ def test_a_stream_of_tasks_with_one_secret_costs_two_requests_a_second() -> None
 
 
 async def test_a_call_is_marked_with_the_digest_of_the_value_that_it_carries() -> None:
-    """Else a Secret that changes between the look and the call would be taken for changed once more."""
+    """Else a Secret that changes between the look and the call would be taken for changed again."""
     api = Api(users={"u": "old"})
     these, one = inputs(api), resource(Kind.POOL, POOL_SPEC | {"userAccounts": [USER]})
     await these.read_taken(one)

@@ -1,4 +1,4 @@
-"""Speed of a job's tasks: from counts and lists alone, and said anew only with a reason."""
+"""Speed of a job's tasks: from counts and lists alone, and said again only with a reason."""
 
 from __future__ import annotations
 

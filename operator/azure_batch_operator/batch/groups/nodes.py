@@ -53,7 +53,7 @@ class Nodes(Group):
     async def reimage(
         self, pool_id: str, node_id: str, body: JsonBody | None = None, **options: Unpack[CallOptions]
     ) -> Receipt:
-        """Begin to install a node anew; `nodeReimageOption` says what becomes of its tasks (default: requeue)."""
+        """Begin to install a node again; `nodeReimageOption` says what becomes of its tasks (default: requeue)."""
         return await self._caller.receipt("Nodes_ReimageNode", _node(pool_id, node_id), options, body=body)
 
     async def start(self, pool_id: str, node_id: str, **options: Unpack[CallOptions]) -> Receipt:

@@ -81,7 +81,7 @@ class Tasks(Group):
         return await self._caller.receipt("Tasks_TerminateTask", _task(job_id, task_id), options)
 
     async def reactivate(self, job_id: str, task_id: str, **options: Unpack[AllConditions]) -> Receipt:
-        """Let a failed task run again, its retries anew."""
+        """Let a failed task run again, its retries again."""
         return await self._caller.receipt("Tasks_ReactivateTask", _task(job_id, task_id), options)
 
     def list_subtasks(

@@ -159,7 +159,7 @@ class NodeRebootOption(WireEnum):
 
 
 class NodeReimageOption(WireEnum):
-    """What becomes of a node's tasks when it is installed anew."""
+    """What becomes of a node's tasks when it is installed again."""
 
     REQUEUE = "requeue"
     TERMINATE = "terminate"

@@ -89,7 +89,7 @@ def pinned(resource: Resource) -> Resource:
 
 
 def _moved(resource: Resource) -> str | None:
-    """What the spec says otherwise than when the account first answered."""
+    """Where the spec differs from what it was when the account first answered."""
     spec = AccountSpec.model_validate(resource.spec)
     for member, now, name in (("endpoint", spec.endpoint, "endpoint"), ("accountName", spec.account, "account")):
         then = resource.status.get(name)

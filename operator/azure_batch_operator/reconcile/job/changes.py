@@ -199,7 +199,7 @@ def with_note(body: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any
 
 
 def changes(spec: Mapping[str, Any], remote: Mapping[str, Any], notes: Mapping[str, str | None]) -> dict[str, Any]:
-    """Members for a PATCH: what the service has otherwise than the spec says, or than it has where the spec is silent.
+    """Members for a PATCH: where the service differs from the spec, or from its own value where the spec is silent.
 
     Args:
         notes: metadata of our own that the job shall have, by name; None takes one away, others stay.

@@ -1,6 +1,6 @@
 """Dependencies among a job's own tasks: what `allOf` stands for, and what is wrong, found before anything is sent.
 
-Azure Batch takes a cycle, a task that depends on itself and an id that nobody has, and leaves the tasks `active` for ever. What can
+Azure Batch takes a cycle, a task that depends on itself and an id that nobody has, and leaves the tasks `active` forever. What can
 be known from the spec is refused: cycles always; a missing id unless the job is open for tasks of others (a job manager task, or
 `onAllTasksComplete: noaction`). Ranges are followed where they hold tasks of the spec; gaps in them are nobody's fault.
 

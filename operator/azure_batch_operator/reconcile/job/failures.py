@@ -88,7 +88,7 @@ def blocked(
     failed_count: int,
     others: int = 0,
 ) -> bool:
-    """Whether all tasks that have not ended wait for ever, since they depend on failed ones (docs/azure-batch.md#tasks).
+    """Whether all tasks that have not ended wait forever, since they depend on failed ones (docs/azure-batch.md#tasks).
 
     Only tasks of the spec are known with their dependencies; if anything else is active the answer is no.
 

@@ -199,7 +199,7 @@ def _before_creation(resource: Resource, remote: Absent, now: float, *, named: b
     requeue_after = _time_to_live(resource) if verdict.phase in FINAL else job_end.pending_deadline(resource, now)
     plan = Plan(status=shown, requeue_after=requeue_after)
     if remote is Absent.NOT_FOUND and resource.status.get("state"):
-        # Deleted past the operator: the status no longer shows the state of a job that is gone.
+        # Deleted outside the operator: the status no longer shows the state of a job that is gone.
         gone = Absence(Table.JOBS, resource.remote_id)
         plan = replace(plan, status=job_status.without_remote(shown), confirm=(gone,))
     return with_event(resource, plan, verdict)
@@ -293,7 +293,7 @@ _TOO_LATE = (
 
 
 def _lost(resource: Resource, now: float) -> Plan | None:
-    """The job was deleted past the operator after tasks had started: a person decides, since to run them again could repeat work.
+    """The job was deleted outside the operator after tasks had started: a person decides, since running them again may repeat work.
 
     A job of which no task had started is created again, with all of its tasks.
     """

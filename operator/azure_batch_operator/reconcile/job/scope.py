@@ -56,7 +56,7 @@ class TasksView:
         retry_in: seconds until that is tried again.
         others_pending: whether BatchTasks of this job wait to be added, or more of them may come from the same `apply`.
         others_in: how many BatchTasks have run in this incarnation of the job; counted once it has ended.
-        others_blocked: how many BatchTasks of this job wait for ever, since they depend on failed ones.
+        others_blocked: how many BatchTasks of this job wait forever, since they depend on failed ones.
         fingerprint: of the sources of the tasks as the user wrote them.
         unread: reason and message why the ConfigMaps of the tasks cannot be read any more; None if they can.
         different: tasks that differ from the spec and were left so, at most five: id, and in which members.

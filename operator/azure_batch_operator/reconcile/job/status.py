@@ -119,7 +119,7 @@ def retry_refused(tasks: TasksView) -> Mapping[str, tuple[bool, str, str]]:
 
 
 def in_sync(resource: Resource, tasks: TasksView, *, complete: bool) -> Mapping[str, tuple[bool, str, str]]:
-    """Whether tasks in Azure Batch are otherwise than in the spec; kept until they are compared again."""
+    """Whether tasks in Azure Batch differ from the spec; kept until they are compared again."""
     if tasks.different_count:
         first = ", ".join(tasks.different)
         text = (
@@ -243,7 +243,7 @@ def _node_failure(failure: Mapping[str, Any]) -> dict[str, Any]:
 def _speed(
     before: Mapping[str, Any], state: Any, tasks: TasksView, counts: Mapping[str, int] | None, now: float
 ) -> dict[str, Any]:
-    """Speed and expected end of a job that goes on; after a restart those of the status stand until something has ended anew.
+    """Speed and expected end of a job that goes on; after a restart those of the status stand until something has ended again.
 
     An end that is past was wrong: none is shown before the next task has ended.
     """

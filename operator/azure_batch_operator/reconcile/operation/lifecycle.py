@@ -47,7 +47,7 @@ from azure_batch_operator.reconcile.status import (
 
 _CONCURRENT = 10
 _RESULT_BYTES = 96 * 1024
-"""Of all results in a status, which is written anew with each batch."""
+"""Of all results in a status, which is written again with each batch."""
 _VALUE_BYTES = 8 * 1024
 """Of the values of one result."""
 _MESSAGE_BYTES = 400

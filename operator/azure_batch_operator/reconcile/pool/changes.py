@@ -3,8 +3,8 @@
 Most properties go through PATCH, each as a whole. Only a start task can be taken away by nothing but `updateproperties`, which
 takes away everything that it does not repeat. A part of the properties can be changed only while the pool has no nodes.
 
-What the pool was last given is noted in its metadata (`applied`). Otherwise a default that nobody knows of would be "set right" for
-ever, and where that needs an empty pool, by draining it for ever. See docs/decisions/0013 and 0020.
+What the pool was last given is noted in its metadata (`applied`). Otherwise a default that nobody knows of would be "set right"
+forever, and where that needs an empty pool, by draining it forever. See docs/decisions/0013 and 0020.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ def _start_task(resource: Resource, view: PoolView) -> str:
 def _renewed(node: Mapping[str, Any], wanted: str, known: Sequence[Mapping[str, Any]], now: float) -> bool:
     """Whether a node was restarted for this very start task, or is going to.
 
-    Restarted once and still with another start task, it is left alone, or it would be restarted for ever. One that has not booted
+    Restarted once and still with another start task, it is left alone, or it would be restarted forever. One that has not booted
     an hour after it was asked to, and does nothing, has forgotten.
     """
     mine = [

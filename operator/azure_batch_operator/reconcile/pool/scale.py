@@ -27,7 +27,7 @@ ENABLE_PAUSE = 30.0
 ASK_AGAIN = 900.0
 """Seconds after which a resize that fell short is asked for again."""
 TRY_AGAIN = 900.0
-"""Seconds after which a formula that failed is tried once more."""
+"""Seconds after which a formula that failed is tried again."""
 REMOVE_AGAIN, REMOVE_AGAIN_AT_MOST = 300.0, 3600.0
 """Seconds after which a resize that left nodes behind is asked for again: first, and at most."""
 STOP_PAUSE = 600.0
@@ -154,9 +154,9 @@ def _tried(id: str, size: Formula, view: PoolView, now: float) -> Step | None:
 
 
 def _kick(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any], now: float) -> Step | None:
-    """A formula that the service has ceased to evaluate is handed in once more.
+    """A formula that the service has ceased to evaluate is handed in again.
 
-    If that does not help, it is handed in again when as many intervals have been missed once more.
+    If that does not help, it is handed in again when as many intervals have been missed again.
     """
     lately = view.enabled is not None and now - view.enabled <= _most_late(remote)
     if not steady(remote) or not overdue(remote, now) or lately:

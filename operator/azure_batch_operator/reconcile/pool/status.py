@@ -58,7 +58,7 @@ def verdict_at_rest(
     more: Conditions,
     pending: Sequence[str],
 ) -> Verdict:
-    """How a pool stands on which nothing is to be done, be it that something waits until it has no nodes."""
+    """The verdict on a pool on which nothing is to be done, also while something waits until it has no nodes."""
     verdict = _at_rest(resource, size, remote, view, more)
     if steady(remote) and _useless(view):
         verdict = _no_usable_nodes(resource, view, more)

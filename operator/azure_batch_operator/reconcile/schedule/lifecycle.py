@@ -234,7 +234,7 @@ def _verdict(resource: Resource, remote: Mapping[str, Any], changing: bool) -> V
 
 
 def _never_ends(remote: Mapping[str, Any]) -> bool:
-    """The usual mistake: jobs that stay active for ever, so that the schedule makes only one."""
+    """The usual mistake: jobs that stay active forever, so that the schedule makes only one."""
     specification = remote.get("jobSpecification") or {}
     if not (remote.get("schedule") or {}).get("recurrenceInterval"):
         return False

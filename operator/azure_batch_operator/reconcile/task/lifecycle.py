@@ -208,7 +208,7 @@ def _too_late(resource: Resource) -> Plan | None:
     if retry and resource.status.get("phase") == "Failed":
         return None
     shown = dict(resource.status) | {"handled": handled(resource, RETRY_FAILED, TERMINATE)}
-    text = "the task has succeeded, so it is not run again: create a new BatchTask to run its command once more"
+    text = "the task has succeeded, so it is not run again: create a new BatchTask to run its command again"
     return Plan(status=shown, events=(Event("RetryRefused", text, "Warning"),) if retry else ())
 
 

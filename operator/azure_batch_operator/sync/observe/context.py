@@ -24,7 +24,7 @@ class Context:
         cluster: id of this cluster, part of the ownership marker.
         others: what is known of other owners.
         taken: what properties of pools and schedules take from Secrets and ConfigMaps.
-        missing: which of these cannot be had now, and why.
+        missing: which of these are not available now, and why.
         prices: what `spec.pricesFrom` of pools points to, or why it cannot be read.
         sourced: what jobs have taken from their ConfigMaps.
         fingerprints: of the sources of jobs' tasks, with uid and generation of the object: in all, and for fixed tasks.

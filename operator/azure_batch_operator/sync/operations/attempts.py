@@ -120,7 +120,7 @@ class Attempts:
             return error
 
     async def _look_again(self, run: Run, request: Request, tries: Mapping[str, Try], changed: Sequence[str]) -> None:
-        """Take in the versions of tasks that have changed, unless others have made them anew.
+        """Take in the versions of tasks that have changed, unless others have made them again.
 
         Raises:
             BatchError: the service does not show them.
@@ -130,7 +130,7 @@ class Attempts:
             each, seen = tries[target], found[target]
             look = looked(request, target, seen)
             if look.result is None and created_anew(each.before, seen or {}):
-                look = Look(result=Result(SKIPPED, f"task {target!r} was created anew since the targets were chosen"))
+                look = Look(result=Result(SKIPPED, f"task {target!r} was created again since the targets were chosen"))
             if look.result is not None:
                 run.settle(request.verb, target, look.result)
             else:

@@ -59,7 +59,8 @@ def tail_of(data: bytes, lines: int) -> str:
     """The last lines of a file, as text that a status can hold.
 
     Args:
-        data: the last `TAIL_BYTES` of the file; if there are so many, they may begin amid a secret, so the first word is left out.
+        data: the last `TAIL_BYTES` of the file; if there are so many, they may begin in the middle of a secret, so the
+            first word is left out.
     """
     text = data.decode(errors="replace")
     if len(data) >= TAIL_BYTES:

@@ -130,7 +130,7 @@ class JobReader(Poll):
         def since(filter: str) -> AsyncIterable[Mapping[str, Any]]:
             return self._client.tasks.list(id, filter=filter, select=members, **options())
 
-        # After a restart it is counted anew; the status and the metric go on from what was known.
+        # After a restart it is counted again; the status and the metric go on from what was known.
         before = max(wish.retries, tries.retries), max(wish.requeues, tries.requeues)
         await tries.read(since, counts, waiting=wish.tries and not ended, ended=ended)
         results.retries, results.requeues = max(before[0], tries.retries), max(before[1], tries.requeues)

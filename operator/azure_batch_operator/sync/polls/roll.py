@@ -139,7 +139,7 @@ class Roll:
             return True
         known = self._table.get(id)
         rests = known is Absent.NOT_FOUND or (not isinstance(known, Absent) and known.get("state") == "completed")
-        # Were it made anew or enabled again, it would be among the open ones, unless it was completed at once.
+        # Were it made again or enabled again, it would be among the open ones, unless it was completed at once.
         return not rests or now - self._asked_at[id] >= _AT_REST_LOOKED_AT_EVERY
 
     async def _by_id(self, ids: Iterable[str]) -> AsyncIterator[Item]:

@@ -79,7 +79,7 @@ class SchedulePoll(Poll):
         for id in interest:
             created = incarnation(schedules.latest(id))
             if created and self._created.get(id, created) != created:
-                # Its numbers begin anew, and what its jobs are given stands in its own notes.
+                # Its numbers begin again, and what its jobs are given stands in its own notes.
                 self._mirror.schedule_jobs.pop(id, None)
                 self._ended.pop(id, None)
                 self._mirror.forget_schedule(id)
@@ -132,7 +132,7 @@ class SchedulePoll(Poll):
         return [job async for job in self._client.jobs.list(filter=id_filter(ids), select=_JOB_MEMBERS, **options())]
 
     async def _entry(self, id: str, job: Mapping[str, Any], before: Mapping[str, Any] | None) -> Mapping[str, Any]:
-        """A job with the results of its tasks, which are asked for when it has ended, and once more when counts have caught up."""
+        """A job with the results of its tasks, which are asked for when it has ended, and again when counts have caught up."""
         if job.get("state") != "completed":
             return job
         ended, name = self._ended.setdefault(id, {}), job["id"]

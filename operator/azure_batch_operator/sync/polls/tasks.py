@@ -117,7 +117,7 @@ class TaskPoll(Poll):
             members = (*_TASK_MEMBERS, "environmentSettings")
             tasks = await self._by_id(job_id, chunk, members if strange else _TASK_MEMBERS)
             if not strange and any(not listing.knows(task, table) for task in tasks):
-                # One made anew under the id of another may have another owner.
+                # One made again under the id of another may have another owner.
                 tasks = await self._by_id(job_id, chunk, members)
             entries = [listing.entry(task, table) for task in tasks]
             await self._outputs(job_id, entries, wanted)

@@ -67,7 +67,7 @@ class Tries:
         Args:
             counts: the job's counts as they were before.
             waiting: include tasks that wait.
-            ended: the job has ended: read all that is left to the end, tasks that wait for ever included.
+            ended: the job has ended: read all that is left to the end, tasks that wait forever included.
         """
         if self._listing is None or ended:
             self._began, self._counts, self._seen = clock(), dict(counts), Since()

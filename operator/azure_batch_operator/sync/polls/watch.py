@@ -1,6 +1,6 @@
 """What is remembered of one job from poll to poll, and when its task counts are worth a call.
 
-It belongs to one incarnation of the job, its id and its creationTime: a job made anew under the same id starts with nothing
+It belongs to one incarnation of the job, its id and its creationTime: a job made again under the same id starts with nothing
 remembered. Counts are asked for when something about the job can have changed; one at rest is looked at ever more seldom.
 """
 
