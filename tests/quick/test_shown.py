@@ -62,7 +62,7 @@ async def test_no_object_shows_what_it_holds(stage: Stage) -> None:
     for name in (
         "batch.requests.Request",
         "batch.auth.SharedKey",
-        "kube.values.Values",
+        "kube.values.ValueReader",
         "reconcile.plan.Call",
         "sync.hidden.Hidden",
     ):
