@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -90,8 +91,8 @@ def metrics() -> str:
     ]
     lines += ["| alert | severity | when | means |", "|---|---|---|---|"]
     for alert in ALERTS:
-        expression = alert.expression.replace("|", "\\|")
-        lines.append(f"| {alert.name} | {alert.severity} | `{expression}` for {alert.lasting} | {alert.summary} |")
+        when = f"{_code_in_table(alert.expression)} for {alert.lasting}"
+        lines.append(f"| {alert.name} | {alert.severity} | {when} | {alert.summary} |")
     lines += [
         "\n## Traces\n",
         "With `OTEL_EXPORTER_OTLP_ENDPOINT` (OTLP over HTTP, such as `http://collector:4318`) there is a span per pass over an",
@@ -100,6 +101,11 @@ def metrics() -> str:
         "Outside the container image, the libraries come with `pip install azure-batch-operator[tracing]`.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _code_in_table(text: str) -> str:
+    """Code for a cell: the site shows a backslash before a bar between backticks, and on GitHub a bar without one ends the cell."""
+    return f"<code>{escape(text, quote=False).replace('|', '&#124;')}</code>" if "|" in text else f"`{text}`"
 
 
 _MANIFEST = re.compile(r"^<!-- (manifests/\S+) -->\n(?:```yaml\n.*?^```\n)?", re.MULTILINE | re.DOTALL)

@@ -497,6 +497,21 @@ def test_a_task_that_no_node_can_take_is_named_with_both_numbers(
     said = waiting_for(spec, there, view, TasksView(counts=counted(active=1)), blocked=False)
     assert (said or "").partition(": ")[0] == (words or "")
     assert words is None or ("in a new job" in (said or "").partition(": ")[2])
+    if "nodes at once" in (words or ""):
+        # The pool was to have enough nodes, and did not get them.
+        short = {
+            "targetDedicatedNodes": 8,
+            "currentDedicatedNodes": 3,
+            "resizeErrors": [{"code": "AccountCoreQuotaReached"}],
+        }
+        failed = TargetPoolView("cpu", remote=pool | {"targetLowPriorityNodes": 0} | short, nodes={"idle": 3})
+        few = waiting_for(spec, there, failed, TasksView(counts=counted(active=1)), blocked=False)
+        assert few == (
+            "task 'mpi' needs 5 nodes at once, but pool 'cpu' got no more than 3 (AccountCoreQuotaReached): see the condition "
+            "ResizeFailed of its BatchPool, or lower numberOfInstances in a new job"
+        )
+        growing = replace(failed, remote={**pool, **short, "allocationState": "resizing"})
+        assert waiting_for(spec, there, growing, TasksView(counts=counted(active=1)), blocked=False) is None
     # It may be the one that has ended.
     later = TasksView(counts=counted(active=1, succeeded=1))
     assert waiting_for(spec, there, view, later, blocked=False) == (said and f"unless it has ended, {said}")

@@ -199,6 +199,9 @@ def test_a_cause_is_one_line() -> None:
     failed = {"id": "n", "state": "starttaskfailed", "startTaskInfo": {"exitCode": 3}, "stderrTail": "one\ntwo"}
     assert cause(failed) == "its start task failed with exit code 3: two"
     assert cause({"id": "n", "state": "unknown"}) == "it is unknown"
+    missing = {"code": "BlobNotFound", "message": "no solver.tar.gz"}
+    bare = {"id": "n", "state": "starttaskfailed", "startTaskInfo": {"failureInfo": missing}}
+    assert cause(bare) == "its start task failed: BlobNotFound: no solver.tar.gz"
     text = "The task exited with an exit code representing a failure"
     failure = {"code": "FailureExitCode", "message": text, "details": [{"name": "Message", "value": text}]}
     (entry,) = shown([failed | {"startTaskInfo": {"exitCode": 3, "failureInfo": failure}}]) or []

@@ -87,12 +87,17 @@ def _too_large(spec: Mapping[str, Any], name: str, pool: Mapping[str, Any], offe
         return f"{which} needs {slots} task slots, but the nodes of pool {name!r} have {offered}: {_MORE_SLOTS}"
     if pool.get("enableAutoScale"):
         return None
-    nodes = sum(int(pool.get(f"target{tier}Nodes") or 0) for tier in ("Dedicated", "LowPriority"))
+    errors = pool.get("resizeErrors") if pool.get("allocationState") == "steady" else None
+    which_nodes = "current" if errors else "target"
+    nodes = sum(int(pool.get(f"{which_nodes}{tier}Nodes") or 0) for tier in ("Dedicated", "LowPriority"))
     wide = [(number, which) for which, task in _sizes(spec) if (number := _instances(task)) > nodes]
     if wide:
         number, which = max(wide, key=lambda each: each[0])
-        size = f"the target size of pool {name!r} is {nodes}"
-        return f"{which} needs {number} nodes at once, but {size}: scale it up, or lower numberOfInstances in a new job"
+        size, remedy = f"the target size of pool {name!r} is {nodes}", "scale it up"
+        if errors:
+            size = f"pool {name!r} got no more than {nodes} ({errors[0].get('code')})"
+            remedy = "see the condition ResizeFailed of its BatchPool"
+        return f"{which} needs {number} nodes at once, but {size}: {remedy}, or lower numberOfInstances in a new job"
     return None
 
 

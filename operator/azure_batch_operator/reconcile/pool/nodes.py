@@ -286,13 +286,14 @@ def _notice(entry: Mapping[str, str], node: Mapping[str, Any] | None) -> Event:
 
 def cause(node: Mapping[str, Any]) -> str:
     """Why a node does not work, in one line."""
-    info = node.get("startTaskInfo") or {}
+    info, errors = node.get("startTaskInfo") or {}, _errors(node)
     if node.get("state") == "starttaskfailed":
         last = (node.get("stderrTail") or "").rpartition("\n")[2]
         code = info.get("exitCode")
         text = "its start task failed" + (f" with exit code {code}" if code is not None else "")
-        return f"{text}: {last}" if last else text
-    errors = _errors(node)
+        # A start task that could not begin, as without its files, has no exit code and no stderr.
+        why = last or (errors[0] if errors and code is None else "")
+        return f"{text}: {why}" if why else text
     return f"it is {node.get('state')}" + (f": {errors[0]}" if errors else "")
 
 

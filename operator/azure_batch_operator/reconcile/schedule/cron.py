@@ -102,7 +102,9 @@ def plan(resource: Resource, children: Sequence[Resource], now: float) -> Plan:
         return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
     old = tuple(_beyond_history(cron, children))
     if resource.spec.get("suspend"):
-        verdict = Verdict("Suspended", "Suspended", "suspended: no BatchJob is created", ready=True, more=_SUSPENDED)
+        verdict = Verdict(
+            "Suspended", "Suspended", "spec.suspend is true: no BatchJob is created", ready=True, more=_SUSPENDED
+        )
         verdict = _with_hindrance(verdict, children)
         plan = Plan(objects=old, status=_status(resource, verdict, children, None, last, now))
         return with_event(resource, plan, verdict)
