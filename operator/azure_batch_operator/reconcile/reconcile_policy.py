@@ -250,7 +250,9 @@ def claim(
         return foreign(resource, what, remote, answer.remedy, now)
     id = str(remote.get("id") or resource.remote_id)
     if leaving:
-        message = f"{what} {id!r} is being deleted by another client; it is created again afterwards"
+        message = (
+            f"{what} {id!r} is being deleted in Azure Batch, and not for this object; it is created again afterwards"
+        )
         verdict = Verdict("Deleting", "DeletedByOthers", message, ready=False, trend="Reconciling")
         return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
     if remote.get("state") == "completed" or (answer.inherited and remote.get("state") == "terminating"):

@@ -282,6 +282,36 @@ def test_the_sentence(pool: Remote, nodes: dict[str, int], words: str | None) ->
     assert waiting_for(spec, there, view, TasksView(counts=counted(active=1, running=1)), blocked=False) is None
 
 
+AFTER_A = {"id": "b", "commandLine": "", "dependsOn": {"taskIds": ["a"]}}
+AFTER_X = {"id": "c", "commandLine": "", "dependsOn": {"taskIds": ["x"]}}
+AFTER_C = {"id": "d", "commandLine": "", "dependsOn": {"taskIds": ["C"]}}
+BUSY = "the nodes of pool 'cpu' are busy with other jobs"
+PERHAPS = f"{BUSY}, unless the remaining tasks wait for tasks that they depend on"
+LACKING = "the remaining tasks depend on a task that the job does not have (first: 'x'): add it, or end the job"
+
+
+@pytest.mark.parametrize(
+    ("more", "numbers", "said"),
+    [
+        ([AFTER_A], {"active": 2}, BUSY),
+        # Which one has ended is not known: b could run, or a may have failed.
+        ([AFTER_A], {"active": 1, "completed": 1}, PERHAPS),
+        ([AFTER_X], {"active": 2}, BUSY),
+        ([AFTER_X], {"active": 1, "completed": 1}, LACKING),
+        ([AFTER_X, AFTER_C], {"active": 2, "completed": 1}, LACKING),
+        # A BatchTask has joined, which may be x.
+        ([AFTER_X], {"active": 2, "completed": 1}, PERHAPS),
+    ],
+)
+def test_busy_nodes_are_named_only_where_a_task_could_run(
+    more: list[dict[str, Any]], numbers: dict[str, int], said: str
+) -> None:
+    spec = JOB_SPEC | {"tasks": [{"id": "a", "commandLine": ""}, *more]}
+    view = PoolView("cpu", remote=STEADY, nodes={"running": 1})
+    there = {"state": "active", "poolInfo": {"poolId": "cpu"}}
+    assert waiting_for(spec, there, view, TasksView(counts=numbers), blocked=False) == said
+
+
 def test_reconcile_now_is_noted_beside_what_was_decided() -> None:
     one = job(
         annotations={"azurebatch.io/reconcile-now": "now"}, status={"phase": "Running", "handled": {"terminate": "t"}}

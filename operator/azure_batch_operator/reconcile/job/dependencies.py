@@ -10,6 +10,7 @@ The tasks of a factory that all wait for the same are one node (`MADE`), so a mi
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -122,6 +123,29 @@ def problems(
                     f"{where}: {subject} depends on {id!r}, which is not a task of this job: correct the ID, or "
                     "set spec.onAllTasksComplete to noaction if a BatchTask or somebody else adds that task"
                 )
+
+
+def missing(spec: Mapping[str, Any], lists: Lists) -> tuple[int, str]:
+    """How many tasks of `spec.tasks` wait for an id that the job does not have, also through others, and the first such id."""
+    tasks = {str(task["id"]).lower(): task for task in spec.get("tasks") or () if task.get("id")}
+    named = {id: resolved(task.get("dependsOn") or {}, lists).get("taskIds") or () for id, task in tasks.items()}
+    have = {*tasks, MERGE_ID} if (spec.get("taskFactory") or {}).get("mergeTask") else {*tasks}
+    first, waiting, users = "", [], defaultdict[str, list[str]](list)
+    for id, others in named.items():
+        lost = next(
+            (str(each) for each in others if str(each).lower() not in have and not lists.makes(str(each))), None
+        )
+        if lost is not None:
+            first = first or lost
+            waiting.append(id)
+        for each in others:
+            users[str(each).lower()].append(id)
+    found = set(waiting)
+    while waiting:
+        new = [each for each in users[waiting.pop()] if each not in found]
+        found.update(new)
+        waiting += new
+    return len(found), first
 
 
 def _waits_for_itself(id: str, where: str, name: str, task: Mapping[str, Any], lists: Lists) -> str:

@@ -81,6 +81,12 @@ def needs_dependencies(spec: Mapping[str, Any]) -> bool:
     return made or bool(_merge_template(spec)) or any(task.get("dependsOn") for task in spec.get("tasks") or ())
 
 
+def independent(spec: Mapping[str, Any]) -> int:
+    """How many tasks of the spec depend on nothing, so that they can run from the beginning."""
+    listed = sum(1 for task in spec.get("tasks") or () if not task.get("dependsOn"))
+    return listed + (0 if _repeat_depends(spec) else _factory_size(spec))
+
+
 def lists(spec: Mapping[str, Any]) -> Lists:
     """What `dependsOn.allOf` can name in a spec."""
     return Lists(sorted(map(_id, spec.get("tasks") or ())), _factory_size(spec), id_width(spec))

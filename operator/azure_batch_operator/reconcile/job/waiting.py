@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from azure_batch_operator.reconcile.job import dependencies, expand
 from azure_batch_operator.reconcile.job.scope import TargetPoolView, TasksView
 from azure_batch_operator.reconcile.job.suspension import pool_id
 from azure_batch_operator.reconcile.plan import Absent
@@ -36,7 +37,18 @@ def waiting_for(
             f"exit code {failed[0]['exitCode']}" if "exitCode" in failed[0] else failed[0].get("code") or "no exit code"
         )
         return f"the job preparation task fails on the nodes (first: {failed[0]['nodeId']}, {how})"
-    return _of_pool(spec, remote, pool, tasks) or _of_dependencies(spec, tasks)
+    return _of_missing(spec, tasks) or _of_pool(spec, remote, pool, tasks) or _of_dependencies(spec, tasks)
+
+
+def _of_missing(spec: Mapping[str, Any], tasks: TasksView) -> str | None:
+    """All that is left waits for a task that the job does not have; said only where no task of somebody else can be that one."""
+    if not expand.needs_dependencies(spec) or tasks.number("active", "running", "completed") != expand.total(spec):
+        return None
+    number, first = dependencies.missing(spec, expand.lists(spec))
+    # One that has failed may be one of them that somebody has ended.
+    if not number or tasks.number("active") > number - tasks.failed_count:
+        return None
+    return f"the remaining tasks depend on a task that the job does not have (first: {first!r}): add it, or end the job"
 
 
 def _of_pool(spec: Mapping[str, Any], remote: Mapping[str, Any], pool: TargetPoolView, tasks: TasksView) -> str | None:
@@ -73,7 +85,10 @@ def _of_slots(spec: Mapping[str, Any], name: str, pool: TargetPoolView, tasks: T
     if needed > offered:
         return f"each task needs {needed} task slots, but the nodes of pool {name!r} have {offered}: {_MORE_SLOTS}"
     if pool.nodes and pool.nodes.get("running") and not pool.nodes.get("idle"):
-        return f"the nodes of pool {name!r} are busy with other jobs"
+        busy = f"the nodes of pool {name!r} are busy with other jobs"
+        # Only counts are known: a task that depends on nothing and has not ended could run at once.
+        ready = not expand.needs_dependencies(spec) or tasks.number("completed") < expand.independent(spec)
+        return busy if ready else f"{busy}, unless the remaining tasks wait for tasks that they depend on"
     said = _too_large(spec, name, remote, offered)
     # Which tasks have ended is not known, only how many: another pool, or more nodes, may have taken the large one.
     return f"unless it has ended, {said}" if said and tasks.number("completed") else said

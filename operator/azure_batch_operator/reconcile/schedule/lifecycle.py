@@ -218,9 +218,7 @@ def _verdict(resource: Resource, remote: Mapping[str, Any], changing: bool) -> V
     if changing:
         return Verdict("Updating", "Updating", "the schedule is being changed", ready=False, trend="Reconciling")
     if state == "disabled":
-        message = "the schedule is disabled: no job is created" + (
-            "" if resource.spec.get("suspend") else "; another client disabled it"
-        )
+        message = "the schedule is disabled: no job is created"
         more = {"Suspended": (True, "Suspended", message)}
         return Verdict("Suspended", "Suspended", message, ready=True, more=more)
     message = f"next job at {info['nextRunTime']}" if info.get("nextRunTime") else "no further job is due"

@@ -81,6 +81,14 @@ _NO_FILE = {
 }
 
 
+NEVER_STARTED = "the task did not start, so it has written nothing"
+
+
+def has_started(task: Mapping[str, Any]) -> bool:
+    """Whether a task that has ended was ever run; one that never was has neither of these members (docs/azure-batch.md#tasks)."""
+    return bool({"startTime", "exitCode"} & (task.get("executionInfo") or {}).keys())
+
+
 def why_no_file(error: BatchError) -> str:
     """Why a file of a task cannot be read, in words (docs/azure-batch.md#files)."""
     return _NO_FILE.get((error.code or "").lower(), str(error))

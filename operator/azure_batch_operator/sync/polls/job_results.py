@@ -11,7 +11,7 @@ from azure_batch_operator.batch import BatchError, NotFoundError
 from azure_batch_operator.reconcile.account.problems import judges_account
 from azure_batch_operator.reconcile.job.failures import cause
 from azure_batch_operator.sync.mirror import JobResults, JobSubscription
-from azure_batch_operator.sync.polls.base import Poll, options
+from azure_batch_operator.sync.polls.base import NEVER_STARTED, Poll, has_started, options
 from azure_batch_operator.sync.polls.tries import Tries, count
 from azure_batch_operator.sync.polls.watch import Watch
 
@@ -139,6 +139,9 @@ class JobReader(Poll):
         count(namespaces, results.retries - before[0], results.requeues - before[1])
 
     async def _stderr(self, job_id: str, entry: dict[str, Any], lines: int) -> None:
+        if not has_started(entry):
+            entry |= {"stderrTail": "", "stderrProblem": NEVER_STARTED}
+            return
         entry["stderrTail"], problem = await self._tail(job_id, entry["id"], "stderr.txt", lines)
         if problem:
             entry["stderrProblem"] = problem

@@ -20,7 +20,16 @@ from azure_batch_operator.reconcile.ownership import marker_of
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import Interest, Mirror, RemoteTable
 from azure_batch_operator.sync.outputs import Owed
-from azure_batch_operator.sync.polls.base import TAIL_LINES, News, Poll, Since, clock, options
+from azure_batch_operator.sync.polls.base import (
+    NEVER_STARTED,
+    TAIL_LINES,
+    News,
+    Poll,
+    Since,
+    clock,
+    has_started,
+    options,
+)
 from azure_batch_operator.sync.polls.roll import PER_LIST, chunks, id_filter
 from azure_batch_operator.sync.polls.steps import Scope, Step, keys_of
 from azure_batch_operator.sync.polls.watch import incarnation
@@ -207,6 +216,9 @@ class TaskPoll(Poll):
             lines = self._interest.tail(keys)
             result = (entry.get("executionInfo") or {}).get("result")
             if not keys or result is None or lines == 0 or "stderrTail" in entry or (result == "success" and not lines):
+                continue
+            if not has_started(entry):
+                entry |= {"stderrTail": "", "outputProblem": NEVER_STARTED}
                 continue
             tails += 1
             if tails <= _MAX_TAILS:
