@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from prometheus_client import Counter, Histogram
@@ -96,12 +96,14 @@ class Listeners:
         busy: asked whether objects wait to be reconciled.
         doubtful: is told object, job id and task id of each task that may be added late, by an attempt without an answer; without
             a task id, of each job whose own tasks may be.
+        secrets: values that no text about objects of a namespace may show.
     """
 
     changed: Changed
     health: Callable[[Key], None]
     busy: Callable[[], bool]
     doubtful: Callable[[Key, str, str | None], None] = lambda *_: None
+    secrets: Callable[[str], Collection[str]] = lambda _: ()
 
 
 class Session:
@@ -140,8 +142,12 @@ class Session:
             self.client, self.mirror, self.interest, listeners.changed, self._polled,
             least=least, most=most, share=rate * _POLLING_SHARE,
         )  # fmt: skip
-        self.submitter = Submitter(self.client, self._added, self._settled, listeners.busy, self._doubtful)
-        self.feeder = Feeder(self.client, self._settled, lambda id, key: listeners.doubtful(key, id, None))
+        self.submitter = Submitter(
+            self.client, self._added, self._settled, listeners.busy, self._doubtful, listeners.secrets
+        )
+        self.feeder = Feeder(
+            self.client, self._settled, lambda id, key: listeners.doubtful(key, id, None), listeners.secrets
+        )
         self.retrier = Retrier(self.client, self._settled)
         self.operations = Operations(self.client, api, self._settled, listeners.changed)
         self.health = Health()

@@ -111,10 +111,10 @@ class Controller:
             hosts,
             sign_in,
             pacing,
-            Listeners(self.changed, self.health_changed, lambda: bool(queue), self._doubtful),
+            Listeners(self.changed, self.health_changed, lambda: bool(queue), self._doubtful, self._inputs.secrets),
         )
         self._relations = Relations(store, self.accounts, namespaces)
-        told = Told(self.on_delete, self.learned)
+        told = Told(self.on_delete, self.learned, self._inputs.secrets)
         self._keeper = SecretKeeper(api, namespaces)
         self._executor = Executor(api, store, queue, writer, events, cluster, told)
 

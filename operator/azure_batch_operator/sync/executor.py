@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -101,10 +101,12 @@ class Told:
     Attributes:
         gone: the object was let go and does not exist any more.
         learned: the object as the API server has answered a write.
+        secrets: values that no text about objects of a namespace may show.
     """
 
     gone: Callable[[Key, str], None]
     learned: Callable[[Resource], None]
+    secrets: Callable[[str], Collection[str]] = lambda _: ()
 
 
 class Executor:
@@ -288,6 +290,7 @@ class Executor:
         return found.uid == resource.uid
 
     def _refused(self, resource: Resource, plan: Plan, call: Call, error: BatchError, session: Session) -> None:
+        error.hide(self._told.secrets(resource.key.namespace))
         problem = classify_error(error)
         wait = self.backoff.refused(resource.key, call.action, intent_of(resource), error, problem, call.content)
         self._queue.add_retry(resource.key, wait)

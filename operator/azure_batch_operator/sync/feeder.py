@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -90,10 +90,12 @@ class Feeder:
         client: BatchClient,
         settled: Callable[[Sequence[Key]], None],
         doubtful: Callable[[str, Key], None] = lambda *_: None,
+        secrets: Callable[[str], Collection[str]] = lambda _: (),
     ) -> None:
         self._client = client
         self._settled = settled
         self._doubtful = doubtful
+        self._secrets = secrets
         self._jobs: dict[Key, _Job] = {}
         self._backoff = Backoff(lambda: asyncio.get_running_loop().time())
         self._group: asyncio.TaskGroup | None = None
@@ -191,6 +193,7 @@ class Feeder:
                     return
             raise ConflictError("tasks exist that the list of tasks does not show yet", code="TaskExists")
         except BatchError as error:
+            error.hide(self._secrets(key.namespace))
             logger.warning("Adding the tasks of %s stopped after %d: %s", key, state.submitted, error)
             state.refused = error
             self._backoff.refused(key, _FEED, intent, error, classify_error(error))

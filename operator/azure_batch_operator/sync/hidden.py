@@ -56,6 +56,10 @@ class Hidden:
         while len(known) > _MOST:
             known.popitem(last=False)
 
+    def sent(self, namespace: str) -> set[str]:
+        """The values that are in use in a namespace, as far as this process has sent them."""
+        return {value for _, value in self._sent[namespace]} if namespace in self._sent else set()
+
     def forget(self, key: Key) -> None:
         """The object is gone."""
         self._found.pop(key, None)
@@ -75,7 +79,7 @@ class Hidden:
             except ResolutionError as error:
                 if all(source != reference.source for source, _ in self._sent[namespace]):
                     unknown = f"withheld, since a value that the task may have printed cannot be read: {error}"
-        values = {value for _, value in self._sent[namespace]}
+        values = self.sent(namespace)
         return replace(plan, status=_cut(plan.status, lambda text: unknown or without(text, values)))
 
     def _needed(self, resource: Resource, status: Mapping[str, Any]) -> list[Reference]:

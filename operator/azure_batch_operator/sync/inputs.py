@@ -76,6 +76,10 @@ class Inputs:
         """The object is new, or its spec has changed, or somebody wants an answer now: what it gets is read after this."""
         self._since[key] = self._values.moment()
 
+    def secrets(self, namespace: str) -> set[str]:
+        """Values that no text about objects of a namespace may show, such as why the service has refused a call."""
+        return self._hidden.sent(namespace)
+
     def _seen_at(self, key: Key) -> int:
         if key not in self._since:
             self.seen(key)

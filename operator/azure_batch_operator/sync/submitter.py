@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,12 +75,14 @@ class Submitter:
         settled: Callable[[Sequence[Key]], None],
         more: Callable[[], bool],
         doubtful: Callable[[str, str, Key], None] = lambda *_: None,
+        secrets: Callable[[str], Collection[str]] = lambda _: (),
     ) -> None:
         self._client = client
         self._more = more
         self._added = added
         self._settled = settled
         self._doubtful = doubtful
+        self._secrets = secrets
         self._backoff = Backoff(lambda: asyncio.get_running_loop().time(), lambda: 1.0)
         self._waiting: defaultdict[str, dict[Key, _Item]] = defaultdict(dict)
         """By job and object, the longest waiting first. Thousands are withdrawn at once, so none is searched for."""
@@ -168,10 +170,14 @@ class Submitter:
                 self._doubtful(job_id, str(item.body["id"]), item.key)
 
         bodies = [item.body for item in items]
+        secrets = {value for namespace in {key.namespace for key in keys} for value in self._secrets(namespace)}
         try:
             async for result in self._client.add_tasks(job_id, bodies, concurrency=1, on_unanswered=doubt):
+                if result.error is not None:
+                    result.error.hide(secrets)
                 outcome[result.task_id.lower()] = result.error
         except BatchError as error:
+            error.hide(secrets)
             logger.warning("%d tasks of job %s were not added: %s", len(items) - len(outcome), job_id, error)
             unknown = error
         except Exception as error:

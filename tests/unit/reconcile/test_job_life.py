@@ -307,7 +307,7 @@ def test_busy_nodes_are_named_only_where_a_task_could_run(
     more: list[dict[str, Any]], numbers: dict[str, int], said: str
 ) -> None:
     spec = JOB_SPEC | {"tasks": [{"id": "a", "commandLine": ""}, *more]}
-    view = PoolView("cpu", remote=STEADY, nodes={"running": 1})
+    view = TargetPoolView("cpu", remote=STEADY, nodes={"running": 1})
     there = {"state": "active", "poolInfo": {"poolId": "cpu"}}
     assert waiting_for(spec, there, view, TasksView(counts=numbers), blocked=False) == said
 
