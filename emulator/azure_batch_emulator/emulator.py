@@ -14,6 +14,7 @@ import socket
 import ssl
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +25,7 @@ from aiohttp import web
 from azure_batch_emulator.clock import LoopClock
 from azure_batch_emulator.config import EmulatorConfig
 from azure_batch_emulator.engine import snapshot
+from azure_batch_emulator.engine.commands import command_in
 from azure_batch_emulator.engine.machine_rules import catalog
 from azure_batch_emulator.engine.service import BatchService
 from azure_batch_emulator.executors.process import ProcessExecutor
@@ -94,6 +96,9 @@ class Emulator:
                     None if config.any_image else catalog(SUPPORTED_IMAGES, FORMER_IMAGES),
                     config.subscription,
                 )
+            if isinstance(self._executor, SimulatedExecutor):
+                for name, service in self.services.items():
+                    self._executor.commands[name] = partial(command_in, service)
             self._storage = storage = Storage(work_dir.resolve() / "storage", self._clock)
             self._server = Server(self.services, keys, self._clock, storage, config.seed)
             await self._listen(self._server, work_dir.resolve())

@@ -6,20 +6,25 @@ through the same handler as a call does, and is refused for the same reasons.
 
 from __future__ import annotations
 
+import datetime
+import math
 from pathlib import Path
 from typing import Any
 
 import orjson
 import yaml
 
+from azure_batch_emulator.engine.applications import set_application
 from azure_batch_emulator.engine.service import BatchService
 from azure_batch_emulator.schema import orders
 from azure_batch_emulator.web.handlers import HANDLERS
 from azure_batch_emulator.web.messages import Request
 from azure_batch_emulator.web.query import Query
 from azure_batch_emulator.web.routes import match
-from azure_batch_emulator.wire.errors import BatchError
+from azure_batch_emulator.wire.errors import BatchError, invalid_property
 
+# Deeper than any body that the service takes.
+_DEEPEST = 128
 _SECTIONS = ("applications", "pools", "jobs", "jobSchedules")
 
 
@@ -61,19 +66,42 @@ def seed(service: BatchService, file: Path) -> None:
 
 
 def _as_json(item: dict[str, Any]) -> dict[str, Any]:
-    """An item as a caller of the API would have sent it: YAML has dates of its own, the API has text."""
-    parsed: dict[str, Any] = orjson.loads(orjson.dumps(item, default=str, option=orjson.OPT_NON_STR_KEYS))
+    """An item as a caller of the API would have sent it: YAML has dates of its own, the API has text.
+
+    Raises:
+        ValueError: it has something else that JSON has not.
+    """
+    _check(item)
+    parsed: dict[str, Any] = orjson.loads(orjson.dumps(item))
     return parsed
+
+
+def _check(item: dict[str, Any]) -> None:
+    waiting: list[tuple[Any, int]] = [(item, 0)]
+    while waiting:
+        value, depth = waiting.pop()
+        if depth > _DEEPEST:
+            raise ValueError(f"it is nested more than {_DEEPEST} levels deep")
+        if isinstance(value, dict):
+            for key in value:
+                if not isinstance(key, str):
+                    raise ValueError(f"the key {key} is no text; put it in quotes")  # noqa: TRY004 - as the others
+            waiting += [(inner, depth + 1) for inner in value.values()]
+        elif isinstance(value, list):
+            waiting += [(inner, depth + 1) for inner in value]
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise ValueError(f"{value} is no number there")
+        elif value is not None and not isinstance(value, str | bool | int | float | datetime.date):
+            raise ValueError(f"a value of YAML's type {type(value).__name__} has no counterpart; write text")
 
 
 def _create(service: BatchService, section: str, item: dict[str, Any]) -> None:
     if section == "applications":
         body = {name: value for name, value in item.items() if name != "id"}
-        order = orders.APPLICATION.accept("", body)
         name = orders.APPLICATION_ID.accept("id", item.get("id"))
-        service.applications[name.lower()] = {"id": name, "displayName": order.get("displayName", name)} | {
-            "versions": order["versions"]
-        }
+        if name.lower() in service.applications:
+            raise invalid_property("id", name, "The file has that application already.")
+        set_application(service, name, orders.APPLICATION.accept("", body))
         return
     if section != "jobs":
         _call(service, "/pools" if section == "pools" else "/jobschedules", item)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import urllib.error
 
 import pytest
 from azure.batch import BatchClient, models
@@ -51,6 +52,29 @@ def test_applications(client: BatchClient, emulator: EmulatorThread) -> None:
     with pytest.raises(ResourceExistsError) as refused:
         add_task(client, "u", application_package_references=[unknown])
     assert refused.value.error.code == "InvalidApplicationPackageReferences"
+
+
+@pytest.mark.parametrize(
+    ("name", "versions"),
+    [
+        ("a%0D%0Ab", ["1"]),
+        ("a%2Fb", ["1"]),
+        ("a" * 65, ["1"]),
+        ("a", ["1\r\n"]),
+        ("a", [""]),
+        ("a", ["1" * 65]),
+        ("a", ["v1", "V1"]),
+    ],
+)
+def test_names_that_no_application_has(
+    client: BatchClient, emulator: EmulatorThread, name: str, versions: list[str]
+) -> None:
+    # Documented on the page on application packages, for names and for versions.
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        emulator.admin("POST", f"applications/{name}", {"versions": versions})
+    with caught.value as error:
+        assert error.code == 400
+    assert list(client.list_applications()) == []
 
 
 def test_supported_images(client: BatchClient) -> None:

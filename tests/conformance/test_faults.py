@@ -124,7 +124,7 @@ def test_wrong_rules_say_what_is_wrong(emulator: EmulatorThread) -> None:
 
 
 def test_a_preempted_node_comes_back_and_its_task_runs_again(client: BatchClient, emulator: EmulatorThread) -> None:
-    make_pool(client)
+    make_pool(client, nodes=0, target_low_priority_nodes=1)
     make_job(client)
     add_task(client, "t", "/bin/sleep 600")
     task = wait_until(lambda: (t := client.get_task("job", "t")).state == "running" and t, "running")
@@ -135,6 +135,16 @@ def test_a_preempted_node_comes_back_and_its_task_runs_again(client: BatchClient
     assert (task.state, task.execution_info.requeue_count, task.execution_info.retry_count) == ("active", 1, 0)
     wait_until(lambda: client.get_task("job", "t").state == "running", "running again")
     assert client.get_task("job", "t").node_info.node_id == node_id
+
+
+def test_only_spot_nodes_are_preempted(client: BatchClient, emulator: EmulatorThread) -> None:
+    make_pool(client)
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        emulator.admin("POST", "pools/pool/nodes/0/preempt")
+    with caught.value as error:
+        assert (error.code, "this one is dedicated" in json.load(error)["error"]) == (409, True)
+    (node,) = client.list_nodes("pool")
+    assert node.state == "idle"
 
 
 @pytest.mark.usefixtures("exact_counts")

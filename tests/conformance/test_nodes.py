@@ -11,7 +11,7 @@ import pytest
 from azure.batch import BatchClient, models
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 
-from support.batch_bodies import MACHINE, add_task, make_job, make_pool, shell
+from support.batch_bodies import MACHINE, add_task, finished, make_job, make_pool, shell, text_of
 from support.emulator_thread import EmulatorThread, wait_until
 
 
@@ -268,3 +268,17 @@ def test_multi_instance(client: BatchClient) -> None:
     assert len({task.node_info.node_id, *(subtask.node_info.node_id for subtask in subtasks)}) == 3
     add_task(client, "plain")
     assert list(client.list_sub_tasks("job", "plain")) == []
+
+
+def test_the_directory_for_certificates(client: BatchClient) -> None:
+    # Documented: of all tasks on Linux nodes, beside their working directory.
+    start = models.BatchStartTask(command_line=shell("cd $AZ_BATCH_CERTIFICATES_DIR && pwd"), wait_for_success=True)
+    make_pool(client, start_task=start)
+    make_job(client)
+    add_task(client, "t", shell("cd $AZ_BATCH_CERTIFICATES_DIR && pwd && cd $AZ_BATCH_TASK_DIR/certs && pwd"))
+    finished(client, "t")
+    first, second = text_of(client, "t").split()
+    assert first == second
+    (node,) = client.list_nodes("pool")
+    text = b"".join(client.get_node_file("pool", node.id, "startup/stdout.txt")).decode()
+    assert text.endswith("/startup/certs\n")

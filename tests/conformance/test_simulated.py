@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -89,3 +90,31 @@ def test_numbers_in_command_lines_can_be_served(simulated: EmulatorThread, comma
     status, _, body = simulated.call("GET", "/jobs/job/tasks")
     assert status == 200
     assert json.loads(body)["value"][0]["executionInfo"].get("exitCode", 0) in (0, 255)
+
+
+def test_files_follow_the_rule_that_the_task_followed(simulated: EmulatorThread) -> None:
+    rules = [
+        {"pattern": "^render .*", "exitCode": 4, "stdout": "by command", "stderr": "oh"},
+        {"pattern": "^nightly:job-1/t$", "exitCode": 5, "stdout": "by name"},
+    ]
+    simulated.admin("POST", "simulation", {"rules": rules})
+    add(simulated, 1, "render frame")
+    manager = {"id": "t", "commandLine": "x", "killJobOnCompletion": False}
+    specification = {"poolInfo": {"poolId": "pool"}, "jobManagerTask": manager}
+    body = {"id": "nightly", "schedule": {"recurrenceInterval": "P1D"}, "jobSpecification": specification}
+    assert simulated.call("POST", "/jobschedules", body)[0] == 201
+    for path, code, out, err in (
+        ("/jobs/job/tasks/t000000", 4, b"by command", b"oh"),
+        ("/jobs/nightly:job-1/tasks/t", 5, b"by name", b""),
+    ):
+
+        def done(path: str = path) -> dict[str, Any] | None:
+            task: dict[str, Any] = json.loads(simulated.call("GET", path)[2])
+            return task if task.get("state") == "completed" else None
+
+        assert wait_until(done, f"{path} is done")["executionInfo"]["exitCode"] == code
+        assert simulated.call("GET", f"{path}/files/stdout.txt")[2] == out
+        assert simulated.call("GET", f"{path}/files/stderr.txt")[2] == err
+        listed = json.loads(simulated.call("GET", f"{path}/files")[2])["value"]
+        sizes = {item["name"]: int(item["properties"]["contentLength"]) for item in listed if not item["isDirectory"]}
+        assert sizes == {"stdout.txt": len(out), "stderr.txt": len(err)}

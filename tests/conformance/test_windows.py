@@ -211,6 +211,12 @@ def test_a_task_is_killed_with_what_it_started(windows: EmulatorThread) -> None:
     wait_until(lambda: windows.admin("GET", "state")["runs"] == 0, "nothing runs")
 
 
+def test_windows_nodes_have_no_directory_for_certificates(windows: EmulatorThread) -> None:
+    # Documented: "does not apply to Windows compute nodes".
+    run(windows, 'cmd /c "if defined AZ_BATCH_CERTIFICATES_DIR (echo yes) else echo no"')
+    assert output(windows) == "no\r\n"
+
+
 def test_start_and_preparation_tasks_run_there_too(emulator: EmulatorThread) -> None:
     start = {"commandLine": "cmd /c echo %AZ_BATCH_NODE_STARTUP_DIR%"}
     body = {"id": "pool", "vmSize": "standard_d2_v3", "virtualMachineConfiguration": MACHINE, "targetDedicatedNodes": 1}

@@ -245,7 +245,13 @@ class _ProcessRun:
         if request.windows:
             variables = windows.environment(trust | request.environment(NODE_ROOT), root, path)
         else:
-            variables = {"PATH": path, "HOME": str(working), "LANG": "C.UTF-8"} | trust | request.environment(root)
+            own = {
+                "PATH": path,
+                "HOME": str(working),
+                "LANG": "C.UTF-8",
+                "AZ_BATCH_CERTIFICATES_DIR": f"{directory}/certs",
+            }
+            variables = own | trust | request.environment(root)
         # Patterns of output files refer to them, also where no command is run.
         self._variables = variables
         if request.windows:

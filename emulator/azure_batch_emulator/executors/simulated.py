@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -88,6 +88,8 @@ class SimulatedExecutor:
         self._clock = clock
         self._random = random.Random(seed)  # noqa: S311 - a simulation
         self.rules: list[SimulationRule] = []
+        # By account, what finds the run id and command line of the task whose directory it is given.
+        self.commands: dict[str, Callable[[str], tuple[str, str] | None]] = {}
         self.files = _DerivedFiles(self)
 
     def rule_for(self, run_id: str, command_line: str) -> SimulationRule:
@@ -160,32 +162,34 @@ class _SimulatedRun:
 
 @dataclass(slots=True)
 class _DerivedFiles:
-    """stdout.txt and stderr.txt by the rules; the task's run id is read from its directory."""
+    """stdout.txt and stderr.txt of tasks, by the rules."""
 
     executor: SimulatedExecutor
-    texts: dict[str, str] = field(default_factory=dict)
 
-    def _content(self, base: str, name: str) -> bytes:
-        parts = base.split("/")
-        job, task = (parts[1], parts[-1]) if len(parts) > 2 else ("", parts[-1])
-        rule = self.executor.rule_for(f"{job}/{task}", "")
+    def _content(self, place: NodePlace, base: str, name: str) -> bytes:
+        find = self.executor.commands.get(place.account)
+        command = find(base) if find is not None else None
+        if command is None:
+            return b""
+        rule = self.executor.rule_for(*command)
         return (rule.stdout if name == "stdout.txt" else rule.stderr).encode()
 
     def list(
         self, place: NodePlace, base: str, *, recursive: bool, after: tuple[int, str] | None = None
     ) -> list[FileInfo]:
-        del place, recursive
+        del recursive
         if not base:
             return []
         names = ("stderr.txt", "stdout.txt")
-        files = [FileInfo(name, False, len(self._content(base, name)), content_type="text/plain") for name in names]
+        files = [
+            FileInfo(name, False, len(self._content(place, base, name)), content_type="text/plain") for name in names
+        ]
         return [info for info in (*files, FileInfo("wd", True)) if after is None or (0, info.name) > after]
 
     def open(self, place: NodePlace, base: str, path: str) -> FileContent:
-        del place
         if path not in ("stdout.txt", "stderr.txt") or not base:
             raise FileNotFoundError(path)
-        content = self._content(base, path)
+        content = self._content(place, base, path)
 
         async def read(start: int, length: int) -> AsyncIterator[bytes]:
             yield content[start : start + length]
@@ -193,5 +197,5 @@ class _DerivedFiles:
         return FileContent(FileInfo(path, False, len(content), content_type="text/plain"), read)
 
     def delete(self, place: NodePlace, base: str, path: str, *, recursive: bool) -> None:
-        del place, recursive
-        self.open(NodePlace("", "", ""), base, path)
+        del recursive
+        self.open(place, base, path)

@@ -8,6 +8,8 @@ import re
 from typing import Any
 
 from azure_batch_emulator.schema.types import (
+    DISPLAY_NAME,
+    ID,
     TEXT,
     Boolean,
     Choice,
@@ -102,8 +104,29 @@ SIMULATION = Struct(
         )
     }
 )
-APPLICATION = Struct({"displayName": TEXT, "versions": Property(Many(TEXT), default=[], keep_empty=True)})
-APPLICATION_ID = Text(shortest=1, longest=64)
+
+
+class Versions(Many):
+    """Versions of an application, each once."""
+
+    def accept(self, name: str, value: Any) -> Any:
+        versions = super().accept(name, value)
+        known: set[str] = set()
+        for version in versions:
+            if version.lower() in known:
+                raise invalid_property(name, version, "The application has that version already.")
+            known.add(version.lower())
+        return versions
+
+
+# Documented on the page on application packages.
+APPLICATION_ID = ID
+_VERSION = Text(
+    r"[A-Za-z0-9_.-]{1,64}", reason="A version has 1 to 64 characters, only letters, digits, '-', '_' and '.'."
+)
+APPLICATION = Struct(
+    {"displayName": DISPLAY_NAME, "versions": Property(Versions(_VERSION), default=[], keep_empty=True)}
+)
 SEED_TASKS = Many(JsonObject())
 _PAIRS = Many(Struct({"name": required(TEXT), "value": required(TEXT)}))
 RESIZE_ERROR = Struct({"code": Text(shortest=1), "message": TEXT, "values": _PAIRS, "mostNodes": _COUNT})

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import orjson
 from aiohttp import web
 
+from azure_batch_emulator.engine.applications import set_application
 from azure_batch_emulator.engine.transitions import IllegalTransitionError
 from azure_batch_emulator.executors.simulated import SimulatedExecutor, SimulationRule
 from azure_batch_emulator.schema import orders
@@ -167,14 +168,18 @@ def _dispatch(server: Server, service: BatchService, body: dict[str, Any], metho
             server.entra.identities.clear()
             return {}
         case ("POST" | "PUT", "applications", application_id):
-            return _set_application(service, application_id, body)
+            name = orders.APPLICATION_ID.accept("id", application_id)
+            return set_application(service, name, orders.APPLICATION.accept("", body))
         case ("POST", "pools", pool_id, "resizeerror"):
             return _resize_error(service, pool_id, body)
         case ("DELETE", "pools", pool_id, "resizeerror"):
             service.pools.allocation_faults.pop(service.pool(pool_id).id.lower(), None)
             return {}
         case ("POST", "pools", pool_id, "nodes", node_id, "preempt"):
-            service.nodes.preempt(_node(service, pool_id, node_id))
+            node = _node(service, pool_id, node_id)
+            if node.dedicated:
+                raise IllegalTransitionError("only Spot nodes are preempted, and this one is dedicated")
+            service.nodes.preempt(node)
             return {}
         case ("POST", "pools", pool_id, "nodes", node_id, "fail"):
             return _fail_node(_node(service, pool_id, node_id), service, body)
@@ -222,17 +227,6 @@ def _set_simulation(service: BatchService, body: dict[str, Any]) -> Answer:
         raise _NotFoundError("tasks are not simulated here: start with --executor simulated")
     executor.rules = [SimulationRule.from_json(rule) for rule in orders.SIMULATION.accept("", body)["rules"]]
     return {"rules": len(executor.rules)}
-
-
-def _set_application(service: BatchService, application_id: str, body: dict[str, Any]) -> Answer:
-    order = orders.APPLICATION.accept("", body)
-    entry = {
-        "id": application_id,
-        "displayName": order.get("displayName", application_id),
-        "versions": order["versions"],
-    }
-    service.applications[application_id.lower()] = dict(entry)
-    return entry
 
 
 def _resize_error(service: BatchService, pool_id: str, body: dict[str, Any]) -> Answer:

@@ -76,7 +76,7 @@ class _Node:
 
     kind: str
     parts: tuple[Any, ...]
-    depth: int = 1
+    depth: int = 0
 
 
 class _Parse(Transformer[Token, Any]):

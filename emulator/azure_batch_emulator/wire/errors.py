@@ -6,6 +6,7 @@ Two shapes exist on the wire. A refused request has `BatchError.body`; an error 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -149,7 +150,7 @@ class BatchError(Exception):
         text = f"{self.message}\nRequestId:{request_id}\nTime:{format_timestamp_full(now)}"
         content: dict[str, Any] = {"code": self.code, "message": {"lang": "en-US", "value": text}}
         if self.values:
-            content["values"] = [{"key": key, "value": str(value)} for key, value in self.values.items()]
+            content["values"] = [{"key": key, "value": _text(value)} for key, value in self.values.items()]
         return content
 
 
@@ -186,6 +187,9 @@ def resource_error(
 
 
 def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)[:256]
+    return _text(value)[:256]
+
+
+def _text(value: Any) -> str:
+    """Text as it is, anything else as JSON has it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -69,3 +69,17 @@ def test_what_is_no_filter_is_refused(text: str) -> None:
         compile_filter(text, FIELDS)
     assert (caught.value.status, caught.value.code) == (400, "InvalidQueryParameterValue")
     assert caught.value.values["QueryParameterName"] == "$filter"
+
+
+@pytest.mark.parametrize(("levels", "taken"), [(50, True), (51, False)])
+@pytest.mark.parametrize("words", [("and", "or"), ("or", "and")])
+def test_how_deep_a_filter_may_be(levels: int, taken: bool, words: tuple[str, str]) -> None:
+    text = "id eq 'a'"
+    for level in range(levels):
+        text = f"n ne 3 {words[level % 2]} ({text})"
+    if taken:
+        assert compile_filter(text, FIELDS)
+        return
+    with pytest.raises(BatchError) as caught:
+        compile_filter(text, FIELDS)
+    assert caught.value.values["Reason"] == "The filter is nested more than 50 levels deep."

@@ -1,4 +1,4 @@
-"""Timestamps, ETags and durations."""
+"""Timestamps, ETags, durations, and the values of errors."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azure_batch_emulator.wire.durations import INFINITE, INFINITE_TICKS, format_duration, parse_duration
+from azure_batch_emulator.wire.errors import BatchError, invalid_property, invalid_query
 from azure_batch_emulator.wire.ticks import (
     etag,
     format_http_date,
@@ -96,3 +97,26 @@ def test_no_durations(text: str) -> None:
 @given(st.integers(min_value=0, max_value=INFINITE_TICKS))
 def test_a_duration_survives_the_wire(ticks: int) -> None:
     assert parse_duration(format_duration(ticks)) == ticks
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({"keepAlive": False, "poolLifetimeOption": "job"}, '{"keepAlive": false, "poolLifetimeOption": "job"}'),
+        ([1, None, "é"], '[1, null, "é"]'),
+        (None, "null"),
+        (True, "true"),
+        (2.5, "2.5"),
+        ("text", "text"),
+        ("x" * 300, "x" * 256),
+    ],
+)
+def test_values_of_errors_are_those_of_json(value: object, shown: str) -> None:
+    for error in (invalid_property("p", value, "r"), invalid_query("p", value, "r")):
+        (_, pair, _) = error.content("id", 0)["values"]
+        assert pair["value"] == shown
+
+
+def test_other_values_of_errors_are_those_of_json_too() -> None:
+    (pair,) = BatchError("UnsupportedProperty", {"Reason": {"a": True}}).content("id", 0)["values"]
+    assert pair["value"] == '{"a": true}'

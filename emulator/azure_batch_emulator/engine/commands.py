@@ -1,0 +1,25 @@
+"""Which task a directory of a node belongs to: where commands are simulated, what their files hold follows from that."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from azure_batch_emulator.engine.service import BatchService
+
+
+def command_in(service: BatchService, directory: str) -> tuple[str, str] | None:
+    """Run id and command line of a task, as its run had them; None when there is none with that directory.
+
+    Args:
+        directory: below the root of a node, such as ``workitems/job/job-1/task``.
+    """
+    above, _, task_id = directory.rpartition("/")
+    _, _, names = above.partition("/")
+    first, _, second = names.partition("/")
+    # That of a job of a schedule is below the schedule's name.
+    for job_id in (first, f"{first}:{second}"):
+        job = service.job_table.get(job_id.lower())
+        if job is not None and job.directory == above and (task := job.tasks.get(task_id.lower())) is not None:
+            return f"{job.id}/{task.id}", task.command_line
+    return None
