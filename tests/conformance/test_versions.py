@@ -10,7 +10,7 @@ from azure.batch import BatchClient
 from azure.core.exceptions import HttpResponseError
 
 from support.batch_bodies import POOL_BODY, add_task, finished, make_job, make_pool
-from support.emulator_thread import EmulatorThread
+from support.emulator_thread import EmulatorThread, wait_until
 from support.raw_http import Answer, signed
 
 OLD, NOW, NEW = "2024-02-01.19.0", "2024-07-01.20.0", "2025-06-01"
@@ -128,3 +128,90 @@ def test_members_that_are_no_annotations_are_refused(client: BatchClient) -> Non
     with pytest.raises(HttpResponseError) as caught:
         client.replace_job("job", job)
     assert caught.value.error.code == "InvalidRequestBody"
+
+
+def with_security(kind: str, encryption: str | None = None) -> dict[str, Any]:
+    profile: dict[str, Any] = {"securityType": kind, "uefiSettings": {"secureBootEnabled": True, "vTpmEnabled": True}}
+    machine = POOL_BODY["virtualMachineConfiguration"] | {"securityProfile": profile}
+    if encryption is not None:
+        disk = {"storageAccountType": "premium_lrs", "securityProfile": {"securityEncryptionType": encryption}}
+        machine |= {"osDisk": {"managedDisk": disk}}
+    return POOL_BODY | {"targetDedicatedNodes": 0, "virtualMachineConfiguration": machine}
+
+
+@pytest.mark.parametrize(
+    ("version", "body", "name", "others"),
+    [
+        (OLD, with_security("confidentialVM"), "securityType", "trustedlaunch"),
+        (
+            NOW,
+            with_security("confidentialVM", "DiskWithVMGuestState"),
+            "securityEncryptionType",
+            "NonPersistedTPM, VMGuestStateOnly",
+        ),
+    ],
+)
+def test_values_of_a_newer_version_are_unknown(
+    emulator: EmulatorThread, version: str, body: dict[str, Any], name: str, others: str
+) -> None:
+    """Enumerations of azure-batch 14.2.0, 15.0.0b2 and 15.1.0, compared."""
+    answer = call(emulator, version, "POST", "/pools", body)
+    assert (answer.status, answer.code) == (400, "InvalidPropertyValue")
+    values = {item["key"]: item["value"] for item in json.loads(answer.body)["values"]}
+    assert (values["PropertyName"], values["Reason"]) == (name, f"The value must be one of {others}.")
+    assert call(emulator, NEW, "POST", "/pools", body).status == 201
+    assert f'"{name}"' in call(emulator, NEW, "GET", "/pools/pool").body.decode()
+    for path in ("/pools/pool", "/pools"):
+        assert f'"{name}"' not in call(emulator, version, "GET", path).body.decode()
+
+
+def test_states_of_nodes_that_an_older_version_does_not_have(emulator: EmulatorThread) -> None:
+    assert call(emulator, NOW, "POST", "/pools", POOL_BODY).status == 201
+
+    def node(version: str) -> dict[str, Any]:
+        nodes: list[dict[str, Any]] = json.loads(call(emulator, version, "GET", "/pools/pool/nodes").body)["value"]
+        return nodes[0] if nodes else {}
+
+    wait_until(lambda: node(NOW).get("state") == "idle", "the node is idle")
+    assert call(emulator, NOW, "POST", f"/pools/pool/nodes/{node(NOW)['id']}/deallocate", {}).status == 202
+    assert (node(NOW)["state"] in ("deallocating", "deallocated"), node(OLD)["state"]) == (True, "offline")
+    wait_until(lambda: node(NOW)["state"] == "deallocated", "it is deallocated")
+    assert node(OLD)["state"] == "offline"
+
+
+@pytest.mark.parametrize(
+    ("version", "path", "refused"),
+    [
+        (NEW, "resourceTags", "resourceTags"),
+        (NOW, "resourceTags", None),
+        (NEW, "id,targetNodeCommunicationMode", "targetNodeCommunicationMode"),
+        (NOW, "taskSchedulingPolicy/jobDefaultOrder", "jobDefaultOrder"),
+        (NEW, "taskSchedulingPolicy/jobDefaultOrder", None),
+        (NOW, "nothing", "nothing"),
+    ],
+)
+def test_what_can_be_selected(emulator: EmulatorThread, version: str, path: str, refused: str | None) -> None:
+    assert call(emulator, NOW, "POST", "/pools", POOL_BODY).status == 201
+    for url in ("/pools", "/pools/pool"):
+        answer = signed(emulator, "GET", f"{url}?api-version={version}&$select={path}")
+        assert answer.status == (200 if refused is None else 400)
+        if refused is not None:
+            assert answer.code == "InvalidQueryParameterValue"
+            assert f"The property '{refused}' does not exist." in answer.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("version", "body", "hint"),
+    [
+        (NOW, POOL_BODY | {"taskSchedulingPolicy": {"nodeFillType": "pack", "jobDefaultOrder": "none"}}, ""),
+        (NOW, POOL_BODY | {"taskSchedulingPolicy": {"nodeFillType": "pack", "joBDefaultOrder": "none"}}, ""),
+        (NEW, POOL_BODY | {"resourceTags": {"a": "b"}}, ""),
+        (NOW, POOL_BODY | {"resourcetags": {"a": "b"}}, " Did you mean 'resourceTags'?"),
+    ],
+)
+def test_nobody_means_a_property_that_there_is_not(
+    emulator: EmulatorThread, version: str, body: dict[str, Any], hint: str
+) -> None:
+    answer = call(emulator, version, "POST", "/pools", body)
+    (reason,) = [item["value"] for item in json.loads(answer.body)["values"]]
+    assert (answer.status, reason.endswith(f"does not exist on the type of this object.{hint}")) == (400, True)

@@ -82,7 +82,9 @@ MANAGED_DISK = Struct(
     {
         "storageAccountType": DISK_STORAGE,
         "diskEncryptionSet": Struct({"id": TEXT}),
-        "securityProfile": Struct({"securityEncryptionType": Choice("NonPersistedTPM", "VMGuestStateOnly")}),
+        "securityProfile": Struct(
+            {"securityEncryptionType": Choice("NonPersistedTPM", "VMGuestStateOnly", "DiskWithVMGuestState")}
+        ),
     }
 )
 HOST_ENDPOINT = Struct({"inVMAccessControlProfileReferenceId": TEXT, "mode": Choice("Audit", "Enforce")})

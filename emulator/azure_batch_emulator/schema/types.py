@@ -111,8 +111,10 @@ class Choice:
         if not isinstance(value, str):
             raise invalid_body(f"The property '{name}' must be a string.")
         word = self._words.get(value.lower())
-        if word is None:
-            raise invalid_property(name, value, f"The value must be one of {', '.join(self._words.values())}.")
+        absent = CURRENT.get().values.get(name, ())
+        if word is None or value.lower() in absent:
+            words = [word for key, word in self._words.items() if key not in absent]
+            raise invalid_property(name, value, f"The value must be one of {', '.join(words)}.")
         return word
 
 
@@ -295,7 +297,8 @@ class Struct:
 
 def unknown_property(key: str, known: Iterable[str]) -> BatchError:
     """400 for a property that the object does not have; a wrong casing is named, as it is the usual mistake."""
-    meant = next((name for name in known if name.lower() == key.lower()), None)
+    unknown = CURRENT.get().unknown
+    meant = next((name for name in known if name != key and name.lower() == key.lower() and name not in unknown), None)
     hint = f" Did you mean '{meant}'?" if meant else ""
     return invalid_body(f"The property '{key}' does not exist on the type of this object.{hint}")
 

@@ -1,7 +1,7 @@
 """The versions of the API that are spoken, each with what sets it apart.
 
 Where the differences come from: the models and operations of the official clients for each version (azure-batch 14.2.0,
-15.0.0b2 and 15.1.0), compared property by property; what is marked as recorded was seen on the wire.
+15.0.0b2 and 15.1.0), compared property by property and value by value; what is marked as recorded was seen on the wire.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ class Version:
         numbers_as_text: whether ``"3"`` is taken for 3, as older versions do.
         unknown: properties that this version does not have: refused in requests, absent from responses.
         hidden: properties that may be sent but do not come back.
+        values: by property, values in lower case that this version does not have: refused in requests; in responses another stands
+            in their place, or with None the property is left out.
         certificates_required: whether ``updateproperties`` must name the certificates.
         reimages_machines: whether nodes of virtual machine pools can be reimaged (recorded: not before 2024-07).
         without: operations that this version does not have.
@@ -61,6 +63,7 @@ class Version:
     numbers_as_text: bool = False
     unknown: frozenset[str] = frozenset()
     hidden: frozenset[str] = frozenset()
+    values: Mapping[str, Mapping[str, str | None]] = field(default_factory=dict)
     certificates_required: bool = True
     reimages_machines: bool = True
     without: frozenset[str] = frozenset()
@@ -77,6 +80,13 @@ class Version:
         shown = {
             name: item if name in _UNREAD else self.show(item) for name, item in value.items() if name not in absent
         }
+        for name, replaced in self.values.items():
+            found = shown.get(name)
+            if isinstance(found, str) and found.lower() in replaced:
+                if (other := replaced[found.lower()]) is None:
+                    del shown[name]
+                else:
+                    shown[name] = other
         for name, members in self.filled.items():
             if name in shown:
                 shown[name] = dict(members) | shown[name]
@@ -90,6 +100,11 @@ VERSIONS = {
             "2024-02-01.19.0",
             numbers_as_text=True,
             unknown=_NEW_IN_2024_07 | _NEW_IN_2025_06,
+            # What it shows for such nodes is inferred: no task is scheduled on them.
+            values={
+                "securityType": {"confidentialvm": None},
+                "state": {"deallocating": "offline", "deallocated": "offline"},
+            },
             reimages_machines=False,
             without=frozenset({"Nodes_DeallocateNode", "Nodes_StartNode"}),
             patchable={
@@ -115,7 +130,11 @@ VERSIONS = {
                 ),
             },
         ),
-        Version("2024-07-01.20.0", unknown=_NEW_IN_2025_06),
+        Version(
+            "2024-07-01.20.0",
+            unknown=_NEW_IN_2025_06,
+            values={"securityEncryptionType": {"diskwithvmgueststate": None}},
+        ),
         Version(
             "2025-06-01",
             unknown=_GONE_IN_2025_06,

@@ -11,6 +11,7 @@ from urllib.parse import unquote_plus
 
 import orjson
 
+from azure_batch_emulator.schema.versions import CURRENT
 from azure_batch_emulator.wire.errors import invalid_query
 
 MOST_RESULTS = 1000
@@ -115,10 +116,11 @@ class Query:
             return None
         paths = [name.strip().split("/") for name in value.split(",") if name.strip()]
         if known is not None:
-            names = frozenset(known)
+            names, unknown = frozenset(known), CURRENT.get().unknown
             for path in paths:
-                if path[0] not in names:
-                    raise invalid_query("$select", value, f"The property '{path[0]}' does not exist.")
+                wrong = [part for part in path if part in unknown] if path[0] in names else path
+                if wrong:
+                    raise invalid_query("$select", value, f"The property '{wrong[0]}' does not exist.")
         return paths
 
     def expands_stats(self) -> bool:
