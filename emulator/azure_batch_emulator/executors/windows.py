@@ -55,15 +55,12 @@ def launch(command_line: str) -> Launch:
     name = program.replace("/", "\\").rpartition("\\")[2].lower().removesuffix(".exe")
     own = [sys.executable, "-I", "-S", "-X", "utf8", str(_SHELL)]
     if name == "cmd":
-        while rest[:1] == "/" and rest[1:2].lower() != "c":
-            rest = rest.partition(" ")[2].strip()
-        # Without /c, cmd waits for input and finds none.
-        return Launch([*own, "cmd", rest[2:] if rest[:2].lower() == "/c" else ""], program)
+        return Launch([*own, "cmd", rest], program)
     if name in _POWERSHELL and shutil.which("pwsh") is not None:
         return Launch([*own, "powershell", rest], program)
     if name.endswith((".bat", ".cmd")):
         # As the node does: a batch file is started by cmd.
-        return Launch([*own, "cmd", f"call {command_line.strip()}"], program)
+        return Launch([*own, "cmd", f"/c call {command_line.strip()}"], program)
     known = "PowerShell only where pwsh is on the emulator's PATH" if name in _POWERSHELL else "cmd and powershell only"
     return Launch(None, program, LIMIT.format(known).replace("\n", "\r\n"))
 

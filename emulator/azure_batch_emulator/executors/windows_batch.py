@@ -64,7 +64,7 @@ class BatchFile:
                 if following and not following.startswith((":", "rem ", "REM ")):
                     text += f"{syntax.joint(text, following)}{following}"
             if text.strip() and not text.lstrip().startswith(":"):
-                return self._expanded(text.strip())
+                return self.expanded(text.strip())
         return None
 
     def place_of(self, label: str) -> int:
@@ -78,10 +78,10 @@ class BatchFile:
                 return number + 1
         raise Failure(f"The system cannot find the batch label specified - {label}")
 
-    def keep(self, *, delayed: bool) -> None:
-        """``setlocal``."""
+    def keep(self, *, delayed: bool | None) -> None:
+        """``setlocal``, perhaps with a word on delayed expansion."""
         self._kept.append((dict(self._session.variables), self.delayed))
-        self.delayed = self.delayed or delayed
+        self.delayed = self.delayed if delayed is None else delayed
 
     def give_back(self) -> None:
         """``endlocal``."""
@@ -93,15 +93,15 @@ class BatchFile:
         if self._kept:
             self._session.variables = self._kept[0][0]
 
-    def _expanded(self, text: str) -> str:
+    def expanded(self, text: str) -> str:
         """Arguments and variables put in, from left to right; unknown ones are empty, and ``%%`` is one ``%``."""
         values = self._session.values()
 
         def put(found: re.Match[str]) -> str:
-            parts, argument, name, start, length = found.groups()
+            parts, argument, *variable = found.groups()
             if argument is not None:
                 return self._argument(parts, argument)
-            return "%" if name is None else syntax.value_of(name, start, length, values, "")
+            return "%" if variable[0] is None else syntax.value_of(variable, values, "")
 
         return _PERCENT.sub(put, text)
 

@@ -57,8 +57,12 @@ class Drive:
         place = self.path(directory) if directory else self.directory
         if not exists(place):
             return []
-        pattern = "*" if pattern == "*.*" else pattern.lower()
-        return sorted(each for each in place.iterdir() if fnmatch.fnmatchcase(each.name.lower(), pattern))
+        return sorted(each for each in place.iterdir() if named(each, pattern))
+
+
+def named(place: Path, pattern: str) -> bool:
+    """Whether a pattern fits the name of a file, whatever the case."""
+    return fnmatch.fnmatchcase(place.name.lower(), "*" if pattern == "*.*" else pattern.lower())
 
 
 def exists(place: Path) -> bool:

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING or __package__:
-    from azure_batch_emulator.executors.windows_drive import exists
+    from azure_batch_emulator.executors import windows_syntax as syntax
+    from azure_batch_emulator.executors.windows_drive import exists, named
     from azure_batch_emulator.executors.windows_session import NO_PATH, NOT_FOUND, Failure, Session, split
 else:
     # These modules are no part of a package when the script runs.
-    exists = importlib.import_module("windows_drive").exists
+    syntax = importlib.import_module("windows_syntax")
+    drive = importlib.import_module("windows_drive")
+    exists, named = drive.exists, drive.named
     session = importlib.import_module("windows_session")
     NO_PATH, NOT_FOUND = session.NO_PATH, session.NOT_FOUND
     Failure, Session, split = session.Failure, session.Session, session.split
@@ -36,9 +39,13 @@ class FileCommands:
         }  # fmt: skip
 
     def _dir(self, rest: str) -> int:
-        switches, arguments = split(rest)
+        switches, arguments = split(rest, "/b /s /a /ad /a:d /a-d /a:-d /on /o:n")
         wanted = arguments[0] if arguments else "."
-        found = self._session.drive.matches(wanted)
+        if "/s" in switches and "/b" not in switches:
+            raise Failure(syntax.LIMIT.format("dir /s with /b only"))
+        found = self._below(wanted) if "/s" in switches else self._session.drive.matches(wanted)
+        if "/s" in switches:
+            return self._names(found, switches, whole=True)
         if len(found) == 1 and found[0].is_dir() and "*" not in wanted:
             place, found = found[0], sorted(found[0].iterdir())
         elif found:
@@ -46,8 +53,8 @@ class FileCommands:
         else:
             raise Failure("File Not Found")
         if "/b" in switches:
-            self._session.write(1, "".join(f"{each.name}\n" for each in found))
-            return 0
+            return self._names(found, switches, whole=False)
+        found = _wanted(found, switches)
         lines = [" Volume in drive D is Temporary Storage", "", f" Directory of {self._session.drive.shown(place)}", ""]
         files = 0
         for each in found:
@@ -59,11 +66,35 @@ class FileCommands:
         self._session.write(1, "\n".join([*lines, f"{files:>16} File(s)"]) + "\n")
         return 0
 
+    def _names(self, found: list[Path], switches: set[str], *, whole: bool) -> int:
+        found = _wanted(found, switches)
+        if not found:
+            raise Failure("File Not Found")
+        shown = [self._session.drive.shown(each) if whole else each.name for each in found]
+        self._session.write(1, "".join(f"{each}\n" for each in shown))
+        return 0
+
+    def _below(self, wanted: str) -> list[Path]:
+        """What is in a directory and below it, or what has a name there: each directory's entries, then those of the next."""
+        drive = self._session.drive
+        place, pattern = drive.path(wanted), "*"
+        if not exists(place) or not place.is_dir():
+            above, _, pattern = wanted.replace("/", "\\").rpartition("\\")
+            place = drive.path(above) if above else drive.directory
+        if not exists(place):
+            return []
+        found: list[Path] = []
+        for folder, _, _ in sorted(os.walk(place)):
+            found += [each for each in sorted(Path(folder).iterdir()) if named(each, pattern)]
+        return found
+
     def _type(self, rest: str) -> int:
         _, arguments = split(rest)
         if not arguments:
             raise Failure("The syntax of the command is incorrect.")
         for argument in arguments:
+            if argument.lower() == "nul":
+                continue
             found = [each for each in self._session.drive.matches(argument) if each.is_file()]
             if not found:
                 raise Failure(NOT_FOUND)
@@ -73,8 +104,9 @@ class FileCommands:
         return 0
 
     def _copy(self, rest: str) -> int:
-        _, arguments = split(rest)
-        sources = [each for each in self._session.drive.matches(arguments[0]) if each.is_file()] if arguments else []
+        _, arguments = split(rest, "/y /b /v")
+        names = arguments[0].split("+") if arguments else []
+        sources = [each for name in names for each in self._session.drive.matches(name) if each.is_file()]
         if arguments and arguments[0].lower() == "nul":
             # The usual way to make an empty file.
             sources = [Path(os.devnull)]
@@ -84,13 +116,19 @@ class FileCommands:
             self._session.write(1, f"{len(sources):>9} file(s) copied.\n")
             return 0
         target = self._session.drive.path(arguments[1]) if len(arguments) > 1 else self._session.drive.directory
-        for source in sources:
-            shutil.copyfile(source, target / source.name if target.is_dir() else target)
+        if len(names) > 1:
+            whole = b"".join(source.read_bytes() for source in sources)
+            target = sources[0] if len(arguments) == 1 else target / sources[0].name if target.is_dir() else target
+            target.write_bytes(whole)
+            sources = sources[:1]
+        else:
+            for source in sources:
+                shutil.copyfile(source, target / source.name if target.is_dir() else target)
         self._session.write(1, f"{len(sources):>9} file(s) copied.\n")
         return 0
 
     def _move(self, rest: str) -> int:
-        _, arguments = split(rest)
+        _, arguments = split(rest, "/y")
         sources = self._session.drive.matches(arguments[0]) if len(arguments) > 1 else []
         if not sources:
             raise Failure(NOT_FOUND)
@@ -101,9 +139,10 @@ class FileCommands:
         return 0
 
     def _del(self, rest: str) -> int:
-        _, arguments = split(rest)
+        switches, arguments = split(rest, "/f /q /s")
         for argument in arguments:
-            found = [each for each in self._session.drive.matches(argument) if each.is_file()]
+            matches = self._below(argument) if "/s" in switches else self._session.drive.matches(argument)
+            found = [each for each in matches if each.is_file()]
             if not found:
                 # As cmd has it: a complaint, and yet no failure.
                 self._session.write(
@@ -111,6 +150,8 @@ class FileCommands:
                 )
             for each in found:
                 each.unlink()
+                if "/s" in switches:
+                    self._session.write(1, f"Deleted file - {self._session.drive.shown(each)}\n")
         return 0
 
     def _mkdir(self, rest: str) -> int:
@@ -123,7 +164,7 @@ class FileCommands:
         return 0
 
     def _rmdir(self, rest: str) -> int:
-        switches, arguments = split(rest)
+        switches, arguments = split(rest, "/s /q")
         for argument in arguments:
             place = self._session.drive.path(argument)
             if not place.is_dir():
@@ -137,7 +178,7 @@ class FileCommands:
         return 0
 
     def _cd(self, rest: str) -> int:
-        _, arguments = split(rest)
+        _, arguments = split(rest, "/d")
         if not arguments:
             self._session.write(1, f"{self._session.drive.shown(self._session.drive.directory)}\n")
             return 0
@@ -146,3 +187,10 @@ class FileCommands:
             raise Failure(NO_PATH)
         self._session.drive.directory = place
         return 0
+
+
+def _wanted(found: list[Path], switches: set[str]) -> list[Path]:
+    """What ``/ad`` and ``/a-d`` leave."""
+    if switches & {"/ad", "/a:d"}:
+        return [each for each in found if each.is_dir()]
+    return [each for each in found if not each.is_dir()] if switches & {"/a-d", "/a:-d"} else found

@@ -38,11 +38,13 @@ class Programs:
         """By name."""
         return {
             "timeout": self._timeout, "ping": self._ping, "hostname": self._hostname, "ver": self._ver, "find": self._find,
-            "findstr": self._find, "more": self._more, "sort": self._sort, "powershell": self.powershell, "pwsh": self.powershell,
+            "findstr": self._findstr, "more": self._more, "sort": self._sort, "powershell": self.powershell,
+            "pwsh": self.powershell,
         }  # fmt: skip
 
     def _timeout(self, rest: str) -> int:
-        seconds = next((int(word) for word in syntax.words(rest) if _SECONDS.fullmatch(word)), None)
+        _, arguments = split(rest, "/t /nobreak")
+        seconds = next((int(word) for word in arguments if _SECONDS.fullmatch(word)), None)
         if seconds is None:
             raise Failure("ERROR: Invalid syntax. Timeout value must be between -1 and 99999.")
         time.sleep(seconds)
@@ -60,6 +62,10 @@ class Programs:
                 index += 1
             elif found[index][:1] not in "-/":
                 host = found[index]
+            elif found[index].lower() not in ("-4", "/4", "-6", "/6"):
+                raise Failure(
+                    f"Bad option {found[index]}.\n" + syntax.LIMIT.format("ping with -n, -w, -l, -4 and -6 only")
+                )
             index += 1
         if host.lower() not in ("127.0.0.1", "localhost", "::1"):
             raise Failure(
@@ -82,31 +88,69 @@ class Programs:
         self._session.write(1, "\nMicrosoft Windows [Version 10.0.20348.0]\n")
         return 0
 
-    def _input(self, arguments: list[str]) -> list[str]:
+    def _sources(self, arguments: list[str]) -> list[tuple[str, list[str]]]:
+        """Lines by the name of their file as it was given; of stdin, without a name, where none is given."""
         if not arguments:
-            return self._session.streams[0].read().decode(errors="replace").splitlines()
-        found = [each for argument in arguments for each in self._session.drive.matches(argument)]
+            return [("", self._session.streams[0].read().decode(errors="replace").splitlines())]
+        found = [(argument, each) for argument in arguments for each in self._session.drive.matches(argument)]
         if not found:
             raise Failure(NOT_FOUND)
-        return [line for each in found for line in each.read_text(errors="replace").splitlines()]
+        named = [(each.name if set(argument) & set("*?") else argument, each) for argument, each in found]
+        return [(name, each.read_text(errors="replace").splitlines()) for name, each in named]
+
+    def _input(self, arguments: list[str]) -> list[str]:
+        return [line for _, lines in self._sources(arguments) for line in lines]
 
     def _find(self, rest: str) -> int:
-        switches, arguments = split(rest)
+        switches, arguments = split(rest, "/i /v /c /n")
         if not arguments:
             raise Failure("FIND: Parameter format not correct", 2)
-        text, ignore = arguments[0], "/i" in switches
-        hits = [
-            line for line in self._input(arguments[1:]) if (text.lower() in line.lower() if ignore else text in line)
-        ]
-        self._session.write(1, "".join(f"{line}\n" for line in hits))
-        return 0 if hits else 1
+        total = 0
+        for name, lines in self._sources(arguments[1:]):
+            hits = _hits(lines, [arguments[0]], switches)
+            total += len(hits)
+            head = f"\n---------- {name.upper()}" if name else ""
+            if "/c" in switches:
+                self._session.write(1, f"{head}: {len(hits)}\n" if name else f"{len(hits)}\n")
+                continue
+            shown = [f"[{number}]{line}\n" if "/n" in switches else f"{line}\n" for number, line in hits]
+            self._session.write(1, (f"{head}\n" if name else "") + "".join(shown))
+        return 0 if total else 1
+
+    def _findstr(self, rest: str) -> int:
+        text = re.compile(r"/c:", re.IGNORECASE)
+        literal = [word[3:] for word in syntax.words(rest) if text.match(word)]
+        switches, arguments = split(
+            " ".join(f'"{word}"' for word in syntax.words(rest) if not text.match(word)), "/i /v /n /l"
+        )
+        if not literal and not arguments:
+            raise Failure("FINDSTR: Bad command line", 2)
+        wanted = literal or arguments.pop(0).split()
+        if not literal and "/l" not in switches and any(set(each) & set(".*[]^$\\") for each in wanted):
+            raise Failure(syntax.LIMIT.format("findstr without regular expressions only"))
+        sources = self._sources(arguments)
+        total = 0
+        for name, lines in sources:
+            hits = _hits(lines, wanted, switches)
+            total += len(hits)
+            head = f"{name}:" if len(sources) > 1 else ""
+            shown = [f"{head}{number}:{line}\n" if "/n" in switches else f"{head}{line}\n" for number, line in hits]
+            self._session.write(1, "".join(shown))
+        return 0 if total else 1
 
     def _more(self, rest: str) -> int:
         self._session.write(1, "".join(f"{line}\n" for line in self._input(split(rest)[1])))
         return 0
 
     def _sort(self, rest: str) -> int:
-        self._session.write(1, "".join(f"{line}\n" for line in sorted(self._input(split(rest)[1]), key=str.lower)))
+        switches, arguments = split(rest, "/r /o")
+        target = arguments.pop() if "/o" in switches and arguments else ""
+        lines = sorted(self._input(arguments), key=str.lower, reverse="/r" in switches)
+        text = "".join(f"{line}\n" for line in lines)
+        if target:
+            self._session.drive.path(target).write_bytes(text.replace("\n", "\r\n").encode())
+        else:
+            self._session.write(1, text)
         return 0
 
     def powershell(self, rest: str) -> int:
@@ -141,3 +185,15 @@ class Programs:
         """A text for a program of this machine: its paths of the node are real ones."""
         root = self._session.drive.root
         return _NODE_PATH.sub(lambda found: root + found[1].replace("\\", "/"), text)
+
+
+def _hits(lines: list[str], wanted: list[str], switches: set[str]) -> list[tuple[int, str]]:
+    """Lines with one of some texts, or with ``/v`` those without, and their numbers."""
+    ignore = "/i" in switches
+    texts = [each.lower() for each in wanted] if ignore else wanted
+    found = []
+    for number, line in enumerate(lines, start=1):
+        here = line.lower() if ignore else line
+        if any(each in here for each in texts) != ("/v" in switches):
+            found.append((number, line))
+    return found

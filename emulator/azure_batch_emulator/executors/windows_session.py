@@ -6,7 +6,11 @@ It is imported by a script that runs without site packages, so it uses the stand
 from __future__ import annotations
 
 import importlib
+import random
+import re
 import sys
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -38,6 +42,24 @@ class Failure(Exception):  # noqa: N818 - a command's complaint
         self.level = level
 
 
+class _Values(Mapping[str, str]):
+    """Variables and what cmd makes up: ``%RANDOM%`` is another number each time."""
+
+    def __init__(self, found: dict[str, str]) -> None:
+        self._found = found
+
+    def __getitem__(self, name: str) -> str:
+        if name == "RANDOM" and name not in self._found:
+            return str(random.randrange(32768))  # noqa: S311 - as cmd's is
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
 class Session:
     """Shared by all commands of a run.
 
@@ -63,10 +85,19 @@ class Session:
         self.streams[stream].write(text.replace("\n", "\r\n").encode(errors="replace"))
         self.streams[stream].flush()
 
-    def values(self) -> dict[str, str]:
+    def values(self) -> Mapping[str, str]:
         """What ``%NAME%`` means, by name in upper case."""
         found = {name: value for name, (_, value) in self.variables.items()}
-        return {"ERRORLEVEL": str(self.level), "CD": self.drive.shown(self.drive.directory)} | found
+        now = time.gmtime()
+        hundredths = time.time_ns() // 10_000_000 % 100
+        made = {
+            "ERRORLEVEL": str(self.level),
+            "CD": self.drive.shown(self.drive.directory),
+            "DATE": time.strftime("%a %m/%d/%Y", now),
+            "TIME": f"{now.tm_hour:2}:{now.tm_min:02}:{now.tm_sec:02}.{hundredths:02}",
+            "CMDEXTVERSION": "2",
+        }
+        return _Values(made | found)
 
     def set(self, name: str, value: str) -> None:
         """Set a variable; an empty value takes it away."""
@@ -76,7 +107,18 @@ class Session:
             self.variables.pop(name.upper(), None)
 
 
-def split(rest: str) -> tuple[set[str], list[str]]:
-    """Switches in lower case, and arguments."""
+def split(rest: str, known: str = "") -> tuple[set[str], list[str]]:
+    """Switches in lower case, and arguments.
+
+    Args:
+        known: switches that the command may have, such as ``/b /s``.
+
+    Raises:
+        Failure: there are others; as they may change what a command does, none is passed over.
+    """
     found = syntax.words(rest)
-    return {word.lower() for word in found if word[:1] == "/"}, [word for word in found if word[:1] != "/"]
+    switches = {each for word in found if word[:1] == "/" for each in re.findall("/[^/]*", word.lower())}
+    for switch in sorted(switches - set(known.split())):
+        limit = syntax.LIMIT.format(f"here {known or 'no switch'} only")
+        raise Failure(f'Invalid switch - "{switch[1:]}".\n{limit}')
+    return switches, [word for word in found if word[:1] != "/"]

@@ -12,6 +12,7 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,17 +51,32 @@ class Shell:
         self._session = session
         self.batch: BatchFile | None = None
         self._depth = 0
+        self._delayed = self._left = False
         self._commands: dict[str, Callable[[str], int]] = {
             "echo": self._echo, "set": self._set, "exit": self._exit, "cmd": self._cmd, "rem": self._rem, "call": self._call,
             "goto": self._goto, "setlocal": self._setlocal, "endlocal": self._endlocal,
             **FileCommands(session).commands(), **Programs(session).commands(),
         }  # fmt: skip
 
-    def run(self, line: str) -> int:
+    def start(self, rest: str) -> int:
+        """Carry out what follows ``cmd``; the exit code. Without a line, cmd waits for input and finds none."""
+        try:
+            how = syntax.invocation(rest)
+        except syntax.CommandSyntaxError as error:
+            self._session.write(2, f"{error}\n")
+            return 1
+        self._delayed = how.delayed
+        code = self.run(how.line, always=how.always)
+        if how.stays and not self._left:
+            self._session.write(1, f"\n{self._session.drive.shown(self._session.drive.directory)}>")
+        return code
+
+    def run(self, line: str, *, always: bool = False) -> int:
         """Carry out what follows ``/c``; the exit code."""
         try:
-            return self.line(syntax.expand(syntax.unquoted(line), self._session.values()))
+            return self.line(syntax.expand(syntax.unquoted(line, always=always), self._session.values()))
         except Exit as ended:
+            self._left = True
             return ended.code
         finally:
             for stream in self._session.streams[1:]:
@@ -108,8 +124,13 @@ class Shell:
                 self._node(node.right)
         return session.level
 
+    def _late(self, text: str) -> str:
+        """A text with ``!NAME!`` put in, where that is wanted."""
+        delayed = self._delayed if self.batch is None else self.batch.delayed
+        return syntax.expand_delayed(text, self._session.values())[:_LONGEST] if delayed else text
+
     def _holds(self, node: syntax.If) -> bool:
-        kind, left, right = node.kind, node.left, node.right
+        kind, left, right = node.kind, self._late(node.left), self._late(node.right)
         if kind == "exist":
             found = bool(self._session.drive.matches(left.rstrip("\\")))
         elif kind == "defined":
@@ -122,6 +143,7 @@ class Shell:
 
     def _items(self, node: syntax.For) -> Iterator[list[str]]:
         """What a ``for`` goes through: values for its variable and for those that follow it."""
+        node = replace(node, items=self._late(node.items))
         if node.switch == "l":
             yield from ([str(number)] for number in loops.steps(node.items))
         elif node.switch == "f":
@@ -182,7 +204,8 @@ class Shell:
             if each.target in ("&1", "&2"):
                 session.streams[each.stream] = session.streams[int(each.target[1])]
                 continue
-            name = os.devnull if each.target.lower() == "nul" else str(session.drive.path(each.target))
+            target = self._late(each.target)
+            name = os.devnull if target.lower() == "nul" else str(session.drive.path(target))
             try:
                 stream = open(name, f"{each.mode}b")  # noqa: PTH123, SIM115 - closed below
             except (OSError, ValueError):
@@ -199,9 +222,7 @@ class Shell:
                 stream.close()
 
     def _simple(self, text: str) -> int:
-        session = self._session
-        if self.batch is not None and self.batch.delayed:
-            text = syntax.expand_delayed(text, session.values())[:_LONGEST]
+        session, text = self._session, self._late(text)
         name = syntax.command_name(text)
         if not name:
             return session.level
@@ -243,7 +264,9 @@ class Shell:
         if self._depth >= _DEEPEST:
             raise Failure("Maximum setlocal recursion level reached.")
         lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-        return self._run_batch(BatchFile(lines, self._session, name, self._session.drive.shown(file), rest), 0)
+        batch = BatchFile(lines, self._session, name, self._session.drive.shown(file), rest)
+        batch.delayed = self._delayed if self.batch is None else self.batch.delayed
+        return self._run_batch(batch, 0)
 
     def _run_batch(self, batch: BatchFile, start: int) -> int:
         kept, self.batch = self.batch, batch
@@ -265,7 +288,10 @@ class Shell:
         return self._session.level
 
     def _call(self, rest: str) -> int:
+        # Variables are put in once more, as documented for the command.
         text = rest.strip()
+        values = self._session.values()
+        text = (syntax.expand(text, values) if self.batch is None else self.batch.expanded(text))[:_LONGEST]
         if text[:1] != ":":
             file = self._batch_file(syntax.command_name(text).strip('"'))
             if file is None:
@@ -290,8 +316,12 @@ class Shell:
         return self._session.level
 
     def _setlocal(self, rest: str) -> int:
+        words = rest.lower().split()
+        if unknown := set(words) - {"enabledelayedexpansion", "disabledelayedexpansion", "enableextensions"}:
+            raise Failure(syntax.LIMIT.format(f"setlocal without {', '.join(sorted(unknown))}"))
         if self.batch is not None:
-            self.batch.keep(delayed="enabledelayedexpansion" in rest.lower())
+            said = [word for word in words if word.endswith("delayedexpansion")]
+            self.batch.keep(delayed=said[-1].startswith("enable") if said else None)
         return 0
 
     def _endlocal(self, rest: str) -> int:
@@ -321,6 +351,8 @@ class Shell:
             return self._calculate(text[2:].strip().strip('"'))
         if switch == "/p":
             return self._prompt(text[2:].strip())
+        if switch[:1] == "/":
+            raise Failure(syntax.LIMIT.format("set, set /a and set /p only"))
         if text.startswith('"') and '"' in text[1:]:
             text = text[1 : text.rindex('"')]
         elif "=" in text:
@@ -356,7 +388,7 @@ class Shell:
         return 0 if answer else 1
 
     def _exit(self, rest: str) -> int:
-        switches, arguments = split(rest)
+        switches, arguments = split(rest, "/b")
         try:
             code = int(arguments[0]) if arguments else self._session.level
         except ValueError:
@@ -365,10 +397,7 @@ class Shell:
         raise Exit(code & 0xFF if code >= 0 else 255, batch="/b" in switches and self.batch is not None)
 
     def _cmd(self, rest: str) -> int:
-        text = rest.strip()
-        while text[:1] == "/" and text[1:2].lower() != "c":
-            text = text.partition(" ")[2].strip()
-        return Shell(self._session.inner()).run(text[2:]) if text[:2].lower() == "/c" else 0
+        return Shell(self._session.inner()).start(rest)
 
     @staticmethod
     def _rem(rest: str) -> int:
@@ -382,7 +411,7 @@ def main() -> int:
     variables = dict(os.environ)
     session = Session(variables["AZBE_ROOT"], variables)
     try:
-        return Shell(session).run(line) if program == "cmd" else Programs(session).powershell(line)
+        return Shell(session).start(line) if program == "cmd" else Programs(session).powershell(line)
     except RecursionError:
         session.write(2, syntax.LIMIT.format("lines that are nested less deep"))
         return 1

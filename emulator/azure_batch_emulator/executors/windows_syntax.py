@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,11 @@ else:
     loops = importlib.import_module("windows_loops")
 
 LIMIT = "azure-batch-emulator: this is a limit of the emulator; its Windows nodes know {}.\n"
-_PART = r"(?::~(-?[0-9]{1,9})(?:,(-?[0-9]{1,9}))?)?"
-VARIABLE = rf"%([^%=\s:]+){_PART}%"
+# A part of a value, or the value with one text in place of another.
+_PART = r"(?::~(-?[0-9]{{1,9}})(?:,(-?[0-9]{{1,9}}))?|:(\*?[^{0}=~][^{0}=]*)=([^{0}]*))?"
+VARIABLE = rf"%([^%=\s:]+){_PART.format('%')}%"
 _VARIABLE = re.compile(VARIABLE)
-_DELAYED = re.compile(rf"!([^!=\s:]+){_PART}!")
+_DELAYED = re.compile(rf"!([^!=\s:]+){_PART.format('!')}!")
 _CONDITION = r"""\s*@?\s*if\s+(?P<ignore>/i\s+)?(?P<negated>not\s+)?(?:exist\s+(?P<file>"[^"]*"|[^\s(]+)
  |errorlevel\s+(?P<level>[0-9]{1,10})(?![0-9])|defined\s+(?P<name>[^\s(]+)|(?P<left>"[^"]*"|[^\s="]+)(?:\s*(?P<equal>==)\s*|\s+(?P<word>equ|neq|lss|leq|gtr|geq)\s+)
  (?P<right>"[^"]*"|[^\s(]+))\s*""".replace("\n ", "")
@@ -98,14 +99,55 @@ class For:
 Node = Simple | Group | Pair | If | For
 
 
-def unquoted(text: str) -> str:
-    """The argument of ``/c`` as cmd takes it: one pair of quotes around everything is dropped."""
+def unquoted(text: str, *, always: bool = False) -> str:
+    """The argument of ``/c`` as ``cmd /?`` documents it: a quote at its beginning is dropped, and with it the last one.
+
+    Not so where there are two of them, around the name of a program with blanks in it.
+
+    Args:
+        always: with ``/s`` there is no exception.
+    """
     text = text.strip()
-    if text.startswith('"') and text.endswith('"') and len(text) > 1:
-        inner = text[1:-1]
-        if text.count('"') != 2 or not re.search(r"^\S+\.(exe|com|bat|cmd)$", inner, re.IGNORECASE):
-            return inner
-    return text
+    if not text.startswith('"'):
+        return text
+    last = text.rindex('"')
+    inner = text[1:last]
+    program = re.fullmatch(r"[^&<>()@^|]*\s[^&<>()@^|]*\.(exe|com|bat|cmd)", inner, re.IGNORECASE)
+    if program and text.count('"') == 2 and not always:
+        return text
+    return inner + text[last + 1 :] if last else text[1:]
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What stands behind ``cmd``: a line if there is one, and whether ``/k``, ``/v:on`` and ``/s`` are said."""
+
+    line: str = ""
+    stays: bool = False
+    delayed: bool = False
+    always: bool = False
+
+
+def invocation(rest: str) -> Invocation:
+    """Take what follows ``cmd`` apart.
+
+    Raises:
+        CommandSyntaxError: for a switch that the stand-in cannot follow.
+    """
+    delayed = always = False
+    text = rest.strip()
+    while text[:1] == "/":
+        switch = text[1:2].lower()
+        if switch in ("c", "k"):
+            return Invocation(text[2:], switch == "k", delayed, always)
+        word, text = (re.match(r"/[^/\s]*", text) or [""])[0].lower(), text
+        text = text[len(word) :].lstrip()
+        if word not in ("/s", "/q", "/d", "/a", "/e:on", "/v:on", "/v:off", "/f:off"):
+            raise CommandSyntaxError(
+                f"Invalid switch - {word}\n" + LIMIT.format("cmd with /c, /k, /s, /v:on, /d and /q").rstrip()
+            )
+        delayed, always = (word == "/v:on" if word[:2] == "/v" else delayed), always or word == "/s"
+    return Invocation()
 
 
 def expand(text: str, variables: Mapping[str, str]) -> str:
@@ -114,23 +156,32 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
     Args:
         variables: by name in upper case.
     """
-    return _VARIABLE.sub(lambda found: value_of(found[1], found[2], found[3], variables, found[0]), text)
+    return _VARIABLE.sub(lambda found: value_of(found.groups(), variables, found[0]), text)
 
 
 def expand_delayed(text: str, variables: Mapping[str, str]) -> str:
     """Put in the values of ``!NAME!``."""
-    return _DELAYED.sub(lambda found: value_of(found[1], found[2], found[3], variables, ""), text)
+    return _DELAYED.sub(lambda found: value_of(found.groups(), variables, ""), text)
 
 
-def value_of(name: str, start: str | None, length: str | None, variables: Mapping[str, str], unknown: str) -> str:
-    """The value of a variable, or a part of it.
+def value_of(groups: Sequence[str | None], variables: Mapping[str, str], unknown: str) -> str:
+    """The value of a variable, a part of it, or the value with one text in place of another.
 
     Args:
+        groups: of `VARIABLE`: its name, start and length of the part, the text and what stands in its place.
         unknown: what stands for a variable that there is not.
     """
-    value = variables.get(name.upper())
-    if value is None or start is None:
-        return unknown if value is None else value
+    name, start, length, old, new = groups
+    value = variables.get((name or "").upper())
+    if value is None:
+        return unknown
+    if old is not None:
+        # A star in front means all up to the text too.
+        before, text = ("^.*?", old[1:]) if old[0] == "*" and len(old) > 1 else ("", old)
+        flags, count = re.IGNORECASE | re.DOTALL, 1 if before else 0
+        return re.sub(before + re.escape(text), lambda _: new or "", value, count=count, flags=flags)
+    if start is None:
+        return value
     first = int(start)
     value = value[first:] if first >= 0 or -first <= len(value) else value
     return value if length is None else value[: int(length)]
@@ -158,7 +209,7 @@ def command_name(text: str) -> str:
     name = match[1] if match else ""
     for mark in ".:/\\(":
         head = name.partition(mark)[0].lower()
-        if head in ("echo", "cd", "dir", "exit", "type", "md", "rd", "del") and head != name.lower():
+        if head in ("echo", "cd", "dir", "exit", "type", "md", "rd", "del", "cmd") and head != name.lower():
             name = name[: len(head)]
     return name
 

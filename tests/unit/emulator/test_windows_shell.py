@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from io import BytesIO
 from pathlib import Path
@@ -142,7 +143,7 @@ def test_ways_to_run_a_batch_file(tmp_path: Path, line: str) -> None:
 def test_a_batch_file_can_be_the_program_of_a_task() -> None:
     argv = launch("run.cmd a b").argv
     assert argv is not None
-    assert argv[-2:] == ["cmd", "call run.cmd a b"]
+    assert argv[-2:] == ["cmd", "/c call run.cmd a b"]
 
 
 def test_what_is_not_known_says_whose_limit_it_is(tmp_path: Path) -> None:
@@ -240,3 +241,112 @@ def test_copy_knows_the_device_that_is_empty(tmp_path: Path) -> None:
     copied = "        1 file(s) copied.\n"
     line = "copy NUL empty.txt & type empty.txt & copy empty.txt nul & dir /b"
     assert run(tmp_path, line) == (0, f"{copied}{copied}empty.txt\n", "")
+
+
+@pytest.mark.parametrize(
+    ("rest", "code", "stdout"),
+    [
+        ("/c echo hi", 0, "hi\n"),
+        ("/Cecho hi", 0, "hi\n"),
+        ("/d/q /c echo hi", 0, "hi\n"),
+        ("/e:on /c echo hi", 0, "hi\n"),
+        ('/s /c "echo "hi there""', 0, '"hi there"\n'),
+        ('/v:on /c "set X=5&echo !X!"', 0, "5\n"),
+        ('/V:ON /c "set X=5& if !X!==5 (echo five> !X!.txt) & type !X!.txt"', 0, "five\n"),
+        ('/v:on /c "set X=a b& for %i in (!X!) do @echo %i"', 0, "a\nb\n"),
+        ('/v:off /c "set X=5&echo !X!"', 0, "!X!\n"),
+        ('/c "cmd /v:on /c "set X=5&echo !X!""', 0, "5\n"),
+        ("/k echo hi", 0, "hi\n\nD:\\batch\\tasks>"),
+        ("/k exit 3", 3, ""),
+        ('/c "echo a" & echo b', 0, "a \nb\n"),
+        ('/c "set X=abcdef&& call echo %X%"', 0, "abcdef\n"),
+        ('/c "set X=abcdef&& call echo %X:~0,4% %X:CD=-% %X:*C=%"', 0, "abcd ab-ef def\n"),
+        ('/c "call echo %NONE%"', 0, "%NONE%\n"),
+    ],
+)
+def test_switches_of_cmd_and_what_call_puts_in(tmp_path: Path, rest: str, code: int, stdout: str) -> None:
+    session = Session(str(tmp_path), {})
+    session.drive = Drive(str(tmp_path), tmp_path)
+    session.streams = [BytesIO(), out := BytesIO(), err := BytesIO()]
+    assert (Shell(session).start(rest), err.getvalue()) == (code, b"")
+    assert out.getvalue().decode().replace("\r\n", "\n") == stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "stdout"),
+    [
+        ("@set X=5\n@call echo %%X%% %%NONE%%.", "5 .\n"),
+        ("@call :sub %%CD%%\n@goto :eof\n:sub\n@if not %1.==. echo got", "got\n"),
+        ("@set X=a-b\n@echo %X:-=+%", "a+b\n"),
+    ],
+)
+def test_batch_files_expand_again(tmp_path: Path, text: str, stdout: str) -> None:
+    assert batch(tmp_path, text) == (0, stdout, "")
+
+
+def tree(folder: Path) -> None:
+    (folder / "d" / "e").mkdir(parents=True)
+    for name in ("a.txt", "d/b.txt", "d/e/a.txt", "d/e/c.log"):
+        (folder / name).write_text("b\nabc\nB\n")
+
+
+ROOT = "D:\\batch\\tasks"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "stdout"),
+    [
+        (
+            "dir /s /b",
+            0,
+            [f"{ROOT}\\{name}" for name in ("a.txt", "d", "d\\b.txt", "d\\e", "d\\e\\a.txt", "d\\e\\c.log")],
+        ),
+        ("dir /s/b a.txt", 0, [f"{ROOT}\\a.txt", f"{ROOT}\\d\\e\\a.txt"]),
+        ("dir /b /s d\\*.log", 0, [f"{ROOT}\\d\\e\\c.log"]),
+        ("dir /s /b /ad", 0, [f"{ROOT}\\d", f"{ROOT}\\d\\e"]),
+        ("dir /b /a-d", 0, ["a.txt"]),
+        ("dir /s /b none", 1, []),
+        (
+            "del /s /q a.txt & dir /s /b a.txt",
+            1,
+            [f"Deleted file - {ROOT}\\a.txt", f"Deleted file - {ROOT}\\d\\e\\a.txt"],
+        ),
+        ('find /c "b" a.txt', 0, ["", "---------- A.TXT: 2"]),
+        ('find /i "b" a.txt', 0, ["", "---------- A.TXT", "b", "abc", "B"]),
+        ('type a.txt | find /c /v "c"', 0, ["2"]),
+        ('type a.txt | find /n "c"', 0, ["[2]abc"]),
+        ("findstr /i /n b a.txt", 0, ["1:b", "2:abc", "3:B"]),
+        ('findstr /c:"ab c" a.txt', 1, []),
+        ("findstr abc a.txt d\\b.txt", 0, ["a.txt:abc", "d\\b.txt:abc"]),
+        ("sort a.txt /o s.txt & sort /r s.txt", 0, ["b", "B", "abc"]),
+        ("type nul > f & type nul & for %i in (f) do @echo %~ni", 0, ["f"]),
+        ('copy /b a.txt+d\\b.txt c.txt > nul & find /c "abc" c.txt', 0, ["", "---------- C.TXT: 2"]),
+    ],
+)
+def test_switches_of_commands(tmp_path: Path, line: str, code: int, stdout: list[str]) -> None:
+    tree(tmp_path)
+    found = run(tmp_path, line)
+    assert (found[0], found[1].split("\n")[:-1]) == (code, stdout)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["dir /zz", "dir /s", "del /p a", "copy /zz a b", "move /x a b", "type /t a", "mkdir /p a", "rmdir /f a", "cd /x",
+     "find /off b a.txt", "findstr /r ^a a.txt", "findstr a.c a.txt", "sort /+3 a.txt", "more /e a.txt", "timeout /x 1",
+     "ping -t localhost", "set /x", "exit /x", "setlocal disableextensions", "cmd /u /c dir", "cmd /e:off /c dir", "start /b x"],
+)  # fmt: skip
+def test_no_switch_is_passed_over(tmp_path: Path, line: str) -> None:
+    tree(tmp_path)
+    code, stdout, stderr = run(tmp_path, line)
+    assert (code, stdout, "this is a limit of the emulator" in stderr) == (1, "", True)
+    assert (tmp_path / "a.txt").exists()
+
+
+def test_variables_that_cmd_makes_up(tmp_path: Path) -> None:
+    drawn = run(tmp_path, "echo " + " ".join(["%RANDOM%"] * 16))[1].split()
+    assert len(set(drawn)) > 8
+    assert all(0 <= int(number) < 32768 for number in drawn)
+    date, clock = run(tmp_path, "echo %DATE%")[1].strip(), run(tmp_path, "echo %TIME%")[1].strip()
+    assert re.fullmatch(r"[A-Z][a-z]{2} [0-9]{2}/[0-9]{2}/[0-9]{4}", date)
+    assert re.fullmatch(r"[0-9]{1,2}:[0-9]{2}:[0-9]{2}\.[0-9]{2}", clock)
+    assert run(tmp_path, "echo %RANDOM% %DATE%", RANDOM="4", DATE="today")[1] == "4 today\n"

@@ -91,9 +91,13 @@ def test_variables(text: str, expected: str) -> None:
     [
         (' "echo a & echo b"', "echo a & echo b"),
         ("echo a", "echo a"),
-        ('"a b.exe"', 'a b.exe'),
-        ('"tool.exe"', '"tool.exe"'),
+        ('"a b.exe"', '"a b.exe"'),
+        ('"a b.exe" c', '"a b.exe" c'),
+        ('"a & b.exe"', 'a & b.exe'),
+        ('"tool.exe"', 'tool.exe'),
         ('"x" & "y"', 'x" & "y'),
+        ('"echo a" & echo b', "echo a & echo b"),
+        ('"', ""),
     ],
 )  # fmt: skip
 def test_quotes_around_everything(text: str, expected: str) -> None:
@@ -107,9 +111,9 @@ def test_words() -> None:
 @pytest.mark.parametrize(
     ("line", "tail"),
     [
-        ("cmd /c echo hi", ["cmd", " echo hi"]),
-        ("CMD.EXE /q /C echo hi", ["cmd", " echo hi"]),
-        ('"C:\\Windows\\system32\\cmd.exe" /c exit 1', ["cmd", " exit 1"]),
+        ("cmd /c echo hi", ["cmd", "/c echo hi"]),
+        ("CMD.EXE /q /C echo hi", ["cmd", "/q /C echo hi"]),
+        ('"C:\\Windows\\system32\\cmd.exe" /c exit 1', ["cmd", "/c exit 1"]),
         ("cmd", ["cmd", ""]),
     ],
 )
