@@ -8,12 +8,11 @@ import functools
 import logging
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from aiohttp import HttpVersion11, Payload, web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import StreamWriter
 
 from azure_batch_emulator.schema.versions import CURRENT, DEFAULT, VERSIONS, Version
 from azure_batch_emulator.web import admin, sharedkey
@@ -356,8 +355,7 @@ async def content(stream: AsyncIterator[bytes], *, whole: bool) -> bytes | Async
 class _Blocks(Payload):
     """A body whose blocks are made while they are sent: each is in the processor's cache, and memory holds one of them.
 
-    They are written without a pause, so that the tasks of a page are as they were at one moment. The transport keeps what the
-    socket does not take at once.
+    The next one is made when the socket has taken most of what is there, however slowly the caller reads.
     """
 
     def __init__(self, blocks: Iterator[bytes]) -> None:
@@ -368,7 +366,7 @@ class _Blocks(Payload):
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         for block in self._value:
-            await cast("StreamWriter", writer).write(block, drain=False)
+            await writer.write(block)
 
 
 async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -5,7 +5,8 @@ usual and becomes a template. All templates have the same blanks, so that the bl
 `tests/conformance/test_task_pages.py` compares both ways for tasks in every state.
 
 A page of 1,000 tasks has 1.7 MB. It is made in blocks that fit into the processor's cache, each while it is sent: memory for the
-whole page, taken again and written once, costs a sixth of the page's time.
+whole page, taken again and written once, costs a sixth of the page's time, and a caller that reads slowly holds one block. What the
+blocks are made of is kept beforehand, so that all of them show the same moment.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -45,6 +46,43 @@ _TIMES = {
 _TASKS_PER_BLOCK = 40
 
 
+class _Columns(NamedTuple):
+    """What differs from task to task, as it was at one moment; texts and numbers are those of the tasks themselves."""
+
+    ids: list[str]
+    commands: list[str]
+    modified: list[int]
+    created: list[int]
+    entered: list[int]
+    entered_before: list[int | None]
+    started: list[int | None]
+    ended: list[int | None]
+    placed: list[bool]
+    retried: list[int | None]
+    requeued: list[int | None]
+
+    @classmethod
+    def of(cls, tasks: Sequence[Task]) -> _Columns:
+        seldom = any(task.seldom is not None for task in tasks)
+        return cls(
+            [task.id for task in tasks],
+            [task.command_line for task in tasks],
+            [task.last_modified for task in tasks],
+            [task.created for task in tasks],
+            [task.state_time for task in tasks],
+            [task.previous_state_time for task in tasks],
+            [task.start_time for task in tasks],
+            [task.end_time for task in tasks],
+            [task.node_id is not None and task.node_pool_id is not None for task in tasks],
+            [task.last_retry for task in tasks] if seldom else [],
+            [task.last_requeue for task in tasks] if seldom else [],
+        )
+
+    def part(self, first: int, beyond: int) -> _Columns:
+        parts: list[Any] = [column[first:beyond] for column in self]
+        return _Columns(*parts)
+
+
 class TaskPage:
     """Writes the tasks of a page.
 
@@ -60,74 +98,26 @@ class TaskPage:
         self._metadata = metadata
         self._texts: dict[tuple[Any, ...], str] = {}
         self._templates: dict[tuple[Any, ...], list[str]] = {}
-        self._commands: dict[str, str] = {}
 
     def blocks(self, tasks: Sequence[Task], next_link: str | None) -> list[bytes] | Iterator[bytes]:
         """The page of some tasks, at least one; blocks of a page that has several are made as they are asked for."""
         # All that could fail is done here, where an error can still be answered.
-        blocks = self._filled(tasks, self._templates_of(tasks), next_link)
+        blocks = self._filled(_Columns.of(tasks), self._templates_of(tasks), next_link)
         return blocks if len(tasks) > _TASKS_PER_BLOCK else list(blocks)
 
-    def _filled(self, tasks: Sequence[Task], templates: Sequence[list[str]], next_link: str | None) -> Iterator[bytes]:
+    def _filled(self, columns: _Columns, templates: Sequence[list[str]], next_link: str | None) -> Iterator[bytes]:
         before = f'{{\r\n  "odata.metadata": "{_inside(self._metadata)}",\r\n  "value": ['
-        for first in range(0, len(tasks), _TASKS_PER_BLOCK):
+        for first in range(0, len(templates), _TASKS_PER_BLOCK):
             beyond = first + _TASKS_PER_BLOCK
             pieces = list(chain.from_iterable(templates[first:beyond]))
-            self._fill(pieces, tasks[first:beyond])
+            _fill(pieces, columns.part(first, beyond))
             pieces[0] = f"{before}{pieces[0]}"
             before = ""
-            if beyond >= len(tasks):
+            if beyond >= len(templates):
                 # Every object ends with the comma before the next one.
                 link = f',\r\n  "odata.nextLink": "{_inside(next_link)}"' if next_link is not None else ""
                 pieces[-1] = f"{pieces[-1].removesuffix(',')}\r\n  ]{link}\r\n}}"
             yield "".join(pieces).encode()
-
-    def _fill(self, pieces: list[str], tasks: Sequence[Task]) -> None:
-        """Put the values of some tasks into the blanks of their templates."""
-        # Ids have letters, digits, '-' and '_' only: nothing in them is escaped, in JSON or in a URL.
-        pieces[_ID::_PIECES] = pieces[_URL::_PIECES] = names = [task.id for task in tasks]
-        modified = [task.last_modified for task in tasks]
-        created = [task.created for task in tasks]
-        entered = [task.state_time for task in tasks]
-        entered_before = [task.previous_state_time for task in tasks]
-        started = [task.start_time for task in tasks]
-        ended = [task.end_time for task in tasks]
-        # Most columns are equal to another one.
-        modification = format_timestamps(modified)
-        creation = modification if created == modified else format_timestamps(created)
-        entering = modification if entered == modified else format_timestamps(entered)
-        start = format_timestamps(started)
-        pieces[_ETAG::_PIECES] = ",".join(map(hex, modified)).upper().replace("0X", "").split(",")
-        pieces[_MODIFIED::_PIECES] = modification
-        pieces[_CREATED::_PIECES] = creation
-        pieces[_ENTERED::_PIECES] = entering
-        pieces[_ENTERED_BEFORE::_PIECES] = (
-            start
-            if entered_before == started
-            else creation
-            if entered_before == created
-            else format_timestamps(entered_before)
-        )
-        pieces[_COMMAND::_PIECES] = self._command_lines(tasks)
-        pieces[_STARTED::_PIECES] = start
-        pieces[_ENDED::_PIECES] = entering if ended == entered else format_timestamps(ended)
-        if not all(task.seldom is None for task in tasks):
-            pieces[_RETRIED::_PIECES] = format_timestamps([task.last_retry for task in tasks])
-            pieces[_REQUEUED::_PIECES] = format_timestamps([task.last_requeue for task in tasks])
-        pieces[_DIRECTORY::_PIECES] = pieces[_DIRECTORY_URL::_PIECES] = [
-            name if task.node_id is not None and task.node_pool_id is not None else ""
-            for name, task in zip(names, tasks, strict=True)
-        ]
-
-    def _command_lines(self, tasks: Sequence[Task]) -> list[str]:
-        commands = self._commands
-        column = []
-        for task in tasks:
-            command = commands.get(task.command_line)
-            if command is None:
-                command = commands[task.command_line] = _inside(task.command_line)
-            column.append(command)
-        return column
 
     def _templates_of(self, tasks: Sequence[Task]) -> list[list[str]]:
         """For each task its text with a blank for each value, at every odd index."""
@@ -193,6 +183,40 @@ class TaskPage:
             }
         text = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode()
         return f"\n{text},".replace("\n", "\r\n    ")
+
+
+def _fill(pieces: list[str], columns: _Columns) -> None:
+    """Put the values of some tasks into the blanks of their templates."""
+    ids, commands, modified, created, entered, entered_before, started, ended, placed, retried, requeued = columns
+    # Ids have letters, digits, '-' and '_' only: nothing in them is escaped, in JSON or in a URL.
+    pieces[_ID::_PIECES] = pieces[_URL::_PIECES] = ids
+    # Most columns are equal to another one.
+    modification = format_timestamps(modified)
+    creation = modification if created == modified else format_timestamps(created)
+    entering = modification if entered == modified else format_timestamps(entered)
+    start = format_timestamps(started)
+    pieces[_ETAG::_PIECES] = ",".join(map(hex, modified)).upper().replace("0X", "").split(",")
+    pieces[_MODIFIED::_PIECES] = modification
+    pieces[_CREATED::_PIECES] = creation
+    pieces[_ENTERED::_PIECES] = entering
+    pieces[_ENTERED_BEFORE::_PIECES] = (
+        start
+        if entered_before == started
+        else creation
+        if entered_before == created
+        else format_timestamps(entered_before)
+    )
+    # Those of a block only: a page of long ones may have 32 MB of them.
+    known = {command: _inside(command) for command in set(commands)}
+    pieces[_COMMAND::_PIECES] = [known[command] for command in commands]
+    pieces[_STARTED::_PIECES] = start
+    pieces[_ENDED::_PIECES] = entering if ended == entered else format_timestamps(ended)
+    if retried:
+        pieces[_RETRIED::_PIECES] = format_timestamps(retried)
+        pieces[_REQUEUED::_PIECES] = format_timestamps(requeued)
+    pieces[_DIRECTORY::_PIECES] = pieces[_DIRECTORY_URL::_PIECES] = [
+        name if there else "" for name, there in zip(ids, placed, strict=True)
+    ]
 
 
 def _blank(index: int) -> str:
