@@ -119,6 +119,6 @@ def split(rest: str, known: str = "") -> tuple[set[str], list[str]]:
     found = syntax.words(rest)
     switches = {each for word in found if word[:1] == "/" for each in re.findall("/[^/]*", word.lower())}
     for switch in sorted(switches - set(known.split())):
-        limit = syntax.LIMIT.format(f"here {known or 'no switch'} only")
+        limit = syntax.LIMIT.format(f"this command with {known or 'no switch'} only")
         raise Failure(f'Invalid switch - "{switch[1:]}".\n{limit}')
     return switches, [word for word in found if word[:1] != "/"]

@@ -74,7 +74,8 @@ class Shell:
     def run(self, line: str, *, always: bool = False) -> int:
         """Carry out what follows ``/c``; the exit code."""
         try:
-            return self.line(syntax.expand(syntax.unquoted(line, always=always), self._session.values()))
+            text = syntax.unquoted(line, lambda name: not always and self._batch_file(name) is not None)
+            return self.line(syntax.expand(text, self._session.values()))
         except Exit as ended:
             self._left = True
             return ended.code

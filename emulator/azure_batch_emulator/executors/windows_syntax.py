@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -99,21 +99,21 @@ class For:
 Node = Simple | Group | Pair | If | For
 
 
-def unquoted(text: str, *, always: bool = False) -> str:
+def unquoted(text: str, is_program: Callable[[str], bool]) -> str:
     """The argument of ``/c`` as ``cmd /?`` documents it: a quote at its beginning is dropped, and with it the last one.
 
     Not so where there are two of them, around the name of a program with blanks in it.
 
     Args:
-        always: with ``/s`` there is no exception.
+        is_program: whether there is a program of that name.
     """
     text = text.strip()
     if not text.startswith('"'):
         return text
     last = text.rindex('"')
     inner = text[1:last]
-    program = re.fullmatch(r"[^&<>()@^|]*\s[^&<>()@^|]*\.(exe|com|bat|cmd)", inner, re.IGNORECASE)
-    if program and text.count('"') == 2 and not always:
+    name = re.fullmatch(r"[^&<>()@^|]*\s[^&<>()@^|]*", inner)
+    if name and text.count('"') == 2 and is_program(inner):
         return text
     return inner + text[last + 1 :] if last else text[1:]
 

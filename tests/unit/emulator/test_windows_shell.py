@@ -350,3 +350,16 @@ def test_variables_that_cmd_makes_up(tmp_path: Path) -> None:
     assert re.fullmatch(r"[A-Z][a-z]{2} [0-9]{2}/[0-9]{2}/[0-9]{4}", date)
     assert re.fullmatch(r"[0-9]{1,2}:[0-9]{2}:[0-9]{2}\.[0-9]{2}", clock)
     assert run(tmp_path, "echo %RANDOM% %DATE%", RANDOM="4", DATE="today")[1] == "4 today\n"
+
+
+@pytest.mark.parametrize(
+    ("rest", "shown"),
+    [('/c "my job.bat"', "ran\n"), ('/c "my job.bat" x', "ran\n"), ('/c "echo my job.bat"', "my job.bat\n")],
+)
+def test_a_batch_file_with_a_blank_in_its_name(tmp_path: Path, rest: str, shown: str) -> None:
+    (tmp_path / "my job.bat").write_text("@echo ran\n")
+    session = Session(str(tmp_path), {})
+    session.drive = Drive(str(tmp_path), tmp_path)
+    session.streams = [BytesIO(), out := BytesIO(), BytesIO()]
+    assert Shell(session).start(rest) == 0
+    assert out.getvalue().decode().replace("\r\n", "\n") == shown
