@@ -24,7 +24,7 @@ def test_a_page_without_the_list_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("it waits for ever.", [(1, "for ever")]),
+        ("it waits for\tever.", [(1, "for ever")]),
         ("one\nit waits for\n    ever", [(2, "for ever")]),
         ("Anew it begins", [(1, "anew")]),
         ("created_anew, renew, for everybody, 'anew'", []),

@@ -289,7 +289,7 @@ class Shell:
         return self._session.level
 
     def _call(self, rest: str) -> int:
-        # Variables are put in once more, as documented for the command.
+        # Variables are put in again, as documented for the command.
         text = rest.strip()
         values = self._session.values()
         text = (syntax.expand(text, values) if self.batch is None else self.batch.expanded(text))[:_LONGEST]
