@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from azure_batch_emulator.engine.compact import ended
@@ -20,6 +21,7 @@ from azure_batch_emulator.engine.entities import (
     JobTaskRecord,
     Node,
     Pool,
+    Subtask,
     Task,
 )
 from azure_batch_emulator.engine.lag import Lagging
@@ -92,7 +94,9 @@ def _node(node: Node, now: float) -> dict[str, Any]:
 
 def _task(service: BatchService, task: Task) -> dict[str, Any]:
     left = service.tasks.files.left(task)
-    return _take(task, _TASK) | {"spec": task.body} | ({} if left is None else {"left": left})
+    subtasks = [asdict(subtask) for subtask in task.subtasks or ()] if task.state == "completed" else []
+    more = ({"left": left} if left is not None else {}) | ({"subtasks": subtasks} if subtasks else {})
+    return _take(task, _TASK) | {"spec": task.body} | more
 
 
 def _job(service: BatchService, job: Job) -> dict[str, Any]:
@@ -159,7 +163,9 @@ def _load_pool(service: BatchService, body: dict[str, Any]) -> None:
         recent, retained = item.pop("recent"), item.pop("retained", 0.0)
         node = Node(pool=pool, **item)
         node.retained_until = service.clock.service_seconds() + (math.inf if retained is None else retained)
-        node.recent_tasks = deque(recent, maxlen=10)
+        # What ran is in the queue again.
+        past = [entry | ({"state": "active"} if entry["state"] == "running" else {}) for entry in recent]
+        node.recent_tasks = deque(past, maxlen=10)
         pool.nodes[node.id] = node
         service.executor.add_node(service.runs.place(node))
         if node.state in _WORKING:
@@ -188,10 +194,13 @@ def _load_job(service: BatchService, body: dict[str, Any]) -> None:
     for item in tasks:
         body = item.pop("spec")
         seldom, left = {name: item.pop(name) for name in _SELDOM}, item.pop("left", None)
+        subtasks = [Subtask(**subtask) for subtask in item.pop("subtasks", ())]
         exit_code, result, failure = (item.pop(name) for name in ("exit_code", "result", "failure"))
         task = Task(job=job, command_line=body["commandLine"], spec=service.tasks.shared(job, body), **item)
         for name, value in seldom.items():
             setattr(task, name, value)
+        if subtasks:
+            task.subtasks = subtasks
         if result is not None:
             task.ended = ended(exit_code, failure)
         key = folded(task.id)

@@ -17,6 +17,7 @@ from azure_batch_emulator.schema.pools import REMOVE_NODES, RESIZE
 from azure_batch_emulator.schema.tasks import TASK
 from azure_batch_emulator.web import render
 from support.hand_executor import DONE, LOST, Bench
+from unit.emulator.restarting import restarted
 
 MANY = {"numberOfInstances": 2, "coordinationCommandLine": "coordinate"}
 PREPARED = {"jobPreparationTask": {"commandLine": "prepare"}, "jobReleaseTask": {"commandLine": "release"}}
@@ -319,3 +320,34 @@ def test_data_of_subtasks_is_retained_on_their_nodes() -> None:
     assert node.id in bench.pool.nodes
     bench.clock.advance(3600.0)
     assert node.id not in bench.pool.nodes
+
+
+def test_a_task_whose_services_are_lost_begins_again() -> None:
+    bench = Bench()
+    task = bench.task(multiInstanceSettings=MANY)
+    coordination = list(bench.executor.open)
+    bench.end_all(DONE)
+    for run in coordination:
+        run.finish(LOST)
+    bench.clock.advance(1.0)
+    assert (open_commands(bench)[-2:], task.retry_count, task.requeue_count) == (["coordinate", "coordinate"], 0, 0)
+    for _ in range(2):
+        bench.end_all(DONE)
+    assert (task.result, free(bench)) == ("success", True)
+
+
+def test_what_is_known_of_subtasks_after_a_restart() -> None:
+    bench = Bench()
+    done = bench.task(multiInstanceSettings=MANY)
+    for _ in range(2):
+        bench.end_all(DONE)
+    bench.service.tasks.add(
+        done.job, TASK.accept("", {"id": "runs", "commandLine": "work", "multiInstanceSettings": MANY})
+    )
+    bench.clock.advance(1.0)
+    again = restarted(bench)
+    assert parts(again.service.task("job", "t")) == [("completed", 0, None)]
+    runs = again.service.task("job", "runs")
+    nodes = [again.pool.nodes[name] for name in runs.node_ids]
+    assert [[state for _, state in recent(node)] for node in nodes] == [["running", "active", "completed"]] * 2
+    assert len(nodes) == 2
