@@ -111,6 +111,8 @@ class Node:
     tasks_run: int = 0
     tasks_succeeded: int = 0
     recent_tasks: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=10))
+    # Both are the pool's as it was when the node booted.
+    packages: list[dict[str, Any]] = field(default_factory=list)
     start_task: dict[str, Any] | None = None
     start_task_info: dict[str, Any] | None = None
     errors: list[dict[str, Any]] = field(default_factory=list)

@@ -195,7 +195,7 @@ class _JobTask:
                     service.account, service.endpoint, node.pool.id, node.id, root, dedicated=node.dedicated
                 )
                 | environment.task_variables(root, job.id, spec["id"], directory, preparation)
-                | service.pools.package_variables(node.pool, root)
+                | service.pools.package_variables(node, root)
                 | environment.settings(
                     job.spec.get("commonEnvironmentSettings", ()), spec.get("environmentSettings", ())
                 )

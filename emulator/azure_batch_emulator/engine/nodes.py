@@ -66,6 +66,7 @@ class Nodes:
     def _booted(self, node: Node) -> None:
         node.timer = None
         node.boot_time = self._service.clock.now() // 10 * 10
+        node.packages = node.pool.spec.get("applicationPackageReferences", [])
         node.start_task = node.pool.spec.get("startTask")
         node.start_task_info = None
         if node.start_task is None:

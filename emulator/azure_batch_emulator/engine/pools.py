@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from azure_batch_emulator.engine import environment, machine_rules, pool_rules, timings
-from azure_batch_emulator.engine.entities import Pool
+from azure_batch_emulator.engine.entities import Node, Pool
 from azure_batch_emulator.engine.environment import Package
 from azure_batch_emulator.engine.lag import Lagging
-from azure_batch_emulator.schema.machines import is_windows, with_user_defaults
+from azure_batch_emulator.schema.machines import with_user_defaults
 from azure_batch_emulator.schema.pools import EMPTY_POOL_ONLY
 from azure_batch_emulator.wire.durations import duration_seconds
 from azure_batch_emulator.wire.errors import BatchError, invalid_property
@@ -90,16 +90,16 @@ class Pools:
                 }
                 raise BatchError("InvalidApplicationPackageReferences", values)
 
-    def package_variables(self, pool: Pool, root: str, task: Mapping[str, Any] | None = None) -> dict[str, str]:
-        """Where the packages of the pool's nodes are, and those of a task if it has some."""
+    def package_variables(self, node: Node, root: str, task: Mapping[str, Any] | None = None) -> dict[str, str]:
+        """Where the packages of a node are, and those of a task if it has some."""
         packages = []
-        for owner in (pool.spec, task or {}):
-            for reference in owner.get("applicationPackageReferences", ()):
+        for references in (node.packages, (task or {}).get("applicationPackageReferences", ())):
+            for reference in references:
                 name, given = reference["applicationId"], reference.get("version", "")
                 application = self._service.applications.get(name.lower(), {"id": name, "versions": []})
                 version = given or (application["versions"] or [""])[-1]
                 packages.append(Package(application["id"], given, version))
-        return environment.package_variables(root, packages, windows=is_windows(pool.spec))
+        return environment.package_variables(root, packages, windows=node.windows)
 
     # -- resizing --
 

@@ -35,7 +35,7 @@ _POOL_NAMES = """id spec created last_modified state_time allocation_time target
  allocation_state resize_timeout resize_errors communication_mode node_serial enable_auto_scale
  auto_scale_formula auto_scale_interval auto_scale_run"""
 _NODE_NAMES = """id index dedicated ip_address allocated state_time state scheduling_enabled boot_time tasks_run
- tasks_succeeded start_task start_task_info errors users after_drain awaits_retention"""
+ tasks_succeeded packages start_task start_task_info errors users after_drain awaits_retention"""
 _JOB_NAMES = """id spec created last_modified state_time start_time pool_id state previous_state previous_state_time
  end_time terminate_reason scheduling_error disable_option schedule_id auto_pool left_pool reaction"""
 _SELDOM = (
@@ -161,7 +161,8 @@ def _load_pool(service: BatchService, body: dict[str, Any]) -> None:
         if item["state"] == "leavingpool":
             continue
         recent, retained = item.pop("recent"), item.pop("retained", 0.0)
-        node = Node(pool=pool, **item)
+        # Older pictures do not say.
+        node = Node(pool=pool, **({"packages": pool.spec.get("applicationPackageReferences", [])} | item))
         node.retained_until = service.clock.service_seconds() + (math.inf if retained is None else retained)
         # What ran is in the queue again.
         past = [entry | ({"state": "active"} if entry["state"] == "running" else {}) for entry in recent]

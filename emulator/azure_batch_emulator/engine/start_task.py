@@ -36,7 +36,7 @@ class StartTask:
                     service.account, service.endpoint, node.pool.id, node.id, root, dedicated=node.dedicated
                 )
                 | {"AZ_BATCH_TASK_DIR": f"{root}/startup", "AZ_BATCH_TASK_WORKING_DIR": f"{root}/startup/wd"}
-                | service.pools.package_variables(node.pool, root)
+                | service.pools.package_variables(node, root)
                 | environment.settings(spec.get("environmentSettings", ()))
             )
 

@@ -218,7 +218,7 @@ class Tasks:
                 service.account, service.endpoint, node.pool.id, node.id, root, dedicated=node.dedicated
             )
             | environment.task_variables(root, job.id, task.id, task.directory, preparation)
-            | service.pools.package_variables(node.pool, root, task.spec)
+            | service.pools.package_variables(node, root, task.spec)
             | environment.settings(
                 job.spec.get("commonEnvironmentSettings", ()), task.spec.get("environmentSettings", ())
             )

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from azure_batch_emulator.engine.applications import set_application
 from azure_batch_emulator.executors.base import RunResult
-from azure_batch_emulator.schema.pools import RESIZE
+from azure_batch_emulator.schema.pools import POOL_UPDATE, RESIZE
 from support.hand_executor import DONE, Bench
 from unit.emulator.restarting import restarted
 
@@ -105,3 +106,21 @@ def test_what_was_being_deleted_is_gone() -> None:
     bench.service.pools.delete(bench.service.pool("other"))
     again = restarted(bench)
     assert (list(again.service.job_table), list(again.service.pool_table)) == ([], ["pool"])
+
+
+def test_nodes_have_the_packages_of_their_last_boot() -> None:
+    # Documented: nodes that are in the pool already must be rebooted to get the packages of an update.
+    bench = Bench(applicationPackageReferences=[])
+    set_application(bench.service, "tool", {"versions": ["1"]})
+    references = {"applicationPackageReferences": [{"applicationId": "tool", "version": "1"}]}
+    bench.service.pools.patch(bench.pool, POOL_UPDATE.accept("", references, partial=True))
+    first, second = bench.pool.nodes.values()
+    bench.service.nodes.act(first, "reboot", "requeue")
+    bench.clock.advance(600.0)
+    assert [list(bench.service.pools.package_variables(node, "")) for node in (first, second)] == [
+        ["AZ_BATCH_APP_PACKAGE_tool_1"],
+        [],
+    ]
+    again = restarted(bench)
+    found = [list(again.service.pools.package_variables(node, "")) for node in again.pool.nodes.values()]
+    assert found == [["AZ_BATCH_APP_PACKAGE_tool_1"], []]
