@@ -25,7 +25,7 @@ from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import lifecycle as job
-from azure_batch_operator.reconcile.job.scope import TargetPoolView, TasksView
+from azure_batch_operator.reconcile.job.scope import JobScope, TargetPoolView, TasksView
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Plan, Remote
 from azure_batch_operator.reconcile.schedule import lifecycle as schedule
 from azure_batch_operator.reconcile.schedule.lifecycle import JobsView
@@ -107,7 +107,7 @@ class JobBench(Bench):
         spec = self.resource.spec
         pool = TargetPoolView("cpu" if "poolRef" in spec else (spec.get("poolInfo") or {}).get("poolId"))
         tasks = TasksView(counts=_NO_COUNTS, fingerprint=job_changes.fingerprint(spec))
-        return job.plan(self.resource, account, pool, remote, tasks, CLUSTER, now)
+        return job.plan(JobScope(self.resource, account, pool, remote, tasks, CLUSTER, now))
 
     def _send(self, call: Call, body: Mapping[str, Any]) -> None:
         jobs = self.service.jobs

@@ -18,8 +18,8 @@ from azure_batch_operator.batch.models import RESULTS
 from azure_batch_operator.batch.models.jobs import Job
 from azure_batch_operator.batch.models.pools import Pool
 from azure_batch_operator.reconcile.job import lifecycle as jobs
+from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
 from azure_batch_operator.reconcile.job.scope import TargetPoolView as JobPool
-from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.pool import lifecycle as pools
 from azure_batch_operator.reconcile.pool.scope import PoolView
 from azure_batch_operator.reconcile.schedule import lifecycle as schedules
@@ -165,7 +165,7 @@ def test_a_plan_for_any_job(
     listed = [{"id": "a", **read("Tasks_ListTasks", each)} for each in failed]
     view = TasksView(counts={"active": 1}, failed=listed, failed_count=len(listed), unfinished=0)
     nodes = JobPool("cpu", remote=read("Pools_ListPools", pool), nodes={})
-    written(jobs.plan(one, ACCOUNT, nodes, there, view, CLUSTER, NOW))
+    written(jobs.plan(JobScope(one, ACCOUNT, nodes, there, view, CLUSTER, NOW)))
 
 
 @SLOW

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.api.resource import Resource
@@ -216,3 +216,8 @@ def with_event(resource: Resource, plan: Plan, verdict: Verdict) -> Plan:
         verdict.reason, verdict.message, "Warning" if verdict.trend == "Stalled" or verdict.warning else "Normal"
     )
     return replace(plan, events=(*plan.events, event))
+
+
+def finalizer_on(resource: Resource) -> Literal["add"] | None:
+    """The finalizer of a plan for an object that has, or will have, something in Azure Batch: put on unless it is there."""
+    return None if resource.has_finalizer else "add"

@@ -18,6 +18,8 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 
 _ENDS = {"Complete": "Succeeded", "Failed": "Failed"}
+ENDED_PHASES = frozenset(_ENDS.values())
+"""Phases of a job or task that has ended."""
 """Conditions of how something has ended, and the phase that goes with each."""
 SUSPENDED, IN_SYNC = "Suspended", "TasksInSync"
 _REMEMBERED = (*_ENDS, IN_SYNC)

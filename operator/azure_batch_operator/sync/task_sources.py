@@ -20,7 +20,8 @@ from azure_batch_operator.kube.api import KubeError
 from azure_batch_operator.kube.values import LONG_AGO, ValueReader
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import task_sources as sources
-from azure_batch_operator.reconcile.job.lifecycle import FINAL, managed_elsewhere
+from azure_batch_operator.reconcile.job.lifecycle import managed_elsewhere
+from azure_batch_operator.reconcile.status import ENDED_PHASES
 from azure_batch_operator.reconcile.value_references import Reference, ResolutionError
 from azure_batch_operator.sync.texts import read_texts
 
@@ -89,7 +90,7 @@ class TaskSources:
         known = self.sourced.get(key)
         if known is not None and known.version != version:
             known = None
-        if job.status.get("phase") in FINAL:
+        if job.status.get("phase") in ENDED_PHASES:
             await self._compare(job, needed, version, known, since)
             return job
         if known is None or key in self._stale:
@@ -193,7 +194,7 @@ def _named(jobs: Iterable[Resource]) -> Mapping[_Map, set[Key]]:
     """Which jobs name which ConfigMaps, of those to whom it matters."""
     named: defaultdict[_Map, set[Key]] = defaultdict(set)
     for job in jobs:
-        final = job.status.get("phase") in FINAL
+        final = job.status.get("phase") in ENDED_PHASES
         if job.deleting or managed_elsewhere(job) or (final and "tasksFingerprint" not in job.status):
             continue
         for reference in sources.needed(job.spec):

@@ -13,8 +13,8 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others, Standing
 from azure_batch_operator.reconcile.job import lifecycle as jobs
+from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
 from azure_batch_operator.reconcile.job.scope import TargetPoolView as JobPool
-from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.ownership import Owned, owns
 from azure_batch_operator.reconcile.plan import Absence, Evidence, Plan, Table
 from azure_batch_operator.reconcile.pool import lifecycle as pools
@@ -167,11 +167,11 @@ def test_a_finished_job_takes_no_marker_and_is_followed_all_the_same() -> None:
         "id": "one", "state": "completed", "executionInfo": {"terminateReason": "AllTasksCompleted"},
         "metadata": [{"name": OWNER_METADATA, "value": "cluster-0/default/BatchJob/one/uid-0/one"}],
     }  # fmt: skip
-    view = jobs.TasksView(counts={"completed": 1, "succeeded": 1}, unfinished=0)
-    plan = jobs.plan(one, ACCOUNT, jobs.TargetPoolView("cpu"), there, view, CLUSTER, NOW, "", LOST)
+    view = TasksView(counts={"completed": 1, "succeeded": 1}, unfinished=0)
+    plan = jobs.plan(JobScope(one, ACCOUNT, JobPool("cpu"), there, view, CLUSTER, NOW, "", LOST))
     assert plan.calls == ()
     assert (plan.status or {})["phase"] == "Succeeded"
-    conflict = jobs.plan(one, ACCOUNT, jobs.TargetPoolView("cpu"), there, view, CLUSTER, NOW)
+    conflict = jobs.plan(JobScope(one, ACCOUNT, JobPool("cpu"), there, view, CLUSTER, NOW))
     assert reason(conflict)[0] == "OwnershipConflict"
 
 
@@ -277,7 +277,7 @@ def test_nothing_is_changed_in_a_state_that_takes_no_change(kind: Kind, state: s
     if kind is Kind.POOL:
         plan = pools.plan(one, ACCOUNT, PoolView(there), CLUSTER, NOW, LOST)
     elif kind is Kind.JOB:
-        plan = jobs.plan(one, ACCOUNT, JobPool("cpu"), there, known, CLUSTER, NOW, others=LOST)
+        plan = jobs.plan(JobScope(one, ACCOUNT, JobPool("cpu"), there, known, CLUSTER, NOW, others=LOST))
     else:
         plan = schedules.plan(one, ACCOUNT, JobPool("cpu"), there, schedules.JobsView(), CLUSTER, NOW, LOST)
     if state in TAKES_NO_CHANGE:

@@ -128,7 +128,7 @@ def test_a_stalled_run_is_named_and_the_newest_first(suspend: bool) -> None:
     name = runs[1].key.name
     assert said["Ready"]["reason"] == "JobStalled"
     assert said["Ready"]["message"].startswith(
-        f"BatchJob {name!r} is stalled (B), and 1 more: B has a remedy; {'suspended' if suspend else '3 active'}"
+        f"BatchJob {name!r} is stalled (B), and 1 more: B has a remedy; {'spec.suspend is true' if suspend else '3 active'}"
     )
     assert ("Suspended" in said) is suspend
     warnings = [event for event in decision.events if event.type == "Warning"]

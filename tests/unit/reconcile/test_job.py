@@ -14,7 +14,7 @@ from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.end import DEPENDENCY_FAILED
 from azure_batch_operator.reconcile.job.lifecycle import plan
-from azure_batch_operator.reconcile.job.scope import TargetPoolView, TasksView
+from azure_batch_operator.reconcile.job.scope import JobScope, TargetPoolView, TasksView
 from azure_batch_operator.reconcile.plan import Absence, Absent, Evidence, Feed, Plan, Remote, Table, TaskEvidence
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, owned, resource
 
@@ -64,7 +64,7 @@ def failure(id: str, code: int = 3) -> dict[str, Any]:
 
 def decide(one: Resource, there: Remote, tasks: TasksView = TasksView(), pool: TargetPoolView = POOL) -> Plan:  # noqa: B008
     tasks = replace(tasks, fingerprint=job_changes.fingerprint(one.spec))
-    return plan(one, ACCOUNT, pool, there, tasks, CLUSTER, NOW, job_changes.origin(one.spec))
+    return plan(JobScope(one, ACCOUNT, pool, there, tasks, CLUSTER, NOW, job_changes.origin(one.spec)))
 
 
 def verbs(decision: Plan) -> list[str]:
@@ -328,7 +328,7 @@ def test_a_late_change_is_told_although_its_sources_cannot_be_read() -> None:
 
     def unread(spec: dict[str, Any]) -> Plan:
         one = job(spec, status=done, generation=2, finalizer=True)
-        return plan(one, ACCOUNT, POOL, Absent.UNKNOWN, None, CLUSTER, NOW, origin="")
+        return plan(JobScope(one, ACCOUNT, POOL, Absent.UNKNOWN, None, CLUSTER, NOW, origin=""))
 
     assert "TasksInSync" not in conditions(unread(before))
     changed = unread(before | {"tasks": [{"id": "b", "commandLine": "true"}]})

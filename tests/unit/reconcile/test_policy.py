@@ -11,6 +11,7 @@ from azure_batch_operator.api.base import ADOPT, ADOPTED_METADATA, OWNER_METADAT
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.job import lifecycle as jobs
+from azure_batch_operator.reconcile.job.scope import JobScope, TargetPoolView
 from azure_batch_operator.reconcile.plan import Absent, Plan
 from azure_batch_operator.reconcile.pool import lifecycle as pools
 from azure_batch_operator.reconcile.pool.changes import with_note
@@ -129,7 +130,7 @@ def test_what_is_not_ours_is_taken_over_only_when_asked() -> None:
 def test_a_job_is_adopted_in_the_same_way() -> None:
     each = resource(Kind.JOB, JOB_SPEC, annotations={ADOPT: "true"})
     remote = {"id": "one", "eTag": "0x1", "state": "active"}
-    plan = jobs.plan(each, ACCOUNT, jobs.TargetPoolView("cpu"), remote, None, CLUSTER, NOW)
+    plan = jobs.plan(JobScope(each, ACCOUNT, TargetPoolView("cpu"), remote, None, CLUSTER, NOW))
     assert [call.verb for call in plan.calls] == ["update_job"]
 
 

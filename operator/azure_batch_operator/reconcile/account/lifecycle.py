@@ -11,7 +11,7 @@ from azure_batch_operator.api.account import MAX_APPLICATIONS, MAX_IMAGES, MAX_V
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.account.problems import PASSING
 from azure_batch_operator.reconcile.plan import Plan, Unconfirmed
-from azure_batch_operator.reconcile.standard_plans import FORCE_HINT, with_event
+from azure_batch_operator.reconcile.standard_plans import FORCE_HINT, finalizer_on, with_event
 from azure_batch_operator.reconcile.status import Verdict, carry_over, pick, status, timestamp
 from azure_batch_operator.words import listed
 
@@ -142,7 +142,7 @@ def plan(
         verdict = replace(verdict, more={**(verdict.more or {}), "SecretKept": (False, "SecretNotKept", _NOT_KEPT)})
     until = health.throttled_until
     plan = Plan(
-        finalizer=None if resource.has_finalizer else "add",
+        finalizer=finalizer_on(resource),
         status=_status(resource, verdict, health, dependents, offer, keeping, now),
         requeue_after=max(1.0, until - now + 1.0) if until and until > now else None,
     )

@@ -1,13 +1,18 @@
-"""What a BatchJob's plan is decided from, beside the object itself and the job in Azure Batch."""
+"""What a BatchJob is decided from: one frozen value that every step of its lifecycle receives, and the views in it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import BatchError
-from azure_batch_operator.reconcile.plan import Absent, Remote
+from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
+from azure_batch_operator.reconcile.job import changes
+from azure_batch_operator.reconcile.job.failures import blocked
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 
 IN_OTHER_ACCOUNT = "PoolInOtherAccount"
 """Reason of a pool's problem: it is in another account than the object that names it."""
@@ -103,3 +108,78 @@ class TasksView:
     def number(self, *states: str) -> int:
         """Tasks in these states, by the service's counts."""
         return sum(int((self.counts or {}).get(state, 0)) for state in states)
+
+
+@dataclass(frozen=True)
+class JobScope:
+    """All that is known when a BatchJob is decided about.
+
+    Attributes:
+        remote: the job as the last poll saw it.
+        tasks: its tasks; None before the first look at them.
+        cluster: id of this cluster, part of the ownership marker.
+        now: seconds since the epoch.
+        origin: fingerprint of what fixed tasks would be made from; empty if it is not known.
+        others: what is known of other owners.
+        named: whether BatchTasks that have not ended name it as their job.
+        fingerprint: of the sources of its tasks, for the note of a job that is created.
+    """
+
+    resource: Resource
+    account: AccountView
+    pool: TargetPoolView
+    remote: Remote
+    tasks: TasksView | None
+    cluster: str
+    now: float
+    origin: str = ""
+    others: Others = NO_OTHERS
+    named: bool = False
+    fingerprint: str = ""
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """The spec of the BatchJob."""
+        return self.resource.spec
+
+
+@dataclass(frozen=True)
+class LiveJob:
+    """A job that exists and is ours, with a first look at its tasks: what the steps of its life in Azure Batch decide from.
+
+    Attributes:
+        scope: all else that is known.
+        remote: the job in Azure Batch.
+    """
+
+    scope: JobScope
+    remote: Mapping[str, Any]
+    tasks: TasksView
+
+    @property
+    def resource(self) -> Resource:
+        """The BatchJob."""
+        return self.scope.resource
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """Its spec."""
+        return self.scope.resource.spec
+
+    @property
+    def state(self) -> str:
+        """State in Azure Batch: `active`, `disabling`, `disabled`, `enabling`, `terminating`, `completed`."""
+        return str(self.remote.get("state"))
+
+    @cached_property
+    def is_complete(self) -> bool:
+        """Whether all of its own tasks are in Azure Batch: by the note at the job, or by this process's own doing."""
+        return changes.noted_tasks(self.remote)[0] == self.tasks.fingerprint or self.tasks.complete
+
+    @cached_property
+    def is_stuck(self) -> bool:
+        """Whether what is left of its tasks can never run, since it depends on failed ones."""
+        tasks = self.tasks
+        return self.is_complete and blocked(
+            self.spec, tasks.counts, tasks.failed, tasks.failed_count, tasks.others_blocked
+        )

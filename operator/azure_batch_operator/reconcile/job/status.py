@@ -11,8 +11,7 @@ from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.changes import ends_with_its_tasks, note
 from azure_batch_operator.reconcile.job.failures import groups
-from azure_batch_operator.reconcile.job.scope import TasksView
-from azure_batch_operator.reconcile.plan import AccountView
+from azure_batch_operator.reconcile.job.scope import LiveJob, TasksView
 from azure_batch_operator.reconcile.status import (
     IN_SYNC,
     Verdict,
@@ -165,12 +164,8 @@ def too_late(resource: Resource, shown: Mapping[str, Any], *, changed: bool, now
 
 
 def job_status(
-    resource: Resource,
-    account: AccountView,
-    remote: Mapping[str, Any],
-    tasks: TasksView,
+    job: LiveJob,
     said: Verdict,
-    now: float,
     *,
     handled: Mapping[str, Any] | None = None,
     waits: str | None = None,
@@ -183,7 +178,8 @@ def job_status(
         missing: tasks of a job that has ended which were never added.
         origin: fingerprint of what the tasks were made from, once all of them are in.
     """
-    info, before = remote.get("executionInfo") or {}, resource.status
+    resource, remote, tasks, now = job.resource, job.remote, job.tasks, job.scope.now
+    account, info, before = job.scope.account, remote.get("executionInfo") or {}, resource.status
     total = total_of(resource, tasks)
     counts = _counts(tasks, total, missing)
     return status(

@@ -29,7 +29,7 @@ from azure_batch_operator.reconcile.pool.nodes import Remediation
 from azure_batch_operator.reconcile.pool.scale import ask_again_in, scale
 from azure_batch_operator.reconcile.pool.scope import PoolView, Step, steady
 from azure_batch_operator.reconcile.secret_versions import MISSING_LOOKED_AT_EVERY
-from azure_batch_operator.reconcile.standard_plans import waiting, with_event, without_account
+from azure_batch_operator.reconcile.standard_plans import finalizer_on, waiting, with_event, without_account
 from azure_batch_operator.reconcile.status import Verdict, carry_over, pick, status
 from azure_batch_operator.words import listed
 
@@ -126,7 +126,7 @@ def _converge(
         if each
     ]
     result = Plan(
-        finalizer=None if resource.has_finalizer else "add",
+        finalizer=finalizer_on(resource),
         calls=(*(step.calls if step else ()), *nodes.calls),
         status=shown,
         events=(*_drift_notice(drift), *pool_status.events(resource, more), *nodes.events),

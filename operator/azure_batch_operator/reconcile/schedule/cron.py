@@ -22,7 +22,7 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile.job import lifecycle as jobs
 from azure_batch_operator.reconcile.plan import Event, ObjectChange, Plan, Unconfirmed
 from azure_batch_operator.reconcile.standard_plans import with_event
-from azure_batch_operator.reconcile.status import Verdict, carry_over, seconds_since, status, timestamp
+from azure_batch_operator.reconcile.status import ENDED_PHASES, Verdict, carry_over, seconds_since, status, timestamp
 from azure_batch_operator.shapes import whole_number
 
 _MACROS = {
@@ -338,7 +338,7 @@ def _status(
 
 def _run(child: Resource) -> dict[str, Any]:
     shown, counts = child.status, child.status.get("taskCounts") or {}
-    ended = shown.get("phase") in jobs.FINAL
+    ended = shown.get("phase") in ENDED_PHASES
     fields = {
         "id": child.remote_id,
         "name": child.key.name,

@@ -29,7 +29,13 @@ from azure_batch_operator.reconcile.plan import (
 from azure_batch_operator.reconcile.schedule import changes as schedule_changes
 from azure_batch_operator.reconcile.schedule import cron
 from azure_batch_operator.reconcile.secret_versions import MISSING_LOOKED_AT_EVERY, NO_VALUES, ValueVersions
-from azure_batch_operator.reconcile.standard_plans import ever_created, waiting, with_event, without_account
+from azure_batch_operator.reconcile.standard_plans import (
+    ever_created,
+    finalizer_on,
+    waiting,
+    with_event,
+    without_account,
+)
 from azure_batch_operator.reconcile.status import Verdict, carry_over, pick, status
 
 _ENDED = ("completed", "terminating")
@@ -181,7 +187,7 @@ def _converge(
     verdict = applied.told(verdict, {} if state in _ENDED else job_hold.cannot_move(pool))
     look = MISSING_LOOKED_AT_EVERY if unread else VALUES_LOOKED_AT_EVERY if values.taken else None
     plan = Plan(
-        finalizer=None if resource.has_finalizer else "add",
+        finalizer=finalizer_on(resource),
         calls=tuple(calls),
         status=_status(resource, account, remote, jobs, verdict, now),
         requeue_after=look if state not in _ENDED else None,

@@ -40,6 +40,7 @@ from azure_batch_operator.reconcile.plan import (
 )
 from azure_batch_operator.reconcile.standard_plans import (
     deleting,
+    finalizer_on,
     foreign,
     once_absent,
     other_name,
@@ -48,9 +49,8 @@ from azure_batch_operator.reconcile.standard_plans import (
     with_event,
     without_account,
 )
-from azure_batch_operator.reconcile.status import Verdict, carry_over, has_ended, pick, shortened, status
+from azure_batch_operator.reconcile.status import ENDED_PHASES, Verdict, carry_over, has_ended, pick, shortened, status
 
-FINAL = frozenset({"Succeeded", "Failed"})
 _BLOCKED = "DependencyFailed"
 _FAILURE_BYTES = 2000
 _OWNER_LOOKED_AT_EVERY = 300.0
@@ -131,7 +131,7 @@ def is_open(resource: Resource) -> bool:
 def is_blocked(resource: Resource) -> bool:
     """Whether the task has said that it never starts, since it depends on one that has failed."""
     ready = resource.condition("Ready")
-    return ready is not None and ready.get("reason") == _BLOCKED and resource.status.get("phase") not in FINAL
+    return ready is not None and ready.get("reason") == _BLOCKED and resource.status.get("phase") not in ENDED_PHASES
 
 
 def plan(
@@ -323,7 +323,7 @@ def _follow(
     now: float,
 ) -> Plan:
     """The task is in Azure Batch: show it, change what can be changed, and do what annotations ask."""
-    finalizer: Any = None if resource.has_finalizer else "add"
+    finalizer = finalizer_on(resource)
     ended = remote.get("state") == "completed"
     job_state = job.remote.get("state") if isinstance(job.remote, Mapping) else None
     if not ended and job_state == "completed" and remote.get("state") != "active":

@@ -18,7 +18,7 @@ from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job import lifecycle as plans
 from azure_batch_operator.reconcile.job import task_sources as sources
 from azure_batch_operator.reconcile.job.lifecycle import is_open
-from azure_batch_operator.reconcile.job.scope import NO_POOL, NOT_ALLOWED, TargetPoolView, TasksView
+from azure_batch_operator.reconcile.job.scope import NO_POOL, NOT_ALLOWED, JobScope, TargetPoolView, TasksView
 from azure_batch_operator.reconcile.job.suspension import pool_id
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS
@@ -40,8 +40,9 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     if session is None:
         pool = _pool(context, resource, None, Absent.UNKNOWN)
         origin = _fingerprints(context, resource)[1]
+        named = _named(context, resource)
         return plans.plan(
-            resource, account, pool, Absent.UNKNOWN, None, context.cluster, now, origin, named=_named(context, resource)
+            JobScope(resource, account, pool, Absent.UNKNOWN, None, context.cluster, now, origin, named=named)
         )
     id = resource.remote_id
     if is_open(resource):
@@ -68,7 +69,9 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     pool = _pool(context, resource, session, remote)
     named = _named(context, resource)
     cluster, others = context.cluster, context.others
-    return plans.plan(resource, account, pool, remote, tasks, cluster, now, origin, others, named=named, print_=print_)
+    return plans.plan(
+        JobScope(resource, account, pool, remote, tasks, cluster, now, origin, others, named=named, fingerprint=print_)
+    )
 
 
 def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote, None]:

@@ -9,9 +9,9 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.job import expand, failures
 from azure_batch_operator.reconcile.job import suspension as job_hold
-from azure_batch_operator.reconcile.job.lifecycle import FINAL
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.standard_plans import other_name
+from azure_batch_operator.reconcile.status import ENDED_PHASES
 from azure_batch_operator.reconcile.task import lifecycle as plans
 from azure_batch_operator.reconcile.task.lifecycle import is_open
 from azure_batch_operator.sync.accounts import Session
@@ -127,10 +127,10 @@ def _job(context: Context, task: Resource, session: Session | None) -> plans.Job
     if job is None:
         return plans.JobView(exists=False)
     if not isinstance(remote, Mapping) or not ownership.owns(remote, job, context.cluster):
-        return plans.JobView(exists=True, id=id, remote=remote, finished=job.status.get("phase") in FINAL)
+        return plans.JobView(exists=True, id=id, remote=remote, finished=job.status.get("phase") in ENDED_PHASES)
     upload = (job.spec.get("logs") or {}).get("upload")
     return plans.JobView(
-        exists=True, id=id, remote=remote, ours=True, finished=job.status.get("phase") in FINAL, upload=upload,
+        exists=True, id=id, remote=remote, ours=True, finished=job.status.get("phase") in ENDED_PHASES, upload=upload,
         goes_on=expand.goes_on(job.spec) and bool(remote.get("usesTaskDependencies")),
         foreign_pool=_foreign_pool(context, task, session, remote),
     )  # fmt: skip

@@ -1,0 +1,141 @@
+"""A BatchJob whose job is not in Azure Batch: what happens instead of its creation, its creation, and its loss."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from azure_batch_operator.api.base import RECREATE, TASKS_METADATA, TERMINATE
+from azure_batch_operator.api.job import JobSpec
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import ownership
+from azure_batch_operator.reconcile.annotations import handled, pending_request
+from azure_batch_operator.reconcile.job import changes as job_changes
+from azure_batch_operator.reconcile.job import end as job_end
+from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job import status as job_status
+from azure_batch_operator.reconcile.job.finished import time_to_live
+from azure_batch_operator.reconcile.job.scope import NOT_ALLOWED, JobScope
+from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Event, Plan, Table
+from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS, grace_left, once_absent, waiting, with_event
+from azure_batch_operator.reconcile.status import (
+    ENDED_PHASES,
+    Verdict,
+    carry_over,
+    ended_as,
+    seconds_since,
+    status,
+)
+
+FOREIGN_LOOKED_AT_EVERY = 30.0
+"""Seconds between two looks whether a pool of another namespace allows this one by now."""
+
+
+def before_creation(scope: JobScope) -> Plan | None:
+    """Suspended, ended or too late before anything was created: nothing is done in Azure Batch."""
+    resource, remote, now = scope.resource, scope.remote, scope.now
+    if not isinstance(remote, Absent) or (remote is Absent.UNKNOWN and resource.has_finalizer):
+        return None
+    if pending_request(resource, TERMINATE):
+        verdict = job_end.failure(job_end.ASKED, f"{job_end.ASKED.message} before it was created")
+    elif resource.spec.get("suspend"):
+        verdict = job_status.suspended("spec.suspend is true: nothing is created in Azure Batch")
+    elif (left := job_end.pending_deadline(resource, now)) is not None and left <= 0:
+        verdict = job_end.failure(job_end.PENDING_TOO_LONG)
+    elif remote is Absent.NOT_FOUND and not scope.named and expand.nothing_to_do(resource.spec):
+        if (left := GRACE_SECONDS - seconds_since(resource.created, now)) > 0:
+            # BatchTasks of the same `apply` may follow; as this is the end of the job, a slow clock waits for longer.
+            return Plan(requeue_after=left)
+        verdict = job_end.NOTHING_TO_DO
+    else:
+        return None
+    shown = carry_over(resource, verdict, now)
+    if marks := handled(resource, TERMINATE):
+        shown["handled"] = marks
+    requeue_after = time_to_live(resource) if verdict.phase in ENDED_PHASES else job_end.pending_deadline(resource, now)
+    plan = Plan(status=shown, requeue_after=requeue_after)
+    if remote is Absent.NOT_FOUND and resource.status.get("state"):
+        # Deleted outside the operator: the status no longer shows the state of a job that is gone.
+        gone = Absence(Table.JOBS, resource.remote_id)
+        plan = replace(plan, status=job_status.without_remote(shown), confirm=(gone,))
+    return with_event(resource, plan, verdict)
+
+
+def lost(resource: Resource, now: float) -> Plan | None:
+    """The job was deleted outside the operator after tasks had started: a person decides, since running them again may repeat work.
+
+    A job of which no task had started is created again, with all of its tasks.
+    """
+    if (ended := ended_as(resource)) is not None and not pending_request(resource, RECREATE):
+        # Somebody has written another phase into the status; its conditions still say what is true.
+        return Plan(status={**resource.status, "phase": ended})
+    if not resource.status.get("tasksStartTime") or pending_request(resource, RECREATE):
+        return None
+    message = (
+        f"job {resource.remote_id!r} was deleted in Azure Batch after tasks had started, and their results with it: set the "
+        f"annotation {RECREATE} to a new value to run all tasks again, or delete this BatchJob"
+    )
+    verdict = Verdict("Stalled", "JobGone", message, ready=False, trend="Stalled")
+    plan = Plan(status=job_status.without_remote(carry_over(resource, verdict, now)))
+    plan = once_absent(resource, plan, verdict, Absence(Table.JOBS, resource.remote_id))
+    return with_event(resource, plan, verdict)
+
+
+def create(scope: JobScope) -> Plan:
+    """Create the job, or say what it waits for."""
+    resource, pool, now = scope.resource, scope.pool, scope.now
+    until = job_end.pending_deadline(resource, now)
+    if pool.problem:
+        plan = waiting(resource, *pool.problem, now)
+        look = FOREIGN_LOOKED_AT_EVERY if pool.problem[0] == NOT_ALLOWED else None
+        return replace(
+            plan,
+            requeue_after=min((each for each in (plan.requeue_after, until, look) if each is not None), default=None),
+        )
+    if (stalled := wrong_tasks(resource, None, now)) is not None:
+        return stalled
+    if pool.no_fallback and (left := grace_left(resource, now)) > 0:
+        # It may follow in the same `apply`; the job goes on without it, so nothing but the Event tells of a typing error.
+        return Plan(requeue_after=left)
+    verdict = Verdict("Creating", "Creating", "the job is being created", ready=False, trend="Reconciling")
+    call = Call("create_job", Table.JOBS, resource.remote_id, body=_body(resource, pool.id, scope))
+    # A new incarnation begins with nothing remembered of one before it.
+    url = f"{scope.account.url}/jobs/{resource.remote_id}"
+    shown = status(resource, verdict, now, id=resource.remote_id, url=url, account=scope.account.name, poolId=pool.id)
+    if marks := handled(resource, RECREATE):
+        shown["handled"] = marks
+    events = (Event(*pool.no_fallback, "Warning"),) if pool.no_fallback else ()
+    return with_event(resource, Plan("add", (call,), status=shown, events=events, requeue_after=until), verdict)
+
+
+def wrong_tasks(resource: Resource, digits: int | None, now: float) -> Plan | None:
+    """Stalled, if the tasks cannot be sent as they are."""
+    found = expand.problems(resource.spec)
+    if digits is not None and (needed := expand.id_width(resource.spec)) > digits:
+        text = (
+            f"spec.taskFactory now needs ids of {needed} digits, but those in Azure Batch have {digits}: take tasks away, "
+            "or create a new BatchJob with taskFactory.idWidth"
+        )
+        found = [text]
+    if not found:
+        return None
+    verdict = Verdict("Stalled", "InvalidTasks", "; ".join(found[:5]), ready=False, trend="Stalled")
+    shown = status(resource, verdict, now) if digits is None else carry_over(resource, verdict, now)
+    return with_event(resource, Plan(status=shown), verdict)
+
+
+def _body(resource: Resource, pool_id: str | None, scope: JobScope) -> dict[str, Any]:
+    """The job as it is created: never with terminatejob, since a job without tasks would end at once (docs/azure-batch.md#jobs)."""
+    spec = resource.spec
+    body = {"id": resource.remote_id} | JobSpec.rest_body(spec)
+    if pool_id is not None:
+        body["poolInfo"] = {"poolId": pool_id}
+    body["onAllTasksComplete"] = "noaction"
+    if (constraints := job_changes.constraints(spec, None)) is not None:
+        body["constraints"] = constraints
+    # It costs nothing and cannot be set later, when a BatchTask or a changed spec may bring dependencies.
+    body.setdefault("usesTaskDependencies", True)
+    body = job_changes.with_note(ownership.with_marker(body, ownership.marker(scope.cluster, resource)), spec)
+    if expand.total(spec):
+        body["metadata"].append({"name": TASKS_METADATA, "value": job_changes.new_note(spec, scope.fingerprint)})
+    return body

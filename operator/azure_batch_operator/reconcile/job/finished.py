@@ -1,0 +1,133 @@
+"""A BatchJob whose job has ended: its result, what comes too late, and what goes when its time is over (docs/jobs.md)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile import adoption
+from azure_batch_operator.reconcile.annotations import handled, pending_request
+from azure_batch_operator.reconcile.job import changes as job_changes
+from azure_batch_operator.reconcile.job import end as job_end
+from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job import status as job_status
+from azure_batch_operator.reconcile.job.scope import JobScope, LiveJob
+from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Event, Evidence, ObjectChange, Plan, Table
+from azure_batch_operator.reconcile.standard_plans import finalizer_on, with_event
+from azure_batch_operator.reconcile.status import Verdict, seconds_since
+
+_TOO_LATE = (
+    "Azure Batch runs no task of a completed job again: create a new BatchJob; to be able to run failed tasks again, give "
+    "the next one failurePolicy.action: Hold"
+)
+
+
+def time_to_live(resource: Resource) -> float | None:
+    """Seconds from the end of the job to the deletion of the object, or of its job alone."""
+    ttl = resource.spec.get("ttlSecondsAfterFinished")
+    return None if ttl is None else float(ttl)
+
+
+def keeps_object(resource: Resource) -> bool:
+    """Whether the object outlives its job when its time is over."""
+    return resource.spec.get("ttlPolicy") == "KeepObject"
+
+
+def finished(resource: Resource, origin: str, now: float) -> Plan:
+    """The job is done: its object goes when its time is over, and verbs and changes of its tasks come too late."""
+    done = next((each for type_ in ("Complete", "Failed") if (each := resource.condition(type_))), None)
+    ttl, requeue_after = time_to_live(resource), None
+    over = False
+    if ttl is not None and done is not None and not keeps_object(resource):
+        requeue_after = ttl - seconds_since(done["lastTransitionTime"], now)
+        over = requeue_after <= 0
+    events: tuple[Event, ...] = ()
+    if pending_request(resource, RETRY_FAILED):
+        events = (Event("RetryRefused", _TOO_LATE, "Warning"),)
+    shown = dict(resource.status)
+    if shown.get("observedGeneration") != resource.generation:
+        conditions = [
+            dict(each) | {"observedGeneration": resource.generation} for each in shown.get("conditions") or ()
+        ]
+        shown |= {"observedGeneration": resource.generation, "conditions": conditions}
+    if (changed := _tasks_changed(resource, origin)) is not None:
+        shown["conditions"] = job_status.too_late(resource, shown, changed=changed, now=now)
+        if shown["conditions"] != resource.status.get("conditions") and changed:
+            events = (*events, Event("TasksNotChanged", job_status.TASKS_TOO_LATE, "Warning"))
+    if marks := handled(resource, RETRY_FAILED, TERMINATE):
+        shown["handled"] = marks
+    if over:
+        # With the status: under the policy skip the object stays, and is to say that its spec was seen.
+        gone = ObjectChange(resource.key, uid=resource.uid)
+        return Plan(status=None if shown == resource.status else shown, events=events, objects=(gone,))
+    # Somebody has taken it off by hand, but the job is there until it is deleted.
+    finalizer = finalizer_on(resource) if resource.status.get("state") else None
+    return Plan(
+        finalizer, status=None if shown == resource.status else shown, events=events, requeue_after=requeue_after
+    )
+
+
+def _tasks_changed(resource: Resource, origin: str) -> bool | None:
+    """Whether the tasks of a finished job were changed afterwards; None if that is not known.
+
+    Args:
+        origin: as in `JobScope`. Without it, because a ConfigMap or Secret cannot be read, the spec alone still tells some changes.
+    """
+    made_from = resource.status.get("tasksFingerprint")
+    if not made_from:
+        return None
+    if origin:
+        return bool(origin != made_from)
+    return job_changes.origin(resource.spec) != job_changes.without_contents(made_from) or None
+
+
+def clean_up(scope: JobScope) -> Plan:
+    """Delete the job of a finished object in Azure Batch when its time is over; the object and its status stay."""
+    resource, remote = scope.resource, scope.remote
+    plan = finished(resource, scope.origin, scope.now)
+    done = resource.condition("Complete") or resource.condition("Failed")
+    left = 0.0
+    if done is not None:
+        left = float(resource.spec["ttlSecondsAfterFinished"]) - seconds_since(done["lastTransitionTime"], scope.now)
+    if left > 0:
+        return replace(plan, requeue_after=left)
+    if not scope.account.usable or remote is Absent.UNKNOWN:
+        return plan
+    if remote is Absent.NOT_FOUND or not adoption.ours(remote, resource, scope.cluster, scope.others):
+        shown = resource.status if plan.status is None else plan.status
+        # It is the last look at the job.
+        gone = (Absence(Table.JOBS, resource.remote_id),) if remote is Absent.NOT_FOUND else ()
+        return replace(plan, status={**shown, "cleanedUp": True}, confirm=gone)
+    if remote.get("state") == "deleting":
+        return plan
+    call = Call("delete_job", Table.JOBS, resource.remote_id, evidence=Evidence.of(remote))
+    return replace(plan, finalizer=finalizer_on(resource), calls=(call,))
+
+
+def finish(job: LiveJob) -> Plan:
+    """The job has ended in Azure Batch: what counts is how its tasks have."""
+    resource, remote, tasks = job.resource, job.remote, job.tasks
+    if tasks.unfinished is None:
+        verdict = Verdict("Completing", "Completing", "the results are being read", ready=False, trend="Reconciling")
+        return Plan(status=job_status.job_status(job, verdict))
+    total = job_status.total_of(resource, tasks)
+    noted, all_in = job_changes.noted_tasks(remote)[0], job.is_complete
+    present = max(tasks.number("active", "running", "completed"), tasks.failed_count + tasks.unfinished)
+    # The service's counts lag, so they are asked only where there may be tasks that were never added.
+    unread = expand.unread(resource.spec)
+    missing = 0 if all_in or not (unread or expand.total(resource.spec)) else max(0, total - present)
+    if unread and not noted and not resource.status.get("taskCounts"):
+        # Nothing tells how many there should be, but the note that all are in was never made.
+        missing = max(1, missing)
+        total = present + missing
+    verdict = job_end.outcome(resource.spec, remote, tasks, total, missing, grown=bool(noted))
+    marks = handled(resource, TERMINATE)
+    plan = Plan(
+        finalizer=finalizer_on(resource),
+        status=job_status.job_status(
+            job, verdict, handled=marks, missing=missing, origin=job.scope.origin if all_in else None
+        ),
+        requeue_after=time_to_live(resource),
+    )
+    return with_event(resource, plan, verdict)
