@@ -147,8 +147,9 @@ class _Coordination:
         if number == 0:
             self._service.tasks.run_started(self.run)
             return
-        self._enter(self._subtasks[number - 1], "running")
-        self._service.tasks.note_started(self._task, self.nodes[number], number)
+        subtask = self._subtasks[number - 1]
+        self._enter(subtask, "running")
+        self._service.tasks.note_started(self._task, self.nodes[number], number, subtask.state_time)
 
     def returned(self, number: int) -> None:
         """A coordination command has succeeded."""

@@ -232,7 +232,7 @@ class Tasks:
         now = self._microsecond()
         task.start_time = now
         task.enter("running", now)
-        self.note_started(task, run.node, 0 if "multiInstanceSettings" in task.spec else None)
+        self.note_started(task, run.node, 0 if "multiInstanceSettings" in task.spec else None, now)
 
     def run_finished(self, run: Run, result: RunResult) -> None:
         """A try is over: complete the task or try again."""
@@ -293,17 +293,23 @@ class Tasks:
                 if child.state == "active":
                     self.enqueue(child)
 
-    def note_started(self, task: Task, node: Node, subtask: int | None) -> None:
+    @staticmethod
+    def note_started(task: Task, node: Node, subtask: int | None, now: int) -> None:
         """A task, or one of the instances of a multi-instance task, runs: it is the latest in its node's list."""
-        entry = {"job": task.job.id, "task": task.id, "state": "running", "startTime": self._microsecond()}
-        node.recent_tasks.appendleft(entry if subtask is None else entry | {"subtask": subtask})
+        entry = {"job": task.job.id, "task": task.id, "state": "running", "startTime": now}
+        if subtask is not None:
+            entry["subtask"] = subtask
+        node.recent_tasks.appendleft(entry)
 
     @staticmethod
     def note_ended(task: Task, node: Node, subtask: int | None, end: dict[str, Any]) -> None:
         """What became of it, in its node's list."""
         for entry in node.recent_tasks:
-            if (entry["task"], entry["job"], entry["state"]) == (task.id, task.job.id, "running") and (
-                entry.get("subtask") == subtask
+            if (
+                entry["task"] == task.id
+                and entry["state"] == "running"
+                and entry["job"] == task.job.id
+                and entry.get("subtask") == subtask
             ):
                 entry |= end
                 return
