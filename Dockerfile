@@ -19,6 +19,7 @@ RUN python3 -m venv --without-pip /opt/emulator \
 COPY pyproject.toml README.md LICENSE ./
 COPY operator ./operator
 COPY emulator ./emulator
+COPY kubectl ./kubectl
 # One wheel holds both programs; each image keeps its own. Byte code is made here, because the root of the images is read-only.
 RUN /opt/tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels . \
  && for each in operator emulator; do \

@@ -149,7 +149,7 @@ UV_LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 
 .PHONY: lock
 lock: ## Pin all dependencies by hash again (needs uv on PATH)
-	@$(UV_LOCK) --extra emulator --extra tracing --group dev -o requirements.txt
+	@$(UV_LOCK) --extra emulator --extra kubectl --extra tracing --group dev -o requirements.txt
 	@$(UV_LOCK) --extra tracing -c requirements.txt -o requirements/operator.txt
 	@for each in emulator-image:emulator build:build; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \

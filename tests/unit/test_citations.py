@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("operator", "emulator", "tests", "dev", "docs", "manifests", "helm", "crds", "gitops", "schemas")
+FOLDERS = ("operator", "emulator", "kubectl", "tests", "dev", "docs", "manifests", "helm", "crds", "gitops", "schemas")
 SUFFIXES = {".py", ".md", ".yaml", ".yml", ".json", ".go", ".lua", ".tpl", ".toml", ".sh"}
 ELSEWHERE = re.compile(r"\N{SECTION SIGN}|batch[-]semantics|\b(?:kopf|users|peers)[.]md\b")
 """Numbered sections, and documents that are not in the repository."""

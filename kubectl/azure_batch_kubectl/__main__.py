@@ -1,0 +1,20 @@
+"""`python -m azure_batch_kubectl`, and the console script `kubectl-azure_batch`, by which kubectl finds the plugin."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the program; says what to install where the extra is missing."""
+    try:
+        from azure_batch_kubectl.cli import plugin  # here, because it may fail
+    except ModuleNotFoundError as error:
+        if error.name != "rich":
+            raise
+        sys.exit("error: the Python package 'rich' is missing: install azure-batch-operator[kubectl]")
+    plugin(prog_name="kubectl azure-batch")
+
+
+if __name__ == "__main__":
+    main()

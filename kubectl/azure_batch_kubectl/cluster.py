@@ -1,0 +1,145 @@
+"""The API server, by the user's kubeconfig and with the user's rights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from kubernetes.aio import client, config
+from kubernetes.aio.client.exceptions import ApiException
+
+from azure_batch_kubectl.failure import FailureError
+from azure_batch_operator.api.base import GROUP, VERSION
+from azure_batch_operator.api.kinds import KINDS, Kind
+from azure_batch_operator.batch.redaction import safe_text
+
+_PAGE = 500
+_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which cluster and which part of it the user means.
+
+    Attributes:
+        kubeconfig: file; KUBECONFIG or ~/.kube/config if None.
+        context: of the kubeconfig; the current one if None.
+        namespace: that of the context if None.
+    """
+
+    kubeconfig: str | None = None
+    context: str | None = None
+    namespace: str | None = None
+
+
+def _namespace(place: Place) -> str:
+    if place.namespace:
+        return place.namespace
+    contexts, current = config.list_kube_config_contexts(config_file=place.kubeconfig)
+    chosen = next((each for each in contexts if each["name"] == place.context), current)
+    return str(chosen["context"].get("namespace") or "default")
+
+
+def refusal(error: ApiException) -> str:
+    """What the API server said, in one line."""
+    try:
+        said = json.loads(error.body or "")["message"]
+    except (ValueError, KeyError, TypeError):
+        said = error.reason or "no reason given"
+    return safe_text(" ".join(str(said).split()))
+
+
+class Cluster:
+    """Objects of the group, as plain dicts."""
+
+    def __init__(self, api: client.ApiClient, namespace: str) -> None:
+        self.namespace = namespace
+        self._custom = client.CustomObjectsApi(api)
+        self._core = client.CoreV1Api(api)
+
+    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any]:
+        """One object.
+
+        Raises:
+            ApiException: there is none, or it may not be read.
+        """
+        where = namespace or self.namespace
+        found: dict[str, Any] = await self._custom.get_namespaced_custom_object(
+            GROUP, VERSION, where, KINDS[kind].plural, name, _request_timeout=_SECONDS
+        )
+        return found
+
+    async def list(self, kind: Kind, *, everywhere: bool = False, fields: str = "") -> AsyncIterator[dict[str, Any]]:
+        """All objects of a kind, page by page.
+
+        Args:
+            everywhere: in all namespaces.
+            fields: a field selector.
+        """
+        token, plural = "", KINDS[kind].plural
+        while True:
+            options: dict[str, Any] = {"limit": _PAGE, "_request_timeout": _SECONDS}
+            options |= {"_continue": token} if token else {}
+            options |= {"field_selector": fields} if fields else {}
+            if everywhere:
+                page = await self._custom.list_cluster_custom_object(GROUP, VERSION, plural, **options)
+            else:
+                page = await self._custom.list_namespaced_custom_object(
+                    GROUP, VERSION, self.namespace, plural, **options
+                )
+            for each in page["items"]:
+                yield {"kind": kind.value, **each}
+            token = page["metadata"].get("continue", "")
+            if not token:
+                return
+
+    async def patch(self, kind: Kind, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Merge-patch an object; what it is then."""
+        patched: dict[str, Any] = await self._custom.patch_namespaced_custom_object(
+            GROUP,
+            VERSION,
+            self.namespace,
+            KINDS[kind].plural,
+            name,
+            dict(body),
+            _content_type="application/merge-patch+json",
+            _request_timeout=_SECONDS,
+        )
+        return patched
+
+    async def create(self, kind: Kind, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Create an object; what it is then."""
+        made: dict[str, Any] = await self._custom.create_namespaced_custom_object(
+            GROUP, VERSION, self.namespace, KINDS[kind].plural, dict(body), _request_timeout=_SECONDS
+        )
+        return made
+
+    async def secret(self, namespace: str, name: str) -> Mapping[str, str]:
+        """The data of a Secret, in base64."""
+        found = await self._core.read_namespaced_secret(name, namespace, _request_timeout=_SECONDS)
+        return found.data or {}
+
+
+@asynccontextmanager
+async def connected(place: Place) -> AsyncIterator[Cluster]:
+    """The cluster of the kubeconfig.
+
+    Raises:
+        FailureError: there is no usable kubeconfig.
+    """
+    configuration = client.Configuration()
+    try:
+        namespace = _namespace(place)
+        await config.load_kube_config(
+            config_file=place.kubeconfig,
+            context=place.context,
+            client_configuration=configuration,
+            persist_config=False,
+        )
+    except config.ConfigException as error:
+        raise FailureError(f"no usable kubeconfig: {error}: set KUBECONFIG, --kubeconfig or --context") from None
+    async with client.ApiClient(configuration) as api:
+        yield Cluster(api, namespace)
