@@ -96,6 +96,27 @@ def test_every_property_is_there_with_its_type(operation: str, model: type[ApiMo
     assert wrong == []
 
 
+def sent_in_vain(model: type[ApiModel], shape: Any, path: str = "") -> Iterator[str]:
+    """What a body would carry although the API has no such property."""
+    children = DIGEST["shapes"][shape]
+    for name, member in model.members().items():
+        if name in model.ours or member.stands_for:
+            continue
+        if name not in children:
+            yield f"{path}{name}"
+        elif member.model:
+            child = children[name]
+            yield from sent_in_vain(member.model, child[0] if isinstance(child, list) else child, f"{path}{name}.")
+
+
+CREATES = [(operation, model) for operation, model in BODIES if "_Create" in operation]
+
+
+@pytest.mark.parametrize(("operation", "model"), CREATES, ids=[f"{name}-{model.__name__}" for name, model in CREATES])
+def test_what_the_api_does_not_know_is_marked_as_ours(operation: str, model: type[ApiModel]) -> None:
+    assert list(sent_in_vain(model, DIGEST["operations"][operation]["body"])) == []
+
+
 def test_no_exception_is_without_a_case() -> None:
     paths = [path for _, _, path, _ in CASES]
     assert [each for each in EXCEPTIONS if not any(path.endswith(each) for path in paths)] == []
