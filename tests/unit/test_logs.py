@@ -126,6 +126,21 @@ def test_a_transition_is_one_line_with_its_reason_whatever_is_written_late() -> 
 
 
 @pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize(("stalled", "level"), [("TasksFailed", "INFO"), ("Forbidden", "WARNING")])
+def test_deleting_a_failed_job_is_no_second_warning(stalled: str, level: str) -> None:
+    """The object keeps the conditions of its life; a deletion that is refused is stalled for a reason of its own."""
+    stream, transitions = written("json"), Transitions()
+    reason = "Forbidden" if stalled == "Forbidden" else "Deleting"
+    left = [{"type": each, "status": "True", "reason": "TasksFailed"} for each in ("Failed", "Stalled")]
+    left[1]["reason"] = stalled
+    ready = {"type": "Ready", "status": "False", "reason": reason, "message": "why"}
+    transitions.log(
+        resource(Kind.JOB, {"poolRef": {"name": "cpu"}}), {"phase": "Deleting", "conditions": [ready, *left]}
+    )
+    assert json.loads(stream.getvalue())["level"] == level
+
+
+@pytest.mark.usefixtures("restored")
 async def test_of_thousands_of_tasks_only_what_fails_is_a_line() -> None:
     stream, transitions = written("json"), Transitions()
     task = resource(Kind.TASK, {"jobRef": {"name": "a"}, "commandLine": "true"})

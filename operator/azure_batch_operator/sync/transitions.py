@@ -32,9 +32,16 @@ def state_of(status: Mapping[str, Any]) -> State:
 
 
 def level_of(kind: Kind, status: Mapping[str, Any]) -> int:
-    """WARNING if a person must act or something has failed; BatchTasks else only at DEBUG."""
+    """WARNING if a person must act or something has failed; BatchTasks else only at DEBUG.
+
+    An object that is being deleted keeps the conditions of its life. These were logged when they came.
+    """
+    phase, reason = state_of(status)
     if any(
-        each["type"] in {"Stalled", "Failed"} and each["status"] == "True" for each in status.get("conditions") or ()
+        each["type"] in {"Stalled", "Failed"}
+        and each["status"] == "True"
+        and (phase != "Deleting" or each.get("reason") == reason)
+        for each in status.get("conditions") or ()
     ):
         return logging.WARNING
     return logging.DEBUG if kind is Kind.TASK else logging.INFO
