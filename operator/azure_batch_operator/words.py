@@ -1,4 +1,4 @@
-"""How messages join names, so that a list within a sentence reads as one; of the standard library alone, for all modules.
+"""How messages join names and count, so that they read as sentences; of the standard library alone, for all modules.
 
 After a colon and in parentheses names are only separated by commas: such lists are read as data, some by a program.
 """
@@ -18,3 +18,14 @@ def listed(names: Iterable[object], last: str = "and") -> str:
     """
     *first, end = [str(name) for name in names] or [""]
     return f"{', '.join(first)} {last} {end}" if first else end
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and its noun.
+
+    >>> counted(1, "task")
+    '1 task'
+    >>> counted(0, "task")
+    '0 tasks'
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

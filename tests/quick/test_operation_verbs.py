@@ -301,6 +301,9 @@ async def test_a_missing_file_is_named(stage: Stage, missing: Body, tail: bool) 
     if tail:
         path = spec["readFile"]["path"]
         assert result["message"].startswith(f"there is no file '{path}', or the task or node does not exist: HTTP 404")
+    elif "taskId" not in missing:
+        start = "there is no file 'no.txt'; listFiles shows the files that exist: FileNotFound: "
+        assert result["message"].startswith(start)
     assert "HTTP 404: HTTP 404" not in result["message"]
     assert ("NotFound" in result["message"]) == (not tail)
 

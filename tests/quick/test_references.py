@@ -33,6 +33,17 @@ async def test_wrong_references_are_warnings(stage: Stage) -> None:
     assert {each["type"] for each in (*stage.events("bj", "own"), *stage.events("bp", "p"))} == {"Warning"}
 
 
+async def test_a_pool_of_the_namespace_of_the_account_is_named_by_its_id(stage: Stage) -> None:
+    stage.apply({"kind": "Namespace", "metadata": {"name": "platform"}})
+    secret, account = stage.account_objects(namespace="platform")
+    account["spec"]["allowedNamespaces"] = {"all": True}
+    reference = {"name": "main", "namespace": "platform"}
+    stage.apply(secret, account, job("own", accountRef=reference, tasks=sleeping(1, 5)))
+    await stage.until(lambda: stage.reason("bj", "own") == "PoolNotFound", 60)
+    hint = "; for a pool of another namespace give its ID in spec.poolInfo.poolId"
+    assert stage.condition("bj", "own")["message"].endswith(hint)
+
+
 @pytest.mark.parametrize("suspend", [False, True])
 async def test_the_pool_of_a_job_to_be_is_the_one_that_the_corrected_spec_names(stage: Stage, suspend: bool) -> None:
     """The column went on to show the typing error."""

@@ -146,7 +146,7 @@ def _check_identity(sign_in: SignIn, namespace: str, remedy: str) -> None:
         raise ValueMissingError(
             "IdentityNotAllowed",
             f"accounts of namespace {namespace!r} may not use the operator's own identity: {remedy}, or start the operator "
-            f"with --identity-namespace={namespace}",
+            f"with --identity-namespace={namespace} (in the chart: workloadIdentity.namespaces)",
         )
 
 

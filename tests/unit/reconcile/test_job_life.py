@@ -267,7 +267,16 @@ QUOTA = [{"code": "AccountCoreQuotaReached", "message": "full"}]
         (STEADY | {"allocationState": "resizing"}, {}, "is getting nodes"),
         (STEADY | {"resizeErrors": QUOTA}, {}, "AccountCoreQuotaReached: full"),
         (STEADY, {"starting": 1}, "are starting"),
-        (STEADY, {"unusable": 1, "startTaskFailed": 2}, "they are unusable or startTaskFailed"),
+        (
+            STEADY,
+            {"unusable": 1, "startTaskFailed": 2},
+            "(unusable or startTaskFailed): see the condition NodesHealthy",
+        ),
+        (
+            STEADY | {"state": "deleting"},
+            {"running": 1},
+            "is being deleted: move the job to another pool with spec.poolRef",
+        ),
         (STEADY, {"idle": 1}, None),
         (STEADY, {"running": 1}, "busy with other jobs"),
         (STEADY | {"taskSlotsPerNode": 1}, {"idle": 1}, "needs 2 task slots"),
@@ -280,6 +289,25 @@ def test_the_sentence(pool: Remote, nodes: dict[str, int], words: str | None) ->
     said = waiting_for(spec, there, view, TasksView(counts=counted(active=1)), blocked=False)
     assert (said is None) if words is None else words in (said or "")
     assert waiting_for(spec, there, view, TasksView(counts=counted(active=1, running=1)), blocked=False) is None
+
+
+MISSING = "pool 'cpu' does not exist in Azure Batch: "
+
+
+@pytest.mark.parametrize(
+    ("pool", "remedy"),
+    [
+        ({"poolRef": {"name": "cpu"}}, "create it, or move the job to another pool with spec.poolRef"),
+        ({"poolInfo": {"poolId": "cpu"}}, "create it, or move the job to another pool with spec.poolInfo.poolId"),
+        ({"poolInfo": {"autoPoolSpecification": {"poolLifetimeOption": "job"}}}, "create a new BatchJob"),
+    ],
+)
+def test_the_remedy_for_a_missing_pool_names_the_field_that_the_spec_has(pool: dict[str, Any], remedy: str) -> None:
+    spec = {"tasks": JOB_SPEC["tasks"]} | pool
+    there = {"state": "active", "poolInfo": {"poolId": "cpu"}}
+    view = TargetPoolView("cpu", remote=Absent.NOT_FOUND)
+    said = waiting_for(spec, there, view, TasksView(counts=counted(active=1)), blocked=False)
+    assert said == MISSING + remedy
 
 
 AFTER_A = {"id": "b", "commandLine": "", "dependsOn": {"taskIds": ["a"]}}

@@ -333,6 +333,11 @@ def test_the_node_agent_is_taken_from_the_images_that_the_account_supports() -> 
     assert refused.calls == ()
     assert ready(refused) == ("False", "ImageNotSupported")
     assert "of this offer it supports 22" in condition(refused, "Stalled")[2]
+    refused = decide(
+        with_image("99"), Absent.NOT_FOUND, images=[image("22") | {"imageReference": {"offer": "windows"}}]
+    )
+    hint = "; it supports 1 offer, see status.supportedImages of the BatchAccount: correct"
+    assert hint in condition(refused, "Stalled")[2]
 
 
 def test_the_end_of_an_image_is_warned_of_in_time() -> None:

@@ -16,6 +16,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.plan import TaskEvidence
 from azure_batch_operator.reconcile.status import SUSPENDED, Verdict, seconds_since
+from azure_batch_operator.words import counted
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def outcome(
     if well and (not missing or (grown and reason in _BY_ITSELF)) and (total or reason not in _ENDINGS):
         return _success(total - missing, failed, reason)
     succeeded = total - missing - failed - unfinished
-    so_far = f"{succeeded} of {total} tasks had succeeded" if total else "it had no tasks"
+    so_far = f"{succeeded} of {counted(total, 'task')} had succeeded" if total else "it had no tasks"
     ending = _ENDINGS.get(reason)
     if ending is DEPENDENCY_FAILED:
         text = f"{failed} of {total} tasks failed, and {unfinished} could not run because they depend on a failed one{first}"
@@ -205,7 +206,7 @@ def _success(total: int, failed: int, reason: str) -> Verdict:
 def held(failed: int, total: int, first: str) -> Verdict:
     """The verdict on a job that is kept open although its tasks have ended, since some have failed."""
     text = (
-        f"{failed} of {total} tasks failed (first: {first}); failurePolicy keeps the job open: run them again with a new "
-        f"value of the annotation {RETRY_FAILED}, or end the job with {TERMINATE}"
+        f"{failed} of {counted(total, 'task')} failed (first: {first}); failurePolicy keeps the job open: run them again with a "
+        f"new value of the annotation {RETRY_FAILED}, or end the job with {TERMINATE}"
     )
     return Verdict("Held", "TasksFailed", text, ready=False, trend="Stalled")

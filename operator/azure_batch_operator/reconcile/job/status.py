@@ -20,6 +20,7 @@ from azure_batch_operator.reconcile.status import (
     status,
     timestamp,
 )
+from azure_batch_operator.words import counted
 
 RETRY_REFUSED = "RetryRefused"
 _STATES = ("active", "running", "completed", "succeeded", "failed")
@@ -72,7 +73,7 @@ def verdict(
         )
         return Verdict("Disabled", "Disabled", message, ready=True)
     if not complete:
-        message = f"{tasks.submitted or 0} of {own} tasks added"
+        message = f"{tasks.submitted or 0} of {counted(own, 'task')} added"
         return Verdict("Submitting", "Submitting", message, ready=False, trend="Reconciling")
     if not own and not any((tasks.counts or {}).values()):
         return Verdict("Running", "Active", _NO_TASKS, ready=True)

@@ -56,10 +56,26 @@ def _of_pool(spec: Mapping[str, Any], remote: Mapping[str, Any], pool: TargetPoo
     if pool.remote is Absent.UNKNOWN or name is None:
         return None
     if pool.remote is Absent.NOT_FOUND:
-        return (
-            f"pool {name!r} does not exist in Azure Batch: create it, or move the job to another pool with spec.poolRef"
-        )
+        return f"pool {name!r} does not exist in Azure Batch: {_create_or_move(spec)}"
+    if pool.remote.get("state") == "deleting":
+        return f"pool {name!r} is being deleted: {_move(spec)}"
     return _of_nodes(name, pool.remote, pool.nodes or {}) or _of_slots(spec, name, pool, tasks)
+
+
+def _create_or_move(spec: Mapping[str, Any]) -> str:
+    return f"create it, or {_move(spec)}" if _pool_field(spec) else _move(spec)
+
+
+def _move(spec: Mapping[str, Any]) -> str:
+    field = _pool_field(spec)
+    return f"move the job to another pool with {field}" if field else "create a new BatchJob"
+
+
+def _pool_field(spec: Mapping[str, Any]) -> str | None:
+    """Where the spec names its pool; None for an auto pool, which cannot be changed."""
+    if spec.get("poolRef"):
+        return "spec.poolRef"
+    return "spec.poolInfo.poolId" if (spec.get("poolInfo") or {}).get("poolId") else None
 
 
 def _of_nodes(name: str, pool: Mapping[str, Any], nodes: Mapping[str, int]) -> str | None:
@@ -69,7 +85,7 @@ def _of_nodes(name: str, pool: Mapping[str, Any], nodes: Mapping[str, int]) -> s
         return f"the nodes of pool {name!r} are starting"
     if any(nodes.get(state) for state in _BROKEN):
         states = " or ".join(state for state in _BROKEN if nodes.get(state))
-        return f"the nodes of pool {name!r} cannot run tasks: they are {states}; see the status of its BatchPool"
+        return f"no node of pool {name!r} can run tasks ({states}): see the condition NodesHealthy of its BatchPool"
     errors = pool.get("resizeErrors") or ()
     if errors and pool.get("allocationState") == "steady":
         return f"pool {name!r} has no nodes: {errors[0].get('code')}: {errors[0].get('message', '')}"

@@ -13,7 +13,7 @@ from typing import Any
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.reconcile.pool import formulas as pool_formulas
 from azure_batch_operator.reconcile.wire_equality import same
-from azure_batch_operator.words import listed
+from azure_batch_operator.words import counted, listed
 
 TARGETS = ("targetDedicatedNodes", "targetLowPriorityNodes")
 _SIZE = frozenset({*TARGETS, "resizeTimeout", "enableAutoScale", "autoScaleFormula", "autoScaleEvaluationInterval"})
@@ -147,7 +147,11 @@ def _unsupported(reference: Mapping[str, Any], images: Sequence[Mapping[str, Any
         for each in images
         if str((each.get("imageReference") or {}).get("offer", "")).lower() == str(reference.get("offer", "")).lower()
     )
-    hint = f"; of this offer it supports {listed(close[:5])}" if close else f"; it supports {len(offers)} offers"
+    hint = (
+        f"; of this offer it supports {listed(close[:5])}"
+        if close
+        else f"; it supports {counted(len(offers), 'offer')}, see status.supportedImages of the BatchAccount"
+    )
     return (
         f"Azure Batch supports no image {name}{hint}: correct "
         "spec.virtualMachineConfiguration.imageReference, or give nodeAgentSKUId"

@@ -10,6 +10,7 @@ from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Remote
 from azure_batch_operator.reconcile.pool.history import NO_HISTORY, History
 from azure_batch_operator.reconcile.secret_versions import NO_VALUES, ValueVersions
 from azure_batch_operator.reconcile.value_references import ResolutionError
+from azure_batch_operator.words import counted
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def number_of_tier(counts: Mapping[str, Any] | None, tier: str, states: Sequence
 
 def some_nodes(number: int) -> str:
     """A number of nodes in words."""
-    return f"{number} node" if number == 1 else f"{number} nodes"
+    return counted(number, "node")
 
 
 def present(remote: Mapping[str, Any]) -> int:

@@ -76,7 +76,7 @@ def _at_rest(resource: Resource, size: Size, remote: Mapping[str, Any], view: Po
     moving = not steady(remote)
     if isinstance(size, Formula):
         phase, message = ("Resizing", f"the formula wants {some_nodes(target)}") if moving else ("Steady", "")
-        text = message or f"{usable} of {target} nodes usable"
+        text = message or f"{usable} of {some_nodes(target)} usable"
         return Verdict(phase, "AutoScaled", text, ready=True, more=more)
     before = resource.condition("Ready")
     if moving and was_ready(resource) and before is not None and before["reason"] == "ResizeIncomplete":
@@ -89,17 +89,17 @@ def _at_rest(resource: Resource, size: Size, remote: Mapping[str, Any], view: Po
     # Nodes that start for the first time are part of becoming ready; later restarts of single nodes are not.
     seen = usable + broken + number_of(counts, AWAY)
     if not was_ready(resource) and (coming or seen < min(target, there)):
-        message = f"{usable} of {target} nodes usable, {max(coming, there - seen)} starting"
+        message = f"{usable} of {some_nodes(target)} usable, {max(coming, there - seen)} starting"
         return Verdict("Starting", "NodesStarting", message, ready=False, trend="Reconciling", more=more)
     if "ResizeFailed" in more:
-        message = f"{there} of {target} nodes: {more['ResizeFailed'][2]}"
+        message = f"{there} of {some_nodes(target)}: {more['ResizeFailed'][2]}"
         if over(remote):
             message = (
                 f"{some_nodes(there)} instead of {target}: nodes that were not removed in time are billed, and their removal is "
                 f"requested again. Running tasks may block it: see resizeTimeout, nodeDeallocationOption. {more['ResizeFailed'][2]}"
             )
         return Verdict("Steady", "ResizeIncomplete", message, ready=True, more=more)
-    return Verdict("Steady", "Steady", f"{usable} of {target} nodes usable", ready=True, more=more)
+    return Verdict("Steady", "Steady", f"{usable} of {some_nodes(target)} usable", ready=True, more=more)
 
 
 def _useless(view: PoolView) -> bool:

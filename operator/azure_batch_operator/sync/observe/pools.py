@@ -70,6 +70,11 @@ def batch_pool(context: Context, resource: Resource, session: Session | None, na
     if pool is None:
         message = f"{field} names BatchPool {name!r}, which does not exist in this namespace: create it"
         message += other_name(resource, field)
+        account = (resource.spec.get("accountRef") or {}).get("namespace")
+        if field.endswith(".poolRef") and account not in (None, resource.key.namespace):
+            message += (
+                f"; for a pool of another namespace give its ID in {field.removesuffix('poolRef')}poolInfo.poolId"
+            )
         return TargetPoolView(None, (NO_POOL, message))
     if session is not None and (pinned := pinned_account(pool)) is not None and pinned != session.key:
         message = (

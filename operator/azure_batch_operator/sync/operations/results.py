@@ -43,6 +43,9 @@ def refused(request: Request, error: BatchError, *, lost: bool) -> Result | Batc
         return Result(FAILED if verb.only_in_doubt else SKIPPED, str(error), error.request_id)
     if unanswered(error):
         return None if verb.changes else error
+    if request.on is On.FILES and error.code == "FileNotFound":
+        text = f"there is no file {request.inputs.get('path')!r}; listFiles shows the files that exist: {error}"
+        return Result(FAILED, text, error.request_id)
     if request.on is On.FILES and not error.code and (cause := _FILES.get(error.status or 0)):
         return Result(FAILED, f"{cause.format(path=request.inputs.get('path'))}: {error}", error.request_id)
     if isinstance(error, PreconditionFailedError) and request.on is On.TASKS and not verb.any_version:
