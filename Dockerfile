@@ -20,13 +20,14 @@ COPY pyproject.toml README.md LICENSE ./
 COPY operator ./operator
 COPY emulator ./emulator
 COPY kubectl ./kubectl
-# One wheel holds both programs; each image keeps its own. Byte code is made here, because the root of the images is read-only.
+# One wheel holds all programs; each image keeps its own. Byte code is made here, because the root of the images is read-only.
 RUN /opt/tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels . \
  && for each in operator emulator; do \
       /opt/tools/bin/pip --python /opt/$each/bin/python install --quiet --no-deps --no-index /wheels/*.whl; \
     done \
  && rm -r /opt/operator/lib/python3*/site-packages/azure_batch_emulator /opt/operator/bin/azure-batch-emulator \
           /opt/emulator/lib/python3*/site-packages/azure_batch_operator /opt/emulator/bin/azure-batch-operator \
+          /opt/*/lib/python3*/site-packages/azure_batch_kubectl /opt/*/bin/kubectl-azure_batch \
  && for each in operator emulator; do /opt/$each/bin/python -m compileall -q -j 0 /opt/$each/lib; done
 
 # The base without what installs software, flattened, so that no layer holds it.

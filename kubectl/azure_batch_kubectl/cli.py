@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
 import click
 
-from azure_batch_kubectl import objects
+from azure_batch_kubectl import objects, wait_command, waiting
+from azure_batch_kubectl.actions import Action, change, check_kind
 from azure_batch_kubectl.around import around
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.command import on_cluster
 from azure_batch_kubectl.why import explain
+from azure_batch_operator.api.base import GROUP
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,3 +33,61 @@ async def why(cluster: Cluster, target: tuple[str, ...]) -> None:
     kind, name = objects.target(target)
     thing = await cluster.get(kind, name)
     click.echo(explain(thing, await around(cluster, thing)))
+
+
+async def _act(cluster: Cluster, action: Action, targets: tuple[str, ...]) -> None:
+    named = [objects.job_or(each) for each in targets]
+    for kind, _ in named:
+        check_kind(action, kind)
+    for kind, name in named:
+        decided = change(action, await cluster.get(kind, name), datetime.now(UTC).isoformat())
+        if decided.patch is not None:
+            await cluster.patch(kind, name, decided.patch)
+        click.echo(f"{kind.lower()}.{GROUP}/{name} {decided.said}")
+
+
+def _action(action: Action, help: str) -> None:  # noqa: A002 (click's name)
+    """Add the command of an action."""
+
+    @plugin.command(action.value, help=help)
+    @click.argument("targets", nargs=-1, required=True, metavar="[KIND/]NAME...")
+    @on_cluster
+    async def command(cluster: Cluster, targets: tuple[str, ...]) -> None:
+        await _act(cluster, action, targets)
+
+
+_action(Action.SUSPEND, "Suspend a job (NAME or bj/NAME) or a job schedule (bjs/NAME): set spec.suspend to true.")
+_action(Action.RESUME, "Resume a suspended job (NAME or bj/NAME) or job schedule (bjs/NAME).")
+_action(Action.RETRY, "Run the failed tasks of an open job (NAME or bj/NAME), or a BatchTask (bt/NAME), again.")
+_action(Action.TERMINATE, "Terminate a job (NAME or bj/NAME), a BatchTask (bt/NAME) or an operation (bop/NAME).")
+
+
+class _Seconds(click.ParamType[float]):
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return waiting.seconds(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+@plugin.command()
+@click.argument("target", metavar="[KIND/]NAME")
+@click.option(
+    "--for",
+    "goal",
+    type=click.Choice([each.value for each in waiting.Goal]),
+    default="complete",
+    show_default=True,
+    help="What to wait for; ended is either of the others.",
+)
+@click.option("--timeout", type=_Seconds(), default="0", help="How long, such as 30s or 1h30m; no limit if not given.")
+@on_cluster
+async def wait(cluster: Cluster, target: str, goal: str, timeout: float) -> None:
+    """Wait until a job (NAME or bj/NAME), a BatchTask (bt), an operation (bop) or a job schedule (bjs) has ended.
+
+    Exits with 3 if it ends in another way, and with 4 after the timeout. Shows progress on a terminal.
+    """
+    kind, name = objects.job_or(target)
+    await wait_command.run(cluster, kind, name, waiting.Goal(goal), timeout)

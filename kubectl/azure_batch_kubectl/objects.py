@@ -42,6 +42,15 @@ def target(words: Sequence[str]) -> tuple[Kind, str]:
     return kind_of(parts[0]), parts[1]
 
 
+def job_or(word: str) -> tuple[Kind, str]:
+    """The object that `name`, which is a BatchJob, or `kind/name` means.
+
+    Raises:
+        UnknownKindError: the word has another form, or names no kind.
+    """
+    return target([word]) if "/" in word else (Kind.JOB, word)
+
+
 def name(thing: Object) -> str:
     """`metadata.name`."""
     return str(thing["metadata"]["name"])

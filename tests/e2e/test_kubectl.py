@@ -43,6 +43,7 @@ def plugin(stage: Stage, tmp_path: Path) -> Plugin:
 def test_commands(stage: Stage, plugin: Plugin) -> None:
     stage.ready_pool()
     _why(stage, plugin)
+    _actions(stage, plugin)
 
 
 def _why(stage: Stage, plugin: Plugin) -> None:
@@ -59,3 +60,22 @@ def _why(stage: Stage, plugin: Plugin) -> None:
     missing = plugin("why", "bj/missing")
     assert missing.returncode == 1
     assert missing.stderr == 'error: batchjobs.azurebatch.io "missing" not found\n'
+
+
+def _actions(stage: Stage, plugin: Plugin) -> None:
+    tasks = [{"id": "flaky", "commandLine": "/bin/sh -c 'test -e ../mark || { touch ../mark; exit 1; }'"}]
+    stage.apply(job("flaky", tasks=tasks, failurePolicy={"action": "Hold"}))
+    stage.until(lambda: stage.status("bj", "flaky").get("phase") == "Held", "the job is held")
+    assert plugin("wait", "flaky", "--timeout", "1s").returncode == 4
+    assert plugin("retry", "flaky").stdout == "batchjob.azurebatch.io/flaky failed tasks are to run again\n"
+    waited = plugin("wait", "flaky", "--timeout", "60s")
+    assert waited.stdout.startswith("batchjob.azurebatch.io/flaky complete (Succeeded)"), waited.stderr
+    stage.apply(job("long", tasks=[{"id": "t", "commandLine": "/bin/sh -c 'sleep 600'"}]))
+    assert plugin("suspend", "long").stdout == "batchjob.azurebatch.io/long suspended\n"
+    stage.until(lambda: stage.status("bj", "long").get("phase") == "Suspended", "the job is suspended")
+    assert "unchanged" in plugin("suspend", "long").stdout
+    assert plugin("resume", "long").stdout == "batchjob.azurebatch.io/long resumed\n"
+    assert plugin("terminate", "bj/long").returncode == 0
+    failed = plugin("wait", "long", "--timeout", "60s")
+    assert failed.returncode == 3
+    assert failed.stderr.startswith("error: batchjob.azurebatch.io/long failed (JobTerminated)")

@@ -7,18 +7,9 @@ from typing import Any
 import pytest
 
 from azure_batch_kubectl.why import Around, Unreadable, explain
+from unit.kubectl.conftest import thing
 
 Body = dict[str, Any]
-
-
-def thing(kind: str, name: str, *conditions: tuple[str, str, str, str], phase: str = "", **status: Any) -> Body:
-    listed = [dict(zip(("type", "status", "reason", "message"), each, strict=True)) for each in conditions]
-    return {
-        "kind": kind,
-        "metadata": {"name": name, "namespace": "team", "generation": 1},
-        "spec": {},
-        "status": {"observedGeneration": 1, "conditions": listed, "phase": phase, **status},
-    }
 
 
 def test_a_failed_job_shows_its_failures_and_that_it_cannot_run_again() -> None:

@@ -1,0 +1,88 @@
+"""The changes that a person makes by hand: `spec.suspend` and the one-shot annotations. What they do is decided by the operator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from azure_batch_kubectl import objects
+from azure_batch_kubectl.failure import FailureError
+from azure_batch_kubectl.objects import Object
+from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
+from azure_batch_operator.api.kinds import KINDS, Kind
+
+
+class Action(StrEnum):
+    """A command, and the kinds that it is for."""
+
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    RETRY = "retry"
+    TERMINATE = "terminate"
+
+
+_KINDS: Mapping[Action, tuple[Kind, ...]] = {
+    Action.SUSPEND: (Kind.JOB, Kind.SCHEDULE),
+    Action.RESUME: (Kind.JOB, Kind.SCHEDULE),
+    Action.RETRY: (Kind.JOB, Kind.TASK),
+    Action.TERMINATE: (Kind.JOB, Kind.TASK, Kind.OPERATION),
+}
+_DONE: Mapping[Action, str] = {
+    Action.SUSPEND: "suspended",
+    Action.RESUME: "resumed",
+    Action.RETRY: "failed tasks are to run again",
+    Action.TERMINATE: "is to be terminated",
+}
+_NO_SECOND_RUN = (
+    "Azure Batch runs no task of a completed job again: create a new BatchJob. With failurePolicy.action: Hold, a job with "
+    "failed tasks stays open"
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """A merge patch, None if there is nothing to change, and what to tell the user afterwards."""
+
+    patch: Mapping[str, Any] | None
+    said: str
+
+
+def check_kind(action: Action, kind: Kind) -> None:
+    """Refuse a kind that an action is not for.
+
+    Raises:
+        FailureError: with the kinds that it is for.
+    """
+    if kind not in _KINDS[action]:
+        known = " and ".join(f"{each} ({KINDS[each].short})" for each in _KINDS[action])
+        raise FailureError(f"{action} is not for {kind}: it is for {known}")
+
+
+def ended(thing: Object) -> bool:
+    """Whether the object has ended, well or badly."""
+    return objects.holds(thing, "Complete") or objects.holds(thing, "Failed")
+
+
+def change(action: Action, thing: Object, now: str) -> Change:
+    """What to patch.
+
+    Args:
+        now: the value of an annotation; each new one acts once.
+
+    Raises:
+        FailureError: the action can have no effect on the object as it is.
+    """
+    kind, who = Kind(thing["kind"]), f"{thing['kind']} {objects.name(thing)}"
+    if ended(thing) and not (kind is Kind.TASK and action is Action.RETRY):
+        remedy = _NO_SECOND_RUN if action is Action.RETRY else "it does not change any more"
+        raise FailureError(f"{who} has ended ({objects.phase(thing)}): {remedy}")
+    if action in {Action.SUSPEND, Action.RESUME}:
+        wanted = action is Action.SUSPEND
+        if bool(objects.spec(thing).get("suspend")) == wanted:
+            return Change(None, f"{_DONE[action]} already (unchanged)")
+        return Change({"spec": {"suspend": wanted}}, _DONE[action])
+    annotation = RETRY_FAILED if action is Action.RETRY else TERMINATE
+    said = "is to run again" if kind is Kind.TASK and action is Action.RETRY else _DONE[action]
+    return Change({"metadata": {"annotations": {annotation: now}}}, said)

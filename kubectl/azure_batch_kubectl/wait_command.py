@@ -1,0 +1,109 @@
+"""`wait`: reads the object once a second and shows progress on a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import aiohttp
+import click
+from kubernetes.aio.client.exceptions import ApiException, NotFoundException
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from azure_batch_kubectl import objects, waiting
+from azure_batch_kubectl.cluster import Cluster
+from azure_batch_kubectl.failure import Exit, FailureError
+from azure_batch_kubectl.waiting import Goal
+from azure_batch_operator.api.kinds import Kind
+
+_SECONDS = 1.0
+
+
+class Show(Protocol):
+    """Shows how it stands."""
+
+    def __call__(self, thing: objects.Object) -> None:
+        """Take note of the object as it is now."""
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[Show]:
+    """A bar on stderr if that is a terminal, nothing otherwise."""
+    if not sys.stderr.isatty():
+        yield lambda thing: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(label, total=None, text="")
+
+        def show(thing: objects.Object) -> None:
+            done, total = waiting.numbers(thing)
+            progress.update(bar, completed=done, total=total or None, text=waiting.summary(thing))
+
+        yield show
+
+
+async def wait_for(cluster: Cluster, kind: Kind, name: str, goal: Goal) -> waiting.Judgment:
+    """Wait until an object has ended.
+
+    Raises:
+        FailureError: it was deleted meanwhile.
+    """
+    thing: dict[str, Any] | None = await cluster.get(kind, name)
+    with _progress(f"{kind} {name}") as show:
+        while True:
+            if thing is not None:
+                show(thing)
+                if (judgment := waiting.judged(thing, goal)).reached is not None:
+                    return judgment
+            await asyncio.sleep(_SECONDS)
+            thing = await _again(cluster, kind, name)
+
+
+async def _again(cluster: Cluster, kind: Kind, name: str) -> dict[str, Any] | None:
+    """The object; None while the API server does not answer, which a long wait outlives."""
+    try:
+        return await cluster.get(kind, name)
+    except NotFoundException:
+        raise FailureError(f"{kind} {name} was deleted before it ended") from None
+    except ApiException as error:
+        if error.status == 429 or (error.status or 500) >= 500:
+            return None
+        raise
+    except (aiohttp.ClientError, TimeoutError):
+        return None
+
+
+async def run(cluster: Cluster, kind: Kind, name: str, goal: Goal, timeout: float) -> None:
+    """The command.
+
+    Args:
+        timeout: seconds; 0 for no limit.
+
+    Raises:
+        FailureError: with exit code 3 if the object has ended in another way, 4 after the timeout.
+    """
+    if kind not in waiting.KINDS:
+        raise FailureError(f"{kind} {name} does not end: wait for it with kubectl wait --for=condition=Ready")
+    try:
+        async with asyncio.timeout(timeout or None):
+            judgment = await wait_for(cluster, kind, name, goal)
+    except TimeoutError:
+        text = (
+            f"{kind} {name} is not {goal} after {timeout:g} s: kubectl azure-batch why {kind.lower()}/{name} says why"
+        )
+        raise FailureError(text, Exit.TIMEOUT) from None
+    text = f"{kind.lower()}.azurebatch.io/{name} {judgment.text}"
+    if not judgment.reached:
+        raise FailureError(text, Exit.FAILED)
+    click.echo(text)

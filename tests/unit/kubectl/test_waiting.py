@@ -1,0 +1,78 @@
+"""wait: when it ends, and with which exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+
+from azure_batch_kubectl import waiting
+from azure_batch_kubectl.waiting import Goal, judged
+from unit.kubectl.conftest import FakeCluster, thing
+
+Run = Callable[..., Result]
+RUNNING = thing("BatchJob", "x", phase="Running", taskCounts={"total": 10, "completed": 4, "running": 2, "failed": 1})
+COMPLETE = thing("BatchJob", "x", ("Complete", "True", "Succeeded", "all tasks succeeded"))
+FAILED = thing("BatchJob", "x", ("Failed", "True", "TasksFailed", "1 of 2 tasks failed"))
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("azure_batch_kubectl.wait_command._SECONDS", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("goal", "reached"),
+    [(Goal.COMPLETE, (None, True, False)), (Goal.FAILED, (None, False, True)), (Goal.ENDED, (None, True, True))],
+)
+def test_a_goal_is_reached_or_missed(goal: Goal, reached: tuple[bool | None, ...]) -> None:
+    assert tuple(judged(each, goal).reached for each in (RUNNING, COMPLETE, FAILED)) == reached
+
+
+def test_it_waits_until_the_job_is_complete(fake: FakeCluster, run: Run) -> None:
+    fake.add(RUNNING, RUNNING, COMPLETE)
+    done = run("wait", "x")
+    assert (done.exit_code, done.output) == (0, "batchjob.azurebatch.io/x complete (Succeeded): all tasks succeeded\n")
+
+
+def test_a_failed_job_has_an_exit_code_of_its_own(fake: FakeCluster, run: Run) -> None:
+    fake.add(RUNNING, FAILED)
+    done = run("wait", "bj/x")
+    assert done.exit_code == 3
+    assert done.stderr == "error: batchjob.azurebatch.io/x failed (TasksFailed): 1 of 2 tasks failed\n"
+
+
+def test_a_timeout_has_an_exit_code_of_its_own(fake: FakeCluster, run: Run) -> None:
+    fake.add(RUNNING)
+    done = run("wait", "x", "--timeout", "1ms")
+    assert done.exit_code == 4
+    assert "kubectl azure-batch why batchjob/x says why" in done.stderr
+
+
+def test_an_object_that_is_deleted_meanwhile_ends_the_wait(fake: FakeCluster, run: Run) -> None:
+    fake.add(RUNNING, None)
+    done = run("wait", "x")
+    assert (done.exit_code, done.stderr) == (1, "error: BatchJob x was deleted before it ended\n")
+
+
+def test_a_pool_does_not_end(fake: FakeCluster, run: Run) -> None:
+    assert "does not end" in run("wait", "bp/cpu").stderr
+
+
+def test_progress_is_that_of_the_status() -> None:
+    assert waiting.numbers(RUNNING) == (4, 10)
+    assert waiting.numbers(thing("BatchOperation", "o", progress="5/12")) == (5, 12)
+    assert waiting.numbers(thing("BatchTask", "t")) == (0, 0)
+    assert waiting.summary(RUNNING) == "Running, 2 running, 1 failed"
+
+
+@pytest.mark.parametrize(("text", "value"), [("30s", 30), ("1h30m", 5400), ("500ms", 0.5), ("5", 5), ("0", 0)])
+def test_durations_are_those_of_kubectl(text: str, value: float) -> None:
+    assert waiting.seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "5x", "m5", "-3s", "5 m"])
+def test_another_text_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a duration"):
+        waiting.seconds(text)
