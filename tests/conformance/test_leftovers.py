@@ -59,6 +59,11 @@ def ended(emulator: EmulatorThread, task: dict[str, Any]) -> dict[str, Any]:
         "ln -s / here; ln -s . again; ln -s . once-more",
         'echo > "$(printf "f\\377x")"',
         'rm -rf "$AZ_BATCH_TASK_DIR"',
+        "rm ../stdout.txt ../stderr.txt; mkdir -p ../stdout.txt/in ../stderr.txt",
+        "cd ..; rm -r wd; echo > wd",
+        'cd /; rm -r "$AZ_BATCH_TASK_DIR"; echo > "$AZ_BATCH_TASK_DIR"',
+        "rmdir ../certs; echo > ../certs",
+        "rmdir ../certs; ln -s nowhere ../certs",
     ],
 )
 @pytest.mark.usefixtures("no_traceback")

@@ -23,6 +23,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Collection
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
@@ -46,6 +47,8 @@ class Agent:
         self._runs: dict[int, tuple[int, bytes, bool]] = {}
         # What commands that have succeeded may have left running, by their numbers.
         self._left: dict[int, tuple[int, bytes]] = {}
+        # Commands that were killed and have not been reaped yet.
+        self._killed: set[int] = set()
         self._by_pid: dict[int, int] = {}
 
     def serve(self) -> None:
@@ -128,6 +131,10 @@ class Agent:
                 self._sweep(pid, marker)
             # As a shell would put it: 128 + the signal's number.
             self._send({"exited": serial, "code": code if code >= 0 else 128 - code})
+            if serial in self._killed:
+                self._killed.discard(serial)
+                # It may have succeeded before the signal reached it: what it has left is to end all the same.
+                self._kill(serial)
 
     def _kill(self, serial: int) -> None:
         if serial in self._left:
@@ -137,6 +144,7 @@ class Agent:
         run = self._runs.get(serial)
         if run is None:
             return
+        self._killed.add(serial)
         pid, *_ = run
         tree = _descendants(pid)
         _kill_group(pid)
@@ -246,6 +254,37 @@ def _marker_of(pid: int) -> bytes | None:
     except OSError:
         return None
     return next((value[len(_MARKER) :] for value in variables if value.startswith(_MARKER)), None)
+
+
+def kill_orphans(commands: Collection[tuple[int, bytes]]) -> None:
+    """End what the commands of an agent that is gone have started.
+
+    Args:
+        commands: their process groups and markers. Another task may have the marker of a Windows node, and a group that has become
+            empty may be another's by now: so what has left the group must have a marker that is a path of this machine.
+    """
+    groups, markers = {group for group, _ in commands}, {marker for _, marker in commands}
+    for _ in range(50):
+        victims = [
+            pid
+            for pid in _processes()
+            if (marker := _marker_of(pid)) in markers
+            and marker is not None
+            and (marker.startswith(b"/") or _group_of(pid) in groups)
+        ]
+        for victim in victims:
+            _kill_one(victim)
+        if not victims:
+            return
+        time.sleep(0.002)
+
+
+def _processes() -> list[int]:
+    try:
+        names = os.listdir("/proc")  # noqa: PTH208
+    except OSError:
+        return []
+    return [int(name) for name in names if name.isdecimal() and int(name) != os.getpid()]
 
 
 def main() -> None:

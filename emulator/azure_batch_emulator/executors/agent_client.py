@@ -11,8 +11,11 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+
+from azure_batch_emulator.executors.agent import kill_orphans
 
 _LOG = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 10.0
@@ -33,7 +36,9 @@ class AgentClient:
         self._exits: dict[int, asyncio.Future[int]] = {}
         # Of commands that may leave something running: done when that has been ended, true unless it was lost.
         self._ends: dict[int, asyncio.Future[bool]] = {}
+        # The process group and the marker of each command of which something may run.
         self._groups: dict[int, int] = {}
+        self._markers: dict[int, bytes] = {}
         self._serial = 0
         self._up = asyncio.Event()
 
@@ -103,6 +108,7 @@ class AgentClient:
             future.set_exception(AgentLostError("the node agent is gone"))
             return self._serial, future
         message = {"start": self._serial, "argv": argv, "cwd": cwd, "env": env}
+        self._markers[self._serial] = os.fsencode(marker)
         self._send(message | {"stdout": logs[0], "stderr": logs[1], "marker": marker, "leaves": leaves})
         if leaves:
             self._ends[self._serial] = asyncio.get_running_loop().create_future()
@@ -129,17 +135,20 @@ class AgentClient:
                 if "began" in message:
                     self._groups[message["began"]] = message["pid"]
                 elif "exited" in message:
-                    self._groups.pop(message["exited"], None)
                     if message["code"] != 0:
                         self._ends.pop(message["exited"], None)
+                    if message["exited"] not in self._ends:
+                        self._forget(message["exited"])
                     future = self._exits.pop(message["exited"], None)
                     if future is not None and not future.done():
                         future.set_result(message["code"])
                 elif "ended" in message:
+                    self._forget(message["ended"])
                     end = self._ends.pop(message["ended"], None)
                     if end is not None and not end.done():
                         end.set_result(True)
                 else:
+                    self._forget(message["failed"])
                     self._ends.pop(message["failed"], None)
                     future = self._exits.pop(message["failed"], None)
                     if future is not None and not future.done():
@@ -150,19 +159,31 @@ class AgentClient:
         for end in left.values():
             if not end.done():
                 end.set_result(False)
-        self._kill_orphans()
+        self._kill_orphans(lost)
         for future in lost.values():
             if not future.done():
                 future.set_exception(AgentLostError("the node agent is gone"))
         _LOG.error("the node agent is gone, and %d tasks with it; another one takes its place", len(lost))
         await self._replace()
 
-    def _kill_orphans(self) -> None:
-        """End what a dead agent's commands have started; they themselves died with their parent."""
+    def _forget(self, serial: int) -> None:
+        """Nothing of a command runs any more."""
+        self._groups.pop(serial, None)
+        self._markers.pop(serial, None)
+
+    def _kill_orphans(self, running: Collection[int]) -> None:
+        """End what a dead agent's commands have started, and left; those that still ran died with their parent.
+
+        Args:
+            running: numbers of commands that were not over, so that their groups are still theirs.
+        """
         groups, self._groups = self._groups, {}
-        for group in groups.values():
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(group, signal.SIGKILL)
+        markers, self._markers = self._markers, {}
+        for serial, group in groups.items():
+            if serial in running:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(group, signal.SIGKILL)
+        kill_orphans([(group, markers[serial]) for serial, group in groups.items()])
 
     async def _replace(self) -> None:
         """Bring up another agent in place of one that died."""

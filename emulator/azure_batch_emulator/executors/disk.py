@@ -270,6 +270,12 @@ def make_way(file: Path) -> None:
             file.unlink()
 
 
+def make_way_for_directory(directory: Path) -> None:
+    """Take away what stands where a directory is to be and is none, such as a link that leads nowhere."""
+    if not directory.is_dir():
+        directory.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def _opened_directory(root: Path, directory: Path) -> Iterator[int]:
     """A descriptor of a directory of a node by its real path; no link that has been put on the way meanwhile is followed.

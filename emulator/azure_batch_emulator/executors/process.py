@@ -21,7 +21,7 @@ from azure_batch_emulator.clock import Clock
 from azure_batch_emulator.executors import windows
 from azure_batch_emulator.executors.agent_client import AgentClient, AgentLostError
 from azure_batch_emulator.executors.base import NodePlace, RunHandle, RunObserver, RunRequest, RunResult
-from azure_batch_emulator.executors.disk import DiskFiles, inside, make_directory, make_way
+from azure_batch_emulator.executors.disk import DiskFiles, inside, make_directory, make_way_for_directory
 from azure_batch_emulator.executors.transfer import (
     TransferError,
     blob_url,
@@ -208,15 +208,16 @@ class _ProcessRun:
         directory = root / request.directory
         working = directory / "wd"
         try:
-            # An earlier try, or another task, may have put a link in the way.
-            make_directory(root, working)
-            if not request.windows:
-                (directory / "certs").mkdir(exist_ok=True)
+            # An earlier try, or another task, may have put a link in the way, or anything else.
+            for needed in (directory, working) if request.windows else (directory, working, directory / "certs"):
+                make_way_for_directory(needed)
+                make_directory(root, needed)
             if request.shared is not None:
                 make_directory(root, root / request.shared)
             for name in ("stdout.txt", "stderr.txt"):
                 # An earlier try of the task may have left anything there.
-                make_way(directory / name)
+                if (directory / name).is_dir() and not (directory / name).is_symlink():
+                    shutil.rmtree(directory / name)
                 # Not the old file cut to nothing: services that a coordination command has left write on into that.
                 with contextlib.suppress(FileNotFoundError):
                     (directory / name).unlink()
