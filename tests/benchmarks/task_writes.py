@@ -84,7 +84,7 @@ def status_of(resource: Resource, state: str, info: Mapping[str, Any]) -> Mappin
         "nodeInfo": _NODE,
         "owner": ownership.marker(_CLUSTER, resource),
     }
-    plan = task.plan(resource, _ACCOUNT, _JOB, task.TaskView(remote), _CLUSTER, 1795946460.0)
+    plan = task.plan(task.TaskScope(resource, _ACCOUNT, _JOB, task.TaskView(remote), _CLUSTER, 1795946460.0))
     if plan.status is None:
         raise AssertionError(f"no status for a task that is {state}")
     return plan.status

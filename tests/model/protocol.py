@@ -231,7 +231,12 @@ def schedule(slot: int, each: Object, view: View, alive: frozenset[Owner]) -> De
         remote = _body(Kind.SCHEDULE, view, _SCHEDULE_SPEC)
     one = _resource(Kind.SCHEDULE, _SCHEDULE_SPEC, slot, each)
     jobs = schedules.JobsView((), None)
-    return _decision(schedules.plan(one, ACCOUNT, JobPool("cpu"), remote, jobs, CLUSTER, NOW, _others(alive)), view)
+    return _decision(
+        schedules.plan(
+            schedules.ScheduleScope(one, ACCOUNT, JobPool("cpu"), remote, jobs, CLUSTER, NOW, _others(alive))
+        ),
+        view,
+    )
 
 
 @cache

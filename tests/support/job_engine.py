@@ -28,10 +28,10 @@ from azure_batch_operator.reconcile.job import lifecycle as job
 from azure_batch_operator.reconcile.job.scope import JobScope, TargetPoolView, TasksView
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Plan, Remote
 from azure_batch_operator.reconcile.schedule import lifecycle as schedule
-from azure_batch_operator.reconcile.schedule.lifecycle import JobsView
+from azure_batch_operator.reconcile.schedule.lifecycle import JobsView, ScheduleScope
 from azure_batch_operator.reconcile.secret_versions import compared
 from azure_batch_operator.reconcile.task import lifecycle as task
-from azure_batch_operator.reconcile.task.lifecycle import JobView, TaskView
+from azure_batch_operator.reconcile.task.lifecycle import JobView, TaskScope, TaskView
 from azure_batch_operator.reconcile.value_references import filled
 from support.pool_engine import ACCOUNT, CLUSTER, SECRETS, taken
 
@@ -141,7 +141,9 @@ class ScheduleBench(Bench):
             "cpu" if "poolRef" in specification else (specification.get("poolInfo") or {}).get("poolId")
         )
         values = compared(taken(JobScheduleSpec, self.resource.spec), {}, remote)
-        return schedule.plan(self.resource, account, pool, remote, JobsView(), CLUSTER, now, values=values)
+        return schedule.plan(
+            ScheduleScope(self.resource, account, pool, remote, JobsView(), CLUSTER, now, values=values)
+        )
 
     def _send(self, call: Call, body: Mapping[str, Any]) -> None:
         schedules = self.service.schedules
@@ -177,9 +179,8 @@ class TaskBench(Bench):
 
     def _plan(self, account: AccountView, remote: Remote, now: float) -> Plan:
         parent = render.job(_BASE, self.service.job("steps"))
-        return task.plan(
-            self.resource, account, JobView(True, "steps", parent, ours=True), TaskView(remote), CLUSTER, now
-        )
+        job_view = JobView(True, "steps", parent, ours=True)
+        return task.plan(TaskScope(self.resource, account, job_view, TaskView(remote), CLUSTER, now))
 
     def _send(self, call: Call, body: Mapping[str, Any]) -> None:
         if call.verb != "update_task":

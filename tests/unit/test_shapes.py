@@ -184,8 +184,10 @@ def test_a_plan_for_any_schedule(remote: dict[str, Any], made: list[dict[str, An
     one = resource(Kind.SCHEDULE, spec, finalizer=True)
     view = schedules.JobsView((), [{"id": "j"} | read("Jobs_ListJobs", each) for each in made])
     there = read("JobSchedules_ListJobSchedules", remote)
-    written(schedules.plan(one, ACCOUNT, JobPool("cpu"), there, view, CLUSTER, NOW))
-    written(schedules.plan(one, ACCOUNT, JobPool("cpu"), owned(there, one), view, CLUSTER, NOW))
+    written(schedules.plan(schedules.ScheduleScope(one, ACCOUNT, JobPool("cpu"), there, view, CLUSTER, NOW)))
+    written(
+        schedules.plan(schedules.ScheduleScope(one, ACCOUNT, JobPool("cpu"), owned(there, one), view, CLUSTER, NOW))
+    )
 
 
 @SLOW
@@ -194,7 +196,7 @@ def test_a_plan_for_any_task(remote: dict[str, Any], job: dict[str, Any]) -> Non
     one = resource(Kind.TASK, TASK_SPEC, finalizer=True)
     there = read("Tasks_ListTasks", remote) | {"owner": f"{CLUSTER}/default/BatchTask/one/uid-1"}
     view = tasks.JobView(exists=True, id="steps", remote=read("Jobs_ListJobs", job), ours=True)
-    written(tasks.plan(one, ACCOUNT, view, tasks.TaskView(there), CLUSTER, NOW))
+    written(tasks.plan(tasks.TaskScope(one, ACCOUNT, view, tasks.TaskView(there), CLUSTER, NOW)))
 
 
 SPECS: dict[Kind, dict[str, Any]] = {

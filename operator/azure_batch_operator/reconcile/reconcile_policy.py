@@ -7,7 +7,7 @@ deleted with its object unless somebody says `manage` on the object itself: it w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -221,21 +221,39 @@ def _left_alone(
     return carry_over(before, verdict, now)
 
 
+@dataclass(frozen=True)
+class Owned:
+    """A kind of resource that an object owns as a whole.
+
+    Attributes:
+        name: for messages.
+        table: of the calls that change it.
+        update, delete: verbs of the calls that write its metadata and that delete it.
+    """
+
+    name: str
+    table: Table
+    update: str
+    delete: str
+
+
+POOL = Owned("pool", Table.POOLS, "update_pool", "delete_pool")
+JOB = Owned("job", Table.JOBS, "update_job", "delete_job")
+SCHEDULE = Owned("job schedule", Table.SCHEDULES, "update_schedule", "delete_schedule")
+
+
 def claim(
     resource: Resource,
-    what: str,
+    kind: Owned,
     remote: Mapping[str, Any],
     cluster: str,
-    verb: str,
-    table: Table,
     now: float,
     others: Others = NO_OTHERS,
 ) -> Plan | None:
     """Who may go on with what exists under the object's id, and whether anybody may.
 
     Args:
-        what: the kind of thing, for the message.
-        verb: the call that writes metadata.
+        kind: what it is in Azure Batch.
         others: what is known of other owners.
 
     Returns:
@@ -247,29 +265,27 @@ def claim(
         return None
     answer = adoption.answer(remote, resource, cluster, others)
     if not owned and not answer.granted:
-        return foreign(resource, what, remote, answer.remedy, now)
+        return foreign(resource, kind.name, remote, answer.remedy, now)
     id = str(remote.get("id") or resource.remote_id)
     if leaving:
-        message = (
-            f"{what} {id!r} is being deleted in Azure Batch, and not for this object; it is created again afterwards"
-        )
+        message = f"{kind.name} {id!r} is being deleted in Azure Batch, and not for this object; it is created again afterwards"
         verdict = Verdict("Deleting", "DeletedByOthers", message, ready=False, trend="Reconciling")
         return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
     if remote.get("state") == "completed" or (answer.inherited and remote.get("state") == "terminating"):
         # Azure Batch takes no change of a job or schedule that has ended: it is shown as it is, and never deleted unless inherited.
         return None
     if remote.get("state") == "terminating":
-        message = f"{what} {id!r} is being terminated: its result is shown when it has ended"
+        message = f"{kind.name} {id!r} is being terminated: its result is shown when it has ended"
         verdict = Verdict("Adopting", "Adopting", message, ready=False, trend="Reconciling")
         return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
     why = "its owner's cluster is lost" if answer.inherited else f"{ADOPT} asks for it"
-    message = f"{what} {id!r} is being adopted: {why}"
+    message = f"{kind.name} {id!r} is being adopted: {why}"
     verdict = Verdict("Adopting", "Adopting", message, ready=False, trend="Reconciling")
     # What is inherited is the object's as before; only what was adopted outlives its object.
     noted = ownership.adopted(remote) if answer.inherited else True
     marker = ownership.marker(cluster, resource, id)
     body = {"metadata": ownership.with_marker(remote, marker, adopted=noted)["metadata"]}
-    call = Call(verb, table, id, body=body, if_match=remote.get("eTag"), evidence=without_etag(remote))
+    call = Call(kind.update, kind.table, id, body=body, if_match=remote.get("eTag"), evidence=without_etag(remote))
     return with_event(resource, Plan("add", (call,), status=carry_over(resource, verdict, now)), verdict)
 
 
@@ -300,26 +316,18 @@ def left_alone(
     return None
 
 
-def end(
-    resource: Resource,
-    remote: Remote,
-    what: str,
-    verb: str,
-    table: Table,
-    cluster: str,
-    now: float,
-    others: Others = NO_OTHERS,
-) -> Plan:
+def end(resource: Resource, kind: Owned, remote: Remote, cluster: str, now: float, others: Others = NO_OTHERS) -> Plan:
     """Delete what a deleted object stands for, wait until it is gone, and let the object go.
 
     Args:
-        what: kind and id, for the message.
-        verb, table: of the call that deletes it.
+        kind: what it is in Azure Batch.
     """
     if isinstance(remote, Absent):
-        return Plan(finalizer="remove", confirm=(Absence(table, resource.remote_id),))
-    if (left := left_alone(resource, remote, table, cluster, others)) is not None:
+        return Plan(finalizer="remove", confirm=(Absence(kind.table, resource.remote_id),))
+    if (left := left_alone(resource, remote, kind.table, cluster, others)) is not None:
         return left
+    what = f"{kind.name} {resource.remote_id!r}"
     if remote.get("state") == "deleting":
         return still_there(resource, what, now)
-    return deleting(resource, what, Call(verb, table, resource.remote_id, evidence=Evidence.of(remote)), now)
+    call = Call(kind.delete, kind.table, resource.remote_id, evidence=Evidence.of(remote))
+    return deleting(resource, what, call, now)

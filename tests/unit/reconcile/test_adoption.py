@@ -181,13 +181,17 @@ def test_a_task_whose_marker_cannot_be_changed_is_followed_and_deleted() -> None
     )
     job = tasks.JobView(exists=True, id="steps", remote={"id": "steps", "state": "active"}, ours=True)
     gone = resource(Kind.TASK, TASK_SPEC, finalizer=True, deleting=True)
-    assert [call.verb for call in tasks.plan(gone, ACCOUNT, job, view, CLUSTER, NOW, LOST).calls] == ["delete_task"]
-    assert tasks.plan(gone, ACCOUNT, job, view, CLUSTER, NOW) == Plan(
+    assert [call.verb for call in tasks.plan(tasks.TaskScope(gone, ACCOUNT, job, view, CLUSTER, NOW, LOST)).calls] == [
+        "delete_task"
+    ]
+    assert tasks.plan(tasks.TaskScope(gone, ACCOUNT, job, view, CLUSTER, NOW)) == Plan(
         finalizer="remove",
         confirm=(Absence(Table.TASKS, "one", "steps", Evidence(owner="cluster-0/default/BatchTask/one/uid-0")),),
     )
     one = resource(Kind.TASK, TASK_SPEC, finalizer=True)
-    assert tasks.plan(one, ACCOUNT, job, view, CLUSTER, NOW, LOST).status is None, "it waits in Azure Batch"
+    assert tasks.plan(tasks.TaskScope(one, ACCOUNT, job, view, CLUSTER, NOW, LOST)).status is None, (
+        "it waits in Azure Batch"
+    )
 
 
 def test_a_whole_fleet_is_restored_and_the_flag_is_not_needed_afterwards() -> None:
@@ -279,7 +283,9 @@ def test_nothing_is_changed_in_a_state_that_takes_no_change(kind: Kind, state: s
     elif kind is Kind.JOB:
         plan = jobs.plan(JobScope(one, ACCOUNT, JobPool("cpu"), there, known, CLUSTER, NOW, others=LOST))
     else:
-        plan = schedules.plan(one, ACCOUNT, JobPool("cpu"), there, schedules.JobsView(), CLUSTER, NOW, LOST)
+        plan = schedules.plan(
+            schedules.ScheduleScope(one, ACCOUNT, JobPool("cpu"), there, schedules.JobsView(), CLUSTER, NOW, LOST)
+        )
     if state in TAKES_NO_CHANGE:
         assert plan.calls == ()
         assert plan.status, "it says what it sees"

@@ -10,7 +10,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.job.scope import TargetPoolView
 from azure_batch_operator.reconcile.plan import Absent, Plan, Remote
-from azure_batch_operator.reconcile.schedule.lifecycle import JobsView, is_open, plan
+from azure_batch_operator.reconcile.schedule.lifecycle import JobsView, ScheduleScope, is_open, plan
 from unit.objects import ACCOUNT, CLUSTER, NO_ACCOUNT, NOW, owned, resource
 
 SPECIFICATION = {"poolRef": {"name": "cpu"}, "jobManagerTask": {"id": "m", "commandLine": "true"}}
@@ -40,7 +40,7 @@ def decide(
     each: Resource, remote: Remote | dict[str, Any], jobs: Any = None, pool: TargetPoolView | None = None
 ) -> Plan:
     seen = owned(remote, each) if isinstance(remote, dict) else remote
-    return plan(each, ACCOUNT, pool or TargetPoolView("cpu"), seen, JobsView((), jobs), CLUSTER, NOW)
+    return plan(ScheduleScope(each, ACCOUNT, pool or TargetPoolView("cpu"), seen, JobsView((), jobs), CLUSTER, NOW))
 
 
 def calls(decision: Plan) -> list[str]:
@@ -143,7 +143,7 @@ def test_waits_for_its_pool_and_its_account() -> None:
     assert ready(decide(schedule(), REMOTE, pool=missing)) == ("False", "PoolNotFound"), "its spec is not what is so"
     ended = decide(schedule(), REMOTE | {"state": "completed"}, pool=missing)
     assert ready(ended) == ("True", "Completed"), "nothing comes of its pool any more"
-    away = plan(schedule(), NO_ACCOUNT, TargetPoolView("cpu"), Absent.UNKNOWN, JobsView(), CLUSTER, NOW)
+    away = plan(ScheduleScope(schedule(), NO_ACCOUNT, TargetPoolView("cpu"), Absent.UNKNOWN, JobsView(), CLUSTER, NOW))
     assert not away.calls
 
 
@@ -159,10 +159,12 @@ def test_deleted_and_let_go() -> None:
 
 
 def test_somebody_elses_is_left_alone() -> None:
-    decision = plan(schedule(), ACCOUNT, TargetPoolView("cpu"), REMOTE, JobsView(), CLUSTER, NOW)
+    decision = plan(ScheduleScope(schedule(), ACCOUNT, TargetPoolView("cpu"), REMOTE, JobsView(), CLUSTER, NOW))
     assert calls(decision) == []
     assert ready(decision) == ("False", "OwnershipConflict")
-    gone = plan(schedule(deleting=True), ACCOUNT, TargetPoolView("cpu"), REMOTE, JobsView(), CLUSTER, NOW)
+    gone = plan(
+        ScheduleScope(schedule(deleting=True), ACCOUNT, TargetPoolView("cpu"), REMOTE, JobsView(), CLUSTER, NOW)
+    )
     assert (calls(gone), gone.finalizer) == ([], "remove")
 
 

@@ -13,7 +13,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import CompletedError
 from azure_batch_operator.reconcile.ownership import OWNER_VARIABLE, marker
 from azure_batch_operator.reconcile.plan import Absence, Absent, Ended, Evidence, Plan, Table
-from azure_batch_operator.reconcile.task.lifecycle import JobView, TaskView, is_blocked, is_open, plan
+from azure_batch_operator.reconcile.task.lifecycle import JobView, TaskScope, TaskView, is_blocked, is_open, plan
 from unit.objects import ACCOUNT, CLUSTER, NO_ACCOUNT, NOW, TASK_SPEC, resource
 
 ACTIVE = JobView(exists=True, id="steps", remote={"id": "steps", "state": "active"}, ours=True)
@@ -28,7 +28,7 @@ def remote(owner: Resource, state: str = "active", **info: Any) -> dict[str, Any
 
 
 def decide(one: Resource, view: TaskView, job: JobView = ACTIVE) -> Plan:
-    return plan(one, ACCOUNT, job, view, CLUSTER, NOW)
+    return plan(TaskScope(one, ACCOUNT, job, view, CLUSTER, NOW))
 
 
 def reason(decision: Plan, type_: str = "Ready") -> str:
@@ -119,7 +119,7 @@ def test_an_account_that_does_not_answer_is_no_news_for_tasks_that_wait_in_azure
     one = task(finalizer=True)
 
     def without(view: TaskView) -> Plan:
-        return plan(one, NO_ACCOUNT, ACTIVE, view, CLUSTER, NOW)
+        return plan(TaskScope(one, NO_ACCOUNT, ACTIVE, view, CLUSTER, NOW))
 
     assert without(TaskView(remote(one))) == Plan()
     assert without(TaskView(Absent.NOT_FOUND, pending=True)) == Plan()
@@ -356,9 +356,9 @@ def test_a_task_that_can_never_start_says_whose_fault_it_is() -> None:
 def test_an_account_that_is_only_just_opened_is_waited_for_in_silence() -> None:
     """Objects that were made while the operator was down would otherwise be written to again."""
     opening = replace(NO_ACCOUNT, opening=True)
-    assert plan(task(), opening, ACTIVE, TaskView(), CLUSTER, NOW) == Plan()
-    assert reason(plan(task(), NO_ACCOUNT, ACTIVE, TaskView(), CLUSTER, NOW)) == "AccountNotReady"
-    gone = plan(task(deleting=True, finalizer=True), opening, ACTIVE, TaskView(), CLUSTER, NOW)
+    assert plan(TaskScope(task(), opening, ACTIVE, TaskView(), CLUSTER, NOW)) == Plan()
+    assert reason(plan(TaskScope(task(), NO_ACCOUNT, ACTIVE, TaskView(), CLUSTER, NOW))) == "AccountNotReady"
+    gone = plan(TaskScope(task(deleting=True, finalizer=True), opening, ACTIVE, TaskView(), CLUSTER, NOW))
     assert reason(gone) == "AccountNotReady"
 
 
@@ -370,7 +370,7 @@ FOREIGN_JOB = JobView(
 
 def test_no_task_goes_into_a_job_that_another_namespace_owns() -> None:
     spec = {"jobId": "theirs", "accountRef": {"name": "main"}, "commandLine": "true"}
-    decision = plan(resource(Kind.TASK, spec), ACCOUNT, FOREIGN_JOB, TaskView(), CLUSTER, NOW)
+    decision = plan(TaskScope(resource(Kind.TASK, spec), ACCOUNT, FOREIGN_JOB, TaskView(), CLUSTER, NOW))
     assert (decision.submit, decision.finalizer) == (None, None)
     assert "JobNotAllowed" in str(decision.status)
     assert "BatchJob other/theirs" in str(decision.status)
@@ -380,10 +380,12 @@ def test_a_task_that_is_in_already_is_followed_and_deleted_with_its_object() -> 
     spec = {"jobId": "theirs", "accountRef": {"name": "main"}, "commandLine": "true"}
     one = resource(Kind.TASK, spec, finalizer=True)
     view = TaskView({"id": "one", "state": "running", "owner": marker(CLUSTER, one)})
-    decision = plan(one, ACCOUNT, FOREIGN_JOB, view, CLUSTER, NOW)
+    decision = plan(TaskScope(one, ACCOUNT, FOREIGN_JOB, view, CLUSTER, NOW))
     assert (decision.status or {})["phase"] == "Running"
     gone = resource(Kind.TASK, spec, finalizer=True, deleting=True)
-    assert [call.verb for call in plan(gone, ACCOUNT, FOREIGN_JOB, view, CLUSTER, NOW).calls] == ["delete_task"]
+    assert [call.verb for call in plan(TaskScope(gone, ACCOUNT, FOREIGN_JOB, view, CLUSTER, NOW)).calls] == [
+        "delete_task"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,10 @@ from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.pool.changes import changes as pool_changes
 from azure_batch_operator.reconcile.pool.changes import with_note as pool_with_note
 from azure_batch_operator.reconcile.schedule import changes as schedule_changes
-from azure_batch_operator.reconcile.schedule.lifecycle import JobsView
+from azure_batch_operator.reconcile.schedule.lifecycle import JobsView, ScheduleScope
 from azure_batch_operator.reconcile.schedule.lifecycle import plan as schedule_plan
 from azure_batch_operator.reconcile.secret_versions import Taken, ValueVersions, noted
-from azure_batch_operator.reconcile.task.lifecycle import JobView, TaskView
+from azure_batch_operator.reconcile.task.lifecycle import JobView, TaskScope, TaskView
 from azure_batch_operator.reconcile.task.lifecycle import plan as task_plan
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, TASK_SPEC, owned, resource
 from unit.reconcile.test_job import POOL, conditions, counted, decide, job, remote, verbs
@@ -173,7 +173,9 @@ def test_a_task_without_retries_of_its_own_has_those_of_its_job(
     marker = f"{CLUSTER}/default/BatchTask/one/uid-1"
     seen = {"id": "one", "state": "active", "owner": marker, "constraints": there}
     of_job = {"state": "active", "constraints": {"maxTaskRetryCount": 1, "maxWallClockTime": "PT9H"}}
-    decision = task_plan(one, ACCOUNT, JobView(True, "steps", of_job, ours=True), TaskView(seen), CLUSTER, NOW)
+    decision = task_plan(
+        TaskScope(one, ACCOUNT, JobView(True, "steps", of_job, ours=True), TaskView(seen), CLUSTER, NOW)
+    )
     assert [call.body for call in decision.calls] == ([] if sent is None else [{"constraints": sent}])
 
 
@@ -272,7 +274,7 @@ def test_a_rotated_secret_reaches_a_schedule_with_one_call(*, restarted: bool) -
     one = resource(Kind.SCHEDULE, NIGHTLY, finalizer=True)
 
     def decision(remote: dict[str, Any], values: ValueVersions) -> Any:
-        return schedule_plan(one, ACCOUNT, POOL, remote, JobsView(), CLUSTER, NOW, values=values)
+        return schedule_plan(ScheduleScope(one, ACCOUNT, POOL, remote, JobsView(), CLUSTER, NOW, values=values))
 
     assert decision(there, ValueVersions({"jobSpecification": ONE})).calls == ()
     seen = frozenset({"jobSpecification"})

@@ -16,7 +16,7 @@ from azure_batch_operator.reconcile.job.converge import converge, stop_unseen
 from azure_batch_operator.reconcile.job.creation import before_creation, create, lost
 from azure_batch_operator.reconcile.job.finished import clean_up, finish, finished, keeps_object
 from azure_batch_operator.reconcile.job.scope import JobScope, LiveJob
-from azure_batch_operator.reconcile.plan import Absent, Plan, Table, Unconfirmed
+from azure_batch_operator.reconcile.plan import Absent, Plan, Unconfirmed
 from azure_batch_operator.reconcile.standard_plans import ever_created, waiting, without_account
 from azure_batch_operator.reconcile.status import has_ended
 
@@ -97,8 +97,7 @@ def _deleted(scope: JobScope) -> Plan | None:
     resource = scope.resource
     if not resource.deleting:
         return None
-    what = f"job {resource.remote_id!r}"
-    return policy.end(resource, scope.remote, what, "delete_job", Table.JOBS, scope.cluster, scope.now, scope.others)
+    return policy.end(resource, policy.JOB, scope.remote, scope.cluster, scope.now, scope.others)
 
 
 def _absent(scope: JobScope) -> Plan | None:
@@ -112,9 +111,7 @@ def _claimed(scope: JobScope) -> Plan | None:
     """The job is somebody else's, or is to be adopted first."""
     if isinstance(scope.remote, Absent):
         return None
-    return policy.claim(
-        scope.resource, "job", scope.remote, scope.cluster, "update_job", Table.JOBS, scope.now, scope.others
-    )
+    return policy.claim(scope.resource, policy.JOB, scope.remote, scope.cluster, scope.now, scope.others)
 
 
 def _alive(scope: JobScope) -> Plan | None:

@@ -61,7 +61,7 @@ def plan(
         return pool_delete.delete(resource, view, remote, cluster, now, others)
     if isinstance(remote, Absent):
         return _create(resource, account, view, cluster, what, now)
-    claimed = policy.claim(resource, "pool", remote, cluster, "update_pool", Table.POOLS, now, others)
+    claimed = policy.claim(resource, policy.POOL, remote, cluster, now, others)
     if claimed is not None:
         return claimed
     decided = _converge(resource, account, view, remote, cluster, now)

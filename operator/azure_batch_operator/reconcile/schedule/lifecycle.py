@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -68,46 +68,103 @@ def is_open(resource: Resource) -> bool:
     return resource.deleting or resource.status.get("phase") != "Completed"
 
 
-def plan(
-    resource: Resource,
-    account: AccountView,
-    pool: TargetPoolView,
-    remote: Remote,
-    jobs: JobsView,
-    cluster: str,
-    now: float,
-    others: Others = NO_OTHERS,
-    values: ValueVersions = NO_VALUES,
-) -> Plan:
-    """Decide about one BatchJobSchedule.
+@dataclass(frozen=True)
+class ScheduleScope:
+    """All that is known when a BatchJobSchedule is decided about.
 
-    Args:
+    Attributes:
         pool: of its jobs.
         remote: the schedule as the last poll saw it.
         cluster: id of this cluster, part of the ownership marker.
+        now: seconds since the epoch.
         others: what is known of other owners.
         values: what the jobs take from Secrets and ConfigMaps.
     """
+
+    resource: Resource
+    account: AccountView
+    pool: TargetPoolView
+    remote: Remote
+    jobs: JobsView
+    cluster: str
+    now: float
+    others: Others = NO_OTHERS
+    values: ValueVersions = NO_VALUES
+
+
+def plan(scope: ScheduleScope) -> Plan:
+    """Decide about one BatchJobSchedule: the first step that has something to say does."""
+    return next((found for step in STEPS if (found := step(scope)) is not None), Plan())
+
+
+def _let_go(scope: ScheduleScope) -> Plan | None:
+    """The user has forced the end of the object, or there is nothing to wait for."""
+    resource = scope.resource
     if resource.deleting and (not resource.has_finalizer or resource.released):
         return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
-    if is_cron(resource):
-        return cron.plan(resource, jobs.children, now)
-    if not account.usable:
-        if pool.problem and account.gone and not resource.deleting and not ever_created(resource):
-            return waiting(resource, *pool.problem, now)
-        return without_account(resource, account, now)
-    if remote is Absent.UNKNOWN:
-        return Plan() if is_open(resource) else _seen(resource)
-    what = f"job schedule {resource.remote_id!r}"
-    if resource.deleting:
-        return policy.end(resource, remote, what, "delete_schedule", Table.SCHEDULES, cluster, now, others)
-    if remote is Absent.NOT_FOUND:
-        return _create(resource, account, pool, cluster, now, values)
-    claimed = policy.claim(resource, "job schedule", remote, cluster, "update_schedule", Table.SCHEDULES, now, others)
-    if claimed is not None:
-        return claimed
-    decided = _converge(resource, account, pool, remote, jobs, now, values)
-    return policy.with_adoption(decided, resource, remote, cluster, others)
+    return None
+
+
+def _by_cron(scope: ScheduleScope) -> Plan | None:
+    """The operator keeps the schedule; in Azure Batch there are only its jobs."""
+    return cron.plan(scope.resource, scope.jobs.children, scope.now) if is_cron(scope.resource) else None
+
+
+def _without_account(scope: ScheduleScope) -> Plan | None:
+    """No call can be made."""
+    resource, account, pool = scope.resource, scope.account, scope.pool
+    if account.usable:
+        return None
+    if pool.problem and account.gone and not resource.deleting and not ever_created(resource):
+        return waiting(resource, *pool.problem, scope.now)
+    return without_account(resource, account, scope.now)
+
+
+def _unobserved(scope: ScheduleScope) -> Plan | None:
+    """Nothing is decided before the next poll."""
+    if scope.remote is not Absent.UNKNOWN:
+        return None
+    return Plan() if is_open(scope.resource) else _seen(scope.resource)
+
+
+def _deleted(scope: ScheduleScope) -> Plan | None:
+    """The object is being deleted: so is its schedule."""
+    if not scope.resource.deleting:
+        return None
+    return policy.end(scope.resource, policy.SCHEDULE, scope.remote, scope.cluster, scope.now, scope.others)
+
+
+def _absent(scope: ScheduleScope) -> Plan | None:
+    """There is no schedule in Azure Batch."""
+    return _create(scope) if scope.remote is Absent.NOT_FOUND else None
+
+
+def _claimed(scope: ScheduleScope) -> Plan | None:
+    """The schedule is somebody else's, or is to be adopted first."""
+    if isinstance(scope.remote, Absent):
+        return None
+    return policy.claim(scope.resource, policy.SCHEDULE, scope.remote, scope.cluster, scope.now, scope.others)
+
+
+def _alive(scope: ScheduleScope) -> Plan | None:
+    """The schedule is there, and ours."""
+    if isinstance(scope.remote, Absent):
+        return None
+    decided = _converge(scope, scope.remote)
+    return policy.with_adoption(decided, scope.resource, scope.remote, scope.cluster, scope.others)
+
+
+STEPS: tuple[Callable[[ScheduleScope], Plan | None], ...] = (
+    _let_go,
+    _by_cron,
+    _without_account,
+    _unobserved,
+    _deleted,
+    _absent,
+    _claimed,
+    _alive,
+)
+"""In this order; a step that does not apply returns None."""
 
 
 def _seen(resource: Resource) -> Plan:
@@ -120,9 +177,8 @@ def _seen(resource: Resource) -> Plan:
     return Plan(status={**resource.status, "observedGeneration": resource.generation, "conditions": conditions})
 
 
-def _create(
-    resource: Resource, account: AccountView, pool: TargetPoolView, cluster: str, now: float, values: ValueVersions
-) -> Plan:
+def _create(scope: ScheduleScope) -> Plan:
+    resource, pool, now, values = scope.resource, scope.pool, scope.now, scope.values
     if resource.status.get("phase") == "Completed":
         verdict = Verdict("Completed", "Completed", "the schedule has ended and was deleted in Azure Batch", ready=True)
         return Plan(status=carry_over(resource, verdict, now))
@@ -136,12 +192,12 @@ def _create(
             else waits
         )
     body = {"id": resource.remote_id} | schedule_changes.body_of(resource.spec, pool.id)
-    body = ownership.with_marker(body, ownership.marker(cluster, resource))
+    body = ownership.with_marker(body, ownership.marker(scope.cluster, resource))
     body = schedule_changes.with_note(body, resource.spec, pool.id, values)
     calls = [Call("create_schedule", Table.SCHEDULES, resource.remote_id, body=body, digests=values.digests)]
     verdict = Verdict("Creating", "Creating", "the job schedule is being created", ready=False, trend="Reconciling")
-    url = f"{account.url}/jobschedules/{resource.remote_id}"
-    shown = status(resource, verdict, now, id=resource.remote_id, url=url, account=account.name)
+    url = f"{scope.account.url}/jobschedules/{resource.remote_id}"
+    shown = status(resource, verdict, now, id=resource.remote_id, url=url, account=scope.account.name)
     return with_event(resource, Plan("add", tuple(calls), status=shown), verdict)
 
 
@@ -160,15 +216,8 @@ def _before_creation(resource: Resource, now: float) -> Plan | None:
     return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
 
 
-def _converge(
-    resource: Resource,
-    account: AccountView,
-    pool: TargetPoolView,
-    remote: Mapping[str, Any],
-    jobs: JobsView,
-    now: float,
-    values: ValueVersions,
-) -> Plan:
+def _converge(scope: ScheduleScope, remote: Mapping[str, Any]) -> Plan:
+    resource, pool, values = scope.resource, scope.pool, scope.values
     state = str(remote.get("state"))
     calls: list[Call] = []
     if state not in _ENDED:
@@ -189,7 +238,7 @@ def _converge(
     plan = Plan(
         finalizer=finalizer_on(resource),
         calls=tuple(calls),
-        status=_status(resource, account, remote, jobs, verdict, now),
+        status=_status(resource, scope.account, remote, scope.jobs, verdict, scope.now),
         requeue_after=look if state not in _ENDED else None,
     )
     return with_event(resource, plan, verdict)

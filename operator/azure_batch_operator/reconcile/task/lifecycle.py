@@ -134,18 +134,30 @@ def is_blocked(resource: Resource) -> bool:
     return ready is not None and ready.get("reason") == _BLOCKED and resource.status.get("phase") not in ENDED_PHASES
 
 
-def plan(
-    resource: Resource,
-    account: AccountView,
-    job: JobView,
-    view: TaskView,
-    cluster: str,
-    now: float,
-    others: Others = NO_OTHERS,
-) -> Plan:
+@dataclass(frozen=True)
+class TaskScope:
+    """All that is known when a BatchTask is decided about.
+
+    Attributes:
+        cluster: id of this cluster, part of the ownership marker.
+        now: seconds since the epoch.
+        others: what is known of other owners.
+    """
+
+    resource: Resource
+    account: AccountView
+    job: JobView
+    view: TaskView
+    cluster: str
+    now: float
+    others: Others = NO_OTHERS
+
+
+def plan(scope: TaskScope) -> Plan:
     """Decide about one BatchTask."""
+    resource, account, job, view, now = scope.resource, scope.account, scope.job, scope.view, scope.now
     if resource.deleting:
-        return _delete(resource, account, job, view, cluster, now, others)
+        return _delete(scope)
     if not is_open(resource):
         return _unchanged(resource, view)
     if has_ended(resource) and (late := _too_late(resource)) is not None:
@@ -172,8 +184,8 @@ def plan(
     if view.remote is Absent.UNKNOWN:
         return Plan()
     if view.remote is Absent.NOT_FOUND:
-        return _add(resource, job, view, ownership.marker(cluster, resource), now)
-    if not adoption.ours(view.remote, resource, cluster, others):
+        return _add(resource, job, view, ownership.marker(scope.cluster, resource), now)
+    if not adoption.ours(view.remote, resource, scope.cluster, scope.others):
         return foreign(resource, "task", view.remote, "or delete it there", now)
     ended = view.remote.get("state") == "completed"
     there = {**view.remote, **view.late} if ended else view.remote
@@ -406,15 +418,8 @@ def _other_constraints(resource: Resource, job: JobView, remote: Mapping[str, An
     return None if there is None or normal.same_task_constraints(wanted, there) else wanted
 
 
-def _delete(
-    resource: Resource,
-    account: AccountView,
-    job: JobView,
-    view: TaskView,
-    cluster: str,
-    now: float,
-    others: Others,
-) -> Plan:
+def _delete(scope: TaskScope) -> Plan:
+    resource, account, job, view, now = scope.resource, scope.account, scope.job, scope.view, scope.now
     if not resource.has_finalizer or resource.released:
         return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
     if not job.id:
@@ -440,7 +445,7 @@ def _delete(
         return Plan()
     if view.remote is Absent.NOT_FOUND:
         return Plan(finalizer="remove", confirm=(Absence(Table.TASKS, resource.remote_id, job.id),))
-    if not adoption.ours(view.remote, resource, cluster, others):
+    if not adoption.ours(view.remote, resource, scope.cluster, scope.others):
         stranger = Evidence.of(view.remote)
         return Plan(finalizer="remove", confirm=(Absence(Table.TASKS, resource.remote_id, job.id, stranger),))
     call = _call("delete_task", resource, job, view.remote)

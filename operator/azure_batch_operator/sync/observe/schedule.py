@@ -27,7 +27,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     pool = pool_view(context, resource, session)
     if session is None or plans.is_cron(resource):
         jobs = plans.JobsView(children)
-        return plans.plan(resource, account, pool, Absent.UNKNOWN, jobs, context.cluster, now)
+        return plans.plan(plans.ScheduleScope(resource, account, pool, Absent.UNKNOWN, jobs, context.cluster, now))
     id = resource.remote_id
     if is_open(resource):
         interested(session, resource, id)
@@ -36,7 +36,9 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     jobs = plans.JobsView(children, session.mirror.schedule_jobs.get(id.lower()))
     remote = session.mirror.schedules.get(id)
     values = _values(context, resource, session, remote)
-    return plans.plan(resource, account, pool, remote, jobs, context.cluster, now, context.others, values)
+    return plans.plan(
+        plans.ScheduleScope(resource, account, pool, remote, jobs, context.cluster, now, context.others, values)
+    )
 
 
 def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote, None]:

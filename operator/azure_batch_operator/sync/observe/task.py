@@ -25,7 +25,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     """Decide about one BatchTask."""
     job = _job(context, resource, session)
     if session is None or not (job.exists or (resource.deleting and job.id)):
-        return plans.plan(resource, account, job, plans.TaskView(), context.cluster, now)
+        return plans.plan(plans.TaskScope(resource, account, job, plans.TaskView(), context.cluster, now))
     id = resource.remote_id
     # What is in a job of somebody else does not concern a task that was never added to it.
     theirs = job.refusal is not None or (isinstance(job.remote, Mapping) and not job.ours)
@@ -49,7 +49,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         blocked_by=_blocked_by(context, resource, job.goes_on),
         late=late,
     )
-    return plans.plan(resource, account, job, view, context.cluster, now, context.others)
+    return plans.plan(plans.TaskScope(resource, account, job, view, context.cluster, now, context.others))
 
 
 def job_id(context: Context, task: Resource) -> str | None:
