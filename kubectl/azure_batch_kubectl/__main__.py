@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 
 
@@ -13,6 +14,8 @@ def main() -> None:
         if error.name != "rich":
             raise
         sys.exit("error: the Python package 'rich' is missing: install azure-batch-operator[kubectl]")
+    # What libraries log is not for the user: the one line of an error says it.
+    logging.getLogger().addHandler(logging.NullHandler())
     plugin(prog_name="kubectl azure-batch")
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from azure_batch_kubectl import objects, wait_command, waiting
+from azure_batch_kubectl import objects, views, wait_command, waiting
 from azure_batch_kubectl.actions import Action, change, check_kind
 from azure_batch_kubectl.around import around
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.command import on_cluster
+from azure_batch_kubectl.output import Form
 from azure_batch_kubectl.why import explain
 from azure_batch_operator.api.base import GROUP
 
@@ -91,3 +92,31 @@ async def wait(cluster: Cluster, target: str, goal: str, timeout: float) -> None
     """
     kind, name = objects.job_or(target)
     await wait_command.run(cluster, kind, name, waiting.Goal(goal), timeout)
+
+
+def _form(function: Any) -> Any:
+    forms = click.Choice([each.value for each in Form])
+    return click.option("-o", "--output", "form", type=forms, help="Print objects or names instead of a table.")(
+        function
+    )
+
+
+@plugin.command()
+@click.argument("job", metavar="JOB")
+@click.option("--all", "every", is_flag=True, help="Show every BatchTask, not only 20 of them.")
+@on_cluster
+async def tree(cluster: Cluster, job: str, every: bool) -> None:
+    """Show a job with its account, its pool, its failures and its BatchTasks as a tree."""
+    await views.show_tree(cluster, objects.job(job), every=every)
+
+
+@plugin.command()
+@click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Show the objects of all namespaces.")
+@click.option("--all", "every", is_flag=True, help="Show jobs that have ended, too.")
+@click.option("-w", "--watch", is_flag=True, help="Show it live, on a terminal, until Ctrl-C.")
+@_form
+@on_cluster
+async def top(cluster: Cluster, everywhere: bool, every: bool, watch: bool, form: str | None) -> None:
+    """Show pools and open jobs with their nodes, tasks and speed."""
+    chosen = Form(form) if form else None
+    await views.show_top(cluster, everywhere=everywhere, every=every, watch=watch, form=chosen)

@@ -51,6 +51,18 @@ def job_or(word: str) -> tuple[Kind, str]:
     return target([word]) if "/" in word else (Kind.JOB, word)
 
 
+def job(word: str) -> str:
+    """The name of the BatchJob that `name` or `bj/name` means.
+
+    Raises:
+        UnknownKindError: the word names another kind.
+    """
+    kind, found = job_or(word)
+    if kind is not Kind.JOB:
+        raise UnknownKindError(f"{word!r} is not a BatchJob: give the name of one, such as render or bj/render")
+    return found
+
+
 def name(thing: Object) -> str:
     """`metadata.name`."""
     return str(thing["metadata"]["name"])

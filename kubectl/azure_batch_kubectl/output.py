@@ -1,0 +1,97 @@
+"""Output as kubectl prints it: tables without lines, colors on a terminal only, objects as JSON, YAML or names."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+import click
+import yaml
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from azure_batch_kubectl.trees import Node
+from azure_batch_operator.api.base import GROUP
+
+_WIDE = 100_000
+"""Columns where nothing is to be wrapped, because a program reads."""
+_COLORS = {
+    "green": {"Succeeded", "Steady", "Connected", "True", "idle", "completed"},
+    "cyan": {"Running", "running", "Submitting", "Creating", "Resizing", "Starting"},
+    "yellow": {"Waiting", "Queued", "Pending", "Held", "Disabled", "Suspended", "Suspending", "offline", "preempted"},
+    "red": {"Failed", "Stalled", "False", "unusable", "starttaskfailed", "unknown"},
+}
+_COLOR_OF = {word: color for color, words in _COLORS.items() for word in words}
+
+
+class Form(StrEnum):
+    """Values of `-o`."""
+
+    JSON = "json"
+    YAML = "yaml"
+    NAME = "name"
+
+
+def _console() -> Console:
+    terminal = sys.stdout.isatty()
+    return Console(highlight=False, width=None if terminal else _WIDE, no_color=None if terminal else True)
+
+
+def _word(text: str) -> Text:
+    return Text(text, style=_COLOR_OF.get(text, ""))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """Columns, three spaces apart."""
+    made = Table(box=None, show_edge=False, pad_edge=False, padding=(0, 3, 0, 0), header_style="")
+    for each in header:
+        made.add_column(each, no_wrap=True)
+    for row in rows:
+        made.add_row(*(_word("" if cell is None else str(cell)) for cell in row))
+    return made
+
+
+def tree(node: Node) -> Tree:
+    """A tree of lines; the word in the middle of each is its state."""
+    made = Tree(_line(node))
+    for each in node.children:
+        made.children.append(tree(each))
+    return made
+
+
+def _line(node: Node) -> Text:
+    return Text("  ").join(
+        [Text(node.label), *([_word(node.state)] if node.state else []), *([Text(node.text)] if node.text else [])]
+    )
+
+
+def show(thing: RenderableType) -> None:
+    """Print something; for programs, without spaces at the ends of lines."""
+    console = _console()
+    if console.is_terminal:
+        console.print(thing)
+        return
+    with console.capture() as captured:
+        console.print(thing)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+
+
+def emit(form: Form, items: Sequence[Mapping[str, Any]], name: Callable[[Mapping[str, Any]], str]) -> None:
+    """Print a list as JSON or YAML, or the names of its members."""
+    if form is Form.NAME:
+        for each in items:
+            click.echo(name(each))
+        return
+    document = {"apiVersion": "v1", "kind": "List", "items": [*items]}
+    text = json.dumps(document, indent=4) if form is Form.JSON else yaml.safe_dump(document, sort_keys=False)
+    click.echo(text.rstrip())
+
+
+def object_name(thing: Mapping[str, Any]) -> str:
+    """As `-o name` of kubectl: `batchjob.azurebatch.io/render`."""
+    return f"{thing['kind'].lower()}.{GROUP}/{thing['metadata']['name']}"

@@ -1,0 +1,68 @@
+"""`top`: pools and jobs in two tables, as they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from azure_batch_kubectl import objects
+from azure_batch_kubectl.actions import ended
+from azure_batch_kubectl.objects import Object, condition, status
+
+POOLS = ("POOL", "READY", "PHASE", "NODES", "SLOTS", "COST/H", "AGE")
+JOBS = ("JOB", "PHASE", "POOL", "TASKS", "RUNNING", "FAILED", "TASKS/MIN", "LEFT", "AGE")
+
+Row = tuple[object, ...]
+
+
+def pool_row(pool: Object, now: datetime) -> Row:
+    """A row of `POOLS`."""
+    found = status(pool)
+    slots = found.get("slots") or {}
+    used = f"{slots.get('used', 0)}/{slots['total']}" if "total" in slots else ""
+    ready, age = condition(pool, "Ready").get("status", ""), objects.age(pool["metadata"]["creationTimestamp"], now)
+    cost = found.get("estimatedCostPerHour", "")
+    return (objects.name(pool), ready, objects.phase(pool), found.get("nodes", ""), used, cost, age)
+
+
+def job_row(job: Object, now: datetime) -> Row:
+    """A row of `JOBS`."""
+    found = status(job)
+    counts, speed = found.get("taskCounts") or {}, found.get("tasksPerMinute")
+    return (
+        objects.name(job),
+        objects.phase(job),
+        found.get("poolId", ""),
+        found.get("progress", ""),
+        counts.get("running", ""),
+        counts.get("failed", ""),
+        "" if speed is None else f"{speed:g}",
+        left(found.get("estimatedEndTime"), now),
+        objects.age(job["metadata"]["creationTimestamp"], now),
+    )
+
+
+def left(end: str | None, now: datetime) -> str:
+    """Time until the estimated end; empty if there is none or if it is over."""
+    if not end:
+        return ""
+    moment = datetime.fromisoformat(end)
+    return objects.age(now.isoformat(), moment) if moment > now else ""
+
+
+def rows_of_pools(pools: Sequence[Object], now: datetime, *, everywhere: bool) -> list[Row]:
+    """Rows by name, with the namespace before them if that is wanted."""
+    return [_placed(pool, pool_row(pool, now), everywhere) for pool in _sorted(pools)]
+
+
+def rows_of_jobs(jobs: Sequence[Object], now: datetime, *, everywhere: bool, every: bool) -> list[Row]:
+    """The same for jobs; those that have ended only if `every`."""
+    return [_placed(job, job_row(job, now), everywhere) for job in _sorted(jobs) if every or not ended(job)]
+
+
+def _placed(thing: Object, row: Row, everywhere: bool) -> Row:
+    return (objects.namespace(thing), *row) if everywhere else row
+
+
+def _sorted(things: Sequence[Object]) -> list[Object]:
+    return sorted(things, key=lambda each: (objects.namespace(each), objects.name(each)))

@@ -1,0 +1,61 @@
+"""The commands that only show: `tree` and `top`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+
+from azure_batch_kubectl import output, top, trees
+from azure_batch_kubectl.around import around
+from azure_batch_kubectl.cluster import Cluster
+from azure_batch_kubectl.failure import FailureError
+from azure_batch_kubectl.output import Form
+from azure_batch_operator.api.kinds import Kind
+
+_SECONDS = 2.0
+
+
+async def show_tree(cluster: Cluster, name: str, *, every: bool) -> None:
+    """The tree of a job."""
+    job = await cluster.get(Kind.JOB, name)
+    tasks = [each async for each in cluster.list(Kind.TASK, fields=f"spec.jobRef.name={name}")]
+    shown = len(tasks) if every else trees.SHOWN
+    output.show(output.tree(trees.of_job(job, await around(cluster, job), tasks, shown=shown)))
+
+
+async def show_top(cluster: Cluster, *, everywhere: bool, every: bool, watch: bool, form: Form | None) -> None:
+    """Pools and jobs; with `watch` until Ctrl-C."""
+    if watch and not sys.stdout.isatty():
+        raise FailureError("--watch needs a terminal: leave it out, or use kubectl get bp,bj --watch")
+    if form is not None:
+        listed = [each for kind in (Kind.POOL, Kind.JOB) async for each in cluster.list(kind, everywhere=everywhere)]
+        output.emit(form, listed, output.object_name)
+        return
+    group = await _tables(cluster, everywhere=everywhere, every=every)
+    if not watch:
+        for each in group.renderables:
+            output.show(each)
+        return
+    with Live(group, console=Console(highlight=False), screen=True, auto_refresh=False) as live:
+        while True:
+            await asyncio.sleep(_SECONDS)
+            live.update(await _tables(cluster, everywhere=everywhere, every=every), refresh=True)
+
+
+async def _tables(cluster: Cluster, *, everywhere: bool, every: bool) -> Group:
+    now, place = datetime.now(UTC), ("NAMESPACE",) if everywhere else ()
+    pools = [each async for each in cluster.list(Kind.POOL, everywhere=everywhere)]
+    jobs = [each async for each in cluster.list(Kind.JOB, everywhere=everywhere)]
+    of_pools = top.rows_of_pools(pools, now, everywhere=everywhere)
+    of_jobs = top.rows_of_jobs(jobs, now, everywhere=everywhere, every=every)
+    if not of_pools and not of_jobs:
+        where = "in any namespace" if everywhere else f"in namespace {cluster.namespace!r}"
+        click.echo(f"No pools and no open jobs {where}.", err=True)
+    parts = [((*place, *top.POOLS), of_pools), ((*place, *top.JOBS), of_jobs)]
+    shown = [output.table(header, rows) for header, rows in parts if rows]
+    return Group(*([shown[0], "", shown[1]] if len(shown) == 2 else shown))
