@@ -238,19 +238,19 @@ ALERTS = [
     Alert(
         "AzureBatchPoolStalled",
         'sum by (namespace, reason) (azurebatch_objects_stalled{kind="BatchPool"}) > 0', "15m", "warning",
-        "Pools wait for somebody to act",
+        "Pools need a person to act",
         "{{ $value }} pools in {{ $labels.namespace }} are stalled with reason {{ $labels.reason }}.", _REASON,
     ),
     Alert(
         "AzureBatchJobStalled",
         'sum by (namespace, reason) (azurebatch_objects_stalled{kind="BatchJob"}) > 0', "30m", "info",
-        "Jobs wait for somebody to act",
+        "Jobs need a person to act",
         "{{ $value }} jobs in {{ $labels.namespace }} are stalled with reason {{ $labels.reason }}.", _REASON,
     ),
     Alert(
         "AzureBatchBadNodesBilled",
         'sum by (namespace, pool) (azurebatch_pool_nodes{state=~"startTaskFailed|unusable|unknown"}) > 0',
-        "15m", "warning", "Nodes are paid for and take no tasks",
+        "15m", "warning", "Nodes are billed and take no tasks",
         "Pool {{ $labels.namespace }}/{{ $labels.pool }} has {{ $value }} nodes in trouble: see kubectl describe batchpool.",
     ),
     Alert(
@@ -276,12 +276,12 @@ ALERTS = [
         "reasons/#throttled",
     ),
     Alert(
-        "AzureBatchPollStale", "azurebatch_poll_age_seconds > 600", "5m", "critical", "What is shown is old",
+        "AzureBatchPollStale", "azurebatch_poll_age_seconds > 600", "5m", "critical", "Statuses are old: no poll succeeded",
         "BatchAccount {{ $labels.namespace }}/{{ $labels.account }} was last polled {{ $value | humanizeDuration }} ago.",
     ),
     Alert(
         "AzureBatchReconcileBug", 'increase(azurebatch_reconcile_total{result="bug"}[15m]) > 0', "0m", "warning",
-        "The operator fails in a way it should not",
+        "The operator failed unexpectedly: a bug",
         "Passes over objects of kind {{ $labels.kind }} end with an unexpected error: see its log.",
         "reasons/#internalerror",
     ),
@@ -295,18 +295,18 @@ ALERTS = [
     ),
     Alert(
         "AzureBatchDeletionStuck", "azurebatch_objects_deleting_longest_seconds > 6 * 3600", "5m", "info",
-        "Something does not get deleted",
+        "An object has been in deletion for hours",
         "A {{ $labels.kind }} in {{ $labels.namespace }} is being deleted for {{ $value | humanizeDuration }}: its conditions say "
         "what blocks it.",
         "reasons/#deleting",
     ),
     Alert(
-        "AzureBatchNoLeader", "sum by (namespace, job) (azurebatch_leader) != 1", "5m", "critical", "Not exactly one replica acts",
+        "AzureBatchNoLeader", "sum by (namespace, job) (azurebatch_leader) != 1", "5m", "critical", "No leader, or more than one",
         "{{ $value }} replicas of {{ $labels.job }} in {{ $labels.namespace }} act. Nothing is reconciled without one.",
     ),
     Alert(
         "AzureBatchOperatorDown", "absent(azurebatch_operator_build_info)", "10m", "critical",
-        "The operator is not there", "No metrics of the operator are scraped; deleted objects keep their finalizers.",
+        "The operator does not run", "No metrics of the operator are scraped; deleted objects keep their finalizers.",
     ),
 ]  # fmt: skip
 

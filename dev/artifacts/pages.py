@@ -64,13 +64,17 @@ def metrics() -> str:
     """docs/metrics.md."""
     lines = [
         "# Metrics and alerts\n", _NOTE,
-        "The operator serves its metrics at `/metrics` on port 8080, besides the usual `process_…` and `python_…` ones. The chart",
-        "brings a ServiceMonitor or PodMonitor, alerts and dashboards when `serviceMonitor`, `podMonitor`, `prometheusRule` and",
-        "`dashboards` are enabled; for kustomize there is `manifests/components/monitoring`.\n",
-        "No metric has tasks or nodes as labels. Per pool there are about 25 series, per job that is not over 4, per account 6.",
-        "What is counted over time (jobs that ended, node hours, estimated cost) begins with the start of the operator. Divide",
+        "The operator serves its metrics at `/metrics` on port 8080, besides the usual `process_…` and `python_…` ones:\n",
+        "    kubectl -n azure-batch-operator port-forward deployment/azure-batch-operator 8080",
+        "    curl -s localhost:8080/metrics | grep ^azurebatch_\n",
+        "The chart adds a ServiceMonitor or PodMonitor, alerts and dashboards when `serviceMonitor`, `podMonitor`,",
+        "`prometheusRule` and `dashboards` are enabled; for kustomize there is `manifests/components/monitoring`.",
+        "Monitors and alerts need the custom resource definitions of the Prometheus Operator in the cluster; without them,",
+        "`helm` and `kubectl` report `no matches for kind`.\n",
+        "No metric has tasks or nodes as labels. There are about 25 series for each pool, 4 for each job that has not ended, and",
+        "6 for each account. Counters (jobs that ended, node hours, estimated cost) start at 0 when the operator starts. Divide",
         "`azurebatch_pool_node_seconds_total` by 3600 for node hours.",
-        "How many jobs or cores an account may have is not told by the Batch data plane, so there is no metric of quotas.\n",
+        "The Batch data plane does not report the quotas of an account, so there is no metric of quotas.\n",
         "| metric | type | labels | what it says |", "|---|---|---|---|",
     ]  # fmt: skip
     lines += [f"| `{exposed(each)}` | {each.type} | {_labels(each)} | {each.documentation} |" for each in families()]

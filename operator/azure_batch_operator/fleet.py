@@ -61,12 +61,16 @@ class Fleet(Collector):
         up = GaugeMetricFamily("azurebatch_account_up", "1 if the account can be used", labels=labels)
         age = GaugeMetricFamily("azurebatch_poll_age_seconds", "Time since the last good poll", labels=labels)
         paused = GaugeMetricFamily(
-            "azurebatch_account_paused_seconds", "Time until throttling by the service is over", labels=labels
+            "azurebatch_account_paused_seconds",
+            "Seconds until the operator sends calls again after the service throttled one",
+            labels=labels,
         )
-        waiting = GaugeMetricFamily("azurebatch_account_calls_waiting", "Calls that wait for their turn", labels=labels)
-        flying = GaugeMetricFamily("azurebatch_account_calls_in_flight", "Calls under way", labels=labels)
+        waiting = GaugeMetricFamily(
+            "azurebatch_account_calls_waiting", "Calls that wait for the rate limit of the account", labels=labels
+        )
+        flying = GaugeMetricFamily("azurebatch_account_calls_in_flight", "Calls in progress", labels=labels)
         throttled = CounterMetricFamily(
-            "azurebatch_account_throttled", "Times that the service asked for patience", labels=labels
+            "azurebatch_account_throttled", "Times that the service throttled a request", labels=labels
         )
         now = asyncio.get_running_loop().time()
         for key in accounts:
@@ -87,10 +91,16 @@ class Fleet(Collector):
         ages = [now - since for since in queue.active_since()]
         values = {
             "azurebatch_workqueue_depth": ("Objects that wait to be reconciled", len(queue)),
-            "azurebatch_workqueue_delayed": ("Objects that wait for their time", queue.delayed),
+            "azurebatch_workqueue_delayed": ("Objects that are requeued at a later time", queue.delayed),
             "azurebatch_workqueue_active": ("Objects that are being reconciled", len(ages)),
-            "azurebatch_workqueue_longest_active_seconds": ("Longest of them", max(ages, default=0.0)),
-            "azurebatch_workqueue_unfinished_seconds": ("Sum over them", sum(ages)),
+            "azurebatch_workqueue_longest_active_seconds": (
+                "Seconds since the oldest pass in progress began",
+                max(ages, default=0.0),
+            ),
+            "azurebatch_workqueue_unfinished_seconds": (
+                "Sum of the seconds since each pass in progress began",
+                sum(ages),
+            ),
             "azurebatch_status_writes_waiting": ("Statuses that wait to be written", self._writer.waiting),
         }
         for name, (text, value) in values.items():
@@ -107,15 +117,15 @@ def _objects(tally: Tally) -> Iterator[Family]:
     yield known
     stalled = GaugeMetricFamily(
         "azurebatch_objects_stalled",
-        "Objects that have not ended and wait for somebody to act",
+        "Objects that have not ended and need a person to act",
         labels=[*where, "reason"],
     )
     for labels, number in tally.stalled.items():
         stalled.add_metric(labels, number)
     yield stalled
-    leaving = GaugeMetricFamily("azurebatch_objects_deleting", "Objects on their way out", labels=where)
+    leaving = GaugeMetricFamily("azurebatch_objects_deleting", "Objects that are being deleted", labels=where)
     longest = GaugeMetricFamily(
-        "azurebatch_objects_deleting_longest_seconds", "How long the longest of them is on its way", labels=where
+        "azurebatch_objects_deleting_longest_seconds", "Seconds since the oldest deletion was requested", labels=where
     )
     now = time.time()
     ages: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
@@ -160,7 +170,7 @@ def _pools(pools: Iterable[Resource]) -> Iterator[Family]:
     labels = ["namespace", "account", "pool"]
     nodes = GaugeMetricFamily("azurebatch_pool_nodes", "Nodes as last counted", labels=[*labels, "tier", "state"])
     target = GaugeMetricFamily(
-        "azurebatch_pool_target_nodes", "Nodes that Batch works towards", labels=[*labels, "tier"]
+        "azurebatch_pool_target_nodes", "Target number of nodes in Azure Batch", labels=[*labels, "tier"]
     )
     failed = GaugeMetricFamily("azurebatch_pool_resize_failed", "1 if the last resize fell short", labels=labels)
     for pool in pools:
@@ -178,7 +188,7 @@ def _pools(pools: Iterable[Resource]) -> Iterator[Family]:
 
 def _jobs(jobs: Iterable[Resource]) -> Family:
     tasks = GaugeMetricFamily(
-        "azurebatch_job_tasks", "Tasks of jobs that are not over", labels=["namespace", "job", "state"]
+        "azurebatch_job_tasks", "Tasks of jobs that have not ended", labels=["namespace", "job", "state"]
     )
     for job in jobs:
         counts = job.status.get("taskCounts") or {}

@@ -18,10 +18,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, Gauge, disable_created_metric
 # A series more for each counter and histogram, which nobody asks for in this format.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-LEADER = Gauge("azurebatch_leader", "1 if this replica acts, 0 if it stands by")
+LEADER = Gauge("azurebatch_leader", "1 if this replica is the leader, 0 if it is on standby")
 LEADER.set(1)
 LOOP_LAG = Gauge("azurebatch_event_loop_lag_seconds", "How late the event loop's last heartbeat was")
-BUILD = Gauge("azurebatch_operator_build_info", "Always 1; what runs stands in the labels", ["version", "python"])
+BUILD = Gauge("azurebatch_operator_build_info", "Always 1; the labels say what runs", ["version", "python"])
 BUILD.labels(metadata.version("azure-batch-operator"), platform.python_version()).set(1)
 
 

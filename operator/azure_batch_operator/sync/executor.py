@@ -44,7 +44,9 @@ from azure_batch_operator.sync.transitions import Transitions
 logger = logging.getLogger(__name__)
 
 DRIFT = Counter(
-    "azurebatch_drift_corrections", "Properties that others had changed and that were set right", ["kind", "property"]
+    "azurebatch_drift_corrections",
+    "Properties that other clients had changed and the operator restored",
+    ["kind", "property"],
 )
 
 _MIN_WAIT = 0.1

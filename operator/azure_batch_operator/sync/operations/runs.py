@@ -16,7 +16,9 @@ from azure_batch_operator.batch.redaction import without
 from azure_batch_operator.reconcile.operation.order import SUCCEEDED, Chosen, Look, Request, Result
 from azure_batch_operator.sync.landing import LANDING_SECONDS
 
-TARGETS = Counter("azurebatch_operation_targets", "Targets of BatchOperations that are done with", ["verb", "outcome"])
+TARGETS = Counter(
+    "azurebatch_operation_targets", "Targets of BatchOperations that have an outcome", ["verb", "outcome"]
+)
 LOST = "the call had no answer"
 _FRESH = 60.0
 """Seconds for which what was seen of targets counts: others may change them while the operation waits, such as for a Secret."""

@@ -22,7 +22,7 @@ RETRIES = Counter(
 )
 REQUEUES = Counter(
     "azurebatch_task_requeues",
-    "Times that tasks of BatchJobs were put back because their node went away",
+    "Times that tasks of BatchJobs were requeued because they lost their node",
     ["namespace"],
 )
 
