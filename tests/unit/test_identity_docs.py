@@ -11,6 +11,7 @@ import yaml
 
 from azure_batch_operator.api.account import AccountSpec, Auth
 from azure_batch_operator.generate import ROOT
+from azure_batch_operator.settings import Settings
 from azure_batch_operator.shapes import conform
 
 PAGE = (ROOT / "docs" / "identity.md").read_text()
@@ -18,9 +19,35 @@ _BATCH_ROLES = {"Azure Batch Data Contributor", "Azure Batch Job Submitter"}
 """Of learn.microsoft.com/azure/batch/batch-role-based-access-control; those that the page grants or names."""
 
 
-def accounts() -> list[dict[str, Any]]:
+def manifests() -> list[dict[str, Any]]:
     found = re.findall(r"^ *```yaml\n(.*?)^ *```", PAGE, re.MULTILINE | re.DOTALL)
     return [yaml.safe_load(dedent(text)) for text in found]
+
+
+def accounts() -> list[dict[str, Any]]:
+    return [each for each in manifests() if "patches" not in each]
+
+
+def test_the_patches_for_kustomize_give_what_the_chart_gives() -> None:
+    [page] = [each for each in manifests() if "patches" in each]
+    account, deployment = [yaml.safe_load(each["patch"]) for each in page["patches"]]
+    base = [
+        each
+        for path in (ROOT / "manifests" / "base").glob("*.yaml")
+        for each in yaml.safe_load_all(path.read_text())
+        if each
+    ]
+    there = {(each["kind"], each.get("metadata", {}).get("name")): each for each in base}
+    assert all((each["kind"], each["metadata"]["name"]) in there for each in (account, deployment))
+    chart = "".join(path.read_text() for path in (ROOT / "helm/azure-batch-operator/templates").glob("*.yaml"))
+    template = deployment["spec"]["template"]
+    for name in (*account["metadata"]["annotations"], *template["metadata"]["labels"]):
+        assert name in chart
+    [container] = template["spec"]["containers"]
+    [original] = there["Deployment", deployment["metadata"]["name"]]["spec"]["template"]["spec"]["containers"]
+    assert container["name"] == original["name"]
+    assert [each["name"] for each in container["env"]] == ["AZURE_BATCH_OPERATOR_IDENTITY_NAMESPACES"]
+    assert "identity_namespaces" in Settings.model_fields
 
 
 def test_every_way_to_sign_in_has_an_account() -> None:

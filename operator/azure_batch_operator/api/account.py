@@ -53,7 +53,7 @@ class WorkloadIdentityAuth(ApiModel):
     service_account_ref: NameRef | None = Field(
         default=None,
         description="ServiceAccount of this namespace whose token is exchanged. If left out it is the operator's own, "
-        "which only namespaces may use that the operator's --identity-namespace names.",
+        "which only namespaces may use that the operator's --identity-namespace names (workloadIdentity.namespaces of the chart).",
     )
 
 
