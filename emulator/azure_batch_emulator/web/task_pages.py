@@ -1,16 +1,18 @@
 """Pages of tasks as text, for lists of very many: what `render.task` and the server's JSON give, several times as fast.
 
-Most tasks of a job differ in their id, their times and perhaps their command only. The first task of each kind is rendered as
-usual and becomes a template. All templates have the same blanks, so that the blanks of many tasks are filled column by column.
+Most tasks of a job differ in their id, their times and perhaps their command only. One task of each kind is rendered as usual and
+becomes a template. All templates have the same blanks, so that the blanks of many tasks are filled column by column.
 `tests/conformance/test_task_pages.py` compares both ways for tasks in every state.
 
 A page of 1,000 tasks has 1.7 MB. It is made in blocks that fit into the processor's cache, each while it is sent: memory for the
-whole page, taken again and written once, costs a sixth of the page's time, and a caller that reads slowly holds one block. What the
-blocks are made of is kept beforehand, so that all of them show the same moment.
+whole page, taken again and written once, costs a sixth of the page's time, and a caller that reads slowly holds one block and a few
+templates. What the blocks are made of is kept beforehand, so that all of them show the same moment; the properties of tasks are not
+copied for that, as they are never changed in place.
 """
 
 from __future__ import annotations
 
+import copy
 import secrets
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -44,6 +46,8 @@ _TIMES = {
 }
 # About 64 KiB of usual tasks.
 _TASKS_PER_BLOCK = 40
+# Characters of templates that are kept for the next block: those of several hundred usual tasks on as many nodes.
+_MOST_KEPT = 524_288
 
 
 class _Columns(NamedTuple):
@@ -83,6 +87,13 @@ class _Columns(NamedTuple):
         return _Columns(*parts)
 
 
+class _Kind(NamedTuple):
+    """What tasks of a kind have in common is what this one has."""
+
+    key: tuple[Any, ...]
+    task: Task
+
+
 class TaskPage:
     """Writes the tasks of a page.
 
@@ -98,61 +109,52 @@ class TaskPage:
         self._metadata = metadata
         self._texts: dict[tuple[Any, ...], str] = {}
         self._templates: dict[tuple[Any, ...], list[str]] = {}
+        self._kept = 0
 
     def blocks(self, tasks: Sequence[Task], next_link: str | None) -> list[bytes] | Iterator[bytes]:
         """The page of some tasks, at least one; blocks of a page that has several are made as they are asked for."""
-        # All that could fail is done here, where an error can still be answered.
-        blocks = self._filled(_Columns.of(tasks), self._templates_of(tasks), next_link)
+        blocks = self._filled(_Columns.of(tasks), _kinds_of(tasks), next_link)
         return blocks if len(tasks) > _TASKS_PER_BLOCK else list(blocks)
 
-    def _filled(self, columns: _Columns, templates: Sequence[list[str]], next_link: str | None) -> Iterator[bytes]:
+    def _filled(self, columns: _Columns, kinds: Sequence[_Kind], next_link: str | None) -> Iterator[bytes]:
         before = f'{{\r\n  "odata.metadata": "{_inside(self._metadata)}",\r\n  "value": ['
-        for first in range(0, len(templates), _TASKS_PER_BLOCK):
+        # Every object ends with the comma before the next one.
+        link = f',\r\n  "odata.nextLink": "{_inside(next_link)}"' if next_link is not None else ""
+        end = f"\r\n  ]{link}\r\n}}"
+        for first in range(0, len(kinds), _TASKS_PER_BLOCK):
             beyond = first + _TASKS_PER_BLOCK
-            pieces = list(chain.from_iterable(templates[first:beyond]))
-            _fill(pieces, columns.part(first, beyond))
-            pieces[0] = f"{before}{pieces[0]}"
-            before = ""
-            if beyond >= len(templates):
-                # Every object ends with the comma before the next one.
-                link = f',\r\n  "odata.nextLink": "{_inside(next_link)}"' if next_link is not None else ""
-                pieces[-1] = f"{pieces[-1].removesuffix(',')}\r\n  ]{link}\r\n}}"
-            yield "".join(pieces).encode()
-
-    def _templates_of(self, tasks: Sequence[Task]) -> list[list[str]]:
-        """For each task its text with a blank for each value, at every odd index."""
-        templates = self._templates
-        column = []
-        for task in tasks:
-            # What is not filled in.
-            kind: tuple[Any, ...] = (
-                task.node_id,
-                id(task.spec),
-                task.state,
-                task.previous_state,
-                task.node_pool_id,
-                id(task.ended),
-                task.previous_state_time is None,
-                task.start_time is None,
-                task.end_time is None,
+            # Nothing here holds the block: the caller may be slow to come back for more.
+            yield self._block(
+                kinds[first:beyond], columns.part(first, beyond), before, end if beyond >= len(kinds) else None
             )
-            if task.seldom is not None:
-                times = (task.last_retry is None, task.last_requeue is None)
-                kind += (task.retry_count, task.requeue_count, *times, task.windows)
-            template = templates.get(kind)
-            if template is None:
-                template = templates[kind] = self._template(task, kind)
-            column.append(template)
-        return column
+            before = ""
 
-    def _template(self, task: Task, kind: tuple[Any, ...]) -> list[str]:
+    def _block(self, kinds: Sequence[_Kind], columns: _Columns, before: str, end: str | None) -> bytes:
+        pieces = list(chain.from_iterable(map(self._template, kinds)))
+        _fill(pieces, columns)
+        pieces[0] = f"{before}{pieces[0]}"
+        if end is not None:
+            pieces[-1] = f"{pieces[-1].removesuffix(',')}{end}"
+        if self._kept > _MOST_KEPT:
+            self._templates.clear()
+            self._texts.clear()
+            self._kept = 0
+        return "".join(pieces).encode()
+
+    def _template(self, kind: _Kind) -> list[str]:
+        """The text of a task of a kind with a blank for each value, at every odd index."""
+        template = self._templates.get(kind.key)
+        if template is not None:
+            return template
         # There may be many nodes. Tasks of the same kind on different nodes differ in the node's id only.
-        anywhere = kind[1:]
+        anywhere = kind.key[1:]
         text = self._texts.get(anywhere)
         if text is None:
-            text = self._texts[anywhere] = self._text(task)
-        rest = text.replace(_NODE, task.node_id or "")
-        pieces = [""] * _PIECES
+            text = self._texts[anywhere] = self._text(kind.task)
+            self._kept += len(text)
+        rest = text.replace(_NODE, kind.task.node_id or "")
+        self._kept += len(rest)
+        pieces = self._templates[kind.key] = [""] * _PIECES
         for index in range(1, _PIECES, 2):
             before, blank, after = rest.partition(_blank(index))
             # What a task does not have has no place in the text: it is filled with nothing.
@@ -183,6 +185,40 @@ class TaskPage:
             }
         text = orjson.dumps(body, option=orjson.OPT_INDENT_2).decode()
         return f"\n{text},".replace("\n", "\r\n    ")
+
+
+def _kinds_of(tasks: Sequence[Task]) -> list[_Kind]:
+    """For each task what is not filled in, one object for equal ones."""
+    kinds: dict[tuple[Any, ...], _Kind] = {}
+    column = []
+    for task in tasks:
+        key: tuple[Any, ...] = (
+            task.node_id,
+            id(task.spec),
+            task.state,
+            task.previous_state,
+            task.node_pool_id,
+            id(task.ended),
+            task.previous_state_time is None,
+            task.start_time is None,
+            task.end_time is None,
+        )
+        if task.seldom is not None:
+            times = (task.last_retry is None, task.last_requeue is None)
+            key += (task.retry_count, task.requeue_count, *times, task.windows)
+        kind = kinds.get(key)
+        if kind is None:
+            kind = kinds[key] = _Kind(key, _still(task))
+        column.append(kind)
+    return column
+
+
+def _still(task: Task) -> Task:
+    """A task as it is now; the ids of what it refers to stay theirs for as long as it is there."""
+    still = copy.copy(task)
+    still.run = None
+    still.seldom = dict(task.seldom) if task.seldom is not None else None
+    return still
 
 
 def _fill(pieces: list[str], columns: _Columns) -> None:

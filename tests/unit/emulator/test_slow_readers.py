@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any, cast
 
+from azure_batch_emulator.executors.base import RunResult
 from azure_batch_emulator.schema.tasks import TASK
 from azure_batch_emulator.schema.versions import DEFAULT
 from azure_batch_emulator.web.server import _Blocks
@@ -63,4 +65,42 @@ def test_a_page_shows_one_moment_however_slowly_it_is_read() -> None:
     read += slowly
     assert len(read) > 5
     assert b"".join(read) == expected
+    assert b"".join(TaskPage("http://b", DEFAULT, "m").blocks(tasks, None)) != expected
+
+
+def test_callers_that_do_not_read_hold_no_copies_of_what_each_task_has_of_its_own() -> None:
+    bench = Bench(targetDedicatedNodes=0)
+    job = bench.task().job
+    for number in range(200):
+        variables = [{"name": "OWN", "value": f"{number} {'x' * 20_000}"}]
+        body = {"id": f"t{number}", "commandLine": "work", "environmentSettings": variables}
+        bench.service.tasks.add(job, TASK.accept("", body))
+    tasks = list(job.tasks.values())
+    tracemalloc.start()
+    try:
+        pages = [iter(TaskPage("http://b", DEFAULT, "m").blocks(tasks, None)) for _ in range(10)]
+        for page in pages:
+            assert len(next(page)) > 800_000
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # A page has 4 MB.
+    assert held < 5_000_000
+
+
+def test_a_page_shows_one_moment_also_of_tasks_that_have_been_tried_again() -> None:
+    bench = Bench(taskSlotsPerNode=4, enableInterNodeCommunication=False)
+    job = bench.task(constraints={"maxTaskRetryCount": 9}).job
+    for number in range(90):
+        body = {"id": f"t{number}", "commandLine": "work", "constraints": {"maxTaskRetryCount": 9}}
+        bench.service.tasks.add(job, TASK.accept("", body | {"displayName": f"own {number}"}))
+    bench.clock.advance(1.0)
+    bench.end_all(RunResult(1))
+    tasks = list(job.tasks.values())
+    expected = b"".join(TaskPage("http://b", DEFAULT, "m").blocks(tasks, None))
+    slowly = iter(TaskPage("http://b", DEFAULT, "m").blocks(tasks, None))
+    read = [next(slowly)]
+    for _ in range(30):
+        bench.end_all(RunResult(1))
+    assert b"".join([*read, *slowly]) == expected
     assert b"".join(TaskPage("http://b", DEFAULT, "m").blocks(tasks, None)) != expected
