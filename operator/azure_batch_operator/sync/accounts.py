@@ -143,12 +143,14 @@ class Session:
             least=least, most=most, share=rate * _POLLING_SHARE,
         )  # fmt: skip
         self.submitter = Submitter(
-            self.client, self._added, self._settled, listeners.busy, self._doubtful, listeners.secrets
-        )
+            self.client, self._added, self._settled, listeners.busy, self._doubtful, listeners.secrets,
+            waiting=listeners.changed,
+        )  # fmt: skip
         self.feeder = Feeder(
-            self.client, self._settled, lambda id, key: listeners.doubtful(key, id, None), listeners.secrets
-        )
-        self.retrier = Retrier(self.client, self._settled)
+            self.client, self._settled, lambda id, key: listeners.doubtful(key, id, None), listeners.secrets,
+            waiting=listeners.changed,
+        )  # fmt: skip
+        self.retrier = Retrier(self.client, self._settled, listeners.changed)
         self.operations = Operations(self.client, api, self._settled, listeners.changed)
         self.health = Health()
         self._failed_polls = 0

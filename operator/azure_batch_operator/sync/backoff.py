@@ -72,6 +72,10 @@ class Backoff:
         refusal = self._refusals.get(owner, {}).get(action)
         return refusal.count if refusal is not None and refusal.intent == intent else 0
 
+    def is_repeated(self, owner: Hashable, action: Hashable, intent: Hashable) -> bool:
+        """Whether the last refusal of the action was not its first in a row: it is no news, and no poll is requested for it."""
+        return self.refusals(owner, action, intent) > 1
+
     def refused(
         self,
         owner: Hashable,

@@ -47,8 +47,8 @@ async def make(
                 return False
             if (why := await _busy(session.client, call)) is not None:
                 logger.info("%s %s: not made, since %s", call.verb, call.id, why)
+                # The pool itself is as it was observed, so nothing is polled for it.
                 session.mirror.learn_busy(call, why, time.time())
-                _observe_again(session, call)
                 return False
             call = replace(call, if_match=current.get("eTag"))
         answer = await call.send(session.client, on_unanswered)

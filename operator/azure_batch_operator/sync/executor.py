@@ -247,7 +247,8 @@ class Executor:
                 self._refused(resource, plan, call, error, session)
                 raise CallRefusedError from error
             if not done and session.mirror.is_busy(call, began):
-                # Nothing was refused: the plan itself says when lists are asked again, and what they have shown.
+                # Nothing was refused: the next pass says what lists have shown, and when they are asked again.
+                self._queue.add_after(key, _MIN_WAIT)
                 return plan, False
             if not done:
                 stale = BatchError("the resource has changed since it was observed", code="Changed")
@@ -308,7 +309,8 @@ class Executor:
             # What waits for a person is a line of its own, at WARNING; the line above says only when the call is tried again.
             self._transitions.log(resource, said.status, request_id=error.request_id)
             self._writer.write(resource, said.status)
-        elif problem.of_account:
+        elif problem.of_account and not self.backoff.is_repeated(resource.key, call.action, intent_of(resource)):
+            # Is it the account? Each later try asks only for itself, or an idle account would be polled for it.
             session.poller.request_poll()
 
     def _submit(self, resource: Resource, plan: Plan, session: Session) -> None:

@@ -25,6 +25,7 @@ from azure_batch_operator.batch import (
     NotFoundError,
     PreconditionFailedError,
     Priority,
+    unanswered,
 )
 from azure_batch_operator.guard import refusal
 from azure_batch_operator.reconcile.error_classes import classify_error
@@ -65,6 +66,7 @@ class _Job:
         doubted: the same for these sources.
         resting: whether all is done but to wait for `landing`.
         exact: whether a task that has more than the spec mentions differs from it.
+        acted: whether a task was added or deleted.
     """
 
     incarnation: Incarnation
@@ -74,6 +76,7 @@ class _Job:
     doubted: float = 0.0
     resting: bool = False
     exact: bool = True
+    acted: bool = False
 
 
 class Feeder:
@@ -81,6 +84,7 @@ class Feeder:
 
     Args:
         settled: is told the jobs about which something is known now.
+        waiting: is told them instead if nothing was done and nothing is new, since the same was refused before.
         doubtful: is told job id and object of each job whose tasks may be added late, by an attempt without an answer. They may
             land in another job of that id, so the object has to be kept until they cannot.
     """
@@ -91,9 +95,11 @@ class Feeder:
         settled: Callable[[Sequence[Key]], None],
         doubtful: Callable[[str, Key], None] = lambda *_: None,
         secrets: Callable[[str], Collection[str]] = lambda _: (),
+        *,
+        waiting: Callable[[Sequence[Key]], None] | None = None,
     ) -> None:
         self._client = client
-        self._settled = settled
+        self._settled, self._waiting = settled, waiting or settled
         self._doubtful = doubtful
         self._secrets = secrets
         self._jobs: dict[Key, _Job] = {}
@@ -204,7 +210,9 @@ class Feeder:
         finally:
             job.task = None
             if self._jobs.get(key) is job:
-                self._settled([key])
+                why = None if job.acted else state.refused
+                again = why is not None and not unanswered(why) and self._backoff.is_repeated(key, _FEED, intent)
+                (self._waiting if again else self._settled)([key])
 
     async def _rested(self, job: _Job, spec: Body) -> bool:
         """Wait for tasks of former sources that may come after a round has looked for what to prune; whether it took time."""
@@ -224,7 +232,7 @@ class Feeder:
         """
         state = job.state
         policies = Policies.of(spec, exact=job.exact)
-        sieve = Sieve(state, policies, lambda task: self._delete(job_id, task))
+        sieve = Sieve(state, policies, lambda task: self._delete(job, job_id, task))
         requeue_after = False
         try:
             requeue_after = await self._add(job, job_id, sieve, spec)
@@ -254,6 +262,7 @@ class Feeder:
         async for result in added:
             if result.error is None:
                 state.submitted += 1
+                job.acted = True
             elif isinstance(result.error, AlreadyExistsError):
                 # Added by a call whose answer was lost, or by a BatchTask: the next list tells.
                 requeue_after = True
@@ -264,8 +273,9 @@ class Feeder:
     def _list(self, job_id: str) -> Any:
         return self._client.tasks.list(job_id, select=_COMPARED, priority=Priority.SUBMIT)
 
-    async def _delete(self, job_id: str, task: Body) -> bool:
+    async def _delete(self, job: _Job, job_id: str, task: Body) -> bool:
         """Delete a task as it was listed; False if it has changed since, so that the next list decides."""
+        job.acted = True
         try:
             await self._client.tasks.delete(
                 job_id, str(task["id"]), if_match=task.get("eTag"), priority=Priority.SUBMIT

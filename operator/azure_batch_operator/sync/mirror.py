@@ -333,6 +333,7 @@ class Interest:
         self._jobs: defaultdict[str, set[Key]] = defaultdict(set)
         self._schedules: defaultdict[str, set[Key]] = defaultdict(set)
         self._tasks: defaultdict[str, defaultdict[str, set[Key]]] = defaultdict(lambda: defaultdict(set))
+        self._jobs_of_tasks: defaultdict[str, set[Key]] = defaultdict(set)
         self._of: dict[Key, tuple[str, ...]] = {}
         self.jobs_of_pools: set[Key] = set()
         """Pools that must know which jobs are on them."""
@@ -341,18 +342,30 @@ class Interest:
         self._wished_by: dict[str, Key] = {}
         self._tails: dict[Key, int] = {}
 
-    def add(self, key: Key, *path: str) -> None:
-        """`path` is the ids of pools, the id of a job or schedule, or job id and task id."""
+    def add(self, key: Key, *path: str) -> bool:
+        """Note what an object needs to know of.
+
+        Args:
+            path: the ids of pools, the id of a job or schedule, or job id and task id; the job id alone for a BatchTask whose task
+                is not in the job.
+
+        Returns:
+            Whether something of it is new.
+        """
         ids = tuple(id.lower() for id in path)
-        if self._of.get(key) == ids:
-            return
+        before = self._of.get(key, ())
+        if before == ids:
+            return False
         self.drop(key)
         self._of[key] = ids
-        if key.kind is Kind.TASK:
-            self._tasks[ids[0]][ids[1]].add(key)
-        else:
+        if key.kind is not Kind.TASK:
             for id in ids:
                 self._by_id(key.kind)[id].add(key)
+        elif len(ids) > 1:
+            self._tasks[ids[0]][ids[1]].add(key)
+        else:
+            self._jobs_of_tasks[ids[0]].add(key)
+        return not set(ids) <= set(before)
 
     def drop(self, key: Key) -> None:
         """The object needs no more news."""
@@ -363,18 +376,22 @@ class Interest:
         if key.kind is Kind.JOB and self._wished_by.get(ids[0], key) == key:
             self.wishes.pop(ids[0], None)
             self._wished_by.pop(ids[0], None)
-        if key.kind is Kind.TASK:
+        if key.kind is not Kind.TASK:
+            for id in ids:
+                _discard(self._by_id(key.kind), id, key)
+        elif len(ids) > 1:
             _discard(self._tasks[ids[0]], ids[1], key)
             if not self._tasks[ids[0]]:
                 del self._tasks[ids[0]]
         else:
-            for id in ids:
-                _discard(self._by_id(key.kind), id, key)
+            _discard(self._jobs_of_tasks, ids[0], key)
         self.jobs_of_pools.discard(key)
 
-    def watch_jobs(self, pool: Key, *, wanted: bool) -> None:
-        """Whether a pool must know which jobs are on it."""
+    def watch_jobs(self, pool: Key, *, wanted: bool) -> bool:
+        """Whether a pool must know which jobs are on it; returns whether that is new."""
+        new = wanted and pool not in self.jobs_of_pools
         (self.jobs_of_pools.add if wanted else self.jobs_of_pools.discard)(pool)
+        return new
 
     def subscribe(self, key: Key, id: str, wish: JobSubscription, *, ours: bool) -> None:
         """What an object wants to know of its job besides; of several that name one job, its owner decides.
@@ -416,6 +433,17 @@ class Interest:
     def tasks(self) -> Mapping[str, Mapping[str, set[Key]]]:
         """Job id → task id → objects."""
         return self._tasks
+
+    @property
+    def jobs_of_tasks(self) -> Mapping[str, set[Key]]:
+        """Job id → BatchTasks that need to know of the job, and whose tasks are not in it."""
+        return self._jobs_of_tasks
+
+    def of_job(self, id: str) -> Iterable[Key]:
+        """The BatchTasks that a job (id in lower case) matters to."""
+        for keys in self._tasks.get(id, {}).values():
+            yield from keys
+        yield from self._jobs_of_tasks.get(id, ())
 
     def path(self, key: Key) -> tuple[str, ...]:
         """What the object wants to know of, as `add` was told it; empty if nothing."""

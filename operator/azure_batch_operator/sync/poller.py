@@ -227,10 +227,11 @@ class Poller:
         if not interest and not self._mirror.outputs:
             return [self._check]
         parts: list[Callable[[News], Awaitable[None]]] = []
-        if interest.pools or interest.jobs or interest.tasks or interest.schedules:
+        jobs = interest.jobs or interest.tasks or interest.jobs_of_tasks
+        if interest.pools or jobs or interest.schedules:
             # Jobs that wait say what for, and whose a pool is decides what may run on it, so pools are looked at, too.
             parts.append(self._pools.poll)
-        if interest.jobs or interest.tasks or interest.jobs_of_pools or interest.schedules:
+        if jobs or interest.jobs_of_pools or interest.schedules:
             parts.append(self._jobs.poll)
         if interest.schedules:
             parts.append(self._schedules.poll)
@@ -351,7 +352,8 @@ class Poller:
         if scope.what == OUTPUT:
             return bool(self._mirror.outputs)
         return not id or any(
-            id in table for table in (interest.jobs, interest.pools, interest.schedules, interest.tasks)
+            id in table
+            for table in (interest.jobs, interest.pools, interest.schedules, interest.tasks, interest.jobs_of_tasks)
         )
 
     def settled(self, keys: Iterable[Key]) -> None:

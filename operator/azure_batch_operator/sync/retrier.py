@@ -67,10 +67,16 @@ class Retrier:
 
     Args:
         settled: is told the jobs whose tasks were reactivated, or could not be.
+        waiting: is told them instead if nothing was done and nothing is new, since the same was refused before.
     """
 
-    def __init__(self, client: BatchClient, settled: Callable[[Sequence[Key]], None]) -> None:
-        self._client, self._settled = client, settled
+    def __init__(
+        self,
+        client: BatchClient,
+        settled: Callable[[Sequence[Key]], None],
+        waiting: Callable[[Sequence[Key]], None] | None = None,
+    ) -> None:
+        self._client, self._settled, self._waiting = client, settled, waiting or settled
         self._done: dict[Key, _Request] = {}
         self._requests: dict[Key, _Request] = {}
         self._refused: dict[Key, tuple[Incarnation, str, BatchError]] = {}
@@ -142,6 +148,7 @@ class Retrier:
         if request is None or (request.job, request.value) != (job, value):
             request = self._requests[job.key] = _Request(job, value)
         request.stopped = False
+        before, refusal_of = request.number, self._refused.get(job.key)
         try:
             failed, others = await self._failed(job_id)
             if until is None and failed:
@@ -166,7 +173,9 @@ class Retrier:
             self._not_done(job, value, refusal("retrier", job.key, error))
         finally:
             del self._running[job.key]
-            self._settled([job.key])
+            nothing = self._refused.get(job.key) is not refusal_of and request.number == before
+            again = nothing and self._backoff.is_repeated(job.key, _RETRY, (job, value))
+            (self._waiting if again else self._settled)([job.key])
 
     async def _failed(self, job_id: str) -> tuple[Mapping[str, _Failed], int]:
         """Failed tasks by id, without those of BatchTasks, and how many these are.

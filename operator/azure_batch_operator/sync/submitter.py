@@ -64,6 +64,7 @@ class Submitter:
     Args:
         added: is told job id, task id and owner (None if the id was taken before) of each task that now exists.
         settled: is told the objects about whose task something is known now.
+        waiting: is told them instead if nothing was done and nothing is new, since the same was refused before.
         more: tells whether objects wait to be reconciled, so that more tasks may come.
         doubtful: is told job id, task id and object of each task that may be added late, by an attempt without an answer.
     """
@@ -76,7 +77,10 @@ class Submitter:
         more: Callable[[], bool],
         doubtful: Callable[[str, str, Key], None] = lambda *_: None,
         secrets: Callable[[str], Collection[str]] = lambda _: (),
+        *,
+        waiting: Callable[[Sequence[Key]], None] | None = None,
     ) -> None:
+        self._told_waiting = waiting or settled
         self._client = client
         self._more = more
         self._added = added
@@ -186,21 +190,23 @@ class Submitter:
         finally:
             for key in keys:
                 self._in_hand.pop(key, None)
-        for item in items:
-            error_of_item = outcome.get(item.id, unknown)
-            if error_of_item is None:
-                self._backoff.succeeded(item.key, _ADD)
-                self._added(job_id, str(item.body["id"]), item.owner)
-                continue
-            twice = self._backoff.refusals(item.key, _ADD, _INTENT) > 0
-            if isinstance(error_of_item, AlreadyExistsError):
-                self._added(job_id, str(item.body["id"]), None)
-                if overtaken(error_of_item, twice=twice):
-                    # The next list shows whose it is. One that goes on lacking it must not make this a circle.
-                    self._backoff.overtaken(item.key, _ADD, _INTENT, error_of_item)
-                    continue
-            if unanswered(error_of_item):
-                self._doubtful(job_id, str(item.body["id"]), item.key)
-            problem = classify_error(error_of_item)
-            self._backoff.refused(item.key, _ADD, _INTENT, error_of_item, problem, _CONTENT)
-        self._settled(keys)
+        news = [self._learn(job_id, item, outcome.get(item.id, unknown)) for item in items]
+        (self._settled if any(news) else self._told_waiting)(keys)
+
+    def _learn(self, job_id: str, item: _Item, error: BatchError | None) -> bool:
+        """Note what became of a task; whether it may be in the job now, or was refused for the first time."""
+        if error is None:
+            self._backoff.succeeded(item.key, _ADD)
+            self._added(job_id, str(item.body["id"]), item.owner)
+            return True
+        twice = self._backoff.refusals(item.key, _ADD, _INTENT) > 0
+        if isinstance(error, AlreadyExistsError):
+            self._added(job_id, str(item.body["id"]), None)
+            if overtaken(error, twice=twice):
+                # The next list shows whose it is. One that goes on lacking it must not make this a circle.
+                self._backoff.overtaken(item.key, _ADD, _INTENT, error)
+                return True
+        if unanswered(error):
+            self._doubtful(job_id, str(item.body["id"]), item.key)
+        self._backoff.refused(item.key, _ADD, _INTENT, error, classify_error(error), _CONTENT)
+        return not twice or isinstance(error, AlreadyExistsError) or unanswered(error)

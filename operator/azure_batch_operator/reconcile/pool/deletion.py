@@ -11,6 +11,7 @@ from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Event, Evidence, Plan, Table, Unconfirmed
 from azure_batch_operator.reconcile.pool import recreate as pool_recreate
+from azure_batch_operator.reconcile.pool.recreate import BUSY_LOOKED_AT_EVERY
 from azure_batch_operator.reconcile.pool.scope import PoolView, number_of, some_nodes
 from azure_batch_operator.reconcile.standard_plans import FORCE_HINT, deleting, still_there
 from azure_batch_operator.reconcile.status import Verdict, carry_over
@@ -57,15 +58,16 @@ def delete(
     id = str(alive[0]["id"])
     what = f"pool {id!r}"
     idle = None
+    seen = view.history.busy if here and alive[0] is here[0] else view.older_busy
     if resource.spec.get("deletionPolicy") == "DeleteWhenIdle":
-        if busy := _busy(view, now):
+        if busy := _busy(view, seen, now):
             return _waits(resource, what, busy, now)
         idle = view.idle
     call = Call("delete_pool", Table.POOLS, id, evidence=Evidence.of(alive[0], idle=idle))
     plan = deleting(resource, what, call, now)
-    if idle is not None and view.history.busy is not None:
+    if idle is not None and seen is not None:
         # Lists were asked a while ago and are asked again; till they say otherwise the object says the same.
-        return replace(plan, status=_waits(resource, what, view.history.busy[1], now).status)
+        return replace(plan, status=_waits(resource, what, seen[1], now).status)
     return plan
 
 
@@ -75,14 +77,18 @@ def _waits(resource: Resource, what: str, busy: str, now: float) -> Plan:
     return Plan(status=carry_over(resource, verdict, now), requeue_after=_LOOK_AGAIN)
 
 
-def _busy(view: PoolView, now: float) -> str:
-    """Who uses the object's pools; the counts lag, so lists have the last word before the call (`Evidence.idle`)."""
+def _busy(view: PoolView, seen: tuple[float, str] | None, now: float) -> str:
+    """Who uses the object's pools; the counts lag, so lists have the last word before the call (`Evidence.idle`).
+
+    Args:
+        seen: when and why lists last showed that the pool to delete is in use.
+    """
     running = number_of(view.counts, ("running",))
     parts = [f"{some_nodes(running)} running tasks"] if running else []
     if view.jobs_on is None:
         parts.append("the jobs on it are being listed")
     elif view.busy:
         parts.append(f"jobs that are not done: {', '.join(view.busy[:5])}{', …' if len(view.busy) > 5 else ''}")
-    if not parts and view.history.busy is not None and now - view.history.busy[0] < _LOOK_AGAIN:
-        parts.append(view.history.busy[1])
+    if not parts and seen is not None and now - seen[0] < BUSY_LOOKED_AT_EVERY:
+        parts.append(seen[1])
     return "; ".join(parts)

@@ -25,7 +25,7 @@ from azure_batch_operator.reconcile.pool.scope import PoolView, Step, moment
 from azure_batch_operator.words import listed
 
 _LOOK_AGAIN = 2.0
-_BUSY_LOOKED_AT_EVERY = 60.0
+BUSY_LOOKED_AT_EVERY = 60.0
 
 
 def next_id(resource: Resource, owned: Iterable[str]) -> str:
@@ -109,7 +109,7 @@ def clear(view: PoolView, now: float) -> Step | None:
     if view.older_busy is not None:
         since, why = view.older_busy
         message = f"pool {id!r} is deleted when nothing uses it: {why}"
-        left = since + _BUSY_LOOKED_AT_EVERY - now
-        calls, requeue_after = ((), left) if left > 0 else ((call,), _BUSY_LOOKED_AT_EVERY)
+        left = since + BUSY_LOOKED_AT_EVERY - now
+        calls, requeue_after = ((), left) if left > 0 else ((call,), BUSY_LOOKED_AT_EVERY)
         return Step(calls, "Replacing", "WaitingForJobs", message, requeue_after=requeue_after)
     return Step((call,), "Replacing", "Replacing", f"pool {id!r} is being deleted: its jobs have moved")

@@ -48,7 +48,5 @@ class Context:
 
 def interested(session: Session, resource: Resource, *path: str) -> None:
     """Have the poller tell the object what becomes of `path`: the id of a pool or job, or of a job and its task."""
-    known = resource.key in session.interest
-    session.interest.add(resource.key, *path)
-    if not known:
+    if session.interest.add(resource.key, *path):
         session.poller.request_poll()

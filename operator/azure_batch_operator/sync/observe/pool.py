@@ -67,7 +67,8 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
     older = [pool for pool in replaced if not stays(resource, pool)]
     leaving = [str(pool["id"]) for pool in owned if pool.get("state") == "deleting"]
     leaves_when_idle = resource.deleting and resource.spec.get("deletionPolicy") == "DeleteWhenIdle"
-    session.interest.watch_jobs(resource.key, wanted=bool(older) or leaves_when_idle)
+    if session.interest.watch_jobs(resource.key, wanted=bool(older) or leaves_when_idle):
+        session.poller.request_poll()
     jobs_on = _jobs_on(session) if older or leaves_when_idle else None
     remote = pool_in_use(context, session, resource)
     following = next_id(resource, (str(pool["id"]) for pool in owned))
@@ -110,7 +111,6 @@ def _jobs_on(session: Session) -> Mapping[str, Sequence[str]] | None:
     """Jobs by the pool that they are on, if they were listed together with the pools."""
     mirror = session.mirror
     if mirror.jobs.seen_at is None or mirror.pools.seen_at is None or mirror.jobs.seen_at < mirror.pools.seen_at:
-        session.poller.request_poll()
         return None
     found: defaultdict[str, list[str]] = defaultdict(list)
     for job in mirror.jobs.entries():

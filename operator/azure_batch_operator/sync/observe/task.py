@@ -27,9 +27,9 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     if session is None or not (job.exists or (resource.deleting and job.id)):
         return plans.plan(plans.TaskScope(resource, account, job, plans.TaskView(), context.cluster, now))
     id = resource.remote_id
-    # What is in a job of somebody else does not concern a task that was never added to it.
-    theirs = job.refusal is not None or (isinstance(job.remote, Mapping) and not job.ours)
-    if is_open(resource) and (resource.has_finalizer or not theirs):
+    if is_open(resource) and _stays_out(resource, job, session):
+        interested(session, resource, job.id)
+    elif is_open(resource):
         interested(session, resource, job.id, id)
         session.interest.wish_tail(resource.key, resource.spec.get("tailLines"))
     else:
@@ -50,6 +50,19 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         late=late,
     )
     return plans.plan(plans.TaskScope(resource, account, job, view, context.cluster, now, context.others))
+
+
+def _stays_out(task: Resource, job: plans.JobView, session: Session) -> bool:
+    """Whether a task was never added to its job and may not be: what is in the job is none of its business, only the job is.
+
+    The job must stay known, or each look would ask for it again (tests/quick/test_passes_at_rest.py).
+    """
+    if task.has_finalizer:
+        return False
+    if job.remote is Absent.UNKNOWN:
+        # Nothing new, such as after a write of ours: it stays as it was.
+        return len(session.interest.path(task.key)) == 1
+    return job.refusal is not None or (isinstance(job.remote, Mapping) and not job.ours)
 
 
 def job_id(context: Context, task: Resource) -> str | None:
@@ -84,7 +97,8 @@ def _former_job(context: Context, task: Resource, session: Session | None) -> st
     """
     if "jobId" in task.spec:
         return None
-    known = task.status.get("jobId") or next(iter(session.interest.path(task.key) if session else ()), None)
+    asked = session.interest.path(task.key) if session else ()
+    known = task.status.get("jobId") or (asked[0] if len(asked) > 1 else None)
     now = job_id(context, task)
     if known is None or (now or "").lower() == str(known).lower():
         return None

@@ -50,14 +50,14 @@ class JobPoll(Poll):
     async def poll(self, news: News) -> None:
         """Find the jobs."""
         interest, mirror = self._interest, self._mirror
-        wanted = frozenset({*interest.jobs, *interest.tasks})
+        wanted = frozenset({*interest.jobs, *interest.tasks, *interest.jobs_of_tasks})
         # Pools that are to go ask what is on them, schedules which of their jobs are open.
         others = self._brief if interest.jobs_of_pools or interest.schedules else None
         first = mirror.jobs.first
         for id in await self._roll.call(wanted, others):
             news.moved |= interest.jobs.get(id, set())
         if first:
-            news.changed |= {key for tasks in interest.tasks.values() for keys in tasks.values() for key in keys}
+            news.changed |= {key for id in (*interest.tasks, *interest.jobs_of_tasks) for key in interest.of_job(id)}
         self._tell_tasks(news)
         self._tell_waiting(news)
 
@@ -73,20 +73,22 @@ class JobPoll(Poll):
 
         A job that the first answer shows to be missing counts as well, or its tasks would never report it.
         """
-        shown = {id: self._shown(id) for id in self._interest.tasks}
+        shown = {id: self._shown(id) for id in (*self._interest.tasks, *self._interest.jobs_of_tasks)}
         for id, state in shown.items():
             if self._states.get(id, Absent.UNKNOWN) != state:
-                news.changed |= {key for keys in self._interest.tasks[id].values() for key in keys}
+                news.changed.update(self._interest.of_job(id))
         self._states = shown
 
     def _shown(self, id: str) -> Any:
-        """What tasks that go into a job need to know of it: its state, and whose it and the schedule are that has made it."""
+        """What tasks that go into a job need to know of it: its state, its pool, and whose it, its pool and its schedule are."""
         job = self._mirror.jobs.get(id)
         if isinstance(job, Absent):
             return job
         schedule, _, run = id.partition(":")
         made_by = self._mirror.schedules.latest(schedule) if run else None
-        return job.get("state"), marker_of(job), made_by and marker_of(made_by)
+        named = (job.get("poolInfo") or {}).get("poolId")
+        pool = self._mirror.pools.latest(named) if named else None
+        return job.get("state"), marker_of(job), made_by and marker_of(made_by), named, pool and marker_of(pool)
 
     def _tell_waiting(self, news: News) -> None:
         """Jobs none of whose tasks runs say why, so they are told when their pool looks different."""
@@ -153,8 +155,7 @@ class JobPoll(Poll):
 
     def _told(self, id: str) -> frozenset[Key]:
         """The objects that a job is about; thousands of BatchTasks do not repeat what their BatchJob says."""
-        tasks = self._interest.tasks.get(id, {}).values()
-        return keys_of(self._interest.jobs, id) or frozenset(key for keys in tasks for key in keys)
+        return keys_of(self._interest.jobs, id) or frozenset(self._interest.of_job(id))
 
     def _watch(self, id: str, job: Mapping[str, Any]) -> Watch:
         """What is remembered of a job; nothing, if it is not the one that it was."""
