@@ -53,6 +53,15 @@ cluster-down: setup ## Stop the local control plane
 .PHONY: test
 test: lint crds-check docs unit quick conformance e2e chaos ## Everything that CI runs
 
+.PHONY: tests
+tests: test
+
+# Without a rule, make takes a folder for a target that is up to date, and succeeds without doing anything.
+FOLDERS = benchmarks dev emulator gitops helm kubectl manifests operator requirements schemas
+.PHONY: $(FOLDERS)
+$(FOLDERS):
+	@echo "There is no target $@: 'make help' lists the targets" >&2; exit 2
+
 .PHONY: unit
 unit: setup ## Tests of decisions, without any process
 	@$(BIN)/python -m pytest tests/unit tests/model -n 2

@@ -44,8 +44,9 @@ def say(text: str) -> None:
 def main(keep: bool, down: bool) -> None:
     """Run the demo."""
     try:
-        _stop_earlier()
+        stopped = _stop_earlier()
         if down:
+            say("The demo is stopped" if stopped else "No demo runs")
             return
         sys.exit(0 if _run(keep) else 1)
     except LocalClusterError as error:
@@ -56,13 +57,15 @@ def main(keep: bool, down: bool) -> None:
         sys.exit("Interrupted; everything that the demo started is stopped.")
 
 
-def _stop_earlier() -> None:
+def _stop_earlier() -> bool:
+    """Stop what an earlier `--keep` left running; whether there was any of it."""
     state = read_state(FOLDER)
     running = [ref for ref in state.processes.values() if ref.alive()] if state else []
     if running:
         say("Stopping the demo that was left running")
         stop(running)
     (FOLDER / "state.json").unlink(missing_ok=True)
+    return bool(running)
 
 
 def _run(keep: bool) -> bool:

@@ -1,0 +1,46 @@
+"""Commands that people type by mistake say so, or do what was meant."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import demo.__main__ as demo
+from azure_batch_operator.generate import ROOT
+
+_WRITTEN = {"site", "dist", "build", "__pycache__"}
+"""Folders that commands of the repository make."""
+FOLDERS = sorted(
+    each.name
+    for each in ROOT.iterdir()
+    if each.is_dir()
+    and not each.name.startswith(".")
+    and each.name not in _WRITTEN
+    and not each.name.endswith("egg-info")
+)
+
+
+def test_the_folders_are_seen() -> None:
+    assert {"tests", "docs", "operator"} <= set(FOLDERS)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_is_not_taken_for_a_target_that_is_up_to_date(name: str) -> None:
+    done = subprocess.run(["make", "--dry-run", name], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "Nothing to be done" not in done.stdout
+    assert "is up to date" not in done.stdout
+
+
+def test_a_name_that_is_no_target_leads_to_the_list() -> None:
+    done = subprocess.run(["make", "operator"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "There is no target operator: 'make help' lists the targets" in done.stderr
+
+
+def test_no_demo_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(demo, "FOLDER", tmp_path)
+    done = CliRunner().invoke(demo.main, ["--down"])
+    assert (done.exit_code, done.output) == (0, "▸ No demo runs\n")
