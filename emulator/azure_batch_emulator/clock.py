@@ -177,6 +177,7 @@ class _LoopTimer:
         self._timers.discard(self)
         if self._handle is not None:
             self._handle.cancel()
+        self._handle, self._callback, self._args = None, _nothing, ()
 
 
 def _nothing() -> None:
@@ -245,16 +246,15 @@ class ManualClock:
 
 
 class _ManualTimer:
-    __slots__ = ("_args", "_callback", "_cancelled")
+    __slots__ = ("_args", "_callback")
 
     def __init__(self, callback: Callable[..., None], args: tuple[Any, ...]) -> None:
         self._callback = callback
         self._args = args
-        self._cancelled = False
 
     def run(self) -> None:
-        if not self._cancelled:
-            self._callback(*self._args)
+        self._callback(*self._args)
 
     def cancel(self) -> None:
-        self._cancelled = True
+        # It stays in the heap until it is due, and holds on to nothing.
+        self._callback, self._args = _nothing, ()

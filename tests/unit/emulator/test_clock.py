@@ -6,11 +6,13 @@ No test lasts more than 90 days: from day 97, doubles cannot tell the loop's tim
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
+import weakref
 
 import pytest
 
-from azure_batch_emulator.clock import LoopClock
+from azure_batch_emulator.clock import LoopClock, ManualClock, Timer
 from support.jumping_loop import run_jumping
 
 DAY = 86_400.0
@@ -59,3 +61,28 @@ def test_a_cancelled_timer_does_not_go_off(cancelled_after_days: int) -> None:
         assert rung == []
 
     run_jumping(run())
+
+
+class Owner:
+    """Keeps its timer."""
+
+    timer: Timer
+
+
+@pytest.mark.parametrize("kind", [LoopClock, ManualClock])
+def test_a_cancelled_timer_holds_on_to_nothing(kind: type[LoopClock] | type[ManualClock]) -> None:
+    async def run() -> None:
+        clock = kind()
+        # Such as a job that is gone; it has its timer, too, and nobody waits for the garbage collection.
+        job = Owner()
+        job.timer = clock.call_later(DAY, lambda each: None, job)
+        job.timer.cancel()
+        there = weakref.ref(job)
+        gc.disable()
+        try:
+            del job
+            assert there() is None
+        finally:
+            gc.enable()
+
+    asyncio.run(run())
