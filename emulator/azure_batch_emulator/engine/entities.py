@@ -309,7 +309,7 @@ class Task:
     def begin_anew(self) -> None:
         """Forget how the task ended, and where it ran."""
         self.ended = NOT_ENDED
-        self.start_time = self.end_time = self.node_id = self.node_pool_id = None
+        self.start_time = self.end_time = self.node_id = self.node_pool_id = self.subtasks = None
         self.files_gone = False
 
     def enter(self, state: str, now: int) -> None:

@@ -94,7 +94,8 @@ def _node(node: Node, now: float) -> dict[str, Any]:
 
 def _task(service: BatchService, task: Task) -> dict[str, Any]:
     left = service.tasks.files.left(task)
-    subtasks = [asdict(subtask) for subtask in task.subtasks or ()] if task.state == "completed" else []
+    # Those of a try that is under way go with it.
+    subtasks = [asdict(subtask) for subtask in task.subtasks or ()] if task.run is None else []
     more = ({"left": left} if left is not None else {}) | ({"subtasks": subtasks} if subtasks else {})
     return _take(task, _TASK) | {"spec": task.body} | more
 

@@ -352,7 +352,8 @@ class Tasks:
         """Complete a task as failed, whatever it is doing."""
         now = self._microsecond()
         node = task.run.node if task.run else None
-        never_ran = task.start_time is None
+        # The coordination command of a subtask may have run before that of the primary.
+        never_ran = task.start_time is None and all(each.start_time is None for each in task.subtasks or ())
         if task.state == "active":
             task.job.dependencies.forget(task.id)
             if not task.waiting:
@@ -389,7 +390,6 @@ class Tasks:
         task.begin_anew()
         task.requeue_count += 1
         task.last_requeue = now
-        task.subtasks = None
         self.enqueue(task, front=True)
         self._service.jobs.run_left(task.job)
 
@@ -397,7 +397,6 @@ class Tasks:
         """The task's node cannot run it: back into the queue, without counting as a try or as a requeue."""
         now, node = self._microsecond(), task.run.node if task.run else None
         self._drop_run(task)
-        task.subtasks = None
         task.enter("active", now)
         self._note_recent(task, node, now)
         task.begin_anew()

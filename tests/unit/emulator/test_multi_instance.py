@@ -351,3 +351,51 @@ def test_what_is_known_of_subtasks_after_a_restart() -> None:
     nodes = [again.pool.nodes[name] for name in runs.node_ids]
     assert [[state for _, state in recent(node)] for node in nodes] == [["running", "active", "completed"]] * 2
     assert len(nodes) == 2
+
+
+def test_a_task_that_is_reactivated_has_no_subtasks_before_it_runs() -> None:
+    bench = Bench()
+    task = bench.task(multiInstanceSettings=MANY)
+    bench.end_all(DONE)
+    bench.end_all(RunResult(1))
+    assert len(task.node_ids) == 2
+    bench.service.jobs.disable(task.job, "requeue")
+    bench.service.tasks.reactivate(task)
+    assert (task.subtasks, task.node_ids) == (None, [])
+
+
+def test_subtasks_of_the_try_before_are_shown_until_the_next_one_begins() -> None:
+    bench = Bench()
+    task = bench.task(multiInstanceSettings=MANY, constraints={"maxTaskRetryCount": 1})
+    bench.end_all(DONE)
+    bench.service.jobs.disable(task.job, "wait")
+    bench.end_all(RunResult(1))
+    assert (task.state, task.retry_count, parts(task)) == ("active", 1, [("completed", 0, None)])
+    again = restarted(bench).service.task("job", "t")
+    assert (parts(again), again.node_ids) == (parts(task), task.node_ids)
+
+
+@pytest.mark.parametrize("end", ["delete", "retention"])
+def test_the_directory_of_a_subtask_goes_also_where_the_primary_never_ran(
+    monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    bench = Bench()
+    removed: list[tuple[str, str]] = []
+    bench.executor.keeps_files = True
+    monkeypatch.setattr(
+        bench.executor, "remove_directory", lambda place, directory: removed.append((place.node_id, directory))
+    )
+    constraints = {"maxTaskRetryCount": 0, "retentionTime": "PT1H"}
+    task = bench.task(PREPARED, multiInstanceSettings=MANY, constraints=constraints)
+    node = other_node(bench, task)
+    bench.executor.open.pop(1).finish(DONE)
+    bench.clock.advance(1.0)
+    assert sorted(open_commands(bench)) == ["coordinate", "prepare"]
+    assert [(part.state, task.start_time) for part in task.subtasks or ()] == [("running", None)]
+    bench.service.tasks.terminate(task)
+    bench.clock.advance(1.0)
+    if end == "delete":
+        bench.service.tasks.delete(task)
+    else:
+        bench.clock.advance(4000.0)
+    assert (node.id, "workitems/job/job-1/t") in removed
