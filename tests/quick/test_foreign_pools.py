@@ -131,3 +131,22 @@ async def test_a_schedule_makes_no_jobs_on_the_pool_of_another_namespace(stage: 
     stage.apply(body)
     await stage.until(lambda: stage.reason("bjs", "tick", "team") == NOT_ALLOWED, 120)
     assert stage.azure.get("/jobschedules/tick") is None
+
+
+async def test_batch_tasks_that_wait_are_not_added_once_the_pool_allows_their_namespace_no_more(stage: Stage) -> None:
+    await shared_account(stage, allowedNamespaces={"names": ["team"]})
+    stage.apply(theirs("open", tasks=None, onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.ready("bj", "open", "team"), 300)
+    hold = stage.azure.hold("Tasks_CreateTaskCollection")
+    names = [f"t{number:03}" for number in range(350)]
+    stage.apply(*(thing("BatchTask", name, "team", jobRef={"name": "open"}, commandLine="true") for name in names))
+    await stage.until(lambda: hold.arrived, 60)
+    await stage.run_for(10)
+    stage.patch("bp", "cpu", {"spec": {"allowedNamespaces": None}})
+    await stage.run_for(20)
+    hold.release()
+    await stage.until(lambda: stage.reason("bt", "t349", "team") == NOT_ALLOWED, 30)
+    await stage.run_for(60)
+    assert len(stage.azure.ids("/jobs/open/tasks")) == 100, "what was on its way lands"
+    stage.patch("bp", "cpu", {"spec": {"allowedNamespaces": {"all": True}}})
+    await stage.until(lambda: len(stage.azure.ids("/jobs/open/tasks")) == 350, 60)

@@ -160,6 +160,14 @@ class Controller:
         elif resource.key.kind is Kind.ACCOUNT and before.generation != resource.generation:
             # Whom it lets in, and what it gives them, may be different.
             self._enqueue(each.key for each in self._relations.of_account(resource.key) if views.waits(each))
+        elif resource.key.kind is Kind.POOL and _lets_in(before) != _lets_in(resource):
+            self._enqueue(self._guests(resource))
+
+    def _guests(self, pool: Resource) -> list[Key]:
+        """Objects of other namespaces that may be on a pool: they name it by its ID, or their job does."""
+        account = self._relations.account_key(pool)
+        found = self._relations.of_account(account) if account else []
+        return [each.key for each in found if each.key.namespace != pool.key.namespace and views.waits(each)]
 
     def on_delete(self, key: Key, uid: str | None = None, *, deleted: bool = True, version: int | None = None) -> None:
         """The API server no longer has an object.
@@ -527,3 +535,7 @@ def _differs(before: Resource, after: Resource) -> bool:
         or before.finalizers != after.finalizers
         or bool(before.status.get("conditions")) > bool(after.status.get("conditions"))
     )
+
+
+def _lets_in(pool: Resource) -> object:
+    return pool.spec.get("allowedNamespaces")
