@@ -6,7 +6,7 @@ Where the differences come from: the models and operations of the official clien
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -80,10 +80,10 @@ class Version:
         shown = {
             name: item if name in _UNREAD else self.show(item) for name, item in value.items() if name not in absent
         }
-        for name, replaced in self.values.items():
+        for name in self.values:
             found = shown.get(name)
-            if isinstance(found, str) and found.lower() in replaced:
-                if (other := replaced[found.lower()]) is None:
+            if isinstance(found, str):
+                if (other := self.show_value(name, found)) is None:
                     del shown[name]
                 else:
                     shown[name] = other
@@ -91,6 +91,20 @@ class Version:
             if name in shown:
                 shown[name] = dict(members) | shown[name]
         return shown
+
+    def show_value(self, name: str, value: str) -> str | None:
+        """The value of a property as this version has it; None where it is left out."""
+        replaced = self.values.get(name)
+        return value if replaced is None else replaced.get(value.lower(), value)
+
+    def first_unknown(self, path: Sequence[str]) -> str | None:
+        """The first property on a path that this version does not have; whatever names stand in what is the user's own."""
+        for part in path:
+            if part in self.unknown:
+                return part
+            if part in _UNREAD:
+                break
+        return None
 
 
 VERSIONS = {

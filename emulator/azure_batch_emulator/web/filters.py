@@ -15,6 +15,7 @@ from typing import Any, cast
 from lark import Lark, Token, Transformer
 from lark.exceptions import LarkError
 
+from azure_batch_emulator.schema.versions import CURRENT
 from azure_batch_emulator.wire.errors import BatchError, invalid_query
 from azure_batch_emulator.wire.ticks import parse_http_date, parse_timestamp
 
@@ -141,6 +142,7 @@ def _comparison(fields: Fields, name: str, word: str, literal: tuple[str, Any]) 
     if kind == "date":
         value = _date(value)
     if kind == "text":
+        get = _shown(name, get)
 
         def matches(resource: Any) -> bool:
             found = get(resource)
@@ -153,6 +155,19 @@ def _comparison(fields: Fields, name: str, word: str, literal: tuple[str, Any]) 
             return word == "ne" if found is None else compare(found, value)
 
     return matches
+
+
+def _shown(name: str, get: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """What the version of the request shows: a list that is filtered by a value holds what is shown with it."""
+    version, last = CURRENT.get(), str(name).rpartition("/")[2]
+    if last not in version.values:
+        return get
+
+    def shown(resource: Any) -> Any:
+        found = get(resource)
+        return None if found is None else version.show_value(last, found)
+
+    return shown
 
 
 def _starts_with(fields: Fields, name: str, literal: str) -> Predicate:

@@ -116,11 +116,11 @@ class Query:
             return None
         paths = [name.strip().split("/") for name in value.split(",") if name.strip()]
         if known is not None:
-            names, unknown = frozenset(known), CURRENT.get().unknown
+            names, version = frozenset(known), CURRENT.get()
             for path in paths:
-                wrong = [part for part in path if part in unknown] if path[0] in names else path
-                if wrong:
-                    raise invalid_query("$select", value, f"The property '{wrong[0]}' does not exist.")
+                wrong = version.first_unknown(path) if path[0] in names else path[0]
+                if wrong is not None:
+                    raise invalid_query("$select", value, f"The property '{wrong}' does not exist.")
         return paths
 
     def expands_stats(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from azure_batch_emulator.engine.entities import (
     Subtask,
     Task,
 )
+from azure_batch_emulator.schema.versions import CURRENT
 from azure_batch_emulator.wire.ticks import etag, format_timestamp
 
 _POOL_NAMES = """id displayName url eTag lastModified creationTime state stateTransitionTime allocationState
@@ -302,9 +304,12 @@ def _endpoints(node: Node) -> dict[str, Any] | None:
 def node_counts(pool: Pool) -> dict[str, Any]:
     """An item of nodecounts: 17 numbers for each kind of node (recorded), a little behind."""
     found = pool.node_counts() if pool.past is None else pool.past.shown(pool.node_counts)
+    shown: Counter[tuple[bool, str | None]] = Counter()
+    for (dedicated, state), number in found.items():
+        shown[dedicated, CURRENT.get().show_value("state", state)] += number
     body: dict[str, Any] = {"poolId": pool.id}
     for name, dedicated in (("dedicated", True), ("lowPriority", False)):
-        numbers = {wire: found[dedicated, state] for wire, state in _COUNT_NAMES.items()}
+        numbers = {wire: shown[dedicated, state] for wire, state in _COUNT_NAMES.items()}
         body[name] = numbers | {"total": sum(numbers.values())}
     return body
 
