@@ -7,11 +7,12 @@ from typing import Any
 
 import click
 
-from azure_batch_kubectl import objects, views, wait_command, waiting
+from azure_batch_kubectl import files_command, logs_command, objects, views, wait_command, waiting
 from azure_batch_kubectl.actions import Action, change, check_kind
 from azure_batch_kubectl.around import around
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.command import on_cluster
+from azure_batch_kubectl.logs_command import Wish
 from azure_batch_kubectl.output import Form
 from azure_batch_kubectl.why import explain
 from azure_batch_operator.api.base import GROUP
@@ -120,3 +121,53 @@ async def top(cluster: Cluster, everywhere: bool, every: bool, watch: bool, form
     """Show pools and open jobs with their nodes, tasks and speed."""
     chosen = Form(form) if form else None
     await views.show_top(cluster, everywhere=everywhere, every=every, watch=watch, form=chosen)
+
+
+@plugin.command()
+@click.argument("target", metavar="JOB[/TASK]")
+@click.option("-f", "--follow", is_flag=True, help="Show output as it is written, until the task has ended.")
+@click.option("--stderr", is_flag=True, help="Show stderr.txt, not stdout.txt.")
+@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Show only the last N lines of what is there.")
+@click.option("--failed", is_flag=True, help="Of a job, show only the tasks that failed.")
+@on_cluster
+async def logs(cluster: Cluster, target: str, follow: bool, stderr: bool, tail: int | None, failed: bool) -> None:
+    """Show the output of a task, or of all tasks of a job that have started.
+
+    Needs the right to read the Secret of the account.
+    """
+    path = "stderr.txt" if stderr else "stdout.txt"
+    await logs_command.show(cluster, target, Wish(follow=follow, path=path, tail=tail, failed=failed))
+
+
+@plugin.group()
+def files() -> None:
+    """List, print and copy files of tasks (JOB/TASK) and nodes (bp/POOL/NODE).
+
+    Needs the right to read the Secret of the account.
+    """
+
+
+@files.command("ls")
+@click.argument("target", metavar="JOB/TASK[:PATH]")
+@_form
+@on_cluster
+async def files_ls(cluster: Cluster, target: str, form: str | None) -> None:
+    """List files, of a node without a path only those of the first level."""
+    await files_command.list_files(cluster, target, form=Form(form) if form else None)
+
+
+@files.command("cat")
+@click.argument("target", metavar="JOB/TASK:PATH")
+@on_cluster
+async def files_cat(cluster: Cluster, target: str) -> None:
+    """Print a file."""
+    await files_command.cat(cluster, target)
+
+
+@files.command("cp")
+@click.argument("target", metavar="JOB/TASK:PATH")
+@click.argument("local", metavar="LOCAL")
+@on_cluster
+async def files_cp(cluster: Cluster, target: str, local: str) -> None:
+    """Copy a file to this machine; LOCAL is a file or a directory."""
+    await files_command.copy(cluster, target, local)

@@ -7,47 +7,60 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from azure_batch_kubectl.cli import plugin as commands
 from e2e.conftest import Stage, job, task
 from stage import REPOSITORY
 
-Plugin = Callable[..., subprocess.CompletedProcess[str]]
 Run = Callable[..., Result]
+
+
+class Plugin:
+    """`kubectl azure-batch …` in the namespace of a stage."""
+
+    def __init__(self, stage: Stage, folder: Path) -> None:
+        script = folder / "bin" / "kubectl-azure_batch"
+        script.parent.mkdir()
+        script.write_text(f'#!/bin/sh\nexec {sys.executable} -m azure_batch_kubectl "$@"\n')
+        script.chmod(0o755)
+        self._command = (str(stage.cluster.programs.kubectl), "azure-batch")
+        self._place = ("-n", stage.namespace)
+        self._environment = {
+            **os.environ,
+            "PATH": f"{script.parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(REPOSITORY / "kubectl"),
+            "KUBECONFIG": str(stage.cluster.kubeconfig),
+        }
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start a command."""
+        command, pipe = [*self._command, *words, *self._place], subprocess.PIPE
+        return subprocess.Popen(command, env=self._environment, stdout=pipe, stderr=pipe, text=True)
+
+    def __call__(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        command = [*self._command, *words, *self._place]
+        return subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture
 def plugin(stage: Stage, tmp_path: Path) -> Plugin:
-    """`kubectl azure-batch …` in the namespace of the stage."""
-    script = tmp_path / "bin" / "kubectl-azure_batch"
-    script.parent.mkdir()
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m azure_batch_kubectl "$@"\n')
-    script.chmod(0o755)
-    environment = {
-        **os.environ,
-        "PATH": f"{script.parent}:{os.environ['PATH']}",
-        "PYTHONPATH": str(REPOSITORY / "kubectl"),
-        "KUBECONFIG": str(stage.cluster.kubeconfig),
-    }
-
-    def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-        command = [str(stage.cluster.programs.kubectl), "azure-batch", *arguments, "-n", stage.namespace]
-        return subprocess.run(
-            command, env=environment, capture_output=True, text=True, timeout=120, check=False, **options
-        )
-
-    return run
+    """The plugin as kubectl finds it."""
+    return Plugin(stage, tmp_path)
 
 
 @pytest.fixture
 def run(stage: Stage) -> Callable[..., Result]:
     """The same in this process, which saves a start of Python for each command."""
-    place = ("-n", stage.namespace, "--kubeconfig", str(stage.cluster.kubeconfig))
-    return lambda *words: CliRunner().invoke(commands, [*words, *place])
+
+    def invoke(*words: str, kubeconfig: Path = stage.cluster.kubeconfig) -> Result:
+        return CliRunner().invoke(commands, [*words, "-n", stage.namespace, "--kubeconfig", str(kubeconfig)])
+
+    return invoke
 
 
 def test_why(stage: Stage, plugin: Plugin) -> None:
@@ -101,3 +114,60 @@ def test_tree_and_top(stage: Stage, run: Run) -> None:
     assert shown[1].startswith("cpu    True    Steady   2/2")
     assert shown[4].startswith("own   Running   cpu")
     assert run("top", "-o", "name").stdout == "batchpool.azurebatch.io/cpu\nbatchjob.azurebatch.io/own\n"
+
+
+def test_logs_and_files(stage: Stage, run: Run, tmp_path: Path) -> None:
+    stage.ready_pool()
+    tasks = [
+        {
+            "id": "talk",
+            "commandLine": "/bin/sh -c 'for i in 1 2 3; do echo line $i; done; echo oops >&2; echo data > wd.txt'",
+        },
+        {"id": "bad", "commandLine": "/bin/sh -c 'echo broken; exit 1'"},
+    ]
+    stage.apply(job("out", tasks=tasks))
+    stage.wait("bj", "out", "Failed")
+    assert run("logs", "out/talk").stdout == "line 1\nline 2\nline 3\n"
+    assert run("logs", "out/talk", "--tail", "1").stdout == "line 3\n"
+    assert run("logs", "bj/out/talk", "--stderr").stdout == "oops\n"
+    assert run("logs", "out", "--failed").stdout == "==> bad <==\nbroken\n"
+    assert "has no task 'none'" in run("logs", "out/none").stderr
+    assert "stdout.txt" in run("files", "ls", "out/talk", "-o", "name").stdout.split()
+    assert "wd/wd.txt" in run("files", "ls", "out/talk:wd", "-o", "name").stdout.split()
+    assert run("files", "cat", "out/talk:wd/wd.txt").stdout == "data\n"
+    assert run("files", "cp", "out/talk:wd/wd.txt", str(tmp_path)).exit_code == 0
+    assert (tmp_path / "wd.txt").read_text() == "data\n"
+    assert "does not exist" in run("files", "cat", "out/talk:wd/none").stderr
+    node = stage.batch("GET", "pools/cpu/nodes")["value"][0]["id"]
+    assert "startup/" in run("files", "ls", f"bp/cpu/{node}").stdout
+    _refusal(stage, run)
+
+
+def test_output_is_followed_to_the_end_of_the_task(stage: Stage, plugin: Plugin) -> None:
+    stage.ready_pool()
+    gate = stage.folder / "gate"
+    command = f"/bin/sh -c 'echo first; while [ ! -e {gate} ]; do sleep 0.1; done; echo last'"
+    stage.apply(job("slow", tasks=[{"id": "t", "commandLine": command}]))
+    with plugin.start("logs", "slow/t", "-f") as process:
+        assert process.stdout is not None
+        # It comes while the task runs: nothing else opens the gate.
+        assert process.stdout.readline() == "first\n"
+        gate.touch()
+        assert process.stdout.read() == "last\n"
+        assert process.wait() == 0
+
+
+def _refusal(stage: Stage, run: Run) -> None:
+    """Without the right to read the Secret, the way by the operator is named."""
+    stage.kubectl("create", "serviceaccount", "reader")
+    stage.kubectl("create", "role", "reader", "--verb=get", "--resource=batchjobs,batchpools,batchaccounts")
+    stage.kubectl("create", "rolebinding", "reader", "--role=reader", f"--serviceaccount={stage.namespace}:reader")
+    user = yaml.safe_load(stage.cluster.kubeconfig.read_text())
+    token = stage.kubectl("create", "token", "reader").strip()
+    user["users"] = [{"name": each["name"], "user": {"token": token}} for each in user["users"]]
+    own = stage.folder / "reader.kubeconfig"
+    own.write_text(yaml.safe_dump(user))
+    refused = run("logs", "out/talk", kubeconfig=own)
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith(f"error: you may not read the credentials in Secret {stage.namespace}/main-key: ")
+    assert "BatchOperation" in refused.stderr

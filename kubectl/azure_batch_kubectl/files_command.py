@@ -1,0 +1,128 @@
+"""`files`: list, print and copy files of tasks and nodes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from azure_batch_kubectl import objects, output, remote
+from azure_batch_kubectl.cluster import Cluster
+from azure_batch_kubectl.failure import FailureError
+from azure_batch_kubectl.output import Form
+from azure_batch_kubectl.reading import Reader
+from azure_batch_kubectl.remote import Place
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.batch.errors import NotFoundError
+
+
+def below(name: str, path: str) -> bool:
+    """Whether a file is the one at a path, or in the directory there."""
+    wanted = path.strip("/")
+    return not wanted or name == wanted or name.startswith(f"{wanted}/")
+
+
+def row(item: dict[str, Any], now: datetime) -> tuple[object, ...]:
+    """A row of the list: size, age and name; a directory ends in a slash."""
+    properties = item.get("properties") or {}
+    if item.get("isDirectory"):
+        return "", "", f"{item['name']}/"
+    return properties.get("contentLength", ""), objects.age(properties.get("lastModified", ""), now), item["name"]
+
+
+def _member(text: str, *, path: bool) -> Place:
+    where = remote.place(text)
+    if not where.member or (path and not where.path):
+        form = "JOB/TASK:PATH or bp/POOL/NODE:PATH" if path else "JOB/TASK or bp/POOL/NODE"
+        raise FailureError(f"{text!r} names no {'file' if path else 'task or node'}: give {form}")
+    return where
+
+
+async def list_files(cluster: Cluster, target: str, *, form: Form | None) -> None:
+    """The command `ls`."""
+    where = _member(target, path=False)
+    async with remote.opened(cluster, where) as (client, owner):
+        group = client.task_files if where.kind is Kind.JOB else client.node_files
+        # Of a node without a path only the first level: its whole disk would be long.
+        chosen = "startswith(name,'{}')".format(where.path.strip("/").replace("'", "''")) if where.path else None
+        recursive = where.path != "" or where.kind is Kind.JOB
+        found = group.list(owner, where.member, filter=chosen, recursive=recursive)
+        items = [dict(each) async for each in found if below(each["name"], where.path)]
+    if form is not None:
+        output.emit(form, items, lambda each: str(each["name"]))
+    elif items:
+        now = datetime.now(UTC)
+        output.show(output.table(("SIZE", "AGE", "NAME"), (row(each, now) for each in items)))
+    else:
+        click.echo(f"No files at {target!r}.", err=True)
+
+
+async def cat(cluster: Cluster, target: str) -> None:
+    """The command `cat`."""
+    stream = sys.stdout.buffer
+    await _read(cluster, target, stream.write, lambda length: None)
+    stream.flush()
+
+
+def _local(local: str, path: str) -> Path:
+    """Where a copy goes: to the file that is given, or into the directory."""
+    given = Path(local)
+    return given / PurePosixPath(path).name if given.is_dir() else given
+
+
+async def copy(cluster: Cluster, target: str, local: str) -> None:
+    """The command `cp`: the file appears under its name when it is whole."""
+    where = _member(target, path=True)
+    path = _local(local, where.path)
+    part = path.with_name(f"{path.name}.part")
+    try:
+        with part.open("wb") as file, _progress(where.path) as (advance, total):
+
+            def write(data: bytes) -> None:
+                file.write(data)
+                advance(len(data))
+
+            await _read(cluster, target, write, total)
+        part.replace(path)
+    except OSError as error:
+        raise FailureError(f"{path} cannot be written: {error.strerror}: choose another place") from None
+    finally:
+        part.unlink(missing_ok=True)
+    click.echo(f"{target} copied to {path}", err=True)
+
+
+async def _read(
+    cluster: Cluster, target: str, write: Callable[[bytes], object], total: Callable[[int], object]
+) -> None:
+    where = _member(target, path=True)
+    async with remote.opened(cluster, where) as (client, owner):
+        file = remote.file_of(client, where, owner)
+        try:
+            properties = await file.properties()
+            if properties.is_directory:
+                raise FailureError(
+                    f"{where.path!r} is a directory: kubectl azure-batch files ls {target} lists its files"
+                )
+            total(properties.content_length or 0)
+            await Reader(file, write).whole()
+        except NotFoundError:
+            raise FailureError(f"{target!r} does not exist: kubectl azure-batch files ls lists files") from None
+
+
+@contextmanager
+def _progress(label: str) -> Iterator[tuple[Callable[[int], object], Callable[[int], object]]]:
+    """A bar on stderr if that is a terminal: what advances it, and what tells it the whole."""
+    if not sys.stderr.isatty():
+        yield (lambda number: None), (lambda number: None)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task(label, total=None)
+        yield (lambda number: progress.advance(bar, number)), (lambda number: progress.update(bar, total=number))

@@ -1,0 +1,162 @@
+"""`logs`: the output of tasks, also while it is written."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import click
+
+from azure_batch_kubectl import remote
+from azure_batch_kubectl.cluster import Cluster
+from azure_batch_kubectl.failure import FailureError
+from azure_batch_kubectl.reading import Reader
+from azure_batch_kubectl.remote import Place, TaskFile
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.batch import BatchClient, BatchError
+from azure_batch_operator.batch.errors import ConflictError, NotFoundError
+
+MOST_FOLLOWED = 10
+_HAS_RUN = "state eq 'running' or state eq 'completed'"
+_FAILED = "executionInfo/result eq 'failure'"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user wants to see.
+
+    Attributes:
+        follow: until the task has ended.
+        path: the file.
+        tail: lines of the end; None for all.
+        failed: only tasks that failed.
+    """
+
+    follow: bool = False
+    path: str = "stdout.txt"
+    tail: int | None = None
+    failed: bool = False
+
+
+class Lines:
+    """Passes on whole lines with a prefix, so that outputs of several tasks can be told apart."""
+
+    def __init__(self, prefix: str, write: Callable[[bytes], object]) -> None:
+        self._prefix = f"{prefix}: ".encode()
+        self._write = write
+        self._rest = b""
+
+    def __call__(self, data: bytes) -> None:
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        for line in whole:
+            self._write(self._prefix + line + b"\n")
+
+    def close(self) -> None:
+        """Pass on a last line that does not end."""
+        if self._rest:
+            self._write(self._prefix + self._rest + b"\n")
+            self._rest = b""
+
+
+def _out(data: bytes) -> None:
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def _note(text: str) -> None:
+    click.echo(f"({text})", err=True)
+
+
+async def show(cluster: Cluster, target: str, wish: Wish) -> None:
+    """The command.
+
+    Raises:
+        FailureError: there is no output, or the user may not read it.
+    """
+    where = remote.place(target)
+    if where.kind is not Kind.JOB or where.path:
+        raise FailureError(
+            f"{target!r} is no task: give JOB or JOB/TASK; files of nodes: kubectl azure-batch files cat"
+        )
+    async with remote.opened(cluster, where) as (client, job):
+        if where.member:
+            await _one(TaskFile(client, job, where.member, wish.path), wish, _out)
+        elif wish.follow:
+            await _follow_all(client, job, wish)
+        else:
+            await _each(client, job, where, wish)
+
+
+async def _each(client: BatchClient, job: str, where: Place, wish: Wish) -> None:
+    """One task after the other, each below its name, as they are listed."""
+    number = 0
+    async for task in _listed(client, job, _FAILED if wish.failed else _HAS_RUN):
+        number += 1
+        _out(f"==> {task} <==\n".encode())
+        try:
+            await _one(TaskFile(client, job, task, wish.path), wish, _out)
+        except FailureError as error:
+            _note(str(error))
+    if not number:
+        _note(f"no task of BatchJob {where.name} has {'failed' if wish.failed else 'started'}")
+
+
+async def _listed(client: BatchClient, job: str, filter_: str | None) -> AsyncIterator[str]:
+    async for each in client.tasks.list(job, filter=filter_, select=("id",)):
+        yield str(each["id"])
+
+
+async def _follow_all(client: BatchClient, job: str, wish: Wish) -> None:
+    tasks: list[str] = []
+    async for task in _listed(client, job, _FAILED if wish.failed else None):
+        tasks.append(task)
+        if len(tasks) > MOST_FOLLOWED:
+            raise FailureError(f"job {job!r} has more than {MOST_FOLLOWED} tasks, too many to follow: give JOB/TASK")
+    async with asyncio.TaskGroup() as group:
+        for task in tasks:
+            group.create_task(_prefixed(TaskFile(client, job, task, wish.path), wish))
+
+
+async def _prefixed(file: TaskFile, wish: Wish) -> None:
+    lines = Lines(file.task, _out)
+    try:
+        await _one(file, wish, lines)
+    except FailureError as error:
+        _note(str(error))
+    finally:
+        lines.close()
+
+
+async def _one(file: TaskFile, wish: Wish, write: Callable[[bytes], object]) -> None:
+    reader = Reader(file, write)
+    try:
+        if wish.tail is not None:
+            await _to_tail(reader, wish.tail, follow=wish.follow)
+        await (reader.follow(_note) if wish.follow else reader.whole())
+    except (NotFoundError, ConflictError):
+        raise await _missing(file) from None
+
+
+async def _missing(file: TaskFile) -> FailureError:
+    """Why a file is not there. The answer to a HEAD has no code, so this asks again in ways that have one."""
+    try:
+        await file.ended()
+    except NotFoundError:
+        return FailureError(f"job {file.job!r} has no task {file.task!r}: give the ID of one of its tasks")
+    try:
+        async with file.part(0, 0):
+            return FailureError(f"{file.path} of task {file.task!r} has just appeared: try again")
+    except NotFoundError:
+        return FailureError(f"task {file.task!r} has no {file.path}: it has not started, or wrote none")
+    except BatchError as error:
+        return FailureError(f"{file.path} of task {file.task!r} is not available: {error}")
+
+
+async def _to_tail(reader: Reader, number: int, *, follow: bool) -> None:
+    try:
+        await reader.to_last_lines(number)
+    except (NotFoundError, ConflictError):
+        if not follow:
+            raise

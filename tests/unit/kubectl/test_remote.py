@@ -1,0 +1,109 @@
+"""How tasks, nodes and files are named, and whose credentials are used."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from click.testing import Result
+from kubernetes.aio.client.exceptions import ForbiddenException
+
+from azure_batch_kubectl import account, files_command, remote
+from azure_batch_kubectl.failure import FailureError
+from azure_batch_kubectl.objects import UnknownKindError
+from azure_batch_kubectl.remote import Place
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.batch import SharedKey
+from azure_batch_operator.batch.entra import EntraCredential
+from unit.kubectl.conftest import FakeCluster, thing
+
+Run = Callable[..., Result]
+GUID = "00000000-0000-0000-0000-000000000000"
+REF = {"secretRef": {"name": "main-key", "key": "key"}}
+PRINCIPAL = {"tenantId": GUID, "clientId": GUID}
+
+
+def batch_account(**auth: Any) -> dict[str, Any]:
+    made = thing("BatchAccount", "main", ("Ready", "True", "Connected", ""))
+    return {**made, "spec": {"endpoint": "http://127.0.0.1:1", "accountName": "devaccount", "auth": auth}}
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("render", Place(Kind.JOB, "render")),
+        ("bj/render", Place(Kind.JOB, "render")),
+        ("render/t1", Place(Kind.JOB, "render", "t1")),
+        ("bj/render/t1:wd/a:b", Place(Kind.JOB, "render", "t1", "wd/a:b")),
+        ("bp/cpu/n1:startup", Place(Kind.POOL, "cpu", "n1", "startup")),
+    ],
+)
+def test_places(text: str, place: Place) -> None:
+    assert remote.place(text) == place
+
+
+@pytest.mark.parametrize("text", ["", "render/", "a/b/c", "bp/cpu", "bj/a/b/c"])
+def test_other_texts_are_refused(text: str) -> None:
+    with pytest.raises(UnknownKindError, match="names no task or node"):
+        remote.place(text)
+
+
+def test_credentials_are_made_of_what_the_account_says() -> None:
+    key = base64.b64encode(b"k" * 64).decode()
+    assert isinstance(account.credential_of(batch_account(sharedKey=REF), key), SharedKey)
+    assert isinstance(account.credential_of(batch_account(clientSecret=PRINCIPAL | REF), "hush"), EntraCredential)
+    assert account.secret_of(batch_account(clientCertificate=PRINCIPAL | REF)).name == "main-key"
+
+
+def test_an_identity_of_the_operator_is_not_the_users() -> None:
+    with pytest.raises(FailureError, match="an identity that only the operator has: have the operator make the call"):
+        account.secret_of(batch_account(managedIdentity={}))
+
+
+def test_without_the_right_to_the_secret_the_way_by_the_operator_is_named(
+    fake: FakeCluster, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forbidden(*_: object) -> None:
+        raise ForbiddenException(status=403, reason="Forbidden")
+
+    monkeypatch.setattr(fake, "secret", forbidden)
+    fake.add(batch_account(sharedKey=REF))
+    fake.add({**thing("BatchJob", "render", phase="Running"), "spec": {"accountRef": {"name": "main"}}})
+    for words in (("logs", "render/t1"), ("files", "ls", "render/t1"), ("files", "cat", "render/t1:stdout.txt")):
+        done = run(*words)
+        assert done.exit_code == 1
+        assert done.stderr.startswith(
+            "error: you may not read the credentials in Secret team/main-key: have the operator"
+        )
+        assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [({}, "has no key 'key'"), ({"key": "/w=="}, "is not text"), ({"key": base64.b64encode(b"x").decode()}, "key")],
+)
+def test_a_wrong_secret_is_said_without_its_value(fake: FakeCluster, run: Run, data: dict[str, str], text: str) -> None:
+    fake.secrets["team", "main-key"] = data
+    fake.add(batch_account(sharedKey=REF))
+    fake.add({**thing("BatchJob", "render"), "spec": {"accountRef": {"name": "main"}}})
+    done = run("logs", "render/t1")
+    assert done.exit_code == 1
+    assert text in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_files_need_a_task_and_a_path(run: Run) -> None:
+    assert "give JOB/TASK or bp/POOL/NODE" in run("files", "ls", "render").stderr
+    assert "give JOB/TASK:PATH" in run("files", "cat", "render/t1").stderr
+    assert "is no task" in run("logs", "bp/cpu/n1").stderr
+
+
+def test_rows_of_files() -> None:
+    now = datetime(2026, 5, 1, 0, 1, tzinfo=UTC)
+    file = {"name": "wd/a", "properties": {"contentLength": "5", "lastModified": "2026-05-01T00:00:00Z"}}
+    assert files_command.row(file, now) == ("5", "60s", "wd/a")
+    assert files_command.row({"name": "wd", "isDirectory": True}, now) == ("", "", "wd/")
+    assert [files_command.below(each, "wd/") for each in ("wd", "wd/a", "wdx")] == [True, True, False]
