@@ -211,8 +211,9 @@ def _tail(text: str) -> str:
 def _after_failure(thing: Object) -> str | None:
     if thing["kind"] == Kind.JOB and status(thing).get("failures"):
         return (
-            "correct the cause and create a new BatchJob: Azure Batch runs no task of a completed job again. With "
-            "failurePolicy.action: Hold, a job with failed tasks stays open for `kubectl azure-batch retry`"
+            f"correct the cause and create a new BatchJob with spec.retryOf: {{name: {objects.name(thing)}}}, which runs what has "
+            "failed: Azure Batch runs no task of a completed job again. With failurePolicy.action: Hold, a job with failed tasks "
+            "stays open for `kubectl azure-batch retry`"
         )
     if thing["kind"] == Kind.TASK:
         name = objects.name(thing)

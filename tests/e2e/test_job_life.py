@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from e2e.conftest import Stage, job, pool
+from e2e.conftest import Stage, job, pool, thing
 
 SLOW = {"id": "slow", "commandLine": "sleep 600"}
 QUICK = {"id": "quick", "commandLine": "true"}
@@ -150,8 +150,8 @@ def test_reconcile_now_is_heard_and_recorded(stage: Stage) -> None:
     stage.ready_pool()
     stage.apply(job("one", tasks=[QUICK]))
     stage.wait("bj", "one", "Complete")
-    for thing in ("batchpool/cpu", "batchjob/one"):
-        stage.kubectl("annotate", thing, "azurebatch.io/reconcile-now=tuesday")
+    for target in ("batchpool/cpu", "batchjob/one"):
+        stage.kubectl("annotate", target, "azurebatch.io/reconcile-now=tuesday")
     for kind, name in (("bp", "cpu"), ("bj", "one")):
         stage.until(
             lambda kind=kind, name=name: stage.status(kind, name).get("handled") == {"reconcileNow": "tuesday"}, name
@@ -266,3 +266,30 @@ def test_an_open_job_is_ended_when_its_tasks_have(stage: Stage) -> None:
     stage.wait("bj", "busy", "Failed")
     assert reason(stage, "busy", "Failed") == "JobTerminated"
     assert "(out of money) when 1 of 2 tasks had succeeded" in stage.condition("bj", "busy", "Failed")["message"]
+
+
+def test_failed_tasks_run_again_in_a_new_job_that_outlives_the_former_one_and_an_operator(stage: Stage) -> None:
+    stage.ready_pool()
+    licence = stage.folder / "licence"
+    checks = [
+        {"id": "good", "commandLine": "true"},
+        {"id": "bad", "commandLine": f"test -e {licence}", "dependsOn": {"taskIds": ["good"]}},
+        {"id": "after", "commandLine": "true", "dependsOn": {"taskIds": ["bad"]}},
+    ]
+    stage.apply(job("one", tasks=checks, priority=4))
+    stage.wait("bj", "one", "Failed")
+    licence.touch()
+    stage.apply(thing("BatchJob", "again", retryOf={"name": "one"}, failurePolicy={"action": "Hold"}))
+    stage.until(lambda: "tasksFingerprint" in stage.status("bj", "again"), "all tasks are added")
+    stage.kill_operator()
+    stage.kubectl("delete", "bj/one", "--wait=false")
+    stage.restart_operator()
+    stage.wait("bj", "again", "Complete")
+    stage.until(
+        lambda: not stage.kubectl("get", "bj/one", "--ignore-not-found", "-o", "name"), "the former job is gone"
+    )
+    found = {each["id"]: each.get("dependsOn") for each in stage.batch("GET", "jobs/again/tasks")["value"]}
+    assert found == {"bad": None, "after": {"taskIds": ["bad"]}}
+    remote = stage.batch("GET", "jobs/again")
+    assert (remote["priority"], remote["poolInfo"]["poolId"]) == (4, "cpu")
+    assert stage.calls().get("Tasks_GetTask", 0) == 0

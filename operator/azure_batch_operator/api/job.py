@@ -37,6 +37,13 @@ OPERATOR = "azurebatch.io/operator"
 """The value of `managedBy` that means this operator."""
 
 
+_ONE_POOL = cel(
+    "has(self.poolRef) != has(self.poolInfo)",
+    "a job runs on one pool: give either poolRef (a BatchPool of this namespace) or poolInfo (any other pool)",
+    ".poolRef",
+)
+
+
 class JobTemplate(JobBody):
     """All of a BatchJob but who it is and where: also what a BatchJobSchedule makes jobs from."""
 
@@ -91,11 +98,7 @@ class JobTemplate(JobBody):
     )  # fmt: skip
     rules: ClassVar[tuple[Rule, ...]] = (
         *JobBody.rules,
-        cel(
-            "has(self.poolRef) != has(self.poolInfo)",
-            "a job runs on one pool: give either poolRef (a BatchPool of this namespace) or poolInfo (any other pool)",
-            ".poolRef",
-        ),
+        _ONE_POOL,
         cel(
             "has(self.tasks) || has(self.tasksFrom) || !has(self.taskFactory) || "
             "!has(self.taskFactory.repeatTask.dependsOn) || !has(self.taskFactory.repeatTask.dependsOn.allOf)",
@@ -113,11 +116,16 @@ class JobSpec(JobTemplate):
     account_ref: AccountRef | None = optional(
         "The BatchAccount that the job lives in; required with poolInfo, else that of the pool."
     )
+    retry_of: NameRef | None = optional(
+        "A BatchJob of this namespace that has ended: its tasks that failed or never ran are run, under the same ids. What this "
+        "spec leaves out is taken from the spec of that job, except id, suspend, managedBy, ttlSecondsAfterFinished, ttlPolicy, "
+        "taskPrunePolicy and taskUpdatePolicy."
+    )
     managed_by: ManagedBy | None = optional(
         "The controller that looks after this job, as in batch/v1 Job; azurebatch.io/operator or nothing is the operator of "
         "this group, which leaves all others alone."
     )
-    ours: ClassVar[frozenset[str]] = JobTemplate.ours | {"id", "accountRef", "managedBy"}
+    ours: ClassVar[frozenset[str]] = JobTemplate.ours | {"id", "accountRef", "retryOf", "managedBy"}
     refused: ClassVar[tuple[Refused, ...]] = (
         Refused(
             "jobSpecification",
@@ -128,7 +136,17 @@ class JobSpec(JobTemplate):
 
 
 JobSpec.rules = (
-    *JobTemplate.rules,
+    *(rule for rule in JobTemplate.rules if rule is not _ONE_POOL),
+    cel(
+        "has(self.retryOf) ? !(has(self.poolRef) && has(self.poolInfo)) : has(self.poolRef) != has(self.poolInfo)",
+        _ONE_POOL.message,
+        _ONE_POOL.field,
+    ),
+    cel(
+        "!has(self.retryOf) || !(has(self.tasks) || has(self.tasksFrom) || has(self.taskFactory))",
+        "retryOf takes its tasks from another BatchJob: remove tasks, tasksFrom and taskFactory, or remove retryOf",
+        ".retryOf",
+    ),
     # A job without any pool, or with two, is told of that alone.
     cel(
         "has(self.poolRef) || !has(self.poolInfo) || has(self.accountRef)",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, WithJsonSchema
 
 from azure_batch_operator.api.base import AdoptableStatus, ApiModel, ShortText, schema
 
@@ -49,6 +49,18 @@ class NodeFailure(ApiModel):
     message: ShortText | None = Field(default=None, description="Its text.")
 
 
+class RetryStatus(ApiModel):
+    """What a job has taken from the one whose tasks it runs again (`spec.retryOf`)."""
+
+    uid: str = Field(description="metadata.uid of that BatchJob.")
+    tasks: int = Field(description="How many of its tasks run again.")
+    settings: Annotated[
+        dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})
+    ] = Field(
+        description="What is taken from its spec, as far as this spec leaves it out; stays when that job is deleted."
+    )
+
+
 class JobStatus(AdoptableStatus):
     """What the service says of the job and its tasks; small whatever their number."""
 
@@ -71,6 +83,9 @@ class JobStatus(AdoptableStatus):
     tasks_fingerprint: str | None = Field(
         default=None,
         description="Of what the tasks were made from, to tell whether spec or ConfigMaps have changed since the end.",
+    )
+    retry_of: RetryStatus | None = Field(
+        default=None, description="What was taken from the job that spec.retryOf names, since its tasks were listed."
     )
     task_counts: TaskCounts | None = Field(default=None, description="Tasks by state and result.")
     task_slot_counts: StateCounts | None = Field(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from prometheus_client import Counter, Histogram
 
@@ -21,6 +22,7 @@ from azure_batch_operator.kube.events import EventRecorder
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.kube.status import StatusWriter
 from azure_batch_operator.logs import Few, reconciling
+from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile import reconcile_policy as policies
 from azure_batch_operator.reconcile.account import lifecycle as account_plans
 from azure_batch_operator.reconcile.account.problems import needs_a_person
@@ -33,6 +35,7 @@ from azure_batch_operator.reconcile.error_classes import (
     classify_error,
 )
 from azure_batch_operator.reconcile.job.lifecycle import managed_elsewhere
+from azure_batch_operator.reconcile.job.retry import with_settings
 from azure_batch_operator.reconcile.plan import Absence, Plan, Table
 from azure_batch_operator.reconcile.reconcile_policy import Policy
 from azure_batch_operator.reconcile.schedule.cron import Hindrance, hindrance
@@ -53,6 +56,7 @@ from azure_batch_operator.sync.feeder import Incarnation
 from azure_batch_operator.sync.inputs import LOOKED_AT_EVERY, Inputs
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
 from azure_batch_operator.sync.relations import Relations, standing
+from azure_batch_operator.sync.retries import Links, Retries
 from azure_batch_operator.sync.secret_keeper import SecretKeeper
 from azure_batch_operator.sync.store import Store
 
@@ -114,6 +118,8 @@ class Controller:
             Listeners(self.changed, self.health_changed, lambda: bool(queue), self._doubtful, self._inputs.secrets),
         )
         self._relations = Relations(store, self.accounts, namespaces)
+        links = Links(self._relations.account_key, self._relations.session, self._owns_job)
+        self._retries = Retries(store, self._inputs, links)
         told = Told(self.on_delete, self.learned, self._inputs.secrets)
         self._keeper = SecretKeeper(api, namespaces)
         self._executor = Executor(api, store, queue, writer, events, cluster, told)
@@ -202,6 +208,8 @@ class Controller:
             session.interest.drop(resource.key)
         if resource.scheduled_by and _for_schedule(before) != _for_schedule(resource):
             self._queue.add(resource.scheduled_by, Urgency.REFRESH)
+        if resource.key.kind is Kind.JOB:
+            self._enqueue(self._retries.woken(before, resource))
         if resource.key.kind is Kind.TASK and views.blocks_dependents(before) != views.blocks_dependents(resource):
             job = self._relations.job(resource)
             self._enqueue([each.key for each in self._store.dependents(resource.key)] + ([job] if job else []))
@@ -436,27 +444,31 @@ class Controller:
                 told = policies.observed_only(resource, told, time.time())
             return resource, told, session
 
-    async def _read(self, resource: Resource) -> tuple[Resource, ResolutionError | KubeError | None]:
-        """Read what an object names: a job comes with the tasks of its ConfigMaps.
+    async def _read(self, resource: Resource) -> tuple[Resource, ResolutionError | KubeError | BatchError | None]:
+        """Read what an object names: a job comes with the tasks of its ConfigMaps, or with those that it runs again.
 
         Returns:
             The object as far as it could be read, and why not all of it: it can be stopped all the same.
 
         Raises:
-            KubeError: if the API server is out of reach, and nothing is to be stopped.
+            KubeError, BatchError: if the API server or the service is out of reach, and nothing is to be stopped.
         """
         try:
             if resource.key.kind is Kind.JOB:
-                resource = await self._inputs.with_tasks(resource)
+                again = "retryOf" in resource.spec
+                resource = await (self._retries if again else self._inputs).with_tasks(resource)
             await self._inputs.read_prices(resource)
             await self._inputs.read_taken(resource)
         except ResolutionError as error:
-            return resource, error
-        except KubeError as error:
+            return replace(resource, spec=with_settings(resource)), error
+        except (KubeError, BatchError) as error:
             if not is_stopping(resource):
                 raise
-            return resource, error
+            return replace(resource, spec=with_settings(resource)), error
         return resource, None
+
+    def _owns_job(self, remote: Mapping[str, Any], job: Resource) -> bool:
+        return adoption.ours(remote, job, self._context.cluster, self._context.others)
 
     def _is_superseded(self, resource: Resource) -> bool:
         """Whether the manifest has changed since this pass began; the change has queued the object again."""

@@ -153,6 +153,10 @@ class Inputs:
         """A BatchJob with the tasks of its ConfigMaps among its own; see `TaskSources.with_tasks`."""
         return await self.tasks.with_tasks(job, self._seen_at(job.key))
 
+    async def members(self, job: Resource, reader: Key) -> tuple[Mapping[str, Any], str | None]:
+        """What ConfigMaps give a job whose tasks another object needs; see `TaskSources.members`."""
+        return await self.tasks.members(job, self._seen_at(reader))
+
     def _digest(self, needed: Iterable[Reference], values: Mapping[Source, str]) -> str:
         texts = json.dumps([values[each.source] for each in needed])
         return hmac.new(self._digest_key, texts.encode(), "sha256").hexdigest()

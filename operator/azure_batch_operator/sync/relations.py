@@ -13,6 +13,7 @@ from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.reconcile.account.problems import in_short
 from azure_batch_operator.reconcile.adoption import Standing
 from azure_batch_operator.reconcile.defaults import with_defaults
+from azure_batch_operator.reconcile.job import retry
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import AccountView
 from azure_batch_operator.reconcile.selectors import allows
@@ -37,7 +38,12 @@ def standing(store: Store, namespaces: Namespaces, owner: Owned) -> Standing:
     return Standing.LIVES if known is not None and known.uid == owner.uid else Standing.GONE
 
 
-_REFERENCES = (("jobRef", Kind.JOB), ("scheduleRef", Kind.SCHEDULE), ("poolRef", Kind.POOL))
+_REFERENCES = (
+    ("jobRef", Kind.JOB),
+    ("scheduleRef", Kind.SCHEDULE),
+    ("poolRef", Kind.POOL),
+    ("retryOf", Kind.JOB),
+)
 
 
 class Relations:
@@ -63,6 +69,8 @@ class Relations:
                 parent = self._store.get(Key(kind, namespace, reference["name"]))
                 if parent is not None:
                     return self.account_key(parent)
+        if spec.get("retryOf") and (first := retry.source(self._store.get, resource)) is not None:
+            return self.account_key(first)
         # A BatchTask whose BatchJob is gone: what was sent is known, even if its status does not say so yet.
         return self._accounts.interested(resource.key) if resource.key.kind is Kind.TASK else None
 
@@ -94,7 +102,12 @@ class Relations:
             field, kind = next((each for each in _REFERENCES if each[0] in spec), ("poolRef", Kind.POOL))
             name = (spec.get(field) or {}).get("name", "")
             parent = self._store.get(Key(kind, resource.key.namespace, name))
-            if parent is not None:
+            if field == "retryOf":
+                # Two of them may name each other, so nobody follows them here.
+                message = f"{path}.retryOf names BatchJob {name!r}, whose BatchAccount is not known: see its conditions"
+                if parent is not None:
+                    return AccountView(False, "AccountNotReady", message, gone=True), None
+            elif parent is not None:
                 view, _ = self.account(parent)
                 return replace(view, message=f"{kind} {name!r}: {view.message}"), None
             which = f"{path}.{field} names {kind} {name!r}, which does not exist in this namespace"

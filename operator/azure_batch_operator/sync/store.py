@@ -28,6 +28,11 @@ def references(resource: Resource) -> tuple[Key, ...]:
         keys.append(Key(Kind.POOL, namespace, pool["name"]))
     if job := spec.get("jobRef"):
         keys.append(Key(Kind.JOB, namespace, job["name"]))
+    if former := spec.get("retryOf"):
+        keys.append(Key(Kind.JOB, namespace, former["name"]))
+        taken = (resource.status.get("retryOf") or {}).get("settings") or {}
+        if (pool := taken.get("poolRef")) and not (spec.get("poolRef") or spec.get("poolInfo")):
+            keys.append(Key(Kind.POOL, namespace, pool["name"]))
     if schedule := spec.get("scheduleRef"):
         keys.append(Key(Kind.SCHEDULE, namespace, schedule["name"]))
     keys += [Key(Kind.TASK, namespace, each["name"]) for each in spec.get("dependsOnRefs") or ()]

@@ -44,12 +44,14 @@ class Sourced:
         members: of the spec, in place of those that name ConfigMaps.
         contents: fingerprint of the texts; None if they are gone, and `members` only stand for what is in Azure Batch.
         problem: why they could not be read last time.
+        retry: of a job that runs tasks of another one again, what its status stores of that (`RetryStatus`).
     """
 
     version: tuple[str, str]
     members: Mapping[str, Any]
     contents: str | None
     problem: ResolutionError | None = None
+    retry: Mapping[str, Any] | None = None
 
 
 class TaskSources:
@@ -97,6 +99,19 @@ class TaskSources:
             async with self._fresh(key):
                 known = self.sourced[key] = await self._take(job, needed, version, known, since)
         return replace(job, spec={**job.spec, **known.members})
+
+    async def members(self, job: Resource, since: int) -> tuple[Mapping[str, Any], str | None]:
+        """What the ConfigMaps of a job give its spec now, and the digest of their texts; nothing without ConfigMaps.
+
+        Raises:
+            ResolutionError: as for `with_tasks`.
+            KubeError: if the API server is out of reach.
+        """
+        needed = sources.needed(job.spec)
+        if not needed:
+            return {}, None
+        texts = await self._read(job, needed, since)
+        return await asyncio.to_thread(sources.inlined, job.spec, texts), sources.digest(texts)
 
     @asynccontextmanager
     async def _fresh(self, key: Key) -> AsyncIterator[None]:

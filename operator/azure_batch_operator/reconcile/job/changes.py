@@ -21,7 +21,7 @@ from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.task_policies import Policies
 from azure_batch_operator.shapes import whole_number
 
-_SOURCES = ("tasks", "tasksFrom", "taskFactory")
+_SOURCES = ("tasks", "tasksFrom", "taskFactory", "retryOf")
 _POLICIES = ("taskPrunePolicy", "taskUpdatePolicy")
 PLAIN: Mapping[str, Any] = {
     "priority": 0,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -239,16 +239,19 @@ def _taken_ids(spec: Mapping[str, Any], all_lists: Lists) -> Iterator[str]:
         seen.add(id)
 
 
-def expand(spec: Mapping[str, Any], job_id: str) -> Iterator[dict[str, Any]]:
+def expand(spec: Mapping[str, Any], job_id: str, only: Container[str] | None = None) -> Iterator[dict[str, Any]]:
     """Bodies of all tasks in the order of their ids.
 
     Args:
         job_id: id of the job, below which its logs are kept.
+        only: lower-case ids of the tasks that are wanted, if not all are; the others are not even made.
     """
     all_lists = lists(spec)
-    inline = sorted((_listed(task, all_lists) for task in spec.get("tasks") or ()), key=_id)
-    merge = [_merge_task(spec, all_lists)] if _merge_template(spec) else []
-    tasks: Iterator[dict[str, Any]] = heapq.merge(inline, _made(spec, all_lists), merge, key=_id)
+    listed = (task for task in spec.get("tasks") or () if only is None or _id(task).lower() in only)
+    inline = sorted((_listed(task, all_lists) for task in listed), key=_id)
+    merged = _merge_template(spec) and (only is None or MERGE_ID in only)
+    merge = [_merge_task(spec, all_lists)] if merged else []
+    tasks: Iterator[dict[str, Any]] = heapq.merge(inline, _made(spec, all_lists, only), merge, key=_id)
     if goes_on(spec) and (needs_dependencies(spec) or spec.get("usesTaskDependencies")):
         tasks = map(regardless, tasks)
     upload = (spec.get("logs") or {}).get("upload")
@@ -348,7 +351,7 @@ def _listed(task: Mapping[str, Any], all_lists: Lists) -> dict[str, Any]:
     return body
 
 
-def _made(spec: Mapping[str, Any], all_lists: Lists) -> Iterator[dict[str, Any]]:
+def _made(spec: Mapping[str, Any], all_lists: Lists, only: Container[str] | None) -> Iterator[dict[str, Any]]:
     series = _series(spec)
     # A dimension without values makes none, however long one would walk over the others.
     if series is None or not series.size:
@@ -358,7 +361,10 @@ def _made(spec: Mapping[str, Any], all_lists: Lists) -> Iterator[dict[str, Any]]
     depends = _repeat_depends(spec)
     same = None if placeholders.count(depends) else resolved(depends, all_lists)
     for number, values in enumerate(series.values):
-        body = {"id": f"{number:0{all_lists.width}}"} | fill(template, values, series.names)
+        id = f"{number:0{all_lists.width}}"
+        if only is not None and id not in only:
+            continue
+        body = {"id": id} | fill(template, values, series.names)
         waits_for = resolved(_filled(depends, values, series.names), all_lists) if same is None else same
         yield body | {"dependsOn": waits_for} if waits_for else body
 

@@ -15,12 +15,14 @@ from azure_batch_operator.reconcile.job import status as job_status
 from azure_batch_operator.reconcile.job.scope import JobScope, LiveJob
 from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Event, Evidence, ObjectChange, Plan, Table
 from azure_batch_operator.reconcile.standard_plans import finalizer_on, with_event
-from azure_batch_operator.reconcile.status import Verdict, seconds_since
+from azure_batch_operator.reconcile.status import Verdict, carry_over, seconds_since
 
 _TOO_LATE = (
-    "Azure Batch runs no task of a completed job again: create a new BatchJob; to be able to run failed tasks again, give "
-    "the next one failurePolicy.action: Hold"
+    "Azure Batch runs no task of a completed job again: create a new BatchJob with spec.retryOf, which runs what has failed; to be "
+    "able to run failed tasks again in the same job, give the next one failurePolicy.action: Hold"
 )
+_HELD_LOOKED_AT_EVERY = 15.0
+"""Seconds between two looks whether a retry still needs a job; the status of the retry wakes it as well."""
 
 
 def time_to_live(resource: Resource) -> float | None:
@@ -101,8 +103,20 @@ def clean_up(scope: JobScope) -> Plan:
         return replace(plan, status={**shown, "cleanedUp": True}, confirm=gone)
     if remote.get("state") == "deleting":
         return plan
+    if scope.held_by is not None:
+        return replace(plan, requeue_after=_HELD_LOOKED_AT_EVERY)
     call = Call("delete_job", Table.JOBS, resource.remote_id, evidence=Evidence.of(remote))
     return replace(plan, finalizer=finalizer_on(resource), calls=(call,))
+
+
+def held(scope: JobScope) -> Plan:
+    """The job is to be deleted, but a retry has not taken all of its tasks from it yet."""
+    message = (
+        f"BatchJob {scope.held_by!r} runs tasks of this job again (spec.retryOf) and has not added all of them yet: the job is "
+        "deleted when it has, or when you delete that BatchJob"
+    )
+    verdict = Verdict("Deleting", "NeededByRetry", message, ready=False, trend="Reconciling")
+    return Plan(status=carry_over(scope.resource, verdict, scope.now), requeue_after=_HELD_LOOKED_AT_EVERY)
 
 
 def finish(job: LiveJob) -> Plan:

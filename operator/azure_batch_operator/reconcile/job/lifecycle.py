@@ -14,7 +14,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile.job.converge import converge, stop_unseen
 from azure_batch_operator.reconcile.job.creation import before_creation, create, lost
-from azure_batch_operator.reconcile.job.finished import clean_up, finish, finished, keeps_object
+from azure_batch_operator.reconcile.job.finished import clean_up, finish, finished, held, keeps_object
 from azure_batch_operator.reconcile.job.scope import JobScope, LiveJob
 from azure_batch_operator.reconcile.plan import Absent, Plan, Unconfirmed
 from azure_batch_operator.reconcile.standard_plans import ever_created, waiting, without_account
@@ -48,7 +48,7 @@ def managed_elsewhere(resource: Resource) -> bool:
 def plan(scope: JobScope) -> Plan:
     """Decide about one BatchJob: the first step that has something to say does."""
     decided = next((found for step in STEPS if (found := step(scope)) is not None), Plan())
-    return _with_pool(scope, decided)
+    return _with_pool(scope, _with_retry(scope, decided))
 
 
 def _let_go(scope: JobScope) -> Plan | None:
@@ -97,6 +97,8 @@ def _deleted(scope: JobScope) -> Plan | None:
     resource = scope.resource
     if not resource.deleting:
         return None
+    if scope.held_by is not None and not isinstance(scope.remote, Absent):
+        return held(scope)
     return policy.end(resource, policy.JOB, scope.remote, scope.cluster, scope.now, scope.others)
 
 
@@ -138,6 +140,14 @@ STEPS: tuple[Callable[[JobScope], Plan | None], ...] = (
     _alive,
 )
 """In this order; a step that does not apply returns None. No step makes a call: each returns what is to be done."""
+
+
+def _with_retry(scope: JobScope, plan: Plan) -> Plan:
+    """A plan whose status stores what a retry has taken from the former job."""
+    noted = scope.resource.status.get("retryOf") or scope.retry
+    if plan.status is None or noted is None:
+        return plan
+    return replace(plan, status={**plan.status, "retryOf": noted})
 
 
 def _with_pool(scope: JobScope, plan: Plan) -> Plan:

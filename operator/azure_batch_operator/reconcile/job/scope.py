@@ -123,6 +123,8 @@ class JobScope:
         others: what is known of other owners.
         named: whether BatchTasks that have not ended name it as their job.
         fingerprint: of the sources of its tasks, for the note of a job that is created.
+        retry: what the status is to store of the job whose tasks it runs again; None if that is not known, or there is none.
+        held_by: name of the BatchJob that still takes tasks from this one (`reconcile.job.retry`).
     """
 
     resource: Resource
@@ -136,6 +138,8 @@ class JobScope:
     others: Others = NO_OTHERS
     named: bool = False
     fingerprint: str = ""
+    retry: Mapping[str, Any] | None = None
+    held_by: str | None = None
 
     @property
     def spec(self) -> Mapping[str, Any]:

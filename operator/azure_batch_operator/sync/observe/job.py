@@ -14,7 +14,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile.annotations import is_later, pending_request
 from azure_batch_operator.reconcile.job import changes as job_changes
-from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job import expand, retry
 from azure_batch_operator.reconcile.job import lifecycle as plans
 from azure_batch_operator.reconcile.job import task_sources as sources
 from azure_batch_operator.reconcile.job.lifecycle import is_open
@@ -40,9 +40,11 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     if session is None:
         pool = _pool(context, resource, None, Absent.UNKNOWN)
         origin = _fingerprints(context, resource)[1]
-        named = _named(context, resource)
+        named, retried = _named(context, resource), _retry(context, resource)
         return plans.plan(
-            JobScope(resource, account, pool, Absent.UNKNOWN, None, context.cluster, now, origin, named=named)
+            JobScope(
+                resource, account, pool, Absent.UNKNOWN, None, context.cluster, now, origin, named=named, retry=retried
+            )
         )
     id = resource.remote_id
     if is_open(resource):
@@ -70,14 +72,30 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     named = _named(context, resource)
     cluster, others = context.cluster, context.others
     return plans.plan(
-        JobScope(resource, account, pool, remote, tasks, cluster, now, origin, others, named=named, fingerprint=print_)
-    )
+        JobScope(
+            resource, account, pool, remote, tasks, cluster, now, origin, others,
+            named=named, fingerprint=print_, retry=_retry(context, resource), held_by=_held_by(context, resource),
+        )
+    )  # fmt: skip
 
 
 def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote, None]:
     """The job as the last poll saw it, whatever the spec says of it."""
     interested(session, resource, resource.remote_id)
     return session.mirror.jobs.get(resource.remote_id), None
+
+
+def _retry(context: Context, job: Resource) -> Mapping[str, Any] | None:
+    """What the status stores of the job whose tasks run again."""
+    taken = context.sourced.get(job.key)
+    return taken.retry if taken is not None and taken.version[0] == job.uid else None
+
+
+def _held_by(context: Context, job: Resource) -> str | None:
+    """The BatchJob that still takes tasks from this one, which is why it is kept; asked only when it is to go."""
+    if not (job.deleting or plans.cleans_up(job)):
+        return None
+    return retry.is_held(lambda key: context.store.dependents(key, Kind.JOB), job, context.sourced.keys())
 
 
 def _named(context: Context, job: Resource) -> bool:
@@ -116,7 +134,7 @@ def _fingerprints(context: Context, resource: Resource) -> tuple[str, str]:
         known = context.fingerprints[written.key] = (written.uid, written.generation, *made)
     taken = context.sourced.get(written.key)
     if taken is None or taken.version != (written.uid, known[2]):
-        return known[2], "" if sources.needed(written.spec) else known[3]
+        return known[2], "" if sources.needed(written.spec) or "retryOf" in written.spec else known[3]
     origin = job_changes.with_contents(known[3], taken.contents) if taken.contents else ""
     return job_changes.with_contents(known[2], taken.contents), origin
 
@@ -149,7 +167,8 @@ def _tasks(context: Context, resource: Resource, session: Session, print_: str, 
     if feed is not None and feed.fingerprint != print_:
         feed = None
     taken = context.sourced.get(resource.key)
-    problem = taken.problem if taken is not None else None
+    # The former job of a retry may go once all is in.
+    problem = taken.problem if taken is not None and taken.retry is None else None
     return TasksView(
         counts=results.counts,
         slots=results.slots,

@@ -1,0 +1,272 @@
+"""`spec.retryOf`: a BatchJob that runs what another one, which has ended, has left undone.
+
+The set of tasks is derived again whenever it is needed: the spec of the former job says what its tasks are, and Azure Batch says
+which of them have not succeeded. Both are fixed once a job has ended, so a restart at any moment finds the same tasks, and the
+former job is kept until all of them are added (`is_held`). The status stores what must outlive it: its settings, and the number of
+tasks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.reconcile.job import changes as job_changes
+from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.standard_plans import ever_created
+from azure_batch_operator.reconcile.status import ended_as, has_ended
+from azure_batch_operator.reconcile.value_references import ResolutionError
+
+UNFINISHED = "state ne 'completed' or executionInfo/result eq 'failure'"
+"""Filter of the tasks that run again: failed ones, and those that never ran, such as dependents of failed ones."""
+MAX_TASKS = 200_000
+"""Tasks that one job may run again: they are in memory together."""
+MAX_TEXT = 64 << 20
+"""Characters of these tasks together, for the same reason."""
+MAX_RANGES = 10_000
+"""Ranges in one dependsOn: a range that had gaps would wait forever, so each gap makes one more (test_retry.py)."""
+MAX_SETTINGS = 16_384
+"""Characters of the settings that are stored in the status."""
+NOT_TAKEN = frozenset(
+    {
+        "id", "retryOf", "suspend", "managedBy", "ttlSecondsAfterFinished", "ttlPolicy", "tasks", "tasksFrom", "taskFactory",
+        "taskPrunePolicy", "taskUpdatePolicy",
+    }
+)  # fmt: skip
+"""What a job does not take from the one whose tasks it runs again."""
+_POOLS = ("poolRef", "poolInfo")
+_NEW = "create a BatchJob with all of its tasks instead"
+
+
+def source_key(job: Resource) -> Key | None:
+    """The BatchJob whose tasks run again, if the job names one."""
+    named = job.spec.get("retryOf")
+    return Key(Kind.JOB, job.key.namespace, named["name"]) if named else None
+
+
+def source(find: Callable[[Key], Resource | None], job: Resource) -> Resource | None:
+    """The BatchJob that the tasks were first written in, through any number of retries; None if one of these is not there."""
+    seen = {job.key}
+    while (key := source_key(job)) is not None:
+        found = find(key)
+        if found is None or key in seen:
+            return None
+        seen.add(key)
+        job = found
+    return job
+
+
+def settings(former: Resource) -> dict[str, Any]:
+    """What a job takes from the spec of the former one, which may be a retry itself."""
+    whole = merged(former.spec, (former.status.get("retryOf") or {}).get("settings") or {})
+    return {name: value for name, value in whole.items() if name not in NOT_TAKEN}
+
+
+def merged(spec: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A spec with the settings that it leaves out; a pool of its own takes the place of the other one, however it is named."""
+    own_pool = any(name in spec for name in _POOLS)
+    return {name: value for name, value in given.items() if not (own_pool and name in _POOLS)} | dict(spec)
+
+
+def with_settings(job: Resource) -> Mapping[str, Any]:
+    """The spec of a retry as far as its status knows it, also when the former job is gone."""
+    return merged(job.spec, (job.status.get("retryOf") or {}).get("settings") or {})
+
+
+def stand_ins(number: int) -> dict[str, Any]:
+    """Members of the spec that only count tasks, which are not known any more."""
+    return {"tasks": [{"id": f"unknown-{each}", "commandLine": ""} for each in range(number)], "tasksFrom": []}
+
+
+def contents(uid: str) -> str:
+    """The part of the fingerprint that stands for the former job."""
+    return hashlib.sha256(uid.encode()).hexdigest()[:16]
+
+
+def has_begun(job: Resource) -> bool:
+    """Whether its tasks are looked for: not while it is suspended before there is a job, since then the former one may go."""
+    return ever_created(job) or not job.spec.get("suspend")
+
+
+def is_held(find: Callable[[Key], list[Resource]], job: Resource, known: Collection[Key]) -> str | None:
+    """Name of a BatchJob that still takes tasks from an ended one, also through other retries; None if there is none.
+
+    Args:
+        find: the BatchJobs that name one in `retryOf`.
+        known: jobs whose tasks this process has looked up.
+    """
+    pending, seen = [job.key], {job.key}
+    while pending:
+        for each in find(pending.pop()):
+            if each.key in seen or source_key(each) is None:
+                continue
+            seen.add(each.key)
+            pending.append(each.key)
+            begun = each.key in known or "retryOf" in each.status
+            if begun and not (each.deleting or has_ended(each) or all_in(each)) and has_begun(each):
+                return each.key.name
+    return None
+
+
+def all_in(job: Resource) -> bool:
+    """Whether all of its tasks were added, as its status says."""
+    return "tasksFingerprint" in job.status
+
+
+def refusal(job: Resource, former: Resource | None) -> ResolutionError | None:
+    """Why tasks of the former job cannot run again, as far as the objects tell; None if they can."""
+    name = job.spec["retryOf"]["name"]
+    says, other = f"spec.retryOf names BatchJob {name!r}", "or create a new BatchJob with another spec.retryOf"
+    pinned = (job.status.get("retryOf") or {}).get("uid")
+    if name == job.key.name:
+        return ResolutionError("RetryOfItself", f"{says}, which is this object: create a BatchJob with another name")
+    if former is None and pinned is None:
+        return ResolutionError(
+            "RetryJobNotFound", f"{says}, which does not exist in this namespace: create it, {other}"
+        )
+    if former is None or pinned not in (None, former.uid) or (former.deleting and pinned is None):
+        how = (
+            "is gone" if former is None else "is being deleted" if former.deleting else "was deleted and created again"
+        )
+        return ResolutionError("RetryTasksUnknown", f"{says}, which {how}, so its tasks are not known any more: {_NEW}")
+    if not has_ended(former) and ended_as(former) is None:
+        return ResolutionError(
+            "RetryJobNotEnded",
+            f"{says}, which has not ended: wait for its end; failed tasks of an open job run again with the annotation "
+            "azurebatch.io/retry-failed",
+        )
+    if not former.status.get("state") or former.status.get("cleanedUp"):
+        how = "was deleted" if former.status.get("cleanedUp") else "was never created"
+        return ResolutionError("RetryTasksUnknown", f"{says}, whose job {how} in Azure Batch: {_NEW}")
+    if not all_in(former):
+        return ResolutionError(
+            "RetryTasksUnknown",
+            f"{says}, which ended before it was known that all of its tasks were in Azure Batch: {_NEW}",
+        )
+    return None
+
+
+def changed(name: str) -> ResolutionError:
+    """The tasks of the former job are not those that have run."""
+    return ResolutionError(
+        "RetryJobChanged",
+        f"spec.retryOf: the tasks of BatchJob {name!r} were changed after its end, in its spec or in a ConfigMap: change them "
+        f"back, or {_NEW}",
+    )
+
+
+def is_unchanged(first: Resource, texts: str | None) -> bool:
+    """Whether the tasks in the spec of an ended job are those that have run.
+
+    Args:
+        texts: digest of the ConfigMaps that hold them.
+    """
+    made = job_changes.with_contents(job_changes.origin(first.spec), texts)
+    return bool(made == first.status.get("tasksFingerprint"))
+
+
+def too_large(given: Mapping[str, Any]) -> ResolutionError | None:
+    """Why the settings cannot be stored; None if they can."""
+    sizes = {name: len(json.dumps(value, default=str)) for name, value in given.items()}
+    if sum(sizes.values()) <= MAX_SETTINGS:
+        return None
+    largest = max(sizes, key=lambda name: sizes[name])
+    return ResolutionError(
+        "RetrySettingsTooLarge",
+        f"spec.retryOf: the settings of the former job have {sum(sizes.values())} characters, but at most {MAX_SETTINGS} can be "
+        f"taken over: write {largest} ({sizes[largest]} characters) into this spec",
+    )
+
+
+def chosen(spec: Mapping[str, Any], ids: Collection[str], others: Collection[str]) -> list[dict[str, Any]]:
+    """The tasks that run again, as they would be written under `tasks`, without dependencies on those that have succeeded.
+
+    Args:
+        spec: of the BatchJob that the tasks were written in, with the tasks of its ConfigMaps.
+        ids: of the tasks in Azure Batch that have not succeeded, in lower case.
+        others: those of them that belong to BatchTasks.
+
+    Raises:
+        ResolutionError: if they are too many, or depend on a task that has failed and does not run again.
+    """
+    plain = {name: value for name, value in spec.items() if name not in {"logs", "onDependencyFailure"}}
+    own = frozenset(ids) - frozenset(others)
+    found = list(expand.expand(plain, "", only=own))
+    kept = _Kept({str(body["id"]).lower() for body in found})
+    lost = _Kept(set(ids) - kept.ids)
+    tasks, size = [], 0
+    for body in found:
+        depends = body.get("dependsOn") or {}
+        if (id := lost.first(depends)) is not None:
+            raise ResolutionError(
+                "RetryDependencyFailed",
+                f"spec.retryOf: task {body['id']!r} depends on task {id!r}, which has not succeeded and is not one of the job's "
+                f"own tasks, so it does not run again: {_NEW}",
+            )
+        task = {name: value for name, value in body.items() if name != "dependsOn"}
+        if left := kept.of(depends):
+            task["dependsOn"] = left
+        size += len(json.dumps(task, default=str))
+        if size > MAX_TEXT or len(left.get("taskIdRanges") or ()) > MAX_RANGES:
+            raise too_many(f"those up to {body['id']!r} have {size} characters, or depend on too many separate tasks")
+        tasks.append(task)
+    return tasks
+
+
+def too_many(why: str) -> ResolutionError:
+    """More has to run again than can be held in memory."""
+    return ResolutionError("RetryTooLarge", f"spec.retryOf: the tasks to run again are too many: {why}: {_NEW}")
+
+
+class _Kept:
+    """A set of ids, also as the numbers that ranges find."""
+
+    def __init__(self, ids: set[str]) -> None:
+        self.ids = ids
+        self._numbers = sorted({int(id) for id in ids if id.isascii() and id.isdigit()})
+        self._runs: dict[tuple[int, int], Sequence[Mapping[str, int]]] = {}
+
+    def of(self, depends: Mapping[str, Any]) -> dict[str, Any]:
+        """The part of a `dependsOn` that is about these tasks."""
+        named = [id for id in depends.get("taskIds") or () if str(id).lower() in self.ids]
+        runs = [
+            run
+            for each in depends.get("taskIdRanges") or ()
+            for run in self._between(int(each["start"]), int(each["end"]))
+        ]
+        return ({"taskIds": named} if named else {}) | ({"taskIdRanges": runs} if runs else {})
+
+    def first(self, depends: Mapping[str, Any]) -> str | None:
+        """One of these tasks that a `dependsOn` names."""
+        if not self.ids:
+            return None
+        found = self.of(depends)
+        if found.get("taskIds"):
+            return str(found["taskIds"][0])
+        return str(found["taskIdRanges"][0]["start"]) if found.get("taskIdRanges") else None
+
+    def _between(self, start: int, end: int) -> Sequence[Mapping[str, int]]:
+        if (start, end) not in self._runs:
+            if len(self._runs) >= MAX_RANGES:
+                self._runs.clear()
+            numbers = self._numbers[bisect_left(self._numbers, start) : bisect_right(self._numbers, end)]
+            self._runs[start, end] = list(_runs(numbers))
+        return self._runs[start, end]
+
+
+def _runs(numbers: Sequence[int]) -> Iterator[dict[str, int]]:
+    """Ascending numbers as ranges without gaps."""
+    if not numbers:
+        return
+    start = numbers[0]
+    for one, other in pairwise(numbers):
+        if other != one + 1:
+            yield {"start": start, "end": one}
+            start = other
+    yield {"start": start, "end": numbers[-1]}

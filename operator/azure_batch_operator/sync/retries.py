@@ -1,0 +1,203 @@
+"""BatchJobs that run tasks of another one again (`spec.retryOf`): finding these tasks, in one list and not one by one.
+
+What is found takes the place of `tasks` in the spec, as the tasks of ConfigMaps do, so what follows sees one kind of job. It is
+looked up once per process and job: what has ended does not change (`reconcile.job.retry`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.batch import NotFoundError, Priority
+from azure_batch_operator.reconcile.job import changes as job_changes
+from azure_batch_operator.reconcile.job import retry
+from azure_batch_operator.reconcile.ownership import claimed
+from azure_batch_operator.reconcile.status import has_ended
+from azure_batch_operator.reconcile.value_references import ResolutionError
+from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.inputs import Inputs
+from azure_batch_operator.sync.store import Store, pinned_account
+from azure_batch_operator.sync.task_sources import Sourced
+
+
+@dataclass(frozen=True)
+class Links:
+    """How a job finds what it needs.
+
+    Attributes:
+        account_of: the account of an object.
+        session_of: the session of that.
+        owned: whether a job in Azure Batch is the one of a BatchJob.
+    """
+
+    account_of: Callable[[Resource], Key | None]
+    session_of: Callable[[Resource], Session | None]
+    owned: Callable[[Mapping[str, Any], Resource], bool]
+
+
+class Retries:
+    """Completes jobs with the tasks that they run again."""
+
+    def __init__(self, store: Store, inputs: Inputs, links: Links) -> None:
+        self._store, self._inputs, self._links = store, inputs, links
+
+    async def with_tasks(self, job: Resource) -> Resource:
+        """A job with the settings and tasks of the one that it names in `retryOf`.
+
+        Once it has begun, it is followed to its end although the former one is gone: its status says how many tasks there are.
+
+        Raises:
+            ResolutionError: if the tasks cannot run again; the text names the field and the remedy.
+            KubeError: if the API server is out of reach.
+            BatchError: if the tasks could not be listed.
+        """
+        if job.deleting or has_ended(job) or not retry.has_begun(job):
+            self._inputs.tasks.forget(job.key)
+            return replace(job, spec=retry.with_settings(job))
+        sourced = self._inputs.tasks.sourced
+        version = (job.uid, job_changes.fingerprint(job.spec))
+        known = sourced.get(job.key)
+        if known is None or known.version != version or (known.problem is not None and not retry.all_in(job)):
+            known = sourced[job.key] = await self._take(job, version)
+        given = (known.retry or {}).get("settings") or {}
+        return replace(job, spec={**retry.merged(job.spec, given), **known.members})
+
+    async def _take(self, job: Resource, version: tuple[str, str]) -> Sourced:
+        try:
+            return await self._found(job, version)
+        except ResolutionError as error:
+            noted = job.status.get("retryOf")
+            if not noted:
+                raise
+            return Sourced(version, retry.stand_ins(int(noted["tasks"])), None, error, noted)
+
+    async def _found(self, job: Resource, version: tuple[str, str]) -> Sourced:
+        key = retry.source_key(job)
+        former = self._store.get(key) if key else None
+        if (refused := retry.refusal(job, former)) is not None or former is None:
+            raise refused or ResolutionError("RetryTasksUnknown", "")
+        first, session = self._first(job, former), self._session(job, former)
+        given = retry.settings(former)
+        if (refused := retry.too_large(given)) is not None:
+            raise refused
+        spec = await self._spec(job, first)
+        ids, others = await self._unfinished(session, former)
+        known = self._store.get(former.key)
+        if "retryOf" not in job.status and (known is None or known.deleting):
+            # Its deletion may have begun before the list: from here on it waits for this job.
+            raise retry.refusal(job, known) or ResolutionError("RetryTasksUnknown", "")
+        tasks = await asyncio.to_thread(retry.chosen, spec, ids, others)
+        if not tasks:
+            raise ResolutionError("NothingToRetry", _nothing(former.key.name, len(ids)))
+        note = {"uid": former.uid, "tasks": len(tasks), "settings": given}
+        return Sourced(version, {"tasks": tasks, "tasksFrom": []}, retry.contents(former.uid), None, note)
+
+    def _first(self, job: Resource, former: Resource) -> Resource:
+        """The BatchJob that the tasks were written in.
+
+        Raises:
+            ResolutionError: if it is gone.
+        """
+        each = former
+        while (key := retry.source_key(each)) is not None:
+            found, uid = self._store.get(key), (each.status.get("retryOf") or {}).get("uid")
+            if found is None or found.uid != uid:
+                raise ResolutionError(
+                    "RetryTasksUnknown",
+                    f"spec.retryOf names BatchJob {job.spec['retryOf']['name']!r}, whose tasks are those of BatchJob "
+                    f"{key.name!r}, which is gone: create a BatchJob with all of its tasks instead",
+                )
+            each = found
+        return each
+
+    def _session(self, job: Resource, former: Resource) -> Session:
+        account, name = self._links.account_of(former), former.key.name
+        own = pinned_account(job) or self._links.account_of(job)
+        if own is None and (pool := (job.spec.get("poolRef") or {}).get("name")):
+            raise ResolutionError(
+                "PoolNotFound",
+                f"spec.poolRef names BatchPool {pool!r}, which does not exist in this namespace: create it or correct spec.poolRef",
+            )
+        if account is not None and own is not None and own != account:
+            raise ResolutionError(
+                "RetryInOtherAccount",
+                f"spec.retryOf names BatchJob {name!r} of BatchAccount {account.namespace}/{account.name}, but this job is in "
+                f"{own.namespace}/{own.name}: leave accountRef and the pool out, or name a pool of that account",
+            )
+        session = self._links.session_of(former)
+        if session is None:
+            raise ResolutionError(
+                "AccountNotReady",
+                f"spec.retryOf: the BatchAccount of BatchJob {name!r} is not ready: see its conditions",
+            )
+        return session
+
+    async def _spec(self, job: Resource, first: Resource) -> Mapping[str, Any]:
+        """The spec that the tasks are made from, with those of its ConfigMaps."""
+        name = first.key.name
+        try:
+            members, texts = await self._inputs.members(first, job.key)
+        except ResolutionError as error:
+            raise ResolutionError(error.reason, f"spec.retryOf: BatchJob {name!r}: {error}") from None
+        if not retry.is_unchanged(first, texts):
+            raise retry.changed(name)
+        return {**first.spec, **members}
+
+    async def _unfinished(self, session: Session, former: Resource) -> tuple[set[str], set[str]]:
+        """Ids of the tasks that have not succeeded, and those of them that belong to BatchTasks, in lower case."""
+        name, job_id = former.key.name, former.remote_id
+        gone = ResolutionError(
+            "RetryTasksUnknown",
+            f"spec.retryOf names BatchJob {name!r}, whose job was deleted in Azure Batch, so its tasks are not known any more: "
+            "create a BatchJob with all of its tasks instead",
+        )
+        ids: set[str] = set()
+        others: set[str] = set()
+        try:
+            remote = await session.client.jobs.get(job_id)
+            if not self._links.owned(remote, former) or remote.get("state") != "completed":
+                raise gone
+            listed = session.client.tasks.list(
+                job_id, filter=retry.UNFINISHED, select=("id", "environmentSettings"), priority=Priority.SUBMIT
+            )
+            async for task in listed:
+                ids.add(str(task["id"]).lower())
+                if claimed(task):
+                    others.add(str(task["id"]).lower())
+                if len(ids) > retry.MAX_TASKS:
+                    raise retry.too_many(f"there are more than {retry.MAX_TASKS}")
+        except NotFoundError:
+            raise gone from None
+        return ids, others
+
+    def woken(self, before: Resource, job: Resource) -> list[Key]:
+        """Who waits for news of a job whose status was written: its retries for its end, and the former job until all is in."""
+        found = []
+        if has_ended(job) and not has_ended(before):
+            found = [
+                each.key for each in self._store.dependents(job.key, Kind.JOB) if retry.source_key(each) == job.key
+            ]
+        done = has_ended(job) or retry.all_in(job)
+        if done and not (has_ended(before) or retry.all_in(before)):
+            each: Resource | None = job
+            while each is not None and (key := retry.source_key(each)) is not None and key not in found:
+                found.append(key)
+                each = self._store.get(key)
+        return found
+
+
+def _nothing(name: str, others: int) -> str:
+    if not others:
+        return (
+            f"spec.retryOf names BatchJob {name!r}, of which all tasks have succeeded: delete this object, or create a BatchJob "
+            "with all of the tasks to run them again"
+        )
+    return (
+        f"spec.retryOf names BatchJob {name!r}, whose own tasks have all succeeded; tasks of BatchTasks or of other clients that "
+        f"have not: {others}. Only the client that has added them can run them again: delete this object"
+    )

@@ -1,0 +1,236 @@
+"""Which tasks a retry has, and why it has none: decided from the former job and from the ids that have not succeeded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.reconcile.job import changes, expand, retry
+from azure_batch_operator.reconcile.value_references import ResolutionError
+from unit.objects import LONG_AGO, resource
+
+
+def chosen(spec: Mapping[str, Any], *ids: str, others: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
+    found = retry.chosen(spec, {*ids, *others}, set(others))
+    return {each["id"]: {name: value for name, value in each.items() if name != "id"} for each in found}
+
+
+def ended(status: dict[str, Any] | None = None, **more: Any) -> Resource:
+    """A job that has failed."""
+    spec = {"poolRef": {"name": "cpu"}, "tasks": [{"id": "a", "commandLine": "x"}]}
+    condition = {
+        "type": "Failed",
+        "status": "True",
+        "reason": "TasksFailed",
+        "message": "",
+        "lastTransitionTime": LONG_AGO,
+    }
+    found = {
+        "phase": "Failed", "state": "completed", "tasksFingerprint": changes.origin(spec), "conditions": [condition],
+        "observedGeneration": 1,
+    }  # fmt: skip
+    return resource(Kind.JOB, spec, name="own", uid="own-1", status=found | (status or {}), **more)
+
+
+def again(name: str = "more", former: str = "own", status: dict[str, Any] | None = None, **spec: Any) -> Resource:
+    return resource(Kind.JOB, {"retryOf": {"name": former}} | spec, name=name, uid=f"{name}-1", status=status or {})
+
+
+def reason(job: Resource, former: Resource | None) -> str | None:
+    error = retry.refusal(job, former)
+    assert error is None or str(error).startswith("spec.retryOf names BatchJob ")
+    return error.reason if error else None
+
+
+PINNED = {"retryOf": {"uid": "own-1", "tasks": 1, "settings": {}}}
+
+
+@pytest.mark.parametrize(
+    ("job", "former", "wanted"),
+    [
+        (again(), ended(), None),
+        (again("own"), ended(), "RetryOfItself"),
+        (again(), None, "RetryJobNotFound"),
+        (again(status=PINNED), None, "RetryTasksUnknown"),
+        (again(status=PINNED), ended(), None),
+        (again(status={"retryOf": {"uid": "own-0", "tasks": 1, "settings": {}}}), ended(), "RetryTasksUnknown"),
+        (again(), ended(deleting=True), "RetryTasksUnknown"),
+        (again(status=PINNED), ended({"phase": "Deleting"}, deleting=True), None),
+        (again(), ended({"phase": "Running", "conditions": []}), "RetryJobNotEnded"),
+        (again(), ended({"state": ""}), "RetryTasksUnknown"),
+        (again(), ended({"cleanedUp": True}), "RetryTasksUnknown"),
+        (again(), ended({"tasksFingerprint": None}), "RetryTasksUnknown"),
+    ],
+)
+def test_the_former_job_must_have_ended_with_its_tasks_known(
+    job: Resource, former: Resource | None, wanted: str | None
+) -> None:
+    assert reason(job, former) == wanted
+
+
+def test_changed_tasks_and_changed_config_maps_are_told_from_the_fingerprint() -> None:
+    assert retry.is_unchanged(ended(), None)
+    assert not retry.is_unchanged(ended(), "other")
+    assert not retry.is_unchanged(ended({"tasksFingerprint": "0123"}), None)
+
+
+def test_dependencies_on_tasks_that_have_succeeded_are_dropped() -> None:
+    spec = {
+        "tasks": [
+            {"id": "Load", "commandLine": "l"},
+            {"id": "bad", "commandLine": "b", "dependsOn": {"taskIds": ["Load"]}},
+            {"id": "after", "commandLine": "a", "dependsOn": {"taskIds": ["Bad", "load"]}},
+        ],
+        "onDependencyFailure": "Ignore",
+        "logs": {"upload": {"containerUrl": "https://x.example/c"}},
+    }
+    assert chosen(spec, "bad", "after") == {
+        "bad": {"commandLine": "b"},
+        "after": {"commandLine": "a", "dependsOn": {"taskIds": ["Bad"]}},
+    }
+
+
+def test_a_range_with_gaps_becomes_ranges_without() -> None:
+    factory = {"repeat": {"count": 1000}, "repeatTask": {"commandLine": "{0}"}, "mergeTask": {"commandLine": "m"}}
+    found = chosen({"taskFactory": factory}, "000", "001", "007", "merge")
+    assert found == {
+        "000": {"commandLine": "0"},
+        "001": {"commandLine": "1"},
+        "007": {"commandLine": "7"},
+        "merge": {"commandLine": "m", "dependsOn": {"taskIdRanges": [{"start": 0, "end": 1}, {"start": 7, "end": 7}]}},
+    }
+
+
+def test_all_of_a_list_means_those_of_it_that_run_again() -> None:
+    spec = {
+        "tasks": [{"id": id, "commandLine": "x"} for id in "abc"],
+        "taskFactory": {
+            "taskPerItem": {"items": ["p", "q"]},
+            "repeatTask": {"commandLine": "{0}", "dependsOn": {"allOf": ["tasks"]}},
+        },
+    }
+    assert chosen(spec, "b", "1") == {
+        "b": {"commandLine": "x"},
+        "1": {"commandLine": "q", "dependsOn": {"taskIds": ["b"]}},
+    }
+
+
+def test_values_from_secrets_stay_references() -> None:
+    variable = {"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
+    factory = {"repeat": {"count": 2}, "repeatTask": {"commandLine": "x", "environmentSettings": [variable]}}
+    assert chosen({"taskFactory": factory}, "1")["1"]["environmentSettings"] == [variable]
+
+
+def test_what_is_chosen_expands_to_the_bodies_that_the_former_job_had() -> None:
+    factory = {"repeat": {"count": 30}, "repeatTask": {"commandLine": "run {0:3}", "requiredSlots": 2}}
+    spec = {"taskFactory": factory, "onDependencyFailure": "Ignore", "usesTaskDependencies": True}
+    spec["logs"] = {"upload": {"containerUrl": "https://x.example/c"}}
+    tasks = retry.chosen(spec, {"07", "21"}, set())
+    rest = {name: value for name, value in spec.items() if name != "taskFactory"}
+    former = {each["id"]: each for each in expand.expand(spec, "own")}
+    assert list(expand.expand(rest | {"tasks": tasks}, "own")) == [former["07"], former["21"]]
+    assert expand.problems(rest | {"tasks": tasks}) == []
+
+
+def test_only_the_tasks_that_are_wanted_are_made() -> None:
+    class Ids(frozenset[str]):
+        asked = 0
+
+        def __contains__(self, id: object) -> bool:
+            Ids.asked += 1
+            return super().__contains__(id)
+
+    factory = {"repeat": {"count": 5000}, "repeatTask": {"commandLine": "x"}}
+    found = list(expand.expand({"taskFactory": factory}, "", only=Ids({"4999"})))
+    assert [each["id"] for each in found] == ["4999"]
+    assert Ids.asked == 5000
+
+
+def test_tasks_of_others_are_left_out_and_what_waits_for_them_is_refused() -> None:
+    spec = {"tasks": [{"id": "a", "commandLine": "x"}, {"id": "b", "commandLine": "x"}]}
+    assert list(chosen(spec, "a", "stranger", others=("b",))) == ["a"]
+    waits = {"tasks": [{"id": "a", "commandLine": "x", "dependsOn": {"taskIds": ["theirs"]}}]}
+    with pytest.raises(ResolutionError, match="task 'a' depends on task 'theirs', which has not succeeded") as caught:
+        chosen(waits, "a", others=("theirs",))
+    assert caught.value.reason == "RetryDependencyFailed"
+    # One that has succeeded is no longer waited for.
+    assert chosen(waits, "a") == {"a": {"commandLine": "x"}}
+
+
+def test_too_much_for_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    factory = {"repeat": {"count": 50}, "repeatTask": {"commandLine": "x"}, "mergeTask": {"commandLine": "m"}}
+    ids = [f"{number:02}" for number in range(0, 50, 2)]
+    monkeypatch.setattr(retry, "MAX_RANGES", 24)
+    assert len(chosen({"taskFactory": factory}, *ids)) == 25
+    with pytest.raises(ResolutionError, match="up to 'merge'") as caught:
+        chosen({"taskFactory": factory}, *ids, "merge")
+    assert caught.value.reason == "RetryTooLarge"
+    monkeypatch.setattr(retry, "MAX_TEXT", 100)
+    with pytest.raises(ResolutionError, match="too many"):
+        chosen({"taskFactory": factory}, *ids)
+
+
+def test_settings_are_those_of_the_spec_but_for_what_is_the_objects_own() -> None:
+    spec = {
+        "id": "own-id", "poolRef": {"name": "cpu"}, "priority": 5, "suspend": True, "ttlSecondsAfterFinished": 60,
+        "tasks": [{"id": "a", "commandLine": "x"}], "taskUpdatePolicy": "Replace", "failurePolicy": {"maxFailedTasks": 3},
+    }  # fmt: skip
+    given = retry.settings(resource(Kind.JOB, spec))
+    assert given == {"poolRef": {"name": "cpu"}, "priority": 5, "failurePolicy": {"maxFailedTasks": 3}}
+    assert retry.merged({"retryOf": {"name": "own"}, "priority": 1, "poolInfo": {"poolId": "gpu"}}, given) == {
+        "retryOf": {"name": "own"},
+        "priority": 1,
+        "poolInfo": {"poolId": "gpu"},
+        "failurePolicy": {"maxFailedTasks": 3},
+    }
+
+
+def test_a_retry_of_a_retry_has_the_settings_of_both() -> None:
+    noted = {"uid": "u", "tasks": 1, "settings": {"poolRef": {"name": "cpu"}, "priority": 5}}
+    former = again("second", status={"retryOf": noted}, priority=7, suspend=True)
+    assert retry.settings(former) == {"poolRef": {"name": "cpu"}, "priority": 7}
+
+
+def test_settings_that_are_too_large_are_named_with_the_remedy() -> None:
+    assert retry.too_large({"priority": 5}) is None
+    error = retry.too_large({"priority": 5, "metadata": [{"name": "a", "value": "x" * retry.MAX_SETTINGS}]})
+    assert error is not None
+    assert error.reason == "RetrySettingsTooLarge"
+    assert "write metadata (" in str(error)
+
+
+def test_a_job_is_held_while_a_retry_takes_tasks_from_it_also_through_others() -> None:
+    own, second = ended(), again("second", status=ended().status | PINNED)
+    third = again("third", "second")
+
+    def held(*jobs: Resource, known: tuple[Key, ...] = ()) -> str | None:
+        def find(key: Key) -> list[Resource]:
+            return [each for each in jobs if retry.source_key(each) == key]
+
+        return retry.is_held(find, own, known)
+
+    assert held(second) is None
+    assert held(second, third) is None
+    assert held(second, third, known=(third.key,)) == "third"
+    begun = {"retryOf": {"uid": "second-1", "tasks": 1, "settings": {}}}
+    assert held(second, again("third", "second", status=begun)) == "third"
+    assert held(again(status=PINNED | {"tasksFingerprint": "x"})) is None
+    assert held(again(status=PINNED, suspend=True)) is None
+    assert held(again(status=PINNED | {"account": "default/main"}, suspend=True)) == "more"
+    # Jobs that name each other, or themselves, end nothing.
+    assert held(again("own", status=PINNED)) is None
+
+
+def test_jobs_that_name_each_other_have_no_source() -> None:
+    jobs = {each.key: each for each in (again("one", "two"), again("two", "one"), again("own", "own"))}
+    assert [retry.source(jobs.get, each) for each in jobs.values()] == [None, None, None]
+    jobs |= {each.key: each for each in (ended(), again("two", "own"))}
+    assert retry.source(jobs.get, again("three", "two")) == jobs[ended().key]
+
+
+def test_stand_ins_count_tasks_and_nothing_else() -> None:
+    assert expand.total(retry.stand_ins(7)) == 7
