@@ -303,7 +303,7 @@ class Shell:
             raise Failure("Invalid attempt to call batch label outside of batch script.")
         if self._depth >= _DEEPEST:
             raise Failure("Maximum setlocal recursion level reached.")
-        label = text[1:].split(None, 1)[0]
+        label = (text[1:].split(None, 1) or [""])[0]
         inner = self.batch.called(f":{label}", text[1 + len(label) :])
         return self._run_batch(inner, inner.place_of(label))
 
@@ -313,7 +313,12 @@ class Shell:
         label = rest.strip().lstrip(":")
         if label.lower() == "eof":
             raise Exit(self._session.level, batch=True)
-        self.batch.next = self.batch.place_of(label)
+        try:
+            self.batch.next = self.batch.place_of(label)
+        except Failure as problem:
+            # Unlike a call, it ends the batch file: what follows was not meant to run.
+            self._session.write(2, f"{problem}\n")
+            raise Exit(problem.level, batch=True) from None
         return self._session.level
 
     def _setlocal(self, rest: str) -> int:
@@ -373,7 +378,7 @@ class Shell:
         try:
             value, assigned = arithmetic.evaluate(text, self._session.values())
         except arithmetic.ArithmeticProblemError as problem:
-            raise Failure(str(problem), 1073750993 & 0xFF) from None
+            raise Failure(str(problem), 1073750993) from None
         for name, number in assigned.items():
             self._session.set(name, str(number))
         if self.batch is None:
@@ -394,8 +399,8 @@ class Shell:
             code = int(arguments[0]) if arguments else self._session.level
         except ValueError:
             code = 0
-        # Exit codes are 32 bits wide on Windows and 8 here; the low ones are what tests look at.
-        raise Exit(code & 0xFF if code >= 0 else 255, batch="/b" in switches and self.batch is not None)
+        # As on Windows: 32 bits, and the highest is a sign.
+        raise Exit((code + 2**31) % 2**32 - 2**31, batch="/b" in switches and self.batch is not None)
 
     def _cmd(self, rest: str) -> int:
         return Shell(self._session.inner()).start(rest)
@@ -406,13 +411,18 @@ class Shell:
         return 0
 
 
+def eight_bits(code: int) -> int:
+    """An exit code of Windows as one of this machine: the low bits are what tests look at, and no failure becomes a success."""
+    return 255 if code < 0 else code & 0xFF or (255 if code else 0)
+
+
 def main() -> int:
     """Entry point of the script: ``cmd LINE`` or ``powershell ARGUMENTS…``."""
     program, line = sys.argv[1], sys.argv[2]
     variables = dict(os.environ)
     session = Session(variables["AZBE_ROOT"], variables)
     try:
-        return Shell(session).start(line) if program == "cmd" else Programs(session).powershell(line)
+        return eight_bits(Shell(session).start(line) if program == "cmd" else Programs(session).powershell(line))
     except RecursionError:
         session.write(2, syntax.LIMIT.format("lines that are nested less deep"))
         return 1

@@ -218,7 +218,8 @@ def filled(node: Node, variable: str, value: str) -> Node:
     """A body of ``for`` with a value for its variable."""
 
     def text(given: str) -> str:
-        return re.sub(rf"%(?:~([dpnxf]*))?{variable}", lambda found: loops.pieces(value, found[1]), given)
+        # Behind "z" and "Z" come characters that mean something in a pattern.
+        return re.sub(rf"%(?:~([dpnxf]*))?{re.escape(variable)}", lambda found: loops.pieces(value, found[1]), given)
 
     if isinstance(node, Simple):
         changed = [replace(each, target=text(each.target)) for each in node.redirections]

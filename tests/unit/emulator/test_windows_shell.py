@@ -14,7 +14,7 @@ from azure_batch_emulator.executors import windows_syntax as syntax
 from azure_batch_emulator.executors.windows import launch
 from azure_batch_emulator.executors.windows_drive import Drive
 from azure_batch_emulator.executors.windows_session import Session
-from azure_batch_emulator.executors.windows_shell import Shell
+from azure_batch_emulator.executors.windows_shell import Shell, eight_bits
 
 
 def run(folder: Path, line: str, typed: str = "", **variables: str) -> tuple[int, str, str]:
@@ -70,7 +70,7 @@ def batch(
         ("set /a 1+2*3", 0, "7"),
         ('set /a "X=(4+5)/2, Y=X<<1"& set X', 0, "8X=4\n"),
         ('set /a "N=7 % 4"& cmd /c set N', 0, "3N=3\n"),
-        ("set /a 1/0", 209, ""),
+        ("set /a 1/0", 1073750993, ""),
         ("set /p X=name: & set X", 0, "name:X=typed\n"),
         ("set /p X=<f.txt & set X", 0, "X=one\n"),
         ("echo %V:~0,1%", 0, "x\n"),
@@ -363,3 +363,45 @@ def test_a_batch_file_with_a_blank_in_its_name(tmp_path: Path, rest: str, shown:
     session.streams = [BytesIO(), out := BytesIO(), BytesIO()]
     assert Shell(session).start(rest) == 0
     assert out.getvalue().decode().replace("\r\n", "\n") == shown
+
+
+@pytest.mark.parametrize(
+    ("line", "stdout"),
+    [
+        ('for /f "tokens=1,2" %Z in ("a b") do echo %Z', "a\n"),
+        ('for /f "tokens=1-3" %z in ("a b c") do echo x%zx', "xax\n"),
+        ('for /f "tokens=1,2" %Z in ("a b") do echo %[', "b\n"),
+    ],
+)
+def test_variables_of_a_loop_beyond_the_last_letter(tmp_path: Path, line: str, stdout: str) -> None:
+    assert run(tmp_path, line) == (0, stdout, "")
+
+
+@pytest.mark.parametrize("verb", ["goto", "goto :", "goto nowhere", "if 1==1 (goto nowhere)"])
+def test_a_batch_file_ends_where_it_would_go_to_a_label_that_it_does_not_have(tmp_path: Path, verb: str) -> None:
+    code, stdout, stderr = batch(tmp_path, f"@echo off\n{verb}\necho goes on\n")
+    assert (code, stdout) == (1, "")
+    assert "cannot find the batch label" in stderr
+
+
+def test_a_call_of_a_label_that_there_is_not_goes_on(tmp_path: Path) -> None:
+    code, stdout, stderr = batch(tmp_path, "@echo off\ncall :\ncall :nowhere\necho goes on\n")
+    assert (code, stdout) == (0, "goes on\n")
+    assert stderr.count("cannot find the batch label") == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "shown", "ends"),
+    [
+        ("0", 0, 0),
+        ("3", 3, 3),
+        ("256", 256, 255),
+        ("-1", -1, 255),
+        ("-256", -256, 255),
+        ("3221225786", -1073741510, 255),
+    ],
+)
+def test_no_failure_of_windows_becomes_a_success(tmp_path: Path, code: str, shown: int, ends: int) -> None:
+    found, stdout, _ = run(tmp_path, f"cmd /c exit {code} && echo good")
+    assert (found, stdout) == (shown, "" if shown else "good\n")
+    assert eight_bits(found) == ends
