@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from azure_batch_kubectl import files_command, logs_command, objects, views, wait_command, waiting
+from azure_batch_kubectl import files_command, logs_command, nodes_command, objects, views, wait_command, waiting
 from azure_batch_kubectl.actions import Action, change, check_kind
 from azure_batch_kubectl.around import around
 from azure_batch_kubectl.cluster import Cluster
@@ -171,3 +171,46 @@ async def files_cat(cluster: Cluster, target: str) -> None:
 async def files_cp(cluster: Cluster, target: str, local: str) -> None:
     """Copy a file to this machine; LOCAL is a file or a directory."""
     await files_command.copy(cluster, target, local)
+
+
+@plugin.group()
+def nodes() -> None:
+    """List, reboot and reimage the nodes of a pool."""
+
+
+@nodes.command("ls")
+@click.argument("pool", metavar="POOL")
+@_form
+@on_cluster
+async def nodes_ls(cluster: Cluster, pool: str, form: str | None) -> None:
+    """List the nodes of a pool; needs the right to read the Secret of the account."""
+    await nodes_command.show(cluster, pool, form=Form(form) if form else None)
+
+
+def _node_verb(verb: str, help: str) -> None:  # noqa: A002 (click's name)
+    """Add the command of a verb."""
+
+    @nodes.command(
+        verb, help=f"{help} The operator does it, by a BatchOperation that this creates and that stays for a day."
+    )
+    @click.argument("pool", metavar="POOL")
+    @click.argument("names", nargs=-1, metavar="[NODE]...")
+    @click.option(
+        "--state", "states", multiple=True, help="All nodes in this state, such as unusable. May be repeated."
+    )
+    @click.option(
+        "--tasks",
+        "option",
+        type=click.Choice(["requeue", "terminate", "taskcompletion", "retaineddata"]),
+        help="What becomes of running tasks; requeue if not given.",
+    )
+    @click.option("--wait", is_flag=True, help="Wait until the operation has ended; exits with 3 if it fails.")
+    @on_cluster
+    async def command(
+        cluster: Cluster, pool: str, names: tuple[str, ...], states: tuple[str, ...], option: str | None, wait: bool
+    ) -> None:
+        await nodes_command.run(cluster, nodes_command.operation(verb, pool, names, states, option), wait=wait)
+
+
+_node_verb("reboot", "Restart nodes.")
+_node_verb("reimage", "Install nodes again.")

@@ -171,3 +171,18 @@ def _refusal(stage: Stage, run: Run) -> None:
     assert refused.exit_code == 1
     assert refused.stderr.startswith(f"error: you may not read the credentials in Secret {stage.namespace}/main-key: ")
     assert "BatchOperation" in refused.stderr
+
+
+def test_nodes(stage: Stage, run: Run) -> None:
+    stage.ready_pool()
+    lines = run("nodes", "ls", "cpu").stdout.splitlines()
+    assert lines[0].split() == ["NODE", "STATE", "SCHEDULING", "TIER", "TASKS", "VM-SIZE", "IP", "AGE"]
+    assert [line.split()[1:4] for line in lines[1:]] == [["idle", "enabled", "dedicated"]] * 2
+    names = run("nodes", "ls", "cpu", "-o", "name").stdout.split()
+    done = run("nodes", "reboot", "cpu", names[0], "--wait")
+    assert done.exit_code == 0, done.stderr
+    created, ended = done.stdout.splitlines()
+    assert created.startswith("batchoperation.azurebatch.io/reboot-")
+    assert "complete (Succeeded)" in ended
+    assert run("nodes", "reimage", "cpu", "--state", "idle").exit_code == 0
+    assert stage.calls()["Nodes_RebootNode"] == 1
