@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 import pytest
 
+from azure_batch_operator.reconcile.job import expand
 from support.stage import Options, Refusal, Stage, config_map, job, task, thing
 
 FAILS = "/bin/sh -c 'exit 1'"
@@ -70,6 +72,35 @@ async def test_what_the_new_job_says_itself_counts(stage: Stage) -> None:
     await stage.until(lambda: stage.azure.get("/jobs/more") is not None, 120)
     assert stage.azure.get("/jobs/more")["priority"] == 9
     await ended(stage, "more")
+
+
+async def test_tasks_that_the_new_job_cannot_have_are_refused_and_looked_through_once(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.ready_pool()
+    listed = [
+        {"id": "bad", "commandLine": FAILS},
+        {"id": "after", "commandLine": WORKS, "dependsOn": {"taskIds": ["bad"]}},
+    ]
+    stage.apply(job("own", tasks=listed))
+    await ended(stage, "own")
+    stage.apply(again("wrong", "own", usesTaskDependencies=False))
+    await stage.until(lambda: stage.reason("bj", "wrong") == "InvalidTasks", 60)
+    assert stage.azure.get("/jobs/wrong") is None
+    stage.delete("bj", "wrong")
+    await stage.until(lambda: stage.gone("bj", "wrong"), 60)
+    looks: list[int] = []
+    judge = expand.problems
+
+    def counted(spec: Mapping[str, Any]) -> list[str]:
+        looks.append(expand.total(spec))
+        return judge(spec)
+
+    monkeypatch.setattr(expand, "problems", counted)
+    stage.azure.fault("Tasks_CreateTaskCollection", status=503, code="ServerBusy", count=12)
+    stage.apply(again("more", "own"))
+    await ended(stage, "more")
+    assert looks == [2]
 
 
 async def test_ids_and_gaps_of_a_factory_stay_and_the_merge_task_waits_for_what_runs(stage: Stage) -> None:

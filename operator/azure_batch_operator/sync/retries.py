@@ -15,7 +15,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import NotFoundError, Priority
 from azure_batch_operator.reconcile.job import changes as job_changes
-from azure_batch_operator.reconcile.job import retry
+from azure_batch_operator.reconcile.job import expand, retry
 from azure_batch_operator.reconcile.ownership import claimed
 from azure_batch_operator.reconcile.status import has_ended
 from azure_batch_operator.reconcile.value_references import ResolutionError
@@ -94,6 +94,8 @@ class Retries:
         tasks = await asyncio.to_thread(retry.chosen, spec, ids, others)
         if not tasks:
             raise ResolutionError("NothingToRetry", _nothing(former.key.name, len(ids)))
+        if wrong := await asyncio.to_thread(expand.problems, {**retry.merged(job.spec, given), "tasks": tasks}):
+            raise ResolutionError("InvalidTasks", f"spec.retryOf: {'; '.join(wrong[:5])}")
         note = {"uid": former.uid, "tasks": len(tasks), "settings": given}
         return Sourced(version, {"tasks": tasks, "tasksFrom": []}, retry.contents(former.uid), None, note)
 

@@ -110,7 +110,8 @@ def create(scope: JobScope) -> Plan:
 
 def wrong_tasks(resource: Resource, digits: int | None, now: float) -> Plan | None:
     """Stalled, if the tasks cannot be sent as they are."""
-    found = expand.problems(resource.spec)
+    # Those of a retry are looked through once, when they are found: there may be 100,000 of them (sync/retries.py).
+    found = [] if "retryOf" in resource.spec else expand.problems(resource.spec)
     if digits is not None and (needed := expand.id_width(resource.spec)) > digits:
         text = (
             f"spec.taskFactory now needs ids of {needed} digits, but those in Azure Batch have {digits}: take tasks away, "
