@@ -405,3 +405,8 @@ def test_no_failure_of_windows_becomes_a_success(tmp_path: Path, code: str, show
     found, stdout, _ = run(tmp_path, f"cmd /c exit {code} && echo good")
     assert (found, stdout) == (shown, "" if shown else "good\n")
     assert eight_bits(found) == ends
+
+
+def test_a_line_of_a_megabyte_is_refused_at_once(tmp_path: Path) -> None:
+    code, _, stderr = run(tmp_path, f'"{"a " * 500_000}&"')
+    assert (code, stderr) == (1, "The input line is too long.\r\n")
