@@ -247,7 +247,7 @@ def pool(slot: int, each: Object, view: View, alive: frozenset[Owner]) -> Decisi
         shown = {name: POOL_SPEC[name] for name in ("vmSize", "virtualMachineConfiguration", "targetDedicatedNodes")}
         remote = _body(Kind.POOL, view, shown | {"allocationState": "steady"})
     one = _resource(Kind.POOL, POOL_SPEC, slot, each)
-    return _decision(pools.plan(one, ACCOUNT, PoolView(remote), CLUSTER, NOW, _others(alive)), view)
+    return _decision(pools.plan(pools.PoolScope(one, ACCOUNT, PoolView(remote), CLUSTER, NOW, _others(alive))), view)
 
 
 # --- moves ---

@@ -24,7 +24,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.ownership import owns
 from azure_batch_operator.reconcile.plan import Absent, Accepted, AccountView, Call, Plan
 from azure_batch_operator.reconcile.pool.history import NO_HISTORY, after, after_refusal
-from azure_batch_operator.reconcile.pool.lifecycle import plan
+from azure_batch_operator.reconcile.pool.lifecycle import PoolScope, plan
 from azure_batch_operator.reconcile.pool.recreate import in_use, next_id
 from azure_batch_operator.reconcile.pool.scope import PoolView
 from azure_batch_operator.reconcile.secret_versions import Taken, compared, version_of
@@ -125,7 +125,7 @@ class Bench:
 
     def step(self) -> Plan:
         """Plan once and carry it out."""
-        decided = plan(self.resource, ACCOUNT, self.view(), CLUSTER, self.now)
+        decided = plan(PoolScope(self.resource, ACCOUNT, self.view(), CLUSTER, self.now))
         self.plans.append(decided)
         for call in decided.calls:
             self.calls.append(call)

@@ -40,7 +40,7 @@ def others(standing: Standing) -> Others:
 
 def decide(adopt: str | None, there: dict[str, Any], known: Others = NO_OTHERS, **options: Any) -> Plan:
     one = resource(Kind.POOL, POOL_SPEC, annotations={ADOPT: adopt} if adopt is not None else {}, **options)
-    return pools.plan(one, ACCOUNT, PoolView(there), CLUSTER, NOW, known)
+    return pools.plan(pools.PoolScope(one, ACCOUNT, PoolView(there), CLUSTER, NOW, known))
 
 
 def reason(plan: Plan) -> tuple[str, str]:
@@ -200,10 +200,10 @@ def test_a_whole_fleet_is_restored_and_the_flag_is_not_needed_afterwards() -> No
         name = f"pool-{number}"
         one = resource(Kind.POOL, POOL_SPEC, name=name, uid=f"new-{number}")
         there = remote(f"cluster-0/default/BatchPool/{name}/old-{number}/{name}", name)
-        [call] = pools.plan(one, ACCOUNT, PoolView(there), CLUSTER, NOW, LOST).calls
+        [call] = pools.plan(pools.PoolScope(one, ACCOUNT, PoolView(there), CLUSTER, NOW, LOST)).calls
         there["metadata"] = (call.body or {})["metadata"]
         assert owns(there, one, CLUSTER)
-        again = pools.plan(one, ACCOUNT, PoolView(there), CLUSTER, NOW)
+        again = pools.plan(pools.PoolScope(one, ACCOUNT, PoolView(there), CLUSTER, NOW))
         assert "OwnershipConflict" not in str(again.status)
 
 
@@ -223,7 +223,7 @@ class Account:
         return LIVES if known is not None and known.uid == owner.uid else GONE
 
     def turn(self, one: Resource, seen: dict[str, Any]) -> None:
-        for call in pools.plan(one, ACCOUNT, PoolView(seen), CLUSTER, NOW, Others(self.look)).calls:
+        for call in pools.plan(pools.PoolScope(one, ACCOUNT, PoolView(seen), CLUSTER, NOW, Others(self.look))).calls:
             if call.verb == "update_pool" and call.if_match == self.pool["eTag"] and OWNER_METADATA in str(call.body):
                 self.writes.append(one.key.name)
                 etag = f"0x{len(self.writes) + 1}"
@@ -279,7 +279,7 @@ def test_nothing_is_changed_in_a_state_that_takes_no_change(kind: Kind, state: s
     one = resource(kind, SPECS[kind] | {"suspend": False}, annotations={ADOPT: "true"})
     known = TasksView(counts={"completed": 1, "succeeded": 1}, unfinished=0, complete=True)
     if kind is Kind.POOL:
-        plan = pools.plan(one, ACCOUNT, PoolView(there), CLUSTER, NOW, LOST)
+        plan = pools.plan(pools.PoolScope(one, ACCOUNT, PoolView(there), CLUSTER, NOW, LOST))
     elif kind is Kind.JOB:
         plan = jobs.plan(JobScope(one, ACCOUNT, JobPool("cpu"), there, known, CLUSTER, NOW, others=LOST))
     else:

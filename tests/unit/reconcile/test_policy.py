@@ -35,7 +35,7 @@ def pool(**options: Any) -> Any:
 
 
 def decide(each: Any, remote: Any) -> Plan:
-    return pools.plan(each, ACCOUNT, PoolView(remote), CLUSTER, NOW)
+    return pools.plan(pools.PoolScope(each, ACCOUNT, PoolView(remote), CLUSTER, NOW))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.plan import Absence, Absent, Accepted, Plan, Remote, Table, Unconfirmed
 from azure_batch_operator.reconcile.pool.changes import with_note
-from azure_batch_operator.reconcile.pool.lifecycle import plan
+from azure_batch_operator.reconcile.pool.lifecycle import PoolScope, plan
 from azure_batch_operator.reconcile.pool.scope import PoolView, moment
 from azure_batch_operator.reconcile.status import timestamp
 from unit.objects import ACCOUNT, CLUSTER, NO_ACCOUNT, NOW, POOL_SPEC, owned, resource
@@ -34,7 +34,7 @@ def counts(**states: int) -> dict[str, Any]:
 
 
 def decide(one: Resource, there: Remote, nodes: dict[str, Any] | None = None, now: float = NOW, **known: Any) -> Plan:
-    return plan(one, ACCOUNT, PoolView(there, nodes, **known), CLUSTER, now)
+    return plan(PoolScope(one, ACCOUNT, PoolView(there, nodes, **known), CLUSTER, now))
 
 
 def verbs(decision: Plan) -> list[str]:
@@ -225,18 +225,18 @@ def test_without_account_objects_keep_their_last_state() -> None:
     one = pool(finalizer=True)
     status = decide(one, remote(one), counts(idle=4)).status
     assert status is not None
-    assert plan(pool(finalizer=True, status=dict(status)), NO_ACCOUNT, PoolView(), CLUSTER, NOW) == Plan()
-    new = plan(pool(), NO_ACCOUNT, PoolView(), CLUSTER, NOW)
+    assert plan(PoolScope(pool(finalizer=True, status=dict(status)), NO_ACCOUNT, PoolView(), CLUSTER, NOW)) == Plan()
+    new = plan(PoolScope(pool(), NO_ACCOUNT, PoolView(), CLUSTER, NOW))
     assert ready(new) == ("False", "AccountNotReady")
 
 
 def test_a_deletion_without_account_says_how_to_get_out_of_it() -> None:
-    stuck = plan(pool(finalizer=True, deleting=True), NO_ACCOUNT, PoolView(), CLUSTER, NOW)
+    stuck = plan(PoolScope(pool(finalizer=True, deleting=True), NO_ACCOUNT, PoolView(), CLUSTER, NOW))
     assert stuck.finalizer is None
     assert stuck.status is not None
     assert "azurebatch.io/force-finalize=true" in stuck.status["conditions"][0]["message"]
     released = pool(finalizer=True, deleting=True, annotations={"azurebatch.io/force-finalize": "true"})
-    assert plan(released, NO_ACCOUNT, PoolView(), CLUSTER, NOW).unconfirmed is Unconfirmed.RELEASED
+    assert plan(PoolScope(released, NO_ACCOUNT, PoolView(), CLUSTER, NOW)).unconfirmed is Unconfirmed.RELEASED
 
 
 def test_an_unchanged_pool_gives_an_unchanged_status() -> None:

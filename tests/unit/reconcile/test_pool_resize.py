@@ -11,7 +11,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.pool.changes import with_note
 from azure_batch_operator.reconcile.pool.history import NO_HISTORY, History
-from azure_batch_operator.reconcile.pool.lifecycle import plan
+from azure_batch_operator.reconcile.pool.lifecycle import PoolScope, plan
 from azure_batch_operator.reconcile.pool.scope import PoolView
 from azure_batch_operator.reconcile.status import timestamp
 from support.pool_engine import IMAGES, Bench
@@ -33,7 +33,13 @@ def decide(remote: dict[str, Any], history: History = NO_HISTORY, **spec: Any) -
     there = with_note(owned(shown | remote, POOL), SPEC)
     counts = {"dedicated": {"running": remote["currentDedicatedNodes"]}, "lowPriority": {}}
     return plan(
-        replace(POOL, spec=SPEC | spec), ACCOUNT, PoolView(there, counts, history=history, images=IMAGES), CLUSTER, NOW
+        PoolScope(
+            replace(POOL, spec=SPEC | spec),
+            ACCOUNT,
+            PoolView(there, counts, history=history, images=IMAGES),
+            CLUSTER,
+            NOW,
+        )
     )
 
 

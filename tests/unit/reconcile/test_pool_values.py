@@ -11,7 +11,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.pool.changes import with_note
-from azure_batch_operator.reconcile.pool.lifecycle import plan
+from azure_batch_operator.reconcile.pool.lifecycle import PoolScope, plan
 from azure_batch_operator.reconcile.pool.scope import PoolView
 from azure_batch_operator.reconcile.secret_versions import Taken, ValueVersions, compared, noted, version_of
 from azure_batch_operator.reconcile.value_references import Reference, Source
@@ -40,7 +40,7 @@ def remote(owner: Resource, nodes: int = 4, **members: Any) -> dict[str, Any]:
 
 def decide(one: Resource, there: dict[str, Any], values: ValueVersions) -> Plan:
     counts = {"poolId": "one", "dedicated": {"idle": 4, "total": 4}, "lowPriority": {"total": 0}}
-    return plan(one, ACCOUNT, PoolView(there, counts, values=values), CLUSTER, NOW)
+    return plan(PoolScope(one, ACCOUNT, PoolView(there, counts, values=values), CLUSTER, NOW))
 
 
 def seen(digest: str, version: str) -> dict[str, Taken]:

@@ -143,20 +143,22 @@ def plan(
     until = health.throttled_until
     plan = Plan(
         finalizer=finalizer_on(resource),
-        status=_status(resource, verdict, health, dependents, offer, keeping, now),
+        status=_status(
+            resource,
+            verdict,
+            health,
+            offer,
+            now,
+            keptSecret=keeping.secret,
+            users=_numbers(dependents) or None,
+        ),
         requeue_after=max(1.0, until - now + 1.0) if until and until > now else None,
     )
     return with_event(resource, plan, verdict)
 
 
 def _status(
-    resource: Resource,
-    verdict: Verdict,
-    health: Health,
-    dependents: Sequence[Resource],
-    offer: AccountMetadata,
-    keeping: Keeping,
-    now: float,
+    resource: Resource, verdict: Verdict, health: Health, offer: AccountMetadata, now: float, **fields: Any
 ) -> dict[str, Any]:
     before, until = resource.status, health.throttled_until
     times = max(pauses_shown(resource), health.pauses)
@@ -168,13 +170,12 @@ def _status(
         now,
         account=AccountSpec.model_validate(pinned(resource).spec).account,
         endpoint=before.get("endpoint") or (str(resource.spec["endpoint"]) if verdict.ready else None),
-        keptSecret=keeping.secret,
         throttling=throttling or None,
         lastSuccessTime=before.get("lastSuccessTime"),
         callsPerMinute=before.get("callsPerMinute"),
-        users=_numbers(dependents) or None,
         supportedImages=before.get("supportedImages") if images is None else _images(images) or None,
         applications=before.get("applications") if applications is None else _applications(applications) or None,
+        **fields,
     )
     # That time goes by, or that there is more or less to do, is no reason to write: an idle fleet writes nothing.
     if shown != before:

@@ -7,7 +7,7 @@ from what a poll has seen of the last one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +15,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile import secret_versions as pool_values
-from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
-from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Event, Plan, Table, Unconfirmed
+from azure_batch_operator.reconcile.plan import Absent, Call, Event, Plan, Table, Unconfirmed
 from azure_batch_operator.reconcile.pool import deletion as pool_delete
 from azure_batch_operator.reconcile.pool import nodes as pool_nodes
 from azure_batch_operator.reconcile.pool import recreate as pool_recreate
@@ -27,7 +26,7 @@ from azure_batch_operator.reconcile.pool.cost import Cost, cost
 from azure_batch_operator.reconcile.pool.desired import TARGETS, Image, body_of, image_of, size_of
 from azure_batch_operator.reconcile.pool.nodes import Remediation
 from azure_batch_operator.reconcile.pool.scale import ask_again_in, scale
-from azure_batch_operator.reconcile.pool.scope import PoolView, Step, steady
+from azure_batch_operator.reconcile.pool.scope import PoolScope, PoolView, Step, steady
 from azure_batch_operator.reconcile.secret_versions import MISSING_LOOKED_AT_EVERY
 from azure_batch_operator.reconcile.standard_plans import finalizer_on, waiting, with_event, without_account
 from azure_batch_operator.reconcile.status import Verdict, carry_over, pick, status
@@ -36,39 +35,71 @@ from azure_batch_operator.words import listed
 _VALUES_LOOKED_AT_EVERY = 300.0
 
 
-def plan(
-    resource: Resource, account: AccountView, view: PoolView, cluster: str, now: float, others: Others = NO_OTHERS
-) -> Plan:
-    """Decide about one BatchPool.
+def plan(scope: PoolScope) -> Plan:
+    """Decide about one BatchPool: the first step that has something to say does."""
+    return next((found for step in STEPS if (found := step(scope)) is not None), Plan())
 
-    Args:
-        view: the pool as the last poll saw it, and what else is known.
-        cluster: id of this cluster, part of the ownership marker.
-        now: seconds since the epoch.
-        others: what is known of other owners.
-    """
+
+def _let_go(scope: PoolScope) -> Plan | None:
+    """The user has forced the end of the object, or its pool is to stay."""
+    resource = scope.resource
     if resource.deleting and (not resource.has_finalizer or resource.released):
         return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
-    if (stays := pool_delete.orphaned(resource)) is not None:
-        return stays
-    if not account.usable:
-        return without_account(resource, account, now)
-    remote = view.remote
-    if remote is Absent.UNKNOWN:
-        return Plan()
-    what = f"pool {pool_recreate.id_in_use(resource)!r}"
-    if resource.deleting:
-        return pool_delete.delete(resource, view, remote, cluster, now, others)
+    return pool_delete.orphaned(resource)
+
+
+def _without_account(scope: PoolScope) -> Plan | None:
+    """No call can be made."""
+    return None if scope.account.usable else without_account(scope.resource, scope.account, scope.now)
+
+
+def _unobserved(scope: PoolScope) -> Plan | None:
+    """Nothing is decided before the next poll."""
+    return Plan() if scope.view.remote is Absent.UNKNOWN else None
+
+
+def _deleted(scope: PoolScope) -> Plan | None:
+    """The object is being deleted: so is its pool."""
+    if not scope.resource.deleting or scope.view.remote is Absent.UNKNOWN:
+        return None
+    return pool_delete.delete(scope.resource, scope.view, scope.view.remote, scope.cluster, scope.now, scope.others)
+
+
+def _absent(scope: PoolScope) -> Plan | None:
+    """There is no pool."""
+    return _create(scope) if isinstance(scope.view.remote, Absent) else None
+
+
+def _claimed(scope: PoolScope) -> Plan | None:
+    """The pool is somebody else's, or is to be adopted first."""
+    if isinstance(scope.view.remote, Absent):
+        return None
+    return policy.claim(scope.resource, policy.POOL, scope.view.remote, scope.cluster, scope.now, scope.others)
+
+
+def _alive(scope: PoolScope) -> Plan | None:
+    """The pool is there, and ours."""
+    remote = scope.view.remote
     if isinstance(remote, Absent):
-        return _create(resource, account, view, cluster, what, now)
-    claimed = policy.claim(resource, policy.POOL, remote, cluster, now, others)
-    if claimed is not None:
-        return claimed
-    decided = _converge(resource, account, view, remote, cluster, now)
-    return policy.with_adoption(decided, resource, remote, cluster, others)
+        return None
+    return policy.with_adoption(_converge(scope, remote), scope.resource, remote, scope.cluster, scope.others)
 
 
-def _create(resource: Resource, account: AccountView, view: PoolView, cluster: str, what: str, now: float) -> Plan:
+STEPS: tuple[Callable[[PoolScope], Plan | None], ...] = (
+    _let_go,
+    _without_account,
+    _unobserved,
+    _deleted,
+    _absent,
+    _claimed,
+    _alive,
+)
+"""In this order; a step that does not apply returns None."""
+
+
+def _create(scope: PoolScope) -> Plan:
+    resource, view, now = scope.resource, scope.view, scope.now
+    id = pool_recreate.id_in_use(resource)
     image = image_of(resource.spec, None, view.images)
     if image is None:
         message = (
@@ -79,23 +110,21 @@ def _create(resource: Resource, account: AccountView, view: PoolView, cluster: s
     if image.problem is not None:
         verdict = Verdict("Stalled", "ImageNotSupported", image.problem, ready=False, trend="Stalled")
         return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
-    verdict = Verdict("Creating", "Creating", f"{what} is being created", ready=False, trend="Reconciling")
-    id = pool_recreate.id_in_use(resource)
-    body = ownership.with_marker(body_of(id, resource.spec, image.agent), ownership.marker(cluster, resource, id))
+    verdict = Verdict("Creating", "Creating", f"pool {id!r} is being created", ready=False, trend="Reconciling")
+    body = ownership.with_marker(body_of(id, resource.spec, image.agent), ownership.marker(scope.cluster, resource, id))
     body = with_note(body, resource.spec, view.values)
     call = Call("create_pool", Table.POOLS, id, body=body, digests=view.values.digests)
-    url = f"{account.url}/pools/{id}"
-    shown = status(resource, verdict, now, id=id, url=url, account=account.name)
+    url = f"{scope.account.url}/pools/{id}"
+    shown = status(resource, verdict, now, id=id, url=url, account=scope.account.name)
     return with_event(resource, Plan("add", (call,), status=shown), verdict)
 
 
-def _converge(
-    resource: Resource, account: AccountView, view: PoolView, remote: Mapping[str, Any], cluster: str, now: float
-) -> Plan:
+def _converge(scope: PoolScope, remote: Mapping[str, Any]) -> Plan:
+    resource, view, now = scope.resource, scope.view, scope.now
     image = image_of(resource.spec, remote, view.images)
     size = size_of(resource.spec)
     nodes = pool_nodes.plan_remediation(resource, view, remote, now)
-    step, found = _step(resource, view, remote, image, nodes.hold, cluster, now)
+    step, found = _step(scope, remote, image, nodes.hold)
     if step is not None and step.calls and step is not nodes.hold:
         # One change of the pool at a time; the nodes' turn comes when it is done, and till then what was done is kept.
         nodes = Remediation(fields=resource.status)
@@ -110,7 +139,7 @@ def _converge(
         verdict = pool_status.verdict_of_step(step, more)
     verdict = pool_values.told(verdict, found.unread)
     shown = pool_status.shown(
-        resource, account, size, remote, view, verdict, now,
+        scope, remote, size, verdict,
         pendingChanges=found.names or None,
         reachedGeneration=_reached(resource, verdict, step),
         imageEndOfLife=image.end_of_life if image else None,
@@ -143,15 +172,10 @@ def _cost(resource: Resource, view: PoolView, remote: Mapping[str, Any]) -> Cost
 
 
 def _step(
-    resource: Resource,
-    view: PoolView,
-    remote: Mapping[str, Any],
-    image: Image | None,
-    hold: Step | None,
-    cluster: str,
-    now: float,
+    scope: PoolScope, remote: Mapping[str, Any], image: Image | None, hold: Step | None
 ) -> tuple[Step | None, Changes]:
     """The next step, and what is still to be changed; `hold` is what the care for nodes needs first."""
+    resource, view, now = scope.resource, scope.view, scope.now
     id, spec = str(remote["id"]), resource.spec
     agent = image.agent if image else None
     found = changes(
@@ -160,7 +184,7 @@ def _step(
     if not view.update_refused and (step := pool_update.change(id, found, view, remote)) is not None:
         # The operator's own note on a pool that is as wanted is nothing to tell.
         return replace(step, quiet=found.note_alone and pool_status.was_ready(resource)), found
-    if (step := pool_recreate.recreate(resource, found, agent, view, remote, cluster)) is not None:
+    if (step := pool_recreate.recreate(resource, found, agent, view, remote, scope.cluster)) is not None:
         return step, found
     dry = pool_recreate.clear(view, now)
     if dry is not None and dry.calls:

@@ -6,6 +6,7 @@ One call at a time: the next follows from what the next poll sees, so that a cra
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from azure_batch_operator.reconcile.normalization import ticks
@@ -64,7 +65,8 @@ def _by_number(
     total = sum(wanted.values())
     if different:
         resize = _resize(id, wanted, options, remote)
-        return _when_steady(id, resize, view, remote, f"resizing to {some_nodes(total)}", different, now, wanted)
+        adjustment = _Adjustment(resize, f"resizing to {some_nodes(total)}", different, wanted)
+        return _when_steady(adjustment, view, remote, now)
     if steady(remote) and (short(remote) or over(remote)):
         stopped = any(error.get("code") == "ResizeStopped" for error in remote.get("resizeErrors") or ())
         if stopped or _wait(view, remote, now) <= 0:
@@ -130,7 +132,7 @@ def _by_formula(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any
         "enable_pool_auto_scale", Table.POOLS, id, body=body, if_match=remote.get("eTag"), evidence=without_etag(remote)
     )
     if text_differs:
-        return _when_steady(id, call, view, remote, "enabling the formula", properties, now)
+        return _when_steady(_Adjustment(call, "enabling the formula", properties), view, remote, now)
     return _unhurried(call, remote, "the interval is changed", properties)
 
 
@@ -184,26 +186,29 @@ def _pause(view: PoolView, now: float) -> float:
     return 0.0 if view.enabled is None else ENABLE_PAUSE - (now - view.enabled)
 
 
-def _when_steady(
-    id: str,
-    call: Call,
-    view: PoolView,
-    remote: Mapping[str, Any],
-    message: str,
-    properties: tuple[str, ...],
-    now: float,
-    wanted: Mapping[str, int] | None = None,
-) -> Step | None:
+@dataclass(frozen=True)
+class _Adjustment:
+    """A call that brings a pool nearer to its size.
+
+    Attributes:
+        wanted: the targets that are asked for; None for a formula.
+    """
+
+    call: Call
+    message: str
+    properties: tuple[str, ...]
+    wanted: Mapping[str, int] | None = None
+
+
+def _when_steady(adjustment: _Adjustment, view: PoolView, remote: Mapping[str, Any], now: float) -> Step | None:
     """Make the call, or first stop the resize that is under way, or let that end.
 
     What is under way can take long: until the timeout of a resize where capacity is missing, for hours where nodes wait for their
     tasks. Who asks for fewer nodes, or for another formula, no longer wants it, so it is stopped, although that leaves the error
     `ResizeStopped` until the next resize. Nodes that are on their way and still wanted are let come: else an autoscaler that
     raises a number every minute would stop each allocation, and the pool would never get a node. Two stops are ten minutes apart.
-
-    Args:
-        wanted: the targets that are asked for; None for a formula.
     """
+    call, message, properties, wanted = adjustment.call, adjustment.message, adjustment.properties, adjustment.wanted
     match remote.get("allocationState"):
         case "steady":
             return _resizing(message, (call,), properties=properties)
@@ -213,7 +218,9 @@ def _when_steady(
             text = f"{message} after the resize in progress, or once it can be stopped: one was stopped less than ten minutes ago"
             return _resizing(text, requeue_after=pause, properties=properties)
         case "resizing" if targeted(remote) or present(remote):
-            stop = Call("stop_pool_resize", Table.POOLS, id, if_match=remote.get("eTag"), evidence=without_etag(remote))
+            stop = Call(
+                "stop_pool_resize", Table.POOLS, call.id, if_match=remote.get("eTag"), evidence=without_etag(remote)
+            )
             return _resizing(f"{message}; stopping the resize in progress first", (stop,))
         case _:
             # An empty pool settles in two seconds, which is no resize that could be stopped.

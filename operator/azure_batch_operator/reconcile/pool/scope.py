@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Remote
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
+from azure_batch_operator.reconcile.plan import Absent, Accepted, AccountView, Call, Remote
 from azure_batch_operator.reconcile.pool.history import NO_HISTORY, History
 from azure_batch_operator.reconcile.secret_versions import NO_VALUES, ValueVersions
 from azure_batch_operator.reconcile.value_references import ResolutionError
@@ -64,6 +66,25 @@ class PoolView:
     history: History = NO_HISTORY
     update_refused: bool = False
     prices: str | ResolutionError | None = None
+
+
+@dataclass(frozen=True)
+class PoolScope:
+    """All that is known when a BatchPool is decided about.
+
+    Attributes:
+        view: the pool as the last poll saw it, and what else is known.
+        cluster: id of this cluster, part of the ownership marker.
+        now: seconds since the epoch.
+        others: what is known of other owners.
+    """
+
+    resource: Resource
+    account: AccountView
+    view: PoolView
+    cluster: str
+    now: float
+    others: Others = NO_OTHERS
 
 
 @dataclass(frozen=True)

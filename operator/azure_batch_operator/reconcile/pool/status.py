@@ -9,7 +9,7 @@ from typing import Any
 
 from azure_batch_operator.api.base import POOL_LABEL
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.plan import AccountView, Event
+from azure_batch_operator.reconcile.plan import Event
 from azure_batch_operator.reconcile.pool import nodes as pool_nodes
 from azure_batch_operator.reconcile.pool.cost import Cost
 from azure_batch_operator.reconcile.pool.desired import Fixed, Formula, Image, Size
@@ -20,6 +20,7 @@ from azure_batch_operator.reconcile.pool.scope import (
     BROKEN,
     ON_THE_WAY,
     USABLE,
+    PoolScope,
     PoolView,
     Step,
     number_of,
@@ -207,17 +208,9 @@ def _describe(counts: Mapping[str, Any] | None, states: tuple[str, ...]) -> str:
     return ", ".join(f"{number} {state}" for state in states if (number := number_of(counts, (state,))))
 
 
-def shown(
-    resource: Resource,
-    account: AccountView,
-    size: Size,
-    remote: Mapping[str, Any],
-    view: PoolView,
-    verdict: Verdict,
-    now: float,
-    **fields: Any,
-) -> dict[str, Any]:
+def shown(scope: PoolScope, remote: Mapping[str, Any], size: Size, verdict: Verdict, **fields: Any) -> dict[str, Any]:
     """The whole status."""
+    resource, account, view, now = scope.resource, scope.account, scope.view, scope.now
     counts = view.counts
     by_tier = {
         tier: {state: number for state, number in counts[tier].items() if number}

@@ -15,7 +15,7 @@ from azure_batch_operator.reconcile.job.lifecycle import is_active
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
 from azure_batch_operator.reconcile.pool import lifecycle as plans
 from azure_batch_operator.reconcile.pool.recreate import id_in_use, ids_once_used, in_use, next_id, stays
-from azure_batch_operator.reconcile.pool.scope import PoolView
+from azure_batch_operator.reconcile.pool.scope import PoolScope, PoolView
 from azure_batch_operator.reconcile.secret_versions import compared, plain
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.mirror import RemoteTable
@@ -30,12 +30,13 @@ _UPDATES = frozenset({"update_pool", "replace_pool_properties"})
 def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
     """Decide about one BatchPool."""
     if session is None:
-        return plans.plan(resource, account, PoolView(), context.cluster, now)
+        return plans.plan(PoolScope(resource, account, PoolView(), context.cluster, now))
     view = _view(context, session, resource)
-    result = plans.plan(resource, account, view, context.cluster, now, context.others)
+    scope = PoolScope(resource, account, view, context.cluster, now, context.others)
+    result = plans.plan(scope)
     if any(context.held(resource, call) for call in result.calls if call.verb in _UPDATES):
         # Nodes that are to go cost money, whatever the service refuses to change meanwhile.
-        beside = plans.plan(resource, account, replace(view, update_refused=True), context.cluster, now, context.others)
+        beside = plans.plan(replace(scope, view=replace(view, update_refused=True)))
         if beside.calls and not any(context.held(resource, call) for call in beside.calls):
             return beside
     if result == Plan() and _recreates(resource) and session.mirror.pools.touched:
