@@ -36,7 +36,8 @@ from azure_batch_operator.liveness import Liveness
 from azure_batch_operator.metrics import LEADER, LOOP_LAG, serve
 from azure_batch_operator.settings import Settings
 from azure_batch_operator.sync.accounts import Pacing
-from azure_batch_operator.sync.controller import Controller
+from azure_batch_operator.sync.cluster import Cluster
+from azure_batch_operator.sync.controller import Controller, Options
 from azure_batch_operator.sync.credentials import SignIn
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
 from azure_batch_operator.sync.resync import resync
@@ -126,21 +127,7 @@ class App:
         writer = StatusWriter(api, store.get, lambda resource: controller.on_status_written(resource))
         events = EventRecorder(api)
         namespaces = Namespaces(api, settings.namespaces, lambda name: controller.namespace_changed(name))
-        controller = Controller(
-            api,
-            store,
-            queue,
-            writer,
-            events,
-            cluster,
-            HostPolicy(allowed=settings.allowed_hosts),
-            SignIn(Authority(settings.authority, settings.authority_ca_file), settings.identity_namespaces),
-            Pacing(settings.poll_seconds, settings.idle_poll_seconds),
-            namespaces,
-            settings.reconcile_policy,
-            settings.workers,
-            settings.adopt_from_clusters,
-        )
+        controller = Controller(Cluster(cluster, api, writer, events, namespaces), store, queue, _options(settings))
 
         async def list_all() -> int:
             return await resync(
@@ -236,6 +223,17 @@ class App:
 
     def _unready(self) -> str | None:
         return None if self._ready or self._standby else "the objects of the cluster are not listed yet"
+
+
+def _options(settings: Settings) -> Options:
+    return Options(
+        HostPolicy(allowed=settings.allowed_hosts),
+        SignIn(Authority(settings.authority, settings.authority_ca_file), settings.identity_namespaces),
+        Pacing(settings.poll_seconds, settings.idle_poll_seconds),
+        settings.reconcile_policy,
+        settings.workers,
+        settings.adopt_from_clusters,
+    )
 
 
 def _age(since: Collection[float]) -> float:

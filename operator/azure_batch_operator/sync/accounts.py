@@ -32,7 +32,7 @@ from azure_batch_operator.sync.credentials import SignIn, account_secret, prepar
 from azure_batch_operator.sync.feeder import Feeder
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.operations import Operations
-from azure_batch_operator.sync.poller import Changed, Poller
+from azure_batch_operator.sync.poller import Changed, Poller, PollLimits
 from azure_batch_operator.sync.retrier import Retrier
 from azure_batch_operator.sync.submitter import Submitter
 from azure_batch_operator.sync.traffic import Traffic
@@ -106,6 +106,23 @@ class Listeners:
     secrets: Callable[[str], Collection[str]] = lambda _: ()
 
 
+@dataclass(frozen=True)
+class Setup:
+    """What all sessions have in common.
+
+    Attributes:
+        hosts: where credentials may be sent.
+        permit: asked before each call; raises where this replica may not act any more.
+        api: for files that operations keep.
+    """
+
+    hosts: HostPolicy
+    pacing: Pacing
+    listeners: Listeners
+    permit: Callable[[], None] | None = None
+    api: KubeApi | None = None
+
+
 class Session:
     """Everything that belongs to one account while it is open."""
 
@@ -114,16 +131,12 @@ class Session:
         key: Key,
         spec: AccountSpec,
         credential: Credential,
-        hosts: HostPolicy,
-        pacing: Pacing,
-        listeners: Listeners,
-        permit: Callable[[], None] | None,
+        setup: Setup,
         pauses: int = 0,
-        api: KubeApi | None = None,
     ) -> None:
         self.key = key
         self.url = spec.endpoint.rstrip("/")
-        self._listeners = listeners
+        self._listeners = listeners = setup.listeners
         limit = spec.rate_limit
         rate = (limit and limit.calls_per_second) or _CALLS_PER_SECOND
         self._limiter = Limiter(rate, max_in_flight=(limit and limit.max_in_flight) or _IN_FLIGHT)
@@ -132,15 +145,15 @@ class Session:
             credential,
             limiter=self._limiter,
             retry=_RETRY,
-            hosts=hosts,
+            hosts=setup.hosts,
             observe=self._observe,
-            permit=permit,
+            permit=setup.permit,
         )
         self.mirror, self.interest = Mirror(), Interest()
-        least, most = pacing.within(spec.polling)
+        least, most = setup.pacing.within(spec.polling)
         self.poller = Poller(
             self.client, self.mirror, self.interest, listeners.changed, self._polled,
-            least=least, most=most, share=rate * _POLLING_SHARE,
+            PollLimits(least, most, rate * _POLLING_SHARE),
         )  # fmt: skip
         self.submitter = Submitter(
             self.client, self._added, self._settled, listeners.busy, self._doubtful, listeners.secrets,
@@ -151,7 +164,7 @@ class Session:
             waiting=listeners.changed,
         )  # fmt: skip
         self.retrier = Retrier(self.client, self._settled, listeners.changed)
-        self.operations = Operations(self.client, api, self._settled, listeners.changed)
+        self.operations = Operations(self.client, setup.api, self._settled, listeners.changed)
         self.health = Health()
         self._failed_polls = 0
         self._throttled = False
@@ -316,17 +329,8 @@ class Accounts:
             version = prepared.version
             opened = self._open.get(key)
             if opened is None or opened.place != prepared.place:
-                session = Session(
-                    key,
-                    spec,
-                    prepared.make(),
-                    self._hosts,
-                    self._pacing,
-                    self._listeners,
-                    self._api.permit,
-                    pauses_shown(resource),
-                    self._api,
-                )
+                setup = Setup(self._hosts, self._pacing, self._listeners, self._api.permit, self._api)
+                session = Session(key, spec, prepared.make(), setup, pauses_shown(resource))
                 await self.close(key)
                 task = self._running_group().create_task(self._serve(key, session), name=f"session {key}")
                 self._open[key] = _Open(session, prepared.place, prepared.identity, task)

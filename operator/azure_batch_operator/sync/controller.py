@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,10 +17,7 @@ from azure_batch_operator.api.base import RECONCILE_NOW, RETRY_FAILED
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import BatchError, HostPolicy
-from azure_batch_operator.kube.api import Busy, KubeApi, KubeError
-from azure_batch_operator.kube.events import EventRecorder
-from azure_batch_operator.kube.namespaces import Namespaces
-from azure_batch_operator.kube.status import StatusWriter
+from azure_batch_operator.kube.api import Busy, KubeError
 from azure_batch_operator.logs import Few, reconciling
 from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile import reconcile_policy as policies
@@ -43,6 +40,7 @@ from azure_batch_operator.reconcile.standard_plans import beside, failed, waitin
 from azure_batch_operator.reconcile.value_references import ResolutionError
 from azure_batch_operator.sync import observe as views
 from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session
+from azure_batch_operator.sync.cluster import Cluster
 from azure_batch_operator.sync.credentials import SignIn, account_secret
 from azure_batch_operator.sync.executor import (
     RECONCILE,
@@ -76,53 +74,52 @@ _SHOWN_FROM = 8.0
 """Seconds: the wait after a failed pass from which on its object says why; what passes by itself is over before."""
 
 
+@dataclass(frozen=True)
+class Options:
+    """What the user has set.
+
+    Attributes:
+        hosts: where credentials may be sent.
+        policy: of objects that state none.
+        workers: passes at once.
+        lost: ids of clusters that no longer exist, whose resources may be taken over.
+    """
+
+    hosts: HostPolicy
+    sign_in: SignIn
+    pacing: Pacing
+    policy: Policy
+    workers: int = 16
+    lost: Collection[str] = ()
+
+
 class Controller:
     """Reconciles objects one key at a time, many keys at once."""
 
-    def __init__(
-        self,
-        api: KubeApi,
-        store: Store,
-        queue: WorkQueue[Key],
-        writer: StatusWriter,
-        events: EventRecorder,
-        cluster: str,
-        hosts: HostPolicy,
-        sign_in: SignIn,
-        pacing: Pacing,
-        namespaces: Namespaces,
-        policy: Policy,
-        workers: int = 16,
-        lost: Collection[str] = (),
-    ) -> None:
-        self._api, self._store, self._queue = api, store, queue
-        self._writer, self._events = writer, events
-        self._inputs = Inputs(api, store.get, lambda job: store.dependents(job, Kind.TASK))
-        self._context = views.Context(
-            store, cluster, self._inputs.prices, self._inputs.taken, self._inputs.missing, self._inputs.tasks.sourced,
-            others=Others(partial(standing, store, namespaces), frozenset(lost)),
-            held=lambda resource, call: self._executor.is_held(resource, call),
-            lets_in=lambda resource, namespace: self._relations.lets_in(resource, namespace),
-        )  # fmt: skip
-        self._workers = workers
+    def __init__(self, cluster: Cluster, store: Store, queue: WorkQueue[Key], options: Options) -> None:
+        self._store, self._queue = store, queue
+        self._writer, self._namespaces, self._policy = cluster.writer, cluster.namespaces, options.policy
+        self._workers = options.workers
         self._few = Few()
         self._begun = False
         self._heard: dict[Key, tuple[str, str]] = {}
         """Uid and value of `reconcile-now` that was acted upon last: its record in a status may come late, or never."""
-        self._namespaces, self._policy = namespaces, policy
-        self.accounts = Accounts(
-            api,
-            hosts,
-            sign_in,
-            pacing,
-            Listeners(self.changed, self.health_changed, lambda: bool(queue), self._doubtful, self._inputs.secrets),
+        self._inputs = Inputs(cluster.api, store.get, lambda job: store.dependents(job, Kind.TASK))
+        listeners = Listeners(
+            self.changed, self.health_changed, lambda: bool(queue), self._doubtful, self._inputs.secrets
         )
-        self._relations = Relations(store, self.accounts, namespaces)
+        self.accounts = Accounts(cluster.api, options.hosts, options.sign_in, options.pacing, listeners)
+        self._relations = Relations(store, self.accounts, cluster.namespaces)
         links = Links(self._relations.account_key, self._relations.session, self._owns_job)
         self._retries = Retries(store, self._inputs, links)
-        told = Told(self.on_delete, self.learned, self._inputs.secrets)
-        self._keeper = SecretKeeper(api, namespaces)
-        self._executor = Executor(api, store, queue, writer, events, cluster, told)
+        self._keeper = SecretKeeper(cluster.api, cluster.namespaces)
+        self._executor = Executor(cluster, store, queue, Told(self.on_delete, self.learned, self._inputs.secrets))
+        self._context = views.Context(
+            store, cluster.id, self._inputs.prices, self._inputs.taken, self._inputs.missing, self._inputs.tasks.sourced,
+            others=Others(partial(standing, store, cluster.namespaces), frozenset(options.lost)),
+            held=self._executor.is_held,
+            lets_in=self._relations.lets_in,
+        )  # fmt: skip
 
     # --- what the world tells ---
 

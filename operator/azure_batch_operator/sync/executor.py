@@ -22,10 +22,8 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import BatchError
 from azure_batch_operator.kube import objects
-from azure_batch_operator.kube.api import Busy, KubeApi, KubeError, NotFound
-from azure_batch_operator.kube.events import EventRecorder
+from azure_batch_operator.kube.api import Busy, KubeError, NotFound
 from azure_batch_operator.kube.finalizers import set_finalizer
-from azure_batch_operator.kube.status import StatusWriter
 from azure_batch_operator.logs import Few
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.annotations import not_done
@@ -35,6 +33,7 @@ from azure_batch_operator.reconcile.standard_plans import confirming, failed
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.backoff import Backoff
 from azure_batch_operator.sync.calls import active_tasks, cleared, has_ended, is_absent, make
+from azure_batch_operator.sync.cluster import Cluster
 from azure_batch_operator.sync.feeder import Incarnation
 from azure_batch_operator.sync.landing import Landing
 from azure_batch_operator.sync.queue import WorkQueue
@@ -114,18 +113,9 @@ class Told:
 class Executor:
     """Carries out the plans of all kinds."""
 
-    def __init__(
-        self,
-        api: KubeApi,
-        store: Store,
-        queue: WorkQueue[Key],
-        writer: StatusWriter,
-        events: EventRecorder,
-        cluster: str,
-        told: Told,
-    ) -> None:
-        self._api, self._store, self._queue = api, store, queue
-        self._writer, self._events, self._cluster, self._told = writer, events, cluster, told
+    def __init__(self, cluster: Cluster, store: Store, queue: WorkQueue[Key], told: Told) -> None:
+        self._api, self._store, self._queue = cluster.api, store, queue
+        self._writer, self._events, self._cluster, self._told = cluster.writer, cluster.events, cluster.id, told
         self.landing = Landing()
         self.backoff = Backoff(lambda: asyncio.get_running_loop().time())
         self._transitions = Transitions()

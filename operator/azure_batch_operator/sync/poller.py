@@ -94,14 +94,26 @@ class _Round:
     over: bool = False
 
 
+@dataclass(frozen=True)
+class PollLimits:
+    """How often an account may be polled.
+
+    Attributes:
+        least, most: bounds of the seconds between two polls.
+        share: calls per second that polling may take; a poll of many jobs is followed by a longer rest.
+    """
+
+    least: float = 1.0
+    most: float = 60.0
+    share: float = math.inf
+
+
 class Poller:
     """Keeps the mirror of one account up to date.
 
     Args:
         changed: is told what each poll has found.
         healthy: is told how each poll ended: None, or the error.
-        least, most: bounds of the seconds between two polls.
-        share: calls per second that polling may take; a poll of many jobs is followed by a longer rest.
     """
 
     def __init__(
@@ -111,10 +123,7 @@ class Poller:
         interest: Interest,
         changed: Changed,
         healthy: Callable[[BatchError | None], None],
-        *,
-        least: float = 1.0,
-        most: float = 60.0,
-        share: float = math.inf,
+        limits: PollLimits = PollLimits(),
     ) -> None:
         self._client = client
         self._mirror = mirror
@@ -131,9 +140,9 @@ class Poller:
         self._interest = interest
         self._changed = changed
         self._healthy = healthy
-        self._pace = Pace(least, most)
-        self._spacing = min(0.25, least)
-        self._share = share
+        self._pace = Pace(limits.least, limits.most)
+        self._spacing = min(0.25, limits.least)
+        self._share = limits.share
         self._calls = 0
         self._poked = asyncio.Event()
         self.opened = self.due = asyncio.get_running_loop().time()

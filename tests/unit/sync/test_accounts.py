@@ -17,7 +17,7 @@ from azure_batch_operator.batch.transport import Call
 from azure_batch_operator.kube.api import NotFound
 from azure_batch_operator.reconcile.account.lifecycle import Health
 from azure_batch_operator.sync import accounts as module
-from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session
+from azure_batch_operator.sync.accounts import Accounts, Listeners, Pacing, Session, Setup
 from azure_batch_operator.sync.credentials import Prepared
 from support.jumping_loop import run_jumping
 
@@ -178,7 +178,7 @@ def session() -> Session:
         {"endpoint": "http://127.0.0.1:1", "auth": {"sharedKey": {"secretRef": {"name": "s", "key": "k"}}}}
     )
     listeners = Listeners(lambda *_, **__: None, lambda _: None, lambda: False)
-    return Session(resource.key, spec, SharedKey("a", "a2V5"), HostPolicy(), Pacing(), listeners, None)
+    return Session(resource.key, spec, SharedKey("a", "a2V5"), Setup(HostPolicy(), Pacing(), listeners))
 
 
 def call(status: int, code: str, *, throttled: bool) -> Call:

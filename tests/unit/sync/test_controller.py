@@ -18,6 +18,7 @@ from azure_batch_operator.batch import (
     BatchError,
     BeingResizedError,
     ConflictError,
+    HostPolicy,
     InvalidRequestError,
     PreconditionFailedError,
 )
@@ -29,7 +30,9 @@ from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.pool.changes import with_note
 from azure_batch_operator.reconcile.reconcile_policy import Policy
 from azure_batch_operator.sync import controller as module
-from azure_batch_operator.sync.controller import Controller
+from azure_batch_operator.sync.accounts import Pacing
+from azure_batch_operator.sync.cluster import Cluster
+from azure_batch_operator.sync.controller import Controller, Options
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.queue import WorkQueue
 from azure_batch_operator.sync.relations import Relations
@@ -97,8 +100,8 @@ class Scene:
         self.reads, self.patches = 0, list[str]()
         namespaces = Namespaces(self, [], lambda _: None)  # type: ignore[arg-type]
         self.controller = Controller(
-            self, self.store, self.queue, self, self, CLUSTER,  # type: ignore[arg-type]
-            None, None, None, namespaces, Policy.MANAGE, workers=1,  # type: ignore[arg-type]
+            Cluster(CLUSTER, self, self, self, namespaces), self.store, self.queue,  # type: ignore[arg-type]
+            Options(HostPolicy(), None, Pacing(), Policy.MANAGE, workers=1),  # type: ignore[arg-type]
         )  # fmt: skip
         nobody = SimpleNamespace(forget=lambda *_: None, withdraw=lambda *_: None, stop=lambda *_: None)
         self._session = SimpleNamespace(

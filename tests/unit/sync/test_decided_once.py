@@ -17,7 +17,9 @@ from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.plan import Event, Plan
 from azure_batch_operator.reconcile.reconcile_policy import Policy
 from azure_batch_operator.sync import observe as views
-from azure_batch_operator.sync.controller import Controller
+from azure_batch_operator.sync.accounts import Pacing
+from azure_batch_operator.sync.cluster import Cluster
+from azure_batch_operator.sync.controller import Controller, Options
 from azure_batch_operator.sync.queue import WorkQueue
 from azure_batch_operator.sync.store import Store
 from unit.objects import TASK_SPEC, resource
@@ -55,7 +57,8 @@ async def test_a_verb_acts_once_however_slow_the_api_server_is(monkeypatch: pyte
     queue: WorkQueue[Key] = WorkQueue()
     writer = StatusWriter(around, store.get, store.update)  # type: ignore[arg-type]
     controller = Controller(
-        around, store, queue, writer, around, "c", HostPolicy(), None, None, around, Policy.MANAGE, workers=1  # type: ignore[arg-type]
+        Cluster("c", around, writer, around, around), store, queue,  # type: ignore[arg-type]
+        Options(HostPolicy(), None, Pacing(), Policy.MANAGE, workers=1),  # type: ignore[arg-type]
     )  # fmt: skip
     running = [asyncio.create_task(controller.run()), asyncio.create_task(writer.run())]
     try:

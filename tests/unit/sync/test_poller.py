@@ -15,7 +15,7 @@ from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchError, ConnectionFailedError, NotFoundError, ServerBusyError, ServerError
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import Interest, Mirror
-from azure_batch_operator.sync.poller import Pace, Poller
+from azure_batch_operator.sync.poller import Pace, Poller, PollLimits
 from azure_batch_operator.sync.polls.base import tail_of
 from support.jumping_loop import run_jumping
 
@@ -146,7 +146,7 @@ class Scene:
             self.interest,
             self._changed,
             self.health.append,
-            least=0.01,
+            PollLimits(least=0.01),
         )
 
     def _changed(self, keys: Iterable[Key], *, moved: bool = False) -> None:
@@ -506,7 +506,7 @@ async def test_an_account_that_does_not_answer_is_asked_less_and_less() -> None:
 
 async def test_a_poller_that_rests_is_not_overdue_and_one_that_hangs_is() -> None:
     now = asyncio.get_running_loop().time
-    resting = Poller(Service(), Mirror(), Interest(), lambda *_, **__: None, lambda _: None, least=30.0)  # type: ignore[arg-type]
+    resting = Poller(Service(), Mirror(), Interest(), lambda *_, **__: None, lambda _: None, PollLimits(least=30.0))  # type: ignore[arg-type]
     hanging = Poller(Service(), Mirror(), Interest(), lambda *_, **__: None, lambda _: None)  # type: ignore[arg-type]
     stuck = asyncio.Event()
 
