@@ -141,18 +141,12 @@ def main(
     logging.basicConfig(
         stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    accounts = {}
-    for other in others:
-        name, colon, other_key = other.partition(":")
-        if not colon:
-            raise click.BadParameter("an account is given as NAME:KEY", param_hint="--also")
-        accounts[name] = other_key
     config = EmulatorConfig(
         host=host,
         port=port,
         account=account,
         key=key,
-        accounts=accounts,
+        accounts=_keys(others),
         time_scale=time_scale,
         executor=executor,
         containers=containers,
@@ -170,6 +164,17 @@ def main(
         asyncio.run(_run(config))
     except ConfigurationError as error:
         raise click.ClickException(str(error)) from None
+
+
+def _keys(others: tuple[str, ...]) -> dict[str, str]:
+    """Keys of further accounts, by name."""
+    accounts = {}
+    for other in others:
+        name, colon, key = other.partition(":")
+        if not colon:
+            raise click.BadParameter("an account is given as NAME:KEY", param_hint="--also")
+        accounts[name] = key
+    return accounts
 
 
 async def _run(config: EmulatorConfig) -> None:

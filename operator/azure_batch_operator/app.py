@@ -14,6 +14,8 @@ import socket
 import time
 from collections.abc import Collection, Coroutine
 from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -61,7 +63,7 @@ class App:
         self._stop = asyncio.Event()
         self._ready = self._standby = False
         self._beat = self._resynced = 0.0
-        self._vitals = Liveness()
+        self._liveness = Liveness()
 
     def stop(self) -> None:
         """Begin to stop."""
@@ -120,29 +122,38 @@ class App:
         return False
 
     async def _run(self, api: KubeApi) -> None:
-        settings, loop = self._settings, asyncio.get_running_loop()
+        settings = self._settings
         cluster = settings.cluster_id or await _cluster_id(api)
-        store = Store()
-        queue: WorkQueue[Key] = WorkQueue()
-        writer = StatusWriter(api, store.get, lambda resource: controller.on_status_written(resource))
-        events = EventRecorder(api)
-        namespaces = Namespaces(api, settings.namespaces, lambda name: controller.namespace_changed(name))
-        controller = Controller(Cluster(cluster, api, writer, events, namespaces), store, queue, _options(settings))
-
-        async def list_all() -> int:
-            return await resync(
-                api,
-                store,
-                settings.namespaces,
-                lambda resource: controller.on_upsert(resource, Urgency.REFRESH),
-                lambda resource: controller.on_delete(resource.key, resource.uid, deleted=False),
-                lambda key: queue.add(key, Urgency.REFRESH),
-            )
-
+        parts = _assemble(api, cluster, settings)
         # Everything is known before anything is decided: who uses an account, which tasks belong to a job.
-        await namespaces.refresh()
-        number = await list_all()
+        await parts.cluster.namespaces.refresh()
+        number = await parts.list_all(settings.namespaces)
         logger.info("Cluster %s: %d objects", cluster, number)
+        self._watch_over(parts)
+        fleet = Fleet(parts.store, parts.controller.accounts, parts.queue, parts.cluster.writer)
+        REGISTRY.register(fleet)
+        async with asyncio.TaskGroup() as group:
+            await self._serve(group, parts, fleet)
+
+    async def _serve(self, group: asyncio.TaskGroup, parts: _Parts, fleet: Fleet) -> None:
+        """Run all services until Kopf ends or the process is to stop, and end them in order."""
+        settings, controller, cluster = self._settings, parts.controller, parts.cluster
+        resyncing = guard.keep("resync", partial(self._resync_once, parts), expected=(KubeError,))
+        workers = [self._start(group, name, work) for name, work in (
+            ("accounts", controller.accounts.run()),
+            ("controller", controller.run()),
+            ("namespaces", cluster.namespaces.run()),
+            ("resync", resyncing),
+            ("task sources", controller.look_at_task_sources(settings.task_source_seconds)),
+        )]  # fmt: skip
+        writers = [self._start(group, name, work) for name, work in (
+            ("status", cluster.writer.run()),
+            ("events", cluster.events.run()),
+            ("beat", self._keep_beating()),
+        )]  # fmt: skip
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        await asyncio.sleep(0)  # Kopf takes tasks that begin after it for its own, and waits for them at the end
+        self._ready = True
         registry = kopf.OperatorRegistry()
         watch.register(
             registry,
@@ -150,62 +161,48 @@ class App:
             lambda resource: controller.on_delete(resource.key, resource.uid, version=resource.version),
             self._stop.set,
         )
+        watching = self._start(group, "watch", watch.run(registry, settings.namespaces, self._stop))
+        try:
+            # Kopf's end is not waited for: first it would wait 5 s for the sessions of accounts, which began after it.
+            await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._ready = False
+            REGISTRY.unregister(fleet)
+            logger.info("Stopping")
+            # Workers first, so that nothing new is decided; writers last, so that what was decided is written.
+            for task in (*workers, stopping):
+                task.cancel()
+            await asyncio.wait(workers)
+            await cluster.writer.drain(_DRAIN_SECONDS)
+            for task in (*writers, watching):
+                task.cancel()
 
-        async def resync_once() -> None:
-            await asyncio.sleep(settings.resync_seconds)
-            try:
-                await list_all()
-            finally:
-                self._resynced = loop.time()
+    async def _resync_once(self, parts: _Parts) -> None:
+        await asyncio.sleep(self._settings.resync_seconds)
+        try:
+            await parts.list_all(self._settings.namespaces)
+        finally:
+            self._resynced = asyncio.get_running_loop().time()
 
-        async def beat() -> None:
-            while True:
-                began = loop.time()
-                await asyncio.sleep(_HEARTBEAT_SECONDS)
-                self._beat = loop.time()
-                LOOP_LAG.set(max(0.0, self._beat - began - _HEARTBEAT_SECONDS))
+    async def _keep_beating(self) -> None:
+        """Tell the liveness probe that the event loop turns, and the metrics how late it is."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            await asyncio.sleep(_HEARTBEAT_SECONDS)
+            self._beat = loop.time()
+            LOOP_LAG.set(max(0.0, self._beat - began - _HEARTBEAT_SECONDS))
 
+    def _watch_over(self, parts: _Parts) -> None:
+        """Have the liveness probe look at each loop of the process."""
+        loop, liveness = asyncio.get_running_loop(), self._liveness
         self._resynced = self._beat = loop.time()
-        liveness = self._vitals
         liveness.watch("the event loop", lambda: loop.time() - self._beat, _STUCK_SECONDS)
-        liveness.watch("reconciling", lambda: _age(queue.active_since()), _LONG_STUCK_SECONDS)
-        liveness.watch("polling", lambda: loop.time() - controller.accounts.earliest_due(), _LONG_STUCK_SECONDS)
-        liveness.watch(
-            "the resync", lambda: loop.time() - self._resynced, settings.resync_seconds + _LONG_STUCK_SECONDS
-        )
-        fleet = Fleet(store, controller.accounts, queue, writer)
-        REGISTRY.register(fleet)
-        async with asyncio.TaskGroup() as group:
-            workers = [self._start(group, name, work) for name, work in (
-                ("accounts", controller.accounts.run()),
-                ("controller", controller.run()),
-                ("namespaces", namespaces.run()),
-                ("resync", guard.keep("resync", resync_once, expected=(KubeError,))),
-                ("task sources", controller.look_at_task_sources(settings.task_source_seconds)),
-            )]  # fmt: skip
-            writers = [self._start(group, name, work) for name, work in (
-                ("status", writer.run()),
-                ("events", events.run()),
-                ("beat", beat()),
-            )]  # fmt: skip
-            stopping = asyncio.create_task(self._stop.wait(), name="stop")
-            await asyncio.sleep(0)  # Kopf takes tasks that begin after it for its own, and waits for them at the end
-            self._ready = True
-            watching = self._start(group, "watch", watch.run(registry, settings.namespaces, self._stop))
-            try:
-                # Kopf's end is not waited for: first it would wait 5 s for the sessions of accounts, which began after it.
-                await asyncio.wait([watching, stopping], return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                self._ready = False
-                REGISTRY.unregister(fleet)
-                logger.info("Stopping")
-                # Workers first, so that nothing new is decided; writers last, so that what was decided is written.
-                for task in (*workers, stopping):
-                    task.cancel()
-                await asyncio.wait(workers)
-                await writer.drain(_DRAIN_SECONDS)
-                for task in (*writers, watching):
-                    task.cancel()
+        liveness.watch("reconciling", lambda: _age(parts.queue.active_since()), _LONG_STUCK_SECONDS)
+        accounts = parts.controller.accounts
+        liveness.watch("polling", lambda: loop.time() - accounts.earliest_due(), _LONG_STUCK_SECONDS)
+        longest = self._settings.resync_seconds + _LONG_STUCK_SECONDS
+        liveness.watch("the resync", lambda: loop.time() - self._resynced, longest)
 
     def _start(self, group: asyncio.TaskGroup, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         async def guarded() -> None:
@@ -219,10 +216,43 @@ class App:
         return group.create_task(guarded(), name=name)
 
     def _unhealthy(self) -> str | None:
-        return self._vitals.problem() if self._ready else None
+        return self._liveness.problem() if self._ready else None
 
     def _unready(self) -> str | None:
         return None if self._ready or self._standby else "the objects of the cluster are not listed yet"
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What one run of the operator consists of."""
+
+    cluster: Cluster
+    store: Store
+    queue: WorkQueue[Key]
+    controller: Controller
+
+    async def list_all(self, namespaces: Collection[str]) -> int:
+        """Compare everything with the API server; the number of objects."""
+        controller, queue = self.controller, self.queue
+        return await resync(
+            self.cluster.api,
+            self.store,
+            namespaces,
+            lambda resource: controller.on_upsert(resource, Urgency.REFRESH),
+            lambda resource: controller.on_delete(resource.key, resource.uid, deleted=False),
+            lambda key: queue.add(key, Urgency.REFRESH),
+        )
+
+
+def _assemble(api: KubeApi, cluster_id: str, settings: Settings) -> _Parts:
+    store = Store()
+    queue: WorkQueue[Key] = WorkQueue()
+    # Both report to the controller, which needs them itself.
+    writer = StatusWriter(api, store.get, lambda resource: controller.on_status_written(resource))
+    namespaces = Namespaces(api, settings.namespaces, lambda name: controller.namespace_changed(name))
+    cluster = Cluster(cluster_id, api, writer, EventRecorder(api), namespaces)
+    controller = Controller(cluster, store, queue, _options(settings))
+    return _Parts(cluster, store, queue, controller)
 
 
 def _options(settings: Settings) -> Options:

@@ -167,8 +167,12 @@ def _say_what_is_fixed(schema: dict[str, Any], model: type[ApiModel]) -> None:
             child["description"] += " Cannot be changed." if f".{name}" in fixed else " Can be changed."
 
 
-def crd(info: KindInfo) -> dict[str, Any]:
-    """The CustomResourceDefinition of a kind."""
+def _schema(info: KindInfo) -> dict[str, Any]:
+    """The schema of the whole object.
+
+    Raises:
+        ValueError: the spec has rules that are not its model's.
+    """
     status = structural(info.status) | {"default": INITIAL_STATUS}
     spec = structural(info.spec, nullable=True)
     _say_what_is_fixed(spec, info.spec)
@@ -192,11 +196,15 @@ def crd(info: KindInfo) -> dict[str, Any]:
     }
     if info.rules:
         schema["x-kubernetes-validations"] = [rule.schema() for rule in info.rules]
+    return schema
+
+
+def _version(info: KindInfo) -> dict[str, Any]:
     version: dict[str, Any] = {
         "name": VERSION,
         "served": True,
         "storage": True,
-        "schema": {"openAPIV3Schema": schema},
+        "schema": {"openAPIV3Schema": _schema(info)},
         "subresources": {"status": {}},
         "additionalPrinterColumns": [
             {"name": column.name, "type": column.type, "jsonPath": column.path, "description": column.description}
@@ -212,6 +220,11 @@ def crd(info: KindInfo) -> dict[str, Any]:
         }
     if info.selectable:
         version["selectableFields"] = [{"jsonPath": path} for path in info.selectable]
+    return version
+
+
+def crd(info: KindInfo) -> dict[str, Any]:
+    """The CustomResourceDefinition of a kind."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -227,7 +240,7 @@ def crd(info: KindInfo) -> dict[str, Any]:
                 "shortNames": [info.short],
                 "categories": ["azurebatch"],
             },
-            "versions": [version],
+            "versions": [_version(info)],
         },
     }
 

@@ -99,7 +99,16 @@ def _json(answer: Answer, status: int = 200) -> web.Response:
 
 
 def _dispatch(server: Server, service: BatchService, body: dict[str, Any], method: str, parts: list[str]) -> Answer:
-    match (method, *parts):
+    order = (method, *parts)
+    for group in (_of_server, _of_account, _of_pool):
+        if (answer := group(server, service, body, order)) is not None:
+            return answer
+    raise _NotFoundError(f"no admin call {method} /emulator/{'/'.join(parts)}")
+
+
+def _of_server(server: Server, service: BatchService, body: dict[str, Any], order: tuple[str, ...]) -> Answer | None:
+    """Orders about the process: its faults, counters and identities."""
+    match order:
         case ("GET",):
             return {"operations": len(ROUTES), "accounts": list(server.services)}
         case ("GET", "counters"):
@@ -122,31 +131,30 @@ def _dispatch(server: Server, service: BatchService, body: dict[str, Any], metho
             return {}
         case ("POST", "land"):
             return {"landed": server.land()}
-        case ("GET", "state"):
-            return state(service, server)
-        case ("GET", "timeline"):
-            nodes = (node for pool in service.pool_table.values() for node in pool.nodes.values())
-            return service.timeline.as_json(run for node in nodes for run in node.runs.values())
         case ("POST", "reset"):
-            server.faults.clear()
-            server.land(lost=True)
-            server.counters.clear()
-            server.entra.identities.clear()
-            server.reset_keys()
-            server.storage.clear()
-            service.clock.close()
-            service.clock.resume()
-            service.clock.skew(0.0)
-            if isinstance(service.executor, SimulatedExecutor):
-                service.executor.rules = []
-            for every in server.services.values():
-                every.reset()
+            _reset(server, service)
             return {}
         case ("POST", "save"):
             if server.save is None:
                 raise _NotFoundError("there is no state file: start with --state-file")
             server.save()
             return {}
+        case ("POST" | "PUT", "identities"):
+            return server.entra.register(orders.IDENTITY.accept("", body), service.account)
+        case ("DELETE", "identities"):
+            server.entra.identities.clear()
+            return {}
+    return None
+
+
+def _of_account(server: Server, service: BatchService, body: dict[str, Any], order: tuple[str, ...]) -> Answer | None:
+    """Orders about one account."""
+    match order:
+        case ("GET", "state"):
+            return state(service, server)
+        case ("GET", "timeline"):
+            nodes = (node for pool in service.pool_table.values() for node in pool.nodes.values())
+            return service.timeline.as_json(run for node in nodes for run in node.runs.values())
         case ("GET", "quota"):
             return {name: getattr(service.quotas, attribute) for name, attribute in _QUOTAS.items()}
         case ("POST" | "PUT", "quota"):
@@ -162,14 +170,15 @@ def _dispatch(server: Server, service: BatchService, body: dict[str, Any], metho
         case ("POST" | "PUT", "key"):
             server.set_key(service.account, orders.KEY.accept("", body)["key"])
             return {}
-        case ("POST" | "PUT", "identities"):
-            return server.entra.register(orders.IDENTITY.accept("", body), service.account)
-        case ("DELETE", "identities"):
-            server.entra.identities.clear()
-            return {}
         case ("POST" | "PUT", "applications", application_id):
             name = orders.APPLICATION_ID.accept("id", application_id)
             return set_application(service, name, orders.APPLICATION.accept("", body))
+    return None
+
+
+def _of_pool(_: Server, service: BatchService, body: dict[str, Any], order: tuple[str, ...]) -> Answer | None:
+    """Orders about a pool and its nodes."""
+    match order:
         case ("POST", "pools", pool_id, "resizeerror"):
             return _resize_error(service, pool_id, body)
         case ("DELETE", "pools", pool_id, "resizeerror"):
@@ -183,8 +192,24 @@ def _dispatch(server: Server, service: BatchService, body: dict[str, Any], metho
             return {}
         case ("POST", "pools", pool_id, "nodes", node_id, "fail"):
             return _fail_node(_node(service, pool_id, node_id), service, body)
-        case _:
-            raise _NotFoundError(f"no admin call {method} /emulator/{'/'.join(parts)}")
+    return None
+
+
+def _reset(server: Server, service: BatchService) -> None:
+    """Forget everything but the accounts."""
+    server.faults.clear()
+    server.land(lost=True)
+    server.counters.clear()
+    server.entra.identities.clear()
+    server.reset_keys()
+    server.storage.clear()
+    service.clock.close()
+    service.clock.resume()
+    service.clock.skew(0.0)
+    if isinstance(service.executor, SimulatedExecutor):
+        service.executor.rules = []
+    for every in server.services.values():
+        every.reset()
 
 
 def state(service: BatchService, server: Server | None = None) -> dict[str, int]:

@@ -1,0 +1,50 @@
+"""Functions stay small enough to be read at once: what grows beyond is divided by what it does."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from azure_batch_operator.generate import ROOT
+
+MAX_LINES = 60
+MAX_PARAMETERS = 6
+"""Besides self; more are a value with a name, such as `JobScope`."""
+FEW_PARAMETERS = ("operator/azure_batch_operator/reconcile", "operator/azure_batch_operator/sync")
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def _functions(*folders: str) -> Iterator[tuple[Path, Function]]:
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, Function):
+                    yield path.relative_to(ROOT), node
+
+
+def _parameters(function: Function) -> list[str]:
+    given = function.args
+    names = [each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    return [name for name in names if name not in {"self", "cls"}]
+
+
+def test_no_function_is_long() -> None:
+    functions = list(_functions("operator", "emulator", "dev"))
+    assert len(functions) > 2000, "the folders are where they were"
+    long = [
+        f"{path}:{node.lineno} {node.name} has {lines} lines"
+        for path, node in functions
+        if (lines := (node.end_lineno or 0) - node.lineno + 1) > MAX_LINES
+    ]
+    assert long == []
+
+
+def test_no_decision_and_no_machinery_takes_many_parameters() -> None:
+    many = [
+        f"{path}:{node.lineno} {node.name}({', '.join(names)})"
+        for path, node in _functions(*FEW_PARAMETERS)
+        if len(names := _parameters(node)) > MAX_PARAMETERS
+    ]
+    assert many == []
