@@ -34,7 +34,7 @@ from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.operations import Operations
 from azure_batch_operator.sync.poller import Changed, Poller, PollLimits
 from azure_batch_operator.sync.retrier import Retrier
-from azure_batch_operator.sync.submitter import Submitter
+from azure_batch_operator.sync.submitter import Reports, Submitter
 from azure_batch_operator.sync.traffic import Traffic
 
 logger = logging.getLogger(__name__)
@@ -155,10 +155,8 @@ class Session:
             self.client, self.mirror, self.interest, listeners.changed, self._polled,
             PollLimits(least, most, rate * _POLLING_SHARE),
         )  # fmt: skip
-        self.submitter = Submitter(
-            self.client, self._added, self._settled, listeners.busy, self._doubtful, listeners.secrets,
-            waiting=listeners.changed,
-        )  # fmt: skip
+        reports = Reports(self._added, self._settled, self._doubtful, listeners.changed)
+        self.submitter = Submitter(self.client, reports, listeners.busy, listeners.secrets)
         self.feeder = Feeder(
             self.client, self._settled, lambda id, key: listeners.doubtful(key, id, None), listeners.secrets,
             waiting=listeners.changed,

@@ -58,34 +58,44 @@ def _take(waiting: dict[Key, _Item]) -> list[_Item]:
     return list(packed.values())
 
 
+@dataclass(frozen=True)
+class Reports:
+    """Where a submitter reports.
+
+    Attributes:
+        added: job id, task id and owner (None if the id was taken before) of each task that now exists.
+        settled: the objects about whose task something is known now.
+        doubtful: job id, task id and object of each task that may be added late, by an attempt without an answer.
+        waiting: instead of `settled`, the objects for which nothing was done and nothing is new, since the same was refused before.
+    """
+
+    added: Callable[[str, str, str | None], None]
+    settled: Callable[[Sequence[Key]], None]
+    doubtful: Callable[[str, str, Key], None] = lambda *_: None
+    waiting: Callable[[Sequence[Key]], None] | None = None
+
+
 class Submitter:
     """Collects the tasks of BatchTasks per job and sends them when a call is full or no more come.
 
     Args:
-        added: is told job id, task id and owner (None if the id was taken before) of each task that now exists.
-        settled: is told the objects about whose task something is known now.
-        waiting: is told them instead if nothing was done and nothing is new, since the same was refused before.
         more: tells whether objects wait to be reconciled, so that more tasks may come.
-        doubtful: is told job id, task id and object of each task that may be added late, by an attempt without an answer.
+        secrets: values that no text about objects of a namespace may show.
     """
 
     def __init__(
         self,
         client: BatchClient,
-        added: Callable[[str, str, str | None], None],
-        settled: Callable[[Sequence[Key]], None],
+        reports: Reports,
         more: Callable[[], bool],
-        doubtful: Callable[[str, str, Key], None] = lambda *_: None,
         secrets: Callable[[str], Collection[str]] = lambda _: (),
-        *,
-        waiting: Callable[[Sequence[Key]], None] | None = None,
     ) -> None:
-        self._told_waiting = waiting or settled
+        self._told_waiting = reports.waiting or reports.settled
         self._client = client
         self._more = more
-        self._added = added
-        self._settled = settled
-        self._doubtful = doubtful
+        self._added = reports.added
+        self._settled = reports.settled
+        self._doubtful = reports.doubtful
         self._secrets = secrets
         self._backoff = Backoff(lambda: asyncio.get_running_loop().time(), lambda: 1.0)
         self._waiting: defaultdict[str, dict[Key, _Item]] = defaultdict(dict)

@@ -11,6 +11,7 @@ import base64
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +21,7 @@ from aiohttp import web
 
 from azure_batch_emulator.clock import LoopClock
 from azure_batch_emulator.config import DEFAULT_ACCOUNT, DEFAULT_KEY, Quotas
+from azure_batch_emulator.engine.commands import command_in
 from azure_batch_emulator.engine.service import BatchService
 from azure_batch_emulator.executors.simulated import SimulatedExecutor, SimulationRule
 from azure_batch_emulator.web.faults import Rule
@@ -82,6 +84,8 @@ class Azure:
             name: BatchService(name, self.clock, self.executor, Quotas(), seed + number)
             for number, name in enumerate(accounts)
         }
+        for name, service in self.services.items():
+            self.executor.commands[name] = partial(command_in, service)
         keys = dict.fromkeys(accounts, base64.b64decode(DEFAULT_KEY))
         self.server = Server(self.services, keys, self.clock, Storage(folder, self.clock), seed)
         self.log: list[BatchCall] = []

@@ -15,7 +15,7 @@ from azure_batch_operator.sync.feeder import Feeder, Incarnation
 from azure_batch_operator.sync.resync import resync
 from azure_batch_operator.sync.retrier import Retrier
 from azure_batch_operator.sync.store import Store
-from azure_batch_operator.sync.submitter import Submitter
+from azure_batch_operator.sync.submitter import Reports, Submitter
 from support.jumping_loop import run_jumping
 
 BAD, GOOD = Key(Kind.JOB, "default", "bad"), Key(Kind.JOB, "default", "good")
@@ -86,8 +86,7 @@ def test_a_task_that_cannot_be_sent_keeps_no_other_from_being_sent() -> None:
         client, settled, before = Client(), asyncio.Queue[Key](), faults("submitter")
         submitter = Submitter(
             client,  # type: ignore[arg-type]
-            lambda *_: None,
-            lambda keys: [settled.put_nowait(key) for key in keys] and None,
+            Reports(lambda *_: None, lambda keys: [settled.put_nowait(key) for key in keys] and None),
             lambda: False,
         )
         running = await begun(submitter)

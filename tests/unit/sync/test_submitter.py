@@ -22,7 +22,7 @@ from azure_batch_operator.batch import (
     TaskAddStatus,
 )
 from azure_batch_operator.sync.feeder import Feeder, Incarnation
-from azure_batch_operator.sync.submitter import MAX_TASKS, Submitter
+from azure_batch_operator.sync.submitter import MAX_TASKS, Reports, Submitter
 
 Respond = Callable[[dict[str, Any]], BatchError | None]
 
@@ -53,8 +53,7 @@ async def submitting(client: Client, more: Callable[[], bool] = lambda: False) -
     settled: list[Key] = []
     submitter = Submitter(
         client,  # type: ignore[arg-type]
-        lambda _job, task, owner: added.__setitem__(task, owner),
-        settled.extend,
+        Reports(lambda _job, task, owner: added.__setitem__(task, owner), settled.extend),
         more,
     )
     running = asyncio.create_task(submitter.run())
