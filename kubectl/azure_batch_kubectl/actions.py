@@ -36,8 +36,8 @@ _DONE: Mapping[Action, str] = {
     Action.TERMINATE: "is to be terminated",
 }
 _NO_SECOND_RUN = (
-    "Azure Batch runs no task of a completed job again: create a new BatchJob. With failurePolicy.action: Hold, a job with "
-    "failed tasks stays open"
+    "Azure Batch runs no task of a completed job again: create a new BatchJob with spec.retryOf, "
+    "which runs what has failed"
 )
 
 
