@@ -305,8 +305,8 @@ def test_drift_is_set_right_and_told(stage: Stage) -> None:
     events = stage.kubectl(
         "get", "events", "--field-selector=reason=DriftCorrected", "-o", "jsonpath={.items[*].message}"
     )
-    assert "displayName, startTask changed" in events
-    assert "targetDedicatedNodes changed" in events
+    assert "another client has changed displayName and startTask in Azure Batch" in events
+    assert "another client has changed targetDedicatedNodes in Azure Batch" in events
     assert (
         'azurebatch_drift_corrections_total{kind="BatchPool",property="startTask"} 1.0'
         in stage.operator.get("metrics")[1]
