@@ -86,7 +86,7 @@ _MAY_BE: tuple[tuple[str, str], ...] = (
         "a job is moved by disabling it, which requeues its tasks",
     ),
     (
-        r"BatchAccount spec\.(?:allowedNamespaces|rateLimit|polling).*effect",
+        r"(?:BatchAccount|BatchPool) spec\.(?:allowedNamespaces|rateLimit|polling).*effect",
         "the operator acts on it when its occasion comes; other tests bring that about",
     ),
     (
