@@ -31,6 +31,11 @@ _PR_SET_CHILD_SUBREAPER = 36
 # A task may not fill the machine's disk by a single file.
 _LARGEST_FILE = 4 * 2**30
 _MARKER = b"AZ_BATCH_TASK_DIR="
+_PAUSE_SECONDS = 0.002
+_EXEC_TRIES = 250
+# Members of /proc/PID/stat, counted from the third.
+_VSIZE = 23 - 3
+_ENV_END = 51 - 3
 
 
 def _prctl(option: int, value: int) -> None:
@@ -171,7 +176,7 @@ class Agent:
             if not strays:
                 return
             if alive:
-                time.sleep(0.002)
+                time.sleep(_PAUSE_SECONDS)
 
     def _kill_everything(self) -> None:
         for serial in list(self._runs):
@@ -184,7 +189,7 @@ class Agent:
                     del self._runs[self._by_pid.pop(pid)]
                 if pid:
                     continue
-            time.sleep(0.002)
+            time.sleep(_PAUSE_SECONDS)
         self._sweep(0, None)
 
 
@@ -248,12 +253,39 @@ def _group_of(pid: int) -> int:
 
 
 def _marker_of(pid: int) -> bytes | None:
+    # While a process is turning into another program it has no environment for a moment, although it is the task's.
+    for _ in range(_EXEC_TRIES):
+        place = _place_of_environment(pid)
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as stream:  # noqa: PTH123
+                environment = stream.read()
+        except OSError:
+            return None
+        if environment:
+            variables = environment.split(b"\0")
+            return next((value[len(_MARKER) :] for value in variables if value.startswith(_MARKER)), None)
+        if place is None or (place > 0 and place == _place_of_environment(pid)):
+            # It has no variables, and was the same program all the while.
+            return None
+        time.sleep(_PAUSE_SECONDS)
+    return None
+
+
+def _place_of_environment(pid: int) -> int | None:
+    """Where in its memory a process has its environment: 0 while it is turning into another program.
+
+    Returns:
+        An address that differs from program to program; None for what has no memory, as zombies and kernel threads.
+
+    Source: proc_pid_stat(5), members vsize (23) and env_end (51).
+    """
     try:
-        with open(f"/proc/{pid}/environ", "rb") as stream:  # noqa: PTH123
-            variables = stream.read().split(b"\0")
+        with open(f"/proc/{pid}/stat", "rb") as stream:  # noqa: PTH123
+            # The name, member 2, is in parentheses and may hold anything.
+            members = stream.read().rpartition(b")")[2].split()
     except OSError:
         return None
-    return next((value[len(_MARKER) :] for value in variables if value.startswith(_MARKER)), None)
+    return int(members[_ENV_END]) if len(members) > _ENV_END and members[_VSIZE] != b"0" else None
 
 
 def kill_orphans(commands: Collection[tuple[int, bytes]]) -> None:
@@ -276,7 +308,7 @@ def kill_orphans(commands: Collection[tuple[int, bytes]]) -> None:
             _kill_one(victim)
         if not victims:
             return
-        time.sleep(0.002)
+        time.sleep(_PAUSE_SECONDS)
 
 
 def _processes() -> list[int]:

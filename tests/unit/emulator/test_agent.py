@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,19 @@ def test_a_command_that_succeeds_before_the_signal_reaches_it_is_ended_all_the_s
         answers = [json.loads(line) for line in ours.recv(65_536).splitlines()]
     assert answers == [{"began": 1, "pid": pid}, {"exited": 1, "code": 0}, {"ended": 1}]
     assert (node_agent._left, node_agent._killed) == ({}, set())
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="strays are found by /proc, which only Linux has")
+def test_a_process_has_its_marker_while_it_turns_into_another_program(tmp_path: Path) -> None:
+    # Between two programs /proc shows an empty environment: a stray that is met there would live on.
+    script = tmp_path / "script"
+    script.write_text(f"exec /bin/sh {script}")
+    with subprocess.Popen(["/bin/sh", str(script)], env={"AZ_BATCH_TASK_DIR": "of the task"}) as process:
+        try:
+            assert {agent._marker_of(process.pid) for _ in range(3_000)} == {b"of the task"}
+        finally:
+            process.kill()
+    assert agent._marker_of(process.pid) is None
 
 
 @pytest.mark.parametrize("leaves", [True, False], ids=["has left it", "runs"])
