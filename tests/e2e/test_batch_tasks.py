@@ -71,13 +71,16 @@ def test_a_diamond_of_batch_tasks_with_a_failing_side(stage: Stage) -> None:
     stage.apply(*diamond("goes-on", onDependencyFailure="Ignore"))
     stage.wait("bj", "ends", "Failed")
     assert stage.condition("bj", "ends", "Failed")["reason"] == "DependencyFailed"
-    assert "(first: ends-left)" in stage.condition("bj", "ends", "Failed")["message"]
+    assert "(first: ends-left, exit code 1)" in stage.condition("bj", "ends", "Failed")["message"]
     stage.wait("bt", "ends-bottom", "Failed")
     stage.wait("bt", "goes-on-bottom", "Complete")
     assert stage.status("bt", "goes-on-left")["phase"] == "Failed"
     stage.until(lambda: reason(stage, "open-bottom") == "DependencyFailed", "the last one says that it never starts")
     assert "'open-left'" in stage.condition("bt", "open-bottom")["message"]
-    stage.until(lambda: "(first: open-left)" in stage.status("bj", "open").get("waitingFor", ""), "and so does the job")
+    stage.until(
+        lambda: "(first: open-left, exit code 1)" in stage.status("bj", "open").get("waitingFor", ""),
+        "and so does the job",
+    )
     mark.write_text("here")
     stage.kubectl("annotate", "batchtask/open-left", "azurebatch.io/retry-failed=1")
     stage.wait("bt", "open-bottom", "Complete")

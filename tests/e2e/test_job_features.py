@@ -114,13 +114,13 @@ def test_a_diamond_with_a_failing_side_ends_waits_or_goes_on_as_it_shall(stage: 
     stage.wait("bj", "fails", "Failed")
     failed = stage.condition("bj", "fails", "Failed")
     assert failed["reason"] == "DependencyFailed"
-    assert "(first: left)" in failed["message"]
+    assert "(first: left, exit code 1)" in failed["message"]
     waits(stage, "waits", "the remaining tasks depend on failed tasks")
     assert stage.status("bj", "waits")["taskCounts"]["active"] == 1
     stage.wait("bj", "goes-on", "Failed")
     assert stage.status("bj", "goes-on")["taskCounts"]["succeeded"] == 3
     failed = stage.condition("bj", "goes-on", "Failed")
-    assert (failed["reason"], failed["message"]) == ("TasksFailed", "1 of 4 tasks failed (first: left)")
+    assert (failed["reason"], failed["message"]) == ("TasksFailed", "1 of 4 tasks failed (first: left, exit code 1)")
     stage.wait("bj", "allowed", "Complete")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from prometheus_client import Counter, Histogram
 
 from azure_batch_operator import tracing
-from azure_batch_operator.api.account import AccountSpec, Polling
+from azure_batch_operator.api.account import AccountSpec, Auth, Polling
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import (
     BatchClient,
@@ -136,6 +136,7 @@ class Session:
     ) -> None:
         self.key = key
         self.url = spec.endpoint.rstrip("/")
+        self._auth = spec.auth
         self._listeners = listeners = setup.listeners
         limit = spec.rate_limit
         rate = (limit and limit.calls_per_second) or _CALLS_PER_SECOND
@@ -169,8 +170,9 @@ class Session:
         self._pauses = pauses
         self._traffic = Traffic(asyncio.get_running_loop().time)
 
-    async def sign_in_as(self, credential: Credential) -> None:
+    async def sign_in_as(self, credential: Credential, auth: Auth) -> None:
         """Take up a rotated credential; calls that are under way go on."""
+        self._auth = auth
         await self.client.use(credential)
         self.poller.request_poll()
 
@@ -236,7 +238,7 @@ class Session:
         passing = isinstance(error, TransientError) and self.health.checked and not self.health.reason
         if passing and self._failed_polls < _POLLS_BEFORE_ALARM:
             return
-        reason, message = account_problem(error)
+        reason, message = account_problem(error, self._auth)
         if reason == self.health.reason:
             return
         # The next pass over the BatchAccount logs its transition.
@@ -337,7 +339,7 @@ class Accounts:
             elif opened.ended:
                 return version
             elif opened.identity != prepared.identity:
-                await opened.session.sign_in_as(prepared.make())
+                await opened.session.sign_in_as(prepared.make(), spec.auth)
                 opened.identity = prepared.identity
                 logger.info("BatchAccount %s/%s: signs in with what is new", key.namespace, key.name)
         except ValueMissingError as error:
@@ -349,7 +351,7 @@ class Accounts:
                 )
             self._set_problem(key, error.reason, text)
         except BatchError as error:
-            self._set_problem(key, *account_problem(error))
+            self._set_problem(key, *account_problem(error, spec.auth))
         else:
             if self._problems.pop(key, None):
                 self._listeners.health(key)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from azure_batch_operator.api.account import Auth
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import (
@@ -40,6 +41,9 @@ SPEC = {
     "endpoint": "https://main.westeurope.batch.azure.com",
     "auth": {"sharedKey": {"secretRef": {"name": "s", "key": "k"}}},
 }
+
+
+AUTH = Auth.model_validate(SPEC["auth"])
 
 
 def account(**options: Any) -> Resource:
@@ -151,7 +155,7 @@ def test_the_table_of_waits(patience: str, waits: list[float]) -> None:
 def test_the_services_own_code_is_the_reason() -> None:
     assert classify_error(NotFoundError("x", status=404, code="PoolNotFound")).reason == "PoolNotFound"
     assert classify_error(ConnectionFailedError("refused")).reason == "ConnectionFailed"
-    reason, message = account_problem(ForbiddenError("x", status=403, code="AccountIsDisabled"))
+    reason, message = account_problem(ForbiddenError("x", status=403, code="AccountIsDisabled"), AUTH)
     assert reason == "AccountIsDisabled"
     assert "disabled" in message
 
@@ -174,11 +178,11 @@ def test_what_was_signed_does_not_crowd_out_what_is_to_be_done() -> None:
         "refused", status=403, code="AuthenticationFailed", values={"Detail": detail}, request_id="r"
     )
     error.kind = AuthenticationKind.BAD_KEY
-    _, message = account_problem(error)
+    _, message = account_problem(error, AUTH)
     assert message.endswith(
         "(AuthenticationFailed: refused (Detail=The MAC signature is not the same.) [request-id r])"
     ), message
-    assert in_short(message).endswith("correct the Secret of spec.auth.sharedKey")
+    assert in_short(message).endswith("key 'k' of Secret 's' is not a key of this account: correct it")
 
 
 def said(decision: Plan) -> dict[str, Any]:
@@ -247,7 +251,7 @@ def of_kind(error: Any, kind: ConnectionKind | AuthenticationKind) -> BatchError
         (of_kind(ConnectionFailedError("x"), ConnectionKind.TLS), "TLSFailed", "certificate"),
         (of_kind(ConnectionFailedError("x"), ConnectionKind.REFUSED), "ConnectionRefused", "spec.endpoint"),
         (of_kind(ConnectionFailedError("x"), ConnectionKind.RESET), "ConnectionFailed", "spec.endpoint"),
-        (of_kind(AuthenticationError("x"), AuthenticationKind.BAD_KEY), "KeyRefused", "spec.auth.sharedKey"),
+        (of_kind(AuthenticationError("x"), AuthenticationKind.BAD_KEY), "KeyRefused", "key 'k' of Secret 's'"),
         (of_kind(AuthenticationError("x"), AuthenticationKind.UNKNOWN_ACCOUNT), "UnknownAccount", "spec.accountName"),
         (of_kind(AuthenticationError("x"), AuthenticationKind.CLOCK_SKEW), "ClockSkew", "clock"),
         (of_kind(AuthenticationError("x"), AuthenticationKind.NOT_ALLOWED), "SignInMethodNotAllowed", "spec.auth"),
@@ -259,7 +263,7 @@ def of_kind(error: Any, kind: ConnectionKind | AuthenticationKind) -> BatchError
             "does not belong to the application",
         ),
         (AuthenticationError("x"), "AuthenticationFailed", "spec.auth"),
-        (UsageError("not base64"), "KeyInvalid", "correct the Secret of spec.auth.sharedKey"),
+        (UsageError("not base64"), "KeyInvalid", "key 'k' of Secret 's' is not an access key"),
         (EndpointRefusedError("x"), "EndpointRefused", "--allowed-host"),
         (ForbiddenError("x", status=403, code="AccountIsDisabled"), "AccountIsDisabled", "suspended"),
         (
@@ -274,7 +278,7 @@ def of_kind(error: Any, kind: ConnectionKind | AuthenticationKind) -> BatchError
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_each_trouble_has_its_own_reason_and_remedy(error: BatchError, reason: str, remedy: str) -> None:
-    found, message = account_problem(error)
+    found, message = account_problem(error, AUTH)
     assert found == reason
     assert remedy in message
 

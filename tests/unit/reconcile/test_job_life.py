@@ -393,7 +393,9 @@ def test_a_job_of_which_only_blocked_batch_tasks_are_left_ends_if_it_is_to_end_w
         there = remote(one, onAllTasksComplete=more.get("onAllTasksComplete", "noaction"))
         decision = decide(one, there, view)
         assert verbs(decision) == verb
-        assert (decision.status or {})["waitingFor"] == "the remaining tasks depend on failed tasks (first: a)"
+        assert (decision.status or {})[
+            "waitingFor"
+        ] == "the remaining tasks depend on failed tasks (first: a, exit code 3)"
         assert verbs(decide(one, there, replace(view, others_blocked=1))) == []
 
 
@@ -480,11 +482,11 @@ SIX = JOB_SPEC | {"tasks": [{"id": id, "commandLine": ""} for id in "abcdef"]}
         ("MaxWallClockTimeExpiry", {}, "Succeeded", "all 6 tasks succeeded"),
         ("UserTerminate", {"failed": 2}, "JobTerminated", "was ended (UserTerminate) when 4 of 6 tasks had succeeded"),
         ("because", {"unfinished": 6}, "JobTerminated", "was ended (because) when 0 of 6 tasks had succeeded"),
-        ("AllTasksCompleted", {"failed": 2}, "TasksFailed", "2 of 6 tasks failed (first: a)"),
-        ("TaskFailed", {"failed": 2}, "TasksFailed", "2 of 6 tasks failed (first: a)"),
+        ("AllTasksCompleted", {"failed": 2}, "TasksFailed", "2 of 6 tasks failed (first: a, exit code 3)"),
+        ("TaskFailed", {"failed": 2}, "TasksFailed", "2 of 6 tasks failed (first: a, exit code 3)"),
         (job_end.ASKED.terminate_reason, {}, "Succeeded", "all 6 tasks succeeded"),
         (job_end.ASKED.terminate_reason, {"failed": 1}, "JobTerminated", "ended the job; 5 of 6 tasks had succeeded"),
-        (job_end.TOO_MANY_FAILED.terminate_reason, {"failed": 3}, "TooManyTasksFailed", "allows (first: a); 3 of 6 tasks"),
+        (job_end.TOO_MANY_FAILED.terminate_reason, {"failed": 3}, "TooManyTasksFailed", "(first: a, exit code 3); 3 of 6 tasks"),
     ],
 )  # fmt: skip
 def test_how_a_job_ends_is_told_by_its_tasks_first(
@@ -505,7 +507,7 @@ def test_a_job_with_one_task_speaks_of_it_alone() -> None:
     one = job(JOB_SPEC | {"tasks": SIX["tasks"][:1]}, finalizer=True)
     tasks = TasksView(counts=counted(failed=1), failed=[failure("a")], failed_count=1, unfinished=0)
     status = decide(one, completed(one, "AllTasksCompleted"), tasks).status or {}
-    assert status["conditions"][0]["message"] == "task 'a' failed"
+    assert status["conditions"][0]["message"] == "task 'a' failed (exit code 3)"
 
 
 def test_a_job_that_ended_by_itself_before_all_tasks_were_in_has_failed() -> None:

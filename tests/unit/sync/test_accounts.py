@@ -12,7 +12,16 @@ import pytest
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.batch import BatchError, DeadlineError, HostPolicy, NotSentError, ServerBusyError, SharedKey
+from azure_batch_operator.batch import (
+    AuthenticationError,
+    AuthenticationKind,
+    BatchError,
+    DeadlineError,
+    HostPolicy,
+    NotSentError,
+    ServerBusyError,
+    SharedKey,
+)
 from azure_batch_operator.batch.transport import Call
 from azure_batch_operator.kube.api import NotFound
 from azure_batch_operator.reconcile.account.lifecycle import Health
@@ -119,7 +128,7 @@ class Opened:
         self.key, self.health, self.signed = key, Health(True), [credential]
         Opened.made += 1
 
-    async def sign_in_as(self, credential: SharedKey) -> None:
+    async def sign_in_as(self, credential: SharedKey, _auth: Any) -> None:
         self.signed.append(credential)
 
     async def run(self) -> None:
@@ -167,7 +176,12 @@ async def test_a_session_that_signs_in_anew_polls_at_once(monkeypatch: pytest.Mo
     monkeypatch.setattr(opened.client, "use", use)
     monkeypatch.setattr(opened.poller, "request_poll", lambda: pokes.append(len(used)))
     other = SharedKey("a", "b3RoZXI=")
-    await opened.sign_in_as(other)
+    auth = module.Auth.model_validate({"sharedKey": {"secretRef": {"name": "s", "key": "renewed"}}})
+    await opened.sign_in_as(other, auth)
+    error = AuthenticationError("x")
+    error.kind = AuthenticationKind.BAD_KEY
+    opened._polled(error)
+    assert "key 'renewed' of Secret 's'" in opened.health.message
     assert used == [other]
     assert pokes == [1], "with the new credential, and without waiting for the next poll"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from azure_batch_operator.api.account import Auth
 from azure_batch_operator.batch import (
     NEVER_SENT,
     AuthenticationError,
@@ -36,7 +37,7 @@ _TOKEN = "TokenRefused"  # noqa: S105  (a reason, not a token)
 _SIGN_INS = {
     "bad-key": (
         "KeyRefused",
-        "the key in the Secret is not a key of this account: correct the Secret of spec.auth.sharedKey",
+        "the value of {secret} is not a key of this account: correct it",
     ),
     "unknown-account": (
         "UnknownAccount",
@@ -57,10 +58,10 @@ _SIGN_INS = {
     "unknown-tenant": (_TOKEN, "there is no such tenant: correct tenantId in spec.auth"),
     "bad-secret": (
         _TOKEN,
-        "the client secret or certificate does not belong to the application: correct the Secret of spec.auth",
+        "the value of {secret} does not belong to the application: correct it",
     ),
-    "expired": (_TOKEN, "the credential has expired: renew the Secret of spec.auth"),
-    "malformed": (_TOKEN, "the credential cannot be read: correct the Secret of spec.auth"),
+    "expired": (_TOKEN, "the credential has expired: renew {secret}"),
+    "malformed": (_TOKEN, "the credential cannot be read: correct {secret}"),
     "sign-in-failed": (_TOKEN, "Entra gives no token: check spec.auth"),
 }
 _CODES = {
@@ -115,8 +116,20 @@ def judges_account(error: BatchError) -> bool:
             return False
 
 
-def account_problem(error: BatchError) -> tuple[str, str]:
-    """Reason and message of a BatchAccount's `Ready` condition for an error, each with its remedy."""
+def secret_name(auth: Auth) -> str:
+    """What a message calls the Secret of `spec.auth`, with its key."""
+    for method in (auth.shared_key, auth.client_secret, auth.client_certificate):
+        if method is not None:
+            return f"key {method.secret_ref.key!r} of Secret {method.secret_ref.name!r}"
+    return "the Secret of spec.auth"
+
+
+def account_problem(error: BatchError, auth: Auth) -> tuple[str, str]:
+    """Reason and message of a BatchAccount's `Ready` condition for an error, each with its remedy.
+
+    Args:
+        auth: `spec.auth`, whose Secret a message names.
+    """
     # Pages of what was signed, which helps nobody and would crowd out what does.
     text = re.sub(rf"{_STRING_TO_SIGN}: '.*?'\.?", "", str(error), flags=re.DOTALL)
     match error:
@@ -129,10 +142,8 @@ def account_problem(error: BatchError) -> tuple[str, str]:
             reason = "EndpointRefused"
             remedy = "credentials may not be sent to spec.endpoint: start the operator with --allowed-host, or use another one"
         case UsageError():
-            reason, remedy = (
-                "KeyInvalid",
-                "the value in the Secret is not a key: correct the Secret of spec.auth.sharedKey",
-            )
+            reason = "KeyInvalid"
+            remedy = "the value of {secret} is not an access key: set it to the key of the account, in base64 as Azure shows it"
         case ForbiddenError():
             reason = error.code or "Forbidden"
             remedy = _CODES.get(reason, "the identity lacks a role on the account, or the account is disabled")
@@ -144,4 +155,4 @@ def account_problem(error: BatchError) -> tuple[str, str]:
             reason, remedy = "ServiceFailed", "the service answers with errors; calls are retried automatically"
         case _:
             return error.code or "RequestFailed", text
-    return reason, f"{remedy} ({text})"
+    return reason, f"{remedy.replace('{secret}', secret_name(auth))} ({text})"

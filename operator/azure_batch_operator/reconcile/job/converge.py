@@ -16,6 +16,7 @@ from azure_batch_operator.reconcile.job import end as job_end
 from azure_batch_operator.reconcile.job import expand, suspension
 from azure_batch_operator.reconcile.job import status as job_status
 from azure_batch_operator.reconcile.job.creation import FOREIGN_LOOKED_AT_EVERY, wrong_tasks
+from azure_batch_operator.reconcile.job.failures import first_failed
 from azure_batch_operator.reconcile.job.scope import NOT_ALLOWED, LiveJob, TargetPoolView, TasksView
 from azure_batch_operator.reconcile.job.waiting import waiting_for
 from azure_batch_operator.reconcile.plan import Call, Event, Evidence, Feed, Plan, Table, without_etag
@@ -289,4 +290,4 @@ def _held(job: LiveJob) -> Verdict | None:
     total = job_status.total_of(resource, tasks)
     if tasks.failed_count <= job_end.allowed_failures(resource.spec, total) and not stuck:
         return None
-    return job_end.held(tasks.failed_count, total, tasks.failed[0]["id"] if tasks.failed else "?")
+    return job_end.held(tasks.failed_count, total, first_failed(tasks.failed))

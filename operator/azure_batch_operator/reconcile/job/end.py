@@ -13,6 +13,7 @@ from typing import Any
 
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.reconcile.job.failures import first_failed, how
 from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.plan import TaskEvidence
 from azure_batch_operator.reconcile.status import SUSPENDED, Verdict, seconds_since
@@ -164,7 +165,7 @@ def outcome(
     info = remote.get("executionInfo") or {}
     failed, unfinished = tasks.failed_count, tasks.unfinished or 0
     reason = str(info.get("terminateReason") or "")
-    first = f" (first: {tasks.failed[0]['id']})" if tasks.failed else ""
+    first = first_failed(tasks.failed)
     if error := info.get("schedulingError"):
         code = str(error.get("code") or "SchedulingError")
         return failure(Ending(code, "", f"the job could not be scheduled: {error.get('message')}"))
@@ -185,11 +186,10 @@ def outcome(
         which = "activeDeadlineSeconds" if "activeDeadlineSeconds" in spec else "constraints.maxWallClockTime"
         return failure(Ending("DeadlineExceeded", reason, f"{which} was over when {so_far}"))
     if reason in _BY_ITSELF and failed > allowed_failures(spec, total):
-        text = (
-            f"task {tasks.failed[0]['id']!r} failed"
-            if total == 1 and tasks.failed
-            else f"{failed} of {total} tasks failed{first}"
-        )
+        text = f"{failed} of {total} tasks failed{first}"
+        if total == 1 and tasks.failed:
+            way = how(tasks.failed[0])
+            text = f"task {tasks.failed[0]['id']!r} failed{f' ({way})' if way else ''}"
         return failure(Ending("TasksFailed", "", text))
     return failure(Ending("JobTerminated", "", f"the job was ended ({reason}) when {so_far}"))
 
@@ -206,7 +206,7 @@ def _success(total: int, failed: int, reason: str) -> Verdict:
 def held(failed: int, total: int, first: str) -> Verdict:
     """The verdict on a job that is kept open although its tasks have ended, since some have failed."""
     text = (
-        f"{failed} of {counted(total, 'task')} failed (first: {first}); failurePolicy keeps the job open: run them again with a "
-        f"new value of the annotation {RETRY_FAILED}, or end the job with {TERMINATE}"
+        f"{failed} of {counted(total, 'task')} failed{first}; failurePolicy keeps the job open: run them again with a new value "
+        f"of the annotation {RETRY_FAILED}, or end the job with {TERMINATE}"
     )
     return Verdict("Held", "TasksFailed", text, ready=False, trend="Stalled")

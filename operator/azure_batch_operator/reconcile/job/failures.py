@@ -25,6 +25,19 @@ def cause(task: Mapping[str, Any]) -> tuple[Any, ...]:
     return (info.get("exitCode"), failure.get("category"), failure.get("code"))
 
 
+def how(task: Mapping[str, Any]) -> str:
+    """How a task failed, in two or three words; empty if the service does not say."""
+    exit_code, _, code = cause(task)
+    return f"exit code {exit_code}" if exit_code is not None else str(code or "")
+
+
+def first_failed(failed: Sequence[Mapping[str, Any]]) -> str:
+    """Which task failed first, and how, as a message puts it in parentheses; empty if none was listed."""
+    if not failed:
+        return ""
+    return f" (first: {', '.join(filter(None, (str(failed[0]['id']), how(failed[0]))))})"
+
+
 def explained(failure: Mapping[str, Any]) -> str:
     """The text of a failure with the service's details: which file, which container; empty if it has none.
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from azure_batch_operator.reconcile.job import dependencies, expand
+from azure_batch_operator.reconcile.job.failures import first_failed
 from azure_batch_operator.reconcile.job.scope import TargetPoolView, TasksView
 from azure_batch_operator.reconcile.job.suspension import pool_id
 from azure_batch_operator.reconcile.plan import Absent
@@ -29,8 +30,7 @@ def waiting_for(
     if tasks.number("running") or not tasks.number("active") or remote.get("state") != "active":
         return None
     if blocked:
-        first = f" (first: {tasks.failed[0]['id']})" if tasks.failed else ""
-        return f"the remaining tasks depend on failed tasks{first}"
+        return f"the remaining tasks depend on failed tasks{first_failed(tasks.failed)}"
     failed = [each for each in tasks.node_failures if each.get("task") == "preparation"]
     if failed:
         how = (
