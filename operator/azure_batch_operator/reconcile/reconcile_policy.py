@@ -28,7 +28,14 @@ from azure_batch_operator.reconcile.plan import (
     Unconfirmed,
     without_etag,
 )
-from azure_batch_operator.reconcile.standard_plans import FORCE_HINT, deleting, foreign, still_there, with_event
+from azure_batch_operator.reconcile.standard_plans import (
+    FORCE_HINT,
+    deleting,
+    foreign,
+    release_at_once,
+    still_there,
+    with_event,
+)
 from azure_batch_operator.reconcile.status import Verdict, carry_over, conditions
 from azure_batch_operator.words import listed
 
@@ -83,8 +90,8 @@ def irreversible(resource: Resource, plan: Plan) -> bool:
 
 def unknown(resource: Resource, namespace: Mapping[str, str], now: float) -> Plan:
     """An unknown policy stalls: taking it for `manage` could delete what somebody wanted to keep."""
-    if resource.deleting and (not resource.has_finalizer or resource.released):
-        return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
+    if (released := release_at_once(resource)) is not None:
+        return released
     value = stated(resource.annotations)
     where = "the object" if value else f"namespace {resource.key.namespace!r}"
     message = f"annotation {RECONCILE_POLICY} of {where} is {value or stated(namespace)!r}: it must be {_VALUES}"

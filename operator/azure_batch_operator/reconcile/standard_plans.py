@@ -88,6 +88,13 @@ def without_account(resource: Resource, account: AccountView, now: float) -> Pla
     return waiting(resource, account.reason, account.message, now)
 
 
+def release_at_once(resource: Resource) -> Plan | None:
+    """Let a deleted object go without a look at Azure Batch: its user forces that, or it has no finalizer; None otherwise."""
+    if resource.deleting and (not resource.has_finalizer or resource.released):
+        return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
+    return None
+
+
 def ever_created(resource: Resource) -> bool:
     """Whether a call may have created something for the object: its account stands in the status before the first one."""
     return any(resource.status.get(name) for name in ("account", "state", "url"))

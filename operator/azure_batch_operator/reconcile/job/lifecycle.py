@@ -16,9 +16,15 @@ from azure_batch_operator.reconcile.job.converge import converge, stop_unseen
 from azure_batch_operator.reconcile.job.creation import before_creation, create, lost
 from azure_batch_operator.reconcile.job.finished import clean_up, finish, finished, held, keeps_object
 from azure_batch_operator.reconcile.job.scope import JobScope, LiveJob
-from azure_batch_operator.reconcile.plan import Absent, Plan, Unconfirmed
-from azure_batch_operator.reconcile.standard_plans import ever_created, waiting, without_account
+from azure_batch_operator.reconcile.plan import Absent, Plan
 from azure_batch_operator.reconcile.status import has_ended
+from azure_batch_operator.reconcile.steps import (
+    first_plan,
+    release,
+    settle_ownership,
+    wait_for_account_and_pool,
+    wait_for_poll,
+)
 
 
 def is_open(resource: Resource) -> bool:
@@ -47,16 +53,8 @@ def managed_elsewhere(resource: Resource) -> bool:
 
 def plan(scope: JobScope) -> Plan:
     """Decide about one BatchJob: the first step that has something to say does."""
-    decided = next((found for step in STEPS if (found := step(scope)) is not None), Plan())
+    decided = first_plan(STEPS, scope)
     return _with_pool(scope, _with_retry(scope, decided))
-
-
-def _let_go(scope: JobScope) -> Plan | None:
-    """The user has forced the end of the object, or there is nothing to wait for."""
-    resource = scope.resource
-    if resource.deleting and (not resource.has_finalizer or resource.released):
-        return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
-    return None
 
 
 def _left_to_others(scope: JobScope) -> Plan | None:
@@ -75,21 +73,6 @@ def _ended(scope: JobScope) -> Plan | None:
 def _before_creation(scope: JobScope) -> Plan | None:
     """Something keeps the job from being created at all."""
     return None if scope.resource.deleting else before_creation(scope)
-
-
-def _without_account(scope: JobScope) -> Plan | None:
-    """No call can be made."""
-    resource, account, pool = scope.resource, scope.account, scope.pool
-    if account.usable:
-        return None
-    if pool.problem and account.gone and not resource.deleting and not ever_created(resource):
-        return waiting(resource, *pool.problem, scope.now)
-    return without_account(resource, account, scope.now)
-
-
-def _unobserved(scope: JobScope) -> Plan | None:
-    """Nothing is decided before the next poll."""
-    return Plan() if scope.remote is Absent.UNKNOWN else None
 
 
 def _deleted(scope: JobScope) -> Plan | None:
@@ -111,9 +94,7 @@ def _absent(scope: JobScope) -> Plan | None:
 
 def _claimed(scope: JobScope) -> Plan | None:
     """The job is somebody else's, or is to be adopted first."""
-    if isinstance(scope.remote, Absent):
-        return None
-    return policy.claim(scope.resource, policy.JOB, scope.remote, scope.cluster, scope.now, scope.others)
+    return settle_ownership(scope, policy.JOB)
 
 
 def _alive(scope: JobScope) -> Plan | None:
@@ -128,12 +109,12 @@ def _alive(scope: JobScope) -> Plan | None:
 
 
 STEPS: tuple[Callable[[JobScope], Plan | None], ...] = (
-    _let_go,
+    release,
     _left_to_others,
     _ended,
     _before_creation,
-    _without_account,
-    _unobserved,
+    wait_for_account_and_pool,
+    wait_for_poll,
     _deleted,
     _absent,
     _claimed,

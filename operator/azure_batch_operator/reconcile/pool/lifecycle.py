@@ -15,7 +15,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile import secret_versions as pool_values
-from azure_batch_operator.reconcile.plan import Absent, Call, Event, Plan, Table, Unconfirmed
+from azure_batch_operator.reconcile.plan import Absent, Call, Event, Plan, Table
 from azure_batch_operator.reconcile.pool import deletion as pool_delete
 from azure_batch_operator.reconcile.pool import nodes as pool_nodes
 from azure_batch_operator.reconcile.pool import recreate as pool_recreate
@@ -28,8 +28,9 @@ from azure_batch_operator.reconcile.pool.nodes import Remediation
 from azure_batch_operator.reconcile.pool.scale import ask_again_in, scale
 from azure_batch_operator.reconcile.pool.scope import PoolScope, PoolView, Step, steady
 from azure_batch_operator.reconcile.secret_versions import MISSING_LOOKED_AT_EVERY
-from azure_batch_operator.reconcile.standard_plans import finalizer_on, waiting, with_event, without_account
+from azure_batch_operator.reconcile.standard_plans import finalizer_on, waiting, with_event
 from azure_batch_operator.reconcile.status import Verdict, carry_over, pick, status
+from azure_batch_operator.reconcile.steps import first_plan, release, settle_ownership, wait_for_account, wait_for_poll
 from azure_batch_operator.words import listed
 
 _VALUES_LOOKED_AT_EVERY = 300.0
@@ -37,58 +38,44 @@ _VALUES_LOOKED_AT_EVERY = 300.0
 
 def plan(scope: PoolScope) -> Plan:
     """Decide about one BatchPool: the first step that has something to say does."""
-    return next((found for step in STEPS if (found := step(scope)) is not None), Plan())
+    return first_plan(STEPS, scope)
 
 
-def _let_go(scope: PoolScope) -> Plan | None:
-    """The user has forced the end of the object, or its pool is to stay."""
-    resource = scope.resource
-    if resource.deleting and (not resource.has_finalizer or resource.released):
-        return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
-    return pool_delete.orphaned(resource)
-
-
-def _without_account(scope: PoolScope) -> Plan | None:
-    """No call can be made."""
-    return None if scope.account.usable else without_account(scope.resource, scope.account, scope.now)
-
-
-def _unobserved(scope: PoolScope) -> Plan | None:
-    """Nothing is decided before the next poll."""
-    return Plan() if scope.view.remote is Absent.UNKNOWN else None
+def _orphaned(scope: PoolScope) -> Plan | None:
+    """The object is being deleted, and its pool is to stay."""
+    return pool_delete.orphaned(scope.resource)
 
 
 def _deleted(scope: PoolScope) -> Plan | None:
     """The object is being deleted: so is its pool."""
-    if not scope.resource.deleting or scope.view.remote is Absent.UNKNOWN:
+    if not scope.resource.deleting or scope.remote is Absent.UNKNOWN:
         return None
-    return pool_delete.delete(scope.resource, scope.view, scope.view.remote, scope.cluster, scope.now, scope.others)
+    return pool_delete.delete(scope.resource, scope.view, scope.remote, scope.cluster, scope.now, scope.others)
 
 
 def _absent(scope: PoolScope) -> Plan | None:
     """There is no pool."""
-    return _create(scope) if isinstance(scope.view.remote, Absent) else None
+    return _create(scope) if isinstance(scope.remote, Absent) else None
 
 
 def _claimed(scope: PoolScope) -> Plan | None:
     """The pool is somebody else's, or is to be adopted first."""
-    if isinstance(scope.view.remote, Absent):
-        return None
-    return policy.claim(scope.resource, policy.POOL, scope.view.remote, scope.cluster, scope.now, scope.others)
+    return settle_ownership(scope, policy.POOL)
 
 
 def _alive(scope: PoolScope) -> Plan | None:
     """The pool is there, and ours."""
-    remote = scope.view.remote
+    remote = scope.remote
     if isinstance(remote, Absent):
         return None
     return policy.with_adoption(_converge(scope, remote), scope.resource, remote, scope.cluster, scope.others)
 
 
 STEPS: tuple[Callable[[PoolScope], Plan | None], ...] = (
-    _let_go,
-    _without_account,
-    _unobserved,
+    release,
+    _orphaned,
+    wait_for_account,
+    wait_for_poll,
     _deleted,
     _absent,
     _claimed,

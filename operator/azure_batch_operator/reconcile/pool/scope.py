@@ -86,6 +86,11 @@ class PoolScope:
     now: float
     others: Others = NO_OTHERS
 
+    @property
+    def remote(self) -> Remote:
+        """The pool as the last poll saw it."""
+        return self.view.remote
+
 
 @dataclass(frozen=True)
 class Step:

@@ -23,20 +23,24 @@ from azure_batch_operator.reconcile.plan import (
     Plan,
     Remote,
     Table,
-    Unconfirmed,
     without_etag,
 )
 from azure_batch_operator.reconcile.schedule import changes as schedule_changes
 from azure_batch_operator.reconcile.schedule import cron
 from azure_batch_operator.reconcile.secret_versions import MISSING_LOOKED_AT_EVERY, NO_VALUES, ValueVersions
 from azure_batch_operator.reconcile.standard_plans import (
-    ever_created,
     finalizer_on,
     waiting,
     with_event,
-    without_account,
 )
 from azure_batch_operator.reconcile.status import Verdict, carry_over, pick, status
+from azure_batch_operator.reconcile.steps import (
+    first_plan,
+    release,
+    settle_ownership,
+    wait_for_account_and_pool,
+    wait_for_poll,
+)
 
 _ENDED = ("completed", "terminating")
 
@@ -94,15 +98,7 @@ class ScheduleScope:
 
 def plan(scope: ScheduleScope) -> Plan:
     """Decide about one BatchJobSchedule: the first step that has something to say does."""
-    return next((found for step in STEPS if (found := step(scope)) is not None), Plan())
-
-
-def _let_go(scope: ScheduleScope) -> Plan | None:
-    """The user has forced the end of the object, or there is nothing to wait for."""
-    resource = scope.resource
-    if resource.deleting and (not resource.has_finalizer or resource.released):
-        return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
-    return None
+    return first_plan(STEPS, scope)
 
 
 def _by_cron(scope: ScheduleScope) -> Plan | None:
@@ -110,21 +106,9 @@ def _by_cron(scope: ScheduleScope) -> Plan | None:
     return cron.plan(scope.resource, scope.jobs.children, scope.now) if is_cron(scope.resource) else None
 
 
-def _without_account(scope: ScheduleScope) -> Plan | None:
-    """No call can be made."""
-    resource, account, pool = scope.resource, scope.account, scope.pool
-    if account.usable:
-        return None
-    if pool.problem and account.gone and not resource.deleting and not ever_created(resource):
-        return waiting(resource, *pool.problem, scope.now)
-    return without_account(resource, account, scope.now)
-
-
-def _unobserved(scope: ScheduleScope) -> Plan | None:
-    """Nothing is decided before the next poll."""
-    if scope.remote is not Absent.UNKNOWN:
-        return None
-    return Plan() if is_open(scope.resource) else _seen(scope.resource)
+def _read_after_its_end(scope: ScheduleScope) -> Plan | None:
+    """A schedule that has ended is not looked at any more; after a restart its spec counts as read all the same."""
+    return None if scope.remote is not Absent.UNKNOWN or is_open(scope.resource) else _seen(scope.resource)
 
 
 def _deleted(scope: ScheduleScope) -> Plan | None:
@@ -141,9 +125,7 @@ def _absent(scope: ScheduleScope) -> Plan | None:
 
 def _claimed(scope: ScheduleScope) -> Plan | None:
     """The schedule is somebody else's, or is to be adopted first."""
-    if isinstance(scope.remote, Absent):
-        return None
-    return policy.claim(scope.resource, policy.SCHEDULE, scope.remote, scope.cluster, scope.now, scope.others)
+    return settle_ownership(scope, policy.SCHEDULE)
 
 
 def _alive(scope: ScheduleScope) -> Plan | None:
@@ -155,10 +137,11 @@ def _alive(scope: ScheduleScope) -> Plan | None:
 
 
 STEPS: tuple[Callable[[ScheduleScope], Plan | None], ...] = (
-    _let_go,
+    release,
     _by_cron,
-    _without_account,
-    _unobserved,
+    wait_for_account_and_pool,
+    _read_after_its_end,
+    wait_for_poll,
     _deleted,
     _absent,
     _claimed,
@@ -168,7 +151,7 @@ STEPS: tuple[Callable[[ScheduleScope], Plan | None], ...] = (
 
 
 def _seen(resource: Resource) -> Plan:
-    """A schedule that has ended is not looked at any more; after a restart its spec is seen all the same."""
+    """Only that the generation was read is new."""
     if resource.status.get("observedGeneration") == resource.generation:
         return Plan()
     conditions = [

@@ -44,6 +44,7 @@ from azure_batch_operator.reconcile.standard_plans import (
     foreign,
     once_absent,
     other_name,
+    release_at_once,
     troubled,
     waiting,
     with_event,
@@ -420,8 +421,8 @@ def _other_constraints(resource: Resource, job: JobView, remote: Mapping[str, An
 
 def _delete(scope: TaskScope) -> Plan:
     resource, account, job, view, now = scope.resource, scope.account, scope.job, scope.view, scope.now
-    if not resource.has_finalizer or resource.released:
-        return Plan(finalizer="remove", unconfirmed=Unconfirmed.RELEASED)
+    if (released := release_at_once(resource)) is not None:
+        return released
     if not job.id:
         text = (
             f"BatchJob {_job_name(resource)!r} was deleted, and the ID of its job in Azure Batch is unknown: "
