@@ -31,6 +31,7 @@ from azure_batch_operator.reconcile.account.problems import account_problem
 from azure_batch_operator.sync.credentials import SignIn, account_secret, prepare
 from azure_batch_operator.sync.feeder import Feeder
 from azure_batch_operator.sync.mirror import Interest, Mirror
+from azure_batch_operator.sync.open_group import OpenGroup
 from azure_batch_operator.sync.operations import Operations
 from azure_batch_operator.sync.poller import Changed, Poller, PollLimits
 from azure_batch_operator.sync.retrier import Retrier
@@ -273,13 +274,11 @@ class Accounts:
         self._open: dict[Key, _Open] = {}
         self._problems: dict[Key, Health] = {}
         self._ends: dict[Key, int] = {}
-        self._group: asyncio.TaskGroup | None = None
+        self._group = OpenGroup()
 
     async def run(self) -> None:
         """Hold the sessions until cancelled. One that ends by a fault is shown, and restarted; the others go on."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            await asyncio.Event().wait()
+        await self._group.run()
 
     def session(self, key: Key) -> Session | None:
         """The session of an account, if it could be opened."""
@@ -332,7 +331,7 @@ class Accounts:
                 setup = Setup(self._hosts, self._pacing, self._listeners, self._api.permit, self._api)
                 session = Session(key, spec, prepared.make(), setup, pauses_shown(resource))
                 await self.close(key)
-                task = self._running_group().create_task(self._serve(key, session), name=f"session {key}")
+                task = self._group.start(self._serve(key, session), name=f"session {key}")
                 self._open[key] = _Open(session, prepared.place, prepared.identity, task)
                 self._problems.pop(key, None)
                 self._listeners.health(key)
@@ -384,11 +383,6 @@ class Accounts:
             if self._open.get(key) is opened:
                 del self._open[key]
                 self._listeners.health(key)
-
-    def _running_group(self) -> asyncio.TaskGroup:
-        if self._group is None:
-            raise RuntimeError("accounts are opened only while `run` runs")
-        return self._group
 
     def _set_problem(self, key: Key, reason: str, message: str) -> None:
         problem = Health(True, reason, message)

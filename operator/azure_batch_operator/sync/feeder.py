@@ -33,6 +33,7 @@ from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.task_policies import Policies
 from azure_batch_operator.sync.backoff import Backoff
 from azure_batch_operator.sync.landing import LANDING_SECONDS
+from azure_batch_operator.sync.open_group import OpenGroup
 from azure_batch_operator.sync.task_diff import Body, FeedState, Sieve, UnorderedError
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class Feeder:
         self._secrets = secrets
         self._jobs: dict[Key, _Job] = {}
         self._backoff = Backoff(lambda: asyncio.get_running_loop().time())
-        self._group: asyncio.TaskGroup | None = None
+        self._group = OpenGroup()
 
     def state(self, incarnation: Incarnation) -> FeedState | None:
         """How far the tasks of this job are; None if this process has not looked."""
@@ -130,7 +131,7 @@ class Feeder:
             fingerprint: of `spec`, decided together with it.
             exact: whether a task that has more than `spec` mentions differs from it.
         """
-        if self._group is None:
+        if not self._group.is_open:
             return
         if self.is_busy(incarnation, fingerprint):
             return
@@ -144,12 +145,12 @@ class Feeder:
         before, job = job, _Job(incarnation, FeedState(fingerprint), exact=exact)
         if before is not None:
             # What was meant for a former incarnation may land in this one.
-            requeue_after = before.incarnation == incarnation and before.state.fingerprint == fingerprint
-            job.landing = before.landing if requeue_after else max(before.landing, before.doubted)
-            job.doubted = before.doubted if requeue_after else 0.0
-            job.exact = before.exact if requeue_after else exact
+            same = before.incarnation == incarnation and before.state.fingerprint == fingerprint
+            job.landing = before.landing if same else max(before.landing, before.doubted)
+            job.doubted = before.doubted if same else 0.0
+            job.exact = before.exact if same else exact
         self._jobs[incarnation.key] = job
-        job.task = self._group.create_task(self._feed(job, job_id, spec))
+        job.task = self._group.start(self._feed(job, job_id, spec))
 
     def stop(self, incarnation: Incarnation, fingerprint: str | None) -> None:
         """Bring in nothing more for other sources than these, or for another incarnation; what is on its way may still land.
@@ -176,9 +177,7 @@ class Feeder:
 
     async def run(self) -> None:
         """Feed until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            await asyncio.Event().wait()
+        await self._group.run()
 
     async def _feed(self, job: _Job, job_id: str, spec: Body) -> None:
         key, state = job.incarnation.key, job.state

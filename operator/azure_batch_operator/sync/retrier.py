@@ -21,6 +21,7 @@ from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.ownership import claimed
 from azure_batch_operator.sync.backoff import Backoff
 from azure_batch_operator.sync.feeder import Incarnation
+from azure_batch_operator.sync.open_group import OpenGroup
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class Retrier:
         self._refused: dict[Key, tuple[Incarnation, str, BatchError]] = {}
         self._running: dict[Key, asyncio.Task[None]] = {}
         self._backoff = Backoff(lambda: asyncio.get_running_loop().time())
-        self._group: asyncio.TaskGroup | None = None
+        self._group = OpenGroup()
 
     def done(self, job: Incarnation) -> str | None:
         """Value of the annotation that was carried out last for this incarnation, by this process."""
@@ -115,8 +116,8 @@ class Retrier:
         held = self._backoff.held(job.key, _RETRY, (job, value))
         if held is not None:
             return held[0]
-        if job.key not in self._running and self._group is not None:
-            self._running[job.key] = self._group.create_task(self._retry(job, job_id, value, until))
+        if job.key not in self._running and self._group.is_open:
+            self._running[job.key] = self._group.start(self._retry(job, job_id, value, until))
         return None
 
     def hurry(self, key: Key) -> None:
@@ -139,9 +140,7 @@ class Retrier:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            await asyncio.Event().wait()
+        await self._group.run()
 
     async def _retry(self, job: Incarnation, job_id: str, value: str, until: str | None) -> None:
         request = self._requests.get(job.key)

@@ -18,6 +18,7 @@ from azure_batch_operator.batch import AlreadyExistsError, BatchClient, BatchErr
 from azure_batch_operator.guard import refusal
 from azure_batch_operator.reconcile.error_classes import classify_error, overtaken
 from azure_batch_operator.sync.backoff import Backoff
+from azure_batch_operator.sync.open_group import OpenGroup
 
 logger = logging.getLogger(__name__)
 
@@ -104,17 +105,17 @@ class Submitter:
         """The job of each object whose task waits or is being sent."""
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._arrived: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
-        self._group: asyncio.TaskGroup | None = None
+        self._group = OpenGroup()
 
     def add(self, key: Key, job_id: str, body: Body, owner: str) -> None:
         """Have a task added soon."""
-        if key in self._in_hand or self._group is None:
+        if key in self._in_hand or not self._group.is_open:
             return
         self._in_hand[key] = job_id
         self._waiting[job_id][key] = _Item(key, body, owner)
         self._arrived[job_id].set()
         if job_id not in self._jobs:
-            self._jobs[job_id] = self._group.create_task(self._serve(job_id))
+            self._jobs[job_id] = self._group.start(self._serve(job_id))
 
     def has(self, key: Key) -> bool:
         """Whether the task of this object is on its way."""
@@ -143,9 +144,7 @@ class Submitter:
 
     async def run(self) -> None:
         """Send until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            await asyncio.Event().wait()
+        await self._group.run()
 
     async def _serve(self, job_id: str) -> None:
         """Send the tasks of one job until there are none left."""

@@ -18,6 +18,7 @@ from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.reconcile.error_classes import ClassifiedError, RetryClass, classify_error
 from azure_batch_operator.reconcile.operation.order import Operate, Progress
 from azure_batch_operator.sync.backoff import Backoff
+from azure_batch_operator.sync.open_group import OpenGroup
 from azure_batch_operator.sync.operations.attempts import Attempts
 from azure_batch_operator.sync.operations.runs import Run
 from azure_batch_operator.sync.operations.targets import Targets
@@ -52,7 +53,7 @@ class Operations:
         self._targets = Targets(client, places)
         self._attempts = Attempts(client, api, self._targets, places, self._tell)
         self._backoff = Backoff(lambda: asyncio.get_running_loop().time())
-        self._group: asyncio.TaskGroup | None = None
+        self._group = OpenGroup()
 
     def progress(self, key: Key, uid: str) -> Progress:
         """What is known of an operation beyond its status."""
@@ -71,13 +72,13 @@ class Operations:
         if run is None or run.uid != uid:
             self.forget(key)
             run = self._runs[key] = Run(uid)
-        if run.task is not None or self._group is None:
+        if run.task is not None or not self._group.is_open:
             return None
         held = self._backoff.held(key, _ACT, uid)
         if held is not None:
             return held[0]
         run.stopped, run.ending = False, run.ending or order.ending
-        run.task = self._group.create_task(self._obey(key, run, order))
+        run.task = self._group.start(self._obey(key, run, order))
         return None
 
     def hurry(self, key: Key) -> None:
@@ -98,9 +99,7 @@ class Operations:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            await asyncio.Event().wait()
+        await self._group.run()
 
     async def _obey(self, key: Key, run: Run, order: Operate) -> None:
         run.problem = run.refused = None
