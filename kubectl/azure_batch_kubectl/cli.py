@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from azure_batch_kubectl import files_command, logs_command, nodes_command, objects, views, wait_command, waiting
+from azure_batch_kubectl import (
+    files_command,
+    import_command,
+    logs_command,
+    nodes_command,
+    objects,
+    views,
+    wait_command,
+    waiting,
+)
 from azure_batch_kubectl.actions import Action, change, check_kind
 from azure_batch_kubectl.around import around
 from azure_batch_kubectl.cluster import Cluster
@@ -171,6 +180,22 @@ async def files_cat(cluster: Cluster, target: str) -> None:
 async def files_cp(cluster: Cluster, target: str, local: str) -> None:
     """Copy a file to this machine; LOCAL is a file or a directory."""
     await files_command.copy(cluster, target, local)
+
+
+@plugin.command("import")
+@click.argument("targets", nargs=-1, metavar="[KIND/ID]...")
+@click.option(
+    "--account", metavar="[NAMESPACE/]NAME", help="The BatchAccount; the only one of the namespace if not given."
+)
+@_form
+@on_cluster
+async def import_(cluster: Cluster, targets: tuple[str, ...], account: str | None, form: str | None) -> None:
+    """Print manifests that adopt the pools, job schedules and open jobs of an account that nobody owns.
+
+    Without targets it takes all; a target is a kind and an ID in Azure Batch, such as bp/render. Nothing is changed until you
+    apply the manifests. Needs the right to read the Secret of the account.
+    """
+    await import_command.run(cluster, targets, account, Form(form) if form else None)
 
 
 @plugin.group()

@@ -13,7 +13,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from azure_batch_kubectl.cli import plugin as commands
-from e2e.conftest import Stage, job, task
+from e2e.conftest import Stage, job, pool, task
 from stage import REPOSITORY
 
 Run = Callable[..., Result]
@@ -186,3 +186,45 @@ def test_nodes(stage: Stage, run: Run) -> None:
     assert "complete (Succeeded)" in ended
     assert run("nodes", "reimage", "cpu", "--state", "idle").exit_code == 0
     assert stage.calls()["Nodes_RebootNode"] == 1
+
+
+def test_import(stage: Stage, run: Run) -> None:
+    stage.apply(*stage.account())
+    stage.wait("bacc", "main", "Ready")
+    machine = pool("x")["spec"]["virtualMachineConfiguration"]
+    later = {
+        "schedule": {"doNotRunUntil": "2099-01-01T00:00:00Z"},
+        "jobSpecification": {"poolInfo": {"poolId": "Old_Pool"}},
+    }
+    secret = {"name": "STORE_PASSWORD", "value": "s3cret-word"}
+    start = {"commandLine": "/bin/true", "environmentSettings": [secret]}
+    stage.batch("POST", "pools", {
+        "id": "Old_Pool", "vmSize": "Standard_D4ads_v6", "virtualMachineConfiguration": machine, "startTask": start,
+        "targetDedicatedNodes": 1,
+    })  # fmt: skip
+    stage.batch("POST", "jobs", {"id": "old", "priority": 5, "poolInfo": {"poolId": "Old_Pool"}})
+    stage.batch("POST", "jobschedules", {"id": "nightly", **later})
+    printed = run("import")
+    assert printed.exit_code == 0, printed.stderr
+    assert "bp/Old_Pool: spec.startTask is left out, since it holds or needs a secret" in printed.stderr
+    assert "s3cret-word" not in printed.output
+    before = [stage.batch("GET", path) for path in ("pools/Old_Pool", "jobs/old", "jobschedules/nightly")]
+    stage.kubectl("apply", "-f", "-", input=printed.stdout)
+    for kind, name in (("bp", "old-pool"), ("bj", "old"), ("bjs", "nightly")):
+        stage.until(lambda kind=kind, name=name: stage.status(kind, name).get("adopted"), f"{name} is adopted")  # type: ignore[misc]
+    stage.wait("bp", "old-pool", "Ready")
+    after = [stage.batch("GET", path) for path in ("pools/Old_Pool", "jobs/old", "jobschedules/nightly")]
+    for old, new in zip(before, after, strict=True):
+        assert {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)} <= _MOVES
+    assert not {"Pools_ResizePool", "Pools_ReplacePoolProperties", "Jobs_DisableJob"} & stage.calls().keys()
+    again = run("import")
+    assert again.stdout == ""
+    assert f"bj/old is left out: BatchJob {stage.namespace}/old owns it" in again.stderr
+    assert run("import", "bj/none").exit_code == 1
+
+
+_MOVES = {
+    "metadata", "eTag", "lastModified", "allocationState", "allocationStateTransitionTime", "currentDedicatedNodes",
+    "currentLowPriorityNodes", "stats",
+}  # fmt: skip
+"""What changes by itself, or by the marker of the owner."""

@@ -175,3 +175,12 @@ def _any_casing(schema: Any) -> Iterator[str]:
                 yield name
         for child in schema.values():
             yield from _any_casing(child)
+
+
+def is_default(parent: str, name: str, found: Any) -> bool:
+    """Whether a property that the service returned says nothing: without it in the spec, it would be the same.
+
+    Args:
+        parent: name of the property that it stands in; `pool` and `jobSpecification` for the outermost ones.
+    """
+    return same(name, _DEFAULTS.get((parent, name)), found)
