@@ -27,6 +27,7 @@ from azure_batch_operator.kube.status import merge_patch
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.plan import AccountView
 from azure_batch_operator.reconcile.task import lifecycle as task
+from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView
 from localcluster import LocalCluster
 from stage import NAMESPACE, SERVICE_ACCOUNT
 
@@ -37,7 +38,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _ALLOCATED = re.compile(r"^go_memstats_alloc_bytes_total (\S+)$", re.MULTILINE)
 _CLUSTER = "11111111-2222-3333-4444-555555555555"
 _ACCOUNT = AccountView(usable=True, url="https://main.westeurope.batch.azure.com", name="default/main")
-_JOB = task.JobView(exists=True, id="render", remote={"id": "render", "state": "active"}, ours=True)
+_JOB = JobView(exists=True, id="render", remote={"id": "render", "state": "active"}, ours=True)
 _NODE = {"nodeId": f"tvmps_{64 * 'f'}_d"}
 _STARTED: Json = {"startTime": "2026-11-29T10:00:00Z", "retryCount": 0, "requeueCount": 0}
 _ENDED: Json = {**_STARTED, "endTime": "2026-11-29T10:00:40Z", "exitCode": 0, "result": "success"}
@@ -84,7 +85,7 @@ def status_of(resource: Resource, state: str, info: Mapping[str, Any]) -> Mappin
         "nodeInfo": _NODE,
         "owner": ownership.marker(_CLUSTER, resource),
     }
-    plan = task.plan(task.TaskScope(resource, _ACCOUNT, _JOB, task.TaskView(remote), _CLUSTER, 1795946460.0))
+    plan = task.plan(TaskScope(resource, _ACCOUNT, _JOB, TaskView(remote), _CLUSTER, 1795946460.0))
     if plan.status is None:
         raise AssertionError(f"no status for a task that is {state}")
     return plan.status

@@ -31,7 +31,7 @@ from azure_batch_operator.reconcile.schedule import lifecycle as schedule
 from azure_batch_operator.reconcile.schedule.lifecycle import JobsView, ScheduleScope
 from azure_batch_operator.reconcile.secret_versions import compared
 from azure_batch_operator.reconcile.task import lifecycle as task
-from azure_batch_operator.reconcile.task.lifecycle import JobView, TaskScope, TaskView
+from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView
 from azure_batch_operator.reconcile.value_references import filled
 from support.pool_engine import ACCOUNT, CLUSTER, SECRETS, taken
 

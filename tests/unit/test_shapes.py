@@ -24,6 +24,7 @@ from azure_batch_operator.reconcile.pool import lifecycle as pools
 from azure_batch_operator.reconcile.pool.scope import PoolView
 from azure_batch_operator.reconcile.schedule import lifecycle as schedules
 from azure_batch_operator.reconcile.task import lifecycle as tasks
+from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView
 from azure_batch_operator.shapes import conform
 from azure_batch_operator.sync.store import Store, references
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, TASK_SPEC, owned, resource
@@ -195,8 +196,8 @@ def test_a_plan_for_any_schedule(remote: dict[str, Any], made: list[dict[str, An
 def test_a_plan_for_any_task(remote: dict[str, Any], job: dict[str, Any]) -> None:
     one = resource(Kind.TASK, TASK_SPEC, finalizer=True)
     there = read("Tasks_ListTasks", remote) | {"owner": f"{CLUSTER}/default/BatchTask/one/uid-1"}
-    view = tasks.JobView(exists=True, id="steps", remote=read("Jobs_ListJobs", job), ours=True)
-    written(tasks.plan(tasks.TaskScope(one, ACCOUNT, view, tasks.TaskView(there), CLUSTER, NOW)))
+    view = JobView(exists=True, id="steps", remote=read("Jobs_ListJobs", job), ours=True)
+    written(tasks.plan(TaskScope(one, ACCOUNT, view, TaskView(there), CLUSTER, NOW)))
 
 
 SPECS: dict[Kind, dict[str, Any]] = {

@@ -21,6 +21,7 @@ from azure_batch_operator.reconcile.pool import lifecycle as pools
 from azure_batch_operator.reconcile.pool.scope import PoolView
 from azure_batch_operator.reconcile.schedule import lifecycle as schedules
 from azure_batch_operator.reconcile.task import lifecycle as tasks
+from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, TASK_SPEC, resource
 
 LOST = Others(lambda _: Standing.GONE, frozenset({"cluster-0"}))
@@ -176,22 +177,18 @@ def test_a_finished_job_takes_no_marker_and_is_followed_all_the_same() -> None:
 
 
 def test_a_task_whose_marker_cannot_be_changed_is_followed_and_deleted() -> None:
-    view = tasks.TaskView(
-        {"id": "one", "eTag": "0x1", "state": "active", "owner": "cluster-0/default/BatchTask/one/uid-0"}
-    )
-    job = tasks.JobView(exists=True, id="steps", remote={"id": "steps", "state": "active"}, ours=True)
+    view = TaskView({"id": "one", "eTag": "0x1", "state": "active", "owner": "cluster-0/default/BatchTask/one/uid-0"})
+    job = JobView(exists=True, id="steps", remote={"id": "steps", "state": "active"}, ours=True)
     gone = resource(Kind.TASK, TASK_SPEC, finalizer=True, deleting=True)
-    assert [call.verb for call in tasks.plan(tasks.TaskScope(gone, ACCOUNT, job, view, CLUSTER, NOW, LOST)).calls] == [
+    assert [call.verb for call in tasks.plan(TaskScope(gone, ACCOUNT, job, view, CLUSTER, NOW, LOST)).calls] == [
         "delete_task"
     ]
-    assert tasks.plan(tasks.TaskScope(gone, ACCOUNT, job, view, CLUSTER, NOW)) == Plan(
+    assert tasks.plan(TaskScope(gone, ACCOUNT, job, view, CLUSTER, NOW)) == Plan(
         finalizer="remove",
         confirm=(Absence(Table.TASKS, "one", "steps", Evidence(owner="cluster-0/default/BatchTask/one/uid-0")),),
     )
     one = resource(Kind.TASK, TASK_SPEC, finalizer=True)
-    assert tasks.plan(tasks.TaskScope(one, ACCOUNT, job, view, CLUSTER, NOW, LOST)).status is None, (
-        "it waits in Azure Batch"
-    )
+    assert tasks.plan(TaskScope(one, ACCOUNT, job, view, CLUSTER, NOW, LOST)).status is None, "it waits in Azure Batch"
 
 
 def test_a_whole_fleet_is_restored_and_the_flag_is_not_needed_afterwards() -> None:

@@ -13,7 +13,8 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import CompletedError
 from azure_batch_operator.reconcile.ownership import OWNER_VARIABLE, marker
 from azure_batch_operator.reconcile.plan import Absence, Absent, Ended, Evidence, Plan, Table
-from azure_batch_operator.reconcile.task.lifecycle import JobView, TaskScope, TaskView, is_blocked, is_open, plan
+from azure_batch_operator.reconcile.task.lifecycle import plan
+from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView, is_blocked, is_open
 from unit.objects import ACCOUNT, CLUSTER, NO_ACCOUNT, NOW, TASK_SPEC, resource
 
 ACTIVE = JobView(exists=True, id="steps", remote={"id": "steps", "state": "active"}, ours=True)

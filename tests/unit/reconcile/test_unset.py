@@ -16,8 +16,8 @@ from azure_batch_operator.reconcile.schedule import changes as schedule_changes
 from azure_batch_operator.reconcile.schedule.lifecycle import JobsView, ScheduleScope
 from azure_batch_operator.reconcile.schedule.lifecycle import plan as schedule_plan
 from azure_batch_operator.reconcile.secret_versions import Taken, ValueVersions, noted
-from azure_batch_operator.reconcile.task.lifecycle import JobView, TaskScope, TaskView
 from azure_batch_operator.reconcile.task.lifecycle import plan as task_plan
+from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, TASK_SPEC, owned, resource
 from unit.reconcile.test_job import POOL, conditions, counted, decide, job, remote, verbs
 

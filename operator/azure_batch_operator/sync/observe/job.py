@@ -23,7 +23,8 @@ from azure_batch_operator.reconcile.job.suspension import pool_id
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS
 from azure_batch_operator.reconcile.status import seconds_since
-from azure_batch_operator.reconcile.task import lifecycle as task_plans
+from azure_batch_operator.reconcile.task.scope import is_blocked
+from azure_batch_operator.reconcile.task.scope import is_open as is_open_task
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.feeder import Incarnation
 from azure_batch_operator.sync.mirror import JobResults, JobSubscription
@@ -104,7 +105,7 @@ def _named(context: Context, job: Resource) -> bool:
         # Nobody asks, and there may be thousands.
         return False
     named = context.store.dependents(job.key, Kind.TASK)
-    return any(not task.deleting and task_plans.is_open(task) for task in named)
+    return any(not task.deleting and is_open_task(task) for task in named)
 
 
 def _wish(spec: Mapping[str, Any], status: Mapping[str, Any]) -> JobSubscription:
@@ -215,7 +216,7 @@ def _tasks_blocked(context: Context, job: Resource, results: JobResults) -> int:
     """BatchTasks of the job that have said that they never start."""
     if not results.waiting or not results.failed_count:
         return 0
-    return sum(task_plans.is_blocked(task) for task in context.store.dependents(job.key, Kind.TASK))
+    return sum(is_blocked(task) for task in context.store.dependents(job.key, Kind.TASK))
 
 
 def _tasks_pending(context: Context, job: Resource, session: Session) -> bool:
@@ -223,7 +224,7 @@ def _tasks_pending(context: Context, job: Resource, session: Session) -> bool:
     table, now = session.mirror.tasks.get(job.remote_id.lower()), time.time()
     return any(
         seconds_since(task.created, now) < GRACE_SECONDS
-        or (task_plans.is_open(task) and (table is None or isinstance(table.get(task.remote_id), Absent)))
+        or (is_open_task(task) and (table is None or isinstance(table.get(task.remote_id), Absent)))
         for task in context.store.dependents(job.key, Kind.TASK)
         if not task.deleting
     )

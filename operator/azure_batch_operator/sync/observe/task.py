@@ -13,7 +13,7 @@ from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remot
 from azure_batch_operator.reconcile.standard_plans import other_name
 from azure_batch_operator.reconcile.status import ENDED_PHASES
 from azure_batch_operator.reconcile.task import lifecycle as plans
-from azure_batch_operator.reconcile.task.lifecycle import is_open
+from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView, is_blocked, is_open
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.observe.context import Context, interested
 from azure_batch_operator.sync.observe.pools import foreign
@@ -25,7 +25,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     """Decide about one BatchTask."""
     job = _job(context, resource, session)
     if session is None or not (job.exists or (resource.deleting and job.id)):
-        return plans.plan(plans.TaskScope(resource, account, job, plans.TaskView(), context.cluster, now))
+        return plans.plan(TaskScope(resource, account, job, TaskView(), context.cluster, now))
     id = resource.remote_id
     if is_open(resource) and _stays_out(resource, job, session):
         interested(session, resource, job.id)
@@ -39,7 +39,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     if late and not is_open(resource):
         session.mirror.outputs.forget(resource.key)
     depends_on, problem = _dependencies(context, resource, job.id)
-    view = plans.TaskView(
+    view = TaskView(
         remote=tasks.get(id) if tasks is not None else Absent.UNKNOWN,
         pending=session.submitter.has(resource.key),
         refused=session.submitter.refused(resource.key),
@@ -49,10 +49,10 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         blocked_by=_blocked_by(context, resource, job.goes_on),
         late=late,
     )
-    return plans.plan(plans.TaskScope(resource, account, job, view, context.cluster, now, context.others))
+    return plans.plan(TaskScope(resource, account, job, view, context.cluster, now, context.others))
 
 
-def _stays_out(task: Resource, job: plans.JobView, session: Session) -> bool:
+def _stays_out(task: Resource, job: JobView, session: Session) -> bool:
     """Whether a task was never added to its job and may not be: what is in the job is none of its business, only the job is.
 
     The job must stay known, or each look would ask for it again (tests/quick/test_passes_at_rest.py).
@@ -115,21 +115,21 @@ def _is_in(task: Resource, job: str, session: Session | None) -> bool:
     return tasks is None and bool(task.status.get("jobId"))
 
 
-def _job(context: Context, task: Resource, session: Session | None) -> plans.JobView:
+def _job(context: Context, task: Resource, session: Session | None) -> JobView:
     id = _former_job(context, task, session) or job_id(context, task)
     if id is None:
-        return plans.JobView(exists=False)
+        return JobView(exists=False)
     if session is None:
-        return plans.JobView(exists=True, id=id)
+        return JobView(exists=True, id=id)
     remote = session.mirror.jobs.get(id)
     if "jobId" in task.spec and ":" in id and session.mirror.schedules.first and session.interest.schedules:
         remote = Absent.UNKNOWN  # who owns the schedule that made the job is not known yet
     if _former_job(context, task, session) is not None:
         # Whose the job is does not matter: the task's own marker decides.
         exists, ours = not task.deleting, isinstance(remote, Mapping)
-        return plans.JobView(exists=exists, id=id, remote=remote, ours=ours, former=True)
+        return JobView(exists=exists, id=id, remote=remote, ours=ours, former=True)
     if "jobId" in task.spec:
-        return plans.JobView(
+        return JobView(
             exists=True,
             id=id,
             remote=remote,
@@ -139,11 +139,11 @@ def _job(context: Context, task: Resource, session: Session | None) -> plans.Job
         )
     job = _batch_job(context, task)
     if job is None:
-        return plans.JobView(exists=False)
+        return JobView(exists=False)
     if not isinstance(remote, Mapping) or not ownership.owns(remote, job, context.cluster):
-        return plans.JobView(exists=True, id=id, remote=remote, finished=job.status.get("phase") in ENDED_PHASES)
+        return JobView(exists=True, id=id, remote=remote, finished=job.status.get("phase") in ENDED_PHASES)
     upload = (job.spec.get("logs") or {}).get("upload")
-    return plans.JobView(
+    return JobView(
         exists=True, id=id, remote=remote, ours=True, finished=job.status.get("phase") in ENDED_PHASES, upload=upload,
         goes_on=expand.goes_on(job.spec) and bool(remote.get("usesTaskDependencies")),
         foreign_pool=_foreign_pool(context, task, session, remote),
@@ -185,7 +185,7 @@ def blocks_dependents(task: Resource, *, goes_on: bool = False) -> bool:
     """Whether tasks that depend on this one never start, as far as its status says."""
     added = expand.regardless(task.spec) if goes_on else task.spec
     failed = task.status.get("phase") == "Failed" and not failures.satisfies(added, task.status)
-    return failed or plans.is_blocked(task)
+    return failed or is_blocked(task)
 
 
 def _blocked_by(context: Context, task: Resource, goes_on: bool) -> str | None:

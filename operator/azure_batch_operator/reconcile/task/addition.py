@@ -1,0 +1,152 @@
+"""A BatchTask whose task is not in Azure Batch: what keeps it out, what has become of its job, and what is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
+from azure_batch_operator.api.task import TaskSpec
+from azure_batch_operator.batch import CompletedError
+from azure_batch_operator.reconcile import ownership
+from azure_batch_operator.reconcile.annotations import handled, pending_request
+from azure_batch_operator.reconcile.error_classes import RetryClass, classify_error
+from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.plan import TAKES_NO_MORE, Absence, Absent, Ended, Plan, Table
+from azure_batch_operator.reconcile.standard_plans import once_absent, other_name, troubled, waiting, with_event
+from azure_batch_operator.reconcile.status import Verdict, carry_over
+from azure_batch_operator.reconcile.steps import first_plan
+from azure_batch_operator.reconcile.task.scope import TaskScope, name_of_job
+
+_OWNER_LOOKED_AT_EVERY = 300.0
+
+
+def without_job(scope: TaskScope) -> Plan:
+    """There is no job in Azure Batch that the task could be in: none, or one of somebody else under its ID."""
+    resource, job, now = scope.resource, scope.job, scope.now
+    gone = (Absence(Table.JOBS, job.id),) if job.remote is Absent.NOT_FOUND else ()
+    if job.finished:
+        why = f"BatchJob {name_of_job(resource)!r} has ended and its job was deleted"
+        return replace(never_ran(scope, why), confirm=gone)
+    if resource.status.get("state"):
+        message = (
+            f"job {job.id!r} was deleted in Azure Batch, and the task with it; it is added again if the job comes back"
+        )
+        verdict = Verdict("Stalled", "JobGone", message, ready=False, trend="Stalled")
+        plan = once_absent(resource, Plan(status=carry_over(resource, verdict, now)), verdict, *gone)
+        return with_event(resource, plan, verdict)
+    if "jobId" in resource.spec:
+        message = (
+            f"spec.jobId names job {job.id!r}, which does not exist in Azure Batch: create it"
+            f"{other_name(resource, 'spec.jobId')}"
+        )
+        return waiting(resource, "JobNotFound", message, now)
+    message = f"waiting until BatchJob {name_of_job(resource)!r} exists in Azure Batch"
+    return waiting(resource, "WaitingForJob", message, now)
+
+
+def not_allowed(scope: TaskScope, reason: str, message: str) -> Plan:
+    """Nothing is added: the job, or its pool, is not for tasks of this namespace."""
+    verdict = Verdict("Stalled", reason, message, ready=False, trend="Stalled")
+    shown = carry_over(scope.resource, verdict, scope.now)
+    return with_event(scope.resource, Plan(status=shown, requeue_after=_OWNER_LOOKED_AT_EVERY), verdict)
+
+
+def never_ran(scope: TaskScope, why: str) -> Plan:
+    """The task has not run and never will, since its job has ended."""
+    message = f"{why}, so the task cannot run: delete this BatchTask, or create it again in another job"
+    return _ended(scope, Verdict("Failed", "JobFinished", message, ready=False, trend="Stalled"))
+
+
+def _ended(scope: TaskScope, verdict: Verdict) -> Plan:
+    """The object is done although the task did not come to an end of its own."""
+    verdict = replace(verdict, more={"Failed": (True, verdict.reason, verdict.message)})
+    shown = carry_over(scope.resource, verdict, scope.now)
+    if marks := handled(scope.resource, RETRY_FAILED, TERMINATE):
+        shown["handled"] = marks
+    return with_event(scope.resource, Plan(status=shown), verdict)
+
+
+def add(scope: TaskScope) -> Plan:
+    """The task is not in its job: add it, unless something keeps it out."""
+    return first_plan(STEPS, scope)
+
+
+def _ended_before(scope: TaskScope) -> Plan | None:
+    """A user has ended it."""
+    if not pending_request(scope.resource, TERMINATE):
+        return None
+    message = f"the annotation {TERMINATE} ended the task before it was added"
+    return _ended(scope, Verdict("Failed", "TaskEnded", message, ready=False, trend="Stalled"))
+
+
+def _too_late(scope: TaskScope) -> Plan | None:
+    """The job takes no more tasks."""
+    resource, job = scope.resource, scope.job
+    if not isinstance(job.remote, Mapping) or job.remote.get("state") not in TAKES_NO_MORE:
+        return None
+    plan = never_ran(scope, f"job {job.id!r} is {job.remote['state']} and takes no more tasks")
+    plan = replace(plan, ended=Ended(job.id, job.remote.get("creationTime")))
+    # One that was seen there has ended with its job, if a list lacks it by mistake.
+    queued = (resource.condition("Ready") or {}).get("reason") == "Queued"
+    was_there = queued or resource.status.get("state")
+    seen = (Absence(Table.TASKS, resource.remote_id, job.id),) if was_there else ()
+    return replace(plan, confirm=seen)
+
+
+def _wait_for_dependency(scope: TaskScope) -> Plan | None:
+    """A task that it depends on cannot be named."""
+    return None if scope.view.problem is None else waiting(scope.resource, *scope.view.problem, scope.now)
+
+
+def _may_not_act(scope: TaskScope) -> Plan | None:
+    """The service would refuse the task, with no word about which member is wrong."""
+    resource, job = scope.resource, scope.job
+    acts = expand.acts_on_job(resource.spec.get("exitConditions"))
+    if not acts or not isinstance(job.remote, Mapping) or expand.lets_tasks_act(job.remote):
+        return None
+    message = (
+        f"spec.exitConditions has a jobAction, which job {job.id!r} does not allow because its onTaskFailure is not "
+        "performexitoptionsjobaction: create this BatchTask again without jobAction, or in a job with that onTaskFailure"
+    )
+    verdict = Verdict("Stalled", "JobActionNotAllowed", message, ready=False, trend="Stalled")
+    return with_event(resource, Plan(status=carry_over(resource, verdict, scope.now)), verdict)
+
+
+def _refused(scope: TaskScope) -> Plan | None:
+    """The submitter could not add it."""
+    resource, error, now = scope.resource, scope.view.refused, scope.now
+    if error is None:
+        return None
+    problem = classify_error(error)
+    if isinstance(error, CompletedError):
+        # The next list of jobs says the same, and then it is final.
+        message = f"the job takes no more tasks ({error}): create the BatchJob again, or delete this BatchTask"
+        verdict = Verdict("Stalled", problem.reason, message, ready=False, trend="Stalled")
+        return Plan(status=carry_over(resource, verdict, now), requeue_after=RetryClass.WRONG.seconds(1))
+    return Plan(status=troubled(resource, problem, now), requeue_after=scope.view.retry_in)
+
+
+def _submit(scope: TaskScope) -> Plan:
+    """Hand it to the submitter."""
+    resource, job, view = scope.resource, scope.job, scope.view
+    body = {"id": resource.remote_id} | TaskSpec.rest_body(resource.spec)
+    if view.depends_on:
+        depends = dict(body.get("dependsOn") or {})
+        body["dependsOn"] = depends | {"taskIds": list(dict.fromkeys([*depends.get("taskIds", ()), *view.depends_on]))}
+    if job.goes_on:
+        body = expand.regardless(body)
+    upload = None if job.upload is None else {**job.upload, "path": job.upload.get("path") or job.id}
+    owner = ownership.marker(scope.cluster, resource)
+    return Plan("add", submit=ownership.task_with_marker(body, owner), submit_to=job.id, logs_to=upload)
+
+
+STEPS: tuple[Callable[[TaskScope], Plan | None], ...] = (
+    _ended_before,
+    _too_late,
+    _wait_for_dependency,
+    _may_not_act,
+    _refused,
+    _submit,
+)
+"""In this order; a step that does not apply returns None."""

@@ -1,0 +1,164 @@
+"""What a BatchTask is decided from: its job, the last list of the job's tasks, and whether it is on its way there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
+from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch import BatchError
+from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
+from azure_batch_operator.reconcile.annotations import pending_request
+from azure_batch_operator.reconcile.job.scope import NOT_ALLOWED
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
+from azure_batch_operator.reconcile.status import ENDED_PHASES, has_ended
+
+BLOCKED = "DependencyFailed"
+"""Reason that a task never starts, since it depends on one that has failed."""
+
+
+@dataclass(frozen=True)
+class JobView:
+    """The job of a task.
+
+    Attributes:
+        exists: whether the BatchJob does; always, where the job exists only in Azure Batch.
+        id: of the job in Azure Batch; empty if it is not known. Without its BatchJob, the one that the task was added to.
+        remote: the job as the last poll saw it.
+        ours: whether it carries the marker of that BatchJob, or needs none.
+        finished: whether the BatchJob has come to its end.
+        upload: its `spec.logs.upload`, if it has any.
+        goes_on: whether its tasks run although tasks that they depend on have failed.
+        former: whether its BatchJob is gone, or stands for another job by now; only the task's own status remembers this one then.
+        stranger: why tasks of this namespace may not go into a job that `jobId` names; None if they may.
+        foreign_pool: why they may not run on the pool of the job; None if they may.
+    """
+
+    exists: bool
+    id: str = ""
+    remote: Remote = Absent.UNKNOWN
+    ours: bool = False
+    finished: bool = False
+    upload: Mapping[str, Any] | None = None
+    goes_on: bool = False
+    former: bool = False
+    stranger: str | None = None
+    foreign_pool: str | None = None
+
+    @property
+    def refusal(self) -> tuple[str, str] | None:
+        """Reason and message why tasks of this namespace may not be added; None if they may."""
+        if self.stranger is not None:
+            text = f"spec.jobId names a job that this namespace may not use: {self.stranger}. "
+            text += "Name a job that an object of this namespace owns, or one that was created outside Kubernetes"
+            return "JobNotAllowed", text
+        if self.foreign_pool is not None:
+            return NOT_ALLOWED, f"job {self.id!r} is on a pool that this namespace may not use: {self.foreign_pool}"
+        return None
+
+
+@dataclass(frozen=True)
+class TaskView:
+    """What is known of the task itself.
+
+    Attributes:
+        remote: the task as the last list saw it, with `owner` (its marker) and, for ended ones, `stdoutTail` and `stderrTail`.
+        pending: whether the submitter has it in hand.
+        refused: why the submitter could not add it.
+        retry_in: seconds until the submitter may try again.
+        depends_on: ids of the tasks that `dependsOnRefs` names.
+        problem: reason and message if one of them cannot be named.
+        blocked_by: name of a BatchTask that it depends on and that has failed, or never starts itself.
+        late: members for the status that came after the task's end was seen: `stdoutTail`, `stderrTail`, `outputProblem`.
+    """
+
+    remote: Remote = Absent.UNKNOWN
+    pending: bool = False
+    refused: BatchError | None = None
+    retry_in: float | None = None
+    depends_on: Sequence[str] = ()
+    problem: tuple[str, str] | None = None
+    blocked_by: str | None = None
+    late: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TaskScope:
+    """All that is known when a BatchTask is decided about.
+
+    Attributes:
+        cluster: id of this cluster, part of the ownership marker.
+        now: seconds since the epoch.
+        others: what is known of other owners.
+    """
+
+    resource: Resource
+    account: AccountView
+    job: JobView
+    view: TaskView
+    cluster: str
+    now: float
+    others: Others = NO_OTHERS
+
+    @property
+    def remote(self) -> Remote:
+        """The task as the last list saw it."""
+        return self.view.remote
+
+
+@dataclass(frozen=True)
+class LiveTask:
+    """A task that exists and is ours: what the steps of its life in Azure Batch decide from.
+
+    Attributes:
+        scope: all else that is known.
+        remote: the task in Azure Batch; once it has ended, with what came after its end was seen.
+    """
+
+    scope: TaskScope
+    remote: Mapping[str, Any]
+
+    @property
+    def resource(self) -> Resource:
+        """The BatchTask."""
+        return self.scope.resource
+
+    @property
+    def job(self) -> JobView:
+        """The job that the task is in."""
+        return self.scope.job
+
+    @property
+    def state(self) -> str:
+        """State in Azure Batch: `active`, `preparing`, `running`, `completed`."""
+        return str(self.remote.get("state"))
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to its end."""
+        return self.state == "completed"
+
+    @property
+    def job_state(self) -> str | None:
+        """State of its job; None if that is not known."""
+        return self.job.remote.get("state") if isinstance(self.job.remote, Mapping) else None
+
+
+def name_of_job(resource: Resource) -> str:
+    """The name in `spec.jobRef`."""
+    return str((resource.spec.get("jobRef") or {}).get("name", ""))
+
+
+def is_open(resource: Resource) -> bool:
+    """Whether the task still has to be watched in Azure Batch."""
+    if resource.deleting or not has_ended(resource):
+        return True
+    return bool(pending_request(resource, RETRY_FAILED) or pending_request(resource, TERMINATE))
+
+
+def is_blocked(resource: Resource) -> bool:
+    """Whether the task has said that it never starts, since it depends on one that has failed."""
+    ready = resource.condition("Ready")
+    return ready is not None and ready.get("reason") == BLOCKED and resource.status.get("phase") not in ENDED_PHASES
