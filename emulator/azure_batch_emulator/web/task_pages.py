@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -87,8 +88,9 @@ class _Columns(NamedTuple):
         return _Columns(*parts)
 
 
-class _Kind(NamedTuple):
-    """What tasks of a kind have in common is what this one has."""
+@dataclass(slots=True, eq=False)
+class _Kind:
+    """What tasks of a kind have in common is what this one has. A page has one object for each kind."""
 
     key: tuple[Any, ...]
     task: Task
@@ -108,7 +110,7 @@ class TaskPage:
         self._version = version
         self._metadata = metadata
         self._texts: dict[tuple[Any, ...], str] = {}
-        self._templates: dict[tuple[Any, ...], list[str]] = {}
+        self._templates: dict[_Kind, list[str]] = {}
         self._kept = 0
 
     def blocks(self, tasks: Sequence[Task], next_link: str | None) -> list[bytes] | Iterator[bytes]:
@@ -130,7 +132,9 @@ class TaskPage:
             before = ""
 
     def _block(self, kinds: Sequence[_Kind], columns: _Columns, before: str, end: str | None) -> bytes:
-        pieces = list(chain.from_iterable(map(self._template, kinds)))
+        for kind in set(kinds).difference(self._templates):
+            self._templates[kind] = self._template(kind)
+        pieces = list(chain.from_iterable(map(self._templates.__getitem__, kinds)))
         _fill(pieces, columns)
         pieces[0] = f"{before}{pieces[0]}"
         if end is not None:
@@ -143,9 +147,6 @@ class TaskPage:
 
     def _template(self, kind: _Kind) -> list[str]:
         """The text of a task of a kind with a blank for each value, at every odd index."""
-        template = self._templates.get(kind.key)
-        if template is not None:
-            return template
         # There may be many nodes. Tasks of the same kind on different nodes differ in the node's id only.
         anywhere = kind.key[1:]
         text = self._texts.get(anywhere)
@@ -154,7 +155,7 @@ class TaskPage:
             self._kept += len(text)
         rest = text.replace(_NODE, kind.task.node_id or "")
         self._kept += len(rest)
-        pieces = self._templates[kind.key] = [""] * _PIECES
+        pieces = [""] * _PIECES
         for index in range(1, _PIECES, 2):
             before, blank, after = rest.partition(_blank(index))
             # What a task does not have has no place in the text: it is filled with nothing.
@@ -244,15 +245,15 @@ def _fill(pieces: list[str], columns: _Columns) -> None:
     )
     # Those of a block only: a page of long ones may have 32 MB of them.
     known = {command: _inside(command) for command in set(commands)}
-    pieces[_COMMAND::_PIECES] = [known[command] for command in commands]
+    pieces[_COMMAND::_PIECES] = list(map(known.__getitem__, commands))
     pieces[_STARTED::_PIECES] = start
     pieces[_ENDED::_PIECES] = entering if ended == entered else format_timestamps(ended)
     if retried:
         pieces[_RETRIED::_PIECES] = format_timestamps(retried)
         pieces[_REQUEUED::_PIECES] = format_timestamps(requeued)
-    pieces[_DIRECTORY::_PIECES] = pieces[_DIRECTORY_URL::_PIECES] = [
-        name if there else "" for name, there in zip(ids, placed, strict=True)
-    ]
+    pieces[_DIRECTORY::_PIECES] = pieces[_DIRECTORY_URL::_PIECES] = (
+        ids if all(placed) else [name if there else "" for name, there in zip(ids, placed, strict=True)]
+    )
 
 
 def _blank(index: int) -> str:

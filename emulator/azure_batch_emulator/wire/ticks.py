@@ -45,10 +45,27 @@ def format_timestamp(ticks: int) -> str:
 
 def format_timestamps(column: Iterable[int | None]) -> list[str]:
     """As `format_timestamp` for many, without the ``Z``; nothing for None."""
+    column = list(column)
+    present = [ticks for ticks in column if ticks is not None]
+    if present and len(present) == len(column):
+        second = min(present) // TICKS_PER_SECOND
+        if second == max(present) // TICKS_PER_SECOND:
+            return _format_within(second, present)
     # Tables, because formatting a number of seven digits costs more than the rest of a timestamp.
     return [
         f"{_format_second(ticks // TICKS_PER_SECOND)}.{_THOUSANDS[ticks // 1000 % 10_000]}{_ONES[low]}"
         if ticks is not None and (low := ticks % 1000)
+        else _format_round(ticks)
+        for ticks in column
+    ]
+
+
+def _format_within(second: int, column: list[int]) -> list[str]:
+    """Timestamps of one second: arithmetic with what is left of the ticks costs a third of that with all their digits."""
+    begin, text = second * TICKS_PER_SECOND, _format_second(second)
+    return [
+        f"{text}.{_THOUSANDS[rest // 1000]}{_ONES[low]}"
+        if (low := (rest := ticks - begin) % 1000)
         else _format_round(ticks)
         for ticks in column
     ]

@@ -58,6 +58,12 @@ def test_a_column_of_timestamps_is_that_of_each(column: list[int | None]) -> Non
     ]
 
 
+@given(CENTURIES, st.lists(st.integers(0, 9_999_999) | st.integers(0, 9_999).map(lambda rest: rest * 1000), min_size=1))
+def test_a_column_of_one_second_is_that_of_each(some: int, rests: list[int]) -> None:
+    column = [some // 10_000_000 * 10_000_000 + rest for rest in rests]
+    assert format_timestamps(column) == [format_timestamp(ticks).removesuffix("Z") for ticks in column]
+
+
 @given(st.integers(min_value=from_unix_ns(0), max_value=3_155_378_975_999_999_999))
 def test_an_http_date_drops_less_than_a_second(ticks: int) -> None:
     assert 0 <= ticks - parse_http_date(format_http_date(ticks)) < 10_000_000
