@@ -13,6 +13,7 @@ from azure_batch_kubectl import (
     logs_command,
     nodes_command,
     objects,
+    submit_command,
     views,
     wait_command,
     waiting,
@@ -180,6 +181,36 @@ async def files_cat(cluster: Cluster, target: str) -> None:
 async def files_cp(cluster: Cluster, target: str, local: str) -> None:
     """Copy a file to this machine; LOCAL is a file or a directory."""
     await files_command.copy(cluster, target, local)
+
+
+@plugin.command()
+@click.argument("script", type=click.Path(exists=True, dir_okay=False), metavar="SCRIPT")
+@click.argument("arguments", nargs=-1, metavar="[-- ARGUMENT...]")
+@click.option(
+    "--over",
+    "overs",
+    multiple=True,
+    metavar="WHAT",
+    help="One task for each value: of a range (1-100, 1-100:10), a list (a,b,c), the lines of a file, or the rows of a .csv "
+    "file. Ranges and lists may be repeated: each combination.",
+)
+@click.option("--pool", metavar="NAME", help="The BatchPool to run on; the only one of the namespace if not given.")
+@click.option("--name", metavar="NAME", help="Name of the BatchJob; made from the name of the script if not given.")
+@click.option("--retries", type=click.IntRange(min=0), metavar="N", help="Further tries of a task that fails.")
+@click.option("--max-parallel", type=click.IntRange(min=1), metavar="N", help="Most tasks that run at once.")
+@click.option("--dry-run", is_flag=True, help="Print the manifests and create nothing.")
+@on_cluster
+async def submit(cluster: Cluster, script: str, arguments: tuple[str, ...], **options: Any) -> None:
+    """Run a script once, or once for each value, as a BatchJob.
+
+    The script gets the values as its arguments, or the arguments after --, where {0}, {1}, … stand for values, and with .csv also
+    {column}.
+    """
+    settings: dict[str, Any] = {"poolRef": {"name": await submit_command.pool_of(cluster, options["pool"])}}
+    settings |= {"backoff": {"taskRetries": options["retries"]}} if options["retries"] is not None else {}
+    settings |= {"maxParallelTasks": options["max_parallel"]} if options["max_parallel"] else {}
+    wanted = submit_command.order(script, options["overs"], arguments, options["name"], settings)
+    await submit_command.run(cluster, wanted, dry_run=options["dry_run"])
 
 
 @plugin.command("import")

@@ -117,6 +117,24 @@ class Cluster:
         )
         return made
 
+    async def create_config_map(self, body: Mapping[str, Any]) -> None:
+        """Create a ConfigMap."""
+        await self._core.create_namespaced_config_map(self.namespace, dict(body), _request_timeout=_SECONDS)
+
+    async def patch_config_map(self, name: str, body: Mapping[str, Any]) -> None:
+        """Merge-patch a ConfigMap."""
+        await self._core.patch_namespaced_config_map(
+            name,
+            self.namespace,
+            dict(body),
+            _content_type="application/merge-patch+json",
+            _request_timeout=_SECONDS,
+        )
+
+    async def delete_config_map(self, name: str) -> None:
+        """Delete a ConfigMap."""
+        await self._core.delete_namespaced_config_map(name, self.namespace, _request_timeout=_SECONDS)
+
     async def secret(self, namespace: str, name: str) -> Mapping[str, str]:
         """The data of a Secret, in base64."""
         found = await self._core.read_namespaced_secret(name, namespace, _request_timeout=_SECONDS)

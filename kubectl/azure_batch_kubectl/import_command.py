@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 import click
-import yaml
 
 from azure_batch_kubectl import adopting, objects, output
 from azure_batch_kubectl.account import signed_in
@@ -99,8 +97,7 @@ async def run(cluster: Cluster, words: Sequence[str], account: str | None, form:
     if form in {Form.NAME, Form.JSON}:
         output.emit(form, result.manifests, output.object_name)
     else:
-        for each in result.manifests:
-            click.echo(f"---\n{yaml.safe_dump(json.loads(json.dumps(each)), sort_keys=False).rstrip()}")
+        output.documents(result.manifests)
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
     if not result.manifests:

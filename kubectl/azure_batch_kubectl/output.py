@@ -92,6 +92,12 @@ def emit(form: Form, items: Sequence[Mapping[str, Any]], name: Callable[[Mapping
     click.echo(text.rstrip())
 
 
+def documents(items: Iterable[Mapping[str, Any]]) -> None:
+    """Print manifests as YAML documents, ready for a file in Git."""
+    for each in items:
+        click.echo(f"---\n{yaml.safe_dump(json.loads(json.dumps(each)), sort_keys=False, allow_unicode=True).rstrip()}")
+
+
 def object_name(thing: Mapping[str, Any]) -> str:
     """As `-o name` of kubectl: `batchjob.azurebatch.io/render`."""
     return f"{thing['kind'].lower()}.{GROUP}/{thing['metadata']['name']}"

@@ -58,7 +58,10 @@ def run(stage: Stage) -> Callable[..., Result]:
     """The same in this process, which saves a start of Python for each command."""
 
     def invoke(*words: str, kubeconfig: Path = stage.cluster.kubeconfig) -> Result:
-        return CliRunner().invoke(commands, [*words, "-n", stage.namespace, "--kubeconfig", str(kubeconfig)])
+        # What stands after -- is not for the plugin.
+        end = words.index("--") if "--" in words else len(words)
+        place = ("-n", stage.namespace, "--kubeconfig", str(kubeconfig))
+        return CliRunner().invoke(commands, [*words[:end], *place, *words[end:]])
 
     return invoke
 
@@ -221,6 +224,25 @@ def test_import(stage: Stage, run: Run) -> None:
     assert again.stdout == ""
     assert f"bj/old is left out: BatchJob {stage.namespace}/old owns it" in again.stderr
     assert run("import", "bj/none").exit_code == 1
+
+
+def test_submit(stage: Stage, run: Run, tmp_path: Path) -> None:
+    stage.ready_pool()
+    script, table = tmp_path / "sum.sh", tmp_path / "t.csv"
+    script.write_text('echo $(($1 + $2)) "$3"\n')
+    table.write_text("a,b\n1,2\n30,4\n")
+    printed = run("submit", str(script), "--over", str(table), "--dry-run", "--", "{a}", "{b}", "it's $HOME")
+    assert stage.kubectl("get", "bj", "-o", "name") == ""
+    stage.kubectl("apply", "--dry-run=server", "-f", "-", input=printed.stdout)
+    made = run("submit", str(script), "--over", str(table), "--name", "sum", "--", "{a}", "{b}", "it's $HOME")
+    assert made.stdout == "batchjob.azurebatch.io/sum created\n", made.stderr
+    assert run("wait", "sum", "--timeout", "60s").exit_code == 0
+    assert run("logs", "sum").stdout == "==> 0 <==\n3 it's $HOME\n==> 1 <==\n34 it's $HOME\n"
+    stage.kubectl("delete", "bj", "sum")
+    stage.kubectl("wait", "--for=delete", "configmap/sum-items", "--timeout=60s")
+    refused = run("submit", str(script), "--over", str(table), "--name", "X")
+    assert refused.exit_code == 1
+    assert "sum-items" not in stage.kubectl("get", "configmaps", "-o", "name")
 
 
 _MOVES = {

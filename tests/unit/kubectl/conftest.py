@@ -36,6 +36,7 @@ class FakeCluster:
         self.objects: dict[tuple[Kind, str], list[Body | None]] = {}
         self.patches: list[tuple[Kind, str, Mapping[str, Any]]] = []
         self.created: list[Body] = []
+        self.config_maps: dict[str, Body] = {}
         self.secrets: dict[tuple[str, str], Mapping[str, str]] = {}
 
     def add(self, *versions: Body | None) -> None:
@@ -61,9 +62,20 @@ class FakeCluster:
         return await self.get(kind, name)
 
     async def create(self, kind: Kind, body: Body) -> Body:
-        made = {**body, "metadata": {"name": f"made-{len(self.created)}", "namespace": "team", **body["metadata"]}}
+        made = {**body, "metadata": {
+            "name": f"made-{len(self.created)}", "namespace": "team", "uid": "uid-1", **body["metadata"],
+        }}  # fmt: skip
         self.created.append(made)
         return made
+
+    async def create_config_map(self, body: Body) -> None:
+        self.config_maps[body["metadata"]["name"]] = body
+
+    async def patch_config_map(self, name: str, body: Body) -> None:
+        self.config_maps[name]["metadata"] |= body["metadata"]
+
+    async def delete_config_map(self, name: str) -> None:
+        del self.config_maps[name]
 
     async def secret(self, namespace: str, name: str) -> Mapping[str, str]:
         return self.secrets[namespace, name]

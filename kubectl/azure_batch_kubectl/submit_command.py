@@ -1,0 +1,84 @@
+"""`submit`: makes a BatchJob of a script, and applies it or prints it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from kubernetes.aio.client.exceptions import ApiException
+
+from azure_batch_kubectl import objects, output, submitting
+from azure_batch_kubectl.cluster import Cluster
+from azure_batch_kubectl.failure import FailureError
+from azure_batch_kubectl.submitting import Order, Over
+from azure_batch_operator.api.base import API_VERSION, GROUP
+from azure_batch_operator.api.kinds import Kind
+
+_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+"""As in names that the API server makes: no vowels, so no words."""
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except UnicodeDecodeError:
+        raise FailureError(f"{path} is not text: put it into storage or into a container image") from None
+    except OSError as error:
+        raise FailureError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _over(word: str) -> Over:
+    path = Path(word)
+    return submitting.over(word, _text(path) if path.is_file() else None)
+
+
+async def pool_of(cluster: Cluster, name: str | None) -> str:
+    """The BatchPool to run on: the only one of the namespace if none is named.
+
+    Raises:
+        FailureError: there is not exactly one.
+    """
+    if name is not None:
+        return name
+    found = sorted([objects.name(each) async for each in cluster.list(Kind.POOL)])
+    if len(found) != 1:
+        which = f"say which BatchPool with --pool: {', '.join(found)}"
+        none = f"there is no BatchPool in namespace {cluster.namespace}: create one first (docs/first-pool.md)"
+        raise FailureError(which if found else none)
+    return found[0]
+
+
+def order(
+    script: str, overs: Sequence[str], arguments: Sequence[str], name: str | None, settings: Mapping[str, Any]
+) -> Order:
+    """What the words of the user mean."""
+    path = Path(script)
+    made = name or f"{submitting.slug(path.name)}-{''.join(secrets.choice(_LETTERS) for _ in range(5))}"
+    return Order(made, path.name, _text(path), tuple(_over(each) for each in overs), tuple(arguments), settings)
+
+
+async def run(cluster: Cluster, wanted: Order, *, dry_run: bool) -> None:
+    """Apply the objects, or print them."""
+    made = submitting.manifests(wanted)
+    if dry_run:
+        output.documents(made)
+        return
+    *items, job = made
+    for each in items:
+        await cluster.create_config_map(each)
+    try:
+        created = await cluster.create(Kind.JOB, job)
+    except ApiException:
+        for each in items:
+            await cluster.delete_config_map(objects.name(each))
+        raise
+    owner = {
+        "apiVersion": API_VERSION, "kind": Kind.JOB.value, "name": objects.name(created), "uid": created["metadata"]["uid"],
+    }  # fmt: skip
+    for each in items:
+        # So that it goes with the job.
+        await cluster.patch_config_map(objects.name(each), {"metadata": {"ownerReferences": [owner]}})
+    click.echo(f"batchjob.{GROUP}/{objects.name(created)} created")
