@@ -52,7 +52,7 @@ def test_bounds_on_polling_must_fit_together(stage: Stage) -> None:
         "-n", stage.namespace, "apply", "-f", "-", check=False,
         input=json.dumps(stage.account(polling={"minSeconds": 60, "maxSeconds": 1})[1]),
     )  # fmt: skip
-    assert "minSeconds must not be more than maxSeconds" in refused.stderr
+    assert "minSeconds must not be greater than maxSeconds" in refused.stderr
 
 
 def says(stage: Stage, reason: str, *words: str) -> None:

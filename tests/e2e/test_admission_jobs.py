@@ -47,7 +47,10 @@ REFUSED = [
     ),
     (job("j", failurePolicy={"maxFailedRatio": 1.5}), "maxFailedRatio"),
     (job("j", failurePolicy={"action": "Explode"}), "failurePolicy.action"),
-    (job("j", backoff={"fallbackPoolId": "p"}), "a fallback pool needs maxRequeues"),
+    (
+        job("j", backoff={"fallbackPoolId": "p"}),
+        "a fallback pool requires maxRequeues: add it, or remove the fallback pool",
+    ),
     (
         job("j", backoff={"maxRequeues": 1, "fallbackPoolId": "p", "fallbackPoolRef": {"name": "p"}}),
         "give fallbackPoolRef or fallbackPoolId, not both",
@@ -60,8 +63,8 @@ REFUSED = [
     (job("j", logs={"upload": {}}), "give either containerUrl or containerUrlFrom"),
     (job("j", logs={"tailLines": 101}), "spec.logs.tailLines"),
     (guest(), "give either jobRef"),
-    (guest(jobId="theirs"), "accountRef belongs to jobId"),
-    (guest(jobRef={"name": "j"}, accountRef={"name": "main"}), "accountRef belongs to jobId"),
+    (guest(jobId="theirs"), "accountRef is required with jobId"),
+    (guest(jobRef={"name": "j"}, accountRef={"name": "main"}), "accountRef is required with jobId"),
     (guest(jobRef={"name": "j"}, jobId="j", accountRef={"name": "main"}), "give either jobRef"),
 ]
 CHANGES = [
@@ -75,9 +78,9 @@ CHANGES = [
     (
         job("j", networkConfiguration={"subnetId": SUBNET, "skipWithdrawFromVNet": False}),
         {"networkConfiguration": None},
-        "networkConfiguration cannot be taken away",
+        "networkConfiguration cannot be removed",
     ),
-    (task("t", "j"), {"dependsOnRefs": [{"name": "a"}]}, "a task is fixed once it is added"),
+    (task("t", "j"), {"dependsOnRefs": [{"name": "a"}]}, "Azure Batch does not allow changes to an added task"),
 ]  # fmt: skip
 ALLOWED = [
     (own_pool(poolInfo={"poolId": "a"}), {"poolInfo": {"poolId": "b"}}),

@@ -65,16 +65,16 @@ async def test_nothing_of_it_can_be_changed_and_it_needs_one_verb_and_one_target
     stage.apply(operation("op", rebootNode=reboot))
     with pytest.raises(Refusal, match="create a new BatchOperation"):
         stage.patch("bop", "op", {"spec": {"maxConcurrent": 3}})
-    given = r"exactly one verb.*\(given: rebootNode and startNode\): create a BatchOperation for each"
+    given = r"exactly one verb.*\(given: rebootNode and startNode\): create one BatchOperation for each"
     with pytest.raises(Refusal, match=given):
         stage.apply(operation("two", rebootNode=reboot, startNode=reboot))
     with pytest.raises(Refusal, match=r"exactly one verb.*describes all of them$"):
         stage.apply(operation("none"))
-    with pytest.raises(Refusal, match="the verb is about a pool"):
+    with pytest.raises(Refusal, match="the verb applies to a pool"):
         stage.apply(operation("wrong", poolRef=None, jobRef={"name": "j"}, rebootNode=reboot))
     with pytest.raises(Refusal, match=r"one target.*\(given: poolRef and jobRef\)"):
         stage.apply(operation("both", jobRef={"name": "j"}, rebootNode=reboot))
-    with pytest.raises(Refusal, match="accountRef belongs to"):
+    with pytest.raises(Refusal, match="accountRef is required with"):
         stage.apply(operation("raw", poolRef=None, poolId="cpu", rebootNode=reboot))
     await ended(stage)
 

@@ -24,33 +24,33 @@ VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
 FINALIZER = f"{GROUP}/finalizer"
 OWNER_METADATA = f"{GROUP}/owner"
-"""Name of the Batch metadata item by which a pool or job says which object owns it (docs/ownership.md)."""
+"""Name of the Batch metadata item that records which object owns a pool or job (docs/ownership.md)."""
 ADOPTED_METADATA = f"{GROUP}/adopted"
-"""Name of the Batch metadata item that says that a pool or job was there before its object."""
+"""Name of the Batch metadata item that records that a pool or job existed before its object."""
 ADOPT = f"{GROUP}/adopt"
-"""Annotation: take over what already exists under this id, whoever made it."""
+"""Annotation: adopt the resource that exists under this ID, whoever created it."""
 RECONCILE_POLICY = f"{GROUP}/reconcile-policy"
 """Annotation of an object or a namespace: manage, skip or detach-on-delete."""
 HELD_METADATA = f"{GROUP}/held"
 HOLDS_METADATA = f"{GROUP}/holds"
-"""Name of the Batch metadata item that says that the operator has disabled a job, so that it may enable it again."""
+"""Name of the Batch metadata item that records that the operator disabled a job, and so may enable it again."""
 TASKS_METADATA = f"{GROUP}/tasks"
-"""Name of the Batch metadata item that says which tasks of its spec a job has: fingerprint of the sources / digits of its ids."""
+"""Name of the Batch metadata item that records which tasks of its spec a job has: fingerprint of the sources / digits of IDs."""
 RETRY_FAILED = f"{GROUP}/retry-failed"
 TERMINATE = f"{GROUP}/terminate"
 RECONCILE_NOW = f"{GROUP}/reconcile-now"
 RECREATE = f"{GROUP}/recreate"
-"""One-shot annotations: any new value acts once, and is then recorded under `status.handled`."""
+"""One-shot annotations: each new value acts once and is then recorded in `status.handled`."""
 SCHEDULE_LABEL = f"{GROUP}/schedule"
-"""Label of a BatchJob that a cron schedule has made: the schedule's name."""
+"""Label of a BatchJob that a cron schedule created: the name of the schedule."""
 POOL_LABEL = f"{GROUP}/pool"
-"""Label that no Pod has, for the selector of the scale subresource."""
+"""Label that matches no Pod, for the selector of the scale subresource."""
 APPLIED_METADATA = f"{GROUP}/applied"
-"""Name of the Batch metadata item that holds fingerprints of what a pool was last given by its object."""
+"""Name of the Batch metadata item that holds fingerprints of what the operator last applied to a pool."""
 VALUES_METADATA = f"{GROUP}/values"
-"""Name of the Batch metadata item that holds the versions of the Secrets and ConfigMaps that a pool was last given values of."""
+"""Name of the Batch metadata item that holds the versions of the Secrets and ConfigMaps that a pool's values came from."""
 FORCE_FINALIZE = f"{GROUP}/force-finalize"
-"""Annotation: let the object go although nothing could be deleted in Azure Batch."""
+"""Annotation: remove the finalizer even though nothing could be deleted in Azure Batch."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Refused:
 def misnamed(name: str, right: str, type_: str = "string") -> Refused:
     """A name that people write by habit; `right` is what it is called here."""
     bound = {"maxLength": 1024} if type_ == "string" else {}
-    return Refused(name, f"there is no {name}: write {right}", {"type": type_, **bound}, remedy=f"Use {right}")
+    return Refused(name, f"there is no {name}: use {right}", {"type": type_, **bound}, remedy=f"Use {right}")
 
 
 def _sentence(text: str) -> str:
@@ -174,7 +174,7 @@ class StandsFor:
             else {"type": "string", "maxLength": 65536}
         )
         return {
-            "description": f"{REFUSED}Put the value into a Secret and use {self.name}SecretRef.",
+            "description": f"{REFUSED}Put the value into a Secret and reference it with {self.name}SecretRef.",
             **shape,
             "nullable": True,
         }
@@ -186,7 +186,7 @@ class StandsFor:
         rules = [
             cel(
                 f"!has(self.{self.name})",
-                f"a secret must not stand in a manifest: put it as {what} into a Secret, and name that in "
+                f"a secret must not appear in a manifest: store it as {what} in a Secret and reference it with "
                 f"{reference}: {{name, key}}",
                 f".{self.name}",
             )
@@ -314,7 +314,9 @@ def many(description: str, most: int, *, key: str | None = None, **keywords: Any
 
 def secret_for(name: str, description: str) -> Any:
     """Annotation metadata and field are apart in pydantic; this is the field of a `…SecretRef`."""
-    return optional(f"{description} Key of a Secret in this namespace; stands for {name}.")
+    return optional(
+        f"{description} References a key of a Secret in the same namespace. Replaces {name} of the REST API."
+    )
 
 
 def one_of(*values: str) -> WithJsonSchema:
@@ -391,95 +393,107 @@ ShortText = Annotated[str, StringConstraints(max_length=4096)]
 
 
 class NameRef(ApiModel):
-    """A reference to an object of the same namespace."""
+    """A reference to an object in the same namespace."""
 
     name: ObjectName = Field(description="Name of the object.")
 
 
 class AccountRef(NameRef):
-    """A reference to a BatchAccount, in the same namespace unless `namespace` is given."""
+    """A reference to a BatchAccount."""
 
     namespace: Annotated[str, StringConstraints(min_length=1, max_length=63)] | None = Field(
         default=None,
-        description="Namespace of the BatchAccount, if another one; that account must allow this namespace.",
+        description="Namespace of the BatchAccount. Defaults to the namespace of this object. In another namespace, the "
+        "account must allow this one in allowedNamespaces.",
     )
 
 
 class SecretKeyRef(NameRef):
-    """A key of a Secret in the namespace of the object that names it."""
+    """A reference to a key of a Secret in the same namespace."""
 
-    key: Name = Field(description="Key within the Secret.")
+    key: Name = Field(description="Key in the Secret.")
 
 
 class ConfigMapKeyRef(NameRef):
-    """A key of a ConfigMap in the namespace of the object that names it."""
+    """A reference to a key of a ConfigMap in the same namespace."""
 
-    key: Name = Field(description="Key within the ConfigMap.")
+    key: Name = Field(description="Key in the ConfigMap.")
 
 
 class Condition(ApiModel):
     """`metav1.Condition`."""
 
-    type: str = Field(description="What the condition is about, such as Ready.")
+    type: str = Field(description="Type of the condition, such as Ready.")
     status: Annotated[str, Field(json_schema_extra={"enum": ["True", "False", "Unknown"]})] = Field(
-        description="Whether it holds."
+        description="Status of the condition."
     )
     reason: Annotated[str, StringConstraints(max_length=256)] = Field(
-        description="Why, in one word for programs; the service's own error code where it sent one."
+        description="Machine-readable cause of the last transition: a CamelCase word, or the error code that Azure Batch "
+        "returned."
     )
-    message: Annotated[str, StringConstraints(max_length=32768)] = Field(description="Why, and what to do, for people.")
+    message: Annotated[str, StringConstraints(max_length=32768)] = Field(
+        description="Human-readable details: the cause and what to do about it."
+    )
     last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] = Field(
-        description="Since when the status is what it is."
+        description="Time at which the status last changed."
     )
-    observed_generation: int | None = Field(default=None, description="Generation of the spec that this speaks of.")
+    observed_generation: int | None = Field(
+        default=None, description="Generation of the spec that the condition was computed from."
+    )
 
 
 class Handled(ApiModel):
-    """Values of the one-shot annotations `azurebatch.io/…` that were acted upon; a new value acts again."""
+    """Values of the one-shot azurebatch.io annotations that were already handled. A new value triggers the action again."""
 
-    reconcile_now: ShortText | None = Field(default=None, description="Of azurebatch.io/reconcile-now.")
-    retry_failed: ShortText | None = Field(default=None, description="Of azurebatch.io/retry-failed.")
+    reconcile_now: ShortText | None = Field(
+        default=None, description="Last handled value of azurebatch.io/reconcile-now."
+    )
+    retry_failed: ShortText | None = Field(
+        default=None, description="Last handled value of azurebatch.io/retry-failed."
+    )
     retrying: ShortText | None = Field(
         default=None,
-        description="While failed tasks run again: the time of the last failure that this is about, and the value of "
-        "azurebatch.io/retry-failed.",
+        description="Present while failed tasks are retried: the time of the last failure that the retry covers, and the "
+        "value of azurebatch.io/retry-failed.",
     )
-    recreate: ShortText | None = Field(default=None, description="Of azurebatch.io/recreate.")
-    terminate: ShortText | None = Field(default=None, description="Of azurebatch.io/terminate.")
+    recreate: ShortText | None = Field(default=None, description="Last handled value of azurebatch.io/recreate.")
+    terminate: ShortText | None = Field(default=None, description="Last handled value of azurebatch.io/terminate.")
 
 
 class Status(ApiModel):
-    """What every kind reports."""
+    """Status that all kinds share."""
 
     observed_generation: int | None = Field(
-        default=None, description="Generation of the spec that this status speaks of; -1 until it was first looked at."
+        default=None,
+        description="Generation of the spec that this status was computed from; -1 until the first reconcile.",
     )
     phase: Annotated[str, StringConstraints(max_length=64)] | None = Field(
-        default=None, description="The state in one word, for people and for simple tools."
+        default=None, description="Summary of the state in one word. Scripts should read conditions instead."
     )
     conditions: list[Condition] | None = Field(
         default=None,
-        description="Ready, Reconciling and Stalled as kstatus reads them, and more by kind.",
+        description="Conditions of the object: Ready, Reconciling and Stalled (as defined by kstatus), and others specific "
+        "to the kind.",
         # Written as a whole, and cheaper so: as a map each member of each condition has an owner of its own (docs/performance.md).
         json_schema_extra=schema(x_kubernetes_list_type="atomic", maxItems=16),
     )
     handled: Handled | None = Field(
-        default=None, description="One-shot annotations that were acted upon, by their value."
+        default=None, description="Values of one-shot annotations that were already handled."
     )
 
 
 class RemoteStatus(Status):
-    """Status of a kind that stands for something in Azure Batch."""
+    """Status of a kind that represents a resource in Azure Batch."""
 
-    id: str | None = Field(default=None, description="Id in Azure Batch.")
+    id: str | None = Field(default=None, description="ID in Azure Batch.")
     url: str | None = Field(default=None, description="URL of the resource in Azure Batch.")
 
 
 class AdoptableStatus(RemoteStatus):
-    """Status of a kind that can take over what was there before its object."""
+    """Status of a kind that can adopt an existing resource."""
 
     adopted: bool | None = Field(
         default=None,
-        description="True if the operator took over something that existed in Azure Batch; that stays there when this object is "
-        "deleted, unless azurebatch.io/reconcile-policy is manage.",
+        description="True if the operator adopted a resource that already existed in Azure Batch. Deleting this object then "
+        "keeps the resource, unless azurebatch.io/reconcile-policy is manage.",
     )

@@ -21,7 +21,7 @@ from azure_batch_operator.api.base import (
 from azure_batch_operator.api.task_body import FactoryDependencies, MergeDependencies, RowDependencies, TaskTemplate
 
 MAX_TASKS = 10_000_000
-"""The most tasks that one job may make."""
+"""Maximum number of tasks that one job may generate."""
 MAX_INLINE = 10_000
 
 Scalar = Annotated[str, StringConstraints(max_length=1024)] | int
@@ -31,20 +31,24 @@ _SCALARS = {"x-kubernetes-int-or-string": True, "maxLength": 1024}
 class ParameterSet(ApiModel):
     """One dimension of a sweep: a range of integers, or a list of values."""
 
-    start: int | None = optional("First number of a range.")
-    end: int | None = optional("Last number of a range, included.")
-    step: int | None = optional("Distance between two numbers, may be negative; 1 if left out.")
-    values: list[Scalar] | None = optional(
-        "Values in the order in which they are taken.", maxItems=MAX_INLINE, items=_SCALARS
-    )
+    start: int | None = optional("First number of the range.")
+    end: int | None = optional("Last number of the range, inclusive.")
+    step: int | None = optional("Step between two numbers. May be negative. Defaults to 1.")
+    values: list[Scalar] | None = optional("Values of the dimension, in order.", maxItems=MAX_INLINE, items=_SCALARS)
     rules: ClassVar[tuple[Rule, ...]] = (
-        cel("has(self.values) != (has(self.start) && has(self.end))", "give start and end of a range, or values"),
-        cel("!has(self.values) || (!has(self.start) && !has(self.end) && !has(self.step))", "values stand alone"),
+        cel(
+            "has(self.values) != (has(self.start) && has(self.end))", "give either start and end of a range, or values"
+        ),
+        cel(
+            "!has(self.values) || (!has(self.start) && !has(self.end) && !has(self.step))",
+            "values cannot be combined with start, end and step",
+        ),
         cel("!has(self.step) || self.step != 0", "step must not be 0", ".step"),
         cel(
             "!has(self.start) || !has(self.end) || "
             "(has(self.step) && self.step < 0 ? self.start >= self.end : self.start <= self.end)",
-            "end cannot be reached from start: swap the two, or correct step, which must be negative to count down",
+            "end cannot be reached from start: swap start and end, or correct step, which must be negative to count "
+            "down",
             ".end",
         ),
         cel("!has(self.values) || self.values.size() > 0", "values must not be empty", ".values"),
@@ -68,55 +72,57 @@ class ParameterSet(ApiModel):
 
 
 class ParametricSweep(ApiModel):
-    """The cross product of the dimensions; the last one varies fastest."""
+    """The Cartesian product of the dimensions. The last dimension varies fastest."""
 
     parameter_sets: list[ParameterSet] = Field(
-        description="The dimensions; {0}, {1}, … stand for their values.",
+        description="Dimensions of the sweep, at most 8. The template refers to their values as {0}, {1} and so on.",
         json_schema_extra=schema(minItems=1, maxItems=8),
     )
 
 
 class ItemSource(ApiModel):
-    """Items in a ConfigMap: its lines, or the rows of a CSV table."""
+    """Items from a ConfigMap: lines, or rows of a CSV table."""
 
-    config_map_key_ref: ConfigMapKeyRef = Field(description="Key of a ConfigMap of this namespace.")
+    config_map_key_ref: ConfigMapKeyRef = Field(description="Key of a ConfigMap in the same namespace.")
     format: Annotated[str, Field(json_schema_extra={"enum": ["lines", "csv"]})] | None = optional(
-        "lines: one item a line, empty ones left out. csv: the first row names the columns. lines if left out."
+        "Format of the data. lines: one item per line; empty lines are ignored. csv: one item per row; the first "
+        "row names the columns. Defaults to lines."
     )
 
 
 class TaskPerItem(ApiModel):
-    """One task per item: {0} stands for the item, with CSV {0}, {1}, … for its columns and {name} for a column by name."""
+    """One task per item. {0} stands for the item; with CSV, {0}, {1}, … for its columns, and {name} for a column by name."""
 
-    items: list[Scalar] | None = optional("The items.", maxItems=MAX_INLINE, items=_SCALARS)
+    items: list[Scalar] | None = optional("Items, each of which becomes a task.", maxItems=MAX_INLINE, items=_SCALARS)
     items_from: ItemSource | None = optional(
-        "Takes the items from a ConfigMap; changes are taken in within minutes while the job is open."
+        "Source of the items. While the job is open, changes to the ConfigMap are applied within minutes."
     )
     rules: ClassVar[tuple[Rule, ...]] = (
-        exactly_one_of(("items", "itemsFrom"), "give items or itemsFrom"),
+        exactly_one_of(("items", "itemsFrom"), "give either items or itemsFrom"),
         cel("!has(self.items) || self.items.size() > 0", "items must not be empty", ".items"),
     )
 
 
 class Repeat(ApiModel):
-    """The same task many times: {0} stands for the running number, from 0."""
+    """The same task many times. {0} is replaced by the number of the task, starting at 0."""
 
-    count: Annotated[int, Field(ge=1, le=MAX_TASKS)] = Field(description="How many tasks.")
+    count: Annotated[int, Field(ge=1, le=MAX_TASKS)] = Field(description="Number of tasks.")
 
 
 class RepeatTask(TaskTemplate):
-    """The template of the tasks of a factory."""
+    """Template for the tasks of a factory."""
 
     depends_on: FactoryDependencies | None = optional(
-        "Tasks that must have ended well before each of these tasks starts; usesTaskDependencies of the job is set by itself."
+        "Tasks that must succeed before each of these tasks starts. usesTaskDependencies of the job is set "
+        "automatically."
     )
 
 
 class MergeTask(TaskTemplate):
-    """The template of the task `merge`."""
+    """Template for the task `merge`."""
 
     depends_on: MergeDependencies | None = optional(
-        "Tasks that must have ended well before this one starts; all other tasks of the job if left out."
+        "Tasks that must succeed before this task starts. Defaults to all other tasks of the job."
     )
 
 
@@ -145,30 +151,32 @@ _SIZES = (1, 2, 3)
 
 
 class TaskFactory(ApiModel):
-    """Makes tasks from a template. Ids are running numbers from 0, padded with zeros to the width of the last one."""
+    """Generates tasks from a template. Task IDs are numbers, starting at 0 and padded with zeros to equal width."""
 
     parametric_sweep: ParametricSweep | None = optional("One task per combination of parameter values.")
     task_per_item: TaskPerItem | None = optional("One task per item of a list.")
     repeat: Repeat | None = optional("The same task many times.")
     id_width: Annotated[int, Field(ge=1, le=8)] | None = optional(
-        "Least number of digits of an id; give it where more tasks may be added later, since ids cannot change. The width of the "
-        "largest number if left out."
+        "Minimum number of digits of a task ID. Set it if more tasks may be added later, because the width of "
+        "existing IDs cannot change. Defaults to the width of the largest number."
     )
     repeat_task: RepeatTask = Field(
-        description="The template: {0}, {1}, … become the values, {0:3} padded with zeros to 3 digits, {{ and }} braces."
+        description="Template for the tasks. {0}, {1} and so on are replaced by the values; {0:3} pads a number with zeros "
+        "to 3 digits; {{ and }} stand for braces."
     )
     merge_task: MergeTask | None = optional(
-        "One task more, which runs when all others have ended well, or those of its dependsOn; its id is merge."
+        "Additional task, with ID merge, that runs after all other tasks have succeeded, or after the tasks in "
+        "its dependsOn."
     )
     rules: ClassVar[tuple[Rule, ...]] = (
         exactly_one_of(
             ("parametricSweep", "taskPerItem", "repeat"),
-            "the values of a taskFactory have one source: give exactly one of parametricSweep, taskPerItem and repeat",
+            "a taskFactory must contain exactly one of parametricSweep, taskPerItem and repeat",
         ),
         # The usual slip is to count from 1. What else is wrong with placeholders the condition says (`reconcile.placeholders`).
         cel(
             f"!has(self.parametricSweep) || !({' || '.join(_beyond(size) for size in _SIZES)})",
-            "repeatTask.commandLine uses the placeholder after the last one: parameterSets are numbered from 0",
+            "repeatTask.commandLine uses a placeholder beyond the last one: parameterSets are numbered from 0",
             ".repeatTask.commandLine",
             says=f"{_SETS} == 1 ? '{_beyond_says(1)}' : {_SETS} == 2 ? '{_beyond_says(2)}' : '{_beyond_says(3)}'",
         ),
@@ -176,18 +184,19 @@ class TaskFactory(ApiModel):
 
 
 class RowTemplate(TaskTemplate):
-    """A task per row of a CSV table: {name} stands for the column of that name, {0}, {1}, … for columns by position."""
+    """Template for one task per row of a CSV table. {name} stands for the column of that name, {0}, {1}, … for columns in order."""
 
     id: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(
-        description="Id of the task, with placeholders, for example frame-{frame:4}; must differ from row to row."
+        description="ID of the task, with placeholders, such as frame-{frame:4}. It must be unique for each row."
     )
-    depends_on: RowDependencies | None = optional("Tasks that must have ended well before this one starts.")
+    depends_on: RowDependencies | None = optional("Tasks that must succeed before this task starts.")
 
 
 class TaskSource(ApiModel):
-    """Tasks in a ConfigMap: a JSON or YAML list of tasks, or with a template a CSV table whose first row names the columns."""
+    """Tasks from a ConfigMap: a JSON or YAML list of tasks or, with a template, a CSV table whose first row names the columns."""
 
     config_map_key_ref: ConfigMapKeyRef = Field(
-        description="Key of a ConfigMap of this namespace; changes are taken in within minutes while the job is open."
+        description="Key of a ConfigMap in the same namespace. While the job is open, changes to the ConfigMap are applied "
+        "within minutes."
     )
-    template: RowTemplate | None = optional("Makes a task of each row; the key then holds CSV.")
+    template: RowTemplate | None = optional("Template that turns each row into a task. The key must contain CSV.")

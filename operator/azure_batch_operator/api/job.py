@@ -45,50 +45,58 @@ _ONE_POOL = cel(
 
 
 class JobTemplate(JobBody):
-    """All of a BatchJob but who it is and where: also what a BatchJobSchedule makes jobs from."""
+    """Everything in a BatchJob except its identity and account. BatchJobSchedules create jobs from it."""
 
-    pool_ref: NameRef | None = optional("The BatchPool of this namespace that the job runs on.")
-    pool_info: PoolInfo | None = optional("The pool, where it is not a BatchPool.")
-    tasks: list[Task] | None = many("Tasks of the job.", 2000, key="id")
-    tasks_from: list[TaskSource] | None = many("More tasks, from ConfigMaps of this namespace.", 20)
-    task_factory: TaskFactory | None = optional("Many tasks from a template.")
+    pool_ref: NameRef | None = optional(
+        "BatchPool in the same namespace that the job runs on. Exactly one of poolRef and poolInfo is required."
+    )
+    pool_info: PoolInfo | None = optional("Pool that the job runs on, if it is not a BatchPool in the same namespace.")
+    tasks: list[Task] | None = many("Tasks of the job, at most 2000.", 2000, key="id")
+    tasks_from: list[TaskSource] | None = many("Additional tasks from ConfigMaps in the same namespace.", 20)
+    task_factory: TaskFactory | None = optional("Generates many tasks from a template.")
     on_dependency_failure: Annotated[str, Field(json_schema_extra={"enum": ["Fail", "Ignore"]})] | None = optional(
-        "What becomes of tasks that depend on a failed one: with Fail they never run, and the job ends as soon as nothing else is "
-        "left; with Ignore they run all the same (dependencyAction satisfy, where exitConditions say nothing else), and the job "
-        "fails at its end unless failurePolicy allows it. Fail if left out."
+        "What happens to tasks that depend on a failed task. With Fail, they never run, and the job ends when no "
+        "other tasks are left. With Ignore, they run anyway (dependencyAction satisfy, unless exitConditions set "
+        "another value), and the job fails at its end unless failurePolicy allows it. Defaults to Fail."
     )
     task_prune_policy: Annotated[str, Field(json_schema_extra={"enum": ["Keep", "Delete"]})] | None = optional(
-        "What becomes of tasks in Azure Batch that the spec no longer names: Keep leaves them, Delete deletes them (but "
-        "not those of BatchTasks). Keep if left out."
+        "What happens to tasks in Azure Batch that are no longer in the spec: Keep leaves them, Delete deletes "
+        "them, except tasks of BatchTasks. Defaults to Keep."
     )
     task_update_policy: Annotated[str, Field(json_schema_extra={"enum": ["Refuse", "Replace"]})] | None = optional(
-        "What becomes of tasks in Azure Batch that the spec now has otherwise: Refuse leaves them and says so in the condition "
-        "TasksInSync, Replace deletes them and adds them again. Refuse if left out."
+        "What happens to tasks in Azure Batch that differ from the spec: Refuse leaves them and reports them in "
+        "the condition TasksInSync, Replace deletes them and adds them again. Defaults to Refuse."
     )
     suspend: bool | None = optional(
-        "Whether the job stands still: before it was created nothing is done in Azure Batch, afterwards it is disabled there."
+        "Whether the job is suspended. A suspended job is not created in Azure Batch; an existing job is "
+        "disabled. Defaults to false."
     )
     suspend_policy: Annotated[str, one_of("requeue", "terminate", "wait")] | None = optional(
-        "What becomes of running tasks when the job is suspended: they run again later, end as failed, or are waited for. "
-        "requeue if left out."
+        "What happens to running tasks when the job is suspended: requeue runs them again later, terminate ends "
+        "them as failed, wait lets them finish. Defaults to requeue."
     )
-    failure_policy: FailurePolicy | None = optional("How many failed tasks the job may have.")
+    failure_policy: FailurePolicy | None = optional(
+        "Number of failed tasks that the job tolerates. By default, one failed task makes the job fail."
+    )
     active_deadline_seconds: Annotated[Seconds, Field(ge=1)] | None = optional(
-        "How long the job may take from its creation in Azure Batch, or from its last resumption; it fails beyond. Kept by "
-        "the service as constraints.maxWallClockTime."
+        "Time limit of the job in seconds, from its creation in Azure Batch or its last resumption. The job "
+        "fails when the limit is exceeded. Azure Batch enforces it as constraints.maxWallClockTime."
     )
     pending_deadline_seconds: Annotated[Seconds, Field(ge=1)] | None = optional(
-        "How long it may take until the first task starts, from the creation or resumption of the job; it fails beyond."
+        "Time limit in seconds for the first task to start, from the creation or resumption of the job. The job "
+        "fails when the limit is exceeded."
     )
-    backoff: Backoff | None = optional("How often tasks are tried.")
+    backoff: Backoff | None = optional("How often tasks are retried and requeued.")
     ttl_seconds_after_finished: Seconds | None = optional(
-        "Deletes this object so long after its end, and with it the job and its tasks in Azure Batch."
+        "Time in seconds after the end of the job when this object is deleted, together with the job and its "
+        "tasks in Azure Batch. By default, the object is kept."
     )
     ttl_policy: Annotated[str, Field(json_schema_extra={"enum": ["DeleteObject", "KeepObject"]})] | None = optional(
-        "What happens after ttlSecondsAfterFinished: DeleteObject deletes this object and its job in Azure Batch, KeepObject only "
-        "the job in Azure Batch, for objects that a GitOps tool would create again. DeleteObject if left out."
+        "What happens after ttlSecondsAfterFinished: DeleteObject deletes this object and the job in Azure "
+        "Batch. KeepObject deletes only the job in Azure Batch, for objects that a GitOps tool would create "
+        "again. Defaults to DeleteObject."
     )
-    logs: Logs | None = optional("What becomes of the output of tasks.")
+    logs: Logs | None = optional("How the output of tasks is shown and stored.")
     ours: ClassVar[frozenset[str]] = frozenset(
         {
             "poolRef", "tasks", "tasksFrom", "taskFactory", "onDependencyFailure", "taskPrunePolicy", "taskUpdatePolicy",
@@ -102,34 +110,34 @@ class JobTemplate(JobBody):
         cel(
             "has(self.tasks) || has(self.tasksFrom) || !has(self.taskFactory) || "
             "!has(self.taskFactory.repeatTask.dependsOn) || !has(self.taskFactory.repeatTask.dependsOn.allOf)",
-            "taskFactory.repeatTask.dependsOn.allOf names tasks, but the job has neither tasks nor tasksFrom: add the tasks, or "
-            "remove allOf",
+            "taskFactory.repeatTask.dependsOn.allOf refers to tasks, but the job has neither tasks nor tasksFrom: "
+            "add tasks, or remove allOf",
             ".taskFactory.repeatTask.dependsOn",
         ),
     )
 
 
 class JobSpec(JobTemplate):
-    """What the user wants."""
+    """Desired state of the BatchJob."""
 
-    id: RemoteId | None = optional("Id of the job in Azure Batch; metadata.name if left out.")
+    id: RemoteId | None = optional("ID of the job in Azure Batch. Defaults to metadata.name.")
     account_ref: AccountRef | None = optional(
-        "The BatchAccount that the job lives in; required with poolInfo, else that of the pool."
+        "BatchAccount that the job belongs to. Required with poolInfo. Defaults to the account of the BatchPool."
     )
     retry_of: NameRef | None = optional(
-        "A BatchJob of this namespace that has ended: its tasks that failed or never ran are run, under the same ids. What this "
-        "spec leaves out is taken from the spec of that job, except id, suspend, managedBy, ttlSecondsAfterFinished, ttlPolicy, "
-        "taskPrunePolicy and taskUpdatePolicy."
+        "BatchJob in the same namespace that has ended. The tasks of that job that failed or never ran are run "
+        "again in this one, under the same IDs. Fields that are unset here are taken from the spec of that job, "
+        "except id, suspend, managedBy, ttlSecondsAfterFinished, ttlPolicy, taskPrunePolicy and taskUpdatePolicy."
     )
     managed_by: ManagedBy | None = optional(
-        "The controller that looks after this job, as in batch/v1 Job; azurebatch.io/operator or nothing is the operator of "
-        "this group, which leaves all others alone."
+        "Controller that reconciles this job, as in batch/v1 Job. The operator reconciles jobs without managedBy "
+        "or with azurebatch.io/operator and ignores all others."
     )
     ours: ClassVar[frozenset[str]] = JobTemplate.ours | {"id", "accountRef", "retryOf", "managedBy"}
     refused: ClassVar[tuple[Refused, ...]] = (
         Refused(
             "jobSpecification",
-            "jobSpecification belongs to job schedules: write what stands in it directly under spec",
+            "jobSpecification belongs to job schedules: write its members directly under spec",
             {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
         ),
     )
@@ -150,7 +158,7 @@ JobSpec.rules = (
     # A job without any pool, or with two, is told of that alone.
     cel(
         "has(self.poolRef) || !has(self.poolInfo) || has(self.accountRef)",
-        "accountRef is required with poolInfo: name the BatchAccount that the job lives in",
+        "accountRef is required with poolInfo: name the BatchAccount that the job belongs to",
         ".accountRef",
     ),
     cel(
@@ -162,7 +170,7 @@ JobSpec.rules = (
     ),
     cel(
         "!has(oldSelf.networkConfiguration) || has(self.networkConfiguration)",
-        "networkConfiguration cannot be taken away again: change it, or create a new BatchJob",
+        "networkConfiguration cannot be removed: change it, or create a new BatchJob",
         ".networkConfiguration",
     ),
     *(immutable(name, "create a new BatchJob") for name in JobSpec.wire_names() if name not in _CHANGEABLE),

@@ -31,15 +31,18 @@ def _choice(*values: str) -> Any:
 
 
 class FailurePolicy(ApiModel):
-    """How many failed tasks a job may have, and what follows when there are more. Without it, one is too many."""
+    """How many failed tasks the job tolerates, and what happens when there are more. Without it, one failed task fails the job."""
 
-    max_failed_tasks: Annotated[int, Field(ge=0)] | None = optional("Failed tasks that do not make the job fail.")
+    max_failed_tasks: Annotated[int, Field(ge=0)] | None = optional(
+        "Maximum number of failed tasks for which the job still succeeds."
+    )
     max_failed_ratio: Annotated[float, Field(ge=0, le=1)] | None = optional(
-        "The same as a part of all tasks, from 0 to 1."
+        "Maximum fraction of failed tasks, from 0 to 1, for which the job still succeeds."
     )
     action: Annotated[str, _choice("Continue", "Stop", "Hold")] | None = optional(
-        "With more failed tasks than that: Continue lets the others run, Stop ends the job at once, Hold lets them run and then "
-        "keeps the job open, so that azurebatch.io/retry-failed can run the failed ones again. Continue if left out."
+        "What happens when the limit is exceeded. Continue lets the other tasks run. Stop terminates the job at "
+        "once. Hold lets the other tasks run and keeps the job open, so that azurebatch.io/retry-failed can "
+        "retry the failed tasks. Defaults to Continue."
     )
     rules: ClassVar[tuple[Rule, ...]] = (
         cel(
@@ -51,19 +54,22 @@ class FailurePolicy(ApiModel):
 
 
 class Backoff(ApiModel):
-    """How often tasks are tried."""
+    """Limits for retries and requeues of tasks."""
 
     task_retries: RetryCount | None = optional(
-        "Further tries of a task after a non-zero exit code; stands for constraints.maxTaskRetryCount."
+        "Maximum number of retries of a task after a non-zero exit code. Replaces constraints.maxTaskRetryCount."
     )
     max_requeues: Annotated[int, Field(ge=0)] | None = optional(
-        "How often one task may be put back because its node went away, such as a preempted Spot node. Beyond that the job "
-        "moves to the fallback pool, or fails if there is none."
+        "Maximum number of times that a task is requeued because its node was lost, for example a preempted Spot "
+        "node. When it is exceeded, the job moves to the fallback pool, or fails if it has none."
     )
     fallback_pool_ref: NameRef | None = optional(
-        "The BatchPool of this namespace and account that the job then moves to, for example one of dedicated nodes."
+        "BatchPool in the same namespace and account that the job moves to, for example one with dedicated "
+        "nodes. Requires maxRequeues."
     )
-    fallback_pool_id: BatchId | None = optional("The same by its id, where it is not a BatchPool.")
+    fallback_pool_id: BatchId | None = optional(
+        "ID of the fallback pool, if it is not a BatchPool. Requires maxRequeues."
+    )
     rules: ClassVar[tuple[Rule, ...]] = (
         cel(
             "!has(self.fallbackPoolRef) || !has(self.fallbackPoolId)",
@@ -72,25 +78,25 @@ class Backoff(ApiModel):
         ),
         cel(
             "has(self.maxRequeues) || !(has(self.fallbackPoolRef) || has(self.fallbackPoolId))",
-            "a fallback pool needs maxRequeues",
+            "a fallback pool requires maxRequeues: add it, or remove the fallback pool",
             ".maxRequeues",
         ),
     )
 
 
 class LogUpload(ApiModel):
-    """Where stdout.txt and stderr.txt of each task go when it has ended."""
+    """Uploads stdout.txt and stderr.txt of each task when the task ends."""
 
-    container_url: Url | None = optional("URL of a blob container, for a managed identity of the pool.")
+    container_url: Url | None = optional("URL of a blob container that a managed identity of the pool can write to.")
     container_url_from: Annotated[ValueSource | None, StandsFor("containerUrl", secret=False)] = optional(
-        "Takes the URL from a Secret or ConfigMap, for one with a SAS."
+        "Source of the URL, for a URL with a SAS token."
     )
     path: Path | None = optional(
-        "Virtual directory in the container; the job's id if left out. Each task has one below it."
+        "Virtual directory in the container, with a subdirectory for each task. Defaults to the ID of the job."
     )
-    identity_reference: IdentityReference | None = optional("Identity with which the storage is written.")
+    identity_reference: IdentityReference | None = optional("Identity that writes to the storage.")
     upload_condition: Annotated[str, one_of("tasksuccess", "taskfailure", "taskcompletion")] | None = optional(
-        "After success, after failure, or always; taskcompletion (always) if left out."
+        "When to upload: after success, after failure, or always. Defaults to taskcompletion (always)."
     )
     rules: ClassVar[tuple[Rule, ...]] = (
         exactly_one_of(("containerUrl", "containerUrlFrom"), "give either containerUrl or containerUrlFrom"),
@@ -98,14 +104,14 @@ class LogUpload(ApiModel):
 
 
 class Logs(ApiModel):
-    """What becomes of the output of tasks."""
+    """How the output of tasks is shown and stored."""
 
     tail_lines: Annotated[int, Field(ge=0, le=100)] | None = optional(
-        "Lines of stderr.txt shown of a failed task; 20 if left out, 0 shows none."
+        "Number of lines of stderr.txt to show for failed tasks, from 0 (none) to 100. Defaults to 20."
     )
     upload: LogUpload | None = optional(
-        "Keeps stdout.txt and stderr.txt of all tasks in a blob container: of the job's own and of its BatchTasks. A change counts "
-        "for BatchTasks that are added later; own tasks are then as taskUpdatePolicy says."
+        "Uploads stdout.txt and stderr.txt of all tasks to a blob container, including BatchTasks. A change "
+        "applies to BatchTasks that are added later; for the tasks of the spec, taskUpdatePolicy applies."
     )
 
 
@@ -115,4 +121,4 @@ ManagedBy = Annotated[
         max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/[^/\s].*$"
     ),
 ]
-"""A controller's name as batch/v1 Job has it: a domain, a slash and a path."""
+"""Name of a controller, as in batch/v1 Job: a domain, a slash and a path."""

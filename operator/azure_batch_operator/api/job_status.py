@@ -10,114 +10,123 @@ from azure_batch_operator.api.base import AdoptableStatus, ApiModel, ShortText, 
 
 
 class StateCounts(ApiModel):
-    """Numbers by state and result."""
+    """Number of tasks or task slots by state and result."""
 
-    active: int | None = Field(default=None, description="Of tasks that wait for a slot or for other tasks.")
-    running: int | None = Field(default=None, description="Of tasks that run.")
-    completed: int | None = Field(default=None, description="Of tasks that have ended.")
-    succeeded: int | None = Field(default=None, description="Of tasks that have ended well.")
-    failed: int | None = Field(default=None, description="Of tasks that have ended badly.")
+    active: int | None = Field(default=None, description="Waiting for a slot or for other tasks.")
+    running: int | None = Field(default=None, description="Running.")
+    completed: int | None = Field(default=None, description="Ended, whatever the result.")
+    succeeded: int | None = Field(default=None, description="Ended with success.")
+    failed: int | None = Field(default=None, description="Ended with failure.")
 
 
 class TaskCounts(StateCounts):
-    """Tasks by state and result."""
+    """Number of tasks by state and result."""
 
-    total: int | None = Field(default=None, description="Tasks that belong to the job.")
-    submitted: int | None = Field(default=None, description="Tasks that Azure Batch has.")
+    total: int | None = Field(default=None, description="Number of tasks that belong to the job.")
+    submitted: int | None = Field(default=None, description="Number of tasks that were added to Azure Batch.")
 
 
 class FailureGroup(ApiModel):
     """Failed tasks with the same cause."""
 
     exit_code: int | None = Field(default=None, description="Exit code, if a process ran.")
-    category: str | None = Field(default=None, description="UserError or ServerError.")
-    code: str | None = Field(default=None, description="Error code of the service.")
-    message: ShortText | None = Field(default=None, description="Its text.")
-    count: int = Field(description="How many tasks.")
-    task_ids: list[str] = Field(description="Some of them.", json_schema_extra=schema(maxItems=5))
-    stderr_tail: ShortText | None = Field(default=None, description="Last lines of stderr.txt of the first of them.")
-    stderr_problem: ShortText | None = Field(default=None, description="Why its stderr.txt could not be read.")
+    category: str | None = Field(default=None, description="Category of the error: UserError or ServerError.")
+    code: str | None = Field(default=None, description="Error code from Azure Batch.")
+    message: ShortText | None = Field(default=None, description="Error message from Azure Batch.")
+    count: int = Field(description="Number of tasks.")
+    task_ids: list[str] = Field(description="IDs of some of the tasks.", json_schema_extra=schema(maxItems=5))
+    stderr_tail: ShortText | None = Field(default=None, description="Last lines of stderr.txt of the first task.")
+    stderr_problem: ShortText | None = Field(default=None, description="Reason why stderr.txt could not be read.")
 
 
 class NodeFailure(ApiModel):
-    """A node on which the job's preparation or release task has failed."""
+    """A node on which the job preparation or job release task failed."""
 
-    task: str = Field(description="preparation or release.")
-    node_id: str = Field(description="The node.")
+    task: str = Field(description="Task that failed: preparation or release.")
+    node_id: str = Field(description="ID of the node.")
     exit_code: int | None = Field(default=None, description="Exit code, if a process ran.")
-    code: str | None = Field(default=None, description="Error code of the service.")
-    message: ShortText | None = Field(default=None, description="Its text.")
+    code: str | None = Field(default=None, description="Error code from Azure Batch.")
+    message: ShortText | None = Field(default=None, description="Error message from Azure Batch.")
 
 
 class RetryStatus(ApiModel):
-    """What a job has taken from the one whose tasks it runs again (`spec.retryOf`)."""
+    """What the job took from the job that spec.retryOf names."""
 
-    uid: str = Field(description="metadata.uid of that BatchJob.")
-    tasks: int = Field(description="How many of its tasks run again.")
+    uid: str = Field(description="UID of that BatchJob.")
+    tasks: int = Field(description="Number of its tasks that run again.")
     settings: Annotated[
         dict[str, Any], WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True})
     ] = Field(
-        description="What is taken from its spec, as far as this spec leaves it out; stays when that job is deleted."
+        description="Settings from the spec of that job that this spec leaves unset. They remain when that job is deleted."
     )
 
 
 class JobStatus(AdoptableStatus):
-    """What the service says of the job and its tasks; small whatever their number."""
+    """Observed state of the BatchJob. Its size does not depend on the number of tasks."""
 
     account: str | None = Field(
-        default=None, description="namespace/name of the BatchAccount, kept in case the pool's object goes first."
+        default=None,
+        description="BatchAccount of the job, as namespace/name. Recorded in case the BatchPool is deleted first.",
     )
     pool_id: str | None = Field(
         default=None,
-        description="Id of the pool that the job runs on or is to run on; before a BatchPool that does not exist yet, its name.",
+        description="ID of the pool that the job runs on or will run on. While the BatchPool does not exist, its name.",
     )
     state: str | None = Field(default=None, description="State of the job in Azure Batch.")
-    start_time: str | None = Field(default=None, description="When the job was created in Azure Batch.")
-    tasks_start_time: str | None = Field(default=None, description="When the first task was seen to have started.")
-    end_time: str | None = Field(default=None, description="When it was completed.")
-    terminate_reason: str | None = Field(default=None, description="Why it ended, as the service says it.")
+    start_time: str | None = Field(default=None, description="Time at which the job was created in Azure Batch.")
+    tasks_start_time: str | None = Field(
+        default=None, description="Time at which the first task was observed to have started."
+    )
+    end_time: str | None = Field(default=None, description="Time at which the job completed.")
+    terminate_reason: str | None = Field(
+        default=None, description="Reason for the end of the job that Azure Batch reports."
+    )
     cleaned_up: bool | None = Field(
         default=None,
-        description="Whether the job and its tasks were deleted in Azure Batch after the end, as ttlPolicy KeepObject asks.",
+        description="Whether the job and its tasks were deleted in Azure Batch after the end of the job (ttlPolicy "
+        "KeepObject).",
     )
     tasks_fingerprint: str | None = Field(
         default=None,
-        description="Of what the tasks were made from, to tell whether spec or ConfigMaps have changed since the end.",
+        description="Fingerprint of the sources of the tasks, used to detect changes to the spec or to ConfigMaps after the "
+        "end of the job.",
     )
     retry_of: RetryStatus | None = Field(
-        default=None, description="What was taken from the job that spec.retryOf names, since its tasks were listed."
+        default=None, description="What was taken from the job that spec.retryOf names."
     )
-    task_counts: TaskCounts | None = Field(default=None, description="Tasks by state and result.")
+    task_counts: TaskCounts | None = Field(default=None, description="Number of tasks by state and result.")
     task_slot_counts: StateCounts | None = Field(
-        default=None, description="Task slots by state and result of the tasks, where tasks take more than one."
+        default=None, description="Number of task slots by state and result. Present if tasks use more than one slot."
     )
     retries: int | None = Field(
         default=None,
-        description="Tries of tasks after a non-zero exit code. Counted about once a minute while tasks start and end, with "
-        "backoff.maxRequeues at each poll, and in full when the job has ended; tries of deleted tasks as far as they were seen.",
+        description="Number of retries after a non-zero exit code. Updated about once a minute while tasks start and end, at "
+        "each poll if backoff.maxRequeues is set, and completely when the job ends. Retries of deleted tasks are "
+        "included if they were observed.",
     )
     requeues: int | None = Field(
         default=None,
-        description="Times that tasks were put back because their node went away (preemption, resize, reboot) or the job was "
-        "disabled. Counted like retries.",
+        description="Number of times that tasks were requeued because their node was lost (preemption, resize, reboot) or "
+        "the job was disabled. Updated like retries.",
     )
     progress: Annotated[str, StringConstraints(max_length=64)] | None = Field(
-        default=None, description="Ended and all tasks, for the eye."
+        default=None, description="Ended tasks and all tasks, for display."
     )
-    percent: int | None = Field(default=None, description="Ended tasks of all, in percent, rounded down.")
-    tasks_per_minute: float | None = Field(default=None, description="How many tasks ended per minute of late.")
+    percent: int | None = Field(default=None, description="Percentage of tasks that have ended, rounded down.")
+    tasks_per_minute: float | None = Field(default=None, description="Number of tasks that ended per minute recently.")
     estimated_end_time: str | None = Field(
         default=None,
-        description="When the last one ends if it goes on like that; left out once that is past, until another task has ended.",
+        description="Estimated time at which the last task ends at the current rate. Absent after that time has passed, "
+        "until another task ends.",
     )
-    waiting_for: ShortText | None = Field(
-        default=None, description="What it waits for when no task runs, in a sentence."
-    )
+    waiting_for: ShortText | None = Field(default=None, description="What the job waits for while no task runs.")
     failures: list[FailureGroup] | None = Field(
-        default=None, description="Failed tasks by cause, most frequent first.", json_schema_extra=schema(maxItems=5)
+        default=None,
+        description="Failed tasks grouped by cause, most frequent first.",
+        json_schema_extra=schema(maxItems=5),
     )
     node_failures: list[NodeFailure] | None = Field(
         default=None,
-        description="Nodes on which the preparation or release task has failed.",
+        description="Nodes on which the job preparation or job release task failed.",
         json_schema_extra=schema(maxItems=5),
     )

@@ -72,18 +72,22 @@ def _condition(type_: str, attribute: str = "status") -> str:
     return f'.status.conditions[?(@.type=="{type_}")].{attribute}'
 
 
-_READY = Column("Ready", _condition("Ready"), "Whether it is as it should be.")
-_REASON = Column("Reason", _condition("Ready", "reason"), "Why it is ready or not.")
-_MESSAGE = Column("Message", _condition("Ready", "message"), "What that means.", wide=True)
-_PHASE = Column("Phase", ".status.phase", "The state in one word.")
+_READY = Column("Ready", _condition("Ready"), "Whether the object is ready.")
+_REASON = Column("Reason", _condition("Ready", "reason"), "Reason of the Ready condition.")
+_MESSAGE = Column("Message", _condition("Ready", "message"), "Message of the Ready condition.", wide=True)
+_PHASE = Column("Phase", ".status.phase", "Summary of the state in one word.")
 _ADOPTED = Column(
-    "Adopted", ".status.adopted", "Whether it existed in Azure Batch before its object.", "boolean", wide=True
+    "Adopted",
+    ".status.adopted",
+    "Whether the resource existed in Azure Batch before this object.",
+    "boolean",
+    wide=True,
 )
-_AGE = Column("Age", ".metadata.creationTimestamp", "Time since it was created.", type="date")
+_AGE = Column("Age", ".metadata.creationTimestamp", "Time since the object was created.", type="date")
 
 _ID_FROM_NAME = Rule(
     "(has(self.spec.id) ? self.spec.id : self.metadata.name).matches('^[A-Za-z0-9_-]{1,64}$')",
-    "spec.id, or metadata.name without it, is the ID in Azure Batch: 1 to 64 letters, digits, '-' and '_'",
+    "the ID in Azure Batch (spec.id, or metadata.name if unset) must consist of 1 to 64 letters, digits, '-' and '_'",
     ".spec.id",
     says="has(self.spec.id) ? \"'\" + self.spec.id + \"' is not an ID of Azure Batch: use 1 to 64 letters, digits, '-' and '_'\" : "
     "\"metadata.name '\" + self.metadata.name + \"' cannot be the ID in Azure Batch, which has 1 to 64 letters, digits, '-' and "
@@ -92,8 +96,8 @@ _ID_FROM_NAME = Rule(
 
 _CRON_NAME = Rule(
     "!has(self.spec.cron) || size(self.metadata.name) <= 52",
-    "metadata.name is too long: the BatchJobs of a cron schedule are called <name>-<minutes since 1970>, which must fit into 64 "
-    "characters; use at most 52",
+    "metadata.name is too long: the BatchJobs of a cron schedule are named <name>-<minutes since 1970>, "
+    "which must fit into 64 characters; use at most 52",
 )
 
 KINDS: dict[Kind, KindInfo] = {
@@ -101,7 +105,7 @@ KINDS: dict[Kind, KindInfo] = {
     for info in (
         KindInfo(
             Kind.ACCOUNT, "batchaccounts", "bacc",
-            "An Azure Batch account: where it is, how to sign in, and who may use it.",
+            "An Azure Batch account: its endpoint, how to sign in, and which namespaces may use it.",
             AccountSpec, AccountStatus,
             (
                 _READY, _REASON,
@@ -115,12 +119,13 @@ KINDS: dict[Kind, KindInfo] = {
             PoolSpec, PoolStatus,
             (
                 _READY, _PHASE,
-                Column("Nodes", ".status.nodes", "Usable and wanted nodes."),
+                Column("Nodes", ".status.nodes", "Usable nodes and target number of nodes."),
                 Column("VM-Size", ".spec.vmSize", "Size of the nodes."),
-                Column("Dedicated", ".status.currentDedicatedNodes", "Dedicated nodes that there are.", "integer", wide=True),
-                Column("Spot", ".status.currentLowPriorityNodes", "Spot nodes that there are.", "integer", wide=True),
-                Column("Cost/h", ".status.estimatedCostPerHour", "Estimate from spec.pricesFrom.", wide=True),
-                Column("Account", ".spec.accountRef.name", "The BatchAccount.", wide=True),
+                Column("Dedicated", ".status.currentDedicatedNodes", "Current number of dedicated nodes.", "integer", wide=True),
+                Column("Spot", ".status.currentLowPriorityNodes", "Current number of Spot nodes.", "integer", wide=True),
+                Column("Cost/h", ".status.estimatedCostPerHour", "Estimated cost per hour, from spec.pricesFrom.", wide=True),
+                Column("Account", ".spec.accountRef.name", "Name of the BatchAccount.", wide=True),
+                Column("Update", _condition("UpdatePending", "reason"), "Why a change is pending, if one is.", wide=True),
                 _ADOPTED, _REASON, _MESSAGE, _AGE,
             ),
             Scale(".spec.targetDedicatedNodes", ".status.currentDedicatedNodes", ".status.selector"),
@@ -128,16 +133,17 @@ KINDS: dict[Kind, KindInfo] = {
             (".spec.accountRef.name", ".status.phase"),
         ),
         KindInfo(
-            Kind.JOB, "batchjobs", "bj", "A job of Azure Batch with its tasks.",
+            Kind.JOB, "batchjobs", "bj", "A job in Azure Batch and its tasks.",
             JobSpec, JobStatus,
             (
                 _PHASE,
-                Column("Pool", ".status.poolId", "The pool that it runs on, or is to run on."),
-                Column("Tasks", ".status.progress", "Ended and all tasks."),
-                Column("Running", ".status.taskCounts.running", "Tasks that run.", "integer"),
-                Column("Failed", ".status.taskCounts.failed", "Tasks that have ended badly.", "integer"),
+                Column("Pool", ".status.poolId", "ID of the pool that the job runs on."),
+                Column("Tasks", ".status.progress", "Ended tasks and all tasks."),
+                Column("Running", ".status.taskCounts.running", "Running tasks.", "integer"),
+                Column("Failed", ".status.taskCounts.failed", "Failed tasks.", "integer"),
+                Column("In-Sync", _condition("TasksInSync", "reason"), "Why tasks differ from the spec, if any do.", wide=True),
                 _ADOPTED,
-                Column("Reason", _condition("Ready", "reason"), "Why it is ready or not.", wide=True),
+                Column("Reason", _condition("Ready", "reason"), "Reason of the Ready condition.", wide=True),
                 _MESSAGE, _AGE,
             ),
             None,
@@ -145,16 +151,16 @@ KINDS: dict[Kind, KindInfo] = {
             (".status.phase",),
         ),
         KindInfo(
-            Kind.TASK, "batchtasks", "bt", "One task of a BatchJob.",
+            Kind.TASK, "batchtasks", "bt", "A single task of a job.",
             TaskSpec, TaskStatus,
             (
-                Column("Job", ".spec.jobRef.name", "The BatchJob."),
+                Column("Job", ".spec.jobRef.name", "Name of the BatchJob."),
                 _PHASE,
-                Column("Exit", ".status.exitCode", "Exit code.", "integer"),
-                Column("Job-Id", ".status.jobId", "Id of the job in Azure Batch.", wide=True),
-                Column("Pool", ".status.poolId", "Pool that it ran on.", wide=True),
-                Column("Node", ".status.nodeId", "Node that it ran on.", wide=True),
-                Column("Reason", _condition("Ready", "reason"), "Why it is ready or not."),
+                Column("Exit", ".status.exitCode", "Exit code of the last attempt.", "integer"),
+                Column("Job-Id", ".status.jobId", "ID of the job in Azure Batch.", wide=True),
+                Column("Pool", ".status.poolId", "ID of the pool that the task ran on.", wide=True),
+                Column("Node", ".status.nodeId", "ID of the node that the task ran on.", wide=True),
+                Column("Reason", _condition("Ready", "reason"), "Reason of the Ready condition."),
                 _MESSAGE, _AGE,
             ),
             None,
@@ -162,21 +168,21 @@ KINDS: dict[Kind, KindInfo] = {
             (".spec.jobRef.name", ".status.phase"),
         ),
         KindInfo(
-            Kind.SCHEDULE, "batchjobschedules", "bjs", "Makes jobs again and again, by interval or by cron.",
+            Kind.SCHEDULE, "batchjobschedules", "bjs", "Creates jobs repeatedly, on a cron schedule or at an interval.",
             JobScheduleSpec, JobScheduleStatus,
             (
-                Column("Schedule", ".spec.cron.expression", "When jobs are made, with cron."),
-                Column("Every", ".spec.schedule.recurrenceInterval", "Time between two jobs, without cron."),
-                Column("Timezone", ".spec.cron.timeZone", "Of the schedule; UTC if empty."),
-                Column("Suspend", ".spec.suspend", "Whether no new job starts.", "boolean"),
+                Column("Schedule", ".spec.cron.expression", "Cron expression, with spec.cron."),
+                Column("Every", ".spec.schedule.recurrenceInterval", "Interval between jobs, with spec.schedule."),
+                Column("Timezone", ".spec.cron.timeZone", "Time zone of the cron expression; UTC if empty."),
+                Column("Suspend", ".spec.suspend", "Whether the schedule is suspended.", "boolean"),
                 Column("Active", ".status.active", "Jobs that have not ended.", "integer"),
                 # Not a date: kubectl shows those as ages, and has none for the future.
-                Column("Last", ".status.lastScheduleTime", "When the last BatchJob was due, with cron."),
-                Column("Next", ".status.nextRunTime", "When the next job is due."),
+                Column("Last", ".status.lastScheduleTime", "Scheduled time of the last BatchJob, with spec.cron."),
+                Column("Next", ".status.nextRunTime", "Time of the next job."),
                 _PHASE,
-                Column("Recent", ".status.recentJob.id", "The last job.", wide=True),
+                Column("Recent", ".status.recentJob.id", "ID of the most recent job.", wide=True),
                 _ADOPTED,
-                Column("Reason", _condition("Ready", "reason"), "Why it is ready or not.", wide=True),
+                Column("Reason", _condition("Ready", "reason"), "Reason of the Ready condition.", wide=True),
                 _MESSAGE, _AGE,
             ),
             None,
@@ -185,16 +191,17 @@ KINDS: dict[Kind, KindInfo] = {
         ),
         KindInfo(
             Kind.OPERATION, "batchoperations", "bop",
-            "One imperative call to Azure Batch, for one thing or for many nodes or tasks: made once, and written down.",
+            "An imperative operation on Azure Batch, for one target or for many nodes or tasks. It runs once and "
+"records the results.",
             OperationSpec, OperationStatus,
             (
                 _PHASE,
-                Column("Done", ".status.progress", "Targets that are done with, and all."),
-                Column("Failed", ".status.counts.failed", "Targets that Azure Batch refused.", "integer"),
-                Column("Unknown", ".status.counts.unknown", "Targets that may have been done.", "integer"),
-                Column("Pool", ".spec.poolRef.name", "The BatchPool.", wide=True),
-                Column("Job", ".spec.jobRef.name", "The BatchJob.", wide=True),
-                Column("Reason", _condition("Ready", "reason"), "Why it is ready or not."),
+                Column("Done", ".status.progress", "Finished targets and all targets."),
+                Column("Failed", ".status.counts.failed", "Targets for which Azure Batch refused the call.", "integer"),
+                Column("Unknown", ".status.counts.unknown", "Targets with an unknown outcome.", "integer"),
+                Column("Pool", ".spec.poolRef.name", "Name of the BatchPool.", wide=True),
+                Column("Job", ".spec.jobRef.name", "Name of the BatchJob.", wide=True),
+                Column("Reason", _condition("Ready", "reason"), "Reason of the Ready condition."),
                 _MESSAGE, _AGE,
             ),
             selectable=(".status.phase",),

@@ -36,7 +36,7 @@ from azure_batch_operator.api.rest import IdentityReference, Url, ValueSource
 from azure_batch_operator.words import listed
 
 MAX_TARGETS = 1000
-"""Nodes or tasks of one operation: all of them stand in its status."""
+"""Nodes or tasks of one operation: the status lists all of them."""
 MAX_RESULTS = 500
 MAX_VALUES = 100
 MAX_FILE_BYTES = 512 * 1024
@@ -48,11 +48,11 @@ FilePath = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 UserName = Annotated[str, StringConstraints(min_length=1, max_length=20)]
 Most = Annotated[int, Field(ge=1, le=MAX_TARGETS)]
 _OPTION = one_of("requeue", "terminate", "taskcompletion", "retaineddata")
-_REQUEUE = "What becomes of running tasks: put back, ended, or waited for; requeue if left out."
+_REQUEUE = "What happens to running tasks: requeued, terminated, or waited for. Defaults to requeue."
 
 
 class On(Enum):
-    """What a verb is about; the value says how it is named, for messages."""
+    """What a verb applies to; the value says how to name it, for messages."""
 
     NODES = "nodes of a pool: name it with poolRef, or with accountRef and poolId"
     POOL = "a pool: name it with poolRef, or with accountRef and poolId"
@@ -96,226 +96,259 @@ TARGETS: Mapping[str, On] = {
 
 
 class NodeChoice(ApiModel):
-    """Which nodes of the pool. They are chosen once, when the operation begins."""
+    """Selects nodes of the pool. The selection is made once, when the operation starts."""
 
-    names: list[NodeId] | None = optional("Ids of nodes.", maxItems=MAX_TARGETS, minItems=1)
+    names: list[NodeId] | None = optional("IDs of the nodes.", maxItems=MAX_TARGETS, minItems=1)
     states: list[Annotated[str, StringConstraints(max_length=64)]] | None = optional(
-        "All nodes in one of these states, such as idle or unusable.", maxItems=16, minItems=1
+        "Selects all nodes in one of these states, such as idle or unusable.", maxItems=16, minItems=1
     )
     selector: Annotated[str, Field(json_schema_extra={"enum": ["dedicated", "lowPriority", "all"]})] | None = optional(
-        "All dedicated nodes, all Spot nodes, or all; with states, those of them."
+        "Selects all dedicated nodes, all Spot nodes, or all nodes. Combined with states, both must match."
     )
-    most: Most | None = optional(f"At most so many of them, in the order of their ids; {MAX_TARGETS} if left out.")
+    most: Most | None = optional(
+        f"Maximum number of nodes to select, in order of their IDs. Defaults to {MAX_TARGETS}."
+    )
     rules: ClassVar[tuple[Rule, ...]] = (
         cel(
             "has(self.names) != (has(self.states) || has(self.selector))",
-            "say which nodes: give names, or states and selector",
+            "nodes must contain either names, or states and selector",
         ),
-        cel("!has(self.most) || !has(self.names)", "most belongs to states and selector: give fewer names", ".most"),
+        cel(
+            "!has(self.most) || !has(self.names)",
+            "most can be combined only with states and selector: list fewer names",
+            ".most",
+        ),
     )
 
 
 class TaskChoice(ApiModel):
-    """Which tasks of the job. They are chosen once, when the operation begins."""
+    """Selects tasks of the job. The selection is made once, when the operation starts."""
 
-    ids: list[BatchId] | None = optional("Ids of tasks.", maxItems=MAX_TARGETS, minItems=1)
-    failed: bool | None = optional("All tasks that have failed; true, or leave it out.")
+    ids: list[BatchId] | None = optional("IDs of the tasks.", maxItems=MAX_TARGETS, minItems=1)
+    failed: bool | None = optional("Selects all failed tasks. The only value is true.")
     states: list[Annotated[str, one_of("active", "preparing", "running", "completed")]] | None = optional(
-        "All tasks in one of these states.", maxItems=4, minItems=1
+        "Selects all tasks in one of these states.", maxItems=4, minItems=1
     )
-    most: Most | None = optional(f"At most so many of them, in the order of their ids; {MAX_TARGETS} if left out.")
+    most: Most | None = optional(
+        f"Maximum number of tasks to select, in order of their IDs. Defaults to {MAX_TARGETS}."
+    )
     rules: ClassVar[tuple[Rule, ...]] = (
-        exactly_one_of(("ids", "failed", "states"), "say which tasks: give exactly one of ids, failed and states"),
-        cel("!has(self.failed) || self.failed", "failed can only be true: leave it out for ids or states", ".failed"),
-        cel("!has(self.most) || !has(self.ids)", "most belongs to failed and states: give fewer ids", ".most"),
+        exactly_one_of(("ids", "failed", "states"), "tasks must contain exactly one of ids, failed and states"),
+        cel(
+            "!has(self.failed) || self.failed",
+            "failed can only be true: remove it to select by ids or states",
+            ".failed",
+        ),
+        cel(
+            "!has(self.most) || !has(self.ids)",
+            "most can be combined only with failed and states: list fewer ids",
+            ".most",
+        ),
     )
 
 
 class OfNodes(ApiModel):
-    """A verb for each of the chosen nodes."""
+    """A verb that applies to each of the selected nodes."""
 
-    nodes: NodeChoice = Field(description="The nodes.")
+    nodes: NodeChoice = Field(description="Nodes to act on.")
 
 
 class RebootNode(OfNodes):
-    """Restarts nodes."""
+    """Reboots nodes."""
 
     node_reboot_option: Annotated[str, _OPTION] | None = optional(_REQUEUE)
 
 
 class ReimageNode(OfNodes):
-    """Installs nodes again."""
+    """Reimages nodes."""
 
     node_reimage_option: Annotated[str, _OPTION] | None = optional(_REQUEUE)
 
 
 class DeallocateNode(OfNodes):
-    """Stops nodes, so that they are not paid for; startNode starts them again."""
+    """Deallocates nodes, so that they incur no compute cost. Start them again with startNode."""
 
     node_deallocate_option: Annotated[str, _OPTION] | None = optional(_REQUEUE)
 
 
 class StartNode(OfNodes):
-    """Starts nodes that were deallocated."""
+    """Starts deallocated nodes."""
 
 
 class DisableNodeScheduling(OfNodes):
-    """Lets no more tasks start on nodes."""
+    """Prevents new tasks from starting on nodes."""
 
     node_disable_scheduling_option: Annotated[str, one_of("requeue", "terminate", "taskcompletion")] | None = optional(
-        "What becomes of running tasks: put back, ended, or left to end; requeue if left out."
+        "What happens to running tasks: requeued, terminated, or left to finish. Defaults to requeue."
     )
 
 
 class EnableNodeScheduling(OfNodes):
-    """Lets tasks start on nodes again."""
+    """Allows tasks to start on nodes again."""
 
 
 class RemoveNodes(OfNodes):
-    """Removes nodes from a pool of fixed size, whose targets drop by their number."""
+    """Removes nodes from a pool of fixed size. The target numbers of the pool decrease accordingly."""
 
     node_deallocation_option: Annotated[str, _OPTION] | None = optional(_REQUEUE)
-    resize_timeout: Duration | None = optional("How long the removal may take; PT15M if left out.")
+    resize_timeout: Duration | None = optional("Timeout of the removal. Defaults to PT15M.")
 
 
 class UploadNodeLogs(OfNodes):
-    """Uploads the logs of the Batch service from nodes to a blob container, for a support request."""
+    """Uploads the Batch service logs of nodes to a blob container, for a support request."""
 
-    container_url: Url | None = optional("URL of a blob container, for a managed identity of the pool.")
+    container_url: Url | None = optional("URL of a blob container that a managed identity of the pool can write to.")
     container_url_from: Annotated[ValueSource | None, StandsFor("containerUrl", secret=False)] = optional(
-        "Takes the URL from a Secret or ConfigMap, for one with a SAS."
+        "Source of the URL, for a URL with a SAS token."
     )
-    start_time: Moment = Field(description="Logs from this time on.")
-    end_time: Moment | None = optional("Logs until this time; until now if left out.")
-    identity_reference: IdentityReference | None = optional("Identity with which the storage is written.")
+    start_time: Moment = Field(description="Start of the time range.")
+    end_time: Moment | None = optional("End of the time range. Defaults to the current time.")
+    identity_reference: IdentityReference | None = optional("Identity that writes to the storage.")
     rules: ClassVar[tuple[Rule, ...]] = (
         exactly_one_of(("containerUrl", "containerUrlFrom"), "give either containerUrl or containerUrlFrom"),
     )
 
 
 class CreateNodeUser(OfNodes):
-    """Adds a user who may log in to nodes."""
+    """Adds a user account to nodes for remote login."""
 
     name: UserName = Field(description="Name of the user.")
-    is_admin: bool | None = optional("Whether the user is an administrator; false if left out.")
-    expiry_time: Moment | None = optional("When the user expires; a day from now if left out.")
-    password_secret_ref: Annotated[SecretKeyRef | None, StandsFor("password")] = secret_for("password", "Password.")
-    ssh_public_key: Annotated[str, StringConstraints(max_length=16384)] | None = optional("SSH public key, on Linux.")
+    is_admin: bool | None = optional("Whether the user is an administrator. Defaults to false.")
+    expiry_time: Moment | None = optional("Expiry time of the account. Defaults to one day after creation.")
+    password_secret_ref: Annotated[SecretKeyRef | None, StandsFor("password")] = secret_for(
+        "password", "Password of the user."
+    )
+    ssh_public_key: Annotated[str, StringConstraints(max_length=16384)] | None = optional(
+        "SSH public key of the user, on Linux."
+    )
     rules: ClassVar[tuple[Rule, ...]] = (
         exactly_one_of(
-            ("passwordSecretRef", "sshPublicKey"), "a user logs in by one thing: give passwordSecretRef or sshPublicKey"
+            ("passwordSecretRef", "sshPublicKey"),
+            "a user signs in with either a password or a key: give either passwordSecretRef or sshPublicKey",
         ),
     )
 
 
 class UpdateNodeUser(OfNodes):
-    """Replaces password or key, and expiry, of a user on nodes."""
+    """Replaces the password or key, and the expiry time, of a user account on nodes."""
 
     name: UserName = Field(description="Name of the user.")
-    expiry_time: Moment | None = optional("When the user expires; a day from now if left out.")
-    password_secret_ref: Annotated[SecretKeyRef | None, StandsFor("password")] = secret_for("password", "Password.")
-    ssh_public_key: Annotated[str, StringConstraints(max_length=16384)] | None = optional("SSH public key, on Linux.")
+    expiry_time: Moment | None = optional("Expiry time of the account. Defaults to one day after the update.")
+    password_secret_ref: Annotated[SecretKeyRef | None, StandsFor("password")] = secret_for(
+        "password", "Password of the user."
+    )
+    ssh_public_key: Annotated[str, StringConstraints(max_length=16384)] | None = optional(
+        "SSH public key of the user, on Linux."
+    )
     rules: ClassVar[tuple[Rule, ...]] = (
         exactly_one_of(
-            ("passwordSecretRef", "sshPublicKey"), "a user logs in by one thing: give passwordSecretRef or sshPublicKey"
+            ("passwordSecretRef", "sshPublicKey"),
+            "a user signs in with either a password or a key: give either passwordSecretRef or sshPublicKey",
         ),
     )
 
 
 class DeleteNodeUser(OfNodes):
-    """Deletes a user from nodes."""
+    """Deletes a user account from nodes."""
 
     name: UserName = Field(description="Name of the user.")
 
 
 class GetRemoteLoginSettings(OfNodes):
-    """Shows address and port for logging in to nodes."""
+    """Shows the address and port for remote login to nodes."""
 
 
 class ListNodeExtensions(OfNodes):
-    """Shows the extensions of nodes and how far they are."""
+    """Shows the extensions of nodes and their state."""
 
 
 class StopResize(ApiModel):
-    """Stops a resize that is under way."""
+    """Stops a resize that is in progress."""
 
 
 class EvaluateAutoScale(ApiModel):
-    """Evaluates an autoscale formula without applying it; autoscaling must be on."""
+    """Evaluates an autoscale formula without applying it. The pool must have autoscaling enabled."""
 
     auto_scale_formula: Annotated[str, StringConstraints(min_length=1, max_length=8192)] | None = optional(
-        "The formula; that of the pool if left out."
+        "Formula to evaluate. Defaults to the formula of the pool."
     )
 
 
 class UsageMetrics(ApiModel):
-    """Shows core hours of pools."""
+    """Shows the core hours of the account's pools."""
 
-    start_time: Moment | None = optional("From this time on, at least 2.5 hours ago; the last interval if left out.")
-    end_time: Moment | None = optional("Until this time, at least 2 hours ago.")
+    start_time: Moment | None = optional(
+        "Start of the time range, at least 2.5 hours ago. Defaults to the start of the last aggregation interval."
+    )
+    end_time: Moment | None = optional("End of the time range, at least 2 hours ago.")
 
 
 class TerminateJob(ApiModel):
-    """Ends a job."""
+    """Terminates a job."""
 
     terminate_reason: Annotated[str, StringConstraints(min_length=1, max_length=1024)] | None = optional(
-        "Shown as the reason; UserTerminate if left out."
+        "Reason to record for the end of the job. Defaults to UserTerminate."
     )
-    force: bool | None = optional("Whether it ends although its preparation or release cannot; false if left out.")
+    force: bool | None = optional(
+        "Whether to terminate the job even if its job preparation or job release tasks do not finish. Defaults "
+        "to false."
+    )
 
 
 class JobPreparationStatus(ApiModel):
-    """Shows what job preparation and release did on each node."""
+    """Shows the state of job preparation and job release tasks on each node."""
 
 
 class ReactivateTasks(ApiModel):
-    """Runs failed tasks again; those of BatchTasks are left to azurebatch.io/retry-failed."""
+    """Reactivates failed tasks. Tasks of BatchTasks are skipped; retry them with azurebatch.io/retry-failed."""
 
-    tasks: TaskChoice = Field(description="The tasks.")
+    tasks: TaskChoice = Field(description="Tasks to act on.")
 
 
 class TerminateTasks(ApiModel):
-    """Ends tasks; those of BatchTasks are left to azurebatch.io/terminate."""
+    """Terminates tasks. Tasks of BatchTasks are skipped; terminate them with azurebatch.io/terminate."""
 
-    tasks: TaskChoice = Field(description="The tasks.")
+    tasks: TaskChoice = Field(description="Tasks to act on.")
 
 
 class ListSubtasks(ApiModel):
-    """Shows the further instances of a multi-instance task."""
+    """Shows the subtasks of a multi-instance task."""
 
 
 class ListFiles(ApiModel):
     """Shows files and their sizes."""
 
-    recursive: bool | None = optional("Whether files in subdirectories are shown; false if left out.")
+    recursive: bool | None = optional("Whether to include files in subdirectories. Defaults to false.")
 
 
 class ReadFile(ApiModel):
-    """Reads a file into a new ConfigMap, which goes with this object."""
+    """Reads a file into a new ConfigMap, which is deleted together with this object."""
 
     path: FilePath = Field(description="Path of the file, such as stdout.txt or wd/result.json.")
-    into: NameRef = Field(description="The ConfigMap to create; its key content holds the file.")
+    into: NameRef = Field(description="ConfigMap to create. Its key content holds the file.")
     most_bytes: Annotated[int, Field(ge=1, le=MAX_FILE_BYTES)] | None = optional(
-        "At most so many bytes; 262144 if left out."
+        "Maximum number of bytes to read. Defaults to 262144."
     )
-    tail: bool | None = optional("Whether a longer file is read from its end; from its beginning if left out.")
+    tail: bool | None = optional(
+        "Whether to read the end of a longer file instead of its beginning. Defaults to false."
+    )
 
 
 class DeleteFile(ApiModel):
     """Deletes a file or a directory."""
 
     path: FilePath = Field(description="Path of the file.")
-    recursive: bool | None = optional("Whether a directory is deleted with what is in it; false if left out.")
+    recursive: bool | None = optional("Whether to delete a directory together with its contents. Defaults to false.")
 
 
 class TerminateSchedule(ApiModel):
-    """Ends a job schedule and the job that it runs."""
+    """Terminates a job schedule and its running job."""
 
-    force: bool | None = optional("Whether it ends although its job cannot; false if left out.")
+    force: bool | None = optional("Whether to terminate the schedule even if its job does not end. Defaults to false.")
 
 
 class ScheduleStatus(ApiModel):
-    """Shows when a job schedule runs next, and its jobs."""
+    """Shows the next run of a job schedule and its jobs."""
 
 
 def _any(*on: On) -> str:
@@ -329,66 +362,80 @@ _NAMES = ("poolRef", "jobRef", "scheduleRef", "poolId", "jobId", "scheduleId")
 _IDS = "(has(self.poolId) || has(self.jobId) || has(self.scheduleId))"
 
 
-_ONE_TARGET = f"name one target: exactly one of {listed(_NAMES)}; none of them for usageMetrics"
+_ONE_TARGET = f"spec must contain exactly one target: one of {listed(_NAMES)}; none of them for usageMetrics"
 
 
 class OperationSpec(ApiModel):
-    """What is to be done, and to what. Nothing of it can be changed: it is the record of one call."""
+    """Operation to run and its target. The spec is immutable, because it records a single call."""
 
-    pool_ref: NameRef | None = optional("The BatchPool of this namespace whose pool it is about.")
-    job_ref: NameRef | None = optional("The BatchJob of this namespace whose job it is about.")
-    schedule_ref: NameRef | None = optional("The BatchJobSchedule of this namespace whose schedule it is about.")
+    pool_ref: NameRef | None = optional("BatchPool in the same namespace to act on.")
+    job_ref: NameRef | None = optional("BatchJob in the same namespace to act on.")
+    schedule_ref: NameRef | None = optional("BatchJobSchedule in the same namespace to act on.")
     account_ref: AccountRef | None = optional(
-        "The BatchAccount, where the target is named by its id, or is the account."
+        "BatchAccount of a target that is given by its ID, or the target of usageMetrics."
     )
-    pool_id: BatchId | None = optional("Id of a pool that no object of another namespace owns; needs accountRef.")
-    job_id: JobId | None = optional("Id of a job that no object of another namespace owns; needs accountRef.")
-    schedule_id: BatchId | None = optional("Id of such a job schedule; needs accountRef.")
-    task_id: BatchId | None = optional("Id of a task of that job, for listSubtasks and files.")
-    node_id: NodeId | None = optional("Id of a node of that pool, for files.")
-    reboot_node: RebootNode | None = optional("Restart nodes.")
-    reimage_node: ReimageNode | None = optional("Install nodes again.")
-    deallocate_node: DeallocateNode | None = optional("Stop nodes without removing them.")
-    start_node: StartNode | None = optional("Start deallocated nodes.")
-    disable_node_scheduling: DisableNodeScheduling | None = optional("Let no more tasks start on nodes.")
-    enable_node_scheduling: EnableNodeScheduling | None = optional("Let tasks start on nodes again.")
-    remove_nodes: RemoveNodes | None = optional("Remove nodes from the pool.")
-    upload_node_logs: UploadNodeLogs | None = optional("Upload the service's logs from nodes.")
-    create_node_user: CreateNodeUser | None = optional("Add a user to nodes.")
-    update_node_user: UpdateNodeUser | None = optional("Replace a user of nodes.")
-    delete_node_user: DeleteNodeUser | None = optional("Delete a user from nodes.")
-    get_remote_login_settings: GetRemoteLoginSettings | None = optional("Show where to log in to nodes.")
-    list_node_extensions: ListNodeExtensions | None = optional("Show the extensions of nodes.")
-    stop_resize: StopResize | None = optional("Stop the resize of a pool.")
-    evaluate_auto_scale: EvaluateAutoScale | None = optional("Evaluate an autoscale formula.")
-    usage_metrics: UsageMetrics | None = optional("Show core hours of the account's pools.")
-    terminate_job: TerminateJob | None = optional("End a job.")
-    job_preparation_status: JobPreparationStatus | None = optional("Show preparation and release of a job by node.")
-    reactivate_tasks: ReactivateTasks | None = optional("Run failed tasks again.")
-    terminate_tasks: TerminateTasks | None = optional("End tasks.")
-    list_subtasks: ListSubtasks | None = optional("Show the instances of a multi-instance task.")
-    list_files: ListFiles | None = optional("Show files of a task or a node.")
-    read_file: ReadFile | None = optional("Read a file of a task or a node into a ConfigMap.")
-    delete_file: DeleteFile | None = optional("Delete a file of a task or a node.")
-    terminate_schedule: TerminateSchedule | None = optional("End a job schedule.")
-    schedule_status: ScheduleStatus | None = optional("Show the runs of a job schedule.")
+    pool_id: BatchId | None = optional(
+        "ID of a pool that is not owned by an object in another namespace. Requires accountRef."
+    )
+    job_id: JobId | None = optional(
+        "ID of a job that is not owned by an object in another namespace. Requires accountRef."
+    )
+    schedule_id: BatchId | None = optional(
+        "ID of a job schedule that is not owned by an object in another namespace. Requires accountRef."
+    )
+    task_id: BatchId | None = optional("ID of a task of the job, for listSubtasks and for files of a task.")
+    node_id: NodeId | None = optional("ID of a node of the pool, for files of a node.")
+    reboot_node: RebootNode | None = optional("Reboots nodes.")
+    reimage_node: ReimageNode | None = optional("Reimages nodes.")
+    deallocate_node: DeallocateNode | None = optional("Deallocates nodes without removing them from the pool.")
+    start_node: StartNode | None = optional("Starts deallocated nodes.")
+    disable_node_scheduling: DisableNodeScheduling | None = optional("Prevents new tasks from starting on nodes.")
+    enable_node_scheduling: EnableNodeScheduling | None = optional("Allows tasks to start on nodes again.")
+    remove_nodes: RemoveNodes | None = optional("Removes nodes from the pool.")
+    upload_node_logs: UploadNodeLogs | None = optional("Uploads the Batch service logs of nodes.")
+    create_node_user: CreateNodeUser | None = optional("Adds a user account to nodes.")
+    update_node_user: UpdateNodeUser | None = optional("Replaces a user account on nodes.")
+    delete_node_user: DeleteNodeUser | None = optional("Deletes a user account from nodes.")
+    get_remote_login_settings: GetRemoteLoginSettings | None = optional(
+        "Shows the address and port for remote login to nodes."
+    )
+    list_node_extensions: ListNodeExtensions | None = optional("Shows the extensions of nodes and their state.")
+    stop_resize: StopResize | None = optional("Stops the resize of a pool.")
+    evaluate_auto_scale: EvaluateAutoScale | None = optional("Evaluates an autoscale formula without applying it.")
+    usage_metrics: UsageMetrics | None = optional("Shows the core hours of the account's pools.")
+    terminate_job: TerminateJob | None = optional("Terminates a job.")
+    job_preparation_status: JobPreparationStatus | None = optional(
+        "Shows the state of job preparation and job release tasks on each node."
+    )
+    reactivate_tasks: ReactivateTasks | None = optional("Reactivates failed tasks.")
+    terminate_tasks: TerminateTasks | None = optional("Terminates tasks.")
+    list_subtasks: ListSubtasks | None = optional("Shows the subtasks of a multi-instance task.")
+    list_files: ListFiles | None = optional("Lists the files of a task or a node.")
+    read_file: ReadFile | None = optional("Reads a file of a task or a node into a ConfigMap.")
+    delete_file: DeleteFile | None = optional("Deletes a file of a task or a node.")
+    terminate_schedule: TerminateSchedule | None = optional("Terminates a job schedule.")
+    schedule_status: ScheduleStatus | None = optional("Shows the runs of a job schedule.")
     max_concurrent: Annotated[int, Field(ge=1, le=100)] | None = optional(
-        "How many targets are worked on at once; 10 if left out, and for removeNodes 100, which Azure Batch removes in one call."
+        "Maximum number of targets to process at the same time, from 1 to 100. Defaults to 10, and to 100 for "
+        "removeNodes, which Azure Batch handles in one call."
     )
     pause_policy: Annotated[str, Field(json_schema_extra={"enum": ["Continue", "Stop"]})] | None = optional(
-        "What happens when more than maxFailures targets have failed: Continue with the others, or Stop. Continue if left out."
+        "What happens when more than maxFailures targets have failed: Continue processes the remaining targets, "
+        "Stop skips them. Defaults to Continue."
     )
     max_failures: Annotated[int, Field(ge=0, le=MAX_TARGETS)] | None = optional(
-        "How many targets may fail, or may have an unknown outcome, before the operation counts as failed; 0 if left out."
+        "Maximum number of targets with a failed or unknown outcome before the operation counts as failed. "
+        "Defaults to 0."
     )
     ttl_seconds_after_finished: Annotated[int, Field(ge=0)] | None = optional(
-        "Deletes this object so long after its end. A GitOps tool would create it again, and so have the call made again."
+        "Time in seconds after the end of the operation when this object is deleted. By default, it is kept. Do "
+        "not use it for objects that a GitOps tool would create again, because the call would be repeated."
     )
     rules: ClassVar[tuple[Rule, ...]] = (
         exactly_one_of(
             tuple(TARGETS),
             "give exactly one verb, such as rebootNode or terminateJob; `kubectl explain bop.spec` describes all of them",
-            "create a BatchOperation for each",
+            "create one BatchOperation for each",
         ),
         cel(
             " + ".join(f"(has(self.{name}) ? 1 : 0)" for name in _NAMES) + " == (has(self.usageMetrics) ? 0 : 1)",
@@ -397,30 +444,32 @@ class OperationSpec(ApiModel):
         ),
         cel(
             f"has(self.accountRef) == ({_IDS} || has(self.usageMetrics))",
-            "accountRef belongs to poolId, jobId, scheduleId and usageMetrics, which need it; a reference has its own account",
+            "accountRef is required with poolId, jobId, scheduleId and usageMetrics, and not allowed otherwise: "
+            "a reference to an object determines the account",
             ".accountRef",
         ),
-        cel(f"!{_any(On.NODES, On.POOL)} || {_POOL}", f"the verb is about {On.POOL.value}", ".poolRef"),
-        cel(f"!{_any(On.JOB, On.TASKS, On.TASK)} || {_JOB}", f"the verb is about {On.JOB.value}", ".jobRef"),
-        cel(f"!{_any(On.SCHEDULE)} || {_SCHEDULE}", f"the verb is about {On.SCHEDULE.value}", ".scheduleRef"),
+        cel(f"!{_any(On.NODES, On.POOL)} || {_POOL}", f"the verb applies to {On.POOL.value}", ".poolRef"),
+        cel(f"!{_any(On.JOB, On.TASKS, On.TASK)} || {_JOB}", f"the verb applies to {On.JOB.value}", ".jobRef"),
+        cel(f"!{_any(On.SCHEDULE)} || {_SCHEDULE}", f"the verb applies to {On.SCHEDULE.value}", ".scheduleRef"),
         cel(
             f"!{_any(On.FILES)} || (has(self.taskId) && {_JOB}) || (has(self.nodeId) && {_POOL})",
-            f"the verb is about {On.FILES.value}",
+            f"the verb applies to {On.FILES.value}",
             ".taskId",
         ),
         cel(
             f"has(self.taskId) == ({_any(On.TASK)} || ({_any(On.FILES)} && {_JOB}))",
-            "taskId names the task for listSubtasks, and for files of a task; leave it out for other verbs",
+            "taskId is required for listSubtasks and for files of a task, and not allowed otherwise",
             ".taskId",
         ),
         cel(
             f"has(self.nodeId) == ({_any(On.FILES)} && {_POOL})",
-            "nodeId names the node for files of a node; other verbs have their nodes below them",
+            "nodeId is required for files of a node, and not allowed otherwise: other verbs have their own nodes "
+            "member",
             ".nodeId",
         ),
         Rule(
             "self == oldSelf",
-            "an operation is the record of one call and cannot be changed: create a new BatchOperation",
+            "an operation records a single call and cannot be changed: create a new BatchOperation",
             fixed=True,
         ),
     )
@@ -430,68 +479,79 @@ Outcome = Annotated[str, Field(json_schema_extra={"enum": ["Attempted", "Succeed
 
 
 class OperationResult(ApiModel):
-    """What became of one target."""
+    """Result of one target."""
 
-    target: str = Field(description="Id of the node, task, pool, job or schedule; name of the account.")
+    target: str = Field(description="ID of the node, task, pool, job or schedule, or name of the account.")
     outcome: Outcome = Field(
-        description="Attempted until it is known; Unknown if the call had no answer and nothing tells whether it was done."
+        description="Outcome of the call: Attempted while it is not known yet, Unknown if the call was not answered and its "
+        "effect cannot be determined."
     )
-    message: ShortText | None = Field(default=None, description="Why, where it was not simply done.")
-    request_id: str | None = Field(default=None, description="Azure's id of the request, for support.")
+    message: ShortText | None = Field(default=None, description="Details, if the call did not simply succeed.")
+    request_id: str | None = Field(default=None, description="Request ID from Azure, for support requests.")
     time: Annotated[str, Field(json_schema_extra={"format": "date-time"})] | None = Field(
-        default=None, description="When that was known; for Attempted, before the call was made."
+        default=None, description="Time at which the outcome became known; for Attempted, the time before the call."
     )
     values: dict[str, str] | None = Field(
         default=None,
-        description="What the call has answered.",
+        description="Values that the call returned.",
         json_schema_extra=schema(maxProperties=MAX_VALUES, additionalProperties={"type": "string", "maxLength": 4096}),
     )
-    omitted_values: int | None = Field(default=None, description="Answers that there was no room for.")
+    omitted_values: int | None = Field(
+        default=None, description="Number of returned values that are not shown because of the size limit."
+    )
     before: str | None = Field(
-        default=None, description="What the target looked like before the attempt, to tell whether it was done."
+        default=None,
+        description="State of the target before the attempt, used to determine whether the call had an effect.",
     )
 
 
 class OperationCounts(ApiModel):
-    """Targets by what became of them."""
+    """Number of targets by outcome."""
 
-    targets: int = Field(description="All of them.")
-    succeeded: int = Field(description="Done.")
-    failed: int = Field(description="Refused by Azure Batch.")
-    unknown: int = Field(description="Perhaps done: the call had no answer, and nothing tells.")
-    skipped: int = Field(description="Left alone: nothing to do, or stopped before.")
+    targets: int = Field(description="Total number of targets.")
+    succeeded: int = Field(description="Targets for which the call succeeded.")
+    failed: int = Field(description="Targets for which Azure Batch refused the call.")
+    unknown: int = Field(description="Targets for which the call was not answered and its effect cannot be determined.")
+    skipped: int = Field(
+        description="Targets that were skipped, because there was nothing to do or the operation stopped before."
+    )
 
 
 class OperationEnding(ApiModel):
-    """What has ended an operation before all of its targets were attempted."""
+    """Why an operation ended before all targets were attempted."""
 
-    reason: str = Field(description="In one word.")
-    message: str = Field(description="In a sentence.")
+    reason: str = Field(description="Machine-readable reason.")
+    message: str = Field(description="Human-readable message.")
 
 
 class OperationStatus(RemoteStatus):
-    """What was done."""
+    """Observed state of the BatchOperation."""
 
-    account: str | None = Field(default=None, description="namespace/name of the BatchAccount, from the first call on.")
-    created: str | None = Field(
-        default=None, description="creationTime of that, so that a namesake is never taken for it."
+    account: str | None = Field(
+        default=None, description="BatchAccount of the target, as namespace/name. Set before the first call."
     )
-    start_time: str | None = Field(default=None, description="Before the first call.")
+    created: str | None = Field(
+        default=None,
+        description="creationTime of the target in Azure Batch, which identifies it among resources with the same ID.",
+    )
+    start_time: str | None = Field(default=None, description="Time before the first call.")
     ending: OperationEnding | None = Field(
         default=None,
-        description="Why no more targets are attempted, once that is final; also if the cause is taken back.",
+        description="Why no more targets are attempted. Final, even if the cause is removed later.",
     )
-    completion_time: str | None = Field(default=None, description="When the last outcome was known.")
-    progress: str | None = Field(default=None, description="Targets that are done with, and all.")
-    counts: OperationCounts | None = Field(default=None, description="Targets by outcome.")
+    completion_time: str | None = Field(default=None, description="Time at which the last outcome became known.")
+    progress: str | None = Field(default=None, description="Finished targets and all targets, for display.")
+    counts: OperationCounts | None = Field(default=None, description="Number of targets by outcome.")
     targets: list[str] | None = Field(
         default=None,
-        description="All targets in their order, fixed before the first call.",
+        description="IDs of all targets in order, fixed before the first call.",
         json_schema_extra=schema(maxItems=MAX_TARGETS, x_kubernetes_list_type="atomic"),
     )
     results: list[OperationResult] | None = Field(
         default=None,
-        description="What became of targets; those that failed stay when there is no room for all.",
+        description="Results of targets. If there are too many, failed targets are kept.",
         json_schema_extra=schema(maxItems=MAX_RESULTS, x_kubernetes_list_type="atomic"),
     )
-    omitted_results: int | None = Field(default=None, description="Targets whose results there was no room for.")
+    omitted_results: int | None = Field(
+        default=None, description="Number of targets whose results are not shown because of the size limit."
+    )

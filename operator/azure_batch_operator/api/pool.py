@@ -29,48 +29,49 @@ from azure_batch_operator.api.rest import tags
 
 _FIXED = ("id", "accountRef")
 _STAYS = ("networkConfiguration", "upgradePolicy", "resourceTags")
-"""What the service lets change, but offers no way to take away (docs/azure-batch.md#patch-of-a-pool)."""
-_WRAPPED = "write what stands in it directly under spec"
+"""What Azure Batch can change but not remove (docs/azure-batch.md#patch-of-a-pool)."""
+_WRAPPED = "write its members directly under spec"
 
 
 class PoolSpec(PoolBody):
-    """What the user wants."""
+    """Desired state of the BatchPool."""
 
-    account_ref: AccountRef = Field(description="The BatchAccount that the pool lives in.")
-    id: RemoteId | None = optional("Id of the pool in Azure Batch; metadata.name if left out.")
+    account_ref: AccountRef = Field(description="BatchAccount that the pool belongs to.")
+    id: RemoteId | None = optional("ID of the pool in Azure Batch. Defaults to metadata.name.")
     allowed_namespaces: AllowedNamespaces | None = optional(
-        "Other namespaces whose jobs may run on the pool, which they name by its id in poolInfo.poolId; none if left out."
+        "Other namespaces whose jobs may run on the pool; they reference it by its ID in poolInfo.poolId. "
+        "Defaults to none."
     )
     resource_tags: dict[str, str] | None = tags(
-        "Tags of the Azure resources of the pool, by name; only for accounts that allocate in your own subscription."
+        'Tags of the Azure resources of the pool. Only for accounts with pool allocation mode "user subscription".'
     )
     node_deallocation_option: (
         Annotated[str, one_of("requeue", "terminate", "taskcompletion", "retaineddata")] | None
-    ) = optional("What becomes of the tasks on nodes that a resize takes away; requeue if left out.")
+    ) = optional("What happens to running tasks on nodes that a resize removes. Defaults to requeue.")
     auto_scale_profile: AutoScaleProfile | None = optional(
-        "A ready-made formula for the number of nodes, instead of enableAutoScale and autoScaleFormula."
+        "Ready-made autoscale formula, as an alternative to enableAutoScale and autoScaleFormula."
     )
     max_idle: Duration | None = optional(
-        "Let go of all nodes after so long without tasks, and bring them back with the next task; at least PT5M. For pools "
-        "of fixed size. Never if left out."
+        "Removes all nodes after the pool has had no tasks for this time, and adds them again when a task "
+        "arrives. At least PT5M. Only for pools of fixed size. By default, nodes are kept."
     )
     update_strategy: UpdateStrategy | None = optional(
-        "How a change that needs a pool without nodes is made. WhenEmpty waits until there are none, Drain lets running tasks "
-        "end and takes the nodes away, Recreate makes a new pool, moves the jobs and lets the old one run dry. WhenEmpty if "
-        "left out."
+        "How to apply a change that Azure Batch accepts only for a pool without nodes. WhenEmpty waits until the "
+        "pool has no nodes. Drain lets running tasks finish and then removes the nodes. Recreate creates a new "
+        "pool, moves the jobs to it and deletes the old pool once its tasks have finished. Defaults to WhenEmpty."
     )
     start_task_update: Literal["OnRestart", "Reboot"] | None = optional(
-        "When nodes run a changed start task: when they restart anyway, or rebooted one after the other as "
-        "nodeRemediation.maxPerHour allows. OnRestart if left out."
+        "When nodes run a changed start task: OnRestart waits until a node restarts for another reason, Reboot "
+        "reboots nodes one after another within nodeRemediation.maxPerHour. Defaults to OnRestart."
     )
     node_remediation: NodeRemediation | None = optional(
-        "What is done about nodes that do not work; nothing if left out."
+        "Automatic repair of nodes that do not work. Disabled by default."
     )
     deletion_policy: DeletionPolicy | None = optional(
-        "What becomes of the pool in Azure Batch when this object is deleted: Delete, Orphan (it stays), or DeleteWhenIdle "
-        "(deleted when its tasks have ended). Delete if left out."
+        "What happens to the pool in Azure Batch when this object is deleted: Delete deletes it, Orphan keeps "
+        "it, DeleteWhenIdle deletes it once its tasks have finished. Defaults to Delete."
     )
-    prices_from: Prices | None = optional("Prices of nodes, for status.estimatedCostPerHour.")
+    prices_from: Prices | None = optional("Prices of nodes, used for status.estimatedCostPerHour.")
     ours: ClassVar[frozenset[str]] = frozenset(
         {
             "accountRef", "id", "allowedNamespaces", "nodeDeallocationOption", "autoScaleProfile", "maxIdle", "updateStrategy",
@@ -81,12 +82,12 @@ class PoolSpec(PoolBody):
         *PoolBody.refused,
         Refused(
             "properties",
-            f"properties belongs to templates of Azure Resource Manager: {_WRAPPED}",
+            f"properties is part of Azure Resource Manager templates: {_WRAPPED}",
             {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
         ),
         Refused(
             "pool",
-            f"pool is a wrapper of template files: {_WRAPPED}",
+            f"pool is part of template files: {_WRAPPED}",
             {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
         ),
     )
@@ -101,20 +102,21 @@ PoolSpec.rules = (
     *(
         cel(
             f"!has(oldSelf.{name}) || has(self.{name})",
-            f"{name} cannot be taken away again: change it, or create a new BatchPool",
+            f"{name} cannot be removed: change it, or create a new BatchPool",
             f".{name}",
         )
         for name in _STAYS
     ),
     cel(
         f"!has(self.autoScaleProfile) || !({_FORMULA} || {_TARGETS} || has(self.resizeTimeout))",
-        "autoScaleProfile decides on the number of nodes: change its minimum and maximum, and remove targetDedicatedNodes, "
-        "targetLowPriorityNodes, resizeTimeout and enableAutoScale, or remove autoScaleProfile",
+        "autoScaleProfile sets the number of nodes: change its minimum and maximum, and remove "
+        "targetDedicatedNodes, targetLowPriorityNodes, resizeTimeout and enableAutoScale, or remove "
+        "autoScaleProfile",
         ".autoScaleProfile",
     ),
     cel(
         f"!has(self.maxIdle) || !({_FORMULA} || has(self.autoScaleProfile))",
-        "maxIdle is for pools of fixed size: let the formula let go of idle nodes",
+        "maxIdle is only for pools of fixed size: remove maxIdle and let the formula remove idle nodes",
         ".maxIdle",
     ),
     at_least_five_minutes("maxIdle"),

@@ -40,34 +40,39 @@ Nodes = Annotated[int, Field(ge=0)]
 
 
 class TaskSchedulingPolicy(ApiModel):
-    """How tasks are spread over nodes."""
+    """How Azure Batch distributes tasks over nodes."""
 
     node_fill_type: Annotated[str, one_of("spread", "pack")] = Field(
-        description="spread over all nodes, or pack one node after another; spread is the service's default."
+        description="spread distributes tasks over all nodes; pack fills one node before it uses the next. Azure Batch uses "
+        "spread by default."
     )
 
 
 class StartTask(ApiModel):
-    """A task that runs on each node when it joins the pool or restarts."""
+    """A task that runs on each node when the node joins the pool or restarts."""
 
-    command_line: CommandLine = Field(description="The command, not run in a shell.")
-    container_settings: ContainerSettings | None = optional("The container that it runs in; none if left out.")
+    command_line: CommandLine = Field(description="Command line. It does not run in a shell.")
+    container_settings: ContainerSettings | None = optional(
+        "Container that the task runs in. By default, the task runs directly on the node."
+    )
     resource_files: list[ResourceFile] | None = resource_files()
     environment_settings: list[EnvironmentSetting] | None = environment()
     user_identity: UserIdentity | None = optional(
-        "As whom it runs; a pool-wide auto user without admin rights if left out."
+        "User that the task runs as. Defaults to an auto-user with scope pool and elevation level nonadmin."
     )
     max_task_retry_count: Annotated[int, Field(ge=-1)] | None = optional(
-        "Further tries after a non-zero exit code, -1 without limit; 0 if left out."
+        "Maximum number of retries after a non-zero exit code. -1 means no limit. Defaults to 0."
     )
-    wait_for_success: bool | None = optional("Whether the node takes tasks only after success; true if left out.")
+    wait_for_success: bool | None = optional(
+        "Whether the node accepts tasks only after the start task has succeeded. Defaults to true."
+    )
 
 
 class LinuxUserConfiguration(ApiModel):
-    """Settings of a user account on Linux."""
+    """Linux settings of a user account."""
 
-    uid: Annotated[int, Field(ge=0)] | None = optional("User id; chosen by the node if left out. Together with gid.")
-    gid: Annotated[int, Field(ge=0)] | None = optional("Group id; chosen by the node if left out. Together with uid.")
+    uid: Annotated[int, Field(ge=0)] | None = optional("User ID. Assigned by Linux if unset. Requires gid.")
+    gid: Annotated[int, Field(ge=0)] | None = optional("Group ID. Assigned by Linux if unset. Requires uid.")
     ssh_private_key_secret_ref: Annotated[SecretKeyRef | None, StandsFor("sshPrivateKey")] = secret_for(
         "sshPrivateKey", "Private key for SSH between the nodes of the pool."
     )
@@ -77,9 +82,11 @@ class LinuxUserConfiguration(ApiModel):
 
 
 class WindowsUserConfiguration(ApiModel):
-    """Settings of a user account on Windows."""
+    """Windows settings of a user account."""
 
-    login_mode: Annotated[str, one_of("batch", "interactive")] | None = optional("How it logs in; batch if left out.")
+    login_mode: Annotated[str, one_of("batch", "interactive")] | None = optional(
+        "Login mode of the user. Defaults to batch."
+    )
 
 
 class UserAccount(ApiModel):
@@ -87,11 +94,13 @@ class UserAccount(ApiModel):
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=20)] = Field(description="Name of the user.")
     password_secret_ref: Annotated[SecretKeyRef | None, StandsFor("password", required=True)] = secret_for(
-        "password", "Password of the user, required."
+        "password", "Password of the user. Required."
     )
-    elevation_level: Annotated[str, one_of("nonadmin", "admin")] | None = optional("nonadmin if left out.")
-    linux_user_configuration: LinuxUserConfiguration | None = optional("Settings on Linux.")
-    windows_user_configuration: WindowsUserConfiguration | None = optional("Settings on Windows.")
+    elevation_level: Annotated[str, one_of("nonadmin", "admin")] | None = optional(
+        "Privileges of the user. Defaults to nonadmin."
+    )
+    linux_user_configuration: LinuxUserConfiguration | None = optional("Linux settings of the account.")
+    windows_user_configuration: WindowsUserConfiguration | None = optional("Windows settings of the account.")
 
 
 _SHORT = "^PT([0-4]M)?([0-2]?[0-9]?[0-9]([.][0-9]+)?S)?$"
@@ -115,52 +124,53 @@ def at_most_a_week(name: str) -> Rule:
 
 
 class PoolBody(ApiModel):
-    """What a pool is, however it comes into being."""
+    """Properties of a pool, whether a BatchPool or an auto pool."""
 
-    display_name: DisplayName | None = optional("Name for people; need not be unique.")
+    display_name: DisplayName | None = optional("Display name. It need not be unique.")
     vm_size: Annotated[str, StringConstraints(min_length=1, max_length=128)] = Field(
-        description="Size of the nodes, for example Standard_D4ads_v6; casing does not matter."
+        description="VM size of the nodes, such as Standard_D4ads_v6. Case-insensitive."
     )
-    virtual_machine_configuration: VirtualMachineConfiguration = Field(description="What the nodes run.")
+    virtual_machine_configuration: VirtualMachineConfiguration = Field(
+        description="Image and configuration of the nodes."
+    )
     target_dedicated_nodes: Nodes | None = optional(
-        "How many dedicated nodes there should be; kubectl scale sets it. A new pool has none if left out, and one that exists "
-        "keeps what it has. Not with enableAutoScale."
+        "Target number of dedicated nodes; kubectl scale sets it. If unset, a new pool has none, and an existing "
+        "pool keeps its number. Not allowed with enableAutoScale."
     )
     target_low_priority_nodes: Nodes | None = optional(
-        "How many Spot nodes there should be. A new pool has none if left out, and one that exists keeps what it has. Not with "
-        "enableAutoScale."
+        "Target number of Spot nodes. If unset, a new pool has none, and an existing pool keeps its number. Not "
+        "allowed with enableAutoScale."
     )
-    enable_auto_scale: bool | None = optional(
-        "Whether autoScaleFormula decides on the number of nodes; false if left out."
-    )
+    enable_auto_scale: bool | None = optional("Whether autoScaleFormula sets the number of nodes. Defaults to false.")
     auto_scale_formula: Annotated[str, StringConstraints(max_length=8192)] | None = optional(
         "Formula for the number of nodes, for example '$TargetDedicatedNodes = $PendingTasks.GetSample(1);'."
     )
     auto_scale_evaluation_interval: Duration | None = optional(
-        "How often the formula is evaluated, PT5M to PT168H; PT15M if left out."
+        "Interval between evaluations of the formula, from PT5M to PT168H. Defaults to PT15M."
     )
     resize_timeout: Duration | None = optional(
-        "How long the service tries to reach the targets, at least PT5M; PT15M if left out. Not with enableAutoScale."
+        "Timeout of a resize, at least PT5M. Defaults to PT15M. Not allowed with enableAutoScale."
     )
     task_slots_per_node: Annotated[int, Field(ge=1, le=256)] | None = optional(
-        "Task slots of a node, at most 4 per core; 1 if left out."
+        "Number of task slots per node, from 1 to 256 and at most 4 per core. Defaults to 1."
     )
-    task_scheduling_policy: TaskSchedulingPolicy | None = optional("How tasks are spread over nodes.")
-    start_task: StartTask | None = optional("Runs on each node when it joins or restarts.")
+    task_scheduling_policy: TaskSchedulingPolicy | None = optional("How Azure Batch distributes tasks over nodes.")
+    start_task: StartTask | None = optional("Task that runs on each node when the node joins the pool or restarts.")
     application_package_references: list[ApplicationPackageReference] | None = many(
-        "Application packages on each node, at most 10.", 10
+        "Application packages to install on each node, at most 10.", 10
     )
     user_accounts: list[UserAccount] | None = many("User accounts on each node.", 64, key="name")
-    mount_configuration: list[MountConfiguration] | None = many("File systems that each node mounts, at most 10.", 10)
-    network_configuration: NetworkConfiguration | None = optional("Network of the nodes.")
+    mount_configuration: list[MountConfiguration] | None = many("File systems to mount on each node, at most 10.", 10)
+    network_configuration: NetworkConfiguration | None = optional("Network configuration of the nodes.")
     enable_inter_node_communication: bool | None = optional(
-        "Whether nodes can talk to each other, as MPI needs; limits the size of the pool. false if left out."
+        "Whether nodes can communicate with each other, as MPI requires. Limits the maximum size of the pool. "
+        "Defaults to false."
     )
     target_node_communication_mode: Annotated[str, one_of("default", "classic", "simplified")] | None = optional(
-        "How nodes and service should talk to each other; default if left out."
+        "Communication mode between the nodes and Azure Batch. Defaults to default."
     )
-    upgrade_policy: UpgradePolicy | None = optional("How the machines are upgraded.")
-    metadata: list[MetadataItem] | None = metadata("Name-value pairs of the pool.")
+    upgrade_policy: UpgradePolicy | None = optional("How the virtual machines are upgraded.")
+    metadata: list[MetadataItem] | None = metadata("Metadata of the pool.")
     refused: ClassVar[tuple[Refused, ...]] = (
         Refused(
             "certificateReferences",
@@ -187,7 +197,7 @@ class PoolBody(ApiModel):
         cel(
             "!has(self.enableAutoScale) || !self.enableAutoScale || "
             "!(has(self.targetDedicatedNodes) || has(self.targetLowPriorityNodes) || has(self.resizeTimeout))",
-            "with enableAutoScale the formula decides on the number of nodes: change autoScaleFormula, and remove "
+            "with enableAutoScale, the formula sets the number of nodes: change autoScaleFormula, and remove "
             "targetDedicatedNodes, targetLowPriorityNodes and resizeTimeout, or remove enableAutoScale",
             ".enableAutoScale",
         ),
@@ -199,7 +209,7 @@ class PoolBody(ApiModel):
         cel(
             "(has(self.enableAutoScale) && self.enableAutoScale) || "
             "!(has(self.autoScaleFormula) || has(self.autoScaleEvaluationInterval))",
-            "autoScaleFormula and autoScaleEvaluationInterval need enableAutoScale: true",
+            "autoScaleFormula and autoScaleEvaluationInterval require enableAutoScale: true",
             ".autoScaleFormula",
         ),
         at_least_five_minutes("resizeTimeout"),

@@ -20,77 +20,82 @@ DeletionPolicy = Literal["Delete", "Orphan", "DeleteWhenIdle"]
 
 
 class PendingTasks(ApiModel):
-    """As many nodes as the waiting and the running tasks need."""
+    """Scales the pool to the number of pending and running tasks."""
 
     tasks_per_node: Annotated[int, Field(ge=1, le=256)] | None = optional(
-        "How many tasks a node is thought to run at once; taskSlotsPerNode if left out."
+        "Number of tasks that a node is expected to run at the same time, used to compute the number of nodes. "
+        "Defaults to taskSlotsPerNode."
     )
     lookback: Duration | None = optional(
-        "How long a task counts after its end, so that nodes do not come and go; PT5M if left out."
+        "Time for which an ended task still counts, which keeps the pool from oscillating. Defaults to PT5M."
     )
 
 
 class WorkHours(ApiModel):
-    """The maximum in working hours, the minimum else."""
+    """Scales the pool to the maximum during working hours and to the minimum otherwise."""
 
-    start: Annotated[int, Field(ge=0, le=23)] = Field(description="First hour of the day, 0 to 23.")
+    start: Annotated[int, Field(ge=0, le=23)] = Field(description="Hour at which work starts, 0 to 23.")
     end: Annotated[int, Field(ge=1, le=24)] = Field(description="Hour at which work ends, 1 to 24.")
     days: (
         Annotated[list[Day], Field(json_schema_extra={"maxItems": 7, "minItems": 1, "x-kubernetes-list-type": "set"})]
         | None
-    ) = optional("Working days; Monday to Friday if left out.")
+    ) = optional("Working days. Defaults to Monday to Friday.")
     utc_offset_minutes: Annotated[int, Field(ge=-720, le=840)] | None = optional(
-        "Minutes that the hours are ahead of UTC, such as 60; 0 if left out. The service knows no summer time."
+        "Offset of the hours from UTC, in minutes, from -720 to 840. For example, 60 for UTC+01:00. Defaults to "
+        "0. Azure Batch does not adjust for daylight saving time."
     )
     rules: ClassVar[tuple[Rule, ...]] = (
-        cel("self.end > self.start", "end must be later than start: for hours past midnight write an autoScaleFormula"),
+        cel("self.end > self.start", "end must be later than start: for hours past midnight, use an autoScaleFormula"),
     )
 
 
 class AutoScaleProfile(ApiModel):
-    """A ready-made formula; status.autoScaleFormula shows what became of it."""
+    """A ready-made autoscale formula. status.autoScaleFormula shows the formula that the operator generates from it."""
 
-    maximum: Annotated[int, Field(ge=1, le=100000)] = Field(description="Most nodes.")
-    minimum: Annotated[int, Field(ge=0, le=100000)] | None = optional("Least nodes; 0 if left out.")
+    maximum: Annotated[int, Field(ge=1, le=100000)] = Field(description="Maximum number of nodes.")
+    minimum: Annotated[int, Field(ge=0, le=100000)] | None = optional("Minimum number of nodes. Defaults to 0.")
     spot_first: bool | None = optional(
-        "Whether nodes are Spot nodes, with dedicated ones only in place of those that Azure took away; "
-        "false (all dedicated) if left out."
+        "Whether to use Spot nodes, with dedicated nodes only in place of preempted ones. Defaults to false, "
+        "which uses only dedicated nodes."
     )
     evaluation_interval: Duration | None = optional(
-        "How often the service evaluates the formula, PT5M to PT168H; PT5M if left out."
+        "Interval between evaluations of the formula, from PT5M to PT168H. Defaults to PT5M."
     )
-    pending_tasks: PendingTasks | None = optional("Follow the tasks.")
-    work_hours: WorkHours | None = optional("Follow the clock.")
+    pending_tasks: PendingTasks | None = optional("Scales with the number of tasks.")
+    work_hours: WorkHours | None = optional("Scales with the time of day.")
     rules: ClassVar[tuple[Rule, ...]] = (
         exactly_one_of(("pendingTasks", "workHours"), "give either pendingTasks or workHours"),
-        cel("!has(self.minimum) || self.minimum <= self.maximum", "minimum must not be more than maximum", ".minimum"),
+        cel(
+            "!has(self.minimum) || self.minimum <= self.maximum", "minimum must not be greater than maximum", ".minimum"
+        ),
         at_least_five_minutes("evaluationInterval", " and at most PT168H"),
         at_most_a_week("evaluationInterval"),
     )
 
 
 class NodeRemediation(ApiModel):
-    """What is done about nodes that do not work; each action is told in an Event."""
+    """What the operator does about nodes that do not work. It emits an Event for each action."""
 
-    start_task_failed: NodeAction | None = optional("For nodes whose start task has failed; None if left out.")
+    start_task_failed: NodeAction | None = optional("Action for nodes whose start task failed. Defaults to None.")
     unusable: UnusableAction | None = optional(
-        "For nodes that are unusable; None if left out. Azure Batch restarts none of them, so only Remove helps."
+        "Action for unusable nodes. Defaults to None. Azure Batch refuses to reboot unusable nodes, so only "
+        "Remove helps."
     )
     max_per_hour: Annotated[int, Field(ge=1, le=100)] | None = optional(
-        "Most actions of an hour, start tasks that are renewed included; 5 if left out."
+        "Maximum number of actions per hour, including reboots for startTaskUpdate. Defaults to 5."
     )
     rules: ClassVar[tuple[Rule, ...]] = (
         cel(
             "!has(self.unusable) || self.unusable != 'Reboot'",
-            "Azure Batch refuses to restart nodes that are unusable: set unusable to Remove, which replaces them, or to None",
+            "Azure Batch refuses to reboot unusable nodes: set unusable to Remove, which replaces them, or to None",
             ".unusable",
         ),
     )
 
 
 class Prices(ConfigMapKeyRef):
-    """A key of a ConfigMap with prices: YAML, VM size to price of a node and hour."""
+    """A key of a ConfigMap that maps VM sizes to prices per node and hour, as YAML."""
 
     currency: Annotated[str, StringConstraints(max_length=16)] | None = optional(
-        "Put behind the estimate; USD if left out."
+        "Currency to show with the estimate. Defaults to USD."
     )

@@ -38,7 +38,8 @@ ImageId = Annotated[
     StringConstraints(pattern=_IMAGE, max_length=2048),
     says(
         _IMAGE,
-        "must be the ARM id of an image: /subscriptions/…/resourceGroups/…/providers/Microsoft.Compute/galleries/…/images/…",
+        "must be the ARM ID of an image: "
+        "/subscriptions/…/resourceGroups/…/providers/Microsoft.Compute/galleries/…/images/…",
         2048,
     ),
 ]
@@ -49,19 +50,19 @@ MAX_FILES = 200
 
 
 class MetadataItem(ApiModel):
-    """A name-value pair that the service stores and does not interpret."""
+    """A name-value pair that Azure Batch stores and does not interpret."""
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(description="Name of the item.")
     value: Annotated[str, StringConstraints(max_length=8192)] = Field(description="Value of the item.")
 
 
 class ValueSource(ApiModel):
-    """Where the value of an environment variable is taken from."""
+    """Source of a value."""
 
-    secret_key_ref: SecretKeyRef | None = optional("A key of a Secret in this namespace.")
-    config_map_key_ref: ConfigMapKeyRef | None = optional("A key of a ConfigMap in this namespace.")
+    secret_key_ref: SecretKeyRef | None = optional("Selects a key of a Secret in the same namespace.")
+    config_map_key_ref: ConfigMapKeyRef | None = optional("Selects a key of a ConfigMap in the same namespace.")
     rules: ClassVar[tuple[Rule, ...]] = (
-        exactly_one_of(("secretKeyRef", "configMapKeyRef"), "give secretKeyRef or configMapKeyRef"),
+        exactly_one_of(("secretKeyRef", "configMapKeyRef"), "give either secretKeyRef or configMapKeyRef"),
     )
 
 
@@ -70,10 +71,11 @@ class EnvironmentSetting(ApiModel):
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=1024)] = Field(description="Name of the variable.")
     value: Annotated[str, StringConstraints(max_length=65536)] | None = optional(
-        "Its value; anybody who may read this object or the task in Azure Batch can see it."
+        "Value of the variable. Visible to everyone who can read this object or the task in Azure Batch."
     )
     value_from: Annotated[ValueSource | None, StandsFor("value", secret=False)] = optional(
-        "Takes the value from a Secret or ConfigMap when the task is added; in Azure Batch it stands in clear."
+        "Source of the value, read when the operator adds the task. Azure Batch stores and shows the value as "
+        "plain text."
     )
     rules: ClassVar[tuple[Rule, ...]] = (
         cel("!has(self.value) || !has(self.valueFrom)", "give value or valueFrom, not both"),
@@ -83,98 +85,112 @@ class EnvironmentSetting(ApiModel):
 class IdentityReference(ApiModel):
     """A user-assigned managed identity of the pool."""
 
-    resource_id: ArmId | None = optional("ARM resource id of the identity; it must be assigned to the pool.")
+    resource_id: ArmId | None = optional("ARM resource ID of the identity. The identity must be assigned to the pool.")
 
 
 class ApplicationPackageReference(ApiModel):
-    """An application package of the account that is put on the nodes."""
+    """An application package to install on nodes."""
 
     application_id: Annotated[str, StringConstraints(max_length=1024)] = Field(
-        description="Id of the application within the account."
+        description="ID of the application in the Azure Batch account."
     )
-    version: Label | None = optional("Version of the package; the application's default version if left out.")
+    version: Label | None = optional("Version of the package. Defaults to the default version of the application.")
 
 
 class ResourceFile(ApiModel):
-    """A file, or all blobs of a container, to put on the node before a task starts."""
+    """One file, or all blobs of a container, to download to the node before the task starts."""
 
     auto_storage_container_name: Path | None = optional(
-        "A container of the account's auto-storage; its blobs are downloaded."
+        "Name of a container in the account's auto-storage. All its blobs are downloaded."
     )
     storage_container_url: Url | None = optional(
-        "URL of a blob container; needs read and list rights (SAS or identity)."
+        "URL of a blob container. Requires read and list permissions, by SAS or identityReference."
     )
-    http_url: Url | None = optional("URL of one file to download.")
-    blob_prefix: Path | None = optional("Only blobs whose names begin so; with the two container sources only.")
+    http_url: Url | None = optional("URL of a single file.")
+    blob_prefix: Path | None = optional(
+        "Downloads only blobs whose names begin with this prefix. Not allowed with httpUrl."
+    )
     file_path: Path | None = optional(
-        "Where the file goes, relative to the working directory; required with httpUrl, otherwise a directory."
+        "Destination, relative to the working directory of the task. A file name, required, with httpUrl; a "
+        "directory otherwise."
     )
     file_mode: Annotated[str, StringConstraints(pattern=r"^(0?[0-7]{3,4})?$")] | None = optional(
-        "Octal mode on Linux; 0770 if left out."
+        "File mode on Linux, in octal. Defaults to 0770."
     )
-    identity_reference: IdentityReference | None = optional("Identity with which the storage is read.")
+    identity_reference: IdentityReference | None = optional("Identity that reads the storage.")
     rules: ClassVar[tuple[Rule, ...]] = (
         exactly_one_of(
             ("autoStorageContainerName", "storageContainerUrl", "httpUrl"),
             "give exactly one of autoStorageContainerName, storageContainerUrl and httpUrl",
         ),
         cel("!has(self.httpUrl) || has(self.filePath)", "filePath is required with httpUrl", ".filePath"),
-        cel("!has(self.httpUrl) || !has(self.blobPrefix)", "blobPrefix does not go with httpUrl", ".blobPrefix"),
+        cel("!has(self.httpUrl) || !has(self.blobPrefix)", "blobPrefix cannot be combined with httpUrl", ".blobPrefix"),
     )
 
 
 class UploadHeader(ApiModel):
-    """An HTTP header to send with an upload."""
+    """An HTTP header of an upload request."""
 
     name: Label = Field(description="Name of the header.")
-    value: Annotated[str, StringConstraints(max_length=8192)] | None = optional("Its value.")
+    value: Annotated[str, StringConstraints(max_length=8192)] | None = optional("Value of the header.")
 
 
 class OutputFileContainer(ApiModel):
-    """The container that output files go to."""
+    """The blob container that receives output files."""
 
-    container_url: Url = Field(description="URL of the container; needs write rights (SAS or identity).")
-    path: Path | None = optional("Blob name, or the virtual directory if filePattern has a wildcard; default: root.")
-    identity_reference: IdentityReference | None = optional("Identity with which the storage is written.")
+    container_url: Url = Field(
+        description="URL of the container. Requires write permission, by SAS or identityReference."
+    )
+    path: Path | None = optional(
+        "Name of the blob, or of the virtual directory if filePattern has a wildcard. Defaults to the root of "
+        "the container."
+    )
+    identity_reference: IdentityReference | None = optional("Identity that writes to the storage.")
     upload_headers: list[UploadHeader] | None = many("HTTP headers of the upload, such as x-ms-blob-content-type.", 32)
 
 
 class OutputFileDestination(ApiModel):
-    """Where output files go."""
+    """Destination of output files."""
 
-    container: OutputFileContainer | None = optional("A blob container.")
+    container: OutputFileContainer | None = optional("Blob container that receives the files.")
 
 
 class OutputFileUploadOptions(ApiModel):
-    """When output files are uploaded."""
+    """Condition for uploading output files."""
 
     upload_condition: Annotated[str, one_of("tasksuccess", "taskfailure", "taskcompletion")] = Field(
-        description="Upload after success, after failure, or always; taskcompletion is the service's default."
+        description="When to upload: after success, after failure, or always. Azure Batch uses taskcompletion by default."
     )
 
 
 class OutputFile(ApiModel):
-    """Files to upload when the task has ended."""
+    """Files to upload when the task ends."""
 
-    file_pattern: Path = Field(description="Which files, with * ? ** wildcards, relative to the working directory.")
-    destination: OutputFileDestination = Field(description="Where they go.")
-    upload_options: OutputFileUploadOptions = Field(description="When they are uploaded.")
+    file_pattern: Path = Field(
+        description="Files to upload, relative to the working directory. Supports the wildcards *, ? and **."
+    )
+    destination: OutputFileDestination = Field(description="Destination of the files.")
+    upload_options: OutputFileUploadOptions = Field(description="When to upload the files.")
 
 
 class AutoUser(ApiModel):
-    """The user account that the service makes for tasks."""
+    """A user account that Azure Batch creates for tasks."""
 
     scope: Annotated[str, one_of("task", "pool")] | None = optional(
-        "A user of its own per task, or one per node; pool if left out."
+        "Scope of the account: one user per task, or one shared user per node. Defaults to pool."
     )
-    elevation_level: Annotated[str, one_of("nonadmin", "admin")] | None = optional("nonadmin if left out.")
+    elevation_level: Annotated[str, one_of("nonadmin", "admin")] | None = optional(
+        "Privileges of the user. Defaults to nonadmin."
+    )
 
 
 class UserIdentity(ApiModel):
-    """As whom a task runs: a named user of the pool, or an auto user."""
+    """The user that a task runs as: a named user of the pool, or an auto-user."""
 
     username: Label | None = optional("Name of a user account of the pool.")
-    auto_user: AutoUser | None = optional("Auto user; scope pool, nonadmin if left out.")
+    auto_user: AutoUser | None = optional(
+        "Settings of the auto-user. Defaults to scope pool and elevation level nonadmin."
+    )
     refused: ClassVar[tuple[Refused, ...]] = (misnamed("userName", "username"),)
     rules: ClassVar[tuple[Rule, ...]] = (
         cel("!(has(self.username) && has(self.autoUser))", "give username or autoUser, not both"),
@@ -182,49 +198,55 @@ class UserIdentity(ApiModel):
 
 
 class ContainerRegistry(ApiModel):
-    """A container registry and how to sign in: with a user name and password, or with an identity."""
+    """A container registry and its credentials: a user name and password, or a managed identity."""
 
-    username: Label | None = optional("User name.")
-    password_secret_ref: Annotated[SecretKeyRef | None, StandsFor("password")] = secret_for("password", "Password.")
-    registry_server: Path | None = optional("Host of the registry; docker.io if left out.")
-    identity_reference: IdentityReference | None = optional("Identity that signs in instead of a user name.")
+    username: Label | None = optional("User name for the registry.")
+    password_secret_ref: Annotated[SecretKeyRef | None, StandsFor("password")] = secret_for(
+        "password", "Password for the registry."
+    )
+    registry_server: Path | None = optional("Host name of the registry. Defaults to docker.io.")
+    identity_reference: IdentityReference | None = optional(
+        "Identity that signs in to the registry instead of a user name and password."
+    )
     refused: ClassVar[tuple[Refused, ...]] = (misnamed("userName", "username"),)
     rules: ClassVar[tuple[Rule, ...]] = (
         cel(
             "has(self.username) == has(self.passwordSecretRef) || (has(self.username) && self.username == '')",
-            "username and passwordSecretRef belong together",
+            "username and passwordSecretRef must be given together",
         ),
     )
 
 
 class ContainerBindMount(ApiModel):
-    """A directory of the node that the container sees."""
+    """A directory of the node to mount into the container."""
 
     source: Annotated[str, one_of("Shared", "Startup", "VfsMounts", "Task", "JobPrep", "Applications")] | None = (
-        optional("Which directory of the node.")
+        optional("Directory of the node.")
     )
-    is_read_only: bool | None = optional("Whether the container may only read it; false if left out.")
+    is_read_only: bool | None = optional("Whether the mount is read-only. Defaults to false.")
 
 
 class ContainerSettings(ApiModel):
-    """The container that a task runs in; the pool needs a containerConfiguration."""
+    """The container that a task runs in. The pool must have a containerConfiguration."""
 
-    container_run_options: Path | None = optional("Further options of docker create, such as --rm or --gpus all.")
-    image_name: Path = Field(description="Full reference of the image; tag latest if it has none.")
-    registry: ContainerRegistry | None = optional("A private registry, if the pool does not know it already.")
+    container_run_options: Path | None = optional("Additional options for docker create, such as --rm or --gpus all.")
+    image_name: Path = Field(description="Image reference, such as ubuntu:24.04. The tag defaults to latest.")
+    registry: ContainerRegistry | None = optional(
+        "Private registry of the image. Not needed if the pool already lists the registry."
+    )
     working_directory: Annotated[str, one_of("taskWorkingDirectory", "containerImageDefault")] | None = optional(
-        "Where the command starts; taskWorkingDirectory if left out."
+        "Working directory of the command. Defaults to taskWorkingDirectory."
     )
     container_host_batch_bind_mounts: list[ContainerBindMount] | None = many(
-        "Directories of the node in the container; all of them if left out.", 6
+        "Directories of the node to mount into the container. By default, all of them are mounted.", 6
     )
 
 
 class AuthenticationTokenSettings(ApiModel):
-    """A token with which the task may call the Batch service."""
+    """A token that lets the task call the Batch service."""
 
     access: list[Annotated[str, one_of("job")]] | None = optional(
-        "What the token allows: job is everything about the task's own job.", maxItems=1
+        "Scope of the token. The only value is job, which allows all operations on the job of the task.", maxItems=1
     )
 
 
@@ -234,7 +256,9 @@ def environment(description: str = "Environment variables.") -> list[Environment
     return settings
 
 
-def resource_files(description: str = "Files to put on the node first.") -> list[ResourceFile] | None:
+def resource_files(
+    description: str = "Files to download to the node before the command starts.",
+) -> list[ResourceFile] | None:
     """The field of a list of resource files."""
     files: list[ResourceFile] | None = many(description, MAX_FILES)
     return files

@@ -45,21 +45,25 @@ def at_least_a_minute(name: str) -> Rule:
 
 
 class Schedule(ApiModel):
-    """When the service makes jobs; it makes one at a time."""
+    """When Azure Batch creates jobs. It runs one job of the schedule at a time."""
 
-    do_not_run_until: Moment | None = optional("No job before this time; at once if left out.")
-    do_not_run_after: Moment | None = optional("No new job after this time; forever if left out.")
+    do_not_run_until: Moment | None = optional(
+        "Time before which no job is created. By default, the first job is created at once."
+    )
+    do_not_run_after: Moment | None = optional(
+        "Time after which no job is created. By default, the schedule has no end."
+    )
     start_window: Duration | None = optional(
-        "How late a job may be started, at least PT1M; beyond, that run is left out. Unlimited if left out."
+        "Maximum delay of the start of a job, at least PT1M. Later runs are skipped. Unlimited by default."
     )
     recurrence_interval: Duration | None = optional(
-        "Time between two jobs, at least PT1M; the schedule makes a single job if left out."
+        "Interval between two jobs, at least PT1M. By default, the schedule creates a single job."
     )
     rules: ClassVar[tuple[Rule, ...]] = (
         cel(
             "!has(self.doNotRunUntil) || !has(self.doNotRunAfter) || "
             "timestamp(self.doNotRunUntil) <= timestamp(self.doNotRunAfter)",
-            "doNotRunAfter must not be before doNotRunUntil, or no job would ever run: give a later time",
+            "doNotRunAfter must not be before doNotRunUntil, or no job would ever run: use a later time",
             ".doNotRunAfter",
         ),
         at_least_a_minute("recurrenceInterval"),
@@ -94,26 +98,32 @@ CEL takes more than names: nothing, `Local`, and offsets such as `+02:00`.
 
 
 class Cron(ApiModel):
-    """When the operator makes BatchJobs, as a CronJob makes Jobs."""
+    """When the operator creates BatchJobs, similar to a CronJob."""
 
     expression: Annotated[str, StringConstraints(min_length=1, max_length=256)] = Field(
-        description="Five fields (minute, hour, day of month, month, day of week) or @hourly, @daily, @weekly, @monthly, @yearly."
+        description="Cron expression with five fields (minute, hour, day of month, month, day of week), or one of @hourly, "
+        "@daily, @weekly, @monthly, @yearly."
     )
     time_zone: Annotated[str, _TIME_ZONE] | None = optional(
-        "Name of a time zone such as Europe/Berlin, whose summer time counts; Etc/UTC if left out."
+        "Time zone name, such as Europe/Berlin. Daylight saving time is applied. Defaults to Etc/UTC."
     )
     concurrency_policy: Annotated[str, Field(json_schema_extra={"enum": ["Allow", "Forbid", "Replace"]})] | None = (
         optional(
-            "What happens when the last job still runs: Allow starts the next one beside it, Forbid waits until it has ended, then "
-            "starts the youngest run that is due, Replace deletes it first. Allow if left out."
+            "What happens if the previous job has not ended: Allow starts the next job concurrently, Forbid waits "
+            "until the previous job has ended and then starts the latest run that is due, Replace deletes the "
+            "previous job first. Defaults to Allow."
         )
     )
     starting_deadline_seconds: Annotated[int, Field(ge=10)] | None = optional(
-        "Seconds by which a run may start late, for example because the operator was down, or Forbid has made it wait; a run that "
-        "would start later is skipped. Unlimited if left out."
+        "Maximum delay of the start of a run in seconds, at least 10, for example because the operator was down "
+        "or because of Forbid. Later runs are skipped. Unlimited by default."
     )
-    successful_jobs_history_limit: HistoryLimit | None = optional("Successful BatchJobs to keep; 3 if left out.")
-    failed_jobs_history_limit: HistoryLimit | None = optional("Failed BatchJobs to keep; 1 if left out.")
+    successful_jobs_history_limit: HistoryLimit | None = optional(
+        "Number of successful BatchJobs to keep, from 0 to 1000. Defaults to 3."
+    )
+    failed_jobs_history_limit: HistoryLimit | None = optional(
+        "Number of failed BatchJobs to keep, from 0 to 1000. Defaults to 1."
+    )
     rules: ClassVar[tuple[Rule, ...]] = (
         cel(
             f"self.expression.matches('{_CRON}')",
@@ -129,7 +139,7 @@ class Cron(ApiModel):
 
 
 _ONLY_CRON = sorted(JobTemplate.ours - {"poolRef"})
-"""What only a BatchJob can do; the service makes its jobs without us."""
+"""What only a BatchJob supports; Azure Batch creates the jobs of `schedule` without the operator."""
 _FIXED = {
     "id": "create a new BatchJobSchedule",
     "accountRef": "create a new BatchJobSchedule",
@@ -138,33 +148,45 @@ _FIXED = {
 
 
 class JobScheduleSpec(ApiModel):
-    """What the user wants."""
+    """Desired state of the BatchJobSchedule."""
 
     id: RemoteId | None = optional(
-        "Id of the job schedule in Azure Batch; with cron, the first part of the ids of its jobs. metadata.name if left out."
+        "ID of the job schedule in Azure Batch. With cron, the prefix of the IDs of its jobs. Defaults to "
+        "metadata.name."
     )
     account_ref: AccountRef | None = optional(
-        "The BatchAccount that it lives in; required with poolInfo, else that of the pool."
+        "BatchAccount that the schedule belongs to. Required with poolInfo. Defaults to the account of the BatchPool."
     )
-    display_name: DisplayName | None = optional("Name for people; need not be unique.")
-    schedule: Schedule | None = optional("When the service makes jobs by itself; either this or cron.")
-    cron: Cron | None = optional("When the operator makes BatchJobs, as a CronJob does; either this or schedule.")
-    suspend: bool | None = optional("Whether no new job starts; a running one goes on. false if left out.")
+    display_name: DisplayName | None = optional("Display name. It need not be unique.")
+    schedule: Schedule | None = optional(
+        "Schedule on which Azure Batch creates jobs. Exactly one of schedule and cron is required."
+    )
+    cron: Cron | None = optional(
+        "Schedule on which the operator creates BatchJobs, similar to a CronJob. Exactly one of schedule and "
+        "cron is required."
+    )
+    suspend: bool | None = optional(
+        "Whether the schedule is suspended. A suspended schedule creates no jobs; running jobs continue. "
+        "Defaults to false."
+    )
     job_specification: JobTemplate = Field(
-        description="The jobs: all that a job may have. Tasks of their own only with cron; otherwise a job manager task adds them."
+        description="Template for the jobs. With cron, it supports the same fields as a BatchJob. With schedule, a job "
+        "manager task must add the tasks."
     )
-    metadata: list[MetadataItem] | None = metadata("Name-value pairs of the schedule; those of its jobs stand below.")
+    metadata: list[MetadataItem] | None = metadata(
+        "Metadata of the schedule. Metadata of its jobs belongs in jobSpecification."
+    )
     ours: ClassVar[frozenset[str]] = frozenset({"id", "accountRef", "cron", "suspend"})
     rules: ClassVar[tuple[Rule, ...]] = (
         cel(
             "has(self.schedule) != has(self.cron)",
-            "give either cron (BatchJobs made by the operator, with time zone and history) or schedule (jobs made by Azure Batch "
-            "at an interval)",
+            "give either cron (the operator creates BatchJobs, with time zone and history) or schedule (Azure Batch "
+"creates jobs at an interval)",
             ".cron",
         ),
         cel(
             "has(self.jobSpecification.poolRef) || !has(self.jobSpecification.poolInfo) || has(self.accountRef)",
-            "accountRef is required with poolInfo: name the BatchAccount that the schedule lives in",
+            "accountRef is required with poolInfo: name the BatchAccount that the schedule belongs to",
             ".accountRef",
         ),
         cel(
@@ -172,61 +194,66 @@ class JobScheduleSpec(ApiModel):
             "has(self.cron) || !has(self.schedule) || ("
             + " && ".join(f"!has(self.jobSpecification.{name})" for name in _ONLY_CRON)
             + ")",
-            "Azure Batch makes the jobs of schedule by itself, so only a jobManagerTask can bring tasks: remove "
+            "with schedule, Azure Batch creates the jobs, so only a jobManagerTask can add tasks: remove "
             f"{listed(_ONLY_CRON)}, or use cron instead of schedule",
             ".jobSpecification",
-            says='"Azure Batch makes the jobs of schedule by itself, so only a jobManagerTask can bring tasks: remove "'
+            says='"with schedule, Azure Batch creates the jobs, so only a jobManagerTask can add tasks: remove "'
             + "".join(f" + (has(self.jobSpecification.{name}) ? '{name}, ' : '')" for name in _ONLY_CRON)
             + " + 'or use cron instead of schedule'",
         ),
         cel(
             "has(self.schedule) == has(oldSelf.schedule)",
-            "schedule and cron cannot take each other's place: create a new BatchJobSchedule",
+            "schedule cannot be replaced by cron or the reverse: create a new BatchJobSchedule",
         ),
         *(immutable(name, remedy) for name, remedy in _FIXED.items()),
     )  # fmt: skip
 
 
 class ScheduledJob(ApiModel):
-    """One job of the schedule."""
+    """A job of the schedule."""
 
-    id: str = Field(description="Id of the job in Azure Batch.")
+    id: str = Field(description="ID of the job in Azure Batch.")
     name: str | None = Field(default=None, description="Name of the BatchJob, with cron.")
-    state: str | None = Field(default=None, description="State of the job, or phase of the BatchJob.")
-    start_time: str | None = Field(default=None, description="When it was created.")
-    end_time: str | None = Field(default=None, description="When it was completed.")
-    terminate_reason: str | None = Field(default=None, description="Why it ended, as the service says it.")
-    succeeded: int | None = Field(default=None, description="Tasks that have ended well.")
-    failed: int | None = Field(default=None, description="Tasks that have ended badly.")
+    state: str | None = Field(default=None, description="State of the job in Azure Batch, or phase of the BatchJob.")
+    start_time: str | None = Field(default=None, description="Time at which the job was created.")
+    end_time: str | None = Field(default=None, description="Time at which the job completed.")
+    terminate_reason: str | None = Field(
+        default=None, description="Reason for the end of the job that Azure Batch reports."
+    )
+    succeeded: int | None = Field(default=None, description="Number of tasks that succeeded.")
+    failed: int | None = Field(default=None, description="Number of tasks that failed.")
 
 
 class RecentJob(ApiModel):
-    """The last job that the schedule made."""
+    """The most recent job of the schedule."""
 
-    id: str = Field(description="Its id.")
+    id: str = Field(description="ID of the job.")
 
 
 class ScheduleStatistics(ApiModel):
-    """What the service has added up over all jobs; it does so now and then."""
+    """Totals over all jobs of the schedule. Azure Batch updates them with a delay."""
 
-    num_succeeded_tasks: int | None = Field(default=None, description="Tasks that have ended well.")
-    num_failed_tasks: int | None = Field(default=None, description="Tasks that have ended badly.")
-    num_task_retries: int | None = Field(default=None, description="Tasks that were run again.")
+    num_succeeded_tasks: int | None = Field(default=None, description="Number of tasks that succeeded.")
+    num_failed_tasks: int | None = Field(default=None, description="Number of tasks that failed.")
+    num_task_retries: int | None = Field(default=None, description="Number of task retries.")
 
 
 class JobScheduleStatus(AdoptableStatus):
-    """What is known of the schedule and its jobs."""
+    """Observed state of the BatchJobSchedule."""
 
     account: str | None = Field(
-        default=None, description="namespace/name of the BatchAccount, kept in case the pool's object goes first."
+        default=None,
+        description="BatchAccount of the schedule, as namespace/name. Recorded in case the BatchPool is deleted first.",
     )
     state: str | None = Field(default=None, description="State of the schedule in Azure Batch.")
-    next_run_time: str | None = Field(default=None, description="When the next job is due.")
-    last_schedule_time: str | None = Field(default=None, description="When the last BatchJob was due, with cron.")
-    end_time: str | None = Field(default=None, description="When the schedule was completed.")
-    recent_job: RecentJob | None = Field(default=None, description="The last job that it made.")
-    active: int | None = Field(default=None, description="Jobs of it that have not ended.")
-    history: list[ScheduledJob] | None = Field(
-        default=None, description="Its last jobs, newest first.", json_schema_extra=schema(maxItems=10)
+    next_run_time: str | None = Field(default=None, description="Time of the next job.")
+    last_schedule_time: str | None = Field(
+        default=None, description="Scheduled time of the last BatchJob, with spec.cron."
     )
-    stats: ScheduleStatistics | None = Field(default=None, description="Statistics over all its jobs.")
+    end_time: str | None = Field(default=None, description="Time at which the schedule completed.")
+    recent_job: RecentJob | None = Field(default=None, description="Most recent job of the schedule.")
+    active: int | None = Field(default=None, description="Number of jobs that have not ended.")
+    history: list[ScheduledJob] | None = Field(
+        default=None, description="Most recent jobs, newest first.", json_schema_extra=schema(maxItems=10)
+    )
+    stats: ScheduleStatistics | None = Field(default=None, description="Totals over all jobs of the schedule.")

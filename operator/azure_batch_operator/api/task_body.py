@@ -35,37 +35,37 @@ Slots = Annotated[int, Field(ge=1, le=256)]
 
 
 class TaskConstraints(ApiModel):
-    """Limits of one task."""
+    """Limits of a task."""
 
     max_wall_clock_time: Duration | None = optional(
-        "From start to end of one try; the task is ended beyond it. Unlimited if left out."
+        "Time limit of one attempt. Azure Batch terminates the task when it is exceeded. Unlimited by default."
     )
     retention_time: Duration | None = optional(
-        "How long its directory stays on the node after the end; P7D if left out."
+        "Time for which the task directory is kept on the node after the task has ended. Defaults to P7D."
     )
     max_task_retry_count: RetryCount | None = optional(
-        "Further tries after a non-zero exit code; -1 without limit; the job's value if left out."
+        "Maximum number of retries after a non-zero exit code. -1 means no limit. Defaults to the value of the job."
     )
 
 
 class TaskIdRange(ApiModel):
-    """Tasks with integer ids from start to end, both included."""
+    """A range of integer task IDs."""
 
-    start: int = Field(description="First id.")
-    end: int = Field(description="Last id.")
+    start: int = Field(description="First ID of the range.")
+    end: int = Field(description="Last ID of the range, inclusive.")
 
 
 class TaskDependencies(ApiModel):
-    """Tasks that must have ended well before this one starts; usesTaskDependencies of the job is set by itself."""
+    """Tasks that must succeed before this task starts. usesTaskDependencies of the job is set automatically."""
 
-    task_ids: list[BatchId] | None = many("Their ids, at most 64000 characters in all.", 1000)
-    task_id_ranges: list[TaskIdRange] | None = many("Ranges of integer ids; leading zeros do not matter.", 100)
+    task_ids: list[BatchId] | None = many("IDs of the tasks, at most 64000 characters in total.", 1000)
+    task_id_ranges: list[TaskIdRange] | None = many("Ranges of integer IDs. Leading zeros are ignored.", 100)
 
 
 def _all_of(*lists: str) -> Any:
     """The member `allOf` for a place where only these lists can be named: a task cannot wait for the list that it is in."""
     return many(
-        "Lists of this job whose tasks must all have ended well: "
+        "Lists of this job whose tasks must all succeed first: "
         + " or ".join(f"{each} ({_LISTS[each]})" for each in lists)
         + ".",
         len(lists),
@@ -73,11 +73,11 @@ def _all_of(*lists: str) -> Any:
     )
 
 
-_LISTS = {"tasks": "the tasks of tasks and tasksFrom", "taskFactory": "the tasks made from repeatTask"}
+_LISTS = {"tasks": "the tasks of tasks and tasksFrom", "taskFactory": "the tasks generated from repeatTask"}
 
 
 class ListedDependencies(TaskDependencies):
-    """What a task of `tasks` or `tasksFrom` waits for."""
+    """Dependencies of a task of `tasks` or `tasksFrom`."""
 
     all_of: list[str] | None = _all_of("taskFactory")
     ours: ClassVar[frozenset[str]] = frozenset({"allOf"})
@@ -88,18 +88,19 @@ TaskIdTemplate = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 def _id_templates() -> Any:
     return many(
-        "Their ids, with placeholders, at most 64000 characters in all. An id that becomes empty is left out.", 1000
+        "IDs of the tasks, with placeholders, at most 64000 characters in total. IDs that become empty are ignored.",
+        1000,
     )
 
 
 class RowDependencies(ListedDependencies):
-    """What the task of a row waits for."""
+    """Dependencies of the task of a row."""
 
     task_ids: list[TaskIdTemplate] | None = _id_templates()
 
 
 class FactoryDependencies(TaskDependencies):
-    """What a task made from repeatTask waits for."""
+    """Dependencies of a task generated from repeatTask."""
 
     task_ids: list[TaskIdTemplate] | None = _id_templates()
     all_of: list[str] | None = _all_of("tasks")
@@ -107,107 +108,113 @@ class FactoryDependencies(TaskDependencies):
 
 
 class MergeDependencies(TaskDependencies):
-    """What the merge task waits for."""
+    """Dependencies of the merge task."""
 
     all_of: list[str] | None = _all_of("tasks", "taskFactory")
     ours: ClassVar[frozenset[str]] = frozenset({"allOf"})
 
 
 class ExitOptions(ApiModel):
-    """What follows from an exit."""
+    """Reactions to the exit of a task."""
 
     job_action: Annotated[str, one_of("none", "disable", "terminate")] | None = optional(
-        "What happens to the job; only with onTaskFailure performexitoptionsjobaction. terminate after a failure if left out."
+        "What happens to the job. Requires onTaskFailure performexitoptionsjobaction. Defaults to terminate "
+        "after a failure."
     )
     dependency_action: Annotated[str, one_of("satisfy", "block")] | None = optional(
-        "Whether tasks that depend on this one may run; block after a failure if left out."
+        "Whether tasks that depend on this task may run. Defaults to block after a failure."
     )
 
 
 class ExitCodeMapping(ApiModel):
-    """What follows from one exit code."""
+    """Reaction to one exit code."""
 
-    code: int = Field(description="The exit code.")
-    exit_options: ExitOptions = Field(description="What follows.")
+    code: int = Field(description="Exit code.")
+    exit_options: ExitOptions = Field(description="Reaction to the exit code.")
 
 
 class ExitCodeRangeMapping(ApiModel):
-    """What follows from a range of exit codes."""
+    """Reaction to a range of exit codes."""
 
-    start: int = Field(description="First exit code.")
-    end: int = Field(description="Last exit code.")
-    exit_options: ExitOptions = Field(description="What follows.")
+    start: int = Field(description="First exit code of the range.")
+    end: int = Field(description="Last exit code of the range.")
+    exit_options: ExitOptions = Field(description="Reaction to the exit codes.")
 
 
 class ExitConditions(ApiModel):
-    """How the service reacts to the task's end."""
+    """Reactions to the exit of the task."""
 
-    exit_codes: list[ExitCodeMapping] | None = many("By exit code.", 100)
-    exit_code_ranges: list[ExitCodeRangeMapping] | None = many("By range of exit codes.", 100)
-    pre_processing_error: ExitOptions | None = optional("If the task could not start.")
+    exit_codes: list[ExitCodeMapping] | None = many("Reactions to individual exit codes.", 100)
+    exit_code_ranges: list[ExitCodeRangeMapping] | None = many("Reactions to ranges of exit codes.", 100)
+    pre_processing_error: ExitOptions | None = optional("Reaction if the task could not start.")
     file_upload_error: ExitOptions | None = optional(
-        "If an output file was not uploaded; an exit code match goes first."
+        "Reaction if an output file could not be uploaded. A matching exit code takes precedence."
     )
-    default: ExitOptions | None = optional("In all other cases of failure.")
+    default: ExitOptions | None = optional("Reaction to all other failures.")
 
 
 class AffinityInfo(ApiModel):
-    """Where a task would like to run."""
+    """Preferred node of a task."""
 
     affinity_id: Annotated[str, StringConstraints(max_length=1024)] = Field(
-        description="affinityId of a node or of a task; a hint, not a demand."
+        description="affinityId of a node or of a task. Azure Batch treats it as a preference."
     )
 
 
 class MultiInstanceSettings(ApiModel):
-    """Several nodes for one task, for example MPI; the pool needs enableInterNodeCommunication and one task slot per node."""
+    """Runs a task on several nodes, as for MPI. The pool requires enableInterNodeCommunication and one task slot per node."""
 
-    number_of_instances: Annotated[int, Field(ge=1)] | None = optional("How many nodes; 1 if left out.")
+    number_of_instances: Annotated[int, Field(ge=1)] | None = optional("Number of nodes. Defaults to 1.")
     coordination_command_line: CommandLine = Field(
-        description="Runs on every node before the command of the primary; typically starts a service such as smpd."
+        description="Command that runs on all nodes before the command of the primary task. It typically starts a background "
+        "service such as smpd."
     )
-    common_resource_files: list[ResourceFile] | None = resource_files("Files for all nodes of the task.")
+    common_resource_files: list[ResourceFile] | None = resource_files("Files to download to all nodes of the task.")
 
 
 class TaskTemplate(ApiModel):
-    """The properties of a task other than its id (REST: Tasks - Create Task)."""
+    """The properties of a task other than its ID (REST: Tasks - Create Task)."""
 
-    display_name: DisplayName | None = optional("Name for people; need not be unique.")
+    display_name: DisplayName | None = optional("Display name. It need not be unique.")
     command_line: CommandLine = Field(
-        description="The command, not run in a shell: wrap it in /bin/sh -c '…' for variables, pipes and redirection. "
-        "Empty for a container's own entry point."
+        description="Command line. It does not run in a shell: use /bin/sh -c '…' for variables, pipes and redirection. An "
+        "empty string runs the entry point of the container."
     )
-    container_settings: ContainerSettings | None = optional("The container that it runs in; none if left out.")
+    container_settings: ContainerSettings | None = optional(
+        "Container that the task runs in. By default, the task runs directly on the node."
+    )
     resource_files: list[ResourceFile] | None = resource_files()
-    output_files: list[OutputFile] | None = many("Files to upload afterwards.", 100)
+    output_files: list[OutputFile] | None = many("Files to upload when the task ends.", 100)
     environment_settings: list[EnvironmentSetting] | None = environment()
-    affinity_info: AffinityInfo | None = optional("Where the task would like to run.")
-    constraints: TaskConstraints | None = optional("Time, retention and retries.")
+    affinity_info: AffinityInfo | None = optional("Preferred node of the task.")
+    constraints: TaskConstraints | None = optional("Time limit, retention and retries of the task.")
     required_slots: Slots | None = optional(
-        "Task slots that it occupies on a node; 1 if left out, and for multi-instance tasks."
+        "Number of task slots that the task occupies on a node, from 1 to 256. Defaults to 1. Multi-instance "
+        "tasks must use 1."
     )
     user_identity: UserIdentity | None = optional(
-        "As whom it runs; a pool-wide auto user without admin rights if left out."
+        "User that the task runs as. Defaults to an auto-user with scope pool and elevation level nonadmin."
     )
-    exit_conditions: ExitConditions | None = optional("How the service reacts to its end.")
+    exit_conditions: ExitConditions | None = optional("Reactions to the exit of the task.")
     multi_instance_settings: MultiInstanceSettings | None = optional("Runs the task on several nodes at once.")
     application_package_references: list[ApplicationPackageReference] | None = many(
-        "Application packages to put on the node first.", 10
+        "Application packages to install on the node before the command starts.", 10
     )
     authentication_token_settings: AuthenticationTokenSettings | None = optional(
-        "A token for calls to the Batch service, in the variable AZ_BATCH_AUTHENTICATION_TOKEN."
+        "Token for calls to the Batch service, passed to the task in the environment variable "
+        "AZ_BATCH_AUTHENTICATION_TOKEN."
     )
     rules: ClassVar[tuple[Rule, ...]] = (
         cel(
             "!has(self.multiInstanceSettings) || !has(self.requiredSlots) || self.requiredSlots == 1",
-            "a multi-instance task takes one slot per node: leave requiredSlots out",
+            "a multi-instance task uses one slot per node: remove requiredSlots",
             ".requiredSlots",
         ),
     )
 
 
 class Task(TaskTemplate):
-    """One task with its id."""
+    """A task with its ID."""
 
-    id: BatchId = Field(description="Id of the task within its job; not case-sensitive.")
-    depends_on: ListedDependencies | None = optional("Tasks that must have ended well before this one starts.")
+    id: BatchId = Field(description="ID of the task in its job. Case-insensitive.")
+    depends_on: ListedDependencies | None = optional("Tasks that must succeed before this task starts.")

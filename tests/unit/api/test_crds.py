@@ -116,6 +116,17 @@ def test_conditions_are_written_as_a_whole() -> None:
         assert status["properties"]["conditions"]["x-kubernetes-list-type"] == "atomic"
 
 
+@pytest.mark.parametrize(
+    ("kind", "condition", "name"), [(Kind.POOL, "UpdatePending", "Update"), (Kind.JOB, "TasksInSync", "In-Sync")]
+)
+def test_differences_from_the_spec_show_in_kubectl_get(kind: Kind, condition: str, name: str) -> None:
+    """These conditions exist only while something differs, so the column is empty unless it matters."""
+    columns = crd(KINDS[kind])["spec"]["versions"][0]["additionalPrinterColumns"]
+    [column] = [each for each in columns if each["name"] == name]
+    assert column["jsonPath"] == f'.status.conditions[?(@.type=="{condition}")].reason'
+    assert column["priority"] == 1, "only with -o wide"
+
+
 @pytest.mark.parametrize("kind", CHANGEABLE)
 def test_what_the_operator_cannot_change_is_refused_and_said(kind: str) -> None:
     info = next(each for each in KINDS.values() if each.kind == kind)

@@ -74,7 +74,7 @@ def test_editors_complete_enums_and_take_any_casing() -> None:
 def test_editors_refuse_what_the_api_server_refuses_by_name() -> None:
     schema = json.loads(editor_schemas()["batchpool_v1alpha1.json"])
     refused = schema["properties"]["spec"]["properties"]["maxTasksPerNode"]
-    assert refused["errorMessage"] == "there is no maxTasksPerNode: write taskSlotsPerNode"
+    assert refused["errorMessage"] == "there is no maxTasksPerNode: use taskSlotsPerNode"
     assert refused["type"] == "null"
 
 

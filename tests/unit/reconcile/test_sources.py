@@ -86,7 +86,7 @@ def test_csv_with_a_template() -> None:
         ('[{"id": "a", "commandLine": "", "comandLine": ""}]', {}, "task 1: comandLine: there is no such property"),
         (
             '[{"id": "a", "commandLine": "", "userIdentity": {"userName": "u"}}]', {},
-            "task 1: userIdentity: userName: there is no userName: write username",
+            "task 1: userIdentity: userName: there is no userName: use username",
         ),
         (
             '[{"id": "a", "commandLine": "", "containerSettings": {"imageName": "i", "registry": {"password": "hush"}}}]',
