@@ -139,7 +139,7 @@ def values_page() -> str:
     """docs/helm-values.md."""
     lines = [
         "# Values of the Helm chart\n", f"<!-- {_NOTE} -->\n",
-        "`helm install` refuses keys that are not here, and values that make no sense.\n",
+        "`helm install` rejects unknown keys and invalid values.\n",
         "| value | default | what it does |", "|---|---|---|",
     ]  # fmt: skip
     lines += [f"| `{path}` | `{default}` | {text} |" for path, default, text in _rows(ChartValues(), "")]

@@ -29,11 +29,13 @@ def configuration() -> str:
     """docs/configuration.md."""
     lines = [
         "# Settings of the operator\n", _NOTE,
-        "Each setting can be given by a flag of `azure-batch-operator run`, by a variable, or in a YAML file that `--config`",
-        f"or `{CONFIG_VARIABLE}` names. Flags are stronger than variables, variables than the file. A setting that does not exist",
-        "or makes no sense stops the start, and is named. The Helm chart takes them under `config`, by their names in the file.\n",
-        "Lists: repeat the flag, put commas or a JSON list into the variable, write a list in the file. Times are in seconds.\n",
-        "| in the file | flag | variable | default | what it does |", "|---|---|---|---|---|",
+        "You can set each setting with a flag of `azure-batch-operator run`, with an environment variable, or in a YAML file. Pass",
+        f"the path of the file in `--config` or `{CONFIG_VARIABLE}`. Flags take precedence over environment variables, and",
+        "environment variables over the file. If a setting is unknown or invalid, the operator does not start and names it. In the",
+        "Helm chart, set them under `config` with the names of the file.\n",
+        "To set a list, repeat the flag, separate the values with commas or use a JSON list in the environment variable, or use",
+        "a list in the file. Times are in seconds.\n",
+        "| in the file | flag | environment variable | default | description |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for name, field in Settings.model_fields.items():
         default = json.dumps(list(field.default) if isinstance(field.default, tuple) else field.default)

@@ -29,24 +29,28 @@ class Image(Values):
     """Which image runs."""
 
     registry: str = doc(
-        "Host of the registry that you push the image to, with a port if it has one; may hold a path, too. The node's default "
-        "registry, or images that are on the node already, if empty.",
+        "Registry of the image, with an optional port and path. If empty, nodes use their default registry or an "
+        "image that they already have.",
         "",
         pattern=r"^([^/\s]+(/[^/\s]+)*)?$",
     )
-    repository: str = doc("Its name there.", "azure-batch-operator", min_length=1)
-    tag: str = doc("Its tag; the chart's appVersion if empty.", "")
-    digest: str = doc("Its digest, sha256:…; stronger than the tag.", "", pattern="^(sha256:[0-9a-f]{64})?$")
-    pull_policy: Literal["Always", "IfNotPresent", "Never"] = doc("When it is pulled.", "IfNotPresent")
+    repository: str = doc("Repository of the image.", "azure-batch-operator", min_length=1)
+    tag: str = doc("Tag of the image. Defaults to the chart's appVersion.", "")
+    digest: str = doc(
+        "Digest of the image, sha256:…. Takes precedence over the tag.", "", pattern="^(sha256:[0-9a-f]{64})?$"
+    )
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] = doc("Pull policy of the image.", "IfNotPresent")
 
 
 class CustomResources(Values):
     """The CustomResourceDefinitions."""
 
-    install: bool = doc("Whether the chart brings them. Off if a platform team applies crds/ itself.", True)
+    install: bool = doc(
+        "Whether the chart installs the CRDs. Set it to false if a platform team applies crds/ separately.", True
+    )
     keep: bool = doc(
-        "Whether they stay when the release is uninstalled. With them would go every BatchPool and BatchJob, and with "
-        "these, unless a policy says otherwise, what they stand for in Azure.",
+        "Whether to keep the CRDs when the release is uninstalled. Deleting the CRDs deletes all BatchPools, "
+        "BatchJobs and other objects and, unless a policy prevents it, their resources in Azure.",
         True,
     )
 
@@ -54,15 +58,15 @@ class CustomResources(Values):
 class Rbac(Values):
     """Rights of the operator."""
 
-    create: bool = doc("Whether the chart creates roles and bindings.", True)
+    create: bool = doc("Whether the chart creates roles and role bindings.", True)
 
 
 class UserRoles(Values):
     """Rights of people."""
 
     create: bool = doc(
-        "Whether the chart creates ClusterRoles that add the kinds to the roles view, edit and admin of the cluster. Switch it off "
-        "if who installs may not create cluster roles.",
+        "Whether the chart creates ClusterRoles that aggregate to view, edit and admin. Set it to false if the "
+        "installing user may not create ClusterRoles.",
         True,
     )
 
@@ -71,9 +75,10 @@ class AdmissionPolicy(Values):
     """What the API server denies the operator beyond what roles can say."""
 
     create: bool = doc(
-        "Whether the chart creates it. Without it, the right to patch an object, which finalizers need, covers its spec, "
-        "and the operator gets no right to keep the Secrets of accounts whose namespace is deleted. "
-        "Like the CRDs it belongs to no namespace: switch it off if who installs may not create it.",
+        "Whether the chart creates the policy. Without it, the operator's permission to patch objects, which "
+        "finalizers require, also covers their specs, and the operator gets no permission to protect the Secrets "
+        "of accounts in deleted namespaces. The policy is cluster-scoped: set it to false if the installing user "
+        "may not create it.",
         True,
     )
 
@@ -81,26 +86,30 @@ class AdmissionPolicy(Values):
 class ServiceAccount(Values):
     """The ServiceAccount that the operator runs as."""
 
-    create: bool = doc("Whether the chart creates it.", True)
-    name: str = doc("Its name; that of the release if empty.", "")
-    annotations: dict[str, str] = doc("Annotations of it.", {})
+    create: bool = doc("Whether the chart creates the ServiceAccount.", True)
+    name: str = doc("Name of the ServiceAccount. Defaults to the name of the release.", "")
+    annotations: dict[str, str] = doc("Annotations of the ServiceAccount.", {})
 
 
 class LeaderElection(Values):
     """Who of several replicas acts."""
 
-    enabled: bool = doc("Take the Lease also with one replica. With more than one it is always taken.", False)
+    enabled: bool = doc(
+        "Whether to use the Lease even with one replica. With several replicas it is always used.", False
+    )
 
 
 class WorkloadIdentity(Values):
     """Signing in to Azure as the operator itself, by Azure Workload Identity."""
 
-    enabled: bool = doc("Label the pod and annotate the ServiceAccount for the workload-identity webhook.", False)
-    client_id: str = doc("Client id of the application or managed identity.", "")
-    tenant_id: str = doc("Tenant id, if it is not the webhook's default.", "")
+    enabled: bool = doc(
+        "Whether to label the pod and annotate the ServiceAccount for the workload identity webhook.", False
+    )
+    client_id: str = doc("Client ID of the application or managed identity.", "")
+    tenant_id: str = doc("Tenant ID. Defaults to the tenant that the webhook is configured with.", "")
     namespaces: list[str] = doc(
-        "Namespaces whose BatchAccounts may sign in as the operator; * for all. None by default: whoever may create a "
-        "BatchAccount there acts with the operator's rights in Azure.",
+        "Namespaces whose BatchAccounts may sign in as the operator; * allows all. Defaults to none, because "
+        "anyone who can create a BatchAccount in such a namespace gets the operator's permissions in Azure.",
         [],
     )
 
@@ -109,50 +118,52 @@ class NamespaceIdentities(Values):
     """Signing in to Azure as a ServiceAccount of the BatchAccount's own namespace."""
 
     enabled: bool = doc(
-        "Allow the operator to make tokens of ServiceAccounts named azure-batch, and of no others.", False
+        "Whether the operator may request tokens for ServiceAccounts named azure-batch, and for no others.", False
     )
 
 
 class PodDisruptionBudget(Values):
     """Protection from voluntary evictions."""
 
-    enabled: bool = doc("Whether there is one.", False)
-    max_unavailable: int | str = doc("It never blocks the drain of a node: at most this many pods may be away.", 1)
+    enabled: bool = doc("Whether to create a PodDisruptionBudget.", False)
+    max_unavailable: int | str = doc(
+        "Maximum number of unavailable pods. The default never blocks the drain of a node.", 1
+    )
 
 
 class NetworkPolicy(Values):
     """What may talk to the operator, and to whom it may talk."""
 
-    enabled: bool = doc("Whether there is one.", False)
+    enabled: bool = doc("Whether to create a NetworkPolicy.", False)
     egress_ports: list[Annotated[int, Field(ge=1, le=65535)]] = doc(
-        "Ports it may reach: Azure, Entra ID and the API server.", [443, 6443]
+        "Ports for egress to Azure, Entra ID and the API server.", [443, 6443]
     )
-    ingress_from: Items = doc("Who may scrape metrics (NetworkPolicyPeer); everybody in the cluster if empty.", [])
-    extra_egress: Items = doc("Further egress rules, for example to the emulator.", [])
+    ingress_from: Items = doc("Peers that may scrape metrics (NetworkPolicyPeer). Defaults to all.", [])
+    extra_egress: Items = doc("Additional egress rules, for example for the emulator.", [])
 
 
 class Service(Values):
     """The Service in front of probes and metrics."""
 
-    annotations: dict[str, str] = doc("Annotations of it.", {})
+    annotations: dict[str, str] = doc("Annotations of the Service.", {})
 
 
 class Monitor(Values):
     """A ServiceMonitor or PodMonitor of the Prometheus operator."""
 
-    enabled: bool = doc("Whether there is one.", False)
-    labels: dict[str, str] = doc("Labels by which a Prometheus selects it.", {})
-    interval: str = doc("How often metrics are scraped.", "30s", pattern="^([0-9]+(ms|s|m|h))+$")
+    enabled: bool = doc("Whether to create it.", False)
+    labels: dict[str, str] = doc("Labels that your Prometheus selects.", {})
+    interval: str = doc("Scrape interval.", "30s", pattern="^([0-9]+(ms|s|m|h))+$")
 
 
 class PrometheusRule(Values):
     """Alerts."""
 
-    enabled: bool = doc("Whether there is a PrometheusRule.", False)
-    labels: dict[str, str] = doc("Labels by which a Prometheus selects it.", {})
+    enabled: bool = doc("Whether to create a PrometheusRule.", False)
+    labels: dict[str, str] = doc("Labels that your Prometheus selects.", {})
     docs_url: str = doc(
-        "Where you publish the documentation, such as https://docs.example.com/azure-batch-operator, for the runbook_url of "
-        "alerts. Alerts have no runbook_url if empty.",
+        "URL where you publish the documentation, such as https://docs.example.com/azure-batch-operator, for the "
+        "runbook_url annotation of alerts. If empty, alerts have no runbook_url.",
         "",
         pattern="^(https?://\\S+)?$",
     )
@@ -161,9 +172,9 @@ class PrometheusRule(Values):
 class Dashboards(Values):
     """Dashboards of Grafana."""
 
-    enabled: bool = doc("Whether there are ConfigMaps with them.", False)
-    labels: dict[str, str] = doc("Labels by which Grafana's sidecar finds them.", {"grafana_dashboard": "1"})
-    annotations: dict[str, str] = doc("Annotations of them, for example the folder.", {})
+    enabled: bool = doc("Whether to create ConfigMaps with the dashboards.", False)
+    labels: dict[str, str] = doc("Labels that the sidecar of Grafana selects.", {"grafana_dashboard": "1"})
+    annotations: dict[str, str] = doc("Annotations of the ConfigMaps, for example the folder.", {})
 
 
 def _probe(path: str, period: int, failures: int) -> Mapping:
@@ -174,72 +185,82 @@ class ChartValues(Values):
     """All values of the chart azure-batch-operator."""
 
     replica_count: int = doc(
-        "Pods. One is enough: a restart loses nothing and takes seconds. With two, one acts and the other stands by.",
+        "Number of pods. One is sufficient: a restart takes seconds and loses nothing. With two, one is active "
+"and the other is on standby.",
         1, ge=0, le=5,
     )  # fmt: skip
-    image: Image = doc("The image.", Image)
-    image_pull_secrets: Items = doc("Secrets to pull it with.", [])
-    name_override: str = doc("Instead of the chart's name.", "")
-    fullname_override: str = doc("Instead of the names made from release and chart.", "")
+    image: Image = doc("Container image of the operator.", Image)
+    image_pull_secrets: Items = doc("Secrets for pulling the image.", [])
+    name_override: str = doc("Overrides the name of the chart.", "")
+    fullname_override: str = doc("Overrides the full name, which is generated from the release and the chart.", "")
     watch_namespaces: list[Annotated[str, Field(pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=63)]] = doc(
-        "Namespaces to serve, all if empty. Given some, the operator gets a Role in each of them and no right on "
-        "objects anywhere else.",
+        "Namespaces to watch. Defaults to all. If set, the operator gets a Role in each of them and no "
+        "permissions on objects in other namespaces.",
         [],
     )
     config: Mapping = doc(
-        "Settings of the operator, by their names in docs/configuration.md in camelCase: {pollSeconds: 5, "
+        "Settings of the operator, in camelCase as in docs/configuration.md, for example {pollSeconds: 5, "
         "allowedHosts: [.batch.example]}",
         {"logFormat": "json"},
     )
     crds: CustomResources = doc("The CustomResourceDefinitions.", CustomResources)
-    rbac: Rbac = doc("The rights of the operator.", Rbac)
-    user_roles: UserRoles = doc("The rights of people.", UserRoles)
+    rbac: Rbac = doc("Permissions of the operator.", Rbac)
+    user_roles: UserRoles = doc("Permissions of users.", UserRoles)
     admission_policy: AdmissionPolicy = doc(
-        "A ValidatingAdmissionPolicy by which the operator can change nothing of an object but its finalizer and status.",
+        "A ValidatingAdmissionPolicy that restricts the operator's changes to the finalizers and status of objects.",
         AdmissionPolicy,
     )
-    service_account: ServiceAccount = doc("The ServiceAccount of the operator.", ServiceAccount)
-    leader_election: LeaderElection = doc("Which of several replicas acts.", LeaderElection)
-    workload_identity: WorkloadIdentity = doc("Signing in to Azure as the operator itself.", WorkloadIdentity)
+    service_account: ServiceAccount = doc("ServiceAccount of the operator.", ServiceAccount)
+    leader_election: LeaderElection = doc("Leader election between replicas.", LeaderElection)
+    workload_identity: WorkloadIdentity = doc("Sign-in to Azure with the operator's own identity.", WorkloadIdentity)
     namespace_identities: NamespaceIdentities = doc(
-        "Signing in as the namespaces' own identities.", NamespaceIdentities
+        "Sign-in to Azure with an identity of the BatchAccount's namespace.", NamespaceIdentities
     )
     resources: Mapping = doc(
-        "Requests and limits. 10,000 objects take about 150 MiB.",
+        "Resource requests and limits. The operator needs about 150 MiB for 10,000 objects.",
         {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}},
     )
     liveness_probe: Mapping = doc(
-        "Fails when a loop of the operator is stuck, not when Azure is down.", _probe("/healthz", 20, 3)
+        "Liveness probe. It fails if the operator is stuck, not if Azure is unavailable.", _probe("/healthz", 20, 3)
     )
     readiness_probe: Mapping = doc(
-        "Succeeds when everything is listed once, or another replica acts.", _probe("/readyz", 5, 3)
+        "Readiness probe. It succeeds after the first complete list, or while another replica is the leader.",
+        _probe("/readyz", 5, 3),
     )
-    pod_disruption_budget: PodDisruptionBudget = doc("Protection from voluntary evictions.", PodDisruptionBudget)
-    network_policy: NetworkPolicy = doc("Who may talk to whom.", NetworkPolicy)
-    service: Service = doc("The Service in front of probes and metrics.", Service)
-    service_monitor: Monitor = doc("A ServiceMonitor of the Prometheus operator.", Monitor)
-    pod_monitor: Monitor = doc("A PodMonitor of the Prometheus operator, instead.", Monitor)
-    prometheus_rule: PrometheusRule = doc("Alerts for the Prometheus operator.", PrometheusRule)
-    dashboards: Dashboards = doc("Dashboards for Grafana.", Dashboards)
-    pod_labels: dict[str, str] = doc("Further labels of the pod.", {})
+    pod_disruption_budget: PodDisruptionBudget = doc("PodDisruptionBudget of the operator.", PodDisruptionBudget)
+    network_policy: NetworkPolicy = doc("NetworkPolicy of the operator.", NetworkPolicy)
+    service: Service = doc("Service for probes and metrics.", Service)
+    service_monitor: Monitor = doc("ServiceMonitor for the Prometheus Operator.", Monitor)
+    pod_monitor: Monitor = doc(
+        "PodMonitor for the Prometheus Operator, as an alternative to the ServiceMonitor.", Monitor
+    )
+    prometheus_rule: PrometheusRule = doc("PrometheusRule with alerts for the Prometheus Operator.", PrometheusRule)
+    dashboards: Dashboards = doc("Grafana dashboards.", Dashboards)
+    pod_labels: dict[str, str] = doc("Additional labels of the pod.", {})
     pod_annotations: dict[str, str] = doc("Annotations of the pod.", {})
     pod_security_context: Mapping = doc(
-        "Of the pod. As it is, it satisfies the Pod Security Standard restricted.",
+        'Security context of the pod. The default meets the Pod Security Standard "restricted".',
         {"runAsNonRoot": True, "runAsUser": 65532, "runAsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
     )
     security_context: Mapping = doc(
-        "Of the container.",
+        "Security context of the container.",
         {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}},
     )
     priority_class_name: str = doc("PriorityClass of the pod.", "")
-    termination_grace_period_seconds: int = doc("Time to finish writes at the end.", 60, ge=20)
-    node_selector: dict[str, str] = doc("Where the pod may run.", {})
-    tolerations: Items = doc("Taints it tolerates.", [])
+    termination_grace_period_seconds: int = doc(
+        "Time for pending writes before the pod is killed, in seconds.", 60, ge=20
+    )
+    node_selector: dict[str, str] = doc("Node selector of the pod.", {})
+    tolerations: Items = doc("Tolerations of the pod.", [])
     affinity: Mapping = doc("Affinity of the pod.", {})
-    topology_spread_constraints: Items = doc("How replicas are spread.", [])
-    extra_args: list[str] = doc("Further arguments of `azure-batch-operator run`.", [])
-    extra_env: Items = doc("Further variables, for example HTTPS_PROXY or OTEL_EXPORTER_OTLP_ENDPOINT.", [])
-    extra_env_from: Items = doc("ConfigMaps or Secrets as variables.", [])
-    extra_volumes: Items = doc("Further volumes, for example a bundle of certificate authorities.", [])
-    extra_volume_mounts: Items = doc("Where they are mounted.", [])
-    global_: Mapping = Field(default_factory=dict, alias="global", description="Helm's own: values of a parent chart.")
+    topology_spread_constraints: Items = doc("Topology spread constraints of the pod.", [])
+    extra_args: list[str] = doc("Additional arguments of `azure-batch-operator run`.", [])
+    extra_env: Items = doc(
+        "Additional environment variables, for example HTTPS_PROXY or OTEL_EXPORTER_OTLP_ENDPOINT.", []
+    )
+    extra_env_from: Items = doc("Additional environment variables from ConfigMaps or Secrets.", [])
+    extra_volumes: Items = doc("Additional volumes, for example a bundle of CA certificates.", [])
+    extra_volume_mounts: Items = doc("Additional volume mounts.", [])
+    global_: Mapping = Field(
+        default_factory=dict, alias="global", description="Values that Helm passes from a parent chart."
+    )

@@ -50,67 +50,77 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
-    namespaces: Namespaces = Field(default=(), description="Watch only these namespaces; all if empty.")
+    namespaces: Namespaces = Field(default=(), description="Namespaces to watch. Defaults to all.")
     cluster_id: str = Field(
         default="",
         max_length=64,
         pattern="^[A-Za-z0-9._-]*$",
-        description="Id of this cluster in the ownership marker in Azure Batch; the uid of the namespace kube-system if "
-        "empty. Never change it while there are objects: what carries another id is somebody else's.",
+        description="ID of this cluster in the ownership markers in Azure Batch. Defaults to the UID of the namespace "
+        "kube-system. Do not change it while objects exist: resources with another ID belong to another cluster.",
     )
     adopt_from_clusters: ClusterIds = Field(
         default=(),
-        description="Ids of lost clusters: what their objects owned in Azure Batch goes on with the objects of the same namespace, "
-        "kind and name in this cluster. Only for clusters that will never act again.",
+        description="IDs of lost clusters. Resources in Azure Batch that their objects owned are adopted by objects of the "
+        "same namespace, kind and name in this cluster. Use it only for clusters that will never run again.",
     )
-    http_host: str = Field(default="0.0.0.0", min_length=1, description="Address of /healthz, /readyz and /metrics.")  # noqa: S104
+    http_host: str = Field(default="0.0.0.0", min_length=1, description="Address for /healthz, /readyz and /metrics.")  # noqa: S104
     http_port: int = Field(
-        default=8080, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics; 0 for a free one."
+        default=8080, ge=0, le=65535, description="Port for /healthz, /readyz and /metrics. 0 selects a free port."
     )
     allowed_hosts: HostPatterns = Field(
         default=(),
-        description="Hosts besides those of Azure Batch that credentials may be sent to; .name for a domain.",
+        description="Hosts that credentials may be sent to, in addition to those of Azure Batch. .name allows a domain.",
     )
     identity_namespaces: AnyNamespaces = Field(
-        default=(), description="Namespaces whose accounts may sign in as the operator itself; * for all."
+        default=(),
+        description="Namespaces whose BatchAccounts may sign in with the operator's own identity. * allows all.",
     )
     authority: str = Field(
         default="login.microsoftonline.com",
         pattern=f"^{_HOST}(:[0-9]{{1,5}})?$",
-        description="Host that Entra tokens come from, with a port if need be.",
+        description="Host, with an optional port, that issues Entra ID tokens.",
     )
     authority_ca_file: str | None = Field(
-        default=None, description="PEM file of certificate authorities to trust for it."
+        default=None, description="PEM file with the CA certificates to trust for the authority."
     )
     reconcile_policy: Policy = Field(
         default=Policy.MANAGE,
-        description="Policy of objects that neither they nor their namespace state: manage, skip or detach-on-delete.",
+        description="Reconcile policy of objects for which neither the object nor its namespace sets one: manage, skip or "
+        "detach-on-delete.",
     )
-    workers: int = Field(default=16, ge=1, le=256, description="Objects that are reconciled at once.")
-    poll_seconds: float = Field(default=1.0, gt=0, description="Least seconds between two polls of an account.")
-    idle_poll_seconds: float = Field(default=60.0, gt=0, description="Most seconds between two polls of an account.")
+    workers: int = Field(default=16, ge=1, le=256, description="Number of objects that are reconciled concurrently.")
+    poll_seconds: float = Field(
+        default=1.0, gt=0, description="Minimum interval between two polls of an account, in seconds."
+    )
+    idle_poll_seconds: float = Field(
+        default=60.0, gt=0, description="Maximum interval between two polls of an account, in seconds."
+    )
     resync_seconds: float = Field(
-        default=600.0, gt=0, description="Seconds between full comparisons with the API server."
+        default=600.0, gt=0, description="Interval between full resyncs with the API server, in seconds."
     )
     task_source_seconds: float = Field(
         default=300.0,
         gt=0,
-        description="Seconds between looks for changes of ConfigMaps that jobs take their tasks from.",
+        description="Interval between checks for changes of the ConfigMaps that jobs take their tasks from, in seconds.",
     )
     leader_election: bool = Field(
-        default=False, description="Act only while holding the Lease; needed when there is more than one replica."
+        default=False,
+        description="Whether to reconcile only while holding the Lease. Required with more than one replica.",
     )
     lease_name: str = Field(
         default="azure-batch-operator",
         pattern="^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$",
-        description="Name of the Lease, in the operator's namespace.",
+        description="Name of the Lease in the operator's namespace.",
     )
     lease_seconds: float = Field(
-        default=15.0, ge=1, le=300, description="How long another replica waits for a leader that says nothing."
+        default=15.0,
+        ge=1,
+        le=300,
+        description="Time in seconds after which another replica takes over from a leader that stopped renewing the Lease.",
     )
-    log_format: Literal["text", "json"] = Field(default="text", description="How log lines look.")
+    log_format: Literal["text", "json"] = Field(default="text", description="Format of log lines: text or json.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        default="INFO", description="Least level of log lines."
+        default="INFO", description="Minimum level of log lines: DEBUG, INFO, WARNING or ERROR."
     )
 
     @field_validator("namespaces", "allowed_hosts", "identity_namespaces", "adopt_from_clusters", mode="before")
