@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from azure_batch_kubectl import (
+    doctor_command,
     files_command,
     import_command,
     logs_command,
@@ -211,6 +212,16 @@ async def submit(cluster: Cluster, script: str, arguments: tuple[str, ...], **op
     settings |= {"maxParallelTasks": options["max_parallel"]} if options["max_parallel"] else {}
     wanted = submit_command.order(script, options["overs"], arguments, options["name"], settings)
     await submit_command.run(cluster, wanted, dry_run=options["dry_run"])
+
+
+@plugin.command()
+@on_cluster
+async def doctor(cluster: Cluster) -> None:
+    """Check the installation: kinds and their versions, the operator, your rights, accounts, Secrets and clocks.
+
+    Says what to do about each fault, and then exits with 1. It reads with your rights, and says what you may not read.
+    """
+    await doctor_command.run(cluster)
 
 
 @plugin.command("import")

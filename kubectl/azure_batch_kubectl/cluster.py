@@ -6,6 +6,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from kubernetes.aio import client, config
@@ -57,6 +58,7 @@ class Cluster:
 
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
         self.namespace = namespace
+        self._api = api
         self._custom = client.CustomObjectsApi(api)
         self._core = client.CoreV1Api(api)
 
@@ -116,6 +118,37 @@ class Cluster:
             GROUP, VERSION, self.namespace, KINDS[kind].plural, dict(body), _request_timeout=_SECONDS
         )
         return made
+
+    async def read(self, path: str, query: Mapping[str, str] | None = None) -> tuple[dict[str, Any], Mapping[str, str]]:
+        """What stands at a path of the API server, as it is, and the headers of the answer.
+
+        Raises:
+            ApiException: nothing stands there, or it may not be read.
+        """
+        asked = await self._api.param_serialize(
+            method="GET",
+            resource_path=path,
+            query_params=list((query or {}).items()),
+            header_params={"Accept": "application/json"},
+            auth_settings=["BearerToken"],
+        )
+        answer = await self._api.call_api(*asked, _request_timeout=_SECONDS, _preload_content=False)
+        body = await answer.response.read()
+        if answer.status != HTTPStatus.OK:
+            raise ApiException(status=answer.status, reason=answer.reason, body=body.decode(errors="replace"))
+        found: dict[str, Any] = json.loads(body)
+        return found, answer.response.headers
+
+    async def may(self, verb: str, resource: str, group: str) -> bool:
+        """Whether the user has a right in the namespace, as the API server says."""
+        attributes = {"namespace": self.namespace, "verb": verb, "resource": resource, "group": group}
+        review = client.V1SelfSubjectAccessReview(
+            spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=client.V1ResourceAttributes(**attributes))
+        )
+        answer = await client.AuthorizationV1Api(self._api).create_self_subject_access_review(
+            review, _request_timeout=_SECONDS
+        )
+        return bool(answer.status and answer.status.allowed)
 
     async def create_config_map(self, body: Mapping[str, Any]) -> None:
         """Create a ConfigMap."""

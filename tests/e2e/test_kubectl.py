@@ -160,20 +160,50 @@ def test_output_is_followed_to_the_end_of_the_task(stage: Stage, plugin: Plugin)
         assert process.wait() == 0
 
 
-def _refusal(stage: Stage, run: Run) -> None:
-    """Without the right to read the Secret, the way by the operator is named."""
+def _reader(stage: Stage) -> Path:
+    """A kubeconfig of somebody who may read objects of the namespace and no Secrets."""
     stage.kubectl("create", "serviceaccount", "reader")
-    stage.kubectl("create", "role", "reader", "--verb=get", "--resource=batchjobs,batchpools,batchaccounts")
+    kinds = "batchjobs,batchpools,batchaccounts"
+    stage.kubectl("create", "role", "reader", "--verb=get,list", f"--resource={kinds}")
     stage.kubectl("create", "rolebinding", "reader", "--role=reader", f"--serviceaccount={stage.namespace}:reader")
     user = yaml.safe_load(stage.cluster.kubeconfig.read_text())
     token = stage.kubectl("create", "token", "reader").strip()
     user["users"] = [{"name": each["name"], "user": {"token": token}} for each in user["users"]]
     own = stage.folder / "reader.kubeconfig"
     own.write_text(yaml.safe_dump(user))
-    refused = run("logs", "out/talk", kubeconfig=own)
+    return own
+
+
+def _refusal(stage: Stage, run: Run) -> None:
+    """Without the right to read the Secret, the way by the operator is named."""
+    refused = run("logs", "out/talk", kubeconfig=_reader(stage))
     assert refused.exit_code == 1
     assert refused.stderr.startswith(f"error: you may not read the credentials in Secret {stage.namespace}/main-key: ")
     assert "BatchOperation" in refused.stderr
+
+
+def test_doctor(stage: Stage, run: Run) -> None:
+    stage.apply(*stage.account())
+    stage.wait("bacc", "main", "Ready")
+    good = run("doctor")
+    # Nothing runs pods in this cluster.
+    pods = "look at its pods: kubectl -n azure-batch-operator describe pods"
+    assert [line for line in good.stdout.splitlines() if not line.startswith("ok ")] == [
+        f"fault Deployment azure-batch-operator/azure-batch-operator has no available replica: {pods}"
+    ]
+    assert good.exit_code == 1
+    assert f"ok    BatchAccount main is reached at {stage.emulator.endpoint}" in good.stdout
+    stage.kubectl("patch", "secret", "main-key", "-p", '{"stringData":{"key":"d3Jvbmc="}}')
+    stage.until(lambda: stage.condition("bacc", "main").get("reason") == "KeyRefused", "the key is refused")
+    bad = run("doctor")
+    assert bad.exit_code == 1
+    assert "fault BatchAccount main is not usable (KeyRefused): " in bad.stdout
+    assert "d3Jvbmc=" not in bad.output
+    little = run("doctor", kubeconfig=_reader(stage))
+    assert "note  you may not read CustomResourceDefinitions" in little.stdout
+    assert "note  you may not list Deployments of all namespaces" in little.stdout
+    assert "note  you may not get secrets here: ask for a role" in little.stdout
+    assert "Secret main-key" not in little.stdout
 
 
 def test_nodes(stage: Stage, run: Run) -> None:

@@ -1,0 +1,246 @@
+"""What `doctor` makes of an installation: one finding for each thing that must be right, each with its remedy. Pure.
+
+What the user may not read is no fault: it is said, and skipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import cache
+from typing import Any
+
+from azure_batch_kubectl import objects
+from azure_batch_kubectl.objects import Object, condition, status
+from azure_batch_operator.api.base import GROUP, VERSION
+from azure_batch_operator.api.kinds import KINDS, Kind
+from azure_batch_operator.crds import crd
+from azure_batch_operator.words import listed
+
+OLDEST = (1, 30)
+"""Kubernetes that the operator needs (docs/install.md)."""
+SKEW = 60.0
+"""Seconds between two clocks that are worth a word; Azure Batch refuses keys beyond 15 minutes."""
+APPLY = "apply the custom resource definitions of this version: kubectl apply -k crds (docs/upgrade.md)"
+_SHOWN = 3
+
+
+class Verdict(StrEnum):
+    """How a finding counts; only `FAULT` makes the command fail."""
+
+    OK = "ok"
+    NOTE = "note"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line."""
+
+    verdict: Verdict
+    text: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text}: {self.remedy}" if self.remedy else self.text
+
+
+@dataclass(frozen=True)
+class Right:
+    """What a user may be allowed to do, and which commands need it."""
+
+    verb: str
+    resource: str
+    group: str
+    commands: str
+
+
+RIGHTS = (
+    *(Right("list", info.plural, GROUP, "all commands") for info in KINDS.values()),
+    Right("create", KINDS[Kind.JOB].plural, GROUP, "submit"),
+    Right("patch", KINDS[Kind.JOB].plural, GROUP, "suspend, resume, retry and terminate"),
+    Right("create", KINDS[Kind.OPERATION].plural, GROUP, "nodes"),
+    Right("get", "secrets", "", "logs, files, nodes ls and import"),
+)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was read; None for what the user may not read.
+
+    Attributes:
+        kubernetes: version of the API server, major and minor.
+        skew: seconds that this machine's clock is ahead of the API server's.
+        served: plurals of the group that are served.
+        definitions: the CustomResourceDefinitions by plural.
+        deployments: those of the operator.
+        version: of this plugin.
+        refused: rights that the user lacks in the namespace.
+        accounts: the BatchAccounts of the namespace.
+        secrets: keys of the Secrets that they name, by name; None for one that there is not.
+    """
+
+    kubernetes: tuple[int, int]
+    skew: float
+    served: frozenset[str]
+    definitions: Mapping[str, Object] | None
+    deployments: Sequence[Object] | None
+    version: str
+    refused: Sequence[Right] = ()
+    accounts: Sequence[Object] | None = ()
+    secrets: Mapping[str, frozenset[str] | None] = field(default_factory=dict)
+
+
+def findings(seen: Seen) -> list[Finding]:
+    """All that there is to say, in the order in which it is to be mended."""
+    return [
+        *_server(seen),
+        *_kinds(seen),
+        *_operator(seen),
+        *_rights(seen),
+        *(finding for account in seen.accounts or () for finding in _account(account, seen.secrets)),
+        *_no_accounts(seen),
+    ]
+
+
+def _server(seen: Seen) -> Iterator[Finding]:
+    major, minor = seen.kubernetes
+    if seen.kubernetes < OLDEST:
+        remedy = f"the operator needs {OLDEST[0]}.{OLDEST[1]} or newer: upgrade the cluster"
+        yield Finding(Verdict.FAULT, f"the API server is Kubernetes {major}.{minor}", remedy)
+    else:
+        yield Finding(Verdict.OK, f"the API server is Kubernetes {major}.{minor}")
+    if abs(seen.skew) > SKEW:
+        way = "ahead of" if seen.skew > 0 else "behind"
+        text = f"the clock of this machine is {abs(seen.skew):.0f} seconds {way} that of the API server"
+        yield Finding(Verdict.FAULT, text, "set it right: Azure Batch refuses keys of a clock that is 15 minutes off")
+    else:
+        yield Finding(Verdict.OK, "the clock of this machine agrees with that of the API server")
+
+
+def _kinds(seen: Seen) -> Iterator[Finding]:
+    missing = sorted(info.plural for info in KINDS.values() if info.plural not in seen.served)
+    if missing:
+        yield Finding(Verdict.FAULT, f"{GROUP}/{VERSION} does not serve {listed(missing)}", APPLY)
+        return
+    yield Finding(Verdict.OK, f"all kinds of {GROUP}/{VERSION} are served")
+    if seen.definitions is None:
+        yield Finding(Verdict.NOTE, "you may not read CustomResourceDefinitions, so their version is not checked")
+        return
+    differing = list(_differing(seen.definitions))
+    yield from differing
+    if not differing:
+        yield Finding(Verdict.OK, f"the custom resource definitions are those of version {seen.version}")
+
+
+def _differing(definitions: Mapping[str, Object]) -> Iterator[Finding]:
+    for info in KINDS.values():
+        here, there = _known(info.kind), set(_properties(definitions.get(info.plural, {})))
+        if older := sorted(here - there):
+            yield Finding(Verdict.FAULT, f"the definition of {info.kind} lacks {_some(older)}", APPLY)
+        elif newer := sorted(there - here):
+            remedy = "it is newer than this plugin: install the plugin of its version"
+            yield Finding(Verdict.NOTE, f"the definition of {info.kind} also has {_some(newer)}", remedy)
+
+
+@cache
+def _known(kind: Kind) -> frozenset[str]:
+    return frozenset(_properties(crd(KINDS[kind])))
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _SHOWN
+    return listed(names[:_SHOWN]) if more <= 0 else f"{', '.join(names[:_SHOWN])} and {more} more properties"
+
+
+def _properties(definition: Object) -> Iterator[str]:
+    """Paths of all properties of a definition's version."""
+    for version in (definition.get("spec") or {}).get("versions") or ():
+        if version.get("name") == VERSION:
+            yield from _below((version.get("schema") or {}).get("openAPIV3Schema") or {}, "")
+
+
+def _below(schema: Mapping[str, Any], path: str) -> Iterator[str]:
+    for name, child in (schema.get("properties") or {}).items():
+        if path or name in {"spec", "status"}:
+            yield f"{path}.{name}".lstrip(".")
+            yield from _below(child, f"{path}.{name}")
+    if isinstance(items := schema.get("items"), Mapping):
+        yield from _below(items, path)
+
+
+def _operator(seen: Seen) -> Iterator[Finding]:
+    if seen.deployments is None:
+        yield Finding(Verdict.NOTE, "you may not list Deployments of all namespaces, so the operator's is not checked")
+        return
+    if not seen.deployments:
+        remedy = "if it does not run elsewhere, install it (docs/install.md)"
+        yield Finding(Verdict.NOTE, "there is no Deployment of azure-batch-operator", remedy)
+    for each in seen.deployments:
+        who = f"Deployment {objects.namespace(each)}/{objects.name(each)}"
+        if not status(each).get("availableReplicas"):
+            remedy = f"look at its pods: kubectl -n {objects.namespace(each)} describe pods"
+            yield Finding(Verdict.FAULT, f"{who} has no available replica", remedy)
+            continue
+        images = [str(one.get("image")) for one in objects.spec(each)["template"]["spec"]["containers"]]
+        tag = images[0].partition("@")[0].rpartition(":")[2]
+        if tag and tag != seen.version:
+            text = f"{who} runs {images[0]}, and this plugin is of version {seen.version}"
+            yield Finding(Verdict.NOTE, text, "use the same version of both")
+        else:
+            yield Finding(Verdict.OK, f"{who} is available")
+
+
+def _rights(seen: Seen) -> Iterator[Finding]:
+    by_commands: dict[str, list[str]] = {}
+    for right in seen.refused:
+        by_commands.setdefault(right.commands, []).append(f"{right.verb} {right.resource}")
+    for commands, lacking in by_commands.items():
+        needs = "need" if " and " in commands or commands.startswith("all") else "needs"
+        remedy = f"ask for a role that allows it (docs/multi-tenancy.md); {commands} {needs} it"
+        yield Finding(Verdict.NOTE, f"you may not {listed(lacking)} here", remedy)
+    if not seen.refused:
+        yield Finding(Verdict.OK, "you have the rights that all commands need")
+
+
+def _no_accounts(seen: Seen) -> Iterator[Finding]:
+    if seen.accounts is None:
+        yield Finding(Verdict.NOTE, "you may not list BatchAccounts here, so they are not checked")
+    elif not seen.accounts:
+        remedy = "create one (docs/accounts.md), unless you use one of another namespace"
+        yield Finding(Verdict.NOTE, "there is no BatchAccount here", remedy)
+
+
+def _account(account: Object, secrets: Mapping[str, frozenset[str] | None]) -> Iterator[Finding]:
+    who = f"BatchAccount {objects.name(account)}"
+    yield from _secret(account, who, secrets)
+    ready = condition(account, "Ready")
+    if not ready:
+        remedy = "check that the operator runs and watches this namespace"
+        yield Finding(Verdict.FAULT, f"the operator has not looked at {who}", remedy)
+    elif ready.get("status") == "True":
+        yield Finding(Verdict.OK, f"{who} is reached at {objects.spec(account).get('endpoint')}")
+    else:
+        message = " ".join(str(ready.get("message") or "").split())
+        yield Finding(Verdict.FAULT, f"{who} is not usable ({ready.get('reason')})", message)
+    if until := (status(account).get("throttling") or {}).get("until"):
+        text = f"{who} is throttled until {until}"
+        yield Finding(Verdict.NOTE, text, "lower spec.rateLimit, or find out who else calls the account")
+
+
+def _secret(account: Object, who: str, secrets: Mapping[str, frozenset[str] | None]) -> Iterator[Finding]:
+    auth = objects.spec(account).get("auth") or {}
+    for way in auth.values():
+        reference = way.get("secretRef") if isinstance(way, Mapping) else None
+        if not reference or reference["name"] not in secrets:
+            continue
+        keys, name, key = secrets[reference["name"]], reference["name"], reference["key"]
+        if keys is None:
+            yield Finding(Verdict.FAULT, f"Secret {name} of {who} does not exist", "create it with the credentials")
+        elif key not in keys:
+            yield Finding(
+                Verdict.FAULT, f"Secret {name} of {who} has no key {key!r}", "correct the BatchAccount or the Secret"
+            )
+        else:
+            yield Finding(Verdict.OK, f"Secret {name} of {who} has the key {key!r}")

@@ -1,0 +1,146 @@
+"""doctor: what it makes of what it has read. Reading itself is tested on a real API server (tests/e2e/test_kubectl.py)."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from azure_batch_kubectl.doctor import RIGHTS, Seen, Verdict, findings
+from azure_batch_operator.api.kinds import KINDS, Kind
+from azure_batch_operator.crds import crd
+from unit.kubectl.conftest import thing
+
+DEFINITIONS = {info.plural: crd(info) for info in KINDS.values()}
+ACCOUNT = thing("BatchAccount", "main", ("Ready", "True", "Connected", "fine"))
+ACCOUNT["spec"] = {"endpoint": "https://main.x", "auth": {"sharedKey": {"secretRef": {"name": "k", "key": "key"}}}}
+DEPLOYMENT: dict[str, Any] = {
+    "metadata": {"namespace": "system", "name": "operator"},
+    "spec": {"template": {"spec": {"containers": [{"image": "registry.example:5000/operator:1.0"}]}}},
+    "status": {"availableReplicas": 1},
+}
+GOOD = Seen(
+    (1, 31), 2.0, frozenset(DEFINITIONS), DEFINITIONS, [DEPLOYMENT], "1.0", (), [ACCOUNT], {"k": frozenset({"key"})}
+)
+
+
+def told(seen: Seen) -> list[str]:
+    """All that is not ok."""
+    return [f"{each.verdict}: {each}" for each in findings(seen) if each.verdict is not Verdict.OK]
+
+
+def test_a_good_installation_has_no_finding() -> None:
+    assert told(GOOD) == []
+    assert len(findings(GOOD)) == 8
+
+
+def without(plural: str, name: str) -> dict[str, Any]:
+    changed = deepcopy(DEFINITIONS)
+    del changed[plural]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"][name]
+    return changed
+
+
+def with_more(plural: str) -> dict[str, Any]:
+    changed = deepcopy(DEFINITIONS)
+    properties = changed[plural]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    properties["spec"]["properties"]["futureField"] = {"type": "string"}
+    return changed
+
+
+def failing(**more: Any) -> Any:
+    return thing("BatchAccount", "main", ("Ready", "False", "KeyRefused", "the value is not a key: correct it")) | more
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (
+            {"kubernetes": (1, 29)},
+            ["fault: the API server is Kubernetes 1.29: the operator needs 1.30 or newer: upgrade the cluster"],
+        ),
+        (
+            {"skew": -1200.0},
+            [
+                ("fault: the clock of this machine is 1200 seconds behind that of the API server: set it right: Azure Batch "
+                "refuses keys of a clock that is 15 minutes off")
+            ],
+        ),
+        (
+            {"served": frozenset(DEFINITIONS) - {"batchjobs"}},
+            [
+                ("fault: azurebatch.io/v1alpha1 does not serve batchjobs: apply the custom resource definitions of this version: "
+                "kubectl apply -k crds (docs/upgrade.md)")
+            ],
+        ),
+        (
+            {"definitions": without("batchjobs", "ttlPolicy")},
+            [
+                ("fault: the definition of BatchJob lacks spec.ttlPolicy: apply the custom resource definitions of this version: "
+                "kubectl apply -k crds (docs/upgrade.md)")
+            ],
+        ),
+        (
+            {"definitions": with_more("batchjobs")},
+            [
+                ("note: the definition of BatchJob also has spec.futureField: it is newer than this plugin: install the plugin of "
+                "its version")
+            ],
+        ),
+        ({"definitions": None}, ["note: you may not read CustomResourceDefinitions, so their version is not checked"]),
+        ({"deployments": None}, ["note: you may not list Deployments of all namespaces, so the operator's is not checked"]),
+        (
+            {"deployments": []},
+            ["note: there is no Deployment of azure-batch-operator: if it does not run elsewhere, install it (docs/install.md)"],
+        ),
+        (
+            {"deployments": [{**DEPLOYMENT, "status": {}}]},
+            [
+                "fault: Deployment system/operator has no available replica: look at its pods: kubectl -n system describe pods"
+            ],
+        ),
+        (
+            {"version": "2.0"},
+            [
+                ("note: Deployment system/operator runs registry.example:5000/operator:1.0, and this plugin is of version 2.0: use "
+                "the same version of both")
+            ],
+        ),
+        (
+            {"refused": [each for each in RIGHTS if each.resource == "secrets"]},
+            [
+                ("note: you may not get secrets here: ask for a role that allows it (docs/multi-tenancy.md); logs, files, nodes "
+                "ls and import need it")
+            ],
+        ),
+        ({"accounts": None}, ["note: you may not list BatchAccounts here, so they are not checked"]),
+        (
+            {"accounts": []},
+            ["note: there is no BatchAccount here: create one (docs/accounts.md), unless you use one of another namespace"],
+        ),
+        ({"accounts": [failing()]}, ["fault: BatchAccount main is not usable (KeyRefused): the value is not a key: correct it"]),
+        (
+            {"accounts": [thing("BatchAccount", "new")]},
+            ["fault: the operator has not looked at BatchAccount new: check that the operator runs and watches this namespace"],
+        ),
+        ({"secrets": {"k": None}}, ["fault: Secret k of BatchAccount main does not exist: create it with the credentials"]),
+        (
+            {"secrets": {"k": frozenset({"other"})}},
+            ["fault: Secret k of BatchAccount main has no key 'key': correct the BatchAccount or the Secret"],
+        ),
+        ({"secrets": {}}, []),
+    ],
+)  # fmt: skip
+def test_each_fault_is_named_with_its_remedy(change: dict[str, Any], says: list[str]) -> None:
+    assert told(replace(GOOD, **change)) == says
+
+
+def test_a_throttled_account_is_worth_a_word() -> None:
+    throttled = {**ACCOUNT, "status": {**ACCOUNT["status"], "throttling": {"until": "2026-05-01T00:00:00Z"}}}
+    (said,) = told(replace(GOOD, accounts=[throttled]))
+    assert said.startswith("note: BatchAccount main is throttled until 2026-05-01T00:00:00Z")
+
+
+def test_every_kind_can_be_asked_for() -> None:
+    assert {each.resource for each in RIGHTS if each.verb == "list"} == {KINDS[kind].plural for kind in Kind}
