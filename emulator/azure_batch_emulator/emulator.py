@@ -90,11 +90,11 @@ class Emulator:
                     self._clock,
                     self._executor,
                     # Each account has its own.
-                    replace(config.quotas),
-                    config.seed,
-                    config.counts_lag,
-                    None if config.any_image else catalog(SUPPORTED_IMAGES, FORMER_IMAGES),
-                    config.subscription,
+                    quotas=replace(config.quotas),
+                    seed=config.seed,
+                    counts_lag=config.counts_lag,
+                    images=None if config.any_image else catalog(SUPPORTED_IMAGES, FORMER_IMAGES),
+                    subscription=config.subscription,
                 )
             if isinstance(self._executor, SimulatedExecutor):
                 for name, service in self.services.items():

@@ -219,7 +219,7 @@ def _ended(stage: StillService) -> None:
 
 def _cleaned(stage: StillService) -> None:
     _then(_task(), "completed")(stage)
-    stage.service.tasks.files.remove(stage.service.task("job", "task"))
+    stage.service.files.remove(stage.service.task("job", "task"))
 
 
 TASK_STATES: dict[str, Build] = {

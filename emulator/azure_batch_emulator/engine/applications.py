@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from azure_batch_emulator.engine.service import BatchService
+from azure_batch_emulator.engine.state import AccountState
 
 
-def set_application(service: BatchService, application_id: str, order: dict[str, Any]) -> dict[str, Any]:
+def set_application(state: AccountState, application_id: str, order: dict[str, Any]) -> dict[str, Any]:
     """Make an application known, in place of what was known under its name; names and order have been checked."""
     entry = {
         "id": application_id,
         "displayName": order.get("displayName", application_id),
         "versions": order["versions"],
     }
-    service.applications[application_id.lower()] = dict(entry)
+    state.applications[application_id.lower()] = dict(entry)
     return entry

@@ -9,15 +9,16 @@ from azure_batch_emulator.autoscale import evaluate, parser
 from azure_batch_emulator.autoscale.functions import round_half_away
 from azure_batch_emulator.autoscale.samples import PERIOD, History, SampledMetric
 from azure_batch_emulator.autoscale.values import EvaluationError
-from azure_batch_emulator.engine import timings
+from azure_batch_emulator.engine import pool_rules, timings
 from azure_batch_emulator.engine.entities import USABLE_NODE_STATES, Pool
+from azure_batch_emulator.engine.events import Events
+from azure_batch_emulator.engine.state import AccountState
 from azure_batch_emulator.wire.durations import duration_seconds
 from azure_batch_emulator.wire.errors import BatchError, missing_property, resource_error
 from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, format_timestamp
 
 if TYPE_CHECKING:
     from azure_batch_emulator.clock import Timer
-    from azure_batch_emulator.engine.service import BatchService
 
 DEFAULT_INTERVAL = "PT15M"
 _FIRST_RUN = 10.0
@@ -49,8 +50,9 @@ class Outcome:
 class AutoScale:
     """Samples, evaluates and applies."""
 
-    def __init__(self, service: BatchService) -> None:
-        self._service = service
+    def __init__(self, state: AccountState, events: Events) -> None:
+        self._state = state
+        self._events = events
         self._watches: dict[str, _Watch] = {}
 
     def check_syntax(self, formula: str) -> None:
@@ -76,13 +78,13 @@ class AutoScale:
             raise missing_property("autoScaleFormula")
         if formula is not None:
             self.check_syntax(formula)
-        self._service.pools.check_active(pool)
+        pool_rules.check_active(pool.state)
         # Recorded: a pool that is created without nodes does not count as being resized.
         settling = pool.allocation_state == "resizing" and not pool.nodes
         settling = settling and pool.target_dedicated + pool.target_low_priority == 0
         if pool.allocation_state != "steady" and not settling:
             raise BatchError("PoolBeingResized")
-        now = self._service.clock.service_seconds()
+        now = self._state.clock.service_seconds()
         if pool.auto_scale_enabled_at is not None and now - pool.auto_scale_enabled_at < timings.AUTO_SCALE_PAUSE:
             raise BatchError("TooManyEnableAutoScaleRequests")
         pool.auto_scale_enabled_at = now
@@ -91,13 +93,13 @@ class AutoScale:
             pool, formula or pool.auto_scale_formula or "", interval or pool.auto_scale_interval or DEFAULT_INTERVAL
         )
         if not settling:
-            pool.last_modified = self._service.clock.now()
+            pool.last_modified = self._state.clock.now()
 
     def begin(self, pool: Pool, formula: str, interval: str) -> None:
         """Scale a pool by a formula from now on."""
         pool.enable_auto_scale = True
         pool.auto_scale_formula, pool.auto_scale_interval = formula, interval
-        clock = self._service.clock
+        clock = self._state.clock
         if pool.id.lower() not in self._watches:
             self._watches[pool.id.lower()] = _Watch(History(clock.service_seconds()))
             self._sample(pool)
@@ -111,11 +113,11 @@ class AutoScale:
         Raises:
             BatchError: 409 PoolBeingDeleted.
         """
-        self._service.pools.check_active(pool)
+        pool_rules.check_active(pool.state)
         self.forget(pool)
         pool.enable_auto_scale = False
         pool.auto_scale_formula = pool.auto_scale_interval = pool.auto_scale_run = None
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         pool.last_modified = now
         if pool.allocation_state == "steady":
             # Recorded: a transition time without a transition (docs/azure-batch.md#etags).
@@ -136,7 +138,7 @@ class AutoScale:
         Raises:
             BatchError: 409 when autoscale is off.
         """
-        self._service.pools.check_active(pool)
+        pool_rules.check_active(pool.state)
         if not pool.enable_auto_scale:
             raise BatchError("OperationNotValidOnPool", {"Reason": "Automatic scaling is not enabled on the pool."})
         return self._run_record(self.outcome(pool, formula))
@@ -145,9 +147,9 @@ class AutoScale:
 
     def _sample(self, pool: Pool) -> None:
         watch = self._watches.get(pool.id.lower())
-        if watch is None or self._service.pool_table.get(pool.id.lower()) is not pool:
+        if watch is None or self._state.pool_table.get(pool.id.lower()) is not pool:
             return
-        clock = self._service.clock
+        clock = self._state.clock
         watch.history.take(clock.service_seconds(), self.measure(pool))
         watch.sampler = clock.call_later(PERIOD, self._sample, pool)
 
@@ -155,7 +157,7 @@ class AutoScale:
         pool.auto_scale_timer = None
         if not pool.enable_auto_scale or pool.state != "active":
             return
-        clock = self._service.clock
+        clock = self._state.clock
         if pool.allocation_state != "steady":
             pool.auto_scale_timer = clock.call_later(_FIRST_RUN, self._run, pool)
             return
@@ -165,11 +167,11 @@ class AutoScale:
         pool.auto_scale_timer = clock.call_later(interval, self._run, pool)
         targets = (outcome.dedicated, outcome.low_priority)
         if outcome.error is None and targets != (pool.target_dedicated, pool.target_low_priority):
-            self._service.pools.set_targets(pool, *targets, pool.resize_timeout, outcome.option)
+            self._events.targets_computed(pool, *targets, outcome.option)
 
     def _run_record(self, outcome: Outcome) -> dict[str, Any]:
         record: dict[str, Any] = {
-            "timestamp": format_timestamp(self._service.clock.now()),
+            "timestamp": format_timestamp(self._state.clock.now()),
             "results": outcome.results,
         }
         if outcome.error is not None:
@@ -200,7 +202,7 @@ class AutoScale:
         return Outcome(*targets, "requeue", text, resource_error(code, message, [("Message", reason)]))
 
     def _scope(self, pool: Pool) -> evaluate.Scope:
-        clock = self._service.clock
+        clock = self._state.clock
         second = clock.service_seconds()
         wall = (clock.now() - UNIX_EPOCH_TICKS) / TICKS_PER_SECOND
         watch = self._watches.get(pool.id.lower())
@@ -212,7 +214,7 @@ class AutoScale:
                 for name, value in present.items()
             },
             now=wall,
-            source=self._service.random,
+            source=self._state.random,
             defaults={
                 evaluate.DEDICATED: float(pool.target_dedicated),
                 evaluate.LOW_PRIORITY: float(pool.target_low_priority),
@@ -222,7 +224,7 @@ class AutoScale:
 
     def measure(self, pool: Pool) -> dict[str, float]:
         """What a sample taken now holds, by variable (docs/azure-batch.md#variables-of-formulas)."""
-        jobs = [job for job in self._service.job_table.values() if job.pool_id.lower() == pool.id.lower()]
+        jobs = [job for job in self._state.job_table.values() if job.pool_id.lower() == pool.id.lower()]
         live = [job for job in jobs if job.state in ("active", "enabling")]
         active = running = 0
         for job in live:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.engine.service import BatchService
+from azure_batch_emulator.engine.state import AccountState
 
 
-def command_in(service: BatchService, directory: str) -> tuple[str, str] | None:
+def command_in(state: AccountState, directory: str) -> tuple[str, str] | None:
     """Run id and command line of a task, as its run had them; None when there is none with that directory.
 
     Args:
@@ -19,7 +16,7 @@ def command_in(service: BatchService, directory: str) -> tuple[str, str] | None:
     first, _, second = names.partition("/")
     # That of a job of a schedule is below the schedule's name.
     for job_id in (first, f"{first}:{second}"):
-        job = service.job_table.get(job_id.lower())
+        job = state.job_table.get(job_id.lower())
         if job is not None and job.directory == above and (task := job.tasks.get(task_id.lower())) is not None:
             return f"{job.id}/{task.id}", task.command_line
     return None

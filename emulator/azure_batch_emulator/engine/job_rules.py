@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from azure_batch_emulator.wire.errors import BatchError, invalid_property
+from azure_batch_emulator.wire.errors import BatchError, invalid_property, resource_error
 
 _GONE = {"deleting": "JobBeingDeleted"}
 _ENDING = {"terminating": "JobBeingTerminated", "completed": "JobCompleted"} | _GONE
@@ -57,6 +57,11 @@ def new_pool_info(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 def exists_error(state: str) -> BatchError:
     """Why a job cannot be created when one with its id is in that state."""
     return BatchError(_EXISTING.get(state, "JobExists"))
+
+
+def auto_pool_error(code: str, message: str) -> dict[str, Any]:
+    """A job's ``schedulingError`` (docs/azure-batch.md#errors-in-resources)."""
+    return resource_error(code, message, [("Message", message)], key="details", category="UserError")
 
 
 def counts_for_quota(state: str) -> bool:

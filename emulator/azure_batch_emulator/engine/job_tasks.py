@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-from azure_batch_emulator.engine import environment, machine_rules, task_rules
+from azure_batch_emulator.engine import environment, machine_rules, packages, ports, task_rules
 from azure_batch_emulator.engine.entities import Job, JobTaskRecord, Node, Run, Task
+from azure_batch_emulator.engine.events import Events
+from azure_batch_emulator.engine.state import AccountState
 from azure_batch_emulator.executors.base import RunRequest, RunResult
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.engine.service import BatchService
-
 
 # Nobody waits longer for a release task: its limit is no longer than that.
 _PATIENCE = 900.0
@@ -19,8 +17,10 @@ _PATIENCE = 900.0
 class JobTasks:
     """Runs the preparation and release tasks of all jobs of an account."""
 
-    def __init__(self, service: BatchService) -> None:
-        self._service = service
+    def __init__(self, state: AccountState, events: Events, runs: ports.Runs) -> None:
+        self._state = state
+        self._events = events
+        self._runs = runs
         self._active: dict[int, _JobTask] = {}
         # Release tasks by the node whose reboot they wait for.
         self._waiting: dict[Node, list[_JobTask]] = {}
@@ -44,7 +44,8 @@ class JobTasks:
         if spec["waitForSuccess"]:
             record.waiting_tasks.append(task)
         if record.run is None:
-            _JobTask(self._service, self._active, job, node, record, spec, "preparation", record.tries).launch()
+            work = _Work(job, node, record, spec, "preparation")
+            _JobTask(self._state, self._events, self._runs, self._active, work, record.tries).launch()
             record.tries = 0
         return not spec["waitForSuccess"]
 
@@ -54,9 +55,14 @@ class JobTasks:
         if record is not None and task in record.waiting_tasks:
             record.waiting_tasks.remove(task)
 
+    def node_rebooted(self, node: Node) -> None:
+        """A node has booted again, and all that it did for jobs was before that."""
+        for record in node.job_tasks.values():
+            self.rebooted(record)
+
     def rebooted(self, record: JobTaskRecord) -> None:
         """A node has booted again: the preparation task may have to run again."""
-        job = self._service.job_table.get(record.job_id.lower())
+        job = self._state.job_table.get(record.job_id.lower())
         spec = job.spec.get("jobPreparationTask") if job else None
         if spec is not None and spec["rerunOnNodeRebootAfterSuccess"]:
             record.prepared = False
@@ -66,7 +72,7 @@ class JobTasks:
         if (record.preparation or {}).get("state") == "running":
             record.preparation = None
         if record.release is not None and record.release["state"] == "running":
-            end = {"state": "completed", "endTime": self._service.clock.now() // 10 * 10, "result": "failure"}
+            end = {"state": "completed", "endTime": self._state.clock.now() // 10 * 10, "result": "failure"}
             record.release = record.release | end | {"failureInfo": task_rules.NODE_LOST}
 
     def came_up(self, node: Node) -> None:
@@ -78,7 +84,7 @@ class JobTasks:
         """End the preparation tasks of a job, and start the release task on every node where tasks of the job have run.
 
         Returns:
-            How many were started; `Jobs.released` is called for each when it is over.
+            How many were started; `Events.release_ended` tells of each that is over.
         """
         for active in list(self._active.values()):
             active.job_ended(job)
@@ -87,11 +93,12 @@ class JobTasks:
             return 0
         started = 0
         for record in job.job_task_records:
-            pool = self._service.pool_table.get(record.pool_id.lower())
+            pool = self._state.pool_table.get(record.pool_id.lower())
             node = pool.nodes.get(record.node_id) if pool else None
             if node is None or record.release is not None or not _has_worked(job, node, record):
                 continue
-            job_task = _JobTask(self._service, self._active, job, node, record, spec, "release")
+            work = _Work(job, node, record, spec, "release")
+            job_task = _JobTask(self._state, self._events, self._runs, self._active, work)
             if node.state in ("idle", "running", "offline"):
                 job_task.launch()
             elif node.state in ("rebooting", "starting", "waitingforstarttask"):
@@ -118,7 +125,7 @@ class JobTasks:
 
     def _wait(self, node: Node, job_task: _JobTask) -> None:
         self._waiting.setdefault(node, []).append(job_task)
-        self._service.clock.call_later(_PATIENCE, self._give_up, node, job_task)
+        self._state.clock.call_later(_PATIENCE, self._give_up, node, job_task)
 
     def _give_up(self, node: Node, job_task: _JobTask) -> None:
         """The node has not come back: the job waits no longer."""
@@ -132,7 +139,7 @@ class JobTasks:
     def forget(self, job: Job) -> None:
         """The job is gone."""
         for record in job.job_task_records:
-            pool = self._service.pool_table.get(record.pool_id.lower())
+            pool = self._state.pool_table.get(record.pool_id.lower())
             node = pool.nodes.get(record.node_id) if pool else None
             if node is not None:
                 node.job_tasks.pop(job.id.lower(), None)
@@ -145,33 +152,39 @@ def _has_worked(job: Job, node: Node, record: JobTaskRecord) -> bool:
     return preparation.get("state") == "completed" and tasks_ran and node.job_tasks.get(job.id.lower()) is record
 
 
+class _Work(NamedTuple):
+    """What is to be done where, and for which job; `spec` is that of the preparation or release task."""
+
+    job: Job
+    node: Node
+    record: JobTaskRecord
+    spec: dict[str, Any]
+    kind: str
+
+
 class _JobTask:
     """One preparation or release task on one node."""
 
     def __init__(
         self,
-        service: BatchService,
+        state: AccountState,
+        events: Events,
+        runs: ports.Runs,
         active: dict[int, _JobTask],
-        job: Job,
-        node: Node,
-        record: JobTaskRecord,
-        spec: dict[str, Any],
-        kind: str,
+        work: _Work,
         attempt: int = 0,
     ) -> None:
-        self._service = service
+        self._state = state
+        self._events = events
+        self._runs = runs
         self._active = active
-        self._job = job
-        self._node = node
-        self._record = record
-        self._spec = spec
-        self._kind = kind
+        self._job, self._node, self._record, self._spec, self._kind = work
         self._attempt = attempt
         self._info: dict[str, Any] = {}
 
     def launch(self) -> None:
-        service, node, spec, job = self._service, self._node, self._spec, self._job
-        now = service.clock.now() // 10 * 10
+        node, spec, job = self._node, self._spec, self._job
+        now = self._state.clock.now() // 10 * 10
         directory = f"{job.directory}/{spec['id']}"
         self._info = {
             "startTime": now,
@@ -184,7 +197,7 @@ class _JobTask:
         elif self._attempt:
             self._info["lastRetryTime"] = now
         self._store()
-        run = service.runs.reserve(node, self._kind, 0)
+        run = self._runs.reserve(node, self._kind, 0)
         self._record.run = run
         self._active[run.serial] = self
         preparation = f"{job.directory}/{job.spec['jobPreparationTask']['id']}"
@@ -192,17 +205,17 @@ class _JobTask:
         def variables(root: str) -> dict[str, str]:
             return (
                 environment.node_variables(
-                    service.account, service.endpoint, node.pool.id, node.id, root, dedicated=node.dedicated
+                    self._state.account, self._state.endpoint, node.pool.id, node.id, root, dedicated=node.dedicated
                 )
                 | environment.task_variables(root, job.id, spec["id"], directory, preparation)
-                | service.pools.package_variables(node, root)
+                | packages.variables(self._state.applications, node, root)
                 | environment.settings(
                     job.spec.get("commonEnvironmentSettings", ()), spec.get("environmentSettings", ())
                 )
             )
 
         request = RunRequest(
-            place=service.runs.place(node),
+            place=self._state.place(node),
             directory=directory,
             command_line=spec["commandLine"],
             environment=variables,
@@ -212,15 +225,15 @@ class _JobTask:
             resource_files=spec.get("resourceFiles", ()),
         )
         if (problem := machine_rules.user_problem(spec, node.pool.spec)) is not None:
-            service.runs.refuse(run, request, self, *problem)
+            self._runs.refuse(run, request, self, *problem)
             return
         limit = spec["maxWallClockTime"] if self._kind == "release" else spec["constraints"]["maxWallClockTime"]
-        service.runs.launch(run, request, self, limit)
+        self._runs.launch(run, request, self, limit)
 
     def _complete(self, outcome: task_rules.Outcome) -> None:
         self._info = self._info | {
             "state": "completed",
-            "endTime": self._service.clock.now() // 10 * 10,
+            "endTime": self._state.clock.now() // 10 * 10,
             "result": outcome.result,
         }
         if outcome.exit_code is not None:
@@ -259,17 +272,17 @@ class _JobTask:
                 return
         self._complete(outcome)
         if self._kind == "release":
-            self._service.jobs.released(self._job)
+            self._events.release_ended(self._job)
             return
         waiting, self._record.waiting_tasks = self._record.waiting_tasks, []
         if outcome.failure is None or not self._spec["waitForSuccess"]:
             # As documented: where tasks do not wait for it, they run though it has failed.
             self._record.prepared = True
             for task in waiting:
-                self._service.tasks.prepared(task, self._node)
+                self._events.preparation_succeeded(task, self._node)
         else:
             self._record.failed = True
-            self._service.jobs.preparation_failed(self._node, waiting)
+            self._events.preparation_failed(self._node, waiting)
 
     @property
     def is_release(self) -> bool:
@@ -285,11 +298,11 @@ class _JobTask:
         self._record.run = None
         self._complete(task_rules.Outcome(None, task_rules.JOB_ENDED, None, retryable=False))
         run.detached = True
-        self._service.runs.kill(run)
+        self._runs.kill(run)
 
     def abandoned(self) -> None:
         """The node is gone; waiting tasks are requeued by whoever took it."""
         self._record.run = None
         self._complete(task_rules.Outcome(None, task_rules.NODE_LOST, None, retryable=False))
         if self.is_release:
-            self._service.jobs.released(self._job)
+            self._events.release_ended(self._job)

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-from azure_batch_emulator.engine import job_rules, machine_rules, task_rules, timings
-from azure_batch_emulator.engine.entities import Counts, Job, Node, Task
-from azure_batch_emulator.engine.job_tasks import JobTasks
+from azure_batch_emulator.engine import job_rules, machine_rules, packages, ports, task_rules, timings
+from azure_batch_emulator.engine.entities import Counts, Job, Task
+from azure_batch_emulator.engine.events import Events
 from azure_batch_emulator.engine.lag import Lagging
-from azure_batch_emulator.engine.multi_instance import MultiInstance
-from azure_batch_emulator.wire.errors import BatchError, invalid_property, resource_error
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.engine.service import BatchService
+from azure_batch_emulator.engine.state import AccountState
+from azure_batch_emulator.wire.errors import BatchError, invalid_property
 
 _MANAGER_PROPERTIES = frozenset({"killJobOnCompletion", "runExclusive", "allowLowPriorityNode"})
+
+
+class UsedByJobs(NamedTuple):
+    """The managers that jobs need."""
+
+    limits: ports.Limits
+    tasks: ports.Tasks
+    job_tasks: ports.JobTasks
+    scheduler: ports.Scheduler
+    task_ages: ports.TaskAges
+    auto_pools: ports.AutoPools
 
 
 class Jobs:
     """Acts on the jobs of an account."""
 
-    def __init__(self, service: BatchService) -> None:
-        self._service = service
-        self.job_tasks = JobTasks(service)
-        self.multi_instance = MultiInstance(service)
+    def __init__(self, state: AccountState, events: Events, managers: UsedByJobs) -> None:
+        self._state = state
+        self._events = events
+        self._limits = managers.limits
+        self._tasks = managers.tasks
+        self._job_tasks = managers.job_tasks
+        self._scheduler = managers.scheduler
+        self._task_ages = managers.task_ages
+        self._auto_pools = managers.auto_pools
 
     # -- creating --
 
@@ -36,18 +49,17 @@ class Jobs:
         Raises:
             BatchError: 409 for an id in use or a full quota.
         """
-        service = self._service
         if schedule_id is None:
             self.check(spec)
-        existing = service.job_table.get(job_id.lower())
+        existing = self._state.job_table.get(job_id.lower())
         if existing is not None:
             raise job_rules.exists_error(existing.state)
-        if job_id.lower() in service.schedule_table:
+        if job_id.lower() in self._state.schedule_table:
             raise BatchError("JobScheduleWithSameIdExists")
         if schedule_id is None:
-            service.check_active_quota()
-        created = service.clock.now()
-        now = service.clock.now()
+            self._state.check_active_quota()
+        created = self._state.clock.now()
+        now = self._state.clock.now()
         job = Job(
             id=job_id,
             spec={name: value for name, value in spec.items() if name != "id"},
@@ -57,18 +69,18 @@ class Jobs:
             start_time=now,
             pool_id=spec["poolInfo"].get("poolId", ""),
             schedule_id=schedule_id,
-            past=Lagging(service.lag),
-            limit_since=service.limits.reading(),
+            past=Lagging(self._state.lag),
+            limit_since=self._limits.reading(),
         )
-        service.job_table[job_id.lower()] = job
+        self._state.job_table[job_id.lower()] = job
         if "autoPoolSpecification" in spec["poolInfo"]:
-            service.auto_pools.attach(job)
-        service.scheduler.enter(job)
+            self._auto_pools.attach(job)
+        self._scheduler.enter(job)
         self._limit(job)
         manager = spec.get("jobManagerTask")
         if manager is not None:
             body = {name: value for name, value in manager.items() if name not in _MANAGER_PROPERTIES}
-            service.tasks.add(job, body, is_job_manager=True)
+            self._tasks.add(job, body, is_job_manager=True)
         self._plan_check(job)
         return job
 
@@ -78,17 +90,17 @@ class Jobs:
         Raises:
             BatchError: 400 for a subnet or for what a job manager task must not have, 409 for its packages.
         """
-        machine_rules.check_subnet(spec.get("networkConfiguration"), self._service.subscription)
+        machine_rules.check_subnet(spec.get("networkConfiguration"), self._state.subscription)
         manager = spec.get("jobManagerTask")
         if manager is not None:
             task_rules.check_body(spec, manager)
-            self._service.pools.check_packages(manager.get("applicationPackageReferences", ()))
+            packages.check(self._state.applications, manager.get("applicationPackageReferences", ()))
 
     def _limit(self, job: Job) -> None:
         """Watch over maxWallClockTime, which counts from the creation of the job whatever happens to it since."""
         if job.wall_clock_timer is not None:
             job.wall_clock_timer.cancel()
-        job.wall_clock_timer = self._service.limits.watch(
+        job.wall_clock_timer = self._limits.watch(
             job.spec["constraints"]["maxWallClockTime"], job.limit_since, self._wall_clock_over, job
         )
 
@@ -98,7 +110,7 @@ class Jobs:
 
     def resume(self, job: Job) -> None:
         """Go on with a job that comes from a state file: what it was about to become, it is now."""
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         if job.state == "deleting":
             self._stop_timers(job)
             self._gone(job)
@@ -107,17 +119,17 @@ class Jobs:
             job.state, job.state_time = ("disabled" if job.state == "disabling" else "active"), now
         if job.state == "terminating":
             job.state, job.state_time, job.end_time = "completed", now, now
-            self._service.auto_pools.job_ended(job)
+            self._auto_pools.job_ended(job)
         if job.state == "completed":
             self._stop_timers(job)
             return
-        self._service.auto_pools.resume(job)
+        self._auto_pools.resume(job)
         self._limit(job)
-        self._service.scheduler.enter(job)
+        self._scheduler.enter(job)
         manager = job.spec.get("jobManagerTask")
         task = job.tasks.get(manager["id"].lower()) if manager is not None else None
         if manager is not None and task is not None and task.state == "completed" and manager["killJobOnCompletion"]:
-            self._service.clock.call_later(timings.COMPLETION_CHECK, self.end_by_service, job, "JMComplete")
+            self._state.clock.call_later(timings.COMPLETION_CHECK, self.end_by_service, job, "JMComplete")
         if job.reaction is not None:
             self._react(job, job.reaction)
         self._plan_check(job)
@@ -135,7 +147,7 @@ class Jobs:
         if job.spec["onAllTasksComplete"] == "terminatejob" and changes.get("onAllTasksComplete") == "noaction":
             reason = "onAllTasksComplete cannot be changed back once it is terminateJob."
             raise invalid_property("onAllTasksComplete", "noaction", reason)
-        machine_rules.check_subnet(changes.get("networkConfiguration"), self._service.subscription)
+        machine_rules.check_subnet(changes.get("networkConfiguration"), self._state.subscription)
         present = job.spec["poolInfo"]
         asked = changes.get("poolInfo", present)
         if asked != present:
@@ -145,15 +157,15 @@ class Jobs:
             changes = changes | {"poolInfo": job_rules.new_pool_info(present, asked)}
         moved = asked != present and "poolId" in asked
         if moved:
-            self._service.scheduler.leave(job)
-            self._service.auto_pools.leave(job)
+            self._scheduler.leave(job)
+            self._auto_pools.leave(job)
         job.spec = {name: value for name, value in (job.spec | changes).items() if value is not None and value != []}
-        job.last_modified = self._service.clock.now()
+        job.last_modified = self._state.clock.now()
         self._limit(job)
         if moved:
             job.pool_id = job.spec["poolInfo"]["poolId"]
-            self._service.scheduler.enter(job)
-        self._service.scheduler.wake_id(job.pool_id)
+            self._scheduler.enter(job)
+        self._events.work_added(job.pool_id)
         self._plan_check(job)
 
     def disable(self, job: Job, option: str) -> None:
@@ -166,17 +178,17 @@ class Jobs:
             BatchError: 409 in any other state than active, disabling or disabled.
         """
         job_rules.check_allowed("disable", job.state)
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         job.last_modified = now
         job.disable_option = option
         if job.state == "active":
             job.enter("disabling", now)
         for task in self._running(job):
             if option == "requeue" and task.run is not None:
-                self._service.tasks.requeue(task.run)
+                self._tasks.requeue(task.run)
             elif option == "terminate":
-                self._service.tasks.end(task, task_rules.ENDED_BY_USER)
-        self.run_left(job)
+                self._tasks.end(task, task_rules.ENDED_BY_USER)
+        self.task_stopped(job)
 
     def enable(self, job: Job) -> None:
         """Let a disabled job run tasks again.
@@ -188,8 +200,8 @@ class Jobs:
         if job.state in ("active", "enabling"):
             return
         if not job_rules.counts_for_quota(job.state):
-            self._service.check_active_quota()
-        now = self._service.clock.now()
+            self._state.check_active_quota()
+        now = self._state.clock.now()
         at_rest = job.state == "disabled"
         job.enter("enabling", now)
         job.last_modified = now
@@ -202,23 +214,23 @@ class Jobs:
     def _enabled(self, job: Job) -> None:
         if job.state == "enabling":
             at_rest = job.previous_state == "disabled"
-            job.enter("active", job.last_modified if at_rest else self._service.clock.now())
-            self._service.scheduler.wake_id(job.pool_id)
+            job.enter("active", job.last_modified if at_rest else self._state.clock.now())
+            self._events.work_added(job.pool_id)
             self._plan_check(job)
 
-    def run_left(self, job: Job) -> None:
+    def task_stopped(self, job: Job) -> None:
         """A task of the job has stopped running."""
         if job.state == "disabling" and not job.counts.running:
             self._step(job, timings.JOB_SWITCH, self._disabled)
 
     def _disabled(self, job: Job) -> None:
         if job.state == "disabling" and not job.counts.running:
-            job.enter("disabled", self._service.clock.now())
+            job.enter("disabled", self._state.clock.now())
 
     def _step(self, job: Job, seconds: float, step: Any) -> None:
         if job.step_timer is not None:
             job.step_timer.cancel()
-        job.step_timer = self._service.clock.call_later(seconds, step, job)
+        job.step_timer = self._state.clock.call_later(seconds, step, job)
 
     @staticmethod
     def shown_counts(job: Job) -> tuple[Counts, Counts]:
@@ -237,15 +249,15 @@ class Jobs:
         self._end(job, reason)
 
     def _end(self, job: Job, reason: str) -> None:
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         job.enter("terminating", now)
         job.terminate_reason = reason
         job.last_modified = now
         self._stop_timers(job)
         for task in self._running(job):
-            self._service.tasks.end(task, task_rules.JOB_ENDED)
+            self._tasks.end(task, task_rules.JOB_ENDED)
         job.after_release = "complete"
-        job.releasing = self.job_tasks.release(job)
+        job.releasing = self._job_tasks.release(job)
         if not job.releasing:
             self._after_release(job)
 
@@ -254,7 +266,7 @@ class Jobs:
         if job.state in ("active", "disabling", "disabled", "enabling"):
             self._end(job, reason)
 
-    def released(self, job: Job) -> None:
+    def release_ended(self, job: Job) -> None:
         """One release task is over."""
         job.releasing -= 1
         if job.releasing <= 0 and job.after_release is not None:
@@ -272,24 +284,23 @@ class Jobs:
     def _completed(self, job: Job) -> None:
         if job.state != "terminating":
             return
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         job.enter("completed", now)
         job.end_time = now
-        self._service.scheduler.leave(job)
-        self._service.auto_pools.job_ended(job)
-        self._service.schedules.job_ended(job)
+        self._scheduler.leave(job)
+        self._events.job_completed(job)
 
-    def fail_scheduling(self, job: Job, error: dict[str, Any]) -> None:
-        """The job cannot run at all, such as for an auto pool that cannot be made: it is completed at once."""
+    def auto_pool_refused(self, job: Job, error: dict[str, Any]) -> None:
+        """The auto pool of a job cannot be made: the job is completed at once."""
         if job.state != "active":
             return
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         self._stop_timers(job)
         job.scheduling_error = error
         job.enter("completed", now)
         job.end_time = now
-        self._service.scheduler.leave(job)
-        self._service.schedules.job_ended(job)
+        self._scheduler.leave(job)
+        self._events.job_completed(job)
 
     def delete(self, job: Job) -> None:
         """Begin to delete a job with all its tasks; the ETag stays (recorded).
@@ -299,30 +310,26 @@ class Jobs:
         """
         job_rules.check_allowed("delete", job.state)
         self._stop_timers(job)
-        job.enter("deleting", self._service.clock.now())
+        job.enter("deleting", self._state.clock.now())
         for task in self._running(job):
-            self._service.tasks.end(task, task_rules.JOB_ENDED)
-        self._service.scheduler.leave(job)
+            self._tasks.end(task, task_rules.JOB_ENDED)
+        self._scheduler.leave(job)
         job.after_release = "delete"
-        job.releasing += self.job_tasks.release(job)
+        job.releasing += self._job_tasks.release(job)
         if job.releasing <= 0:
             self._after_release(job)
 
     def _gone(self, job: Job) -> None:
-        service = self._service
-        if service.job_table.get(job.id.lower()) is job:
-            del service.job_table[job.id.lower()]
-        self.job_tasks.forget(job)
-        service.tasks.files.remove_all(job)
-        service.auto_pools.job_ended(job)
-        service.schedules.job_ended(job)
+        if self._state.job_table.get(job.id.lower()) is job:
+            del self._state.job_table[job.id.lower()]
+        self._events.job_gone(job)
 
     def _stop_timers(self, job: Job) -> None:
         for timer in (job.wall_clock_timer, job.step_timer, job.completion_timer):
             if timer is not None:
                 timer.cancel()
         job.wall_clock_timer = job.step_timer = job.completion_timer = None
-        self._service.task_ages.forget(job)
+        self._task_ages.forget(job)
 
     @staticmethod
     def _running(job: Job) -> list[Task]:
@@ -335,11 +342,11 @@ class Jobs:
     def task_completed(self, task: Task, job_action: str) -> None:
         """A task has completed; the job may end for one of several reasons."""
         job = task.job
-        self.run_left(job)
+        self.task_stopped(job)
         if job.state not in ("active", "disabling", "disabled", "enabling"):
             return
         if task.is_job_manager and job.spec["jobManagerTask"]["killJobOnCompletion"]:
-            self._service.clock.call_later(timings.COMPLETION_CHECK, self.end_by_service, job, "JMComplete")
+            self._state.clock.call_later(timings.COMPLETION_CHECK, self.end_by_service, job, "JMComplete")
             return
         ordered = job_action == "terminate" or (job_action == "disable" and job.state == "active")
         if ordered and task.result == "failure" and job.spec["onTaskFailure"] == "performexitoptionsjobaction":
@@ -351,7 +358,7 @@ class Jobs:
         # The end of a job outweighs all else.
         if job.reaction != "terminate":
             job.reaction = action
-        self._service.clock.call_later(timings.TASK_FAILURE_REACTION, self._reacted, job, action)
+        self._state.clock.call_later(timings.TASK_FAILURE_REACTION, self._reacted, job, action)
 
     def _reacted(self, job: Job, action: str) -> None:
         if job.reaction == action:
@@ -361,17 +368,11 @@ class Jobs:
         elif job.state == "active":
             self.disable(job, "requeue")
 
-    def task_ended(self, job: Job) -> None:
+    def task_deleted(self, job: Job) -> None:
         """A task was deleted."""
-        self.run_left(job)
+        self.task_stopped(job)
         if job.tasks:
             self._plan_check(job)
-
-    def preparation_failed(self, node: Node, waiting: list[Task]) -> None:
-        """The preparation task failed on a node: its tasks are tried elsewhere."""
-        for task in waiting:
-            if task.run is not None and node in self.multi_instance.nodes(task.run):
-                self._service.tasks.return_to_queue(task)
 
     def _plan_check(self, job: Job) -> None:
         """Look in a while whether all tasks are complete, if that matters: the service never acts at once (recorded)."""
@@ -380,14 +381,9 @@ class Jobs:
             return
         if job.completion_timer is not None:
             job.completion_timer.cancel()
-        job.completion_timer = self._service.clock.call_later(seconds, self._check_complete, job)
+        job.completion_timer = self._state.clock.call_later(seconds, self._check_complete, job)
 
     def _check_complete(self, job: Job) -> None:
         job.completion_timer = None
         if job.state == "active" and not job.counts.active and not job.counts.running:
             self._end(job, "AllTasksCompleted")
-
-
-def auto_pool_error(code: str, message: str) -> dict[str, Any]:
-    """A job's ``schedulingError`` (docs/azure-batch.md#errors-in-resources)."""
-    return resource_error(code, message, [("Message", message)], key="details", category="UserError")

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from azure_batch_emulator.engine.state import AccountState
 from azure_batch_emulator.wire.durations import INFINITE, duration_seconds
 
 if TYPE_CHECKING:
     from azure_batch_emulator.clock import Timer
-    from azure_batch_emulator.engine.service import BatchService
 
 # Of the machine's time. Beyond this a limit is no limit: no test lives that long, and the event loop could not wait for it.
 _NO_LIMIT_SECONDS = 20 * 86_400.0
@@ -21,13 +21,13 @@ _NO_LIMIT_SECONDS = 20 * 86_400.0
 class Limits:
     """Watches over the limits of an account."""
 
-    def __init__(self, service: BatchService) -> None:
-        self._service = service
+    def __init__(self, state: AccountState) -> None:
+        self._state = state
 
     def reading(self) -> float:
         """The present, in seconds of the time that limits count."""
-        clock = self._service.clock
-        return clock.real_seconds() if self._service.executor.real_time else clock.service_seconds()
+        clock = self._state.clock
+        return clock.real_seconds() if self._state.executor.real_time else clock.service_seconds()
 
     def watch(self, limit: str, since: float, callback: Callable[..., None], *args: Any) -> Timer | None:
         """Call back when a limit is over.
@@ -41,7 +41,7 @@ class Limits:
         """
         if limit == INFINITE:
             return None
-        clock, real = self._service.clock, self._service.executor.real_time
+        clock, real = self._state.clock, self._state.executor.real_time
         seconds = duration_seconds(limit)
         if seconds >= _NO_LIMIT_SECONDS * (1.0 if real else clock.scale):
             return None

@@ -6,23 +6,22 @@ coordination command has started goes on, and the subtasks have their nodes, unt
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from azure_batch_emulator.engine import task_rules
+from azure_batch_emulator.engine import ports, task_rules
 from azure_batch_emulator.engine.entities import Node, Pool, Run, Subtask, Task
+from azure_batch_emulator.engine.placement import can_run
 from azure_batch_emulator.engine.pool_rules import cores_of
-from azure_batch_emulator.engine.scheduler import can_run
+from azure_batch_emulator.engine.state import AccountState
 from azure_batch_emulator.executors.base import RunRequest, RunResult
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.engine.service import BatchService
 
 
 class MultiInstance:
     """Places multi-instance tasks and runs their coordination commands."""
 
-    def __init__(self, service: BatchService) -> None:
-        self._service = service
+    def __init__(self, state: AccountState, runs: ports.Runs, tasks: ports.Tasks, job_tasks: ports.JobTasks) -> None:
+        self._state = state
+        self._runs = runs
+        self._tasks = tasks
+        self._job_tasks = job_tasks
         # By the serial of the primary's try, from its beginning to its end.
         self._coordinations: dict[int, _Coordination] = {}
 
@@ -49,11 +48,11 @@ class MultiInstance:
         chosen = [node for node in nodes if node.free_slots >= 1][:instances]
         if len(chosen) < instances:
             return False
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         task.subtasks = [
             Subtask(number, node.id, pool.id, "preparing", now) for number, node in enumerate(chosen[1:], start=1)
         ]
-        coordination = _Coordination(self._service, task, chosen)
+        coordination = _Coordination(self._state, self._runs, self._tasks, self._job_tasks, task, chosen)
         self._coordinations[coordination.run.serial] = coordination
         coordination.begin()
         return True
@@ -63,10 +62,12 @@ class MultiInstance:
         if task.run is not None and (coordination := self._coordinations.get(task.run.serial)) is not None:
             coordination.launch(coordination.nodes.index(node))
 
-    def nodes(self, run: Run) -> list[Node]:
-        """All nodes of a task's try, the primary first."""
-        coordination = self._coordinations.get(run.serial)
-        return [run.node] if coordination is None else coordination.nodes
+    def preparation_failed(self, node: Node, waiting: list[Task]) -> None:
+        """The job preparation task failed on one of the nodes of tasks: they are tried elsewhere."""
+        for task in waiting:
+            coordination = self._coordinations.get(task.run.serial) if task.run is not None else None
+            if coordination is not None and node in coordination.nodes:
+                self._tasks.return_to_queue(task)
 
     def end(self, run: Run) -> None:
         """The primary's try is over: so are its coordination commands and what they have started, and the subtasks."""
@@ -82,30 +83,41 @@ class MultiInstance:
 class _Coordination:
     """The coordination commands of one try of one task; number 0 is the primary's, the others are those of its subtasks."""
 
-    def __init__(self, service: BatchService, task: Task, nodes: list[Node]) -> None:
-        self._service = service
+    def __init__(
+        self,
+        state: AccountState,
+        runs: ports.Runs,
+        tasks: ports.Tasks,
+        job_tasks: ports.JobTasks,
+        task: Task,
+        nodes: list[Node],
+    ) -> None:
+        self._state = state
+        self._runs = runs
+        self._tasks = tasks
+        self._job_tasks = job_tasks
         self._task = task
         self.nodes = nodes
         self._subtasks = task.subtasks or []
-        self._runs: list[Run] = []
+        self._commands: list[Run] = []
         self._waiting = set(range(len(nodes)))
-        self.run = service.tasks.place(task, nodes[0])
+        self.run = self._tasks.place(task, nodes[0])
 
     def begin(self) -> None:
         """Take room on all nodes, and start on those that the job preparation task leaves no work on."""
-        service, task = self._service, self._task
+        task = self._task
         for number, node in enumerate(self.nodes):
-            run = service.runs.reserve(node, "subtask" if number else "coordination", 1 if number else 0)
-            service.tasks.belongs(run, task)
-            self._runs.append(run)
+            run = self._runs.reserve(node, "subtask" if number else "coordination", 1 if number else 0)
+            self._tasks.belongs(run, task)
+            self._commands.append(run)
             node.tasks_run += 1 if number else 0
         for number, node in enumerate(self.nodes):
-            if service.jobs.job_tasks.prepare(task, node):
+            if self._job_tasks.prepare(task, node):
                 self.launch(number)
 
     def launch(self, number: int) -> None:
         """Start the coordination command on one node."""
-        service, task, node = self._service, self._task, self.nodes[number]
+        task, node = self._task, self.nodes[number]
         settings = task.spec["multiInstanceSettings"]
         directory = task.directory if number == 0 else f"{task.directory}/{number}"
 
@@ -115,10 +127,10 @@ class _Coordination:
                 "AZ_BATCH_TASK_WORKING_DIR": f"{root}/{directory}/wd",
                 "AZ_BATCH_IS_CURRENT_NODE_MASTER": "true" if number == 0 else "false",
             }
-            return service.tasks.variables(task, node, root) | host_variables(task, self.nodes, root) | own
+            return self._tasks.variables(task, node, root) | host_variables(task, self.nodes, root) | own
 
         request = RunRequest(
-            place=service.runs.place(node),
+            place=self._state.place(node),
             directory=directory,
             command_line=settings["coordinationCommandLine"],
             environment=variables,
@@ -131,25 +143,25 @@ class _Coordination:
         )
         if number == 0:
             # The limit of a try holds for all that it does, and this is where it begins.
-            service.runs.limit(self.run, task.spec["constraints"]["maxWallClockTime"], self._time_out)
+            self._runs.limit(self.run, task.spec["constraints"]["maxWallClockTime"], self._time_out)
         member = _Member(self, number)
-        service.runs.launch(self._runs[number], request, member, returned=member.returned)
+        self._runs.launch(self._commands[number], request, member, returned=member.returned)
 
     def _time_out(self, run: Run) -> None:
         run.timed_out = True
         if run.handle is not None:
             run.handle.kill()
         else:
-            self._service.tasks.coordination_failed(self._task, RunResult(None))
+            self._tasks.coordination_failed(self._task, RunResult(None))
 
     def started(self, number: int) -> None:
         """A coordination command runs: the primary's is where its task begins to run."""
         if number == 0:
-            self._service.tasks.run_started(self.run)
+            self._tasks.run_started(self.run)
             return
         subtask = self._subtasks[number - 1]
         self._enter(subtask, "running")
-        self._service.tasks.note_started(self._task, self.nodes[number], number, subtask.state_time)
+        self._tasks.note_started(self._task, self.nodes[number], number, subtask.state_time)
 
     def returned(self, number: int) -> None:
         """A coordination command has succeeded."""
@@ -157,31 +169,31 @@ class _Coordination:
         if number:
             self._subtasks[number - 1].returned = True
         if not self._waiting:
-            self._service.tasks.launch(self._task, host_variables(self._task, self.nodes, "{root}"))
+            self._tasks.launch(self._task, host_variables(self._task, self.nodes, "{root}"))
 
     def finished(self, number: int, run: Run, result: RunResult) -> None:
         """A coordination command has failed, or what it had started was lost with the node agent."""
         if result.lost:
-            self._service.tasks.return_to_queue(self._task)
+            self._tasks.return_to_queue(self._task)
             return
         if number:
             self._complete(number, task_rules.judge(result, timed_out=run.timed_out))
-        self._service.tasks.coordination_failed(self._task, result)
+        self._tasks.coordination_failed(self._task, result)
 
     def end(self) -> None:
         """End what still runs on all nodes, and the subtasks with it."""
-        service, task = self._service, self._task
+        task = self._task
         for node in self.nodes:
-            service.jobs.job_tasks.withdraw(task, node)
+            self._job_tasks.withdraw(task, node)
         for number, subtask in enumerate(self._subtasks, start=1):
             if subtask.state != "completed":
                 failure = None if subtask.returned else task_rules.PRIMARY_ENDED
                 code = 0 if subtask.returned else None
                 self._complete(number, task_rules.Outcome(code, failure, None, retryable=False))
-        for run in self._runs:
-            service.tasks.let_go(run)
+        for run in self._commands:
+            self._tasks.let_go(run)
             run.detached = True
-            service.runs.kill(run)
+            self._runs.kill(run)
 
     def _complete(self, number: int, outcome: task_rules.Outcome) -> None:
         subtask, node = self._subtasks[number - 1], self.nodes[number]
@@ -190,10 +202,10 @@ class _Coordination:
         if outcome.failure is None:
             node.tasks_succeeded += 1
         end = {"state": "completed", "endTime": subtask.end_time, "result": outcome.result}
-        self._service.tasks.note_ended(self._task, node, number, end | {"exitCode": outcome.exit_code})
+        self._tasks.note_ended(self._task, node, number, end | {"exitCode": outcome.exit_code})
 
     def _enter(self, subtask: Subtask, state: str) -> None:
-        now = self._service.clock.now() // 10 * 10
+        now = self._state.clock.now() // 10 * 10
         subtask.previous_state, subtask.previous_state_time = subtask.state, subtask.state_time
         subtask.state, subtask.state_time = state, now
         if state == "running":

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING
+from typing import Any
 
-from azure_batch_emulator.engine import timings, transitions
+from azure_batch_emulator.engine import ports, timings, transitions
 from azure_batch_emulator.engine.entities import TASK_KINDS, Node, Pool
+from azure_batch_emulator.engine.events import Events
 from azure_batch_emulator.engine.start_task import StartTask
+from azure_batch_emulator.engine.state import AccountState
 from azure_batch_emulator.wire.errors import BatchError, resource_error
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.engine.service import BatchService
 
 _BUSY_STATES = {
     "creating": "NodeBeingCreated",
@@ -34,16 +33,21 @@ _DURATIONS = {
 class Nodes:
     """Acts on the nodes of all pools of an account."""
 
-    def __init__(self, service: BatchService) -> None:
-        self._service = service
+    def __init__(
+        self, state: AccountState, events: Events, runs: ports.Runs, tasks: ports.Tasks, job_tasks: ports.JobTasks
+    ) -> None:
+        self._state = state
+        self._events = events
+        self._runs = runs
+        self._tasks = tasks
+        self._job_tasks = job_tasks
 
     def create(self, pool: Pool, *, dedicated: bool) -> Node:
         """Add a node in state ``creating``."""
-        service = self._service
-        now = service.clock.now()
+        now = self._state.clock.now()
         serial = pool.node_serial
         pool.node_serial += 1
-        name = hashlib.sha256(f"{service.random.random()}/{pool.id}/{serial}".encode()).hexdigest()
+        name = hashlib.sha256(f"{self._state.random.random()}/{pool.id}/{serial}".encode()).hexdigest()
         node = Node(
             id=f"tvmps_{name}_{'d' if dedicated else 'p'}",
             pool=pool,
@@ -55,17 +59,17 @@ class Nodes:
         )
         pool.nodes_change()
         pool.nodes[node.id] = node
-        service.executor.add_node(service.runs.place(node))
-        node.timer = service.clock.call_later(timings.NODE_CREATING, self._to_starting, node)
+        self._state.executor.add_node(self._state.place(node))
+        node.timer = self._state.clock.call_later(timings.NODE_CREATING, self._to_starting, node)
         return node
 
     def _to_starting(self, node: Node) -> None:
-        node.enter("starting", self._service.clock.now())
-        node.timer = self._service.clock.call_later(timings.NODE_STARTING, self._booted, node)
+        node.enter("starting", self._state.clock.now())
+        node.timer = self._state.clock.call_later(timings.NODE_STARTING, self._booted, node)
 
     def _booted(self, node: Node) -> None:
         node.timer = None
-        node.boot_time = self._service.clock.now() // 10 * 10
+        node.boot_time = self._state.clock.now() // 10 * 10
         node.packages = node.pool.spec.get("applicationPackageReferences", [])
         node.start_task = node.pool.spec.get("startTask")
         node.start_task_info = None
@@ -73,31 +77,29 @@ class Nodes:
             self._to_work(node)
             return
         if node.start_task["waitForSuccess"]:
-            node.enter("waitingforstarttask", self._service.clock.now())
-        StartTask(self._service, node).launch()
+            node.enter("waitingforstarttask", self._state.clock.now())
+        StartTask(self._state, self._runs, node, self._start_task_ended).launch()
         if not node.start_task["waitForSuccess"]:
             self._to_work(node)
 
     def _to_work(self, node: Node) -> None:
         """The node is ready for tasks."""
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         if node.state == "waitingforstarttask" or node.state == "starting":
             node.enter("idle" if node.scheduling_enabled else "offline", now)
         self.update_activity(node)
-        self._service.jobs.job_tasks.came_up(node)
+        self._events.node_ready(node)
         if node.after_drain and not node.working:
             self._drained(node)
-        self._service.scheduler.wake(node.pool)
+        self._events.room_added(node.pool)
 
-    def start_task_succeeded(self, node: Node) -> None:
-        """Called by the start task."""
-        if node.state == "waitingforstarttask":
+    def _start_task_ended(self, node: Node, failure: dict[str, Any] | None) -> None:
+        if node.state != "waitingforstarttask":
+            return
+        if failure is None:
             self._to_work(node)
-
-    def start_task_failed(self, node: Node) -> None:
-        """Called by the start task after its last try."""
-        if node.state == "waitingforstarttask":
-            node.enter("starttaskfailed", self._service.clock.now())
+        else:
+            node.enter("starttaskfailed", self._state.clock.now())
 
     def update_activity(self, node: Node) -> None:
         """Follow what runs: idle, running, or offline when nothing runs and scheduling is disabled."""
@@ -105,7 +107,7 @@ class Nodes:
             return
         wanted = "running" if node.working else "idle" if node.scheduling_enabled else "offline"
         if wanted != node.state:
-            node.enter(wanted, self._service.clock.now())
+            node.enter(wanted, self._state.clock.now())
 
     def run_ended(self, node: Node) -> None:
         """A run has given its slots back."""
@@ -116,12 +118,12 @@ class Nodes:
             self._drained(node)
         elif node.state == "leavingpool" and not node.busy:
             self._start_removal(node)
-        self._service.scheduler.wake(node.pool)
+        self._events.room_added(node.pool)
 
     def come_up(self, node: Node) -> None:
         """Begin again with a node that was on its way when the emulator stopped."""
-        node.state, node.state_time = "creating", self._service.clock.now()
-        node.timer = self._service.clock.call_later(timings.NODE_CREATING, self._to_starting, node)
+        node.state, node.state_time = "creating", self._state.clock.now()
+        node.timer = self._state.clock.call_later(timings.NODE_CREATING, self._to_starting, node)
 
     def resume(self, node: Node) -> None:
         """Go on with what a node from a state file was to do as soon as its tasks or data let it: the tasks have been requeued."""
@@ -189,7 +191,7 @@ class Nodes:
             raise BatchError("NodeAlreadyInTargetSchedulingState")
         node.scheduling_enabled = True
         self.update_activity(node)
-        self._service.scheduler.wake(node.pool)
+        self._events.room_added(node.pool)
 
     # -- draining: what reboot, deallocate and leaving have in common --
 
@@ -205,7 +207,7 @@ class Nodes:
             if node.timer is not None:
                 node.timer.cancel()
             node.state_before_leaving = node.state
-            node.enter("leavingpool", self._service.clock.now())
+            node.enter("leavingpool", self._state.clock.now())
         self._end_tasks(node, option)
         if not node.working:
             self._drained(node)
@@ -222,23 +224,23 @@ class Nodes:
             node.timer = None
         node.after_drain = None
         node.awaits_retention = False
-        node.enter(node.state_before_leaving, self._service.clock.now())
+        node.enter(node.state_before_leaving, self._state.clock.now())
         self.update_activity(node)
 
     def _end_tasks(self, node: Node, option: str) -> None:
         for run in list(node.runs.values()):
             if run.kind in TASK_KINDS and option == "requeue":
-                self._service.tasks.requeue(run)
+                self._tasks.requeue(run)
             elif run.kind in TASK_KINDS and option == "terminate":
-                self._service.tasks.end_run(run)
+                self._tasks.end_run(run)
 
     def _end_others(self, node: Node) -> None:
         """End what runs beside tasks: start, preparation and release tasks."""
         for run in list(node.runs.values()):
             if run.kind not in TASK_KINDS:
-                self._service.jobs.job_tasks.abandon(run)
+                self._job_tasks.abandon(run)
                 run.detached = True
-                self._service.runs.kill(run)
+                self._runs.kill(run)
 
     def _drained(self, node: Node) -> None:
         action = node.after_drain
@@ -256,24 +258,24 @@ class Nodes:
             self._start_removal(node)
             return
         state = _ACTIONS[action]
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         node.enter(state, now)
-        node.timer = self._service.clock.call_later(_DURATIONS[state], self._acted, node)
+        node.timer = self._state.clock.call_later(_DURATIONS[state], self._acted, node)
 
     def _wait_for_retention(self, node: Node) -> bool:
         """Whether there is data to wait for; if so, `_drained` is called again when its time is over."""
         if node.timer is not None:
             node.timer.cancel()
             node.timer = None
-        left = node.retained_until - self._service.clock.service_seconds()
+        left = node.retained_until - self._state.clock.service_seconds()
         if left <= 0 or not any(
             task.state == "completed" and not task.files_gone and node.id in task.node_ids
-            for job in self._service.job_table.values()
+            for job in self._state.job_table.values()
             for task in job.tasks.values()
         ):
             return False
         if left < math.inf:
-            node.timer = self._service.clock.call_later(left, self._drained, node)
+            node.timer = self._state.clock.call_later(left, self._drained, node)
         return True
 
     def data_gone(self, node: Node) -> None:
@@ -287,34 +289,32 @@ class Nodes:
             # Recorded: the step to deallocated leaves stateTransitionTime as it was.
             node.enter("deallocated", node.state_time)
             return
-        for record in node.job_tasks.values():
-            self._service.jobs.job_tasks.rebooted(record)
+        self._events.node_rebooted(node)
         if node.state == "reimaging":
             self.wipe(node)
         self._to_starting(node)
 
     def wipe(self, node: Node) -> None:
         """The node is as new: nothing is left on it, and nothing has been done there."""
-        self._service.executor.remove_node(self._service.runs.place(node))
-        self._service.executor.add_node(self._service.runs.place(node))
+        self._state.executor.remove_node(self._state.place(node))
+        self._state.executor.add_node(self._state.place(node))
         node.users.clear()
         node.job_tasks.clear()
         node.retained_until = 0.0
-        self._service.jobs.job_tasks.lost(node)
+        self._events.node_wiped(node)
 
     def _start_removal(self, node: Node) -> None:
         node.after_drain = None
         if node.timer is not None:
             node.timer.cancel()
-        node.timer = self._service.clock.call_later(timings.NODE_REMOVAL, self._gone, node)
+        node.timer = self._state.clock.call_later(timings.NODE_REMOVAL, self._gone, node)
 
     def _gone(self, node: Node) -> None:
         node.timer = None
         node.pool.nodes_change()
         node.pool.nodes.pop(node.id, None)
-        self._service.executor.remove_node(self._service.runs.place(node))
-        self._service.jobs.job_tasks.lost(node)
-        self._service.pools.node_gone(node.pool)
+        self._state.executor.remove_node(self._state.place(node))
+        self._events.node_gone(node)
 
     # -- mishaps --
 
@@ -325,15 +325,15 @@ class Nodes:
             IllegalTransitionError: it leaves or is preempted already; nothing has changed then.
         """
         self._interrupt(node, "preempted")
-        node.enter("preempted", self._service.clock.now())
+        node.enter("preempted", self._state.clock.now())
         self._lose_runs(node)
-        node.timer = self._service.clock.call_later(timings.NODE_ALLOCATION * 2, self._recreated, node)
+        node.timer = self._state.clock.call_later(timings.NODE_ALLOCATION * 2, self._recreated, node)
 
     def _recreated(self, node: Node) -> None:
-        node.enter("creating", self._service.clock.now())
+        node.enter("creating", self._state.clock.now())
         node.boot_time = None
         self.wipe(node)
-        node.timer = self._service.clock.call_later(timings.NODE_CREATING, self._to_starting, node)
+        node.timer = self._state.clock.call_later(timings.NODE_CREATING, self._to_starting, node)
 
     def _interrupt(self, node: Node, state: str) -> None:
         """Call off what a node is about to do, because a mishap comes between.
@@ -358,7 +358,7 @@ class Nodes:
         """
         # Where a node can become unusable, an order may make its start task fail as well.
         self._interrupt(node, "unusable" if state == "starttaskfailed" else state)
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         if state == "starttaskfailed":
             if node.state != "waitingforstarttask":
                 self._lose_runs(node)
@@ -381,8 +381,8 @@ class Nodes:
     def _lose_runs(self, node: Node) -> None:
         for run in list(node.runs.values()):
             if run.kind in TASK_KINDS:
-                self._service.tasks.requeue(run)
+                self._tasks.requeue(run)
             else:
-                self._service.jobs.job_tasks.abandon(run)
+                self._job_tasks.abandon(run)
                 run.detached = True
-                self._service.runs.kill(run)
+                self._runs.kill(run)

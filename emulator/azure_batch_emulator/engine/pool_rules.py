@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from azure_batch_emulator.wire.errors import resource_error
+from azure_batch_emulator.wire.errors import BatchError, resource_error
 
 # The D, DS and A series of old name a size by its rank and not by its cores.
 _RANKED = {"1": 1, "2": 2, "3": 4, "4": 8, "5": 16, "11": 2, "12": 4, "13": 8, "14": 16, "15": 20}
@@ -23,6 +23,12 @@ def cores_of(vm_size: str) -> int:
     if family in ("d", "ds") and version in (None, "v2", "v2_promo") and number in _RANKED:
         return _RANKED[number]
     return max(1, int(number))
+
+
+def check_active(state: str) -> None:
+    """Raises BatchError 409 PoolBeingDeleted."""
+    if state == "deleting":
+        raise BatchError("PoolBeingDeleted")
 
 
 class NodeView(Protocol):

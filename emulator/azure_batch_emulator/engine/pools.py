@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from azure_batch_emulator.engine import environment, machine_rules, pool_rules, timings
+from azure_batch_emulator.engine import machine_rules, packages, pool_rules, ports, timings
 from azure_batch_emulator.engine.entities import Node, Pool
-from azure_batch_emulator.engine.environment import Package
+from azure_batch_emulator.engine.events import Events
 from azure_batch_emulator.engine.lag import Lagging
+from azure_batch_emulator.engine.state import AccountState
 from azure_batch_emulator.schema.machines import with_user_defaults
 from azure_batch_emulator.schema.pools import EMPTY_POOL_ONLY
 from azure_batch_emulator.wire.durations import duration_seconds
 from azure_batch_emulator.wire.errors import BatchError, invalid_property
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.engine.service import BatchService
 
 _SCALE = ("targetDedicatedNodes", "targetLowPriorityNodes", "enableAutoScale", "autoScaleFormula")
 _SCALE_PROPERTIES = frozenset({*_SCALE, "autoScaleEvaluationInterval", "resizeTimeout"})
@@ -26,8 +23,11 @@ _DELETED_RESIZE_TIMEOUT = "PT7M9.497S"
 class Pools:
     """Acts on the pools of an account."""
 
-    def __init__(self, service: BatchService) -> None:
-        self._service = service
+    def __init__(self, state: AccountState, events: Events, nodes: ports.Nodes, auto_scale: ports.AutoScale) -> None:
+        self._state = state
+        self._events = events
+        self._nodes = nodes
+        self._auto_scale = auto_scale
         # Pool id to (most nodes the next allocations yield, error shown for it): set by the admin API.
         self.allocation_faults: dict[str, tuple[int, dict[str, Any]]] = {}
 
@@ -37,18 +37,17 @@ class Pools:
         Raises:
             BatchError: 409 for an existing id or a full quota, 400 for settings that do not fit together.
         """
-        service = self._service
-        existing = service.pool_table.get(pool_id.lower())
+        existing = self._state.pool_table.get(pool_id.lower())
         if existing is not None:
             raise BatchError("PoolBeingDeleted" if existing.state == "deleting" else "PoolExists")
-        if len(service.pool_table) >= service.quotas.pools:
+        if len(self._state.pool_table) >= self._state.quotas.pools:
             raise BatchError("PoolQuotaReached")
         spec = with_user_defaults({"certificateReferences": [], **spec})
         self._check(spec)
-        self.check_packages(spec.get("applicationPackageReferences", ()))
+        packages.check(self._state.applications, spec.get("applicationPackageReferences", ()))
         if spec["enableAutoScale"]:
-            service.auto_scale.check_syntax(spec["autoScaleFormula"])
-        now = service.clock.now()
+            self._auto_scale.check_syntax(spec["autoScaleFormula"])
+        now = self._state.clock.now()
         pool = Pool(
             id=pool_id,
             spec={name: value for name, value in spec.items() if name not in _SCALE_PROPERTIES and name != "id"},
@@ -59,12 +58,12 @@ class Pools:
             target_dedicated=spec.get("targetDedicatedNodes", 0),
             target_low_priority=spec.get("targetLowPriorityNodes", 0),
             resize_timeout=spec["resizeTimeout"],
-            past=Lagging(service.lag),
+            past=Lagging(self._state.lag),
         )
-        service.pool_table[pool_id.lower()] = pool
+        self._state.pool_table[pool_id.lower()] = pool
         self._begin(pool, "requeue")
         if spec["enableAutoScale"]:
-            service.auto_scale.begin(pool, spec["autoScaleFormula"], spec["autoScaleEvaluationInterval"])
+            self._auto_scale.begin(pool, spec["autoScaleFormula"], spec["autoScaleEvaluationInterval"])
         return pool
 
     def _check(self, spec: dict[str, Any]) -> None:
@@ -75,31 +74,9 @@ class Pools:
             raise invalid_property(
                 "taskSlotsPerNode", slots, f"The value must be between 1 and {most} for this vmSize."
             )
-        machine_rules.check_image(spec, self._service.images)
+        machine_rules.check_image(spec, self._state.images)
         machine_rules.check_users(spec)
-        machine_rules.check_subnet(spec.get("networkConfiguration"), self._service.subscription)
-
-    def check_packages(self, references: Any) -> None:
-        """Raises BatchError 409 InvalidApplicationPackageReferences for an unknown application or version."""
-        for reference in references:
-            application = self._service.applications.get(reference["applicationId"].lower())
-            versions: Any = application["versions"] if application else ()
-            if application is None or ("version" in reference and reference["version"] not in versions):
-                values = {
-                    reference["applicationId"]: "The specified application package does not exist.",
-                }
-                raise BatchError("InvalidApplicationPackageReferences", values)
-
-    def package_variables(self, node: Node, root: str, task: Mapping[str, Any] | None = None) -> dict[str, str]:
-        """Where the packages of a node are, and those of a task if it has some."""
-        packages = []
-        for references in (node.packages, (task or {}).get("applicationPackageReferences", ())):
-            for reference in references:
-                name, given = reference["applicationId"], reference.get("version", "")
-                application = self._service.applications.get(name.lower(), {"id": name, "versions": []})
-                version = given or (application["versions"] or [""])[-1]
-                packages.append(Package(application["id"], given, version))
-        return environment.package_variables(root, packages, windows=node.windows)
+        machine_rules.check_subnet(spec.get("networkConfiguration"), self._state.subscription)
 
     # -- resizing --
 
@@ -119,43 +96,41 @@ class Pools:
             body["resizeTimeout"],
             body["nodeDeallocationOption"],
         )
-        pool.last_modified = self._service.clock.now()
+        pool.last_modified = self._state.clock.now()
 
     def set_targets(self, pool: Pool, dedicated: int, low_priority: int, timeout: str, option: str) -> None:
         """Change targets and begin to follow them; the pool is steady."""
         pool.target_dedicated, pool.target_low_priority = dedicated, low_priority
         pool.resize_timeout = timeout
-        pool.enter_allocation("resizing", self._service.clock.now())
+        pool.enter_allocation("resizing", self._state.clock.now())
         self._begin(pool, option)
+
+    def follow_formula(self, pool: Pool, dedicated: int, low_priority: int, option: str) -> None:
+        """A formula has new targets for a pool that is steady."""
+        self.set_targets(pool, dedicated, low_priority, pool.resize_timeout, option)
 
     def check_steady(self, pool: Pool) -> None:
         """Raises BatchError 409 PoolBeingDeleted or PoolBeingResized."""
-        self.check_active(pool)
+        pool_rules.check_active(pool.state)
         if pool.allocation_state != "steady":
             raise BatchError("PoolBeingResized")
-
-    def check_active(self, pool: Pool) -> None:
-        """Raises BatchError 409 PoolBeingDeleted."""
-        if pool.state == "deleting":
-            raise BatchError("PoolBeingDeleted")
 
     def _begin(self, pool: Pool, option: str) -> None:
         """Compare nodes with targets and start to add and remove."""
         self._cancel_allocation(pool)
         plan = self._plan(pool)
         for node_id in plan.remove:
-            self._service.nodes.drain(pool.nodes[node_id], "leave", option)
+            self._nodes.drain(pool.nodes[node_id], "leave", option)
         self._pursue(pool, plan)
 
     def _plan(self, pool: Pool) -> pool_rules.ResizePlan:
-        service = self._service
         cores = pool_rules.cores_of(pool.spec["vmSize"])
         plan = pool_rules.plan_resize(
             pool.nodes.values(),
             pool.target_dedicated,
             pool.target_low_priority,
-            (service.quotas.dedicated_cores - service.cores_used(dedicated=True)) // cores,
-            (service.quotas.low_priority_cores - service.cores_used(dedicated=False)) // cores,
+            (self._state.quotas.dedicated_cores - self._state.cores_used(dedicated=True)) // cores,
+            (self._state.quotas.low_priority_cores - self._state.cores_used(dedicated=False)) // cores,
         )
         if pool.id.lower() not in self.allocation_faults:
             return plan
@@ -164,7 +139,7 @@ class Pools:
 
     def _pursue(self, pool: Pool, plan: pool_rules.ResizePlan) -> None:
         """Add what there is room for; seek the rest until the resize timeout is over (docs/azure-batch.md#pools)."""
-        later = self._service.clock.call_later
+        later = self._state.clock.call_later
         pool.resize_errors = list(plan.errors)
         if (plan.errors or plan.remove) and pool.resize_timer is None:
             self._limit(pool)
@@ -185,7 +160,7 @@ class Pools:
     def _limit(self, pool: Pool) -> None:
         """Watch over resizeTimeout, which holds for the allocation of nodes as for their removal."""
         seconds = duration_seconds(pool.resize_timeout)
-        pool.resize_timer = self._service.clock.call_later(seconds, self._time_out, pool)
+        pool.resize_timer = self._state.clock.call_later(seconds, self._time_out, pool)
 
     def _time_out(self, pool: Pool) -> None:
         """The target was not reached in time: the resize ends, the targets stay, and the errors tell why."""
@@ -202,8 +177,8 @@ class Pools:
     def _keep_waiting_nodes(self, pool: Pool) -> None:
         """Nodes that still wait for their tasks or data do not leave any more; what is being torn down does."""
         for node in pool.nodes.values():
-            if node.state == "leavingpool" and node.after_drain and self._service.nodes.can_stay(node):
-                self._service.nodes.stay(node)
+            if node.state == "leavingpool" and node.after_drain and self._nodes.can_stay(node):
+                self._nodes.stay(node)
 
     def resume(self, pool: Pool) -> None:
         """Go on with a pool that comes from a state file."""
@@ -211,9 +186,9 @@ class Pools:
         if pool.allocation_state == "resizing":
             self._begin(pool, "requeue")
         elif pool.allocation_state == "stopping":
-            pool.allocation_timer = self._service.clock.call_later(timings.STOP_RESIZE, self._stopped, pool)
+            pool.allocation_timer = self._state.clock.call_later(timings.STOP_RESIZE, self._stopped, pool)
         if pool.enable_auto_scale and pool.auto_scale_formula and pool.auto_scale_interval:
-            self._service.auto_scale.begin(pool, pool.auto_scale_formula, pool.auto_scale_interval)
+            self._auto_scale.begin(pool, pool.auto_scale_formula, pool.auto_scale_interval)
 
     def _cancel_allocation(self, pool: Pool) -> None:
         if pool.allocation_timer is not None:
@@ -227,7 +202,7 @@ class Pools:
         pool.allocation_timer = None
         for kind, number in ((True, dedicated), (False, low_priority)):
             for _ in range(number):
-                self._service.nodes.create(pool, dedicated=kind)
+                self._nodes.create(pool, dedicated=kind)
         pool.communication_mode = "simplified"
         if pool.resize_errors:
             self._seek(pool)
@@ -242,9 +217,9 @@ class Pools:
         self._cancel_allocation(pool)
         if not pool.nodes:
             pool.communication_mode = None
-        pool.enter_allocation("steady", self._service.clock.now())
+        pool.enter_allocation("steady", self._state.clock.now())
         self.settled(pool)
-        self._service.scheduler.wake(pool)
+        self._events.room_added(pool)
 
     def settled(self, pool: Pool) -> None:
         """The pool is past its creation, or gone: calls that were held until then go on."""
@@ -253,8 +228,9 @@ class Pools:
         for go_on in callers:
             go_on()
 
-    def node_gone(self, pool: Pool) -> None:
+    def node_gone(self, node: Node) -> None:
         """A node has left."""
+        pool = node.pool
         if pool.state == "deleting":
             if not pool.nodes:
                 self._gone(pool)
@@ -269,14 +245,14 @@ class Pools:
         Raises:
             BatchError: 409 when the pool is steady already.
         """
-        self.check_active(pool)
+        pool_rules.check_active(pool.state)
         if pool.allocation_state == "steady":
             raise BatchError("OperationNotValidOnPool", {"Reason": "The pool is not being resized."})
         if pool.allocation_state == "stopping":
             return
         self._cancel_allocation(pool)
-        pool.enter_allocation("stopping", self._service.clock.now())
-        pool.allocation_timer = self._service.clock.call_later(timings.STOP_RESIZE, self._stopped, pool)
+        pool.enter_allocation("stopping", self._state.clock.now())
+        pool.allocation_timer = self._state.clock.call_later(timings.STOP_RESIZE, self._stopped, pool)
 
     def _stopped(self, pool: Pool) -> None:
         pool.allocation_timer = None
@@ -285,9 +261,9 @@ class Pools:
             return
         current = (pool.count(dedicated=True), pool.count(dedicated=False))
         pool.resize_errors = pool_rules.stop_errors(current, (pool.target_dedicated, pool.target_low_priority))
-        pool.enter_allocation("steady", self._service.clock.now())
+        pool.enter_allocation("steady", self._state.clock.now())
         self.settled(pool)
-        self._service.scheduler.wake(pool)
+        self._events.room_added(pool)
 
     def remove_nodes(self, pool: Pool, body: dict[str, Any]) -> None:
         """Remove chosen nodes; the targets drop at once (recorded).
@@ -302,7 +278,7 @@ class Pools:
         missing = [node_id for node_id in ids if node_id not in pool.nodes]
         if missing:
             raise BatchError("NodeNotFound")
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         pool.enter_allocation("resizing", now)
         pool.last_modified = now
         pool.resize_errors = []
@@ -314,7 +290,7 @@ class Pools:
                 pool.target_dedicated = max(0, pool.target_dedicated - 1)
             else:
                 pool.target_low_priority = max(0, pool.target_low_priority - 1)
-            self._service.nodes.drain(node, "leave", body["nodeDeallocationOption"])
+            self._nodes.drain(node, "leave", body["nodeDeallocationOption"])
 
     # -- properties --
 
@@ -324,7 +300,7 @@ class Pools:
         Raises:
             BatchError: 409 for a change that needs a pool without nodes.
         """
-        self.check_active(pool)
+        pool_rules.check_active(pool.state)
         needs_empty = sorted(EMPTY_POOL_ONLY & changes.keys())
         if needs_empty and (pool.nodes or pool.target_dedicated or pool.target_low_priority):
             reason = f"{', '.join(needs_empty)} can be changed only when the pool has no nodes."
@@ -332,17 +308,17 @@ class Pools:
         spec = with_user_defaults(pool.spec | changes)
         self._check(spec)
         # Those that the pool has may have been withdrawn since.
-        self.check_packages(changes.get("applicationPackageReferences") or ())
+        packages.check(self._state.applications, changes.get("applicationPackageReferences") or ())
         pool.spec = {name: value for name, value in spec.items() if value != [] or name == "certificateReferences"}
-        pool.last_modified = self._service.clock.now()
+        pool.last_modified = self._state.clock.now()
 
     def replace_properties(self, pool: Pool, body: dict[str, Any]) -> None:
         """updateproperties: what is left out is removed (docs/azure-batch.md#changes)."""
-        self.check_active(pool)
-        self.check_packages(body["applicationPackageReferences"])
+        pool_rules.check_active(pool.state)
+        packages.check(self._state.applications, body["applicationPackageReferences"])
         spec = {name: value for name, value in pool.spec.items() if name != "startTask"} | body
         pool.spec = {name: value for name, value in spec.items() if value != [] or name == "certificateReferences"}
-        pool.last_modified = self._service.clock.now()
+        pool.last_modified = self._state.clock.now()
 
     # -- deletion --
 
@@ -352,11 +328,10 @@ class Pools:
         Raises:
             BatchError: 409 PoolBeingDeleted the second time.
         """
-        self.check_active(pool)
-        service = self._service
-        now = service.clock.now()
+        pool_rules.check_active(pool.state)
+        now = self._state.clock.now()
         self._cancel_allocation(pool)
-        service.auto_scale.forget(pool)
+        self._auto_scale.forget(pool)
         pool.enter("deleting", now)
         pool.last_modified = now
         pool.target_dedicated = pool.target_low_priority = 0
@@ -369,11 +344,11 @@ class Pools:
         for node in list(pool.nodes.values()):
             # Nodes that are leaving anyway wait no longer for their tasks and data.
             if node.state != "leavingpool" or node.after_drain:
-                service.nodes.drain(node, "leave", "requeue")
+                self._nodes.drain(node, "leave", "requeue")
         if not pool.nodes:
-            pool.allocation_timer = service.clock.call_later(timings.EMPTY_POOL_DELETE, self._gone, pool)
+            pool.allocation_timer = self._state.clock.call_later(timings.EMPTY_POOL_DELETE, self._gone, pool)
 
     def _gone(self, pool: Pool) -> None:
-        if self._service.pool_table.get(pool.id.lower()) is pool:
-            del self._service.pool_table[pool.id.lower()]
+        if self._state.pool_table.get(pool.id.lower()) is pool:
+            del self._state.pool_table[pool.id.lower()]
         self.allocation_faults.pop(pool.id.lower(), None)

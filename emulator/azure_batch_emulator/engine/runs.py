@@ -3,46 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
 
+from azure_batch_emulator.engine import ports
 from azure_batch_emulator.engine.entities import Node, Run
-from azure_batch_emulator.executors.base import NodePlace, RunRequest, RunResult
+from azure_batch_emulator.engine.events import Events
+from azure_batch_emulator.engine.state import AccountState
+from azure_batch_emulator.executors.base import RunRequest, RunResult
 from azure_batch_emulator.wire.durations import INFINITE
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.engine.service import BatchService
-
-
-class RunOwner(Protocol):
-    """The task, start task or job task that a run belongs to."""
-
-    def run_started(self, run: Run) -> None:
-        """The command itself runs now."""
-
-    def run_finished(self, run: Run, result: RunResult) -> None:
-        """Called once, just before the run's slots are free, and not for a detached run."""
 
 
 class Runs:
     """Starts and ends runs."""
 
-    def __init__(self, service: BatchService) -> None:
-        self._service = service
+    def __init__(self, state: AccountState, events: Events, limits: ports.Limits) -> None:
+        self._state = state
+        self._events = events
+        self._limits = limits
 
     def reserve(self, node: Node, kind: str, slots: int) -> Run:
         """Take slots on a node for a command that will be started with `launch`."""
-        run = Run(next(self._service.serial), kind, node, slots)
+        run = Run(next(self._state.serial), kind, node, slots)
         node.runs[run.serial] = run
         node.slots_used += slots
         if kind in ("task", "subtask"):
-            self._service.nodes.update_activity(node)
+            self._events.run_reserved(node)
         return run
 
     def launch(
         self,
         run: Run,
         request: RunRequest,
-        owner: RunOwner,
+        owner: ports.RunOwner,
         wall_clock: str = INFINITE,
         returned: Callable[[], None] | None = None,
     ) -> None:
@@ -53,20 +44,19 @@ class Runs:
         """
         run.name = request.run_id
         observer = _Observer(self, run, owner, returned)
-        run.handle = self._service.executor.start(request, observer)
+        run.handle = self._state.executor.start(request, observer)
         if wall_clock != INFINITE:
             self.limit(run, wall_clock, self._time_out)
 
     def limit(self, run: Run, wall_clock: str, callback: Callable[[Run], None]) -> None:
         """Call back when a run has had its wall-clock time, from now on, unless it ends before."""
-        limits = self._service.limits
-        run.wall_clock = limits.watch(wall_clock, limits.reading(), callback, run)
+        run.wall_clock = self._limits.watch(wall_clock, self._limits.reading(), callback, run)
 
-    def refuse(self, run: Run, request: RunRequest, owner: RunOwner, code: str, message: str) -> None:
+    def refuse(self, run: Run, request: RunRequest, owner: ports.RunOwner, code: str, message: str) -> None:
         """End a run whose slots are reserved and whose command cannot be started."""
         run.name = request.run_id
         result = RunResult(None, failure=("UserError", code, message, (("Message", message),)))
-        self._service.clock.call_later(0.0, _Observer(self, run, owner).on_finished, result)
+        self._state.clock.call_later(0.0, _Observer(self, run, owner).on_finished, result)
 
     def kill(self, run: Run) -> None:
         """End a run; its owner hears of it unless the run is detached."""
@@ -88,19 +78,15 @@ class Runs:
         node = run.node
         node.runs.pop(run.serial, None)
         node.slots_used -= run.slots
-        self._service.nodes.run_ended(node)
+        self._events.run_released(node)
 
     def now(self) -> int:
         """The present, in ticks."""
-        return self._service.clock.now()
+        return self._state.clock.now()
 
     def ended(self, run: Run, result: RunResult) -> None:
         """Note a run that is over."""
-        self._service.timeline.ended(run, self.now(), result)
-
-    def place(self, node: Node) -> NodePlace:
-        """The node's place for the executor."""
-        return NodePlace(self._service.account, node.pool.id, node.id)
+        self._state.timeline.ended(run, self.now(), result)
 
     def _time_out(self, run: Run) -> None:
         run.timed_out = True
@@ -111,7 +97,7 @@ class Runs:
 class _Observer:
     __slots__ = ("_owner", "_returned", "_run", "_runs")
 
-    def __init__(self, runs: Runs, run: Run, owner: RunOwner, returned: Callable[[], None] | None = None) -> None:
+    def __init__(self, runs: Runs, run: Run, owner: ports.RunOwner, returned: Callable[[], None] | None = None) -> None:
         self._runs = runs
         self._run = run
         self._owner = owner

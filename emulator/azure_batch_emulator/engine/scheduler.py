@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
-
+from azure_batch_emulator.engine import ports
 from azure_batch_emulator.engine.entities import Job, Node, Pool, Task
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.engine.service import BatchService
+from azure_batch_emulator.engine.placement import can_run, choose_node
+from azure_batch_emulator.engine.state import AccountState
 
 
 class Scheduler:
     """Fills free slots. `wake` may be called as often as one likes: one pass follows."""
 
-    def __init__(self, service: BatchService) -> None:
-        self._service = service
+    def __init__(self, state: AccountState, tasks: ports.Tasks, multi_instance: ports.MultiInstance) -> None:
+        self._state = state
+        self._tasks = tasks
+        self._multi_instance = multi_instance
         self.jobs_of_pool: dict[str, dict[str, Job]] = {}
 
     def enter(self, job: Job) -> None:
@@ -30,13 +29,9 @@ class Scheduler:
         if not jobs:
             self.jobs_of_pool.pop(job.pool_id.lower(), None)
 
-    def withdraw(self, task: Task) -> None:
-        """Take an active task out of its job's queue."""
-        task.job.ready.discard(task)
-
     def wake_id(self, pool_id: str) -> None:
         """As `wake`, for a pool that may not exist."""
-        pool = self._service.pool_table.get(pool_id.lower())
+        pool = self._state.pool_table.get(pool_id.lower())
         if pool is not None:
             self.wake(pool)
 
@@ -44,7 +39,7 @@ class Scheduler:
         """Something has changed: look for work soon."""
         if not pool.scheduling_pending:
             pool.scheduling_pending = True
-            self._service.clock.call_later(0.0, self._pass, pool)
+            self._state.clock.call_later(0.0, self._pass, pool)
 
     def _pass(self, pool: Pool) -> None:
         pool.scheduling_pending = False
@@ -73,18 +68,18 @@ class Scheduler:
             task = job.ready.take(max(free.values()))
             if task is None:
                 break
-            if (problem := self._service.tasks.misfit(task, pool)) is not None:
-                self._service.tasks.fail_launch(task, *problem)
+            if (problem := self._tasks.misfit(task, pool)) is not None:
+                self._tasks.fail_launch(task, *problem)
             elif task.spec.get("multiInstanceSettings"):
-                if not self._service.jobs.multi_instance.possible(task, pool):
+                if not self._multi_instance.possible(task, pool):
                     # It stays active, and stands in nobody's way.
                     skipped.append(task)
-                elif not self._service.jobs.multi_instance.assign(task, pool, list(free)):
+                elif not self._multi_instance.assign(task, pool, list(free)):
                     skipped.append(task)
                     break
                 free = {node: left for node in free if (left := node.free_slots) > 0}
             elif (node := choose_node(task, free, pack=pack)) is not None:
-                self._service.tasks.assign(task, node)
+                self._tasks.assign(task, node)
                 free[node] = node.free_slots
                 if free[node] <= 0:
                     del free[node]
@@ -93,33 +88,3 @@ class Scheduler:
                 skipped.append(task)
         job.ready.give_back(skipped)
         nodes[:] = [node for node in nodes if node.free_slots > 0]
-
-
-def can_run(job: Job, node: Node) -> bool:
-    """Whether a node takes tasks of a job: not after its job preparation task has failed there."""
-    if "jobPreparationTask" not in job.spec:
-        return True
-    prepared = node.job_tasks.get(job.id.lower())
-    return prepared is None or not prepared.failed
-
-
-def choose_node(task: Task, free: Mapping[Node, int], *, pack: bool) -> Node | None:
-    """The node for a task: the one it asks for if that is free, else the fullest or the emptiest that fits.
-
-    Args:
-        free: slots of the nodes that take tasks of its job and have free ones.
-    """
-    needed: int = task.spec["requiredSlots"]
-    fitting: Iterable[Node] = free if needed == 1 else [node for node, slots in free.items() if slots >= needed]
-    if task.is_job_manager:
-        manager = task.job.spec["jobManagerTask"]
-        if not manager["allowLowPriorityNode"]:
-            fitting = [node for node in fitting if node.dedicated]
-        if manager["runExclusive"]:
-            fitting = [node for node in fitting if not node.working]
-    affinity = task.spec.get("affinityInfo", {}).get("affinityId", "")
-    if affinity:
-        for node in fitting:
-            if affinity in (f"TVM:{node.id}", node.id):
-                return node
-    return min(fitting, key=lambda node: (free[node] if pack else -free[node], node.index), default=None)

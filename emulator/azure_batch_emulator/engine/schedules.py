@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from azure_batch_emulator.engine import timings
+from azure_batch_emulator.engine import ports, timings
 from azure_batch_emulator.engine.entities import Job, JobSchedule
+from azure_batch_emulator.engine.state import AccountState
 from azure_batch_emulator.wire.durations import duration_seconds
 from azure_batch_emulator.wire.errors import BatchError
 from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, parse_timestamp
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.engine.service import BatchService
 
 _STATE_ERRORS = {
     "deleting": "JobScheduleBeingDeleted",
@@ -25,8 +23,10 @@ _EXISTING = {"deleting": "JobScheduleBeingDeleted", "completed": "JobScheduleCom
 class Schedules:
     """Acts on the job schedules of an account."""
 
-    def __init__(self, service: BatchService) -> None:
-        self._service = service
+    def __init__(self, state: AccountState, jobs: ports.Jobs, auto_pools: ports.AutoPools) -> None:
+        self._state = state
+        self._jobs = jobs
+        self._auto_pools = auto_pools
 
     def create(self, schedule_id: str, spec: dict[str, Any]) -> JobSchedule:
         """Create a schedule; without doNotRunUntil its first job exists at once.
@@ -34,18 +34,17 @@ class Schedules:
         Raises:
             BatchError: 409 for an id in use or a full quota.
         """
-        service = self._service
-        existing = service.schedule_table.get(schedule_id.lower())
+        existing = self._state.schedule_table.get(schedule_id.lower())
         if existing is not None:
             raise BatchError(_EXISTING.get(existing.state, "JobScheduleExists"))
-        if schedule_id.lower() in service.job_table:
+        if schedule_id.lower() in self._state.job_table:
             raise BatchError("JobWithSameIdExists")
-        service.check_active_quota()
-        service.jobs.check(spec["jobSpecification"])
-        now = service.clock.now()
+        self._state.check_active_quota()
+        self._jobs.check(spec["jobSpecification"])
+        now = self._state.clock.now()
         spec = {name: value for name, value in spec.items() if name != "id"}
         schedule = JobSchedule(schedule_id, spec, now, now, now)
-        service.schedule_table[schedule_id.lower()] = schedule
+        self._state.schedule_table[schedule_id.lower()] = schedule
         self._plan(schedule, first=True)
         return schedule
 
@@ -57,12 +56,12 @@ class Schedules:
         """
         self._check(schedule)
         if "jobSpecification" in changes:
-            self._service.jobs.check(changes["jobSpecification"])
+            self._jobs.check(changes["jobSpecification"])
         kept = {name: value for name, value in schedule.spec.items() if not replace or name == "displayName"}
         schedule.spec = kept | ({"schedule": {}} if replace else {}) | changes
         if schedule.auto_pool_kept and "autoPoolSpecification" not in schedule.spec["jobSpecification"]["poolInfo"]:
             schedule.auto_pool_id = None
-        schedule.last_modified = self._service.clock.now()
+        schedule.last_modified = self._state.clock.now()
         if "schedule" in changes or replace:
             self._plan(schedule, first=not schedule.job_serial)
 
@@ -71,7 +70,7 @@ class Schedules:
         self._check(schedule)
         if schedule.state == "disabled":
             raise BatchError("JobScheduleDisabled")
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         schedule.enter("disabled", now)
         schedule.last_modified = now
         self._stop_timer(schedule)
@@ -81,8 +80,8 @@ class Schedules:
         self._check(schedule)
         if schedule.state == "active":
             return
-        self._service.check_active_quota()
-        now = self._service.clock.now()
+        self._state.check_active_quota()
+        now = self._state.clock.now()
         schedule.enter("active", now)
         schedule.last_modified = now
         self._plan(schedule, first=not schedule.job_serial)
@@ -94,15 +93,15 @@ class Schedules:
             BatchError: 409 when it has ended or is about to.
         """
         self._check(schedule)
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         schedule.enter("terminating", now)
         schedule.last_modified = now
         schedule.next_run = None
         self._stop_timer(schedule)
-        for job in self.jobs(schedule):
+        for job in self._state.jobs_of(schedule):
             # The wire's word for it, whatever the documentation says (recorded).
-            self._service.jobs.end_by_service(job, "TerminateWorkitem")
-        self._service.clock.call_later(timings.SCHEDULE_TERMINATE, self._completed, schedule)
+            self._jobs.end_by_service(job, "TerminateWorkitem")
+        self._state.clock.call_later(timings.SCHEDULE_TERMINATE, self._completed, schedule)
 
     def delete(self, schedule: JobSchedule) -> None:
         """Delete a schedule and its jobs; the ETag stays (recorded).
@@ -113,27 +112,23 @@ class Schedules:
         if schedule.state == "deleting":
             raise BatchError("JobScheduleBeingDeleted")
         self._stop_timer(schedule)
-        schedule.enter("deleting", self._service.clock.now())
+        schedule.enter("deleting", self._state.clock.now())
         # Recorded: what terminating had taken away is back while the schedule is being deleted.
         schedule.end_time = None
         interval = schedule.spec.get("schedule", {}).get("recurrenceInterval")
         if schedule.next_run is None and interval is not None:
-            step = duration_seconds(interval) / self._service.clock.scale
+            step = duration_seconds(interval) / self._state.clock.scale
             schedule.next_run = schedule.created + int(step * TICKS_PER_SECOND)
-        for job in self.jobs(schedule):
+        for job in self._state.jobs_of(schedule):
             if job.state != "deleting":
-                self._service.jobs.delete(job)
-        self._service.clock.call_later(timings.SCHEDULE_DELETE, self._gone, schedule)
-
-    def jobs(self, schedule: JobSchedule) -> list[Job]:
-        """The jobs that a schedule has made and that still exist."""
-        return [job for job in self._service.job_table.values() if job.schedule_id == schedule.id]
+                self._jobs.delete(job)
+        self._state.clock.call_later(timings.SCHEDULE_DELETE, self._gone, schedule)
 
     def job_ended(self, job: Job) -> None:
         """A job is completed or gone: start the next if it is due, or end the schedule."""
         if job.schedule_id is None:
             return
-        schedule = self._service.schedule_table.get(job.schedule_id.lower())
+        schedule = self._state.schedule_table.get(job.schedule_id.lower())
         if schedule is None:
             return
         if schedule.state == "active":
@@ -141,12 +136,12 @@ class Schedules:
 
     def _look_soon(self, schedule: JobSchedule) -> None:
         """The service never acts at once: a due job starts, and a schedule ends, a moment after the last job."""
-        self._service.clock.call_later(timings.COMPLETION_CHECK, self._look, schedule)
+        self._state.clock.call_later(timings.COMPLETION_CHECK, self._look, schedule)
 
     def _look(self, schedule: JobSchedule) -> None:
         if schedule.state != "active" or self._running(schedule):
             return
-        if self._service.schedule_table.get(schedule.id.lower()) is not schedule:
+        if self._state.schedule_table.get(schedule.id.lower()) is not schedule:
             return
         if schedule.due:
             self._start_job(schedule)
@@ -155,7 +150,7 @@ class Schedules:
 
     def resume(self, schedule: JobSchedule) -> None:
         """Go on with a schedule that comes from a state file."""
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         if schedule.state == "deleting":
             self._gone(schedule)
         elif schedule.state == "terminating":
@@ -165,7 +160,7 @@ class Schedules:
             self._set_timer(schedule, now)
             self._watch_end(schedule, now)
             if schedule.due and schedule.due_at is not None:
-                self._open_window(schedule, (now - schedule.due_at) / TICKS_PER_SECOND * self._service.clock.scale)
+                self._open_window(schedule, (now - schedule.due_at) / TICKS_PER_SECOND * self._state.clock.scale)
             self._look_soon(schedule)
 
     # -- time --
@@ -187,7 +182,7 @@ class Schedules:
         return (
             "recurrenceInterval" not in schedule.spec.get("schedule", {})
             or end is None
-            or end <= self._service.clock.now()
+            or end <= self._state.clock.now()
         )
 
     @staticmethod
@@ -200,11 +195,11 @@ class Schedules:
         end = self._end(schedule)
         if end is not None and schedule.state == "active":
             seconds = max(0.0, (end - now) / TICKS_PER_SECOND)
-            schedule.end_timer = self._service.clock.call_after_real(seconds, self._at_end, schedule)
+            schedule.end_timer = self._state.clock.call_after_real(seconds, self._at_end, schedule)
 
     def _at_end(self, schedule: JobSchedule) -> None:
         schedule.end_timer = None
-        now, end = self._service.clock.now(), self._end(schedule)
+        now, end = self._state.clock.now(), self._end(schedule)
         if end is None:
             return
         if end > now:
@@ -221,7 +216,7 @@ class Schedules:
     def _plan(self, schedule: JobSchedule, *, first: bool) -> None:
         """Find out when the next job is due; a disabled schedule shows it, and makes none."""
         self._stop_timer(schedule)
-        clock = self._service.clock
+        clock = self._state.clock
         times = schedule.spec.get("schedule", {})
         now = clock.now()
         self._watch_end(schedule, now)
@@ -256,7 +251,7 @@ class Schedules:
         schedule.next_run = None
         if interval is None:
             return
-        following = now + int(duration_seconds(interval) / self._service.clock.scale * TICKS_PER_SECOND)
+        following = now + int(duration_seconds(interval) / self._state.clock.scale * TICKS_PER_SECOND)
         end = self._end(schedule)
         if end is not None and following > end:
             return
@@ -267,13 +262,13 @@ class Schedules:
         """Wait for the next due time; a user's point in time is one of the wall clock, and only intervals are sped up."""
         if schedule.next_run is not None and schedule.state == "active":
             seconds = (schedule.next_run - now) / TICKS_PER_SECOND
-            schedule.timer = self._service.clock.call_after_real(seconds, self._due, schedule)
+            schedule.timer = self._state.clock.call_after_real(seconds, self._due, schedule)
 
     def _due(self, schedule: JobSchedule) -> None:
         schedule.timer = None
         if schedule.state != "active":
             return
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         if schedule.next_run is not None and schedule.next_run - now > TICKS_PER_SECOND:
             # The wall clock may have been set back since the timer was planned.
             self._set_timer(schedule, now)
@@ -295,7 +290,7 @@ class Schedules:
         window = schedule.spec.get("schedule", {}).get("startWindow")
         if window is not None:
             left = max(0.0, duration_seconds(window) - gone)
-            self._service.clock.call_later(left, self._window_closed, schedule, schedule.due_at)
+            self._state.clock.call_later(left, self._window_closed, schedule, schedule.due_at)
 
     @staticmethod
     def _window_closed(schedule: JobSchedule, due_at: int) -> None:
@@ -304,12 +299,12 @@ class Schedules:
             schedule.due = False
 
     def _running(self, schedule: JobSchedule) -> bool:
-        return any(job.state not in ("completed", "deleting") for job in self.jobs(schedule))
+        return any(job.state not in ("completed", "deleting") for job in self._state.jobs_of(schedule))
 
     def _start_job(self, schedule: JobSchedule) -> None:
         schedule.due = False
         end = self._end(schedule)
-        if end is not None and end <= self._service.clock.now():
+        if end is not None and end <= self._state.clock.now():
             schedule.next_run = None
             if not self._running(schedule):
                 self._complete_naturally(schedule)
@@ -317,12 +312,12 @@ class Schedules:
         schedule.job_serial += 1
         job_id = f"{schedule.id}:job-{schedule.job_serial}"
         schedule.recent_job_id = job_id
-        self._service.jobs.create(job_id, schedule.spec["jobSpecification"], schedule_id=schedule.id)
+        self._jobs.create(job_id, schedule.spec["jobSpecification"], schedule_id=schedule.id)
 
     def _complete_naturally(self, schedule: JobSchedule) -> None:
         if schedule.state != "active":
             return
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         self._stop_timer(schedule)
         schedule.enter("completed", now)
         schedule.end_time = now
@@ -332,7 +327,7 @@ class Schedules:
     def _completed(self, schedule: JobSchedule) -> None:
         if schedule.state != "terminating":
             return
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         schedule.enter("completed", now)
         schedule.end_time = now
         self._drop_pool(schedule)
@@ -340,12 +335,12 @@ class Schedules:
     def _drop_pool(self, schedule: JobSchedule) -> None:
         """The schedule is over: its pool goes unless the specification that made it says otherwise, whatever came later."""
         if schedule.auto_pool_id is not None and not schedule.auto_pool_kept:
-            self._service.auto_pools.remove(schedule.auto_pool_id)
+            self._auto_pools.remove(schedule.auto_pool_id)
 
     def _gone(self, schedule: JobSchedule) -> None:
-        if self.jobs(schedule):
-            self._service.clock.call_later(timings.SCHEDULE_DELETE, self._gone, schedule)
+        if self._state.jobs_of(schedule):
+            self._state.clock.call_later(timings.SCHEDULE_DELETE, self._gone, schedule)
             return
         self._drop_pool(schedule)
-        if self._service.schedule_table.get(schedule.id.lower()) is schedule:
-            del self._service.schedule_table[schedule.id.lower()]
+        if self._state.schedule_table.get(schedule.id.lower()) is schedule:
+            del self._state.schedule_table[schedule.id.lower()]

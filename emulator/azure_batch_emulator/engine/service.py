@@ -1,146 +1,86 @@
-"""One Batch account: its resources, and the managers that act on them.
+"""One Batch account: its resources, the managers that act on them, and what leads to what.
 
-Everything here runs on one thread. The managers know each other through this object only.
+Everything here runs on one thread. A manager gets the state of the account, the managers that it asks for something, and the
+events through which it tells the others what has happened.
 """
 
 from __future__ import annotations
 
-import itertools
-import random
-from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Unpack
 
-from azure_batch_emulator.config import COUNTS_LAG, Quotas
-from azure_batch_emulator.engine import job_rules, machine_rules, pool_rules
+from azure_batch_emulator.clock import Clock
 from azure_batch_emulator.engine.auto_pools import AutoPools
 from azure_batch_emulator.engine.auto_scale import AutoScale
-from azure_batch_emulator.engine.jobs import Jobs
-from azure_batch_emulator.engine.lag import CountsLag
+from azure_batch_emulator.engine.events import Events
+from azure_batch_emulator.engine.job_tasks import JobTasks
+from azure_batch_emulator.engine.jobs import Jobs, UsedByJobs
 from azure_batch_emulator.engine.limits import Limits
+from azure_batch_emulator.engine.multi_instance import MultiInstance
 from azure_batch_emulator.engine.nodes import Nodes
 from azure_batch_emulator.engine.pools import Pools
 from azure_batch_emulator.engine.runs import Runs
 from azure_batch_emulator.engine.scheduler import Scheduler
 from azure_batch_emulator.engine.schedules import Schedules
+from azure_batch_emulator.engine.state import AccountSettings, AccountState
 from azure_batch_emulator.engine.statistics import Statistics
 from azure_batch_emulator.engine.task_ages import TaskAges
+from azure_batch_emulator.engine.task_files import TaskFiles
 from azure_batch_emulator.engine.tasks import Tasks
-from azure_batch_emulator.engine.timeline import Timeline
-from azure_batch_emulator.wire.errors import BatchError
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.clock import Clock
-    from azure_batch_emulator.engine.entities import Job, JobSchedule, Node, Pool, Task
-    from azure_batch_emulator.executors.base import Executor
+from azure_batch_emulator.executors.base import Executor
 
 
-class BatchService:
-    """The service as one account sees it.
+class BatchService(AccountState):
+    """The service as one account sees it; arguments are those of `AccountState`."""
 
-    Args:
-        account: its name.
-        clock: the time.
-        executor: what runs commands.
-        quotas: limits; the object may be changed by the caller at any time.
-        seed: makes ids of nodes repeatable.
-        counts_lag: service seconds by which counts of tasks and nodes are behind.
-        images: Marketplace images that pools may use; None for any.
-        subscription: where subnets have to be; None for anywhere.
-    """
-
-    def __init__(
-        self,
-        account: str,
-        clock: Clock,
-        executor: Executor,
-        quotas: Quotas | None = None,
-        seed: int | None = None,
-        counts_lag: float = COUNTS_LAG,
-        images: machine_rules.Images | None = None,
-        subscription: str | None = None,
-    ) -> None:
-        self.account = account
-        self.clock = clock
-        self.executor = executor
-        self.quotas = quotas or Quotas()
-        self._usual_quotas = replace(self.quotas)
-        self.random = random.Random(seed)  # noqa: S311 - ids and samples, nothing secret
-        self.serial = itertools.count(1)
-        self.lag = CountsLag(counts_lag, clock.service_seconds)
-        self._usual_lag = counts_lag
-        self.images = images
-        self.subscription = subscription
-        self.endpoint = ""
-        self.refuses_containers = False
-        self.pool_table: dict[str, Pool] = {}
-        self.job_table: dict[str, Job] = {}
-        self.schedule_table: dict[str, JobSchedule] = {}
-        self.applications: dict[str, dict[str, Any]] = {}
+    def __init__(self, account: str, clock: Clock, executor: Executor, **settings: Unpack[AccountSettings]) -> None:
+        super().__init__(account, clock, executor, **settings)
         self._make_managers()
 
     def _make_managers(self) -> None:
-        self.timeline = Timeline()
+        self.events = events = Events()
         self.limits = Limits(self)
-        self.runs = Runs(self)
-        self.nodes = Nodes(self)
-        self.pools = Pools(self)
-        self.tasks = Tasks(self)
-        self.task_ages = TaskAges(self)
-        self.scheduler = Scheduler(self)
-        self.jobs = Jobs(self)
-        self.auto_pools = AutoPools(self)
-        self.schedules = Schedules(self)
+        self.runs = Runs(self, events, self.limits)
+        self.job_tasks = JobTasks(self, events, self.runs)
+        self.files = TaskFiles(self, events)
+        self.tasks = Tasks(self, events, self.runs, self.job_tasks, self.files)
+        self.multi_instance = MultiInstance(self, self.runs, self.tasks, self.job_tasks)
+        self.scheduler = Scheduler(self, self.tasks, self.multi_instance)
+        self.nodes = Nodes(self, events, self.runs, self.tasks, self.job_tasks)
+        self.auto_scale = AutoScale(self, events)
+        self.pools = Pools(self, events, self.nodes, self.auto_scale)
+        self.auto_pools = AutoPools(self, events, self.pools)
+        self.task_ages = TaskAges(self, self.tasks)
+        used = UsedByJobs(self.limits, self.tasks, self.job_tasks, self.scheduler, self.task_ages, self.auto_pools)
+        self.jobs = Jobs(self, events, used)
+        self.schedules = Schedules(self, self.jobs, self.auto_pools)
         self.statistics = Statistics(self)
-        self.auto_scale = AutoScale(self)
+        self._subscribe(events)
 
-    def pool(self, pool_id: str) -> Pool:
-        """Raises BatchError 404 PoolNotFound."""
-        pool = self.pool_table.get(pool_id.lower())
-        if pool is None:
-            raise BatchError("PoolNotFound")
-        return pool
-
-    def node(self, pool_id: str, node_id: str) -> Node:
-        """Raises BatchError 404 PoolNotFound or NodeNotFound."""
-        node = self.pool(pool_id).nodes.get(node_id.lower())
-        if node is None:
-            raise BatchError("NodeNotFound")
-        return node
-
-    def job(self, job_id: str) -> Job:
-        """Raises BatchError 404 JobNotFound."""
-        job = self.job_table.get(job_id.lower())
-        if job is None:
-            raise BatchError("JobNotFound")
-        return job
-
-    def task(self, job_id: str, task_id: str) -> Task:
-        """Raises BatchError 404 JobNotFound or TaskNotFound."""
-        task = self.job(job_id).tasks.get(task_id.lower())
-        if task is None:
-            raise BatchError("TaskNotFound")
-        return task
-
-    def schedule(self, schedule_id: str) -> JobSchedule:
-        """Raises BatchError 404 JobScheduleNotFound."""
-        schedule = self.schedule_table.get(schedule_id.lower())
-        if schedule is None:
-            raise BatchError("JobScheduleNotFound")
-        return schedule
-
-    def cores_used(self, *, dedicated: bool) -> int:
-        """Cores of all nodes of one kind, in all pools."""
-        return sum(
-            pool_rules.cores_of(pool.spec["vmSize"]) * pool.count(dedicated=dedicated)
-            for pool in self.pool_table.values()
+    def _subscribe(self, events: Events) -> None:
+        events.work_added.subscribe(self.scheduler.wake_id)
+        events.room_added.subscribe(self.scheduler.wake)
+        events.run_reserved.subscribe(self.nodes.update_activity)
+        events.run_released.subscribe(self.nodes.run_ended)
+        events.task_added.subscribe(self.task_ages.added)
+        events.task_stopped.subscribe(self.jobs.task_stopped)
+        events.task_completed.subscribe(self.jobs.task_completed)
+        events.task_deleted.subscribe(self.jobs.task_deleted)
+        events.try_ended.subscribe(self.multi_instance.end)
+        events.data_removed.subscribe(self.nodes.data_gone)
+        events.preparation_succeeded.subscribe(self.tasks.prepared, self.multi_instance.prepared)
+        events.preparation_failed.subscribe(self.tasks.preparation_failed, self.multi_instance.preparation_failed)
+        events.release_ended.subscribe(self.jobs.release_ended)
+        events.node_ready.subscribe(self.job_tasks.came_up)
+        events.node_rebooted.subscribe(self.job_tasks.node_rebooted)
+        events.node_wiped.subscribe(self.job_tasks.lost)
+        # A pool that is being deleted is gone with its last node, and then nothing can be released any more.
+        events.node_gone.subscribe(self.job_tasks.lost, self.pools.node_gone)
+        events.targets_computed.subscribe(self.pools.follow_formula)
+        events.auto_pool_refused.subscribe(self.jobs.auto_pool_refused)
+        events.job_completed.subscribe(self.auto_pools.job_ended, self.schedules.job_ended)
+        events.job_gone.subscribe(
+            self.job_tasks.forget, self.files.remove_all, self.auto_pools.job_ended, self.schedules.job_ended
         )
-
-    def check_active_quota(self) -> None:
-        """Raises BatchError 409 ActiveJobAndScheduleQuotaReached."""
-        states = [job.state for job in self.job_table.values()]
-        states += [schedule.state for schedule in self.schedule_table.values()]
-        if sum(map(job_rules.counts_for_quota, states)) >= self.quotas.active_jobs_and_schedules:
-            raise BatchError("ActiveJobAndScheduleQuotaReached")
 
     def close(self, *, keep_files: bool) -> None:
         """Stop everything: nothing planned happens any more, every run is killed."""
@@ -157,12 +97,6 @@ class BatchService:
                     if run.handle is not None:
                         run.handle.kill()
                 if not keep_files:
-                    self.executor.remove_node(self.runs.place(node))
-        self.pool_table.clear()
-        self.job_table.clear()
-        self.schedule_table.clear()
-        self.applications.clear()
-        self.lag.seconds = self._usual_lag
-        for limit in fields(Quotas):
-            setattr(self.quotas, limit.name, getattr(self._usual_quotas, limit.name))
+                    self.executor.remove_node(self.place(node))
+        self.clear()
         self._make_managers()

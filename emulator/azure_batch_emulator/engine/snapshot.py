@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from azure_batch_emulator.engine.compact import ended
 from azure_batch_emulator.engine.entities import (
@@ -25,10 +25,8 @@ from azure_batch_emulator.engine.entities import (
     Task,
 )
 from azure_batch_emulator.engine.lag import Lagging
+from azure_batch_emulator.engine.service import BatchService
 from azure_batch_emulator.engine.shared_bodies import folded
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.engine.service import BatchService
 
 VERSION = 1
 _POOL_NAMES = """id spec created last_modified state_time allocation_time target_dedicated target_low_priority state
@@ -93,7 +91,7 @@ def _node(node: Node, now: float) -> dict[str, Any]:
 
 
 def _task(service: BatchService, task: Task) -> dict[str, Any]:
-    left = service.tasks.files.left(task)
+    left = service.files.left(task)
     # Those of a try that is under way go with it.
     subtasks = [asdict(subtask) for subtask in task.subtasks or ()] if task.run is None else []
     more = ({"left": left} if left is not None else {}) | ({"subtasks": subtasks} if subtasks else {})
@@ -169,7 +167,7 @@ def _load_pool(service: BatchService, body: dict[str, Any]) -> None:
         past = [entry | ({"state": "active"} if entry["state"] == "running" else {}) for entry in recent]
         node.recent_tasks = deque(past, maxlen=10)
         pool.nodes[node.id] = node
-        service.executor.add_node(service.runs.place(node))
+        service.executor.add_node(service.place(node))
         if node.state in _WORKING:
             node.state = "idle" if node.scheduling_enabled else "offline"
         elif node.state == "deallocating":
@@ -216,7 +214,7 @@ def _load_job(service: BatchService, body: dict[str, Any]) -> None:
         job.count(task, 1)
         service.task_ages.added(job, task.created)
         if left is not None:
-            service.tasks.files.remove_later(task, left)
+            service.files.remove_later(task, left)
         if task.state == "active":
             if task.waiting:
                 job.dependencies.add(key, task.spec["dependsOn"])
@@ -234,9 +232,9 @@ def _load_record(service: BatchService, job: Job, body: dict[str, Any]) -> None:
     state = body.pop("node_state", "idle")
     record = JobTaskRecord(**body)
     job.job_task_records.append(record)
-    service.jobs.job_tasks.resume(record)
+    service.job_tasks.resume(record)
     node = _node_of(service, record)
     if node is not None and state is not None and state not in _MADE_ANEW:
         node.job_tasks[job.id.lower()] = record
         if state == "rebooting":
-            service.jobs.job_tasks.rebooted(record)
+            service.job_tasks.rebooted(record)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-from azure_batch_emulator.engine import environment, machine_rules, task_rules
+from azure_batch_emulator.engine import environment, machine_rules, packages, ports, task_rules
 from azure_batch_emulator.engine.entities import Node, Run
+from azure_batch_emulator.engine.state import AccountState
 from azure_batch_emulator.executors.base import RunRequest, RunResult
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.engine.service import BatchService
 
 
 class StartTask:
-    """The start task of a node: tried again as often as it may, then the node has failed."""
+    """The start task of a node: tried again as often as it may, then the node has failed.
 
-    def __init__(self, service: BatchService, node: Node) -> None:
-        self._service = service
+    Args:
+        ended: told of the end of the last try, with what the failure was.
+    """
+
+    def __init__(
+        self, state: AccountState, runs: ports.Runs, node: Node, ended: Callable[[Node, dict[str, Any] | None], None]
+    ) -> None:
+        self._state = state
+        self._runs = runs
+        self._ended = ended
         self._node = node
         self._spec: dict[str, Any] = node.start_task or {}
         self._attempt = 0
@@ -24,24 +31,24 @@ class StartTask:
 
     def launch(self) -> None:
         """Start a try."""
-        service, node, spec = self._service, self._node, self._spec
-        now = service.clock.now() // 10 * 10
+        node, spec = self._node, self._spec
+        now = self._state.clock.now() // 10 * 10
         retry = {"lastRetryTime": now} if self._attempt else {}
         node.start_task_info = {"state": "running", "startTime": now, "retryCount": self._attempt} | retry
-        run = service.runs.reserve(node, "start", 0)
+        run = self._runs.reserve(node, "start", 0)
 
         def variables(root: str) -> dict[str, str]:
             return (
                 environment.node_variables(
-                    service.account, service.endpoint, node.pool.id, node.id, root, dedicated=node.dedicated
+                    self._state.account, self._state.endpoint, node.pool.id, node.id, root, dedicated=node.dedicated
                 )
                 | {"AZ_BATCH_TASK_DIR": f"{root}/startup", "AZ_BATCH_TASK_WORKING_DIR": f"{root}/startup/wd"}
-                | service.pools.package_variables(node, root)
+                | packages.variables(self._state.applications, node, root)
                 | environment.settings(spec.get("environmentSettings", ()))
             )
 
         request = RunRequest(
-            place=service.runs.place(node),
+            place=self._state.place(node),
             directory="startup",
             command_line=spec["commandLine"],
             environment=variables,
@@ -51,9 +58,9 @@ class StartTask:
             resource_files=spec.get("resourceFiles", ()),
         )
         if (problem := machine_rules.user_problem(spec, node.pool.spec)) is not None:
-            service.runs.refuse(run, request, self, *problem)
+            self._runs.refuse(run, request, self, *problem)
             return
-        service.runs.launch(run, request, self)
+        self._runs.launch(run, request, self)
 
     def run_started(self, run: Run) -> None:
         """Nothing to do: the start is noted when the try begins."""
@@ -74,13 +81,10 @@ class StartTask:
             self.launch()
             return
         info = dict(node.start_task_info or {})
-        info |= {"state": "completed", "endTime": self._service.clock.now() // 10 * 10, "result": outcome.result}
+        info |= {"state": "completed", "endTime": self._state.clock.now() // 10 * 10, "result": outcome.result}
         if outcome.exit_code is not None:
             info["exitCode"] = outcome.exit_code
         if outcome.failure is not None:
             info["failureInfo"] = outcome.failure
         node.start_task_info = info
-        if outcome.failure is None:
-            self._service.nodes.start_task_succeeded(node)
-        else:
-            self._service.nodes.start_task_failed(node)
+        self._ended(node, outcome.failure)

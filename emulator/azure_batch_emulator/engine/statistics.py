@@ -5,23 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from azure_batch_emulator.engine import pool_rules
+from azure_batch_emulator.engine.state import AccountState
 from azure_batch_emulator.wire.durations import format_duration
 from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, format_timestamp
 
 if TYPE_CHECKING:
     from azure_batch_emulator.engine.entities import Job, JobSchedule, Pool, Task
-    from azure_batch_emulator.engine.service import BatchService
 
 
 class Statistics:
     """Computes the ``stats`` member of pools, jobs, schedules and tasks."""
 
-    def __init__(self, service: BatchService) -> None:
-        self._service = service
+    def __init__(self, state: AccountState) -> None:
+        self._state = state
 
     def pool(self, base: str, pool: Pool) -> dict[str, Any]:
         """Usage of a pool: core time of its present nodes since their allocation."""
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         cores = pool_rules.cores_of(pool.spec["vmSize"])
         used = sum((now - node.allocated) * cores for node in pool.nodes.values() if node.dedicated)
         span = {"startTime": format_timestamp(pool.created), "lastUpdateTime": format_timestamp(now)}
@@ -34,7 +34,7 @@ class Statistics:
 
     def schedule(self, base: str, schedule: JobSchedule) -> dict[str, Any]:
         """Sums over all tasks of the schedule's jobs."""
-        tasks = [task for job in self._service.schedules.jobs(schedule) for task in job.tasks.values()]
+        tasks = [task for job in self._state.jobs_of(schedule) for task in job.tasks.values()]
         return self._sum(f"{base}/jobschedules/{schedule.id}/stats", schedule.created, tasks)
 
     def task(self, base: str, task: Task) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class Statistics:
         return body
 
     def _sum(self, url: str, created: int, tasks: list[Task]) -> dict[str, Any]:
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         running = waiting = 0
         for task in tasks:
             if task.start_time is not None:

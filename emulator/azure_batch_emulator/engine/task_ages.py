@@ -6,13 +6,10 @@ One mark per job and day of service time, not one timer per task: a task is ende
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from azure_batch_emulator.engine import task_rules, timings
+from azure_batch_emulator.engine import ports, task_rules, timings
 from azure_batch_emulator.engine.entities import Job
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.engine.service import BatchService
+from azure_batch_emulator.engine.state import AccountState
 
 DAY = 86_400.0
 _LIFE = (timings.TASK_LIFE_DAYS + 1) * DAY
@@ -21,8 +18,9 @@ _LIFE = (timings.TASK_LIFE_DAYS + 1) * DAY
 class TaskAges:
     """Watches the ages of the tasks of all jobs of an account."""
 
-    def __init__(self, service: BatchService) -> None:
-        self._service = service
+    def __init__(self, state: AccountState, tasks: ports.Tasks) -> None:
+        self._state = state
+        self._tasks = tasks
 
     def added(self, job: Job, created: int) -> None:
         """A task has been added.
@@ -30,7 +28,7 @@ class TaskAges:
         Args:
             created: ticks.
         """
-        now = self._service.clock.service_seconds()
+        now = self._state.clock.service_seconds()
         if job.age_marks and now < job.age_marks[-1][0] + DAY:
             return
         job.age_marks.append((now, created))
@@ -45,11 +43,11 @@ class TaskAges:
             job.age_timer = None
 
     def _plan(self, job: Job, now: float) -> None:
-        job.age_timer = self._service.clock.call_later(job.age_marks[0][0] + _LIFE - now, self._look, job)
+        job.age_timer = self._state.clock.call_later(job.age_marks[0][0] + _LIFE - now, self._look, job)
 
     def _look(self, job: Job) -> None:
         job.age_timer = None
-        now = self._service.clock.service_seconds()
+        now = self._state.clock.service_seconds()
         while job.age_marks and job.age_marks[0][0] + _LIFE <= now:
             job.age_marks.popleft()
             self._end_before(job, job.age_marks[0][1] if job.age_marks else math.inf)
@@ -66,4 +64,4 @@ class TaskAges:
                 old.append(task)
         for task in old:
             if task.state != "completed":
-                self._service.tasks.end(task, task_rules.TOO_OLD)
+                self._tasks.end(task, task_rules.TOO_OLD)

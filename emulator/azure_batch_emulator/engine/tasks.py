@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from azure_batch_emulator.engine import environment, job_rules, machine_rules, task_rules
+from azure_batch_emulator.engine import environment, job_rules, machine_rules, packages, ports, task_rules
 from azure_batch_emulator.engine.compact import ended, tight
 from azure_batch_emulator.engine.entities import Job, Node, Pool, Run, Task
+from azure_batch_emulator.engine.events import Events
 from azure_batch_emulator.engine.shared_bodies import SharedBodies, folded
-from azure_batch_emulator.engine.task_files import TaskFiles
+from azure_batch_emulator.engine.state import AccountState
 from azure_batch_emulator.executors.base import RunRequest, RunResult
 from azure_batch_emulator.wire.durations import INFINITE
 from azure_batch_emulator.wire.errors import BatchError, resource_error
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.engine.service import BatchService
 
 
 class Tasks:
     """Acts on the tasks of all jobs of an account; owner of their runs."""
 
-    def __init__(self, service: BatchService) -> None:
-        self._service = service
+    def __init__(
+        self, state: AccountState, events: Events, runs: ports.Runs, job_tasks: ports.JobTasks, files: ports.TaskFiles
+    ) -> None:
+        self._state = state
+        self._events = events
+        self._runs = runs
+        self._job_tasks = job_tasks
+        self._files = files
         self._of_run: dict[int, Task] = {}
         self._shared = SharedBodies()
-        self.files = TaskFiles(service)
 
     # -- adding and removing --
 
@@ -41,8 +44,8 @@ class Tasks:
             raise BatchError("TaskExists")
         if not is_job_manager:
             task_rules.check_body(job.spec, spec)
-            self._service.pools.check_packages(spec.get("applicationPackageReferences", ()))
-        now = tight(self._service.clock.now())
+            packages.check(self._state.applications, spec.get("applicationPackageReferences", ()))
+        now = tight(self._state.clock.now())
         command_line = self._shared.text(spec["commandLine"])
         task = Task(task_id, job, command_line, self.shared(job, spec), now, now, now)
         task.is_job_manager = is_job_manager
@@ -50,7 +53,7 @@ class Tasks:
         job.tasks[key] = task
         job.task_ids.add(key)
         job.count(task, 1)
-        self._service.task_ages.added(job, now)
+        self._events.task_added(job, now)
         depends_on = spec.get("dependsOn")
         if depends_on is not None and not job.dependencies.add(key, depends_on):
             task.waiting = True
@@ -72,7 +75,7 @@ class Tasks:
             task.job.ready.append_first(task)
         else:
             task.job.ready.append(task)
-        self._service.scheduler.wake_id(task.job.pool_id)
+        self._events.work_added(task.job.pool_id)
 
     def delete(self, task: Task) -> None:
         """Remove a task in any state; a running one is ended."""
@@ -85,9 +88,9 @@ class Tasks:
         job.dependencies.forget(task.id)
         task.files_gone = True
         if task.state == "active" and not task.waiting:
-            self._service.scheduler.withdraw(task)
-        self.files.remove(task)
-        self._service.jobs.task_ended(job)
+            task.job.ready.discard(task)
+        self._files.remove(task)
+        self._events.task_deleted(job)
 
     # -- calls of users --
 
@@ -100,7 +103,7 @@ class Tasks:
         if task.state == "completed":
             raise BatchError("TaskCompleted")
         self.end(task, task_rules.ENDED_BY_USER)
-        task.last_modified = self._service.clock.now()
+        task.last_modified = self._state.clock.now()
 
     def reactivate(self, task: Task) -> None:
         """Make a failed task eligible again, retries counted again.
@@ -113,8 +116,8 @@ class Tasks:
             raise BatchError("TaskNotCompleted")
         if task.result == "success":
             raise BatchError("TaskSucceeded")
-        now = self._service.clock.now()
-        self.files.call_off(task)
+        now = self._state.clock.now()
+        self._files.call_off(task)
         task.enter("active", now)
         task.begin_anew()
         task.retry_count = 0
@@ -131,14 +134,14 @@ class Tasks:
         if task.state == "completed":
             raise BatchError("TaskCompleted")
         task.spec = self.shared(task.job, task.spec | {"constraints": constraints})
-        task.last_modified = self._service.clock.now()
+        task.last_modified = self._state.clock.now()
 
     # -- running --
 
     def assign(self, task: Task, node: Node) -> None:
         """Give an active task a node; it runs once the job's preparation task has succeeded there."""
         self.place(task, node)
-        if self._service.jobs.job_tasks.prepare(task, node):
+        if self._job_tasks.prepare(task, node):
             self.launch(task)
 
     def misfit(self, task: Task, pool: Pool) -> tuple[str, str] | None:
@@ -149,7 +152,7 @@ class Tasks:
             return "ContainerPoolNotSupported", "The pool of the task does not support containers"
         if "applicationPackageReferences" in task.spec:
             try:
-                self._service.pools.check_packages(task.spec["applicationPackageReferences"])
+                packages.check(self._state.applications, task.spec["applicationPackageReferences"])
             except BatchError:
                 # They were there when the task was added.
                 return "ApplicationPackageError", "One or more application packages specified for the task are invalid"
@@ -157,10 +160,10 @@ class Tasks:
 
     def place(self, task: Task, node: Node) -> Run:
         """Take room for an active task on a node."""
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         task.enter("preparing", now)
         task.node_id, task.node_pool_id, task.windows = node.id, node.pool.id, node.windows
-        run = self._service.runs.reserve(node, "task", task.spec["requiredSlots"])
+        run = self._runs.reserve(node, "task", task.spec["requiredSlots"])
         if task.is_job_manager and task.job.spec["jobManagerTask"]["runExclusive"]:
             node.exclusive = True
         task.run = run
@@ -171,11 +174,16 @@ class Tasks:
         return run
 
     def prepared(self, task: Task, node: Node) -> None:
-        """The job preparation task, for which a task waited, has succeeded on its node, or on one of its nodes."""
-        if "multiInstanceSettings" in task.spec:
-            self._service.jobs.multi_instance.prepared(task, node)
-        else:
+        """The job preparation task, for which a task waited, has succeeded on its node."""
+        del node
+        if "multiInstanceSettings" not in task.spec:
             self.launch(task)
+
+    def preparation_failed(self, node: Node, waiting: list[Task]) -> None:
+        """The preparation task failed on a node: its tasks are tried elsewhere."""
+        for task in waiting:
+            if task.run is not None and task.run.node is node:
+                self.return_to_queue(task)
 
     def launch(self, task: Task, more_variables: dict[str, str] | None = None) -> None:
         """Start the command of a task that has its node."""
@@ -183,14 +191,14 @@ class Tasks:
         if run is None:
             return
         spec = task.spec
-        if self._service.refuses_containers and "containerSettings" in spec:
+        if self._state.refuses_containers and "containerSettings" in spec:
             message = "The emulator was told not to run the tasks of containers."
             self.fail_launch(task, "ContainerPoolNotSupported", message)
             self._of_run.pop(run.serial, None)
-            self._service.runs.release(run)
+            self._runs.release(run)
             return
         request = RunRequest(
-            place=self._service.runs.place(run.node),
+            place=self._state.place(run.node),
             directory=task.directory,
             command_line=task.command_line,
             environment=lambda root: (
@@ -205,20 +213,20 @@ class Tasks:
         )
         # That of a multi-instance task counts from its coordination command.
         limit = INFINITE if "multiInstanceSettings" in spec else spec["constraints"]["maxWallClockTime"]
-        self._service.runs.launch(run, request, self, limit)
+        self._runs.launch(run, request, self, limit)
 
     def variables(self, task: Task, node: Node, root: str) -> dict[str, str]:
         """Environment of a task on a node whose directory is `root`."""
-        service, job = self._service, task.job
+        job = task.job
         preparation = (
             f"{job.directory}/{job.spec['jobPreparationTask']['id']}" if "jobPreparationTask" in job.spec else None
         )
         return (
             environment.node_variables(
-                service.account, service.endpoint, node.pool.id, node.id, root, dedicated=node.dedicated
+                self._state.account, self._state.endpoint, node.pool.id, node.id, root, dedicated=node.dedicated
             )
             | environment.task_variables(root, job.id, task.id, task.directory, preparation)
-            | service.pools.package_variables(node, root, task.spec)
+            | packages.variables(self._state.applications, node, root, task.spec)
             | environment.settings(
                 job.spec.get("commonEnvironmentSettings", ()), task.spec.get("environmentSettings", ())
             )
@@ -265,7 +273,7 @@ class Tasks:
         task.retry_count += 1
         task.last_retry = now
         self.enqueue(task)
-        self._service.jobs.run_left(task.job)
+        self._events.task_stopped(task.job)
 
     def _complete(self, task: Task, outcome: task_rules.Outcome) -> None:
         now = self._microsecond()
@@ -279,8 +287,8 @@ class Tasks:
         options = task_rules.exit_options(task.spec.get("exitConditions"), outcome)
         if options["dependencyAction"] == "satisfy":
             self._release_dependents(task)
-        self.files.keep_for_retention(task, node)
-        self._service.jobs.task_completed(task, options["jobAction"])
+        self._files.keep_for_retention(task, node)
+        self._events.task_completed(task, options["jobAction"])
 
     def _release_dependents(self, task: Task) -> None:
         job = task.job
@@ -324,7 +332,7 @@ class Tasks:
         run, task.run = task.run, None
         if run is None:
             return None
-        self._service.jobs.multi_instance.end(run)
+        self._events.try_ended(run)
         return run.node
 
     def belongs(self, run: Run, task: Task) -> None:
@@ -344,9 +352,9 @@ class Tasks:
             return
         self._of_run.pop(run.serial, None)
         run.detached = True
-        self._service.jobs.job_tasks.withdraw(task, run.node)
-        self._service.jobs.multi_instance.end(run)
-        self._service.runs.kill(run)
+        self._job_tasks.withdraw(task, run.node)
+        self._events.try_ended(run)
+        self._runs.kill(run)
 
     def end(self, task: Task, failure: dict[str, Any]) -> None:
         """Complete a task as failed, whatever it is doing."""
@@ -357,7 +365,7 @@ class Tasks:
         if task.state == "active":
             task.job.dependencies.forget(task.id)
             if not task.waiting:
-                self._service.scheduler.withdraw(task)
+                task.job.ready.discard(task)
             task.waiting = False
         self._drop_run(task)
         if never_ran:
@@ -365,20 +373,20 @@ class Tasks:
         task.ended, task.end_time = ended(None, failure), now
         task.enter("completed", now)
         self._note_recent(task, node, now)
-        self.files.keep_for_retention(task, node)
+        self._files.keep_for_retention(task, node)
         options = task_rules.exit_options(
             task.spec.get("exitConditions"), task_rules.Outcome(None, failure, None, retryable=False)
         )
         if options["dependencyAction"] == "satisfy":
             self._release_dependents(task)
-        self._service.jobs.task_completed(task, "none")
+        self._events.task_completed(task, "none")
 
     def requeue(self, run: Run) -> None:
         """Put the task of a run back, because its node went away or its job was disabled."""
         task = self._task_of(run)
         if task is None:
             run.detached = True
-            self._service.runs.kill(run)
+            self._runs.kill(run)
             return
         now = self._microsecond()
         node = task.run.node if task.run else None
@@ -391,7 +399,7 @@ class Tasks:
         task.requeue_count += 1
         task.last_requeue = now
         self.enqueue(task, front=True)
-        self._service.jobs.run_left(task.job)
+        self._events.task_stopped(task.job)
 
     def return_to_queue(self, task: Task) -> None:
         """The task's node cannot run it: back into the queue, without counting as a try or as a requeue."""
@@ -401,7 +409,7 @@ class Tasks:
         self._note_recent(task, node, now)
         task.begin_anew()
         self.enqueue(task, front=True)
-        self._service.jobs.run_left(task.job)
+        self._events.task_stopped(task.job)
 
     def end_run(self, run: Run) -> None:
         """End the task of a run because of what is done to its node."""
@@ -423,7 +431,7 @@ class Tasks:
         else:
             self._complete(task, outcome)
         run.detached = True
-        self._service.runs.kill(run)
+        self._runs.kill(run)
 
     def fail_launch(self, task: Task, code: str, message: str) -> None:
         """Complete a task that could not be started at all."""
@@ -432,7 +440,7 @@ class Tasks:
 
     def _microsecond(self) -> int:
         """The present as the times of a task's run have it: in ticks, cut to microseconds."""
-        now = self._service.clock.now()
+        now = self._state.clock.now()
         return tight(now - now % 10)
 
     def _task_of(self, run: Run) -> Task | None:

@@ -42,7 +42,7 @@ def _of_task(request: Request) -> _Where:
     if task.files_gone:
         raise BatchError("TaskFilesCleanedup")
     url = render.task_url(request.base_url, task.job.id, task.id)
-    return _Where(service.runs.place(node), task.directory, url, node.windows)
+    return _Where(service.place(node), task.directory, url, node.windows)
 
 
 def _of_node(request: Request) -> _Where:
@@ -50,7 +50,7 @@ def _of_node(request: Request) -> _Where:
     if node.state in ("creating", "preempted", "deallocated"):
         raise BatchError("NodeBeingCreated" if node.state == "creating" else "OperationNotValidOnNode")
     url = render.node_url(request.base_url, node.pool.id, node.id)
-    return _Where(request.service.runs.place(node), "", url, node.windows)
+    return _Where(request.service.place(node), "", url, node.windows)
 
 
 def _where(request: Request) -> _Where:

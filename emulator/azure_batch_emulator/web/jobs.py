@@ -42,7 +42,7 @@ def list_jobs(request: Request) -> Reply:
 
 def list_of_schedule(request: Request) -> Reply:
     schedule = request.service.schedule(request.parameters["jobScheduleId"])
-    return _page(request, request.service.schedules.jobs(schedule), fields.JOBS_OF_SCHEDULE)
+    return _page(request, request.service.jobs_of(schedule), fields.JOBS_OF_SCHEDULE)
 
 
 def _ended(job: Job, moment: int) -> int:

@@ -81,7 +81,7 @@ class Azure:
         self.clock = LoopClock()
         self.executor = SimulatedExecutor(self.clock, seed)
         self.services = {
-            name: BatchService(name, self.clock, self.executor, Quotas(), seed + number)
+            name: BatchService(name, self.clock, self.executor, quotas=Quotas(), seed=seed + number)
             for number, name in enumerate(accounts)
         }
         for name, service in self.services.items():

@@ -155,7 +155,7 @@ def test_a_node_on_which_the_job_cannot_be_prepared_does_not_count() -> None:
 def test_nothing_is_remembered_of_a_try_that_is_over(end: str) -> None:
     bench, task = waiting()
     for _ in range(3):
-        assert bench.service.jobs.multi_instance.under_way() == 1
+        assert bench.service.multi_instance.under_way() == 1
         if end == "success":
             while task.state != "completed":
                 bench.end_all(DONE)
@@ -168,7 +168,7 @@ def test_nothing_is_remembered_of_a_try_that_is_over(end: str) -> None:
         else:
             getattr(bench.service.tasks, end)(task)
         bench.clock.advance(1.0)
-        assert bench.service.jobs.multi_instance.under_way() == 0
+        assert bench.service.multi_instance.under_way() == 0
         if end == "requeue":
             bench.clock.advance(600.0)
             continue

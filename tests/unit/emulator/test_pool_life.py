@@ -28,7 +28,7 @@ class Account:
     def __init__(self, cores: int = 500) -> None:
         self.clock = ManualClock()
         quotas = Quotas(dedicated_cores=cores)
-        self.service = BatchService("account", self.clock, SimulatedExecutor(self.clock, 1), quotas, seed=1)
+        self.service = BatchService("account", self.clock, SimulatedExecutor(self.clock, 1), quotas=quotas, seed=1)
 
     def pool(self, nodes: int, **properties: Any) -> Pool:
         body = {"vmSize": "standard_d2s_v3", "virtualMachineConfiguration": MACHINE, "targetDedicatedNodes": nodes}

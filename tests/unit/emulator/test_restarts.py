@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from azure_batch_emulator.engine import packages
 from azure_batch_emulator.engine.applications import set_application
 from azure_batch_emulator.executors.base import RunResult
 from azure_batch_emulator.schema.pools import POOL_UPDATE, RESIZE
@@ -117,10 +118,10 @@ def test_nodes_have_the_packages_of_their_last_boot() -> None:
     first, second = bench.pool.nodes.values()
     bench.service.nodes.act(first, "reboot", "requeue")
     bench.clock.advance(600.0)
-    assert [list(bench.service.pools.package_variables(node, "")) for node in (first, second)] == [
+    assert [list(packages.variables(bench.service.applications, node, "")) for node in (first, second)] == [
         ["AZ_BATCH_APP_PACKAGE_tool_1"],
         [],
     ]
     again = restarted(bench)
-    found = [list(again.service.pools.package_variables(node, "")) for node in again.pool.nodes.values()]
+    found = [list(packages.variables(again.service.applications, node, "")) for node in again.pool.nodes.values()]
     assert found == [["AZ_BATCH_APP_PACKAGE_tool_1"], []]

@@ -92,7 +92,7 @@ def test_a_task_that_is_deleted_after_a_restart_is_cleaned_up_once() -> None:
     clock, executor, service = restarted(service)
     task = service.task("job", "t")
     service.tasks.delete(task)
-    assert service.tasks.files.left(task) is None
+    assert service.files.left(task) is None
     clock.advance(1000 * HOUR)
     assert executor.removed == ["workitems/job/job-1/t"]
 
@@ -139,7 +139,7 @@ def test_the_retention_of_an_earlier_end_does_not_take_what_a_reactivated_task_l
     service.tasks.replace(task, {"retentionTime": retention, "maxWallClockTime": INFINITE, "maxTaskRetryCount": 0})
     clock.advance(10.0)
     assert task.state == "completed"
-    assert (service.tasks.files.left(task) is None) is (not after)
+    assert (service.files.left(task) is None) is (not after)
     clock.advance(3 * HOUR)
     assert executor.removed == []
     clock.advance(8 * HOUR)
