@@ -30,6 +30,7 @@ from azure_batch_operator.reconcile.task import lifecycle as task
 from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView
 from localcluster import LocalCluster
 from stage import NAMESPACE, SERVICE_ACCOUNT
+from support.typed import observed
 
 Json = dict[str, Any]
 _PATH = f"/apis/{API_VERSION}/namespaces/default/batchtasks"
@@ -85,7 +86,7 @@ def status_of(resource: Resource, state: str, info: Mapping[str, Any]) -> Mappin
         "nodeInfo": _NODE,
         "owner": ownership.marker(_CLUSTER, resource),
     }
-    plan = task.plan(TaskScope(resource, _ACCOUNT, _JOB, TaskView(remote), _CLUSTER, 1795946460.0))
+    plan = task.plan(TaskScope(resource, _ACCOUNT, _JOB, TaskView(observed(remote)), _CLUSTER, 1795946460.0))
     if plan.status is None:
         raise AssertionError(f"no status for a task that is {state}")
     return plan.status

@@ -23,9 +23,11 @@ from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.api.task import TaskSpec
+from azure_batch_operator.batch.wire import NO_COUNTS
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import lifecycle as job
 from azure_batch_operator.reconcile.job.scope import JobScope, TargetPoolView, TasksView
+from azure_batch_operator.reconcile.ownership import marker_of
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Plan, Remote
 from azure_batch_operator.reconcile.schedule import lifecycle as schedule
 from azure_batch_operator.reconcile.schedule.lifecycle import JobsView, ScheduleScope
@@ -34,9 +36,9 @@ from azure_batch_operator.reconcile.task import lifecycle as task
 from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView
 from azure_batch_operator.reconcile.value_references import filled
 from support.pool_engine import ACCOUNT, CLUSTER, SECRETS, taken
+from support.typed import observed
 
 _BASE = "https://a.example"
-_NO_COUNTS = {"active": 0, "running": 0, "completed": 0, "succeeded": 0, "failed": 0}
 
 
 class Bench:
@@ -106,7 +108,7 @@ class JobBench(Bench):
     def _plan(self, account: AccountView, remote: Remote, now: float) -> Plan:
         spec = self.resource.spec
         pool = TargetPoolView("cpu" if "poolRef" in spec else (spec.get("poolInfo") or {}).get("poolId"))
-        tasks = TasksView(counts=_NO_COUNTS, fingerprint=job_changes.fingerprint(spec))
+        tasks = TasksView(counts=NO_COUNTS, fingerprint=job_changes.fingerprint(spec))
         return job.plan(JobScope(self.resource, account, pool, remote, tasks, CLUSTER, now))
 
     def _send(self, call: Call, body: Mapping[str, Any]) -> None:
@@ -180,7 +182,16 @@ class TaskBench(Bench):
     def _plan(self, account: AccountView, remote: Remote, now: float) -> Plan:
         parent = render.job(_BASE, self.service.job("steps"))
         job_view = JobView(True, "steps", parent, ours=True)
-        return task.plan(TaskScope(self.resource, account, job_view, TaskView(remote), CLUSTER, now))
+        return task.plan(
+            TaskScope(
+                self.resource,
+                account,
+                job_view,
+                TaskView(remote if isinstance(remote, Absent) else observed({**remote, "owner": marker_of(remote)})),
+                CLUSTER,
+                now,
+            )
+        )
 
     def _send(self, call: Call, body: Mapping[str, Any]) -> None:
         if call.verb != "update_task":

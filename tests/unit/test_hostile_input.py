@@ -41,6 +41,8 @@ from azure_batch_operator.batch.entra import Authority, sign_in_error
 from azure_batch_operator.batch.errors import BatchError, EndpointRefusedError, MalformedAnswerError, UsageError
 from azure_batch_operator.batch.operations import OPERATIONS
 from azure_batch_operator.batch.requests import build, next_page
+from azure_batch_operator.batch.wire import TaskFailure
+from azure_batch_operator.batch.wire import build as struct
 from azure_batch_operator.handlers import watch
 from azure_batch_operator.kube import api, values
 from azure_batch_operator.kube.leases import Lease
@@ -213,7 +215,7 @@ READERS: dict[str, Reader] = {
     ),
     "failure of a task": Reader(
         st.lists(st.fixed_dictionaries({"name": TEXTS, "value": TEXTS}), max_size=3),
-        lambda details: failures.explained({"details": details}), shown=True,
+        lambda details: failures.explained(struct(TaskFailure, {"details": details})), shown=True,
     ),
 }  # fmt: skip
 _SINCE = parse_http_date("Thu, 01 Jan 2026 00:00:00 GMT")

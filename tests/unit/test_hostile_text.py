@@ -29,6 +29,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.batch import answers, entra, redaction
 from azure_batch_operator.batch.answers import Answer
 from azure_batch_operator.batch.models import base as models
+from azure_batch_operator.batch.wire import TaskFailure, build
 from azure_batch_operator.kube import api, events, status
 from azure_batch_operator.reconcile.job import failures
 from azure_batch_operator.sync.polls import base as polls
@@ -203,7 +204,7 @@ WAYS: dict[str, Defended] = {
     "task that was refused": Defended(told(task_result), answers),
     "output of a task": Defended(told(lambda: polls.tail_of(HOSTILE.encode(), 20)), polls),
     "failure of a task": Defended(
-        told(lambda: failures.explained({"details": [{"name": "x", "value": HOSTILE}]})), failures
+        told(lambda: failures.explained(build(TaskFailure, {"details": [{"name": "x", "value": HOSTILE}]}))), failures
     ),
     "sign-in": Defended(told(lambda: entra.sign_in_error(ValueError(HOSTILE), "somebody")), entra),
     "prose of a model": Defended(told(lambda: models.Prose.__metadata__[0].read(HOSTILE)), models),

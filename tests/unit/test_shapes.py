@@ -17,6 +17,7 @@ from azure_batch_operator.batch.errors import MalformedAnswerError
 from azure_batch_operator.batch.models import RESULTS
 from azure_batch_operator.batch.models.jobs import Job
 from azure_batch_operator.batch.models.pools import Pool
+from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile.job import lifecycle as jobs
 from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
 from azure_batch_operator.reconcile.job.scope import TargetPoolView as JobPool
@@ -27,6 +28,7 @@ from azure_batch_operator.reconcile.task import lifecycle as tasks
 from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView
 from azure_batch_operator.shapes import conform
 from azure_batch_operator.sync.store import Store, references
+from support import typed
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, TASK_SPEC, owned, resource
 
 JUNK = st.recursive(
@@ -163,8 +165,8 @@ def test_a_plan_for_any_job(
     one = resource(Kind.JOB, JOB_SPEC | {"activeDeadlineSeconds": 60}, finalizer=True)
     there = read("Jobs_ListJobs", remote)
     there = owned(there, one) if ours else there
-    listed = [{"id": "a", **read("Tasks_ListTasks", each)} for each in failed]
-    view = TasksView(counts={"active": 1}, failed=listed, failed_count=len(listed), unfinished=0)
+    listed = [typed.failed({"id": "a", **read("Tasks_ListTasks", each)}) for each in failed]
+    view = TasksView(counts=TaskCounts(active=1), failed=listed, failed_count=len(listed), unfinished=0)
     nodes = JobPool("cpu", remote=read("Pools_ListPools", pool), nodes={})
     written(jobs.plan(JobScope(one, ACCOUNT, nodes, there, view, CLUSTER, NOW)))
 
@@ -195,7 +197,8 @@ def test_a_plan_for_any_schedule(remote: dict[str, Any], made: list[dict[str, An
 @given(damaged(TASK), damaged(JOB))
 def test_a_plan_for_any_task(remote: dict[str, Any], job: dict[str, Any]) -> None:
     one = resource(Kind.TASK, TASK_SPEC, finalizer=True)
-    there = read("Tasks_ListTasks", remote) | {"owner": f"{CLUSTER}/default/BatchTask/one/uid-1"}
+    owner = f"{CLUSTER}/default/BatchTask/one/uid-1"
+    there = typed.observed({"id": "one", **read("Tasks_ListTasks", remote), "owner": owner})
     view = JobView(exists=True, id="steps", remote=read("Jobs_ListJobs", job), ours=True)
     written(tasks.plan(TaskScope(one, ACCOUNT, view, TaskView(there), CLUSTER, NOW)))
 

@@ -158,15 +158,19 @@ def malformed(message: str, answer: Answer, operation: str) -> MalformedAnswerEr
     return MalformedAnswerError(message, operation=operation, status=answer.status, request_id=answer.request_id)
 
 
+def is_json(answer: Answer) -> bool:
+    """Whether an answer says that it is JSON."""
+    return answer.headers.get("content-type", "").split(";", 1)[0].strip().lower() == "application/json"
+
+
 def json_object(answer: Answer, operation: str) -> JsonObject:
     """The body as a JSON object.
 
     Raises:
         MalformedAnswerError: another content type, not JSON, truncated, or not an object.
     """
-    content_type = answer.headers.get("content-type", "")
-    if content_type.split(";", 1)[0].strip().lower() != "application/json":
-        shown = safe_text(content_type)[:100] or "of no type"
+    if not is_json(answer):
+        shown = safe_text(answer.headers.get("content-type", ""))[:100] or "of no type"
         raise malformed(f"the answer should be JSON and is {shown!r}", answer, operation)
     try:
         value = orjson.loads(answer.body)

@@ -5,25 +5,36 @@ Nothing is fetched before it is asked for, and a list that is left early holds n
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 from yarl import URL
 
-from azure_batch_operator.batch.answers import Answer, JsonObject, json_object, page
+from azure_batch_operator.batch.answers import Answer, JsonObject, is_json, json_object, page
 from azure_batch_operator.batch.errors import MalformedAnswerError
 from azure_batch_operator.batch.requests import Request, next_page
+from azure_batch_operator.batch.wire import W, build, decode_page
 
-Page = tuple[list[JsonObject], str | None]
-"""Items, and the link to the next page."""
+T = TypeVar("T")
 
 
-def read_page(answer: Answer, operation: str, needed: str | None = None) -> Page:
-    """Read an answer as a page; each item must have the `needed` member."""
+def read_page(answer: Answer, operation: str, needed: str | None = None) -> tuple[list[JsonObject], str | None]:
+    """Read an answer as a page: its items, each of which must have the `needed` member, and the link to the next page."""
     return page(json_object(answer, operation), answer, operation, needed)
 
 
+def read_typed(
+    struct: type[W], answer: Answer, operation: str, needed: str | None = None
+) -> tuple[list[W], str | None]:
+    """The same with items as structs; only a page that is not as the API says takes the way over JSON objects."""
+    if is_json(answer) and (found := decode_page(struct, answer.body)) is not None:
+        return found.value, found.link or None
+    items, link = read_page(answer, operation, needed)
+    return [build(struct, item) for item in items], link
+
+
 async def pages(
-    send: Callable[[Request], Awaitable[Page]], request: Request, origin: URL
-) -> AsyncIterator[list[JsonObject]]:
+    send: Callable[[Request], Awaitable[tuple[list[T], str | None]]], request: Request, origin: URL
+) -> AsyncIterator[list[T]]:
     """The pages of a list, in the service's order.
 
     Raises:
@@ -41,7 +52,7 @@ async def pages(
         request = next_page(request, link, origin)
 
 
-async def items(source: AsyncIterator[list[JsonObject]]) -> AsyncIterator[JsonObject]:
+async def items(source: AsyncIterator[list[T]]) -> AsyncIterator[T]:
     """The items of all pages."""
     async for batch in source:
         for item in batch:

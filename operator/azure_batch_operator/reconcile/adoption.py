@@ -7,14 +7,13 @@ cluster owned (`--adopt-from-cluster`) goes on with the namesake of its owner, w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from azure_batch_operator.api.base import ADOPT, OWNER_METADATA, RECONCILE_POLICY
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.ownership import Owned, Owner, marker_of, owner_of, owns
+from azure_batch_operator.reconcile.ownership import Marked, Owned, Owner, marker_of, owner_of, owns
 
 
 class Standing(Enum):
@@ -57,7 +56,7 @@ class OwnerAnswer:
     remedy: str = ""
 
 
-def answer(remote: Mapping[str, Any], resource: Resource, cluster: str, others: Others) -> OwnerAnswer:
+def answer(remote: Marked, resource: Resource, cluster: str, others: Others) -> OwnerAnswer:
     """Decide about a resource that the object does not own."""
     asked = resource.annotations.get(ADOPT, "").strip()
     asks = asked.lower() not in {"", "false"}
@@ -86,7 +85,7 @@ def answer(remote: Mapping[str, Any], resource: Resource, cluster: str, others: 
     return OwnerAnswer(False, remedy=f"or, if its owner is gone for good, adopt it with the annotation {ADOPT}={value}")
 
 
-def ours(remote: Mapping[str, Any], resource: Resource, cluster: str, others: Others) -> bool:
+def ours(remote: Marked, resource: Resource, cluster: str, others: Others) -> bool:
     """Whether a resource is the object's: it owns it, or goes on with what its namesake in a lost cluster owned."""
     if owns(remote, resource, cluster):
         return True

@@ -14,11 +14,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from azure_batch_operator.api.base import ADOPTED_METADATA, APPLIED_METADATA, OWNER_METADATA, VALUES_METADATA
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch import wire
+from azure_batch_operator.reconcile.observed import ObservedTask
 
 MARKERS = frozenset({OWNER_METADATA, ADOPTED_METADATA, APPLIED_METADATA, VALUES_METADATA})
 """Metadata items that are ours and not the user's."""
@@ -32,6 +34,10 @@ _KINDS = frozenset(kind.value for kind in Kind)
 _AUTO_POOL = re.compile(r"(?:.*_)?[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE)
 """Ids of auto pools: a GUID, perhaps after a prefix (docs/azure-batch.md#jobs)."""
 _GENERATION = re.compile(r"-g[0-9]+(-[0-9]+)?$")
+
+
+Marked: TypeAlias = Mapping[str, Any] | wire.Task | ObservedTask
+"""A resource that can carry a marker: a pool, job or schedule, or a task."""
 
 
 class Owned(NamedTuple):
@@ -79,9 +85,13 @@ class Owner:
     def __str__(self) -> str:
         return "/".join((*self.object, *([self.id] if self.id else ())))
 
-    def counts_for(self, remote: Mapping[str, Any]) -> bool:
+    def counts_for(self, remote: Marked) -> bool:
         """Whether the marker was written for this resource, as far as it says."""
-        return not self.id or self.id.lower() == str(remote.get("id", "")).lower()
+        return not self.id or self.id.lower() == _id(remote).lower()
+
+
+def _id(remote: Marked) -> str:
+    return str(remote.get("id", "")) if isinstance(remote, Mapping) else remote.id
 
 
 def marker(cluster: str, resource: Resource, id: str | None = None) -> str:
@@ -117,8 +127,12 @@ def adopted(remote: Mapping[str, Any]) -> bool:
     return any(item.get("name") == ADOPTED_METADATA for item in remote.get("metadata") or ())
 
 
-def marker_of(remote: Mapping[str, Any]) -> str | None:
+def marker_of(remote: Marked) -> str | None:
     """The marker as it stands in a pool, job or schedule, in a task, or in what the mirror keeps of a task; None without one."""
+    if isinstance(remote, ObservedTask):
+        return remote.owner
+    if isinstance(remote, wire.Task):
+        return next((each.value or "" for each in remote.environment_settings if each.name == OWNER_VARIABLE), None)
     for items, name in (
         (remote.get("metadata"), OWNER_METADATA),
         (remote.get("environmentSettings"), OWNER_VARIABLE),
@@ -126,22 +140,21 @@ def marker_of(remote: Mapping[str, Any]) -> str | None:
         for item in items or ():
             if item.get("name") == name:
                 return str(item.get("value") or "")
-    known = remote.get("owner")
-    return None if known is None else str(known)
+    return None
 
 
-def has_marker(remote: Mapping[str, Any], text: str | None) -> bool:
+def has_marker(remote: Marked, text: str | None) -> bool:
     """Whether the marker is the very text that was observed: the resource has not changed hands since."""
     return marker_of(remote) == text
 
 
-def owner_of(remote: Mapping[str, Any]) -> Owner | None:
+def owner_of(remote: Marked) -> Owner | None:
     """The parsed marker of a resource; None if it has none, or one that cannot be read."""
     text = marker_of(remote)
     return None if text is None else Owner.parse(text)
 
 
-def owns(remote: Mapping[str, Any], resource: Resource, cluster: str) -> bool:
+def owns(remote: Marked, resource: Resource, cluster: str) -> bool:
     """Whether a pool, job, schedule or task in Azure Batch belongs to this object.
 
     The marker names the object, it was written for this very resource, and the id is one that the object can have.
@@ -151,11 +164,11 @@ def owns(remote: Mapping[str, Any], resource: Resource, cluster: str) -> bool:
         owner is not None
         and owner.object == Owned.by(cluster, resource)
         and owner.counts_for(remote)
-        and has_id(resource, str(remote.get("id", "")))
+        and has_id(resource, _id(remote))
     )
 
 
-def claimed(remote: Mapping[str, Any]) -> bool:
+def claimed(remote: Marked) -> bool:
     """Whether a resource carries any marker, so that only its owner may change or delete it; among tasks, those of BatchTasks."""
     return marker_of(remote) is not None
 
@@ -192,14 +205,14 @@ def has_id(resource: Resource, id: str) -> bool:
     return found is not None and id[: found.start()] == own[: LONGEST_ID - len(found.group())]
 
 
-def conflict_message(what: str, resource: Resource, remote: Mapping[str, Any], remedy: str) -> str:
+def conflict_message(what: str, resource: Resource, remote: Marked, remedy: str) -> str:
     """What to tell a user whose id is taken.
 
     Args:
         what: the kind of resource.
         remedy: what to do besides choosing another id.
     """
-    id, owner = str(remote.get("id", "")), owner_of(remote)
+    id, owner = _id(remote), owner_of(remote)
     head = f"{what} {id!r} exists in the account and {described(remote)}"
     if owner is None or not owner.counts_for(remote) or owner.object.namespace == resource.key.namespace:
         return f"{head}: {_another_id(resource, '')}, {remedy}"
@@ -220,7 +233,7 @@ def _another_id(resource: Resource, prefix: str) -> str:
     return f"create {which} again with another spec.id" + (f", such as {example!r}" if fits else "")
 
 
-def described(remote: Mapping[str, Any]) -> str:
+def described(remote: Marked) -> str:
     """Who owns a resource, in words that follow "it exists and"."""
     text, owner = marker_of(remote), owner_of(remote)
     if text is None:

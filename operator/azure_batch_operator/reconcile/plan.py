@@ -12,7 +12,7 @@ from typing import Any, Literal
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, Priority
 from azure_batch_operator.reconcile.operation.order import Operate
-from azure_batch_operator.reconcile.ownership import has_marker, marker_of
+from azure_batch_operator.reconcile.ownership import Marked, has_marker, marker_of
 
 
 class Table(Enum):
@@ -122,11 +122,10 @@ class Evidence:
     nodes: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(
-        cls, remote: Mapping[str, Any], tasks: tuple[TaskEvidence, ...] = (), idle: frozenset[str] | None = None
-    ) -> Evidence:
-        """That a pool, job or schedule is still the incarnation, and still has the owner, that was observed."""
-        return cls(created=remote.get("creationTime"), owner=marker_of(remote), tasks=tasks, idle=idle)
+    def of(cls, remote: Marked, tasks: tuple[TaskEvidence, ...] = (), idle: frozenset[str] | None = None) -> Evidence:
+        """That a resource is still the incarnation, and still has the owner, that was observed."""
+        created = remote.get("creationTime") if isinstance(remote, Mapping) else remote.creation_time
+        return cls(created=created, owner=marker_of(remote), tasks=tasks, idle=idle)
 
     def holds(self, current: Mapping[str, Any]) -> bool:
         """Whether the resource as a GET shows it is the one that was decided about."""
@@ -136,9 +135,10 @@ class Evidence:
         return self.created in (None, current.get("creationTime")) and has_marker(current, self.owner)
 
 
-def without_etag(remote: Mapping[str, Any]) -> Evidence | None:
+def without_etag(remote: Marked) -> Evidence | None:
     """Evidence for what was observed without an ETag; None where the ETag is proof enough."""
-    return None if remote.get("eTag") else Evidence.of(remote)
+    etag = remote.get("eTag") if isinstance(remote, Mapping) else remote.etag
+    return None if etag else Evidence.of(remote)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.error_classes import ClassifiedError
-from azure_batch_operator.reconcile.ownership import conflict_message
+from azure_batch_operator.reconcile.ownership import Marked, conflict_message
 from azure_batch_operator.reconcile.plan import Absence, AccountView, Call, Event, Plan, Unconfirmed
 from azure_batch_operator.reconcile.status import Verdict, carry_over, pick, seconds_since
 
@@ -126,7 +126,7 @@ def confirming(resource: Resource, absences: Sequence[Absence], now: float) -> P
     return Plan(status=carry_over(resource, verdict, now))
 
 
-def foreign(resource: Resource, what: str, remote: Mapping[str, Any], remedy: str, now: float) -> Plan:
+def foreign(resource: Resource, what: str, remote: Marked, remedy: str, now: float) -> Plan:
     """The id is somebody else's: never touch it, say who owns it, and what can be done besides choosing another id."""
     message = conflict_message(what, resource, remote, remedy)
     verdict = Verdict("Stalled", "OwnershipConflict", message, ready=False, trend="Stalled")

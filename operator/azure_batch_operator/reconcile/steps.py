@@ -12,6 +12,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile.adoption import Others
 from azure_batch_operator.reconcile.job.scope import TargetPoolView
+from azure_batch_operator.reconcile.ownership import Marked
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.standard_plans import ever_created, release_at_once, waiting, without_account
 
@@ -28,7 +29,7 @@ class Scope(Protocol):
         """Its account."""
 
     @property
-    def remote(self) -> Remote:
+    def remote(self) -> Marked | Absent:
         """What it stands for in Azure Batch, as the last poll saw it."""
 
     @property
@@ -42,6 +43,14 @@ class Scope(Protocol):
     @property
     def others(self) -> Others:
         """What is known of other owners."""
+
+
+class ScopeWithMetadata(Scope, Protocol):
+    """The scopes of kinds whose resources carry the marker in their metadata."""
+
+    @property
+    def remote(self) -> Remote:
+        """What it stands for in Azure Batch, as the last poll saw it."""
 
 
 class ScopeWithPool(Scope, Protocol):
@@ -85,7 +94,7 @@ def wait_for_poll(scope: Scope) -> Plan | None:
     return Plan() if scope.remote is Absent.UNKNOWN else None
 
 
-def settle_ownership(scope: Scope, kind: policy.Owned) -> Plan | None:
+def settle_ownership(scope: ScopeWithMetadata, kind: policy.Owned) -> Plan | None:
     """What exists is somebody else's, or is to be adopted first."""
     if isinstance(scope.remote, Absent):
         return None

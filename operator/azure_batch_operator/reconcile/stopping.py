@@ -17,12 +17,15 @@ from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import end as job_end
 from azure_batch_operator.reconcile.job import suspension as job_hold
+from azure_batch_operator.reconcile.observed import ObservedTask
 from azure_batch_operator.reconcile.plan import Call, Evidence, Plan, Table, without_etag
 
 _OVER = frozenset({"terminating", "completed", "deleting"})
 
 
-def stopping(resource: Resource, stalled: Plan, remote: Mapping[str, Any], parent: str | None = None) -> Plan:
+def stopping(
+    resource: Resource, stalled: Plan, remote: Mapping[str, Any] | ObservedTask, parent: str | None = None
+) -> Plan:
     """The plan that says what is wrong with the spec, with the calls that stop what there is, if any are needed.
 
     Args:
@@ -30,27 +33,35 @@ def stopping(resource: Resource, stalled: Plan, remote: Mapping[str, Any], paren
         remote: what is in Azure Batch, known to be the object's.
         parent: id of the job of a task.
     """
-    state, ends = remote.get("state"), pending_request(resource, TERMINATE) is not None
+    ends = pending_request(resource, TERMINATE) is not None
+    state = remote.get("state") if isinstance(remote, Mapping) else remote.state
     if state in _OVER:
         return stalled
     calls: tuple[Call, ...] = ()
-    match resource.key.kind:
-        case Kind.JOB:
-            calls = _terminate_job(resource, remote) if ends else _suspend_job(resource, remote)
-        case Kind.SCHEDULE if ends:
-            calls = (Call("terminate_schedule", Table.SCHEDULES, resource.remote_id, evidence=Evidence.of(remote)),)
-        case Kind.SCHEDULE if resource.spec.get("suspend") and state == "active":
-            calls = (Call("disable_schedule", Table.SCHEDULES, resource.remote_id, evidence=Evidence.of(remote)),)
-        case Kind.TASK if ends:
-            calls = (_terminate_task(resource, remote, parent),)
+    if isinstance(remote, ObservedTask):
+        calls = (_terminate_task(resource, remote, parent),) if ends else ()
+    else:
+        calls = _stop(resource, remote, ends=ends)
     if not calls or not ends or resource.key.kind is Kind.SCHEDULE:
         return replace(stalled, calls=calls)
     # The annotation of a schedule holds for good; that of a job or task is carried out once.
     return replace(stalled, calls=calls, status={**(stalled.status or {}), "handled": handled(resource, TERMINATE)})
 
 
-def _terminate_task(resource: Resource, remote: Mapping[str, Any], parent: str | None) -> Call:
-    evidence, etag = without_etag(remote), remote.get("eTag")
+def _stop(resource: Resource, remote: Mapping[str, Any], *, ends: bool) -> tuple[Call, ...]:
+    """The calls that stop a job or schedule."""
+    match resource.key.kind:
+        case Kind.JOB:
+            return _terminate_job(resource, remote) if ends else _suspend_job(resource, remote)
+        case Kind.SCHEDULE if ends:
+            return (Call("terminate_schedule", Table.SCHEDULES, resource.remote_id, evidence=Evidence.of(remote)),)
+        case Kind.SCHEDULE if resource.spec.get("suspend") and remote.get("state") == "active":
+            return (Call("disable_schedule", Table.SCHEDULES, resource.remote_id, evidence=Evidence.of(remote)),)
+    return ()
+
+
+def _terminate_task(resource: Resource, remote: ObservedTask, parent: str | None) -> Call:
+    evidence, etag = without_etag(remote), remote.etag
     return Call("terminate_task", Table.TASKS, resource.remote_id, parent=parent, if_match=etag, evidence=evidence)
 
 

@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
+from azure_batch_operator.batch.wire import TaskCounts
+from azure_batch_operator.reconcile.observed import FailedTask, ObservedTask
 from azure_batch_operator.reconcile.ownership import Owned
-from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Remote, Table
+from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Table
 from azure_batch_operator.reconcile.pool import history as pool_history
 from azure_batch_operator.reconcile.pool.history import NO_HISTORY, History
 from azure_batch_operator.sync.outputs import Outputs
 
+R = TypeVar("R", bound=Mapping[str, Any] | ObservedTask)
 
-class RemoteTable:
+
+class RemoteTable(Generic[R]):
     """Resources of one kind by id; ids are not case-sensitive.
 
     Only what somebody wants to know is kept whole, so the table does not grow with what others have in the account. Absence is
@@ -28,15 +32,15 @@ class RemoteTable:
     """
 
     def __init__(self) -> None:
-        self._entries: dict[str, Mapping[str, Any]] = {}
+        self._entries: dict[str, R] = {}
         self._asked: set[str] | None = None
-        self._briefs: Mapping[str, Mapping[str, Any]] = {}
+        self._briefs: Mapping[str, R] = {}
         self._rest: Container[str] = frozenset()
         self._touched: dict[str, float] = {}
         self.seen_at: float | None = None
         """When the last full poll began; None before the first."""
 
-    def get(self, id: str) -> Remote:
+    def get(self, id: str) -> R | Absent:
         """The resource, or in which way there is none."""
         id = id.lower()
         if self.seen_at is None or id in self._touched:
@@ -46,7 +50,7 @@ class RemoteTable:
         known = self._asked is None or id in self._asked
         return Absent.NOT_FOUND if known and id not in self._briefs and id not in self._rest else Absent.UNKNOWN
 
-    def brief(self, id: str) -> Remote:
+    def brief(self, id: str) -> R | Absent:
         """Like `get`, but also of what nobody has asked for: then with a few members only."""
         found = self.get(id)
         known = self._briefs.get(id.lower()) if found is Absent.UNKNOWN and id.lower() not in self._touched else None
@@ -56,18 +60,18 @@ class RemoteTable:
         """Whether something whose id begins so waits for the next poll."""
         return any(id.startswith(prefix.lower()) for id in self._touched)
 
-    def entries(self) -> Iterable[Mapping[str, Any]]:
+    def entries(self) -> Iterable[R]:
         """All that was there when last looked at, some of it with a few members only."""
         return (*self._entries.values(), *self._briefs.values())
 
-    def latest(self, id: str) -> Mapping[str, Any] | None:
+    def latest(self, id: str) -> R | None:
         """The last that was seen, even if a write of ours has made it old, and even if it has a few members only."""
         return self._entries.get(id.lower()) or self._briefs.get(id.lower())
 
     def alive(self, id: str) -> bool:
         """Whether it was there when last looked at, and not being deleted."""
         entry = self.latest(id)
-        return entry is not None and entry.get("state") != "deleting"
+        return entry is not None and _state(entry) != "deleting"
 
     def touch(self, id: str, now: float) -> None:
         """We have changed it, or may have: what was seen no longer counts."""
@@ -86,10 +90,10 @@ class RemoteTable:
     def replace(
         self,
         began: float,
-        entries: Iterable[Mapping[str, Any]],
+        entries: Iterable[R],
         *,
         asked: Collection[str] | None = None,
-        briefs: Mapping[str, Mapping[str, Any]] | None = None,
+        briefs: Mapping[str, R] | None = None,
         rest: Container[str] = frozenset(),
     ) -> set[str]:
         """Take in a full poll that began at `began`; ids (lower case) of what looks different now.
@@ -100,7 +104,7 @@ class RemoteTable:
             briefs: a few members of what else was there, by id (lower case).
             rest: ids (lower case) that were there, too, and of which nothing is kept.
         """
-        fresh = {str(entry["id"]).lower(): entry for entry in entries}
+        fresh = {_id(entry).lower(): entry for entry in entries}
         changed = {id for id, entry in fresh.items() if self._entries.get(id) != entry}
         changed |= self._entries.keys() - fresh.keys()
         if asked is not None:
@@ -110,14 +114,14 @@ class RemoteTable:
         self.seen_at = began
         return changed | self._settle(began)
 
-    def merge(self, began: float, entries: Iterable[Mapping[str, Any]], *, asked: Collection[str] = ()) -> set[str]:
+    def merge(self, began: float, entries: Iterable[R], *, asked: Collection[str] = ()) -> set[str]:
         """Take in a poll of what has changed lately; absence says nothing, so only what was seen is settled.
 
         Args:
             entries: what is kept.
             asked: ids (lower case) that were asked for one by one, so that those that are not among `entries` are gone.
         """
-        fresh = {str(entry["id"]).lower(): entry for entry in entries}
+        fresh = {_id(entry).lower(): entry for entry in entries}
         changed = set()
         for id, entry in fresh.items():
             if self._entries.get(id) != entry:
@@ -150,13 +154,21 @@ class RemoteTable:
         return settled
 
 
+def _id(entry: Mapping[str, Any] | ObservedTask) -> str:
+    return str(entry["id"]) if isinstance(entry, Mapping) else entry.id
+
+
+def _state(entry: Mapping[str, Any] | ObservedTask) -> object:
+    return entry.get("state") if isinstance(entry, Mapping) else entry.state
+
+
 @dataclass
 class JobResults:
     """How the tasks of one job stand, from counts and from lists of failed and of unfinished tasks; see `TasksView`."""
 
-    counts: Mapping[str, int] | None = None
-    slots: Mapping[str, int] | None = None
-    failed: list[Mapping[str, Any]] = field(default_factory=list)
+    counts: TaskCounts | None = None
+    slots: TaskCounts | None = None
+    failed: list[FailedTask] = field(default_factory=list)
     failed_count: int = 0
     unfinished: int | None = None
     retries: int | None = None
@@ -169,8 +181,12 @@ class JobResults:
     @property
     def waiting(self) -> bool:
         """Whether tasks could run and none does."""
-        counts = self.counts or {}
-        return bool(counts.get("active")) and not counts.get("running")
+        return self.counts is not None and self.counts.active > 0 and self.counts.running == 0
+
+    @property
+    def running(self) -> bool:
+        """Whether tasks run."""
+        return self.counts is not None and self.counts.running > 0
 
 
 @dataclass(frozen=True)
@@ -229,9 +245,9 @@ class Mirror:
     """All tables of one account."""
 
     def __init__(self) -> None:
-        self.pools = RemoteTable()
-        self.jobs = RemoteTable()
-        self.schedules = RemoteTable()
+        self.pools = RemoteTable[Mapping[str, Any]]()
+        self.jobs = RemoteTable[Mapping[str, Any]]()
+        self.schedules = RemoteTable[Mapping[str, Any]]()
         self.schedule_jobs: dict[str, Sequence[Mapping[str, Any]]] = {}
         """Last jobs by schedule id, newest first."""
         self.pools_of: Mapping[Owned, Sequence[Mapping[str, Any]]] = {}
@@ -245,7 +261,7 @@ class Mirror:
         self.schedule_digests: defaultdict[str, dict[str, str]] = defaultdict(dict)
         """Digests of the values from Secrets and ConfigMaps that schedules were given, by id (lower case) and property."""
         self.results: defaultdict[str, JobResults] = defaultdict(JobResults)
-        self.tasks: defaultdict[str, RemoteTable] = defaultdict(RemoteTable)
+        self.tasks: defaultdict[str, RemoteTable[ObservedTask]] = defaultdict(RemoteTable)
         self.outputs = Outputs()
         self.problems: Mapping[Key, str] = {}
         """What has not been readable for a while, by the objects that it concerns (`ObservationFailed`)."""

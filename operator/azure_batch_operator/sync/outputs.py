@@ -5,11 +5,12 @@ A status that says how a task has ended does not wait for that; the output is ad
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
 from azure_batch_operator.api.resource import Key
+from azure_batch_operator.reconcile.observed import NO_OUTPUT, TaskOutput
 
 _MOST = 2000
 """Of what is owed at a time; whatever is more is left out."""
@@ -34,7 +35,7 @@ class Outputs:
 
     def __init__(self) -> None:
         self._owed: dict[Key, Owed] = {}
-        self._late: dict[Key, Mapping[str, str]] = {}
+        self._late: dict[Key, TaskOutput] = {}
 
     def __bool__(self) -> bool:
         return bool(self._owed)
@@ -55,14 +56,14 @@ class Outputs:
         if (owed := self._owed.pop(key, None)) is not None:
             self._owed[key] = owed
 
-    def bring(self, key: Key, output: Mapping[str, str]) -> None:
-        """The output has come: `stdoutTail`, `stderrTail`, `outputProblem`; nothing if nobody wants it any more."""
+    def bring(self, key: Key, output: TaskOutput) -> None:
+        """The output has come; nothing if nobody wants it any more."""
         if self._owed.pop(key, None) is not None:
             self._late[key] = output
 
-    def late(self, key: Key) -> Mapping[str, str]:
+    def late(self, key: Key) -> TaskOutput:
         """What has come for an object; empty if nothing has."""
-        return self._late.get(key, {})
+        return self._late.get(key, NO_OUTPUT)
 
     def forget(self, key: Key) -> None:
         """The object is gone, or has got what was for it."""

@@ -219,8 +219,8 @@ class Poller:
 
     def _urgent(self) -> bool:
         mirror = self._mirror
-        tables = (mirror.pools, mirror.jobs, mirror.schedules, *mirror.tasks.values())
-        return any(table.touched for table in tables)
+        wholes = (mirror.pools, mirror.jobs, mirror.schedules)
+        return any(table.touched for table in wholes) or any(table.touched for table in mirror.tasks.values())
 
     def _expecting(self) -> bool:
         return bool(self._interest.tasks) or self._jobs.expecting
@@ -228,7 +228,7 @@ class Poller:
     def _running(self) -> bool:
         """Whether tasks run whose end somebody waits for."""
         tables = self._mirror.tasks.values()
-        return self._jobs.running or any(task.get("state") in _RUN for table in tables for task in table.entries())
+        return self._jobs.running or any(task.state in _RUN for table in tables for task in table.entries())
 
     def _parts(self) -> list[Callable[[News], Awaitable[None]]]:
         """The account-wide lists that somebody needs."""

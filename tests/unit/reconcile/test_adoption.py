@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from azure_batch_operator.api.base import ADOPT, ADOPTED_METADATA, OWNER_METADATA
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others, Standing
 from azure_batch_operator.reconcile.job import lifecycle as jobs
 from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
@@ -22,6 +23,7 @@ from azure_batch_operator.reconcile.pool.scope import PoolView
 from azure_batch_operator.reconcile.schedule import lifecycle as schedules
 from azure_batch_operator.reconcile.task import lifecycle as tasks
 from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView
+from support.typed import observed
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, TASK_SPEC, resource
 
 LOST = Others(lambda _: Standing.GONE, frozenset({"cluster-0"}))
@@ -168,7 +170,7 @@ def test_a_finished_job_takes_no_marker_and_is_followed_all_the_same() -> None:
         "id": "one", "state": "completed", "executionInfo": {"terminateReason": "AllTasksCompleted"},
         "metadata": [{"name": OWNER_METADATA, "value": "cluster-0/default/BatchJob/one/uid-0/one"}],
     }  # fmt: skip
-    view = TasksView(counts={"completed": 1, "succeeded": 1}, unfinished=0)
+    view = TasksView(counts=TaskCounts(completed=1, succeeded=1), unfinished=0)
     plan = jobs.plan(JobScope(one, ACCOUNT, JobPool("cpu"), there, view, CLUSTER, NOW, "", LOST))
     assert plan.calls == ()
     assert (plan.status or {})["phase"] == "Succeeded"
@@ -177,7 +179,9 @@ def test_a_finished_job_takes_no_marker_and_is_followed_all_the_same() -> None:
 
 
 def test_a_task_whose_marker_cannot_be_changed_is_followed_and_deleted() -> None:
-    view = TaskView({"id": "one", "eTag": "0x1", "state": "active", "owner": "cluster-0/default/BatchTask/one/uid-0"})
+    view = TaskView(
+        observed({"id": "one", "eTag": "0x1", "state": "active", "owner": "cluster-0/default/BatchTask/one/uid-0"})
+    )
     job = JobView(exists=True, id="steps", remote={"id": "steps", "state": "active"}, ours=True)
     gone = resource(Kind.TASK, TASK_SPEC, finalizer=True, deleting=True)
     assert [call.verb for call in tasks.plan(TaskScope(gone, ACCOUNT, job, view, CLUSTER, NOW, LOST)).calls] == [
@@ -274,7 +278,7 @@ def test_nothing_is_changed_in_a_state_that_takes_no_change(kind: Kind, state: s
     owner = None if whose == "nobody's" else f"{cluster}/default/{kind.value}/one/{uid}/one"
     there = remote(owner, state=state, poolInfo={"poolId": "other"}, priority=7)
     one = resource(kind, SPECS[kind] | {"suspend": False}, annotations={ADOPT: "true"})
-    known = TasksView(counts={"completed": 1, "succeeded": 1}, unfinished=0, complete=True)
+    known = TasksView(counts=TaskCounts(completed=1, succeeded=1), unfinished=0, complete=True)
     if kind is Kind.POOL:
         plan = pools.plan(pools.PoolScope(one, ACCOUNT, PoolView(there), CLUSTER, NOW, LOST))
     elif kind is Kind.JOB:

@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile.job.expand import expand, lists, made_depends, needs_dependencies, problems
 from azure_batch_operator.reconcile.job.failures import blocked
+from azure_batch_operator.reconcile.observed import FailedTask
+from support import typed
 
 MAP = {"repeat": {"count": 3}}
 
@@ -72,8 +75,8 @@ def test_a_million_tasks_wait_for_one_without_being_looked_at() -> None:
     assert problems(wanted) == []
     first = next(iter(expand(wanted, "j")))
     assert first["dependsOn"] == {"taskIds": ["split"]}
-    ended = [{"id": "split", "executionInfo": {"exitCode": 1, "failureInfo": {"code": "FailureExitCode"}}}]
-    counts = {"active": 1_000_002, "running": 0, "completed": 1, "failed": 1}
+    ended = [failed_task("split")]
+    counts = TaskCounts(active=1_000_002, completed=1, failed=1)
     assert blocked(wanted, counts, ended, 1)
 
 
@@ -131,9 +134,13 @@ def test_what_cannot_run_or_be_sent_is_refused(wanted: dict[str, Any], words: st
     assert words in problem
 
 
+def failed_task(id: str) -> FailedTask:
+    return typed.failed({"id": id, "executionInfo": {"exitCode": 1, "failureInfo": {"code": "FailureExitCode"}}})
+
+
 def is_blocked(wanted: dict[str, Any], *failed: str, active: int) -> bool:
-    ended = [{"id": id, "executionInfo": {"exitCode": 1, "failureInfo": {"code": "FailureExitCode"}}} for id in failed]
-    counts = {"active": active, "running": 0, "completed": len(failed), "failed": len(failed)}
+    ended = [failed_task(id) for id in failed]
+    counts = TaskCounts(active=active, completed=len(failed), failed=len(failed))
     return blocked(wanted, counts, ended, len(failed))
 
 

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile.job.failures import blocked, satisfies
+from azure_batch_operator.reconcile.observed import FailedTask
+from support import typed
 
 
 class Counted(dict[str, Any]):
@@ -20,13 +23,13 @@ class Counted(dict[str, Any]):
         return super().get(key, default)
 
 
-def failed(*ids: str, **info: Any) -> list[dict[str, Any]]:
+def failed(*ids: str, **info: Any) -> list[FailedTask]:
     code = {"exitCode": 1, "failureInfo": {"code": "FailureExitCode"}}
-    return [{"id": id, "executionInfo": code | info} for id in ids]
+    return [typed.failed({"id": id, "executionInfo": code | info}) for id in ids]
 
 
-def is_blocked(tasks: Sequence[dict[str, Any]], ended: list[dict[str, Any]], waiting: int, **spec: Any) -> bool:
-    counts = {"active": waiting, "running": 0, "completed": len(ended), "failed": len(ended)}
+def is_blocked(tasks: Sequence[dict[str, Any]], ended: list[FailedTask], waiting: int, **spec: Any) -> bool:
+    counts = TaskCounts(active=waiting, completed=len(ended), failed=len(ended))
     return blocked({"tasks": tasks} | spec, counts, ended, len(ended))
 
 
@@ -62,9 +65,8 @@ def test_what_follows_the_merge_task_waits_with_it() -> None:
 
 
 def test_a_failed_upload_may_satisfy_and_an_exit_code_goes_first() -> None:
-    upload = {"exitCode": 0, "failureInfo": {"code": "FileUploadMiscError"}}
     conditions: dict[str, Any] = {"fileUploadError": {"dependencyAction": "satisfy"}}
-    assert satisfies({"exitConditions": conditions}, upload)
-    assert not satisfies({"exitConditions": conditions}, {"exitCode": 1, "failureInfo": {"code": "FailureExitCode"}})
+    assert satisfies({"exitConditions": conditions}, 0, "FileUploadMiscError")
+    assert not satisfies({"exitConditions": conditions}, 1, "FailureExitCode")
     blocks = [{"code": 0, "exitOptions": {"dependencyAction": "block"}}]
-    assert not satisfies({"exitConditions": conditions | {"exitCodes": blocks}}, upload)
+    assert not satisfies({"exitConditions": conditions | {"exitCodes": blocks}}, 0, "FileUploadMiscError")

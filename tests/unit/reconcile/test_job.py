@@ -10,12 +10,15 @@ import pytest
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import InvalidRequestError, QuotaError
+from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.end import DEPENDENCY_FAILED
 from azure_batch_operator.reconcile.job.lifecycle import plan
 from azure_batch_operator.reconcile.job.scope import JobScope, TargetPoolView, TasksView
+from azure_batch_operator.reconcile.observed import FailedTask
 from azure_batch_operator.reconcile.plan import Absence, Absent, Evidence, Feed, Plan, Remote, Table, TaskEvidence
+from support import typed
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, owned, resource
 
 POOL = TargetPoolView("cpu")
@@ -51,15 +54,13 @@ def completed(owner: Resource, reason: str = "AllTasksCompleted") -> dict[str, A
     return remote(owner, state="completed", executionInfo=info)
 
 
-def counted(active: int = 0, running: int = 0, succeeded: int = 0, failed: int = 0) -> dict[str, int]:
-    return {
-        "active": active, "running": running, "completed": succeeded + failed, "succeeded": succeeded, "failed": failed,
-    }  # fmt: skip
+def counted(active: int = 0, running: int = 0, succeeded: int = 0, failed: int = 0) -> TaskCounts:
+    return TaskCounts(active=active, running=running, completed=succeeded + failed, succeeded=succeeded, failed=failed)
 
 
-def failure(id: str, code: int = 3) -> dict[str, Any]:
-    info = {"exitCode": code, "failureInfo": {"category": "UserError", "code": "FailureExitCode", "message": "bad"}}
-    return {"id": id, "executionInfo": info}
+def failure(id: str, code: int = 3, message: str = "bad", **more: str) -> FailedTask:
+    info = {"exitCode": code, "failureInfo": {"category": "UserError", "code": "FailureExitCode", "message": message}}
+    return typed.failed({"id": id, "executionInfo": info, **more})
 
 
 def decide(one: Resource, there: Remote, tasks: TasksView = TasksView(), pool: TargetPoolView = POOL) -> Plan:  # noqa: B008

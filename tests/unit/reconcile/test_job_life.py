@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import InvalidRequestError
+from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile import annotations as oneshot
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import end as job_end
@@ -337,7 +338,7 @@ def test_busy_nodes_are_named_only_where_a_task_could_run(
     spec = JOB_SPEC | {"tasks": [{"id": "a", "commandLine": ""}, *more]}
     view = TargetPoolView("cpu", remote=STEADY, nodes={"running": 1})
     there = {"state": "active", "poolInfo": {"poolId": "cpu"}}
-    assert waiting_for(spec, there, view, TasksView(counts=numbers), blocked=False) == said
+    assert waiting_for(spec, there, view, TasksView(counts=TaskCounts(**numbers)), blocked=False) == said
 
 
 def test_reconcile_now_is_noted_beside_what_was_decided() -> None:
@@ -356,11 +357,9 @@ TEXT = st.text(min_size=1, max_size=3).map(lambda text: text * 1000)
 def test_a_status_is_small_whatever_fails(message: str, tails: list[str], number: int) -> None:
     one = job(finalizer=True)
     failed = [
-        failure(f"{at}-" + "x" * 60, at) | {"stderrTail": tail, "stderrProblem": message}
+        failure(f"{at}-" + "x" * 60, at, message, stderrTail=tail, stderrProblem=message)
         for at, tail in enumerate(tails)
     ]
-    for each in failed:
-        each["executionInfo"]["failureInfo"]["message"] = message
     nodes = [{"task": "preparation", "nodeId": "n" * 64, "message": message} for _ in range(20)]
     view = TasksView(
         counts=counted(active=number, failed=number), failed=failed, failed_count=number, node_failures=nodes,

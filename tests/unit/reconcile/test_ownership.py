@@ -28,6 +28,7 @@ from azure_batch_operator.reconcile.ownership import (
     with_marker,
     with_same_marker,
 )
+from support.typed import observed
 from unit.objects import CLUSTER, JOB_SPEC, POOL_SPEC, TASK_SPEC, resource
 
 OLD = "cluster-1/default/BatchPool/one/uid-1"
@@ -91,7 +92,7 @@ def test_a_task_says_who_owns_it_in_a_variable_and_the_mirror_keeps_it() -> None
     one = resource(Kind.TASK, TASK_SPEC)
     body = task_with_marker({"id": "one"}, marker(CLUSTER, one))
     assert owns(body, one, CLUSTER)
-    assert owns({"id": "ONE", "owner": "cluster-1/default/BatchTask/one/uid-1/one"}, one, CLUSTER)
+    assert owns(observed({"id": "ONE", "owner": "cluster-1/default/BatchTask/one/uid-1/one"}), one, CLUSTER)
     assert not owns(body | {"id": "copy"}, one, CLUSTER)
 
 

@@ -11,10 +11,12 @@ from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import CompletedError
+from azure_batch_operator.reconcile.observed import ObservedTask
 from azure_batch_operator.reconcile.ownership import OWNER_VARIABLE, marker
 from azure_batch_operator.reconcile.plan import Absence, Absent, Ended, Evidence, Plan, Table
 from azure_batch_operator.reconcile.task.lifecycle import plan
 from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView, is_blocked, is_open
+from support import typed
 from unit.objects import ACCOUNT, CLUSTER, NO_ACCOUNT, NOW, TASK_SPEC, resource
 
 ACTIVE = JobView(exists=True, id="steps", remote={"id": "steps", "state": "active"}, ours=True)
@@ -24,8 +26,9 @@ def task(**options: Any) -> Resource:
     return resource(Kind.TASK, TASK_SPEC | options.pop("spec", {}), **options)
 
 
-def remote(owner: Resource, state: str = "active", **info: Any) -> dict[str, Any]:
-    return {"id": "one", "eTag": "0x1", "state": state, "executionInfo": info, "owner": marker(CLUSTER, owner)}
+def remote(owner: Resource, state: str = "active", more: dict[str, Any] | None = None, **info: Any) -> ObservedTask:
+    body = {"id": "one", "eTag": "0x1", "state": state, "executionInfo": info, "owner": marker(CLUSTER, owner)}
+    return typed.observed(body | (more or {}))
 
 
 def decide(one: Resource, view: TaskView, job: JobView = ACTIVE) -> Plan:
@@ -150,7 +153,7 @@ def test_a_task_that_is_prepared_does_not_run_yet() -> None:
 def test_a_failure_says_why() -> None:
     one = task(finalizer=True)
     info = {"result": "failure", "exitCode": 7, "failureInfo": {"code": "FailureExitCode", "message": "bad exit"}}
-    decision = decide(one, TaskView(remote(one, "completed", **info) | {"stderrTail": "no space"}))
+    decision = decide(one, TaskView(remote(one, "completed", {"stderrTail": "no space"}, **info)))
     assert reason(decision, "Failed") == "FailureExitCode"
     assert decision.status is not None
     assert (decision.status["phase"], decision.status["stderrTail"]) == ("Failed", "no space")
@@ -158,7 +161,7 @@ def test_a_failure_says_why() -> None:
 
 def test_a_task_of_somebody_else_is_never_touched() -> None:
     one = task()
-    foreign = remote(one) | {"owner": None}
+    foreign = remote(one, more={"owner": None})
     decision = decide(one, TaskView(foreign))
     assert decision.submit is None
     assert reason(decision, "Stalled") == "OwnershipConflict"
@@ -227,9 +230,9 @@ def test_changed_constraints_are_replaced_and_spellings_are_not(
     constraints: dict[str, Any] | None, there: dict[str, Any] | None, *, changed: bool
 ) -> None:
     one = task(finalizer=True, spec={"constraints": constraints} if constraints else {})
-    view = TaskView(remote(one, "running") | ({"constraints": there} if there else {}))
+    view = TaskView(remote(one, "running", {"constraints": there} if there else None))
     assert verbs(decide(one, view)) == (["update_task"] if changed else [])
-    done = TaskView(remote(one, "completed", result="success") | ({"constraints": there} if there else {}))
+    done = TaskView(remote(one, "completed", {"constraints": there} if there else None, result="success"))
     assert verbs(decide(one, done)) == []
 
 
@@ -312,11 +315,11 @@ def test_a_job_that_exists_only_in_azure_may_be_missing() -> None:
 
 def test_output_that_comes_later_is_added_to_the_status_once() -> None:
     one = task(finalizer=True)
-    ended = remote(one, "completed", result="failure", exitCode=1) | {"stderrTail": ""}
+    ended = remote(one, "completed", {"stderrTail": ""}, result="failure", exitCode=1)
     done = decide(one, TaskView(ended)).status
     assert done is not None
     assert "stderrTail" not in done
-    late = {"stderrTail": "why"}
+    late = typed.output({"stderrTail": "why"})
     assert (decide(one, TaskView(ended, late=late)).status or {})["stderrTail"] == "why"
     closed = task(finalizer=True, status=dict(done))
     shown = decide(closed, TaskView(Absent.NOT_FOUND, late=late)).status
@@ -380,7 +383,7 @@ def test_no_task_goes_into_a_job_that_another_namespace_owns() -> None:
 def test_a_task_that_is_in_already_is_followed_and_deleted_with_its_object() -> None:
     spec = {"jobId": "theirs", "accountRef": {"name": "main"}, "commandLine": "true"}
     one = resource(Kind.TASK, spec, finalizer=True)
-    view = TaskView({"id": "one", "state": "running", "owner": marker(CLUSTER, one)})
+    view = TaskView(typed.observed({"id": "one", "state": "running", "owner": marker(CLUSTER, one)}))
     decision = plan(TaskScope(one, ACCOUNT, FOREIGN_JOB, view, CLUSTER, NOW))
     assert (decision.status or {})["phase"] == "Running"
     gone = resource(Kind.TASK, spec, finalizer=True, deleting=True)

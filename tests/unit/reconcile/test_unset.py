@@ -18,6 +18,7 @@ from azure_batch_operator.reconcile.schedule.lifecycle import plan as schedule_p
 from azure_batch_operator.reconcile.secret_versions import Taken, ValueVersions, noted
 from azure_batch_operator.reconcile.task.lifecycle import plan as task_plan
 from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView
+from support.typed import observed
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, TASK_SPEC, owned, resource
 from unit.reconcile.test_job import POOL, conditions, counted, decide, job, remote, verbs
 
@@ -171,7 +172,7 @@ def test_a_task_without_retries_of_its_own_has_those_of_its_job(
 ) -> None:
     one = resource(Kind.TASK, TASK_SPEC | ({"constraints": spec} if spec else {}), finalizer=True)
     marker = f"{CLUSTER}/default/BatchTask/one/uid-1"
-    seen = {"id": "one", "state": "active", "owner": marker, "constraints": there}
+    seen = observed({"id": "one", "state": "active", "owner": marker, "constraints": there})
     of_job = {"state": "active", "constraints": {"maxTaskRetryCount": 1, "maxWallClockTime": "PT9H"}}
     decision = task_plan(
         TaskScope(one, ACCOUNT, JobView(True, "steps", of_job, ours=True), TaskView(seen), CLUSTER, NOW)

@@ -10,6 +10,7 @@ import pytest
 
 from azure_batch_emulator import EmulatorConfig
 from azure_batch_operator.batch import BatchClient, HostPolicy, NotFoundError, SharedKey
+from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.plan import Absent, Call, Evidence, Plan, Table, TaskEvidence
@@ -47,7 +48,7 @@ def seen(session: Any) -> Any:
 
 
 def plan(session: Any) -> Plan:
-    return decide(WANTED, seen(session), TasksView(counts={"active": 1}))
+    return decide(WANTED, seen(session), TasksView(counts=TaskCounts(active=1)))
 
 
 async def test_a_change_by_somebody_else_makes_a_plan_void(emulator: EmulatorThread, session: Any) -> None:

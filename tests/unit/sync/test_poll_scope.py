@@ -26,6 +26,7 @@ from azure_batch_operator.batch import (
     ServerError,
     ThrottledError,
 )
+from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile.account.problems import judges_account
 from azure_batch_operator.reconcile.plan import Absent, Plan
 from azure_batch_operator.reconcile.unreadable import with_problem
@@ -128,7 +129,7 @@ async def test_it_is_tried_again_ever_more_seldom_and_shown_after_a_while() -> N
     await asyncio.sleep(301)
     assert JOBS[2] in await scene.settled()
     assert scene.mirror.problems == {}
-    assert scene.mirror.results["j2"].counts == {"active": 1}
+    assert scene.mirror.results["j2"].counts == TaskCounts(active=1)
 
 
 @jumping
@@ -182,7 +183,7 @@ def test_what_is_asked_for_one_thing_does_not_judge_the_account(what: str) -> No
             await asyncio.sleep(1)
         assert scene.health == [None] * 60
         assert scene.mirror.pools.get("p") == {"id": "p", "state": "active"}
-        assert all(scene.mirror.results[key.name].counts == {"failed": 1} for key in JOBS)
+        assert all(scene.mirror.results[key.name].counts == TaskCounts(failed=1) for key in JOBS)
 
     run_jumping(run())
 
@@ -199,7 +200,7 @@ async def test_output_that_can_never_be_read_does_not_keep_a_job_from_its_end() 
         await asyncio.sleep(1)
     results = scene.mirror.results["j0"]
     assert (results.unfinished, results.failed_count) == (0, 1)
-    assert results.failed[0]["stderrProblem"] == "it could not be read (InternalError)"
+    assert results.failed[0].stderr_problem == "it could not be read (InternalError)"
 
 
 @jumping

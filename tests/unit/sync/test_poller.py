@@ -18,6 +18,7 @@ from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.poller import Pace, Poller, PollLimits
 from azure_batch_operator.sync.polls.base import tail_of
 from support.jumping_loop import run_jumping
+from support.typed import Listed, observed, output
 
 ASKED_JOB = "jobs where id eq 'j'"
 POOL, JOB = Key(Kind.POOL, "n", "p"), Key(Kind.JOB, "n", "j")
@@ -57,13 +58,13 @@ class Service:
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"the poller must not call {name}")
 
-    def list(self, *path: str, filter: str | None = None, select: tuple[str, ...] = (), **_: Any) -> AsyncIterator[Any]:
+    def list(self, *path: str, filter: str | None = None, select: tuple[str, ...] = (), **_: Any) -> Listed:
         kind = "pools"
         if path:
             kind = "nodes" if "isDedicated" in select or "startTask" in select else "tasks"
         elif "poolInfo" in select or select[-1:] == ("executionInfo",):
             kind = "jobs"
-        return self._answer(kind, f"{kind}{f' where {filter}' if filter else ''}", filter)
+        return Listed(self._answer(kind, f"{kind}{f' where {filter}' if filter else ''}", filter))
 
     def _list_schedules(self, *, filter: str, **_: Any) -> AsyncIterator[Any]:
         return self._answer("schedules", f"schedules where {filter}", filter)
@@ -266,7 +267,7 @@ async def test_failed_tasks_are_listed_when_their_number_grows_and_one_tail_per_
         "tail c/stderr.txt",
     ]
     results = scene.mirror.results["j"]
-    assert (results.failed_count, results.failed[0]["stderrTail"]) == (4, "first\nlast")
+    assert (results.failed_count, results.failed[0].stderr_tail) == (4, "first\nlast")
     assert await scene.poll(JOB) == set()
     assert scene.service.asked == ["pools", "counts", ASKED_JOB, "taskcounts"]
 
@@ -363,7 +364,7 @@ async def test_a_few_tasks_are_asked_for_by_their_ids() -> None:
     scene.service.items["tasks"] = [task("t000", "active", environmentSettings=OWNER)]
     assert await scene.poll() == set(keys.values())
     assert scene.service.asked[-1] == "tasks where id eq 't000' or id eq 't001' or id eq 't002'"
-    assert scene.mirror.tasks["j"].get("t000") == {"id": "t000", "state": "active", "owner": "me"}
+    assert scene.mirror.tasks["j"].get("t000") == observed({"id": "t000", "state": "active", "owner": "me"})
     assert scene.mirror.tasks["j"].get("t001") is Absent.NOT_FOUND
     assert scene.mirror.tasks["j"].get("elsewhere") is Absent.UNKNOWN
     scene.service.items["tasks"] = [task("t000", "running", environmentSettings=OWNER)]
@@ -376,18 +377,18 @@ async def test_many_tasks_are_listed_whole_once_and_then_by_what_has_moved() -> 
     scene.service.items["tasks"] = [task("t000", "active", environmentSettings=OWNER), task("theirs", "active")]
     assert await scene.poll() == set(keys.values())
     assert scene.service.asked[-1] == "tasks"
-    assert scene.mirror.tasks["j"].get("t000") == {"id": "t000", "state": "active", "owner": "me"}
+    assert scene.mirror.tasks["j"].get("t000") == observed({"id": "t000", "state": "active", "owner": "me"})
     assert scene.mirror.tasks["j"].get("t001") is Absent.NOT_FOUND
     assert scene.mirror.tasks["j"].get("theirs") is Absent.UNKNOWN, "it is there, and nobody had asked"
     scene.service.items["tasks"] = [task("t000", "running")]
     assert await scene.poll() == {keys["t000"]}
     assert scene.service.asked[-1].startswith("tasks where stateTransitionTime ge DateTime'2026-01-01T00:00:1")
-    assert scene.mirror.tasks["j"].get("t000") == {"id": "t000", "state": "running", "owner": "me"}
+    assert scene.mirror.tasks["j"].get("t000") == observed({"id": "t000", "state": "running", "owner": "me"})
     late = Key(Kind.TASK, "n", "late")
     scene.interest.add(late, "j", "theirs")
     scene.service.items["tasks"] = [task("theirs", "active")]
     assert await scene.poll() == {late}
-    assert scene.mirror.tasks["j"].get("theirs") == {"id": "theirs", "state": "active"}
+    assert scene.mirror.tasks["j"].get("theirs") == observed({"id": "theirs", "state": "active"})
 
 
 async def test_a_deleted_task_is_noticed_by_a_whole_list() -> None:
@@ -412,7 +413,7 @@ async def test_one_task_of_a_job_of_20_000_keeps_one_and_costs_one_call() -> Non
     for _ in range(3):
         await scene.poll()
         assert scene.service.asked == ["pools", "jobs where id eq 'j'", "tasks where id eq 'mine'"]
-    assert list(scene.mirror.tasks["j"].entries()) == [{"id": "mine", "state": "running"}]
+    assert list(scene.mirror.tasks["j"].entries()) == [observed({"id": "mine", "state": "running"})]
 
 
 async def test_some_tasks_of_a_job_of_20_000_are_asked_for_by_id_after_a_list_was_given_up() -> None:
@@ -457,7 +458,7 @@ async def test_another_task_under_the_id_has_an_owner_of_its_own() -> None:
     await scene.poll()
     there = scene.mirror.tasks["j"].get("t000")
     assert not isinstance(there, Absent)
-    assert "owner" not in there
+    assert there.owner is None
 
 
 @pytest.mark.parametrize(("data", "text"), [(b"", ""), (b"a\x00\xff\n", "a\ufffd"), (b"x\n" * 50, "\n".join("x" * 20))])
@@ -559,6 +560,6 @@ async def _late_output() -> None:
     assert await scene.poll() == {*keys[41:49], keys[20]}
     await asyncio.sleep(10)
     assert await scene.settled() == set(keys[21:41])
-    assert scene.mirror.outputs.late(keys[30]) == {"stderrTail": "first\nlast"}
+    assert scene.mirror.outputs.late(keys[30]) == output({"stderrTail": "first\nlast"})
     assert await scene.poll() == set()
     assert scene.service.asked == ["check"]

@@ -9,9 +9,11 @@ import pytest
 from prometheus_client import REGISTRY
 
 from azure_batch_operator.batch import ServerBusyError
+from azure_batch_operator.batch.wire import Task, TaskCounts
 from azure_batch_operator.sync.mirror import JobSubscription
 from azure_batch_operator.sync.polls import tries as module
 from azure_batch_operator.sync.polls.tries import Tries
+from support import typed
 from unit.sync.test_poller import JOB, Scene
 from unit.sync.test_poller import job as jobs
 
@@ -31,15 +33,15 @@ class Lists:
         self.answers = list(answers)
         self.filters: list[str] = []
 
-    async def __call__(self, filter: str) -> AsyncIterator[dict[str, Any]]:
+    async def __call__(self, filter: str) -> AsyncIterator[Task]:
         self.filters.append(filter)
         for each in self.answers.pop(0):
             if isinstance(each, Exception):
                 raise each
-            yield each
+            yield typed.task(each)
 
 
-COUNTS = {"running": 1}
+COUNTS = TaskCounts(running=1)
 NEVER = "stateTransitionTime ge DateTime'1999-12-31T23:59:50Z'"
 
 
@@ -49,8 +51,8 @@ NEVER = "stateTransitionTime ge DateTime'1999-12-31T23:59:50Z'"
 def test_tries_add_up_over_polls(seen: list[tuple[int, int]], expected: tuple[int, int, int]) -> None:
     tries = Tries()
     for retries, requeues in seen:
-        tries.add(task("a", retries=retries, requeues=requeues))
-    tries.add({"id": "b", "executionInfo": {}})
+        tries.add(typed.task(task("a", retries=retries, requeues=requeues)))
+    tries.add(typed.task({"id": "b", "executionInfo": {}}))
     assert (tries.retries, tries.requeues, tries.most_requeues) == expected
 
 

@@ -2,10 +2,9 @@
 
     await client.pools.create(PoolCreate(id="p", vm_size="standard_d2s_v3", …))
     pool = Pool.read(await client.pools.get("p"))
-    async for task in client.tasks.list("j").of(Task): …
 
-Plain JSON is the faster way for those who read thousands of objects and need two members of each. `BODIES` and
-`RESULTS` say which model belongs to which operation.
+Those who read thousands of objects take the structs of `batch.wire`. `BODIES` and `RESULTS` say which model belongs to which
+operation.
 """
 
 from collections.abc import Mapping

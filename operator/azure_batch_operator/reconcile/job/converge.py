@@ -129,18 +129,18 @@ def _foreign_pool(resource: Resource, pool: TargetPoolView, now: float) -> Plan 
 def _ends_now(job: LiveJob) -> bool:
     """Whether it is time for `terminatejob`: all tasks are in, and with action Hold all have ended well enough."""
     spec, tasks, own = job.spec, job.tasks, expand.total(job.spec)
-    present = tasks.number("active", "running", "completed")
+    present = tasks.present
     if not job_status.terminates(spec) or tasks.others_pending:
         return False
     if not (own or present or expand.nothing_to_do(spec)):
         return False
     if job_end.action(spec) != "Hold":
         return True
-    ended = tasks.number("completed") >= max(own, 1) and not tasks.number("active", "running")
+    ended = tasks.completed >= max(own, 1) and not (tasks.active or tasks.running)
     total = job_status.total_of(job.resource, tasks)
     return (
         ended
-        and tasks.failed_count == tasks.number("failed")
+        and tasks.failed_count == (tasks.counts.failed if tasks.counts else 0)
         and tasks.failed_count <= job_end.allowed_failures(spec, total)
     )
 
@@ -220,7 +220,7 @@ def _verdict(job: LiveJob, waits: str | None) -> Verdict:
         **job_changes.outdated(job.spec, remote),
         **(verdict.more or {}),
     }
-    tasks_left = bool(tasks.number("active", "running"))
+    tasks_left = bool(tasks.active or tasks.running)
     refused = job_changes.cannot_be_undone(job.spec, remote, tasks_left=tasks_left)
     return applied.told(replace(verdict, more=more), refused or suspension.cannot_move(job.scope.pool))
 
@@ -240,7 +240,7 @@ def _shown(job: LiveJob, calls: list[Call]) -> Plan:
     if retry is not None and until is not None:
         shown["handled"] = retrying(resource, until)
         first = {**resource.status, "handled": shown["handled"]}
-    started = tasks.number("running", "completed")
+    started = tasks.running or tasks.completed
     requeue_after = [
         *([GRACE_SECONDS] if tasks.others_pending else []),
         # Once it is over, the job is being ended, and the poller tells when it has.
@@ -282,7 +282,7 @@ def _retry_events(resource: Resource, verdict: Verdict, tasks: TasksView) -> tup
 def _held(job: LiveJob) -> Verdict | None:
     """With action Hold: all has ended, or can never run, and too much has failed."""
     resource, tasks, stuck = job.resource, job.tasks, job.is_stuck
-    ended = tasks.number("completed") and not tasks.number("active", "running")
+    ended = tasks.completed and not (tasks.active or tasks.running)
     if job.state != "active":
         return None
     if job_end.action(resource.spec) != "Hold" or not job.is_complete or not (ended or stuck):

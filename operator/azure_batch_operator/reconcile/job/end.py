@@ -125,7 +125,7 @@ def early(
     if requeues:
         return TOO_MANY_REQUEUES
     left = pending_deadline(resource, now)
-    if left is not None and left <= 0 and not tasks.number("running", "completed"):
+    if left is not None and left <= 0 and not (tasks.running or tasks.completed):
         return PENDING_TOO_LONG
     return None
 
@@ -135,7 +135,7 @@ def evidence(ending: Ending, tasks: TasksView) -> tuple[TaskEvidence, ...]:
     if ending is PENDING_TOO_LONG:
         return (TaskEvidence("state ne 'active'", most=0),)
     if ending is DEPENDENCY_FAILED:
-        active = tasks.number("active")
+        active = tasks.active
         return TaskEvidence("state eq 'active'", active, active), TaskEvidence(_ON_NODES, most=0)
     if ending is TOO_MANY_FAILED:
         return (TaskEvidence("executionInfo/result eq 'failure'", tasks.failed_count),)
@@ -189,7 +189,7 @@ def outcome(
         text = f"{failed} of {total} tasks failed{first}"
         if total == 1 and tasks.failed:
             way = how(tasks.failed[0])
-            text = f"task {tasks.failed[0]['id']!r} failed{f' ({way})' if way else ''}"
+            text = f"task {tasks.failed[0].id!r} failed{f' ({way})' if way else ''}"
         return failure(Ending("TasksFailed", "", text))
     return failure(Ending("JobTerminated", "", f"the job was ended ({reason}) when {so_far}"))
 

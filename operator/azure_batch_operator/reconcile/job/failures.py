@@ -8,8 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from azure_batch_operator.batch.redaction import safe_text
+from azure_batch_operator.batch.wire import TaskCounts, TaskFailure
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.dependencies import MADE, MERGE_ID, Lists, resolved
+from azure_batch_operator.reconcile.observed import FailedTask
 from azure_batch_operator.reconcile.status import shortened
 
 _GROUPS = 5
@@ -18,64 +20,62 @@ _FIRST_TAIL_BYTES, _TAIL_BYTES, _MESSAGE_BYTES = 1400, 700, 300
 """What five groups may take of the 16 KiB that a status has."""
 
 
-def cause(task: Mapping[str, Any]) -> tuple[Any, ...]:
+def cause(task: FailedTask) -> tuple[int | None, str | None, str | None]:
     """What failed tasks of one group have in common: exit code, category and code."""
-    info = task.get("executionInfo") or {}
-    failure = info.get("failureInfo") or {}
-    return (info.get("exitCode"), failure.get("category"), failure.get("code"))
+    failure = task.execution.failure
+    return task.execution.exit_code, failure.category, failure.code
 
 
-def how(task: Mapping[str, Any]) -> str:
+def how(task: FailedTask) -> str:
     """How a task failed, in two or three words; empty if the service does not say."""
     exit_code, _, code = cause(task)
-    return f"exit code {exit_code}" if exit_code is not None else str(code or "")
+    return f"exit code {exit_code}" if exit_code is not None else code or ""
 
 
-def first_failed(failed: Sequence[Mapping[str, Any]]) -> str:
+def first_failed(failed: Sequence[FailedTask]) -> str:
     """Which task failed first, and how, as a message puts it in parentheses; empty if none was listed."""
     if not failed:
         return ""
-    return f" (first: {', '.join(filter(None, (str(failed[0]['id']), how(failed[0]))))})"
+    return f" (first: {', '.join(filter(None, (failed[0].id, how(failed[0]))))})"
 
 
-def explained(failure: Mapping[str, Any]) -> str:
+def explained(failure: TaskFailure) -> str:
     """The text of a failure with the service's details: which file, which container; empty if it has none.
 
     What a detail only repeats is left out.
     """
-    message = str(failure.get("message") or "")
+    message = str(failure.message or "")
     told: list[str] = []
-    for each in failure.get("details") or ():
-        value = safe_text(str(each.get("value") or "")).strip()
+    for each in failure.details:
+        value = safe_text(str(each.value or "")).strip()
         if value and value not in message and all(value not in other for other in told):
-            name = safe_text(str(each.get("name") or ""))
+            name = safe_text(str(each.name or ""))
             told.append(value if name in {"", "Message"} else f"{name}: {value}")
     details = "; ".join(told)
     return f"{message} ({details})" if message and details else message or details
 
 
-def groups(failed: Sequence[Mapping[str, Any]], failed_count: int) -> list[dict[str, Any]]:
+def groups(failed: Sequence[FailedTask], failed_count: int) -> list[dict[str, Any]]:
     """Failures by cause, most frequent first, at most five groups.
 
     Args:
-        failed: failed tasks as the service lists them, the first of each group with `stderrTail`.
+        failed: failed tasks as the service lists them, the first of each group with `stderr_tail`.
         failed_count: how many there are in all; more than were listed go to the largest group's count.
     """
-    by_cause: defaultdict[tuple[Any, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    by_cause: defaultdict[tuple[int | None, str | None, str | None], list[FailedTask]] = defaultdict(list)
     for task in failed:
         by_cause[cause(task)].append(task)
     result = []
     for (exit_code, category, code), tasks in by_cause.items():
-        failure = (tasks[0].get("executionInfo") or {}).get("failureInfo") or {}
-        group = {
+        group: dict[str, Any] = {
             "exitCode": exit_code,
             "category": category,
             "code": code,
-            "message": shortened(explained(failure), _MESSAGE_BYTES) or None,
+            "message": shortened(explained(tasks[0].execution.failure), _MESSAGE_BYTES) or None,
             "count": len(tasks),
-            "taskIds": [str(task["id"]) for task in tasks[:_SAMPLES]],
-            "stderrTail": next((task["stderrTail"] for task in tasks if task.get("stderrTail")), None),
-            "stderrProblem": next((task["stderrProblem"] for task in tasks if task.get("stderrProblem")), None),
+            "taskIds": [task.id for task in tasks[:_SAMPLES]],
+            "stderrTail": next((task.stderr_tail for task in tasks if task.stderr_tail), None),
+            "stderrProblem": next((task.stderr_problem for task in tasks if task.stderr_problem), None),
         }
         result.append({name: value for name, value in group.items() if value is not None})
     result.sort(key=lambda group: -group["count"])
@@ -96,8 +96,8 @@ def _bounded(group: dict[str, Any], most: int) -> dict[str, Any]:
 
 def blocked(
     spec: Mapping[str, Any],
-    counts: Mapping[str, int] | None,
-    failed: Sequence[Mapping[str, Any]],
+    counts: TaskCounts | None,
+    failed: Sequence[FailedTask],
     failed_count: int,
     others: int = 0,
 ) -> bool:
@@ -108,14 +108,14 @@ def blocked(
     Args:
         others: BatchTasks of the job of which that is known.
     """
-    if not counts or not failed_count or counts.get("running") or not counts.get("active"):
+    if not counts or not failed_count or counts.running or not counts.active:
         return False
-    if counts.get("failed", 0) != failed_count or not (others or expand.needs_dependencies(spec)):
+    if counts.failed != failed_count or not (others or expand.needs_dependencies(spec)):
         return False
-    return counts["active"] <= others + _never_run(spec, failed)
+    return counts.active <= others + _never_run(spec, failed)
 
 
-def _never_run(spec: Mapping[str, Any], failed: Sequence[Mapping[str, Any]]) -> int:
+def _never_run(spec: Mapping[str, Any], failed: Sequence[FailedTask]) -> int:
     """How many tasks of the spec depend, directly or not, on a failed task that blocks its dependents.
 
     Each dependency is looked at once: this runs in the event loop, and a ConfigMap may hold chains of thousands of tasks
@@ -123,7 +123,7 @@ def _never_run(spec: Mapping[str, Any], failed: Sequence[Mapping[str, Any]]) -> 
     """
     inline = {str(task["id"]).lower(): task for task in spec.get("tasks") or ()}
     template = (spec.get("taskFactory") or {}).get("repeatTask") or {}
-    ended = {str(task["id"]).lower(): task for task in failed}
+    ended = {task.id.lower(): task for task in failed}
     lists = expand.lists(spec)
     # Where they are too many to follow, they count as if they could still run.
     made = expand.made_depends(spec, lists) or {}
@@ -137,7 +137,9 @@ def _never_run(spec: Mapping[str, Any], failed: Sequence[Mapping[str, Any]]) -> 
     blocks_dependents = [
         id
         for id, task in ended.items()
-        if not satisfies(_as_added(spec, inline.get(id, template)), task.get("executionInfo") or {})
+        if not satisfies(
+            _as_added(spec, inline.get(id, template)), task.execution.exit_code, task.execution.failure.code
+        )
     ]
     never: set[str] = set()
     if MERGE_ID not in ended and blocks_dependents:
@@ -214,10 +216,15 @@ _ENDED_BY_ITSELF = frozenset({"failureexitcode", "taskended"})
 """Codes of failures, in lower case, that are certainly not those of an upload, whose codes the service does not list."""
 
 
-def satisfies(task: Mapping[str, Any], info: Mapping[str, Any]) -> bool:
-    """Whether dependents may run in spite of this failure: exitConditions with dependencyAction satisfy."""
+def satisfies(task: Mapping[str, Any], code: int | None, reason: str | None) -> bool:
+    """Whether dependents may run in spite of this failure: exitConditions with dependencyAction satisfy.
+
+    Args:
+        task: as it was added.
+        code: its exit code.
+        reason: code of the failure.
+    """
     conditions = task.get("exitConditions") or {}
-    code = info.get("exitCode")
     options = None
     if code is not None:
         options = next(
@@ -235,7 +242,7 @@ def satisfies(task: Mapping[str, Any], info: Mapping[str, Any]) -> bool:
                 None,
             )
         )
-        if options is None and str((info.get("failureInfo") or {}).get("code")).lower() not in _ENDED_BY_ITSELF:
+        if options is None and str(reason).lower() not in _ENDED_BY_ITSELF:
             options = conditions.get("fileUploadError")
     elif conditions.get("preProcessingError"):
         options = conditions["preProcessingError"]

@@ -127,7 +127,7 @@ def finish(job: LiveJob) -> Plan:
         return Plan(status=job_status.job_status(job, verdict))
     total = job_status.total_of(resource, tasks)
     noted, all_in = job_changes.noted_tasks(remote)[0], job.is_complete
-    present = max(tasks.number("active", "running", "completed"), tasks.failed_count + tasks.unfinished)
+    present = max(tasks.present, tasks.failed_count + tasks.unfinished)
     # The service's counts lag, so they are asked only where there may be tasks that were never added.
     unread = expand.unread(resource.spec)
     missing = 0 if all_in or not (unread or expand.total(resource.spec)) else max(0, total - present)

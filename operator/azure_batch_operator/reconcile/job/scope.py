@@ -9,9 +9,11 @@ from typing import Any
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch import BatchError
+from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.job import changes
 from azure_batch_operator.reconcile.job.failures import blocked
+from azure_batch_operator.reconcile.observed import FailedTask
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 
 IN_OTHER_ACCOUNT = "PoolInOtherAccount"
@@ -52,7 +54,7 @@ class TasksView:
 
     Attributes:
         counts, slots: `taskCounts` and `taskSlotCounts` of the service; they lag (docs/azure-batch.md#jobs).
-        failed: failed tasks, a bounded number of them, some with `stderrTail`.
+        failed: failed tasks, a bounded number of them, some with `stderr_tail`.
         failed_count: how many failed tasks the service has, counted by listing.
         unfinished: how many tasks have not ended, counted by listing after the job was completed; None before.
         submitted: how many of the job's own tasks are known to be in Azure Batch.
@@ -77,9 +79,9 @@ class TasksView:
         node_failures: nodes on which a preparation or release task has failed.
     """
 
-    counts: Mapping[str, int] | None = None
-    slots: Mapping[str, int] | None = None
-    failed: Sequence[Mapping[str, Any]] = ()
+    counts: TaskCounts | None = None
+    slots: TaskCounts | None = None
+    failed: Sequence[FailedTask] = ()
     failed_count: int = 0
     unfinished: int | None = None
     submitted: int | None = None
@@ -105,9 +107,25 @@ class TasksView:
     estimated_end: float | None = None
     node_failures: Sequence[Mapping[str, Any]] = field(default=())
 
-    def number(self, *states: str) -> int:
-        """Tasks in these states, by the service's counts."""
-        return sum(int((self.counts or {}).get(state, 0)) for state in states)
+    @property
+    def active(self) -> int:
+        """Tasks that wait, by the service's counts."""
+        return self.counts.active if self.counts else 0
+
+    @property
+    def running(self) -> int:
+        """Tasks that run."""
+        return self.counts.running if self.counts else 0
+
+    @property
+    def completed(self) -> int:
+        """Tasks that have ended."""
+        return self.counts.completed if self.counts else 0
+
+    @property
+    def present(self) -> int:
+        """Tasks of the job, whatever their state."""
+        return self.active + self.running + self.completed
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec.structs import asdict
+
 from azure_batch_operator.api.base import HELD_METADATA, RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.wire import NO_COUNTS
 from azure_batch_operator.reconcile.error_classes import classify_error
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.changes import ends_with_its_tasks, note
@@ -23,7 +26,6 @@ from azure_batch_operator.reconcile.status import (
 from azure_batch_operator.words import counted
 
 RETRY_REFUSED = "RetryRefused"
-_STATES = ("active", "running", "completed", "succeeded", "failed")
 _NODES_SHOWN = 5
 _SENTENCE_BYTES, _MESSAGE_BYTES = 600, 200
 _TRANSITIONS = frozenset({"terminating", "disabling", "enabling"})
@@ -31,7 +33,7 @@ _TRANSITIONS = frozenset({"terminating", "disabling", "enabling"})
 
 def total_of(resource: Resource, tasks: TasksView) -> int:
     """How many tasks the job has or will have, as far as is known."""
-    present = tasks.number("active", "running", "completed")
+    present = tasks.present
     known = expand.total(resource.spec)
     if expand.unread(resource.spec):
         known = max(known, int((resource.status.get("taskCounts") or {}).get("total") or 0))
@@ -75,9 +77,9 @@ def verdict(
     if not complete:
         message = f"{tasks.submitted or 0} of {counted(own, 'task')} added"
         return Verdict("Submitting", "Submitting", message, ready=False, trend="Reconciling")
-    if not own and not any((tasks.counts or {}).values()):
+    if not own and (tasks.counts or NO_COUNTS) == NO_COUNTS:
         return Verdict("Running", "Active", _NO_TASKS, ready=True)
-    if tasks.number("completed") and not tasks.number("active", "running") and not terminates(resource.spec, remote):
+    if tasks.completed and not (tasks.active or tasks.running) and not terminates(resource.spec, remote):
         message = (
             "all tasks of the job have ended, and it stays open for more: to end it, set spec.onAllTasksComplete to "
             f"terminatejob, set the annotation {TERMINATE}, or delete it"
@@ -214,7 +216,7 @@ def job_status(
 def _tasks_start(before: Mapping[str, Any], info: Mapping[str, Any], tasks: TasksView, now: float) -> str | None:
     """When a task was first seen to have started; that of a job that ended between two polls is no later than its end."""
     seen = before.get("tasksStartTime")
-    if seen is None and tasks.number("running", "completed"):
+    if seen is None and (tasks.running or tasks.completed):
         seen = timestamp(now)
     end = info.get("endTime")
     return end if seen and end and seconds_since(seen, now) < seconds_since(end, now) else seen
@@ -264,10 +266,9 @@ def seconds_to_end(shown: Mapping[str, Any], now: float) -> float | None:
 
 
 def _slots(tasks: TasksView) -> dict[str, int] | None:
-    if tasks.slots is None or tasks.unfinished is not None:
+    if tasks.slots is None or tasks.unfinished is not None or tasks.slots == (tasks.counts or NO_COUNTS):
         return None
-    slots = {name: int(tasks.slots.get(name, 0)) for name in _STATES}
-    return None if slots == {name: tasks.number(name) for name in _STATES} else slots
+    return asdict(tasks.slots)
 
 
 def _counts(tasks: TasksView, total: int, missing: int) -> dict[str, int] | None:
@@ -281,6 +282,4 @@ def _counts(tasks: TasksView, total: int, missing: int) -> dict[str, int] | None
         }  # fmt: skip
     if tasks.counts is None:
         return None
-    numbers = {name: tasks.number(name) for name in _STATES}
-    present = numbers["active"] + numbers["running"] + numbers["completed"]
-    return {"total": total, "submitted": present} | numbers
+    return {"total": total, "submitted": tasks.present} | asdict(tasks.counts)

@@ -27,7 +27,7 @@ def waiting_for(
     Args:
         blocked: whether all that is left depends on failed tasks.
     """
-    if tasks.number("running") or not tasks.number("active") or remote.get("state") != "active":
+    if tasks.running or not tasks.active or remote.get("state") != "active":
         return None
     if blocked:
         return f"the remaining tasks depend on failed tasks{first_failed(tasks.failed)}"
@@ -42,11 +42,11 @@ def waiting_for(
 
 def _of_missing(spec: Mapping[str, Any], tasks: TasksView) -> str | None:
     """All that is left waits for a task that the job does not have; said only where no task of somebody else can be that one."""
-    if not expand.needs_dependencies(spec) or tasks.number("active", "running", "completed") != expand.total(spec):
+    if not expand.needs_dependencies(spec) or tasks.present != expand.total(spec):
         return None
     number, first = dependencies.missing(spec, expand.lists(spec))
     # One that has failed may be one of them that somebody has ended.
-    if not number or tasks.number("active") > number - tasks.failed_count:
+    if not number or tasks.active > number - tasks.failed_count:
         return None
     return f"the remaining tasks depend on a task that the job does not have (first: {first!r}): add it, or end the job"
 
@@ -103,11 +103,11 @@ def _of_slots(spec: Mapping[str, Any], name: str, pool: TargetPoolView, tasks: T
     if pool.nodes and pool.nodes.get("running") and not pool.nodes.get("idle"):
         busy = f"the nodes of pool {name!r} are busy with other jobs"
         # Only counts are known: a task that depends on nothing and has not ended could run at once.
-        ready = not expand.needs_dependencies(spec) or tasks.number("completed") < expand.independent(spec)
+        ready = not expand.needs_dependencies(spec) or tasks.completed < expand.independent(spec)
         return busy if ready else f"{busy}, unless the remaining tasks wait for tasks that they depend on"
     said = _too_large(spec, name, remote, offered)
     # Which tasks have ended is not known, only how many: another pool, or more nodes, may have taken the large one.
-    return f"unless it has ended, {said}" if said and tasks.number("completed") else said
+    return f"unless it has ended, {said}" if said and tasks.completed else said
 
 
 def _too_large(spec: Mapping[str, Any], name: str, pool: Mapping[str, Any], offered: int) -> str | None:

@@ -6,9 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from msgspec import to_builtins
+
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile.annotations import handled, is_later, pending_request, retried_until, retrying
+from azure_batch_operator.reconcile.observed import ObservedTask
 from azure_batch_operator.reconcile.plan import TAKES_NO_MORE, Absence, Call, Ended, Event, Plan, Table, without_etag
 from azure_batch_operator.reconcile.standard_plans import finalizer_on
 from azure_batch_operator.reconcile.status import Verdict
@@ -48,7 +51,7 @@ def _run_again(task: LiveTask) -> Plan | None:
         refused = dict(resource.status) | {"handled": handled(resource, RETRY_FAILED)}
         return Plan(finalizer, status=refused, events=(Event("RetryRefused", text, "Warning"),))
     verdict = Verdict("Pending", "Retrying", "the task is to run again", ready=True)
-    after = shown(task.scope, {}, verdict) | {"handled": handled(resource, RETRY_FAILED)}
+    after = shown(task.scope, None, verdict) | {"handled": handled(resource, RETRY_FAILED)}
     event = Event("Retrying", f"the task runs again, as the annotation {RETRY_FAILED} asks")
     first = dict(resource.status)
     if retried_until(resource) is None:
@@ -101,14 +104,14 @@ STEPS: tuple[Callable[[LiveTask], Plan | None], ...] = (
 
 def _is_to_run_again(task: LiveTask) -> bool:
     """Whether a task has failed and has not run since the annotation was first acted upon: a call may have had no answer."""
-    if not task.ended or (task.remote.get("executionInfo") or {}).get("result") != "failure":
+    if not task.ended or task.remote.execution.result != "failure":
         return False
     until = retried_until(task.resource)
     return until is None or not is_later(_end(task.remote), until)
 
 
-def _end(remote: Mapping[str, Any]) -> str:
-    return str((remote.get("executionInfo") or {}).get("endTime") or "")
+def _end(remote: ObservedTask) -> str:
+    return remote.execution.end_time or ""
 
 
 def call_to(task: LiveTask, verb: str, body: Mapping[str, Any] | None = None) -> Call:
@@ -119,7 +122,7 @@ def call_to(task: LiveTask, verb: str, body: Mapping[str, Any] | None = None) ->
         task.resource.remote_id,
         parent=task.job.id,
         body=body,
-        if_match=task.remote.get("eTag"),
+        if_match=task.remote.etag,
         evidence=without_etag(task.remote),
     )
 
@@ -131,7 +134,8 @@ def _reason(task: LiveTask) -> str:
 
 def _other_constraints(task: LiveTask) -> dict[str, Any] | None:
     """The constraints that the task shall have, if it has others."""
-    there, job = task.remote.get("constraints"), task.job.remote
+    job = task.job.remote
+    there = None if task.remote.constraints is None else to_builtins(task.remote.constraints)
     of_job = (job.get("constraints") or {}) if isinstance(job, Mapping) else {}
     wanted = normal.task_constraints(task.resource.spec.get("constraints"), of_job)
     return None if there is None or normal.same_task_constraints(wanted, there) else wanted

@@ -6,14 +6,17 @@ Batch), `follow` (while it is) and `deletion`; what is said is in `status`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+
+from msgspec import structs
 
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile.annotations import handled, pending_request
+from azure_batch_operator.reconcile.observed import NO_OUTPUT
 from azure_batch_operator.reconcile.plan import Absent, Event, Plan
 from azure_batch_operator.reconcile.standard_plans import foreign, other_name, waiting, without_account
 from azure_batch_operator.reconcile.status import has_ended
@@ -39,7 +42,7 @@ def _unchanged(scope: TaskScope) -> Plan | None:
     resource, view = scope.resource, scope.view
     if is_open(resource):
         return None
-    late = {name: text for name, text in view.late.items() if text and resource.status.get(name) != text}
+    late = {name: text for name, text in view.late.shown.items() if resource.status.get(name) != text}
     # Somebody has taken it off by hand, but the task is there until it is deleted.
     finalizer: Any = "add" if resource.status.get("state") and not resource.has_finalizer else None
     # Nobody asks any more for what the policy has held back.
@@ -88,7 +91,7 @@ def _wait_for_account(scope: TaskScope) -> Plan | None:
     account = scope.account
     if account.usable:
         return None
-    in_hand = scope.view.pending or isinstance(scope.remote, Mapping)
+    in_hand = scope.view.pending or not isinstance(scope.remote, Absent)
     return Plan() if in_hand and not account.gone else without_account(scope.resource, account, scope.now)
 
 
@@ -137,8 +140,9 @@ def _alive(scope: TaskScope) -> Plan | None:
     """The task is there, and ours."""
     if isinstance(scope.remote, Absent):
         return None
-    ended = scope.remote.get("state") == "completed"
-    return follow(LiveTask(scope, {**scope.remote, **scope.view.late} if ended else scope.remote))
+    task = LiveTask(scope, scope.remote)
+    late = scope.view.late if task.ended else NO_OUTPUT
+    return follow(task if late == NO_OUTPUT else LiveTask(scope, structs.replace(scope.remote, output=late)))
 
 
 STEPS: tuple[Callable[[TaskScope], Plan | None], ...] = (

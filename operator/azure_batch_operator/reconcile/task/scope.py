@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
@@ -12,6 +12,7 @@ from azure_batch_operator.batch import BatchError
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.annotations import pending_request
 from azure_batch_operator.reconcile.job.scope import NOT_ALLOWED
+from azure_batch_operator.reconcile.observed import NO_OUTPUT, ObservedTask, TaskOutput
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.status import ENDED_PHASES, has_ended
 
@@ -64,24 +65,24 @@ class TaskView:
     """What is known of the task itself.
 
     Attributes:
-        remote: the task as the last list saw it, with `owner` (its marker) and, for ended ones, `stdoutTail` and `stderrTail`.
+        remote: the task as the last list saw it.
         pending: whether the submitter has it in hand.
         refused: why the submitter could not add it.
         retry_in: seconds until the submitter may try again.
         depends_on: ids of the tasks that `dependsOnRefs` names.
         problem: reason and message if one of them cannot be named.
         blocked_by: name of a BatchTask that it depends on and that has failed, or never starts itself.
-        late: members for the status that came after the task's end was seen: `stdoutTail`, `stderrTail`, `outputProblem`.
+        late: output that came after the task's end was seen.
     """
 
-    remote: Remote = Absent.UNKNOWN
+    remote: ObservedTask | Absent = Absent.UNKNOWN
     pending: bool = False
     refused: BatchError | None = None
     retry_in: float | None = None
     depends_on: Sequence[str] = ()
     problem: tuple[str, str] | None = None
     blocked_by: str | None = None
-    late: Mapping[str, str] = field(default_factory=dict)
+    late: TaskOutput = NO_OUTPUT
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class TaskScope:
     others: Others = NO_OTHERS
 
     @property
-    def remote(self) -> Remote:
+    def remote(self) -> ObservedTask | Absent:
         """The task as the last list saw it."""
         return self.view.remote
 
@@ -118,7 +119,7 @@ class LiveTask:
     """
 
     scope: TaskScope
-    remote: Mapping[str, Any]
+    remote: ObservedTask
 
     @property
     def resource(self) -> Resource:
@@ -133,7 +134,7 @@ class LiveTask:
     @property
     def state(self) -> str:
         """State in Azure Batch: `active`, `preparing`, `running`, `completed`."""
-        return str(self.remote.get("state"))
+        return str(self.remote.state)
 
     @property
     def ended(self) -> bool:

@@ -6,13 +6,14 @@ the last one when it has ended.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
+from azure_batch_operator.batch.wire import TaskExecution, TaskFailure, TaskNode
 from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.job.failures import explained
-from azure_batch_operator.reconcile.status import Verdict, pick, shortened, status
+from azure_batch_operator.reconcile.observed import NO_OUTPUT, ObservedTask
+from azure_batch_operator.reconcile.status import Verdict, shortened, status
 from azure_batch_operator.reconcile.task.scope import LiveTask, TaskScope
 
 _FAILURE_BYTES = 2000
@@ -23,7 +24,7 @@ def status_of(task: LiveTask) -> dict[str, Any] | None:
     resource, remote, state = task.resource, task.remote, task.state
     acted = pending_request(resource, TERMINATE) or pending_request(resource, RETRY_FAILED)
     if state == "completed":
-        verdict = _verdict_of_end(remote.get("executionInfo") or {})
+        verdict = _verdict_of_end(remote.execution)
     elif state == "running":
         verdict = Verdict("Running", "Running", "the task runs", ready=True)
     elif resource.status.get("observedGeneration", -1) == -1 and not acted and not task.job.former:
@@ -34,14 +35,15 @@ def status_of(task: LiveTask) -> dict[str, Any] | None:
     return said | {"handled": handled(resource, RETRY_FAILED, TERMINATE)} if acted else said
 
 
-def shown(scope: TaskScope, remote: Mapping[str, Any], verdict: Verdict) -> dict[str, Any]:
+def shown(scope: TaskScope, remote: ObservedTask | None, verdict: Verdict) -> dict[str, Any]:
     """The status of a task under a verdict.
 
     Args:
-        remote: the task in Azure Batch; empty if nothing of what it shows counts any more.
+        remote: the task in Azure Batch; None if nothing of what it shows counts any more.
     """
     resource, account, job = scope.resource, scope.account, scope.job
-    info, node = remote.get("executionInfo") or {}, remote.get("nodeInfo") or {}
+    seen = remote or ObservedTask(id=resource.remote_id)
+    info, node = seen.execution, seen.node or TaskNode()
     return status(
         resource,
         verdict,
@@ -50,28 +52,34 @@ def shown(scope: TaskScope, remote: Mapping[str, Any], verdict: Verdict) -> dict
         account=account.name or None,
         jobId=job.id,
         url=f"{account.url}/jobs/{job.id}/tasks/{resource.remote_id}",
-        state=remote.get("state"),
-        **pick(info, ("result", "exitCode", "retryCount", "requeueCount", "startTime", "endTime")),
-        failureInfo=_failure(info["failureInfo"]) if info.get("failureInfo") else None,
-        **pick(node, ("poolId", "nodeId")),
-        **{name: remote.get(name) or None for name in ("stdoutTail", "stderrTail", "outputProblem")},
+        state=seen.state,
+        result=info.result,
+        exitCode=info.exit_code,
+        retryCount=info.retry_count,
+        requeueCount=info.requeue_count,
+        startTime=info.start_time,
+        endTime=info.end_time,
+        failureInfo=_failure(info.failure) or None,
+        poolId=node.pool_id,
+        nodeId=node.node_id,
+        **(seen.output or NO_OUTPUT).shown,
     )
 
 
-def _failure(failure: Mapping[str, Any]) -> dict[str, Any]:
+def _failure(failure: TaskFailure) -> dict[str, str]:
     """Why a task failed, with the service's details in the message."""
-    shown = pick(failure, ("category", "code", "message"))
     text = shortened(explained(failure), _FAILURE_BYTES)
-    return shown | ({"message": text} if text else {})
+    message = None if failure.message is None and not text else text
+    said = {"category": failure.category, "code": failure.code, "message": message}
+    return {name: value for name, value in said.items() if value is not None}
 
 
-def _verdict_of_end(info: Mapping[str, Any]) -> Verdict:
-    if info.get("result") == "success":
-        message = f"exit code {info.get('exitCode', 0)}"
+def _verdict_of_end(info: TaskExecution) -> Verdict:
+    if info.result == "success":
+        message = f"exit code {info.exit_code or 0}"
         return Verdict("Succeeded", "Succeeded", message, ready=True, more={"Complete": (True, "Succeeded", message)})
-    failure = info.get("failureInfo") or {}
-    reason = failure.get("code") or "Failed"
-    message = explained(failure) or "the task failed"
-    if "exitCode" in info:
-        message = f"exit code {info['exitCode']}: {message}"
+    reason = info.failure.code or "Failed"
+    message = explained(info.failure) or "the task failed"
+    if info.exit_code is not None:
+        message = f"exit code {info.exit_code}: {message}"
     return Verdict("Failed", reason, message, ready=False, trend="Stalled", more={"Failed": (True, reason, message)})

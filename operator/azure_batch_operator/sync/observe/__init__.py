@@ -10,6 +10,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import adoption, stopping
 from azure_batch_operator.reconcile import spec_problems as fitness
 from azure_batch_operator.reconcile.annotations import is_stopping
+from azure_batch_operator.reconcile.observed import ObservedTask
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.unreadable import with_problem
 from azure_batch_operator.sync.accounts import Session
@@ -27,7 +28,7 @@ _PLANS: Mapping[Kind, Callable[[Context, Resource, AccountView, Session | None, 
     Kind.SCHEDULE: schedule.plan,
     Kind.OPERATION: operation.plan,
 }
-_REMOTES: Mapping[Kind, Callable[[Context, Resource, Session], tuple[Remote, str | None]]] = {
+_REMOTES: Mapping[Kind, Callable[[Context, Resource, Session], tuple[Remote | ObservedTask, str | None]]] = {
     Kind.POOL: lambda *_: (Absent.UNKNOWN, None),
     Kind.JOB: job.seen,
     Kind.TASK: task.seen,

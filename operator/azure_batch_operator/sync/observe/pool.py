@@ -10,6 +10,7 @@ from typing import Any
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile.job.lifecycle import is_active
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan
@@ -49,7 +50,7 @@ def _recreates(resource: Resource) -> bool:
     return resource.spec.get("updateStrategy") == "Recreate"
 
 
-def _unseen(pools: RemoteTable, base: str, others: Sequence[str], following: str) -> bool:
+def _unseen(pools: RemoteTable[Mapping[str, Any]], base: str, others: Sequence[str], following: str) -> bool:
     """Whether one of the pools that take turns for an object was written to since the last list.
 
     A pool that was just made, under whatever generation, must be seen before another one is made; one that was just deleted,
@@ -122,7 +123,7 @@ def _jobs_on(session: Session) -> Mapping[str, Sequence[str]] | None:
 
 def _jobs(
     context: Context, session: Session, pool: Resource
-) -> list[tuple[Resource, Mapping[str, int] | None, Mapping[str, int] | None]]:
+) -> list[tuple[Resource, TaskCounts | None, TaskCounts | None]]:
     """The open BatchJobs on a pool, each with its counts of tasks and of task slots as far as they are known."""
     jobs = [each for each in context.store.dependents(pool.key, Kind.JOB) if is_active(each) and not each.deleting]
     results = [session.mirror.results.get(each.remote_id.lower()) for each in jobs]
@@ -132,10 +133,10 @@ def _jobs(
     ]
 
 
-def _slots_used(jobs: Sequence[tuple[Resource, object, Mapping[str, int] | None]]) -> int | None:
+def _slots_used(jobs: Sequence[tuple[Resource, object, TaskCounts | None]]) -> int | None:
     """Task slots that the jobs occupy; None if that is not known of all of them."""
     known = [slots for _, _, slots in jobs if slots is not None]
-    return sum(int(slots.get("running", 0)) for slots in known) if len(known) == len(jobs) else None
+    return sum(slots.running for slots in known) if len(known) == len(jobs) else None
 
 
 def _users(
@@ -163,7 +164,7 @@ def _users(
 def _no_tasks_left(session: Session, job: str) -> bool:
     known = session.mirror.results.get(job)
     counts = known.counts if known else None
-    return counts is not None and not int(counts.get("active", 0)) + int(counts.get("running", 0))
+    return counts is not None and not counts.active and not counts.running
 
 
 def _names(job: Resource, pool: Resource, pools: set[str]) -> bool:

@@ -9,6 +9,7 @@ from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.job import expand, failures
 from azure_batch_operator.reconcile.job import suspension as job_hold
+from azure_batch_operator.reconcile.observed import ObservedTask
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.standard_plans import other_name
 from azure_batch_operator.reconcile.status import ENDED_PHASES
@@ -79,7 +80,7 @@ def _batch_job(context: Context, task: Resource) -> Resource | None:
     return None if name is None else context.store.get(Key(Kind.JOB, task.key.namespace, name))
 
 
-def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote, str | None]:
+def seen(context: Context, resource: Resource, session: Session) -> tuple[ObservedTask | Absent, str | None]:
     """The task as the last list saw it, whatever the spec says of it, and the id of its job."""
     job = str(resource.status.get("jobId") or job_id(context, resource) or "")
     if not job:
@@ -184,7 +185,8 @@ def _dependencies(context: Context, task: Resource, job: str) -> tuple[list[str]
 def blocks_dependents(task: Resource, *, goes_on: bool = False) -> bool:
     """Whether tasks that depend on this one never start, as far as its status says."""
     added = expand.regardless(task.spec) if goes_on else task.spec
-    failed = task.status.get("phase") == "Failed" and not failures.satisfies(added, task.status)
+    code, reason = task.status.get("exitCode"), (task.status.get("failureInfo") or {}).get("code")
+    failed = task.status.get("phase") == "Failed" and not failures.satisfies(added, code, reason)
     return failed or is_blocked(task)
 
 

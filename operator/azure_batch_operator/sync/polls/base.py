@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, BatchError, Priority
 from azure_batch_operator.batch.redaction import REDACTED, safe_text
+from azure_batch_operator.batch.wire import Task
 from azure_batch_operator.sync.mirror import Interest, Mirror
 
 _DEADLINE = 20.0
@@ -84,11 +84,6 @@ _NO_FILE = {
 NEVER_STARTED = "the task did not start, so it has written nothing"
 
 
-def has_started(task: Mapping[str, Any]) -> bool:
-    """Whether a task that has ended was ever run; one that never was has neither of these members (docs/azure-batch.md#tasks)."""
-    return bool({"startTime", "exitCode"} & (task.get("executionInfo") or {}).keys())
-
-
 def why_no_file(error: BatchError) -> str:
     """Why a file of a task cannot be read, in words (docs/azure-batch.md#files)."""
     return _NO_FILE.get((error.code or "").lower(), str(error))
@@ -100,9 +95,9 @@ class Since:
     def __init__(self) -> None:
         self._latest = datetime(2000, 1, 1, tzinfo=UTC)
 
-    def saw(self, item: Mapping[str, Any]) -> None:
-        """An item with its `stateTransitionTime`."""
-        if stamp := item.get("stateTransitionTime"):
+    def saw(self, task: Task) -> None:
+        """A task as a list shows it."""
+        if stamp := task.state_transition_time:
             # A time in the far future would have the filter find nothing any more.
             self._latest = min(max(self._latest, _time(stamp)), datetime.now(UTC) + _FUTURE)
 

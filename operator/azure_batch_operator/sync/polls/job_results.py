@@ -7,11 +7,22 @@ import time
 from collections.abc import AsyncIterable, Awaitable, Mapping
 from typing import Any
 
+from msgspec.structs import replace
+
 from azure_batch_operator.batch import BatchError, NotFoundError
+from azure_batch_operator.batch.wire import (
+    NO_COUNTS,
+    Task,
+    TaskCountsResult,
+    TaskExecution,
+    TaskFailure,
+    build,
+)
 from azure_batch_operator.reconcile.account.problems import judges_account
 from azure_batch_operator.reconcile.job.failures import cause
+from azure_batch_operator.reconcile.observed import FailedTask
 from azure_batch_operator.sync.mirror import JobResults, JobSubscription
-from azure_batch_operator.sync.polls.base import NEVER_STARTED, Poll, has_started, options
+from azure_batch_operator.sync.polls.base import NEVER_STARTED, Poll, options
 from azure_batch_operator.sync.polls.tries import Tries, count
 from azure_batch_operator.sync.polls.watch import Watch
 
@@ -45,10 +56,11 @@ class JobReader(Poll):
         wish = self._interest.wishes.get(id, JobSubscription())
         ended = job.get("state") == "completed"
         answer = await self._client.jobs.get_task_counts(id, **options())
-        counts = results.counts = answer["taskCounts"]
-        results.slots = answer.get("taskSlotCounts")
-        there = sum(int(counts.get(state, 0)) for state in ("active", "running", "completed"))
-        watch.speed.add(time.time(), int(counts.get("completed", 0)), max(there, wish.total))
+        found = build(TaskCountsResult, answer)
+        counts = results.counts = found.task_counts
+        results.slots = found.task_slot_counts
+        there = counts.active + counts.running + counts.completed
+        watch.speed.add(time.time(), counts.completed, max(there, wish.total))
         results.per_minute, results.estimated_end = watch.speed.per_minute, watch.speed.estimated_end
         await self._failures(id, wish, results, watch, ended=ended)
         await self._optional(watch, "tries", self._count_tries(id, wish, results, watch.tries, ended=ended))
@@ -81,7 +93,7 @@ class JobReader(Poll):
     async def _failures(
         self, id: str, wish: JobSubscription, results: JobResults, watch: Watch, *, ended: bool
     ) -> None:
-        number = int((results.counts or {}).get("failed", 0))
+        number = (results.counts or NO_COUNTS).failed
         # When nothing runs any more, what is left may depend on any of them.
         known = min(results.failed_count, _MAX_FAILED_FOLLOWED if wish.dependencies and results.waiting else 0)
         if not ended and number == results.failed_count and len(results.failed) >= known:
@@ -94,41 +106,40 @@ class JobReader(Poll):
         results.failed, results.failed_count = found
 
     async def _failed_tasks(
-        self, job_id: str, known: list[Mapping[str, Any]], wish: JobSubscription, watch: Watch
-    ) -> tuple[list[Mapping[str, Any]], int]:
-        tails = {task["id"]: task for task in known if "stderrTail" in task}
-        causes: set[tuple[Any, ...]] = set()
-        failed: list[Mapping[str, Any]] = []
+        self, job_id: str, known: list[FailedTask], wish: JobSubscription, watch: Watch
+    ) -> tuple[list[FailedTask], int]:
+        tails = {task.id: task for task in known if task.stderr_tail is not None}
+        causes: set[tuple[int | None, str | None, str | None]] = set()
+        failed: list[FailedTask] = []
         number = 0
-        async for task in self._client.tasks.list(job_id, filter=_FAILED, select=("id", "executionInfo"), **options()):
+        listed = self._client.tasks.list(job_id, filter=_FAILED, select=("id", "executionInfo"), **options())
+        async for task in listed.of(Task):
             number += 1
             if len(failed) >= _MAX_FAILED_KEPT:
                 if wish.dependencies and len(failed) < _MAX_FAILED_FOLLOWED:
                     failed.append(_brief(task))
                 continue
-            entry = {"id": task["id"], "executionInfo": task.get("executionInfo") or {}}
+            entry = FailedTask(task.id, task.execution)
             if cause(entry) not in causes and len(causes) < _MAX_TAILS:
                 causes.add(cause(entry))
-                before = tails.get(task["id"])
-                if before is not None and before["executionInfo"] == entry["executionInfo"]:
-                    entry = dict(before)
+                before = tails.get(task.id)
+                if before is not None and before.execution == entry.execution:
+                    entry = before
                 elif wish.tail_lines:
-                    tail = self._stderr(job_id, entry, wish.tail_lines)
-                    if problem := await self._optional(watch, f"output of {task['id']}", tail):
-                        entry |= {"stderrTail": "", "stderrProblem": problem}
+                    entry = await self._with_stderr(job_id, entry, wish.tail_lines, watch)
             failed.append(entry)
         return failed, number
 
     async def _count_tries(
         self, id: str, wish: JobSubscription, results: JobResults, tries: Tries, *, ended: bool
     ) -> None:
-        counts = results.counts or {}
+        counts = results.counts or NO_COUNTS
         if not (ended or wish.tries or tries.due(counts, shown=wish.tries_shown)):
             return
         members = ("id", "stateTransitionTime", "executionInfo")
 
-        def since(filter: str) -> AsyncIterable[Mapping[str, Any]]:
-            return self._client.tasks.list(id, filter=filter, select=members, **options())
+        def since(filter: str) -> AsyncIterable[Task]:
+            return self._client.tasks.list(id, filter=filter, select=members, **options()).of(Task)
 
         # After a restart it is counted again; the status and the metric go on from what was known.
         before = max(wish.retries, tries.retries), max(wish.requeues, tries.requeues)
@@ -138,13 +149,17 @@ class JobReader(Poll):
         namespaces = {key.namespace for key in self._interest.jobs.get(id, ())}
         count(namespaces, results.retries - before[0], results.requeues - before[1])
 
-    async def _stderr(self, job_id: str, entry: dict[str, Any], lines: int) -> None:
-        if not has_started(entry):
-            entry |= {"stderrTail": "", "stderrProblem": NEVER_STARTED}
-            return
-        entry["stderrTail"], problem = await self._tail(job_id, entry["id"], "stderr.txt", lines)
-        if problem:
-            entry["stderrProblem"] = problem
+    async def _with_stderr(self, job_id: str, task: FailedTask, lines: int, watch: Watch) -> FailedTask:
+        if not task.execution.has_started:
+            return replace(task, stderr_tail="", stderr_problem=NEVER_STARTED)
+        read: list[tuple[str, str | None]] = []
+
+        async def ask() -> None:
+            read.append(await self._tail(job_id, task.id, "stderr.txt", lines))
+
+        problem = await self._optional(watch, f"output of {task.id}", ask())
+        tail, why = read[0] if read else ("", problem)
+        return replace(task, stderr_tail=tail, stderr_problem=why or None)
 
     async def _failed_nodes(self, id: str, results: JobResults) -> None:
         """Nodes on which the preparation or release task has failed, the first twenty of them."""
@@ -164,12 +179,11 @@ class JobReader(Poll):
         results.node_failures = found
 
 
-def _brief(task: Mapping[str, Any]) -> dict[str, Any]:
+def _brief(task: Task) -> FailedTask:
     """What decides of a failed task whether others that depend on it can run, and to which group it belongs."""
-    info = task.get("executionInfo") or {}
-    failure = info.get("failureInfo") or {}
-    said = {"failureInfo": {name: failure[name] for name in ("category", "code") if name in failure}}
-    return {"id": task["id"], "executionInfo": said | {name: info[name] for name in ("exitCode",) if name in info}}
+    info, failure = task.execution, task.execution.failure
+    said = TaskFailure(category=failure.category, code=failure.code)
+    return FailedTask(task.id, TaskExecution(exit_code=info.exit_code, failure_info=said))
 
 
 def _node_failure(task: str, node: Mapping[str, Any], info: Mapping[str, Any]) -> dict[str, Any]:

@@ -119,7 +119,7 @@ class JobPoll(Poll):
     @property
     def running(self) -> bool:
         """Whether tasks of a watched job run."""
-        return any((results.counts or {}).get("running") for results in self._mirror.results.values() if results.counts)
+        return any(results.running for results in self._mirror.results.values())
 
     def steps(self, ready: Callable[[Scope], bool] = lambda _: True) -> list[Step]:
         """Jobs whose tasks are to be counted, the most urgent ones first.
@@ -144,8 +144,7 @@ class JobPoll(Poll):
             ended = job.get("state") == "completed"
             if ended and results.unfinished is not None:
                 continue
-            running = bool((results.counts or {}).get("running"))
-            if (ended or watch.due(self._seen(id, job), now, running=running)) and ready(Scope(COUNTS, id)):
+            if (ended or watch.due(self._seen(id, job), now, running=results.running)) and ready(Scope(COUNTS, id)):
                 due.append((not ended, watch.counted_at, id))
         counts = [
             Step(Scope(COUNTS, id), self._counting(id), keys_of(interest.jobs, id))

@@ -53,7 +53,7 @@ class Roll:
 
     def __init__(
         self,
-        table: RemoteTable,
+        table: RemoteTable[Item],
         listed: Callable[[str], AsyncIterable[Item]],
         got: Callable[[str], Any],
     ) -> None:

@@ -12,10 +12,13 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from itertools import islice
-from typing import Any
+
+from msgspec.structs import replace
 
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, BatchError, InvalidRequestError, NotFoundError, TransientError
+from azure_batch_operator.batch.wire import Task, TaskConstraints, build
+from azure_batch_operator.reconcile.observed import ObservedTask, TaskOutput
 from azure_batch_operator.reconcile.ownership import marker_of
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import Interest, Mirror, RemoteTable
@@ -27,7 +30,6 @@ from azure_batch_operator.sync.polls.base import (
     Poll,
     Since,
     clock,
-    has_started,
     options,
 )
 from azure_batch_operator.sync.polls.roll import PER_LIST, chunks, id_filter
@@ -44,8 +46,6 @@ _TASK_MEMBERS = (
     "nodeInfo",
     "constraints",
 )
-_TASK_SHOWN = ("eTag", "creationTime", "state", "executionInfo", "nodeInfo", "owner", "stderrTail")
-_OUTPUT = ("stdoutTail", "stderrTail", "outputProblem")
 _FULL_TASK_LIST_EVERY = 60.0
 _MAX_TAILS = 20
 _MAX_BY_ID = 200
@@ -114,7 +114,7 @@ class TaskPoll(Poll):
         self,
         job_id: str,
         listing: _TaskList,
-        table: RemoteTable,
+        table: RemoteTable[ObservedTask],
         ids: Iterable[str],
         wanted: Mapping[str, Collection[Key]],
         different: set[str],
@@ -122,29 +122,26 @@ class TaskPoll(Poll):
         """Ask for tasks by their ids, with their owners where those are not known; adds to `different` what looks so."""
         for chunk in chunks(ids):
             began = clock()
-            strange = any(not (table.latest(id) or {}).get("owner") for id in chunk)
+            strange = any((known := table.latest(id)) is None or not known.owner for id in chunk)
             members = (*_TASK_MEMBERS, "environmentSettings")
             tasks = await self._by_id(job_id, chunk, members if strange else _TASK_MEMBERS)
             if not strange and any(not listing.knows(task, table) for task in tasks):
                 # One made again under the id of another may have another owner.
                 tasks = await self._by_id(job_id, chunk, members)
-            entries = [listing.entry(task, table) for task in tasks]
-            await self._outputs(job_id, entries, wanted)
+            entries = await self._with_outputs(job_id, [listing.entry(task, table) for task in tasks], wanted)
             different |= table.merge(began, entries, asked=chunk)
 
-    async def _by_id(self, job_id: str, ids: list[str], members: tuple[str, ...]) -> list[Mapping[str, Any]]:
+    async def _by_id(self, job_id: str, ids: list[str], members: tuple[str, ...]) -> list[Task]:
         try:
-            return [
-                task
-                async for task in self._client.tasks.list(job_id, filter=id_filter(ids), select=members, **options())
-            ]
+            listed = self._client.tasks.list(job_id, filter=id_filter(ids), select=members, **options())
+            return [task async for task in listed.of(Task)]
         except InvalidRequestError:
             # A service that does not take such a filter is asked one by one.
             return [task for id in ids if (task := await self._one(job_id, id, members)) is not None]
 
-    async def _one(self, job_id: str, id: str, members: tuple[str, ...]) -> Mapping[str, Any] | None:
+    async def _one(self, job_id: str, id: str, members: tuple[str, ...]) -> Task | None:
         try:
-            return await self._client.tasks.get(job_id, id, select=members, **options())
+            return build(Task, await self._client.tasks.get(job_id, id, select=members, **options()))
         except NotFoundError as error:
             if (error.code or "").lower() == "jobnotfound":
                 raise
@@ -154,7 +151,7 @@ class TaskPoll(Poll):
         self,
         job_id: str,
         listing: _TaskList,
-        table: RemoteTable,
+        table: RemoteTable[ObservedTask],
         wanted: Mapping[str, Collection[Key]],
         different: set[str],
     ) -> None:
@@ -166,25 +163,24 @@ class TaskPoll(Poll):
         # Owners are asked for once; later tasks are our own, or are asked for by their ids.
         members = (*_TASK_MEMBERS, "environmentSettings") if full else _TASK_MEMBERS
         filter = None if full else listing.since.filter
-        found: list[Mapping[str, Any]] = []
+        found: list[Task] = []
         others, seen, number = array("q"), Since(), 0
-        async for task in self._client.tasks.list(job_id, filter=filter, select=members, **options()):
+        async for task in self._client.tasks.list(job_id, filter=filter, select=members, **options()).of(Task):
             seen.saw(task)
             number += 1
-            if str(task["id"]).lower() in wanted:
+            if task.id.lower() in wanted:
                 found.append(task)
             else:
-                others.append(hash(str(task["id"]).lower()))
+                others.append(hash(task.id.lower()))
             if full and number > _worth(wanted):
                 listing.large = number
                 await self._ask(job_id, listing, table, listing.turn(table, wanted), wanted, different)
                 return
         if not full:
             known = [task for task in found if listing.knows(task, table)]
-            strange = [str(task["id"]).lower() for task in found if not listing.knows(task, table)]
+            strange = [task.id.lower() for task in found if not listing.knows(task, table)]
             found = known
-        entries = [listing.entry(task, table) for task in found]
-        await self._outputs(job_id, entries, wanted)
+        entries = await self._with_outputs(job_id, [listing.entry(task, table) for task in found], wanted)
         # What has changed its state while the pages were read may have been missed.
         listing.since.advance(seen, clock() - began)
         if not full:
@@ -199,39 +195,40 @@ class TaskPoll(Poll):
             return
         listing.full_at, listing.recount = began, False
         listing.others = _Hashes(others)
-        here = {str(entry["id"]).lower() for entry in entries}
+        here = {entry.id.lower() for entry in entries}
         # Pages move while they are read: what was there before is asked for before it is given up.
         lost = [id for id in wanted if id not in here and table.latest(id) is not None] if number > _PAGE else []
         kept = [entry for id in lost if (entry := table.latest(id)) is not None]
         different |= table.replace(began, [*entries, *kept], rest=listing.others)
         await self._ask(job_id, listing, table, islice(lost, _MAX_BY_ID), wanted, different)
 
-    async def _outputs(
-        self, job_id: str, entries: Iterable[dict[str, Any]], wanted: Mapping[str, Collection[Key]]
-    ) -> None:
-        """Add the last lines of what ended tasks have written; of many they come with later polls."""
-        tails = 0
+    async def _with_outputs(
+        self, job_id: str, entries: Iterable[ObservedTask], wanted: Mapping[str, Collection[Key]]
+    ) -> list[ObservedTask]:
+        """With the last lines of what ended tasks have written; of many they come with later polls."""
+        tails, found = 0, []
         for entry in entries:
-            keys = wanted.get(entry["id"].lower(), ())
+            keys = wanted.get(entry.id.lower(), ())
             lines = self._interest.tail(keys)
-            result = (entry.get("executionInfo") or {}).get("result")
-            if not keys or result is None or lines == 0 or "stderrTail" in entry or (result == "success" and not lines):
+            if not _shows_output(entry, lines) or not keys:
+                found.append(entry)
                 continue
-            if not has_started(entry):
-                entry |= {"stderrTail": "", "outputProblem": NEVER_STARTED}
+            if not entry.execution.has_started:
+                found.append(replace(entry, output=_NEVER_STARTED))
                 continue
             tails += 1
             if tails <= _MAX_TAILS:
                 try:
-                    entry |= await self._output(job_id, entry["id"], lines)
+                    found.append(replace(entry, output=await self._output(job_id, entry.id, lines)))
                     continue
                 except NotFoundError:
                     raise
                 except BatchError:
                     # The state of a task does not wait for its output, nor do the other tasks.
                     tails = _MAX_TAILS
-            entry["stderrTail"] = ""
-            self._mirror.outputs.owe(keys, Owed(job_id, entry["id"], lines))
+            found.append(replace(entry, output=_OWED))
+            self._mirror.outputs.owe(keys, Owed(job_id, entry.id, lines))
+        return found
 
     async def _late(self, key: Key, owed: Owed, news: News) -> None:
         """Read output that earlier polls have left out."""
@@ -246,17 +243,27 @@ class TaskPoll(Poll):
         self._mirror.outputs.bring(key, output)
         news.changed.add(key)
 
-    async def _output(self, job_id: str, task_id: str, lines: int | None) -> dict[str, str]:
+    async def _output(self, job_id: str, task_id: str, lines: int | None) -> TaskOutput:
         """The last lines of a task's output, and why there are none."""
         stderr, problem = await self._tail(job_id, task_id, "stderr.txt", lines or TAIL_LINES)
-        output = {"stderrTail": stderr}
+        stdout = None
         if lines is not None:
-            output["stdoutTail"], problem = await self._tail(job_id, task_id, "stdout.txt", lines)
-        return output | ({"outputProblem": problem} if problem else {})
+            stdout, problem = await self._tail(job_id, task_id, "stdout.txt", lines)
+        return TaskOutput(stdout, stderr, problem or None)
 
     def claim(self, job_id: str, task_id: str, owner: str) -> None:
         """The service has just taken this task from us."""
         self._lists.setdefault(job_id.lower(), _TaskList()).owners[task_id.lower()] = owner
+
+
+_NEVER_STARTED = TaskOutput(stderr_tail="", problem=NEVER_STARTED)
+_OWED = TaskOutput(stderr_tail="")
+
+
+def _shows_output(task: ObservedTask, lines: int | None) -> bool:
+    """Whether the output of a task is still to be read: of failed ones, and of all whose object wants some lines."""
+    result = task.execution.result
+    return result is not None and lines != 0 and task.output is None and (result != "success" or lines is not None)
 
 
 def _worth(wanted: Collection[str]) -> int:
@@ -302,9 +309,9 @@ class _TaskList:
         self.owners: dict[str, str] = {}
         self.since = Since()
         self.others = _Hashes()
-        self._constraints: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+        self._constraints: dict[TaskConstraints, TaskConstraints] = {}
 
-    def turn(self, table: RemoteTable, wanted: Collection[str]) -> list[str]:
+    def turn(self, table: RemoteTable[ObservedTask], wanted: Collection[str]) -> list[str]:
         """Wanted ids to ask for one by one: all of a few; of many those that are not known first, the others in turns."""
         if len(wanted) <= _MAX_BY_ID:
             return list(wanted)
@@ -317,30 +324,29 @@ class _TaskList:
         """Whether a task of this id (lower case) was seen when nobody wanted it."""
         return id in self.others
 
-    def knows(self, task: Mapping[str, Any], table: RemoteTable) -> bool:
+    def knows(self, task: Task, table: RemoteTable[ObservedTask]) -> bool:
         """Whether the owner of a task is known that was listed without it."""
-        id = str(task["id"]).lower()
-        known = table.latest(id) or {}
-        return id in self.owners or (bool(known.get("owner")) and incarnation(known) == incarnation(task))
+        known = table.latest(task.id)
+        if task.id.lower() in self.owners:
+            return True
+        return known is not None and bool(known.owner) and incarnation(known) == incarnation(task)
 
-    def entry(self, task: Mapping[str, Any], table: RemoteTable) -> dict[str, Any]:
+    def entry(self, task: Task, table: RemoteTable[ObservedTask]) -> ObservedTask:
         """What the mirror keeps of a task; of an earlier one under the same id nothing."""
-        id = str(task["id"]).lower()
-        known = table.latest(id) or {}
-        if incarnation(known) != incarnation(task):
-            known = {}
-        entry = {"id": task["id"]} | {name: task[name] for name in _TASK_SHOWN if name in task}
+        id = task.id.lower()
+        known = table.latest(id)
+        if known is not None and incarnation(known) != incarnation(task):
+            known = None
         claimed = self.owners.pop(id, None)
-        owner = marker_of(task) or claimed or known.get("owner")
-        if owner:
-            entry["owner"] = owner
-        if known.get("executionInfo") == task.get("executionInfo"):
-            entry |= {name: known[name] for name in _OUTPUT if name in known}
-        if constraints := task.get("constraints"):
-            entry["constraints"] = self._shared(constraints)
-        return entry
-
-    def _shared(self, constraints: Mapping[str, Any]) -> Mapping[str, Any]:
-        """One copy of what most tasks of a job have alike."""
-        names = ("maxWallClockTime", "retentionTime", "maxTaskRetryCount")
-        return self._constraints.setdefault(tuple(constraints.get(name) for name in names), constraints)
+        return ObservedTask(
+            id=task.id,
+            etag=task.etag,
+            creation_time=task.creation_time,
+            state=task.state,
+            execution=task.execution,
+            node=task.node_info,
+            # Most tasks of a job have them alike: one copy is kept.
+            constraints=task.constraints and self._constraints.setdefault(task.constraints, task.constraints),
+            owner=marker_of(task) or claimed or (known.owner if known else None) or None,
+            output=known.output if known is not None and known.execution == task.execution else None,
+        )

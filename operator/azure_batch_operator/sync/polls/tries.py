@@ -8,11 +8,11 @@ and end, and once when the job has ended. Tasks that wait are left out until the
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 
 from prometheus_client import Counter
 
+from azure_batch_operator.batch.wire import Task, TaskCounts
 from azure_batch_operator.sync.polls.base import Since, clock
 
 RETRIES = Counter(
@@ -31,7 +31,7 @@ EVERY = 60.0
 _MAX_AT_ONCE = 20_000
 """Tasks of one list that a poll reads; the rest comes with the next one, so that a large job does not hold up the others."""
 
-ListSince = Callable[[str], AsyncIterable[Mapping[str, Any]]]
+ListSince = Callable[[str], AsyncIterable[Task]]
 """Lists the tasks for which a filter holds."""
 
 
@@ -43,11 +43,11 @@ class Tries:
         self._by_task: dict[str, tuple[int, int]] = {}
         self._ended: dict[str, str] = {}
         self._since, self._seen = Since(), Since()
-        self._listing: AsyncIterator[Mapping[str, Any]] | None = None
+        self._listing: AsyncIterator[Task] | None = None
         self._began = 0.0
-        self._counts: Mapping[str, int] | None = None
+        self._counts: TaskCounts | None = None
 
-    def due(self, counts: Mapping[str, int], *, shown: bool = False) -> bool:
+    def due(self, counts: TaskCounts, *, shown: bool = False) -> bool:
         """Whether it is time for a list: one is under way, or the job's counts have changed since the last one.
 
         Args:
@@ -56,12 +56,12 @@ class Tries:
         if self._listing is not None:
             return True
         if self._counts is None and shown:
-            self._counts, self._began = dict(counts), -math.inf
+            self._counts, self._began = counts, -math.inf
         if self._counts is None:
-            return bool(counts.get("running") or counts.get("completed"))
+            return bool(counts.running or counts.completed)
         return counts != self._counts and clock() - self._began >= EVERY
 
-    async def read(self, tasks: ListSince, counts: Mapping[str, int], *, waiting: bool, ended: bool) -> None:
+    async def read(self, tasks: ListSince, counts: TaskCounts, *, waiting: bool, ended: bool) -> None:
         """Take in what has changed since the last list, or go on with a long one.
 
         Args:
@@ -70,7 +70,7 @@ class Tries:
             ended: the job has ended: read all that is left to the end, tasks that wait forever included.
         """
         if self._listing is None or ended:
-            self._began, self._counts, self._seen = clock(), dict(counts), Since()
+            self._began, self._counts, self._seen = clock(), counts, Since()
             since = self._since.filter
             waits = f"{since} or state eq 'active'" if ended else f"{since} and state ne 'active'"
             self._listing = aiter(tasks(since if waiting else waits))
@@ -85,11 +85,11 @@ class Tries:
         self._since.advance(self._seen, clock() - self._began)
         self._drop()
 
-    def add(self, task: Mapping[str, Any]) -> None:
+    def add(self, task: Task) -> None:
         """Take in a task as a list shows it."""
         self._seen.saw(task)
-        info, id = task.get("executionInfo") or {}, str(task["id"])
-        now = (int(info.get("retryCount", 0)), int(info.get("requeueCount", 0)))
+        info, id = task.execution, task.id
+        now = (info.retry_count or 0, info.requeue_count or 0)
         before = self._by_task.get(id, (0, 0))
         if now == before:
             return
@@ -98,8 +98,8 @@ class Tries:
         self.requeues += max(0, now[1] - before[1])
         self.most_requeues = max(self.most_requeues, now[1])
         self._by_task[id] = now
-        if "endTime" in info:
-            self._ended[id] = str(task.get("stateTransitionTime", ""))
+        if info.end_time is not None:
+            self._ended[id] = task.state_transition_time or ""
         else:
             self._ended.pop(id, None)
 

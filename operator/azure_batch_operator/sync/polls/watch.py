@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from azure_batch_operator.batch.wire import Task
+from azure_batch_operator.reconcile.observed import ObservedTask
 from azure_batch_operator.sync.polls.speed import Speed
 from azure_batch_operator.sync.polls.tries import Tries
 
@@ -21,9 +23,11 @@ _AT_REST_AT_MOST = 600.0
 """Most seconds between two counts while tasks run, which may end unseen, and while none does."""
 
 
-def incarnation(entry: Mapping[str, Any] | None) -> str:
+def incarnation(entry: Mapping[str, Any] | Task | ObservedTask | None) -> str:
     """What tells a resource from an earlier one of the same id; empty if it is not known."""
-    return str((entry or {}).get("creationTime") or "")
+    if entry is None or isinstance(entry, Mapping):
+        return str((entry or {}).get("creationTime") or "")
+    return entry.creation_time or ""
 
 
 class Watch:

@@ -1,0 +1,205 @@
+"""What the service answers, as typed values that are decoded straight from the bytes of a page.
+
+A struct has the members that the operator reads. Other members are skipped and no value is made of them, so a page of tasks costs
+a tenth of what it costs as dicts (docs/decisions/0033-typed-answers.md). A page with a member of another type than the API says is
+read as JSON instead: `batch.answers` leaves that member out and logs it, and `build` makes the same structs of what is left.
+tests/unit/batch/test_wire.py compares both ways.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from azure_batch_operator.batch.redaction import safe_text
+
+_DATE = (
+    r"(?!0000)(?:[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+    r"|(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)-02-29)"
+)
+_CLOCK = r"(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?"
+_ZONE = r"(?:Z|[+-](?:[01][0-9]|2[0-3]):[0-5][0-9])"
+
+Whole = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+Moment = Annotated[str, Meta(pattern=rf"\A{_DATE}T{_CLOCK}{_ZONE}\Z")]
+"""A time as the service writes it, with up to seven digits; statuses show the very text."""
+Duration = Annotated[
+    str,
+    Meta(
+        pattern=r"\A-?P(?!\Z)(?:[0-9]{1,9}Y)?(?:[0-9]{1,9}M)?(?:[0-9]{1,9}W)?(?:[0-9]{1,9}D)?"
+        r"(?:T(?!\Z)(?:[0-9]{1,12}H)?(?:[0-9]{1,12}M)?(?:[0-9]{1,12}(?:[.,][0-9]{1,9})?S)?)?\Z"
+    ),
+]
+
+
+class Prose(str):
+    """A text for people, which others have written: made safe to show where it is read."""
+
+    __slots__ = ()
+
+
+class Wire(Struct, frozen=True, kw_only=True, gc=False, rename="camel", omit_defaults=True):
+    """A JSON object of the API. What is absent is None: null means the same as leaving out."""
+
+
+class NameValue(Wire, frozen=True, gc=False):
+    """A detail of an error inside a resource."""
+
+    name: Prose | None = None
+    value: Prose | None = None
+
+
+class TaskFailure(Wire, frozen=True, gc=False):
+    """Why a task failed."""
+
+    category: str | None = None
+    code: str | None = None
+    message: Prose | None = None
+    details: tuple[NameValue, ...] = ()
+
+
+class TaskExecution(Wire, frozen=True, gc=False):
+    """How the last run of a task went; retries and requeues are counted apart."""
+
+    start_time: Moment | None = None
+    end_time: Moment | None = None
+    exit_code: Whole | None = None
+    failure_info: TaskFailure | None = None
+    retry_count: Whole | None = None
+    requeue_count: Whole | None = None
+    result: str | None = None
+
+    @property
+    def has_started(self) -> bool:
+        """Whether a task that has ended was ever run; one that never was has neither member (docs/azure-batch.md#tasks)."""
+        return self.start_time is not None or self.exit_code is not None
+
+    @property
+    def failure(self) -> TaskFailure:
+        """Why it failed; without members if the service does not say."""
+        return self.failure_info or _NO_FAILURE
+
+
+class TaskNode(Wire, frozen=True, gc=False):
+    """Where a task ran."""
+
+    pool_id: str | None = None
+    node_id: str | None = None
+
+
+class TaskConstraints(Wire, frozen=True, gc=False):
+    """Limits of a task."""
+
+    max_wall_clock_time: Duration | None = None
+    retention_time: Duration | None = None
+    max_task_retry_count: Whole | None = None
+
+
+class EnvironmentSetting(Wire, frozen=True, gc=False):
+    """An environment variable of a task."""
+
+    name: str | None = None
+    value: str | None = None
+
+
+class Task(Wire, frozen=True, gc=False):
+    """A task as lists show it."""
+
+    id: Annotated[str, Meta(min_length=1)]
+    etag: str | None = field(default=None, name="eTag")
+    creation_time: Moment | None = None
+    state: str | None = None
+    state_transition_time: Moment | None = None
+    execution_info: TaskExecution | None = None
+    node_info: TaskNode | None = None
+    constraints: TaskConstraints | None = None
+    environment_settings: tuple[EnvironmentSetting, ...] = ()
+
+    @property
+    def execution(self) -> TaskExecution:
+        """How its last run went; without members if the service does not say."""
+        return self.execution_info or NO_EXECUTION
+
+
+class TaskCounts(Wire, frozen=True, gc=False):
+    """Numbers of the tasks, or of the task slots, of a job by state; they lag (docs/azure-batch.md#jobs)."""
+
+    active: Whole = 0
+    running: Whole = 0
+    completed: Whole = 0
+    succeeded: Whole = 0
+    failed: Whole = 0
+
+
+class TaskCountsResult(Wire, frozen=True, gc=False):
+    """The answer to the question for them."""
+
+    task_counts: TaskCounts
+    task_slot_counts: TaskCounts | None = None
+
+
+NO_COUNTS = TaskCounts()
+_NO_FAILURE = TaskFailure()
+NO_EXECUTION = TaskExecution()
+
+W = TypeVar("W", bound=Wire)
+
+
+class Page(Struct, Generic[W], frozen=True):
+    """A page of a list."""
+
+    value: list[W] = field(default_factory=list)
+    link: str | None = field(default=None, name="odata.nextLink")
+
+
+@cache
+def _decoder(struct: type[W]) -> msgspec.json.Decoder[Page[W]]:
+    return msgspec.json.Decoder(Page[struct], dec_hook=_custom)  # type: ignore[valid-type]
+
+
+def decode_page(struct: type[W], body: bytes) -> Page[W] | None:
+    """The items of a page; None if any of it is not what the API says."""
+    try:
+        return _decoder(struct).decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _custom(type: type, value: Any) -> Any:
+    if type is Prose and value.__class__ is str:
+        return Prose(safe_text(value))
+    raise ValueError("not a text")
+
+
+def build(struct: type[W], value: Mapping[str, Any]) -> W:
+    """A struct from a JSON object of which every member is known to have its type (`shapes.conform`)."""
+    found = {
+        name: item if read is None else read(item)
+        for name, key, read in _members(struct)
+        if (item := value.get(key)) is not None
+    }
+    return struct(**found)
+
+
+@cache
+def _members(struct: type[Wire]) -> tuple[tuple[str, str, Callable[[Any], Any] | None], ...]:
+    hints = get_type_hints(struct)
+    fields = msgspec.structs.fields(struct)
+    return tuple((each.name, each.encode_name, _reader(hints[each.name])) for each in fields)
+
+
+def _reader(hint: Any) -> Callable[[Any], Any] | None:
+    """How the value of a member is made of JSON; None where JSON has it already."""
+    if get_origin(hint) is tuple:
+        item: type[Wire] = get_args(hint)[0]
+        return lambda values: tuple(build(item, each) for each in values)
+    for each in (hint, *get_args(hint)):
+        if isinstance(each, type) and issubclass(each, Wire):
+            return partial(build, each)
+        if each is Prose:
+            return Prose
+    return None

@@ -1,0 +1,173 @@
+"""Typed answers: decoded from bytes where the page is as the API says, and made of JSON with the same result where it is not."""
+
+from __future__ import annotations
+
+import copy
+import json
+from datetime import datetime
+from typing import Any, get_type_hints
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from azure_batch_operator.batch import MalformedAnswerError, wire
+from azure_batch_operator.batch.answers import Answer
+from azure_batch_operator.batch.models import Task as TaskModel
+from azure_batch_operator.batch.models import TaskCounts as TaskCountsModel
+from azure_batch_operator.batch.models.base import Model
+from azure_batch_operator.batch.paging import read_page, read_typed
+from azure_batch_operator.shapes import is_moment
+from unit.test_shapes import SLOW, TASK, damaged
+
+HEADERS = {"content-type": "application/json; odata=minimalmetadata"}
+SETTINGS = [{"name": "AZUREBATCH_IO_OWNER", "value": "me"}, {"name": "empty"}]
+WHOLE = TASK | {"eTag": "0x1", "creationTime": "2026-01-01T00:00:00Z", "environmentSettings": SETTINGS}
+
+
+def answer(*items: Any, **more: Any) -> Answer:
+    return Answer(200, HEADERS, json.dumps({"value": items, **more}).encode())
+
+
+def tasks(*items: Any) -> list[wire.Task]:
+    return read_typed(wire.Task, answer(*items), "Tasks_ListTasks", "id")[0]
+
+
+def over_json(*items: Any) -> list[wire.Task]:
+    return [wire.build(wire.Task, each) for each in read_page(answer(*items), "Tasks_ListTasks", "id")[0]]
+
+
+def is_decoded(*items: Any) -> bool:
+    return wire.decode_page(wire.Task, answer(*items).body) is not None
+
+
+def test_a_page_as_the_api_says_is_decoded_from_its_bytes() -> None:
+    assert is_decoded(WHOLE, {"id": "b", "state": None, "new": {"in": ["a later", "version"]}})
+    one, other = tasks(WHOLE, {"id": "b", "state": None, "new": {"in": ["a later", "version"]}})
+    assert (one.id, one.etag, one.state, one.state_transition_time) == (
+        "one",
+        "0x1",
+        "completed",
+        "2026-01-01T00:00:00Z",
+    )
+    assert (one.execution.exit_code, one.execution.result, one.execution.end_time) == (
+        3,
+        "failure",
+        "2026-01-01T01:00:00.1234567Z",
+    )
+    assert one.execution.failure.details == (wire.NameValue(name=wire.Prose("n"), value=wire.Prose("v")),)
+    assert one.constraints == wire.TaskConstraints(
+        max_wall_clock_time="PT1H", retention_time="P7D", max_task_retry_count=0
+    )
+    assert one.environment_settings[0] == wire.EnvironmentSetting(name="AZUREBATCH_IO_OWNER", value="me")
+    assert other == wire.Task(id="b")
+
+
+def test_the_link_to_the_next_page_is_read() -> None:
+    assert read_typed(wire.Task, answer(**{"odata.nextLink": "https://a/b"}), "Tasks_ListTasks", "id") == (
+        [],
+        "https://a/b",
+    )
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ({"state": 7}, wire.Task(id="a")),
+        ({"creationTime": "yesterday"}, wire.Task(id="a")),
+        ({"creationTime": "2026-02-30T00:00:00Z"}, wire.Task(id="a")),
+        ({"executionInfo": {"exitCode": 2.0}}, wire.Task(id="a", execution_info=wire.TaskExecution(exit_code=2))),
+        (
+            {"executionInfo": {"exitCode": 10**30, "result": "failure"}},
+            wire.Task(id="a", execution_info=wire.TaskExecution(result="failure")),
+        ),
+        ({"constraints": {"retentionTime": "a week"}}, wire.Task(id="a", constraints=wire.TaskConstraints())),
+        (
+            {"environmentSettings": [7, {"name": "n"}]},
+            wire.Task(id="a", environment_settings=(wire.EnvironmentSetting(name="n"),)),
+        ),
+    ],
+)  # fmt: skip
+def test_a_member_of_another_type_is_left_out(members: dict[str, Any], expected: wire.Task) -> None:
+    assert not is_decoded({"id": "a", **members})
+    assert tasks({"id": "a", **members}, {"id": "b"}) == [expected, wire.Task(id="b")]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"value":[{"id":"a"},{"state":"active"}]}', "should say id"),
+        (b'{"value":[{"id":""}]}', "should say id"),
+        (b'{"value":[{"id":"a"', "not whole JSON"),
+        (b'{"value":{"id":"a"}}', "list of objects"),
+        (b'{"value":null}', "list of objects"),
+        (b'{"value":[],"odata.nextLink":7}', "not a string"),
+        (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not whole JSON"),
+        (b"[]", "JSON object"),
+    ],
+)
+def test_a_page_that_is_none_is_malformed(body: bytes, words: str) -> None:
+    with pytest.raises(MalformedAnswerError, match=words):
+        read_typed(wire.Task, Answer(200, HEADERS, body), "Tasks_ListTasks", "id")
+
+
+def test_a_page_that_is_not_json_is_malformed() -> None:
+    with pytest.raises(MalformedAnswerError, match="text/html"):
+        read_typed(wire.Task, Answer(200, {"content-type": "text/html"}, b'{"value":[]}'), "Tasks_ListTasks", "id")
+
+
+def test_texts_of_others_are_made_safe() -> None:
+    (one,) = tasks({"id": "a", "executionInfo": {"failureInfo": {"message": "x\x9b31m?sig=abc"}}})
+    assert one.execution.failure.message == "x?sig=…"
+
+
+@SLOW
+@given(st.lists(damaged(WHOLE), max_size=3))
+def test_both_ways_have_the_same_result(items: list[dict[str, Any]]) -> None:
+    listed = [{**each, "id": "one"} for each in items]
+    found = wire.decode_page(wire.Task, answer(*listed).body)
+    try:
+        expected = over_json(*copy.deepcopy(listed))
+    except MalformedAnswerError:
+        assert found is None
+        return
+    assert found is None or found.value == expected
+    assert tasks(*listed) == expected
+
+
+@given(st.datetimes(), st.integers(0, 9_999_999), st.sampled_from(["Z", "+01:00", "-23:59"]))
+def test_every_time_is_decoded(moment: datetime, ticks: int, zone: str) -> None:
+    assert is_decoded({"id": "a", "creationTime": f"{moment:%Y-%m-%dT%H:%M:%S}".rjust(19, "0") + f".{ticks:07}{zone}"})
+
+
+@given(
+    st.from_regex(
+        r"\A[0-9]{4}-[0-1][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{1,9})?(Z|[+-][0-2][0-9]:[0-6][0-9])\Z"
+    )
+)
+def test_what_is_decoded_as_a_time_is_one(text: str) -> None:
+    assert is_moment(text) or not is_decoded({"id": "a", "creationTime": text})
+
+
+def _members(struct: type[wire.Wire], model: type[Model]) -> None:
+    """Each member of a struct is one of the model by its wire name, and inner structs are as their models."""
+    names = {info.alias or name: name for name, info in model.model_fields.items()}
+    hints = get_type_hints(struct)
+    for each in msgspec.structs.fields(struct):
+        assert each.encode_name in names, f"{struct.__name__}.{each.name}"
+        inner = [part for part in _flat(hints[each.name]) if isinstance(part, type) and issubclass(part, wire.Wire)]
+        for part in inner:
+            annotation = model.model_fields[names[each.encode_name]].annotation
+            (found,) = (at for at in _flat(annotation) if isinstance(at, type) and issubclass(at, Model))
+            _members(part, found)
+
+
+def _flat(annotation: Any) -> list[Any]:
+    inner = getattr(annotation, "__args__", ())
+    return [annotation, *(each for part in inner for each in _flat(part))]
+
+
+def test_structs_are_parts_of_the_models() -> None:
+    _members(wire.Task, TaskModel)
+    _members(wire.TaskCounts, TaskCountsModel)
