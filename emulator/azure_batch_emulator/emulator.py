@@ -31,6 +31,7 @@ from azure_batch_emulator.engine.service import BatchService
 from azure_batch_emulator.executors.process import ProcessExecutor
 from azure_batch_emulator.executors.simulated import SimulatedExecutor
 from azure_batch_emulator.schema.images import FORMER_IMAGES, SUPPORTED_IMAGES
+from azure_batch_emulator.web import admin
 from azure_batch_emulator.web.certificates import make_tls
 from azure_batch_emulator.web.server import Server
 from azure_batch_emulator.web.storage import PREFIX, Storage
@@ -100,7 +101,7 @@ class Emulator:
                 for name, service in self.services.items():
                     self._executor.commands[name] = partial(command_in, service)
             self._storage = storage = Storage(work_dir.resolve() / "storage", self._clock)
-            self._server = Server(self.services, keys, self._clock, storage, config.seed)
+            self._server = Server(self.services, keys, self._clock, storage, admin.handle, config.seed)
             await self._listen(self._server, work_dir.resolve())
             if config.state_file is not None and config.state_file.exists():
                 self._load(config.state_file, storage)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from azure_batch_emulator.autoscale import evaluate, parser
 from azure_batch_emulator.autoscale.functions import round_half_away
 from azure_batch_emulator.autoscale.samples import PERIOD, History, SampledMetric
 from azure_batch_emulator.autoscale.values import EvaluationError
+from azure_batch_emulator.clock import Timer
 from azure_batch_emulator.engine import pool_rules, timings
 from azure_batch_emulator.engine.entities import USABLE_NODE_STATES, Pool
 from azure_batch_emulator.engine.events import Events
@@ -16,9 +17,6 @@ from azure_batch_emulator.engine.state import AccountState
 from azure_batch_emulator.wire.durations import duration_seconds
 from azure_batch_emulator.wire.errors import BatchError, missing_property, resource_error
 from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, format_timestamp
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.clock import Timer
 
 DEFAULT_INTERVAL = "PT15M"
 _FIRST_RUN = 10.0

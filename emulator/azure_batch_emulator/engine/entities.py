@@ -8,19 +8,17 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from azure_batch_emulator.clock import Timer
 from azure_batch_emulator.engine import transitions
 from azure_batch_emulator.engine.compact import NOT_ENDED, Ended, Seldom
 from azure_batch_emulator.engine.dependencies import Dependencies
 from azure_batch_emulator.engine.lag import Lagging
 from azure_batch_emulator.engine.ordered import OrderedIds
 from azure_batch_emulator.engine.task_queue import TaskQueue
+from azure_batch_emulator.executors.base import RunHandle
 from azure_batch_emulator.schema.machines import is_windows
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.clock import Timer
-    from azure_batch_emulator.executors.base import RunHandle
 
 # Jobs pass through these on the way to a state that lasts; they never become a previousState (docs/azure-batch.md#jobs).
 TRANSIENT_JOB_STATES = frozenset({"disabling", "enabling", "terminating"})
@@ -192,7 +190,7 @@ class Job:
     scheduling_error: dict[str, Any] | None = None
     tasks: dict[str, Task] = field(default_factory=dict)
     task_ids: OrderedIds = field(default_factory=OrderedIds)
-    ready: TaskQueue = field(default_factory=TaskQueue)
+    ready: TaskQueue[Task] = field(default_factory=TaskQueue)
     dependencies: Dependencies = field(default_factory=Dependencies)
     counts: Counts = field(default_factory=Counts)
     slot_counts: Counts = field(default_factory=Counts)

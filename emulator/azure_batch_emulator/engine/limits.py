@@ -6,13 +6,11 @@ Where commands are processes, a limit counts real seconds, as they do; where the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from azure_batch_emulator.clock import Timer
 from azure_batch_emulator.engine.state import AccountState
 from azure_batch_emulator.wire.durations import INFINITE, duration_seconds
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.clock import Timer
 
 # Of the machine's time. Beyond this a limit is no limit: no test lives that long, and the event loop could not wait for it.
 _NO_LIMIT_SECONDS = 20 * 86_400.0

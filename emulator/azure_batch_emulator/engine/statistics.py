@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from azure_batch_emulator.engine import pool_rules
+from azure_batch_emulator.engine.entities import Job, JobSchedule, Pool, Task
 from azure_batch_emulator.engine.state import AccountState
 from azure_batch_emulator.wire.durations import format_duration
 from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, format_timestamp
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.engine.entities import Job, JobSchedule, Pool, Task
 
 
 class Statistics:

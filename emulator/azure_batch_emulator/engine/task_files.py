@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
+from azure_batch_emulator.clock import Timer
 from azure_batch_emulator.engine import timings
 from azure_batch_emulator.engine.entities import Job, Node, Task
 from azure_batch_emulator.engine.events import Events
 from azure_batch_emulator.engine.state import AccountState
 from azure_batch_emulator.wire.durations import INFINITE, duration_seconds
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.clock import Timer
 
 _TASK_LIFE = timings.TASK_LIFE_DAYS * 86_400.0
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from azure_batch_emulator.engine.entities import Run
+from azure_batch_emulator.executors.base import RunResult
 from azure_batch_emulator.wire.ticks import format_timestamp
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.engine.entities import Run
-    from azure_batch_emulator.executors.base import RunResult
 
 MOST = 10_000
 _Entry = tuple[str, str, str, str, int | None, int, int | None, str | None]

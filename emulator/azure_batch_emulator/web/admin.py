@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import unquote
 
 import orjson
 from aiohttp import web
 
 from azure_batch_emulator.engine.applications import set_application
+from azure_batch_emulator.engine.entities import Node
+from azure_batch_emulator.engine.service import BatchService
 from azure_batch_emulator.engine.transitions import IllegalTransitionError
 from azure_batch_emulator.executors.simulated import SimulatedExecutor, SimulationRule
 from azure_batch_emulator.schema import orders
 from azure_batch_emulator.web.door import Bodies
 from azure_batch_emulator.web.routes import ROUTES
+from azure_batch_emulator.web.server import Server
 from azure_batch_emulator.wire.errors import BatchError, resource_error
-
-if TYPE_CHECKING:
-    from azure_batch_emulator.engine.entities import Node
-    from azure_batch_emulator.engine.service import BatchService
-    from azure_batch_emulator.web.server import Server
 
 _QUOTAS = {
     "pools": "pools",

@@ -7,15 +7,16 @@ import contextlib
 import functools
 import logging
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import orjson
-from aiohttp import HttpVersion11, Payload, web
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp import HttpVersion11, web
 
+from azure_batch_emulator.clock import Clock
+from azure_batch_emulator.engine.service import BatchService
 from azure_batch_emulator.schema.versions import CURRENT, DEFAULT, VERSIONS, Version
-from azure_batch_emulator.web import admin, sharedkey
+from azure_batch_emulator.web import sharedkey
 from azure_batch_emulator.web.counters import Counters
 from azure_batch_emulator.web.door import Bodies, base_url, check_head, header_text
 from azure_batch_emulator.web.entra import Entra
@@ -24,19 +25,17 @@ from azure_batch_emulator.web.handlers import HANDLERS
 from azure_batch_emulator.web.messages import HeldError, Reply, Request
 from azure_batch_emulator.web.protocol import DoorServer, Middleware
 from azure_batch_emulator.web.query import Query
+from azure_batch_emulator.web.response_bodies import JSON_TYPE, Blocks, content
 from azure_batch_emulator.web.routes import Match, match
 from azure_batch_emulator.web.storage import PREFIX, Storage
 from azure_batch_emulator.wire.errors import BatchError
 from azure_batch_emulator.wire.ticks import etag, format_http_date, to_datetime
 
-if TYPE_CHECKING:
-    from azure_batch_emulator.clock import Clock
-    from azure_batch_emulator.engine.service import BatchService
-
 _LOG = logging.getLogger(__name__)
-_JSON = "application/json;odata=minimalmetadata"
-_MOST_IN_MEMORY = 1_048_576
 _JSON_TYPES = frozenset({"application/json", "text/json", "application/octet-stream"})
+
+
+Admin = Callable[["Server", web.BaseRequest, str, Bodies], Awaitable[web.Response]]
 
 
 class Server:
@@ -45,6 +44,7 @@ class Server:
     Args:
         services: by account name.
         keys: decoded shared keys by account name.
+        admin: answers calls below ``/emulator``, which are about the server itself.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class Server:
         keys: Mapping[str, bytes],
         clock: Clock,
         storage: Storage,
+        admin: Admin,
         seed: int | None = None,
     ) -> None:
         self.services = services
@@ -64,6 +65,7 @@ class Server:
         self._keys = dict(keys)
         self._usual_keys = dict(keys)
         self._clock = clock
+        self._admin = admin
         self._closing = asyncio.Event()
         self._held: set[asyncio.Event] = set()
         self._late: set[asyncio.Future[bool]] = set()
@@ -116,7 +118,7 @@ class Server:
         if raw_path == PREFIX or raw_path.startswith(f"{PREFIX}/"):
             return await self.storage.handle(request, raw_path, raw_query)
         if raw_path == "/emulator" or raw_path.startswith("/emulator/"):
-            return await admin.handle(self, request, raw_path, self._bodies)
+            return await self._admin(self, request, raw_path, self._bodies)
         if (answer := await self.entra.handle(request)) is not None:
             return answer
         return await self._batch(request, raw_path, raw_query)
@@ -280,8 +282,8 @@ class Server:
         elif reply.body is not None or reply.blocks is not None:
             blocks = [_dump(reply.body)] if reply.body is not None else reply.blocks or []
             # Blocks that are there already go in one write with the headers.
-            body = b"".join(blocks) if whole or isinstance(blocks, list) else _Blocks(blocks)
-            response = web.Response(status=status, headers=headers | {"Content-Type": _JSON}, body=body)
+            body = b"".join(blocks) if whole or isinstance(blocks, list) else Blocks(blocks)
+            response = web.Response(status=status, headers=headers | {"Content-Type": JSON_TYPE}, body=body)
         else:
             response = web.Response(status=status, headers=headers)
         # HTTP/1.0, which some proxies speak, knows no chunks.
@@ -295,7 +297,9 @@ class Server:
         if error.status == 304 or request.method == "HEAD":
             return web.Response(status=error.status, reason=reason, headers=headers)
         body = _dump(error.body(base_url(request), request_id, self._clock.now()))
-        return web.Response(status=error.status, reason=reason, headers=headers | {"Content-Type": _JSON}, body=body)
+        return web.Response(
+            status=error.status, reason=reason, headers=headers | {"Content-Type": JSON_TYPE}, body=body
+        )
 
 
 _DEFAULT_CODES = {429: "TooManyRequests", 500: "InternalError", 503: "ServerBusy", 403: "AuthenticationFailed"}
@@ -334,45 +338,6 @@ def _check_content(request: web.BaseRequest, body: bytes) -> None:
     if body and request.content_type.lower() not in _JSON_TYPES:
         values = {"HeaderName": "Content-Type", "HeaderValue": request.headers.get("Content-Type", "")[:64]}
         raise BatchError("InvalidHeaderValue", values)
-
-
-async def content(stream: AsyncIterator[bytes], *, whole: bool) -> bytes | AsyncIterator[bytes]:
-    """A file as a response's body: small ones at once, the rest of large ones while it is sent.
-
-    Args:
-        whole: read it all, because a fault needs the body; else no more than `_MOST_IN_MEMORY` and a chunk are held.
-    """
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in stream:
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > _MOST_IN_MEMORY and not whole:
-            return _joined(b"".join(chunks), stream)
-    return b"".join(chunks)
-
-
-class _Blocks(Payload):
-    """A body whose blocks are made while they are sent: each is in the processor's cache, and memory holds one of them.
-
-    The next one is made when the socket has taken most of what is there, however slowly the caller reads.
-    """
-
-    def __init__(self, blocks: Iterator[bytes]) -> None:
-        super().__init__(blocks, content_type=_JSON)
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        return b"".join(self._value).decode(encoding, errors)
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        for block in self._value:
-            await writer.write(block)
-
-
-async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for chunk in rest:
-        yield chunk
 
 
 def _cut(request: web.BaseRequest) -> web.StreamResponse:

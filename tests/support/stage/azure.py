@@ -24,6 +24,7 @@ from azure_batch_emulator.config import DEFAULT_ACCOUNT, DEFAULT_KEY, Quotas
 from azure_batch_emulator.engine.commands import command_in
 from azure_batch_emulator.engine.service import BatchService
 from azure_batch_emulator.executors.simulated import SimulatedExecutor, SimulationRule
+from azure_batch_emulator.web import admin
 from azure_batch_emulator.web.faults import Rule
 from azure_batch_emulator.web.handlers import HANDLERS
 from azure_batch_emulator.web.messages import Request
@@ -87,7 +88,7 @@ class Azure:
         for name, service in self.services.items():
             self.executor.commands[name] = partial(command_in, service)
         keys = dict.fromkeys(accounts, base64.b64decode(DEFAULT_KEY))
-        self.server = Server(self.services, keys, self.clock, Storage(folder, self.clock), seed)
+        self.server = Server(self.services, keys, self.clock, Storage(folder, self.clock), admin.handle, seed)
         self.log: list[BatchCall] = []
         self.effects: list[Callable[[str, str, bool], bool]] = []
         """Told each call that changes something before it is handled (False) and after (True); True drops it, or its answer."""

@@ -17,7 +17,7 @@ from azure_batch_emulator import Emulator, EmulatorConfig
 from azure_batch_emulator.clock import ManualClock
 from azure_batch_emulator.emulator import ConfigurationError
 from azure_batch_emulator.web.door import Bodies
-from azure_batch_emulator.web.server import content
+from azure_batch_emulator.web.response_bodies import content
 from azure_batch_emulator.web.storage import Storage
 from azure_batch_emulator.wire.errors import BatchError
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 from azure_batch_emulator.executors.base import RunResult
 from azure_batch_emulator.schema.tasks import TASK
 from azure_batch_emulator.schema.versions import DEFAULT
-from azure_batch_emulator.web.server import _Blocks
+from azure_batch_emulator.web.response_bodies import Blocks
 from azure_batch_emulator.web.task_pages import TaskPage
 from support.hand_executor import DONE, Bench
 
@@ -38,7 +38,7 @@ async def test_a_block_is_made_when_the_one_before_has_been_read() -> None:
             yield b"%d" % number
 
     writer = SlowWriter()
-    sending = asyncio.create_task(_Blocks(blocks()).write(cast("Any", writer)))
+    sending = asyncio.create_task(Blocks(blocks()).write(cast("Any", writer)))
     for number in range(1, 6):
         await asyncio.sleep(0)
         assert (made, len(writer.taken)) == (number, number)
