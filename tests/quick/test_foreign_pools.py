@@ -101,11 +101,48 @@ async def test_a_job_does_not_move_to_the_pool_of_another_namespace(stage: Stage
     assert stage.azure.get("/jobs/theirs")["poolInfo"] == {"poolId": "free"}  # type: ignore[index]
 
 
-async def test_a_job_on_a_pool_that_became_another_namespaces_gets_no_more_tasks(stage: Stage) -> None:
-    """Azure Batch takes a job for a pool that does not exist yet."""
+@pytest.mark.parametrize("named", ["poolInfo", "fallbackPoolId"])
+async def test_a_job_names_no_pool_by_its_id_before_it_is_known_whose_it_is(stage: Stage, named: str) -> None:
+    """Azure Batch accepts a job for a pool that does not exist, and runs it on whoever's pool then gets the ID."""
     stage.apply(TEAM, *stage.account_objects(allowedNamespaces={"all": True}))
+    stage.azure.post("/pools", pool_body("free", 1))
+    fallback = {"pool_id": "free", "backoff": {"maxRequeues": 1, "fallbackPoolId": "cpu"}}
+    stage.apply(theirs(tasks=sleeping(1, 9000), **(fallback if named == "fallbackPoolId" else {})))
+    if named == "poolInfo":
+        await stage.until(lambda: stage.reason("bj", "theirs", "team") == "PoolNotFound", 120)
+        message = stage.condition("bj", "theirs", "Ready", "team")["message"]
+        assert message == (
+            "spec.poolInfo.poolId names pool 'cpu', which is not in the Azure Batch account: create the pool, or correct the ID"
+        )
+        assert stage.azure.get("/jobs/theirs") is None
+    else:
+        await stage.until(lambda: stage.phase("bj", "theirs", "team") == "Running", 1200)
+        assert stage.events("bj", "theirs", "PoolNotFound", "team")
+    stage.apply(pool("cpu"))
+    await stage.until(lambda: stage.ready("bp", "cpu"), 600)
+    await stage.run_for(120)
+    if named == "poolInfo":
+        assert stage.reason("bj", "theirs", "team") == NOT_ALLOWED
+        assert stage.azure.get("/jobs/theirs") is None
+    else:
+        assert stage.azure.get("/jobs/theirs")["poolInfo"] == {"poolId": "free"}  # type: ignore[index]
+
+
+async def test_a_job_takes_a_pool_that_somebody_makes_later(stage: Stage) -> None:
+    stage.apply(TEAM, *stage.account_objects(allowedNamespaces={"all": True}))
+    stage.apply(theirs(pool_id="free"))
+    await stage.until(lambda: stage.reason("bj", "theirs", "team") == "PoolNotFound", 120)
+    stage.azure.post("/pools", pool_body("free", 1))
+    await stage.until(lambda: stage.phase("bj", "theirs", "team") == "Succeeded", 1200)
+
+
+async def test_a_job_on_a_pool_that_became_another_namespaces_gets_no_more_tasks(stage: Stage) -> None:
+    stage.apply(TEAM, *stage.account_objects(allowedNamespaces={"all": True}))
+    stage.azure.post("/pools", pool_body("cpu", 0))
     stage.apply(theirs(tasks=sleeping(1, 9000)))
     await stage.until(lambda: stage.phase("bj", "theirs", "team") == "Waiting", 300)
+    stage.azure.delete("/pools/cpu")
+    await stage.until(lambda: stage.azure.ids("/pools") == [], 600)
     stage.apply(pool("cpu"))
     await stage.until(lambda: stage.ready("bp", "cpu"), 600)
     stage.patch("bj", "theirs", {"spec": {"tasks": sleeping(3, 9000)}}, "team")

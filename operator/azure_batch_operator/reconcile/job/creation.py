@@ -15,7 +15,7 @@ from azure_batch_operator.reconcile.job import end as job_end
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job import status as job_status
 from azure_batch_operator.reconcile.job.finished import time_to_live
-from azure_batch_operator.reconcile.job.scope import NOT_ALLOWED, JobScope
+from azure_batch_operator.reconcile.job.scope import NO_POOL, NOT_ALLOWED, JobScope
 from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Event, Plan, Table
 from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS, grace_left, once_absent, waiting, with_event
 from azure_batch_operator.reconcile.status import (
@@ -87,7 +87,7 @@ def create(scope: JobScope) -> Plan:
     until = job_end.pending_deadline(resource, now)
     if pool.problem:
         plan = waiting(resource, *pool.problem, now)
-        look = FOREIGN_LOOKED_AT_EVERY if pool.problem[0] == NOT_ALLOWED else None
+        look = FOREIGN_LOOKED_AT_EVERY if pool.problem[0] in {NOT_ALLOWED, NO_POOL} else None
         return replace(
             plan,
             requeue_after=min((each for each in (plan.requeue_after, until, look) if each is not None), default=None),

@@ -14,7 +14,7 @@ from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile import secret_versions as pool_values
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.job import suspension as job_hold
-from azure_batch_operator.reconcile.job.scope import NOT_ALLOWED, TargetPoolView
+from azure_batch_operator.reconcile.job.scope import NO_POOL, NOT_ALLOWED, TargetPoolView
 from azure_batch_operator.reconcile.plan import (
     Absent,
     AccountView,
@@ -171,7 +171,7 @@ def _create(scope: ScheduleScope) -> Plan:
         waits = waiting(resource, *pool.problem, now)
         return (
             replace(waits, requeue_after=waits.requeue_after or VALUES_LOOKED_AT_EVERY)
-            if pool.problem[0] == NOT_ALLOWED
+            if pool.problem[0] in {NOT_ALLOWED, NO_POOL}
             else waits
         )
     body = {"id": resource.remote_id} | schedule_changes.body_of(resource.spec, pool.id)

@@ -30,13 +30,22 @@ def pool_view(context: Context, resource: Resource, session: Session | None) -> 
 def id_pool(
     context: Context, resource: Resource, session: Session | None, id: str | None, field: str
 ) -> TargetPoolView:
-    """The pool that `field` names by its ID; its problem if it is not for the namespace of `resource`."""
+    """The pool that `field` names by its ID; its problem if it is not for the namespace of `resource`, or not listed.
+
+    Azure Batch accepts a job for a pool that does not exist, and runs it on whoever's pool then gets the ID: so a pool is used only
+    once its owner is known (tests/quick/test_foreign_pools.py).
+    """
     if session is None or id is None:
         return TargetPoolView(id)
     if session.mirror.pools.first:
         return TargetPoolView(None, ("WaitingForPool", "waits until the pools of the account are listed"))
     if (why := foreign(context, resource, session, id)) is not None:
         return TargetPoolView(None, (NOT_ALLOWED, f"{field} names a pool that this object may not use: {why}"))
+    if session.mirror.pools.latest(id) is None:
+        message = (
+            f"{field} names pool {id!r}, which is not in the Azure Batch account: create the pool, or correct the ID"
+        )
+        return TargetPoolView(None, (NO_POOL, message))
     return TargetPoolView(id)
 
 
