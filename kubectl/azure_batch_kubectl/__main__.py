@@ -5,18 +5,19 @@ from __future__ import annotations
 import logging
 import sys
 
+from azure_batch_kubectl.cli import plugin
+
 
 def main() -> None:
     """Run the program; says what to install where the extra is missing."""
+    # What libraries log is not for the user: the one line of an error says it.
+    logging.getLogger().addHandler(logging.NullHandler())
     try:
-        from azure_batch_kubectl.cli import plugin  # here, because it may fail
+        plugin(prog_name="kubectl azure-batch")
     except ModuleNotFoundError as error:
         if error.name != "rich":
             raise
         sys.exit("error: the Python package 'rich' is missing: install azure-batch-operator[kubectl]")
-    # What libraries log is not for the user: the one line of an error says it.
-    logging.getLogger().addHandler(logging.NullHandler())
-    plugin(prog_name="kubectl azure-batch")
 
 
 if __name__ == "__main__":

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 from azure_batch_kubectl import objects
+from azure_batch_kubectl.choices import Action
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.objects import Object
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.kinds import KINDS, Kind
-
-
-class Action(StrEnum):
-    """A command, and the kinds that it is for."""
-
-    SUSPEND = "suspend"
-    RESUME = "resume"
-    RETRY = "retry"
-    TERMINATE = "terminate"
-
 
 _KINDS: Mapping[Action, tuple[Kind, ...]] = {
     Action.SUSPEND: (Kind.JOB, Kind.SCHEDULE),

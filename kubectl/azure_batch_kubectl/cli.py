@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from azure_batch_kubectl import (
-    doctor_command,
-    files_command,
-    import_command,
-    logs_command,
-    nodes_command,
-    objects,
-    submit_command,
-    views,
-    wait_command,
-    waiting,
-)
-from azure_batch_kubectl.actions import Action, change, check_kind
-from azure_batch_kubectl.around import around
-from azure_batch_kubectl.cluster import Cluster
+from azure_batch_kubectl.choices import Action, Form, Goal
 from azure_batch_kubectl.command import on_cluster
-from azure_batch_kubectl.logs_command import Wish
-from azure_batch_kubectl.output import Form
-from azure_batch_kubectl.why import explain
-from azure_batch_operator.api.base import GROUP
+from azure_batch_kubectl.later import later
+
+if TYPE_CHECKING:
+    from azure_batch_kubectl import (
+        act_command,
+        doctor_command,
+        files_command,
+        import_command,
+        logs_command,
+        nodes_command,
+        objects,
+        submit_command,
+        views,
+        wait_command,
+        waiting,
+        why_command,
+    )
+    from azure_batch_kubectl.cluster import Cluster
+else:
+    act_command = later("act_command")
+    doctor_command = later("doctor_command")
+    files_command = later("files_command")
+    import_command = later("import_command")
+    logs_command = later("logs_command")
+    nodes_command = later("nodes_command")
+    objects = later("objects")
+    submit_command = later("submit_command")
+    views = later("views")
+    wait_command = later("wait_command")
+    waiting = later("waiting")
+    why_command = later("why_command")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,20 +55,7 @@ async def why(cluster: Cluster, target: tuple[str, ...]) -> None:
 
     KIND is any kind of the group, also in short: bj, bt, bp, bjs, bop, bacc. "kind name" is taken as well.
     """
-    kind, name = objects.target(target)
-    thing = await cluster.get(kind, name)
-    click.echo(explain(thing, await around(cluster, thing)))
-
-
-async def _act(cluster: Cluster, action: Action, targets: tuple[str, ...]) -> None:
-    named = [objects.job_or(each) for each in targets]
-    for kind, _ in named:
-        check_kind(action, kind)
-    for kind, name in named:
-        decided = change(action, await cluster.get(kind, name), datetime.now(UTC).isoformat())
-        if decided.patch is not None:
-            await cluster.patch(kind, name, decided.patch)
-        click.echo(f"{kind.lower()}.{GROUP}/{name} {decided.said}")
+    await why_command.run(cluster, target)
 
 
 def _action(action: Action, help: str) -> None:  # noqa: A002 (click's name)
@@ -66,7 +65,7 @@ def _action(action: Action, help: str) -> None:  # noqa: A002 (click's name)
     @click.argument("targets", nargs=-1, required=True, metavar="[KIND/]NAME...")
     @on_cluster
     async def command(cluster: Cluster, targets: tuple[str, ...]) -> None:
-        await _act(cluster, action, targets)
+        await act_command.run(cluster, action, targets)
 
 
 _action(Action.SUSPEND, "Suspend a job (NAME or bj/NAME) or a job schedule (bjs/NAME): set spec.suspend to true.")
@@ -90,7 +89,7 @@ class _Seconds(click.ParamType[float]):
 @click.option(
     "--for",
     "goal",
-    type=click.Choice([each.value for each in waiting.Goal]),
+    type=click.Choice([each.value for each in Goal]),
     default="complete",
     show_default=True,
     help="What to wait for; ended is either of the others.",
@@ -103,7 +102,7 @@ async def wait(cluster: Cluster, target: str, goal: str, timeout: float) -> None
     Exits with 3 if it ends in another way, and with 4 after the timeout. Shows progress on a terminal.
     """
     kind, name = objects.job_or(target)
-    await wait_command.run(cluster, kind, name, waiting.Goal(goal), timeout)
+    await wait_command.run(cluster, kind, name, Goal(goal), timeout)
 
 
 def _form(function: Any) -> Any:
@@ -147,7 +146,7 @@ async def logs(cluster: Cluster, target: str, follow: bool, stderr: bool, tail: 
     Needs the right to read the Secret of the account.
     """
     path = "stderr.txt" if stderr else "stdout.txt"
-    await logs_command.show(cluster, target, Wish(follow=follow, path=path, tail=tail, failed=failed))
+    await logs_command.show(cluster, target, logs_command.Wish(follow=follow, path=path, tail=tail, failed=failed))
 
 
 @plugin.group()

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from azure_batch_kubectl import objects, output, remote
+from azure_batch_kubectl.choices import Form
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
-from azure_batch_kubectl.output import Form
 from azure_batch_kubectl.reading import Reader
 from azure_batch_kubectl.remote import Place
 from azure_batch_operator.api.kinds import Kind

@@ -9,10 +9,10 @@ import click
 from azure_batch_kubectl import adopting, objects, output
 from azure_batch_kubectl.account import signed_in
 from azure_batch_kubectl.adopting import Context, Found
+from azure_batch_kubectl.choices import Form
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.objects import Object
-from azure_batch_kubectl.output import Form
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.batch import BatchClient
 

@@ -9,12 +9,11 @@ from typing import Any
 import click
 
 from azure_batch_kubectl import objects, output, remote
+from azure_batch_kubectl.choices import Form, Goal
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import Exit, FailureError
-from azure_batch_kubectl.output import Form
 from azure_batch_kubectl.remote import Place
 from azure_batch_kubectl.wait_command import wait_for
-from azure_batch_kubectl.waiting import Goal
 from azure_batch_kubectl.why import Around, explain
 from azure_batch_operator.api.base import API_VERSION, GROUP
 from azure_batch_operator.api.kinds import Kind

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import StrEnum
 from typing import Any
 
 import click
@@ -15,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from azure_batch_kubectl.choices import Form
 from azure_batch_kubectl.trees import Node
 from azure_batch_operator.api.base import GROUP
 
@@ -27,14 +27,6 @@ _COLORS = {
     "red": {"Failed", "Stalled", "False", "unusable", "starttaskfailed", "unknown"},
 }
 _COLOR_OF = {word: color for color, words in _COLORS.items() for word in words}
-
-
-class Form(StrEnum):
-    """Values of `-o`."""
-
-    JSON = "json"
-    YAML = "yaml"
-    NAME = "name"
 
 
 def _console() -> Console:

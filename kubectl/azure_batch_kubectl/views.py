@@ -12,9 +12,9 @@ from rich.live import Live
 
 from azure_batch_kubectl import output, top, trees
 from azure_batch_kubectl.around import around
+from azure_batch_kubectl.choices import Form
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
-from azure_batch_kubectl.output import Form
 from azure_batch_operator.api.kinds import Kind
 
 _SECONDS = 2.0

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from azure_batch_kubectl import objects, waiting
+from azure_batch_kubectl.choices import Goal
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import Exit, FailureError
-from azure_batch_kubectl.waiting import Goal
 from azure_batch_operator.api.kinds import Kind
 
 _SECONDS = 1.0

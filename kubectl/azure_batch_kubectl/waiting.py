@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import StrEnum
 
 from azure_batch_kubectl import objects
+from azure_batch_kubectl.choices import Goal
 from azure_batch_kubectl.objects import Object
 from azure_batch_operator.api.kinds import Kind
 
 KINDS = (Kind.JOB, Kind.TASK, Kind.SCHEDULE, Kind.OPERATION)
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-
-
-class Goal(StrEnum):
-    """What to wait for."""
-
-    COMPLETE = "complete"
-    FAILED = "failed"
-    ENDED = "ended"
 
 
 @dataclass(frozen=True)

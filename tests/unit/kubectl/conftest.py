@@ -90,7 +90,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeCluster:
     async def connected(_: object) -> AsyncIterator[FakeCluster]:
         yield cluster
 
-    monkeypatch.setattr("azure_batch_kubectl.command.connected", connected)
+    monkeypatch.setattr("azure_batch_kubectl.running.connected", connected)
     return cluster
 
 

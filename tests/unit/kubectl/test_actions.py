@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 from click.testing import Result
 
-from azure_batch_kubectl.actions import Action, Change, change
+from azure_batch_kubectl.actions import Change, change
+from azure_batch_kubectl.choices import Action
 from azure_batch_operator.api.kinds import Kind
 from unit.kubectl.conftest import FakeCluster, thing
 

@@ -8,7 +8,8 @@ import pytest
 from click.testing import Result
 
 from azure_batch_kubectl import waiting
-from azure_batch_kubectl.waiting import Goal, judged
+from azure_batch_kubectl.choices import Goal
+from azure_batch_kubectl.waiting import judged
 from unit.kubectl.conftest import FakeCluster, thing
 
 Run = Callable[..., Result]

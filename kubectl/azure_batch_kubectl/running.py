@@ -1,0 +1,50 @@
+"""Runs a command on a cluster, and says in one line, with an exit code, how it fails, also on Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+
+import aiohttp
+import click
+from kubernetes.aio.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+from azure_batch_kubectl.cluster import Cluster, Place, connected, refusal
+from azure_batch_kubectl.failure import Exit, FailureError
+from azure_batch_kubectl.objects import UnknownKindError
+from azure_batch_operator.batch import BatchError
+
+Work = Callable[[Cluster], Awaitable[None]]
+
+
+async def _run(place: Place, work: Work) -> None:
+    async with connected(place) as cluster:
+        await work(cluster)
+
+
+def _explained(error: Exception) -> FailureError:
+    """What to say of an error that a command did not handle itself."""
+    if isinstance(error, FailureError):
+        return error
+    if isinstance(error, ApiException):
+        return FailureError(refusal(error))
+    if isinstance(error, (aiohttp.ClientError, HTTPError, TimeoutError, OSError)):
+        text = " ".join(str(error).split()) or type(error).__name__
+        return FailureError(f"the API server is out of reach: {text}: check the cluster and --context")
+    return FailureError(" ".join(str(error).split()))
+
+
+def execute(place: Place, work: Work) -> None:
+    """Do the work; ends the program if it fails."""
+    try:
+        asyncio.run(_run(place, work))
+    except BrokenPipeError:
+        raise  # click ends the program quietly
+    except (FailureError, ApiException, BatchError, UnknownKindError, aiohttp.ClientError, HTTPError, OSError) as error:
+        failure = _explained(error)
+        click.echo(f"error: {failure}", err=True)
+        sys.exit(failure.code)
+    except KeyboardInterrupt:
+        sys.exit(Exit.INTERRUPTED)
