@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -241,7 +242,7 @@ async def import_(cluster: Cluster, targets: tuple[str, ...], account: str | Non
 
 @plugin.group()
 def nodes() -> None:
-    """List, reboot and reimage the nodes of a pool."""
+    """List, drain, reboot and reimage the nodes of a pool, and log in to them."""
 
 
 @nodes.command("ls")
@@ -253,30 +254,64 @@ async def nodes_ls(cluster: Cluster, pool: str, form: str | None) -> None:
     await nodes_command.show(cluster, pool, form=Form(form) if form else None)
 
 
-def _node_verb(verb: str, help: str) -> None:  # noqa: A002 (click's name)
-    """Add the command of a verb."""
+_ALL_OPTIONS = ("requeue", "terminate", "taskcompletion", "retaineddata")
 
-    @nodes.command(
-        verb, help=f"{help} The operator does it, by a BatchOperation that this creates and that stays for a day."
-    )
-    @click.argument("pool", metavar="POOL")
-    @click.argument("names", nargs=-1, metavar="[NODE]...")
-    @click.option(
-        "--state", "states", multiple=True, help="All nodes in this state, such as unusable. May be repeated."
-    )
-    @click.option(
-        "--tasks",
-        "option",
-        type=click.Choice(["requeue", "terminate", "taskcompletion", "retaineddata"]),
-        help="What becomes of running tasks; requeue if not given.",
-    )
-    @click.option("--wait", is_flag=True, help="Wait until the operation has ended; exits with 3 if it fails.")
-    @on_cluster
+
+def _nodes_chosen(command: Any) -> Any:
+    for option in (
+        click.option("--wait", is_flag=True, help="Wait until the operation has ended; exits with 3 if it fails."),
+        click.option(
+            "--state", "states", multiple=True, help="All nodes in this state, such as unusable. May be repeated."
+        ),
+        click.argument("names", nargs=-1, metavar="[NODE]..."),
+        click.argument("pool", metavar="POOL"),
+    ):
+        command = option(command)
+    return command
+
+
+def _node_verb(verb: str, help: str, options: tuple[str, ...] = ()) -> None:  # noqa: A002 (click's name)
+    """Add the command of a verb; `options` say what may become of running tasks."""
+    what = "What becomes of running tasks; requeue if not given."
+    option = click.option("--tasks", "option", type=click.Choice(options), help=what)
+
     async def command(
-        cluster: Cluster, pool: str, names: tuple[str, ...], states: tuple[str, ...], option: str | None, wait: bool
+        cluster: Cluster,
+        pool: str,
+        names: tuple[str, ...],
+        states: tuple[str, ...],
+        wait: bool,
+        option: str | None = None,
     ) -> None:
         await nodes_command.run(cluster, nodes_command.operation(verb, pool, names, states, option), wait=wait)
 
+    run = _nodes_chosen(on_cluster(command))
+    by = "The operator does it, by a BatchOperation that this creates and that stays for a day."
+    nodes.command(verb, help=f"{help} {by}")(option(run) if options else run)
 
-_node_verb("reboot", "Restart nodes.")
-_node_verb("reimage", "Install nodes again.")
+
+_node_verb("reboot", "Restart nodes.", _ALL_OPTIONS)
+_node_verb("reimage", "Install nodes again.", _ALL_OPTIONS)
+_node_verb("drain", "Let no more tasks start on nodes, and put running ones back in the queue.", _ALL_OPTIONS[:3])
+_node_verb("uncordon", "Let tasks start again on nodes that were drained.")
+
+
+@nodes.command("ssh")
+@click.argument("pool", metavar="POOL")
+@click.argument("node", metavar="NODE")
+@click.argument("words", nargs=-1, metavar="[-- COMMAND...]")
+@click.option("-l", "--user", metavar="NAME", help="User of the node; that of ssh if not given.")
+@click.option("--print", "only_print", is_flag=True, help="Print the command instead of running it.")
+@on_cluster
+async def nodes_ssh(
+    cluster: Cluster, pool: str, node: str, words: tuple[str, ...], user: str | None, only_print: bool
+) -> None:
+    """Log in to a node with ssh; the operator asks for its address, by a BatchOperation.
+
+    The node needs a user: one of the pool's userAccounts, or one of a BatchOperation with createNodeUser.
+    """
+    command = [*await nodes_command.ssh_command(cluster, pool, node, user), *words]
+    if only_print:
+        click.echo(shlex.join(command))
+    else:
+        nodes_command.become(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ from azure_batch_kubectl import objects, output, remote
 from azure_batch_kubectl.choices import Form, Goal
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import Exit, FailureError
+from azure_batch_kubectl.objects import Object
 from azure_batch_kubectl.remote import Place
 from azure_batch_kubectl.wait_command import wait_for
 from azure_batch_kubectl.why import Around, explain
@@ -47,6 +49,16 @@ def row(node: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
     )
 
 
+VERBS: Mapping[str, tuple[str, str | None]] = {
+    "reboot": ("rebootNode", "nodeRebootOption"),
+    "reimage": ("reimageNode", "nodeReimageOption"),
+    "drain": ("disableNodeScheduling", "nodeDisableSchedulingOption"),
+    "uncordon": ("enableNodeScheduling", None),
+    "ssh": ("getRemoteLoginSettings", None),
+}
+"""What a verb is in a BatchOperation, and the option that says what becomes of running tasks."""
+
+
 def operation(verb: str, pool: str, names: Sequence[str], states: Sequence[str], option: str | None) -> dict[str, Any]:
     """The BatchOperation of a verb.
 
@@ -55,13 +67,14 @@ def operation(verb: str, pool: str, names: Sequence[str], states: Sequence[str],
     """
     if bool(names) == bool(states):
         raise FailureError("say which nodes: give either names of nodes or --state, such as --state unusable")
+    member, told = VERBS[verb]
     nodes: dict[str, Any] = {"names": [*names]} if names else {"states": [*states]}
-    inputs: dict[str, Any] = {"nodes": nodes} | ({f"node{verb.capitalize()}Option": option} if option else {})
+    inputs: dict[str, Any] = {"nodes": nodes} | ({told: option} if option and told else {})
     return {
         "apiVersion": API_VERSION,
         "kind": Kind.OPERATION.value,
         "metadata": {"generateName": f"{verb}-"},
-        "spec": {"poolRef": {"name": pool}, f"{verb}Node": inputs, "ttlSecondsAfterFinished": _TTL},
+        "spec": {"poolRef": {"name": pool}, member: inputs, "ttlSecondsAfterFinished": _TTL},
     }
 
 
@@ -84,13 +97,55 @@ async def run(cluster: Cluster, body: Mapping[str, Any], *, wait: bool) -> None:
     Raises:
         FailureError: with exit code 3 if it fails.
     """
-    made = await cluster.create(Kind.OPERATION, body)
-    name = objects.name(made)
+    name = objects.name(await cluster.create(Kind.OPERATION, body))
     click.echo(f"batchoperation.{GROUP}/{name} created")
-    if not wait:
-        return
+    if wait:
+        click.echo(f"batchoperation.{GROUP}/{name} {await _done(cluster, name)}")
+
+
+async def _done(cluster: Cluster, name: str) -> str:
+    """Wait for the end of an operation; how it has ended."""
     judgment = await wait_for(cluster, Kind.OPERATION, name, Goal.COMPLETE)
     if not judgment.reached:
         answer = explain(await cluster.get(Kind.OPERATION, name), Around())
         raise FailureError(str(answer), Exit.FAILED)
-    click.echo(f"batchoperation.{GROUP}/{name} {judgment.text}")
+    return judgment.text
+
+
+def ssh_words(pool: str, node: str, user: str | None, done: Object) -> list[str]:
+    """The ssh command for a node, from an operation that has asked for its address.
+
+    Raises:
+        FailureError: Azure Batch has given none.
+    """
+    results = objects.status(done).get("results") or [{}]
+    values = results[0].get("values") or {}
+    address, port = values.get("remoteLoginIPAddress"), values.get("remoteLoginPort")
+    if not address or not port:
+        raise FailureError(
+            f"Azure Batch gives no address for node {node} of pool {pool}: check its endpointConfiguration"
+        )
+    return ["ssh", "-p", str(port), f"{user}@{address}" if user else str(address)]
+
+
+async def ssh_command(cluster: Cluster, pool: str, node: str, user: str | None) -> list[str]:
+    """Ask by a BatchOperation for the address of a node.
+
+    Raises:
+        FailureError: with exit code 3 if the operation fails.
+    """
+    name = objects.name(await cluster.create(Kind.OPERATION, operation("ssh", pool, [node], [], None)))
+    await _done(cluster, name)
+    return ssh_words(pool, node, user, await cluster.get(Kind.OPERATION, name))
+
+
+def become(command: Sequence[str]) -> None:
+    """Go on as another program.
+
+    Raises:
+        FailureError: it is not installed.
+    """
+    try:
+        os.execvp(command[0], [*command])  # noqa: S606 (no shell)
+    except FileNotFoundError:
+        raise FailureError(f"{command[0]} is not installed: install it, or print the command with --print") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -217,6 +218,12 @@ def test_nodes(stage: Stage, run: Run) -> None:
     created, ended = done.stdout.splitlines()
     assert created.startswith("batchoperation.azurebatch.io/reboot-")
     assert "complete (Succeeded)" in ended
+    assert run("nodes", "drain", "cpu", names[1], "--wait").exit_code == 0
+    assert stage.batch("GET", f"pools/cpu/nodes/{names[1]}")["schedulingState"] == "disabled"
+    assert run("nodes", "uncordon", "cpu", names[1], "--wait").exit_code == 0
+    assert stage.batch("GET", f"pools/cpu/nodes/{names[1]}")["schedulingState"] == "enabled"
+    shown = run("nodes", "ssh", "cpu", names[1], "-l", "ann", "--print")
+    assert re.fullmatch(r"ssh -p \d+ ann@127.0.0.1\n", shown.stdout), shown.output
     assert run("nodes", "reimage", "cpu", "--state", "idle").exit_code == 0
     assert stage.calls()["Nodes_RebootNode"] == 1
 

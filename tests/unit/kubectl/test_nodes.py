@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from click.testing import Result
@@ -54,3 +55,36 @@ def test_a_failed_operation_says_which_target(fake: FakeCluster, run: Run) -> No
     done = run("nodes", "reboot", "cpu", "n1", "--wait")
     assert done.exit_code == 3
     assert "n1: Failed: NodeNotReady." in done.stderr
+
+
+def test_nodes_are_drained_and_let_work_again(fake: FakeCluster, run: Run) -> None:
+    assert run("nodes", "drain", "cpu", "n1", "--tasks", "taskcompletion").exit_code == 0
+    assert run("nodes", "uncordon", "cpu", "--state", "idle").exit_code == 0
+    drained, free = (each["spec"] for each in fake.created)
+    names = {"nodes": {"names": ["n1"]}}
+    assert drained["disableNodeScheduling"] == names | {"nodeDisableSchedulingOption": "taskcompletion"}
+    assert free["enableNodeScheduling"] == {"nodes": {"states": ["idle"]}}
+    for each in (drained, free):
+        OperationSpec.model_validate(each)
+    assert run("nodes", "drain", "cpu", "n1", "--tasks", "retaineddata").exit_code == 2
+    assert run("nodes", "uncordon", "cpu", "n1", "--tasks", "requeue").exit_code == 2
+
+
+def asked(**values: str) -> dict[str, Any]:
+    results = [{"target": "n1", "outcome": "Done", "values": values}]
+    return thing("BatchOperation", "made-0", ("Complete", "True", "Done", "1 of 1"), results=results)
+
+
+def test_ssh_is_given_the_address_that_the_operation_has_found(fake: FakeCluster, run: Run) -> None:
+    fake.add(asked(remoteLoginIPAddress="192.0.2.1", remoteLoginPort="50001"))
+    printed = run("nodes", "ssh", "cpu", "n1", "-l", "ann", "--print", "--", "ls", "my dir")
+    assert printed.stdout == "ssh -p 50001 ann@192.0.2.1 ls 'my dir'\n"
+    (made,) = fake.created
+    assert made["spec"]["getRemoteLoginSettings"] == {"nodes": {"names": ["n1"]}}
+
+
+def test_a_node_without_an_address_is_said(fake: FakeCluster, run: Run) -> None:
+    fake.add(asked())
+    done = run("nodes", "ssh", "cpu", "n1", "--print")
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: Azure Batch gives no address for node n1 of pool cpu: ")
