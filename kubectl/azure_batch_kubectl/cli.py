@@ -14,6 +14,7 @@ from azure_batch_kubectl.later import later
 if TYPE_CHECKING:
     from azure_batch_kubectl import (
         act_command,
+        cost_command,
         doctor_command,
         files_command,
         import_command,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from azure_batch_kubectl.cluster import Cluster
 else:
     act_command = later("act_command")
+    cost_command = later("cost_command")
     doctor_command = later("doctor_command")
     files_command = later("files_command")
     import_command = later("import_command")
@@ -212,6 +214,16 @@ async def submit(cluster: Cluster, script: str, arguments: tuple[str, ...], **op
     settings |= {"maxParallelTasks": options["max_parallel"]} if options["max_parallel"] else {}
     wanted = submit_command.order(script, options["overs"], arguments, options["name"], settings)
     await submit_command.run(cluster, wanted, dry_run=options["dry_run"])
+
+
+@plugin.command()
+@on_cluster
+async def cost(cluster: Cluster) -> None:
+    """Estimate what pools cost in an hour, and which share of it each job uses.
+
+    Takes the prices of spec.pricesFrom, as the operator does; a share is that of the task slots that a job occupies now.
+    """
+    await cost_command.run(cluster)
 
 
 @plugin.command()

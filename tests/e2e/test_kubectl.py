@@ -228,6 +228,20 @@ def test_nodes(stage: Stage, run: Run) -> None:
     assert stage.calls()["Nodes_RebootNode"] == 1
 
 
+def test_cost(stage: Stage, run: Run) -> None:
+    stage.kubectl("create", "configmap", "prices", "--from-literal=p={standard_d4ads_v6: 0.5}")
+    stage.ready_pool(pricesFrom={"name": "prices", "key": "p", "currency": "EUR"})
+    gate = stage.folder / "gate"
+    command = f"/bin/sh -c 'while [ ! -e {gate} ]; do sleep 0.1; done'"
+    stage.apply(job("own", tasks=[{"id": "t", "commandLine": command}]))
+    stage.until(lambda: (stage.status("bj", "own").get("taskCounts") or {}).get("running") == 1, "the task runs")
+    stage.until(lambda: stage.status("bp", "cpu").get("estimatedCostPerHour") == "1.00 EUR", "the cost is known")
+    rows = [line.split() for line in run("cost").stdout.splitlines()]
+    assert ["own", "1", "0.25", "EUR"] in rows
+    assert ["(idle)", "3", "0.75", "EUR"] in rows
+    gate.touch()
+
+
 def test_import(stage: Stage, run: Run) -> None:
     stage.apply(*stage.account())
     stage.wait("bacc", "main", "Ready")
