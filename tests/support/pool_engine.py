@@ -29,6 +29,7 @@ from azure_batch_operator.reconcile.pool.recreate import in_use, next_id
 from azure_batch_operator.reconcile.pool.scope import PoolView
 from azure_batch_operator.reconcile.secret_versions import Taken, compared, version_of
 from azure_batch_operator.reconcile.value_references import Source, filled, references
+from support import typed
 
 
 def taken(model: type[ApiModel], spec: Mapping[str, Any]) -> dict[str, Taken]:
@@ -118,7 +119,7 @@ class Bench:
             evaluated=self._evaluated,
             enabled=self._enabled,
             history=self.history,
-            troubled=tuple(node for node in nodes if node["state"] in broken),
+            troubled=tuple(typed.node(node) for node in nodes if node["state"] in broken),
         )
 
     # --- what the controller does ---

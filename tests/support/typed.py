@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from azure_batch_operator.batch.wire import Task, TaskCounts, W, build
-from azure_batch_operator.reconcile.observed import FailedTask, ObservedTask, TaskOutput
+from azure_batch_operator.batch.wire import Node, Task, TaskCounts, W, build
+from azure_batch_operator.reconcile.observed import FailedTask, ObservedNode, ObservedTask, TaskOutput
 
 _OUTPUT = {"stdoutTail": "stdout_tail", "stderrTail": "stderr_tail", "outputProblem": "problem"}
 
@@ -29,6 +29,11 @@ def observed(body: Mapping[str, Any]) -> ObservedTask:
         id=known.id, etag=known.etag, creation_time=known.creation_time, state=known.state, execution=known.execution,
         node=known.node_info, constraints=known.constraints, owner=body.get("owner"), output=output(shown) if shown else None,
     )  # fmt: skip
+
+
+def node(body: Mapping[str, Any]) -> ObservedNode:
+    """A node: a body with `stderrTail` of its start task."""
+    return ObservedNode(build(Node, body), body.get("stderrTail"))
 
 
 def failed(body: Mapping[str, Any]) -> FailedTask:

@@ -125,6 +125,38 @@ class Task(Wire, frozen=True, gc=False):
         return self.execution_info or NO_EXECUTION
 
 
+class NodeError(Wire, frozen=True, gc=False):
+    """What is wrong with a node."""
+
+    code: str | None = None
+    message: Prose | None = None
+    error_details: tuple[NameValue, ...] = ()
+
+
+class StartTaskInfo(Wire, frozen=True, gc=False):
+    """How the start task went on a node."""
+
+    exit_code: Whole | None = None
+    failure_info: TaskFailure | None = None
+
+
+class Node(Wire, frozen=True, gc=False):
+    """A node as lists show it."""
+
+    id: Annotated[str, Meta(min_length=1)]
+    state: str | None = None
+    state_transition_time: Moment | None = None
+    last_boot_time: Moment | None = None
+    is_dedicated: bool | None = None
+    errors: tuple[NodeError, ...] = ()
+    start_task_info: StartTaskInfo | None = None
+
+    @property
+    def since(self) -> str:
+        """When it came into its state; empty if the service does not say."""
+        return self.state_transition_time or ""
+
+
 class TaskCounts(Wire, frozen=True, gc=False):
     """Numbers of the tasks, or of the task slots, of a job by state; they lag (docs/azure-batch.md#jobs)."""
 

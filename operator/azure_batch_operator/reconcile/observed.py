@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from azure_batch_operator.batch.wire import (
     NO_EXECUTION,
+    Node,
     TaskConstraints,
     TaskExecution,
     TaskNode,
@@ -52,6 +53,17 @@ class ObservedTask(Struct, frozen=True, kw_only=True, gc=False):
     constraints: TaskConstraints | None = None
     owner: str | None = None
     output: TaskOutput | None = None
+
+
+class ObservedNode(Struct, frozen=True, gc=False):
+    """A node of a pool that something is to be done or said about.
+
+    Attributes:
+        stderr_tail: last lines that its start task wrote to stderr; None while nobody has tried to read them.
+    """
+
+    node: Node
+    stderr_tail: str | None = None
 
 
 class FailedTask(Struct, frozen=True, gc=False):

@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch.wire import TaskCounts
-from azure_batch_operator.reconcile.observed import FailedTask, ObservedTask
+from azure_batch_operator.batch.wire import Node, TaskCounts
+from azure_batch_operator.reconcile.observed import FailedTask, ObservedNode, ObservedTask
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Table
 from azure_batch_operator.reconcile.pool import history as pool_history
@@ -235,8 +235,8 @@ class PoolNotes:
     enabled: float | None = None
     digests: dict[str, str] = field(default_factory=dict)
     start_task: Mapping[str, Any] | None = None
-    troubled: Sequence[Mapping[str, Any]] = ()
-    outdated: Sequence[Mapping[str, Any]] = ()
+    troubled: Sequence[ObservedNode] = ()
+    outdated: Sequence[Node] = ()
     outdated_for: Mapping[str, Any] | None = None
     history: History = NO_HISTORY
 
@@ -294,8 +294,8 @@ class Mirror:
     def forget_nodes(self, pool_id: str, nodes: Collection[str]) -> None:
         """These nodes are not in the state any more that was listed: nothing is done about them before the next list."""
         notes = self.notes[pool_id.lower()]
-        notes.troubled = tuple(node for node in notes.troubled if node["id"] not in nodes)
-        notes.outdated = tuple(node for node in notes.outdated if node["id"] not in nodes)
+        notes.troubled = tuple(each for each in notes.troubled if each.node.id not in nodes)
+        notes.outdated = tuple(node for node in notes.outdated if node.id not in nodes)
 
     def learn_busy(self, call: Call, why: str, now: float) -> None:
         """Keep that a pool was not deleted, since lists showed that it is in use; `why` follows "since"."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from azure_batch_operator.batch import MalformedAnswerError, wire
 from azure_batch_operator.batch.answers import Answer
+from azure_batch_operator.batch.models import Node as NodeModel
 from azure_batch_operator.batch.models import Task as TaskModel
 from azure_batch_operator.batch.models import TaskCounts as TaskCountsModel
 from azure_batch_operator.batch.models.base import Model
@@ -171,3 +172,4 @@ def _flat(annotation: Any) -> list[Any]:
 def test_structs_are_parts_of_the_models() -> None:
     _members(wire.Task, TaskModel)
     _members(wire.TaskCounts, TaskCountsModel)
+    _members(wire.Node, NodeModel)

@@ -13,6 +13,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.reconcile.pool.history import NO_HISTORY, after
 from azure_batch_operator.reconcile.pool.nodes import cause, plan_remediation, shown
 from azure_batch_operator.reconcile.pool.scope import PoolView
+from support import typed
 from support.pool_engine import Bench
 from unit.objects import resource
 
@@ -122,7 +123,7 @@ class Renewal:
         self.history, self.now = NO_HISTORY, 1_800_000_000.0
 
     def step(self) -> list[str]:
-        view = PoolView({"id": "one"}, outdated=(self.node,), history=self.history)
+        view = PoolView({"id": "one"}, outdated=(typed.node(self.node).node,), history=self.history)
         decided = plan_remediation(self.one, view, {"id": "one", "allocationState": "steady"}, self.now)
         for call in decided.calls:
             self.history = after(self.history, call, self.now)
@@ -197,24 +198,27 @@ def test_a_formula_is_switched_off_to_remove_nodes(stays: bool) -> None:
 
 def test_a_cause_is_one_line() -> None:
     failed = {"id": "n", "state": "starttaskfailed", "startTaskInfo": {"exitCode": 3}, "stderrTail": "one\ntwo"}
-    assert cause(failed) == "its start task failed with exit code 3: two"
-    assert cause({"id": "n", "state": "unknown"}) == "it is unknown"
+    assert cause(typed.node(failed)) == "its start task failed with exit code 3: two"
+    assert cause(typed.node({"id": "n", "state": "unknown"})) == "it is unknown"
     missing = {"code": "BlobNotFound", "message": "no solver.tar.gz"}
     bare = {"id": "n", "state": "starttaskfailed", "startTaskInfo": {"failureInfo": missing}}
-    assert cause(bare) == "its start task failed: BlobNotFound: no solver.tar.gz"
+    assert cause(typed.node(bare)) == "its start task failed: BlobNotFound: no solver.tar.gz"
     text = "The task exited with an exit code representing a failure"
     failure = {"code": "FailureExitCode", "message": text, "details": [{"name": "Message", "value": text}]}
-    (entry,) = shown([failed | {"startTaskInfo": {"exitCode": 3, "failureInfo": failure}}]) or []
+    (entry,) = shown([typed.node(failed | {"startTaskInfo": {"exitCode": 3, "failureInfo": failure}})]) or []
     assert entry["errors"] == [f"FailureExitCode: {text}"], "nothing is said twice"
     again = [{"code": "DiskFull", "message": "no space", "errorDetails": [{"name": "Message", "value": "no space"}]}]
-    assert cause({"id": "n", "state": "unusable", "errors": again}) == "it is unusable: DiskFull: no space"
+    assert cause(typed.node({"id": "n", "state": "unusable", "errors": again})) == "it is unusable: DiskFull: no space"
     errors = [{"code": "DiskFull", "message": "no space", "errorDetails": [{"name": "Message", "value": "/mnt"}]}]
-    assert cause({"id": "n", "state": "unusable", "errors": errors}) == "it is unusable: DiskFull: no space; /mnt"
+    assert (
+        cause(typed.node({"id": "n", "state": "unusable", "errors": errors}))
+        == "it is unusable: DiskFull: no space; /mnt"
+    )
 
 
 def test_what_is_shown_is_bounded_and_bad_nodes_come_first() -> None:
     nodes = [{"id": str(number), "state": "preempted"} for number in range(30)] + [{"id": "bad", "state": "unusable"}]
-    found = shown(nodes)
+    found = shown([typed.node(each) for each in nodes])
     assert found is not None
     assert (len(found), found[0]["id"]) == (20, "bad")
     assert shown([]) is None

@@ -17,6 +17,7 @@ from azure_batch_operator.reconcile.plan import Absent, Call, Evidence, Plan, Ta
 from azure_batch_operator.sync.calls import make
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.poller import Poller
+from support import typed
 from support.emulator_thread import EmulatorThread
 from unit.objects import JOB_SPEC
 from unit.reconcile.test_job import decide
@@ -204,11 +205,11 @@ async def test_nodes_are_asked_for_themselves_before_they_are_removed_or_restart
     call: Call, since: dict[str, str], made: list[str], left: list[str]
 ) -> None:
     client, mirror = Nodes(**since), Mirror()
-    mirror.notes["cpu"].troubled = ({"id": "a"}, {"id": "b"})
+    mirror.notes["cpu"].troubled = (typed.node({"id": "a"}), typed.node({"id": "b"}))
     session: Any = SimpleNamespace(client=client, mirror=mirror, poller=SimpleNamespace(request_poll=lambda: None))
     assert await make(session, call) is bool(made)
     assert client.made == made
-    assert [node["id"] for node in mirror.notes["cpu"].troubled] == left, "nothing more is done before the next list"
+    assert [each.node.id for each in mirror.notes["cpu"].troubled] == left, "nothing more is done before the next list"
 
 
 class Busy:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.wire import Node, NodeError, TaskFailure
 from azure_batch_operator.reconcile.applied import fingerprint
+from azure_batch_operator.reconcile.observed import ObservedNode
 from azure_batch_operator.reconcile.plan import Call, Event, Evidence, Table
-from azure_batch_operator.reconcile.pool.scale import error_text
 from azure_batch_operator.reconcile.pool.scope import (
     ON_THE_WAY,
     PoolView,
@@ -68,7 +69,7 @@ class Remediation:
 class _Case:
     """A node, what to do about it, why, and what to note of it."""
 
-    node: Mapping[str, Any]
+    node: Node
     action: str
     reason: str
     entry: Mapping[str, str]
@@ -88,7 +89,7 @@ def _done(log: Sequence[Mapping[str, Any]], now: float) -> list[Mapping[str, Any
 def _log(resource: Resource, view: PoolView, now: float) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """What was asked for nodes in the last hour, or longer ago for nodes still in trouble: in the status, and not there yet."""
     told: list[Mapping[str, Any]] = list(resource.status.get("remediations") or ())
-    still = {node["id"] for node in (*view.troubled, *view.outdated)}
+    still = {node.id for node in (*(each.node for each in view.troubled), *view.outdated)}
 
     def kept(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         return [each for each in entries if each["node"] in still or seconds_since(each["time"], now) < _HOUR]
@@ -124,7 +125,7 @@ def plan_remediation(resource: Resource, view: PoolView, remote: Mapping[str, An
         "remediations": log[-_MAX_KEPT:] if news else told or None,
         "nodesWithOldStartTask": len(view.outdated) or None,
     }
-    nodes = {node["id"]: node for node in (*view.troubled, *view.outdated)}
+    nodes = {each.node.id: each for each in (*view.troubled, *map(ObservedNode, view.outdated))}
     events = tuple(_notice(each, nodes.get(each["node"])) for each in news)
     waits = [pause] if pause is not None else []
     if len(due) > len(cases) and done:
@@ -138,17 +139,17 @@ def _cases(
     """All that something should be done about and that nothing was done about yet."""
     treated = {(each["node"], each.get("since")) for each in known if not each.get("refusal")}
     cases = []
-    for node in view.troubled:
-        state = str(node.get("state"))
+    for each in view.troubled:
+        node, state = each.node, str(each.node.state)
         action = action_for(policy, _POLICIES.get(state, ""))
-        if action != "None" and (node["id"], _since(node)) not in treated:
+        if action != "None" and (node.id, node.since) not in treated:
             cases.append(_case(node, action, state))
     leaving = any(_restart_pending(node, known, now) for node in view.outdated)
     if view.outdated and not leaving and not number_of(view.counts, ON_THE_WAY):
         wanted = _start_task(resource, view)
         waiting = [node for node in view.outdated if not _renewed(node, wanted, known, now)]
         # One at a time, and first those that nobody waits for.
-        waiting.sort(key=lambda node: node.get("state") != "idle")
+        waiting.sort(key=lambda node: node.state != "idle")
         more = {"startTask": wanted}
         cases += [_case(node, "Reboot", START_TASK_CHANGED, more | _boot(node)) for node in waiting[:1]]
     return cases
@@ -168,8 +169,8 @@ def useless(policy: Mapping[str, Any]) -> bool:
     return policy.get("unusable") in _RESTARTS
 
 
-def _case(node: Mapping[str, Any], action: str, reason: str, more: Mapping[str, str] | None = None) -> _Case:
-    entry = {"node": str(node["id"]), "action": action, "reason": reason, "since": _since(node)}
+def _case(node: Node, action: str, reason: str, more: Mapping[str, str] | None = None) -> _Case:
+    entry = {"node": node.id, "action": action, "reason": reason, "since": node.since}
     return _Case(node, action, reason, entry | dict(more or {}))
 
 
@@ -178,7 +179,7 @@ def _start_task(resource: Resource, view: PoolView) -> str:
     return fingerprint([resource.spec.get("startTask"), view.values.digests.get("startTask")])
 
 
-def _renewed(node: Mapping[str, Any], wanted: str, known: Sequence[Mapping[str, Any]], now: float) -> bool:
+def _renewed(node: Node, wanted: str, known: Sequence[Mapping[str, Any]], now: float) -> bool:
     """Whether a node was restarted for this very start task, or is going to.
 
     Restarted once and still with another start task, it is left alone, or it would be restarted forever. One that has not booted
@@ -187,32 +188,32 @@ def _renewed(node: Mapping[str, Any], wanted: str, known: Sequence[Mapping[str, 
     mine = [
         each
         for each in known
-        if each["node"] == node["id"] and each.get("reason") == START_TASK_CHANGED and not each.get("refusal")
+        if each["node"] == node.id and each.get("reason") == START_TASK_CHANGED and not each.get("refusal")
     ]
     if not mine or mine[-1].get("startTask") != wanted:
         return False
     last = mine[-1]
-    same_boot = bool(last.get("boot")) and last.get("boot") == node.get("lastBootTime")
-    return not (same_boot and node.get("state") == "idle" and seconds_since(last["time"], now) > _HOUR)
+    same_boot = bool(last.get("boot")) and last.get("boot") == node.last_boot_time
+    return not (same_boot and node.state == "idle" and seconds_since(last["time"], now) > _HOUR)
 
 
-def _restart_pending(node: Mapping[str, Any], known: Sequence[Mapping[str, Any]], now: float) -> bool:
+def _restart_pending(node: Node, known: Sequence[Mapping[str, Any]], now: float) -> bool:
     """Whether a node was asked to restart and has not booted since: it takes no tasks, and waits for those that it runs to end."""
     last = next(
         (
             each
             for each in reversed(known)
-            if each["node"] == node["id"] and each.get("reason") == START_TASK_CHANGED and not each.get("refusal")
+            if each["node"] == node.id and each.get("reason") == START_TASK_CHANGED and not each.get("refusal")
         ),
         None,
     )
-    if last is None or not last.get("boot") or last["boot"] != node.get("lastBootTime"):
+    if last is None or not last.get("boot") or last["boot"] != node.last_boot_time:
         return False
-    return seconds_since(last["time"], now) < (_HOUR if node.get("state") == "idle" else _LONGEST_DRAIN)
+    return seconds_since(last["time"], now) < (_HOUR if node.state == "idle" else _LONGEST_DRAIN)
 
 
-def _boot(node: Mapping[str, Any]) -> dict[str, str]:
-    return {"boot": str(node["lastBootTime"])} if node.get("lastBootTime") else {}
+def _boot(node: Node) -> dict[str, str]:
+    return {"boot": node.last_boot_time} if node.last_boot_time else {}
 
 
 def _due(cases: Sequence[_Case], log: Sequence[Mapping[str, Any]], now: float) -> tuple[list[_Case], float | None]:
@@ -251,7 +252,7 @@ def _remove(id: str, cases: Sequence[_Case], remote: Mapping[str, Any]) -> Step:
         "remove_nodes",
         Table.POOLS,
         id,
-        body={"nodeList": [str(case.node["id"]) for case in cases]},
+        body={"nodeList": [case.node.id for case in cases]},
         if_match=remote.get("eTag"),
         evidence=replace(Evidence.of(remote), nodes=tuple((case.entry["node"], case.entry["since"]) for case in cases)),
         nodes=tuple(case.entry for case in cases),
@@ -264,16 +265,12 @@ def _restart(pool_id: str, case: _Case) -> Call:
     option = "taskcompletion" if case.reason == START_TASK_CHANGED else "requeue"
     verb, member = _RESTARTS[case.action]
     return Call(
-        verb, Table.NODES, str(case.node["id"]), pool_id,
-        body={member: option}, evidence=Evidence(stamp=_since(case.node)), nodes=(case.entry,),
+        verb, Table.NODES, case.node.id, pool_id,
+        body={member: option}, evidence=Evidence(stamp=case.node.since), nodes=(case.entry,),
     )  # fmt: skip
 
 
-def _since(node: Mapping[str, Any]) -> str:
-    return str(node.get("stateTransitionTime", ""))
-
-
-def _notice(entry: Mapping[str, str], node: Mapping[str, Any] | None) -> Event:
+def _notice(entry: Mapping[str, str], node: ObservedNode | None) -> Event:
     why = "it has run another start task" if entry["reason"] == START_TASK_CHANGED else f"it is {entry['reason']}"
     if node is not None and entry["reason"] != START_TASK_CHANGED:
         why = cause(node)
@@ -284,47 +281,55 @@ def _notice(entry: Mapping[str, str], node: Mapping[str, Any] | None) -> Event:
     return Event(event, f"asked Azure Batch to {verb} node {entry['node']}: {why}")
 
 
-def cause(node: Mapping[str, Any]) -> str:
+def cause(seen: ObservedNode) -> str:
     """Why a node does not work, in one line."""
-    info, errors = node.get("startTaskInfo") or {}, _errors(node)
-    if node.get("state") == "starttaskfailed":
-        last = (node.get("stderrTail") or "").rpartition("\n")[2]
-        code = info.get("exitCode")
+    node, errors = seen.node, _errors(seen.node)
+    if node.state == "starttaskfailed":
+        last = (seen.stderr_tail or "").rpartition("\n")[2]
+        code = node.start_task_info.exit_code if node.start_task_info else None
         text = "its start task failed" + (f" with exit code {code}" if code is not None else "")
         # A start task that could not begin, as without its files, has no exit code and no stderr.
         why = last or (errors[0] if errors and code is None else "")
         return f"{text}: {why}" if why else text
-    return f"it is {node.get('state')}" + (f": {errors[0]}" if errors else "")
+    return f"it is {node.state}" + (f": {errors[0]}" if errors else "")
 
 
-def _errors(node: Mapping[str, Any]) -> list[str]:
-    texts = ["; ".join(_words(error)) for error in node.get("errors") or ()]
-    failure = (node.get("startTaskInfo") or {}).get("failureInfo")
-    return [text[:_LONGEST] for text in [*texts, *([error_text(failure)] if failure else [])]]
+def _errors(node: Node) -> list[str]:
+    texts = ["; ".join(_words(error)) for error in node.errors]
+    failure = node.start_task_info.failure_info if node.start_task_info else None
+    if failure is not None and failure != TaskFailure():
+        texts.append(_failure_text(failure))
+    return [text[:_LONGEST] for text in texts]
 
 
-def _words(error: Mapping[str, Any]) -> list[str]:
+def _failure_text(failure: TaskFailure) -> str:
+    texts = [str(each.value) for each in failure.details]
+    values = "; ".join(text for text in texts if text != str(failure.message))
+    text = f"{failure.code}: {failure.message}"
+    return f"{text} ({values})" if values else text
+
+
+def _words(error: NodeError) -> list[str]:
     """Code and message of an error of a node, and of its details what is not in the message."""
-    details = dict.fromkeys(str(each.get("value")) for each in error.get("errorDetails") or ())
-    return [f"{error.get('code')}: {error.get('message')}", *(text for text in details if text != error.get("message"))]
+    details = dict.fromkeys(str(each.value) for each in error.error_details)
+    return [f"{error.code}: {error.message}", *(text for text in details if text != error.message)]
 
 
-def shown(troubled: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]] | None:
+def shown(troubled: Sequence[ObservedNode]) -> list[dict[str, Any]] | None:
     """`status.nodesInTrouble`: those that do not work before those that Azure took away."""
-    chosen = sorted(troubled, key=lambda node: node.get("state") == "preempted")[:_MAX_SHOWN]
-    return [_entry(node) for node in chosen] or None
+    chosen = sorted(troubled, key=lambda each: each.node.state == "preempted")[:_MAX_SHOWN]
+    return [_entry(each) for each in chosen] or None
 
 
-def _entry(node: Mapping[str, Any]) -> dict[str, Any]:
-    info = node.get("startTaskInfo") or {}
-    failed = node.get("state") == "starttaskfailed"
+def _entry(seen: ObservedNode) -> dict[str, Any]:
+    node, info = seen.node, seen.node.start_task_info
     fields = {
-        "id": node["id"],
-        "state": node.get("state"),
-        "since": node.get("stateTransitionTime"),
-        "dedicated": node.get("isDedicated"),
-        "exitCode": info.get("exitCode") if failed else None,
+        "id": node.id,
+        "state": node.state,
+        "since": node.state_transition_time,
+        "dedicated": node.is_dedicated,
+        "exitCode": info.exit_code if info and node.state == "starttaskfailed" else None,
         "errors": _errors(node)[:5] or None,
-        "stderrTail": node.get("stderrTail") or None,
+        "stderrTail": seen.stderr_tail or None,
     }
     return {name: value for name, value in fields.items() if value is not None}

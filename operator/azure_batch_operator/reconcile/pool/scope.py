@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.wire import Node
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
+from azure_batch_operator.reconcile.observed import ObservedNode
 from azure_batch_operator.reconcile.plan import Absent, Accepted, AccountView, Call, Remote
 from azure_batch_operator.reconcile.pool.history import NO_HISTORY, History
 from azure_batch_operator.reconcile.secret_versions import NO_VALUES, ValueVersions
@@ -58,8 +60,8 @@ class PoolView:
     values: ValueVersions = NO_VALUES
     evaluated: tuple[str, Mapping[str, Any]] | None = None
     enabled: float | None = None
-    troubled: Sequence[Mapping[str, Any]] = ()
-    outdated: Sequence[Mapping[str, Any]] = ()
+    troubled: Sequence[ObservedNode] = ()
+    outdated: Sequence[Node] = ()
     busy: Sequence[str] = ()
     idle: frozenset[str] = frozenset()
     slots_used: int | None = None

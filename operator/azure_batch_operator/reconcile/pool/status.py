@@ -166,8 +166,8 @@ def _nodes(view: PoolView, policy: Mapping[str, Any]) -> tuple[bool, str, str]:
     if not number_of(view.counts, BROKEN):
         return True, "Healthy", "no node is in trouble"
     text = _describe(view.counts, BROKEN)
-    first = next((node for node in view.troubled if node.get("state") != "preempted"), None)
-    text = f"{text}; node {first['id']}: {cause(first)}" if first else text
+    first = next((node for node in view.troubled if node.node.state != "preempted"), None)
+    text = f"{text}; node {first.node.id}: {cause(first)}" if first else text
     if pool_nodes.useless(policy) and number_of(view.counts, ("unusable",)):
         text += ". Azure Batch refuses to restart unusable nodes: set spec.nodeRemediation.unusable to Remove"
     return False, "NodesInTrouble", text

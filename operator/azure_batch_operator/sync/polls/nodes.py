@@ -8,6 +8,8 @@ from functools import partial
 from typing import Any
 
 from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError
+from azure_batch_operator.batch.wire import Node, build
+from azure_batch_operator.reconcile.observed import ObservedNode
 from azure_batch_operator.reconcile.pool.scope import number_of
 from azure_batch_operator.reconcile.wire_equality import same
 from azure_batch_operator.sync.mirror import Interest, Mirror, PoolNotes
@@ -86,31 +88,28 @@ class NodePoll(Poll):
     async def _trouble(self, id: str, notes: PoolNotes, news: News) -> None:
         states = [state for name, state in _TROUBLE.items() if number_of(self._mirror.node_counts.get(id), (name,))]
         condition = " or ".join(f"state eq '{state}'" for state in states)
-        known = {(node["id"], node.get("stateTransitionTime")): node for node in notes.troubled}
-        found: list[Mapping[str, Any]] = []
+        known = {(each.node.id, each.node.since): each.stderr_tail for each in notes.troubled}
+        found: list[ObservedNode] = []
         tails = 0
         try:
-            async for node in self._client.nodes.list(id, filter=condition, select=_MEMBERS, **options()):
+            async for node in self._client.nodes.list(id, filter=condition, select=_MEMBERS, **options()).of(Node):
                 if len(found) >= _MAX_NODES:
                     break
-                entry = dict(node)
-                before = known.get((node["id"], node.get("stateTransitionTime")), {})
-                if "stderrTail" in before:
-                    entry["stderrTail"] = before["stderrTail"]
-                elif node.get("state") == "starttaskfailed" and tails < _MAX_TAILS:
+                tail = known.get((node.id, node.since))
+                if tail is None and node.state == "starttaskfailed" and tails < _MAX_TAILS:
                     tails += 1
-                    entry["stderrTail"] = await self._start_task_stderr(id, node["id"])
-                found.append(entry)
+                    tail = await self._start_task_stderr(id, node.id)
+                found.append(ObservedNode(node, tail))
         except NotFoundError:
             return
         self._set(id, notes, news, troubled=tuple(found))
 
     async def _start_tasks(self, id: str, notes: PoolNotes, wanted: Mapping[str, Any], news: News) -> None:
-        outdated: list[Mapping[str, Any]] = []
+        outdated: list[Node] = []
         try:
             async for node in self._client.nodes.list(id, filter=_BOOTED, select=_WITH_START_TASK, **options()):
                 if len(outdated) < _MAX_NODES and not same("startTask", wanted, node.get("startTask")):
-                    outdated.append({name: value for name, value in node.items() if name != "startTask"})
+                    outdated.append(build(Node, node))
         except NotFoundError:
             return
         notes.outdated_for = wanted
@@ -128,7 +127,9 @@ class NodePoll(Poll):
             raise
         return tail_of(data, TAIL_LINES)
 
-    def _set(self, id: str, notes: PoolNotes, news: News, **fields: tuple[Mapping[str, Any], ...]) -> None:
+    def _set(
+        self, id: str, notes: PoolNotes, news: News, **fields: tuple[ObservedNode, ...] | tuple[Node, ...]
+    ) -> None:
         for name, value in fields.items():
             if getattr(notes, name) != value:
                 setattr(notes, name, value)
