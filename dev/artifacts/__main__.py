@@ -31,6 +31,7 @@ def files() -> Files:
         CHART / "files": {
             "rules.yaml": chart.rules(MANIFESTS),
             "admission-policy.yaml": chart.admission_policy(MANIFESTS),
+            "finalizer-policy.yaml": chart.finalizer_policy(MANIFESTS),
             "alerts.yaml": monitoring.rules(),
         },
         CHART / "files" / "dashboards": monitoring.dashboards(),

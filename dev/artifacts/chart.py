@@ -63,7 +63,16 @@ def rules(manifests: Path) -> str:
 
 def admission_policy(manifests: Path) -> str:
     """The specs of the ValidatingAdmissionPolicy and of its binding, by kind; the chart puts in names and the ServiceAccount."""
-    documents = yaml.safe_load_all((manifests / "base" / "admission-policy.yaml").read_text())
+    return _policy(manifests / "base" / "admission-policy.yaml")
+
+
+def finalizer_policy(manifests: Path) -> str:
+    """The same of the MutatingAdmissionPolicy; the chart also puts in the namespaces."""
+    return _policy(manifests / "components" / "finalizer-at-creation" / "finalizer-policy.yaml")
+
+
+def _policy(manifest: Path) -> str:
+    documents = yaml.safe_load_all(manifest.read_text())
     found = {each["kind"]: each["spec"] for each in documents}
     return f"# {_NOTE}\n" + yaml.safe_dump(found, sort_keys=True, width=1000)
 

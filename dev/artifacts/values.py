@@ -81,6 +81,12 @@ class AdmissionPolicy(Values):
         "may not create it.",
         True,
     )
+    finalizer_at_creation: bool = doc(
+        "Whether the chart also creates a MutatingAdmissionPolicy by which BatchTasks are created with the operator's finalizer. "
+        "It saves a write for each. The chart leaves it out where the API server does not serve the kind in version v1 "
+        "(before Kubernetes 1.36), with replicaCount 0, and with config.reconcilePolicy skip.",
+        True,
+    )
 
 
 class ServiceAccount(Values):

@@ -233,6 +233,16 @@ def install(cluster: LocalCluster) -> None:
     cluster.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
 
 
+def add_finalizers_at_creation(cluster: LocalCluster) -> None:
+    """Apply the policy of `manifests/components/finalizer-at-creation`, and wait until it has an effect; `install` comes first."""
+    folder = REPOSITORY / "manifests" / "components" / "finalizer-at-creation"
+    cluster.kubectl("apply", "-f", str(folder / "finalizer-policy.yaml"))
+    spec = {"jobRef": {"name": "none"}, "commandLine": "true"}
+    probe = {"apiVersion": "azurebatch.io/v1alpha1", "kind": "BatchTask", "metadata": {"name": "probe"}, "spec": spec}
+    create = ("create", "-f", "-", "--dry-run=server", "-o", "jsonpath={.metadata.finalizers}")
+    wait_until(lambda: cluster.kubectl(*create, input=json.dumps(probe)).stdout, "the policy has an effect")
+
+
 def samples(cluster: LocalCluster, endpoint: str) -> str:
     """The manifests of `manifests/samples` as one text, with the emulator at `endpoint`."""
     text = cluster.kubectl("kustomize", str(REPOSITORY / "manifests" / "samples")).stdout

@@ -157,6 +157,7 @@ class App:
         registry = kopf.OperatorRegistry()
         watch.register(
             registry,
+            controller.on_created,
             controller.on_upsert,
             lambda resource: controller.on_delete(resource.key, resource.uid, version=resource.version),
             self._stop.set,

@@ -235,6 +235,64 @@ def test_kustomize_makes_the_same_objects(cluster: LocalCluster, folder: str, va
         assert _comparable(each) == _comparable(charts[key])
 
 
+SERVED = "--api-versions=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
+MUTATING = ("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding")
+
+
+def finalizer_policy(cluster: LocalCluster, values: dict[str, Any], *options: str) -> dict[str, dict[str, Any]]:
+    """The policy for the finalizer and its binding, as the chart renders them."""
+    text = cluster.helm("template", NAME, str(CHART), "-n", NAME, "-f", "-", *options, input=json.dumps(values)).stdout
+    return {each["kind"]: each for each in documents(text) if each["kind"] in MUTATING}
+
+
+def test_the_finalizer_at_creation_is_that_of_kustomize(cluster: LocalCluster, tmp_path: Path) -> None:
+    for name in ("manifests", "crds"):
+        shutil.copytree(REPOSITORY / name, tmp_path / name)
+    overlay = tmp_path / "overlay"
+    overlay.mkdir()
+    components = ["../manifests/components/finalizer-at-creation"]
+    kustomization = {"resources": ["../manifests/base"], "components": components}
+    (overlay / "kustomization.yaml").write_text(json.dumps(kustomization))
+    ours = documents(cluster.kubectl("kustomize", str(overlay)).stdout)
+    charts = finalizer_policy(cluster, {}, SERVED)
+    assert charts.keys() == set(MUTATING)
+    assert {each["kind"]: each["spec"] for each in ours if each["kind"] in MUTATING} == {
+        kind: each["spec"] for kind, each in charts.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "options"),
+    [
+        ({}, ()),
+        ({"admissionPolicy": {"finalizerAtCreation": False}}, (SERVED,)),
+        ({"admissionPolicy": {"create": False}}, (SERVED,)),
+        ({"replicaCount": 0}, (SERVED,)),
+        ({"config": {"reconcilePolicy": "skip"}}, (SERVED,)),
+    ],
+)
+def test_there_is_no_finalizer_at_creation(
+    cluster: LocalCluster, values: dict[str, Any], options: tuple[str, ...]
+) -> None:
+    """The API server does not serve the policy, nobody wants it, or nobody would take the finalizer off."""
+    assert finalizer_policy(cluster, values, *options) == {}
+
+
+def test_the_finalizer_at_creation_is_for_the_namespaces_and_the_account_of_the_release(
+    monitored: LocalCluster,
+) -> None:
+    own = {"serviceAccount": {"create": False, "name": "mine"}, "watchNamespaces": ["team-a", "team-b"]}
+    found = finalizer_policy(monitored, own, SERVED)
+    monitored.kubectl(
+        "apply", "--dry-run=server", "--validate=strict", "-f", "-",
+        input=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(found.values())}),
+    )  # fmt: skip
+    spec = found["MutatingAdmissionPolicyBinding"]["spec"]
+    served = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["team-a", "team-b"]}
+    assert spec["matchResources"] == {"namespaceSelector": {"matchExpressions": [served]}}
+    assert spec["paramRef"] == {"name": "mine", "namespace": NAME, "parameterNotFoundAction": "Allow"}
+
+
 def test_alerts_lead_to_the_documentation_if_it_is_said_where_that_is(cluster: LocalCluster, tmp_path: Path) -> None:
     """A link to a folder of this repository can be followed by nobody."""
     url, on = "https://docs.example.com/batch", {"prometheusRule": {"enabled": True}}

@@ -301,7 +301,7 @@ def test_a_file_of_settings_is_taken_or_refused(text: str, tmp_path_factory: pyt
 )
 async def test_an_event_that_is_no_object_ends_no_watch(body: Any) -> None:
     seen: list[Resource] = []
-    observe = watch.observer(seen.append, seen.append)
+    observe = watch.observer(seen.append, seen.append, seen.append)
     for event in ({"type": "MODIFIED", "object": body}, body):
         await observe(event)
     assert seen == [] or all(isinstance(each, Resource) for each in seen)

@@ -53,17 +53,22 @@ def operator_settings() -> kopf.OperatorSettings:
     return settings
 
 
-def observer(seen: Callable[[Resource], None], gone: Callable[[Resource], None]) -> Callable[..., Awaitable[None]]:
+def observer(
+    created: Callable[[Resource], None], seen: Callable[[Resource], None], gone: Callable[[Resource], None]
+) -> Callable[..., Awaitable[None]]:
     """The handler of all events; what it cannot read is told in the log, and the watch goes on."""
 
     async def observe(event: kopf.RawEvent, **_: Any) -> None:
         try:
-            resource, deleted = Resource.parse(event["object"]), event["type"] == "DELETED"
+            resource, type_ = Resource.parse(event["object"]), event["type"]
         except (LookupError, ValueError, TypeError, AttributeError):
             logger.exception("An object of the API server could not be read")
             return
-        if deleted:
+        if type_ == "DELETED":
             gone(resource)
+        elif type_ == "ADDED":
+            # What a list shows has no type, and is no news of a creation.
+            created(resource)
         else:
             seen(resource)
 
@@ -72,6 +77,7 @@ def observer(seen: Callable[[Resource], None], gone: Callable[[Resource], None])
 
 def register(
     registry: kopf.OperatorRegistry,
+    created: Callable[[Resource], None],
     seen: Callable[[Resource], None],
     gone: Callable[[Resource], None],
     stopping: Callable[[], None],
@@ -79,12 +85,13 @@ def register(
     """Register the handlers.
 
     Args:
-        seen: is told each object that was listed, created or changed.
+        created: is told each object that was created while it was watched for.
+        seen: is told each object that was listed or changed.
         gone: is told each object that was deleted.
         stopping: is called when Kopf begins to stop, also after a signal.
     """
 
-    observe = observer(seen, gone)
+    observe = observer(created, seen, gone)
     for info in KINDS.values():
         kopf.on.event(GROUP, VERSION, info.plural, registry=registry, id=f"watch-{info.plural}")(observe)
 

@@ -316,7 +316,7 @@ class Unconfirmed(Enum):
 
     RELEASED = "the user has forced its end, or it has no finalizer"
     DETACHED = "what it owns stays by the user's wish"
-    NEVER_CREATED = "its account is gone, and no call was ever made for it"
+    NEVER_CREATED = "no call was ever made for it"
     UNUSED = "no object uses the account any more"
     OF_KUBERNETES = "it has objects only, which the garbage collector deletes"
     NOWHERE = "nothing tells where its task is; an Event says so"

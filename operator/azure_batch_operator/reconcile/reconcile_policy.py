@@ -80,7 +80,7 @@ def policy_of(resource: Resource, namespace: Mapping[str, str], default: Policy)
 
 def irreversible(resource: Resource, plan: Plan) -> bool:
     """Whether a plan depends on the policy and does what cannot be undone, so that the policy must be read again first."""
-    if stated(resource.annotations) is not None:
+    if stated(resource.annotations) is not None or plan.unconfirmed is Unconfirmed.NEVER_CREATED:
         return False
     lets_go = plan.finalizer == "remove" and resource.has_finalizer
     deletes = any(change.body is None for change in plan.objects)

@@ -33,7 +33,7 @@ from azure_batch_operator.reconcile.error_classes import (
 )
 from azure_batch_operator.reconcile.job.lifecycle import managed_elsewhere
 from azure_batch_operator.reconcile.job.retry import with_settings
-from azure_batch_operator.reconcile.plan import Absence, Plan, Table
+from azure_batch_operator.reconcile.plan import Absence, Plan, Table, Unconfirmed
 from azure_batch_operator.reconcile.reconcile_policy import Policy
 from azure_batch_operator.reconcile.schedule.cron import Hindrance, hindrance
 from azure_batch_operator.reconcile.standard_plans import beside, failed, waiting
@@ -119,17 +119,27 @@ class Controller:
             others=Others(partial(standing, store, cluster.namespaces), frozenset(options.lost)),
             held=self._executor.is_held,
             lets_in=self._relations.lets_in,
+            unclaimed=self._executor.landing.is_unclaimed,
         )  # fmt: skip
 
     # --- what the world tells ---
 
-    def on_upsert(self, resource: Resource, urgency: Urgency = Urgency.USER) -> None:
+    def on_created(self, resource: Resource) -> None:
+        """The API server has shown an object as one that was created just now."""
+        self.on_upsert(resource, created=True)
+
+    def on_upsert(self, resource: Resource, urgency: Urgency = Urgency.USER, *, created: bool = False) -> None:
         """The API server has shown an object."""
         before = self._store.put(resource)
         if before is resource:
             return
+        landing = self._executor.landing
         if not self._begun:
-            self._executor.landing.inherit(resource)
+            landing.inherit(resource)
+        elif created and before is None:
+            landing.created(resource)
+        elif before is not None and before.uid != resource.uid:
+            landing.claim(before.uid)
         if before is not None and before.uid == resource.uid:
             ours = resource.key.kind is not Kind.JOB or not managed_elsewhere(resource)
             if ours and resource.status != before.status and not self._writer.owes(resource.key):
@@ -398,6 +408,8 @@ class Controller:
 
     async def _plan_in(self, resource: Resource, namespace: Mapping[str, str]) -> tuple[Resource, Plan, Session | None]:
         """Decide about an object, under the annotations of its namespace."""
+        if resource.deleting and self._executor.landing.is_unclaimed(resource):
+            return resource, Plan(finalizer="remove", unconfirmed=Unconfirmed.NEVER_CREATED), None
         policy = policies.policy_of(resource, namespace, self._policy)
         session = self._relations.session(resource)
         if session is not None and (policies.halts(resource, policy) or not self._relations.is_let_in(resource)):

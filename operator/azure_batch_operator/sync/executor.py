@@ -152,6 +152,8 @@ class Executor:
         """
         if plan.halts and session is not None:
             self.halt(resource, session)
+        if plan.finalizer == "add":
+            self.landing.claim(resource.uid)
         if plan.finalizer == "add" and not resource.has_finalizer:
             current = await set_finalizer(self._api, resource, present=True)
             if current is None:

@@ -1,8 +1,12 @@
-"""Creates whose outcome is unknown, and for how long they may still take effect.
+"""What may have been created for an object: creates whose outcome is unknown, and objects for which there were none.
 
 An attempt without an answer may be held up on its way. A repetition of it may succeed, what that made may be deleted, and the
 first attempt may land only then. So an object is kept until its attempts have landed or cannot land any more, and what they name
 is looked for again. `tests/quick/test_late.py` runs this for each kind of create.
+
+The finalizer of a BatchTask tells that it may have been sent, since a task that waits has no status. Where the API server adds the
+finalizer at creation, that is known only here, and only of objects that this process has seen since they were created
+(`tests/quick/test_born_with_finalizer.py`).
 """
 
 from __future__ import annotations
@@ -30,6 +34,21 @@ class Landing:
         """Uid → what may appear late → time of the loop at which the last attempt to create it has ended."""
         self._deleted: set[str] = set()
         """Uids of objects whose resource this process has deleted."""
+        self._unclaimed: set[str] = set()
+        """Uids of BatchTasks that were created with the finalizer, for which no plan has wanted it yet."""
+
+    def created(self, resource: Resource) -> None:
+        """The object was created while this process was at work, so that no other one has done anything for it."""
+        if resource.key.kind is Kind.TASK and resource.has_finalizer:
+            self._unclaimed.add(resource.uid)
+
+    def claim(self, uid: str) -> None:
+        """A plan wants the finalizer on the object, since something is, or will be, in Azure Batch."""
+        self._unclaimed.discard(uid)
+
+    def is_unclaimed(self, resource: Resource) -> bool:
+        """Whether the finalizer of an object says nothing: it was created with it, and nothing was done for it."""
+        return resource.uid in self._unclaimed
 
     def inherit(self, resource: Resource) -> None:
         """The object was there when this process began."""
@@ -50,6 +69,7 @@ class Landing:
         self._in_doubt.pop(uid, None)
         self._deleted.discard(uid)
         self._inherited.discard(uid)
+        self._unclaimed.discard(uid)
 
     def left(self, resource: Resource) -> float:
         """Seconds for which a create may still take effect; zero or less if none can.

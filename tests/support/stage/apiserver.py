@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from azure_batch_operator.api.base import API_VERSION, GROUP, VERSION
+from azure_batch_operator.api.base import API_VERSION, FINALIZER, GROUP, RECONCILE_POLICY, VERSION
 from support.stage import rules, schemas
 from support.stage.patches import PatchFailedError, json_patch, merged
 
@@ -99,6 +99,8 @@ class ApiServer:
         self.listeners: list[Callable[[Event], None]] = []
         self.validates = True
         """Whether CRDs are enforced; off, objects of another version of the CRDs can be made."""
+        self.finalizer_at_creation = False
+        """Whether BatchTasks of BatchJobs are created with the finalizer (manifests/components/finalizer-at-creation)."""
         self._names = itertools.count(1)
         for name in ("default", "kube-system"):
             self.create("namespaces", "", {"metadata": {"name": name}})
@@ -147,6 +149,8 @@ class ApiServer:
         new |= {"apiVersion": API_VERSION if plural in OURS else _API_VERSIONS.get(plural, "v1"), "kind": kind}
         if plural in OURS:
             new.pop("status", None)
+            if self.finalizer_at_creation and plural == "batchtasks" and "jobRef" in (new.get("spec") or {}):
+                self._hold(id, metadata)
             new = self._admitted(id, new, None)
             new["metadata"]["generation"] = 1
         elif plural == "secrets":
@@ -202,6 +206,14 @@ class ApiServer:
         return self._store("MODIFIED", id, new)
 
     # --- inside ---
+
+    def _hold(self, id: Id, metadata: Body) -> None:
+        """Put the operator's finalizer on an object that the operator is to manage."""
+        namespace = self._objects[Id("namespaces", "", id.namespace)]["metadata"].get("annotations", {})
+        policy = metadata.get("annotations", {}).get(RECONCILE_POLICY) or namespace.get(RECONCILE_POLICY, "manage")
+        finalizers = metadata.setdefault("finalizers", [])
+        if policy in {"manage", "detach-on-delete"} and FINALIZER not in finalizers:
+            finalizers.append(FINALIZER)
 
     def _update(self, id: Id, change: Callable[[Body], Body], *, status: bool) -> Body:
         before = self.get(id)

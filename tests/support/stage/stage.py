@@ -49,6 +49,7 @@ class Options:
         watch_latency: of an event.
         settings: of the operator, beside what the stage needs.
         accounts: names of the Batch accounts of the emulator.
+        finalizer_at_creation: whether the API server creates BatchTasks with the operator's finalizer.
     """
 
     seed: int = 0
@@ -57,6 +58,7 @@ class Options:
     watch_latency: tuple[float, float] = (0.001, 0.01)
     settings: Mapping[str, Any] | None = None
     accounts: tuple[str, ...] = ("devaccount",)
+    finalizer_at_creation: bool = False
 
 
 class Stage:
@@ -87,6 +89,7 @@ class Stage:
         async with AsyncExitStack() as stack:
             self.clock = stack.enter_context(virtual(self.loop, options.seed))
             self.server = ApiServer(self.clock.stamp, self.loop.call_later, self._uid)
+            self.server.finalizer_at_creation = options.finalizer_at_creation
             self.api = Gate(self.server, self._latency(options.api_latency))
             self.watch = Watching(self.server, self._latency(options.watch_latency))
             self.network = Network(self.loop, self._latency(options.batch_latency))

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from azure_batch_operator.api.account import MAX_APPLICATIONS, MAX_IMAGES, MAX_VERSIONS, AccountSpec
+from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.account.problems import PASSING
 from azure_batch_operator.reconcile.plan import Plan, Unconfirmed
-from azure_batch_operator.reconcile.standard_plans import FORCE_HINT, finalizer_on, with_event
+from azure_batch_operator.reconcile.standard_plans import FORCE_HINT, ever_created, finalizer_on, with_event
 from azure_batch_operator.reconcile.status import Verdict, carry_over, pick, status, timestamp
 from azure_batch_operator.words import listed
 
@@ -102,8 +103,13 @@ def _moved(resource: Resource) -> str | None:
 
 
 def _never_used(resource: Resource, dependents: Sequence[Resource]) -> bool:
-    """Whether the account has never answered, as with a mistyped endpoint, so that nothing of its objects can be in Azure Batch."""
-    return not resource.status.get("endpoint") and not any(each.has_finalizer for each in dependents)
+    """Whether the account has never answered, as with a mistyped endpoint, so that nothing of its objects can be in Azure Batch.
+
+    The finalizer of a BatchTask proves nothing, as it may have been created with it; that of its BatchJob does.
+    """
+    return not resource.status.get("endpoint") and not any(
+        ever_created(each) if each.key.kind is Kind.TASK else each.has_finalizer for each in dependents
+    )
 
 
 def plan(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile.plan import Absence, Absent, Event, Evidence, Plan, Table, Unconfirmed
-from azure_batch_operator.reconcile.standard_plans import without_account
+from azure_batch_operator.reconcile.standard_plans import ever_created, without_account
 from azure_batch_operator.reconcile.task.follow import call_to
 from azure_batch_operator.reconcile.task.scope import LiveTask, TaskScope, name_of_job
 
@@ -19,6 +19,8 @@ def delete(scope: TaskScope) -> Plan:
         )
         events = (Event("TaskMayRemain", text, "Warning"),)
         return Plan(finalizer="remove", unconfirmed=Unconfirmed.NOWHERE, events=events)
+    if not scope.account.usable and not job.used and not ever_created(resource):
+        return Plan(finalizer="remove", unconfirmed=Unconfirmed.NEVER_CREATED)
     if not scope.account.usable:
         return without_account(resource, scope.account, scope.now)
     # While the submitter has it in hand the job may be made again, and the task with it.

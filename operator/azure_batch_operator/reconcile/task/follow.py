@@ -13,7 +13,6 @@ from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile.annotations import handled, is_later, pending_request, retried_until, retrying
 from azure_batch_operator.reconcile.observed import ObservedTask
 from azure_batch_operator.reconcile.plan import TAKES_NO_MORE, Absence, Call, Ended, Event, Plan, Table, without_etag
-from azure_batch_operator.reconcile.standard_plans import finalizer_on
 from azure_batch_operator.reconcile.status import Verdict
 from azure_batch_operator.reconcile.steps import first_plan
 from azure_batch_operator.reconcile.task.addition import never_ran
@@ -22,7 +21,11 @@ from azure_batch_operator.reconcile.task.status import shown, status_of
 
 
 def follow(task: LiveTask) -> Plan:
-    """Decide about a task that exists and is ours."""
+    """Decide about a task that exists and is ours.
+
+    Each plan wants the finalizer, although the object may have it: one that was created with it has nothing in Azure Batch until a
+    plan wants it.
+    """
     return first_plan(STEPS, task)
 
 
@@ -37,7 +40,7 @@ def _ended_with_job(task: LiveTask) -> Plan | None:
     plan = never_ran(task.scope, f"job {job.id!r} has ended ({_reason(task)})")
     left = Absence(Table.TASKS, resource.remote_id, job.id)
     gone = Ended(job.id, job.remote.get("creationTime") if isinstance(job.remote, Mapping) else None)
-    return replace(plan, finalizer=finalizer_on(resource), ended=gone, left_active=left)
+    return replace(plan, finalizer="add", ended=gone, left_active=left)
 
 
 def _run_again(task: LiveTask) -> Plan | None:
@@ -45,11 +48,10 @@ def _run_again(task: LiveTask) -> Plan | None:
     resource, job = task.resource, task.job
     if not pending_request(resource, RETRY_FAILED) or not _is_to_run_again(task):
         return None
-    finalizer = finalizer_on(resource)
     if task.job_state in TAKES_NO_MORE:
         text = f"job {job.id!r} is {task.job_state}, so none of its tasks can be run again: create a new job"
         refused = dict(resource.status) | {"handled": handled(resource, RETRY_FAILED)}
-        return Plan(finalizer, status=refused, events=(Event("RetryRefused", text, "Warning"),))
+        return Plan("add", status=refused, events=(Event("RetryRefused", text, "Warning"),))
     verdict = Verdict("Pending", "Retrying", "the task is to run again", ready=True)
     after = shown(task.scope, None, verdict) | {"handled": handled(resource, RETRY_FAILED)}
     event = Event("Retrying", f"the task runs again, as the annotation {RETRY_FAILED} asks")
@@ -57,7 +59,7 @@ def _run_again(task: LiveTask) -> Plan | None:
     if retried_until(resource) is None:
         marks = retrying(resource, _end(task.remote))
         first = {**(status_of(task) or first), "handled": marks}
-    return Plan(finalizer, (call_to(task, "reactivate_task"),), first=first, status=after, events=(event,))
+    return Plan("add", (call_to(task, "reactivate_task"),), first=first, status=after, events=(event,))
 
 
 def _change(task: LiveTask) -> Plan | None:
@@ -70,7 +72,7 @@ def _change(task: LiveTask) -> Plan | None:
         call = call_to(task, "update_task", {"constraints": constraints})
     else:
         return None
-    return Plan(finalizer_on(task.resource), (call,), status=status_of(task))
+    return Plan("add", (call,), status=status_of(task))
 
 
 def _show_blocked(task: LiveTask) -> Plan | None:
@@ -84,12 +86,12 @@ def _show_blocked(task: LiveTask) -> Plan | None:
     )
     verdict = Verdict("Pending", BLOCKED, text, ready=False, trend="Stalled")
     # No Event: there may be thousands of them for one that has failed.
-    return Plan(finalizer_on(task.resource), status=shown(task.scope, task.remote, verdict))
+    return Plan("add", status=shown(task.scope, task.remote, verdict))
 
 
 def _show(task: LiveTask) -> Plan:
     """Nothing is to be done."""
-    return Plan(finalizer_on(task.resource), status=status_of(task))
+    return Plan("add", status=status_of(task))
 
 
 STEPS: tuple[Callable[[LiveTask], Plan | None], ...] = (

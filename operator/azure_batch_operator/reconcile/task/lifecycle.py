@@ -119,7 +119,8 @@ def _without_job(scope: TaskScope) -> Plan | None:
 
 def _not_allowed(scope: TaskScope) -> Plan | None:
     """Tasks of this namespace may not be added; a task that is in already is followed to its end."""
-    if scope.job.refusal is None or (scope.resource.has_finalizer and scope.remote is not Absent.NOT_FOUND):
+    may_be_in = scope.resource.has_finalizer and not scope.view.unclaimed and scope.remote is not Absent.NOT_FOUND
+    if scope.job.refusal is None or may_be_in:
         return None
     return not_allowed(scope, *scope.job.refusal)
 

@@ -32,6 +32,7 @@ class JobView:
         finished: whether the BatchJob has come to its end.
         upload: its `spec.logs.upload`, if it has any.
         goes_on: whether its tasks run although tasks that they depend on have failed.
+        used: whether something was, or may have been, created for its BatchJob; if not, no task was ever added to it.
         former: whether its BatchJob is gone, or stands for another job by now; only the task's own status remembers this one then.
         stranger: why tasks of this namespace may not go into a job that `jobId` names; None if they may.
         foreign_pool: why they may not run on the pool of the job; None if they may.
@@ -44,6 +45,7 @@ class JobView:
     finished: bool = False
     upload: Mapping[str, Any] | None = None
     goes_on: bool = False
+    used: bool = True
     former: bool = False
     stranger: str | None = None
     foreign_pool: str | None = None
@@ -73,6 +75,7 @@ class TaskView:
         problem: reason and message if one of them cannot be named.
         blocked_by: name of a BatchTask that it depends on and that has failed, or never starts itself.
         late: output that came after the task's end was seen.
+        unclaimed: whether its finalizer says nothing, as it was created with it, and nothing was done for it.
     """
 
     remote: ObservedTask | Absent = Absent.UNKNOWN
@@ -83,6 +86,7 @@ class TaskView:
     problem: tuple[str, str] | None = None
     blocked_by: str | None = None
     late: TaskOutput = NO_OUTPUT
+    unclaimed: bool = False
 
 
 @dataclass(frozen=True)

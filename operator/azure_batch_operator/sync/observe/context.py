@@ -30,6 +30,7 @@ class Context:
         fingerprints: of the sources of jobs' tasks, with uid and generation of the object: in all, and for fixed tasks.
         held: whether a call of an object was refused and waits for its next try.
         lets_in: whether an object allows another namespace, by its `spec.allowedNamespaces`.
+        unclaimed: whether an object was created with the finalizer, and nothing was done for it yet.
         unfit: what the CRD does not allow in specs, with uid and generation of the object.
     """
 
@@ -43,6 +44,7 @@ class Context:
     others: Others = NO_OTHERS
     held: Callable[[Resource, Call], bool] = lambda *_: False
     lets_in: Callable[[Resource, str], bool] = lambda *_: False
+    unclaimed: Callable[[Resource], bool] = lambda _: False
     unfit: dict[Key, tuple[str, int, list[str]]] = field(default_factory=dict)
 
 

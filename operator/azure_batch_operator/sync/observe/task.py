@@ -11,7 +11,7 @@ from azure_batch_operator.reconcile.job import expand, failures
 from azure_batch_operator.reconcile.job import suspension as job_hold
 from azure_batch_operator.reconcile.observed import ObservedTask
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
-from azure_batch_operator.reconcile.standard_plans import other_name
+from azure_batch_operator.reconcile.standard_plans import ever_created, other_name
 from azure_batch_operator.reconcile.status import ENDED_PHASES
 from azure_batch_operator.reconcile.task import lifecycle as plans
 from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView, is_blocked, is_open
@@ -28,7 +28,9 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     if session is None or not (job.exists or (resource.deleting and job.id)):
         return plans.plan(TaskScope(resource, account, job, TaskView(), context.cluster, now))
     id = resource.remote_id
-    if is_open(resource) and _stays_out(resource, job, session):
+    unclaimed = context.unclaimed(resource)
+    never_added = unclaimed or not resource.has_finalizer
+    if is_open(resource) and never_added and _stays_out(resource, job, session):
         interested(session, resource, job.id)
     elif is_open(resource):
         interested(session, resource, job.id, id)
@@ -49,17 +51,16 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         problem=problem,
         blocked_by=_blocked_by(context, resource, job.goes_on),
         late=late,
+        unclaimed=unclaimed,
     )
     return plans.plan(TaskScope(resource, account, job, view, context.cluster, now, context.others))
 
 
 def _stays_out(task: Resource, job: JobView, session: Session) -> bool:
-    """Whether a task was never added to its job and may not be: what is in the job is none of its business, only the job is.
+    """Whether a task that was never added to its job may not be: what is in the job is none of its business, only the job is.
 
     The job must stay known, or each look would ask for it again (tests/quick/test_passes_at_rest.py).
     """
-    if task.has_finalizer:
-        return False
     if job.remote is Absent.UNKNOWN:
         # Nothing new, such as after a write of ours: it stays as it was.
         return len(session.interest.path(task.key)) == 1
@@ -120,8 +121,10 @@ def _job(context: Context, task: Resource, session: Session | None) -> JobView:
     id = _former_job(context, task, session) or job_id(context, task)
     if id is None:
         return JobView(exists=False)
+    job = _batch_job(context, task)
+    used = job is None or job.has_finalizer or ever_created(job)
     if session is None:
-        return JobView(exists=True, id=id)
+        return JobView(exists=True, id=id, used=used)
     remote = session.mirror.jobs.get(id)
     if "jobId" in task.spec and ":" in id and session.mirror.schedules.first and session.interest.schedules:
         remote = Absent.UNKNOWN  # who owns the schedule that made the job is not known yet
@@ -138,14 +141,14 @@ def _job(context: Context, task: Resource, session: Session | None) -> JobView:
             stranger=_stranger(context, task, session, remote),
             foreign_pool=_foreign_pool(context, task, session, remote),
         )
-    job = _batch_job(context, task)
     if job is None:
         return JobView(exists=False)
+    finished = job.status.get("phase") in ENDED_PHASES
     if not isinstance(remote, Mapping) or not ownership.owns(remote, job, context.cluster):
-        return JobView(exists=True, id=id, remote=remote, finished=job.status.get("phase") in ENDED_PHASES)
+        return JobView(exists=True, id=id, remote=remote, finished=finished, used=used)
     upload = (job.spec.get("logs") or {}).get("upload")
     return JobView(
-        exists=True, id=id, remote=remote, ours=True, finished=job.status.get("phase") in ENDED_PHASES, upload=upload,
+        exists=True, id=id, remote=remote, ours=True, finished=finished, upload=upload,
         goes_on=expand.goes_on(job.spec) and bool(remote.get("usesTaskDependencies")),
         foreign_pool=_foreign_pool(context, task, session, remote),
     )  # fmt: skip
