@@ -60,7 +60,7 @@ class _Generator:
         replicas = 2 if chance.random() < 0.1 else 1
         for more in (_with_identity, with_operations, with_namespace_policies):
             steps = more(self.seed, steps)
-        return History(self.seed, (), replicas=replicas).having(steps)
+        return History(self.seed, (), replicas=replicas, finalizer_at_creation=self.seed % 3 == 2).having(steps)
 
     def _beginning(self) -> list[tuple[str, Body]]:
         return [

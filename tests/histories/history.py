@@ -33,6 +33,7 @@ class History:
         settings: of the operator, beside those of the stage.
         replicas: how many operators run; more than one use leader election.
         found: for stored histories: what was wrong when this one was found.
+        finalizer_at_creation: whether the API server creates BatchTasks with the operator's finalizer.
     """
 
     seed: int
@@ -40,6 +41,7 @@ class History:
     settings: Mapping[str, Any] = field(default_factory=dict)
     replicas: int = 1
     found: str = ""
+    finalizer_at_creation: bool = False
 
     def having(self, steps: Sequence[Step]) -> Self:
         """The same with other steps."""
@@ -53,6 +55,7 @@ class History:
         """As it is stored."""
         steps = [json.dumps({"at": each.at, "do": each.do, **each.args}, ensure_ascii=False) for each in self.steps]
         head = {"found": self.found, "seed": self.seed, "settings": dict(self.settings), "replicas": self.replicas}
+        head |= {"finalizerAtCreation": True} if self.finalizer_at_creation else {}
         lines = ",\n".join(f"    {each}" for each in steps)
         return json.dumps(head, indent=2, ensure_ascii=False)[:-2] + f',\n  "steps": [\n{lines}\n  ]\n}}\n'
 
@@ -69,7 +72,8 @@ class History:
             args = {name: value for name, value in each.items() if name not in {"at", "do"}}
             steps.append(Step(float(each["at"]), each["do"], args))
         settings, replicas = body.get("settings", {}), body.get("replicas", 1)
-        return cls(body["seed"], tuple(steps), settings, replicas, body.get("found", ""))
+        at_creation = body.get("finalizerAtCreation", False)
+        return cls(body["seed"], tuple(steps), settings, replicas, body.get("found", ""), at_creation)
 
 
 def stored() -> dict[str, History]:

@@ -40,7 +40,10 @@ def play(
     """
 
     async def run() -> Record:
-        async with Stage(Options(seed=history.seed, settings=history.settings)) as stage:
+        options = Options(
+            seed=history.seed, settings=history.settings, finalizer_at_creation=history.finalizer_at_creation
+        )
+        async with Stage(options) as stage:
             if disturb is not None:
                 disturb(stage)
             return await _Player(stage, history, quiet_least=quiet_least).play()

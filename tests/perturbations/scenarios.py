@@ -27,6 +27,7 @@ class Scenario:
         wish: phases by `Kind/name` at the end; an object that is not named must be gone.
         azure: ids of pools, jobs and schedules at the end.
         since: virtual seconds from which on it is disturbed.
+        finalizer_at_creation: whether the API server creates BatchTasks with the operator's finalizer.
     """
 
     name: str
@@ -34,10 +35,11 @@ class Scenario:
     wish: Mapping[str, str]
     azure: Mapping[str, tuple[str, ...]]
     since: float = READY
+    finalizer_at_creation: bool = False
 
     def history(self) -> History:
         """As it is played."""
-        return History(1, self.steps)
+        return History(1, self.steps, finalizer_at_creation=self.finalizer_at_creation)
 
 
 def _object(kind: str, name: str, spec: Body, namespace: str = "default", **annotations: str) -> Body:
@@ -126,6 +128,13 @@ def _native(at: float, priority: int) -> Step:
     return _schedule(at, "nightly", schedule={"recurrenceInterval": "PT24H"}, jobSpecification=job)
 
 
+_BATCH_TASKS = (
+    _ACCOUNT, _pool(), _job(READY, "open"), _task(READY, "first"), _task(READY, "second", dependsOnRefs=[{"name": "first"}]),
+    _task(READY, "third"), _delete(READY + 15, "bt", "third"),
+)  # fmt: skip
+_BATCH_TASKS_WISH = _CPU | {"BatchJob/open": "Running", "BatchTask/first": "Succeeded", "BatchTask/second": "Succeeded"}
+_BATCH_TASKS_AZURE = {"pools": ("cpu",), "jobs": ("open",)}
+
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario("pool-create", (_ACCOUNT, _pool()), _CPU, {"pools": ("cpu",)}, since=0.0),
     Scenario(
@@ -162,13 +171,9 @@ SCENARIOS: tuple[Scenario, ...] = (
         "factory-replace", (_ACCOUNT, _pool(), _factory(READY, "first", 6), _factory(READY + 10, "second", 4)),
         _CPU | {"BatchJob/own": "Succeeded"}, {"pools": ("cpu",), "jobs": ("own",)},
     ),
+    Scenario("batch-tasks", _BATCH_TASKS, _BATCH_TASKS_WISH, _BATCH_TASKS_AZURE),
     Scenario(
-        "batch-tasks",
-        (_ACCOUNT, _pool(), _job(READY, "open"), _task(READY, "first"),
-         _task(READY, "second", dependsOnRefs=[{"name": "first"}]), _task(READY, "third"),
-         _delete(READY + 15, "bt", "third")),
-        _CPU | {"BatchJob/open": "Running", "BatchTask/first": "Succeeded", "BatchTask/second": "Succeeded"},
-        {"pools": ("cpu",), "jobs": ("open",)},
+        "batch-tasks-with-finalizer", _BATCH_TASKS, _BATCH_TASKS_WISH, _BATCH_TASKS_AZURE, finalizer_at_creation=True
     ),
     Scenario(
         "schedule-native",
