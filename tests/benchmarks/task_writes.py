@@ -7,17 +7,16 @@ quarter of the CPU goes with it. One watch is open, as the operator's would be. 
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
+from measurement import cpu_seconds
 
 from azure_batch_operator.api.base import API_VERSION
 from azure_batch_operator.api.resource import Resource
@@ -35,7 +34,6 @@ from support.typed import observed
 Json = dict[str, Any]
 _PATH = f"/apis/{API_VERSION}/namespaces/default/batchtasks"
 _AT_ONCE = 16
-_TICKS = os.sysconf("SC_CLK_TCK")
 _ALLOCATED = re.compile(r"^go_memstats_alloc_bytes_total (\S+)$", re.MULTILINE)
 _CLUSTER = "11111111-2222-3333-4444-555555555555"
 _ACCOUNT = AccountView(usable=True, url="https://main.westeurope.batch.azure.com", name="default/main")
@@ -149,11 +147,10 @@ def _path(body: Json) -> str:
 
 def _spent(cluster: LocalCluster) -> tuple[float, ...]:
     """CPU seconds that the API server has taken and bytes that it has allocated so far."""
-    fields = Path(f"/proc/{cluster.processes['kube-apiserver'].pid}/stat").read_text().rpartition(")")[2].split()
     allocated = _ALLOCATED.search(cluster.metrics())
     if allocated is None:
         raise AssertionError("the API server does not say how much it has allocated")
-    return (int(fields[11]) + int(fields[12])) / _TICKS, float(allocated[1])
+    return cpu_seconds(cluster.processes["kube-apiserver"].pid), float(allocated[1])
 
 
 @asynccontextmanager
