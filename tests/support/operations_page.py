@@ -9,6 +9,10 @@ from pathlib import Path
 
 from azure_batch_emulator.web.routes import ROUTES
 
+# Also where this file is run as a program.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from support.user_places import PLACES
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "operations.md"
 CONFORMANCE = ROOT / "tests" / "conformance"
@@ -56,18 +60,21 @@ def render() -> str:
         "# The 77 operations",
         "",
         "Every operation of api-version 2024-07-01.20.0, the method of the official `azure-batch` client that calls it",
-        "(synchronous and asynchronous), the route on which the emulator answers, and a test in `tests/conformance/` that uses it.",
+        "(synchronous and asynchronous), the route on which the emulator answers, where a Kubernetes user meets it, and a test in",
+        "`tests/conformance/` that uses it.",
         "This page is generated: `python tests/support/operations_page.py --write`.",
         "",
-        "| operation | client method | route | success | a test |",
-        "|---|---|---|---|---|",
+        "| operation | client method | route | success | where a Kubernetes user meets it | a test |",
+        "|---|---|---|---|---|---|",
     ]
     for route in ROUTES:
         method = client_method(route.operation)
         found = tests.get(method, [])
         example = f"`{found[0]}`" if found else ""
         target = f"`{route.method} {route.template}`"
-        lines.append(f"| {route.operation} | `{method}` | {target} | {route.status} | {example} |")
+        lines.append(
+            f"| {route.operation} | `{method}` | {target} | {route.status} | {PLACES.get(route.operation, '')} | {example} |"
+        )
     return "\n".join(lines) + "\n"
 
 
