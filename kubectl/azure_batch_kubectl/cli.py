@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         act_command,
         cost_command,
         doctor_command,
+        export_command,
         files_command,
         import_command,
         logs_command,
@@ -32,6 +33,7 @@ else:
     act_command = later("act_command")
     cost_command = later("cost_command")
     doctor_command = later("doctor_command")
+    export_command = later("export_command")
     files_command = later("files_command")
     import_command = later("import_command")
     logs_command = later("logs_command")
@@ -234,6 +236,20 @@ async def doctor(cluster: Cluster) -> None:
     Says what to do about each fault, and then exits with 1. It reads with your rights, and says what you may not read.
     """
     await doctor_command.run(cluster)
+
+
+@plugin.command()
+@click.argument("target", nargs=-1, required=True, metavar="KIND/NAME")
+@click.option("--az", is_flag=True, default=True, help="As JSON for the Azure CLI, which is the only form.")
+@click.option("--tasks", is_flag=True, help="Of a BatchJob, print its tasks instead of the job.")
+@on_cluster
+async def export(cluster: Cluster, target: tuple[str, ...], az: bool, tasks: bool) -> None:
+    """Print the JSON that az batch … create --json-file takes, of a pool, a job, a job schedule or a task.
+
+    What only the operator knows, such as values in Secrets, is left out with a note.
+    """
+    del az
+    await export_command.run(cluster, target, tasks=tasks)
 
 
 @plugin.command("import")

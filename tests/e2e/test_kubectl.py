@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -226,6 +227,29 @@ def test_nodes(stage: Stage, run: Run) -> None:
     assert re.fullmatch(r"ssh -p \d+ ann@127.0.0.1\n", shown.stdout), shown.output
     assert run("nodes", "reimage", "cpu", "--state", "idle").exit_code == 0
     assert stage.calls()["Nodes_RebootNode"] == 1
+
+
+def test_export(stage: Stage, run: Run) -> None:
+    """What is printed, sent as it is, makes the same."""
+    stage.ready_pool()
+    sweep = {
+        "parametricSweep": {"parameterSets": [{"start": 1, "end": 2}]},
+        "repeatTask": {"commandLine": "/bin/echo {0}"},
+    }
+    stage.apply(job("own", priority=5, suspend=True, taskFactory=sweep))
+    made = json.loads(run("export", "bj/own").stdout)
+    listed = json.loads(run("export", "bj/own", "--tasks").stdout)
+    pools = json.loads(run("export", "bp/cpu").stdout)
+    stage.batch("POST", "pools", {**pools, "id": "copy", "targetDedicatedNodes": 0})
+    stage.batch("POST", "jobs", {**made, "id": "copy"})
+    stage.batch("POST", "jobs/copy/addtaskcollection", {"value": listed})
+    there = stage.batch("GET", "jobs/copy")
+    assert (there["priority"], there["poolInfo"]) == (5, {"poolId": "cpu"})
+    assert [each["commandLine"] for each in stage.batch("GET", "jobs/copy/tasks")["value"]] == [
+        "/bin/echo 1",
+        "/bin/echo 2",
+    ]
+    assert stage.batch("GET", "pools/copy")["taskSlotsPerNode"] == 2
 
 
 def test_cost(stage: Stage, run: Run) -> None:
