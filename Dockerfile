@@ -27,7 +27,7 @@ RUN /opt/tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir 
     done \
  && rm -r /opt/operator/lib/python3*/site-packages/azure_batch_emulator /opt/operator/bin/azure-batch-emulator \
           /opt/emulator/lib/python3*/site-packages/azure_batch_operator /opt/emulator/bin/azure-batch-operator \
-          /opt/*/lib/python3*/site-packages/azure_batch_kubectl /opt/*/bin/kubectl-azure_batch \
+          /opt/*/lib/python3*/site-packages/azure_batch_kubectl /opt/*/bin/kubectl*-azure_batch \
  && for each in operator emulator; do /opt/$each/bin/python -m compileall -q -j 0 /opt/$each/lib; done
 
 # The base without what installs software, flattened, so that no layer holds it.
