@@ -180,11 +180,11 @@ async def files_cat(cluster: Cluster, target: str) -> None:
 
 
 @files.command("cp")
-@click.argument("target", metavar="JOB/TASK:PATH")
+@click.argument("target", metavar="JOB/TASK[:PATH]")
 @click.argument("local", metavar="LOCAL")
 @on_cluster
 async def files_cp(cluster: Cluster, target: str, local: str) -> None:
-    """Copy a file to this machine; LOCAL is a file or a directory."""
+    """Copy a file, or a directory with all that is in it, to this machine; LOCAL is a file or a directory."""
     await files_command.copy(cluster, target, local)
 
 

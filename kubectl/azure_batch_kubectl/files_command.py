@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,6 +21,7 @@ from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.reading import Reader
 from azure_batch_kubectl.remote import Place
 from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.batch import BatchClient, FileProperties
 from azure_batch_operator.batch.errors import NotFoundError
 
 
@@ -49,12 +51,7 @@ async def list_files(cluster: Cluster, target: str, *, form: Form | None) -> Non
     """The command `ls`."""
     where = _member(target, path=False)
     async with remote.opened(cluster, where) as (client, owner):
-        group = client.task_files if where.kind is Kind.JOB else client.node_files
-        # Of a node without a path only the first level: its whole disk would be long.
-        chosen = "startswith(name,'{}')".format(where.path.strip("/").replace("'", "''")) if where.path else None
-        recursive = where.path != "" or where.kind is Kind.JOB
-        found = group.list(owner, where.member, filter=chosen, recursive=recursive)
-        items = [dict(each) async for each in found if below(each["name"], where.path)]
+        items = await _items(client, owner, where)
     if form is not None:
         output.emit(form, items, lambda each: str(each["name"]))
     elif items:
@@ -65,9 +62,16 @@ async def list_files(cluster: Cluster, target: str, *, form: Form | None) -> Non
 
 
 async def cat(cluster: Cluster, target: str) -> None:
-    """The command `cat`."""
-    stream = sys.stdout.buffer
-    await _read(cluster, target, stream.write, lambda length: None)
+    """The command `cat`.
+
+    Raises:
+        FailureError: there is no such file.
+    """
+    where, stream = _member(target, path=True), sys.stdout.buffer
+    async with remote.opened(cluster, where) as (client, owner):
+        if (await _properties(client, owner, where)).is_directory:
+            raise FailureError(f"{where.path!r} is a directory: kubectl azure-batch files ls {target} lists its files")
+        await Reader(remote.file_of(client, where, owner), stream.write).whole()
     stream.flush()
 
 
@@ -77,43 +81,75 @@ def _local(local: str, path: str) -> Path:
     return given / PurePosixPath(path).name if given.is_dir() else given
 
 
+def inside(folder: Path, name: str, path: str) -> Path:
+    """Where a file of a directory goes.
+
+    Raises:
+        FailureError: its name leads out of the folder.
+    """
+    relative = PurePosixPath(name).relative_to(path.strip("/") or ".") if path.strip("/") else PurePosixPath(name)
+    if relative.is_absolute() or ".." in relative.parts or "\\" in name:
+        raise FailureError(f"{name!r} leads out of {folder}: copy the others one by one")
+    return folder.joinpath(*relative.parts)
+
+
 async def copy(cluster: Cluster, target: str, local: str) -> None:
-    """The command `cp`: the file appears under its name when it is whole."""
-    where = _member(target, path=True)
-    path = _local(local, where.path)
+    """The command `cp`, of a file or of a directory with all that is in it.
+
+    Raises:
+        FailureError: there is no such file, or it cannot be written.
+    """
+    where = _member(target, path=False)
+    async with remote.opened(cluster, where) as (client, owner):
+        found = await _properties(client, owner, where) if where.path.strip("/") else None
+        path = _local(local, where.path or where.member)
+        if found is not None and not found.is_directory:
+            await _copy_file(client, owner, where, path)
+            click.echo(f"{target} copied to {path}", err=True)
+            return
+        names = [each["name"] for each in await _items(client, owner, where) if not each.get("isDirectory")]
+        for name in names:
+            await _copy_file(client, owner, replace(where, path=name), inside(path, name, where.path))
+        files = "1 file" if len(names) == 1 else f"{len(names)} files"
+        click.echo(f"{target} copied to {path}: {files}", err=True)
+
+
+async def _copy_file(client: BatchClient, owner: str, where: Place, path: Path) -> None:
+    """Copy one file, which appears under its name when it is whole."""
+    length = (await _properties(client, owner, where)).content_length or 0
     part = path.with_name(f"{path.name}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file, _progress(where.path) as (advance, total):
+            total(length)
 
             def write(data: bytes) -> None:
                 file.write(data)
                 advance(len(data))
 
-            await _read(cluster, target, write, total)
+            await Reader(remote.file_of(client, where, owner), write).whole()
         part.replace(path)
     except OSError as error:
         raise FailureError(f"{path} cannot be written: {error.strerror}: choose another place") from None
     finally:
         part.unlink(missing_ok=True)
-    click.echo(f"{target} copied to {path}", err=True)
 
 
-async def _read(
-    cluster: Cluster, target: str, write: Callable[[bytes], object], total: Callable[[int], object]
-) -> None:
-    where = _member(target, path=True)
-    async with remote.opened(cluster, where) as (client, owner):
-        file = remote.file_of(client, where, owner)
-        try:
-            properties = await file.properties()
-            if properties.is_directory:
-                raise FailureError(
-                    f"{where.path!r} is a directory: kubectl azure-batch files ls {target} lists its files"
-                )
-            total(properties.content_length or 0)
-            await Reader(file, write).whole()
-        except NotFoundError:
-            raise FailureError(f"{target!r} does not exist: kubectl azure-batch files ls lists files") from None
+async def _properties(client: BatchClient, owner: str, where: Place) -> FileProperties:
+    try:
+        return await remote.file_of(client, where, owner).properties()
+    except NotFoundError:
+        place = f"{where.name}/{where.member}:{where.path}"
+        raise FailureError(f"{place!r} does not exist: kubectl azure-batch files ls lists files") from None
+
+
+async def _items(client: BatchClient, owner: str, where: Place) -> list[dict[str, Any]]:
+    """What is at a path; of a node without a path only the first level, since its whole disk would be long."""
+    group = client.task_files if where.kind is Kind.JOB else client.node_files
+    chosen = "startswith(name,'{}')".format(where.path.strip("/").replace("'", "''")) if where.path else None
+    recursive = where.path != "" or where.kind is Kind.JOB
+    found = group.list(owner, where.member, filter=chosen, recursive=recursive)
+    return [dict(each) async for each in found if below(each["name"], where.path)]
 
 
 @contextmanager

@@ -143,6 +143,13 @@ def test_logs_and_files(stage: Stage, run: Run, tmp_path: Path) -> None:
     assert run("files", "cp", "out/talk:wd/wd.txt", str(tmp_path)).exit_code == 0
     assert (tmp_path / "wd.txt").read_text() == "data\n"
     assert "does not exist" in run("files", "cat", "out/talk:wd/none").stderr
+    assert "is a directory" in run("files", "cat", "out/talk:wd").stderr
+    assert run("files", "cp", "out/talk:wd", str(tmp_path)).exit_code == 0
+    assert (tmp_path / "wd" / "wd.txt").read_text() == "data\n"
+    whole = run("files", "cp", "out/talk", str(tmp_path / "all"))
+    assert whole.exit_code == 0, whole.stderr
+    assert (tmp_path / "all" / "stdout.txt").read_text() == "line 1\nline 2\nline 3\n"
+    assert (tmp_path / "all" / "wd" / "wd.txt").read_text() == "data\n"
     node = stage.batch("GET", "pools/cpu/nodes")["value"][0]["id"]
     assert "startup/" in run("files", "ls", f"bp/cpu/{node}").stdout
     _refusal(stage, run)
