@@ -113,4 +113,4 @@ def test_a_changed_start_task_reaches_all_nodes_where_that_is_asked_for(make_sta
     stage.until(lambda: set(nodes(stage).values()) == {"idle"}, "both are back")
     stage.until(lambda: "nodesWithOldStartTask" not in stage.status("bp", "cpu"), "all have run the new one")
     assert witness.calls == ["UpdatePool", "RebootNode", "RebootNode"]
-    assert "it has run another start task" in events(stage, "NodeRebooted")
+    assert "it ran an older start task" in events(stage, "NodeRebooted")

@@ -324,7 +324,9 @@ async def test_what_was_adopted_is_not_said_to_be_gone_while_calls_may_still_lan
     await stage.until(lambda: stage.reason("bj", "old") == "Deleting", 15)
     await stage.run_for(10)
     message = str(stage.condition("bj", "old")["message"])
-    assert message.startswith("what is in Azure Batch under its ID stays, since it was adopted or is somebody else's:")
+    assert message.startswith(
+        "the resource with its ID stays in Azure Batch, because it was adopted or has another owner:"
+    )
     assert "may still take effect" in message
     await stage.until(lambda: stage.gone("bj", "old"), 120)
     assert (stage.azure.get("/jobs/old") or {})["state"] == "active"

@@ -379,7 +379,7 @@ async def test_terminate_is_heard_while_the_account_is_gone(stage: Stage) -> Non
     stage.annotate("bop", "op", terminate="1")
     status = await ended(stage, within=300)
     assert status["counts"] == {"targets": 2, "succeeded": 0, "failed": 0, "unknown": 1, "skipped": 1}
-    assert "cannot be looked at" in status["results"][0]["message"]
+    assert "the target cannot be read" in status["results"][0]["message"]
 
 
 @pytest.mark.parametrize("restart", [False, True])

@@ -110,7 +110,7 @@ class Cron(ApiModel):
     concurrency_policy: Annotated[str, Field(json_schema_extra={"enum": ["Allow", "Forbid", "Replace"]})] | None = (
         optional(
             "What happens if the previous job has not ended: Allow starts the next job concurrently, Forbid waits "
-            "until the previous job has ended and then starts the latest run that is due, Replace deletes the "
+            "until the previous job has ended, then starts the latest run that is due, Replace deletes the "
             "previous job first. Defaults to Allow."
         )
     )

@@ -75,7 +75,7 @@ def answer(remote: Marked, resource: Resource, cluster: str, others: Others) -> 
     name = "/".join(owner.object[:4])
     if owner.object.namespace != mine.namespace and owner.object.cluster not in others.lost:
         remedy = (
-            f"or, if its owner does not need it any more, remove the metadata item {OWNER_METADATA} from it in Azure Batch "
+            f"or, if its owner no longer needs it, remove the metadata item {OWNER_METADATA} from it in Azure Batch "
             f"and adopt it with the annotation {ADOPT}=true"
         )
         return OwnerAnswer(False, remedy=remedy)

@@ -239,7 +239,7 @@ def described(remote: Marked) -> str:
     if text is None:
         return "was not created by this operator"
     if owner is None:
-        return f"carries an ownership marker that cannot be read ({text[:200]!r})"
+        return f"has an ownership marker that cannot be read ({text[:200]!r})"
     cluster, namespace, kind, name, uid = owner.object
     who = f"{kind} {namespace}/{name} (uid {uid}) of cluster {cluster}"
     if not owner.counts_for(remote):

@@ -319,7 +319,7 @@ class Unconfirmed(Enum):
     NEVER_CREATED = "no call was ever made for it"
     UNUSED = "no object uses the account any more"
     OF_KUBERNETES = "it has objects only, which the garbage collector deletes"
-    NOWHERE = "nothing tells where its task is; an Event says so"
+    NOWHERE = "the job of its task is unknown; an Event reports this"
 
 
 @dataclass(frozen=True)

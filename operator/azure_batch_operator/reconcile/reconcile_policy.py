@@ -174,7 +174,7 @@ _SKIPPED = "ReconcileSkipped"
 _ONLY_OBSERVED = f"{RECONCILE_POLICY} is skip, so the operator only observes."
 
 
-_NOT_MADE = f"{RECONCILE_POLICY} is skip, so these changes are not made:"
+_NOT_MADE = f"{RECONCILE_POLICY} is skip, so the operator does not make these changes:"
 
 
 def _is_cron(resource: Resource) -> bool:
@@ -275,7 +275,7 @@ def claim(
         return foreign(resource, kind.name, remote, answer.remedy, now)
     id = str(remote.get("id") or resource.remote_id)
     if leaving:
-        message = f"{kind.name} {id!r} is being deleted in Azure Batch, and not for this object; it is created again afterwards"
+        message = f"{kind.name} {id!r} is being deleted in Azure Batch, but not for this object; it is created again afterwards"
         verdict = Verdict("Deleting", "DeletedByOthers", message, ready=False, trend="Reconciling")
         return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
     if remote.get("state") == "completed" or (answer.inherited and remote.get("state") == "terminating"):

@@ -133,7 +133,11 @@ class Relations:
             health = session.health
         if session is None or not health.checked or health.reason not in {"", "Throttled"}:
             reason = "AccountNotReady"
-            why = f"{health.reason}: {in_short(health.message)}" if health.reason else "no call has been answered yet"
+            why = (
+                f"{health.reason}: {in_short(health.message)}"
+                if health.reason
+                else "the account has not answered a call yet"
+            )
             # Whatever the first call brings is told to all who wait for it.
             text, opening = f"BatchAccount {key.namespace}/{key.name}: {why}", not health.reason
             return AccountView(False, reason, text, opening=opening), session

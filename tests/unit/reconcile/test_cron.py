@@ -171,8 +171,8 @@ def test_runs_that_collide_one_after_the_other_do_not_pile_up() -> None:
     said = told(decision)["Ready"]
     assert said["reason"] == "JobStalled"
     assert said["message"].endswith(
-        "; the run of 2026-03-10T02:00:00Z waits: the IDs of the last 3 runs belong to others, and so may the next one. "
-        f"It starts after you have deleted one of their BatchJobs, such as {runs[3].key.name!r}"
+        "; the run of 2026-03-10T02:00:00Z waits: the IDs of the last 3 runs have other owners, and the next one may, too. "
+        f"It starts after you delete one of their BatchJobs, such as {runs[3].key.name!r}"
     )
     after = nightly(status=dict(decision.status or {}))
     assert created(plan(after, runs, NOW + 60)) == []
@@ -290,7 +290,7 @@ def test_forbid_with_a_deadline_waits_for_so_long_and_then_skips() -> None:
     options = {"concurrencyPolicy": "Forbid", "startingDeadlineSeconds": 60}
     waits = plan(nightly(**options), [running], NOW)
     assert waits.events[0].message.endswith(
-        "it is skipped if that takes longer than until 2026-03-10T02:01:00Z (startingDeadlineSeconds)"
+        "it is skipped if that does not happen before 2026-03-10T02:01:00Z (startingDeadlineSeconds)"
     )
     late = plan(nightly(**options), [child("2026-03-09T02:00:00Z", "Succeeded")], NOW + 60)
     assert (created(late), [event.reason for event in late.events]) == ([], ["MissedRun"])

@@ -264,8 +264,8 @@ QUOTA = [{"code": "AccountCoreQuotaReached", "message": "full"}]
         (Absent.UNKNOWN, {}, None),
         (Absent.NOT_FOUND, {}, "does not exist"),
         (STEADY, {}, "has no nodes: scale it up"),
-        (STEADY | {"enableAutoScale": True}, {}, "its autoscale formula gives it none"),
-        (STEADY | {"allocationState": "resizing"}, {}, "is getting nodes"),
+        (STEADY | {"enableAutoScale": True}, {}, "its autoscale formula sets the number of nodes to 0"),
+        (STEADY | {"allocationState": "resizing"}, {}, "is being resized and has no nodes yet"),
         (STEADY | {"resizeErrors": QUOTA}, {}, "AccountCoreQuotaReached: full"),
         (STEADY, {"starting": 1}, "are starting"),
         (
@@ -419,8 +419,8 @@ def test_a_job_without_tasks_says_how_it_gets_some_and_how_it_ends(more: dict[st
     shown = decide(one, remote(one), TasksView(counts=counted()))
     ready = next(each for each in (shown.status or {})["conditions"] if each["type"] == "Ready")
     assert ready["message"] == (
-        "the job has no tasks and waits for some: add tasks, tasksFrom or taskFactory to its spec, or create BatchTasks that "
-        "name it in jobRef. To end it without tasks, set the annotation azurebatch.io/terminate, or delete it"
+        "the job has no tasks: add tasks, tasksFrom or taskFactory to its spec, or create BatchTasks that reference "
+        "it in jobRef. To end it without tasks, set the annotation azurebatch.io/terminate, or delete it"
     )
 
 
@@ -541,7 +541,7 @@ def test_tasks_that_were_never_added_are_not_counted_as_ended() -> None:
         ),
         (
             [{"id": "small"}, {"id": "mpi", "multiInstanceSettings": {"numberOfInstances": 5, "coordinationCommandLine": ""}}],
-            "task 'mpi' needs 5 nodes at once, but the target size of pool 'cpu' is 3",
+            "task 'mpi' needs 5 nodes at the same time, but the target size of pool 'cpu' is 3",
         ),
         ([{"id": "mpi", "multiInstanceSettings": {"numberOfInstances": 3, "coordinationCommandLine": ""}}], None),
     ],
@@ -556,7 +556,7 @@ def test_a_task_that_no_node_can_take_is_named_with_both_numbers(
     said = waiting_for(spec, there, view, TasksView(counts=counted(active=1)), blocked=False)
     assert (said or "").partition(": ")[0] == (words or "")
     assert words is None or ("in a new job" in (said or "").partition(": ")[2])
-    if "nodes at once" in (words or ""):
+    if "nodes at the same time" in (words or ""):
         # The pool was to have enough nodes, and did not get them.
         short = {
             "targetDedicatedNodes": 8,
@@ -566,8 +566,8 @@ def test_a_task_that_no_node_can_take_is_named_with_both_numbers(
         failed = TargetPoolView("cpu", remote=pool | {"targetLowPriorityNodes": 0} | short, nodes={"idle": 3})
         few = waiting_for(spec, there, failed, TasksView(counts=counted(active=1)), blocked=False)
         assert few == (
-            "task 'mpi' needs 5 nodes at once, but pool 'cpu' got no more than 3 (AccountCoreQuotaReached): see the condition "
-            "ResizeFailed of its BatchPool, or lower numberOfInstances in a new job"
+            "task 'mpi' needs 5 nodes at the same time, but pool 'cpu' reached only a size of 3 (AccountCoreQuotaReached): "
+            "see the condition ResizeFailed of its BatchPool, or lower numberOfInstances in a new job"
         )
         growing = replace(failed, remote={**pool, **short, "allocationState": "resizing"})
         assert waiting_for(spec, there, growing, TasksView(counts=counted(active=1)), blocked=False) is None

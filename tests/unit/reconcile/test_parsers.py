@@ -47,16 +47,16 @@ def test_any_template_is_filled_or_refused(template: str, values: list[Any]) -> 
 @pytest.mark.parametrize(
     ("template", "words"),
     [
-        ("{0:99999}", "at character 1: {0:99999} pads to 99999 digits, the most is 32"),
+        ("{0:99999}", "at character 1: {0:99999} pads to 99999 digits, but at most 32 are allowed"),
         ("x {0:5000000000}", "at character 3"),
-        ("{" + "9" * 5000 + "}", "but the number of columns is 2, and they are numbered from 0"),
-        ("{2}", "at character 1 it uses {2}, but the number of columns is 2, and they are numbered from 0"),
+        ("{" + "9" * 5000 + "}", "but the number of columns is 2, and numbering starts at 0"),
+        ("{2}", "at character 1 it uses {2}, but the number of columns is 2, and numbering starts at 0"),
         ("echo ${1}", "at character 6: ${1} can be a value or an argument of the shell: write ${{1}} for the shell's, {$}{1} for"),
         ("docker ps --format '{{.State}}'", "at character 21: {{.State looks like a template of another tool"),
         ("{{ name }}", "at character 1: {{ n looks like a template of another tool"),
         ("{{json .}}", "looks like a template of another tool"),
-        ('{"a":{"b":1}}', "at character 12: }} stands for one brace and closes no {{: write }}}} for two"),
-        ("{{x", "at character 1: {{ stands for one brace and is closed by no }}: write {{{{ for two"),
+        ('{"a":{"b":1}}', "at character 12: }} stands for one brace without a matching {{: write }}}} for two"),
+        ("{{x", "at character 1: {{ stands for one brace without a matching }}: write {{{{ for two"),
     ],
 )  # fmt: skip
 def test_what_is_ambiguous_is_refused_with_its_place(template: str, words: str) -> None:

@@ -73,7 +73,7 @@ def test_the_status_says_that_nodes_are_billed_and_their_removal_asked_for_again
     [ready] = [each for each in status["conditions"] if each["type"] == "Ready"]
     assert ready["reason"] == "ResizeIncomplete"
     assert "5 nodes instead of 2" in ready["message"]
-    assert "requested again" in ready["message"]
+    assert "requests their removal again" in ready["message"]
 
 
 def test_a_drain_that_ran_into_the_timeout_goes_on() -> None:

@@ -83,7 +83,7 @@ def test_csv_with_a_template() -> None:
         ("[1]", {}, "task 1 is not an object"),
         ('[{"id": "a"}]', {}, "task 1: commandLine: Field required"),
         ('[{"id": "a b", "commandLine": ""}]', {}, "task 1: id: String should match"),
-        ('[{"id": "a", "commandLine": "", "comandLine": ""}]', {}, "task 1: comandLine: there is no such property"),
+        ('[{"id": "a", "commandLine": "", "comandLine": ""}]', {}, "task 1: comandLine: unknown field"),
         (
             '[{"id": "a", "commandLine": "", "userIdentity": {"userName": "u"}}]', {},
             "task 1: userIdentity: userName: there is no userName: use username",

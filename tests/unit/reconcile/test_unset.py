@@ -134,7 +134,7 @@ def test_a_network_that_cannot_be_taken_away_is_named() -> None:
         ({"onAllTasksComplete": "noaction"}, "spec.onAllTasksComplete is noaction"),
         ({"onAllTasksComplete": "NoAction"}, "spec.onAllTasksComplete is noaction"),
         ({"failurePolicy": {"action": "Hold"}}, "spec.failurePolicy.action is Hold"),
-        ({"tasks": []}, "spec.onAllTasksComplete is left out"),
+        ({"tasks": []}, "spec.onAllTasksComplete is unset"),
     ],
     ids=str,
 )

@@ -123,7 +123,7 @@ async def test_it_is_tried_again_ever_more_seldom_and_shown_after_a_while() -> N
     assert 30 <= shown_at <= 75
     assert told == 0, "the same words are told once"
     text = "the task counts of job 'j2' cannot be read: InternalError: The server encountered an internal error."
-    assert scene.mirror.problems == {JOBS[2]: f"{text}. It is tried again by itself"}
+    assert scene.mirror.problems == {JOBS[2]: f"{text}. The operator retries this automatically"}
     assert scene.health == [None] * 1800
     scene.service.failing.clear()
     await asyncio.sleep(301)

@@ -18,8 +18,8 @@ from azure_batch_operator.words import listed
 
 _MAX_USERS_NAMED = 5
 _NOT_KEPT = (
-    "the operator may not put its finalizer on the Secret that the account signs in with. If the namespace is deleted while the "
-    "operator is down, the Secret goes first, and what is in Azure Batch stays and is billed: grant the rights of "
+    "the operator may not add its finalizer to the Secret that the account signs in with. If the namespace is deleted while the "
+    "operator is down, the Secret is lost, and pools and jobs stay in Azure Batch and are billed: grant the permissions of "
     "azure-batch-operator-secrets"
 )
 
@@ -231,7 +231,9 @@ def _verdict(health: Health) -> Verdict:
         trend: Literal["Reconciling", "Stalled"] = "Reconciling" if waits else "Stalled"
         return Verdict(phase, health.reason, health.message, ready=False, trend=trend, warning=True)
     if not health.checked:
-        return Verdict("Connecting", "Connecting", "no call has been answered yet", ready=False, trend="Reconciling")
+        return Verdict(
+            "Connecting", "Connecting", "the account has not answered a call yet", ready=False, trend="Reconciling"
+        )
     return Verdict("Connected", "Connected", "the operator is signed in to the account", ready=True)
 
 

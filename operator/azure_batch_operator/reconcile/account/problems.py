@@ -22,15 +22,15 @@ from azure_batch_operator.batch import (
 _CONNECTIONS = {
     "dns": (
         "NameNotResolved",
-        "the host of spec.endpoint has no address: delete this BatchAccount and create it with the right spec.endpoint",
+        "the host name of spec.endpoint cannot be resolved: delete this BatchAccount and create it with the correct spec.endpoint",
     ),
     "refused": (
         "ConnectionRefused",
-        "nothing listens at spec.endpoint: wait for the service, or delete this BatchAccount and create it with the right one",
+        "spec.endpoint refuses connections: wait for the service, or delete this BatchAccount and create it with the correct one",
     ),
     "tls": (
         "TLSFailed",
-        "spec.endpoint does not speak TLS, or its certificate is not trusted: correct the endpoint, or the proxy in between",
+        "the TLS handshake with spec.endpoint failed, or its certificate is not trusted: correct the endpoint or the proxy",
     ),
 }
 _TOKEN = "TokenRefused"  # noqa: S105  (a reason, not a token)
@@ -41,32 +41,35 @@ _SIGN_INS = {
     ),
     "unknown-account": (
         "UnknownAccount",
-        "there is no such account at spec.endpoint: create the BatchAccount again with the right one and spec.accountName",
+        "the account does not exist at spec.endpoint: create the BatchAccount again with the correct spec.accountName or endpoint",
     ),
-    "clock-skew": ("ClockSkew", "the clock of the operator's node is more than 15 minutes off: correct it"),
+    "clock-skew": ("ClockSkew", "the clock of the operator's node is off by more than 15 minutes: correct it"),
     "method-not-allowed": (
         "SignInMethodNotAllowed",
         "the account does not allow this sign-in method: choose another one in spec.auth",
     ),
-    "wrong-audience": (_TOKEN, "the token is for another service: correct the cloud of spec.endpoint"),
+    "wrong-audience": (
+        _TOKEN,
+        "the token was issued for another service: check that spec.endpoint is in the correct cloud",
+    ),
     "wrong-issuer": (_TOKEN, "the federated credential has another issuer: set it to the issuer of this cluster"),
     "wrong-subject": (
         _TOKEN,
         "the federated credential has another subject: set it to the ServiceAccount that signs in",
     ),
-    "unknown-application": (_TOKEN, "there is no such application in the tenant: correct clientId in spec.auth"),
-    "unknown-tenant": (_TOKEN, "there is no such tenant: correct tenantId in spec.auth"),
+    "unknown-application": (_TOKEN, "the application does not exist in the tenant: correct clientId in spec.auth"),
+    "unknown-tenant": (_TOKEN, "the tenant does not exist: correct tenantId in spec.auth"),
     "bad-secret": (
         _TOKEN,
         "the value of {secret} does not belong to the application: correct it",
     ),
     "expired": (_TOKEN, "the credential has expired: renew {secret}"),
     "malformed": (_TOKEN, "the credential cannot be read: correct {secret}"),
-    "sign-in-failed": (_TOKEN, "Entra gives no token: check spec.auth"),
+    "sign-in-failed": (_TOKEN, "Microsoft Entra ID did not issue a token: check spec.auth"),
 }
 _CODES = {
-    "AccountIsDisabled": "the account is disabled, as with a suspended subscription: enable it in Azure",
-    "InsufficientAccountPermissions": "the identity lacks a role on the account: give it Azure Batch Data Contributor",
+    "AccountIsDisabled": "the account is disabled, for example because its subscription is suspended: enable it in Azure",
+    "InsufficientAccountPermissions": "the identity has no sufficient role on the account: assign Azure Batch Data Contributor",
 }
 
 PASSING = frozenset(
@@ -134,25 +137,27 @@ def account_problem(error: BatchError, auth: Auth) -> tuple[str, str]:
     text = re.sub(rf"{_STRING_TO_SIGN}: '.*?'\.?", "", str(error), flags=re.DOTALL)
     match error:
         case ConnectionFailedError(kind=kind):
-            reason, remedy = _CONNECTIONS.get(str(kind), ("ConnectionFailed", "no connection to spec.endpoint"))
+            reason, remedy = _CONNECTIONS.get(str(kind), ("ConnectionFailed", "cannot connect to spec.endpoint"))
         case AuthenticationError(kind=kind):
-            fallback = ("AuthenticationFailed", "the service does not accept the sign-in: check spec.auth")
+            fallback = ("AuthenticationFailed", "Azure Batch rejected the sign-in: check spec.auth")
             reason, remedy = _SIGN_INS.get(str(kind), fallback)
         case EndpointRefusedError():
             reason = "EndpointRefused"
-            remedy = "credentials may not be sent to spec.endpoint: start the operator with --allowed-host, or use another one"
+            remedy = "the operator may not send credentials to spec.endpoint: start it with --allowed-host, or use another endpoint"
         case UsageError():
             reason = "KeyInvalid"
             remedy = "the value of {secret} is not an access key: set it to the key of the account, in base64 as Azure shows it"
         case ForbiddenError():
             reason = error.code or "Forbidden"
-            remedy = _CODES.get(reason, "the identity lacks a role on the account, or the account is disabled")
+            remedy = _CODES.get(
+                reason, "the identity has no sufficient role on the account, or the account is disabled"
+            )
         case ThrottledError() | ServerBusyError() | NotSentError():
-            reason, remedy = "Throttled", "the service throttles the account; calls are retried automatically"
+            reason, remedy = "Throttled", "Azure Batch is throttling the account; calls are retried automatically"
         case DeadlineError():
-            reason, remedy = "NoAnswer", "the service does not answer in time"
+            reason, remedy = "NoAnswer", "Azure Batch did not answer in time"
         case _ if error.status is not None and error.status >= 500:
-            reason, remedy = "ServiceFailed", "the service answers with errors; calls are retried automatically"
+            reason, remedy = "ServiceFailed", "Azure Batch returns errors; calls are retried automatically"
         case _:
             return error.code or "RequestFailed", text
     return reason, f"{remedy.replace('{secret}', secret_name(auth))} ({text})"

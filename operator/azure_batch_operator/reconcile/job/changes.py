@@ -280,11 +280,7 @@ def ends_with_its_tasks(remote: Mapping[str, Any]) -> bool:
 def _too_late_to_stay_open(spec: Mapping[str, Any], *, adopted: bool, tasks_left: bool) -> list[str]:
     wish = spec.get("onAllTasksComplete")
     if (wish is None and not expand.total(spec) and not adopted) or str(wish).lower() == "noaction":
-        said = (
-            "is noaction"
-            if wish is not None
-            else "is left out, which means noaction for a job without tasks of its own"
-        )
+        said = "is noaction" if wish is not None else "is unset, which means noaction for a job without its own tasks"
         member, way = "onAllTasksComplete", "set it to terminatejob"
     elif tasks_left and (spec.get("failurePolicy") or {}).get("action") == "Hold":
         # Once all tasks have ended well it is the operator that ends the job.

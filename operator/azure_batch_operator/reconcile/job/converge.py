@@ -268,7 +268,7 @@ def _shown(job: LiveJob, calls: list[Call]) -> Plan:
 def _retry_events(resource: Resource, verdict: Verdict, tasks: TasksView) -> tuple[Event, ...]:
     """An Event when failed tasks run again, and for each new reason why they do not."""
     if (retry := pending_request(resource, RETRY_FAILED)) is not None and retry == tasks.retried:
-        text = f"failed tasks that run again, as the annotation {RETRY_FAILED} asks: {tasks.retried_number}"
+        text = f"failed tasks that run again, as requested by the annotation {RETRY_FAILED}: {tasks.retried_number}"
         if tasks.retried_others:
             text += f"; BatchTasks that have failed: {tasks.retried_others}: they run again if you set the annotation on them"
         return (Event(_RETRIED, text),)

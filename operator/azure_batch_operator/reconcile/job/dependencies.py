@@ -121,7 +121,7 @@ def problems(
                 subject = "each task" if own == MADE else f"task {name!r}"
                 yield (
                     f"{where}: {subject} depends on {id!r}, which is not a task of this job: correct the ID, or "
-                    "set spec.onAllTasksComplete to noaction if a BatchTask or somebody else adds that task"
+                    "set spec.onAllTasksComplete to noaction if a BatchTask or another client adds that task"
                 )
 
 

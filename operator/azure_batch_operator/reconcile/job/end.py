@@ -41,17 +41,19 @@ DEPENDENCY_FAILED = Ending(
     "the remaining tasks depend on failed tasks",
 )
 TOO_MANY_FAILED = Ending(
-    "TooManyTasksFailed", "azurebatch.io: more tasks failed than allowed", "more tasks failed than failurePolicy allows"
+    "TooManyTasksFailed",
+    "azurebatch.io: more tasks failed than allowed",
+    "more tasks failed than spec.failurePolicy allows",
 )
 PENDING_TOO_LONG = Ending(
     "PendingDeadlineExceeded",
     "azurebatch.io: no task started in time",
-    "no task started within pendingDeadlineSeconds",
+    "no task started within spec.pendingDeadlineSeconds",
 )
 TOO_MANY_REQUEUES = Ending(
     "TooManyRequeues",
     "azurebatch.io: a task was requeued too often",
-    "a task was requeued more often than backoff.maxRequeues allows, and there is no fallback pool",
+    "a task was requeued more often than backoff.maxRequeues allows, and the job has no fallback pool",
 )
 ASKED = Ending("JobTerminated", "azurebatch.io: terminated by annotation", f"the annotation {TERMINATE} ended the job")
 _ENDINGS = {
@@ -72,7 +74,7 @@ def failure(ending: Ending, message: str | None = None) -> Verdict:
 
 
 _NOTHING = (
-    "there was nothing to do: tasks, tasksFrom and taskFactory contain no task; leave all three out for a job whose tasks are "
+    "there was nothing to do: tasks, tasksFrom and taskFactory contain no tasks; remove all three for a job whose tasks are "
     "BatchTasks"
 )
 NOTHING_TO_DO = Verdict(

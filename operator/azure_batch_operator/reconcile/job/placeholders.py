@@ -81,10 +81,10 @@ def _placeholders(text: str, width: int, what: str) -> Iterator[str]:
                 f"shell's, {{$}}{{{_shown(index)}}} for a dollar sign and the value"
             )
         elif index is not None and (len(index) > _INDEX_DIGITS or int(index) >= width):
-            yield f"{place} it uses {{{_shown(index)}}}, but the number of {what} is {width}, and they are numbered from 0"
+            yield f"{place} it uses {{{_shown(index)}}}, but the number of {what} is {width}, and numbering starts at 0"
         pad = match["width"] or match["digits"]
         if pad is not None and _too_wide(pad):
-            yield f"{place}: {_shown(match[0])} pads to {_shown(pad)} digits, the most is {WIDEST}"
+            yield f"{place}: {_shown(match[0])} pads to {_shown(pad)} digits, but at most {WIDEST} are allowed"
 
 
 def _braces(text: str) -> Iterator[str]:
@@ -103,13 +103,13 @@ def _braces(text: str) -> Iterator[str]:
         elif match["close"]:
             if not opened:
                 yield (
-                    f"at character {place}: }}}} stands for one brace and closes no {{{{: write }}}}}}}} for two, or put a "
+                    f"at character {place}: }}}} stands for one brace without a matching {{{{: write }}}}}}}} for two, or put a "
                     "space between two braces that are meant as one each"
                 )
             else:
                 opened.pop()
     for place in opened[:1]:
-        yield f"at character {place}: {{{{ stands for one brace and is closed by no }}}}: write {{{{{{{{ for two"
+        yield f"at character {place}: {{{{ stands for one brace without a matching }}}}: write {{{{{{{{ for two"
 
 
 def _value(match: re.Match[str], values: Sequence[object], names: Sequence[str]) -> str:

@@ -134,11 +134,11 @@ def refusal(job: Resource, former: Resource | None) -> ResolutionError | None:
         how = (
             "is gone" if former is None else "is being deleted" if former.deleting else "was deleted and created again"
         )
-        return ResolutionError("RetryTasksUnknown", f"{says}, which {how}, so its tasks are not known any more: {_NEW}")
+        return ResolutionError("RetryTasksUnknown", f"{says}, which {how}, so its tasks are no longer known: {_NEW}")
     if not has_ended(former) and ended_as(former) is None:
         return ResolutionError(
             "RetryJobNotEnded",
-            f"{says}, which has not ended: wait for its end; failed tasks of an open job run again with the annotation "
+            f"{says}, which has not ended: wait until it has; failed tasks of an open job run again with the annotation "
             "azurebatch.io/retry-failed",
         )
     if not former.status.get("state") or former.status.get("cleanedUp"):

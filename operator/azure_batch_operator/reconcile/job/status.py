@@ -51,7 +51,7 @@ def terminates(spec: Mapping[str, Any], remote: Mapping[str, Any] | None = None)
 
 
 _NO_TASKS = (
-    "the job has no tasks and waits for some: add tasks, tasksFrom or taskFactory to its spec, or create BatchTasks that name it "
+    "the job has no tasks: add tasks, tasksFrom or taskFactory to its spec, or create BatchTasks that reference it "
     f"in jobRef. To end it without tasks, set the annotation {TERMINATE}, or delete it"
 )
 
@@ -66,7 +66,7 @@ def verdict(
     if state in _TRANSITIONS:
         return Verdict(state.capitalize(), state.capitalize(), f"the job is {state}", ready=False, trend="Reconciling")
     if state == "disabled" and note(remote, HELD_METADATA) is not None:
-        message = "the operator has disabled the job, to suspend it or to move it to another pool, and enables it again"
+        message = "the operator disabled the job to suspend it or to move it to another pool, and is enabling it again"
         return Verdict("Enabling", "Enabling", message, ready=False, trend="Reconciling")
     if state == "disabled":
         message = (
@@ -92,8 +92,8 @@ def verdict(
 
 def _suspended(state: str) -> Verdict:
     if state == "disabled":
-        return suspended("the job is disabled in Azure Batch: no task runs")
-    text = "the job is being disabled; running tasks end as spec.suspendPolicy says"
+        return suspended("the job is suspended: it is disabled in Azure Batch, and no task runs")
+    text = "the job is being disabled; spec.suspendPolicy applies to running tasks"
     return Verdict("Suspending", "Suspending", text, ready=False, trend="Reconciling")
 
 
@@ -116,7 +116,10 @@ def retry_refused(tasks: TasksView) -> Mapping[str, tuple[bool, str, str]]:
     if tasks.retry_refused is None:
         return {}
     problem = classify_error(tasks.retry_refused)
-    text = f"failed tasks do not run again, as the annotation {RETRY_FAILED} asks: {problem.message}. It is tried again by itself"
+    text = (
+        f"failed tasks do not run again, as requested by the annotation {RETRY_FAILED}: {problem.message}. "
+        "The operator retries this automatically"
+    )
     return {RETRY_REFUSED: (True, problem.reason, text)}
 
 

@@ -189,7 +189,7 @@ def _table(reference: Mapping[str, Any], text: str) -> tuple[list[str], list[lis
     try:
         rows = [row for row in reader if row]
     except csv.Error as error:
-        hint = 'a quote (") opens a field that must end with one; within a field write it twice'
+        hint = 'a field that starts with a quote (") must end with one; write a quote within a field twice'
         raise _invalid(reference, f"is not CSV: line {reader.line_num}: {error}: {hint}") from None
     if not rows:
         return [], []
@@ -234,7 +234,7 @@ def _check_names(reference: Mapping[str, Any], model: type[ApiModel], value: Map
         if member is None:
             secret = next((each for each in model.secrets() if each.name == name), None)
             refused = next((each for each in model.refused if each.name == name), None)
-            reason = f"write {name}SecretRef" if secret else refused.reason if refused else "there is no such property"
+            reason = f"write {name}SecretRef" if secret else refused.reason if refused else "unknown field"
             raise _invalid(reference, f"{where}: {name}: {reason}")
         if member.model is not None:
             for each in item if isinstance(item, list) else [item]:

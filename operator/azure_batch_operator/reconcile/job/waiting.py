@@ -90,8 +90,8 @@ def _of_nodes(name: str, pool: Mapping[str, Any], nodes: Mapping[str, int]) -> s
     if errors and pool.get("allocationState") == "steady":
         return f"pool {name!r} has no nodes: {errors[0].get('code')}: {errors[0].get('message', '')}"
     if pool.get("allocationState") == "resizing":
-        return f"pool {name!r} is getting nodes"
-    how = "its autoscale formula gives it none" if pool.get("enableAutoScale") else "scale it up"
+        return f"pool {name!r} is being resized and has no nodes yet"
+    how = "its autoscale formula sets the number of nodes to 0" if pool.get("enableAutoScale") else "scale it up"
     return f"pool {name!r} has no nodes: {how}"
 
 
@@ -126,9 +126,9 @@ def _too_large(spec: Mapping[str, Any], name: str, pool: Mapping[str, Any], offe
         number, which = max(wide, key=lambda each: each[0])
         size, remedy = f"the target size of pool {name!r} is {nodes}", "scale it up"
         if errors:
-            size = f"pool {name!r} got no more than {nodes} ({errors[0].get('code')})"
+            size = f"pool {name!r} reached only a size of {nodes} ({errors[0].get('code')})"
             remedy = "see the condition ResizeFailed of its BatchPool"
-        return f"{which} needs {number} nodes at once, but {size}: {remedy}, or lower numberOfInstances in a new job"
+        return f"{which} needs {number} nodes at the same time, but {size}: {remedy}, or lower numberOfInstances in a new job"
     return None
 
 

@@ -59,7 +59,7 @@ OUTCOME_UNKNOWN = "OutcomeUnknown"
 """Reason of a failure where no call was refused."""
 TERMINATED = "OperationTerminated"
 """Reason of a failure that a user has asked for."""
-_EDITED = "the status no longer says which targets were attempted, so nothing more is done: create a new BatchOperation"
+_EDITED = "the status no longer shows which targets were attempted, so the operation stops: create a new BatchOperation"
 _Ending = tuple[str, str]
 """Reason and message of what ends an operation before all of its targets were attempted."""
 _COUNTED = {SUCCEEDED: "succeeded", FAILED: "failed", UNKNOWN: "unknown", SKIPPED: "skipped"}
@@ -141,7 +141,7 @@ def _end(resource: Resource, account: AccountView, view: View, ending: _Ending, 
         if account.opening or reason != TERMINATED:
             return without_account(resource, account, now)
         why = account.message or (view.missing or ("", ""))[1]
-        unknown = Result(UNKNOWN, f"it may have been done, and cannot be looked at: {why}")
+        unknown = Result(UNKNOWN, f"it may have been done, but the target cannot be read: {why}")
         attempted = {str(each["target"]): unknown for each in _attempted(resource.status)}
         members = _taken_in(_members_of(resource), {**attempted, **_known(progress, attempted)}, now)
         return _finish(resource, members, now, ending)
@@ -188,7 +188,7 @@ def _begin(resource: Resource, account: AccountView, request: Request, progress:
         return replace(told, operate=Operate(request, choose=True))
     if chosen.beyond:
         text = (
-            f"more than {MAX_TARGETS} targets match, which one operation does not take: nothing was done. "
+            f"more than {MAX_TARGETS} targets match, which is over the limit for one operation: nothing was done. "
             f"Create a new BatchOperation with most: {MAX_TARGETS}, or with fewer"
         )
         return _over(resource, {}, TOO_MANY, text, now)

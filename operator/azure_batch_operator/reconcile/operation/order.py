@@ -87,7 +87,7 @@ class Reach:
                 return NOT_ALLOWED, f"{text}: {stranger}"
         if makers:
             return None
-        text = f"{id!r} has the ID of an auto pool, and no job tells whom it was made for"
+        text = f"{id!r} has the ID of an auto pool, but no job tells which owner it was created for"
         return NOT_ALLOWED, f"{text}: adopt it with a BatchPool, and name that in poolRef"
 
     def refusal(self, remote: Mapping[str, Any], schedule: Mapping[str, Any] | None = None) -> tuple[str, str] | None:

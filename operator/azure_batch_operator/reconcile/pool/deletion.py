@@ -72,7 +72,7 @@ def delete(
 
 
 def _waits(resource: Resource, what: str, busy: str, now: float) -> Plan:
-    message = f"{what} is deleted when its tasks have ended: {busy}. {FORCE_HINT}"
+    message = f"{what} will be deleted when its tasks have ended: {busy}. {FORCE_HINT}"
     verdict = Verdict("Deleting", "WaitingForTasks", message, ready=False, trend="Reconciling")
     return Plan(status=carry_over(resource, verdict, now), requeue_after=_LOOK_AGAIN)
 
@@ -86,9 +86,9 @@ def _busy(view: PoolView, seen: tuple[float, str] | None, now: float) -> str:
     running = number_of(view.counts, ("running",))
     parts = [f"{some_nodes(running)} running tasks"] if running else []
     if view.jobs_on is None:
-        parts.append("the jobs on it are being listed")
+        parts.append("the operator is listing its jobs")
     elif view.busy:
-        parts.append(f"jobs that are not done: {', '.join(view.busy[:5])}{', …' if len(view.busy) > 5 else ''}")
+        parts.append(f"jobs that have not ended: {', '.join(view.busy[:5])}{', …' if len(view.busy) > 5 else ''}")
     if not parts and seen is not None and now - seen[0] < BUSY_LOOKED_AT_EVERY:
         parts.append(seen[1])
     return "; ".join(parts)

@@ -243,7 +243,9 @@ def _make_way(id: str, remote: Mapping[str, Any], number: int) -> Step:
     """Nodes are removed from a steady pool of fixed size only (docs/azure-batch.md#pools); a formula is switched off for that."""
     off = Call("disable_pool_auto_scale", Table.POOLS, id, evidence=Evidence.of(remote))
     calls = (off,) if scaled_by_formula(remote) else ()
-    message = f"removing {some_nodes(number)} that cannot run tasks as soon as the pool is steady and has a fixed size"
+    message = (
+        f"{some_nodes(number)} cannot run tasks and will be removed as soon as the pool is steady and has a fixed size"
+    )
     return Step(calls, "Remediating", "RemovingNodes", message)
 
 
@@ -271,7 +273,7 @@ def _restart(pool_id: str, case: _Case) -> Call:
 
 
 def _notice(entry: Mapping[str, str], node: ObservedNode | None) -> Event:
-    why = "it has run another start task" if entry["reason"] == START_TASK_CHANGED else f"it is {entry['reason']}"
+    why = "it ran an older start task" if entry["reason"] == START_TASK_CHANGED else f"it is {entry['reason']}"
     if node is not None and entry["reason"] != START_TASK_CHANGED:
         why = cause(node)
     verb, event = _WORDS[entry["action"]]

@@ -100,15 +100,15 @@ def clear(view: PoolView, now: float) -> Step | None:
     jobs = None if view.jobs_on is None else view.jobs_on.get(id.lower(), ())
     if jobs is None:
         return Step(
-            (), "Replacing", "Replacing", f"pool {id!r} is deleted when no job uses it", requeue_after=_LOOK_AGAIN
+            (), "Replacing", "Replacing", f"pool {id!r} will be deleted when no job uses it", requeue_after=_LOOK_AGAIN
         )
     if jobs:
-        message = f"pool {id!r} is deleted when no job uses it: {', '.join(sorted(jobs)[:5])}"
+        message = f"pool {id!r} will be deleted when no job uses it: {', '.join(sorted(jobs)[:5])}"
         return Step((), "Replacing", "WaitingForJobs", message, requeue_after=_LOOK_AGAIN)
     call = Call("delete_pool", Table.POOLS, id, evidence=Evidence.of(view.older[0], idle=frozenset()))
     if view.older_busy is not None:
         since, why = view.older_busy
-        message = f"pool {id!r} is deleted when nothing uses it: {why}"
+        message = f"pool {id!r} will be deleted when nothing uses it: {why}"
         left = since + BUSY_LOOKED_AT_EVERY - now
         calls, requeue_after = ((), left) if left > 0 else ((call,), BUSY_LOOKED_AT_EVERY)
         return Step(calls, "Replacing", "WaitingForJobs", message, requeue_after=requeue_after)

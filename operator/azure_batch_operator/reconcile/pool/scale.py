@@ -59,7 +59,7 @@ def _by_number(
 ) -> Step | None:
     if scaled_by_formula(remote):
         call = Call("disable_pool_auto_scale", Table.POOLS, id, evidence=Evidence.of(remote))
-        return _resizing("disabling the formula", (call,), properties=("enableAutoScale",))
+        return _resizing("disabling autoscale", (call,), properties=("enableAutoScale",))
     wanted = size.over(remote)
     different = tuple(name for name in TARGETS if remote.get(name, 0) != wanted[name])
     total = sum(wanted.values())
@@ -127,13 +127,13 @@ def _by_formula(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any
         {"autoScaleEvaluationInterval": size.interval} if interval_differs else {}
     )
     if (wait := _pause(view, now)) > 0:
-        return _resizing("waiting: the service accepts a formula only every 30 seconds", requeue_after=wait)
+        return _resizing("waiting: Azure Batch accepts a formula only every 30 seconds", requeue_after=wait)
     call = Call(
         "enable_pool_auto_scale", Table.POOLS, id, body=body, if_match=remote.get("eTag"), evidence=without_etag(remote)
     )
     if text_differs:
-        return _when_steady(_Adjustment(call, "enabling the formula", properties), view, remote, now)
-    return _unhurried(call, remote, "the interval is changed", properties)
+        return _when_steady(_Adjustment(call, "enabling autoscale", properties), view, remote, now)
+    return _unhurried(call, remote, "changing the evaluation interval", properties)
 
 
 def _tried(id: str, size: Formula, view: PoolView, now: float) -> Step | None:
@@ -148,9 +148,9 @@ def _tried(id: str, size: Formula, view: PoolView, now: float) -> Step | None:
         return None
     call = Call("evaluate_pool_auto_scale", Table.POOLS, id, body={"autoScaleFormula": size.text})
     if error is None or text != size.text:
-        return _resizing("the formula is tried", (call,))
+        return _resizing("testing the formula", (call,))
     wait = TRY_AGAIN - seconds_since(str(run.get("timestamp") or ""), now)
-    message = f"the formula is not enabled because it fails: {error_text(error)}; the pool keeps the previous one"
+    message = f"the formula is not applied because its evaluation failed: {error_text(error)}; the pool keeps the previous one"
     reason = str(error.get("code") or "FormulaInvalid")
     return Step((call,) if wait <= 0 else (), "Stalled", reason, message, stalled=True, requeue_after=max(wait, 1.0))
 
@@ -167,7 +167,7 @@ def _kick(id: str, size: Formula, view: PoolView, remote: Mapping[str, Any], now
     call = Call(
         "enable_pool_auto_scale", Table.POOLS, id, body=body, if_match=remote.get("eTag"), evidence=without_etag(remote)
     )
-    return _resizing("the service no longer evaluates the formula: submitting it again", (call,))
+    return _resizing("Azure Batch no longer evaluates the formula: submitting it again", (call,))
 
 
 def overdue(remote: Mapping[str, Any], now: float) -> bool:

@@ -76,7 +76,7 @@ def _at_rest(resource: Resource, size: Size, remote: Mapping[str, Any], view: Po
     usable, coming, broken = (number_of(counts, states) for states in (USABLE, ON_THE_WAY, BROKEN))
     moving = not steady(remote)
     if isinstance(size, Formula):
-        phase, message = ("Resizing", f"the formula wants {some_nodes(target)}") if moving else ("Steady", "")
+        phase, message = ("Resizing", f"the formula targets {some_nodes(target)}") if moving else ("Steady", "")
         text = message or f"{usable} of {some_nodes(target)} usable"
         return Verdict(phase, "AutoScaled", text, ready=True, more=more)
     before = resource.condition("Ready")
@@ -96,8 +96,9 @@ def _at_rest(resource: Resource, size: Size, remote: Mapping[str, Any], view: Po
         message = f"{there} of {some_nodes(target)}: {more['ResizeFailed'][2]}"
         if over(remote):
             message = (
-                f"{some_nodes(there)} instead of {target}: nodes that were not removed in time are billed, and their removal is "
-                f"requested again. Running tasks may block it: see resizeTimeout, nodeDeallocationOption. {more['ResizeFailed'][2]}"
+                f"{some_nodes(there)} instead of {target}: nodes that were not removed in time are billed, and the operator "
+                "requests their removal again. Running tasks may block it: see resizeTimeout, nodeDeallocationOption. "
+                f"{more['ResizeFailed'][2]}"
             )
         return Verdict("Steady", "ResizeIncomplete", message, ready=True, more=more)
     return Verdict("Steady", "Steady", f"{usable} of {some_nodes(target)} usable", ready=True, more=more)
@@ -164,12 +165,12 @@ def conditions(
 
 def _nodes(view: PoolView, policy: Mapping[str, Any]) -> tuple[bool, str, str]:
     if not number_of(view.counts, BROKEN):
-        return True, "Healthy", "no node is in trouble"
+        return True, "Healthy", "all nodes are healthy"
     text = _describe(view.counts, BROKEN)
     first = next((node for node in view.troubled if node.node.state != "preempted"), None)
     text = f"{text}; node {first.node.id}: {cause(first)}" if first else text
     if pool_nodes.useless(policy) and number_of(view.counts, ("unusable",)):
-        text += ". Azure Batch refuses to restart unusable nodes: set spec.nodeRemediation.unusable to Remove"
+        text += ". Azure Batch refuses to reboot unusable nodes: set spec.nodeRemediation.unusable to Remove"
     return False, "NodesInTrouble", text
 
 
@@ -177,8 +178,8 @@ def _auto_scale(remote: Mapping[str, Any], run: Mapping[str, Any], now: float) -
     if error := run.get("error"):
         return False, str(error.get("code") or "AutoScaleFailed"), f"{error_text(error)}; the pool keeps its size"
     if steady(remote) and overdue(remote, now):
-        return False, "AutoScaleStalled", "the service has not evaluated the formula for several intervals"
-    return True, "Evaluated", "the formula is evaluated"
+        return False, "AutoScaleStalled", "Azure Batch has not evaluated the formula for several intervals"
+    return True, "Evaluated", "the formula is evaluated without errors"
 
 
 def _ends_soon(image: Image, now: float) -> str:

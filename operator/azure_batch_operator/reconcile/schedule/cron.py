@@ -112,7 +112,7 @@ def plan(resource: Resource, children: Sequence[Resource], now: float) -> Plan:
     run = _run_due(resource, cron, due.last, active, now)
     running = len(active) + len(run.started)
     message = run.message or f"{running} active" + (
-        f", next at {timestamp(due.next)}" if due.next else ", never due again"
+        f", next at {timestamp(due.next)}" if due.next else ", no further run"
     )
     verdict = Verdict("Active", run.reason, message, ready=True, warning=run.reason == "MissedRun")
     gone = {change.key for change in run.changes if change.body is None}
@@ -218,21 +218,23 @@ def _run_due(
     when = timestamp(due)
     deadline = cron.get("startingDeadlineSeconds")
     if deadline is not None and now - due > deadline:
-        return _Run(reason="MissedRun", message=f"the run of {when} is skipped: it is more than {deadline} s late")
+        return _Run(
+            reason="MissedRun", message=f"the run of {when} is skipped: it is more than {deadline} seconds late"
+        )
     policy = str(cron.get("concurrencyPolicy") or "Allow")
     if policy == "Forbid" and active:
         # As with CronJob, it is made up for when the other ends, unless it is too late then.
         text = f"the run of {when} waits until BatchJob {active[0].key.name!r} has ended, then starts (concurrencyPolicy: Forbid)"
         if deadline is not None:
             text += (
-                f"; it is skipped if that takes longer than until {timestamp(due + deadline)} (startingDeadlineSeconds)"
+                f"; it is skipped if that does not happen before {timestamp(due + deadline)} (startingDeadlineSeconds)"
             )
         return _Run(over=False, reason="JobAlreadyActive", message=text)
     collided = [child for child in _newest_first(active)[:_MAX_COLLIDED] if _collided(child)]
     if policy == "Allow" and len(collided) == _MAX_COLLIDED:
         text = (
-            f"the run of {when} waits: the IDs of the last {_MAX_COLLIDED} runs belong to others, and so may the next one. "
-            f"It starts after you have deleted one of their BatchJobs, such as {collided[0].key.name!r}"
+            f"the run of {when} waits: the IDs of the last {_MAX_COLLIDED} runs have other owners, and the next one may, too. "
+            f"It starts after you delete one of their BatchJobs, such as {collided[0].key.name!r}"
         )
         return _Run(over=False, message=text)
     replaced = [_deletion(child) for child in active if not child.deleting] if policy == "Replace" else []

@@ -188,7 +188,7 @@ def _before_creation(resource: Resource, now: float) -> Plan | None:
     """Suspended or ended before it was created: nothing is done in Azure Batch, where a schedule makes its first job at once."""
     more: dict[str, tuple[bool, str, str]]
     if resource.annotations.get(TERMINATE):
-        message = f"the annotation {TERMINATE} ended the schedule before it was created"
+        message = f"the schedule was terminated by the annotation {TERMINATE} before it was created"
         phase, more = "Completed", {"Complete": (True, "Completed", message)}
     elif resource.spec.get("suspend"):
         message = "spec.suspend is true: nothing is created in Azure Batch"
@@ -254,15 +254,15 @@ def _verdict(resource: Resource, remote: Mapping[str, Any], changing: bool) -> V
             "Terminating", "Terminating", "the schedule is being terminated", ready=False, trend="Reconciling"
         )
     if changing:
-        return Verdict("Updating", "Updating", "the schedule is being changed", ready=False, trend="Reconciling")
+        return Verdict("Updating", "Updating", "updating the schedule", ready=False, trend="Reconciling")
     if state == "disabled":
-        message = "the schedule is disabled: no job is created"
+        message = "the schedule is disabled in Azure Batch and creates no jobs"
         more = {"Suspended": (True, "Suspended", message)}
         return Verdict("Suspended", "Suspended", message, ready=True, more=more)
     message = f"next job at {info['nextRunTime']}" if info.get("nextRunTime") else "no further job is due"
     if _never_ends(remote):
         message += (
-            "; its jobs never end by themselves, so no second job is created: set jobSpecification.onAllTasksComplete "
+            "; its jobs never end automatically, so no second job is created: set jobSpecification.onAllTasksComplete "
             "to terminatejob"
         )
         return Verdict("Active", "JobsNeverEnd", message, ready=True, warning=True)

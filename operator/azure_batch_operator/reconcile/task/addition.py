@@ -76,7 +76,7 @@ def _ended_before(scope: TaskScope) -> Plan | None:
     """A user has ended it."""
     if not pending_request(scope.resource, TERMINATE):
         return None
-    message = f"the annotation {TERMINATE} ended the task before it was added"
+    message = f"the task was terminated by the annotation {TERMINATE} before it was added"
     return _ended(scope, Verdict("Failed", "TaskEnded", message, ready=False, trend="Stalled"))
 
 

@@ -49,12 +49,12 @@ def _run_again(task: LiveTask) -> Plan | None:
     if not pending_request(resource, RETRY_FAILED) or not _is_to_run_again(task):
         return None
     if task.job_state in TAKES_NO_MORE:
-        text = f"job {job.id!r} is {task.job_state}, so none of its tasks can be run again: create a new job"
+        text = f"job {job.id!r} is {task.job_state}, so its tasks cannot be retried: create a new job"
         refused = dict(resource.status) | {"handled": handled(resource, RETRY_FAILED)}
         return Plan("add", status=refused, events=(Event("RetryRefused", text, "Warning"),))
     verdict = Verdict("Pending", "Retrying", "the task is to run again", ready=True)
     after = shown(task.scope, None, verdict) | {"handled": handled(resource, RETRY_FAILED)}
-    event = Event("Retrying", f"the task runs again, as the annotation {RETRY_FAILED} asks")
+    event = Event("Retrying", f"the task runs again, as requested by the annotation {RETRY_FAILED}")
     first = dict(resource.status)
     if retried_until(resource) is None:
         marks = retrying(resource, _end(task.remote))
@@ -81,8 +81,8 @@ def _show_blocked(task: LiveTask) -> Plan | None:
     if blocked_by is None or task.state != "active":
         return None
     text = (
-        f"BatchTask {blocked_by!r} has failed or never starts, so this one never starts: run the failed one again with "
-        f"the annotation {RETRY_FAILED} while the job is open, or delete this one"
+        f"BatchTask {blocked_by!r} has failed or never starts, so this task never starts: retry the failed one with "
+        f"the annotation {RETRY_FAILED} while the job is open, or delete this BatchTask"
     )
     verdict = Verdict("Pending", BLOCKED, text, ready=False, trend="Stalled")
     # No Event: there may be thousands of them for one that has failed.
@@ -131,7 +131,7 @@ def call_to(task: LiveTask, verb: str, body: Mapping[str, Any] | None = None) ->
 
 def _reason(task: LiveTask) -> str:
     info = (task.job.remote.get("executionInfo") or {}) if isinstance(task.job.remote, Mapping) else {}
-    return str(info.get("terminateReason") or "for a reason that it does not state")
+    return str(info.get("terminateReason") or "for an unknown reason")
 
 
 def _other_constraints(task: LiveTask) -> dict[str, Any] | None:

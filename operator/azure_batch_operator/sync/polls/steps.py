@@ -99,7 +99,7 @@ class Troubles:
         else:
             logger.error("Could not read %s %r", step.scope.what, step.scope.id, exc_info=error)
         # Of the first failure of its kind, without request id: a status says the same thing in the same words.
-        text = f"{step.scope.what} {step.scope.id!r} cannot be read: {_cause(error)}. It is tried again by itself"
+        text = f"{step.scope.what} {step.scope.id!r} cannot be read: {_cause(error)}. The operator retries this automatically"
         if _kind(trouble.text) != _kind(text):
             trouble.text = text
         former, trouble.keys = trouble.keys, step.keys
