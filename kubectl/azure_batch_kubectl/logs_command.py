@@ -18,7 +18,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.batch import BatchClient, BatchError
 from azure_batch_operator.batch.errors import ConflictError, NotFoundError
 
-MOST_FOLLOWED = 10
+MAX_FOLLOWED = 10
 _HAS_RUN = "state eq 'running' or state eq 'completed'"
 _FAILED = "executionInfo/result eq 'failure'"
 
@@ -112,8 +112,8 @@ async def _follow_all(client: BatchClient, job: str, wish: Wish) -> None:
     tasks: list[str] = []
     async for task in _listed(client, job, _FAILED if wish.failed else None):
         tasks.append(task)
-        if len(tasks) > MOST_FOLLOWED:
-            raise FailureError(f"job {job!r} has more than {MOST_FOLLOWED} tasks, too many to follow: give JOB/TASK")
+        if len(tasks) > MAX_FOLLOWED:
+            raise FailureError(f"job {job!r} has more than {MAX_FOLLOWED} tasks, too many to follow: give JOB/TASK")
     async with asyncio.TaskGroup() as group:
         for task in tasks:
             group.create_task(_prefixed(TaskFile(client, job, task, wish.path), wish))

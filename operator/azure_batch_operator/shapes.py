@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 _WRONG: Any = object()
-_LEAST, _MOST = -(2**63), 2**63 - 1
+_MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 _DURATION = re.compile(
     r"-?P(?!$)(?:\d{1,9}Y)?(?:\d{1,9}M)?(?:\d{1,9}W)?(?:\d{1,9}D)?"
@@ -149,11 +149,11 @@ def _truth(value: Any, _: list[str]) -> Any:
 def _whole(value: Any, _: list[str]) -> Any:
     if type(value) is float and value.is_integer():
         value = int(value)
-    return value if type(value) is int and _LEAST <= value <= _MOST else _WRONG
+    return value if type(value) is int and _MIN_INTEGER <= value <= _MAX_INTEGER else _WRONG
 
 
 def _number(value: Any, _: list[str]) -> Any:
-    return value if type(value) in (int, float) and abs(value) <= _MOST else _WRONG
+    return value if type(value) in (int, float) and abs(value) <= _MAX_INTEGER else _WRONG
 
 
 def _moment(value: Any, _: list[str]) -> Any:

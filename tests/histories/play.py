@@ -21,17 +21,15 @@ from support.stage.clock import StageLoop
 
 TICK = 5.0
 """Virtual seconds between two looks at whether an operator has to be started again."""
-QUIET_MOST = 7200.0
+MAX_QUIET = 7200.0
 """Virtual seconds after which a history that still moves is said to have no rest."""
-QUIET_LEAST = 2400.0
+MIN_QUIET = 2400.0
 """Virtual seconds that the quiet end takes at least, for what comes late by itself."""
 REST = 700.0
 """Virtual seconds for which nothing must change, after the last change."""
 
 
-def play(
-    history: History, *, disturb: Callable[[Stage], None] | None = None, quiet_least: float = QUIET_LEAST
-) -> Record:
+def play(history: History, *, disturb: Callable[[Stage], None] | None = None, quiet_least: float = MIN_QUIET) -> Record:
     """What happens when a history is played. The same history gives the same record (with PYTHONHASHSEED=0).
 
     Args:
@@ -83,7 +81,7 @@ class _Player:
     down_until: float = 0.0
     frozen: bool = False
     principal_secret: str = ""
-    quiet_least: float = QUIET_LEAST
+    quiet_least: float = MIN_QUIET
     undo: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
 
     @property
@@ -425,7 +423,7 @@ class _Player:
             await self._take(step)
         await self._keep_alive()
         begun, since, last = self.now, self.now, self._state()
-        while self.now - begun < QUIET_MOST:
+        while self.now - begun < MAX_QUIET:
             await self._advance(self.now + 150.0)
             state = self._state()
             if state != last:

@@ -18,7 +18,7 @@ from properties.paths import Path
 from properties.picture import Picture
 from properties.visits import Spec, Visit
 
-_MOST = 3
+_MAX_SHOWN = 3
 """Lines for one oracle at one step."""
 _UNDER_WAY = frozenset(
     {
@@ -52,7 +52,7 @@ def judged(visits: Sequence[Visit], paths: Sequence[Path], fresh: Callable[[Spec
         if visit.refusal:
             yield from _named(visit.step, visit.refusal, names)
             continue
-        for each in visit.moved[:_MOST]:
+        for each in visit.moved[:_MAX_SHOWN]:
             yield Violation(visit.step, "stable", each)
         generation, observed = (
             visit.body["metadata"]["generation"],
@@ -67,7 +67,7 @@ def judged(visits: Sequence[Visit], paths: Sequence[Path], fresh: Callable[[Spec
 
 
 def _compared(visit: Visit, new: Visit, text: str) -> Iterator[Violation]:
-    for each in new.moved[:_MOST]:
+    for each in new.moved[:_MAX_SHOWN]:
         yield Violation(f"fresh {visit.step}", "stable", each)
     if new.picture is None or visit.picture is None:
         yield Violation(visit.step, "differential", f"a new object is refused: {new.refusal}")
@@ -78,9 +78,9 @@ def _compared(visit: Visit, new: Visit, text: str) -> Iterator[Violation]:
         if unlike and not kept and not all(_is_of(each, text) for each in unlike):
             yield Violation(visit.step, "rollback", f"neither as before nor as a new object: {unlike[0]}")
         return
-    for each in unlike[:_MOST]:
+    for each in unlike[:_MAX_SHOWN]:
         yield Violation(visit.step, "differential", each)
-    for each in differences(new.picture.statuses, visit.picture.statuses)[:_MOST]:
+    for each in differences(new.picture.statuses, visit.picture.statuses)[:_MAX_SHOWN]:
         yield Violation(visit.step, "truthful", f"status {each}")
 
 

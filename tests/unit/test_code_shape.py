@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from azure_batch_operator.generate import ROOT
 MAX_LINES = 60
 MAX_PARAMETERS = 6
 """Besides self; more are a value with a name, such as `JobScope`."""
+OTHER_WORDS = re.compile(r"_?(MOST|LEAST|HIGHEST|LOWEST)(_[A-Z_]+)?|[A-Z_]+_(MOST|LEAST)")
+"""Of which constants for limits are not named."""
 FEW_PARAMETERS = ("operator/azure_batch_operator/reconcile", "operator/azure_batch_operator/sync")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -48,3 +51,14 @@ def test_no_decision_and_no_machinery_takes_many_parameters() -> None:
         if len(names := _parameters(node)) > MAX_PARAMETERS
     ]
     assert many == []
+
+
+def test_limits_are_named_max_and_min() -> None:
+    named = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for folder in ("operator", "emulator", "kubectl", "dev", "tests")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for name in re.findall(r"^[A-Z_]+(?=[ :,])", path.read_text(), re.MULTILINE)
+        if OTHER_WORDS.fullmatch(name)
+    ]
+    assert named == [], "write MAX_… and MIN_…"

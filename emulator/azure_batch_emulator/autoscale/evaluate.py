@@ -17,7 +17,7 @@ OPTION = "$NodeDeallocationOption"
 _ALIASES = {"$TargetDedicated": DEDICATED, "$TargetLowPriority": LOW_PRIORITY}
 OPTIONS = frozenset({"requeue", "terminate", "taskcompletion", "retaineddata"})
 # In all vectors of all steps together: 8 KB of formula could add vectors for minutes, and fill megabytes of results.
-MOST_ITEMS = 500_000
+MAX_ITEMS = 500_000
 
 
 @dataclass(slots=True)
@@ -102,8 +102,8 @@ def _value(expression: Expression, scope: Scope) -> Any:
             open_steps.pop()
             if isinstance(value, list):
                 scope.items += len(value)
-                if scope.items > MOST_ITEMS:
-                    raise _at(current, f"The evaluation handles more than {MOST_ITEMS} values of doubleVecs") from None
+                if scope.items > MAX_ITEMS:
+                    raise _at(current, f"The evaluation handles more than {MAX_ITEMS} values of doubleVecs") from None
         except EvaluationError as error:
             raise _at(current, str(error)) from None
         except (ArithmeticError, ValueError):

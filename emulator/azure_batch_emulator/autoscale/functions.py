@@ -30,8 +30,8 @@ def flatten(name: str, arguments: list[Any]) -> list[float]:
             numbers.append(argument)
         else:
             raise EvaluationError(f"Function {name} does not take a {kind(argument)}")
-        if len(numbers) > MOST_ITEMS:
-            raise EvaluationError(f"A doubleVec has at most {MOST_ITEMS} values")
+        if len(numbers) > MAX_ITEMS:
+            raise EvaluationError(f"A doubleVec has at most {MAX_ITEMS} values")
     return numbers
 
 
@@ -73,7 +73,7 @@ _ROUNDINGS: dict[str, Callable[[float], float]] = {
 
 
 # Far more than all samples of all variables; a vector of vectors doubles with each line that repeats it.
-MOST_ITEMS = 100_000
+MAX_ITEMS = 100_000
 
 
 def call(name: str, arguments: list[Any], now: float, source: random.Random) -> Any:

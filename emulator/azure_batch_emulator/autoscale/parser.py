@@ -10,8 +10,8 @@ from lark import Lark, Token, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 from lark.visitors import Transformer_NonRecursive
 
-MOST_BYTES = 8 * 1024
-MOST_STATEMENTS = 100
+MAX_BYTES = 8 * 1024
+MAX_STATEMENTS = 100
 
 _GRAMMAR = r"""
 start: [statement] (";" [statement])*
@@ -105,6 +105,6 @@ def parse(formula: str) -> list[Expression]:
         raise FormulaSyntaxError(f"Line {line}, Col {column}: Unexpected {at}.") from None
     except UnexpectedInput as error:
         raise FormulaSyntaxError(f"Line {error.line}, Col {error.column}: The formula cannot be read.") from None
-    if len(statements) > MOST_STATEMENTS:
-        raise FormulaSyntaxError(f"Line 1, Col 1: The formula has more than {MOST_STATEMENTS} statements.")
+    if len(statements) > MAX_STATEMENTS:
+        raise FormulaSyntaxError(f"Line 1, Col 1: The formula has more than {MAX_STATEMENTS} statements.")
     return statements

@@ -21,7 +21,7 @@ from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, UNIX_EPOCH_TICKS, 
 DEFAULT_INTERVAL = "PT15M"
 _FIRST_RUN = 10.0
 # A 32-bit integer, as every other count of nodes.
-_MOST_NODES = 2**31 - 1
+_MAX_NODES = 2**31 - 1
 _EVALUATION_ERROR = "The specified auto-scaling formula has evaluation error"
 _SYNTAX_ERROR = "The specified auto-scaling formula has a syntax error"
 
@@ -55,8 +55,8 @@ class AutoScale:
 
     def check_syntax(self, formula: str) -> None:
         """Raises BatchError 400 for a formula that is too long or does not parse."""
-        if len(formula.encode()) > parser.MOST_BYTES:
-            raise BatchError("AutoScalingFormulaTooLong", {"MaxLimit": parser.MOST_BYTES})
+        if len(formula.encode()) > parser.MAX_BYTES:
+            raise BatchError("AutoScalingFormulaTooLong", {"MaxLimit": parser.MAX_BYTES})
         try:
             parser.parse(formula)
         except parser.FormulaSyntaxError as error:
@@ -255,6 +255,6 @@ def _target(assigned: dict[str, Any], name: str, present: int) -> int:
     number = round_half_away(assigned[name])
     if number < 0:
         raise EvaluationError(f"Line 1, Col 1: The variable {name} must not be negative")
-    if number > _MOST_NODES:
-        raise EvaluationError(f"Line 1, Col 1: The variable {name} must not be greater than {_MOST_NODES}")
+    if number > _MAX_NODES:
+        raise EvaluationError(f"Line 1, Col 1: The variable {name} must not be greater than {_MAX_NODES}")
     return int(number)

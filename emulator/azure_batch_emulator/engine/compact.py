@@ -16,7 +16,7 @@ class Ended(NamedTuple):
 
 
 NOT_ENDED = Ended(None, "", None)
-_MOST_ENDS = 1024
+_MAX_ENDS = 1024
 _ENDS: dict[tuple[int | None, int], Ended] = {}
 
 
@@ -26,7 +26,7 @@ def ended(exit_code: int | None, failure: dict[str, Any] | None) -> Ended:
     found = _ENDS.get(key)
     if found is None:
         found = Ended(exit_code, "success" if failure is None else "failure", failure)
-        if len(_ENDS) < _MOST_ENDS:
+        if len(_ENDS) < _MAX_ENDS:
             # It keeps the failure, so that no other object gets its id.
             _ENDS[key] = found
     return found

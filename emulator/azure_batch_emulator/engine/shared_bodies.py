@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 # Beyond either the book costs more than it saves; it then begins again, and what is shared stays shared.
-_MOST_ENTRIES = 1024
+_MAX_ENTRIES = 1024
 _LONGEST_KEY = 4096
 
 
@@ -26,7 +26,7 @@ class SharedBodies:
         key = orjson.dumps(body)
         if len(key) > _LONGEST_KEY:
             return body
-        if len(self._bodies) >= _MOST_ENTRIES:
+        if len(self._bodies) >= _MAX_ENTRIES:
             self._bodies.clear()
         return self._bodies.setdefault(key, body)
 
@@ -34,7 +34,7 @@ class SharedBodies:
         """An equal string, perhaps another one."""
         if len(text) > _LONGEST_KEY:
             return text
-        if len(self._texts) >= _MOST_ENTRIES:
+        if len(self._texts) >= _MAX_ENTRIES:
             self._texts.clear()
         return self._texts.setdefault(text, text)
 

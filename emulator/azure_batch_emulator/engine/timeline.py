@@ -10,7 +10,7 @@ from azure_batch_emulator.engine.entities import Run
 from azure_batch_emulator.executors.base import RunResult
 from azure_batch_emulator.wire.ticks import format_timestamp
 
-MOST = 10_000
+MAX_ENTRIES = 10_000
 _Entry = tuple[str, str, str, str, int | None, int, int | None, str | None]
 
 
@@ -18,7 +18,7 @@ class Timeline:
     """Tries of commands: of tasks and subtasks, coordination commands of primaries, start, job preparation and release tasks."""
 
     def __init__(self) -> None:
-        self._ended: deque[_Entry] = deque(maxlen=MOST)
+        self._ended: deque[_Entry] = deque(maxlen=MAX_ENTRIES)
         self._count = 0
 
     def ended(self, run: Run, now: int, result: RunResult) -> None:

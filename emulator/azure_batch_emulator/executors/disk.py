@@ -29,9 +29,9 @@ NODE_DIRECTORIES = ("applications", "fsmounts", "shared", "startup", "volatile",
 _THROUGH = os.O_DIRECTORY | getattr(os, "O_PATH", os.O_RDONLY)
 _CHUNK = 64 * 1024
 # Smaller directories fit on a page.
-_LEAST_KEPT = 1000
+_MIN_KEPT = 1000
 # In all directories together; about 30 MB.
-_MOST_KEPT = 200_000
+_MAX_KEPT = 200_000
 # The clock of a file system has ticks: a change within one tick of another leaves the directory's time as it is.
 _TICK_NS = 2 * 10**9
 
@@ -66,8 +66,8 @@ class _Listings:
         settled = began - status.st_ctime_ns > _TICK_NS
         with self._lock:
             self._kept.pop(directory, None)
-            if settled and _LEAST_KEPT < len(found) <= _MOST_KEPT:
-                while self._count() + len(found) > _MOST_KEPT:
+            if settled and _MIN_KEPT < len(found) <= _MAX_KEPT:
+                while self._count() + len(found) > _MAX_KEPT:
                     del self._kept[next(iter(self._kept))]
                 self._kept[directory] = state, found
         return found

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 
-_MOST_STEPS = 1_000_000
+_MAX_STEPS = 1_000_000
 # One for each letter.
-_MOST_TOKENS = 26
+_MAX_TOKENS = 26
 
 
 def compare(kind: str, left: str, right: str, *, ignore_case: bool) -> bool:
@@ -40,7 +40,7 @@ def steps(text: str) -> range:
     """The numbers of ``for /l``: start, step and end, at most a million."""
     found = [int(word) for word in items(text) if re.fullmatch(r"[-+]?[0-9]{1,18}", word)][:3]
     start, step, end = (*found, 0, 0, 0)[:3]
-    return range(start, end + (1 if step >= 0 else -1), step)[:_MOST_STEPS] if step else range(0)
+    return range(start, end + (1 if step >= 0 else -1), step)[:_MAX_STEPS] if step else range(0)
 
 
 def skipped(options: str) -> int:
@@ -75,8 +75,8 @@ def _numbers(tokens: str) -> tuple[list[int], bool]:
     for part in tokens.replace("*", ",*").split(","):
         if match := re.fullmatch(r"([0-9]{1,9})(?:-([0-9]{1,9}))?", part):
             first = int(match[1])
-            numbers += range(first, int(match[2] or first) + 1)[:_MOST_TOKENS]
-    return numbers[:_MOST_TOKENS], "*" in tokens
+            numbers += range(first, int(match[2] or first) + 1)[:_MAX_TOKENS]
+    return numbers[:_MAX_TOKENS], "*" in tokens
 
 
 def pieces(value: str, parts: str | None) -> str:

@@ -15,12 +15,12 @@ from aiohttp import http_exceptions, web
 
 from azure_batch_emulator.wire.errors import BatchError
 
-MOST_BODY_BYTES = 1_048_576
-MOST_URL_CHARACTERS = 16_384
+MAX_BODY_BYTES = 1_048_576
+MAX_URL_CHARACTERS = 16_384
 # Longer lines are not even kept; the library's answer is replaced in `protocol`.
-MOST_LINE_BYTES = 65_536
+MAX_LINE_BYTES = 65_536
 # All bodies being received at one time: 64 of the largest.
-_MOST_AT_ONCE = 64
+_MAX_AT_ONCE = 64
 _BODY_SECONDS = 60.0
 _SINGLE_HEADERS = (
     "authorization",
@@ -50,9 +50,9 @@ def check_head(request: web.BaseRequest) -> None:
     """
     if not is_text(request.raw_path):
         raise BatchError("RequestUrlFailedToParse", {"Reason": "The URL is not valid UTF-8."})
-    if len(request.raw_path) > MOST_URL_CHARACTERS:
+    if len(request.raw_path) > MAX_URL_CHARACTERS:
         raise BatchError(
-            "RequestUrlFailedToParse", {"Reason": f"The URL is longer than {MOST_URL_CHARACTERS} characters."}
+            "RequestUrlFailedToParse", {"Reason": f"The URL is longer than {MAX_URL_CHARACTERS} characters."}
         )
     for name, value in request.headers.items():
         if not is_text(value):
@@ -89,7 +89,7 @@ class Bodies:
     """Receives bodies within a budget: no more than 64 at a time, and none beyond the service's limit."""
 
     def __init__(self) -> None:
-        self._places = asyncio.Semaphore(_MOST_AT_ONCE)
+        self._places = asyncio.Semaphore(_MAX_AT_ONCE)
 
     async def read(self, request: web.BaseRequest) -> bytes:
         """The body, unpacked.
@@ -102,7 +102,7 @@ class Bodies:
             return b""
         if request.content_length is None:
             raise BatchError("MissingContentLengthHeader")
-        if request.content_length > MOST_BODY_BYTES:
+        if request.content_length > MAX_BODY_BYTES:
             raise _too_large()
         async with self._places:
             try:
@@ -122,11 +122,11 @@ def _unpack(body: bytes, encoding: str) -> bytes:
         raise _header_error("Content-Encoding", encoding)
     unpacker = zlib.decompressobj(wbits=31 if encoding == "gzip" else 15)
     try:
-        unpacked = unpacker.decompress(body, MOST_BODY_BYTES + 1)
+        unpacked = unpacker.decompress(body, MAX_BODY_BYTES + 1)
     except zlib.error:
         reason = f"The request body is not encoded as {encoding}."
         raise BatchError("InvalidRequestBody", {"Reason": reason}) from None
-    if len(unpacked) > MOST_BODY_BYTES:
+    if len(unpacked) > MAX_BODY_BYTES:
         raise _too_large()
     if not unpacker.eof:
         raise BatchError("InvalidRequestBody", {"Reason": "The request body ends too early."})
@@ -134,4 +134,4 @@ def _unpack(body: bytes, encoding: str) -> bytes:
 
 
 def _too_large() -> BatchError:
-    return BatchError("RequestBodyTooLarge", {"MaxLimit": MOST_BODY_BYTES})
+    return BatchError("RequestBodyTooLarge", {"MaxLimit": MAX_BODY_BYTES})

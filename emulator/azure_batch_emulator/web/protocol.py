@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from aiohttp import http_exceptions, web
 
-from azure_batch_emulator.web.door import MOST_LINE_BYTES
+from azure_batch_emulator.web.door import MAX_LINE_BYTES
 from azure_batch_emulator.wire.errors import BatchError
 
 _LOG = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class DoorServer(web.Server):
     """
 
     def __init__(self, handler: Answering, failure: Failure, **options: Any) -> None:
-        options |= {"max_line_size": MOST_LINE_BYTES, "max_field_size": MOST_LINE_BYTES, "auto_decompress": False}
+        options |= {"max_line_size": MAX_LINE_BYTES, "max_field_size": MAX_LINE_BYTES, "auto_decompress": False}
         super().__init__(handler, request_factory=self._request, access_log=None, **options)
         self._failure = failure
 

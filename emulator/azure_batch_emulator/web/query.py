@@ -14,7 +14,7 @@ import orjson
 from azure_batch_emulator.schema.versions import CURRENT
 from azure_batch_emulator.wire.errors import invalid_query
 
-MOST_RESULTS = 1000
+MAX_RESULTS = 1000
 _NUMBER = re.compile(r"-?[0-9]{1,9}")
 # Recorded: $select does not hide this one.
 _ALWAYS_SHOWN = frozenset({"odata.metadata", "upgradePolicy"})
@@ -48,7 +48,7 @@ class Query:
             raise invalid_query(name, value, "The value must be true or false.")
         return True
 
-    def max_results(self, most: int = MOST_RESULTS) -> int:
+    def max_results(self, most: int = MAX_RESULTS) -> int:
         """Size of a page.
 
         Raises:

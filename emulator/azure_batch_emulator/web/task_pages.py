@@ -48,7 +48,7 @@ _TIMES = {
 # About 64 KiB of usual tasks.
 _TASKS_PER_BLOCK = 40
 # Characters of templates that are kept for the next block: those of several hundred usual tasks on as many nodes.
-_MOST_KEPT = 524_288
+_MAX_KEPT = 524_288
 
 
 class _Columns(NamedTuple):
@@ -139,7 +139,7 @@ class TaskPage:
         pieces[0] = f"{before}{pieces[0]}"
         if end is not None:
             pieces[-1] = f"{pieces[-1].removesuffix(',')}{end}"
-        if self._kept > _MOST_KEPT:
+        if self._kept > _MAX_KEPT:
             self._templates.clear()
             self._texts.clear()
             self._kept = 0

@@ -16,7 +16,7 @@ from azure_batch_emulator.web.task_pages import TaskPage
 from azure_batch_emulator.wire.errors import BatchError, invalid_body, invalid_property, missing_property
 from azure_batch_emulator.wire.ticks import etag, format_timestamp
 
-MOST_IN_COLLECTION = 100
+MAX_IN_COLLECTION = 100
 
 
 def create(request: Request) -> Reply:
@@ -34,8 +34,8 @@ def create_collection(request: Request) -> Reply:
         raise missing_property("value")
     if not isinstance(items, list):
         raise invalid_body("The property 'value' must be a list.")
-    if len(items) > MOST_IN_COLLECTION:
-        reason = f"A collection has at most {MOST_IN_COLLECTION} tasks."
+    if len(items) > MAX_IN_COLLECTION:
+        reason = f"A collection has at most {MAX_IN_COLLECTION} tasks."
         raise invalid_property("value", len(items), reason)
     job = request.service.job(request.parameters["jobId"])
     # Reported: a job that has ended refuses the whole collection, not its items one by one.

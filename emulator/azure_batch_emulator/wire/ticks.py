@@ -19,7 +19,7 @@ _THOUSANDS = [f"{number:04d}" for number in range(10_000)]
 _ONES = [f"{number:03d}".rstrip("0") for number in range(1000)]
 UNIX_EPOCH_TICKS = 621_355_968_000_000_000
 # The last tick of the year 9999, where the calendar of .NET ends too.
-MOST_TICKS = 3_155_378_975_999_999_999
+MAX_TICKS = 3_155_378_975_999_999_999
 _ISO = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
 )
@@ -32,7 +32,7 @@ def from_unix_ns(nanoseconds: int) -> int:
 
 def to_datetime(ticks: int) -> datetime:
     """An aware UTC datetime, cut to microseconds; a sum that left the calendar stands at its edge."""
-    ticks = min(max(ticks, 0), MOST_TICKS)
+    ticks = min(max(ticks, 0), MAX_TICKS)
     return _EPOCH + timedelta(microseconds=ticks // 10)
 
 
@@ -106,7 +106,7 @@ def parse_timestamp(text: str) -> int:
     if zone and zone not in "Zz":
         offset = (int(zone[1:3]) * 60 + int(zone[4:6])) * 60 * TICKS_PER_SECOND
         ticks -= offset if zone[0] == "+" else -offset
-    if not 0 <= ticks <= MOST_TICKS:
+    if not 0 <= ticks <= MAX_TICKS:
         raise ValueError(f"outside the years 1 to 9999: {text!r}")
     return ticks
 
@@ -129,7 +129,7 @@ def parse_http_date(text: str) -> int:
         ticks = (moment - _EPOCH) // timedelta(microseconds=1) * 10
     except (ValueError, TypeError, ArithmeticError, LookupError) as error:
         raise ValueError(f"not an RFC 1123 date: {text!r}") from error
-    if not 0 <= ticks <= MOST_TICKS:
+    if not 0 <= ticks <= MAX_TICKS:
         raise ValueError(f"outside the years 1 to 9999: {text!r}")
     return ticks
 

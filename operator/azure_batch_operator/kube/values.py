@@ -28,7 +28,7 @@ READS_APART = 0.5
 LONG_AGO = 0
 """A moment before all others: what is remembered will do."""
 _PLURALS = {"Secret": "secrets", "ConfigMap": "configmaps"}
-_MOST = 256
+_MAX_KNOWN = 256
 
 ValueKind = Literal["Secret", "ConfigMap"]
 
@@ -141,7 +141,7 @@ class ValueReader:
         if reading is not None and now >= reading.begins + self._remembered_for:
             reading = None
         if reading is None:
-            if len(self._known) >= _MOST:
+            if len(self._known) >= _MAX_KNOWN:
                 oldest = now - self._remembered_for
                 self._known = {each: entry for each, entry in self._known.items() if oldest < entry.begins}
             reading = self._start(identity, now)

@@ -23,7 +23,7 @@ from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, Source, references
 
 _TAILS = frozenset({"stdoutTail", "stderrTail"})
-_MOST = 512
+_MAX_KNOWN = 512
 """Values that are remembered of one namespace."""
 
 Read = Callable[[Resource, Iterable[Reference]], Awaitable[Mapping[Source, str]]]
@@ -53,7 +53,7 @@ class Hidden:
             if source.kind == "Secret":
                 known[source, value] = None
                 known.move_to_end((source, value))
-        while len(known) > _MOST:
+        while len(known) > _MAX_KNOWN:
             known.popitem(last=False)
 
     def sent(self, namespace: str) -> set[str]:

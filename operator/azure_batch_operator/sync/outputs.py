@@ -12,7 +12,7 @@ from itertools import islice
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.reconcile.observed import NO_OUTPUT, TaskOutput
 
-_MOST = 2000
+_MAX_OWED = 2000
 """Of what is owed at a time; whatever is more is left out."""
 
 
@@ -44,7 +44,7 @@ class Outputs:
         """Read the output of a task for these objects later."""
         for key in keys:
             self._late.pop(key, None)
-            if key in self._owed or len(self._owed) < _MOST:
+            if key in self._owed or len(self._owed) < _MAX_OWED:
                 self._owed[key] = owed
 
     def owed(self, number: int) -> list[tuple[Key, Owed]]:

@@ -45,10 +45,10 @@ SCALE = 60.0
 """Virtual seconds of a history within a real one. The emulator's time goes so much faster; the operator's does not."""
 REST = 12.0
 """Real seconds for which nothing must change in the end: more than two polls of an idle account."""
-QUIET_MOST = 300.0
+MAX_QUIET = 300.0
 """Real seconds after which a history that still moves, or breaks a rule, is judged as it is."""
 POLL_SECONDS, IDLE_POLL_SECONDS = 1.0, 5.0
-LEAST = IDLE_POLL_SECONDS + 1.0
+MIN_SECONDS = IDLE_POLL_SECONDS + 1.0
 """Real seconds that a fault lasts at least: so each poll meets the one that is there."""
 LEFT_OUT: Mapping[Rule, str] = {
     pace.calls_at_rest: "an idle account is polled every 5 s, not every minute, so that a history does not last an hour",
@@ -75,14 +75,14 @@ _GRACE = _START_SECONDS = 60.0
 
 
 def scaled(history: History, scale: float = SCALE) -> History:
-    """The history with real seconds: each lasting fault for `LEAST` at least."""
+    """The history with real seconds: each lasting fault for `MIN_SECONDS` at least."""
     return replace(history, steps=tuple(_scaled(each, scale) for each in history.steps))
 
 
 def _scaled(step: Step, scale: float) -> Step:
     args = dict(step.args)
     if "seconds" in args:
-        args["seconds"] = max(args["seconds"] / scale, LEAST if step.do in _LASTING else 0.0)
+        args["seconds"] = max(args["seconds"] / scale, MIN_SECONDS if step.do in _LASTING else 0.0)
     if step.do == "watch-delay":
         args["by"] = args["by"] / scale
     if "effect" in args:
@@ -516,7 +516,7 @@ class _Player:
         for step in stop_schedules(self.now, objects, self._all("/jobschedules"), namespaces):
             self._take(step)
         begun, since, last = self.now, self.now, self._state()
-        while self.now - begun < QUIET_MOST:
+        while self.now - begun < MAX_QUIET:
             self._advance(self.now - self.stood_still + 1.0)
             state = self._state()
             if state != last:

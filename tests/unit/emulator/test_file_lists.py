@@ -164,7 +164,7 @@ def test_a_directory_that_had_just_changed_when_it_was_read_for_long_is_read_aga
 
 
 def test_little_is_kept_of_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(disk, "_MOST_KEPT", 2500)
+    monkeypatch.setattr(disk, "_MAX_KEPT", 2500)
     files, top = flat(tmp_path, 2000)
     Scans(monkeypatch)
     for name in ("a", "b"):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from azure_batch_emulator.autoscale import evaluate
-from azure_batch_emulator.autoscale.parser import MOST_BYTES, parse
+from azure_batch_emulator.autoscale.parser import MAX_BYTES, parse
 from azure_batch_emulator.autoscale.samples import History, SampledMetric
 from azure_batch_operator.reconcile.pool.formulas import idle_guard, of_profile
 
@@ -29,7 +29,7 @@ def targets(formula: str, at: datetime = FRIDAY, **samples: list[float]) -> tupl
             history.take(history.begin + 30 * place, {f"${name}": value})
         metrics[f"${name}"] = SampledMetric(f"${name}", history, 100_000.0, at.timestamp(), lambda: 0.0)
     scope = evaluate.Scope(metrics, at.timestamp(), random.Random(1), {})  # noqa: S311
-    assert len(formula.encode()) < MOST_BYTES
+    assert len(formula.encode()) < MAX_BYTES
     result = evaluate.run(parse(formula), scope)
     return result[evaluate.DEDICATED], result[evaluate.LOW_PRIORITY], result[evaluate.OPTION]
 

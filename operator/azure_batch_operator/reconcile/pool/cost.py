@@ -16,7 +16,7 @@ from azure_batch_operator.reconcile.value_references import ResolutionError, Sou
 
 _NOT_BILLED = ("preempted", "deallocated")
 _DEFAULT_CURRENCY = "USD"
-_MOST = 1e9
+_MAX_PRICE = 1e9
 """Beyond this it is no price of a node and an hour. YAML has infinity, and integers that no float can hold."""
 
 
@@ -88,7 +88,7 @@ def _prices(reference: Mapping[str, Any], text: str, size: str) -> tuple[float, 
 
 
 def _number(value: Any) -> float | None:
-    ok = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MOST
+    ok = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MAX_PRICE
     return float(value) if ok else None
 
 

@@ -29,7 +29,7 @@ ASK_AGAIN = 900.0
 """Seconds after which a resize that fell short is asked for again."""
 TRY_AGAIN = 900.0
 """Seconds after which a formula that failed is tried again."""
-REMOVE_AGAIN, REMOVE_AGAIN_AT_MOST = 300.0, 3600.0
+REMOVE_AGAIN, MAX_REMOVE_AGAIN = 300.0, 3600.0
 """Seconds after which a resize that left nodes behind is asked for again: first, and at most."""
 STOP_PAUSE = 600.0
 """Seconds between two stops of a resize: an autoscaler that changes its mind must not keep a pool from ever getting nodes."""
@@ -94,7 +94,7 @@ def _wait(view: PoolView, remote: Mapping[str, Any], now: float) -> float:
     if over(remote):
         targets = tuple(int(remote.get(name, 0)) for name in TARGETS)
         tries = view.history.tries if view.history.targets == targets else 1
-        pause = min(REMOVE_AGAIN * 2 ** min(tries - 1, 10), REMOVE_AGAIN_AT_MOST)
+        pause = min(REMOVE_AGAIN * 2 ** min(tries - 1, 10), MAX_REMOVE_AGAIN)
     return pause - seconds_since(remote.get("allocationStateTransitionTime", ""), now)
 
 

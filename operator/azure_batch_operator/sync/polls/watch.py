@@ -18,8 +18,8 @@ from azure_batch_operator.sync.polls.tries import Tries
 
 _EAGER = 10.0
 """Seconds after a change in which each poll counts: what follows from it comes soon."""
-_RUNNING_AT_MOST = 20.0
-_AT_REST_AT_MOST = 600.0
+_MAX_WAIT_RUNNING = 20.0
+_MAX_WAIT_AT_REST = 600.0
 """Most seconds between two counts while tasks run, which may end unseen, and while none does."""
 
 
@@ -64,7 +64,7 @@ class Watch:
         since = max(self._changed_at, 0.0)
         quiet = now - since
         # At rest the interval doubles: what counts lag behind is found after at most twice the lag.
-        wait = min(_RUNNING_AT_MOST, quiet / 4) if running else min(_AT_REST_AT_MOST, self.counted_at - since)
+        wait = min(_MAX_WAIT_RUNNING, quiet / 4) if running else min(_MAX_WAIT_AT_REST, self.counted_at - since)
         return quiet < _EAGER or now - self.counted_at >= wait
 
     def counted(self, seen: Any, now: float, *, changed: bool) -> None:
