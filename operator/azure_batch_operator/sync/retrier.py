@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, BatchError, ConflictError, NotFoundError, PreconditionFailedError
+from azure_batch_operator.batch.wire import Task
 from azure_batch_operator.guard import refusal
 from azure_batch_operator.reconcile.annotations import is_later
 from azure_batch_operator.reconcile.error_classes import classify_error
@@ -182,11 +183,11 @@ class Retrier:
         A reactivated task is no longer in the list, so it is read to its end before any is.
         """
         failed, others = {}, 0
-        async for task in self._client.tasks.list(job_id, filter=_FAILED, select=_MEMBERS):
+        async for task in self._client.tasks.list(job_id, filter=_FAILED, select=_MEMBERS).of(Task):
             if claimed(task):
                 others += 1
             else:
-                failed[str(task["id"])] = _Failed(task.get("eTag"), str(task.get("stateTransitionTime") or ""))
+                failed[task.id] = _Failed(task.etag, task.state_transition_time or "")
         return failed, others
 
     async def _reactivate(

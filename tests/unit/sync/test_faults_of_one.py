@@ -17,6 +17,7 @@ from azure_batch_operator.sync.retrier import Retrier
 from azure_batch_operator.sync.store import Store
 from azure_batch_operator.sync.submitter import Reports, Submitter
 from support.jumping_loop import run_jumping
+from support.typed import Listed
 
 BAD, GOOD = Key(Kind.JOB, "default", "bad"), Key(Kind.JOB, "default", "good")
 SPEC = {"tasks": [{"id": "a", "commandLine": "true"}]}
@@ -30,8 +31,11 @@ class Client:
         self.added: list[str] = []
         self.reactivated: list[str] = []
 
-    async def list(self, job_id: str, *, filter: str | None = None, **_: Any) -> AsyncIterator[dict[str, str]]:
-        for id in ("a",) if filter else ():
+    def list(self, job_id: str, *, filter: str | None = None, **_: Any) -> Listed:
+        return Listed(self._tasks(("a",) if filter else ()))
+
+    async def _tasks(self, ids: tuple[str, ...]) -> AsyncIterator[dict[str, str]]:
+        for id in ids:
             yield {"id": id}
 
     async def reactivate(self, job_id: str, task_id: str, **_: Any) -> None:

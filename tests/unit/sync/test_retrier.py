@@ -12,6 +12,7 @@ from azure_batch_operator.batch import InvalidRequestError
 from azure_batch_operator.sync.feeder import Incarnation
 from azure_batch_operator.sync.retrier import Retrier
 from support.jumping_loop import run_jumping
+from support.typed import Listed
 
 KEY = Key(Kind.JOB, "default", "one")
 FIRST = Incarnation(KEY, "uid", "2026-01-01T00:00:00Z")
@@ -28,8 +29,11 @@ class Client:
         self.lists = 0
         self.refuses: Exception | None = None
 
-    async def list(self, job_id: str, **_: Any) -> AsyncIterator[dict[str, str]]:
+    def list(self, job_id: str, **_: Any) -> Listed:
         self.lists += 1
+        return Listed(self._failed())
+
+    async def _failed(self) -> AsyncIterator[dict[str, str]]:
         for id in ("a", "b"):
             yield {"id": id}
 

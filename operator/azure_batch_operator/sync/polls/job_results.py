@@ -69,7 +69,7 @@ class JobReader(Poll):
         if ended:
             pending = self._client.tasks.list(id, filter="state ne 'completed'", select=("id",), **options())
             number = 0
-            async for _ in pending:
+            async for _ in pending.of(Task):
                 number += 1
             results.unfinished = number
 
