@@ -44,6 +44,7 @@ from azure_batch_operator.sync.credentials import SignIn
 from azure_batch_operator.sync.queue import Urgency, WorkQueue
 from azure_batch_operator.sync.resync import resync
 from azure_batch_operator.sync.store import Store
+from azure_batch_operator.sync.wake import Trigger
 
 logger = logging.getLogger(__name__)
 
@@ -157,9 +158,9 @@ class App:
         registry = kopf.OperatorRegistry()
         watch.register(
             registry,
-            controller.on_created,
-            controller.on_upsert,
-            lambda resource: controller.on_delete(resource.key, resource.uid, version=resource.version),
+            controller.triggers.on_created,
+            controller.triggers.on_upsert,
+            lambda resource: controller.triggers.on_delete(resource.key, resource.uid, version=resource.version),
             self._stop.set,
         )
         watching = self._start(group, "watch", watch.run(registry, settings.namespaces, self._stop))
@@ -234,14 +235,14 @@ class _Parts:
 
     async def list_all(self, namespaces: Collection[str]) -> int:
         """Compare everything with the API server; the number of objects."""
-        controller, queue = self.controller, self.queue
+        controller = self.controller
         return await resync(
             self.cluster.api,
             self.store,
             namespaces,
-            lambda resource: controller.on_upsert(resource, Urgency.REFRESH),
-            lambda resource: controller.on_delete(resource.key, resource.uid, deleted=False),
-            lambda key: queue.add(key, Urgency.REFRESH),
+            lambda resource: controller.triggers.on_upsert(resource, Urgency.REFRESH),
+            lambda resource: controller.triggers.on_delete(resource.key, resource.uid, deleted=False),
+            lambda key: controller.wake.wake(Trigger.RESYNC, key),
         )
 
 
@@ -249,8 +250,8 @@ def _assemble(api: KubeApi, cluster_id: str, settings: Settings) -> _Parts:
     store = Store()
     queue: WorkQueue[Key] = WorkQueue()
     # Both report to the controller, which needs them itself.
-    writer = StatusWriter(api, store.get, lambda resource: controller.on_status_written(resource))
-    namespaces = Namespaces(api, settings.namespaces, lambda name: controller.namespace_changed(name))
+    writer = StatusWriter(api, store.get, lambda resource: controller.triggers.on_status_written(resource))
+    namespaces = Namespaces(api, settings.namespaces, lambda name: controller.triggers.namespace_changed(name))
     cluster = Cluster(cluster_id, api, writer, EventRecorder(api), namespaces)
     controller = Controller(cluster, store, queue, _options(settings))
     return _Parts(cluster, store, queue, controller)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from azure_batch_operator.generate import ROOT
+from azure_batch_operator.sync.wake import Trigger
 
 PACKAGE = ROOT / "operator" / "azure_batch_operator"
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
@@ -40,3 +41,12 @@ def test_the_tour_names_enough() -> None:
     assert len(FILES) > 40
     assert len(MEMBERS) > 5
     assert Path(PACKAGE, "sync", "executor.py").is_file()
+
+
+def test_the_page_shows_what_wakes_what() -> None:
+    shown = PAGE.partition("| What happened | Who notices | What is queued |\n|---|---|---|\n")[2].partition("\n\n")[0]
+    rows = [
+        f"| {each.value.event} | {each.value.noticed} | {'; '.join(target.value for target in each.value.targets)} |"
+        for each in Trigger
+    ]
+    assert shown.splitlines() == rows

@@ -31,14 +31,12 @@ from azure_batch_operator.reconcile.error_classes import ClassifiedError, RetryC
 from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Feed, ObjectChange, Plan, Table
 from azure_batch_operator.reconcile.standard_plans import confirming, failed
 from azure_batch_operator.sync.accounts import Session
-from azure_batch_operator.sync.backoff import Backoff
 from azure_batch_operator.sync.calls import active_tasks, cleared, has_ended, is_absent, make
 from azure_batch_operator.sync.cluster import Cluster
 from azure_batch_operator.sync.feeder import Incarnation
-from azure_batch_operator.sync.landing import Landing
+from azure_batch_operator.sync.memory import Memory, intent_of
 from azure_batch_operator.sync.queue import WorkQueue
 from azure_batch_operator.sync.store import Store
-from azure_batch_operator.sync.transitions import Transitions
 
 logger = logging.getLogger(__name__)
 
@@ -76,11 +74,6 @@ class EffectRefusedError(Exception):
         self.wait = wait
 
 
-def intent_of(resource: Resource) -> Hashable:
-    """What the user wants of an object: a refusal that was meant for something else does not count."""
-    return resource.uid, resource.generation, resource.deleting, tuple(sorted(resource.annotations.items()))
-
-
 def _action(change: ObjectChange) -> Hashable:
     return "object", str(change.key)
 
@@ -110,36 +103,25 @@ class Told:
     secrets: Callable[[str], Collection[str]] = lambda _: ()
 
 
+def halt(resource: Resource, session: Session) -> None:
+    """Let nothing go on that is under way for the object; `carry_out` of a plan that wants it begins again."""
+    session.feeder.stop(Incarnation(resource.key, resource.uid), None)
+    session.retrier.stop(resource.key)
+    session.operations.stop(resource.key)
+    session.submitter.withdraw(resource.key)
+
+
 class Executor:
     """Carries out the plans of all kinds."""
 
-    def __init__(self, cluster: Cluster, store: Store, queue: WorkQueue[Key], told: Told) -> None:
+    def __init__(self, cluster: Cluster, store: Store, queue: WorkQueue[Key], told: Told, memory: Memory) -> None:
         self._api, self._store, self._queue = cluster.api, store, queue
         self._writer, self._events, self._cluster, self._told = cluster.writer, cluster.events, cluster.id, told
-        self.landing = Landing()
-        self.backoff = Backoff(lambda: asyncio.get_running_loop().time())
-        self._transitions = Transitions()
+        self.landing, self.backoff, self._transitions = memory.landing, memory.backoff, memory.transitions
         self._few = Few()
         self._absent_jobs: dict[tuple[Key, Absence], tuple[float, asyncio.Task[bool]]] = {}
         self._ended: dict[tuple[Key, Ended], tuple[float, asyncio.Task[bool]]] = {}
         self._active: dict[tuple[Key, str], tuple[float, asyncio.Task[frozenset[str]]]] = {}
-
-    def forget(self, resource: Resource) -> None:
-        """The object is gone."""
-        self.backoff.forget(resource.key)
-        self.landing.forget(resource.uid)
-        self._transitions.forget(resource.key)
-
-    def is_held(self, resource: Resource, call: Call) -> bool:
-        """Whether a call was refused and waits for its next try."""
-        return self.backoff.held(resource.key, call.action, intent_of(resource), call.content) is not None
-
-    def halt(self, resource: Resource, session: Session) -> None:
-        """Let nothing go on that is under way for the object; `carry_out` of a plan that wants it begins again."""
-        session.feeder.stop(Incarnation(resource.key, resource.uid), None)
-        session.retrier.stop(resource.key)
-        session.operations.stop(resource.key)
-        session.submitter.withdraw(resource.key)
 
     async def carry_out(self, resource: Resource, plan: Plan, session: Session | None) -> None:
         """Make the world follow a plan.
@@ -151,7 +133,7 @@ class Executor:
             BatchError: if the service does not say whether what the plan relies on is so.
         """
         if plan.halts and session is not None:
-            self.halt(resource, session)
+            halt(resource, session)
         if plan.finalizer == "add":
             self.landing.claim(resource.uid)
         if plan.finalizer == "add" and not resource.has_finalizer:

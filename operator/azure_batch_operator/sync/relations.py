@@ -156,17 +156,6 @@ class Relations:
         account = self._store.get(key) if key else None
         return resource if account is None else with_defaults(resource, account.spec)
 
-    def of_account(self, key: Key) -> list[Resource]:
-        """Objects that live in the account, directly or through their pool or job."""
-        found: dict[Key, Resource] = {}
-        pending = self._store.dependents(key)
-        while pending:
-            each = pending.pop()
-            if each.key not in found:
-                found[each.key] = each
-                pending += self._store.dependents(each.key)
-        return list(found.values())
-
     def users(self, key: Key) -> list[Resource]:
         """Objects that keep an account: those in namespaces that it allows, and those that may have something in it all the same.
 
@@ -176,7 +165,7 @@ class Relations:
         account = self._store.get(key)
         if account is None:
             return []
-        return [each for each in self.of_account(key) if self._is_user(each, account)]
+        return [each for each in self._store.residents(key) if self._is_user(each, account)]
 
     def _is_user(self, resource: Resource, account: Resource) -> bool:
         if resource.key.kind is Kind.OPERATION:
@@ -188,6 +177,12 @@ class Relations:
             # It has no note of its account, and only the operator writes statuses.
             return ever_created(resource)
         return pinned_account(resource) == account.key
+
+    def guests(self, pool: Resource) -> list[Resource]:
+        """Objects of other namespaces that may be on a pool: they name it by its ID, or their job does."""
+        account = self.account_key(pool)
+        found = self._store.residents(account) if account else []
+        return [each for each in found if each.key.namespace != pool.key.namespace]
 
     def needs_secret(self, but: Key, secret: str | None) -> bool:
         """Whether an account of the same namespace, other than `but`, signs in with this Secret and is used."""

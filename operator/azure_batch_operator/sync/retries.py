@@ -177,20 +177,20 @@ class Retries:
             raise gone from None
         return ids, others
 
-    def woken(self, before: Resource, job: Resource) -> list[Key]:
-        """Who waits for news of a job whose status was written: its retries for its end, and the former job until all is in."""
-        found = []
-        if has_ended(job) and not has_ended(before):
-            found = [
-                each.key for each in self._store.dependents(job.key, Kind.JOB) if retry.source_key(each) == job.key
-            ]
-        done = has_ended(job) or retry.all_in(job)
-        if done and not (has_ended(before) or retry.all_in(before)):
-            each: Resource | None = job
-            while each is not None and (key := retry.source_key(each)) is not None and key not in found:
-                found.append(key)
-                each = self._store.get(key)
-        return found
+
+def retries_of(store: Store, job: Resource) -> list[Key]:
+    """The BatchJobs that run tasks of this one again."""
+    return [each.key for each in store.dependents(job.key, Kind.JOB) if retry.source_key(each) == job.key]
+
+
+def former_jobs(store: Store, job: Resource) -> list[Key]:
+    """The BatchJobs whose tasks this one runs again: the one that it names, the one that that one names, and so on."""
+    found: list[Key] = []
+    current: Resource | None = job
+    while current is not None and (key := retry.source_key(current)) is not None and key not in found:
+        found.append(key)
+        current = store.get(key)
+    return found
 
 
 def _nothing(name: str, others: int) -> str:

@@ -166,6 +166,17 @@ class Store:
         """Objects that name `key` in their spec."""
         return [self._objects[each] for each in self._dependents.get(key, ()) if kind is None or each.kind is kind]
 
+    def residents(self, key: Key) -> list[Resource]:
+        """Objects that live in the account, directly or through their pool or job."""
+        found: dict[Key, Resource] = {}
+        pending = self.dependents(key)
+        while pending:
+            each = pending.pop()
+            if each.key not in found:
+                found[each.key] = each
+                pending += self.dependents(each.key)
+        return list(found.values())
+
     def _unlink(self, resource: Resource) -> None:
         for target in references(resource):
             links = self._dependents[target]

@@ -30,12 +30,11 @@ from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.pool.changes import with_note
 from azure_batch_operator.reconcile.reconcile_policy import Policy
 from azure_batch_operator.sync import controller as module
-from azure_batch_operator.sync.accounts import Pacing
+from azure_batch_operator.sync.accounts import Listeners, Pacing
 from azure_batch_operator.sync.cluster import Cluster
 from azure_batch_operator.sync.controller import Controller, Options
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.queue import WorkQueue
-from azure_batch_operator.sync.relations import Relations
 from azure_batch_operator.sync.store import Store
 from support.jumping_loop import run_jumping
 from unit.objects import CLUSTER, POOL_SPEC, owned, resource
@@ -102,6 +101,7 @@ class Scene:
         self.controller = Controller(
             Cluster(CLUSTER, self, self, self, namespaces), self.store, self.queue,  # type: ignore[arg-type]
             Options(HostPolicy(), None, Pacing(), Policy.MANAGE, workers=1),  # type: ignore[arg-type]
+            self.accounts,  # type: ignore[arg-type]
         )  # fmt: skip
         nobody = SimpleNamespace(forget=lambda *_: None, withdraw=lambda *_: None, stop=lambda *_: None)
         self._session = SimpleNamespace(
@@ -110,13 +110,15 @@ class Scene:
             mirror=self.mirror, interest=Interest(), poller=self,
             submitter=nobody, feeder=nobody, retrier=nobody, operations=nobody, health=Health(True), url="https://a.example",
         )  # fmt: skip
-        self.controller.accounts = self  # type: ignore[assignment]
-        self.controller._relations = Relations(self.store, self, namespaces)  # type: ignore[arg-type]
         self.store.put(ACCOUNT)
 
     # --- in place of the world ---
 
     permit = None
+
+    def accounts(self, listeners: Listeners) -> Scene:
+        self.listeners = listeners
+        return self
 
     async def request(self, method: str, path: str, **_: Any) -> dict[str, Any]:
         if "/secrets/" in path:
@@ -171,7 +173,7 @@ class Scene:
         self.mirror.pools_of = {Owned.by(CLUSTER, POOL): pools}
         self.mirror.pools.replace(began, pools)
         self.mirror.jobs.replace(began, [])
-        self.controller.changed([POOL.key])
+        self.listeners.changed([POOL.key])
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -205,7 +207,7 @@ def test_a_refusal_that_a_newer_look_explains_is_nothing_to_show(refusal: BatchE
         async with scene.running():
             scene.poll(remote(allocationState="resizing"))
             scene.pools.refusals = [refusal]
-            scene.controller.on_upsert(POOL)
+            scene.controller.triggers.on_upsert(POOL)
             await scene.quiet()
             assert scene.pools.asked == ["stop_resize"]
             assert scene.reason == "Resizing"
@@ -226,7 +228,7 @@ def test_the_same_refusal_after_a_newer_look_is_trouble() -> None:
         scene.pools.refusals = [RESIZED_MEANWHILE] * 3
         async with scene.running():
             scene.poll(remote(allocationState="resizing"))
-            scene.controller.on_upsert(POOL)
+            scene.controller.triggers.on_upsert(POOL)
             await scene.quiet()
             scene.poll(remote(allocationState="resizing"))
             await scene.quiet()
@@ -243,13 +245,13 @@ def test_what_needs_a_person_is_a_warning_once_and_no_poll_goes_round_its_backof
         scene = Scene()
         scene.pools.refusals = [InvalidRequestError("wrong size", code="InvalidPropertyValue", status=400)] * 2
         async with scene.running():
-            scene.controller.on_upsert(POOL)
+            scene.controller.triggers.on_upsert(POOL)
             for tries in (1, 2):
                 for _ in range(10):
                     scene.poll(remote())
                     await scene.quiet()
                 assert scene.pools.asked == ["resize"] * tries
-                scene.controller.on_upsert(replace(POOL, status=dict(scene.statuses[-1]), version=tries + 1))
+                scene.controller.triggers.on_upsert(replace(POOL, status=dict(scene.statuses[-1]), version=tries + 1))
                 await asyncio.sleep(70.0 if tries == 1 else 100.0)
         warnings = [event for event in scene.events if event.startswith("Warning")]
         assert warnings == ["Warning InvalidPropertyValue: InvalidPropertyValue: wrong size"]
@@ -262,7 +264,7 @@ def test_what_went_well_in_between_counts() -> None:
     async def life() -> None:
         scene = Scene()
         async with scene.running():
-            scene.controller.on_upsert(POOL)
+            scene.controller.triggers.on_upsert(POOL)
             for _ in range(3):
                 scene.pools.refusals = [RESIZED_MEANWHILE]
                 for state in ("resizing", "steady"):
@@ -282,11 +284,11 @@ def test_a_pool_that_was_replaced_is_deleted_once() -> None:
         replaced = remote(creationTime="2026-01-01T00:00:00Z")
         new = remote(id="one-g2", creationTime="2026-01-02T00:00:00Z", targetDedicatedNodes=6, currentDedicatedNodes=6)
         async with scene.running():
-            scene.controller.on_upsert(replace(POOL, spec=SPEC | {"updateStrategy": "Recreate"}))
+            scene.controller.triggers.on_upsert(replace(POOL, spec=SPEC | {"updateStrategy": "Recreate"}))
             scene.poll(replaced, new)
             await scene.quiet()
             assert scene.pools.asked == ["delete"]
-            scene.controller.changed([POOL.key])
+            scene.controller.wake.changed([POOL.key])
             await scene.quiet()
             scene.poll(replaced | {"state": "deleting"}, new)
             await scene.quiet()
@@ -303,7 +305,7 @@ def test_a_secret_that_is_wrong_is_looked_at_every_few_seconds(reason: str, leas
         scene = Scene()
         scene.account = Health(True, reason, "to be done")
         async with scene.running():
-            scene.controller.on_upsert(replace(ACCOUNT, version=2, generation=2))
+            scene.controller.triggers.on_upsert(replace(ACCOUNT, version=2, generation=2))
             await asyncio.sleep(59.0)
         assert least <= scene.refreshes <= most
 
@@ -324,7 +326,7 @@ def test_nothing_is_looked_at_in_a_circle(monkeypatch: pytest.MonkeyPatch) -> No
     async def life() -> None:
         scene = Scene()
         async with scene.running():
-            scene.controller.on_upsert(POOL)
+            scene.controller.triggers.on_upsert(POOL)
             await asyncio.sleep(10.0)
 
     run_jumping(life())
@@ -340,12 +342,12 @@ def test_a_namespace_that_was_annotated_just_before_a_deletion_keeps_the_pool() 
     async def life() -> None:
         scene = Scene()
         async with scene.running():
-            scene.controller.on_upsert(POOL)
+            scene.controller.triggers.on_upsert(POOL)
             scene.poll(remote())
             await scene.quiet()
             scene.pools.asked.clear()
             scene.namespace = DETACH
-            scene.controller.on_upsert(replace(POOL, deleting=True, version=2))
+            scene.controller.triggers.on_upsert(replace(POOL, deleting=True, version=2))
             scene.poll(remote())
             await scene.quiet()
         assert scene.pools.asked == []
@@ -359,12 +361,12 @@ def test_a_namespace_whose_annotation_was_taken_away_just_before_a_deletion_does
         scene = Scene()
         scene.namespace = DETACH
         async with scene.running():
-            scene.controller.on_upsert(POOL)
+            scene.controller.triggers.on_upsert(POOL)
             scene.poll(remote())
             await scene.quiet()
             scene.pools.asked.clear()
             scene.namespace = {}
-            scene.controller.on_upsert(replace(POOL, deleting=True, version=2))
+            scene.controller.triggers.on_upsert(replace(POOL, deleting=True, version=2))
             scene.poll(remote())
             await scene.quiet()
         assert scene.pools.asked == ["delete"]
@@ -379,7 +381,7 @@ def test_a_namespace_is_read_anew_only_for_what_cannot_be_undone() -> None:
         wanted = SPEC["targetDedicatedNodes"]
         renamed = remote(targetDedicatedNodes=wanted, currentDedicatedNodes=wanted, displayName="theirs")
         async with scene.running():
-            scene.controller.on_upsert(POOL)
+            scene.controller.triggers.on_upsert(POOL)
             for _ in range(5):
                 scene.poll(renamed)
                 await scene.quiet()

@@ -63,11 +63,11 @@ async def test_a_verb_acts_once_however_slow_the_api_server_is(monkeypatch: pyte
     running = [asyncio.create_task(controller.run()), asyncio.create_task(writer.run())]
     try:
         task = resource(Kind.TASK, TASK_SPEC, annotations={TERMINATE: "1"})
-        controller.on_upsert(task)
+        controller.triggers.on_upsert(task)
         for _ in range(3):
             while queue.active_since() or len(queue):
                 await asyncio.sleep(0)
-            controller.changed([task.key])
+            controller.wake.changed([task.key])
     finally:
         for each in running:
             each.cancel()

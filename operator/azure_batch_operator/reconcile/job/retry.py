@@ -119,6 +119,11 @@ def all_in(job: Resource) -> bool:
     return "tasksFingerprint" in job.status
 
 
+def is_done(job: Resource) -> bool:
+    """Whether the job needs the one whose tasks it runs again no more: all are in, or it has ended."""
+    return has_ended(job) or all_in(job)
+
+
 def refusal(job: Resource, former: Resource | None) -> ResolutionError | None:
     """Why tasks of the former job cannot run again, as far as the objects tell; None if they can."""
     name = job.spec["retryOf"]["name"]

@@ -1,0 +1,55 @@
+"""From a BatchAccount to its plan: opens its session, sees to its Secret, and counts who uses it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.kube.namespaces import Namespaces
+from azure_batch_operator.reconcile.account import lifecycle as account_plans
+from azure_batch_operator.reconcile.account.problems import needs_a_person
+from azure_batch_operator.reconcile.plan import Plan
+from azure_batch_operator.sync.accounts import Accounts
+from azure_batch_operator.sync.credentials import account_secret
+from azure_batch_operator.sync.queue import WorkQueue
+from azure_batch_operator.sync.relations import Relations
+from azure_batch_operator.sync.secret_keeper import SecretKeeper
+
+_SECRET_LOOKED_AT_EVERY = 60.0
+# Somebody is at it, and waits for the operator to see it.
+_WRONG_SECRET_LOOKED_AT_EVERY = 5.0
+
+
+@dataclass(frozen=True)
+class AccountDecider:
+    """Decides about BatchAccounts, which have no account themselves."""
+
+    accounts: Accounts
+    relations: Relations
+    namespaces: Namespaces
+    keeper: SecretKeeper
+    queue: WorkQueue[Key]
+
+    async def close(self, key: Key) -> None:
+        """A BatchAccount is gone: end its session, and let its Secret go if no other account needs it."""
+        await self.accounts.close(key)
+        await self.keeper.forget(key, needed=self.relations.needs_secret(key, self.keeper.secret(key)))
+
+    async def plan(self, resource: Resource) -> Plan:
+        """What to do about it."""
+        key = resource.key
+        terminating = resource.deleting and (await self.namespaces.fresh(key.namespace)).terminating
+        version = await self.accounts.refresh(account_plans.pinned(resource), terminating=terminating)
+        health = self.accounts.health(key)
+        users, offer = self.relations.users(key), self.accounts.offer(key)
+        secret = account_secret(resource)
+        wanted = (bool(users) and not resource.released) or self.relations.needs_secret(key, secret)
+        kept = {str(each) for each in (resource.status.get("keptSecret"), self.keeper.secret(key)) if each} - {secret}
+        others = [each for each in kept if not self.relations.needs_secret(key, each)]
+        keeping = await self.keeper.look(key, secret, wanted=wanted, others=others, version=version)
+        plan = account_plans.plan(resource, health, users, time.time(), offer, keeping)
+        pause = _WRONG_SECRET_LOOKED_AT_EVERY if needs_a_person(health.reason) else _SECRET_LOOKED_AT_EVERY
+        requeue_after = min(plan.requeue_after or pause, pause)
+        self.queue.add_after(resource.key, requeue_after)
+        return plan

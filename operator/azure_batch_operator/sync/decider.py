@@ -1,0 +1,166 @@
+"""From an object to its plan: reads what it names, applies its policy, and has the kind's `plan` decide."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from azure_batch_operator.api.base import RETRY_FAILED
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.batch import BatchError
+from azure_batch_operator.kube.api import KubeError
+from azure_batch_operator.kube.namespaces import Namespaces
+from azure_batch_operator.reconcile import reconcile_policy as policies
+from azure_batch_operator.reconcile.annotations import is_stopping, pending_request, stop_only
+from azure_batch_operator.reconcile.job.retry import with_settings
+from azure_batch_operator.reconcile.plan import Plan, Unconfirmed
+from azure_batch_operator.reconcile.reconcile_policy import Policy
+from azure_batch_operator.reconcile.standard_plans import beside, waiting
+from azure_batch_operator.reconcile.value_references import ResolutionError
+from azure_batch_operator.sync import observe as views
+from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.executor import halt
+from azure_batch_operator.sync.feeder import Incarnation
+from azure_batch_operator.sync.inputs import LOOKED_AT_EVERY, Inputs
+from azure_batch_operator.sync.queue import WorkQueue
+from azure_batch_operator.sync.relations import Relations
+from azure_batch_operator.sync.retries import Retries
+from azure_batch_operator.sync.store import Store
+
+_MORE_URGENT = frozenset({"OwnershipConflict", "JobGone", "PendingDeadlineExceeded"})
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a decision is made from.
+
+    Attributes:
+        namespaces: their annotations may state a policy.
+        relations: accounts, pools and jobs of objects.
+        inputs: ConfigMaps and Secrets.
+        retries: tasks that jobs run again.
+        context: all else.
+        policy: of objects that state none.
+    """
+
+    namespaces: Namespaces
+    relations: Relations
+    inputs: Inputs
+    retries: Retries
+    context: views.Context
+    policy: Policy
+
+
+class Decider:
+    """Decides about objects, one at a time."""
+
+    def __init__(self, store: Store, queue: WorkQueue[Key], sources: Sources) -> None:
+        self._store, self._queue, self._policy = store, queue, sources.policy
+        self._namespaces, self._relations, self._context = sources.namespaces, sources.relations, sources.context
+        self._inputs, self._retries = sources.inputs, sources.retries
+
+    async def plan(self, resource: Resource) -> tuple[Resource, Plan, Session | None]:
+        """What to do about an object of any kind but BatchAccount; the object as it was read, and the session for the calls."""
+        resource, plan, session = await self._decide(resource)
+        try:
+            return resource, await self._inputs.hidden(resource, plan), session
+        except KubeError:
+            if not (resource.deleting or is_stopping(resource)):
+                raise
+            # What stops does not wait for Secrets; what is to be said follows with the next pass.
+            self._queue.add_after(resource.key, LOOKED_AT_EVERY)
+            return resource, replace(plan, status=None), session
+
+    async def _decide(self, resource: Resource) -> tuple[Resource, Plan, Session | None]:
+        known = (await self._namespaces.find(resource.key.namespace)).annotations
+        result = await self._plan_in(resource, known)
+        if not policies.irreversible(resource, result[1]):
+            return result
+        # Somebody may have annotated the namespace just now, such as with detach-on-delete before a deletion.
+        fresh = (await self._namespaces.fresh(resource.key.namespace)).annotations
+        return result if policies.stated(fresh) == policies.stated(known) else await self._plan_in(resource, fresh)
+
+    async def _plan_in(self, resource: Resource, namespace: Mapping[str, str]) -> tuple[Resource, Plan, Session | None]:
+        """Decide about an object, under the annotations of its namespace."""
+        if resource.deleting and self._context.unclaimed(resource):
+            return resource, Plan(finalizer="remove", unconfirmed=Unconfirmed.NEVER_CREATED), None
+        policy = policies.policy_of(resource, namespace, self._policy)
+        session = self._relations.session(resource)
+        if session is not None and (policies.halts(resource, policy) or not self._relations.is_let_in(resource)):
+            halt(resource, session)
+        elif session is not None and pending_request(resource, RETRY_FAILED) is None:
+            # Somebody has taken the annotation off before all of the failed tasks were run again.
+            session.retrier.stop(resource.key)
+        if policy is None:
+            return resource, policies.unknown(resource, namespace, time.time()), None
+        if resource.deleting and policy is Policy.DETACH:
+            return resource, policies.detached(resource), None
+        plan, session = Plan(), None
+        try:
+            resource, missing = await self._read(resource)
+            if self._is_superseded(resource):
+                return resource, Plan(), None
+            account, session = self._relations.account(resource)
+            resource = self._relations.with_defaults(resource)
+            plan = views.plan(self._context, resource, account, session, time.time())
+            if policy is Policy.SKIP:
+                plan = policies.observed_only(resource, plan, time.time())
+            if missing is not None or is_stopping(resource):
+                stop = stop_only(resource, plan)
+                if stop is not None:
+                    return resource, stop, session
+            if missing is not None and (plan.status or {}).get("state") != "completed" and not _comes_first(plan):
+                raise missing
+            if plan.feed is not None and session is not None:
+                job = Incarnation(resource.key, resource.uid, plan.feed.created)
+                if session.feeder.is_busy(job, plan.feed.fingerprint):
+                    # What is under way needs no values; to put them into all tasks with every pass would hold up everybody.
+                    plan = replace(plan, feed=None, tasks_of=None)
+            return resource, await self._inputs.completed(resource, plan), session
+        except ResolutionError as error:
+            waits = waiting(resource, error.reason, str(error), time.time(), warning=True)
+            shown = beside(plan.status, waits.status)
+            told = replace(waits, status=shown, requeue_after=waits.requeue_after or LOOKED_AT_EVERY)
+            # What the spec asked for before is brought in no more.
+            told = replace(told, feeds_only=plan.feeds_only, incarnation=plan.incarnation)
+            if policy is Policy.SKIP:
+                told = policies.observed_only(resource, told, time.time())
+            return resource, told, session
+
+    async def _read(self, resource: Resource) -> tuple[Resource, ResolutionError | KubeError | BatchError | None]:
+        """Read what an object names: a job comes with the tasks of its ConfigMaps, or with those that it runs again.
+
+        Returns:
+            The object as far as it could be read, and why not all of it: it can be stopped all the same.
+
+        Raises:
+            KubeError, BatchError: if the API server or the service is out of reach, and nothing is to be stopped.
+        """
+        try:
+            if resource.key.kind is Kind.JOB:
+                again = "retryOf" in resource.spec
+                resource = await (self._retries if again else self._inputs).with_tasks(resource)
+            await self._inputs.read_prices(resource)
+            await self._inputs.read_taken(resource)
+        except ResolutionError as error:
+            return replace(resource, spec=with_settings(resource)), error
+        except (KubeError, BatchError) as error:
+            if not is_stopping(resource):
+                raise
+            return replace(resource, spec=with_settings(resource)), error
+        return resource, None
+
+    def _is_superseded(self, resource: Resource) -> bool:
+        """Whether the manifest has changed since this pass began; the change has queued the object again."""
+        current = self._store.get(resource.key)
+        return current is None or (current.uid, current.generation) != (resource.uid, resource.generation)
+
+
+def _comes_first(plan: Plan) -> bool:
+    """Whether a plan only says what is more urgent than a list of tasks that cannot be read, and does not depend on it."""
+    if plan.calls or plan.feed is not None or plan.retry is not None:
+        return False
+    found = [each for each in (plan.status or {}).get("conditions") or () if each["type"] == "Stalled"]
+    return any(each["reason"] in _MORE_URGENT for each in found)
