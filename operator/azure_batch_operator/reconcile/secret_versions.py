@@ -73,6 +73,11 @@ class ValueVersions:
         """By property."""
         return {name: each.digest for name, each in self.taken.items()}
 
+    @property
+    def held(self) -> dict[str, str]:
+        """Those that the pool or schedule has."""
+        return {name: digest for name, digest in self.digests.items() if name not in self.changed}
+
 
 NO_VALUES = ValueVersions()
 

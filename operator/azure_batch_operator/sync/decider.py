@@ -28,6 +28,7 @@ from azure_batch_operator.sync.queue import WorkQueue
 from azure_batch_operator.sync.relations import Relations
 from azure_batch_operator.sync.retries import Retries
 from azure_batch_operator.sync.store import Store
+from azure_batch_operator.sync.subscriptions import subscribe
 
 _MORE_URGENT = frozenset({"OwnershipConflict", "JobGone", "PendingDeadlineExceeded"})
 
@@ -104,7 +105,10 @@ class Decider:
                 return resource, Plan(), None
             account, session = self._relations.account(resource)
             resource = self._relations.with_defaults(resource)
-            plan = views.plan(self._context, resource, account, session, time.time())
+            decision = views.plan(self._context, resource, account, session, time.time())
+            if session is not None:
+                subscribe(session, resource.key, decision.subscription)
+            plan = decision.plan
             if policy is Policy.SKIP:
                 plan = policies.observed_only(resource, plan, time.time())
             if missing is not None or is_stopping(resource):

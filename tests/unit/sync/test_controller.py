@@ -29,7 +29,7 @@ from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.pool.changes import with_note
 from azure_batch_operator.reconcile.reconcile_policy import Policy
-from azure_batch_operator.sync import controller as module
+from azure_batch_operator.sync import observe as views
 from azure_batch_operator.sync.accounts import Listeners, Pacing
 from azure_batch_operator.sync.cluster import Cluster
 from azure_batch_operator.sync.controller import Controller, Options
@@ -315,13 +315,13 @@ def test_a_secret_that_is_wrong_is_looked_at_every_few_seconds(reason: str, leas
 def test_nothing_is_looked_at_in_a_circle(monkeypatch: pytest.MonkeyPatch) -> None:
     passes = 0
 
-    def at_once(*_: Any) -> Plan:
+    def at_once(*_: Any) -> views.Decision:
         nonlocal passes
         passes += 1
         assert passes < 1000
-        return Plan(requeue_after=0.0)
+        return views.Decision(Plan(requeue_after=0.0))
 
-    monkeypatch.setattr(module.views, "plan", at_once)
+    monkeypatch.setattr(views, "plan", at_once)
 
     async def life() -> None:
         scene = Scene()

@@ -47,10 +47,11 @@ class Surroundings:
 
 
 async def test_a_verb_acts_once_however_slow_the_api_server_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    def plan(context: Any, one: Resource, *_: Any) -> Plan:
+    def plan(context: Any, one: Resource, *_: Any) -> views.Decision:
         if pending_request(one, TERMINATE) is None:
-            return Plan()
-        return Plan(status={"phase": "Failed", "handled": handled(one, TERMINATE)}, events=(Event("Ended", ""),))
+            return views.Decision(Plan())
+        ended = {"phase": "Failed", "handled": handled(one, TERMINATE)}
+        return views.Decision(Plan(status=ended, events=(Event("Ended", ""),)))
 
     monkeypatch.setattr(views, "plan", plan)
     around, store = Surroundings(), Store()

@@ -36,12 +36,12 @@ def test_a_failed_task_leaves_its_dependents_without_hope_unless_its_job_goes_on
 def test_a_spec_that_the_crd_would_have_refused_says_so_and_can_be_deleted(spec: dict[str, Any], words: str) -> None:
     one = resource(Kind.JOB, JOB_SPEC | spec)
     context = views.Context(Store(), CLUSTER)
-    decision = views.plan(context, one, ACCOUNT, None, NOW)
+    decision = views.plan(context, one, ACCOUNT, None, NOW).plan
     assert decision.calls == ()
     ready = next(each for each in (decision.status or {})["conditions"] if each["type"] == "Ready")
     assert ready["reason"] == "InvalidSpec"
     assert words in ready["message"]
     leaving = resource(Kind.JOB, JOB_SPEC | spec, deleting=True)
-    assert views.plan(context, leaving, ACCOUNT, None, NOW).finalizer == "remove"
+    assert views.plan(context, leaving, ACCOUNT, None, NOW).plan.finalizer == "remove"
     done = resource(Kind.JOB, JOB_SPEC | spec, status={"phase": "Succeeded", "observedGeneration": 1})
-    assert views.plan(context, done, ACCOUNT, None, NOW) == Plan()
+    assert views.plan(context, done, ACCOUNT, None, NOW).plan == Plan()

@@ -4,6 +4,7 @@ The plans in `reconcile` are pure; this is where their arguments come from. The 
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
@@ -15,25 +16,27 @@ from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remot
 from azure_batch_operator.reconcile.unreadable import with_problem
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.observe import job, operation, pool, schedule, task
-from azure_batch_operator.sync.observe.context import Context
+from azure_batch_operator.sync.observe.context import Context, Decision, Subscription
 from azure_batch_operator.sync.observe.job import fingerprint
 from azure_batch_operator.sync.observe.task import blocks_dependents
 
-__all__ = ["Context", "blocks_dependents", "fingerprint", "plan", "waits"]
+__all__ = ["Context", "Decision", "Subscription", "blocks_dependents", "fingerprint", "plan", "waits"]
 
-_PLANS: Mapping[Kind, Callable[[Context, Resource, AccountView, Session | None, float], Plan]] = {
+_PLANS: Mapping[Kind, Callable[[Context, Resource, AccountView, Session | None, float], Decision]] = {
     Kind.POOL: pool.plan,
     Kind.JOB: job.plan,
     Kind.TASK: task.plan,
     Kind.SCHEDULE: schedule.plan,
     Kind.OPERATION: operation.plan,
 }
-_REMOTES: Mapping[Kind, Callable[[Context, Resource, Session], tuple[Remote | ObservedTask, str | None]]] = {
-    Kind.POOL: lambda *_: (Absent.UNKNOWN, None),
+_REMOTES: Mapping[
+    Kind, Callable[[Context, Resource, Session], tuple[Remote | ObservedTask, str | None, tuple[str, ...]]]
+] = {
+    Kind.POOL: lambda *_: (Absent.UNKNOWN, None, ()),
     Kind.JOB: job.seen,
     Kind.TASK: task.seen,
     Kind.SCHEDULE: schedule.seen,
-    Kind.OPERATION: lambda *_: (Absent.UNKNOWN, None),
+    Kind.OPERATION: lambda *_: (Absent.UNKNOWN, None, ()),
 }
 _OPEN: Mapping[Kind, Callable[[Resource], bool]] = {
     Kind.JOB: job.is_open,
@@ -43,7 +46,7 @@ _OPEN: Mapping[Kind, Callable[[Resource], bool]] = {
 }
 
 
-def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
+def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Decision:
     """Decide about one object of any kind but BatchAccount, which has no account.
 
     Args:
@@ -52,21 +55,22 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     """
     if not resource.deleting and waits(resource) and (found := _unfit(context, resource)):
         stalled = fitness.stalled(resource, found, now)
-        return _stopping(context, resource, stalled, session) if account.usable and session else stalled
+        return _stopping(context, resource, stalled, session) if account.usable and session else Decision(stalled)
     decided = _PLANS[resource.key.kind](context, resource, account, session, now)
-    return (
-        decided if session is None else with_problem(resource, decided, session.mirror.problems.get(resource.key), now)
-    )
+    if session is None:
+        return decided
+    return replace(decided, plan=with_problem(resource, decided.plan, session.mirror.problems.get(resource.key), now))
 
 
-def _stopping(context: Context, resource: Resource, stalled: Plan, session: Session) -> Plan:
+def _stopping(context: Context, resource: Resource, stalled: Plan, session: Session) -> Decision:
     """What the user wants to be stopped is stopped, whatever is wrong with the spec."""
     if not is_stopping(resource):
-        return stalled
-    remote, parent = _REMOTES[resource.key.kind](context, resource, session)
+        return Decision(stalled)
+    remote, parent, path = _REMOTES[resource.key.kind](context, resource, session)
+    wanted = Subscription(path)
     if isinstance(remote, Absent) or not adoption.ours(remote, resource, context.cluster, context.others):
-        return stalled
-    return stopping.stopping(resource, stalled, remote, parent)
+        return Decision(stalled, wanted)
+    return Decision(stopping.stopping(resource, stalled, remote, parent), wanted)
 
 
 def _unfit(context: Context, resource: Resource) -> list[str]:

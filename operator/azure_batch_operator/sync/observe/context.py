@@ -1,16 +1,17 @@
-"""What every kind's view needs: the other objects, and the name of this cluster."""
+"""What every kind's view is made from, and what comes of it: observing changes nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
-from azure_batch_operator.reconcile.plan import Call
+from azure_batch_operator.reconcile.plan import Call, Plan
 from azure_batch_operator.reconcile.secret_versions import Taken
 from azure_batch_operator.reconcile.value_references import ResolutionError
-from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.mirror import JobSubscription
 from azure_batch_operator.sync.store import Store
 from azure_batch_operator.sync.task_sources import Sourced
 
@@ -48,7 +49,52 @@ class Context:
     unfit: dict[Key, tuple[str, int, list[str]]] = field(default_factory=dict)
 
 
-def interested(session: Session, resource: Resource, *path: str) -> None:
-    """Have the poller tell the object what becomes of `path`: the id of a pool or job, or of a job and its task."""
-    if session.interest.add(resource.key, *path):
-        session.poller.request_poll()
+@dataclass(frozen=True)
+class Remembered:
+    """What an object's pool or schedule is known to have from now on.
+
+    Attributes:
+        id: of the pool or schedule.
+        digests: of values from Secrets and ConfigMaps, by property.
+        start_task: the start task that all nodes of a pool should have run, if the object wants to know which have not.
+    """
+
+    id: str
+    digests: Mapping[str, str]
+    start_task: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """What an object needs to be told from now on; `sync.subscriptions` has the services of its account follow it.
+
+    Attributes:
+        path: the ids of pools, the id of a job or schedule, or job id and task id; empty if that stays as it was.
+        ended: whether nothing of it is polled or done any more.
+        job: what is to be asked of its job besides.
+        ours: whether that job is known to be the object's.
+        tail_lines: last lines of both outputs of its task, whatever the result; None for the usual.
+        jobs_of_pools: whether the jobs on its pools are to be listed.
+        remembered: what its pool or schedule has.
+        output_shown: whether the output that came after its task's end stands in the plan.
+    """
+
+    path: tuple[str, ...] = ()
+    ended: bool = False
+    job: JobSubscription | None = None
+    ours: bool = False
+    tail_lines: int | None = None
+    jobs_of_pools: bool = False
+    remembered: Remembered | None = None
+    output_shown: bool = False
+
+
+NOTHING_NEW = Subscription()
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is to be done about an object, and what it needs to be told from now on."""
+
+    plan: Plan
+    subscription: Subscription = NOTHING_NEW

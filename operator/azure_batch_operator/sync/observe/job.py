@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,7 +19,7 @@ from azure_batch_operator.reconcile.job import task_sources as sources
 from azure_batch_operator.reconcile.job.lifecycle import is_open
 from azure_batch_operator.reconcile.job.scope import NO_POOL, NOT_ALLOWED, JobScope, TargetPoolView, TasksView
 from azure_batch_operator.reconcile.job.suspension import pool_id
-from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS
 from azure_batch_operator.reconcile.status import seconds_since
 from azure_batch_operator.reconcile.task.scope import is_blocked
@@ -28,7 +27,7 @@ from azure_batch_operator.reconcile.task.scope import is_open as is_open_task
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.feeder import Incarnation
 from azure_batch_operator.sync.mirror import JobResults, JobSubscription
-from azure_batch_operator.sync.observe.context import Context, interested
+from azure_batch_operator.sync.observe.context import Context, Decision, Subscription
 from azure_batch_operator.sync.observe.pools import batch_pool, foreign, id_pool, pool_view
 from azure_batch_operator.sync.polls.base import TAIL_LINES
 from azure_batch_operator.sync.polls.jobs import pool_of
@@ -36,28 +35,18 @@ from azure_batch_operator.sync.polls.jobs import pool_of
 __all__ = ["fingerprint", "is_open", "plan"]
 
 
-def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
+def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Decision:
     """Decide about one BatchJob."""
     if session is None:
         pool = _pool(context, resource, None, Absent.UNKNOWN)
         origin = _fingerprints(context, resource)[1]
         named, retried = _named(context, resource), _retry(context, resource)
-        return plans.plan(
-            JobScope(
-                resource, account, pool, Absent.UNKNOWN, None, context.cluster, now, origin, named=named, retry=retried
-            )
+        scope = JobScope(
+            resource, account, pool, Absent.UNKNOWN, None, context.cluster, now, origin, named=named, retry=retried
         )
-    id = resource.remote_id
-    if is_open(resource):
-        interested(session, resource, id)
-        known = session.mirror.jobs.get(id)
-        ours = isinstance(known, Mapping) and adoption.ours(known, resource, context.cluster, context.others)
-        session.interest.subscribe(resource.key, id, _wish(resource.spec, resource.status), ours=ours)
-    else:
-        session.interest.drop(resource.key)
-        session.feeder.forget(resource.key)
-        session.retrier.forget(resource.key)
-    remote = session.mirror.jobs.get(id)
+        return Decision(plans.plan(scope))
+    remote = session.mirror.jobs.get(resource.remote_id)
+    wanted = _subscription(context, resource, remote)
     print_, origin = _fingerprints(context, resource)
     if isinstance(remote, Mapping):
         noted, digits = job_changes.noted_tasks(remote)
@@ -68,22 +57,31 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
             # Whatever the ConfigMaps held, it is in.
             print_ = noted
     created = remote.get("creationTime") if isinstance(remote, Mapping) else None
-    tasks = _tasks(context, resource, session, print_, Incarnation(resource.key, resource.uid, created))
+    tasks = None
+    if (results := session.mirror.results.get(resource.remote_id.lower())) is not None:
+        job = Incarnation(resource.key, resource.uid, created)
+        tasks = _tasks(context, resource, session, print_, job, results)
+        tasks = replace(tasks, others_pending=_tasks_pending(context, resource, session, now))
     pool = _pool(context, resource, session, remote)
     named = _named(context, resource)
     cluster, others = context.cluster, context.others
-    return plans.plan(
-        JobScope(
-            resource, account, pool, remote, tasks, cluster, now, origin, others,
-            named=named, fingerprint=print_, retry=_retry(context, resource), held_by=_held_by(context, resource),
-        )
+    scope = JobScope(
+        resource, account, pool, remote, tasks, cluster, now, origin, others,
+        named=named, fingerprint=print_, retry=_retry(context, resource), held_by=_held_by(context, resource),
     )  # fmt: skip
+    return Decision(plans.plan(scope), wanted)
 
 
-def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote, None]:
+def _subscription(context: Context, job: Resource, remote: Remote) -> Subscription:
+    if not is_open(job):
+        return Subscription(ended=True)
+    ours = isinstance(remote, Mapping) and adoption.ours(remote, job, context.cluster, context.others)
+    return Subscription((job.remote_id,), job=_wish(job.spec, job.status), ours=ours)
+
+
+def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote, None, tuple[str, ...]]:
     """The job as the last poll saw it, whatever the spec says of it."""
-    interested(session, resource, resource.remote_id)
-    return session.mirror.jobs.get(resource.remote_id), None
+    return session.mirror.jobs.get(resource.remote_id), None, (resource.remote_id,)
 
 
 def _retry(context: Context, job: Resource) -> Mapping[str, Any] | None:
@@ -160,10 +158,9 @@ def _pool(context: Context, job: Resource, session: Session | None, remote: Remo
     return replace(view, remote=session.mirror.pools.get(here), nodes=counts, foreign=other)
 
 
-def _tasks(context: Context, resource: Resource, session: Session, print_: str, job: Incarnation) -> TasksView | None:
-    results = session.mirror.results.get(resource.remote_id.lower())
-    if results is None:
-        return None
+def _tasks(
+    context: Context, resource: Resource, session: Session, print_: str, job: Incarnation, results: JobResults
+) -> TasksView:
     feed = session.feeder.state(job)
     if feed is not None and feed.fingerprint != print_:
         feed = None
@@ -180,7 +177,6 @@ def _tasks(context: Context, resource: Resource, session: Session, print_: str, 
         complete=feed.complete if feed else False,
         refused=feed.refused if feed else None,
         retry_in=session.feeder.retry_in(job, print_),
-        others_pending=_tasks_pending(context, resource, session),
         others_in=_tasks_in(context, resource, job.created) if results.unfinished is not None else 0,
         others_blocked=_tasks_blocked(context, resource, results),
         fingerprint=print_,
@@ -219,9 +215,9 @@ def _tasks_blocked(context: Context, job: Resource, results: JobResults) -> int:
     return sum(is_blocked(task) for task in context.store.dependents(job.key, Kind.TASK))
 
 
-def _tasks_pending(context: Context, job: Resource, session: Session) -> bool:
+def _tasks_pending(context: Context, job: Resource, session: Session, now: float) -> bool:
     """Whether BatchTasks of the job are not in yet, or may still be on their way from the same `apply`."""
-    table, now = session.mirror.tasks.get(job.remote_id.lower()), time.time()
+    table = session.mirror.tasks.get(job.remote_id.lower())
     return any(
         seconds_since(task.created, now) < GRACE_SECONDS
         or (is_open_task(task) and (table is None or isinstance(table.get(task.remote_id), Absent)))

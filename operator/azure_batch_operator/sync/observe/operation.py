@@ -8,11 +8,11 @@ from azure_batch_operator.reconcile.operation import lifecycle as plans
 from azure_batch_operator.reconcile.operation.lifecycle import is_open
 from azure_batch_operator.reconcile.operation.order import Reach, Request
 from azure_batch_operator.reconcile.operation.verbs import verb_of
-from azure_batch_operator.reconcile.plan import AccountView, Plan
+from azure_batch_operator.reconcile.plan import AccountView
 from azure_batch_operator.reconcile.pool.recreate import id_in_use
 from azure_batch_operator.reconcile.standard_plans import other_name
 from azure_batch_operator.sync.accounts import Session
-from azure_batch_operator.sync.observe.context import Context
+from azure_batch_operator.sync.observe.context import Context, Decision, Subscription
 
 __all__ = ["is_open", "plan"]
 
@@ -20,15 +20,13 @@ _MISSING = {Kind.POOL: "PoolNotFound", Kind.JOB: "JobNotFound", Kind.SCHEDULE: "
 _NAMED = {"poolRef": Kind.POOL, "jobRef": Kind.JOB, "scheduleRef": Kind.SCHEDULE}
 
 
-def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
+def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Decision:
     """Decide about one BatchOperation."""
-    if session is not None and not is_open(resource):
-        session.operations.forget(resource.key)
     view = _view(context, resource)
     if session is not None:
         progress = session.operations.progress(resource.key, resource.uid)
         view = plans.View(view.request, view.missing, progress)
-    return plans.plan(resource, account, view, now)
+    return Decision(plans.plan(resource, account, view, now), Subscription(ended=not is_open(resource)))
 
 
 def _view(context: Context, resource: Resource) -> plans.View:

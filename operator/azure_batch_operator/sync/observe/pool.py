@@ -19,8 +19,8 @@ from azure_batch_operator.reconcile.pool.recreate import id_in_use, ids_once_use
 from azure_batch_operator.reconcile.pool.scope import PoolScope, PoolView
 from azure_batch_operator.reconcile.secret_versions import compared, plain
 from azure_batch_operator.sync.accounts import Session
-from azure_batch_operator.sync.mirror import RemoteTable
-from azure_batch_operator.sync.observe.context import Context, interested
+from azure_batch_operator.sync.mirror import PoolNotes, RemoteTable
+from azure_batch_operator.sync.observe.context import Context, Decision, Remembered, Subscription
 from azure_batch_operator.sync.observe.pools import pool_in_use, pools_of
 from azure_batch_operator.sync.polls.jobs import pool_of
 
@@ -28,13 +28,18 @@ _LOOK_AGAIN = 1.0
 _UPDATES = frozenset({"update_pool", "replace_pool_properties"})
 
 
-def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
+def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Decision:
     """Decide about one BatchPool."""
     if session is None:
-        return plans.plan(PoolScope(resource, account, PoolView(), context.cluster, now))
-    view = _view(context, session, resource)
+        return Decision(plans.plan(PoolScope(resource, account, PoolView(), context.cluster, now)))
+    owned = pools_of(context, session, resource)
+    view = _view(context, session, resource, owned)
     scope = PoolScope(resource, account, view, context.cluster, now, context.others)
-    result = plans.plan(scope)
+    return Decision(_decide(context, session, scope), _subscription(context, session, resource, owned, view))
+
+
+def _decide(context: Context, session: Session, scope: PoolScope) -> Plan:
+    resource, view, result = scope.resource, scope.view, plans.plan(scope)
     if any(context.held(resource, call) for call in result.calls if call.verb in _UPDATES):
         # Nodes that are to go cost money, whatever the service refuses to change meanwhile.
         beside = plans.plan(replace(scope, view=replace(view, update_refused=True)))
@@ -60,35 +65,59 @@ def _unseen(pools: RemoteTable[Mapping[str, Any]], base: str, others: Sequence[s
     return pools.get(base) is Absent.UNKNOWN or any(pools.pending(each) for each in (*others, family))
 
 
-def _view(context: Context, session: Session, resource: Resource) -> PoolView:
+def _others(resource: Resource, owned: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Ids (lower case) of the pools of an object but the one that is named like it."""
+    return sorted({str(pool["id"]).lower() for pool in owned} - {resource.remote_id.lower()})
+
+
+def _leaves_when_idle(resource: Resource) -> bool:
+    return resource.deleting and resource.spec.get("deletionPolicy") == "DeleteWhenIdle"
+
+
+def _subscription(
+    context: Context, session: Session, resource: Resource, owned: Sequence[Mapping[str, Any]], view: PoolView
+) -> Subscription:
+    others = {*_others(resource, owned), id_in_use(resource).lower()} - {resource.remote_id.lower()}
+    known = None
+    if not isinstance(view.remote, Absent) and adoption.ours(view.remote, resource, context.cluster, context.others):
+        # What an object says that names somebody else's pool does not count.
+        known = Remembered(str(view.remote["id"]), view.values.held, _watched_start_task(resource))
+    return Subscription(
+        (resource.remote_id, *sorted(others)),
+        jobs_of_pools=bool(view.older) or _leaves_when_idle(resource),
+        remembered=known,
+    )
+
+
+def _watched_start_task(resource: Resource) -> Mapping[str, Any] | None:
+    """The start task that all nodes should have run, if the object wants to know which have not."""
+    return resource.spec.get("startTask") if resource.spec.get("startTaskUpdate") == "Reboot" else None
+
+
+def _view(context: Context, session: Session, resource: Resource, owned: Sequence[Mapping[str, Any]]) -> PoolView:
     mirror, base = session.mirror, resource.remote_id
-    owned = pools_of(context, session, resource)
-    ids = sorted({base.lower(), *(str(pool["id"]).lower() for pool in owned)} - {base.lower()})
-    interested(session, resource, base, *sorted({*ids, id_in_use(resource).lower()} - {base.lower()}))
+    ids = _others(resource, owned)
     _, replaced = in_use(owned)
     older = [pool for pool in replaced if not stays(resource, pool)]
     leaving = [str(pool["id"]) for pool in owned if pool.get("state") == "deleting"]
-    leaves_when_idle = resource.deleting and resource.spec.get("deletionPolicy") == "DeleteWhenIdle"
-    if session.interest.watch_jobs(resource.key, wanted=bool(older) or leaves_when_idle):
-        session.poller.request_poll()
+    leaves_when_idle = _leaves_when_idle(resource)
     jobs_on = _jobs_on(session) if older or leaves_when_idle else None
     remote = pool_in_use(context, session, resource)
     following = next_id(resource, (str(pool["id"]) for pool in owned))
     if _recreates(resource) and _unseen(mirror.pools, base, ids, following):
         remote = Absent.UNKNOWN
     id = (id_in_use(resource) if isinstance(remote, Absent) else str(remote["id"])).lower()
-    notes = mirror.notes[id]
+    notes = mirror.notes.get(id) or PoolNotes()
     jobs = _jobs(context, session, resource)
     taken, missing = context.taken.get(resource.key, {}), context.missing.get(resource.key, {})
     values = compared(taken, notes.digests, remote, missing, plain(PoolSpec, resource.spec))
+    start_task = notes.start_task
     if not isinstance(remote, Absent) and adoption.ours(remote, resource, context.cluster, context.others):
-        # What the pool has is remembered by value from now on. What an object says that names somebody else's pool does not count.
-        notes.digests |= {name: digest for name, digest in values.digests.items() if name not in values.changed}
-        notes.start_task = resource.spec.get("startTask") if resource.spec.get("startTaskUpdate") == "Reboot" else None
+        start_task = _watched_start_task(resource)
     return PoolView(
         remote=remote,
         older=older,
-        older_busy=mirror.notes[str(older[0]["id"]).lower()].history.busy if older else None,
+        older_busy=_busy(session, str(older[0]["id"])) if older else None,
         staying=[pool for pool in replaced if stays(resource, pool)],
         leaving=leaving,
         unlisted=[each for each in ids_once_used(resource) if isinstance(mirror.pools.brief(each), Absent)],
@@ -101,12 +130,18 @@ def _view(context: Context, session: Session, resource: Resource) -> PoolView:
         evaluated=notes.evaluated,
         enabled=notes.enabled,
         troubled=notes.troubled,
-        outdated=notes.outdated if notes.outdated_for == notes.start_task else (),
+        outdated=notes.outdated if notes.outdated_for == start_task else (),
         history=notes.history,
         **_users(context, session, resource, [base, *ids], jobs_on) if leaves_when_idle else {},
         slots_used=_slots_used(jobs),
         prices=context.prices.get(resource.key),
     )
+
+
+def _busy(session: Session, pool: str) -> tuple[float, str] | None:
+    """When and why lists last showed that a pool is in use."""
+    notes = session.mirror.notes.get(pool.lower())
+    return notes.history.busy if notes else None
 
 
 def _jobs_on(session: Session) -> Mapping[str, Sequence[str]] | None:

@@ -6,18 +6,18 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.reconcile import adoption
-from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.schedule import lifecycle as plans
 from azure_batch_operator.reconcile.schedule.lifecycle import is_open
 from azure_batch_operator.reconcile.secret_versions import ValueVersions, compared, plain
 from azure_batch_operator.sync.accounts import Session
-from azure_batch_operator.sync.observe.context import Context, interested
+from azure_batch_operator.sync.observe.context import Context, Decision, Remembered, Subscription
 from azure_batch_operator.sync.observe.pools import pool_view
 
 __all__ = ["is_open", "plan"]
 
 
-def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
+def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Decision:
     """Decide about one BatchJobSchedule."""
     children = [
         job
@@ -27,34 +27,29 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     pool = pool_view(context, resource, session)
     if session is None or plans.is_cron(resource):
         jobs = plans.JobsView(children)
-        return plans.plan(plans.ScheduleScope(resource, account, pool, Absent.UNKNOWN, jobs, context.cluster, now))
+        scope = plans.ScheduleScope(resource, account, pool, Absent.UNKNOWN, jobs, context.cluster, now)
+        return Decision(plans.plan(scope))
     id = resource.remote_id
-    if is_open(resource):
-        interested(session, resource, id)
-    else:
-        session.interest.drop(resource.key)
     jobs = plans.JobsView(children, session.mirror.schedule_jobs.get(id.lower()))
     remote = session.mirror.schedules.get(id)
     values = _values(context, resource, session, remote)
-    return plans.plan(
-        plans.ScheduleScope(resource, account, pool, remote, jobs, context.cluster, now, context.others, values)
-    )
+    scope = plans.ScheduleScope(resource, account, pool, remote, jobs, context.cluster, now, context.others, values)
+    known = None
+    if not isinstance(remote, Absent) and adoption.ours(remote, resource, context.cluster, context.others):
+        known = Remembered(id, values.held)
+    path = (id,) if is_open(resource) else ()
+    return Decision(plans.plan(scope), Subscription(path, ended=not is_open(resource), remembered=known))
 
 
-def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote, None]:
+def seen(context: Context, resource: Resource, session: Session) -> tuple[Remote, None, tuple[str, ...]]:
     """The schedule as the last poll saw it, whatever the spec says of it; none of a cron schedule is in Azure Batch."""
     if plans.is_cron(resource):
-        return Absent.UNKNOWN, None
-    interested(session, resource, resource.remote_id)
-    return session.mirror.schedules.get(resource.remote_id), None
+        return Absent.UNKNOWN, None, ()
+    return session.mirror.schedules.get(resource.remote_id), None, (resource.remote_id,)
 
 
 def _values(context: Context, resource: Resource, session: Session, remote: Remote) -> ValueVersions:
     """What its jobs take from Secrets and ConfigMaps, compared with what the schedule was given."""
     taken, missing = context.taken.get(resource.key, {}), context.missing.get(resource.key, {})
-    given = session.mirror.schedule_digests[resource.remote_id.lower()]
-    values = compared(taken, given, remote, missing, plain(JobScheduleSpec, resource.spec))
-    if not isinstance(remote, Absent) and adoption.ours(remote, resource, context.cluster, context.others):
-        # What the schedule has is remembered by value from now on.
-        given |= {name: digest for name, digest in values.digests.items() if name not in values.changed}
-    return values
+    given = session.mirror.schedule_digests.get(resource.remote_id.lower(), {})
+    return compared(taken, given, remote, missing, plain(JobScheduleSpec, resource.spec))

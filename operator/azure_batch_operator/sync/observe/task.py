@@ -10,37 +10,27 @@ from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.job import expand, failures
 from azure_batch_operator.reconcile.job import suspension as job_hold
 from azure_batch_operator.reconcile.observed import ObservedTask
-from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
+from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.standard_plans import ever_created, other_name
 from azure_batch_operator.reconcile.status import ENDED_PHASES
 from azure_batch_operator.reconcile.task import lifecycle as plans
 from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView, is_blocked, is_open
 from azure_batch_operator.sync.accounts import Session
-from azure_batch_operator.sync.observe.context import Context, interested
+from azure_batch_operator.sync.observe.context import Context, Decision, Subscription
 from azure_batch_operator.sync.observe.pools import foreign
 
 __all__ = ["is_open", "job_id", "plan"]
 
 
-def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Plan:
+def plan(context: Context, resource: Resource, account: AccountView, session: Session | None, now: float) -> Decision:
     """Decide about one BatchTask."""
     job = _job(context, resource, session)
     if session is None or not (job.exists or (resource.deleting and job.id)):
-        return plans.plan(TaskScope(resource, account, job, TaskView(), context.cluster, now))
+        return Decision(plans.plan(TaskScope(resource, account, job, TaskView(), context.cluster, now)))
     id = resource.remote_id
     unclaimed = context.unclaimed(resource)
-    never_added = unclaimed or not resource.has_finalizer
-    if is_open(resource) and never_added and _stays_out(resource, job, session):
-        interested(session, resource, job.id)
-    elif is_open(resource):
-        interested(session, resource, job.id, id)
-        session.interest.wish_tail(resource.key, resource.spec.get("tailLines"))
-    else:
-        session.interest.drop(resource.key)
     tasks = session.mirror.tasks.get(job.id.lower())
     late = session.mirror.outputs.late(resource.key)
-    if late and not is_open(resource):
-        session.mirror.outputs.forget(resource.key)
     depends_on, problem = _dependencies(context, resource, job.id)
     view = TaskView(
         remote=tasks.get(id) if tasks is not None else Absent.UNKNOWN,
@@ -53,7 +43,18 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         late=late,
         unclaimed=unclaimed,
     )
-    return plans.plan(TaskScope(resource, account, job, view, context.cluster, now, context.others))
+    scope = TaskScope(resource, account, job, view, context.cluster, now, context.others)
+    return Decision(plans.plan(scope), _subscription(scope, session))
+
+
+def _subscription(scope: TaskScope, session: Session) -> Subscription:
+    task, job, view = scope.resource, scope.job, scope.view
+    if not is_open(task):
+        return Subscription(ended=True, output_shown=bool(view.late))
+    never_added = view.unclaimed or not task.has_finalizer
+    if never_added and _stays_out(task, job, session):
+        return Subscription((job.id,))
+    return Subscription((job.id, task.remote_id), tail_lines=task.spec.get("tailLines"))
 
 
 def _stays_out(task: Resource, job: JobView, session: Session) -> bool:
@@ -81,14 +82,16 @@ def _batch_job(context: Context, task: Resource) -> Resource | None:
     return None if name is None else context.store.get(Key(Kind.JOB, task.key.namespace, name))
 
 
-def seen(context: Context, resource: Resource, session: Session) -> tuple[ObservedTask | Absent, str | None]:
+def seen(
+    context: Context, resource: Resource, session: Session
+) -> tuple[ObservedTask | Absent, str | None, tuple[str, ...]]:
     """The task as the last list saw it, whatever the spec says of it, and the id of its job."""
     job = str(resource.status.get("jobId") or job_id(context, resource) or "")
     if not job:
-        return Absent.UNKNOWN, None
-    interested(session, resource, job, resource.remote_id)
+        return Absent.UNKNOWN, None, ()
     tasks = session.mirror.tasks.get(job.lower())
-    return (tasks.get(resource.remote_id) if tasks is not None else Absent.UNKNOWN), job
+    remote = tasks.get(resource.remote_id) if tasks is not None else Absent.UNKNOWN
+    return remote, job, (job, resource.remote_id)
 
 
 def _former_job(context: Context, task: Resource, session: Session | None) -> str | None:
