@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from azure_batch_operator.reconcile.plan import _VERBS
+from azure_batch_operator.reconcile.plan import VERBS
 from support.stage import Options, Stage, job, pool, sleeping, task, thing
 
 
@@ -223,7 +223,7 @@ CASES: dict[str, Case] = {
 
 
 def test_every_verb_of_a_plan_has_a_case() -> None:
-    assert CASES.keys() == _VERBS.keys()
+    assert CASES.keys() == VERBS
 
 
 async def refused(stage: Stage, verb: str, refusal: str) -> tuple[Case, float, Class]:

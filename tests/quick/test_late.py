@@ -68,7 +68,7 @@ LISTS = {
 
 
 def test_every_verb_that_creates_is_tried() -> None:
-    verbs = {verb for verb in plan._VERBS if verb.startswith("create_")}
+    verbs = {verb for verb in plan.VERBS if verb.startswith("create_")}
     assert verbs == {"create_pool", "create_job", "create_schedule"}, "give a new one a place in CREATES"
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from azure_batch_operator.batch import (
+from azure_batch_operator.batch.errors import (
     AlreadyExistsError,
     AuthenticationError,
     BatchError,

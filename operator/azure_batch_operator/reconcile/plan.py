@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch import BatchClient, Priority
 from azure_batch_operator.reconcile.operation.order import Operate
 from azure_batch_operator.reconcile.ownership import Marked, has_marker, marker_of
 
@@ -38,52 +37,39 @@ Remote = Mapping[str, Any] | Absent
 """A resource in Azure Batch as the last poll saw it."""
 
 
-@dataclass(frozen=True)
-class _Verb:
-    """How a call is made: a method of one of the client's groups.
-
-    Attributes:
-        names: whether it takes the id beside a body.
-        conditional: whether the service takes `If-Match`.
-    """
-
-    group: str
-    method: str
-    priority: Priority = Priority.USER
-    names: bool = True
-    conditional: bool = True
-
-
-_VERBS: Mapping[str, _Verb] = {
-    "create_pool": _Verb("pools", "create", names=False),
-    "update_pool": _Verb("pools", "update"),
-    "replace_pool_properties": _Verb("pools", "replace_properties", conditional=False),
-    "enable_pool_auto_scale": _Verb("pools", "enable_autoscale"),
-    "disable_pool_auto_scale": _Verb("pools", "disable_autoscale", conditional=False),
-    "evaluate_pool_auto_scale": _Verb("pools", "evaluate_autoscale", conditional=False),
-    "resize_pool": _Verb("pools", "resize"),
-    "stop_pool_resize": _Verb("pools", "stop_resize"),
-    "remove_nodes": _Verb("pools", "remove_nodes"),
-    "reboot_node": _Verb("nodes", "reboot", conditional=False),
-    "reimage_node": _Verb("nodes", "reimage", conditional=False),
-    "delete_pool": _Verb("pools", "delete", Priority.DELETE),
-    "create_job": _Verb("jobs", "create", names=False),
-    "update_job": _Verb("jobs", "update"),
-    "terminate_job": _Verb("jobs", "terminate"),
-    "disable_job": _Verb("jobs", "disable"),
-    "enable_job": _Verb("jobs", "enable"),
-    "delete_job": _Verb("jobs", "delete", Priority.DELETE),
-    "update_task": _Verb("tasks", "replace"),
-    "terminate_task": _Verb("tasks", "terminate"),
-    "reactivate_task": _Verb("tasks", "reactivate"),
-    "create_schedule": _Verb("job_schedules", "create", names=False),
-    "update_schedule": _Verb("job_schedules", "update"),
-    "enable_schedule": _Verb("job_schedules", "enable"),
-    "disable_schedule": _Verb("job_schedules", "disable"),
-    "terminate_schedule": _Verb("job_schedules", "terminate"),
-    "delete_schedule": _Verb("job_schedules", "delete", Priority.DELETE),
-    "delete_task": _Verb("tasks", "delete", Priority.DELETE),
-}
+VERBS = frozenset(
+    {
+        "create_pool",
+        "update_pool",
+        "replace_pool_properties",
+        "enable_pool_auto_scale",
+        "disable_pool_auto_scale",
+        "evaluate_pool_auto_scale",
+        "resize_pool",
+        "stop_pool_resize",
+        "remove_nodes",
+        "reboot_node",
+        "reimage_node",
+        "delete_pool",
+        "create_job",
+        "update_job",
+        "terminate_job",
+        "disable_job",
+        "enable_job",
+        "delete_job",
+        "update_task",
+        "terminate_task",
+        "reactivate_task",
+        "create_schedule",
+        "update_schedule",
+        "enable_schedule",
+        "disable_schedule",
+        "terminate_schedule",
+        "delete_schedule",
+        "delete_task",
+    }
+)
+"""Names of all calls; `sync/sending.py` knows how each is sent."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +176,7 @@ class Call:
     owner, or by `evidence`. One without proof cannot be made (`ValueError`).
 
     Attributes:
-        verb: what to do, one of `_VERBS`.
+        verb: what to do, one of `VERBS`.
         table: the kind of resource that changes, so that the poller looks at it again before anything else is decided.
         id: its id.
         parent: id of the job of a task, or of the pool of a node.
@@ -215,7 +201,7 @@ class Call:
     nodes: tuple[Mapping[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.verb not in _VERBS:
+        if self.verb not in VERBS:
             raise ValueError(f"unknown verb {self.verb}")
         if not self.verb.startswith(_NEED_NO_PROOF) and self.if_match is None and self.evidence is None:
             raise ValueError(f"{self.verb} of {self.id!r} needs an ETag or evidence")
@@ -234,27 +220,6 @@ class Call:
     def content(self) -> str:
         """A digest of the body; bodies may hold secrets, and this leaves none in memory."""
         return hashlib.sha256(json.dumps(self.body, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-    async def send(self, client: BatchClient, on_unanswered: Callable[[], None] | None = None) -> Any:
-        """Make the call.
-
-        Args:
-            on_unanswered: called for each attempt without an answer, which may take effect later.
-
-        Returns:
-            What the client does: a receipt, or the body of the answer.
-
-        Raises:
-            BatchError: as the client says.
-        """
-        verb = _VERBS[self.verb]
-        path = [*([self.parent] if self.parent else []), self.id] if verb.names else []
-        body = [] if self.body is None else [dict(self.body)]
-        conditions = {"if_match": self.if_match} if self.if_match and verb.conditional else {}
-        told = {} if on_unanswered is None else {"on_unanswered": on_unanswered}
-        return await getattr(getattr(client, verb.group), verb.method)(
-            *path, *body, priority=verb.priority, **conditions, **told
-        )
 
 
 @dataclass(frozen=True)

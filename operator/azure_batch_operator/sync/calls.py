@@ -17,6 +17,7 @@ from azure_batch_operator.batch import BatchClient, BatchError, ConflictError, N
 from azure_batch_operator.reconcile.error_classes import overtaken
 from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Table, without_etag
 from azure_batch_operator.sync.accounts import Session
+from azure_batch_operator.sync.sending import send
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ async def make(
                 session.mirror.learn_busy(call, why, time.time())
                 return False
             call = replace(call, if_match=current.get("eTag"))
-        answer = await call.send(session.client, on_unanswered)
+        answer = await send(session.client, call, on_unanswered)
     except BatchError as error:
         if unanswered(error):
             _observe_again(session, call)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from azure_batch_operator.api.account import Auth
-from azure_batch_operator.batch import (
+from azure_batch_operator.batch.errors import (
     NEVER_SENT,
     AuthenticationError,
     BatchError,

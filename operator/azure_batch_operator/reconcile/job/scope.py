@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.batch import BatchError
+from azure_batch_operator.batch.errors import BatchError
 from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.job import changes

@@ -8,7 +8,7 @@ from typing import Any
 
 from azure_batch_operator.api.operation import TARGETS, On
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.batch import BatchError
+from azure_batch_operator.batch.errors import BatchError
 from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.adoption import Others
 from azure_batch_operator.reconcile.operation.verbs import VERBS, Verb

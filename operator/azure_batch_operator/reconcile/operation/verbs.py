@@ -1,4 +1,6 @@
-"""The verbs of a BatchOperation in one table: the call, what to look at before it, and how to tell whether it was done.
+"""The verbs of a BatchOperation in one table: what to look at before the call, and how to tell whether it was done.
+
+How each is sent stands in `sync/operations/sending.py`.
 
 A call may have no answer: its connection breaks, or the operator dies. Then `doubt` says how to go on. `READ`: the target itself
 tells, by `done`. `REPEAT`: a second delivery does no harm within minutes. `NEVER`: nothing tells, so the outcome is Unknown and the
@@ -7,16 +9,12 @@ call is not made again. What others can undo is repeated only within minutes, un
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
 from azure_batch_operator.api.operation import TARGETS, On
-from azure_batch_operator.batch import BatchClient, UsageError
-from azure_batch_operator.batch.caller import Listing
-from azure_batch_operator.batch.requests import CallOptions
 
 Body = Mapping[str, Any]
 Answer = Any
@@ -55,7 +53,6 @@ class Spot:
     etag: str | None = None
 
 
-Send = Callable[[BatchClient, Spot, Body, CallOptions], Awaitable[Answer] | Listing]
 Items = Iterator[tuple[str, str]]
 
 
@@ -80,7 +77,6 @@ class Verb:
     """One verb.
 
     Attributes:
-        send: makes the call, or prepares a list.
         doubt: what to do about a call without an answer.
         lasts: of `READ`: whether the target tells however long ago it was, and whatever others have done since.
         any_version: whether a task that has changed is looked at again, and the call made if it is the same one still.
@@ -98,7 +94,6 @@ class Verb:
         busy, back: states of a node on its way and where it is to get; empty if nothing is waited for.
     """
 
-    send: Send
     doubt: Doubt = Doubt.REPEAT
     done: Callable[[str, Body | None], bool | None] = _never
     already: frozenset[str] = frozenset()
@@ -138,24 +133,6 @@ def created_anew(before: str, seen: Body) -> bool:
     """Whether a task is a namesake of the one that was looked at."""
     created = before.partition(" ")[2]
     return bool(created) and seen.get("creationTime") not in (None, created)
-
-
-def _picked(inputs: Body, *names: str) -> dict[str, Any]:
-    return {name: inputs[name] for name in names if name in inputs}
-
-
-def _moment(inputs: Body, name: str) -> datetime | None:
-    """A time as it is sent.
-
-    Raises:
-        UsageError: there is no such time, although the CRD lets it pass.
-    """
-    if name not in inputs:
-        return None
-    try:
-        return datetime.fromisoformat(str(inputs[name])).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise UsageError(f"{name} {str(inputs[name])!r} is not a time: {error}") from error
 
 
 # --- nodes ---
@@ -295,37 +272,7 @@ def _file(item: Body) -> Items:
     yield str(item.get("name", "")), "directory" if item.get("isDirectory") else f"{size} bytes"
 
 
-def _list_files(client: BatchClient, at: Spot, inputs: Body, options: CallOptions) -> Listing:
-    recursive = bool(inputs.get("recursive"))
-    if at.task:
-        return client.task_files.list(at.job, at.task, recursive=recursive, **options)
-    return client.node_files.list(at.pool, at.node, recursive=recursive, **options)
-
-
-async def _read_file(client: BatchClient, at: Spot, inputs: Body, options: CallOptions) -> bytes:
-    path, limit = str(inputs["path"]), int(inputs.get("mostBytes", 256 * 1024))
-    tail = bool(inputs.get("tail"))
-    if at.task:
-        of_task = client.task_files.tail if tail else client.task_files.read
-        return await of_task(at.job, at.task, path, limit=limit, **options)
-    of_node = client.node_files.tail if tail else client.node_files.read
-    return await of_node(at.pool, at.node, path, limit=limit, **options)
-
-
-def _delete_file(client: BatchClient, at: Spot, inputs: Body, options: CallOptions) -> Awaitable[Answer]:
-    path, recursive = str(inputs["path"]), bool(inputs.get("recursive")) or None
-    if at.task:
-        return client.task_files.delete(at.job, at.task, path, recursive=recursive, **options)
-    return client.node_files.delete(at.pool, at.node, path, recursive=recursive, **options)
-
-
 # --- schedules ---
-
-
-async def _schedule_status(client: BatchClient, at: Spot, _: Body, options: CallOptions) -> Body:
-    schedule = await client.job_schedules.get(at.schedule, **options)
-    jobs = client.jobs.list_from_schedule(at.schedule, select=("id", "state"), **options)
-    return {**schedule, "jobs": [job async for job in jobs]}
 
 
 def _runs(answer: Body) -> Items:
@@ -342,137 +289,78 @@ def _runs(answer: Body) -> Items:
 
 VERBS: Mapping[str, Verb] = {
     "rebootNode": Verb(
-        lambda client, at, given, options: client.nodes.reboot(
-            at.pool, at.target, _picked(given, "nodeRebootOption"), **options
-        ),
         Doubt.READ, _restarted("rebooting"), lasts=True, looks=True, option="nodeRebootOption",
         busy=_STARTING | {"rebooting"}, back=_WORKING,
     ),
     "reimageNode": Verb(
-        lambda client, at, given, options: client.nodes.reimage(
-            at.pool, at.target, _picked(given, "nodeReimageOption"), **options
-        ),
         Doubt.READ, _restarted("reimaging"), lasts=True, looks=True, option="nodeReimageOption",
         busy=_STARTING | {"reimaging"}, back=_WORKING,
     ),
     "deallocateNode": Verb(
-        lambda client, at, given, options: client.nodes.deallocate(
-            at.pool, at.target, _picked(given, "nodeDeallocateOption"), **options
-        ),
         Doubt.READ, _deallocated, looks=True, option="nodeDeallocateOption",
         busy=_STARTING | {"deallocating"}, back=frozenset({"deallocated"}),
     ),
     "startNode": Verb(
-        lambda client, at, _, options: client.nodes.start(at.pool, at.target, **options),
         Doubt.READ, _started, looks=True, busy=_STARTING | {"deallocated", "deallocating"}, back=_WORKING,
     ),
     "disableNodeScheduling": Verb(
-        lambda client, at, given, options: client.nodes.disable_scheduling(
-            at.pool, at.target, _picked(given, "nodeDisableSchedulingOption"), **options
-        ),
         Doubt.READ, _scheduling("disabled"), frozenset({"NodeAlreadyInTargetSchedulingState"}), looks=True,
     ),
     "enableNodeScheduling": Verb(
-        lambda client, at, _, options: client.nodes.enable_scheduling(at.pool, at.target, **options),
         Doubt.READ, _scheduling("enabled"), frozenset({"NodeAlreadyInTargetSchedulingState"}), looks=True,
     ),
     "removeNodes": Verb(
-        lambda client, at, given, options: client.pools.remove_nodes(
-            at.pool,
-            {"nodeList": list(at.targets), **_picked(given, "nodeDeallocationOption", "resizeTimeout")},
-            if_match=at.etag,
-            **options,
-        ),
         Doubt.READ, _removed, lasts=True, looks=True, group=True, option="nodeDeallocationOption",
     ),
     "uploadNodeLogs": Verb(
-        lambda client, at, given, options: client.nodes.upload_logs(
-            at.pool,
-            at.target,
-            _picked(given, "containerUrl", "startTime", "endTime", "identityReference"),
-            **options,
-        ),
         # Each call makes a directory of its own in the container.
         Doubt.NEVER, values=_uploaded,
     ),
     "createNodeUser": Verb(
-        lambda client, at, given, options: client.node_users.create(
-            at.pool,
-            at.target,
-            _picked(given, "name", "isAdmin", "expiryTime", "password", "sshPublicKey"),
-            **options,
-        ),
         already=frozenset({"NodeUserExists"}), only_in_doubt=True,
     ),
     "updateNodeUser": Verb(
-        lambda client, at, given, options: client.node_users.replace(
-            at.pool, at.target, str(given["name"]), _picked(given, "expiryTime", "password", "sshPublicKey"), **options
         ),
-    ),
     "deleteNodeUser": Verb(
-        lambda client, at, given, options: client.node_users.delete(at.pool, at.target, str(given["name"]), **options),
         already=frozenset({"NodeUserNotFound"}),
     ),
     "getRemoteLoginSettings": Verb(
-        lambda client, at, _, options: client.nodes.get_remote_login_settings(at.pool, at.target, **options),
         values=_login, changes=False,
     ),
     "listNodeExtensions": Verb(
-        lambda client, at, _, options: client.nodes.list_extensions(at.pool, at.target, **options),
         values=_extension, changes=False,
     ),
     "stopResize": Verb(
-        lambda client, at, _, options: client.pools.stop_resize(at.pool, if_match=at.etag, **options),
         Doubt.READ, _resize_stopped, lasts=True, looks=True,
     ),
     "evaluateAutoScale": Verb(
-        lambda client, at, given, options: client.pools.evaluate_autoscale(
-            at.pool, _picked(given, "autoScaleFormula"), **options
-        ),
         values=_variables, problem=_not_evaluated, defaults=_formula, changes=False,
     ),
     "usageMetrics": Verb(
-        lambda client, _, given, options: client.pools.list_usage_metrics(
-            start_time=_moment(given, "startTime"), end_time=_moment(given, "endTime"), **options
-        ),
         values=_usage, changes=False,
     ),
     "terminateJob": Verb(
-        lambda client, at, given, options: client.jobs.terminate(
-            at.job,
-            _picked(given, "terminateReason") or None,
-            force=given.get("force"),
-            if_match=at.etag,
-            **options,
-        ),
         Doubt.READ, _ended, frozenset({"JobCompleted", "JobBeingTerminated"}), lasts=True,
     ),
     "jobPreparationStatus": Verb(
-        lambda client, at, _, options: client.jobs.list_preparation_and_release_status(at.job, **options),
         values=_preparation, changes=False,
     ),
     "reactivateTasks": Verb(
-        lambda client, at, _, options: client.tasks.reactivate(at.job, at.target, if_match=at.etag, **options),
         Doubt.READ, _reactivated, frozenset({"TaskNotCompleted", "TaskSucceeded"}), lasts=True, looks=True,
     ),
     "terminateTasks": Verb(
-        lambda client, at, _, options: client.tasks.terminate(at.job, at.target, if_match=at.etag, **options),
         Doubt.READ, _ended, frozenset({"TaskCompleted"}), lasts=True, looks=True, any_version=True,
     ),
     "listSubtasks": Verb(
-        lambda client, at, _, options: client.tasks.list_subtasks(at.job, at.task, **options),
         values=_subtask, changes=False,
     ),
-    "listFiles": Verb(_list_files, values=_file, changes=False),
-    "readFile": Verb(_read_file, changes=False),
-    "deleteFile": Verb(_delete_file, already=frozenset({"FileNotFound"})),
+    "listFiles": Verb(values=_file, changes=False),
+    "readFile": Verb(changes=False),
+    "deleteFile": Verb(already=frozenset({"FileNotFound"})),
     "terminateSchedule": Verb(
-        lambda client, at, given, options: client.job_schedules.terminate(
-            at.schedule, force=given.get("force"), if_match=at.etag, **options
-        ),
         Doubt.READ, _ended, frozenset({"JobScheduleCompleted", "JobScheduleBeingTerminated"}), lasts=True,
     ),
-    "scheduleStatus": Verb(_schedule_status, values=_runs, changes=False),
+    "scheduleStatus": Verb(values=_runs, changes=False),
 }  # fmt: skip
 
 

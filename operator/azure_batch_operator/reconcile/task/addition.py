@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.task import TaskSpec
-from azure_batch_operator.batch import CompletedError
+from azure_batch_operator.batch.errors import CompletedError
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.error_classes import RetryClass, classify_error

@@ -8,7 +8,7 @@ from typing import Any
 
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.batch import BatchError
+from azure_batch_operator.batch.errors import BatchError
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.annotations import pending_request
 from azure_batch_operator.reconcile.job.scope import NOT_ALLOWED

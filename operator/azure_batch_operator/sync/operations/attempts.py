@@ -39,6 +39,7 @@ from azure_batch_operator.sync.landing import LANDING_SECONDS
 from azure_batch_operator.sync.operations import doubts
 from azure_batch_operator.sync.operations.results import kept, listed, refused
 from azure_batch_operator.sync.operations.runs import Run, Try
+from azure_batch_operator.sync.operations.sending import SEND
 from azure_batch_operator.sync.operations.targets import Targets, looked, together
 
 _LOOKED_AT_EVERY = 10.0
@@ -195,7 +196,7 @@ class Attempts:
 
         options: CallOptions = {"priority": Priority.USER, "on_unanswered": note}
         try:
-            sent = verb.send(self._client, at, inputs, options)
+            sent = SEND[request.verb](self._client, at, inputs, options)
             if isinstance(sent, Listing):
                 return await listed(request, sent)
             answer = await sent
