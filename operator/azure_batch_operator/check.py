@@ -45,7 +45,7 @@ async def _served(api: KubeApi) -> Finding:
         answer = await api.request("GET", f"/apis/{GROUP}/{VERSION}")
     except KubeError as error:
         return Finding(False, f"{GROUP}/{VERSION} is not served: {error}")
-    served = {each["name"] for each in answer["resources"]}
+    served = {member["name"] for member in answer["resources"]}
     missing = sorted(info.plural for info in KINDS.values() if info.plural not in served)
     if missing:
         return Finding(False, f"not served: {', '.join(missing)}; are the CRDs of this version applied?")
@@ -78,7 +78,9 @@ async def _accounts(api: KubeApi, namespaces: Sequence[str]) -> list[Finding]:
         try:
             async for account in api.list(Kind.ACCOUNT, namespace):
                 name = f"{account['metadata']['namespace']}/{account['metadata']['name']}"
-                conditions = {each["type"]: each for each in account.get("status", {}).get("conditions", [])}
+                conditions = {
+                    condition["type"]: condition for condition in account.get("status", {}).get("conditions", [])
+                }
                 ready = conditions.get("Ready", {"status": "Unknown", "reason": "NotSeenYet", "message": ""})
                 text = f"BatchAccount {name}: {ready['reason']} {ready.get('message', '')}".rstrip()
                 found.append(Finding(ready["status"] == "True", text))

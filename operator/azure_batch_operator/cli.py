@@ -34,7 +34,7 @@ def _option(name: str, field: FieldInfo) -> Callable[[Any], Any]:
     """The click option of a setting. Without a default: what is not given is left to the environment and the file."""
     annotation = field.annotation
     if get_origin(annotation) is UnionType:
-        annotation = next(each for each in get_args(annotation) if each is not NoneType)
+        annotation = next(part for part in get_args(annotation) if part is not NoneType)
     text, flag = field.description or "", flag_of(name)
     if annotation is bool:
         return click.option(f"{flag}/--no-{flag.removeprefix('--')}", name, default=None, help=text)
@@ -44,7 +44,7 @@ def _option(name: str, field: FieldInfo) -> Callable[[Any], Any]:
     if get_origin(annotation) is Literal:
         kind = click.Choice(get_args(annotation))
     elif isinstance(annotation, type) and issubclass(annotation, StrEnum):
-        kind = click.Choice([each.value for each in annotation])
+        kind = click.Choice([choice.value for choice in annotation])
     default = "" if field.default in ("", None) else f" [default: {field.default}]"
     return click.option(flag, name, type=kind, help=text + default)
 
@@ -102,6 +102,6 @@ def check(operator_url: str | None, namespaces: tuple[str, ...], timeout: float)
         findings = asyncio.run(checks.run(operator_url, namespaces, timeout))
     except (ConfigException, OSError) as error:
         sys.exit(f"azure-batch-operator check cannot reach a cluster: {error}")
-    for each in findings:
-        click.echo(f"{'ok  ' if each.good else 'FAIL'}  {each.text}")
-    sys.exit(0 if all(each.good for each in findings) else 1)
+    for finding in findings:
+        click.echo(f"{'ok  ' if finding.good else 'FAIL'}  {finding.text}")
+    sys.exit(0 if all(finding.good for finding in findings) else 1)

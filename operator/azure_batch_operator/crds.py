@@ -34,9 +34,9 @@ def structural(model: type[ApiModel], *, nullable: bool = False) -> dict[str, An
     """
     raw = model.model_json_schema(by_alias=True, schema_generator=GenerateJsonSchema, mode="validation")
     models: dict[str, type[ApiModel]] = {}
-    for each in _models_below(model):
-        if models.setdefault(each.__name__, each) is not each:
-            raise ValueError(f"two models are called {each.__name__}")
+    for part in _models_below(model):
+        if models.setdefault(part.__name__, part) is not part:
+            raise ValueError(f"two models are called {part.__name__}")
     return _Converter(raw.get("$defs", {}), models, nullable).convert(raw)
 
 
@@ -114,8 +114,8 @@ def _add_model(result: dict[str, Any], model: type[ApiModel]) -> None:
         result["description"] = lines[0]
     secrets = model.secrets()
     properties = result.setdefault("properties", {})
-    properties |= {each.name: each.declaration() for each in model.refused}
-    properties |= {each.name: each.declaration() for each in secrets}
+    properties |= {refusal.name: refusal.declaration() for refusal in model.refused}
+    properties |= {secret.name: secret.declaration() for secret in secrets}
     rules = [*model.rules, *(rule for secret in secrets for rule in secret.rules())]
     if rules:
         result["x-kubernetes-validations"] = [rule.schema() for rule in rules]
@@ -135,8 +135,8 @@ def folded(rules: Sequence[Rule]) -> list[dict[str, Any]]:
     changes = [rule for rule in rules if "oldSelf" in rule.expression]
     if not changes:
         return kept
-    said = (f"({each.expression} ? '' : {_literal(f'{each.message}. ')})" for each in map(_grouped, changes))
-    allowed = " && ".join(each.expression for each in map(_grouped, changes))
+    said = (f"({group.expression} ? '' : {_literal(f'{group.message}. ')})" for group in map(_grouped, changes))
+    allowed = " && ".join(group.expression for group in map(_grouped, changes))
     return [
         *kept,
         {

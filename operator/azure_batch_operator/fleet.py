@@ -131,9 +131,9 @@ def _objects(tally: Tally) -> Iterator[Family]:
     ages: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
     for key, asked in tally.leaving.items():
         ages[key.kind.value, key.namespace].append(seconds_since(asked, now))
-    for place, each in ages.items():
-        leaving.add_metric(place, len(each))
-        longest.add_metric(place, max(each))
+    for place, seconds in ages.items():
+        leaving.add_metric(place, len(seconds))
+        longest.add_metric(place, max(seconds))
     yield from (leaving, longest)
 
 

@@ -133,7 +133,7 @@ class Settings(BaseSettings):
                 return json.loads(value)
             except json.JSONDecodeError as error:
                 raise ValueError(f"not a JSON list: {error}") from None
-        return tuple(each.strip() for each in value.split(",") if each.strip())
+        return tuple(part.strip() for part in value.split(",") if part.strip())
 
     @field_validator("authority_ca_file")
     @classmethod
@@ -236,9 +236,9 @@ def _read(file: str) -> dict[str, Any]:
 
 
 def _problems(error: ValidationError) -> Iterator[str]:
-    for each in error.errors(include_url=False, include_context=False, include_input=False):
-        name = str(each["loc"][0]) if each["loc"] else ""
+    for problem in error.errors(include_url=False, include_context=False, include_input=False):
+        name = str(problem["loc"][0]) if problem["loc"] else ""
         if name in Settings.model_fields:
-            yield f"{name} ({flag_of(name)}, {variable_of(name)}, {to_camel(name)}): {each['msg']}"
+            yield f"{name} ({flag_of(name)}, {variable_of(name)}, {to_camel(name)}): {problem['msg']}"
         else:
-            yield f"{name}: {each['msg']}" if name else each["msg"].removeprefix("Value error, ")
+            yield f"{name}: {problem['msg']}" if name else problem["msg"].removeprefix("Value error, ")

@@ -106,7 +106,7 @@ def _of_model(model: type[BaseModel], strict: bool) -> Check:
 
     # The members are filled in afterwards, so that models may contain themselves.
     for name, info in model.model_fields.items():
-        reader = next((each for each in info.metadata if isinstance(each, Reader)), None)
+        reader = next((reader for reader in info.metadata if isinstance(reader, Reader)), None)
         members[_wire(name, info)] = _read_by(reader) if reader else _of(info.annotation, strict)
     return check
 
@@ -115,10 +115,10 @@ def _of(annotation: Any, strict: bool) -> Check:
     origin = get_origin(annotation)
     if origin is Annotated:
         inner, *metadata = get_args(annotation)
-        reader = next((each for each in metadata if isinstance(each, Reader)), None)
+        reader = next((reader for reader in metadata if isinstance(reader, Reader)), None)
         return _read_by(reader) if reader else _of(inner, strict)
     if origin in (Union, types.UnionType):
-        checks = [_of(each, strict) for each in get_args(annotation) if each is not type(None)]
+        checks = [_of(argument, strict) for argument in get_args(annotation) if argument is not type(None)]
         return checks[0] if len(checks) == 1 else _any_of(checks)
     if origin is list:
         return _list(_of(get_args(annotation)[0], strict))
@@ -181,8 +181,8 @@ def _read_by(reader: Reader) -> Check:
 
 def _any_of(checks: list[Check]) -> Check:
     def check(value: Any, wrong: list[str]) -> Any:
-        for each in checks:
-            if (found := each(value, [])) is not _WRONG:
+        for alternative in checks:
+            if (found := alternative(value, [])) is not _WRONG:
                 return found
         return _WRONG
 
@@ -194,9 +194,9 @@ def _list(item: Check) -> Check:
         if type(value) is not list:
             return _WRONG
         kept = []
-        for at, each in enumerate(value):
+        for at, entry in enumerate(value):
             before = len(wrong)
-            found = _WRONG if each is None else item(each, wrong)
+            found = _WRONG if entry is None else item(entry, wrong)
             if len(wrong) > before:
                 wrong[before:] = [f"[{at}].{path}" for path in wrong[before:]]
             if found is _WRONG:
@@ -213,13 +213,13 @@ def _mapping(item: Check) -> Check:
     def check(value: Any, wrong: list[str]) -> Any:
         if type(value) is not dict:
             return _WRONG
-        kept = {name: item(each, []) for name, each in value.items()}
-        for name, each in kept.items():
-            if each is _WRONG:
+        kept = {name: item(member, []) for name, member in value.items()}
+        for name, member in kept.items():
+            if member is _WRONG:
                 wrong.append(name)
                 del value[name]
             else:
-                value[name] = each
+                value[name] = member
         return value
 
     return check

@@ -184,8 +184,8 @@ class Tally:
     def used(self) -> dict[Key, Usage]:
         """The usage of pools up to now."""
         now = self._clock()
-        for each in self.usage.values():
-            each.advance(now)
+        for usage in self.usage.values():
+            usage.advance(now)
         return self.usage
 
 

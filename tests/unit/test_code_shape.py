@@ -16,6 +16,11 @@ OTHER_WORDS = re.compile(r"_?(MOST|LEAST|HIGHEST|LOWEST)(_[A-Z_]+)?|[A-Z_]+_(MOS
 """Of which constants for limits are not named."""
 FEW_PARAMETERS = ("operator/azure_batch_operator/reconcile", "operator/azure_batch_operator/sync")
 
+NAMED = ("operator",)
+"""Folders whose variables are named for what they hold."""
+UNNAMED = ("operator/azure_batch_operator/reconcile", "operator/azure_batch_operator/batch/wire.py")
+"""Where that is still to be done."""
+
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -25,6 +30,14 @@ def _functions(*folders: str) -> Iterator[tuple[Path, Function]]:
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, Function):
                     yield path.relative_to(ROOT), node
+
+
+def _bound_names(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.lineno, node.id
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
 
 
 def _parameters(function: Function) -> list[str]:
@@ -62,3 +75,16 @@ def test_limits_are_named_max_and_min() -> None:
         if OTHER_WORDS.fullmatch(name)
     ]
     assert named == [], "write MAX_… and MIN_…"
+
+
+def test_a_variable_is_named_for_what_it_holds() -> None:
+    files = [path for folder in NAMED for path in sorted((ROOT / folder).rglob("*.py"))]
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: call it what it is, such as `task` or `condition`"
+        for path in files
+        if not any(path.is_relative_to(ROOT / place) for place in UNNAMED)
+        for line, name in _bound_names(path)
+        if name == "each"
+    ]
+    assert len(files) > 200, "the folders are where they were"
+    assert found == []

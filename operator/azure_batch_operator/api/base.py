@@ -70,7 +70,7 @@ class Rule:
     def schema(self) -> dict[str, str]:
         """The rule in the form that a CRD takes."""
         told = {"fieldPath": self.field, "messageExpression": self.says}
-        return {"rule": self.expression, "message": self.message} | {name: each for name, each in told.items() if each}
+        return {"rule": self.expression, "message": self.message} | {name: text for name, text in told.items() if text}
 
 
 def cel(expression: str, message: str, field: str | None = None, *, says: str | None = None) -> Rule:
@@ -261,8 +261,8 @@ class Member:
 def _members(model: type[ApiModel]) -> dict[str, Member]:
     found = {}
     for name, info in model.model_fields.items():
-        models = [each for each in types_in(info.annotation) if issubclass(each, ApiModel)]
-        mark = next((each for each in info.metadata if isinstance(each, StandsFor)), None)
+        models = [model for model in types_in(info.annotation) if issubclass(model, ApiModel)]
+        mark = next((stand_in for stand_in in info.metadata if isinstance(stand_in, StandsFor)), None)
         found[info.alias or name] = Member(models[0] if models else None, mark)
     return found
 

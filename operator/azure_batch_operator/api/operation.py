@@ -353,7 +353,7 @@ class ScheduleStatus(ApiModel):
 
 def _any(*on: On) -> str:
     """CEL: whether a verb about one of these is given."""
-    return "(" + " || ".join(f"has(self.{name})" for name, each in TARGETS.items() if each in on) + ")"
+    return "(" + " || ".join(f"has(self.{name})" for name, target in TARGETS.items() if target in on) + ")"
 
 
 _POOL, _JOB = "(has(self.poolRef) || has(self.poolId))", "(has(self.jobRef) || has(self.jobId))"

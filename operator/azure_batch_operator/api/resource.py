@@ -125,7 +125,9 @@ class Resource:
 
     def condition(self, type_: str) -> Mapping[str, Any] | None:
         """A condition of the status, if it is there."""
-        return next((each for each in self.status.get("conditions", ()) if each.get("type") == type_), None)
+        return next(
+            (condition for condition in self.status.get("conditions", ()) if condition.get("type") == type_), None
+        )
 
 
 _BLANK = {"status": "Unknown", "reason": "", "message": "", "lastTransitionTime": "1970-01-01T00:00:00Z"}
@@ -137,4 +139,7 @@ def _whole(status: Any) -> Any:
     listed = status.get("conditions") if isinstance(status, dict) else None
     if not isinstance(listed, list):
         return status
-    return {**status, "conditions": [_BLANK | each if isinstance(each, dict) else each for each in listed]}
+    return {
+        **status,
+        "conditions": [_BLANK | condition if isinstance(condition, dict) else condition for condition in listed],
+    }

@@ -77,8 +77,8 @@ _FIELD = "[0-9A-Za-z*/,#LW?-]+"
 
 def _numbers(number: str) -> str:
     """A field of cron that holds numbers: each a star, a number or a range, some with a step."""
-    each = f"([*]|{number}(-{number})?)(/[0-9]+)?"
-    return f"{each}(,{each})*"
+    field = f"([*]|{number}(-{number})?)(/[0-9]+)?"
+    return f"{field}(,{field})*"
 
 
 _TIME = f"{_numbers('[0-5]?[0-9]')}[ \\\\t]+{_numbers('([01]?[0-9]|2[0-3])')}"

@@ -66,7 +66,7 @@ def _all_of(*lists: str) -> Any:
     """The member `allOf` for a place where only these lists can be named: a task cannot wait for the list that it is in."""
     return many(
         "Lists of this job whose tasks must all succeed first: "
-        + " or ".join(f"{each} ({_LISTS[each]})" for each in lists)
+        + " or ".join(f"{name} ({_LISTS[name]})" for name in lists)
         + ".",
         len(lists),
         items={"type": "string", "enum": list(lists)},

@@ -98,7 +98,7 @@ class BatchError(Exception):
         """Cut values out of all that the error says: the service may quote what it refuses."""
         said = "\n".join((self.message, *self.values.values()))
         # Few of many values are ever quoted, and to look for one is cheap.
-        found = [each for each in secrets if any(part.strip() in said for part in (each, *each.splitlines()))]
+        found = [secret for secret in secrets if any(part.strip() in said for part in (secret, *secret.splitlines()))]
         if not found:
             return
         self.message = without(self.message, found)

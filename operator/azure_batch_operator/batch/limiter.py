@@ -212,7 +212,7 @@ class Limiter:
         longest = max(waiting, key=self._passed.__getitem__)
         if self._passed[longest] >= MAX_PASSED:
             return longest
-        return min(waiting, key=lambda each: self._lines[each][0][:2])
+        return min(waiting, key=lambda candidate: self._lines[candidate][0][:2])
 
     def _dispatch(self) -> None:
         """Grant turns as long as there are calls, places and tokens; set the timer for the next token."""
@@ -224,8 +224,8 @@ class Limiter:
                 self._wake_at(ready_at)
                 return
             _, _, turn = self._lines[priority].popleft()
-            for each in self._passed:
-                self._passed[each] = 0 if each is priority else self._passed[each] + 1
+            for other in self._passed:
+                self._passed[other] = 0 if other is priority else self._passed[other] + 1
             self._grant(now)
             turn.set_result(None)
 

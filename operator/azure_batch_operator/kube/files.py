@@ -36,7 +36,7 @@ async def keep(api: KubeApi, owner: Key, uid: str, name: str, content: bytes) ->
     except AlreadyExists:
         there = await api.request("GET", f"{path}/{name}")
         owners = there["metadata"].get("ownerReferences") or ()
-        if all(each.get("uid") != uid for each in owners):
+        if all(owner.get("uid") != uid for owner in owners):
             text = f"another ConfigMap {name!r} exists, which does not belong to this object: name another one in readFile.into"
             raise KubeError(text, 409) from None
 

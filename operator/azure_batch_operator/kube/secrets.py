@@ -72,7 +72,7 @@ async def set_kept(api: KubeApi, namespace: str, name: str, known: SecretMetadat
 
 
 def _patch(known: SecretMetadata, present: bool) -> list[dict[str, Any]]:
-    kept = [each for each in known.finalizers if each != FINALIZER] + ([FINALIZER] if present else [])
+    kept = [finalizer for finalizer in known.finalizers if finalizer != FINALIZER] + ([FINALIZER] if present else [])
     return [
         {"op": "test", "path": "/metadata/uid", "value": known.uid},
         {"op": "test", "path": "/metadata/resourceVersion", "value": known.version},

@@ -143,7 +143,7 @@ class ValueReader:
         if reading is None:
             if len(self._known) >= _MAX_KNOWN:
                 oldest = now - self._remembered_for
-                self._known = {each: entry for each, entry in self._known.items() if oldest < entry.begins}
+                self._known = {source: entry for source, entry in self._known.items() if oldest < entry.begins}
             reading = self._start(identity, now)
         elif reading.moment is not None and reading.moment <= since:
             reading = self._start(identity, max(now, reading.begins + READS_APART))

@@ -45,8 +45,8 @@ class AccountDecider:
         users, offer = self.relations.users(key), self.accounts.offer(key)
         secret = account_secret(resource)
         wanted = (bool(users) and not resource.released) or self.relations.needs_secret(key, secret)
-        kept = {str(each) for each in (resource.status.get("keptSecret"), self.keeper.secret(key)) if each} - {secret}
-        others = [each for each in kept if not self.relations.needs_secret(key, each)]
+        kept = {str(name) for name in (resource.status.get("keptSecret"), self.keeper.secret(key)) if name} - {secret}
+        others = [name for name in kept if not self.relations.needs_secret(key, name)]
         keeping = await self.keeper.look(key, secret, wanted=wanted, others=others, version=version)
         plan = account_plans.plan(resource, health, users, time.time(), offer, keeping)
         pause = _WRONG_SECRET_LOOKED_AT_EVERY if needs_a_person(health.reason) else _SECRET_LOOKED_AT_EVERY

@@ -305,7 +305,7 @@ class Accounts:
     def earliest_due(self) -> float:
         """Time of the loop at which the first of all polls should give a sign of life; now if there is none."""
         now = asyncio.get_running_loop().time()
-        return min((each.session.poller.due for each in self._open.values() if not each.ended), default=now)
+        return min((opened.session.poller.due for opened in self._open.values() if not opened.ended), default=now)
 
     async def refresh(self, resource: Resource, *, terminating: bool = False) -> str:
         """Open the session, open it again if endpoint or limits have changed, or have it sign in with what is new.

@@ -116,7 +116,7 @@ class Backoff:
         if actions is None:
             return
         now = self._clock()
-        for action in [each for each, refusal in actions.items() if each not in wanted and refusal.until <= now]:
+        for action in [action for action, refusal in actions.items() if action not in wanted and refusal.until <= now]:
             del actions[action]
         if not actions:
             del self._refusals[owner]

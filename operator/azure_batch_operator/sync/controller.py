@@ -297,7 +297,7 @@ def _finders(store: Store, relations: Relations) -> Mapping[Target, Finder]:
     """How the targets of triggers are found that more than the store must be asked for."""
     return {
         Target.ACCOUNT: lambda resource: filter(None, [relations.account_key(resource)]),
-        Target.GUESTS: lambda pool: [each.key for each in relations.guests(pool) if views.waits(each)],
+        Target.GUESTS: lambda pool: [guest.key for guest in relations.guests(pool) if views.waits(guest)],
         Target.JOB: lambda task: filter(None, [relations.job(task)]),
         Target.RETRIES: partial(retries_of, store),
         Target.FORMER: partial(former_jobs, store),

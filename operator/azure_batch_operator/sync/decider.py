@@ -166,5 +166,5 @@ def _comes_first(plan: Plan) -> bool:
     """Whether a plan only says what is more urgent than a list of tasks that cannot be read, and does not depend on it."""
     if plan.calls or plan.feed is not None or plan.retry is not None:
         return False
-    found = [each for each in (plan.status or {}).get("conditions") or () if each["type"] == "Stalled"]
-    return any(each["reason"] in _MORE_URGENT for each in found)
+    found = [condition for condition in (plan.status or {}).get("conditions") or () if condition["type"] == "Stalled"]
+    return any(condition["reason"] in _MORE_URGENT for condition in found)

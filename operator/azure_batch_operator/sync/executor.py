@@ -171,7 +171,7 @@ class Executor:
                 self._feed(resource, plan, plan.feed, session)
         if plan.calls or plan.status is not None:
             # An empty plan has decided nothing, such as before the next poll, so it ends no wait.
-            wanted = {*(each.action for each in plan.calls), *(_action(each) for each in plan.objects), RECONCILE}
+            wanted = {*(call.action for call in plan.calls), *(_action(change) for change in plan.objects), RECONCILE}
             wanted |= {_RELEASE} if plan.finalizer == "remove" else set()
             self.backoff.settle(resource.key, wanted)
         plan = await self._change_objects(resource, plan)
@@ -396,7 +396,7 @@ class Executor:
         for absence in absences:
             if not await self._is_absent(resource, absence, session):
                 return False
-        without_job = any(each.table is Table.JOBS for each in absences)
+        without_job = any(absence.table is Table.JOBS for absence in absences)
         owned = partial(ownership.owns, resource=resource, cluster=self._cluster)
         for doubtful in self.landing.doubtful(resource.uid):
             # A task is nowhere if its job is not.
@@ -422,7 +422,7 @@ async def _shared(
 ) -> Answer:
     """The answer to a question that thousands of tasks have, asked once in `_LIST_VALID_FOR` seconds."""
     now = asyncio.get_running_loop().time()
-    for old in [each for each, (until, _) in asked.items() if until <= now]:
+    for old in [old for old, (until, _) in asked.items() if until <= now]:
         del asked[old]
     if question not in asked:
         asked[question] = (now + _LIST_VALID_FOR, guard.shared(ask()))

@@ -93,8 +93,11 @@ class Hidden:
         if resource.key.kind is Kind.JOB:
             shown = {str(id).lower() for group in status.get("failures") or () for id in group.get("taskIds") or ()}
             specs += [(TaskSpec, task.spec) for task in self._tasks_of(resource.key) if task.remote_id.lower() in shown]
-        found = [*self._of_tasks(resource), *(each for model, spec in specs for each in references(model, spec))]
-        return list({each.source: each for each in found if each.source.kind == "Secret"}.values())
+        found = [
+            *self._of_tasks(resource),
+            *(reference for model, spec in specs for reference in references(model, spec)),
+        ]
+        return list({reference.source: reference for reference in found if reference.source.kind == "Secret"}.values())
 
     def _of_tasks(self, resource: Resource) -> list[Reference]:
         tasks = resource.spec.get("tasks")
@@ -103,7 +106,7 @@ class Hidden:
         known = self._found.get(resource.key)
         if known is None or known[0] is not tasks:
             named = references(JobSpec, {"tasks": tasks})
-            secrets = {each.source: each for each in named if each.source.kind == "Secret"}
+            secrets = {reference.source: reference for reference in named if reference.source.kind == "Secret"}
             known = self._found[resource.key] = (tasks, list(secrets.values()))
         return known[1]
 
@@ -114,14 +117,14 @@ def _but_tasks(spec: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _has_tail(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return any((name in _TAILS and each) or _has_tail(each) for name, each in value.items())
-    return isinstance(value, list | tuple) and any(_has_tail(each) for each in value)
+        return any((name in _TAILS and member) or _has_tail(member) for name, member in value.items())
+    return isinstance(value, list | tuple) and any(_has_tail(item) for item in value)
 
 
 def _cut(value: Any, hide: Callable[[str], str]) -> Any:
     if isinstance(value, Mapping):
         return {
-            name: hide(each) if name in _TAILS and isinstance(each, str) and each else _cut(each, hide)
-            for name, each in value.items()
+            name: hide(member) if name in _TAILS and isinstance(member, str) and member else _cut(member, hide)
+            for name, member in value.items()
         }
-    return [_cut(each, hide) for each in value] if isinstance(value, list | tuple) else value
+    return [_cut(item, hide) for item in value] if isinstance(value, list | tuple) else value

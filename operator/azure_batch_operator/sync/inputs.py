@@ -144,7 +144,7 @@ class Inputs:
                 source: await self._values.version(source.kind, resource.key.namespace, source.name, since=since)
                 for source in values
             }
-            version = version_of((each, versions[each.source]) for each in needed)
+            version = version_of((reference, versions[reference.source]) for reference in needed)
             before, digest = found.get(name), self._digest(needed, values)
             found[name] = Taken(digest, version) if before is None else before.then(digest, version)
         self.taken[resource.key], self.missing[resource.key] = found, missing
@@ -158,7 +158,7 @@ class Inputs:
         return await self.tasks.members(job, self._seen_at(reader))
 
     def _digest(self, needed: Iterable[Reference], values: Mapping[Source, str]) -> str:
-        texts = json.dumps([values[each.source] for each in needed])
+        texts = json.dumps([values[reference.source] for reference in needed])
         return hmac.new(self._digest_key, texts.encode(), "sha256").hexdigest()
 
     async def hidden(self, resource: Resource, plan: Plan) -> Plan:
@@ -183,7 +183,9 @@ class Inputs:
             return replace(plan, operate=await self._operated(resource, plan.operate))
         model = _MODELS[resource.key.kind]
         values: Mapping[Source, str] = {}
-        needed = [each for call in plan.calls if call.verb in _FILLED for each in references(model, call.body or {})]
+        needed = [
+            reference for call in plan.calls if call.verb in _FILLED for reference in references(model, call.body or {})
+        ]
         if plan.feed or plan.submit is not None or any(call.verb in _CREATES for call in plan.calls):
             # A job's tasks are part of this, so that it is not created before they can be.
             needed = [*references(model, resource.spec), *needed]

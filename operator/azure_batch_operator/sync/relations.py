@@ -99,7 +99,7 @@ class Relations:
         key = self.account_key(resource)
         if key is None:
             path, spec = resource.job_spec
-            field, kind = next((each for each in _REFERENCES if each[0] in spec), ("poolRef", Kind.POOL))
+            field, kind = next((named for named in _REFERENCES if named[0] in spec), ("poolRef", Kind.POOL))
             name = (spec.get(field) or {}).get("name", "")
             parent = self._store.get(Key(kind, resource.key.namespace, name))
             if field == "retryOf":
@@ -165,7 +165,7 @@ class Relations:
         account = self._store.get(key)
         if account is None:
             return []
-        return [each for each in self._store.residents(key) if self._is_user(each, account)]
+        return [resident for resident in self._store.residents(key) if self._is_user(resident, account)]
 
     def _is_user(self, resource: Resource, account: Resource) -> bool:
         if resource.key.kind is Kind.OPERATION:
@@ -182,7 +182,7 @@ class Relations:
         """Objects of other namespaces that may be on a pool: they name it by its ID, or their job does."""
         account = self.account_key(pool)
         found = self._store.residents(account) if account else []
-        return [each for each in found if each.key.namespace != pool.key.namespace]
+        return [resident for resident in found if resident.key.namespace != pool.key.namespace]
 
     def needs_secret(self, but: Key, secret: str | None) -> bool:
         """Whether an account of the same namespace, other than `but`, signs in with this Secret and is used."""

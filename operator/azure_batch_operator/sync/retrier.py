@@ -153,7 +153,7 @@ class Retrier:
             failed, others = await self._failed(job_id)
             if until is None and failed:
                 # Nothing runs again before this is stored.
-                request.until = max((each.since for each in failed.values()), key=_sortable)
+                request.until = max((failure.since for failure in failed.values()), key=_sortable)
                 return
             request.others = others
             refused = await self._reactivate(job_id, request, failed, until or "")

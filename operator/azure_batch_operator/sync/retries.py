@@ -105,17 +105,17 @@ class Retries:
         Raises:
             ResolutionError: if it is gone.
         """
-        each = former
-        while (key := retry.source_key(each)) is not None:
-            found, uid = self._store.get(key), (each.status.get("retryOf") or {}).get("uid")
+        current = former
+        while (key := retry.source_key(current)) is not None:
+            found, uid = self._store.get(key), (current.status.get("retryOf") or {}).get("uid")
             if found is None or found.uid != uid:
                 raise ResolutionError(
                     "RetryTasksUnknown",
                     f"spec.retryOf names BatchJob {job.spec['retryOf']['name']!r}, whose tasks are those of BatchJob "
                     f"{key.name!r}, which is gone: create a BatchJob with all of its tasks instead",
                 )
-            each = found
-        return each
+            current = found
+        return current
 
     def _session(self, job: Resource, former: Resource) -> Session:
         account, name = self._links.account_of(former), former.key.name
@@ -180,7 +180,9 @@ class Retries:
 
 def retries_of(store: Store, job: Resource) -> list[Key]:
     """The BatchJobs that run tasks of this one again."""
-    return [each.key for each in store.dependents(job.key, Kind.JOB) if retry.source_key(each) == job.key]
+    return [
+        dependent.key for dependent in store.dependents(job.key, Kind.JOB) if retry.source_key(dependent) == job.key
+    ]
 
 
 def former_jobs(store: Store, job: Resource) -> list[Key]:

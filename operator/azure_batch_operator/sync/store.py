@@ -35,7 +35,7 @@ def references(resource: Resource) -> tuple[Key, ...]:
             keys.append(Key(Kind.POOL, namespace, pool["name"]))
     if schedule := spec.get("scheduleRef"):
         keys.append(Key(Kind.SCHEDULE, namespace, schedule["name"]))
-    keys += [Key(Kind.TASK, namespace, each["name"]) for each in spec.get("dependsOnRefs") or ()]
+    keys += [Key(Kind.TASK, namespace, reference["name"]) for reference in spec.get("dependsOnRefs") or ()]
     if (made_by := resource.scheduled_by) is not None:
         keys.append(made_by)
     return tuple(keys)
@@ -139,8 +139,8 @@ class Store:
 
     def observe(self, told: Callable[[Resource | None, Resource | None], None]) -> None:
         """Tell somebody of each change: the object before and after it, None where there is none. What is here is told at once."""
-        for each in self._objects.values():
-            told(None, each)
+        for resource in self._objects.values():
+            told(None, resource)
         self._observers.append(told)
 
     @contextmanager
@@ -152,11 +152,11 @@ class Store:
             yield uids
         finally:
             # By identity: two lists may run at once, and two empty sets are equal.
-            self._departures = [each for each in self._departures if each is not uids]
+            self._departures = [departed for departed in self._departures if departed is not uids]
 
     def of_kind(self, kind: Kind) -> Iterator[Resource]:
         """All objects of a kind."""
-        return (each for key, each in self._objects.items() if key.kind is kind)
+        return (resource for key, resource in self._objects.items() if key.kind is kind)
 
     def keys(self) -> Iterable[Key]:
         """All keys, as of now."""
@@ -164,17 +164,21 @@ class Store:
 
     def dependents(self, key: Key, kind: Kind | None = None) -> list[Resource]:
         """Objects that name `key` in their spec."""
-        return [self._objects[each] for each in self._dependents.get(key, ()) if kind is None or each.kind is kind]
+        return [
+            self._objects[dependent]
+            for dependent in self._dependents.get(key, ())
+            if kind is None or dependent.kind is kind
+        ]
 
     def residents(self, key: Key) -> list[Resource]:
         """Objects that live in the account, directly or through their pool or job."""
         found: dict[Key, Resource] = {}
         pending = self.dependents(key)
         while pending:
-            each = pending.pop()
-            if each.key not in found:
-                found[each.key] = each
-                pending += self.dependents(each.key)
+            resource = pending.pop()
+            if resource.key not in found:
+                found[resource.key] = resource
+                pending += self.dependents(resource.key)
         return list(found.values())
 
     def _unlink(self, resource: Resource) -> None:

@@ -22,7 +22,7 @@ State = tuple[str, str]
 
 def _ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
     """`Ready`, or `Skipped` where it stands alone."""
-    found = {each["type"]: each for each in status.get("conditions") or ()}
+    found = {condition["type"]: condition for condition in status.get("conditions") or ()}
     return found.get("Ready") or found.get("Skipped") or {}
 
 
@@ -38,10 +38,10 @@ def level_of(kind: Kind, status: Mapping[str, Any]) -> int:
     """
     phase, reason = state_of(status)
     if any(
-        each["type"] in {"Stalled", "Failed"}
-        and each["status"] == "True"
-        and (phase != "Deleting" or each.get("reason") == reason)
-        for each in status.get("conditions") or ()
+        condition["type"] in {"Stalled", "Failed"}
+        and condition["status"] == "True"
+        and (phase != "Deleting" or condition.get("reason") == reason)
+        for condition in status.get("conditions") or ()
     ):
         return logging.WARNING
     return logging.DEBUG if kind is Kind.TASK else logging.INFO

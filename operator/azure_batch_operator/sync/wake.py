@@ -156,11 +156,11 @@ class Wake:
     def _found(self, target: Target, key: Key, resource: Resource | None) -> Iterable[Key]:
         match target:
             case Target.DEPENDENTS:
-                return [each.key for each in self._store.dependents(key)]
+                return [dependent.key for dependent in self._store.dependents(key)]
             case Target.OPEN_DEPENDENTS:
-                return [each.key for each in self._store.dependents(key) if waits(each)]
+                return [dependent.key for dependent in self._store.dependents(key) if waits(dependent)]
             case Target.RESIDENTS:
-                return [each.key for each in self._store.residents(key) if waits(each)]
+                return [resident.key for resident in self._store.residents(key) if waits(resident)]
             case Target.SCHEDULE:
                 return [resource.scheduled_by] if resource is not None and resource.scheduled_by else []
             case _:

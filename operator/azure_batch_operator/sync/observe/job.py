@@ -151,8 +151,8 @@ def _pool(context: Context, job: Resource, session: Session | None, remote: Remo
     if session is None or not here:
         return view
     counts: Counter[str] = Counter()
-    for each in ("dedicated", "lowPriority"):
-        counts.update((session.mirror.node_counts.get(here.lower()) or {}).get(each) or {})
+    for tier in ("dedicated", "lowPriority"):
+        counts.update((session.mirror.node_counts.get(here.lower()) or {}).get(tier) or {})
     named = pool_id(remote) if isinstance(remote, Mapping) else None
     other = foreign(context, job, session, named) if named else None
     return replace(view, remote=session.mirror.pools.get(here), nodes=counts, foreign=other)

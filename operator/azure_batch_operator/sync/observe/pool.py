@@ -62,7 +62,7 @@ def _unseen(pools: RemoteTable[Mapping[str, Any]], base: str, others: Sequence[s
     before it is deleted again. A single pool needs no such care, since then the one in use is the one that was written to.
     """
     family = following.rpartition("-g")[0] + "-g"
-    return pools.get(base) is Absent.UNKNOWN or any(pools.pending(each) for each in (*others, family))
+    return pools.get(base) is Absent.UNKNOWN or any(pools.pending(id) for id in (*others, family))
 
 
 def _others(resource: Resource, owned: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -120,7 +120,7 @@ def _view(context: Context, session: Session, resource: Resource, owned: Sequenc
         older_busy=_busy(session, str(older[0]["id"])) if older else None,
         staying=[pool for pool in replaced if stays(resource, pool)],
         leaving=leaving,
-        unlisted=[each for each in ids_once_used(resource) if isinstance(mirror.pools.brief(each), Absent)],
+        unlisted=[id for id in ids_once_used(resource) if isinstance(mirror.pools.brief(id), Absent)],
         next_taken=mirror.pools.latest(following) is not None and following.lower() not in ids,
         jobs_on=jobs_on,
         counts=mirror.node_counts.get(id),
@@ -160,8 +160,8 @@ def _jobs(
     context: Context, session: Session, pool: Resource
 ) -> list[tuple[Resource, TaskCounts | None, TaskCounts | None]]:
     """The open BatchJobs on a pool, each with its counts of tasks and of task slots as far as they are known."""
-    jobs = [each for each in context.store.dependents(pool.key, Kind.JOB) if is_active(each) and not each.deleting]
-    results = [session.mirror.results.get(each.remote_id.lower()) for each in jobs]
+    jobs = [job for job in context.store.dependents(pool.key, Kind.JOB) if is_active(job) and not job.deleting]
+    results = [session.mirror.results.get(job.remote_id.lower()) for job in jobs]
     return [
         (job, known.counts if known else None, known.slots if known else None)
         for job, known in zip(jobs, results, strict=True)

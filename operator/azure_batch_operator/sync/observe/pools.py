@@ -108,13 +108,15 @@ def pools_of(context: Context, session: Session, pool: Resource) -> list[Mapping
     found = list(session.mirror.pools_of.get(ownership.Owned.by(context.cluster, pool), ()))
     if context.others.lost:
         found += [
-            each
+            candidate
             for owner, pools in session.mirror.pools_of.items()
             if owner.name == pool.key.name and owner.cluster in context.others.lost
-            for each in pools
+            for candidate in pools
         ]
-    unique = {str(each["id"]).lower(): each for each in found}
-    return [each for each in unique.values() if adoption.ours(each, pool, context.cluster, context.others)]
+    unique = {str(candidate["id"]).lower(): candidate for candidate in found}
+    return [
+        candidate for candidate in unique.values() if adoption.ours(candidate, pool, context.cluster, context.others)
+    ]
 
 
 def pool_in_use(context: Context, session: Session, pool: Resource, *, brief: bool = False) -> Remote:

@@ -78,7 +78,7 @@ class Attempts:
         # From here on a repetition of the order is no news of targets that were never tried.
         run.looks = {}
         waits = rounds = 0
-        while left := {target: each for target, each in run.tries.items() if target not in run.results}:
+        while left := {target: attempt for target, attempt in run.tries.items() if target not in run.results}:
             if order.ending is not None:
                 problem = await doubts.end(self._targets, run, order.request, left, order.ending)
             elif run.stopped:
@@ -103,8 +103,8 @@ class Attempts:
             doubts.give_up(run, request, left, asyncio.get_running_loop().time())
             ready = [
                 target
-                for target, each in left.items()
-                if each.doubt is None and each.taken is None and target not in run.results
+                for target, attempt in left.items()
+                if attempt.doubt is None and attempt.taken is None and target not in run.results
             ]
             if changed := [target for target in ready if left[target].changed]:
                 await self._look_again(run, request, left, changed)
@@ -112,8 +112,8 @@ class Attempts:
             return await self._make(key, run, request, left, ready) if ready else None
         except NotFoundError as error:
             # The pool or the job is gone, so nothing can be done to what was in it.
-            for target, each in left.items():
-                outcome = UNKNOWN if each.doubted and each.taken is None else FAILED
+            for target, attempt in left.items():
+                outcome = UNKNOWN if attempt.doubted and attempt.taken is None else FAILED
                 if target not in run.results:
                     run.settle(request.verb, target, Result(outcome, str(error), error.request_id))
             return None
@@ -128,14 +128,14 @@ class Attempts:
         """
         found = await self._targets.current(request, changed)
         for target in changed:
-            each, seen = tries[target], found[target]
+            attempt, seen = tries[target], found[target]
             look = looked(request, target, seen)
-            if look.result is None and created_anew(each.before, seen or {}):
+            if look.result is None and created_anew(attempt.before, seen or {}):
                 look = Look(result=Result(SKIPPED, f"task {target!r} was created again since the targets were chosen"))
             if look.result is not None:
                 run.settle(request.verb, target, look.result)
             else:
-                each.before, each.changed = look.before, False
+                attempt.before, attempt.changed = look.before, False
 
     async def _make(
         self, key: Key, run: Run, request: Request, tries: Mapping[str, Try], ready: Sequence[str]

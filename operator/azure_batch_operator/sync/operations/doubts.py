@@ -28,25 +28,25 @@ async def resolve(targets: Targets, run: Run, request: Request, left: Mapping[st
         BatchError: the service does not show them.
     """
     now, verb = asyncio.get_running_loop().time(), request.how
-    asked = [target for target, each in left.items() if each.doubt is not None or each.taken is not None]
+    asked = [target for target, attempt in left.items() if attempt.doubt is not None or attempt.taken is not None]
     if not asked:
         return
     if verb.doubt is not Doubt.READ:
         for target in asked:
-            each = left[target]
+            attempt = left[target]
             if verb.doubt is Doubt.NEVER:
                 text = f"{LOST}, and nothing tells whether it was done: it may have been, and is not repeated"
                 run.settle(request.verb, target, Result(UNKNOWN, text))
-            elif each.doubt is not None and (now >= each.doubt or not verb.changes):
-                each.doubt = None
+            elif attempt.doubt is not None and (now >= attempt.doubt or not verb.changes):
+                attempt.doubt = None
         return
     found = await targets.current(request, asked)
     for target in asked:
-        each = left[target]
-        if each.taken is None:
-            _judge(run, request, target, each, found[target], now)
-        if each.taken is not None and target not in run.results:
-            _follow(run, request, target, each, found[target], now)
+        attempt = left[target]
+        if attempt.taken is None:
+            _judge(run, request, target, attempt, found[target], now)
+        if attempt.taken is not None and target not in run.results:
+            _follow(run, request, target, attempt, found[target], now)
 
 
 async def end(
@@ -63,18 +63,18 @@ async def end(
     except BatchError as error:
         problem = error
     gone = isinstance(problem, NotFoundError)
-    for target, each in left.items():
+    for target, attempt in left.items():
         if target in run.results:
             continue
-        if each.taken is not None:
-            if gone or (problem is not None and now >= each.since + _BACK_WITHIN):
+        if attempt.taken is not None:
+            if gone or (problem is not None and now >= attempt.since + _BACK_WITHIN):
                 text = f"Azure Batch took the call, and {target} cannot be read: {problem}"
                 run.settle(request.verb, target, Result(FAILED if gone else UNKNOWN, text))
-        elif each.doubt is not None:
-            if gone or (problem is not None and now >= each.doubt):
+        elif attempt.doubt is not None:
+            if gone or (problem is not None and now >= attempt.doubt):
                 text = f"{LOST}, and {target} cannot be read: {problem}"
                 run.settle(request.verb, target, Result(UNKNOWN, text))
-        elif each.doubted and verb.changes and verb.doubt is not Doubt.READ:
+        elif attempt.doubted and verb.changes and verb.doubt is not Doubt.READ:
             text = f"{LOST}: it may have been done, and is not repeated, since {ending[1]}"
             run.settle(request.verb, target, Result(UNKNOWN, text))
         else:
@@ -82,33 +82,33 @@ async def end(
     return problem
 
 
-def _judge(run: Run, request: Request, target: str, each: Try, seen: Mapping[str, Any] | None, now: float) -> None:
+def _judge(run: Run, request: Request, target: str, attempt: Try, seen: Mapping[str, Any] | None, now: float) -> None:
     """Whether a call without an answer was made."""
-    done = request.how.done(each.before, seen)
+    done = request.how.done(attempt.before, seen)
     if done is False and not request.how.tells(request.inputs):
         done = None
     if done:
         result = Result(SUCCEEDED, f"{LOST}, but it was done, as {target} shows")
         run.answered(request, target, result)
-    elif each.doubt is not None and now < each.doubt:
+    elif attempt.doubt is not None and now < attempt.doubt:
         return
     elif done is None:
         text = f"{LOST}, and {target} does not tell whether it was done: it may have been, and is not repeated"
         run.settle(request.verb, target, Result(UNKNOWN, text))
     else:
-        each.doubt = None
+        attempt.doubt = None
 
 
-def _follow(run: Run, request: Request, target: str, each: Try, node: Mapping[str, Any] | None, now: float) -> None:
+def _follow(run: Run, request: Request, target: str, attempt: Try, node: Mapping[str, Any] | None, now: float) -> None:
     """Whether a node is back."""
-    verb, taken = request.how, each.taken or Result(SUCCEEDED)
+    verb, taken = request.how, attempt.taken or Result(SUCCEEDED)
     state = "gone" if node is None else str(node.get("state", ""))
-    if state in verb.back and verb.done(each.before, node):
+    if state in verb.back and verb.done(attempt.before, node):
         run.settle(request.verb, target, taken)
-    elif node is None or (state not in verb.busy and state not in verb.back and verb.done(each.before, node)):
+    elif node is None or (state not in verb.busy and state not in verb.back and verb.done(attempt.before, node)):
         text = f"Azure Batch took the call, and the node is {state} now"
         run.settle(request.verb, target, Result(FAILED, text, taken.request_id))
-    elif now - each.since > _BACK_WITHIN:
+    elif now - attempt.since > _BACK_WITHIN:
         text = f"Azure Batch took the call, but the node is still {state} after {_BACK_WITHIN / 60:.0f} minutes"
         run.settle(request.verb, target, Result(FAILED, text, taken.request_id))
 
@@ -117,8 +117,8 @@ def give_up(run: Run, request: Request, left: Mapping[str, Try], now: float) -> 
     """Do not repeat a call whose answer was lost long ago."""
     if request.how.lasts or not request.how.changes:
         return
-    for target, each in left.items():
-        waits = each.doubt is None and each.taken is None and target not in run.results
-        if waits and each.lost is not None and now - each.lost > _REPEATED_WITHIN:
+    for target, attempt in left.items():
+        waits = attempt.doubt is None and attempt.taken is None and target not in run.results
+        if waits and attempt.lost is not None and now - attempt.lost > _REPEATED_WITHIN:
             text = f"{LOST}, too long ago to repeat it: others may have undone it since. Check {target}"
             run.settle(request.verb, target, Result(UNKNOWN, f"{text}, and create a new BatchOperation if needed"))

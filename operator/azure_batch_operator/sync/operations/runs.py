@@ -84,8 +84,8 @@ class Run:
         tries = self.tries.items()
         return frozenset(
             target
-            for target, each in tries
-            if target not in self.results and each.taken is None and each.doubt is None and not each.doubted
+            for target, attempt in tries
+            if target not in self.results and attempt.taken is None and attempt.doubt is None and not attempt.doubted
         )
 
     def waits_for(self, error: BatchError | None) -> None:
@@ -102,12 +102,12 @@ class Run:
 
     def answered(self, request: Request, target: str, answer: Result | None) -> None:
         """Take in what became of a call; None if nobody knows."""
-        now, each = asyncio.get_running_loop().time(), self.tries[target]
+        now, attempt = asyncio.get_running_loop().time(), self.tries[target]
         if answer is None:
-            each.doubt = now + LANDING_SECONDS
-            each.lost = now if each.lost is None else each.lost
+            attempt.doubt = now + LANDING_SECONDS
+            attempt.lost = now if attempt.lost is None else attempt.lost
         elif answer.outcome == SUCCEEDED and request.how.busy and request.how.tells(request.inputs):
-            each.taken, each.since = answer, now
+            attempt.taken, attempt.since = answer, now
         else:
             self.settle(request.verb, target, answer)
 

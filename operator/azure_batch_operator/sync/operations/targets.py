@@ -167,12 +167,12 @@ async def _first(
 ) -> tuple[list[str], bool]:
     """Ids of what is chosen from a list, read no further than needed, and whether there are too many."""
     found: list[str] = []
-    async for each in listing:
-        if not chosen(each):
+    async for item in listing:
+        if not chosen(item):
             continue
         if len(found) == (most or MAX_TARGETS):
             return found, most is None
-        found.append(str(each["id"]))
+        found.append(str(item["id"]))
     return found, False
 
 

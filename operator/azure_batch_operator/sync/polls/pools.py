@@ -52,7 +52,7 @@ class PoolPoll(Poll):
         counts: dict[str, Mapping[str, Any]] = {}
         if interest or self._interest.jobs:
             listed = self._client.pools.list_node_counts(**options())
-            counts = {id: each async for each in listed if (id := str(each["poolId"]).lower()) in wanted}
+            counts = {id: counts async for counts in listed if (id := str(counts["poolId"]).lower()) in wanted}
         before, self._mirror.node_counts = self._mirror.node_counts, counts
         told = interest.keys() if table.first else ()
         known = {id: table.get(id) for id in interest}
@@ -69,8 +69,8 @@ class PoolPoll(Poll):
         for id in {*table.replace(began, whole, briefs=briefs), *told}:
             keys = interest.get(id, set())
             (news.moved if _moved(known.get(id, Absent.UNKNOWN), table.latest(id)) else news.changed).update(keys)
-        for id, each in counts.items():
-            if before.get(id) != each:
+        for id, number in counts.items():
+            if before.get(id) != number:
                 news.changed |= interest.get(id, set())
 
     def _wanted(self) -> frozenset[str]:

@@ -55,10 +55,10 @@ class SchedulePoll(Poll):
         """By schedule and job: when a completed job was first seen whose counts may still change."""
 
     async def _listed(self, filter: str) -> AsyncIterator[Mapping[str, Any]]:
-        async for each in self._client.job_schedules.list(
+        async for schedule in self._client.job_schedules.list(
             filter=filter, select=_MEMBERS, expand=("stats",), **options()
         ):
-            yield _counted(each)
+            yield _counted(schedule)
 
     async def _got(self, id: str) -> Mapping[str, Any]:
         return _counted(await self._client.job_schedules.get(id, select=_MEMBERS, expand=("stats",), **options()))

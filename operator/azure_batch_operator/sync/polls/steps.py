@@ -120,7 +120,9 @@ class Troubles:
         """Set what these objects have to say; an object has it from all that is wrong, not from what was asked last."""
         told = set()
         for key in keys:
-            text = next((each.text for each in self._by_scope.values() if each.shown and key in each.keys), None)
+            text = next(
+                (problem.text for problem in self._by_scope.values() if problem.shown and key in problem.keys), None
+            )
             if text == self.problems.get(key):
                 continue
             told.add(key)
