@@ -294,7 +294,7 @@ class Mirror:
     def forget_nodes(self, pool_id: str, nodes: Collection[str]) -> None:
         """These nodes are not in the state any more that was listed: nothing is done about them before the next list."""
         notes = self.notes[pool_id.lower()]
-        notes.troubled = tuple(each for each in notes.troubled if each.node.id not in nodes)
+        notes.troubled = tuple(trouble for trouble in notes.troubled if trouble.node.id not in nodes)
         notes.outdated = tuple(node for node in notes.outdated if node.id not in nodes)
 
     def learn_busy(self, call: Call, why: str, now: float) -> None:

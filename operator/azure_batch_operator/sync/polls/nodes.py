@@ -88,7 +88,7 @@ class NodePoll(Poll):
     async def _trouble(self, id: str, notes: PoolNotes, news: News) -> None:
         states = [state for name, state in _TROUBLE.items() if number_of(self._mirror.node_counts.get(id), (name,))]
         condition = " or ".join(f"state eq '{state}'" for state in states)
-        known = {(each.node.id, each.node.since): each.stderr_tail for each in notes.troubled}
+        known = {(trouble.node.id, trouble.node.since): trouble.stderr_tail for trouble in notes.troubled}
         found: list[ObservedNode] = []
         tails = 0
         try:
