@@ -7,7 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _NAMESPACE = re.compile(r"(?:\s-n|--namespace)[ =]([a-z][a-z0-9-]*)")
-_OTHERS = {"argocd", "team-a"}
+_OTHERS = {"argocd", "render", "team-a"}
 """Namespaces of other things that pages show."""
 
 
