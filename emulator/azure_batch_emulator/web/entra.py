@@ -12,7 +12,7 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from azure_batch_emulator.wire.errors import BatchError
 
 BATCH_AUDIENCE = "https://batch.core.windows.net/"
+_MOST_VERIFIED = 256
+"""Tokens whose claims are kept, so that the memory for them is bounded."""
 _LEEWAY_SECONDS = 60
 _LIFETIME_SECONDS = 3600
 _PATH = re.compile(
@@ -90,6 +92,7 @@ class Entra:
         self.identities: dict[tuple[str, str], Identity] = {}
         self._key_id = uuid.uuid4().hex
         self._private_key: rsa.RSAPrivateKey | None = None
+        self._verified: dict[str, Mapping[str, Any]] = {}
 
     @property
     def _key(self) -> rsa.RSAPrivateKey:
@@ -101,6 +104,7 @@ class Entra:
     def renew_key(self) -> None:
         """Sign with another key from now on: tokens that were issued before are not valid any more."""
         self._key_id, self._private_key = uuid.uuid4().hex, None
+        self._verified.clear()
 
     def register(self, body: dict[str, Any], default_account: str) -> dict[str, Any]:
         """Let an application sign in.
@@ -243,9 +247,7 @@ class Entra:
             BatchError: 403 for a foreign, expired or misdirected token, or a role that does not allow the call.
         """
         try:
-            # All times are compared below, by the clock that issued the token.
-            options: Any = {"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False}
-            claims = jwt.decode(token, self._key.public_key(), algorithms=["RS256"], options=options)
+            claims = self._claims(token)
             expired = time.time() >= int(claims["exp"]) + _LEEWAY_SECONDS
         except (jwt.PyJWTError, KeyError, TypeError, ValueError):
             raise _refusal("The access token is not valid.") from None
@@ -263,6 +265,22 @@ class Entra:
         if identity.role == "none" or (identity.role == "reader" and method not in _READING):
             raise BatchError("InsufficientAccountPermissions")
         return identity.account
+
+    def _claims(self, token: str) -> Mapping[str, Any]:
+        """The claims of a token of ours; a client sends the same one with each call, so its signature is checked once.
+
+        Raises:
+            jwt.PyJWTError: the key has not signed it.
+        """
+        claims = self._verified.get(token)
+        if claims is None:
+            # The caller compares all times, by the clock that issued the token.
+            options: Any = {"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False}
+            claims = jwt.decode(token, self._key.public_key(), algorithms=["RS256"], options=options)
+            if len(self._verified) >= _MOST_VERIFIED:
+                self._verified.clear()
+            self._verified[token] = claims
+        return claims
 
 
 def _refusal(detail: str) -> BatchError:

@@ -119,6 +119,13 @@ def _parser() -> Lark:
     return Lark(_GRAMMAR, parser="lalr", maybe_placeholders=False, transformer=_Parse())
 
 
+# Callers poll with the same few filters. A node does not change, and a refusal is not kept.
+@lru_cache(maxsize=256)
+def _parsed(text: str) -> _Node:
+    # The parser's transformer makes nodes where its type says trees.
+    return cast("_Node", _parser().parse(text))
+
+
 def _build(node: _Node, fields: Fields) -> Predicate:
     """The predicate of a node; a filter is never deeper than `_DEEPEST`."""
     if node.kind == "compare":
@@ -215,8 +222,7 @@ def compile_filter(text: str, fields: Fields) -> Predicate:
         BatchError: 400 InvalidQueryParameterValue.
     """
     try:
-        # The parser's transformer makes nodes where its type says trees.
-        return _build(cast("_Node", _parser().parse(text)), fields)
+        return _build(_parsed(text), fields)
     except FilterError as error:
         reason = str(error)
     except LarkError as error:

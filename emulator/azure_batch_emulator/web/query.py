@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -20,16 +22,23 @@ _NUMBER = re.compile(r"-?[0-9]{1,9}")
 _ALWAYS_SHOWN = frozenset({"odata.metadata", "upgradePolicy"})
 
 
+# Callers poll with the same few queries.
+@lru_cache(maxsize=256)
+def _values(raw: str) -> Mapping[str, str]:
+    values: dict[str, str] = {}
+    for part in raw.split("&"):
+        name, _, value = part.partition("=")
+        if name:
+            values.setdefault(unquote_plus(name).lower(), unquote_plus(value))
+    return MappingProxyType(values)
+
+
 class Query:
     """The query of one request, with names lower-cased and the raw text kept for nextLink."""
 
     def __init__(self, raw: str) -> None:
         self.raw = raw
-        self._values: dict[str, str] = {}
-        for part in raw.split("&"):
-            name, _, value = part.partition("=")
-            if name:
-                self._values.setdefault(unquote_plus(name).lower(), unquote_plus(value))
+        self._values = _values(raw)
 
     def get(self, name: str) -> str | None:
         """A parameter's decoded value; a blank one counts as absent."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import quote, unquote, unquote_plus
 
 from azure_batch_emulator.wire.errors import BatchError
@@ -57,9 +57,11 @@ def verify(
         detail = f"Cannot find the claimed account when trying to GetProperties for the account {account}."
         raise BatchError("AuthenticationFailed", {"AuthenticationErrorDetail": detail})
     _check_date(lowered, now)
-    candidates = list(strings_to_sign(method, account, raw_path, raw_query, lowered))
-    if not any(hmac.compare_digest(signature, sign(key, text)) for text in candidates):
-        shown = candidates[0].replace("\n", "\\n")
+    # Nearly every caller signs the first of them, so the others are made only if it does not fit.
+    candidates = strings_to_sign(method, account, raw_path, raw_query, lowered)
+    documented = next(candidates)
+    if not any(hmac.compare_digest(signature, sign(key, text)) for text in itertools.chain((documented,), candidates)):
+        shown = documented.replace("\n", "\\n")
         detail = (
             "The MAC signature found in the HTTP request is not the same as any computed signature. "
             f"Server used following string to sign: '{shown}'."
@@ -75,7 +77,7 @@ _CHALLENGE = (
 
 def sign(key: bytes, text: str) -> str:
     """Base64 of HMAC-SHA256 over the UTF-8 text."""
-    return base64.b64encode(hmac.new(key, text.encode(), hashlib.sha256).digest()).decode()
+    return base64.b64encode(hmac.digest(key, text.encode(), "sha256")).decode()
 
 
 def strings_to_sign(
@@ -102,11 +104,22 @@ def strings_to_sign(
     elif length in ("", "0"):
         lengths |= {"", "0"}
     ocp = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers) if name.startswith("ocp-"))
-    for query in dict.fromkeys((_documented_query(raw_query), _raw_query(raw_query))):
-        for path in dict.fromkeys((raw_path, _escaped(raw_path), unquote(raw_path))):
+    pairs = _pairs(raw_query)
+    for query in _distinct(lambda: _documented_query(pairs), lambda: _raw_query(pairs)):
+        for path in _distinct(lambda: raw_path, lambda: _escaped(raw_path), lambda: unquote(raw_path)):
             for content_length in sorted(lengths, key=lambda value: value != length):
                 head = [*lines[:3], content_length, *lines[4:]]
                 yield "\n".join(head) + "\n" + ocp + f"/{account}{path}{query}"
+
+
+def _distinct(*forms: Callable[[], str]) -> Iterator[str]:
+    """The forms, each made when it is asked for, without those that there were already."""
+    seen = set[str]()
+    for form in forms:
+        text = form()
+        if text not in seen:
+            seen.add(text)
+            yield text
 
 
 def _escaped(raw_path: str) -> str:
@@ -118,16 +131,16 @@ def _pairs(raw_query: str) -> list[tuple[str, str]]:
     return [(unquote_plus(name), unquote(value)) for name, _, value in pairs]
 
 
-def _documented_query(raw_query: str) -> str:
+def _documented_query(pairs: list[tuple[str, str]]) -> str:
     values: dict[str, list[str]] = {}
-    for name, value in _pairs(raw_query):
+    for name, value in pairs:
         values.setdefault(name.lower(), []).append(value)
     return "".join(f"\n{name}:{','.join(sorted(values[name]))}" for name in sorted(values))
 
 
-def _raw_query(raw_query: str) -> str:
+def _raw_query(pairs: list[tuple[str, str]]) -> str:
     values: dict[str, str] = {}
-    for name, value in _pairs(raw_query):
+    for name, value in pairs:
         if value:
             values.setdefault(name, value)
     return "".join(f"\n{name}:{values[name]}" for name in sorted(values))

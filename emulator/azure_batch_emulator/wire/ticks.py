@@ -113,7 +113,12 @@ def parse_timestamp(text: str) -> int:
 
 def format_http_date(ticks: int) -> str:
     """RFC 1123, sub-seconds dropped: ``Last-Modified`` and ``Date``."""
-    return format_datetime(to_datetime(ticks).replace(microsecond=0), usegmt=True)
+    return _format_http_second(ticks // TICKS_PER_SECOND)
+
+
+@lru_cache(4096)
+def _format_http_second(second: int) -> str:
+    return format_datetime(to_datetime(second * TICKS_PER_SECOND), usegmt=True)
 
 
 def parse_http_date(text: str) -> int:

@@ -11,6 +11,7 @@ nothing here knows about HTTP.
 
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Any
 
 REDACTED = "…"
@@ -67,6 +68,8 @@ _INVISIBLE = re.compile(
 """Controls and format characters (Cc, Cf): zero widths, bidirectional marks, embeddings, overrides and isolates, tags."""
 _NO_CHARACTERS = re.compile("[\ud800-\udfff]")
 """Halves of surrogate pairs: JSON text cannot hold them, so they would end whoever writes it."""
+_SHORT = 64
+"""Characters up to which a result is kept, so that the memory for them is bounded."""
 _MIN_SECRET = 4
 """Characters; a shorter value would be cut out of everything."""
 
@@ -97,6 +100,16 @@ def safe_text(text: str) -> str:
 
     Idempotent, so that it does no harm to pass it twice.
     """
+    return _safe_short(text) if len(text) <= _SHORT else _safe(text)
+
+
+# Statuses repeat the same short texts in each pass: reasons, phases, names of images.
+@lru_cache(maxsize=4096)
+def _safe_short(text: str) -> str:
+    return _safe(text)
+
+
+def _safe(text: str) -> str:
     text = text[:LONGEST]
     if not (text.isascii() and text.isprintable()):
         text = text.replace("\r\n", "\n").replace("\u2028", "\n").replace("\u2029", "\n")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, TypedDict
 from urllib.parse import quote
 
@@ -228,7 +229,13 @@ def _aware(operation: Operation, name: str, value: datetime) -> datetime:
 
 def http_date(moment: datetime) -> str:
     """An aware datetime in RFC 1123 form."""
-    return format_datetime(moment.astimezone(UTC), usegmt=True)
+    return _http_second(moment.astimezone(UTC).replace(microsecond=0))
+
+
+# Many calls go out within the same second.
+@lru_cache(maxsize=64)
+def _http_second(second: datetime) -> str:
+    return format_datetime(second, usegmt=True)
 
 
 def _range(operation: Operation, byte_range: tuple[int, int]) -> str:

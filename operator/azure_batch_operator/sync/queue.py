@@ -49,7 +49,9 @@ class WorkQueue(Generic[K]):
         self._delayed: list[tuple[float, int, K, Urgency]] = []
         self._due: dict[K, float] = {}
         self._sequence = 0
-        self._changed = asyncio.Event()
+        # One permit for each entry in `_ready`: an entry wakes one worker, however many wait.
+        self._entries = asyncio.Semaphore(0)
+        self._alarm: asyncio.TimerHandle | None = None
         self.added_total = 0
         self.retries_total = 0
 
@@ -79,7 +81,7 @@ class WorkQueue(Generic[K]):
         self._queued[key] = urgency
         self._queued_at.setdefault(key, time.monotonic())
         self._ready[urgency].append(key)
-        self._changed.set()
+        self._entries.release()
 
     def add_after(self, key: K, seconds: float, urgency: Urgency = Urgency.REFRESH) -> None:
         """Have the key looked at in so many seconds; the earliest of several such wishes wins."""
@@ -89,7 +91,7 @@ class WorkQueue(Generic[K]):
         self._due[key] = due
         self._sequence += 1
         heapq.heappush(self._delayed, (due, self._sequence, key, urgency))
-        self._changed.set()
+        self._set_alarm()
 
     def add_retry(self, key: K, seconds: float) -> None:
         """Have a key whose work was refused looked at again when its backoff is over."""
@@ -99,19 +101,13 @@ class WorkQueue(Generic[K]):
     async def get(self) -> K:
         """The next key; `done` must follow."""
         while True:
-            wait = self._promote()
+            await self._entries.acquire()
             key = self._pop()
             if key is not None:
                 self._active[key] = None
                 self._active_since[key] = now = time.monotonic()
                 WAITED.observe(now - self._queued_at.pop(key))
                 return key
-            self._changed.clear()
-            try:
-                async with asyncio.timeout(wait):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
 
     def done(self, key: K) -> None:
         """The key was looked at; if it was added meanwhile it is queued again."""
@@ -120,20 +116,30 @@ class WorkQueue(Generic[K]):
         if requeue_after is not None:
             self.add(key, requeue_after)
 
-    def _promote(self) -> float | None:
-        """Queue what is due; seconds until the next one is."""
+    def _promote(self) -> None:
+        """Queue what is due, and have this called again when the next one is."""
+        self._alarm = None
         now = asyncio.get_running_loop().time()
         while self._delayed:
             due, _, key, urgency = self._delayed[0]
-            if self._due.get(key) != due:
-                heapq.heappop(self._delayed)
-            elif due <= now:
-                heapq.heappop(self._delayed)
+            if self._due.get(key) == due:
+                if due > now:
+                    break
                 del self._due[key]
                 self.add(key, urgency)
-            else:
-                return due - now
-        return None
+            heapq.heappop(self._delayed)
+        self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        """Wake up when the first of the delayed keys is due."""
+        if not self._delayed:
+            return
+        due = self._delayed[0][0]
+        if self._alarm is not None:
+            if self._alarm.when() <= due:
+                return
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_at(due, self._promote)
 
     def _pop(self) -> K | None:
         order = tuple(Urgency)
@@ -147,7 +153,5 @@ class WorkQueue(Generic[K]):
                     waits = urgency is Urgency.USER and bool(self._ready[Urgency.REFRESH])
                     self._overtaken = self._overtaken + 1 if waits else 0
                     del self._queued[key]
-                    if any(self._ready):
-                        self._changed.set()
                     return key
         return None

@@ -6,10 +6,11 @@ As in the API server, what has not changed is not judged again, and the members 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import celpy
+import orjson
 from celpy.adapter import json_to_cel
 from celpy.evaluation import CELEvalError
 
@@ -75,17 +76,25 @@ def _same(schema: Mapping[str, Any], item: Json, old: Json) -> Json:
 
 
 def _said(expression: str, value: Json, old: Json) -> str:
-    return str(_program(expression).evaluate(_known(value, old))).strip()
-
-
-def _known(value: Json, old: Json) -> dict[str, Any]:
-    known = {"self": json_to_cel(value)}
-    return known if old is _NOTHING else known | {"oldSelf": json_to_cel(old)}
+    return str(_evaluated(expression, *_written(value, old))).strip()
 
 
 def _holds(rule: str, value: Json, old: Json) -> bool:
     try:
-        return bool(_program(rule).evaluate(_known(value, old)))
+        return bool(_evaluated(rule, *_written(value, old)))
     except CELEvalError:
         # The API server refuses what a rule cannot judge.
         return False
+
+
+def _written(value: Json, old: Json) -> tuple[bytes, bytes | None]:
+    return orjson.dumps(value), None if old is _NOTHING else orjson.dumps(old)
+
+
+@lru_cache(maxsize=8192)
+def _evaluated(expression: str, value: bytes, old: bytes | None) -> Any:
+    """What an expression says of a value; by its text, because the runs of one process judge the same specs again and again."""
+    known = {"self": json_to_cel(orjson.loads(value))}
+    if old is not None:
+        known["oldSelf"] = json_to_cel(orjson.loads(old))
+    return _program(expression).evaluate(known)

@@ -31,6 +31,39 @@ async def test_users_overtake_refreshes() -> None:
     assert [await queue.get() for _ in range(4)] == ["c", "d", "a", "b"]
 
 
+async def test_what_is_queued_or_due_wakes_one_worker() -> None:
+    class Counted(WorkQueue[str]):
+        looks = 0
+
+        def _pop(self) -> str | None:
+            self.looks += 1
+            return super()._pop()
+
+    queue = Counted()
+    workers = [asyncio.create_task(queue.get()) for _ in range(16)]
+    await asyncio.sleep(0)
+    queue.add("a")
+    await asyncio.wait(workers, return_when=asyncio.FIRST_COMPLETED)
+    queue.add_after("late", 3600.0)
+    queue.add_after("soon", 0.001)
+    queue.add_after("soon", 60.0)
+    _, waiting = await asyncio.wait([each for each in workers if not each.done()], return_when=asyncio.FIRST_COMPLETED)
+    assert {each.result() for each in workers if each.done()} == {"a", "soon"}
+    assert queue.looks == 2
+    assert queue.delayed == 1
+    for each in waiting:
+        each.cancel()
+
+
+async def test_a_worker_that_is_cancelled_when_it_is_woken_leaves_the_key_to_another() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    first, second = (asyncio.create_task(queue.get()) for _ in range(2))
+    await asyncio.sleep(0)
+    queue.add("a")
+    first.cancel()
+    assert await second == "a"
+
+
 async def test_a_key_added_while_worked_on_comes_back_afterwards() -> None:
     queue: WorkQueue[str] = WorkQueue()
     queue.add("a")
