@@ -18,12 +18,13 @@ CALLS = {
     "rebootNode": "Nodes_RebootNode", "reimageNode": "Nodes_ReimageNode", "deallocateNode": "Nodes_DeallocateNode",
     "startNode": "Nodes_StartNode", "disableNodeScheduling": "Nodes_DisableNodeScheduling",
     "enableNodeScheduling": "Nodes_EnableNodeScheduling", "removeNodes": "Pools_RemoveNodes",
+    "uploadNodeLogs": "Nodes_UploadNodeLogs", "updateNodeUser": "Nodes_ReplaceNodeUser", "deleteFile": "Tasks_DeleteTaskFile",
     "createNodeUser": "Nodes_CreateNodeUser", "deleteNodeUser": "Nodes_DeleteNodeUser", "stopResize": "Pools_StopPoolResize",
     "terminateJob": "Jobs_TerminateJob", "reactivateTasks": "Tasks_ReactivateTask", "terminateTasks": "Tasks_TerminateTask",
     "terminateSchedule": "JobSchedules_TerminateJobSchedule",
 }  # fmt: skip
 """Verbs that change something, and the call of each."""
-REPEATED = frozenset({"createNodeUser", "deleteNodeUser"})
+REPEATED = frozenset({"createNodeUser", "updateNodeUser", "deleteNodeUser", "deleteFile"})
 """Verbs whose call may be repeated, since a second delivery does no harm (docs/decisions/0032-operations.md)."""
 COME_BACK = frozenset({"rebootNode", "reimageNode", "deallocateNode", "startNode"})
 """Verbs that fail also where the node does not come back."""

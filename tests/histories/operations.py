@@ -10,7 +10,7 @@ from histories.record import Body, Effect, Owner
 _ONLY_OPERATIONS = frozenset(
     {
         "Nodes_DisableNodeScheduling", "Nodes_EnableNodeScheduling", "Nodes_CreateNodeUser", "Nodes_DeleteNodeUser",
-        "Nodes_DeallocateNode", "Nodes_StartNode",
+        "Nodes_DeallocateNode", "Nodes_StartNode", "Nodes_UploadNodeLogs", "Nodes_ReplaceNodeUser", "Tasks_DeleteTaskFile",
     }
 )  # fmt: skip
 """Calls that nothing else in a history asks for."""

@@ -21,6 +21,7 @@ from histories.lives import lives
 from histories.more_steps import with_namespace_policies, with_operations
 from histories.play import play
 from histories.quiet import stop_schedules
+from histories.rare_steps import with_nulls, with_rare_operations
 from histories.record import Call, Done, Effect, Owner, Record, Thing, Version, Write
 from histories.shrink import shrink
 
@@ -273,6 +274,16 @@ def _disabled_for_others(record: Record) -> None:
     record.effects[record.effects.index(effect)] = other
 
 
+def _called(operation: str) -> Callable[[Record], None]:
+    """A call that no operation has asked for."""
+
+    def damage(record: Record) -> None:
+        effect = _effect(record, "Nodes_DisableNodeScheduling")
+        record.effects.append(dataclasses.replace(effect, operation=operation))
+
+    return damage
+
+
 def _never_disabled(record: Record) -> None:
     record.effects.remove(_effect(record, "Nodes_DisableNodeScheduling"))
 
@@ -323,6 +334,7 @@ def _for_ever_running(body: dict[str, Any]) -> None:
         (_terminated_long_ago, "unwished"),
         (_disabled_for_others, "foreign"),
         (_never_disabled, "untrue"),
+        *((_called(operation), "unwished") for operation in ("Nodes_UploadNodeLogs", "Nodes_ReplaceNodeUser")),
         (_with_body(_not_done_it_says), "untrue"),
         (_with_body(_miscounted), "untrue"),
         (_with_body(_for_ever_running), "unfulfilled"),
@@ -359,11 +371,11 @@ def test_the_policy_of_a_namespace_counts_for_objects_without_one() -> None:
     assert {tuple(found["own"].policies(each)) for each in at} == {("manage",)}
 
 
-@pytest.mark.parametrize("part", [with_operations, with_namespace_policies])
+@pytest.mark.parametrize("part", [with_operations, with_namespace_policies, with_rare_operations, with_nulls])
 def test_some_seeds_get_more_steps_and_the_others_stay_as_they_were(
     part: Callable[[int, list[Step]], list[Step]],
 ) -> None:
-    steps = [Step(5.0, "kill", {"seconds": 0.0})]
+    steps = [Step(5.0, "kill", {"seconds": 0.0}), Step(6.0, "apply", {"object": {"kind": "BatchJob", "spec": {}}})]
     grown = [seed for seed in range(1, 201) if part(seed, steps) != steps]
     assert 20 <= len(grown) <= 60
     assert all(part(seed, steps)[0] == steps[0] and part(seed, steps) == part(seed, steps) for seed in grown[:5])
