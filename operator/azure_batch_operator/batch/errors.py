@@ -96,13 +96,8 @@ class BatchError(Exception):
 
     def hide(self, secrets: Collection[str]) -> None:
         """Cut values out of all that the error says: the service may quote what it refuses."""
-        said = "\n".join((self.message, *self.values.values()))
-        # Few of many values are ever quoted, and to look for one is cheap.
-        found = [secret for secret in secrets if any(part.strip() in said for part in (secret, *secret.splitlines()))]
-        if not found:
-            return
-        self.message = without(self.message, found)
-        self.values = {name: without(value, found) for name, value in self.values.items()}
+        self.message = without(self.message, secrets)
+        self.values = {name: without(value, secrets) for name, value in self.values.items()}
         self.args = (self.message,)
 
 

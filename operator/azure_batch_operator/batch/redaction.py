@@ -9,10 +9,12 @@ received. A task prints what it likes: escape sequences, right-to-left overrides
 nothing here knows about HTTP.
 """
 
+import json
 import re
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import quote
 
 REDACTED = "…"
 LONGEST = 16_384
@@ -70,6 +72,8 @@ _NO_CHARACTERS = re.compile("[\ud800-\udfff]")
 """Halves of surrogate pairs: JSON text cannot hold them, so they would end whoever writes it."""
 _SHORT = 64
 """Characters up to which a result is kept, so that the memory for them is bounded."""
+_LINES = re.compile("[\n\u2028\u2029]")
+"""Where `safe_text` leaves the end of a line; what else Python takes for one, it removes."""
 _MIN_SECRET = 4
 """Characters; a shorter value would be cut out of everything."""
 
@@ -138,16 +142,59 @@ def _safe_name(name: str) -> str:
 
 
 def without(text: str, secrets: Collection[str]) -> str:
-    """The text with the given secret values cut out, also the end of one with which the text begins.
+    """The text with the given secret values cut out, also one whose beginning or end the text has lost.
 
     Values of several lines are cut line by line. What is shorter than four characters stays: it would be cut out of everything.
     """
-    parts = {part.strip() for secret in secrets for part in (secret, *secret.splitlines())}
-    for part in sorted((part for part in parts if len(part) >= _MIN_SECRET), key=len, reverse=True):
-        text = text.replace(part, REDACTED)
-        # A tail may begin in the middle of a value.
-        for at in range(1, len(part) - _MIN_SECRET + 1):
-            if text.startswith(part[at:]):
-                text = REDACTED + text[len(part) - at :]
-                break
+    parts = {part for secret in secrets for part in _shown_as(secret)}
+    for part in sorted(parts, key=len, reverse=True):
+        text = _without_ends(text.replace(part, REDACTED), part)
     return text
+
+
+def _without_ends(text: str, part: str) -> str:
+    """The text without the end of a value at its beginning, and without the beginning of one at its end: where it was cut."""
+    first, last = text[:_MIN_SECRET], text[-_MIN_SECRET:]
+    at = part.find(first, 1)
+    while at > 0 and len(first) == _MIN_SECRET:
+        if text.startswith(part[at:]):
+            text = REDACTED + text[len(part) - at :]
+            break
+        at = part.find(first, at + 1)
+    at = part.rfind(last, 0, -1)
+    while at >= 0 and len(last) == _MIN_SECRET:
+        if text.endswith(part[: at + _MIN_SECRET]):
+            return text[: -at - _MIN_SECRET] + REDACTED
+        at = part.rfind(last, 0, at + _MIN_SECRET - 1)
+    return text
+
+
+@lru_cache(maxsize=512)
+def _shown_as(secret: str) -> frozenset[str]:
+    """The forms in which a value comes back: as it is, as `safe_text` leaves it, in JSON and in a URL; each also line by line.
+
+    A text was made safe before anything is cut out of it, so a value with characters that `safe_text` removes is not in it
+    (test_redaction.py, `test_values_are_cut_out_of_texts_that_were_made_safe`).
+    """
+    lines = {secret, *secret.splitlines(), *_LINES.split(secret)}
+    # No text that quotes a value is longer; the forms of a large one would take memory for nothing.
+    forms = (str, _in_json, _in_ascii_json, _in_path, _in_query) if len(secret) <= LONGEST else (str,)
+    quoted = {form(line.strip()) for line in lines for form in forms}
+    shown = {part.strip() for each in quoted for part in (each, safe_text(each))}
+    return frozenset(part for part in shown if len(part) >= _MIN_SECRET)
+
+
+def _in_json(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)[1:-1]
+
+
+def _in_ascii_json(text: str) -> str:
+    return json.dumps(text)[1:-1]
+
+
+def _in_path(text: str) -> str:
+    return quote(text, errors="replace")
+
+
+def _in_query(text: str) -> str:
+    return quote(text, safe="", errors="replace")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 import time
 import unicodedata
+from urllib.parse import quote
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from azure_batch_operator.batch.errors import BatchError
 from azure_batch_operator.batch.models.base import Prose
 from azure_batch_operator.batch.models.jobs import JobSchedulingError
 from azure_batch_operator.batch.models.nodes import NodeError
@@ -89,6 +93,44 @@ def test_values_of_secrets_are_cut_out() -> None:
     assert without("with hunter2-longer and hunter2, abc; line two", secrets) == "with … and …, abc; …"
     assert without("er2 is the end of one", ["hunter2"]) == "er2 is the end of one", "too short to be sure"
     assert without("nter2 is the end of one", ["hunter2"]) == "… is the end of one"
+    assert without("the beginning of one: hunt", ["hunter2"]) == "the beginning of one: …"
+    assert without("the beginning of one: hun", ["hunter2"]) == "the beginning of one: hun", "too short to be sure"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "\ufeffcorrect-horse-battery",
+        "Tr0ub4dor\u200b&3-horse",
+        "ab\x1b[0mcd-efgh-password",
+        "ab\rcd-efgh",
+        "ab\x85cd-efgh",
+        "amqps://user:pa55word-x@host/vhost?heartbeat=10",
+        "https://store.example/c?sv=1&sig=abc",
+        "first\u2028second line",
+        'quo"ted \\ and bräcket',
+    ],
+)
+def test_values_are_cut_out_of_texts_that_were_made_safe(value: str) -> None:
+    for quoted in (
+        value,
+        json.dumps(value),
+        json.dumps(value, ensure_ascii=False),
+        quote(value),
+        quote(value, safe=""),
+    ):
+        error = BatchError(safe_text(f"PropertyValue: [{quoted}] is not valid"), values={"Reason": safe_text(quoted)})
+        error.hide({value, "another-value"})
+        left = f"{error} {error.args}"
+        for word in re.findall(r"[A-Za-z0-9]{4,}", safe_text(value)):
+            assert word not in left
+    assert without(safe_text("x" * (LONGEST - 9) + value), [value]).strip("x") in {"…", safe_text(value)[:3]}
+
+
+def test_a_text_without_values_stays_as_it_is() -> None:
+    error = BatchError("the pool is full", values={"Reason": "quota"})
+    error.hide({"hunter2", "\ufeffcorrect-horse-battery"})
+    assert (error.message, error.values) == ("the pool is full", {"Reason": "quota"})
 
 
 def test_texts_of_the_service_are_made_safe_where_they_are_read() -> None:
