@@ -187,3 +187,58 @@ async def test_batch_tasks_that_wait_are_not_added_once_the_pool_allows_their_na
     assert len(stage.azure.ids("/jobs/open/tasks")) == 100, "what was on its way lands"
     stage.patch("bp", "cpu", {"spec": {"allowedNamespaces": {"all": True}}})
     await stage.until(lambda: len(stage.azure.ids("/jobs/open/tasks")) == 350, 60)
+
+
+async def test_failed_tasks_do_not_run_again_once_the_pool_allows_their_namespace_no_more(stage: Stage) -> None:
+    await shared_account(stage, allowedNamespaces={"names": ["team"]})
+    failing = [{"id": "own", "commandLine": "/bin/sh -c 'exit 1'"}]
+    stage.apply(theirs("open", tasks=failing, onAllTasksComplete="noaction"))
+    stage.apply(thing("BatchTask", "bad", "team", jobRef={"name": "open"}, commandLine="/bin/sh -c 'exit 1'"))
+    await stage.until(lambda: stage.phase("bt", "bad", "team") == "Failed", 300)
+    stage.patch("bp", "cpu", {"spec": {"allowedNamespaces": None}})
+    await stage.run_for(60)
+    stage.annotate("bt", "bad", "team", retry_failed="1")
+    stage.annotate("bj", "open", "team", retry_failed="1")
+    await stage.until(lambda: bool(stage.events("bt", "bad", "RetryRefused", "team")), 60)
+    assert "spec.allowedNamespaces" in stage.events("bt", "bad", "RetryRefused", "team")[0]["message"]
+    assert stage.phase("bt", "bad", "team") == "Failed"
+    await stage.until(lambda: stage.reason("bj", "open", "team") == NOT_ALLOWED, 60)
+    message = stage.condition("bj", "open", "Ready", "team")["message"]
+    assert message.startswith("no failed tasks run again: pool 'cpu' belongs to BatchPool default/cpu")
+    await stage.run_for(60)
+    assert stage.azure.calls("Tasks_ReactivateTask") == 0
+
+
+async def test_a_job_stays_disabled_once_its_pool_allows_its_namespace_no_more(stage: Stage) -> None:
+    await shared_account(stage, allowedNamespaces={"names": ["team"]})
+    stage.apply(theirs(tasks=sleeping(2, 3000)))
+    await stage.until(lambda: stage.phase("bj", "theirs", "team") == "Running", 600)
+    stage.patch("bj", "theirs", {"spec": {"suspend": True}}, "team")
+    await stage.until(lambda: stage.phase("bj", "theirs", "team") == "Suspended", 600)
+    stage.patch("bp", "cpu", {"spec": {"allowedNamespaces": None}})
+    await stage.run_for(60)
+    stage.patch("bj", "theirs", {"spec": {"suspend": False}}, "team")
+    says = "the job stays disabled: pool 'cpu'"
+    await stage.until(lambda: stage.condition("bj", "theirs", "Ready", "team")["message"].startswith(says), 60)
+    assert stage.reason("bj", "theirs", "team") == NOT_ALLOWED
+    await stage.run_for(120)
+    assert stage.azure.calls("Jobs_EnableJob") == 0
+    stage.patch("bp", "cpu", {"spec": {"allowedNamespaces": {"all": True}}})
+    await stage.until(lambda: stage.phase("bj", "theirs", "team") == "Running", 300)
+
+
+async def test_a_schedule_stays_disabled_once_its_pool_allows_its_namespace_no_more(stage: Stage) -> None:
+    await shared_account(stage, allowedNamespaces={"names": ["team"]})
+    named = {"poolInfo": {"poolId": "cpu"}}
+    body = schedule("tick", accountRef=ACCOUNT, schedule={"recurrenceInterval": "PT1H"}, jobSpecification=named)
+    body["metadata"]["namespace"] = "team"
+    stage.apply(body)
+    await stage.until(lambda: stage.phase("bjs", "tick", "team") == "Active", 120)
+    stage.patch("bjs", "tick", {"spec": {"suspend": True}}, "team")
+    await stage.until(lambda: stage.phase("bjs", "tick", "team") == "Suspended", 300)
+    stage.patch("bp", "cpu", {"spec": {"allowedNamespaces": None}})
+    await stage.run_for(60)
+    stage.patch("bjs", "tick", {"spec": {"suspend": False}}, "team")
+    await stage.until(lambda: stage.condition("bjs", "tick", "NotApplied", "team").get("reason") == NOT_ALLOWED, 120)
+    await stage.run_for(60)
+    assert stage.azure.get("/jobschedules/tick")["state"] == "disabled"  # type: ignore[index]

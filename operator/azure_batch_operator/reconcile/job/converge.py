@@ -30,19 +30,22 @@ _OF_RETRIES = frozenset({_RETRIED, job_status.RETRY_REFUSED})
 def converge(job: LiveJob) -> Plan:
     """The plan for a job that has not ended."""
     calls, ending, mark = _calls(job)
+    foreign = job.scope.pool.foreign
+    stays = [] if foreign is None else [call for call in calls if call.verb == "enable_job"]
+    calls = [call for call in calls if call not in stays]
     plan = _shown(job, calls)
     if _is_stopping(job.resource):
         # Nor do failed tasks run again before the job goes on: what must be stored first could keep it from being stopped.
         return replace(plan, feed=None, tasks_of=None, retry=None, first=None)
-    if job.scope.pool.foreign is not None:
-        # What is in the job stays there, and nothing is brought onto the pool any more.
+    if foreign is not None:
+        # What is in the job stays there, and nothing is brought onto the pool, or run on it again, any more.
         plan = replace(plan, feed=None, tasks_of=None, retry=None, first=None, halts=True)
     if mark and plan.feed is not None:
         # No task is deleted or added before the service has taken the mark.
         plan = replace(plan, feed=replace(plan.feed, marked=True))
         if _is_transient(job) or ending is not None:
             plan = replace(plan, feed=None, tasks_of=None)
-    return plan if ending is not None else _with_problems(job, plan)
+    return plan if ending is not None else _with_problems(job, plan, stays=bool(stays))
 
 
 def _is_stopping(resource: Resource) -> bool:
@@ -95,15 +98,21 @@ def _mark(job: LiveJob) -> Mapping[str, str | None]:
     return job_changes.mark(job.spec, job.remote, job.tasks.fingerprint)
 
 
-def _with_problems(job: LiveJob, plan: Plan) -> Plan:
-    """A plan that also says why tasks cannot be brought in; the tasks that are there go on, and so does what is shown of them."""
+def _with_problems(job: LiveJob, plan: Plan, *, stays: bool) -> Plan:
+    """A plan that also says why tasks cannot be brought in; the tasks that are there go on, and so does what is shown of them.
+
+    Args:
+        stays: whether the job stays disabled, since its pool is not for this namespace.
+    """
     resource, tasks, now = job.resource, job.tasks, job.scope.now
     # And told of those that run again.
     told = tuple(event for event in plan.events if event.reason in _OF_RETRIES)
-    wrong = None
-    if not job.is_complete:
-        digits = job_changes.noted_tasks(job.remote)[1]
-        wrong = _foreign_pool(resource, job.scope.pool, now) or wrong_tasks(resource, digits, now)
+    retries = pending_request(resource, RETRY_FAILED) not in (None, tasks.retried)
+    held = [*(["the job stays disabled"] if stays else []), *(["no failed tasks run again"] if retries else [])]
+    held += [] if job.is_complete else ["no more tasks are added"]
+    wrong = _foreign_pool(resource, job.scope.pool, " and ".join(held), now) if held else None
+    if wrong is None and not job.is_complete:
+        wrong = wrong_tasks(resource, job_changes.noted_tasks(job.remote)[1], now)
     if wrong is not None:
         shown = beside(plan.status, wrong.status)
         return replace(plan, feed=None, tasks_of=None, status=shown, events=(*told, *wrong.events))
@@ -116,11 +125,15 @@ def _with_problems(job: LiveJob, plan: Plan) -> Plan:
     return plan
 
 
-def _foreign_pool(resource: Resource, pool: TargetPoolView, now: float) -> Plan | None:
-    """Stalled, if the job is on a pool of another namespace."""
+def _foreign_pool(resource: Resource, pool: TargetPoolView, held: str, now: float) -> Plan | None:
+    """Stalled, if the job is on a pool of another namespace.
+
+    Args:
+        held: what therefore does not happen.
+    """
     if pool.foreign is None:
         return None
-    verdict = Verdict("Stalled", NOT_ALLOWED, f"no more tasks are added: {pool.foreign}", ready=False, trend="Stalled")
+    verdict = Verdict("Stalled", NOT_ALLOWED, f"{held}: {pool.foreign}", ready=False, trend="Stalled")
     return with_event(
         resource, Plan(status=carry_over(resource, verdict, now), requeue_after=FOREIGN_LOOKED_AT_EVERY), verdict
     )

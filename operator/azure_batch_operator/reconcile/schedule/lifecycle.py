@@ -211,7 +211,8 @@ def _converge(scope: ScheduleScope, remote: Mapping[str, Any]) -> Plan:
             calls.append(_switch("disable_schedule", resource, remote))
         elif change := {} if pool.problem else schedule_changes.changes(resource.spec, pool.id, remote, values):
             calls.append(_update(resource, remote, change, values))
-        if not calls and not resource.spec.get("suspend") and state == "disabled":
+        allowed = pool.problem is None or pool.problem[0] != NOT_ALLOWED
+        if not calls and allowed and not resource.spec.get("suspend") and state == "disabled":
             calls.append(_switch("enable_schedule", resource, remote))
     unread = {} if state in _ENDED else schedule_changes.unread(resource.spec, pool.id, remote, values)
     verdict = pool_values.told(_verdict(resource, remote, bool(calls)), unread)

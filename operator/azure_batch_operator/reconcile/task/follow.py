@@ -48,8 +48,12 @@ def _run_again(task: LiveTask) -> Plan | None:
     resource, job = task.resource, task.job
     if not pending_request(resource, RETRY_FAILED) or not _is_to_run_again(task):
         return None
+    text = None
     if task.job_state in TAKES_NO_MORE:
         text = f"job {job.id!r} is {task.job_state}, so its tasks cannot be retried: create a new job"
+    elif job.refusal is not None:
+        text = f"the task cannot be retried: {job.refusal[1]}"
+    if text is not None:
         refused = dict(resource.status) | {"handled": handled(resource, RETRY_FAILED)}
         return Plan("add", status=refused, events=(Event("RetryRefused", text, "Warning"),))
     verdict = Verdict("Pending", "Retrying", "the task is to run again", ready=True)
