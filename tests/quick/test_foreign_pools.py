@@ -242,3 +242,23 @@ async def test_a_schedule_stays_disabled_once_its_pool_allows_its_namespace_no_m
     await stage.until(lambda: stage.condition("bjs", "tick", "NotApplied", "team").get("reason") == NOT_ALLOWED, 120)
     await stage.run_for(60)
     assert stage.azure.get("/jobschedules/tick")["state"] == "disabled"  # type: ignore[index]
+
+
+async def test_guests_hear_at_once_that_the_batch_pool_is_gone_and_its_pool_stays(stage: Stage) -> None:
+    await shared_account(stage, allowedNamespaces={"names": ["team"]})
+    stage.apply(theirs("open", tasks=None, onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.ready("bj", "open", "team"), 300)
+    hold = stage.azure.hold("Tasks_CreateTaskCollection")
+    names = [f"t{number:03}" for number in range(350)]
+    stage.apply(*(thing("BatchTask", name, "team", jobRef={"name": "open"}, commandLine="true") for name in names))
+    await stage.until(lambda: hold.arrived, 60)
+    await stage.run_for(10)
+    stage.annotate("bp", "cpu", reconcile_policy="detach-on-delete")
+    stage.delete("bp", "cpu")
+    await stage.until(lambda: stage.gone("bp", "cpu"), 60)
+    await stage.run_for(20)
+    hold.release()
+    await stage.until(lambda: stage.reason("bt", "t349", "team") == NOT_ALLOWED, 60)
+    await stage.run_for(30)
+    assert stage.azure.get("/pools/cpu") is not None
+    assert len(stage.azure.ids("/jobs/open/tasks")) == 100, "what was on its way lands"

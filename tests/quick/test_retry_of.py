@@ -310,3 +310,78 @@ async def test_many_failed_tasks_cost_a_list_and_no_look_at_each(stage: Stage) -
     assert stage.azure.calls("Tasks_CreateTaskCollection") - before[1] == 25
     assert stage.azure.calls("Tasks_GetTask") == 0
     assert stage.azure.calls("Tasks_ListTasks") - before[0] <= 20
+
+
+async def test_a_job_whose_time_is_over_is_kept_for_a_retry_that_could_not_begin(stage: Stage) -> None:
+    await stage.ready_pool()
+    own = job("own", tasks=[{"id": "bad", "commandLine": FAILS}], ttlSecondsAfterFinished=60)
+    stage.apply(own, job("kept", tasks=own["spec"]["tasks"], ttlSecondsAfterFinished=60, ttlPolicy="KeepObject"))
+    await ended(stage, "own")
+    await ended(stage, "kept")
+    stage.azure.fault("Tasks_ListTasks", status=503, code="ServerBusy")
+    stage.apply(again("more", "own"), again("others", "kept"))
+    await stage.run_for(200)
+    assert not stage.gone("bj", "own")
+    assert stage.azure.ids("/jobs") == ["kept", "own"]
+    stage.azure.heal()
+    await stage.until(lambda: stage.gone("bj", "own"), 300)
+    await stage.until(lambda: stage.azure.get("/jobs/kept") is None, 300)
+    assert sorted(tasks(stage, "more")) == sorted(tasks(stage, "others")) == ["bad"]
+
+
+@pytest.mark.parametrize("spec", [{"managedBy": "kueue.x-k8s.io/multikueue"}, {"suspend": True}])
+async def test_a_retry_that_the_operator_does_not_run_keeps_no_job(stage: Stage, spec: dict[str, Any]) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=[{"id": "bad", "commandLine": FAILS}], ttlSecondsAfterFinished=60))
+    await ended(stage, "own")
+    stage.apply(again("more", "own", **spec))
+    await stage.until(lambda: stage.gone("bj", "own"), 300)
+
+
+async def test_jobs_of_other_controllers_are_neither_read_for_nor_written_to(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=[{"id": "bad", "commandLine": FAILS}]))
+    await ended(stage, "own")
+    calls = stage.azure.calls("Tasks_ListTasks"), stage.azure.calls("Jobs_GetJob")
+    other = {"managedBy": "kueue.x-k8s.io/multikueue"}
+    missing = [{"configMapKeyRef": {"name": "no", "key": "list"}}]
+    stage.apply(again("more", "own", **other), again("none", "nobody", **other))
+    stage.apply(job("from-map", tasks=None, tasksFrom=missing, **other))
+    await stage.run_for(60)
+    assert (stage.azure.calls("Tasks_ListTasks"), stage.azure.calls("Jobs_GetJob")) == calls
+    for name in ("more", "none", "from-map"):
+        assert stage.status("bj", name) == {"observedGeneration": -1, "phase": "Pending"}, "as the API server made it"
+
+
+async def test_what_can_never_run_is_listed_once(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("good", tasks=[{"id": "a", "commandLine": WORKS}]))
+    await ended(stage, "good", "Succeeded")
+    stage.apply(again("more", "good"))
+    await stage.until(lambda: stage.reason("bj", "more") == "NothingToRetry", 60)
+    calls = stage.azure.calls("Tasks_ListTasks"), stage.azure.calls("Jobs_GetJob")
+    await stage.run_for(600)
+    assert (stage.azure.calls("Tasks_ListTasks"), stage.azure.calls("Jobs_GetJob")) == calls
+    assert stage.reason("bj", "more") == "NothingToRetry"
+    stage.annotate("bj", "more", reconcile_now="1")
+    await stage.until(lambda: stage.azure.calls("Tasks_ListTasks") == calls[0] + 1, 60)
+
+
+async def test_a_retry_whose_tasks_are_not_known_any_more_is_not_created_anew(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.azure.simulate("own/.*", exitCode=1)
+    stage.apply(job("own", tasks=[{"id": "t", "commandLine": "sleep 3600"}]))
+    await ended(stage, "own")
+    stage.apply(again("more", "own"))
+    await stage.until(lambda: stage.phase("bj", "more") == "Running", 300)
+    stage.delete("bj", "own")
+    await stage.until(lambda: stage.gone("bj", "own"), 300)
+    await stage.kill()
+    stage.start()
+    await stage.run_for(30)
+    stage.azure.delete("/jobs/more")
+    await stage.until(lambda: stage.reason("bj", "more") == "JobGone", 120)
+    stage.annotate("bj", "more", recreate="1")
+    await stage.until(lambda: stage.reason("bj", "more") == "RetryTasksUnknown", 120)
+    await stage.run_for(60)
+    assert stage.azure.get("/jobs/more") is None

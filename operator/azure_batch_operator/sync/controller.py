@@ -129,7 +129,7 @@ class Controller:
         told = Told(self.triggers.on_delete, self.triggers.learned, self._inputs.secrets)
         self._executor = Executor(cluster, store, queue, told, self._memory)
         links = Links(relations.account_key, relations.session, partial(_owns, cluster.id, others))
-        retries = Retries(store, self._inputs, links)
+        self._retries = retries = Retries(store, self._inputs, links)
         sources = Sources(cluster.namespaces, relations, self._inputs, retries, self._context, options.policy)
         self._decider = Decider(store, queue, sources)
         keeper = SecretKeeper(cluster.api, cluster.namespaces)
@@ -274,6 +274,7 @@ class Controller:
         self._memory.backoff.forget(resource.key)
         if resource.key.kind is Kind.JOB:
             self._inputs.tasks.hurry(resource)
+            self._retries.forget(resource.key)
         session = self._relations.session(resource)
         if session is not None:
             session.submitter.forget(resource.key)
@@ -285,6 +286,7 @@ class Controller:
     def _forget(self, resource: Resource) -> None:
         self._requested.pop(resource.key, None)
         self._inputs.forget(resource.key)
+        self._retries.forget(resource.key)
         self._memory.forget(resource)
         self._context.fingerprints.pop(resource.key, None)
         self._context.unfit.pop(resource.key, None)

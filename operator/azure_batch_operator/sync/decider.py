@@ -14,6 +14,7 @@ from azure_batch_operator.kube.api import KubeError
 from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.reconcile import reconcile_policy as policies
 from azure_batch_operator.reconcile.annotations import is_stopping, pending_request, stop_only
+from azure_batch_operator.reconcile.job.lifecycle import managed_elsewhere
 from azure_batch_operator.reconcile.job.retry import with_settings
 from azure_batch_operator.reconcile.plan import Plan, Unconfirmed
 from azure_batch_operator.reconcile.reconcile_policy import Policy
@@ -142,6 +143,9 @@ class Decider:
         Raises:
             KubeError, BatchError: if the API server or the service is out of reach, and nothing is to be stopped.
         """
+        if resource.key.kind is Kind.JOB and managed_elsewhere(resource) and not resource.deleting:
+            # Another controller reads it, and writes its status.
+            return resource, None
         try:
             if resource.key.kind is Kind.JOB:
                 again = "retryOf" in resource.spec

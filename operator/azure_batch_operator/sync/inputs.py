@@ -177,7 +177,9 @@ class Inputs:
             KubeError: if the API server is out of reach.
         """
         taken = self.tasks.sourced.get(resource.key)
-        if plan.feed and taken is not None and taken.contents is None and taken.problem is not None:
+        # Nor is a job created again for tasks that are only counted.
+        brings = plan.feed or any(call.verb == "create_job" for call in plan.calls)
+        if brings and taken is not None and taken.contents is None and taken.problem is not None:
             raise taken.problem
         if plan.operate is not None and plan.operate.attempt and plan.operate.ending is None:
             return replace(plan, operate=await self._operated(resource, plan.operate))

@@ -45,6 +45,12 @@ class Retries:
 
     def __init__(self, store: Store, inputs: Inputs, links: Links) -> None:
         self._store, self._inputs, self._links = store, inputs, links
+        self._refused: dict[Key, tuple[object, ResolutionError]] = {}
+        """Why a list of the former job gave no tasks, with all that this depends on: what has ended does not change."""
+
+    def forget(self, key: Key) -> None:
+        """The object is gone, or somebody wants another look."""
+        self._refused.pop(key, None)
 
     async def with_tasks(self, job: Resource) -> Resource:
         """A job with the settings and tasks of the one that it names in `retryOf`.
@@ -85,7 +91,28 @@ class Retries:
         given = retry.settings(former)
         if (refused := retry.too_large(given)) is not None:
             raise refused
+        decided = (version, *((each.uid, each.generation) for each in (former, first)))
+        if (before := self._refused.get(job.key)) is not None and before[0] == decided:
+            raise ResolutionError(before[1].reason, str(before[1]))
         spec = await self._spec(job, first)
+        try:
+            tasks = await self._listed(job, former, session, spec)
+        except ResolutionError as error:
+            self._refused[job.key] = (decided, error)
+            raise
+        note = {"uid": former.uid, "tasks": len(tasks), "settings": given}
+        return Sourced(version, {"tasks": tasks, "tasksFrom": []}, retry.contents(former.uid), None, note)
+
+    async def _listed(
+        self, job: Resource, former: Resource, session: Session, spec: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """The tasks of a spec that have not succeeded in the former job.
+
+        Raises:
+            ResolutionError: if there are none, or they cannot run again.
+            BatchError: if they could not be listed.
+        """
+        given = retry.settings(former)
         ids, others = await self._unfinished(session, former)
         known = self._store.get(former.key)
         if "retryOf" not in job.status and (known is None or known.deleting):
@@ -96,8 +123,7 @@ class Retries:
             raise ResolutionError("NothingToRetry", _nothing(former.key.name, len(ids)))
         if wrong := await asyncio.to_thread(expand.problems, {**retry.merged(job.spec, given), "tasks": tasks}):
             raise ResolutionError("InvalidTasks", f"spec.retryOf: {'; '.join(wrong[:5])}")
-        note = {"uid": former.uid, "tasks": len(tasks), "settings": given}
-        return Sourced(version, {"tasks": tasks, "tasksFrom": []}, retry.contents(former.uid), None, note)
+        return tasks
 
     def _first(self, job: Resource, former: Resource) -> Resource:
         """The BatchJob that the tasks were written in.

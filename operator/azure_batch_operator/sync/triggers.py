@@ -104,6 +104,8 @@ class Triggers:
         else:
             trigger = Trigger.CHANGED
         self._wake.wake(trigger, resource.key, resource, urgency)
+        if trigger is Trigger.CREATED and before is not None and resource.key.kind is Kind.POOL:
+            self._wake.wake(Trigger.POOL_CLOSED, resource.key, resource)
 
     def on_delete(self, key: Key, uid: str | None = None, *, deleted: bool = True, version: int | None = None) -> None:
         """The API server no longer has an object.
@@ -118,6 +120,9 @@ class Triggers:
         self._forget(known)
         trigger = Trigger.ACCOUNT_DELETED if key.kind is Kind.ACCOUNT else Trigger.DELETED
         self._wake.wake(trigger, key, known)
+        if key.kind is Kind.POOL:
+            # Its pool may stay in Azure Batch, and lets in nobody without its object.
+            self._wake.wake(Trigger.POOL_CLOSED, key, known)
 
     def on_status_written(self, resource: Resource) -> None:
         """A status was written: a schedule wants to know what becomes of its jobs, a task of those that it depends on."""

@@ -59,6 +59,7 @@ class Trigger(Enum):
     )
     ACCOUNT_CHANGED = Wakes("the spec of a BatchAccount has changed", _WATCH, (Target.ITSELF, Target.RESIDENTS))
     POOL_OPENED = Wakes("`allowedNamespaces` of a BatchPool has changed", _WATCH, (Target.ITSELF, Target.GUESTS))
+    POOL_CLOSED = Wakes("a BatchPool is being deleted, or is gone", _WATCH + ", `on_delete`", (Target.GUESTS,))
     CHANGED = Wakes(
         "anything else of an object has changed, and not by the operator", _WATCH + ", `learned`", (Target.ITSELF,)
     )

@@ -207,11 +207,11 @@ def test_a_job_is_held_while_a_retry_takes_tasks_from_it_also_through_others() -
     own, second = ended(), again("second", status=ended().status | PINNED)
     third = again("third", "second")
 
-    def held(*jobs: Resource, known: tuple[Key, ...] = ()) -> str | None:
+    def held(*jobs: Resource, known: tuple[Key, ...] = (), waiting: bool = False) -> str | None:
         def find(key: Key) -> list[Resource]:
             return [each for each in jobs if retry.source_key(each) == key]
 
-        return retry.is_held(find, own, known)
+        return retry.is_held(find, own, known, waiting=waiting)
 
     assert held(second) is None
     assert held(second, third) is None
@@ -221,6 +221,15 @@ def test_a_job_is_held_while_a_retry_takes_tasks_from_it_also_through_others() -
     assert held(again(status=PINNED | {"tasksFingerprint": "x"})) is None
     assert held(again(status=PINNED, suspend=True)) is None
     assert held(again(status=PINNED | {"account": "default/main"}, suspend=True)) == "more"
+    # Those that could not begin count where nobody has asked for the deletion.
+    assert held(again()) is None
+    assert held(again(), waiting=True) == "more"
+    assert held(again(suspend=True), waiting=True) is None
+    assert held(again(managedBy="someone.example/else"), waiting=True) is None
+    assert held(again(status=PINNED, managedBy="someone.example/else")) is None
+    refused = {"type": "Ready", "status": "False", "reason": "NothingToRetry", "lastTransitionTime": LONG_AGO}
+    assert held(again(status={"conditions": [refused]}), waiting=True) is None
+    assert held(again(status={"conditions": [refused | {"reason": "RetryJobChanged"}]}), waiting=True) == "more"
     # Jobs that name each other, or themselves, end nothing.
     assert held(again("own", status=PINNED)) is None
 
@@ -234,3 +243,16 @@ def test_jobs_that_name_each_other_have_no_source() -> None:
 
 def test_stand_ins_count_tasks_and_nothing_else() -> None:
     assert expand.total(retry.stand_ins(7)) == 7
+
+
+def test_ids_keep_the_digits_that_they_have_in_azure_batch() -> None:
+    factory = {"repeat": {"count": 50}, "repeatTask": {"commandLine": "{0}"}}
+    assert chosen({"taskFactory": factory}, "007", "049") == {"007": {"commandLine": "7"}, "049": {"commandLine": "49"}}
+
+
+def test_tasks_that_the_factory_no_longer_makes_are_not_left_out_in_silence() -> None:
+    factory = {"repeat": {"count": 50}, "repeatTask": {"commandLine": "{0}"}}
+    spec = {"taskFactory": factory, "tasks": [{"id": "999", "commandLine": "x"}]}
+    with pytest.raises(ResolutionError, match="no longer makes task '050' and 99 more") as caught:
+        chosen(spec, *(f"{number:03}" for number in range(150)), "999")
+    assert caught.value.reason == "RetryTasksUnknown"

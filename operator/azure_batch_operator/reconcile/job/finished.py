@@ -36,14 +36,20 @@ def keeps_object(resource: Resource) -> bool:
     return resource.spec.get("ttlPolicy") == "KeepObject"
 
 
-def finished(resource: Resource, origin: str, now: float) -> Plan:
-    """The job is done: its object goes when its time is over, and verbs and changes of its tasks come too late."""
+def finished(resource: Resource, origin: str, now: float, held_by: str | None = None) -> Plan:
+    """The job is done: its object goes when its time is over, and verbs and changes of its tasks come too late.
+
+    Args:
+        origin, held_by: as in `JobScope`.
+    """
     done = next((each for type_ in ("Complete", "Failed") if (each := resource.condition(type_))), None)
     ttl, requeue_after = time_to_live(resource), None
     over = False
     if ttl is not None and done is not None and not keeps_object(resource):
         requeue_after = ttl - seconds_since(done["lastTransitionTime"], now)
-        over = requeue_after <= 0
+        over = requeue_after <= 0 and held_by is None
+        if requeue_after <= 0 and held_by is not None:
+            requeue_after = _HELD_LOOKED_AT_EVERY
     events: tuple[Event, ...] = ()
     if pending_request(resource, RETRY_FAILED):
         events = (Event("RetryRefused", _TOO_LATE, "Warning"),)

@@ -15,6 +15,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from azure_batch_operator.api.base import RECONCILE_POLICY
+from azure_batch_operator.api.job import OPERATOR
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile.job import changes as job_changes
@@ -41,6 +43,8 @@ NOT_TAKEN = frozenset(
 )  # fmt: skip
 """What a job does not take from the one whose tasks it runs again."""
 _POOLS = ("poolRef", "poolInfo")
+_NEVER = frozenset({"NothingToRetry", "RetryTooLarge", "RetryDependencyFailed", "RetryTasksUnknown", "RetryOfItself"})
+"""Reasons why tasks do not run again that nothing changes, so that the former job need not be kept."""
 _NEW = "create a BatchJob with all of its tasks instead"
 
 
@@ -94,12 +98,16 @@ def has_begun(job: Resource) -> bool:
     return ever_created(job) or not job.spec.get("suspend")
 
 
-def is_held(find: Callable[[Key], list[Resource]], job: Resource, known: Collection[Key]) -> str | None:
+def is_held(
+    find: Callable[[Key], list[Resource]], job: Resource, known: Collection[Key], *, waiting: bool = False
+) -> str | None:
     """Name of a BatchJob that still takes tasks from an ended one, also through other retries; None if there is none.
 
     Args:
         find: the BatchJobs that name one in `retryOf`.
         known: jobs whose tasks this process has looked up.
+        waiting: whether those count as well that could not begin yet: against the end of the time of a job, which the operator
+            decides, but not against a user who deletes it.
     """
     pending, seen = [job.key], {job.key}
     while pending:
@@ -108,10 +116,23 @@ def is_held(find: Callable[[Key], list[Resource]], job: Resource, known: Collect
                 continue
             seen.add(each.key)
             pending.append(each.key)
-            begun = each.key in known or "retryOf" in each.status
-            if begun and not (each.deleting or has_ended(each) or all_in(each)) and has_begun(each):
+            begun = each.key in known or "retryOf" in each.status or (waiting and not _is_refused(each))
+            over = each.deleting or has_ended(each) or all_in(each)
+            if begun and not over and has_begun(each) and not _is_left_alone(each):
                 return each.key.name
     return None
+
+
+def _is_refused(job: Resource) -> bool:
+    """Whether it has said that its tasks can never run."""
+    ready = job.condition("Ready")
+    return ready is not None and ready.get("reason") in _NEVER
+
+
+def _is_left_alone(job: Resource) -> bool:
+    """Whether the operator does not act on it: another controller does, or the policy of the object is `skip`."""
+    managed = str(job.spec.get("managedBy", OPERATOR)) != OPERATOR
+    return managed or job.annotations.get(RECONCILE_POLICY) == "skip"
 
 
 def all_in(job: Resource) -> bool:
@@ -200,8 +221,11 @@ def chosen(spec: Mapping[str, Any], ids: Collection[str], others: Collection[str
     Raises:
         ResolutionError: if they are too many, or depend on a task that has failed and does not run again.
     """
-    plain = {name: value for name, value in spec.items() if name not in {"logs", "onDependencyFailure"}}
+    plain: Mapping[str, Any] = {
+        name: value for name, value in spec.items() if name not in {"logs", "onDependencyFailure"}
+    }
     own = frozenset(ids) - frozenset(others)
+    plain = _with_ids_as_they_are(plain, own)
     found = list(expand.expand(plain, "", only=own))
     kept = _Kept({str(body["id"]).lower() for body in found})
     lost = _Kept(set(ids) - kept.ids)
@@ -222,6 +246,32 @@ def chosen(spec: Mapping[str, Any], ids: Collection[str], others: Collection[str
             raise too_many(f"those up to {body['id']!r} have {size} characters, or depend on too many separate tasks")
         tasks.append(task)
     return tasks
+
+
+def _with_ids_as_they_are(spec: Mapping[str, Any], own: Collection[str]) -> Mapping[str, Any]:
+    """The spec with ids of the factory as long as those in Azure Batch, which keep their digits when the factory gets smaller.
+
+    Raises:
+        ResolutionError: if there are tasks that a larger factory has made.
+    """
+    factory = spec.get("taskFactory")
+    if not factory:
+        return spec
+    listed = {str(task["id"]).lower() for task in spec.get("tasks") or ()}
+    numbers = [id for id in own if id.isascii() and id.isdigit() and id not in listed]
+    width, widths = expand.id_width(spec), {len(id) for id in numbers}
+    if len(widths) == 1 and (digits := max(widths)) > width:
+        spec, width = {**spec, "taskFactory": {**factory, "idWidth": digits}}, digits
+    made = expand.lists(spec)
+    lost = sorted(id for id in numbers if len(id) == width and not made.makes(id))
+    if lost:
+        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        raise ResolutionError(
+            "RetryTasksUnknown",
+            f"spec.retryOf: the taskFactory was made smaller while the job ran and no longer makes task {lost[0]!r}{more}, which "
+            f"has not succeeded: {_NEW}",
+        )
+    return spec
 
 
 def too_many(why: str) -> ResolutionError:

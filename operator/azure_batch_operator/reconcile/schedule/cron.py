@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -84,11 +84,12 @@ def times(expression: str, zone: str, since: float, now: float) -> Times:
     )
 
 
-def plan(resource: Resource, children: Sequence[Resource], now: float) -> Plan:
+def plan(resource: Resource, children: Sequence[Resource], now: float, kept: Collection[Key] = ()) -> Plan:
     """Decide about one BatchJobSchedule with `spec.cron`.
 
     Args:
         children: the BatchJobs that it has made.
+        kept: those of them that a retry still needs.
     """
     if resource.deleting:
         return Plan(finalizer="remove", unconfirmed=Unconfirmed.OF_KUBERNETES)
@@ -100,7 +101,7 @@ def plan(resource: Resource, children: Sequence[Resource], now: float) -> Plan:
     except ValueError as error:
         verdict = Verdict("Stalled", "InvalidSchedule", str(error), ready=False, trend="Stalled")
         return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
-    old = tuple(_beyond_history(cron, children))
+    old = tuple(_beyond_history(cron, children, kept))
     if resource.spec.get("suspend"):
         verdict = Verdict(
             "Suspended", "Suspended", "spec.suspend is true: no BatchJob is created", ready=True, more=_SUSPENDED
@@ -299,7 +300,7 @@ def _deletion(child: Resource) -> ObjectChange:
     return ObjectChange(child.key, uid=child.uid)
 
 
-def _beyond_history(cron: Mapping[str, Any], children: Sequence[Resource]) -> list[ObjectChange]:
+def _beyond_history(cron: Mapping[str, Any], children: Sequence[Resource], kept: Collection[Key]) -> list[ObjectChange]:
     """Deletions of ended BatchJobs that are more than are to be kept, oldest first."""
     limits = {
         "Succeeded": int(cron.get("successfulJobsHistoryLimit", _SUCCESSFUL_KEPT)),
@@ -308,7 +309,7 @@ def _beyond_history(cron: Mapping[str, Any], children: Sequence[Resource]) -> li
     old = []
     for phase, limit in limits.items():
         ended = [child for child in _newest_first(children) if child.status.get("phase") == phase]
-        old += [_deletion(child) for child in reversed(ended[limit:]) if not child.deleting]
+        old += [_deletion(child) for child in reversed(ended[limit:]) if not child.deleting and child.key not in kept]
     return old
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from azure_batch_operator.api.base import TERMINATE
-from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile import reconcile_policy as policy
@@ -52,10 +52,12 @@ class JobsView:
     Attributes:
         children: BatchJobs that a cron schedule has made.
         remote: jobs that a schedule of the service has made, newest first, with `taskCounts` where known; None before a look.
+        kept: those of the children that a retry still needs, whatever the limits of the history are.
     """
 
     children: Sequence[Resource] = ()
     remote: Sequence[Mapping[str, Any]] | None = None
+    kept: Collection[Key] = ()
 
 
 VALUES_LOOKED_AT_EVERY = 300.0
@@ -103,7 +105,9 @@ def plan(scope: ScheduleScope) -> Plan:
 
 def _by_cron(scope: ScheduleScope) -> Plan | None:
     """The operator keeps the schedule; in Azure Batch there are only its jobs."""
-    return cron.plan(scope.resource, scope.jobs.children, scope.now) if is_cron(scope.resource) else None
+    return (
+        cron.plan(scope.resource, scope.jobs.children, scope.now, scope.jobs.kept) if is_cron(scope.resource) else None
+    )
 
 
 def _read_after_its_end(scope: ScheduleScope) -> Plan | None:

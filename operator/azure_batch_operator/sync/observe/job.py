@@ -21,7 +21,7 @@ from azure_batch_operator.reconcile.job.scope import NO_POOL, NOT_ALLOWED, JobSc
 from azure_batch_operator.reconcile.job.suspension import pool_id
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS
-from azure_batch_operator.reconcile.status import seconds_since
+from azure_batch_operator.reconcile.status import has_ended, seconds_since
 from azure_batch_operator.reconcile.task.scope import is_blocked
 from azure_batch_operator.reconcile.task.scope import is_open as is_open_task
 from azure_batch_operator.sync.accounts import Session
@@ -92,9 +92,15 @@ def _retry(context: Context, job: Resource) -> Mapping[str, Any] | None:
 
 def _held_by(context: Context, job: Resource) -> str | None:
     """The BatchJob that still takes tasks from this one, which is why it is kept; asked only when it is to go."""
-    if not (job.deleting or plans.cleans_up(job)):
+    if not (job.deleting or (has_ended(job) and "ttlSecondsAfterFinished" in job.spec)):
         return None
-    return retry.is_held(lambda key: context.store.dependents(key, Kind.JOB), job, context.sourced.keys())
+    return held_by(context, job, waiting=not job.deleting)
+
+
+def held_by(context: Context, job: Resource, *, waiting: bool) -> str | None:
+    """Name of the BatchJob that still takes tasks from an ended one, or waits to (`retry.is_held`)."""
+    find = lambda key: context.store.dependents(key, Kind.JOB)  # noqa: E731
+    return retry.is_held(find, job, context.sourced.keys(), waiting=waiting)
 
 
 def _named(context: Context, job: Resource) -> bool:

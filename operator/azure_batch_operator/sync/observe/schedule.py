@@ -10,8 +10,10 @@ from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.schedule import lifecycle as plans
 from azure_batch_operator.reconcile.schedule.lifecycle import is_open
 from azure_batch_operator.reconcile.secret_versions import ValueVersions, compared, plain
+from azure_batch_operator.reconcile.status import has_ended
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.observe.context import Context, Decision, Remembered, Subscription
+from azure_batch_operator.sync.observe.job import held_by
 from azure_batch_operator.sync.observe.pools import pool_view
 
 __all__ = ["is_open", "plan"]
@@ -26,7 +28,8 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     ]
     pool = pool_view(context, resource, session)
     if session is None or plans.is_cron(resource):
-        jobs = plans.JobsView(children)
+        kept = {job.key for job in children if has_ended(job) and held_by(context, job, waiting=True)}
+        jobs = plans.JobsView(children, kept=kept)
         scope = plans.ScheduleScope(resource, account, pool, Absent.UNKNOWN, jobs, context.cluster, now)
         return Decision(plans.plan(scope))
     id = resource.remote_id
