@@ -128,7 +128,7 @@ class Controller:
         self.triggers = Triggers(store, relations, parts)
         told = Told(self.triggers.on_delete, self.triggers.learned, self._inputs.secrets)
         self._executor = Executor(cluster, store, queue, told, self._memory)
-        links = Links(relations.account_key, relations.session, partial(_owns, cluster.id, others))
+        links = Links(relations.account_key, relations.session, partial(_owns, cluster.id, others), remote.changed)
         self._retries = retries = Retries(store, self._inputs, links)
         sources = Sources(cluster.namespaces, relations, self._inputs, retries, self._context, options.policy)
         self._decider = Decider(store, queue, sources)

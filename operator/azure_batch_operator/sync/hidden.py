@@ -19,6 +19,7 @@ from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.batch.redaction import without
+from azure_batch_operator.reconcile.job.streamed import Streamed
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, Source, references
 
@@ -105,7 +106,7 @@ class Hidden:
             return []
         known = self._found.get(resource.key)
         if known is None or known[0] is not tasks:
-            named = references(JobSpec, {"tasks": tasks})
+            named = references(JobSpec, tasks.source if isinstance(tasks, Streamed) else {"tasks": tasks})
             secrets = {reference.source: reference for reference in named if reference.source.kind == "Secret"}
             known = self._found[resource.key] = (tasks, list(secrets.values()))
         return known[1]

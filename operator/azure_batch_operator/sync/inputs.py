@@ -26,6 +26,7 @@ from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.kube.values import ValueReader
 from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job.streamed import Streamed
 from azure_batch_operator.reconcile.operation.order import Operate
 from azure_batch_operator.reconcile.plan import Call, Plan
 from azure_batch_operator.reconcile.pool.cost import source_of
@@ -183,7 +184,7 @@ class Inputs:
             raise taken.problem
         if plan.operate is not None and plan.operate.attempt and plan.operate.ending is None:
             return replace(plan, operate=await self._operated(resource, plan.operate))
-        model = _MODELS[resource.key.kind]
+        model, tasks = _MODELS[resource.key.kind], resource.spec.get("tasks")
         values: Mapping[Source, str] = {}
         needed = [
             reference for call in plan.calls if call.verb in _FILLED for reference in references(model, call.body or {})
@@ -191,6 +192,8 @@ class Inputs:
         if plan.feed or plan.submit is not None or any(call.verb in _CREATES for call in plan.calls):
             # A job's tasks are part of this, so that it is not created before they can be.
             needed = [*references(model, resource.spec), *needed]
+            if isinstance(tasks, Streamed):
+                needed += references(model, tasks.source, "spec.retryOf")
         if needed:
             values = await self._texts(resource, needed)
             calls = tuple(self._filled(model, call, values) for call in plan.calls)
@@ -199,7 +202,10 @@ class Inputs:
             plan = replace(plan, submit=expand.with_logs(plan.submit, await self._upload(resource, plan.logs_to)))
         if not plan.feed:
             return plan
-        return replace(plan, tasks_of=filled(model, plan.tasks_of or resource.spec, values))
+        made_from = filled(model, plan.tasks_of or resource.spec, values)
+        if isinstance(tasks, Streamed):
+            made_from["tasks"] = tasks.with_source(filled(model, tasks.source, values))
+        return replace(plan, tasks_of=made_from)
 
     async def _operated(self, resource: Resource, order: Operate) -> Operate:
         """What an operation is to do, with its values."""

@@ -7,15 +7,18 @@ looked up once per process and job: what has ended does not change (`reconcile.j
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import NotFoundError, Priority
+from azure_batch_operator.reconcile.annotations import is_stopping
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand, retry
+from azure_batch_operator.reconcile.job.streamed import Streamed
 from azure_batch_operator.reconcile.ownership import claimed
 from azure_batch_operator.reconcile.status import has_ended
 from azure_batch_operator.reconcile.value_references import ResolutionError
@@ -33,11 +36,52 @@ class Links:
         account_of: the account of an object.
         session_of: the session of that.
         owned: whether a job in Azure Batch is the one of a BatchJob.
+        changed: is told the jobs whose list has come.
     """
 
     account_of: Callable[[Resource], Key | None]
     session_of: Callable[[Resource], Session | None]
     owned: Callable[[Mapping[str, Any], Resource], bool]
+    changed: Callable[[Sequence[Key]], None]
+
+
+_PATIENCE = 1.0
+"""Seconds for which a pass waits for a list; most take less."""
+_PENDING = "RetryTasksPending"
+
+
+class _WaitError(ResolutionError):
+    """There is no room for more tasks now."""
+
+    def __init__(self, weight: int) -> None:
+        super().__init__(
+            "WaitingForRetries",
+            f"spec.retryOf: the operator holds tasks of other BatchJobs with retryOf, at most {retry.MAX_HELD} in all, and there "
+            "is no room for those of this one: wait until some of these BatchJobs have ended, or delete them",
+        )
+        self.weight = weight
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """Why a list gave no tasks: what has ended does not change.
+
+    Attributes:
+        decided: all that this depends on.
+        weight: of the tasks that there is no room for; None if they cannot run for another reason.
+    """
+
+    decided: object
+    error: ResolutionError
+    weight: int | None
+
+
+@dataclass(frozen=True)
+class _Look:
+    """A list that is being read, or was."""
+
+    decided: object
+    task: asyncio.Task[Streamed]
 
 
 class Retries:
@@ -45,12 +89,16 @@ class Retries:
 
     def __init__(self, store: Store, inputs: Inputs, links: Links) -> None:
         self._store, self._inputs, self._links = store, inputs, links
-        self._refused: dict[Key, tuple[object, ResolutionError]] = {}
-        """Why a list of the former job gave no tasks, with all that this depends on: what has ended does not change."""
+        self._refused: dict[Key, _Refusal] = {}
+        self._looks: dict[Key, _Look] = {}
+        self._turns: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """By account: one list at a time, since the ids of one that is being read are in memory as they are."""
 
     def forget(self, key: Key) -> None:
         """The object is gone, or somebody wants another look."""
         self._refused.pop(key, None)
+        if (look := self._looks.pop(key, None)) is not None:
+            look.task.cancel()
 
     async def with_tasks(self, job: Resource) -> Resource:
         """A job with the settings and tasks of the one that it names in `retryOf`.
@@ -63,12 +111,18 @@ class Retries:
             BatchError: if the tasks could not be listed.
         """
         if job.deleting or has_ended(job) or not retry.has_begun(job):
+            self.forget(job.key)
             self._inputs.tasks.forget(job.key)
             return replace(job, spec=retry.with_settings(job))
         sourced = self._inputs.tasks.sourced
         version = (job.uid, job_changes.fingerprint(job.spec))
         known = sourced.get(job.key)
-        if known is None or known.version != version or (known.problem is not None and not retry.all_in(job)):
+        if known is None or known.version != version or _is_asked_again(job, known):
+            if is_stopping(job):
+                # Nothing is listed for what only stops.
+                noted = job.status.get("retryOf")
+                members = retry.stand_ins(int(noted["tasks"])) if noted else {}
+                return replace(job, spec={**retry.with_settings(job), **members})
             known = sourced[job.key] = await self._take(job, version)
         given = (known.retry or {}).get("settings") or {}
         return replace(job, spec={**retry.merged(job.spec, given), **known.members})
@@ -92,20 +146,63 @@ class Retries:
         if (refused := retry.too_large(given)) is not None:
             raise refused
         decided = (version, *((each.uid, each.generation) for each in (former, first)))
-        if (before := self._refused.get(job.key)) is not None and before[0] == decided:
-            raise ResolutionError(before[1].reason, str(before[1]))
+        before = self._refused.get(job.key)
+        if before is not None and before.decided == decided and not self._fits(job.key, before.weight):
+            raise ResolutionError(before.error.reason, str(before.error))
         spec = await self._spec(job, first)
-        try:
-            tasks = await self._listed(job, former, session, spec)
-        except ResolutionError as error:
-            self._refused[job.key] = (decided, error)
-            raise
+        tasks = await self._look(job, former, session, spec, decided)
         note = {"uid": former.uid, "tasks": len(tasks), "settings": given}
         return Sourced(version, {"tasks": tasks, "tasksFrom": []}, retry.contents(former.uid), None, note)
 
-    async def _listed(
+    async def _look(
+        self, job: Resource, former: Resource, session: Session, spec: Mapping[str, Any], decided: object
+    ) -> Streamed:
+        """The tasks to run again, from a list that goes on after this pass if it takes long: all accounts share the workers."""
+        look = self._looks.get(job.key)
+        is_new = look is None or look.decided != decided
+        if look is None or is_new:
+            self.forget(job.key)
+            task = asyncio.create_task(self._list_in_turn(job, former, session, spec))
+            look = self._looks[job.key] = _Look(decided, task)
+        await asyncio.wait({look.task}, timeout=_PATIENCE if is_new else 0)
+        if not look.task.done():
+            if is_new:
+                look.task.add_done_callback(lambda _: self._links.changed([job.key]))
+            raise ResolutionError(
+                _PENDING,
+                f"spec.retryOf: the tasks of BatchJob {former.key.name!r} that have not succeeded are being listed: wait, and see "
+                "the conditions of the BatchAccount if it takes long",
+            )
+        del self._looks[job.key]
+        try:
+            tasks = look.task.result()
+            if not self._fits(job.key, weight := retry.weight(tasks)):
+                raise _WaitError(weight)
+        except ResolutionError as error:
+            needed = error.weight if isinstance(error, _WaitError) else None
+            self._refused[job.key] = _Refusal(decided, error, needed)
+            raise
+        self._refused.pop(job.key, None)
+        return tasks
+
+    async def _list_in_turn(
         self, job: Resource, former: Resource, session: Session, spec: Mapping[str, Any]
-    ) -> list[dict[str, Any]]:
+    ) -> Streamed:
+        async with self._turns[session.key]:
+            return await self._listed(job, former, session, spec)
+
+    def _fits(self, key: Key, weight: int | None) -> bool:
+        """Whether there is room for the tasks of a retry beside those of all others; None if they do not run anyway."""
+        if weight is None:
+            return False
+        held = 0
+        for other, each in self._inputs.tasks.sourced.items():
+            tasks = each.members.get("tasks")
+            if other != key and isinstance(tasks, Streamed):
+                held += retry.weight(tasks)
+        return not held or held + weight <= retry.MAX_HELD
+
+    async def _listed(self, job: Resource, former: Resource, session: Session, spec: Mapping[str, Any]) -> Streamed:
         """The tasks of a spec that have not succeeded in the former job.
 
         Raises:
@@ -219,6 +316,11 @@ def former_jobs(store: Store, job: Resource) -> list[Key]:
         found.append(key)
         current = store.get(key)
     return found
+
+
+def _is_asked_again(job: Resource, known: Sourced) -> bool:
+    """Whether what is known only counts the tasks, and they can be asked for again: the former job may go once all are in."""
+    return known.problem is not None and (known.problem.reason == _PENDING or not retry.all_in(job))
 
 
 def _nothing(name: str, others: int) -> str:

@@ -19,6 +19,7 @@ from azure_batch_operator.api.task_body import Task
 from azure_batch_operator.reconcile.job import dependencies, placeholders
 from azure_batch_operator.reconcile.job.dependencies import MADE, MERGE_ID, Depends, Lists, resolved
 from azure_batch_operator.reconcile.job.placeholders import fill
+from azure_batch_operator.reconcile.job.streamed import Streamed
 from azure_batch_operator.reconcile.job.task_sources import place, without_empty_ids
 
 _WIDEST_ID = 64
@@ -78,18 +79,26 @@ def nothing_to_do(spec: Mapping[str, Any]) -> bool:
 def needs_dependencies(spec: Mapping[str, Any]) -> bool:
     """Whether a task of the spec depends on others, so that the job must have usesTaskDependencies."""
     made = bool(_repeat_depends(spec)) and _factory_size(spec) > 0
-    return made or bool(_merge_template(spec)) or any(task.get("dependsOn") for task in spec.get("tasks") or ())
+    return made or bool(_merge_template(spec)) or bool(_depending(spec))
 
 
 def independent(spec: Mapping[str, Any]) -> int:
     """How many tasks of the spec depend on nothing, so that they can run from the beginning."""
-    listed = sum(1 for task in spec.get("tasks") or () if not task.get("dependsOn"))
+    listed = len(spec.get("tasks") or ()) - _depending(spec)
     return listed + (0 if _repeat_depends(spec) else _factory_size(spec))
 
 
+def _depending(spec: Mapping[str, Any]) -> int:
+    """How many of the listed tasks depend on others."""
+    tasks = spec.get("tasks") or ()
+    return tasks.depending if isinstance(tasks, Streamed) else sum(1 for task in tasks if task.get("dependsOn"))
+
+
 def lists(spec: Mapping[str, Any]) -> Lists:
-    """What `dependsOn.allOf` can name in a spec."""
-    return Lists(sorted(map(_id, spec.get("tasks") or ())), _factory_size(spec), id_width(spec))
+    """What `dependsOn.allOf` can name in a spec; streamed tasks have none."""
+    tasks = spec.get("tasks") or ()
+    listed = () if isinstance(tasks, Streamed) else sorted(map(_id, tasks))
+    return Lists(listed, _factory_size(spec), id_width(spec))
 
 
 def merge_depends(spec: Mapping[str, Any], all_lists: Lists) -> dict[str, Any] | None:
@@ -152,6 +161,13 @@ def problems(spec: Mapping[str, Any]) -> list[str]:
         found.append(
             f"spec makes {total(spec)} tasks, but at most {MAX_TASKS} are allowed: split it into several BatchJobs"
         )
+    if spec.get("usesTaskDependencies") is False and needs_dependencies(spec):
+        found.append(
+            "spec.usesTaskDependencies is false, but tasks depend on others: remove it, or remove dependsOn and mergeTask"
+        )
+    if isinstance(spec.get("tasks"), Streamed):
+        # Their ids and dependencies are those of a job that has run.
+        return [*found, *_job_actions(spec)]
     series, unclear = _series(spec), []
     if series is not None and series.size:
         template, where = spec["taskFactory"]["repeatTask"], "spec.taskFactory.repeatTask"
@@ -162,10 +178,6 @@ def problems(spec: Mapping[str, Any]) -> list[str]:
     if not taken:
         made = {} if unclear else made_depends(spec, all_lists) or {}
         found += dependencies.problems(spec, all_lists, made, merge_depends(spec, all_lists))
-    if spec.get("usesTaskDependencies") is False and needs_dependencies(spec):
-        found.append(
-            "spec.usesTaskDependencies is false, but tasks depend on others: remove it, or remove dependsOn and mergeTask"
-        )
     found += _job_actions(spec)
     found += _too_long(spec, all_lists)
     return found
@@ -204,16 +216,20 @@ def _job_actions(spec: Mapping[str, Any]) -> Iterator[str]:
         return
     factory = spec.get("taskFactory") or {}
     templates = {f"spec.taskFactory.{name}": factory.get(name) for name in ("repeatTask", "mergeTask")}
+    tasks = spec.get("tasks") or ()
     listed = {
         f"{place(spec, number)}: task {task['id']!r}": task
-        for number, task in enumerate(spec.get("tasks") or ())
+        for number, task in enumerate(() if isinstance(tasks, Streamed) else tasks)
         if task.get("exitConditions")
     }
     acting = [
         where for where, task in {**templates, **listed}.items() if acts_on_job((task or {}).get("exitConditions"))
     ]
+    number = len(acting)
+    if isinstance(tasks, Streamed):
+        acting, number = [f"task {id!r}" for id in tasks.acting[0]], tasks.acting[1]
     if acting:
-        more = f" and {len(acting) - 1} more" if len(acting) > 1 else ""
+        more = f" and {number - 1} more" if number > 1 else ""
         yield (
             f"{acting[0]}{more} has exitConditions with a jobAction, which the job does not allow: set spec.onTaskFailure to "
             "performexitoptionsjobaction, or leave jobAction out"
@@ -247,8 +263,9 @@ def expand(spec: Mapping[str, Any], job_id: str, only: Container[str] | None = N
         only: lower-case ids of the tasks that are wanted, if not all are; the others are not even made.
     """
     all_lists = lists(spec)
-    listed = (task for task in spec.get("tasks") or () if only is None or _id(task).lower() in only)
-    inline = sorted((_listed(task, all_lists) for task in listed), key=_id)
+    given = spec.get("tasks") or ()
+    listed = (_listed(task, all_lists) for task in given if only is None or _id(task).lower() in only)
+    inline = listed if isinstance(given, Streamed) else sorted(listed, key=_id)
     merged = _merge_template(spec) and (only is None or MERGE_ID in only)
     merge = [_merge_task(spec, all_lists)] if merged else []
     tasks: Iterator[dict[str, Any]] = heapq.merge(inline, _made(spec, all_lists, only), merge, key=_id)

@@ -11,6 +11,7 @@ from azure_batch_operator.batch.redaction import safe_text
 from azure_batch_operator.batch.wire import TaskCounts, TaskFailure
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.dependencies import MADE, MERGE_ID, Lists, resolved
+from azure_batch_operator.reconcile.job.streamed import Streamed
 from azure_batch_operator.reconcile.observed import FailedTask
 from azure_batch_operator.reconcile.status import shortened
 
@@ -121,11 +122,13 @@ def _never_run(spec: Mapping[str, Any], failed: Sequence[FailedTask]) -> int:
     Each dependency is looked at once: this runs in the event loop, and a ConfigMap may hold chains of thousands of tasks
     (test_failures.py, `test_long_chains_are_walked_once`).
     """
-    inline = {str(task["id"]).lower(): task for task in spec.get("tasks") or ()}
+    tasks = spec.get("tasks") or ()
+    # Where they are too many to follow, they count as if they could still run.
+    streamed = (tasks.followed or {}) if isinstance(tasks, Streamed) else None
+    inline = {str(task["id"]).lower(): task for task in tasks} if streamed is None else streamed
     template = (spec.get("taskFactory") or {}).get("repeatTask") or {}
     ended = {task.id.lower(): task for task in failed}
     lists = expand.lists(spec)
-    # Where they are too many to follow, they count as if they could still run.
     made = expand.made_depends(spec, lists) or {}
     waiting = _Waiting([*inline, *ended, *made], lists if MADE in made else None)
     for id, task in inline.items():

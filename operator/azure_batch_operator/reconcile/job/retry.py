@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from array import array
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -21,6 +24,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job.streamed import Streamed, counted
 from azure_batch_operator.reconcile.standard_plans import ever_created
 from azure_batch_operator.reconcile.status import ended_as, has_ended
 from azure_batch_operator.reconcile.value_references import ResolutionError
@@ -28,9 +32,15 @@ from azure_batch_operator.reconcile.value_references import ResolutionError
 UNFINISHED = "state ne 'completed' or executionInfo/result eq 'failure'"
 """Filter of the tasks that run again: failed ones, and those that never ran, such as dependents of failed ones."""
 MAX_TASKS = 200_000
-"""Tasks that one job may run again: they are in memory together."""
-MAX_TEXT = 64 << 20
-"""Characters of these tasks together, for the same reason."""
+"""Tasks that one job may run again: while they are listed, their ids are in memory together."""
+MAX_HELD = 2_000_000
+"""Most that all retries together may take in memory (`weight`); the others wait."""
+MAX_FOLLOWED = 20_000
+"""Tasks of one retry with dependencies or exit conditions that are followed to see what can never run."""
+_FOLLOWED_WEIGHT = 25
+_WIDTH_LIMIT = 19
+"""Characters of a number that no longer fits into eight bytes; a range of Azure Batch ends far below."""
+_MOST_SLOTS = 1 << 30
 MAX_RANGES = 10_000
 """Ranges in one dependsOn: a range that had gaps would wait forever, so each gap makes one more (test_retry.py)."""
 MAX_SETTINGS = 16_384
@@ -85,7 +95,7 @@ def with_settings(job: Resource) -> Mapping[str, Any]:
 
 def stand_ins(number: int) -> dict[str, Any]:
     """Members of the spec that only count tasks, which are not known any more."""
-    return {"tasks": [{"id": f"unknown-{each}", "commandLine": ""} for each in range(number)], "tasksFrom": []}
+    return {"tasks": counted(number), "tasksFrom": []}
 
 
 def contents(uid: str) -> str:
@@ -210,8 +220,10 @@ def too_large(given: Mapping[str, Any]) -> ResolutionError | None:
     )
 
 
-def chosen(spec: Mapping[str, Any], ids: Collection[str], others: Collection[str]) -> list[dict[str, Any]]:
+def chosen(spec: Mapping[str, Any], ids: Collection[str], others: Collection[str]) -> Streamed:
     """The tasks that run again, as they would be written under `tasks`, without dependencies on those that have succeeded.
+
+    They are made twice here and kept by their ids alone; this takes seconds for 100,000 tasks, so it runs in a thread.
 
     Args:
         spec: of the BatchJob that the tasks were written in, with the tasks of its ConfigMaps.
@@ -226,26 +238,68 @@ def chosen(spec: Mapping[str, Any], ids: Collection[str], others: Collection[str
     }
     own = frozenset(ids) - frozenset(others)
     plain = _with_ids_as_they_are(plain, own)
-    found = list(expand.expand(plain, "", only=own))
-    kept = _Kept({str(body["id"]).lower() for body in found})
-    lost = _Kept(set(ids) - kept.ids)
-    tasks, size = [], 0
-    for body in found:
-        depends = body.get("dependsOn") or {}
-        if (id := lost.first(depends)) is not None:
-            raise ResolutionError(
-                "RetryDependencyFailed",
-                f"spec.retryOf: task {body['id']!r} depends on task {id!r}, which has not succeeded and is not one of the job's "
-                f"own tasks, so it does not run again: {_NEW}",
-            )
-        task = {name: value for name, value in body.items() if name != "dependsOn"}
-        if left := kept.of(depends):
-            task["dependsOn"] = left
-        size += len(json.dumps(task, default=str))
-        if size > MAX_TEXT or len(left.get("taskIdRanges") or ()) > MAX_RANGES:
-            raise too_many(f"those up to {body['id']!r} have {size} characters, or depend on too many separate tasks")
-        tasks.append(task)
-    return tasks
+    found = [id for body in expand.expand(plain, "", only=own) if (id := str(body["id"]).lower())]
+    kept, lost = Ids(found), Ids(set(ids).difference(found))
+    del found
+    followed: dict[str, Mapping[str, Any]] = {}
+    conditions: dict[str, Any] = {}
+    acting: list[str] = []
+    number = depending = acts = 0
+    least = 0
+    for body in expand.expand(plain, "", only=kept):
+        _check(body, kept, lost)
+        task = _trimmed(body, kept)
+        number += 1
+        least = min(least or _MOST_SLOTS, int(task.get("requiredSlots") or 1))
+        depending += "dependsOn" in task
+        if expand.acts_on_job(task.get("exitConditions")):
+            acts += 1
+            acting += [str(task["id"])] if acts == 1 else []
+        brief: dict[str, Any] = {name: task[name] for name in ("id", "dependsOn", "exitConditions") if name in task}
+        if len(brief) > 1 and len(followed) <= MAX_FOLLOWED:
+            if (said := brief.get("exitConditions")) is not None:
+                # Most tasks have the same.
+                brief["exitConditions"] = conditions.setdefault(json.dumps(said, default=str), said)
+            followed[str(task["id"]).lower()] = brief
+    return Streamed(
+        plain, kept, _Maker(kept), number, depending, followed if len(followed) <= MAX_FOLLOWED else None,
+        (tuple(acting), acts), least or 1,
+    )  # fmt: skip
+
+
+def _check(body: Mapping[str, Any], kept: Ids, lost: Ids) -> None:
+    depends = body.get("dependsOn") or {}
+    if (id := lost.first(depends)) is not None:
+        raise ResolutionError(
+            "RetryDependencyFailed",
+            f"spec.retryOf: task {body['id']!r} depends on task {id!r}, which has not succeeded and is not one of the job's "
+            f"own tasks, so it does not run again: {_NEW}",
+        )
+    if len(kept.of(depends).get("taskIdRanges") or ()) > MAX_RANGES:
+        raise too_many(f"{body['id']!r} depends on more than {MAX_RANGES} separate ranges of tasks")
+
+
+def _trimmed(body: Mapping[str, Any], kept: Ids) -> dict[str, Any]:
+    """A task without dependencies on those that have succeeded."""
+    task = {name: value for name, value in body.items() if name != "dependsOn"}
+    if left := kept.of(body.get("dependsOn") or {}):
+        task["dependsOn"] = left
+    return task
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Makes the tasks that run again from a spec."""
+
+    kept: Ids
+
+    def __call__(self, spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        return (_trimmed(body, self.kept) for body in expand.expand(spec, "", only=self.kept))
+
+
+def weight(tasks: Streamed) -> int:
+    """What the tasks of a retry take in memory, as a number of tasks."""
+    return len(tasks) + _FOLLOWED_WEIGHT * len(tasks.followed or ())
 
 
 def _with_ids_as_they_are(spec: Mapping[str, Any], own: Collection[str]) -> Mapping[str, Any]:
@@ -279,17 +333,33 @@ def too_many(why: str) -> ResolutionError:
     return ResolutionError("RetryTooLarge", f"spec.retryOf: the tasks to run again are too many: {why}: {_NEW}")
 
 
-class _Kept:
-    """A set of ids, also as the numbers that ranges find."""
+class Ids:
+    """A set of lower-case ids in little memory: numbers of one width take eight bytes each. Also what ranges find of them."""
 
-    def __init__(self, ids: set[str]) -> None:
-        self.ids = ids
-        self._numbers = sorted({int(id) for id in ids if id.isascii() and id.isdigit()})
+    def __init__(self, ids: Collection[str]) -> None:
+        widths = Counter(len(id) for id in ids if id.isascii() and id.isdigit() and len(id) < _WIDTH_LIMIT)
+        self._width = widths.most_common(1)[0][0] if widths else 0
+        self._made = array("q", sorted(int(id) for id in ids if self._is_number(id)))
+        self._names = frozenset(id for id in ids if not self._is_number(id))
+        more = {int(id) for id in self._names if id.isascii() and id.isdigit() and len(id) < _WIDTH_LIMIT}
+        self._numbers = array("q", sorted(more.union(self._made))) if more else self._made
         self._runs: dict[tuple[int, int], Sequence[Mapping[str, int]]] = {}
+
+    def _is_number(self, id: str) -> bool:
+        return len(id) == self._width and id.isascii() and id.isdigit()
+
+    def __contains__(self, id: object) -> bool:
+        if not isinstance(id, str) or not self._is_number(id):
+            return id in self._names
+        at = bisect_left(self._made, number := int(id))
+        return at < len(self._made) and self._made[at] == number
+
+    def __len__(self) -> int:
+        return len(self._made) + len(self._names)
 
     def of(self, depends: Mapping[str, Any]) -> dict[str, Any]:
         """The part of a `dependsOn` that is about these tasks."""
-        named = [id for id in depends.get("taskIds") or () if str(id).lower() in self.ids]
+        named = [id for id in depends.get("taskIds") or () if str(id).lower() in self]
         runs = [
             run
             for each in depends.get("taskIdRanges") or ()
@@ -299,7 +369,7 @@ class _Kept:
 
     def first(self, depends: Mapping[str, Any]) -> str | None:
         """One of these tasks that a `dependsOn` names."""
-        if not self.ids:
+        if not len(self):
             return None
         found = self.of(depends)
         if found.get("taskIds"):

@@ -11,6 +11,7 @@ from typing import Any
 from azure_batch_operator.reconcile.job import dependencies, expand
 from azure_batch_operator.reconcile.job.failures import first_failed
 from azure_batch_operator.reconcile.job.scope import TargetPoolView, TasksView
+from azure_batch_operator.reconcile.job.streamed import Streamed
 from azure_batch_operator.reconcile.job.suspension import pool_id
 from azure_batch_operator.reconcile.plan import Absent
 
@@ -139,7 +140,13 @@ def _instances(task: Mapping[str, Any]) -> int:
 
 def _sizes(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The tasks of a spec by what to call them; all those of a factory are one."""
-    yield from ((f"task {task.get('id')!r}", task) for task in spec.get("tasks") or ())
+    tasks = spec.get("tasks") or ()
+    if isinstance(tasks, Streamed):
+        # All those of a factory are one here as well.
+        given = [each for each in tasks.source.get("tasks") or () if str(each.get("id")).lower() in tasks.only]
+        yield from _sizes({**tasks.source, "tasks": given})
+        return
+    yield from ((f"task {task.get('id')!r}", task) for task in tasks)
     factory = spec.get("taskFactory") or {}
     for name, which in (("repeatTask", "each task of the factory"), ("mergeTask", "task 'merge'")):
         if factory.get(name):
@@ -148,7 +155,10 @@ def _sizes(spec: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def least_slots(spec: Mapping[str, Any]) -> int:
     """The fewest slots that a task of the spec takes; 1 if it has no tasks of its own."""
-    tasks = [*(spec.get("tasks") or ())]
+    given = spec.get("tasks") or ()
+    if isinstance(given, Streamed):
+        return given.least_slots
+    tasks = [*given]
     if template := (spec.get("taskFactory") or {}).get("repeatTask"):
         tasks.append(template)
     return min((int(task.get("requiredSlots") or 1) for task in tasks), default=1)

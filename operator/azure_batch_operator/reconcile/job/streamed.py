@@ -1,0 +1,72 @@
+"""Tasks of a spec that are not written out but made each time they are needed, so that a job may have any number of them.
+
+What passes over a job ask of its tasks is found once, when the tasks are first made, and stored here: a pass runs in the event loop
+and must not make them (tests/quick/test_retry_of.py, `test_passes_make_no_tasks`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any, overload
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Streamed(Sequence[Body]):
+    """Takes the place of a list of tasks; in the order of ids.
+
+    Attributes:
+        source: spec that the tasks are made from, which may hold references to Secrets.
+        only: lower-case ids of those of its tasks that are meant.
+        make: makes the tasks of a source.
+        size: how many there are.
+        depending: how many of them depend on others.
+        followed: those with dependencies or exit conditions, with these alone, by lower-case id; None if they are too many.
+        acting: ids of tasks whose exit conditions act on the job, at most a few, and how many there are.
+        least_slots: the fewest slots that one of them takes.
+    """
+
+    source: Mapping[str, Any] = field(repr=False)
+    only: Container[str] = field(repr=False)
+    make: Callable[[Mapping[str, Any]], Iterator[Body]] = field(repr=False)
+    size: int = 0
+    depending: int = 0
+    followed: Mapping[str, Body] | None = field(default_factory=dict, repr=False)
+    acting: tuple[tuple[str, ...], int] = ((), 0)
+    least_slots: int = 1
+
+    def with_source(self, source: Mapping[str, Any]) -> Streamed:
+        """The same tasks from a spec with values instead of references."""
+        return replace(self, source=source)
+
+    def __iter__(self) -> Iterator[Body]:
+        return self.make(self.source)
+
+    def __len__(self) -> int:
+        return self.size
+
+    @overload
+    def __getitem__(self, at: int) -> Body: ...
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[Body]: ...
+    def __getitem__(self, at: int | slice) -> Body | Sequence[Body]:
+        if isinstance(at, slice):
+            return [*self][at]
+        found = next(islice(self, range(self.size)[at], None), None)
+        if found is None:
+            raise IndexError(at)
+        return found
+
+
+def counted(number: int) -> Streamed:
+    """As many tasks of which nothing is known."""
+    return Streamed(
+        {},
+        (),
+        lambda _: ({"id": f"unknown-{each}", "commandLine": ""} for each in range(number)),
+        number,
+        followed=None,
+    )
