@@ -139,7 +139,7 @@ def _of_its_end(judged: Judged, body: Body) -> list[tuple[str, str]]:
         # Targets that were not attempted are skipped without a result.
         if any(shown[name] != counts[name] for name in _COUNTED[:3]) or shown["skipped"] > counts["skipped"]:
             found.append(f"counts {counts}, and results {shown}")
-        bad = counts["failed"] + counts["unknown"] > spec.get("maxFailures", 0)
+        bad = counts["failed"] + counts["unknown"] > (spec.get("maxFailures") or 0)
         if failed != bad and not (failed and terminated):
             found.append(f"it is {phase} with {counts} and maxFailures {spec.get('maxFailures', 0)}")
     return [("untrue", each) for each in found]
