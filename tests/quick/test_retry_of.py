@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job import expand, retry
+from azure_batch_operator.reconcile.job.streamed import Streamed
 from support.stage import Options, Refusal, Stage, config_map, job, task, thing
 
 FAILS = "/bin/sh -c 'exit 1'"
@@ -385,3 +386,87 @@ async def test_a_retry_whose_tasks_are_not_known_any_more_is_not_created_anew(st
     await stage.until(lambda: stage.reason("bj", "more") == "RetryTasksUnknown", 120)
     await stage.run_for(60)
     assert stage.azure.get("/jobs/more") is None
+
+
+async def test_passes_make_no_tasks(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass runs in the event loop: that a job has many tasks must not hold up the others."""
+    await stage.ready_pool()
+    chain = [
+        {"id": f"t{number}", "commandLine": "x", "dependsOn": {"taskIds": [f"t{number - 1}"]} if number else None}
+        for number in range(5)
+    ]
+    stage.azure.simulate("own/t0", exitCode=1)
+    stage.azure.simulate("more/t0", exitCode=1, duration=120)
+    stage.apply(job("own", tasks=chain))
+    await ended(stage, "own")
+    stage.apply(again("more", "own"))
+    await stage.until(lambda: len(tasks(stage, "more")) == 5, 300)
+    await stage.until(lambda: stage.status("bj", "more").get("tasksFingerprint") is not None, 60)
+    made: list[int] = []
+    make = Streamed.__iter__
+
+    def counted(self: Streamed) -> Any:
+        made.append(len(self))
+        return make(self)
+
+    monkeypatch.setattr(Streamed, "__iter__", counted)
+    await stage.run_for(30)
+    stage.annotate("bj", "more", reconcile_now="1")
+    # Those that depend on the failed one can never run, which ends the job.
+    await ended(stage, "more")
+    assert stage.status("bj", "more")["taskCounts"]["total"] == 5
+    assert made == []
+
+
+async def test_retries_in_an_account_that_does_not_answer_hold_up_no_stop(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(
+        job("own", tasks=[{"id": "bad", "commandLine": FAILS}]),
+        job("victim", tasks=[{"id": "x", "commandLine": "sleep 36000"}]),
+    )
+    await ended(stage, "own")
+    await stage.until(lambda: stage.phase("bj", "victim") == "Running", 300)
+    hold = stage.azure.hold("Tasks_ListTasks")
+    stage.apply(*(again(f"r{number}", "own") for number in range(40)))
+    await stage.run_for(10)
+    assert stage.reason("bj", "r0") == "RetryTasksPending"
+    stage.annotate("bj", "victim", terminate="1")
+    await stage.until(lambda: stage.azure.calls("Jobs_TerminateJob") > 0, 5)
+    assert hold.arrived <= 2
+    hold.release()
+    await ended(stage, "r39")
+
+
+async def test_nothing_is_listed_for_a_retry_that_only_stops(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=[{"id": f"bad{number}", "commandLine": FAILS} for number in range(3)]))
+    await ended(stage, "own")
+    stage.azure.fault("Tasks_CreateTaskCollection", status=503, code="ServerBusy")
+    stage.apply(again("more", "own"))
+    await stage.until(lambda: stage.azure.get("/jobs/more") is not None, 300)
+    await stage.kill()
+    stage.annotate("bj", "more", terminate="1")
+    hold = stage.azure.hold("Tasks_ListTasks")
+    stage.start()
+    await stage.until(lambda: stage.azure.calls("Jobs_TerminateJob") > 0, 30)
+    hold.release()
+    stage.azure.heal()
+    await ended(stage, "more")
+
+
+async def test_all_retries_together_have_one_limit(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retry, "MAX_HELD", 4)
+    await stage.ready_pool()
+    slow = "/bin/sh -c 'sleep 300; exit 1'"
+    stage.apply(job("own", tasks=[{"id": f"bad{number}", "commandLine": slow} for number in range(3)]))
+    await ended(stage, "own")
+    stage.apply(again("one", "own"))
+    await stage.until(lambda: len(tasks(stage, "one")) == 3, 120)
+    stage.apply(again("two", "own"))
+    await stage.until(lambda: stage.reason("bj", "two") == "WaitingForRetries", 60)
+    lists = stage.azure.calls("Jobs_GetJob")
+    await stage.run_for(120)
+    assert stage.azure.calls("Jobs_GetJob") == lists
+    assert stage.azure.get("/jobs/two") is None
+    await ended(stage, "one")
+    await stage.until(lambda: len(tasks(stage, "two")) == 3, 120)

@@ -195,9 +195,13 @@ class Retries:
         """Whether there is room for the tasks of a retry beside those of all others; None if they do not run anyway."""
         if weight is None:
             return False
-        held = 0
-        for other, each in self._inputs.tasks.sourced.items():
-            tasks = each.members.get("tasks")
+        held, sourced = 0, self._inputs.tasks.sourced
+        for other, each in [*sourced.items()]:
+            tasks, job = each.members.get("tasks"), self._store.get(other)
+            if each.retry is not None and (job is None or has_ended(job)):
+                # No pass may follow the end.
+                self._inputs.tasks.forget(other)
+                continue
             if other != key and isinstance(tasks, Streamed):
                 held += retry.weight(tasks)
         return not held or held + weight <= retry.MAX_HELD
