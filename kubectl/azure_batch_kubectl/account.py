@@ -86,7 +86,12 @@ async def signed_in(cluster: Cluster, place: tuple[str, str]) -> AsyncIterator[B
         FailureError: its credentials are not for the user.
     """
     namespace, name = place
-    account = await cluster.get(Kind.ACCOUNT, name, namespace)
+    try:
+        account = await cluster.get(Kind.ACCOUNT, name, namespace)
+    except ApiException as error:
+        if error.status == 403:
+            raise FailureError(f"you may not read BatchAccount {namespace}/{name}: {OPERATION_WAY}") from None
+        raise
     credential = credential_of(account, await _secret_text(cluster, namespace, secret_of(account)))
     async with BatchClient(_spec(account).endpoint, credential, retry=_RETRY) as client:
         yield client

@@ -65,6 +65,10 @@ def change(action: Action, thing: Object, now: str) -> Change:
         FailureError: the action can have no effect on the object as it is.
     """
     kind, who = Kind(thing["kind"]), f"{thing['kind']} {objects.name(thing)}"
+    if kind is Kind.TASK and action is Action.RETRY and objects.holds(thing, "Complete"):
+        raise FailureError(
+            f"{who} has succeeded: only failed tasks run again; create a new BatchTask to run it once more"
+        )
     if ended(thing) and not (kind is Kind.TASK and action is Action.RETRY):
         remedy = _NO_SECOND_RUN if action is Action.RETRY else "it does not change any more"
         raise FailureError(f"{who} has ended ({objects.phase(thing)}): {remedy}")

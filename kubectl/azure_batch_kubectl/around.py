@@ -16,7 +16,7 @@ async def around(cluster: Cluster, thing: Object) -> Around:
     where = objects.namespace(thing)
     job = await _named(cluster, Kind.JOB, objects.reference(thing, "jobRef"), where)
     known = [each for each in (job, thing) if isinstance(each, dict)]
-    named = next((found for each in reversed(known) if (found := objects.reference(each, "poolRef"))), None)
+    named = next((found for each in reversed(known) if (found := objects.pool_of(each))), None)
     pool = await _named(cluster, Kind.POOL, named, where)
     if isinstance(pool, dict):
         known.append(pool)

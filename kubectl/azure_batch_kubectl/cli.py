@@ -279,7 +279,7 @@ def nodes() -> None:
 @on_cluster
 async def nodes_ls(cluster: Cluster, pool: str, form: str | None) -> None:
     """List the nodes of a pool; needs the right to read the Secret of the account."""
-    await nodes_command.show(cluster, pool, form=Form(form) if form else None)
+    await nodes_command.show(cluster, objects.pool(pool), form=Form(form) if form else None)
 
 
 _ALL_OPTIONS = ("requeue", "terminate", "taskcompletion", "retaineddata")
@@ -311,7 +311,8 @@ def _node_verb(verb: str, help: str, options: tuple[str, ...] = ()) -> None:  # 
         wait: bool,
         option: str | None = None,
     ) -> None:
-        await nodes_command.run(cluster, nodes_command.operation(verb, pool, names, states, option), wait=wait)
+        body = nodes_command.operation(verb, objects.pool(pool), names, states, option)
+        await nodes_command.run(cluster, body, wait=wait)
 
     run = _nodes_chosen(on_cluster(command))
     by = "The operator does it, by a BatchOperation that this creates and that stays for a day."
@@ -338,7 +339,7 @@ async def nodes_ssh(
 
     The node needs a user: one of the pool's userAccounts, or one of a BatchOperation with createNodeUser.
     """
-    command = [*await nodes_command.ssh_command(cluster, pool, node, user), *words]
+    command = [*await nodes_command.ssh_command(cluster, objects.pool(pool), node, user), *words]
     if only_print:
         click.echo(shlex.join(command))
     else:

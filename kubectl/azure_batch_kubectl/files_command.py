@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any
 
 import click
 from rich.console import Console
@@ -18,7 +20,7 @@ from azure_batch_kubectl import objects, output, remote
 from azure_batch_kubectl.choices import Form
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
-from azure_batch_kubectl.reading import Reader
+from azure_batch_kubectl.reading import Reader, changed
 from azure_batch_kubectl.remote import Place
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.batch import BatchClient, FileProperties
@@ -26,9 +28,13 @@ from azure_batch_operator.batch.errors import NotFoundError
 
 
 def below(name: str, path: str) -> bool:
-    """Whether a file is the one at a path, or in the directory there."""
-    wanted = path.strip("/")
-    return not wanted or name == wanted or name.startswith(f"{wanted}/")
+    r"""Whether a file is the one at a path, or in the directory there; files of Windows nodes have names with `\`."""
+    wanted, found = _slashes(path).strip("/"), _slashes(name)
+    return not wanted or found == wanted or found.startswith(f"{wanted}/")
+
+
+def _slashes(path: str) -> str:
+    return path.replace("\\", "/")
 
 
 def row(item: dict[str, Any], now: datetime) -> tuple[object, ...]:
@@ -71,14 +77,14 @@ async def cat(cluster: Cluster, target: str) -> None:
     async with remote.opened(cluster, where) as (client, owner):
         if (await _properties(client, owner, where)).is_directory:
             raise FailureError(f"{where.path!r} is a directory: kubectl azure-batch files ls {target} lists its files")
-        await Reader(remote.file_of(client, where, owner), stream.write).whole()
+        await Reader(remote.file_of(client, where, owner), stream.write).whole(changed)
     stream.flush()
 
 
 def _local(local: str, path: str) -> Path:
     """Where a copy goes: to the file that is given, or into the directory."""
     given = Path(local)
-    return given / PurePosixPath(path).name if given.is_dir() else given
+    return given / PurePosixPath(_slashes(path)).name if given.is_dir() else given
 
 
 def inside(folder: Path, name: str, path: str) -> Path:
@@ -87,8 +93,9 @@ def inside(folder: Path, name: str, path: str) -> Path:
     Raises:
         FailureError: its name leads out of the folder.
     """
-    relative = PurePosixPath(name).relative_to(path.strip("/") or ".") if path.strip("/") else PurePosixPath(name)
-    if relative.is_absolute() or ".." in relative.parts or "\\" in name:
+    found, above = PurePosixPath(_slashes(name)), _slashes(path).strip("/")
+    relative = found.relative_to(above) if above else found
+    if relative.is_absolute() or ".." in relative.parts or ":" in relative.as_posix():
         raise FailureError(f"{name!r} leads out of {folder}: copy the others one by one")
     return folder.joinpath(*relative.parts)
 
@@ -117,22 +124,55 @@ async def copy(cluster: Cluster, target: str, local: str) -> None:
 async def _copy_file(client: BatchClient, owner: str, where: Place, path: Path) -> None:
     """Copy one file, which appears under its name when it is whole."""
     length = (await _properties(client, owner, where)).content_length or 0
-    part = path.with_name(f"{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file, _progress(where.path) as (advance, total):
-            total(length)
+    with _appearing(path) as file, _progress(where.path) as (advance, total):
+        total(length)
 
-            def write(data: bytes) -> None:
+        def write(data: bytes) -> None:
+            with _local_problems(path):
                 file.write(data)
-                advance(len(data))
+            advance(len(data))
 
-            await Reader(remote.file_of(client, where, owner), write).whole()
-        part.replace(path)
-    except OSError as error:
-        raise FailureError(f"{path} cannot be written: {error.strerror}: choose another place") from None
+        def start_over() -> None:
+            advance(-file.tell())
+            with _local_problems(path):
+                file.seek(0)
+                file.truncate()
+
+        await Reader(remote.file_of(client, where, owner), write).whole(start_over)
+
+
+@contextmanager
+def _appearing(path: Path) -> Iterator[IO[bytes]]:
+    """A new file beside a path, which takes its name at the end and is gone after an error."""
+    with _local_problems(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    part = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            with _local_problems(path):
+                file.flush()
+        with _local_problems(path):
+            part.chmod(0o666 & ~_umask())
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+@contextmanager
+def _local_problems(path: Path) -> Iterator[None]:
+    """Only for what is done on this machine: errors of connections are OSErrors, too."""
+    try:
+        yield
+    except OSError as error:
+        raise FailureError(f"{path} cannot be written: {error.strerror}: choose another place") from None
 
 
 async def _properties(client: BatchClient, owner: str, where: Place) -> FileProperties:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import click
 
-from azure_batch_kubectl import remote
+from azure_batch_kubectl import reading, remote
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
-from azure_batch_kubectl.reading import Reader
+from azure_batch_kubectl.reading import Reader, changed
 from azure_batch_kubectl.remote import Place, TaskFile
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.batch import BatchClient, BatchError
@@ -21,6 +21,9 @@ from azure_batch_operator.batch.errors import ConflictError, NotFoundError
 MAX_FOLLOWED = 10
 _HAS_RUN = "state eq 'running' or state eq 'completed'"
 _FAILED = "executionInfo/result eq 'failure'"
+_OVER = frozenset({"completed", "deleting"})
+_LISTS = 4
+"""Looks at a task's file for one at the job's list of tasks."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +100,8 @@ async def _each(client: BatchClient, job: str, where: Place, wish: Wish) -> None
         _out(f"==> {task} <==\n".encode())
         try:
             await _one(TaskFile(client, job, task, wish.path), wish, _out)
-        except FailureError as error:
-            _note(str(error))
+        except (FailureError, BatchError) as error:
+            _note(_line(error))
     if not number:
         _note(f"no task of BatchJob {where.name} has {'failed' if wish.failed else 'started'}")
 
@@ -109,24 +112,56 @@ async def _listed(client: BatchClient, job: str, filter_: str | None) -> AsyncIt
 
 
 async def _follow_all(client: BatchClient, job: str, wish: Wish) -> None:
-    tasks: list[str] = []
-    async for task in _listed(client, job, _FAILED if wish.failed else None):
-        tasks.append(task)
-        if len(tasks) > MAX_FOLLOWED:
-            raise FailureError(f"job {job!r} has more than {MAX_FOLLOWED} tasks, too many to follow: give JOB/TASK")
+    """The tasks of a job until all that were seen, at least one, have ended, or the job has."""
+    followed: dict[str, asyncio.Task[None]] = {}
+    waits = False
     async with asyncio.TaskGroup() as group:
-        for task in tasks:
-            group.create_task(_prefixed(TaskFile(client, job, task, wish.path), wish))
+        while True:
+            # Before the list, so that the last tasks are in it.
+            state = await _state(client, job)
+            if state is None and followed:
+                return
+            if state is None:
+                if not waits:
+                    _note(
+                        f"waiting until job {job!r} is in Azure Batch; kubectl azure-batch why says what it waits for"
+                    )
+                waits = True
+                await asyncio.sleep(_LISTS * reading.PAUSE)
+                continue
+            async for task in _listed(client, job, _FAILED if wish.failed else None):
+                if task in followed:
+                    continue
+                if len(followed) == MAX_FOLLOWED:
+                    text = f"job {job!r} has more than {MAX_FOLLOWED} tasks, too many to follow: give JOB/TASK"
+                    raise FailureError(text)
+                followed[task] = group.create_task(_prefixed(TaskFile(client, job, task, wish.path), wish))
+            if state in _OVER or (followed and all(each.done() for each in followed.values())):
+                return
+            await asyncio.sleep(_LISTS * reading.PAUSE)
+
+
+async def _state(client: BatchClient, job: str) -> str | None:
+    """The state of a job; None if it is not there."""
+    try:
+        return str((await client.jobs.get(job, select=("id", "state")))["state"])
+    except NotFoundError:
+        return None
 
 
 async def _prefixed(file: TaskFile, wish: Wish) -> None:
     lines = Lines(file.task, _out)
     try:
         await _one(file, wish, lines)
-    except FailureError as error:
-        _note(str(error))
+    except (FailureError, BatchError) as error:
+        # One task's trouble does not end the output of the others.
+        _note(_line(error))
     finally:
         lines.close()
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 async def _one(file: TaskFile, wish: Wish, write: Callable[[bytes], object]) -> None:
@@ -134,7 +169,7 @@ async def _one(file: TaskFile, wish: Wish, write: Callable[[bytes], object]) -> 
     try:
         if wish.tail is not None:
             await _to_tail(reader, wish.tail, follow=wish.follow)
-        await (reader.follow(_note) if wish.follow else reader.whole())
+        await (reader.follow(_note) if wish.follow else reader.whole(changed))
     except (NotFoundError, ConflictError):
         raise await _missing(file) from None
 
@@ -142,7 +177,7 @@ async def _one(file: TaskFile, wish: Wish, write: Callable[[bytes], object]) -> 
 async def _missing(file: TaskFile) -> FailureError:
     """Why a file is not there. The answer to a HEAD has no code, so this asks again in ways that have one."""
     try:
-        await file.ended()
+        await file.writer()
     except NotFoundError:
         return FailureError(f"job {file.job!r} has no task {file.task!r}: give the ID of one of its tasks")
     try:

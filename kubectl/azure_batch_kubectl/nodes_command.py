@@ -92,11 +92,12 @@ async def show(cluster: Cluster, pool: str, *, form: Form | None) -> None:
 
 
 async def run(cluster: Cluster, body: Mapping[str, Any], *, wait: bool) -> None:
-    """Create an operation, and wait for its end if that is wanted.
+    """Create an operation for a pool that exists, and wait for its end if that is wanted.
 
     Raises:
         FailureError: with exit code 3 if it fails.
     """
+    await cluster.get(Kind.POOL, body["spec"]["poolRef"]["name"])
     name = objects.name(await cluster.create(Kind.OPERATION, body))
     click.echo(f"batchoperation.{GROUP}/{name} created")
     if wait:
@@ -134,6 +135,7 @@ async def ssh_command(cluster: Cluster, pool: str, node: str, user: str | None) 
     Raises:
         FailureError: with exit code 3 if the operation fails.
     """
+    await cluster.get(Kind.POOL, pool)
     name = objects.name(await cluster.create(Kind.OPERATION, operation("ssh", pool, [node], [], None)))
     await _done(cluster, name)
     return ssh_words(pool, node, user, await cluster.get(Kind.OPERATION, name))

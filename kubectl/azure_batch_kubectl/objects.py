@@ -63,6 +63,18 @@ def job(word: str) -> str:
     return found
 
 
+def pool(word: str) -> str:
+    """The name of the BatchPool that `name` or `bp/name` means.
+
+    Raises:
+        UnknownKindError: the word names another kind.
+    """
+    kind, found = target([word]) if "/" in word else (Kind.POOL, word)
+    if kind is not Kind.POOL:
+        raise UnknownKindError(f"{word!r} is not a BatchPool: give the name of one, such as cpu or bp/cpu")
+    return found
+
+
 def name(thing: Object) -> str:
     """`metadata.name`."""
     return str(thing["metadata"]["name"])
@@ -125,6 +137,13 @@ def reference(thing: Object, field: str) -> str | None:
     """Name in a reference of the spec, or of the job that a schedule describes."""
     found = spec(thing).get(field) or (spec(thing).get("jobSpecification") or {}).get(field)
     return str(found["name"]) if found else None
+
+
+def pool_of(thing: Object) -> str | None:
+    """Name of the BatchPool; of a retry that of the job whose tasks it runs again, which stands in its status."""
+    settings = (status(thing).get("retryOf") or {}).get("settings") or {}
+    taken = (settings.get("poolRef") or {}).get("name")
+    return reference(thing, "poolRef") or (str(taken) if taken else None)
 
 
 def age(stamp: str, now: datetime) -> str:

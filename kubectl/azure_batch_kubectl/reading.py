@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from azure_batch_kubectl.failure import FailureError
 from azure_batch_operator.batch import FileProperties, FileStream, TransientError
 from azure_batch_operator.batch.errors import ConflictError, NotFoundError
 
@@ -22,8 +23,19 @@ _PATIENCE = 120
 """How many looks in a row may fail before following ends."""
 
 
+@dataclass(frozen=True)
+class Writer:
+    """What writes a file: whether it has ended, and its present run, None if there is none; each run starts the file again."""
+
+    ended: bool
+    run: str | None = None
+
+
+_AGAIN = "the task runs again: its output from the beginning"
+
+
 class Source(Protocol):
-    """A file, and whether what writes it has ended."""
+    """A file, and what writes it."""
 
     async def properties(self) -> FileProperties:
         """Its length."""
@@ -33,8 +45,8 @@ class Source(Protocol):
         """Bytes of it, both included."""
         ...
 
-    async def ended(self) -> bool:
-        """Whether it does not grow any more."""
+    async def writer(self) -> Writer:
+        """How what writes it stands."""
         ...
 
 
@@ -50,6 +62,11 @@ def start_of_last_lines(data: bytes, number: int) -> int | None:
     return position + 1
 
 
+def changed() -> None:
+    """What to do when a file that is printed was changed while the connection was lost."""
+    raise FailureError("the file was changed while the connection was lost: show it again")
+
+
 @dataclass
 class Reader:
     """Passes on a file from where it was."""
@@ -57,6 +74,8 @@ class Reader:
     source: Source
     write: Write
     offset: int = 0
+    # Whether the file was seen to be a new run's before the task said so.
+    _begun_again: bool = field(default=False, init=False)
 
     async def to_last_lines(self, number: int) -> None:
         """Go to where the last lines begin."""
@@ -89,10 +108,21 @@ class Reader:
                     self.offset += len(chunk)
         return again
 
-    async def whole(self) -> None:
-        """Pass on the rest of the file as it is now, over lost connections."""
+    async def whole(self, start_over: Callable[[], None]) -> None:
+        """Pass on the rest of the file as it is now, over lost connections.
+
+        Args:
+            start_over: is called when the file was changed while the connection was lost, so that what was passed on may not belong
+                to what follows; may raise.
+        """
+        begun, changed = self.offset, None
         for attempt in range(_PATIENCE):
             try:
+                found = (await self.source.properties()).last_modified
+                if self.offset > begun and found != changed:
+                    start_over()
+                    self.offset = begun
+                changed = found
                 await self.advance()
             except TransientError:
                 if attempt + 1 == _PATIENCE:
@@ -107,12 +137,19 @@ class Reader:
         Args:
             note: is told what the user should know.
         """
-        failures = 0
+        failures, run = 0, None
         while True:
             try:
                 # Before the file is read, so that what was written last is in it.
-                ended = await self.source.ended()
-                await self._look(note, ended=ended)
+                writer = await self.source.writer()
+                # A new run may have written more than the one before: then the length does not tell.
+                if writer.run is not None and run is not None and writer.run != run:
+                    if self.offset and not self._begun_again:
+                        self.offset = 0
+                        note(_AGAIN)
+                    self._begun_again = False
+                run = writer.run or run
+                await self._look(note, ended=writer.ended)
             except TransientError:
                 failures += 1
                 if failures == _PATIENCE:
@@ -121,14 +158,15 @@ class Reader:
                     note("connection lost, trying again")
             else:
                 failures = 0
-                if ended:
+                if writer.ended:
                     return
             await asyncio.sleep(PAUSE)
 
     async def _look(self, note: Callable[[str], object], *, ended: bool) -> None:
         try:
             if await self.advance():
-                note("the task runs again: its output from the beginning")
+                self._begun_again = True
+                note(_AGAIN)
         except (NotFoundError, ConflictError) as error:
             # Before the task has begun there is no file; afterwards it is gone, and that is to be said.
             if ended or isinstance(error, TransientError):

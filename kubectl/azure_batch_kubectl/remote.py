@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from azure_batch_kubectl import objects
@@ -12,8 +12,11 @@ from azure_batch_kubectl.around import around
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.objects import UnknownKindError, status
+from azure_batch_kubectl.reading import Writer
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.batch import BatchClient, FileProperties, FileStream, JsonObject
+from azure_batch_operator.batch.errors import NotFoundError
+from azure_batch_operator.reconcile import ownership
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,38 @@ async def opened(cluster: Cluster, where: Place) -> AsyncIterator[tuple[BatchCli
         raise FailureError(
             f"{where.kind} {where.name} names no account: kubectl azure-batch why {where.kind.lower()}/{where.name}"
         )
+    _check_own(thing)
+    id = str(status(thing).get("id") or objects.remote_id(thing))
     async with signed_in(cluster, account) as client:
-        yield client, str(status(thing).get("id") or objects.remote_id(thing))
+        group = client.jobs if where.kind is Kind.JOB else client.pools
+        with suppress(NotFoundError):
+            check_owner(thing, id, await group.get(id, select=("id", "metadata")))
+        yield client, id
+
+
+def _check_own(thing: objects.Object) -> None:
+    """Refuse an object whose ID belongs to somebody else.
+
+    Raises:
+        FailureError: with the operator's message.
+    """
+    for each in objects.conditions(thing):
+        if each.get("type") == "Ready" and each.get("reason") == "OwnershipConflict":
+            raise FailureError(f"{thing['kind']} {objects.name(thing)} has no resource: {each.get('message')}")
+
+
+def check_owner(thing: objects.Object, id: str, found: JsonObject) -> None:
+    """Refuse a resource whose marker names another object, as after the object's own one was deleted and the ID used again.
+
+    Raises:
+        FailureError: it does.
+    """
+    owner = ownership.owner_of(found)
+    if owner is not None and owner.object.uid != thing["metadata"].get("uid"):
+        whose = f"{owner.object.namespace}/{owner.object.name}"
+        raise FailureError(
+            f"{id!r} in Azure Batch belongs to another object, {whose}, and not to {thing['kind']} {objects.name(thing)}: name that"
+        )
 
 
 @dataclass(frozen=True)
@@ -85,10 +118,13 @@ class TaskFile:
         """Bytes of it, both included."""
         return self.client.task_files.get(self.job, self.task, self.path, range=(first, last))
 
-    async def ended(self) -> bool:
-        """Whether the task has ended."""
-        task: JsonObject = await self.client.tasks.get(self.job, self.task, select=("id", "state"))
-        return task.get("state") == "completed"
+    async def writer(self) -> Writer:
+        """Whether the task has ended, and which of its runs it is: each starts its files again."""
+        task: JsonObject = await self.client.tasks.get(self.job, self.task, select=("id", "state", "executionInfo"))
+        # Between two runs it is not running, and its files are still those of the last one.
+        runs = task.get("state") in {"running", "completed"}
+        run = (task.get("executionInfo") or {}).get("startTime") if runs else None
+        return Writer(task.get("state") == "completed", run)
 
 
 @dataclass(frozen=True)
@@ -108,9 +144,9 @@ class NodeFile:
         """Bytes of it, both included."""
         return self.client.node_files.get(self.pool, self.node, self.path, range=(first, last))
 
-    async def ended(self) -> bool:
+    async def writer(self) -> Writer:
         """Nobody knows what writes it, so it is read as it is."""
-        return True
+        return Writer(ended=True)
 
 
 def file_of(client: BatchClient, where: Place, remote_id: str) -> TaskFile | NodeFile:

@@ -20,11 +20,18 @@ Work = Callable[[Cluster], Awaitable[None]]
 
 
 async def _run(place: Place, work: Work) -> None:
-    async with connected(place) as cluster:
-        await work(cluster)
+    try:
+        async with connected(place) as cluster:
+            await work(cluster)
+    except BaseExceptionGroup as group:
+        # Of a task group: the first error tells what is wrong, as it does without a group.
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        raise error from None
 
 
-def _explained(error: Exception) -> FailureError:
+def explained(error: Exception) -> FailureError:
     """What to say of an error that a command did not handle itself."""
     if isinstance(error, FailureError):
         return error
@@ -43,7 +50,7 @@ def execute(place: Place, work: Work) -> None:
     except BrokenPipeError:
         raise  # click ends the program quietly
     except (FailureError, ApiException, BatchError, UnknownKindError, aiohttp.ClientError, HTTPError, OSError) as error:
-        failure = _explained(error)
+        failure = explained(error)
         click.echo(f"error: {failure}", err=True)
         sys.exit(failure.code)
     except KeyboardInterrupt:

@@ -46,7 +46,11 @@ def left(end: str | None, now: datetime) -> str:
     """Time until the estimated end; empty if there is none or if it is over."""
     if not end:
         return ""
-    moment = datetime.fromisoformat(end)
+    try:
+        moment = datetime.fromisoformat(end)
+    except ValueError:
+        # A status that somebody has edited.
+        return ""
     return objects.age(now.isoformat(), moment) if moment > now else ""
 
 

@@ -49,7 +49,8 @@ def _below(job: Object, around: Around, tasks: Sequence[Object], shown: int) -> 
             yield Node(f"{kind} {objects.name(each)}", _state(each), str(status(each).get("nodes") or ""))
     for group in status(job).get("failures") or ():
         what = f"exit code {group['exitCode']}" if "exitCode" in group else str(group.get("code") or "no exit code")
-        yield Node(f"{group['count']} failed with {what}", text=f"first: {', '.join(group['taskIds'][:3])}")
+        first = ", ".join(map(str, (group.get("taskIds") or ())[:3]))
+        yield Node(f"{group.get('count', '?')} failed with {what}", text=f"first: {first}" if first else "")
     ordered = sorted(tasks, key=lambda task: (_FIRST.get(objects.phase(task), 3), objects.name(task)))
     for task in ordered[:shown]:
         exit_code = status(task).get("exitCode")

@@ -7,14 +7,17 @@ import sys
 from datetime import UTC, datetime
 
 import click
+from kubernetes.aio.client.exceptions import ApiException
 from rich.console import Console, Group
 from rich.live import Live
 
-from azure_batch_kubectl import output, top, trees
+from azure_batch_kubectl import objects, output, top, trees
+from azure_batch_kubectl.actions import ended
 from azure_batch_kubectl.around import around
 from azure_batch_kubectl.choices import Form
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
+from azure_batch_kubectl.objects import Object
 from azure_batch_operator.api.kinds import Kind
 
 _SECONDS = 2.0
@@ -23,9 +26,21 @@ _SECONDS = 2.0
 async def show_tree(cluster: Cluster, name: str, *, every: bool) -> None:
     """The tree of a job."""
     job = await cluster.get(Kind.JOB, name)
-    tasks = [each async for each in cluster.list(Kind.TASK, fields=f"spec.jobRef.name={name}")]
+    tasks = await _tasks(cluster, name)
     shown = len(tasks) if every else trees.SHOWN
     output.show(output.tree(trees.of_job(job, await around(cluster, job), tasks, shown=shown)))
+
+
+async def _tasks(cluster: Cluster, job: str) -> list[Object]:
+    """The BatchTasks of a job."""
+    try:
+        return [each async for each in cluster.list(Kind.TASK, fields=f"spec.jobRef.name={job}")]
+    except ApiException as error:
+        if error.status != 400:
+            raise
+    # Kubernetes 1.30 selects by no fields of custom resources.
+    listed = cluster.list(Kind.TASK)
+    return [each async for each in listed if objects.reference(each, "jobRef") == job]
 
 
 async def show_top(cluster: Cluster, *, everywhere: bool, every: bool, watch: bool, form: Form | None) -> None:
@@ -34,7 +49,8 @@ async def show_top(cluster: Cluster, *, everywhere: bool, every: bool, watch: bo
         raise FailureError("--watch needs a terminal: leave it out, or use kubectl get bp,bj --watch")
     if form is not None:
         listed = [each for kind in (Kind.POOL, Kind.JOB) async for each in cluster.list(kind, everywhere=everywhere)]
-        output.emit(form, listed, output.object_name)
+        shown = [each for each in listed if every or each["kind"] != Kind.JOB or not ended(each)]
+        output.emit(form, shown, output.object_name)
         return
     group = await _tables(cluster, everywhere=everywhere, every=every)
     if not watch:

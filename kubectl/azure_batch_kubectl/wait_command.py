@@ -60,6 +60,7 @@ async def wait_for(cluster: Cluster, kind: Kind, name: str, goal: Goal) -> waiti
         FailureError: it was deleted meanwhile.
     """
     thing: dict[str, Any] | None = await cluster.get(kind, name)
+    uid = thing["metadata"].get("uid") if thing else None
     with _progress(f"{kind} {name}") as show:
         while True:
             if thing is not None:
@@ -68,6 +69,10 @@ async def wait_for(cluster: Cluster, kind: Kind, name: str, goal: Goal) -> waiti
                     return judgment
             await asyncio.sleep(_SECONDS)
             thing = await _again(cluster, kind, name)
+            if thing is not None and thing["metadata"].get("uid") != uid:
+                raise FailureError(
+                    f"{kind} {name} was deleted, and another one created with its name: wait for that one"
+                )
 
 
 async def _again(cluster: Cluster, kind: Kind, name: str) -> dict[str, Any] | None:
@@ -75,7 +80,8 @@ async def _again(cluster: Cluster, kind: Kind, name: str) -> dict[str, Any] | No
     try:
         return await cluster.get(kind, name)
     except NotFoundException:
-        raise FailureError(f"{kind} {name} was deleted before it ended") from None
+        text = f"{kind} {name} was deleted; whether it had ended is not known: kubectl get events may say"
+        raise FailureError(text) from None
     except ApiException as error:
         if error.status == 429 or (error.status or 500) >= 500:
             return None
@@ -96,9 +102,11 @@ async def run(cluster: Cluster, kind: Kind, name: str, goal: Goal, timeout: floa
     if kind not in waiting.KINDS:
         raise FailureError(f"{kind} {name} does not end: wait for it with kubectl wait --for=condition=Ready")
     try:
-        async with asyncio.timeout(timeout or None):
+        async with asyncio.timeout(timeout or None) as limit:
             judgment = await wait_for(cluster, kind, name, goal)
     except TimeoutError:
+        if not limit.expired():
+            raise
         text = (
             f"{kind} {name} is not {goal} after {timeout:g} s: kubectl azure-batch why {kind.lower()}/{name} says why"
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from azure_batch_kubectl import objects
 from azure_batch_kubectl.choices import Goal
 from azure_batch_kubectl.objects import Object
+from azure_batch_operator.api.base import RETRY_FAILED
 from azure_batch_operator.api.kinds import Kind
 
 KINDS = (Kind.JOB, Kind.TASK, Kind.SCHEDULE, Kind.OPERATION)
@@ -24,13 +25,21 @@ class Judgment:
 
 
 def judged(thing: Object, goal: Goal) -> Judgment:
-    """Whether an object has reached a goal."""
+    """Whether an object has reached a goal; one that is asked to run again has not ended, whatever its last run says."""
+    asked = str((thing["metadata"].get("annotations") or {}).get(RETRY_FAILED) or "")
+    if asked and asked != (objects.status(thing).get("handled") or {}).get("retryFailed") and _runs_again(thing):
+        return Judgment(None)
     for type_ in ("Complete", "Failed"):
         if objects.holds(thing, type_):
             found = objects.condition(thing, type_)
             text = f"{type_.lower()} ({found.get('reason')}): {found.get('message')}"
             return Judgment(goal is Goal.ENDED or goal == type_.lower(), text)
     return Judgment(None)
+
+
+def _runs_again(thing: Object) -> bool:
+    """Whether the operator takes a request to run it again: of a BatchTask that failed."""
+    return thing.get("kind") == Kind.TASK and objects.holds(thing, "Failed")
 
 
 def numbers(thing: Object) -> tuple[int, int]:

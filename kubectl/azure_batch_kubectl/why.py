@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from azure_batch_kubectl import objects
 from azure_batch_kubectl.objects import Object, condition, holds, status
-from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.api.kinds import KINDS, Kind
 
 _NOT_FINE = ("ResizeFailed", "RetryRefused", "NotApplied")
 """Conditions besides Ready and Stalled that say, when True, that something is wrong."""
 _FINE_IF_TRUE = ("TasksInSync", "SecretKept", "NodesHealthy", "AutoScaleHealthy", "ImageSupported")
 """Those that say it when False."""
 _TAIL = 400
+_QUEUE = "kueue.x-k8s.io/queue-name"
 _SHOWN = 3
 
 
@@ -104,12 +105,17 @@ def _open(thing: Object, around: Around) -> Answer:
     """On an object that has not ended and that no person has to act on first."""
     who, ready = label(thing), condition(thing, "Ready")
     if holds(thing, "Suspended"):
-        remedy = f"kubectl azure-batch resume {objects.kind_of(thing['kind']).lower()}/{objects.name(thing)}"
-        return Answer(f"{who} is suspended: spec.suspend is true", remedy=remedy)
-    if objects.phase(thing) == "Held":
+        queue = (thing["metadata"].get("labels") or {}).get(_QUEUE)
         remedy = (
-            f"correct the cause, then run the failed tasks again: kubectl azure-batch retry {objects.name(thing)}; "
-            f"or end the job: kubectl azure-batch terminate {objects.name(thing)}"
+            f"Kueue resumes it when queue {queue!r} admits it: kubectl get workloads"
+            if queue
+            else _command("resume", thing)
+        )
+        return Answer(f"{who} is suspended: spec.suspend is true", remedy=remedy)
+    if objects.phase(thing) == "Held" and thing["kind"] == Kind.JOB:
+        remedy = (
+            f"correct the cause, then run the failed tasks again: {_command('retry', thing)}; "
+            f"or end the job: {_command('terminate', thing)}"
         )
         return Answer(f"{who} is held{_said(ready)}", tuple(_failures(thing)), remedy)
     if waits := status(thing).get("waitingFor"):
@@ -124,6 +130,12 @@ def _open(thing: Object, around: Around) -> Answer:
         return Answer(f"{who} is {objects.phase(thing) or 'ready'}, but not all is well", tuple(wrong))
     found = f"Nothing is wrong with {who}: it is {objects.phase(thing) or 'ready'}{_progress(thing)}"
     return Answer(f"{found}{_said(ready)}", tuple(_failures(thing)))
+
+
+def _command(verb: str, thing: Object) -> str:
+    """A command of the plugin for an object, to be typed in any context."""
+    kind = KINDS[objects.kind_of(thing["kind"])].short
+    return f"kubectl azure-batch {verb} {kind}/{objects.name(thing)} -n {objects.namespace(thing)}"
 
 
 def _said(found: Object) -> str:
@@ -216,8 +228,7 @@ def _after_failure(thing: Object) -> str | None:
             "stays open for `kubectl azure-batch retry`"
         )
     if thing["kind"] == Kind.TASK:
-        name = objects.name(thing)
-        return f"correct the cause, then kubectl azure-batch retry bt/{name} while its job is open, or create a new BatchTask"
+        return f"correct the cause, then {_command('retry', thing)} while its job is open, or create a new BatchTask"
     if thing["kind"] == Kind.OPERATION:
         return "correct the cause and create a new BatchOperation: the spec of one cannot change"
     return None

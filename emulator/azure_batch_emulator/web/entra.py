@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from azure_batch_emulator.wire.errors import BatchError
 
 BATCH_AUDIENCE = "https://batch.core.windows.net/"
-_MOST_VERIFIED = 256
+_MAX_VERIFIED = 256
 """Tokens whose claims are kept, so that the memory for them is bounded."""
 _LEEWAY_SECONDS = 60
 _LIFETIME_SECONDS = 3600
@@ -277,7 +277,7 @@ class Entra:
             # The caller compares all times, by the clock that issued the token.
             options: Any = {"verify_aud": False, "verify_exp": False, "verify_nbf": False, "verify_iat": False}
             claims = jwt.decode(token, self._key.public_key(), algorithms=["RS256"], options=options)
-            if len(self._verified) >= _MOST_VERIFIED:
+            if len(self._verified) >= _MAX_VERIFIED:
                 self._verified.clear()
             self._verified[token] = claims
         return claims

@@ -43,14 +43,24 @@ def test_nodes_are_named_or_chosen_by_state() -> None:
             nodes_command.operation("reboot", "cpu", names, states, None)
 
 
-def test_the_name_of_what_was_created_is_printed(fake: FakeCluster, run: Run) -> None:
-    done = run("nodes", "reboot", "cpu", "n1")
+@pytest.mark.parametrize("pool", ["cpu", "bp/cpu", "batchpools/cpu"])
+def test_the_name_of_what_was_created_is_printed(fake: FakeCluster, run: Run, pool: str) -> None:
+    fake.add(thing("BatchPool", "cpu"))
+    done = run("nodes", "reboot", pool, "n1")
     assert done.output == "batchoperation.azurebatch.io/made-0 created\n"
-    assert len(fake.created) == 1
+    assert [each["spec"]["poolRef"] for each in fake.created] == [{"name": "cpu"}]
+
+
+@pytest.mark.parametrize(("pool", "text"), [("none", "not found"), ("bj/cpu", "is not a BatchPool")])
+def test_no_operation_is_created_for_what_is_no_pool(fake: FakeCluster, run: Run, pool: str, text: str) -> None:
+    done = run("nodes", "reboot", pool, "n1")
+    assert (done.exit_code, fake.created) == (1, [])
+    assert text in done.stderr
 
 
 def test_a_failed_operation_says_which_target(fake: FakeCluster, run: Run) -> None:
     results = [{"target": "n1", "outcome": "Failed", "message": "NodeNotReady"}]
+    fake.add(thing("BatchPool", "cpu"))
     fake.add(thing("BatchOperation", "made-0", ("Failed", "True", "TargetsFailed", "1 of 1 failed"), results=results))
     done = run("nodes", "reboot", "cpu", "n1", "--wait")
     assert done.exit_code == 3
@@ -58,6 +68,7 @@ def test_a_failed_operation_says_which_target(fake: FakeCluster, run: Run) -> No
 
 
 def test_nodes_are_drained_and_let_work_again(fake: FakeCluster, run: Run) -> None:
+    fake.add(thing("BatchPool", "cpu"))
     assert run("nodes", "drain", "cpu", "n1", "--tasks", "taskcompletion").exit_code == 0
     assert run("nodes", "uncordon", "cpu", "--state", "idle").exit_code == 0
     drained, free = (each["spec"] for each in fake.created)
@@ -76,6 +87,7 @@ def asked(**values: str) -> dict[str, Any]:
 
 
 def test_ssh_is_given_the_address_that_the_operation_has_found(fake: FakeCluster, run: Run) -> None:
+    fake.add(thing("BatchPool", "cpu"))
     fake.add(asked(remoteLoginIPAddress="192.0.2.1", remoteLoginPort="50001"))
     printed = run("nodes", "ssh", "cpu", "n1", "-l", "ann", "--print", "--", "ls", "my dir")
     assert printed.stdout == "ssh -p 50001 ann@192.0.2.1 ls 'my dir'\n"
@@ -84,6 +96,7 @@ def test_ssh_is_given_the_address_that_the_operation_has_found(fake: FakeCluster
 
 
 def test_a_node_without_an_address_is_said(fake: FakeCluster, run: Run) -> None:
+    fake.add(thing("BatchPool", "cpu"))
     fake.add(asked())
     done = run("nodes", "ssh", "cpu", "n1", "--print")
     assert done.exit_code == 1

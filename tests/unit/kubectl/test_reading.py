@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from azure_batch_kubectl.logs_command import Lines
-from azure_batch_kubectl.reading import Reader, start_of_last_lines
+from azure_batch_kubectl.reading import Reader, Writer, start_of_last_lines
 from azure_batch_operator.batch import FileProperties
 from azure_batch_operator.batch.errors import ConnectionFailedError, NotFoundError
 
@@ -33,18 +34,20 @@ class Stream:
 class Script:
     """What the file is at each look; None before it exists. The writer has ended at the last one."""
 
-    def __init__(self, *versions: bytes | None, breaks: frozenset[int] = frozenset()) -> None:
-        self.versions, self.look, self.breaks, self.parts = versions, -1, breaks, 0
+    def __init__(self, *versions: bytes | None, breaks: frozenset[int] = frozenset(), runs: str = "") -> None:
+        self.versions, self.look, self.breaks, self.parts, self.runs = versions, -1, breaks, 0, runs
 
-    async def ended(self) -> bool:
+    async def writer(self) -> Writer:
         self.look = min(self.look + 1, len(self.versions) - 1)
-        return self.look == len(self.versions) - 1
+        run = self.runs[self.look] if self.runs else None
+        return Writer(self.look == len(self.versions) - 1, run)
 
     async def properties(self) -> FileProperties:
         data = self.versions[max(self.look, 0)]
         if data is None:
             raise NotFoundError("no file", code="FileNotFound")
-        return FileProperties(len(data), None, None, None, is_directory=False, mode=None, url=None)
+        changed = datetime(2026, 5, 1, 0, 0, max(self.look, 0), tzinfo=UTC)
+        return FileProperties(len(data), None, changed, None, is_directory=False, mode=None, url=None)
 
     @asynccontextmanager
     async def part(self, first: int, last: int) -> Any:
@@ -83,6 +86,41 @@ async def test_a_task_that_runs_again_begins_again() -> None:
     assert (out, notes) == (b"first try\n2nd\n", ["the task runs again: its output from the beginning"])
 
 
+AGAIN = "the task runs again: its output from the beginning"
+
+
+@pytest.mark.parametrize(
+    ("versions", "runs", "out"),
+    [
+        ((b"fail\n", b"fail\n"), "12", b"fail\nfail\n"),
+        ((b"run 1\n", b"run 2\nmore\n"), "12", b"run 1\nrun 2\nmore\n"),
+        # The file is the new run's before the task says so.
+        ((b"run 1 is long\n", b"run 2\n", b"run 2\nmore\n"), "112", b"run 1 is long\nrun 2\nmore\n"),
+        # The task says so before the file is the new run's: shown twice rather than not at all.
+        ((b"run 1\n", b"run 1\n", b"2\n"), "122", b"run 1\nrun 1\n2\n"),
+    ],
+)
+async def test_a_new_run_is_shown_from_its_beginning_whatever_its_length(
+    versions: tuple[bytes, ...], runs: str, out: bytes
+) -> None:
+    shown, notes = await followed(Script(*versions, runs=runs))
+    assert shown == out
+    assert set(notes) == {AGAIN}
+
+
+async def test_a_file_that_is_replaced_while_the_connection_is_lost_is_copied_from_its_beginning() -> None:
+    class Replaced(Script):
+        async def properties(self) -> FileProperties:
+            self.look = min(self.look + 1, len(self.versions) - 1)
+            return await super().properties()
+
+    for after in (b"BBB", b"BBBBBBBBBB", b"BBBBBBBBBBBBB"):
+        out = bytearray()
+        # Two looks before each part that is read.
+        await Reader(Replaced(b"A" * 10, b"A" * 10, after, breaks=frozenset({1})), out.extend).whole(out.clear)
+        assert bytes(out) == after
+
+
 async def test_a_file_that_is_gone_at_the_end_is_said() -> None:
     with pytest.raises(NotFoundError):
         await followed(Script(None))
@@ -103,7 +141,7 @@ async def test_the_last_lines_are_found_from_the_end(monkeypatch: pytest.MonkeyP
     out = bytearray()
     reader = Reader(Script(data), out.extend)
     await reader.to_last_lines(2)
-    await reader.whole()
+    await reader.whole(out.clear)
     assert bytes(out) == b"line 48\nline 49\n"
 
 

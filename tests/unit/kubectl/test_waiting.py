@@ -10,6 +10,7 @@ from click.testing import Result
 from azure_batch_kubectl import waiting
 from azure_batch_kubectl.choices import Goal
 from azure_batch_kubectl.waiting import judged
+from azure_batch_operator.api.base import RETRY_FAILED
 from unit.kubectl.conftest import FakeCluster, thing
 
 Run = Callable[..., Result]
@@ -54,7 +55,10 @@ def test_a_timeout_has_an_exit_code_of_its_own(fake: FakeCluster, run: Run) -> N
 def test_an_object_that_is_deleted_meanwhile_ends_the_wait(fake: FakeCluster, run: Run) -> None:
     fake.add(RUNNING, None)
     done = run("wait", "x")
-    assert (done.exit_code, done.stderr) == (1, "error: BatchJob x was deleted before it ended\n")
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "error: BatchJob x was deleted; whether it had ended is not known: kubectl get events may say\n",
+    )
 
 
 def test_a_pool_does_not_end(fake: FakeCluster, run: Run) -> None:
@@ -77,3 +81,33 @@ def test_durations_are_those_of_kubectl(text: str, value: float) -> None:
 def test_another_text_is_no_duration(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration"):
         waiting.seconds(text)
+
+
+def test_an_object_that_comes_in_its_place_is_not_waited_for(fake: FakeCluster, run: Run) -> None:
+    other = thing("BatchJob", "x", ("Complete", "True", "Succeeded", "all"))
+    other["metadata"]["uid"] = "other"
+    fake.add(RUNNING, other)
+    done = run("wait", "x")
+    assert done.exit_code == 1
+    assert "another one created with its name" in done.stderr
+
+
+def test_a_task_that_is_asked_to_run_again_has_not_ended() -> None:
+    task = thing("BatchTask", "t", ("Failed", "True", "TaskFailed", "exit code 1"))
+    assert judged(task, Goal.ENDED).reached
+    task["metadata"]["annotations"] = {RETRY_FAILED: "now"}
+    assert judged(task, Goal.ENDED).reached is None
+    task["status"]["handled"] = {"retryFailed": "now"}
+    assert judged(task, Goal.ENDED).reached
+
+
+def test_a_slow_api_server_is_no_timeout_of_the_wait(
+    fake: FakeCluster, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def get(*_: object) -> None:
+        raise TimeoutError
+
+    monkeypatch.setattr(fake, "get", get)
+    done = run("wait", "x")
+    assert done.exit_code == 1
+    assert "the API server is out of reach" in done.stderr
