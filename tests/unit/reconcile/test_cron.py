@@ -307,3 +307,10 @@ def test_forbid_is_told_in_the_same_words_everywhere() -> None:
     for where, text in texts.items():
         assert re.search(r"waits until .{1,30} has ended, then\s+starts", text), where
         assert re.search(r"\bskipped\b", text), where
+
+
+def test_history_keeps_what_a_retry_still_needs() -> None:
+    children = [child(f"2026-03-0{day}T02:00:00Z", "Failed") for day in range(1, 4)]
+    none_kept = nightly(failedJobsHistoryLimit=0)
+    found = plan(none_kept, children, at("2026-03-09T03:00:00Z"), {children[0].key})
+    assert deleted(found) == [each.key.name for each in children[1:]]
