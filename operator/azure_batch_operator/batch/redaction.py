@@ -180,7 +180,7 @@ def _shown_as(secret: str) -> frozenset[str]:
     # No text that quotes a value is longer; the forms of a large one would take memory for nothing.
     forms = (str, _in_json, _in_ascii_json, _in_path, _in_query) if len(secret) <= LONGEST else (str,)
     quoted = {form(line.strip()) for line in lines for form in forms}
-    shown = {part.strip() for each in quoted for part in (each, safe_text(each))}
+    shown = {part.strip() for form in quoted for part in (form, safe_text(form))}
     return frozenset(part for part in shown if len(part) >= _MIN_SECRET)
 
 

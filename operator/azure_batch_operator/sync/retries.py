@@ -145,7 +145,7 @@ class Retries:
         given = retry.settings(former)
         if (refused := retry.too_large(given)) is not None:
             raise refused
-        decided = (version, *((each.uid, each.generation) for each in (former, first)))
+        decided = (version, *((source.uid, source.generation) for source in (former, first)))
         before = self._refused.get(job.key)
         if before is not None and before.decided == decided and not self._fits(job.key, before.weight):
             raise ResolutionError(before.error.reason, str(before.error))
@@ -196,9 +196,9 @@ class Retries:
         if weight is None:
             return False
         held, sourced = 0, self._inputs.tasks.sourced
-        for other, each in [*sourced.items()]:
-            tasks, job = each.members.get("tasks"), self._store.get(other)
-            if each.retry is not None and (job is None or has_ended(job)):
+        for other, known in [*sourced.items()]:
+            tasks, job = known.members.get("tasks"), self._store.get(other)
+            if known.retry is not None and (job is None or has_ended(job)):
                 # No pass may follow the end.
                 self._inputs.tasks.forget(other)
                 continue

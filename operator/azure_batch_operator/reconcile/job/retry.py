@@ -40,7 +40,7 @@ MAX_FOLLOWED = 20_000
 _FOLLOWED_WEIGHT = 25
 _WIDTH_LIMIT = 19
 """Characters of a number that no longer fits into eight bytes; a range of Azure Batch ends far below."""
-_MOST_SLOTS = 1 << 30
+_MAX_SLOTS = 1 << 30
 MAX_RANGES = 10_000
 """Ranges in one dependsOn: a range that had gaps would wait forever, so each gap makes one more (test_retry.py)."""
 MAX_SETTINGS = 16_384
@@ -250,7 +250,7 @@ def chosen(spec: Mapping[str, Any], ids: Collection[str], others: Collection[str
         _check(body, kept, lost)
         task = _trimmed(body, kept)
         number += 1
-        least = min(least or _MOST_SLOTS, int(task.get("requiredSlots") or 1))
+        least = min(least or _MAX_SLOTS, int(task.get("requiredSlots") or 1))
         depending += "dependsOn" in task
         if expand.acts_on_job(task.get("exitConditions")):
             acts += 1
