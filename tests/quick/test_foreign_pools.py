@@ -262,3 +262,18 @@ async def test_guests_hear_at_once_that_the_batch_pool_is_gone_and_its_pool_stay
     await stage.run_for(30)
     assert stage.azure.get("/pools/cpu") is not None
     assert len(stage.azure.ids("/jobs/open/tasks")) == 100, "what was on its way lands"
+
+
+async def test_an_operation_runs_no_task_again_on_the_pool_of_another_namespace(stage: Stage) -> None:
+    await shared_account(stage, allowedNamespaces={"names": ["team"]})
+    failing = [{"id": "own", "commandLine": "/bin/sh -c 'exit 1'"}]
+    stage.apply(theirs("open", tasks=failing, onAllTasksComplete="noaction"))
+    await stage.until(lambda: stage.status("bj", "open", "team").get("taskCounts", {}).get("failed") == 1, 600)
+    stage.patch("bp", "cpu", {"spec": {"allowedNamespaces": None}})
+    await stage.run_for(30)
+    again = {"jobRef": {"name": "open"}, "reactivateTasks": {"tasks": {"failed": True}}}
+    stage.apply(thing("BatchOperation", "again", "team", **again))
+    await stage.until(lambda: stage.reason("bop", "again", "team") == "TargetNotAllowed", 120)
+    await stage.run_for(60)
+    assert "allowedNamespaces" in stage.condition("bop", "again", "Ready", "team")["message"]
+    assert stage.azure.calls("Tasks_ReactivateTask") == 0

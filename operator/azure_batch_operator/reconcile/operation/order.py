@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -58,6 +58,7 @@ class Reach:
         namespace: of the operation.
         cluster, others: as for `adoption.ours`.
         created: `creationTime` of the resource when the targets were chosen; empty before.
+        foreign: why nothing of the namespace may run on a pool, by its ID and as Azure Batch shows it; None if it may.
     """
 
     owner: Resource | None
@@ -65,6 +66,12 @@ class Reach:
     cluster: str
     others: Others
     created: str = ""
+    foreign: Callable[[str, Mapping[str, Any]], str | None] = field(default=lambda *_: None, compare=False)
+
+    def refusal_of_pool(self, id: str, pool: Mapping[str, Any]) -> tuple[str, str] | None:
+        """As `refusal`, for the pool on which tasks of a job would run again."""
+        why = self.foreign(id, pool)
+        return None if why is None else (NOT_ALLOWED, f"the job is on a pool that this namespace may not use: {why}")
 
     def needs_makers(self, pool: Mapping[str, Any]) -> bool:
         """Whether only the jobs that a pool was made for tell whose it is: an auto pool carries no marker of its own."""

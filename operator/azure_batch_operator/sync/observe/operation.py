@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile.operation import lifecycle as plans
@@ -13,6 +15,7 @@ from azure_batch_operator.reconcile.pool.recreate import id_in_use
 from azure_batch_operator.reconcile.standard_plans import other_name
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.observe.context import Context, Decision, Subscription
+from azure_batch_operator.sync.observe.pools import foreign_pool
 
 __all__ = ["is_open", "plan"]
 
@@ -50,5 +53,8 @@ def _view(context: Context, resource: Resource) -> plans.View:
         id = id_in_use(owner) if owner.key.kind is Kind.POOL else owner.remote_id
     place = plans.place_of(spec, kind, id)
     created = str(resource.status.get("created") or "")
-    reach = Reach(owner, resource.key.namespace, context.cluster, context.others, created)
+    reach = Reach(
+        owner, resource.key.namespace, context.cluster, context.others, created,
+        partial(foreign_pool, context, resource.key.namespace),
+    )  # fmt: skip
     return plans.View(Request(verb, spec[verb], place, reach, plans.size_of(spec, verb)), missing)

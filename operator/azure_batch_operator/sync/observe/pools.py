@@ -54,9 +54,12 @@ def foreign(context: Context, resource: Resource, session: Session, id: str) -> 
 
     Whose a pool is, its marker says: a task acts with the identity and in the network of its pool.
     """
-    pool, namespace = session.mirror.pools.latest(id), resource.key.namespace
-    if pool is None:
-        return None
+    pool = session.mirror.pools.latest(id)
+    return None if pool is None else foreign_pool(context, resource.key.namespace, id, pool)
+
+
+def foreign_pool(context: Context, namespace: str, id: str, pool: Mapping[str, Any]) -> str | None:
+    """Why nothing of a namespace may run on a pool as Azure Batch shows it; None if it may."""
     if ownership.is_auto_pool(pool):
         text = f"pool {id!r} has the ID of a pool that Azure Batch makes for one job, and no owner"
         return f"{text}: adopt it with a BatchPool, and name that in poolRef"

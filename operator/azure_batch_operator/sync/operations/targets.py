@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from azure_batch_operator.api.operation import MAX_TARGETS, On
@@ -23,6 +24,8 @@ _NODE = ("id", "state", "schedulingState", "lastBootTime")
 _POOL = ("id", "allocationState", "allocationStateTransitionTime", "resizeErrors")
 _TASK = ("id", "state", "eTag", "creationTime", "environmentSettings")
 _ACCOUNT = "account"
+_RUNS_AGAIN = "reactivateTasks"
+"""The verb that has tasks run on the pool of their job."""
 
 
 class Targets:
@@ -57,6 +60,10 @@ class Targets:
         run.refused = request.reach.refusal(found, schedule)
         if run.refused is None and place.pool and request.reach.needs_makers(found):
             run.refused = request.reach.refusal_of_auto_pool(found, await self._makers(str(found["id"])))
+        pool = (found.get("poolInfo") or {}).get("poolId") if request.verb == _RUNS_AGAIN else None
+        if run.refused is None and pool:
+            with suppress(NotFoundError):
+                run.refused = request.reach.refusal_of_pool(str(pool), await self._client.pools.get(str(pool)))
         return found
 
     async def _makers(self, pool: str) -> list[tuple[Mapping[str, Any], Mapping[str, Any] | None]]:
