@@ -217,7 +217,8 @@ def test_the_last_spec_is_all_that_counts(kind: Kind, member: str) -> None:
         for spec, wanted in _stages(kind, one, two, base if goes else None, None if empty is None else emptied):
             become(bench, kind, spec)
             bench.settle()
-            compared += 1
+            # Without one of these the test says nothing of the member: the emulator refuses what it does not know.
+            compared += spec is one or spec is two
             if (found := observed(bench, kind)) != wanted:
                 wrong.append((path, spec, found, wanted))
     assert wrong == []

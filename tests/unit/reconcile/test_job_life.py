@@ -273,6 +273,8 @@ QUOTA = [{"code": "AccountCoreQuotaReached", "message": "full"}]
             {"unusable": 1, "startTaskFailed": 2},
             "(unusable or startTaskFailed): see the condition NodesHealthy",
         ),
+        (STEADY, {"offline": 1}, "(offline): scheduling is disabled on them; enable it"),
+        (STEADY, {"offline": 1, "unusable": 1}, "(unusable): see the condition NodesHealthy"),
         (
             STEADY | {"state": "deleting"},
             {"running": 1},

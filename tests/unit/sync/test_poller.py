@@ -10,13 +10,16 @@ from typing import Any
 
 import pytest
 
+from azure_batch_operator.api.job import _CHANGEABLE
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchError, ConnectionFailedError, NotFoundError, ServerBusyError, ServerError
+from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.poller import Pace, Poller, PollLimits
 from azure_batch_operator.sync.polls.base import tail_of
+from azure_batch_operator.sync.polls.jobs import _JOB_MEMBERS
 from support.jumping_loop import run_jumping
 from support.typed import Listed, observed, output
 
@@ -563,3 +566,10 @@ async def _late_output() -> None:
     assert scene.mirror.outputs.late(keys[30]) == output({"stderrTail": "first\nlast"})
     assert await scene.poll() == set()
     assert scene.service.asked == ["check"]
+
+
+def test_what_is_compared_is_asked_for_and_may_be_changed() -> None:
+    """A member that the poll does not select looks unset, and is sent forever; one that the schema fixes never changes."""
+    assert set(job_changes.PLAIN) <= set(_JOB_MEMBERS)
+    assert {"constraints", "onAllTasksComplete", "poolInfo", "metadata"} <= set(_JOB_MEMBERS)
+    assert set(job_changes.PLAIN) <= _CHANGEABLE

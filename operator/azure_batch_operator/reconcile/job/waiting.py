@@ -17,7 +17,10 @@ from azure_batch_operator.reconcile.plan import Absent
 
 _STARTING = ("creating", "starting", "waitingForStartTask", "rebooting", "reimaging")
 _MORE_SLOTS = "lower requiredSlots in a new job, or use a pool with a larger taskSlotsPerNode"
-_BROKEN = ("unusable", "startTaskFailed", "unknown", "offline", "leavingPool", "preempted", "upgradingOS")
+_BROKEN = ("unusable", "startTaskFailed", "unknown", "leavingPool", "preempted", "upgradingOS")
+
+_OFFLINE = "offline"
+"""The state of a node whose scheduling somebody has disabled (docs/azure-batch.md#nodes)."""
 
 
 def waiting_for(
@@ -87,6 +90,11 @@ def _of_nodes(name: str, pool: Mapping[str, Any], nodes: Mapping[str, int]) -> s
     if any(nodes.get(state) for state in _BROKEN):
         states = " or ".join(state for state in _BROKEN if nodes.get(state))
         return f"no node of pool {name!r} can run tasks ({states}): see the condition NodesHealthy of its BatchPool"
+    if nodes.get(_OFFLINE):
+        return (
+            f"the nodes of pool {name!r} take no tasks ({_OFFLINE}): scheduling is disabled on them; enable it, for example by a "
+            "BatchOperation with enableNodeScheduling"
+        )
     errors = pool.get("resizeErrors") or ()
     if errors and pool.get("allocationState") == "steady":
         return f"pool {name!r} has no nodes: {errors[0].get('code')}: {errors[0].get('message', '')}"
