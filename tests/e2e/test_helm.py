@@ -239,6 +239,9 @@ SERVED = "--api-versions=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy
 MUTATING = ("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding")
 
 
+ON: dict[str, Any] = {"admissionPolicy": {"finalizerAtCreation": True}}
+
+
 def finalizer_policy(cluster: LocalCluster, values: dict[str, Any], *options: str) -> dict[str, dict[str, Any]]:
     """The policy for the finalizer and its binding, as the chart renders them."""
     text = cluster.helm("template", NAME, str(CHART), "-n", NAME, "-f", "-", *options, input=json.dumps(values)).stdout
@@ -254,7 +257,7 @@ def test_the_finalizer_at_creation_is_that_of_kustomize(cluster: LocalCluster, t
     kustomization = {"resources": ["../manifests/base"], "components": components}
     (overlay / "kustomization.yaml").write_text(json.dumps(kustomization))
     ours = documents(cluster.kubectl("kustomize", str(overlay)).stdout)
-    charts = finalizer_policy(cluster, {}, SERVED)
+    charts = finalizer_policy(cluster, ON, SERVED)
     assert charts.keys() == set(MUTATING)
     assert {each["kind"]: each["spec"] for each in ours if each["kind"] in MUTATING} == {
         kind: each["spec"] for kind, each in charts.items()
@@ -264,11 +267,11 @@ def test_the_finalizer_at_creation_is_that_of_kustomize(cluster: LocalCluster, t
 @pytest.mark.parametrize(
     ("values", "options"),
     [
-        ({}, ()),
-        ({"admissionPolicy": {"finalizerAtCreation": False}}, (SERVED,)),
-        ({"admissionPolicy": {"create": False}}, (SERVED,)),
-        ({"replicaCount": 0}, (SERVED,)),
-        ({"config": {"reconcilePolicy": "skip"}}, (SERVED,)),
+        (ON, ()),
+        ({}, (SERVED,)),
+        ({"admissionPolicy": {"create": False, "finalizerAtCreation": True}}, (SERVED,)),
+        (ON | {"replicaCount": 0}, (SERVED,)),
+        (ON | {"config": {"reconcilePolicy": "skip"}}, (SERVED,)),
     ],
 )
 def test_there_is_no_finalizer_at_creation(
@@ -281,7 +284,7 @@ def test_there_is_no_finalizer_at_creation(
 def test_the_finalizer_at_creation_is_for_the_namespaces_and_the_account_of_the_release(
     monitored: LocalCluster,
 ) -> None:
-    own = {"serviceAccount": {"create": False, "name": "mine"}, "watchNamespaces": ["team-a", "team-b"]}
+    own = ON | {"serviceAccount": {"create": False, "name": "mine"}, "watchNamespaces": ["team-a", "team-b"]}
     found = finalizer_policy(monitored, own, SERVED)
     monitored.kubectl(
         "apply", "--dry-run=server", "--validate=strict", "-f", "-",

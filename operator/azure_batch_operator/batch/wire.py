@@ -1,7 +1,7 @@
 """What the service answers, as typed values that are decoded straight from the bytes of a page.
 
 A struct has the members that the operator reads. Other members are skipped and no value is made of them, so a page of tasks costs
-a tenth of what it costs as dicts (docs/decisions/0033-typed-answers.md). A page with a member of another type than the API says is
+a tenth of what it costs as dicts (docs/decisions/0034-typed-answers.md). A page with a member of another type than the API says is
 read as JSON instead: `batch.answers` leaves that member out and logs it, and `build` makes the same structs of what is left.
 tests/unit/batch/test_wire.py compares both ways.
 """
