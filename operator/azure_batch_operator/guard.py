@@ -3,7 +3,8 @@
 What data can cause must not spread: a fault while one item is handled is logged with its traceback, counted in
 `azurebatch_internal_errors_total`, told to the user as reason `InternalError`, and tried again with a growing wait; the other
 items go on. `keep` is the loop of every service that works without end. `refusal` turns a fault into an error of the call that it
-happened in, for those who handle errors of calls anyway. Cancellation is no fault and passes through.
+happened in, for those who handle errors of calls anyway. The end of a loop is no fault: it passes through. That something which the
+loop waits for was cancelled is one (`is_ending`): a TaskGroup lets such a worker end without a word.
 
 Stands above `batch`, beside `logs`; used by `kube` and `sync`.
 """
@@ -65,6 +66,12 @@ def _retrieve(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
+def is_ending() -> bool:
+    """Whether a CancelledError is the end of this task itself, and not that of something that it waits for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 def refusal(where: str, subject: object, error: Exception) -> BatchError:
     """An exception as an error of a call: one of the client stays as it is, any other is logged, counted and named.
 
@@ -113,7 +120,9 @@ async def keep(where: str, turn: Callable[[], Awaitable[None]], *, expected: tup
             await turn()
         except expected as error:
             logger.warning("%s: %s", where, error)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and is_ending():
+                raise
             report(where, "a turn", error)
         else:
             backoff.worked()

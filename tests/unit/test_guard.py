@@ -46,7 +46,8 @@ def test_what_is_expected_is_no_fault() -> None:
         nonlocal turns
         turns += 1
         if turns == 3:
-            raise asyncio.CancelledError
+            asyncio.current_task().cancel()
+            await asyncio.sleep(0)
         raise OSError
 
     async def scenario() -> None:
@@ -56,6 +57,29 @@ def test_what_is_expected_is_no_fault() -> None:
     before = guard.FAULTS.labels("b")._value.get()
     run(scenario())
     assert (turns, guard.FAULTS.labels("b")._value.get()) == (3, before)
+
+
+def test_that_something_else_was_cancelled_is_a_fault_of_the_turn() -> None:
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        turns += 1
+        other = asyncio.create_task(asyncio.sleep(60))
+        other.cancel()
+        await other
+
+    async def scenario() -> None:
+        service = asyncio.create_task(guard.keep("c", turn))
+        await asyncio.sleep(10)
+        assert not service.done()
+        service.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await service
+
+    before = guard.FAULTS.labels("c")._value.get()
+    run(scenario())
+    assert (turns, guard.FAULTS.labels("c")._value.get() - before) == (4, 4)
 
 
 def test_a_fault_becomes_an_error_that_names_its_place_and_no_data() -> None:

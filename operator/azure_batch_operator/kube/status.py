@@ -166,11 +166,15 @@ class StatusWriter:
             except KubeError as error:
                 # Also a 404: only the watch says that an object is gone, and then nothing is owed.
                 refusal, wait = error, self._refused(key, wanted, error)
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                if isinstance(error, asyncio.CancelledError) and guard.is_ending():
+                    raise
                 # A status that cannot even be sent is one object's; the others are written all the same.
                 guard.report("status", key, error)
                 self._count(key, "bug")
-                refusal, wait = error, self._refused(key, wanted, KubeError(str(error)))
+                # Those who wait for this write are not cancelled themselves.
+                refusal = error if isinstance(error, Exception) else KubeError("the write was cancelled")
+                wait = self._refused(key, wanted, KubeError(str(error)))
             finally:
                 del self._busy[key]
             self._answer(wanted, refusal if refusal is not None or stored else NotFound("the object is gone", 404))

@@ -189,7 +189,9 @@ class Controller:
             logger.log(level, "%s is reconciled again in %.0f s: %s", key, wait, error)
             if wait >= _SHOWN_FROM:
                 self._show(key, problem)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and guard.is_ending():
+                raise
             # A fault of ours must not stop the other objects; it is loud, counted, shown, and tried again.
             result = "bug"
             guard.report("reconcile", key, error)
@@ -221,7 +223,7 @@ class Controller:
         if not busy:
             self._show(key, problem)
 
-    def _failed(self, key: Key, error: Exception) -> None:
+    def _failed(self, key: Key, error: BaseException) -> None:
         problem = ClassifiedError(guard.REASON, guard.message(error), RetryClass.WAITING, stalled=True)
         self._back_off(key, problem)
         self._show(key, problem)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from azure_batch_operator import guard
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import NotFoundError, Priority
@@ -162,17 +163,16 @@ class Retries:
         is_new = look is None or look.decided != decided
         if look is None or is_new:
             self.forget(job.key)
-            task = asyncio.create_task(self._list_in_turn(job, former, session, spec))
+            task = guard.shared(self._list_in_turn(job, former, session, spec))
             look = self._looks[job.key] = _Look(decided, task)
         await asyncio.wait({look.task}, timeout=_PATIENCE if is_new else 0)
         if not look.task.done():
             if is_new:
                 look.task.add_done_callback(lambda _: self._links.changed([job.key]))
-            raise ResolutionError(
-                _PENDING,
-                f"spec.retryOf: the tasks of BatchJob {former.key.name!r} that have not succeeded are being listed: wait, and see "
-                "the conditions of the BatchAccount if it takes long",
-            )
+            raise _pending(former)
+        if self._looks.get(job.key) is not look or look.task.cancelled():
+            # Forgotten during the wait: the object was deleted, perhaps created again, or somebody wants another look.
+            raise _pending(former)
         del self._looks[job.key]
         try:
             tasks = look.task.result()
@@ -325,6 +325,14 @@ def former_jobs(store: Store, job: Resource) -> list[Key]:
 def _is_asked_again(job: Resource, known: Sourced) -> bool:
     """Whether what is known only counts the tasks, and they can be asked for again: the former job may go once all are in."""
     return known.problem is not None and (known.problem.reason == _PENDING or not retry.all_in(job))
+
+
+def _pending(former: Resource) -> ResolutionError:
+    return ResolutionError(
+        _PENDING,
+        f"spec.retryOf: the tasks of BatchJob {former.key.name!r} that have not succeeded are being listed: wait, and see "
+        "the conditions of the BatchAccount if it takes long",
+    )
 
 
 def _nothing(name: str, others: int) -> str:

@@ -191,6 +191,20 @@ def test_refusals_of_one_object_do_not_delay_another_one() -> None:
     run_jumping(life())
 
 
+def test_a_write_that_is_cancelled_is_tried_again_and_ends_no_writer() -> None:
+    async def life() -> None:
+        server, pool = Server(), resource(Kind.POOL, POOL_SPEC, status={})
+        server.learn(pool)
+        server.answers = [asyncio.CancelledError() for _ in range(40)]  # type: ignore[misc]
+        async with writing(server) as writer:
+            with pytest.raises(KubeError, match="cancelled"):
+                await writer.write_first(pool, {"phase": "Steady"})
+            await writer.drain(3600)
+            assert server.store[pool.key].status == {"phase": "Steady"}
+
+    run_jumping(life())
+
+
 async def test_what_is_gone_is_owed_nothing() -> None:
     server, pool = Server(), resource(Kind.POOL, POOL_SPEC, status={})
     server.learn(pool)

@@ -333,6 +333,28 @@ def test_nothing_is_looked_at_in_a_circle(monkeypatch: pytest.MonkeyPatch) -> No
     assert 50 <= passes <= 101, "looked at again, but not more than ten times a second"
 
 
+def test_what_a_pass_waits_for_is_cancelled_and_the_worker_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A TaskGroup lets a worker that ends by a CancelledError go without a word."""
+    passes = 0
+
+    def cancelled(*_: Any) -> views.Decision:
+        nonlocal passes
+        passes += 1
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(views, "plan", cancelled)
+
+    async def life() -> None:
+        scene = Scene()
+        async with scene.running():
+            scene.controller.triggers.on_upsert(POOL)
+            await asyncio.sleep(60.0)
+        assert scene.reason == "InternalError"
+
+    run_jumping(life())
+    assert 2 <= passes <= 10, "by the only worker, with a growing wait"
+
+
 DETACH = {"azurebatch.io/reconcile-policy": "detach-on-delete"}
 
 
