@@ -94,10 +94,14 @@ class BatchError(Exception):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
 
-    def hide(self, secrets: Collection[str]) -> None:
-        """Cut values out of all that the error says: the service may quote what it refuses."""
-        self.message = without(self.message, secrets)
-        self.values = {name: without(value, secrets) for name, value in self.values.items()}
+    def hide(self, *secrets: Collection[str]) -> None:
+        """Cut values out of all that the error says: the service may quote what it refuses.
+
+        Args:
+            secrets: the values. `SecretValues` spare what many errors would otherwise compute of the same values.
+        """
+        self.message = without(self.message, *secrets)
+        self.values = {name: without(value, *secrets) for name, value in self.values.items()}
         self.args = (self.message,)
 
 

@@ -11,7 +11,8 @@ nothing here knows about HTTP.
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -141,35 +142,97 @@ def _safe_name(name: str) -> str:
     return name if name.isascii() and name.isidentifier() else safe_text(name)
 
 
-def without(text: str, secrets: Collection[str]) -> str:
+class SecretValues(Collection[str]):
+    """Values that no text may show, with the forms in which they come back, which are computed once per value.
+
+    Forms are found by four characters of theirs, so a text that holds none of these costs the same whatever the number of values
+    (test_secret_values.py, `test_a_text_that_quotes_nothing_is_compared_with_no_form`).
+    """
+
+    def __init__(self, values: Iterable[str] = ()) -> None:
+        self._forms: dict[str, tuple[str, ...]] = {}
+        self._by_mark: dict[str, list[str]] = {}
+        """Forms by their marks; a form that two values share is in it twice."""
+        for value in values:
+            self.add(value)
+
+    def __contains__(self, value: object) -> bool:
+        return value in self._forms
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._forms)
+
+    def __len__(self) -> int:
+        return len(self._forms)
+
+    def add(self, value: str) -> None:
+        """Hide this value from now on."""
+        if value not in self._forms:
+            forms = self._forms[value] = tuple(_shown_as(value))
+            for form in forms:
+                for mark in _marks(form):
+                    self._by_mark.setdefault(mark, []).append(form)
+
+    def discard(self, value: str) -> None:
+        """Hide this value no longer, and keep nothing of it."""
+        gone: defaultdict[str, set[str]] = defaultdict(set)
+        for form in self._forms.pop(value, ()):
+            for mark in _marks(form):
+                gone[mark].add(form)
+        for mark, forms in gone.items():
+            left = []
+            for form in self._by_mark.pop(mark):
+                if form in forms:
+                    # Once: another value may have it, too.
+                    forms.remove(form)
+                else:
+                    left.append(form)
+            if left:
+                self._by_mark[mark] = left
+
+    def near(self, text: str) -> set[str]:
+        """The forms that may be in the text, in whole or cut off at one of its ends."""
+        by_mark = self._by_mark
+        if not by_mark:
+            return set()
+        pieces = {text[at : at + _MIN_SECRET] for at in range(len(text) - _MIN_SECRET + 1)}
+        return {form for piece in pieces if piece in by_mark for form in by_mark[piece]}
+
+
+def without(text: str, *secrets: Collection[str]) -> str:
     """The text with the given secret values cut out, also one whose beginning or end the text has lost.
 
     Values of several lines are cut line by line. What is shorter than four characters stays: it would be cut out of everything.
     """
-    parts = {part for secret in secrets for part in _shown_as(secret)}
-    for part in sorted(parts, key=len, reverse=True):
-        text = _without_ends(text.replace(part, REDACTED), part)
+    known = [values if isinstance(values, SecretValues) else SecretValues(values) for values in secrets]
+    # The longest first, of all collections: a short value may be a part of a long one.
+    for form in sorted({form for values in known for form in values.near(text)}, key=len, reverse=True):
+        text = _without_ends(text.replace(form, REDACTED), form)
     return text
 
 
-def _without_ends(text: str, part: str) -> str:
+def _without_ends(text: str, form: str) -> str:
     """The text without the end of a value at its beginning, and without the beginning of one at its end: where it was cut."""
     first, last = text[:_MIN_SECRET], text[-_MIN_SECRET:]
-    at = part.find(first, 1)
+    at = form.find(first, 1)
     while at > 0 and len(first) == _MIN_SECRET:
-        if text.startswith(part[at:]):
-            text = REDACTED + text[len(part) - at :]
+        if text.startswith(form[at:]):
+            text = REDACTED + text[len(form) - at :]
             break
-        at = part.find(first, at + 1)
-    at = part.rfind(last, 0, -1)
+        at = form.find(first, at + 1)
+    at = form.rfind(last, 0, -1)
     while at >= 0 and len(last) == _MIN_SECRET:
-        if text.endswith(part[: at + _MIN_SECRET]):
+        if text.endswith(form[: at + _MIN_SECRET]):
             return text[: -at - _MIN_SECRET] + REDACTED
-        at = part.rfind(last, 0, at + _MIN_SECRET - 1)
+        at = form.rfind(last, 0, at + _MIN_SECRET - 1)
     return text
 
 
-@lru_cache(maxsize=512)
+def _marks(form: str) -> set[str]:
+    """Characters of a form of which a text has some that holds the form, or its beginning, or its end."""
+    return {form[:_MIN_SECRET], form[-_MIN_SECRET:]}
+
+
 def _shown_as(secret: str) -> frozenset[str]:
     """The forms in which a value comes back: as it is, as `safe_text` leaves it, in JSON and in a URL; each also line by line.
 
@@ -180,7 +243,8 @@ def _shown_as(secret: str) -> frozenset[str]:
     # No text that quotes a value is longer; the forms of a large one would take memory for nothing.
     forms = (str, _in_json, _in_ascii_json, _in_path, _in_query) if len(secret) <= LONGEST else (str,)
     quoted = {form(line.strip()) for line in lines for form in forms}
-    shown = {part.strip() for form in quoted for part in (form, safe_text(form))}
+    # Not by `safe_text`, which would keep them in a memory that all share.
+    shown = {part.strip() for form in quoted for part in (form, _safe(form))}
     return frozenset(part for part in shown if len(part) >= _MIN_SECRET)
 
 

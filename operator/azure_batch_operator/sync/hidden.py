@@ -8,8 +8,8 @@ withheld.
 
 from __future__ import annotations
 
-from collections import OrderedDict, defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections import Counter, OrderedDict, defaultdict
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.api.task import TaskSpec
-from azure_batch_operator.batch.redaction import without
+from azure_batch_operator.batch.redaction import SecretValues, without
 from azure_batch_operator.reconcile.job.streamed import Streamed
 from azure_batch_operator.reconcile.plan import Plan
 from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, Source, references
@@ -45,21 +45,20 @@ class Hidden:
         self._read, self._find, self._tasks_of = read, find, tasks_of
         self._found: dict[Key, tuple[Any, list[Reference]]] = {}
         """By BatchJob its tasks, and their references: there may be a hundred thousand tasks, and they seldom change."""
-        self._sent: defaultdict[str, OrderedDict[tuple[Source, str], None]] = defaultdict(OrderedDict)
+        self._sent: defaultdict[str, _Sent] = defaultdict(_Sent)
 
     def remember(self, namespace: str, values: Mapping[Source, str]) -> None:
         """These values are in use, so they may come back."""
         known = self._sent[namespace]
-        for source, value in values.items():
-            if source.kind == "Secret":
-                known[source, value] = None
-                known.move_to_end((source, value))
-        while len(known) > _MAX_KNOWN:
-            known.popitem(last=False)
+        used = [(source, value) for source, value in values.items() if source.kind == "Secret"]
+        # Of more than that, the first would be let go at once.
+        for source, value in used[-_MAX_KNOWN:]:
+            known.add(source, value)
+        known.trim()
 
-    def sent(self, namespace: str) -> set[str]:
+    def sent(self, namespace: str) -> Collection[str]:
         """The values that are in use in a namespace, as far as this process has sent them."""
-        return {value for _, value in self._sent[namespace]} if namespace in self._sent else set()
+        return self._sent[namespace].values if namespace in self._sent else ()
 
     def forget(self, key: Key) -> None:
         """The object is gone."""
@@ -78,7 +77,7 @@ class Hidden:
             try:
                 self.remember(namespace, await self._read(resource, [reference]))
             except ResolutionError as error:
-                if all(source != reference.source for source, _ in self._sent[namespace]):
+                if not self._sent[namespace].has(reference.source):
                     unknown = f"withheld, since a value that the task may have printed cannot be read: {error}"
         values = self.sent(namespace)
         return replace(plan, status=_cut(plan.status, lambda text: unknown or without(text, values)))
@@ -110,6 +109,35 @@ class Hidden:
             secrets = {reference.source: reference for reference in named if reference.source.kind == "Secret"}
             known = self._found[resource.key] = (tasks, list(secrets.values()))
         return known[1]
+
+
+class _Sent:
+    """The values that are in use in a namespace, the latest used last, and the forms in which they come back."""
+
+    def __init__(self) -> None:
+        self.values = SecretValues()
+        self._used: OrderedDict[tuple[Source, str], None] = OrderedDict()
+        self._sources: Counter[str] = Counter()
+        """By value how many sources have had it."""
+
+    def add(self, source: Source, value: str) -> None:
+        if (source, value) not in self._used:
+            self._sources[value] += 1
+            self.values.add(value)
+        self._used[source, value] = None
+        self._used.move_to_end((source, value))
+
+    def trim(self) -> None:
+        """Let go of the values whose last use is longest ago, so that memory is bounded."""
+        while len(self._used) > _MAX_KNOWN:
+            (_, value), _ = self._used.popitem(last=False)
+            self._sources[value] -= 1
+            if not self._sources[value]:
+                del self._sources[value]
+                self.values.discard(value)
+
+    def has(self, source: Source) -> bool:
+        return any(known == source for known, _ in self._used)
 
 
 def _but_tasks(spec: Mapping[str, Any]) -> Mapping[str, Any]:

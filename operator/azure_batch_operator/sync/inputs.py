@@ -10,7 +10,7 @@ from __future__ import annotations
 import hmac
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -77,7 +77,7 @@ class Inputs:
         """The object is new, or its spec has changed, or somebody wants an answer now: what it gets is read after this."""
         self._since[key] = self._values.moment()
 
-    def secrets(self, namespace: str) -> set[str]:
+    def secrets(self, namespace: str) -> Collection[str]:
         """Values that no text about objects of a namespace may show, such as why the service has refused a call."""
         return self._hidden.sent(namespace)
 

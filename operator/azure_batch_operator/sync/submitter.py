@@ -183,14 +183,14 @@ class Submitter:
                 self._doubtful(job_id, str(item.body["id"]), item.key)
 
         bodies = [item.body for item in items]
-        secrets = {value for namespace in {key.namespace for key in keys} for value in self._secrets(namespace)}
+        secrets = [self._secrets(namespace) for namespace in {key.namespace for key in keys}]
         try:
             async for result in self._client.add_tasks(job_id, bodies, concurrency=1, on_unanswered=doubt):
                 if result.error is not None:
-                    result.error.hide(secrets)
+                    result.error.hide(*secrets)
                 outcome[result.task_id.lower()] = result.error
         except BatchError as error:
-            error.hide(secrets)
+            error.hide(*secrets)
             logger.warning("%d tasks of job %s were not added: %s", len(items) - len(outcome), job_id, error)
             unknown = error
         except Exception as error:

@@ -103,7 +103,8 @@ class Operations:
 
     async def _obey(self, key: Key, run: Run, order: Operate) -> None:
         run.problem = run.refused = None
-        run.secrets |= order.request.secrets
+        for value in order.request.secrets:
+            run.secrets.add(value)
         run.acted = False
         try:
             if order.choose:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from prometheus_client import Counter
 
 from azure_batch_operator.batch import BatchError
-from azure_batch_operator.batch.redaction import without
+from azure_batch_operator.batch.redaction import SecretValues, without
 from azure_batch_operator.reconcile.operation.order import SUCCEEDED, Chosen, Look, Request, Result
 from azure_batch_operator.sync.landing import LANDING_SECONDS
 
@@ -64,7 +64,7 @@ class Run:
     """
 
     uid: str
-    secrets: frozenset[str] = frozenset()
+    secrets: SecretValues = field(default_factory=SecretValues)
     chosen: Chosen | None = None
     chosen_at: float = 0.0
     looked_at: float = 0.0
