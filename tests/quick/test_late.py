@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from azure_batch_operator.reconcile import plan
-from azure_batch_operator.sync import executor
+from azure_batch_operator.sync import calls
 from support.stage import Stage, job, pool, schedule, sleeping, task
 
 EVERY_DAY = {"recurrenceInterval": "PT24H"}
@@ -292,7 +292,7 @@ async def test_what_is_being_deleted_while_an_object_is_let_go_is_asked_for_ever
         looks.append(late.id)
         return False
 
-    monkeypatch.setattr(executor, "cleared", deleting)
+    monkeypatch.setattr(calls, "cleared", deleting)
     await stage.ready_pool()
     stage.apply(job("own", onAllTasksComplete="noaction"))
     await stage.until(lambda: stage.azure.get("/jobs/own"))

@@ -21,7 +21,8 @@ async def _shared(stage: Stage) -> None:
     stage.apply(TEAM, {"kind": "Namespace", "metadata": {"name": "default"}})
     stage.apply(*stage.account_objects(allowedNamespaces={"all": True}), pool("cpu"))
     await stage.until(lambda: stage.ready("bp", "cpu"), 600)
-    stage.apply(job("rests", poolRef=None, poolInfo={"poolId": "none"}, accountRef={"name": "main"}, tasks=LONG))
+    stage.azure.post("/pools", pool_body("empty", 0))
+    stage.apply(job("rests", poolRef=None, poolInfo={"poolId": "empty"}, accountRef={"name": "main"}, tasks=LONG))
     await stage.until(lambda: stage.azure.get("/jobs/rests/tasks/t0"), 600)
 
 

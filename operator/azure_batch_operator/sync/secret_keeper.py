@@ -55,8 +55,8 @@ class SecretKeeper:
             KubeError: if the API server cannot be asked.
         """
         known, now = self._known.get(account), asyncio.get_running_loop().time()
-        for secret in others:
-            await self._set(account.namespace, secret, wanted=False)
+        for unneeded in others:
+            await self._set(account.namespace, unneeded, wanted=False)
         if secret is None:
             self._known.pop(account, None)
             return Keeping()
