@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from quick.test_retry_of import FAILS, again, ended, tasks
 from support.stage import Stage, job
 
@@ -18,5 +20,34 @@ async def test_a_retry_that_is_deleted_while_its_tasks_are_listed_fails_no_pass(
     stage.apply(again("more", "own"))
     await stage.until(lambda: stage.reason("bj", "more") == "RetryTasksPending", 10)
     hold.release()
+    await ended(stage, "more")
+    assert sorted(tasks(stage, "more")) == ["bad"]
+
+
+@pytest.mark.parametrize("count", [1, 4])
+async def test_answers_that_the_former_job_is_gone_are_not_believed_at_once(stage: Stage, count: int) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=[{"id": "bad", "commandLine": FAILS}], ttlSecondsAfterFinished=60))
+    await ended(stage, "own")
+    stage.azure.fault("Jobs_GetJob", status=404, code="JobNotFound", count=count)
+    stage.apply(again("more", "own"))
+    await stage.until(lambda: stage.reason("bj", "more") == "RetryTasksPending", 60)
+    await ended(stage, "more")
+    assert sorted(tasks(stage, "more")) == ["bad"]
+    await stage.until(lambda: stage.gone("bj", "own"), 300)
+
+
+async def test_a_former_job_that_is_gone_is_asked_for_ever_less_often_and_found_again(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=[{"id": "bad", "commandLine": FAILS}]))
+    await ended(stage, "own")
+    asked = stage.azure.calls("Jobs_GetJob")
+    stage.azure.fault("Jobs_GetJob", status=404, code="JobNotFound")
+    stage.apply(again("more", "own"))
+    await stage.until(lambda: stage.reason("bj", "more") == "RetryTasksUnknown", 400)
+    await stage.run_for(3600)
+    assert stage.reason("bj", "more") == "RetryTasksUnknown"
+    assert stage.azure.calls("Jobs_GetJob") - asked <= 10
+    stage.azure.heal()
     await ended(stage, "more")
     assert sorted(tasks(stage, "more")) == ["bad"]

@@ -234,7 +234,8 @@ async def test_why_nothing_runs_again(stage: Stage) -> None:
         "gone": ("RetryTasksUnknown", "deleted in Azure Batch"),
     }
     for name, (reason, text) in wanted.items():
-        await stage.until(lambda name=name, reason=reason: stage.reason("bj", name) == reason, 120)
+        # That a job is gone is believed after some minutes.
+        await stage.until(lambda name=name, reason=reason: stage.reason("bj", name) == reason, 400)
         message = stage.condition("bj", name, "Ready")["message"]
         assert message.startswith("spec.retryOf")
         assert text in message

@@ -7,6 +7,7 @@ looked up once per process and job: what has ended does not change (`reconcile.j
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -49,6 +50,19 @@ class Links:
 _PATIENCE = 1.0
 """Seconds for which a pass waits for a list; most take less."""
 _PENDING = "RetryTasksPending"
+_BELIEVED_AFTER = 180.0
+"""Seconds from the first answer that the former job is not there until such an answer counts: one answer may be wrong, and the
+former job may be deleted once its tasks are thought to be lost (test_retry_faults.py)."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 15.0, 3600.0
+"""Seconds between two questions for a former job that is not there."""
+
+
+class _PassingError(ResolutionError):
+    """The tasks are not known now; unlike what follows from an ended list, this may change without any change of the objects."""
+
+
+class _GoneError(_PassingError):
+    """Azure Batch says that the job whose tasks run again is not there as it was when it ended."""
 
 
 class _WaitError(ResolutionError):
@@ -85,12 +99,32 @@ class _Look:
     task: asyncio.Task[Streamed]
 
 
+@dataclass(frozen=True)
+class _Doubt:
+    """A former job that is not there, as the last answer says.
+
+    Attributes:
+        decided: what the question depends on.
+        since: when the first such answer came.
+        pause: seconds until the next question.
+        due: when that is.
+        error: what is said until then.
+    """
+
+    decided: object
+    since: float
+    pause: float
+    due: float
+    error: ResolutionError
+
+
 class Retries:
     """Completes jobs with the tasks that they run again."""
 
     def __init__(self, store: Store, inputs: Inputs, links: Links) -> None:
         self._store, self._inputs, self._links = store, inputs, links
         self._refused: dict[Key, _Refusal] = {}
+        self._doubts: dict[Key, _Doubt] = {}
         self._looks: dict[Key, _Look] = {}
         self._turns: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
         """By account: one list at a time, since the ids of one that is being read are in memory as they are."""
@@ -98,6 +132,10 @@ class Retries:
     def forget(self, key: Key) -> None:
         """The object is gone, or somebody wants another look."""
         self._refused.pop(key, None)
+        self._doubts.pop(key, None)
+        self._drop_look(key)
+
+    def _drop_look(self, key: Key) -> None:
         if (look := self._looks.pop(key, None)) is not None:
             look.task.cancel()
 
@@ -150,6 +188,9 @@ class Retries:
         before = self._refused.get(job.key)
         if before is not None and before.decided == decided and not self._fits(job.key, before.weight):
             raise ResolutionError(before.error.reason, str(before.error))
+        doubt = self._doubts.get(job.key)
+        if doubt is not None and doubt.decided == decided and time.monotonic() < doubt.due:
+            raise ResolutionError(doubt.error.reason, str(doubt.error))
         spec = await self._spec(job, first)
         tasks = await self._look(job, former, session, spec, decided)
         note = {"uid": former.uid, "tasks": len(tasks), "settings": given}
@@ -162,7 +203,7 @@ class Retries:
         look = self._looks.get(job.key)
         is_new = look is None or look.decided != decided
         if look is None or is_new:
-            self.forget(job.key)
+            self._drop_look(job.key)
             task = guard.shared(self._list_in_turn(job, former, session, spec))
             look = self._looks[job.key] = _Look(decided, task)
         await asyncio.wait({look.task}, timeout=_PATIENCE if is_new else 0)
@@ -178,12 +219,33 @@ class Retries:
             tasks = look.task.result()
             if not self._fits(job.key, weight := retry.weight(tasks)):
                 raise _WaitError(weight)
+        except _GoneError as error:
+            raise self._doubted(job.key, former, decided, error) from None
+        except _PassingError:
+            raise
         except ResolutionError as error:
             needed = error.weight if isinstance(error, _WaitError) else None
             self._refused[job.key] = _Refusal(decided, error, needed)
             raise
         self._refused.pop(job.key, None)
+        self._doubts.pop(job.key, None)
         return tasks
+
+    def _doubted(self, key: Key, former: Resource, decided: object, error: _GoneError) -> ResolutionError:
+        """What to say of a former job that is not there: it is asked for again, ever less often."""
+        now, before = time.monotonic(), self._doubts.get(key)
+        since, pause = now, _FIRST_PAUSE
+        if before is not None and before.decided == decided:
+            since, pause = before.since, min(2 * before.pause, _LONGEST_PAUSE)
+        said = ResolutionError(error.reason, str(error))
+        if now - since < _BELIEVED_AFTER:
+            said = ResolutionError(
+                _PENDING,
+                f"spec.retryOf: Azure Batch does not show the job of BatchJob {former.key.name!r} as it ended: wait, the operator "
+                "asks again for some minutes",
+            )
+        self._doubts[key] = _Doubt(decided, since, pause, now + pause, said)
+        return said
 
     async def _list_in_turn(
         self, job: Resource, former: Resource, session: Session, spec: Mapping[str, Any]
@@ -218,7 +280,8 @@ class Retries:
         known = self._store.get(former.key)
         if "retryOf" not in job.status and (known is None or known.deleting):
             # Its deletion may have begun before the list: from here on it waits for this job.
-            raise retry.refusal(job, known) or ResolutionError("RetryTasksUnknown", "")
+            refused = retry.refusal(job, known)
+            raise _PassingError(refused.reason if refused else "RetryTasksUnknown", str(refused or ""))
         tasks = await asyncio.to_thread(retry.chosen, spec, ids, others)
         if not tasks:
             raise ResolutionError("NothingToRetry", _nothing(former.key.name, len(ids)))
@@ -280,7 +343,7 @@ class Retries:
     async def _unfinished(self, session: Session, former: Resource) -> tuple[set[str], set[str]]:
         """Ids of the tasks that have not succeeded, and those of them that belong to BatchTasks, in lower case."""
         name, job_id = former.key.name, former.remote_id
-        gone = ResolutionError(
+        gone = _GoneError(
             "RetryTasksUnknown",
             f"spec.retryOf names BatchJob {name!r}, whose job was deleted in Azure Batch, so its tasks are not known any more: "
             "create a BatchJob with all of its tasks instead",
