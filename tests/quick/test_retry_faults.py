@@ -51,3 +51,26 @@ async def test_a_former_job_that_is_gone_is_asked_for_ever_less_often_and_found_
     stage.azure.heal()
     await ended(stage, "more")
     assert sorted(tasks(stage, "more")) == ["bad"]
+
+
+async def test_lists_that_wait_their_turn_use_the_account_as_it_is_then(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=[{"id": "bad", "commandLine": FAILS}]))
+    await ended(stage, "own")
+    hold = stage.azure.hold("Tasks_ListTasks")
+    names = [f"r{number}" for number in range(5)]
+    stage.apply(*(again(name, "own") for name in names))
+    await stage.until(lambda: hold.arrived > 0, 5)
+    await stage.run_for(5)
+    seen: set[str] = set()
+    stage.patch("bacc", "main", {"spec": {"rateLimit": {"callsPerSecond": 7}}})
+    await stage.run_for(2)
+    hold.release()
+
+    def all_ended() -> bool:
+        seen.update(stage.reason("bj", name) for name in names)
+        return all(stage.phase("bj", name) == "Failed" for name in names)
+
+    await stage.until(all_ended, 600)
+    assert "Usage" not in seen
+    assert all(sorted(tasks(stage, name)) == ["bad"] for name in names)

@@ -16,7 +16,7 @@ from typing import Any
 from azure_batch_operator import guard
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.batch import NotFoundError, Priority
+from azure_batch_operator.batch import NotFoundError, Priority, UsageError
 from azure_batch_operator.reconcile.annotations import is_stopping
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand, retry
@@ -180,7 +180,7 @@ class Retries:
         former = self._store.get(key) if key else None
         if (refused := retry.refusal(job, former)) is not None or former is None:
             raise refused or ResolutionError("RetryTasksUnknown", "")
-        first, session = self._first(job, former), self._session(job, former)
+        first, account = self._first(job, former), self._session(job, former).key
         given = retry.settings(former)
         if (refused := retry.too_large(given)) is not None:
             raise refused
@@ -192,19 +192,19 @@ class Retries:
         if doubt is not None and doubt.decided == decided and time.monotonic() < doubt.due:
             raise ResolutionError(doubt.error.reason, str(doubt.error))
         spec = await self._spec(job, first)
-        tasks = await self._look(job, former, session, spec, decided)
+        tasks = await self._look(job, former, account, spec, decided)
         note = {"uid": former.uid, "tasks": len(tasks), "settings": given}
         return Sourced(version, {"tasks": tasks, "tasksFrom": []}, retry.contents(former.uid), None, note)
 
     async def _look(
-        self, job: Resource, former: Resource, session: Session, spec: Mapping[str, Any], decided: object
+        self, job: Resource, former: Resource, account: Key, spec: Mapping[str, Any], decided: object
     ) -> Streamed:
         """The tasks to run again, from a list that goes on after this pass if it takes long: all accounts share the workers."""
         look = self._looks.get(job.key)
         is_new = look is None or look.decided != decided
         if look is None or is_new:
             self._drop_look(job.key)
-            task = guard.shared(self._list_in_turn(job, former, session, spec))
+            task = guard.shared(self._list_in_turn(job, former, account, spec))
             look = self._looks[job.key] = _Look(decided, task)
         await asyncio.wait({look.task}, timeout=_PATIENCE if is_new else 0)
         if not look.task.done():
@@ -247,11 +247,16 @@ class Retries:
         self._doubts[key] = _Doubt(decided, since, pause, now + pause, said)
         return said
 
-    async def _list_in_turn(
-        self, job: Resource, former: Resource, session: Session, spec: Mapping[str, Any]
-    ) -> Streamed:
-        async with self._turns[session.key]:
-            return await self._listed(job, former, session, spec)
+    async def _list_in_turn(self, job: Resource, former: Resource, account: Key, spec: Mapping[str, Any]) -> Streamed:
+        async with self._turns[account]:
+            while True:
+                # Not that of the beginning: the account may be opened again during the wait, and during the list.
+                session = self._ready(former)
+                try:
+                    return await self._listed(job, former, session, spec)
+                except UsageError:
+                    if self._links.session_of(former) is session:
+                        raise
 
     def _fits(self, key: Key, weight: int | None) -> bool:
         """Whether there is room for the tasks of a retry beside those of all others; None if they do not run anyway."""
@@ -321,11 +326,14 @@ class Retries:
                 f"spec.retryOf names BatchJob {name!r} of BatchAccount {account.namespace}/{account.name}, but this job is in "
                 f"{own.namespace}/{own.name}: leave accountRef and the pool out, or name a pool of that account",
             )
+        return self._ready(former)
+
+    def _ready(self, former: Resource) -> Session:
         session = self._links.session_of(former)
         if session is None:
-            raise ResolutionError(
+            raise _PassingError(
                 "AccountNotReady",
-                f"spec.retryOf: the BatchAccount of BatchJob {name!r} is not ready: see its conditions",
+                f"spec.retryOf: the BatchAccount of BatchJob {former.key.name!r} is not ready: see its conditions",
             )
         return session
 
