@@ -45,6 +45,15 @@ _MAY_HOLD_A_SECRET = re.compile(
     r"[=?@]|%3d|bearer|basic|eyJ|sharedkey|signature|private key|[\"']\s{0,8}:", re.IGNORECASE
 )
 """What every pattern above needs; most texts have none of it."""
+_SAS_URL = re.compile(
+    r"(?P<public>https?://[^\s?'\"<>@]{1,2048}\?)(?=[^\s'\"<>]*\bsv=\d{4}-\d\d-\d\d)(?=[^\s'\"<>]*\bsig=)[^\s'\"<>]*",
+    re.IGNORECASE,
+)
+"""The URL of something in Azure Storage with its signature, of which only the query is secret. Of another URL the path may be, too,
+such as of a webhook."""
+_PEM_EDGE = re.compile(r"-----(?:BEGIN|END)(?: |%20)(?:[A-Z0-9 ]|%20){0,64}-----")
+_PUBLIC_START = re.compile(rf"[a-z][a-z0-9+.-]{{1,16}}(?::|%3A)(?://|%2F%2F)|{_PEM_EDGE.pattern}", re.IGNORECASE)
+"""What many values begin with, and texts without any secret as well."""
 _SECRET_PROPERTIES = frozenset(
     {
         "accountkey",
@@ -115,11 +124,15 @@ def _safe_short(text: str) -> str:
 
 
 def _safe(text: str) -> str:
+    return redact(_clean(text))[:LONGEST]
+
+
+def _clean(text: str) -> str:
     text = text[:LONGEST]
     if not (text.isascii() and text.isprintable()):
         text = text.replace("\r\n", "\n").replace("\u2028", "\n").replace("\u2029", "\n")
         text = _NO_CHARACTERS.sub("\ufffd", _INVISIBLE.sub("", _ESCAPES.sub("", text)))
-    return redact(text)[:LONGEST]
+    return text
 
 
 def safe(value: Any, raw: Collection[str] = ()) -> Any:
@@ -213,24 +226,44 @@ def without(text: str, *secrets: Collection[str]) -> str:
 
 def _without_ends(text: str, form: str) -> str:
     """The text without the end of a value at its beginning, and without the beginning of one at its end: where it was cut."""
+    start, end = _shortest(form)
     first, last = text[:_MIN_SECRET], text[-_MIN_SECRET:]
-    at = form.find(first, 1)
+    before = len(form) - end + _MIN_SECRET
+    at = form.find(first, 1, before)
     while at > 0 and len(first) == _MIN_SECRET:
         if text.startswith(form[at:]):
             text = REDACTED + text[len(form) - at :]
             break
-        at = form.find(first, at + 1)
-    at = form.rfind(last, 0, -1)
+        at = form.find(first, at + 1, before)
+    after = start - _MIN_SECRET
+    at = form.rfind(last, after, -1)
     while at >= 0 and len(last) == _MIN_SECRET:
         if text.endswith(form[: at + _MIN_SECRET]):
             return text[: -at - _MIN_SECRET] + REDACTED
-        at = form.rfind(last, 0, at + _MIN_SECRET - 1)
+        at = form.rfind(last, after, at + _MIN_SECRET - 1)
     return text
 
 
 def _marks(form: str) -> set[str]:
     """Characters of a form of which a text has some that holds the form, or its beginning, or its end."""
-    return {form[:_MIN_SECRET], form[-_MIN_SECRET:]}
+    start, end = _shortest(form)
+    at = len(form) - end
+    return {form[start - _MIN_SECRET : start], form[at : at + _MIN_SECRET]}
+
+
+def _shortest(form: str) -> tuple[int, int]:
+    """How many characters a beginning of a form has at least, and an end, to be cut: more than what is public of it."""
+    start = end = 0
+    if found := _SAS_URL.match(form):
+        start = found.end("public")
+    elif found := _PUBLIC_START.match(form):
+        start = found.end()
+    last = form.rfind("-----END") if form.endswith("-----") else -1
+    if last >= 0 and _PEM_EDGE.fullmatch(form, last):
+        end = len(form) - last
+    # A form of which all is public is cut as any other.
+    start, end = (public if public < len(form) else 0 for public in (start, end))
+    return max(_MIN_SECRET, start + 1), max(_MIN_SECRET, end + 1)
 
 
 def _shown_as(secret: str) -> frozenset[str]:
@@ -242,10 +275,21 @@ def _shown_as(secret: str) -> frozenset[str]:
     lines = {secret, *secret.splitlines(), *_LINES.split(secret)}
     # No text that quotes a value is longer; the forms of a large one would take memory for nothing.
     forms = (str, _in_json, _in_ascii_json, _in_path, _in_query) if len(secret) <= LONGEST else (str,)
-    quoted = {form(line.strip()) for line in lines for form in forms}
+    quoted = {form(line.strip()).strip() for line in lines for form in forms}
+    shown = {form for form in quoted if not _PEM_EDGE.fullmatch(form)}
     # Not by `safe_text`, which would keep them in a memory that all share.
-    shown = {part.strip() for form in quoted for part in (form, _safe(form))}
+    cleaned = {_clean(form) for form in shown}
+    shown |= {redact(form)[:LONGEST].strip() for form in cleaned if not _is_public_once_redacted(form)}
     return frozenset(part for part in shown if len(part) >= _MIN_SECRET)
+
+
+def _is_public_once_redacted(text: str) -> bool:
+    """Whether `redact` leaves nothing of it but what a person needs, such as the address of a container."""
+    if not _MAY_HOLD_A_SECRET.search(text):
+        return False
+    for pattern in (*_SPACED, _PEM_EDGE, _SAS_URL, *_PATTERNS, _JWT):
+        text = pattern.sub("", text)
+    return len(text.strip()) < _MIN_SECRET
 
 
 def _in_json(text: str) -> str:
