@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.operation.order import Progress
@@ -121,6 +122,22 @@ def test_a_subscription_is_followed_and_only_news_asks_for_a_poll() -> None:
     assert session.interest.path(POOL.key) == ("cpu",)
     assert session.mirror.notes["cpu"].start_task == {"commandLine": "x"}
     assert poller.asked == 1
+
+
+@pytest.mark.parametrize("wrong", [{"tailLines": "many"}, {"commandLine": 7}])
+def test_a_task_that_is_stopped_although_its_spec_cannot_be_used_keeps_its_tail(wrong: dict[str, Any]) -> None:
+    session = Session(_mirror())
+    session.poller = Poller()
+    session.interest.add(TASK.key, "steps", "one")
+    session.interest.wish_tail(TASK.key, 5)
+    unfit = resource(Kind.TASK, dict(TASK.spec) | wrong, finalizer=True, annotations={TERMINATE: "1"})
+    store = Store()
+    for one in (POOL, JOB, unfit):
+        store.put(one)
+    decision = observe.plan(observe.Context(store, CLUSTER), unfit, ACCOUNT, session, NOW)  # type: ignore[arg-type]
+    assert decision.subscription.path == ("steps", "one")
+    subscribe(session, unfit.key, decision.subscription)  # type: ignore[arg-type]
+    assert session.interest.tail([unfit.key]) == 5
 
 
 def test_nothing_goes_on_for_a_job_that_has_ended() -> None:

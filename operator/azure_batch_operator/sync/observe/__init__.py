@@ -67,7 +67,8 @@ def _stopping(context: Context, resource: Resource, stalled: Plan, session: Sess
     if not is_stopping(resource):
         return Decision(stalled)
     remote, parent, path = _REMOTES[resource.key.kind](context, resource, session)
-    wanted = Subscription(path)
+    # A spec that cannot be used says nothing of the tail, so that stays as it was.
+    wanted = Subscription(path, tail_lines=session.interest.tail([resource.key]))
     if isinstance(remote, Absent) or not adoption.ours(remote, resource, context.cluster, context.others):
         return Decision(stalled, wanted)
     return Decision(stopping.stopping(resource, stalled, remote, parent), wanted)
