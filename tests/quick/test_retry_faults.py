@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from quick.test_retry_of import FAILS, again, ended, tasks
-from support.stage import Stage, job
+from azure_batch_operator.kube.values import ValueReader
+from quick.test_retry_of import FAILS, WORKS, again, ended, tasks
+from support.stage import Stage, job, secret
+
+
+def variable(name: str) -> list[dict[str, Any]]:
+    return [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": name, "key": "k"}}}]
 
 
 async def test_a_retry_that_is_deleted_while_its_tasks_are_listed_fails_no_pass(stage: Stage) -> None:
@@ -74,3 +81,69 @@ async def test_lists_that_wait_their_turn_use_the_account_as_it_is_then(stage: S
     await stage.until(all_ended, 600)
     assert "Usage" not in seen
     assert all(sorted(tasks(stage, name)) == ["bad"] for name in names)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_secrets_of_tasks_that_do_not_run_again_are_not_needed(stage: Stage, restart: bool) -> None:
+    await stage.ready_pool()
+    stage.apply(*(secret(name, k=f"value-of-{name}") for name in ("good", "bad", "common")))
+    listed = [
+        {"id": "good", "commandLine": WORKS, "environmentSettings": variable("good")},
+        {"id": "bad", "commandLine": FAILS, "environmentSettings": variable("bad")},
+    ]
+    stage.apply(job("own", tasks=listed, commonEnvironmentSettings=variable("common")))
+    await ended(stage, "own")
+    stage.delete("secret", "good")
+    stage.delete("secret", "common")
+    if restart:
+        await stage.restart()
+    await stage.run_for(60)
+    stage.apply(again("more", "own", commonEnvironmentSettings=[{"name": "X", "value": "1"}]))
+    await ended(stage, "more")
+    assert tasks(stage, "more")["bad"]["environmentSettings"] == [{"name": "TOKEN", "value": "value-of-bad"}]
+
+
+async def test_a_retry_ends_after_a_restart_without_the_secrets_of_other_tasks(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(secret("good", k="value-of-good"), secret("bad", k="value-of-bad"))
+    listed = [
+        {"id": "good", "commandLine": WORKS, "environmentSettings": variable("good")},
+        {"id": "bad", "commandLine": "/bin/sh -c 'echo boom >&2; exit 1'", "environmentSettings": variable("bad")},
+    ]
+    stage.apply(job("own", tasks=listed))
+    await ended(stage, "own")
+    stage.azure.simulate("more/bad", duration=600, exitCode=1)
+    stage.apply(again("more", "own"))
+    await stage.until(lambda: sorted(tasks(stage, "more")) == ["bad"], 120)
+    stage.delete("secret", "good")
+    await stage.restart()
+    await ended(stage, "more")
+    assert "withheld" not in str(stage.status("bj", "more")["failures"])
+
+
+async def test_a_retry_of_one_task_reads_the_secret_of_that_one(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stage.ready_pool()
+    numbers = range(30)
+    secrets = {f"s{number}" for number in numbers}
+    stage.apply(*(secret(name, k=f"value-of-{name}") for name in secrets))
+    stage.apply(
+        job(
+            "own",
+            tasks=[
+                {"id": f"t{n}", "commandLine": WORKS if n else FAILS, "environmentSettings": variable(f"s{n}")}
+                for n in numbers
+            ],
+        )
+    )
+    await ended(stage, "own")
+    read: set[str] = set()
+    text = ValueReader.text
+
+    async def noted(self: ValueReader, kind: Any, namespace: str, name: str, *more: Any, **others: Any) -> str:
+        read.update({name} if kind == "Secret" and name in secrets else ())
+        return await text(self, kind, namespace, name, *more, **others)
+
+    monkeypatch.setattr(ValueReader, "text", noted)
+    stage.apply(again("more", "own"))
+    await ended(stage, "more")
+    assert read == {"s0"}

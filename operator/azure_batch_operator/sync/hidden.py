@@ -105,7 +105,7 @@ class Hidden:
             return []
         known = self._found.get(resource.key)
         if known is None or known[0] is not tasks:
-            named = references(JobSpec, tasks.source if isinstance(tasks, Streamed) else {"tasks": tasks})
+            named = tasks.needed if isinstance(tasks, Streamed) else references(JobSpec, {"tasks": tasks})
             secrets = {reference.source: reference for reference in named if reference.source.kind == "Secret"}
             known = self._found[resource.key] = (tasks, list(secrets.values()))
         return known[1]

@@ -193,7 +193,7 @@ class Inputs:
             # A job's tasks are part of this, so that it is not created before they can be.
             needed = [*references(model, resource.spec), *needed]
             if isinstance(tasks, Streamed):
-                needed += references(model, tasks.source, "spec.retryOf")
+                needed += tasks.needed
         if needed:
             values = await self._texts(resource, needed)
             calls = tuple(self._filled(model, call, values) for call in plan.calls)
@@ -204,7 +204,7 @@ class Inputs:
             return plan
         made_from = filled(model, plan.tasks_of or resource.spec, values)
         if isinstance(tasks, Streamed):
-            made_from["tasks"] = tasks.with_source(filled(model, tasks.source, values))
+            made_from["tasks"] = tasks.with_values(values)
         return replace(plan, tasks_of=made_from)
 
     async def _operated(self, resource: Resource, order: Operate) -> Operate:

@@ -10,7 +10,7 @@ import pytest
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile.job import changes, expand, retry
-from azure_batch_operator.reconcile.value_references import ResolutionError
+from azure_batch_operator.reconcile.value_references import ResolutionError, Source
 from unit.objects import LONG_AGO, resource
 
 
@@ -123,6 +123,27 @@ def test_values_from_secrets_stay_references() -> None:
     variable = {"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
     factory = {"repeat": {"count": 2}, "repeatTask": {"commandLine": "x", "environmentSettings": [variable]}}
     assert chosen({"taskFactory": factory}, "1")["1"]["environmentSettings"] == [variable]
+
+
+def test_only_the_values_of_the_tasks_that_run_again_are_needed_once_each() -> None:
+    def variable(secret: str) -> list[dict[str, Any]]:
+        return [{"name": "A", "valueFrom": {"secretKeyRef": {"name": secret, "key": "k"}}}]
+
+    listed = [{"id": id, "commandLine": "x", "environmentSettings": variable(f"s{id}")} for id in "abc"]
+    template = {"commandLine": "{0}", "environmentSettings": variable("shared")}
+    spec = {
+        "tasks": listed, "taskFactory": {"repeat": {"count": 3}, "repeatTask": template},
+        "commonEnvironmentSettings": variable("job"),
+    }  # fmt: skip
+    found = retry.chosen(spec, {"b", "0", "2"}, set())
+    assert [(each.path, each.source.name) for each in found.needed] == [
+        ("spec.retryOf: task '0': environmentSettings[0].valueFrom", "shared"),
+        ("spec.retryOf: task 'b': environmentSettings[0].valueFrom", "sb"),
+    ]
+    assert retry.chosen(spec, {"a"}, set()).needed[0].source.name == "sa"
+    values = {Source("Secret", "shared", "k"): '{"a":{"0":1}}', Source("Secret", "sb", "k"): "{0}"}
+    sent = {each["id"]: each["environmentSettings"][0]["value"] for each in found.with_values(values)}
+    assert sent == {"0": '{"a":{"0":1}}', "2": '{"a":{"0":1}}', "b": "{0}"}
 
 
 def test_what_is_chosen_expands_to_the_bodies_that_the_former_job_had() -> None:

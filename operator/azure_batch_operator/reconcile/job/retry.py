@@ -22,12 +22,13 @@ from azure_batch_operator.api.base import RECONCILE_POLICY
 from azure_batch_operator.api.job import OPERATOR
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.api.task_body import Task
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.streamed import Streamed, counted
 from azure_batch_operator.reconcile.standard_plans import ever_created
 from azure_batch_operator.reconcile.status import ended_as, has_ended
-from azure_batch_operator.reconcile.value_references import ResolutionError
+from azure_batch_operator.reconcile.value_references import Reference, ResolutionError, Source, references
 
 UNFINISHED = "state ne 'completed' or executionInfo/result eq 'failure'"
 """Filter of the tasks that run again: failed ones, and those that never ran, such as dependents of failed ones."""
@@ -246,12 +247,14 @@ def chosen(spec: Mapping[str, Any], ids: Collection[str], others: Collection[str
     acting: list[str] = []
     number = depending = acts = 0
     least = 0
+    needed: dict[Source, Reference] = {}
     for body in expand.expand(plain, "", only=kept):
         _check(body, kept, lost)
         task = _trimmed(body, kept)
         number += 1
         least = min(least or _MAX_SLOTS, int(task.get("requiredSlots") or 1))
         depending += "dependsOn" in task
+        _note_needed(task, needed)
         if expand.acts_on_job(task.get("exitConditions")):
             acts += 1
             acting += [str(task["id"])] if acts == 1 else []
@@ -263,8 +266,15 @@ def chosen(spec: Mapping[str, Any], ids: Collection[str], others: Collection[str
             followed[str(task["id"]).lower()] = brief
     return Streamed(
         plain, kept, _Maker(kept), number, depending, followed if len(followed) <= MAX_FOLLOWED else None,
-        (tuple(acting), acts), least or 1,
+        (tuple(acting), acts), least or 1, tuple(needed.values()),
     )  # fmt: skip
+
+
+def _note_needed(task: Mapping[str, Any], needed: dict[Source, Reference]) -> None:
+    for reference in references(Task, task, ""):
+        if reference.source not in needed:
+            path = f"spec.retryOf: task {task['id']!r}: {reference.path.removeprefix('.')}"
+            needed[reference.source] = Reference(path, reference.source)
 
 
 def _check(body: Mapping[str, Any], kept: Ids, lost: Ids) -> None:
@@ -299,7 +309,7 @@ class _Maker:
 
 def weight(tasks: Streamed) -> int:
     """What the tasks of a retry take in memory, as a number of tasks."""
-    return len(tasks) + _FOLLOWED_WEIGHT * len(tasks.followed or ())
+    return len(tasks) + _FOLLOWED_WEIGHT * (len(tasks.followed or ()) + len(tasks.needed))
 
 
 def _with_ids_as_they_are(spec: Mapping[str, Any], own: Collection[str]) -> Mapping[str, Any]:

@@ -11,6 +11,9 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, overload
 
+from azure_batch_operator.api.task_body import Task
+from azure_batch_operator.reconcile.value_references import Reference, Source, filled
+
 Body = Mapping[str, Any]
 
 
@@ -19,7 +22,7 @@ class Streamed(Sequence[Body]):
     """Takes the place of a list of tasks; in the order of ids.
 
     Attributes:
-        source: spec that the tasks are made from, which may hold references to Secrets.
+        source: spec that the tasks are made from.
         only: lower-case ids of those of its tasks that are meant.
         make: makes the tasks of a source.
         size: how many there are.
@@ -27,6 +30,9 @@ class Streamed(Sequence[Body]):
         followed: those with dependencies or exit conditions, with these alone, by lower-case id; None if they are too many.
         acting: ids of tasks whose exit conditions act on the job, at most a few, and how many there are.
         least_slots: the fewest slots that one of them takes.
+        needed: the values of Secrets and ConfigMaps that these tasks take, one reference for each.
+        values: these values, if the tasks are to have them. They are put into the tasks and not into the source, whose other tasks
+            may need what is gone.
     """
 
     source: Mapping[str, Any] = field(repr=False)
@@ -37,13 +43,18 @@ class Streamed(Sequence[Body]):
     followed: Mapping[str, Body] | None = field(default_factory=dict, repr=False)
     acting: tuple[tuple[str, ...], int] = ((), 0)
     least_slots: int = 1
+    needed: tuple[Reference, ...] = ()
+    values: Mapping[Source, str] | None = field(default=None, repr=False)
 
-    def with_source(self, source: Mapping[str, Any]) -> Streamed:
-        """The same tasks from a spec with values instead of references."""
-        return replace(self, source=source)
+    def with_values(self, values: Mapping[Source, str]) -> Streamed:
+        """The same tasks with values instead of references."""
+        return replace(self, values=values)
 
     def __iter__(self) -> Iterator[Body]:
-        return self.make(self.source)
+        bodies, values = self.make(self.source), self.values
+        if values is None or not self.needed:
+            return bodies
+        return (filled(Task, body, values) for body in bodies)
 
     def __len__(self) -> int:
         return self.size
