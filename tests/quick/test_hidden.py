@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from azure_batch_emulator.executors.simulated import SimulationRule
-from support.stage import Stage, job, secret, sleeping, task
+from support.stage import Stage, job, secret, sleeping, task, thing
 
 ENVIRONMENT = [{"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "tokens", "key": "t"}}}]
 VALUE = "hunter2-very-secret"
@@ -42,3 +44,21 @@ async def test_a_job_shows_no_value_of_a_batch_task_after_a_restart(stage: Stage
     await stage.restart()
     stage.annotate("bj", "own", reconcile_now="1")
     await stage.always(lambda: tail(stage) == "my token is …", 600)
+
+
+@pytest.mark.parametrize("value", ['{"a":{"b":1}}', "p{0}w}} {{x ${0} {$}", "$(x) {{{0}}} {0:3}"])
+async def test_values_of_secrets_in_a_task_factory_are_no_templates(stage: Stage, value: str) -> None:
+    """What is cut out of output is the value of the Secret, so tasks must get exactly that; also those that run again."""
+    await stage.ready_pool()
+    stage.apply(secret("own", k=value))
+    variable = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "own", "key": "k"}}}
+    template = {"commandLine": "/bin/sh -c 'exit {0}'", "environmentSettings": [variable]}
+    sets = {"parameterSets": [{"start": 5, "end": 6}]}
+    stage.apply(job("steps", taskFactory={"parametricSweep": sets, "repeatTask": template}))
+    await stage.until(lambda: stage.phase("bj", "steps") == "Failed", 900)
+    stage.apply(thing("BatchJob", "again", retryOf={"name": "steps"}))
+    await stage.until(lambda: stage.phase("bj", "again") == "Failed", 900)
+    for name in ("steps", "again"):
+        sent = stage.azure.all(f"/jobs/{name}/tasks")
+        assert [each["environmentSettings"][0]["value"] for each in sent] == [value, value]
+        assert [each["commandLine"] for each in sent] == ["/bin/sh -c 'exit 5'", "/bin/sh -c 'exit 6'"]

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from azure_batch_operator.api.base import ApiModel
+from azure_batch_operator.api.factory import RepeatTask
 from azure_batch_operator.api.job import JobSpec
 from azure_batch_operator.api.job_policy import LogUpload
 from azure_batch_operator.api.kinds import Kind
@@ -25,7 +26,7 @@ from azure_batch_operator.api.schedule import JobScheduleSpec
 from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.kube.values import ValueReader
-from azure_batch_operator.reconcile.job import expand
+from azure_batch_operator.reconcile.job import expand, placeholders
 from azure_batch_operator.reconcile.job.streamed import Streamed
 from azure_batch_operator.reconcile.operation.order import Operate
 from azure_batch_operator.reconcile.plan import Call, Plan
@@ -202,7 +203,14 @@ class Inputs:
             plan = replace(plan, submit=expand.with_logs(plan.submit, await self._upload(resource, plan.logs_to)))
         if not plan.feed:
             return plan
-        made_from = filled(model, plan.tasks_of or resource.spec, values)
+        spec = plan.tasks_of or resource.spec
+        made_from = filled(model, spec, values)
+        factory = spec.get("taskFactory")
+        if factory and factory.get("repeatTask"):
+            # Placeholders are filled in afterwards, and a value has none: what is hidden must be what is sent.
+            literal = {source: placeholders.escaped(text) for source, text in values.items()}
+            made = filled(RepeatTask, factory["repeatTask"], literal)
+            made_from["taskFactory"] = {**made_from["taskFactory"], "repeatTask": made}
         if isinstance(tasks, Streamed):
             made_from["tasks"] = tasks.with_values(values)
         return replace(plan, tasks_of=made_from)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from azure_batch_operator.reconcile.job import placeholders
 from azure_batch_operator.reconcile.job.expand import expand, needs_dependencies, problems, total
 from azure_batch_operator.reconcile.job.task_policies import Policies
 from azure_batch_operator.sync.task_diff import FeedState, Sieve, UnorderedError
@@ -323,3 +324,9 @@ def test_a_long_chain_and_many_ranges_are_looked_through() -> None:
     assert problems(depending(**chain)) == []
     wide = {f"{n:04}": {"taskIdRanges": [{"start": 0, "end": n - 1}]} for n in range(3000)}
     assert problems(depending(**wide)) == []
+
+
+@given(st.text(alphabet="{}$0a: ", max_size=12))
+def test_an_escaped_text_is_filled_in_as_it_is(text: str) -> None:
+    template = placeholders.escaped(text)
+    assert placeholders.fill(template, ["value"], ["a"]) == text

@@ -44,6 +44,11 @@ def fill(template: Any, values: Sequence[object], names: Sequence[str] = ()) -> 
     return template
 
 
+def escaped(text: str) -> str:
+    """A text that `fill` makes the given one of, whatever stands in it: a value that is put into a template is none itself."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 def problems(template: Any, width: int, what: str, longest: int = 0, path: str = "") -> list[str]:
     """What is wrong or ambiguous in a template, each with its place and what to write instead.
 
