@@ -36,7 +36,8 @@ OBJECTS: dict[str, list[dict[str, Any]]] = {
             usesTaskDependencies=True, commonEnvironmentSettings=[{"name": "A", "value": "1"}],
             jobManagerTask={"id": "m", "commandLine": "true"}, jobPreparationTask={"commandLine": "true"},
             jobReleaseTask={"commandLine": "true"}, managedBy="example.com/first",
-        )
+        ),
+        thing("BatchJob", "j", retryOf={"name": "first"}),
     ],
     "BatchTask": [
         task(
@@ -68,6 +69,7 @@ OTHERS: dict[str, Any] = {
     "multiInstanceSettings": {"numberOfInstances": 3, "coordinationCommandLine": "true"},
     "applicationPackageReferences": [], "authenticationTokenSettings": {"access": []},
     "dependsOn": {"taskIds": ["z"]}, "dependsOnRefs": [], "jobRef": {"name": "k"}, "jobId": "second",
+    "retryOf": {"name": "second"},
 }  # fmt: skip
 FIXED = [
     (info.kind.value, rule.field.removeprefix("."))

@@ -33,7 +33,7 @@ def test_a_wrong_key_that_is_corrected(stage: Stage) -> None:
     wrong = base64.b64encode(b"not the key of this account").decode()
     secret, account = stage.account()
     stage.apply(secret | {"stringData": {"key": wrong}}, account)
-    says(stage, "bacc", "main", "KeyRefused", "Secret", "spec.auth.sharedKey")
+    says(stage, "bacc", "main", "KeyRefused", "key 'key' of Secret 'main-key'")
     assert wrong not in stage.kubectl("get", "bacc,events", "-o", "json")
     stage.apply(secret)
     # As long as it is wrong the operator looks every few seconds, and once a minute afterwards.
@@ -43,7 +43,7 @@ def test_a_wrong_key_that_is_corrected(stage: Stage) -> None:
 def test_a_key_that_is_no_key(stage: Stage) -> None:
     secret, account = stage.account()
     stage.apply(secret | {"stringData": {"key": "!!! not base64 !!!"}}, account)
-    says(stage, "bacc", "main", "KeyInvalid", "not base64", "Secret", "spec.auth.sharedKey")
+    says(stage, "bacc", "main", "KeyInvalid", "not base64", "key 'key' of Secret 'main-key'")
     assert stage.condition("bacc", "main", "Stalled")["status"] == "True"
 
 
