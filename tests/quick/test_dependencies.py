@@ -79,7 +79,7 @@ async def test_a_listed_task_after_the_factory_and_a_factory_that_grows(stage: S
         ),
         (
             job("own", taskFactory=MAP | {"repeatTask": {"commandLine": "x", "dependsOn": {"allOf": ["tasks"]}}}),
-            "repeatTask.dependsOn.allOf names tasks, but the job has neither tasks nor tasksFrom: add the tasks, or remove",
+            "repeatTask.dependsOn.allOf refers to tasks, but the job has neither tasks nor tasksFrom: add tasks, or remove",
         ),
     ],
 )
