@@ -9,6 +9,7 @@ import pytest
 from quick.test_operation_auto_pools import auto, made
 from quick.test_operations import pool_body
 from support.stage import Stage, job, pool, schedule, sleeping, thing
+from support.stage.faults import Hold
 
 Body = dict[str, Any]
 TEAM = {"kind": "Namespace", "metadata": {"name": "team", "labels": {"tier": "gold"}}}
@@ -136,6 +137,18 @@ async def test_a_job_takes_a_pool_that_somebody_makes_later(stage: Stage) -> Non
     await stage.until(lambda: stage.phase("bj", "theirs", "team") == "Succeeded", 1200)
 
 
+async def test_a_schedule_takes_a_pool_that_somebody_makes_later(stage: Stage) -> None:
+    stage.apply(TEAM, *stage.account_objects(allowedNamespaces={"all": True}))
+    named = {"poolInfo": {"poolId": "free"}}
+    body = schedule("tick", accountRef=ACCOUNT, schedule={"recurrenceInterval": "PT1H"}, jobSpecification=named)
+    body["metadata"]["namespace"] = "team"
+    stage.apply(body)
+    await stage.until(lambda: stage.reason("bjs", "tick", "team") == "PoolNotFound", 120)
+    assert stage.azure.get("/jobschedules/tick") is None
+    stage.azure.post("/pools", pool_body("free", 1))
+    await stage.until(lambda: stage.azure.get("/jobschedules/tick"), 300)
+
+
 async def test_a_job_on_a_pool_that_became_another_namespaces_gets_no_more_tasks(stage: Stage) -> None:
     stage.apply(TEAM, *stage.account_objects(allowedNamespaces={"all": True}))
     stage.azure.post("/pools", pool_body("cpu", 0))
@@ -170,7 +183,8 @@ async def test_a_schedule_makes_no_jobs_on_the_pool_of_another_namespace(stage: 
     assert stage.azure.get("/jobschedules/tick") is None
 
 
-async def test_batch_tasks_that_wait_are_not_added_once_the_pool_allows_their_namespace_no_more(stage: Stage) -> None:
+async def tasks_that_wait(stage: Stage) -> Hold:
+    """350 BatchTasks of the other namespace on a pool that allows it; the call that adds the first of them is held up."""
     await shared_account(stage, allowedNamespaces={"names": ["team"]})
     stage.apply(theirs("open", tasks=None, onAllTasksComplete="noaction"))
     await stage.until(lambda: stage.ready("bj", "open", "team"), 300)
@@ -179,6 +193,11 @@ async def test_batch_tasks_that_wait_are_not_added_once_the_pool_allows_their_na
     stage.apply(*(thing("BatchTask", name, "team", jobRef={"name": "open"}, commandLine="true") for name in names))
     await stage.until(lambda: hold.arrived, 60)
     await stage.run_for(10)
+    return hold
+
+
+async def test_batch_tasks_that_wait_are_not_added_once_the_pool_allows_their_namespace_no_more(stage: Stage) -> None:
+    hold = await tasks_that_wait(stage)
     stage.patch("bp", "cpu", {"spec": {"allowedNamespaces": None}})
     await stage.run_for(20)
     hold.release()
@@ -245,14 +264,7 @@ async def test_a_schedule_stays_disabled_once_its_pool_allows_its_namespace_no_m
 
 
 async def test_guests_hear_at_once_that_the_batch_pool_is_gone_and_its_pool_stays(stage: Stage) -> None:
-    await shared_account(stage, allowedNamespaces={"names": ["team"]})
-    stage.apply(theirs("open", tasks=None, onAllTasksComplete="noaction"))
-    await stage.until(lambda: stage.ready("bj", "open", "team"), 300)
-    hold = stage.azure.hold("Tasks_CreateTaskCollection")
-    names = [f"t{number:03}" for number in range(350)]
-    stage.apply(*(thing("BatchTask", name, "team", jobRef={"name": "open"}, commandLine="true") for name in names))
-    await stage.until(lambda: hold.arrived, 60)
-    await stage.run_for(10)
+    hold = await tasks_that_wait(stage)
     stage.annotate("bp", "cpu", reconcile_policy="detach-on-delete")
     stage.delete("bp", "cpu")
     await stage.until(lambda: stage.gone("bp", "cpu"), 60)

@@ -14,6 +14,7 @@ from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile import secret_versions as pool_values
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.job import suspension as job_hold
+from azure_batch_operator.reconcile.job.creation import FOREIGN_LOOKED_AT_EVERY
 from azure_batch_operator.reconcile.job.scope import NO_POOL, NOT_ALLOWED, TargetPoolView
 from azure_batch_operator.reconcile.plan import (
     Absent,
@@ -174,7 +175,7 @@ def _create(scope: ScheduleScope) -> Plan:
     if pool.problem:
         waits = waiting(resource, *pool.problem, now)
         return (
-            replace(waits, requeue_after=waits.requeue_after or VALUES_LOOKED_AT_EVERY)
+            replace(waits, requeue_after=waits.requeue_after or FOREIGN_LOOKED_AT_EVERY)
             if pool.problem[0] in {NOT_ALLOWED, NO_POOL}
             else waits
         )
