@@ -38,6 +38,9 @@ from properties.sequences import Walk, run_sequences
 SEQUENCES = {"BatchPool": 100, "BatchTask": 100, "BatchJobSchedule": 100, "BatchJob": 100, "BatchAccount": 10}
 """How many of each kind; a stage has one account, so each sequence of it costs a stage."""
 
+PROGRESS_SECONDS = 60.0
+"""Real time between two lines of progress on stderr."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -154,8 +157,17 @@ def main() -> int:
         tasks += [(history, options.seed + each) for each in range(options.histories)]
         random.Random(options.seed).shuffle(tasks)  # noqa: S311
         index, of = map(int, options.part.split("/"))
-        for result in _played(pool, tasks[index::of], options.jobs, until=began + options.seconds):
+        chosen, told = tasks[index::of], began
+        for number, result in enumerate(_played(pool, chosen, options.jobs, until=began + options.seconds), start=1):
             summary.take(result)
+            if (now := time.monotonic()) - told >= PROGRESS_SECONDS:
+                told = now
+                minutes = (now - began) / 60
+                print(
+                    f"{minutes:.0f} min: {number:,} of {len(chosen):,} runs, violations: {len(summary.broken)}",
+                    file=sys.stderr,
+                    flush=True,
+                )
     print(*summary.lines(time.monotonic() - began), sep="\n")
     return int(bool(summary.broken))
 

@@ -348,6 +348,13 @@ def test_the_checker_notices_what_an_operation_does(
     assert rule in judge(OPERATED, copied).rules
 
 
+@pytest.mark.parametrize("maximum", [None, 0])
+def test_the_checker_reads_a_null_as_zero(operated: Record, maximum: int | None) -> None:
+    copied = Record(**{field.name: _copied(getattr(operated, field.name)) for field in dataclasses.fields(Record)})
+    _with_body(lambda body: body["spec"].update(maxFailures=maximum))(copied)
+    assert not judge(OPERATED, copied).violations
+
+
 def test_the_policy_of_a_namespace_counts_for_objects_without_one() -> None:
     def version(plural: str, time: float, policy: str | None, uid: str = "u") -> Version:
         metadata = {"uid": uid, "annotations": {"azurebatch.io/reconcile-policy": policy} if policy else {}}
