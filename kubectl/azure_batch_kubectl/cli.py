@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         logs_command,
         nodes_command,
         objects,
+        operate_command,
         submit_command,
         views,
         wait_command,
@@ -39,6 +40,7 @@ else:
     logs_command = later("logs_command")
     nodes_command = later("nodes_command")
     objects = later("objects")
+    operate_command = later("operate_command")
     submit_command = later("submit_command")
     views = later("views")
     wait_command = later("wait_command")
@@ -250,6 +252,31 @@ async def export(cluster: Cluster, target: tuple[str, ...], az: bool, tasks: boo
     """
     del az
     await export_command.run(cluster, target, tasks=tasks)
+
+
+@plugin.command()
+@click.argument("verb", metavar="VERB")
+@click.argument("target", metavar="KIND/NAME[/NODE|/TASK]")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An input of the verb, such as nodes.states=unusable.",
+)
+@click.option("--no-wait", is_flag=True, help="Do not wait for the end and the answer.")
+@_form
+@on_cluster
+async def operate(
+    cluster: Cluster, verb: str, target: str, settings: tuple[str, ...], no_wait: bool, form: str | None
+) -> None:
+    """Make one call to Azure Batch, or the same call for many nodes or tasks, and show the answer.
+
+    VERB and its inputs are those of a BatchOperation, which this creates and which stays for a day: kubectl explain bop.spec. It
+    exits with 3 if the operation fails.
+    """
+    chosen = Form(form) if form else None
+    await operate_command.run(cluster, verb, target, settings, wait=not no_wait, form=chosen)
 
 
 @plugin.command("import")

@@ -9,14 +9,12 @@ from typing import Any
 
 import click
 
-from azure_batch_kubectl import objects, output, remote
-from azure_batch_kubectl.choices import Form, Goal
+from azure_batch_kubectl import objects, operating, output, remote
+from azure_batch_kubectl.choices import Form
 from azure_batch_kubectl.cluster import Cluster
-from azure_batch_kubectl.failure import Exit, FailureError
+from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.objects import Object
 from azure_batch_kubectl.remote import Place
-from azure_batch_kubectl.wait_command import wait_for
-from azure_batch_kubectl.why import Around, explain
 from azure_batch_operator.api.base import API_VERSION, GROUP
 from azure_batch_operator.api.kinds import Kind
 
@@ -31,7 +29,6 @@ _SELECT = (
     "ipAddress",
     "allocationTime",
 )
-_TTL = 86400
 
 
 def row(node: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
@@ -74,7 +71,7 @@ def operation(verb: str, pool: str, names: Sequence[str], states: Sequence[str],
         "apiVersion": API_VERSION,
         "kind": Kind.OPERATION.value,
         "metadata": {"generateName": f"{verb}-"},
-        "spec": {"poolRef": {"name": pool}, member: inputs, "ttlSecondsAfterFinished": _TTL},
+        "spec": {"poolRef": {"name": pool}, member: inputs, "ttlSecondsAfterFinished": operating.TTL},
     }
 
 
@@ -101,16 +98,7 @@ async def run(cluster: Cluster, body: Mapping[str, Any], *, wait: bool) -> None:
     name = objects.name(await cluster.create(Kind.OPERATION, body))
     click.echo(f"batchoperation.{GROUP}/{name} created")
     if wait:
-        click.echo(f"batchoperation.{GROUP}/{name} {await _done(cluster, name)}")
-
-
-async def _done(cluster: Cluster, name: str) -> str:
-    """Wait for the end of an operation; how it has ended."""
-    judgment = await wait_for(cluster, Kind.OPERATION, name, Goal.COMPLETE)
-    if not judgment.reached:
-        answer = explain(await cluster.get(Kind.OPERATION, name), Around())
-        raise FailureError(str(answer), Exit.FAILED)
-    return judgment.text
+        click.echo(f"batchoperation.{GROUP}/{name} {await operating.done(cluster, name)}")
 
 
 def ssh_words(pool: str, node: str, user: str | None, done: Object) -> list[str]:
@@ -137,7 +125,7 @@ async def ssh_command(cluster: Cluster, pool: str, node: str, user: str | None) 
     """
     await cluster.get(Kind.POOL, pool)
     name = objects.name(await cluster.create(Kind.OPERATION, operation("ssh", pool, [node], [], None)))
-    await _done(cluster, name)
+    await operating.done(cluster, name)
     return ssh_words(pool, node, user, await cluster.get(Kind.OPERATION, name))
 
 

@@ -1,0 +1,143 @@
+"""operate: words of the command line become a BatchOperation that the schema takes, and its results a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+
+from azure_batch_kubectl import operating
+from azure_batch_kubectl.failure import FailureError
+from azure_batch_operator.api.operation import TARGETS, OperationSpec
+from unit.kubectl.conftest import Body, FakeCluster, thing
+
+Run = Callable[..., Result]
+
+
+def made(verb: str, word: str, *settings: str) -> Body:
+    spec: Body = operating.operation(verb, operating.target(verb, word), operating.inputs(verb, settings))["spec"]
+    assert spec.pop("ttlSecondsAfterFinished") == 86400
+    return spec
+
+
+@pytest.mark.parametrize(
+    ("words", "spec"),
+    [
+        (
+            ("removeNodes", "bp/cpu/n1", "nodeDeallocationOption=taskcompletion"),
+            {
+                "poolRef": {"name": "cpu"},
+                "removeNodes": {"nodes": {"names": ["n1"]}, "nodeDeallocationOption": "taskcompletion"},
+            },
+        ),
+        (
+            ("startNode", "batchpool/cpu", "nodes.states=deallocated", "nodes.states=unknown", "nodes.most=3"),
+            {
+                "poolRef": {"name": "cpu"},
+                "startNode": {"nodes": {"states": ["deallocated", "unknown"], "most": 3}},
+            },
+        ),
+        (
+            ("evaluateAutoScale", "bp/cpu", "autoScaleFormula=$TargetDedicatedNodes = 1 == 1 ? 2 : 0;"),
+            {
+                "poolRef": {"name": "cpu"},
+                "evaluateAutoScale": {"autoScaleFormula": "$TargetDedicatedNodes = 1 == 1 ? 2 : 0;"},
+            },
+        ),
+        (
+            ("createNodeUser", "bp/cpu/n1", "name=42", "isAdmin=true", "passwordSecretRef.name=s", "passwordSecretRef.key=k"),
+            {
+                "poolRef": {"name": "cpu"},
+                "createNodeUser": {
+                    "nodes": {"names": ["n1"]},
+                    "name": "42",
+                    "isAdmin": True,
+                    "passwordSecretRef": {"name": "s", "key": "k"},
+                },
+            },
+        ),
+        (("usageMetrics", "bacc/main"), {"accountRef": {"name": "main"}, "usageMetrics": {}}),
+        (("terminateJob", "bj/render"), {"jobRef": {"name": "render"}, "terminateJob": {}}),
+        (
+            ("reactivateTasks", "bj/render", "tasks.failed=true"),
+            {"jobRef": {"name": "render"}, "reactivateTasks": {"tasks": {"failed": True}}},
+        ),
+        (
+            ("terminateTasks", "bj/render/t1"),
+            {"jobRef": {"name": "render"}, "terminateTasks": {"tasks": {"ids": ["t1"]}}},
+        ),
+        (("listSubtasks", "bj/mpi/t1"), {"jobRef": {"name": "mpi"}, "taskId": "t1", "listSubtasks": {}}),
+        (
+            ("deleteFile", "bp/cpu/n1", "path=workitems/a"),
+            {"poolRef": {"name": "cpu"}, "nodeId": "n1", "deleteFile": {"path": "workitems/a"}},
+        ),
+        (("scheduleStatus", "bjs/nightly"), {"scheduleRef": {"name": "nightly"}, "scheduleStatus": {}}),
+    ],
+)  # fmt: skip
+def test_words_become_an_operation(words: tuple[str, ...], spec: Body) -> None:
+    assert made(*words) == spec
+    OperationSpec.model_validate(spec)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("reboot", "bp/cpu"), "'reboot' is not a verb of a BatchOperation: use one of rebootNode, "),
+        (("rebootNode", "bj/x"), "rebootNode does not apply to 'bj/x': give bp/POOL/NODE, or "),
+        (("rebootNode", "cpu"), "rebootNode does not apply to 'cpu': give bp/POOL/NODE, or "),
+        (("rebootNode", "bp/cpu"), "rebootNode of 'cpu' says not which nodes: give bp/POOL/NODE, or "),
+        (("rebootNode", "bp/cpu/n1", "now"), "--set 'now' has no value: give NAME=VALUE"),
+        (("rebootNode", "bp/cpu/n1", "a=b"), "rebootNode has no input 'a' .*: use one of nodes, nodeRebootOption"),
+        (("stopResize", "bp/cpu", "a=b"), "stopResize has no input 'a' .*: leave it out"),
+        (("stopResize", "bp/cpu/n1"), "stopResize does not apply to 'bp/cpu/n1': give bp/POOL"),
+        (("stopResize", "bp/"), "stopResize does not apply to 'bp/': give bp/POOL"),
+        (("deleteFile", "bj/a/t", "recursive=perhaps", "path=x"), "deleteFile cannot have recursive 'perhaps': "),
+        (("deleteFile", "bj/a/t"), "deleteFile needs path: add --set path=VALUE"),
+        (("listSubtasks", "bj/a"), "listSubtasks does not apply to 'bj/a': give bj/JOB/TASK"),
+        (("startNode", "bp/a", "nodes.selector.x=1"), "startNode has no input 'x' .*: leave it out"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_created(words: tuple[str, ...], text: str) -> None:
+    with pytest.raises(FailureError, match=text):
+        made(*words)
+
+
+def test_every_verb_says_what_it_applies_to() -> None:
+    for verb, on in TARGETS.items():
+        assert operating._KINDS[on]
+        with pytest.raises(FailureError, match=f"^{verb} does not apply to 'nothing': give b"):
+            operating.target(verb, "nothing")
+
+
+def ended(name: str, **result: object) -> Body:
+    results = [{"target": "n1", "outcome": "Succeeded", **result}]
+    return thing("BatchOperation", name, ("Complete", "True", "Succeeded", "1 of 1"), results=results)
+
+
+def test_the_answer_is_printed(fake: FakeCluster, run: Run) -> None:
+    fake.add(thing("BatchPool", "cpu"))
+    fake.add(ended("made-0", values={"a": "1", "b": "2"}, omittedValues=3))
+    fake.add(ended("made-1"))
+    done = run("operate", "listNodeExtensions", "bp/cpu/n1")
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert lines == [
+        ["TARGET", "OUTCOME", "ANSWER"],
+        ["n1", "Succeeded", "a=1"],
+        ["n1", "Succeeded", "b=2"],
+        ["n1", "Succeeded", "(3", "more)"],
+    ]
+    assert done.stderr == "batchoperation.azurebatch.io/made-0 created\n"
+    assert run("operate", "listNodeExtensions", "bp/cpu/n1", "-o", "name").stdout == "n1\n"
+
+
+def test_without_waiting_the_name_is_printed(fake: FakeCluster, run: Run) -> None:
+    fake.add(thing("BatchPool", "cpu"))
+    assert run("operate", "stopResize", "bp/cpu", "--no-wait").stdout == "batchoperation.azurebatch.io/made-0 created\n"
+    assert [body["metadata"]["generateName"] for body in fake.created] == ["stop-resize-"]
+
+
+def test_nothing_is_created_for_an_object_that_does_not_exist(fake: FakeCluster, run: Run) -> None:
+    done = run("operate", "stopResize", "bp/none")
+    assert (done.exit_code, fake.created) == (1, [])
+    assert "not found" in done.stderr
