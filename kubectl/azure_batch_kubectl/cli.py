@@ -145,15 +145,28 @@ async def top(cluster: Cluster, everywhere: bool, every: bool, watch: bool, form
 @click.option("-f", "--follow", is_flag=True, help="Show output as it is written, until the task has ended.")
 @click.option("--stderr", is_flag=True, help="Show stderr.txt, not stdout.txt.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Show only the last N lines of what is there.")
-@click.option("--failed", is_flag=True, help="Of a job, show only the tasks that failed.")
+@click.option("--failed", is_flag=True, help="Show only tasks that failed.")
+@click.option(
+    "--since",
+    type=_Seconds(),
+    metavar="DURATION",
+    help="Show only tasks that run, or that ended in the last 10m, 1h30m or so. Lines have no times: the output of such a task "
+    "is shown as a whole.",
+)
 @on_cluster
-async def logs(cluster: Cluster, target: str, follow: bool, stderr: bool, tail: int | None, failed: bool) -> None:
+async def logs(cluster: Cluster, target: str, **options: Any) -> None:
     """Show the output of a task, or of all tasks of a job that have started.
 
     Needs the right to read the Secret of the account.
     """
-    path = "stderr.txt" if stderr else "stdout.txt"
-    await logs_command.show(cluster, target, logs_command.Wish(follow=follow, path=path, tail=tail, failed=failed))
+    wish = logs_command.Wish(
+        follow=options["follow"],
+        path="stderr.txt" if options["stderr"] else "stdout.txt",
+        tail=options["tail"],
+        failed=options["failed"],
+        since=logs_command.before(options["since"]),
+    )
+    await logs_command.show(cluster, target, wish)
 
 
 @plugin.group()

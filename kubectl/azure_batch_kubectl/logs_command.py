@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import click
 
@@ -15,13 +16,13 @@ from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.reading import Reader, changed
 from azure_batch_kubectl.remote import Place, TaskFile
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.batch import BatchClient, BatchError
+from azure_batch_operator.batch import BatchClient, BatchError, JsonObject
 from azure_batch_operator.batch.errors import ConflictError, NotFoundError
 
 MAX_FOLLOWED = 10
-_HAS_RUN = "state eq 'running' or state eq 'completed'"
-_FAILED = "executionInfo/result eq 'failure'"
 _OVER = frozenset({"completed", "deleting"})
+_LONGEST = 3e9
+"""Seconds; older than Azure Batch, and not too long for a date."""
 _LISTS = 4
 """Looks at a task's file for one at the job's list of tasks."""
 
@@ -35,12 +36,45 @@ class Wish:
         path: the file.
         tail: lines of the end; None for all.
         failed: only tasks that failed.
+        since: only tasks that run, or that have ended since then. A line of a file has no time, so its output is shown as a whole.
     """
 
     follow: bool = False
     path: str = "stdout.txt"
     tail: int | None = None
     failed: bool = False
+    since: datetime | None = None
+
+
+def before(seconds: float | None) -> datetime | None:
+    """The moment that many seconds ago, in the whole seconds that a filter holds; None without a number."""
+    if seconds is None:
+        return None
+    return (datetime.now(UTC) - timedelta(seconds=min(seconds, _LONGEST))).replace(microsecond=0)
+
+
+def filter_of(wish: Wish) -> str | None:
+    """Which tasks of a job are listed, as `$filter`; None for all. Those that are not yet running are only followed."""
+    parts = []
+    if wish.failed:
+        parts.append("executionInfo/result eq 'failure'")
+    elif not wish.follow:
+        parts.append("(state eq 'running' or state eq 'completed')")
+    if wish.since is not None:
+        ended = f"executionInfo/endTime ge DateTime'{wish.since:%Y-%m-%dT%H:%M:%SZ}'"
+        parts.append(ended if wish.failed else f"(state ne 'completed' or {ended})")
+    return " and ".join(parts) or None
+
+
+def left_out(task: JsonObject, wish: Wish) -> str | None:
+    """Why the output of a task is not shown, as `filter_of` decides for the tasks of a job; None if it is shown."""
+    execution = task.get("executionInfo") or {}
+    if wish.failed and execution.get("result") != "failure":
+        return f"task {task['id']!r} has not failed"
+    end = execution.get("endTime") if task.get("state") == "completed" else None
+    if wish.since is not None and end and datetime.fromisoformat(end) < wish.since:
+        return f"task {task['id']!r} ended at {end}, before the time of --since"
+    return None
 
 
 class Lines:
@@ -85,17 +119,30 @@ async def show(cluster: Cluster, target: str, wish: Wish) -> None:
         )
     async with remote.opened(cluster, where) as (client, job):
         if where.member:
-            await _one(TaskFile(client, job, where.member, wish.path), wish, _out)
+            await _single(TaskFile(client, job, where.member, wish.path), wish)
         elif wish.follow:
             await _follow_all(client, job, wish)
         else:
             await _each(client, job, where, wish)
 
 
+async def _single(file: TaskFile, wish: Wish) -> None:
+    """A task that is named, if it is one of those that are wanted."""
+    if wish.failed or wish.since is not None:
+        try:
+            task = await file.client.tasks.get(file.job, file.task, select=("id", "state", "executionInfo"))
+        except NotFoundError:
+            raise await _missing(file) from None
+        if why := left_out(task, wish):
+            _note(why)
+            return
+    await _one(file, wish, _out)
+
+
 async def _each(client: BatchClient, job: str, where: Place, wish: Wish) -> None:
     """One task after the other, each below its name, as they are listed."""
     number = 0
-    async for task in _listed(client, job, _FAILED if wish.failed else _HAS_RUN):
+    async for task in _listed(client, job, filter_of(wish)):
         number += 1
         _out(f"==> {task} <==\n".encode())
         try:
@@ -103,7 +150,8 @@ async def _each(client: BatchClient, job: str, where: Place, wish: Wish) -> None
         except (FailureError, BatchError) as error:
             _note(_line(error))
     if not number:
-        _note(f"no task of BatchJob {where.name} has {'failed' if wish.failed else 'started'}")
+        what = "failed" if wish.failed else "started" if wish.since is None else "run"
+        _note(f"no task of BatchJob {where.name} has {what}{' since then' if wish.since is not None else ''}")
 
 
 async def _listed(client: BatchClient, job: str, filter_: str | None) -> AsyncIterator[str]:
@@ -129,7 +177,7 @@ async def _follow_all(client: BatchClient, job: str, wish: Wish) -> None:
                 waits = True
                 await asyncio.sleep(_LISTS * reading.PAUSE)
                 continue
-            async for task in _listed(client, job, _FAILED if wish.failed else None):
+            async for task in _listed(client, job, filter_of(wish)):
                 if task in followed:
                     continue
                 if len(followed) == MAX_FOLLOWED:

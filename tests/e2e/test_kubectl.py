@@ -136,6 +136,10 @@ def test_logs_and_files(stage: Stage, run: Run, tmp_path: Path) -> None:
     assert run("logs", "out/talk", "--tail", "1").stdout == "line 3\n"
     assert run("logs", "bj/out/talk", "--stderr").stdout == "oops\n"
     assert run("logs", "out", "--failed").stdout == "==> bad <==\nbroken\n"
+    assert run("logs", "out", "--since", "10m").stdout == run("logs", "out").stdout
+    assert run("logs", "out", "--failed", "--since", "10m").stdout == "==> bad <==\nbroken\n"
+    assert run("logs", "out/bad", "--since", "10m", "--failed").stdout == "broken\n"
+    assert "has no task 'none'" in run("logs", "out/none", "--since", "1m").stderr
     assert "has no task 'none'" in run("logs", "out/none").stderr
     assert "stdout.txt" in run("files", "ls", "out/talk", "-o", "name").stdout.split()
     assert "wd/wd.txt" in run("files", "ls", "out/talk:wd", "-o", "name").stdout.split()
