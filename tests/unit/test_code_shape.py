@@ -16,7 +16,7 @@ OTHER_WORDS = re.compile(r"_?(MOST|LEAST|HIGHEST|LOWEST)(_[A-Z_]+)?|[A-Z_]+_(MOS
 """Of which constants for limits are not named."""
 FEW_PARAMETERS = ("operator/azure_batch_operator/reconcile", "operator/azure_batch_operator/sync")
 
-NAMED = ("operator",)
+NAMED = ("operator", "emulator")
 """Folders whose variables are named for what they hold."""
 UNNAMED = ("operator/azure_batch_operator/reconcile", "operator/azure_batch_operator/batch/wire.py")
 """Where that is still to be done."""

@@ -37,7 +37,7 @@ class JobTasks:
             record = JobTaskRecord(job.id, node.pool.id, node.id)
             node.job_tasks[key] = record
             # What the node did before it was reimaged is told no more once it does it again.
-            job.job_task_records = [each for each in job.job_task_records if each.node_id != node.id]
+            job.job_task_records = [earlier for earlier in job.job_task_records if earlier.node_id != node.id]
             job.job_task_records.append(record)
         if record.prepared:
             return True

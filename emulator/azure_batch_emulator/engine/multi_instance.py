@@ -6,7 +6,7 @@ coordination command has started goes on, and the subtasks have their nodes, unt
 
 from __future__ import annotations
 
-from azure_batch_emulator.engine import ports, task_rules
+from azure_batch_emulator.engine import ports, recent_tasks, task_rules
 from azure_batch_emulator.engine.entities import Node, Pool, Run, Subtask, Task
 from azure_batch_emulator.engine.placement import can_run
 from azure_batch_emulator.engine.pool_rules import cores_of
@@ -161,7 +161,7 @@ class _Coordination:
             return
         subtask = self._subtasks[number - 1]
         self._enter(subtask, "running")
-        self._tasks.note_started(self._task, self.nodes[number], number, subtask.state_time)
+        recent_tasks.started(self._task, self.nodes[number], number, subtask.state_time)
 
     def returned(self, number: int) -> None:
         """A coordination command has succeeded."""
@@ -202,7 +202,7 @@ class _Coordination:
         if outcome.failure is None:
             node.tasks_succeeded += 1
         end = {"state": "completed", "endTime": subtask.end_time, "result": outcome.result}
-        self._tasks.note_ended(self._task, node, number, end | {"exitCode": outcome.exit_code})
+        recent_tasks.ended(self._task, node, number, end | {"exitCode": outcome.exit_code})
 
     def _enter(self, subtask: Subtask, state: str) -> None:
         now = self._state.clock.now() // 10 * 10

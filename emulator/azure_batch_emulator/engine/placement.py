@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from azure_batch_emulator.engine.entities import Job, Node, Task
+from azure_batch_emulator.engine import machine_rules, packages
+from azure_batch_emulator.engine.entities import Job, Node, Pool, Task
+from azure_batch_emulator.wire.errors import BatchError
 
 
 def can_run(job: Job, node: Node) -> bool:
@@ -13,6 +15,21 @@ def can_run(job: Job, node: Node) -> bool:
         return True
     prepared = node.job_tasks.get(job.id.lower())
     return prepared is None or not prepared.failed
+
+
+def misfit(task: Task, pool: Pool, applications: packages.Applications) -> tuple[str, str] | None:
+    """Why a task can run on no node of a pool: a code and a message, None if it can."""
+    if (problem := machine_rules.user_problem(task.spec, pool.spec)) is not None:
+        return problem
+    if "containerSettings" in task.spec and not machine_rules.takes_containers(pool.spec):
+        return "ContainerPoolNotSupported", "The pool of the task does not support containers"
+    if "applicationPackageReferences" in task.spec:
+        try:
+            packages.check(applications, task.spec["applicationPackageReferences"])
+        except BatchError:
+            # They were there when the task was added.
+            return "ApplicationPackageError", "One or more application packages specified for the task are invalid"
+    return None
 
 
 def choose_node(task: Task, free: Mapping[Node, int], *, pack: bool) -> Node | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from azure_batch_emulator.engine import ports
 from azure_batch_emulator.engine.entities import Job, Node, Pool, Task
-from azure_batch_emulator.engine.placement import can_run, choose_node
+from azure_batch_emulator.engine.placement import can_run, choose_node, misfit
 from azure_batch_emulator.engine.state import AccountState
 
 
@@ -68,7 +68,7 @@ class Scheduler:
             task = job.ready.take(max(free.values()))
             if task is None:
                 break
-            if (problem := self._tasks.misfit(task, pool)) is not None:
+            if (problem := misfit(task, pool, self._state.applications)) is not None:
                 self._tasks.fail_launch(task, *problem)
             elif task.spec.get("multiInstanceSettings"):
                 if not self._multi_instance.possible(task, pool):

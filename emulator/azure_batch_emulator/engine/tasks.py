@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from azure_batch_emulator.engine import environment, job_rules, machine_rules, packages, ports, task_rules
+from azure_batch_emulator.engine import environment, job_rules, packages, ports, recent_tasks, task_rules
 from azure_batch_emulator.engine.compact import ended, tight
-from azure_batch_emulator.engine.entities import Job, Node, Pool, Run, Task
+from azure_batch_emulator.engine.entities import Job, Node, Run, Task
 from azure_batch_emulator.engine.events import Events
 from azure_batch_emulator.engine.shared_bodies import SharedBodies, folded
 from azure_batch_emulator.engine.state import AccountState
@@ -144,20 +144,6 @@ class Tasks:
         if self._job_tasks.prepare(task, node):
             self.launch(task)
 
-    def misfit(self, task: Task, pool: Pool) -> tuple[str, str] | None:
-        """Why a task can run on no node of a pool: a code and a message, None if it can."""
-        if (problem := machine_rules.user_problem(task.spec, pool.spec)) is not None:
-            return problem
-        if "containerSettings" in task.spec and not machine_rules.takes_containers(pool.spec):
-            return "ContainerPoolNotSupported", "The pool of the task does not support containers"
-        if "applicationPackageReferences" in task.spec:
-            try:
-                packages.check(self._state.applications, task.spec["applicationPackageReferences"])
-            except BatchError:
-                # They were there when the task was added.
-                return "ApplicationPackageError", "One or more application packages specified for the task are invalid"
-        return None
-
     def place(self, task: Task, node: Node) -> Run:
         """Take room for an active task on a node."""
         now = self._state.clock.now()
@@ -240,7 +226,7 @@ class Tasks:
         now = self._microsecond()
         task.start_time = now
         task.enter("running", now)
-        self.note_started(task, run.node, 0 if "multiInstanceSettings" in task.spec else None, now)
+        recent_tasks.started(task, run.node, 0 if "multiInstanceSettings" in task.spec else None, now)
 
     def run_finished(self, run: Run, result: RunResult) -> None:
         """A try is over: complete the task or try again."""
@@ -301,31 +287,10 @@ class Tasks:
                 if child.state == "active":
                     self.enqueue(child)
 
-    @staticmethod
-    def note_started(task: Task, node: Node, subtask: int | None, now: int) -> None:
-        """A task, or one of the instances of a multi-instance task, runs: it is the latest in its node's list."""
-        entry = {"job": task.job.id, "task": task.id, "state": "running", "startTime": now}
-        if subtask is not None:
-            entry["subtask"] = subtask
-        node.recent_tasks.appendleft(entry)
-
-    @staticmethod
-    def note_ended(task: Task, node: Node, subtask: int | None, end: dict[str, Any]) -> None:
-        """What became of it, in its node's list."""
-        for entry in node.recent_tasks:
-            if (
-                entry["task"] == task.id
-                and entry["state"] == "running"
-                and entry["job"] == task.job.id
-                and entry.get("subtask") == subtask
-            ):
-                entry |= end
-                return
-
     def _note_recent(self, task: Task, node: Node | None, now: int) -> None:
         if node is not None:
             end = {"state": task.state, "endTime": now, "result": task.result, "exitCode": task.exit_code}
-            self.note_ended(task, node, 0 if "multiInstanceSettings" in task.spec else None, end)
+            recent_tasks.ended(task, node, 0 if "multiInstanceSettings" in task.spec else None, end)
 
     def _leave(self, task: Task) -> Node | None:
         """The try of a task is over, on all its nodes; the node of its command."""
@@ -361,7 +326,7 @@ class Tasks:
         now = self._microsecond()
         node = task.run.node if task.run else None
         # The coordination command of a subtask may have run before that of the primary.
-        never_ran = task.start_time is None and all(each.start_time is None for each in task.subtasks or ())
+        never_ran = task.start_time is None and all(subtask.start_time is None for subtask in task.subtasks or ())
         if task.state == "active":
             task.job.dependencies.forget(task.id)
             if not task.waiting:
@@ -383,7 +348,7 @@ class Tasks:
 
     def requeue(self, run: Run) -> None:
         """Put the task of a run back, because its node went away or its job was disabled."""
-        task = self._task_of(run)
+        task = self._of_run.get(run.serial)
         if task is None:
             run.detached = True
             self._runs.kill(run)
@@ -413,7 +378,7 @@ class Tasks:
 
     def end_run(self, run: Run) -> None:
         """End the task of a run because of what is done to its node."""
-        task = self._task_of(run)
+        task = self._of_run.get(run.serial)
         if task is not None:
             self.end(task, task_rules.ENDED_BY_USER)
 
@@ -442,6 +407,3 @@ class Tasks:
         """The present as the times of a task's run have it: in ticks, cut to microseconds."""
         now = self._state.clock.now()
         return tight(now - now % 10)
-
-    def _task_of(self, run: Run) -> Task | None:
-        return self._of_run.get(run.serial)

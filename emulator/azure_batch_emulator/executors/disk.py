@@ -241,11 +241,11 @@ def _entries(directory: str) -> list[_Entry]:
         with os.scandir(directory) as found:
             return sorted(
                 (
-                    each.name if each.name.isascii() else shown_name(each.name),
-                    each.name,
-                    each.is_dir(follow_symlinks=False),
+                    entry.name if entry.name.isascii() else shown_name(entry.name),
+                    entry.name,
+                    entry.is_dir(follow_symlinks=False),
                 )
-                for each in found
+                for entry in found
             )
     except OSError:
         return []

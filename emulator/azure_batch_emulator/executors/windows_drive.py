@@ -57,7 +57,7 @@ class Drive:
         place = self.path(directory) if directory else self.directory
         if not exists(place):
             return []
-        return sorted(each for each in place.iterdir() if named(each, pattern))
+        return sorted(entry for entry in place.iterdir() if named(entry, pattern))
 
 
 def named(place: Path, pattern: str) -> bool:
@@ -75,4 +75,4 @@ def _same(place: Path, name: str) -> Path:
     exact = place / name
     if exact.exists() or not place.is_dir():
         return exact
-    return next((each for each in place.iterdir() if each.name.lower() == name.lower()), exact)
+    return next((entry for entry in place.iterdir() if entry.name.lower() == name.lower()), exact)

@@ -35,7 +35,7 @@ class FileCommands:
         return {
             "dir": self._dir, "type": self._type, "copy": self._copy, "move": self._move, "ren": self._move, "del": self._del,
             "erase": self._del, "mkdir": self._mkdir, "md": self._mkdir, "rmdir": self._rmdir, "rd": self._rmdir, "cd": self._cd,
-            "chdir": self._cd,
+            "chdir": self._cd, "xcopy": self._xcopy,
         }  # fmt: skip
 
     def _dir(self, rest: str) -> int:
@@ -57,12 +57,12 @@ class FileCommands:
         found = _wanted(found, switches)
         lines = [" Volume in drive D is Temporary Storage", "", f" Directory of {self._session.drive.shown(place)}", ""]
         files = 0
-        for each in found:
-            status = each.stat()
+        for entry in found:
+            status = entry.stat()
             stamp = time.strftime("%m/%d/%Y  %I:%M %p", time.gmtime(status.st_mtime))
-            size = "   <DIR>          " if each.is_dir() else f"{status.st_size:>17,} "
-            files += not each.is_dir()
-            lines.append(f"{stamp} {size}{each.name}")
+            size = "   <DIR>          " if entry.is_dir() else f"{status.st_size:>17,} "
+            files += not entry.is_dir()
+            lines.append(f"{stamp} {size}{entry.name}")
         self._session.write(1, "\n".join([*lines, f"{files:>16} File(s)"]) + "\n")
         return 0
 
@@ -70,8 +70,8 @@ class FileCommands:
         found = _wanted(found, switches)
         if not found:
             raise Failure("File Not Found")
-        shown = [self._session.drive.shown(each) if whole else each.name for each in found]
-        self._session.write(1, "".join(f"{each}\n" for each in shown))
+        shown = [self._session.drive.shown(entry) if whole else entry.name for entry in found]
+        self._session.write(1, "".join(f"{entry}\n" for entry in shown))
         return 0
 
     def _below(self, wanted: str) -> list[Path]:
@@ -85,7 +85,7 @@ class FileCommands:
             return []
         found: list[Path] = []
         for folder, _, _ in sorted(os.walk(place)):
-            found += [each for each in sorted(Path(folder).iterdir()) if named(each, pattern)]
+            found += [entry for entry in sorted(Path(folder).iterdir()) if named(entry, pattern)]
         return found
 
     def _type(self, rest: str) -> int:
@@ -95,18 +95,18 @@ class FileCommands:
         for argument in arguments:
             if argument.lower() == "nul":
                 continue
-            found = [each for each in self._session.drive.matches(argument) if each.is_file()]
+            found = [entry for entry in self._session.drive.matches(argument) if entry.is_file()]
             if not found:
                 raise Failure(NOT_FOUND)
-            for each in found:
-                with each.open("rb") as stream:
+            for entry in found:
+                with entry.open("rb") as stream:
                     shutil.copyfileobj(stream, self._session.streams[1])
         return 0
 
     def _copy(self, rest: str) -> int:
         _, arguments = split(rest, "/y /b /v")
         names = arguments[0].split("+") if arguments else []
-        sources = [each for name in names for each in self._session.drive.matches(name) if each.is_file()]
+        sources = [entry for name in names for entry in self._session.drive.matches(name) if entry.is_file()]
         if arguments and arguments[0].lower() == "nul":
             # The usual way to make an empty file.
             sources = [Path(os.devnull)]
@@ -127,6 +127,52 @@ class FileCommands:
         self._session.write(1, f"{len(sources):>9} file(s) copied.\n")
         return 0
 
+    def _xcopy(self, rest: str) -> int:
+        switches, arguments = split(rest, "/c /e /f /h /i /k /q /r /s /v /y")
+        if not 1 <= len(arguments) <= 2:
+            raise Failure("Invalid number of parameters", 4)
+        drive = self._session.drive
+        given = arguments[0].rstrip("\\")
+        found = drive.matches(given)
+        several = len(found) != 1 or found[0].is_dir() or "*" in given
+        if found and found[0].is_dir() and "*" not in given:
+            top, pattern, prefix = found[0], "*", given
+        else:
+            prefix, _, pattern = given.rpartition("\\")
+            top = drive.path(prefix) if prefix else drive.directory
+        files = _tree(top, pattern, below=bool(switches & {"/s", "/e"}))
+        folders = [folder for folder, _, _ in os.walk(top)] if "/e" in switches and exists(top) else []
+        if not files and not folders:
+            raise Failure(f"File not found - {pattern}\n0 File(s) copied", 1)
+        target = drive.path(arguments[1]) if len(arguments) > 1 else drive.directory
+        if not target.is_dir() and self._is_folder(arguments[-1], sure=several and "/i" in switches):
+            target.mkdir(parents=True)
+        for folder in folders if target.is_dir() else ():
+            (target / os.path.relpath(folder, top)).mkdir(parents=True, exist_ok=True)
+        for file in files:
+            place = target / file.relative_to(top) if target.is_dir() else target
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, place)
+            if "/q" not in switches:
+                shown = str(file.relative_to(top)).replace("/", "\\")
+                self._session.write(1, f"{prefix}\\{shown}\n" if prefix else f"{shown}\n")
+        self._session.write(1, f"{len(files)} File(s) copied\n")
+        return 0
+
+    def _is_folder(self, target: str, *, sure: bool) -> bool:
+        """Whether xcopy makes a directory of a target that is not there; it asks if the line does not say so."""
+        if sure or target.endswith("\\"):
+            return True
+        name = target.rstrip("\\")
+        question = f"Does {name} specify a file name\nor directory name on the target\n(F = file, D = directory)?"
+        self._session.write(1, question)
+        answer = self._session.streams[0].readline().decode(errors="replace").strip().lower()
+        self._session.write(1, "\n")
+        if answer[:1] not in ("f", "d"):
+            # There is nobody to answer, as if the question had been broken off.
+            raise Failure("0 File(s) copied", 2)
+        return answer[:1] == "d"
+
     def _move(self, rest: str) -> int:
         _, arguments = split(rest, "/y")
         sources = self._session.drive.matches(arguments[0]) if len(arguments) > 1 else []
@@ -142,16 +188,16 @@ class FileCommands:
         switches, arguments = split(rest, "/f /q /s")
         for argument in arguments:
             matches = self._below(argument) if "/s" in switches else self._session.drive.matches(argument)
-            found = [each for each in matches if each.is_file()]
+            found = [entry for entry in matches if entry.is_file()]
             if not found:
                 # As cmd has it: a complaint, and yet no failure.
                 self._session.write(
                     2, f"Could Not Find {self._session.drive.shown(self._session.drive.path(argument))}\n"
                 )
-            for each in found:
-                each.unlink()
+            for entry in found:
+                entry.unlink()
                 if "/s" in switches:
-                    self._session.write(1, f"Deleted file - {self._session.drive.shown(each)}\n")
+                    self._session.write(1, f"Deleted file - {self._session.drive.shown(entry)}\n")
         return 0
 
     def _mkdir(self, rest: str) -> int:
@@ -189,8 +235,19 @@ class FileCommands:
         return 0
 
 
+def _tree(top: Path, pattern: str, *, below: bool) -> list[Path]:
+    """Files of a directory whose names fit a pattern, and of those below it if they are wanted."""
+    found: list[Path] = []
+    for folder, folders, names in os.walk(top):
+        folders.sort()
+        found += [place for name in sorted(names) if named(place := Path(folder) / name, pattern)]
+        if not below:
+            break
+    return found
+
+
 def _wanted(found: list[Path], switches: set[str]) -> list[Path]:
     """What ``/ad`` and ``/a-d`` leave."""
     if switches & {"/ad", "/a:d"}:
-        return [each for each in found if each.is_dir()]
-    return [each for each in found if not each.is_dir()] if switches & {"/a-d", "/a:-d"} else found
+        return [entry for entry in found if entry.is_dir()]
+    return [entry for entry in found if not entry.is_dir()] if switches & {"/a-d", "/a:-d"} else found

@@ -12,11 +12,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING or __package__:
+    from azure_batch_emulator.executors import windows_search as search
     from azure_batch_emulator.executors import windows_syntax as syntax
     from azure_batch_emulator.executors.windows_drive import NODE_ROOT
     from azure_batch_emulator.executors.windows_session import NOT_FOUND, Failure, Session, split
 else:
     # These modules are no part of a package when the script runs.
+    search = importlib.import_module("windows_search")
     syntax = importlib.import_module("windows_syntax")
     NODE_ROOT = importlib.import_module("windows_drive").NODE_ROOT
     session = importlib.import_module("windows_session")
@@ -24,6 +26,7 @@ else:
 
 
 _NODE_PATH = re.compile(re.escape(NODE_ROOT) + r"((?:\\[^\\\s\"';,|&()<>]*)*)", re.IGNORECASE)
+_WHOLE = re.compile("/c:", re.IGNORECASE)
 _SECONDS = re.compile("[0-9]{1,5}")
 _TIMES = re.compile("[0-9]{1,9}")
 
@@ -92,11 +95,11 @@ class Programs:
         """Lines by the name of their file as it was given; of stdin, without a name, where none is given."""
         if not arguments:
             return [("", self._session.streams[0].read().decode(errors="replace").splitlines())]
-        found = [(argument, each) for argument in arguments for each in self._session.drive.matches(argument)]
+        found = [(argument, file) for argument in arguments for file in self._session.drive.matches(argument)]
         if not found:
             raise Failure(NOT_FOUND)
-        named = [(each.name if set(argument) & set("*?") else argument, each) for argument, each in found]
-        return [(name, each.read_text(errors="replace").splitlines()) for name, each in named]
+        named = [(file.name if set(argument) & set("*?") else argument, file) for argument, file in found]
+        return [(name, file.read_text(errors="replace").splitlines()) for name, file in named]
 
     def _input(self, arguments: list[str]) -> list[str]:
         return [line for _, lines in self._sources(arguments) for line in lines]
@@ -105,9 +108,9 @@ class Programs:
         switches, arguments = split(rest, "/i /v /c /n")
         if not arguments:
             raise Failure("FIND: Parameter format not correct", 2)
-        total = 0
+        total, pattern = 0, search.matcher(arguments[:1], switches & {"/i"})
         for name, lines in self._sources(arguments[1:]):
-            hits = _hits(lines, [arguments[0]], switches)
+            hits = search.hits(lines, pattern, switches)
             total += len(hits)
             head = f"\n---------- {name.upper()}" if name else ""
             if "/c" in switches:
@@ -118,23 +121,27 @@ class Programs:
         return 0 if total else 1
 
     def _findstr(self, rest: str) -> int:
-        text = re.compile(r"/c:", re.IGNORECASE)
-        literal = [word[3:] for word in syntax.words(rest) if text.match(word)]
-        switches, arguments = split(
-            " ".join(f'"{word}"' for word in syntax.words(rest) if not text.match(word)), "/i /v /n /l"
-        )
-        if not literal and not arguments:
+        whole = [word[3:] for word in syntax.words(rest) if _WHOLE.match(word)]
+        others = " ".join(f'"{word}"' for word in syntax.words(rest) if not _WHOLE.match(word))
+        switches, arguments = split(others, "/b /e /i /l /m /n /r /v /x")
+        if not whole and not arguments:
             raise Failure("FINDSTR: Bad command line", 2)
-        wanted = literal or arguments.pop(0).split()
-        if not literal and "/l" not in switches and any(set(each) & set(".*[]^$\\") for each in wanted):
-            raise Failure(syntax.LIMIT.format("findstr without regular expressions only"))
+        wanted = whole or arguments.pop(0).split()
+        # Without a switch, a text in /c is taken as it is, and others as what they look like.
+        regular = "/r" in switches or ("/l" not in switches and not whole and any(map(search.is_expression, wanted)))
+        try:
+            pattern = search.matcher(wanted, switches, regular=regular)
+        except re.error:
+            raise Failure("FINDSTR: Invalid expression", 2) from None
         sources = self._sources(arguments)
         total = 0
         for name, lines in sources:
-            hits = _hits(lines, wanted, switches)
+            hits = search.hits(lines, pattern, switches)
             total += len(hits)
             head = f"{name}:" if len(sources) > 1 else ""
             shown = [f"{head}{number}:{line}\n" if "/n" in switches else f"{head}{line}\n" for number, line in hits]
+            if "/m" in switches:
+                shown = [f"{name}\n"] if hits else []
             self._session.write(1, "".join(shown))
         return 0 if total else 1
 
@@ -185,15 +192,3 @@ class Programs:
         """A text for a program of this machine: its paths of the node are real ones."""
         root = self._session.drive.root
         return _NODE_PATH.sub(lambda found: root + found[1].replace("\\", "/"), text)
-
-
-def _hits(lines: list[str], wanted: list[str], switches: set[str]) -> list[tuple[int, str]]:
-    """Lines with one of some texts, or with ``/v`` those without, and their numbers."""
-    ignore = "/i" in switches
-    texts = [each.lower() for each in wanted] if ignore else wanted
-    found = []
-    for number, line in enumerate(lines, start=1):
-        here = line.lower() if ignore else line
-        if any(each in here for each in texts) != ("/v" in switches):
-            found.append((number, line))
-    return found

@@ -117,7 +117,7 @@ def split(rest: str, known: str = "") -> tuple[set[str], list[str]]:
         Failure: there are others; as they may change what a command does, none is passed over.
     """
     found = syntax.words(rest)
-    switches = {each for word in found if word[:1] == "/" for each in re.findall("/[^/]*", word.lower())}
+    switches = {switch for word in found if word[:1] == "/" for switch in re.findall("/[^/]*", word.lower())}
     for switch in sorted(switches - set(known.split())):
         limit = syntax.LIMIT.format(f"this command with {known or 'no switch'} only")
         raise Failure(f'Invalid switch - "{switch[1:]}".\n{limit}')

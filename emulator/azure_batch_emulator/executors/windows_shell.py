@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING or __package__:
     from azure_batch_emulator.executors import windows_arithmetic as arithmetic
     from azure_batch_emulator.executors import windows_loops as loops
+    from azure_batch_emulator.executors import windows_start as start
     from azure_batch_emulator.executors import windows_syntax as syntax
     from azure_batch_emulator.executors.windows_batch import BatchFile
     from azure_batch_emulator.executors.windows_files import FileCommands
@@ -30,6 +31,7 @@ else:
     sys.path.insert(0, str(Path(__file__).parent))
     arithmetic = importlib.import_module("windows_arithmetic")
     loops = importlib.import_module("windows_loops")
+    start = importlib.import_module("windows_start")
     syntax = importlib.import_module("windows_syntax")
     session = importlib.import_module("windows_session")
     BatchFile = importlib.import_module("windows_batch").BatchFile
@@ -54,7 +56,7 @@ class Shell:
         self._delayed = self._left = False
         self._commands: dict[str, Callable[[str], int]] = {
             "echo": self._echo, "set": self._set, "exit": self._exit, "cmd": self._cmd, "rem": self._rem, "call": self._call,
-            "goto": self._goto, "setlocal": self._setlocal, "endlocal": self._endlocal,
+            "goto": self._goto, "setlocal": self._setlocal, "endlocal": self._endlocal, "start": self._start,
             **FileCommands(session).commands(), **Programs(session).commands(),
         }  # fmt: skip
 
@@ -201,20 +203,20 @@ class Shell:
         """Other streams meanwhile; yields an error level if one of them cannot be opened."""
         session = self._session
         kept, opened, problem = list(session.streams), [], 0
-        for each in redirections:
-            if each.target in ("&1", "&2"):
-                session.streams[each.stream] = session.streams[int(each.target[1])]
+        for redirection in redirections:
+            if redirection.target in ("&1", "&2"):
+                session.streams[redirection.stream] = session.streams[int(redirection.target[1])]
                 continue
-            target = self._late(each.target)
+            target = self._late(redirection.target)
             name = os.devnull if target.lower() == "nul" else str(session.drive.path(target))
             try:
-                stream = open(name, f"{each.mode}b")  # noqa: PTH123, SIM115 - closed below
+                stream = open(name, f"{redirection.mode}b")  # noqa: PTH123, SIM115 - closed below
             except (OSError, ValueError):
-                session.write(2, f"{NO_PATH if each.stream else NOT_FOUND}\n")
+                session.write(2, f"{NO_PATH if redirection.stream else NOT_FOUND}\n")
                 problem = 1
                 break
             opened.append(stream)
-            session.streams[each.stream] = stream
+            session.streams[redirection.stream] = stream
         try:
             yield problem
         finally:
@@ -228,7 +230,7 @@ class Shell:
         if not name:
             return session.level
         rest = text[len(name) :]
-        command = self._commands.get(name.strip('"').lower().removesuffix(".exe"))
+        command = self._command(name)
         try:
             if command is not None:
                 return command(rest)
@@ -249,6 +251,9 @@ class Shell:
         except OSError as error:
             session.write(2, f"{NOT_FOUND if isinstance(error, FileNotFoundError) else 'Access is denied.'}\n")
             return 1
+
+    def _command(self, name: str) -> Callable[[str], int] | None:
+        return self._commands.get(name.strip('"').lower().removesuffix(".exe"))
 
     # -- batch files --
 
@@ -404,6 +409,12 @@ class Shell:
 
     def _cmd(self, rest: str) -> int:
         return Shell(self._session.inner()).start(rest)
+
+    def _start(self, rest: str) -> int:
+        def known(name: str) -> bool:
+            return self._command(name) is not None or self._batch_file(name) is not None
+
+        return start.run(self._session, rest, known)
 
     @staticmethod
     def _rem(rest: str) -> int:

@@ -223,10 +223,10 @@ def filled(node: Node, variable: str, value: str) -> Node:
         return re.sub(rf"%(?:~([dpnxf]*))?{re.escape(variable)}", lambda found: loops.pieces(value, found[1]), given)
 
     if isinstance(node, Simple):
-        changed = [replace(each, target=text(each.target)) for each in node.redirections]
+        changed = [replace(redirection, target=text(redirection.target)) for redirection in node.redirections]
         return Simple(text(node.text), changed)
     if isinstance(node, Group):
-        changed = [replace(each, target=text(each.target)) for each in node.redirections]
+        changed = [replace(redirection, target=text(redirection.target)) for redirection in node.redirections]
         return Group(filled(node.body, variable, value), changed)
     if isinstance(node, Pair):
         return Pair(node.operator, filled(node.left, variable, value), filled(node.right, variable, value))
@@ -327,7 +327,7 @@ def _tokens(text: str) -> list[_Token]:
             place += 2
         elif char in "<>":
             place = _redirection(text, place, current)
-        elif operator := next((each for each in _OPERATORS if text.startswith(each, place)), None):
+        elif operator := next((known for known in _OPERATORS if text.startswith(known, place)), None):
             if operator == "(" and _FOR_SET.fullmatch(_last_part(current.text)):
                 inner = _set_of_for(text, place)
                 current.text += inner

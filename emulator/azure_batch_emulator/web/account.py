@@ -18,9 +18,11 @@ _USAGE_DELAY = 120 * _MINUTE
 
 
 def list_applications(request: Request) -> Reply:
-    found = after_key(request.service.applications.values(), lambda each: each["id"], request.query.skip_token(str))
+    found = after_key(
+        request.service.applications.values(), lambda application: application["id"], request.query.skip_token(str)
+    )
     fragment = "listapplicationsummariesresponses"
-    return reply_page(request, fragment, found, lambda each: each["id"], lambda each: each)
+    return reply_page(request, fragment, found, lambda application: application["id"], lambda application: application)
 
 
 def get_application(request: Request) -> Reply:

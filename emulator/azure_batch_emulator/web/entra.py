@@ -207,7 +207,11 @@ class Entra:
         Raises:
             TokenError: there is no such managed identity.
         """
-        candidates = [each for each in self.identities.values() if each.managed and client_id in (None, each.client_id)]
+        candidates = [
+            identity
+            for identity in self.identities.values()
+            if identity.managed and client_id in (None, identity.client_id)
+        ]
         if len(candidates) != 1:
             raise TokenError(400, "invalid_request", 0, "Identity not found")
         token = self._issue(f"{base}/{candidates[0].tenant_id}", candidates[0], resource)

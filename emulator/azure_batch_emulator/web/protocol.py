@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from aiohttp import http_exceptions, web
+from aiohttp import ClientConnectionResetError, http_exceptions, web
 
 from azure_batch_emulator.web.door import MAX_LINE_BYTES
 from azure_batch_emulator.wire.errors import BatchError
 
 _LOG = logging.getLogger(__name__)
 Answering = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+# Callers get at least 64 KiB of a response in this time, or lose the connection: the service does not wait for them either.
+_SEND_SECONDS = 60.0
 Failure = Callable[[web.BaseRequest, BatchError], web.Response]
 
 
@@ -29,18 +32,22 @@ class DoorServer(web.Server):
     Args:
         handler: answers a request that could be parsed.
         failure: makes the response for an error.
+        send_seconds: how long a caller may take nothing of what is sent to it.
     """
 
-    def __init__(self, handler: Answering, failure: Failure, **options: Any) -> None:
+    def __init__(
+        self, handler: Answering, failure: Failure, *, send_seconds: float = _SEND_SECONDS, **options: Any
+    ) -> None:
         options |= {"max_line_size": MAX_LINE_BYTES, "max_field_size": MAX_LINE_BYTES, "auto_decompress": False}
         super().__init__(handler, request_factory=self._request, access_log=None, **options)
         self._failure = failure
+        self._send_seconds = send_seconds
 
     def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
         return DoorRequest(message, payload, protocol, writer, task, asyncio.get_running_loop())
 
     def __call__(self) -> web.RequestHandler:
-        return DoorHandler(self, self._failure, loop=self._loop, **self._kwargs)
+        return DoorHandler(self, self._failure, self._send_seconds, loop=self._loop, **self._kwargs)
 
 
 class DoorRequest(web.BaseRequest):
@@ -56,13 +63,37 @@ class DoorRequest(web.BaseRequest):
 class DoorHandler(web.RequestHandler):
     """One connection."""
 
-    __slots__ = ("_failure",)
+    __slots__ = ("_failure", "_send_seconds")
 
     def __init__(
-        self, manager: DoorServer, failure: Failure, *, loop: asyncio.AbstractEventLoop, **options: Any
+        self,
+        manager: DoorServer,
+        failure: Failure,
+        send_seconds: float,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        **options: Any,
     ) -> None:
         super().__init__(manager, loop=loop, **options)
         self._failure = failure
+        self._send_seconds = send_seconds
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The operating system ends connections whose caller takes nothing, also while they are being closed."""
+        super().connection_made(transport)
+        connection = transport.get_extra_info("socket")
+        if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._send_seconds * 1000))
+
+    async def _drain_helper(self) -> None:
+        """Wait until the caller has taken most of what is there; not for one that reads a byte now and then."""
+        try:
+            async with asyncio.timeout(self._send_seconds if self._paused else None):
+                await super()._drain_helper()
+        except TimeoutError:
+            if self.transport is not None:
+                self.transport.abort()
+            raise ClientConnectionResetError("The caller does not read.") from None
 
     def handle_error(
         self,

@@ -49,12 +49,14 @@ def list_schedules(request: Request) -> Reply:
             body["stats"] = request.service.statistics.schedule(request.base_url, schedule)
         return body
 
-    found = after_key(request.service.schedule_table.values(), lambda each: each.id, request.query.skip_token(str))
+    found = after_key(
+        request.service.schedule_table.values(), lambda schedule: schedule.id, request.query.skip_token(str)
+    )
     return reply_page(
         request,
         "jobschedules",
         found,
-        lambda each: each.id,
+        lambda schedule: schedule.id,
         item,
         matches=matches,
         known=render.SCHEDULE_PROPERTIES,

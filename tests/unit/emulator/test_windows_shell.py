@@ -15,6 +15,7 @@ from azure_batch_emulator.executors.windows import launch
 from azure_batch_emulator.executors.windows_drive import Drive
 from azure_batch_emulator.executors.windows_session import Session
 from azure_batch_emulator.executors.windows_shell import Shell, eight_bits
+from support.emulator_thread import wait_until
 
 
 def run(folder: Path, line: str, typed: str = "", **variables: str) -> tuple[int, str, str]:
@@ -332,14 +333,117 @@ def test_switches_of_commands(tmp_path: Path, line: str, code: int, stdout: list
 @pytest.mark.parametrize(
     "line",
     ["dir /zz", "dir /s", "del /p a", "copy /zz a b", "move /x a b", "type /t a", "mkdir /p a", "rmdir /f a", "cd /x",
-     "find /off b a.txt", "findstr /r ^a a.txt", "findstr a.c a.txt", "sort /+3 a.txt", "more /e a.txt", "timeout /x 1",
-     "ping -t localhost", "set /x", "exit /x", "setlocal disableextensions", "cmd /u /c dir", "cmd /e:off /c dir", "start /b x"],
+     "find /off b a.txt", "findstr /s a a.txt", "findstr /off a a.txt", "xcopy /d a d", "sort /+3 a.txt", "more /e a.txt",
+     "timeout /x 1",
+     "ping -t localhost", "set /x", "exit /x", "setlocal disableextensions", "cmd /u /c dir", "cmd /e:off /c dir", "start /b x",
+     "start /affinity 1 cmd /c dir"],
 )  # fmt: skip
 def test_no_switch_is_passed_over(tmp_path: Path, line: str) -> None:
     tree(tmp_path)
     code, stdout, stderr = run(tmp_path, line)
     assert (code, stdout, "this is a limit of the emulator" in stderr) == (1, "", True)
     assert (tmp_path / "a.txt").exists()
+
+
+# As documented for findstr: https://learn.microsoft.com/windows-server/administration/windows-commands/findstr
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("findstr a.c f", ["abc", "a.c", "a c", "xabcx"]),
+        ("findstr /l a.c f", ["a.c"]),
+        ("findstr /c:a.c f", ["a.c"]),
+        ('findstr /r /c:"a c" f', ["a c"]),
+        ("findstr a\\.c f", ["a.c"]),
+        ('findstr /r "^a.*c$" f', ["abc", "a.c", "a c"]),
+        ("findstr [0-9][0-9]* f", ["v10"]),
+        ('findstr /v "[^a-zA-Z0-9]" f', ["abc", "xabcx", "v10", "Word"]),
+        ('findstr /r "\\<abc" f', ["abc"]),
+        ('findstr /r "ord\\>" f', ["Word"]),
+        ("findstr /b /i W f", ["Word"]),
+        ("findstr /e /n c f", ["1:abc", "2:a.c", "3:a c", "7:*bc"]),
+        ("findstr /x abc f", ["abc"]),
+        ('findstr "v1 Wo" f', ["v10", "Word"]),
+        ("findstr /m W f", ["f"]),
+        ("findstr /r *bc f", ["*bc"]),
+        ("findstr /r (a f", ["(a"]),
+    ],
+)
+def test_expressions_of_findstr(tmp_path: Path, line: str, found: list[str]) -> None:
+    (tmp_path / "f").write_text("abc\na.c\na c\nxabcx\nv10\nWord\n*bc\n(a\n")
+    code, stdout, stderr = run(tmp_path, line)
+    assert (code, stdout.splitlines(), stderr) == (0, found, "")
+
+
+def test_findstr_that_finds_nothing_or_understands_nothing(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("abc\n")
+    assert run(tmp_path, "findstr x.z f")[0] == 1
+    assert run(tmp_path, "findstr [z-a] f") == (2, "", "FINDSTR: Invalid expression\r\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "stdout", "made"),
+    [
+        ("xcopy d copy /i", 0, ["d\\b.txt", "1 File(s) copied"], {"copy/b.txt"}),
+        ("xcopy d copy /s /i /q", 0, ["3 File(s) copied"], {"copy/b.txt", "copy/e/a.txt", "copy/e/c.log"}),
+        ("xcopy d\\e\\*.log copy\\", 0, ["d\\e\\c.log", "1 File(s) copied"], {"copy/c.log"}),
+        ("xcopy a.txt d\\e\\ /y", 0, ["a.txt", "1 File(s) copied"], set()),
+        ("xcopy d copy /e /i /q & xcopy empty copy\\empty /e /i", 0, ["3 File(s) copied", "0 File(s) copied"],
+         {"copy/b.txt", "copy/e/a.txt", "copy/e/c.log", "copy/empty"}),
+        ("echo f| xcopy a.txt new.txt", 0,
+         ["Does new.txt specify a file name", "or directory name on the target", "(F = file, D = directory)?", "a.txt",
+          "1 File(s) copied"], {"new.txt"}),
+        ("xcopy none copy /i", 1, [], set()),
+        ("xcopy", 4, [], set()),
+    ],
+)  # fmt: skip
+def test_xcopy(tmp_path: Path, line: str, code: int, stdout: list[str], made: set[str]) -> None:
+    tree(tmp_path)
+    (tmp_path / "empty").mkdir()
+    before = {str(place.relative_to(tmp_path)) for place in tmp_path.rglob("*")}
+    found = run(tmp_path, line)
+    after = {place for place in tmp_path.rglob("*") if str(place.relative_to(tmp_path)) not in before}
+    leaves = {str(place.relative_to(tmp_path)) for place in after if place.is_file() or not any(place.iterdir())}
+    assert (found[0], found[1].splitlines(), leaves) == (code, stdout, made), found[2]
+
+
+def test_xcopy_asks_what_a_target_is_and_ends_without_an_answer(tmp_path: Path) -> None:
+    tree(tmp_path)
+    assert run(tmp_path, "xcopy a.txt new")[0] == 2
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "stdout"),
+    [
+        ("start /wait cmd /c exit 3", 3, ""),
+        ('start "a title" /wait /b cmd /c "echo in & exit 5"', 5, "in \n"),
+        ('start /b /wait "" echo plain', 0, "plain\n"),
+        ("start /wait echo in a window of its own", 0, ""),
+        ("start /d d /b /wait cmd /c dir /b", 0, "b.txt\ne\n"),
+        ('start /wait /min "" job.bat a b & type made.txt', 0, "a-b \n"),
+        ('start /b echo later | find "later"', 0, "later\n"),
+        ("start", 0, ""),
+        ("start /d none cmd /c dir", 1, ""),
+    ],
+)
+def test_start(tmp_path: Path, line: str, code: int, stdout: str) -> None:
+    tree(tmp_path)
+    (tmp_path / "job.bat").write_text("@echo %1-%2 > made.txt\n")
+    found = run(tmp_path, line)
+    assert found[:2] == (code, stdout), found[2]
+
+
+def test_start_does_not_wait(tmp_path: Path) -> None:
+    shell = [*(launch("cmd").argv or [])[:-1]]
+    gate = tmp_path / "gate.bat"
+    gate.write_text("@echo off\n:again\nif not exist go goto again\necho went> went.txt\n")
+    environment = {"AZBE_ROOT": str(tmp_path), "AZBE_PATH": ""}
+    line = "/c start /b gate.bat & echo at once"
+    done = subprocess.run([*shell, line], cwd=tmp_path, env=environment, capture_output=False, check=True)
+    assert done.returncode == 0
+    assert not (tmp_path / "went.txt").exists()
+    (tmp_path / "go").touch()
+    wait_until((tmp_path / "went.txt").exists, "what start has begun")
 
 
 def test_variables_that_cmd_makes_up(tmp_path: Path) -> None:
