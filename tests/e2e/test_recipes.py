@@ -70,7 +70,7 @@ def test_what_the_emulator_cannot_run_says_what_is_missing(stage: Stage) -> None
 
     stage.until(lambda: stage.condition("bj", "convert").get("reason") == "PoolNotFound", "the pool is missing")
     assert "'with-identity', which is not in the Azure Batch account" in stage.condition("bj", "convert")["message"]
-    stage.until(lambda: waits("mpi", "pool 'mpi'", "startTaskFailed"), "no node can run the task")
+    stage.until(lambda: waits("mpi", "pool 'mpi'", "the start task fails"), "no node can run the task")
     told = stage.until(lambda: stage.condition("bp", "mpi", "Stalled"), "the pool says why")
     assert told["reason"] == "NoUsableNodes"
     assert "its start task failed: BlobDownloadMiscError" in told["message"]

@@ -35,9 +35,12 @@ def how(task: FailedTask) -> str:
 
 def first_failed(failed: Sequence[FailedTask]) -> str:
     """Which task failed first, and how, as a message puts it in parentheses; empty if none was listed."""
-    if not failed:
-        return ""
-    return f" (first: {', '.join(filter(None, (failed[0].id, how(failed[0]))))})"
+    return f" (first: {named(failed[0])})" if failed else ""
+
+
+def named(task: FailedTask) -> str:
+    """A failed task, and how it failed, as a message puts it in parentheses."""
+    return ", ".join(filter(None, (task.id, how(task))))
 
 
 def explained(failure: TaskFailure) -> str:

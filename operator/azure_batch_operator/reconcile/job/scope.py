@@ -9,7 +9,7 @@ from typing import Any
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.errors import BatchError
-from azure_batch_operator.batch.wire import TaskCounts
+from azure_batch_operator.batch.wire import Node, TaskCounts
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.job import changes
 from azure_batch_operator.reconcile.job.failures import blocked
@@ -37,6 +37,7 @@ class TargetPoolView:
         foreign: why the pool that the job is on is not for this namespace; None if it is.
         remote: the pool that the job is on, as the last poll saw it.
         nodes: its node counts, REST names (`idle`, `running`, `unusable`, …), dedicated and Spot together.
+        troubled: its nodes that do not work, if a BatchPool has them listed.
     """
 
     id: str | None
@@ -46,6 +47,7 @@ class TargetPoolView:
     foreign: str | None = None
     remote: Remote = Absent.UNKNOWN
     nodes: Mapping[str, int] | None = None
+    troubled: Sequence[Node] = ()
 
 
 @dataclass(frozen=True)

@@ -161,7 +161,10 @@ def _pool(context: Context, job: Resource, session: Session | None, remote: Remo
         counts.update((session.mirror.node_counts.get(here.lower()) or {}).get(tier) or {})
     named = pool_id(remote) if isinstance(remote, Mapping) else None
     other = foreign(context, job, session, named) if named else None
-    return replace(view, remote=session.mirror.pools.get(here), nodes=counts, foreign=other)
+    # Notes are only of pools that a BatchPool stands for.
+    notes = session.mirror.notes.get(here.lower())
+    troubled = tuple(seen.node for seen in notes.troubled) if notes is not None else ()
+    return replace(view, remote=session.mirror.pools.get(here), nodes=counts, foreign=other, troubled=troubled)
 
 
 def _tasks(
