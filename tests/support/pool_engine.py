@@ -21,6 +21,8 @@ from azure_batch_emulator.wire.ticks import TICKS_PER_SECOND, UNIX_EPOCH_TICKS
 from azure_batch_operator.api.base import ApiModel
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.pool_wire import AutoScaleRun
+from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile.ownership import owns
 from azure_batch_operator.reconcile.plan import Absent, Accepted, AccountView, Call, Plan
 from azure_batch_operator.reconcile.pool.history import NO_HISTORY, after, after_refusal
@@ -71,7 +73,7 @@ class Bench:
         self.calls: list[Call] = []
         self.plans: list[Plan] = []
         self._accepted: dict[str, Accepted] = {}
-        self._evaluated: tuple[str, Mapping[str, Any]] | None = None
+        self._evaluated: tuple[str, AutoScaleRun] | None = None
         self._enabled: float | None = None
         self.history = NO_HISTORY
 
@@ -97,21 +99,22 @@ class Bench:
 
     def view(self) -> PoolView:
         """What the plan is shown."""
-        everything = {each["id"].lower(): each for each in self.remotes()}
-        owned = [each for each in everything.values() if owns(each, self.resource, CLUSTER)]
+        everything = {pool["id"].lower(): pool for pool in self.remotes()}
+        owned = [typed.pool(pool) for pool in everything.values() if owns(pool, self.resource, CLUSTER)]
         current, older = in_use(owned)
-        remote = current or everything.get(self.resource.remote_id.lower(), Absent.NOT_FOUND)
-        following = next_id(self.resource, (str(each["id"]) for each in owned)).lower()
+        here = current.id if current else self.resource.remote_id
+        remote = everything.get(here.lower(), Absent.NOT_FOUND)
+        following = next_id(self.resource, (known.id for known in owned)).lower()
         id = "" if isinstance(remote, Absent) else str(remote["id"]).lower()
         pool = self.service.pool_table.get(id)
         nodes = [render.node(_BASE, node) for node in pool.nodes.values()] if pool else []
         broken = {"starttaskfailed", "unusable", "unknown", "preempted"}
         return PoolView(
             remote=remote,
-            counts=render.node_counts(pool) if pool else None,
+            counts=typed.nodes(render.node_counts(pool)) if pool else None,
             older=older,
-            leaving=[str(each["id"]) for each in owned if each["state"] == "deleting"],
-            next_taken=following in everything and everything[following] not in owned,
+            leaving=[known.id for known in owned if known.state == "deleting"],
+            next_taken=following in everything.keys() - {known.id.lower() for known in owned},
             jobs_on={},
             images=IMAGES,
             accepted=self._accepted.get(id),
@@ -196,7 +199,7 @@ class Bench:
             case "evaluate_pool_auto_scale":
                 self._evaluated = (
                     body["autoScaleFormula"],
-                    service.auto_scale.try_formula(pool, body["autoScaleFormula"]),
+                    build(AutoScaleRun, service.auto_scale.try_formula(pool, body["autoScaleFormula"])),
                 )
             case "remove_nodes":
                 service.pools.remove_nodes(pool, schema.REMOVE_NODES.accept("", body))

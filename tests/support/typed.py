@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from azure_batch_operator.batch.pool_wire import NodeCounts, Pool
 from azure_batch_operator.batch.wire import Node, Task, TaskCounts, W, build
 from azure_batch_operator.reconcile.observed import FailedTask, ObservedNode, ObservedTask, TaskOutput
 
@@ -40,6 +41,16 @@ def failed(body: Mapping[str, Any]) -> FailedTask:
     """A failed task of a job: a body with `stderrTail` and `stderrProblem`."""
     known = task(body)
     return FailedTask(known.id, known.execution, body.get("stderrTail"), body.get("stderrProblem"))
+
+
+def pool(body: Mapping[str, Any]) -> Pool:
+    """A pool as a list shows it."""
+    return build(Pool, body)
+
+
+def nodes(body: Mapping[str, Any]) -> NodeCounts:
+    """Numbers of nodes of a pool, as their list shows them; those of pool `one` if the body names none."""
+    return build(NodeCounts, {"poolId": "one", **body})
 
 
 def counts(**numbers: int) -> TaskCounts:

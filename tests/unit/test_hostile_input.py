@@ -40,6 +40,7 @@ from azure_batch_operator.batch.endpoints import KNOWN_SUFFIXES, is_loopback
 from azure_batch_operator.batch.entra import Authority, sign_in_error
 from azure_batch_operator.batch.errors import BatchError, EndpointRefusedError, MalformedAnswerError, UsageError
 from azure_batch_operator.batch.operations import OPERATIONS
+from azure_batch_operator.batch.pool_wire import Pool
 from azure_batch_operator.batch.requests import build, next_page
 from azure_batch_operator.batch.wire import TaskFailure
 from azure_batch_operator.batch.wire import build as struct
@@ -120,7 +121,7 @@ def tasks_of(text: str) -> None:
 
 def cost(text: str) -> Any:
     """What a pool costs by a price list."""
-    found = pool_cost.cost(REFERENCE, text, {"vmSize": "a", "currentDedicatedNodes": 3}, None)
+    found = pool_cost.cost(REFERENCE, text, Pool(id="p", vm_size="a", current_dedicated_nodes=3), None)
     return found.problem or found.per_hour
 
 

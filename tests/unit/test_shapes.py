@@ -176,8 +176,8 @@ def test_a_plan_for_any_job(
 def test_a_plan_for_any_pool(remote: dict[str, Any]) -> None:
     one = resource(Kind.POOL, POOL_SPEC, finalizer=True)
     there = {"id": "one"} | read("Pools_ListPools", remote)
-    written(pools.plan(pools.PoolScope(one, ACCOUNT, PoolView(there, {}), CLUSTER, NOW)))
-    written(pools.plan(pools.PoolScope(one, ACCOUNT, PoolView(owned(there, one), {}), CLUSTER, NOW)))
+    written(pools.plan(pools.PoolScope(one, ACCOUNT, PoolView(there, typed.nodes({})), CLUSTER, NOW)))
+    written(pools.plan(pools.PoolScope(one, ACCOUNT, PoolView(owned(there, one), typed.nodes({})), CLUSTER, NOW)))
 
 
 @SLOW

@@ -13,7 +13,8 @@ from typing import Any, Generic, TypeVar
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch.wire import Node, TaskCounts
+from azure_batch_operator.batch.pool_wire import AutoScaleRun, NodeCounts, Pool
+from azure_batch_operator.batch.wire import Node, TaskCounts, build
 from azure_batch_operator.reconcile.observed import FailedTask, ObservedNode, ObservedTask
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import Absent, Accepted, Call, Table
@@ -220,7 +221,7 @@ class PoolNotes:
     Attributes:
         created: `creationTime` of the pool; empty before a list has shown it.
         accepted: what it took from us by PATCH.
-        evaluated: the formula that was tried last, and what it came to (an AutoScaleRun).
+        evaluated: the formula that was tried last, and what it came to.
         digests: of the values from Secrets and ConfigMaps that it was given, by property, as far as this process knows.
         enabled: when a formula was enabled last, in seconds since the epoch.
         start_task: the start task that all nodes should have run, if somebody wants to know which have not; else None.
@@ -231,7 +232,7 @@ class PoolNotes:
 
     created: str = ""
     accepted: Accepted | None = None
-    evaluated: tuple[str, Mapping[str, Any]] | None = None
+    evaluated: tuple[str, AutoScaleRun] | None = None
     enabled: float | None = None
     digests: dict[str, str] = field(default_factory=dict)
     start_task: Mapping[str, Any] | None = None
@@ -250,9 +251,9 @@ class Mirror:
         self.schedules = RemoteTable[Mapping[str, Any]]()
         self.schedule_jobs: dict[str, Sequence[Mapping[str, Any]]] = {}
         """Last jobs by schedule id, newest first."""
-        self.pools_of: Mapping[Owned, Sequence[Mapping[str, Any]]] = {}
-        """Pools by the object that their marker names; whether they are its own, `owns` decides."""
-        self.node_counts: Mapping[str, Mapping[str, Any]] = {}
+        self.pools_of: Mapping[Owned, Sequence[Pool]] = {}
+        """A few members of pools, by the object that their marker names; whether they are its own, `owns` decides."""
+        self.node_counts: Mapping[str, NodeCounts] = {}
         self.images: Sequence[Mapping[str, Any]] | None = None
         self.applications: Sequence[Mapping[str, Any]] | None = None
         """What the account supports; None until it was asked for."""
@@ -273,7 +274,7 @@ class Mirror:
         notes = self._notes_of(call)
         notes.history = pool_history.after(notes.history, call, now)
         if call.verb == "evaluate_pool_auto_scale" and call.body is not None:
-            notes.evaluated = (str(call.body["autoScaleFormula"]), answer)
+            notes.evaluated = (str(call.body["autoScaleFormula"]), build(AutoScaleRun, answer))
         if call.verb == "enable_pool_auto_scale":
             notes.enabled = now
         notes.digests |= call.digests or {}

@@ -12,9 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azure_batch_operator.batch import MalformedAnswerError, wire
+from azure_batch_operator.batch import MalformedAnswerError, pool_wire, wire
 from azure_batch_operator.batch.answers import Answer
 from azure_batch_operator.batch.models import Node as NodeModel
+from azure_batch_operator.batch.models import Pool as PoolModel
+from azure_batch_operator.batch.models import PoolNodeCounts as PoolNodeCountsModel
 from azure_batch_operator.batch.models import Task as TaskModel
 from azure_batch_operator.batch.models import TaskCounts as TaskCountsModel
 from azure_batch_operator.batch.models.base import Model
@@ -173,3 +175,5 @@ def test_structs_are_parts_of_the_models() -> None:
     _members(wire.Task, TaskModel)
     _members(wire.TaskCounts, TaskCountsModel)
     _members(wire.Node, NodeModel)
+    _members(pool_wire.Pool, PoolModel)
+    _members(pool_wire.NodeCounts, PoolNodeCountsModel)

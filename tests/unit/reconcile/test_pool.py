@@ -8,11 +8,14 @@ import pytest
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.pool_wire import AutoScaleRun, NodeCounts, PoolError
+from azure_batch_operator.batch.wire import Prose
 from azure_batch_operator.reconcile.plan import Absence, Absent, Accepted, Plan, Remote, Table, Unconfirmed
 from azure_batch_operator.reconcile.pool.changes import with_note
 from azure_batch_operator.reconcile.pool.lifecycle import PoolScope, plan
 from azure_batch_operator.reconcile.pool.scope import PoolView, moment
 from azure_batch_operator.reconcile.status import timestamp
+from support import typed
 from unit.objects import ACCOUNT, CLUSTER, NO_ACCOUNT, NOW, POOL_SPEC, owned, resource
 
 
@@ -29,11 +32,11 @@ def remote(owner: Resource, **members: Any) -> dict[str, Any]:
     return owned(body | members, owner) | {"metadata": with_note(owned({}, owner), owner.spec)["metadata"]}
 
 
-def counts(**states: int) -> dict[str, Any]:
-    return {"poolId": "one", "dedicated": states | {"total": sum(states.values())}, "lowPriority": {"total": 0}}
+def counts(**states: int) -> NodeCounts:
+    return typed.nodes({"dedicated": states | {"total": sum(states.values())}, "lowPriority": {"total": 0}})
 
 
-def decide(one: Resource, there: Remote, nodes: dict[str, Any] | None = None, now: float = NOW, **known: Any) -> Plan:
+def decide(one: Resource, there: Remote, nodes: NodeCounts | None = None, now: float = NOW, **known: Any) -> Plan:
     return plan(PoolScope(one, ACCOUNT, PoolView(there, nodes, **known), CLUSTER, now))
 
 
@@ -172,12 +175,12 @@ def test_asking_again_is_no_step_back() -> None:
 def test_a_formula_that_failed_is_tried_again_after_a_while() -> None:
     one, there = autoscaled(autoScaleRun={"timestamp": timestamp(NOW), "results": ""})
     wanted = pool(spec=dict(one.spec) | {"autoScaleFormula": "$TargetDedicatedNodes = 5;"}, finalizer=True)
-    error = {"code": "AutoScalingFormulaEvaluationError", "message": "no"}
+    error = PoolError(code="AutoScalingFormulaEvaluationError", message=Prose("no"))
     assert verbs(decide(wanted, there)) == ["evaluate_pool_auto_scale"]
     for age, expected in ((60, []), (901, ["evaluate_pool_auto_scale"])):
-        tried = ("$TargetDedicatedNodes = 5;", {"timestamp": timestamp(NOW - age), "error": error})
+        tried = ("$TargetDedicatedNodes = 5;", AutoScaleRun(timestamp=timestamp(NOW - age), error=error))
         assert verbs(decide(wanted, there, evaluated=tried)) == expected
-    worked = ("$TargetDedicatedNodes = 5;", {"timestamp": timestamp(NOW - 60)})
+    worked = ("$TargetDedicatedNodes = 5;", AutoScaleRun(timestamp=timestamp(NOW - 60)))
     assert verbs(decide(wanted, there, evaluated=worked)) == ["enable_pool_auto_scale"]
 
 
@@ -250,7 +253,7 @@ def test_an_unchanged_pool_gives_an_unchanged_status() -> None:
 
 def test_times_of_the_service_are_ordered_though_trailing_zeros_are_dropped() -> None:
     stamps = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00.0000001Z", "2026-01-01T00:00:00.5Z", "2026-01-01T00:00:01Z"]
-    assert sorted([*stamps[2:], *stamps[:2]], key=lambda stamp: moment({"at": stamp}, "at")) == stamps
+    assert sorted([*stamps[2:], *stamps[:2]], key=moment) == stamps
 
 
 def autoscaled(**members: Any) -> tuple[Resource, dict[str, Any]]:
@@ -285,7 +288,7 @@ def test_what_is_under_way_is_stopped_for_another_formula_and_not_for_another_in
         ("autoScaleEvaluationInterval", "PT1H", []),
     ):
         one, there = autoscaled(allocationState="resizing")
-        tried = {"evaluated": ("$TargetDedicatedNodes = 9;", {"results": ""})}
+        tried = {"evaluated": ("$TargetDedicatedNodes = 9;", AutoScaleRun())}
         wanted = pool(spec=dict(one.spec) | {member: value}, finalizer=True)
         decision = decide(wanted, there, **tried)
         assert verbs(decision) == expected, member

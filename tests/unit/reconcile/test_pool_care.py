@@ -10,6 +10,7 @@ import pytest
 
 from azure_batch_emulator.wire.errors import BatchError
 from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.batch.pool_wire import Pool
 from azure_batch_operator.reconcile.pool.history import NO_HISTORY, after
 from azure_batch_operator.reconcile.pool.nodes import cause, plan_remediation, shown
 from azure_batch_operator.reconcile.pool.scope import PoolView
@@ -124,7 +125,7 @@ class Renewal:
 
     def step(self) -> list[str]:
         view = PoolView({"id": "one"}, outdated=(typed.node(self.node).node,), history=self.history)
-        decided = plan_remediation(self.one, view, {"id": "one", "allocationState": "steady"}, self.now)
+        decided = plan_remediation(self.one, view, Pool(id="one", allocation_state="steady"), self.now)
         for call in decided.calls:
             self.history = after(self.history, call, self.now)
         self.one = replace(

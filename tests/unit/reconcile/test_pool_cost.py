@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from azure_batch_operator.batch.pool_wire import Pool
 from azure_batch_operator.reconcile.pool.cost import cost
 from azure_batch_operator.reconcile.value_references import ResolutionError
+from support import typed
 
 HERE = {"name": "prices", "key": "p"}
-POOL = {"vmSize": "standard_d4ads_v6", "currentDedicatedNodes": 2, "currentLowPriorityNodes": 4}
+POOL = Pool(id="one", vm_size="standard_d4ads_v6", current_dedicated_nodes=2, current_low_priority_nodes=4)
 
 
 @pytest.mark.parametrize(
@@ -24,7 +26,7 @@ POOL = {"vmSize": "standard_d4ads_v6", "currentDedicatedNodes": 2, "currentLowPr
     ],
 )
 def test_nodes_that_are_billed_count(text: str, counts: dict[str, Any] | None, expected: str) -> None:
-    assert cost(HERE, text, POOL, counts).per_hour == expected
+    assert cost(HERE, text, POOL, counts and typed.nodes(counts)).per_hour == expected
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from azure_batch_operator.reconcile.pool.history import NO_HISTORY, History
 from azure_batch_operator.reconcile.pool.lifecycle import PoolScope, plan
 from azure_batch_operator.reconcile.pool.scope import PoolView
 from azure_batch_operator.reconcile.status import timestamp
+from support import typed
 from support.pool_engine import IMAGES, Bench
 from unit.objects import ACCOUNT, CLUSTER, NOW, owned, resource
 
@@ -31,7 +32,7 @@ def decide(remote: dict[str, Any], history: History = NO_HISTORY, **spec: Any) -
         "virtualMachineConfiguration": SPEC["virtualMachineConfiguration"] | {"nodeAgentSKUId": "agent 1"},
     }  # fmt: skip
     there = with_note(owned(shown | remote, POOL), SPEC)
-    counts = {"dedicated": {"running": remote["currentDedicatedNodes"]}, "lowPriority": {}}
+    counts = typed.nodes({"dedicated": {"running": remote["currentDedicatedNodes"]}})
     return plan(
         PoolScope(
             replace(POOL, spec=SPEC | spec),

@@ -15,6 +15,7 @@ from azure_batch_operator.reconcile.pool.lifecycle import PoolScope, plan
 from azure_batch_operator.reconcile.pool.scope import PoolView
 from azure_batch_operator.reconcile.secret_versions import Taken, ValueVersions, compared, noted, version_of
 from azure_batch_operator.reconcile.value_references import Reference, Source
+from support import typed
 from unit.objects import ACCOUNT, CLUSTER, NOW, POOL_SPEC, owned, resource
 
 USERS = [{"name": "u", "passwordSecretRef": {"name": "login", "key": "p"}}]
@@ -39,7 +40,7 @@ def remote(owner: Resource, nodes: int = 4, **members: Any) -> dict[str, Any]:
 
 
 def decide(one: Resource, there: dict[str, Any], values: ValueVersions) -> Plan:
-    counts = {"poolId": "one", "dedicated": {"idle": 4, "total": 4}, "lowPriority": {"total": 0}}
+    counts = typed.nodes({"dedicated": {"idle": 4, "total": 4}})
     return plan(PoolScope(one, ACCOUNT, PoolView(there, counts, values=values), CLUSTER, NOW))
 
 

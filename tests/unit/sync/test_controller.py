@@ -36,6 +36,7 @@ from azure_batch_operator.sync.controller import Controller, Options
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.queue import WorkQueue
 from azure_batch_operator.sync.store import Store
+from support import typed
 from support.jumping_loop import run_jumping
 from unit.objects import CLUSTER, POOL_SPEC, owned, resource
 
@@ -170,7 +171,7 @@ class Scene:
         """A poll sees these pools, and no job."""
         began = asyncio.get_running_loop().time() + 0.001
         self.pools.there = {str(pool["id"]): pool for pool in pools}
-        self.mirror.pools_of = {Owned.by(CLUSTER, POOL): pools}
+        self.mirror.pools_of = {Owned.by(CLUSTER, POOL): [typed.pool(pool) for pool in pools]}
         self.mirror.pools.replace(began, pools)
         self.mirror.jobs.replace(began, [])
         self.listeners.changed([POOL.key])

@@ -19,6 +19,7 @@ from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.observe.context import Decision, Subscription
 from azure_batch_operator.sync.store import Store
 from azure_batch_operator.sync.subscriptions import subscribe
+from support import typed
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, TASK_SPEC, owned, resource
 
 ENDED = {"phase": "Succeeded", "observedGeneration": 1}
@@ -67,7 +68,7 @@ def _mirror() -> Mirror:
     pool = owned({"id": "cpu", "state": "active", "allocationState": "steady", "vmSize": "x"}, POOL)
     job = owned({"id": "steps", "state": "active", "poolInfo": {"poolId": "cpu"}}, JOB)
     mirror.pools.replace(1.0, [pool])
-    mirror.pools_of = {Owned.by(CLUSTER, POOL): [pool]}
+    mirror.pools_of = {Owned.by(CLUSTER, POOL): [typed.pool(pool)]}
     mirror.jobs.replace(1.0, [job])
     mirror.schedules.replace(1.0, [owned({"id": "hourly", "state": "active"}, SCHEDULE)])
     mirror.tasks["steps"].replace(1.0, [{"id": "one", "state": "running", "owner": None}])

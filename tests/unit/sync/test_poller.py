@@ -87,8 +87,8 @@ class Service:
     def list_pages(self, **_: Any) -> AsyncIterator[Any]:
         return self._answer("pools", "check", None)
 
-    def list_node_counts(self, **_: Any) -> AsyncIterator[Any]:
-        return self._answer("counts", "counts", None)
+    def list_node_counts(self, **_: Any) -> Listed:
+        return Listed(self._answer("counts", "counts", None))
 
     async def get_task_counts(self, job_id: str, **_: Any) -> dict[str, Any]:
         self.asked.append("taskcounts")

@@ -1,5 +1,7 @@
 """Which property of a pool is to be changed, and by which call.
 
+Nothing else in `reconcile.pool` reads the body of a pool; other decisions are made from `batch.pool_wire.Pool`.
+
 Most properties go through PATCH, each as a whole. Only a start task can be taken away by nothing but `updateproperties`, which
 takes away everything that it does not repeat. A part of the properties can be changed only while the pool has no nodes.
 
@@ -19,9 +21,10 @@ from azure_batch_operator.reconcile import normalization as normal
 from azure_batch_operator.reconcile import secret_versions as pool_values
 from azure_batch_operator.reconcile.applied import STAYS, Applied, differences, fingerprint
 from azure_batch_operator.reconcile.plan import Accepted, Call, Evidence, Table, without_etag
-from azure_batch_operator.reconcile.pool.desired import with_agent
+from azure_batch_operator.reconcile.pool.desired import Image, with_agent
 from azure_batch_operator.reconcile.secret_versions import NO_VALUES, ValueVersions, to_note
 from azure_batch_operator.reconcile.value_references import ResolutionError
+from azure_batch_operator.reconcile.wire_equality import same
 
 ANY_TIME: Mapping[str, Any] = {
     "displayName": "",
@@ -46,6 +49,15 @@ EMPTY_ONLY: Mapping[str, Any] = {
 NEED_NO_NODES = frozenset(EMPTY_ONLY)
 _REPLACED = frozenset({"metadata", "applicationPackageReferences", "targetNodeCommunicationMode"})
 """What `updateproperties` sets beside the start task."""
+
+
+def kept_image(spec: Mapping[str, Any], remote: Mapping[str, Any]) -> Image | None:
+    """The node agent of a pool that has the image of the spec already, and so keeps it; None if it has another image."""
+    reference = (spec.get("virtualMachineConfiguration") or {}).get("imageReference") or {}
+    present = remote.get("virtualMachineConfiguration") or {}
+    if not present or not same("imageReference", reference, present.get("imageReference")):
+        return None
+    return Image(present.get("nodeAgentSKUId"))
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from azure_batch_operator.batch.pool_wire import NO_NODES, NodeCounts, NodesByState, Pool
 from azure_batch_operator.reconcile.documents import loaded
-from azure_batch_operator.reconcile.pool.scope import number_of_tier
 from azure_batch_operator.reconcile.value_references import ResolutionError, Source
 
-_NOT_BILLED = ("preempted", "deallocated")
 _DEFAULT_CURRENCY = "USD"
 _MAX_PRICE = 1e9
 """Beyond this it is no price of a node and an hour. YAML has infinity, and integers that no float can hold."""
@@ -41,8 +40,8 @@ def source_of(reference: Mapping[str, Any]) -> Source:
 def cost(
     reference: Mapping[str, Any],
     prices: str | ResolutionError,
-    remote: Mapping[str, Any],
-    counts: Mapping[str, Any] | None,
+    pool: Pool,
+    counts: NodeCounts | None,
 ) -> Cost:
     """Estimate from the nodes that there are and that are billed.
 
@@ -52,17 +51,18 @@ def cost(
     """
     if isinstance(prices, ResolutionError):
         return Cost(problem=(prices.reason, str(prices)))
-    size = str(remote.get("vmSize", "")).lower()
+    size = (pool.vm_size or "").lower()
     try:
         dedicated, spot = _prices(reference, prices, size)
     except ResolutionError as error:
         return Cost(problem=(error.reason, str(error)))
-    billed = [
-        max(0, int(remote.get(name, 0)) - number_of_tier(counts, tier, _NOT_BILLED))
-        for name, tier in (("currentDedicatedNodes", "dedicated"), ("currentLowPriorityNodes", "lowPriority"))
-    ]
-    total = billed[0] * dedicated + billed[1] * spot
+    total = dedicated * _billed(pool.current_dedicated_nodes, counts.dedicated if counts else NO_NODES)
+    total += spot * _billed(pool.current_low_priority_nodes, counts.low_priority if counts else NO_NODES)
     return Cost(f"{total:.2f} {reference.get('currency') or _DEFAULT_CURRENCY}")
+
+
+def _billed(present: int, nodes: NodesByState) -> int:
+    return max(0, present - nodes.preempted - nodes.deallocated)
 
 
 def _prices(reference: Mapping[str, Any], text: str, size: str) -> tuple[float, float]:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import reconcile_policy as policy
-from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Event, Evidence, Plan, Table, Unconfirmed
 from azure_batch_operator.reconcile.pool import recreate as pool_recreate
 from azure_batch_operator.reconcile.pool.recreate import BUSY_LOOKED_AT_EVERY
-from azure_batch_operator.reconcile.pool.scope import PoolView, number_of, some_nodes
+from azure_batch_operator.reconcile.pool.scope import PoolScope, PoolView, number_of, some_nodes
 from azure_batch_operator.reconcile.standard_plans import FORCE_HINT, deleting, still_there
 from azure_batch_operator.reconcile.status import Verdict, carry_over
 from azure_batch_operator.words import listed
@@ -29,25 +26,19 @@ def orphaned(resource: Resource) -> Plan | None:
     return Plan(finalizer="remove", unconfirmed=Unconfirmed.DETACHED, events=events)
 
 
-def delete(
-    resource: Resource,
-    view: PoolView,
-    remote: Mapping[str, Any] | Absent,
-    cluster: str,
-    now: float,
-    others: Others = NO_OTHERS,
-) -> Plan:
+def delete(scope: PoolScope) -> Plan:
     """Delete the pool and what it has replaced, wait until they are gone, and let the object go."""
+    resource, view, now, remote = scope.resource, scope.view, scope.now, scope.remote
     if not isinstance(remote, Absent):
-        left = policy.left_alone(resource, remote, Table.POOLS, cluster, others)
+        left = policy.left_alone(resource, remote, Table.POOLS, scope.cluster, scope.others)
         if left is not None:
             what = f"pool{'s' if len(view.leaving) > 1 else ''} {listed(map(repr, view.leaving))}"
             return still_there(resource, what, now) if view.leaving else left
-    here = [] if isinstance(remote, Absent) else [remote]
-    alive = [each for each in (*here, *view.older) if each.get("state") != "deleting"]
+    here = [] if scope.pool is None else [scope.pool]
+    alive = [pool for pool in (*here, *view.older) if not pool.is_deleting]
     if not alive:
         gone = not here and not view.leaving
-        stay = tuple(Absence(Table.POOLS, str(each["id"]), stranger=Evidence.of(each)) for each in view.staying)
+        stay = tuple(Absence(Table.POOLS, pool.id, stranger=Evidence.of(pool)) for pool in view.staying)
         unlisted = view.unlisted or (() if stay else (resource.remote_id,))
         confirm = (*(Absence(Table.POOLS, id) for id in unlisted), *stay)
         return (
@@ -55,7 +46,7 @@ def delete(
             if gone
             else still_there(resource, f"pool {pool_recreate.id_in_use(resource)!r}", now)
         )
-    id = str(alive[0]["id"])
+    id = alive[0].id
     what = f"pool {id!r}"
     idle = None
     seen = view.history.busy if here and alive[0] is here[0] else view.older_busy

@@ -7,12 +7,12 @@ that the account supports for the image.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from azure_batch_operator.api.pool import PoolSpec
+from azure_batch_operator.batch.pool_wire import Pool
 from azure_batch_operator.reconcile.pool import formulas as pool_formulas
-from azure_batch_operator.reconcile.wire_equality import same
 from azure_batch_operator.words import counted, listed
 
 TARGETS = ("targetDedicatedNodes", "targetLowPriorityNodes")
@@ -28,10 +28,11 @@ class Fixed:
     dedicated: int | None
     low_priority: int | None
 
-    def over(self, remote: Mapping[str, Any]) -> dict[str, int]:
+    def over(self, pool: Pool) -> dict[str, int]:
         """Both targets, those that are left alone as in Azure Batch."""
+        found = targets_of(pool)
         wanted = zip(TARGETS, (self.dedicated, self.low_priority), strict=True)
-        return {name: int(remote.get(name, 0)) if number is None else number for name, number in wanted}
+        return {name: found[name] if number is None else number for name, number in wanted}
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class Formula:
 
 
 Size = Fixed | Formula
+
+
+def targets_of(pool: Pool) -> dict[str, int]:
+    """Both targets of a pool, by their names in bodies."""
+    return dict(zip(TARGETS, (pool.target_dedicated_nodes, pool.target_low_priority_nodes), strict=True))
 
 
 def size_of(spec: Mapping[str, Any]) -> Size:
@@ -100,13 +106,11 @@ class Image:
     problem: str | None = None
 
 
-def image_of(
-    spec: Mapping[str, Any], remote: Mapping[str, Any] | None, images: Sequence[Mapping[str, Any]] | None
-) -> Image | None:
+def image_of(spec: Mapping[str, Any], kept: Image | None, images: Sequence[Mapping[str, Any]] | None) -> Image | None:
     """Choose the node agent, and look up the support of the image.
 
     Args:
-        remote: the pool, if there is one; its node agent is kept as long as its image is.
+        kept: the node agent of the pool, if it has the image already (`changes.kept_image`).
         images: what the account supports; None if that is not known yet.
 
     Returns:
@@ -116,19 +120,17 @@ def image_of(
     reference, agent = machine.get("imageReference") or {}, machine.get("nodeAgentSKUId")
     if not reference.get("publisher"):
         return Image()
-    present = (remote or {}).get("virtualMachineConfiguration") or {}
-    kept = agent is None and bool(present) and same("imageReference", reference, present.get("imageReference"))
     if images is None:
-        return Image(present.get("nodeAgentSKUId")) if kept else Image() if agent else None
-    fitting = [each for each in images if _is_of(each.get("imageReference") or {}, reference)]
-    end = next((str(each["batchSupportEndOfLife"]) for each in fitting if each.get("batchSupportEndOfLife")), None)
+        return kept if agent is None else Image() if agent else None
+    fitting = [image for image in images if _is_of(image.get("imageReference") or {}, reference)]
+    end = next((str(image["batchSupportEndOfLife"]) for image in fitting if image.get("batchSupportEndOfLife")), None)
     if agent is not None:
         return Image(None, end)
-    if kept:
-        return Image(present.get("nodeAgentSKUId"), end)
+    if kept is not None:
+        return replace(kept, end_of_life=end)
     if not fitting:
         return Image(problem=_unsupported(reference, images))
-    verified = [each for each in fitting if str(each.get("verificationType", "")).lower() == "verified"]
+    verified = [image for image in fitting if str(image.get("verificationType", "")).lower() == "verified"]
     return Image(str((verified or fitting)[0].get("nodeAgentSKUId") or ""), end)
 
 
@@ -140,12 +142,12 @@ def _is_of(supported: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
 
 
 def _unsupported(reference: Mapping[str, Any], images: Sequence[Mapping[str, Any]]) -> str:
-    name = " ".join(str(reference.get(each, "")) for each in ("publisher", "offer", "sku"))
-    offers = {str((each.get("imageReference") or {}).get("offer", "")).lower() for each in images}
+    name = " ".join(str(reference.get(member, "")) for member in ("publisher", "offer", "sku"))
+    offers = {str((image.get("imageReference") or {}).get("offer", "")).lower() for image in images}
     close = sorted(
-        str((each.get("imageReference") or {}).get("sku"))
-        for each in images
-        if str((each.get("imageReference") or {}).get("offer", "")).lower() == str(reference.get("offer", "")).lower()
+        str((image.get("imageReference") or {}).get("sku"))
+        for image in images
+        if str((image.get("imageReference") or {}).get("offer", "")).lower() == str(reference.get("offer", "")).lower()
     )
     hint = (
         f"; of this offer it supports {listed(close[:5])}"

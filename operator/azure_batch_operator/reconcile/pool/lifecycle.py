@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.pool_wire import Pool
 from azure_batch_operator.reconcile import applied, ownership
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile import secret_versions as pool_values
@@ -21,12 +22,12 @@ from azure_batch_operator.reconcile.pool import nodes as pool_nodes
 from azure_batch_operator.reconcile.pool import recreate as pool_recreate
 from azure_batch_operator.reconcile.pool import status as pool_status
 from azure_batch_operator.reconcile.pool import update as pool_update
-from azure_batch_operator.reconcile.pool.changes import Changes, changes, with_note
+from azure_batch_operator.reconcile.pool.changes import Changes, changes, kept_image, with_note
 from azure_batch_operator.reconcile.pool.cost import Cost, cost
 from azure_batch_operator.reconcile.pool.desired import TARGETS, Image, body_of, image_of, size_of
 from azure_batch_operator.reconcile.pool.nodes import Remediation
 from azure_batch_operator.reconcile.pool.scale import ask_again_in, scale
-from azure_batch_operator.reconcile.pool.scope import PoolScope, PoolView, Step, steady
+from azure_batch_operator.reconcile.pool.scope import PoolScope, PoolView, Step
 from azure_batch_operator.reconcile.secret_versions import MISSING_LOOKED_AT_EVERY
 from azure_batch_operator.reconcile.standard_plans import finalizer_on, waiting, with_event
 from azure_batch_operator.reconcile.status import Verdict, carry_over, pick, status
@@ -50,7 +51,7 @@ def _deleted(scope: PoolScope) -> Plan | None:
     """The object is being deleted: so is its pool."""
     if not scope.resource.deleting or scope.remote is Absent.UNKNOWN:
         return None
-    return pool_delete.delete(scope.resource, scope.view, scope.remote, scope.cluster, scope.now, scope.others)
+    return pool_delete.delete(scope)
 
 
 def _absent(scope: PoolScope) -> Plan | None:
@@ -65,10 +66,11 @@ def _claimed(scope: PoolScope) -> Plan | None:
 
 def _alive(scope: PoolScope) -> Plan | None:
     """The pool is there, and ours."""
-    remote = scope.remote
-    if isinstance(remote, Absent):
+    remote, pool = scope.remote, scope.pool
+    if isinstance(remote, Absent) or pool is None:
         return None
-    return policy.with_adoption(_converge(scope, remote), scope.resource, remote, scope.cluster, scope.others)
+    found = _converge(scope, remote, pool)
+    return policy.with_adoption(found, scope.resource, remote, scope.cluster, scope.others)
 
 
 STEPS: tuple[Callable[[PoolScope], Plan | None], ...] = (
@@ -106,77 +108,74 @@ def _create(scope: PoolScope) -> Plan:
     return with_event(resource, Plan("add", (call,), status=shown), verdict)
 
 
-def _converge(scope: PoolScope, remote: Mapping[str, Any]) -> Plan:
+def _converge(scope: PoolScope, remote: Mapping[str, Any], pool: Pool) -> Plan:
     resource, view, now = scope.resource, scope.view, scope.now
-    image = image_of(resource.spec, remote, view.images)
+    image = image_of(resource.spec, kept_image(resource.spec, remote), view.images)
     size = size_of(resource.spec)
-    nodes = pool_nodes.plan_remediation(resource, view, remote, now)
-    step, found = _step(scope, remote, image, nodes.hold)
+    nodes = pool_nodes.plan_remediation(resource, view, pool, now)
+    step, found = _step(scope, remote, pool, image, nodes.hold)
     if step is not None and step.calls and step is not nodes.hold:
         # One change of the pool at a time; the nodes' turn comes when it is done, and till then what was done is kept.
         nodes = Remediation(fields=resource.status)
-    estimate = _cost(resource, view, remote)
-    more = pool_status.conditions(resource, remote, view, image, estimate, now)
-    if (held_up := pool_update.held_up(resource.spec, found, remote)) is not None:
+    estimate = _cost(resource, view, pool)
+    more = pool_status.conditions(resource, pool, view, image, estimate, now)
+    if (held_up := pool_update.held_up(resource.spec, found, pool)) is not None:
         more["UpdatePending"] = (True, "WaitingForEmptyPool", held_up)
     more |= applied.cannot_be_unset(found.stuck, resource.key.kind)
     if step is None or step.quiet:
-        verdict = pool_status.verdict_at_rest(resource, size, remote, view, more, found.names)
+        verdict = pool_status.verdict_at_rest(resource, size, pool, view, more, found.names)
     else:
         verdict = pool_status.verdict_of_step(step, more)
     verdict = pool_values.told(verdict, found.unread)
     shown = pool_status.shown(
-        scope, remote, size, verdict,
+        scope, pool, size, verdict,
         pendingChanges=found.names or None,
         reachedGeneration=_reached(resource, verdict, step),
         imageEndOfLife=image.end_of_life if image else None,
-        replaces=[str(each["id"]) for each in (*view.older, *view.staying)][:10] or None,
+        replaces=[former.id for former in (*view.older, *view.staying)][:10] or None,
         estimatedCostPerHour=estimate.per_hour if estimate else None,
         **{name: nodes.fields.get(name) for name in ("remediations", "nodesWithOldStartTask")},
     )  # fmt: skip
     drift = _drift(resource, view, step, now)
     look = MISSING_LOOKED_AT_EVERY if found.unread else _VALUES_LOOKED_AT_EVERY if view.values.taken else None
-    waits = [
-        each
-        for each in (step and step.requeue_after, nodes.requeue_after, ask_again_in(view, remote, now), look)
-        if each
-    ]
+    asked = step.requeue_after if step else None
+    waits = (asked, nodes.requeue_after, ask_again_in(view, pool, now), look)
     result = Plan(
         finalizer=finalizer_on(resource),
         calls=(*(step.calls if step else ()), *nodes.calls),
         status=shown,
         events=(*_drift_notice(drift), *pool_status.events(resource, more), *nodes.events),
-        requeue_after=min(waits, default=None),
+        requeue_after=min((seconds for seconds in waits if seconds), default=None),
         drift=drift,
     )
     return with_event(resource, result, verdict)
 
 
-def _cost(resource: Resource, view: PoolView, remote: Mapping[str, Any]) -> Cost | None:
+def _cost(resource: Resource, view: PoolView, pool: Pool) -> Cost | None:
     if view.prices is None:
         return None
-    return cost(resource.spec["pricesFrom"], view.prices, remote, view.counts)
+    return cost(resource.spec["pricesFrom"], view.prices, pool, view.counts)
 
 
 def _step(
-    scope: PoolScope, remote: Mapping[str, Any], image: Image | None, hold: Step | None
+    scope: PoolScope, remote: Mapping[str, Any], pool: Pool, image: Image | None, hold: Step | None
 ) -> tuple[Step | None, Changes]:
     """The next step, and what is still to be changed; `hold` is what the care for nodes needs first."""
     resource, view, now = scope.resource, scope.view, scope.now
-    id, spec = str(remote["id"]), resource.spec
+    spec = resource.spec
     agent = image.agent if image else None
     found = changes(
         spec, agent, remote, view.accepted, view.values, without_image=image is None or image.problem is not None
     )
-    if not view.update_refused and (step := pool_update.change(id, found, view, remote)) is not None:
+    if not view.update_refused and (step := pool_update.change(pool, remote, found, view)) is not None:
         # The operator's own note on a pool that is as wanted is nothing to tell.
         return replace(step, quiet=found.note_alone and pool_status.was_ready(resource)), found
-    if (step := pool_recreate.recreate(resource, found, agent, view, remote, scope.cluster)) is not None:
+    if (step := pool_recreate.recreate(resource, found, agent, view, pool, scope.cluster)) is not None:
         return step, found
     dry = pool_recreate.clear(view, now)
     if dry is not None and dry.calls:
         return dry, found
-    if (step := pool_update.drain(id, spec, found, view, remote, now)) is not None:
+    if (step := pool_update.drain(spec, found, view, pool, now)) is not None:
         return step, found
     if hold is not None:
         return hold, found
@@ -184,11 +183,11 @@ def _step(
         pool_nodes.removed_lately(resource, view, now)
         and resource.status.get("observedGeneration") == resource.generation
     )
-    if leaving and not steady(remote):
+    if leaving and not pool.is_steady:
         # What is under way is the leaving of nodes that were removed: it is not stopped to bring others.
         return Step((), "Resizing", "Resizing", "removing nodes"), found
     options = pick(spec, ("resizeTimeout", "nodeDeallocationOption"))
-    step = scale(id, size_of(spec), options, view, remote, now)
+    step = scale(pool.id, size_of(spec), options, view, pool, now)
     if step is None and image is not None and image.problem is not None:
         step = Step((), "Stalled", "ImageNotSupported", image.problem, stalled=True)
     return step or dry, found

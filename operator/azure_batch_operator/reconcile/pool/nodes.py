@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.pool_wire import Pool
 from azure_batch_operator.batch.wire import Node, NodeError, TaskFailure
 from azure_batch_operator.reconcile.applied import fingerprint
 from azure_batch_operator.reconcile.observed import ObservedNode
@@ -22,9 +23,7 @@ from azure_batch_operator.reconcile.pool.scope import (
     PoolView,
     Step,
     number_of,
-    scaled_by_formula,
     some_nodes,
-    steady,
 )
 from azure_batch_operator.reconcile.status import seconds_since
 
@@ -100,7 +99,7 @@ def _log(resource: Resource, view: PoolView, now: float) -> tuple[list[Mapping[s
     return kept(told), kept(fresh)
 
 
-def plan_remediation(resource: Resource, view: PoolView, remote: Mapping[str, Any], now: float) -> Remediation:
+def plan_remediation(resource: Resource, view: PoolView, pool: Pool, now: float) -> Remediation:
     """Decide what to do about nodes, as far as the limit allows.
 
     What is noted in the status is what the service has answered, so it comes from `view.history` one pass after the call.
@@ -114,13 +113,12 @@ def plan_remediation(resource: Resource, view: PoolView, remote: Mapping[str, An
     due, pause = _due(_cases(resource, policy, view, log, now), log, now)
     cases = due[:budget]
     removals = [case for case in cases if case.action == "Remove"]
-    pool_id = str(remote["id"])
     hold = None
-    if removals and (scaled_by_formula(remote) or not steady(remote)):
-        hold = _make_way(pool_id, remote, len(removals))
+    if removals and (pool.enable_auto_scale or not pool.is_steady):
+        hold = _make_way(pool, len(removals))
     elif removals:
-        hold = _remove(pool_id, removals, remote)
-    calls = tuple(_restart(pool_id, case) for case in cases if case.action in _RESTARTS)
+        hold = _remove(pool, removals)
+    calls = tuple(_restart(pool.id, case) for case in cases if case.action in _RESTARTS)
     fields = {
         "remediations": log[-_MAX_KEPT:] if news else told or None,
         "nodesWithOldStartTask": len(view.outdated) or None,
@@ -239,24 +237,24 @@ def _same(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
     return all(one.get(name) == other.get(name) for name in names)
 
 
-def _make_way(id: str, remote: Mapping[str, Any], number: int) -> Step:
+def _make_way(pool: Pool, number: int) -> Step:
     """Nodes are removed from a steady pool of fixed size only (docs/azure-batch.md#pools); a formula is switched off for that."""
-    off = Call("disable_pool_auto_scale", Table.POOLS, id, evidence=Evidence.of(remote))
-    calls = (off,) if scaled_by_formula(remote) else ()
+    off = Call("disable_pool_auto_scale", Table.POOLS, pool.id, evidence=Evidence.of(pool))
+    calls = (off,) if pool.enable_auto_scale else ()
     message = (
         f"{some_nodes(number)} cannot run tasks and will be removed as soon as the pool is steady and has a fixed size"
     )
     return Step(calls, "Remediating", "RemovingNodes", message)
 
 
-def _remove(id: str, cases: Sequence[_Case], remote: Mapping[str, Any]) -> Step:
+def _remove(pool: Pool, cases: Sequence[_Case]) -> Step:
     call = Call(
         "remove_nodes",
         Table.POOLS,
-        id,
+        pool.id,
         body={"nodeList": [case.node.id for case in cases]},
-        if_match=remote.get("eTag"),
-        evidence=replace(Evidence.of(remote), nodes=tuple((case.entry["node"], case.entry["since"]) for case in cases)),
+        if_match=pool.etag,
+        evidence=replace(Evidence.of(pool), nodes=tuple((case.entry["node"], case.entry["since"]) for case in cases)),
         nodes=tuple(case.entry for case in cases),
     )
     return Step((call,), "Remediating", "RemovingNodes", f"removing {some_nodes(len(cases))} that cannot run tasks")

@@ -10,12 +10,12 @@ id in the status: the service refuses an id that is taken, but not a second pool
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import count
-from typing import Any
 
 from azure_batch_operator.api.base import RECONCILE_POLICY
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.pool_wire import Pool
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.ownership import LONGEST_ID
 from azure_batch_operator.reconcile.plan import Call, Evidence, Table
@@ -55,26 +55,24 @@ def ids_once_used(resource: Resource) -> tuple[str, ...]:
     return tuple({id.lower(): id for id in shown if ownership.has_id(resource, id)}.values())
 
 
-def in_use(owned: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any] | None, list[Mapping[str, Any]]]:
+def in_use(owned: Sequence[Pool]) -> tuple[Pool | None, list[Pool]]:
     """The pool in use among those of one object, and the others, oldest first; those that are being deleted are none of both."""
-    alive = sorted(
-        (pool for pool in owned if pool.get("state") != "deleting"), key=lambda pool: moment(pool, "creationTime")
-    )
+    alive = sorted((pool for pool in owned if not pool.is_deleting), key=lambda pool: moment(pool.creation_time))
     return (alive[-1], alive[:-1]) if alive else (None, [])
 
 
-def stays(resource: Resource, pool: Mapping[str, Any]) -> bool:
+def stays(resource: Resource, pool: Pool) -> bool:
     """Whether a pool that is replaced is not deleted: it was there before its object, and nobody said `manage` on the object."""
     return ownership.adopted(pool) and resource.annotations.get(RECONCILE_POLICY) != "manage"
 
 
 def recreate(
-    resource: Resource, found: Changes, agent: str | None, view: PoolView, remote: Mapping[str, Any], cluster: str
+    resource: Resource, found: Changes, agent: str | None, view: PoolView, pool: Pool, cluster: str
 ) -> Step | None:
     """Make the new pool."""
     if not found.empty or not found.asked or resource.spec.get("updateStrategy") != "Recreate":
         return None
-    owned = [*view.leaving, *(str(each["id"]) for each in (remote, *view.older))]
+    owned = [*view.leaving, *(known.id for known in (pool, *view.older))]
     names, id = listed(found.empty), next_id(resource, owned)
     if view.next_taken:
         message = (
@@ -86,8 +84,8 @@ def recreate(
     body = with_note(body, resource.spec, view.values)
     call = Call("create_pool", Table.POOLS, id, body=body, digests=view.values.digests)
     message = f"pool {id!r} is being created, because {names} cannot be changed while the pool has nodes"
-    if stays(resource, remote):
-        message += f"; pool {remote['id']!r} was adopted, so it stays in Azure Batch"
+    if stays(resource, pool):
+        message += f"; pool {pool.id!r} was adopted, so it stays in Azure Batch"
     # Nobody asks for news of the new id before it is seen.
     return Step((call,), "Replacing", "Replacing", message, requeue_after=_LOOK_AGAIN)
 
@@ -96,7 +94,7 @@ def clear(view: PoolView, now: float) -> Step | None:
     """Delete the oldest pool that runs dry, as soon as no job is on it and no job schedule names it."""
     if not view.older:
         return None
-    id = str(view.older[0]["id"])
+    id = view.older[0].id
     jobs = None if view.jobs_on is None else view.jobs_on.get(id.lower(), ())
     if jobs is None:
         return Step(

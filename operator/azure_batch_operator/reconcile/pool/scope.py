@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.batch.wire import Node
+from azure_batch_operator.batch.pool_wire import AutoScaleRun, NodeCounts, NodeState, Pool
+from azure_batch_operator.batch.wire import Node, build
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.observed import ObservedNode
 from azure_batch_operator.reconcile.plan import Absent, Accepted, AccountView, Call, Remote
@@ -23,7 +25,7 @@ class PoolView:
 
     Attributes:
         remote: the pool in use as the last poll saw it.
-        counts: its item of `nodecounts`; None if there is none yet.
+        counts: its numbers of nodes; None if there are none yet.
         older: other pools of the same object, oldest first (`updateStrategy: Recreate`).
         older_busy: when and why lists last showed that the first of them is in use, so that it was not deleted.
         staying: other pools of the same object that were adopted, so that they are not deleted.
@@ -34,7 +36,7 @@ class PoolView:
         images: what the account supports; None if that is not known yet.
         accepted: what this process has changed by PATCH.
         values: what properties take from Secrets and ConfigMaps, and whether the pool has it.
-        evaluated: the formula that was tried last, and what it came to (an AutoScaleRun).
+        evaluated: the formula that was tried last, and what it came to.
         enabled: when this process has enabled a formula last, in seconds since the epoch.
         troubled: nodes that do not work, a bounded number.
         outdated: nodes that have run another start task than the spec's, as far as `startTaskUpdate` asks for it.
@@ -47,10 +49,10 @@ class PoolView:
     """
 
     remote: Remote = Absent.UNKNOWN
-    counts: Mapping[str, Any] | None = None
-    older: Sequence[Mapping[str, Any]] = ()
+    counts: NodeCounts | None = None
+    older: Sequence[Pool] = ()
     older_busy: tuple[float, str] | None = None
-    staying: Sequence[Mapping[str, Any]] = ()
+    staying: Sequence[Pool] = ()
     leaving: Sequence[str] = ()
     unlisted: Sequence[str] = ()
     next_taken: bool = False
@@ -58,7 +60,7 @@ class PoolView:
     images: Sequence[Mapping[str, Any]] | None = None
     accepted: Accepted | None = None
     values: ValueVersions = NO_VALUES
-    evaluated: tuple[str, Mapping[str, Any]] | None = None
+    evaluated: tuple[str, AutoScaleRun] | None = None
     enabled: float | None = None
     troubled: Sequence[ObservedNode] = ()
     outdated: Sequence[Node] = ()
@@ -93,6 +95,11 @@ class PoolScope:
         """The pool as the last poll saw it."""
         return self.view.remote
 
+    @cached_property
+    def pool(self) -> Pool | None:
+        """What is decided from of the pool; None if there is none to see."""
+        return None if isinstance(self.remote, Absent) else build(Pool, self.remote)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -117,21 +124,22 @@ class Step:
     properties: tuple[str, ...] = ()
 
 
-USABLE = ("idle", "running")
-ON_THE_WAY = ("creating", "starting", "waitingForStartTask", "rebooting", "reimaging", "upgradingOS")
-AWAY = ("preempted", "offline", "leavingPool", "deallocating", "deallocated")
-BROKEN = ("startTaskFailed", "unusable", "unknown")
+USABLE: tuple[NodeState, ...] = ("idle", "running")
+ON_THE_WAY: tuple[NodeState, ...] = (
+    "creating",
+    "starting",
+    "waitingForStartTask",
+    "rebooting",
+    "reimaging",
+    "upgradingOS",
+)
+AWAY: tuple[NodeState, ...] = ("preempted", "offline", "leavingPool", "deallocating", "deallocated")
+BROKEN: tuple[NodeState, ...] = ("startTaskFailed", "unusable", "unknown")
 
 
-def number_of(counts: Mapping[str, Any] | None, states: Sequence[str]) -> int:
-    """How many nodes are in these states, by the names of `nodecounts`."""
-    return sum(number_of_tier(counts, tier, states) for tier in ("dedicated", "lowPriority"))
-
-
-def number_of_tier(counts: Mapping[str, Any] | None, tier: str, states: Sequence[str]) -> int:
-    """The same among dedicated or among Spot (`lowPriority`) nodes."""
-    present = (counts or {}).get(tier) or {}
-    return sum(int(present.get(state, 0)) for state in states)
+def number_of(counts: NodeCounts | None, states: Sequence[NodeState]) -> int:
+    """How many nodes are in these states, dedicated and Spot together."""
+    return 0 if counts is None else sum(counts.number(state) for state in states)
 
 
 def some_nodes(number: int) -> str:
@@ -139,26 +147,6 @@ def some_nodes(number: int) -> str:
     return counted(number, "node")
 
 
-def present(remote: Mapping[str, Any]) -> int:
-    """How many nodes there are."""
-    return sum(int(remote.get(name, 0)) for name in ("currentDedicatedNodes", "currentLowPriorityNodes"))
-
-
-def targeted(remote: Mapping[str, Any]) -> int:
-    """How many nodes Azure Batch works towards."""
-    return sum(int(remote.get(name, 0)) for name in ("targetDedicatedNodes", "targetLowPriorityNodes"))
-
-
-def moment(resource: Mapping[str, Any], name: str) -> str:
+def moment(text: str | None) -> str:
     """A time of the service in a form that can be ordered: trailing zeros are dropped on the wire, so the Z must go, too."""
-    return str(resource.get(name, "")).rstrip("Z")
-
-
-def steady(remote: Mapping[str, Any]) -> bool:
-    """Whether the service is done with the last change of size."""
-    return remote.get("allocationState") == "steady"
-
-
-def scaled_by_formula(remote: Mapping[str, Any]) -> bool:
-    """Whether autoscale is on."""
-    return bool(remote.get("enableAutoScale"))
+    return (text or "").rstrip("Z")

@@ -9,7 +9,8 @@ from typing import Any
 
 from azure_batch_operator.api.base import POOL_LABEL
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.plan import Event
+from azure_batch_operator.batch.pool_wire import AutoScaleRun, NodeCounts, NodeState, Pool, PoolError
+from azure_batch_operator.reconcile.plan import Absent, Event
 from azure_batch_operator.reconcile.pool import nodes as pool_nodes
 from azure_batch_operator.reconcile.pool.cost import Cost
 from azure_batch_operator.reconcile.pool.desired import Fixed, Formula, Image, Size
@@ -24,11 +25,7 @@ from azure_batch_operator.reconcile.pool.scope import (
     PoolView,
     Step,
     number_of,
-    present,
-    scaled_by_formula,
     some_nodes,
-    steady,
-    targeted,
 )
 from azure_batch_operator.reconcile.reconcile_policy import HELD
 from azure_batch_operator.reconcile.status import Verdict, pick, status
@@ -41,6 +38,8 @@ _AUTO_SCALE = ("enableAutoScale", "autoScaleFormula", "autoScaleEvaluationInterv
 _WARNED_BEFORE = 90 * 86400.0
 """Seconds before the end of an image's support from which on it is warned of."""
 _LONGEST_TEXT = 4000
+_LASTING: tuple[NodeState, ...] = ("startTaskFailed", "unusable")
+"""States of nodes that `spec.nodeRemediation` is about."""
 
 Conditions = dict[str, tuple[bool, str, str]]
 
@@ -54,14 +53,14 @@ def verdict_of_step(step: Step, more: Conditions) -> Verdict:
 def verdict_at_rest(
     resource: Resource,
     size: Size,
-    remote: Mapping[str, Any],
+    pool: Pool,
     view: PoolView,
     more: Conditions,
     pending: Sequence[str],
 ) -> Verdict:
     """The verdict on a pool on which nothing is to be done, also while something waits until it has no nodes."""
-    verdict = _at_rest(resource, size, remote, view, more)
-    if steady(remote) and _useless(view):
+    verdict = _at_rest(resource, size, pool, view, more)
+    if pool.is_steady and _useless(view):
         verdict = _no_usable_nodes(resource, view, more)
     if not verdict.ready or "UpdatePending" not in more:
         return verdict
@@ -71,10 +70,10 @@ def verdict_at_rest(
     )
 
 
-def _at_rest(resource: Resource, size: Size, remote: Mapping[str, Any], view: PoolView, more: Conditions) -> Verdict:
-    counts, target = view.counts, wanted_nodes(size, remote)
+def _at_rest(resource: Resource, size: Size, pool: Pool, view: PoolView, more: Conditions) -> Verdict:
+    counts, target = view.counts, wanted_nodes(size, pool)
     usable, coming, broken = (number_of(counts, states) for states in (USABLE, ON_THE_WAY, BROKEN))
-    moving = not steady(remote)
+    moving = not pool.is_steady
     if isinstance(size, Formula):
         phase, message = ("Resizing", f"the formula targets {some_nodes(target)}") if moving else ("Steady", "")
         text = message or f"{usable} of {some_nodes(target)} usable"
@@ -86,7 +85,7 @@ def _at_rest(resource: Resource, size: Size, remote: Mapping[str, Any], view: Po
     if moving:
         message = f"resizing to {some_nodes(target)}, {usable} usable"
         return Verdict("Resizing", "Resizing", message, ready=False, trend="Reconciling", more=more)
-    there = present(remote)
+    there = pool.present
     # Nodes that start for the first time are part of becoming ready; later restarts of single nodes are not.
     seen = usable + broken + number_of(counts, AWAY)
     if not was_ready(resource) and (coming or seen < min(target, there)):
@@ -94,7 +93,7 @@ def _at_rest(resource: Resource, size: Size, remote: Mapping[str, Any], view: Po
         return Verdict("Starting", "NodesStarting", message, ready=False, trend="Reconciling", more=more)
     if "ResizeFailed" in more:
         message = f"{there} of {some_nodes(target)}: {more['ResizeFailed'][2]}"
-        if over(remote):
+        if over(pool):
             message = (
                 f"{some_nodes(there)} instead of {target}: nodes that were not removed in time are billed, and the operator "
                 "requests their removal again. Running tasks may block it: see resizeTimeout, nodeDeallocationOption. "
@@ -113,7 +112,7 @@ def _useless(view: PoolView) -> bool:
 def _no_usable_nodes(resource: Resource, view: PoolView, more: Conditions) -> Verdict:
     """Single nodes in trouble do not make a pool unready, but with none left nothing can run on it."""
     policy = resource.spec.get("nodeRemediation") or {}
-    lasting = [state for state in ("startTaskFailed", "unusable") if number_of(view.counts, (state,))]
+    lasting = [state for state in _LASTING if number_of(view.counts, (state,))]
     cared_for = all(pool_nodes.action_for(policy, state) != "None" for state in lasting)
     message = f"no node can take tasks: {more['NodesHealthy'][2]}"
     if cared_for:
@@ -129,14 +128,14 @@ def was_ready(resource: Resource) -> bool:
     return ready is not None and ready["status"] == "True" and ready.get("observedGeneration") == resource.generation
 
 
-def wanted_nodes(size: Size, remote: Mapping[str, Any]) -> int:
+def wanted_nodes(size: Size, pool: Pool) -> int:
     """How many nodes there should be in all: by the spec, and where that is silent as it is in Batch."""
-    return sum(size.over(remote).values()) if isinstance(size, Fixed) else targeted(remote)
+    return sum(size.over(pool).values()) if isinstance(size, Fixed) else pool.targeted
 
 
 def conditions(
     resource: Resource,
-    remote: Mapping[str, Any],
+    pool: Pool,
     view: PoolView,
     image: Image | None,
     estimate: Cost | None,
@@ -144,18 +143,18 @@ def conditions(
 ) -> Conditions:
     """The conditions beside Ready, Reconciling and Stalled."""
     more: Conditions = {}
-    errors = remote.get("resizeErrors") or () if steady(remote) else ()
+    errors = pool.resize_errors if pool.is_steady else ()
     if errors:
-        since = remote.get("allocationStateTransitionTime", "")
-        text = "; ".join(f"{error.get('code')}: {error.get('message')}" for error in errors)
-        more["ResizeFailed"] = (True, str(errors[0].get("code") or "ResizeFailed"), f"{text} (since {since})")
-    elif not steady(remote) and (known := resource.condition("ResizeFailed")) is not None and was_ready(resource):
+        since = pool.allocation_state_transition_time or ""
+        text = "; ".join(f"{error.code}: {error.message}" for error in errors)
+        more["ResizeFailed"] = (True, errors[0].code or "ResizeFailed", f"{text} (since {since})")
+    elif not pool.is_steady and (known := resource.condition("ResizeFailed")) is not None and was_ready(resource):
         # The service hides errors while it resizes; this one is being tried again.
         more["ResizeFailed"] = (True, known["reason"], known["message"])
-    if view.counts is not None and (targeted(remote) or present(remote)):
+    if view.counts is not None and (pool.targeted or pool.present):
         more["NodesHealthy"] = _nodes(view, resource.spec.get("nodeRemediation") or {})
-    if scaled_by_formula(remote) and (run := remote.get("autoScaleRun")):
-        more["AutoScaleHealthy"] = _auto_scale(remote, run, now)
+    if pool.enable_auto_scale and (run := pool.last_run) is not None:
+        more["AutoScaleHealthy"] = _auto_scale(pool, run, now)
     if image is not None and (ends := _ends_soon(image, now)):
         more["ImageSupported"] = (False, "ImageSupportEnds", ends)
     if estimate is not None and estimate.problem is not None:
@@ -174,10 +173,10 @@ def _nodes(view: PoolView, policy: Mapping[str, Any]) -> tuple[bool, str, str]:
     return False, "NodesInTrouble", text
 
 
-def _auto_scale(remote: Mapping[str, Any], run: Mapping[str, Any], now: float) -> tuple[bool, str, str]:
-    if error := run.get("error"):
-        return False, str(error.get("code") or "AutoScaleFailed"), f"{error_text(error)}; the pool keeps its size"
-    if steady(remote) and overdue(remote, now):
+def _auto_scale(pool: Pool, run: AutoScaleRun, now: float) -> tuple[bool, str, str]:
+    if error := run.error:
+        return False, error.code or "AutoScaleFailed", f"{error_text(error)}; the pool keeps its size"
+    if pool.is_steady and overdue(pool, now):
         return False, "AutoScaleStalled", "Azure Batch has not evaluated the formula for several intervals"
     return True, "Evaluated", "the formula is evaluated without errors"
 
@@ -205,40 +204,42 @@ def events(resource: Resource, more: Conditions) -> tuple[Event, ...]:
     return tuple(result)
 
 
-def _describe(counts: Mapping[str, Any] | None, states: tuple[str, ...]) -> str:
+def _describe(counts: NodeCounts | None, states: tuple[NodeState, ...]) -> str:
     return ", ".join(f"{number} {state}" for state in states if (number := number_of(counts, (state,))))
 
 
-def shown(scope: PoolScope, remote: Mapping[str, Any], size: Size, verdict: Verdict, **fields: Any) -> dict[str, Any]:
+def shown(scope: PoolScope, pool: Pool, size: Size, verdict: Verdict, **fields: Any) -> dict[str, Any]:
     """The whole status."""
     resource, account, view, now = scope.resource, scope.account, scope.view, scope.now
     counts = view.counts
-    by_tier = {
-        tier: {state: number for state, number in counts[tier].items() if number}
-        for tier in ("dedicated", "lowPriority")
-        if counts is not None and counts.get(tier, {}).get("total")
-    }
+    tiers = {} if counts is None else {"dedicated": counts.dedicated, "lowPriority": counts.low_priority}
+    by_tier = {tier: nodes.present for tier, nodes in tiers.items() if nodes.total}
     usable = number_of(counts, USABLE)
-    machine = remote.get("virtualMachineConfiguration") or {}
+    machine = pool.virtual_machine_configuration
+    body = {} if isinstance(scope.remote, Absent) else scope.remote
     return status(
         resource,
         verdict,
         now,
-        id=str(remote["id"]),
-        url=f"{account.url}/pools/{remote['id']}",
+        id=pool.id,
+        url=f"{account.url}/pools/{pool.id}",
         account=account.name,
         selector=f"{POOL_LABEL}={resource.uid}",
-        **pick(remote, _SHOWN),
-        nodeAgentSKUId=machine.get("nodeAgentSKUId"),
-        nodes=f"{usable}/{wanted_nodes(size, remote)}",
+        **pick(body, _SHOWN),
+        nodeAgentSKUId=machine.node_agent_sku_id if machine else None,
+        nodes=f"{usable}/{wanted_nodes(size, pool)}",
         nodeCounts=by_tier or None,
-        slots=_slots(resource, usable * int(remote.get("taskSlotsPerNode", 1)), view.slots_used),
-        resizeErrors=[pick(error, ("code", "message")) for error in (remote.get("resizeErrors") or ())[:10]] or None,
-        **(pick(remote, _AUTO_SCALE) if scaled_by_formula(remote) else {}),
-        autoScaleRun=_run(resource, remote),
+        slots=_slots(resource, usable * pool.task_slots_per_node, view.slots_used),
+        resizeErrors=[_error(error) for error in pool.resize_errors[:10]] or None,
+        **(pick(body, _AUTO_SCALE) if pool.enable_auto_scale else {}),
+        autoScaleRun=_run(resource, pool),
         nodesInTrouble=pool_nodes.shown(view.troubled),
         **fields,
     )
+
+
+def _error(error: PoolError) -> dict[str, str]:
+    return {name: text for name, text in (("code", error.code), ("message", error.message)) if text is not None}
 
 
 def _slots(resource: Resource, total: int, used: int | None) -> dict[str, int] | None:
@@ -249,22 +250,22 @@ def _slots(resource: Resource, total: int, used: int | None) -> dict[str, int] |
     return {"total": total} | ({} if known is None else {"used": min(int(known), total)})
 
 
-def _run(resource: Resource, remote: Mapping[str, Any]) -> dict[str, Any] | None:
+def _run(resource: Resource, pool: Pool) -> dict[str, Any] | None:
     """The last run of the formula, with the time since when it has come to the same, so that an idle pool writes nothing."""
-    run = remote.get("autoScaleRun")
-    if not run or not scaled_by_formula(remote):
+    run = pool.last_run
+    if run is None or not pool.enable_auto_scale:
         return None
-    told = {"results": str(run.get("results", ""))[:_LONGEST_TEXT]}
-    if error := run.get("error"):
-        told["error"] = error_text(error)[:_LONGEST_TEXT]
+    told = {"results": (run.results or "")[:_LONGEST_TEXT]}
+    if run.error:
+        told["error"] = error_text(run.error)[:_LONGEST_TEXT]
     before = resource.status.get("autoScaleRun") or {}
     if before and before.get("error") == told.get("error") and _decided(before) == _decided(told):
         return dict(before)
-    return {"timestamp": run.get("timestamp")} | told
+    return {"timestamp": run.timestamp} | told
 
 
 def _decided(run: Mapping[str, Any]) -> list[str]:
     """What a run has decided: its other variables, such as the time of day or a share of samples, differ from run to run."""
     return [
-        each for each in str(run.get("results", "")).split(";") if each.startswith(("$Target", "$NodeDeallocation"))
+        part for part in str(run.get("results", "")).split(";") if part.startswith(("$Target", "$NodeDeallocation"))
     ]

@@ -13,67 +13,53 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from azure_batch_operator.batch.pool_wire import Pool
 from azure_batch_operator.reconcile.plan import Call
 from azure_batch_operator.reconcile.pool.changes import Changes, first_of_removal, patch, without_start_task
 from azure_batch_operator.reconcile.pool.desired import Fixed
 from azure_batch_operator.reconcile.pool.scale import over, scale
-from azure_batch_operator.reconcile.pool.scope import (
-    PoolView,
-    Step,
-    number_of,
-    present,
-    scaled_by_formula,
-    steady,
-    targeted,
-)
+from azure_batch_operator.reconcile.pool.scope import PoolView, Step, number_of
 from azure_batch_operator.words import listed
 
 
-def change(id: str, found: Changes, view: PoolView, remote: Mapping[str, Any]) -> Step | None:
-    """The step for what can be changed at any time."""
+def change(pool: Pool, remote: Mapping[str, Any], found: Changes, view: PoolView) -> Step | None:
+    """The step for what can be changed at any time; `remote` is the body of the pool."""
     members = dict(first_of_removal(found) if found.remove_start_task else found.now)
-    if found.empty and is_empty(remote):
+    if found.empty and pool.is_empty:
         members |= found.empty
         members["metadata"] = list(found.note)
     if members:
-        return _updating([*members], patch(id, members, remote, view.values.digests), found, view)
+        return _updating([*members], patch(pool.id, members, remote, view.values.digests), found, view)
     if found.remove_start_task:
-        return _updating(["startTask"], without_start_task(id, found, remote), found, view)
+        return _updating(["startTask"], without_start_task(pool.id, found, remote), found, view)
     return None
 
 
-def held_up(spec: Mapping[str, Any], found: Changes, remote: Mapping[str, Any]) -> str | None:
+def held_up(spec: Mapping[str, Any], found: Changes, pool: Pool) -> str | None:
     """What waits until the pool has no nodes, and how to bring that about; None if nothing does."""
     # What somebody else has changed was changed without nodes: nobody's work is interrupted for it.
-    if not found.empty or is_empty(remote) or (found.asked and spec.get("updateStrategy", "WhenEmpty") != "WhenEmpty"):
+    if not found.empty or pool.is_empty or (found.asked and spec.get("updateStrategy", "WhenEmpty") != "WhenEmpty"):
         return None
     return (
         f"{listed(found.empty)} can be changed only in a pool without nodes. "
-        f"Nodes now: {max(present(remote), targeted(remote))}. Scale to 0, or set spec.updateStrategy to Drain or Recreate"
+        f"Nodes now: {max(pool.present, pool.targeted)}. Scale to 0, or set spec.updateStrategy to Drain or Recreate"
     )
 
 
-def drain(
-    id: str, spec: Mapping[str, Any], found: Changes, view: PoolView, remote: Mapping[str, Any], now: float
-) -> Step | None:
+def drain(spec: Mapping[str, Any], found: Changes, view: PoolView, pool: Pool, now: float) -> Step | None:
     """The step towards a pool without nodes, for what needs one."""
     if not found.empty or not found.asked or spec.get("updateStrategy") != "Drain":
         return None
     names = listed(found.empty)
-    nodes, running = present(remote), number_of(view.counts, ("running",))
+    nodes, running = pool.present, number_of(view.counts, ("running",))
     options = {"nodeDeallocationOption": "taskcompletion"}
-    if spec.get("resizeTimeout") and not scaled_by_formula(remote):
+    if spec.get("resizeTimeout") and not pool.enable_auto_scale:
         options |= {"resizeTimeout": spec["resizeTimeout"]}
-    step = scale(id, Fixed(0, 0), options, view, remote, now)
+    step = scale(pool.id, Fixed(0, 0), options, view, pool, now)
     message = f"draining nodes to change {names}: {nodes} left, {running} of them with running tasks"
-    if steady(remote) and over(remote):
+    if pool.is_steady and over(pool):
         message += ". They were not removed within resizeTimeout; their removal is requested again"
     return Step(step.calls if step else (), "Draining", "Draining", message)
-
-
-def is_empty(remote: Mapping[str, Any]) -> bool:
-    """Whether the service would take a change that needs a pool without nodes."""
-    return steady(remote) and not present(remote) and not targeted(remote)
 
 
 def _updating(names: list[str], call: Call, found: Changes, view: PoolView) -> Step:

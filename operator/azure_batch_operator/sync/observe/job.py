@@ -157,8 +157,9 @@ def _pool(context: Context, job: Resource, session: Session | None, remote: Remo
     if session is None or not here:
         return view
     counts: Counter[str] = Counter()
-    for tier in ("dedicated", "lowPriority"):
-        counts.update((session.mirror.node_counts.get(here.lower()) or {}).get(tier) or {})
+    if (known := session.mirror.node_counts.get(here.lower())) is not None:
+        counts.update(known.dedicated.present)
+        counts.update(known.low_priority.present)
     named = pool_id(remote) if isinstance(remote, Mapping) else None
     other = foreign(context, job, session, named) if named else None
     # Notes are only of pools that a BatchPool stands for.

@@ -10,6 +10,7 @@ from typing import Any
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.pool_wire import Pool
 from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile.job.lifecycle import is_active
@@ -65,9 +66,9 @@ def _unseen(pools: RemoteTable[Mapping[str, Any]], base: str, others: Sequence[s
     return pools.get(base) is Absent.UNKNOWN or any(pools.pending(id) for id in (*others, family))
 
 
-def _others(resource: Resource, owned: Sequence[Mapping[str, Any]]) -> list[str]:
+def _others(resource: Resource, owned: Sequence[Pool]) -> list[str]:
     """Ids (lower case) of the pools of an object but the one that is named like it."""
-    return sorted({str(pool["id"]).lower() for pool in owned} - {resource.remote_id.lower()})
+    return sorted({pool.id.lower() for pool in owned} - {resource.remote_id.lower()})
 
 
 def _leaves_when_idle(resource: Resource) -> bool:
@@ -75,7 +76,7 @@ def _leaves_when_idle(resource: Resource) -> bool:
 
 
 def _subscription(
-    context: Context, session: Session, resource: Resource, owned: Sequence[Mapping[str, Any]], view: PoolView
+    context: Context, session: Session, resource: Resource, owned: Sequence[Pool], view: PoolView
 ) -> Subscription:
     others = {*_others(resource, owned), id_in_use(resource).lower()} - {resource.remote_id.lower()}
     known = None
@@ -94,16 +95,16 @@ def _watched_start_task(resource: Resource) -> Mapping[str, Any] | None:
     return resource.spec.get("startTask") if resource.spec.get("startTaskUpdate") == "Reboot" else None
 
 
-def _view(context: Context, session: Session, resource: Resource, owned: Sequence[Mapping[str, Any]]) -> PoolView:
+def _view(context: Context, session: Session, resource: Resource, owned: Sequence[Pool]) -> PoolView:
     mirror, base = session.mirror, resource.remote_id
     ids = _others(resource, owned)
     _, replaced = in_use(owned)
     older = [pool for pool in replaced if not stays(resource, pool)]
-    leaving = [str(pool["id"]) for pool in owned if pool.get("state") == "deleting"]
+    leaving = [pool.id for pool in owned if pool.is_deleting]
     leaves_when_idle = _leaves_when_idle(resource)
     jobs_on = _jobs_on(session) if older or leaves_when_idle else None
     remote = pool_in_use(context, session, resource)
-    following = next_id(resource, (str(pool["id"]) for pool in owned))
+    following = next_id(resource, (pool.id for pool in owned))
     if _recreates(resource) and _unseen(mirror.pools, base, ids, following):
         remote = Absent.UNKNOWN
     id = (id_in_use(resource) if isinstance(remote, Absent) else str(remote["id"])).lower()
@@ -117,7 +118,7 @@ def _view(context: Context, session: Session, resource: Resource, owned: Sequenc
     return PoolView(
         remote=remote,
         older=older,
-        older_busy=_busy(session, str(older[0]["id"])) if older else None,
+        older_busy=_busy(session, older[0].id) if older else None,
         staying=[pool for pool in replaced if stays(resource, pool)],
         leaving=leaving,
         unlisted=[id for id in ids_once_used(resource) if isinstance(mirror.pools.brief(id), Absent)],

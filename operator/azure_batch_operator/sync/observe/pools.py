@@ -7,6 +7,7 @@ from typing import Any
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.batch.pool_wire import Pool
 from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.job.scope import IN_OTHER_ACCOUNT, NO_POOL, NOT_ALLOWED, TargetPoolView
 from azure_batch_operator.reconcile.plan import Absent, Remote
@@ -106,7 +107,7 @@ def batch_pool(context: Context, resource: Resource, session: Session | None, na
     return TargetPoolView(str(remote["id"]))
 
 
-def pools_of(context: Context, session: Session, pool: Resource) -> list[Mapping[str, Any]]:
+def pools_of(context: Context, session: Session, pool: Resource) -> list[Pool]:
     """All pools in Azure Batch that are a BatchPool's, those that its namesake in a lost cluster owned included."""
     found = list(session.mirror.pools_of.get(ownership.Owned.by(context.cluster, pool), ()))
     if context.others.lost:
@@ -116,7 +117,7 @@ def pools_of(context: Context, session: Session, pool: Resource) -> list[Mapping
             if owner.name == pool.key.name and owner.cluster in context.others.lost
             for candidate in pools
         ]
-    unique = {str(candidate["id"]).lower(): candidate for candidate in found}
+    unique = {candidate.id.lower(): candidate for candidate in found}
     return [
         candidate for candidate in unique.values() if adoption.ours(candidate, pool, context.cluster, context.others)
     ]
@@ -133,4 +134,4 @@ def pool_in_use(context: Context, session: Session, pool: Resource, *, brief: bo
     current, _ = in_use(pools_of(context, session, pool))
     if current is None or mirror.pools.first:
         return get(id_in_use(pool))
-    return get(str(current["id"]))
+    return get(current.id)

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError
+from azure_batch_operator.batch.pool_wire import NodeState
 from azure_batch_operator.batch.wire import Node, build
 from azure_batch_operator.reconcile.observed import ObservedNode
 from azure_batch_operator.reconcile.pool.scope import number_of
@@ -16,7 +17,7 @@ from azure_batch_operator.sync.mirror import Interest, Mirror, PoolNotes
 from azure_batch_operator.sync.polls.base import TAIL_BYTES, TAIL_LINES, News, Poll, clock, options, tail_of
 from azure_batch_operator.sync.polls.steps import Scope, Step, keys_of
 
-_TROUBLE = {
+_TROUBLE: dict[NodeState, str] = {
     "startTaskFailed": "starttaskfailed",
     "unusable": "unusable",
     "unknown": "unknown",

@@ -15,6 +15,8 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from azure_batch_operator.batch import BatchClient, BatchError, NotFoundError
+from azure_batch_operator.batch.pool_wire import NodeCounts, Pool
+from azure_batch_operator.batch.wire import build
 from azure_batch_operator.reconcile.account.problems import judges_account
 from azure_batch_operator.reconcile.ownership import Owned, Owner, owner_of
 from azure_batch_operator.reconcile.plan import Absent
@@ -49,17 +51,17 @@ class PoolPoll(Poll):
         wanted = self._wanted()
         pools = await self._pools(wanted)
         pools += await self._not_listed({str(pool["id"]).lower() for pool in pools}, wanted)
-        counts: dict[str, Mapping[str, Any]] = {}
+        counts: dict[str, NodeCounts] = {}
         if interest or self._interest.jobs:
-            listed = self._client.pools.list_node_counts(**options())
-            counts = {id: counts async for counts in listed if (id := str(counts["poolId"]).lower()) in wanted}
+            listed = self._client.pools.list_node_counts(**options()).of(NodeCounts)
+            counts = {id: counts async for counts in listed if (id := counts.pool_id.lower()) in wanted}
         before, self._mirror.node_counts = self._mirror.node_counts, counts
         told = interest.keys() if table.first else ()
         known = {id: table.get(id) for id in interest}
-        owners: defaultdict[Owned, list[Mapping[str, Any]]] = defaultdict(list)
+        owners: defaultdict[Owned, list[Pool]] = defaultdict(list)
         for pool in pools:
             if (owner := _owner(pool)) is not None:
-                owners[owner.object].append(pool)
+                owners[owner.object].append(build(Pool, _brief(pool)))
         self._mirror.pools_of = owners
         whole = [pool for pool in pools if str(pool["id"]).lower() in self._whole]
         briefs = {id: pool for pool in pools if (id := str(pool["id"]).lower()) not in self._whole}
@@ -140,7 +142,7 @@ class PoolPoll(Poll):
         whole = self._whole.get(str(pool["id"]).lower())
         if whole is None:
             return _brief(pool)
-        if moment(whole, "lastModified") > moment(pool, "lastModified"):
+        if moment(whole.get("lastModified")) > moment(pool.get("lastModified")):
             return whole  # changed between the two lists
         return {name: value for name, value in whole.items() if name not in _MOVING} | dict(pool)
 
