@@ -24,7 +24,7 @@ from azure_batch_operator.batch import BatchClient, Credential, RetryPolicy, Sha
 from azure_batch_operator.batch.entra import client_certificate, client_secret
 
 OPERATION_WAY = (
-    "have the operator make the call: create a BatchOperation with listFiles or readFile (docs/batch-operations.md)"
+    "let the operator make the call: create a BatchOperation with listFiles or readFile (docs/batch-operations.md)"
 )
 
 _RETRY = RetryPolicy(attempts=4, base=0.2, cap=2.0, deadline=20.0)

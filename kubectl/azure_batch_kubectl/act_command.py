@@ -36,4 +36,4 @@ async def run(cluster: Cluster, action: Action, targets: tuple[str, ...]) -> Non
         else:
             click.echo(f"{kind.lower()}.{GROUP}/{name} {decided.said}")
     if failed:
-        raise FailureError(f"{failed} of {len(named)} objects are not changed")
+        raise FailureError(f"{failed} of {len(named)} objects were not changed")

@@ -22,8 +22,8 @@ _KINDS: Mapping[Action, tuple[Kind, ...]] = {
 _DONE: Mapping[Action, str] = {
     Action.SUSPEND: "suspended",
     Action.RESUME: "resumed",
-    Action.RETRY: "failed tasks are to run again",
-    Action.TERMINATE: "is to be terminated",
+    Action.RETRY: "failed tasks will run again",
+    Action.TERMINATE: "will be terminated",
 }
 _NO_SECOND_RUN = (
     "Azure Batch runs no task of a completed job again: create a new BatchJob with spec.retryOf, "
@@ -47,7 +47,7 @@ def check_kind(action: Action, kind: Kind) -> None:
     """
     if kind not in _KINDS[action]:
         known = " and ".join(f"{each} ({KINDS[each].short})" for each in _KINDS[action])
-        raise FailureError(f"{action} is not for {kind}: it is for {known}")
+        raise FailureError(f"{action} does not apply to a {kind}: use it for {known}")
 
 
 def ended(thing: Object) -> bool:
@@ -67,10 +67,10 @@ def change(action: Action, thing: Object, now: str) -> Change:
     kind, who = Kind(thing["kind"]), f"{thing['kind']} {objects.name(thing)}"
     if kind is Kind.TASK and action is Action.RETRY and objects.holds(thing, "Complete"):
         raise FailureError(
-            f"{who} has succeeded: only failed tasks run again; create a new BatchTask to run it once more"
+            f"{who} has succeeded: only failed tasks run again; create a new BatchTask to run its command again"
         )
     if ended(thing) and not (kind is Kind.TASK and action is Action.RETRY):
-        remedy = _NO_SECOND_RUN if action is Action.RETRY else "it does not change any more"
+        remedy = _NO_SECOND_RUN if action is Action.RETRY else "it no longer changes"
         raise FailureError(f"{who} has ended ({objects.phase(thing)}): {remedy}")
     if action in {Action.SUSPEND, Action.RESUME}:
         wanted = action is Action.SUSPEND
@@ -78,5 +78,5 @@ def change(action: Action, thing: Object, now: str) -> Change:
             return Change(None, f"{_DONE[action]} already (unchanged)")
         return Change({"spec": {"suspend": wanted}}, _DONE[action])
     annotation = RETRY_FAILED if action is Action.RETRY else TERMINATE
-    said = "is to run again" if kind is Kind.TASK and action is Action.RETRY else _DONE[action]
+    said = "will run again" if kind is Kind.TASK and action is Action.RETRY else _DONE[action]
     return Change({"metadata": {"annotations": {annotation: now}}}, said)

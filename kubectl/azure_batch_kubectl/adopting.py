@@ -80,9 +80,9 @@ def reason_to_skip(kind: Kind, remote: Remote) -> str | None:
     if remote.get("state") in {"deleting", "terminating", "completed"}:
         return f"it is {remote['state']}"
     if kind is Kind.POOL and is_auto_pool(remote):
-        return "the service has made it for a job"
+        return "Azure Batch created it for a job"
     # No ID that a user gives holds a colon.
-    return "its job schedule has made it" if kind is Kind.JOB and ":" in remote["id"] else None
+    return "its job schedule created it" if kind is Kind.JOB and ":" in remote["id"] else None
 
 
 def imported(found: Found, context: Context) -> Imported:
@@ -94,14 +94,14 @@ def imported(found: Found, context: Context) -> Imported:
         who = f"{KINDS[kind].short}/{remote['id']}"
         skipped = reason_to_skip(kind, remote)
         if skipped is not None:
-            notes.append(f"{who} is left out: {skipped}")
+            notes.append(f"{who} is skipped: {skipped}")
             continue
         name = object_name(str(remote["id"]), {used for each, used in taken if each is kind})
         try:
             made, lost = manifest(kind, name, remote, context)
         except ValidationError as error:
             fields = listed(sorted({".".join(str(each) for each in one["loc"]) for one in error.errors()}))
-            notes.append(f"{who} is left out: a {kind} cannot hold its {fields}: write the manifest by hand")
+            notes.append(f"{who} is skipped, because a {kind} has no place for {fields}: write the manifest by hand")
             continue
         notes += [f"{who}: {each}" for each in lost]
         taken.add((kind, name))
@@ -138,7 +138,7 @@ def manifest(kind: Kind, name: str, remote: Remote, context: Context) -> tuple[d
         "spec": spec,
     }
     return made, [
-        f"spec.{each} is left out, since it holds or needs a secret; Azure Batch keeps its value" for each in lost
+        f"spec.{each} is left out, because it contains or needs a secret; Azure Batch keeps its value" for each in lost
     ]
 
 

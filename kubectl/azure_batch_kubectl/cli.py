@@ -99,9 +99,9 @@ class _Seconds(click.ParamType[float]):
     type=click.Choice([each.value for each in Goal]),
     default="complete",
     show_default=True,
-    help="What to wait for; ended is either of the others.",
+    help="State to wait for. ended means complete or failed.",
 )
-@click.option("--timeout", type=_Seconds(), default="0", help="How long, such as 30s or 1h30m; no limit if not given.")
+@click.option("--timeout", type=_Seconds(), default="0", help="Timeout, such as 30s or 1h30m. 0 means no limit.")
 @on_cluster
 async def wait(cluster: Cluster, target: str, goal: str, timeout: float) -> None:
     """Wait until a job (NAME or bj/NAME), a BatchTask (bt), an operation (bop) or a job schedule (bjs) has ended.
@@ -121,7 +121,7 @@ def _form(function: Any) -> Any:
 
 @plugin.command()
 @click.argument("job", metavar="JOB")
-@click.option("--all", "every", is_flag=True, help="Show every BatchTask, not only 20 of them.")
+@click.option("--all", "every", is_flag=True, help="Show all BatchTasks. By default, 20 are shown.")
 @on_cluster
 async def tree(cluster: Cluster, job: str, every: bool) -> None:
     """Show a job with its account, its pool, its failures and its BatchTasks as a tree."""
@@ -129,9 +129,9 @@ async def tree(cluster: Cluster, job: str, every: bool) -> None:
 
 
 @plugin.command()
-@click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Show the objects of all namespaces.")
-@click.option("--all", "every", is_flag=True, help="Show jobs that have ended, too.")
-@click.option("-w", "--watch", is_flag=True, help="Show it live, on a terminal, until Ctrl-C.")
+@click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Show objects in all namespaces.")
+@click.option("--all", "every", is_flag=True, help="Also show jobs that have ended.")
+@click.option("-w", "--watch", is_flag=True, help="Keep updating the table until Ctrl-C. Needs a terminal.")
 @_form
 @on_cluster
 async def top(cluster: Cluster, everywhere: bool, every: bool, watch: bool, form: str | None) -> None:
@@ -142,16 +142,16 @@ async def top(cluster: Cluster, everywhere: bool, every: bool, watch: bool, form
 
 @plugin.command()
 @click.argument("target", metavar="JOB[/TASK]")
-@click.option("-f", "--follow", is_flag=True, help="Show output as it is written, until the task has ended.")
-@click.option("--stderr", is_flag=True, help="Show stderr.txt, not stdout.txt.")
-@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Show only the last N lines of what is there.")
-@click.option("--failed", is_flag=True, help="Show only tasks that failed.")
+@click.option("-f", "--follow", is_flag=True, help="Follow the output until the task has ended.")
+@click.option("--stderr", is_flag=True, help="Show stderr.txt instead of stdout.txt.")
+@click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Show only the last N lines.")
+@click.option("--failed", is_flag=True, help="Show only the failed tasks of a job.")
 @click.option(
     "--since",
     type=_Seconds(),
     metavar="DURATION",
-    help="Show only tasks that run, or that ended in the last 10m, 1h30m or so. Lines have no times: the output of such a task "
-    "is shown as a whole.",
+    help="Show only tasks that are running, or that ended within this time, such as 10m or 1h30m. Shows all output of these "
+    "tasks, because lines of output have no times.",
 )
 @on_cluster
 async def logs(cluster: Cluster, target: str, **options: Any) -> None:
@@ -211,14 +211,18 @@ async def files_cp(cluster: Cluster, target: str, local: str) -> None:
     "overs",
     multiple=True,
     metavar="WHAT",
-    help="One task for each value: of a range (1-100, 1-100:10), a list (a,b,c), the lines of a file, or the rows of a .csv "
-    "file. Ranges and lists may be repeated: each combination.",
+    help="Run one task for each value of a range (1-100, 1-100:10) or a list (a,b,c), each line of a file, or each row of a "
+    ".csv file. Ranges and lists may be repeated: then each combination of values is a task.",
 )
-@click.option("--pool", metavar="NAME", help="The BatchPool to run on; the only one of the namespace if not given.")
-@click.option("--name", metavar="NAME", help="Name of the BatchJob; made from the name of the script if not given.")
-@click.option("--retries", type=click.IntRange(min=0), metavar="N", help="Further tries of a task that fails.")
-@click.option("--max-parallel", type=click.IntRange(min=1), metavar="N", help="Most tasks that run at once.")
-@click.option("--dry-run", is_flag=True, help="Print the manifests and create nothing.")
+@click.option("--pool", metavar="NAME", help="BatchPool to run on. Defaults to the only one in the namespace.")
+@click.option(
+    "--name", metavar="NAME", help="Name of the BatchJob. Defaults to a name that is derived from the script."
+)
+@click.option("--retries", type=click.IntRange(min=0), metavar="N", help="Number of retries of a task that fails.")
+@click.option(
+    "--max-parallel", type=click.IntRange(min=1), metavar="N", help="Maximum number of tasks that run at the same time."
+)
+@click.option("--dry-run", is_flag=True, help="Print the manifests without creating them.")
 @on_cluster
 async def submit(cluster: Cluster, script: str, arguments: tuple[str, ...], **options: Any) -> None:
     """Run a script once, or once for each value, as a BatchJob.
@@ -255,8 +259,8 @@ async def doctor(cluster: Cluster) -> None:
 
 @plugin.command()
 @click.argument("target", nargs=-1, required=True, metavar="KIND/NAME")
-@click.option("--az", is_flag=True, default=True, help="As JSON for the Azure CLI, which is the only form.")
-@click.option("--tasks", is_flag=True, help="Of a BatchJob, print its tasks instead of the job.")
+@click.option("--az", is_flag=True, default=True, help="Print JSON for the Azure CLI. This is the only format.")
+@click.option("--tasks", is_flag=True, help="Print the tasks of a BatchJob instead of the job.")
 @on_cluster
 async def export(cluster: Cluster, target: tuple[str, ...], az: bool, tasks: bool) -> None:
     """Print the JSON that az batch … create --json-file takes, of a pool, a job, a job schedule or a task.
@@ -295,7 +299,7 @@ async def operate(
 @plugin.command("import")
 @click.argument("targets", nargs=-1, metavar="[KIND/ID]...")
 @click.option(
-    "--account", metavar="[NAMESPACE/]NAME", help="The BatchAccount; the only one of the namespace if not given."
+    "--account", metavar="[NAMESPACE/]NAME", help="BatchAccount to read. Defaults to the only one in the namespace."
 )
 @_form
 @on_cluster
@@ -327,9 +331,12 @@ _ALL_OPTIONS = ("requeue", "terminate", "taskcompletion", "retaineddata")
 
 def _nodes_chosen(command: Any) -> Any:
     for option in (
-        click.option("--wait", is_flag=True, help="Wait until the operation has ended; exits with 3 if it fails."),
+        click.option("--wait", is_flag=True, help="Wait until the operation has ended. Exits with 3 if it fails."),
         click.option(
-            "--state", "states", multiple=True, help="All nodes in this state, such as unusable. May be repeated."
+            "--state",
+            "states",
+            multiple=True,
+            help="Select all nodes in this state, such as unusable. May be repeated.",
         ),
         click.argument("names", nargs=-1, metavar="[NODE]..."),
         click.argument("pool", metavar="POOL"),
@@ -340,7 +347,7 @@ def _nodes_chosen(command: Any) -> Any:
 
 def _node_verb(verb: str, help: str, options: tuple[str, ...] = ()) -> None:  # noqa: A002 (click's name)
     """Add the command of a verb; `options` say what may become of running tasks."""
-    what = "What becomes of running tasks; requeue if not given."
+    what = "What happens to running tasks. Defaults to requeue."
     option = click.option("--tasks", "option", type=click.Choice(options), help=what)
 
     async def command(
@@ -355,21 +362,21 @@ def _node_verb(verb: str, help: str, options: tuple[str, ...] = ()) -> None:  # 
         await nodes_command.run(cluster, body, wait=wait)
 
     run = _nodes_chosen(on_cluster(command))
-    by = "The operator does it, by a BatchOperation that this creates and that stays for a day."
+    by = "The command creates a BatchOperation, which is deleted a day after its end."
     nodes.command(verb, help=f"{help} {by}")(option(run) if options else run)
 
 
 _node_verb("reboot", "Restart nodes.", _ALL_OPTIONS)
 _node_verb("reimage", "Install nodes again.", _ALL_OPTIONS)
-_node_verb("drain", "Let no more tasks start on nodes, and put running ones back in the queue.", _ALL_OPTIONS[:3])
-_node_verb("uncordon", "Let tasks start again on nodes that were drained.")
+_node_verb("drain", "Stop starting tasks on nodes, and requeue running tasks.", _ALL_OPTIONS[:3])
+_node_verb("uncordon", "Start tasks again on nodes that were drained.")
 
 
 @nodes.command("ssh")
 @click.argument("pool", metavar="POOL")
 @click.argument("node", metavar="NODE")
 @click.argument("words", nargs=-1, metavar="[-- COMMAND...]")
-@click.option("-l", "--user", metavar="NAME", help="User of the node; that of ssh if not given.")
+@click.option("-l", "--user", metavar="NAME", help="User on the node. Defaults to the one that ssh selects.")
 @click.option("--print", "only_print", is_flag=True, help="Print the command instead of running it.")
 @on_cluster
 async def nodes_ssh(

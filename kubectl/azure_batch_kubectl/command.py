@@ -11,9 +11,9 @@ import click
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
-        click.option("--kubeconfig", metavar="FILE", help="Kubeconfig to use; KUBECONFIG if not given."),
-        click.option("--context", metavar="NAME", help="Context of the kubeconfig; the current one if not given."),
-        click.option("-n", "--namespace", metavar="NAME", help="Namespace; that of the context if not given."),
+        click.option("--kubeconfig", metavar="FILE", help="Path of the kubeconfig file. Defaults to KUBECONFIG."),
+        click.option("--context", metavar="NAME", help="Context in the kubeconfig. Defaults to the current one."),
+        click.option("-n", "--namespace", metavar="NAME", help="Namespace. Defaults to that of the context."),
     ):
         command = option(command)
     return command

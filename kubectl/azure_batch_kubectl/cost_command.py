@@ -19,6 +19,6 @@ async def run(cluster: Cluster) -> None:
     output.show(output.table(cost.HEADER, found.rows))
     for currency, amount in sorted(found.sums.items()):
         click.echo(
-            f"All pools: about {amount:.2f} {currency} in an hour, {amount * 24:.2f} {currency} in a day as it is now."
+            f"All pools: about {amount:.2f} {currency} in an hour, {amount * 24:.2f} {currency} in a day at the current size."
         )
-    click.echo("These are estimates from your prices and the nodes of the moment, and no bill.", err=True)
+    click.echo("These are estimates from your prices and the current nodes, not a bill.", err=True)

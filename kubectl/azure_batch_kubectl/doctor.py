@@ -114,9 +114,13 @@ def _server(seen: Seen) -> Iterator[Finding]:
     if abs(seen.skew) > SKEW:
         way = "ahead of" if seen.skew > 0 else "behind"
         text = f"the clock of this machine is {abs(seen.skew):.0f} seconds {way} that of the API server"
-        yield Finding(Verdict.FAULT, text, "set it right: Azure Batch refuses keys of a clock that is 15 minutes off")
+        yield Finding(
+            Verdict.FAULT,
+            text,
+            "correct it: Azure Batch refuses requests signed with a key if the clock is off by 15 minutes",
+        )
     else:
-        yield Finding(Verdict.OK, "the clock of this machine agrees with that of the API server")
+        yield Finding(Verdict.OK, "the clocks of this machine and of the API server match")
 
 
 def _kinds(seen: Seen) -> Iterator[Finding]:
@@ -140,7 +144,7 @@ def _differing(definitions: Mapping[str, Object]) -> Iterator[Finding]:
         if older := sorted(here - there):
             yield Finding(Verdict.FAULT, f"the definition of {info.kind} lacks {_some(older)}", APPLY)
         elif newer := sorted(there - here):
-            remedy = "it is newer than this plugin: install the plugin of its version"
+            remedy = "it is newer than this plugin: install the plugin of the same version"
             yield Finding(Verdict.NOTE, f"the definition of {info.kind} also has {_some(newer)}", remedy)
 
 
@@ -180,13 +184,13 @@ def _operator(seen: Seen) -> Iterator[Finding]:
     for each in seen.deployments:
         who = f"Deployment {objects.namespace(each)}/{objects.name(each)}"
         if not status(each).get("availableReplicas"):
-            remedy = f"look at its pods: kubectl -n {objects.namespace(each)} describe pods"
+            remedy = f"check its pods: kubectl -n {objects.namespace(each)} describe pods"
             yield Finding(Verdict.FAULT, f"{who} has no available replica", remedy)
             continue
         images = [str(one.get("image")) for one in objects.spec(each)["template"]["spec"]["containers"]]
         tag = images[0].partition("@")[0].rpartition(":")[2]
         if tag and tag != seen.version:
-            text = f"{who} runs {images[0]}, and this plugin is of version {seen.version}"
+            text = f"{who} runs {images[0]}, but this plugin has version {seen.version}"
             yield Finding(Verdict.NOTE, text, "use the same version of both")
         else:
             yield Finding(Verdict.OK, f"{who} is available")
@@ -201,7 +205,7 @@ def _rights(seen: Seen) -> Iterator[Finding]:
         remedy = f"ask for a role that allows it (docs/multi-tenancy.md); {commands} {needs} it"
         yield Finding(Verdict.NOTE, f"you may not {listed(lacking)} here", remedy)
     if not seen.refused:
-        yield Finding(Verdict.OK, "you have the rights that all commands need")
+        yield Finding(Verdict.OK, "you have the permissions that all commands need")
 
 
 def _no_accounts(seen: Seen) -> Iterator[Finding]:
@@ -218,7 +222,7 @@ def _account(account: Object, secrets: Mapping[str, frozenset[str] | None]) -> I
     ready = condition(account, "Ready")
     if not ready:
         remedy = "check that the operator runs and watches this namespace"
-        yield Finding(Verdict.FAULT, f"the operator has not looked at {who}", remedy)
+        yield Finding(Verdict.FAULT, f"the operator has not reconciled {who} yet", remedy)
     elif ready.get("status") == "True":
         yield Finding(Verdict.OK, f"{who} is reached at {objects.spec(account).get('endpoint')}")
     else:

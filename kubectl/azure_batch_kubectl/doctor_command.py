@@ -126,4 +126,4 @@ async def run(cluster: Cluster) -> None:
     faults = sum(each.verdict is Verdict.FAULT for each in found)
     if faults:
         one = "1 fault was" if faults == 1 else f"{faults} faults were"
-        raise FailureError(f"{one} found: mend the first one first, since others may follow from it", Exit.ERROR)
+        raise FailureError(f"{one} found: fix the first one first, because it may cause others", Exit.ERROR)

@@ -66,7 +66,7 @@ def tasks(job: Object) -> Exported:
     if "retryOf" in spec or "tasksFrom" in spec or "itemsFrom" in items:
         raise FailureError(
             f"the tasks of BatchJob {objects.name(job)} come from elsewhere (retryOf, tasksFrom or itemsFrom): list them with "
-            "az batch task list once the job is there"
+            "az batch task list once the job exists"
         )
     made = Exported([])
     for each in expand(spec, objects.remote_id(job)):
@@ -89,7 +89,7 @@ def _pool(thing: Object, pool_id: str | None, notes: list[str]) -> dict[str, Any
         body = {name: value for name, value in body.items() if name not in _SIZE}
         body |= {"enableAutoScale": True, "autoScaleFormula": formula}
     if not (body.get("virtualMachineConfiguration") or {}).get("nodeAgentSKUId"):
-        notes.append("nodeAgentSKUId is left to the operator: add it to virtualMachineConfiguration")
+        notes.append("nodeAgentSKUId is selected by the operator: add it to virtualMachineConfiguration")
     return body
 
 
@@ -105,7 +105,7 @@ def _job(thing: Object, pool_id: str | None, notes: list[str]) -> dict[str, Any]
     if str(body.get("onAllTasksComplete", "")).lower() == "terminatejob":
         del body["onAllTasksComplete"]
         notes.append(
-            "onAllTasksComplete is left out, since a job without tasks would end at once: set it once it has tasks"
+            "onAllTasksComplete is left out, because a job without tasks would end at once: set it once it has tasks"
         )
     # As the operator creates it: it cannot be set later.
     return {"usesTaskDependencies": True} | body
@@ -116,7 +116,8 @@ def _schedule(thing: Object, pool_id: str | None, notes: list[str]) -> dict[str,
     spec = objects.spec(thing)
     if "cron" in spec:
         raise FailureError(
-            f"BatchJobSchedule {objects.name(thing)} has cron, which the operator keeps: Azure Batch has intervals only"
+            f"BatchJobSchedule {objects.name(thing)} uses cron, which only the operator supports: Azure Batch supports "
+            "only intervals"
         )
     body = JobScheduleSpec.rest_body(spec)
     return body | {"jobSpecification": _on_pool(body["jobSpecification"], pool_id)}
@@ -140,7 +141,7 @@ def _without_references(value: Any, path: str, notes: list[str]) -> Any:
     for name, each in value.items():
         where = f"{path}.{name}".lstrip(".")
         if name.endswith(_REFERENCES):
-            notes.append(f"{where} is left out: put the value itself in its place")
+            notes.append(f"{where} is left out: insert the value itself")
         else:
             kept[name] = _without_references(each, where, notes)
     return kept

@@ -91,7 +91,7 @@ async def run(cluster: Cluster, words: Sequence[str], account: str | None, form:
     if missing:
         kind, id_ = min(missing)
         raise FailureError(
-            f"account {place[0]}/{place[1]} has no open resource of ID {id_!r} for a {kind}: check the ID"
+            f"account {place[0]}/{place[1]} has no open resource with ID {id_!r} for a {kind}: check the ID"
         )
     result = adopting.imported(found, Context(reference, await _known_pools(cluster, place)))
     if form in {Form.NAME, Form.JSON}:

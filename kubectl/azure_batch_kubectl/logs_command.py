@@ -115,7 +115,7 @@ async def show(cluster: Cluster, target: str, wish: Wish) -> None:
     where = remote.place(target)
     if where.kind is not Kind.JOB or where.path:
         raise FailureError(
-            f"{target!r} is no task: give JOB or JOB/TASK; files of nodes: kubectl azure-batch files cat"
+            f"{target!r} is not a task: give JOB or JOB/TASK. For files of nodes, use kubectl azure-batch files cat"
         )
     async with remote.opened(cluster, where) as (client, job):
         if where.member:

@@ -112,7 +112,7 @@ def ssh_words(pool: str, node: str, user: str | None, done: Object) -> list[str]
     address, port = values.get("remoteLoginIPAddress"), values.get("remoteLoginPort")
     if not address or not port:
         raise FailureError(
-            f"Azure Batch gives no address for node {node} of pool {pool}: check its endpointConfiguration"
+            f"Azure Batch returns no address for node {node} of pool {pool}: check its endpointConfiguration"
         )
     return ["ssh", "-p", str(port), f"{user}@{address}" if user else str(address)]
 

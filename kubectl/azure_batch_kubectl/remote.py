@@ -97,7 +97,8 @@ def check_owner(thing: objects.Object, id: str, found: JsonObject) -> None:
     if owner is not None and owner.object.uid != thing["metadata"].get("uid"):
         whose = f"{owner.object.namespace}/{owner.object.name}"
         raise FailureError(
-            f"{id!r} in Azure Batch belongs to another object, {whose}, and not to {thing['kind']} {objects.name(thing)}: name that"
+            f"{id!r} in Azure Batch belongs to another object, {whose}, not to {thing['kind']} {objects.name(thing)}: "
+            "use the name of that object"
         )
 
 

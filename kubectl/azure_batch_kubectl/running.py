@@ -39,7 +39,7 @@ def explained(error: Exception) -> FailureError:
         return FailureError(refusal(error))
     if isinstance(error, (aiohttp.ClientError, HTTPError, TimeoutError, OSError)):
         text = " ".join(str(error).split()) or type(error).__name__
-        return FailureError(f"the API server is out of reach: {text}: check the cluster and --context")
+        return FailureError(f"the API server is unreachable: {text}: check the cluster and --context")
     return FailureError(" ".join(str(error).split()))
 
 

@@ -109,11 +109,12 @@ def check(order: Order) -> None:
     """
     if len(order.script) > _LONGEST_SCRIPT:
         raise FailureError(
-            f"{order.file} has {len(order.script)} characters, and a variable holds {_LONGEST_SCRIPT}: put it into storage and "
+            f"{order.file} has {len(order.script)} characters, but a variable can hold only {_LONGEST_SCRIPT}: put it "
+            "into storage and "
             "name it in resourceFiles of a BatchJob (docs/recipes.md)"
         )
     if len(order.overs) > 1 and any(each.set is None for each in order.overs):
-        raise FailureError("a file stands alone: give one --over, or put all columns into one CSV file")
+        raise FailureError("a file cannot be combined with another --over: put all columns into one CSV file")
 
 
 def slug(file: str) -> str:

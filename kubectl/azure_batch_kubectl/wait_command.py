@@ -80,7 +80,7 @@ async def _again(cluster: Cluster, kind: Kind, name: str) -> dict[str, Any] | No
     try:
         return await cluster.get(kind, name)
     except NotFoundException:
-        text = f"{kind} {name} was deleted; whether it had ended is not known: kubectl get events may say"
+        text = f"{kind} {name} was deleted, and it is not known whether it had ended: see kubectl get events"
         raise FailureError(text) from None
     except ApiException as error:
         if error.status == 429 or (error.status or 500) >= 500:

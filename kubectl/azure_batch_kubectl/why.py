@@ -84,7 +84,7 @@ def _verdict(thing: Object, around: Around) -> Answer:
     if not any(objects.conditions(thing)):
         where = objects.namespace(thing)
         return Answer(
-            f"{who} waits: the operator has not looked at it yet",
+            f"{who} waits: the operator has not reconciled it yet",
             remedy=f"check that the operator runs and watches the namespace {where!r}",
         )
     if holds(thing, "Skipped"):
@@ -163,7 +163,7 @@ def _of_parent(parent: Object) -> Iterator[str]:
     if parent["metadata"].get("deletionTimestamp"):
         yield f"{who} is being deleted"
     elif not any(objects.conditions(parent)):
-        yield f"The operator has not looked at {who} yet"
+        yield f"The operator has not reconciled {who} yet"
     elif holds(parent, "Suspended") or status(parent).get("waitingFor"):
         yield f"{who} {'waits: ' + status(parent)['waitingFor'] if status(parent).get('waitingFor') else 'is suspended'}"
     elif holds(parent, "Failed") or holds(parent, "Complete"):

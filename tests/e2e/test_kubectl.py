@@ -91,7 +91,7 @@ def test_actions_and_wait(stage: Stage, run: Run) -> None:
     stage.apply(job("flaky", tasks=tasks, failurePolicy={"action": "Hold"}))
     stage.until(lambda: stage.status("bj", "flaky").get("phase") == "Held", "the job is held")
     assert run("wait", "flaky", "--timeout", "1s").exit_code == 4
-    assert run("retry", "flaky").stdout == "batchjob.azurebatch.io/flaky failed tasks are to run again\n"
+    assert run("retry", "flaky").stdout == "batchjob.azurebatch.io/flaky failed tasks will run again\n"
     waited = run("wait", "flaky", "--timeout", "60s")
     assert waited.stdout.startswith("batchjob.azurebatch.io/flaky complete (Succeeded)"), waited.stderr
     stage.apply(job("long", tasks=[{"id": "t", "commandLine": "/bin/sh -c 'sleep 600'"}]))
@@ -200,7 +200,7 @@ def test_doctor(stage: Stage, run: Run) -> None:
     stage.wait("bacc", "main", "Ready")
     good = run("doctor")
     # Nothing runs pods in this cluster.
-    pods = "look at its pods: kubectl -n azure-batch-operator describe pods"
+    pods = "check its pods: kubectl -n azure-batch-operator describe pods"
     assert [line for line in good.stdout.splitlines() if not line.startswith("ok ")] == [
         f"fault Deployment azure-batch-operator/azure-batch-operator has no available replica: {pods}"
     ]
@@ -295,7 +295,7 @@ def test_import(stage: Stage, run: Run) -> None:
     stage.batch("POST", "jobschedules", {"id": "nightly", **later})
     printed = run("import")
     assert printed.exit_code == 0, printed.stderr
-    assert "bp/Old_Pool: spec.startTask is left out, since it holds or needs a secret" in printed.stderr
+    assert "bp/Old_Pool: spec.startTask is left out, because it contains or needs a secret" in printed.stderr
     assert "s3cret-word" not in printed.output
     before = [stage.batch("GET", path) for path in ("pools/Old_Pool", "jobs/old", "jobschedules/nightly")]
     stage.kubectl("apply", "-f", "-", input=printed.stdout)
@@ -308,7 +308,7 @@ def test_import(stage: Stage, run: Run) -> None:
     assert not {"Pools_ResizePool", "Pools_ReplacePoolProperties", "Jobs_DisableJob"} & stage.calls().keys()
     again = run("import")
     assert again.stdout == ""
-    assert f"bj/old is left out: BatchJob {stage.namespace}/old owns it" in again.stderr
+    assert f"bj/old is skipped: BatchJob {stage.namespace}/old owns it" in again.stderr
     assert run("import", "bj/none").exit_code == 1
 
 

@@ -45,8 +45,11 @@ def test_the_commands_patch_and_say_so(fake: FakeCluster, run: Run) -> None:
     ("words", "text"),
     [
         (("retry", "old"), "error: BatchJob old has ended (Failed): Azure Batch runs no task of a completed job again: "),
-        (("suspend", "old"), "error: BatchJob old has ended (Failed): it does not change any more\n"),
-        (("suspend", "bp/cpu"), "error: suspend is not for BatchPool: it is for BatchJob (bj) and BatchJobSchedule (bjs)\n"),
+        (("suspend", "old"), "error: BatchJob old has ended (Failed): it no longer changes\n"),
+        (
+            ("suspend", "bp/cpu"),
+            "error: suspend does not apply to a BatchPool: use it for BatchJob (bj) and BatchJobSchedule (bjs)\n",
+        ),
         (("terminate", "missing"), 'error: batchjobs.azurebatch.io "missing" not found\n'),
         (("terminate", "pod/x"), "error: 'pod' is not a kind of azurebatch.io: use one of batchaccount (bacc), "),
     ],
@@ -63,4 +66,4 @@ def test_what_can_have_no_effect_is_refused_in_one_line(
 
 
 def test_a_failed_task_may_run_again() -> None:
-    assert change(Action.RETRY, thing("BatchTask", "t1", ENDED, phase="Failed"), "now").said == "is to run again"
+    assert change(Action.RETRY, thing("BatchTask", "t1", ENDED, phase="Failed"), "now").said == "will run again"

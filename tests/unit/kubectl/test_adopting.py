@@ -77,7 +77,9 @@ def test_what_holds_or_needs_a_secret_is_left_out_and_named(member: dict[str, An
     assert not {"sig=", "s3cr3t", "bob"} & set(str(found).split())
     assert "abcdefghijklmnop" not in f"{found}{notes}"
     assert "s3cr3t" not in f"{found}{notes}"
-    assert notes == (f"bp/cpu: spec.{path} is left out, since it holds or needs a secret; Azure Batch keeps its value",)
+    assert notes == (
+        f"bp/cpu: spec.{path} is left out, because it contains or needs a secret; Azure Batch keeps its value",
+    )
     assert path.split(".")[-1] not in str(found)
 
 
@@ -120,10 +122,10 @@ def test_what_somebody_owns_or_the_service_made_gets_no_manifest() -> None:
     found = imported(Found(pools, (), ({"id": "nightly:job-1", "poolInfo": {"poolId": "p"}},)), ACCOUNT)
     assert found.manifests == ()
     assert found.notes == (
-        "bp/owned is left out: BatchPool team/mine owns it",
-        "bp/going is left out: it is deleting",
-        "bp/auto_5D2D7C5C-1111-2222-3333-444455556666 is left out: the service has made it for a job",
-        "bj/nightly:job-1 is left out: its job schedule has made it",
+        "bp/owned is skipped: BatchPool team/mine owns it",
+        "bp/going is skipped: it is deleting",
+        "bp/auto_5D2D7C5C-1111-2222-3333-444455556666 is skipped: Azure Batch created it for a job",
+        "bj/nightly:job-1 is skipped: its job schedule created it",
     )
 
 
@@ -150,4 +152,6 @@ def test_names_of_objects(id_: str, taken: tuple[str, ...], name: str) -> None:
 def test_what_a_kind_cannot_hold_is_named() -> None:
     found = imported(Found(jobs=({"id": "odd", "poolInfo": {"poolId": "p"}, "priority": 5000},)), ACCOUNT)
     assert found.manifests == ()
-    assert found.notes == ("bj/odd is left out: a BatchJob cannot hold its priority: write the manifest by hand",)
+    assert found.notes == (
+        "bj/odd is skipped, because a BatchJob has no place for priority: write the manifest by hand",
+    )

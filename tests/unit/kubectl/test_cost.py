@@ -59,5 +59,5 @@ def test_the_command_says_that_it_estimates(fake: FakeCluster, run: Callable[...
     assert run("cost").stderr == "No pools in namespace 'team'.\n"
     fake.add(pool("cpu", "1.50 EUR", 2, 0))
     done = run("cost")
-    assert "All pools: about 1.50 EUR in an hour, 36.00 EUR in a day as it is now." in done.stdout
-    assert done.stderr == "These are estimates from your prices and the nodes of the moment, and no bill.\n"
+    assert "All pools: about 1.50 EUR in an hour, 36.00 EUR in a day at the current size." in done.stdout
+    assert done.stderr == "These are estimates from your prices and the current nodes, not a bill.\n"

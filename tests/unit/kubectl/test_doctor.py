@@ -63,8 +63,8 @@ def failing(**more: Any) -> Any:
         (
             {"skew": -1200.0},
             [
-                ("fault: the clock of this machine is 1200 seconds behind that of the API server: set it right: Azure Batch "
-                "refuses keys of a clock that is 15 minutes off")
+                ("fault: the clock of this machine is 1200 seconds behind that of the API server: correct it: Azure Batch "
+                "refuses requests signed with a key if the clock is off by 15 minutes")
             ],
         ),
         (
@@ -85,7 +85,7 @@ def failing(**more: Any) -> Any:
             {"definitions": with_more("batchjobs")},
             [
                 ("note: the definition of BatchJob also has spec.futureField: it is newer than this plugin: install the plugin of "
-                "its version")
+                "the same version")
             ],
         ),
         ({"definitions": None}, ["note: you may not read CustomResourceDefinitions, so their version is not checked"]),
@@ -97,13 +97,13 @@ def failing(**more: Any) -> Any:
         (
             {"deployments": [{**DEPLOYMENT, "status": {}}]},
             [
-                "fault: Deployment system/operator has no available replica: look at its pods: kubectl -n system describe pods"
+                "fault: Deployment system/operator has no available replica: check its pods: kubectl -n system describe pods"
             ],
         ),
         (
             {"version": "2.0"},
             [
-                ("note: Deployment system/operator runs registry.example:5000/operator:1.0, and this plugin is of version 2.0: use "
+                ("note: Deployment system/operator runs registry.example:5000/operator:1.0, but this plugin has version 2.0: use "
                 "the same version of both")
             ],
         ),
@@ -122,7 +122,10 @@ def failing(**more: Any) -> Any:
         ({"accounts": [failing()]}, ["fault: BatchAccount main is not usable (KeyRefused): the value is not a key: correct it"]),
         (
             {"accounts": [thing("BatchAccount", "new")]},
-            ["fault: the operator has not looked at BatchAccount new: check that the operator runs and watches this namespace"],
+            [
+                ("fault: the operator has not reconciled BatchAccount new yet: check that the operator runs and watches this "
+                "namespace")
+            ],
         ),
         ({"secrets": {"k": None}}, ["fault: Secret k of BatchAccount main does not exist: create it with the credentials"]),
         (

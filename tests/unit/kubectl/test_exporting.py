@@ -34,7 +34,7 @@ def test_a_pool_without_what_is_the_operators_own() -> None:
         "targetDedicatedNodes": 2,
         "userAccounts": [{"name": "bob"}],
     }
-    assert made.notes == ["userAccounts[0].passwordSecretRef is left out: put the value itself in its place"]
+    assert made.notes == ["userAccounts[0].passwordSecretRef is left out: insert the value itself"]
 
 
 def test_a_profile_is_the_formula_that_the_operator_has_made_of_it() -> None:
@@ -79,7 +79,7 @@ def test_a_schedule_and_a_task() -> None:
         (of("BatchJob", retryOf={"name": "x"}), "takes its settings from another"),
         (
             of("BatchJobSchedule", cron={"expression": "@daily"}, jobSpecification={}),
-            "has cron, which the operator keeps",
+            "uses cron, which only the operator supports",
         ),
     ],
 )

@@ -100,4 +100,4 @@ def test_a_node_without_an_address_is_said(fake: FakeCluster, run: Run) -> None:
     fake.add(asked())
     done = run("nodes", "ssh", "cpu", "n1", "--print")
     assert done.exit_code == 1
-    assert done.stderr.startswith("error: Azure Batch gives no address for node n1 of pool cpu: ")
+    assert done.stderr.startswith("error: Azure Batch returns no address for node n1 of pool cpu: ")

@@ -38,8 +38,8 @@ def test_each_object_is_changed_whatever_becomes_of_the_others(fake: FakeCluster
     assert done.exit_code == 1
     assert "BatchJob a has ended" in done.stderr
     assert "not found" in done.stderr
-    assert done.stderr.endswith("error: 2 of 3 objects are not changed\n")
-    assert done.stdout == "batchjob.azurebatch.io/b is to be terminated\n"
+    assert done.stderr.endswith("error: 2 of 3 objects were not changed\n")
+    assert done.stdout == "batchjob.azurebatch.io/b will be terminated\n"
 
 
 def test_a_task_that_succeeded_is_not_said_to_run_again(fake: FakeCluster, run: Run) -> None:
@@ -142,7 +142,7 @@ def test_a_connection_is_not_taken_for_this_machines_disk(
 
     monkeypatch.setattr(fake, "get", get)
     done = run("files", "cp", "j/t:stdout.txt", str(tmp_path))
-    assert "the API server is out of reach: Connection refused" in done.stderr
+    assert "the API server is unreachable: Connection refused" in done.stderr
 
 
 def test_a_copy_touches_no_file_but_its_own(run: Run, opened: Callable[[Client], None], tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_an_account_that_may_not_be_read_names_the_other_way(
     monkeypatch.setattr(fake, "get", get)
     fake.add(thing("BatchJob", "j", phase="Running", account="platform/main"))
     done = run("logs", "j/t")
-    assert "you may not read BatchAccount platform/main: have the operator make the call" in done.stderr
+    assert "you may not read BatchAccount platform/main: let the operator make the call" in done.stderr
 
 
 def test_names_are_those_of_the_table(fake: FakeCluster, run: Run) -> None:

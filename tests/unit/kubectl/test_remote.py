@@ -59,7 +59,7 @@ def test_credentials_are_made_of_what_the_account_says() -> None:
 
 
 def test_an_identity_of_the_operator_is_not_the_users() -> None:
-    with pytest.raises(FailureError, match="an identity that only the operator has: have the operator make the call"):
+    with pytest.raises(FailureError, match="an identity that only the operator has: let the operator make the call"):
         account.secret_of(batch_account(managedIdentity={}))
 
 
@@ -76,7 +76,7 @@ def test_without_the_right_to_the_secret_the_way_by_the_operator_is_named(
         done = run(*words)
         assert done.exit_code == 1
         assert done.stderr.startswith(
-            "error: you may not read the credentials in Secret team/main-key: have the operator"
+            "error: you may not read the credentials in Secret team/main-key: let the operator"
         )
         assert done.stderr.count("\n") == 1
 
@@ -98,7 +98,7 @@ def test_a_wrong_secret_is_said_without_its_value(fake: FakeCluster, run: Run, d
 def test_files_need_a_task_and_a_path(run: Run) -> None:
     assert "give JOB/TASK or bp/POOL/NODE" in run("files", "ls", "render").stderr
     assert "give JOB/TASK:PATH" in run("files", "cat", "render/t1").stderr
-    assert "is no task" in run("logs", "bp/cpu/n1").stderr
+    assert "is not a task" in run("logs", "bp/cpu/n1").stderr
 
 
 def test_rows_of_files() -> None:

@@ -103,7 +103,7 @@ def test_what_nothing_can_run_over_is_refused(word: str, text: str | None, says:
 
 
 def test_what_no_job_can_hold_is_refused() -> None:
-    with pytest.raises(FailureError, match="a file stands alone"):
+    with pytest.raises(FailureError, match="a file cannot be combined"):
         submitting.manifests(order(over("a.txt", "a\n"), over("1-2", None)))
     with pytest.raises(FailureError, match=r"my.py has 65537 characters"):
         submitting.manifests(order(script="x" * 65537))

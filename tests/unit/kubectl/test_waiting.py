@@ -57,7 +57,7 @@ def test_an_object_that_is_deleted_meanwhile_ends_the_wait(fake: FakeCluster, ru
     done = run("wait", "x")
     assert (done.exit_code, done.stderr) == (
         1,
-        "error: BatchJob x was deleted; whether it had ended is not known: kubectl get events may say\n",
+        "error: BatchJob x was deleted, and it is not known whether it had ended: see kubectl get events\n",
     )
 
 
@@ -110,4 +110,4 @@ def test_a_slow_api_server_is_no_timeout_of_the_wait(
     monkeypatch.setattr(fake, "get", get)
     done = run("wait", "x")
     assert done.exit_code == 1
-    assert "the API server is out of reach" in done.stderr
+    assert "the API server is unreachable" in done.stderr

@@ -82,10 +82,10 @@ def test_a_queued_task_shows_that_its_job_is_suspended() -> None:
 def test_a_failed_operation_names_targets() -> None:
     results = [
         {"target": "n1", "outcome": "Succeeded"},
-        {"target": "n2", "outcome": "Unknown", "message": "the call had no answer"},
+        {"target": "n2", "outcome": "Unknown", "message": "Azure Batch did not respond to the call"},
     ]
     operation = thing("BatchOperation", "reboot", ("Failed", "True", "OutcomeUnknown", "1 of 2"), results=results)
-    assert explain(operation, Around()).evidence == ("n2: Unknown: the call had no answer",)
+    assert explain(operation, Around()).evidence == ("n2: Unknown: Azure Batch did not respond to the call",)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_failed_operation_names_targets() -> None:
         ([("Skipped", "True", "ReconcileSkipped", "skip")], "", "BatchJob x is left alone (ReconcileSkipped): skip"),
         ([("Ready", "False", "PoolNotFound", "no pool")], "Pending", "BatchJob x waits (PoolNotFound): no pool"),
         ([("Stalled", "True", "InvalidSpec", "bad")], "Stalled", "BatchJob x is stalled (InvalidSpec): bad"),
-        ([], "", "BatchJob x waits: the operator has not looked at it yet"),
+        ([], "", "BatchJob x waits: the operator has not reconciled it yet"),
     ],
 )
 def test_each_state_of_a_job_has_its_words(conditions: list[Any], phase: str, start: str) -> None:
