@@ -212,7 +212,7 @@ OPERATOR = [
         },
     ),
     Panel("Throttled", {"{{account}}": "rate(azurebatch_account_throttled_total[5m])"}, "ops"),
-    Panel("Age of the last good poll", {"{{account}}": "azurebatch_poll_age_seconds"}, "s"),
+    Panel("Age of the last successful poll", {"{{account}}": "azurebatch_poll_age_seconds"}, "s"),
     Panel(
         "Status writes",
         {

@@ -221,7 +221,7 @@ class App:
         return self._liveness.problem() if self._ready else None
 
     def _unready(self) -> str | None:
-        return None if self._ready or self._standby else "the objects of the cluster are not listed yet"
+        return None if self._ready or self._standby else "the objects of the cluster have not been listed yet"
 
 
 @dataclass(frozen=True)
@@ -279,12 +279,14 @@ def _own_namespace() -> str:
     try:
         return _NAMESPACE_FILE.read_text().strip()
     except OSError:
-        raise OSError("leader_election needs POD_NAMESPACE outside a pod: the namespace of the Lease") from None
+        raise OSError("leader_election outside a pod needs POD_NAMESPACE, the namespace of the Lease") from None
 
 
 def _end_at_once() -> None:
     """End without a word more to anybody: another one may be the leader already."""
-    logger.critical("The Lease has run out: another replica may act. This one ends, and stands by when it is back")
+    logger.critical(
+        "The Lease has expired, and another replica may take over: this one exits, and is on standby after its restart"
+    )
     logging.shutdown()
     os._exit(1)
 

@@ -48,7 +48,7 @@ async def _served(api: KubeApi) -> Finding:
     served = {member["name"] for member in answer["resources"]}
     missing = sorted(info.plural for info in KINDS.values() if info.plural not in served)
     if missing:
-        return Finding(False, f"not served: {', '.join(missing)}; are the CRDs of this version applied?")
+        return Finding(False, f"not served: {', '.join(missing)}: apply the CRDs of this version")
     return Finding(True, f"all kinds of {GROUP}/{VERSION} are served")
 
 

@@ -81,22 +81,22 @@ def run(config: str | None, **options: Any) -> None:
         logger.critical("azure-batch-operator cannot start: %s", error)
         sys.exit(1)
     except ExceptionGroup as errors:  # already logged by the service that died
-        logger.critical("azure-batch-operator ends, because a service died: %s", errors.exceptions[0])
+        logger.critical("azure-batch-operator exits, because a service failed: %s", errors.exceptions[0])
         sys.exit(1)
     finally:
         tracing.shutdown()
 
 
 @main.command()
-@click.option("--operator-url", help="Where the operator answers /healthz and /readyz; not asked if not given.")
-@click.option("--namespace", "namespaces", multiple=True, help="Look at accounts of this namespace; all if not given.")
+@click.option("--operator-url", help="URL of the operator's /healthz and /readyz. Not checked by default.")
+@click.option("--namespace", "namespaces", multiple=True, help="Namespace whose accounts are checked. Defaults to all.")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds to wait for it."
+    "--timeout", type=click.FloatRange(min=0), default=60.0, show_default=True, help="Seconds to wait for success."
 )
 def check(operator_url: str | None, namespaces: tuple[str, ...], timeout: float) -> None:
-    """Say whether the installation works: kinds served, operator ready, accounts usable. Exits with 1 if not.
+    """Check the installation: whether kinds are served, the operator is ready, and accounts are usable. Exits with 1 if not.
 
-    Needs no right beyond the operator's own; `helm test` runs it.
+    It needs only the permissions of the operator; `helm test` runs it.
     """
     try:
         findings = asyncio.run(checks.run(operator_url, namespaces, timeout))

@@ -59,10 +59,10 @@ class Fleet(Collector):
     def _sessions(self, accounts: Iterable[Key]) -> Iterator[Family]:
         labels = ["namespace", "account"]
         up = GaugeMetricFamily("azurebatch_account_up", "1 if the account can be used", labels=labels)
-        age = GaugeMetricFamily("azurebatch_poll_age_seconds", "Time since the last good poll", labels=labels)
+        age = GaugeMetricFamily("azurebatch_poll_age_seconds", "Time since the last successful poll", labels=labels)
         paused = GaugeMetricFamily(
             "azurebatch_account_paused_seconds",
-            "Seconds until the operator sends calls again after the service throttled one",
+            "Seconds until the operator resumes calls after Azure Batch throttled one",
             labels=labels,
         )
         waiting = GaugeMetricFamily(
@@ -70,7 +70,7 @@ class Fleet(Collector):
         )
         flying = GaugeMetricFamily("azurebatch_account_calls_in_flight", "Calls in progress", labels=labels)
         throttled = CounterMetricFamily(
-            "azurebatch_account_throttled", "Times that the service throttled a request", labels=labels
+            "azurebatch_account_throttled", "Requests that Azure Batch throttled", labels=labels
         )
         now = asyncio.get_running_loop().time()
         for key in accounts:
@@ -105,8 +105,8 @@ class Fleet(Collector):
         }
         for name, (text, value) in values.items():
             yield GaugeMetricFamily(name, text, value=value)
-        yield CounterMetricFamily("azurebatch_workqueue_adds", "Times that a key was added", value=queue.added_total)
-        yield CounterMetricFamily("azurebatch_workqueue_retries", "Times that a pass failed", value=queue.retries_total)
+        yield CounterMetricFamily("azurebatch_workqueue_adds", "Keys added to the work queue", value=queue.added_total)
+        yield CounterMetricFamily("azurebatch_workqueue_retries", "Failed passes", value=queue.retries_total)
 
 
 def _objects(tally: Tally) -> Iterator[Family]:
@@ -140,15 +140,15 @@ def _objects(tally: Tally) -> Iterator[Family]:
 def _usage(tally: Tally) -> Iterator[Family]:
     labels = ["namespace", "account", "pool"]
     hours = CounterMetricFamily(
-        "azurebatch_pool_node_seconds", "Time of nodes that are paid for, as last counted", labels=[*labels, "tier"]
+        "azurebatch_pool_node_seconds", "Billed node time, as last counted", labels=[*labels, "tier"]
     )
     rate = GaugeMetricFamily(
         "azurebatch_pool_estimated_cost_per_hour",
-        "What the nodes cost, by spec.pricesFrom",
+        "Estimated cost of the nodes per hour, from spec.pricesFrom",
         labels=[*labels, "currency"],
     )
     spent = CounterMetricFamily(
-        "azurebatch_pool_estimated_cost", "What the nodes have cost since the operator started, by spec.pricesFrom",
+        "azurebatch_pool_estimated_cost", "Estimated cost of the nodes since the operator started, from spec.pricesFrom",
         labels=[*labels, "currency"],
     )  # fmt: skip
     for key, usage in tally.used().items():
@@ -172,7 +172,9 @@ def _pools(pools: Iterable[Resource]) -> Iterator[Family]:
     target = GaugeMetricFamily(
         "azurebatch_pool_target_nodes", "Target number of nodes in Azure Batch", labels=[*labels, "tier"]
     )
-    failed = GaugeMetricFamily("azurebatch_pool_resize_failed", "1 if the last resize fell short", labels=labels)
+    failed = GaugeMetricFamily(
+        "azurebatch_pool_resize_failed", "1 if the last resize did not reach its target", labels=labels
+    )
     for pool in pools:
         where = _place(pool)
         for name, tier in _TIERS.items():

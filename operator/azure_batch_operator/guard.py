@@ -25,9 +25,7 @@ from azure_batch_operator.batch import BatchError
 logger = logging.getLogger(__name__)
 
 REASON = "InternalError"
-FAULTS = Counter(
-    "azurebatch_internal_errors", "Unexpected exceptions, each of which was one object's failure", ["where"]
-)
+FAULTS = Counter("azurebatch_internal_errors", "Unexpected exceptions while a single object was reconciled", ["where"])
 MIN_WAIT, MAX_WAIT = 1.0, 60.0
 """Seconds between two tries."""
 
@@ -46,8 +44,8 @@ def message(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
     return (
-        f"the operator has failed on this object ({type(error).__name__}{place}); others go on, and it is tried again. This is a "
-        "fault of the operator: please report it with the operator's log of this object, where the traceback stands"
+        f"the operator failed on this object ({type(error).__name__}{place}) and retries it; other objects are not affected. This "
+        "is a fault in the operator: report it with the operator's log of this object, which contains the traceback"
     )
 
 

@@ -20,8 +20,8 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 LEADER = Gauge("azurebatch_leader", "1 if this replica is the leader, 0 if it is on standby")
 LEADER.set(1)
-LOOP_LAG = Gauge("azurebatch_event_loop_lag_seconds", "How late the event loop's last heartbeat was")
-BUILD = Gauge("azurebatch_operator_build_info", "Always 1; the labels say what runs", ["version", "python"])
+LOOP_LAG = Gauge("azurebatch_event_loop_lag_seconds", "Delay of the last heartbeat of the event loop")
+BUILD = Gauge("azurebatch_operator_build_info", "Always 1; the labels contain the versions", ["version", "python"])
 BUILD.labels(metadata.version("azure-batch-operator"), platform.python_version()).set(1)
 
 
@@ -63,7 +63,7 @@ async def serve(
         try:
             await site.start()
         except (OSError, OverflowError) as error:
-            raise OSError(f"http_host and http_port, {host}:{port}, cannot be listened on: {error}") from error
+            raise OSError(f"http_host and http_port, {host}:{port}, cannot be used: {error}") from error
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

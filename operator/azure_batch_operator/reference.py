@@ -92,21 +92,22 @@ def _index() -> str:
     lines = [
         _WRITTEN, "# API reference", "",
         f"The kinds of `{API_VERSION}`. Names under `spec` are those of the Batch REST API 2024-07-01.20.0, so that a body written",
-        "for `az batch … create --json-file` can be pasted there. A null means the same as leaving out; enums take any casing.", "",
-        "| Kind | short | what it is |", "|---|---|---|",
+        "for `az batch … create --json-file` can be pasted there. `null` means the same as leaving the property out.",
+        "Values of enums are not case-sensitive.", "",
+        "| Kind | Short name | Description |", "|---|---|---|",
         *(f"| [{info.kind}]({info.kind.lower()}.md) | `{info.short}` | {info.description} |" for info in KINDS.values()),
         "", "JSON Schemas for editors are in `schemas/`: put",
         "`# yaml-language-server: $schema=<path>/schemas/batchpool_v1alpha1.json` at the top of a manifest.",
         "", "## Secrets", "",
-        "A secret never stands in a manifest. Each of these REST properties is given as `…SecretRef: {name, key}`, the key of a",
-        "Secret in the namespace of the object:", "",
+        "Manifests contain no secrets. Each of these REST properties is replaced by `…SecretRef: {name, key}`, which refers to a",
+        "key of a Secret in the namespace of the object:", "",
     ]  # fmt: skip
     for info in KINDS.values():
         if found := secret_properties(info.spec):
             lines += [f"**{info.kind}**", "", *(f"- `{path}` → `{name}`" for path, name in sorted(found.items())), ""]
     lines += [
-        "Environment settings take `valueFrom` with `secretKeyRef` or `configMapKeyRef`. The operator reads values when it sends",
-        "a request; an object whose value is missing says so in `Ready` and waits.",
+        "Environment settings take `valueFrom` with `secretKeyRef` or `configMapKeyRef`. The operator reads the values when it",
+        "sends a request. If a value is missing, the object waits, and its condition `Ready` says so.",
     ]
     return "\n".join(lines) + "\n"
 
@@ -123,7 +124,7 @@ def page(info: KindInfo) -> str:
     lines = [
         _WRITTEN, f"# {info.kind}", "", info.description, "",
         f"`apiVersion: {API_VERSION}`, `kind: {info.kind}`; kubectl: `{info.plural}.{GROUP}`, short `{info.short}`.", "",
-        "Click a property to see what is below it.", "",
+        "Click a property to expand it.", "",
     ]  # fmt: skip
     lines += [f"- {rule.message}" for rule in info.rules] + ([""] if info.rules else [])
     for name in ("spec", "status"):

@@ -49,7 +49,7 @@ def configure(environ: Mapping[str, str]) -> None:
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
     except ImportError as error:
-        raise TracingError(f"OTEL_… variables ask for traces: install {_NAME}[tracing] ({error})") from None
+        raise TracingError(f"OTEL_… variables enable traces: install {_NAME}[tracing] ({error})") from None
     version = metadata.version(_NAME)
     own = {"service.version": version} | ({} if "OTEL_SERVICE_NAME" in environ else {"service.name": _NAME})
     _provider = TracerProvider(resource=Resource.create(own), shutdown_on_exit=False)

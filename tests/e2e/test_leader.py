@@ -109,7 +109,7 @@ def test_a_leader_that_falls_asleep_in_the_midst_of_its_work_does_not_go_on_with
     # The answer to the call that it slept through is there; the next one would follow at once.
     os.kill(first.process.pid, signal.SIGCONT)
     wait_until(lambda: not first.process.alive(), "the first one ends by itself")
-    assert "The Lease has run out" in first.log.read_text()
+    assert "The Lease has expired" in first.log.read_text()
     assert added() == before
 
 
@@ -128,7 +128,7 @@ def test_a_leader_that_sleeps_and_wakes_does_nothing_again(pair: Pair) -> None:
 
     os.kill(first.process.pid, signal.SIGCONT)
     wait_until(lambda: not first.process.alive(), "the first one ends by itself")
-    assert "The Lease has run out" in first.log.read_text()
+    assert "The Lease has expired" in first.log.read_text()
     assert pair.answers() == before
     assert before == {
         "Pools_CreatePool": {"201": 3}, "Jobs_CreateJob": {"201": 2}, "Tasks_CreateTaskCollection": {"200": 2},
@@ -146,4 +146,4 @@ def test_a_leader_whose_api_server_is_gone_ends_before_another_may_act(pair: Pai
     # It may not touch the Lease any more; the rest of the API server it reaches as before.
     pair.stage.kubectl("delete", "rolebinding", "azure-batch-operator-leader")
     wait_until(lambda: not first.process.alive(), "it ends by itself")
-    assert "The Lease has run out" in first.log.read_text()
+    assert "The Lease has expired" in first.log.read_text()

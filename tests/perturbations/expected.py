@@ -12,7 +12,7 @@ _MAY_BE: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "operation",
-        r"^/BatchOperation default/reboot/status/results/\d+/message is there: the call had no answer, but it was done, as ",
+        r"^/BatchOperation default/reboot/status/results/\d+/message is there: Azure Batch did not respond to the call, but ",
         "an operator that was killed before it had the answer reads the outcome, and says so",
     ),
     (

@@ -59,5 +59,5 @@ async def test_a_refused_call_of_many_is_a_few_lines(stage: Stage, caplog: pytes
     for name in names:
         stage.delete("bt", name)
     await stage.run_for(120)
-    refused = lines(caplog, "delete_task is tried again")
+    refused = lines(caplog, "delete_task is retried")
     assert 0 < len(refused) <= 10

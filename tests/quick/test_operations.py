@@ -228,7 +228,7 @@ async def test_a_reboot_without_an_answer_is_told_by_the_node(stage: Stage, land
     status = await ended(stage)
     assert status["counts"]["succeeded"] == 1
     assert stage.azure.calls("Nodes_RebootNode") == (1 if lands else 2)
-    assert ("had no answer" in status["results"][0].get("message", "")) is lands
+    assert ("did not respond" in status["results"][0].get("message", "")) is lands
 
 
 async def test_what_nothing_tells_is_unknown_and_not_repeated(stage: Stage) -> None:
@@ -311,7 +311,7 @@ async def test_terminate_is_final_for_a_batch_that_waits(stage: Stage) -> None:
     status = await ended(stage, within=120)
     assert stage.reason("bop", "op") == "OperationTerminated"
     assert status["counts"] == {"targets": 1, "succeeded": 0, "failed": 0, "unknown": 0, "skipped": 1}
-    assert status["results"][0]["message"] == "not done, since azurebatch.io/terminate ended it"
+    assert status["results"][0]["message"] == "not done, because azurebatch.io/terminate ended it"
     stage.azure.heal()
     await stage.run_for(600)
     assert (stage.azure.calls("Pools_RemoveNodes"), len(nodes(stage))) == (made, 3)

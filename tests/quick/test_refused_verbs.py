@@ -192,7 +192,7 @@ async def test_a_call_that_stalls_an_object_is_one_warning_in_the_log(
         ("Stalled", "InvalidPropertyValue")
     ]
     assert warnings[0].__dict__["request_id"]
-    assert sum("create_pool is tried again" in each.getMessage() for each in lines) >= 2
+    assert sum("create_pool is retried" in each.getMessage() for each in lines) >= 2
 
 
 async def test_a_job_is_ended_when_the_policy_that_holds_it_goes(stage: Stage) -> None:

@@ -105,9 +105,9 @@ def _document(status: int, headers: Mapping[str, str], body: bytes) -> dict[str,
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise Busy("API server sent an answer that is not JSON", status) from None
+        raise Busy("API server sent a response that is not JSON", status) from None
     if not isinstance(document, dict):
-        raise Busy("API server sent an answer that is not an object", status)
+        raise Busy("API server sent a response that is not a JSON object", status)
     return document
 
 
@@ -124,7 +124,7 @@ def checked(host: str, path: str) -> URL:
         NotFound: the path holds what no name of an object does, so there is no such object.
     """
     if not _SEGMENTS.fullmatch(path):
-        raise NotFound(f"{path!r} holds a name that no object can have: use letters, digits, '-' and '.'", 404)
+        raise NotFound(f"{path!r} contains a name that no object can have: use letters, digits, '-' and '.'", 404)
     return URL(f"{host}{path}", encoded=True)
 
 
@@ -233,7 +233,7 @@ class KubeApi:
             ) as response:
                 answer = await response.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            failure = Busy(f"API server out of reach: {type(error).__name__}: {error}")
+            failure = Busy(f"API server unreachable: {type(error).__name__}: {error}")
         else:
             return _document(response.status, response.headers, answer)
         # Raised out here so that it keeps no context: aiohttp's errors hold the request, the operator's token included.

@@ -174,7 +174,7 @@ class Elector:
         while True:
             await asyncio.sleep(self._duration / _TURNS_PER_DURATION)
             if not await self._turn() and self._leader not in {self._me, ""}:
-                logger.error("The Lease was taken by %s", self._leader)
+                logger.error("The Lease is now held by %s", self._leader)
                 self._fence.extend(self._clock())
             self._fence.check()
 
@@ -186,7 +186,7 @@ class Elector:
         try:
             await self._write(replace(lease, holder="", duration=1.0))
         except KubeError as error:
-            logger.info("The Lease could not be given back, it runs out by itself: %s", error)
+            logger.info("The Lease could not be released; it expires by itself: %s", error)
 
     async def _turn(self) -> bool:
         """One look and what follows from it; whether this process holds the Lease now."""
@@ -215,7 +215,7 @@ class Elector:
         self._seen_at, self._leader, self._sure = began, self._me, True
         self._fence.extend(began + self._duration * _SHARE)
         if move is not Move.RENEW:
-            logger.info("%s is the leader now", self._me)
+            logger.info("%s is now the leader", self._me)
         return True
 
     async def _read(self) -> Lease | None:

@@ -139,7 +139,7 @@ class StatusWriter:
             async with asyncio.timeout(seconds):
                 await self._idle.wait()
         except TimeoutError:
-            logger.warning("%d statuses were not written before the end", len(self._wanted))
+            logger.warning("%d statuses were not written before shutdown", len(self._wanted))
 
     def _want(self, key: Key, wanted: _Wanted) -> None:
         before = self._wanted.get(key)
@@ -203,7 +203,7 @@ class StatusWriter:
         if number == 1:
             what = f"statuses of {key.kind} objects that were not written: {type(error).__name__}"
             level = self._few.level(logging.WARNING, (key.kind, type(error).__name__), what, key)
-            logger.log(level, "Status of %s was not written, and is tried again: %s", key, error)
+            logger.log(level, "Status of %s was not written, and is retried: %s", key, error)
         ceiling = min(_LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(number, 30))
         asked = min(error.retry_after or 0.0, _LONGEST_RETRY_AFTER)
         return max(asked, random.uniform(ceiling / 2, ceiling))  # noqa: S311

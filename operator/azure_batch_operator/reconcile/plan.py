@@ -280,7 +280,7 @@ class Unconfirmed(Enum):
     """Why an object is let go although something of it may be in Azure Batch, or why nothing can be."""
 
     RELEASED = "the user has forced its end, or it has no finalizer"
-    DETACHED = "what it owns stays by the user's wish"
+    DETACHED = "the user wants to keep what it owns"
     NEVER_CREATED = "no call was ever made for it"
     UNUSED = "no object uses the account any more"
     OF_KUBERNETES = "it has objects only, which the garbage collector deletes"
@@ -344,7 +344,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.finalizer == "remove" and bool(self.confirm) == (self.unconfirmed is not None):
-            raise ValueError("taking a finalizer off needs proof, or the reason why it needs none")
+            raise ValueError("removing a finalizer needs proof, or the reason why none is needed")
         if self.submit is not None and not self.submit_to:
             raise ValueError("a task is added to a job")
 

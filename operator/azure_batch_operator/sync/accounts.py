@@ -42,11 +42,12 @@ logger = logging.getLogger(__name__)
 
 REQUESTS = Counter(
     "azurebatch_api_requests_total",
-    "Attempts of calls to Azure Batch, with the HTTP status and the error code of the service; without an answer, code is empty "
-    "and reason says why",
+    "Attempts to call Azure Batch, by HTTP status and error code; if there was no response, code is empty and reason says why",
     ["operation", "code", "reason"],
 )
-SECONDS = Histogram("azurebatch_api_request_duration_seconds", "Duration of attempts of calls", ["operation"])
+SECONDS = Histogram(
+    "azurebatch_api_request_duration_seconds", "Duration of attempts to call Azure Batch", ["operation"]
+)
 _reasons: set[str] = set()
 _MAX_REASONS = 300
 
@@ -59,7 +60,7 @@ def _bounded(reason: str) -> str:
 
 
 RESTARTS = Counter(
-    "azurebatch_session_restarts", "Sessions of accounts that ended by a fault of the operator and were restarted"
+    "azurebatch_session_restarts", "Account sessions that ended because of a fault in the operator and were restarted"
 )
 
 _CALLS_PER_SECOND, _IN_FLIGHT = 50.0, 16
@@ -224,7 +225,7 @@ class Session:
     def _show_throttling(self, call: Call) -> None:
         paused = self._limiter.paused_until
         until = None if paused is None else time.time() + paused - asyncio.get_running_loop().time()
-        text = f"the service answered {call.status} {call.code or ''} to {call.operation}; calls go on by themselves"
+        text = f"Azure Batch responded {call.status} {call.code or ''} to {call.operation}; calls resume automatically"
         self._set_health(Health(True, "Throttled", text, until))
 
     def _polled(self, error: BatchError | None) -> None:
@@ -340,13 +341,14 @@ class Accounts:
             elif opened.identity != prepared.identity:
                 await opened.session.sign_in_as(prepared.make(), spec.auth)
                 opened.identity = prepared.identity
-                logger.info("BatchAccount %s/%s: signs in with what is new", key.namespace, key.name)
+                logger.info("BatchAccount %s/%s: signing in with the changed credentials", key.namespace, key.name)
         except ValueMissingError as error:
             text = str(error)
             if terminating and error.reason == "SecretNotFound":
                 text = (
-                    f"namespace {key.namespace!r} is being deleted and has lost the Secret {account_secret(resource)!r}: delete in "
-                    "Azure Batch what its objects stand for, and annotate them with azurebatch.io/force-finalize=true"
+                    f"namespace {key.namespace!r} is being deleted, and Secret {account_secret(resource)!r} no longer "
+                    "exists: delete "
+                    "the resources of its objects in Azure Batch, and annotate the objects with azurebatch.io/force-finalize=true"
                 )
             self._set_problem(key, error.reason, text)
         except BatchError as error:

@@ -43,11 +43,13 @@ async def make(
             if moved := await _moved_nodes(session.client, call, current):
                 session.mirror.forget_nodes(call.parent or call.id, moved)
             if moved or not call.evidence.holds(current) or not await _tasks_hold(session.client, call):
-                logger.info("%s %s: not made, since the resource is not the one that was observed", call.verb, call.id)
+                logger.info(
+                    "%s %s: not called, because the resource is not the one that was observed", call.verb, call.id
+                )
                 _observe_again(session, call)
                 return False
             if (why := await _busy(session.client, call)) is not None:
-                logger.info("%s %s: not made, since %s", call.verb, call.id, why)
+                logger.info("%s %s: not called, because %s", call.verb, call.id, why)
                 # The pool itself is as it was observed, so nothing is polled for it.
                 session.mirror.learn_busy(call, why, time.time())
                 return False
@@ -222,7 +224,7 @@ async def _busy(client: BatchClient, call: Call) -> str | None:
     async for schedule in listed:
         names = ((schedule.get("jobSpecification") or {}).get("poolInfo") or {}).get("poolId") or ""
         if names.lower() == call.id.lower() and schedule.get("state") not in {"completed", "terminating", "deleting"}:
-            return f"job schedule {schedule['id']!r} makes its jobs on it"
+            return f"job schedule {schedule['id']!r} creates its jobs on it"
     return None
 
 

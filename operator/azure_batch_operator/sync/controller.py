@@ -184,9 +184,9 @@ class Controller:
             # The service did not say whether what was observed is still so: nothing was done, and it is asked again.
             result, problem = "batch", classify_error(error)
             wait = self._back_off(key, problem)
-            what = f"{key.kind} objects that are reconciled again: {problem.reason}"
+            what = f"{key.kind} objects that are requeued: {problem.reason}"
             level = self._few.level(logging.INFO, (key.kind, problem.reason), what, key)
-            logger.log(level, "%s is reconciled again in %.0f s: %s", key, wait, error)
+            logger.log(level, "%s is requeued in %.0f s: %s", key, wait, error)
             if wait >= _SHOWN_FROM:
                 self._show(key, problem)
         except (Exception, asyncio.CancelledError) as error:
@@ -212,7 +212,7 @@ class Controller:
         """The API server did not do what a pass needs: wait, and say so if it is not merely busy."""
         busy = isinstance(error, Busy)
         after = min(error.retry_after or 0.0, LONGEST_RETRY_AFTER)
-        text = f"the API server refused what the operator needs for this object: {error}"
+        text = f"the API server refused a request that the operator needs for this object: {error}"
         problem = ClassifiedError(
             "APIServerRefused", text, RetryClass.BUSY if busy else RetryClass.WAITING, after, stalled=not busy
         )

@@ -154,9 +154,11 @@ async def _token_of(api: KubeApi, namespace: str, name: str) -> str:
     try:
         return await request_token(api, namespace, name)
     except Busy as error:
-        raise ServerBusyError(f"no token of ServiceAccount {namespace}/{name} for now: {error}") from None
+        raise ServerBusyError(
+            f"cannot get a token of ServiceAccount {namespace}/{name}: {error}. The operator retries this automatically"
+        ) from None
     except KubeError as error:
         raise AuthenticationError(
-            f"no token of ServiceAccount {namespace}/{name}: {error} (it must exist and be called azure-batch, and "
-            "manifests/components/workload-identity must be applied)"
+            f"cannot get a token of ServiceAccount {namespace}/{name}: {error}. The ServiceAccount must exist and be named "
+            "azure-batch, and manifests/components/workload-identity must be applied"
         ) from None

@@ -55,7 +55,7 @@ logger = logging.getLogger(__name__)
 
 DRIFT = Counter(
     "azurebatch_drift_corrections",
-    "Properties that other clients had changed and the operator restored",
+    "Properties that other clients changed and the operator restored",
     ["kind", "property"],
 )
 
@@ -364,10 +364,10 @@ class Executor:
         problem = classify_error(error)
         wait = self.backoff.refused(resource.key, call.action, intent_of(resource), error, problem, call.content)
         self._queue.add_retry(resource.key, wait)
-        what = f"{call.verb} of {resource.key.kind} objects that is tried again: {problem.reason}"
+        what = f"{call.verb} of {resource.key.kind} objects that is retried: {problem.reason}"
         logger.log(
             self._few.level(logging.INFO, (session.key, call.verb, problem.reason), what, resource.key),
-            "%s: %s is tried again in %.0f s: %s", resource.key, call.verb, wait, problem.message,
+            "%s: %s is retried in %.0f s: %s", resource.key, call.verb, wait, problem.message,
             extra={"request_id": error.request_id, "reason": problem.reason},
         )  # fmt: skip
         said = failed(resource, problem, time.time(), _not_done(resource, plan))

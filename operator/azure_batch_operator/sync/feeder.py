@@ -236,7 +236,7 @@ class Feeder:
         try:
             requeue_after = await self._add(job, job_id, sieve, spec)
         except UnorderedError:
-            logger.info("Tasks of job %s are not listed in the order of their ids: all of them are read first", job_id)
+            logger.info("Tasks of job %s are not listed in the order of their IDs: all of them are read first", job_id)
             there = {str(task["id"]): task async for task in self._list(job_id)}
             requeue_after = await self._add(job, job_id, sieve, spec, there)
         deleted, changed = await sieve.prune(expand.expand(spec, job_id))
@@ -280,7 +280,7 @@ class Feeder:
                 job_id, str(task["id"]), if_match=task.get("eTag"), priority=Priority.SUBMIT
             )
         except NotFoundError:
-            logger.debug("Task %s of job %s is gone already", task["id"], job_id)
+            logger.debug("Task %s of job %s is already gone", task["id"], job_id)
         except PreconditionFailedError:
             return False
         return True

@@ -78,7 +78,7 @@ class Hidden:
                 self.remember(namespace, await self._read(resource, [reference]))
             except ResolutionError as error:
                 if not self._sent[namespace].has(reference.source):
-                    unknown = f"withheld, since a value that the task may have printed cannot be read: {error}"
+                    unknown = f"withheld, because a value that the task may have printed cannot be read: {error}"
         values = self.sent(namespace)
         return replace(plan, status=_cut(plan.status, lambda text: unknown or without(text, values)))
 

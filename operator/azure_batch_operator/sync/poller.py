@@ -376,9 +376,9 @@ class Poller:
 
 def _internal(failure: Exception) -> BatchError:
     """Whatever the service sends must not end the session: it is this account's failure, and tried again with the next poll."""
-    logger.error("A poll could not take in what the service sent", exc_info=failure)
+    logger.error("A poll could not process a response of Azure Batch", exc_info=failure)
     return MalformedAnswerError(
-        f"what the service sent could not be taken in ({type(failure).__name__}); see the operator's log"
+        f"a response of Azure Batch could not be processed ({type(failure).__name__}); see the operator's log"
     )
 
 

@@ -19,7 +19,7 @@ from prometheus_client import Histogram
 
 WAITED = Histogram(
     "azurebatch_workqueue_wait_seconds",
-    "How long objects waited to be reconciled",
+    "Time that objects waited in the work queue",
     buckets=(0.001, 0.01, 0.1, 0.5, 1, 2, 5, 10, 30, 60, 300),
 )
 

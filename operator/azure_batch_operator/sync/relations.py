@@ -143,7 +143,7 @@ class Relations:
             return AccountView(False, reason, text, opening=opening), session
         if (elsewhere := _elsewhere(resource, session.url)) is not None:
             message = (
-                f"the object was created at {elsewhere}, but BatchAccount {key.namespace}/{key.name} is at {session.url} now: "
+                f"the object was created at {elsewhere}, but BatchAccount {key.namespace}/{key.name} is now at {session.url}: "
                 "create the BatchAccount again with its former endpoint, or remove the object with the annotation "
                 "azurebatch.io/force-finalize=true"
             )

@@ -353,7 +353,7 @@ class Retries:
         name, job_id = former.key.name, former.remote_id
         gone = _GoneError(
             "RetryTasksUnknown",
-            f"spec.retryOf names BatchJob {name!r}, whose job was deleted in Azure Batch, so its tasks are not known any more: "
+            f"spec.retryOf names BatchJob {name!r}, whose job was deleted in Azure Batch, so its tasks are no longer known: "
             "create a BatchJob with all of its tasks instead",
         )
         ids: set[str] = set()

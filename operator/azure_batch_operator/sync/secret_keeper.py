@@ -95,7 +95,7 @@ class SecretKeeper:
         except KubeError as error:
             if error.status != 403:
                 raise
-            logger.info("Secret %s/%s is not kept: %s", namespace, name, error)
+            logger.info("The finalizer of Secret %s/%s cannot be changed: %s", namespace, name, error)
             return Keeping(refused=wanted), ""
         keeping = Keeping(secret=name if wanted and (found.kept or not found.deleting) else None)
         return keeping, f"{found.uid}/{found.version}"

@@ -196,7 +196,7 @@ class TaskSources:
             try:
                 version = await self._values.version_now("ConfigMap", *map_)
             except KubeError as error:
-                logger.warning("ConfigMap %s/%s could not be looked at: %s", *map_, error)
+                logger.warning("ConfigMap %s/%s could not be read: %s", *map_, error)
                 continue
             if self._versions.get(map_) != version:
                 self._versions[map_] = version

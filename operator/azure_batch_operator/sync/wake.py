@@ -27,10 +27,10 @@ class Target(Enum):
     RESIDENTS = "all objects in the account that have not ended"
     GUESTS = "the objects of other namespaces that may be on the pool"
     ACCOUNT = "its BatchAccount, which counts its users"
-    SCHEDULE = "the BatchJobSchedule that has made it"
+    SCHEDULE = "the BatchJobSchedule that created it"
     JOB = "its BatchJob"
-    RETRIES = "the BatchJobs that run its tasks again"
-    FORMER = "the BatchJobs whose tasks it runs again"
+    RETRIES = "the BatchJobs that retry its tasks"
+    FORMER = "the BatchJobs whose tasks it retries"
 
 
 class Wakes(NamedTuple):
@@ -55,13 +55,15 @@ class Trigger(Enum):
     """All that wakes objects."""
 
     CREATED = Wakes(
-        "an object was created, or its deletion has begun", _WATCH, (Target.ITSELF, Target.DEPENDENTS, Target.ACCOUNT)
+        "an object was created, or is being deleted", _WATCH, (Target.ITSELF, Target.DEPENDENTS, Target.ACCOUNT)
     )
     ACCOUNT_CHANGED = Wakes("the spec of a BatchAccount has changed", _WATCH, (Target.ITSELF, Target.RESIDENTS))
     POOL_OPENED = Wakes("`allowedNamespaces` of a BatchPool has changed", _WATCH, (Target.ITSELF, Target.GUESTS))
     POOL_CLOSED = Wakes("a BatchPool is being deleted, or is gone", _WATCH + ", `on_delete`", (Target.GUESTS,))
     CHANGED = Wakes(
-        "anything else of an object has changed, and not by the operator", _WATCH + ", `learned`", (Target.ITSELF,)
+        "anything else in an object was changed by somebody other than the operator",
+        _WATCH + ", `learned`",
+        (Target.ITSELF,),
     )
     DELETED = Wakes(
         "an object is gone",
@@ -72,11 +74,13 @@ class Trigger(Enum):
         "a BatchAccount is gone", "`handlers/watch.py` → `Triggers.on_delete`", (Target.DEPENDENTS, Target.ITSELF)
     )
     RUN_MOVED = Wakes(
-        "a status of a scheduled job was written, with another phase or another hindrance", _STATUS, (Target.SCHEDULE,)
+        "a status of a scheduled job was written, with another phase or another cause of waiting",
+        _STATUS,
+        (Target.SCHEDULE,),
     )
     JOB_ENDED = Wakes("a status of a BatchJob was written: it has ended", _STATUS, (Target.RETRIES,))
     TASKS_TAKEN = Wakes(
-        "a status of a BatchJob was written: it needs the job in `retryOf` no more", _STATUS, (Target.FORMER,)
+        "a status of a BatchJob was written: it no longer needs the job in `retryOf`", _STATUS, (Target.FORMER,)
     )
     TASK_BLOCKS = Wakes(
         "a status of a BatchTask was written: others can never start because of it, or can again",
@@ -85,7 +89,7 @@ class Trigger(Enum):
     )
     REMOTE_CHANGED = Wakes("a poll saw a difference", "`Poller` → `Wake.changed`", (Target.ITSELF,))
     REMOTE_MOVED = Wakes(
-        "a poll saw that something has come, gone or changed its state",
+        "a poll saw that a resource appeared, disappeared or changed its state",
         "`Poller` → `Wake.changed`",
         (Target.ITSELF, Target.OPEN_DEPENDENTS),
     )
@@ -100,7 +104,7 @@ class Trigger(Enum):
         (Target.ITSELF,),
     )
     TASKS_CHANGED = Wakes(
-        "a ConfigMap that the job takes tasks from has changed", "`sync/task_sources.py`", (Target.ITSELF,)
+        "a ConfigMap that contains tasks of the job has changed", "`sync/task_sources.py`", (Target.ITSELF,)
     )
     WAIT_OVER = Wakes(
         "a wait is over (`Plan.requeue_after`, backoff, `ttlSecondsAfterFinished`)",

@@ -243,7 +243,7 @@ class _Player:
                 each.ended = True
                 text = each.text()
                 # Without an API server, or without its rights, it cannot start; without its Lease it must not go on.
-                if (each.begun or not self._api_trouble(each.started)) and "The Lease has run out" not in text:
+                if (each.begun or not self._api_trouble(each.started)) and "The Lease has expired" not in text:
                     self.record.deaths.append(f"at {self.now:.0f}: {text[-2000:]}")
         running = [each for each in self.operators if not each.ended]
         if self.now >= self.down_until and not self.frozen:

@@ -80,7 +80,7 @@ class Gate:
         status = 0
         try:
             if self.down:
-                raise Busy("API server out of reach: ClientConnectorError: Connection refused")
+                raise Busy("API server unreachable: ClientConnectorError: Connection refused")
             fault = next((each for each in self.faults if each.takes(verb, asked)), None)
             if fault is not None:
                 await _before(fault, verb, asked)
@@ -91,7 +91,7 @@ class Gate:
             if writes:
                 self._tell(f"{verb} {asked.resource}", asked.id.name, after=True)
             if fault is not None and fault.lost == "after":
-                raise Busy("API server out of reach: ServerDisconnectedError: Server disconnected")
+                raise Busy("API server unreachable: ServerDisconnectedError: Server disconnected")
             status = 201 if verb == "create" else 200
         except Refusal as refusal:
             status = refusal.status
@@ -156,7 +156,7 @@ async def _before(fault: Fault, verb: str, asked: Route) -> None:
     if fault.hang:
         await asyncio.Event().wait()
     if fault.lost == "before":
-        raise Busy("API server out of reach: ServerDisconnectedError: Server disconnected")
+        raise Busy("API server unreachable: ServerDisconnectedError: Server disconnected")
     if fault.status is not None:
         text = fault.message or _USUAL.get(fault.status, "the server does not do that now").format(verb, asked.resource)
         refusal = Refusal(fault.status, "Fault", text, [(each, "wrong on order") for each in fault.causes])
@@ -207,7 +207,7 @@ class StageApi(KubeApi):
             self._check()
             raise self._error(refusal) from None
         except TimeoutError as error:
-            raise Busy("API server out of reach: TimeoutError: ") from error
+            raise Busy("API server unreachable: TimeoutError: ") from error
         self._check()
         return answer
 

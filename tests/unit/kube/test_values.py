@@ -28,7 +28,7 @@ class Server:
         self.requests += 1
         if self.requests == 1:
             await self.fails.wait()
-            raise Busy("API server out of reach")
+            raise Busy("API server unreachable")
         return {"metadata": {"uid": "1", "resourceVersion": "1"}, "data": {"key": "dmFsdWU="}}
 
 
@@ -82,7 +82,7 @@ async def test_what_was_read_before_an_object_was_seen_is_not_what_it_gets() -> 
 async def test_a_failure_is_not_remembered() -> None:
     server = Counting()
     values = ValueReader(cast("KubeApi", server))
-    server.answer = Busy("API server out of reach")
+    server.answer = Busy("API server unreachable")
     with pytest.raises(Busy):
         await values.text("Secret", "default", "mine", "key")
     server.answer = None

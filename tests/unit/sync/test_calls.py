@@ -267,8 +267,8 @@ async def test_a_pool_that_must_be_idle_is_deleted_by_lists(
 @pytest.mark.parametrize(
     ("pool", "state", "why"),
     [
-        ("cpu", "active", "job schedule 'nightly' makes its jobs on it"),
-        ("CPU", "disabled", "job schedule 'nightly' makes its jobs on it"),
+        ("cpu", "active", "job schedule 'nightly' creates its jobs on it"),
+        ("CPU", "disabled", "job schedule 'nightly' creates its jobs on it"),
         ("cpu", "terminating", None),
         ("other", "active", None),
     ],

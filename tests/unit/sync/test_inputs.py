@@ -320,7 +320,7 @@ async def test_output_is_withheld_where_the_secret_cannot_be_read() -> None:
     task = resource(Kind.TASK, TASK_SPEC | {"environmentSettings": [VARIABLE]})
     shown = (await inputs(Api()).hidden(task, ended("hunter2-long"))).status or {}
     assert "hunter2" not in str(shown)
-    assert shown["stderrTail"].startswith("withheld, since")
+    assert shown["stderrTail"].startswith("withheld, because")
     api = Api()
     assert (await inputs(api).hidden(resource(Kind.TASK, TASK_SPEC), ended("x"))).status == ended("x").status
     assert api.requests == [], "what names no Secret costs nothing"

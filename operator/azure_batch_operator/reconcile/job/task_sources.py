@@ -118,7 +118,7 @@ def _where(reference: Mapping[str, Any]) -> str:
 
 
 def _invalid(reference: Mapping[str, Any], what: str) -> ResolutionError:
-    return ResolutionError("InvalidTasks", f"{_where(reference)}: {what}; correct it and the job is tried again")
+    return ResolutionError("InvalidTasks", f"{_where(reference)}: {what}; correct it, and the operator retries the job")
 
 
 def _tasks(source: Mapping[str, Any], text: str) -> Iterator[dict[str, Any]]:

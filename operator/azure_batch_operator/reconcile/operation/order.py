@@ -111,7 +111,7 @@ class Reach:
         elif (stranger := ownership.stranger(remote, schedule, self.namespace, self.cluster)) is not None:
             return NOT_ALLOWED, f"{id!r} cannot be reached from this namespace: {stranger}"
         if self.created and remote.get("creationTime") not in (None, self.created):
-            return REPLACED, f"{id!r} was created again in Azure Batch since the targets were chosen"
+            return REPLACED, f"{id!r} was created again in Azure Batch after the targets were chosen"
         return None
 
 

@@ -39,7 +39,7 @@ def id_pool(
     if session is None or id is None:
         return TargetPoolView(id)
     if session.mirror.pools.first:
-        return TargetPoolView(None, ("WaitingForPool", "waits until the pools of the account are listed"))
+        return TargetPoolView(None, ("WaitingForPool", "waiting until the pools of the account are listed"))
     if (why := foreign(context, resource, session, id)) is not None:
         return TargetPoolView(None, (NOT_ALLOWED, f"{field} names a pool that this object may not use: {why}"))
     if session.mirror.pools.latest(id) is None:
@@ -74,7 +74,7 @@ def foreign_pool(context: Context, namespace: str, id: str, pool: Mapping[str, A
     if known is not None and known.uid == owner.object.uid and context.lets_in(known, namespace):
         return None
     text = f"pool {id!r} {stranger.removeprefix('it ')}, whose spec.allowedNamespaces does not allow namespace {namespace!r}"
-    return f"{text}: have it allow this namespace, or name another pool"
+    return f"{text}: add the namespace there, or name another pool"
 
 
 def batch_pool(context: Context, resource: Resource, session: Session | None, name: str, field: str) -> TargetPoolView:
@@ -97,7 +97,7 @@ def batch_pool(context: Context, resource: Resource, session: Session | None, na
         return TargetPoolView(None, (IN_OTHER_ACCOUNT, message))
     remote = pool_in_use(context, session, pool, brief=True) if session else Absent.UNKNOWN
     if isinstance(remote, Absent):
-        return TargetPoolView(None, ("WaitingForPool", f"waits until BatchPool {name!r} exists in Azure Batch"))
+        return TargetPoolView(None, ("WaitingForPool", f"waiting until BatchPool {name!r} exists in Azure Batch"))
     if not ownership.owns(remote, pool, context.cluster):
         return TargetPoolView(None, ("WaitingForPool", f"BatchPool {name!r} does not own its pool; see its conditions"))
     if remote.get("state") == "deleting":

@@ -137,4 +137,4 @@ class Operations:
     def _not_done(self, key: Key, run: Run, error: BatchError) -> None:
         run.waits_for(error)
         wait = self._backoff.refused(key, _ACT, run.uid, error, classify_error(error))
-        logger.info("%s is tried again in %.0f s: %s", key, wait, error)
+        logger.info("%s is retried in %.0f s: %s", key, wait, error)

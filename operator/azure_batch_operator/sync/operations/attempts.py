@@ -131,7 +131,7 @@ class Attempts:
             attempt, seen = tries[target], found[target]
             look = looked(request, target, seen)
             if look.result is None and created_anew(attempt.before, seen or {}):
-                look = Look(result=Result(SKIPPED, f"task {target!r} was created again since the targets were chosen"))
+                look = Look(result=Result(SKIPPED, f"task {target!r} was created again after the targets were chosen"))
             if look.result is not None:
                 run.settle(request.verb, target, look.result)
             else:

@@ -35,7 +35,7 @@ async def resolve(targets: Targets, run: Run, request: Request, left: Mapping[st
         for target in asked:
             attempt = left[target]
             if verb.doubt is Doubt.NEVER:
-                text = f"{LOST}, and nothing tells whether it was done: it may have been, and is not repeated"
+                text = f"{LOST}, so its effect is unknown: it is not repeated, because it may have been done"
                 run.settle(request.verb, target, Result(UNKNOWN, text))
             elif attempt.doubt is not None and (now >= attempt.doubt or not verb.changes):
                 attempt.doubt = None
@@ -68,17 +68,17 @@ async def end(
             continue
         if attempt.taken is not None:
             if gone or (problem is not None and now >= attempt.since + _BACK_WITHIN):
-                text = f"Azure Batch took the call, and {target} cannot be read: {problem}"
+                text = f"Azure Batch accepted the call, but {target} cannot be read: {problem}"
                 run.settle(request.verb, target, Result(FAILED if gone else UNKNOWN, text))
         elif attempt.doubt is not None:
             if gone or (problem is not None and now >= attempt.doubt):
                 text = f"{LOST}, and {target} cannot be read: {problem}"
                 run.settle(request.verb, target, Result(UNKNOWN, text))
         elif attempt.doubted and verb.changes and verb.doubt is not Doubt.READ:
-            text = f"{LOST}: it may have been done, and is not repeated, since {ending[1]}"
+            text = f"{LOST}: it may have been done, and is not repeated, because {ending[1]}"
             run.settle(request.verb, target, Result(UNKNOWN, text))
         else:
-            run.settle(request.verb, target, Result(SKIPPED, f"not done, since {ending[1]}", given_up=True))
+            run.settle(request.verb, target, Result(SKIPPED, f"not done, because {ending[1]}", given_up=True))
     return problem
 
 
@@ -88,12 +88,12 @@ def _judge(run: Run, request: Request, target: str, attempt: Try, seen: Mapping[
     if done is False and not request.how.tells(request.inputs):
         done = None
     if done:
-        result = Result(SUCCEEDED, f"{LOST}, but it was done, as {target} shows")
+        result = Result(SUCCEEDED, f"{LOST}, but the state of {target} shows that it was done")
         run.answered(request, target, result)
     elif attempt.doubt is not None and now < attempt.doubt:
         return
     elif done is None:
-        text = f"{LOST}, and {target} does not tell whether it was done: it may have been, and is not repeated"
+        text = f"{LOST}, and the state of {target} does not show whether it was done: it may have been, and is not repeated"
         run.settle(request.verb, target, Result(UNKNOWN, text))
     else:
         attempt.doubt = None
@@ -106,10 +106,10 @@ def _follow(run: Run, request: Request, target: str, attempt: Try, node: Mapping
     if state in verb.back and verb.done(attempt.before, node):
         run.settle(request.verb, target, taken)
     elif node is None or (state not in verb.busy and state not in verb.back and verb.done(attempt.before, node)):
-        text = f"Azure Batch took the call, and the node is {state} now"
+        text = f"Azure Batch accepted the call, but the node is {state} now"
         run.settle(request.verb, target, Result(FAILED, text, taken.request_id))
     elif now - attempt.since > _BACK_WITHIN:
-        text = f"Azure Batch took the call, but the node is still {state} after {_BACK_WITHIN / 60:.0f} minutes"
+        text = f"Azure Batch accepted the call, but the node is still {state} after {_BACK_WITHIN / 60:.0f} minutes"
         run.settle(request.verb, target, Result(FAILED, text, taken.request_id))
 
 
@@ -120,5 +120,5 @@ def give_up(run: Run, request: Request, left: Mapping[str, Try], now: float) -> 
     for target, attempt in left.items():
         waits = attempt.doubt is None and attempt.taken is None and target not in run.results
         if waits and attempt.lost is not None and now - attempt.lost > _REPEATED_WITHIN:
-            text = f"{LOST}, too long ago to repeat it: others may have undone it since. Check {target}"
+            text = f"{LOST} and it is too late to repeat it: other clients may have undone it. Check {target}"
             run.settle(request.verb, target, Result(UNKNOWN, f"{text}, and create a new BatchOperation if needed"))

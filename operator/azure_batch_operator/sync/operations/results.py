@@ -36,7 +36,7 @@ def refused(request: Request, error: BatchError, *, lost: bool) -> Result | Batc
     if error.code in verb.already:
         if lost and verb.only_in_doubt:
             # It may have been there before, as somebody else made it.
-            text = f"{LOST}, and {error.code} does not tell who has done it, and how: it may differ from spec.{request.verb}"
+            text = f"{LOST}, and {error.code} does not show who made the change: it may differ from spec.{request.verb}"
             return Result(UNKNOWN, text, error.request_id)
         if lost:
             return Result(SUCCEEDED, f"{LOST}, but there is nothing left to do: {error.code}", error.request_id)
@@ -49,7 +49,7 @@ def refused(request: Request, error: BatchError, *, lost: bool) -> Result | Batc
     if request.on is On.FILES and not error.code and (cause := _FILES.get(error.status or 0)):
         return Result(FAILED, f"{cause.format(path=request.inputs.get('path'))}: {error}", error.request_id)
     if isinstance(error, PreconditionFailedError) and request.on is On.TASKS and not verb.any_version:
-        text = f"the task has changed since it was looked at: {error}"
+        text = f"the task has changed since it was read: {error}"
         return Result(SUCCEEDED if lost else SKIPPED, text, error.request_id)
     passing = TransientError | AuthenticationError | EndpointRefusedError | BeingResizedError | PreconditionFailedError
     if isinstance(error, passing):

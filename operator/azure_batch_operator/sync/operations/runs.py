@@ -19,7 +19,7 @@ from azure_batch_operator.sync.landing import LANDING_SECONDS
 TARGETS = Counter(
     "azurebatch_operation_targets", "Targets of BatchOperations that have an outcome", ["verb", "outcome"]
 )
-LOST = "the call had no answer"
+LOST = "Azure Batch did not respond to the call"
 _FRESH = 60.0
 """Seconds for which what was seen of targets counts: others may change them while the operation waits, such as for a Secret."""
 

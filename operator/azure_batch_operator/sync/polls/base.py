@@ -76,8 +76,8 @@ _NO_FILE = {
     "taskfilescleanedup": "the task's files were removed from the node after its retentionTime: keep them with logs.upload",
     "filenotfound": "there is no such file: the task has not written it, or did not get as far",
     "nodenotfound": "the node that the task ran on is gone, and the task's files with it: keep them with logs.upload",
-    "tasknotfound": "the task does not exist any more",
-    "jobnotfound": "the job does not exist any more",
+    "tasknotfound": "the task no longer exists",
+    "jobnotfound": "the job no longer exists",
 }
 
 

@@ -85,7 +85,7 @@ class JobReader(Poll):
             watch.failures[what] += 1
             if isinstance(error, NotFoundError) or judges_account(error) or watch.failures[what] < _PATIENCE:
                 raise
-            logger.info("Went on without it: %s", error)
+            logger.info("Continuing without optional data: %s", error)
             return f"it could not be read ({error.code or type(error).__name__})"
         watch.failures.pop(what, None)
         return ""

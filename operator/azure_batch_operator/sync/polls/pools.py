@@ -121,7 +121,7 @@ class PoolPoll(Poll):
                 if judges_account(error):
                     raise
                 # One pool that cannot be asked for is no evidence about the account: it is taken to be as it was.
-                logger.info("Pool %r is not listed, and could not be asked for: %s", known["id"], error)
+                logger.info("Pool %r is not in the list, and cannot be read: %s", known["id"], error)
             if id in wanted:
                 self._whole[id] = pool
             result.append(pool if id in wanted else _brief(pool))

@@ -129,7 +129,7 @@ class Roll:
             if judges_account(error):
                 raise
             # One that cannot be asked for is no evidence about the account, nor about itself.
-            logger.info("%r is not listed, and could not be asked for: %s", id, error)
+            logger.info("%r is not in the list, and cannot be read: %s", id, error)
             self._unread.add(id)
             return None
 

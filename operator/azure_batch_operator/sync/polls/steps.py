@@ -135,7 +135,7 @@ class Troubles:
 
 def _cause(error: Exception) -> str:
     if not isinstance(error, BatchError):
-        return f"InternalError: the operator failed inside ({type(error).__name__}); report it with the operator's log"
+        return f"InternalError: fault in the operator ({type(error).__name__}); report it with the operator's log"
     return f"{error.code or type(error).__name__.removesuffix('Error')}: {error.message}"
 
 

@@ -17,12 +17,12 @@ from azure_batch_operator.sync.polls.base import Since, clock
 
 RETRIES = Counter(
     "azurebatch_task_retries",
-    "Times that tasks of BatchJobs were tried again after a non-zero exit code",
+    "Retries of tasks of BatchJobs after a non-zero exit code",
     ["namespace"],
 )
 REQUEUES = Counter(
     "azurebatch_task_requeues",
-    "Times that tasks of BatchJobs were requeued because they lost their node",
+    "Requeues of tasks of BatchJobs that lost their node",
     ["namespace"],
 )
 
