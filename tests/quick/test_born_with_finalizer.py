@@ -143,3 +143,23 @@ async def test_without_the_policy_the_operator_adds_it(stage: Stage) -> None:
         ["azurebatch.io/finalizer"]
     ] * 2
     assert (stage.writes("bt", "with"), stage.writes("bt", "without")) == (0, 1)
+
+
+@pytest.mark.parametrize("stage", [Options(), Options(finalizer_at_creation=True)], indirect=True)
+async def test_a_task_in_the_job_of_a_former_batchjob_is_deleted_before_its_object(stage: Stage) -> None:
+    """The BatchJob that has its name now was never created in Azure Batch, but the task is in the job of the one before."""
+    await open_job(stage)
+    stage.apply(task("one", "steps"))
+    await stage.until(lambda: tasks(stage) == ["one"], 60)
+    stage.annotate("bj", "steps", reconcile_policy="detach-on-delete")
+    await shut_out(stage)
+    stage.delete("bj", "steps")
+    await stage.until(lambda: stage.gone("bj", "steps"), 120)
+    stage.apply(job("steps"))
+    await stage.run_for(5)
+    await stage.restart()
+    stage.delete("bt", "one")
+    await stage.always(lambda: not stage.gone("bt", "one"), 300)
+    await let_in(stage)
+    await stage.until(lambda: stage.gone("bt", "one"), 300)
+    assert tasks(stage) == []

@@ -28,9 +28,7 @@ def delete(scope: TaskScope) -> Plan:
         return Plan()
     if job.remote is Absent.NOT_FOUND:
         return Plan(finalizer="remove", confirm=(Absence(Table.JOBS, job.id),))
-    # Without its BatchJob a job may be anybody's, such as after it was detached: then the task's own marker decides.
-    if job.exists and not job.ours:
-        return Plan(finalizer="remove", confirm=(Absence(Table.JOBS, job.id, stranger=Evidence.of(job.remote)),))
+    # Whose the job is does not matter: it may have been detached, and its name used again. The task's own marker decides.
     if job.remote.get("state") == "deleting":
         return Plan()
     if view.remote is Absent.UNKNOWN:

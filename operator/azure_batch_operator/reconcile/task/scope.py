@@ -32,7 +32,8 @@ class JobView:
         finished: whether the BatchJob has come to its end.
         upload: its `spec.logs.upload`, if it has any.
         goes_on: whether its tasks run although tasks that they depend on have failed.
-        used: whether something was, or may have been, created for its BatchJob; if not, no task was ever added to it.
+        used: whether something was, or may have been, created for its BatchJob, or for a former one of that name; if not, no task
+            was ever added to it.
         former: whether its BatchJob is gone, or stands for another job by now; only the task's own status remembers this one then.
         stranger: why tasks of this namespace may not go into a job that `jobId` names; None if they may.
         foreign_pool: why they may not run on the pool of the job; None if they may.

@@ -125,7 +125,8 @@ def _job(context: Context, task: Resource, session: Session | None) -> JobView:
     if id is None:
         return JobView(exists=False)
     job = _batch_job(context, task)
-    used = job is None or job.has_finalizer or ever_created(job)
+    # A task that is older than its BatchJob may have been added to the job of a former one of that name.
+    used = job is None or job.has_finalizer or ever_created(job) or task.created < job.created
     if session is None:
         return JobView(exists=True, id=id, used=used)
     remote = session.mirror.jobs.get(id)
