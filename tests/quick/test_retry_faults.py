@@ -147,3 +147,26 @@ async def test_a_retry_of_one_task_reads_the_secret_of_that_one(stage: Stage, mo
     stage.apply(again("more", "own"))
     await ended(stage, "more")
     assert read == {"s0"}
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_retry_whose_job_was_deleted_runs_its_tasks_again_while_the_former_job_is_there(
+    stage: Stage, restart: bool
+) -> None:
+    await stage.ready_pool()
+    stage.azure.simulate("own/bad", exitCode=1)
+    stage.apply(job("own", tasks=[{"id": "good", "commandLine": WORKS}, {"id": "bad", "commandLine": "sleep 3600"}]))
+    await ended(stage, "own")
+    stage.apply(again("more", "own"))
+    await stage.until(lambda: stage.phase("bj", "more") == "Running", 300)
+    await stage.run_for(60)
+    if restart:
+        await stage.restart()
+        await stage.run_for(30)
+    stage.azure.delete("/jobs/more")
+    await stage.until(lambda: stage.reason("bj", "more") == "JobGone", 120)
+    message = stage.condition("bj", "more")["message"]
+    assert "all tasks" not in message
+    assert "if BatchJob 'own' and its job still exist" in message
+    stage.annotate("bj", "more", recreate="1")
+    await stage.until(lambda: sorted(tasks(stage, "more")) == ["bad"], 300)

@@ -395,7 +395,10 @@ def former_jobs(store: Store, job: Resource) -> list[Key]:
 
 def _is_asked_again(job: Resource, known: Sourced) -> bool:
     """Whether what is known only counts the tasks, and they can be asked for again: the former job may go once all are in."""
-    return known.problem is not None and (known.problem.reason == _PENDING or not retry.all_in(job))
+    problem = known.problem
+    if problem is None:
+        return False
+    return isinstance(problem, _PassingError) or problem.reason == _PENDING or not retry.all_in(job)
 
 
 def _pending(former: Resource) -> ResolutionError:

@@ -71,10 +71,13 @@ def lost(resource: Resource, now: float) -> Plan | None:
         return Plan(status={**resource.status, "phase": ended})
     if not resource.status.get("tasksStartTime") or pending_request(resource, RECREATE):
         return None
-    message = (
-        f"job {resource.remote_id!r} was deleted in Azure Batch after tasks had started, and their results with it: set the "
-        f"annotation {RECREATE} to a new value to run all tasks again, or delete this BatchJob"
-    )
+    remedy = f"set the annotation {RECREATE} to a new value to run all tasks again, or delete this BatchJob"
+    if "retryOf" in resource.spec and resource.status.get("retryOf"):
+        remedy = (
+            f"if BatchJob {resource.spec['retryOf']['name']!r} and its job still exist, set the annotation {RECREATE} to a new "
+            "value to run the same tasks again; otherwise delete this BatchJob, and create one with all of its tasks"
+        )
+    message = f"job {resource.remote_id!r} was deleted in Azure Batch after tasks had started, and their results with it: {remedy}"
     verdict = Verdict("Stalled", "JobGone", message, ready=False, trend="Stalled")
     plan = Plan(status=job_status.without_remote(carry_over(resource, verdict, now)))
     plan = once_absent(resource, plan, verdict, Absence(Table.JOBS, resource.remote_id))
