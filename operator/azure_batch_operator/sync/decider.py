@@ -15,7 +15,7 @@ from azure_batch_operator.kube.namespaces import Namespaces
 from azure_batch_operator.reconcile import reconcile_policy as policies
 from azure_batch_operator.reconcile.annotations import is_stopping, pending_request, stop_only
 from azure_batch_operator.reconcile.job.lifecycle import managed_elsewhere
-from azure_batch_operator.reconcile.job.retry import with_settings
+from azure_batch_operator.reconcile.job.retry import WAITS, with_settings
 from azure_batch_operator.reconcile.plan import Plan, Unconfirmed
 from azure_batch_operator.reconcile.reconcile_policy import Policy
 from azure_batch_operator.reconcile.standard_plans import beside, waiting
@@ -125,7 +125,7 @@ class Decider:
                     plan = replace(plan, feed=None, tasks_of=None)
             return resource, await self._inputs.completed(resource, plan), session
         except ResolutionError as error:
-            waits = waiting(resource, error.reason, str(error), time.time(), warning=True)
+            waits = waiting(resource, error.reason, str(error), time.time(), warning=error.reason not in WAITS)
             shown = beside(plan.status, waits.status)
             told = replace(waits, status=shown, requeue_after=waits.requeue_after or LOOKED_AT_EVERY)
             # What the spec asked for before is brought in no more.

@@ -229,7 +229,7 @@ class Inputs:
 
     async def _texts(self, resource: Resource, needed: Iterable[Reference]) -> Mapping[Source, str]:
         values = await read_texts(self._values, resource.key.namespace, needed, self._seen_at(resource.key))
-        self._hidden.remember(resource.key.namespace, values)
+        await self._hidden.remember(resource.key.namespace, values)
         return values
 
     def _filled(self, model: type[ApiModel], call: Call, values: Mapping[Source, str]) -> Call:

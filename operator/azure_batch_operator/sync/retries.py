@@ -49,7 +49,6 @@ class Links:
 
 _PATIENCE = 1.0
 """Seconds for which a pass waits for a list; most take less."""
-_PENDING = "RetryTasksPending"
 _BELIEVED_AFTER = 180.0
 """Seconds from the first answer that the former job is not there until such an answer counts: one answer may be wrong, and the
 former job may be deleted once its tasks are thought to be lost (test_retry_faults.py)."""
@@ -70,7 +69,7 @@ class _WaitError(ResolutionError):
 
     def __init__(self, weight: int) -> None:
         super().__init__(
-            "WaitingForRetries",
+            retry.NO_ROOM,
             f"spec.retryOf: the operator holds tasks of other BatchJobs with retryOf, at most {retry.MAX_HELD} in all, and there "
             "is no room for those of this one: wait until some of these BatchJobs have ended, or delete them",
         )
@@ -240,7 +239,7 @@ class Retries:
         said = ResolutionError(error.reason, str(error))
         if now - since < _BELIEVED_AFTER:
             said = ResolutionError(
-                _PENDING,
+                retry.PENDING,
                 f"spec.retryOf: Azure Batch does not show the job of BatchJob {former.key.name!r} as it ended: wait, the operator "
                 "asks again for some minutes",
             )
@@ -398,12 +397,12 @@ def _is_asked_again(job: Resource, known: Sourced) -> bool:
     problem = known.problem
     if problem is None:
         return False
-    return isinstance(problem, _PassingError) or problem.reason == _PENDING or not retry.all_in(job)
+    return isinstance(problem, _PassingError) or problem.reason == retry.PENDING or not retry.all_in(job)
 
 
 def _pending(former: Resource) -> ResolutionError:
     return ResolutionError(
-        _PENDING,
+        retry.PENDING,
         f"spec.retryOf: the tasks of BatchJob {former.key.name!r} that have not succeeded are being listed: wait, and see "
         "the conditions of the BatchAccount if it takes long",
     )

@@ -59,12 +59,12 @@ def test_a_text_that_quotes_nothing_is_compared_with_no_form(
     assert calls == {"_shown_as": number}
 
 
-def test_forms_are_computed_once_per_value_however_many_namespaces_there_are(calls: Counter[str]) -> None:
+async def test_forms_are_computed_once_per_value_however_many_namespaces_there_are(calls: Counter[str]) -> None:
     hidden = Hidden(read=None, find=lambda _: None, tasks_of=lambda _: ())  # type: ignore[arg-type]
     for _ in range(3):
         for namespace in ("a", "b", "c"):
             read = {Source("Secret", f"s{number}", "key"): f"{namespace}-{number:04}-value" for number in range(300)}
-            hidden.remember(namespace, read)
+            await hidden.remember(namespace, read)
             refusal().hide(hidden.sent(namespace), hidden.sent("a"))
     assert calls == {"_shown_as": 3 * 300}
 
@@ -84,18 +84,18 @@ def test_nothing_is_left_of_a_value_that_is_discarded_but_what_another_has() -> 
     assert (len(values), values._forms, values._by_mark) == (0, {}, {})
 
 
-def test_a_value_of_two_secrets_is_hidden_until_both_are_let_go() -> None:
+async def test_a_value_of_two_secrets_is_hidden_until_both_are_let_go() -> None:
     hidden = Hidden(read=None, find=lambda _: None, tasks_of=lambda _: ())  # type: ignore[arg-type]
 
-    def use(name: str, value: str) -> None:
-        hidden.remember("a", {Source("Secret", name, "key"): value})
+    async def use(name: str, value: str) -> None:
+        await hidden.remember("a", {Source("Secret", name, "key"): value})
 
-    use("one", "hunter2")
-    use("two", "hunter2")
+    await use("one", "hunter2")
+    await use("two", "hunter2")
     for number in range(511):
-        use(f"s{number}", f"value-{number:04}")
+        await use(f"s{number}", f"value-{number:04}")
     assert without("hunter2", hidden.sent("a")) == "…", "the value of the second"
-    use("s511", "value-0511")
+    await use("s511", "value-0511")
     assert without("hunter2", hidden.sent("a")) == "hunter2"
     assert len(hidden.sent("a")) == 512
 
@@ -105,8 +105,8 @@ def test_a_value_of_one_collection_that_is_a_part_of_a_value_of_another_uncovers
         assert without("it is hunter2-longer", *secrets) == "it is …"
 
 
-def test_no_forms_are_computed_of_values_that_are_not_kept(calls: Counter[str]) -> None:
+async def test_no_forms_are_computed_of_values_that_are_not_kept(calls: Counter[str]) -> None:
     hidden = Hidden(read=None, find=lambda _: None, tasks_of=lambda _: ())  # type: ignore[arg-type]
-    hidden.remember("a", {Source("Secret", f"s{number}", "key"): f"value-{number:04}" for number in range(2000)})
+    await hidden.remember("a", {Source("Secret", f"s{number}", "key"): f"value-{number:04}" for number in range(2000)})
     assert calls == {"_shown_as": 512}
     assert without("value-1487, value-1488, value-1999", hidden.sent("a")) == "value-1487, …, …"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -91,11 +92,11 @@ async def test_what_was_sent_is_hidden_although_its_secret_is_gone() -> None:
 async def test_values_in_use_are_remembered_longest_and_not_more_than_512_of_them() -> None:
     hidden = Secrets().hidden()
 
-    def used(number: int) -> None:
-        hidden.remember("default", {Source("Secret", f"s{number}", "key"): f"value-{number:04}"})
+    async def used(number: int) -> None:
+        await hidden.remember("default", {Source("Secret", f"s{number}", "key"): f"value-{number:04}"})
 
     for number in [*range(512), 0, *range(512, 600)]:
-        used(number)
+        await used(number)
     status = {"failures": [{"taskIds": [], "stdoutTail": "value-0000 value-0001 value-0599"}]}
     text = await shown(hidden, job(), status)
     assert "value-0000" not in text
@@ -103,9 +104,23 @@ async def test_values_in_use_are_remembered_longest_and_not_more_than_512_of_the
     assert "value-0001" in text, "memory is bounded"
 
 
+async def test_many_new_values_hold_up_nobody() -> None:
+    hidden, turns = Secrets().hidden(), 0
+    values = {Source("Secret", f"s{number}", "key"): f"value-{number:04}" for number in range(100)}
+    remembering = asyncio.create_task(hidden.remember("default", values))
+    while not remembering.done():
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns >= 100
+    assert len(hidden.sent("default")) == 100
+    with pytest.raises(StopIteration):
+        # Values that are known need no turn.
+        hidden.remember("default", values).send(None)
+
+
 async def test_a_config_map_is_no_secret() -> None:
     hidden = Secrets().hidden()
-    hidden.remember("default", {Source("ConfigMap", "c", "key"): "first"})
+    await hidden.remember("default", {Source("ConfigMap", "c", "key"): "first"})
     assert "first" in await shown(hidden, job())
 
 

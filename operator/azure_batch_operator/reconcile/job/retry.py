@@ -56,6 +56,9 @@ NOT_TAKEN = frozenset(
 _POOLS = ("poolRef", "poolInfo")
 _NEVER = frozenset({"NothingToRetry", "RetryTooLarge", "RetryDependencyFailed", "RetryTasksUnknown", "RetryOfItself"})
 """Reasons why tasks do not run again that nothing changes, so that the former job need not be kept."""
+PENDING, NO_ROOM = "RetryTasksPending", "WaitingForRetries"
+WAITS = frozenset({PENDING, NO_ROOM})
+"""Reasons of waits that end by themselves, so that nobody needs to be warned."""
 _NEW = "create a BatchJob with all of its tasks instead"
 
 
