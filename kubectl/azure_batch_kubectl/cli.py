@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from typing import TYPE_CHECKING, Any
 
@@ -9,12 +10,14 @@ import click
 
 from azure_batch_kubectl.choices import Action, Form, Goal
 from azure_batch_kubectl.command import on_cluster
+from azure_batch_kubectl.failure import Exit
 from azure_batch_kubectl.later import later
 
 if TYPE_CHECKING:
     from azure_batch_kubectl import (
         act_command,
         cost_command,
+        diff_command,
         doctor_command,
         export_command,
         files_command,
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 else:
     act_command = later("act_command")
     cost_command = later("cost_command")
+    diff_command = later("diff_command")
     doctor_command = later("doctor_command")
     export_command = later("export_command")
     files_command = later("files_command")
@@ -294,6 +298,22 @@ async def operate(
     """
     chosen = Form(form) if form else None
     await operate_command.run(cluster, verb, target, settings, wait=not no_wait, form=chosen)
+
+
+@plugin.command()
+@click.argument("targets", nargs=-1, metavar="[KIND/NAME]...")
+@click.option(
+    "-f", "--filename", "files", multiple=True, type=click.File("rb"), metavar="FILE", help="Manifests; - is stdin."
+)
+@functools.partial(on_cluster, error=Exit.USAGE)
+async def diff(cluster: Cluster, targets: tuple[str, ...], files: tuple[Any, ...]) -> None:
+    """Compare BatchPools, BatchJobs and BatchJobSchedules, or manifests of them, with what Azure Batch has now.
+
+    Without targets and files it takes all of the namespace that have not ended. Exits with 1 if something differs, and with 2 after
+    an error. Needs the right to read the Secret of the account.
+    """
+    if await diff_command.run(cluster, targets, files):
+        raise click.exceptions.Exit(Exit.DIFFERENT)
 
 
 @plugin.command("import")

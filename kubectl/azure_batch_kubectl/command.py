@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from azure_batch_kubectl.failure import Exit
+
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
@@ -19,8 +21,12 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def on_cluster(function: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """A command from a coroutine function that takes a Cluster first; adds the options that say which."""
+def on_cluster(function: Callable[..., Awaitable[None]], *, error: int = Exit.ERROR) -> Callable[..., None]:
+    """A command from a coroutine function that takes a Cluster first; adds the options that say which.
+
+    Args:
+        error: exit code of an error, where 1 means something else.
+    """
 
     @_options
     @functools.wraps(function)
@@ -31,6 +37,6 @@ def on_cluster(function: Callable[..., Awaitable[None]]) -> Callable[..., None]:
         async def work(cluster: Any) -> None:
             await function(cluster, **arguments)
 
-        execute(Place(kubeconfig, context, namespace), work)
+        execute(Place(kubeconfig, context, namespace), work, error)
 
     return command

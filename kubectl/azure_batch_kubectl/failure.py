@@ -10,6 +10,7 @@ class Exit(IntEnum):
 
     SUCCESS = 0
     ERROR = 1
+    DIFFERENT = 1
     USAGE = 2
     FAILED = 3
     TIMEOUT = 4

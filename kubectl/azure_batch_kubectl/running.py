@@ -43,8 +43,8 @@ def explained(error: Exception) -> FailureError:
     return FailureError(" ".join(str(error).split()))
 
 
-def execute(place: Place, work: Work) -> None:
-    """Do the work; ends the program if it fails."""
+def execute(place: Place, work: Work, code: int = Exit.ERROR) -> None:
+    """Do the work; ends the program if it fails, with that exit code if the error has none of its own."""
     try:
         asyncio.run(_run(place, work))
     except BrokenPipeError:
@@ -52,6 +52,6 @@ def execute(place: Place, work: Work) -> None:
     except (FailureError, ApiException, BatchError, UnknownKindError, aiohttp.ClientError, HTTPError, OSError) as error:
         failure = explained(error)
         click.echo(f"error: {failure}", err=True)
-        sys.exit(failure.code)
+        sys.exit(code if failure.code is Exit.ERROR else failure.code)
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)

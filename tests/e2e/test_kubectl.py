@@ -263,6 +263,27 @@ def test_export(stage: Stage, run: Run) -> None:
     assert stage.batch("GET", "pools/copy")["taskSlotsPerNode"] == 2
 
 
+def test_diff(stage: Stage, run: Run, tmp_path: Path) -> None:
+    """Nothing where the operator is content, and before and after a change what it changes."""
+    stage.ready_pool()
+    stage.apply(job("own", onAllTasksComplete="noaction", priority=5))
+    stage.until(lambda: stage.status("bj", "own").get("phase") == "Running", "the job is there")
+    same = run("diff")
+    assert (same.exit_code, same.stdout) == (0, ""), same.output
+    manifest = tmp_path / "own.yaml"
+    manifest.write_text(yaml.safe_dump(job("own", onAllTasksComplete="noaction", priority=9)))
+    before = run("diff", "-f", str(manifest))
+    assert before.exit_code == 1
+    assert "-priority: 5\n+priority: 9\n" in before.stdout
+    new = tmp_path / "new.yaml"
+    new.write_text(yaml.safe_dump(job("new", priority=9)))
+    assert "+id: new\n" in run("diff", "-f", str(new)).stdout
+    stage.kubectl("apply", "-f", str(manifest))
+    stage.until(lambda: run("diff", "bj/own").exit_code == 0, "the change is in Azure Batch")
+    assert stage.batch("GET", "jobs/own")["priority"] == 9
+    assert run("diff", "bj/none").exit_code == 2
+
+
 def test_cost(stage: Stage, run: Run) -> None:
     stage.kubectl("create", "configmap", "prices", "--from-literal=p={standard_d4ads_v6: 0.5}")
     stage.ready_pool(pricesFrom={"name": "prices", "key": "p", "currency": "EUR"})
