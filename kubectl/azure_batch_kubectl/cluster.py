@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,6 +20,9 @@ from azure_batch_operator.batch.redaction import safe_text
 
 _PAGE = 500
 _SECONDS = 60
+_WATCH_SECONDS = 50
+"""How long the API server keeps a watch, shorter than any call may take."""
+_SIGN_IN = "BearerToken"
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,44 @@ def refusal(error: ApiException) -> str:
     return safe_text(" ".join(str(said).split()))
 
 
+class _SignedIn(client.ApiClient):  # type: ignore[misc]
+    """Signs in again, once for each call, where the API server refuses a token.
+
+    Tokens of credential plugins and token files live shorter than `logs -f`, `top --watch` and `wait`.
+    """
+
+    def __init__(self, configuration: client.Configuration, place: Place) -> None:
+        super().__init__(configuration)
+        self._place = place
+        self._signing_in = asyncio.Lock()
+
+    async def call_api(self, method: str, url: str, header_params: Any = None, *more: Any, **options: Any) -> Any:
+        """The answer to a call; one that is refused with 401 was not executed."""
+        answer = await super().call_api(method, url, header_params, *more, **options)
+        if answer.status != HTTPStatus.UNAUTHORIZED:
+            return answer
+        token = await self._other_token((header_params or {}).get("authorization"))
+        if token is None:
+            return answer
+        answer.response.release()
+        return await super().call_api(method, url, {**header_params, "authorization": token}, *more, **options)
+
+    async def _other_token(self, refused: str | None) -> str | None:
+        """A token other than the one that was refused, by the kubeconfig; None if there is none."""
+        async with self._signing_in:
+            # Calls that were refused together share one new token.
+            known = self.configuration.api_key.get(_SIGN_IN)
+            if known and known != refused:
+                return str(known)
+            fresh = client.Configuration()
+            await _load(self._place, fresh)
+            token = fresh.api_key.get(_SIGN_IN)
+            if not token or token == refused:
+                return None
+            self.configuration.api_key[_SIGN_IN] = token
+            return str(token)
+
+
 class Cluster:
     """Objects of the group, as plain dicts."""
 
@@ -81,6 +123,12 @@ class Cluster:
             everywhere: in all namespaces.
             fields: a field selector.
         """
+        async for page in self.pages(kind, everywhere=everywhere, fields=fields):
+            for each in page["items"]:
+                yield {"kind": kind.value, **each}
+
+    async def pages(self, kind: Kind, *, everywhere: bool = False, fields: str = "") -> AsyncIterator[dict[str, Any]]:
+        """The pages of `list` as the API server sends them."""
         token, plural = "", KINDS[kind].plural
         while True:
             options: dict[str, Any] = {"limit": _PAGE, "_request_timeout": _SECONDS}
@@ -92,11 +140,35 @@ class Cluster:
                 page = await self._custom.list_namespaced_custom_object(
                     GROUP, VERSION, self.namespace, plural, **options
                 )
-            for each in page["items"]:
-                yield {"kind": kind.value, **each}
+            yield page
             token = page["metadata"].get("continue", "")
             if not token:
                 return
+
+    async def events(self, kind: Kind, version: str, *, everywhere: bool) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """What changes after a version: type and object of each event, for less than a minute.
+
+        Raises:
+            ApiException: the version is too old (410), or the objects may not be watched.
+        """
+        where = "" if everywhere else f"namespaces/{self.namespace}/"
+        query = {
+            "watch": "true",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(_WATCH_SECONDS),
+        }
+        answer = await self._asked(f"/apis/{GROUP}/{VERSION}/{where}{KINDS[kind].plural}", query)
+        rest = b""
+        async with answer.response as response:
+            # Not by lines of aiohttp, which bounds their length.
+            async for chunk in response.content.iter_any():
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise ApiException(status=event["object"].get("code"), reason=event["object"].get("message"))
+                    yield event["type"], {"kind": kind.value, **event["object"]}
 
     async def patch(self, kind: Kind, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Merge-patch an object; what it is then."""
@@ -125,19 +197,23 @@ class Cluster:
         Raises:
             ApiException: nothing stands there, or it may not be read.
         """
+        answer = await self._asked(path, query)
+        found: dict[str, Any] = json.loads(await answer.response.read())
+        return found, answer.response.headers
+
+    async def _asked(self, path: str, query: Mapping[str, str] | None) -> Any:
         asked = await self._api.param_serialize(
             method="GET",
             resource_path=path,
             query_params=list((query or {}).items()),
             header_params={"Accept": "application/json"},
-            auth_settings=["BearerToken"],
+            auth_settings=[_SIGN_IN],
         )
         answer = await self._api.call_api(*asked, _request_timeout=_SECONDS, _preload_content=False)
-        body = await answer.response.read()
         if answer.status != HTTPStatus.OK:
-            raise ApiException(status=answer.status, reason=answer.reason, body=body.decode(errors="replace"))
-        found: dict[str, Any] = json.loads(body)
-        return found, answer.response.headers
+            body = (await answer.response.read()).decode(errors="replace")
+            raise ApiException(status=answer.status, reason=answer.reason, body=body)
+        return answer
 
     async def may(self, verb: str, resource: str, group: str) -> bool:
         """Whether the user has a right in the namespace, as the API server says."""
@@ -174,6 +250,15 @@ class Cluster:
         return found.data or {}
 
 
+async def _load(place: Place, configuration: client.Configuration) -> None:
+    await config.load_kube_config(
+        config_file=place.kubeconfig,
+        context=place.context,
+        client_configuration=configuration,
+        persist_config=False,
+    )
+
+
 @asynccontextmanager
 async def connected(place: Place) -> AsyncIterator[Cluster]:
     """The cluster of the kubeconfig.
@@ -184,13 +269,8 @@ async def connected(place: Place) -> AsyncIterator[Cluster]:
     configuration = client.Configuration()
     try:
         namespace = _namespace(place)
-        await config.load_kube_config(
-            config_file=place.kubeconfig,
-            context=place.context,
-            client_configuration=configuration,
-            persist_config=False,
-        )
+        await _load(place, configuration)
     except config.ConfigException as error:
         raise FailureError(f"no usable kubeconfig: {error}: set KUBECONFIG, --kubeconfig or --context") from None
-    async with client.ApiClient(configuration) as api:
+    async with _SignedIn(configuration, place) as api:
         yield Cluster(api, namespace)

@@ -13,6 +13,26 @@ POOLS = ("POOL", "READY", "PHASE", "NODES", "SLOTS", "COST/H", "AGE")
 JOBS = ("JOB", "PHASE", "POOL", "TASKS", "RUNNING", "FAILED", "TASKS/MIN", "LEFT", "AGE")
 
 Row = tuple[object, ...]
+_METADATA = ("name", "namespace", "creationTimestamp")
+_STATUS = (
+    "phase", "nodes", "slots", "estimatedCostPerHour", "poolId", "progress", "taskCounts", "tasksPerMinute", "estimatedEndTime",
+)  # fmt: skip
+_CONDITIONS = frozenset({"Ready", "Complete", "Failed"})
+
+
+def kept(thing: Object) -> Object:
+    """What rows are made of, which is little of a large job; tests/unit/kubectl/test_watching.py."""
+    found = status(thing)
+    conditions = [
+        {"type": each["type"], "status": each.get("status", "")}
+        for each in objects.conditions(thing)
+        if each.get("type") in _CONDITIONS
+    ]
+    return {
+        "kind": thing["kind"],
+        "metadata": {name: thing["metadata"][name] for name in _METADATA if name in thing["metadata"]},
+        "status": {name: found[name] for name in _STATUS if name in found} | {"conditions": conditions},
+    }
 
 
 def pool_row(pool: Object, now: datetime) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
@@ -18,6 +19,7 @@ from azure_batch_kubectl.choices import Form
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.objects import Object
+from azure_batch_kubectl.watching import Watched
 from azure_batch_operator.api.kinds import Kind
 
 _SECONDS = 2.0
@@ -52,26 +54,37 @@ async def show_top(cluster: Cluster, *, everywhere: bool, every: bool, watch: bo
         shown = [each for each in listed if every or each["kind"] != Kind.JOB or not ended(each)]
         output.emit(form, shown, output.object_name)
         return
-    group = await _tables(cluster, everywhere=everywhere, every=every)
-    if not watch:
-        for each in group.renderables:
-            output.show(each)
+    if watch:
+        await _live(cluster, everywhere=everywhere, every=every)
         return
-    with Live(group, console=Console(highlight=False), screen=True, auto_refresh=False) as live:
-        while True:
-            await asyncio.sleep(_SECONDS)
-            live.update(await _tables(cluster, everywhere=everywhere, every=every), refresh=True)
-
-
-async def _tables(cluster: Cluster, *, everywhere: bool, every: bool) -> Group:
-    now, place = datetime.now(UTC), ("NAMESPACE",) if everywhere else ()
-    pools = [each async for each in cluster.list(Kind.POOL, everywhere=everywhere)]
-    jobs = [each async for each in cluster.list(Kind.JOB, everywhere=everywhere)]
-    of_pools = top.rows_of_pools(pools, now, everywhere=everywhere)
-    of_jobs = top.rows_of_jobs(jobs, now, everywhere=everywhere, every=every)
-    if not of_pools and not of_jobs:
+    pools, jobs = [[each async for each in cluster.list(kind, everywhere=everywhere)] for kind in (Kind.POOL, Kind.JOB)]
+    group = _tables(pools, jobs, everywhere=everywhere, every=every)
+    if not group.renderables:
         where = "in any namespace" if everywhere else f"in namespace {cluster.namespace!r}"
         click.echo(f"No pools and no open jobs {where}.", err=True)
+    for each in group.renderables:
+        output.show(each)
+
+
+async def _live(cluster: Cluster, *, everywhere: bool, every: bool) -> None:
+    """The tables on the whole terminal, as objects change."""
+    pools = Watched(cluster, Kind.POOL, top.kept, everywhere=everywhere)
+    jobs = Watched(cluster, Kind.JOB, top.kept, everywhere=everywhere)
+    async with asyncio.TaskGroup() as group:
+        for watched in (pools, jobs):
+            group.create_task(watched.run())
+        await pools.listed.wait()
+        await jobs.listed.wait()
+        with Live(console=Console(highlight=False), screen=True, auto_refresh=False) as live:
+            while True:
+                live.update(_tables(pools.objects, jobs.objects, everywhere=everywhere, every=every), refresh=True)
+                await asyncio.sleep(_SECONDS)
+
+
+def _tables(pools: Sequence[Object], jobs: Sequence[Object], *, everywhere: bool, every: bool) -> Group:
+    now, place = datetime.now(UTC), ("NAMESPACE",) if everywhere else ()
+    of_pools = top.rows_of_pools(pools, now, everywhere=everywhere)
+    of_jobs = top.rows_of_jobs(jobs, now, everywhere=everywhere, every=every)
     parts = [((*place, *top.POOLS), of_pools), ((*place, *top.JOBS), of_jobs)]
     shown = [output.table(header, rows) for header, rows in parts if rows]
     return Group(*([shown[0], "", shown[1]] if len(shown) == 2 else shown))
