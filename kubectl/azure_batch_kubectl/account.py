@@ -1,7 +1,7 @@
 """Calls to Azure Batch from the user's own machine: with the credentials of the account, where the user may read its Secret.
 
-Never with more than the user has: without that right, and for accounts that sign in without a Secret, it says so and names the
-BatchOperation that has the operator make the call.
+Never with more than the user has: without that right it says so and names the BatchOperation that has the operator make the call.
+For an account without a Secret, whose identity only the operator has, the user signs in with the Azure CLI.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from azure.core.credentials_async import AsyncSupportsTokenInfo
+from azure.identity.aio import AzureCliCredential
 from kubernetes.aio.client.exceptions import ApiException
 from pydantic import ValidationError
 
@@ -20,29 +22,45 @@ from azure_batch_kubectl.objects import Object
 from azure_batch_operator.api.account import AccountSpec
 from azure_batch_operator.api.base import SecretKeyRef
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.batch import BatchClient, Credential, RetryPolicy, SharedKey
-from azure_batch_operator.batch.entra import client_certificate, client_secret
+from azure_batch_operator.batch import AuthenticationError, BatchClient, Credential, RetryPolicy, SharedKey
+from azure_batch_operator.batch.entra import EntraCredential, client_certificate, client_secret
 
 OPERATION_WAY = (
     "let the operator make the call: create a BatchOperation with listFiles or readFile (docs/batch-operations.md)"
 )
 
+_CLI_SECONDS = 30
 _RETRY = RetryPolicy(attempts=4, base=0.2, cap=2.0, deadline=20.0)
 """Somebody waits: an outage is to be said soon, and reading goes on as soon as it is over."""
 
 
-def secret_of(account: Object) -> SecretKeyRef:
-    """Where the account's credentials are.
-
-    Raises:
-        FailureError: the account signs in without a Secret, as a workload or managed identity.
-    """
+def secret_of(account: Object) -> SecretKeyRef | None:
+    """Where the account's credentials are; None if it signs in without a Secret, as a workload or managed identity."""
     auth = _spec(account).auth
     for way in (auth.shared_key, auth.client_secret, auth.client_certificate):
         if way is not None:
             return way.secret_ref
-    who = f"BatchAccount {objects.namespace(account)}/{objects.name(account)}"
-    raise FailureError(f"{who} signs in as an identity that only the operator has: {OPERATION_WAY}")
+    return None
+
+
+def own_credential(account: Object) -> Credential:
+    """The user's own sign-in with the Azure CLI.
+
+    Raises:
+        FailureError: the token would be sent without encryption.
+    """
+    endpoint = _spec(account).endpoint
+    if not endpoint.startswith("https://"):
+        raise FailureError(f"{_who(account)}: your token is not sent to {endpoint}: use an endpoint with https")
+
+    async def make() -> AsyncSupportsTokenInfo:
+        return AzureCliCredential(process_timeout=_CLI_SECONDS)
+
+    return EntraCredential(make, "the user of the Azure CLI")
+
+
+def _who(account: Object) -> str:
+    return f"BatchAccount {objects.namespace(account)}/{objects.name(account)}"
 
 
 def credential_of(account: Object, secret: str) -> Credential:
@@ -92,6 +110,18 @@ async def signed_in(cluster: Cluster, place: tuple[str, str]) -> AsyncIterator[B
         if error.status == 403:
             raise FailureError(f"you may not read BatchAccount {namespace}/{name}: {OPERATION_WAY}") from None
         raise
-    credential = credential_of(account, await _secret_text(cluster, namespace, secret_of(account)))
+    reference = secret_of(account)
+    if reference is not None:
+        credential = credential_of(account, await _secret_text(cluster, namespace, reference))
+    else:
+        credential = own_credential(account)
     async with BatchClient(_spec(account).endpoint, credential, retry=_RETRY) as client:
-        yield client
+        try:
+            yield client
+        except AuthenticationError as error:
+            if reference is not None:
+                raise
+            raise FailureError(
+                f"{_who(account)} signs in without a Secret, so you sign in yourself, and that failed: {error}: run az login as "
+                f"a user with a role on the Batch account, or {OPERATION_WAY}"
+            ) from None

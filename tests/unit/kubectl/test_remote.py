@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,12 +57,62 @@ def test_credentials_are_made_of_what_the_account_says() -> None:
     key = base64.b64encode(b"k" * 64).decode()
     assert isinstance(account.credential_of(batch_account(sharedKey=REF), key), SharedKey)
     assert isinstance(account.credential_of(batch_account(clientSecret=PRINCIPAL | REF), "hush"), EntraCredential)
-    assert account.secret_of(batch_account(clientCertificate=PRINCIPAL | REF)).name == "main-key"
+    reference = account.secret_of(batch_account(clientCertificate=PRINCIPAL | REF))
+    assert reference is not None
+    assert reference.name == "main-key"
 
 
-def test_an_identity_of_the_operator_is_not_the_users() -> None:
-    with pytest.raises(FailureError, match="an identity that only the operator has: let the operator make the call"):
-        account.secret_of(batch_account(managedIdentity={}))
+IDENTITY = {"workloadIdentity": {"tenantId": GUID, "clientId": GUID, "serviceAccountRef": {"name": "batch"}}}
+
+
+def azure_cli(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """A program `az` that does what a text of sh says."""
+    program = folder / "az"
+    program.write_text(f"#!/bin/sh\n{text}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+def own_account(fake: FakeCluster, endpoint: str = "https://a.westeurope.batch.azure.com") -> None:
+    """An account whose identity only the operator has."""
+    made = batch_account(**IDENTITY)
+    fake.add({**made, "spec": {**made["spec"], "endpoint": endpoint}})
+
+
+def headers_of(fake: FakeCluster) -> Mapping[str, str]:
+    """What signs a call to the account."""
+
+    async def sign() -> Mapping[str, str]:
+        async with account.signed_in(fake, ("team", "main")):  # type: ignore[arg-type]
+            found = account.own_credential(await fake.get(Kind.ACCOUNT, "main"))
+            return await found.sign(None, {})  # type: ignore[arg-type]
+
+    return asyncio.run(sign())
+
+
+def test_for_an_account_without_a_secret_the_user_signs_in(
+    fake: FakeCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    token = '{"accessToken": "mine", "expires_on": 4102444800, "tenant": "t", "tokenType": "Bearer"}'
+    azure_cli(tmp_path, monkeypatch, f"echo \"$@\" > {tmp_path}/asked; echo '{token}'")
+    own_account(fake)
+    assert headers_of(fake) == {"Authorization": "Bearer mine"}
+    assert "--resource https://batch.core.windows.net/" in (tmp_path / "asked").read_text()
+
+
+def test_who_has_not_signed_in_is_told_how(fake: FakeCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    azure_cli(tmp_path, monkeypatch, "echo \"ERROR: Please run 'az login' to setup account.\" >&2; exit 1")
+    own_account(fake)
+    with pytest.raises(FailureError, match=r"signs in without a Secret.*run az login as a user.*or let the operator"):
+        headers_of(fake)
+
+
+def test_the_users_token_is_not_sent_without_encryption(fake: FakeCluster) -> None:
+    own_account(fake, "http://127.0.0.1:1")
+    with pytest.raises(
+        FailureError, match=r"your token is not sent to http://127\.0\.0\.1:1: use an endpoint with https"
+    ):
+        headers_of(fake)
 
 
 def test_without_the_right_to_the_secret_the_way_by_the_operator_is_named(
