@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         objects,
         operate_command,
         submit_command,
+        tasks_command,
         views,
         wait_command,
         waiting,
@@ -46,6 +47,7 @@ else:
     objects = later("objects")
     operate_command = later("operate_command")
     submit_command = later("submit_command")
+    tasks_command = later("tasks_command")
     views = later("views")
     wait_command = later("wait_command")
     waiting = later("waiting")
@@ -333,17 +335,44 @@ async def import_(cluster: Cluster, targets: tuple[str, ...], account: str | Non
 
 
 @plugin.group()
+def tasks() -> None:
+    """List the tasks of a job as they are in Azure Batch.
+
+    Needs the right to read the Secret of the account.
+    """
+
+
+@tasks.command("ls")
+@click.argument("target", metavar="JOB[/TASK]")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(("active", "preparing", "running", "completed")),
+    help="Only tasks in this state. May be repeated.",
+)
+@click.option("--failed", is_flag=True, help="Only tasks that failed.")
+@_form
+@on_cluster
+async def tasks_ls(cluster: Cluster, target: str, states: tuple[str, ...], failed: bool, form: str | None) -> None:
+    """List the tasks of a job, page by page, or one of them, with more details with -o."""
+    chosen = Form(form) if form else None
+    await tasks_command.show(cluster, target, states, failed=failed, form=chosen)
+
+
+@plugin.group()
 def nodes() -> None:
     """List, drain, reboot and reimage the nodes of a pool, and log in to them."""
 
 
 @nodes.command("ls")
 @click.argument("pool", metavar="POOL")
+@click.argument("node", metavar="[NODE]", required=False)
 @_form
 @on_cluster
-async def nodes_ls(cluster: Cluster, pool: str, form: str | None) -> None:
-    """List the nodes of a pool; needs the right to read the Secret of the account."""
-    await nodes_command.show(cluster, objects.pool(pool), form=Form(form) if form else None)
+async def nodes_ls(cluster: Cluster, pool: str, node: str | None, form: str | None) -> None:
+    """List the nodes of a pool, or one of them, with more details with -o; needs the right to read the Secret of the account."""
+    await nodes_command.show(cluster, objects.pool(pool), node, form=Form(form) if form else None)
 
 
 _ALL_OPTIONS = ("requeue", "terminate", "taskcompletion", "retaineddata")

@@ -17,6 +17,8 @@ from azure_batch_kubectl.objects import Object
 from azure_batch_kubectl.remote import Place
 from azure_batch_operator.api.base import API_VERSION, GROUP
 from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.batch import BatchClient
+from azure_batch_operator.batch.errors import NotFoundError
 
 HEADER = ("NODE", "STATE", "SCHEDULING", "TIER", "TASKS", "VM-SIZE", "IP", "AGE")
 _SELECT = (
@@ -29,6 +31,19 @@ _SELECT = (
     "ipAddress",
     "allocationTime",
 )
+_DETAILS = (
+    *_SELECT,
+    "stateTransitionTime",
+    "lastBootTime",
+    "totalTasksRun",
+    "runningTaskSlotsCount",
+    "recentTasks",
+    "startTaskInfo",
+    "errors",
+    "endpointConfiguration",
+    "nodeAgentInfo",
+)
+"""What `-o` shows of a node that is named: not its start task, whose environment may hold secrets."""
 
 
 def row(node: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
@@ -75,17 +90,29 @@ def operation(verb: str, pool: str, names: Sequence[str], states: Sequence[str],
     }
 
 
-async def show(cluster: Cluster, pool: str, *, form: Form | None) -> None:
-    """The command `ls`."""
+async def show(cluster: Cluster, pool: str, node: str | None, *, form: Form | None) -> None:
+    """The command `ls`, of all nodes or of one."""
     async with remote.opened(cluster, Place(Kind.POOL, pool)) as (client, owner):
-        found = [dict(each) async for each in client.nodes.list(owner, select=_SELECT)]
+        if node is not None:
+            found = [await _node(client, owner, pool, node)]
+        else:
+            found = [dict(item) async for item in client.nodes.list(owner, select=_SELECT)]
     if form is not None:
-        output.emit(form, found, lambda each: str(each["id"]))
+        output.emit(form, found, lambda item: str(item["id"]))
     elif found:
         now = datetime.now(UTC)
-        output.show(output.table(HEADER, (row(each, now) for each in found)))
+        output.show(output.table(HEADER, (row(item, now) for item in found)))
     else:
         click.echo(f"No nodes in pool {pool!r}.", err=True)
+
+
+async def _node(client: BatchClient, owner: str, pool: str, node: str) -> dict[str, Any]:
+    try:
+        return dict(await client.nodes.get(owner, node, select=_DETAILS))
+    except NotFoundError:
+        raise FailureError(
+            f"pool {owner!r} has no node {node!r}: kubectl azure-batch nodes ls {pool} lists its nodes"
+        ) from None
 
 
 async def run(cluster: Cluster, body: Mapping[str, Any], *, wait: bool) -> None:

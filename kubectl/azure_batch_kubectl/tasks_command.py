@@ -1,0 +1,109 @@
+"""`tasks ls`: the tasks of a job as they are in Azure Batch, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from azure_batch_kubectl import objects, output, remote
+from azure_batch_kubectl.choices import Form
+from azure_batch_kubectl.cluster import Cluster
+from azure_batch_kubectl.failure import FailureError
+from azure_batch_kubectl.remote import Place
+from azure_batch_operator.api.kinds import Kind
+from azure_batch_operator.batch import BatchClient
+from azure_batch_operator.batch.errors import NotFoundError
+
+HEADER = ("TASK", "STATE", "RESULT", "EXIT", "RETRIES", "STARTED", "NODE")
+_SELECT = ("id", "state", "executionInfo", "nodeInfo")
+_DETAILS = (
+    *_SELECT,
+    "displayName",
+    "url",
+    "creationTime",
+    "stateTransitionTime",
+    "previousState",
+    "commandLine",
+    "constraints",
+    "requiredSlots",
+    "dependsOn",
+    "exitConditions",
+    "userIdentity",
+    "stats",
+)
+"""What `-o` shows: not the environment nor the files, whose values and URLs may hold secrets."""
+
+
+def row(task: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
+    """A row of the list."""
+    run = task.get("executionInfo") or {}
+    started = objects.age(run["startTime"], now) if run.get("startTime") else ""
+    return (
+        task["id"],
+        task.get("state", ""),
+        run.get("result", ""),
+        run.get("exitCode", ""),
+        run.get("retryCount", ""),
+        started,
+        (task.get("nodeInfo") or {}).get("nodeId", ""),
+    )
+
+
+def chosen(states: tuple[str, ...], *, failed: bool) -> str | None:
+    """The OData filter for tasks in one of these states, or that failed; None for all."""
+    parts = [" or ".join(f"state eq '{state}'" for state in states)] if states else []
+    parts += ["executionInfo/result eq 'failure'"] if failed else []
+    return " and ".join(f"({part})" for part in parts) or None
+
+
+async def show(cluster: Cluster, target: str, states: tuple[str, ...], *, failed: bool, form: Form | None) -> None:
+    """The command `ls`.
+
+    Raises:
+        FailureError: the target is not a job or a task.
+    """
+    where = remote.place(target)
+    if where.kind is not Kind.JOB or where.path:
+        raise FailureError(f"{target!r} is not a job or a task: give JOB or JOB/TASK, such as render/1")
+    async with remote.opened(cluster, where) as (client, job):
+        if where.member:
+            task = await _task(client, job, where)
+            _print_all([task], form)
+        elif form is not None:
+            tasks = client.tasks.list(job, filter=chosen(states, failed=failed), select=_DETAILS)
+            _print_all([dict(task) async for task in tasks], form)
+        else:
+            await _table(client, job, where, chosen(states, failed=failed))
+
+
+async def _task(client: BatchClient, job: str, where: Place) -> dict[str, Any]:
+    try:
+        return dict(await client.tasks.get(job, where.member, select=_DETAILS))
+    except NotFoundError:
+        raise FailureError(
+            f"job {job!r} has no task {where.member!r}: kubectl azure-batch tasks ls {where.name} lists its tasks"
+        ) from None
+
+
+def _print_all(tasks: list[dict[str, Any]], form: Form | None, *, header: bool = True) -> None:
+    if form is not None:
+        output.emit(form, tasks, lambda task: str(task["id"]))
+        return
+    table = output.table(HEADER, (row(task, datetime.now(UTC)) for task in tasks))
+    table.show_header = header
+    output.show(table)
+
+
+async def _table(client: BatchClient, job: str, where: Place, filter_: str | None) -> None:
+    """A table for each page, since a job may have a million tasks: nobody waits for the last one to see the first."""
+    found = False
+    async for page in client.tasks.list_pages(job, filter=filter_, select=_SELECT):
+        tasks = [dict(task) for task in page]
+        if tasks:
+            _print_all(tasks, None, header=not found)
+            found = True
+    if not found:
+        click.echo(f"BatchJob {where.name} has no such tasks.", err=True)
