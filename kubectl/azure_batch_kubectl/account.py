@@ -1,6 +1,6 @@
 """Calls to Azure Batch from the user's own machine: with the credentials of the account, where the user may read its Secret.
 
-Never with more than the user has: without that right it says so and names the BatchOperation that has the operator make the call.
+Never with more than the user has: without that right it says so, and `by_operation` has the operator read files.
 For an account without a Secret, whose identity only the operator has, the user signs in with the Azure CLI.
 """
 
@@ -28,6 +28,15 @@ from azure_batch_operator.batch.entra import EntraCredential, client_certificate
 OPERATION_WAY = (
     "let the operator make the call: create a BatchOperation with listFiles or readFile (docs/batch-operations.md)"
 )
+
+
+class NoCredentialsError(FailureError):
+    """The account's credentials are not for the user; the operator may still make the call for him."""
+
+    def __init__(self, cause: str, joint: str = ": ") -> None:
+        super().__init__(f"{cause}{joint}{OPERATION_WAY}")
+        self.cause = cause
+
 
 _CLI_SECONDS = 30
 _RETRY = RetryPolicy(attempts=4, base=0.2, cap=2.0, deadline=20.0)
@@ -86,7 +95,7 @@ async def _secret_text(cluster: Cluster, namespace: str, reference: SecretKeyRef
         data = await cluster.secret(namespace, reference.name)
     except ApiException as error:
         if error.status == 403:
-            raise FailureError(f"you may not read the credentials in {who}: {OPERATION_WAY}") from None
+            raise NoCredentialsError(f"you may not read the credentials in {who}") from None
         raise FailureError(f"{who}: {refusal(error)}") from None
     try:
         return base64.b64decode(data[reference.key]).decode().strip()
@@ -108,7 +117,7 @@ async def signed_in(cluster: Cluster, place: tuple[str, str]) -> AsyncIterator[B
         account = await cluster.get(Kind.ACCOUNT, name, namespace)
     except ApiException as error:
         if error.status == 403:
-            raise FailureError(f"you may not read BatchAccount {namespace}/{name}: {OPERATION_WAY}") from None
+            raise NoCredentialsError(f"you may not read BatchAccount {namespace}/{name}") from None
         raise
     reference = secret_of(account)
     if reference is not None:
@@ -121,7 +130,8 @@ async def signed_in(cluster: Cluster, place: tuple[str, str]) -> AsyncIterator[B
         except AuthenticationError as error:
             if reference is not None:
                 raise
-            raise FailureError(
+            raise NoCredentialsError(
                 f"{_who(account)} signs in without a Secret, so you sign in yourself, and that failed: {error}: run az login as "
-                f"a user with a role on the Batch account, or {OPERATION_WAY}"
+                "a user with a role on the Batch account",
+                joint=", or ",
             ) from None

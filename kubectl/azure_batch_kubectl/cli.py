@@ -163,7 +163,7 @@ async def top(cluster: Cluster, everywhere: bool, every: bool, watch: bool, form
 async def logs(cluster: Cluster, target: str, **options: Any) -> None:
     """Show the output of a task, or of all tasks of a job that have started.
 
-    Needs the right to read the Secret of the account.
+    Needs the right to read the Secret of the account; without it, the operator reads the end of a single task's output.
     """
     wish = logs_command.Wish(
         follow=options["follow"],
@@ -179,7 +179,7 @@ async def logs(cluster: Cluster, target: str, **options: Any) -> None:
 def files() -> None:
     """List, print and copy files of tasks (JOB/TASK) and nodes (bp/POOL/NODE).
 
-    Needs the right to read the Secret of the account.
+    Needs the right to read the Secret of the account. Without it, the operator lists and reads files, by a BatchOperation.
     """
 
 

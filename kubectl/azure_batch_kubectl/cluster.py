@@ -226,6 +226,11 @@ class Cluster:
         )
         return bool(answer.status and answer.status.allowed)
 
+    async def config_map(self, name: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        """The data of a ConfigMap, as text, and what is in base64."""
+        found = await self._core.read_namespaced_config_map(name, self.namespace, _request_timeout=_SECONDS)
+        return found.data or {}, found.binary_data or {}
+
     async def create_config_map(self, body: Mapping[str, Any]) -> None:
         """Create a ConfigMap."""
         await self._core.create_namespaced_config_map(self.namespace, dict(body), _request_timeout=_SECONDS)

@@ -16,7 +16,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from azure_batch_kubectl import objects, output, remote
+from azure_batch_kubectl import by_operation, objects, output, remote
+from azure_batch_kubectl.account import NoCredentialsError
 from azure_batch_kubectl.choices import Form
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
@@ -56,8 +57,12 @@ def _member(text: str, *, path: bool) -> Place:
 async def list_files(cluster: Cluster, target: str, *, form: Form | None) -> None:
     """The command `ls`."""
     where = _member(target, path=False)
-    async with remote.opened(cluster, where) as (client, owner):
-        items = await _items(client, owner, where)
+    try:
+        async with remote.opened(cluster, where) as (client, owner):
+            items = await _items(client, owner, where)
+    except NoCredentialsError as cause:
+        listed = await by_operation.items(cluster, where, cause)
+        items = [item for item in listed if below(item["name"], where.path)]
     if form is not None:
         output.emit(form, items, lambda each: str(each["name"]))
     elif items:
@@ -74,10 +79,16 @@ async def cat(cluster: Cluster, target: str) -> None:
         FailureError: there is no such file.
     """
     where, stream = _member(target, path=True), sys.stdout.buffer
-    async with remote.opened(cluster, where) as (client, owner):
-        if (await _properties(client, owner, where)).is_directory:
-            raise FailureError(f"{where.path!r} is a directory: kubectl azure-batch files ls {target} lists its files")
-        await Reader(remote.file_of(client, where, owner), stream.write).whole(changed)
+    try:
+        async with remote.opened(cluster, where) as (client, owner):
+            if (await _properties(client, owner, where)).is_directory:
+                text = f"{where.path!r} is a directory: kubectl azure-batch files ls {target} lists its files"
+                raise FailureError(text)
+            await Reader(remote.file_of(client, where, owner), stream.write).whole(changed)
+    except NoCredentialsError as cause:
+        content = await by_operation.read(cluster, where, cause, tail=False)
+        stream.write(content)
+        by_operation.note_cut(content, tail=False)
     stream.flush()
 
 

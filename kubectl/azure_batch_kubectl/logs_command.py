@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import click
 
-from azure_batch_kubectl import reading, remote
+from azure_batch_kubectl import by_operation, reading, remote
+from azure_batch_kubectl.account import NoCredentialsError
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.reading import Reader, changed
@@ -117,6 +118,20 @@ async def show(cluster: Cluster, target: str, wish: Wish) -> None:
         raise FailureError(
             f"{target!r} is not a task: give JOB or JOB/TASK. For files of nodes, use kubectl azure-batch files cat"
         )
+    try:
+        await _with_credentials(cluster, where, wish)
+    except NoCredentialsError as cause:
+        if wish.follow or not where.member:
+            what = "-f follows" if wish.follow else "the tasks of a job are listed"
+            raise FailureError(f"{cause.cause}: {what} only with these: give JOB/TASK without -f") from None
+        content = await by_operation.read(cluster, replace(where, path=wish.path), cause, tail=True)
+        start = None if wish.tail is None else reading.start_of_last_lines(content, wish.tail)
+        _out(content[start or 0 :])
+        if start is None:
+            by_operation.note_cut(content, tail=True)
+
+
+async def _with_credentials(cluster: Cluster, where: Place, wish: Wish) -> None:
     async with remote.opened(cluster, where) as (client, job):
         if where.member:
             await _single(TaskFile(client, job, where.member, wish.path), wish)

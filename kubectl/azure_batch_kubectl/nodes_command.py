@@ -108,7 +108,7 @@ async def show(cluster: Cluster, pool: str, node: str | None, *, form: Form | No
 
 async def _node(client: BatchClient, owner: str, pool: str, node: str) -> dict[str, Any]:
     try:
-        return dict(await client.nodes.get(owner, node, select=_DETAILS))
+        return remote.plain(await client.nodes.get(owner, node, select=_DETAILS))
     except NotFoundError:
         raise FailureError(
             f"pool {owner!r} has no node {node!r}: kubectl azure-batch nodes ls {pool} lists its nodes"

@@ -150,6 +150,11 @@ class NodeFile:
         return Writer(ended=True)
 
 
+def plain(found: JsonObject) -> JsonObject:
+    """A resource as a list has it: without what the protocol adds to a single one."""
+    return {name: value for name, value in found.items() if not name.startswith("odata.")}
+
+
 def file_of(client: BatchClient, where: Place, remote_id: str) -> TaskFile | NodeFile:
     """The file that a place means."""
     kind = TaskFile if where.kind is Kind.JOB else NodeFile

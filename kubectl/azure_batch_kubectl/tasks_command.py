@@ -81,7 +81,7 @@ async def show(cluster: Cluster, target: str, states: tuple[str, ...], *, failed
 
 async def _task(client: BatchClient, job: str, where: Place) -> dict[str, Any]:
     try:
-        return dict(await client.tasks.get(job, where.member, select=_DETAILS))
+        return remote.plain(await client.tasks.get(job, where.member, select=_DETAILS))
     except NotFoundError:
         raise FailureError(
             f"job {job!r} has no task {where.member!r}: kubectl azure-batch tasks ls {where.name} lists its tasks"

@@ -173,26 +173,58 @@ def test_output_is_followed_to_the_end_of_the_task(stage: Stage, plugin: Plugin)
         assert process.wait() == 0
 
 
-def _reader(stage: Stage) -> Path:
-    """A kubeconfig of somebody who may read objects of the namespace and no Secrets."""
-    stage.kubectl("create", "serviceaccount", "reader")
-    kinds = "batchjobs,batchpools,batchaccounts"
-    stage.kubectl("create", "role", "reader", "--verb=get,list", f"--resource={kinds}")
-    stage.kubectl("create", "rolebinding", "reader", "--role=reader", f"--serviceaccount={stage.namespace}:reader")
+def _user(stage: Stage, name: str) -> Path:
+    """A kubeconfig of a ServiceAccount."""
+    stage.kubectl("create", "serviceaccount", name)
     user = yaml.safe_load(stage.cluster.kubeconfig.read_text())
-    token = stage.kubectl("create", "token", "reader").strip()
-    user["users"] = [{"name": each["name"], "user": {"token": token}} for each in user["users"]]
-    own = stage.folder / "reader.kubeconfig"
+    token = stage.kubectl("create", "token", name).strip()
+    user["users"] = [{"name": entry["name"], "user": {"token": token}} for entry in user["users"]]
+    own = stage.folder / f"{name}.kubeconfig"
     own.write_text(yaml.safe_dump(user))
     return own
 
 
+def _reader(stage: Stage) -> Path:
+    """A kubeconfig of somebody who may read objects of the namespace and no Secrets."""
+    kinds = "batchjobs,batchpools,batchaccounts"
+    stage.kubectl("create", "role", "reader", "--verb=get,list", f"--resource={kinds}")
+    stage.kubectl("create", "rolebinding", "reader", "--role=reader", f"--serviceaccount={stage.namespace}:reader")
+    return _user(stage, "reader")
+
+
 def _refusal(stage: Stage, run: Run) -> None:
-    """Without the right to read the Secret, the way by the operator is named."""
+    """Without the right to read the Secret, and to have the operator read, the rights that are missing are named."""
     refused = run("logs", "out/talk", kubeconfig=_reader(stage))
     assert refused.exit_code == 1
-    assert refused.stderr.startswith(f"error: you may not read the credentials in Secret {stage.namespace}/main-key: ")
-    assert "BatchOperation" in refused.stderr
+    assert refused.stderr.startswith(f"error: you may not read the credentials in Secret {stage.namespace}/main-key, ")
+    assert "you may not create batchoperations" in refused.stderr
+
+
+def test_the_operator_reads_for_somebody_who_may_not_read_the_secret(stage: Stage, run: Run) -> None:
+    """Somebody with the role `view`, which has no Secrets, and the right to create BatchOperations, which it has not."""
+    stage.ready_pool()
+    talk = {"id": "talk", "commandLine": "/bin/sh -c 'echo one; echo two; echo oops >&2; echo data > wd.txt'"}
+    stage.apply(job("out", tasks=[talk]))
+    stage.wait("bj", "out", "Complete")
+    user, whose = _user(stage, "ann"), f"--serviceaccount={stage.namespace}:ann"
+    stage.kubectl("create", "rolebinding", "ann-views", "--clusterrole=view", whose)
+    stage.until(
+        lambda: "batchoperations" in run("logs", "out/talk", kubeconfig=user).stderr, "the role says what is missing"
+    )
+    assert stage.kubectl("get", "bop", "-o", "name") == ""
+    stage.kubectl("create", "role", "operate", "--verb=create", "--resource=batchoperations.azurebatch.io")
+    stage.kubectl("create", "rolebinding", "ann-operates", "--role=operate", whose)
+    shown = run("logs", "out/talk", kubeconfig=user)
+    assert shown.stdout == "one\ntwo\n", shown.stderr
+    assert run("logs", "out/talk", "--tail", "1", kubeconfig=user).stdout == "two\n"
+    assert run("logs", "out/talk", "--stderr", kubeconfig=user).stdout == "oops\n"
+    assert "wd/wd.txt" in run("files", "ls", "out/talk", "-o", "name", kubeconfig=user).stdout.split()
+    assert run("files", "cat", "out/talk:wd/wd.txt", kubeconfig=user).stdout == "data\n"
+    missing = run("files", "cat", "out/talk:wd/none", kubeconfig=user)
+    assert missing.exit_code == 1
+    assert "there is no file 'wd/none'" in missing.stderr
+    made = stage.kubectl("get", "bop", "-o", "jsonpath={.items[*].spec.ttlSecondsAfterFinished}").split()
+    assert made == ["300"] * 6
 
 
 def test_doctor(stage: Stage, run: Run) -> None:

@@ -38,6 +38,9 @@ class FakeCluster:
         self.created: list[Body] = []
         self.config_maps: dict[str, Body] = {}
         self.secrets: dict[tuple[str, str], Mapping[str, str]] = {}
+        self.rights: set[tuple[str, str]] = set()
+        self.read_maps: list[str] = []
+        self.content: tuple[Mapping[str, str], Mapping[str, str]] = {}, {}
 
     def add(self, *versions: Body | None) -> None:
         first = versions[0]
@@ -67,6 +70,13 @@ class FakeCluster:
         }}  # fmt: skip
         self.created.append(made)
         return made
+
+    async def may(self, verb: str, resource: str, group: str) -> bool:
+        return (verb, resource) in self.rights
+
+    async def config_map(self, name: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
+        self.read_maps.append(name)
+        return self.content
 
     async def create_config_map(self, body: Body) -> None:
         self.config_maps[body["metadata"]["name"]] = body

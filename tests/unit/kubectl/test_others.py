@@ -198,7 +198,7 @@ def test_an_account_that_may_not_be_read_names_the_other_way(
     monkeypatch.setattr(fake, "get", get)
     fake.add(thing("BatchJob", "j", phase="Running", account="platform/main"))
     done = run("logs", "j/t")
-    assert "you may not read BatchAccount platform/main: let the operator make the call" in done.stderr
+    assert "you may not read BatchAccount platform/main, and you may not create batchoperations" in done.stderr
 
 
 def test_names_are_those_of_the_table(fake: FakeCluster, run: Run) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from click.testing import Result
-from kubernetes.aio.client.exceptions import ForbiddenException
 
 from azure_batch_kubectl import account, files_command, remote
 from azure_batch_kubectl.failure import FailureError
@@ -115,24 +114,6 @@ def test_the_users_token_is_not_sent_without_encryption(fake: FakeCluster) -> No
         headers_of(fake)
 
 
-def test_without_the_right_to_the_secret_the_way_by_the_operator_is_named(
-    fake: FakeCluster, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def forbidden(*_: object) -> None:
-        raise ForbiddenException(status=403, reason="Forbidden")
-
-    monkeypatch.setattr(fake, "secret", forbidden)
-    fake.add(batch_account(sharedKey=REF))
-    fake.add({**thing("BatchJob", "render", phase="Running"), "spec": {"accountRef": {"name": "main"}}})
-    for words in (("logs", "render/t1"), ("files", "ls", "render/t1"), ("files", "cat", "render/t1:stdout.txt")):
-        done = run(*words)
-        assert done.exit_code == 1
-        assert done.stderr.startswith(
-            "error: you may not read the credentials in Secret team/main-key: let the operator"
-        )
-        assert done.stderr.count("\n") == 1
-
-
 @pytest.mark.parametrize(
     ("data", "text"),
     [({}, "has no key 'key'"), ({"key": "/w=="}, "is not text"), ({"key": base64.b64encode(b"x").decode()}, "key")],
@@ -151,6 +132,13 @@ def test_files_need_a_task_and_a_path(run: Run) -> None:
     assert "give JOB/TASK or bp/POOL/NODE" in run("files", "ls", "render").stderr
     assert "give JOB/TASK:PATH" in run("files", "cat", "render/t1").stderr
     assert "is not a task" in run("logs", "bp/cpu/n1").stderr
+
+
+def test_a_single_resource_is_shown_without_what_the_protocol_adds() -> None:
+    assert remote.plain({"odata.metadata": "http://x/$metadata#tasks", "id": "t", "state": "active"}) == {
+        "id": "t",
+        "state": "active",
+    }
 
 
 def test_rows_of_files() -> None:
