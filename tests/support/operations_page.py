@@ -62,6 +62,8 @@ def render() -> str:
         "Every operation of api-version 2024-07-01.20.0, the method of the official `azure-batch` client that calls it",
         "(synchronous and asynchronous), the route on which the emulator answers, where a Kubernetes user meets it, and a test in",
         "`tests/conformance/` that uses it.",
+        "`kubectl azure-batch operate` creates each BatchOperation that the page names;",
+        "[From az batch to kubectl](az-batch.md) has the commands of `az batch`.",
         "This page is generated: `python tests/support/operations_page.py --write`.",
         "",
         "| operation | client method | route | success | where a Kubernetes user meets it | a test |",

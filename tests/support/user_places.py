@@ -29,7 +29,7 @@ PLACES: Mapping[str, str] = {
     "Jobs_EnableJob": "`spec.suspend` of a BatchJob set back; `kubectl azure-batch resume`",
     "Jobs_ListJobPreparationAndReleaseTaskStatus": "BatchOperation `jobPreparationStatus`",
     "Jobs_GetJobTaskCounts": "`status.taskCounts` of a BatchJob; `kubectl azure-batch top`",
-    "Tasks_ListTasks": "`status.failures` of a BatchJob; the status of each BatchTask",
+    "Tasks_ListTasks": "`kubectl azure-batch tasks`; `status.failures` of a BatchJob; the status of each BatchTask",
     "Tasks_CreateTask": "creating a BatchTask, which goes by Tasks_CreateTaskCollection with others",
     "Tasks_GetTask": "the status of a BatchTask",
     "Tasks_ReplaceTask": "changing `spec.constraints` of a BatchTask",
