@@ -283,6 +283,7 @@ class Controller:
             session.feeder.hurry(resource.key)
             session.retrier.hurry(resource.key)
             session.operations.hurry(resource.key)
+            session.poller.settled((resource.key,))
             session.poller.request_poll()
 
     def _forget(self, resource: Resource) -> None:

@@ -57,6 +57,11 @@ class RemoteTable(Generic[R]):
         known = self._briefs.get(id.lower()) if found is Absent.UNKNOWN and id.lower() not in self._touched else None
         return found if known is None else known
 
+    def last_seen(self, id: str) -> R | Absent:
+        """Like `get`, but a write of ours that no poll has seen yet hides nothing: for what is shown, not for what is decided."""
+        found = self.get(id)
+        return self._entries.get(id.lower(), found) if found is Absent.UNKNOWN else found
+
     def pending(self, prefix: str) -> bool:
         """Whether something whose id begins so waits for the next poll."""
         return any(id.startswith(prefix.lower()) for id in self._touched)
@@ -202,6 +207,7 @@ class JobSubscription:
         total: tasks that it will have.
         tail_lines: lines of stderr.txt of a failed task.
         dependencies: whether tasks of its own depend on others, so that each failed one counts.
+        counts: the task counts that its status shows.
     """
 
     tries: bool = False
@@ -212,6 +218,7 @@ class JobSubscription:
     total: int = 0
     tail_lines: int = 20
     dependencies: bool = False
+    counts: TaskCounts | None = None
 
 
 @dataclass

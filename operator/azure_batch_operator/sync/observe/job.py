@@ -10,6 +10,7 @@ from typing import Any
 from azure_batch_operator.api.base import RETRY_FAILED
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
+from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile import adoption
 from azure_batch_operator.reconcile.annotations import is_later, pending_request
 from azure_batch_operator.reconcile.job import changes as job_changes
@@ -122,7 +123,12 @@ def _wish(spec: Mapping[str, Any], status: Mapping[str, Any]) -> JobSubscription
         total=expand.total(spec),
         tail_lines=int((spec.get("logs") or {}).get("tailLines", TAIL_LINES)),
         dependencies=expand.needs_dependencies(spec),
+        counts=_shown_counts(status.get("taskCounts")),
     )
+
+
+def _shown_counts(shown: Mapping[str, Any] | None) -> TaskCounts | None:
+    return None if shown is None else TaskCounts(**{name: shown.get(name, 0) for name in TaskCounts.__struct_fields__})
 
 
 def fingerprint(context: Context, resource: Resource) -> str:
@@ -165,7 +171,8 @@ def _pool(context: Context, job: Resource, session: Session | None, remote: Remo
     # Notes are only of pools that a BatchPool stands for.
     notes = session.mirror.notes.get(here.lower())
     troubled = tuple(seen.node for seen in notes.troubled) if notes is not None else ()
-    return replace(view, remote=session.mirror.pools.get(here), nodes=counts, foreign=other, troubled=troubled)
+    pool = session.mirror.pools.last_seen(here)
+    return replace(view, remote=pool, nodes=counts, foreign=other, troubled=troubled)
 
 
 def _tasks(

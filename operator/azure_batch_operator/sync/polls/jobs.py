@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import BatchClient, NotFoundError
+from azure_batch_operator.batch.wire import NO_COUNTS
 from azure_batch_operator.reconcile.ownership import marker_of
 from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import Interest, JobResults, JobSubscription, Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 from azure_batch_operator.sync.polls.job_results import JobReader
+from azure_batch_operator.sync.polls.motion import Load, Motion, motion
 from azure_batch_operator.sync.polls.roll import Roll
 from azure_batch_operator.sync.polls.steps import Scope, Step, keys_of
 from azure_batch_operator.sync.polls.watch import Watch, incarnation
@@ -132,7 +135,7 @@ class JobPoll(Poll):
             del self._watches[id]
         for id in mirror.results.keys() - interest.jobs.keys():
             del mirror.results[id]
-        due: list[tuple[bool, float, str]] = []
+        due, loads = list[tuple[bool, float, str]](), self._loads()
         for id in list(interest.jobs):
             job = mirror.jobs.latest(id)
             if job is None or not mirror.jobs.alive(id):
@@ -144,10 +147,11 @@ class JobPoll(Poll):
             ended = job.get("state") == "completed"
             if ended and results.unfinished is not None:
                 continue
-            if (ended or watch.due(self._seen(id, job), now, running=results.running)) and ready(Scope(COUNTS, id)):
+            motion = self._motion(job, results, loads)
+            if (ended or watch.due(self._seen(id, job), now, motion)) and ready(Scope(COUNTS, id)):
                 due.append((not ended, watch.counted_at, id))
         counts = [
-            Step(Scope(COUNTS, id), self._counting(id), keys_of(interest.jobs, id))
+            Step(Scope(COUNTS, id), self._counting(id, loads), keys_of(interest.jobs, id))
             for _, _, id in sorted(due)[:MAX_COUNTED]
         ]
         return [*self._roll.steps(JOB, self._told), *counts]
@@ -165,6 +169,20 @@ class JobPoll(Poll):
             known = self._watches[id] = Watch(incarnation(job))
         return known
 
+    def _loads(self) -> Mapping[str, Load]:
+        """The tasks of all watched jobs that are open, by pool."""
+        loads = defaultdict[str, Load](Load)
+        for id in self._interest.jobs:
+            job, results = self._mirror.jobs.latest(id), self._mirror.results.get(id)
+            if job is not None and job.get("state") != "completed":
+                loads[pool_of(job).lower()].add(None if results is None else results.counts)
+        return loads
+
+    def _motion(self, job: Mapping[str, Any], results: JobResults, loads: Mapping[str, Load]) -> Motion:
+        id = pool_of(job).lower()
+        pool = self._mirror.pools.get(id) if id else Absent.UNKNOWN
+        return motion(results.counts or NO_COUNTS, job, pool, self._mirror.node_counts.get(id), loads.get(id, Load()))
+
     def _seen(self, id: str, job: Mapping[str, Any]) -> Any:
         """All that shows that a job's counts may have changed."""
         return (
@@ -173,16 +191,17 @@ class JobPoll(Poll):
             self._interest.wishes.get(id, JobSubscription()).tries,
         )
 
-    def _counting(self, id: str) -> Callable[[News], Awaitable[None]]:
+    def _counting(self, id: str, loads: Mapping[str, Load]) -> Callable[[News], Awaitable[None]]:
         async def run(news: News) -> None:
             job, watch = self._mirror.jobs.latest(id), self._watches.get(id)
             if job is None or watch is None:
                 return
             known, seen, began = self._mirror.results.get(id) or JobResults(), self._seen(id, job), clock()
-            results = replace(known)
+            results, shown = replace(known), self._interest.wishes.get(id, JobSubscription()).counts
             try:
                 await self._reader.read(id, job, results, watch)
-                watch.counted(seen, began, changed=_differ(results, known))
+                changed = results.counts != shown if known.counts is None else _differ(results, known)
+                watch.counted(seen, began, self._motion(job, results, loads), changed=changed)
             except NotFoundError:
                 return
             finally:
