@@ -180,6 +180,8 @@ class JobResults:
     retries: int | None = None
     requeues: int | None = None
     most_requeues: int = 0
+    tries_left: bool = False
+    """Whether the job has ended and retries and requeues of its last tasks are still to be read."""
     per_minute: float | None = None
     estimated_end: float | None = None
     node_failures: list[Mapping[str, Any]] = field(default_factory=list)
@@ -342,6 +344,11 @@ class Mirror:
     def forget_schedule(self, schedule_id: str) -> None:
         """Nobody is interested in this schedule any more."""
         self.schedule_digests.pop(schedule_id.lower(), None)
+
+    def reads_on(self, job_id: str) -> bool:
+        """Whether retries of a job that has ended are still being read, after its result is known."""
+        results = self.results.get(job_id.lower())
+        return results is not None and results.tries_left
 
     def forget_job(self, job_id: str) -> None:
         """Nobody is interested in the tasks of this job any more."""

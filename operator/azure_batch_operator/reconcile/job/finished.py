@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from azure_batch_operator.api.base import RETRY_FAILED, TERMINATE
 from azure_batch_operator.api.resource import Resource
@@ -12,7 +13,7 @@ from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import end as job_end
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job import status as job_status
-from azure_batch_operator.reconcile.job.scope import JobScope, LiveJob
+from azure_batch_operator.reconcile.job.scope import JobScope, LiveJob, TasksView
 from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Event, Evidence, ObjectChange, Plan, Table
 from azure_batch_operator.reconcile.standard_plans import finalizer_on, with_event
 from azure_batch_operator.reconcile.status import Verdict, carry_over, seconds_since
@@ -36,11 +37,13 @@ def keeps_object(resource: Resource) -> bool:
     return resource.spec.get("ttlPolicy") == "KeepObject"
 
 
-def finished(resource: Resource, origin: str, now: float, held_by: str | None = None) -> Plan:
+def finished(
+    resource: Resource, origin: str, now: float, held_by: str | None = None, tasks: TasksView | None = None
+) -> Plan:
     """The job is done: its object goes when its time is over, and verbs and changes of its tasks come too late.
 
     Args:
-        origin, held_by: as in `JobScope`.
+        origin, held_by, tasks: as in `JobScope`.
     """
     done = next((each for type_ in ("Complete", "Failed") if (each := resource.condition(type_))), None)
     ttl, requeue_after = time_to_live(resource), None
@@ -53,7 +56,7 @@ def finished(resource: Resource, origin: str, now: float, held_by: str | None = 
     events: tuple[Event, ...] = ()
     if pending_request(resource, RETRY_FAILED):
         events = (Event("RetryRefused", _TOO_LATE, "Warning"),)
-    shown = dict(resource.status)
+    shown = dict(resource.status) | _late_tries(tasks)
     if shown.get("observedGeneration") != resource.generation:
         conditions = [
             dict(each) | {"observedGeneration": resource.generation} for each in shown.get("conditions") or ()
@@ -76,6 +79,12 @@ def finished(resource: Resource, origin: str, now: float, held_by: str | None = 
     )
 
 
+def _late_tries(tasks: TasksView | None) -> dict[str, Any]:
+    """Retries and requeues of a large job, which are counted to the end after its result is known."""
+    found = {} if tasks is None else {"retries": tasks.retries, "requeues": tasks.requeues}
+    return {name: number for name, number in found.items() if number is not None}
+
+
 def _tasks_changed(resource: Resource, origin: str) -> bool | None:
     """Whether the tasks of a finished job were changed afterwards; None if that is not known.
 
@@ -93,7 +102,7 @@ def _tasks_changed(resource: Resource, origin: str) -> bool | None:
 def clean_up(scope: JobScope) -> Plan:
     """Delete the job of a finished object in Azure Batch when its time is over; the object and its status stay."""
     resource, remote = scope.resource, scope.remote
-    plan = finished(resource, scope.origin, scope.now)
+    plan = finished(resource, scope.origin, scope.now, tasks=scope.tasks)
     done = resource.condition("Complete") or resource.condition("Failed")
     left = 0.0
     if done is not None:

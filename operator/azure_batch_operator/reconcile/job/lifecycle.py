@@ -67,7 +67,9 @@ def _ended(scope: JobScope) -> Plan | None:
     resource = scope.resource
     if resource.deleting or not has_ended(resource):
         return None
-    return clean_up(scope) if is_open(resource) else finished(resource, scope.origin, scope.now, scope.held_by)
+    if is_open(resource):
+        return clean_up(scope)
+    return finished(resource, scope.origin, scope.now, scope.held_by, scope.tasks)
 
 
 def _before_creation(scope: JobScope) -> Plan | None:

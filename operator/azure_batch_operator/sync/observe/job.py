@@ -47,7 +47,7 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
         )
         return Decision(plans.plan(scope))
     remote = session.mirror.jobs.get(resource.remote_id)
-    wanted = _subscription(context, resource, remote)
+    wanted = _subscription(context, resource, session, remote)
     print_, origin = _fingerprints(context, resource)
     if isinstance(remote, Mapping):
         noted, digits = job_changes.noted_tasks(remote)
@@ -73,8 +73,8 @@ def plan(context: Context, resource: Resource, account: AccountView, session: Se
     return Decision(plans.plan(scope), wanted)
 
 
-def _subscription(context: Context, job: Resource, remote: Remote) -> Subscription:
-    if not is_open(job):
+def _subscription(context: Context, job: Resource, session: Session, remote: Remote) -> Subscription:
+    if not is_open(job) and not session.mirror.reads_on(job.remote_id):
         return Subscription(ended=True)
     ours = isinstance(remote, Mapping) and adoption.ours(remote, job, context.cluster, context.others)
     return Subscription((job.remote_id,), job=_wish(job.spec, job.status), ours=ours)

@@ -63,7 +63,7 @@ class JobReader(Poll):
         watch.speed.add(time.time(), counts.completed, max(there, wish.total))
         results.per_minute, results.estimated_end = watch.speed.per_minute, watch.speed.estimated_end
         await self._failures(id, wish, results, watch, ended=ended)
-        await self._optional(watch, "tries", self._count_tries(id, wish, results, watch.tries, ended=ended))
+        await self._tries(id, results, watch, ended=ended)
         if wish.preparation and (ended or results.waiting):
             await self._optional(watch, "preparation", self._failed_nodes(id, results))
         if ended:
@@ -72,6 +72,20 @@ class JobReader(Poll):
             async for _ in pending.of(Task):
                 number += 1
             results.unfinished = number
+
+    async def read_rest(self, id: str, results: JobResults, watch: Watch) -> None:
+        """Go on with retries and requeues of a job that has ended and whose result is known.
+
+        Raises:
+            BatchError: as `read` does.
+        """
+        await self._tries(id, results, watch, ended=True)
+
+    async def _tries(self, id: str, results: JobResults, watch: Watch, *, ended: bool) -> None:
+        wish, left = self._interest.wishes.get(id, JobSubscription()), list[bool]()
+        await self._optional(watch, "tries", self._count_tries(id, wish, results, watch.tries, left, ended=ended))
+        # No result depends on them: what could not be read after a few failures is left out.
+        results.tries_left = ended and bool(left and left[0])
 
     async def _optional(self, watch: Watch, what: str, asking: Awaitable[None]) -> str:
         """Ask for something that no verdict depends on; after a few failures go on without it, and return why.
@@ -131,7 +145,7 @@ class JobReader(Poll):
         return failed, number
 
     async def _count_tries(
-        self, id: str, wish: JobSubscription, results: JobResults, tries: Tries, *, ended: bool
+        self, id: str, wish: JobSubscription, results: JobResults, tries: Tries, left: list[bool], *, ended: bool
     ) -> None:
         counts = results.counts or NO_COUNTS
         if not (ended or wish.tries or tries.due(counts, shown=wish.tries_shown)):
@@ -143,7 +157,7 @@ class JobReader(Poll):
 
         # After a restart it is counted again; the status and the metric go on from what was known.
         before = max(wish.retries, tries.retries), max(wish.requeues, tries.requeues)
-        await tries.read(since, counts, waiting=wish.tries and not ended, ended=ended)
+        left.append(not await tries.read(since, counts, waiting=wish.tries and not ended, ended=ended))
         results.retries, results.requeues = max(before[0], tries.retries), max(before[1], tries.requeues)
         results.most_requeues = tries.most_requeues
         namespaces = {key.namespace for key in self._interest.jobs.get(id, ())}

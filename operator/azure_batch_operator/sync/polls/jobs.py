@@ -117,7 +117,7 @@ class JobPoll(Poll):
     @property
     def expecting(self) -> bool:
         """Whether tasks of a watched job are not over."""
-        return any(results.unfinished is None for results in self._mirror.results.values())
+        return any(results.unfinished is None or results.tries_left for results in self._mirror.results.values())
 
     @property
     def running(self) -> bool:
@@ -146,6 +146,8 @@ class JobPoll(Poll):
             watch, results = self._watch(id, job), mirror.results.get(id) or JobResults()
             ended = job.get("state") == "completed"
             if ended and results.unfinished is not None:
+                if results.tries_left and ready(Scope(COUNTS, id)):
+                    due.append((True, watch.counted_at, id))
                 continue
             motion = self._motion(job, results, loads)
             if (ended or watch.due(self._seen(id, job), now, motion)) and ready(Scope(COUNTS, id)):
@@ -199,6 +201,9 @@ class JobPoll(Poll):
             known, seen, began = self._mirror.results.get(id) or JobResults(), self._seen(id, job), clock()
             results, shown = replace(known), self._interest.wishes.get(id, JobSubscription()).counts
             try:
+                if known.unfinished is not None and job.get("state") == "completed":
+                    await self._reader.read_rest(id, results, watch)
+                    return
                 await self._reader.read(id, job, results, watch)
                 changed = results.counts != shown if known.counts is None else _differ(results, known)
                 watch.counted(seen, began, self._motion(job, results, loads), changed=changed)
@@ -208,7 +213,8 @@ class JobPoll(Poll):
                 # What was read before a failure counts; what is about an earlier job of this id does not.
                 if results != known and self._watches.get(id) is watch:
                     self._mirror.results[id] = results
-                    news.changed |= self._interest.jobs.get(id, set())
+                    if not (known.tries_left and results.tries_left):
+                        news.changed |= self._interest.jobs.get(id, set())
                     if results.slots != known.slots:
                         news.changed |= self._interest.pools.get(pool_of(job).lower(), set())
 

@@ -30,6 +30,8 @@ EVERY = 60.0
 """Seconds between two lists of a job, unless a limit of requeues makes it urgent."""
 _MAX_AT_ONCE = 20_000
 """Tasks of one list that a poll reads; the rest comes with the next one, so that a large job does not hold up the others."""
+_MAX_AT_END = 5000
+"""The same for a job that has ended, whose result waits for that: what is left is read afterwards."""
 
 ListSince = Callable[[str], AsyncIterable[Task]]
 """Lists the tasks for which a filter holds."""
@@ -44,6 +46,7 @@ class Tries:
         self._ended: dict[str, str] = {}
         self._since, self._seen = Since(), Since()
         self._listing: AsyncIterator[Task] | None = None
+        self._final = False
         self._began = 0.0
         self._counts: TaskCounts | None = None
 
@@ -61,16 +64,20 @@ class Tries:
             return bool(counts.running or counts.completed)
         return counts != self._counts and clock() - self._began >= EVERY
 
-    async def read(self, tasks: ListSince, counts: TaskCounts, *, waiting: bool, ended: bool) -> None:
+    async def read(self, tasks: ListSince, counts: TaskCounts, *, waiting: bool, ended: bool) -> bool:
         """Take in what has changed since the last list, or go on with a long one.
 
         Args:
             counts: the job's counts as they were before.
             waiting: include tasks that wait.
-            ended: the job has ended: read all that is left to the end, tasks that wait forever included.
+            ended: the job has ended: read what is left, tasks that wait forever included.
+
+        Returns:
+            Whether all that can still be learned of an ended job is known.
         """
-        if self._listing is None or ended:
-            self._began, self._counts, self._seen = clock(), counts, Since()
+        most = _MAX_AT_END if ended else _MAX_AT_ONCE
+        if self._listing is None:
+            self._began, self._counts, self._seen, self._final = clock(), counts, Since(), ended
             since = self._since.filter
             waits = f"{since} or state eq 'active'" if ended else f"{since} and state ne 'active'"
             self._listing = aiter(tasks(since if waiting else waits))
@@ -78,12 +85,13 @@ class Tries:
         async for task in listing:
             self.add(task)
             number += 1
-            if number >= _MAX_AT_ONCE and not ended:
+            if number >= most:
                 self._listing = listing
-                return
+                return False
         # What has changed while the pages were read may have been missed.
         self._since.advance(self._seen, clock() - self._began)
         self._drop()
+        return self._final
 
     def add(self, task: Task) -> None:
         """Take in a task as a list shows it."""
