@@ -88,10 +88,12 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if not name.startswith("ETCD_")}
 
 
-def spawn(command: Sequence[str], *, log: Path, folder: Path, owned: bool) -> ProcessRef:
+def spawn(
+    command: Sequence[str], *, log: Path, folder: Path, owned: bool, environment: Mapping[str, str] | None = None
+) -> ProcessRef:
     """Start a program in a session and process group of its own, in `folder`, with its output in `log`.
 
-    With `owned` the kernel kills it (on Linux) when the calling thread ends, however it ends.
+    With `owned` the kernel kills it (on Linux) when the calling thread ends, however it ends. `environment` is added to our own.
     """
     launcher = [sys.executable, "-I", "-S", str(Path(__file__).with_name("owned.py")), str(os.getpid())]
     with log.open("wb") as output:
@@ -99,7 +101,7 @@ def spawn(command: Sequence[str], *, log: Path, folder: Path, owned: bool) -> Pr
             process = subprocess.Popen(
                 [*launcher, *command] if owned else command,
                 cwd=folder,
-                env=child_environment(os.environ),
+                env={**child_environment(os.environ), **(environment or {})},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

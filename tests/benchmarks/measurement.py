@@ -15,13 +15,19 @@ def cpu_seconds(pid: int) -> float:
 
 @dataclass(frozen=True)
 class Measurement:
-    """A figure with its unit, and the goal it is held against, if any."""
+    """A figure with its unit, and the goal it is held against, if any.
+
+    Attributes:
+        counted: whether it hardly depends on the machine and on what else runs there, so that `make bench-check` can compare it
+            with the figure of another day.
+    """
 
     what: str
     value: float
     unit: str
     goal: float | None = None
     smaller_is_better: bool = False
+    counted: bool = False
 
     @property
     def reached(self) -> bool | None:
