@@ -78,6 +78,32 @@ async def test_a_call_is_repeated_within_minutes(stage: Stage) -> None:
     assert stage.azure.calls("Nodes_CreateNodeUser") == 2
 
 
+@pytest.mark.parametrize(
+    ("call", "spec"),
+    [
+        ("Nodes_CreateNodeUser", {"createNodeUser": {"name": "eve", "sshPublicKey": KEY}}),
+        ("Nodes_ReplaceNodeUser", {"updateNodeUser": {"name": "adam", "sshPublicKey": KEY}}),
+        ("Nodes_DeleteNodeUser", {"deleteNodeUser": {"name": "adam"}}),
+    ],
+)
+@pytest.mark.parametrize("fault", [{"lostAnswer": True}, {"reset": True}])
+async def test_a_refusal_of_the_repeated_call_does_not_tell_of_the_first(
+    stage: Stage, call: str, spec: dict[str, Any], fault: dict[str, bool]
+) -> None:
+    await stage.ready_pool(targetDedicatedNodes=1)
+    (node,) = nodes(stage)
+    stage.azure.post(f"/pools/cpu/nodes/{node}/users", {"name": "adam", "sshPublicKey": "ssh-rsa other"})
+    before = stage.azure.calls(call)
+    stage.azure.fault(call, count=1, **fault)
+    stage.azure.fault(call, status=409, code="OperationNotValidOnNode")
+    stage.apply(operation("op", **{verb: {"nodes": {"names": [node]}, **inputs} for verb, inputs in spec.items()}))
+    status = await ended(stage)
+    assert stage.azure.calls(call) > before + 1
+    assert outcomes(stage) == {node: "Unknown"}
+    assert "may have been done" in status["results"][0]["message"]
+    assert "OperationNotValidOnNode" in status["results"][0]["message"]
+
+
 async def test_a_user_that_existed_is_not_taken_for_the_one_of_the_operation(stage: Stage) -> None:
     await stage.ready_pool(targetDedicatedNodes=1)
     (node,) = nodes(stage)

@@ -332,6 +332,10 @@ class Transport:
                 trust_env=False,
                 trace_configs=[_asking(self._permit)] if self._permit else [],
             )
+            # aiohttp repeats GET, PUT and DELETE on its own when a connection ends, without the limiter or a new signature, and
+            # without telling the caller, who must know of each attempt without an answer. There is no public setting for this;
+            # guarded by test_each_request_on_a_connection_that_ends_is_an_attempt.
+            self._session._retry_connection = False
         return self._session
 
     def _report(self, request: Request, seen: _Seen, failure: BatchError | None, seconds: float, attempt: int) -> None:

@@ -377,3 +377,30 @@ async def test_connections_are_reused(server: Server, client: BatchClient) -> No
     for _ in range(10):
         await client.pools.create({"id": "p"})
     assert server.connections == 1
+
+
+@pytest.mark.parametrize("act", ["get", "delete", "replace", "create"])
+async def test_each_request_on_a_connection_that_ends_is_an_attempt(server: Server, act: str) -> None:
+    """Nothing below the client repeats a request on its own: aiohttp would repeat GET, PUT and DELETE without a word."""
+
+    async def end(request: Received, connection: Connection) -> None:
+        raise ConnectionResetError
+
+    lost: list[int] = []
+    calls: list[Call] = []
+    user = {"name": "eve", "sshPublicKey": "ssh-ed25519 AAAA eve"}
+    async with BatchClient(server.url, KEY, limiter=Limiter(math.inf), retry=QUICK, observe=calls.append) as client:
+        await client.pools.create({"id": "p"})
+        server.script = end
+        users, note = client.node_users, lambda: lost.append(len(server.received))
+        acts: dict[str, Callable[[], Awaitable[object]]] = {
+            "get": lambda: client.pools.get("p", on_unanswered=note),
+            "delete": lambda: users.delete("p", "n", "eve", on_unanswered=note),
+            "replace": lambda: users.replace("p", "n", "eve", user, on_unanswered=note),
+            "create": lambda: users.create("p", "n", user, on_unanswered=note),
+        }
+        with pytest.raises(BatchError):
+            await acts[act]()
+    requests = len(server.received) - 1
+    assert requests == len(lost) == len(calls) - 1
+    assert lost == list(range(2, requests + 2))

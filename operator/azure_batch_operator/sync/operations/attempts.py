@@ -37,7 +37,7 @@ from azure_batch_operator.reconcile.operation.order import (
 from azure_batch_operator.reconcile.operation.verbs import Spot, created_anew, etag_of
 from azure_batch_operator.sync.landing import LANDING_SECONDS
 from azure_batch_operator.sync.operations import doubts
-from azure_batch_operator.sync.operations.results import kept, listed, refused
+from azure_batch_operator.sync.operations.results import failure, kept, listed, refused
 from azure_batch_operator.sync.operations.runs import Run, Try
 from azure_batch_operator.sync.operations.sending import SEND
 from azure_batch_operator.sync.operations.targets import Targets, looked, together
@@ -144,7 +144,7 @@ class Attempts:
         if run.refused is not None:
             reason, message = run.refused
             for target in ready:
-                run.settle(request.verb, target, Result(FAILED, f"{reason}: {message}"))
+                run.settle(request.verb, target, failure(request, f"{reason}: {message}", lost=tries[target].doubted))
             return None
         if run.stopped:
             return None

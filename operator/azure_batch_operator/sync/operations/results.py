@@ -20,6 +20,7 @@ from azure_batch_operator.batch.caller import Listing
 from azure_batch_operator.kube import files
 from azure_batch_operator.kube.api import Busy, KubeApi, KubeError
 from azure_batch_operator.reconcile.operation.order import FAILED, SKIPPED, SUCCEEDED, UNKNOWN, Request, Result
+from azure_batch_operator.reconcile.operation.verbs import Doubt
 from azure_batch_operator.sync.operations.runs import LOST
 
 _MAX_ITEMS = 10_000
@@ -28,6 +29,19 @@ _FILES = {
     409: "file {path!r} cannot be read: its node was removed or is not ready, or its retention time is over",
 }
 """What the status of an answer about files means. An answer to HEAD has no body that could say it."""
+
+
+def failure(request: Request, text: str, *, lost: bool, request_id: str | None = None) -> Result:
+    """The outcome of a refusal that is final.
+
+    A refusal of the repeated call says nothing about an earlier call without an answer, unless the target was read in between.
+
+    Args:
+        lost: whether an earlier call had no answer.
+    """
+    if lost and request.how.changes and request.how.doubt is not Doubt.READ:
+        return Result(UNKNOWN, f"{LOST}: it may have been done, and its repetition was refused: {text}", request_id)
+    return Result(FAILED, text, request_id)
 
 
 def refused(request: Request, error: BatchError, *, lost: bool) -> Result | BatchError | None:
@@ -45,16 +59,17 @@ def refused(request: Request, error: BatchError, *, lost: bool) -> Result | Batc
         return None if verb.changes else error
     if request.on is On.FILES and error.code == "FileNotFound":
         text = f"there is no file {request.inputs.get('path')!r}; listFiles shows the files that exist: {error}"
-        return Result(FAILED, text, error.request_id)
+        return failure(request, text, lost=lost, request_id=error.request_id)
     if request.on is On.FILES and not error.code and (cause := _FILES.get(error.status or 0)):
-        return Result(FAILED, f"{cause.format(path=request.inputs.get('path'))}: {error}", error.request_id)
+        text = f"{cause.format(path=request.inputs.get('path'))}: {error}"
+        return failure(request, text, lost=lost, request_id=error.request_id)
     if isinstance(error, PreconditionFailedError) and request.on is On.TASKS and not verb.any_version:
         text = f"the task has changed since it was read: {error}"
         return Result(SUCCEEDED if lost else SKIPPED, text, error.request_id)
     passing = TransientError | AuthenticationError | EndpointRefusedError | BeingResizedError | PreconditionFailedError
     if isinstance(error, passing):
         return error
-    return Result(FAILED, str(error), error.request_id)
+    return failure(request, str(error), lost=lost, request_id=error.request_id)
 
 
 async def listed(request: Request, listing: Listing) -> Result:
