@@ -30,6 +30,14 @@ async def prepared(stage: Stage, kind: str) -> None:
         await stage.until(lambda: stage.ready("bacc", "main"))
         return
     await with_pools(stage)
+    if kind == "BatchJob":
+        # For retries: two jobs that were terminated while their task ran.
+        ended = {name: {"id": id, "commandLine": _LONG} for name, id in (("ended", "t0"), ("ended-two", "t1"))}
+        stage.apply(*(job(name, tasks=[tried]) for name, tried in ended.items()))
+        await stage.until(lambda: all(stage.phase("bj", name) == "Running" for name in ended), 900)
+        for name in ended:
+            stage.azure.post(f"/jobs/{name}/terminate", {})
+        await stage.until(lambda: all(stage.phase("bj", name) == "Failed" for name in ended), 900)
     if kind == "BatchTask":
         # Where a failed task may end its job, none of those that stand side by side fails.
         acting = {"usesTaskDependencies": True, "onTaskFailure": "performexitoptionsjobaction"}
