@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from azure_batch_kubectl import objects
 from azure_batch_kubectl.objects import Object, condition, holds, status
 from azure_batch_operator.api.kinds import KINDS, Kind
+from azure_batch_operator.causes import Cause
 
 _NOT_FINE = ("ResizeFailed", "RetryRefused", "NotApplied")
 """Conditions besides Ready and Stalled that say, when True, that something is wrong."""
@@ -45,6 +46,17 @@ class Around:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What Azure Batch itself showed of a job, a moment ago.
+
+    Attributes:
+        cause: why none of its tasks runs; None if tasks run, if none wait, or if no cause shows.
+    """
+
+    cause: Cause | None
+
+
+@dataclass(frozen=True)
 class Answer:
     """The paragraph in its parts."""
 
@@ -67,17 +79,21 @@ def label(thing: Object) -> str:
     return f"{thing['kind']} {objects.name(thing)}"
 
 
-def explain(thing: Object, around: Around) -> Answer:
-    """What an object waits for, why it failed, or that nothing is wrong."""
-    answer = _verdict(thing, around)
-    generation, seen = thing["metadata"].get("generation"), status(thing).get("observedGeneration")
-    if generation is not None and seen is not None and 0 <= seen < generation:
-        late = f"The operator has not yet seen the last change of the spec (generation {generation}, seen {seen})"
+def explain(thing: Object, around: Around, seen: Seen | None = None) -> Answer:
+    """What an object waits for, why it failed, or that nothing is wrong.
+
+    Args:
+        seen: what Azure Batch showed; None if it was not asked. It is newer than the status.
+    """
+    answer = _verdict(thing, around, seen)
+    generation, known = thing["metadata"].get("generation"), status(thing).get("observedGeneration")
+    if generation is not None and known is not None and 0 <= known < generation:
+        late = f"The operator has not yet seen the last change of the spec (generation {generation}, seen {known})"
         return Answer(answer.cause, (*answer.evidence, late), answer.remedy)
     return answer
 
 
-def _verdict(thing: Object, around: Around) -> Answer:
+def _verdict(thing: Object, around: Around, seen: Seen | None) -> Answer:
     who, ready = label(thing), condition(thing, "Ready")
     if thing["metadata"].get("deletionTimestamp"):
         return Answer(f"{who} is being deleted{_said(ready)}", tuple(_parents(around)))
@@ -98,10 +114,10 @@ def _verdict(thing: Object, around: Around) -> Answer:
         return Answer(f"Nothing is wrong with {who}: it has succeeded{_progress(thing)}", tuple(_failures(thing)))
     if holds(thing, "Stalled"):
         return Answer(f"{who} is stalled{_said(condition(thing, 'Stalled'))}", (*_parents(around), *_trouble(thing)))
-    return _open(thing, around)
+    return _open(thing, around, seen)
 
 
-def _open(thing: Object, around: Around) -> Answer:
+def _open(thing: Object, around: Around, seen: Seen | None) -> Answer:
     """On an object that has not ended and that no person has to act on first."""
     who, ready = label(thing), condition(thing, "Ready")
     if holds(thing, "Suspended"):
@@ -118,7 +134,12 @@ def _open(thing: Object, around: Around) -> Answer:
             f"or end the job: {_command('terminate', thing)}"
         )
         return Answer(f"{who} is held{_said(ready)}", tuple(_failures(thing)), remedy)
+    if seen is not None and seen.cause is not None:
+        detail = [seen.cause.detail] if seen.cause.detail else []
+        return Answer(f"{who} waits: {seen.cause.sentence}", (*detail, *_parents(around), *_failures(thing)))
     if waits := status(thing).get("waitingFor"):
+        if seen is not None:
+            return Answer(f"Nothing is wrong with {who}: what it waited for is over", tuple(_failures(thing)))
         return Answer(f"{who} waits: {waits}", (*_parents(around), *_failures(thing)))
     if ready.get("status") != "True":
         return Answer(f"{who} waits{_said(ready)}", (*_parents(around), *_trouble(thing)))

@@ -138,7 +138,6 @@ class Evidence:
         least_slots: the fewest slots that a waiting task needs.
         exact: whether `demands` are those of waiting tasks only; else of all tasks, and some may have ended.
         ahead: a job of higher priority on the same pool, in words, with its priority.
-        depends_on_failed: whether tasks depend on others and some of these failed, so that all that waits may never run.
     """
 
     unmet: Unmet | None = None
@@ -150,4 +149,3 @@ class Evidence:
     least_slots: int = 1
     exact: bool = True
     ahead: str | None = None
-    depends_on_failed: bool = False

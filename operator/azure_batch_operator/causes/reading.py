@@ -73,6 +73,13 @@ def _error(node: Node) -> NodeFailure:
     return NodeFailure(node.id, ": ".join(text for text in (error.code, error.message) if text))
 
 
+def node_failure(node_id: str, info: Mapping[str, Any]) -> NodeFailure:
+    """How a preparation task failed on a node, from its `…ExecutionInfo`."""
+    if info.get("exitCode") is not None:
+        return NodeFailure(node_id, f"exit code {info['exitCode']}")
+    return NodeFailure(node_id, str((info.get("failureInfo") or {}).get("code") or "no exit code"))
+
+
 def demand(which: str, task: Mapping[str, Any]) -> Demand:
     """What a task needs, from its body."""
     settings = task.get("multiInstanceSettings")

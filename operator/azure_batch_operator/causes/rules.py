@@ -261,10 +261,6 @@ def _perhaps(evidence: Evidence, text: str) -> str:
     return text if evidence.exact else f"unless it has ended, {text}"
 
 
-def _may_depend_on_failed(evidence: Evidence) -> Found:
-    return ("the remaining tasks depend on tasks that did not succeed", None) if evidence.depends_on_failed else None
-
-
 RULES: dict[str, Rule] = {
     "DependencyFailed": _depends_on_failed,
     "PreparationFails": _preparation_fails,
@@ -285,6 +281,5 @@ RULES: dict[str, Rule] = {
     "NodesBusy": _nodes_busy,
     "TooManySlots": _too_many_slots,
     "TooManyNodes": _too_many_nodes,
-    "DependenciesDidNotSucceed": _may_depend_on_failed,
 }
 """By name, in order."""

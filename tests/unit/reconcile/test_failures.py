@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from azure_batch_operator.batch.wire import TaskCounts
-from azure_batch_operator.reconcile.job.failures import blocked, satisfies
+from azure_batch_operator.causes.exits import satisfies
+from azure_batch_operator.reconcile.job.failures import blocked
 from azure_batch_operator.reconcile.observed import FailedTask
 from support import typed
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from azure_batch_operator.batch.redaction import safe_text
 from azure_batch_operator.batch.wire import TaskCounts, TaskFailure
+from azure_batch_operator.causes.exits import satisfies
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.dependencies import MADE, MERGE_ID, Lists, resolved
 from azure_batch_operator.reconcile.job.streamed import Streamed
@@ -216,41 +217,3 @@ def _is_number(id: str) -> bool:
 
 def _as_added(spec: Mapping[str, Any], task: Mapping[str, Any]) -> Mapping[str, Any]:
     return expand.regardless(task) if expand.goes_on(spec) else task
-
-
-_ENDED_BY_ITSELF = frozenset({"failureexitcode", "taskended"})
-"""Codes of failures, in lower case, that are certainly not those of an upload, whose codes the service does not list."""
-
-
-def satisfies(task: Mapping[str, Any], code: int | None, reason: str | None) -> bool:
-    """Whether dependents may run in spite of this failure: exitConditions with dependencyAction satisfy.
-
-    Args:
-        task: as it was added.
-        code: its exit code.
-        reason: code of the failure.
-    """
-    conditions = task.get("exitConditions") or {}
-    options = None
-    if code is not None:
-        options = next(
-            (each["exitOptions"] for each in conditions.get("exitCodes") or () if each["code"] == code), None
-        )
-        options = (
-            options
-            if options is not None
-            else next(
-                (
-                    each["exitOptions"]
-                    for each in conditions.get("exitCodeRanges") or ()
-                    if each["start"] <= code <= each["end"]
-                ),
-                None,
-            )
-        )
-        if options is None and str(reason).lower() not in _ENDED_BY_ITSELF:
-            options = conditions.get("fileUploadError")
-    elif conditions.get("preProcessingError"):
-        options = conditions["preProcessingError"]
-    options = options or conditions.get("default") or {}
-    return str(options.get("dependencyAction", "block")).lower() == "satisfy"

@@ -37,19 +37,17 @@ def waiting_for(
 def _evidence(
     spec: Mapping[str, Any], remote: Mapping[str, Any], pool: TargetPoolView, tasks: TasksView, *, blocked: bool
 ) -> Evidence:
-    seen = _pool(remote, pool)
     # Only counts are known: a task that depends on nothing and has not ended could run at once.
     ready = not expand.needs_dependencies(spec) or tasks.completed < expand.independent(spec)
     return Evidence(
         unmet=_unmet(spec, tasks, blocked=blocked),
         preparation=_preparation(tasks),
-        pool=seen,
+        pool=_pool(remote, pool),
         way_out=WayOut(_pool_field(spec)),
         has_ready=ready,
         demands=_Demands(spec),
         least_slots=least_slots(spec),
         exact=not tasks.completed,
-        depends_on_failed=seen is not None and bool(tasks.failed_count and spec.get("usesTaskDependencies")),
     )
 
 

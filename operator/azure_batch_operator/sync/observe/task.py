@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
+from azure_batch_operator.causes.exits import satisfies
 from azure_batch_operator.reconcile import ownership
-from azure_batch_operator.reconcile.job import expand, failures
+from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job import suspension as job_hold
 from azure_batch_operator.reconcile.observed import ObservedTask
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
@@ -193,7 +194,7 @@ def blocks_dependents(task: Resource, *, goes_on: bool = False) -> bool:
     """Whether tasks that depend on this one never start, as far as its status says."""
     added = expand.regardless(task.spec) if goes_on else task.spec
     code, reason = task.status.get("exitCode"), (task.status.get("failureInfo") or {}).get("code")
-    failed = task.status.get("phase") == "Failed" and not failures.satisfies(added, code, reason)
+    failed = task.status.get("phase") == "Failed" and not satisfies(added, code, reason)
     return failed or is_blocked(task)
 
 

@@ -102,7 +102,9 @@ class JobPoll(Poll):
                 continue
             pool = pool_of(job).lower()
             if pool not in now:
-                now[pool] = (mirror.pools.latest(pool), mirror.node_counts.get(pool))
+                notes = mirror.notes.get(pool)
+                troubled = notes.troubled if notes is not None else ()
+                now[pool] = (mirror.pools.latest(pool), mirror.node_counts.get(pool), troubled)
             if self._pools.get(pool) != now[pool]:
                 news.changed |= keys
         self._pools = now

@@ -1,0 +1,133 @@
+"""What `why` reads in Azure Batch of a job that does not run: its tasks as they are there, and not as its spec has them.
+
+Everything is bounded: what is beyond the bounds was not looked at, and no cause is named for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from itertools import islice
+from typing import Any
+
+from azure_batch_operator.batch import BatchClient, BatchError, JsonObject, Listing
+from azure_batch_operator.batch.errors import NotFoundError
+from azure_batch_operator.batch.wire import Node
+from azure_batch_operator.causes import Evidence, NodeFailure, PoolEvidence, WayOut
+from azure_batch_operator.causes.dependencies import Waiting
+from azure_batch_operator.causes.reading import demand, node_failure, pool_evidence
+
+_MAX_TASKS, _MAX_LOOKED_UP, _MAX_NODES = 2000, 50, 20
+_ACTIVE = "state eq 'active'"
+_RUNNING = "state eq 'running' or state eq 'preparing'"
+_FAILED = "executionInfo/result eq 'failure'"
+_PREPARATION_FAILED = "jobPreparationTaskExecutionInfo/result eq 'failure'"
+_TROUBLED = "state eq 'starttaskfailed' or state eq 'unusable'"
+_NEEDS = ("id", "requiredSlots", "multiInstanceSettings", "dependsOn")
+_ENDED = ("id", "executionInfo", "exitConditions")
+
+
+async def gather(client: BatchClient, job_id: str, way_out: WayOut) -> Evidence | None:
+    """The evidence; None if tasks run, if none wait, or if the job itself does not run."""
+    job = await client.jobs.get(job_id)
+    if job.get("state") != "active" or await _first(client.tasks.list(job_id, filter=_RUNNING, select=("id",)), 1):
+        return None
+    listed = await _first(client.tasks.list(job_id, filter=_ACTIVE, select=_NEEDS), _MAX_TASKS)
+    if not listed:
+        return None
+    pool = await _pool(client, job)
+    waiting = await _waiting(client, job_id, listed)
+    demands = [demand(f"task {task['id']!r}", task) for task in listed]
+    return Evidence(
+        unmet=waiting.unmet if waiting is not None else None,
+        preparation=await _preparation(client, job),
+        pool=pool,
+        way_out=way_out,
+        has_ready=waiting is None or bool(waiting.ready),
+        demands=demands,
+        least_slots=min(needed.slots for needed in demands),
+        ahead=await _ahead(client, job, pool),
+    )
+
+
+async def _first(listing: Listing, most: int) -> list[JsonObject]:
+    found: list[JsonObject] = []
+    async for item in listing:
+        found.append(item)
+        if len(found) >= most:
+            break
+    return found
+
+
+async def _waiting(client: BatchClient, job_id: str, listed: list[JsonObject]) -> Waiting | None:
+    """How the waiting tasks depend on others; None if not all of that can be seen, or none depends on any."""
+    if len(listed) >= _MAX_TASKS or not any(task.get("dependsOn") for task in listed):
+        return None
+    failed = await _first(client.tasks.list(job_id, filter=_FAILED, select=_ENDED), _MAX_TASKS)
+    if len(failed) >= _MAX_TASKS:
+        return None
+    waiting = Waiting(listed, failed)
+    if len(waiting.to_look_up) > _MAX_LOOKED_UP:
+        return None
+    lost = set()
+    for id in waiting.to_look_up:
+        try:
+            await client.tasks.get(job_id, id, select=("id",))
+        except NotFoundError:
+            lost.add(id.lower())
+    return waiting.without(lost)
+
+
+def _pool_id(job: Mapping[str, Any]) -> str | None:
+    return (job.get("executionInfo") or {}).get("poolId") or (job.get("poolInfo") or {}).get("poolId")
+
+
+async def _pool(client: BatchClient, job: Mapping[str, Any]) -> PoolEvidence | None:
+    id = _pool_id(job)
+    if id is None:
+        return None
+    try:
+        pool = await client.pools.get(id)
+        troubled = client.nodes.list(id, filter=_TROUBLED).of(Node)
+        nodes = [node async for node in troubled]
+    except NotFoundError:
+        return PoolEvidence(id, is_missing=True)
+    counts: Counter[str] = Counter()
+    async for found in client.pools.list_node_counts(filter=f"poolId eq '{id}'"):
+        for tier in ("dedicated", "lowPriority"):
+            counts.update({state: number for state, number in (found.get(tier) or {}).items() if state != "total"})
+    return pool_evidence(id, pool, counts, islice(nodes, _MAX_NODES))
+
+
+async def _preparation(client: BatchClient, job: Mapping[str, Any]) -> NodeFailure | None:
+    if not job.get("jobPreparationTask"):
+        return None
+    listing = client.jobs.list_preparation_and_release_status(str(job["id"]), filter=_PREPARATION_FAILED)
+    try:
+        found = await _first(listing, 1)
+    except BatchError as error:
+        if error.status != 409:
+            raise
+        return None
+    return node_failure(found[0]["nodeId"], found[0]["jobPreparationTaskExecutionInfo"]) if found else None
+
+
+async def _ahead(client: BatchClient, job: Mapping[str, Any], pool: PoolEvidence | None) -> str | None:
+    """The job of the highest priority on the same pool, if that is higher than its own; asked only if all nodes are busy."""
+    if pool is None or pool.nodes.get("idle") or not pool.nodes.get("running"):
+        return None
+    own = int(job.get("priority") or 0)
+    listing = client.jobs.list(filter=f"{_ACTIVE}", select=("id", "priority", "poolInfo", "executionInfo"))
+    others = [
+        other
+        for other in await _first(listing, _MAX_TASKS)
+        if str(_pool_id(other)).lower() == pool.id.lower() and int(other.get("priority") or 0) > own
+    ]
+    if not others:
+        return None
+    first = max(others, key=_priority)
+    return f"job {first['id']!r} on the same pool has the priority {_priority(first)}, this job {own}: its tasks start first"
+
+
+def _priority(job: Mapping[str, Any]) -> int:
+    return int(job.get("priority") or 0)

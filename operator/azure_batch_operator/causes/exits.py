@@ -1,0 +1,42 @@
+"""What the exit conditions of a failed task do to the tasks that depend on it, and to its job (docs/azure-batch.md#tasks)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_ENDED_BY_ITSELF = frozenset({"failureexitcode", "taskended"})
+"""Codes of failures, in lower case, that are certainly not those of an upload, whose codes the service does not list."""
+
+
+def satisfies(task: Mapping[str, Any], code: int | None, reason: str | None) -> bool:
+    """Whether dependents may run in spite of this failure: exitConditions with dependencyAction satisfy.
+
+    Args:
+        task: as it was added.
+        code: its exit code.
+        reason: code of the failure.
+    """
+    return str(_options(task, code, reason).get("dependencyAction", "block")).lower() == "satisfy"
+
+
+def disables_job(task: Mapping[str, Any], code: int | None, reason: str | None) -> bool:
+    """Whether this failure disables the job, if `onTaskFailure` has exit conditions act on it."""
+    return str(_options(task, code, reason).get("jobAction", "none")).lower() == "disable"
+
+
+def _options(task: Mapping[str, Any], code: int | None, reason: str | None) -> Mapping[str, Any]:
+    conditions = task.get("exitConditions") or {}
+    options: Mapping[str, Any] | None = None
+    if code is not None:
+        options = next(
+            (exact["exitOptions"] for exact in conditions.get("exitCodes") or () if exact["code"] == code), None
+        )
+        if options is None:
+            spans = conditions.get("exitCodeRanges") or ()
+            options = next((span["exitOptions"] for span in spans if span["start"] <= code <= span["end"]), None)
+        if options is None and str(reason).lower() not in _ENDED_BY_ITSELF:
+            options = conditions.get("fileUploadError")
+    elif conditions.get("preProcessingError"):
+        options = conditions["preProcessingError"]
+    return options or conditions.get("default") or {}
