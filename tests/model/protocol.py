@@ -19,12 +19,12 @@ from azure_batch_operator.api.base import ADOPT
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.adoption import Others, Standing
-from azure_batch_operator.reconcile.job.scope import TargetPoolView as JobPool
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.reconcile.plan import Absent, Plan
 from azure_batch_operator.reconcile.pool import lifecycle as pools
 from azure_batch_operator.reconcile.pool.scope import PoolView
 from azure_batch_operator.reconcile.schedule import lifecycle as schedules
+from azure_batch_operator.reconcile.target_pool import TargetPoolView as JobPool
 from unit.objects import ACCOUNT, CLUSTER, NOW, POOL_SPEC, resource
 
 NAMES = ("one", "two")

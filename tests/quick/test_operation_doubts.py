@@ -8,7 +8,7 @@ import pytest
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.reconcile.operation.order import Operate
+from azure_batch_operator.reconcile.operation_order import Operate
 from azure_batch_operator.sync.operations import Operations
 from quick.test_operations import ended, nodes, outcomes
 from support.stage import Stage, job, operation, secret, thing

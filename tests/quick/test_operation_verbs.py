@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from azure_batch_operator.api.operation import TARGETS, On
-from azure_batch_operator.reconcile.operation.verbs import VERBS, Doubt
+from azure_batch_operator.reconcile.operation_verbs import VERBS, Doubt
 from support.stage import Stage, job, operation, schedule, secret
 
 Body = dict[str, Any]

@@ -26,12 +26,13 @@ from azure_batch_operator.api.task import TaskSpec
 from azure_batch_operator.batch.wire import NO_COUNTS
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import lifecycle as job
-from azure_batch_operator.reconcile.job.scope import JobScope, TargetPoolView, TasksView
+from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
 from azure_batch_operator.reconcile.ownership import marker_of
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Call, Plan, Remote
 from azure_batch_operator.reconcile.schedule import lifecycle as schedule
 from azure_batch_operator.reconcile.schedule.lifecycle import JobsView, ScheduleScope
 from azure_batch_operator.reconcile.secret_versions import compared
+from azure_batch_operator.reconcile.target_pool import TargetPoolView
 from azure_batch_operator.reconcile.task import lifecycle as task
 from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView
 from azure_batch_operator.reconcile.value_references import filled

@@ -20,10 +20,10 @@ from azure_batch_operator.batch.models.pools import Pool
 from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile.job import lifecycle as jobs
 from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
-from azure_batch_operator.reconcile.job.scope import TargetPoolView as JobPool
 from azure_batch_operator.reconcile.pool import lifecycle as pools
 from azure_batch_operator.reconcile.pool.scope import PoolView
 from azure_batch_operator.reconcile.schedule import lifecycle as schedules
+from azure_batch_operator.reconcile.target_pool import TargetPoolView as JobPool
 from azure_batch_operator.reconcile.task import lifecycle as tasks
 from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView
 from azure_batch_operator.shapes import conform

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from azure_batch_operator.reconcile.operation.order import Operate
+from azure_batch_operator.reconcile.operation_order import Operate
 from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Event, Feed, ObjectChange, Plan
 
 

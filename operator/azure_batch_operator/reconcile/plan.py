@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, Literal
 
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.reconcile.operation.order import Operate
+from azure_batch_operator.reconcile.operation_order import Operate
 from azure_batch_operator.reconcile.ownership import Marked, has_marker, marker_of
 
 

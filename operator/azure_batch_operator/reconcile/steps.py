@@ -11,10 +11,10 @@ from typing import Protocol, TypeVar
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile.adoption import Others
-from azure_batch_operator.reconcile.job.scope import TargetPoolView
 from azure_batch_operator.reconcile.ownership import Marked
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Plan, Remote
 from azure_batch_operator.reconcile.standard_plans import ever_created, release_at_once, waiting, without_account
+from azure_batch_operator.reconcile.target_pool import TargetPoolView
 
 
 class Scope(Protocol):

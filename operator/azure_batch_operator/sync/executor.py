@@ -39,7 +39,7 @@ from azure_batch_operator.reconcile.effects import (
     effects,
 )
 from azure_batch_operator.reconcile.error_classes import ClassifiedError, RetryClass, classify_error
-from azure_batch_operator.reconcile.operation.order import Operate
+from azure_batch_operator.reconcile.operation_order import Operate
 from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Event, ObjectChange, Plan
 from azure_batch_operator.reconcile.standard_plans import confirming, failed
 from azure_batch_operator.sync.accounts import Session

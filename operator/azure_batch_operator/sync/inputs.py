@@ -28,7 +28,7 @@ from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.kube.values import ValueReader
 from azure_batch_operator.reconcile.job import expand, placeholders
 from azure_batch_operator.reconcile.job.streamed import Streamed
-from azure_batch_operator.reconcile.operation.order import Operate
+from azure_batch_operator.reconcile.operation_order import Operate
 from azure_batch_operator.reconcile.plan import Call, Plan
 from azure_batch_operator.reconcile.pool.cost import source_of
 from azure_batch_operator.reconcile.secret_versions import Taken, version_of

@@ -15,12 +15,12 @@ from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others, Standing
 from azure_batch_operator.reconcile.job import lifecycle as jobs
 from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
-from azure_batch_operator.reconcile.job.scope import TargetPoolView as JobPool
 from azure_batch_operator.reconcile.ownership import Owned, owns
 from azure_batch_operator.reconcile.plan import Absence, Evidence, Plan, Table
 from azure_batch_operator.reconcile.pool import lifecycle as pools
 from azure_batch_operator.reconcile.pool.scope import PoolView
 from azure_batch_operator.reconcile.schedule import lifecycle as schedules
+from azure_batch_operator.reconcile.target_pool import TargetPoolView as JobPool
 from azure_batch_operator.reconcile.task import lifecycle as tasks
 from azure_batch_operator.reconcile.task.scope import JobView, TaskScope, TaskView
 from support.typed import observed

@@ -15,9 +15,10 @@ from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job.end import DEPENDENCY_FAILED
 from azure_batch_operator.reconcile.job.lifecycle import plan
-from azure_batch_operator.reconcile.job.scope import JobScope, TargetPoolView, TasksView
+from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
 from azure_batch_operator.reconcile.observed import FailedTask
 from azure_batch_operator.reconcile.plan import Absence, Absent, Evidence, Feed, Plan, Remote, Table, TaskEvidence
+from azure_batch_operator.reconcile.target_pool import TargetPoolView
 from support import typed
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, owned, resource
 

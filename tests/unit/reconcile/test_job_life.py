@@ -16,10 +16,11 @@ from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile import annotations as oneshot
 from azure_batch_operator.reconcile.job import changes as job_changes
 from azure_batch_operator.reconcile.job import end as job_end
-from azure_batch_operator.reconcile.job.scope import TargetPoolView, TasksView
+from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.job.waiting import waiting_for
 from azure_batch_operator.reconcile.plan import Absence, Absent, Plan, Remote, Table
 from azure_batch_operator.reconcile.status import timestamp
+from azure_batch_operator.reconcile.target_pool import TargetPoolView
 from unit.objects import JOB_SPEC, NOW
 from unit.reconcile.test_job import POOL, completed, conditions, counted, decide, failure, job, remote, verbs
 

@@ -13,8 +13,8 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.adoption import NO_OTHERS
 from azure_batch_operator.reconcile.operation import lifecycle as operation
 from azure_batch_operator.reconcile.operation.lifecycle import View
-from azure_batch_operator.reconcile.operation.order import Chosen, Look, Place, Progress, Reach, Request, Result
-from azure_batch_operator.reconcile.operation.verbs import VERBS
+from azure_batch_operator.reconcile.operation_order import Chosen, Look, Place, Progress, Reach, Request, Result
+from azure_batch_operator.reconcile.operation_verbs import VERBS
 from azure_batch_operator.reconcile.plan import AccountView, Plan
 from unit.objects import resource
 

@@ -11,13 +11,14 @@ from azure_batch_operator.api.base import ADOPT, ADOPTED_METADATA, OWNER_METADAT
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.reconcile import ownership
 from azure_batch_operator.reconcile.job import lifecycle as jobs
-from azure_batch_operator.reconcile.job.scope import JobScope, TargetPoolView
+from azure_batch_operator.reconcile.job.scope import JobScope
 from azure_batch_operator.reconcile.plan import Absent, Plan
 from azure_batch_operator.reconcile.pool import lifecycle as pools
 from azure_batch_operator.reconcile.pool.changes import with_note
 from azure_batch_operator.reconcile.pool.scope import PoolView
 from azure_batch_operator.reconcile.reconcile_policy import Policy, detached, halts, observed_only, policy_of, unknown
 from azure_batch_operator.reconcile.selectors import allows
+from azure_batch_operator.reconcile.target_pool import TargetPoolView
 from unit.objects import ACCOUNT, CLUSTER, JOB_SPEC, NOW, POOL_SPEC, owned, resource
 
 FOREIGN = {

@@ -8,9 +8,9 @@ import pytest
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.job.scope import TargetPoolView
 from azure_batch_operator.reconcile.plan import Absent, Plan, Remote
 from azure_batch_operator.reconcile.schedule.lifecycle import JobsView, ScheduleScope, is_open, plan
+from azure_batch_operator.reconcile.target_pool import TargetPoolView
 from unit.objects import ACCOUNT, CLUSTER, NO_ACCOUNT, NOW, owned, resource
 
 SPECIFICATION = {"poolRef": {"name": "cpu"}, "jobManagerTask": {"id": "m", "commandLine": "true"}}

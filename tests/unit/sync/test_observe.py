@@ -12,7 +12,7 @@ import pytest
 from azure_batch_operator.api.base import TERMINATE
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Resource
-from azure_batch_operator.reconcile.operation.order import Progress
+from azure_batch_operator.reconcile.operation_order import Progress
 from azure_batch_operator.reconcile.ownership import Owned
 from azure_batch_operator.sync import observe
 from azure_batch_operator.sync.mirror import Interest, Mirror

@@ -11,7 +11,7 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import NotFoundError, Receipt
 from azure_batch_operator.reconcile.adoption import NO_OTHERS
-from azure_batch_operator.reconcile.operation.order import NOTHING, Operate, Place, Reach, Request
+from azure_batch_operator.reconcile.operation_order import NOTHING, Operate, Place, Reach, Request
 from azure_batch_operator.sync.operations import Operations
 
 KEY = Key(Kind.OPERATION, "default", "op")

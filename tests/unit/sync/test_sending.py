@@ -7,8 +7,8 @@ import inspect
 import pytest
 
 from azure_batch_operator.batch import BatchClient, HostPolicy, SharedKey
+from azure_batch_operator.reconcile import operation_verbs as verbs
 from azure_batch_operator.reconcile import plan
-from azure_batch_operator.reconcile.operation import verbs
 from azure_batch_operator.sync.operations.sending import SEND
 from azure_batch_operator.sync.sending import METHODS, Method
 

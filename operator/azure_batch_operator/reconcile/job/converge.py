@@ -17,11 +17,12 @@ from azure_batch_operator.reconcile.job import expand, suspension
 from azure_batch_operator.reconcile.job import status as job_status
 from azure_batch_operator.reconcile.job.creation import FOREIGN_LOOKED_AT_EVERY, wrong_tasks
 from azure_batch_operator.reconcile.job.failures import first_failed
-from azure_batch_operator.reconcile.job.scope import NOT_ALLOWED, LiveJob, TargetPoolView, TasksView
+from azure_batch_operator.reconcile.job.scope import LiveJob, TasksView
 from azure_batch_operator.reconcile.job.waiting import waiting_for
 from azure_batch_operator.reconcile.plan import Call, Event, Evidence, Feed, Plan, Table, without_etag
 from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS, beside, failed, finalizer_on, with_event
 from azure_batch_operator.reconcile.status import Verdict, carry_over
+from azure_batch_operator.reconcile.target_pool import NOT_ALLOWED, TargetPoolView
 
 _RETRIED = "TasksRetried"
 _OF_RETRIES = frozenset({_RETRIED, job_status.RETRY_REFUSED})

@@ -15,7 +15,7 @@ from azure_batch_operator.reconcile.job import end as job_end
 from azure_batch_operator.reconcile.job import expand
 from azure_batch_operator.reconcile.job import status as job_status
 from azure_batch_operator.reconcile.job.finished import time_to_live
-from azure_batch_operator.reconcile.job.scope import NO_POOL, NOT_ALLOWED, JobScope
+from azure_batch_operator.reconcile.job.scope import JobScope
 from azure_batch_operator.reconcile.plan import Absence, Absent, Call, Event, Plan, Table
 from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS, grace_left, once_absent, waiting, with_event
 from azure_batch_operator.reconcile.status import (
@@ -26,6 +26,7 @@ from azure_batch_operator.reconcile.status import (
     seconds_since,
     status,
 )
+from azure_batch_operator.reconcile.target_pool import NO_POOL, NOT_ALLOWED
 
 FOREIGN_LOOKED_AT_EVERY = 30.0
 """Seconds between two looks whether a pool of another namespace allows this one by now."""

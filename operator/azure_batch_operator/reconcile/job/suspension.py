@@ -13,8 +13,9 @@ from typing import Any, Literal
 from azure_batch_operator.api.base import HELD_METADATA, HOLDS_METADATA
 from azure_batch_operator.reconcile.applied import NOT_APPLIED
 from azure_batch_operator.reconcile.job.changes import note
-from azure_batch_operator.reconcile.job.scope import IN_OTHER_ACCOUNT, NO_POOL, NOT_ALLOWED, TargetPoolView, TasksView
+from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.plan import Call, Evidence, Table
+from azure_batch_operator.reconcile.target_pool import IN_OTHER_ACCOUNT, NO_POOL, NOT_ALLOWED, TargetPoolView
 from azure_batch_operator.shapes import whole_number
 
 Why = Literal["suspend", "pool", "flee"]

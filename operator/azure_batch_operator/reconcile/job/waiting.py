@@ -14,10 +14,11 @@ from azure_batch_operator.causes import Demand, Evidence, Failed, Lost, NodeFail
 from azure_batch_operator.causes.reading import demand, pool_evidence
 from azure_batch_operator.reconcile.job import dependencies, expand
 from azure_batch_operator.reconcile.job.failures import named
-from azure_batch_operator.reconcile.job.scope import TargetPoolView, TasksView
+from azure_batch_operator.reconcile.job.scope import TasksView
 from azure_batch_operator.reconcile.job.streamed import Streamed
 from azure_batch_operator.reconcile.job.suspension import pool_id
 from azure_batch_operator.reconcile.plan import Absent
+from azure_batch_operator.reconcile.target_pool import TargetPoolView
 
 
 def waiting_for(

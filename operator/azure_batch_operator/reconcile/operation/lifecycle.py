@@ -19,7 +19,7 @@ from azure_batch_operator.api.operation import MAX_RESULTS, MAX_TARGETS, MAX_VAL
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.annotations import handled, pending_request
 from azure_batch_operator.reconcile.error_classes import classify_error
-from azure_batch_operator.reconcile.operation.order import (
+from azure_batch_operator.reconcile.operation_order import (
     ATTEMPTED,
     FAILED,
     NOT_OURS,
@@ -32,7 +32,7 @@ from azure_batch_operator.reconcile.operation.order import (
     Request,
     Result,
 )
-from azure_batch_operator.reconcile.operation.verbs import MAX_PER_REMOVAL, VERBS
+from azure_batch_operator.reconcile.operation_verbs import MAX_PER_REMOVAL, VERBS
 from azure_batch_operator.reconcile.plan import AccountView, Event, ObjectChange, Plan
 from azure_batch_operator.reconcile.standard_plans import failed, waiting, with_event, without_account
 from azure_batch_operator.reconcile.status import (

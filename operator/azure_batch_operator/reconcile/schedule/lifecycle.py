@@ -15,7 +15,6 @@ from azure_batch_operator.reconcile import secret_versions as pool_values
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.job import suspension as job_hold
 from azure_batch_operator.reconcile.job.creation import FOREIGN_LOOKED_AT_EVERY
-from azure_batch_operator.reconcile.job.scope import NO_POOL, NOT_ALLOWED, TargetPoolView
 from azure_batch_operator.reconcile.plan import (
     Absent,
     AccountView,
@@ -42,6 +41,7 @@ from azure_batch_operator.reconcile.steps import (
     wait_for_account_and_pool,
     wait_for_poll,
 )
+from azure_batch_operator.reconcile.target_pool import NO_POOL, NOT_ALLOWED, TargetPoolView
 
 _ENDED = ("completed", "terminating")
 

@@ -11,10 +11,10 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.errors import BatchError
 from azure_batch_operator.reconcile.adoption import NO_OTHERS, Others
 from azure_batch_operator.reconcile.annotations import pending_request
-from azure_batch_operator.reconcile.job.scope import NOT_ALLOWED
 from azure_batch_operator.reconcile.observed import NO_OUTPUT, ObservedTask, TaskOutput
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.status import ENDED_PHASES, has_ended
+from azure_batch_operator.reconcile.target_pool import NOT_ALLOWED
 
 BLOCKED = "DependencyFailed"
 """Reason that a task never starts, since it depends on one that has failed."""

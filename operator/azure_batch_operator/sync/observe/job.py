@@ -18,11 +18,12 @@ from azure_batch_operator.reconcile.job import expand, retry
 from azure_batch_operator.reconcile.job import lifecycle as plans
 from azure_batch_operator.reconcile.job import task_sources as sources
 from azure_batch_operator.reconcile.job.lifecycle import is_open
-from azure_batch_operator.reconcile.job.scope import NO_POOL, NOT_ALLOWED, JobScope, TargetPoolView, TasksView
+from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
 from azure_batch_operator.reconcile.job.suspension import pool_id
 from azure_batch_operator.reconcile.plan import Absent, AccountView, Remote
 from azure_batch_operator.reconcile.standard_plans import GRACE_SECONDS
 from azure_batch_operator.reconcile.status import has_ended, seconds_since
+from azure_batch_operator.reconcile.target_pool import NO_POOL, NOT_ALLOWED, TargetPoolView
 from azure_batch_operator.reconcile.task.scope import is_blocked
 from azure_batch_operator.reconcile.task.scope import is_open as is_open_task
 from azure_batch_operator.sync.accounts import Session

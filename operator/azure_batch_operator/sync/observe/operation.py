@@ -8,8 +8,8 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.reconcile.operation import lifecycle as plans
 from azure_batch_operator.reconcile.operation.lifecycle import is_open
-from azure_batch_operator.reconcile.operation.order import Reach, Request
-from azure_batch_operator.reconcile.operation.verbs import verb_of
+from azure_batch_operator.reconcile.operation_order import Reach, Request
+from azure_batch_operator.reconcile.operation_verbs import verb_of
 from azure_batch_operator.reconcile.plan import AccountView
 from azure_batch_operator.reconcile.pool.recreate import id_in_use
 from azure_batch_operator.reconcile.standard_plans import other_name

@@ -9,10 +9,10 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch.pool_wire import Pool
 from azure_batch_operator.reconcile import adoption, ownership
-from azure_batch_operator.reconcile.job.scope import IN_OTHER_ACCOUNT, NO_POOL, NOT_ALLOWED, TargetPoolView
 from azure_batch_operator.reconcile.plan import Absent, Remote
 from azure_batch_operator.reconcile.pool.recreate import id_in_use, in_use
 from azure_batch_operator.reconcile.standard_plans import other_name
+from azure_batch_operator.reconcile.target_pool import IN_OTHER_ACCOUNT, NO_POOL, NOT_ALLOWED, TargetPoolView
 from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.observe.context import Context
 from azure_batch_operator.sync.store import pinned_account

@@ -16,7 +16,7 @@ from azure_batch_operator.batch import BatchClient, BatchError
 from azure_batch_operator.guard import refusal
 from azure_batch_operator.kube.api import KubeApi
 from azure_batch_operator.reconcile.error_classes import ClassifiedError, RetryClass, classify_error
-from azure_batch_operator.reconcile.operation.order import Operate, Progress
+from azure_batch_operator.reconcile.operation_order import Operate, Progress
 from azure_batch_operator.sync.backoff import Backoff
 from azure_batch_operator.sync.open_group import OpenGroup
 from azure_batch_operator.sync.operations.attempts import Attempts

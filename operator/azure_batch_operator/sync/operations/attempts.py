@@ -24,7 +24,7 @@ from azure_batch_operator.batch import (
 from azure_batch_operator.batch.caller import Listing
 from azure_batch_operator.batch.requests import CallOptions
 from azure_batch_operator.kube.api import KubeApi
-from azure_batch_operator.reconcile.operation.order import (
+from azure_batch_operator.reconcile.operation_order import (
     FAILED,
     SKIPPED,
     SUCCEEDED,
@@ -34,7 +34,7 @@ from azure_batch_operator.reconcile.operation.order import (
     Request,
     Result,
 )
-from azure_batch_operator.reconcile.operation.verbs import Spot, created_anew, etag_of
+from azure_batch_operator.reconcile.operation_verbs import Spot, created_anew, etag_of
 from azure_batch_operator.sync.landing import LANDING_SECONDS
 from azure_batch_operator.sync.operations import doubts
 from azure_batch_operator.sync.operations.results import failure, kept, listed, refused

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from azure_batch_operator.batch import BatchError, NotFoundError
-from azure_batch_operator.reconcile.operation.order import FAILED, SKIPPED, SUCCEEDED, UNKNOWN, Request, Result
-from azure_batch_operator.reconcile.operation.verbs import Doubt
+from azure_batch_operator.reconcile.operation_order import FAILED, SKIPPED, SUCCEEDED, UNKNOWN, Request, Result
+from azure_batch_operator.reconcile.operation_verbs import Doubt
 from azure_batch_operator.sync.operations.runs import LOST, Run, Try
 from azure_batch_operator.sync.operations.targets import Targets
 

@@ -19,8 +19,8 @@ from azure_batch_operator.batch import (
 from azure_batch_operator.batch.caller import Listing
 from azure_batch_operator.kube import files
 from azure_batch_operator.kube.api import Busy, KubeApi, KubeError
-from azure_batch_operator.reconcile.operation.order import FAILED, SKIPPED, SUCCEEDED, UNKNOWN, Request, Result
-from azure_batch_operator.reconcile.operation.verbs import Doubt
+from azure_batch_operator.reconcile.operation_order import FAILED, SKIPPED, SUCCEEDED, UNKNOWN, Request, Result
+from azure_batch_operator.reconcile.operation_verbs import Doubt
 from azure_batch_operator.sync.operations.runs import LOST
 
 _MAX_ITEMS = 10_000

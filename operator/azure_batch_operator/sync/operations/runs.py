@@ -13,7 +13,7 @@ from prometheus_client import Counter
 
 from azure_batch_operator.batch import BatchError
 from azure_batch_operator.batch.redaction import SecretValues, without
-from azure_batch_operator.reconcile.operation.order import SUCCEEDED, Chosen, Look, Request, Result
+from azure_batch_operator.reconcile.operation_order import SUCCEEDED, Chosen, Look, Request, Result
 from azure_batch_operator.sync.landing import LANDING_SECONDS
 
 TARGETS = Counter(

@@ -13,8 +13,8 @@ from typing import Any
 from azure_batch_operator.api.operation import MAX_TARGETS, On
 from azure_batch_operator.batch import BatchClient, NotFoundError
 from azure_batch_operator.batch.caller import Listing
-from azure_batch_operator.reconcile.operation.order import FAILED, SKIPPED, Chosen, Look, Request, Result
-from azure_batch_operator.reconcile.operation.verbs import before_of
+from azure_batch_operator.reconcile.operation_order import FAILED, SKIPPED, Chosen, Look, Request, Result
+from azure_batch_operator.reconcile.operation_verbs import before_of
 from azure_batch_operator.reconcile.ownership import claimed
 from azure_batch_operator.sync.operations.runs import Run
 

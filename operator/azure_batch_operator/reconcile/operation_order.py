@@ -11,7 +11,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.batch.errors import BatchError
 from azure_batch_operator.reconcile import adoption, ownership
 from azure_batch_operator.reconcile.adoption import Others
-from azure_batch_operator.reconcile.operation.verbs import VERBS, Verb
+from azure_batch_operator.reconcile.operation_verbs import VERBS, Verb
 
 ATTEMPTED, SUCCEEDED, FAILED, UNKNOWN, SKIPPED = "Attempted", "Succeeded", "Failed", "Unknown", "Skipped"
 NOT_OURS = "TargetNotOwned"
