@@ -288,7 +288,7 @@ async def test_what_is_being_deleted_while_an_object_is_let_go_is_asked_for_ever
 ) -> None:
     looks: list[str] = []
 
-    async def deleting(_session: object, late: plan.Absence, _owned: object) -> bool:
+    async def deleting(_session: object, late: plan.Absence, _owned: object, _now: object) -> bool:
         looks.append(late.id)
         return False
 

@@ -16,6 +16,12 @@ OTHER_WORDS = re.compile(r"_?(MOST|LEAST|HIGHEST|LOWEST)(_[A-Z_]+)?|[A-Z_]+_(MOS
 """Of which constants for limits are not named."""
 FEW_PARAMETERS = ("operator/azure_batch_operator/reconcile", "operator/azure_batch_operator/sync")
 
+OWN_CLOCK = {
+    "operator/azure_batch_operator/sync/accounts.py",
+    "operator/azure_batch_operator/sync/polls/job_results.py",
+}
+"""What still reads the time of day by itself: a session, and the speed of a job."""
+
 NAMED = ("operator", "emulator")
 """Folders whose variables are named for what they hold."""
 UNNAMED = ("operator/azure_batch_operator/reconcile", "operator/azure_batch_operator/batch/wire.py")
@@ -64,6 +70,13 @@ def test_no_decision_and_no_machinery_takes_many_parameters() -> None:
         if len(names := _parameters(node)) > MAX_PARAMETERS
     ]
     assert many == []
+
+
+def test_the_time_is_told_by_the_clock_that_is_given() -> None:
+    files = [path for folder in FEW_PARAMETERS for path in sorted((ROOT / folder).rglob("*.py"))]
+    found = {str(path.relative_to(ROOT)) for path in files if "time.time()" in path.read_text()}
+    assert len(files) > 120, "the folders are where they were"
+    assert found == OWN_CLOCK, "take the clock of sync.memory.Memory, or the time, as an argument"
 
 
 def test_limits_are_named_max_and_min() -> None:

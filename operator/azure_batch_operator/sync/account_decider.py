@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from azure_batch_operator.api.resource import Key, Resource
@@ -30,6 +30,7 @@ class AccountDecider:
     namespaces: Namespaces
     keeper: SecretKeeper
     queue: WorkQueue[Key]
+    now: Callable[[], float]
 
     async def close(self, key: Key) -> None:
         """A BatchAccount is gone: end its session, and let its Secret go if no other account needs it."""
@@ -48,7 +49,7 @@ class AccountDecider:
         kept = {str(name) for name in (resource.status.get("keptSecret"), self.keeper.secret(key)) if name} - {secret}
         others = [name for name in kept if not self.relations.needs_secret(key, name)]
         keeping = await self.keeper.look(key, secret, wanted=wanted, others=others, version=version)
-        plan = account_plans.plan(resource, health, users, time.time(), offer, keeping)
+        plan = account_plans.plan(resource, health, users, self.now(), offer, keeping)
         pause = _WRONG_SECRET_LOOKED_AT_EVERY if needs_a_person(health.reason) else _SECRET_LOOKED_AT_EVERY
         requeue_after = min(plan.requeue_after or pause, pause)
         self.queue.add_after(resource.key, requeue_after)

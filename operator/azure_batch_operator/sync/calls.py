@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -23,11 +22,17 @@ logger = logging.getLogger(__name__)
 
 
 async def make(
-    session: Session, call: Call, *, twice: bool = False, on_unanswered: Callable[[], None] | None = None
+    session: Session,
+    call: Call,
+    now: Callable[[], float],
+    *,
+    twice: bool = False,
+    on_unanswered: Callable[[], None] | None = None,
 ) -> bool:
     """Make a call.
 
     Args:
+        now: the clock, in seconds since the epoch.
         twice: whether the same call was refused before and has not succeeded since.
         on_unanswered: called for each attempt without an answer, however the call ends.
 
@@ -51,7 +56,7 @@ async def make(
             if (why := await _busy(session.client, call)) is not None:
                 logger.info("%s %s: not called, because %s", call.verb, call.id, why)
                 # The pool itself is as it was observed, so nothing is polled for it.
-                session.mirror.learn_busy(call, why, time.time())
+                session.mirror.learn_busy(call, why, now())
                 return False
             call = replace(call, if_match=current.get("eTag"))
         answer = await send(session.client, call, on_unanswered)
@@ -62,7 +67,7 @@ async def make(
         if call.table is Table.NODES and isinstance(error, ConflictError):
             # A node may be in no state for it; its pool is reconciled all the same.
             logger.info("%s %s: %s", call.verb, call.id, error)
-            session.mirror.learn_refusal(call, error.code or "Refused", time.time())
+            session.mirror.learn_refusal(call, error.code or "Refused", now())
             return True
         if not overtaken(error, twice=twice):
             raise
@@ -71,7 +76,7 @@ async def make(
             session.mirror.jobs.touch(call.parent, asyncio.get_running_loop().time())
         _observe_again(session, call)
         return False
-    session.mirror.learn(call, answer, time.time())
+    session.mirror.learn(call, answer, now())
     _observe_again(session, call)
     return True
 
@@ -118,11 +123,14 @@ _DELETES = {
 }
 
 
-async def cleared(session: Session, late: Absence, owned: Callable[[Mapping[str, Any]], bool]) -> bool:
+async def cleared(
+    session: Session, late: Absence, owned: Callable[[Mapping[str, Any]], bool], now: Callable[[], float]
+) -> bool:
     """Delete what a create of a deleted object has made late, where no plan looks any more.
 
     Args:
         owned: tells what counts; what somebody else has made there is as good as nothing.
+        now: the clock, in seconds since the epoch.
 
     Returns:
         Whether nothing of the object is there.
@@ -138,7 +146,7 @@ async def cleared(session: Session, late: Absence, owned: Callable[[Mapping[str,
         return True
     if found.get("state") != "deleting":
         verb, etag, evidence = _DELETES[late.table], found.get("eTag"), without_etag(found)
-        await make(session, Call(verb, late.table, late.id, late.parent, if_match=etag, evidence=evidence))
+        await make(session, Call(verb, late.table, late.id, late.parent, if_match=etag, evidence=evidence), now)
     return False
 
 

@@ -130,10 +130,14 @@ class Controller:
         self._executor = Executor(cluster, store, queue, told, self._memory)
         links = Links(relations.account_key, relations.session, partial(_owns, cluster.id, others), remote.changed)
         self._retries = retries = Retries(store, self._inputs, links)
-        sources = Sources(cluster.namespaces, relations, self._inputs, retries, self._context, options.policy)
+        sources = Sources(
+            cluster.namespaces, relations, self._inputs, retries, self._context, options.policy, self._memory.now
+        )
         self._decider = Decider(store, queue, sources)
         keeper = SecretKeeper(cluster.api, cluster.namespaces)
-        self._account_decider = AccountDecider(self.accounts, relations, cluster.namespaces, keeper, queue)
+        self._account_decider = AccountDecider(
+            self.accounts, relations, cluster.namespaces, keeper, queue, self._memory.now
+        )
 
     def _doubtful(self, key: Key, job_id: str, task_id: str | None) -> None:
         late = Absence(Table.JOBS, job_id) if task_id is None else Absence(Table.TASKS, task_id, job_id)
@@ -245,7 +249,7 @@ class Controller:
         if resource is None:
             return
         try:
-            said = failed(self._writer.decided(resource), problem, time.time())
+            said = failed(self._writer.decided(resource), problem, self._memory.now())
             self._executor.tell(resource, said)
             if said.status is not None:
                 self._writer.write(resource, said.status)

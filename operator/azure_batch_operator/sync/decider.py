@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from azure_batch_operator.api.base import RETRY_FAILED
@@ -45,6 +44,7 @@ class Sources:
         retries: tasks that jobs run again.
         context: all else.
         policy: of objects that state none.
+        now: the clock, in seconds since the epoch.
     """
 
     namespaces: Namespaces
@@ -53,6 +53,7 @@ class Sources:
     retries: Retries
     context: views.Context
     policy: Policy
+    now: Callable[[], float]
 
 
 class Decider:
@@ -61,7 +62,7 @@ class Decider:
     def __init__(self, store: Store, queue: WorkQueue[Key], sources: Sources) -> None:
         self._store, self._queue, self._policy = store, queue, sources.policy
         self._namespaces, self._relations, self._context = sources.namespaces, sources.relations, sources.context
-        self._inputs, self._retries = sources.inputs, sources.retries
+        self._inputs, self._retries, self._now = sources.inputs, sources.retries, sources.now
 
     async def plan(self, resource: Resource) -> tuple[Resource, Plan, Session | None]:
         """What to do about an object of any kind but BatchAccount; the object as it was read, and the session for the calls."""
@@ -96,7 +97,7 @@ class Decider:
             # Somebody has taken the annotation off before all of the failed tasks were run again.
             session.retrier.stop(resource.key)
         if policy is None:
-            return resource, policies.unknown(resource, namespace, time.time()), None
+            return resource, policies.unknown(resource, namespace, self._now()), None
         if resource.deleting and policy is Policy.DETACH:
             return resource, policies.detached(resource), None
         plan, session = Plan(), None
@@ -106,12 +107,12 @@ class Decider:
                 return resource, Plan(), None
             account, session = self._relations.account(resource)
             resource = self._relations.with_defaults(resource)
-            decision = views.plan(self._context, resource, account, session, time.time())
+            decision = views.plan(self._context, resource, account, session, self._now())
             if session is not None:
                 subscribe(session, resource.key, decision.subscription)
             plan = decision.plan
             if policy is Policy.SKIP:
-                plan = policies.observed_only(resource, plan, time.time())
+                plan = policies.observed_only(resource, plan, self._now())
             if missing is not None or is_stopping(resource):
                 stop = stop_only(resource, plan)
                 if stop is not None:
@@ -125,13 +126,13 @@ class Decider:
                     plan = replace(plan, feed=None, tasks_of=None)
             return resource, await self._inputs.completed(resource, plan), session
         except ResolutionError as error:
-            waits = waiting(resource, error.reason, str(error), time.time(), warning=error.reason not in WAITS)
+            waits = waiting(resource, error.reason, str(error), self._now(), warning=error.reason not in WAITS)
             shown = beside(plan.status, waits.status)
             told = replace(waits, status=shown, requeue_after=waits.requeue_after or LOOKED_AT_EVERY)
             # What the spec asked for before is brought in no more.
             told = replace(told, feeds_only=plan.feeds_only, incarnation=plan.incarnation)
             if policy is Policy.SKIP:
-                told = policies.observed_only(resource, told, time.time())
+                told = policies.observed_only(resource, told, self._now())
             return resource, told, session
 
     async def _read(self, resource: Resource) -> tuple[Resource, ResolutionError | KubeError | BatchError | None]:

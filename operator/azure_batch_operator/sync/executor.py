@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -161,8 +160,8 @@ class Executor:
         self._api, self._store, self._queue = cluster.api, store, queue
         self._writer, self._events, self._cluster, self._told = cluster.writer, cluster.events, cluster.id, told
         self.landing, self.backoff, self._transitions = memory.landing, memory.backoff, memory.transitions
-        self._few = Few()
-        self._proofs = Proofs(cluster.id, memory.landing)
+        self._few, self._now = Few(), memory.now
+        self._proofs = Proofs(cluster.id, memory.landing, memory.now)
 
     async def carry_out(self, resource: Resource, plan: Plan, session: Session | None) -> None:
         """Make the world follow a plan.
@@ -297,14 +296,14 @@ class Executor:
         if wait is not None:
             seconds, error = wait
             self._queue.add_after(key, seconds)
-            said = failed(resource, classify_error(error), time.time(), _not_done(resource, plan))
+            said = failed(resource, classify_error(error), self._now(), _not_done(resource, plan))
             work.plan = replace(plan, status=said.status, events=(), drift=(), objects=(), feed=None)
             return True
         if call.creates and not await self._stored(resource, plan):
             return self._give_up(work)
-        twice, began = self.backoff.refusals(key, call.action, intent) > 0, time.time()
+        twice, began = self.backoff.refusals(key, call.action, intent) > 0, self._now()
         try:
-            done = await make(session, call, twice=twice, on_unanswered=self._doubting(resource, call))
+            done = await make(session, call, self._now, twice=twice, on_unanswered=self._doubting(resource, call))
         except BatchError as error:
             self._refused(resource, plan, call, error, session)
             raise CallRefusedError from error
@@ -370,7 +369,7 @@ class Executor:
             "%s: %s is retried in %.0f s: %s", resource.key, call.verb, wait, problem.message,
             extra={"request_id": error.request_id, "reason": problem.reason},
         )  # fmt: skip
-        said = failed(resource, problem, time.time(), _not_done(resource, plan))
+        said = failed(resource, problem, self._now(), _not_done(resource, plan))
         self.tell(resource, said)
         if said.status is not None:
             # What waits for a person is a line of its own, at WARNING; the line above says only when the call is tried again.
@@ -394,7 +393,7 @@ class Executor:
             self._queue.add_after(resource.key, held[0])
             if change.body is not None:
                 problem = ClassifiedError(_OBJECT_REFUSED, str(held[1]), RetryClass.WAITING, stalled=True)
-                work.plan = replace(work.plan, status=failed(resource, problem, time.time()).status, events=())
+                work.plan = replace(work.plan, status=failed(resource, problem, self._now()).status, events=())
             return
         try:
             if change.body is not None:
@@ -409,7 +408,7 @@ class Executor:
                 _OBJECT_REFUSED, f"{change.key} was not {verb}: {error}", RetryClass.WAITING, stalled=True
             )
             wait = self.backoff.refused(resource.key, action, intent, BatchError(problem.message), problem)
-            said = failed(resource, problem, time.time(), None if change.body is not None else work.plan.status)
+            said = failed(resource, problem, self._now(), None if change.body is not None else work.plan.status)
             self.tell(resource, said)
             self._show(resource, said.status)
             raise EffectRefusedError(problem.message, wait) from error
@@ -424,7 +423,7 @@ class Executor:
             if wait > 0:
                 if resource.key.kind is not Kind.TASK:
                     # Of tasks there are thousands, and none of them is worth a write for a minute.
-                    self._show(resource, confirming(resource, plan.confirm, time.time()).status)
+                    self._show(resource, confirming(resource, plan.confirm, self._now()).status)
                 self._queue.add_after(resource.key, wait)
                 return
             key, intent = resource.key, intent_of(resource)

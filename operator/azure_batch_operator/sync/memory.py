@@ -1,9 +1,10 @@
-"""What is remembered of effects: refusals, creates without an answer, and the state that was logged last."""
+"""What is remembered of effects: refusals, creates without an answer, and the state that was logged last; and their clock."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Hashable
+import time
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from azure_batch_operator.api.resource import Resource
@@ -26,11 +27,13 @@ class Memory:
         landing: creates that may still take effect.
         backoff: the ledger of refusals.
         transitions: for the log.
+        now: the clock of decisions and effects, in seconds since the epoch.
     """
 
     landing: Landing = field(default_factory=Landing)
     backoff: Backoff = field(default_factory=lambda: Backoff(lambda: asyncio.get_running_loop().time()))
     transitions: Transitions = field(default_factory=Transitions)
+    now: Callable[[], float] = time.time
 
     def forget(self, resource: Resource) -> None:
         """The object is gone."""

@@ -29,10 +29,11 @@ class Proofs:
     Args:
         cluster: id of this cluster, part of the ownership marker.
         landing: creates that may still take effect.
+        now: the clock, in seconds since the epoch.
     """
 
-    def __init__(self, cluster: str, landing: Landing) -> None:
-        self._cluster, self._landing = cluster, landing
+    def __init__(self, cluster: str, landing: Landing, now: Callable[[], float]) -> None:
+        self._cluster, self._landing, self._now = cluster, landing, now
         self._absent_jobs: dict[tuple[Key, Absence], tuple[float, asyncio.Task[bool]]] = {}
         self._ended: dict[tuple[Key, Ended], tuple[float, asyncio.Task[bool]]] = {}
         self._active: dict[tuple[Key, str], tuple[float, asyncio.Task[frozenset[str]]]] = {}
@@ -62,7 +63,7 @@ class Proofs:
         for doubtful in self._landing.doubtful(resource.uid):
             # A task is nowhere if its job is not.
             known = doubtful in absences or (without_job and doubtful.table is Table.TASKS)
-            if not known and not await calls.cleared(session, doubtful, owned):
+            if not known and not await calls.cleared(session, doubtful, owned, self._now):
                 return False
         return True
 

@@ -25,6 +25,12 @@ from unit.reconcile.test_job import job as job_object
 from unit.reconcile.test_job import remote as job_body
 
 WANTED = job_object(JOB_SPEC | {"priority": 7, "metadata": [{"name": "team", "value": "render"}]}, finalizer=True)
+NOW = 1_800_000_000.0
+
+
+def clock() -> float:
+    """Seconds since the epoch."""
+    return NOW
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +69,7 @@ async def test_a_change_by_somebody_else_makes_a_plan_void(emulator: EmulatorThr
     note = {"name": "azurebatch.io/held", "value": "suspend"}
     assert emulator.call("PATCH", "/jobs/one", {"metadata": [*created["metadata"], note]})[0] == 200
 
-    assert await make(session, patch) is False
+    assert await make(session, patch, clock) is False
     assert seen(session) is Absent.UNKNOWN, "nothing is decided before the next look"
     await session.poller.poll()
     assert job_changes.note(seen(session), "azurebatch.io/held") == "suspend"
@@ -71,7 +77,7 @@ async def test_a_change_by_somebody_else_makes_a_plan_void(emulator: EmulatorThr
 
     (again,) = [each for each in plan(session).calls if each.verb == "update_job"]
     assert again.if_match != patch.if_match
-    assert await make(session, again) is True
+    assert await make(session, again, clock) is True
     await session.poller.poll()
     assert seen(session)["priority"] == 7
     assert job_changes.note(seen(session), "team") == "render"
@@ -119,7 +125,7 @@ async def test_what_is_deleted_is_what_was_decided_about_and_has_not_changed_sin
     client = Jobs(owner, created)
     session: Any = SimpleNamespace(client=client, mirror=Mirror(), poller=SimpleNamespace(request_poll=lambda: None))
     call = Call("delete_job", Table.JOBS, "one", if_match="0x1", evidence=evidence)
-    assert await make(session, call) is bool(deleted)
+    assert await make(session, call, clock) is bool(deleted)
     assert client.deleted == deleted, "with the ETag of the GET, not of the list"
 
 
@@ -156,7 +162,7 @@ async def test_what_counts_have_said_of_tasks_is_believed_if_a_list_says_it_too(
     client = Tasks(OURS, FIRST)
     session: Any = SimpleNamespace(client=client, mirror=Mirror(), poller=SimpleNamespace(request_poll=lambda: None))
     evidence = Evidence(FIRST, OURS, tasks=(TaskEvidence("state eq 'active'", least, most),))
-    assert await make(session, Call("terminate_job", Table.JOBS, "one", body={}, evidence=evidence)) is holds
+    assert await make(session, Call("terminate_job", Table.JOBS, "one", body={}, evidence=evidence), clock) is holds
     assert (client.ended, client.filters) == (holds, ("state eq 'active'",))
 
 
@@ -207,7 +213,7 @@ async def test_nodes_are_asked_for_themselves_before_they_are_removed_or_restart
     client, mirror = Nodes(**since), Mirror()
     mirror.notes["cpu"].troubled = (typed.node({"id": "a"}), typed.node({"id": "b"}))
     session: Any = SimpleNamespace(client=client, mirror=mirror, poller=SimpleNamespace(request_poll=lambda: None))
-    assert await make(session, call) is bool(made)
+    assert await make(session, call, clock) is bool(made)
     assert client.made == made
     assert [each.node.id for each in mirror.notes["cpu"].troubled] == left, "nothing more is done before the next list"
 
@@ -258,10 +264,10 @@ async def test_a_pool_that_must_be_idle_is_deleted_by_lists(
     client, mirror = Busy(jobs, running), Mirror()
     session: Any = SimpleNamespace(client=client, mirror=mirror, poller=SimpleNamespace(request_poll=lambda: None))
     call = Call("delete_pool", Table.POOLS, "cpu", evidence=Evidence(idle=allowed))
-    assert await make(session, call) is (why is None)
+    assert await make(session, call, clock) is (why is None)
     assert client.deleted is (why is None)
     told = mirror.notes["cpu"].history.busy
-    assert (told and told[1]) == why
+    assert told == (why and (NOW, why))
 
 
 @pytest.mark.parametrize(
@@ -279,6 +285,6 @@ async def test_a_pool_that_a_job_schedule_names_is_not_idle(pool: str, state: st
     client, mirror = Busy({}, 0, (own_pool, schedule)), Mirror()
     session: Any = SimpleNamespace(client=client, mirror=mirror, poller=SimpleNamespace(request_poll=lambda: None))
     call = Call("delete_pool", Table.POOLS, "cpu", evidence=Evidence(idle=frozenset()))
-    assert await make(session, call) is (why is None)
+    assert await make(session, call, clock) is (why is None)
     told = mirror.notes["cpu"].history.busy
-    assert (told and told[1]) == why
+    assert told == (why and (NOW, why))
