@@ -59,14 +59,13 @@ def render() -> str:
     lines = [
         "# The 77 operations",
         "",
-        "Every operation of api-version 2024-07-01.20.0, the method of the official `azure-batch` client that calls it",
-        "(synchronous and asynchronous), the route on which the emulator answers, where a Kubernetes user meets it, and a test in",
-        "`tests/conformance/` that uses it.",
-        "`kubectl azure-batch operate` creates each BatchOperation that the page names;",
-        "[From az batch to kubectl](az-batch.md) has the commands of `az batch`.",
+        "All operations of api-version 2024-07-01.20.0, with the method of the official `azure-batch` client (synchronous and",
+        "asynchronous), the route in the emulator, where the operation is used in Kubernetes, and a test in `tests/conformance/`.",
+        "`kubectl azure-batch operate` creates each BatchOperation on this page.",
+        "[From az batch to kubectl](az-batch.md) lists the commands of `az batch`.",
         "This page is generated: `python tests/support/operations_page.py --write`.",
         "",
-        "| operation | client method | route | success | where a Kubernetes user meets it | a test |",
+        "| Operation | Client method | Route | Success | Use in Kubernetes | Test |",
         "|---|---|---|---|---|---|",
     ]
     for route in ROUTES:

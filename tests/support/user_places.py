@@ -1,18 +1,17 @@
-"""Where a Kubernetes user meets each operation: a column of docs/operations.md. Written by hand.
+"""How each operation is used in Kubernetes: a column of docs/operations.md, written by hand.
 
-The words in code marks that stand for a verb of a BatchOperation, a command of the plugin or a property are checked against what
-there is: tests/conformance/test_operations_page.py.
+tests/conformance/test_operations_page.py checks that each verb, command and property in backquotes exists.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-_CERTIFICATES = "retired: `spec.certificateReferences` is refused, with the way by Azure Key Vault"
+_CERTIFICATES = "retired: `spec.certificateReferences` is rejected; the message describes the use of Azure Key Vault"
 
 PLACES: Mapping[str, str] = {
     "Applications_ListApplications": "`status.applications` of a BatchAccount",
-    "Applications_GetApplication": "its one application in `status.applications` of a BatchAccount, by the list",
+    "Applications_GetApplication": "one application in `status.applications` of a BatchAccount, from the list",
     "Certificates_ListCertificates": _CERTIFICATES,
     "Certificates_CreateCertificate": _CERTIFICATES,
     "Certificates_GetCertificate": _CERTIFICATES,
@@ -21,23 +20,23 @@ PLACES: Mapping[str, str] = {
     "Jobs_ListJobs": "the status of each BatchJob; `kubectl azure-batch import`",
     "Jobs_CreateJob": "creating a BatchJob; `kubectl azure-batch submit`",
     "Jobs_GetJob": "`status.state` of a BatchJob",
-    "Jobs_ReplaceJob": "changing a BatchJob: its changes go by Jobs_UpdateJob, which leaves the rest as it is",
+    "Jobs_ReplaceJob": "not used: changes of a BatchJob use Jobs_UpdateJob, which changes only what is sent",
     "Jobs_UpdateJob": "changing a BatchJob",
     "Jobs_DeleteJob": "deleting a BatchJob; `spec.ttlSecondsAfterFinished`",
     "Tasks_CreateTaskCollection": "`spec.tasks`, `spec.tasksFrom` and `spec.taskFactory` of a BatchJob",
     "Jobs_DisableJob": "`spec.suspend` of a BatchJob; `kubectl azure-batch suspend`",
-    "Jobs_EnableJob": "`spec.suspend` of a BatchJob set back; `kubectl azure-batch resume`",
+    "Jobs_EnableJob": "`spec.suspend` of a BatchJob changed to false; `kubectl azure-batch resume`",
     "Jobs_ListJobPreparationAndReleaseTaskStatus": "BatchOperation `jobPreparationStatus`",
     "Jobs_GetJobTaskCounts": "`status.taskCounts` of a BatchJob; `kubectl azure-batch top`",
     "Tasks_ListTasks": "`kubectl azure-batch tasks`; `status.failures` of a BatchJob; the status of each BatchTask",
-    "Tasks_CreateTask": "creating a BatchTask, which goes by Tasks_CreateTaskCollection with others",
+    "Tasks_CreateTask": "not used: BatchTasks are added with Tasks_CreateTaskCollection",
     "Tasks_GetTask": "the status of a BatchTask",
     "Tasks_ReplaceTask": "changing `spec.constraints` of a BatchTask",
     "Tasks_DeleteTask": "deleting a BatchTask; `spec.taskPrunePolicy` of a BatchJob",
     "Tasks_ListTaskFiles": "`kubectl azure-batch files`; BatchOperation `listFiles`",
     "Tasks_GetTaskFile": "`kubectl azure-batch logs`; BatchOperation `readFile`",
     "Tasks_DeleteTaskFile": "BatchOperation `deleteFile`",
-    "Tasks_GetTaskFileProperties": "`kubectl azure-batch logs`, which asks for the length",
+    "Tasks_GetTaskFileProperties": "`kubectl azure-batch logs`, to get the length",
     "Tasks_ReactivateTask": "`kubectl azure-batch retry`; BatchOperation `reactivateTasks`",
     "Tasks_ListSubTasks": "BatchOperation `listSubtasks`",
     "Tasks_TerminateTask": "`kubectl azure-batch terminate` of a BatchTask; BatchOperation `terminateTasks`",
@@ -45,12 +44,12 @@ PLACES: Mapping[str, str] = {
     "JobSchedules_ListJobSchedules": "the status of each BatchJobSchedule; `kubectl azure-batch import`",
     "JobSchedules_CreateJobSchedule": "creating a BatchJobSchedule with `spec.schedule`",
     "JobSchedules_GetJobSchedule": "`status.nextRunTime` of a BatchJobSchedule; BatchOperation `scheduleStatus`",
-    "JobSchedules_ReplaceJobSchedule": "changing a BatchJobSchedule: its changes go by JobSchedules_UpdateJobSchedule",
+    "JobSchedules_ReplaceJobSchedule": "not used: changes of a BatchJobSchedule use JobSchedules_UpdateJobSchedule",
     "JobSchedules_UpdateJobSchedule": "changing a BatchJobSchedule",
     "JobSchedules_DeleteJobSchedule": "deleting a BatchJobSchedule",
-    "JobSchedules_JobScheduleExists": "the condition Ready of a BatchJobSchedule, which the lists say",
+    "JobSchedules_JobScheduleExists": "not used: the condition Ready of a BatchJobSchedule is computed from the lists",
     "JobSchedules_DisableJobSchedule": "`spec.suspend` of a BatchJobSchedule; `kubectl azure-batch suspend`",
-    "JobSchedules_EnableJobSchedule": "`spec.suspend` of a BatchJobSchedule set back; `kubectl azure-batch resume`",
+    "JobSchedules_EnableJobSchedule": "`spec.suspend` of a BatchJobSchedule changed to false; `kubectl azure-batch resume`",
     "Jobs_ListJobsFromSchedule": "`status.history` of a BatchJobSchedule; BatchOperation `scheduleStatus`",
     "JobSchedules_TerminateJobSchedule": "BatchOperation `terminateSchedule`",
     "Pools_ListPoolNodeCounts": "`status.nodes` and `status.nodeCounts` of a BatchPool",
@@ -59,12 +58,12 @@ PLACES: Mapping[str, str] = {
     "Pools_GetPool": "`status.allocationState` of a BatchPool",
     "Pools_UpdatePool": "changing a BatchPool",
     "Pools_DeletePool": "deleting a BatchPool, as `spec.deletionPolicy` says",
-    "Pools_PoolExists": "the condition Ready of a BatchPool, which the lists say",
-    "Pools_DisablePoolAutoScale": "taking `spec.enableAutoScale` of a BatchPool back",
+    "Pools_PoolExists": "not used: the condition Ready of a BatchPool is computed from the lists",
+    "Pools_DisablePoolAutoScale": "removing `spec.enableAutoScale` from a BatchPool",
     "Pools_EnablePoolAutoScale": "`spec.enableAutoScale` and `spec.autoScaleProfile` of a BatchPool",
     "Pools_EvaluatePoolAutoScale": "BatchOperation `evaluateAutoScale`",
     "Nodes_ListNodes": "`kubectl azure-batch nodes`; the condition NodesHealthy of a BatchPool",
-    "Nodes_GetNode": "`kubectl azure-batch nodes`: a node in the list; BatchOperations on nodes, which look at each",
+    "Nodes_GetNode": "`kubectl azure-batch nodes`: a node in the list; BatchOperations on nodes read each node",
     "Nodes_DeallocateNode": "BatchOperation `deallocateNode`",
     "Nodes_DisableNodeScheduling": "`kubectl azure-batch nodes drain`; BatchOperation `disableNodeScheduling`",
     "Nodes_EnableNodeScheduling": "`kubectl azure-batch nodes uncordon`; BatchOperation `enableNodeScheduling`",
@@ -73,7 +72,7 @@ PLACES: Mapping[str, str] = {
     "Nodes_ListNodeFiles": "`kubectl azure-batch files` of `bp/POOL/NODE`; BatchOperation `listFiles`",
     "Nodes_GetNodeFile": "`kubectl azure-batch files` of `bp/POOL/NODE`; BatchOperation `readFile`",
     "Nodes_DeleteNodeFile": "BatchOperation `deleteFile`",
-    "Nodes_GetNodeFileProperties": "`kubectl azure-batch files`, which asks for the length",
+    "Nodes_GetNodeFileProperties": "`kubectl azure-batch files`, to get the length",
     "Nodes_RebootNode": "`kubectl azure-batch nodes reboot`; BatchOperation `rebootNode`; `spec.nodeRemediation` of a BatchPool",
     "Nodes_ReimageNode": "`kubectl azure-batch nodes reimage`; BatchOperation `reimageNode`; `spec.nodeRemediation` of a BatchPool",
     "Nodes_GetNodeRemoteLoginSettings": "`kubectl azure-batch nodes ssh`; BatchOperation `getRemoteLoginSettings`",
@@ -85,7 +84,7 @@ PLACES: Mapping[str, str] = {
     "Pools_RemoveNodes": "BatchOperation `removeNodes`; `spec.nodeRemediation` of a BatchPool",
     "Pools_ResizePool": "`spec.targetDedicatedNodes` and `spec.targetLowPriorityNodes` of a BatchPool; `kubectl scale`",
     "Pools_StopPoolResize": "BatchOperation `stopResize`; a change of the targets during a resize",
-    "Pools_ReplacePoolProperties": "taking `spec.startTask` of a BatchPool away",
+    "Pools_ReplacePoolProperties": "removing `spec.startTask` from a BatchPool",
     "Pools_ListPoolUsageMetrics": "BatchOperation `usageMetrics`",
     "Pools_ListSupportedImages": "`status.supportedImages` of a BatchAccount",
 }
