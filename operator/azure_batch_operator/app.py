@@ -1,4 +1,4 @@
-"""Puts the operator together and keeps it together: one TaskGroup, in which a service that dies takes the process down.
+"""Assembles and runs the operator: all services run in one TaskGroup, and the process exits if one of them fails.
 
 Order of life: connect, list everything, start the services, then let Kopf watch. Order of death: Kopf stops watching, the queue's
 workers end with what they are doing, sessions are closed, statuses are written out.

@@ -1,4 +1,4 @@
-"""`azure-batch-operator check`: does the installation work? For `helm test` and for people; needs nothing of `app`."""
+"""`azure-batch-operator check`: checks an installation, for `helm test` and for users; independent of `app`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`azure-batch-operator`: the command line. The flags of `run` are made from the settings' model."""
+"""`azure-batch-operator`: the command line. The flags of `run` are generated from the model of the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes `crds/` from the models in `api/`: one CustomResourceDefinition per kind, checked in, checked for drift by `make test`.
+"""Generates `crds/` from the models in `api/`: one CustomResourceDefinition per kind. `make test` checks that they are up to date.
 
 pydantic emits JSON Schema with `$defs`, `anyOf: [..., null]`, titles and `default: null`; a CRD wants a structural schema. The
 conversion below is the difference: references inlined, null alternatives dropped, CEL rules of the models added.

@@ -1,4 +1,4 @@
-"""What the fleet looks like at a scrape: what `tally` keeps of objects, and what the accounts and the queue say.
+"""Metrics of the fleet, computed at each scrape from `tally`, the accounts and the work queue.
 
 A scrape walks over accounts, pools, jobs that are not over and objects that are being deleted, never over all objects. No task and
 no node is a label: series grow with pools, namespaces and jobs that are not over, and with nothing else.

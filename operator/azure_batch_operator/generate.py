@@ -1,4 +1,4 @@
-"""Writes everything that is derived from the models in `api/`, or says what of it is stale.
+"""Generates all files that are derived from the models in `api/`, or lists the outdated ones.
 
 `crds/` (CustomResourceDefinitions), `schemas/` (JSON Schemas for editors), `docs/reference/` (pages). All are checked in.
 `make crds` calls it through dev/artifacts, which adds what is shipped besides: the Helm chart, dashboards, further pages.

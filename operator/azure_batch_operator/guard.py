@@ -1,4 +1,4 @@
-"""An unexpected exception is one object's failure, and never the end of a loop, a TaskGroup or the process.
+"""Limits an unexpected exception to one object: it never stops a loop, a TaskGroup or the process.
 
 What data can cause must not spread: a fault while one item is handled is logged with its traceback, counted in
 `azurebatch_internal_errors_total`, told to the user as reason `InternalError`, and tried again with a growing wait; the other

@@ -1,4 +1,4 @@
-"""Whether the loops of the operator still turn: what the liveness probe is answered from; fed by `app`.
+"""Whether the loops of the operator make progress: the source of the liveness probe.
 
 A loop is stuck when something of ours hangs, which only a restart mends. That Azure or the API server does not answer is no such
 thing: all their calls have time limits, so the loops turn all the same.

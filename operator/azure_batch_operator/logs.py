@@ -1,4 +1,4 @@
-"""Log lines: text or JSON, each with the object it is about and the pass over it; beside `app`, used by `sync`.
+"""Log lines as text or JSON, each with its object and its pass.
 
 What logs within a pass need not know of which object: the pass says so once, in context variables, which follow tasks.
 """

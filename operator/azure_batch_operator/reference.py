@@ -1,4 +1,4 @@
-"""What people read of the custom resources: JSON Schemas for editors (`schemas/`) and reference pages (`docs/reference/`).
+"""Generates JSON Schemas for editors (`schemas/`) and reference pages (`docs/reference/`) of the custom resources.
 
 Both are made from the CRDs, as `azure_batch_operator.crds` makes those from the models in `api/`; `make crds` writes all three.
 """

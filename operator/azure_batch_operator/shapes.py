@@ -1,4 +1,4 @@
-"""Reads JSON from outside by the types that a model declares: what has another type is left out, so that nobody trips over it.
+"""Reads external JSON with the types that a model declares: values of another type are left out, so later code needs no checks.
 
 Answers of the service pass here before anybody sees them (`batch.answers`), and so do specs and statuses of the API server
 (`api.resource`). Behind it a member may be missing, but if it is there, it has its type: texts are texts, numbers fit into 64 bits,

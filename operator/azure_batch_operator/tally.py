@@ -1,4 +1,4 @@
-"""What the metrics say of objects, kept with each change of one: a scrape does not walk over the fleet.
+"""Per-object values for metrics, updated with each change of an object, so a scrape does not iterate over the fleet.
 
 The store tells each change (`Store.observe`). What ends while the operator runs is counted; what had ended before its start is not,
 so that a restart repeats nothing. `fleet` shows all this.

@@ -1,4 +1,4 @@
-"""OpenTelemetry traces, when OTEL_… variables ask for them: a span per pass over an object, and in it one per call to Azure Batch.
+"""OpenTelemetry traces, enabled by OTEL_… variables: one span per pass over an object, with one per call to Azure Batch inside.
 
 Beside `logs`, used by `sync`. Without those variables nothing is imported and nothing is done; with them the libraries of the extra
 `tracing` must be there, which the container image has. Endpoint, headers, sampling and resource are OpenTelemetry's own variables.

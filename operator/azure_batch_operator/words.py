@@ -1,4 +1,4 @@
-"""How messages join names and count, so that they read as sentences; of the standard library alone, for all modules.
+"""Joins names and counts in messages, so that they read as sentences. Uses only the standard library.
 
 After a colon and in parentheses names are only separated by commas: such lists are read as data, some by a program.
 """

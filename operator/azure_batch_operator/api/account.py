@@ -1,4 +1,4 @@
-"""BatchAccount: where an Azure Batch account is, how to sign in, and who may use it."""
+"""BatchAccount: the endpoint of an Azure Batch account, how to sign in, and which namespaces may use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tasks that a BatchJob does not write out: from ConfigMaps (tasksFrom) and from a template (taskFactory).
+"""Generated tasks of a BatchJob: from ConfigMaps (tasksFrom) and from a template (taskFactory).
 
 Names and placeholders of the factory are those of the retired Azure Batch CLI extension.
 """

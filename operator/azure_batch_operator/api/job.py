@@ -1,4 +1,4 @@
-"""BatchJob: a job with its tasks; one object can stand for a million of them (REST: Jobs - Create Job)."""
+"""BatchJob: a job with its tasks. One object can represent a million tasks (REST: Jobs - Create Job)."""
 
 from __future__ import annotations
 

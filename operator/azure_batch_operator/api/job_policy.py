@@ -1,4 +1,4 @@
-"""How a BatchJob behaves beyond what Azure Batch knows: when it has failed, how long it may take, where its output goes.
+"""Policies of a BatchJob that Azure Batch does not have: when it fails, its time limits, and where its output is stored.
 
 The members of `api.job` that are ours and have members of their own; nothing here is part of a REST body.
 """

@@ -1,4 +1,4 @@
-"""What a BatchJob reports: small whatever the number of its tasks."""
+"""The status of a BatchJob. Its size does not depend on the number of tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""virtualMachineConfiguration and upgradePolicy: what the nodes of a pool are made of (REST: Pools - Create Pool)."""
+"""virtualMachineConfiguration and upgradePolicy: the virtual machines of a pool (REST: Pools - Create Pool)."""
 
 from __future__ import annotations
 

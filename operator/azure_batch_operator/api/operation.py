@@ -1,4 +1,4 @@
-"""BatchOperation: one imperative call to Azure Batch, or the same call for many nodes or tasks, done once and written down.
+"""BatchOperation: one imperative call to Azure Batch, or the same call for many nodes or tasks, made once and recorded.
 
 Exactly one verb is given, by a member with its inputs under the names of the REST API. Which target each verb takes stands in
 `TARGETS`; the rules of the CRD are made from it, and `reconcile.operation_verbs` says how each verb is carried out.

@@ -1,4 +1,4 @@
-"""What the operator does with a pool beyond the REST API: ready-made autoscale formulas, node remediation, cost, guard rails.
+"""Policies of a pool that the REST API does not have: autoscale profiles, node remediation, cost, deletion and updates.
 
 These members stand beside the REST properties in the spec of a BatchPool and never go to the service as they are.
 """

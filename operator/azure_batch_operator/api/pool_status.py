@@ -1,4 +1,4 @@
-"""What a BatchPool shows: size, nodes, errors, autoscale, and what the operator is about (docs/azure-batch.md#pools)."""
+"""The status of a BatchPool: size, nodes, errors, autoscale, and changes in progress (docs/azure-batch.md#pools)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A custom resource as the operator holds it in memory: the few parts of the metadata that matter, the raw spec and the status."""
+"""A custom resource in memory: the metadata that decisions read, the raw spec and the status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BatchJobSchedule: jobs again and again, by a schedule of the service or by cron.
+"""BatchJobSchedule: creates jobs repeatedly, on a schedule of Azure Batch or by cron.
 
 Source: docs/azure-batch.md#job-schedules. A cron schedule exists in Kubernetes alone, as a CronJob does.
 """

@@ -1,4 +1,4 @@
-"""The list of secret properties, derived from the models: what users must give by reference, and what nobody may ever show."""
+"""The list of secret properties, derived from the models: users must reference them, and no output may contain them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BatchTask: one task of a job, as an object of its own (REST: Tasks - Create Task; docs/azure-batch.md#tasks)."""
+"""BatchTask: one task of a job as a separate object (REST: Tasks - Create Task; docs/azure-batch.md#tasks)."""
 
 from __future__ import annotations
 

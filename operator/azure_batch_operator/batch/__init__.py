@@ -1,4 +1,4 @@
-"""An asynchronous client of the Azure Batch data plane, api-version 2024-07-01.20.0. Knows nothing of Kubernetes.
+"""An asynchronous client of the Azure Batch data plane, api-version 2024-07-01.20.0. Independent of Kubernetes.
 
 client                      what a program holds
 └── groups/                 the operations as methods

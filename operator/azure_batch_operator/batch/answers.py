@@ -1,4 +1,4 @@
-"""Reads answers: pure functions from status, headers and bytes to values or to the right error.
+"""Parses responses: pure functions from status, headers and bytes to values or to an error.
 
 The shapes of headers, pages, errors and task collections are those of docs/azure-batch.md. Whatever
 else a proxy, a captive portal or a broken connection delivers becomes a `MalformedAnswerError`, never a KeyError.

@@ -1,4 +1,4 @@
-"""Credentials: what signs a request.
+"""Credentials: they sign requests.
 
 The transport asks a `Credential` for headers right before each attempt, so that a date is fresh and a token valid.
 Shared-key signing is here; signing in with Entra is in `entra`.

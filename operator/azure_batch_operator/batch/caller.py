@@ -1,4 +1,4 @@
-"""Puts building, sending and reading together; the groups of operations stand on it.
+"""Builds, sends and parses a call; the base of the operation groups.
 
 One `Caller` per client. Its methods differ only in what an operation's success carries (see `operations.Answer`).
 """

@@ -1,4 +1,4 @@
-"""The client: what a program holds to talk to one Batch account."""
+"""The client for one Batch account."""
 
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable

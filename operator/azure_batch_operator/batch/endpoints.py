@@ -1,4 +1,4 @@
-"""Decides where credentials may go.
+"""Decides which hosts credentials may be sent to.
 
 A Batch credential is worth as much as the account, so it travels only to hosts under the suffixes of the Azure clouds,
 to hosts that were allowed by name, and to this machine; and only by https, except to this machine.

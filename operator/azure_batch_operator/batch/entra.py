@@ -1,4 +1,4 @@
-"""Signing in with Microsoft Entra ID: bearer tokens from azure-identity, asked for once and shared by all calls.
+"""Sign-in with Microsoft Entra ID: bearer tokens from azure-identity, requested once and shared by all calls.
 
 azure-identity knows the ways to a token. This module knows when to ask: one sign-in for all who wait, a new token ahead
 of the old one's expiry without making anybody wait, and a fresh one when the service refuses what it got. Each sign-in

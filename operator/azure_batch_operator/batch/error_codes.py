@@ -1,4 +1,4 @@
-"""Which error class each code of the service becomes.
+"""The error class of each error code of Azure Batch.
 
 Codes and their statuses are those of docs/azure-batch.md#error-codes. A code that is not listed, because a later service made it
 up, falls back to its HTTP status. The answers to the question "is this retryable" that differ from the class stand here

@@ -1,4 +1,4 @@
-"""Every way in which a call to Azure Batch can end badly, as one tree.
+"""All errors of calls to Azure Batch, as one class hierarchy.
 
     BatchError                          every error of this package; fields say what, why, and whether to try again
     ├── UsageError                      the call is wrong before anything is sent (also a ValueError)

@@ -1,4 +1,4 @@
-"""Holds an account's calls to what the service can take: one `Limiter` per account, shared by everybody who calls it.
+"""Limits the rate of calls to an account: one `Limiter` per account, shared by all callers.
 
 Four things in one place, because they decide together who goes next and when: a token bucket (calls per second), a cap
 on calls in flight, an order of urgency, and the reaction to throttling (AIMD: the rate is halved when the service says

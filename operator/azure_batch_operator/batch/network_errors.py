@@ -1,4 +1,4 @@
-"""Translates the HTTP library's exceptions into ours.
+"""Converts exceptions of the HTTP library to our errors.
 
 aiohttp reports one and the same cut connection by four different exceptions, depending on when it is cut; what a caller
 needs to know is whether the request can have reached the service, and what to look at: DNS, the port, the certificate,

@@ -1,4 +1,4 @@
-"""Makes text from outside fit to be shown: no secrets, nothing that a terminal acts upon, bounded.
+"""Makes external text safe to show: without secrets and control characters, and limited in length.
 
 Text from outside is whatever the service, a task, a user or a file supplies and that may end in a log, an Event or a status. The
 service echoes what it was sent: URLs with SAS signatures, property values, and in authentication errors the signature it

@@ -1,4 +1,4 @@
-"""Decides whether and when a failed attempt is repeated. Pure: the caller brings time and chance.
+"""Decides whether and when a failed attempt is retried. Pure: the caller passes the time and the random number.
 
 Full jitter (a random part of an exponentially growing span) keeps many clients from coming back at the same moment;
 what the service says in Retry-After is a lower bound. Repeating stops at the deadline: a wait that would reach over it

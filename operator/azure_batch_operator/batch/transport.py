@@ -1,4 +1,4 @@
-"""Sends requests: with `network_errors`, the only module that knows the HTTP library.
+"""Sends requests. Only this module and `network_errors` use the HTTP library.
 
 One aiohttp session per client. A call is a loop of attempts, each of which waits for its turn at the limiter, is signed
 again and has its own time limit; the whole call has another. Everything that can go wrong leaves as a `BatchError`;

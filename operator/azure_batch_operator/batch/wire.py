@@ -1,4 +1,4 @@
-"""What the service answers, as typed values that are decoded straight from the bytes of a page.
+"""Responses of Azure Batch as typed values, decoded directly from the bytes of a page.
 
 A struct has the members that the operator reads. Other members are skipped and no value is made of them, so a page of tasks costs
 a tenth of what it costs as dicts (docs/decisions/0034-typed-answers.md). A page with a member of another type than the API says is

@@ -1,4 +1,4 @@
-"""What a judgment is made from, as seen in Azure Batch. What was not looked at is None, or empty, and no rule reads it.
+"""The evidence about a job, as observed in Azure Batch. What was not observed is None or empty, and no rule reads it.
 
 The operator knows single tasks only by the spec that it added them from, so it gives the demands of all, and `exact` is False
 as soon as one has ended: it does not know which. The plugin lists the tasks that wait.

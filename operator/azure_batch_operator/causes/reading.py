@@ -1,4 +1,4 @@
-"""Answers of Azure Batch as evidence, read in one way by the operator and the plugin."""
+"""Converts responses of Azure Batch to evidence, in the same way for the operator and the plugin."""
 
 from __future__ import annotations
 

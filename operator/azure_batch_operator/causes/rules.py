@@ -1,4 +1,4 @@
-"""The rules, in the order in which they are asked: the first that finds a cause wins, so what is nearest to the user is first.
+"""The rules, in order of priority: the first one that finds a cause wins, so the cause nearest to the user comes first.
 
 A rule is a pure function of the evidence. It says nothing where its evidence is missing.
 """

@@ -1,1 +1,1 @@
-"""The only package that knows Kopf: it watches, reconnects and logs in; everything else is ours (docs/architecture.md#kopf)."""
+"""The only package that uses Kopf, to watch, reconnect and log in (docs/architecture.md#kopf)."""

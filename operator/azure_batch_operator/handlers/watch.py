@@ -1,4 +1,4 @@
-"""Kopf as the source of events: one `on.event` handler per kind that puts the object into the store and its key into the queue.
+"""Receives events from Kopf: one `on.event` handler per kind stores the object and queues its key.
 
 No create, update or delete handlers, timers, daemons or indices, no progress or diff-base in annotations, no peering:
 docs/architecture.md#kopf says why. Kopf runs embedded, on a registry of its own, so that several operators can live in one process.

@@ -1,1 +1,1 @@
-"""The few Kubernetes calls that are ours: status writer, finalizers, events, secrets. Watching is Kopf's."""
+"""The Kubernetes calls of the operator: status writer, finalizers, Events, Secrets. Kopf does the watching."""

@@ -1,4 +1,4 @@
-"""One thin way to the API server: requests as `kubernetes.aio` is configured, plain dicts back, failures as a small tree.
+"""A thin client of the API server: configured as `kubernetes.aio`, returns plain dicts, and raises a small hierarchy of errors.
 
 The typed clients of the library cost several times the CPU of the request itself on the status path (docs/decisions), so only its
 configuration, TLS and token handling are used.

@@ -1,4 +1,4 @@
-"""Kubernetes Events for transitions: posted in the background, repeated ones counted up instead of posted again, never blocking.
+"""Kubernetes Events for transitions: posted in the background without blocking; repetitions increase the count of an Event.
 
 Each namespace has a lane of its own: one whose Events are throttled (EventRateLimit) or held up by a webhook delays no other one.
 

@@ -1,4 +1,4 @@
-"""ConfigMaps that hold what a BatchOperation has read: created once, never changed, and gone with the object that owns them."""
+"""ConfigMaps with files that a BatchOperation has read: created once, never changed, and deleted with their owner."""
 
 from __future__ import annotations
 

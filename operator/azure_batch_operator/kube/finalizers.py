@@ -1,4 +1,4 @@
-"""Adding and removing our finalizer by JSON patch, guarded so that finalizers of others are never lost."""
+"""Adds and removes our finalizer by JSON patch, guarded so that finalizers of others are never lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of several replicas acts: the one that holds a Lease. The decision is pure, the loop around it thin; `app` waits for it.
+"""Leader election: the replica that holds the Lease reconciles. The decision is pure, the loop around it thin.
 
 Two things keep two replicas from acting at once. Others wait a whole `duration` from when they last saw the Lease change, by
 their own clock, so clocks need not agree. And the holder acts only for two thirds of it after a renewal that it has sent: the

@@ -1,4 +1,4 @@
-"""Labels and annotations of namespaces: by selector they may use accounts, by annotation they set a policy for their objects.
+"""Labels and annotations of namespaces: labels select them for accounts, annotations set the policy of their objects.
 
 Looked at every half minute rather than watched: in a cluster-wide installation that is one small list, in a namespaced one a GET
 per namespace, and neither needs a right to watch.

@@ -1,4 +1,4 @@
-"""Creates and deletes objects of ours: the BatchJobs of a cron schedule, and what has outlived its time."""
+"""Creates BatchJobs of a cron schedule, and deletes objects whose TTL has expired."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operator's finalizer on Secrets: read by name, put on and taken off by JSON patch, nothing else of a Secret is touched.
+"""Adds and removes the operator's finalizer on Secrets by JSON patch; changes nothing else in a Secret.
 
 Only metadata are asked for, so that no secret value passes through here.
 """

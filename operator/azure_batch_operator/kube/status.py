@@ -1,4 +1,4 @@
-"""The one writer of status: latest wins, only what changed, a bounded number of requests at once, patient with a busy API server.
+"""The only writer of statuses: the latest one wins, only changes are written, few requests run at once, and failures are retried.
 
 Reconcilers hand over the whole status that an object should have. What goes out is the merge patch from the status that the API
 server last showed, so an unchanged status costs nothing, and several changes between two requests cost one.

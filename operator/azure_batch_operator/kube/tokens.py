@@ -1,4 +1,4 @@
-"""Tokens of ServiceAccounts by the TokenRequest API, for exchange at Entra ID."""
+"""Requests tokens of ServiceAccounts (TokenRequest API) for the exchange at Entra ID."""
 
 from __future__ import annotations
 

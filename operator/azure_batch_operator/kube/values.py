@@ -1,4 +1,4 @@
-"""Texts in Secrets and ConfigMaps that specs refer to, read by name and remembered for moments only.
+"""Values in Secrets and ConfigMaps that specs reference, read by name and cached for moments only.
 
 Ten thousand tasks that name the same Secret cost a few requests; a Secret that was corrected is seen within seconds. Values never
 appear in messages, logs or reprs.

@@ -1,4 +1,4 @@
-"""Whether an object may take what already exists under its id: never from an object that lives (docs/decisions/0023).
+"""Whether an object may adopt an existing resource: never from an object that exists (docs/decisions/0023).
 
 `azurebatch.io/adopt` on the object asks for it. `true` takes what nobody owns, and what an earlier object of the same namespace,
 kind and name has left. Anything else that is left behind is taken only by naming its owner, from the same namespace. What a lost

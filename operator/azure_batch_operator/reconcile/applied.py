@@ -1,4 +1,4 @@
-"""What a resource in Azure Batch was last given by its object, and what a member is when the spec no longer mentions it.
+"""Which properties an object applied to its resource, and the value of a property that the spec no longer contains.
 
 A spec that no longer mentions a member is a change like any other. But the spec alone does not tell it from a member that the spec
 never mentioned, and the resource alone does not tell a member that the spec has ceased to mention from a default that the service

@@ -1,4 +1,4 @@
-"""Defaults that an account gives the pools and jobs in it, put under what their specs say."""
+"""Defaults of an account for the pools and jobs in it, for properties that their specs leave unset."""
 
 from __future__ import annotations
 

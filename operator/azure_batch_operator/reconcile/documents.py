@@ -1,4 +1,4 @@
-"""JSON and YAML of users, from ConfigMaps: safe to load and to walk, whatever the text is.
+"""JSON and YAML of users in ConfigMaps: safe to parse and to traverse, whatever the text is.
 
 One namespace's ConfigMap must not bring down the operator of all. Depth and size are therefore checked before any value is made:
 a few lines of YAML aliases, or of merge keys (`<<`), can stand for more than fits into any memory.

@@ -1,4 +1,4 @@
-"""What a plan comes to: a closed union of effects, in the one order in which `sync.executor` carries them out.
+"""The effects of a plan: a closed union, in the order in which `sync.executor` executes them.
 
 A crash between any two is harmless: ids are deterministic, and whatever an effect needs to know later is stored by one before it.
 """

@@ -1,4 +1,4 @@
-"""From an error of a call to what the user sees and when the call is tried again: one table for all kinds and all verbs.
+"""Maps errors of calls to what the user sees and when the call is retried: one table for all kinds and verbs.
 
 Trouble with the account as a whole (no connection, bad key, throttled) is the BatchAccount's to show: the objects keep their last
 state. Nearly everything is retried; the interval depends on who must act. `docs/reasons.md` shows the table to users.

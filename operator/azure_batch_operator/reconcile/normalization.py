@@ -1,4 +1,4 @@
-"""Brings what the user wrote and what the service returns into one form, so that comparing them converges.
+"""Converts specs and responses of Azure Batch to the same form, so that comparing them converges.
 
 Source: docs/azure-batch.md#json, docs/azure-batch.md#defaults."""
 

@@ -1,4 +1,4 @@
-"""What polls have seen of tasks, as the values that decisions are made from; they hold what is decided upon and shown, no more."""
+"""Observed tasks: the values of a task that decisions and statuses use, and no others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a BatchOperation asks of Azure Batch, and what is known of it: values that plan, view and runner pass to each other."""
+"""Values that the plan, the observation and the runner of a BatchOperation exchange: the request, and what is known of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verbs of a BatchOperation in one table: what to look at before the call, and how to tell whether it was done.
+"""The verbs of a BatchOperation in one table: what to read before the call, and how to tell whether it took effect.
 
 How each is sent stands in `sync/operations/sending.py`.
 

@@ -1,4 +1,4 @@
-"""Who owns a resource in Azure Batch: the marker that the operator leaves there, and the one predicate that reads it.
+"""Who owns a resource in Azure Batch: the marker that the operator writes, and the one predicate that reads it.
 
 Pools, jobs and job schedules carry the marker in `metadata`. Tasks have no metadata, so the task of a BatchTask carries it in an
 environment variable (docs/decisions/0003).

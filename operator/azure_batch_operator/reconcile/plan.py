@@ -1,4 +1,4 @@
-"""What a reconciler decides: a value, so that tests compare it and the controller carries it out."""
+"""The decision about an object as a value: tests compare it, and the controller executes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of an object's life in Azure is the operator's: all of it, none, or all but its end (docs/ownership.md).
+"""The reconcile policy: whether the operator manages an object in Azure, only observes it, or never deletes it (docs/ownership.md).
 
 `azurebatch.io/reconcile-policy` on the object, else on its namespace, else the operator's default says so. What was adopted is not
 deleted with its object unless somebody says `manage` on the object itself: it was there before Kubernetes knew of it.

@@ -1,4 +1,4 @@
-"""Which values of Secrets and ConfigMaps a pool or job schedule was given: noted there by version, never by value.
+"""Which values of Secrets and ConfigMaps a pool or job schedule was given: recorded there as versions, never as values.
 
 The service returns neither passwords nor keys, so what a pool has cannot be compared with what a Secret holds. As long as the
 operator runs, it remembers keyed digests of what it has sent. For the time when it does not run, the metadata names the

@@ -1,4 +1,4 @@
-"""Label selectors as Kubernetes means them, for namespaces that may use an account."""
+"""Label selectors with the semantics of Kubernetes, for namespaces that may use an account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Specs that the CRD would have refused: somebody loosened it, or an older one let them in.
+"""Invalid specs that the CRD should have rejected: the CRD was loosened, or an older one accepted them.
 
 Nothing is decided from such a spec, since what is wrong in it was left out when it was read (`Resource.unreadable`), and a task
 without its dependencies is another task. The object says which members to correct; it can still be deleted.

@@ -1,4 +1,4 @@
-"""Steps that the plans of pools, jobs and tasks share: waiting for an account, letting go, refusing foreign ones."""
+"""Plans that pools, jobs and tasks share: waiting for an account, removing the finalizer, refusing foreign resources."""
 
 from __future__ import annotations
 

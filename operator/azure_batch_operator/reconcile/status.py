@@ -1,4 +1,4 @@
-"""Statuses: conditions as kstatus reads them, kept stable so that a status is written only when it says something new.
+"""Conditions with the semantics of kstatus, kept stable so that a status is written only if its meaning changes.
 
 `Ready` is there unless the policy `skip` leaves it open; `Reconciling` and `Stalled` are abnormal-true: present only while they are
 True.

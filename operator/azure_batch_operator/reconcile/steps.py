@@ -1,4 +1,4 @@
-"""Steps that the lives of several kinds share, and how the steps of a life are tried; each kind lists its own as `STEPS`.
+"""Steps that several kinds share, and how the steps of a lifecycle are tried. Each kind lists its own as `STEPS`.
 
 A step is a function of the kind's scope. It returns a plan, or None if it does not apply, and then the next one is tried.
 """

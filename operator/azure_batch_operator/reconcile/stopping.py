@@ -1,4 +1,4 @@
-"""Stopping what an object stands for although its spec cannot be used: the verb, the marker and the state in Azure Batch decide.
+"""Stops a resource although the spec of its object is unusable: based on the verb, the marker and the state in Azure Batch.
 
 Nothing is decided from a spec that the CRD does not allow (`fitness`), with one exception: what the user wants to be stopped is
 stopped. Nothing of the spec is sent with it.

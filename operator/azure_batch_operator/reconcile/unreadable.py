@@ -1,4 +1,4 @@
-"""What an object says while something about it cannot be read from Azure Batch: its last state stands, and why it is not newer."""
+"""The status of an object whose resource cannot be read: its last state, and why it is not newer."""
 
 from __future__ import annotations
 

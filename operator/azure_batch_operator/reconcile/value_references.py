@@ -1,4 +1,4 @@
-"""Values that live in Secrets and ConfigMaps: which ones a spec needs, and putting them where the REST body wants them.
+"""Values in Secrets and ConfigMaps: which ones a spec needs, and where the REST body contains them.
 
 A `…SecretRef` becomes the REST property that it stands for, an environment setting's `valueFrom` becomes `value`. Both steps are
 pure walks along the models, so that nothing outside the declared places is ever taken for a reference. What comes out of `filled`

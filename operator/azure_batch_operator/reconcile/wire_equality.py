@@ -1,4 +1,4 @@
-"""Whether what the service returns is what was asked for: REST bodies compared member by member, the service's habits allowed for.
+"""Whether a response equals the request: compares REST bodies member by member, and allows for the habits of Azure Batch.
 
 The service fills in defaults, returns enums and names of sizes in a casing of its own, writes durations again, leaves out what is
 empty and never returns secrets (docs/azure-batch.md#json). A comparison that does not know this finds a difference forever.

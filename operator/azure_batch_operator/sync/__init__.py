@@ -1,1 +1,1 @@
-"""The machinery between watching and calling: store, work queue, a poller and a submitter per account, the controller."""
+"""The machinery between watches and calls: store, work queue, a poller and a submitter per account, the controller."""

@@ -1,4 +1,4 @@
-"""From a BatchAccount to its plan: opens its session, sees to its Secret, and counts who uses it."""
+"""Plans a BatchAccount: opens its session, protects its Secret, and counts its users."""
 
 from __future__ import annotations
 

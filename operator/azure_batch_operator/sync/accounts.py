@@ -1,4 +1,4 @@
-"""Sessions: per BatchAccount one client, limiter, mirror, poller, submitter and feeder, renewed as specs and Secrets change."""
+"""Sessions: one client, limiter, mirror, poller, submitter and feeder per BatchAccount, renewed when specs and Secrets change."""
 
 from __future__ import annotations
 

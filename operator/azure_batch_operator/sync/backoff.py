@@ -1,4 +1,4 @@
-"""The one place that keeps the time of refused work: when it may be tried again, whatever wakes its object before.
+"""The only memory of backoff: when refused work may be retried, whatever triggers its object before.
 
 Polls, watch events, resyncs and other objects wake a key at any time. A refused call is not sent again before its wait is over,
 unless the user has changed the object (spec or annotations) or the call carries something that was not refused yet, such as a

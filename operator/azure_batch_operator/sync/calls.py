@@ -1,4 +1,4 @@
-"""Making the calls of a plan: proof first, then the call, then what it means for what was observed.
+"""Makes the calls of a plan: first the proof, then the call, then its effect on what was observed.
 
 After a call that had, or may have had, an effect the mirror's entry is unknown until a later poll. A call that was refused has
 changed nothing: the mirror stays valid and nothing is polled, so that a refusal never causes work by itself.

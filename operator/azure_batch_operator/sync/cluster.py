@@ -1,4 +1,4 @@
-"""The operator's side of Kubernetes in one value: what the controller and the executor read from and write to."""
+"""The operator's access to Kubernetes in one value: what the controller and the executor read and write."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The loop: takes a key from the work queue, has `decider` make a plan, and `executor` carry it out."""
+"""The reconcile loop: takes a key from the work queue, lets `decider` make a plan, and lets `executor` execute it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a BatchAccount's `spec.auth` to a credential of the Batch client, with whatever Secret or token that takes.
+"""Converts `spec.auth` of a BatchAccount to a credential of the Batch client, with the Secret or token that it needs.
 
 A namespace must not be able to borrow the operator's own identity: whoever may create a BatchAccount could name any client id that
 is federated with the operator. So the service account of the operator and the managed identity of its node serve only the

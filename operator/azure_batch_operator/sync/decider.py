@@ -1,4 +1,4 @@
-"""From an object to its plan: reads what it names, applies its policy, and has the kind's `plan` decide."""
+"""Makes the plan of an object: reads what it references, applies its policy, and calls `plan` of its kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Carries plans out: the only place where decisions meet the world. The order of effects is that of `reconcile.effects.Effect`."""
+"""Executes plans: the only place where decisions take effect. The order of effects is that of `reconcile.effects.Effect`."""
 
 from __future__ import annotations
 

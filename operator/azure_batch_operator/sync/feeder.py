@@ -1,4 +1,4 @@
-"""Bringing a job's own tasks into Azure Batch as a stream, and bringing those that are there in line with a changed spec.
+"""Adds the own tasks of a job to Azure Batch as a stream, and updates existing ones after a change of the spec.
 
 Two streams are joined, what the spec stands for and what the service lists: so it resumes after a restart, and finds what was
 added, taken away or changed. Where the service lists ids in order, that takes constant memory.

@@ -1,4 +1,4 @@
-"""What the services of an account forget of an object that is gone."""
+"""Removes what the services of an account remember of an object that no longer exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of Secrets never come back through the output of a task: they are cut out of the tails before a status is written.
+"""Removes values of Secrets from the output of tasks before a status is written.
 
 Which values those are is read again from the Secrets that the object names (for a BatchTask also those of its BatchJob, for a
 BatchJob those of the BatchTasks whose output it shows), since after a restart nothing is remembered; what this process has sent is

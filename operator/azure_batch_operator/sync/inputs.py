@@ -1,4 +1,4 @@
-"""What plans need from Secrets and ConfigMaps: the thin step between deciding and sending.
+"""Reads the Secrets and ConfigMaps that plans need: the thin step between deciding and sending.
 
 Plans hold references; their values are read and put in here, right before a call, so that they are never part of anything that is
 compared, shown or kept. An object gets values that were read after the operator saw it in its present form (`seen`): who changes a

@@ -1,4 +1,4 @@
-"""What may have been created for an object: creates whose outcome is unknown, and objects for which there were none.
+"""What may have been created for an object: creates with an unknown outcome, and objects without any create.
 
 An attempt without an answer may be held up on its way. A repetition of it may succeed, what that made may be deleted, and the
 first attempt may land only then. So an object is kept until its attempts have landed or cannot land any more, and what they name

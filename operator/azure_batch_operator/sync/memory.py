@@ -1,4 +1,4 @@
-"""What is remembered of effects: refusals, creates without an answer, and the state that was logged last; and their clock."""
+"""The memory of effects: refusals, creates without a response, and the state that was logged last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the last polls saw of one Azure Batch account, and which objects of the cluster want to know.
+"""What the last polls observed in one Azure Batch account, and which objects of the cluster need it.
 
 The rule that keeps a level-triggered operator from acting on old news: after a write of our own the entry is unknown until a poll
 that began later has seen it (controller-runtime's "expectations", with the poll as the only source of truth).

@@ -1,4 +1,4 @@
-"""A task group for work that begins at any time: the services of an account start work when plans ask for it."""
+"""A task group that accepts new work at any time: the services of an account start work when plans request it."""
 
 from __future__ import annotations
 

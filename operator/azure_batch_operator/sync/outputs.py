@@ -1,4 +1,4 @@
-"""Output of BatchTasks that was not read by the poll that saw them end, because too many ended at once: read by the next polls.
+"""Output of BatchTasks that is read by later polls, because too many tasks ended in one poll.
 
 A status that says how a task has ended does not wait for that; the output is added to it when it is there.
 """

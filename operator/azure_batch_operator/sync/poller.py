@@ -1,4 +1,4 @@
-"""One poller per account: bulk lists, never a GET per object; what is asked for stands in `sync/polls`, this is the when.
+"""One poller per account: bulk lists, never a GET per object. It decides when to poll; `sync/polls` decides what to request.
 
 Polls follow each other quickly while something moves and slow down while nothing does. Account-wide lists come first: they alone,
 and what `judges_account` names, say whether the account can be used. What is asked for single jobs, pools and schedules are steps;

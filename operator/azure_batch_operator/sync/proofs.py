@@ -1,4 +1,4 @@
-"""What plans rely on is asked for: whether a job has ended, a task waits, or something is gone; for thousands of tasks once."""
+"""Requests the proof that plans need: whether a job has ended, a task waits, or a resource is gone; once for thousands of tasks."""
 
 from __future__ import annotations
 

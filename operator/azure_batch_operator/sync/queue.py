@@ -1,4 +1,4 @@
-"""The work queue: controller-runtime's semantics in asyncio.
+"""The work queue, with the semantics of controller-runtime in asyncio.
 
 A key stands in the queue once however often it is added, is never worked on twice in parallel, and comes back when it was added
 while being worked on. Users' changes overtake the refresh of a restart, but a flood of them does not starve it. When something

@@ -1,4 +1,4 @@
-"""Who belongs to whom: the account, pool and job of an object, and all that lives in an account."""
+"""The relations of objects: the account, pool and job of an object, and all objects in an account."""
 
 from __future__ import annotations
 

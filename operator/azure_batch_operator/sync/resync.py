@@ -1,4 +1,4 @@
-"""A full comparison of the store with the API server: at the start, and every ten minutes for what watching has missed.
+"""Compares the store with the API server at the start and every ten minutes, to find what the watch missed.
 
 Kopf has no such thing: a DELETED that was lost with a connection would never come again, and neither would a wake-up that was lost.
 So every object is queued once per comparison; one that is as it should be costs a decision and no request.

@@ -1,4 +1,4 @@
-"""Runs the failed tasks of a job again (`azurebatch.io/retry-failed`): two lists, and a call per failed task.
+"""Retries the failed tasks of a job (`azurebatch.io/retry-failed`): two lists, and a call per failed task.
 
 The service has no call for many at once, so this takes rounds when calls are refused. Each round is about the failures that the
 first list has shown. The time of the last of them is stored in the status of the job before the first call: a task that was

@@ -1,4 +1,4 @@
-"""BatchJobs that run tasks of another one again (`spec.retryOf`): finding these tasks, in one list and not one by one.
+"""BatchJobs that retry the tasks of another one (`spec.retryOf`): finds these tasks with one list.
 
 What is found takes the place of `tasks` in the spec, as the tasks of ConfigMaps do, so what follows sees one kind of job. It is
 looked up once per process and job: what has ended does not change (`reconcile.job.retry`).

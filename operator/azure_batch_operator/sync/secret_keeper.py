@@ -1,4 +1,4 @@
-"""Keeps the Secret that a BatchAccount signs in with for as long as its objects need it (docs/decisions/0029).
+"""Protects the Secret of a BatchAccount with a finalizer while its objects need it (docs/decisions/0029).
 
 A namespace that is deleted loses its Secrets first. If the operator is down at that moment, it can never sign in again, and what is
 in Azure Batch stays, billed. So the Secret carries a finalizer while objects use the account. It hinders nobody else: where only

@@ -1,4 +1,4 @@
-"""How the calls of plans are sent: which method of the client each is, and what it takes."""
+"""Sends the calls of plans: the method of the client for each, and its arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All objects of ours in memory, with the reverse look-ups that reconciling needs; handlers fill it, everybody reads it."""
+"""All watched objects in memory, with the reverse lookups that reconciling needs. Handlers fill it, everything else reads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bringing BatchTasks in: those that appear together go out together. A job's own tasks are the business of `sync.feeder`.
+"""Adds BatchTasks to Azure Batch: those that appear together are sent together. `sync.feeder` adds the own tasks of jobs.
 
 How tasks are packed into calls, what is halved and what is repeated is the client's business (`BatchClient.add_tasks`); here is
 decided when a call goes out and what its results mean. "Exists" is never taken for "ours": that is left to the next list.

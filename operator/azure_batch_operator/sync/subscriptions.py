@@ -1,4 +1,4 @@
-"""Has the services of an account follow what observing an object came to (`sync.observe` changes nothing itself)."""
+"""Applies the subscriptions that observations return to the services of an account (`sync.observe` changes nothing itself)."""
 
 from __future__ import annotations
 

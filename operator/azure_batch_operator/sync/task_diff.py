@@ -1,4 +1,4 @@
-"""Joins the tasks that a spec stands for with those that the service lists, and decides what becomes of each.
+"""Joins the tasks of a spec with the tasks that Azure Batch lists, and decides what to do with each.
 
 Deleting needs proof: only a task of the job itself (not of a BatchTask), as it was listed with its ETag, and only if the whole spec
 does not stand for it. The join supposes that ids are listed in ordinal order; a list in another order is noticed, never believed.

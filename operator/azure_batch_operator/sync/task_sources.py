@@ -1,4 +1,4 @@
-"""ConfigMaps that hold tasks of BatchJobs: read when a job is new, and again when a look at their versions shows a change.
+"""ConfigMaps that contain tasks of BatchJobs: read when a job is new, and again if a check of their versions shows a change.
 
 The looks are one for all jobs: one request for the metadata of each ConfigMap that some job names, whatever the number of those
 jobs, spread over the interval. ConfigMaps are not watched, since that takes the right to read all of them.

@@ -1,4 +1,4 @@
-"""Reading all the texts that references name; what is missing is told with the place that names it."""
+"""Reads all values that references name; an error names the place of the reference."""
 
 from __future__ import annotations
 

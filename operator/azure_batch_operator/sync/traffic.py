@@ -1,4 +1,4 @@
-"""How much one account is called; for its status, so in coarse numbers."""
+"""The call rate of one account, rounded for its status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A log line for each transition of an object: its phase or the reason of its `Ready` becomes another.
+"""Logs each transition of an object: a change of its phase or of the reason of `Ready`.
 
 The line stands in the pass that decides it, so it has the `object` and `reconcile_id` of the pass. The status is written later, and
 the next pass may come before that: it must not say the same again. Of thousands of BatchTasks of a job that fail for one reason,

@@ -1,4 +1,4 @@
-"""What the API server tells, and who is woken by it (`sync/wake.py` has the table)."""
+"""Handles changes in the API server, and wakes objects (the table is in `sync/wake.py`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What wakes what: the one table of events and of the objects that are queued for them.
+"""The table of events and of the objects that they queue.
 
 docs/architecture.md shows the table; tests/unit/test_architecture.py compares both.
 """

@@ -1,4 +1,4 @@
-"""The operations as methods, one module for each kind of thing.
+"""The operations as methods, one module per type of resource.
 
 The groups only name arguments and results; what an operation is stands in `operations`, how it is called in `caller`.
 Bodies are plain JSON mappings under the REST names, in and out. All methods take the options of `requests.CallOptions`

@@ -1,4 +1,4 @@
-"""What the account offers: images, application packages, and the retired certificates."""
+"""Images, application packages and the retired certificates of the account."""
 
 from collections.abc import Sequence
 from typing import Unpack

@@ -1,4 +1,4 @@
-"""What all groups of operations have in common."""
+"""The base of all operation groups."""
 
 from azure_batch_operator.batch.answers import JsonObject
 from azure_batch_operator.batch.caller import Caller

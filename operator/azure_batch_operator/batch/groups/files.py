@@ -1,4 +1,4 @@
-"""Files on nodes: of a task, or of the node itself.
+"""Files on nodes, of a task or of the node itself.
 
 Paths use `/` and are relative to the task's directory or to the node's root. Byte ranges are `(first, last)`, both
 included, as in the protocol. A file may grow between two calls.

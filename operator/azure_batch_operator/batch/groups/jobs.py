@@ -1,4 +1,4 @@
-"""Jobs: what tasks belong to."""
+"""Operations on jobs."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Unpack

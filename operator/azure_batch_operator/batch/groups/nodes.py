@@ -1,4 +1,4 @@
-"""Nodes of pools, and the users on them."""
+"""Operations on nodes and on their users."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Unpack

@@ -1,4 +1,4 @@
-"""Pools: the nodes that work is done on."""
+"""Operations on pools."""
 
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime

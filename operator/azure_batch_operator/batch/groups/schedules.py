@@ -1,4 +1,4 @@
-"""Job schedules: what makes jobs again and again."""
+"""Operations on job schedules."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Unpack

@@ -1,4 +1,4 @@
-"""Tasks of jobs."""
+"""Operations on tasks."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Unpack

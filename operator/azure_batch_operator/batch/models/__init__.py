@@ -1,4 +1,4 @@
-"""Typed models of every request and response body, beside the plain JSON that the client speaks.
+"""Typed models of all request and response bodies, in addition to the plain JSON that the client uses.
 
     await client.pools.create(PoolCreate(id="p", vm_size="standard_d2s_v3", …))
     pool = Pool.read(await client.pools.get("p"))

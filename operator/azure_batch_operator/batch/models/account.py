@@ -1,4 +1,4 @@
-"""What belongs to the account: applications, images, certificates."""
+"""Models of applications, images and certificates."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""What all models of the wire format have in common: names, time, enums, and the two directions.
+"""The base of all wire models: names, times, enums, and both directions.
 
 A model is strict when a program builds it (unknown members and unknown enum values are refused, before the service does
 so) and open when it reads what the service sent (later versions of the service may say more): `Model.read`. Names in

@@ -1,4 +1,4 @@
-"""What pools, jobs and tasks share: identities, files, environment, containers."""
+"""Models that pools, jobs and tasks share: identities, files, environment, containers."""
 
 from pydantic import Field
 

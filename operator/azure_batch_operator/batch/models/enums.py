@@ -1,4 +1,4 @@
-"""Named values of the API, by the name of their kind.
+"""Enum values of the API.
 
 The service answers in a casing of its own; values compare equal to members in any casing once they are read.
 """

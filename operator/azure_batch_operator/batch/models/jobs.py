@@ -1,4 +1,4 @@
-"""Jobs: what is sent and what comes back."""
+"""Models of requests and responses about jobs."""
 
 from typing import Annotated
 

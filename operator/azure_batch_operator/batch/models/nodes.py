@@ -1,4 +1,4 @@
-"""Nodes: what is sent and what comes back."""
+"""Models of requests and responses about nodes."""
 
 from pydantic import Field
 

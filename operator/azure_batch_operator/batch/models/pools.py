@@ -1,4 +1,4 @@
-"""Pools: what is sent and what comes back."""
+"""Models of requests and responses about pools."""
 
 from pydantic import Field
 

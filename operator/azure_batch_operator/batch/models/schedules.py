@@ -1,4 +1,4 @@
-"""Job schedules: what is sent and what comes back."""
+"""Models of requests and responses about job schedules."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Tasks: what is sent and what comes back."""
+"""Models of requests and responses about tasks."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""BatchAccount: is it reachable, are we let in, who uses it."""
+"""BatchAccount: whether it is reachable, whether the sign-in works, and who uses it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why an account cannot be used: one reason for each thing that somebody has to do about it."""
+"""Why an account is not usable: one reason for each remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is different between a BatchJob and its job in Azure Batch: what can be changed there, and what no call can undo.
+"""The differences between a BatchJob and its job in Azure Batch: what can be changed, and what no call can revert.
 
 What the job was last given is noted in its metadata (`applied`), so that a member that the spec no longer mentions goes back to
 what the service has without it. See docs/decisions/0020.

@@ -1,4 +1,4 @@
-"""A BatchJob whose job lives: bring job and tasks in line with the spec, end it when it is time, and say how it is."""
+"""A BatchJob whose job exists: update job and tasks to match the spec, end the job when it is time, and compute its status."""
 
 from __future__ import annotations
 

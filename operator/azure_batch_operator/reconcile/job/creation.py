@@ -1,4 +1,4 @@
-"""A BatchJob whose job is not in Azure Batch: what happens instead of its creation, its creation, and its loss."""
+"""A BatchJob whose job does not exist in Azure Batch: what delays its creation, its creation, and its loss."""
 
 from __future__ import annotations
 

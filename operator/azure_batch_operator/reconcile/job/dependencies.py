@@ -1,4 +1,4 @@
-"""Dependencies among a job's own tasks: what `allOf` stands for, and what is wrong, found before anything is sent.
+"""Dependencies among the own tasks of a job: what `allOf` refers to, and errors, found before anything is sent.
 
 Azure Batch takes a cycle, a task that depends on itself and an id that nobody has, and leaves the tasks `active` forever. What can
 be known from the spec is refused: cycles always; a missing id unless the job is open for tasks of others (a job manager task, or

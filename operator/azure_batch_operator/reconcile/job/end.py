@@ -1,4 +1,4 @@
-"""How a BatchJob ends: what its tasks' results mean, and when the operator ends it before they are all there.
+"""The end of a BatchJob: its result from the results of its tasks, and when the operator ends it early.
 
 A completed job may have unfinished tasks and a job whose tasks failed is completed all the same (docs/azure-batch.md#jobs), so the
 outcome comes from the tasks; the terminateReason tells the cases apart in which something else ended the job.

@@ -1,4 +1,4 @@
-"""From a BatchJob's spec to the bodies of its tasks: a stream, in the order of ids, the same each time it is made.
+"""Expands the spec of a BatchJob to the bodies of its tasks: a stream in the order of IDs, the same each time.
 
 Ids of a factory are the running number, padded with zeros to the width of the largest one, so that they sort as numbers and that
 ranges of dependencies fit (leading zeros are ignored there). The merge task is called `merge`. Tasks of

@@ -1,4 +1,4 @@
-"""Failed tasks: grouped by cause for people, and followed along dependencies to see what can never run."""
+"""Failed tasks: grouped by cause, and followed along dependencies to find tasks that can never run."""
 
 from __future__ import annotations
 

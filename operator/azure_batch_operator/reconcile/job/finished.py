@@ -1,4 +1,4 @@
-"""A BatchJob whose job has ended: its result, what comes too late, and what goes when its time is over (docs/jobs.md)."""
+"""A BatchJob whose job has ended: its result, late changes, and the deletion after its TTL (docs/jobs.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Placeholders of task templates: the language that docs/tasks.md describes, after that of the retired CLI extension.
+"""Placeholders of task templates: the syntax of the retired CLI extension, as described in docs/tasks.md.
 
     {0} {1} …     a value by position                  {name}       the value of the column of that name
     {0:3}         padded with zeros to three digits    {name:3}     the same

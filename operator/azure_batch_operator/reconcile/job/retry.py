@@ -1,4 +1,4 @@
-"""`spec.retryOf`: a BatchJob that runs what another one, which has ended, has left undone.
+"""`spec.retryOf`: a BatchJob that runs the failed and unfinished tasks of another one that has ended.
 
 The set of tasks is derived again whenever it is needed: the spec of the former job says what its tasks are, and Azure Batch says
 which of them have not succeeded. Both are fixed once a job has ended, so a restart at any moment finds the same tasks, and the

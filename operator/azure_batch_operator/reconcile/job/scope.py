@@ -1,4 +1,4 @@
-"""What a BatchJob is decided from: one frozen value that every step of its lifecycle receives, and the views in it."""
+"""The input of decisions about a BatchJob: one frozen value that every step of its lifecycle receives."""
 
 from __future__ import annotations
 

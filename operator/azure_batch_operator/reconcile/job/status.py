@@ -1,4 +1,4 @@
-"""The status of a BatchJob: numbers from the service, the verdict in words, bounded whatever the number of tasks."""
+"""The status of a BatchJob: counts from Azure Batch and messages, limited in size whatever the number of tasks."""
 
 from __future__ import annotations
 

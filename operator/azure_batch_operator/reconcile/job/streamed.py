@@ -1,4 +1,4 @@
-"""Tasks of a spec that are not written out but made each time they are needed, so that a job may have any number of them.
+"""Tasks of a spec that are generated each time they are needed and never stored, so a job may have any number of them.
 
 What passes over a job ask of its tasks is found once, when the tasks are first made, and stored here: a pass runs in the event loop
 and must not make them (tests/quick/test_retry_of.py, `test_passes_make_no_tasks`).

@@ -1,4 +1,4 @@
-"""Stopping a job and letting it go on: for `spec.suspend`, and to change its pool (docs/azure-batch.md#jobs).
+"""Suspends and resumes a job: for `spec.suspend`, and to change its pool (docs/azure-batch.md#jobs).
 
 Whoever disables a job leaves no trace in the service, so the operator leaves one itself, in the metadata, before it disables:
 only then may it enable again, even after a crash or with its status lost. A job that a person or an exit condition has

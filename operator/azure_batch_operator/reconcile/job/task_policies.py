@@ -1,4 +1,4 @@
-"""What becomes of a job's own tasks that its spec no longer stands for, as the spec says.
+"""What happens to own tasks of a job that its spec no longer contains.
 
 Both the plan of a job and those who bring its tasks in need to know it: the one marks the job before the other deletes.
 """

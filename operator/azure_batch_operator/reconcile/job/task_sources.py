@@ -1,4 +1,4 @@
-"""Tasks that a BatchJob takes from ConfigMaps: reading their texts into the same form as tasks that are written inline.
+"""Tasks in ConfigMaps: parses their text into the same form as tasks in the spec.
 
 `needed` says which texts; `inlined` gives the parts of the spec that take the place of `tasksFrom` and `itemsFrom`, so that what
 follows (counting, checking, expanding) sees one kind of job. What comes from a ConfigMap has not been checked by the API server, so

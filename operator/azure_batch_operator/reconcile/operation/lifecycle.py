@@ -1,4 +1,4 @@
-"""BatchOperation: one call, or one call for each of many targets, done once and written down (docs/decisions/0032-operations.md).
+"""BatchOperation: one call, or one call for each of many targets, made once and recorded (docs/decisions/0032-operations.md).
 
 All that must survive a restart stands in the status: the targets, fixed before the first call, and which of them were `Attempted`,
 written before the calls are made. So one write says how the last batch has ended and which one begins. What this process has seen

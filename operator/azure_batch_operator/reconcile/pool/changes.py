@@ -1,4 +1,4 @@
-"""Which property of a pool is to be changed, and by which call.
+"""Which properties of a pool to change, and with which call.
 
 Nothing else in `reconcile.pool` reads the body of a pool; other decisions are made from `batch.pool_wire.Pool`.
 

@@ -1,4 +1,4 @@
-"""What a pool costs in an hour, by prices that the user keeps in a ConfigMap.
+"""The cost of a pool per hour, from prices in a ConfigMap of the user.
 
 Azure has no price list that the operator could ask with its rights, and what a user pays depends on contracts. The text is YAML or
 JSON: a VM size (in any casing) to the price of a node and hour, or to `{dedicated: …, spot: …}`.

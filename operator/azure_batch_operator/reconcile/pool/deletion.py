@@ -1,4 +1,4 @@
-"""The end of a BatchPool, as `spec.deletionPolicy` wants it (docs/azure-batch.md#pools)."""
+"""The deletion of a BatchPool, according to `spec.deletionPolicy` (docs/azure-batch.md#pools)."""
 
 from __future__ import annotations
 

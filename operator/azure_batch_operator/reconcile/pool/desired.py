@@ -1,4 +1,4 @@
-"""What a BatchPool should be in Azure Batch: its size as a wish of one shape, and the body it is created from.
+"""The desired state of a BatchPool in Azure Batch: its size, and the body of its creation.
 
 The operator's own members of the spec are turned into REST here: a profile into a formula, a missing node agent into the one
 that the account supports for the image.

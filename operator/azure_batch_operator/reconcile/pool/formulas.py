@@ -1,4 +1,4 @@
-"""Autoscale formulas that the operator writes: the profiles of a BatchPool, and `maxIdle` of a pool of fixed size.
+"""Autoscale formulas that the operator generates: for profiles, and for `maxIdle` of a pool with a fixed size.
 
 Each is plain to read, since a user finds it in `status.autoScaleFormula` and may take it as the start of an own one. They count
 `$PendingTasks`, so that running tasks are not scaled away, and let nodes finish what they do. Grammar and functions:

@@ -1,4 +1,4 @@
-"""What was asked of a pool lately and what came of it: no list tells, and the next step depends on it.
+"""Recent requests to a pool and their results, which no list contains and the next step depends on.
 
 Kept in memory per pool. What must survive a restart goes into the status from here (`status.remediations`), and only after the
 service has answered: what it refused is never noted as done.

@@ -1,4 +1,4 @@
-"""Nodes that do not work: what to say of them, and what `spec.nodeRemediation` and `spec.startTaskUpdate` have done about them.
+"""Unhealthy nodes: how they are reported, and the actions of `spec.nodeRemediation` and `spec.startTaskUpdate`.
 
 Such nodes are billed and do not recover by themselves (docs/azure-batch.md#nodes). What was done stands in
 `status.remediations`: it is what the limit per hour is counted by, and it keeps a node from being treated twice for the same

@@ -1,4 +1,4 @@
-"""`updateStrategy: Recreate`: a new pool beside the old one, jobs move, and the old one goes when none is left on it.
+"""`updateStrategy: Recreate`: creates a new pool, moves the jobs, and deletes the old pool when no job is left on it.
 
 Two pools need two ids. The first pool has the id of the spec; each later one has it with the generation of the spec behind, such as
 `render-g7`. Which pools are an object's is written in their ownership markers, so nothing is lost with the status: the newest

@@ -1,4 +1,4 @@
-"""Brings a pool to its size: resize, stop a resize, switch autoscale on and off, change a formula (docs/azure-batch.md#pools).
+"""Scales a pool: resize, stop a resize, enable and disable autoscale, change a formula (docs/azure-batch.md#pools).
 
 One call at a time: the next follows from what the next poll sees, so that a crash in between loses nothing.
 """

@@ -1,4 +1,4 @@
-"""What a BatchPool's plan is decided from, and the small steps that its parts decide on."""
+"""The input of decisions about a BatchPool, and the small steps that its parts decide on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a BatchPool says of itself: the verdict where nothing is to be done, the further conditions, the members of the status."""
+"""The status of a BatchPool: the verdict if nothing is to be done, the other conditions, and the other members."""
 
 from __future__ import annotations
 

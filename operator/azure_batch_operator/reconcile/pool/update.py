@@ -1,4 +1,4 @@
-"""Changes of properties: at once where the service takes them at any time, else as `spec.updateStrategy` says.
+"""Changes of properties: immediately if Azure Batch accepts them at any time, otherwise according to `spec.updateStrategy`.
 
 `WhenEmpty` waits until the pool happens to have no nodes; `Drain` brings that about: no node takes new tasks, running tasks
 end, nodes leave, the change is made, and the size of the spec comes back. What to do follows from spec and pool alone at every

@@ -1,4 +1,4 @@
-"""What is different between a BatchJobSchedule and its schedule in Azure Batch, and the values that its jobs take from Secrets.
+"""The differences between a BatchJobSchedule and its schedule in Azure Batch, and the Secret values of its jobs.
 
 The service takes `schedule`, `jobSpecification` and `metadata` each as a whole, and only jobs that it makes later are affected.
 What the schedule was last given is noted in its metadata: of the spec (`applied`) and of Secrets and ConfigMaps (`pool_values`).

@@ -1,4 +1,4 @@
-"""BatchJobSchedule by cron: when a BatchJob is due, what becomes of older ones; as CronJob does it, so that habits hold.
+"""BatchJobSchedule by cron: when a BatchJob is due, and what happens to older ones; it works like a CronJob.
 
 Names are made of the schedule's name and the minute that was due, so that a run that was already started is never started twice,
 whatever happened to the status (as `<name>-<minutes since 1970>`, CronJob's own form).

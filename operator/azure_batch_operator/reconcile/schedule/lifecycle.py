@@ -1,4 +1,4 @@
-"""BatchJobSchedule: a schedule of the service that makes jobs by interval, or one of the operator by cron."""
+"""BatchJobSchedule: a schedule of Azure Batch at an interval, or a schedule of the operator by cron."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A BatchTask whose task is not in Azure Batch: what keeps it out, what has become of its job, and what is sent."""
+"""A BatchTask whose task is not in Azure Batch: what delays it, what happened to its job, and what is sent."""
 
 from __future__ import annotations
 

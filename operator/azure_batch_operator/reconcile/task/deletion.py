@@ -1,4 +1,4 @@
-"""A BatchTask that is being deleted: so is its task, wherever that is."""
+"""A BatchTask that is being deleted, and its task in Azure Batch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A BatchTask whose task is in Azure Batch: show it, change what can be changed, and do what annotations ask."""
+"""A BatchTask whose task is in Azure Batch: show its state, apply changes, and handle annotations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BatchTask: submitted in bulk, observed by lists, two statuses in an ordinary life (docs/decisions/0002-status-of-a-task.md).
+"""BatchTask: submitted in bulk and observed by lists, with two status writes (docs/decisions/0002-status-of-a-task.md).
 
 The steps of a task's life stand here, in their order. What each of them decides is in `addition` (before the task is in Azure
 Batch), `follow` (while it is) and `deletion`; what is said is in `status`.

@@ -1,4 +1,4 @@
-"""What a BatchTask is decided from: its job, the last list of the job's tasks, and whether it is on its way there."""
+"""The input of decisions about a BatchTask: its job, the last list of the job's tasks, and whether it is being submitted."""
 
 from __future__ import annotations
 

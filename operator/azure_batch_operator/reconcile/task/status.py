@@ -1,4 +1,4 @@
-"""What the status of a BatchTask says: two writes in an ordinary life (docs/decisions/0002-status-of-a-task.md).
+"""The status of a BatchTask: two writes in a normal lifecycle (docs/decisions/0002-status-of-a-task.md).
 
 An object whose task waits in Azure Batch keeps the `Pending` that the API server gave it: the first write comes when the task runs,
 the last one when it has ended.

@@ -1,4 +1,4 @@
-"""One module per kind: gathers what is known of an object from store, mirror and queues, and has the kind's `plan` decide.
+"""One module per kind: collects what is known of an object from store, mirror and queues, and calls the kind's `plan`.
 
 The plans in `reconcile` are pure; this is where their arguments come from. The controller calls nothing else of a kind.
 """

@@ -1,4 +1,4 @@
-"""What every kind's view is made from, and what comes of it: observing changes nothing."""
+"""The input and result of every observation. Observing changes nothing."""
 
 from __future__ import annotations
 

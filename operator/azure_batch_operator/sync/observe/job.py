@@ -1,4 +1,4 @@
-"""What a BatchJob's plan is decided from: its pool, the last list of jobs, the results of its tasks, and how far they are in."""
+"""Observes a BatchJob: its pool, the last list of jobs, the results of its tasks, and how many tasks are added."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a BatchOperation's plan is decided from: the object that it names, and how far its calls are."""
+"""Observes a BatchOperation: the object that it references, and the progress of its calls."""
 
 from __future__ import annotations
 

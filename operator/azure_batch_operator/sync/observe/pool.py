@@ -1,4 +1,4 @@
-"""What a BatchPool's plan is decided from: the last list of pools and of node counts."""
+"""Observes a BatchPool: the last list of pools and of node counts."""
 
 from __future__ import annotations
 

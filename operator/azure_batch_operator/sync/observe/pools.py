@@ -1,4 +1,4 @@
-"""The pool of a job, or of the jobs of a schedule, as their plans need to know it."""
+"""Observes the pool of a job or of the jobs of a schedule."""
 
 from __future__ import annotations
 

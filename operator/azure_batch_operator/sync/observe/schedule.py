@@ -1,4 +1,4 @@
-"""What a BatchJobSchedule's plan is decided from: its pool, the last list of schedules, and the jobs that it has made."""
+"""Observes a BatchJobSchedule: its pool, the last list of schedules, and the jobs that it created."""
 
 from __future__ import annotations
 

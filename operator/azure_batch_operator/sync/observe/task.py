@@ -1,4 +1,4 @@
-"""What a BatchTask's plan is decided from: its job, the last list of the job's tasks, and whether the submitter has it in hand."""
+"""Observes a BatchTask: its job, the last list of the job's tasks, and whether the submitter is adding it."""
 
 from __future__ import annotations
 

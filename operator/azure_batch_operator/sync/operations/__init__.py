@@ -1,4 +1,4 @@
-"""Makes the calls of BatchOperations, one batch after the other, as their plans order it.
+"""Makes the calls of BatchOperations, one batch after another, as their plans request.
 
 A plan orders a batch only when the API server has stored its targets as attempted. A call without an answer is never simply
 repeated: the target is read, and where that says nothing the outcome is Unknown (`reconcile.operation_verbs`). That is also how

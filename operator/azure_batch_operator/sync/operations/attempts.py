@@ -1,4 +1,4 @@
-"""Makes the calls of one batch and stays with it until each target has an outcome, or it is told to stop.
+"""Makes the calls of one batch, and follows them until each target has an outcome or the batch is stopped.
 
 No call is made that the API server has not stored as attempted, and a call without an answer is read about before anything else
 (`doubts`). What stands in the way is waited for, ever longer, and shown.

@@ -1,4 +1,4 @@
-"""Finds out what became of calls without an answer, and how far nodes on their way are: by reading the target, never by repeating.
+"""Determines the outcome of calls without a response, and the progress of nodes: by reading the target, never by repeating calls.
 
 Also how an operation that was ended comes to its end: each target gets an outcome, Unknown where nothing tells.
 """

@@ -1,4 +1,4 @@
-"""What an answer to a call of an operation means for its target: an outcome, a wait, or doubt.
+"""What a response to a call of an operation means for its target: an outcome, a wait, or doubt.
 
 One place says it for all verbs, so that no refusal is taken for success and no lost answer for a refusal.
 """

@@ -1,4 +1,4 @@
-"""What this process knows of an operation and of each target of its batch: what was seen, called, answered and lost.
+"""What this process knows of an operation and of each target of its batch: observations, calls, responses, lost responses.
 
 It is remembered by the uid of the object, so nothing of it outlives the object, and a name that is used again begins with nothing.
 """

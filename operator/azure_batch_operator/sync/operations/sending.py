@@ -1,4 +1,4 @@
-"""How the verbs of BatchOperations are sent: one call of the client each, or a list."""
+"""Sends the verbs of BatchOperations: one call of the client, or a list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds the targets of an operation and looks at them: whose the resource is, which nodes or tasks are meant, how they are now.
+"""Finds and reads the targets of an operation: the owner of the resource, and the state of the selected nodes or tasks.
 
 Nothing here changes anything in Azure Batch. Whom an operation may reach is checked before each batch, never remembered.
 """

@@ -1,1 +1,1 @@
-"""What one poll of an account asks for, one module per kind of thing: bulk lists, never a GET per object (docs/architecture.md)."""
+"""The requests of one poll of an account, one module per type of resource: bulk lists, never a GET per object."""

@@ -1,4 +1,4 @@
-"""What the account offers, and what seldom changes: the images that it supports, its applications. Asked for once an hour."""
+"""The supported images and the applications of an account, which seldom change. Requested once an hour."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all polls share: where they look, where they put it, and what they report."""
+"""The base of all polls: where they read, where they store results, and what they report."""
 
 from __future__ import annotations
 

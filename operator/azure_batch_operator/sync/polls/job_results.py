@@ -1,4 +1,4 @@
-"""The results of one job's tasks: counts, failed tasks, tries, nodes on which it fails; at its end also what has not ended."""
+"""The results of one job: counts, failed tasks, retries, nodes on which it fails; at its end also unfinished tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs that somebody wants to know of, and whose tasks are to be counted; what is open of others only where it matters."""
+"""The jobs that objects need, and whose tasks are counted; open jobs of other clients only where they matter."""
 
 from __future__ import annotations
 

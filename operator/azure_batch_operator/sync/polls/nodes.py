@@ -1,4 +1,4 @@
-"""Nodes that need attention: one filtered list per pool, only where node counts or spec give reason (docs/azure-batch.md#nodes)."""
+"""Nodes that need attention: one filtered list per pool, only if node counts or the spec require it (docs/azure-batch.md#nodes)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pools and their node counts: two lists, and a third when a pool has been changed (docs/azure-batch.md#pools).
+"""Pools and their node counts: two lists, and a third one if a pool has changed (docs/azure-batch.md#pools).
 
 What moves by itself is listed each time. The rest of a pool can change only with its ETag, so it is listed again only then, and
 only for pools modified since (`lastModified`). Autoscale is the exception: enabling a formula may leave the ETag.

@@ -1,4 +1,4 @@
-"""Which of the wanted jobs or schedules are there: by lists that do not grow with the account's history.
+"""Which of the needed jobs or schedules exist: from lists that do not grow with the account's history.
 
 A few are asked for by their ids. Many are found in one list of all that are open; what that list lacks may be completed, gone, or
 have slipped between two pages, so it is asked for by id before anything is made of its absence. A list may also lag, so what was

@@ -1,4 +1,4 @@
-"""Job schedules, and the last jobs of each: found by their numbers, so that the length of a schedule's history does not matter."""
+"""Job schedules and their last jobs, which are found by number, so the length of the history does not matter."""
 
 from __future__ import annotations
 

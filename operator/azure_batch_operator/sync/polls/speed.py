@@ -1,4 +1,4 @@
-"""How fast the tasks of a job end, and when the last one will: from counts alone, and said again only when a count has changed.
+"""How fast the tasks of a job end, and when the last one will end: from counts alone, updated only if a count changes.
 
 So neither number is a reason to write a status that would not be written anyway, and both are rounded, as they are guesses.
 """

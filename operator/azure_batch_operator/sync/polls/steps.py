@@ -1,4 +1,4 @@
-"""Steps of a poll: what is asked about one job, pool or schedule, and what becomes of it when that fails.
+"""Steps of a poll: the requests about one job, pool or schedule, and what happens if they fail.
 
 An error of such a call is the trouble of that one thing. It neither ends the poll nor judges the account: the call is made again
 after a backoff of its own, beside the polls instead of within them, and what cannot be read for a while is shown on the objects

@@ -1,4 +1,4 @@
-"""The tasks that BatchTasks stand for, by job; of other tasks nothing is kept, however many the job has.
+"""The tasks of BatchTasks, by job. Nothing is kept of other tasks, however many the job has.
 
 A few are asked for by their ids. Where there are many, all tasks of the job are listed once a minute, and in between those whose
 state has changed. A job with far more tasks than anybody wants to know of is never listed as a whole: that list is given up, and

@@ -1,4 +1,4 @@
-"""Retries and requeues of the tasks of a job, summed up from lists of what has changed its state (docs/azure-batch.md#tasks).
+"""Retries and requeues of the tasks of a job, summed from lists of tasks whose state changed (docs/azure-batch.md#tasks).
 
 The service neither counts them per job nor filters by them, but a task's own counts only grow and every try changes its state. So
 one list of what has changed since the last one is enough, however late it comes: for most jobs once a minute while tasks start

@@ -1,4 +1,4 @@
-"""What is remembered of one job from poll to poll, and when its task counts are worth a call.
+"""What is remembered of one job between polls, and when its task counts need a call.
 
 It belongs to one incarnation of the job, its id and its creationTime: a job made again under the same id starts with nothing
 remembered. Counts are asked for when something about the job can have changed; one at rest is looked at ever more seldom.
