@@ -238,51 +238,52 @@ ALERTS = [
     Alert(
         "AzureBatchPoolStalled",
         'sum by (namespace, reason) (azurebatch_objects_stalled{kind="BatchPool"}) > 0', "15m", "warning",
-        "Pools need a person to act",
+        "Pools are stalled and need manual action",
         "{{ $value }} pools in {{ $labels.namespace }} are stalled with reason {{ $labels.reason }}.", _REASON,
     ),
     Alert(
         "AzureBatchJobStalled",
         'sum by (namespace, reason) (azurebatch_objects_stalled{kind="BatchJob"}) > 0', "30m", "info",
-        "Jobs need a person to act",
+        "Jobs are stalled and need manual action",
         "{{ $value }} jobs in {{ $labels.namespace }} are stalled with reason {{ $labels.reason }}.", _REASON,
     ),
     Alert(
         "AzureBatchBadNodesBilled",
         'sum by (namespace, pool) (azurebatch_pool_nodes{state=~"startTaskFailed|unusable|unknown"}) > 0',
-        "15m", "warning", "Nodes are billed and take no tasks",
-        "Pool {{ $labels.namespace }}/{{ $labels.pool }} has {{ $value }} nodes in trouble: see kubectl describe batchpool.",
+        "15m", "warning", "Nodes are billed but cannot run tasks",
+        "Pool {{ $labels.namespace }}/{{ $labels.pool }} has {{ $value }} unhealthy nodes: see kubectl describe batchpool.",
     ),
     Alert(
         "AzureBatchSpotPreemptionStorm",
         'sum by (namespace, pool) (azurebatch_pool_nodes{tier="spot",state="preempted"}) '
         '/ sum by (namespace, pool) (azurebatch_pool_target_nodes{tier="spot"} > 0) > 0.5',
-        "10m", "warning", "Azure took most Spot nodes of a pool away",
-        "Pool {{ $labels.namespace }}/{{ $labels.pool }}: {{ $value | humanizePercentage }} of its Spot nodes are gone.",
+        "10m", "warning", "Azure preempted most Spot nodes of a pool",
+        "Pool {{ $labels.namespace }}/{{ $labels.pool }}: {{ $value | humanizePercentage }} of its Spot nodes are preempted.",
     ),
     Alert(
-        "AzureBatchResizeFailed", "azurebatch_pool_resize_failed == 1", "1h", "info", "A pool is smaller than it should be",
-        "The last resize of pool {{ $labels.namespace }}/{{ $labels.pool }} fell short: see its condition ResizeFailed.",
+        "AzureBatchResizeFailed", "azurebatch_pool_resize_failed == 1", "1h", "info", "A pool did not reach its target size",
+        "The last resize of pool {{ $labels.namespace }}/{{ $labels.pool }} is incomplete: see its condition ResizeFailed.",
         "reasons/#resizeincomplete",
     ),
     Alert(
-        "AzureBatchAccountDown", "azurebatch_account_up == 0", "10m", "critical", "An account cannot be used",
-        "BatchAccount {{ $labels.namespace }}/{{ $labels.account }}: see its condition Ready; nothing in it is reconciled.",
+        "AzureBatchAccountDown", "azurebatch_account_up == 0", "10m", "critical", "An account is not usable",
+        "BatchAccount {{ $labels.namespace }}/{{ $labels.account }}: see its condition Ready. Its objects are not reconciled.",
     ),
     Alert(
         "AzureBatchThrottled", "rate(azurebatch_account_throttled_total[15m]) > 0.05", "30m", "info",
-        "The service is throttling requests again and again",
-        "BatchAccount {{ $labels.namespace }}/{{ $labels.account }} is throttled: lower its rateLimit, or share it less.",
+        "Azure Batch throttles requests repeatedly",
+        "BatchAccount {{ $labels.namespace }}/{{ $labels.account }} is throttled: lower its rateLimit, or find other "
+        "callers.",
         "reasons/#throttled",
     ),
     Alert(
-        "AzureBatchPollStale", "azurebatch_poll_age_seconds > 600", "5m", "critical", "Statuses are old: no poll succeeded",
+        "AzureBatchPollStale", "azurebatch_poll_age_seconds > 600", "5m", "critical", "Statuses are outdated: no poll succeeded",
         "BatchAccount {{ $labels.namespace }}/{{ $labels.account }} was last polled {{ $value | humanizeDuration }} ago.",
     ),
     Alert(
         "AzureBatchReconcileBug", 'increase(azurebatch_reconcile_total{result="bug"}[15m]) > 0', "0m", "warning",
         "The operator failed unexpectedly: a bug",
-        "Passes over objects of kind {{ $labels.kind }} end with an unexpected error: see its log.",
+        "Passes over objects of kind {{ $labels.kind }} end with an unexpected error: see the log of the operator.",
         "reasons/#internalerror",
     ),
     Alert(
@@ -291,18 +292,19 @@ ALERTS = [
     ),
     Alert(
         "AzureBatchStatusRefused", 'increase(azurebatch_status_writes_total{outcome=~"invalid|refused"}[15m]) > 0', "0m",
-        "warning", "Statuses are not written", "The API server refuses them: are CRDs and RBAC of this version applied?",
+        "warning", "Statuses are not written", "The API server rejects them: apply the CRDs and the RBAC rules of this version.",
     ),
     Alert(
         "AzureBatchDeletionStuck", "azurebatch_objects_deleting_longest_seconds > 6 * 3600", "5m", "info",
-        "An object has been in deletion for hours",
-        "A {{ $labels.kind }} in {{ $labels.namespace }} is being deleted for {{ $value | humanizeDuration }}: its conditions say "
-        "what blocks it.",
+        "The deletion of an object takes hours",
+        "A {{ $labels.kind }} in {{ $labels.namespace }} has been in deletion for {{ $value | humanizeDuration }}: its conditions "
+        "show what blocks it.",
         "reasons/#deleting",
     ),
     Alert(
         "AzureBatchNoLeader", "sum by (namespace, job) (azurebatch_leader) != 1", "5m", "critical", "No leader, or more than one",
-        "{{ $value }} replicas of {{ $labels.job }} in {{ $labels.namespace }} act. Nothing is reconciled without one.",
+        "{{ $value }} replicas of {{ $labels.job }} in {{ $labels.namespace }} are the leader. Without one, nothing is "
+        "reconciled.",
     ),
     Alert(
         "AzureBatchOperatorDown", "absent(azurebatch_operator_build_info)", "10m", "critical",

@@ -66,26 +66,26 @@ def metrics() -> str:
     """docs/metrics.md."""
     lines = [
         "# Metrics and alerts\n", _NOTE,
-        "The operator serves its metrics at `/metrics` on port 8080, besides the usual `process_…` and `python_…` ones:\n",
+        "The operator serves its metrics at `/metrics` on port 8080, together with standard `process_…` and `python_…` metrics:\n",
         "    kubectl -n azure-batch-operator port-forward deployment/azure-batch-operator 8080",
         "    curl -s localhost:8080/metrics | grep ^azurebatch_\n",
         "The chart adds a ServiceMonitor or PodMonitor, alerts and dashboards when `serviceMonitor`, `podMonitor`,",
-        "`prometheusRule` and `dashboards` are enabled; for kustomize there is `manifests/components/monitoring`.",
-        "Monitors and alerts need the custom resource definitions of the Prometheus Operator in the cluster; without them,",
+        "`prometheusRule` and `dashboards` are enabled. With kustomize, add `manifests/components/monitoring`.",
+        "Monitors and alerts need the custom resource definitions of the Prometheus Operator in the cluster. Without them,",
         "`helm` and `kubectl` report `no matches for kind`.\n",
         "No metric has tasks or nodes as labels. There are about 25 series for each pool, 4 for each job that has not ended, and",
         "6 for each account. Counters (jobs that ended, node hours, estimated cost) start at 0 when the operator starts. Divide",
         "`azurebatch_pool_node_seconds_total` by 3600 for node hours.",
         "The Batch data plane does not report the quotas of an account, so there is no metric of quotas.\n",
-        "| metric | type | labels | what it says |", "|---|---|---|---|",
+        "| Metric | Type | Labels | Description |", "|---|---|---|---|",
     ]  # fmt: skip
     lines += [f"| `{exposed(each)}` | {each.type} | {_labels(each)} | {each.documentation} |" for each in families()]
     lines += [
         "\n## Alerts\n",
-        "Alerts about objects carry the namespace of the objects, so that they can be routed to their team. `runbook_url` leads to",
-        "the row of the reason in [Reasons](reasons.md), or to the row below. It is there if you say where these pages are",
-        "published: in the chart with `prometheusRule.docsUrl`, with kustomize by `components/runbooks` after",
-        "`components/monitoring` and this ConfigMap among the resources of your overlay:\n",
+        "Alerts about objects have the namespace of the objects as a label, so you can route them to the team. `runbook_url` links",
+        "to the row of the reason in [Reasons](reasons.md), or to the row below. It is set only if you configure the URL of your",
+        "copy of this documentation: in the chart with `prometheusRule.docsUrl`; with kustomize, add `components/runbooks` after",
+        "`components/monitoring`, and this ConfigMap to the resources of your overlay:\n",
         "```yaml",
         "apiVersion: v1",
         "kind: ConfigMap",
@@ -95,16 +95,16 @@ def metrics() -> str:
         "data: {url: https://docs.example.com/azure-batch-operator}",
         "```\n",
     ]
-    lines += ["| alert | severity | when | means |", "|---|---|---|---|"]
+    lines += ["| Alert | Severity | Condition | Meaning |", "|---|---|---|---|"]
     for alert in ALERTS:
         when = f"{_code_in_table(alert.expression)} for {alert.lasting}"
         lines.append(f"| {alert.name} | {alert.severity} | {when} | {alert.summary} |")
     lines += [
         "\n## Traces\n",
-        "With `OTEL_EXPORTER_OTLP_ENDPOINT` (OTLP over HTTP, such as `http://collector:4318`) there is a span per pass over an",
-        "object, and in it one per call to Azure Batch, with operation, status, code and request id. Headers, sampling and",
-        "resource are OpenTelemetry's own variables; in the chart they go under `extraEnv`. Nothing is traced without them.",
-        "Outside the container image, the libraries come with `pip install azure-batch-operator[tracing]`.",
+        "Set `OTEL_EXPORTER_OTLP_ENDPOINT` (OTLP over HTTP, such as `http://collector:4318`) to export traces. Each pass over an",
+        "object is a span, with one child span per call to Azure Batch that contains operation, status, code and request ID. Set",
+        "headers, sampling and resource with OpenTelemetry's environment variables, in the chart under `extraEnv`. Without the",
+        "endpoint, nothing is traced. Outside the container image, install `azure-batch-operator[tracing]`.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -117,7 +117,7 @@ def _objects(tally: Tally) -> Iterator[Family]:
     yield known
     stalled = GaugeMetricFamily(
         "azurebatch_objects_stalled",
-        "Objects that have not ended and need a person to act",
+        "Objects that have not ended and need manual action",
         labels=[*where, "reason"],
     )
     for labels, number in tally.stalled.items():
