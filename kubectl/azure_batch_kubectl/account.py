@@ -40,7 +40,7 @@ class NoCredentialsError(FailureError):
 
 _CLI_SECONDS = 30
 _RETRY = RetryPolicy(attempts=4, base=0.2, cap=2.0, deadline=20.0)
-"""Somebody waits: an outage is to be said soon, and reading goes on as soon as it is over."""
+"""Somebody waits: an outage is to be said soon, and reading continues as soon as it is over."""
 
 
 def secret_of(account: Object) -> SecretKeyRef | None:

@@ -68,7 +68,7 @@ VERBS: Mapping[str, tuple[str, str | None]] = {
     "uncordon": ("enableNodeScheduling", None),
     "ssh": ("getRemoteLoginSettings", None),
 }
-"""What a verb is in a BatchOperation, and the option that says what becomes of running tasks."""
+"""What a verb is in a BatchOperation, and the option that says what happens to running tasks."""
 
 
 def operation(verb: str, pool: str, names: Sequence[str], states: Sequence[str], option: str | None) -> dict[str, Any]:

@@ -140,7 +140,7 @@ def reference(thing: Object, field: str) -> str | None:
 
 
 def pool_of(thing: Object) -> str | None:
-    """Name of the BatchPool; of a retry that of the job whose tasks it runs again, which stands in its status."""
+    """Name of the BatchPool; of a retry that of the job whose tasks it runs again, which is in its status."""
     settings = (status(thing).get("retryOf") or {}).get("settings") or {}
     taken = (settings.get("poolRef") or {}).get("name")
     return reference(thing, "poolRef") or (str(taken) if taken else None)

@@ -1,4 +1,4 @@
-"""Reads a file of a task or a node that may grow, and goes on where it was after a connection is lost.
+"""Reads a file of a task or a node that may grow, and continues where it was after a connection is lost.
 
 What was passed on is counted in bytes, so that nothing is shown twice and nothing is left out; tests/unit/kubectl/test_reading.py.
 """

@@ -1,8 +1,8 @@
 """Limits an unexpected exception to one object: it never stops a loop, a TaskGroup or the process.
 
 What data can cause must not spread: a fault while one item is handled is logged with its traceback, counted in
-`azurebatch_internal_errors_total`, told to the user as reason `InternalError`, and tried again with a growing wait; the other
-items go on. `keep` is the loop of every service that works without end. `refusal` turns a fault into an error of the call that it
+`azurebatch_internal_errors_total`, shown as reason `InternalError`, and retried with backoff. The other
+items continue. `keep` is the loop of every long-running service. `refusal` turns a fault into an error of the call that it
 happened in, for those who handle errors of calls anyway. The end of a loop is no fault: it passes through. That something which the
 loop waits for was cancelled is one (`is_ending`): a TaskGroup lets such a worker end without a word.
 
@@ -110,7 +110,7 @@ async def keep(where: str, turn: Callable[[], Awaitable[None]], *, expected: tup
 
     Args:
         where: name of the service, for log and metric.
-        expected: exceptions that are no fault, such as an API server out of reach: logged without a traceback and not counted.
+        expected: exceptions that are no fault, such as an unreachable API server: logged without a traceback and not counted.
     """
     backoff = Backoff()
     while True:

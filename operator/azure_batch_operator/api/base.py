@@ -213,7 +213,7 @@ class ApiModel(BaseModel):
 
     @classmethod
     def wire_names(cls) -> tuple[str, ...]:
-        """Names of all members as they stand in a manifest."""
+        """Names of all members as they are in a manifest."""
         return tuple(cls.members())
 
     @classmethod

@@ -17,7 +17,7 @@ from azure_batch_operator.api.task import TaskSpec, TaskStatus
 
 
 class Kind(StrEnum):
-    """Name of a kind as it stands in a manifest."""
+    """Name of a kind as it is in a manifest."""
 
     ACCOUNT = "BatchAccount"
     POOL = "BatchPool"

@@ -157,7 +157,7 @@ class EntraCredential:
             self._sign_in = None
         if task.cancelled():
             return
-        # Reading the exception also tells asyncio that a failure in the background was seen: it is tried again later.
+        # Reading the exception also tells asyncio that a failure in the background was seen: it is retried later.
         if task.exception() is None:
             self._token = task.result()
         else:

@@ -77,7 +77,7 @@ class Operation:
 
     @property
     def idempotent(self) -> bool:
-        """Whether the call may be sent again without asking what became of the first one."""
+        """Whether the call may be sent again without asking what happened to the first one."""
         return self.repeat is not Repeat.TWICE
 
 

@@ -176,7 +176,7 @@ class Transport:
         await self._credential.aclose()
 
     def use(self, credential: Credential) -> Credential:
-        """Sign what goes out from now on with another credential; what is under way is tried again with it if refused.
+        """Sign what goes out from now on with another credential; what is under way is retried with it if refused.
 
         Returns:
             The one that was in use, for the caller to close.

@@ -56,7 +56,7 @@ def operator_settings() -> kopf.OperatorSettings:
 def observer(
     created: Callable[[Resource], None], seen: Callable[[Resource], None], gone: Callable[[Resource], None]
 ) -> Callable[..., Awaitable[None]]:
-    """The handler of all events; what it cannot read is told in the log, and the watch goes on."""
+    """The handler of all events; what it cannot read is told in the log, and the watch continues."""
 
     async def observe(event: kopf.RawEvent, **_: Any) -> None:
         try:

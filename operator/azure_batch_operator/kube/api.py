@@ -67,7 +67,7 @@ class Invalid(KubeError):  # noqa: N818
 
 
 class Busy(KubeError):  # noqa: N818
-    """Not now: throttled, restarting or out of reach."""
+    """Not now: throttled, restarting or unreachable."""
 
 
 def _error(status: int, headers: Mapping[str, str], body: bytes) -> KubeError:

@@ -20,7 +20,7 @@ async def keep(api: KubeApi, owner: Key, uid: str, name: str, content: bytes) ->
     """Create a ConfigMap, unless it is there already; one that belongs to somebody else is left alone.
 
     Raises:
-        KubeError: if the API server refuses or is out of reach, or if the name is taken.
+        KubeError: if the API server refuses or is unreachable, or if the name is taken.
     """
     path = f"/api/v1/namespaces/{owner.namespace}/configmaps"
     reference = {

@@ -112,7 +112,7 @@ class Fence:
 
     Args:
         expired: is called, once, when it is asked after its time. It must end the process: what was decided before the pause
-            is not true any more.
+            is no longer true.
     """
 
     def __init__(self, expired: Callable[[], None], clock: Callable[[], float] = now) -> None:

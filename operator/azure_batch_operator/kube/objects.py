@@ -13,7 +13,7 @@ async def create(api: KubeApi, key: Key, body: Mapping[str, Any]) -> None:
     """Create an object, unless it is there already; a namesake with another owner is not it.
 
     Raises:
-        KubeError: if the API server refuses or is out of reach, or if the name is taken.
+        KubeError: if the API server refuses or is unreachable, or if the name is taken.
     """
     try:
         await api.request("POST", path_of(key.kind, key.namespace), body=body)
@@ -33,7 +33,7 @@ async def delete(api: KubeApi, key: Key, uid: str) -> None:
     """Delete an object; nothing if it is gone or a namesake stands in its place.
 
     Raises:
-        KubeError: if the API server refuses or is out of reach.
+        KubeError: if the API server refuses or is unreachable.
     """
     options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
     try:

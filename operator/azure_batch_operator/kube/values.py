@@ -86,7 +86,7 @@ class ValueReader:
 
         Raises:
             ValueMissingError: if the object or the key is missing, may not be read, or is not text.
-            KubeError: if the API server is out of reach.
+            KubeError: if the API server is unreachable.
         """
         found = (await self._object(kind, namespace, name, since)).body
         if found == 404:
@@ -113,7 +113,7 @@ class ValueReader:
         """Which version of the object `text` reads: its uid and resourceVersion; empty if there is none.
 
         Raises:
-            KubeError: if the API server is out of reach.
+            KubeError: if the API server is unreachable.
         """
         return _version(await self._object(kind, namespace, name, since))
 
@@ -121,7 +121,7 @@ class ValueReader:
         """The same by a look at the object's metadata alone; what was remembered of another version is forgotten.
 
         Raises:
-            KubeError: if the API server is out of reach.
+            KubeError: if the API server is unreachable.
         """
         identity = (namespace, kind, name)
         found = _version(await self._read(kind, namespace, name, accept=METADATA_ONLY))

@@ -2,7 +2,7 @@
 
 `azurebatch.io/adopt` on the object asks for it. `true` takes what nobody owns, and what an earlier object of the same namespace,
 kind and name has left. Anything else that is left behind is taken only by naming its owner, from the same namespace. What a lost
-cluster owned (`--adopt-from-cluster`) goes on with the namesake of its owner, without an annotation.
+cluster owned (`--adopt-from-cluster`) continues with the namesake of its owner, without an annotation.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class OwnerAnswer:
 
     Attributes:
         granted: whether it may.
-        inherited: whether it goes on with what its namesake owned, so that it is the object's as if it had made it.
+        inherited: whether it continues with what its namesake owned, so that it is the object's as if it had made it.
         remedy: what a user can do if it may not.
     """
 
@@ -86,7 +86,7 @@ def answer(remote: Marked, resource: Resource, cluster: str, others: Others) -> 
 
 
 def ours(remote: Marked, resource: Resource, cluster: str, others: Others) -> bool:
-    """Whether a resource is the object's: it owns it, or goes on with what its namesake in a lost cluster owned."""
+    """Whether a resource is the object's: it owns it, or continues with what its namesake in a lost cluster owned."""
     if owns(remote, resource, cluster):
         return True
     owner = owner_of(remote)

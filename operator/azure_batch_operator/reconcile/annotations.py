@@ -1,6 +1,6 @@
 """One-shot verbs: annotations whose new value acts once.
 
-They are annotations and not spec, so that GitOps tools do not fight them; what was acted upon stands in `status.handled`, so that a
+They are annotations and not spec, so that GitOps tools do not fight them; what was acted upon is in `status.handled`, so that a
 restart does not act again.
 """
 

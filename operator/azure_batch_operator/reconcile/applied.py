@@ -66,7 +66,7 @@ NOTHING = Applied()
 
 
 def fingerprint(value: Any) -> str:
-    """A short name for a value, as it stands in the spec."""
+    """A short name for a value, as it is in the spec."""
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -15,7 +15,7 @@ from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Event, Fee
 
 @dataclass(frozen=True)
 class Halt:
-    """Nothing goes on that is under way for the object."""
+    """Nothing continues that is under way for the object."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Submit:
 
 @dataclass(frozen=True)
 class StopFeed:
-    """Of a job's own tasks only those of these sources go on being brought in."""
+    """Of a job's own tasks only those of these sources continue to be brought in."""
 
     fingerprint: str
     created: str | None
@@ -94,7 +94,7 @@ class ShowStatus:
 
 @dataclass(frozen=True)
 class Requeue:
-    """The object is looked at again, without any event."""
+    """The object is checked again, without any event."""
 
     after: float
 

@@ -34,7 +34,7 @@ from azure_batch_operator.batch.errors import (
 
 
 class RetryClass(Enum):
-    """How long a refused call waits before it is tried again: first wait, growth per refusal, longest wait (seconds)."""
+    """How long a refused call waits before it is retried: first wait, growth per refusal, longest wait (seconds)."""
 
     BUSY = (1.0, 2.0, 60.0)
     """Passes by itself: the service is busy, or the state of the resource does not allow the call yet."""

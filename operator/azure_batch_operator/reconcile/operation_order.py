@@ -147,7 +147,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one target.
+    """What happened to one target.
 
     Attributes:
         given_up: whether the operation was ended before the call was made.
@@ -197,7 +197,7 @@ class Progress:
         busy: whether something of it is under way.
         chosen: its targets, once they were looked for.
         looks: targets that may be attempted next, as they were seen.
-        results: what became of the targets that were attempted last.
+        results: what happened to the targets that were attempted last.
         untried: those of them for which no call was made.
         refused: reason and message why its resource may not be touched.
         problem: why it does not get on.
@@ -228,7 +228,7 @@ class Operate:
         doubt: whether a process before this one may have made these calls.
         age: seconds since the status said so.
         ending: reason and message of what ended the operation: no call is made any more, and those that may have been made are
-            followed to their outcome. None while it goes on.
+            followed to their outcome. None while it continues.
         following: targets to look at afterwards.
         otherwise: the status to show if that is not done, such as under the policy `skip`; it does not say of targets that are only
             about to be attempted that they are. None if nothing is new.

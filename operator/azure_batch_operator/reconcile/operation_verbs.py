@@ -1,8 +1,8 @@
 """The verbs of a BatchOperation in one table: what to read before the call, and how to tell whether it took effect.
 
-How each is sent stands in `sync/operations/sending.py`.
+How each is sent is in `sync/operations/sending.py`.
 
-A call may have no answer: its connection breaks, or the operator dies. Then `doubt` says how to go on. `READ`: the target itself
+A call may have no answer: its connection breaks, or the operator dies. Then `doubt` says how to continue. `READ`: the target itself
 tells, by `done`. `REPEAT`: a second delivery does no harm within minutes. `NEVER`: nothing tells, so the outcome is Unknown and the
 call is not made again. What others can undo is repeated only within minutes, unless the target tells of it ever after (`lasts`).
 """
@@ -79,7 +79,7 @@ class Verb:
     Attributes:
         doubt: what to do about a call without an answer.
         lasts: of `READ`: whether the target tells however long ago it was, and whatever others have done since.
-        any_version: whether a task that has changed is looked at again, and the call made if it is the same one still.
+        any_version: whether a task that has changed is checked again, and the call made if it is the same one still.
         done: of `READ`: whether what was `before` and what is now tell that it was done; None if they do not.
         already: codes of refusals that say that there is nothing to do: it was done by the call without an answer, or before.
         only_in_doubt: whether those codes are failures, but tell nothing after a call without an answer: what is there may be as
@@ -88,9 +88,9 @@ class Verb:
         problem: what an answer says went wrong.
         defaults: inputs that are taken from the resource where the spec has none.
         changes: whether it changes anything.
-        looks: whether each target is looked at before the call.
+        looks: whether each target is checked before the call.
         group: whether one call is about all targets of a batch.
-        option: input that says what becomes of running tasks.
+        option: input that says what happens to running tasks.
         busy, back: states of a node on its way and where it is to get; empty if nothing is waited for.
     """
 

@@ -130,7 +130,7 @@ def adopted(remote: Mapping[str, Any] | pool_wire.Pool) -> bool:
 
 
 def marker_of(remote: Marked) -> str | None:
-    """The marker as it stands in a pool, job or schedule, in a task, or in what the mirror keeps of a task; None without one."""
+    """The marker as it is in a pool, job or schedule, in a task, or in what the mirror keeps of a task; None without one."""
     if isinstance(remote, ObservedTask):
         return remote.owner
     if isinstance(remote, pool_wire.Pool):

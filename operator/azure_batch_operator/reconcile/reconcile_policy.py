@@ -116,7 +116,7 @@ def detached(resource: Resource, confirm: Absence | None = None) -> Plan:
 
 
 def halts(resource: Resource, policy: Policy | None) -> bool:
-    """Whether nothing that is under way for the object goes on: tasks that are brought in, wait to be added, or are run again.
+    """Whether nothing that is under way for the object continues: tasks that are brought in, wait to be added, or are run again.
 
     Known before anything is read that may be missing or refused, and before any decision that depends on it.
 
@@ -130,7 +130,7 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
     """A plan without what would change anything in Azure; the status says so, and what would be done.
 
     The condition `Skipped` says so. `Ready` is True only if the resource exists and was reached, else it is left out, which kstatus
-    takes for current (docs/gitops.md): a tool that waits for the operator goes on, and one that waits for `Ready` is told no lie.
+    takes for current (docs/gitops.md): a tool that waits for the operator continues, and one that waits for `Ready` is told no lie.
     What has ended or stalled says so as before.
     """
     if resource.deleting:
@@ -257,7 +257,7 @@ def claim(
     now: float,
     others: Others = NO_OTHERS,
 ) -> Plan | None:
-    """Who may go on with what exists under the object's id, and whether anybody may.
+    """Who may continue with what exists under the object's id, and whether anybody may.
 
     Args:
         kind: what it is in Azure Batch.

@@ -96,7 +96,7 @@ def release_at_once(resource: Resource) -> Plan | None:
 
 
 def ever_created(resource: Resource) -> bool:
-    """Whether a call may have created something for the object: its account stands in the status before the first one."""
+    """Whether a call may have created something for the object: its account is in the status before the first one."""
     return any(resource.status.get(name) for name in ("account", "state", "url"))
 
 

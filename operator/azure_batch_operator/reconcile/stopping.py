@@ -71,7 +71,7 @@ def _terminate_job(resource: Resource, remote: Mapping[str, Any]) -> tuple[Call,
 
 
 def _suspend_job(resource: Resource, remote: Mapping[str, Any]) -> tuple[Call, ...]:
-    """With the note that the operator has stopped it, since otherwise it would not let the job go on later."""
+    """With the note that the operator has stopped it, since otherwise it would not let the job continue later."""
     switch = job_hold.switch(resource.remote_id, resource.spec, remote, "suspend")
     if switch is None:
         return ()

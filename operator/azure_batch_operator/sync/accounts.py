@@ -114,7 +114,7 @@ class Setup:
 
     Attributes:
         hosts: where credentials may be sent.
-        permit: asked before each call; raises where this replica may not act any more.
+        permit: asked before each call; raises where this replica may no longer act.
         api: for files that operations keep.
     """
 
@@ -173,7 +173,7 @@ class Session:
         self._traffic = Traffic(asyncio.get_running_loop().time)
 
     async def sign_in_as(self, credential: Credential, auth: Auth) -> None:
-        """Take up a rotated credential; calls that are under way go on."""
+        """Take up a rotated credential; calls that are under way continue."""
         self._auth = auth
         await self.client.use(credential)
         self.poller.request_poll()
@@ -278,7 +278,7 @@ class Accounts:
         self._group = OpenGroup()
 
     async def run(self) -> None:
-        """Hold the sessions until cancelled. One that ends by a fault is shown, and restarted; the others go on."""
+        """Hold the sessions until cancelled. One that ends by a fault is shown, and restarted; the others continue."""
         await self._group.run()
 
     def session(self, key: Key) -> Session | None:

@@ -27,7 +27,7 @@ class Refusal:
         error: the last refusal.
         patience: how long its kind waits; another kind of refusal is counted from the start.
         count: how many of that kind.
-        until: time of the loop before which it is not tried again.
+        until: time of the loop before which it is not retried.
         contents: digests of what was refused.
     """
 
@@ -58,7 +58,7 @@ class Backoff:
     def held(
         self, owner: Hashable, action: Hashable, intent: Hashable, content: str = ""
     ) -> tuple[float, BatchError] | None:
-        """Seconds until the action may be tried again, and why; None if it may be tried now."""
+        """Seconds until the action may be retried, and why; None if it may be tried now."""
         refusal = self._refusals.get(owner, {}).get(action)
         if refusal is None or refusal.intent != intent:
             return None

@@ -61,7 +61,7 @@ RECONCILES = Counter("azurebatch_reconcile_total", "Passes over objects", ["kind
 RECONCILE_SECONDS = Histogram("azurebatch_reconcile_duration_seconds", "Duration of passes over objects", ["kind"])
 
 _GONE_RETRIED_AFTER = 30.0
-"""Seconds after which what is left to do for an object that is gone is tried again."""
+"""Seconds after which what is left to do for an object that is gone is retried."""
 _SHOWN_FROM = 8.0
 """Seconds: the wait after a failed pass from which on its object says why; what passes by itself is over before."""
 
@@ -196,7 +196,7 @@ class Controller:
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and guard.is_ending():
                 raise
-            # A fault of ours must not stop the other objects; it is loud, counted, shown, and tried again.
+            # A fault of ours must not stop the other objects; it is loud, counted, shown, and retried.
             result = "bug"
             guard.report("reconcile", key, error)
             self._failed(key, error)

@@ -142,7 +142,7 @@ class Decider:
             The object as far as it could be read, and why not all of it: it can be stopped all the same.
 
         Raises:
-            KubeError, BatchError: if the API server or the service is out of reach, and nothing is to be stopped.
+            KubeError, BatchError: if the API server or the service is unreachable, and nothing is to be stopped.
         """
         if resource.key.kind is Kind.JOB and managed_elsewhere(resource) and not resource.deleting:
             # Another controller reads it, and writes its status.

@@ -71,7 +71,7 @@ RECONCILE = "reconcile"
 
 
 class CallRefusedError(Exception):
-    """A call of a plan was refused; the object shows it, and the call is tried again when its wait is over."""
+    """A call of a plan was refused; the object shows it, and the call is retried when its wait is over."""
 
 
 class EffectRefusedError(Exception):
@@ -101,7 +101,7 @@ class Told:
     """Where an executor reports.
 
     Attributes:
-        gone: the object was let go and does not exist any more.
+        gone: the object was let go and no longer exists.
         learned: the object as the API server has answered a write.
         secrets: values that no text about objects of a namespace may show.
     """
@@ -168,7 +168,7 @@ class Executor:
 
         Raises:
             EffectRefusedError: if the API server refused an effect; the object's status says so.
-            KubeError: if the API server is out of reach.
+            KubeError: if the API server is unreachable.
             CallRefusedError: if a call was refused; the object's status says so, and the call waits.
             BatchError: if the service does not say whether what the plan relies on is so.
         """
@@ -220,7 +220,7 @@ class Executor:
             case Halt():
                 halt(work.resource, session)
             case Confirm():
-                # What was found otherwise is looked at again, and what comes of that queues the object.
+                # What was found otherwise is checked again, and what comes of that queues the object.
                 return await self._is_confirmed(session, work.resource, effect)
             case Submit(body, job):
                 session.submitter.add(key, job, body, ownership.marker(self._cluster, work.resource))
@@ -372,7 +372,7 @@ class Executor:
         said = failed(resource, problem, self._now(), _not_done(resource, plan))
         self.tell(resource, said)
         if said.status is not None:
-            # What waits for a person is a line of its own, at WARNING; the line above says only when the call is tried again.
+            # What waits for a person is a line of its own, at WARNING; the line above says only when the call is retried.
             self._transitions.log(resource, said.status, request_id=error.request_id)
             self._writer.write(resource, said.status)
         elif problem.of_account and not self.backoff.is_repeated(resource.key, call.action, intent_of(resource)):

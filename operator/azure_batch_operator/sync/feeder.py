@@ -113,7 +113,7 @@ class Feeder:
         return job.state if job is not None and job.incarnation == incarnation else None
 
     def retry_in(self, incarnation: Incarnation, fingerprint: str) -> float | None:
-        """Seconds until refused tasks are tried again."""
+        """Seconds until refused tasks are retried."""
         held = self._backoff.held(incarnation.key, _FEED, (incarnation, fingerprint))
         return held[0] if held else None
 

@@ -74,7 +74,7 @@ class Hidden:
         """The plan with a status that shows no value of a Secret.
 
         Raises:
-            KubeError: if the API server is out of reach.
+            KubeError: if the API server is unreachable.
         """
         if plan.status is None or not _has_tail(plan.status):
             return plan

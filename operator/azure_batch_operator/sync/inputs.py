@@ -100,7 +100,7 @@ class Inputs:
         """Read the prices that a pool names; that there are none keeps nothing from going on.
 
         Raises:
-            KubeError: if the API server is out of reach.
+            KubeError: if the API server is unreachable.
         """
         reference = resource.spec.get("pricesFrom")
         if resource.key.kind is not Kind.POOL or not reference or resource.deleting:
@@ -120,7 +120,7 @@ class Inputs:
         A missing one keeps what was known, and is noted.
 
         Raises:
-            KubeError: if the API server is out of reach.
+            KubeError: if the API server is unreachable.
         """
         model = _FOLLOWED.get(resource.key.kind)
         if (
@@ -167,7 +167,7 @@ class Inputs:
         """The plan with a status that shows no value of a Secret: the last step of every decision, whatever way it came about.
 
         Raises:
-            KubeError: if the API server is out of reach.
+            KubeError: if the API server is unreachable.
         """
         return await self._hidden.cut(resource, plan)
 
@@ -176,7 +176,7 @@ class Inputs:
 
         Raises:
             ResolutionError: if a value is missing or cannot serve; the text names the field and the remedy.
-            KubeError: if the API server is out of reach.
+            KubeError: if the API server is unreachable.
         """
         taken = self.tasks.sourced.get(resource.key)
         # Nor is a job created again for tasks that are only counted.

@@ -1,7 +1,7 @@
 """What may have been created for an object: creates with an unknown outcome, and objects without any create.
 
 An attempt without an answer may be held up on its way. A repetition of it may succeed, what that made may be deleted, and the
-first attempt may land only then. So an object is kept until its attempts have landed or cannot land any more, and what they name
+first attempt may land only then. So an object is kept until its attempts have landed or can no longer land, and what they name
 is looked for again. `tests/quick/test_late.py` runs this for each kind of create.
 
 The finalizer of a BatchTask tells that it may have been sent, since a task that waits has no status. Where the API server adds the

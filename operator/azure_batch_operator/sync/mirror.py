@@ -338,11 +338,11 @@ class Mirror:
         self.notes[pool_id] = PoolNotes(start_task=self.notes[pool_id].start_task)
 
     def forget_pool(self, pool_id: str) -> None:
-        """Nobody is interested in this pool any more."""
+        """Nobody is interested in this pool any longer."""
         self.notes.pop(pool_id.lower(), None)
 
     def forget_schedule(self, schedule_id: str) -> None:
-        """Nobody is interested in this schedule any more."""
+        """Nobody is interested in this schedule any longer."""
         self.schedule_digests.pop(schedule_id.lower(), None)
 
     def reads_on(self, job_id: str) -> bool:
@@ -351,7 +351,7 @@ class Mirror:
         return results is not None and results.tries_left
 
     def forget_job(self, job_id: str) -> None:
-        """Nobody is interested in the tasks of this job any more."""
+        """Nobody is interested in the tasks of this job any longer."""
         self.results.pop(job_id.lower(), None)
         self.tasks.pop(job_id.lower(), None)
 

@@ -2,7 +2,7 @@
 
 Polls follow each other quickly while something moves and slow down while nothing does. Account-wide lists come first: they alone,
 and what `judges_account` names, say whether the account can be used. What is asked for single jobs, pools and schedules are steps;
-one that fails is tried again by itself, beside the polls, so that it holds up nobody else.
+one that fails is retried by itself, beside the polls, so that it holds up nobody else.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Pace:
         """Nothing has changed.
 
         Args:
-            expecting: tasks are not over: what has been quiet for long is looked at less often, but not much too late.
+            expecting: tasks are not over: what has been quiet for long is checked less often, but not much too late.
             running: some of them run, so they may end at any time.
             urgent: a write of ours waits to be seen.
             failing: the account did not answer. It is asked less and less, since each poll repeats its calls as well, but often
@@ -238,7 +238,7 @@ class Poller:
         parts: list[Callable[[News], Awaitable[None]]] = []
         jobs = interest.jobs or interest.tasks or interest.jobs_of_tasks
         if interest.pools or jobs or interest.schedules:
-            # Jobs that wait say what for, and whose a pool is decides what may run on it, so pools are looked at, too.
+            # Jobs that wait say what for, and whose a pool is decides what may run on it, so pools are checked, too.
             parts.append(self._pools.poll)
         if jobs or interest.jobs_of_pools or interest.schedules:
             parts.append(self._jobs.poll)
@@ -375,7 +375,7 @@ class Poller:
 
 
 def _internal(failure: Exception) -> BatchError:
-    """Whatever the service sends must not end the session: it is this account's failure, and tried again with the next poll."""
+    """Whatever the service sends must not end the session: it is this account's failure, and retried with the next poll."""
     logger.error("A poll could not process a response of Azure Batch", exc_info=failure)
     return MalformedAnswerError(
         f"a response of Azure Batch could not be processed ({type(failure).__name__}); see the operator's log"

@@ -1,8 +1,8 @@
 """The work queue, with the semantics of controller-runtime in asyncio.
 
-A key stands in the queue once however often it is added, is never worked on twice in parallel, and comes back when it was added
+A key is in the queue once however often it is added, is never worked on twice in parallel, and comes back when it was added
 while being worked on. Users' changes overtake the refresh of a restart, but a flood of them does not starve it. When something
-refused may be tried again is kept in `sync.backoff`.
+refused may be retried is kept in `sync.backoff`.
 """
 
 from __future__ import annotations

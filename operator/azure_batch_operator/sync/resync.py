@@ -3,7 +3,7 @@
 Kopf has no such thing: a DELETED that was lost with a connection would never come again, and neither would a wake-up that was lost.
 So every object is queued once per comparison; one that is as it should be costs a decision and no request.
 
-A cluster whose data were restored goes on from an older resourceVersion, and its watch shows what looks like old news. A list that
+A cluster that was restored continues from an older resourceVersion, so its watch shows events that look old. A list that
 began later shows what is true.
 """
 

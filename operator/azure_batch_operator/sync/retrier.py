@@ -126,7 +126,7 @@ class Retrier:
         self._backoff.forget(key)
 
     def stop(self, key: Key) -> None:
-        """Reactivate no more for now: `retry` goes on with what is left."""
+        """Reactivate no more for now: `retry` continues with what is left."""
         if (request := self._requests.get(key)) is not None:
             request.stopped = True
 

@@ -145,7 +145,7 @@ class Retries:
 
         Raises:
             ResolutionError: if the tasks cannot run again; the text names the field and the remedy.
-            KubeError: if the API server is out of reach.
+            KubeError: if the API server is unreachable.
             BatchError: if the tasks could not be listed.
         """
         if job.deleting or has_ended(job) or not retry.has_begun(job):
@@ -198,7 +198,7 @@ class Retries:
     async def _look(
         self, job: Resource, former: Resource, account: Key, spec: Mapping[str, Any], decided: object
     ) -> Streamed:
-        """The tasks to run again, from a list that goes on after this pass if it takes long: all accounts share the workers."""
+        """The tasks to run again, from a list that continues after this pass if it takes long: all accounts share the workers."""
         look = self._looks.get(job.key)
         is_new = look is None or look.decided != decided
         if look is None or is_new:

@@ -203,7 +203,7 @@ class Submitter:
         (self._settled if any(news) else self._told_waiting)(keys)
 
     def _learn(self, job_id: str, item: _Item, error: BatchError | None) -> bool:
-        """Note what became of a task; whether it may be in the job now, or was refused for the first time."""
+        """Note what happened to a task; whether it may be in the job now, or was refused for the first time."""
         if error is None:
             self._backoff.succeeded(item.key, _ADD)
             self._added(job_id, str(item.body["id"]), item.owner)
@@ -212,7 +212,7 @@ class Submitter:
         if isinstance(error, AlreadyExistsError):
             self._added(job_id, str(item.body["id"]), None)
             if overtaken(error, twice=twice):
-                # The next list shows whose it is. One that goes on lacking it must not make this a circle.
+                # The next list shows whose it is. A list that still lacks it must not cause a loop.
                 self._backoff.overtaken(item.key, _ADD, _INTENT, error)
                 return True
         if unanswered(error):

@@ -82,7 +82,7 @@ class TaskSources:
 
         Raises:
             ResolutionError: if a ConfigMap is missing or does not hold tasks; the text names the field and the remedy.
-            KubeError: if the API server is out of reach.
+            KubeError: if the API server is unreachable.
         """
         key, needed = job.key, sources.needed(job.spec)
         if not needed or job.deleting:
@@ -105,7 +105,7 @@ class TaskSources:
 
         Raises:
             ResolutionError: as for `with_tasks`.
-            KubeError: if the API server is out of reach.
+            KubeError: if the API server is unreachable.
         """
         needed = sources.needed(job.spec)
         if not needed:
@@ -115,7 +115,7 @@ class TaskSources:
 
     @asynccontextmanager
     async def _fresh(self, key: Key) -> AsyncIterator[None]:
-        """What is read now is new, unless it changes meanwhile or the API server is out of reach."""
+        """What is read now is new, unless it changes meanwhile or the API server is unreachable."""
         self._stale.discard(key)
         try:
             yield

@@ -15,7 +15,7 @@ async def read_texts(
 
     Raises:
         ResolutionError: if one is missing; the text names the field and the remedy.
-        KubeError: if the API server is out of reach.
+        KubeError: if the API server is unreachable.
     """
     texts: dict[Source, str] = {}
     for reference in needed:

@@ -1,6 +1,6 @@
 """Logs each transition of an object: a change of its phase or of the reason of `Ready`.
 
-The line stands in the pass that decides it, so it has the `object` and `reconcile_id` of the pass. The status is written later, and
+The line is in the pass that decides it, so it has the `object` and `reconcile_id` of the pass. The status is written later, and
 the next pass may come before that: it must not say the same again. Of thousands of BatchTasks of a job that fail for one reason,
 the first few are told, and then their number.
 """
@@ -64,7 +64,7 @@ class Transitions:
         self._few = Few()
 
     def log(self, resource: Resource, status: Mapping[str, Any], *, request_id: str | None = None) -> None:
-        """Log how an object stands from now on, unless that stands in its status or was said already.
+        """Log how an object stands from now on, unless that is in its status or was said already.
 
         Args:
             request_id: of the call that it comes from.

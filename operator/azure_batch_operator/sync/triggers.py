@@ -125,7 +125,7 @@ class Triggers:
             self._wake.wake(Trigger.POOL_CLOSED, key, known)
 
     def on_status_written(self, resource: Resource) -> None:
-        """A status was written: a schedule wants to know what becomes of its jobs, a task of those that it depends on."""
+        """A status was written: a schedule wants to know what happens to its jobs, a task of those that it depends on."""
         before = self._store.get(resource.key)
         self.learned(resource)
         if before is None:
@@ -151,7 +151,7 @@ class Triggers:
 
 
 def _for_schedule(job: Resource) -> tuple[object, Hindrance | None]:
-    """What a schedule tells of one of its runs while that goes on."""
+    """What a schedule tells of one of its runs while that continues."""
     return job.status.get("phase"), hindrance(job)
 
 

@@ -130,7 +130,7 @@ class Wake:
         self._store, self._queue, self._finders = store, queue, finders or {}
 
     def changed(self, keys: Iterable[Key], *, moved: bool = False) -> None:
-        """The remote side of these objects looks different; if it `moved`, what lives in it is looked at as well."""
+        """The remote side of these objects looks different; if it `moved`, what lives in it is checked as well."""
         for key in keys:
             self.wake(Trigger.REMOTE_MOVED if moved else Trigger.REMOTE_CHANGED, key)
 

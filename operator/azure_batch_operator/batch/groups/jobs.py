@@ -75,7 +75,7 @@ class Jobs(Group):
         return await self._caller.receipt("Jobs_DeleteJob", {"jobId": job_id}, options, query={"force": force})
 
     async def disable(self, job_id: str, body: JsonBody, **options: Unpack[AllConditions]) -> Receipt:
-        """Begin to disable a job; `disableTasks` says what becomes of its running tasks."""
+        """Begin to disable a job; `disableTasks` says what happens to its running tasks."""
         return await self._caller.receipt("Jobs_DisableJob", {"jobId": job_id}, options, body=body)
 
     async def enable(self, job_id: str, **options: Unpack[AllConditions]) -> Receipt:

@@ -47,13 +47,13 @@ class Nodes(Group):
     async def reboot(
         self, pool_id: str, node_id: str, body: JsonBody | None = None, **options: Unpack[CallOptions]
     ) -> Receipt:
-        """Begin to restart a node; `nodeRebootOption` says what becomes of its tasks (default: requeue)."""
+        """Begin to restart a node; `nodeRebootOption` says what happens to its tasks (default: requeue)."""
         return await self._caller.receipt("Nodes_RebootNode", _node(pool_id, node_id), options, body=body)
 
     async def reimage(
         self, pool_id: str, node_id: str, body: JsonBody | None = None, **options: Unpack[CallOptions]
     ) -> Receipt:
-        """Begin to install a node again; `nodeReimageOption` says what becomes of its tasks (default: requeue)."""
+        """Begin to install a node again; `nodeReimageOption` says what happens to its tasks (default: requeue)."""
         return await self._caller.receipt("Nodes_ReimageNode", _node(pool_id, node_id), options, body=body)
 
     async def start(self, pool_id: str, node_id: str, **options: Unpack[CallOptions]) -> Receipt:
@@ -63,7 +63,7 @@ class Nodes(Group):
     async def deallocate(
         self, pool_id: str, node_id: str, body: JsonBody | None = None, **options: Unpack[CallOptions]
     ) -> Receipt:
-        """Begin to deallocate a node; `nodeDeallocateOption` says what becomes of its tasks (default: requeue)."""
+        """Begin to deallocate a node; `nodeDeallocateOption` says what happens to its tasks (default: requeue)."""
         return await self._caller.receipt("Nodes_DeallocateNode", _node(pool_id, node_id), options, body=body)
 
     async def enable_scheduling(self, pool_id: str, node_id: str, **options: Unpack[CallOptions]) -> Receipt:

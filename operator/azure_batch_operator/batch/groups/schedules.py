@@ -80,7 +80,7 @@ class JobSchedules(Group):
         )
 
     async def disable(self, job_schedule_id: str, **options: Unpack[AllConditions]) -> Receipt:
-        """Make no more jobs; one that runs goes on."""
+        """Make no more jobs; one that runs continues."""
         return await self._caller.receipt("JobSchedules_DisableJobSchedule", _schedule(job_schedule_id), options)
 
     async def enable(self, job_schedule_id: str, **options: Unpack[AllConditions]) -> Receipt:

@@ -110,7 +110,7 @@ class NodeCommunicationMode(WireEnum):
 
 
 class NodeDeallocateOption(WireEnum):
-    """What becomes of a node's tasks when it is deallocated."""
+    """What happens to a node's tasks when it is deallocated."""
 
     REQUEUE = "requeue"
     TERMINATE = "terminate"
@@ -119,7 +119,7 @@ class NodeDeallocateOption(WireEnum):
 
 
 class NodeDeallocationOption(WireEnum):
-    """What becomes of the tasks on nodes that leave a pool."""
+    """What happens to the tasks on nodes that leave a pool."""
 
     REQUEUE = "requeue"
     TERMINATE = "terminate"
@@ -128,7 +128,7 @@ class NodeDeallocationOption(WireEnum):
 
 
 class NodeDisableSchedulingOption(WireEnum):
-    """What becomes of a node's tasks when scheduling is disabled."""
+    """What happens to a node's tasks when scheduling is disabled."""
 
     REQUEUE = "requeue"
     TERMINATE = "terminate"
@@ -150,7 +150,7 @@ class NodePlacementPolicyType(WireEnum):
 
 
 class NodeRebootOption(WireEnum):
-    """What becomes of a node's tasks when it restarts."""
+    """What happens to a node's tasks when it restarts."""
 
     REQUEUE = "requeue"
     TERMINATE = "terminate"
@@ -159,7 +159,7 @@ class NodeRebootOption(WireEnum):
 
 
 class NodeReimageOption(WireEnum):
-    """What becomes of a node's tasks when it is installed again."""
+    """What happens to a node's tasks when it is installed again."""
 
     REQUEUE = "requeue"
     TERMINATE = "terminate"
@@ -225,7 +225,7 @@ class SubtaskState(WireEnum):
 
 
 class TaskAddStatus(WireEnum):
-    """What became of one task of a collection."""
+    """What happened to one task of a collection."""
 
     SUCCESS = "success"
     CLIENT_ERROR = "clienterror"
@@ -295,7 +295,7 @@ class DiffDiskPlacement(WireEnum):
 
 
 class DisableJobOption(WireEnum):
-    """What becomes of running tasks when a job is disabled."""
+    """What happens to running tasks when a job is disabled."""
 
     REQUEUE = "requeue"
     TERMINATE = "terminate"

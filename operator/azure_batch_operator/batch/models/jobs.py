@@ -213,7 +213,7 @@ class JobUpdate(Model):
 
 
 class JobDisable(Model):
-    """What becomes of running tasks."""
+    """What happens to running tasks."""
 
     disable_tasks: Open[DisableJobOption]
 

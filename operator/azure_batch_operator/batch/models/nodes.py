@@ -121,25 +121,25 @@ class Node(Model):
 
 
 class NodeReboot(Model):
-    """What becomes of a node's tasks."""
+    """What happens to a node's tasks."""
 
     node_reboot_option: Open[NodeRebootOption] | None = None
 
 
 class NodeReimage(Model):
-    """What becomes of a node's tasks."""
+    """What happens to a node's tasks."""
 
     node_reimage_option: Open[NodeReimageOption] | None = None
 
 
 class NodeDeallocate(Model):
-    """What becomes of a node's tasks."""
+    """What happens to a node's tasks."""
 
     node_deallocate_option: Open[NodeDeallocateOption] | None = None
 
 
 class NodeDisableScheduling(Model):
-    """What becomes of a node's tasks."""
+    """What happens to a node's tasks."""
 
     node_disable_scheduling_option: Open[NodeDisableSchedulingOption] | None = None
 

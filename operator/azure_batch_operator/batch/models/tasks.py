@@ -241,7 +241,7 @@ class Error(Model):
 
 
 class TaskAddResult(Model):
-    """What became of one task of a collection."""
+    """What happened to one task of a collection."""
 
     status: Open[TaskAddStatus] | None = None
     task_id: str | None = None
@@ -252,6 +252,6 @@ class TaskAddResult(Model):
 
 
 class TaskAddCollectionResult(Model):
-    """What became of each task of a collection."""
+    """What happened to each task of a collection."""
 
     value: list[TaskAddResult] | None = None

@@ -193,7 +193,7 @@ def _status(
 
 
 def pauses_shown(resource: Resource) -> int:
-    """How often the account was throttled, by its status: the count goes on from there after a restart."""
+    """How often the account was throttled, by its status: the count continues from there after a restart."""
     return int((resource.status.get("throttling") or {}).get("times") or 0)
 
 

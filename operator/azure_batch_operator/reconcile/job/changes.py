@@ -43,7 +43,7 @@ _NO_CONSTRAINTS: Mapping[str, Any] = {"maxWallClockTime": normal.UNLIMITED, "max
 
 
 def fingerprint(spec: Mapping[str, Any]) -> str:
-    """A short text that differs when what the tasks are made from does, or what becomes of those that differ.
+    """A short text that differs when what the tasks are made from does, or what happens to those that differ.
 
     ConfigMaps count by name; for what they hold see `with_contents`.
     """

@@ -36,7 +36,7 @@ def converge(job: LiveJob) -> Plan:
     calls = [call for call in calls if call not in stays]
     plan = _shown(job, calls)
     if _is_stopping(job.resource):
-        # Nor do failed tasks run again before the job goes on: what must be stored first could keep it from being stopped.
+        # Nor do failed tasks run again before the job continues: what must be stored first could keep it from being stopped.
         return replace(plan, feed=None, tasks_of=None, retry=None, first=None)
     if foreign is not None:
         # What is in the job stays there, and nothing is brought onto the pool, or run on it again, any more.
@@ -216,7 +216,7 @@ def _ending(job: LiveJob) -> job_end.Ending | None:
     if job.state != "active":
         return None
     tasks = job.tasks
-    # A job that is open for more BatchTasks goes on: the failed one may run again, or another one take its place.
+    # A job that is open for more BatchTasks continues: the failed one may run again, or another one take its place.
     over = job.is_stuck and (not tasks.others_blocked or job_status.terminates(job.spec, job.remote))
     nowhere = suspension.requeue_limit_exceeded(job.spec, job.remote, tasks)
     total = job_status.total_of(job.resource, tasks)

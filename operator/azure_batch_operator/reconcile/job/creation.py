@@ -99,7 +99,7 @@ def create(scope: JobScope) -> Plan:
     if (stalled := wrong_tasks(resource, None, now)) is not None:
         return stalled
     if pool.no_fallback and (left := grace_left(resource, now)) > 0:
-        # It may follow in the same `apply`; the job goes on without it, so nothing but the Event tells of a typing error.
+        # It may follow in the same `apply`; the job continues without it, so nothing but the Event tells of a typing error.
         return Plan(requeue_after=left)
     verdict = Verdict("Creating", "Creating", "the job is being created", ready=False, trend="Reconciling")
     call = Call("create_job", Table.JOBS, resource.remote_id, body=_body(resource, pool.id, scope))

@@ -113,7 +113,7 @@ def pending_deadline(resource: Resource, now: float) -> float | None:
 def early(
     resource: Resource, total: int, tasks: TasksView, *, blocked: bool, requeues: bool, now: float
 ) -> Ending | None:
-    """Why a job that is active must be ended now; None if it goes on.
+    """Why a job that is active must be ended now; None if it continues.
 
     Args:
         blocked: whether all that is left depends on failed tasks.

@@ -123,7 +123,7 @@ def blocked(
 def _never_run(spec: Mapping[str, Any], failed: Sequence[FailedTask]) -> int:
     """How many tasks of the spec depend, directly or not, on a failed task that blocks its dependents.
 
-    Each dependency is looked at once: this runs in the event loop, and a ConfigMap may hold chains of thousands of tasks
+    Each dependency is checked once: this runs in the event loop, and a ConfigMap may hold chains of thousands of tasks
     (test_failures.py, `test_long_chains_are_walked_once`).
     """
     tasks = spec.get("tasks") or ()

@@ -45,7 +45,7 @@ def fill(template: Any, values: Sequence[object], names: Sequence[str] = ()) -> 
 
 
 def escaped(text: str) -> str:
-    """A text that `fill` makes the given one of, whatever stands in it: a value that is put into a template is none itself."""
+    """A text that `fill` makes the given one of, whatever is in it: a value that is put into a template is none itself."""
     return text.replace("{", "{{").replace("}", "}}")
 
 

@@ -98,7 +98,7 @@ def with_settings(job: Resource) -> Mapping[str, Any]:
 
 
 def stand_ins(number: int) -> dict[str, Any]:
-    """Members of the spec that only count tasks, which are not known any more."""
+    """Members of the spec that only count tasks, which are no longer known."""
     return {"tasks": counted(number), "tasksFrom": []}
 
 

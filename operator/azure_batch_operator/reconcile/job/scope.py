@@ -30,12 +30,12 @@ class TasksView:
         submitted: how many of the job's own tasks are known to be in Azure Batch.
         complete: whether all of them are, by this process's own doing.
         refused: why bringing them in does not go on.
-        retry_in: seconds until that is tried again.
+        retry_in: seconds until that is retried.
         others_pending: whether BatchTasks of this job wait to be added, or more of them may come from the same `apply`.
         others_in: how many BatchTasks have run in this incarnation of the job; counted once it has ended.
         others_blocked: how many BatchTasks of this job wait forever, since they depend on failed ones.
         fingerprint: of the sources of the tasks as the user wrote them.
-        unread: reason and message why the ConfigMaps of the tasks cannot be read any more; None if they can.
+        unread: reason and message why the ConfigMaps of the tasks can no longer be read; None if they can.
         different: tasks that differ from the spec and were left so, at most five: id, and in which members.
         different_count: how many of them there are.
         retries, requeues: sums over the tasks; None before they were counted.

@@ -245,7 +245,7 @@ def _node_failure(failure: Mapping[str, Any]) -> dict[str, Any]:
 def _speed(
     before: Mapping[str, Any], state: Any, tasks: TasksView, counts: Mapping[str, int] | None, now: float
 ) -> dict[str, Any]:
-    """Speed and expected end of a job that goes on; after a restart those of the status stand until something has ended again.
+    """Speed and expected end of a job that continues; after a restart those of the status stand until something has ended again.
 
     An end that is past was wrong: none is shown before the next task has ended.
     """

@@ -77,7 +77,7 @@ def why(spec: Mapping[str, Any], pool: TargetPoolView, moves_to: str | None) -> 
 def notes(spec: Mapping[str, Any], remote: Mapping[str, Any], reason: Why | None) -> dict[str, str | None]:
     """What the metadata must say of it, for `job_changes.changes`."""
     if reason in ("pool", "flee") and note(remote, HELD_METADATA) is None and remote.get("state") in _STANDS:
-        # Somebody else has stopped it: it moves as it stands, and nobody but them lets it go on.
+        # Somebody else has stopped it: it moves as it stands, and nobody but them lets it continue.
         return {}
     if reason is not None and note(remote, HELD_METADATA) is None and _how(spec, reason) == "requeue":
         return {HELD_METADATA: reason, HOLDS_METADATA: str(_holds(remote) + 1)}
@@ -88,12 +88,12 @@ def notes(spec: Mapping[str, Any], remote: Mapping[str, Any], reason: Why | None
 
 
 def _how(spec: Mapping[str, Any], reason: Why) -> str:
-    """What becomes of running tasks."""
+    """What happens to running tasks."""
     return str(spec.get("suspendPolicy", "requeue")).lower() if reason == "suspend" else "requeue"
 
 
 def switch(id: str, spec: Mapping[str, Any], remote: Mapping[str, Any], reason: Why | None) -> Call | None:
-    """The call that stops the job or lets it go on; to be made after the PATCH."""
+    """The call that stops the job or lets it continue; to be made after the PATCH."""
     state = remote.get("state")
     if reason is not None and state == "active":
         body = {"disableTasks": _how(spec, reason)}

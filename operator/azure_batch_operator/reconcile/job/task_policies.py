@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Policies:
-    """What becomes of tasks in Azure Batch that the spec no longer stands for (`prune`) or that differ from it (`replace`).
+    """What happens to tasks in Azure Batch that the spec no longer stands for (`prune`) or that differ from it (`replace`).
 
     A task that has more than the spec mentions differs only while it is compared to the letter (`exact`).
     """

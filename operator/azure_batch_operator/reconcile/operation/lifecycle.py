@@ -1,6 +1,6 @@
 """BatchOperation: one call, or one call for each of many targets, made once and recorded (docs/decisions/0032-operations.md).
 
-All that must survive a restart stands in the status: the targets, fixed before the first call, and which of them were `Attempted`,
+All that must survive a restart is in the status: the targets, fixed before the first call, and which of them were `Attempted`,
 written before the calls are made. So one write says how the last batch has ended and which one begins. What this process has seen
 and done beyond that is `Progress`, which `sync.operations` keeps.
 """
@@ -116,7 +116,7 @@ def plan(resource: Resource, account: AccountView, view: View, now: float) -> Pl
 
 
 def _ending(resource: Resource, view: View) -> _Ending | None:
-    """Why the operation ends, whatever else it waits for; None if it goes on."""
+    """Why the operation ends, whatever else it waits for; None if it continues."""
     if pending_request(resource, TERMINATE):
         return TERMINATED, f"{TERMINATE} ended it"
     if (stored := resource.status.get("ending")) is not None:
@@ -169,7 +169,7 @@ def _slow(resource: Resource, progress: Progress, now: float) -> Plan:
 
 
 def _refused(resource: Resource, request: Request, refused: tuple[str, str], now: float) -> Plan:
-    """The resource may not be touched: whoever owns it may change, so it is looked at again, ever less often."""
+    """The resource may not be touched: whoever owns it may change, so it is checked again, ever less often."""
     reason, message = refused
     if reason == NOT_OURS:
         return replace(waiting(resource, reason, message, now), operate=Operate(request, choose=True))

@@ -215,7 +215,7 @@ def _boot(node: Node) -> dict[str, str]:
 
 
 def _due(cases: Sequence[_Case], log: Sequence[Mapping[str, Any]], now: float) -> tuple[list[_Case], float | None]:
-    """The cases that are not put off by a refusal, and the seconds until the first of the others is tried again."""
+    """The cases that are not put off by a refusal, and the seconds until the first of the others is retried."""
     due, waits = [], []
     for case in cases:
         refusals = [each for each in log if each.get("refusal") and _same(each, case.entry)]

@@ -20,7 +20,7 @@ ENABLE_PAUSE = 30.0
 ASK_AGAIN = 900.0
 """Seconds after which a resize that fell short is asked for again."""
 TRY_AGAIN = 900.0
-"""Seconds after which a formula that failed is tried again."""
+"""Seconds after which a formula that failed is retried."""
 REMOVE_AGAIN, MAX_REMOVE_AGAIN = 300.0, 3600.0
 """Seconds after which a resize that left nodes behind is asked for again: first, and at most."""
 STOP_PAUSE = 600.0
@@ -127,7 +127,7 @@ def _tried(id: str, size: Formula, view: PoolView, now: float) -> Step | None:
     """A formula that replaces another is tried first: a bad one would take the place of one that works.
 
     On a pool of fixed size the service tries nothing; there a bad formula does no harm, since the pool keeps its size. Some
-    failures pass, such as too few samples, so it is tried again after a while.
+    failures pass, such as too few samples, so it is retried after a while.
     """
     text, run = view.evaluated or ("", AutoScaleRun())
     error = run.error

@@ -149,7 +149,7 @@ def conditions(
         text = "; ".join(f"{error.code}: {error.message}" for error in errors)
         more["ResizeFailed"] = (True, errors[0].code or "ResizeFailed", f"{text} (since {since})")
     elif not pool.is_steady and (known := resource.condition("ResizeFailed")) is not None and was_ready(resource):
-        # The service hides errors while it resizes; this one is being tried again.
+        # The service hides errors while it resizes; this one is being retried.
         more["ResizeFailed"] = (True, known["reason"], known["message"])
     if view.counts is not None and (pool.targeted or pool.present):
         more["NodesHealthy"] = _nodes(view, resource.spec.get("nodeRemediation") or {})

@@ -196,7 +196,7 @@ def _minute(resource: Resource, child: Resource) -> int | None:
 
 @dataclass(frozen=True)
 class _Run:
-    """What becomes of a run that is due.
+    """What happens to a run that is due.
 
     Attributes:
         over: whether it needs no further look.

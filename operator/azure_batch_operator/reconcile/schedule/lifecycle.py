@@ -112,7 +112,7 @@ def _by_cron(scope: ScheduleScope) -> Plan | None:
 
 
 def _read_after_its_end(scope: ScheduleScope) -> Plan | None:
-    """A schedule that has ended is not looked at any more; after a restart its spec counts as read all the same."""
+    """A schedule that has ended is no longer checked; after a restart its spec counts as read all the same."""
     return None if scope.remote is not Absent.UNKNOWN or is_open(scope.resource) else _seen(scope.resource)
 
 
@@ -221,7 +221,7 @@ def _converge(scope: ScheduleScope, remote: Mapping[str, Any]) -> Plan:
             calls.append(_switch("enable_schedule", resource, remote))
     unread = {} if state in _ENDED else schedule_changes.unread(resource.spec, pool.id, remote, values)
     verdict = pool_values.told(_verdict(resource, remote, bool(calls)), unread)
-    # Without its pool nothing of a changed spec is applied: the schedule goes on as it was.
+    # Without its pool nothing of a changed spec is applied: the schedule continues as it was.
     verdict = applied.told(verdict, {} if state in _ENDED else job_hold.cannot_move(pool))
     look = MISSING_LOOKED_AT_EVERY if unread else VALUES_LOOKED_AT_EVERY if values.taken else None
     plan = Plan(

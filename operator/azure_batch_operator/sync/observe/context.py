@@ -76,7 +76,7 @@ class Subscription:
         tail_lines: last lines of both outputs of its task, whatever the result; None for the usual.
         jobs_of_pools: whether the jobs on its pools are to be listed.
         remembered: what its pool or schedule has.
-        output_shown: whether the output that came after its task's end stands in the plan.
+        output_shown: whether the output that came after its task's end is in the plan.
     """
 
     path: tuple[str, ...] = ()

@@ -133,7 +133,7 @@ def _shown_counts(shown: Mapping[str, Any] | None) -> TaskCounts | None:
 
 
 def fingerprint(context: Context, resource: Resource) -> str:
-    """Of the sources of a job's tasks as they stand in the manifest, and of what its ConfigMaps hold as far as they can be read."""
+    """Of the sources of a job's tasks as they are in the manifest, and of what its ConfigMaps hold as far as they can be read."""
     return _fingerprints(context, resource)[0]
 
 

@@ -2,7 +2,7 @@
 
 A plan orders a batch only when the API server has stored its targets as attempted. A call without an answer is never simply
 repeated: the target is read, and where that says nothing the outcome is Unknown (`reconcile.operation_verbs`). That is also how
-a process goes on with a batch that a former one has begun.
+a process continues with a batch that a former one has begun.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Operations:
         self._backoff.forget(key)
 
     def stop(self, key: Key) -> None:
-        """Make no more calls for now: `obey` goes on with what is left."""
+        """Make no more calls for now: `obey` continues with what is left."""
         if (run := self._runs.get(key)) is not None:
             run.stopped = True
 
@@ -112,7 +112,7 @@ class Operations:
             elif order.attempt:
                 await self._attempts.attempt(key, run, order)
             else:
-                # What was not tried is looked at again, and is another try then.
+                # What was not tried is checked again, and is another try then.
                 run.tries = {}
             if order.following and not run.stopped and run.refused is None:
                 began = asyncio.get_running_loop().time()

@@ -187,7 +187,7 @@ class Attempts:
     async def _call(
         self, key: Key, run: Run, request: Request, inputs: Mapping[str, Any], at: Spot, doubted: bool
     ) -> Result | BatchError | None:
-        """One call: its outcome, or the error that it is to wait for; None if nobody knows what became of it."""
+        """One call: its outcome, or the error that it is to wait for; None if nobody knows what happened to it."""
         verb, lost = request.how, False
 
         def note() -> None:

@@ -22,7 +22,7 @@ _BACK_WITHIN = 1800.0
 
 
 async def resolve(targets: Targets, run: Run, request: Request, left: Mapping[str, Try]) -> None:
-    """Find out what became of calls without an answer, and how far targets on their way are.
+    """Find out what happened to calls without an answer, and how far targets on their way are.
 
     Raises:
         BatchError: the service does not show them.
@@ -52,7 +52,7 @@ async def resolve(targets: Targets, run: Run, request: Request, left: Mapping[st
 async def end(
     targets: Targets, run: Run, request: Request, left: Mapping[str, Try], ending: tuple[str, str]
 ) -> BatchError | None:
-    """One look at those in doubt or on their way; the others are not attempted any more. What stands in the way, if anything.
+    """One look at those in doubt or on their way; the others are no longer attempted. What stands in the way, if anything.
 
     It comes to an end also where Azure Batch does not show the targets: the outcome is Unknown when the time is over in which
     a call can take effect, or a node be back.

@@ -101,7 +101,7 @@ class Run:
         TARGETS.labels(verb, result.outcome).inc()
 
     def answered(self, request: Request, target: str, answer: Result | None) -> None:
-        """Take in what became of a call; None if nobody knows."""
+        """Take in what happened to a call; None if nobody knows."""
         now, attempt = asyncio.get_running_loop().time(), self.tries[target]
         if answer is None:
             attempt.doubt = now + LANDING_SECONDS

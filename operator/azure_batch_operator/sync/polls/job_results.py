@@ -32,7 +32,7 @@ _FAILED = "executionInfo/result eq 'failure'"
 _NODES_FAILED = "jobPreparationTaskExecutionInfo/result eq 'failure' or jobReleaseTaskExecutionInfo/result eq 'failure'"
 _MAX_FAILED_KEPT = 200
 _MAX_FAILED_LISTED = 2000
-"""Beyond this the service's own count is taken while the job goes on; at its end they are counted."""
+"""Beyond this the service's own count is taken while the job continues; at its end they are counted."""
 _MAX_FAILED_FOLLOWED = 100_000
 """Failed tasks that are kept in brief where tasks depend on others: whether the rest can ever run depends on each of them."""
 _MAX_TAILS = 20
@@ -88,7 +88,7 @@ class JobReader(Poll):
         results.tries_left = ended and bool(left and left[0])
 
     async def _optional(self, watch: Watch, what: str, asking: Awaitable[None]) -> str:
-        """Ask for something that no verdict depends on; after a few failures go on without it, and return why.
+        """Ask for something that no verdict depends on; after a few failures continue without it, and return why.
 
         Raises:
             BatchError: for the first failures, and if the job is gone or the account does not answer.
@@ -155,7 +155,7 @@ class JobReader(Poll):
         def since(filter: str) -> AsyncIterable[Task]:
             return self._client.tasks.list(id, filter=filter, select=members, **options()).of(Task)
 
-        # After a restart it is counted again; the status and the metric go on from what was known.
+        # After a restart it is counted again; the status and the metric continue from what was known.
         before = max(wish.retries, tries.retries), max(wish.requeues, tries.requeues)
         left.append(not await tries.read(since, counts, waiting=wish.tries and not ended, ended=ended))
         results.retries, results.requeues = max(before[0], tries.retries), max(before[1], tries.requeues)

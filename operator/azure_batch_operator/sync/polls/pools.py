@@ -128,7 +128,7 @@ class PoolPoll(Poll):
         return result
 
     def _is_stale(self, pool: Mapping[str, Any], wanted: frozenset[str]) -> bool:
-        """Whether the rest of a pool must be listed again; what becomes of pools that nobody asks for does not matter."""
+        """Whether the rest of a pool must be listed again; what happens to pools that nobody asks for does not matter."""
         id = str(pool["id"]).lower()
         if id not in wanted:
             return False

@@ -79,7 +79,7 @@ class SchedulePoll(Poll):
         for id in interest:
             created = incarnation(schedules.latest(id))
             if created and self._created.get(id, created) != created:
-                # Its numbers begin again, and what its jobs are given stands in its own notes.
+                # Its numbers begin again, and what its jobs are given is in its own notes.
                 self._mirror.schedule_jobs.pop(id, None)
                 self._ended.pop(id, None)
                 self._mirror.forget_schedule(id)

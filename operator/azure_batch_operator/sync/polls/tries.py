@@ -65,7 +65,7 @@ class Tries:
         return counts != self._counts and clock() - self._began >= EVERY
 
     async def read(self, tasks: ListSince, counts: TaskCounts, *, waiting: bool, ended: bool) -> bool:
-        """Take in what has changed since the last list, or go on with a long one.
+        """Take in what has changed since the last list, or continue with a long one.
 
         Args:
             counts: the job's counts as they were before.

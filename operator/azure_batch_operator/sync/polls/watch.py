@@ -1,8 +1,8 @@
 """What is remembered of one job between polls, and when its task counts need a call.
 
 It belongs to one incarnation of the job, its id and its creationTime: a job made again under the same id starts with nothing
-remembered. Counts are asked for when something about the job can have changed; one at rest is looked at ever more seldom.
-How seldom depends on what the lists of the account would show (`motion`).
+remembered. Counts are asked for when something about the job can have changed; a job at rest is checked less and less often.
+How often depends on what the lists of the account would show (`motion`).
 """
 
 from __future__ import annotations
