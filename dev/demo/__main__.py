@@ -1,6 +1,6 @@
 """Runs the demo: control plane, emulator and operator, the samples applied, progress shown, results checked, everything stopped.
 
-Exits 0 only if every expected result is there. With --keep everything goes on running until `make demo-down`.
+Exits 0 only if every expected result is there. With --keep everything continues running until `make demo-down`.
 """
 
 from __future__ import annotations

@@ -198,7 +198,7 @@ def _run_go(program: GoProgram, command: Sequence[str], progress: Progress, take
         text=True,
         errors="replace",
     ) as process:
-        # A thread reads, so that the time shown goes on while the tool is silent, as during linking.
+        # A thread reads, so that the time shown continues while the tool is silent, as during linking.
         reader = threading.Thread(target=read, args=(process,), daemon=True)
         reader.start()
         try:

@@ -35,7 +35,7 @@ def avoided(page: str) -> dict[str, str]:
 
 
 def found(text: str, words: dict[str, str]) -> Iterator[tuple[int, str]]:
-    """Line number and word of each word in a text that is to be avoided; a phrase may go on in the next line."""
+    """Line number and word of each word in a text that is to be avoided; a phrase may continue in the next line."""
     for word in words:
         pattern = r"(?<![\w\"'-])" + r"\s+".join(map(re.escape, word.split())) + r"(?![\w\"'-])"
         for match in re.finditer(pattern, text, re.IGNORECASE):

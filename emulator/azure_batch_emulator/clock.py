@@ -85,7 +85,7 @@ class LoopClock:
         return time.monotonic()
 
     def call_later(self, seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
-        # What follows at once is no matter of service time and goes on during a pause.
+        # What follows at once is no matter of service time and continues during a pause.
         timer = _LoopTimer(self._timers, seconds / self.scale, callback, args, pausable=seconds > 0)
         if self.paused:
             timer.hold()

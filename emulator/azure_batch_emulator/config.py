@@ -41,7 +41,7 @@ class EmulatorConfig:
         work_dir: where node directories and blobs live; a temporary directory, removed at the end, when left out.
         containers: whether tasks with container settings run as plain processes or fail at once.
         seed: makes node ids, fault probabilities and simulated tasks repeatable.
-        state_file: where everything is kept when the emulator stops, to go on with at the next start. Without a
+        state_file: where everything is kept when the emulator stops, to continue with at the next start. Without a
             `work_dir`, node directories and blobs are then kept beside it.
         subscription: id of the subscription that the account is in; subnets of others are then refused.
         any_image: accept Marketplace images that the service does not know.

@@ -199,7 +199,7 @@ def unary(symbol: str, value: Any) -> Any:
 
 
 def show(value: Any) -> str:
-    """A value as it stands in the results of a run: doubles without trailing ``.0``, times in ISO form."""
+    """A value as it is in the results of a run: doubles without trailing ``.0``, times in ISO form."""
     value = plain(value)
     if isinstance(value, float):
         return str(int(value)) if value == int(value) else repr(value)

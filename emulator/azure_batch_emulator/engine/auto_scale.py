@@ -28,7 +28,7 @@ _SYNTAX_ERROR = "The specified auto-scaling formula has a syntax error"
 
 @dataclass(slots=True)
 class _Watch:
-    """What goes on for a pool whose autoscale is on."""
+    """What continues for a pool whose autoscale is on."""
 
     history: History
     sampler: Timer | None = None

@@ -152,7 +152,7 @@ class Node:
 
     @property
     def working(self) -> bool:
-        """Whether tasks of jobs have it, also while they wait for their preparation task; a start task may go on forever."""
+        """Whether tasks of jobs have it, also while they wait for their preparation task; a start task may continue forever."""
         return any(run.kind in TASK_KINDS for run in self.runs.values())
 
 
@@ -362,7 +362,7 @@ class Subtask:
 class JobTaskRecord:
     """What a job's preparation and release tasks did on one node; outlives the node (docs/azure-batch.md#jobs).
 
-    `tries` are those of a preparation task that goes on when its job is enabled again.
+    `tries` are those of a preparation task that continues when its job is enabled again.
     """
 
     job_id: str

@@ -60,7 +60,7 @@ class Events:
         self.node_rebooted: Event[[Node]] = Event()
         self.node_wiped: Event[[Node]] = Event()
         self.node_gone: Event[[Node]] = Event()
-        # A formula has new targets for a pool: dedicated nodes, low-priority nodes, and what becomes of tasks.
+        # A formula has new targets for a pool: dedicated nodes, low-priority nodes, and what happens to tasks.
         self.targets_computed: Event[[Pool, int, int, str]] = Event()
         # The auto pool of a job cannot be made.
         self.auto_pool_refused: Event[[Job, dict[str, Any]]] = Event()

@@ -266,7 +266,7 @@ class _JobTask:
                 if self._job.state == "active" or self._record.waiting_tasks:
                     self.launch()
                 else:
-                    # Nothing starts in a disabled job: it is tried again with the next task.
+                    # Nothing starts in a disabled job: it is retried with the next task.
                     self._complete(outcome)
                     self._record.tries = self._attempt
                 return

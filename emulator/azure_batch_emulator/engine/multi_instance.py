@@ -1,7 +1,7 @@
 """Multi-instance tasks: one task on several nodes at once (docs/azure-batch.md#tasks).
 
 The coordination command runs on every node; when it has succeeded everywhere, the primary runs the task's own command. What a
-coordination command has started goes on, and the subtasks have their nodes, until the primary's command has ended.
+coordination command has started continues, and the subtasks have their nodes, until the primary's command has ended.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ def started(task: Task, node: Node, subtask: int | None, now: int) -> None:
 
 
 def ended(task: Task, node: Node, subtask: int | None, end: dict[str, Any]) -> None:
-    """What became of it, in its node's list."""
+    """What happened to it, in its node's list."""
     for entry in node.recent_tasks:
         if (
             entry["task"] == task.id

@@ -40,7 +40,7 @@ class Runs:
         """Start the command of a run whose slots are reserved.
 
         Args:
-            returned: called when a command that leaves services has succeeded; the run goes on until it is killed.
+            returned: called when a command that leaves services has succeeded; the run continues until it is killed.
         """
         run.name = request.run_id
         observer = _Observer(self, run, owner, returned)

@@ -72,7 +72,7 @@ class Scheduler:
                 self._tasks.fail_launch(task, *problem)
             elif task.spec.get("multiInstanceSettings"):
                 if not self._multi_instance.possible(task, pool):
-                    # It stays active, and stands in nobody's way.
+                    # It stays active, and is in nobody's way.
                     skipped.append(task)
                 elif not self._multi_instance.assign(task, pool, list(free)):
                     skipped.append(task)

@@ -12,7 +12,7 @@ from azure_batch_emulator.executors.base import RunRequest, RunResult
 
 
 class StartTask:
-    """The start task of a node: tried again as often as it may, then the node has failed.
+    """The start task of a node: retried as often as it may, then the node has failed.
 
     Args:
         ended: told of the end of the last try, with what the failure was.

@@ -107,7 +107,7 @@ def exit_failure() -> dict[str, Any]:
 
 
 def should_retry(outcome: Outcome, retries_so_far: int, max_retries: int) -> bool:
-    """Whether a task is tried again: −1 without end, n up to n+1 tries in all."""
+    """Whether a task is retried: −1 without end, n up to n+1 tries in all."""
     return outcome.retryable and (max_retries < 0 or retries_so_far < max_retries)
 
 

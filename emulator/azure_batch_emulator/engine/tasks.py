@@ -1,4 +1,4 @@
-"""Tasks: added, run, tried again, requeued, ended (docs/azure-batch.md#tasks)."""
+"""Tasks: added, run, retried, requeued, ended (docs/azure-batch.md#tasks)."""
 
 from __future__ import annotations
 

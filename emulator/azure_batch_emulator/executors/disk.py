@@ -202,7 +202,7 @@ def inside(root: Path, place: Path) -> Path:
 def _walk(
     entries_of: Callable[[str], list[_Entry]], top: str, after: tuple[int, str], *, recursive: bool
 ) -> Iterator[FileInfo]:
-    """What is below a directory, by depth, then by name. There may be very many: only what is asked for is looked at."""
+    """What is below a directory, by depth, then by name. There may be very many: only what is asked for is checked."""
     depth, last = after
     # The directories of one depth with what the names of their entries begin with, in the order of these names.
     level, slashes = [(top, "")], 0

@@ -50,7 +50,7 @@ class BatchFile:
     def take(self) -> str | None:
         """The next command line with its variables put in; None at the end of the file.
 
-        A line goes on while parentheses are open or it ends with a caret.
+        A line continues while parentheses are open or it ends with a caret.
         """
         while self.next < len(self._lines):
             text = self._lines[self.next]

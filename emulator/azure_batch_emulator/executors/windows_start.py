@@ -39,7 +39,7 @@ class Start(NamedTuple):
 
     Attributes:
         line: the command with its arguments; empty for a window in which nothing runs.
-        waits: the line goes on when the command has ended, with its exit code.
+        waits: the line continues when the command has ended, with its exit code.
         shares: the command writes where ``start`` would; otherwise into a window of its own.
         directory: where it runs, empty for the present directory.
     """

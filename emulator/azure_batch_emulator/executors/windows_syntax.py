@@ -243,7 +243,7 @@ def filled(node: Node, variable: str, value: str) -> Node:
 
 
 def is_open(text: str) -> bool:
-    """Whether a line of a batch file goes on with the next, as parentheses are open."""
+    """Whether a line of a batch file continues with the next, as parentheses are open."""
     try:
         found = [token.text for token in _tokens(text) if token.kind == "operator"]
     except CommandSyntaxError:

@@ -208,7 +208,7 @@ class Property:
     Attributes:
         kind: type of its value.
         required: whether leaving it out is an error.
-        default: value, or raw value to be accepted, that stands in when it is left out.
+        default: value, or raw value to be accepted, that is used when it is left out.
         secret: accepted and forgotten.
         keep_empty: whether an empty list is returned; the service omits most of them.
     """
@@ -232,7 +232,7 @@ class Property:
         self._filled: Any = _MISSING
 
     def filled(self) -> Any:
-        """What stands in for a value left out: one shared object, as accepted values are never changed in place."""
+        """What is used for a value that is left out: one shared object, as accepted values are never changed in place."""
         if self._filled is _MISSING:
             self._filled = self.kind.accept("", {}) if self.default == {} else self.default
         return self._filled

@@ -56,7 +56,7 @@ class Version:
         reimages_machines: whether nodes of virtual machine pools can be reimaged (recorded: not before 2024-07).
         without: operations that this version does not have.
         patchable: by operation, the only properties that a PATCH may have.
-        filled: by property that is an object, what stands in it when it was not set.
+        filled: by property that is an object, what is in it when it was not set.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Conditional headers: whether a call may go on, given what the caller knows of the resource."""
+"""Conditional headers: whether a call may continue, given what the caller knows of the resource."""
 
 from __future__ import annotations
 

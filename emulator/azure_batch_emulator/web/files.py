@@ -93,7 +93,7 @@ def list_files(request: Request, where: _Where) -> Reply:
     token = request.query.skip_token(int, str)
     found: Iterable[FileInfo]
     try:
-        # Breadth first, as recorded: by depth, then by name, so that a page goes on rightly though files come and go.
+        # Breadth first, as recorded: by depth, then by name, so that a page continues rightly though files come and go.
         found = request.service.executor.files.list(
             where.place, where.base, recursive=recursive, after=None if token is None else (token[0], token[1])
         )

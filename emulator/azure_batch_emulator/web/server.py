@@ -219,7 +219,7 @@ class Server:
         self.counters.note(operation, status, request.method, raw_path, account, self._clock.now())
 
     async def _before(self, request: web.BaseRequest, effect: Effect) -> web.StreamResponse | None:
-        """What a fault does instead of the call; None if the call goes on."""
+        """What a fault does instead of the call; None if the call continues."""
         if effect.delay:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), effect.delay)
