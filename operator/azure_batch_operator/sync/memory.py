@@ -1,4 +1,4 @@
-"""The memory of effects: refusals, creates without a response, and the state that was logged last."""
+"""The memory of effects: refusals, creates without a response, and the state that was logged last; and their clock."""
 
 from __future__ import annotations
 
