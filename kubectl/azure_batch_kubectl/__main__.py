@@ -7,13 +7,16 @@ import sys
 
 from azure_batch_kubectl.cli import plugin
 
+COMPLETE = "_KUBECTL_AZURE_BATCH_COMPLETE"
+"""By which a shell asks the program itself for completion; click would make a name with a space."""
+
 
 def main() -> None:
     """Run the program; says what to install where the extra is missing."""
     # What libraries log is not for the user: the one line of an error says it.
     logging.getLogger().addHandler(logging.NullHandler())
     try:
-        plugin(prog_name="kubectl azure-batch")
+        plugin(prog_name="kubectl azure-batch", complete_var=COMPLETE)
     except ModuleNotFoundError as error:
         if error.name != "rich":
             raise

@@ -12,6 +12,7 @@ from azure_batch_kubectl.choices import Action, Form, Goal
 from azure_batch_kubectl.command import on_cluster
 from azure_batch_kubectl.failure import Exit
 from azure_batch_kubectl.later import later
+from azure_batch_kubectl.proposals import ALL, named
 
 if TYPE_CHECKING:
     from azure_batch_kubectl import (
@@ -61,7 +62,7 @@ def plugin() -> None:
 
 
 @plugin.command()
-@click.argument("target", nargs=-1, required=True, metavar="KIND/NAME")
+@click.argument("target", nargs=-1, required=True, metavar="KIND/NAME", shell_complete=named(*ALL))
 @on_cluster
 async def why(cluster: Cluster, target: tuple[str, ...]) -> None:
     """Say why an object waits or has failed, and what to do.
@@ -75,7 +76,9 @@ def _action(action: Action, help: str) -> None:  # noqa: A002 (click's name)
     """Add the command of an action."""
 
     @plugin.command(action.value, help=help)
-    @click.argument("targets", nargs=-1, required=True, metavar="[KIND/]NAME...")
+    @click.argument(
+        "targets", nargs=-1, required=True, metavar="[KIND/]NAME...", shell_complete=named(*ALL[:4], bare="bj")
+    )
     @on_cluster
     async def command(cluster: Cluster, targets: tuple[str, ...]) -> None:
         await act_command.run(cluster, action, targets)
@@ -98,7 +101,7 @@ class _Seconds(click.ParamType[float]):
 
 
 @plugin.command()
-@click.argument("target", metavar="[KIND/]NAME")
+@click.argument("target", metavar="[KIND/]NAME", shell_complete=named("bj", "bt", "bop", "bjs", bare="bj"))
 @click.option(
     "--for",
     "goal",
@@ -126,7 +129,7 @@ def _form(function: Any) -> Any:
 
 
 @plugin.command()
-@click.argument("job", metavar="JOB")
+@click.argument("job", metavar="JOB", shell_complete=named(bare="bj"))
 @click.option("--all", "every", is_flag=True, help="Show all BatchTasks. By default, 20 are shown.")
 @on_cluster
 async def tree(cluster: Cluster, job: str, every: bool) -> None:
@@ -147,7 +150,7 @@ async def top(cluster: Cluster, everywhere: bool, every: bool, watch: bool, form
 
 
 @plugin.command()
-@click.argument("target", metavar="JOB[/TASK]")
+@click.argument("target", metavar="JOB[/TASK]", shell_complete=named(bare="bj", tasks=True))
 @click.option("-f", "--follow", is_flag=True, help="Follow the output until the task has ended.")
 @click.option("--stderr", is_flag=True, help="Show stderr.txt instead of stdout.txt.")
 @click.option("--tail", type=click.IntRange(min=0), metavar="N", help="Show only the last N lines.")
@@ -184,7 +187,7 @@ def files() -> None:
 
 
 @files.command("ls")
-@click.argument("target", metavar="JOB/TASK[:PATH]")
+@click.argument("target", metavar="JOB/TASK[:PATH]", shell_complete=named(bare="bj", tasks=True))
 @_form
 @on_cluster
 async def files_ls(cluster: Cluster, target: str, form: str | None) -> None:
@@ -193,7 +196,7 @@ async def files_ls(cluster: Cluster, target: str, form: str | None) -> None:
 
 
 @files.command("cat")
-@click.argument("target", metavar="JOB/TASK:PATH")
+@click.argument("target", metavar="JOB/TASK:PATH", shell_complete=named(bare="bj", tasks=True))
 @on_cluster
 async def files_cat(cluster: Cluster, target: str) -> None:
     """Print a file."""
@@ -201,7 +204,7 @@ async def files_cat(cluster: Cluster, target: str) -> None:
 
 
 @files.command("cp")
-@click.argument("target", metavar="JOB/TASK[:PATH]")
+@click.argument("target", metavar="JOB/TASK[:PATH]", shell_complete=named(bare="bj", tasks=True))
 @click.argument("local", metavar="LOCAL")
 @on_cluster
 async def files_cp(cluster: Cluster, target: str, local: str) -> None:
@@ -220,7 +223,12 @@ async def files_cp(cluster: Cluster, target: str, local: str) -> None:
     help="Run one task for each value of a range (1-100, 1-100:10) or a list (a,b,c), each line of a file, or each row of a "
     ".csv file. Ranges and lists may be repeated: then each combination of values is a task.",
 )
-@click.option("--pool", metavar="NAME", help="BatchPool to run on. Defaults to the only one in the namespace.")
+@click.option(
+    "--pool",
+    metavar="NAME",
+    shell_complete=named(bare="bp"),
+    help="BatchPool to run on. Defaults to the only one in the namespace.",
+)
 @click.option(
     "--name", metavar="NAME", help="Name of the BatchJob. Defaults to a name that is derived from the script."
 )
@@ -264,7 +272,7 @@ async def doctor(cluster: Cluster) -> None:
 
 
 @plugin.command()
-@click.argument("target", nargs=-1, required=True, metavar="KIND/NAME")
+@click.argument("target", nargs=-1, required=True, metavar="KIND/NAME", shell_complete=named("bp", "bj", "bjs", "bt"))
 @click.option("--az", is_flag=True, default=True, help="Print JSON for the Azure CLI. This is the only format.")
 @click.option("--tasks", is_flag=True, help="Print the tasks of a BatchJob instead of the job.")
 @on_cluster
@@ -303,7 +311,7 @@ async def operate(
 
 
 @plugin.command()
-@click.argument("targets", nargs=-1, metavar="[KIND/NAME]...")
+@click.argument("targets", nargs=-1, metavar="[KIND/NAME]...", shell_complete=named("bp", "bj", "bjs"))
 @click.option(
     "-f", "--filename", "files", multiple=True, type=click.File("rb"), metavar="FILE", help="Manifests; - is stdin."
 )
@@ -343,7 +351,7 @@ def tasks() -> None:
 
 
 @tasks.command("ls")
-@click.argument("target", metavar="JOB[/TASK]")
+@click.argument("target", metavar="JOB[/TASK]", shell_complete=named(bare="bj", tasks=True))
 @click.option(
     "--state",
     "states",
@@ -366,7 +374,7 @@ def nodes() -> None:
 
 
 @nodes.command("ls")
-@click.argument("pool", metavar="POOL")
+@click.argument("pool", metavar="POOL", shell_complete=named(bare="bp"))
 @click.argument("node", metavar="[NODE]", required=False)
 @_form
 @on_cluster
@@ -388,7 +396,7 @@ def _nodes_chosen(command: Any) -> Any:
             help="Select all nodes in this state, such as unusable. May be repeated.",
         ),
         click.argument("names", nargs=-1, metavar="[NODE]..."),
-        click.argument("pool", metavar="POOL"),
+        click.argument("pool", metavar="POOL", shell_complete=named(bare="bp")),
     ):
         command = option(command)
     return command
@@ -422,7 +430,7 @@ _node_verb("uncordon", "Start tasks again on nodes that were drained.")
 
 
 @nodes.command("ssh")
-@click.argument("pool", metavar="POOL")
+@click.argument("pool", metavar="POOL", shell_complete=named(bare="bp"))
 @click.argument("node", metavar="NODE")
 @click.argument("words", nargs=-1, metavar="[-- COMMAND...]")
 @click.option("-l", "--user", metavar="NAME", help="User on the node. Defaults to the one that ssh selects.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ _PAGE = 500
 _SECONDS = 60
 _WATCH_SECONDS = 50
 """How long the API server keeps a watch, shorter than any call may take."""
+_ONLY_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _SIGN_IN = "BearerToken"
 
 
@@ -145,6 +147,14 @@ class Cluster:
             if not token:
                 return
 
+    async def names(self, plural: str, limit: int, fields: str = "") -> builtins.list[str]:
+        """Names of the first objects of a kind of the group, or of namespaces, without their specs."""
+        group = f"/apis/{GROUP}/{VERSION}/namespaces/{self.namespace}/{plural}"
+        query = {"limit": str(limit)} | ({"fieldSelector": fields} if fields else {})
+        path = "/api/v1/namespaces" if plural == "namespaces" else group
+        answer = await self._asked(path, query, accept=_ONLY_METADATA)
+        return [str(each["metadata"]["name"]) for each in json.loads(await answer.response.read())["items"]]
+
     async def events(self, kind: Kind, version: str, *, everywhere: bool) -> AsyncIterator[tuple[str, dict[str, Any]]]:
         """What changes after a version: type and object of each event, for less than a minute.
 
@@ -201,12 +211,12 @@ class Cluster:
         found: dict[str, Any] = json.loads(await answer.response.read())
         return found, answer.response.headers
 
-    async def _asked(self, path: str, query: Mapping[str, str] | None) -> Any:
+    async def _asked(self, path: str, query: Mapping[str, str] | None, accept: str = "application/json") -> Any:
         asked = await self._api.param_serialize(
             method="GET",
             resource_path=path,
             query_params=list((query or {}).items()),
-            header_params={"Accept": "application/json"},
+            header_params={"Accept": accept},
             auth_settings=[_SIGN_IN],
         )
         answer = await self._api.call_api(*asked, _request_timeout=_SECONDS, _preload_content=False)

@@ -9,13 +9,20 @@ from typing import Any
 import click
 
 from azure_batch_kubectl.failure import Exit
+from azure_batch_kubectl.proposals import namespaces
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--kubeconfig", metavar="FILE", help="Path of the kubeconfig file. Defaults to KUBECONFIG."),
         click.option("--context", metavar="NAME", help="Context in the kubeconfig. Defaults to the current one."),
-        click.option("-n", "--namespace", metavar="NAME", help="Namespace. Defaults to that of the context."),
+        click.option(
+            "-n",
+            "--namespace",
+            metavar="NAME",
+            help="Namespace. Defaults to that of the context.",
+            shell_complete=namespaces,
+        ),
     ):
         command = option(command)
     return command
