@@ -15,7 +15,7 @@ from click.shell_completion import CompletionItem, ShellComplete
 from azure_batch_kubectl.cli import plugin
 
 _FILES, _NO_FILES, _GOES_ON = ":0", ":4", ":6"
-"""Directives of kubectl's own completion (cobra): propose files where there is nothing else, or do not; the last: and no space after it."""
+"""Directives of kubectl's own completion (cobra): propose files where there is nothing else; do not; and put no space after it."""
 
 
 def lines(words: Sequence[str]) -> list[str]:
