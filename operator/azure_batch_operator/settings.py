@@ -81,7 +81,8 @@ class Settings(BaseSettings):
         description="Host, with an optional port, that issues Entra ID tokens.",
     )
     authority_ca_file: str | None = Field(
-        default=None, description="PEM file with the CA certificates to trust for the authority."
+        default=None,
+        description="PEM file with the CA certificates to trust for the authority, instead of those of the system.",
     )
     reconcile_policy: Policy = Field(
         default=Policy.MANAGE,
