@@ -18,9 +18,10 @@ FEW_PARAMETERS = ("operator/azure_batch_operator/reconcile", "operator/azure_bat
 
 OWN_CLOCK = {
     "operator/azure_batch_operator/sync/accounts.py",
+    "operator/azure_batch_operator/sync/memory.py",
     "operator/azure_batch_operator/sync/polls/job_results.py",
 }
-"""What still reads the time of day by itself: a session, and the speed of a job."""
+"""Modules that read the time of day: the clock itself, a session, and the speed of a job."""
 
 NAMED = ("operator", "emulator")
 """Folders whose variables are named for what they hold."""

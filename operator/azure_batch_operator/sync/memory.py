@@ -33,7 +33,7 @@ class Memory:
     landing: Landing = field(default_factory=Landing)
     backoff: Backoff = field(default_factory=lambda: Backoff(lambda: asyncio.get_running_loop().time()))
     transitions: Transitions = field(default_factory=Transitions)
-    now: Callable[[], float] = time.time
+    now: Callable[[], float] = lambda: time.time()  # looked up at each call: the tests replace time.time
 
     def forget(self, resource: Resource) -> None:
         """The object is gone."""
