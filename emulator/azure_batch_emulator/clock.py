@@ -74,8 +74,11 @@ class LoopClock:
         self._timers: set[_LoopTimer] = set()
 
     def now(self) -> int:
-        self._last = max(self._last + 1, from_unix_ns(time.time_ns()) + self._skew)
-        return self._last
+        now = from_unix_ns(time.time_ns()) + self._skew
+        if now <= self._last:
+            now = self._last + 1
+        self._last = now
+        return now
 
     def service_seconds(self) -> float:
         since = 0.0 if self.paused else time.monotonic() - self._running_since

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from azure_batch_emulator.clock import Timer
@@ -152,8 +152,11 @@ class Node:
 
     @property
     def working(self) -> bool:
-        """Whether tasks of jobs have it, also while they wait for their preparation task; a start task may continue forever."""
-        return any(run.kind in TASK_KINDS for run in self.runs.values())
+        """Whether tasks of jobs have it, also while they wait for their preparation task; a start task may continue forever.
+
+        Tasks and subtasks take slots; start tasks, coordination commands, preparation and release tasks take none.
+        """
+        return self.slots_used > 0
 
 
 @dataclass(slots=True, eq=False)
@@ -165,6 +168,10 @@ class Counts:
     completed: int = 0
     succeeded: int = 0
     failed: int = 0
+
+    def copied(self) -> Counts:
+        """As they are now."""
+        return Counts(self.active, self.running, self.completed, self.succeeded, self.failed)
 
 
 @dataclass(slots=True, eq=False)
@@ -218,7 +225,7 @@ class Job:
 
     def counts_of_tasks(self) -> tuple[Counts, Counts]:
         """Tasks and slots by state, as they are."""
-        return replace(self.counts), replace(self.slot_counts)
+        return self.counts.copied(), self.slot_counts.copied()
 
     def tasks_change(self) -> None:
         """Call before a task comes, goes or changes its state: what is counted now is shown a while longer."""

@@ -81,6 +81,10 @@ class Outcome:
         return "success" if self.failure is None else "failure"
 
 
+SUCCEEDED = Outcome(0, None, None, retryable=False)
+"""That of most tries."""
+
+
 def judge(result: RunResult, *, timed_out: bool) -> Outcome:
     """Turn the end of a run into an outcome (docs/azure-batch.md#errors-in-resources)."""
     if timed_out:
@@ -95,6 +99,8 @@ def judge(result: RunResult, *, timed_out: bool) -> Outcome:
         return Outcome(None, failure, "preProcessingError", retryable=False)
     if result.exit_code:
         return Outcome(result.exit_code, exit_failure(), None, retryable=True)
+    if result.exit_code == 0:
+        return SUCCEEDED
     return Outcome(result.exit_code, None, None, retryable=False)
 
 
@@ -114,8 +120,9 @@ def should_retry(outcome: Outcome, retries_so_far: int, max_retries: int) -> boo
 def exit_options(conditions: Mapping[str, Any] | None, outcome: Outcome) -> dict[str, str]:
     """The job and dependency action for an outcome; an exit-code match wins over a failed upload."""
     defaults = SUCCESS_OPTIONS if outcome.failure is None else FAILURE_OPTIONS
+    if not conditions:
+        return defaults
     chosen: Mapping[str, str] | None = None
-    conditions = conditions or {}
     code = outcome.exit_code
     if code is not None:
         for item in conditions.get("exitCodes", ()):

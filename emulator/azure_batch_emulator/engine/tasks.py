@@ -195,7 +195,7 @@ class Tasks:
             attempt=task.retry_count,
             resource_files=spec.get("resourceFiles", ()),
             output_files=spec.get("outputFiles", ()),
-            windows=run.node.windows,
+            windows=task.windows,
         )
         # That of a multi-instance task counts from its coordination command.
         limit = INFINITE if "multiInstanceSettings" in spec else spec["constraints"]["maxWallClockTime"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -91,6 +91,7 @@ class SimulatedExecutor:
         # By account, what finds the run id and command line of the task whose directory it is given.
         self.commands: dict[str, Callable[[str], tuple[str, str] | None]] = {}
         self.files = _DerivedFiles(self)
+        self._beginning = _Group(clock, self._begin)
 
     def rule_for(self, run_id: str, command_line: str) -> SimulationRule:
         """The first rule that matches, or what the command line says by itself."""
@@ -106,9 +107,24 @@ class SimulatedExecutor:
         if fails and rule.probability < 1.0:
             fails = self._random.random() < rule.probability
         exit_code = rule.exit_code if fails else 0
-        run = _SimulatedRun(self._clock, observer, exit_code, stays=request.leaves_services)
-        run.begin(seconds)
+        run = _SimulatedRun(self._clock, observer, seconds, exit_code, stays=request.leaves_services)
+        if not self._beginning:
+            self._beginning.plan(0.0)
+        self._beginning.add(run)
         return run
+
+    def _begin(self, runs: Sequence[_SimulatedRun]) -> None:
+        """Begin what was started in this round of the loop; runs of the same length end with the same timer."""
+        ends: dict[float, _Group] = {}
+        for run in runs:
+            if not run.begin():
+                continue
+            end = ends.get(run.seconds)
+            if end is None:
+                end = ends[run.seconds] = _Group(self._clock, _come_to_end)
+            end.add(run)
+        for seconds, end in ends.items():
+            end.plan(seconds)
 
     def add_node(self, place: NodePlace) -> None:
         """Nothing to do: there are no directories."""
@@ -126,38 +142,88 @@ class SimulatedExecutor:
 
 
 class _SimulatedRun:
-    __slots__ = ("_clock", "_exit_code", "_observer", "_over", "_started", "_stays", "_timer")
+    __slots__ = ("_clock", "_exit_code", "_killed", "_observer", "_over", "_started", "_stays", "group", "seconds")
 
-    def __init__(self, clock: Clock, observer: RunObserver, exit_code: int, *, stays: bool) -> None:
+    def __init__(self, clock: Clock, observer: RunObserver, seconds: float, exit_code: int, *, stays: bool) -> None:
         self._clock = clock
         self._observer = observer
+        self.seconds = seconds
         self._exit_code = exit_code
         self._stays = stays
         self._started: int | None = None
-        self._over = False
-        self._timer: Timer | None = None
+        self._killed = self._over = False
+        self.group: _Group | None = None
 
-    def begin(self, seconds: float) -> None:
-        self._timer = self._clock.call_later(0.0, self._start, seconds)
+    def begin(self) -> bool:
+        """Whether it goes on then."""
+        if not self._killed:
+            self._started = self._clock.now()
+            self._observer.on_started()
+        return not self._killed
 
-    def _start(self, seconds: float) -> None:
-        self._started = self._clock.now()
-        self._observer.on_started()
-        if self._over:
+    def come_to_end(self) -> None:
+        """The time that the command takes is over."""
+        if self._killed:
             return
-        self._timer = self._clock.call_later(seconds, self._end, self._exit_code)
-
-    def _end(self, exit_code: int | None) -> None:
-        if self._stays and exit_code == 0:
+        if self._stays and self._exit_code == 0:
             self._observer.on_returned()
-        elif not self._over:
+        else:
+            self._finish(self._exit_code)
+
+    def kill(self) -> None:
+        if self.group is not None:
+            self.group.leave(self)
+        self._killed = True
+        self._clock.call_later(0.0, self._finish, None)
+
+    def _finish(self, exit_code: int | None) -> None:
+        if not self._over:
             self._over = True
             self._observer.on_finished(RunResult(exit_code, started=self._started))
 
-    def kill(self) -> None:
-        if self._timer is not None:
+
+def _come_to_end(runs: Sequence[_SimulatedRun]) -> None:
+    for run in runs:
+        run.come_to_end()
+
+
+class _Group:
+    """Runs for which the same happens at the same time: a timer for each of a million would cost more than all else.
+
+    Args:
+        act: gets them when their time has come, in the order in which they were added.
+    """
+
+    __slots__ = ("_act", "_clock", "_runs", "_timer")
+
+    def __init__(self, clock: Clock, act: Callable[[Sequence[_SimulatedRun]], None]) -> None:
+        self._act = act
+        self._clock = clock
+        self._runs: dict[_SimulatedRun, None] = {}
+        self._timer: Timer | None = None
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def add(self, run: _SimulatedRun) -> None:
+        run.group = self
+        self._runs[run] = None
+
+    def plan(self, seconds: float) -> None:
+        self._timer = self._clock.call_later(seconds, self._come)
+
+    def leave(self, run: _SimulatedRun) -> None:
+        """A run has been killed. A group that nobody is in any more has no timer, also when the clock's were called off."""
+        run.group = None
+        self._runs.pop(run, None)
+        if not self._runs and self._timer is not None:
             self._timer.cancel()
-        self._timer = self._clock.call_later(0.0, self._end, None)
+
+    def _come(self) -> None:
+        runs, self._runs = list(self._runs), {}
+        for run in runs:
+            run.group = None
+        self._act(runs)
 
 
 @dataclass(slots=True)

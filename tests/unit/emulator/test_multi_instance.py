@@ -59,9 +59,10 @@ def test_a_job_that_does_not_wait_for_its_preparation_coordinates_at_once() -> N
     assert sorted(open_commands(bench)) == ["coordinate", "coordinate", "prepare", "prepare"]
 
 
-def test_a_node_that_cannot_be_prepared_is_replaced() -> None:
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_node_that_cannot_be_prepared_is_replaced(which: int) -> None:
     bench, task = waiting()
-    failed, good = bench.executor.open
+    failed, good = bench.executor.open[which], bench.executor.open[1 - which]
     good.finish(DONE)
     bench.clock.advance(1.0)
     failed.finish(RunResult(1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from azure_batch_emulator.schema.jobs import JOB
+from azure_batch_emulator.schema.tasks import TASK
 from support.hand_executor import DONE, LOST, Bench
 
 
@@ -45,3 +47,21 @@ def test_a_lost_preparation_task_starts_again() -> None:
     assert bench.end_all(DONE) == ["fetch"]
     assert bench.end_all(DONE) == ["work"]
     assert task.result == "success"
+
+
+def test_a_node_tells_tasks_of_two_jobs_apart_that_have_the_same_id() -> None:
+    bench = Bench(targetDedicatedNodes=1, taskSlotsPerNode=2)
+    first = bench.task()
+    body = JOB.accept("", {"id": "other", "poolInfo": {"poolId": "pool"}})
+    bench.service.tasks.add(
+        bench.service.jobs.create("other", body), TASK.accept("", {"id": "t", "commandLine": "work"})
+    )
+    bench.clock.advance(1.0)
+    bench.executor.open[0].finish(DONE)
+    bench.clock.advance(1.0)
+    assert first.state == "completed"
+    (node,) = bench.pool.nodes.values()
+    assert {(entry["job"], entry["state"]) for entry in node.recent_tasks} == {
+        ("job", "completed"),
+        ("other", "running"),
+    }

@@ -191,3 +191,14 @@ def test_a_schedule_whose_end_is_put_off_or_taken_away_goes_on(later: int | None
     changed(bench, schedule, times | ({"doNotRunAfter": in_minutes(bench, later)} if later else {}), replace=replace)
     bench.clock.advance(90 * MINUTE)
     assert (schedule.state, schedule.due, schedule.next_run is not None) == ("active", True, True)
+
+
+@pytest.mark.parametrize("times", [{}, {"recurrenceInterval": "PT50M"}])
+def test_a_job_that_is_deleted_makes_room_for_what_its_schedule_does_next(times: dict[str, Any]) -> None:
+    bench = Bench()
+    schedule = scheduled(bench, times)
+    bench.clock.advance(51 * MINUTE)
+    assert (schedule.state, schedule.job_serial, schedule.due) == ("active", 1, bool(times))
+    bench.service.jobs.delete(bench.service.job("s:job-1"))
+    bench.clock.advance(MINUTE)
+    assert (schedule.state, schedule.job_serial) == (("active", 2) if times else ("completed", 1))

@@ -51,6 +51,15 @@ def test_the_first_that_fits_is_taken_and_what_is_given_back_keeps_its_place(
         assert list(queue) == expected
 
 
+def test_several_that_are_given_back_keep_their_order() -> None:
+    queue: TaskQueue[Any] = TaskQueue()
+    tasks = [waiting(1) for _ in range(3)]
+    for task in tasks:
+        queue.append(task)
+    queue.give_back([queue.take(1), queue.take(1)])
+    assert list(queue) == tasks
+
+
 def test_many_tasks_that_fit_nowhere_do_not_hold_up_one_that_does() -> None:
     clock = ManualClock()
     service = BatchService("account", clock, SimulatedExecutor(clock, 1), seed=1)

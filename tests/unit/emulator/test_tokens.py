@@ -144,3 +144,23 @@ def test_secrets_that_are_wrong(key: rsa.RSAPrivateKey, secret: str) -> None:
 
 def test_a_secret_that_is_no_ascii(key: rsa.RSAPrivateKey) -> None:
     assert sign_in(trusting(public_part(key), secret="geheimnß"), client_secret="geheimnß")["token_type"] == "Bearer"
+
+
+def test_a_token_that_was_accepted_is_refused_when_the_key_is_renewed() -> None:
+    entra = trusting({}, secret="s")
+    token = sign_in(entra, client_secret="s")["access_token"]
+    assert entra.account(token, "GET") == "account"
+    entra.renew_key()
+    with pytest.raises(BatchError):
+        entra.account(token, "GET")
+    assert entra.account(sign_in(entra, client_secret="s")["access_token"], "GET") == "account"
+
+
+def test_few_tokens_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("azure_batch_emulator.web.entra._MAX_VERIFIED", 3)
+    entra = trusting({}, secret="s")
+    for seconds in range(8):
+        # Another token each time.
+        entra.lifetime = 3600 + seconds
+        entra.account(sign_in(entra, client_secret="s")["access_token"], "GET")
+    assert 0 < len(entra._verified) <= 3
