@@ -20,6 +20,7 @@ class Form(StrEnum):
     JSON = "json"
     YAML = "yaml"
     NAME = "name"
+    WIDE = "wide"
 
 
 class Goal(StrEnum):

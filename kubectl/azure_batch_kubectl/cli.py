@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,8 +10,12 @@ import click
 from azure_batch_kubectl.choices import Action, Form, Goal
 from azure_batch_kubectl.command import on_cluster
 from azure_batch_kubectl.failure import Exit
+from azure_batch_kubectl.files_group import files
 from azure_batch_kubectl.later import later
+from azure_batch_kubectl.nodes_group import nodes
+from azure_batch_kubectl.options import DATA, Seconds, form_option
 from azure_batch_kubectl.proposals import ALL, named
+from azure_batch_kubectl.tasks_group import tasks
 
 if TYPE_CHECKING:
     from azure_batch_kubectl import (
@@ -21,17 +24,13 @@ if TYPE_CHECKING:
         diff_command,
         doctor_command,
         export_command,
-        files_command,
         import_command,
         logs_command,
-        nodes_command,
         objects,
         operate_command,
         submit_command,
-        tasks_command,
         views,
         wait_command,
-        waiting,
         why_command,
     )
     from azure_batch_kubectl.cluster import Cluster
@@ -41,17 +40,13 @@ else:
     diff_command = later("diff_command")
     doctor_command = later("doctor_command")
     export_command = later("export_command")
-    files_command = later("files_command")
     import_command = later("import_command")
     logs_command = later("logs_command")
-    nodes_command = later("nodes_command")
     objects = later("objects")
     operate_command = later("operate_command")
     submit_command = later("submit_command")
-    tasks_command = later("tasks_command")
     views = later("views")
     wait_command = later("wait_command")
-    waiting = later("waiting")
     why_command = later("why_command")
 
 
@@ -90,16 +85,6 @@ _action(Action.RETRY, "Run the failed tasks of an open job (NAME or bj/NAME), or
 _action(Action.TERMINATE, "Terminate a job (NAME or bj/NAME), a BatchTask (bt/NAME) or an operation (bop/NAME).")
 
 
-class _Seconds(click.ParamType[float]):
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            return waiting.seconds(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
 @plugin.command()
 @click.argument("target", metavar="[KIND/]NAME", shell_complete=named("bj", "bt", "bop", "bjs", bare="bj"))
 @click.option(
@@ -110,7 +95,7 @@ class _Seconds(click.ParamType[float]):
     show_default=True,
     help="State to wait for. ended means complete or failed.",
 )
-@click.option("--timeout", type=_Seconds(), default="0", help="Timeout, such as 30s or 1h30m. 0 means no limit.")
+@click.option("--timeout", type=Seconds(), default="0", help="Timeout, such as 30s or 1h30m. 0 means no limit.")
 @on_cluster
 async def wait(cluster: Cluster, target: str, goal: str, timeout: float) -> None:
     """Wait until a job (NAME or bj/NAME), a BatchTask (bt), an operation (bop) or a job schedule (bjs) has ended.
@@ -121,32 +106,26 @@ async def wait(cluster: Cluster, target: str, goal: str, timeout: float) -> None
     await wait_command.run(cluster, kind, name, Goal(goal), timeout)
 
 
-def _form(function: Any) -> Any:
-    forms = click.Choice([each.value for each in Form])
-    return click.option("-o", "--output", "form", type=forms, help="Print objects or names instead of a table.")(
-        function
-    )
-
-
 @plugin.command()
 @click.argument("job", metavar="JOB", shell_complete=named(bare="bj"))
 @click.option("--all", "every", is_flag=True, help="Show all BatchTasks. By default, 20 are shown.")
+@functools.partial(form_option, forms=DATA)
 @on_cluster
-async def tree(cluster: Cluster, job: str, every: bool) -> None:
+async def tree(cluster: Cluster, job: str, every: bool, form: str | None) -> None:
     """Show a job with its account, its pool, its failures and its BatchTasks as a tree."""
-    await views.show_tree(cluster, objects.job(job), every=every)
+    await views.show_tree(cluster, objects.job(job), every=every, form=Form(form) if form else None)
 
 
 @plugin.command()
 @click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="Show objects in all namespaces.")
 @click.option("--all", "every", is_flag=True, help="Also show jobs that have ended.")
 @click.option("-w", "--watch", is_flag=True, help="Keep updating the table until Ctrl-C. Needs a terminal.")
-@_form
+@form_option
 @on_cluster
 async def top(cluster: Cluster, everywhere: bool, every: bool, watch: bool, form: str | None) -> None:
     """Show pools and open jobs with their nodes, tasks and speed."""
-    chosen = Form(form) if form else None
-    await views.show_top(cluster, everywhere=everywhere, every=every, watch=watch, form=chosen)
+    scope = views.Scope(everywhere=everywhere, every=every, form=Form(form) if form else None)
+    await views.show_top(cluster, scope, watch=watch)
 
 
 @plugin.command()
@@ -157,7 +136,7 @@ async def top(cluster: Cluster, everywhere: bool, every: bool, watch: bool, form
 @click.option("--failed", is_flag=True, help="Show only the failed tasks of a job.")
 @click.option(
     "--since",
-    type=_Seconds(),
+    type=Seconds(),
     metavar="DURATION",
     help="Show only tasks that are running, or that ended within this time, such as 10m or 1h30m. Shows all output of these "
     "tasks, because lines of output have no times.",
@@ -176,40 +155,6 @@ async def logs(cluster: Cluster, target: str, **options: Any) -> None:
         since=logs_command.before(options["since"]),
     )
     await logs_command.show(cluster, target, wish)
-
-
-@plugin.group()
-def files() -> None:
-    """List, print and copy files of tasks (JOB/TASK) and nodes (bp/POOL/NODE).
-
-    Needs the right to read the Secret of the account. Without it, the operator lists and reads files, by a BatchOperation.
-    """
-
-
-@files.command("ls")
-@click.argument("target", metavar="JOB/TASK[:PATH]", shell_complete=named(bare="bj", tasks=True))
-@_form
-@on_cluster
-async def files_ls(cluster: Cluster, target: str, form: str | None) -> None:
-    """List files, of a node without a path only those of the first level."""
-    await files_command.list_files(cluster, target, form=Form(form) if form else None)
-
-
-@files.command("cat")
-@click.argument("target", metavar="JOB/TASK:PATH", shell_complete=named(bare="bj", tasks=True))
-@on_cluster
-async def files_cat(cluster: Cluster, target: str) -> None:
-    """Print a file."""
-    await files_command.cat(cluster, target)
-
-
-@files.command("cp")
-@click.argument("target", metavar="JOB/TASK[:PATH]", shell_complete=named(bare="bj", tasks=True))
-@click.argument("local", metavar="LOCAL")
-@on_cluster
-async def files_cp(cluster: Cluster, target: str, local: str) -> None:
-    """Copy a file, or a directory with all that is in it, to this machine; LOCAL is a file or a directory."""
-    await files_command.copy(cluster, target, local)
 
 
 @plugin.command()
@@ -252,13 +197,14 @@ async def submit(cluster: Cluster, script: str, arguments: tuple[str, ...], **op
 
 
 @plugin.command()
+@form_option
 @on_cluster
-async def cost(cluster: Cluster) -> None:
+async def cost(cluster: Cluster, form: str | None) -> None:
     """Estimate what pools cost in an hour, and which share of it each job uses.
 
     Takes the prices of spec.pricesFrom, as the operator does; a share is that of the task slots that a job occupies now.
     """
-    await cost_command.run(cluster)
+    await cost_command.run(cluster, Form(form) if form else None)
 
 
 @plugin.command()
@@ -296,7 +242,7 @@ async def export(cluster: Cluster, target: tuple[str, ...], az: bool, tasks: boo
     help="An input of the verb, such as nodes.states=unusable.",
 )
 @click.option("--no-wait", is_flag=True, help="Do not wait for the end and the answer.")
-@_form
+@functools.partial(form_option, forms=DATA)
 @on_cluster
 async def operate(
     cluster: Cluster, verb: str, target: str, settings: tuple[str, ...], no_wait: bool, form: str | None
@@ -331,7 +277,7 @@ async def diff(cluster: Cluster, targets: tuple[str, ...], files: tuple[Any, ...
 @click.option(
     "--account", metavar="[NAMESPACE/]NAME", help="BatchAccount to read. Defaults to the only one in the namespace."
 )
-@_form
+@functools.partial(form_option, forms=DATA)
 @on_cluster
 async def import_(cluster: Cluster, targets: tuple[str, ...], account: str | None, form: str | None) -> None:
     """Print manifests that adopt the pools, job schedules and open jobs of an account that nobody owns.
@@ -342,109 +288,5 @@ async def import_(cluster: Cluster, targets: tuple[str, ...], account: str | Non
     await import_command.run(cluster, targets, account, Form(form) if form else None)
 
 
-@plugin.group()
-def tasks() -> None:
-    """List the tasks of a job as they are in Azure Batch.
-
-    Needs the right to read the Secret of the account.
-    """
-
-
-@tasks.command("ls")
-@click.argument("target", metavar="JOB[/TASK]", shell_complete=named(bare="bj", tasks=True))
-@click.option(
-    "--state",
-    "states",
-    multiple=True,
-    type=click.Choice(("active", "preparing", "running", "completed")),
-    help="Only tasks in this state. May be repeated.",
-)
-@click.option("--failed", is_flag=True, help="Only tasks that failed.")
-@_form
-@on_cluster
-async def tasks_ls(cluster: Cluster, target: str, states: tuple[str, ...], failed: bool, form: str | None) -> None:
-    """List the tasks of a job, page by page, or one of them, with more details with -o."""
-    chosen = Form(form) if form else None
-    await tasks_command.show(cluster, target, states, failed=failed, form=chosen)
-
-
-@plugin.group()
-def nodes() -> None:
-    """List, drain, reboot and reimage the nodes of a pool, and log in to them."""
-
-
-@nodes.command("ls")
-@click.argument("pool", metavar="POOL", shell_complete=named(bare="bp"))
-@click.argument("node", metavar="[NODE]", required=False)
-@_form
-@on_cluster
-async def nodes_ls(cluster: Cluster, pool: str, node: str | None, form: str | None) -> None:
-    """List the nodes of a pool, or one of them, with more details with -o; needs the right to read the Secret of the account."""
-    await nodes_command.show(cluster, objects.pool(pool), node, form=Form(form) if form else None)
-
-
-_ALL_OPTIONS = ("requeue", "terminate", "taskcompletion", "retaineddata")
-
-
-def _nodes_chosen(command: Any) -> Any:
-    for option in (
-        click.option("--wait", is_flag=True, help="Wait until the operation has ended. Exits with 3 if it fails."),
-        click.option(
-            "--state",
-            "states",
-            multiple=True,
-            help="Select all nodes in this state, such as unusable. May be repeated.",
-        ),
-        click.argument("names", nargs=-1, metavar="[NODE]..."),
-        click.argument("pool", metavar="POOL", shell_complete=named(bare="bp")),
-    ):
-        command = option(command)
-    return command
-
-
-def _node_verb(verb: str, help: str, options: tuple[str, ...] = ()) -> None:  # noqa: A002 (click's name)
-    """Add the command of a verb; `options` say what may become of running tasks."""
-    what = "What happens to running tasks. Defaults to requeue."
-    option = click.option("--tasks", "option", type=click.Choice(options), help=what)
-
-    async def command(
-        cluster: Cluster,
-        pool: str,
-        names: tuple[str, ...],
-        states: tuple[str, ...],
-        wait: bool,
-        option: str | None = None,
-    ) -> None:
-        body = nodes_command.operation(verb, objects.pool(pool), names, states, option)
-        await nodes_command.run(cluster, body, wait=wait)
-
-    run = _nodes_chosen(on_cluster(command))
-    by = "The command creates a BatchOperation, which is deleted a day after its end."
-    nodes.command(verb, help=f"{help} {by}")(option(run) if options else run)
-
-
-_node_verb("reboot", "Restart nodes.", _ALL_OPTIONS)
-_node_verb("reimage", "Install nodes again.", _ALL_OPTIONS)
-_node_verb("drain", "Stop starting tasks on nodes, and requeue running tasks.", _ALL_OPTIONS[:3])
-_node_verb("uncordon", "Start tasks again on nodes that were drained.")
-
-
-@nodes.command("ssh")
-@click.argument("pool", metavar="POOL", shell_complete=named(bare="bp"))
-@click.argument("node", metavar="NODE")
-@click.argument("words", nargs=-1, metavar="[-- COMMAND...]")
-@click.option("-l", "--user", metavar="NAME", help="User on the node. Defaults to the one that ssh selects.")
-@click.option("--print", "only_print", is_flag=True, help="Print the command instead of running it.")
-@on_cluster
-async def nodes_ssh(
-    cluster: Cluster, pool: str, node: str, words: tuple[str, ...], user: str | None, only_print: bool
-) -> None:
-    """Log in to a node with ssh; the operator asks for its address, by a BatchOperation.
-
-    The node needs a user: one of the pool's userAccounts, or one of a BatchOperation with createNodeUser.
-    """
-    command = [*await nodes_command.ssh_command(cluster, objects.pool(pool), node, user), *words]
-    if only_print:
-        click.echo(shlex.join(command))
-    else:
-        nodes_command.become(command)
+for group in (files, nodes, tasks):
+    plugin.add_command(group)

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from azure_batch_kubectl import objects
 from azure_batch_kubectl.actions import ended
 from azure_batch_kubectl.objects import Object, condition, status
+from azure_batch_operator.api.base import GROUP
+from azure_batch_operator.api.kinds import Kind
 
 HEADER = ("POOL", "JOB", "SLOTS", "COST/H", "NOTE")
 IDLE = "(idle)"
@@ -39,6 +42,25 @@ def table(pools: Iterable[Object], jobs: Sequence[Object]) -> Table:
         sums[currency] = sums.get(currency, 0.0) + amount
         rows += _shares(pool, [each for each in jobs if _runs_on(each, pool)], amount, currency)
     return Table(tuple(rows), sums)
+
+
+def items(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """The rows as objects, each with its pool."""
+    made, pool = [], ""
+    for own, job, slots, price, note in rows:
+        pool = str(own) or pool
+        amount, _, currency = str(price).partition(" ")
+        item: dict[str, Any] = {"pool": pool, "job": job, "slots": slots, "note": note}
+        if amount:
+            item |= {"costPerHour": float(amount), "currency": currency}
+        made.append({name: value for name, value in item.items() if value not in ("", None)})
+    return made
+
+
+def name(item: Mapping[str, Any]) -> str:
+    """The name of an item: that of a job, or of a pool."""
+    kind, called = (Kind.JOB, item["job"]) if "job" in item else (Kind.POOL, item["pool"])
+    return f"{kind.lower()}.{GROUP}/{called}"
 
 
 def _price(pool: Object) -> tuple[float, str] | None:

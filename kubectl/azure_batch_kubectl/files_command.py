@@ -46,6 +46,12 @@ def row(item: dict[str, Any], now: datetime) -> tuple[object, ...]:
     return properties.get("contentLength", ""), objects.age(properties.get("lastModified", ""), now), item["name"]
 
 
+def _more(item: dict[str, Any]) -> tuple[object, ...]:
+    """What -o wide adds."""
+    properties = item.get("properties") or {}
+    return properties.get("contentType", ""), properties.get("fileMode", "")
+
+
 def _member(text: str, *, path: bool) -> Place:
     where = remote.place(text)
     if not where.member or (path and not where.path):
@@ -63,13 +69,9 @@ async def list_files(cluster: Cluster, target: str, *, form: Form | None) -> Non
     except NoCredentialsError as cause:
         listed = await by_operation.items(cluster, where, cause)
         items = [item for item in listed if below(item["name"], where.path)]
-    if form is not None:
-        output.emit(form, items, lambda each: str(each["name"]))
-    elif items:
-        now = datetime.now(UTC)
-        output.show(output.table(("SIZE", "AGE", "NAME"), (row(each, now) for each in items)))
-    else:
-        click.echo(f"No files at {target!r}.", err=True)
+    now = datetime.now(UTC)
+    columns = output.Columns(("SIZE", "AGE", "NAME"), lambda item: row(item, now), ("TYPE", "MODE"), _more)
+    output.listing(form, items, columns, lambda item: str(item["name"]), f"No files at {target!r}.")
 
 
 async def cat(cluster: Cluster, target: str) -> None:

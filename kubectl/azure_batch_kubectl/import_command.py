@@ -94,7 +94,7 @@ async def run(cluster: Cluster, words: Sequence[str], account: str | None, form:
             f"account {place[0]}/{place[1]} has no open resource with ID {id_!r} for a {kind}: check the ID"
         )
     result = adopting.imported(found, Context(reference, await _known_pools(cluster, place)))
-    if form in {Form.NAME, Form.JSON}:
+    if output.is_data(form) and form is not Form.YAML:
         output.emit(form, result.manifests, output.object_name)
     else:
         output.documents(result.manifests)

@@ -44,6 +44,8 @@ _DETAILS = (
     "nodeAgentInfo",
 )
 """What `-o` shows of a node that is named: not its start task, whose environment may hold secrets."""
+_MORE = ("AGENT", "BOOTED", "TASKS-RUN", "ERROR")
+_SELECT_MORE = (*_SELECT, "nodeAgentInfo", "lastBootTime", "totalTasksRun", "errors")
 
 
 def row(node: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
@@ -58,6 +60,16 @@ def row(node: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
         node.get("vmSize", ""),
         node.get("ipAddress", ""),
         objects.age(node.get("allocationTime", ""), now),
+    )
+
+
+def more(node: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
+    """What -o wide adds to a row."""
+    return (
+        (node.get("nodeAgentInfo") or {}).get("version", ""),
+        objects.age(node.get("lastBootTime", ""), now),
+        node.get("totalTasksRun", ""),
+        next((error.get("code", "") for error in node.get("errors") or ()), ""),
     )
 
 
@@ -96,14 +108,12 @@ async def show(cluster: Cluster, pool: str, node: str | None, *, form: Form | No
         if node is not None:
             found = [await _node(client, owner, pool, node)]
         else:
-            found = [dict(item) async for item in client.nodes.list(owner, select=_SELECT)]
-    if form is not None:
-        output.emit(form, found, lambda item: str(item["id"]))
-    elif found:
-        now = datetime.now(UTC)
-        output.show(output.table(HEADER, (row(item, now) for item in found)))
-    else:
-        click.echo(f"No nodes in pool {pool!r}.", err=True)
+            found = [
+                dict(item) async for item in client.nodes.list(owner, select=_SELECT if form is None else _SELECT_MORE)
+            ]
+    now = datetime.now(UTC)
+    columns = output.Columns(HEADER, lambda item: row(item, now), _MORE, lambda item: more(item, now))
+    output.listing(form, found, columns, lambda item: str(item["id"]), f"No nodes in pool {pool!r}.")
 
 
 async def _node(client: BatchClient, owner: str, pool: str, node: str) -> dict[str, Any]:

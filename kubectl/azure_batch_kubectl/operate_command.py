@@ -28,7 +28,7 @@ async def run(
         return
     await operating.done(cluster, name)
     results = objects.status(await cluster.get(Kind.OPERATION, name)).get("results") or []
-    if form is not None:
+    if output.is_data(form):
         output.emit(form, results, lambda result: str(result["target"]))
     elif results:
         output.show(output.table(operating.HEADER, operating.rows(results)))

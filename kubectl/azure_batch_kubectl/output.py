@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, TypeGuard
 
 import click
 import yaml
@@ -18,6 +19,8 @@ from azure_batch_kubectl.choices import Form
 from azure_batch_kubectl.trees import Node
 from azure_batch_operator.api.base import GROUP
 
+Name = Callable[[Mapping[str, Any]], str]
+Data = Literal[Form.JSON, Form.YAML, Form.NAME]
 _WIDE = 100_000
 """Columns where nothing is to be wrapped, because a program reads."""
 _COLORS = {
@@ -73,7 +76,46 @@ def show(thing: RenderableType) -> None:
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
-def emit(form: Form, items: Sequence[Mapping[str, Any]], name: Callable[[Mapping[str, Any]], str]) -> None:
+@dataclass(frozen=True)
+class Columns:
+    """A table of things.
+
+    Attributes:
+        header: of each column.
+        row: the cells of a thing.
+        more: headers that `-o wide` adds.
+        more_of: the cells below them.
+    """
+
+    header: Sequence[str]
+    row: Callable[[Any], Sequence[object]]
+    more: Sequence[str] = ()
+    more_of: Callable[[Any], Sequence[object]] = lambda _: ()
+
+    def table(self, things: Iterable[Any], form: Form | None) -> Table:
+        """The table, with all columns for `-o wide`."""
+        if form is not Form.WIDE:
+            return table(self.header, (self.row(thing) for thing in things))
+        rows = ((*self.row(thing), *self.more_of(thing)) for thing in things)
+        return table((*self.header, *self.more), rows)
+
+
+def is_data(form: Form | None) -> TypeGuard[Data]:
+    """Whether `-o` asks for something that is no table."""
+    return form in {Form.JSON, Form.YAML, Form.NAME}
+
+
+def listing(form: Form | None, items: Sequence[Mapping[str, Any]], columns: Columns, name: Name, none: str) -> None:
+    """Print a list in any form of `-o`, and `none` on stderr instead of a table without rows."""
+    if is_data(form):
+        emit(form, items, name)
+    elif items:
+        show(columns.table(items, form))
+    else:
+        click.echo(none, err=True)
+
+
+def emit(form: Data, items: Sequence[Mapping[str, Any]], name: Name) -> None:
     """Print a list as JSON or YAML, or the names of its members."""
     if form is Form.NAME:
         for each in items:

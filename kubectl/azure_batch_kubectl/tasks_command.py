@@ -18,6 +18,7 @@ from azure_batch_operator.batch import BatchClient
 from azure_batch_operator.batch.errors import NotFoundError
 
 HEADER = ("TASK", "STATE", "RESULT", "EXIT", "RETRIES", "STARTED", "NODE")
+_MORE = ("POOL", "ENDED", "FAILURE")
 _SELECT = ("id", "state", "executionInfo", "nodeInfo")
 _DETAILS = (
     *_SELECT,
@@ -34,7 +35,7 @@ _DETAILS = (
     "userIdentity",
     "stats",
 )
-"""What `-o` shows: not the environment nor the files, whose values and URLs may hold secrets."""
+"""What `-o json` and `-o yaml` show: not the environment nor the files, whose values and URLs may hold secrets."""
 
 
 def row(task: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
@@ -49,6 +50,16 @@ def row(task: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
         run.get("retryCount", ""),
         started,
         (task.get("nodeInfo") or {}).get("nodeId", ""),
+    )
+
+
+def more(task: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
+    """What -o wide adds to a row."""
+    run = task.get("executionInfo") or {}
+    return (
+        (task.get("nodeInfo") or {}).get("poolId", ""),
+        objects.age(run["endTime"], now) if run.get("endTime") else "",
+        (run.get("failureInfo") or {}).get("code", ""),
     )
 
 
@@ -69,14 +80,15 @@ async def show(cluster: Cluster, target: str, states: tuple[str, ...], *, failed
     if where.kind is not Kind.JOB or where.path:
         raise FailureError(f"{target!r} is not a job or a task: give JOB or JOB/TASK, such as render/1")
     async with remote.opened(cluster, where) as (client, job):
+        if not where.member and not output.is_data(form):
+            await _table(client, job, where, chosen(states, failed=failed), form)
+            return
         if where.member:
-            task = await _task(client, job, where)
-            _print_all([task], form)
-        elif form is not None:
-            tasks = client.tasks.list(job, filter=chosen(states, failed=failed), select=_DETAILS)
-            _print_all([dict(task) async for task in tasks], form)
+            found = [await _task(client, job, where)]
         else:
-            await _table(client, job, where, chosen(states, failed=failed))
+            tasks = client.tasks.list(job, filter=chosen(states, failed=failed), select=_DETAILS)
+            found = [dict(task) async for task in tasks]
+    output.listing(form, found, _columns(), lambda task: str(task["id"]), _none(where))
 
 
 async def _task(client: BatchClient, job: str, where: Place) -> dict[str, Any]:
@@ -88,22 +100,24 @@ async def _task(client: BatchClient, job: str, where: Place) -> dict[str, Any]:
         ) from None
 
 
-def _print_all(tasks: list[dict[str, Any]], form: Form | None, *, header: bool = True) -> None:
-    if form is not None:
-        output.emit(form, tasks, lambda task: str(task["id"]))
-        return
-    table = output.table(HEADER, (row(task, datetime.now(UTC)) for task in tasks))
-    table.show_header = header
-    output.show(table)
+def _columns() -> output.Columns:
+    now = datetime.now(UTC)
+    return output.Columns(HEADER, lambda task: row(task, now), _MORE, lambda task: more(task, now))
 
 
-async def _table(client: BatchClient, job: str, where: Place, filter_: str | None) -> None:
+def _none(where: Place) -> str:
+    return f"BatchJob {where.name} has no such tasks."
+
+
+async def _table(client: BatchClient, job: str, where: Place, filter_: str | None, form: Form | None) -> None:
     """A table for each page, since a job may have a million tasks: nobody waits for the last one to see the first."""
     found = False
     async for page in client.tasks.list_pages(job, filter=filter_, select=_SELECT):
         tasks = [dict(task) for task in page]
         if tasks:
-            _print_all(tasks, None, header=not found)
+            table = _columns().table(tasks, form)
+            table.show_header = not found
+            output.show(table)
             found = True
     if not found:
-        click.echo(f"BatchJob {where.name} has no such tasks.", err=True)
+        click.echo(_none(where), err=True)

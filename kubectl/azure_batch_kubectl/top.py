@@ -8,15 +8,19 @@ from datetime import datetime
 from azure_batch_kubectl import objects
 from azure_batch_kubectl.actions import ended
 from azure_batch_kubectl.objects import Object, condition, status
+from azure_batch_operator.api.kinds import Kind
 
 POOLS = ("POOL", "READY", "PHASE", "NODES", "SLOTS", "COST/H", "AGE")
 JOBS = ("JOB", "PHASE", "POOL", "TASKS", "RUNNING", "FAILED", "TASKS/MIN", "LEFT", "AGE")
 
 Row = tuple[object, ...]
+MORE_OF_POOLS = ("ID", "ACCOUNT", "VM-SIZE")
+MORE_OF_JOBS = ("ID", "ACCOUNT", "WAITING-FOR")
 _METADATA = ("name", "namespace", "creationTimestamp")
 _STATUS = (
-    "phase", "nodes", "slots", "estimatedCostPerHour", "poolId", "progress", "taskCounts", "tasksPerMinute", "estimatedEndTime",
-)  # fmt: skip
+    *("phase", "id", "account", "waitingFor", "nodes", "slots", "estimatedCostPerHour"),
+    *("poolId", "progress", "taskCounts", "tasksPerMinute", "estimatedEndTime"),
+)
 _CONDITIONS = frozenset({"Ready", "Complete", "Failed"})
 
 
@@ -31,6 +35,7 @@ def kept(thing: Object) -> Object:
     return {
         "kind": thing["kind"],
         "metadata": {name: thing["metadata"][name] for name in _METADATA if name in thing["metadata"]},
+        "spec": {name: text for name in ("vmSize", "id") if (text := objects.spec(thing).get(name))},
         "status": {name: found[name] for name in _STATUS if name in found} | {"conditions": conditions},
     }
 
@@ -62,6 +67,16 @@ def job_row(job: Object, now: datetime) -> Row:
     )
 
 
+def more_of_pool(pool: Object) -> Row:
+    """Cells of `MORE_OF_POOLS`."""
+    return objects.remote_id(pool), status(pool).get("account", ""), objects.spec(pool).get("vmSize", "")
+
+
+def more_of_job(job: Object) -> Row:
+    """Cells of `MORE_OF_JOBS`."""
+    return objects.remote_id(job), status(job).get("account", ""), status(job).get("waitingFor", "")
+
+
 def left(end: str | None, now: datetime) -> str:
     """Time until the estimated end; empty if there is none or if it is over."""
     if not end:
@@ -74,19 +89,12 @@ def left(end: str | None, now: datetime) -> str:
     return objects.age(now.isoformat(), moment) if moment > now else ""
 
 
-def rows_of_pools(pools: Sequence[Object], now: datetime, *, everywhere: bool) -> list[Row]:
-    """Rows by name, with the namespace before them if that is wanted."""
-    return [_placed(pool, pool_row(pool, now), everywhere) for pool in _sorted(pools)]
+def shown(things: Sequence[Object], *, every: bool) -> list[Object]:
+    """Objects by namespace and name; jobs that have ended only if `every`."""
+    found = [each for each in things if every or each["kind"] != Kind.JOB or not ended(each)]
+    return sorted(found, key=lambda each: (objects.namespace(each), objects.name(each)))
 
 
-def rows_of_jobs(jobs: Sequence[Object], now: datetime, *, everywhere: bool, every: bool) -> list[Row]:
-    """The same for jobs; those that have ended only if `every`."""
-    return [_placed(job, job_row(job, now), everywhere) for job in _sorted(jobs) if every or not ended(job)]
-
-
-def _placed(thing: Object, row: Row, everywhere: bool) -> Row:
+def placed(row: Row, thing: Object, *, everywhere: bool) -> Row:
+    """A row, with the namespace before it if that is wanted."""
     return (objects.namespace(thing), *row) if everywhere else row
-
-
-def _sorted(things: Sequence[Object]) -> list[Object]:
-    return sorted(things, key=lambda each: (objects.namespace(each), objects.name(each)))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import click
 from kubernetes.aio.client.exceptions import ApiException
@@ -13,7 +15,6 @@ from rich.console import Console, Group
 from rich.live import Live
 
 from azure_batch_kubectl import objects, output, top, trees
-from azure_batch_kubectl.actions import ended
 from azure_batch_kubectl.around import around
 from azure_batch_kubectl.choices import Form
 from azure_batch_kubectl.cluster import Cluster
@@ -25,12 +26,32 @@ from azure_batch_operator.api.kinds import Kind
 _SECONDS = 2.0
 
 
-async def show_tree(cluster: Cluster, name: str, *, every: bool) -> None:
-    """The tree of a job."""
+@dataclass(frozen=True)
+class Scope:
+    """What `top` shows.
+
+    Attributes:
+        everywhere: objects of all namespaces.
+        every: also jobs that have ended.
+        form: as `-o` says.
+    """
+
+    everywhere: bool = False
+    every: bool = False
+    form: Form | None = None
+
+
+async def show_tree(cluster: Cluster, name: str, *, every: bool, form: Form | None) -> None:
+    """The tree of a job, or the objects in it."""
     job = await cluster.get(Kind.JOB, name)
-    tasks = await _tasks(cluster, name)
+    tasks, found = await _tasks(cluster, name), await around(cluster, job)
+    if output.is_data(form):
+        there = [(Kind.JOB, job), (Kind.ACCOUNT, found.account), (Kind.POOL, found.pool)]
+        items = [{**each, "kind": kind.value} for kind, each in there if isinstance(each, dict)]
+        output.emit(form, [*items, *tasks], output.object_name)
+        return
     shown = len(tasks) if every else trees.SHOWN
-    output.show(output.tree(trees.of_job(job, await around(cluster, job), tasks, shown=shown)))
+    output.show(output.tree(trees.of_job(job, found, tasks, shown=shown)))
 
 
 async def _tasks(cluster: Cluster, job: str) -> list[Object]:
@@ -45,31 +66,32 @@ async def _tasks(cluster: Cluster, job: str) -> list[Object]:
     return [each async for each in listed if objects.reference(each, "jobRef") == job]
 
 
-async def show_top(cluster: Cluster, *, everywhere: bool, every: bool, watch: bool, form: Form | None) -> None:
+async def show_top(cluster: Cluster, scope: Scope, *, watch: bool) -> None:
     """Pools and jobs; with `watch` until Ctrl-C."""
-    if watch and not sys.stdout.isatty():
-        raise FailureError("--watch needs a terminal: leave it out, or use kubectl get bp,bj --watch")
-    if form is not None:
-        listed = [each for kind in (Kind.POOL, Kind.JOB) async for each in cluster.list(kind, everywhere=everywhere)]
-        shown = [each for each in listed if every or each["kind"] != Kind.JOB or not ended(each)]
-        output.emit(form, shown, output.object_name)
-        return
     if watch:
-        await _live(cluster, everywhere=everywhere, every=every)
+        if not sys.stdout.isatty():
+            raise FailureError("--watch needs a terminal: leave it out, or use kubectl get bp,bj --watch")
+        if output.is_data(scope.form):
+            raise FailureError(f"--watch shows tables: leave out -o {scope.form}, or use kubectl get bp,bj --watch")
+        await _live(cluster, scope)
         return
-    pools, jobs = [[each async for each in cluster.list(kind, everywhere=everywhere)] for kind in (Kind.POOL, Kind.JOB)]
-    group = _tables(pools, jobs, everywhere=everywhere, every=every)
+    kinds = (Kind.POOL, Kind.JOB)
+    pools, jobs = [[each async for each in cluster.list(kind, everywhere=scope.everywhere)] for kind in kinds]
+    if output.is_data(scope.form):
+        output.emit(scope.form, [*pools, *top.shown(jobs, every=scope.every)], output.object_name)
+        return
+    group = _tables(pools, jobs, scope)
     if not group.renderables:
-        where = "in any namespace" if everywhere else f"in namespace {cluster.namespace!r}"
+        where = "in any namespace" if scope.everywhere else f"in namespace {cluster.namespace!r}"
         click.echo(f"No pools and no open jobs {where}.", err=True)
     for each in group.renderables:
         output.show(each)
 
 
-async def _live(cluster: Cluster, *, everywhere: bool, every: bool) -> None:
+async def _live(cluster: Cluster, scope: Scope) -> None:
     """The tables on the whole terminal, as objects change."""
-    pools = Watched(cluster, Kind.POOL, top.kept, everywhere=everywhere)
-    jobs = Watched(cluster, Kind.JOB, top.kept, everywhere=everywhere)
+    pools = Watched(cluster, Kind.POOL, top.kept, everywhere=scope.everywhere)
+    jobs = Watched(cluster, Kind.JOB, top.kept, everywhere=scope.everywhere)
     async with asyncio.TaskGroup() as group:
         for watched in (pools, jobs):
             group.create_task(watched.run())
@@ -77,14 +99,21 @@ async def _live(cluster: Cluster, *, everywhere: bool, every: bool) -> None:
         await jobs.listed.wait()
         with Live(console=Console(highlight=False), screen=True, auto_refresh=False) as live:
             while True:
-                live.update(_tables(pools.objects, jobs.objects, everywhere=everywhere, every=every), refresh=True)
+                live.update(_tables(pools.objects, jobs.objects, scope), refresh=True)
                 await asyncio.sleep(_SECONDS)
 
 
-def _tables(pools: Sequence[Object], jobs: Sequence[Object], *, everywhere: bool, every: bool) -> Group:
-    now, place = datetime.now(UTC), ("NAMESPACE",) if everywhere else ()
-    of_pools = top.rows_of_pools(pools, now, everywhere=everywhere)
-    of_jobs = top.rows_of_jobs(jobs, now, everywhere=everywhere, every=every)
-    parts = [((*place, *top.POOLS), of_pools), ((*place, *top.JOBS), of_jobs)]
-    shown = [output.table(header, rows) for header, rows in parts if rows]
-    return Group(*([shown[0], "", shown[1]] if len(shown) == 2 else shown))
+def _tables(pools: Sequence[Object], jobs: Sequence[Object], scope: Scope) -> Group:
+    now, place = datetime.now(UTC), ("NAMESPACE",) if scope.everywhere else ()
+
+    def columns(header: Sequence[str], row: Callable[[Object, datetime], top.Row], *more: Any) -> output.Columns:
+        return output.Columns(
+            (*place, *header), lambda thing: top.placed(row(thing, now), thing, everywhere=scope.everywhere), *more
+        )
+
+    parts = [
+        (columns(top.POOLS, top.pool_row, top.MORE_OF_POOLS, top.more_of_pool), top.shown(pools, every=scope.every)),
+        (columns(top.JOBS, top.job_row, top.MORE_OF_JOBS, top.more_of_job), top.shown(jobs, every=scope.every)),
+    ]
+    tables = [made.table(things, scope.form) for made, things in parts if things]
+    return Group(*([tables[0], "", tables[1]] if len(tables) == 2 else tables))

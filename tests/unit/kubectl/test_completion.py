@@ -33,7 +33,7 @@ def values(*words: str) -> list[str]:
         (["nodes", "dr"], ["drain", ":4"]),
         (["nodes", "drain", "cpu", "--ta"], ["--tasks", ":4"]),
         (["nodes", "drain", "cpu", "--tasks", "t"], ["terminate", "taskcompletion", ":4"]),
-        (["top", "-o", ""], ["json", "yaml", "name", ":4"]),
+        (["top", "-o", ""], ["json", "yaml", "name", "wide", ":4"]),
         (["submit", ""], [":0"]),
         (["why", "bj/x", "no"], [":4"]),
     ],

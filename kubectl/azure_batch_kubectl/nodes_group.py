@@ -1,0 +1,103 @@
+"""`kubectl azure-batch nodes`: the words of its commands; `nodes_command` is what they do."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from azure_batch_kubectl.choices import Form
+from azure_batch_kubectl.command import on_cluster
+from azure_batch_kubectl.later import later
+from azure_batch_kubectl.options import form_option
+from azure_batch_kubectl.proposals import named
+
+if TYPE_CHECKING:
+    from azure_batch_kubectl import nodes_command, objects
+    from azure_batch_kubectl.cluster import Cluster
+else:
+    nodes_command = later("nodes_command")
+    objects = later("objects")
+
+
+@click.group()
+def nodes() -> None:
+    """List, drain, reboot and reimage the nodes of a pool, and log in to them."""
+
+
+@nodes.command("ls")
+@click.argument("pool", metavar="POOL", shell_complete=named(bare="bp"))
+@click.argument("node", metavar="[NODE]", required=False)
+@form_option
+@on_cluster
+async def nodes_ls(cluster: Cluster, pool: str, node: str | None, form: str | None) -> None:
+    """List the nodes of a pool, or one of them, with more details with -o; needs the right to read the Secret of the account."""
+    await nodes_command.show(cluster, objects.pool(pool), node, form=Form(form) if form else None)
+
+
+_ALL_OPTIONS = ("requeue", "terminate", "taskcompletion", "retaineddata")
+
+
+def _nodes_chosen(command: Any) -> Any:
+    for option in (
+        click.option("--wait", is_flag=True, help="Wait until the operation has ended. Exits with 3 if it fails."),
+        click.option(
+            "--state",
+            "states",
+            multiple=True,
+            help="Select all nodes in this state, such as unusable. May be repeated.",
+        ),
+        click.argument("names", nargs=-1, metavar="[NODE]..."),
+        click.argument("pool", metavar="POOL", shell_complete=named(bare="bp")),
+    ):
+        command = option(command)
+    return command
+
+
+def _node_verb(verb: str, help: str, options: tuple[str, ...] = ()) -> None:  # noqa: A002 (click's name)
+    """Add the command of a verb; `options` say what may become of running tasks."""
+    what = "What happens to running tasks. Defaults to requeue."
+    option = click.option("--tasks", "option", type=click.Choice(options), help=what)
+
+    async def command(
+        cluster: Cluster,
+        pool: str,
+        names: tuple[str, ...],
+        states: tuple[str, ...],
+        wait: bool,
+        option: str | None = None,
+    ) -> None:
+        body = nodes_command.operation(verb, objects.pool(pool), names, states, option)
+        await nodes_command.run(cluster, body, wait=wait)
+
+    run = _nodes_chosen(on_cluster(command))
+    by = "The command creates a BatchOperation, which is deleted a day after its end."
+    nodes.command(verb, help=f"{help} {by}")(option(run) if options else run)
+
+
+_node_verb("reboot", "Restart nodes.", _ALL_OPTIONS)
+_node_verb("reimage", "Install nodes again.", _ALL_OPTIONS)
+_node_verb("drain", "Stop starting tasks on nodes, and requeue running tasks.", _ALL_OPTIONS[:3])
+_node_verb("uncordon", "Start tasks again on nodes that were drained.")
+
+
+@nodes.command("ssh")
+@click.argument("pool", metavar="POOL", shell_complete=named(bare="bp"))
+@click.argument("node", metavar="NODE")
+@click.argument("words", nargs=-1, metavar="[-- COMMAND...]")
+@click.option("-l", "--user", metavar="NAME", help="User on the node. Defaults to the one that ssh selects.")
+@click.option("--print", "only_print", is_flag=True, help="Print the command instead of running it.")
+@on_cluster
+async def nodes_ssh(
+    cluster: Cluster, pool: str, node: str, words: tuple[str, ...], user: str | None, only_print: bool
+) -> None:
+    """Log in to a node with ssh; the operator asks for its address, by a BatchOperation.
+
+    The node needs a user: one of the pool's userAccounts, or one of a BatchOperation with createNodeUser.
+    """
+    command = [*await nodes_command.ssh_command(cluster, objects.pool(pool), node, user), *words]
+    if only_print:
+        click.echo(shlex.join(command))
+    else:
+        nodes_command.become(command)
