@@ -189,3 +189,28 @@ async def test_the_remedy_for_a_missing_reference_is_possible(stage: Stage) -> N
     for (kind, name), text in expected.items():
         await stage.until(lambda kind=kind, name=name: bool(stage.reason(kind, name)), 60)  # type: ignore[misc]
         assert text in stage.condition(kind, name)["message"], (kind, name)
+
+
+@pytest.mark.parametrize("verb", ["rebootNode", "removeNodes"])
+async def test_a_node_that_a_list_lacks_is_not_taken_for_gone(stage: Stage, verb: str) -> None:
+    await stage.ready_pool(targetDedicatedNodes=4)
+    names = nodes(stage)
+    gap = stage.azure.omit(f"/pools/cpu/nodes/{names[0]}")
+    stage.apply(operation("op", **{verb: {"nodes": {"names": names}}}))
+    await ended(stage)
+    assert gap.hits
+    assert outcomes(stage) == dict.fromkeys(names, "Succeeded")
+    assert stage.azure.calls("Nodes_RebootNode") == (4 if verb == "rebootNode" else 0)
+
+
+async def test_a_removal_that_did_not_happen_is_not_read_from_a_list(stage: Stage) -> None:
+    """The call was lost on its way, and then a list lacks the nodes."""
+    await stage.ready_pool(targetDedicatedNodes=4)
+    names = nodes(stage)
+    gaps = [stage.azure.omit(f"/pools/cpu/nodes/{name}") for name in names]
+    stage.azure.fault("Pools_RemoveNodes", reset=True, count=100)
+    stage.apply(operation("op", removeNodes={"nodes": {"names": names}}))
+    await stage.until(lambda: stage.azure.calls("Pools_RemoveNodes") > 1 and any(gap.hits for gap in gaps))
+    await stage.run_for(600)
+    assert stage.azure.get(f"/pools/cpu/nodes/{names[0]}") is not None
+    assert "Succeeded" not in outcomes(stage).values()

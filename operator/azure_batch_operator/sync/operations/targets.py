@@ -128,9 +128,11 @@ class Targets:
             BatchError: the service does not show them.
         """
         pool, job = request.place.pool, request.place.job
+        known: dict[str, Mapping[str, Any] | None] = {}
         if request.on is On.NODES and len(targets) > _FEW:
             listed = {str(node["id"]).lower(): node async for node in self._client.nodes.list(pool, select=_NODE)}
-            return {target: listed.get(target.lower()) for target in targets}
+            # That a list lacks a node is no proof that it is gone: the pages move while they are read.
+            known = {target: listed[target.lower()] for target in targets if target.lower() in listed}
         get: Callable[[str], Any]
         match request.on:
             case On.NODES:
@@ -153,7 +155,7 @@ class Targets:
                         return target, None
                     raise
 
-        return dict(await together(one(target) for target in targets))
+        return known | dict(await together(one(target) for target in targets if target not in known))
 
 
 async def together(calls: Iterable[Any]) -> list[Any]:
