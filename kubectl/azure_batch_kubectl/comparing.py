@@ -2,7 +2,8 @@
 
 Whether a property differs is what the operator decides (`reconcile/*/changes.py`, `wire_equality`), so that `diff` is empty where
 the operator changes nothing. Only how the difference is shown is decided here. Values that are taken from Secrets and ConfigMaps
-are not compared, and what looks like a secret is not shown.
+are not compared. What looks like a secret is not shown, nor the value of an environment variable in Azure Batch that the spec does
+not hold: it may come from a Secret that the spec no longer names.
 """
 
 from __future__ import annotations
@@ -92,6 +93,7 @@ def compared(kind: Kind, id_: str, spec: Mapping[str, Any], pool_id: str | None,
             found = _own(remote[name]) if name == "metadata" else remote[name]
             there[name] = aligned(name, wanted, found, lenient=before.lenient(name, marks.get(name)))
     there |= {name: remote[name] for name in sorted(wish.different - wish.body.keys()) if name in remote}
+    there = _without_other_values(there, wish.body)
     return Compared(*_told_apart(_said(there), _said(wish.body), wish.different), notes=wish.notes)
 
 
@@ -237,6 +239,27 @@ def _aligned_items(name: str, wanted: Sequence[Any], found: Sequence[Any], *, le
 
 def _name(item: Any) -> Any:
     return (item.get("name") or item.get("id")) if isinstance(item, Mapping) else None
+
+
+def _without_other_values(there: Any, wanted: Any, name: str = "") -> Any:
+    """What Azure Batch has, without the values of environment variables that are not in the spec as they are there.
+
+    Azure Batch returns these values. One may come from a Secret that the spec no longer names, and a diff is often kept in the log
+    of a pipeline.
+    """
+    if isinstance(there, Mapping):
+        beside = wanted if isinstance(wanted, Mapping) else {}
+        return {member: _without_other_values(value, beside.get(member), member) for member, value in there.items()}
+    if not isinstance(there, (list, tuple)):
+        return there
+    items = list(wanted) if isinstance(wanted, (list, tuple)) else []
+    if name.lower().endswith("environmentsettings"):
+        return [item if item in items else _without_value(item) for item in there]
+    return [_without_other_values(item, items[at] if at < len(items) else None, name) for at, item in enumerate(there)]
+
+
+def _without_value(item: Any) -> Any:
+    return {**item, "value": HIDDEN} if isinstance(item, Mapping) and item.get("value") else item
 
 
 def _told_apart(there: Mapping[str, Any], wanted: Mapping[str, Any], different: set[str]) -> tuple[Any, Any]:

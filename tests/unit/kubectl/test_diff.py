@@ -109,7 +109,7 @@ def test_differences_of_a_pool(spec: Body, there: Body, lines: list[str]) -> Non
         (
             {"commonEnvironmentSettings": [{"name": "A", "value": "1"}]},
             {"commonEnvironmentSettings": [{"name": "A", "value": "2"}]},
-            ["-  value: '2'", "+  value: '1'"],
+            ["-  value: (hidden)", "+  value: '1'"],
         ),
     ],
 )
@@ -156,6 +156,50 @@ def test_no_secret_is_shown() -> None:
     assert "+  commandLine: run" in text
     for secret in ("from-secret", "new-word", "old-word", "abcd1234"):
         assert secret not in text
+
+
+FROM_SECRET = {"name": "API_TOKEN", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "shown"),
+    [
+        (Kind.POOL, None, ["-  - name: API_TOKEN", "-    value: (hidden)"]),
+        (Kind.POOL, [], ["-  - name: API_TOKEN", "-    value: (hidden)"]),
+        (Kind.POOL, [{"name": "API_TOKEN", "value": "new"}], ["-    value: (hidden)", "+    value: new"]),
+        (Kind.POOL, [FROM_SECRET, {"name": "MODE", "value": "fast"}], ["+  - name: MODE", "+    value: fast"]),
+        (Kind.JOB, None, []),
+        (Kind.JOB, [{"name": "API_TOKEN", "value": "new"}], ["-  value: (hidden)", "+  value: new"]),
+        (Kind.SCHEDULE, None, ["-  - name: API_TOKEN", "-    value: (hidden)"]),
+    ],
+)
+def test_a_value_that_came_from_a_secret_is_not_shown_once_the_spec_is_another(
+    kind: Kind, settings: list[Body] | None, shown: list[str]
+) -> None:
+    """Its name does not say that it is one, and the spec no longer says so either."""
+    there = [{"name": "API_TOKEN", "value": "hunter22"}]
+    wanted: Body = {} if settings is None else {"environmentSettings": settings}
+    if kind is Kind.POOL:
+        before = {**POOL, "startTask": {"commandLine": "true", "environmentSettings": [FROM_SECRET]}}
+        spec = {**POOL, "startTask": {"commandLine": "true", **wanted}}
+        remote = pool_there(before, startTask={"commandLine": "true", "environmentSettings": there})
+    elif kind is Kind.JOB:
+        spec = {**JOB, **({} if settings is None else {"commonEnvironmentSettings": settings})}
+        remote = job_there({**JOB, "commonEnvironmentSettings": [FROM_SECRET]}, commonEnvironmentSettings=there)
+    else:
+        spec = {"schedule": {"recurrenceInterval": "PT1H"}, "jobSpecification": {"poolInfo": {"poolId": "cpu"}}}
+        body = {**spec["jobSpecification"], "commonEnvironmentSettings": there}
+        remote = {"id": "cpu", "state": "active", "schedule": spec["schedule"], "jobSpecification": body}
+    lines = changed_lines(kind, spec, remote, "cpu")
+    assert "hunter22" not in "".join(lines)
+    assert [line for line in lines if line in shown] == shown, lines
+
+
+def test_values_of_the_environment_that_are_as_the_spec_says_are_context() -> None:
+    same = {"name": "MODE", "value": "fast"}
+    spec = {**POOL, "startTask": {"commandLine": "b", "environmentSettings": [same]}}
+    remote = pool_there(startTask={"commandLine": "a", "environmentSettings": [same]})
+    assert changed_lines(Kind.POOL, spec, remote) == ["-  commandLine: a", "+  commandLine: b"]
 
 
 def test_a_difference_between_hidden_values_is_one() -> None:
