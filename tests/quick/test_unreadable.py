@@ -49,3 +49,20 @@ async def test_a_new_job_that_cannot_be_read_says_so(stage: Stage) -> None:
     stage.start()
     stage.apply(job("own", tasks=sleeping(1)))
     await stage.until(lambda: stage.reason("bj", "own") == "ObservationFailed", 300)
+
+
+async def test_an_ended_job_that_could_not_be_read_for_a_while_says_so_no_longer(stage: Stage) -> None:
+    """Tools that wait for objects take one with `Reconciling` for unfinished, and this one has nothing left to decide."""
+    await stage.ready_pool()
+    stage.apply(job("own", tasks=sleeping(1, 5), ttlSecondsAfterFinished=86_400, ttlPolicy="KeepObject"))
+    await stage.until(lambda: stage.phase("bj", "own") == "Succeeded", 600)
+
+    def reasons() -> list[str]:
+        return sorted(each["reason"] for each in stage.status("bj", "own")["conditions"])
+
+    before = reasons()
+    stage.azure.fault("Jobs_GetJobTaskCounts", status=400, code="InvalidRequest")
+    await stage.restart()
+    await stage.until(lambda: "ObservationFailed" in reasons(), 300)
+    stage.azure.heal()
+    await stage.until(lambda: reasons() == before, 600)

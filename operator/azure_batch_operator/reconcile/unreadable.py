@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.plan import Event, Plan
@@ -15,11 +17,12 @@ def with_problem(resource: Resource, plan: Plan, problem: str | None, now: float
     """A plan whose status says that something cannot be read; the plan itself if nothing is the matter.
 
     Everything else that the plan does and says stays. `Reconciling` gets the reason `ObservationFailed`, unless the plan says
-    that a person must act (`Stalled`), which is more urgent.
+    that a person must act (`Stalled`), which is more urgent. An object that has ended keeps its conditions, so that one is taken
+    off when all can be read again (tests/quick/test_unreadable.py).
     """
     shown = resource.status if plan.status is None else plan.status
     if problem is None:
-        return plan
+        return _read_again(resource, plan, shown)
     if not shown.get("conditions"):
         return _said_first(resource, plan, problem, now)
     others = [each for each in shown["conditions"] if each.get("type") != "Reconciling"]
@@ -32,6 +35,15 @@ def with_problem(resource: Resource, plan: Plan, problem: str | None, now: float
     if before is None or before.get("reason") != REASON:
         events = (*events, Event(REASON, problem, "Warning"))
     return replace(plan, status={**shown, "conditions": [*others, said]}, events=events)
+
+
+def _read_again(resource: Resource, plan: Plan, shown: Mapping[str, Any]) -> Plan:
+    """A plan for an object of which all can be read: no condition of its end says otherwise."""
+    known = shown.get("conditions") or ()
+    left = [each for each in known if (each.get("type"), each.get("reason")) != ("Reconciling", REASON)]
+    if len(left) == len(known) or resource.deleting or not has_ended(resource):
+        return plan
+    return replace(plan, status={**shown, "conditions": left})
 
 
 def _said_first(resource: Resource, plan: Plan, problem: str, now: float) -> Plan:
