@@ -36,6 +36,26 @@ async def test_a_job_that_is_gone_shows_nothing_as_running(stage: Stage) -> None
     }
 
 
+async def test_an_ended_job_shows_nothing_of_another_job_of_its_id(stage: Stage) -> None:
+    await stage.ready_pool()
+    stage.apply(job("first", id="same", tasks=sleeping(1, 5)))
+    await stage.until(lambda: stage.phase("bj", "first") == "Succeeded", 600)
+    before = stage.status("bj", "first")
+    assert before["retries"] == 0
+    stage.azure.delete("/jobs/same")
+    await stage.until(lambda: stage.azure.get("/jobs/same") is None, 300)
+    stage.azure.simulate(".*bad.*", exitCode=1)
+    failing = [{"id": "x", "commandLine": "bad"}]
+    stage.apply(
+        job("second", id="same", tasks=failing, backoff={"taskRetries": 2}, failurePolicy={"action": "Hold"}),
+    )
+    await stage.until(lambda: stage.status("bj", "second").get("retries") == 2, 900)
+    stage.annotate("bj", "first", reconcile_now="1")
+    await stage.until(lambda: stage.status("bj", "first").get("handled"), 60)
+    shown = stage.status("bj", "first")
+    assert {name: shown[name] for name in shown if name != "handled"} == before
+
+
 async def test_a_finished_job_that_was_deleted_while_the_operator_was_away_is_not_run_again(stage: Stage) -> None:
     await stage.ready_pool()
     stage.apply(job("own", tasks=sleeping(2, 10)))

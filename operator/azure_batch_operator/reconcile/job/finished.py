@@ -43,7 +43,8 @@ def finished(
     """The job is done: its object goes when its time is over, and verbs and changes of its tasks come too late.
 
     Args:
-        origin, held_by, tasks: as in `JobScope`.
+        origin, held_by: as in `JobScope`.
+        tasks: of its own job (`own_tasks`).
     """
     done = next((each for type_ in ("Complete", "Failed") if (each := resource.condition(type_))), None)
     ttl, requeue_after = time_to_live(resource), None
@@ -79,6 +80,13 @@ def finished(
     )
 
 
+def own_tasks(scope: JobScope) -> TasksView | None:
+    """What was read of the tasks of the object's own job; None if another job has its ID now, as after the own one was deleted."""
+    if isinstance(scope.remote, Absent):
+        return None
+    return scope.tasks if adoption.ours(scope.remote, scope.resource, scope.cluster, scope.others) else None
+
+
 def _late_tries(tasks: TasksView | None) -> dict[str, Any]:
     """Retries and requeues of a large job, which are counted to the end after its result is known."""
     found = {} if tasks is None else {"retries": tasks.retries, "requeues": tasks.requeues}
@@ -102,7 +110,7 @@ def _tasks_changed(resource: Resource, origin: str) -> bool | None:
 def clean_up(scope: JobScope) -> Plan:
     """Delete the job of a finished object in Azure Batch when its time is over; the object and its status stay."""
     resource, remote = scope.resource, scope.remote
-    plan = finished(resource, scope.origin, scope.now, tasks=scope.tasks)
+    plan = finished(resource, scope.origin, scope.now, tasks=own_tasks(scope))
     done = resource.condition("Complete") or resource.condition("Failed")
     left = 0.0
     if done is not None:

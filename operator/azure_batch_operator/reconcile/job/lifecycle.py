@@ -14,7 +14,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile import reconcile_policy as policy
 from azure_batch_operator.reconcile.job.converge import converge, stop_unseen
 from azure_batch_operator.reconcile.job.creation import before_creation, create, lost
-from azure_batch_operator.reconcile.job.finished import clean_up, finish, finished, held, keeps_object
+from azure_batch_operator.reconcile.job.finished import clean_up, finish, finished, held, keeps_object, own_tasks
 from azure_batch_operator.reconcile.job.scope import JobScope, LiveJob
 from azure_batch_operator.reconcile.plan import Absent, Plan
 from azure_batch_operator.reconcile.status import has_ended
@@ -69,7 +69,7 @@ def _ended(scope: JobScope) -> Plan | None:
         return None
     if is_open(resource):
         return clean_up(scope)
-    return finished(resource, scope.origin, scope.now, scope.held_by, scope.tasks)
+    return finished(resource, scope.origin, scope.now, scope.held_by, own_tasks(scope))
 
 
 def _before_creation(scope: JobScope) -> Plan | None:
