@@ -81,6 +81,37 @@ async def test_a_task_that_ends_while_others_wait_for_its_node_is_seen_at_once(s
         assert stage.now - started <= HOUR + 60
 
 
+@pytest.mark.parametrize("jobs", [1, 21])
+async def test_a_task_that_ends_while_another_clients_job_waits_for_its_node_is_seen_at_once(
+    stage: Stage, jobs: int
+) -> None:
+    """Nobody counts the tasks of that job, and the node runs a task before and after."""
+    await stage.ready_pool(targetDedicatedNodes=1, taskSlotsPerNode=1)
+    stage.apply(pool("idle", targetDedicatedNodes=0))
+    stage.apply(*[job(f"open-{number}", poolRef={"name": "idle"}) for number in range(1, jobs)])
+    stage.apply(job("own", tasks=sleeping(1, 2 * HOUR), onAllTasksComplete="noaction"))
+    await stage.until(lambda: _counts(stage, "own").get("running") == 1, 300)
+    started = stage.now
+    await stage.run_for(1.5 * HOUR)
+    stage.azure.post("/jobs", {"id": "theirs", "poolInfo": {"poolId": "cpu"}})
+    _add(stage, "theirs", "t", 3 * HOUR)
+    await stage.until(lambda: _counts(stage, "own").get("completed") == 1, 3 * HOUR)
+    assert stage.now - started <= 2 * HOUR + 60
+
+
+async def test_a_task_that_ends_while_one_of_a_job_manager_waits_for_its_node_is_seen_at_once(stage: Stage) -> None:
+    await stage.ready_pool(targetDedicatedNodes=1, taskSlotsPerNode=1)
+    manager = {"id": "manager", "commandLine": f"/bin/sh -c 'sleep {2 * HOUR}'", "killJobOnCompletion": False}
+    stage.apply(job("own", jobManagerTask=manager, onAllTasksComplete="noaction"))
+    await stage.until(lambda: _counts(stage, "own").get("running") == 1, 600)
+    started = stage.now
+    await stage.run_for(2 * HOUR - 45)
+    # As the job manager does from its node.
+    _add(stage, "own", "step", HOUR)
+    await stage.until(lambda: _counts(stage, "own").get("completed") == 1, 3 * HOUR)
+    assert stage.now - started <= 2 * HOUR + 60
+
+
 @pytest.mark.parametrize("nodes", [0, 2])
 async def test_a_task_that_another_client_adds_is_seen(stage: Stage, nodes: int) -> None:
     await stage.ready_pool(targetDedicatedNodes=nodes, taskSlotsPerNode=1)

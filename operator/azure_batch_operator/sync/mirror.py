@@ -210,6 +210,7 @@ class JobSubscription:
         tail_lines: lines of stderr.txt of a failed task.
         dependencies: whether tasks of its own depend on others, so that each failed one counts.
         counts: the task counts that its status shows.
+        adds_tasks: whether a task of its own adds others (`jobManagerTask`).
     """
 
     tries: bool = False
@@ -221,6 +222,7 @@ class JobSubscription:
     tail_lines: int = 20
     dependencies: bool = False
     counts: TaskCounts | None = None
+    adds_tasks: bool = False
 
 
 @dataclass

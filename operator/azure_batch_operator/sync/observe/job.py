@@ -125,6 +125,7 @@ def _wish(spec: Mapping[str, Any], status: Mapping[str, Any]) -> JobSubscription
         tail_lines=int((spec.get("logs") or {}).get("tailLines", TAIL_LINES)),
         dependencies=expand.needs_dependencies(spec),
         counts=_shown_counts(status.get("taskCounts")),
+        adds_tasks="jobManagerTask" in spec,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,8 +16,8 @@ from azure_batch_operator.reconcile.plan import Absent
 from azure_batch_operator.sync.mirror import Interest, JobResults, JobSubscription, Mirror
 from azure_batch_operator.sync.polls.base import News, Poll, clock, options
 from azure_batch_operator.sync.polls.job_results import JobReader
-from azure_batch_operator.sync.polls.motion import Load, Motion, motion
-from azure_batch_operator.sync.polls.roll import Roll
+from azure_batch_operator.sync.polls.motion import Load, Motion, is_alone, motion
+from azure_batch_operator.sync.polls.roll import OPEN, Roll
 from azure_batch_operator.sync.polls.steps import Scope, Step, keys_of
 from azure_batch_operator.sync.polls.watch import Watch, incarnation
 
@@ -42,10 +42,19 @@ class JobPoll(Poll):
         self._pools: dict[str, Any] = {}
         self._states: dict[str, Any] = {}
         self._reader = JobReader(client, mirror, interest)
+        self._elsewhere: frozenset[str] | None = None
+        """Pools with open jobs that nobody watches, by the list of all open jobs; None if that was not read."""
+        self._wants_elsewhere = False
         self._roll = Roll(mirror.jobs, self._listed, self._got)
 
-    def _listed(self, filter: str) -> AsyncIterable[Mapping[str, Any]]:
-        return self._client.jobs.list(filter=filter, select=_JOB_MEMBERS, **options())
+    async def _listed(self, filter: str) -> AsyncIterator[Mapping[str, Any]]:
+        pools = set[str]()
+        async for job in self._client.jobs.list(filter=filter, select=_JOB_MEMBERS, **options()):
+            if str(job["id"]).lower() not in self._interest.jobs:
+                pools.add(pool_of(job).lower())
+            yield job
+        if filter == OPEN:
+            self._elsewhere = frozenset(pools)
 
     async def _got(self, id: str) -> Mapping[str, Any]:
         return await self._client.jobs.get(id, select=_JOB_MEMBERS, **options())
@@ -55,7 +64,8 @@ class JobPoll(Poll):
         interest, mirror = self._interest, self._mirror
         wanted = frozenset({*interest.jobs, *interest.tasks, *interest.jobs_of_tasks})
         # Pools that are to go ask what is on them, schedules which of their jobs are open.
-        others = self._brief if interest.jobs_of_pools or interest.schedules else None
+        others = self._brief if interest.jobs_of_pools or interest.schedules or self._wants_elsewhere else None
+        self._elsewhere = None
         first = mirror.jobs.first
         for id in await self._roll.call(wanted, others):
             news.moved |= interest.jobs.get(id, set())
@@ -138,6 +148,10 @@ class JobPoll(Poll):
         for id in mirror.results.keys() - interest.jobs.keys():
             del mirror.results[id]
         due, loads = list[tuple[bool, float, str]](), self._loads()
+        # Whether only they could hide the end of a task; then the next poll lists all open jobs, instead of these by their ids.
+        self._wants_elsewhere = any(
+            is_alone(mirror.pools.get(pool), mirror.node_counts.get(pool), load) for pool, load in loads.items()
+        )
         for id in list(interest.jobs):
             job = mirror.jobs.latest(id)
             if job is None or not mirror.jobs.alive(id):
@@ -179,7 +193,11 @@ class JobPoll(Poll):
         for id in self._interest.jobs:
             job, results = self._mirror.jobs.latest(id), self._mirror.results.get(id)
             if job is not None and job.get("state") != "completed":
-                loads[pool_of(job).lower()].add(None if results is None else results.counts)
+                load = loads[pool_of(job).lower()]
+                load.add(None if results is None else results.counts)
+                load.others |= self._interest.wishes.get(id, JobSubscription()).adds_tasks
+        for pool, load in loads.items():
+            load.others |= self._elsewhere is None or pool in self._elsewhere
         return loads
 
     def _motion(self, job: Mapping[str, Any], results: JobResults, loads: Mapping[str, Load]) -> Motion:

@@ -49,11 +49,13 @@ class Load:
     Attributes:
         running, active: how many.
         uncounted: whether there is a job whose tasks were not counted yet.
+        others: whether tasks that nobody counts may wait for a node: of jobs that nobody watches, or of a job manager task.
     """
 
     running: int = 0
     active: int = 0
     uncounted: bool = False
+    others: bool = False
 
     def add(self, counts: TaskCounts | None) -> None:
         """Take in the counts of one job."""
@@ -76,7 +78,13 @@ def motion(counts: TaskCounts, job: Mapping[str, Any], pool: Remote, nodes: Node
     if not counts.running:
         shown = busy == 0 or job.get("state") == "disabled"
         return Motion.SHOWN_START if shown else Motion.HIDDEN_START
-    # As many nodes run tasks as tasks run, one on each, and no task waits to take the place of one that ends.
+    return Motion.SHOWN_END if is_alone(pool, nodes, load) and not load.others else Motion.HIDDEN_END
+
+
+def is_alone(pool: Remote, nodes: NodeCounts | None, load: Load) -> bool:
+    """Whether as many nodes run tasks as watched tasks run, one on each, and no watched task waits for the place of one that ends.
+
+    Then only a task that nobody counts can hide such an end.
+    """
     single = isinstance(pool, Mapping) and pool.get("taskSlotsPerNode", 1) == 1
-    alone = single and busy == load.running and not load.active and not load.uncounted
-    return Motion.SHOWN_END if alone else Motion.HIDDEN_END
+    return single and number_of(nodes, ("running",)) == load.running > 0 and not load.active and not load.uncounted
