@@ -1,4 +1,8 @@
-"""The API server, by the user's kubeconfig and with the user's rights."""
+"""The API server, by the user's kubeconfig and with the user's rights.
+
+Requests go through the ApiClient of the library, not through its classes for each group: to load CoreV1Api, with all the models
+of Kubernetes, takes as long as all the rest of a command; tests/unit/kubectl/test_later.py.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
@@ -25,6 +30,7 @@ _WATCH_SECONDS = 50
 """How long the API server keeps a watch, shorter than any call may take."""
 _ONLY_METADATA = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _SIGN_IN = "BearerToken"
+_MERGE = "application/merge-patch+json"
 
 
 @dataclass(frozen=True)
@@ -103,8 +109,6 @@ class Cluster:
     def __init__(self, api: client.ApiClient, namespace: str) -> None:
         self.namespace = namespace
         self._api = api
-        self._custom = client.CustomObjectsApi(api)
-        self._core = client.CoreV1Api(api)
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> dict[str, Any]:
         """One object.
@@ -112,10 +116,7 @@ class Cluster:
         Raises:
             ApiException: there is none, or it may not be read.
         """
-        where = namespace or self.namespace
-        found: dict[str, Any] = await self._custom.get_namespaced_custom_object(
-            GROUP, VERSION, where, KINDS[kind].plural, name, _request_timeout=_SECONDS
-        )
+        found, _ = await self.read(_path(kind, namespace or self.namespace, name))
         return found
 
     async def list(self, kind: Kind, *, everywhere: bool = False, fields: str = "") -> AsyncIterator[dict[str, Any]]:
@@ -131,17 +132,12 @@ class Cluster:
 
     async def pages(self, kind: Kind, *, everywhere: bool = False, fields: str = "") -> AsyncIterator[dict[str, Any]]:
         """The pages of `list` as the API server sends them."""
-        token, plural = "", KINDS[kind].plural
+        token, path = "", _path(kind, "" if everywhere else self.namespace)
         while True:
-            options: dict[str, Any] = {"limit": _PAGE, "_request_timeout": _SECONDS}
-            options |= {"_continue": token} if token else {}
-            options |= {"field_selector": fields} if fields else {}
-            if everywhere:
-                page = await self._custom.list_cluster_custom_object(GROUP, VERSION, plural, **options)
-            else:
-                page = await self._custom.list_namespaced_custom_object(
-                    GROUP, VERSION, self.namespace, plural, **options
-                )
+            query = {"limit": str(_PAGE)}
+            query |= {"continue": token} if token else {}
+            query |= {"fieldSelector": fields} if fields else {}
+            page, _ = await self.read(path, query)
             yield page
             token = page["metadata"].get("continue", "")
             if not token:
@@ -149,7 +145,7 @@ class Cluster:
 
     async def names(self, plural: str, limit: int, fields: str = "") -> builtins.list[str]:
         """Names of the first objects of a kind of the group, or of namespaces, without their specs."""
-        group = f"/apis/{GROUP}/{VERSION}/namespaces/{self.namespace}/{plural}"
+        group = _joined(f"/apis/{GROUP}/{VERSION}", "namespaces", self.namespace, plural)
         query = {"limit": str(limit)} | ({"fieldSelector": fields} if fields else {})
         path = "/api/v1/namespaces" if plural == "namespaces" else group
         answer = await self._asked(path, query, accept=_ONLY_METADATA)
@@ -161,14 +157,13 @@ class Cluster:
         Raises:
             ApiException: the version is too old (410), or the objects may not be watched.
         """
-        where = "" if everywhere else f"namespaces/{self.namespace}/"
         query = {
             "watch": "true",
             "resourceVersion": version,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
-        answer = await self._asked(f"/apis/{GROUP}/{VERSION}/{where}{KINDS[kind].plural}", query)
+        answer = await self._asked(_path(kind, "" if everywhere else self.namespace), query)
         rest = b""
         async with answer.response as response:
             # Not by lines of aiohttp, which bounds their length.
@@ -182,24 +177,11 @@ class Cluster:
 
     async def patch(self, kind: Kind, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Merge-patch an object; what it is then."""
-        patched: dict[str, Any] = await self._custom.patch_namespaced_custom_object(
-            GROUP,
-            VERSION,
-            self.namespace,
-            KINDS[kind].plural,
-            name,
-            dict(body),
-            _content_type="application/merge-patch+json",
-            _request_timeout=_SECONDS,
-        )
-        return patched
+        return await self._written("PATCH", _path(kind, self.namespace, name), body)
 
     async def create(self, kind: Kind, body: Mapping[str, Any]) -> dict[str, Any]:
         """Create an object; what it is then."""
-        made: dict[str, Any] = await self._custom.create_namespaced_custom_object(
-            GROUP, VERSION, self.namespace, KINDS[kind].plural, dict(body), _request_timeout=_SECONDS
-        )
-        return made
+        return await self._written("POST", _path(kind, self.namespace), body)
 
     async def read(self, path: str, query: Mapping[str, str] | None = None) -> tuple[dict[str, Any], Mapping[str, str]]:
         """What stands at a path of the API server, as it is, and the headers of the answer.
@@ -211,58 +193,90 @@ class Cluster:
         found: dict[str, Any] = json.loads(await answer.response.read())
         return found, answer.response.headers
 
-    async def _asked(self, path: str, query: Mapping[str, str] | None, accept: str = "application/json") -> Any:
-        asked = await self._api.param_serialize(
-            method="GET",
-            resource_path=path,
-            query_params=list((query or {}).items()),
-            header_params={"Accept": accept},
-            auth_settings=[_SIGN_IN],
-        )
-        answer = await self._api.call_api(*asked, _request_timeout=_SECONDS, _preload_content=False)
-        if answer.status != HTTPStatus.OK:
-            body = (await answer.response.read()).decode(errors="replace")
-            raise ApiException(status=answer.status, reason=answer.reason, body=body)
-        return answer
-
     async def may(self, verb: str, resource: str, group: str) -> bool:
         """Whether the user has a right in the namespace, as the API server says."""
         attributes = {"namespace": self.namespace, "verb": verb, "resource": resource, "group": group}
-        review = client.V1SelfSubjectAccessReview(
-            spec=client.V1SelfSubjectAccessReviewSpec(resource_attributes=client.V1ResourceAttributes(**attributes))
-        )
-        answer = await client.AuthorizationV1Api(self._api).create_self_subject_access_review(
-            review, _request_timeout=_SECONDS
-        )
-        return bool(answer.status and answer.status.allowed)
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        answer = await self._written("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+        return bool((answer.get("status") or {}).get("allowed"))
 
     async def config_map(self, name: str) -> tuple[Mapping[str, str], Mapping[str, str]]:
         """The data of a ConfigMap, as text, and what is in base64."""
-        found = await self._core.read_namespaced_config_map(name, self.namespace, _request_timeout=_SECONDS)
-        return found.data or {}, found.binary_data or {}
+        found, _ = await self.read(_core_path("configmaps", self.namespace, name))
+        return found.get("data") or {}, found.get("binaryData") or {}
 
     async def create_config_map(self, body: Mapping[str, Any]) -> None:
         """Create a ConfigMap."""
-        await self._core.create_namespaced_config_map(self.namespace, dict(body), _request_timeout=_SECONDS)
+        await self._written("POST", _core_path("configmaps", self.namespace), body)
 
     async def patch_config_map(self, name: str, body: Mapping[str, Any]) -> None:
         """Merge-patch a ConfigMap."""
-        await self._core.patch_namespaced_config_map(
-            name,
-            self.namespace,
-            dict(body),
-            _content_type="application/merge-patch+json",
-            _request_timeout=_SECONDS,
-        )
+        await self._written("PATCH", _core_path("configmaps", self.namespace, name), body)
 
     async def delete_config_map(self, name: str) -> None:
         """Delete a ConfigMap."""
-        await self._core.delete_namespaced_config_map(name, self.namespace, _request_timeout=_SECONDS)
+        answer = await self._asked(_core_path("configmaps", self.namespace, name), None, method="DELETE")
+        await answer.response.read()
 
     async def secret(self, namespace: str, name: str) -> Mapping[str, str]:
         """The data of a Secret, in base64."""
-        found = await self._core.read_namespaced_secret(name, namespace, _request_timeout=_SECONDS)
-        return found.data or {}
+        found, _ = await self.read(_core_path("secrets", namespace, name))
+        return found.get("data") or {}
+
+    async def _written(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """What an object is after a request with a body."""
+        answer = await self._asked(path, None, method=method, body=body)
+        found: dict[str, Any] = json.loads(await answer.response.read())
+        return found
+
+    async def _asked(
+        self,
+        path: str,
+        query: Mapping[str, str] | None,
+        *,
+        accept: str = "application/json",
+        method: str = "GET",
+        body: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The answer to a request, whose content is not read yet.
+
+        Raises:
+            ApiException: the API server refuses it; of the class that the library has for the status.
+        """
+        kind = {"Content-Type": _MERGE if method == "PATCH" else "application/json"} if body is not None else {}
+        asked = await self._api.param_serialize(
+            method=method,
+            resource_path=path,
+            query_params=list((query or {}).items()),
+            header_params={"Accept": accept, **kind},
+            body=body if body is None else dict(body),
+            auth_settings=[_SIGN_IN],
+        )
+        answer = await self._api.call_api(*asked, _request_timeout=_SECONDS, _preload_content=False)
+        if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            text = (await answer.response.read()).decode(errors="replace")
+            raise ApiException.from_response(http_resp=answer, body=text, data=None)
+        return answer
+
+
+def _path(kind: Kind, namespace: str, name: str = "") -> str:
+    """Of an object, or of all objects of a kind; in all namespaces if that is empty."""
+    return _joined(
+        f"/apis/{GROUP}/{VERSION}", *(("namespaces", namespace) if namespace else ()), KINDS[kind].plural, name
+    )
+
+
+def _core_path(plural: str, namespace: str, name: str = "") -> str:
+    return _joined("/api/v1", "namespaces", namespace, plural, name)
+
+
+def _joined(first: str, *parts: str) -> str:
+    """A path of parts that are not empty; what a user writes may contain a slash."""
+    return "/".join((first, *(quote(part, safe="") for part in parts if part)))
 
 
 async def _load(place: Place, configuration: client.Configuration) -> None:
