@@ -11,6 +11,10 @@ from support.stage import Options, Stage, job, pool, sleeping
 ACCOUNTS = ("first", "second")
 COUNTS = "Jobs_GetJobTaskCounts"
 HOUR = 3600
+MACHINE = {
+    "imageReference": {"publisher": "canonical", "offer": "ubuntu-24_04-lts", "sku": "server"},
+    "nodeAgentSKUId": "batch.node.ubuntu 24.04",
+}
 
 
 def _all_writes(stage: Stage) -> int:
@@ -171,3 +175,19 @@ async def test_a_write_to_the_pool_does_not_hide_what_its_jobs_wait_for(stage: S
     hold.release()
     await stage.run_for(60)
     assert stage.writes("bj", "waits", "status") == writes
+
+
+async def test_a_restart_writes_nothing_of_a_job_that_waits_on_a_pool_without_a_batchpool(stage: Stage) -> None:
+    """Its status said for a moment that it runs, and then again what it waits for."""
+    stage.apply(*stage.account_objects())
+    await stage.until(lambda: stage.ready("bacc", "main"), 300)
+    stage.azure.post("/pools", {"id": "theirs", "vmSize": "standard_d2s_v3", "virtualMachineConfiguration": MACHINE})
+    pools: dict[str, Any] = {"poolRef": None, "accountRef": {"name": "main"}, "poolInfo": {"poolId": "theirs"}}
+    stage.apply(job("waits", tasks=sleeping(2), **pools))
+    await stage.until(lambda: "has no nodes" in stage.status("bj", "waits").get("waitingFor", ""), 300)
+    await stage.run_for(600)
+    writes = stage.writes("bj", "waits", "status")
+    await stage.restart()
+    await stage.run_for(300)
+    assert stage.writes("bj", "waits", "status") == writes
+    assert stage.phase("bj", "waits") == "Waiting"

@@ -211,6 +211,7 @@ class JobSubscription:
         dependencies: whether tasks of its own depend on others, so that each failed one counts.
         counts: the task counts that its status shows.
         adds_tasks: whether a task of its own adds others (`jobManagerTask`).
+        pool: ID of the pool that its status shows.
     """
 
     tries: bool = False
@@ -223,6 +224,7 @@ class JobSubscription:
     dependencies: bool = False
     counts: TaskCounts | None = None
     adds_tasks: bool = False
+    pool: str = ""
 
 
 @dataclass

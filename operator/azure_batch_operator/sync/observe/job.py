@@ -126,6 +126,7 @@ def _wish(spec: Mapping[str, Any], status: Mapping[str, Any]) -> JobSubscription
         dependencies=expand.needs_dependencies(spec),
         counts=_shown_counts(status.get("taskCounts")),
         adds_tasks="jobManagerTask" in spec,
+        pool=str(status.get("poolId") or ""),
     )
 
 

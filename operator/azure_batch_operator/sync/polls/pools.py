@@ -76,9 +76,14 @@ class PoolPoll(Poll):
                 news.changed |= interest.get(id, set())
 
     def _wanted(self) -> frozenset[str]:
-        """Pools that objects of ours stand for, and those that jobs of ours run on."""
+        """Pools that objects of ours stand for, and those that jobs of ours run on.
+
+        Pools are listed before jobs, so at the first poll after a start only the statuses of the objects say where jobs run.
+        """
         jobs = (self._mirror.jobs.latest(id) for id in self._interest.jobs)
-        return frozenset({*self._interest.pools, *(pool_of(job).lower() for job in jobs if job is not None)})
+        of_jobs = {pool_of(job).lower() for job in jobs if job is not None}
+        shown = {wish.pool.lower() for wish in self._interest.wishes.values() if wish.pool}
+        return frozenset({*self._interest.pools, *of_jobs, *shown})
 
     async def _pools(self, wanted: frozenset[str]) -> list[Mapping[str, Any]]:
         """All pools: those that are wanted whole, the others in brief."""
