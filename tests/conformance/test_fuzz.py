@@ -36,3 +36,18 @@ def test_random_calls(seed: int, tmp_path: Path) -> None:
     assert json.loads(state.read_bytes())
     with EmulatorThread(config) as again:
         assert again.admin("GET", "state")["jobs"] == counts["jobs"]
+
+
+@pytest.mark.parametrize(
+    ("code", "problems", "allowed"),
+    [
+        ("TooManyEnableAutoScaleRequests", 0, {"503 TooManyEnableAutoScaleRequests": 1}),
+        ("ServerBusy", 1, {}),
+    ],
+)
+def test_a_5xx_is_wrong_unless_the_service_returns_it_too(code: str, problems: int, allowed: dict[str, int]) -> None:
+    fuzzer = Fuzzer("http://127.0.0.1:1", "account", "", 1)
+    error = {"odata.metadata": "m", "code": code, "message": {"lang": "en-US", "value": "text"}}
+    headers = {"request-id": "1", "dataserviceversion": "3.0", "content-type": "application/json"}
+    fuzzer.check("POST /pools/p/enableautoscale", 503, headers, json.dumps(error).encode(), "POST")
+    assert (len(fuzzer.problems), dict(fuzzer.allowed_5xx)) == (problems, allowed)

@@ -1,6 +1,6 @@
 """``make fuzz``: many random calls of all operations against an emulator in a process of its own, with figures at the end.
 
-Exit code 1 for an answer that is wrong, a line on the emulator's stderr, or memory that grows.
+Exit code 1 for a wrong answer, such as a 5xx that the service does not return, a line on the emulator's stderr, or growing memory.
 """
 
 from __future__ import annotations
@@ -81,6 +81,9 @@ def _report(fuzzer: Fuzzer, memory: list[float], seconds: float, stderr: str, co
     total = fuzzer.statuses.total()
     print(f"{total:,} calls of {len(OPERATIONS.keys() & fuzzer.called.keys())} operations in {seconds:.0f} s")
     print("statuses: " + ", ".join(f"{status}: {count:,}" for status, count in sorted(fuzzer.statuses.items())))
+    if fuzzer.allowed_5xx:
+        named = ", ".join(f"{what}: {count:,}" for what, count in sorted(fuzzer.allowed_5xx.items()))
+        print(f"5xx that the service returns too: {named}")
     settled = memory[min(5, len(memory) - 1)]
     growth = memory[-2] - settled if len(memory) > 6 else 0.0
     print("MiB after each round: " + " ".join(f"{value:.0f}" for value in memory))
