@@ -44,7 +44,7 @@ from azure_batch_emulator.emulator import ConfigurationError, Emulator
     type=click.FloatRange(min=0, min_open=True),
     default=1.0,
     show_default=True,
-    help="How many times faster than the real service nodes start, pools resize and deletions end. "
+    help="How many times faster than the real service nodes start, pools resize and deletions end, up to 10,000. "
     "Tasks themselves run at their own speed.",
 )
 @click.option(

@@ -9,6 +9,8 @@ from typing import Literal
 DEFAULT_ACCOUNT = "devaccount"
 # Public on purpose: everybody's development key, as Azurite has one. It opens nothing but emulators.
 DEFAULT_KEY = "F4WsGqNhp4o7RuKG9duElqNm2Z/Oy1dMGDAt5VqwbWcttIDSfE/MaefjRomYK5wj2XoSobcyxITWH487UjfM1Q=="
+# At this scale, the shortest interval that recurs in the service, 30 seconds, is 3 ms: still longer than a round of the event loop.
+MAX_TIME_SCALE = 10_000.0
 # Service seconds by which counts of tasks and nodes are behind. The real ones lag by anything up to minutes.
 COUNTS_LAG = 5.0
 
@@ -36,7 +38,8 @@ class EmulatorConfig:
         account: name of the Batch account.
         key: its key, base64.
         accounts: further accounts, name to key.
-        time_scale: how many times faster than the real service everything happens that the service itself times.
+        time_scale: how many times faster than the real service everything happens that the service itself times, at most
+            `MAX_TIME_SCALE`.
         executor: ``process`` runs tasks for real, ``simulated`` derives durations and exit codes by rules.
         work_dir: where node directories and blobs live; a temporary directory, removed at the end, when left out.
         containers: whether tasks with container settings run as plain processes or fail at once.

@@ -8,6 +8,7 @@ import binascii
 import errno
 import ipaddress
 import logging
+import math
 import os
 import shutil
 import socket
@@ -23,7 +24,7 @@ import orjson
 from aiohttp import web
 
 from azure_batch_emulator.clock import LoopClock
-from azure_batch_emulator.config import EmulatorConfig
+from azure_batch_emulator.config import MAX_TIME_SCALE, EmulatorConfig
 from azure_batch_emulator.engine import snapshot
 from azure_batch_emulator.engine.commands import command_in
 from azure_batch_emulator.engine.machine_rules import catalog
@@ -71,6 +72,7 @@ class Emulator:
     async def __aenter__(self) -> Self:
         config = self.config
         _check_host(config)
+        _check_numbers(config)
         keys = _decode_keys({config.account: config.key} | config.accounts)
         work_dir = config.work_dir
         if work_dir is None and config.state_file is not None:
@@ -235,6 +237,16 @@ def _check_host(config: EmulatorConfig) -> None:
             f"{config.host} is not a loopback address. Whoever reaches the emulator can run commands here; "
             "say --allow-remote if that is what you want."
         )
+
+
+def _check_numbers(config: EmulatorConfig) -> None:
+    """Reject numbers that timers do not work with, NaN among them."""
+    if not 0 < config.time_scale <= MAX_TIME_SCALE:
+        raise ConfigurationError(
+            f"the time scale is {config.time_scale:g}: give a number above 0 and at most {MAX_TIME_SCALE:,.0f}"
+        )
+    if not 0 <= config.counts_lag < math.inf:
+        raise ConfigurationError(f"the lag of counts is {config.counts_lag:g}: give a number of seconds, or 0 for none")
 
 
 def _decode_keys(accounts: dict[str, str]) -> dict[str, bytes]:

@@ -115,10 +115,9 @@ class Schedules:
         schedule.enter("deleting", self._state.clock.now())
         # Recorded: what terminating had taken away is back while the schedule is being deleted.
         schedule.end_time = None
-        interval = schedule.spec.get("schedule", {}).get("recurrenceInterval")
-        if schedule.next_run is None and interval is not None:
-            step = duration_seconds(interval) / self._state.clock.scale
-            schedule.next_run = schedule.created + int(step * TICKS_PER_SECOND)
+        step = self._step(schedule)
+        if schedule.next_run is None and step is not None:
+            schedule.next_run = schedule.created + step
         for job in self._state.jobs_of(schedule):
             if job.state != "deleting":
                 self._jobs.delete(job)
@@ -216,9 +215,8 @@ class Schedules:
     def _plan(self, schedule: JobSchedule, *, first: bool) -> None:
         """Find out when the next job is due; a disabled schedule shows it, and makes none."""
         self._stop_timer(schedule)
-        clock = self._state.clock
         times = schedule.spec.get("schedule", {})
-        now = clock.now()
+        now = self._state.clock.now()
         self._watch_end(schedule, now)
         until = times.get("doNotRunUntil")
         begin = parse_timestamp(until) if until else None
@@ -226,32 +224,38 @@ class Schedules:
             schedule.next_run = begin
             self._set_timer(schedule, now)
             return
-        interval = times.get("recurrenceInterval")
         if first and schedule.state == "active":
-            self._advance(schedule, now)
+            self._advance(schedule, now, now)
             self._start_job(schedule)
             return
-        if interval is None:
+        if "recurrenceInterval" not in times:
             schedule.next_run = None
             if not self._running(schedule):
                 self._complete_naturally(schedule)
             return
-        step = max(1, int(duration_seconds(interval) / clock.scale * TICKS_PER_SECOND))
-        # It may have been created long ago.
-        schedule.next_run = schedule.created + step * (1 + max(0, now - schedule.created) // step)
-        end = self._end(schedule)
-        if end is not None and schedule.next_run > end:
-            schedule.next_run = None
-        self._set_timer(schedule, now)
+        self._advance(schedule, schedule.created, now)
 
-    def _advance(self, schedule: JobSchedule, now: int) -> None:
-        """Set the next due time one interval from now, if the schedule recurs and has not run out."""
-        times = schedule.spec.get("schedule", {})
-        interval = times.get("recurrenceInterval")
-        schedule.next_run = None
+    def _step(self, schedule: JobSchedule) -> int | None:
+        """Ticks from one due time to the next; None if the schedule does not recur."""
+        interval = schedule.spec.get("schedule", {}).get("recurrenceInterval")
         if interval is None:
+            return None
+        return max(1, int(duration_seconds(interval) / self._state.clock.scale * TICKS_PER_SECOND))
+
+    def _advance(self, schedule: JobSchedule, base: int, now: int) -> None:
+        """Set the first due time after now, if the schedule recurs and has not run out.
+
+        Due times that passed unnoticed, while the emulator was down or its process was stopped, are skipped: one job at
+        most makes up for them (test_due_times_that_have_passed_are_skipped).
+
+        Args:
+            base: a due time, or the moment from which intervals count.
+        """
+        schedule.next_run = None
+        step = self._step(schedule)
+        if step is None:
             return
-        following = now + int(duration_seconds(interval) / self._state.clock.scale * TICKS_PER_SECOND)
+        following = base + step * (1 + max(0, now - base) // step)
         end = self._end(schedule)
         if end is not None and following > end:
             return
@@ -273,7 +277,7 @@ class Schedules:
             # The wall clock may have been set back since the timer was planned.
             self._set_timer(schedule, now)
             return
-        self._advance(schedule, schedule.next_run or now)
+        self._advance(schedule, schedule.next_run or now, now)
         if self._running(schedule):
             # At most one job at a time: this one waits, and is given up when its window closes.
             schedule.due, schedule.due_at = True, now

@@ -67,6 +67,27 @@ def test_a_state_file_that_is_none_is_named_and_left_alone(tmp_path: Path, pictu
     assert before is None or file.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"time_scale": 0.0}, "the time scale is 0: give a number above 0 and at most 10,000"),
+        ({"time_scale": 10_001.0}, "the time scale is 10001: "),
+        ({"time_scale": float("inf")}, "the time scale is inf: "),
+        ({"time_scale": float("nan")}, "the time scale is nan: "),
+        ({"counts_lag": -1.0}, "the lag of counts is -1: "),
+        ({"counts_lag": float("inf")}, "the lag of counts is inf: "),
+        ({"counts_lag": float("nan")}, "the lag of counts is nan: "),
+    ],
+)
+def test_numbers_that_timers_do_not_work_with(settings: dict[str, float], message: str) -> None:
+    async def run() -> None:
+        async with Emulator(EmulatorConfig(port=0, executor="simulated", **settings)):
+            pass
+
+    with pytest.raises(ConfigurationError, match=message):
+        asyncio.run(run())
+
+
 class _Gone:
     """The body of a caller who goes away in the middle of it."""
 

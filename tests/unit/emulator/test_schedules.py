@@ -182,6 +182,20 @@ def test_the_next_run_of_an_old_schedule_is_found_at_once(scale: float) -> None:
     assert 0 <= schedule.next_run - bench.clock.now() <= MINUTE * TICKS_PER_SECOND
 
 
+def test_due_times_that_have_passed_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The process was stopped or down for a day: 1,440 due times must not cost as many rounds of the event loop.
+    bench, plans = Bench(), []
+    schedule = scheduled(bench, {"recurrenceInterval": "PT1M"})
+    plan = bench.clock.call_after_real
+    monkeypatch.setattr(bench.clock, "call_after_real", lambda *planned: plans.append(planned) or plan(*planned))
+    bench.clock.skew(1440.5 * MINUTE)
+    bench.clock.advance(MINUTE)
+    assert len(plans) == 1
+    assert schedule.next_run is not None
+    assert 0 < schedule.next_run - bench.clock.now() <= MINUTE * TICKS_PER_SECOND
+    assert (schedule.due, schedule.job_serial) == (True, 1)
+
+
 @pytest.mark.parametrize("replace", [False, True])
 @pytest.mark.parametrize("later", [None, 200])
 def test_a_schedule_whose_end_is_put_off_or_taken_away_goes_on(later: int | None, *, replace: bool) -> None:
