@@ -67,6 +67,8 @@ def interrupted(*words: str, at: str) -> tuple[str, int]:
         environment.pop(name, None)
     child, terminal = pty.fork()
     if child == 0:
+        # A shell has programs in the background ignore SIGINT, and this would be inherited.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.execve(sys.executable, [sys.executable, "-c", program], environment)  # noqa: S606 (no shell)
     # Not the wall time of the test: what ends a command that shows nothing.
     guard = threading.Timer(240, os.kill, (child, signal.SIGKILL))
