@@ -133,7 +133,7 @@ def changes(changelog: str, version: str) -> list[dict[str, str]]:
     ):
         if heading not in _CHANGES:
             raise ValueError(f"CHANGELOG.md: no kind of change: {heading}")
-        entries = re.findall(r"^- (.*?)(?=^- |\Z)", body, re.MULTILINE | re.DOTALL)
+        entries = re.findall(r"^- (.*?)(?=^\S|\Z)", body, re.MULTILINE | re.DOTALL)
         found += [{"kind": _CHANGES[heading], "description": _plain(entry)} for entry in entries]
     return found
 

@@ -27,6 +27,10 @@ CHANGELOG = """# Changelog
   own.
 - Another.
 
+For developers:
+
+- A third.
+
 ### Security
 
 - A hole is closed.
@@ -76,6 +80,7 @@ def test_changes_are_those_of_the_version() -> None:
     assert hub.changes(CHANGELOG, "1.2.0") == [
         {"kind": "added", "description": "A kind, BatchThing, with a page of its own."},
         {"kind": "added", "description": "Another."},
+        {"kind": "added", "description": "A third."},
         {"kind": "security", "description": "A hole is closed."},
     ]
     assert hub.changes(CHANGELOG, "1.1.0") == [{"kind": "fixed", "description": "An old one."}]
