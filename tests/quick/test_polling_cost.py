@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from support.stage import Options, Stage, job, pool, sleeping
+from support.stage import Options, Stage, job, operation, pool, sleeping
 
 ACCOUNTS = ("first", "second")
 COUNTS = "Jobs_GetJobTaskCounts"
@@ -149,6 +149,17 @@ async def test_counts_that_lag_are_seen_later(stage: Stage) -> None:
     stage.azure.service.lag.seconds = 210
     stage.apply(job("lags", tasks=sleeping(1, 900), onAllTasksComplete="noaction"))
     await stage.until(lambda: _counts(stage, "lags").get("completed") == 1, 900 + 210 + 60 + 210 + 60)
+
+
+async def test_what_an_operation_does_to_tasks_that_wait_is_seen(stage: Stage) -> None:
+    """No list shows it: there is no node on which one of them could run."""
+    await stage.ready_pool(targetDedicatedNodes=0)
+    stage.apply(job("waits", tasks=sleeping(3)))
+    await stage.until(lambda: _counts(stage, "waits").get("active") == 3, 300)
+    await stage.run_for(2 * HOUR)
+    reference = {"poolRef": None, "jobRef": {"name": "waits"}}
+    stage.apply(operation("end", **reference, terminateTasks={"tasks": {"ids": ["t0"]}}))
+    await stage.until(lambda: _counts(stage, "waits").get("active") == 2, 90)
 
 
 async def test_reconcile_now_counts(stage: Stage) -> None:

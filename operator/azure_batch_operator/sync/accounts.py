@@ -165,7 +165,9 @@ class Session:
             waiting=listeners.changed,
         )  # fmt: skip
         self.retrier = Retrier(self.client, self._settled, listeners.changed)
-        self.operations = Operations(self.client, setup.api, self._settled, listeners.changed)
+        self.operations = Operations(
+            self.client, setup.api, self._settled, listeners.changed, stirred=self.poller.stir_job
+        )
         self.health = Health()
         self._failed_polls = 0
         self._throttled = False

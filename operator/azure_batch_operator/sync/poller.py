@@ -369,6 +369,10 @@ class Poller:
         """Tasks of these objects were added, or reactivated: their jobs' counts are worth a look."""
         self._jobs.stir(keys)
 
+    def stir_job(self, job_id: str) -> None:
+        """Something was done to tasks of this job, whoever has added them."""
+        self._jobs.stir_job(job_id)
+
     def claim(self, job_id: str, task_id: str, owner: str) -> None:
         """The service has just taken this task from us."""
         self._tasks.claim(job_id, task_id, owner)

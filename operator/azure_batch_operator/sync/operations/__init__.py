@@ -38,6 +38,7 @@ class Operations:
         api: where files are kept.
         settled: is told the operations that have changed something, so that Azure Batch is worth a look.
         waiting: is told those that know more, but have changed nothing.
+        stirred: is told the ID of a job of which something was changed, before `settled` is.
     """
 
     def __init__(
@@ -46,8 +47,9 @@ class Operations:
         api: KubeApi | None,
         settled: Callable[[Sequence[Key]], None],
         waiting: Callable[[Sequence[Key]], None],
+        stirred: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._settled, self._waiting = settled, waiting
+        self._settled, self._waiting, self._stirred = settled, waiting, stirred
         self._runs: dict[Key, Run] = {}
         places = asyncio.Semaphore(_IN_FLIGHT)
         self._targets = Targets(client, places)
@@ -105,7 +107,7 @@ class Operations:
         run.problem = run.refused = None
         for value in order.request.secrets:
             run.secrets.add(value)
-        run.acted = False
+        run.acted, run.job = False, order.request.place.job
         try:
             if order.choose:
                 await self._targets.choose(run, order.request)
@@ -132,6 +134,9 @@ class Operations:
 
     def _tell(self, key: Key, run: Run) -> None:
         """One that waits must not hurry the polls of its account each time that it looks again (decision 22)."""
+        if run.acted and run.job:
+            # No list shows what becomes of tasks that wait.
+            self._stirred(run.job)
         (self._settled if run.acted else self._waiting)([key])
 
     def _not_done(self, key: Key, run: Run, error: BatchError) -> None:

@@ -60,6 +60,7 @@ class Run:
         tries: the targets of the batch that is under way, or was stopped.
         stopped: whether no further call is to be made for now. What is ordered with an `ending` makes none and is not stopped.
         acted: whether calls were made lately that may have changed something.
+        job: ID of the job that it is about; empty if it is about something else.
         ending: what has ended it for good.
     """
 
@@ -76,6 +77,7 @@ class Run:
     task: asyncio.Task[None] | None = None
     stopped: bool = False
     acted: bool = False
+    job: str = ""
     ending: tuple[str, str] | None = None
 
     @property

@@ -123,8 +123,13 @@ class JobPoll(Poll):
         """Something was done to the tasks of these objects, or was seen to have become of them."""
         for key in keys:
             path = self._interest.path(key) if key.kind in {Kind.JOB, Kind.TASK} else ()
-            if path and (watch := self._watches.get(path[0])) is not None:
-                watch.stir()
+            if path:
+                self.stir_job(path[0])
+
+    def stir_job(self, id: str) -> None:
+        """The same of the tasks of a job."""
+        if (watch := self._watches.get(id.lower())) is not None:
+            watch.stir()
 
     @property
     def expecting(self) -> bool:
