@@ -107,7 +107,7 @@ async def test_without_the_right_the_account_says_so_and_a_lost_secret_has_a_way
     assert not stage.get("secret", "main-key", "team")
     stage.start()
     await stage.until(
-        lambda: "is being deleted and has lost" in stage.condition("bp", "cpu", namespace="team")["message"], 180
+        lambda: "is being deleted, and Secret" in stage.condition("bp", "cpu", namespace="team")["message"], 180
     )
     assert "force-finalize=true" in stage.condition("bp", "cpu", namespace="team")["message"]
     for kind, name in (("bj", "own"), ("bp", "cpu")):

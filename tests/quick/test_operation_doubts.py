@@ -36,7 +36,7 @@ async def test_a_user_that_was_revoked_since_is_not_created_again(stage: Stage) 
     status = await ended(stage)
     assert stage.azure.calls("Nodes_CreateNodeUser") == 1
     assert outcomes(stage) == {node: "Unknown"}
-    assert "too long ago" in status["results"][0]["message"]
+    assert "too late to repeat it" in status["results"][0]["message"]
 
 
 async def test_a_file_that_was_written_since_is_not_deleted(stage: Stage) -> None:
