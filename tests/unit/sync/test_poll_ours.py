@@ -12,8 +12,10 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
 from azure_batch_operator.batch import InvalidRequestError
 from azure_batch_operator.reconcile.plan import Absent, Call, Table
+from azure_batch_operator.sync.mirror import Interest, JobResults, Mirror
 from azure_batch_operator.sync.polls import watch
 from azure_batch_operator.sync.polls.account_metadata import shared
+from azure_batch_operator.sync.polls.jobs import JobPoll
 from azure_batch_operator.sync.polls.schedules import last_ids
 from unit.sync.test_poll_scope import jumping
 from unit.sync.test_poller import JOB, OWNER, Scene, task
@@ -49,6 +51,19 @@ async def test_open_jobs_at_rest_cost_no_call_but_for_a_slow_round() -> None:
     assert passes > 300
     assert counted <= 500 * 13, "at 20, 40, 80 … seconds, and then every ten minutes"
     assert calls - counted <= 4 * passes, "a poll is a few lists, however many jobs there are"
+
+
+async def test_jobs_whose_result_is_known_keep_no_other_from_being_counted() -> None:
+    """Hundreds of large jobs may end at once, and the retries of each are read for minutes."""
+    mirror, interest = Mirror(), Interest()
+    ids = [f"j{number:03}" for number in range(120)]
+    for id in ids:
+        interest.add(Key(Kind.JOB, "n", id), id)
+    mirror.jobs.replace(0.0, [entry(id, "completed" if id < "j110" else "active") for id in ids])
+    mirror.results |= {id: JobResults(unfinished=0, tries_left=True) for id in ids if id < "j110"}
+    steps = JobPoll(Scene().service, mirror, interest).steps()  # type: ignore[arg-type]
+    assert len(steps) == 100
+    assert [step.scope.id for step in steps][:10] == ids[110:]
 
 
 @pytest.fixture

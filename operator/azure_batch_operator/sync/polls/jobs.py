@@ -29,6 +29,8 @@ _JOB_MEMBERS = (
 )  # fmt: skip
 COUNTS = "the task counts of job"
 JOB = "job"
+_ENDED, _OPEN, _REST = range(3)
+"""In this order: results, counts of open jobs, and what no result depends on."""
 MAX_COUNTED = 100
 """Jobs whose tasks one poll counts; the others are counted by the next ones, so that no poll takes long."""
 
@@ -152,7 +154,7 @@ class JobPoll(Poll):
             del self._watches[id]
         for id in mirror.results.keys() - interest.jobs.keys():
             del mirror.results[id]
-        due, loads = list[tuple[bool, float, str]](), self._loads()
+        due, loads = list[tuple[int, float, str]](), self._loads()
         # Whether only they could hide the end of a task; then the next poll lists all open jobs, instead of these by their ids.
         self._wants_elsewhere = any(
             is_alone(mirror.pools.get(pool), mirror.node_counts.get(pool), load) for pool, load in loads.items()
@@ -168,11 +170,11 @@ class JobPoll(Poll):
             ended = job.get("state") == "completed"
             if ended and results.unfinished is not None:
                 if results.tries_left and ready(Scope(COUNTS, id)):
-                    due.append((True, watch.counted_at, id))
+                    due.append((_REST, watch.counted_at, id))
                 continue
             motion = self._motion(job, results, loads)
             if (ended or watch.due(self._seen(id, job), now, motion)) and ready(Scope(COUNTS, id)):
-                due.append((not ended, watch.counted_at, id))
+                due.append((_ENDED if ended else _OPEN, watch.counted_at, id))
         counts = [
             Step(Scope(COUNTS, id), self._counting(id, loads), keys_of(interest.jobs, id))
             for _, _, id in sorted(due)[:MAX_COUNTED]
