@@ -258,6 +258,32 @@ def test_halves_of_characters_in_a_token(emulator: EmulatorThread, half: str) ->
     refused(exchange(emulator, head.encode()), 403, "AuthenticationFailed")
 
 
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        (2**63 - 1, 201),
+        (-(2**63), 201),
+        (1.5, 201),
+        (-0.0, 201),
+        (2**63, 400),
+        (2**64, 400),
+        (-(2**63) - 1, 400),
+        (-(2**64), 400),
+        (10**40, 400),
+    ],
+)
+def test_numbers_in_what_is_stored_unread_are_kept_or_refused(
+    emulator: EmulatorThread, number: float, status: int
+) -> None:
+    answer = signed(emulator, "POST", "/pools", POOL_BODY | {"resourceTags": {"a": [number]}})
+    assert answer.status == status
+    if status == 400:
+        refused(answer, 400, "InvalidPropertyValue")
+    else:
+        served = json.loads(signed(emulator, "GET", f"/pools/{POOL_BODY['id']}").body)
+        assert served["resourceTags"] == {"a": [number]}
+
+
 def nested(depth: int) -> Any:
     value: Any = {}
     for _ in range(depth):

@@ -170,9 +170,16 @@ class Anything:
                     raise invalid_body(f"The property '{name}' is nested more than {DEEPEST} levels deep.")
                 inner = found.values() if isinstance(found, dict) else found
                 waiting += [(item, depth + 1) for item in inner]
-            elif isinstance(found, int) and not -(2**63) <= found < 2**63:
+            elif _too_large(found):
                 raise invalid_property(name, found, "The value is out of the range of a 64-bit integer.")
         return value
+
+
+def _too_large(found: Any) -> bool:
+    """Whether it is a whole number that cannot be kept; the parser has rounded those of more than 64 bits to doubles."""
+    if isinstance(found, float):
+        return found.is_integer() and abs(found) >= 2**63
+    return isinstance(found, int) and not -(2**63) <= found < 2**63
 
 
 class JsonObject(Anything):
