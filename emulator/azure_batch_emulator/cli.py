@@ -34,7 +34,6 @@ from azure_batch_emulator.emulator import ConfigurationError, Emulator
 @click.option("--key", default=DEFAULT_KEY, help="Shared key of the account, base64. The default is fixed and public.")
 @click.option(
     "--also",
-    "others",
     multiple=True,
     metavar="NAME:KEY",
     help="A further account with its key; may be given several times.",
@@ -113,7 +112,7 @@ def main(
     port: int,
     account: str,
     key: str,
-    others: tuple[str, ...],
+    also: tuple[str, ...],
     time_scale: float,
     executor: ExecutorName,
     containers: ContainerMode,
@@ -146,7 +145,7 @@ def main(
         port=port,
         account=account,
         key=key,
-        accounts=_keys(others),
+        accounts=_keys(also),
         time_scale=time_scale,
         executor=executor,
         containers=containers,

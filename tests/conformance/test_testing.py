@@ -13,6 +13,7 @@ from azure.batch import BatchClient
 from azure.core.credentials import AzureNamedKeyCredential
 
 from azure_batch_emulator import Emulator, EmulatorConfig
+from azure_batch_emulator.cli import main
 from azure_batch_emulator.emulator import ConfigurationError
 from azure_batch_emulator.testing import BatchEmulator, EmulatorStartError
 from support.emulator_thread import EmulatorThread, wait_until
@@ -194,3 +195,19 @@ def test_options_can_be_given_as_variables(tmp_path: Path) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
     assert "0.0.0.0 is not a loopback address" in done.stderr
+
+
+def test_every_option_has_the_variable_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = main.make_context("azure-batch-emulator", [], resilient_parsing=True)
+    options = [option for option in main.params if not option.is_eager]
+    assert len(options) > 15
+    for option in options:
+        (name,) = (spelling for spelling in option.opts if spelling.startswith("--"))
+        monkeypatch.setenv("AZURE_BATCH_EMULATOR_" + name.removeprefix("--").replace("-", "_").upper(), "given")
+        assert option.resolve_envvar_value(context) == "given", name
+
+
+def test_several_accounts_in_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_BATCH_EMULATOR_ALSO", "a:bXkta2V5 b:bXkta2V5")
+    with BatchEmulator() as emulator:
+        assert emulator.admin("GET", "")["accounts"] == ["devaccount", "a", "b"]
