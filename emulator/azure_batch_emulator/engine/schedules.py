@@ -185,6 +185,11 @@ class Schedules:
         )
 
     @staticmethod
+    def _begin(schedule: JobSchedule) -> int | None:
+        until = schedule.spec.get("schedule", {}).get("doNotRunUntil")
+        return parse_timestamp(until) if until else None
+
+    @staticmethod
     def _end(schedule: JobSchedule) -> int | None:
         after = schedule.spec.get("schedule", {}).get("doNotRunAfter")
         return parse_timestamp(after) if after else None
@@ -218,8 +223,7 @@ class Schedules:
         times = schedule.spec.get("schedule", {})
         now = self._state.clock.now()
         self._watch_end(schedule, now)
-        until = times.get("doNotRunUntil")
-        begin = parse_timestamp(until) if until else None
+        begin = self._begin(schedule)
         if begin is not None and begin > now:
             schedule.next_run = begin
             self._set_timer(schedule, now)
@@ -263,10 +267,15 @@ class Schedules:
         self._set_timer(schedule, now)
 
     def _set_timer(self, schedule: JobSchedule, now: int) -> None:
-        """Wait for the next due time; a user's point in time is one of the wall clock, and only intervals are sped up."""
-        if schedule.next_run is not None and schedule.state == "active":
-            seconds = (schedule.next_run - now) / TICKS_PER_SECOND
-            schedule.timer = self._state.clock.call_after_real(seconds, self._due, schedule)
+        """Wait for the next due time: a user's point in time is one of the wall clock, intervals are service time."""
+        if schedule.next_run is None or schedule.state != "active":
+            return
+        clock = self._state.clock
+        seconds = (schedule.next_run - now) / TICKS_PER_SECOND
+        if schedule.next_run == self._begin(schedule):
+            schedule.timer = clock.call_after_real(seconds, self._due, schedule)
+        else:
+            schedule.timer = clock.call_later(max(0.0, seconds) * clock.scale, self._due, schedule)
 
     def _due(self, schedule: JobSchedule) -> None:
         schedule.timer = None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from azure_batch_emulator.clock import Timer
 from azure_batch_emulator.engine import snapshot
 from azure_batch_emulator.engine.entities import JobSchedule
 from azure_batch_emulator.engine.service import BatchService
@@ -182,15 +184,42 @@ def test_the_next_run_of_an_old_schedule_is_found_at_once(scale: float) -> None:
     assert 0 <= schedule.next_run - bench.clock.now() <= MINUTE * TICKS_PER_SECOND
 
 
+def due_times_planned(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Which method of the clock plans each due time from now on."""
+    plans: list[str] = []
+
+    def watch(method: str) -> None:
+        plan = getattr(bench.clock, method)
+
+        def planned(seconds: float, callback: Callable[..., None], *args: Any) -> Timer:
+            if callback.__name__ == "_due":
+                plans.append(method)
+            return plan(seconds, callback, *args)
+
+        monkeypatch.setattr(bench.clock, method, planned)
+
+    watch("call_later")
+    watch("call_after_real")
+    return plans
+
+
+def test_a_pause_of_service_time_holds_up_intervals_and_no_points_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    plans = due_times_planned(bench, monkeypatch)
+    scheduled(bench, {"recurrenceInterval": "PT1M", "doNotRunUntil": in_minutes(bench, 1)})
+    assert plans == ["call_after_real"]
+    bench.clock.advance(1.5 * MINUTE)
+    assert plans == ["call_after_real", "call_later"]
+
+
 def test_due_times_that_have_passed_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     # The process was stopped or down for a day: 1,440 due times must not cost as many rounds of the event loop.
-    bench, plans = Bench(), []
+    bench = Bench()
     schedule = scheduled(bench, {"recurrenceInterval": "PT1M"})
-    plan = bench.clock.call_after_real
-    monkeypatch.setattr(bench.clock, "call_after_real", lambda *planned: plans.append(planned) or plan(*planned))
+    plans = due_times_planned(bench, monkeypatch)
     bench.clock.skew(1440.5 * MINUTE)
     bench.clock.advance(MINUTE)
-    assert len(plans) == 1
+    assert plans == ["call_later"]
     assert schedule.next_run is not None
     assert 0 < schedule.next_run - bench.clock.now() <= MINUTE * TICKS_PER_SECOND
     assert (schedule.due, schedule.job_serial) == (True, 1)
