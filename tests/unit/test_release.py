@@ -80,6 +80,15 @@ def test_the_documented_service_of_a_ci_job_is_what_the_emulators_image_takes() 
     assert exposed == str(next(each.default for each in emulator_program.params if each.name == "port"))
 
 
+def test_the_documented_command_starts_the_image_that_make_image_builds() -> None:
+    page = (ROOT / "docs" / "emulator.md").read_text(encoding="utf-8")
+    [(image, arguments)] = re.findall(r"^ +docker run .* (\S+) \\\n(.*)$", page, re.MULTILINE)
+    prefix = next(option.default for option in image_program.main.params if option.name == "prefix")
+    assert image == f"{prefix}azure-batch-emulator:{VERSION}"
+    context = emulator_program.make_context("azure-batch-emulator", arguments.split())
+    assert (context.params["host"], context.params["allow_remote"]) == ("0.0.0.0", True)
+
+
 BASE = "python:3.13-slim-trixie"
 
 
