@@ -113,6 +113,20 @@ def test_selection(client: BatchClient, emulator: EmulatorThread) -> None:
     assert caught.value.error.code == "InvalidQueryParameterValue"
 
 
+def test_statistics_have_no_processor_time_and_no_io_of_their_own(client: BatchClient) -> None:
+    make_pool(client)
+    make_job(client)
+    add_task(client, "t", shell("exit 2"))
+    finished(client, "t")
+    for stats in (
+        client.get_job("job", expand=["stats"]).stats,
+        client.get_task("job", "t", expand=["stats"]).stats,
+    ):
+        assert stats.wall_clock_time.total_seconds() > 0
+        assert (stats.user_cpu_time, stats.kernel_cpu_time.total_seconds()) == (stats.wall_clock_time, 0)
+        assert (stats.read_i_ops, stats.write_i_ops, stats.read_io_gi_b, stats.write_io_gi_b) == (0, 0, 0, 0)
+
+
 def test_expansion(client: BatchClient) -> None:
     make_pool(client)
     make_job(client)
@@ -121,7 +135,9 @@ def test_expansion(client: BatchClient) -> None:
     assert client.get_job("job").stats is None
     assert client.get_job("job", expand=["stats"]).stats.num_failed_tasks == 1
     assert client.get_job("job", expand=["stats"], select=["id"]).stats is None
-    assert client.get_pool("pool", expand=["stats"]).stats.usage_stats.dedicated_core_time.total_seconds() > 0
+    pool = client.get_pool("pool", expand=["stats"]).stats
+    assert pool.usage_stats.dedicated_core_time.total_seconds() > 0
+    assert pool.resource_stats is None
     with pytest.raises(HttpResponseError):
         client.get_job("job", expand=["tasks"])
 
