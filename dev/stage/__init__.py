@@ -134,6 +134,11 @@ class Emulator(Service):
             setattr(emulator, name, value)
         return emulator
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that tell a program where the account is, and its key."""
+        return {"BATCH_ENDPOINT": self.endpoint, "BATCH_ACCOUNT": self.account, "BATCH_KEY": self.key}
+
     def admin(self, method: str, path: str, body: Any = None) -> Any:
         """A call of the emulator's own interface, `/emulator/<path>`."""
         request = urllib.request.Request(  # noqa: S310 - always the emulator's own address

@@ -31,7 +31,7 @@ def run() -> list[Measurement]:
     def controller(
         cluster: LocalCluster, emulator: Emulator, namespace: str
     ) -> tuple[Sequence[str], Mapping[str, str]]:
-        return (str(program), str(cluster.kubeconfig), namespace, emulator.endpoint), {}
+        return (str(program), str(cluster.kubeconfig), namespace), emulator.environment
 
     with tempfile.TemporaryDirectory() as folder, LocalCluster(Path(folder) / "cluster") as cluster:
         install(cluster)

@@ -36,5 +36,4 @@ def run() -> list[Measurement]:
 
 def _timers(cluster: LocalCluster, emulator: Emulator, namespace: str) -> tuple[Sequence[str], Mapping[str, str]]:
     command = (sys.executable, "-m", "kopf", "run", "--quiet", "--namespace", namespace, str(TIMERS))
-    batch = {"BATCH_ENDPOINT": emulator.endpoint, "BATCH_ACCOUNT": emulator.account, "BATCH_KEY": emulator.key}
-    return command, {"KUBECONFIG": str(cluster.kubeconfig), **batch}
+    return command, {"KUBECONFIG": str(cluster.kubeconfig), **emulator.environment}

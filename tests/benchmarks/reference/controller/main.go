@@ -4,23 +4,31 @@
 // writes the final status, so each object costs two patches. It has no accounts, no ownership, no validation, no drift, and no
 // recovery. Calls of Azure Batch are HTTP requests without an SDK, which is cheaper than the azbatch package.
 //
-//	controller KUBECONFIG NAMESPACE ENDPOINT
+//	controller KUBECONFIG NAMESPACE
+//
+// It reads BATCH_ENDPOINT, BATCH_ACCOUNT, and BATCH_KEY.
 package main
 
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -115,30 +123,31 @@ type remoteTask struct {
 // batch calls Azure Batch.
 type batch struct {
 	endpoint string
-	token    string
+	account  string
+	key      []byte
 	http     *http.Client
 }
 
-func (b *batch) signIn(ctx context.Context) error {
-	form := url.Values{"grant_type": {"client_credentials"}, "client_id": {"reference"}, "client_secret": {"secret"},
-		"scope": {"https://batch.core.windows.net/.default"}}
-	request, err := http.NewRequestWithContext(ctx, "POST", b.endpoint+"/reference/oauth2/v2.0/token", strings.NewReader(form.Encode()))
-	if err != nil {
+// sign adds the signature of a request with the shared key of the account.
+func (b *batch) sign(request *http.Request) error {
+	date := time.Now().UTC().Format(http.TimeFormat)
+	request.Header.Set("ocp-date", date)
+	length := ""
+	if request.Method != http.MethodGet {
+		length = strconv.FormatInt(request.ContentLength, 10)
+	}
+	// Between them, the headers that these requests do not have.
+	lines := []string{request.Method, "", "", length, "", request.Header.Get("Content-Type"), "", "", "", "", "", "",
+		"ocp-date:" + date, "/" + b.account + request.URL.EscapedPath()}
+	query := request.URL.Query()
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		lines = append(lines, strings.ToLower(name)+":"+query.Get(name))
+	}
+	code := hmac.New(sha256.New, b.key)
+	if _, err := code.Write([]byte(strings.Join(lines, "\n"))); err != nil {
 		return err
 	}
-	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	answer, err := b.http.Do(request)
-	if err != nil {
-		return err
-	}
-	defer answer.Body.Close()
-	var token struct {
-		AccessToken string `json:"access_token"`
-	}
-	if err := json.NewDecoder(answer.Body).Decode(&token); err != nil {
-		return err
-	}
-	b.token = token.AccessToken
+	request.Header.Set("Authorization", "SharedKey "+b.account+":"+base64.StdEncoding.EncodeToString(code.Sum(nil)))
 	return nil
 }
 
@@ -155,9 +164,11 @@ func (b *batch) call(ctx context.Context, method, url string, body, result any) 
 	if err != nil {
 		return err
 	}
-	request.Header.Set("Authorization", "Bearer "+b.token)
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json; odata=minimalmetadata")
+	}
+	if err := b.sign(request); err != nil {
+		return err
 	}
 	answer, err := b.http.Do(request)
 	if err != nil {
@@ -306,7 +317,7 @@ func (r *reconciler) poll(ctx context.Context) error {
 	}
 }
 
-func run(kubeconfig, namespace, endpoint string) error {
+func run(kubeconfig, namespace string) error {
 	ctx := ctrl.SetupSignalHandler()
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
@@ -327,9 +338,13 @@ func run(kubeconfig, namespace, endpoint string) error {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.Proxy, transport.MaxIdleConnsPerHost = nil, workers
-	service := &batch{endpoint: strings.TrimSuffix(endpoint, "/"), http: &http.Client{Transport: transport}}
-	if err := service.signIn(ctx); err != nil {
+	key, err := base64.StdEncoding.DecodeString(os.Getenv("BATCH_KEY"))
+	if err != nil {
 		return err
+	}
+	service := &batch{
+		endpoint: strings.TrimSuffix(os.Getenv("BATCH_ENDPOINT"), "/"), account: os.Getenv("BATCH_ACCOUNT"), key: key,
+		http: &http.Client{Transport: transport},
 	}
 	r := &reconciler{
 		Client: manager.GetClient(), batch: service, space: namespace,
@@ -354,8 +369,8 @@ type pollRunner func(context.Context) error
 func (p pollRunner) Start(ctx context.Context) error { return p(ctx) }
 
 func main() {
-	ctrl.SetLogger(logr.Discard())
-	if err := run(os.Args[1], os.Args[2], os.Args[3]); err != nil {
+	ctrl.SetLogger(funcr.New(func(prefix, args string) { fmt.Fprintln(os.Stderr, prefix, args) }, funcr.Options{}))
+	if err := run(os.Args[1], os.Args[2]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
