@@ -33,6 +33,8 @@ def main() -> int:
     parser.add_argument("--accept", action="store_true", help="write counted figures to the baseline")
     options = parser.parse_args()
     console = Console()
+    # Without a terminal, 80 columns would break each row into four lines.
+    console.width = max(console.width, 132)
     table = Table("benchmark", "what", "value", "unit", "goal", "")
     results: dict[str, list[Measurement]] = {}
     for path in sorted(HERE.glob("bench_*.py")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from task_runs import Bench
 from localcluster import LocalCluster
 from stage import Emulator, install
 
-TASKS = 1000
+TASKS = int(os.environ.get("BENCH_TASKS", "1000"))
 TIMERS = Path(__file__).parent / "reference" / "timers.py"
 
 

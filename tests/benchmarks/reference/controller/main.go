@@ -197,7 +197,8 @@ func (b *batch) add(ctx context.Context, job, id, command string) error {
 // completed calls found for each completed task of a job.
 func (b *batch) completed(ctx context.Context, job string, found func(remoteTask)) error {
 	query := url.Values{"api-version": {apiVersion}, "$filter": {"state eq 'completed'"}, "$select": {"id,state,executionInfo"}}
-	next := b.endpoint + "/jobs/" + job + "/tasks?" + query.Encode()
+	// A space as %20, since the service signs a plus sign as it is.
+	next := b.endpoint + "/jobs/" + job + "/tasks?" + strings.ReplaceAll(query.Encode(), "+", "%20")
 	for next != "" {
 		var page struct {
 			Value []remoteTask `json:"value"`
