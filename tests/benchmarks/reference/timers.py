@@ -21,7 +21,7 @@ client = BatchClient(
 def create(spec: kopf.Spec, name: str | None, **_: Any) -> None:
     """Add the task to its job."""
     try:
-        task = models.BatchTaskCreateOptions(id=str(name), command_line=spec["commandLine"])
+        task = models.BatchTaskCreateContent(id=str(name), command_line=spec["commandLine"])
         client.create_task(spec["jobRef"]["name"], task)
     except ResourceExistsError:
         pass
