@@ -19,6 +19,7 @@ from urllib.parse import quote
 from kubernetes.aio import client, config
 from kubernetes.aio.client.exceptions import ApiException
 
+from azure_batch_kubectl import kubeconfig
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_operator.api.base import GROUP, VERSION
 from azure_batch_operator.api.kinds import KINDS, Kind
@@ -46,14 +47,6 @@ class Place:
     kubeconfig: str | None = None
     context: str | None = None
     namespace: str | None = None
-
-
-def _namespace(place: Place) -> str:
-    if place.namespace:
-        return place.namespace
-    contexts, current = config.list_kube_config_contexts(config_file=place.kubeconfig)
-    chosen = next((each for each in contexts if each["name"] == place.context), current)
-    return str(chosen["context"].get("namespace") or "default")
 
 
 def refusal(error: ApiException) -> str:
@@ -279,13 +272,11 @@ def _joined(first: str, *parts: str) -> str:
     return "/".join((first, *(quote(part, safe="") for part in parts if part)))
 
 
-async def _load(place: Place, configuration: client.Configuration) -> None:
-    await config.load_kube_config(
-        config_file=place.kubeconfig,
-        context=place.context,
-        client_configuration=configuration,
-        persist_config=False,
-    )
+async def _load(place: Place, configuration: client.Configuration) -> str:
+    """Take server and credentials from the kubeconfig; the namespace that the user means."""
+    loader = kubeconfig.load(place.kubeconfig, place.context)
+    await loader.load_and_set(configuration)
+    return place.namespace or str(loader.current_context["context"].get("namespace") or "default")
 
 
 @asynccontextmanager
@@ -297,8 +288,7 @@ async def connected(place: Place) -> AsyncIterator[Cluster]:
     """
     configuration = client.Configuration()
     try:
-        namespace = _namespace(place)
-        await _load(place, configuration)
+        namespace = await _load(place, configuration)
     except config.ConfigException as error:
         raise FailureError(f"no usable kubeconfig: {error}: set KUBECONFIG, --kubeconfig or --context") from None
     async with _SignedIn(configuration, place) as api:

@@ -151,3 +151,13 @@ def test_without_a_cluster_it_says_where_it_looked(environ: pytest.MonkeyPatch, 
     done = CliRunner().invoke(main, ["run", "--http-host=127.0.0.1", "--http-port=0"])
     assert done.exit_code == 1
     assert f"{tmp_path / 'nowhere'} (KUBECONFIG)" in done.output
+
+
+def test_it_looks_where_the_environment_says_now(environ: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The library reads KUBECONFIG when it is imported, which was long ago."""
+    (tmp_path / "config").write_text("current-context: lost\n")
+    environ.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    environ.setenv("KUBECONFIG", str(tmp_path / "config"))
+    done = CliRunner().invoke(main, ["run", "--http-host=127.0.0.1", "--http-port=0"])
+    assert done.exit_code == 1
+    assert "Expected object with name lost" in done.output

@@ -179,7 +179,8 @@ class KubeApi:
         else:
             place = os.environ.get("KUBECONFIG") or "~/.kube/config"
             try:
-                await config.load_kube_config(client_configuration=configuration)
+                # The library's own default is the KUBECONFIG of the time when it was imported.
+                await config.load_kube_config(config_file=place, client_configuration=configuration)
             except config.ConfigException as error:
                 text = f"this is no pod, and there is no usable kubeconfig in {place} (KUBECONFIG): {error}"
                 raise config.ConfigException(text) from None
