@@ -1,6 +1,6 @@
 """Reads external JSON with the types that a model declares: values of another type are left out, so later code needs no checks.
 
-Answers of the service pass here before anybody sees them (`batch.answers`), and so do specs and statuses of the API server
+Responses of the service pass here before anybody sees them (`batch.responses`), and so do specs and statuses of the API server
 (`api.resource`). Behind it a member may be missing, but if it is there, it has its type: texts are texts, numbers fit into 64 bits,
 times and durations can be read. So code may use `.get(…)` and needs no further doubt; `tests/unit/test_shapes.py` proves it with
 bodies of any shape. Stands below `api` and `batch`, and knows neither.

@@ -8,9 +8,9 @@ import orjson
 from measurement import Measurement
 
 from azure_batch_operator.batch import wire
-from azure_batch_operator.batch.answers import Answer, json_object, page
 from azure_batch_operator.batch.models import Task
 from azure_batch_operator.batch.paging import read_typed
+from azure_batch_operator.batch.responses import Response, json_object, page
 
 ITEMS = 1000
 ROUNDS = 15
@@ -75,11 +75,11 @@ def run() -> list[Measurement]:
     headers = {"content-type": "application/json;odata=minimalmetadata"}
 
     def plain(body: bytes) -> list[dict[str, Any]]:
-        answer = Answer(200, headers, body)
+        answer = Response(200, headers, body)
         return page(json_object(answer, "Tasks_ListTasks"), answer, "Tasks_ListTasks")[0]
 
     def typed(body: bytes) -> list[wire.Task]:
-        return read_typed(wire.Task, Answer(200, headers, body), "Tasks_ListTasks", "id")[0]
+        return read_typed(wire.Task, Response(200, headers, body), "Tasks_ListTasks", "id")[0]
 
     return [
         Measurement("whole tasks as typed values", best(lambda: typed(whole)), "ms"),

@@ -59,7 +59,7 @@ def test_killed_at_each_call(make_stage: Any, step: str, *, done: bool) -> None:
         stage.until(lambda: settled(stage), f"{each} is done", 90)
     operations = stage.emulator.admin("GET", "counters")["operations"]
     well = {each: sum(n for code, n in operations[each].items() if code.startswith("2")) for each in STEPS}
-    # What was done although its answer was lost counts as done in the emulator, and is not done again.
+    # What was done although its response was lost counts as done in the emulator, and is not done again.
     assert well == dict.fromkeys(STEPS, 1)
     state = stage.emulator.admin("GET", "state")
     assert (state["jobSchedules"], state["jobs"]) == (1, 1)

@@ -18,7 +18,7 @@ from azure_batch_operator.batch import (
     ConnectionFailedError,
     DeadlineError,
     Limiter,
-    MalformedAnswerError,
+    MalformedResponseError,
     NotModifiedError,
     PreconditionFailedError,
     RetryPolicy,
@@ -61,7 +61,7 @@ PASSING: dict[str, tuple[dict[str, Any], type[TransientError]]] = {
     "reset": ({"reset": True}, ConnectionFailedError),
     "answer lost": ({"lostAnswer": True}, ConnectionFailedError),
     "answer truncated": ({"truncate": 0.5}, TransientError),
-    "answer damaged": ({"corrupt": True}, MalformedAnswerError),
+    "answer damaged": ({"corrupt": True}, MalformedResponseError),
 }
 
 
@@ -170,7 +170,7 @@ async def test_a_wrong_clock_is_named(emulator: EmulatorThread, monkeypatch: pyt
             return datetime.now(tz) - timedelta(minutes=20)
 
     monkeypatch.setattr("azure_batch_operator.batch.transport.datetime", Late)
-    monkeypatch.setattr("azure_batch_operator.batch.answers.datetime", Late)
+    monkeypatch.setattr("azure_batch_operator.batch.responses.datetime", Late)
     async with open_client(emulator, PATIENT) as client:
         with pytest.raises(AuthenticationError) as caught:
             await client.jobs.list().all()

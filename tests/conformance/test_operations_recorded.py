@@ -16,7 +16,7 @@ import pytest
 
 from azure_batch_operator.batch import OPERATIONS, BatchClient, FileProperties, Limiter, Listing, Receipt, SharedKey
 from azure_batch_operator.batch.models import BODIES, RESULTS
-from azure_batch_operator.batch.operations import Answer, Body, Operation
+from azure_batch_operator.batch.operations import Body, Operation, ResponseKind
 from support.scripted_server import Connection, Received, scripted_server
 
 DIGEST = json.loads((Path(__file__).parents[1] / "data" / "api-2024-07-01.20.0.json").read_text(encoding="utf-8"))
@@ -60,7 +60,7 @@ def answer_of(operation: Operation) -> tuple[int, dict[str, str], bytes]:
     headers = {name: values.get(name, f"some-{name}") for name in described["headers"] if name != "client-request-id"}
     if length := headers.pop("content-length", None):
         headers["Content-Length"] = length
-    if operation.answer is Answer.STREAM:
+    if operation.response is ResponseKind.STREAM:
         return 200, headers, b"bytes"
     if described["schema"] is None:
         return operation.success[0], headers, b""
@@ -82,7 +82,7 @@ async def call(client: BatchClient, operation: Operation, *arguments: Any, **opt
     result = getattr(getattr(client, operation.group), operation.method)(*arguments, **options)
     if isinstance(result, Listing):
         return await result.all()
-    if operation.answer is Answer.STREAM:
+    if operation.response is ResponseKind.STREAM:
         async with result as file:
             return await file.read(1 << 20)
     return await result
@@ -134,23 +134,23 @@ async def test_recorded(operation: Operation) -> None:
 
 def check_result(operation: Operation, result: Any) -> None:
     """A result is of the kind that the table promises, and its model can read it."""
-    match operation.answer:
-        case Answer.RECEIPT:
+    match operation.response:
+        case ResponseKind.RECEIPT:
             assert isinstance(result, Receipt)
             headers = DIGEST["operations"][operation.id]["responses"][str(operation.success[0])]["headers"]
             assert (result.etag == "0x8DCF3C954A84EB0") == ("etag" in headers)
-        case Answer.EXISTENCE:
+        case ResponseKind.EXISTENCE:
             assert result is True
-        case Answer.STREAM:
+        case ResponseKind.STREAM:
             assert result == b"bytes"
-        case Answer.PROPERTIES:
+        case ResponseKind.PROPERTIES:
             assert isinstance(result, FileProperties)
             assert result.last_modified == datetime(2024, 10, 24, 1, 15, 21, tzinfo=UTC)
-        case Answer.PAGE:
+        case ResponseKind.PAGE:
             assert RESULTS[operation.id].read(result[0])
-        case Answer.OBJECT if operation.id == "Tasks_CreateTaskCollection":
+        case ResponseKind.OBJECT if operation.id == "Tasks_CreateTaskCollection":
             assert result[0].added
-        case Answer.OBJECT:
+        case ResponseKind.OBJECT:
             assert RESULTS[operation.id].read(result)
 
 

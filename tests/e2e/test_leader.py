@@ -106,7 +106,7 @@ def test_a_leader_that_falls_asleep_in_the_midst_of_its_work_does_not_go_on_with
     pair.stage.wait("bj", "many", "Complete", 120)
     assert pair.leads(second)
     before = added()
-    # The answer to the call that it slept through is there; the next one would follow at once.
+    # The response to the call that it slept through is there; the next one would follow at once.
     os.kill(first.process.pid, signal.SIGCONT)
     wait_until(lambda: not first.process.alive(), "the first one ends by itself")
     assert "The Lease has expired" in first.log.read_text()

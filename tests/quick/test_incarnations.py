@@ -70,7 +70,7 @@ async def test_a_finished_job_that_was_deleted_while_the_operator_was_away_is_no
 
 
 async def test_a_pool_that_was_deleted_and_made_anew_is_not_taken_for_the_former_one(stage: Stage) -> None:
-    """The new one has the rotated password; that the answer to its creation was lost must not count as the former one's."""
+    """The new one has the rotated password; that the response to its creation was lost must not count as the former one's."""
     users = [{"name": "render", "passwordSecretRef": {"name": "login", "key": "word"}}]
     stage.apply(secret("login", word="one"))
     await stage.ready_pool(targetDedicatedNodes=1, userAccounts=users, updateStrategy="Recreate")

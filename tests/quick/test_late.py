@@ -1,4 +1,4 @@
-"""A create that got no answer is repeated at once by the client; the first one takes effect long after: nothing is left over."""
+"""A create that got no response is repeated at once by the client; the first one takes effect long after: nothing is left over."""
 
 from __future__ import annotations
 

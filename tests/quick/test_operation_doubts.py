@@ -1,4 +1,4 @@
-"""BatchOperation: what is done about a call without an answer when time has passed, or others have acted meanwhile."""
+"""BatchOperation: what is done about a call without a response when time has passed, or others have acted meanwhile."""
 
 from __future__ import annotations
 

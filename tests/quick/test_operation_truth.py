@@ -34,7 +34,7 @@ async def test_what_an_operation_waits_for_is_shown_without_a_secret(stage: Stag
 
 
 async def stopping(stage: Stage) -> None:
-    """The answer to the call that stops a resize is lost with the operator."""
+    """The response to the call that stops a resize is lost with the operator."""
     await stage.ready_pool(targetDedicatedNodes=2)
     stage.annotate("bp", "cpu", reconcile_policy="skip")
     stage.azure.post("/pools/cpu/resize", {"targetDedicatedNodes": 4})

@@ -1,4 +1,4 @@
-"""Each verb of BatchOperation once, and each again without an answer."""
+"""Each verb of BatchOperation once, and each again without a response."""
 
 from __future__ import annotations
 

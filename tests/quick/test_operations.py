@@ -216,7 +216,7 @@ async def test_what_is_so_already_is_skipped(stage: Stage) -> None:
     assert status["phase"] == "Succeeded"
 
 
-# --- calls without an answer ---
+# --- calls without a response ---
 
 
 @pytest.mark.parametrize("lands", [False, True])

@@ -120,7 +120,7 @@ class EmulatorThread:
                 return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read()
 
     def reason(self, method: str, target: str) -> str:
-        """The reason phrase of the answer to a call without a body."""
+        """The reason phrase of the response to a call without a body."""
         target += ("&" if "?" in target else "?") + "api-version=2024-07-01.20.0"
         sent = {"ocp-date": formatdate(usegmt=True)}
         sent["Authorization"] = self._signature(method, target, sent, None)

@@ -25,8 +25,14 @@ from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.pool import PoolSpec
 from azure_batch_operator.api.resource import Key, Resource
 from azure_batch_operator.batch import HostPolicy, SharedKey
-from azure_batch_operator.batch.answers import (
-    Answer,
+from azure_batch_operator.batch.endpoints import KNOWN_SUFFIXES, is_loopback
+from azure_batch_operator.batch.entra import Authority, sign_in_error
+from azure_batch_operator.batch.errors import BatchError, EndpointRefusedError, MalformedResponseError, UsageError
+from azure_batch_operator.batch.operations import OPERATIONS
+from azure_batch_operator.batch.pool_wire import Pool
+from azure_batch_operator.batch.requests import build, next_page
+from azure_batch_operator.batch.responses import (
+    Response,
     error_of,
     file_properties,
     json_object,
@@ -36,12 +42,6 @@ from azure_batch_operator.batch.answers import (
     receipt,
     task_add_results,
 )
-from azure_batch_operator.batch.endpoints import KNOWN_SUFFIXES, is_loopback
-from azure_batch_operator.batch.entra import Authority, sign_in_error
-from azure_batch_operator.batch.errors import BatchError, EndpointRefusedError, MalformedAnswerError, UsageError
-from azure_batch_operator.batch.operations import OPERATIONS
-from azure_batch_operator.batch.pool_wire import Pool
-from azure_batch_operator.batch.requests import build, next_page
 from azure_batch_operator.batch.wire import TaskFailure
 from azure_batch_operator.batch.wire import build as struct
 from azure_batch_operator.handlers import watch
@@ -77,8 +77,8 @@ BODIES = (
                       "odata.nextLink": VALUES, "details": VALUES, "reason": VALUES},
     ).map(lambda body: json.dumps(body).encode())
 )  # fmt: skip
-ANSWERS = st.builds(Answer, st.sampled_from([200, 400, 401, 403, 404, 409, 412, 422, 429, 500, 503]), HEADERS, BODIES)
-JSON_ANSWERS = st.builds(Answer, st.just(200), st.just({"content-type": "application/json"}), BODIES)
+ANSWERS = st.builds(Response, st.sampled_from([200, 400, 401, 403, 404, 409, 412, 422, 429, 500, 503]), HEADERS, BODIES)
+JSON_ANSWERS = st.builds(Response, st.just(200), st.just({"content-type": "application/json"}), BODIES)
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,12 @@ class Reader:
     shown: bool = False
 
 
-def listed(answer: Answer) -> Any:
+def listed(answer: Response) -> Any:
     """A page of pools, read from an answer."""
     return page(json_object(answer, "Pools_ListPools"), answer, "Pools_ListPools", "id")
 
 
-def added(answer: Answer) -> Any:
+def added(answer: Response) -> Any:
     """The results of a task collection."""
     body = json_object(answer, "Tasks_CreateTaskCollection")
     return task_add_results(body, answer, "Tasks_CreateTaskCollection")
@@ -175,25 +175,25 @@ RESULTS = st.lists(
         {}, optional={"taskId": VALUES, "status": st.sampled_from(["Success", "ClientError"]) | VALUES, "error": VALUES}
     ),
     max_size=3,
-).map(lambda items: Answer(200, {"content-type": "application/json"}, json.dumps({"value": items}).encode()))  # fmt: skip
+).map(lambda items: Response(200, {"content-type": "application/json"}, json.dumps({"value": items}).encode()))  # fmt: skip
 
 SCHEMES = ["https://", "http://", "HTTPS://", "", "https:", "//"]
 
 READERS: dict[str, Reader] = {
     "error body": Reader(ANSWERS, lambda answer: error_of(answer, "Pools_CreatePool"), shown=True),
-    "page of a list": Reader(JSON_ANSWERS | ANSWERS, listed, (MalformedAnswerError,)),
-    "results of a task collection": Reader(RESULTS | ANSWERS, added, (MalformedAnswerError,)),
+    "page of a list": Reader(JSON_ANSWERS | ANSWERS, listed, (MalformedResponseError,)),
+    "results of a task collection": Reader(RESULTS | ANSWERS, added, (MalformedResponseError,)),
     "receipt": Reader(ANSWERS, lambda answer: receipt(answer, None)),
     "properties of a file": Reader(HEADERS, file_properties),
     "Retry-After": Reader(
         HEADERS, lambda headers: parse_retry_after(headers.get("retry-after"), parse_http_date(headers.get("date")) or _SINCE)
     ),
-    "link to the next page": Reader(TEXTS, lambda link: next_page(LIST, link, ORIGIN), (MalformedAnswerError,)),
+    "link to the next page": Reader(TEXTS, lambda link: next_page(LIST, link, ORIGIN), (MalformedResponseError,)),
     "endpoint": Reader(TEXTS, HostPolicy().check, (EndpointRefusedError,)),
     "authority": Reader(TEXTS, lambda host: Authority(host).options(), (UsageError,)),
     "key of an account": Reader(TEXTS, lambda key: repr(SharedKey("a", key)), (UsageError,), shown=True),
     "failed sign-in": Reader(TEXTS, lambda text: sign_in_error(ValueError(text), "somebody"), shown=True),
-    "answer of the API server": Reader(
+    "response of the API server": Reader(
         ANSWERS, lambda answer: api._document(answer.status, answer.headers, answer.body), (api.KubeError,)
     ),
     "value of a Secret": Reader(VALUES, lambda value: values._text("Secret", {"data": {"k": str(value)}}, "k")),
@@ -247,10 +247,10 @@ def test_a_planted_secret_reaches_no_message(secret: str) -> None:
         "code": secret, "message": {"value": secret}, "values": [{"key": secret, "value": secret}, {"key": "a", "value": secret}],
     }  # fmt: skip
     headers = {"content-type": secret, "request-id": secret, "retry-after": secret}
-    error = error_of(Answer(400, headers, orjson.dumps(body)), "Pools_CreatePool")
+    error = error_of(Response(400, headers, orjson.dumps(body)), "Pools_CreatePool")
     assert leaks(f"{error} {error!r} {error.args} {vars(error)}".replace("\\n", "")) == []
-    with pytest.raises(MalformedAnswerError) as refused:
-        json_object(Answer(200, headers, b"{}"), "x")
+    with pytest.raises(MalformedResponseError) as refused:
+        json_object(Response(200, headers, b"{}"), "x")
     assert leaks(str(refused.value)) == []
 
 
@@ -276,7 +276,7 @@ def test_no_link_leads_away_from_the_endpoint(text: str) -> None:
     for link in (text, f"https:{text}", f"{ORIGIN}{text}", f"{ORIGIN}@{text}", f"{ORIGIN}.{text}"):
         try:
             request = next_page(LIST, link, ORIGIN)
-        except MalformedAnswerError:
+        except MalformedResponseError:
             continue
         assert URL(f"{ORIGIN}{request.target}", encoded=True).origin() == ORIGIN
 
@@ -329,8 +329,8 @@ HIDDEN = f"s\u200big=\u001b[0m{SECRET}"
     [
         ("tasks of a ConfigMap", json.dumps([{SIGNED: False}])),
         ("tasks of a ConfigMap", json.dumps([{f" {SIGNED}": False}])),
-        ("error body", Answer(400, {}, json.dumps({"values": [{"key": "a", "value": [HIDDEN]}]}).encode())),
-        ("error body", Answer(400, {}, json.dumps({"values": [{"key": {HIDDEN: 1}, "value": "a"}]}).encode())),
+        ("error body", Response(400, {}, json.dumps({"values": [{"key": "a", "value": [HIDDEN]}]}).encode())),
+        ("error body", Response(400, {}, json.dumps({"values": [{"key": {HIDDEN: 1}, "value": "a"}]}).encode())),
     ],
 )
 def test_what_was_found_to_leak_does_not(name: str, given_: Any) -> None:

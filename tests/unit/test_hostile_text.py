@@ -26,9 +26,9 @@ from yarl import URL
 
 from azure_batch_operator import logs, tracing
 from azure_batch_operator.api.kinds import Kind
-from azure_batch_operator.batch import answers, entra, redaction
-from azure_batch_operator.batch.answers import Answer
+from azure_batch_operator.batch import entra, redaction, responses
 from azure_batch_operator.batch.models import base as models
+from azure_batch_operator.batch.responses import Response
 from azure_batch_operator.batch.wire import TaskFailure, build
 from azure_batch_operator.kube import api, events, status
 from azure_batch_operator.reconcile.job import failures
@@ -47,12 +47,12 @@ FORBIDDEN = re.compile(
 Way = Callable[[], Awaitable[str]]
 
 
-def answer(body: Any, **headers: str) -> Answer:
+def answer(body: Any, **headers: str) -> Response:
     """Of the service, as JSON."""
-    return Answer(400, {"content-type": "application/json", **headers}, orjson.dumps(body))
+    return Response(400, {"content-type": "application/json", **headers}, orjson.dumps(body))
 
 
-def hostile_error(**members: Any) -> Answer:
+def hostile_error(**members: Any) -> Response:
     """The service's error object."""
     return answer({"code": "Bad", "message": {"value": "no"}, **members})
 
@@ -157,14 +157,14 @@ def told(make: Callable[[], object]) -> Way:
 
 def label() -> str:
     """The code of an error, which becomes a metric's label and a condition's reason."""
-    error = answers.error_of(hostile_error(code=HOSTILE), "Pools_CreatePool")
+    error = responses.error_of(hostile_error(code=HOSTILE), "Pools_CreatePool")
     return f"shown {error.code} {error}"
 
 
 def task_result() -> str:
     """The error of one task of a collection."""
     item = {"taskId": "t", "status": "ClientError", "error": {"code": "Bad", "message": {"value": HOSTILE}}}
-    (result,) = answers.task_add_results({"value": [item]}, answer({}), "Tasks_CreateTaskCollection")
+    (result,) = responses.task_add_results({"value": [item]}, answer({}), "Tasks_CreateTaskCollection")
     return str(result.error)
 
 
@@ -195,13 +195,13 @@ WAYS: dict[str, Defended] = {
     "names in a nested extra": Defended(logged_extra("json", {HOSTILE: 1}), logs),
     "exception of the API server": Defended(told(lambda: api.KubeError(HOSTILE, 403)), api),
     "message of the service": Defended(
-        told(lambda: answers.error_of(hostile_error(message={"value": HOSTILE}), "x")), answers
+        told(lambda: responses.error_of(hostile_error(message={"value": HOSTILE}), "x")), responses
     ),
     "detail of the service": Defended(
-        told(lambda: answers.error_of(hostile_error(values=[{"key": HOSTILE, "value": HOSTILE}]), "x")), redaction
+        told(lambda: responses.error_of(hostile_error(values=[{"key": HOSTILE, "value": HOSTILE}]), "x")), redaction
     ),
-    "request id": Defended(told(lambda: answers.error_of(answer({}, **{"request-id": HOSTILE}), "x")), answers),
-    "task that was refused": Defended(told(task_result), answers),
+    "request id": Defended(told(lambda: responses.error_of(answer({}, **{"request-id": HOSTILE}), "x")), responses),
+    "task that was refused": Defended(told(task_result), responses),
     "output of a task": Defended(told(lambda: polls.tail_of(HOSTILE.encode(), 20)), polls),
     "failure of a task": Defended(
         told(lambda: failures.explained(build(TaskFailure, {"details": [{"name": "x", "value": HOSTILE}]}))), failures
@@ -236,8 +236,8 @@ async def test_a_missing_defense_is_noticed(name: str, monkeypatch: pytest.Monke
 def test_a_code_of_the_service_is_a_word_or_nothing() -> None:
     """It becomes a metric's label and a condition's reason."""
     assert FORBIDDEN.search(label()) is None
-    assert answers.error_of(hostile_error(code="PoolNotFound"), "x").code == "PoolNotFound"
-    assert answers.error_of(hostile_error(code="a" * 129), "x").code is None
+    assert responses.error_of(hostile_error(code="PoolNotFound"), "x").code == "PoolNotFound"
+    assert responses.error_of(hostile_error(code="a" * 129), "x").code is None
 
 
 def test_a_quoted_line_does_not_look_like_one_of_the_log() -> None:

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from azure_batch_operator.api.kinds import KINDS, Kind
 from azure_batch_operator.api.resource import Key, Resource
-from azure_batch_operator.batch.answers import Answer, json_object, page, shaped
-from azure_batch_operator.batch.errors import MalformedAnswerError
+from azure_batch_operator.batch.errors import MalformedResponseError
 from azure_batch_operator.batch.models import RESULTS
 from azure_batch_operator.batch.models.jobs import Job
 from azure_batch_operator.batch.models.pools import Pool
+from azure_batch_operator.batch.responses import Response, json_object, page, shaped
 from azure_batch_operator.batch.wire import TaskCounts
 from azure_batch_operator.reconcile.job import lifecycle as jobs
 from azure_batch_operator.reconcile.job.scope import JobScope, TasksView
@@ -70,7 +70,7 @@ TASK = {
     "id": "one", "state": "completed", "stateTransitionTime": "2026-01-01T00:00:00Z", "executionInfo": INFO,
     "nodeInfo": {"nodeId": "n"}, "constraints": {"maxWallClockTime": "PT1H", "retentionTime": "P7D", "maxTaskRetryCount": 0},
 }  # fmt: skip
-ANSWER = Answer(200, {"content-type": "application/json"}, b"")
+ANSWER = Response(200, {"content-type": "application/json"}, b"")
 
 
 def paths(value: Any) -> list[tuple[Any, ...]]:
@@ -135,14 +135,14 @@ def test_what_is_of_another_type_is_left_out_and_named() -> None:
 
 
 def test_a_list_without_an_id_is_no_evidence_that_something_is_gone() -> None:
-    with pytest.raises(MalformedAnswerError, match="should say id"):
+    with pytest.raises(MalformedResponseError, match="has no id"):
         page({"value": [{"id": "a"}, {"state": "active"}]}, ANSWER, "Jobs_ListJobs", "id")
 
 
 def test_a_deep_answer_is_malformed() -> None:
     body = b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
-    with pytest.raises(MalformedAnswerError):
-        json_object(Answer(200, {"content-type": "application/json"}, body), "Jobs_ListJobs")
+    with pytest.raises(MalformedResponseError):
+        json_object(Response(200, {"content-type": "application/json"}, body), "Jobs_ListJobs")
 
 
 def test_a_body_that_is_as_it_should_be_stays_as_it_is() -> None:

@@ -8,7 +8,7 @@ It is run as a script, isolated and without site packages, and speaks JSON lines
 ``{"start": id, "argv", "cwd", "env", "stdout", "stderr", "marker", "leaves"}`` and ``{"kill": id}`` come in;
 ``{"began": id, "pid"}``, ``{"failed": id, "errno"}``, ``{"exited": id, "code"}`` and ``{"ended": id}`` go out. ``marker`` is the
 value of AZ_BATCH_TASK_DIR, by which strays are told apart. ``leaves`` says that what a command that succeeds has left running
-runs on until ``kill``; ``ended`` is the answer to that.
+runs on until ``kill``; ``ended`` is the reply to that.
 """
 
 from __future__ import annotations

@@ -149,7 +149,7 @@ class DiskFiles:
         except OSError:
             # It has just gone.
             raise FileNotFoundError(path) from None
-        # A task may take away the right to read its file; that has to be known before an answer begins.
+        # A task may take away the right to read its file; that has to be known before a response begins.
         if info is None or not os.access(real, os.R_OK):
             raise FileNotFoundError(path)
 

@@ -169,7 +169,7 @@ class FileCommands:
         answer = self._session.streams[0].readline().decode(errors="replace").strip().lower()
         self._session.write(1, "\n")
         if answer[:1] not in ("f", "d"):
-            # There is nobody to answer, as if the question had been broken off.
+            # Nobody can answer: act as if the prompt had been interrupted.
             raise Failure("0 File(s) copied", 2)
         return answer[:1] == "d"
 

@@ -1,6 +1,6 @@
 """``/emulator/``: what a test wants to know of the emulator and to do to it. Loopback only, no signature.
 
-Every answer is JSON. `account` in the query chooses an account; without it the first one is meant.
+Every response is JSON. `account` in the query selects an account; the default is the first one.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _NotFoundError(LookupError):
 
 
 async def handle(server: Server, request: web.BaseRequest, raw_path: str, bodies: Bodies) -> web.Response:
-    """Answer one admin call."""
+    """Handle one admin call."""
     if not _is_local(request.remote):
         return _json({"error": "the admin calls are open to this machine only"}, 403)
     parts = [unquote(part) for part in raw_path.removeprefix("/emulator").split("/") if part]

@@ -18,7 +18,7 @@ def check(headers: Mapping[str, str], allowed: Conditions, modified: int, *, rea
         headers: names lower-case.
         allowed: which headers the operation looks at.
         modified: ticks of the resource's last modification.
-        read: GET and HEAD answer 304, other methods 412.
+        read: GET and HEAD return 304, other methods 412.
 
     Raises:
         BatchError: 304 or 412 ConditionNotMet, 400 for several conditions or an unreadable date.

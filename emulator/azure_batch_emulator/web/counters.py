@@ -11,7 +11,7 @@ _LOG_LENGTH = 2000
 
 
 class Counters:
-    """Calls per operation and status, and the latest ones one by one. Status 0 is a call that got no answer."""
+    """Calls per operation and status, and the latest ones one by one. Status 0 is a call that got no response."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, int]] = Counter()

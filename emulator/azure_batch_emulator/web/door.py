@@ -17,7 +17,7 @@ from azure_batch_emulator.wire.errors import BatchError
 
 MAX_BODY_BYTES = 1_048_576
 MAX_URL_CHARACTERS = 16_384
-# Longer lines are not even kept; the library's answer is replaced in `protocol`.
+# Longer lines are not even kept; the library's response is replaced in `protocol`.
 MAX_LINE_BYTES = 65_536
 # All bodies being received at one time: 64 of the largest.
 _MAX_AT_ONCE = 64
@@ -70,7 +70,7 @@ def _header_error(name: str, value: str) -> BatchError:
 
 
 def base_url(request: web.BaseRequest) -> str:
-    """Scheme and host that the caller used, for the URLs of an answer; the socket's own address if it named none."""
+    """Scheme and host that the caller used, for the URLs of a response; the socket's own address if it named none."""
     host = request.headers.get("Host", "")
     if not _HOST.fullmatch(host):
         address = request.transport.get_extra_info("sockname") if request.transport is not None else None

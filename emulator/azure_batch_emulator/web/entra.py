@@ -134,7 +134,7 @@ class Entra:
     # -- the token endpoint --
 
     async def handle(self, request: web.BaseRequest) -> web.Response | None:
-        """Answer a call of the token service; None if the path is not one of its own."""
+        """Handle a call of the token service; None if the path is not one of its own."""
         if request.path == _METADATA_PATH:
             return self._metadata(request)
         match = _PATH.fullmatch(request.path)

@@ -37,9 +37,9 @@ class Effect:
     """What happens to a call.
 
     Attributes:
-        status: answer with this status and do nothing.
+        status: return this status and do nothing.
         delay: real seconds to wait first.
-        hang: never answer.
+        hang: never respond.
         reset: cut the connection; nothing is done, unless it lands later.
         truncate: do it, but send only this share of the body and cut the connection.
         corrupt: do it, but damage the body.

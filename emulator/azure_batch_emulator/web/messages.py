@@ -103,7 +103,7 @@ class Request:
 
 @dataclass(slots=True)
 class Reply:
-    """What a handler answers.
+    """The response of a handler.
 
     Attributes:
         body: JSON object, None for none.

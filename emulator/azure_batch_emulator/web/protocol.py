@@ -1,4 +1,4 @@
-"""The HTTP library's server with the service's own answers to what the library cannot parse."""
+"""The HTTP library's server with the service's own responses to requests that the library cannot parse."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DoorServer(web.Server):
     """Makes a `DoorHandler` for each connection.
 
     Args:
-        handler: answers a request that could be parsed.
+        handler: handles a request that was parsed.
         failure: makes the response for an error.
         send_seconds: how long a caller may take nothing of what is sent to it.
     """
@@ -55,7 +55,7 @@ class DoorRequest(web.BaseRequest):
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         """The library's only place between its own headers and the wire (tests/conformance/test_wire.py looks)."""
-        # It adds a content type to answers without a body; the service does not.
+        # It adds a content type to responses without a body; the service does not.
         if isinstance(response, web.Response) and not response.body and "ocp-batch-file-url" not in response.headers:
             response.headers.pop("Content-Type", None)
 
@@ -102,7 +102,7 @@ class DoorHandler(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What is answered to a request that could not be parsed, and if the handler breaks; the connection ends."""
+        """The response to a request that cannot be parsed, and if the handler fails; the connection is closed."""
         if isinstance(exc, http_exceptions.HttpProcessingError):
             error = _refusal(exc)
         else:

@@ -39,12 +39,12 @@ Admin = Callable[["Server", web.BaseRequest, str, Bodies], Awaitable[web.Respons
 
 
 class Server:
-    """Answers calls for all accounts.
+    """Handles calls for all accounts.
 
     Args:
         services: by account name.
         keys: decoded shared keys by account name.
-        admin: answers calls below ``/emulator``, which are about the server itself.
+        admin: handles calls below ``/emulator``, which are about the server itself.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class Server:
         return response
 
     async def _reply(self, operation: str, request: Request) -> Reply:
-        """What the handler answers, possibly after a while."""
+        """The response of the handler, possibly after a delay."""
         while True:
             try:
                 reply = HANDLERS[operation](request)
@@ -348,7 +348,7 @@ def _cut(request: web.BaseRequest) -> web.StreamResponse:
 
 
 async def _after(request: web.BaseRequest, response: web.StreamResponse, effect: Effect) -> web.StreamResponse:
-    """What a fault does to an answer."""
+    """Apply a fault to a response."""
     if effect.lost_answer or effect.land_after is not None:
         return _cut(request)
     if not isinstance(response, web.Response) or not isinstance(response.body, bytes):

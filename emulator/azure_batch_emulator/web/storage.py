@@ -75,7 +75,7 @@ class Storage:
                     known[name] = Blob(name, size, modified, kind, path)
 
     async def handle(self, request: web.BaseRequest, raw_path: str, raw_query: str) -> web.StreamResponse:
-        """Answer one call."""
+        """Handle one call."""
         container, _, name = raw_path.removeprefix(PREFIX).strip("/").partition("/")
         container, name = unquote(container), unquote(name)
         parsed = parse_qs(raw_query, keep_blank_values=True)
@@ -172,7 +172,7 @@ class Storage:
             "x-ms-blob-type": "BlockBlob",
         }
         try:
-            # Before the answer begins: while that is sent, the blob may be deleted or written again.
+            # Before the response begins: while it is sent, the blob may be deleted or written again.
             stream = blob.file.open("rb")
         except FileNotFoundError:
             return _error(404, "BlobNotFound", "The specified blob does not exist.")

@@ -6,10 +6,9 @@ client                      what a program holds
         ├── requests        requests as values, from the table in `operations`
         ├── transport       talks HTTP; asks `auth` for a signature, `limiter` for its turn, `retry` what next
         ├── paging          lists as asynchronous iterators
-        └── answers         status, headers and bytes to values or `errors`
+        └── responses       status, headers and bytes to values or `errors`
 """
 
-from azure_batch_operator.batch.answers import FileProperties, JsonObject, Receipt, TaskAddResult
 from azure_batch_operator.batch.auth import Credential, SharedKey
 from azure_batch_operator.batch.caller import Listing
 from azure_batch_operator.batch.client import BatchClient
@@ -30,7 +29,7 @@ from azure_batch_operator.batch.errors import (
     EndpointRefusedError,
     ForbiddenError,
     InvalidRequestError,
-    MalformedAnswerError,
+    MalformedResponseError,
     NotFoundError,
     NotModifiedError,
     NotSentError,
@@ -49,6 +48,7 @@ from azure_batch_operator.batch.limiter import Limiter
 from azure_batch_operator.batch.models.enums import TaskAddStatus
 from azure_batch_operator.batch.operations import API_VERSION, OPERATIONS
 from azure_batch_operator.batch.requests import Priority
+from azure_batch_operator.batch.responses import FileProperties, JsonObject, Receipt, TaskAddResult
 from azure_batch_operator.batch.retry import RetryPolicy
 from azure_batch_operator.batch.transport import Call, FileStream
 
@@ -79,7 +79,7 @@ __all__ = [
     "JsonObject",
     "Limiter",
     "Listing",
-    "MalformedAnswerError",
+    "MalformedResponseError",
     "NotFoundError",
     "NotModifiedError",
     "NotSentError",

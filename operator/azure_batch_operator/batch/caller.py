@@ -1,6 +1,6 @@
 """Builds, sends and parses a call; the base of the operation groups.
 
-One `Caller` per client. Its methods differ only in what an operation's success carries (see `operations.Answer`).
+One `Caller` per client. Its methods differ only in what an operation's success carries (see `operations.ResponseKind`).
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -10,11 +10,14 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from azure_batch_operator.batch import paging
-from azure_batch_operator.batch.answers import (
-    Answer,
+from azure_batch_operator.batch.models.base import Model
+from azure_batch_operator.batch.operations import OPERATIONS
+from azure_batch_operator.batch.requests import Priority, Request, build
+from azure_batch_operator.batch.responses import (
     FileProperties,
     JsonObject,
     Receipt,
+    Response,
     TaskAddResult,
     file_properties,
     identity,
@@ -23,9 +26,6 @@ from azure_batch_operator.batch.answers import (
     shaped,
     task_add_results,
 )
-from azure_batch_operator.batch.models.base import Model
-from azure_batch_operator.batch.operations import OPERATIONS
-from azure_batch_operator.batch.requests import Priority, Request, build
 from azure_batch_operator.batch.transport import FileStream, Limits, Transport
 from azure_batch_operator.batch.wire import W
 
@@ -51,11 +51,11 @@ class Listing:
         """The pages, as lists of objects; a page may be empty."""
         return self._pages(paging.read_page)
 
-    def _pages(self, read: Callable[[Answer, str, str | None], tuple[list[T], str | None]]) -> AsyncIterator[list[T]]:
+    def _pages(self, read: Callable[[Response, str, str | None], tuple[list[T], str | None]]) -> AsyncIterator[list[T]]:
         async def send(request: Request) -> tuple[list[T], str | None]:
             operation = request.operation.id
             return await self._transport.send(
-                request, self._limits, lambda answer: read(answer, operation, self._needed)
+                request, self._limits, lambda response: read(response, operation, self._needed)
             )
 
         return paging.pages(send, self._request, self._transport.origin)
@@ -90,7 +90,7 @@ class Caller:
         """Call an operation whose success carries only headers."""
         request, limits = self._request(operation, arguments, options, body=body, query=query)
         client_request_id = request.headers["client-request-id"]
-        return await self._transport.send(request, limits, lambda answer: receipt(answer, client_request_id))
+        return await self._transport.send(request, limits, lambda response: receipt(response, client_request_id))
 
     async def object(
         self,
@@ -105,20 +105,20 @@ class Caller:
         request, limits = self._request(operation, arguments, options, body=body, query=query)
         needed = identity(operation, (query or {}).get("$select"))
         return await self._transport.send(
-            request, limits, lambda answer: shaped(json_object(answer, operation), answer, operation, needed)
+            request, limits, lambda response: shaped(json_object(response, operation), response, operation, needed)
         )
 
     async def exists(self, operation: str, arguments: Mapping[str, str], options: Mapping[str, Any]) -> bool:
         """Call an operation that asks whether something is there."""
         request, limits = self._request(operation, arguments, options)
-        return await self._transport.send(request, limits, lambda answer: answer.status != 404)
+        return await self._transport.send(request, limits, lambda response: response.status != 404)
 
     async def properties(
         self, operation: str, arguments: Mapping[str, str], options: Mapping[str, Any]
     ) -> FileProperties:
         """Call an operation that describes a file in headers."""
         request, limits = self._request(operation, arguments, options)
-        return await self._transport.send(request, limits, lambda answer: file_properties(answer.headers))
+        return await self._transport.send(request, limits, lambda response: file_properties(response.headers))
 
     async def add_tasks(
         self, arguments: Mapping[str, str], body: JsonBody | bytes, options: Mapping[str, Any]
@@ -127,8 +127,8 @@ class Caller:
         operation = "Tasks_CreateTaskCollection"
         request, limits = self._request(operation, arguments, options, body=body)
 
-        def read(answer: Answer) -> list[TaskAddResult]:
-            return task_add_results(json_object(answer, operation), answer, operation)
+        def read(response: Response) -> list[TaskAddResult]:
+            return task_add_results(json_object(response, operation), response, operation)
 
         return await self._transport.send(request, limits, read)
 

@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator, AsyncIterable, Callable, Iterable
 from types import TracebackType
 from typing import Self, Unpack
 
-from azure_batch_operator.batch.answers import TaskAddResult
 from azure_batch_operator.batch.auth import Credential
 from azure_batch_operator.batch.caller import Caller, JsonBody
 from azure_batch_operator.batch.endpoints import HostPolicy
@@ -18,11 +17,12 @@ from azure_batch_operator.batch.groups.schedules import JobSchedules
 from azure_batch_operator.batch.groups.tasks import Tasks
 from azure_batch_operator.batch.limiter import Limiter
 from azure_batch_operator.batch.requests import CallOptions, Priority
+from azure_batch_operator.batch.responses import TaskAddResult
 from azure_batch_operator.batch.retry import RetryPolicy
 from azure_batch_operator.batch.submission import Compare, Submission
 from azure_batch_operator.batch.transport import Call, Transport
 
-MAX_ANSWER_BYTES = 32 << 20
+MAX_RESPONSE_BYTES = 32 << 20
 
 
 class BatchClient:
@@ -42,7 +42,7 @@ class BatchClient:
         hosts: HostPolicy = HostPolicy(),  # noqa: B008 (frozen)
         observe: Callable[[Call], None] | None = None,
         tls: ssl.SSLContext | None = None,
-        max_answer_bytes: int = MAX_ANSWER_BYTES,
+        max_response_bytes: int = MAX_RESPONSE_BYTES,
         permit: Callable[[], None] | None = None,
     ) -> None:
         """Make a client; nothing is sent before the first call.
@@ -55,7 +55,7 @@ class BatchClient:
             hosts: where credentials may go.
             observe: called with each attempt after it ended; must not raise.
             tls: trust other certificate authorities than the system's.
-            max_answer_bytes: what an answer may weigh, files excepted.
+            max_response_bytes: maximum size of a response, except for files.
             permit: called at the last moment before each attempt goes out.
 
         Raises:
@@ -69,7 +69,7 @@ class BatchClient:
             retry=retry,
             observe=observe,
             tls=tls,
-            max_answer_bytes=max_answer_bytes,
+            max_response_bytes=max_response_bytes,
             permit=permit,
         )
         self._caller = caller = Caller(self._transport)
@@ -101,7 +101,7 @@ class BatchClient:
             job_id: the job.
             tasks: tasks to add, taken as they are needed.
             concurrency: calls under way at the same time.
-            compare: called with a task that exists already; its answer says whether the existing one is the same.
+            compare: called with a task that exists already; returns whether the existing one is the same.
             Without it
                 such tasks come back with an AlreadyExistsError.
             options: of each call; the priority is by default `SUBMIT`.

@@ -176,7 +176,7 @@ class EntraCredential:
         except TimeoutError:
             failure = DeadlineError(f"signing in as {self._description} took more than {_SIGN_IN_SECONDS:.0f} seconds")
         except Exception as error:
-            # Not only AzureErrors: an answer without a token comes out of azure-identity as a KeyError.
+            # Not only AzureErrors: a response without a token comes out of azure-identity as a KeyError.
             failure = sign_in_error(error, self._description)
         # Raised out here so that it keeps no context: azure-core's errors hold the request, secret included.
         raise failure
@@ -218,7 +218,7 @@ def sign_in_error(error: Exception, description: str) -> BatchError:
         return ConnectionFailedError(f"the authority that signs in {description} cannot be reached")
     text = safe_text(" ".join(str(error).split()))
     if not isinstance(error, AzureError | OSError | ValueError):
-        text = "the answer is no token"
+        text = "the response contains no token"
     match = re.search(r"AADSTS\d+", text)
     code = match[0] if match else None
     lowered = text.lower()

@@ -1,8 +1,7 @@
 """The error class of each error code of Azure Batch.
 
-Codes and their statuses are those of docs/azure-batch.md#error-codes. A code that is not listed, because a later service made it
-up, falls back to its HTTP status. The answers to the question "is this retryable" that differ from the class stand here
-too.
+Codes and their statuses are those of docs/azure-batch.md#error-codes. The class of a code that is not listed, because a
+later version of the service added it, depends on the HTTP status. Exceptions to the class's `retryable` are listed here, too.
 """
 
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from azure_batch_operator.batch.errors import (
     DeadlineError,
     ForbiddenError,
     InvalidRequestError,
-    MalformedAnswerError,
+    MalformedResponseError,
     NotFoundError,
     NotModifiedError,
     PreconditionFailedError,
@@ -116,7 +115,7 @@ def error_class(code: str | None, status: int | None) -> type[BatchError]:
         return _CLASS_BY_STATUS[status]
     if status >= 500:
         return ServerError
-    return InvalidRequestError if status >= 400 else MalformedAnswerError
+    return InvalidRequestError if status >= 400 else MalformedResponseError
 
 
 def passes_by_itself(code: str | None) -> bool:

@@ -13,7 +13,7 @@
     ├── NotModifiedError                304: a conditional read found nothing new
     ├── ConflictError                   409: the object's state does not allow this now
     │   ├── AlreadyExistsError
-    │   ├── BeingDeletedError           wait until a GET answers 404
+    │   ├── BeingDeletedError           wait until a GET returns 404
     │   ├── BeingResizedError           wait until the allocation is steady
     │   ├── CompletedError              it has ended; what was asked makes no difference any more
     │   └── QuotaError                  a quota of the account is used up
@@ -23,8 +23,8 @@
         ├── ServerError                 500 and other 5xx
         ├── DeadlineError               our deadline, or the service's (OperationTimedOut)
         │   └── NotSentError            our deadline passed while the call waited in our own queue: it never left
-        ├── ConnectionFailedError       no answer; `.kind` tells dns, refused, reset, tls … apart
-        └── MalformedAnswerError        an answer that is not the service's: truncated, not JSON, too big …
+        ├── ConnectionFailedError       no response; `.kind` distinguishes dns, refused, reset, tls …
+        └── MalformedResponseError      a response that the service cannot have sent: truncated, not JSON, too big …
 
 `error_codes` says which code of the service becomes which class. No text of an error holds a key, a signature, a token
 or the query of a URL: see `redaction`.
@@ -45,7 +45,7 @@ class BatchError(Exception):
 
     Fields:
         operation: id of the operation, such as `Pools_CreatePool`; empty if no operation was under way.
-        status: HTTP status, or None without an answer.
+        status: HTTP status, or None without a response.
         code: the service's error code, such as `PoolNotFound`, or None.
         message: the service's text without its RequestId and Time lines, or ours.
         values: the service's further details by name (`PropertyName`, `Reason`, …).
@@ -175,7 +175,7 @@ class AlreadyExistsError(ConflictError):
 
 
 class BeingDeletedError(ConflictError):
-    """The object is being deleted; its id is free again when a GET answers 404."""
+    """The object is being deleted; its id is free again when a GET returns 404."""
 
     default_retryable = True
 
@@ -248,13 +248,13 @@ NEVER_SENT = frozenset(
 
 
 class ConnectionFailedError(TransientError):
-    """The network gave no answer."""
+    """There was no response."""
 
     kind: ConnectionKind = ConnectionKind.OTHER
 
 
-class MalformedAnswerError(TransientError):
-    """Something answered, but not as the service does; what the service did is unknown."""
+class MalformedResponseError(TransientError):
+    """The response is not one of the service; what the service did is unknown."""
 
 
 def unanswered(error: BatchError) -> bool:

@@ -180,7 +180,7 @@ class Limiter:
         self._refill(now)
         self._throttled_total += 1
         self._paused_until = max(self._paused_until, now + (1.0 if retry_after is None else retry_after))
-        # The answers to one burst come in together: they count once.
+        # The responses to one burst arrive together: they count once.
         if now - self._halved_at >= 1.0:
             # Without a rate so far, the one that was too much is what went out of late.
             too_much = max(self._granted) if math.isinf(self._rate) else self._rate

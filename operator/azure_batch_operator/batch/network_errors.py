@@ -13,7 +13,7 @@ from typing import TypeVar
 import aiohttp
 from aiohttp import http_exceptions
 
-from azure_batch_operator.batch.errors import BatchError, ConnectionFailedError, ConnectionKind, MalformedAnswerError
+from azure_batch_operator.batch.errors import BatchError, ConnectionFailedError, ConnectionKind, MalformedResponseError
 
 T = TypeVar("T")
 
@@ -30,10 +30,10 @@ _EXPLANATIONS = {
     ConnectionKind.DNS: "the name of the host cannot be resolved",
     ConnectionKind.REFUSED: "nothing listens there (connection refused)",
     ConnectionKind.UNREACHABLE: "the host or its network cannot be reached",
-    ConnectionKind.CONNECT_TIMEOUT: "the host does not answer (no connection in time)",
+    ConnectionKind.CONNECT_TIMEOUT: "the host does not respond (no connection in time)",
     ConnectionKind.TLS: "TLS failed",
     ConnectionKind.RESET: "the connection was reset",
-    ConnectionKind.CLOSED: "the connection was closed before the answer was complete",
+    ConnectionKind.CLOSED: "the connection was closed before the response was complete",
     ConnectionKind.OTHER: "the connection failed",
 }
 
@@ -57,7 +57,7 @@ async def translated(awaitable: Awaitable[T], operation: str) -> T:
 def translate(error: Exception, operation: str) -> BatchError:
     """The error of this package for one of the HTTP library's."""
     if _is_malformed(error):
-        return MalformedAnswerError(f"the answer is not proper HTTP ({_brief(error)})", operation=operation)
+        return MalformedResponseError(f"the response is not valid HTTP ({_brief(error)})", operation=operation)
     kind = connection_kind(error)
     detail = _certificate(error) if kind is ConnectionKind.TLS else ""
     if kind is ConnectionKind.OTHER:

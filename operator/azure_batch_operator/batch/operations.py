@@ -27,13 +27,13 @@ class Conditions(Enum):
     ALL = ("If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since")
 
 
-class Answer(Enum):
+class ResponseKind(Enum):
     """What a success carries."""
 
     RECEIPT = "headers only"
     OBJECT = "one JSON object"
     PAGE = "one page of a list, with a link to the next"
-    EXISTENCE = "no body; 200 or 404 is the answer"
+    EXISTENCE = "no body; the status is 200 or 404"
     STREAM = "bytes of a file"
     PROPERTIES = "headers that describe a file"
 
@@ -47,10 +47,12 @@ class Body(Enum):
 
 
 class Repeat(Enum):
-    """What a second delivery of the same call does, after the answer to the first was lost."""
+    """What a second delivery of the same call does, after the response to the first was lost."""
 
-    SAME = "ends in the same state; at worst an error says that it is there already"
-    EXISTS = "creates nothing twice; the answer is a 409 that the caller has to compare with what it wanted"
+    SAME = "ends in the same state, or at worst in an error that it exists already"
+    EXISTS = (
+        "creates nothing twice; the response is a 409, and the caller must compare the resource with what it wanted"
+    )
     TWICE = "may act a second time"
 
 
@@ -59,7 +61,7 @@ class Operation:
     """One row of the table.
 
     `path` holds `{placeholders}`; `query` the operation's own query parameters under their exact names; `success` the
-    status codes that are answers rather than errors.
+    status codes that are no errors.
     """
 
     id: str
@@ -68,7 +70,7 @@ class Operation:
     verb: str
     path: str
     success: tuple[int, ...]
-    answer: Answer
+    response: ResponseKind
     conditions: Conditions = Conditions.NONE
     query: tuple[str, ...] = ()
     body: Body = Body.NONE
@@ -98,21 +100,23 @@ _NODE_USER = "/pools/{poolId}/nodes/{nodeId}/users/{userName}"
 
 
 def _page(id: str, group: str, method: str, path: str, query: tuple[str, ...]) -> Operation:
-    return Operation(id, group, method, "GET", path, (200,), Answer.PAGE, query=query)
+    return Operation(id, group, method, "GET", path, (200,), ResponseKind.PAGE, query=query)
 
 
 def _get(
     id: str, group: str, method: str, path: str, query: tuple[str, ...] = (), conditions: Conditions = Conditions.NONE
 ) -> Operation:
-    return Operation(id, group, method, "GET", path, (200,), Answer.OBJECT, conditions, query)
+    return Operation(id, group, method, "GET", path, (200,), ResponseKind.OBJECT, conditions, query)
 
 
 def _create(id: str, group: str, method: str, path: str) -> Operation:
-    return Operation(id, group, method, "POST", path, (201,), Answer.RECEIPT, body=Body.REQUIRED, repeat=Repeat.EXISTS)
+    return Operation(
+        id, group, method, "POST", path, (201,), ResponseKind.RECEIPT, body=Body.REQUIRED, repeat=Repeat.EXISTS
+    )
 
 
 def _exists(id: str, group: str, path: str) -> Operation:
-    return Operation(id, group, "exists", "HEAD", path, (200, 404), Answer.EXISTENCE, Conditions.ALL)
+    return Operation(id, group, "exists", "HEAD", path, (200, 404), ResponseKind.EXISTENCE, Conditions.ALL)
 
 
 def _write(
@@ -128,11 +132,11 @@ def _write(
     query: tuple[str, ...] = (),
     repeat: Repeat = Repeat.SAME,
 ) -> Operation:
-    return Operation(id, group, method, verb, path, (code,), Answer.RECEIPT, conditions, query, body, repeat)
+    return Operation(id, group, method, verb, path, (code,), ResponseKind.RECEIPT, conditions, query, body, repeat)
 
 
-def _file(id: str, group: str, method: str, verb: str, path: str, answer: Answer, ranged: bool) -> Operation:
-    return Operation(id, group, method, verb, path, (200,), answer, Conditions.TIMES, ranged=ranged)
+def _file(id: str, group: str, method: str, verb: str, path: str, response: ResponseKind, ranged: bool) -> Operation:
+    return Operation(id, group, method, verb, path, (200,), response, Conditions.TIMES, ranged=ranged)
 
 
 _NO_IFS = Conditions.NONE
@@ -167,7 +171,7 @@ _TABLE = (
         "POST",
         f"{_JOB}/addtaskcollection",
         (200,),
-        Answer.OBJECT,
+        ResponseKind.OBJECT,
         body=Body.REQUIRED,
         repeat=Repeat.EXISTS,
     ),
@@ -187,9 +191,11 @@ _TABLE = (
     _write("Tasks_ReplaceTask", "tasks", "replace", "PUT", _TASK, 200, body=Body.REQUIRED),
     _write("Tasks_DeleteTask", "tasks", "delete", "DELETE", _TASK, 200),
     _page("Tasks_ListTaskFiles", "task_files", "list", f"{_TASK}/files", (*_FILTER, "recursive")),
-    _file("Tasks_GetTaskFile", "task_files", "get", "GET", _TASK_FILE, Answer.STREAM, True),
+    _file("Tasks_GetTaskFile", "task_files", "get", "GET", _TASK_FILE, ResponseKind.STREAM, True),
     _write("Tasks_DeleteTaskFile", "task_files", "delete", "DELETE", _TASK_FILE, 200, _NO_IFS, query=("recursive",)),
-    _file("Tasks_GetTaskFileProperties", "task_files", "properties", "HEAD", _TASK_FILE, Answer.PROPERTIES, False),
+    _file(
+        "Tasks_GetTaskFileProperties", "task_files", "properties", "HEAD", _TASK_FILE, ResponseKind.PROPERTIES, False
+    ),
     # A task that was reactivated, ran and failed again in the meantime would be reactivated a second time.
     _write("Tasks_ReactivateTask", "tasks", "reactivate", "POST", f"{_TASK}/reactivate", 204, repeat=Repeat.TWICE),
     # The only list without maxresults and nextLink.
@@ -243,7 +249,7 @@ _TABLE = (
         "POST",
         f"{_POOL}/evaluateautoscale",
         (200,),
-        Answer.OBJECT,
+        ResponseKind.OBJECT,
         body=Body.REQUIRED,
     ),
     _page("Nodes_ListNodes", "nodes", "list", f"{_POOL}/nodes", _FILTER_SELECT),
@@ -267,9 +273,11 @@ _TABLE = (
     _page("Nodes_ListNodeExtensions", "nodes", "list_extensions", f"{_NODE}/extensions", ("maxresults", "$select")),
     _get("Nodes_GetNodeExtension", "nodes", "get_extension", f"{_NODE}/extensions/{{extensionName}}", ("$select",)),
     _page("Nodes_ListNodeFiles", "node_files", "list", f"{_NODE}/files", (*_FILTER, "recursive")),
-    _file("Nodes_GetNodeFile", "node_files", "get", "GET", _NODE_FILE, Answer.STREAM, True),
+    _file("Nodes_GetNodeFile", "node_files", "get", "GET", _NODE_FILE, ResponseKind.STREAM, True),
     _write("Nodes_DeleteNodeFile", "node_files", "delete", "DELETE", _NODE_FILE, 200, _NO_IFS, query=("recursive",)),
-    _file("Nodes_GetNodeFileProperties", "node_files", "properties", "HEAD", _NODE_FILE, Answer.PROPERTIES, False),
+    _file(
+        "Nodes_GetNodeFileProperties", "node_files", "properties", "HEAD", _NODE_FILE, ResponseKind.PROPERTIES, False
+    ),
     _write(
         "Nodes_RebootNode",
         "nodes",
@@ -302,7 +310,7 @@ _TABLE = (
         "POST",
         f"{_NODE}/uploadbatchservicelogs",
         (200,),
-        Answer.OBJECT,
+        ResponseKind.OBJECT,
         body=Body.REQUIRED,
         repeat=Repeat.TWICE,
     ),

@@ -9,26 +9,26 @@ from typing import TypeVar
 
 from yarl import URL
 
-from azure_batch_operator.batch.answers import Answer, JsonObject, is_json, json_object, page
-from azure_batch_operator.batch.errors import MalformedAnswerError
+from azure_batch_operator.batch.errors import MalformedResponseError
 from azure_batch_operator.batch.requests import Request, next_page
+from azure_batch_operator.batch.responses import JsonObject, Response, is_json, json_object, page
 from azure_batch_operator.batch.wire import W, build, decode_page
 
 T = TypeVar("T")
 
 
-def read_page(answer: Answer, operation: str, needed: str | None = None) -> tuple[list[JsonObject], str | None]:
-    """Read an answer as a page: its items, each of which must have the `needed` member, and the link to the next page."""
-    return page(json_object(answer, operation), answer, operation, needed)
+def read_page(response: Response, operation: str, needed: str | None = None) -> tuple[list[JsonObject], str | None]:
+    """Read a response as a page: its items, each of which must have the `needed` member, and the link to the next page."""
+    return page(json_object(response, operation), response, operation, needed)
 
 
 def read_typed(
-    struct: type[W], answer: Answer, operation: str, needed: str | None = None
+    struct: type[W], response: Response, operation: str, needed: str | None = None
 ) -> tuple[list[W], str | None]:
     """The same with items as structs; only a page that is not as the API says takes the way over JSON objects."""
-    if is_json(answer) and (found := decode_page(struct, answer.body)) is not None:
+    if is_json(response) and (found := decode_page(struct, response.body)) is not None:
         return found.value, found.link or None
-    items, link = read_page(answer, operation, needed)
+    items, link = read_page(response, operation, needed)
     return [build(struct, item) for item in items], link
 
 
@@ -38,7 +38,7 @@ async def pages(
     """The pages of a list, in the service's order.
 
     Raises:
-        MalformedAnswerError: a page is not one, or its link leads to another host or back to where it came from.
+        MalformedResponseError: a page is not one, or its link leads to another host or back to where it came from.
     """
     seen: set[str] = set()
     while True:
@@ -47,7 +47,7 @@ async def pages(
         if link is None:
             return
         if link in seen:
-            raise MalformedAnswerError("the links between the pages go in a circle", operation=request.operation.id)
+            raise MalformedResponseError("the links between the pages go in a circle", operation=request.operation.id)
         seen.add(link)
         request = next_page(request, link, origin)
 

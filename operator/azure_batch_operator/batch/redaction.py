@@ -4,8 +4,8 @@ Text from outside is whatever the service, a task, a user or a file supplies and
 service echoes what it was sent: URLs with SAS signatures, property values, and in authentication errors the signature it
 received. A task prints what it likes: escape sequences, right-to-left overrides, its own credentials.
 
-`safe_text` is the one function for it. It stands at both ends: where an answer of the service is read (`answers`, members marked
-`Prose` in the models) and where a status or an Event leaves (`kube.status`, `kube.events`). Stands below `errors` and `answers`;
+`safe_text` is the one function for it. It stands at both ends: where a response of the service is read (`responses`, members marked
+`Prose` in the models) and where a status or an Event leaves (`kube.status`, `kube.events`). Stands below `errors` and `responses`;
 nothing here knows about HTTP.
 """
 

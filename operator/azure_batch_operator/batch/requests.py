@@ -16,9 +16,9 @@ from urllib.parse import quote
 import orjson
 from yarl import URL
 
-from azure_batch_operator.batch.errors import MalformedAnswerError, UsageError
+from azure_batch_operator.batch.errors import MalformedResponseError, UsageError
 from azure_batch_operator.batch.models.base import Model
-from azure_batch_operator.batch.operations import API_VERSION, Answer, Body, Conditions, Operation
+from azure_batch_operator.batch.operations import API_VERSION, Body, Conditions, Operation, ResponseKind
 
 CONTENT_TYPE = "application/json; odata=minimalmetadata"
 
@@ -38,7 +38,7 @@ class CallOptions(TypedDict, total=False):
     priority: place in the account's queue. timeout: seconds that the service may take (`timeOut`, at most 30 count).
     deadline: seconds that the whole call may take here, waiting and retries included.
     client_request_id: our id of the call, by default a new one. return_client_request_id: have the service repeat it.
-    on_unanswered: called for each attempt that ends without an answer (see `errors.unanswered`), however the call ends
+    on_unanswered: called for each attempt that ends without a response (see `errors.unanswered`), however the call ends
     later: such an attempt may take effect long after a repetition has succeeded.
     """
 
@@ -143,7 +143,7 @@ def next_page(request: Request, link: str, origin: URL) -> Request:
     """The request for the page behind a nextLink; the link is taken verbatim, as its token is opaque.
 
     Raises:
-        MalformedAnswerError: the link leads to another host, where our credentials have no business.
+        MalformedResponseError: the link leads to another host, where our credentials have no business.
     """
     try:
         url = URL(quote(link, safe="%/:?#[]@!$&'()*+,;=-._~^|"), encoded=True)
@@ -151,7 +151,7 @@ def next_page(request: Request, link: str, origin: URL) -> Request:
     except ValueError:
         same = False
     if not same:
-        raise MalformedAnswerError(
+        raise MalformedResponseError(
             "the link to the next page leads away from the account's endpoint; not followed",
             operation=request.operation.id,
         )
@@ -282,4 +282,4 @@ def _plain(value: object) -> object:
 
 
 def _accept(operation: Operation) -> str:
-    return "application/json" if operation.answer in (Answer.OBJECT, Answer.PAGE) else "*/*"
+    return "application/json" if operation.response in (ResponseKind.OBJECT, ResponseKind.PAGE) else "*/*"

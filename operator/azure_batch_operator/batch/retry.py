@@ -25,7 +25,7 @@ class RetryPolicy:
 
     attempts: tries in all. base, cap: the span of the n-th wait is `min(cap, base * 2**(n-1))`.
     deadline: for the whole call, waiting for the limiter included, unless the call says otherwise.
-    attempt_deadline: for one attempt, from sending to the last byte of the answer (streams of files excepted).
+    attempt_deadline: for one attempt, from sending to the last byte of the response (streams of files excepted).
     """
 
     attempts: int = 6
@@ -55,9 +55,9 @@ class RetryPolicy:
 def may_repeat(error: BatchError, operation: Operation) -> bool:
     """Whether a repetition is safe and has a chance.
 
-    A call that was refused (429, 503) or never left did nothing. After anything else the service may have acted: then
-    only a call whose second delivery is harmless goes out again. A create is: the second one answers Exists, which the
-    caller compares.
+    A call that was refused (429, 503) or never sent had no effect. After any other error the service may have acted: then
+    a call is only repeated if a second delivery is harmless. That is so for a create: the second one is refused with Exists,
+    and the caller compares the resource.
     """
     if not isinstance(error, TransientError) or not error.retryable:
         return False

@@ -12,7 +12,7 @@ Tasks are taken from an iterable as they are needed and packed into collections 
 
 A collection that the service finds too large is halved, and those after it are made smaller. A call that fails as a
 whole, because the job is completed, say, ends the submission with its error. It can be taken up again: tasks that were
-added before answer that they exist.
+added before return that they exist.
 """
 
 import asyncio
@@ -30,12 +30,12 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any, cast
 
-from azure_batch_operator.batch.answers import TaskAddResult
 from azure_batch_operator.batch.caller import Caller, Json, JsonBody
 from azure_batch_operator.batch.errors import AlreadyExistsError, BatchError, ServerError, TooLargeError, UsageError
 from azure_batch_operator.batch.models.base import Model
 from azure_batch_operator.batch.models.enums import TaskAddStatus
 from azure_batch_operator.batch.requests import encode
+from azure_batch_operator.batch.responses import TaskAddResult
 from azure_batch_operator.batch.retry import RetryPolicy
 
 MAX_TASKS = 100
@@ -44,7 +44,7 @@ _OPERATION = "Tasks_CreateTaskCollection"
 _ID_OF, _STATUS_OF = attrgetter("task_id"), attrgetter("status")
 
 Compare = Callable[[Json], Awaitable[bool]]
-"""Gets a task that exists already; answers whether the existing one is the one that was wanted."""
+"""Gets a task that exists already; returns whether the existing one is the one that was wanted."""
 
 
 _Chunk = dict[str, Json]
@@ -253,5 +253,5 @@ def _encoded(chunk: _Chunk) -> bytes:
 
 
 def _gave_up(id: str, error: BatchError | None, attempts: int) -> TaskAddResult:
-    why = error or ServerError(f"{attempts} answers did not say what became of the task", operation=_OPERATION)
+    why = error or ServerError(f"{attempts} responses did not contain the result of the task", operation=_OPERATION)
     return TaskAddResult(id, TaskAddStatus.SERVER_ERROR, error=why)

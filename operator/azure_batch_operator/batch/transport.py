@@ -18,13 +18,12 @@ from typing import TypeVar
 import aiohttp
 from yarl import URL
 
-from azure_batch_operator.batch.answers import Answer, FileProperties, error_of, file_properties
 from azure_batch_operator.batch.auth import Credential
 from azure_batch_operator.batch.errors import (
     AuthenticationError,
     BatchError,
     DeadlineError,
-    MalformedAnswerError,
+    MalformedResponseError,
     NotSentError,
     ServerBusyError,
     ThrottledError,
@@ -35,6 +34,7 @@ from azure_batch_operator.batch.limiter import Limiter
 from azure_batch_operator.batch.network_errors import translated
 from azure_batch_operator.batch.redaction import safe_text
 from azure_batch_operator.batch.requests import Priority, Request, http_date
+from azure_batch_operator.batch.responses import FileProperties, Response, error_of, file_properties
 from azure_batch_operator.batch.retry import RetryPolicy
 
 USER_AGENT = f"azure-batch-operator/{version('azure-batch-operator')}"
@@ -53,7 +53,7 @@ T = TypeVar("T")
 class Call:
     """One attempt, for metrics.
 
-    `status` is None where there was no answer, `error` the class of the failure or None; `seconds` begin after the
+    `status` is None where there was no response, `error` the class of the failure or None; `seconds` begin after the
     limiter's queue; `throttled` is whether the service asked the whole account for patience.
     """
 
@@ -71,7 +71,7 @@ class Call:
 class Limits:
     """Limits of one call: its place in the queue, and seconds for the whole of it (None: the policy's).
 
-    `on_unanswered` is called for each attempt without an answer.
+    `on_unanswered` is called for each attempt without a response.
     """
 
     priority: Priority
@@ -81,7 +81,7 @@ class Limits:
 
 @dataclass(slots=True)
 class _Seen:
-    """What is known of an attempt's answer, also if it ends badly later."""
+    """What is known of the response to an attempt, even if reading it fails later."""
 
     status: int | None = None
     request_id: str | None = None
@@ -153,7 +153,7 @@ class Transport:
         retry: RetryPolicy,
         observe: Callable[[Call], None] | None,
         tls: ssl.SSLContext | None,
-        max_answer_bytes: int,
+        max_response_bytes: int,
         permit: Callable[[], None] | None,
     ) -> None:
         self.origin = origin
@@ -163,7 +163,7 @@ class Transport:
         self._retry = retry
         self._observe = observe
         self._tls = tls
-        self._max_answer_bytes = max_answer_bytes
+        self._max_response_bytes = max_response_bytes
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
@@ -184,21 +184,21 @@ class Transport:
         before, self._credential = self._credential, credential
         return before
 
-    async def send(self, request: Request, limits: Limits, read: Callable[[Answer], T]) -> T:
+    async def send(self, request: Request, limits: Limits, read: Callable[[Response], T]) -> T:
         """Send until there is a success, a final error, or no time left; return what `read` makes of the success.
 
-        Reading is part of an attempt: an answer that cannot be read is one more failure that may pass.
+        Reading is part of an attempt: a response that cannot be read is a transient failure like others.
 
         Raises:
             BatchError: any of the tree.
         """
 
         async def exchange(seen: _Seen) -> T:
-            response = await self._open(request, seen)
-            answer = await self._read(response, request, self._max_answer_bytes)
-            if answer.status not in request.operation.success:
-                raise error_of(answer, request.operation.id)
-            return read(answer)
+            opened = await self._open(request, seen)
+            response = await self._read(opened, request, self._max_response_bytes)
+            if response.status not in request.operation.success:
+                raise error_of(response, request.operation.id)
+            return read(response)
 
         return await self._repeat(request, limits, exchange)
 
@@ -267,7 +267,7 @@ class Transport:
         answered = False
         try:
             seconds = min(self._retry.attempt_deadline, until - started)
-            async with _time_limit(seconds, operation, "there was no complete answer"):
+            async with _time_limit(seconds, operation, "there was no complete response"):
                 result = await translated(exchange(seen), operation)
         except BatchError as error:
             failure, answered = error, not unanswered(error)
@@ -285,7 +285,7 @@ class Transport:
             self._report(request, seen, failure, now() - started, attempt)
 
     async def _open(self, request: Request, seen: _Seen) -> aiohttp.ClientResponse:
-        """Sign and send; return when the headers of the answer are there."""
+        """Sign and send; return when the headers of the response have arrived."""
         headers = {**request.headers, "ocp-date": http_date(datetime.now(UTC)), "User-Agent": USER_AGENT}
         seen.signed = await self._credential.sign(request, headers)
         headers.update(seen.signed)
@@ -301,24 +301,24 @@ class Transport:
         seen.status, seen.request_id = response.status, _request_id(response)
         return response
 
-    async def _read(self, response: aiohttp.ClientResponse, request: Request, limit: int) -> Answer:
-        """Read an answer of at most `limit` bytes, counted after decompression, and let go of its connection."""
+    async def _read(self, response: aiohttp.ClientResponse, request: Request, limit: int) -> Response:
+        """Read a response of at most `limit` bytes, counted after decompression, and release its connection."""
         body = bytearray()
         try:
             async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
                 body += chunk
                 if len(body) > limit:
-                    raise MalformedAnswerError(
-                        f"the answer is larger than {limit} bytes; ask for less with select, filter or max_results",
+                    raise MalformedResponseError(
+                        f"the response is larger than {limit} bytes: request less with select, filter or max_results",
                         operation=request.operation.id,
                         status=response.status,
                         request_id=_request_id(response),
                         retryable=False,
                     )
         finally:
-            # Back to the pool if the answer was read to its end, closed otherwise.
+            # Back to the pool if the response was read to its end, closed otherwise.
             response.release()
-        return Answer(response.status, _headers(response), bytes(body))
+        return Response(response.status, _headers(response), bytes(body))
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._closed:
@@ -333,7 +333,7 @@ class Transport:
                 trace_configs=[_asking(self._permit)] if self._permit else [],
             )
             # aiohttp repeats GET, PUT and DELETE on its own when a connection ends, without the limiter or a new signature, and
-            # without telling the caller, who must know of each attempt without an answer. There is no public setting for this;
+            # without telling the caller, who must know of each attempt without a response. There is no public setting for this;
             # guarded by test_each_request_on_a_connection_that_ends_is_an_attempt.
             self._session._retry_connection = False
         return self._session
@@ -356,13 +356,13 @@ class Transport:
 
 
 def _throttles(error: BatchError) -> bool:
-    """Whether the service asks the whole account for patience."""
+    """Whether the service throttles the whole account."""
     busy = isinstance(error, ThrottledError | ServerBusyError)
     return busy and (error.code or "").lower() not in _NOT_ABOUT_THE_ACCOUNT
 
 
 def _request_id(response: aiohttp.ClientResponse) -> str | None:
-    """As it may be shown: whoever has answered wrote it."""
+    """The request ID, made safe to show: anybody may have written it."""
     id = response.headers.get("request-id")
     return None if id is None else safe_text(id)
 

@@ -1,8 +1,9 @@
 """Responses of Azure Batch as typed values, decoded directly from the bytes of a page.
 
 A struct has the members that the operator reads. Other members are skipped and no value is made of them, so a page of tasks costs
-a tenth of what it costs as dicts (docs/decisions/0034-typed-answers.md). A page with a member of another type than the API says is
-read as JSON instead: `batch.answers` leaves that member out and logs it, and `build` makes the same structs of what is left.
+a tenth of what it costs as dicts (docs/decisions/0034-typed-responses.md). A page with a member of another type than the API
+documents is read as JSON instead: `batch.responses` leaves that member out and logs it, and `build` makes the same structs of
+what is left.
 tests/unit/batch/test_wire.py compares both ways.
 """
 
@@ -168,7 +169,7 @@ class TaskCounts(Wire, frozen=True, gc=False):
 
 
 class TaskCountsResult(Wire, frozen=True, gc=False):
-    """The answer to the question for them."""
+    """The response to `Jobs_GetJobTaskCounts`."""
 
     task_counts: TaskCounts
     task_slot_counts: TaskCounts | None = None

@@ -95,10 +95,10 @@ def _error(status: int, headers: Mapping[str, str], body: bytes) -> KubeError:
 
 
 def _document(status: int, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
-    """The object in an answer.
+    """The object in a response.
 
     Raises:
-        KubeError: the answer is a refusal, or no object.
+        KubeError: the response is a refusal, or no object.
     """
     if status >= 300:
         raise _error(status, headers, body)
@@ -202,7 +202,7 @@ class KubeApi:
         accept: str = "application/json",
         fenced: bool = True,
     ) -> dict[str, Any]:
-        """One request; the answer as a dict.
+        """One request; the response as a dict.
 
         Args:
             accept: `METADATA_ONLY` for an object without what it holds.

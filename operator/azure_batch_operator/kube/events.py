@@ -179,7 +179,7 @@ class EventRecorder:
             self._seen.popitem(last=False)
 
     async def _create(self, path: str, body: dict[str, Any]) -> str:
-        """Post a new Event, again after no answer: the name is its own, so one that exists was posted by the first try.
+        """Post a new Event; retry if there is no response. Names are unique: an Event that exists is from the first attempt.
 
         Returns:
             Its name.

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 WRITES = Counter("azurebatch_status_writes_total", "Status patches sent to the API server", ["kind", "outcome"])
 _FIRST_WAIT, _LONGEST_WAIT = 0.5, 30.0
 _LONGEST_RETRY_AFTER = 60.0
-"""Seconds. A status that is a minute late is wrong for a minute, so no answer makes it wait for longer."""
+"""Seconds. A status that is a minute late is wrong for a minute, so no response delays it longer."""
 
 
 def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:

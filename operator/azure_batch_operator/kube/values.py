@@ -147,7 +147,7 @@ class ValueReader:
             reading = self._start(identity, now)
         elif reading.moment is not None and reading.moment <= since:
             reading = self._start(identity, max(now, reading.begins + READS_APART))
-        # One who gives up must not take the answer away from the others that wait for it.
+        # One who gives up must not cancel the read for the others that wait for it.
         return await asyncio.shield(reading.answer)
 
     def _start(self, identity: tuple[str, ValueKind, str], begins: float) -> _Reading:

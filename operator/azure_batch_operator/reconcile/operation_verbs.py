@@ -2,9 +2,10 @@
 
 How each is sent is in `sync/operations/sending.py`.
 
-A call may have no answer: its connection breaks, or the operator dies. Then `doubt` says how to continue. `READ`: the target itself
-tells, by `done`. `REPEAT`: a second delivery does no harm within minutes. `NEVER`: nothing tells, so the outcome is Unknown and the
-call is not made again. What others can undo is repeated only within minutes, unless the target tells of it ever after (`lasts`).
+A call may have no response: its connection breaks, or the operator dies. Then `doubt` says how to continue. `READ`: the target
+shows whether the call was made (`done`). `REPEAT`: a second delivery within minutes is harmless. `NEVER`: nothing shows it, so the
+outcome is Unknown and the call is not repeated. A call that others can undo is repeated only within minutes, unless the target
+shows it permanently (`lasts`).
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _WAITING = frozenset({"taskcompletion", "retaineddata"})
 
 
 class Doubt(Enum):
-    """What to do about a call without an answer."""
+    """What to do about a call without a response."""
 
     READ = "the target tells whether it was done"
     REPEAT = "a second delivery does no harm"
@@ -77,12 +78,12 @@ class Verb:
     """One verb.
 
     Attributes:
-        doubt: what to do about a call without an answer.
+        doubt: what to do about a call without a response.
         lasts: of `READ`: whether the target tells however long ago it was, and whatever others have done since.
         any_version: whether a task that has changed is checked again, and the call made if it is the same one still.
         done: of `READ`: whether what was `before` and what is now tell that it was done; None if they do not.
-        already: codes of refusals that say that there is nothing to do: it was done by the call without an answer, or before.
-        only_in_doubt: whether those codes are failures, but tell nothing after a call without an answer: what is there may be as
+        already: codes of refusals that say that there is nothing to do: it was done by the call without a response, or before.
+        only_in_doubt: whether those codes are failures, but tell nothing after a call without a response: what is there may be as
             somebody else made it.
         values: what to show of the answer, or of each item of a list.
         problem: what an answer says went wrong.

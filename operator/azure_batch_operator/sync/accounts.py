@@ -53,7 +53,7 @@ _MAX_REASONS = 300
 
 
 def _bounded(reason: str) -> str:
-    """A reason as a label. A server that makes up a code for each answer must not make series without end."""
+    """A reason as a label. A server that invents a code for each response must not create unlimited series."""
     if len(_reasons) < _MAX_REASONS:
         _reasons.add(reason)
     return reason if reason in _reasons else "other"
@@ -96,7 +96,7 @@ class Listeners:
         changed: objects whose remote side looks different; `moved` if it has come, gone or changed its state.
         health: the account whose health has changed.
         busy: asked whether objects wait to be reconciled.
-        doubtful: is told object, job id and task id of each task that may be added late, by an attempt without an answer; without
+        doubtful: is told object, job id and task id of each task that may be added late, by an attempt without a response; without
             a task id, of each job whose own tasks may be.
         secrets: values that no text about objects of a namespace may show.
     """

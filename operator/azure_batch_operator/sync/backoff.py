@@ -122,5 +122,5 @@ class Backoff:
             del self._refusals[owner]
 
     def forget(self, owner: Hashable) -> None:
-        """The object is gone, or its user wants an answer now."""
+        """The object is gone, or its user requested a reconcile."""
         self._refusals.pop(owner, None)

@@ -34,7 +34,7 @@ async def make(
     Args:
         now: the clock, in seconds since the epoch.
         twice: whether the same call was refused before and has not succeeded since.
-        on_unanswered: called for each attempt without an answer, however the call ends.
+        on_unanswered: called for each attempt without a response, however the call ends.
 
     Returns:
         False if the observation that the plan was decided from is out of date: the poller looks again first.

@@ -271,7 +271,7 @@ class Controller:
         await self._executor.carry_out(resource, acknowledge(resource, plan), session)
 
     def _look_again_if_requested(self, resource: Resource) -> None:
-        """Somebody wants an answer now: no backoff, and a fresh look at Azure Batch."""
+        """A user requested a reconcile: skip the backoff, and poll Azure Batch."""
         value = pending_request(resource, RECONCILE_NOW)
         if not value or self._requested.get(resource.key) == (resource.uid, value):
             return

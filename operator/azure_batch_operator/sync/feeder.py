@@ -63,7 +63,7 @@ class _Job:
     """What this process knows of one incarnation.
 
     Attributes:
-        landing: time of the loop until which tasks of former sources may still be added, by attempts without an answer.
+        landing: time of the loop until which tasks of former sources may still be added, by attempts without a response.
         doubted: the same for these sources.
         resting: whether all is done but to wait for `landing`.
         exact: whether a task that has more than the spec mentions differs from it.
@@ -86,7 +86,7 @@ class Feeder:
     Args:
         settled: is told the jobs about which something is known now.
         waiting: is told them instead if nothing was done and nothing is new, since the same was refused before.
-        doubtful: is told job id and object of each job whose tasks may be added late, by an attempt without an answer. They may
+        doubtful: is told job id and object of each job whose tasks may be added late, by an attempt without a response. They may
             land in another job of that id, so the object has to be kept until they cannot.
     """
 
@@ -263,7 +263,7 @@ class Feeder:
                 state.submitted += 1
                 job.acted = True
             elif isinstance(result.error, AlreadyExistsError):
-                # Added by a call whose answer was lost, or by a BatchTask: the next list tells.
+                # Added by a call whose response was lost, or by a BatchTask: the next list tells.
                 requeue_after = True
             else:
                 raise result.error

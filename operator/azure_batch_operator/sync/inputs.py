@@ -75,7 +75,7 @@ class Inputs:
         self._since: dict[Key, int] = {}
 
     def seen(self, key: Key) -> None:
-        """The object is new, or its spec has changed, or somebody wants an answer now: what it gets is read after this."""
+        """The object is new, its spec has changed, or a user requested a reconcile: read its inputs again."""
         self._since[key] = self._values.moment()
 
     def secrets(self, namespace: str) -> Collection[str]:

@@ -1,6 +1,6 @@
 """What may have been created for an object: creates with an unknown outcome, and objects without any create.
 
-An attempt without an answer may be held up on its way. A repetition of it may succeed, what that made may be deleted, and the
+An attempt without a response may be held up on its way. A repetition of it may succeed, what that made may be deleted, and the
 first attempt may land only then. So an object is kept until its attempts have landed or can no longer land, and what they name
 is looked for again. `tests/quick/test_late.py` runs this for each kind of create.
 
@@ -20,7 +20,7 @@ from azure_batch_operator.api.resource import Resource
 from azure_batch_operator.reconcile.plan import Absence
 
 LANDING_SECONDS = 60.0
-"""An attempt without an answer may take effect this late: the service works on a request for 30 seconds, proxies for longer."""
+"""An attempt without a response may take effect this late: the service works on a request for 30 seconds, proxies for longer."""
 
 
 class Landing:
@@ -57,7 +57,7 @@ class Landing:
             self._inherited.add(resource.uid)
 
     def doubt(self, uid: str, what: Absence) -> None:
-        """An attempt to create this for an object has ended without an answer."""
+        """An attempt to create this for an object has ended without a response."""
         self._in_doubt[uid][what] = asyncio.get_running_loop().time()
 
     def deleted(self, uid: str) -> None:

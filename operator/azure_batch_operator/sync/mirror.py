@@ -281,7 +281,7 @@ class Mirror:
         """What has not been readable for a while, by the objects that it concerns (`ObservationFailed`)."""
 
     def learn(self, call: Call, answer: Any, now: float) -> None:
-        """Keep what the answer to a call of ours tells and no list does; `now` in seconds since the epoch."""
+        """Keep what the response to a call of ours tells and no list does; `now` in seconds since the epoch."""
         if call.verb == "create_pool":
             self._forget_former(call.id.lower())
         notes = self._notes_of(call)

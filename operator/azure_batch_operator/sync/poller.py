@@ -19,7 +19,7 @@ from typing import Protocol
 
 from azure_batch_operator.api.kinds import Kind
 from azure_batch_operator.api.resource import Key
-from azure_batch_operator.batch import BatchClient, BatchError, DeadlineError, MalformedAnswerError, NotSentError
+from azure_batch_operator.batch import BatchClient, BatchError, DeadlineError, MalformedResponseError, NotSentError
 from azure_batch_operator.reconcile.account.problems import judges_account
 from azure_batch_operator.sync.mirror import Interest, Mirror
 from azure_batch_operator.sync.polls.account_metadata import AccountMetadataPoll
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 _CONCURRENCY = 8
 _MAX_SILENT = 8
-"""Steps in a row without an answer, after which a poll asks no more."""
+"""Steps in a row without a response, after which a poll asks no more."""
 _RUN = frozenset({"preparing", "running"})
 _PATIENCE = 10.0
 """While something is expected, a poll comes before what is quiet has been quiet a tenth longer."""
@@ -85,7 +85,7 @@ class _Round:
 
     Attributes:
         error: what judges the account.
-        silent: steps in a row that got no answer.
+        silent: steps in a row that got no response.
         over: whether no further step is taken.
     """
 
@@ -381,11 +381,11 @@ class Poller:
 def _internal(failure: Exception) -> BatchError:
     """Whatever the service sends must not end the session: it is this account's failure, and retried with the next poll."""
     logger.error("A poll could not process a response of Azure Batch", exc_info=failure)
-    return MalformedAnswerError(
+    return MalformedResponseError(
         f"a response of Azure Batch could not be processed ({type(failure).__name__}); see the operator's log"
     )
 
 
 def _ends_poll(error: BatchError) -> bool:
-    """Whether nothing else of this poll is worth asking: there is no answer, or there will be none."""
+    """Whether nothing else of this poll is worth asking: there is no response, or there will be none."""
     return isinstance(error, DeadlineError) or judges_account(error)

@@ -50,7 +50,7 @@ class Links:
 _PATIENCE = 1.0
 """Seconds for which a pass waits for a list; most take less."""
 _BELIEVED_AFTER = 180.0
-"""Seconds from the first answer that the former job is not there until such an answer counts: one answer may be wrong, and the
+"""Seconds from the first response that the former job is not there until such a response counts: one response may be wrong, and the
 former job may be deleted once its tasks are thought to be lost (test_retry_faults.py)."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 15.0, 3600.0
 """Seconds between two questions for a former job that is not there."""
@@ -100,11 +100,11 @@ class _Look:
 
 @dataclass(frozen=True)
 class _Doubt:
-    """A former job that is not there, as the last answer says.
+    """A former job that is not there, as the last response says.
 
     Attributes:
         decided: what the question depends on.
-        since: when the first such answer came.
+        since: when the first such response came.
         pause: seconds until the next question.
         due: when that is.
         error: what is said until then.

@@ -62,7 +62,7 @@ async def send(client: BatchClient, call: Call, on_unanswered: Callable[[], None
     """Make a call.
 
     Args:
-        on_unanswered: called for each attempt without an answer, which may take effect later.
+        on_unanswered: called for each attempt without a response, which may take effect later.
 
     Returns:
         What the client does: a receipt, or the body of the answer.

@@ -93,7 +93,7 @@ class Store:
         return before
 
     def update(self, resource: Resource) -> None:
-        """Take in the answer to a write of ours; nothing if the object was deleted meanwhile, as its DELETED may come first."""
+        """Take in the response to a write of ours; nothing if the object was deleted meanwhile, as its DELETED may come first."""
         known = self._objects.get(resource.key)
         if known is not None and known.uid == resource.uid:
             self.put(resource)

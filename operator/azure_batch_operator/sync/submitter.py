@@ -66,7 +66,7 @@ class Reports:
     Attributes:
         added: job id, task id and owner (None if the id was taken before) of each task that now exists.
         settled: the objects about whose task something is known now.
-        doubtful: job id, task id and object of each task that may be added late, by an attempt without an answer.
+        doubtful: job id, task id and object of each task that may be added late, by an attempt without a response.
         waiting: instead of `settled`, the objects for which nothing was done and nothing is new, since the same was refused before.
     """
 

@@ -21,7 +21,7 @@ _PATIENCE = 60.0
 
 @dataclass(frozen=True)
 class ApiCall:
-    """One request of the operator, as an audit log has it; `status` is 0 if there was no answer."""
+    """One request of the operator, as an audit log has it; `status` is 0 if there was no response."""
 
     time: float
     verb: str

@@ -42,7 +42,7 @@ HOST, PORT = "127.0.0.1", 10100
 
 @dataclass(frozen=True)
 class BatchCall:
-    """One call of the operator that reached the service; `status` is 0 if it got no answer."""
+    """One call of the operator that reached the service; `status` is 0 if it got no response."""
 
     time: float
     operation: str

@@ -115,7 +115,7 @@ class Omission:
     over: bool = False
 
     def taken_out(self, path: str, answer: bytes) -> bytes:
-        """An answer to a GET of `path` without the thing."""
+        """A response to a GET of `path` without the thing."""
         if self.over or path != self.collection or (self.count is not None and self.hits >= self.count):
             return answer
         page: dict[str, Any] = orjson.loads(answer)

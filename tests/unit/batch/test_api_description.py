@@ -22,7 +22,7 @@ from azure.batch.models import _enums, _models
 from azure_batch_operator.batch import OPERATIONS, BatchClient, SharedKey
 from azure_batch_operator.batch.models import BODIES, RESULTS, Int64, Model, WireEnum
 from azure_batch_operator.batch.models.base import READ_ONLY
-from azure_batch_operator.batch.operations import API_VERSION, Answer, Body, Conditions, Operation
+from azure_batch_operator.batch.operations import API_VERSION, Body, Conditions, Operation, ResponseKind
 
 DIGEST = json.loads((Path(__file__).parents[2] / "data" / f"api-{API_VERSION}.json").read_text(encoding="utf-8"))
 SHAPES = DIGEST["shapes"]
@@ -56,16 +56,16 @@ def test_the_table_agrees_with_the_description(operation: Operation) -> None:
 def test_answers_are_of_the_described_kind(operation: Operation) -> None:
     schema = next(iter(DIGEST["operations"][operation.id]["responses"].values()))["schema"]
     kinds = {
-        Answer.RECEIPT: schema is None,
-        Answer.EXISTENCE: schema is None,
-        Answer.PROPERTIES: schema is None,
-        Answer.STREAM: schema == "file",
-        Answer.OBJECT: isinstance(schema, int) and "odata.nextLink" not in SHAPES[schema],
+        ResponseKind.RECEIPT: schema is None,
+        ResponseKind.EXISTENCE: schema is None,
+        ResponseKind.PROPERTIES: schema is None,
+        ResponseKind.STREAM: schema == "file",
+        ResponseKind.OBJECT: isinstance(schema, int) and "odata.nextLink" not in SHAPES[schema],
         # The list of subtasks is the only one that is never split.
-        Answer.PAGE: isinstance(schema, int)
+        ResponseKind.PAGE: isinstance(schema, int)
         and ("odata.nextLink" in SHAPES[schema] or operation.id == "Tasks_ListSubTasks"),
     }
-    assert kinds[operation.answer]
+    assert kinds[operation.response]
 
 
 @pytest.mark.parametrize("operation", ALL, ids=_id)
@@ -95,7 +95,9 @@ async def test_every_operation_is_a_method_with_its_parameters(operation: Operat
 
 def test_there_is_a_model_for_every_body_and_every_result() -> None:
     assert set(BODIES) == {operation.id for operation in ALL if operation.body is not Body.NONE}
-    assert set(RESULTS) == {operation.id for operation in ALL if operation.answer in (Answer.OBJECT, Answer.PAGE)}
+    assert set(RESULTS) == {
+        operation.id for operation in ALL if operation.response in (ResponseKind.OBJECT, ResponseKind.PAGE)
+    }
 
 
 def _plain(annotation: Any) -> Any:
@@ -155,7 +157,7 @@ def test_models_of_bodies_have_the_described_properties(operation: str) -> None:
 @pytest.mark.parametrize("operation", sorted(RESULTS))
 def test_models_of_results_have_the_described_properties(operation: str) -> None:
     described = _described(next(iter(DIGEST["operations"][operation]["responses"].values()))["schema"])
-    if OPERATIONS[operation].answer is Answer.PAGE:
+    if OPERATIONS[operation].response is ResponseKind.PAGE:
         described = described["value"][0]
     assert _shape_of(RESULTS[operation]) == described
 

@@ -8,7 +8,6 @@ from email.utils import format_datetime
 import pytest
 
 from azure_batch_operator.batch import errors
-from azure_batch_operator.batch.answers import Answer, error_of, parse_retry_after
 from azure_batch_operator.batch.error_codes import CLASS_BY_CODE, error_class
 from azure_batch_operator.batch.errors import (
     AlreadyExistsError,
@@ -22,7 +21,7 @@ from azure_batch_operator.batch.errors import (
     DeadlineError,
     ForbiddenError,
     InvalidRequestError,
-    MalformedAnswerError,
+    MalformedResponseError,
     NotFoundError,
     NotModifiedError,
     PreconditionFailedError,
@@ -34,6 +33,7 @@ from azure_batch_operator.batch.errors import (
     TooLargeError,
 )
 from azure_batch_operator.batch.redaction import redact
+from azure_batch_operator.batch.responses import Response, error_of, parse_retry_after
 
 NOW = datetime(2026, 1, 22, 20, 18, 17, tzinfo=UTC)
 
@@ -136,15 +136,15 @@ def test_the_named_cases(code: str, kind: type[BatchError]) -> None:
         (502, ServerError),
         (503, ServerBusyError),
         (504, DeadlineError),
-        (302, MalformedAnswerError),
-        (206, MalformedAnswerError),
+        (302, MalformedResponseError),
+        (206, MalformedResponseError),
     ],
 )
 @pytest.mark.parametrize(
     "body", [b"", b"<html>Bad gateway</html>", b'{"code": "MadeUpTomorrow"}', b"[1]", b'{"code": 7}']
 )
 def test_unknown_codes_and_foreign_bodies_are_told_by_their_status(status: int, kind, body: bytes) -> None:
-    error = error_of(Answer(status, {}, body), "Pools_GetPool", now=NOW)
+    error = error_of(Response(status, {}, body), "Pools_GetPool", now=NOW)
     assert type(error) is kind
     assert error.status == status
     assert error.message
@@ -156,7 +156,7 @@ def _error(status: int, code: str, text: str = "Text.", values: dict[str, str] |
         "message": {"lang": "en-US", "value": f"{text}\nRequestId:rid\nTime:2026-01-22T20:18:17.6076943Z"},
         "values": [{"key": name, "value": value} for name, value in (values or {}).items()],
     }
-    answer = Answer(status, {"request-id": "rid", **headers}, json.dumps(body).encode())
+    answer = Response(status, {"request-id": "rid", **headers}, json.dumps(body).encode())
     return error_of(answer, "Pools_CreatePool", client_request_id="mine", now=NOW)
 
 

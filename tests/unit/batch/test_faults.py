@@ -18,7 +18,7 @@ from azure_batch_operator.batch import (
     DeadlineError,
     HostPolicy,
     Limiter,
-    MalformedAnswerError,
+    MalformedResponseError,
     NotSentError,
     RetryPolicy,
     ServerBusyError,
@@ -88,28 +88,28 @@ MATRIX: dict[str, tuple[Script, type[BatchError], str | None]] = {
         ConnectionFailedError,
         "closed",
     ),
-    "bad chunk size": (raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{"), MalformedAnswerError, None),
-    "not http": (raw(b"SSH-2.0-OpenSSH_9.6\r\n"), MalformedAnswerError, None),
-    "endless header": (raw(HEAD + b"X: " + b"x" * 100_000 + b"\r\n\r\n"), MalformedAnswerError, None),
-    "truncated json": (raw(_whole(b'{"id": "p"')), MalformedAnswerError, None),
-    "json of another kind": (raw(_whole(b"[]")), MalformedAnswerError, None),
+    "bad chunk size": (raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{"), MalformedResponseError, None),
+    "not http": (raw(b"SSH-2.0-OpenSSH_9.6\r\n"), MalformedResponseError, None),
+    "endless header": (raw(HEAD + b"X: " + b"x" * 100_000 + b"\r\n\r\n"), MalformedResponseError, None),
+    "truncated json": (raw(_whole(b'{"id": "p"')), MalformedResponseError, None),
+    "json of another kind": (raw(_whole(b"[]")), MalformedResponseError, None),
     "wrong content type": (
         raw(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"),
-        MalformedAnswerError,
+        MalformedResponseError,
         None,
     ),
     "gzip garbage": (
         raw(_whole(b"this is not gzip at all", b"Content-Encoding: gzip\r\n")),
-        MalformedAnswerError,
+        MalformedResponseError,
         None,
     ),
     "gzip cut short": (
         raw(_whole(gzip.compress(JSON * 100)[:-20], b"Content-Encoding: gzip\r\n")),
-        MalformedAnswerError,
+        MalformedResponseError,
         None,
     ),
-    "50 MB": (fifty_megabytes, MalformedAnswerError, None),
-    "50 MB in 50 KB of gzip": (gzip_bomb, MalformedAnswerError, None),
+    "50 MB": (fifty_megabytes, MalformedResponseError, None),
+    "50 MB in 50 KB of gzip": (gzip_bomb, MalformedResponseError, None),
     "bad gateway": (
         raw(b"HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>"),
         ServerError,
@@ -225,16 +225,16 @@ async def test_an_answer_that_is_too_large_is_not_read(packed: bool) -> None:
     answer = _whole(gzip.compress(body), b"Content-Encoding: gzip\r\n") if packed else _whole(body)
     async with (
         scripted_server(raw(answer)) as server,
-        BatchClient(server.url, KEY, retry=ONCE, max_answer_bytes=1000) as client,
+        BatchClient(server.url, KEY, retry=ONCE, max_response_bytes=1000) as client,
     ):
-        with pytest.raises(MalformedAnswerError, match="larger than 1000 bytes"):
+        with pytest.raises(MalformedResponseError, match="larger than 1000 bytes"):
             await client.pools.get("p")
 
 
 async def test_a_file_may_be_larger_than_an_answer() -> None:
     async with (
         scripted_server(fifty_megabytes) as server,
-        BatchClient(server.url, KEY, retry=ONCE, max_answer_bytes=1000) as client,
+        BatchClient(server.url, KEY, retry=ONCE, max_response_bytes=1000) as client,
     ):
         size = 0
         async with client.task_files.get("j", "t", "big.bin") as file:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from azure_batch_operator.batch import MalformedAnswerError
+from azure_batch_operator.batch import MalformedResponseError
 from azure_batch_operator.batch.models import (
     INFINITE,
     CifsMountConfiguration,
@@ -146,7 +146,7 @@ def test_numbers_of_64_bits_are_strings_on_the_wire() -> None:
     ],
 )
 def test_an_answer_of_another_kind_is_malformed_and_says_where(model, value, where) -> None:
-    with pytest.raises(MalformedAnswerError, match=where) as caught:
+    with pytest.raises(MalformedResponseError, match=where) as caught:
         model.read(value)
     assert caught.value.__context__ is None
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 import pytest
 from yarl import URL
 
-from azure_batch_operator.batch import OPERATIONS, MalformedAnswerError, UsageError
+from azure_batch_operator.batch import OPERATIONS, MalformedResponseError, UsageError
 from azure_batch_operator.batch.models import PoolCreate, StartTask, TaskSchedulingPolicy
 from azure_batch_operator.batch.requests import build, next_page
 
@@ -156,7 +156,7 @@ def test_a_next_link_is_taken_verbatim() -> None:
     ],
 )
 def test_a_next_link_that_leads_away_is_not_followed(link: str) -> None:
-    with pytest.raises(MalformedAnswerError, match="leads away"):
+    with pytest.raises(MalformedResponseError, match="leads away"):
         next_page(build(LIST_POOLS, {}), link, ORIGIN)
 
 

@@ -13,7 +13,7 @@ from azure_batch_operator.batch.errors import (
     ConnectionKind,
     DeadlineError,
     InvalidRequestError,
-    MalformedAnswerError,
+    MalformedResponseError,
     NotFoundError,
     QuotaError,
     ServerBusyError,
@@ -46,7 +46,7 @@ def test_what_was_refused_or_never_left_is_sent_again(operation, error) -> None:
     [
         ServerError("x"),
         DeadlineError("x"),
-        MalformedAnswerError("x"),
+        MalformedResponseError("x"),
         _connection(ConnectionKind.RESET),
         _connection(ConnectionKind.CLOSED),
     ],

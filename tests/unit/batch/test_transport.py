@@ -12,7 +12,7 @@ from azure_batch_operator.batch import (
     Call,
     ConflictError,
     Limiter,
-    MalformedAnswerError,
+    MalformedResponseError,
     NotFoundError,
     Priority,
     RetryPolicy,
@@ -140,14 +140,14 @@ async def test_a_list_asks_only_for_the_pages_that_are_wanted(server: Server, cl
 
 async def test_links_in_a_circle_end(server: Server, client: BatchClient) -> None:
     server.script = ok({"value": [], "odata.nextLink": f"{server.url}/pools?x=1"})
-    with pytest.raises(MalformedAnswerError, match="circle"):
+    with pytest.raises(MalformedResponseError, match="circle"):
         await client.pools.list().all()
 
 
 async def test_a_link_to_another_host_gets_no_credentials(server: Server, client: BatchClient) -> None:
     async with scripted_server(ok({"value": []})) as thief:
         server.script = ok({"value": [{"id": "a"}], "odata.nextLink": f"{thief.url}/pools?x=1"})
-        with pytest.raises(MalformedAnswerError, match="leads away"):
+        with pytest.raises(MalformedResponseError, match="leads away"):
             await client.pools.list().all()
         assert thief.received == []
 
@@ -159,7 +159,7 @@ async def test_redirects_get_no_credentials(server: Server, client: BatchClient)
             await connection.answer(307, headers={"Location": thief.url})
 
         server.script = script
-        with pytest.raises(MalformedAnswerError):
+        with pytest.raises(MalformedResponseError):
             await client.pools.get("p")
         assert thief.received == []
 
@@ -194,7 +194,7 @@ async def test_an_answer_that_cannot_be_read_is_asked_for_again(server: Server, 
     server.script = in_turn(damaged, ok({"id": "p"}))
     assert await client.pools.get("p") == {"id": "p"}
     server.script = in_turn(damaged, ok({"virtualDirectoryName": "x"}))
-    with pytest.raises(MalformedAnswerError):
+    with pytest.raises(MalformedResponseError):
         await client.nodes.upload_logs("p", "n", {"containerUrl": "u"})
 
 

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from azure_batch_operator.batch import MalformedAnswerError, pool_wire, wire
-from azure_batch_operator.batch.answers import Answer
+from azure_batch_operator.batch import MalformedResponseError, pool_wire, wire
 from azure_batch_operator.batch.models import Node as NodeModel
 from azure_batch_operator.batch.models import Pool as PoolModel
 from azure_batch_operator.batch.models import PoolNodeCounts as PoolNodeCountsModel
@@ -21,6 +20,7 @@ from azure_batch_operator.batch.models import Task as TaskModel
 from azure_batch_operator.batch.models import TaskCounts as TaskCountsModel
 from azure_batch_operator.batch.models.base import Model
 from azure_batch_operator.batch.paging import read_page, read_typed
+from azure_batch_operator.batch.responses import Response
 from azure_batch_operator.shapes import is_moment
 from unit.test_shapes import SLOW, TASK, damaged
 
@@ -29,8 +29,8 @@ SETTINGS = [{"name": "AZUREBATCH_IO_OWNER", "value": "me"}, {"name": "empty"}]
 WHOLE = TASK | {"eTag": "0x1", "creationTime": "2026-01-01T00:00:00Z", "environmentSettings": SETTINGS}
 
 
-def answer(*items: Any, **more: Any) -> Answer:
-    return Answer(200, HEADERS, json.dumps({"value": items, **more}).encode())
+def answer(*items: Any, **more: Any) -> Response:
+    return Response(200, HEADERS, json.dumps({"value": items, **more}).encode())
 
 
 def tasks(*items: Any) -> list[wire.Task]:
@@ -100,24 +100,24 @@ def test_a_member_of_another_type_is_left_out(members: dict[str, Any], expected:
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        (b'{"value":[{"id":"a"},{"state":"active"}]}', "should say id"),
-        (b'{"value":[{"id":""}]}', "should say id"),
-        (b'{"value":[{"id":"a"', "not whole JSON"),
+        (b'{"value":[{"id":"a"},{"state":"active"}]}', "has no id"),
+        (b'{"value":[{"id":""}]}', "has no id"),
+        (b'{"value":[{"id":"a"', "not valid JSON"),
         (b'{"value":{"id":"a"}}', "list of objects"),
         (b'{"value":null}', "list of objects"),
         (b'{"value":[],"odata.nextLink":7}', "not a string"),
-        (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not whole JSON"),
+        (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not valid JSON"),
         (b"[]", "JSON object"),
     ],
 )
 def test_a_page_that_is_none_is_malformed(body: bytes, words: str) -> None:
-    with pytest.raises(MalformedAnswerError, match=words):
-        read_typed(wire.Task, Answer(200, HEADERS, body), "Tasks_ListTasks", "id")
+    with pytest.raises(MalformedResponseError, match=words):
+        read_typed(wire.Task, Response(200, HEADERS, body), "Tasks_ListTasks", "id")
 
 
 def test_a_page_that_is_not_json_is_malformed() -> None:
-    with pytest.raises(MalformedAnswerError, match="text/html"):
-        read_typed(wire.Task, Answer(200, {"content-type": "text/html"}, b'{"value":[]}'), "Tasks_ListTasks", "id")
+    with pytest.raises(MalformedResponseError, match="text/html"):
+        read_typed(wire.Task, Response(200, {"content-type": "text/html"}, b'{"value":[]}'), "Tasks_ListTasks", "id")
 
 
 def test_texts_of_others_are_made_safe() -> None:
@@ -132,7 +132,7 @@ def test_both_ways_have_the_same_result(items: list[dict[str, Any]]) -> None:
     found = wire.decode_page(wire.Task, answer(*listed).body)
     try:
         expected = over_json(*copy.deepcopy(listed))
-    except MalformedAnswerError:
+    except MalformedResponseError:
         assert found is None
         return
     assert found is None or found.value == expected

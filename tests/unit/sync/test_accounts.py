@@ -214,7 +214,7 @@ async def test_waiting_in_our_own_queue_is_no_silence_of_the_service() -> None:
         opened._polled(NotSentError("the call did not get its turn"))
     assert opened.health == Health(True)
     for _ in range(2):
-        opened._polled(DeadlineError("there was no complete answer"))
+        opened._polled(DeadlineError("there was no complete response"))
     assert opened.health.reason == "NoAnswer"
     opened._observe(call(429, "TooManyRequests", throttled=True))
     await asyncio.sleep(0)

@@ -19,7 +19,7 @@ from azure_batch_operator.batch import (
     DeadlineError,
     ForbiddenError,
     InvalidRequestError,
-    MalformedAnswerError,
+    MalformedResponseError,
     NotFoundError,
     NotSentError,
     ServerBusyError,
@@ -79,7 +79,7 @@ def kind(error: ConnectionFailedError | AuthenticationError, kind: Any) -> Batch
         (ServerError("x", status=500), False),
         (DeadlineError("x"), False),
         (NotSentError("x"), False),
-        (MalformedAnswerError("x"), False),
+        (MalformedResponseError("x"), False),
         (NotFoundError("x", status=404), False),
         (InvalidRequestError("x", status=400), False),
     ],
@@ -90,7 +90,12 @@ def test_what_judges_an_account(error: BatchError, judges: bool) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [FAILED, MalformedAnswerError("not JSON"), InvalidRequestError("no", status=400, code="X"), KeyError("taskCounts")],
+    [
+        FAILED,
+        MalformedResponseError("not JSON"),
+        InvalidRequestError("no", status=400, code="X"),
+        KeyError("taskCounts"),
+    ],
     ids=["500", "malformed", "400", "our own fault"],
 )
 def test_a_job_that_cannot_be_counted_is_no_trouble_of_the_account_nor_of_the_others(error: Exception) -> None:
@@ -142,7 +147,7 @@ async def test_a_job_that_does_not_answer_holds_up_the_news_of_nobody() -> None:
     told = set().union(*scene.told)
     assert told == {*JOBS} - {JOBS[2]}, "it decides when its part of this poll has ended"
     assert {id for id in scene.mirror.results if scene.mirror.results[id].counts} == {"j0", "j1", "j3", "j4"}
-    scene.service.failing["taskcounts j2"] = DeadlineError("there was no complete answer")
+    scene.service.failing["taskcounts j2"] = DeadlineError("there was no complete response")
     scene.service.held["taskcounts j2"].set()
     await running
     scene.service.held["taskcounts j2"] = asyncio.Event()
@@ -160,7 +165,7 @@ async def test_a_service_that_answers_no_step_ends_the_poll_and_not_the_account(
     for number in range(100):
         scene.interest.add(Key(Kind.JOB, "n", f"x{number}"), f"x{number}")
     scene.service.items["jobs"] = [{"id": f"x{number}", "state": "active", "poolInfo": {}} for number in range(100)]
-    scene.service.failing["taskcounts"] = DeadlineError("there was no complete answer")
+    scene.service.failing["taskcounts"] = DeadlineError("there was no complete response")
     await scene.poll()
     assert len(scene.service.counted) <= 16
     assert scene.health == [None], "the account-wide lists were answered"
@@ -217,7 +222,7 @@ async def test_data_that_cannot_be_taken_in_is_the_accounts_failure_and_ends_no_
     scene = scene_of_jobs()
     scene.service.items["pools"] = [{"noid": True}]
     await scene.poll()
-    assert isinstance(scene.health[0], MalformedAnswerError)
+    assert isinstance(scene.health[0], MalformedResponseError)
     assert all(scene.mirror.results[key.name].counts for key in JOBS)
 
 

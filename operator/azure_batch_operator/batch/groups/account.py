@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Unpack
 
-from azure_batch_operator.batch.answers import JsonObject, Receipt
 from azure_batch_operator.batch.caller import JsonBody, Listing, detail
 from azure_batch_operator.batch.groups.base import Group
 from azure_batch_operator.batch.requests import CallOptions, PageOptions
+from azure_batch_operator.batch.responses import JsonObject, Receipt
 
 
 class Account(Group):

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Unpack
 
-from azure_batch_operator.batch.answers import FileProperties, Receipt
 from azure_batch_operator.batch.caller import Caller, Listing
 from azure_batch_operator.batch.groups.base import Group
 from azure_batch_operator.batch.requests import CallOptions, PageOptions, TimeConditions
+from azure_batch_operator.batch.responses import FileProperties, Receipt
 from azure_batch_operator.batch.transport import FileStream
 
 ByteRange = tuple[int, int]

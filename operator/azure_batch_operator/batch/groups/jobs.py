@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Unpack
 
-from azure_batch_operator.batch.answers import JsonObject, Receipt
 from azure_batch_operator.batch.caller import JsonBody, Listing, detail
 from azure_batch_operator.batch.groups.base import Group, JsonObjects
 from azure_batch_operator.batch.requests import AllConditions, CallOptions, PageOptions
+from azure_batch_operator.batch.responses import JsonObject, Receipt
 
 
 class Jobs(Group):
@@ -71,7 +71,7 @@ class Jobs(Group):
         return await self._caller.receipt("Jobs_ReplaceJob", {"jobId": job_id}, options, body=body)
 
     async def delete(self, job_id: str, *, force: bool | None = None, **options: Unpack[AllConditions]) -> Receipt:
-        """Begin to delete a job with its tasks; it is gone when a GET answers 404."""
+        """Begin to delete a job with its tasks; it is gone when a GET returns 404."""
         return await self._caller.receipt("Jobs_DeleteJob", {"jobId": job_id}, options, query={"force": force})
 
     async def disable(self, job_id: str, body: JsonBody, **options: Unpack[AllConditions]) -> Receipt:

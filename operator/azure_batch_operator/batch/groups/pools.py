@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Unpack
 
-from azure_batch_operator.batch.answers import JsonObject, Receipt
 from azure_batch_operator.batch.caller import JsonBody, Listing, detail
 from azure_batch_operator.batch.groups.base import Group, JsonObjects
 from azure_batch_operator.batch.requests import AllConditions, CallOptions, PageOptions
+from azure_batch_operator.batch.responses import JsonObject, Receipt
 
 
 class Pools(Group):
@@ -55,7 +55,7 @@ class Pools(Group):
         return await self._caller.exists("Pools_PoolExists", {"poolId": pool_id}, options)
 
     async def delete(self, pool_id: str, **options: Unpack[AllConditions]) -> Receipt:
-        """Begin to delete a pool; it is gone when a GET answers 404."""
+        """Begin to delete a pool; it is gone when a GET returns 404."""
         return await self._caller.receipt("Pools_DeletePool", {"poolId": pool_id}, options)
 
     async def update(self, pool_id: str, body: JsonBody, **options: Unpack[AllConditions]) -> Receipt:

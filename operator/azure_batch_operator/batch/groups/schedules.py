@@ -3,10 +3,10 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Unpack
 
-from azure_batch_operator.batch.answers import JsonObject, Receipt
 from azure_batch_operator.batch.caller import JsonBody, Listing, detail
 from azure_batch_operator.batch.groups.base import Group, JsonObjects
 from azure_batch_operator.batch.requests import AllConditions, CallOptions, PageOptions
+from azure_batch_operator.batch.responses import JsonObject, Receipt
 
 
 def _schedule(job_schedule_id: str) -> dict[str, str]:
@@ -74,7 +74,7 @@ class JobSchedules(Group):
     async def delete(
         self, job_schedule_id: str, *, force: bool | None = None, **options: Unpack[AllConditions]
     ) -> Receipt:
-        """Begin to delete a schedule with its jobs; it is gone when a GET answers 404."""
+        """Begin to delete a schedule with its jobs; it is gone when a GET returns 404."""
         return await self._caller.receipt(
             "JobSchedules_DeleteJobSchedule", _schedule(job_schedule_id), options, query={"force": force}
         )

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, PlainSerialize
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
 
-from azure_batch_operator.batch.errors import MalformedAnswerError
+from azure_batch_operator.batch.errors import MalformedResponseError
 from azure_batch_operator.batch.redaction import safe_text
 from azure_batch_operator.shapes import Reader, number_text, text
 from azure_batch_operator.words import listed
@@ -49,14 +49,14 @@ class Model(BaseModel):
         """Read what the service sent; members and enum values that this version does not know are no error.
 
         Raises:
-            MalformedAnswerError: a member has a value of another kind than the API says.
+            MalformedResponseError: a member has a value of another kind than the API says.
         """
         try:
             return cls.model_validate(value, extra="ignore", by_name=False, by_alias=True, context=_WIRE)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             where = ".".join(str(part) for part in first["loc"])
-        raise MalformedAnswerError(f"the service's {cls.__name__} cannot be read: {where}: {first['msg']}")
+        raise MalformedResponseError(f"the service's {cls.__name__} cannot be read: {where}: {first['msg']}")
 
     def write(self) -> dict[str, Any]:
         """The JSON object to send.
@@ -84,7 +84,7 @@ def _without_read_only(model: Model, written: dict[str, Any]) -> dict[str, Any]:
 
 
 class WireEnum(StrEnum):
-    """Named values of the API. The service takes any casing and answers in one of its own (docs/azure-batch.md#json)."""
+    """Named values of the API. The service accepts any casing and returns its own (docs/azure-batch.md#json)."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
@@ -129,7 +129,7 @@ Int64 = Annotated[int, PlainSerializer(str, when_used="json"), Reader(number_tex
 """A number that is a string on the wire, because JSON's numbers are too short for it (docs/azure-batch.md#json)."""
 
 Prose = Annotated[str, Reader(lambda value: safe_text(text(value)))]
-"""A text for people, which others have written: it is made safe to show where the answer is read."""
+"""A text for people, which others have written: it is made safe to show where the response is read."""
 
 INFINITE = timedelta(days=10675199, hours=2, minutes=48, seconds=5, microseconds=477580)
 """What the service calls "no limit": the longest time of .NET."""

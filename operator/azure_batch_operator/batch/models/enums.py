@@ -1,6 +1,6 @@
 """Enum values of the API.
 
-The service answers in a casing of its own; values compare equal to members in any casing once they are read.
+The service returns its own casing; values compare equal to members in any casing once they are read.
 """
 
 from azure_batch_operator.batch.models.base import WireEnum

@@ -109,7 +109,7 @@ STEPS: tuple[Callable[[LiveTask], Plan | None], ...] = (
 
 
 def _is_to_run_again(task: LiveTask) -> bool:
-    """Whether a task has failed and has not run since the annotation was first acted upon: a call may have had no answer."""
+    """Whether a task has failed and has not run since the annotation was first acted upon: a call may have had no response."""
     if not task.ended or task.remote.execution.result != "failure":
         return False
     until = retried_until(task.resource)

@@ -1,6 +1,6 @@
 """Makes the calls of BatchOperations, one batch after another, as their plans request.
 
-A plan orders a batch only when the API server has stored its targets as attempted. A call without an answer is never simply
+A plan orders a batch only when the API server has stored its targets as attempted. A call without a response is never simply
 repeated: the target is read, and where that says nothing the outcome is Unknown (`reconcile.operation_verbs`). That is also how
 a process continues with a batch that a former one has begun.
 """

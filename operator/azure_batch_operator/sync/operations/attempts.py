@@ -1,6 +1,6 @@
 """Makes the calls of one batch, and follows them until each target has an outcome or the batch is stopped.
 
-No call is made that the API server has not stored as attempted, and a call without an answer is read about before anything else
+No call is made that the API server has not stored as attempted, and a call without a response is read about before anything else
 (`doubts`). What stands in the way is waited for, ever longer, and shown.
 """
 
@@ -68,7 +68,7 @@ class Attempts:
         self._client, self._api, self._targets, self._places, self._tell = client, api, targets, places, tell
 
     async def attempt(self, key: Key, run: Run, order: Operate) -> None:
-        """Make the calls of a batch, and find out about those that have no answer."""
+        """Make the calls of a batch, and find out about those that have no response."""
         if run.tries.keys() != order.attempt.keys():
             # From now, not from the start of this process: an object that was forgotten and seen again may have a call in flight.
             now = asyncio.get_running_loop().time()
@@ -152,7 +152,7 @@ class Attempts:
         inputs = {**request.how.defaults(found), **request.inputs}
         landed = asyncio.get_running_loop().time() + LANDING_SECONDS
         for target in ready:
-            # Until there is an answer: a fault of ours after the call must not repeat it.
+            # Until there is a response: a fault of ours after the call must not repeat it.
             tries[target].doubt = landed
         place, etag = request.place, found.get("eTag")
         where = Spot(place.pool, place.job, place.schedule, place.task, place.node, etag=etag)

@@ -16,13 +16,13 @@ from azure_batch_operator.sync.operations.runs import LOST, Run, Try
 from azure_batch_operator.sync.operations.targets import Targets
 
 _REPEATED_WITHIN = 300.0
-"""Seconds after a call without an answer within which it is repeated; later, others may have undone it and rely on that."""
+"""Seconds after a call without a response within which it is repeated; later, others may have undone it and rely on that."""
 _BACK_WITHIN = 1800.0
 """Seconds that a node has to come back."""
 
 
 async def resolve(targets: Targets, run: Run, request: Request, left: Mapping[str, Try]) -> None:
-    """Find out what happened to calls without an answer, and how far targets on their way are.
+    """Find out what happened to calls without a response, and how far targets on their way are.
 
     Raises:
         BatchError: the service does not show them.
@@ -83,7 +83,7 @@ async def end(
 
 
 def _judge(run: Run, request: Request, target: str, attempt: Try, seen: Mapping[str, Any] | None, now: float) -> None:
-    """Whether a call without an answer was made."""
+    """Whether a call without a response was made."""
     done = request.how.done(attempt.before, seen)
     if done is False and not request.how.tells(request.inputs):
         done = None
@@ -114,7 +114,7 @@ def _follow(run: Run, request: Request, target: str, attempt: Try, node: Mapping
 
 
 def give_up(run: Run, request: Request, left: Mapping[str, Try], now: float) -> None:
-    """Do not repeat a call whose answer was lost long ago."""
+    """Do not repeat a call whose response was lost long ago."""
     if request.how.lasts or not request.how.changes:
         return
     for target, attempt in left.items():

@@ -1,6 +1,6 @@
 """What a response to a call of an operation means for its target: an outcome, a wait, or doubt.
 
-One place says it for all verbs, so that no refusal is taken for success and no lost answer for a refusal.
+One place says it for all verbs, so that no refusal is taken for success and no lost response for a refusal.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _FILES = {
     404: "there is no file {path!r}, or the task or node does not exist",
     409: "file {path!r} cannot be read: its node was removed or is not ready, or its retention time is over",
 }
-"""What the status of an answer about files means. An answer to HEAD has no body that could say it."""
+"""The error code for each status of a response about files. A response to HEAD has no body that could say it."""
 
 
 def failure(request: Request, text: str, *, lost: bool, request_id: str | None = None) -> Result:
     """The outcome of a refusal that is final.
 
-    A refusal of the repeated call says nothing about an earlier call without an answer, unless the target was read in between.
+    A refusal of the repeated call says nothing about an earlier call without a response, unless the target was read in between.
 
     Args:
-        lost: whether an earlier call had no answer.
+        lost: whether an earlier call had no response.
     """
     if lost and request.how.changes and request.how.doubt is not Doubt.READ:
         return Result(UNKNOWN, f"{LOST}: it may have been done, and its repetition was refused: {text}", request_id)

@@ -30,8 +30,8 @@ class Try:
 
     Attributes:
         before: what was seen of it.
-        doubt: time of the loop until which a call without an answer may still take effect; None if there is none.
-        lost: time of the loop at which the first call without an answer was made; None if there was none.
+        doubt: time of the loop until which a call without a response may still take effect; None if there is none.
+        lost: time of the loop at which the first call without a response was made; None if there was none.
         taken: what the service has answered, while the target is on its way.
         since: time of the loop of that answer.
         changed: whether the call was refused because the task is not as it was seen.
@@ -46,7 +46,7 @@ class Try:
 
     @property
     def doubted(self) -> bool:
-        """Whether a call had no answer."""
+        """Whether a call had no response."""
         return self.lost is not None
 
 

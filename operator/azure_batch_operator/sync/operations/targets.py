@@ -159,7 +159,7 @@ class Targets:
 
 
 async def together(calls: Iterable[Any]) -> list[Any]:
-    """The answers to calls that are made at the same time, once all of them have ended.
+    """The results of concurrent calls, once all of them have ended.
 
     Raises:
         BatchError: of the first call that failed, as itself: an `except` of those who wait finds nothing in an ExceptionGroup.

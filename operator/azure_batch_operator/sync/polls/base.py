@@ -47,7 +47,7 @@ class Poll:
             if error.status not in {404, 409}:
                 raise
         try:
-            # The answer to a HEAD has no body that could say why.
+            # The response to a HEAD has no body that could say why.
             return tail_of(await files.read(job_id, task_id, path, limit=TAIL_BYTES, **options()), lines), None
         except BatchError as error:
             if error.status not in {404, 409}:

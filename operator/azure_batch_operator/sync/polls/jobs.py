@@ -86,7 +86,7 @@ class JobPoll(Poll):
     def _tell_tasks(self, news: News) -> None:
         """Queue the tasks of a job that appears, disappears, or changes its state or owner: without a BatchJob nothing else would.
 
-        A job that the first answer shows to be missing counts as well, or its tasks would never report it.
+        A job that the first response shows to be missing counts as well, or its tasks would never report it.
         """
         shown = {id: self._shown(id) for id in (*self._interest.tasks, *self._interest.jobs_of_tasks)}
         for id, state in shown.items():

@@ -1,7 +1,7 @@
 """Parses responses: pure functions from status, headers and bytes to values or to an error.
 
 The shapes of headers, pages, errors and task collections are those of docs/azure-batch.md. Whatever
-else a proxy, a captive portal or a broken connection delivers becomes a `MalformedAnswerError`, never a KeyError.
+else a proxy, a captive portal or a broken connection delivers becomes a `MalformedResponseError`, never a KeyError.
 """
 
 import logging
@@ -21,7 +21,7 @@ from azure_batch_operator.batch.errors import (
     AuthenticationKind,
     BatchError,
     ConflictError,
-    MalformedAnswerError,
+    MalformedResponseError,
 )
 from azure_batch_operator.batch.models import RESULTS
 from azure_batch_operator.batch.models.enums import TaskAddStatus
@@ -37,7 +37,7 @@ _SKEW_SECONDS = 14 * 60
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What came back: status, headers (names in lower case), body (decompressed)."""
 
     status: int
@@ -129,12 +129,12 @@ def parse_retry_after(text: str | None, now: datetime) -> float | None:
     return None if moment is None else min(max(0.0, (moment - now).total_seconds()), LONGEST_RETRY_AFTER)
 
 
-def receipt(answer: Answer, client_request_id: str | None) -> Receipt:
+def receipt(response: Response, client_request_id: str | None) -> Receipt:
     """The receipt of a write."""
     return Receipt(
-        etag=answer.headers.get("etag"),
-        last_modified=parse_http_date(answer.headers.get("last-modified")),
-        request_id=answer.request_id,
+        etag=response.headers.get("etag"),
+        last_modified=parse_http_date(response.headers.get("last-modified")),
+        request_id=response.request_id,
         client_request_id=client_request_id,
     )
 
@@ -153,31 +153,31 @@ def file_properties(headers: Mapping[str, str]) -> FileProperties:
     )
 
 
-def malformed(message: str, answer: Answer, operation: str) -> MalformedAnswerError:
-    """An error for an answer that is not the service's."""
-    return MalformedAnswerError(message, operation=operation, status=answer.status, request_id=answer.request_id)
+def malformed(message: str, response: Response, operation: str) -> MalformedResponseError:
+    """The error for a response that the service cannot have sent."""
+    return MalformedResponseError(message, operation=operation, status=response.status, request_id=response.request_id)
 
 
-def is_json(answer: Answer) -> bool:
-    """Whether an answer says that it is JSON."""
-    return answer.headers.get("content-type", "").split(";", 1)[0].strip().lower() == "application/json"
+def is_json(response: Response) -> bool:
+    """Whether the content type of a response is JSON."""
+    return response.headers.get("content-type", "").split(";", 1)[0].strip().lower() == "application/json"
 
 
-def json_object(answer: Answer, operation: str) -> JsonObject:
+def json_object(response: Response, operation: str) -> JsonObject:
     """The body as a JSON object.
 
     Raises:
-        MalformedAnswerError: another content type, not JSON, truncated, or not an object.
+        MalformedResponseError: another content type, not JSON, truncated, or not an object.
     """
-    if not is_json(answer):
-        shown = safe_text(answer.headers.get("content-type", ""))[:100] or "of no type"
-        raise malformed(f"the answer should be JSON and is {shown!r}", answer, operation)
+    if not is_json(response):
+        shown = safe_text(response.headers.get("content-type", ""))[:100] or "no content type"
+        raise malformed(f"expected a JSON response, got {shown!r}", response, operation)
     try:
-        value = orjson.loads(answer.body)
+        value = orjson.loads(response.body)
     except orjson.JSONDecodeError as error:
-        raise malformed(f"the answer is not whole JSON: {error.msg}", answer, operation) from None
+        raise malformed(f"the response is not valid JSON: {error.msg}", response, operation) from None
     if not isinstance(value, dict):
-        raise malformed(f"the answer should be a JSON object and is a {type(value).__name__}", answer, operation)
+        raise malformed(f"expected a JSON object, got a {type(value).__name__}", response, operation)
     return value
 
 
@@ -188,7 +188,7 @@ _MAX_TOLD = 1000
 
 
 def identity(operation: str, select: Sequence[str] | None = None) -> str | None:
-    """The member without which an item of an answer is of no use; None if there is none, or it was not selected."""
+    """The required member of each item of a response; None if there is none, or it was not selected."""
     model = RESULTS.get(operation)
     # Whoever gets one resource has named it.
     listed = "_List" in operation and model is not None and model.__name__ in _IDENTIFIED
@@ -196,15 +196,15 @@ def identity(operation: str, select: Sequence[str] | None = None) -> str | None:
     return name if select is None or name in select else None
 
 
-def shaped(value: JsonObject, answer: Answer, operation: str, needed: str | None = None) -> JsonObject:
-    """A resource in an answer in the shape that the API says; members of another type are left out.
+def shaped(value: JsonObject, response: Response, operation: str, needed: str | None = None) -> JsonObject:
+    """A resource of a response in the shape that the API documents; members of another type are left out.
 
     Args:
-        needed: a member that must be there. One bad item makes the whole answer malformed, since from a list without it somebody
+        needed: a required member. One bad item makes the whole response malformed, since from a list without it somebody
             would conclude that the resource is gone.
 
     Raises:
-        MalformedAnswerError: the needed member is missing.
+        MalformedResponseError: the needed member is missing.
     """
     model = RESULTS.get(operation)
     if model is None:
@@ -214,29 +214,29 @@ def shaped(value: JsonObject, answer: Answer, operation: str, needed: str | None
         if len(_TOLD) < _MAX_TOLD and (operation, path) not in _TOLD:
             _TOLD.add((operation, path))
             logger.warning(
-                "%s answered with %s of an unknown kind; it is left out [%s]", operation, path, answer.request_id
+                "%s returned %s of an unknown kind; it is left out [%s]", operation, path, response.request_id
             )
     if needed is not None and not value.get(needed):
-        raise malformed(f"the answer should say {needed} and does not", answer, operation)
+        raise malformed(f"the response has no {needed}", response, operation)
     return value
 
 
 def page(
-    body: JsonObject, answer: Answer, operation: str, needed: str | None = None
+    body: JsonObject, response: Response, operation: str, needed: str | None = None
 ) -> tuple[list[JsonObject], str | None]:
     """Items and next link of one page of a list; the link may be there without items, and the other way round.
 
     Raises:
-        MalformedAnswerError: it is no page, or an item lacks the `needed` member.
+        MalformedResponseError: it is no page, or an item lacks the `needed` member.
     """
     items = body.get("value", [])
     link = body.get("odata.nextLink")
     if not isinstance(items, list) or not set(map(type, items)) <= {dict}:
-        raise malformed("the answer should hold a list of objects under 'value'", answer, operation)
+        raise malformed("the response has no list of objects under 'value'", response, operation)
     if link is not None and not isinstance(link, str):
-        raise malformed("the link to the next page is not a string", answer, operation)
+        raise malformed("the link to the next page is not a string", response, operation)
     if operation in RESULTS and operation != _ADD_TASKS:
-        items = [shaped(item, answer, operation, needed) for item in items]
+        items = [shaped(item, response, operation, needed) for item in items]
     return items, link or None
 
 
@@ -245,24 +245,24 @@ _ADD_TASKS = "Tasks_CreateTaskCollection"
 
 
 def error_of(
-    answer: Answer, operation: str, *, client_request_id: str | None = None, now: datetime | None = None
+    response: Response, operation: str, *, client_request_id: str | None = None, now: datetime | None = None
 ) -> BatchError:
-    """The error that an unsuccessful answer stands for; answers without the service's JSON are told by their status."""
+    """The error for an unsuccessful response; a response without the JSON of the service is classified by its status."""
     now = now or datetime.now(UTC)
-    code, message, values = _error_body(answer.body)
-    kind = error_class(code, answer.status)
+    code, message, values = _error_body(response.body)
+    kind = error_class(code, response.status)
     error = kind(
         message or "the service gave no reason",
         operation=operation,
-        status=answer.status,
+        status=response.status,
         code=code,
         values=values,
-        request_id=answer.request_id,
+        request_id=response.request_id,
         client_request_id=client_request_id,
-        retry_after=parse_retry_after(answer.headers.get("retry-after"), now),
+        retry_after=parse_retry_after(response.headers.get("retry-after"), now),
     )
     if isinstance(error, AuthenticationError):
-        error.kind = authentication_kind(code, values, message, answer.headers, now)
+        error.kind = authentication_kind(code, values, message, response.headers, now)
     if isinstance(error, ConflictError) and passes_by_itself(code):
         error.retryable = True
     return error
@@ -296,18 +296,18 @@ _DETAILS: Sequence[tuple[tuple[str, ...], AuthenticationKind]] = (
 )
 
 
-def task_add_results(body: JsonObject, answer: Answer, operation: str) -> list[TaskAddResult]:
+def task_add_results(body: JsonObject, response: Response, operation: str) -> list[TaskAddResult]:
     """The results of a task collection, in the service's order (docs/azure-batch.md#task-collections).
 
     Raises:
-        MalformedAnswerError: an item has no id or a status that this version does not know: it must not pass for an
+        MalformedResponseError: an item has no id or a status that this version does not know: it must not pass for an
         added task.
     """
-    items, _ = page(body, answer, operation)
+    items, _ = page(body, response, operation)
     return [
         TaskAddResult(item["taskId"], _SUCCESS, item.get("eTag"), item.get("lastModified"), item.get("location"))
         if item.get("status") == "Success" and type(item.get("taskId")) is str
-        else _task_add_result(item, answer, operation)
+        else _task_add_result(item, response, operation)
         for item in items
     ]
 
@@ -315,15 +315,15 @@ def task_add_results(body: JsonObject, answer: Answer, operation: str) -> list[T
 _SUCCESS = TaskAddStatus.SUCCESS
 
 
-def _task_add_result(item: JsonObject, answer: Answer, operation: str) -> TaskAddResult:
+def _task_add_result(item: JsonObject, response: Response, operation: str) -> TaskAddResult:
     task_id = item.get("taskId")
     if not isinstance(task_id, str):
-        raise malformed("a task result has no taskId", answer, operation)
+        raise malformed("a task result has no taskId", response, operation)
     try:
         status = TaskAddStatus(str(item.get("status")))
     except ValueError:
         shown = safe_text(str(item.get("status")))[:100]
-        raise malformed(f"a task result has the unknown status {shown!r}", answer, operation) from None
+        raise malformed(f"a task result has the unknown status {shown!r}", response, operation) from None
     if status is TaskAddStatus.SUCCESS:
         return TaskAddResult(task_id, status, item.get("eTag"), item.get("lastModified"), item.get("location"))
     raw = item.get("error")
@@ -334,7 +334,7 @@ def _task_add_result(item: JsonObject, answer: Answer, operation: str) -> TaskAd
         operation=operation,
         code=code,
         values=values,
-        request_id=answer.request_id,
+        request_id=response.request_id,
     )
     return TaskAddResult(task_id, status, error=error)
 

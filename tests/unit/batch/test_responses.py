@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from azure_batch_operator.batch import AlreadyExistsError, MalformedAnswerError, ServerError, TaskAddStatus
-from azure_batch_operator.batch.answers import (
-    Answer,
+from azure_batch_operator.batch import AlreadyExistsError, MalformedResponseError, ServerError, TaskAddStatus
+from azure_batch_operator.batch.responses import (
+    Response,
     file_properties,
     json_object,
     page,
@@ -20,16 +20,16 @@ from azure_batch_operator.batch.answers import (
 TYPED = {"content-type": "application/json; odata=minimalmetadata", "request-id": "rid"}
 
 
-def _answer(body: bytes | dict) -> Answer:
-    return Answer(200, TYPED, body if isinstance(body, bytes) else json.dumps(body).encode())
+def _answer(body: bytes | dict) -> Response:
+    return Response(200, TYPED, body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
 def test_a_receipt_holds_the_etag_as_the_service_sends_it() -> None:
     headers = {"etag": "0x8DDE66A514FA254", "last-modified": "Thu, 22 Jan 2026 20:18:47 GMT", "request-id": "rid"}
-    got = receipt(Answer(201, headers, b""), "mine")
+    got = receipt(Response(201, headers, b""), "mine")
     assert (got.etag, got.request_id, got.client_request_id) == ("0x8DDE66A514FA254", "rid", "mine")
     assert got.last_modified == datetime(2026, 1, 22, 20, 18, 47, tzinfo=UTC)
-    assert receipt(Answer(202, {}, b""), None).last_modified is None
+    assert receipt(Response(202, {}, b""), None).last_modified is None
 
 
 def test_file_properties_are_typed() -> None:
@@ -50,13 +50,13 @@ def test_file_properties_are_typed() -> None:
 
 @pytest.mark.parametrize("content_type", ["text/html", "", "application/jsonp", "text/json"])
 def test_another_content_type_is_not_the_services_answer(content_type: str) -> None:
-    with pytest.raises(MalformedAnswerError, match="should be JSON"):
-        json_object(Answer(200, {"content-type": content_type}, b"{}"), "Pools_GetPool")
+    with pytest.raises(MalformedResponseError, match="expected a JSON response"):
+        json_object(Response(200, {"content-type": content_type}, b"{}"), "Pools_GetPool")
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b'{"id": "p"', b"[]", b"7", b"\xff", b"null"])
 def test_what_is_not_a_whole_json_object_is_malformed(body: bytes) -> None:
-    with pytest.raises(MalformedAnswerError) as caught:
+    with pytest.raises(MalformedResponseError) as caught:
         json_object(_answer(body), "Pools_GetPool")
     assert caught.value.request_id == "rid"
     assert caught.value.__cause__ is None
@@ -64,7 +64,7 @@ def test_what_is_not_a_whole_json_object_is_malformed(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [{"value": {}}, {"value": ["a"]}, {"value": None}, {"value": [], "odata.nextLink": 7}])
 def test_a_page_that_is_none_is_malformed(body: dict) -> None:
-    with pytest.raises(MalformedAnswerError):
+    with pytest.raises(MalformedResponseError):
         page(body, _answer(body), "Pools_ListPools")
 
 
@@ -95,7 +95,7 @@ def test_task_results_are_read_in_any_casing() -> None:
 @pytest.mark.parametrize("item", [{"taskId": "a"}, {"status": "Fine", "taskId": "a"}, {"status": "Success"}])
 def test_an_unknown_result_never_passes_for_an_added_task(item: dict) -> None:
     body = {"value": [item]}
-    with pytest.raises(MalformedAnswerError):
+    with pytest.raises(MalformedResponseError):
         task_add_results(body, _answer(body), "Tasks_CreateTaskCollection")
 
 
@@ -107,4 +107,4 @@ def test_a_date_that_nobody_can_read_is_none(text: str) -> None:
     now = datetime(2026, 1, 22, tzinfo=UTC)
     assert parse_http_date(text) is None
     assert parse_retry_after(text, now) is None
-    assert receipt(Answer(201, {"last-modified": text, "etag": "0x1"}, b""), None).etag == "0x1"
+    assert receipt(Response(201, {"last-modified": text, "etag": "0x1"}, b""), None).etag == "0x1"
