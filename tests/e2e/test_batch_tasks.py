@@ -41,9 +41,9 @@ def test_tasks_depend_on_each_other_by_name(stage: Stage) -> None:
     stage.apply(
         job("steps"),
         job("other"),
-        task("stranger", "other"),
+        task("elsewhere", "other"),
         task("last", "steps", dependsOnRefs=[{"name": "first"}, {"name": "second"}]),
-        task("wrong", "steps", dependsOnRefs=[{"name": "stranger"}]),
+        task("wrong", "steps", dependsOnRefs=[{"name": "elsewhere"}]),
         task("first", "steps", id="step-1"),
     )
     stage.until(lambda: reason(stage, "last") == "DependencyNotFound", "the missing task is named")

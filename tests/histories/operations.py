@@ -85,8 +85,8 @@ def _beyond(attempt: Attempt, effect: Effect) -> str:
             named = (CLUSTER, attempt.life.namespace, kind, reference["name"])
             whose = None if owner is None else (owner.cluster, owner.namespace, owner.kind, owner.name)
             return "" if whose == named else f"it belongs to {owner}, not to what {member} names"
-    stranger = owner is not None and (owner.cluster, owner.namespace) != (CLUSTER, attempt.life.namespace)
-    return f"it belongs to {owner}" if stranger else ""
+    foreign = owner is not None and (owner.cluster, owner.namespace) != (CLUSTER, attempt.life.namespace)
+    return f"it belongs to {owner}" if foreign else ""
 
 
 def outcomes_are_true(judged: Judged) -> list[Violation]:

@@ -269,8 +269,8 @@ def _disabled_again(seconds: float) -> Callable[[Record], None]:
 def _disabled_for_others(record: Record) -> None:
     effect = _effect(record, "Nodes_DisableNodeScheduling")
     assert effect.before is not None
-    stranger = Owner("quick", "team", "BatchPool", "cpu", "other", "cpu")
-    other = dataclasses.replace(effect, before=dataclasses.replace(effect.before, owner=stranger))
+    foreign = Owner("quick", "team", "BatchPool", "cpu", "other", "cpu")
+    other = dataclasses.replace(effect, before=dataclasses.replace(effect.before, owner=foreign))
     record.effects[record.effects.index(effect)] = other
 
 

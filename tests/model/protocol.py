@@ -74,7 +74,7 @@ class Decision(NamedTuple):
     call: Call | None = None
     finalizer: str | None = None
     confirm: bool = False
-    stranger: Remote | None = None
+    foreign: Remote | None = None
     """What belongs to somebody else and, as long as it is there, proves that nothing of the object is."""
     shows: bool = False
     """Whether its status shows the resource to exist."""
@@ -117,7 +117,7 @@ class World(NamedTuple):
     young: bool = True
     """Whether the process has run for less than a minute."""
     remotes: int = 0
-    strangers: int = 1
+    foreign: int = 1
     outsiders: int = 1
     crashes: int = 1
     losses: int = 1
@@ -139,7 +139,7 @@ class Defences:
     proves_before_delete: bool = True
     sends_etag: bool = True
     confirms_absence: bool = True
-    confirms_strangers: bool = True
+    confirms_foreign: bool = True
     finalizer_first: bool = True
 
 
@@ -201,9 +201,9 @@ def _decision(plan: Plan, remote: View) -> Decision:
         if verb == "adopt" and first.if_match is None:
             raise ViolationError("an adoption without an ETag")
     shows = plan.status is not None and bool(plan.status.get("state"))
-    stranger = remote if any(each.stranger is not None for each in plan.confirm) else None
-    assert not isinstance(stranger, str)
-    return Decision(call, plan.finalizer, bool(plan.confirm), stranger, shows)
+    foreign = remote if any(each.foreign is not None for each in plan.confirm) else None
+    assert not isinstance(foreign, str)
+    return Decision(call, plan.finalizer, bool(plan.confirm), foreign, shows)
 
 
 Decide = Callable[[int, Object, View, frozenset[Owner]], Decision]
@@ -307,9 +307,9 @@ class Protocol:
 
     def _service(self, world: World) -> Iterator[Move]:
         remote = world.remote
-        if remote is None and world.strangers:
+        if remote is None and world.foreign:
             made = Remote(world.remotes + 1)
-            yield "a stranger creates it", world._replace(remote=made, remotes=made.life, strangers=world.strangers - 1)
+            yield "another client creates it", world._replace(remote=made, remotes=made.life, foreign=world.foreign - 1)
         if remote is not None and not remote.deleting and world.outsiders:
             yield "somebody deletes it", world._replace(remote=None, outsiders=world.outsiders - 1)
         if remote is not None and remote.deleting:
@@ -403,7 +403,7 @@ class Protocol:
                     yield f"{name}: status", world._replace(tasks=with_at(world.tasks, slot, None))
             case "absence":
                 confirm = task.decision.confirm
-                if task.decision.stranger is not None and not self._has.confirms_strangers:
+                if task.decision.foreign is not None and not self._has.confirms_foreign:
                     confirm = False
                 if confirm and self._waits(world, owner):
                     yield f"{name}: waits for what may still land", done
@@ -519,7 +519,7 @@ class Protocol:
 
 
 def _absent(remote: Remote | None, decision: Decision) -> bool:
-    was = decision.stranger
+    was = decision.foreign
     return remote is None or (was is not None and (remote.life, remote.owner) == (was.life, was.owner))
 
 

@@ -10,7 +10,7 @@ from model.protocol import Decide, Defences, Protocol, ViolationError, World, po
 from model.search import search, settle
 
 ALONE = World(births=(2, 0))
-"""One object that is created twice, a stranger, an outsider, one crash, one lost call."""
+"""One object that is created twice, a foreign resource, an outsider, one crash, one lost call."""
 ONCE = World(births=(1, 0))
 TOGETHER = World(births=(1, 1), crashes=0, losses=0, outsiders=0)
 """Two objects that want the same resource, one of them or both by adoption."""
@@ -34,7 +34,7 @@ def test_nothing_is_lost_taken_or_left_and_every_wish_is_fulfilled(decide: Decid
         ("stores_before_create", ALONE, "an orphan of one"),
         ("reports_repeats", ALONE, "an orphan of one"),
         ("confirms_absence", ALONE, "an orphan of one"),
-        ("confirms_strangers", ALONE, "an orphan of one"),
+        ("confirms_foreign", ALONE, "an orphan of one"),
         ("finalizer_first", ALONE, "an orphan of one"),
         ("sends_etag", TOGETHER, "two takes what a living object owns"),
         ("proves_before_delete", ALONE, "one deletes what belongs to None"),
@@ -43,7 +43,7 @@ def test_nothing_is_lost_taken_or_left_and_every_wish_is_fulfilled(decide: Decid
 def test_each_defence_is_needed(without: str, start: World, what: str) -> None:
     defences = replace(Defences(), **{without: False})
     if without == "proves_before_delete":
-        # Either of the two proofs is enough against strangers.
+        # Either of the two proofs is enough against foreign resources.
         defences = replace(defences, sends_etag=False)
     with pytest.raises(ViolationError, match=what):
         search(Protocol(schedule, defences), start)

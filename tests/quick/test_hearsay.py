@@ -32,7 +32,7 @@ async def lists_held(stage: Stage, *operations: str) -> None:
         hold.release()
 
 
-async def test_a_strangers_job_under_our_id_stays(stage: Stage) -> None:
+async def test_a_foreign_job_under_our_id_stays(stage: Stage) -> None:
     """Ours was deleted outside the operator, theirs was made, and the object is deleted before the next poll."""
     await stage.ready_pool()
     stage.apply(job("own", tasks=sleeping(1)))
@@ -50,7 +50,7 @@ async def test_a_strangers_job_under_our_id_stays(stage: Stage) -> None:
     assert found["state"] == "active"
 
 
-async def test_a_strangers_pool_under_our_id_stays(stage: Stage) -> None:
+async def test_a_foreign_pool_under_our_id_stays(stage: Stage) -> None:
     await stage.ready_pool()
     stage.freeze()
     stage.azure.delete("/pools/cpu")
@@ -65,7 +65,7 @@ async def test_a_strangers_pool_under_our_id_stays(stage: Stage) -> None:
     assert found["state"] == "active"
 
 
-async def test_a_strangers_task_under_our_id_stays(stage: Stage) -> None:
+async def test_a_foreign_task_under_our_id_stays(stage: Stage) -> None:
     await stage.ready_pool()
     stage.apply(job("own", onAllTasksComplete="noaction"), task("t", "own", "sleep 3600"))
     await stage.until(lambda: stage.phase("bt", "t") == "Running", 120)

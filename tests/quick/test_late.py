@@ -45,7 +45,7 @@ CREATES = [
     Create("Tasks_CreateTaskCollection", "bt", "/jobs/own/tasks/late", task("late", "own", "sleep 3600")),
 ]
 
-STRANGERS: dict[str, dict[str, Any]] = {
+FOREIGN: dict[str, dict[str, Any]] = {
     "Pools_CreatePool": {
         "id": "late", "vmSize": "Standard_D2s_v5", "targetDedicatedNodes": 0,
         "virtualMachineConfiguration": {
@@ -169,14 +169,14 @@ async def test_an_answered_create_delays_no_deletion(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("create", CREATES[:3], ids=lambda create: create.operation)
-async def test_a_create_lands_in_the_place_of_what_a_stranger_had_there(stage: Stage, create: Create) -> None:
+async def test_a_create_takes_effect_in_place_of_a_foreign_resource(stage: Stage, create: Create) -> None:
     await stage.ready_pool()
     hold = stage.azure.hold(create.operation, count=1)
     stage.apply(create.body)
     await stage.until(lambda: hold.arrived == 1)
-    stage.azure.post(create.path.rsplit("/", 1)[0], STRANGERS[create.operation])
+    stage.azure.post(create.path.rsplit("/", 1)[0], FOREIGN[create.operation])
     await stage.until(lambda: stage.reason(create.kind, create.name) == "OwnershipConflict", 120)
-    # What was observed belongs to a stranger. Before the next poll ends it makes room for what the object has asked for.
+    # What was observed is foreign. Before the next poll ends it makes room for what the object has asked for.
     polls = stage.azure.hold(LISTS[create.operation])
     await stage.until(lambda: polls.arrived == 1, 120)
     stage.azure.delete(create.path)

@@ -130,15 +130,15 @@ async def test_at_rest_nothing_is_written(stage: Stage) -> None:
 async def test_an_object_that_was_never_let_in_does_not_hold_up_a_namespace(stage: Stage) -> None:
     """Anybody who can create a BatchPool somewhere can name the account of another team."""
     await a_team(stage)
-    stage.apply({"kind": "Namespace", "metadata": {"name": "strangers"}})
+    stage.apply({"kind": "Namespace", "metadata": {"name": "others"}})
     account = {"name": "main", "namespace": "team"}
     uninvited = [pool("x", accountRef=account), job("y", poolRef={"name": "x"}, tasks=sleeping(1))]
     uninvited.append(thing("BatchTask", "z", jobId="own", accountRef=account, commandLine="true"))
     for each in uninvited:
         # A finalizer is easily forged; a status is not.
-        each["metadata"] |= {"namespace": "strangers", "finalizers": [FINALIZER]}
+        each["metadata"] |= {"namespace": "others", "finalizers": [FINALIZER]}
     stage.apply(*uninvited)
-    await stage.until(lambda: stage.reason("bp", "x", "strangers") == "NamespaceNotAllowed", 120)
+    await stage.until(lambda: stage.reason("bp", "x", "others") == "NamespaceNotAllowed", 120)
     await stage.run_for(90)
     assert stage.status("bacc", "main", "team")["users"] == {"batchJobs": 1, "batchPools": 1}
     stage.delete("ns", "team")

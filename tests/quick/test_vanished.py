@@ -96,7 +96,7 @@ async def test_a_task_whose_job_nobody_knows_any_more_says_so(stage: Stage) -> N
     assert "'own'" in stage.events("bt", "waits", "TaskMayRemain")[0]["message"]
 
 
-async def test_a_strangers_task_in_a_detached_job_stays(stage: Stage) -> None:
+async def test_a_foreign_task_in_a_detached_job_stays(stage: Stage) -> None:
     await two_tasks(stage)
     await without_its_job(stage)
     stage.azure.delete("/jobs/own/tasks/runs")

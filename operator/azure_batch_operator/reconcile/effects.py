@@ -1,6 +1,6 @@
 """The effects of a plan: a closed union, in the order in which `sync.executor` executes them.
 
-A crash between any two is harmless: ids are deterministic, and whatever an effect needs to know later is stored by one before it.
+A crash between any two is harmless: IDs are deterministic, and an earlier effect stores what a later one must know.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from azure_batch_operator.reconcile.plan import Absence, Call, Ended, Event, Fee
 
 @dataclass(frozen=True)
 class Halt:
-    """Nothing continues that is under way for the object."""
+    """Stop all work in progress for the object."""
 
 
 @dataclass(frozen=True)
 class AddFinalizer:
-    """From now on the object is not gone before what it stands for is."""
+    """Add the finalizer, so the object exists at least as long as its resource."""
 
 
 @dataclass(frozen=True)
 class Confirm:
-    """What must be so before anything else is true; if it is not, the rest of the plan is dropped."""
+    """Check this in Azure Batch; if it does not hold, drop the rest of the plan."""
 
     what: Ended | Absence
     active: bool = False
-    """Whether a task must be listed as active, and not be absent."""
+    """Whether a task must be listed as active, not be absent."""
 
 
 @dataclass(frozen=True)
 class StoreStatus:
-    """A status that the API server must have taken before anything follows."""
+    """Write this status, and wait until the API server has stored it."""
 
     status: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Submit:
-    """A BatchTask's task, for the submitter."""
+    """Pass the task of a BatchTask to the submitter."""
 
     body: Mapping[str, Any] = field(repr=False)
     job: str
@@ -49,7 +49,7 @@ class Submit:
 
 @dataclass(frozen=True)
 class StopFeed:
-    """Of a job's own tasks only those of these sources continue to be brought in."""
+    """Feed only those own tasks of a job that come from these sources."""
 
     fingerprint: str
     created: str | None
@@ -57,7 +57,7 @@ class StopFeed:
 
 @dataclass(frozen=True)
 class StartFeed:
-    """A job's own tasks, for the feeder."""
+    """Pass the own tasks of a job to the feeder."""
 
     feed: Feed
     spec: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -65,7 +65,7 @@ class StartFeed:
 
 @dataclass(frozen=True)
 class Retry:
-    """The failed tasks of a job, for the retrier."""
+    """Pass the failed tasks of a job to the retrier."""
 
     value: str
     until: str | None
@@ -74,7 +74,7 @@ class Retry:
 
 @dataclass(frozen=True)
 class StartMarkedFeed:
-    """As `StartFeed`, once a call has said at the job that its tasks change."""
+    """As `StartFeed`, after a call has marked the job as changing its tasks."""
 
     feed: Feed
     spec: Mapping[str, Any] | None = field(default=None, repr=False)
@@ -82,33 +82,33 @@ class StartMarkedFeed:
 
 @dataclass(frozen=True)
 class Settle:
-    """Waits end of calls and object changes that were refused and that nobody wants any more."""
+    """End the backoff of refused calls and object changes that are no longer planned."""
 
 
 @dataclass(frozen=True)
 class ShowStatus:
-    """The status of the object."""
+    """Write the status of the object."""
 
     status: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Requeue:
-    """The object is checked again, without any event."""
+    """Reconcile the object again after some seconds, even without an event."""
 
     after: float
 
 
 @dataclass(frozen=True)
 class RemoveFinalizer:
-    """The object may go, once nothing of it is left."""
+    """Remove the finalizer, once no resource of the object is left."""
 
     confirm: tuple[Absence, ...]
 
 
 @dataclass(frozen=True)
 class CountDrift:
-    """Properties that somebody else had changed are counted."""
+    """Count properties that another client had changed."""
 
     names: tuple[str, ...]
 
@@ -133,21 +133,21 @@ Effect = (
     | Requeue
     | RemoveFinalizer
 )
-"""All that a plan can do, in the order in which it is done.
+"""All effects of a plan, in the order of their execution.
 
-Tasks are submitted, fed and retried before the calls, since they need none of them: a refused call does not keep tasks from being
-added or run again.
+Tasks are submitted, fed and retried before the calls, since they depend on none of them: a refused call does not prevent tasks
+from being added or run again.
 """
 
 
 def effects(plan: Plan) -> Iterator[Effect]:
-    """What a plan comes to, in the order of `Effect`."""
+    """The effects of a plan, in the order of `Effect`."""
     yield from _before_calls(plan)
     yield from plan.calls
     if plan.feed is not None and plan.feed.marked:
         yield StartMarkedFeed(plan.feed, plan.tasks_of)
     if plan.calls or plan.status is not None:
-        # An empty plan has decided nothing, such as before the next poll, so it ends no wait.
+        # An empty plan, such as before the next poll, has decided nothing, so it ends no backoff.
         yield Settle()
     yield from plan.objects
     if plan.status is not None:

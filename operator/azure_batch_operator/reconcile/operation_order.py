@@ -87,11 +87,11 @@ class Reach:
         """
         id = str(pool.get("id", ""))
         for job, schedule in makers:
-            if (stranger := ownership.stranger(job, schedule, self.namespace, self.cluster)) is not None:
+            if (foreign := ownership.foreign_owner(job, schedule, self.namespace, self.cluster)) is not None:
                 text = (
                     f"{id!r} is the auto pool of job {job.get('id', '')!r}, which cannot be reached from this namespace"
                 )
-                return NOT_ALLOWED, f"{text}: {stranger}"
+                return NOT_ALLOWED, f"{text}: {foreign}"
         if makers:
             return None
         text = f"{id!r} has the ID of an auto pool, but no job tells which owner it was created for"
@@ -108,8 +108,8 @@ class Reach:
             if not adoption.ours(remote, self.owner, self.cluster, self.others):
                 key = self.owner.key
                 return NOT_OURS, f"{key.kind} {key.name!r} does not own {id!r} in Azure Batch; see its conditions"
-        elif (stranger := ownership.stranger(remote, schedule, self.namespace, self.cluster)) is not None:
-            return NOT_ALLOWED, f"{id!r} cannot be reached from this namespace: {stranger}"
+        elif (foreign := ownership.foreign_owner(remote, schedule, self.namespace, self.cluster)) is not None:
+            return NOT_ALLOWED, f"{id!r} cannot be reached from this namespace: {foreign}"
         if self.created and remote.get("creationTime") not in (None, self.created):
             return REPLACED, f"{id!r} was created again in Azure Batch after the targets were chosen"
         return None

@@ -177,11 +177,13 @@ def claimed(remote: Marked) -> bool:
     return marker_of(remote) is not None
 
 
-def stranger(job: Mapping[str, Any], schedule: Mapping[str, Any] | None, namespace: str, cluster: str) -> str | None:
-    """Why objects of a namespace may not put tasks into a job; None if they may: nobody owns it, or an object of theirs.
+def foreign_owner(
+    job: Mapping[str, Any], schedule: Mapping[str, Any] | None, namespace: str, cluster: str
+) -> str | None:
+    """Why objects of a namespace may not add tasks to a job; None if they may: nobody or an object of the namespace owns it.
 
     Args:
-        schedule: the job schedule that has made the job, if one has; such a job carries no marker of its own.
+        schedule: the job schedule that created the job, if any; such a job has no marker of its own.
     """
     for remote in (job, schedule or {}):
         owner = owner_of(remote)

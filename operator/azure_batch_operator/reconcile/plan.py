@@ -133,14 +133,14 @@ class Absence:
 
     Attributes:
         table, id, parent: as in `Call`.
-        stranger: what was observed under the ID and is to stay, since it belongs to somebody else or was adopted. As long as that
-            is there, nothing that the object has made is.
+        foreign: what was observed under the ID and must stay, because it is foreign or was adopted. While it exists, nothing that
+            was created for the object exists under that ID.
     """
 
     table: Table
     id: str
     parent: str | None = None
-    stranger: Evidence | None = None
+    foreign: Evidence | None = None
 
 
 TAKES_NO_MORE = frozenset({"terminating", "completed"})

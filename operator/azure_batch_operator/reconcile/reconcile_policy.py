@@ -1,7 +1,7 @@
-"""The reconcile policy: whether the operator manages an object in Azure, only observes it, or never deletes it (docs/ownership.md).
+"""The reconcile policy: whether the operator manages, only observes, or never deletes a resource (docs/ownership.md).
 
-`azurebatch.io/reconcile-policy` on the object, else on its namespace, else the operator's default says so. What was adopted is not
-deleted with its object unless somebody says `manage` on the object itself: it was there before Kubernetes knew of it.
+The annotation `azurebatch.io/reconcile-policy` of the object applies, else that of its namespace, else the operator's default. An
+adopted resource is not deleted with its object, because it existed before the object; only `manage` on the object itself allows it.
 """
 
 from __future__ import annotations
@@ -46,24 +46,24 @@ class Policy(StrEnum):
     MANAGE = "manage"
     """Create, change, observe and delete."""
     SKIP = "skip"
-    """Observe only; deleting the object leaves Azure as it is."""
+    """Observe only; deleting the object keeps the resource."""
     DETACH = "detach-on-delete"
-    """As manage, but deleting the object leaves Azure as it is."""
+    """As manage, but deleting the object keeps the resource."""
 
 
 _VALUES = listed(Policy, "or")
 _IRREVERSIBLE = ("delete_", "terminate_", "remove_", "reboot_", "reimage_", "resize_", "stop_", "disable_")
-"""How the verbs begin that can end somebody's work, which cannot be brought back."""
+"""Prefixes of verbs that can end work, which cannot be undone."""
 _ENDED = frozenset({"Succeeded", "Failed", "Completed"})
 
 
 def stated(annotations: Mapping[str, str]) -> str | None:
-    """What the annotations of an object or a namespace say; None if nothing."""
+    """The policy in the annotations of an object or a namespace; None if there is none."""
     return annotations.get(RECONCILE_POLICY)
 
 
 def policy_of(resource: Resource, namespace: Mapping[str, str], default: Policy) -> Policy | None:
-    """The policy of an object; None if what is stated is no policy.
+    """The policy of an object; None if the annotation has an unknown value.
 
     Args:
         namespace: annotations of its namespace.
@@ -79,7 +79,7 @@ def policy_of(resource: Resource, namespace: Mapping[str, str], default: Policy)
 
 
 def irreversible(resource: Resource, plan: Plan) -> bool:
-    """Whether a plan depends on the policy and does what cannot be undone, so that the policy must be read again first."""
+    """Whether a plan depends on the policy and cannot be undone, so the policy must be read again first."""
     if stated(resource.annotations) is not None or plan.unconfirmed is Unconfirmed.NEVER_CREATED:
         return False
     lets_go = plan.finalizer == "remove" and resource.has_finalizer
@@ -89,7 +89,7 @@ def irreversible(resource: Resource, plan: Plan) -> bool:
 
 
 def unknown(resource: Resource, namespace: Mapping[str, str], now: float) -> Plan:
-    """An unknown policy stalls: taking it for `manage` could delete what somebody wanted to keep."""
+    """Stall on an unknown policy: treating it as `manage` could delete a resource that a user wants to keep."""
     if (released := release_at_once(resource)) is not None:
         return released
     value = stated(resource.annotations)
@@ -102,10 +102,10 @@ def unknown(resource: Resource, namespace: Mapping[str, str], now: float) -> Pla
 
 
 def detached(resource: Resource, confirm: Absence | None = None) -> Plan:
-    """Let the object go and leave Azure as it is.
+    """Remove the finalizer and keep the resource.
 
     Args:
-        confirm: proof that what is there is what was adopted; None if whatever is there stays.
+        confirm: proof that the resource is the adopted one; None to keep any resource.
     """
     if not resource.has_finalizer:
         return Plan()
@@ -116,22 +116,22 @@ def detached(resource: Resource, confirm: Absence | None = None) -> Plan:
 
 
 def halts(resource: Resource, policy: Policy | None) -> bool:
-    """Whether nothing that is under way for the object continues: tasks that are brought in, wait to be added, or are run again.
+    """Whether all work in progress for the object stops: feeding, submitting and retrying tasks.
 
-    Known before anything is read that may be missing or refused, and before any decision that depends on it.
+    Decided first, since later observations may be missing or refused.
 
     Args:
-        policy: None if its value is none.
+        policy: None if the annotation has an unknown value.
     """
     return policy in {None, Policy.SKIP} or resource.deleting or is_stopping(resource)
 
 
 def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
-    """A plan without what would change anything in Azure; the status says so, and what would be done.
+    """A plan without changes in Azure Batch; the condition `Skipped` lists what would be changed.
 
-    The condition `Skipped` says so. `Ready` is True only if the resource exists and was reached, else it is left out, which kstatus
-    takes for current (docs/gitops.md): a tool that waits for the operator continues, and one that waits for `Ready` is told no lie.
-    What has ended or stalled says so as before.
+    `Ready` is True only if the resource exists and was ready. Otherwise the condition is omitted, which kstatus treats as current
+    (docs/gitops.md): a tool that waits for the operator continues, and one that waits for `Ready` does not succeed. Objects that
+    have ended or stalled still show that.
     """
     if resource.deleting:
         return detached(resource)
@@ -142,7 +142,7 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
     held += [plan.operate.request.verb] if plan.operate is not None else []
     held += [f"{'create' if change.body else 'delete'} {change.key}" for change in plan.objects]
     if plan.operate is not None:
-        # The status of the plan may say that calls are being made.
+        # The status of the plan may announce calls.
         plan = replace(plan, status=plan.operate.otherwise)
     shown = resource if plan.status is None else replace(resource, status=plan.status)
     if held:
@@ -151,7 +151,7 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
         text = f"{_NOT_MADE} {', '.join(held)}"
         exists = plan.submit is None and not any(call.creates for call in plan.calls)
         ready = exists and (_is_true(resource, "Ready") or (_is_true(shown, "Ready") and not _is_cron(resource)))
-        # What an annotation asks for is carried out when the policy goes.
+        # Requests by annotations are carried out when the policy is removed.
         left = _left_alone(resource, shown, HELD, text, now, ready=ready)
         return Plan(status=not_done(resource, left), events=_news(resource, held))
     rest = replace(plan, finalizer=None, retry=None, first=None)
@@ -167,9 +167,9 @@ def observed_only(resource: Resource, plan: Plan, now: float) -> Plan:
 
 
 HELD = "Skipped"
-"""The phase of an object whose spec is not carried out because of the policy."""
+"""The phase of an object whose spec is not applied because of the policy."""
 SKIPPED = "Skipped"
-"""The condition of an object that the policy holds: one that has neither ended nor stalled, or is to run again."""
+"""The condition of an object that the policy holds: it has neither ended nor stalled, or it waits to run again."""
 _SKIPPED = "ReconcileSkipped"
 _ONLY_OBSERVED = f"{RECONCILE_POLICY} is skip, so the operator only observes."
 
@@ -178,12 +178,12 @@ _NOT_MADE = f"{RECONCILE_POLICY} is skip, so the operator does not make these ch
 
 
 def _is_cron(resource: Resource) -> bool:
-    """Whether nothing in Azure Batch stands for the object, so that only its own past tells whether it was ever in use."""
+    """Whether the object has no resource of its own in Azure Batch, so only its status shows whether it was ready before."""
     return bool(resource.spec.get("cron"))
 
 
 def _news(resource: Resource, held: Sequence[str]) -> tuple[Event, ...]:
-    """An Event, if a kind of change is held back that the object has not told of; each run of a schedule is none."""
+    """An Event, if a kind of change is held that the object does not show yet. Further runs of a schedule cause no Event."""
     told = str((resource.condition(SKIPPED) or {}).get("message", "")).partition(_NOT_MADE)[2]
     before = {each.split()[0] for each in told.split(", ") if each.strip()}
     if {each.split()[0] for each in held} <= before:
@@ -192,7 +192,7 @@ def _news(resource: Resource, held: Sequence[str]) -> tuple[Event, ...]:
 
 
 def _ended_and_held(resource: Resource, shown: Resource, plan: Plan, held: Sequence[str], now: float) -> Plan:
-    """How it has ended stays in its status. That it is not cleaned up is what skip means; that it does not run again is said."""
+    """Keep the result in the status. Add the condition `Skipped` only if the object would run again, not for cleanup."""
     if plan.status is None:
         return Plan()
     if _is_settled(shown):
@@ -205,7 +205,7 @@ def _ended_and_held(resource: Resource, shown: Resource, plan: Plan, held: Seque
 
 
 def _is_settled(resource: Resource) -> bool:
-    """Whether the status says how the object has ended, or that a person must act."""
+    """Whether the object has ended or is stalled."""
     return any(_is_true(resource, each) for each in ("Complete", "Failed", "Stalled"))
 
 
@@ -216,7 +216,7 @@ def _is_true(resource: Resource, condition: str) -> bool:
 def _left_alone(
     resource: Resource, shown: Resource, phase: str, text: str, now: float, *, ready: bool
 ) -> dict[str, Any]:
-    """What is observed, under the verdict that nothing is to be done; times of transitions are those of what stands there."""
+    """The observed status with the condition `Skipped`; transition times of the present conditions are kept."""
     more = {
         each["type"]: (each["status"] == "True", each["reason"], each["message"])
         for each in shown.status.get("conditions") or ()
@@ -230,7 +230,7 @@ def _left_alone(
 
 @dataclass(frozen=True)
 class Owned:
-    """A kind of resource that an object owns as a whole.
+    """A kind of resource that one object owns.
 
     Attributes:
         name: for messages.
@@ -257,15 +257,15 @@ def claim(
     now: float,
     others: Others = NO_OTHERS,
 ) -> Plan | None:
-    """Who may continue with what exists under the object's id, and whether anybody may.
+    """Decide whether the object may use the resource that exists under its ID.
 
     Args:
-        kind: what it is in Azure Batch.
+        kind: of the resource.
         others: what is known of other owners.
 
     Returns:
-        None if it is this object's, or may be taken over and has ended; a plan to take it over if `azurebatch.io/adopt` asks; else
-        a plan that says whose it is, or that somebody else deletes it.
+        None if the object owns the resource, or may adopt it and it has ended. A plan that adopts it if `azurebatch.io/adopt` is
+        set. Otherwise a plan whose status names the owner, or says that another client deletes the resource.
     """
     owned, leaving = ownership.owns(remote, resource, cluster), remote.get("state") == "deleting"
     if owned and not leaving:
@@ -279,7 +279,7 @@ def claim(
         verdict = Verdict("Deleting", "DeletedByOthers", message, ready=False, trend="Reconciling")
         return with_event(resource, Plan(status=carry_over(resource, verdict, now)), verdict)
     if remote.get("state") == "completed" or (answer.inherited and remote.get("state") == "terminating"):
-        # Azure Batch takes no change of a job or schedule that has ended: it is shown as it is, and never deleted unless inherited.
+        # Azure Batch rejects changes of a job or schedule that has ended. It is only shown, and never deleted unless inherited.
         return None
     if remote.get("state") == "terminating":
         message = f"{kind.name} {id!r} is being terminated: its result is shown when it has ended"
@@ -288,7 +288,7 @@ def claim(
     why = "its owner's cluster is lost" if answer.inherited else f"{ADOPT} asks for it"
     message = f"{kind.name} {id!r} is being adopted: {why}"
     verdict = Verdict("Adopting", "Adopting", message, ready=False, trend="Reconciling")
-    # What is inherited is the object's as before; only what was adopted outlives its object.
+    # An inherited resource is deleted with its object as before; only an adopted one is kept.
     noted = ownership.adopted(remote) if answer.inherited else True
     marker = ownership.marker(cluster, resource, id)
     body = {"metadata": ownership.with_marker(remote, marker, adopted=noted)["metadata"]}
@@ -299,9 +299,9 @@ def claim(
 def with_adoption(
     plan: Plan, resource: Resource, remote: Mapping[str, Any], cluster: str, others: Others = NO_OTHERS
 ) -> Plan:
-    """A plan whose status says that what it shows was taken over, where it was; to be asked once `claim` has let the object go on.
+    """The plan with `status.adopted`, if the resource was adopted. Called only after `claim` has returned None.
 
-    What had ended carries no note of it in Azure Batch, since it takes no change; then nothing there is the object's.
+    A resource that had ended before has no marker, since Azure Batch rejects changes of it.
     """
     taken = ownership.adopted(remote) or not adoption.ours(remote, resource, cluster, others)
     if plan.status is None or not taken:
@@ -312,10 +312,10 @@ def with_adoption(
 def left_alone(
     resource: Resource, remote: Mapping[str, Any], table: Table, cluster: str, others: Others = NO_OTHERS
 ) -> Plan | None:
-    """The plan for a deleted object whose remote side must stay: it is somebody else's, or was adopted and nobody said `manage`."""
+    """The plan for a deleted object whose resource must stay: it is foreign, or was adopted and the object has no `manage`."""
     id = str(remote.get("id") or resource.remote_id)
-    # A create of this object may still land in the place of what was observed.
-    confirm = Absence(table, id, stranger=Evidence.of(remote))
+    # A create for this object may still take effect under this ID.
+    confirm = Absence(table, id, foreign=Evidence.of(remote))
     if not adoption.ours(remote, resource, cluster, others):
         return Plan(finalizer="remove", confirm=(confirm,))
     if ownership.adopted(remote) and stated(resource.annotations) != Policy.MANAGE:
@@ -324,10 +324,10 @@ def left_alone(
 
 
 def end(resource: Resource, kind: Owned, remote: Remote, cluster: str, now: float, others: Others = NO_OTHERS) -> Plan:
-    """Delete what a deleted object stands for, wait until it is gone, and let the object go.
+    """Delete the resource of a deleted object, wait until it is gone, and remove the finalizer.
 
     Args:
-        kind: what it is in Azure Batch.
+        kind: of the resource.
     """
     if isinstance(remote, Absent):
         return Plan(finalizer="remove", confirm=(Absence(kind.table, resource.remote_id),))

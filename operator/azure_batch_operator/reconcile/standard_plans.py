@@ -119,7 +119,7 @@ def still_there(resource: Resource, what: str, now: float) -> Plan:
 def confirming(resource: Resource, absences: Sequence[Absence], now: float) -> Plan:
     """Nothing that the object has made is in Azure Batch, but a call that was sent a moment ago may still take effect there."""
     what = "it has no resource in Azure Batch"
-    if any(each.stranger is not None for each in absences):
+    if any(each.foreign is not None for each in absences):
         what = "the resource with its ID stays in Azure Batch, because it was adopted or has another owner"
     text = f"{what}: waiting up to a minute for calls that were sent before and may still take effect"
     verdict = Verdict("Deleting", "Deleting", text, ready=False, trend="Reconciling")

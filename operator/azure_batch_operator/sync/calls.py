@@ -91,7 +91,7 @@ async def is_absent(session: Session, absence: Absence) -> bool:
         found = await _read(session.client, absence.table, absence.id, absence.parent)
     except NotFoundError:
         return True
-    if absence.stranger is not None and absence.stranger.holds(found):
+    if absence.foreign is not None and absence.foreign.holds(found):
         return True
     _touch(session, absence.table, absence.id, absence.parent)
     session.poller.request_poll()

@@ -137,11 +137,11 @@ def test_a_stream_goes_on_with_exactly_what_is_not_there(
     spec = sweep([{"start": 1, "end": size}])
     tasks = {task["id"]: task for task in expand(spec, JOB)}
     there = data.draw(st.sets(st.sampled_from(list(tasks))))
-    strangers = data.draw(st.sets(st.sampled_from(["!", "00x", "zz"]), max_size=2))
-    present = [tasks.get(id, {"id": id}) for id in sorted(there | strangers)]
+    foreign = data.draw(st.sets(st.sampled_from(["!", "00x", "zz"]), max_size=2))
+    present = [tasks.get(id, {"id": id}) for id in sorted(there | foreign)]
     sent, deleted, state = sifted(spec, present, Policies(prune=prune), ordered=ordered)
     assert sent == sorted(tasks.keys() - there)
-    assert deleted == (sorted(strangers) if prune else [])
+    assert deleted == (sorted(foreign) if prune else [])
     assert state.submitted == len(there)
 
 

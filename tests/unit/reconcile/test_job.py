@@ -264,7 +264,7 @@ def test_a_foreign_job_is_never_touched() -> None:
     assert verbs(decide(one, there)) == []
     assert conditions(decide(one, there))["Stalled"] == ("True", "OwnershipConflict")
     assert decide(job(finalizer=True, deleting=True), there) == Plan(
-        finalizer="remove", confirm=(Absence(Table.JOBS, "one", stranger=Evidence(created="2026-01-01T00:00:00Z")),)
+        finalizer="remove", confirm=(Absence(Table.JOBS, "one", foreign=Evidence(created="2026-01-01T00:00:00Z")),)
     )
 
 

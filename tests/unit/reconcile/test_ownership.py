@@ -20,10 +20,10 @@ from azure_batch_operator.reconcile.ownership import (
     Owner,
     claimed,
     conflict_message,
+    foreign_owner,
     has_id,
     marker,
     owns,
-    stranger,
     task_with_marker,
     with_marker,
     with_same_marker,
@@ -169,7 +169,7 @@ def test_tasks_go_into_jobs_of_nobody_or_of_the_same_namespace(
     id: str, job: str | None, schedule: str | None, allowed: bool
 ) -> None:
     made_by = remote("nightly", schedule) if schedule else None
-    assert (stranger(remote(id, job), made_by, "default", CLUSTER) is None) is allowed
+    assert (foreign_owner(remote(id, job), made_by, "default", CLUSTER) is None) is allowed
 
 
 def test_a_task_of_a_batch_task_is_known_by_any_marker() -> None:

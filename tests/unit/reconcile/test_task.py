@@ -94,7 +94,7 @@ def test_nothing_is_submitted_on_old_news_or_twice() -> None:
     ("job", "why"),
     [
         (replace(ACTIVE, ours=False), "WaitingForJob"),
-        (replace(ACTIVE, stranger="it belongs to BatchJob other/theirs"), "JobNotAllowed"),
+        (replace(ACTIVE, foreign="it belongs to BatchJob other/theirs"), "JobNotAllowed"),
     ],
 )
 def test_a_task_that_is_about_to_be_sent_is_kept_from_a_job_that_is_somebody_elses_by_now(
@@ -368,7 +368,7 @@ def test_an_account_that_is_only_just_opened_is_waited_for_in_silence() -> None:
 
 FOREIGN_JOB = JobView(
     exists=True, id="theirs", remote={"id": "theirs", "state": "active"}, ours=True,
-    stranger="it belongs to BatchJob other/theirs (uid uid-9) of cluster cluster-1",
+    foreign="it belongs to BatchJob other/theirs (uid uid-9) of cluster cluster-1",
 )  # fmt: skip
 
 

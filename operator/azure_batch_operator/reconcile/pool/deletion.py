@@ -38,7 +38,7 @@ def delete(scope: PoolScope) -> Plan:
     alive = [pool for pool in (*here, *view.older) if not pool.is_deleting]
     if not alive:
         gone = not here and not view.leaving
-        stay = tuple(Absence(Table.POOLS, pool.id, stranger=Evidence.of(pool)) for pool in view.staying)
+        stay = tuple(Absence(Table.POOLS, pool.id, foreign=Evidence.of(pool)) for pool in view.staying)
         unlisted = view.unlisted or (() if stay else (resource.remote_id,))
         confirm = (*(Absence(Table.POOLS, id) for id in unlisted), *stay)
         return (

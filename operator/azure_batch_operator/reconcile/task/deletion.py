@@ -36,7 +36,7 @@ def delete(scope: TaskScope) -> Plan:
     if view.remote is Absent.NOT_FOUND:
         return Plan(finalizer="remove", confirm=(Absence(Table.TASKS, resource.remote_id, job.id),))
     if not adoption.ours(view.remote, resource, scope.cluster, scope.others):
-        stranger = Evidence.of(view.remote)
-        return Plan(finalizer="remove", confirm=(Absence(Table.TASKS, resource.remote_id, job.id, stranger),))
+        foreign = Evidence.of(view.remote)
+        return Plan(finalizer="remove", confirm=(Absence(Table.TASKS, resource.remote_id, job.id, foreign),))
     # A task is deleted at once, so a status that says so would be a write for nothing.
     return Plan(calls=(call_to(LiveTask(scope, view.remote), "delete_task"),))

@@ -35,7 +35,7 @@ class JobView:
         used: whether something was, or may have been, created for its BatchJob, or for a former one of that name; if not, no task
             was ever added to it.
         former: whether its BatchJob is gone, or stands for another job by now; only the task's own status remembers this one then.
-        stranger: why tasks of this namespace may not go into a job that `jobId` names; None if they may.
+        foreign: why tasks of this namespace may not be added to the job that `jobId` names; None if they may.
         foreign_pool: why they may not run on the pool of the job; None if they may.
     """
 
@@ -48,14 +48,14 @@ class JobView:
     goes_on: bool = False
     used: bool = True
     former: bool = False
-    stranger: str | None = None
+    foreign: str | None = None
     foreign_pool: str | None = None
 
     @property
     def refusal(self) -> tuple[str, str] | None:
         """Reason and message why tasks of this namespace may not be added; None if they may."""
-        if self.stranger is not None:
-            text = f"spec.jobId names a job that this namespace may not use: {self.stranger}. "
+        if self.foreign is not None:
+            text = f"spec.jobId names a job that this namespace may not use: {self.foreign}. "
             text += "Name a job that an object of this namespace owns, or one that was created outside Kubernetes"
             return "JobNotAllowed", text
         if self.foreign_pool is not None:

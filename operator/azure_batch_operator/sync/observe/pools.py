@@ -67,13 +67,15 @@ def foreign_pool(context: Context, namespace: str, id: str, pool: Mapping[str, A
     owner = ownership.owner_of(pool)
     if owner is not None and owner.object.cluster in context.others.lost and owner.object.namespace == namespace:
         return None
-    stranger = ownership.stranger(pool, None, namespace, context.cluster)
-    if stranger is None or owner is None or owner.object.cluster != context.cluster:
-        return stranger and f"pool {id!r} {stranger.removeprefix('it ')}: name a pool of this namespace"
+    whose = ownership.foreign_owner(pool, None, namespace, context.cluster)
+    if whose is None or owner is None or owner.object.cluster != context.cluster:
+        return whose and f"pool {id!r} {whose.removeprefix('it ')}: name a pool of this namespace"
     known = context.store.get(Key(Kind.POOL, owner.object.namespace, owner.object.name))
     if known is not None and known.uid == owner.object.uid and context.lets_in(known, namespace):
         return None
-    text = f"pool {id!r} {stranger.removeprefix('it ')}, whose spec.allowedNamespaces does not allow namespace {namespace!r}"
+    text = (
+        f"pool {id!r} {whose.removeprefix('it ')}, whose spec.allowedNamespaces does not allow namespace {namespace!r}"
+    )
     return f"{text}: add the namespace there, or name another pool"
 
 

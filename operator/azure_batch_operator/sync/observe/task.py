@@ -143,7 +143,7 @@ def _job(context: Context, task: Resource, session: Session | None) -> JobView:
             id=id,
             remote=remote,
             ours=isinstance(remote, Mapping),
-            stranger=_stranger(context, task, session, remote),
+            foreign=_foreign_owner(context, task, session, remote),
             foreign_pool=_foreign_pool(context, task, session, remote),
         )
     if job is None:
@@ -159,13 +159,13 @@ def _job(context: Context, task: Resource, session: Session | None) -> JobView:
     )  # fmt: skip
 
 
-def _stranger(context: Context, task: Resource, session: Session, job: Remote) -> str | None:
+def _foreign_owner(context: Context, task: Resource, session: Session, job: Remote) -> str | None:
     """Why tasks of this namespace may not go into a job that `jobId` names."""
     if isinstance(job, Absent):
         return None
     schedule, _, run = str(job["id"]).partition(":")
     made_by = session.mirror.schedules.latest(schedule) if run else None
-    return ownership.stranger(job, made_by, task.key.namespace, context.cluster)
+    return ownership.foreign_owner(job, made_by, task.key.namespace, context.cluster)
 
 
 def _foreign_pool(context: Context, task: Resource, session: Session, job: Remote) -> str | None:
