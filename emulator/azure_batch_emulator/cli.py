@@ -1,4 +1,4 @@
-"""The command ``azure-batch-emulator``: one line on stdout when ready, logs on stderr."""
+"""The command ``azure-batch-emulator``: writes one line to stdout when ready, and logs to stderr."""
 
 from __future__ import annotations
 
@@ -29,58 +29,58 @@ from azure_batch_emulator.emulator import ConfigurationError, Emulator
     }
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=10100, show_default=True, help="Port to listen on; 0 takes a free one.")
+@click.option("--port", default=10100, show_default=True, help="Port to listen on; 0 selects a free port.")
 @click.option("--account", default=DEFAULT_ACCOUNT, show_default=True, help="Name of the Batch account.")
-@click.option("--key", default=DEFAULT_KEY, help="Shared key of the account, base64. The default is fixed and public.")
+@click.option("--key", default=DEFAULT_KEY, help="Shared key of the account, in base64. The default is public.")
 @click.option(
     "--also",
     multiple=True,
     metavar="NAME:KEY",
-    help="A further account with its key; may be given several times.",
+    help="Another account and its key. Can be repeated.",
 )
 @click.option(
     "--time-scale",
     type=click.FloatRange(min=0, min_open=True),
     default=1.0,
     show_default=True,
-    help="How many times faster than the real service nodes start, pools resize and deletions end, up to 10,000. "
-    "Tasks themselves run at their own speed.",
+    help="Speed of the service: 100 makes node starts, resizes and deletions 100 times faster. At most 10,000. "
+    "Does not affect the processes of tasks.",
 )
 @click.option(
     "--executor",
     type=click.Choice(["process", "simulated"]),
     default="process",
     show_default=True,
-    help="Run tasks as processes, or only say how they would have ended (for very many).",
+    help="Run tasks as processes, or simulate them without running anything (for many tasks).",
 )
 @click.option(
     "--containers",
     type=click.Choice(["process", "refuse"]),
     default="process",
     show_default=True,
-    help="Run tasks with container settings as plain processes, or let them fail at once.",
+    help="Run tasks with container settings as plain processes, or make them fail.",
 )
 @click.option(
     "--work-dir",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where node directories and blobs are kept. Without it: a temporary directory, removed at the end.",
+    help="Directory for node directories and blobs. The default is a temporary directory that is removed at exit.",
 )
 @click.option(
     "--state-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Keep everything there when the emulator stops, and go on with it at the next start.",
+    help="Save the state to this file at exit, and load it at the next start.",
 )
 @click.option(
     "--seed-file",
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
-    help="Begin with the pools, jobs, tasks, jobSchedules and applications of this file, YAML or JSON with the bodies of "
-    "the API. Not read when the state file is there already.",
+    help="Create the pools, jobs, tasks, jobSchedules and applications in this YAML or JSON file at the start. It contains "
+    "request bodies of the API. Ignored if the state file exists.",
 )
 @click.option(
     "--tls-port",
     type=int,
-    help="Serve the same over TLS, with a token endpoint like Entra ID's; 0 takes a free port. "
-    "The ready line then names the endpoint and the file of the authority to trust.",
+    help="Port for TLS, which also serves a token endpoint like that of Entra ID; 0 selects a free port. "
+    "The ready line then contains the endpoint and the file of the CA certificate to trust.",
 )
 @click.option(
     "--counts-lag",
@@ -88,24 +88,30 @@ from azure_batch_emulator.emulator import ConfigurationError, Emulator
     default=COUNTS_LAG,
     show_default=True,
     metavar="SECONDS",
-    help="By how much the counts of tasks and nodes are behind, in seconds of service time. The real ones lag too: "
-    "by seconds as a rule, by minutes at times.",
+    help="Delay of the counts of tasks and nodes, in seconds of service time. In the real service they usually lag by "
+    "seconds, sometimes by minutes.",
 )
 @click.option(
     "--subscription",
     metavar="ID",
-    help="The subscription that the accounts are in. Subnets of other subscriptions are then refused, as by the service.",
+    help="Subscription of the accounts. If set, subnets of other subscriptions are rejected, as by the real service.",
 )
-@click.option("--any-image", is_flag=True, help="Accept Marketplace images that the service does not know.")
-@click.option("--exact-counts", is_flag=True, help="Counts are never behind; the same as --counts-lag 0.")
-@click.option("--seed", type=int, help="Make node ids, simulated tasks and fault probabilities repeatable.")
-@click.option("--allow-remote", is_flag=True, help="Listen beyond this machine. Tasks are commands: think first.")
+@click.option("--any-image", is_flag=True, help="Accept any Marketplace image, even if the service does not list it.")
+@click.option("--exact-counts", is_flag=True, help="Do not delay counts; the same as --counts-lag 0.")
+@click.option(
+    "--seed", type=int, help="Seed that makes node IDs, simulated tasks and fault probabilities reproducible."
+)
+@click.option(
+    "--allow-remote",
+    is_flag=True,
+    help="Allow a --host that other machines can reach. Their users can then run commands here.",
+)
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="warning",
     show_default=True,
-    help="What goes to stderr.",
+    help="Minimum level of the logs on stderr.",
 )
 def main(
     host: str,
@@ -130,8 +136,9 @@ def main(
 ) -> None:
     """Run an emulator of the Azure Batch service on this machine.
 
-    When it is ready it prints one line with endpoint, account and key. Point any Batch client there with shared-key
-    authentication; stop it with Ctrl-C. Without --state-file nothing is left then; processes never outlive it.
+    When the emulator is ready, it prints one line with endpoint, account and key. Connect any Batch client with
+    shared-key authentication. Stop the emulator with Ctrl-C: it ends all processes, and discards its state unless
+    --state-file is set.
 
     \b
     Example (Python):
@@ -166,12 +173,12 @@ def main(
 
 
 def _keys(others: tuple[str, ...]) -> dict[str, str]:
-    """Keys of further accounts, by name."""
+    """Keys of the other accounts, by name."""
     accounts = {}
     for other in others:
         name, colon, key = other.partition(":")
         if not colon:
-            raise click.BadParameter("an account is given as NAME:KEY", param_hint="--also")
+            raise click.BadParameter(f"{name!r} has no key: use the form NAME:KEY", param_hint="--also")
         accounts[name] = key
     return accounts
 
@@ -188,7 +195,7 @@ async def _run(config: EmulatorConfig) -> None:
 
 
 def describe(emulator: Emulator) -> str:
-    """The stable, parseable part of the line that says the emulator is ready."""
+    """The stable, parseable part of the ready line."""
     config = emulator.config
     text = f"endpoint={emulator.endpoint} account={config.account} key={config.key}"
     if emulator.tls_endpoint:

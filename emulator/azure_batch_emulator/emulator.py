@@ -43,7 +43,7 @@ _SHUTDOWN_SECONDS = 2.0
 
 
 class ConfigurationError(ValueError):
-    """The emulator cannot start with these settings; the message says what to do."""
+    """The emulator cannot start with these settings. The message says what to do."""
 
 
 class Emulator:
@@ -175,11 +175,11 @@ class Emulator:
         try:
             await site.start()
         except OSError as error:
-            # The library's own text repeats the address; the operating system's says what is wrong with it.
+            # The library's text repeats the address; that of the operating system names the problem.
             reason = os.strerror(error.errno) if error.errno else "the address cannot be used"
             option = "--tls-port" if tls else "--port"
             hint = (
-                f"; is an emulator running already? {option} takes another one"
+                f": stop the other process, such as another emulator, or select another port with {option}"
                 if error.errno == errno.EADDRINUSE
                 else ""
             )
@@ -225,28 +225,32 @@ async def _close_connections(runner: web.BaseRunner) -> None:
 
 
 def _check_host(config: EmulatorConfig) -> None:
-    """Listen beyond this machine only when told to: tasks are commands."""
+    """Listen only on loopback addresses unless allowed: clients can run commands."""
     if config.allow_remote:
         return
     try:
         addresses = {info[4][0] for info in socket.getaddrinfo(config.host, None)}
     except OSError:
-        raise ConfigurationError(f"the host {config.host} is not known") from None
+        raise ConfigurationError(
+            f"host {config.host!r} cannot be resolved: use 127.0.0.1, or correct the name"
+        ) from None
     if not all(ipaddress.ip_address(str(address).partition("%")[0]).is_loopback for address in addresses):
         raise ConfigurationError(
-            f"{config.host} is not a loopback address. Whoever reaches the emulator can run commands here; "
-            "say --allow-remote if that is what you want."
+            f"host {config.host!r} is not a loopback address, so other machines could run commands here: use 127.0.0.1, "
+            "or allow it with --allow-remote"
         )
 
 
 def _check_numbers(config: EmulatorConfig) -> None:
-    """Reject numbers that timers do not work with, NaN among them."""
+    """Reject numbers that timers cannot handle, such as NaN."""
     if not 0 < config.time_scale <= MAX_TIME_SCALE:
         raise ConfigurationError(
-            f"the time scale is {config.time_scale:g}: give a number above 0 and at most {MAX_TIME_SCALE:,.0f}"
+            f"the time scale is {config.time_scale:g}: use a number above 0 and at most {MAX_TIME_SCALE:,.0f}"
         )
     if not 0 <= config.counts_lag < math.inf:
-        raise ConfigurationError(f"the lag of counts is {config.counts_lag:g}: give a number of seconds, or 0 for none")
+        raise ConfigurationError(
+            f"the lag of counts is {config.counts_lag:g}: use a number of seconds, or 0 for no lag"
+        )
 
 
 def _decode_keys(accounts: dict[str, str]) -> dict[str, bytes]:
@@ -255,7 +259,7 @@ def _decode_keys(accounts: dict[str, str]) -> dict[str, bytes]:
         try:
             keys[name] = base64.b64decode(key, validate=True)
         except (ValueError, binascii.Error):
-            raise ConfigurationError(f"the key of account {name} is not base64") from None
+            raise ConfigurationError(f"the key of account {name!r} is not base64: encode it") from None
         if not keys[name]:
-            raise ConfigurationError(f"the key of account {name} is empty")
+            raise ConfigurationError(f"the key of account {name!r} is empty: set one")
     return keys

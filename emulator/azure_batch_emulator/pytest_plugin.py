@@ -22,7 +22,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="start an Azure Batch emulator and set AZURE_BATCH_ACCOUNT, AZURE_BATCH_ACCESS_KEY and AZURE_BATCH_ENDPOINT",
     )
-    group.addoption("--batch-emulator-seed-file", metavar="FILE", help="pools, jobs and schedules to begin with")
+    group.addoption(
+        "--batch-emulator-seed-file", metavar="FILE", help="YAML or JSON file with pools, jobs and schedules to create"
+    )
     group.addoption("--batch-emulator-time-scale", type=float, default=100.0, metavar="X", help="default: 100")
     group.addoption("--batch-emulator-executor", choices=("process", "simulated"), default="process")
 

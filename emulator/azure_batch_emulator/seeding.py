@@ -59,7 +59,7 @@ def seed(service: BatchService, file: Path) -> None:
                 _create(service, section, _as_json(item))
             except (TypeError, ValueError) as error:
                 # What YAML can say and JSON cannot: numbers beyond 64 bits, depth without end, halves of characters.
-                raise SeedError(f"{file}: {section}[{index}]: it is no JSON: {error}") from None
+                raise SeedError(f"{file}: {section}[{index}]: it is not valid JSON: {error}") from None
             except BatchError as error:
                 details = ": ".join(str(value) for value in error.values.values())
                 raise SeedError(f"{file}: {section}[{index}]: {error.code}: {details or error.message}") from None
@@ -85,14 +85,14 @@ def _check(item: dict[str, Any]) -> None:
         if isinstance(value, dict):
             for key in value:
                 if not isinstance(key, str):
-                    raise ValueError(f"the key {key} is no text; put it in quotes")  # noqa: TRY004 - as the others
+                    raise ValueError(f"the key {key} is not a string: put it in quotes")  # noqa: TRY004 - as the others
             waiting += [(inner, depth + 1) for inner in value.values()]
         elif isinstance(value, list):
             waiting += [(inner, depth + 1) for inner in value]
         elif isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{value} is no number there")
+            raise ValueError(f"{value} is not a number in JSON")
         elif value is not None and not isinstance(value, str | bool | int | float | datetime.date):
-            raise ValueError(f"a value of YAML's type {type(value).__name__} has no counterpart; write text")
+            raise ValueError(f"the YAML type {type(value).__name__} does not exist in JSON: use a string")
 
 
 def _create(service: BatchService, section: str, item: dict[str, Any]) -> None:
@@ -100,7 +100,7 @@ def _create(service: BatchService, section: str, item: dict[str, Any]) -> None:
         body = {name: value for name, value in item.items() if name != "id"}
         name = orders.APPLICATION_ID.accept("id", item.get("id"))
         if name.lower() in service.applications:
-            raise invalid_property("id", name, "The file has that application already.")
+            raise invalid_property("id", name, "The file contains this application twice.")
         set_application(service, name, orders.APPLICATION.accept("", body))
         return
     if section != "jobs":

@@ -125,7 +125,7 @@ def test_a_port_in_use_is_told_in_one_line() -> None:
         done = subprocess.run([*COMMAND, "--port", port], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in done.stderr
-    assert "is an emulator running already? --port takes another one" in done.stderr
+    assert "stop the other process, such as another emulator, or select another port with --port" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -86,31 +86,34 @@ def test_what_a_seed_file_describes_is_there_and_runs(seed_file: Path) -> None:
         ("jobs: [{id: [1], poolInfo: {poolId: p}}]", r"jobs\[0\]: InvalidRequestBody: The property 'id'"),
         ("applications: [{versions: []}]", r"applications\[0\]: InvalidRequestBody"),
         ("a: [", "is not YAML"),
-        ("pools: [{id: p, targetDedicatedNodes: .nan}]", r"pools\[0\]: it is no JSON: nan"),
-        ("pools: [{id: p, resizeTimeout: -.inf}]", r"pools\[0\]: it is no JSON: -inf"),
-        ("pools: [{id: p, displayName: !!binary aGk=}]", r"pools\[0\]: it is no JSON: a value of YAML's type bytes"),
-        ("pools: [{id: p, displayName: !!set {a, b}}]", r"pools\[0\]: it is no JSON: a value of YAML's type set"),
-        ("pools: [{id: p, metadata: !!pairs [a: b]}]", r"pools\[0\]: it is no JSON: a value of YAML's type tuple"),
-        ("pools: [{id: p, resourceTags: {yes: a}}]", r"pools\[0\]: it is no JSON: the key True"),
-        ("pools: [{id: p, resourceTags: {2026-01-01: a}}]", r"pools\[0\]: it is no JSON: the key 2026-01-01"),
-        ("pools: [&p {id: p, resourceTags: {a: *p}}]", r"pools\[0\]: it is no JSON: it is nested"),
+        ("pools: [{id: p, targetDedicatedNodes: .nan}]", r"pools\[0\]: it is not valid JSON: nan"),
+        ("pools: [{id: p, resizeTimeout: -.inf}]", r"pools\[0\]: it is not valid JSON: -inf"),
+        ("pools: [{id: p, displayName: !!binary aGk=}]", r"pools\[0\]: it is not valid JSON: the YAML type bytes"),
+        ("pools: [{id: p, displayName: !!set {a, b}}]", r"pools\[0\]: it is not valid JSON: the YAML type set"),
+        ("pools: [{id: p, metadata: !!pairs [a: b]}]", r"pools\[0\]: it is not valid JSON: the YAML type tuple"),
+        ("pools: [{id: p, resourceTags: {yes: a}}]", r"pools\[0\]: it is not valid JSON: the key True"),
+        ("pools: [{id: p, resourceTags: {2026-01-01: a}}]", r"pools\[0\]: it is not valid JSON: the key 2026-01-01"),
+        ("pools: [&p {id: p, resourceTags: {a: *p}}]", r"pools\[0\]: it is not valid JSON: it is nested"),
         (
             "applications: [{id: a, versions: ['1']}, {id: A, versions: ['2']}]",
-            r"applications\[1\]: InvalidPropertyValue: id: A: The file has that application already",
+            r"applications\[1\]: InvalidPropertyValue: id: A: The file contains this application twice",
         ),
         ("applications: [{id: a, versions: [v1, V1]}]", r"applications\[0\]: InvalidPropertyValue: versions: V1"),
-        (r'pools: [{id: "\ud800"}]', r"pools\[0\]: it is no JSON"),
+        (r'pools: [{id: "\ud800"}]', r"pools\[0\]: it is not valid JSON"),
         (
             r'jobs: [{id: j, poolInfo: {poolId: p}, tasks: [{id: t, commandLine: "\ud800"}]}]',
-            r"jobs\[0\]: it is no JSON",
+            r"jobs\[0\]: it is not valid JSON",
         ),
-        (r'jobSchedules: [{"\udfff": 1}]', r"jobSchedules\[0\]: it is no JSON"),
-        (r'applications: [{id: a, versions: ["1"], displayName: "\ud800"}]', r"applications\[0\]: it is no JSON"),
-        (r'applications: [{id: a, versions: ["\udfff"]}]', r"applications\[0\]: it is no JSON"),
+        (r'jobSchedules: [{"\udfff": 1}]', r"jobSchedules\[0\]: it is not valid JSON"),
+        (
+            r'applications: [{id: a, versions: ["1"], displayName: "\ud800"}]',
+            r"applications\[0\]: it is not valid JSON",
+        ),
+        (r'applications: [{id: a, versions: ["\udfff"]}]', r"applications\[0\]: it is not valid JSON"),
         ("\x00", "is not YAML"),
         ("pools: " + "[" * 3000, "nested too deep"),
-        ("pools: [{id: p, resourceTags: {a: 99999999999999999999999}}]", r"pools\[0\]: it is no JSON"),
-        ("pools: [{id: p, resourceTags: " + "{a: " * 300 + "1" + "}" * 301 + "]", r"pools\[0\]: it is no JSON"),
+        ("pools: [{id: p, resourceTags: {a: 99999999999999999999999}}]", r"pools\[0\]: it is not valid JSON"),
+        ("pools: [{id: p, resourceTags: " + "{a: " * 300 + "1" + "}" * 301 + "]", r"pools\[0\]: it is not valid JSON"),
     ],
 )
 async def test_seed_files_that_are_wrong(tmp_path: Path, text: str, message: str) -> None:
@@ -194,7 +197,7 @@ def test_options_can_be_given_as_variables(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "azure_batch_emulator"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 1
-    assert "0.0.0.0 is not a loopback address" in done.stderr
+    assert "host '0.0.0.0' is not a loopback address" in done.stderr
 
 
 def test_every_option_has_the_variable_of_its_name(monkeypatch: pytest.MonkeyPatch) -> None:

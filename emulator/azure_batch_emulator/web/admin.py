@@ -41,21 +41,21 @@ class _NotFoundError(LookupError):
 async def handle(server: Server, request: web.BaseRequest, raw_path: str, bodies: Bodies) -> web.Response:
     """Handle one admin call."""
     if not _is_local(request.remote):
-        return _json({"error": "the admin calls are open to this machine only"}, 403)
+        return _json({"error": "admin calls are only allowed from this machine"}, 403)
     parts = [unquote(part) for part in raw_path.removeprefix("/emulator").split("/") if part]
     try:
         answer = _dispatch(server, *await _read(server, request, bodies), request.method, parts)
     except _NotFoundError as error:
         return _json({"error": str(error)}, 404)
     except IllegalTransitionError as error:
-        return _json({"error": f"the present state does not allow that: {error}"}, 409)
+        return _json({"error": f"the current state does not allow this call: {error}"}, 409)
     except ValueError as error:
         return _json({"error": str(error) or type(error).__name__}, 400)
     except BatchError as error:
         return _json({"error": _text(error), "code": error.code}, error.status)
     except Exception:
         _LOG.exception("%s %s broke the emulator", request.method, raw_path)
-        return _json({"error": "the emulator has a fault; its log has more"}, 500)
+        return _json({"error": "internal error of the emulator: see its log"}, 500)
     return _json(answer)
 
 
@@ -70,12 +70,12 @@ async def _read(server: Server, request: web.BaseRequest, bodies: Bodies) -> tup
         raise ValueError("the body must be a JSON object")  # noqa: TRY004 - a value that the caller sent
     account = request.query.get("account") or next(iter(server.services))
     if account not in server.services:
-        raise _NotFoundError(f"no account {account}")
+        raise _NotFoundError(f"account {account!r} does not exist")
     return server.services[account], body
 
 
 def _text(error: BatchError) -> str:
-    """What is wrong, in one line: the property, its value and the reason, as far as they are known."""
+    """The problem in one line: property, value and reason, as far as they are known."""
     named = [str(error.values[key]) for key in ("PropertyName", "PropertyValue", "Reason") if error.values.get(key)]
     return f"{error.message} {': '.join(named)}".strip()
 
@@ -101,11 +101,11 @@ def _dispatch(server: Server, service: BatchService, body: dict[str, Any], metho
     for group in (_of_server, _of_account, _of_pool):
         if (answer := group(server, service, body, order)) is not None:
             return answer
-    raise _NotFoundError(f"no admin call {method} /emulator/{'/'.join(parts)}")
+    raise _NotFoundError(f"there is no admin call {method} /emulator/{'/'.join(parts)}")
 
 
 def _of_server(server: Server, service: BatchService, body: dict[str, Any], order: tuple[str, ...]) -> Answer | None:
-    """Orders about the process: its faults, counters and identities."""
+    """Calls about the process: faults, counters and identities."""
     match order:
         case ("GET",):
             return {"operations": len(ROUTES), "accounts": list(server.services)}
@@ -146,7 +146,7 @@ def _of_server(server: Server, service: BatchService, body: dict[str, Any], orde
 
 
 def _of_account(server: Server, service: BatchService, body: dict[str, Any], order: tuple[str, ...]) -> Answer | None:
-    """Orders about one account."""
+    """Calls about one account."""
     match order:
         case ("GET", "state"):
             return state(service, server)
@@ -175,7 +175,7 @@ def _of_account(server: Server, service: BatchService, body: dict[str, Any], ord
 
 
 def _of_pool(_: Server, service: BatchService, body: dict[str, Any], order: tuple[str, ...]) -> Answer | None:
-    """Orders about a pool and its nodes."""
+    """Calls about a pool and its nodes."""
     match order:
         case ("POST", "pools", pool_id, "resizeerror"):
             return _resize_error(service, pool_id, body)
@@ -194,7 +194,7 @@ def _of_pool(_: Server, service: BatchService, body: dict[str, Any], order: tupl
 
 
 def _reset(server: Server, service: BatchService) -> None:
-    """Forget everything but the accounts."""
+    """Discard everything except for the accounts."""
     server.faults.clear()
     server.land(lost=True)
     server.counters.clear()
@@ -211,7 +211,7 @@ def _reset(server: Server, service: BatchService) -> None:
 
 
 def state(service: BatchService, server: Server | None = None) -> dict[str, int]:
-    """How many of everything there are: all 0 when nothing is left behind (blobs are counted over all accounts)."""
+    """Number of resources of each kind: 0 if nothing is left (blobs are counted for all accounts together)."""
     nodes = [node for pool in service.pool_table.values() for node in pool.nodes.values()]
     counted = {
         "pools": len(service.pool_table),

@@ -1,4 +1,4 @@
-"""Faults on order: rules that make chosen calls fail in chosen ways. Deterministic under a seed; no I/O here."""
+"""Injected faults: rules that make selected calls fail in selected ways. Deterministic under a seed; no I/O here."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Partial:
     code: str = "ServerBusy"
 
     def hits(self, index: int) -> bool:
-        """Whether the item at that place fails."""
+        """Whether the item at this position fails."""
         return index % self.every == 0
 
 
@@ -87,7 +87,7 @@ class Rule:
     random: random.Random = field(default_factory=random.Random)
 
     def takes(self, operation: str, method: str, target: str) -> bool:
-        """Whether this call is hit; keeps the books."""
+        """Whether the rule applies to this call; counts the call."""
         if self.count is not None and self.hits >= self.count:
             return False
         if self.operation is not None and not self.operation.fullmatch(operation):
@@ -105,12 +105,12 @@ class Rule:
         return True
 
     def as_json(self) -> dict[str, Any]:
-        """The rule as it was posted, with its id and how often it has hit."""
+        """The rule as it was posted, with its ID and the number of affected calls."""
         return {"id": self.id, "hits": self.hits} | self.body
 
 
 class Faults:
-    """The rules in force, the oldest asked first."""
+    """The active rules, oldest first."""
 
     def __init__(self, seed: int | None = None) -> None:
         self._seed = seed
@@ -128,14 +128,14 @@ class Faults:
         return rule
 
     def clear(self, rule_id: int | None = None) -> bool:
-        """Take one rule or all out of force; False if that one is unknown."""
+        """Remove one rule or all; False if the rule does not exist."""
         if rule_id is None:
             self.rules.clear()
             return True
         return self.rules.pop(rule_id, None) is not None
 
     def effect_on(self, operation: str, method: str, target: str) -> Effect | None:
-        """What happens to a call, by the first rule that takes it."""
+        """The effect on a call, from the first rule that matches."""
         for rule in self.rules.values():
             if rule.takes(operation, method, target):
                 return rule.effect

@@ -70,7 +70,7 @@ def test_a_state_file_that_is_none_is_named_and_left_alone(tmp_path: Path, pictu
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"time_scale": 0.0}, "the time scale is 0: give a number above 0 and at most 10,000"),
+        ({"time_scale": 0.0}, "the time scale is 0: use a number above 0 and at most 10,000"),
         ({"time_scale": 10_001.0}, "the time scale is 10001: "),
         ({"time_scale": float("inf")}, "the time scale is inf: "),
         ({"time_scale": float("nan")}, "the time scale is nan: "),
