@@ -57,7 +57,7 @@ async def test_a_run_that_waits_for_what_is_missing_is_told_and_forgotten(stage:
     await stage.until(lambda: stage.reason("bjs", "own") == "JobWaiting", 7200)
     [name] = stage.names("bj")
     message = stage.condition("bjs", "own")["message"]
-    assert f"BatchJob {name!r} waits (PoolNotFound): " in message
+    assert f"BatchJob {name!r} is waiting (PoolNotFound): " in message
     assert "'typo'" in message
     stage.delete("bj", name)
     await stage.until(lambda: stage.reason("bjs", "own") == "Scheduled", 60)

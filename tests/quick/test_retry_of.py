@@ -229,8 +229,8 @@ async def test_why_nothing_runs_again(stage: Stage) -> None:
     wanted = {
         "same": ("RetryOfItself", "create a BatchJob with another name"),
         "none": ("RetryJobNotFound", "create it"),
-        "all-good": ("NothingToRetry", "all tasks have succeeded"),
-        "other": ("RetryJobChanged", "change them back"),
+        "all-good": ("NothingToRetry", "tasks have all succeeded"),
+        "other": ("RetryJobChanged", "revert the change"),
         "gone": ("RetryTasksUnknown", "deleted in Azure Batch"),
     }
     for name, (reason, text) in wanted.items():

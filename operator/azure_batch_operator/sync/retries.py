@@ -1,7 +1,7 @@
-"""BatchJobs that retry the tasks of another one (`spec.retryOf`): finds these tasks with one list.
+"""Finds the tasks of BatchJobs with `spec.retryOf` with one list per job.
 
-What is found takes the place of `tasks` in the spec, as the tasks of ConfigMaps do, so what follows sees one kind of job. It is
-looked up once per process and job: what has ended does not change (`reconcile.job.retry`).
+The tasks replace `tasks` in the spec, as those of ConfigMaps do, so later code handles one kind of job. They are looked up once per
+process and job, since a job that has ended does not change (`reconcile.job.retry`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from azure_batch_operator.sync.accounts import Session
 from azure_batch_operator.sync.inputs import Inputs
 from azure_batch_operator.sync.store import Store, pinned_account
 from azure_batch_operator.sync.task_sources import Sourced
+from azure_batch_operator.words import counted
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,9 @@ class Links:
 
     Attributes:
         account_of: the account of an object.
-        session_of: the session of that.
+        session_of: the session of an object.
         owned: whether a job in Azure Batch is the one of a BatchJob.
-        changed: is told the jobs whose list has come.
+        changed: called with the jobs whose list is complete.
     """
 
     account_of: Callable[[Resource], Key | None]
@@ -50,39 +51,39 @@ class Links:
 _PATIENCE = 1.0
 """Seconds for which a pass waits for a list; most take less."""
 _BELIEVED_AFTER = 180.0
-"""Seconds from the first response that the former job is not there until such a response counts: one response may be wrong, and the
-former job may be deleted once its tasks are thought to be lost (test_retry_faults.py)."""
+"""Seconds from the first response that the former job does not exist until the operator accepts it: one response may be wrong, and
+the former job may be deleted once its tasks are considered lost (test_retry_faults.py)."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 15.0, 3600.0
-"""Seconds between two questions for a former job that is not there."""
+"""Seconds between two requests for a former job that does not exist."""
 
 
 class _PassingError(ResolutionError):
-    """The tasks are not known now; unlike what follows from an ended list, this may change without any change of the objects."""
+    """The tasks are not known now. This may change without a change of the objects, unlike results of a complete list."""
 
 
 class _GoneError(_PassingError):
-    """Azure Batch says that the job whose tasks run again is not there as it was when it ended."""
+    """Azure Batch does not return the former job as it was when it ended."""
 
 
 class _WaitError(ResolutionError):
-    """There is no room for more tasks now."""
+    """There is no memory for more tasks now."""
 
     def __init__(self, weight: int) -> None:
         super().__init__(
             retry.NO_ROOM,
-            f"spec.retryOf: the operator holds tasks of other BatchJobs with retryOf, at most {retry.MAX_HELD} in all, and there "
-            "is no room for those of this one: wait until some of these BatchJobs have ended, or delete them",
+            f"spec.retryOf: the operator keeps at most {retry.MAX_HELD} tasks of BatchJobs with spec.retryOf in memory, and those "
+            "of this BatchJob exceed that: wait until other such BatchJobs have ended, or delete them",
         )
         self.weight = weight
 
 
 @dataclass(frozen=True)
 class _Refusal:
-    """Why a list gave no tasks: what has ended does not change.
+    """Why a list returned no tasks. It is kept, since a job that has ended does not change.
 
     Attributes:
-        decided: all that this depends on.
-        weight: of the tasks that there is no room for; None if they cannot run for another reason.
+        decided: all inputs of the decision.
+        weight: of the tasks that do not fit into memory; None if they cannot run for another reason.
     """
 
     decided: object
@@ -92,7 +93,7 @@ class _Refusal:
 
 @dataclass(frozen=True)
 class _Look:
-    """A list that is being read, or was."""
+    """A list that is being read, or was read."""
 
     decided: object
     task: asyncio.Task[Streamed]
@@ -100,14 +101,14 @@ class _Look:
 
 @dataclass(frozen=True)
 class _Doubt:
-    """A former job that is not there, as the last response says.
+    """A former job that does not exist, by the last response.
 
     Attributes:
-        decided: what the question depends on.
-        since: when the first such response came.
-        pause: seconds until the next question.
-        due: when that is.
-        error: what is said until then.
+        decided: all inputs of the request.
+        since: time of the first such response.
+        pause: seconds until the next request.
+        due: time of the next request.
+        error: shown until then.
     """
 
     decided: object
@@ -118,7 +119,7 @@ class _Doubt:
 
 
 class Retries:
-    """Completes jobs with the tasks that they run again."""
+    """Adds the tasks that they retry to jobs."""
 
     def __init__(self, store: Store, inputs: Inputs, links: Links) -> None:
         self._store, self._inputs, self._links = store, inputs, links
@@ -126,10 +127,10 @@ class Retries:
         self._doubts: dict[Key, _Doubt] = {}
         self._looks: dict[Key, _Look] = {}
         self._turns: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
-        """By account: one list at a time, since the ids of one that is being read are in memory as they are."""
+        """By account: one list at a time, since all IDs of a list are in memory while it is read."""
 
     def forget(self, key: Key) -> None:
-        """The object is gone, or somebody wants another look."""
+        """The object is gone, or a user requested a reconcile."""
         self._refused.pop(key, None)
         self._doubts.pop(key, None)
         self._drop_look(key)
@@ -141,7 +142,7 @@ class Retries:
     async def with_tasks(self, job: Resource) -> Resource:
         """A job with the settings and tasks of the one that it names in `retryOf`.
 
-        Once it has begun, it is followed to its end although the former one is gone: its status says how many tasks there are.
+        Once it has begun, it continues even if the former job is gone: its status has the number of tasks.
 
         Raises:
             ResolutionError: if the tasks cannot run again; the text names the field and the remedy.
@@ -157,7 +158,7 @@ class Retries:
         known = sourced.get(job.key)
         if known is None or known.version != version or _is_asked_again(job, known):
             if is_stopping(job):
-                # Nothing is listed for what only stops.
+                # A job that only stops needs no list.
                 noted = job.status.get("retryOf")
                 members = retry.stand_ins(int(noted["tasks"])) if noted else {}
                 return replace(job, spec={**retry.with_settings(job), **members})
@@ -198,7 +199,7 @@ class Retries:
     async def _look(
         self, job: Resource, former: Resource, account: Key, spec: Mapping[str, Any], decided: object
     ) -> Streamed:
-        """The tasks to run again, from a list that continues after this pass if it takes long: all accounts share the workers."""
+        """The tasks to run again. A long list continues after this pass, because all accounts share the workers."""
         look = self._looks.get(job.key)
         is_new = look is None or look.decided != decided
         if look is None or is_new:
@@ -211,7 +212,7 @@ class Retries:
                 look.task.add_done_callback(lambda _: self._links.changed([job.key]))
             raise _pending(former)
         if self._looks.get(job.key) is not look or look.task.cancelled():
-            # Forgotten during the wait: the object was deleted, perhaps created again, or somebody wants another look.
+            # Forgotten during the wait: the object was deleted, perhaps created again, or a user requested a reconcile.
             raise _pending(former)
         del self._looks[job.key]
         try:
@@ -231,7 +232,7 @@ class Retries:
         return tasks
 
     def _doubted(self, key: Key, former: Resource, decided: object, error: _GoneError) -> ResolutionError:
-        """What to say of a former job that is not there: it is asked for again, ever less often."""
+        """The error for a former job that does not exist; it is requested again at growing intervals."""
         now, before = time.monotonic(), self._doubts.get(key)
         since, pause = now, _FIRST_PAUSE
         if before is not None and before.decided == decided:
@@ -240,8 +241,8 @@ class Retries:
         if now - since < _BELIEVED_AFTER:
             said = ResolutionError(
                 retry.PENDING,
-                f"spec.retryOf: Azure Batch does not show the job of BatchJob {former.key.name!r} as it ended: wait, the operator "
-                "asks again for some minutes",
+                f"spec.retryOf: Azure Batch does not return the ended job of BatchJob {former.key.name!r}: wait; the operator "
+                "repeats the request for some minutes",
             )
         self._doubts[key] = _Doubt(decided, since, pause, now + pause, said)
         return said
@@ -249,7 +250,7 @@ class Retries:
     async def _list_in_turn(self, job: Resource, former: Resource, account: Key, spec: Mapping[str, Any]) -> Streamed:
         async with self._turns[account]:
             while True:
-                # Not that of the beginning: the account may be opened again during the wait, and during the list.
+                # The session may be replaced during the wait and during the list.
                 session = self._ready(former)
                 try:
                     return await self._listed(job, former, session, spec)
@@ -258,14 +259,14 @@ class Retries:
                         raise
 
     def _fits(self, key: Key, weight: int | None) -> bool:
-        """Whether there is room for the tasks of a retry beside those of all others; None if they do not run anyway."""
+        """Whether the tasks of a retry fit into memory with those of all others; `weight` is None if they cannot run anyway."""
         if weight is None:
             return False
         held, sourced = 0, self._inputs.tasks.sourced
         for other, known in [*sourced.items()]:
             tasks, job = known.members.get("tasks"), self._store.get(other)
             if known.retry is not None and (job is None or has_ended(job)):
-                # No pass may follow the end.
+                # There may be no pass after the end.
                 self._inputs.tasks.forget(other)
                 continue
             if other != key and isinstance(tasks, Streamed):
@@ -283,7 +284,7 @@ class Retries:
         ids, others = await self._unfinished(session, former)
         known = self._store.get(former.key)
         if "retryOf" not in job.status and (known is None or known.deleting):
-            # Its deletion may have begun before the list: from here on it waits for this job.
+            # Its deletion may have begun before the list; from now on it waits for this job.
             refused = retry.refusal(job, known)
             raise _PassingError(refused.reason if refused else "RetryTasksUnknown", str(refused or ""))
         tasks = await asyncio.to_thread(retry.chosen, spec, ids, others)
@@ -294,7 +295,7 @@ class Retries:
         return tasks
 
     def _first(self, job: Resource, former: Resource) -> Resource:
-        """The BatchJob that the tasks were written in.
+        """The BatchJob that defined the tasks.
 
         Raises:
             ResolutionError: if it is gone.
@@ -305,7 +306,7 @@ class Retries:
             if found is None or found.uid != uid:
                 raise ResolutionError(
                     "RetryTasksUnknown",
-                    f"spec.retryOf names BatchJob {job.spec['retryOf']['name']!r}, whose tasks are those of BatchJob "
+                    f"spec.retryOf names BatchJob {job.spec['retryOf']['name']!r}, which retries BatchJob "
                     f"{key.name!r}, which is gone: create a BatchJob with all of its tasks instead",
                 )
             current = found
@@ -323,7 +324,7 @@ class Retries:
             raise ResolutionError(
                 "RetryInOtherAccount",
                 f"spec.retryOf names BatchJob {name!r} of BatchAccount {account.namespace}/{account.name}, but this job is in "
-                f"{own.namespace}/{own.name}: leave accountRef and the pool out, or name a pool of that account",
+                f"{own.namespace}/{own.name}: omit accountRef and the pool, or name a pool of that account",
             )
         return self._ready(former)
 
@@ -332,12 +333,12 @@ class Retries:
         if session is None:
             raise _PassingError(
                 "AccountNotReady",
-                f"spec.retryOf: the BatchAccount of BatchJob {former.key.name!r} is not ready: see its conditions",
+                f"spec.retryOf: the BatchAccount of BatchJob {former.key.name!r} is not ready: check its conditions",
             )
         return session
 
     async def _spec(self, job: Resource, first: Resource) -> Mapping[str, Any]:
-        """The spec that the tasks are made from, with those of its ConfigMaps."""
+        """The spec that defines the tasks, with those of its ConfigMaps."""
         name = first.key.name
         try:
             members, texts = await self._inputs.members(first, job.key)
@@ -348,7 +349,7 @@ class Retries:
         return {**first.spec, **members}
 
     async def _unfinished(self, session: Session, former: Resource) -> tuple[set[str], set[str]]:
-        """Ids of the tasks that have not succeeded, and those of them that belong to BatchTasks, in lower case."""
+        """Lower-case IDs of the tasks that have not succeeded, and of those among them that belong to BatchTasks."""
         name, job_id = former.key.name, former.remote_id
         gone = _GoneError(
             "RetryTasksUnknown",
@@ -376,14 +377,14 @@ class Retries:
 
 
 def retries_of(store: Store, job: Resource) -> list[Key]:
-    """The BatchJobs that run tasks of this one again."""
+    """The BatchJobs that retry this one."""
     return [
         dependent.key for dependent in store.dependents(job.key, Kind.JOB) if retry.source_key(dependent) == job.key
     ]
 
 
 def former_jobs(store: Store, job: Resource) -> list[Key]:
-    """The BatchJobs whose tasks this one runs again: the one that it names, the one that that one names, and so on."""
+    """The BatchJobs that this one retries: the one that it names, the one that that one names, and so on."""
     found: list[Key] = []
     current: Resource | None = job
     while current is not None and (key := retry.source_key(current)) is not None and key not in found:
@@ -393,7 +394,7 @@ def former_jobs(store: Store, job: Resource) -> list[Key]:
 
 
 def _is_asked_again(job: Resource, known: Sourced) -> bool:
-    """Whether what is known only counts the tasks, and they can be asked for again: the former job may go once all are in."""
+    """Whether only the number of tasks is known, and they can be requested again: the former job may go once all are added."""
     problem = known.problem
     if problem is None:
         return False
@@ -403,18 +404,19 @@ def _is_asked_again(job: Resource, known: Sourced) -> bool:
 def _pending(former: Resource) -> ResolutionError:
     return ResolutionError(
         retry.PENDING,
-        f"spec.retryOf: the tasks of BatchJob {former.key.name!r} that have not succeeded are being listed: wait, and see "
-        "the conditions of the BatchAccount if it takes long",
+        f"spec.retryOf: the tasks of BatchJob {former.key.name!r} that have not succeeded are being listed: wait. If it "
+        "takes long, check the conditions of the BatchAccount",
     )
 
 
 def _nothing(name: str, others: int) -> str:
     if not others:
         return (
-            f"spec.retryOf names BatchJob {name!r}, of which all tasks have succeeded: delete this object, or create a BatchJob "
+            f"spec.retryOf names BatchJob {name!r}, whose tasks have all succeeded: delete this object, or create a BatchJob "
             "with all of the tasks to run them again"
         )
     return (
-        f"spec.retryOf names BatchJob {name!r}, whose own tasks have all succeeded; tasks of BatchTasks or of other clients that "
-        f"have not: {others}. Only the client that has added them can run them again: delete this object"
+        f"spec.retryOf names BatchJob {name!r}, whose own tasks have all succeeded, in contrast to "
+        f"{counted(others, 'task')} of BatchTasks or other clients. Only the client that added them can run them again: delete "
+        "this object"
     )

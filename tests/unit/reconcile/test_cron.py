@@ -140,7 +140,7 @@ def test_a_run_that_is_not_in_azure_yet_is_told_unless_it_is_just_being_created(
     day = "2026-03-09T02:00:00Z"
     said = told(plan(nightly(), [held_up(day, "PoolNotFound")], NOW))
     assert (said["Ready"]["status"], said["Ready"]["reason"]) == ("True", "JobWaiting")
-    assert "waits (PoolNotFound): PoolNotFound has a remedy; " in said["Ready"]["message"]
+    assert "is waiting (PoolNotFound): PoolNotFound has a remedy; " in said["Ready"]["message"]
     for silent in (held_up(day, "Creating"), held_up(day, "Submitting", state="active"), child(day, "Running")):
         assert told(plan(nightly(), [silent], NOW))["Ready"]["reason"] == "Scheduled"
 
@@ -290,7 +290,7 @@ def test_forbid_with_a_deadline_waits_for_so_long_and_then_skips() -> None:
     options = {"concurrencyPolicy": "Forbid", "startingDeadlineSeconds": 60}
     waits = plan(nightly(**options), [running], NOW)
     assert waits.events[0].message.endswith(
-        "it is skipped if that does not happen before 2026-03-10T02:01:00Z (startingDeadlineSeconds)"
+        "it is skipped if the BatchJob has not ended by 2026-03-10T02:01:00Z (startingDeadlineSeconds)"
     )
     late = plan(nightly(**options), [child("2026-03-09T02:00:00Z", "Succeeded")], NOW + 60)
     assert (created(late), [event.reason for event in late.events]) == ([], ["MissedRun"])

@@ -218,7 +218,7 @@ def test_settings_that_are_too_large_are_named_with_the_remedy() -> None:
     error = retry.too_large({"priority": 5, "metadata": [{"name": "a", "value": "x" * retry.MAX_SETTINGS}]})
     assert error is not None
     assert error.reason == "RetrySettingsTooLarge"
-    assert "write metadata (" in str(error)
+    assert "set metadata (" in str(error)
 
 
 def test_a_job_is_held_while_a_retry_takes_tasks_from_it_also_through_others() -> None:
@@ -271,7 +271,7 @@ def test_ids_keep_the_digits_that_they_have_in_azure_batch() -> None:
 def test_tasks_that_the_factory_no_longer_makes_are_not_left_out_in_silence() -> None:
     factory = {"repeat": {"count": 50}, "repeatTask": {"commandLine": "{0}"}}
     spec = {"taskFactory": factory, "tasks": [{"id": "999", "commandLine": "x"}]}
-    with pytest.raises(ResolutionError, match="no longer makes task '050' and 99 more") as caught:
+    with pytest.raises(ResolutionError, match="no longer generates tasks '050' and 99 more, which have not") as caught:
         chosen(spec, *(f"{number:03}" for number in range(150)), "999")
     assert caught.value.reason == "RetryTasksUnknown"
 

@@ -1,9 +1,8 @@
-"""`spec.retryOf`: a BatchJob that runs the failed and unfinished tasks of another one that has ended.
+"""`spec.retryOf`: a BatchJob that runs the failed and unfinished tasks of another BatchJob that has ended.
 
-The set of tasks is derived again whenever it is needed: the spec of the former job says what its tasks are, and Azure Batch says
-which of them have not succeeded. Both are fixed once a job has ended, so a restart at any moment finds the same tasks, and the
-former job is kept until all of them are added (`is_held`). The status stores what must outlive it: its settings, and the number of
-tasks.
+The set of tasks is derived whenever it is needed: the spec of the former job defines its tasks, and Azure Batch reports which of
+them have not succeeded. Both are fixed once a job has ended, so a restart at any time finds the same tasks. The former job is kept
+until all of them are added (`is_held`). The status stores what is needed afterwards: the settings and the number of tasks.
 """
 
 from __future__ import annotations
@@ -33,43 +32,43 @@ from azure_batch_operator.reconcile.value_references import Reference, Resolutio
 UNFINISHED = "state ne 'completed' or executionInfo/result eq 'failure'"
 """Filter of the tasks that run again: failed ones, and those that never ran, such as dependents of failed ones."""
 MAX_TASKS = 200_000
-"""Tasks that one job may run again: while they are listed, their ids are in memory together."""
+"""Maximum number of tasks that one job may retry: all their IDs are in memory while they are listed."""
 MAX_HELD = 2_000_000
-"""Most that all retries together may take in memory (`weight`); the others wait."""
+"""Maximum `weight` in memory of all retries together; others wait."""
 MAX_FOLLOWED = 20_000
-"""Tasks of one retry with dependencies or exit conditions that are followed to see what can never run."""
+"""Maximum number of tasks of one retry with dependencies or exit conditions that are followed to find those that can never run."""
 _FOLLOWED_WEIGHT = 25
 _WIDTH_LIMIT = 19
-"""Characters of a number that no longer fits into eight bytes; a range of Azure Batch ends far below."""
+"""Digits of a number that no longer fits into eight bytes; ranges of Azure Batch end far below."""
 _MAX_SLOTS = 1 << 30
 MAX_RANGES = 10_000
-"""Ranges in one dependsOn: a range that had gaps would wait forever, so each gap makes one more (test_retry.py)."""
+"""Maximum number of ranges in one dependsOn: a range with gaps would wait forever, so it is split at each gap (test_retry.py)."""
 MAX_SETTINGS = 16_384
-"""Characters of the settings that are stored in the status."""
+"""Maximum number of characters of the settings in the status."""
 NOT_TAKEN = frozenset(
     {
         "id", "retryOf", "suspend", "managedBy", "ttlSecondsAfterFinished", "ttlPolicy", "tasks", "tasksFrom", "taskFactory",
         "taskPrunePolicy", "taskUpdatePolicy",
     }
 )  # fmt: skip
-"""What a job does not take from the one whose tasks it runs again."""
+"""Properties that a job does not copy from its former job."""
 _POOLS = ("poolRef", "poolInfo")
 _NEVER = frozenset({"NothingToRetry", "RetryTooLarge", "RetryDependencyFailed", "RetryTasksUnknown", "RetryOfItself"})
-"""Reasons why tasks do not run again that nothing changes, so that the former job need not be kept."""
+"""Permanent reasons why tasks do not run again, so the former job need not be kept."""
 PENDING, NO_ROOM = "RetryTasksPending", "WaitingForRetries"
 WAITS = frozenset({PENDING, NO_ROOM})
-"""Reasons of waits that end by themselves, so that nobody needs to be warned."""
+"""Reasons of waits that end without an action of a person, so they cause no warning."""
 _NEW = "create a BatchJob with all of its tasks instead"
 
 
 def source_key(job: Resource) -> Key | None:
-    """The BatchJob whose tasks run again, if the job names one."""
+    """The BatchJob in `spec.retryOf`, if any."""
     named = job.spec.get("retryOf")
     return Key(Kind.JOB, job.key.namespace, named["name"]) if named else None
 
 
 def source(find: Callable[[Key], Resource | None], job: Resource) -> Resource | None:
-    """The BatchJob that the tasks were first written in, through any number of retries; None if one of these is not there."""
+    """The BatchJob that first defined the tasks, through any number of retries; None if one of these does not exist."""
     seen = {job.key}
     while (key := source_key(job)) is not None:
         found = find(key)
@@ -81,47 +80,47 @@ def source(find: Callable[[Key], Resource | None], job: Resource) -> Resource | 
 
 
 def settings(former: Resource) -> dict[str, Any]:
-    """What a job takes from the spec of the former one, which may be a retry itself."""
+    """What a job copies from the spec of the former one, which may be a retry itself."""
     whole = merged(former.spec, (former.status.get("retryOf") or {}).get("settings") or {})
     return {name: value for name, value in whole.items() if name not in NOT_TAKEN}
 
 
 def merged(spec: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """A spec with the settings that it leaves out; a pool of its own takes the place of the other one, however it is named."""
+    """A spec with the settings that it omits; its own pool replaces that of the settings, in whichever form it is given."""
     own_pool = any(name in spec for name in _POOLS)
     return {name: value for name, value in given.items() if not (own_pool and name in _POOLS)} | dict(spec)
 
 
 def with_settings(job: Resource) -> Mapping[str, Any]:
-    """The spec of a retry as far as its status knows it, also when the former job is gone."""
+    """The spec of a retry with the settings in its status, which are available even when the former job is gone."""
     return merged(job.spec, (job.status.get("retryOf") or {}).get("settings") or {})
 
 
 def stand_ins(number: int) -> dict[str, Any]:
-    """Members of the spec that only count tasks, which are no longer known."""
+    """Properties of the spec that only have the number of tasks, when the tasks are no longer known."""
     return {"tasks": counted(number), "tasksFrom": []}
 
 
 def contents(uid: str) -> str:
-    """The part of the fingerprint that stands for the former job."""
+    """The part of the fingerprint that identifies the former job."""
     return hashlib.sha256(uid.encode()).hexdigest()[:16]
 
 
 def has_begun(job: Resource) -> bool:
-    """Whether its tasks are looked for: not while it is suspended before there is a job, since then the former one may go."""
+    """Whether its tasks are looked up: not while it is suspended before its creation, when the former job may be deleted."""
     return ever_created(job) or not job.spec.get("suspend")
 
 
 def is_held(
     find: Callable[[Key], list[Resource]], job: Resource, known: Collection[Key], *, waiting: bool = False
 ) -> str | None:
-    """Name of a BatchJob that still takes tasks from an ended one, also through other retries; None if there is none.
+    """Name of a BatchJob that still needs the tasks of an ended one, also through other retries; None if there is none.
 
     Args:
         find: the BatchJobs that name one in `retryOf`.
         known: jobs whose tasks this process has looked up.
-        waiting: whether those count as well that could not begin yet: against the end of the time of a job, which the operator
-            decides, but not against a user who deletes it.
+        waiting: whether jobs that could not begin yet count, too. They prevent deletion by TTL, which the operator decides, but
+            not deletion by a user.
     """
     pending, seen = [job.key], {job.key}
     while pending:
@@ -138,29 +137,29 @@ def is_held(
 
 
 def _is_refused(job: Resource) -> bool:
-    """Whether it has said that its tasks can never run."""
+    """Whether its status says that its tasks can never run."""
     ready = job.condition("Ready")
     return ready is not None and ready.get("reason") in _NEVER
 
 
 def _is_left_alone(job: Resource) -> bool:
-    """Whether the operator does not act on it: another controller does, or the policy of the object is `skip`."""
+    """Whether the operator does not manage it: another controller does, or its policy is `skip`."""
     managed = str(job.spec.get("managedBy", OPERATOR)) != OPERATOR
     return managed or job.annotations.get(RECONCILE_POLICY) == "skip"
 
 
 def all_in(job: Resource) -> bool:
-    """Whether all of its tasks were added, as its status says."""
+    """Whether all of its tasks were added, by its status."""
     return "tasksFingerprint" in job.status
 
 
 def is_done(job: Resource) -> bool:
-    """Whether the job needs the one whose tasks it runs again no more: all are in, or it has ended."""
+    """Whether the job no longer needs the former one: all its tasks are added, or it has ended."""
     return has_ended(job) or all_in(job)
 
 
 def refusal(job: Resource, former: Resource | None) -> ResolutionError | None:
-    """Why tasks of the former job cannot run again, as far as the objects tell; None if they can."""
+    """Why tasks of the former job cannot run again, as far as the objects show; None if they can."""
     name = job.spec["retryOf"]["name"]
     says, other = f"spec.retryOf names BatchJob {name!r}", "or create a new BatchJob with another spec.retryOf"
     pinned = (job.status.get("retryOf") or {}).get("uid")
@@ -178,7 +177,7 @@ def refusal(job: Resource, former: Resource | None) -> ResolutionError | None:
     if not has_ended(former) and ended_as(former) is None:
         return ResolutionError(
             "RetryJobNotEnded",
-            f"{says}, which has not ended: wait until it has; failed tasks of an open job run again with the annotation "
+            f"{says}, which has not ended: wait until it ends. To retry failed tasks of an open job, set the annotation "
             "azurebatch.io/retry-failed",
         )
     if not former.status.get("state") or former.status.get("cleanedUp"):
@@ -187,25 +186,25 @@ def refusal(job: Resource, former: Resource | None) -> ResolutionError | None:
     if not all_in(former):
         return ResolutionError(
             "RetryTasksUnknown",
-            f"{says}, which ended before it was known that all of its tasks were in Azure Batch: {_NEW}",
+            f"{says}, which ended before the operator had confirmed that all of its tasks were added: {_NEW}",
         )
     return None
 
 
 def changed(name: str) -> ResolutionError:
-    """The tasks of the former job are not those that have run."""
+    """The error if the tasks of the former job are not those that ran."""
     return ResolutionError(
         "RetryJobChanged",
-        f"spec.retryOf: the tasks of BatchJob {name!r} were changed after its end, in its spec or in a ConfigMap: change them "
-        f"back, or {_NEW}",
+        f"spec.retryOf: the tasks of BatchJob {name!r} were changed after it ended, in its spec or in a ConfigMap: revert the "
+        f"change, or {_NEW}",
     )
 
 
 def is_unchanged(first: Resource, texts: str | None) -> bool:
-    """Whether the tasks in the spec of an ended job are those that have run.
+    """Whether the tasks in the spec of an ended job are those that ran.
 
     Args:
-        texts: digest of the ConfigMaps that hold them.
+        texts: digest of the ConfigMaps that contain them.
     """
     made = job_changes.with_contents(job_changes.origin(first.spec), texts)
     return bool(made == first.status.get("tasksFingerprint"))
@@ -220,22 +219,22 @@ def too_large(given: Mapping[str, Any]) -> ResolutionError | None:
     return ResolutionError(
         "RetrySettingsTooLarge",
         f"spec.retryOf: the settings of the former job have {sum(sizes.values())} characters, but at most {MAX_SETTINGS} can be "
-        f"taken over: write {largest} ({sizes[largest]} characters) into this spec",
+        f"copied: set {largest} ({sizes[largest]} characters) in this spec",
     )
 
 
 def chosen(spec: Mapping[str, Any], ids: Collection[str], others: Collection[str]) -> Streamed:
-    """The tasks that run again, as they would be written under `tasks`, without dependencies on those that have succeeded.
+    """The tasks that run again, in the form of `tasks`, without dependencies on those that have succeeded.
 
-    They are made twice here and kept by their ids alone; this takes seconds for 100,000 tasks, so it runs in a thread.
+    They are generated twice here, and only their IDs are kept. This takes seconds for 100,000 tasks, so it runs in a thread.
 
     Args:
-        spec: of the BatchJob that the tasks were written in, with the tasks of its ConfigMaps.
-        ids: of the tasks in Azure Batch that have not succeeded, in lower case.
+        spec: of the BatchJob that defined the tasks, with the tasks of its ConfigMaps.
+        ids: lower-case IDs of the tasks in Azure Batch that have not succeeded.
         others: those of them that belong to BatchTasks.
 
     Raises:
-        ResolutionError: if they are too many, or depend on a task that has failed and does not run again.
+        ResolutionError: if there are too many of them, or they depend on a task that has failed and does not run again.
     """
     plain: Mapping[str, Any] = {
         name: value for name, value in spec.items() if name not in {"logs", "onDependencyFailure"}
@@ -285,11 +284,11 @@ def _check(body: Mapping[str, Any], kept: Ids, lost: Ids) -> None:
     if (id := lost.first(depends)) is not None:
         raise ResolutionError(
             "RetryDependencyFailed",
-            f"spec.retryOf: task {body['id']!r} depends on task {id!r}, which has not succeeded and is not one of the job's "
-            f"own tasks, so it does not run again: {_NEW}",
+            f"spec.retryOf: task {body['id']!r} depends on task {id!r}, which has not succeeded and does not run again, "
+            f"because it is not one of the job's own tasks: {_NEW}",
         )
     if len(kept.of(depends).get("taskIdRanges") or ()) > MAX_RANGES:
-        raise too_many(f"{body['id']!r} depends on more than {MAX_RANGES} separate ranges of tasks")
+        raise too_many(f"task {body['id']!r} depends on more than {MAX_RANGES} separate ranges")
 
 
 def _trimmed(body: Mapping[str, Any], kept: Ids) -> dict[str, Any]:
@@ -302,7 +301,7 @@ def _trimmed(body: Mapping[str, Any], kept: Ids) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Maker:
-    """Makes the tasks that run again from a spec."""
+    """Generates the tasks that run again from a spec."""
 
     kept: Ids
 
@@ -311,15 +310,15 @@ class _Maker:
 
 
 def weight(tasks: Streamed) -> int:
-    """What the tasks of a retry take in memory, as a number of tasks."""
+    """Memory for the tasks of a retry, in tasks."""
     return len(tasks) + _FOLLOWED_WEIGHT * (len(tasks.followed or ()) + len(tasks.needed))
 
 
 def _with_ids_as_they_are(spec: Mapping[str, Any], own: Collection[str]) -> Mapping[str, Any]:
-    """The spec with ids of the factory as long as those in Azure Batch, which keep their digits when the factory gets smaller.
+    """The spec with factory IDs of the width in Azure Batch, which does not change when the factory is reduced.
 
     Raises:
-        ResolutionError: if there are tasks that a larger factory has made.
+        ResolutionError: if a larger factory generated some of the tasks.
     """
     factory = spec.get("taskFactory")
     if not factory:
@@ -332,22 +331,25 @@ def _with_ids_as_they_are(spec: Mapping[str, Any], own: Collection[str]) -> Mapp
     made = expand.lists(spec)
     lost = sorted(id for id in numbers if len(id) == width and not made.makes(id))
     if lost:
-        more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        names = (
+            f"tasks {lost[0]!r} and {len(lost) - 1} more, which have"
+            if len(lost) > 1
+            else f"task {lost[0]!r}, which has"
+        )
         raise ResolutionError(
             "RetryTasksUnknown",
-            f"spec.retryOf: the taskFactory was made smaller while the job ran and no longer makes task {lost[0]!r}{more}, which "
-            f"has not succeeded: {_NEW}",
+            f"spec.retryOf: the taskFactory was reduced while the job ran and no longer generates {names} not succeeded: {_NEW}",
         )
     return spec
 
 
 def too_many(why: str) -> ResolutionError:
-    """More has to run again than can be held in memory."""
-    return ResolutionError("RetryTooLarge", f"spec.retryOf: the tasks to run again are too many: {why}: {_NEW}")
+    """The error if there are more tasks to retry than fit into memory."""
+    return ResolutionError("RetryTooLarge", f"spec.retryOf: too many tasks to retry: {why}: {_NEW}")
 
 
 class Ids:
-    """A set of lower-case ids in little memory: numbers of one width take eight bytes each. Also what ranges find of them."""
+    """A compact set of lower-case IDs: numbers of one width take eight bytes each. It can be searched by range."""
 
     def __init__(self, ids: Collection[str]) -> None:
         widths = Counter(len(id) for id in ids if id.isascii() and id.isdigit() and len(id) < _WIDTH_LIMIT)
@@ -371,7 +373,7 @@ class Ids:
         return len(self._made) + len(self._names)
 
     def of(self, depends: Mapping[str, Any]) -> dict[str, Any]:
-        """The part of a `dependsOn` that is about these tasks."""
+        """The part of a `dependsOn` that refers to these tasks."""
         named = [id for id in depends.get("taskIds") or () if str(id).lower() in self]
         runs = [
             run

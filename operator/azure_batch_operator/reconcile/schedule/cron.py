@@ -1,7 +1,7 @@
-"""BatchJobSchedule by cron: when a BatchJob is due, and what happens to older ones; it works like a CronJob.
+"""BatchJobSchedule with `cron`: when a run is due, and which older BatchJobs are deleted. It works like a CronJob.
 
-Names are made of the schedule's name and the minute that was due, so that a run that was already started is never started twice,
-whatever happened to the status (as `<name>-<minutes since 1970>`, CronJob's own form).
+The name of a BatchJob consists of the schedule's name and the minute that was due (`<name>-<minutes since 1970>`, as for CronJob),
+so a run is never started twice, even if the status is lost.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from azure_batch_operator.reconcile.plan import Event, ObjectChange, Plan, Uncon
 from azure_batch_operator.reconcile.standard_plans import with_event
 from azure_batch_operator.reconcile.status import ENDED_PHASES, Verdict, carry_over, seconds_since, status, timestamp
 from azure_batch_operator.shapes import whole_number
+from azure_batch_operator.words import counted
 
 _MACROS = {
     "@yearly": "0 0 1 1 *",
@@ -37,18 +38,18 @@ _MACROS = {
 _SUCCESSFUL_KEPT, _FAILED_KEPT = 3, 1
 HISTORY_SHOWN = 10
 _MAX_COLLIDED = 3
-"""Runs in a row whose IDs belong to others, after which no more are made: nobody else would ever end or delete them."""
+"""Consecutive runs whose IDs have other owners, after which no more are created: nobody would ever end or delete them."""
 _LONGEST_SLEEP = 3600.0
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True)
 class Times:
-    """The points in time around now, in seconds since the epoch.
+    """The last and the next run, in seconds since the epoch.
 
     Attributes:
-        last: the youngest that has passed; None if there is none after `since`.
-        next: the next one; None if there never is.
+        last: the latest run that is due; None if there is none after `since`.
+        next: the next run; None if there is none.
     """
 
     last: float | None
@@ -59,10 +60,10 @@ def times(expression: str, zone: str, since: float, now: float) -> Times:
     """When a cron expression is due.
 
     Args:
-        since: what was due then, or before, is over.
+        since: runs that were due at or before this time are over.
 
     Raises:
-        ValueError: if the expression or the zone is none; the text names the field and what is wrong.
+        ValueError: if the expression or the zone is invalid; the text names the field and the problem.
     """
     try:
         place = ZoneInfo(zone)
@@ -72,7 +73,7 @@ def times(expression: str, zone: str, since: float, now: float) -> Times:
     here = datetime.fromtimestamp(now, place)
     try:
         upcoming = next(CronSim(text, here), None)
-        # The reverse walk begins before `now` itself, which counts as passed.
+        # The reverse iteration excludes its start, but a run that is due now counts.
         past = next(CronSim(text, datetime.fromtimestamp(now + 1, place), reverse=True), None)
     except CronSimError as error:
         raise ValueError(
@@ -88,8 +89,8 @@ def plan(resource: Resource, children: Sequence[Resource], now: float, kept: Col
     """Decide about one BatchJobSchedule with `spec.cron`.
 
     Args:
-        children: the BatchJobs that it has made.
-        kept: those of them that a retry still needs.
+        children: the BatchJobs that it has created.
+        kept: BatchJobs that a retry still needs.
     """
     if resource.deleting:
         return Plan(finalizer="remove", unconfirmed=Unconfirmed.OF_KUBERNETES)
@@ -132,7 +133,7 @@ def plan(resource: Resource, children: Sequence[Resource], now: float, kept: Col
 
 
 class Hindrance(NamedTuple):
-    """Why a run does not get on.
+    """Why a run makes no progress.
 
     Attributes:
         stalled: whether a person must act.
@@ -145,9 +146,9 @@ class Hindrance(NamedTuple):
 
 
 def hindrance(child: Resource) -> Hindrance | None:
-    """Why a BatchJob that has not ended does not get on; None if it does, or if somebody suspended or deleted it.
+    """Why a BatchJob that has not ended makes no progress; None if it does, or if it is suspended or being deleted.
 
-    One that is not in Azure Batch yet waits for something, such as its pool or quota, unless it is just being created.
+    A BatchJob without a job in Azure Batch waits, for example for its pool or quota, unless it is just being created.
     """
     if child.deleting or not jobs.is_active(child):
         return None
@@ -165,13 +166,13 @@ def hindrance(child: Resource) -> Hindrance | None:
 
 
 def _with_hindrance(verdict: Verdict, children: Sequence[Resource]) -> Verdict:
-    """The verdict about a schedule, whose runs are what people want of it: it is not Ready while one of them is stalled."""
+    """The verdict for a schedule: it is not Ready while one of its runs is stalled."""
     found = [(child, why) for child in _newest_first(children) if (why := hindrance(child)) is not None]
     if not found:
         return verdict
     child, why = next((each for each in found if each[1].stalled), found[0])
     others = f", and {len(found) - 1} more" if len(found) > 1 else ""
-    how = "is stalled" if why.stalled else "waits"
+    how = "is stalled" if why.stalled else "is waiting"
     message = f"BatchJob {child.key.name!r} {how} ({why.reason}){others}: {why.message}; {verdict.message}"
     if not why.stalled:
         return replace(verdict, reason="JobWaiting", message=message, warning=True)
@@ -182,7 +183,7 @@ _SUSPENDED = {"Suspended": (True, "Suspended", "spec.suspend is true")}
 
 
 def _last_run(resource: Resource, children: Iterable[Resource]) -> float | None:
-    """The last run that is over, in seconds since the epoch: by the status, and by the names of what was made."""
+    """The last run that is over, in seconds since the epoch: from the status and the names of the BatchJobs."""
     stamp = resource.status.get("lastScheduleTime")
     known = [-seconds_since(stamp, 0.0)] if stamp else []
     runs = [float(minute) * 60 for minute in (_minute(resource, child) for child in children) if minute is not None]
@@ -196,11 +197,11 @@ def _minute(resource: Resource, child: Resource) -> int | None:
 
 @dataclass(frozen=True)
 class _Run:
-    """What happens to a run that is due.
+    """The decision about a run that is due.
 
     Attributes:
-        over: whether it needs no further look.
-        started: the new BatchJob, as if the API server had shown it.
+        over: whether the run needs no further decision.
+        started: the new BatchJob, as the API server will return it.
     """
 
     over: bool = True
@@ -219,17 +220,17 @@ def _run_due(
     when = timestamp(due)
     deadline = cron.get("startingDeadlineSeconds")
     if deadline is not None and now - due > deadline:
+        late = counted(deadline, "second")
         return _Run(
-            reason="MissedRun", message=f"the run of {when} is skipped: it is more than {deadline} seconds late"
+            reason="MissedRun",
+            message=f"the run of {when} is skipped: it is more than {late} late (startingDeadlineSeconds)",
         )
     policy = str(cron.get("concurrencyPolicy") or "Allow")
     if policy == "Forbid" and active:
-        # As with CronJob, it is made up for when the other ends, unless it is too late then.
+        # As with CronJob, the run starts when the other one ends, unless it is too late then.
         text = f"the run of {when} waits until BatchJob {active[0].key.name!r} has ended, then starts (concurrencyPolicy: Forbid)"
         if deadline is not None:
-            text += (
-                f"; it is skipped if that does not happen before {timestamp(due + deadline)} (startingDeadlineSeconds)"
-            )
+            text += f"; it is skipped if the BatchJob has not ended by {timestamp(due + deadline)} (startingDeadlineSeconds)"
         return _Run(over=False, reason="JobAlreadyActive", message=text)
     collided = [child for child in _newest_first(active)[:_MAX_COLLIDED] if _collided(child)]
     if policy == "Allow" and len(collided) == _MAX_COLLIDED:
@@ -247,13 +248,13 @@ def _run_due(
 
 
 def _collided(child: Resource) -> bool:
-    """Whether a run cannot exist in Azure Batch, since its ID is that of a job of somebody else."""
+    """Whether a run cannot be created in Azure Batch, because its ID belongs to another owner."""
     why = hindrance(child)
     return why is not None and why.stalled and why.reason == "OwnershipConflict"
 
 
 def _child(resource: Resource, due: float) -> dict[str, Any]:
-    """The BatchJob for one run; it belongs to the schedule, so that it goes with it."""
+    """The BatchJob for one run; the schedule owns it, so it is deleted with the schedule."""
     key = resource.key
     owner = {
         "apiVersion": API_VERSION, "kind": key.kind.value, "name": key.name, "uid": resource.uid,
@@ -276,9 +277,9 @@ def _child(resource: Resource, due: float) -> dict[str, Any]:
 
 
 def _id_of(resource: Resource, minute: int) -> dict[str, str]:
-    """`spec.id` of a BatchJob, if its name is not to be its id, or cannot be: that may hold dots, ids of Azure Batch must not.
+    """`spec.id` of a BatchJob, if the schedule has one or the name is not a valid ID: names may contain dots, IDs must not.
 
-    A part of a hash keeps `a.b` and `a-b` apart, and ids that are too long for a number behind them.
+    Part of a hash distinguishes `a.b` from `a-b`, and IDs that are truncated.
     """
     name = f"{resource.remote_id}-{minute}"
     if _ID.fullmatch(name):
@@ -288,7 +289,7 @@ def _id_of(resource: Resource, minute: int) -> dict[str, str]:
 
 
 def _as_shown(child: Mapping[str, Any]) -> dict[str, Any]:
-    """A BatchJob that is about to be created, as if the API server had shown it."""
+    """A BatchJob that will be created, as the API server will return it."""
     return {
         **child,
         "metadata": {**child["metadata"], "uid": "", "resourceVersion": "0"},
@@ -301,7 +302,7 @@ def _deletion(child: Resource) -> ObjectChange:
 
 
 def _beyond_history(cron: Mapping[str, Any], children: Sequence[Resource], kept: Collection[Key]) -> list[ObjectChange]:
-    """Deletions of ended BatchJobs that are more than are to be kept, oldest first."""
+    """Deletions of ended BatchJobs beyond the history limits, oldest first."""
     limits = {
         "Succeeded": int(cron.get("successfulJobsHistoryLimit", _SUCCESSFUL_KEPT)),
         "Failed": int(cron.get("failedJobsHistoryLimit", _FAILED_KEPT)),
@@ -348,7 +349,7 @@ def _run(child: Resource) -> dict[str, Any]:
         "state": shown.get("phase"),
         "startTime": shown.get("startTime"),
         "endTime": shown.get("endTime"),
-        # While it runs its own status counts; ours would have to follow every task.
+        # While the job runs, its own status has the counts: copying them would be a write per task.
         "succeeded": counts.get("succeeded") if ended else None,
         "failed": counts.get("failed") if ended else None,
     }
