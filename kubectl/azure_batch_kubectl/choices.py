@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from azure_batch_kubectl.jsonpath import Template
+
 
 class Action(StrEnum):
     """A command that changes an object."""
@@ -21,6 +23,10 @@ class Form(StrEnum):
     YAML = "yaml"
     NAME = "name"
     WIDE = "wide"
+
+
+Output = Form | Template
+"""The value of `-o`."""
 
 
 class Goal(StrEnum):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from azure_batch_kubectl.choices import Action, Form, Goal
+from azure_batch_kubectl.choices import Action, Goal, Output
 from azure_batch_kubectl.command import on_cluster
 from azure_batch_kubectl.failure import Exit
 from azure_batch_kubectl.files_group import files
@@ -111,9 +111,9 @@ async def wait(cluster: Cluster, target: str, goal: str, timeout: float) -> None
 @click.option("--all", "every", is_flag=True, help="Show all BatchTasks. By default, 20 are shown.")
 @functools.partial(form_option, forms=DATA)
 @on_cluster
-async def tree(cluster: Cluster, job: str, every: bool, form: str | None) -> None:
+async def tree(cluster: Cluster, job: str, every: bool, form: Output | None) -> None:
     """Show a job with its account, its pool, its failures and its BatchTasks as a tree."""
-    await views.show_tree(cluster, objects.job(job), every=every, form=Form(form) if form else None)
+    await views.show_tree(cluster, objects.job(job), every=every, form=form)
 
 
 @plugin.command()
@@ -122,9 +122,9 @@ async def tree(cluster: Cluster, job: str, every: bool, form: str | None) -> Non
 @click.option("-w", "--watch", is_flag=True, help="Keep updating the table until Ctrl-C. Needs a terminal.")
 @form_option
 @on_cluster
-async def top(cluster: Cluster, everywhere: bool, every: bool, watch: bool, form: str | None) -> None:
+async def top(cluster: Cluster, everywhere: bool, every: bool, watch: bool, form: Output | None) -> None:
     """Show pools and open jobs with their nodes, tasks and speed."""
-    scope = views.Scope(everywhere=everywhere, every=every, form=Form(form) if form else None)
+    scope = views.Scope(everywhere=everywhere, every=every, form=form)
     await views.show_top(cluster, scope, watch=watch)
 
 
@@ -199,12 +199,12 @@ async def submit(cluster: Cluster, script: str, arguments: tuple[str, ...], **op
 @plugin.command()
 @form_option
 @on_cluster
-async def cost(cluster: Cluster, form: str | None) -> None:
+async def cost(cluster: Cluster, form: Output | None) -> None:
     """Estimate what pools cost in an hour, and which share of it each job uses.
 
     Takes the prices of spec.pricesFrom, as the operator does; a share is that of the task slots that a job occupies now.
     """
-    await cost_command.run(cluster, Form(form) if form else None)
+    await cost_command.run(cluster, form)
 
 
 @plugin.command()
@@ -245,15 +245,14 @@ async def export(cluster: Cluster, target: tuple[str, ...], az: bool, tasks: boo
 @functools.partial(form_option, forms=DATA)
 @on_cluster
 async def operate(
-    cluster: Cluster, verb: str, target: str, settings: tuple[str, ...], no_wait: bool, form: str | None
+    cluster: Cluster, verb: str, target: str, settings: tuple[str, ...], no_wait: bool, form: Output | None
 ) -> None:
     """Make one call to Azure Batch, or the same call for many nodes or tasks, and show the answer.
 
     VERB and its inputs are those of a BatchOperation, which this creates and which stays for a day: kubectl explain bop.spec. It
     exits with 3 if the operation fails.
     """
-    chosen = Form(form) if form else None
-    await operate_command.run(cluster, verb, target, settings, wait=not no_wait, form=chosen)
+    await operate_command.run(cluster, verb, target, settings, wait=not no_wait, form=form)
 
 
 @plugin.command()
@@ -279,13 +278,13 @@ async def diff(cluster: Cluster, targets: tuple[str, ...], files: tuple[Any, ...
 )
 @functools.partial(form_option, forms=DATA)
 @on_cluster
-async def import_(cluster: Cluster, targets: tuple[str, ...], account: str | None, form: str | None) -> None:
+async def import_(cluster: Cluster, targets: tuple[str, ...], account: str | None, form: Output | None) -> None:
     """Print manifests that adopt the pools, job schedules and open jobs of an account that nobody owns.
 
     Without targets it takes all; a target is a kind and an ID in Azure Batch, such as bp/render. Nothing is changed until you
     apply the manifests. Needs the right to read the Secret of the account.
     """
-    await import_command.run(cluster, targets, account, Form(form) if form else None)
+    await import_command.run(cluster, targets, account, form)
 
 
 for group in (files, nodes, tasks):

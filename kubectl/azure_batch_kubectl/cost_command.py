@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from azure_batch_kubectl import cost, objects, output
-from azure_batch_kubectl.choices import Form
+from azure_batch_kubectl.choices import Form, Output
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.objects import Object
 from azure_batch_operator.api.kinds import Kind
@@ -16,7 +16,7 @@ def _more(pool: Object | None) -> tuple[object, ...]:
     return ("", "") if pool is None else (objects.spec(pool).get("vmSize", ""), objects.status(pool).get("nodes", ""))
 
 
-async def run(cluster: Cluster, form: Form | None) -> None:
+async def run(cluster: Cluster, form: Output | None) -> None:
     """The command."""
     pools = [each async for each in cluster.list(Kind.POOL)]
     if not pools and not output.is_data(form):

@@ -18,7 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from azure_batch_kubectl import by_operation, objects, output, remote
 from azure_batch_kubectl.account import NoCredentialsError
-from azure_batch_kubectl.choices import Form
+from azure_batch_kubectl.choices import Output
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.reading import Reader, changed
@@ -60,7 +60,7 @@ def _member(text: str, *, path: bool) -> Place:
     return where
 
 
-async def list_files(cluster: Cluster, target: str, *, form: Form | None) -> None:
+async def list_files(cluster: Cluster, target: str, *, form: Output | None) -> None:
     """The command `ls`."""
     where = _member(target, path=False)
     try:

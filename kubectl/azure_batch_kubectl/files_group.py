@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from azure_batch_kubectl.choices import Form
+from azure_batch_kubectl.choices import Output
 from azure_batch_kubectl.command import on_cluster
 from azure_batch_kubectl.later import later
 from azure_batch_kubectl.options import form_option
@@ -31,9 +31,9 @@ def files() -> None:
 @click.argument("target", metavar="JOB/TASK[:PATH]", shell_complete=named(bare="bj", tasks=True))
 @form_option
 @on_cluster
-async def files_ls(cluster: Cluster, target: str, form: str | None) -> None:
+async def files_ls(cluster: Cluster, target: str, form: Output | None) -> None:
     """List files, of a node without a path only those of the first level."""
-    await files_command.list_files(cluster, target, form=Form(form) if form else None)
+    await files_command.list_files(cluster, target, form=form)
 
 
 @files.command("cat")

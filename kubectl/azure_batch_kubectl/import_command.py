@@ -9,7 +9,7 @@ import click
 from azure_batch_kubectl import adopting, objects, output
 from azure_batch_kubectl.account import signed_in
 from azure_batch_kubectl.adopting import Context, Found
-from azure_batch_kubectl.choices import Form
+from azure_batch_kubectl.choices import Form, Output
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.objects import Object
@@ -77,7 +77,7 @@ async def _read(client: BatchClient, wanted: Chosen) -> Found:
     )
 
 
-async def run(cluster: Cluster, words: Sequence[str], account: str | None, form: Form | None) -> None:
+async def run(cluster: Cluster, words: Sequence[str], account: str | None, form: Output | None) -> None:
     """The command.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from azure_batch_kubectl import objects, operating, output, remote
-from azure_batch_kubectl.choices import Form
+from azure_batch_kubectl.choices import Output
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.objects import Object
@@ -102,7 +102,7 @@ def operation(verb: str, pool: str, names: Sequence[str], states: Sequence[str],
     }
 
 
-async def show(cluster: Cluster, pool: str, node: str | None, *, form: Form | None) -> None:
+async def show(cluster: Cluster, pool: str, node: str | None, *, form: Output | None) -> None:
     """The command `ls`, of all nodes or of one."""
     async with remote.opened(cluster, Place(Kind.POOL, pool)) as (client, owner):
         if node is not None:

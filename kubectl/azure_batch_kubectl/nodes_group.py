@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from azure_batch_kubectl.choices import Form
+from azure_batch_kubectl.choices import Output
 from azure_batch_kubectl.command import on_cluster
 from azure_batch_kubectl.later import later
 from azure_batch_kubectl.options import form_option
@@ -31,9 +31,9 @@ def nodes() -> None:
 @click.argument("node", metavar="[NODE]", required=False)
 @form_option
 @on_cluster
-async def nodes_ls(cluster: Cluster, pool: str, node: str | None, form: str | None) -> None:
+async def nodes_ls(cluster: Cluster, pool: str, node: str | None, form: Output | None) -> None:
     """List the nodes of a pool, or one of them, with more details with -o; needs the right to read the Secret of the account."""
-    await nodes_command.show(cluster, objects.pool(pool), node, form=Form(form) if form else None)
+    await nodes_command.show(cluster, objects.pool(pool), node, form=form)
 
 
 _ALL_OPTIONS = ("requeue", "terminate", "taskcompletion", "retaineddata")

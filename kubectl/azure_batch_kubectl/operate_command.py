@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import click
 
 from azure_batch_kubectl import objects, operating, output
-from azure_batch_kubectl.choices import Form
+from azure_batch_kubectl.choices import Output
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_operator.api.base import GROUP
 from azure_batch_operator.api.kinds import Kind
 
 
 async def run(
-    cluster: Cluster, verb: str, word: str, settings: Sequence[str], *, wait: bool, form: Form | None
+    cluster: Cluster, verb: str, word: str, settings: Sequence[str], *, wait: bool, form: Output | None
 ) -> None:
     """Create the operation, wait for its end and print its results."""
     where = operating.target(verb, word)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from azure_batch_kubectl.choices import Form
+from azure_batch_kubectl.jsonpath import Template
+from azure_batch_kubectl.jsonpath_steps import TemplateError
 from azure_batch_kubectl.later import later
 
 if TYPE_CHECKING:
@@ -31,8 +35,36 @@ class Seconds(click.ParamType[float]):
 DATA = (Form.JSON, Form.YAML, Form.NAME)
 
 
+_TEMPLATES = ("jsonpath=", "jsonpath-as-json=", "jsonpath-file=")
+
+
+class OutputType(click.Choice[str]):
+    """The value of `-o`: a form, or a template as kubectl takes it."""
+
+    def __init__(self, forms: Sequence[Form]) -> None:
+        super().__init__([*(form.value for form in forms), *_TEMPLATES])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """A form or a template."""
+        text = str(value)
+        option = next((option for option in _TEMPLATES if text.startswith(option)), "")
+        if not option:
+            return Form(super().convert(value, param, ctx))
+        text = text.removeprefix(option)
+        if not text:
+            self.fail(f"{option} has no value: give a template, such as jsonpath='{{.items[*].id}}'", param, ctx)
+        try:
+            if option == "jsonpath-file=":
+                # An editor ends the file with a line break.
+                text = Path(text).read_text(encoding="utf-8").rstrip("\n")
+            return Template(text, as_json=option == "jsonpath-as-json=")
+        except (TemplateError, OSError) as error:
+            self.fail(str(error), param, ctx)
+
+
 def form_option(function: Any, forms: tuple[Form, ...] = (*DATA, Form.WIDE)) -> Any:
     """Add `-o`."""
     table = ", or a table with more columns" if Form.WIDE in forms else ""
-    choice = click.Choice([form.value for form in forms])
-    return click.option("-o", "--output", "form", type=choice, help=f"Print objects or names{table}.")(function)
+    text = f"Print objects, names, or what a template as that of kubectl selects{table}."
+    metavar = "|".join([*(form.value for form in forms), "jsonpath=TEMPLATE"])
+    return click.option("-o", "--output", "form", type=OutputType(forms), metavar=metavar, help=text)(function)

@@ -15,12 +15,15 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from azure_batch_kubectl.choices import Form
+from azure_batch_kubectl.choices import Form, Output
+from azure_batch_kubectl.failure import FailureError
+from azure_batch_kubectl.jsonpath import Template
+from azure_batch_kubectl.jsonpath_steps import TemplateError
 from azure_batch_kubectl.trees import Node
 from azure_batch_operator.api.base import GROUP
 
 Name = Callable[[Mapping[str, Any]], str]
-Data = Literal[Form.JSON, Form.YAML, Form.NAME]
+Data = Literal[Form.JSON, Form.YAML, Form.NAME] | Template
 _WIDE = 100_000
 """Columns where nothing is to be wrapped, because a program reads."""
 _COLORS = {
@@ -92,7 +95,7 @@ class Columns:
     more: Sequence[str] = ()
     more_of: Callable[[Any], Sequence[object]] = lambda _: ()
 
-    def table(self, things: Iterable[Any], form: Form | None) -> Table:
+    def table(self, things: Iterable[Any], form: Output | None) -> Table:
         """The table, with all columns for `-o wide`."""
         if form is not Form.WIDE:
             return table(self.header, (self.row(thing) for thing in things))
@@ -100,12 +103,12 @@ class Columns:
         return table((*self.header, *self.more), rows)
 
 
-def is_data(form: Form | None) -> TypeGuard[Data]:
+def is_data(form: Output | None) -> TypeGuard[Data]:
     """Whether `-o` asks for something that is no table."""
-    return form in {Form.JSON, Form.YAML, Form.NAME}
+    return form is not None and form is not Form.WIDE
 
 
-def listing(form: Form | None, items: Sequence[Mapping[str, Any]], columns: Columns, name: Name, none: str) -> None:
+def listing(form: Output | None, items: Sequence[Mapping[str, Any]], columns: Columns, name: Name, none: str) -> None:
     """Print a list in any form of `-o`, and `none` on stderr instead of a table without rows."""
     if is_data(form):
         emit(form, items, name)
@@ -116,12 +119,22 @@ def listing(form: Form | None, items: Sequence[Mapping[str, Any]], columns: Colu
 
 
 def emit(form: Data, items: Sequence[Mapping[str, Any]], name: Name) -> None:
-    """Print a list as JSON or YAML, or the names of its members."""
+    """Print a list as JSON or YAML, what a template selects of it, or the names of its members.
+
+    Raises:
+        FailureError: the template does not fit the list.
+    """
     if form is Form.NAME:
         for each in items:
             click.echo(name(each))
         return
     document = {"apiVersion": "v1", "kind": "List", "items": [*items]}
+    if isinstance(form, Template):
+        try:
+            click.echo(form.applied(document), nl=False)
+        except TemplateError as error:
+            raise FailureError(str(error)) from None
+        return
     text = json.dumps(document, indent=4) if form is Form.JSON else yaml.safe_dump(document, sort_keys=False)
     click.echo(text.rstrip())
 

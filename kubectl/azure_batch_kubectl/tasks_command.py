@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from azure_batch_kubectl import objects, output, remote
-from azure_batch_kubectl.choices import Form
+from azure_batch_kubectl.choices import Output
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.remote import Place
@@ -70,7 +70,7 @@ def chosen(states: tuple[str, ...], *, failed: bool) -> str | None:
     return " and ".join(f"({part})" for part in parts) or None
 
 
-async def show(cluster: Cluster, target: str, states: tuple[str, ...], *, failed: bool, form: Form | None) -> None:
+async def show(cluster: Cluster, target: str, states: tuple[str, ...], *, failed: bool, form: Output | None) -> None:
     """The command `ls`.
 
     Raises:
@@ -109,7 +109,7 @@ def _none(where: Place) -> str:
     return f"BatchJob {where.name} has no such tasks."
 
 
-async def _table(client: BatchClient, job: str, where: Place, filter_: str | None, form: Form | None) -> None:
+async def _table(client: BatchClient, job: str, where: Place, filter_: str | None, form: Output | None) -> None:
     """A table for each page, since a job may have a million tasks: nobody waits for the last one to see the first."""
     found = False
     async for page in client.tasks.list_pages(job, filter=filter_, select=_SELECT):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from azure_batch_kubectl.choices import Form
+from azure_batch_kubectl.choices import Output
 from azure_batch_kubectl.command import on_cluster
 from azure_batch_kubectl.later import later
 from azure_batch_kubectl.options import form_option
@@ -39,7 +39,6 @@ def tasks() -> None:
 @click.option("--failed", is_flag=True, help="Only tasks that failed.")
 @form_option
 @on_cluster
-async def tasks_ls(cluster: Cluster, target: str, states: tuple[str, ...], failed: bool, form: str | None) -> None:
+async def tasks_ls(cluster: Cluster, target: str, states: tuple[str, ...], failed: bool, form: Output | None) -> None:
     """List the tasks of a job, page by page, or one of them, with more details with -o."""
-    chosen = Form(form) if form else None
-    await tasks_command.show(cluster, target, states, failed=failed, form=chosen)
+    await tasks_command.show(cluster, target, states, failed=failed, form=form)

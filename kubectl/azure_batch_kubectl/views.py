@@ -16,7 +16,7 @@ from rich.live import Live
 
 from azure_batch_kubectl import objects, output, top, trees
 from azure_batch_kubectl.around import around
-from azure_batch_kubectl.choices import Form
+from azure_batch_kubectl.choices import Output
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.objects import Object
@@ -38,10 +38,10 @@ class Scope:
 
     everywhere: bool = False
     every: bool = False
-    form: Form | None = None
+    form: Output | None = None
 
 
-async def show_tree(cluster: Cluster, name: str, *, every: bool, form: Form | None) -> None:
+async def show_tree(cluster: Cluster, name: str, *, every: bool, form: Output | None) -> None:
     """The tree of a job, or the objects in it."""
     job = await cluster.get(Kind.JOB, name)
     tasks, found = await _tasks(cluster, name), await around(cluster, job)
@@ -72,7 +72,7 @@ async def show_top(cluster: Cluster, scope: Scope, *, watch: bool) -> None:
         if not sys.stdout.isatty():
             raise FailureError("--watch needs a terminal: leave it out, or use kubectl get bp,bj --watch")
         if output.is_data(scope.form):
-            raise FailureError(f"--watch shows tables: leave out -o {scope.form}, or use kubectl get bp,bj --watch")
+            raise FailureError("--watch shows tables: leave out -o, or use kubectl get bp,bj --watch")
         await _live(cluster, scope)
         return
     kinds = (Kind.POOL, Kind.JOB)
