@@ -157,6 +157,10 @@ sbom: setup ## What the images consist of, as CycloneDX in dist/
 image: setup ## Build the container images and run the operator's once; BASE=image@digest, RELEASE=1 insists on the digest
 	@$(BIN)/python -m image $(if $(BASE),--base $(BASE)) $(if $(RELEASE),--release)
 
+.PHONY: krew
+krew: setup ## Build the plugin of kubectl for krew: its archive, and its manifest with the checksum, in dist/
+	@$(BIN)/python -m krew
+
 UV_LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
   --custom-compile-command "make lock" pyproject.toml
 
@@ -164,6 +168,7 @@ UV_LOCK = uv pip compile --quiet --universal --python-version 3.11 --generate-ha
 lock: ## Pin all dependencies by hash again (needs uv on PATH)
 	@$(UV_LOCK) --extra emulator --extra kubectl --extra tracing --group dev -o requirements.txt
 	@$(UV_LOCK) --extra tracing -c requirements.txt -o requirements/operator.txt
+	@$(UV_LOCK) --extra kubectl -c requirements.txt -o requirements/kubectl.txt
 	@for each in emulator-image:emulator build:build; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
 	    --custom-compile-command "make lock" --group $${each%:*} -c requirements.txt -o requirements/$${each#*:}.txt; \

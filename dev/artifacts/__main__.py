@@ -10,6 +10,7 @@ import click
 from artifacts import chart, gitops, hub, lifecycles, monitoring, pages
 from azure_batch_operator import generate
 from azure_batch_operator.generate import ROOT, Files
+from krew import manifest as krew
 
 CHART = ROOT / "helm" / "azure-batch-operator"
 MANIFESTS = ROOT / "manifests"
@@ -43,6 +44,7 @@ def files() -> Files:
         MANIFESTS / "watched-namespace": {"rbac.yaml": chart.watched_namespace(MANIFESTS)},
         MANIFESTS / "components" / "monitoring": monitoring.manifests(),
         MANIFESTS / "components" / "runbooks": monitoring.runbooks(),
+        ROOT / "kubectl" / "krew": {f"{krew.PLUGIN}.yaml": krew.template(ROOT)},
         ROOT / "docs" / "images": lifecycles.images(),
         ROOT / "docs": {
             "helm-values.md": chart.values_page(),

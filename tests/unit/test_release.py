@@ -34,12 +34,12 @@ def test_one_version_everywhere() -> None:
     assert {chart["version"], chart["appVersion"], base["images"][0]["newTag"]} == {VERSION}
 
 
-def test_the_images_are_built_from_what_the_tests_run_with() -> None:
+def test_the_images_and_the_plugin_are_built_from_what_the_tests_run_with() -> None:
     def pinned(path: Path) -> dict[str, str]:
         return dict(re.findall(r"^([a-z0-9._-]+)==(\S+)", path.read_text(), re.MULTILINE))
 
     tested = pinned(ROOT / "requirements.txt")
-    for name in ("operator", "emulator"):
+    for name in ("operator", "emulator", "kubectl"):
         found = pinned(ROOT / "requirements" / f"{name}.txt")
         assert found
         assert found.items() <= tested.items()
