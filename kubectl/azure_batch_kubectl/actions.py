@@ -50,6 +50,10 @@ def check_kind(action: Action, kind: Kind) -> None:
         raise FailureError(f"{action} does not apply to a {kind}: use it for {known}")
 
 
+OPEN = "status.phase!=Succeeded,status.phase!=Failed"
+"""Selects the jobs that have not ended. The API server may not know it, so `ended` decides; tests/unit/kubectl/test_reads.py."""
+
+
 def ended(thing: Object) -> bool:
     """Whether the object has ended, well or badly."""
     return objects.holds(thing, "Complete") or objects.holds(thing, "Failed")

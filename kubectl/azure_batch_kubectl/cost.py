@@ -19,6 +19,12 @@ from azure_batch_operator.api.kinds import Kind
 HEADER = ("POOL", "JOB", "SLOTS", "COST/H", "NOTE")
 IDLE = "(idle)"
 Row = tuple[object, ...]
+_PARTS = objects.Parts(
+    spec=("vmSize", "id", "accountRef", "pricesFrom"),
+    status=("account", "id", "nodes", "slots", "estimatedCostPerHour", "poolId", "taskCounts", "taskSlotCounts"),
+    conditions=("CostEstimated", "Complete", "Failed"),
+    of_condition=("type", "status", "message"),
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,11 @@ class Table:
 
     rows: tuple[Row, ...]
     sums: Mapping[str, float]
+
+
+def kept(thing: Object) -> Object:
+    """What rows are made of."""
+    return objects.cut(thing, _PARTS)
 
 
 def table(pools: Iterable[Object], jobs: Sequence[Object]) -> Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from azure_batch_kubectl import cost, objects, output
+from azure_batch_kubectl.actions import OPEN
 from azure_batch_kubectl.choices import Form, Output
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.objects import Object
@@ -18,11 +19,11 @@ def _more(pool: Object | None) -> tuple[object, ...]:
 
 async def run(cluster: Cluster, form: Output | None) -> None:
     """The command."""
-    pools = [each async for each in cluster.list(Kind.POOL)]
+    pools = [cost.kept(pool) async for pool in cluster.list(Kind.POOL)]
     if not pools and not output.is_data(form):
         click.echo(f"No pools in namespace {cluster.namespace!r}.", err=True)
         return
-    found = cost.table(pools, [each async for each in cluster.list(Kind.JOB)])
+    found = cost.table(pools, [cost.kept(job) async for job in cluster.list(Kind.JOB, fields=OPEN)])
     if output.is_data(form):
         items = cost.items(found.rows)
         # What no task uses is no object.

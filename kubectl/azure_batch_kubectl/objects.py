@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from azure_batch_operator.api.base import GROUP
 from azure_batch_operator.api.kinds import KINDS, Kind
 
 Object = Mapping[str, Any]
+_METADATA = ("name", "namespace", "creationTimestamp")
 
 
 class UnknownKindError(ValueError):
@@ -108,6 +110,38 @@ def condition(thing: Object, type_: str) -> Object:
 def holds(thing: Object, type_: str) -> bool:
     """Whether a condition is True."""
     return condition(thing, type_).get("status") == "True"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Which parts of an object a table shows.
+
+    Attributes:
+        spec: members of the spec.
+        status: members of the status.
+        conditions: types of conditions.
+        of_condition: members of a condition.
+    """
+
+    spec: Sequence[str]
+    status: Sequence[str]
+    conditions: Collection[str]
+    of_condition: Sequence[str] = ("type", "status")
+
+
+def cut(thing: Object, parts: Parts) -> Object:
+    """An object with nothing else than these parts, and its names."""
+    shown = [_only(found, parts.of_condition) for found in conditions(thing) if found.get("type") in parts.conditions]
+    return {
+        "kind": thing["kind"],
+        "metadata": _only(thing["metadata"], _METADATA),
+        "spec": _only(spec(thing), parts.spec),
+        "status": {**_only(status(thing), parts.status), "conditions": shown},
+    }
+
+
+def _only(whole: Object, names: Sequence[str]) -> dict[str, Any]:
+    return {name: whole[name] for name in names if name in whole}
 
 
 def remote_id(thing: Object) -> str:

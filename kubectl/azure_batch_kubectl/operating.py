@@ -108,19 +108,29 @@ def inputs(verb: str, settings: Iterable[str]) -> dict[str, Any]:
     """The inputs of a verb from settings such as `nodes.states=unusable`; a list takes several settings of one name.
 
     Raises:
-        FailureError: a setting has another form, or names no input of the verb.
+        FailureError: a setting has another form, or names no input of the verb that takes a value.
     """
     made: dict[str, Any] = {}
     for setting in settings:
         path, equals, value = setting.partition("=")
         if not equals:
             raise FailureError(f"--set {setting!r} has no value: give NAME=VALUE")
-        model, inner, annotation = _model(_type_of(OperationSpec, verb)), made, None
         *outer, last = path.split(".")
-        for name in outer:
-            annotation = _known(verb, setting, model, name)
-            model, inner = _model(annotation), inner.setdefault(name, {})
-        if _is_list(_known(verb, setting, model, last)):
+        model, inner = _model(_type_of(OperationSpec, verb)), made
+        for depth, name in enumerate(outer, 1):
+            model = _model(_known(verb, setting, model, name))
+            if model is None:
+                before = ".".join(outer[:depth])
+                raise FailureError(f"{verb} has no input {path!r}: {before} has no members, give --set {before}=VALUE")
+            inner = inner.setdefault(name, {})
+        annotation = _known(verb, setting, model, last)
+        if members := _model(annotation):
+            known = ", ".join(members.wire_names())
+            example = f"--set {path}.{next(iter(members.wire_names()))}=VALUE"
+            raise FailureError(
+                f"{verb} cannot have {path} {value!r}: it is an object with the members {known}, give one, such as {example}"
+            )
+        if _is_list(annotation):
             inner.setdefault(last, []).append(value)
         else:
             inner[last] = value
@@ -140,10 +150,15 @@ def operation(verb: str, where: Target, given: Mapping[str, Any], ttl: int = TTL
     """The BatchOperation of a verb.
 
     Raises:
-        FailureError: an input has a value that it cannot have.
+        FailureError: an input has a value that it cannot have, or the targets are given twice.
     """
     on, asked = TARGETS[verb], dict(given)
     spec: dict[str, Any] = {_REFERENCES[where.kind]: {"name": where.name}}
+    chosen = {On.NODES: "nodes", On.TASKS: "tasks"}.get(on, "")
+    if where.member and chosen in asked:
+        raise FailureError(
+            f"{verb} names {where.member!r} and {chosen}: leave out --set {chosen}…, or /{where.member} after {where.name}"
+        )
     if on is On.NODES and where.member:
         asked["nodes"] = {"names": [where.member]}
     elif on is On.TASKS and where.member:

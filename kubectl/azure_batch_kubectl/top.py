@@ -16,28 +16,19 @@ JOBS = ("JOB", "PHASE", "POOL", "TASKS", "RUNNING", "FAILED", "TASKS/MIN", "LEFT
 Row = tuple[object, ...]
 MORE_OF_POOLS = ("ID", "ACCOUNT", "VM-SIZE")
 MORE_OF_JOBS = ("ID", "ACCOUNT", "WAITING-FOR")
-_METADATA = ("name", "namespace", "creationTimestamp")
-_STATUS = (
-    *("phase", "id", "account", "waitingFor", "nodes", "slots", "estimatedCostPerHour"),
-    *("poolId", "progress", "taskCounts", "tasksPerMinute", "estimatedEndTime"),
+_PARTS = objects.Parts(
+    spec=("vmSize", "id"),
+    status=(
+        *("phase", "id", "account", "waitingFor", "nodes", "slots", "estimatedCostPerHour"),
+        *("poolId", "progress", "taskCounts", "tasksPerMinute", "estimatedEndTime"),
+    ),
+    conditions=("Ready", "Complete", "Failed"),
 )
-_CONDITIONS = frozenset({"Ready", "Complete", "Failed"})
 
 
 def kept(thing: Object) -> Object:
     """What rows are made of, which is little of a large job; tests/unit/kubectl/test_watching.py."""
-    found = status(thing)
-    conditions = [
-        {"type": each["type"], "status": each.get("status", "")}
-        for each in objects.conditions(thing)
-        if each.get("type") in _CONDITIONS
-    ]
-    return {
-        "kind": thing["kind"],
-        "metadata": {name: thing["metadata"][name] for name in _METADATA if name in thing["metadata"]},
-        "spec": {name: text for name in ("vmSize", "id") if (text := objects.spec(thing).get(name))},
-        "status": {name: found[name] for name in _STATUS if name in found} | {"conditions": conditions},
-    }
+    return objects.cut(thing, _PARTS)
 
 
 def pool_row(pool: Object, now: datetime) -> Row:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from azure_batch_kubectl import objects
 from azure_batch_kubectl.objects import Object, status
@@ -22,6 +23,12 @@ class Node:
     state: str = ""
     text: str = ""
     children: tuple[Node, ...] = ()
+
+
+def task_of(row: Mapping[str, Any]) -> Object:
+    """What is shown of a BatchTask, from its row in `kubectl get`."""
+    found = {"phase": row["Phase"], "exitCode": row["Exit"]}
+    return {"kind": Kind.TASK.value, "metadata": {"name": row["Name"]}, "status": found}
 
 
 def of_job(job: Object, around: Around, tasks: Sequence[Object], *, shown: int = SHOWN) -> Node:

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from kubernetes.aio.client.exceptions import ApiException
 from rich.console import Console, Group
 from rich.live import Live
 
 from azure_batch_kubectl import objects, output, top, trees
+from azure_batch_kubectl.actions import OPEN
 from azure_batch_kubectl.around import around
-from azure_batch_kubectl.choices import Output
+from azure_batch_kubectl.choices import Form, Output
 from azure_batch_kubectl.cluster import Cluster
 from azure_batch_kubectl.failure import FailureError
 from azure_batch_kubectl.objects import Object
@@ -44,26 +44,23 @@ class Scope:
 async def show_tree(cluster: Cluster, name: str, *, every: bool, form: Output | None) -> None:
     """The tree of a job, or the objects in it."""
     job = await cluster.get(Kind.JOB, name)
-    tasks, found = await _tasks(cluster, name), await around(cluster, job)
+    found = await around(cluster, job)
     if output.is_data(form):
+        listed = cluster.list(Kind.TASK, fields=_of(name))
+        own = [task async for task in listed if objects.reference(task, "jobRef") == name]
         there = [(Kind.JOB, job), (Kind.ACCOUNT, found.account), (Kind.POOL, found.pool)]
         items = [{**each, "kind": kind.value} for kind, each in there if isinstance(each, dict)]
-        output.emit(form, [*items, *tasks], output.object_name)
+        output.emit(form, [*items, *own], output.object_name)
         return
+    rows = cluster.rows(Kind.TASK, _of(name))
+    tasks = [trees.task_of(row) async for row in rows if row["Job"] == name]
     shown = len(tasks) if every else trees.SHOWN
     output.show(output.tree(trees.of_job(job, found, tasks, shown=shown)))
 
 
-async def _tasks(cluster: Cluster, job: str) -> list[Object]:
-    """The BatchTasks of a job."""
-    try:
-        return [each async for each in cluster.list(Kind.TASK, fields=f"spec.jobRef.name={job}")]
-    except ApiException as error:
-        if error.status != 400:
-            raise
-    # Kubernetes 1.30 selects by no fields of custom resources.
-    listed = cluster.list(Kind.TASK)
-    return [each async for each in listed if objects.reference(each, "jobRef") == job]
+def _of(job: str) -> str:
+    """Selects the BatchTasks of a job."""
+    return f"spec.jobRef.name={job}"
 
 
 async def show_top(cluster: Cluster, scope: Scope, *, watch: bool) -> None:
@@ -75,8 +72,11 @@ async def show_top(cluster: Cluster, scope: Scope, *, watch: bool) -> None:
             raise FailureError("--watch shows tables: leave out -o, or use kubectl get bp,bj --watch")
         await _live(cluster, scope)
         return
-    kinds = (Kind.POOL, Kind.JOB)
-    pools, jobs = [[each async for each in cluster.list(kind, everywhere=scope.everywhere)] for kind in kinds]
+    # Of each page, a table keeps only what it shows.
+    keep = _whole if output.is_data(scope.form) and scope.form is not Form.NAME else top.kept
+    pools = [keep(pool) async for pool in cluster.list(Kind.POOL, everywhere=scope.everywhere)]
+    fields = "" if scope.every else OPEN
+    jobs = [keep(job) async for job in cluster.list(Kind.JOB, everywhere=scope.everywhere, fields=fields)]
     if output.is_data(scope.form):
         output.emit(scope.form, [*pools, *top.shown(jobs, every=scope.every)], output.object_name)
         return
@@ -86,6 +86,10 @@ async def show_top(cluster: Cluster, scope: Scope, *, watch: bool) -> None:
         click.echo(f"No pools and no open jobs {where}.", err=True)
     for each in group.renderables:
         output.show(each)
+
+
+def _whole(thing: Object) -> Object:
+    return thing
 
 
 async def _live(cluster: Cluster, scope: Scope) -> None:

@@ -18,8 +18,11 @@ from azure_batch_kubectl.objects import Object
 from azure_batch_operator.api.kinds import Kind
 
 PAUSE = 1.0
-"""Seconds before another try where the API server does not answer."""
+"""Seconds before another try where the API server does not answer; twice as long after each."""
+_MAX_PAUSE = 30.0
 _TOO_OLD = 410
+_MAX_TOO_OLD = 8
+"""Lists in a row that are too old at once to be watched: then it is no use to make another one."""
 
 
 class Watched:
@@ -32,6 +35,7 @@ class Watched:
         self._everywhere = everywhere
         self._version = ""
         self._found: dict[str, Object] = {}
+        self._failures = 0
         self.listed = asyncio.Event()
 
     @property
@@ -43,7 +47,7 @@ class Watched:
         """Keep them as they are in the cluster, until it is canceled.
 
         Raises:
-            ApiException: they may not be listed or watched.
+            ApiException: they may not be listed or watched, or each list is too old at once.
         """
         while True:
             try:
@@ -51,16 +55,21 @@ class Watched:
                     await self._list()
                 await self._follow()
                 # The API server ends each watch after a while; what ends it at once must not be asked without a pause.
+                self._failures = 0
                 await asyncio.sleep(PAUSE)
             except ApiException as error:
-                if error.status == _TOO_OLD:
+                if error.status == _TOO_OLD and self._failures < _MAX_TOO_OLD:
                     self._version = ""
-                elif error.status == 429 or (error.status or 500) >= 500:
-                    await asyncio.sleep(PAUSE)
-                else:
+                elif error.status != 429 and (error.status or 500) < 500:
                     raise
+                await self._wait()
             except (aiohttp.ClientError, TimeoutError):
-                await asyncio.sleep(PAUSE)
+                await self._wait()
+
+    async def _wait(self) -> None:
+        """Wait after a failure, longer after each that follows another one without an event between."""
+        await asyncio.sleep(min(PAUSE * 2**self._failures, _MAX_PAUSE))
+        self._failures = min(self._failures + 1, _MAX_TOO_OLD)
 
     async def _list(self) -> None:
         found: dict[str, Object] = {}
@@ -74,6 +83,7 @@ class Watched:
     async def _follow(self) -> None:
         async for type_, thing in self._cluster.events(self._kind, self._version, everywhere=self._everywhere):
             metadata: dict[str, Any] = thing["metadata"]
+            self._failures = 0
             if type_ == "DELETED":
                 self._found.pop(metadata["uid"], None)
             elif type_ != "BOOKMARK":

@@ -60,6 +60,17 @@ class FakeCluster:
             if each is kind and versions[0] is not None:
                 yield versions[0]
 
+    async def rows(self, kind: Kind, fields: str = "") -> AsyncIterator[Body]:
+        """The columns of a BatchTask."""
+        async for task in self.list(kind, fields=fields):
+            job, status = task["spec"].get("jobRef", {}).get("name"), task["status"]
+            yield {
+                "Name": task["metadata"]["name"],
+                "Job": job,
+                "Phase": status["phase"],
+                "Exit": status.get("exitCode"),
+            }
+
     async def patch(self, kind: Kind, name: str, body: Mapping[str, Any]) -> Body:
         self.patches.append((kind, name, body))
         return await self.get(kind, name)

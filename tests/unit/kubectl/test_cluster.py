@@ -113,8 +113,8 @@ def test_lists_of_one_and_of_all_namespaces(tmp_path: Path) -> None:
     server = Server({"metadata": {}, "items": [{"metadata": {"name": "t"}}]})
     assert ask(server, tmp_path, both) == [{"kind": "BatchTask", "metadata": {"name": "t"}}] * 2
     assert [path for _, path, _, _ in server.asked] == [
-        f"{GROUP}/namespaces/team/batchtasks?limit=500&fieldSelector=spec.jobRef.name%3Drender",
-        f"{GROUP}/batchtasks?limit=500",
+        f"{GROUP}/namespaces/team/batchtasks?limit=100&fieldSelector=spec.jobRef.name%3Drender",
+        f"{GROUP}/batchtasks?limit=100",
     ]
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 
 import pytest
 from click.testing import Result
 
 from azure_batch_kubectl import operating
 from azure_batch_kubectl.failure import FailureError
-from azure_batch_operator.api.operation import TARGETS, OperationSpec
+from azure_batch_operator.api.base import ApiModel
+from azure_batch_operator.api.operation import TARGETS, On, OperationSpec
 from unit.kubectl.conftest import Body, FakeCluster, thing
 
 Run = Callable[..., Result]
@@ -95,12 +97,58 @@ def test_words_become_an_operation(words: tuple[str, ...], spec: Body) -> None:
         (("deleteFile", "bj/a/t", "recursive=perhaps", "path=x"), "deleteFile cannot have recursive 'perhaps': "),
         (("deleteFile", "bj/a/t"), "deleteFile needs path: add --set path=VALUE"),
         (("listSubtasks", "bj/a"), "listSubtasks does not apply to 'bj/a': give bj/JOB/TASK"),
-        (("startNode", "bp/a", "nodes.selector.x=1"), "startNode has no input 'x' .*: leave it out"),
+        (
+            ("startNode", "bp/a", "nodes.selector.x=1"),
+            "startNode has no input 'nodes.selector.x': nodes.selector has no members, give --set nodes.selector=VALUE",
+        ),
+        (
+            ("startNode", "bp/a", "nodes=all"),
+            "startNode cannot have nodes 'all': .* the members names, states, selector, most, give one, such as --set nodes.names",
+        ),
+        (("startNode", "bp/a", "nodes=all", "nodes.states=idle"), "startNode cannot have nodes 'all': it is an object"),
+        (("startNode", "bp/a", "nodes.states=idle", "nodes=all"), "startNode cannot have nodes 'all': it is an object"),
+        (
+            ("startNode", "bp/a", "nodes.most=many"),
+            "startNode cannot have nodes.most 'many': Input should be a valid integer",
+        ),
+        (
+            ("startNode", "bp/a/n1", "nodes.most=1"),
+            "startNode names 'n1' and nodes: leave out --set nodes…, or /n1 after a",
+        ),
+        (
+            ("terminateTasks", "bj/a/t", "tasks.failed=true"),
+            "terminateTasks names 't' and tasks: leave out --set tasks…",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_created(words: tuple[str, ...], text: str) -> None:
     with pytest.raises(FailureError, match=text):
         made(*words)
+
+
+def paths(model: type[ApiModel], before: str = "") -> Iterator[tuple[str, bool]]:
+    """Each input of a model by its path, and whether it is an object."""
+    for name, info in model.model_fields.items():
+        path, inner = before + (info.alias or name), operating._model(info.annotation)
+        yield path, inner is not None
+        if inner:
+            yield from paths(inner, f"{path}.")
+
+
+WHERE = {On.NODES: "bp/a", On.POOL: "bp/a", On.ACCOUNT: "bacc/a", On.JOB: "bj/a", On.TASKS: "bj/a", On.TASK: "bj/a/t",
+         On.FILES: "bj/a/t", On.SCHEDULE: "bjs/a"}  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", TARGETS)
+def test_a_value_of_another_type_than_that_of_the_schema_is_refused_with_the_remedy(verb: str) -> None:
+    """Objects without a member, members of what is no object, and both orders of the two."""
+    model = operating._model(operating._type_of(OperationSpec, verb))
+    assert model is not None
+    for path, is_object in paths(model):
+        wrong = [(f"{path}=x",)] if is_object else [(f"{path}.y=x",), (f"{path}=x", f"{path}.y=x")]
+        for settings in wrong:
+            with pytest.raises(FailureError, match=rf"^{verb} .*{re.escape(path)}.*: .*give .*--set {re.escape(path)}"):
+                made(verb, WHERE[TARGETS[verb]], *settings)
 
 
 def test_every_verb_says_what_it_applies_to() -> None:

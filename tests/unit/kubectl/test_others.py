@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 from click.testing import Result
-from kubernetes.aio.client.exceptions import ApiException, ForbiddenException
+from kubernetes.aio.client.exceptions import ForbiddenException
 
 from azure_batch_kubectl import files_command, logs_command, objects, remote
 from azure_batch_kubectl.failure import FailureError
@@ -206,26 +206,6 @@ def test_names_are_those_of_the_table(fake: FakeCluster, run: Run) -> None:
     fake.add(thing("BatchJob", "new", phase="Running"))
     assert run("top", "-o", "name").stdout == "batchjob.azurebatch.io/new\n"
     assert len(run("top", "-o", "name", "--all").stdout.splitlines()) == 2
-
-
-def test_a_tree_where_the_api_server_selects_by_no_fields(
-    fake: FakeCluster, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    known = fake.list
-
-    async def listed(kind: Kind, *, everywhere: bool = False, fields: str = "") -> AsyncIterator[Body]:
-        if fields:
-            raise ApiException(status=400, reason="field label not supported")
-        async for each in known(kind):
-            yield each
-
-    monkeypatch.setattr(fake, "list", listed)
-    fake.add(thing("BatchJob", "j", phase="Running", failures=[{"exitCode": 1}]))
-    for name, job in (("mine", "j"), ("other", "k")):
-        fake.add({**thing("BatchTask", name, phase="Running"), "spec": {"jobRef": {"name": job}}})
-    done = run("tree", "j")
-    assert "BatchTask mine" in done.stdout
-    assert "BatchTask other" not in done.stdout
 
 
 def test_the_pool_of_a_retry_is_that_of_the_job_before_it() -> None:

@@ -28,8 +28,10 @@ def test_a_tree_shows_what_belongs_to_a_job(fake: FakeCluster, run: Run) -> None
     job = {**JOB, "spec": {"poolRef": {"name": "cpu"}}}
     fake.add(job)
     fake.add(POOL)
-    fake.add(thing("BatchTask", "a", phase="Succeeded"))
-    fake.add(thing("BatchTask", "b", phase="Failed", exitCode=3))
+    own = {"jobRef": {"name": "render"}}
+    fake.add({**thing("BatchTask", "a", phase="Succeeded"), "spec": own})
+    fake.add({**thing("BatchTask", "b", phase="Failed", exitCode=3), "spec": own})
+    fake.add({**thing("BatchTask", "c", phase="Failed"), "spec": {"jobRef": {"name": "another"}}})
     assert run("tree", "bj/render").output.splitlines() == [
         "BatchJob render  Running  4/10 tasks, 2 running, 1 failed",
         "├── BatchPool cpu  Steady  2/2",

@@ -190,6 +190,71 @@ def test_a_version_that_is_too_old_makes_a_new_list(tmp_path: Path, how: Any) ->
     watch(tmp_path, server, work)
 
 
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long was waited; nobody waits."""
+    waited: list[float] = []
+    sleep = asyncio.sleep
+
+    async def note(seconds: float) -> None:
+        waited.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(watching, "PAUSE", 1.0)
+    monkeypatch.setattr("azure_batch_kubectl.watching.asyncio.sleep", note)
+    return waited
+
+
+class Broken:
+    """A cluster whose watches end with an error at once, each time or until an event."""
+
+    def __init__(self, status: int, *, event_after: int = 0) -> None:
+        self.status, self.event_after = status, event_after
+        self.lists = self.watches = 0
+
+    async def pages(self, kind: Kind, *, everywhere: bool) -> AsyncIterator[Body]:
+        self.lists += 1
+        yield {"metadata": {"resourceVersion": "1"}, "items": []}
+
+    async def events(self, kind: Kind, version: str, *, everywhere: bool) -> AsyncIterator[tuple[str, Body]]:
+        self.watches += 1
+        if self.watches == self.event_after:
+            yield "BOOKMARK", {"metadata": {"resourceVersion": "2"}}
+        if self.status == 500 and self.watches > 12:
+            raise ApiException(status=403)
+        raise ApiException(status=self.status)
+
+
+def watch_until_it_ends(cluster: Broken) -> int:
+    with pytest.raises(ApiException) as raised:
+        asyncio.run(Watched(cluster, Kind.JOB, top.kept, everywhere=True).run())  # type: ignore[arg-type]
+    assert raised.value.status is not None
+    return int(raised.value.status)
+
+
+def test_lists_that_are_too_old_at_once_are_made_again_with_growing_pauses_and_not_for_ever(
+    pauses: list[float],
+) -> None:
+    cluster = Broken(410)
+    assert watch_until_it_ends(cluster) == 410
+    assert (cluster.lists, cluster.watches) == (9, 9)
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+
+
+def test_an_event_between_makes_the_pauses_short_again(pauses: list[float]) -> None:
+    cluster = Broken(410, event_after=4)
+    assert watch_until_it_ends(cluster) == 410
+    assert cluster.watches == 12
+    assert pauses[:6] == [1.0, 2.0, 4.0, 1.0, 2.0, 4.0]
+
+
+def test_an_outage_is_waited_for_with_bounded_pauses(pauses: list[float]) -> None:
+    cluster = Broken(500)
+    assert watch_until_it_ends(cluster) == 403
+    assert (cluster.lists, cluster.watches) == (1, 13)
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 16.0, *[30.0] * 7]
+
+
 def test_who_may_not_watch_is_told(tmp_path: Path) -> None:
     server = Server(job("a"))
     server.events.put_nowait(403)
