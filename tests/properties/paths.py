@@ -38,6 +38,7 @@ def is_list(schema: Schema) -> bool:
     return schema.get("type") == "array"
 
 
+@cache
 def schema_of(kind: str, path: Path) -> Schema:
     """The schema of a property; `path` begins with `spec`."""
     schema = spec_schema(kind)
@@ -78,6 +79,7 @@ def required(kind: str, path: Path) -> bool:
     return path[-1] in parent.get("items", parent).get("required", ())
 
 
+@cache
 def forbidden(kind: str, path: Path) -> bool:
     """Whether the property is there only to be refused, with a word on what to write instead."""
     return is_refused(schema_of(kind, path[:-1]), path[-1])

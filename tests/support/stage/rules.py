@@ -5,7 +5,8 @@ As in the API server, what has not changed is not judged again, and the members 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -51,7 +52,9 @@ def _below(schema: Mapping[str, Any], value: Json, old: Json, path: str) -> Iter
         return
     for each in schema.get("x-kubernetes-validations", ()):
         transition = "oldSelf" in each["rule"]
-        if (transition and old is _NOTHING) or _holds(each["rule"], value, old if transition else _NOTHING):
+        # The value has changed, so its comparison with the old one, which would need all of both, is false.
+        rule = each["rule"].removeprefix("self == oldSelf || ")
+        if (transition and old is _NOTHING) or _holds(rule, value, old if transition else _NOTHING):
             continue
         said = _said(each["messageExpression"], value, old) if "messageExpression" in each else each["message"]
         yield path + each.get("fieldPath", ""), f"Invalid value: {said}"
@@ -76,19 +79,43 @@ def _same(schema: Mapping[str, Any], item: Json, old: Json) -> Json:
 
 
 def _said(expression: str, value: Json, old: Json) -> str:
-    return str(_evaluated(expression, *_written(value, old))).strip()
+    return str(_evaluated(expression, *_written(expression, value, old))).strip()
 
 
 def _holds(rule: str, value: Json, old: Json) -> bool:
     try:
-        return bool(_evaluated(rule, *_written(value, old)))
+        return bool(_evaluated(rule, *_written(rule, value, old)))
     except CELEvalError:
         # The API server refuses what a rule cannot judge.
         return False
 
 
-def _written(value: Json, old: Json) -> tuple[bytes, bytes | None]:
-    return orjson.dumps(value), None if old is _NOTHING else orjson.dumps(old)
+def _written(expression: str, value: Json, old: Json) -> tuple[bytes, bytes | None]:
+    paths = members_of(expression)
+    return orjson.dumps(_reduced(value, paths)), None if old is _NOTHING else orjson.dumps(_reduced(old, paths))
+
+
+@cache
+def members_of(expression: str) -> frozenset[tuple[str, ...]]:
+    """Paths of the members that an expression reads of `self` and `oldSelf`; the empty path stands for the whole value.
+
+    The last name of a call is a function, which reads all of the value before it.
+    """
+    found = _READ.findall(expression)
+    return frozenset(tuple(names.split(".")[1:])[: -1 if call and names else None] for names, call in found)
+
+
+_READ = re.compile(r"\b(?:self|oldSelf)\b((?:\.\w+)*)\s*(\(?)")
+
+
+def _reduced(value: Json, paths: Iterable[Sequence[str]]) -> Json:
+    """A value without the members that no path leads to, so that values which differ only in these share one evaluation."""
+    if not isinstance(value, dict) or any(not path for path in paths):
+        return value
+    inner: dict[str, list[Sequence[str]]] = {}
+    for name, *rest in paths:
+        inner.setdefault(name, []).append(rest)
+    return {name: _reduced(member, inner[name]) for name, member in value.items() if name in inner}
 
 
 @lru_cache(maxsize=8192)

@@ -169,3 +169,37 @@ def test_only_names_are_time_zones(zone: str, taken: bool) -> None:
     definition = schemas.Definition("X", "xs", {"properties": {"zone": schema}})
     refused = list(rules.problems(definition, {"metadata": {"name": "x"}, "zone": zone}, None))
     assert bool(refused) is not taken
+
+
+@pytest.mark.parametrize(
+    ("rule", "read"),
+    [
+        ("!has(self.id) || self.id == oldSelf.id", {("id",)}),
+        ("has(self.spec.cron) && size(self.metadata.name) <= 52", {("spec", "cron"), ("metadata", "name")}),
+        ("self.items.size() > 0 && self.size() > 0", {("items",), ()}),
+        ("self.end.matches( '^a$' )", {("end",)}),
+        ("'x' in self.labels || self['y'] == 1", {("labels",), ()}),
+        ("self == oldSelf", {()}),
+        ("false", set()),
+    ],
+)
+def test_the_members_that_a_rule_reads_are_known(rule: str, read: set[tuple[str, ...]]) -> None:
+    """The in-memory API server shows a rule only these."""
+    assert rules.members_of(rule) == read
+
+
+def test_a_rule_is_judged_by_the_members_that_it_reads() -> None:
+    validations = [
+        {"rule": "self == oldSelf || (self.a.b.size() == oldSelf.a.b.size() && has(self.c))", "message": "no"}
+    ]
+    definition = schemas.Definition("X", "xs", {"properties": {"x": {"x-kubernetes-validations": validations}}})
+
+    def refused(now: dict[str, Any], before: dict[str, Any]) -> bool:
+        named = {"metadata": {"name": "x"}}
+        return bool(list(rules.problems(definition, {**named, "x": now}, {**named, "x": before})))
+
+    first = {"a": {"b": [1, 2], "z": 1}, "d": 1}
+    assert not refused(first, first)
+    assert not refused({**first, "a": {"b": [3, 4]}, "c": 1}, first)
+    assert refused({**first, "a": {"b": [1]}, "c": 1}, first)
+    assert refused({**first, "d": 2}, first)
