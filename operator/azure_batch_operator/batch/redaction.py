@@ -143,7 +143,8 @@ def safe(value: Any, raw: Collection[str] = ()) -> Any:
     """
     if isinstance(value, str):
         return safe_text(value)
-    if isinstance(value, Mapping):
+    # Nearly all objects are plain; the abstract class is slow to ask.
+    if type(value) is dict or isinstance(value, Mapping):
         return {_safe_name(name): item if name in raw else safe(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [safe(item) for item in value]

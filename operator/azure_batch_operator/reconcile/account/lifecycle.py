@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any, Literal
 
 from azure_batch_operator.api.account import MAX_APPLICATIONS, MAX_IMAGES, MAX_VERSIONS, AccountSpec
@@ -204,16 +205,17 @@ def _numbers(dependents: Sequence[Resource]) -> dict[str, int]:
 
 def _images(images: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Images by name, verified ones first where there are too many."""
-    found = []
+    found: list[tuple[bool, str, dict[str, Any]]] = []
     for image in images:
         reference = image.get("imageReference") or {}
         entry = pick(reference, ("publisher", "offer", "sku")) | pick(
             image, ("nodeAgentSKUId", "osType", "verificationType")
         )
         end = image.get("batchSupportEndOfLife")
-        found.append(entry | ({"endOfLife": end} if end else {}))
-    found.sort(key=lambda each: (each.get("verificationType") != "verified", str(each)))
-    return sorted(found[:MAX_IMAGES], key=str)
+        entry |= {"endOfLife": end} if end else {}
+        found.append((entry.get("verificationType") != "verified", str(entry), entry))
+    found.sort(key=itemgetter(0, 1))
+    return [entry for _, _, entry in sorted(found[:MAX_IMAGES], key=itemgetter(1))]
 
 
 def _applications(applications: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
