@@ -149,7 +149,7 @@ def values_page() -> str:
     lines = [
         "# Values of the Helm chart\n", f"<!-- {_NOTE} -->\n",
         "`helm install` rejects unknown keys and invalid values.\n",
-        "| value | default | what it does |", "|---|---|---|",
+        "| Value | Default | What it does |", "|---|---|---|",
     ]  # fmt: skip
     lines += [f"| `{path}` | `{default}` | {text} |" for path, default, text in _rows(ChartValues(), "")]
     return "\n".join(lines) + "\n"

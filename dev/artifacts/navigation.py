@@ -85,7 +85,7 @@ def shown(page: str, text: str) -> str:
     return anchored(text) if page in _ANCHORED else text
 
 
-_TABLE = re.compile(r"(?m)^\| reason \|.*\n\|[-|]+\n((?:\|.*\n)+)")
+_TABLE = re.compile(r"(?m)^\| Reason \|.*\n\|[-|]+\n((?:\|.*\n)+)")
 _CELL = re.compile(r"(?<!\\)\|")
 
 

@@ -35,7 +35,7 @@ def configuration() -> str:
         "Helm chart, set them under `config` with the names of the file.\n",
         "To set a list, repeat the flag, separate the values with commas or use a JSON list in the environment variable, or use",
         "a list in the file. Times are in seconds.\n",
-        "| in the file | flag | environment variable | default | description |", "|---|---|---|---|---|",
+        "| In the file | Flag | Environment variable | Default | Description |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for name, field in Settings.model_fields.items():
         default = json.dumps(list(field.default) if isinstance(field.default, tuple) else field.default)

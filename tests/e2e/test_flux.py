@@ -24,7 +24,7 @@ PAGE = REPOSITORY / "docs" / "gitops.md"
 EXPRESSIONS = yaml.safe_load((REPOSITORY / "gitops" / "flux" / "kustomization.yaml").read_text())["spec"]
 _BEGIN = "<!-- Written by tests/e2e/test_flux.py with UPDATE_GOLDEN=1; do not edit. -->\n"
 _END = "<!-- end -->\n"
-_COLUMNS = ("kind", "state", "`wait: true`", "`wait: true` and the expressions")
+_COLUMNS = ("Kind", "State", "`wait: true`", "`wait: true` and the expressions")
 _ENDED, _LONG = [{"id": "a", "commandLine": "true"}], [{"id": "a", "commandLine": "sleep 600"}]
 
 Body = dict[str, Any]

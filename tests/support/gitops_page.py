@@ -204,7 +204,7 @@ def table(bodies: Bodies) -> str:
             gitopstools.Question("kstatus", body),
         ]
     answers = [answer["status"] for answer in gitopstools.ask(questions)]
-    lines = ["| kind | state | Argo CD | kstatus (Flux, `helm --wait`) |", "|---|---|---|---|"]
+    lines = ["| Kind | State | Argo CD | kstatus (Flux, `helm --wait`) |", "|---|---|---|---|"]
     for (kind, state), argo, flux in zip(bodies, answers[::2], answers[1::2], strict=True):
         lines.append(f"| {kind} | {state} | {argo} | {flux} |")
     return "\n".join(lines) + "\n"
