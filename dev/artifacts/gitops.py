@@ -315,7 +315,7 @@ def flux_kustomization() -> str:
 
 def table() -> str:
     """The table for docs/gitops.md."""
-    lines = ["| condition that is True | kinds | Argo CD | kstatus (Flux, `helm --wait`) |", "|---|---|---|---|"]
+    lines = ["| Condition that is True | Kinds | Argo CD | kstatus (Flux, `helm --wait`) |", "|---|---|---|---|"]
     for rule in RULES:
         kinds = "those that end" if rule.only else "all"
         if rule.condition == "Ready" and not rule.only:

@@ -1,6 +1,6 @@
 """Generates JSON Schemas for editors (`schemas/`) and reference pages (`docs/reference/`) of the custom resources.
 
-Both are made from the CRDs, as `azure_batch_operator.crds` makes those from the models in `api/`; `make crds` writes all three.
+Both come from the CRDs, which `azure_batch_operator.crds` generates from the models in `api/`. `make crds` writes all of them.
 """
 
 from __future__ import annotations
@@ -91,23 +91,23 @@ def pages() -> dict[str, str]:
 def _index() -> str:
     lines = [
         _WRITTEN, "# API reference", "",
-        f"The kinds of `{API_VERSION}`. Names under `spec` are those of the Batch REST API 2024-07-01.20.0, so that a body written",
-        "for `az batch … create --json-file` can be pasted there. `null` means the same as leaving the property out.",
-        "Values of enums are not case-sensitive.", "",
+        f"The kinds of `{API_VERSION}`. Properties under `spec` have the names of the Batch REST API 2024-07-01.20.0, so you can",
+        "paste a body for `az batch … create --json-file`. `null` means that the property is unset. Enum values are",
+        "case-insensitive.", "",
         "| Kind | Short name | Description |", "|---|---|---|",
         *(f"| [{info.kind}]({info.kind.lower()}.md) | `{info.short}` | {info.description} |" for info in KINDS.values()),
-        "", "JSON Schemas for editors are in `schemas/`: put",
+        "", "JSON Schemas for editors are in `schemas/`. To use one, add",
         "`# yaml-language-server: $schema=<path>/schemas/batchpool_v1alpha1.json` at the top of a manifest.",
         "", "## Secrets", "",
-        "Manifests contain no secrets. Each of these REST properties is replaced by `…SecretRef: {name, key}`, which refers to a",
-        "key of a Secret in the namespace of the object:", "",
+        "Manifests contain no secrets. `…SecretRef: {name, key}` replaces each of these REST properties, and refers to a key of a",
+        "Secret in the namespace of the object:", "",
     ]  # fmt: skip
     for info in KINDS.values():
         if found := secret_properties(info.spec):
             lines += [f"**{info.kind}**", "", *(f"- `{path}` → `{name}`" for path, name in sorted(found.items())), ""]
     lines += [
-        "Environment settings take `valueFrom` with `secretKeyRef` or `configMapKeyRef`. The operator reads the values when it",
-        "sends a request. If a value is missing, the object waits, and its condition `Ready` says so.",
+        "Environment settings accept `valueFrom` with `secretKeyRef` or `configMapKeyRef`. The operator reads the values when it",
+        "sends a request. If a value is missing, the object waits, and the message of its condition `Ready` names it.",
     ]
     return "\n".join(lines) + "\n"
 

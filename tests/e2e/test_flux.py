@@ -84,13 +84,13 @@ def rows(stage: Stage) -> list[Row]:
     """The life, failure, suspension and hold of each kind."""
     *secret, account = stage.account()
     *other, wrong = stage.account("wrong", accountName="nobody")
-    held, waits = "held (`reconcile-policy: skip`)", "waits for its pool"
+    held, waits = "held (`reconcile-policy: skip`)", "waiting for its pool"
     return [
         Row("ready", account, _says("Ready"), secret),
         Row("wrong name or key", wrong, _says("Stalled"), other),
-        Row("waits for its account", pool("early", accountRef={"name": "later"}), _says("Ready", "AccountNotFound")),
+        Row("waiting for its account", pool("early", accountRef={"name": "later"}), _says("Ready", "AccountNotFound")),
         Row("steady", pool("cpu"), _says("Ready")),
-        Row("wrong policy", _annotated(pool("unclear"), "managed"), _says("Stalled")),
+        Row("invalid policy", _annotated(pool("unclear"), "managed"), _says("Stalled")),
         Row(held, _annotated(pool("never"), "skip"), _says("Skipped")),
         Row(waits, job("early", poolRef={"name": "later"}, tasks=_ENDED), _says("Ready", "PoolNotFound")),
         Row("running", job("long", tasks=_LONG), _in("Running")),
@@ -98,14 +98,14 @@ def rows(stage: Stage) -> list[Row]:
         Row("failed", job("bad", tasks=[{"id": "a", "commandLine": "false"}]), _says("Failed")),
         Row("suspended", job("paused", suspend=True, tasks=_ENDED), _says("Suspended")),
         Row(held, _annotated(job("never", tasks=_ENDED), "skip"), _says("Skipped")),
-        Row("waits for its job", task("early", "later"), _says("Ready", "JobNotFound")),
+        Row("waiting for its job", task("early", "later"), _says("Ready", "JobNotFound")),
         Row("running", task("long", "open", "sleep 600"), _in("Running"), [job("open", onAllTasksComplete="noaction")]),
         Row("succeeded", task("good", "open"), _says("Complete")),
         Row("failed", task("bad", "open", "false"), _says("Failed")),
         Row(held, _annotated(task("never", "open"), "skip"), _says("Skipped")),
         Row("active", _schedule("nightly"), _says("Ready")),
         Row("suspended", _schedule("paused", suspend=True), _says("Suspended")),
-        Row("wrong policy", _annotated(_schedule("unclear"), "managed"), _says("Stalled")),
+        Row("invalid policy", _annotated(_schedule("unclear"), "managed"), _says("Stalled")),
         Row(held, _annotated(_schedule("never"), "skip"), _says("Skipped")),
         Row(waits, _operation("early", "later"), _says("Ready", "PoolNotFound")),
         Row("succeeded", _operation("good"), _says("Complete")),
@@ -121,7 +121,7 @@ def shown(ready: Mapping[str, Any]) -> str:
     found = re.search(r"status: '(\w+)'", ready["message"])
     assert ready["reason"] == "HealthCheckFailed", ready
     assert found, ready
-    return {"Failed": "fails at once", "InProgress": "fails after `timeout`"}[found[1]]
+    return {"Failed": "fails immediately", "InProgress": "fails after `timeout`"}[found[1]]
 
 
 def table(found: Sequence[Row], before: Mapping[str, Body], after: Mapping[str, Body]) -> str:

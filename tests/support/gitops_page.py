@@ -77,9 +77,9 @@ async def pools(walk: Walk) -> None:
     stage = walk.stage
     stage.apply(pool("early", accountRef={"name": "later"}))
     await walk.see("just created", "bp", "early")
-    await walk.reason("waits for its account", "bp", "early", "AccountNotFound")
+    await walk.reason("waiting for its account", "bp", "early", "AccountNotFound")
     stage.apply(pool("one"))
-    await walk.phase("nodes start", "bp", "one", "Starting")
+    await walk.phase("starting nodes", "bp", "one", "Starting")
     await walk.see("steady", "bp", "one", lambda: stage.ready("bp", "one") and stage.phase("bp", "one") == "Steady")
     stage.patch("bp", "one", {"spec": {"targetDedicatedNodes": 3}})
     await walk.see("spec changed", "bp", "one")
@@ -90,7 +90,7 @@ async def pools(walk: Walk) -> None:
     stage.patch("bp", "one", {"spec": {"targetDedicatedNodes": 1}})
     await walk.phase("held, spec changed", "bp", "one", "Skipped")
     stage.annotate("bp", "one", reconcile_policy="managed")
-    await walk.see("wrong policy", "bp", "one", lambda: stage.condition("bp", "one", "Stalled"))
+    await walk.see("invalid policy", "bp", "one", lambda: stage.condition("bp", "one", "Stalled"))
     stage.annotate("bp", "one", reconcile_policy=None)
     await stage.until(lambda: stage.ready("bp", "one"), 1800)
     await walk.deleted("bp", "one", "Pools_DeletePool")
@@ -103,7 +103,7 @@ async def jobs(walk: Walk) -> None:
     stage = walk.stage
     stage.apply(job("early", poolRef={"name": "later"}, tasks=[{"id": "a", "commandLine": "true"}]))
     await walk.see("just created", "bj", "early")
-    await walk.reason("waits for its pool", "bj", "early", "PoolNotFound")
+    await walk.reason("waiting for its pool", "bj", "early", "PoolNotFound")
     for name, command in _TASKS.items():
         stage.apply(job(name, tasks=[{"id": "a", "commandLine": command}]))
     await walk.phase("running", "bj", "long", "Running")
@@ -129,7 +129,7 @@ async def tasks(walk: Walk) -> None:
     stage = walk.stage
     stage.apply(task("early", "later"))
     await walk.see("just created", "bt", "early")
-    await walk.reason("waits for its job", "bt", "early", "JobNotFound")
+    await walk.reason("waiting for its job", "bt", "early", "JobNotFound")
     stage.apply(job("open", onAllTasksComplete="noaction"))
     for name, command in _TASKS.items():
         stage.apply(task(name, "open", command))
@@ -156,7 +156,7 @@ async def schedules(walk: Walk) -> None:
     stage.annotate("bjs", "hourly", reconcile_policy="skip")
     await walk.reason("held (`reconcile-policy: skip`)", "bjs", "hourly", "ReconcileSkipped")
     stage.annotate("bjs", "hourly", reconcile_policy="managed")
-    await walk.see("wrong policy", "bjs", "hourly", lambda: stage.condition("bjs", "hourly", "Stalled"))
+    await walk.see("invalid policy", "bjs", "hourly", lambda: stage.condition("bjs", "hourly", "Stalled"))
     stage.annotate("bjs", "hourly", reconcile_policy=None)
     native = {"recurrenceInterval": "PT1H"}
     manager = {"id": "manager", "commandLine": "true"}
@@ -173,7 +173,7 @@ async def operations(walk: Walk) -> None:
     reboot = {"nodes": {"selector": "all"}}
     stage.apply(operation("early", poolRef={"name": "later"}, rebootNode=reboot))
     await walk.see("just created", "bop", "early")
-    await walk.reason("waits for its pool", "bop", "early", "PoolNotFound")
+    await walk.reason("waiting for its pool", "bop", "early", "PoolNotFound")
     stage.apply(_held(operation("never", rebootNode=reboot)))
     await walk.phase("held (`reconcile-policy: skip`)", "bop", "never", "Skipped")
     stage.apply(operation("good", rebootNode=reboot))

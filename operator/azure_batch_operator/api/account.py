@@ -354,7 +354,7 @@ class AccountStatus(Status):
     account: str | None = Field(default=None, description="Name of the account in Azure.")
     endpoint: str | None = Field(
         default=None,
-        description="Endpoint at which the account first answered. The operator keeps using it even if spec.endpoint changes.",
+        description="Endpoint at which the account first responded. The operator keeps using it even if spec.endpoint changes.",
     )
     kept_secret: str | None = Field(
         default=None,

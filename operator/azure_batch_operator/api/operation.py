@@ -511,7 +511,7 @@ class OperationCounts(ApiModel):
     targets: int = Field(description="Total number of targets.")
     succeeded: int = Field(description="Targets for which the call succeeded.")
     failed: int = Field(description="Targets for which Azure Batch refused the call.")
-    unknown: int = Field(description="Targets for which the call was not answered and its effect cannot be determined.")
+    unknown: int = Field(description="Targets whose call got no response and whose result cannot be determined.")
     skipped: int = Field(
         description="Targets that were skipped, because there was nothing to do or the operation stopped before."
     )
